@@ -1,0 +1,1 @@
+//! The coding workflow: a pure decider with effects at its edge

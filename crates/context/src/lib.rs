@@ -1,0 +1,1 @@
+//! What goes into a model call, and why

@@ -1,0 +1,1 @@
+//! Model servers: clients and the managed llama.cpp server

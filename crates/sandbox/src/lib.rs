@@ -1,0 +1,1 @@
+//! Runs untrusted code in a probed sandbox; language adapters
