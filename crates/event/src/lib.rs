@@ -1,1 +1,5 @@
-//! Events, principals, vector clocks, ordering, and the pure fold of a task's state
+//! Events, principals, vector clocks, ordering, and the pure fold of a task's state.
+
+mod tokens;
+
+pub use tokens::Tokens;
