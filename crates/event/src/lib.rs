@@ -1,5 +1,31 @@
 //! Events, principals, vector clocks, ordering, and the pure fold of a task's state.
+//!
+//! Floor 1. Everything here is a value or a pure function: no I/O, no async, no clock is read and no
+//! random number drawn (see [`TimeSource`] and [`Randomness`]). The stored form of an event is fixed
+//! here and nowhere else; what assigns positions and keeps bytes is the `journal`.
+//!
+//! To add an event kind: add its payload type to a file under `payload/` and one line to the
+//! `payloads!` table in `payload.rs`; give it a meaning in `state/evolve.rs` if the state depends on it.
 
+mod clock;
+mod content;
+mod event;
+mod ids;
+mod ordering;
+pub mod payload;
+pub mod state;
+mod time;
 mod tokens;
 
+pub use clock::{ClockError, ClockOrder, ProcessId, VectorClock};
+pub use content::ContentHash;
+pub use event::{
+    Draft, Event, InvalidEvent, NewEvent, ORIGIN_HASH, SCHEMA, TIME_AHEAD_MAX, chain_hash,
+    split_hash,
+};
+pub use ids::{EventId, InvalidId, ModuleName, Owner, Principal, Revision, Sequence, TaskId};
+pub use ordering::{Staleness, Standing, Validity, is_report_valid};
+pub use payload::Payload;
+pub use state::TaskState;
+pub use time::{Randomness, SeededRandom, SteppedTime, TimeSource};
 pub use tokens::Tokens;

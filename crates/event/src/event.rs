@@ -1,0 +1,516 @@
+//! One event: as it is proposed ([`Draft`], [`NewEvent`]) and as it is stored ([`Event`]).
+//!
+//! The stored line is built once, by [`NewEvent::seal`], and is never serialised again: its bytes
+//! carry the hash chain. Key order is that of the struct `Line`; the contract of the format is in
+//! ARCHITECTURE.md ("The stored line").
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use crate::clock::VectorClock;
+use crate::content::ContentHash;
+use crate::ids::{EventId, ModuleName, Owner, Revision, Sequence, TaskId};
+use crate::payload::Payload;
+
+/// The version of the stored line's shape.
+pub const SCHEMA: u32 = 1;
+
+/// How far an event's time may be ahead of the store's clock.
+pub const TIME_AHEAD_MAX: SignedDuration = SignedDuration::from_mins(5);
+
+/// What the first event of a store is chained to: 32 zero bytes.
+pub const ORIGIN_HASH: ContentHash = ContentHash::from_bytes([0; 32]);
+
+const DATA_KEY: &str = ",\"data\":";
+const HASH_KEY: &str = ",\"hash\":\"";
+const HASH_SUFFIX_LEN: usize = HASH_KEY.len() + "b3:".len() + 64 + "\"}".len();
+
+/// An event that breaks a rule: which field, what is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("event refused: field `{field}`: {reason}")]
+pub struct InvalidEvent {
+    /// The field at fault.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl InvalidEvent {
+    #[allow(clippy::needless_pass_by_value)] // errors and literals are handed over at once
+    fn new(field: &'static str, reason: impl ToString) -> Self {
+        Self {
+            field,
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// The parts of an event before it is checked.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Its name: the same id again is the same event again.
+    pub id: EventId,
+    /// The task whose stream it joins.
+    pub task_id: TaskId,
+    /// Whose task it is.
+    pub owner: Owner,
+    /// The module it is about, where there is one.
+    pub module: Option<ModuleName>,
+    /// When it happened, by the injected clock.
+    pub occurred_at: Timestamp,
+    /// Which agent or user.
+    pub actor: String,
+    /// What its maker knew.
+    pub clock: VectorClock,
+    /// The event that caused it; none for a root event.
+    pub causation_id: Option<EventId>,
+    /// The module's current code version, 0 before there is code.
+    pub code_version: u64,
+    /// The hash of that code.
+    pub code_hash: Option<ContentHash>,
+    /// What happened.
+    pub payload: Payload,
+}
+
+/// A checked event that has no position yet.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    draft: Draft,
+    data: Box<RawValue>,
+}
+
+impl NewEvent {
+    /// Checks the draft against the store's clock `now`. Its time is cut to the microseconds that
+    /// are stored, so that the event is the same before and after it was stored.
+    pub fn new(mut draft: Draft, now: Timestamp) -> Result<Self, InvalidEvent> {
+        if draft.occurred_at.duration_since(now) > TIME_AHEAD_MAX {
+            return Err(InvalidEvent::new(
+                "occurred_at",
+                format_args!(
+                    "{} is more than 5 minutes ahead of the store's clock, {now}",
+                    draft.occurred_at
+                ),
+            ));
+        }
+        if draft.actor.is_empty() || draft.actor.len() > 200 {
+            return Err(InvalidEvent::new("actor", "1 to 200 bytes are needed"));
+        }
+        let data = draft
+            .payload
+            .to_json()
+            .map_err(|error| InvalidEvent::new("data", error))?;
+        let data = RawValue::from_string(data).map_err(|error| InvalidEvent::new("data", error))?;
+        Ok(Self { draft, data })
+    }
+
+    /// Its name.
+    pub fn id(&self) -> EventId {
+        self.draft.id
+    }
+
+    /// The task whose stream it joins.
+    pub fn task_id(&self) -> &TaskId {
+        &self.draft.task_id
+    }
+
+    /// Whose task it is.
+    pub fn owner(&self) -> &Owner {
+        &self.draft.owner
+    }
+
+    /// The payload as JSON text.
+    pub fn data(&self) -> &str {
+        self.data.get()
+    }
+
+    /// Gives the event its position and its link of the chain. `previous` is the hash of the event
+    /// before it in the store. `stored_data` replaces the payload's JSON in the stored line where
+    /// the payload itself is kept elsewhere (a blob reference).
+    pub fn seal(
+        &self,
+        sequence: Sequence,
+        revision: Revision,
+        previous: ContentHash,
+        stored_data: Option<&RawValue>,
+    ) -> Result<Event, InvalidEvent> {
+        let d = &self.draft;
+        let body = serde_json::to_string(&Line {
+            schema: SCHEMA,
+            sequence,
+            revision,
+            id: d.id,
+            task_id: d.task_id.clone(),
+            owner: d.owner.clone(),
+            module: d.module.clone(),
+            kind: d.payload.kind().to_owned(),
+            occurred_at: format!("{:.6}", d.occurred_at),
+            actor: d.actor.clone(),
+            clock: d.clock.clone(),
+            causation_id: d.causation_id,
+            code_version: d.code_version,
+            code_hash: d.code_hash,
+            data: stored_data.unwrap_or(&self.data),
+            hash: None,
+        })
+        .map_err(|error| InvalidEvent::new("data", error))?;
+        let hash = chain_hash(previous, &body);
+        let open = &body[..body.len() - 1];
+        Ok(Event {
+            line: format!("{open}{HASH_KEY}{hash}\"}}").into(),
+            sequence,
+            revision,
+            id: d.id,
+            task_id: d.task_id.clone(),
+            owner: d.owner.clone(),
+            module: d.module.clone(),
+            occurred_at: d.occurred_at,
+            actor: d.actor.clone(),
+            clock: d.clock.clone(),
+            causation_id: d.causation_id,
+            code_version: d.code_version,
+            code_hash: d.code_hash,
+            payload: d.payload.clone(),
+            hash,
+        })
+    }
+
+    /// Whether `stored` is this very event, position aside: what an idempotent retry must prove.
+    /// `stored_data` is its whole payload as JSON text.
+    pub fn is_same_as(&self, stored: &Event, stored_data: &str) -> bool {
+        let d = &self.draft;
+        d.id == stored.id
+            && d.task_id == stored.task_id
+            && d.owner == stored.owner
+            && d.module == stored.module
+            && d.payload.kind() == stored.payload.kind()
+            && d.occurred_at == stored.occurred_at
+            && d.actor == stored.actor
+            && d.clock == stored.clock
+            && d.causation_id == stored.causation_id
+            && d.code_version == stored.code_version
+            && d.code_hash == stored.code_hash
+            && self.data.get() == stored_data
+    }
+}
+
+/// The hash that links a stored line to the one before it: BLAKE3 over the previous hash's 32 bytes
+/// and `body`, the line's JSON object without its last member.
+pub fn chain_hash(previous: ContentHash, body: &str) -> ContentHash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(previous.as_bytes());
+    hasher.update(body.as_bytes());
+    ContentHash::from_bytes(*hasher.finalize().as_bytes())
+}
+
+/// Splits a stored line into its body (a whole JSON object) and the hash it carries. None if the
+/// line does not end in a hash.
+pub fn split_hash(line: &str) -> Option<(String, ContentHash)> {
+    let open_len = line.len().checked_sub(HASH_SUFFIX_LEN)?;
+    let suffix = line.get(open_len..)?;
+    let hash = suffix
+        .strip_prefix(HASH_KEY)?
+        .strip_suffix("\"}")?
+        .parse()
+        .ok()?;
+    Some((format!("{}}}", &line[..open_len]), hash))
+}
+
+/// A stored event: immutable, with its position, its place in the hash chain and its exact bytes.
+#[derive(Clone, Debug)]
+pub struct Event {
+    line: Arc<str>,
+    sequence: Sequence,
+    revision: Revision,
+    id: EventId,
+    task_id: TaskId,
+    owner: Owner,
+    module: Option<ModuleName>,
+    occurred_at: Timestamp,
+    actor: String,
+    clock: VectorClock,
+    causation_id: Option<EventId>,
+    code_version: u64,
+    code_hash: Option<ContentHash>,
+    payload: Payload,
+    hash: ContentHash,
+}
+
+impl Event {
+    /// Reads a stored line. A payload that is kept elsewhere stays a blob reference (see
+    /// [`Event::blob`]) until [`Event::with_data`] brings it in. The chain is not checked here.
+    pub fn from_line(line: impl Into<Arc<str>>) -> Result<Self, InvalidEvent> {
+        let line = line.into();
+        let parsed: Line<'_> = serde_json::from_str(&line).map_err(|error| {
+            // serde names the field in its message; the line as a whole is what does not fit.
+            InvalidEvent::new("line", error)
+        })?;
+        if parsed.schema != SCHEMA {
+            return Err(InvalidEvent::new(
+                "schema",
+                format_args!("{} is not known, only {SCHEMA}", parsed.schema),
+            ));
+        }
+        let hash = parsed
+            .hash
+            .ok_or_else(|| InvalidEvent::new("hash", "it is missing"))?;
+        let occurred_at: Timestamp = parsed
+            .occurred_at
+            .parse()
+            .map_err(|error| InvalidEvent::new("occurred_at", error))?;
+        let payload = Payload::parse(&parsed.kind, parsed.data.get());
+        Ok(Self {
+            sequence: parsed.sequence,
+            revision: parsed.revision,
+            id: parsed.id,
+            task_id: parsed.task_id,
+            owner: parsed.owner,
+            module: parsed.module,
+            occurred_at,
+            actor: parsed.actor,
+            clock: parsed.clock,
+            causation_id: parsed.causation_id,
+            code_version: parsed.code_version,
+            code_hash: parsed.code_hash,
+            payload,
+            hash,
+            line,
+        })
+    }
+
+    /// The same event with its payload read from `data`, the bytes its blob reference names.
+    pub fn with_data(mut self, data: &str) -> Self {
+        self.payload = Payload::parse(self.payload.kind(), data);
+        self
+    }
+
+    /// The hash that names the payload, where the line carries only a reference to it.
+    pub fn blob(&self) -> Option<ContentHash> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Reference {
+            blob: ContentHash,
+            #[serde(rename = "bytes")]
+            _bytes: u64,
+        }
+        let data = self.data();
+        if !data.starts_with("{\"blob\":\"b3:") {
+            return None;
+        }
+        serde_json::from_str::<Reference>(data)
+            .ok()
+            .map(|reference| reference.blob)
+    }
+
+    /// The line's `data` member as it was stored: the payload, or the reference to its blob.
+    pub fn data(&self) -> &str {
+        // Inside a JSON string a quote is always escaped, so the first match is the member itself.
+        let from = self.line.find(DATA_KEY).map_or(0, |at| at + DATA_KEY.len());
+        self.line
+            .get(from..self.line.len().saturating_sub(HASH_SUFFIX_LEN))
+            .unwrap_or_default()
+    }
+
+    /// The exact stored bytes, without a line end.
+    pub fn line(&self) -> &str {
+        &self.line
+    }
+
+    /// Position in the store.
+    pub fn sequence(&self) -> Sequence {
+        self.sequence
+    }
+
+    /// Position in the stream.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Its name.
+    pub fn id(&self) -> EventId {
+        self.id
+    }
+
+    /// The task.
+    pub fn task_id(&self) -> &TaskId {
+        &self.task_id
+    }
+
+    /// Whose task it is.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// The module, where there is one.
+    pub fn module(&self) -> Option<&ModuleName> {
+        self.module.as_ref()
+    }
+
+    /// When it happened, by its maker's clock.
+    pub fn occurred_at(&self) -> Timestamp {
+        self.occurred_at
+    }
+
+    /// Which agent or user.
+    pub fn actor(&self) -> &str {
+        &self.actor
+    }
+
+    /// What its maker knew.
+    pub fn clock(&self) -> &VectorClock {
+        &self.clock
+    }
+
+    /// The event that caused it.
+    pub fn causation_id(&self) -> Option<EventId> {
+        self.causation_id
+    }
+
+    /// The module's current code version.
+    pub fn code_version(&self) -> u64 {
+        self.code_version
+    }
+
+    /// The hash of that code.
+    pub fn code_hash(&self) -> Option<ContentHash> {
+        self.code_hash
+    }
+
+    /// What happened.
+    pub fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    /// The kind's name.
+    pub fn kind(&self) -> &str {
+        self.payload.kind()
+    }
+
+    /// Its link of the chain.
+    pub fn hash(&self) -> ContentHash {
+        self.hash
+    }
+}
+
+/// The stored line, in its key order.
+#[derive(Serialize, Deserialize)]
+struct Line<'a> {
+    schema: u32,
+    sequence: Sequence,
+    revision: Revision,
+    id: EventId,
+    task_id: TaskId,
+    owner: Owner,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module: Option<ModuleName>,
+    kind: String,
+    occurred_at: String,
+    actor: String,
+    clock: VectorClock,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    causation_id: Option<EventId>,
+    code_version: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code_hash: Option<ContentHash>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash: Option<ContentHash>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::PauseReason;
+    use crate::payload::TaskPaused;
+    use crate::time::{SeededRandom, SteppedTime, TimeSource};
+
+    fn draft() -> Draft {
+        let (time, random) = (SteppedTime::default(), SeededRandom::new(7));
+        Draft {
+            id: EventId::new(&time, &random),
+            task_id: TaskId::new("t-1").unwrap(),
+            owner: Owner::new("local").unwrap(),
+            module: None,
+            occurred_at: time.now(),
+            actor: "user".into(),
+            clock: VectorClock::default(),
+            causation_id: None,
+            code_version: 0,
+            code_hash: None,
+            payload: Payload::TaskPaused(TaskPaused {
+                reason: PauseReason::User,
+            }),
+        }
+    }
+
+    fn sealed(draft: Draft) -> Event {
+        let now = draft.occurred_at;
+        NewEvent::new(draft, now)
+            .unwrap()
+            .seal(Sequence(1), Revision(1), ORIGIN_HASH, None)
+            .unwrap()
+    }
+
+    #[test]
+    fn a_stored_line_round_trips_byte_for_byte() {
+        let event = sealed(draft());
+        let again = Event::from_line(event.line()).unwrap();
+        assert_eq!(again.line(), event.line());
+        assert_eq!(again.payload(), event.payload());
+        assert_eq!(again.occurred_at(), event.occurred_at());
+    }
+
+    #[test]
+    fn keys_stand_in_the_contracts_order_and_absent_ones_are_absent() {
+        let event = sealed(draft());
+        insta::assert_snapshot!(event.line());
+    }
+
+    #[test]
+    fn the_hash_is_over_the_previous_hash_and_the_line_without_its_last_member() {
+        let event = sealed(draft());
+        let (body, hash) = split_hash(event.line()).unwrap();
+        assert!(serde_json::from_str::<serde_json::Value>(&body).is_ok());
+        assert_eq!(hash, event.hash());
+        assert_eq!(chain_hash(ORIGIN_HASH, &body), hash);
+        assert_ne!(chain_hash(hash, &body), hash);
+    }
+
+    #[test]
+    fn an_unknown_kind_is_kept_whole() {
+        let line = sealed(draft())
+            .line()
+            .replace("task_paused", "from_the_future");
+        let event = Event::from_line(line.as_str()).unwrap();
+        assert_eq!(event.kind(), "from_the_future");
+        assert_eq!(event.line(), line);
+        assert!(matches!(event.payload(), Payload::Unknown { .. }));
+    }
+
+    #[test]
+    fn a_time_too_far_ahead_names_its_field() {
+        let mut late = draft();
+        let now = late.occurred_at;
+        late.occurred_at = now + SignedDuration::from_mins(6);
+        assert_eq!(NewEvent::new(late, now).unwrap_err().field, "occurred_at");
+    }
+
+    #[test]
+    fn a_negative_version_or_a_malformed_id_is_refused() {
+        let line = sealed(draft());
+        for (from, to) in [
+            ("\"code_version\":0", "\"code_version\":-1"),
+            ("\"code_version\":0", "\"code_version\":0.5"),
+            ("\"task_id\":\"t-1\"", "\"task_id\":\"../t\""),
+            ("\"id\":\"", "\"id\":\"x"),
+        ] {
+            let bad = line.line().replacen(from, to, 1);
+            assert_ne!(bad, line.line());
+            assert!(Event::from_line(bad.as_str()).is_err(), "{to}");
+        }
+    }
+}

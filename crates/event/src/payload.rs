@@ -1,0 +1,116 @@
+//! What an event says: one typed payload per kind.
+//!
+//! A kind from a newer version is kept whole as [`Payload::Unknown`]; one that is known but cannot
+//! be read as [`Payload::Unreadable`]. Neither is ever a crash, and projections skip and count both.
+
+mod code;
+mod effect;
+mod model;
+mod task;
+mod test_run;
+
+pub use code::*;
+pub use effect::*;
+pub use model::*;
+pub use task::*;
+pub use test_run::*;
+
+macro_rules! payloads {
+    ($($kind:literal => $variant:ident,)*) => {
+        /// The typed payload of an event.
+        #[derive(Clone, Debug, PartialEq)]
+        #[allow(missing_docs)] // each variant is documented at its type
+        pub enum Payload {
+            $($variant($variant),)*
+            /// A kind that this version does not know, as it was stored.
+            Unknown { kind: String, data: String },
+            /// A known kind whose data does not fit it, as it was stored.
+            Unreadable { kind: String, data: String, problem: String },
+        }
+
+        impl Payload {
+            /// Every kind that this version knows.
+            pub const KINDS: &[&str] = &[$($kind,)*];
+
+            /// The kind's name, as stored.
+            pub fn kind(&self) -> &str {
+                match self {
+                    $(Self::$variant(_) => $kind,)*
+                    Self::Unknown { kind, .. } | Self::Unreadable { kind, .. } => kind,
+                }
+            }
+
+            /// Reads the data of a kind. Never fails: see [`Payload::Unknown`] and
+            /// [`Payload::Unreadable`].
+            pub fn parse(kind: &str, data: &str) -> Self {
+                let unreadable = |error: serde_json::Error| Self::Unreadable {
+                    kind: kind.to_owned(),
+                    data: data.to_owned(),
+                    problem: error.to_string(),
+                };
+                match kind {
+                    $($kind => serde_json::from_str(data).map_or_else(unreadable, Self::$variant),)*
+                    _ => Self::Unknown { kind: kind.to_owned(), data: data.to_owned() },
+                }
+            }
+
+            /// The data as JSON text.
+            pub fn to_json(&self) -> Result<String, serde_json::Error> {
+                match self {
+                    $(Self::$variant(payload) => serde_json::to_string(payload),)*
+                    Self::Unknown { data, .. } | Self::Unreadable { data, .. } => Ok(data.clone()),
+                }
+            }
+        }
+
+        $(impl From<$variant> for Payload {
+            fn from(payload: $variant) -> Self {
+                Self::$variant(payload)
+            }
+        })*
+    };
+}
+
+payloads! {
+    // The task as a whole.
+    "task_submitted" => TaskSubmitted,
+    "task_started" => TaskStarted,
+    "task_paused" => TaskPaused,
+    "task_resumed" => TaskResumed,
+    "limits_changed" => LimitsChanged,
+    "user_intervention" => UserIntervention,
+    "task_cancelled" => TaskCancelled,
+    "task_failed" => TaskFailed,
+    "task_complete" => TaskComplete,
+    // Planning.
+    "planning_complete" => PlanningComplete,
+    "planning_rejected" => PlanningRejected,
+    // Model calls: context, intent, outcomes.
+    "context_built" => ContextBuilt,
+    "model_call_started" => ModelCallStarted,
+    "model_call_completed" => ModelCallCompleted,
+    "model_call_failed" => ModelCallFailed,
+    "answer_rejected" => AnswerRejected,
+    // Any effect that did not reach its outcome.
+    "effect_interrupted" => EffectInterrupted,
+    "effect_retried" => EffectRetried,
+    // One module.
+    "module_started" => ModuleStarted,
+    "module_iteration" => ModuleIteration,
+    "code_generated" => CodeGenerated,
+    "correction_started" => CorrectionStarted,
+    "correction_completed" => CorrectionCompleted,
+    "module_complete" => ModuleComplete,
+    // Tests: intent, outcomes, what follows.
+    "tests_generated" => TestsGenerated,
+    "test_started" => TestStarted,
+    "test_passed" => TestPassed,
+    "test_failed" => TestFailed,
+    "bug_report_received" => BugReportReceived,
+    // The end.
+    "analysis_started" => AnalysisStarted,
+    "dead_code_analysis" => DeadCodeAnalysis,
+    "output_started" => OutputStarted,
+    "output_written" => OutputWritten,
+    "output_failed" => OutputFailed,
+}

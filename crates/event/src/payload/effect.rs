@@ -1,0 +1,81 @@
+//! Payloads about effects in general, and about the last ones of a task.
+
+use serde::{Deserialize, Serialize};
+
+use super::task::PauseReason;
+use crate::content::ContentHash;
+use crate::ids::ModuleName;
+use crate::tokens::Tokens;
+
+/// An effect was stopped on purpose; its step is decided anew.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EffectInterrupted {
+    /// Why.
+    pub reason: PauseReason,
+    /// Tokens that were spent all the same.
+    pub tokens: Tokens,
+}
+
+/// An effect was cut off by a crash and is run again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EffectRetried {
+    /// 2 for the first repetition; 5 at most.
+    pub attempt: u32,
+}
+
+/// Intent: the whole is about to be analysed for unused code.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnalysisStarted {}
+
+/// Something that nothing refers to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnusedCode {
+    /// The module.
+    pub module: ModuleName,
+    /// The name.
+    pub name: String,
+    /// `import`, `function`, `class`.
+    pub kind: String,
+    /// Its line, from 1.
+    pub line: u32,
+}
+
+/// Outcome: what nothing refers to. It is reported, not removed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeadCodeAnalysis {
+    /// Each find.
+    pub unused: Vec<UnusedCode>,
+    /// Why there is no answer, if there is none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub problem: Option<String>,
+}
+
+/// Intent: the result is about to be written to the task's folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutputStarted {
+    /// The folder.
+    pub folder: String,
+}
+
+/// One file of the result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputFile {
+    /// Its path in the folder.
+    pub path: String,
+    /// The hash of its bytes.
+    pub hash: ContentHash,
+}
+
+/// Outcome: the result is there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutputWritten {
+    /// The files.
+    pub files: Vec<OutputFile>,
+}
+
+/// Outcome: the result could not be written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutputFailed {
+    /// What happened.
+    pub problem: String,
+}

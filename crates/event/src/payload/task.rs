@@ -1,0 +1,261 @@
+//! Payloads about the task as a whole, and its plan.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::ModuleName;
+use crate::tokens::Tokens;
+
+/// A user asked for something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskSubmitted {
+    /// What is wanted, in the user's words.
+    pub prompt: String,
+    /// The programming language, `python` for now.
+    pub language: String,
+    /// Tests that rule: the user's files, and those made of the examples in the prompt.
+    pub tests: Vec<GivenTest>,
+    /// What the task may spend.
+    pub limits: Limits,
+    /// Where the result goes; none keeps it in the journal only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out: Option<String>,
+    /// Recorded; it orders tasks once there is a queue.
+    pub priority: Priority,
+}
+
+/// A test that the user gave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenTest {
+    /// The file's name, without a folder.
+    pub name: String,
+    /// Where it came from.
+    pub origin: TestOrigin,
+    /// The file's text; for examples, the examples as they stood in the prompt.
+    pub source: String,
+}
+
+/// Where a test comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TestOrigin {
+    /// Doctest-style examples in the prompt.
+    Examples,
+    /// `assert` lines in the prompt.
+    Assertions,
+    /// A file of the user's.
+    File,
+    /// Written by the model: it proves agreement, not correctness.
+    Generated,
+}
+
+/// How urgent a task is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Before everything else.
+    Critical,
+    /// Before normal work.
+    High,
+    /// The default.
+    #[default]
+    Normal,
+    /// After normal work.
+    Low,
+    /// When nothing else is to be done.
+    Background,
+}
+
+/// What a task may spend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Prompt and generated tokens together, for the whole task; none means 20,000 a planned module.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tokens_max: Option<Tokens>,
+    /// Code versions tried per module.
+    pub iterations_max: NonZeroU32,
+    /// Time spent working; pauses do not count.
+    pub active_ms_max: u64,
+}
+
+impl Limits {
+    /// The token budget of a module for tasks that set none of their own.
+    pub const TOKENS_PER_MODULE: Tokens = Tokens(20_000);
+
+    /// The token budget of a task with this many planned modules (none planned yet counts as one).
+    pub fn tokens(&self, modules: usize) -> Tokens {
+        let modules = u64::try_from(modules.max(1)).unwrap_or(u64::MAX);
+        self.tokens_max
+            .unwrap_or(Tokens(Self::TOKENS_PER_MODULE.0.saturating_mul(modules)))
+    }
+
+    /// The time limit.
+    pub fn active_max(&self) -> Duration {
+        Duration::from_millis(self.active_ms_max)
+    }
+}
+
+impl Default for Limits {
+    /// 20,000 tokens a module, 5 iterations a module, 30 minutes.
+    fn default() -> Self {
+        const FIVE: NonZeroU32 = NonZeroU32::MIN.saturating_add(4);
+        Self {
+            tokens_max: None,
+            iterations_max: FIVE,
+            active_ms_max: 30 * 60 * 1_000,
+        }
+    }
+}
+
+/// Work began, with what the machine offers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskStarted {
+    /// The model's name.
+    pub model: String,
+    /// What kind of model server.
+    pub server: String,
+    /// The model's real window.
+    pub window: Tokens,
+    /// The sandbox level that was probed.
+    pub sandbox: String,
+}
+
+/// Why a task rests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PauseReason {
+    /// The user asked for it; only the user resumes it.
+    User,
+    /// Ctrl-C or a signal.
+    Interrupted,
+    /// The model server does not answer.
+    ModelUnreachable,
+    /// The server shut down.
+    Shutdown,
+}
+
+/// Work stopped for now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskPaused {
+    /// Why.
+    pub reason: PauseReason,
+}
+
+/// Work goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskResumed {}
+
+/// The user allowed more (or less): also what lets a task that failed at a limit go on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LimitsChanged {
+    /// The new limits.
+    pub limits: Limits,
+}
+
+/// The user said something while the task ran.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UserIntervention {
+    /// The user's words.
+    pub instruction: String,
+}
+
+/// The user ended the task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskCancelled {}
+
+/// Why a task failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureReason {
+    /// No usable plan.
+    Plan,
+    /// A module's attempts are spent and it does not pass.
+    Attempts,
+    /// Given tests fail on the whole.
+    GivenTests,
+    /// The token budget is spent.
+    Budget,
+    /// The time is spent.
+    Timeout,
+    /// The model server refuses the task's calls.
+    Model,
+    /// The task and the output format do not fit the model's window.
+    Window,
+    /// An effect was cut off by a crash more than five times.
+    Crashes,
+    /// The result cannot be written where it was to go.
+    Output,
+}
+
+/// The task ended without what was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskFailed {
+    /// Why.
+    pub reason: FailureReason,
+    /// What happened, for a person.
+    pub detail: String,
+}
+
+/// How a result was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "by")]
+pub enum Verification {
+    /// The user's tests or examples ran and passed.
+    GivenTests,
+    /// Generated tests and candidates agreed.
+    Agreement {
+        /// 0 to 1: the share of generated tests that the code passes. Not calibrated.
+        confidence: f64,
+    },
+    /// Not checked.
+    None,
+}
+
+/// The task ended with a result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskComplete {
+    /// How it was checked.
+    pub verification: Verification,
+}
+
+/// One module as planned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedModule {
+    /// Its name.
+    pub name: ModuleName,
+    /// What it is for.
+    pub purpose: String,
+    /// The functions and classes it must offer.
+    pub functions: Vec<PlannedFunction>,
+    /// Modules of the plan that it imports.
+    pub depends_on: Vec<ModuleName>,
+    /// The given tests (by name) that are run when it is written.
+    pub given_tests: Vec<String>,
+}
+
+/// One function or class that a module must offer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedFunction {
+    /// Its signature, such as `def validate_email(address: str) -> bool`.
+    pub signature: String,
+    /// What it does.
+    pub behaviour: String,
+}
+
+/// A plan was accepted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanningComplete {
+    /// The modules, each after those that it depends on.
+    pub modules: Vec<PlannedModule>,
+    /// What was repaired in the model's plan.
+    pub repairs: Vec<String>,
+}
+
+/// A plan could not be used and is asked for again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanningRejected {
+    /// What is wrong with it.
+    pub problem: String,
+}

@@ -1,0 +1,385 @@
+//! What is known of a task: the fold of its events. Shapes and questions here, the fold in `evolve`.
+//!
+//! Nothing is decided here (that is the `agent`'s `decide`), and nothing is read from outside.
+
+mod evolve;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+pub use evolve::FoldError;
+
+use crate::clock::VectorClock;
+use crate::content::ContentHash;
+use crate::ids::{EventId, ModuleName, Revision, Sequence};
+use crate::ordering::Standing;
+use crate::payload::{
+    Approach, CodeOrigin, CodeUnderTest, FailureReason, GivenTest, Limits, ModelCallStarted,
+    ModuleComplete, OutputFile, OutputStarted, PauseReason, PlannedModule, Purpose, TaskStarted,
+    TaskSubmitted, TestFailureKind, TestOrigin, TestResult, TestScope, TestStarted, UnusedCode,
+    Verification,
+};
+use crate::tokens::Tokens;
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Submitted, or waiting for its turn again.
+    #[default]
+    Queued,
+    /// Being worked on.
+    Running,
+    /// Resting; it can be resumed.
+    Paused,
+    /// Ended with a result.
+    Complete,
+    /// Ended without what was asked for.
+    Failed,
+    /// Ended by the user.
+    Cancelled,
+}
+
+impl Status {
+    /// The name as shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether nothing more will happen by itself.
+    pub const fn is_ended(self) -> bool {
+        matches!(self, Self::Complete | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// An effect whose intent is recorded and whose outcome is not.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OpenEffect {
+    /// The intent.
+    pub intent: EventId,
+    /// 1 at first; one more for each crash that cut it off.
+    pub attempt: u32,
+    /// The module it is for.
+    pub module: Option<ModuleName>,
+    /// What is to be done.
+    pub action: Action,
+}
+
+/// What an effect does.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Call the model.
+    CallModel(ModelCallStarted),
+    /// Run tests.
+    RunTests(TestStarted),
+    /// Analyse the whole for unused code.
+    Analyse,
+    /// Write the result out.
+    WriteOutput(OutputStarted),
+}
+
+/// A model's answer that nothing was made of yet.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PendingAnswer {
+    /// The event that carries it.
+    pub event: EventId,
+    /// What it is to be.
+    pub purpose: Purpose,
+    /// The module it is for.
+    pub module: Option<ModuleName>,
+    /// The whole answer.
+    pub text: String,
+    /// Whether it was cut at the token limit.
+    pub cut_short: bool,
+}
+
+/// A version of a module's code.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CodeVersion {
+    /// 1, 2, 3 ...
+    pub version: u64,
+    /// The hash of its bytes.
+    pub hash: ContentHash,
+    /// The bytes.
+    pub source: String,
+    /// How it came to be.
+    pub origin: CodeOrigin,
+    /// The clock of the event that made it.
+    #[serde(skip)]
+    pub clock: VectorClock,
+}
+
+/// A run of tests that reached its outcome.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TestRun {
+    /// What was covered.
+    pub scope: TestScope,
+    /// Where the tests come from.
+    pub origin: TestOrigin,
+    /// The test files.
+    pub files: Vec<String>,
+    /// The code that was tested.
+    pub code: Vec<CodeUnderTest>,
+    /// How many times the generated tests had been written: 0 for given tests.
+    pub tests_version: usize,
+    /// None if every test passed.
+    pub failure: Option<TestFailureKind>,
+    /// Each test.
+    pub tests: Vec<TestResult>,
+    /// The end of what was printed.
+    pub output: String,
+    /// The clock of the outcome.
+    #[serde(skip)]
+    pub clock: VectorClock,
+}
+
+impl TestRun {
+    /// Tests that passed.
+    pub fn passed(&self) -> usize {
+        self.tests.iter().filter(|test| test.passed).count()
+    }
+
+    /// The version of `module` that was tested.
+    pub fn version_of(&self, module: &ModuleName) -> Option<u64> {
+        self.code
+            .iter()
+            .find(|code| &code.module == module)
+            .map(|code| code.version)
+    }
+}
+
+/// What a correction starts from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Bug {
+    /// The version it is about.
+    pub version: u64,
+    /// What fails.
+    pub summary: String,
+    /// Whether a ruling test fails.
+    pub given: bool,
+}
+
+/// What is known of one module.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ModuleState {
+    /// As planned.
+    pub plan: PlannedModule,
+    /// Whether work on it began.
+    pub started: bool,
+    /// Rounds so far.
+    pub iteration: u32,
+    /// How the present round goes about it.
+    pub approach: Approach,
+    /// Every version of its code.
+    pub versions: Vec<CodeVersion>,
+    /// Every writing of its generated tests.
+    pub generated_tests: Vec<String>,
+    /// Every run of its tests alone.
+    pub runs: Vec<TestRun>,
+    /// The bug that is being worked on.
+    pub bug: Option<Bug>,
+    /// The version that is being corrected.
+    pub correcting: Option<u64>,
+    /// How it ended, once it is done.
+    pub completion: Option<ModuleComplete>,
+}
+
+impl ModuleState {
+    fn new(plan: PlannedModule) -> Self {
+        Self {
+            plan,
+            started: false,
+            iteration: 0,
+            approach: Approach::Write,
+            versions: Vec::new(),
+            generated_tests: Vec::new(),
+            runs: Vec::new(),
+            bug: None,
+            correcting: None,
+            completion: None,
+        }
+    }
+
+    /// The current code.
+    pub fn code(&self) -> Option<&CodeVersion> {
+        self.versions.last()
+    }
+
+    /// The current code's version, 0 before there is code.
+    pub fn version(&self) -> u64 {
+        self.code().map_or(0, |code| code.version)
+    }
+
+    /// What a report must be about to be about the current code.
+    pub fn standing(&self) -> Option<Standing> {
+        self.code().map(|code| Standing {
+            version: code.version,
+            clock: code.clock.clone(),
+            hash: Some(code.hash),
+        })
+    }
+
+    /// The latest run of this module's tests as they now are on its current code.
+    pub fn current_run(&self) -> Option<&TestRun> {
+        self.runs.last().filter(|run| {
+            run.version_of(&self.plan.name) == Some(self.version())
+                && (run.origin != TestOrigin::Generated
+                    || run.tests_version == self.generated_tests.len())
+        })
+    }
+}
+
+/// How a task ended, or is about to end once its result is written out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// With a result.
+    Complete(Verification),
+    /// Without what was asked for.
+    Failed {
+        /// Why.
+        reason: FailureReason,
+        /// For a person.
+        detail: String,
+    },
+    /// By the user.
+    Cancelled,
+}
+
+/// Events that did not count, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Uncounted {
+    /// Of a kind that this version does not know.
+    pub unknown: u64,
+    /// Of a known kind with data that does not fit.
+    pub unreadable: u64,
+    /// About code that is not the current one.
+    pub stale: u64,
+    /// Outcomes without an intent, corrections without a start: kept, but suspicious.
+    pub flagged: u64,
+}
+
+/// The state of a task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TaskState {
+    /// What was asked.
+    pub submission: Option<TaskSubmitted>,
+    /// When.
+    pub submitted_at: Option<Timestamp>,
+    /// Where it stands.
+    pub status: Status,
+    /// Why it rests, if it does.
+    pub pause: Option<PauseReason>,
+    /// What it may spend now.
+    pub limits: Limits,
+    /// What it was started with, last.
+    pub started: Option<TaskStarted>,
+    /// Whether a plan was accepted.
+    pub planned: bool,
+    /// What was repaired in the plan.
+    pub plan_repairs: Vec<String>,
+    /// Why the last plan was refused, until one is accepted.
+    pub plan_problem: Option<String>,
+    /// The modules, in dependency order.
+    pub modules: Vec<ModuleState>,
+    /// Tokens spent.
+    pub spent: Tokens,
+    /// Tokens generated, and the time that took.
+    pub generated: Tokens,
+    /// Milliseconds in which tokens were generated.
+    pub generating_ms: u64,
+    /// The effect under way.
+    pub effect: Option<OpenEffect>,
+    /// The answer nothing was made of yet.
+    pub answer: Option<PendingAnswer>,
+    /// Answers in a row that could not be used.
+    pub refusals: u32,
+    /// Why the last of them could not.
+    pub refusal: Option<String>,
+    /// The latest run of everything together.
+    pub integration: Option<TestRun>,
+    /// What nothing refers to, once analysed.
+    pub unused: Option<Vec<UnusedCode>>,
+    /// The files written out.
+    pub output: Option<Vec<OutputFile>>,
+    /// Why they could not be.
+    pub output_problem: Option<String>,
+    /// How it ended.
+    pub ending: Option<Ending>,
+    /// What the user said while it ran.
+    pub instructions: Vec<String>,
+    /// Time spent working up to `active_since`.
+    pub active: SignedDuration,
+    /// Since when it is being worked on.
+    pub active_since: Option<Timestamp>,
+    /// The time of the last event.
+    pub last_at: Option<Timestamp>,
+    /// The position of the last event in the store.
+    pub sequence: Sequence,
+    /// Its position in the stream.
+    pub revision: Revision,
+    /// Its name.
+    pub last_event: Option<EventId>,
+    /// Everything that any event of the task knew.
+    pub clock: VectorClock,
+    /// Events that did not count.
+    pub uncounted: Uncounted,
+}
+
+impl TaskState {
+    /// The module of this name.
+    pub fn module(&self, name: &ModuleName) -> Option<&ModuleState> {
+        self.modules.iter().find(|module| &module.plan.name == name)
+    }
+
+    /// The given tests.
+    pub fn given_tests(&self) -> &[GivenTest] {
+        self.submission
+            .as_ref()
+            .map_or(&[], |submission| &submission.tests)
+    }
+
+    /// The token budget.
+    pub fn budget(&self) -> Tokens {
+        self.limits.tokens(self.modules.len())
+    }
+
+    /// What is left of it.
+    pub fn left(&self) -> Tokens {
+        self.budget() - self.spent
+    }
+
+    /// Time spent working, up to `now`.
+    pub fn active_until(&self, now: Timestamp) -> SignedDuration {
+        let running = self.active_since.map_or(SignedDuration::ZERO, |since| {
+            now.duration_since(since).max(SignedDuration::ZERO)
+        });
+        self.active.saturating_add(running)
+    }
+
+    /// Whether every module is done.
+    pub fn modules_complete(&self) -> bool {
+        self.planned
+            && self
+                .modules
+                .iter()
+                .all(|module| module.completion.is_some())
+    }
+
+    /// The integration run, if it was made with the code as it is now.
+    pub fn current_integration(&self) -> Option<&TestRun> {
+        self.integration.as_ref().filter(|run| {
+            self.modules
+                .iter()
+                .all(|module| run.version_of(&module.plan.name) == Some(module.version()))
+        })
+    }
+}

@@ -1,0 +1,350 @@
+//! The fold: one event more.
+
+use thiserror::Error;
+
+use super::{
+    Action, Bug, CodeVersion, Ending, ModuleState, OpenEffect, PendingAnswer, Status, TaskState,
+    TestRun,
+};
+use crate::content::ContentHash;
+use crate::event::Event;
+use crate::ids::Sequence;
+use crate::ordering::{Standing, is_report_valid};
+use crate::payload::{Payload, TestFailureKind, TestResult, TestScope};
+
+/// A history that cannot be folded.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum FoldError {
+    /// The same position twice, or one before what was folded already.
+    #[error("sequence {given} was folded already (the state stands at {at})")]
+    Duplicate {
+        /// The event's position.
+        given: Sequence,
+        /// The state's position.
+        at: Sequence,
+    },
+}
+
+impl TaskState {
+    /// Folds a task's events, in sequence order whatever order they arrive in. No events give the
+    /// empty initial state.
+    pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Self, FoldError> {
+        let mut events: Vec<&Event> = events.into_iter().collect();
+        events.sort_by_key(|event| event.sequence());
+        let mut state = Self::default();
+        for event in events {
+            state.evolve(event)?;
+        }
+        Ok(state)
+    }
+
+    /// Takes in one event more, which must come after all that were folded.
+    pub fn evolve(&mut self, event: &Event) -> Result<(), FoldError> {
+        if event.sequence() <= self.sequence {
+            return Err(FoldError::Duplicate {
+                given: event.sequence(),
+                at: self.sequence,
+            });
+        }
+        self.apply(event);
+        self.sequence = event.sequence();
+        self.revision = event.revision();
+        self.last_event = Some(event.id());
+        self.last_at = Some(event.occurred_at());
+        self.clock.merge(event.clock());
+        Ok(())
+    }
+
+    fn apply(&mut self, event: &Event) {
+        match event.payload() {
+            Payload::TaskSubmitted(submitted) => {
+                self.limits = submitted.limits;
+                self.submission = Some(submitted.clone());
+                self.submitted_at = Some(event.occurred_at());
+            }
+            Payload::TaskStarted(started) => {
+                self.started = Some(started.clone());
+                self.run_from(event);
+            }
+            Payload::TaskResumed(_) => self.run_from(event),
+            Payload::TaskPaused(paused) => {
+                self.stop_running(event);
+                self.status = Status::Paused;
+                self.pause = Some(paused.reason);
+            }
+            Payload::LimitsChanged(changed) => {
+                self.limits = changed.limits;
+                if self.status == Status::Failed {
+                    self.status = Status::Paused;
+                    self.ending = None;
+                    self.output = None;
+                }
+            }
+            Payload::UserIntervention(said) => self.instructions.push(said.instruction.clone()),
+            Payload::TaskCancelled(_) => self.end(event, Status::Cancelled, Ending::Cancelled),
+            Payload::TaskFailed(failed) => {
+                let (reason, detail) = (failed.reason, failed.detail.clone());
+                self.end(event, Status::Failed, Ending::Failed { reason, detail });
+            }
+            Payload::TaskComplete(complete) => {
+                self.end(
+                    event,
+                    Status::Complete,
+                    Ending::Complete(complete.verification),
+                );
+            }
+            Payload::PlanningComplete(plan) => {
+                self.modules = plan.modules.iter().cloned().map(ModuleState::new).collect();
+                self.plan_repairs.clone_from(&plan.repairs);
+                self.planned = true;
+                self.plan_problem = None;
+                self.accept_answer();
+            }
+            Payload::PlanningRejected(rejected) => {
+                self.plan_problem = Some(rejected.problem.clone());
+                self.refuse_answer(&rejected.problem);
+            }
+            Payload::ContextBuilt(_) => {}
+            Payload::ModelCallStarted(call) => self.open(event, Action::CallModel(call.clone())),
+            Payload::ModelCallCompleted(done) => {
+                self.spent += done.prompt_tokens + done.completion_tokens;
+                self.generated += done.completion_tokens;
+                self.generating_ms += done.total_ms.saturating_sub(done.first_token_ms);
+                let Some(OpenEffect {
+                    module,
+                    action: Action::CallModel(call),
+                    ..
+                }) = self.close(event)
+                else {
+                    return;
+                };
+                self.answer = Some(PendingAnswer {
+                    event: event.id(),
+                    purpose: call.purpose,
+                    module,
+                    text: done.text.clone(),
+                    cut_short: done.cut_short,
+                });
+            }
+            Payload::ModelCallFailed(failed) => {
+                self.spent += failed.tokens;
+                self.close(event);
+                self.refuse_answer(&failed.problem);
+            }
+            Payload::AnswerRejected(rejected) => self.refuse_answer(&rejected.problem),
+            Payload::EffectInterrupted(interrupted) => {
+                self.spent += interrupted.tokens;
+                self.close(event);
+            }
+            Payload::EffectRetried(retried) => match &mut self.effect {
+                Some(effect) if Some(effect.intent) == event.causation_id() => {
+                    effect.attempt = retried.attempt;
+                }
+                _ => self.uncounted.flagged += 1,
+            },
+            Payload::TestStarted(started) => self.open(event, Action::RunTests(started.clone())),
+            Payload::TestPassed(passed) => self.tested(event, None, &passed.tests, ""),
+            Payload::TestFailed(failed) => {
+                self.tested(event, Some(failed.kind), &failed.tests, &failed.output);
+            }
+            Payload::AnalysisStarted(_) => self.open(event, Action::Analyse),
+            Payload::DeadCodeAnalysis(analysis) => {
+                self.close(event);
+                self.unused = Some(analysis.unused.clone());
+            }
+            Payload::OutputStarted(started) => {
+                self.open(event, Action::WriteOutput(started.clone()));
+            }
+            Payload::OutputWritten(written) => {
+                self.close(event);
+                self.output = Some(written.files.clone());
+            }
+            Payload::OutputFailed(failed) => {
+                self.close(event);
+                self.output_problem = Some(failed.problem.clone());
+            }
+            Payload::Unknown { .. } => self.uncounted.unknown += 1,
+            Payload::Unreadable { .. } => self.uncounted.unreadable += 1,
+            Payload::ModuleStarted(_)
+            | Payload::ModuleIteration(_)
+            | Payload::CodeGenerated(_)
+            | Payload::CorrectionStarted(_)
+            | Payload::CorrectionCompleted(_)
+            | Payload::ModuleComplete(_)
+            | Payload::TestsGenerated(_)
+            | Payload::BugReportReceived(_) => self.apply_to_module(event),
+        }
+    }
+
+    fn apply_to_module(&mut self, event: &Event) {
+        let Some(index) = event.module().and_then(|name| {
+            self.modules
+                .iter()
+                .position(|module| &module.plan.name == name)
+        }) else {
+            self.uncounted.flagged += 1;
+            return;
+        };
+        let module = &mut self.modules[index];
+        match event.payload() {
+            Payload::ModuleStarted(_) => module.started = true,
+            Payload::ModuleIteration(round) => {
+                module.iteration = round.iteration;
+                module.approach = round.approach;
+            }
+            Payload::CodeGenerated(code) => {
+                if event.code_version() <= module.version() {
+                    self.uncounted.stale += 1;
+                    return;
+                }
+                module.versions.push(CodeVersion {
+                    version: event.code_version(),
+                    hash: event
+                        .code_hash()
+                        .unwrap_or_else(|| ContentHash::of(code.source.as_bytes())),
+                    source: code.source.clone(),
+                    origin: code.origin,
+                    clock: event.clock().clone(),
+                });
+                module.completion = None;
+                self.accept_answer();
+            }
+            Payload::CorrectionStarted(started) => module.correcting = Some(started.from_version),
+            Payload::CorrectionCompleted(completed) => {
+                if module.correcting != Some(completed.from_version) {
+                    self.uncounted.flagged += 1;
+                }
+                module.correcting = None;
+                module.bug = None;
+                self.accept_answer();
+            }
+            Payload::ModuleComplete(complete) => {
+                module.completion = Some(complete.clone());
+                module.bug = None;
+            }
+            Payload::TestsGenerated(tests) => {
+                module.generated_tests.push(tests.source.clone());
+                module.bug = None;
+                self.accept_answer();
+            }
+            Payload::BugReportReceived(report) => {
+                let about = Standing {
+                    version: report.version,
+                    clock: event.clock().clone(),
+                    hash: Some(report.code_hash),
+                };
+                let current = module.standing();
+                if current.is_some_and(|current| is_report_valid(&about, &current).is_valid()) {
+                    module.bug = Some(Bug {
+                        version: report.version,
+                        summary: report.summary.clone(),
+                        given: report.given,
+                    });
+                    module.completion = None;
+                } else {
+                    self.uncounted.stale += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn run_from(&mut self, event: &Event) {
+        self.stop_running_at_last_event();
+        self.status = Status::Running;
+        self.pause = None;
+        self.active_since = Some(event.occurred_at());
+    }
+
+    fn stop_running(&mut self, event: &Event) {
+        self.active = self.active_until(event.occurred_at());
+        self.active_since = None;
+    }
+
+    /// After a crash nobody said when work stopped: it is known up to the last event only.
+    fn stop_running_at_last_event(&mut self) {
+        if let Some(last) = self.last_at {
+            self.active = self.active_until(last);
+        }
+        self.active_since = None;
+    }
+
+    fn end(&mut self, event: &Event, status: Status, ending: Ending) {
+        self.stop_running(event);
+        self.status = status;
+        self.pause = None;
+        self.ending = Some(ending);
+    }
+
+    fn open(&mut self, event: &Event, action: Action) {
+        self.effect = Some(OpenEffect {
+            intent: event.id(),
+            attempt: 1,
+            module: event.module().cloned(),
+            action,
+        });
+    }
+
+    /// The open effect, if `event` is its outcome.
+    fn close(&mut self, event: &Event) -> Option<OpenEffect> {
+        let closed = self
+            .effect
+            .take_if(|effect| Some(effect.intent) == event.causation_id());
+        if closed.is_none() {
+            self.uncounted.flagged += 1;
+        }
+        closed
+    }
+
+    fn tested(
+        &mut self,
+        event: &Event,
+        failure: Option<TestFailureKind>,
+        tests: &[TestResult],
+        output: &str,
+    ) {
+        let Some(OpenEffect {
+            module,
+            action: Action::RunTests(started),
+            ..
+        }) = self.close(event)
+        else {
+            return;
+        };
+        let module = module.and_then(|name| {
+            self.modules
+                .iter_mut()
+                .find(|module| module.plan.name == name)
+        });
+        let run = TestRun {
+            scope: started.scope,
+            origin: started.origin,
+            files: started.files,
+            code: started.code,
+            tests_version: module
+                .as_ref()
+                .map_or(0, |module| module.generated_tests.len()),
+            failure,
+            tests: tests.to_vec(),
+            output: output.to_owned(),
+            clock: event.clock().clone(),
+        };
+        match (started.scope, module) {
+            (TestScope::Module, Some(module)) => module.runs.push(run),
+            (TestScope::Integration, _) => self.integration = Some(run),
+            (TestScope::Module, None) => self.uncounted.flagged += 1,
+        }
+    }
+
+    fn accept_answer(&mut self) {
+        self.answer = None;
+        self.refusals = 0;
+        self.refusal = None;
+    }
+
+    fn refuse_answer(&mut self, problem: &str) {
+        self.answer = None;
+        self.refusals += 1;
+        self.refusal = Some(problem.to_owned());
+    }
+}
