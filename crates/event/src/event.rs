@@ -99,6 +99,8 @@ impl NewEvent {
         if draft.actor.is_empty() || draft.actor.len() > 200 {
             return Err(InvalidEvent::new("actor", "1 to 200 bytes are needed"));
         }
+        draft.occurred_at = Timestamp::from_microsecond(draft.occurred_at.as_microsecond())
+            .map_err(|error| InvalidEvent::new("occurred_at", error))?;
         let data = draft
             .payload
             .to_json()

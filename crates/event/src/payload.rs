@@ -87,6 +87,7 @@ payloads! {
     "planning_rejected" => PlanningRejected,
     // Model calls: context, intent, outcomes.
     "context_built" => ContextBuilt,
+    "context_refused" => ContextRefused,
     "model_call_started" => ModelCallStarted,
     "model_call_completed" => ModelCallCompleted,
     "model_call_failed" => ModelCallFailed,

@@ -188,6 +188,8 @@ pub struct ModuleState {
     pub bug: Option<Bug>,
     /// The version that is being corrected.
     pub correcting: Option<u64>,
+    /// Corrections in a row that gave back the same code.
+    pub unchanged: u32,
     /// How it ended, once it is done.
     pub completion: Option<ModuleComplete>,
 }
@@ -204,6 +206,7 @@ impl ModuleState {
             runs: Vec::new(),
             bug: None,
             correcting: None,
+            unchanged: 0,
             completion: None,
         }
     }
@@ -312,6 +315,8 @@ pub struct TaskState {
     pub output: Option<Vec<OutputFile>>,
     /// Why they could not be.
     pub output_problem: Option<String>,
+    /// What makes going on impossible under the present limits.
+    pub obstacle: Option<(FailureReason, String)>,
     /// How it ended.
     pub ending: Option<Ending>,
     /// What the user said while it ran.

@@ -2,16 +2,31 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::task::PauseReason;
+use super::model::Purpose;
+use super::task::FailureReason;
 use crate::content::ContentHash;
 use crate::ids::ModuleName;
 use crate::tokens::Tokens;
 
-/// An effect was stopped on purpose; its step is decided anew.
+/// Why an effect did not reach its outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Interruption {
+    /// Ctrl-C, a signal, a pause or a cancel.
+    Requested,
+    /// The model server does not answer.
+    ModelUnreachable,
+    /// The task's time is spent.
+    TimeLimit,
+    /// Crashes cut it off too often; it is given up.
+    Crashes,
+}
+
+/// An effect was stopped on purpose, or given up; its step is decided anew.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EffectInterrupted {
     /// Why.
-    pub reason: PauseReason,
+    pub reason: Interruption,
     /// Tokens that were spent all the same.
     pub tokens: Tokens,
 }
@@ -19,8 +34,24 @@ pub struct EffectInterrupted {
 /// An effect was cut off by a crash and is run again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EffectRetried {
-    /// 2 for the first repetition; 5 at most.
+    /// 2 for the first repetition; [`EffectRetried::ATTEMPTS_MAX`] at most.
     pub attempt: u32,
+}
+
+impl EffectRetried {
+    /// How often an effect is tried in all before the task fails with that reason.
+    pub const ATTEMPTS_MAX: u32 = 5;
+}
+
+/// A model call that was not made: it cannot fit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContextRefused {
+    /// What the call was for.
+    pub purpose: Purpose,
+    /// `window` or `budget`.
+    pub reason: FailureReason,
+    /// The figures, for a person.
+    pub detail: String,
 }
 
 /// Intent: the whole is about to be analysed for unused code.

@@ -10,7 +10,9 @@ use crate::content::ContentHash;
 use crate::event::Event;
 use crate::ids::Sequence;
 use crate::ordering::{Standing, is_report_valid};
-use crate::payload::{Payload, TestFailureKind, TestResult, TestScope};
+use crate::payload::{
+    FailureReason, Interruption, Payload, TestFailureKind, TestResult, TestScope,
+};
 
 /// A history that cannot be folded.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -74,6 +76,7 @@ impl TaskState {
             }
             Payload::LimitsChanged(changed) => {
                 self.limits = changed.limits;
+                self.obstacle = None;
                 if self.status == Status::Failed {
                     self.status = Status::Paused;
                     self.ending = None;
@@ -105,6 +108,9 @@ impl TaskState {
                 self.refuse_answer(&rejected.problem);
             }
             Payload::ContextBuilt(_) => {}
+            Payload::ContextRefused(refused) => {
+                self.obstacle = Some((refused.reason, refused.detail.clone()));
+            }
             Payload::ModelCallStarted(call) => self.open(event, Action::CallModel(call.clone())),
             Payload::ModelCallCompleted(done) => {
                 self.spent += done.prompt_tokens + done.completion_tokens;
@@ -135,6 +141,10 @@ impl TaskState {
             Payload::EffectInterrupted(interrupted) => {
                 self.spent += interrupted.tokens;
                 self.close(event);
+                if interrupted.reason == Interruption::Crashes {
+                    let detail = "an effect was cut off by crashes again and again".to_owned();
+                    self.obstacle = Some((FailureReason::Crashes, detail));
+                }
             }
             Payload::EffectRetried(retried) => match &mut self.effect {
                 Some(effect) if Some(effect.intent) == event.causation_id() => {
@@ -190,6 +200,7 @@ impl TaskState {
             Payload::ModuleStarted(_) => module.started = true,
             Payload::ModuleIteration(round) => {
                 module.iteration = round.iteration;
+                module.correcting = None;
                 module.approach = round.approach;
             }
             Payload::CodeGenerated(code) => {
@@ -214,6 +225,11 @@ impl TaskState {
                 if module.correcting != Some(completed.from_version) {
                     self.uncounted.flagged += 1;
                 }
+                module.unchanged = if completed.to_version == completed.from_version {
+                    module.unchanged + 1
+                } else {
+                    0
+                };
                 module.correcting = None;
                 module.bug = None;
                 self.accept_answer();
@@ -224,6 +240,7 @@ impl TaskState {
             }
             Payload::TestsGenerated(tests) => {
                 module.generated_tests.push(tests.source.clone());
+                module.unchanged = 0;
                 module.bug = None;
                 self.accept_answer();
             }
