@@ -1,1 +1,34 @@
-//! The coding workflow: a pure decider with effects at its edge
+//! The coding workflow: a pure decider with effects at its edge.
+//!
+//! Floor 5. [`decide()`] names the next step from the state that `event` folds; the [`Worker`]
+//! performs it and records intent and outcome. Only this crate appends workflow events. It knows no
+//! wire format, no command line and no settings.
+//!
+//! To replace how a module is written and repaired: implement [`ModuleStrategy`].
+
+mod answer;
+mod decide;
+mod effects;
+mod error;
+mod examples;
+mod fact;
+mod layout;
+mod listing;
+mod output;
+mod plan;
+mod python;
+mod recorder;
+mod strategy;
+mod summary;
+mod worker;
+
+pub use decide::{Step, decide};
+pub use error::Error;
+pub use examples::tests_in_prompt;
+pub use fact::{Fact, Role};
+pub use layout::{Files, module_path, working_files};
+pub use listing::Listing;
+pub use output::{OutputError, check_output};
+pub use strategy::{ModuleStep, ModuleStrategy, WholeFile};
+pub use summary::headline;
+pub use worker::{Notice, Observer, Options, Worker, load};

@@ -5,7 +5,7 @@
 mod evolve;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use evolve::FoldError;
 
@@ -22,7 +22,7 @@ use crate::payload::{
 use crate::tokens::Tokens;
 
 /// Where a task stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Submitted, or waiting for its turn again.
@@ -188,6 +188,8 @@ pub struct ModuleState {
     pub bug: Option<Bug>,
     /// The version that is being corrected.
     pub correcting: Option<u64>,
+    /// Whether its generated tests are to be written anew.
+    pub tests_wanted: bool,
     /// Corrections in a row that gave back the same code.
     pub unchanged: u32,
     /// How it ended, once it is done.
@@ -206,6 +208,7 @@ impl ModuleState {
             runs: Vec::new(),
             bug: None,
             correcting: None,
+            tests_wanted: false,
             unchanged: 0,
             completion: None,
         }

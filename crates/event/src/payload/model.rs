@@ -136,6 +136,8 @@ pub struct ModelCallFailed {
     pub problem: String,
     /// Tokens that were spent all the same.
     pub tokens: Tokens,
+    /// Whether the model server refuses such calls for good: a repetition would be refused too.
+    pub fatal: bool,
 }
 
 /// An answer could not be used.

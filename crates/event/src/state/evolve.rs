@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::ids::Sequence;
 use crate::ordering::{Standing, is_report_valid};
 use crate::payload::{
-    FailureReason, Interruption, Payload, TestFailureKind, TestResult, TestScope,
+    Approach, FailureReason, Interruption, Payload, TestFailureKind, TestResult, TestScope,
 };
 
 /// A history that cannot be folded.
@@ -81,6 +81,7 @@ impl TaskState {
                     self.status = Status::Paused;
                     self.ending = None;
                     self.output = None;
+                    self.output_problem = None;
                 }
             }
             Payload::UserIntervention(said) => self.instructions.push(said.instruction.clone()),
@@ -136,6 +137,9 @@ impl TaskState {
                 self.spent += failed.tokens;
                 self.close(event);
                 self.refuse_answer(&failed.problem);
+                if failed.fatal {
+                    self.obstacle = Some((FailureReason::Model, failed.problem.clone()));
+                }
             }
             Payload::AnswerRejected(rejected) => self.refuse_answer(&rejected.problem),
             Payload::EffectInterrupted(interrupted) => {
@@ -202,6 +206,7 @@ impl TaskState {
                 module.iteration = round.iteration;
                 module.correcting = None;
                 module.approach = round.approach;
+                module.tests_wanted = round.approach == Approach::RewriteTests;
             }
             Payload::CodeGenerated(code) => {
                 if event.code_version() <= module.version() {
@@ -237,10 +242,13 @@ impl TaskState {
             Payload::ModuleComplete(complete) => {
                 module.completion = Some(complete.clone());
                 module.bug = None;
+                self.refusals = 0;
+                self.refusal = None;
             }
             Payload::TestsGenerated(tests) => {
                 module.generated_tests.push(tests.source.clone());
                 module.unchanged = 0;
+                module.tests_wanted = false;
                 module.bug = None;
                 self.accept_answer();
             }

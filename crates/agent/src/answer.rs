@@ -1,0 +1,110 @@
+//! From a model's free text to a file: the fenced block. Never fails on odd text, only says why
+//! nothing usable is in it.
+
+/// Answers with more than this are not code that a person would read.
+const SOURCE_BYTES_MAX: usize = 256 * 1024;
+
+/// The whole file in an answer: its longest fenced block, or the answer itself if it is plainly
+/// nothing but code. The error says what is wrong, in words for the model.
+pub fn whole_file(answer: &str, cut_short: bool) -> Result<String, String> {
+    let (closed, open) = fenced_blocks(answer);
+    let longest = closed.into_iter().max_by_key(|block| block.len());
+    let source = match (longest, open) {
+        (Some(block), None) => block,
+        // A block that never ends holds the file if the model only forgot the closing fence.
+        (None, Some(block)) if !cut_short => block,
+        (Some(block), Some(open)) if open.len() <= block.len() => block,
+        (_, Some(_)) => {
+            return Err("it was cut off before the file's end; write a shorter file".to_owned());
+        }
+        (None, None) if cut_short => {
+            return Err("it was cut off before the file's end; write a shorter file".to_owned());
+        }
+        (None, None) if starts_like_code(answer) => answer.to_owned(),
+        (None, None) => {
+            return Err("it has no ```python block; give the whole file in one".to_owned());
+        }
+    };
+    let source = source.trim_matches(['\n', '\r', ' ']);
+    if source.is_empty() {
+        return Err("its code block is empty; give the whole file".to_owned());
+    }
+    if source.len() > SOURCE_BYTES_MAX {
+        return Err(format!("its file has {} bytes; write a shorter one", source.len()));
+    }
+    if source.contains('\0') {
+        return Err("its file has NUL characters".to_owned());
+    }
+    Ok(format!("{source}\n"))
+}
+
+/// Every closed fenced block, and the one left open at the end.
+fn fenced_blocks(text: &str) -> (Vec<String>, Option<String>) {
+    let mut closed = Vec::new();
+    let mut current: Option<(usize, String)> = None;
+    for line in text.lines() {
+        let bare = line.trim_start();
+        let ticks = bare.bytes().take_while(|&b| b == b'`').count();
+        match &mut current {
+            None if ticks >= 3 => current = Some((ticks, String::new())),
+            Some((fence, _)) if ticks >= *fence && bare[ticks..].trim().is_empty() => {
+                closed.extend(current.take().map(|(_, block)| block));
+            }
+            Some((_, block)) => {
+                block.push_str(line);
+                block.push('\n');
+            }
+            None => {}
+        }
+    }
+    (closed, current.map(|(_, block)| block))
+}
+
+fn starts_like_code(text: &str) -> bool {
+    text.lines().map(str::trim_end).find(|line| !line.is_empty()).is_some_and(|line| {
+        ["import ", "from ", "def ", "class ", "async def ", "@", "\"\"\"", "#!"]
+            .iter()
+            .any(|start| line.starts_with(start))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_longest_block_is_the_file() {
+        let answer = "Like `x`:\n```python\nx = 1\n```\nand\n```python\nimport re\n\nx = 2\n```\nDone.";
+        assert_eq!(whole_file(answer, false).unwrap(), "import re\n\nx = 2\n");
+    }
+
+    #[test]
+    fn a_forgotten_closing_fence_is_forgiven_unless_the_answer_was_cut() {
+        assert_eq!(whole_file("```python\nx = 1", false).unwrap(), "x = 1\n");
+        assert!(whole_file("```python\nx = 1", true).unwrap_err().contains("cut off"));
+    }
+
+    #[test]
+    fn a_block_inside_a_docstring_does_not_end_the_file() {
+        let answer = "````python\n\"\"\"\n```\nx\n```\n\"\"\"\ny = 1\n````";
+        assert!(whole_file(answer, false).unwrap().ends_with("y = 1\n"));
+    }
+
+    #[test]
+    fn bare_code_is_a_file_and_prose_is_not() {
+        assert!(whole_file("def f():\n    return 1\n", false).is_ok());
+        assert!(whole_file("Sure! I can do that.", false).unwrap_err().contains("```python"));
+        assert!(whole_file("```python\n\n```", false).unwrap_err().contains("empty"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_a_file_or_a_reason(text in "(?s).{0,400}|(```|\n|python|x = 1|`|\r){0,30}", cut: bool) {
+            if let Ok(source) = whole_file(&text, cut) {
+                prop_assert!(source.ends_with('\n') && source.trim() != "");
+            }
+        }
+    }
+}

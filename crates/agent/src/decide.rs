@@ -1,0 +1,307 @@
+//! What comes next: a pure function of the state. Effects happen in `effects`, never here.
+
+use jiff::SignedDuration;
+use journeyman_event::payload::{
+    AnswerRejected, CodeOrigin, CodeUnderTest, CorrectionCompleted, FailureReason,
+    PlanningComplete, PlanningRejected, Purpose, TaskCancelled, TaskComplete, TaskFailed,
+    TestFailureKind, TestOrigin, TestScope, TestStarted, TestsGenerated, Verification,
+};
+use journeyman_event::state::{Ending, ModuleState, PendingAnswer, TestRun};
+use journeyman_event::{ModuleName, TaskState, Tokens};
+
+use crate::answer::whole_file;
+use crate::fact::{Fact, Role};
+use crate::layout;
+use crate::plan::{plan_of_answer, plan_of_stub};
+use crate::strategy::{ModuleStep, ModuleStrategy};
+
+/// Answers in a row that may be unusable before the task fails.
+const REFUSALS_MAX: u32 = 4;
+/// With fewer tokens left than this no call is worth beginning.
+const TOKENS_MIN: Tokens = Tokens(256);
+const PLAN_TEMPERATURE: f32 = 0.2;
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// These facts follow from what is known.
+    Record(Vec<Fact>),
+    /// The model is to be called.
+    CallModel {
+        /// What for.
+        purpose: Purpose,
+        /// For which module.
+        module: Option<ModuleName>,
+        /// Sampling temperature.
+        temperature: f32,
+    },
+    /// Tests are to be run.
+    RunTests {
+        /// For which module; none for everything together.
+        module: Option<ModuleName>,
+        /// The intent.
+        started: TestStarted,
+    },
+    /// The whole is to be analysed for unused code.
+    Analyse,
+    /// The result is to be written to the task's folder; `ending` is what it will say.
+    WriteOutput {
+        /// The folder.
+        folder: String,
+        /// How the task is about to end.
+        ending: Ending,
+    },
+    /// Nothing: the task has ended.
+    Rest,
+}
+
+/// Names the next step of a task that has no effect under way. `active` is the time spent on it.
+pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDuration) -> Step {
+    if state.status.is_ended() {
+        return Step::Rest;
+    }
+    if let Some((reason, detail)) = limit(state, active) {
+        return end(state, Ending::Failed { reason, detail });
+    }
+    if let Some(answer) = &state.answer {
+        return Step::Record(use_answer(state, answer));
+    }
+    if state.refusals >= REFUSALS_MAX {
+        let reason = if state.planned { FailureReason::Attempts } else { FailureReason::Plan };
+        let last = state.refusal.as_deref().unwrap_or("unknown");
+        let detail = format!("{} answers in a row were of no use; the last: {last}", state.refusals);
+        return end(state, Ending::Failed { reason, detail });
+    }
+    if !state.planned {
+        return plan(state);
+    }
+    if let Some(module) = state.modules.iter().find(|module| module.completion.is_none()) {
+        return work_on(state, module, strategy);
+    }
+    match state.current_integration() {
+        None => test_everything(state),
+        Some(run) => conclude(state, run),
+    }
+}
+
+/// Which of the task's limits is spent.
+fn limit(state: &TaskState, active: SignedDuration) -> Option<(FailureReason, String)> {
+    if let Some((reason, detail)) = &state.obstacle {
+        return Some((*reason, detail.clone()));
+    }
+    let max = state.limits.active_max();
+    if active.unsigned_abs() >= max && active.is_positive() {
+        let detail = format!("{} s of {} s are spent", active.as_secs(), max.as_secs());
+        return Some((FailureReason::Timeout, detail));
+    }
+    // What was asked for already is still used: only a further call needs tokens.
+    let needs_model = state.answer.is_none() && !state.modules_complete();
+    if needs_model && state.left() < TOKENS_MIN {
+        let detail = format!("{} of {} tokens are spent", state.spent, state.budget());
+        return Some((FailureReason::Budget, detail));
+    }
+    None
+}
+
+fn plan(state: &TaskState) -> Step {
+    let prompt = state.submission.as_ref().map_or("", |submission| submission.prompt.as_str());
+    if let Some(plan) = plan_of_stub(prompt, state.given_tests()) {
+        return Step::Record(vec![Fact::of_task(Role::Planner, plan)]);
+    }
+    let times = f32::from(u16::try_from(state.refusals).unwrap_or(u16::MAX));
+    Step::CallModel {
+        purpose: Purpose::Plan,
+        module: None,
+        temperature: (PLAN_TEMPERATURE + 0.2 * times).min(1.0),
+    }
+}
+
+/// What is made of a model's answer.
+fn use_answer(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
+    let facts = match (answer.purpose, answer.module.as_ref().and_then(|name| state.module(name))) {
+        (Purpose::Plan, _) => vec![Fact::of_task(Role::Planner, plan_or_refusal(state, answer))],
+        (purpose, None) => vec![refuse(purpose, None, "it is for a module that does not exist")],
+        (Purpose::Tests, Some(module)) => {
+            let name = &module.plan.name;
+            match whole_file(&answer.text, answer.cut_short).and_then(has_tests) {
+                Ok(source) => {
+                    vec![Fact::of_module(Role::Tester, name, TestsGenerated { source })]
+                }
+                Err(problem) => vec![refuse(Purpose::Tests, Some(name), &problem)],
+            }
+        }
+        (purpose @ (Purpose::Code | Purpose::Fix), Some(module)) => {
+            match whole_file(&answer.text, answer.cut_short) {
+                Ok(source) => new_version(module, source),
+                Err(problem) => vec![refuse(purpose, Some(&module.plan.name), &problem)],
+            }
+        }
+    };
+    facts.into_iter().map(|fact| fact.caused_by(answer.event)).collect()
+}
+
+fn plan_or_refusal(state: &TaskState, answer: &PendingAnswer) -> journeyman_event::Payload {
+    let read = if answer.cut_short {
+        Err("it was cut off; plan fewer modules with shorter descriptions".to_owned())
+    } else {
+        plan_of_answer(&answer.text, state.given_tests())
+    };
+    match read {
+        Ok(PlanningComplete { modules, repairs }) => PlanningComplete { modules, repairs }.into(),
+        Err(problem) => PlanningRejected { problem }.into(),
+    }
+}
+
+fn has_tests(source: String) -> Result<String, String> {
+    if source.contains("def test") {
+        Ok(source)
+    } else {
+        Err("it has no function whose name begins with test".to_owned())
+    }
+}
+
+fn refuse(purpose: Purpose, module: Option<&ModuleName>, problem: &str) -> Fact {
+    let rejected = AnswerRejected { purpose, problem: problem.to_owned() };
+    Fact { module: module.cloned(), ..Fact::of_task(Role::Conductor, rejected) }
+}
+
+fn new_version(module: &ModuleState, source: String) -> Vec<Fact> {
+    let name = &module.plan.name;
+    let version = module.version();
+    let Some(from_version) = module.correcting else {
+        return vec![Fact::new_code(Role::Coder, name, version + 1, CodeOrigin::Generated, source)];
+    };
+    let unchanged = module.code().is_some_and(|code| code.source == source);
+    let to_version = if unchanged { version } else { version + 1 };
+    let completed = CorrectionCompleted { from_version, to_version };
+    let mut facts = Vec::new();
+    if !unchanged {
+        facts.push(Fact::new_code(Role::Fixer, name, to_version, CodeOrigin::Corrected, source));
+    }
+    facts.push(Fact::of_module(Role::Fixer, name, completed));
+    facts
+}
+
+fn work_on(state: &TaskState, module: &ModuleState, strategy: &dyn ModuleStrategy) -> Step {
+    let name = &module.plan.name;
+    match strategy.next(state, module) {
+        ModuleStep::Record(facts) => Step::Record(facts),
+        ModuleStep::CallModel { purpose, temperature } => {
+            Step::CallModel { purpose, module: Some(name.clone()), temperature }
+        }
+        ModuleStep::RunTests { origin, given } => Step::RunTests {
+            module: Some(name.clone()),
+            started: TestStarted {
+                scope: TestScope::Module,
+                origin,
+                files: layout::test_files(state, Some(module), &given),
+                code: under_test(state.modules.iter().filter(|other| {
+                    other.completion.is_some() || other.plan.name == module.plan.name
+                })),
+            },
+        },
+        ModuleStep::GiveUp { reason, detail } => end(state, Ending::Failed { reason, detail }),
+    }
+}
+
+fn under_test<'a>(modules: impl Iterator<Item = &'a ModuleState>) -> Vec<CodeUnderTest> {
+    modules
+        .filter_map(|module| module.code().map(|code| (module, code)))
+        .map(|(module, code)| CodeUnderTest {
+            module: module.plan.name.clone(),
+            version: code.version,
+            hash: code.hash,
+        })
+        .collect()
+}
+
+fn test_everything(state: &TaskState) -> Step {
+    let given: Vec<String> = state.given_tests().iter().map(|test| test.name.clone()).collect();
+    Step::RunTests {
+        module: None,
+        started: TestStarted {
+            scope: TestScope::Integration,
+            origin: if given.is_empty() { TestOrigin::Generated } else { TestOrigin::File },
+            files: layout::test_files(state, None, &given),
+            code: under_test(state.modules.iter()),
+        },
+    }
+}
+
+/// Everything was tested together: what does that make of the task?
+fn conclude(state: &TaskState, run: &TestRun) -> Step {
+    match run.failure {
+        None => {}
+        Some(TestFailureKind::Failed) => {
+            let given = layout::given_paths(state);
+            let ruling: Vec<&str> = run
+                .tests
+                .iter()
+                .filter(|test| !test.passed && given.iter().any(|path| test.name.starts_with(path)))
+                .map(|test| test.name.as_str())
+                .collect();
+            if !ruling.is_empty() {
+                let detail = format!("given tests fail on the whole: {}", ruling.join(", "));
+                return end(state, Ending::Failed { reason: FailureReason::GivenTests, detail });
+            }
+        }
+        Some(kind) => {
+            let detail = format!("the modules do not work together ({kind:?}): {}", run.output);
+            return end(state, Ending::Failed { reason: FailureReason::Attempts, detail });
+        }
+    }
+    if state.unused.is_none() {
+        return Step::Analyse;
+    }
+    end(state, Ending::Complete(verification(state, run)))
+}
+
+/// The weakest of what the modules and the run of everything together show.
+fn verification(state: &TaskState, run: &TestRun) -> Verification {
+    if !state.given_tests().is_empty() {
+        return Verification::GivenTests;
+    }
+    let unchecked = state.modules.iter().any(|module| {
+        module.completion.as_ref().is_none_or(|done| done.verification == Verification::None)
+    });
+    if unchecked || run.tests.is_empty() {
+        return Verification::None;
+    }
+    let count = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
+    let mut confidence = count(run.passed()) / count(run.tests.len());
+    for module in &state.modules {
+        if let Some(Verification::Agreement { confidence: own }) =
+            module.completion.as_ref().map(|done| done.verification)
+        {
+            confidence = confidence.min(own);
+        }
+    }
+    Verification::Agreement { confidence }
+}
+
+/// The result is written out before the end is recorded, also of a task that failed: what there is
+/// belongs to the user, with a summary that says how it stands.
+fn end(state: &TaskState, ending: Ending) -> Step {
+    if let (Some(problem), Ending::Complete(_)) = (&state.output_problem, &ending) {
+        let (reason, detail) = (FailureReason::Output, problem.clone());
+        return Step::Record(vec![Fact::of_task(Role::Conductor, TaskFailed { reason, detail })]);
+    }
+    let folder = state.submission.as_ref().and_then(|submission| submission.out.clone());
+    let has_code = state.modules.iter().any(|module| module.code().is_some());
+    if let Some(folder) = folder
+        && has_code
+        && state.output.is_none()
+        && state.output_problem.is_none()
+    {
+        return Step::WriteOutput { folder, ending };
+    }
+    Step::Record(vec![match ending {
+        Ending::Complete(verification) => {
+            Fact::of_task(Role::Conductor, TaskComplete { verification })
+        }
+        Ending::Failed { reason, detail } => {
+            Fact::of_task(Role::Conductor, TaskFailed { reason, detail })
+        }
+        Ending::Cancelled => Fact::of_task(Role::User, TaskCancelled {}),
+    }])
+}

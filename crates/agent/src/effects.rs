@@ -1,0 +1,373 @@
+//! What reaches outside: model calls, test runs, the analysis, writing the result. Each starts from
+//! its recorded intent alone and ends as the fact of its outcome; none records anything itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use journeyman_event::payload::{
+    DeadCodeAnalysis, EffectInterrupted, Interruption, ModelCallCompleted, ModelCallFailed,
+    ModelCallStarted, OutputFailed, OutputWritten, TestFailed, TestFailureKind, TestPassed,
+    TestResult, TestScope, TestStarted, UnusedCode,
+};
+use journeyman_event::state::{Action, Ending, OpenEffect};
+use journeyman_event::{ContentHash, Principal, TaskId, TaskState, Tokens};
+use journeyman_journal::Journal;
+use journeyman_llm::{Finish, Message, ModelServer, Request};
+use journeyman_sandbox::Sandbox;
+use journeyman_sandbox::language::{DeadCode, Language, TestOutcome, TestReport};
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+use crate::decide::Step;
+use crate::fact::{Fact, Role};
+use crate::layout::{Files, module_path, output_files, working_files};
+use crate::output::write_output;
+use crate::python::defined_name;
+use crate::worker::{Notice, Observer};
+
+/// The end of a test run's output that is kept.
+const OUTPUT_CHARS_MAX: usize = 4_000;
+/// What is kept of one failing test's message.
+const MESSAGE_CHARS_MAX: usize = 2_000;
+
+/// How an effect ended.
+pub(crate) enum Outcome {
+    /// With the fact of its outcome.
+    Reached(Fact),
+    /// Stopped before that; `fact` wants its reason.
+    Stopped { fact: Fact, tokens: Tokens },
+    /// The model server is gone.
+    ModelGone { fact: Fact, problem: String },
+}
+
+pub(crate) struct Effects {
+    pub(crate) journal: Journal,
+    pub(crate) principal: Principal,
+    pub(crate) server: Arc<dyn ModelServer>,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) language: Arc<dyn Language>,
+    pub(crate) work_folder: PathBuf,
+    pub(crate) observer: Observer,
+}
+
+impl Effects {
+    /// Performs the open effect of `state`. `step` is what `decide` says of the same state: it
+    /// knows how the task is about to end when the result is written.
+    pub(crate) async fn perform(
+        &self,
+        task: &TaskId,
+        state: &TaskState,
+        step: &Step,
+        stop: &CancellationToken,
+    ) -> Result<Outcome, Error> {
+        let Some(effect) = &state.effect else {
+            return Err(Error::NoEffect);
+        };
+        match &effect.action {
+            Action::CallModel(call) => self.call_model(effect, call, stop).await,
+            Action::RunTests(started) => self.run_tests(task, state, effect, started, stop).await,
+            Action::Analyse => self.analyse(task, state, effect, stop).await,
+            Action::WriteOutput(started) => {
+                let Step::WriteOutput { ending, .. } = step else {
+                    return Ok(stopped(effect));
+                };
+                self.write_output(task, state, effect, &started.folder, ending).await
+            }
+        }
+    }
+
+    async fn call_model(
+        &self,
+        effect: &OpenEffect,
+        call: &ModelCallStarted,
+        stop: &CancellationToken,
+    ) -> Result<Outcome, Error> {
+        let mut messages = Vec::new();
+        for message in &call.messages {
+            let content = self.text(message.blob).await?;
+            let role = message.role.parse().map_err(|_| Error::BadRole(message.role.clone()))?;
+            messages.push(Message { role, content });
+        }
+        let schema = match call.schema {
+            Some(hash) => serde_json::from_str(&self.text(hash).await?).ok(),
+            None => None,
+        };
+        let request = Request {
+            messages,
+            max_tokens: call.max_tokens,
+            temperature: call.temperature,
+            seed: Some(call.seed),
+            stop: Vec::new(),
+            schema,
+        };
+        let observer = self.observer.clone();
+        let mut show = move |delta: journeyman_llm::Delta<'_>| {
+            observer(Notice::Delta { text: delta.text });
+        };
+        let role = Role::Conductor;
+        Ok(match self.server.answer(&request, &mut show, stop).await {
+            Ok(answer) => reached(
+                effect,
+                role,
+                ModelCallCompleted {
+                    cut_short: answer.finish == Finish::Length,
+                    text: answer.text,
+                    prompt_tokens: answer.usage.prompt,
+                    completion_tokens: answer.usage.completion,
+                    exact: answer.usage.exact,
+                    first_token_ms: answer.time_to_first_token_ms,
+                    total_ms: answer.total_ms,
+                },
+            ),
+            Err(journeyman_llm::Error::Interrupted { tokens, .. }) => {
+                let Outcome::Stopped { fact, .. } = stopped(effect) else {
+                    return Err(Error::NoEffect);
+                };
+                Outcome::Stopped { fact, tokens: call.prompt_tokens + tokens }
+            }
+            Err(error) if error.is_unreachable() => {
+                let reason = Interruption::ModelUnreachable;
+                let interrupted = EffectInterrupted { reason, tokens: Tokens::ZERO };
+                let problem = error.to_string();
+                let Outcome::Reached(fact) = reached(effect, role, interrupted) else {
+                    return Err(Error::NoEffect);
+                };
+                Outcome::ModelGone { fact, problem }
+            }
+            Err(error) => {
+                let fatal = !error.is_retryable();
+                let problem = error.to_string();
+                reached(effect, role, ModelCallFailed { problem, tokens: Tokens::ZERO, fatal })
+            }
+        })
+    }
+
+    /// The text of a blob that an intent cites.
+    async fn text(&self, hash: ContentHash) -> Result<String, Error> {
+        let bytes = self.journal.blob(&self.principal, hash).await?;
+        let bytes = bytes.ok_or(Error::MissingBlob { hash })?;
+        String::from_utf8(bytes.to_vec()).map_err(|_| Error::MissingBlob { hash })
+    }
+
+    async fn run_tests(
+        &self,
+        task: &TaskId,
+        state: &TaskState,
+        effect: &OpenEffect,
+        started: &TestStarted,
+        stop: &CancellationToken,
+    ) -> Result<Outcome, Error> {
+        let folder = self.fresh_folder(task, effect, &working_files(state)).await?;
+        let result = self.test_in(folder.path(), started, effect, stop).await;
+        folder.remove().await;
+        result
+    }
+
+    async fn test_in(
+        &self,
+        folder: &Path,
+        started: &TestStarted,
+        effect: &OpenEffect,
+        stop: &CancellationToken,
+    ) -> Result<Outcome, Error> {
+        // Without tests, and before everything is tested together, each module must at least load.
+        if started.files.is_empty() || started.scope == TestScope::Integration {
+            for code in &started.code {
+                let check = self
+                    .language
+                    .check_import(&self.sandbox, folder, code.module.as_str(), stop)
+                    .await?;
+                if stop.is_cancelled() {
+                    return Ok(stopped(effect));
+                }
+                if !check.imports {
+                    let failed = TestFailed {
+                        kind: TestFailureKind::DoesNotImport,
+                        tests: Vec::new(),
+                        output: last_chars(&check.error, OUTPUT_CHARS_MAX),
+                        wall_ms: 0,
+                    };
+                    return Ok(reached(effect, Role::Tester, failed));
+                }
+            }
+        }
+        if started.files.is_empty() {
+            let passed = TestPassed { tests: Vec::new(), wall_ms: 0 };
+            return Ok(reached(effect, Role::Tester, passed));
+        }
+        let files: Vec<&str> = started.files.iter().map(String::as_str).collect();
+        let report =
+            self.language.run_tests(&self.sandbox, folder, &files, None, stop).await?;
+        if stop.is_cancelled() || report.outcome == TestOutcome::Cancelled {
+            return Ok(stopped(effect));
+        }
+        Ok(outcome_of_report(effect, report))
+    }
+
+    async fn analyse(
+        &self,
+        task: &TaskId,
+        state: &TaskState,
+        effect: &OpenEffect,
+        stop: &CancellationToken,
+    ) -> Result<Outcome, Error> {
+        let folder = self.fresh_folder(task, effect, &working_files(state)).await?;
+        let paths: Vec<String> =
+            state.modules.iter().map(|module| module_path(&module.plan.name)).collect();
+        let files: Vec<&str> = paths.iter().map(String::as_str).collect();
+        let found = self.language.analyse(&self.sandbox, folder.path(), &files, stop).await;
+        folder.remove().await;
+        if stop.is_cancelled() {
+            return Ok(stopped(effect));
+        }
+        // The analysis is a service: that it fails is worth a note, not the task.
+        let analysis = match found {
+            Ok(found) => DeadCodeAnalysis { unused: unused(state, &found), problem: None },
+            Err(error) => {
+                DeadCodeAnalysis { unused: Vec::new(), problem: Some(error.to_string()) }
+            }
+        };
+        Ok(reached(effect, Role::Tester, analysis))
+    }
+
+    async fn write_output(
+        &self,
+        task: &TaskId,
+        state: &TaskState,
+        effect: &OpenEffect,
+        folder: &str,
+        ending: &Ending,
+    ) -> Result<Outcome, Error> {
+        let files = output_files(state, ending);
+        let (folder, task) = (PathBuf::from(folder), task.clone());
+        let written =
+            tokio::task::spawn_blocking(move || write_output(&folder, &task, &files)).await?;
+        Ok(match written {
+            Ok(files) => reached(effect, Role::Conductor, OutputWritten { files }),
+            Err(error) => {
+                reached(effect, Role::Conductor, OutputFailed { problem: error.to_string() })
+            }
+        })
+    }
+
+    /// A folder that nothing was run in before, with these files.
+    async fn fresh_folder(
+        &self,
+        task: &TaskId,
+        effect: &OpenEffect,
+        files: &Files,
+    ) -> Result<FreshFolder, Error> {
+        let name = format!("{task}-{}-{}", effect.intent, effect.attempt);
+        let folder = FreshFolder(self.work_folder.join(name));
+        // Left over from a run that was cut off at this very attempt.
+        folder.remove_quietly().await;
+        for (path, text) in files {
+            let target = folder.0.join(path);
+            if let Some(parent) = target.parent() {
+                tokio::fs::create_dir_all(parent).await.map_err(|e| Error::work(parent, e))?;
+            }
+            tokio::fs::write(&target, text).await.map_err(|e| Error::work(&target, e))?;
+        }
+        tokio::fs::create_dir_all(&folder.0).await.map_err(|e| Error::work(&folder.0, e))?;
+        Ok(folder)
+    }
+}
+
+/// A folder that is taken away when it was used.
+struct FreshFolder(PathBuf);
+
+impl FreshFolder {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    async fn remove(self) {
+        self.remove_quietly().await;
+    }
+
+    /// What cannot be removed is swept when the next worker starts.
+    async fn remove_quietly(&self) {
+        match tokio::fs::remove_dir_all(&self.0).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(folder = %self.0.display(), %error, "work folder not removed");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn reached(
+    effect: &OpenEffect,
+    role: Role,
+    payload: impl Into<journeyman_event::Payload>,
+) -> Outcome {
+    let fact = Fact { module: effect.module.clone(), ..Fact::of_task(role, payload) };
+    Outcome::Reached(fact.caused_by(effect.intent))
+}
+
+fn stopped(effect: &OpenEffect) -> Outcome {
+    let interrupted =
+        EffectInterrupted { reason: Interruption::Requested, tokens: Tokens::ZERO };
+    let fact = Fact { module: effect.module.clone(), ..Fact::of_task(Role::Conductor, interrupted) };
+    Outcome::Stopped { fact: fact.caused_by(effect.intent), tokens: Tokens::ZERO }
+}
+
+fn outcome_of_report(effect: &OpenEffect, report: TestReport) -> Outcome {
+    let tests: Vec<TestResult> = report
+        .tests
+        .into_iter()
+        .map(|test| TestResult {
+            name: test.name,
+            passed: test.passed,
+            message: last_chars(&test.message, MESSAGE_CHARS_MAX),
+        })
+        .collect();
+    let kind = match report.outcome {
+        TestOutcome::Passed => {
+            let passed = TestPassed { tests, wall_ms: report.wall_ms };
+            return reached(effect, Role::Tester, passed);
+        }
+        TestOutcome::Failed => TestFailureKind::Failed,
+        TestOutcome::DoesNotImport => TestFailureKind::DoesNotImport,
+        TestOutcome::NoTests => TestFailureKind::NoTests,
+        TestOutcome::TimedOut => TestFailureKind::TimedOut,
+        TestOutcome::Killed | TestOutcome::Cancelled => TestFailureKind::Killed,
+    };
+    let output = if report.detail.is_empty() {
+        report.output
+    } else {
+        format!("{}\n{}", report.output, report.detail)
+    };
+    let output = last_chars(&output, OUTPUT_CHARS_MAX);
+    reached(effect, Role::Tester, TestFailed { kind, tests, output, wall_ms: report.wall_ms })
+}
+
+/// What nothing refers to, without what the plan asked for: that is there for others.
+fn unused(state: &TaskState, found: &[DeadCode]) -> Vec<UnusedCode> {
+    let mut unused = Vec::new();
+    for module in &state.modules {
+        let path = module_path(&module.plan.name);
+        let planned: Vec<&str> = module
+            .plan
+            .functions
+            .iter()
+            .filter_map(|function| defined_name(&function.signature))
+            .collect();
+        let own = found.iter().filter(|item| item.file == path);
+        unused.extend(own.filter(|item| !planned.contains(&item.name.as_str())).map(|item| {
+            UnusedCode {
+                module: module.plan.name.clone(),
+                name: item.name.clone(),
+                kind: item.kind.to_string(),
+                line: item.line,
+            }
+        }));
+    }
+    unused
+}
+
+fn last_chars(text: &str, max: usize) -> String {
+    let text = text.trim_end();
+    let skip = text.chars().count().saturating_sub(max);
+    text.chars().skip(skip).collect()
+}

@@ -1,0 +1,173 @@
+//! Where a task's files lie: modules, tests and what is left for the user, as paths and texts.
+//!
+//! Python: a dotted module is a file in a package folder, tests are in `tests/`. Nothing is read or
+//! written here; every path is made of checked names.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use journeyman_event::payload::{GivenTest, TestOrigin};
+use journeyman_event::state::{Ending, ModuleState};
+use journeyman_event::{ModuleName, TaskState};
+
+use crate::python::{defined_name, mentions};
+use crate::summary::summary;
+
+/// Relative path to text, in path order.
+pub type Files = BTreeMap<String, String>;
+
+/// The file of the result that says how it stands.
+pub const SUMMARY_FILE: &str = "SUMMARY.md";
+
+/// The path of a module's file.
+pub fn module_path(name: &ModuleName) -> String {
+    format!("{}.py", name.as_str().replace('.', "/"))
+}
+
+/// The path of a module's generated tests.
+pub fn generated_tests_path(state: &TaskState, module: &ModuleName) -> String {
+    let path = format!("tests/test_{}.py", module.as_str().replace('.', "_"));
+    if given_paths(state).contains(&path) {
+        return format!("tests/test_{}_generated.py", module.as_str().replace('.', "_"));
+    }
+    path
+}
+
+fn given_path(test: &GivenTest) -> String {
+    format!("tests/{}", test.name)
+}
+
+/// The paths of the tests that rule.
+pub fn given_paths(state: &TaskState) -> Vec<String> {
+    state.given_tests().iter().map(given_path).collect()
+}
+
+/// The test files of a run: the given ones of these names, and the generated ones of `module`, or
+/// of every module that has no given tests.
+pub(crate) fn test_files(
+    state: &TaskState,
+    module: Option<&ModuleState>,
+    given: &[String],
+) -> Vec<String> {
+    let tests = state.given_tests().iter().filter(|test| given.contains(&test.name));
+    let mut files: Vec<String> = tests.map(given_path).collect();
+    if module.is_none() || given.is_empty() {
+        let modules = state.modules.iter().filter(|other| {
+            module.is_none_or(|module| module.plan.name == other.plan.name)
+                && !other.generated_tests.is_empty()
+        });
+        files.extend(modules.map(|other| generated_tests_path(state, &other.plan.name)));
+    }
+    files
+}
+
+/// Code and tests as they are now, with what makes packages of folders.
+pub fn working_files(state: &TaskState) -> Files {
+    let mut files = Files::new();
+    for module in &state.modules {
+        let name = &module.plan.name;
+        if let Some(code) = module.code() {
+            files.insert(module_path(name), code.source.clone());
+            for (at, _) in name.as_str().match_indices('.') {
+                let folder = name.as_str()[..at].replace('.', "/");
+                files.entry(format!("{folder}/__init__.py")).or_default();
+            }
+        }
+        if let Some(tests) = module.generated_tests.last() {
+            files.insert(generated_tests_path(state, name), tests.clone());
+        }
+    }
+    for test in state.given_tests() {
+        files.insert(given_path(test), render(state, test));
+    }
+    files
+}
+
+/// What the user gets: the working files, marks on disputed tests, and the summary.
+pub fn output_files(state: &TaskState, ending: &Ending) -> Files {
+    let mut files = working_files(state);
+    let disputed: Vec<&str> = state
+        .modules
+        .iter()
+        .filter_map(|module| module.completion.as_ref())
+        .flat_map(|done| done.disputed.iter().map(String::as_str))
+        .collect();
+    if !disputed.is_empty() {
+        files.insert("tests/conftest.py".to_owned(), mark_disputed(&disputed));
+    }
+    files.insert(SUMMARY_FILE.to_owned(), summary(state, ending, &files));
+    files
+}
+
+fn mark_disputed(disputed: &[&str]) -> String {
+    let mut names = String::new();
+    for name in disputed {
+        let _ = writeln!(names, "    {name:?},");
+    }
+    format!(
+        "\"\"\"Generated tests that the code does not pass and that were judged wrong: see SUMMARY.md.\"\"\"\n\
+         import pytest\n\nDISPUTED = {{\n{names}}}\n\n\n\
+         def pytest_collection_modifyitems(items):\n    \
+             for item in items:\n        \
+                 if item.nodeid in DISPUTED:\n            \
+                     item.add_marker(pytest.mark.xfail(reason=\"disputed generated test\"))\n"
+    )
+}
+
+/// A given test as a file that a test runner takes.
+fn render(state: &TaskState, test: &GivenTest) -> String {
+    match test.origin {
+        TestOrigin::File | TestOrigin::Generated => test.source.clone(),
+        TestOrigin::Assertions => {
+            let mut text = imports(state, test);
+            for (number, line) in test.source.lines().enumerate() {
+                let _ = write!(text, "\n\ndef test_assertion_{}():\n    {line}\n", number + 1);
+            }
+            text
+        }
+        TestOrigin::Examples => {
+            let mut text = format!("import doctest\n\n{}{EXAMPLE_RUNNER}", imports(state, test));
+            for (number, example) in test.source.split("\n\n").enumerate() {
+                let _ = write!(
+                    text,
+                    "\n\ndef test_example_{}():\n    _check({})\n",
+                    number + 1,
+                    python_string(example)
+                );
+            }
+            text
+        }
+    }
+}
+
+const EXAMPLE_RUNNER: &str = r#"
+
+def _check(text):
+    example = doctest.DocTestParser().get_doctest(text + "\n", dict(globals()), "example", None, 0)
+    report = []
+    runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.NORMALIZE_WHITESPACE)
+    results = runner.run(example, out=report.append)
+    assert results.attempted > 0, "the example was not run"
+    assert results.failed == 0, "".join(report)
+"#;
+
+/// A Python string literal: a JSON string is one, but for its escapes of other planes, which JSON
+/// leaves out when it writes the characters themselves.
+fn python_string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Imports of every module whose functions the test mentions; of the one it is run with at least.
+fn imports(state: &TaskState, test: &GivenTest) -> String {
+    let mut text = String::new();
+    for module in &state.modules {
+        let used = module.plan.given_tests.contains(&test.name)
+            || module.plan.functions.iter().any(|function| {
+                defined_name(&function.signature).is_some_and(|name| mentions(&test.source, name))
+            });
+        if used {
+            let _ = writeln!(text, "from {} import *", module.plan.name);
+        }
+    }
+    text
+}

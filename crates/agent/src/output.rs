@@ -1,0 +1,192 @@
+//! Writes a result into the user's folder: a new one, an empty one, or this task's own. What the
+//! user changed there since is kept beside what is written.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use journeyman_event::payload::OutputFile;
+use journeyman_event::{ContentHash, TaskId};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::layout::Files;
+
+/// The file that says whose folder it is and what was written.
+const MARKER: &str = ".journeyman.json";
+/// What is added to the name of a file that the user changed.
+const KEPT_SUFFIX: &str = ".yours";
+
+/// A folder that the result cannot be written to.
+#[derive(Debug, Error)]
+pub enum OutputError {
+    /// Something else is in it.
+    #[error(
+        "the folder {} is not empty and is not this task's; name a new or an empty one with --out",
+        folder.display()
+    )]
+    NotOurs {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// It is a file.
+    #[error("{} is not a folder; name a new or an empty one with --out", folder.display())]
+    NotAFolder {
+        /// The path.
+        folder: PathBuf,
+    },
+    /// The file system says no.
+    #[error("cannot write {}: {source}", path.display())]
+    Io {
+        /// What was to be written.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Marker {
+    task_id: TaskId,
+    files: BTreeMap<String, ContentHash>,
+}
+
+/// Whether a task may write its result here. Looks only.
+pub fn check_output(folder: &Path, task: Option<&TaskId>) -> Result<(), OutputError> {
+    match fs::metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(OutputError::Io { path: folder.to_owned(), source }),
+        Ok(meta) if !meta.is_dir() => {
+            return Err(OutputError::NotAFolder { folder: folder.to_owned() });
+        }
+        Ok(_) => {}
+    }
+    let mut entries = fs::read_dir(folder).map_err(|e| failed(folder, e))?;
+    let ours = read_marker(folder).is_some_and(|marker| Some(&marker.task_id) == task);
+    if ours || entries.next().is_none() {
+        return Ok(());
+    }
+    Err(OutputError::NotOurs { folder: folder.to_owned() })
+}
+
+fn failed(path: &Path, source: io::Error) -> OutputError {
+    OutputError::Io { path: path.to_owned(), source }
+}
+
+fn read_marker(folder: &Path) -> Option<Marker> {
+    serde_json::from_slice(&fs::read(folder.join(MARKER)).ok()?).ok()
+}
+
+/// Writes the files, each whole or not at all, and says what was written. Writing the same again is
+/// harmless.
+pub(crate) fn write_output(
+    folder: &Path,
+    task: &TaskId,
+    files: &Files,
+) -> Result<Vec<OutputFile>, OutputError> {
+    check_output(folder, Some(task))?;
+    fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
+    let before = read_marker(folder).map(|marker| marker.files).unwrap_or_default();
+    // The marker first, with what was and what will be there: a folder half written is still ours.
+    let mut marker = Marker { task_id: task.clone(), files: before.clone() };
+    write_marker(folder, &marker)?;
+    let mut written = Vec::new();
+    for (path, text) in files {
+        let hash = ContentHash::of(text.as_bytes());
+        keep_changes(folder, path, before.get(path).copied(), hash)?;
+        write_whole(&folder.join(path), text.as_bytes())?;
+        marker.files.insert(path.clone(), hash);
+        written.push(OutputFile { path: path.clone(), hash });
+    }
+    for (path, hash) in before.iter().filter(|(path, _)| !files.contains_key(*path)) {
+        let stale = folder.join(path);
+        if fs::read(&stale).is_ok_and(|bytes| ContentHash::of(&bytes) == *hash) {
+            fs::remove_file(&stale).map_err(|e| failed(&stale, e))?;
+        }
+        marker.files.remove(path);
+    }
+    write_marker(folder, &marker)?;
+    Ok(written)
+}
+
+fn write_marker(folder: &Path, marker: &Marker) -> Result<(), OutputError> {
+    let path = folder.join(MARKER);
+    let text = serde_json::to_vec_pretty(marker).map_err(|e| failed(&path, e.into()))?;
+    write_whole(&path, &text)
+}
+
+/// A file that is neither what was written last nor what is to be written now is the user's.
+fn keep_changes(
+    folder: &Path,
+    path: &str,
+    last: Option<ContentHash>,
+    new: ContentHash,
+) -> Result<(), OutputError> {
+    let target = folder.join(path);
+    let Ok(bytes) = fs::read(&target) else {
+        return Ok(());
+    };
+    let now = ContentHash::of(&bytes);
+    if now == new || Some(now) == last {
+        return Ok(());
+    }
+    let kept = folder.join(format!("{path}{KEPT_SUFFIX}"));
+    fs::rename(&target, &kept).map_err(|e| failed(&kept, e))
+}
+
+fn write_whole(target: &Path, bytes: &[u8]) -> Result<(), OutputError> {
+    let parent = target.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(|e| failed(parent, e))?;
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    let partial = target.with_file_name(name);
+    let write = || -> io::Result<()> {
+        let mut file = fs::File::create(&partial)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&partial, target)?;
+        fs::File::open(parent)?.sync_all()
+    };
+    write().map_err(|e| failed(target, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task() -> TaskId {
+        TaskId::new("t-1").unwrap()
+    }
+
+    fn files(texts: &[(&str, &str)]) -> Files {
+        texts.iter().map(|&(path, text)| (path.to_owned(), text.to_owned())).collect()
+    }
+
+    #[test]
+    fn a_foreign_folder_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("mine.txt"), "x").unwrap();
+        let error = write_output(folder.path(), &task(), &files(&[("a.py", "")])).unwrap_err();
+        assert!(matches!(error, OutputError::NotOurs { .. }), "{error}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let other = TaskId::new("t-2").unwrap();
+        let new = folder.path().join("new");
+        write_output(&new, &task(), &files(&[("a.py", "")])).unwrap();
+        assert!(check_output(&new, Some(&other)).is_err());
+        assert!(check_output(&new, Some(&task())).is_ok());
+        assert!(check_output(&folder.path().join("mine.txt"), None).is_err());
+    }
+
+    #[test]
+    fn what_the_user_changed_is_kept_beside_what_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        write_output(&out, &task(), &files(&[("p/a.py", "one"), ("old.py", "x")])).unwrap();
+        fs::write(out.join("p/a.py"), "mine").unwrap();
+        write_output(&out, &task(), &files(&[("p/a.py", "two")])).unwrap();
+        assert_eq!(fs::read_to_string(out.join("p/a.py")).unwrap(), "two");
+        assert_eq!(fs::read_to_string(out.join("p/a.py.yours")).unwrap(), "mine");
+        assert!(!out.join("old.py").exists());
+    }
+}

@@ -1,0 +1,466 @@
+//! From a model's plan, which is not to be trusted, to one that can be worked on: repaired where
+//! the repair is plain, else refused with the reason.
+
+use std::collections::BTreeSet;
+
+use journeyman_event::ModuleName;
+use journeyman_event::payload::{
+    GivenTest, PlannedFunction, PlannedModule, PlanningComplete, TestOrigin,
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::python::{
+    defined_name, foreign_imports, is_identifier, is_standard, mentions, stub_signatures,
+};
+
+/// More modules than this are not planned by a small model in earnest.
+const MODULES_MAX: usize = 8;
+/// The module of a task whose prompt is the beginning of a file.
+const STUB_MODULE: &str = "solution";
+
+/// The plan of a prompt that is itself the beginning of a Python file; none if it is not.
+pub(crate) fn plan_of_stub(prompt: &str, tests: &[GivenTest]) -> Option<PlanningComplete> {
+    let signatures = stub_signatures(prompt);
+    if signatures.is_empty() {
+        return None;
+    }
+    let functions = signatures
+        .into_iter()
+        .map(|signature| PlannedFunction { signature, behaviour: "as the task says".into() })
+        .collect();
+    let draft = DraftModule {
+        name: STUB_MODULE.to_owned(),
+        purpose: "Complete the code of the task, keeping what it begins with.".to_owned(),
+        functions,
+        depends_on: Vec::new(),
+    };
+    finish(Draft { package: String::new(), modules: vec![draft], repairs: Vec::new() }, tests).ok()
+}
+
+/// Reads a model's plan. The error says what is wrong, in words for the model.
+pub(crate) fn plan_of_answer(answer: &str, tests: &[GivenTest]) -> Result<PlanningComplete, String> {
+    let json = json_object(answer).ok_or("it is not a JSON object")?;
+    let raw: RawPlan = serde_json::from_str(json).map_err(|error| format!("its JSON: {error}"))?;
+    finish(Draft::of(raw)?, tests)
+}
+
+/// The outermost `{...}` of an answer.
+fn json_object(answer: &str) -> Option<&str> {
+    let from = answer.find('{')?;
+    let to = answer.rfind('}')?;
+    answer.get(from..=to)
+}
+
+#[derive(Deserialize)]
+struct RawPlan {
+    #[serde(default)]
+    package: Option<String>,
+    modules: Vec<RawModule>,
+}
+
+#[derive(Deserialize)]
+struct RawModule {
+    name: String,
+    #[serde(default)]
+    purpose: String,
+    #[serde(default)]
+    functions: Vec<Value>,
+    #[serde(default)]
+    depends_on: Vec<Value>,
+}
+
+struct DraftModule {
+    name: String,
+    purpose: String,
+    functions: Vec<PlannedFunction>,
+    depends_on: Vec<String>,
+}
+
+struct Draft {
+    package: String,
+    modules: Vec<DraftModule>,
+    repairs: Vec<String>,
+}
+
+impl Draft {
+    fn of(raw: RawPlan) -> Result<Self, String> {
+        let mut repairs = Vec::new();
+        let package = raw.package.unwrap_or_default();
+        let package = match stem(&package) {
+            Some(name) if !is_standard(&name) => name,
+            Some(name) => {
+                repairs.push(format!("package {name} renamed: it would hide the library's"));
+                format!("{name}_package")
+            }
+            None => String::new(),
+        };
+        let mut draft = Self { package, modules: Vec::new(), repairs };
+        for module in raw.modules {
+            draft.add(module)?;
+        }
+        if draft.modules.is_empty() {
+            return Err("it has no module that could be written".to_owned());
+        }
+        if draft.modules.len() > MODULES_MAX {
+            return Err(format!("it has more than {MODULES_MAX} modules"));
+        }
+        Ok(draft)
+    }
+
+    fn add(&mut self, raw: RawModule) -> Result<(), String> {
+        let Some(mut name) = stem(&raw.name) else {
+            return Err(format!("{:?} is not a module name; use an identifier", raw.name));
+        };
+        if name != raw.name {
+            self.repairs.push(format!("module {:?} renamed to {name}", raw.name));
+        }
+        if name.starts_with("test") || ["conftest", "setup", "__init__"].contains(&name.as_str()) {
+            self.repairs.push(format!("module {name} left out: it is not part of the program"));
+            return Ok(());
+        }
+        if self.package.is_empty() && is_standard(&name) {
+            let renamed = format!("{name}_module");
+            self.repairs.push(format!("module {name} renamed to {renamed}: it would hide the library's"));
+            name = renamed;
+        }
+        if name == self.package {
+            let renamed = format!("{name}_core");
+            self.repairs.push(format!("module {name} renamed to {renamed}: the package has its name"));
+            name = renamed;
+        }
+        let functions: Vec<PlannedFunction> = raw.functions.iter().filter_map(function).collect();
+        let dropped = raw.functions.len() - functions.len();
+        if dropped > 0 {
+            self.repairs.push(format!("module {name}: {dropped} functions without a signature left out"));
+        }
+        if let Some(twin) = self.modules.iter_mut().find(|module| module.name == name) {
+            self.repairs.push(format!("module {name} was planned twice: taken together"));
+            twin.functions.extend(functions);
+            return Ok(());
+        }
+        let depends_on = raw.depends_on.iter().filter_map(Value::as_str).filter_map(stem).collect();
+        self.modules.push(DraftModule { name, purpose: raw.purpose, functions, depends_on });
+        Ok(())
+    }
+}
+
+/// The bare module name in what a model wrote: no folder, no package, no ending. None if nothing
+/// plain remains.
+fn stem(text: &str) -> Option<String> {
+    let text = text.trim();
+    if text.contains("..") || text.contains('\0') {
+        return None;
+    }
+    let text = text.strip_suffix(".py").unwrap_or(text).trim_end_matches('/');
+    let last = text.rsplit(['/', '\\', '.']).next()?;
+    let name: String = last
+        .trim()
+        .to_ascii_lowercase()
+        .chars()
+        .map(|c| if c == '-' || c == ' ' { '_' } else { c })
+        .collect();
+    (is_identifier(&name) && name.len() <= 60).then_some(name)
+}
+
+/// A function as a model wrote it: an object, or only its signature.
+fn function(raw: &Value) -> Option<PlannedFunction> {
+    let (signature, behaviour) = match raw {
+        Value::String(signature) => (signature.as_str(), ""),
+        Value::Object(fields) => (
+            fields.get("signature").or_else(|| fields.get("name"))?.as_str()?,
+            fields.get("behaviour").and_then(Value::as_str).unwrap_or_default(),
+        ),
+        _ => return None,
+    };
+    let first = signature.lines().map(str::trim).find(|line| !line.is_empty())?;
+    let first = first.trim_end_matches(':').trim_end();
+    let signature = if defined_name(first).is_some() {
+        first.to_owned()
+    } else {
+        format!("def {first}")
+    };
+    defined_name(&signature)?;
+    Some(PlannedFunction { signature, behaviour: behaviour.trim().to_owned() })
+}
+
+/// Names, dependencies, order and given tests: what holds for every plan wherever it came from.
+fn finish(mut draft: Draft, tests: &[GivenTest]) -> Result<PlanningComplete, String> {
+    obey_imports(&mut draft, tests)?;
+    for module in &mut draft.modules {
+        let mut names = BTreeSet::new();
+        module.functions.retain(|function| {
+            defined_name(&function.signature).is_some_and(|name| names.insert(name.to_owned()))
+        });
+    }
+    name_what_examples_call(&mut draft, tests);
+    let order = order(&mut draft);
+    let full = |name: &str| {
+        let name =
+            if draft.package.is_empty() { name.to_owned() } else { format!("{}.{name}", draft.package) };
+        ModuleName::new(name).map_err(|error| error.to_string())
+    };
+    let mut modules = Vec::new();
+    for index in order {
+        let module = &draft.modules[index];
+        modules.push(PlannedModule {
+            name: full(&module.name)?,
+            purpose: module.purpose.trim().to_owned(),
+            functions: module.functions.clone(),
+            depends_on: module
+                .depends_on
+                .iter()
+                .map(|name| full(name))
+                .collect::<Result<_, String>>()?,
+            given_tests: Vec::new(),
+        });
+    }
+    for test in tests {
+        let index = last_module_needed(&modules, test);
+        modules[index].given_tests.push(test.name.clone());
+    }
+    Ok(PlanningComplete { modules, repairs: draft.repairs })
+}
+
+/// Given test files fix the names: what they import must be what is written.
+fn obey_imports(draft: &mut Draft, tests: &[GivenTest]) -> Result<(), String> {
+    let mut required: Vec<String> = Vec::new();
+    for test in tests.iter().filter(|test| test.origin == TestOrigin::File) {
+        required.extend(foreign_imports(&test.source));
+    }
+    required.dedup();
+    for name in &required {
+        let (package, leaf) = name.rsplit_once('.').unwrap_or(("", name));
+        if package.contains('.') {
+            return Err(format!("the tests import {name}, which is nested deeper than one package"));
+        }
+        let known = draft.modules.iter().any(|module| module.name == leaf);
+        if !known && draft.modules.len() == 1 {
+            let module = &mut draft.modules[0];
+            draft.repairs.push(format!("module {} renamed to {leaf}: the tests import it", module.name));
+            leaf.clone_into(&mut module.name);
+        } else if !known {
+            return Err(format!(
+                "the tests import the module {name}; plan a module with exactly that name"
+            ));
+        }
+        if draft.package != package {
+            draft.repairs.push(format!("package {:?} instead of {:?}: the tests import it so", package, draft.package));
+            package.clone_into(&mut draft.package);
+        }
+    }
+    Ok(())
+}
+
+/// Examples call functions that must exist under that name.
+fn name_what_examples_call(draft: &mut Draft, tests: &[GivenTest]) {
+    for test in tests.iter().filter(|test| test.origin != TestOrigin::File) {
+        for name in called_names(&test.source) {
+            let known = draft.modules.iter().any(|module| {
+                module.functions.iter().any(|f| defined_name(&f.signature) == Some(name))
+            });
+            if known {
+                continue;
+            }
+            draft.repairs.push(format!("function {name} added: the examples call it"));
+            if let Some(module) = draft.modules.last_mut() {
+                module.functions.push(PlannedFunction {
+                    signature: format!("def {name}(...)"),
+                    behaviour: "as the examples show".to_owned(),
+                });
+            }
+        }
+    }
+}
+
+/// Names directly called at the start of an example or assertion: `f` of `>>> f(1)`.
+fn called_names(source: &str) -> BTreeSet<&str> {
+    source
+        .lines()
+        .filter_map(|line| line.strip_prefix(">>> ").or_else(|| line.strip_prefix("assert ")))
+        .map(|line| line.trim_start_matches("not ").trim_start())
+        .filter_map(|line| {
+            let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))?;
+            line[end..].starts_with('(').then_some(&line[..end])
+        })
+        .filter(|name| is_identifier(name) && !BUILTINS.contains(name))
+        .collect()
+}
+
+/// Built-in functions that examples commonly begin with.
+const BUILTINS: &[&str] = &[
+    "abs", "all", "any", "bool", "dict", "float", "int", "isinstance", "len", "list", "max", "min",
+    "print", "repr", "round", "set", "sorted", "str", "sum", "tuple", "type",
+];
+
+/// Cleans the dependencies and puts the modules in an order in which each follows those that it
+/// needs. A cycle is cut at the edge that points against the order in which the model named them.
+fn order(draft: &mut Draft) -> Vec<usize> {
+    let names: Vec<String> = draft.modules.iter().map(|module| module.name.clone()).collect();
+    let package = draft.package.clone();
+    for module in &mut draft.modules {
+        let mut seen = BTreeSet::new();
+        let name = module.name.clone();
+        let before = module.depends_on.len();
+        module.depends_on.retain(|dependency| {
+            dependency != &name && names.contains(dependency) && seen.insert(dependency.clone())
+        });
+        if module.depends_on.len() < before && package != name {
+            draft.repairs.push(format!(
+                "module {name}: dependencies on itself, unknown or repeated ones left out"
+            ));
+        }
+    }
+    let mut order: Vec<usize> = Vec::new();
+    while order.len() < names.len() {
+        let placed: BTreeSet<&str> = order.iter().map(|&index| names[index].as_str()).collect();
+        let waiting = (0..names.len()).filter(|index| !order.contains(index));
+        let ready = waiting.clone().find(|&index| {
+            draft.modules[index].depends_on.iter().all(|name| placed.contains(name.as_str()))
+        });
+        let Some(next) = ready.or_else(|| waiting.clone().next()) else {
+            break;
+        };
+        if ready.is_none() {
+            let placed: BTreeSet<String> = placed.into_iter().map(str::to_owned).collect();
+            draft.modules[next].depends_on.retain(|name| placed.contains(name));
+            draft.repairs.push(format!("module {}: a cycle of dependencies was cut", names[next]));
+        }
+        order.push(next);
+    }
+    order
+}
+
+/// Where a given test is run first: at the last of the modules that it needs.
+fn last_module_needed(modules: &[PlannedModule], test: &GivenTest) -> usize {
+    let imports = foreign_imports(&test.source);
+    let needed = |module: &PlannedModule| {
+        if test.origin == TestOrigin::File {
+            return imports.iter().any(|name| name == module.name.as_str());
+        }
+        module.functions.iter().any(|function| {
+            defined_name(&function.signature).is_some_and(|name| mentions(&test.source, name))
+        })
+    };
+    modules.iter().rposition(needed).unwrap_or(modules.len() - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn names(plan: &PlanningComplete) -> Vec<&str> {
+        plan.modules.iter().map(|module| module.name.as_str()).collect()
+    }
+
+    fn file(name: &str, source: &str) -> GivenTest {
+        GivenTest { name: name.into(), origin: TestOrigin::File, source: source.into() }
+    }
+
+    #[test]
+    fn modules_follow_those_that_they_depend_on() {
+        let plan = plan_of_answer(
+            r#"{"package":"shop","modules":[
+              {"name":"cli","purpose":"p","functions":[{"signature":"def main()","behaviour":""}],"depends_on":["cart","shop.prices"]},
+              {"name":"cart.py","purpose":"p","functions":["add(x: int) -> int:"],"depends_on":["prices"]},
+              {"name":"prices","purpose":"p","functions":[],"depends_on":[]}]}"#,
+            &[],
+        )
+        .unwrap();
+        assert_eq!(names(&plan), ["shop.prices", "shop.cart", "shop.cli"]);
+        assert_eq!(plan.modules[1].functions[0].signature, "def add(x: int) -> int");
+    }
+
+    #[test]
+    fn self_unknown_repeated_and_cyclic_dependencies_are_repaired_and_said() {
+        let plan = plan_of_answer(
+            r#"{"package":"","modules":[
+              {"name":"a","functions":["def f()"],"depends_on":["a","b","b","requests"]},
+              {"name":"b","functions":["def g()"],"depends_on":["a"]}]}"#,
+            &[],
+        )
+        .unwrap();
+        assert_eq!(names(&plan), ["a", "b"]);
+        assert!(plan.modules[0].depends_on.is_empty());
+        assert_eq!(plan.modules[1].depends_on[0].as_str(), "a");
+        assert!(plan.repairs.iter().any(|repair| repair.contains("cycle")), "{:?}", plan.repairs);
+    }
+
+    #[test]
+    fn names_that_look_like_paths_become_plain_or_are_refused() {
+        let plan = plan_of_answer(r#"{"modules":[{"name":"src/My-Tool.py"}]}"#, &[]).unwrap();
+        assert_eq!(names(&plan), ["my_tool"]);
+        for bad in ["../../etc/passwd", "..", "", "a b;c", "\u{0}"] {
+            let json = serde_json::json!({"modules": [{"name": bad}]}).to_string();
+            assert!(plan_of_answer(&json, &[]).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_flat_module_never_hides_the_standard_library() {
+        let plan = plan_of_answer(r#"{"package":"","modules":[{"name":"email"}]}"#, &[]).unwrap();
+        assert_eq!(names(&plan), ["email_module"]);
+        let plan = plan_of_answer(r#"{"package":"v","modules":[{"name":"email"}]}"#, &[]).unwrap();
+        assert_eq!(names(&plan), ["v.email"]);
+    }
+
+    #[test]
+    fn given_tests_fix_the_names() {
+        let tests = [file("test_x.py", "from textkit.slug import slugify\n")];
+        let plan =
+            plan_of_answer(r#"{"package":"","modules":[{"name":"slugifier"}]}"#, &tests).unwrap();
+        assert_eq!(names(&plan), ["textkit.slug"]);
+        assert_eq!(plan.modules[0].given_tests, ["test_x.py"]);
+        let two = r#"{"modules":[{"name":"one"},{"name":"two"}]}"#;
+        assert!(plan_of_answer(two, &tests).unwrap_err().contains("textkit.slug"));
+    }
+
+    #[test]
+    fn what_examples_call_is_planned() {
+        let tests = [GivenTest {
+            name: "test_examples.py".into(),
+            origin: TestOrigin::Examples,
+            source: ">>> shout('a')\n'A'".into(),
+        }];
+        let plan = plan_of_answer(
+            r#"{"modules":[{"name":"m","functions":["def whisper(x)"]}]}"#,
+            &tests,
+        )
+        .unwrap();
+        assert!(plan.modules[0].functions.iter().any(|f| f.signature.starts_with("def shout")));
+    }
+
+    #[test]
+    fn a_stub_is_its_own_plan() {
+        let plan = plan_of_stub("def add(a, b):\n    \"\"\"Adds.\"\"\"\n", &[]).unwrap();
+        assert_eq!(names(&plan), ["solution"]);
+        assert!(plan_of_stub("Write add(a, b).", &[]).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn any_graph_gives_an_order_in_which_dependencies_come_first(
+            edges in prop::collection::vec((0..5_usize, 0..6_usize), 0..15),
+        ) {
+            let modules: Vec<Value> = (0..5).map(|i| serde_json::json!({
+                "name": format!("m{i}"),
+                "depends_on": edges.iter().filter(|e| e.0 == i).map(|e| format!("m{}", e.1)).collect::<Vec<_>>(),
+            })).collect();
+            let json = serde_json::json!({"modules": modules}).to_string();
+            let plan = plan_of_answer(&json, &[]).unwrap();
+            prop_assert_eq!(plan.modules.len(), 5);
+            for (at, module) in plan.modules.iter().enumerate() {
+                for dependency in &module.depends_on {
+                    prop_assert!(plan.modules[..at].iter().any(|m| &m.name == dependency));
+                }
+            }
+        }
+
+        #[test]
+        fn any_text_is_a_plan_or_a_reason(text in "(?s).{0,200}") {
+            let _ = plan_of_answer(&text, &[]);
+        }
+    }
+}

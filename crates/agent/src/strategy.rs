@@ -1,0 +1,297 @@
+//! How one module is written and repaired: a replaceable part. It looks at the state and names the
+//! next step; it does nothing itself.
+
+use std::collections::BTreeSet;
+
+use journeyman_event::TaskState;
+use journeyman_event::payload::{
+    Approach, BugReportReceived, CodeOrigin, CorrectionStarted, FailureReason, ModuleComplete,
+    ModuleIteration, ModuleStarted, Purpose, TestFailureKind, TestOrigin, Verification,
+};
+use journeyman_event::state::{ModuleState, TestRun};
+
+use crate::fact::{Fact, Role};
+use crate::python::{defined_name, mentions};
+
+/// What is next for a module.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ModuleStep {
+    /// These facts follow from what is known.
+    Record(Vec<Fact>),
+    /// The model is to be called.
+    CallModel {
+        /// What for.
+        purpose: Purpose,
+        /// Sampling temperature.
+        temperature: f32,
+    },
+    /// The module's tests are to be run; without files, whether it imports.
+    RunTests {
+        /// Which kind of tests.
+        origin: TestOrigin,
+        /// Given tests by name; empty for generated ones.
+        given: Vec<String>,
+    },
+    /// There is no way on.
+    GiveUp {
+        /// Why.
+        reason: FailureReason,
+        /// For a person.
+        detail: String,
+    },
+}
+
+/// How one module is written, tested and repaired until it is complete.
+pub trait ModuleStrategy: Send + Sync {
+    /// The next step for a module that is not complete. Pure: the same state gives the same step,
+    /// and every step changes the state so that the steps come to an end.
+    fn next(&self, task: &TaskState, module: &ModuleState) -> ModuleStep;
+}
+
+/// Whole files, tests from the description alone, one correction a round; stuck loops are answered
+/// by writing the generated tests anew, then the code.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WholeFile;
+
+/// Answers to one question that may be unusable before the question is dropped.
+const TEST_REFUSALS_MAX: u32 = 2;
+/// How often a module's tests are written at most.
+const TEST_WRITINGS_MAX: usize = 3;
+/// The share of generated tests that must pass for code to be kept when its attempts are spent.
+const KEPT_SHARE_MIN: f64 = 0.5;
+
+const FIRST_TEMPERATURE: f32 = 0.2;
+const FRESH_TEMPERATURE: f32 = 0.7;
+
+impl ModuleStrategy for WholeFile {
+    fn next(&self, task: &TaskState, module: &ModuleState) -> ModuleStep {
+        let name = &module.plan.name;
+        if !module.started {
+            return ModuleStep::Record(vec![
+                Fact::of_module(Role::Conductor, name, ModuleStarted {}),
+                Fact::of_module(
+                    Role::Conductor,
+                    name,
+                    ModuleIteration { iteration: 1, approach: Approach::Write },
+                ),
+            ]);
+        }
+        let Some(code) = module.code() else {
+            return call(Purpose::Code, hotter(FIRST_TEMPERATURE, task.refusals));
+        };
+        if module.tests_wanted {
+            if task.refusals >= TEST_REFUSALS_MAX {
+                return settle(task, module);
+            }
+            return call(Purpose::Tests, hotter(FRESH_TEMPERATURE, task.refusals));
+        }
+        if let Some(from_version) = module.correcting {
+            debug_assert_eq!(from_version, code.version);
+            return match module.approach {
+                Approach::Rewrite => call(Purpose::Code, FRESH_TEMPERATURE),
+                _ => call(Purpose::Fix, hotter(FIRST_TEMPERATURE, module.iteration + task.refusals)),
+            };
+        }
+        match module.current_run() {
+            None => first_run(task, module),
+            Some(run) => match run.failure {
+                None => ModuleStep::Record(vec![complete(module, run, Vec::new())]),
+                Some(kind) if module.bug.is_none() => report(task, module, run, kind),
+                Some(kind) => next_round(task, module, run, kind),
+            },
+        }
+    }
+}
+
+fn call(purpose: Purpose, temperature: f32) -> ModuleStep {
+    ModuleStep::CallModel { purpose, temperature }
+}
+
+/// The same question again wants another answer.
+fn hotter(temperature: f32, times: u32) -> f32 {
+    let times = f32::from(u16::try_from(times).unwrap_or(u16::MAX));
+    (temperature + 0.15 * times).min(1.0)
+}
+
+fn first_run(task: &TaskState, module: &ModuleState) -> ModuleStep {
+    let given = module.plan.given_tests.clone();
+    if !given.is_empty() {
+        return ModuleStep::RunTests { origin: TestOrigin::File, given };
+    }
+    if module.generated_tests.is_empty() && task.refusals < TEST_REFUSALS_MAX {
+        return call(Purpose::Tests, hotter(FIRST_TEMPERATURE, task.refusals));
+    }
+    ModuleStep::RunTests { origin: TestOrigin::Generated, given }
+}
+
+fn complete(module: &ModuleState, run: &TestRun, disputed: Vec<String>) -> Fact {
+    let verification = if run.tests.is_empty() {
+        Verification::None
+    } else if run.origin == TestOrigin::Generated {
+        Verification::Agreement { confidence: share_passed(run) }
+    } else {
+        Verification::GivenTests
+    };
+    let done = ModuleComplete { verification, disputed };
+    Fact::of_module(Role::Tester, &module.plan.name, done)
+}
+
+/// The share of a run's tests that passed, 0 to 1.
+fn share_passed(run: &TestRun) -> f64 {
+    let count = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
+    if run.tests.is_empty() { 0.0 } else { count(run.passed()) / count(run.tests.len()) }
+}
+
+fn report(task: &TaskState, module: &ModuleState, run: &TestRun, kind: TestFailureKind) -> ModuleStep {
+    let Some(code) = module.code() else {
+        return ModuleStep::GiveUp {
+            reason: FailureReason::Attempts,
+            detail: format!("module {}: tested without code", module.plan.name),
+        };
+    };
+    // Nothing to correct with: do not report what nobody will read.
+    if module.iteration >= task.limits.iterations_max.get() {
+        return settle(task, module);
+    }
+    let report = BugReportReceived {
+        version: code.version,
+        code_hash: code.hash,
+        summary: summary(run, kind),
+        given: run.origin != TestOrigin::Generated,
+    };
+    ModuleStep::Record(vec![Fact::of_module(Role::Tester, &module.plan.name, report)])
+}
+
+fn summary(run: &TestRun, kind: TestFailureKind) -> String {
+    let failing: Vec<&str> =
+        run.tests.iter().filter(|test| !test.passed).map(|test| test.name.as_str()).collect();
+    match kind {
+        TestFailureKind::Failed => {
+            format!("{} of {} tests fail: {}", failing.len(), run.tests.len(), failing.join(", "))
+        }
+        TestFailureKind::DoesNotImport => format!("does not import: {}", last_line(&run.output)),
+        TestFailureKind::NoTests => "the test file has no test".to_owned(),
+        TestFailureKind::TimedOut => "the tests do not end in time".to_owned(),
+        TestFailureKind::Killed => format!("the tests were killed: {}", last_line(&run.output)),
+    }
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no output")
+}
+
+fn next_round(task: &TaskState, module: &ModuleState, run: &TestRun, kind: TestFailureKind) -> ModuleStep {
+    if module.iteration >= task.limits.iterations_max.get() {
+        return settle(task, module);
+    }
+    let name = &module.plan.name;
+    let approach = approach(module, run, kind);
+    let iteration = ModuleIteration { iteration: module.iteration + 1, approach };
+    let mut facts = vec![Fact::of_module(Role::Conductor, name, iteration)];
+    if approach != Approach::RewriteTests {
+        let correction = CorrectionStarted { from_version: module.version(), approach };
+        facts.push(Fact::of_module(Role::Fixer, name, correction));
+    }
+    ModuleStep::Record(facts)
+}
+
+/// More of the same does not help a loop that is stuck: the same failure again, the same code
+/// again, or an earlier version again.
+fn approach(module: &ModuleState, run: &TestRun, kind: TestFailureKind) -> Approach {
+    let same_failures = module
+        .runs
+        .iter()
+        .rev()
+        .take_while(|other| failing(other) == failing(run) && other.failure == run.failure)
+        .count();
+    let seen_before = module.code().is_some_and(|code| {
+        module.versions.iter().filter(|other| other.hash == code.hash).count() > 1
+    });
+    let stuck = module.unchanged > 0 || seen_before || same_failures >= 3;
+    let tests_doubtful = run.origin == TestOrigin::Generated
+        && module.generated_tests.len() < TEST_WRITINGS_MAX
+        && (kind == TestFailureKind::NoTests
+            || blames_tests(module, run, kind)
+            || same_failures >= 2
+            || module.unchanged > 0
+            || seen_before);
+    match (tests_doubtful, stuck) {
+        (true, _) => Approach::RewriteTests,
+        (false, true) => Approach::Rewrite,
+        (false, false) => Approach::Repair,
+    }
+}
+
+fn failing(run: &TestRun) -> BTreeSet<(&str, &str)> {
+    run.tests
+        .iter()
+        .filter(|test| !test.passed)
+        .map(|test| (test.name.as_str(), last_line(&test.message)))
+        .collect()
+}
+
+/// Whether an import error is the generated tests' own: they ask for what was never planned, or
+/// the module's file has no part in it.
+fn blames_tests(module: &ModuleState, run: &TestRun, kind: TestFailureKind) -> bool {
+    if kind != TestFailureKind::DoesNotImport {
+        return false;
+    }
+    if let Some((_, rest)) = run.output.split_once("cannot import name '") {
+        let wanted = rest.split('\'').next().unwrap_or_default();
+        return !module
+            .plan
+            .functions
+            .iter()
+            .any(|function| defined_name(&function.signature) == Some(wanted));
+    }
+    let file = format!("{}.py", module.plan.name.leaf());
+    !run.output.split(['/', '"', ' ', '\n', ':']).any(|word| word == file)
+        && !mentions(&run.output, "ModuleNotFoundError")
+}
+
+/// The attempts are spent. Given tests rule; generated ones are as fallible as the code, so the
+/// version that passes most of them is kept if that is at least half, and the rest are disputed.
+fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
+    let name = &module.plan.name;
+    let give_up = |detail: String| ModuleStep::GiveUp {
+        reason: FailureReason::Attempts,
+        detail: format!(
+            "module {name}: {detail} after {} of {} iterations",
+            module.iteration, task.limits.iterations_max
+        ),
+    };
+    let Some(last) = module.runs.last() else {
+        return give_up("its code was never tested".to_owned());
+    };
+    if last.origin != TestOrigin::Generated {
+        return give_up(last.failure.map_or_else(String::new, |kind| summary(last, kind)));
+    }
+    let best = module
+        .runs
+        .iter()
+        .filter(|run| run.origin == TestOrigin::Generated && !run.tests.is_empty())
+        .filter(|run| run.tests_version == module.generated_tests.len())
+        .max_by_key(|run| (run.passed(), run.version_of(name)));
+    let Some(best) = best.filter(|run| share_passed(run) >= KEPT_SHARE_MIN) else {
+        return give_up(last.failure.map_or_else(String::new, |kind| summary(last, kind)));
+    };
+    let best_code = best
+        .version_of(name)
+        .and_then(|version| module.versions.iter().find(|code| code.version == version));
+    match (module.code(), best_code) {
+        (Some(code), Some(best_code)) if code.hash != best_code.hash => {
+            ModuleStep::Record(vec![Fact::new_code(
+                Role::Conductor,
+                name,
+                code.version + 1,
+                CodeOrigin::Restored,
+                best_code.source.clone(),
+            )])
+        }
+        _ => {
+            let disputed =
+                best.tests.iter().filter(|test| !test.passed).map(|test| test.name.clone());
+            ModuleStep::Record(vec![complete(module, best, disputed.collect())])
+        }
+    }
+}

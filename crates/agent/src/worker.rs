@@ -1,0 +1,410 @@
+//! Works on one task: asks `decide` for the next step, performs it, records what came of it.
+//!
+//! Everything that happens is recorded before anything is made of it, and every effect's intent
+//! before the effect; so a worker that starts with a task half done goes on exactly where the last
+//! one was cut off.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::SignedDuration;
+use journeyman_context::Refusal;
+use journeyman_event::payload::{
+    AnalysisStarted, ContextRefused, EffectInterrupted, EffectRetried, Interruption, LimitsChanged,
+    Limits, ModelCallStarted, OutputStarted, PauseReason, Purpose, SentMessage, TaskPaused,
+    TaskResumed, TaskStarted, TaskSubmitted,
+};
+use journeyman_event::state::Status;
+use journeyman_event::{
+    ContentHash, Event, ModuleName, Principal, Randomness, Sequence, TaskId, TaskState, TimeSource,
+    Tokens,
+};
+use journeyman_journal::{Filter, Journal};
+use journeyman_llm::ModelServer;
+use journeyman_sandbox::Sandbox;
+use journeyman_sandbox::language::Language;
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+use crate::decide::{Step, decide};
+use crate::effects::{Effects, Outcome};
+use crate::fact::{Fact, Role};
+use crate::recorder::Recorder;
+use crate::strategy::ModuleStrategy;
+
+/// Something that an observer may want to show. Nothing depends on whether anyone does.
+pub enum Notice<'a> {
+    /// An event was recorded, and this is the state after it.
+    Event {
+        /// The event.
+        event: &'a Event,
+        /// The state.
+        state: &'a TaskState,
+    },
+    /// The model said something more: about one token.
+    Delta {
+        /// The text.
+        text: &'a str,
+    },
+    /// Work waits for something to get better.
+    Waiting {
+        /// What happened and what would help.
+        what: &'a str,
+    },
+}
+
+/// Is told what happens. It must not block.
+pub type Observer = Arc<dyn Fn(Notice<'_>) + Send + Sync>;
+
+/// What a worker needs.
+pub struct Options {
+    /// Where events go.
+    pub journal: Journal,
+    /// On whose behalf.
+    pub principal: Principal,
+    /// The model.
+    pub server: Arc<dyn ModelServer>,
+    /// Where code runs.
+    pub sandbox: Sandbox,
+    /// The programming language.
+    pub language: Arc<dyn Language>,
+    /// How modules are written.
+    pub strategy: Arc<dyn ModuleStrategy>,
+    /// A folder for the fresh folders that code runs in.
+    pub work_folder: PathBuf,
+    /// The clock.
+    pub time: Arc<dyn TimeSource>,
+    /// The random numbers.
+    pub randomness: Arc<dyn Randomness>,
+    /// Who is told what happens.
+    pub observer: Observer,
+}
+
+/// Works on tasks, one at a time.
+pub struct Worker {
+    recorder: Recorder,
+    effects: Effects,
+    strategy: Arc<dyn ModuleStrategy>,
+}
+
+const MODEL_RETRY_FIRST: Duration = Duration::from_millis(500);
+const MODEL_RETRY_MAX: Duration = Duration::from_secs(10);
+/// Events read at a time when a task is loaded.
+const PAGE: usize = 1_000;
+
+/// The state of a task, folded from its events. None if there is no such task.
+pub async fn load(
+    journal: &Journal,
+    principal: &Principal,
+    task: &TaskId,
+) -> Result<Option<TaskState>, Error> {
+    let filter = Filter { task_id: Some(task.clone()), ..Filter::default() };
+    let mut state = TaskState::default();
+    loop {
+        let events = journal.read(principal, &filter, state.sequence, PAGE).await?;
+        for event in &events {
+            state.evolve(event)?;
+        }
+        if events.len() < PAGE {
+            break;
+        }
+    }
+    Ok((state.sequence > Sequence::ZERO).then_some(state))
+}
+
+impl Worker {
+    /// A worker with these parts.
+    pub fn new(options: Options) -> Self {
+        let Options { journal, principal, time, randomness, observer, .. } = options;
+        Self {
+            effects: Effects {
+                journal: journal.clone(),
+                principal: principal.clone(),
+                server: options.server,
+                sandbox: options.sandbox,
+                language: options.language,
+                work_folder: options.work_folder,
+                observer: observer.clone(),
+            },
+            strategy: options.strategy,
+            recorder: Recorder { journal, principal, time, randomness, observer },
+        }
+    }
+
+    /// Records a new task; when this answers, it is durable.
+    pub async fn submit(
+        &self,
+        task: &TaskId,
+        submission: TaskSubmitted,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        let fact = Fact::of_task(Role::User, submission);
+        let mut state = TaskState::default();
+        self.recorder.record(task, &mut state, vec![fact], Vec::new(), cancel).await
+    }
+
+    /// Gives a task other limits; one that failed at a limit can then go on.
+    pub async fn change_limits(
+        &self,
+        task: &TaskId,
+        limits: Limits,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        let mut state = self.load(task).await?;
+        let fact = Fact::of_task(Role::User, LimitsChanged { limits });
+        self.recorder.record(task, &mut state, vec![fact], Vec::new(), cancel).await
+    }
+
+    /// Works on a task until it ends or `cancel` is called; in that case it is paused and can be
+    /// run again. Returns the state it is left in.
+    pub async fn run(&self, task: &TaskId, cancel: &CancellationToken) -> Result<TaskState, Error> {
+        let mut state = self.load(task).await?;
+        if state.status.is_ended() {
+            return Ok(state);
+        }
+        self.begin(task, &mut state, cancel).await?;
+        while !state.status.is_ended() {
+            if cancel.is_cancelled() {
+                let paused = TaskPaused { reason: PauseReason::Interrupted };
+                self.record(task, &mut state, vec![Fact::of_task(Role::User, paused)], cancel)
+                    .await?;
+                break;
+            }
+            if state.status == Status::Paused {
+                self.wait_for_model(task, &mut state, cancel).await?;
+                continue;
+            }
+            if state.effect.is_some() {
+                self.perform(task, &mut state, cancel).await?;
+                continue;
+            }
+            match decide(&state, &*self.strategy, self.active(&state)) {
+                Step::Record(facts) => self.record(task, &mut state, facts, cancel).await?,
+                Step::CallModel { purpose, module, temperature } => {
+                    self.prepare_call(task, &mut state, purpose, module, temperature, cancel)
+                        .await?;
+                }
+                Step::RunTests { module, started } => {
+                    let intent = Fact { module, ..Fact::of_task(Role::Tester, started) };
+                    self.record(task, &mut state, vec![intent], cancel).await?;
+                }
+                Step::Analyse => {
+                    let intent = Fact::of_task(Role::Tester, AnalysisStarted {});
+                    self.record(task, &mut state, vec![intent], cancel).await?;
+                }
+                Step::WriteOutput { folder, .. } => {
+                    let intent = Fact::of_task(Role::Conductor, OutputStarted { folder });
+                    self.record(task, &mut state, vec![intent], cancel).await?;
+                }
+                Step::Rest => break,
+            }
+        }
+        Ok(state)
+    }
+
+    async fn load(&self, task: &TaskId) -> Result<TaskState, Error> {
+        load(&self.recorder.journal, &self.recorder.principal, task)
+            .await?
+            .ok_or_else(|| Error::NoSuchTask { task: task.clone() })
+    }
+
+    async fn record(
+        &self,
+        task: &TaskId,
+        state: &mut TaskState,
+        facts: Vec<Fact>,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        self.recorder.record(task, state, facts, Vec::new(), cancel).await
+    }
+
+    fn active(&self, state: &TaskState) -> SignedDuration {
+        state.active_until(self.recorder.time.now())
+    }
+
+    /// Says that work begins or goes on, and what becomes of an effect that a crash cut off.
+    async fn begin(
+        &self,
+        task: &TaskId,
+        state: &mut TaskState,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        let first = if state.started.is_none() {
+            let info = self.effects.server.describe().await?;
+            Fact::of_task(
+                Role::Conductor,
+                TaskStarted {
+                    model: info.name,
+                    server: info.server,
+                    window: info.window.tokens,
+                    sandbox: self.effects.sandbox.level().to_string(),
+                },
+            )
+        } else {
+            Fact::of_task(Role::Conductor, TaskResumed {})
+        };
+        let mut facts = vec![first];
+        if let Some(effect) = &state.effect {
+            let attempt = effect.attempt + 1;
+            let fact = if attempt > EffectRetried::ATTEMPTS_MAX {
+                let reason = Interruption::Crashes;
+                Fact::of_task(
+                    Role::Conductor,
+                    EffectInterrupted { reason, tokens: Tokens::ZERO },
+                )
+            } else {
+                Fact::of_task(Role::Conductor, EffectRetried { attempt })
+            };
+            facts.push(Fact { module: effect.module.clone(), ..fact.caused_by(effect.intent) });
+        }
+        self.record(task, state, facts, cancel).await
+    }
+
+    /// Puts the prompt together and records it with the intent to send it.
+    async fn prepare_call(
+        &self,
+        task: &TaskId,
+        state: &mut TaskState,
+        purpose: Purpose,
+        module: Option<ModuleName>,
+        temperature: f32,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        let server = &*self.effects.server;
+        let built = match server.describe().await {
+            Ok(info) => {
+                let request = journeyman_context::Request {
+                    state,
+                    purpose,
+                    module: module.as_ref(),
+                    window: info.window.tokens,
+                };
+                journeyman_context::build(server, request).await
+            }
+            Err(error) => Err(Refusal::Count(error)),
+        };
+        let built = match built {
+            Ok(built) => built,
+            Err(Refusal::Count(error)) if error.is_unreachable() => {
+                let paused = TaskPaused { reason: PauseReason::ModelUnreachable };
+                let fact = Fact::of_task(Role::Conductor, paused);
+                return self.record(task, state, vec![fact], cancel).await;
+            }
+            Err(Refusal::Count(error)) => return Err(error.into()),
+            Err(refusal @ Refusal::DoesNotFit { reason, .. }) => {
+                let refused = ContextRefused { purpose, reason, detail: refusal.to_string() };
+                let fact = Fact { module, ..Fact::of_task(Role::Conductor, refused) };
+                return self.record(task, state, vec![fact], cancel).await;
+            }
+        };
+        let mut blobs = Vec::new();
+        let mut keep = |text: String| {
+            let hash = ContentHash::of(text.as_bytes());
+            blobs.push(Bytes::from(text));
+            hash
+        };
+        let messages = built
+            .messages
+            .into_iter()
+            .map(|message| SentMessage {
+                role: message.role.as_str().to_owned(),
+                blob: keep(message.content),
+            })
+            .collect();
+        let schema = built.schema.map(|schema| keep(schema.to_string()));
+        let started = ModelCallStarted {
+            purpose,
+            messages,
+            prompt_tokens: built.prompt_tokens,
+            exact: built.exact,
+            max_tokens: built.max_tokens,
+            temperature,
+            seed: self.recorder.randomness.next_u64() >> 33,
+            schema,
+        };
+        let role = role_of(purpose);
+        let facts = vec![
+            Fact { module: module.clone(), ..Fact::of_task(role, built.record) },
+            Fact { module, ..Fact::of_task(role, started) },
+        ];
+        self.recorder.record(task, state, facts, blobs, cancel).await
+    }
+
+    async fn perform(
+        &self,
+        task: &TaskId,
+        state: &mut TaskState,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        let left = SignedDuration::try_from(state.limits.active_max())
+            .unwrap_or(SignedDuration::MAX)
+            .saturating_sub(self.active(state));
+        let step = decide(state, &*self.strategy, self.active(state));
+        let stop = cancel.child_token();
+        let outcome = {
+            let work = self.effects.perform(task, state, &step, &stop);
+            tokio::pin!(work);
+            let deadline = tokio::time::sleep(left.try_into().unwrap_or_default());
+            tokio::select! {
+                outcome = &mut work => outcome?,
+                () = deadline => {
+                    stop.cancel();
+                    work.await?
+                }
+            }
+        };
+        let facts = match outcome {
+            Outcome::Reached(fact) => vec![fact],
+            Outcome::Stopped { fact, tokens } => {
+                let reason = if cancel.is_cancelled() {
+                    Interruption::Requested
+                } else {
+                    Interruption::TimeLimit
+                };
+                vec![Fact { payload: EffectInterrupted { reason, tokens }.into(), ..fact }]
+            }
+            Outcome::ModelGone { fact, problem } => {
+                (self.recorder.observer)(Notice::Waiting { what: &problem });
+                let paused = TaskPaused { reason: PauseReason::ModelUnreachable };
+                vec![fact, Fact::of_task(Role::Conductor, paused)]
+            }
+        };
+        self.record(task, state, facts, cancel).await
+    }
+
+    /// Asks the model server again and again, with growing pauses, until it answers.
+    async fn wait_for_model(
+        &self,
+        task: &TaskId,
+        state: &mut TaskState,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        let mut pause = MODEL_RETRY_FIRST;
+        loop {
+            match self.effects.server.describe().await {
+                Ok(_) => {
+                    let fact = Fact::of_task(Role::Conductor, TaskResumed {});
+                    return self.record(task, state, vec![fact], cancel).await;
+                }
+                Err(error) => {
+                    (self.recorder.observer)(Notice::Waiting { what: &error.to_string() });
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (2 * pause).min(MODEL_RETRY_MAX),
+                () = cancel.cancelled() => return Ok(()),
+            }
+        }
+    }
+}
+
+const fn role_of(purpose: Purpose) -> Role {
+    match purpose {
+        Purpose::Plan => Role::Planner,
+        Purpose::Code => Role::Coder,
+        Purpose::Tests => Role::Tester,
+        Purpose::Fix => Role::Fixer,
+    }
+}

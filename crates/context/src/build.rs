@@ -1,0 +1,186 @@
+//! Fits the pieces into the window: counts by the model server's own tokenizer where it has one,
+//! and drops or cuts the lowest rank first until the prompt keeps to its share.
+
+use journeyman_event::payload::{
+    ContextBuilt, ContextDecision, FailureReason, Layer, Purpose, Verdict,
+};
+use journeyman_event::{ModuleName, TaskState, Tokens};
+use journeyman_llm::{Message, ModelServer, Role};
+use thiserror::Error;
+
+use crate::pieces::{Keep, LayerName, Piece, Rank, pieces};
+use crate::profile::Profile;
+use crate::prompts::{plan_schema, system};
+
+/// An answer shorter than this is of no use: the call is refused instead.
+const ANSWER_MIN: Tokens = Tokens(192);
+/// A cut piece shorter than this says nothing: it is left out instead.
+const CUT_CHARS_MIN: usize = 160;
+const CUT_MARK: &str = "\n[... cut ...]\n";
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The task.
+    pub state: &'a TaskState,
+    /// What the call is for.
+    pub purpose: Purpose,
+    /// The module that it is for.
+    pub module: Option<&'a ModuleName>,
+    /// The model's real window.
+    pub window: Tokens,
+}
+
+/// A prompt that fits, and how it came to be.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The exact messages to send.
+    pub messages: Vec<Message>,
+    /// Their tokens, chat template included.
+    pub prompt_tokens: Tokens,
+    /// Whether the model server counted them.
+    pub exact: bool,
+    /// The most tokens that the answer may have: prompt and answer fit the window and the budget.
+    pub max_tokens: Tokens,
+    /// The JSON schema that the answer must fit.
+    pub schema: Option<serde_json::Value>,
+    /// For the journal.
+    pub record: ContextBuilt,
+}
+
+/// Why there is no prompt.
+#[derive(Debug, Error)]
+pub enum Refusal {
+    /// The task and the request alone do not fit.
+    #[error(
+        "the {limit} is too small: the task and the request need {needed} tokens and an answer of \
+         {ANSWER_MIN} or more, and only {available} tokens are available for both"
+    )]
+    DoesNotFit {
+        /// `model's window` or `token budget left`.
+        limit: &'static str,
+        /// [`FailureReason::Window`] or [`FailureReason::Budget`].
+        reason: FailureReason,
+        /// The smallest prompt, in tokens.
+        needed: Tokens,
+        /// What prompt and answer may take.
+        available: Tokens,
+    },
+    /// The model server could not count.
+    #[error(transparent)]
+    Count(#[from] journeyman_llm::Error),
+}
+
+/// Puts a prompt together.
+pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Built, Refusal> {
+    let profile = Profile::of(request.window);
+    let left = request.state.left();
+    let prompt_max = profile.prompt_max().min(left - ANSWER_MIN);
+    let module = request.module.and_then(|name| request.state.module(name));
+    let mut pieces = pieces(request.state, request.purpose, module);
+    let whole: Vec<usize> = pieces.iter().map(|piece| piece.text.len()).collect();
+
+    let (messages, count) = loop {
+        let messages = messages(request.purpose, &pieces);
+        let count = server.count(&messages).await?;
+        if count.tokens <= prompt_max {
+            break (messages, count);
+        }
+        if !shrink(&mut pieces, count.tokens - prompt_max) {
+            let budget = left < profile.prompt_max() + ANSWER_MIN;
+            let (limit, reason, available) = if budget {
+                ("token budget left", FailureReason::Budget, left)
+            } else {
+                ("model's window", FailureReason::Window, profile.window - profile.buffer)
+            };
+            return Err(Refusal::DoesNotFit { limit, reason, needed: count.tokens, available });
+        }
+    };
+
+    let room = (profile.window - count.tokens).min(left - count.tokens);
+    let decisions = pieces.iter().zip(whole).map(|(piece, whole)| decision(piece, whole)).collect();
+    Ok(Built {
+        max_tokens: profile.generation.min(room),
+        prompt_tokens: count.tokens,
+        exact: count.exact,
+        schema: (request.purpose == Purpose::Plan).then(plan_schema),
+        record: ContextBuilt {
+            purpose: request.purpose,
+            window: request.window,
+            layers: layers(&profile, request.purpose, &pieces, count.tokens),
+            decisions,
+        },
+        messages,
+    })
+}
+
+fn messages(purpose: Purpose, pieces: &[Piece]) -> Vec<Message> {
+    let texts: Vec<&str> = pieces
+        .iter()
+        .filter(|piece| !piece.text.is_empty())
+        .map(|piece| piece.text.as_str())
+        .collect();
+    vec![
+        Message { role: Role::System, content: system(purpose).to_owned() },
+        Message { role: Role::User, content: texts.join("\n\n") },
+    ]
+}
+
+/// Makes the prompt shorter by about `excess` tokens at the piece that matters least. False if
+/// nothing may be shortened any more.
+fn shrink(pieces: &mut [Piece], excess: Tokens) -> bool {
+    let candidate = pieces
+        .iter_mut()
+        .filter(|piece| piece.rank < Rank::Critical && !piece.text.is_empty())
+        .min_by_key(|piece| (piece.rank, std::cmp::Reverse(piece.text.len())));
+    let Some(piece) = candidate else {
+        return false;
+    };
+    // Three characters a token is on the safe side: a cut too large costs less than a second one.
+    let excess_chars = usize::try_from(excess.0.saturating_mul(3)).unwrap_or(usize::MAX);
+    let chars = piece.text.chars().count();
+    let rest = chars.saturating_sub(excess_chars.saturating_add(CUT_MARK.len()));
+    if piece.rank < Rank::High || rest < CUT_CHARS_MIN {
+        piece.text.clear();
+        return true;
+    }
+    let text: Vec<char> = piece.text.chars().collect();
+    piece.text = match piece.keep {
+        Keep::Head => text[..rest].iter().collect::<String>() + CUT_MARK,
+        Keep::Tail => CUT_MARK.to_owned() + &text[chars - rest..].iter().collect::<String>(),
+    };
+    true
+}
+
+fn decision(piece: &Piece, whole: usize) -> ContextDecision {
+    let (verdict, why) = if piece.text.is_empty() {
+        (Verdict::LeftOut, format!("no room for {whole} bytes"))
+    } else if piece.text.contains(CUT_MARK) && piece.text.len() < whole {
+        (Verdict::Cut, format!("{} of {whole} bytes", piece.text.len()))
+    } else {
+        (Verdict::Kept, String::new())
+    };
+    ContextDecision { piece: piece.name.clone(), verdict, why }
+}
+
+/// What each layer took: the exact total, divided by the share of bytes.
+fn layers(profile: &Profile, purpose: Purpose, pieces: &[Piece], total: Tokens) -> Vec<Layer> {
+    let bytes_of = |layer: LayerName| -> usize {
+        pieces.iter().filter(|piece| piece.layer == layer).map(|piece| piece.text.len()).sum()
+    };
+    let parts = [
+        ("system", profile.system, system(purpose).len()),
+        (LayerName::State.as_str(), profile.task, bytes_of(LayerName::State)),
+        (LayerName::History.as_str(), profile.context, bytes_of(LayerName::History)),
+        (LayerName::Current.as_str(), profile.context, bytes_of(LayerName::Current)),
+    ];
+    let all: usize = parts.iter().map(|(_, _, bytes)| bytes).sum();
+    parts
+        .into_iter()
+        .map(|(name, share, bytes)| Layer {
+            name: name.to_owned(),
+            share,
+            tokens: Tokens(total.0.saturating_mul(bytes as u64) / (all.max(1) as u64)),
+        })
+        .collect()
+}

@@ -1,0 +1,296 @@
+//! The pieces that a context can be made of, taken from a task's state, each with its rank.
+//!
+//! The order of the pieces is the order in which they are sent: first what does not change within a
+//! module (the task, the plan), then what is only added to (the rounds so far), then the present
+//! step. What is cut when there is no room is decided in `build`.
+
+use std::fmt::Write;
+
+use journeyman_event::payload::{PlannedModule, Purpose};
+use journeyman_event::state::{ModuleState, TestRun};
+use journeyman_event::{ModuleName, TaskState};
+
+/// Which layer a piece belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LayerName {
+    State,
+    History,
+    Current,
+}
+
+impl LayerName {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::History => "history",
+            Self::Current => "current",
+        }
+    }
+}
+
+/// Who yields first when there is no room: the lowest rank, and the task never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+/// Which end of a piece survives a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    Head,
+    Tail,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    pub(crate) layer: LayerName,
+    pub(crate) name: String,
+    pub(crate) text: String,
+    pub(crate) rank: Rank,
+    pub(crate) keep: Keep,
+}
+
+/// Test messages longer than this are cut before anything else is.
+const MESSAGE_CHARS_MAX: usize = 700;
+/// Failing tests that are shown at a time: one cause often fails many.
+const FAILURES_SHOWN: usize = 3;
+/// Earlier rounds that are shown, one line each.
+const ROUNDS_SHOWN: usize = 5;
+
+/// The pieces for one call.
+pub(crate) fn pieces(state: &TaskState, purpose: Purpose, module: Option<&ModuleState>) -> Vec<Piece> {
+    let mut all = vec![task(state)];
+    if let Some(module) = module {
+        all.extend(plan(state, module));
+        all.push(specification(module));
+        all.extend(dependencies(state, module));
+        all.extend(given_tests(state, Some(&module.plan)));
+        if purpose != Purpose::Tests {
+            all.extend(rounds(module));
+        }
+    } else {
+        all.extend(given_tests(state, None));
+    }
+    all.extend(instructions(state));
+    match (purpose, module) {
+        (Purpose::Plan, _) | (_, None) => all.push(plan_request(state)),
+        (Purpose::Code, Some(module)) => all.push(code_request(state, module)),
+        (Purpose::Tests, Some(module)) => all.push(tests_request(state, module)),
+        (Purpose::Fix, Some(module)) => all.extend(fix_request(state, module)),
+    }
+    all
+}
+
+fn piece(layer: LayerName, rank: Rank, name: impl Into<String>, text: String) -> Piece {
+    Piece { layer, name: name.into(), text, rank, keep: Keep::Head }
+}
+
+fn task(state: &TaskState) -> Piece {
+    let prompt = state.submission.as_ref().map_or("", |submission| submission.prompt.trim());
+    piece(LayerName::State, Rank::Critical, "task", format!("# The task\n{prompt}"))
+}
+
+fn plan(state: &TaskState, current: &ModuleState) -> Option<Piece> {
+    if state.modules.len() < 2 {
+        return None;
+    }
+    let mut text = String::from("# The modules");
+    for module in &state.modules {
+        // Only what does not change while a module is worked on: this layer must stay the same.
+        let mark = if module.plan.name == current.plan.name { " (this one)" } else { "" };
+        let _ = write!(text, "\n- {}{mark}: {}", module.plan.name, module.plan.purpose);
+    }
+    Some(piece(LayerName::State, Rank::Medium, "plan", text))
+}
+
+fn signatures(module: &PlannedModule) -> String {
+    let mut text = String::new();
+    for function in &module.functions {
+        let _ = write!(text, "\n- `{}`: {}", function.signature, function.behaviour);
+    }
+    text
+}
+
+fn specification(module: &ModuleState) -> Piece {
+    let plan = &module.plan;
+    let text =
+        format!("# Module {}\n{}\nIt defines:{}", plan.name, plan.purpose, signatures(plan));
+    piece(LayerName::State, Rank::Critical, format!("specification of {}", plan.name), text)
+}
+
+fn dependencies(state: &TaskState, module: &ModuleState) -> Vec<Piece> {
+    let needed = module.plan.depends_on.iter().filter_map(|name| state.module(name));
+    needed
+        .map(|dependency| {
+            let plan = &dependency.plan;
+            let text = format!(
+                "# Module {} exists; import from it with `from {} import ...`\n{}",
+                plan.name,
+                plan.name,
+                outline(dependency)
+            );
+            piece(LayerName::State, Rank::High, format!("outline of {}", plan.name), text)
+        })
+        .collect()
+}
+
+/// The definitions of a module as they stand in its code, bodies left out.
+fn outline(module: &ModuleState) -> String {
+    let Some(code) = module.code() else {
+        return signatures(&module.plan);
+    };
+    let lines: Vec<&str> = code
+        .source
+        .lines()
+        .filter(|line| {
+            let bare = line.trim_start();
+            let indent = line.len() - bare.len();
+            indent <= 4 && ["def ", "class ", "async def "].iter().any(|word| bare.starts_with(word))
+        })
+        .collect();
+    if lines.is_empty() { signatures(&module.plan) } else { lines.join("\n") }
+}
+
+fn given_tests(state: &TaskState, module: Option<&PlannedModule>) -> Vec<Piece> {
+    state
+        .given_tests()
+        .iter()
+        .filter(|test| module.is_none_or(|module| module.given_tests.contains(&test.name)))
+        .map(|test| {
+            let text =
+                format!("# These tests must pass ({})\n```python\n{}\n```", test.name, test.source);
+            piece(LayerName::State, Rank::High, format!("given tests {}", test.name), text)
+        })
+        .collect()
+}
+
+fn instructions(state: &TaskState) -> Option<Piece> {
+    if state.instructions.is_empty() {
+        return None;
+    }
+    let text = format!("# The user also said\n{}", state.instructions.join("\n"));
+    Some(piece(LayerName::History, Rank::Critical, "instructions", text))
+}
+
+/// One line per round that was tested, the latest last.
+fn rounds(module: &ModuleState) -> Option<Piece> {
+    let (_, earlier) = module.runs.split_last()?;
+    if earlier.is_empty() {
+        return None;
+    }
+    let mut text = String::from("# Earlier attempts");
+    for run in earlier.iter().skip(earlier.len().saturating_sub(ROUNDS_SHOWN)) {
+        let _ = write!(text, "\n- {}", round(module.plan.name.clone(), run));
+    }
+    Some(piece(LayerName::History, Rank::Low, "earlier attempts", text))
+}
+
+fn round(module: ModuleName, run: &TestRun) -> String {
+    let failing = run.tests.iter().find(|test| !test.passed);
+    let cause = failing.map_or_else(
+        || run.output.lines().next_back().unwrap_or_default().to_owned(),
+        |test| format!("{}: {}", test.name, test.message.lines().next().unwrap_or_default()),
+    );
+    format!(
+        "version {}: {} of {} tests passed; {cause}",
+        run.version_of(&module).unwrap_or_default(),
+        run.passed(),
+        run.tests.len(),
+    )
+}
+
+fn plan_request(state: &TaskState) -> Piece {
+    let mut text = String::new();
+    if let Some(problem) = &state.plan_problem {
+        let _ = write!(text, "Your last plan could not be used: {problem}\n\n");
+    }
+    text.push_str("Plan the modules.");
+    piece(LayerName::Current, Rank::Critical, "request", text)
+}
+
+fn path(module: &ModuleName) -> String {
+    format!("{}.py", module.as_str().replace('.', "/"))
+}
+
+fn refusal(state: &TaskState) -> String {
+    state
+        .refusal
+        .as_ref()
+        .map_or_else(String::new, |problem| format!("Your last answer could not be used: {problem}\n\n"))
+}
+
+fn code_request(state: &TaskState, module: &ModuleState) -> Piece {
+    let text = format!("{}Write the file `{}`.", refusal(state), path(&module.plan.name));
+    piece(LayerName::Current, Rank::Critical, "request", text)
+}
+
+fn tests_request(state: &TaskState, module: &ModuleState) -> Piece {
+    let name = &module.plan.name;
+    let text = format!(
+        "{}Write pytest tests for module `{name}`: at most 6 short test functions. \
+         Begin with `import pytest` and `from {name} import ...`.",
+        refusal(state)
+    );
+    piece(LayerName::Current, Rank::Critical, "request", text)
+}
+
+fn fix_request(state: &TaskState, module: &ModuleState) -> Vec<Piece> {
+    let mut all = Vec::new();
+    if let Some(code) = module.code() {
+        let text = format!(
+            "# `{}` as it is now\n```python\n{}\n```",
+            path(&module.plan.name),
+            code.source.trim_end()
+        );
+        all.push(piece(LayerName::Current, Rank::High, "current code", text));
+    }
+    if let Some(run) = module.runs.last().filter(|run| run.failure.is_some()) {
+        let text = format!("# What fails\n{}", failures(run));
+        all.push(Piece {
+            keep: Keep::Tail,
+            ..piece(LayerName::Current, Rank::High, "test results", text)
+        });
+    } else if let Some(bug) = &module.bug {
+        let text = format!("# What fails\n{}", bug.summary);
+        all.push(piece(LayerName::Current, Rank::High, "bug report", text));
+    }
+    let text = format!(
+        "{}Correct the file `{}` so that these tests pass.",
+        refusal(state),
+        path(&module.plan.name)
+    );
+    all.push(piece(LayerName::Current, Rank::Critical, "request", text));
+    all
+}
+
+/// What matters of a failed run: the first few failing tests, else the end of the output.
+fn failures(run: &TestRun) -> String {
+    let failing: Vec<_> = run.tests.iter().filter(|test| !test.passed).collect();
+    if failing.is_empty() {
+        return format!("```\n{}\n```", last_chars(&run.output, 2 * MESSAGE_CHARS_MAX));
+    }
+    let mut text = format!("{} of {} tests fail.", failing.len(), run.tests.len());
+    for test in failing.iter().take(FAILURES_SHOWN) {
+        let _ = write!(
+            text,
+            "\n{}\n```\n{}\n```",
+            test.name,
+            last_chars(&test.message, MESSAGE_CHARS_MAX)
+        );
+    }
+    if failing.len() > FAILURES_SHOWN {
+        let rest: Vec<&str> =
+            failing[FAILURES_SHOWN..].iter().map(|test| test.name.as_str()).collect();
+        let _ = write!(text, "\nAlso failing: {}", rest.join(", "));
+    }
+    text
+}
+
+fn last_chars(text: &str, max: usize) -> &str {
+    let text = text.trim_end();
+    let skip = text.chars().count().saturating_sub(max);
+    text.char_indices().nth(skip).map_or(text, |(at, _)| &text[at..])
+}
