@@ -40,7 +40,6 @@ pub struct InvalidEvent {
 }
 
 impl InvalidEvent {
-    #[allow(clippy::needless_pass_by_value)] // errors and literals are handed over at once
     fn new(field: &'static str, reason: impl ToString) -> Self {
         Self {
             field,

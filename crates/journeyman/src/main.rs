@@ -1,1 +1,29 @@
-fn main() {}
+//! The command line: parses, wires the parts together, prints. It knows no logic of theirs.
+
+// A command line prints; everything else in the workspace must not.
+#![allow(clippy::print_stderr)]
+
+mod cli;
+mod commands;
+mod environment;
+mod exit;
+mod output;
+mod parts;
+mod progress;
+mod settings;
+
+use std::process::ExitCode;
+
+use crate::output::is_broken_pipe;
+
+fn main() -> ExitCode {
+    // The sandbox starts this program again inside itself; nothing else may happen before that.
+    if let Some(code) = journeyman_sandbox::init_if_asked() {
+        return code;
+    }
+    match cli::parse(std::env::args_os()).and_then(commands::run) {
+        Ok(code) => code.into(),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error),
+    }
+}

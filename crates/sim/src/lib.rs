@@ -1,1 +1,161 @@
-//! The simulated model
+//! The simulated model: answers every step of any task at once, with small working Python, after
+//! scripted latencies and with scripted failures.
+//!
+//! Floor 3. It implements the model server's trait in process, so that the whole workflow can be
+//! run, killed and resumed in a second or two. It is chosen by name only (`sim:`), never by
+//! default. It understands the requests as a model would, from their text.
+
+mod script;
+mod words;
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use journeyman_event::{Randomness, SeededRandom, Tokens};
+use journeyman_llm::{
+    Answer, Count, Delta, Error, Finish, Message, ModelInfo, ModelServer, Request, Usage, Window,
+    WindowSource,
+};
+use tokio_util::sync::CancellationToken;
+
+pub use script::{InvalidScript, Script};
+
+/// Bytes a simulated token has.
+const BYTES_PER_TOKEN: usize = 4;
+/// Bytes that come at a time.
+const DELTA_BYTES: usize = 24;
+
+/// A simulated model server.
+#[derive(Debug)]
+pub struct SimulatedModel {
+    script: Script,
+}
+
+impl SimulatedModel {
+    /// One that follows the script.
+    pub fn new(script: Script) -> Self {
+        Self { script }
+    }
+
+    /// The same request has the same fate, and a request with another seed its own.
+    fn fate(&self, request: &Request) -> SeededRandom {
+        let mut seed = self.script.seed ^ request.seed.unwrap_or(0).rotate_left(32);
+        for message in &request.messages {
+            for byte in message.content.bytes() {
+                // FNV-1a (Fowler, Noll, Vo).
+                seed = (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        }
+        SeededRandom::new(seed)
+    }
+}
+
+/// Whether something that happens in `percent` of cases happens now.
+fn happens(percent: u8, fate: &SeededRandom) -> bool {
+    fate.next_u64() % 100 < u64::from(percent)
+}
+
+fn tokens(bytes: usize) -> Tokens {
+    Tokens(bytes.div_ceil(BYTES_PER_TOKEN) as u64)
+}
+
+fn count(messages: &[Message]) -> Tokens {
+    messages.iter().map(|message| tokens(message.content.len()) + Tokens(4)).sum()
+}
+
+#[async_trait]
+impl ModelServer for SimulatedModel {
+    async fn describe(&self) -> Result<ModelInfo, Error> {
+        Ok(ModelInfo {
+            name: "simulated".to_owned(),
+            server: "simulated".to_owned(),
+            url: "sim:".to_owned(),
+            window: Window { tokens: Tokens(self.script.window), source: WindowSource::Asked },
+            tokenizer: true,
+            json_schema: true,
+        })
+    }
+
+    async fn count(&self, messages: &[Message]) -> Result<Count, Error> {
+        Ok(Count { tokens: count(messages), exact: true })
+    }
+
+    async fn answer(
+        &self,
+        request: &Request,
+        on_delta: &mut (dyn FnMut(Delta<'_>) + Send),
+        cancel: &CancellationToken,
+    ) -> Result<Answer, Error> {
+        let prompt = count(&request.messages);
+        let window = Tokens(self.script.window);
+        if prompt + request.max_tokens > window {
+            return Err(Error::TooLong { prompt: prompt + request.max_tokens, window });
+        }
+        let fate = self.fate(request);
+        if happens(self.script.unreachable, &fate) {
+            return Err(Error::Unreachable {
+                url: "sim:".to_owned(),
+                reason: "the script says so".to_owned(),
+                tried: Vec::new(),
+            });
+        }
+        let malformed = happens(self.script.malformed, &fate);
+        let wrong = happens(self.script.wrong, &fate);
+        let asked = request.messages.last().map_or("", |message| message.content.as_str());
+        let whole = if malformed { words::nonsense() } else { words::answer(asked, wrong) };
+
+        let mut said = String::new();
+        let limit = usize::try_from(request.max_tokens.0).unwrap_or(usize::MAX);
+        let limit = limit.saturating_mul(BYTES_PER_TOKEN);
+        let latency = Duration::from_millis(self.script.latency_ms);
+        let mut first_token_ms = 0;
+        let mut total_ms = 0;
+        for piece in pieces(&whole, limit) {
+            tokio::select! {
+                () = tokio::time::sleep(latency) => {}
+                () = cancel.cancelled() => {
+                    let tokens = tokens(said.len());
+                    return Err(Error::Interrupted { partial: said, tokens });
+                }
+            }
+            total_ms += self.script.latency_ms;
+            if said.is_empty() {
+                first_token_ms = total_ms;
+            }
+            said.push_str(piece);
+            on_delta(Delta { text: piece });
+        }
+        let finish = if said.len() < whole.len() { Finish::Length } else { Finish::Stop };
+        let usage = Usage {
+            prompt,
+            completion: tokens(said.len()),
+            cached: Tokens::ZERO,
+            exact: true,
+        };
+        Ok(Answer {
+            text: said,
+            finish,
+            usage,
+            time_to_first_token_ms: first_token_ms,
+            total_ms,
+            model: "simulated".to_owned(),
+        })
+    }
+}
+
+/// The first `limit` bytes of a text (whole characters) in small pieces.
+fn pieces(text: &str, limit: usize) -> impl Iterator<Item = &str> {
+    let end = (0..=limit.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    let text = &text[..end];
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let rest = text.get(from..).filter(|rest| !rest.is_empty())?;
+        let mut len = DELTA_BYTES.min(rest.len());
+        while !rest.is_char_boundary(len) {
+            len += 1;
+        }
+        from += len;
+        Some(&rest[..len])
+    })
+}

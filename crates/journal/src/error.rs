@@ -1,0 +1,178 @@
+//! What can go wrong with the journal: what happened, why, what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use journeyman_event::{InvalidEvent, Revision, TaskId};
+use rusqlite::ErrorCode;
+use thiserror::Error;
+
+/// Why the journal did not do what was asked. Nothing that was acknowledged is ever lost by any of
+/// these.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Error {
+    /// Another process writes to this folder.
+    #[error(
+        "the data folder {} is in use by process {pid}; wait for it, end it, or name another \
+         folder with --data-dir", folder.display()
+    )]
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+        /// The process that holds it; 0 if it did not say.
+        pid: u32,
+    },
+    /// The stream is not where the caller thought.
+    #[error("task {task} is at revision {actual}, not {expected}; nothing was written")]
+    WrongRevision {
+        /// The stream.
+        task: TaskId,
+        /// What the caller expected.
+        expected: Revision,
+        /// What it is.
+        actual: Revision,
+    },
+    /// Some of these events are stored already, or differently.
+    #[error(
+        "event {id} is stored already and the append is not the same again; nothing was written"
+    )]
+    IdInUse {
+        /// The event's id.
+        id: String,
+    },
+    /// An event breaks a rule.
+    #[error(transparent)]
+    Invalid(#[from] InvalidEvent),
+    /// The append itself breaks a rule.
+    #[error("append refused: {reason}")]
+    BadAppend {
+        /// Which.
+        reason: String,
+    },
+    /// The principal may not do that.
+    #[error("only the system principal may {what}")]
+    Forbidden {
+        /// What was asked.
+        what: &'static str,
+    },
+    /// This journal was opened for reading.
+    #[error("this journal is open for reading only")]
+    ReadOnly,
+    /// No space. Nothing was written; what was recorded stays readable.
+    #[error("no space left for the journal in {}; free some, it goes on by itself", folder.display())]
+    Full {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// No right to write. Nothing was written.
+    #[error("the journal in {} cannot be written to ({reason}); check its rights and its disk", folder.display())]
+    NotWritable {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// An I/O error at the commit: it may or may not have been written. The same append again
+    /// tells.
+    #[error(
+        "the journal had an I/O error ({reason}); whether the events were written is not known, try the same again"
+    )]
+    Unknown {
+        /// What the system said.
+        reason: String,
+    },
+    /// After an I/O error something that was acknowledged is not there any more.
+    #[error(
+        "the journal in {} lost events that were acknowledged; stop, keep the folder as it is, and \
+         restore it from a copy", folder.display()
+    )]
+    LostAcknowledged {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The file is not a sound journal.
+    #[error("{} is damaged or not a journal ({reason}); keep it as it is and restore a copy, or name another folder", file.display())]
+    Corrupt {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A newer version wrote it.
+    #[error("{} was written by a newer version of journeyman (format {found}, this one knows {known}); update journeyman", file.display())]
+    Newer {
+        /// The file.
+        file: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The newest format known here.
+        known: i64,
+    },
+    /// The `SQLite` library is too old to be trusted with WAL.
+    #[error("SQLite {found} is too old for the journal: 3.51.3 or newer is needed")]
+    OldSqlite {
+        /// Its version.
+        found: String,
+    },
+    /// The writer is gone: the journal was closed.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+impl Error {
+    /// Whether the same append may succeed later without anyone calling differently.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Full { .. } | Self::NotWritable { .. } | Self::Unknown { .. }
+        )
+    }
+
+    /// Whether nothing was written because the caller's view is not the store's.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::WrongRevision { .. } | Self::IdInUse { .. })
+    }
+
+    pub(crate) fn bad_append(reason: impl ToString) -> Self {
+        Self::BadAppend {
+            reason: reason.to_string(),
+        }
+    }
+
+    pub(crate) fn of_io(folder: &Path, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full {
+                folder: folder.to_owned(),
+            },
+            _ => Self::NotWritable {
+                folder: folder.to_owned(),
+                reason: error.to_string(),
+            },
+        }
+    }
+
+    /// What an error of `SQLite` means for the journal.
+    pub(crate) fn of_sqlite(folder: &Path, error: &rusqlite::Error) -> Self {
+        let reason = error.to_string();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full {
+                folder: folder.to_owned(),
+            },
+            Some(
+                ErrorCode::ReadOnly
+                | ErrorCode::PermissionDenied
+                | ErrorCode::CannotOpen
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::DatabaseBusy,
+            ) => Self::NotWritable {
+                folder: folder.to_owned(),
+                reason,
+            },
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Corrupt {
+                file: crate::schema::file_in(folder),
+                reason,
+            },
+            _ => Self::Unknown { reason },
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The lock file: one writer per data folder. The operating system frees it when its holder dies,
+//! however it dies.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use crate::Error;
+
+/// Readers look at the lock for a moment each; a writer tries again for about this long.
+const TRIES: u32 = 10;
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
+#[derive(Debug)]
+pub(crate) struct Lock {
+    /// Held for as long as this value lives.
+    _file: File,
+}
+
+fn path(folder: &Path) -> PathBuf {
+    folder.join("journal.lock")
+}
+
+impl Lock {
+    pub(crate) fn take(folder: &Path) -> Result<Self, Error> {
+        let failed = |error: std::io::Error| Error::of_io(folder, &error);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path(folder))
+            .map_err(failed)?;
+        for attempt in 1.. {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if attempt < TRIES => thread::sleep(BETWEEN_TRIES),
+                Err(TryLockError::WouldBlock) => {
+                    let pid = read_pid(&mut file).unwrap_or(0);
+                    return Err(Error::Locked {
+                        folder: folder.to_owned(),
+                        pid,
+                    });
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+        }
+        // A full disk must not keep anyone from opening the journal: the pid is for people only.
+        let note = file
+            .set_len(0)
+            .and_then(|()| write!(file, "{}", std::process::id()));
+        if let Err(error) = note {
+            tracing::warn!(%error, "cannot note the process id in the lock file");
+        }
+        Ok(Self { _file: file })
+    }
+}
+
+/// The process that holds the folder, if one does; 0 if it did not say.
+pub(crate) fn holder(folder: &Path) -> Option<u32> {
+    let mut file = File::open(path(folder)).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(read_pid(&mut file).unwrap_or(0)),
+        _ => None,
+    }
+}
+
+fn read_pid(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}

@@ -1,0 +1,263 @@
+//! Walks the log and names the first record that is not as it was written.
+//!
+//! What it cannot see: that the newest events were cut off whole. Keep the head that it reports and
+//! compare it later.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use journeyman_event::{
+    ContentHash, Event, EventId, ORIGIN_HASH, Revision, Sequence, VectorClock, chain_hash,
+    split_hash,
+};
+use rusqlite::{Connection, params};
+
+use crate::Error;
+use crate::reader::{Head, ReadError, Readers};
+
+/// What is wrong with a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// A sequence is missing or out of order.
+    Sequence {
+        /// What should stand here.
+        expected: Sequence,
+    },
+    /// A revision of its stream is missing or out of order.
+    Revision {
+        /// What should stand here.
+        expected: Revision,
+    },
+    /// The line cannot be read.
+    Unreadable(String),
+    /// The bytes are not those that were written, or what stood before them was changed.
+    Hash,
+    /// The row says something else than its line.
+    Columns,
+    /// A payload that is kept as a blob is missing or has other bytes.
+    Blob(ContentHash),
+    /// An actor's clock went back within its stream.
+    Clock,
+    /// The stream's row is not what its last event says.
+    Stream,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sequence { expected } => write!(f, "sequence {expected} should stand here"),
+            Self::Revision { expected } => write!(f, "revision {expected} should stand here"),
+            Self::Unreadable(problem) => write!(f, "the line cannot be read: {problem}"),
+            Self::Hash => {
+                f.write_str("the hash does not fit: this event or one before it was changed")
+            }
+            Self::Columns => f.write_str("the row's columns do not fit its line"),
+            Self::Blob(hash) => write!(f, "its payload {hash} is missing or changed"),
+            Self::Clock => f.write_str("the actor's vector clock went back"),
+            Self::Stream => f.write_str("the stream's last position does not fit its events"),
+        }
+    }
+}
+
+/// The first record that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bad {
+    /// Where.
+    pub sequence: Sequence,
+    /// What is wrong.
+    pub what: Flaw,
+}
+
+/// What a walk over the store found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Sound events, up to the first bad one.
+    pub events: u64,
+    /// The last sound event.
+    pub head: Head,
+    /// The first bad record.
+    pub first_bad: Option<Bad>,
+    /// Events whose cause is not in the store: accepted, but worth a look.
+    pub unknown_causes: u64,
+}
+
+impl VerifyReport {
+    /// Whether every record is as it was written.
+    pub fn ok(&self) -> bool {
+        self.first_bad.is_none()
+    }
+}
+
+pub(crate) fn verify(readers: &Readers) -> Result<VerifyReport, Error> {
+    readers.with(|connection| {
+        // One transaction: the walk sees one moment of the store, whatever is written meanwhile.
+        let transaction = connection.unchecked_transaction()?;
+        let report = Walk::default().walk(&transaction)?;
+        transaction.commit()?;
+        Ok(report)
+    })
+}
+
+#[derive(Default)]
+struct Walk {
+    streams: HashMap<i64, Stream>,
+    ids: HashSet<EventId>,
+    unknown_causes: u64,
+}
+
+#[derive(Default)]
+struct Stream {
+    revision: Revision,
+    sequence: Sequence,
+    clocks: HashMap<String, VectorClock>,
+}
+
+struct Row {
+    sequence: Sequence,
+    stream: i64,
+    revision: Revision,
+    event_id: [u8; 16],
+    kind: String,
+    line: String,
+    owner: String,
+    task_id: String,
+}
+
+impl Walk {
+    fn walk(mut self, connection: &Connection) -> Result<VerifyReport, ReadError> {
+        let mut head = Head {
+            sequence: Sequence::ZERO,
+            hash: ORIGIN_HASH,
+        };
+        let mut statement = connection.prepare(
+            "SELECT e.sequence, e.stream, e.revision, e.event_id, e.kind, e.line, \
+             coalesce(s.owner, ''), coalesce(s.task_id, '') \
+             FROM events e LEFT JOIN streams s ON s.id = e.stream ORDER BY e.sequence",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut first_bad = None;
+        while let Some(row) = rows.next()? {
+            let row = Row {
+                sequence: Sequence(row.get(0)?),
+                stream: row.get(1)?,
+                revision: Revision(row.get(2)?),
+                event_id: row.get(3)?,
+                kind: row.get(4)?,
+                line: row.get(5)?,
+                owner: row.get(6)?,
+                task_id: row.get(7)?,
+            };
+            match self.check(connection, &row, head)? {
+                Ok(hash) => {
+                    head = Head {
+                        sequence: row.sequence,
+                        hash,
+                    }
+                }
+                Err(what) => {
+                    first_bad = Some(Bad {
+                        sequence: row.sequence,
+                        what,
+                    });
+                    break;
+                }
+            }
+        }
+        if first_bad.is_none() {
+            first_bad = self.check_streams(connection)?;
+        }
+        Ok(VerifyReport {
+            events: head.sequence.0,
+            head,
+            first_bad,
+            unknown_causes: self.unknown_causes,
+        })
+    }
+
+    fn check(
+        &mut self,
+        connection: &Connection,
+        row: &Row,
+        head: Head,
+    ) -> rusqlite::Result<Result<ContentHash, Flaw>> {
+        let expected = head.sequence.next();
+        if row.sequence != expected {
+            return Ok(Err(Flaw::Sequence { expected }));
+        }
+        let event = match Event::from_line(row.line.as_str()) {
+            Ok(event) => event,
+            Err(error) => return Ok(Err(Flaw::Unreadable(error.to_string()))),
+        };
+        let linked =
+            split_hash(&row.line).is_some_and(|(body, hash)| chain_hash(head.hash, &body) == hash);
+        if !linked {
+            return Ok(Err(Flaw::Hash));
+        }
+        let same = event.sequence() == row.sequence
+            && event.revision() == row.revision
+            && event.id().as_bytes() == &row.event_id
+            && event.kind() == row.kind
+            && event.owner().as_str() == row.owner
+            && event.task_id().as_str() == row.task_id;
+        if !same {
+            return Ok(Err(Flaw::Columns));
+        }
+        let stream = self.streams.entry(row.stream).or_default();
+        let expected = stream.revision.next();
+        if event.revision() != expected {
+            return Ok(Err(Flaw::Revision { expected }));
+        }
+        if let Some(hash) = event.blob()
+            && !blob_is_sound(connection, &row.owner, hash)?
+        {
+            return Ok(Err(Flaw::Blob(hash)));
+        }
+        let last = stream
+            .clocks
+            .insert(event.actor().to_owned(), event.clock().clone());
+        if last.is_some_and(|last| event.clock().happens_before(&last)) {
+            return Ok(Err(Flaw::Clock));
+        }
+        stream.revision = event.revision();
+        stream.sequence = event.sequence();
+        if event
+            .causation_id()
+            .is_some_and(|cause| !self.ids.contains(&cause))
+        {
+            self.unknown_causes += 1;
+        }
+        self.ids.insert(event.id());
+        Ok(Ok(event.hash()))
+    }
+
+    fn check_streams(&self, connection: &Connection) -> rusqlite::Result<Option<Bad>> {
+        let mut statement = connection.prepare("SELECT id, revision, sequence FROM streams")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (id, revision, sequence) =
+                (row.get(0)?, Revision(row.get(1)?), Sequence(row.get(2)?));
+            let walked = self.streams.get(&id);
+            if walked.is_none_or(|s| s.revision != revision || s.sequence != sequence) {
+                return Ok(Some(Bad {
+                    sequence,
+                    what: Flaw::Stream,
+                }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn blob_is_sound(
+    connection: &Connection,
+    owner: &str,
+    hash: ContentHash,
+) -> rusqlite::Result<bool> {
+    let mut statement =
+        connection.prepare_cached("SELECT bytes FROM blobs WHERE owner = ?1 AND hash = ?2")?;
+    let mut rows = statement.query(params![owner, hash.as_bytes()])?;
+    let Some(row) = rows.next()? else {
+        return Ok(false);
+    };
+    Ok(ContentHash::of(row.get_ref(0)?.as_blob()?) == hash)
+}

@@ -1,0 +1,223 @@
+//! The commands and their arguments.
+
+use std::ffi::OsString;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use journeyman_event::TaskId;
+use journeyman_event::payload::Priority;
+
+use crate::settings::{Settings, Variables, flags, parse_duration};
+
+const EXAMPLES: &str = "\
+Examples:
+  journeyman run \"A module that parses ISO 8601 durations\" --out ./durations
+  journeyman run --tests test_slug.py \"A slugify function\" --out ./slug
+  journeyman tasks
+  journeyman resume t-0123456789ab
+
+Exit codes of run and resume:
+    0  complete, and the tests that you gave passed
+    3  complete, not verified (generated tests only, or none)
+    4  failed
+    5  a limit (tokens, time) is spent: resume with a larger one goes on
+  130  interrupted: resume goes on
+    2  wrong use
+    1  anything else";
+
+/// A coding agent for small and local language models that never loses a step.
+#[derive(Debug, Parser)]
+#[command(name = "journeyman", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Turn a prompt into tested code
+    Run(RunArgs),
+    /// Go on with a task that was interrupted, paused, or stopped at a limit
+    Resume(ResumeArgs),
+    /// List the tasks
+    Tasks {
+        /// How many, newest first
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: usize,
+    },
+    /// Show one task: its state, modules, tests and result
+    Show {
+        /// The task
+        task: TaskId,
+    },
+    /// Print events, oldest first
+    Events(EventsArgs),
+    /// List a task's files, or print one of them in any of its versions
+    Files(FilesArgs),
+    /// The journal
+    Journal {
+        #[command(subcommand)]
+        command: JournalCommand,
+    },
+    /// Show what was found: journal, model servers, sandbox, Python, disk
+    Doctor,
+    /// The settings
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// What is wanted; - reads it from standard input
+    pub(crate) prompt: String,
+    /// Folder for the result: a new or an empty one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// A test file that must pass (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tests: Vec<PathBuf>,
+    /// Programming language
+    #[arg(long, default_value = "python")]
+    pub(crate) language: Language,
+    /// Recorded; it will order tasks once there is a queue
+    #[arg(long, default_value = "normal")]
+    pub(crate) priority: PriorityArg,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Language {
+    Python,
+}
+
+impl Language {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Python => "python",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PriorityArg {
+    Critical,
+    High,
+    Normal,
+    Low,
+    Background,
+}
+
+impl From<PriorityArg> for Priority {
+    fn from(priority: PriorityArg) -> Self {
+        match priority {
+            PriorityArg::Critical => Self::Critical,
+            PriorityArg::High => Self::High,
+            PriorityArg::Normal => Self::Normal,
+            PriorityArg::Low => Self::Low,
+            PriorityArg::Background => Self::Background,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LimitArgs {
+    /// Tokens of prompts and answers together [default: 20000 a module]
+    #[arg(long, value_name = "N")]
+    pub(crate) budget_tokens: Option<u64>,
+    /// Time spent working, such as 90s, 15m, 2h [default: 30m]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Code versions tried for a module [default: 5]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_iterations: Option<NonZeroU32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// The task
+    pub(crate) task: TaskId,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// Only this task's
+    #[arg(long)]
+    pub(crate) task: Option<TaskId>,
+    /// Only those after this sequence number
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) after: u64,
+    /// Go on with new ones until interrupted
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FilesArgs {
+    /// The task
+    pub(crate) task: TaskId,
+    /// A file to print, as the list names it
+    pub(crate) path: Option<String>,
+    /// The version of the module [default: the latest]
+    #[arg(long, value_name = "N")]
+    pub(crate) version: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Check every event: order, hashes, causes
+    Verify,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every setting
+    Show {
+        /// And where each came from
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+/// A parsed command line.
+pub(crate) struct Invocation {
+    pub(crate) command: Command,
+    pub(crate) settings: Settings,
+}
+
+/// The whole command, for parsing and for completions.
+pub(crate) fn command() -> clap::Command {
+    Cli::command().args(flags())
+}
+
+/// Parses the arguments and reads the settings.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Invocation> {
+    let matches = command().try_get_matches_from(args)?;
+    let Cli { command } = Cli::from_arg_matches(&matches)?;
+    // Global flags given after the command are among the command's matches too; clap copies them up.
+    let variables: Variables = std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let settings = Settings::read(&matches, &variables)
+        .map_err(|error| anyhow::Error::new(crate::exit::UsageError(format!("{error:#}"))))?;
+    Ok(Invocation { command, settings })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_sound() {
+        super::command().debug_assert();
+    }
+}

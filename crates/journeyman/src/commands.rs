@@ -1,0 +1,70 @@
+//! The commands, one file each. Each reads what it needs, calls the parts, and prints.
+
+mod config;
+mod doctor;
+mod events;
+mod files;
+mod journal;
+mod run;
+mod show;
+mod tasks;
+
+use std::io;
+
+use journeyman_event::payload::PauseReason;
+use journeyman_event::state::Status;
+
+use crate::cli::{Command, ConfigCommand, Invocation, JournalCommand};
+use crate::exit::Exit;
+
+/// Runs a command to its end.
+pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
+    let Invocation { command, settings } = invocation;
+    log_to_stderr(&settings.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let settings = &settings;
+    runtime.block_on(async {
+        match command {
+            Command::Run(args) => run::run(settings, args).await,
+            Command::Resume(args) => run::resume(settings, args).await,
+            Command::Tasks { limit } => tasks::tasks(settings, limit).await,
+            Command::Show { task } => show::show(settings, &task).await,
+            Command::Events(args) => events::events(settings, args).await,
+            Command::Files(args) => files::files(settings, args).await,
+            Command::Journal { command: JournalCommand::Verify } => journal::verify(settings).await,
+            Command::Doctor => doctor::doctor(settings).await,
+            Command::Config { command: ConfigCommand::Show { origin } } => {
+                config::show(settings, origin)
+            }
+            Command::Completions { shell } => {
+                clap_complete::generate(
+                    shell,
+                    &mut crate::cli::command(),
+                    "journeyman",
+                    &mut io::stdout(),
+                );
+                Ok(Exit::Success)
+            }
+        }
+    })
+}
+
+fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .map_err(|error| crate::exit::UsageError(format!("--log {filter:?}: {error}")))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    Ok(())
+}
+
+/// A task that was running when its holder died rests, whatever was recorded last.
+fn shown_status(
+    recorded: Status,
+    pause: Option<PauseReason>,
+    held: bool,
+) -> (Status, Option<PauseReason>) {
+    if recorded == Status::Running && !held {
+        (Status::Paused, Some(PauseReason::Interrupted))
+    } else {
+        (recorded, pause)
+    }
+}

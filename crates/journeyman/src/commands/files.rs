@@ -1,0 +1,76 @@
+//! `files`: what a task wrote, every version of it.
+
+use anyhow::Context;
+use journeyman_agent::{module_path, working_files};
+use journeyman_event::ContentHash;
+use serde_json::json;
+
+use super::show::existing;
+use crate::cli::FilesArgs;
+use crate::exit::Exit;
+use crate::output::{json, line};
+use crate::settings::Settings;
+
+struct File {
+    path: String,
+    /// The module's version; none for tests and other files.
+    version: Option<u64>,
+    text: String,
+}
+
+pub(crate) async fn files(settings: &Settings, args: FilesArgs) -> anyhow::Result<Exit> {
+    let (state, _) = existing(settings, &args.task).await?;
+    let mut files = Vec::new();
+    for module in &state.modules {
+        files.extend(module.versions.iter().map(|code| File {
+            path: module_path(&module.plan.name),
+            version: Some(code.version),
+            text: code.source.clone(),
+        }));
+    }
+    for (path, text) in working_files(&state) {
+        if !files.iter().any(|file| file.path == path) {
+            files.push(File { path, version: None, text });
+        }
+    }
+    if let Some(version) = args.version {
+        files.retain(|file| file.version == Some(version));
+    }
+    if let Some(path) = &args.path {
+        let file = files.iter().rfind(|file| &file.path == path).with_context(|| {
+            format!(
+                "task {0} has no file {path}{1}; `journeyman files {0}` lists them",
+                args.task,
+                args.version.map_or_else(String::new, |version| format!(" in version {version}")),
+            )
+        })?;
+        if settings.json {
+            json(&as_json(file, true))?;
+        } else {
+            line(file.text.trim_end_matches('\n'))?;
+        }
+        return Ok(Exit::Success);
+    }
+    for file in &files {
+        if settings.json {
+            json(&as_json(file, false))?;
+        } else {
+            let version = file.version.map_or_else(String::new, |version| format!("v{version}"));
+            line(&format!("{:>4}  {:>7} bytes  {}", version, file.text.len(), file.path))?;
+        }
+    }
+    Ok(Exit::Success)
+}
+
+fn as_json(file: &File, whole: bool) -> serde_json::Value {
+    let mut value = json!({
+        "path": file.path,
+        "version": file.version,
+        "bytes": file.text.len(),
+        "hash": ContentHash::of(file.text.as_bytes()),
+    });
+    if whole {
+        value["text"] = json!(file.text);
+    }
+    value
+}

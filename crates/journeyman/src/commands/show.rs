@@ -1,0 +1,86 @@
+//! `show`: one task, whole.
+
+use anyhow::Context;
+use journeyman_agent::{headline, load, module_path};
+use journeyman_event::{Principal, TaskId, TaskState};
+use serde_json::json;
+
+use super::shown_status;
+use crate::exit::Exit;
+use crate::output::{grouped, json, line, one_line};
+use crate::parts::read_journal;
+use crate::progress::name;
+use crate::settings::Settings;
+
+/// A task of the local user, from a journal that exists.
+pub(super) async fn existing(
+    settings: &Settings,
+    task: &TaskId,
+) -> anyhow::Result<(TaskState, bool)> {
+    let journal = read_journal(settings)?;
+    let missing = || format!("there is no task {task}; `journeyman tasks` lists them");
+    let journal = journal.with_context(missing)?;
+    let state = load(&journal, &Principal::local(), task).await?.with_context(missing)?;
+    Ok((state, journal.holder().is_some()))
+}
+
+pub(crate) async fn show(settings: &Settings, task: &TaskId) -> anyhow::Result<Exit> {
+    let (state, held) = existing(settings, task).await?;
+    let (status, pause) = shown_status(state.status, state.pause, held);
+    if settings.json {
+        let mut value = serde_json::to_value(&state)?;
+        value["task_id"] = json!(task);
+        value["status"] = json!(status);
+        value["pause"] = json!(pause);
+        value["budget"] = json!(state.budget());
+        json(&value)?;
+        return Ok(Exit::Success);
+    }
+    let reason = pause.map_or_else(String::new, |pause| format!(" ({})", name(&pause)));
+    line(&format!("task       {task}"))?;
+    line(&format!("status     {}{reason}", status.as_str()))?;
+    if let Some(ending) = &state.ending {
+        line(&format!("result     {}", headline(ending)))?;
+    }
+    if let Some(submission) = &state.submission {
+        line(&format!("prompt     {}", one_line(&submission.prompt, 200)))?;
+        for test in &submission.tests {
+            line(&format!("given      {} ({})", test.name, name(&test.origin)))?;
+        }
+        if let Some(out) = &submission.out {
+            line(&format!("out        {out}"))?;
+        }
+    }
+    if let Some(started) = &state.started {
+        line(&format!(
+            "model      {} ({}), window {}; sandbox {}",
+            started.model, started.server, started.window, started.sandbox
+        ))?;
+    }
+    line(&format!(
+        "spent      {} of {} tokens, {:.1} s",
+        grouped(state.spent.0),
+        grouped(state.budget().0),
+        state.active.as_secs_f64()
+    ))?;
+    for module in &state.modules {
+        let tests = module.runs.last().map_or_else(
+            || "not tested".to_owned(),
+            |run| format!("{} of {} tests passed", run.passed(), run.tests.len()),
+        );
+        let done = match &module.completion {
+            Some(done) => name(&done.verification),
+            None => "not complete".to_owned(),
+        };
+        line(&format!(
+            "module     {}  version {}, {tests}, {done}",
+            module_path(&module.plan.name),
+            module.version()
+        ))?;
+    }
+    for repair in &state.plan_repairs {
+        line(&format!("repaired   {repair}"))?;
+    }
+    line(&format!("events     {} (last sequence {})", state.revision, state.sequence))?;
+    Ok(Exit::Success)
+}

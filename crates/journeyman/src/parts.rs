@@ -1,0 +1,142 @@
+//! Wires the parts together: journal, model, sandbox, Python.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use journeyman_agent::{Options, WholeFile, Worker};
+use journeyman_event::{Principal, Tokens};
+use journeyman_fetch::Environment;
+use journeyman_journal::Journal;
+use journeyman_llm::{Connected, Connection, Managed, ModelServer};
+use journeyman_sandbox::language::Python;
+use journeyman_sandbox::{Launcher, Sandbox};
+use journeyman_sim::{Script, SimulatedModel};
+
+use crate::environment::{SystemRandom, SystemTime};
+use crate::progress::Progress;
+use crate::settings::Settings;
+
+/// Everything that working on a task needs, ready.
+pub(crate) struct Workshop {
+    pub(crate) worker: Worker,
+    /// The model server that was started for this, if one was.
+    pub(crate) managed: Option<Managed>,
+}
+
+/// Opens the journal for writing: this process then holds the data folder.
+pub(crate) fn open_journal(settings: &Settings) -> anyhow::Result<Journal> {
+    Ok(Journal::open(journal_options(settings))?)
+}
+
+/// Opens the journal for reading only, also beside a process that writes. None if there is none.
+pub(crate) fn read_journal(settings: &Settings) -> anyhow::Result<Option<Journal>> {
+    if !Journal::exists(&settings.data_dir) {
+        return Ok(None);
+    }
+    Ok(Some(Journal::open_read_only(journal_options(settings))?))
+}
+
+fn journal_options(settings: &Settings) -> journeyman_journal::Options {
+    journeyman_journal::Options::new(
+        settings.data_dir.clone(),
+        Arc::new(SystemTime::new()),
+        Arc::new(SystemRandom),
+    )
+}
+
+/// Prepares Python, the sandbox and the model.
+pub(crate) async fn workshop(
+    settings: &Settings,
+    journal: Journal,
+    progress: &Arc<Progress>,
+) -> anyhow::Result<Workshop> {
+    progress.prepare("preparing Python");
+    let environment = ensure_python(settings, progress).await?;
+    let python = Python::discover(environment.interpreter()).await?;
+    progress.prepare("probing the sandbox");
+    let sandbox = probe_sandbox(settings, &python).await?;
+    let work_folder = work_folder(&settings.data_dir)?;
+    progress.prepare("looking for a model server");
+    let (server, managed) = connect(settings, &environment, progress).await?;
+    let worker = Worker::new(Options {
+        journal,
+        principal: Principal::local(),
+        server,
+        sandbox,
+        language: Arc::new(python),
+        strategy: Arc::new(WholeFile),
+        work_folder,
+        time: Arc::new(SystemTime::new()),
+        randomness: Arc::new(SystemRandom),
+        observer: progress.observer(),
+    });
+    Ok(Workshop { worker, managed })
+}
+
+async fn ensure_python(
+    settings: &Settings,
+    progress: &Arc<Progress>,
+) -> anyhow::Result<Environment> {
+    let report = |step: journeyman_fetch::Progress| progress.prepare(&step.to_string());
+    Ok(Environment::ensure(&settings.data_dir, &report).await?)
+}
+
+pub(crate) async fn probe_sandbox(settings: &Settings, python: &Python) -> anyhow::Result<Sandbox> {
+    let options = sandbox_options(settings, python)?;
+    Ok(Sandbox::probe(options, python.interpreter()).await?)
+}
+
+fn sandbox_options(
+    settings: &Settings,
+    python: &Python,
+) -> anyhow::Result<journeyman_sandbox::Options> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    Ok(journeyman_sandbox::Options {
+        minimum: settings.sandbox_minimum,
+        readable: python.readable().to_vec(),
+        ..journeyman_sandbox::Options::new(Launcher::of(program))
+    })
+}
+
+/// Where code runs, emptied: only the holder of the data folder comes here, so whatever is in it is
+/// left over from a crash.
+fn work_folder(data_dir: &Path) -> anyhow::Result<PathBuf> {
+    let folder = data_dir.join("work");
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot empty {}", folder.display()));
+        }
+        _ => {}
+    }
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
+}
+
+async fn connect(
+    settings: &Settings,
+    environment: &Environment,
+    progress: &Arc<Progress>,
+) -> anyhow::Result<(Arc<dyn ModelServer>, Option<Managed>)> {
+    if let Some(url) = settings.model_url.as_deref().filter(|url| url.starts_with("sim:")) {
+        let script: Script = url.parse()?;
+        return Ok((Arc::new(SimulatedModel::new(script)), None));
+    }
+    let report = |step: journeyman_fetch::Progress| progress.prepare(&step.to_string());
+    let Connected { server, managed, how } =
+        journeyman_llm::connect(connection(settings), Some(environment), &report).await?;
+    progress.prepare(&how);
+    Ok((server, managed))
+}
+
+/// What the settings say of the model server.
+pub(crate) fn connection(settings: &Settings) -> Connection {
+    Connection {
+        url: settings.model_url.clone(),
+        model: settings.model.clone(),
+        api_key: settings.api_key.clone(),
+        context: Tokens(settings.model_context),
+        data_dir: settings.data_dir.clone(),
+    }
+}

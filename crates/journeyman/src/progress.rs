@@ -1,0 +1,304 @@
+//! What a person or a program sees while a task is worked on: a status line on a terminal, one
+//! plain line per event when piped, JSON lines with `--json`.
+
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use journeyman_agent::{Notice, Observer};
+use journeyman_event::payload::{Purpose, TestScope};
+use journeyman_event::state::{Action, Status};
+use journeyman_event::{Event, Payload, TaskState};
+
+use crate::output::{grouped, line, one_line};
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// One status line that is redrawn, with lines for what matters.
+    Terminal,
+    /// One line per event.
+    Plain,
+    /// One JSON object per event.
+    Json,
+    /// Nothing.
+    Quiet,
+}
+
+impl Style {
+    pub(crate) fn of(json: bool, quiet: bool) -> Self {
+        match (json, quiet) {
+            (true, _) => Self::Json,
+            (false, true) => Self::Quiet,
+            (false, false) if std::io::stdout().is_terminal() => Self::Terminal,
+            (false, false) => Self::Plain,
+        }
+    }
+}
+
+/// Shows progress; cheap to call, and a reader that went away changes nothing.
+pub(crate) struct Progress {
+    style: Style,
+    bar: ProgressBar,
+    speed: Mutex<Speed>,
+}
+
+/// Tokens per second of the answer that is coming in.
+struct Speed {
+    since: Option<Instant>,
+    deltas: u64,
+    status: String,
+}
+
+impl Progress {
+    pub(crate) fn new(style: Style) -> Self {
+        let bar = if style == Style::Terminal {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(template) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+                bar.set_style(template);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        } else {
+            ProgressBar::hidden()
+        };
+        let speed = Speed { since: None, deltas: 0, status: String::new() };
+        Self { style, bar, speed: Mutex::new(speed) }
+    }
+
+    /// The observer that feeds this.
+    pub(crate) fn observer(self: &std::sync::Arc<Self>) -> Observer {
+        let progress = self.clone();
+        std::sync::Arc::new(move |notice: Notice<'_>| progress.notice(&notice))
+    }
+
+    /// Preparation that takes time: downloads, starting a model server.
+    pub(crate) fn prepare(&self, what: &str) {
+        match self.style {
+            Style::Terminal => self.bar.set_message(what.to_owned()),
+            Style::Plain => eprintln!("journeyman: {what}"),
+            Style::Json | Style::Quiet => {}
+        }
+    }
+
+    /// A line that a person wants to keep.
+    pub(crate) fn say(&self, text: &str) {
+        match self.style {
+            Style::Terminal => self.bar.println(text),
+            Style::Plain => eprintln!("journeyman: {text}"),
+            Style::Json | Style::Quiet => {}
+        }
+    }
+
+    /// Takes the status line away.
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn notice(&self, notice: &Notice<'_>) {
+        match notice {
+            Notice::Event { event, state } => self.event(event, state),
+            Notice::Delta { .. } => self.delta(),
+            Notice::Waiting { what } => match self.style {
+                Style::Json => {
+                    let text = serde_json::json!({"type": "waiting", "what": what});
+                    self.print(&text.to_string());
+                }
+                _ => self.say(&format!("waiting: {what}")),
+            },
+        }
+    }
+
+    fn event(&self, event: &Event, state: &TaskState) {
+        match self.style {
+            Style::Quiet => {}
+            Style::Json => self.print(&json_line(event)),
+            Style::Plain => self.print(&plain_line(event)),
+            Style::Terminal => {
+                if let Some(text) = headline(event) {
+                    self.bar.println(text);
+                }
+                let status = status(state);
+                self.bar.set_message(status.clone());
+                if let Ok(mut speed) = self.speed.lock() {
+                    *speed = Speed { since: None, deltas: 0, status };
+                }
+            }
+        }
+    }
+
+    /// The reader may be gone; the task goes on all the same.
+    fn print(&self, text: &str) {
+        if line(text).is_err() {
+            tracing::debug!("nobody reads standard output any more");
+        }
+    }
+
+    fn delta(&self) {
+        if self.style != Style::Terminal {
+            return;
+        }
+        let Ok(mut speed) = self.speed.lock() else {
+            return;
+        };
+        speed.deltas += 1;
+        let since = *speed.since.get_or_insert_with(Instant::now);
+        let ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        let per_second = speed.deltas * 1_000 / ms;
+        self.bar.set_message(format!(
+            "{} · {} tokens, {per_second} tok/s",
+            speed.status, speed.deltas
+        ));
+    }
+}
+
+/// The stored line with its type in front.
+pub(crate) fn json_line(event: &Event) -> String {
+    format!("{{\"type\":\"event\",{}", &event.line()[1..])
+}
+
+/// One line that says what an event says.
+pub(crate) fn plain_line(event: &Event) -> String {
+    let module = event.module().map_or_else(String::new, |module| format!(" {module}"));
+    let time = event.occurred_at().strftime("%H:%M:%S");
+    let detail = detail(event.payload());
+    let detail = if detail.is_empty() { detail } else { format!(": {}", one_line(&detail, 160)) };
+    format!("{:>6} {time} {}{module}{detail}", event.sequence().0, event.kind())
+}
+
+fn detail(payload: &Payload) -> String {
+    match payload {
+        Payload::TaskSubmitted(task) => one_line(&task.prompt, 100),
+        Payload::TaskStarted(started) => format!(
+            "{} ({}), window {}, sandbox {}",
+            started.model, started.server, started.window, started.sandbox
+        ),
+        Payload::TaskPaused(paused) => name(&paused.reason),
+        Payload::TaskFailed(failed) => format!("{}: {}", name(&failed.reason), failed.detail),
+        Payload::TaskComplete(complete) => name(&complete.verification),
+        Payload::PlanningComplete(plan) => plan
+            .modules
+            .iter()
+            .map(|module| module.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", "),
+        Payload::PlanningRejected(rejected) => rejected.problem.clone(),
+        Payload::ContextBuilt(built) => {
+            let cut = built.decisions.iter().filter(|d| !d.why.is_empty()).count();
+            format!("{} of {} pieces whole", built.decisions.len() - cut, built.decisions.len())
+        }
+        Payload::ContextRefused(refused) => refused.detail.clone(),
+        Payload::ModelCallStarted(call) => format!(
+            "{}, prompt {} tokens, at most {} more",
+            call.purpose.as_str(),
+            call.prompt_tokens,
+            call.max_tokens
+        ),
+        Payload::ModelCallCompleted(done) => {
+            let ms = done.total_ms.saturating_sub(done.first_token_ms).max(1);
+            format!(
+                "{} tokens, first after {} ms, {} tok/s",
+                done.completion_tokens,
+                done.first_token_ms,
+                done.completion_tokens.0 * 1_000 / ms
+            )
+        }
+        Payload::ModelCallFailed(failed) => failed.problem.clone(),
+        Payload::AnswerRejected(rejected) => {
+            format!("{}: {}", rejected.purpose.as_str(), rejected.problem)
+        }
+        Payload::EffectInterrupted(interrupted) => name(&interrupted.reason),
+        Payload::EffectRetried(retried) => format!("attempt {}", retried.attempt),
+        Payload::ModuleIteration(round) => {
+            format!("{}, {}", round.iteration, name(&round.approach))
+        }
+        Payload::CodeGenerated(code) => {
+            format!("{} lines, {}", code.source.lines().count(), name(&code.origin))
+        }
+        Payload::TestStarted(started) => match started.scope {
+            TestScope::Module => started.files.join(", "),
+            TestScope::Integration => format!("everything: {}", started.files.join(", ")),
+        },
+        Payload::TestPassed(passed) => format!("{} of {0}", passed.tests.len()),
+        Payload::TestFailed(failed) => {
+            let passed = failed.tests.iter().filter(|test| test.passed).count();
+            format!("{}, {passed} of {} passed", name(&failed.kind), failed.tests.len())
+        }
+        Payload::BugReportReceived(report) => report.summary.clone(),
+        Payload::ModuleComplete(done) => name(&done.verification),
+        Payload::DeadCodeAnalysis(analysis) => format!("{} unused", analysis.unused.len()),
+        Payload::OutputWritten(written) => format!("{} files", written.files.len()),
+        Payload::OutputFailed(failed) => failed.problem.clone(),
+        _ => String::new(),
+    }
+}
+
+/// A value's stored name.
+pub(crate) fn name(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name,
+        Ok(serde_json::Value::Object(fields)) => {
+            let by = fields.get("by").and_then(|by| by.as_str()).unwrap_or_default();
+            match fields.get("confidence").and_then(serde_json::Value::as_f64) {
+                Some(confidence) => format!("{by} {confidence:.2}"),
+                None => by.to_owned(),
+            }
+        }
+        _ => String::new(),
+    }
+}
+
+/// The events that are worth a lasting line on a terminal.
+fn headline(event: &Event) -> Option<String> {
+    let worth = matches!(
+        event.payload(),
+        Payload::PlanningComplete(_)
+            | Payload::PlanningRejected(_)
+            | Payload::AnswerRejected(_)
+            | Payload::ModelCallFailed(_)
+            | Payload::TestPassed(_)
+            | Payload::TestFailed(_)
+            | Payload::ModuleComplete(_)
+            | Payload::EffectRetried(_)
+            | Payload::OutputFailed(_)
+    );
+    worth.then(|| {
+        let module = event.module().map_or_else(String::new, |module| format!(" {module}"));
+        format!("{}{module}: {}", event.kind().replace('_', " "), one_line(&detail(event.payload()), 120))
+    })
+}
+
+/// Where a task is: plan, module, iteration, tests, tokens.
+fn status(state: &TaskState) -> String {
+    let mut parts = Vec::new();
+    let current = state.modules.iter().position(|module| module.completion.is_none());
+    if let Some(at) = current {
+        let module = &state.modules[at];
+        parts.push(format!("module {} of {}", at + 1, state.modules.len()));
+        parts.push(module.plan.name.to_string());
+        parts.push(format!("iteration {}", module.iteration.max(1)));
+        if let Some(run) = module.runs.last() {
+            parts.push(format!("{} of {} tests", run.passed(), run.tests.len()));
+        }
+    }
+    parts.push(match (&state.effect, state.status) {
+        (_, Status::Paused) => "paused".to_owned(),
+        (Some(effect), _) => match &effect.action {
+            Action::CallModel(call) => match call.purpose {
+                Purpose::Plan => "planning",
+                Purpose::Code => "writing code",
+                Purpose::Tests => "writing tests",
+                Purpose::Fix => "correcting",
+            },
+            Action::RunTests(_) if current.is_none() => "testing everything",
+            Action::RunTests(_) => "testing",
+            Action::Analyse => "looking for unused code",
+            Action::WriteOutput(_) => "writing the result",
+        }
+        .to_owned(),
+        (None, _) => "deciding".to_owned(),
+    });
+    parts.push(format!("{} of {} tokens", grouped(state.spent.0), grouped(state.budget().0)));
+    parts.join(" · ")
+}

@@ -1,0 +1,420 @@
+//! Every setting, in one table: name, flag, environment variable, key, default, help. Read once,
+//! from flags, then the environment, then the configuration file, then the default.
+//!
+//! To add a setting: one line in `SETTINGS` and one field in `Settings`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Arg, ArgAction, ArgMatches};
+use serde::Serialize;
+
+/// The environment as it was handed to the process.
+pub(crate) type Variables = BTreeMap<String, String>;
+
+struct Setting {
+    /// The key in the configuration file, and the setting's name.
+    key: &'static str,
+    flag: &'static str,
+    variable: &'static str,
+    value: Option<&'static str>,
+    default: &'static str,
+    help: &'static str,
+}
+
+const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "config",
+        flag: "config",
+        variable: "JOURNEYMAN_CONFIG",
+        value: Some("FILE"),
+        default: "",
+        help: "Configuration file [default: journeyman/config.toml in $XDG_CONFIG_HOME or ~/.config]",
+    },
+    Setting {
+        key: "data_dir",
+        flag: "data-dir",
+        variable: "JOURNEYMAN_DATA_DIR",
+        value: Some("DIR"),
+        default: "",
+        help: "Folder of the journal, models and work [default: journeyman in $XDG_DATA_HOME or ~/.local/share]",
+    },
+    Setting {
+        key: "model.name",
+        flag: "model",
+        variable: "JOURNEYMAN_MODEL",
+        value: Some("NAME"),
+        default: "qwen2.5-coder-1.5b",
+        help: "Model: a managed one (qwen2.5-coder-1.5b, qwen2.5-coder-0.5b) or one that the server at --model-url has",
+    },
+    Setting {
+        key: "model.url",
+        flag: "model-url",
+        variable: "JOURNEYMAN_MODEL_URL",
+        value: Some("URL"),
+        default: "",
+        help: "Model server: an OpenAI-compatible base URL, or sim: for the simulated model [default: one that answers on its usual port, else a managed one]",
+    },
+    Setting {
+        key: "model.api_key",
+        flag: "model-api-key",
+        variable: "JOURNEYMAN_MODEL_API_KEY",
+        value: Some("KEY"),
+        default: "",
+        help: "Key for the model server; better given by the environment than as a flag",
+    },
+    Setting {
+        key: "model.context",
+        flag: "model-context",
+        variable: "JOURNEYMAN_MODEL_CONTEXT",
+        value: Some("TOKENS"),
+        default: "8192",
+        help: "Context window of a managed model, and the limit for servers that do not tell theirs",
+    },
+    Setting {
+        key: "sandbox.minimum",
+        flag: "sandbox-minimum",
+        variable: "JOURNEYMAN_SANDBOX_MINIMUM",
+        value: Some("LEVEL"),
+        default: "landlock",
+        help: "The weakest sandbox that may run code: landlock or bubblewrap",
+    },
+    Setting {
+        key: "json",
+        flag: "json",
+        variable: "JOURNEYMAN_JSON",
+        value: None,
+        default: "false",
+        help: "Print JSON",
+    },
+    Setting {
+        key: "quiet",
+        flag: "quiet",
+        variable: "JOURNEYMAN_QUIET",
+        value: None,
+        default: "false",
+        help: "Print the result only",
+    },
+    Setting {
+        key: "log",
+        flag: "log",
+        variable: "JOURNEYMAN_LOG",
+        value: Some("FILTER"),
+        default: "error",
+        help: "What is logged to standard error: error, warn, info, debug or a filter such as journeyman_journal=debug",
+    },
+];
+
+/// Where a value came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Origin {
+    Flag,
+    Environment,
+    File,
+    Default,
+}
+
+impl Origin {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Flag => "flag",
+            Self::Environment => "environment",
+            Self::File => "file",
+            Self::Default => "default",
+        }
+    }
+}
+
+/// One setting as it was found.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Found {
+    pub(crate) key: &'static str,
+    pub(crate) value: String,
+    pub(crate) origin: Origin,
+    /// The flag, variable or file that gave it.
+    pub(crate) source: String,
+}
+
+/// Every setting, typed.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) model: String,
+    pub(crate) model_url: Option<String>,
+    pub(crate) api_key: Option<String>,
+    pub(crate) model_context: u64,
+    pub(crate) sandbox_minimum: journeyman_sandbox::Level,
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+    pub(crate) log: String,
+    /// All of them, in the table's order, for `config show`.
+    pub(crate) found: Vec<Found>,
+}
+
+/// The flags, each of which every command takes.
+pub(crate) fn flags() -> impl Iterator<Item = Arg> {
+    SETTINGS.iter().map(|setting| {
+        let default = match setting.default {
+            "" | "false" => String::new(),
+            default => format!(" [default: {default}]"),
+        };
+        let arg = Arg::new(setting.key)
+            .long(setting.flag)
+            .global(true)
+            .help(format!("{}{default} [env: {}]", setting.help, setting.variable))
+            .help_heading("Settings");
+        match setting.value {
+            Some(value) => arg.value_name(value).num_args(1),
+            None => arg.action(ArgAction::SetTrue),
+        }
+    })
+}
+
+impl Settings {
+    /// Reads every setting.
+    pub(crate) fn read(matches: &ArgMatches, variables: &Variables) -> anyhow::Result<Self> {
+        let flag = |key: &str| -> Option<String> {
+            let by_user =
+                matches.value_source(key) == Some(clap::parser::ValueSource::CommandLine);
+            let mut values = by_user.then(|| matches.get_raw(key)).flatten()?;
+            Some(values.next().map_or_else(
+                || "true".to_owned(),
+                |value| value.to_string_lossy().into_owned(),
+            ))
+        };
+        let file = config_path(flag("config"), variables);
+        let table = read_file(&file)?;
+        let mut found = Vec::new();
+        for setting in SETTINGS {
+            let from_file = || table.get(setting.key).cloned();
+            let variable = variables.get(setting.variable).filter(|value| !value.is_empty());
+            let (value, origin, source) = if let Some(value) = flag(setting.key) {
+                (value, Origin::Flag, format!("--{}", setting.flag))
+            } else if let Some(value) = variable {
+                (value.clone(), Origin::Environment, setting.variable.to_owned())
+            } else if let Some(value) = from_file() {
+                (value, Origin::File, file.path.display().to_string())
+            } else {
+                (default(setting, variables, &file.path), Origin::Default, String::new())
+            };
+            found.push(Found { key: setting.key, value, origin, source });
+        }
+        Self::typed(found)
+    }
+
+    fn typed(mut found: Vec<Found>) -> anyhow::Result<Self> {
+        let get = |key: &str| -> &Found {
+            // Every key asked for below is in the table; a test reads them all.
+            found.iter().find(|found| found.key == key).unwrap_or(&found[0])
+        };
+        let optional = |key: &str| Some(get(key).value.clone()).filter(|value| !value.is_empty());
+        let flag = |key: &str| match get(key).value.as_str() {
+            "true" | "1" | "yes" => Ok(true),
+            "false" | "0" | "no" => Ok(false),
+            other => bail!("{key} is true or false, not {other:?} (from {})", from(get(key))),
+        };
+        let context = get("model.context");
+        let model_context = context.value.parse().ok().filter(|n| (2_048..=1_048_576).contains(n));
+        let minimum = get("sandbox.minimum");
+        let settings = Self {
+            data_dir: PathBuf::from(&get("data_dir").value),
+            model: get("model.name").value.clone(),
+            model_url: optional("model.url"),
+            api_key: optional("model.api_key"),
+            model_context: model_context.with_context(|| {
+                format!(
+                    "model.context is 2048 to 1048576 tokens, not {:?} (from {})",
+                    context.value,
+                    from(context)
+                )
+            })?,
+            sandbox_minimum: match minimum.value.as_str() {
+                "landlock" => journeyman_sandbox::Level::Landlock,
+                "bubblewrap" => journeyman_sandbox::Level::Bubblewrap,
+                other => bail!(
+                    "sandbox.minimum is landlock or bubblewrap, not {other:?} (from {})",
+                    from(minimum)
+                ),
+            },
+            json: flag("json")?,
+            quiet: flag("quiet")?,
+            log: get("log").value.clone(),
+            found: Vec::new(),
+        };
+        for entry in &mut found {
+            if entry.key == "model.api_key" && !entry.value.is_empty() {
+                "(hidden)".clone_into(&mut entry.value);
+            }
+        }
+        Ok(Self { found, ..settings })
+    }
+}
+
+fn from(found: &Found) -> &str {
+    if found.source.is_empty() { "the default" } else { &found.source }
+}
+
+struct ConfigFile {
+    path: PathBuf,
+    /// Named by the user: then it must be there.
+    named: bool,
+}
+
+fn config_path(flag: Option<String>, variables: &Variables) -> ConfigFile {
+    let variable = variables.get("JOURNEYMAN_CONFIG").filter(|value| !value.is_empty()).cloned();
+    if let Some(path) = flag.or(variable) {
+        return ConfigFile { path: path.into(), named: true };
+    }
+    let folder = base_folder(variables, "XDG_CONFIG_HOME", ".config");
+    ConfigFile { path: folder.join("journeyman/config.toml"), named: false }
+}
+
+/// A folder of the XDG base directory specification.
+fn base_folder(variables: &Variables, variable: &str, below_home: &str) -> PathBuf {
+    let set = |name: &str| variables.get(name).filter(|value| !value.is_empty());
+    let absolute = set(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute.unwrap_or_else(|| {
+        set("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from).join(below_home)
+    })
+}
+
+fn default(setting: &Setting, variables: &Variables, config: &Path) -> String {
+    match setting.key {
+        "data_dir" => base_folder(variables, "XDG_DATA_HOME", ".local/share")
+            .join("journeyman")
+            .display()
+            .to_string(),
+        "config" => config.display().to_string(),
+        _ => setting.default.to_owned(),
+    }
+}
+
+/// The file's keys, dotted, as text.
+fn read_file(file: &ConfigFile) -> anyhow::Result<BTreeMap<String, String>> {
+    let text = match std::fs::read_to_string(&file.path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !file.named => {
+            return Ok(BTreeMap::new());
+        }
+        Err(error) => {
+            return Err(error).with_context(|| {
+                format!("cannot read the configuration file {}", file.path.display())
+            });
+        }
+    };
+    let table: toml::Table = toml::from_str(&text)
+        .with_context(|| format!("{} is not valid TOML", file.path.display()))?;
+    let mut values = BTreeMap::new();
+    flatten("", &table, &mut values);
+    for key in values.keys() {
+        if !SETTINGS.iter().any(|setting| setting.key == key) {
+            bail!(
+                "{} sets {key}, which is no setting; `journeyman config show` lists them",
+                file.path.display()
+            );
+        }
+    }
+    Ok(values)
+}
+
+fn flatten(prefix: &str, table: &toml::Table, values: &mut BTreeMap<String, String>) {
+    for (key, value) in table {
+        let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            toml::Value::Table(inner) => flatten(&key, inner, values),
+            toml::Value::String(text) => {
+                values.insert(key, text.clone());
+            }
+            other => {
+                values.insert(key, other.to_string());
+            }
+        }
+    }
+}
+
+/// A length of time as people write it: `90`, `90s`, `15m`, `2h`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let (number, factor) = match text.char_indices().next_back() {
+        Some((at, 's')) => (&text[..at], 1),
+        Some((at, 'm')) => (&text[..at], 60),
+        Some((at, 'h')) => (&text[..at], 3_600),
+        _ => (text, 1),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|n| n.checked_mul(factor));
+    seconds
+        .filter(|&seconds| (1..=7 * 24 * 3_600).contains(&seconds))
+        .map(Duration::from_secs)
+        .ok_or_else(|| "a time from 1s to 168h is needed, such as 90s, 15m or 2h".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Settings> {
+        let command = clap::Command::new("journeyman").args(flags());
+        let mut all = vec!["journeyman"];
+        all.extend(args);
+        let matches = command.try_get_matches_from(all)?;
+        let variables = variables.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+        Settings::read(&matches, &variables)
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.toml");
+        std::fs::write(&file, "data_dir = \"/f\"\n[model]\nname = \"from-file\"\nurl = \"http://f\"\n")
+            .unwrap();
+        let file = file.to_str().unwrap();
+        let variables = [("JOURNEYMAN_CONFIG", file), ("JOURNEYMAN_MODEL", "from-env")];
+        let settings = read(&["--data-dir", "/flag"], &variables).unwrap();
+        assert_eq!(settings.data_dir, Path::new("/flag"));
+        assert_eq!(settings.model, "from-env");
+        assert_eq!(settings.model_url.as_deref(), Some("http://f"));
+        assert_eq!(settings.model_context, 8_192);
+        let origins: Vec<_> = settings.found.iter().map(|found| found.origin).collect();
+        assert_eq!(origins[1..4], [Origin::Flag, Origin::Environment, Origin::File]);
+    }
+
+    #[test]
+    fn the_model_and_its_url_are_told_apart() {
+        let settings = read(&[], &[("JOURNEYMAN_MODEL_URL", "http://u")]).unwrap();
+        assert_eq!(settings.model, "qwen2.5-coder-1.5b");
+        assert_eq!(settings.model_url.as_deref(), Some("http://u"));
+    }
+
+    #[test]
+    fn bad_values_name_themselves_and_where_they_came_from() {
+        let error = read(&["--model-context", "12"], &[]).unwrap_err().to_string();
+        assert!(error.contains("--model-context") && error.contains("12"), "{error}");
+        let error = read(&[], &[("JOURNEYMAN_JSON", "maybe")]).unwrap_err().to_string();
+        assert!(error.contains("JOURNEYMAN_JSON"), "{error}");
+        assert!(read(&[], &[("JOURNEYMAN_CONFIG", "/no/such/file")]).is_err());
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.toml");
+        std::fs::write(&file, "[model]\nnmae = \"x\"\n").unwrap();
+        let error = read(&["--config", file.to_str().unwrap()], &[]).unwrap_err().to_string();
+        assert!(error.contains("model.nmae"), "{error}");
+    }
+
+    #[test]
+    fn a_key_is_never_shown() {
+        let settings = read(&[], &[("JOURNEYMAN_MODEL_API_KEY", "secret")]).unwrap();
+        assert_eq!(settings.api_key.as_deref(), Some("secret"));
+        assert!(settings.found.iter().all(|found| found.value != "secret"));
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(parse_duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("15m"), Ok(Duration::from_secs(900)));
+        for bad in ["", "0", "-1s", "1d", "m", "999999h"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+}

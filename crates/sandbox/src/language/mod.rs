@@ -1,0 +1,56 @@
+//! The seam for languages: what an adapter must be able to do, and the shapes of what it finds. No language's own
+//! knowledge is here, and no adapter runs anything but through a `Sandbox`.
+//!
+//! To add a language: a file beside this one that implements [`Language`], and a `mod` line below.
+
+mod python;
+mod report;
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+pub use python::Python;
+pub use report::{
+    DeadCode, DeadCodeKind, ImportCheck, TestOutcome, TestReport, TestResult, TestRunner,
+};
+
+use crate::{Limits, Result, Sandbox};
+
+/// What the workflow needs to know of a programming language.
+#[async_trait]
+pub trait Language: Send + Sync {
+    /// Its name as people write it in settings: lower case.
+    fn name(&self) -> &'static str;
+
+    /// Runs the tests in `files` (paths relative to `folder`); bounds are the sandbox's own unless given. A test that
+    /// fails, or code that does not even load, is a report and no error.
+    async fn run_tests(
+        &self,
+        sandbox: &Sandbox,
+        folder: &Path,
+        files: &[&str],
+        limits: Option<Limits>,
+        cancel: &CancellationToken,
+    ) -> Result<TestReport>;
+
+    /// Whether a module (by the name that code would import it by) loads.
+    async fn check_import(
+        &self,
+        sandbox: &Sandbox,
+        folder: &Path,
+        module: &str,
+        cancel: &CancellationToken,
+    ) -> Result<ImportCheck>;
+
+    /// What is defined at the top of `files` (paths relative to `folder`) and used in none of them. Reads the code, does
+    /// not run it.
+    async fn analyse(
+        &self,
+        sandbox: &Sandbox,
+        folder: &Path,
+        files: &[&str],
+        cancel: &CancellationToken,
+    ) -> Result<Vec<DeadCode>>;
+}

@@ -1,0 +1,485 @@
+//! Python: pytest (or unittest), imports, dead code. All the work is done by scripts in `python/`, run in the sandbox;
+//! here their reports are judged. A report counts only if it carries the secret of its run, and never alone: the exit
+//! code has to agree.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use tokio::io::AsyncReadExt;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    DeadCode, DeadCodeKind, ImportCheck, Language, TestOutcome, TestReport, TestResult, TestRunner,
+};
+use crate::{Command, Error, Exit, Limits, Output, Result, Sandbox};
+
+const CHANNEL: &str = include_str!("python/channel.py");
+const TEST: &str = include_str!("python/test.py");
+const IMPORT: &str = include_str!("python/import.py");
+const ANALYSE: &str = include_str!("python/analyse.py");
+const DISCOVER: &str = include_str!("python/discover.py");
+
+/// The reports of a few thousand tests; beyond it single results may be missing, the totals are still there.
+const REPORT_BYTES_MIN: usize = 1 << 20;
+/// What a report keeps of the output.
+const OUTPUT_CHARACTERS_MAX: usize = 8 << 10;
+/// An interpreter that takes longer to say who it is, is broken.
+const DISCOVER_MS_MAX: u64 = 20_000;
+
+/// A Python interpreter and the folders it lives in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Python {
+    interpreter: PathBuf,
+    readable: Vec<PathBuf>,
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct Discovered {
+    executable: PathBuf,
+    version: String,
+    readable: Vec<PathBuf>,
+}
+
+impl Python {
+    /// Asks an interpreter (a trusted one: it runs outside of any sandbox) who and where it is. A wrapper script, such
+    /// as pyenv's, is replaced by the interpreter behind it.
+    pub async fn discover(interpreter: &Path) -> Result<Self> {
+        let refused = |reason: String| Error::Interpreter {
+            path: interpreter.to_owned(),
+            reason,
+        };
+        let asked = tokio::process::Command::new(interpreter)
+            .args(["-I", "-c", DISCOVER])
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(Duration::from_millis(DISCOVER_MS_MAX), asked)
+            .await
+            .map_err(|_| refused(format!("it gave no answer within {DISCOVER_MS_MAX} ms")))?
+            .map_err(|error| refused(format!("it cannot be started: {error}")))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(refused(format!("{}: {}", output.status, said.trim())));
+        }
+        let found: Discovered = serde_json::from_slice(&output.stdout).map_err(|error| {
+            refused(format!(
+                "it did not answer like Python 3.9 or newer: {error}"
+            ))
+        })?;
+        Ok(Self {
+            interpreter: found.executable,
+            readable: found.readable,
+            version: found.version,
+        })
+    }
+
+    /// The executable.
+    pub fn interpreter(&self) -> &Path {
+        &self.interpreter
+    }
+
+    /// What it needs to read to run; belongs into [`crate::Options::readable`].
+    pub fn readable(&self) -> &[PathBuf] {
+        &self.readable
+    }
+
+    /// Its version, such as `3.11.7`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    async fn run<Report: for<'de> Deserialize<'de>>(
+        &self,
+        sandbox: &Sandbox,
+        script: &str,
+        folder: &Path,
+        arguments: &[&str],
+        limits: Option<Limits>,
+        cancel: &CancellationToken,
+    ) -> Result<(Output, Vec<Report>)> {
+        let secret = secret().await?;
+        let secret_file = folder.join(format!(
+            ".journeyman-{}",
+            secret.get(..8).unwrap_or_default()
+        ));
+        tokio::fs::write(&secret_file, &secret)
+            .await
+            .map_err(|error| Error::io(format!("write {}", secret_file.display()), error))?;
+        let mut limits = limits.unwrap_or_else(|| sandbox.limits());
+        limits.output_bytes_max = limits.output_bytes_max.max(REPORT_BYTES_MIN);
+        let mut list: Vec<OsString> = vec![
+            "-s".into(),
+            "-B".into(),
+            "-c".into(),
+            format!("{CHANNEL}\n{script}").into(),
+        ];
+        list.push(secret_file.clone().into());
+        list.extend(arguments.iter().map(OsString::from));
+        let command = Command {
+            program: self.interpreter.clone(),
+            arguments: list,
+            folder: folder.to_owned(),
+            environment: [("PYTHONHASHSEED", "0"), ("PYTHONDONTWRITEBYTECODE", "1")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
+            limits: Some(limits),
+        };
+        let ran = sandbox.run(command, cancel).await;
+        // The script has removed it, unless it never came so far.
+        let _ = tokio::fs::remove_file(&secret_file).await;
+        let output = ran?;
+        let reports = output
+            .stderr
+            .lines()
+            .filter_map(|line| line.strip_prefix(secret.as_str()))
+            .filter_map(|report| serde_json::from_str(report).ok())
+            .collect();
+        Ok((output, reports))
+    }
+}
+
+/// A word that the tested code cannot guess; it need not be repeatable, for nothing of it is kept.
+async fn secret() -> Result<String> {
+    let failed = |error| Error::io("read /dev/urandom", error);
+    let mut bytes = [0; 16];
+    let mut source = tokio::fs::File::open("/dev/urandom")
+        .await
+        .map_err(failed)?;
+    source.read_exact(&mut bytes).await.map_err(failed)?;
+    Ok(bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum TestLine {
+    Runner {
+        name: TestRunner,
+    },
+    Started {
+        name: String,
+    },
+    Test {
+        name: String,
+        passed: bool,
+        message: String,
+    },
+    NotLoaded {
+        file: String,
+        message: String,
+    },
+    Finished {
+        code: i32,
+        passed: u32,
+        failed: u32,
+        skipped: u32,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum ImportLine {
+    Imported,
+    Failed { error: String },
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum AnalysisLine {
+    Dead {
+        what: DeadCodeKind,
+        file: String,
+        name: String,
+        line: u32,
+    },
+    Unreadable {
+        file: String,
+        error: String,
+    },
+    Finished,
+}
+
+#[async_trait]
+impl Language for Python {
+    fn name(&self) -> &'static str {
+        "python"
+    }
+
+    async fn run_tests(
+        &self,
+        sandbox: &Sandbox,
+        folder: &Path,
+        files: &[&str],
+        limits: Option<Limits>,
+        cancel: &CancellationToken,
+    ) -> Result<TestReport> {
+        let (output, lines) = self
+            .run(sandbox, TEST, folder, files, limits, cancel)
+            .await?;
+        Ok(judge(&output, lines))
+    }
+
+    async fn check_import(
+        &self,
+        sandbox: &Sandbox,
+        folder: &Path,
+        module: &str,
+        cancel: &CancellationToken,
+    ) -> Result<ImportCheck> {
+        let (output, lines) = self
+            .run(sandbox, IMPORT, folder, &[module], None, cancel)
+            .await?;
+        let error = match (lines.into_iter().next_back(), output.exit) {
+            (Some(ImportLine::Imported), Exit::Code(0)) => None,
+            (Some(ImportLine::Failed { error }), _) => Some(error),
+            (_, exit) => Some(format!(
+                "importing it ended the process ({})",
+                in_words(exit)
+            )),
+        };
+        Ok(ImportCheck {
+            imports: error.is_none(),
+            error: error.unwrap_or_default(),
+        })
+    }
+
+    async fn analyse(
+        &self,
+        sandbox: &Sandbox,
+        folder: &Path,
+        files: &[&str],
+        cancel: &CancellationToken,
+    ) -> Result<Vec<DeadCode>> {
+        let (output, lines) = self
+            .run(sandbox, ANALYSE, folder, files, None, cancel)
+            .await?;
+        let mut dead = Vec::new();
+        let mut finished = false;
+        for line in lines {
+            match line {
+                AnalysisLine::Dead {
+                    what,
+                    file,
+                    name,
+                    line,
+                } => dead.push(DeadCode {
+                    file,
+                    name,
+                    line,
+                    kind: what,
+                }),
+                // Code that does not parse is found by the tests; here it only has no part in the answer.
+                AnalysisLine::Unreadable { file, error } => {
+                    tracing::debug!(file, error, "not analysed");
+                }
+                AnalysisLine::Finished => finished = true,
+            }
+        }
+        if finished {
+            Ok(dead)
+        } else {
+            Err(Error::Interpreter {
+                path: self.interpreter.clone(),
+                reason: format!("the analysis ended early ({})", in_words(output.exit)),
+            })
+        }
+    }
+}
+
+fn judge(output: &Output, lines: Vec<TestLine>) -> TestReport {
+    let mut seen = Seen::default();
+    for line in lines {
+        seen.take(line);
+    }
+    let (outcome, reason) = seen.outcome(output.exit);
+    let mut detail = reason;
+    for (file, message) in &seen.not_loaded {
+        let _ = write!(detail, "\n{file} could not be loaded:\n{message}");
+    }
+    let (passed, failed, skipped) = seen.totals();
+    TestReport {
+        outcome,
+        detail: detail.trim().to_owned(),
+        passed,
+        failed,
+        skipped,
+        tests: seen.tests,
+        runner: seen.runner,
+        output: tail(&output.stdout),
+        wall_ms: output.wall_ms,
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    runner: Option<TestRunner>,
+    running: Option<String>,
+    tests: Vec<TestResult>,
+    not_loaded: Vec<(String, String)>,
+    finished: Option<(i32, [u32; 3])>,
+}
+
+impl Seen {
+    fn take(&mut self, line: TestLine) {
+        match line {
+            TestLine::Runner { name } => self.runner = Some(name),
+            TestLine::Started { name } => self.running = Some(name),
+            TestLine::Test {
+                name,
+                passed,
+                message,
+            } => {
+                self.running = None;
+                self.tests.push(TestResult {
+                    name,
+                    passed,
+                    message,
+                });
+            }
+            TestLine::NotLoaded { file, message } => self.not_loaded.push((file, message)),
+            TestLine::Finished {
+                code,
+                passed,
+                failed,
+                skipped,
+            } => self.finished = Some((code, [passed, failed, skipped])),
+        }
+    }
+
+    fn totals(&self) -> (u32, u32, u32) {
+        if let Some((_, [passed, failed, skipped])) = self.finished {
+            return (passed, failed, skipped);
+        }
+        let count = |passed: bool| {
+            u32::try_from(
+                self.tests
+                    .iter()
+                    .filter(|test| test.passed == passed)
+                    .count(),
+            )
+            .unwrap_or(u32::MAX)
+        };
+        (count(true), count(false), 0)
+    }
+
+    fn outcome(&self, exit: Exit) -> (TestOutcome, String) {
+        let place = match (&self.running, self.runner) {
+            (Some(name), _) => format!("while {name} ran"),
+            (None, Some(_)) => "while code was loaded, or between tests".to_owned(),
+            (None, None) => "before any test ran".to_owned(),
+        };
+        let broken_off = |outcome| (outcome, format!("{} {place}", in_words(exit)));
+        match (exit, self.finished) {
+            (Exit::WallTime, _) => broken_off(TestOutcome::TimedOut),
+            (Exit::Cancelled, _) => broken_off(TestOutcome::Cancelled),
+            (Exit::Memory | Exit::Signal(_), _) | (Exit::Code(_), None) => {
+                broken_off(TestOutcome::Killed)
+            }
+            (Exit::Code(code), Some((reported, _))) if code != reported => (
+                TestOutcome::Killed,
+                format!(
+                    "the runner reported exit code {reported} but ended with {code}: its report is not believed"
+                ),
+            ),
+            (Exit::Code(_), Some(_)) if !self.not_loaded.is_empty() => {
+                (TestOutcome::DoesNotImport, String::new())
+            }
+            (Exit::Code(_), Some((_, [_, failed, _]))) if failed > 0 => {
+                (TestOutcome::Failed, String::new())
+            }
+            (Exit::Code(0), Some((_, [passed, ..]))) if passed > 0 => {
+                (TestOutcome::Passed, String::new())
+            }
+            (Exit::Code(0 | 5), Some((_, [_, _, skipped]))) => {
+                let skipped = if skipped > 0 {
+                    ", all were skipped"
+                } else {
+                    ""
+                };
+                (TestOutcome::NoTests, format!("no test ran{skipped}"))
+            }
+            (Exit::Code(_), Some(_)) => broken_off(TestOutcome::Killed),
+        }
+    }
+}
+
+fn in_words(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("it ended by itself with exit code {code}"),
+        Exit::Signal(24) => "it used up its processor time".to_owned(),
+        Exit::Signal(signal) => format!("it was ended by signal {signal}"),
+        Exit::WallTime => "it ran out of time".to_owned(),
+        Exit::Memory => "it used too much memory".to_owned(),
+        Exit::Cancelled => "it was cancelled".to_owned(),
+    }
+}
+
+fn tail(text: &str) -> String {
+    let skip = text.chars().count().saturating_sub(OUTPUT_CHARACTERS_MAX);
+    text.chars().skip(skip).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(exit: Exit) -> Output {
+        Output {
+            exit,
+            stdout: String::new(),
+            stderr: String::new(),
+            truncated: false,
+            wall_ms: 1,
+        }
+    }
+
+    fn finished(code: i32, passed: u32) -> TestLine {
+        TestLine::Finished {
+            code,
+            passed,
+            failed: 0,
+            skipped: 0,
+        }
+    }
+
+    #[test]
+    fn a_report_of_success_with_another_exit_code_is_not_believed() {
+        let report = judge(&output(Exit::Code(1)), vec![finished(0, 3)]);
+        assert_eq!(report.outcome, TestOutcome::Killed);
+        assert!(report.detail.contains("not believed"), "{}", report.detail);
+    }
+
+    #[test]
+    fn an_exit_code_of_success_without_a_report_is_no_pass() {
+        assert_eq!(
+            judge(&output(Exit::Code(0)), Vec::new()).outcome,
+            TestOutcome::Killed
+        );
+    }
+
+    #[test]
+    fn success_without_a_single_test_is_no_pass() {
+        let report = judge(&output(Exit::Code(0)), vec![finished(0, 0)]);
+        assert_eq!(report.outcome, TestOutcome::NoTests);
+    }
+
+    #[test]
+    fn success_with_a_failing_code_is_no_pass() {
+        let report = judge(&output(Exit::Code(3)), vec![finished(3, 3)]);
+        assert_eq!(report.outcome, TestOutcome::Killed);
+    }
+
+    #[test]
+    fn a_report_and_an_exit_code_that_agree_are_a_pass() {
+        let report = judge(&output(Exit::Code(0)), vec![finished(0, 3)]);
+        assert_eq!((report.outcome, report.passed), (TestOutcome::Passed, 3));
+    }
+}

@@ -1,0 +1,223 @@
+//! What the Python adapter reports of tests, imports and dead code; what tested code can do about it (nothing).
+
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "this is a test")]
+
+mod common;
+
+use journeyman_sandbox::{DeadCodeKind, Language, Limits, TestOutcome, TestRunner};
+use tokio_util::sync::CancellationToken;
+
+const ADD: &str = "def add(a, b):\n    return a + b\n";
+
+at_each_level! {
+    passing_tests_pass => |sandboxed| {
+        sandboxed.write("calc/__init__.py", "");
+        sandboxed.write("calc/add.py", ADD);
+        sandboxed.write("flat.py", "TWO = 2\n");
+        sandboxed.write("tests/helper.py", "THREE = 3\n");
+        sandboxed.write(
+            "tests/test_add.py",
+            "from calc.add import add\nfrom flat import TWO\nfrom helper import THREE\nimport pytest\n\n\
+             @pytest.mark.parametrize('a', [1, 2])\ndef test_add(a, tmp_path):\n    (tmp_path / 'x').write_text('x')\n    \
+             assert add(a, TWO) == a + 2\n\ndef test_three():\n    assert THREE == 3\n",
+        );
+        let report = sandboxed.test(&["tests/test_add.py"]).await;
+        assert_eq!(report.outcome, TestOutcome::Passed, "{report:#?}");
+        assert_eq!((report.passed, report.failed), (3, 0));
+        assert_eq!(report.runner, Some(TestRunner::Pytest));
+        assert_eq!(report.tests[0].name, "tests/test_add.py::test_add[1]");
+    }
+
+    a_failing_test_says_what_was_expected_and_got => |sandboxed| {
+        sandboxed.write("calc.py", "def add(a, b):\n    return a - b\n\ndef crash():\n    return {}['key']\n");
+        sandboxed.write(
+            "test_calc.py",
+            "from calc import add, crash\n\ndef test_add():\n    assert add(1, 2) == 3\n\n\
+             def test_crash():\n    print('before')\n    crash()\n\ndef test_good():\n    pass\n\n\
+             def test_exit():\n    raise SystemExit(0)\n",
+        );
+        let report = sandboxed.test(&["test_calc.py"]).await;
+        assert_eq!(report.outcome, TestOutcome::Failed, "{report:#?}");
+        assert_eq!((report.passed, report.failed), (1, 3));
+        let add = &report.tests[0].message;
+        assert!(add.contains("assert -1 == 3") && add.contains("add(1, 2)"), "{add}");
+        assert!(!add.contains(&sandboxed.folder.path().display().to_string()), "{add}");
+        let crash = &report.tests[1].message;
+        assert!(crash.contains("calc.py:5: in crash") && crash.contains("KeyError: 'key'"), "{crash}");
+        assert!(crash.contains("printed: before"), "{crash}");
+    }
+
+    code_that_does_not_load_is_named => |sandboxed| {
+        sandboxed.write("broken.py", "def f(:\n    pass\n");
+        sandboxed.write("test_broken.py", "import broken\n\ndef test_f():\n    pass\n");
+        sandboxed.write("test_missing.py", "import no_such_module\n");
+        sandboxed.write("test_good.py", "def test_good():\n    pass\n");
+        let report = sandboxed.test(&["test_broken.py", "test_missing.py", "test_good.py"]).await;
+        assert_eq!(report.outcome, TestOutcome::DoesNotImport, "{report:#?}");
+        assert!(report.detail.contains("test_broken.py could not be loaded"), "{}", report.detail);
+        assert!(report.detail.contains("broken.py") && report.detail.contains("SyntaxError"), "{}", report.detail);
+        assert!(report.detail.contains("No module named 'no_such_module'"), "{}", report.detail);
+        assert_eq!(report.passed, 1);
+    }
+
+    an_endless_loop_is_a_timeout_that_names_the_test => |sandboxed| {
+        sandboxed.write("test_loop.py", "def test_first():\n    pass\n\ndef test_loop():\n    while True: pass\n");
+        let limits = Limits { wall_ms_max: 3_000, ..Limits::default() };
+        let report = sandboxed.test_within(&["test_loop.py"], limits).await;
+        assert_eq!(report.outcome, TestOutcome::TimedOut, "{report:#?}");
+        assert!(report.detail.contains("test_loop.py::test_loop"), "{}", report.detail);
+        assert_eq!(report.passed, 1);
+    }
+
+    ending_the_process_is_never_a_pass => |sandboxed| {
+        sandboxed.write("test_import.py", "import os\nos._exit(0)\n\ndef test_x():\n    pass\n");
+        sandboxed.write("test_inside.py", "import os\n\ndef test_x():\n    pass\n\ndef test_y():\n    os._exit(0)\n");
+        for file in ["test_import.py", "test_inside.py"] {
+            let report = sandboxed.test(&[file]).await;
+            assert_eq!(report.outcome, TestOutcome::Killed, "{report:#?}");
+        }
+        sandboxed.write("test_polite.py", "import sys\nsys.exit(0)\n\ndef test_x():\n    pass\n");
+        let report = sandboxed.test(&["test_polite.py"]).await;
+        assert_eq!(report.outcome, TestOutcome::DoesNotImport, "{report:#?}");
+        assert!(report.detail.contains("SystemExit"), "{}", report.detail);
+    }
+
+    printed_reports_do_not_count => |sandboxed| {
+        sandboxed.write(
+            "test_forged.py",
+            "import os, sys, json\nline = json.dumps({'kind': 'finished', 'code': 0, 'passed': 9, 'failed': 0, 'skipped': 0})\n\
+             for fd in range(64):\n    try:\n        os.write(fd, ('\\n' + '0' * 32 + ' ' + line + '\\n').encode())\n    \
+             except OSError:\n        pass\nos._exit(0)\n",
+        );
+        let report = sandboxed.test(&["test_forged.py"]).await;
+        assert_ne!(report.outcome, TestOutcome::Passed, "{report:#?}");
+        assert_eq!(report.passed, 0);
+        sandboxed.write("test_atexit.py", "import atexit, os\natexit.register(os._exit, 0)\n\ndef test_x():\n    assert False\n");
+        let report = sandboxed.test(&["test_atexit.py"]).await;
+        assert_eq!(report.outcome, TestOutcome::Failed, "{report:#?}");
+    }
+
+    too_much_memory_is_reported => |sandboxed| {
+        sandboxed.write("test_memory.py", "def test_memory():\n    bytearray(4 << 30)\n");
+        let report = sandboxed.test(&["test_memory.py"]).await;
+        assert_eq!(report.outcome, TestOutcome::Failed, "{report:#?}");
+        assert!(report.tests[0].message.contains("MemoryError"));
+        sandboxed.write("test_killed.py", "import os\n\ndef test_killed():\n    os.kill(os.getpid(), 9)\n");
+        let report = sandboxed.test(&["test_killed.py"]).await;
+        assert_eq!(report.outcome, TestOutcome::Killed, "{report:#?}");
+        assert!(report.detail.contains("signal 9 while test_killed.py::test_killed ran"), "{}", report.detail);
+    }
+
+    no_tests_is_no_pass => |sandboxed| {
+        sandboxed.write("test_nothing.py", "X = 1\n");
+        sandboxed.write("test_skipped.py", "import pytest\n\n@pytest.mark.skip\ndef test_x():\n    assert False\n");
+        for file in ["test_nothing.py", "test_skipped.py"] {
+            let report = sandboxed.test(&[file]).await;
+            assert_eq!(report.outcome, TestOutcome::NoTests, "{report:#?}");
+        }
+    }
+
+    unittest_classes_and_doctests_run_too => |sandboxed| {
+        sandboxed.write("calc.py", &format!("{ADD}\ndef twice(a):\n    '''\n    >>> twice(2)\n    5\n    '''\n    return a * 2\n"));
+        sandboxed.write(
+            "test_calc.py",
+            "import unittest\nfrom calc import add\n\nclass AddTest(unittest.TestCase):\n    def test_add(self):\n        \
+             self.assertEqual(add(1, 2), 3)\n\n    def test_bad(self):\n        self.assertEqual(add(1, 2), 4)\n",
+        );
+        let report = sandboxed.test(&["test_calc.py", "calc.py"]).await;
+        assert_eq!(report.outcome, TestOutcome::Failed, "{report:#?}");
+        assert_eq!((report.passed, report.failed), (1, 2), "{report:#?}");
+        assert!(report.tests[1].message.contains("3 != 4"), "{report:#?}");
+        assert!(report.tests[2].message.contains("Expected:"), "{report:#?}");
+    }
+
+    nothing_above_the_folder_is_loaded => |sandboxed| {
+        sandboxed.write("conftest.py", "raise RuntimeError('not mine')\n");
+        sandboxed.write("pytest.ini", "[pytest]\naddopts = --no-such-option\n");
+        sandboxed.write("inner/test_x.py", "def test_x():\n    pass\n");
+        let report = sandboxed
+            .python
+            .run_tests(&sandboxed.sandbox, &sandboxed.folder.path().join("inner"), &["test_x.py"], None, &CancellationToken::new())
+            .await
+            .expect("the tests can be run");
+        assert_eq!(report.outcome, TestOutcome::Passed, "{report:#?}");
+    }
+
+    imports_are_checked => |sandboxed| {
+        sandboxed.write("validators/__init__.py", "");
+        sandboxed.write("validators/email.py", "def check(): pass\n");
+        sandboxed.write("bad.py", "import validators\n1 / 0\n");
+        sandboxed.write("ends.py", "import os\nos._exit(0)\n");
+        sandboxed.write("json.py", "X = 1\n");
+        let expected = [
+            ("validators.email", None),
+            ("bad", Some("bad.py:2: in <module>")),
+            ("missing", Some("No module named 'missing'")),
+            ("ends", Some("ended the process")),
+            ("json", Some("module of Python itself")),
+        ];
+        for (module, error) in expected {
+            let check = sandboxed
+                .python
+                .check_import(&sandboxed.sandbox, sandboxed.folder.path(), module, &CancellationToken::new())
+                .await
+                .expect("the import can be tried");
+            assert_eq!(check.imports, error.is_none(), "{module}: {check:?}");
+            assert!(check.error.contains(error.unwrap_or_default()), "{module}: {check:?}");
+        }
+    }
+
+    dead_code_is_found_without_running_it => |sandboxed| {
+        sandboxed.write(
+            "app.py",
+            "import os\nimport sys\nfrom json import dumps\nimport re as regex\n\nraise RuntimeError\n\n\
+             def used():\n    return dumps(sys.argv)\n\ndef unused():\n    return unused()\n\n\
+             class Used:\n    pass\n\nclass Unused:\n    pass\n\n@decorated\ndef registered():\n    pass\n\n\
+             def main():\n    used()\n",
+        );
+        sandboxed.write("test_app.py", "from app import Used\n\ndef test_used():\n    Used()\n");
+        sandboxed.write("broken.py", "def f(:\n");
+        let dead = sandboxed
+            .python
+            .analyse(&sandboxed.sandbox, sandboxed.folder.path(), &["app.py", "test_app.py", "broken.py"], &CancellationToken::new())
+            .await
+            .expect("the analysis can be run");
+        let found: Vec<_> = dead.iter().map(|dead| (dead.name.as_str(), dead.line, dead.kind)).collect();
+        assert_eq!(
+            found,
+            [
+                ("os", 1, DeadCodeKind::Import),
+                ("regex", 4, DeadCodeKind::Import),
+                ("unused", 11, DeadCodeKind::Function),
+                ("Unused", 17, DeadCodeKind::Class),
+            ]
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_pytest_unittest_runs_the_tests() {
+    let mut sandboxed = common::Sandboxed::new(journeyman_sandbox::Level::Landlock).await;
+    sandboxed.python = common::bare_python().await;
+    sandboxed.sandbox =
+        common::sandbox(journeyman_sandbox::Level::Landlock, &sandboxed.python).await;
+    sandboxed.write("calc.py", ADD);
+    sandboxed.write(
+        "tests/test_calc.py",
+        "import unittest\nfrom calc import add\n\nclass AddTest(unittest.TestCase):\n    def test_add(self):\n        \
+         self.assertEqual(add(1, 2), 3)\n\n    def test_bad(self):\n        self.assertEqual(add(1, 2), 4)\n\n\
+         def test_plain():\n    assert add(2, 2) == 4\n",
+    );
+    let report = sandboxed.test(&["tests/test_calc.py"]).await;
+    assert_eq!(report.outcome, TestOutcome::Failed, "{report:#?}");
+    assert_eq!(report.runner, Some(TestRunner::Unittest));
+    assert_eq!((report.passed, report.failed), (2, 1), "{report:#?}");
+    assert_eq!(
+        report.tests[1].name,
+        "tests/test_calc.py::AddTest::test_bad"
+    );
+    assert!(report.tests[1].message.contains("3 != 4"), "{report:#?}");
+    sandboxed.write("tests/test_broken.py", "1 / 0\n");
+    let report = sandboxed.test(&["tests/test_broken.py"]).await;
+    assert_eq!(report.outcome, TestOutcome::DoesNotImport, "{report:#?}");
+}

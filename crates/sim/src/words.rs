@@ -1,0 +1,110 @@
+//! What the simulated model says: plans, code, tests and corrections that fit the request's text.
+
+use std::fmt::Write;
+
+/// What is used when nothing can be read from the request.
+const FALLBACK_MODULE: &str = "core";
+
+/// The answer to a request; `wrong` code compiles and fails its tests.
+pub(crate) fn answer(asked: &str, wrong: bool) -> String {
+    let last = asked.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    if last.contains("Write pytest tests") {
+        return fenced(&tests(asked, last));
+    }
+    if last.contains("Write the file") || last.contains("Correct the file") {
+        return fenced(&code(asked, wrong));
+    }
+    plan(asked)
+}
+
+/// An answer that nothing can be made of.
+pub(crate) fn nonsense() -> String {
+    "Certainly! I would be happy to help you with that. Let me think about it first.".to_owned()
+}
+
+fn fenced(source: &str) -> String {
+    format!("Here is the file.\n\n```python\n{source}```\n")
+}
+
+/// One to three modules, as many as the task's text is odd: each depends on the one before it.
+fn plan(asked: &str) -> String {
+    let modules = 1 + asked.bytes().filter(u8::is_ascii_alphabetic).count() % 3;
+    let names = &[FALLBACK_MODULE, "helpers", "report"][..modules];
+    let mut text = String::from("{\"package\": \"simulated\", \"modules\": [");
+    for (at, name) in names.iter().enumerate() {
+        let depends_on = if at == 0 { String::new() } else { format!("{:?}", names[at - 1]) };
+        let comma = if at == 0 { "" } else { ", " };
+        let _ = write!(
+            text,
+            "{comma}{{\"name\": {name:?}, \"purpose\": \"Part {number} of the task.\", \
+             \"functions\": [{{\"signature\": \"def {name}_step(value: int) -> int\", \
+             \"behaviour\": \"Returns the value and one more.\"}}], \"depends_on\": [{depends_on}]}}",
+            number = at + 1
+        );
+    }
+    text + "]}"
+}
+
+/// The functions that the request's specification names.
+fn functions(asked: &str) -> Vec<&str> {
+    let specification = asked.split("It defines:").nth(1).unwrap_or_default();
+    specification
+        .lines()
+        .skip(1)
+        .take_while(|line| line.starts_with("- `"))
+        .filter_map(|line| line.strip_prefix("- `def "))
+        .filter_map(|rest| rest.split('(').next())
+        .collect()
+}
+
+fn code(asked: &str, wrong: bool) -> String {
+    let step = if wrong { 2 } else { 1 };
+    let mut source = String::from("\"\"\"Written by the simulated model.\"\"\"\n");
+    for name in functions(asked) {
+        let _ = write!(source, "\n\ndef {name}(value=0, *rest):\n    return value + {step}\n");
+    }
+    source
+}
+
+fn tests(asked: &str, last: &str) -> String {
+    let module = last.split('`').nth(1).unwrap_or(FALLBACK_MODULE);
+    let names = functions(asked);
+    let mut source = format!("import pytest\nfrom {module} import {}\n", names.join(", "));
+    for name in names {
+        let _ = write!(
+            source,
+            "\n\ndef test_{name}_adds_one():\n    assert {name}(1) == 2\n\n\n\
+             def test_{name}_of_zero():\n    assert {name}(0) == 1\n"
+        );
+    }
+    source
+}
+
+#[cfg(test)]
+mod tests_of_words {
+    use super::*;
+
+    const REQUEST: &str = "# Module simulated.core\nPart 1.\nIt defines:\n\
+        - `def core_step(value: int) -> int`: Returns one more.\n\n";
+
+    #[test]
+    fn code_defines_what_the_request_names_and_tests_ask_for_it() {
+        let code = answer(&format!("{REQUEST}Write the file `simulated/core.py`."), false);
+        assert!(code.contains("def core_step(value=0, *rest):\n    return value + 1"));
+        let wrong = answer(&format!("{REQUEST}Correct the file `simulated/core.py`."), true);
+        assert!(wrong.contains("return value + 2"));
+        let tests = answer(
+            &format!("{REQUEST}Write pytest tests for module `simulated.core`: at most 6."),
+            false,
+        );
+        assert!(tests.contains("from simulated.core import core_step"));
+    }
+
+    #[test]
+    fn a_plan_has_one_to_three_modules() {
+        for task in ["a", "ab", "abc"] {
+            let text = plan(task);
+            assert!(text.matches("\"name\"").count() <= 3, "{text}");
+        }
+    }
+}
