@@ -30,7 +30,10 @@ pub fn whole_file(answer: &str, cut_short: bool) -> Result<String, String> {
         return Err("its code block is empty; give the whole file".to_owned());
     }
     if source.len() > SOURCE_BYTES_MAX {
-        return Err(format!("its file has {} bytes; write a shorter one", source.len()));
+        return Err(format!(
+            "its file has {} bytes; write a shorter one",
+            source.len()
+        ));
     }
     if source.contains('\0') {
         return Err("its file has NUL characters".to_owned());
@@ -61,11 +64,23 @@ fn fenced_blocks(text: &str) -> (Vec<String>, Option<String>) {
 }
 
 fn starts_like_code(text: &str) -> bool {
-    text.lines().map(str::trim_end).find(|line| !line.is_empty()).is_some_and(|line| {
-        ["import ", "from ", "def ", "class ", "async def ", "@", "\"\"\"", "#!"]
+    text.lines()
+        .map(str::trim_end)
+        .find(|line| !line.is_empty())
+        .is_some_and(|line| {
+            [
+                "import ",
+                "from ",
+                "def ",
+                "class ",
+                "async def ",
+                "@",
+                "\"\"\"",
+                "#!",
+            ]
             .iter()
             .any(|start| line.starts_with(start))
-    })
+        })
 }
 
 #[cfg(test)]
@@ -76,14 +91,19 @@ mod tests {
 
     #[test]
     fn the_longest_block_is_the_file() {
-        let answer = "Like `x`:\n```python\nx = 1\n```\nand\n```python\nimport re\n\nx = 2\n```\nDone.";
+        let answer =
+            "Like `x`:\n```python\nx = 1\n```\nand\n```python\nimport re\n\nx = 2\n```\nDone.";
         assert_eq!(whole_file(answer, false).unwrap(), "import re\n\nx = 2\n");
     }
 
     #[test]
     fn a_forgotten_closing_fence_is_forgiven_unless_the_answer_was_cut() {
         assert_eq!(whole_file("```python\nx = 1", false).unwrap(), "x = 1\n");
-        assert!(whole_file("```python\nx = 1", true).unwrap_err().contains("cut off"));
+        assert!(
+            whole_file("```python\nx = 1", true)
+                .unwrap_err()
+                .contains("cut off")
+        );
     }
 
     #[test]
@@ -95,8 +115,16 @@ mod tests {
     #[test]
     fn bare_code_is_a_file_and_prose_is_not() {
         assert!(whole_file("def f():\n    return 1\n", false).is_ok());
-        assert!(whole_file("Sure! I can do that.", false).unwrap_err().contains("```python"));
-        assert!(whole_file("```python\n\n```", false).unwrap_err().contains("empty"));
+        assert!(
+            whole_file("Sure! I can do that.", false)
+                .unwrap_err()
+                .contains("```python")
+        );
+        assert!(
+            whole_file("```python\n\n```", false)
+                .unwrap_err()
+                .contains("empty")
+        );
     }
 
     proptest! {

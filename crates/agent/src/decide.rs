@@ -67,15 +67,26 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDu
         return Step::Record(use_answer(state, answer));
     }
     if state.refusals >= REFUSALS_MAX {
-        let reason = if state.planned { FailureReason::Attempts } else { FailureReason::Plan };
+        let reason = if state.planned {
+            FailureReason::Attempts
+        } else {
+            FailureReason::Plan
+        };
         let last = state.refusal.as_deref().unwrap_or("unknown");
-        let detail = format!("{} answers in a row were of no use; the last: {last}", state.refusals);
+        let detail = format!(
+            "{} answers in a row were of no use; the last: {last}",
+            state.refusals
+        );
         return end(state, Ending::Failed { reason, detail });
     }
     if !state.planned {
         return plan(state);
     }
-    if let Some(module) = state.modules.iter().find(|module| module.completion.is_none()) {
+    if let Some(module) = state
+        .modules
+        .iter()
+        .find(|module| module.completion.is_none())
+    {
         return work_on(state, module, strategy);
     }
     match state.current_integration() {
@@ -104,7 +115,10 @@ fn limit(state: &TaskState, active: SignedDuration) -> Option<(FailureReason, St
 }
 
 fn plan(state: &TaskState) -> Step {
-    let prompt = state.submission.as_ref().map_or("", |submission| submission.prompt.as_str());
+    let prompt = state
+        .submission
+        .as_ref()
+        .map_or("", |submission| submission.prompt.as_str());
     if let Some(plan) = plan_of_stub(prompt, state.given_tests()) {
         return Step::Record(vec![Fact::of_task(Role::Planner, plan)]);
     }
@@ -118,14 +132,25 @@ fn plan(state: &TaskState) -> Step {
 
 /// What is made of a model's answer.
 fn use_answer(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
-    let facts = match (answer.purpose, answer.module.as_ref().and_then(|name| state.module(name))) {
+    let facts = match (
+        answer.purpose,
+        answer.module.as_ref().and_then(|name| state.module(name)),
+    ) {
         (Purpose::Plan, _) => vec![Fact::of_task(Role::Planner, plan_or_refusal(state, answer))],
-        (purpose, None) => vec![refuse(purpose, None, "it is for a module that does not exist")],
+        (purpose, None) => vec![refuse(
+            purpose,
+            None,
+            "it is for a module that does not exist",
+        )],
         (Purpose::Tests, Some(module)) => {
             let name = &module.plan.name;
             match whole_file(&answer.text, answer.cut_short).and_then(has_tests) {
                 Ok(source) => {
-                    vec![Fact::of_module(Role::Tester, name, TestsGenerated { source })]
+                    vec![Fact::of_module(
+                        Role::Tester,
+                        name,
+                        TestsGenerated { source },
+                    )]
                 }
                 Err(problem) => vec![refuse(Purpose::Tests, Some(name), &problem)],
             }
@@ -137,7 +162,10 @@ fn use_answer(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
             }
         }
     };
-    facts.into_iter().map(|fact| fact.caused_by(answer.event)).collect()
+    facts
+        .into_iter()
+        .map(|fact| fact.caused_by(answer.event))
+        .collect()
 }
 
 fn plan_or_refusal(state: &TaskState, answer: &PendingAnswer) -> journeyman_event::Payload {
@@ -161,22 +189,43 @@ fn has_tests(source: String) -> Result<String, String> {
 }
 
 fn refuse(purpose: Purpose, module: Option<&ModuleName>, problem: &str) -> Fact {
-    let rejected = AnswerRejected { purpose, problem: problem.to_owned() };
-    Fact { module: module.cloned(), ..Fact::of_task(Role::Conductor, rejected) }
+    let rejected = AnswerRejected {
+        purpose,
+        problem: problem.to_owned(),
+    };
+    Fact {
+        module: module.cloned(),
+        ..Fact::of_task(Role::Conductor, rejected)
+    }
 }
 
 fn new_version(module: &ModuleState, source: String) -> Vec<Fact> {
     let name = &module.plan.name;
     let version = module.version();
     let Some(from_version) = module.correcting else {
-        return vec![Fact::new_code(Role::Coder, name, version + 1, CodeOrigin::Generated, source)];
+        return vec![Fact::new_code(
+            Role::Coder,
+            name,
+            version + 1,
+            CodeOrigin::Generated,
+            source,
+        )];
     };
     let unchanged = module.code().is_some_and(|code| code.source == source);
     let to_version = if unchanged { version } else { version + 1 };
-    let completed = CorrectionCompleted { from_version, to_version };
+    let completed = CorrectionCompleted {
+        from_version,
+        to_version,
+    };
     let mut facts = Vec::new();
     if !unchanged {
-        facts.push(Fact::new_code(Role::Fixer, name, to_version, CodeOrigin::Corrected, source));
+        facts.push(Fact::new_code(
+            Role::Fixer,
+            name,
+            to_version,
+            CodeOrigin::Corrected,
+            source,
+        ));
     }
     facts.push(Fact::of_module(Role::Fixer, name, completed));
     facts
@@ -186,9 +235,14 @@ fn work_on(state: &TaskState, module: &ModuleState, strategy: &dyn ModuleStrateg
     let name = &module.plan.name;
     match strategy.next(state, module) {
         ModuleStep::Record(facts) => Step::Record(facts),
-        ModuleStep::CallModel { purpose, temperature } => {
-            Step::CallModel { purpose, module: Some(name.clone()), temperature }
-        }
+        ModuleStep::CallModel {
+            purpose,
+            temperature,
+        } => Step::CallModel {
+            purpose,
+            module: Some(name.clone()),
+            temperature,
+        },
         ModuleStep::RunTests { origin, given } => Step::RunTests {
             module: Some(name.clone()),
             started: TestStarted {
@@ -216,12 +270,20 @@ fn under_test<'a>(modules: impl Iterator<Item = &'a ModuleState>) -> Vec<CodeUnd
 }
 
 fn test_everything(state: &TaskState) -> Step {
-    let given: Vec<String> = state.given_tests().iter().map(|test| test.name.clone()).collect();
+    let given: Vec<String> = state
+        .given_tests()
+        .iter()
+        .map(|test| test.name.clone())
+        .collect();
     Step::RunTests {
         module: None,
         started: TestStarted {
             scope: TestScope::Integration,
-            origin: if given.is_empty() { TestOrigin::Generated } else { TestOrigin::File },
+            origin: if given.is_empty() {
+                TestOrigin::Generated
+            } else {
+                TestOrigin::File
+            },
             files: layout::test_files(state, None, &given),
             code: under_test(state.modules.iter()),
         },
@@ -242,12 +304,27 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
                 .collect();
             if !ruling.is_empty() {
                 let detail = format!("given tests fail on the whole: {}", ruling.join(", "));
-                return end(state, Ending::Failed { reason: FailureReason::GivenTests, detail });
+                return end(
+                    state,
+                    Ending::Failed {
+                        reason: FailureReason::GivenTests,
+                        detail,
+                    },
+                );
             }
         }
         Some(kind) => {
-            let detail = format!("the modules do not work together ({kind:?}): {}", run.output);
-            return end(state, Ending::Failed { reason: FailureReason::Attempts, detail });
+            let detail = format!(
+                "the modules do not work together ({kind:?}): {}",
+                run.output
+            );
+            return end(
+                state,
+                Ending::Failed {
+                    reason: FailureReason::Attempts,
+                    detail,
+                },
+            );
         }
     }
     if state.unused.is_none() {
@@ -262,7 +339,10 @@ fn verification(state: &TaskState, run: &TestRun) -> Verification {
         return Verification::GivenTests;
     }
     let unchecked = state.modules.iter().any(|module| {
-        module.completion.as_ref().is_none_or(|done| done.verification == Verification::None)
+        module
+            .completion
+            .as_ref()
+            .is_none_or(|done| done.verification == Verification::None)
     });
     if unchecked || run.tests.is_empty() {
         return Verification::None;
@@ -284,9 +364,15 @@ fn verification(state: &TaskState, run: &TestRun) -> Verification {
 fn end(state: &TaskState, ending: Ending) -> Step {
     if let (Some(problem), Ending::Complete(_)) = (&state.output_problem, &ending) {
         let (reason, detail) = (FailureReason::Output, problem.clone());
-        return Step::Record(vec![Fact::of_task(Role::Conductor, TaskFailed { reason, detail })]);
+        return Step::Record(vec![Fact::of_task(
+            Role::Conductor,
+            TaskFailed { reason, detail },
+        )]);
     }
-    let folder = state.submission.as_ref().and_then(|submission| submission.out.clone());
+    let folder = state
+        .submission
+        .as_ref()
+        .and_then(|submission| submission.out.clone());
     let has_code = state.modules.iter().any(|module| module.code().is_some());
     if let Some(folder) = folder
         && has_code

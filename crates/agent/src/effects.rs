@@ -71,7 +71,8 @@ impl Effects {
                 let Step::WriteOutput { ending, .. } = step else {
                     return Ok(stopped(effect));
                 };
-                self.write_output(task, state, effect, &started.folder, ending).await
+                self.write_output(task, state, effect, &started.folder, ending)
+                    .await
             }
         }
     }
@@ -85,7 +86,10 @@ impl Effects {
         let mut messages = Vec::new();
         for message in &call.messages {
             let content = self.text(message.blob).await?;
-            let role = message.role.parse().map_err(|_| Error::BadRole(message.role.clone()))?;
+            let role = message
+                .role
+                .parse()
+                .map_err(|_| Error::BadRole(message.role.clone()))?;
             messages.push(Message { role, content });
         }
         let schema = match call.schema {
@@ -123,11 +127,17 @@ impl Effects {
                 let Outcome::Stopped { fact, .. } = stopped(effect) else {
                     return Err(Error::NoEffect);
                 };
-                Outcome::Stopped { fact, tokens: call.prompt_tokens + tokens }
+                Outcome::Stopped {
+                    fact,
+                    tokens: call.prompt_tokens + tokens,
+                }
             }
             Err(error) if error.is_unreachable() => {
                 let reason = Interruption::ModelUnreachable;
-                let interrupted = EffectInterrupted { reason, tokens: Tokens::ZERO };
+                let interrupted = EffectInterrupted {
+                    reason,
+                    tokens: Tokens::ZERO,
+                };
                 let problem = error.to_string();
                 let Outcome::Reached(fact) = reached(effect, role, interrupted) else {
                     return Err(Error::NoEffect);
@@ -137,7 +147,15 @@ impl Effects {
             Err(error) => {
                 let fatal = !error.is_retryable();
                 let problem = error.to_string();
-                reached(effect, role, ModelCallFailed { problem, tokens: Tokens::ZERO, fatal })
+                reached(
+                    effect,
+                    role,
+                    ModelCallFailed {
+                        problem,
+                        tokens: Tokens::ZERO,
+                        fatal,
+                    },
+                )
             }
         })
     }
@@ -157,7 +175,9 @@ impl Effects {
         started: &TestStarted,
         stop: &CancellationToken,
     ) -> Result<Outcome, Error> {
-        let folder = self.fresh_folder(task, effect, &working_files(state)).await?;
+        let folder = self
+            .fresh_folder(task, effect, &working_files(state))
+            .await?;
         let result = self.test_in(folder.path(), started, effect, stop).await;
         folder.remove().await;
         result
@@ -192,12 +212,17 @@ impl Effects {
             }
         }
         if started.files.is_empty() {
-            let passed = TestPassed { tests: Vec::new(), wall_ms: 0 };
+            let passed = TestPassed {
+                tests: Vec::new(),
+                wall_ms: 0,
+            };
             return Ok(reached(effect, Role::Tester, passed));
         }
         let files: Vec<&str> = started.files.iter().map(String::as_str).collect();
-        let report =
-            self.language.run_tests(&self.sandbox, folder, &files, None, stop).await?;
+        let report = self
+            .language
+            .run_tests(&self.sandbox, folder, &files, None, stop)
+            .await?;
         if stop.is_cancelled() || report.outcome == TestOutcome::Cancelled {
             return Ok(stopped(effect));
         }
@@ -211,21 +236,33 @@ impl Effects {
         effect: &OpenEffect,
         stop: &CancellationToken,
     ) -> Result<Outcome, Error> {
-        let folder = self.fresh_folder(task, effect, &working_files(state)).await?;
-        let paths: Vec<String> =
-            state.modules.iter().map(|module| module_path(&module.plan.name)).collect();
+        let folder = self
+            .fresh_folder(task, effect, &working_files(state))
+            .await?;
+        let paths: Vec<String> = state
+            .modules
+            .iter()
+            .map(|module| module_path(&module.plan.name))
+            .collect();
         let files: Vec<&str> = paths.iter().map(String::as_str).collect();
-        let found = self.language.analyse(&self.sandbox, folder.path(), &files, stop).await;
+        let found = self
+            .language
+            .analyse(&self.sandbox, folder.path(), &files, stop)
+            .await;
         folder.remove().await;
         if stop.is_cancelled() {
             return Ok(stopped(effect));
         }
         // The analysis is a service: that it fails is worth a note, not the task.
         let analysis = match found {
-            Ok(found) => DeadCodeAnalysis { unused: unused(state, &found), problem: None },
-            Err(error) => {
-                DeadCodeAnalysis { unused: Vec::new(), problem: Some(error.to_string()) }
-            }
+            Ok(found) => DeadCodeAnalysis {
+                unused: unused(state, &found),
+                problem: None,
+            },
+            Err(error) => DeadCodeAnalysis {
+                unused: Vec::new(),
+                problem: Some(error.to_string()),
+            },
         };
         Ok(reached(effect, Role::Tester, analysis))
     }
@@ -244,9 +281,13 @@ impl Effects {
             tokio::task::spawn_blocking(move || write_output(&folder, &task, &files)).await?;
         Ok(match written {
             Ok(files) => reached(effect, Role::Conductor, OutputWritten { files }),
-            Err(error) => {
-                reached(effect, Role::Conductor, OutputFailed { problem: error.to_string() })
-            }
+            Err(error) => reached(
+                effect,
+                Role::Conductor,
+                OutputFailed {
+                    problem: error.to_string(),
+                },
+            ),
         })
     }
 
@@ -264,11 +305,17 @@ impl Effects {
         for (path, text) in files {
             let target = folder.0.join(path);
             if let Some(parent) = target.parent() {
-                tokio::fs::create_dir_all(parent).await.map_err(|e| Error::work(parent, e))?;
+                tokio::fs::create_dir_all(parent)
+                    .await
+                    .map_err(|e| Error::work(parent, e))?;
             }
-            tokio::fs::write(&target, text).await.map_err(|e| Error::work(&target, e))?;
+            tokio::fs::write(&target, text)
+                .await
+                .map_err(|e| Error::work(&target, e))?;
         }
-        tokio::fs::create_dir_all(&folder.0).await.map_err(|e| Error::work(&folder.0, e))?;
+        tokio::fs::create_dir_all(&folder.0)
+            .await
+            .map_err(|e| Error::work(&folder.0, e))?;
         Ok(folder)
     }
 }
@@ -301,15 +348,26 @@ fn reached(
     role: Role,
     payload: impl Into<journeyman_event::Payload>,
 ) -> Outcome {
-    let fact = Fact { module: effect.module.clone(), ..Fact::of_task(role, payload) };
+    let fact = Fact {
+        module: effect.module.clone(),
+        ..Fact::of_task(role, payload)
+    };
     Outcome::Reached(fact.caused_by(effect.intent))
 }
 
 fn stopped(effect: &OpenEffect) -> Outcome {
-    let interrupted =
-        EffectInterrupted { reason: Interruption::Requested, tokens: Tokens::ZERO };
-    let fact = Fact { module: effect.module.clone(), ..Fact::of_task(Role::Conductor, interrupted) };
-    Outcome::Stopped { fact: fact.caused_by(effect.intent), tokens: Tokens::ZERO }
+    let interrupted = EffectInterrupted {
+        reason: Interruption::Requested,
+        tokens: Tokens::ZERO,
+    };
+    let fact = Fact {
+        module: effect.module.clone(),
+        ..Fact::of_task(Role::Conductor, interrupted)
+    };
+    Outcome::Stopped {
+        fact: fact.caused_by(effect.intent),
+        tokens: Tokens::ZERO,
+    }
 }
 
 fn outcome_of_report(effect: &OpenEffect, report: TestReport) -> Outcome {
@@ -324,7 +382,10 @@ fn outcome_of_report(effect: &OpenEffect, report: TestReport) -> Outcome {
         .collect();
     let kind = match report.outcome {
         TestOutcome::Passed => {
-            let passed = TestPassed { tests, wall_ms: report.wall_ms };
+            let passed = TestPassed {
+                tests,
+                wall_ms: report.wall_ms,
+            };
             return reached(effect, Role::Tester, passed);
         }
         TestOutcome::Failed => TestFailureKind::Failed,
@@ -339,7 +400,16 @@ fn outcome_of_report(effect: &OpenEffect, report: TestReport) -> Outcome {
         format!("{}\n{}", report.output, report.detail)
     };
     let output = last_chars(&output, OUTPUT_CHARS_MAX);
-    reached(effect, Role::Tester, TestFailed { kind, tests, output, wall_ms: report.wall_ms })
+    reached(
+        effect,
+        Role::Tester,
+        TestFailed {
+            kind,
+            tests,
+            output,
+            wall_ms: report.wall_ms,
+        },
+    )
 }
 
 /// What nothing refers to, without what the plan asked for: that is there for others.
@@ -354,14 +424,15 @@ fn unused(state: &TaskState, found: &[DeadCode]) -> Vec<UnusedCode> {
             .filter_map(|function| defined_name(&function.signature))
             .collect();
         let own = found.iter().filter(|item| item.file == path);
-        unused.extend(own.filter(|item| !planned.contains(&item.name.as_str())).map(|item| {
-            UnusedCode {
-                module: module.plan.name.clone(),
-                name: item.name.clone(),
-                kind: item.kind.to_string(),
-                line: item.line,
-            }
-        }));
+        unused.extend(
+            own.filter(|item| !planned.contains(&item.name.as_str()))
+                .map(|item| UnusedCode {
+                    module: module.plan.name.clone(),
+                    name: item.name.clone(),
+                    kind: item.kind.to_string(),
+                    line: item.line,
+                }),
+        );
     }
     unused
 }

@@ -35,7 +35,9 @@ pub enum Error {
     #[error(transparent)]
     Fold(#[from] FoldError),
     /// A blob that an event cites is not in the journal.
-    #[error("the journal has no text {hash}, which an event cites; run `journeyman journal verify`")]
+    #[error(
+        "the journal has no text {hash}, which an event cites; run `journeyman journal verify`"
+    )]
     MissingBlob {
         /// Its name.
         hash: ContentHash,
@@ -61,6 +63,9 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn work(path: &Path, source: io::Error) -> Self {
-        Self::Work { path: path.to_owned(), source }
+        Self::Work {
+            path: path.to_owned(),
+            source,
+        }
     }
 }

@@ -10,8 +10,11 @@ pub const ASSERTIONS_FILE: &str = "test_assertions.py";
 /// The tests that a prompt gives.
 pub fn tests_in_prompt(prompt: &str) -> Vec<GivenTest> {
     let examples = doctests(prompt);
-    let assertions: Vec<&str> =
-        prompt.lines().map(str::trim).filter(|line| is_assertion(line)).collect();
+    let assertions: Vec<&str> = prompt
+        .lines()
+        .map(str::trim)
+        .filter(|line| is_assertion(line))
+        .collect();
     let mut tests = Vec::new();
     if !examples.is_empty() {
         tests.push(GivenTest {
@@ -69,7 +72,10 @@ fn doctests(prompt: &str) -> Vec<String> {
     if !group.is_empty() {
         groups.push(group);
     }
-    groups.iter().map(|group| group.trim_end().to_owned()).collect()
+    groups
+        .iter()
+        .map(|group| group.trim_end().to_owned())
+        .collect()
 }
 
 #[cfg(test)]
@@ -96,7 +102,8 @@ mod tests {
 
     #[test]
     fn whole_assert_lines_are_tests_and_words_are_not() {
-        let tests = tests_in_prompt("assert f(1) == 2\nassert that it works\n  assert g([1]) == (\n");
+        let tests =
+            tests_in_prompt("assert f(1) == 2\nassert that it works\n  assert g([1]) == (\n");
         assert_eq!(tests.len(), 1);
         assert_eq!(tests[0].source, "assert f(1) == 2");
         assert!(tests_in_prompt("no tests here").is_empty());

@@ -52,12 +52,21 @@ pub struct Fact {
 impl Fact {
     /// A fact about the task as a whole.
     pub fn of_task(role: Role, payload: impl Into<Payload>) -> Self {
-        Self { role, module: None, payload: payload.into(), new_code: None, cause: None }
+        Self {
+            role,
+            module: None,
+            payload: payload.into(),
+            new_code: None,
+            cause: None,
+        }
     }
 
     /// A fact about a module.
     pub fn of_module(role: Role, module: &ModuleName, payload: impl Into<Payload>) -> Self {
-        Self { module: Some(module.clone()), ..Self::of_task(role, payload) }
+        Self {
+            module: Some(module.clone()),
+            ..Self::of_task(role, payload)
+        }
     }
 
     /// A new version of a module's code.
@@ -77,6 +86,9 @@ impl Fact {
 
     /// The same fact, caused by that event.
     pub fn caused_by(self, cause: EventId) -> Self {
-        Self { cause: Some(cause), ..self }
+        Self {
+            cause: Some(cause),
+            ..self
+        }
     }
 }

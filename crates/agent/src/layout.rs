@@ -28,7 +28,10 @@ pub fn module_path(name: &ModuleName) -> String {
 pub fn generated_tests_path(state: &TaskState, module: &ModuleName) -> String {
     let path = format!("tests/test_{}.py", module.as_str().replace('.', "_"));
     if given_paths(state).contains(&path) {
-        return format!("tests/test_{}_generated.py", module.as_str().replace('.', "_"));
+        return format!(
+            "tests/test_{}_generated.py",
+            module.as_str().replace('.', "_")
+        );
     }
     path
 }
@@ -49,7 +52,10 @@ pub(crate) fn test_files(
     module: Option<&ModuleState>,
     given: &[String],
 ) -> Vec<String> {
-    let tests = state.given_tests().iter().filter(|test| given.contains(&test.name));
+    let tests = state
+        .given_tests()
+        .iter()
+        .filter(|test| given.contains(&test.name));
     let mut files: Vec<String> = tests.map(given_path).collect();
     if module.is_none() || given.is_empty() {
         let modules = state.modules.iter().filter(|other| {
@@ -121,7 +127,11 @@ fn render(state: &TaskState, test: &GivenTest) -> String {
         TestOrigin::Assertions => {
             let mut text = imports(state, test);
             for (number, line) in test.source.lines().enumerate() {
-                let _ = write!(text, "\n\ndef test_assertion_{}():\n    {line}\n", number + 1);
+                let _ = write!(
+                    text,
+                    "\n\ndef test_assertion_{}():\n    {line}\n",
+                    number + 1
+                );
             }
             text
         }

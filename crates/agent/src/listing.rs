@@ -34,7 +34,10 @@ pub struct Listing {
 impl Listing {
     /// What a list shows of a task in this state.
     pub fn of(state: &TaskState) -> Self {
-        let prompt = state.submission.as_ref().map_or("", |submission| submission.prompt.trim());
+        let prompt = state
+            .submission
+            .as_ref()
+            .map_or("", |submission| submission.prompt.trim());
         Self {
             status: state.status,
             pause: state.pause,
@@ -42,9 +45,19 @@ impl Listing {
                 Some(Ending::Complete(verification)) => Some(*verification),
                 _ => None,
             },
-            prompt: prompt.lines().next().unwrap_or_default().chars().take(PROMPT_CHARS).collect(),
+            prompt: prompt
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .chars()
+                .take(PROMPT_CHARS)
+                .collect(),
             modules: state.modules.len(),
-            modules_complete: state.modules.iter().filter(|m| m.completion.is_some()).count(),
+            modules_complete: state
+                .modules
+                .iter()
+                .filter(|m| m.completion.is_some())
+                .count(),
             tokens: state.spent.0,
             submitted_at: state.submitted_at,
         }

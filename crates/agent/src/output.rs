@@ -56,9 +56,16 @@ struct Marker {
 pub fn check_output(folder: &Path, task: Option<&TaskId>) -> Result<(), OutputError> {
     match fs::metadata(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(OutputError::Io { path: folder.to_owned(), source }),
+        Err(source) => {
+            return Err(OutputError::Io {
+                path: folder.to_owned(),
+                source,
+            });
+        }
         Ok(meta) if !meta.is_dir() => {
-            return Err(OutputError::NotAFolder { folder: folder.to_owned() });
+            return Err(OutputError::NotAFolder {
+                folder: folder.to_owned(),
+            });
         }
         Ok(_) => {}
     }
@@ -67,11 +74,16 @@ pub fn check_output(folder: &Path, task: Option<&TaskId>) -> Result<(), OutputEr
     if ours || entries.next().is_none() {
         return Ok(());
     }
-    Err(OutputError::NotOurs { folder: folder.to_owned() })
+    Err(OutputError::NotOurs {
+        folder: folder.to_owned(),
+    })
 }
 
 fn failed(path: &Path, source: io::Error) -> OutputError {
-    OutputError::Io { path: path.to_owned(), source }
+    OutputError::Io {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn read_marker(folder: &Path) -> Option<Marker> {
@@ -87,9 +99,14 @@ pub(crate) fn write_output(
 ) -> Result<Vec<OutputFile>, OutputError> {
     check_output(folder, Some(task))?;
     fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
-    let before = read_marker(folder).map(|marker| marker.files).unwrap_or_default();
+    let before = read_marker(folder)
+        .map(|marker| marker.files)
+        .unwrap_or_default();
     // The marker first, with what was and what will be there: a folder half written is still ours.
-    let mut marker = Marker { task_id: task.clone(), files: before.clone() };
+    let mut marker = Marker {
+        task_id: task.clone(),
+        files: before.clone(),
+    };
     write_marker(folder, &marker)?;
     let mut written = Vec::new();
     for (path, text) in files {
@@ -97,7 +114,10 @@ pub(crate) fn write_output(
         keep_changes(folder, path, before.get(path).copied(), hash)?;
         write_whole(&folder.join(path), text.as_bytes())?;
         marker.files.insert(path.clone(), hash);
-        written.push(OutputFile { path: path.clone(), hash });
+        written.push(OutputFile {
+            path: path.clone(),
+            hash,
+        });
     }
     for (path, hash) in before.iter().filter(|(path, _)| !files.contains_key(*path)) {
         let stale = folder.join(path);
@@ -160,7 +180,10 @@ mod tests {
     }
 
     fn files(texts: &[(&str, &str)]) -> Files {
-        texts.iter().map(|&(path, text)| (path.to_owned(), text.to_owned())).collect()
+        texts
+            .iter()
+            .map(|&(path, text)| (path.to_owned(), text.to_owned()))
+            .collect()
     }
 
     #[test]
@@ -186,7 +209,10 @@ mod tests {
         fs::write(out.join("p/a.py"), "mine").unwrap();
         write_output(&out, &task(), &files(&[("p/a.py", "two")])).unwrap();
         assert_eq!(fs::read_to_string(out.join("p/a.py")).unwrap(), "two");
-        assert_eq!(fs::read_to_string(out.join("p/a.py.yours")).unwrap(), "mine");
+        assert_eq!(
+            fs::read_to_string(out.join("p/a.py.yours")).unwrap(),
+            "mine"
+        );
         assert!(!out.join("old.py").exists());
     }
 }

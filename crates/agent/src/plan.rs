@@ -27,7 +27,10 @@ pub(crate) fn plan_of_stub(prompt: &str, tests: &[GivenTest]) -> Option<Planning
     }
     let functions = signatures
         .into_iter()
-        .map(|signature| PlannedFunction { signature, behaviour: "as the task says".into() })
+        .map(|signature| PlannedFunction {
+            signature,
+            behaviour: "as the task says".into(),
+        })
         .collect();
     let draft = DraftModule {
         name: STUB_MODULE.to_owned(),
@@ -35,11 +38,22 @@ pub(crate) fn plan_of_stub(prompt: &str, tests: &[GivenTest]) -> Option<Planning
         functions,
         depends_on: Vec::new(),
     };
-    finish(Draft { package: String::new(), modules: vec![draft], repairs: Vec::new() }, tests).ok()
+    finish(
+        Draft {
+            package: String::new(),
+            modules: vec![draft],
+            repairs: Vec::new(),
+        },
+        tests,
+    )
+    .ok()
 }
 
 /// Reads a model's plan. The error says what is wrong, in words for the model.
-pub(crate) fn plan_of_answer(answer: &str, tests: &[GivenTest]) -> Result<PlanningComplete, String> {
+pub(crate) fn plan_of_answer(
+    answer: &str,
+    tests: &[GivenTest],
+) -> Result<PlanningComplete, String> {
     let json = json_object(answer).ok_or("it is not a JSON object")?;
     let raw: RawPlan = serde_json::from_str(json).map_err(|error| format!("its JSON: {error}"))?;
     finish(Draft::of(raw)?, tests)
@@ -90,12 +104,18 @@ impl Draft {
         let package = match stem(&package) {
             Some(name) if !is_standard(&name) => name,
             Some(name) => {
-                repairs.push(format!("package {name} renamed: it would hide the library's"));
+                repairs.push(format!(
+                    "package {name} renamed: it would hide the library's"
+                ));
                 format!("{name}_package")
             }
             None => String::new(),
         };
-        let mut draft = Self { package, modules: Vec::new(), repairs };
+        let mut draft = Self {
+            package,
+            modules: Vec::new(),
+            repairs,
+        };
         for module in raw.modules {
             draft.add(module)?;
         }
@@ -110,37 +130,60 @@ impl Draft {
 
     fn add(&mut self, raw: RawModule) -> Result<(), String> {
         let Some(mut name) = stem(&raw.name) else {
-            return Err(format!("{:?} is not a module name; use an identifier", raw.name));
+            return Err(format!(
+                "{:?} is not a module name; use an identifier",
+                raw.name
+            ));
         };
         if name != raw.name {
-            self.repairs.push(format!("module {:?} renamed to {name}", raw.name));
+            self.repairs
+                .push(format!("module {:?} renamed to {name}", raw.name));
         }
         if name.starts_with("test") || ["conftest", "setup", "__init__"].contains(&name.as_str()) {
-            self.repairs.push(format!("module {name} left out: it is not part of the program"));
+            self.repairs.push(format!(
+                "module {name} left out: it is not part of the program"
+            ));
             return Ok(());
         }
         if self.package.is_empty() && is_standard(&name) {
             let renamed = format!("{name}_module");
-            self.repairs.push(format!("module {name} renamed to {renamed}: it would hide the library's"));
+            self.repairs.push(format!(
+                "module {name} renamed to {renamed}: it would hide the library's"
+            ));
             name = renamed;
         }
         if name == self.package {
             let renamed = format!("{name}_core");
-            self.repairs.push(format!("module {name} renamed to {renamed}: the package has its name"));
+            self.repairs.push(format!(
+                "module {name} renamed to {renamed}: the package has its name"
+            ));
             name = renamed;
         }
         let functions: Vec<PlannedFunction> = raw.functions.iter().filter_map(function).collect();
         let dropped = raw.functions.len() - functions.len();
         if dropped > 0 {
-            self.repairs.push(format!("module {name}: {dropped} functions without a signature left out"));
+            self.repairs.push(format!(
+                "module {name}: {dropped} functions without a signature left out"
+            ));
         }
         if let Some(twin) = self.modules.iter_mut().find(|module| module.name == name) {
-            self.repairs.push(format!("module {name} was planned twice: taken together"));
+            self.repairs
+                .push(format!("module {name} was planned twice: taken together"));
             twin.functions.extend(functions);
             return Ok(());
         }
-        let depends_on = raw.depends_on.iter().filter_map(Value::as_str).filter_map(stem).collect();
-        self.modules.push(DraftModule { name, purpose: raw.purpose, functions, depends_on });
+        let depends_on = raw
+            .depends_on
+            .iter()
+            .filter_map(Value::as_str)
+            .filter_map(stem)
+            .collect();
+        self.modules.push(DraftModule {
+            name,
+            purpose: raw.purpose,
+            functions,
+            depends_on,
+        });
         Ok(())
     }
 }
@@ -152,7 +195,10 @@ fn stem(text: &str) -> Option<String> {
     if text.contains("..") || text.contains('\0') {
         return None;
     }
-    let text = text.strip_suffix(".py").unwrap_or(text).trim_end_matches('/');
+    let text = text
+        .strip_suffix(".py")
+        .unwrap_or(text)
+        .trim_end_matches('/');
     let last = text.rsplit(['/', '\\', '.']).next()?;
     let name: String = last
         .trim()
@@ -168,12 +214,21 @@ fn function(raw: &Value) -> Option<PlannedFunction> {
     let (signature, behaviour) = match raw {
         Value::String(signature) => (signature.as_str(), ""),
         Value::Object(fields) => (
-            fields.get("signature").or_else(|| fields.get("name"))?.as_str()?,
-            fields.get("behaviour").and_then(Value::as_str).unwrap_or_default(),
+            fields
+                .get("signature")
+                .or_else(|| fields.get("name"))?
+                .as_str()?,
+            fields
+                .get("behaviour")
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
         ),
         _ => return None,
     };
-    let first = signature.lines().map(str::trim).find(|line| !line.is_empty())?;
+    let first = signature
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())?;
     let first = first.trim_end_matches(':').trim_end();
     let signature = if defined_name(first).is_some() {
         first.to_owned()
@@ -181,7 +236,10 @@ fn function(raw: &Value) -> Option<PlannedFunction> {
         format!("def {first}")
     };
     defined_name(&signature)?;
-    Some(PlannedFunction { signature, behaviour: behaviour.trim().to_owned() })
+    Some(PlannedFunction {
+        signature,
+        behaviour: behaviour.trim().to_owned(),
+    })
 }
 
 /// Names, dependencies, order and given tests: what holds for every plan wherever it came from.
@@ -196,8 +254,11 @@ fn finish(mut draft: Draft, tests: &[GivenTest]) -> Result<PlanningComplete, Str
     name_what_examples_call(&mut draft, tests);
     let order = order(&mut draft);
     let full = |name: &str| {
-        let name =
-            if draft.package.is_empty() { name.to_owned() } else { format!("{}.{name}", draft.package) };
+        let name = if draft.package.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", draft.package)
+        };
         ModuleName::new(name).map_err(|error| error.to_string())
     };
     let mut modules = Vec::new();
@@ -219,7 +280,10 @@ fn finish(mut draft: Draft, tests: &[GivenTest]) -> Result<PlanningComplete, Str
         let index = last_module_needed(&modules, test);
         modules[index].given_tests.push(test.name.clone());
     }
-    Ok(PlanningComplete { modules, repairs: draft.repairs })
+    Ok(PlanningComplete {
+        modules,
+        repairs: draft.repairs,
+    })
 }
 
 /// Given test files fix the names: what they import must be what is written.
@@ -232,12 +296,17 @@ fn obey_imports(draft: &mut Draft, tests: &[GivenTest]) -> Result<(), String> {
     for name in &required {
         let (package, leaf) = name.rsplit_once('.').unwrap_or(("", name));
         if package.contains('.') {
-            return Err(format!("the tests import {name}, which is nested deeper than one package"));
+            return Err(format!(
+                "the tests import {name}, which is nested deeper than one package"
+            ));
         }
         let known = draft.modules.iter().any(|module| module.name == leaf);
         if !known && draft.modules.len() == 1 {
             let module = &mut draft.modules[0];
-            draft.repairs.push(format!("module {} renamed to {leaf}: the tests import it", module.name));
+            draft.repairs.push(format!(
+                "module {} renamed to {leaf}: the tests import it",
+                module.name
+            ));
             leaf.clone_into(&mut module.name);
         } else if !known {
             return Err(format!(
@@ -245,7 +314,10 @@ fn obey_imports(draft: &mut Draft, tests: &[GivenTest]) -> Result<(), String> {
             ));
         }
         if draft.package != package {
-            draft.repairs.push(format!("package {:?} instead of {:?}: the tests import it so", package, draft.package));
+            draft.repairs.push(format!(
+                "package {:?} instead of {:?}: the tests import it so",
+                package, draft.package
+            ));
             package.clone_into(&mut draft.package);
         }
     }
@@ -257,12 +329,17 @@ fn name_what_examples_call(draft: &mut Draft, tests: &[GivenTest]) {
     for test in tests.iter().filter(|test| test.origin != TestOrigin::File) {
         for name in called_names(&test.source) {
             let known = draft.modules.iter().any(|module| {
-                module.functions.iter().any(|f| defined_name(&f.signature) == Some(name))
+                module
+                    .functions
+                    .iter()
+                    .any(|f| defined_name(&f.signature) == Some(name))
             });
             if known {
                 continue;
             }
-            draft.repairs.push(format!("function {name} added: the examples call it"));
+            draft
+                .repairs
+                .push(format!("function {name} added: the examples call it"));
             if let Some(module) = draft.modules.last_mut() {
                 module.functions.push(PlannedFunction {
                     signature: format!("def {name}(...)"),
@@ -277,7 +354,10 @@ fn name_what_examples_call(draft: &mut Draft, tests: &[GivenTest]) {
 fn called_names(source: &str) -> BTreeSet<&str> {
     source
         .lines()
-        .filter_map(|line| line.strip_prefix(">>> ").or_else(|| line.strip_prefix("assert ")))
+        .filter_map(|line| {
+            line.strip_prefix(">>> ")
+                .or_else(|| line.strip_prefix("assert "))
+        })
         .map(|line| line.trim_start_matches("not ").trim_start())
         .filter_map(|line| {
             let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))?;
@@ -289,14 +369,37 @@ fn called_names(source: &str) -> BTreeSet<&str> {
 
 /// Built-in functions that examples commonly begin with.
 const BUILTINS: &[&str] = &[
-    "abs", "all", "any", "bool", "dict", "float", "int", "isinstance", "len", "list", "max", "min",
-    "print", "repr", "round", "set", "sorted", "str", "sum", "tuple", "type",
+    "abs",
+    "all",
+    "any",
+    "bool",
+    "dict",
+    "float",
+    "int",
+    "isinstance",
+    "len",
+    "list",
+    "max",
+    "min",
+    "print",
+    "repr",
+    "round",
+    "set",
+    "sorted",
+    "str",
+    "sum",
+    "tuple",
+    "type",
 ];
 
 /// Cleans the dependencies and puts the modules in an order in which each follows those that it
 /// needs. A cycle is cut at the edge that points against the order in which the model named them.
 fn order(draft: &mut Draft) -> Vec<usize> {
-    let names: Vec<String> = draft.modules.iter().map(|module| module.name.clone()).collect();
+    let names: Vec<String> = draft
+        .modules
+        .iter()
+        .map(|module| module.name.clone())
+        .collect();
     let package = draft.package.clone();
     for module in &mut draft.modules {
         let mut seen = BTreeSet::new();
@@ -316,15 +419,23 @@ fn order(draft: &mut Draft) -> Vec<usize> {
         let placed: BTreeSet<&str> = order.iter().map(|&index| names[index].as_str()).collect();
         let waiting = (0..names.len()).filter(|index| !order.contains(index));
         let ready = waiting.clone().find(|&index| {
-            draft.modules[index].depends_on.iter().all(|name| placed.contains(name.as_str()))
+            draft.modules[index]
+                .depends_on
+                .iter()
+                .all(|name| placed.contains(name.as_str()))
         });
         let Some(next) = ready.or_else(|| waiting.clone().next()) else {
             break;
         };
         if ready.is_none() {
             let placed: BTreeSet<String> = placed.into_iter().map(str::to_owned).collect();
-            draft.modules[next].depends_on.retain(|name| placed.contains(name));
-            draft.repairs.push(format!("module {}: a cycle of dependencies was cut", names[next]));
+            draft.modules[next]
+                .depends_on
+                .retain(|name| placed.contains(name));
+            draft.repairs.push(format!(
+                "module {}: a cycle of dependencies was cut",
+                names[next]
+            ));
         }
         order.push(next);
     }
@@ -342,7 +453,10 @@ fn last_module_needed(modules: &[PlannedModule], test: &GivenTest) -> usize {
             defined_name(&function.signature).is_some_and(|name| mentions(&test.source, name))
         })
     };
-    modules.iter().rposition(needed).unwrap_or(modules.len() - 1)
+    modules
+        .iter()
+        .rposition(needed)
+        .unwrap_or(modules.len() - 1)
 }
 
 #[cfg(test)]
@@ -352,11 +466,18 @@ mod tests {
     use super::*;
 
     fn names(plan: &PlanningComplete) -> Vec<&str> {
-        plan.modules.iter().map(|module| module.name.as_str()).collect()
+        plan.modules
+            .iter()
+            .map(|module| module.name.as_str())
+            .collect()
     }
 
     fn file(name: &str, source: &str) -> GivenTest {
-        GivenTest { name: name.into(), origin: TestOrigin::File, source: source.into() }
+        GivenTest {
+            name: name.into(),
+            origin: TestOrigin::File,
+            source: source.into(),
+        }
     }
 
     #[test]
@@ -370,7 +491,10 @@ mod tests {
         )
         .unwrap();
         assert_eq!(names(&plan), ["shop.prices", "shop.cart", "shop.cli"]);
-        assert_eq!(plan.modules[1].functions[0].signature, "def add(x: int) -> int");
+        assert_eq!(
+            plan.modules[1].functions[0].signature,
+            "def add(x: int) -> int"
+        );
     }
 
     #[test]
@@ -385,7 +509,11 @@ mod tests {
         assert_eq!(names(&plan), ["a", "b"]);
         assert!(plan.modules[0].depends_on.is_empty());
         assert_eq!(plan.modules[1].depends_on[0].as_str(), "a");
-        assert!(plan.repairs.iter().any(|repair| repair.contains("cycle")), "{:?}", plan.repairs);
+        assert!(
+            plan.repairs.iter().any(|repair| repair.contains("cycle")),
+            "{:?}",
+            plan.repairs
+        );
     }
 
     #[test]
@@ -414,7 +542,11 @@ mod tests {
         assert_eq!(names(&plan), ["textkit.slug"]);
         assert_eq!(plan.modules[0].given_tests, ["test_x.py"]);
         let two = r#"{"modules":[{"name":"one"},{"name":"two"}]}"#;
-        assert!(plan_of_answer(two, &tests).unwrap_err().contains("textkit.slug"));
+        assert!(
+            plan_of_answer(two, &tests)
+                .unwrap_err()
+                .contains("textkit.slug")
+        );
     }
 
     #[test]
@@ -429,7 +561,12 @@ mod tests {
             &tests,
         )
         .unwrap();
-        assert!(plan.modules[0].functions.iter().any(|f| f.signature.starts_with("def shout")));
+        assert!(
+            plan.modules[0]
+                .functions
+                .iter()
+                .any(|f| f.signature.starts_with("def shout"))
+        );
     }
 
     #[test]

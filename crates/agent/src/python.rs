@@ -58,9 +58,14 @@ pub(crate) fn foreign_imports(source: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for line in source.lines().map(str::trim) {
         let names: Vec<&str> = if let Some(rest) = line.strip_prefix("from ") {
-            rest.split_once(" import ").map(|(name, _)| name).into_iter().collect()
+            rest.split_once(" import ")
+                .map(|(name, _)| name)
+                .into_iter()
+                .collect()
         } else if let Some(rest) = line.strip_prefix("import ") {
-            rest.split(',').filter_map(|part| part.split_whitespace().next()).collect()
+            rest.split(',')
+                .filter_map(|part| part.split_whitespace().next())
+                .collect()
         } else {
             continue;
         };
@@ -79,8 +84,12 @@ pub(crate) fn foreign_imports(source: &str) -> Vec<String> {
 /// The name that a signature defines: `f` of `def f(x) -> int`.
 pub(crate) fn defined_name(signature: &str) -> Option<&str> {
     let rest = signature.trim().trim_start_matches("async ").trim_start();
-    let rest = rest.strip_prefix("def ").or_else(|| rest.strip_prefix("class "))?;
-    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+    let rest = rest
+        .strip_prefix("def ")
+        .or_else(|| rest.strip_prefix("class "))?;
+    let end = rest
+        .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .unwrap_or(rest.len());
     Some(rest[..end].trim()).filter(|name| is_identifier(name))
 }
 
@@ -95,7 +104,10 @@ pub(crate) fn mentions(source: &str, name: &str) -> bool {
 /// The lines of a prompt that define functions or classes at the left margin: the prompt is then
 /// itself the beginning of a file, and the file is the plan.
 pub(crate) fn stub_signatures(prompt: &str) -> Vec<String> {
-    let first = prompt.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let first = prompt
+        .lines()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or_default();
     let is_code = ["def ", "class ", "import ", "from ", "async def ", "@"]
         .iter()
         .any(|start| first.starts_with(start))
@@ -130,7 +142,8 @@ mod tests {
 
     #[test]
     fn a_prompt_that_begins_as_code_is_its_own_plan() {
-        let stub = "from typing import List\n\n\ndef f(x: List[int]) -> int:\n    \"\"\"Sums.\"\"\"\n";
+        let stub =
+            "from typing import List\n\n\ndef f(x: List[int]) -> int:\n    \"\"\"Sums.\"\"\"\n";
         assert_eq!(stub_signatures(stub), ["def f(x: List[int]) -> int"]);
         assert!(stub_signatures("from now on, write def f(x):").is_empty());
         assert!(stub_signatures("Write a function\ndef f(x):").is_empty());

@@ -54,7 +54,9 @@ impl Recorder {
             match self.journal.append(&self.principal, append).await {
                 Ok(appended) => break appended,
                 Err(error) if error.may_pass() => {
-                    (self.observer)(Notice::Waiting { what: &error.to_string() });
+                    (self.observer)(Notice::Waiting {
+                        what: &error.to_string(),
+                    });
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = cancel.cancelled() => return Err(error.into()),
@@ -83,8 +85,12 @@ impl Recorder {
         let mut events = Vec::new();
         for fact in facts {
             let event = self.event(task, &after, fact)?;
-            let provisional: Event =
-                event.seal(after.sequence.next(), after.revision.next(), ORIGIN_HASH, None)?;
+            let provisional: Event = event.seal(
+                after.sequence.next(),
+                after.revision.next(),
+                ORIGIN_HASH,
+                None,
+            )?;
             after.evolve(&provisional)?;
             events.push(event);
         }

@@ -72,7 +72,10 @@ impl ModuleStrategy for WholeFile {
                 Fact::of_module(
                     Role::Conductor,
                     name,
-                    ModuleIteration { iteration: 1, approach: Approach::Write },
+                    ModuleIteration {
+                        iteration: 1,
+                        approach: Approach::Write,
+                    },
                 ),
             ]);
         }
@@ -89,7 +92,10 @@ impl ModuleStrategy for WholeFile {
             debug_assert_eq!(from_version, code.version);
             return match module.approach {
                 Approach::Rewrite => call(Purpose::Code, FRESH_TEMPERATURE),
-                _ => call(Purpose::Fix, hotter(FIRST_TEMPERATURE, module.iteration + task.refusals)),
+                _ => call(
+                    Purpose::Fix,
+                    hotter(FIRST_TEMPERATURE, module.iteration + task.refusals),
+                ),
             };
         }
         match module.current_run() {
@@ -104,7 +110,10 @@ impl ModuleStrategy for WholeFile {
 }
 
 fn call(purpose: Purpose, temperature: f32) -> ModuleStep {
-    ModuleStep::CallModel { purpose, temperature }
+    ModuleStep::CallModel {
+        purpose,
+        temperature,
+    }
 }
 
 /// The same question again wants another answer.
@@ -116,33 +125,53 @@ fn hotter(temperature: f32, times: u32) -> f32 {
 fn first_run(task: &TaskState, module: &ModuleState) -> ModuleStep {
     let given = module.plan.given_tests.clone();
     if !given.is_empty() {
-        return ModuleStep::RunTests { origin: TestOrigin::File, given };
+        return ModuleStep::RunTests {
+            origin: TestOrigin::File,
+            given,
+        };
     }
     if module.generated_tests.is_empty() && task.refusals < TEST_REFUSALS_MAX {
         return call(Purpose::Tests, hotter(FIRST_TEMPERATURE, task.refusals));
     }
-    ModuleStep::RunTests { origin: TestOrigin::Generated, given }
+    ModuleStep::RunTests {
+        origin: TestOrigin::Generated,
+        given,
+    }
 }
 
 fn complete(module: &ModuleState, run: &TestRun, disputed: Vec<String>) -> Fact {
     let verification = if run.tests.is_empty() {
         Verification::None
     } else if run.origin == TestOrigin::Generated {
-        Verification::Agreement { confidence: share_passed(run) }
+        Verification::Agreement {
+            confidence: share_passed(run),
+        }
     } else {
         Verification::GivenTests
     };
-    let done = ModuleComplete { verification, disputed };
+    let done = ModuleComplete {
+        verification,
+        disputed,
+    };
     Fact::of_module(Role::Tester, &module.plan.name, done)
 }
 
 /// The share of a run's tests that passed, 0 to 1.
 fn share_passed(run: &TestRun) -> f64 {
     let count = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
-    if run.tests.is_empty() { 0.0 } else { count(run.passed()) / count(run.tests.len()) }
+    if run.tests.is_empty() {
+        0.0
+    } else {
+        count(run.passed()) / count(run.tests.len())
+    }
 }
 
-fn report(task: &TaskState, module: &ModuleState, run: &TestRun, kind: TestFailureKind) -> ModuleStep {
+fn report(
+    task: &TaskState,
+    module: &ModuleState,
+    run: &TestRun,
+    kind: TestFailureKind,
+) -> ModuleStep {
     let Some(code) = module.code() else {
         return ModuleStep::GiveUp {
             reason: FailureReason::Attempts,
@@ -159,15 +188,28 @@ fn report(task: &TaskState, module: &ModuleState, run: &TestRun, kind: TestFailu
         summary: summary(run, kind),
         given: run.origin != TestOrigin::Generated,
     };
-    ModuleStep::Record(vec![Fact::of_module(Role::Tester, &module.plan.name, report)])
+    ModuleStep::Record(vec![Fact::of_module(
+        Role::Tester,
+        &module.plan.name,
+        report,
+    )])
 }
 
 fn summary(run: &TestRun, kind: TestFailureKind) -> String {
-    let failing: Vec<&str> =
-        run.tests.iter().filter(|test| !test.passed).map(|test| test.name.as_str()).collect();
+    let failing: Vec<&str> = run
+        .tests
+        .iter()
+        .filter(|test| !test.passed)
+        .map(|test| test.name.as_str())
+        .collect();
     match kind {
         TestFailureKind::Failed => {
-            format!("{} of {} tests fail: {}", failing.len(), run.tests.len(), failing.join(", "))
+            format!(
+                "{} of {} tests fail: {}",
+                failing.len(),
+                run.tests.len(),
+                failing.join(", ")
+            )
         }
         TestFailureKind::DoesNotImport => format!("does not import: {}", last_line(&run.output)),
         TestFailureKind::NoTests => "the test file has no test".to_owned(),
@@ -177,19 +219,34 @@ fn summary(run: &TestRun, kind: TestFailureKind) -> String {
 }
 
 fn last_line(text: &str) -> &str {
-    text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no output")
+    text.lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or("no output")
 }
 
-fn next_round(task: &TaskState, module: &ModuleState, run: &TestRun, kind: TestFailureKind) -> ModuleStep {
+fn next_round(
+    task: &TaskState,
+    module: &ModuleState,
+    run: &TestRun,
+    kind: TestFailureKind,
+) -> ModuleStep {
     if module.iteration >= task.limits.iterations_max.get() {
         return settle(task, module);
     }
     let name = &module.plan.name;
     let approach = approach(module, run, kind);
-    let iteration = ModuleIteration { iteration: module.iteration + 1, approach };
+    let iteration = ModuleIteration {
+        iteration: module.iteration + 1,
+        approach,
+    };
     let mut facts = vec![Fact::of_module(Role::Conductor, name, iteration)];
     if approach != Approach::RewriteTests {
-        let correction = CorrectionStarted { from_version: module.version(), approach };
+        let correction = CorrectionStarted {
+            from_version: module.version(),
+            approach,
+        };
         facts.push(Fact::of_module(Role::Fixer, name, correction));
     }
     ModuleStep::Record(facts)
@@ -205,7 +262,12 @@ fn approach(module: &ModuleState, run: &TestRun, kind: TestFailureKind) -> Appro
         .take_while(|other| failing(other) == failing(run) && other.failure == run.failure)
         .count();
     let seen_before = module.code().is_some_and(|code| {
-        module.versions.iter().filter(|other| other.hash == code.hash).count() > 1
+        module
+            .versions
+            .iter()
+            .filter(|other| other.hash == code.hash)
+            .count()
+            > 1
     });
     let stuck = module.unchanged > 0 || seen_before || same_failures >= 3;
     let tests_doubtful = run.origin == TestOrigin::Generated
@@ -245,7 +307,9 @@ fn blames_tests(module: &ModuleState, run: &TestRun, kind: TestFailureKind) -> b
             .any(|function| defined_name(&function.signature) == Some(wanted));
     }
     let file = format!("{}.py", module.plan.name.leaf());
-    !run.output.split(['/', '"', ' ', '\n', ':']).any(|word| word == file)
+    !run.output
+        .split(['/', '"', ' ', '\n', ':'])
+        .any(|word| word == file)
         && !mentions(&run.output, "ModuleNotFoundError")
 }
 
@@ -264,7 +328,10 @@ fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
         return give_up("its code was never tested".to_owned());
     };
     if last.origin != TestOrigin::Generated {
-        return give_up(last.failure.map_or_else(String::new, |kind| summary(last, kind)));
+        return give_up(
+            last.failure
+                .map_or_else(String::new, |kind| summary(last, kind)),
+        );
     }
     let best = module
         .runs
@@ -273,7 +340,10 @@ fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
         .filter(|run| run.tests_version == module.generated_tests.len())
         .max_by_key(|run| (run.passed(), run.version_of(name)));
     let Some(best) = best.filter(|run| share_passed(run) >= KEPT_SHARE_MIN) else {
-        return give_up(last.failure.map_or_else(String::new, |kind| summary(last, kind)));
+        return give_up(
+            last.failure
+                .map_or_else(String::new, |kind| summary(last, kind)),
+        );
     };
     let best_code = best
         .version_of(name)
@@ -289,8 +359,11 @@ fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
             )])
         }
         _ => {
-            let disputed =
-                best.tests.iter().filter(|test| !test.passed).map(|test| test.name.clone());
+            let disputed = best
+                .tests
+                .iter()
+                .filter(|test| !test.passed)
+                .map(|test| test.name.clone());
             ModuleStep::Record(vec![complete(module, best, disputed.collect())])
         }
     }

@@ -25,14 +25,20 @@ pub fn headline(ending: &Ending) -> String {
         }
         Ending::Failed { reason, detail } => {
             let reason = serde_json::to_value(reason).unwrap_or_default();
-            format!("Failed ({}): {detail}", reason.as_str().unwrap_or("unknown"))
+            format!(
+                "Failed ({}): {detail}",
+                reason.as_str().unwrap_or("unknown")
+            )
         }
         Ending::Cancelled => "Cancelled by the user.".to_owned(),
     }
 }
 
 pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> String {
-    let prompt = state.submission.as_ref().map_or("", |submission| submission.prompt.trim());
+    let prompt = state
+        .submission
+        .as_ref()
+        .map_or("", |submission| submission.prompt.trim());
     let mut text = format!("# Summary\n\n{}\n\n", headline(ending));
     let _ = writeln!(text, "## Task\n\n{}\n", quote(prompt));
     text.push_str("## Modules\n\n| file | versions | checked by | result |\n|---|---|---|---|\n");
@@ -40,7 +46,10 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
         let _ = writeln!(text, "{}", row(module));
     }
     for module in &state.modules {
-        let disputed = module.completion.as_ref().map_or(&[][..], |done| &done.disputed);
+        let disputed = module
+            .completion
+            .as_ref()
+            .map_or(&[][..], |done| &done.disputed);
         if !disputed.is_empty() {
             let _ = writeln!(
                 text,
@@ -57,7 +66,11 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
         text.push_str("\n## Not referred to by anything (reported, not removed)\n\n");
         for item in unused {
             let path = module_path(&item.module);
-            let _ = writeln!(text, "- `{path}` line {}: {} `{}`", item.line, item.kind, item.name);
+            let _ = writeln!(
+                text,
+                "- `{path}` line {}: {} `{}`",
+                item.line, item.kind, item.name
+            );
         }
     }
     if !state.plan_repairs.is_empty() {
@@ -69,12 +82,20 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
     if files.keys().any(|path| path.starts_with("tests/")) {
         text.push_str("\n## Run the tests\n\n```\npython3 -m pytest tests\n```\n");
     }
-    let _ = writeln!(text, "\nModel tokens spent: {} of {}.", state.spent, state.budget());
+    let _ = writeln!(
+        text,
+        "\nModel tokens spent: {} of {}.",
+        state.spent,
+        state.budget()
+    );
     text
 }
 
 fn quote(text: &str) -> String {
-    text.lines().map(|line| format!("> {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| format!("> {line}").trim_end().to_owned())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn row(module: &ModuleState) -> String {
@@ -96,5 +117,8 @@ fn row(module: &ModuleState) -> String {
         (_, None) => ("nothing", "not tested".to_owned()),
     };
     let path = module_path(&module.plan.name);
-    format!("| `{path}` | {} | {checked} | {result} |", module.versions.len())
+    format!(
+        "| `{path}` | {} | {checked} | {result} |",
+        module.versions.len()
+    )
 }

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use jiff::SignedDuration;
 use journeyman_context::Refusal;
 use journeyman_event::payload::{
-    AnalysisStarted, ContextRefused, EffectInterrupted, EffectRetried, Interruption, LimitsChanged,
-    Limits, ModelCallStarted, OutputStarted, PauseReason, Purpose, SentMessage, TaskPaused,
+    AnalysisStarted, ContextRefused, EffectInterrupted, EffectRetried, Interruption, Limits,
+    LimitsChanged, ModelCallStarted, OutputStarted, PauseReason, Purpose, SentMessage, TaskPaused,
     TaskResumed, TaskStarted, TaskSubmitted,
 };
 use journeyman_event::state::Status;
@@ -100,10 +100,15 @@ pub async fn load(
     principal: &Principal,
     task: &TaskId,
 ) -> Result<Option<TaskState>, Error> {
-    let filter = Filter { task_id: Some(task.clone()), ..Filter::default() };
+    let filter = Filter {
+        task_id: Some(task.clone()),
+        ..Filter::default()
+    };
     let mut state = TaskState::default();
     loop {
-        let events = journal.read(principal, &filter, state.sequence, PAGE).await?;
+        let events = journal
+            .read(principal, &filter, state.sequence, PAGE)
+            .await?;
         for event in &events {
             state.evolve(event)?;
         }
@@ -117,7 +122,14 @@ pub async fn load(
 impl Worker {
     /// A worker with these parts.
     pub fn new(options: Options) -> Self {
-        let Options { journal, principal, time, randomness, observer, .. } = options;
+        let Options {
+            journal,
+            principal,
+            time,
+            randomness,
+            observer,
+            ..
+        } = options;
         Self {
             effects: Effects {
                 journal: journal.clone(),
@@ -129,7 +141,13 @@ impl Worker {
                 observer: observer.clone(),
             },
             strategy: options.strategy,
-            recorder: Recorder { journal, principal, time, randomness, observer },
+            recorder: Recorder {
+                journal,
+                principal,
+                time,
+                randomness,
+                observer,
+            },
         }
     }
 
@@ -142,7 +160,9 @@ impl Worker {
     ) -> Result<(), Error> {
         let fact = Fact::of_task(Role::User, submission);
         let mut state = TaskState::default();
-        self.recorder.record(task, &mut state, vec![fact], Vec::new(), cancel).await
+        self.recorder
+            .record(task, &mut state, vec![fact], Vec::new(), cancel)
+            .await
     }
 
     /// Gives a task other limits; one that failed at a limit can then go on.
@@ -154,7 +174,9 @@ impl Worker {
     ) -> Result<(), Error> {
         let mut state = self.load(task).await?;
         let fact = Fact::of_task(Role::User, LimitsChanged { limits });
-        self.recorder.record(task, &mut state, vec![fact], Vec::new(), cancel).await
+        self.recorder
+            .record(task, &mut state, vec![fact], Vec::new(), cancel)
+            .await
     }
 
     /// Works on a task until it ends or `cancel` is called; in that case it is paused and can be
@@ -167,9 +189,16 @@ impl Worker {
         self.begin(task, &mut state, cancel).await?;
         while !state.status.is_ended() {
             if cancel.is_cancelled() {
-                let paused = TaskPaused { reason: PauseReason::Interrupted };
-                self.record(task, &mut state, vec![Fact::of_task(Role::User, paused)], cancel)
-                    .await?;
+                let paused = TaskPaused {
+                    reason: PauseReason::Interrupted,
+                };
+                self.record(
+                    task,
+                    &mut state,
+                    vec![Fact::of_task(Role::User, paused)],
+                    cancel,
+                )
+                .await?;
                 break;
             }
             if state.status == Status::Paused {
@@ -182,12 +211,19 @@ impl Worker {
             }
             match decide(&state, &*self.strategy, self.active(&state)) {
                 Step::Record(facts) => self.record(task, &mut state, facts, cancel).await?,
-                Step::CallModel { purpose, module, temperature } => {
+                Step::CallModel {
+                    purpose,
+                    module,
+                    temperature,
+                } => {
                     self.prepare_call(task, &mut state, purpose, module, temperature, cancel)
                         .await?;
                 }
                 Step::RunTests { module, started } => {
-                    let intent = Fact { module, ..Fact::of_task(Role::Tester, started) };
+                    let intent = Fact {
+                        module,
+                        ..Fact::of_task(Role::Tester, started)
+                    };
                     self.record(task, &mut state, vec![intent], cancel).await?;
                 }
                 Step::Analyse => {
@@ -217,7 +253,9 @@ impl Worker {
         facts: Vec<Fact>,
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
-        self.recorder.record(task, state, facts, Vec::new(), cancel).await
+        self.recorder
+            .record(task, state, facts, Vec::new(), cancel)
+            .await
     }
 
     fn active(&self, state: &TaskState) -> SignedDuration {
@@ -252,12 +290,18 @@ impl Worker {
                 let reason = Interruption::Crashes;
                 Fact::of_task(
                     Role::Conductor,
-                    EffectInterrupted { reason, tokens: Tokens::ZERO },
+                    EffectInterrupted {
+                        reason,
+                        tokens: Tokens::ZERO,
+                    },
                 )
             } else {
                 Fact::of_task(Role::Conductor, EffectRetried { attempt })
             };
-            facts.push(Fact { module: effect.module.clone(), ..fact.caused_by(effect.intent) });
+            facts.push(Fact {
+                module: effect.module.clone(),
+                ..fact.caused_by(effect.intent)
+            });
         }
         self.record(task, state, facts, cancel).await
     }
@@ -288,14 +332,23 @@ impl Worker {
         let built = match built {
             Ok(built) => built,
             Err(Refusal::Count(error)) if error.is_unreachable() => {
-                let paused = TaskPaused { reason: PauseReason::ModelUnreachable };
+                let paused = TaskPaused {
+                    reason: PauseReason::ModelUnreachable,
+                };
                 let fact = Fact::of_task(Role::Conductor, paused);
                 return self.record(task, state, vec![fact], cancel).await;
             }
             Err(Refusal::Count(error)) => return Err(error.into()),
             Err(refusal @ Refusal::DoesNotFit { reason, .. }) => {
-                let refused = ContextRefused { purpose, reason, detail: refusal.to_string() };
-                let fact = Fact { module, ..Fact::of_task(Role::Conductor, refused) };
+                let refused = ContextRefused {
+                    purpose,
+                    reason,
+                    detail: refusal.to_string(),
+                };
+                let fact = Fact {
+                    module,
+                    ..Fact::of_task(Role::Conductor, refused)
+                };
                 return self.record(task, state, vec![fact], cancel).await;
             }
         };
@@ -326,10 +379,18 @@ impl Worker {
         };
         let role = role_of(purpose);
         let facts = vec![
-            Fact { module: module.clone(), ..Fact::of_task(role, built.record) },
-            Fact { module, ..Fact::of_task(role, started) },
+            Fact {
+                module: module.clone(),
+                ..Fact::of_task(role, built.record)
+            },
+            Fact {
+                module,
+                ..Fact::of_task(role, started)
+            },
         ];
-        self.recorder.record(task, state, facts, blobs, cancel).await
+        self.recorder
+            .record(task, state, facts, blobs, cancel)
+            .await
     }
 
     async fn perform(
@@ -363,11 +424,16 @@ impl Worker {
                 } else {
                     Interruption::TimeLimit
                 };
-                vec![Fact { payload: EffectInterrupted { reason, tokens }.into(), ..fact }]
+                vec![Fact {
+                    payload: EffectInterrupted { reason, tokens }.into(),
+                    ..fact
+                }]
             }
             Outcome::ModelGone { fact, problem } => {
                 (self.recorder.observer)(Notice::Waiting { what: &problem });
-                let paused = TaskPaused { reason: PauseReason::ModelUnreachable };
+                let paused = TaskPaused {
+                    reason: PauseReason::ModelUnreachable,
+                };
                 vec![fact, Fact::of_task(Role::Conductor, paused)]
             }
         };
@@ -389,7 +455,9 @@ impl Worker {
                     return self.record(task, state, vec![fact], cancel).await;
                 }
                 Err(error) => {
-                    (self.recorder.observer)(Notice::Waiting { what: &error.to_string() });
+                    (self.recorder.observer)(Notice::Waiting {
+                        what: &error.to_string(),
+                    });
                 }
             }
             tokio::select! {

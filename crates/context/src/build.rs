@@ -91,14 +91,27 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
             let (limit, reason, available) = if budget {
                 ("token budget left", FailureReason::Budget, left)
             } else {
-                ("model's window", FailureReason::Window, profile.window - profile.buffer)
+                (
+                    "model's window",
+                    FailureReason::Window,
+                    profile.window - profile.buffer,
+                )
             };
-            return Err(Refusal::DoesNotFit { limit, reason, needed: count.tokens, available });
+            return Err(Refusal::DoesNotFit {
+                limit,
+                reason,
+                needed: count.tokens,
+                available,
+            });
         }
     };
 
     let room = (profile.window - count.tokens).min(left - count.tokens);
-    let decisions = pieces.iter().zip(whole).map(|(piece, whole)| decision(piece, whole)).collect();
+    let decisions = pieces
+        .iter()
+        .zip(whole)
+        .map(|(piece, whole)| decision(piece, whole))
+        .collect();
     Ok(Built {
         max_tokens: profile.generation.min(room),
         prompt_tokens: count.tokens,
@@ -121,8 +134,14 @@ fn messages(purpose: Purpose, pieces: &[Piece]) -> Vec<Message> {
         .map(|piece| piece.text.as_str())
         .collect();
     vec![
-        Message { role: Role::System, content: system(purpose).to_owned() },
-        Message { role: Role::User, content: texts.join("\n\n") },
+        Message {
+            role: Role::System,
+            content: system(purpose).to_owned(),
+        },
+        Message {
+            role: Role::User,
+            content: texts.join("\n\n"),
+        },
     ]
 }
 
@@ -156,23 +175,46 @@ fn decision(piece: &Piece, whole: usize) -> ContextDecision {
     let (verdict, why) = if piece.text.is_empty() {
         (Verdict::LeftOut, format!("no room for {whole} bytes"))
     } else if piece.text.contains(CUT_MARK) && piece.text.len() < whole {
-        (Verdict::Cut, format!("{} of {whole} bytes", piece.text.len()))
+        (
+            Verdict::Cut,
+            format!("{} of {whole} bytes", piece.text.len()),
+        )
     } else {
         (Verdict::Kept, String::new())
     };
-    ContextDecision { piece: piece.name.clone(), verdict, why }
+    ContextDecision {
+        piece: piece.name.clone(),
+        verdict,
+        why,
+    }
 }
 
 /// What each layer took: the exact total, divided by the share of bytes.
 fn layers(profile: &Profile, purpose: Purpose, pieces: &[Piece], total: Tokens) -> Vec<Layer> {
     let bytes_of = |layer: LayerName| -> usize {
-        pieces.iter().filter(|piece| piece.layer == layer).map(|piece| piece.text.len()).sum()
+        pieces
+            .iter()
+            .filter(|piece| piece.layer == layer)
+            .map(|piece| piece.text.len())
+            .sum()
     };
     let parts = [
         ("system", profile.system, system(purpose).len()),
-        (LayerName::State.as_str(), profile.task, bytes_of(LayerName::State)),
-        (LayerName::History.as_str(), profile.context, bytes_of(LayerName::History)),
-        (LayerName::Current.as_str(), profile.context, bytes_of(LayerName::Current)),
+        (
+            LayerName::State.as_str(),
+            profile.task,
+            bytes_of(LayerName::State),
+        ),
+        (
+            LayerName::History.as_str(),
+            profile.context,
+            bytes_of(LayerName::History),
+        ),
+        (
+            LayerName::Current.as_str(),
+            profile.context,
+            bytes_of(LayerName::Current),
+        ),
     ];
     let all: usize = parts.iter().map(|(_, _, bytes)| bytes).sum();
     parts

@@ -61,7 +61,11 @@ const FAILURES_SHOWN: usize = 3;
 const ROUNDS_SHOWN: usize = 5;
 
 /// The pieces for one call.
-pub(crate) fn pieces(state: &TaskState, purpose: Purpose, module: Option<&ModuleState>) -> Vec<Piece> {
+pub(crate) fn pieces(
+    state: &TaskState,
+    purpose: Purpose,
+    module: Option<&ModuleState>,
+) -> Vec<Piece> {
     let mut all = vec![task(state)];
     if let Some(module) = module {
         all.extend(plan(state, module));
@@ -85,12 +89,26 @@ pub(crate) fn pieces(state: &TaskState, purpose: Purpose, module: Option<&Module
 }
 
 fn piece(layer: LayerName, rank: Rank, name: impl Into<String>, text: String) -> Piece {
-    Piece { layer, name: name.into(), text, rank, keep: Keep::Head }
+    Piece {
+        layer,
+        name: name.into(),
+        text,
+        rank,
+        keep: Keep::Head,
+    }
 }
 
 fn task(state: &TaskState) -> Piece {
-    let prompt = state.submission.as_ref().map_or("", |submission| submission.prompt.trim());
-    piece(LayerName::State, Rank::Critical, "task", format!("# The task\n{prompt}"))
+    let prompt = state
+        .submission
+        .as_ref()
+        .map_or("", |submission| submission.prompt.trim());
+    piece(
+        LayerName::State,
+        Rank::Critical,
+        "task",
+        format!("# The task\n{prompt}"),
+    )
 }
 
 fn plan(state: &TaskState, current: &ModuleState) -> Option<Piece> {
@@ -100,8 +118,16 @@ fn plan(state: &TaskState, current: &ModuleState) -> Option<Piece> {
     let mut text = String::from("# The modules");
     for module in &state.modules {
         // Only what does not change while a module is worked on: this layer must stay the same.
-        let mark = if module.plan.name == current.plan.name { " (this one)" } else { "" };
-        let _ = write!(text, "\n- {}{mark}: {}", module.plan.name, module.plan.purpose);
+        let mark = if module.plan.name == current.plan.name {
+            " (this one)"
+        } else {
+            ""
+        };
+        let _ = write!(
+            text,
+            "\n- {}{mark}: {}",
+            module.plan.name, module.plan.purpose
+        );
     }
     Some(piece(LayerName::State, Rank::Medium, "plan", text))
 }
@@ -116,13 +142,26 @@ fn signatures(module: &PlannedModule) -> String {
 
 fn specification(module: &ModuleState) -> Piece {
     let plan = &module.plan;
-    let text =
-        format!("# Module {}\n{}\nIt defines:{}", plan.name, plan.purpose, signatures(plan));
-    piece(LayerName::State, Rank::Critical, format!("specification of {}", plan.name), text)
+    let text = format!(
+        "# Module {}\n{}\nIt defines:{}",
+        plan.name,
+        plan.purpose,
+        signatures(plan)
+    );
+    piece(
+        LayerName::State,
+        Rank::Critical,
+        format!("specification of {}", plan.name),
+        text,
+    )
 }
 
 fn dependencies(state: &TaskState, module: &ModuleState) -> Vec<Piece> {
-    let needed = module.plan.depends_on.iter().filter_map(|name| state.module(name));
+    let needed = module
+        .plan
+        .depends_on
+        .iter()
+        .filter_map(|name| state.module(name));
     needed
         .map(|dependency| {
             let plan = &dependency.plan;
@@ -132,7 +171,12 @@ fn dependencies(state: &TaskState, module: &ModuleState) -> Vec<Piece> {
                 plan.name,
                 outline(dependency)
             );
-            piece(LayerName::State, Rank::High, format!("outline of {}", plan.name), text)
+            piece(
+                LayerName::State,
+                Rank::High,
+                format!("outline of {}", plan.name),
+                text,
+            )
         })
         .collect()
 }
@@ -148,10 +192,17 @@ fn outline(module: &ModuleState) -> String {
         .filter(|line| {
             let bare = line.trim_start();
             let indent = line.len() - bare.len();
-            indent <= 4 && ["def ", "class ", "async def "].iter().any(|word| bare.starts_with(word))
+            indent <= 4
+                && ["def ", "class ", "async def "]
+                    .iter()
+                    .any(|word| bare.starts_with(word))
         })
         .collect();
-    if lines.is_empty() { signatures(&module.plan) } else { lines.join("\n") }
+    if lines.is_empty() {
+        signatures(&module.plan)
+    } else {
+        lines.join("\n")
+    }
 }
 
 fn given_tests(state: &TaskState, module: Option<&PlannedModule>) -> Vec<Piece> {
@@ -160,9 +211,16 @@ fn given_tests(state: &TaskState, module: Option<&PlannedModule>) -> Vec<Piece> 
         .iter()
         .filter(|test| module.is_none_or(|module| module.given_tests.contains(&test.name)))
         .map(|test| {
-            let text =
-                format!("# These tests must pass ({})\n```python\n{}\n```", test.name, test.source);
-            piece(LayerName::State, Rank::High, format!("given tests {}", test.name), text)
+            let text = format!(
+                "# These tests must pass ({})\n```python\n{}\n```",
+                test.name, test.source
+            );
+            piece(
+                LayerName::State,
+                Rank::High,
+                format!("given tests {}", test.name),
+                text,
+            )
         })
         .collect()
 }
@@ -172,7 +230,12 @@ fn instructions(state: &TaskState) -> Option<Piece> {
         return None;
     }
     let text = format!("# The user also said\n{}", state.instructions.join("\n"));
-    Some(piece(LayerName::History, Rank::Critical, "instructions", text))
+    Some(piece(
+        LayerName::History,
+        Rank::Critical,
+        "instructions",
+        text,
+    ))
 }
 
 /// One line per round that was tested, the latest last.
@@ -182,17 +245,37 @@ fn rounds(module: &ModuleState) -> Option<Piece> {
         return None;
     }
     let mut text = String::from("# Earlier attempts");
-    for run in earlier.iter().skip(earlier.len().saturating_sub(ROUNDS_SHOWN)) {
+    for run in earlier
+        .iter()
+        .skip(earlier.len().saturating_sub(ROUNDS_SHOWN))
+    {
         let _ = write!(text, "\n- {}", round(module.plan.name.clone(), run));
     }
-    Some(piece(LayerName::History, Rank::Low, "earlier attempts", text))
+    Some(piece(
+        LayerName::History,
+        Rank::Low,
+        "earlier attempts",
+        text,
+    ))
 }
 
 fn round(module: ModuleName, run: &TestRun) -> String {
     let failing = run.tests.iter().find(|test| !test.passed);
     let cause = failing.map_or_else(
-        || run.output.lines().next_back().unwrap_or_default().to_owned(),
-        |test| format!("{}: {}", test.name, test.message.lines().next().unwrap_or_default()),
+        || {
+            run.output
+                .lines()
+                .next_back()
+                .unwrap_or_default()
+                .to_owned()
+        },
+        |test| {
+            format!(
+                "{}: {}",
+                test.name,
+                test.message.lines().next().unwrap_or_default()
+            )
+        },
     );
     format!(
         "version {}: {} of {} tests passed; {cause}",
@@ -216,14 +299,17 @@ fn path(module: &ModuleName) -> String {
 }
 
 fn refusal(state: &TaskState) -> String {
-    state
-        .refusal
-        .as_ref()
-        .map_or_else(String::new, |problem| format!("Your last answer could not be used: {problem}\n\n"))
+    state.refusal.as_ref().map_or_else(String::new, |problem| {
+        format!("Your last answer could not be used: {problem}\n\n")
+    })
 }
 
 fn code_request(state: &TaskState, module: &ModuleState) -> Piece {
-    let text = format!("{}Write the file `{}`.", refusal(state), path(&module.plan.name));
+    let text = format!(
+        "{}Write the file `{}`.",
+        refusal(state),
+        path(&module.plan.name)
+    );
     piece(LayerName::Current, Rank::Critical, "request", text)
 }
 
@@ -270,7 +356,10 @@ fn fix_request(state: &TaskState, module: &ModuleState) -> Vec<Piece> {
 fn failures(run: &TestRun) -> String {
     let failing: Vec<_> = run.tests.iter().filter(|test| !test.passed).collect();
     if failing.is_empty() {
-        return format!("```\n{}\n```", last_chars(&run.output, 2 * MESSAGE_CHARS_MAX));
+        return format!(
+            "```\n{}\n```",
+            last_chars(&run.output, 2 * MESSAGE_CHARS_MAX)
+        );
     }
     let mut text = format!("{} of {} tests fail.", failing.len(), run.tests.len());
     for test in failing.iter().take(FAILURES_SHOWN) {
@@ -282,8 +371,10 @@ fn failures(run: &TestRun) -> String {
         );
     }
     if failing.len() > FAILURES_SHOWN {
-        let rest: Vec<&str> =
-            failing[FAILURES_SHOWN..].iter().map(|test| test.name.as_str()).collect();
+        let rest: Vec<&str> = failing[FAILURES_SHOWN..]
+            .iter()
+            .map(|test| test.name.as_str())
+            .collect();
         let _ = write!(text, "\nAlso failing: {}", rest.join(", "));
     }
     text
@@ -292,5 +383,7 @@ fn failures(run: &TestRun) -> String {
 fn last_chars(text: &str, max: usize) -> &str {
     let text = text.trim_end();
     let skip = text.chars().count().saturating_sub(max);
-    text.char_indices().nth(skip).map_or(text, |(at, _)| &text[at..])
+    text.char_indices()
+        .nth(skip)
+        .map_or(text, |(at, _)| &text[at..])
 }

@@ -62,9 +62,15 @@ mod tests {
     fn the_shares_of_8k_and_32k_are_those_of_the_design() {
         let small = Profile::of(Tokens(8_192));
         assert_eq!((small.system, small.task), (Tokens(491), Tokens(327)));
-        assert_eq!((small.context, small.generation), (Tokens(4_014), Tokens(2_539)));
+        assert_eq!(
+            (small.context, small.generation),
+            (Tokens(4_014), Tokens(2_539))
+        );
         let large = Profile::of(Tokens(32_768));
-        assert_eq!((large.context, large.generation), (Tokens(12_124), Tokens(15_073)));
+        assert_eq!(
+            (large.context, large.generation),
+            (Tokens(12_124), Tokens(15_073))
+        );
     }
 
     proptest! {

@@ -1,1 +1,27 @@
-//! Model servers: clients and the managed llama.cpp server
+//! Model servers: clients and the managed llama.cpp server.
+//!
+//! Floor 2. A model server is asked what it is, counts tokens, and answers. Each wire format is
+//! known to one module. Nothing here knows what is asked or why, and nothing is recorded here.
+//!
+//! To add a model server: one module that implements [`ModelServer`], and one line in `connect`.
+
+mod catalogue;
+mod connect;
+mod error;
+mod estimate;
+mod llama_cpp;
+mod managed;
+mod model;
+mod openai;
+mod sse;
+
+pub use catalogue::{CataloguedModel, catalogue};
+pub use connect::{Connected, Connection, Found, connect, look_around};
+pub use error::Error;
+pub use estimate::Estimator;
+pub use managed::{LLAMA_CPP, Managed, ManagedOptions, find_engine};
+pub use model::{
+    Answer, Count, Delta, Finish, Message, ModelInfo, ModelServer, OnDelta, Request, Role, Usage,
+    Window, WindowSource,
+};
+pub use openai::{OpenAi, OpenAiOptions};

@@ -14,8 +14,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use journeyman_event::{Randomness, SeededRandom, Tokens};
 use journeyman_llm::{
-    Answer, Count, Delta, Error, Finish, Message, ModelInfo, ModelServer, Request, Usage, Window,
-    WindowSource,
+    Answer, Count, Delta, Error, Finish, Message, ModelInfo, ModelServer, OnDelta, Request, Usage,
+    Window, WindowSource,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -61,7 +61,10 @@ fn tokens(bytes: usize) -> Tokens {
 }
 
 fn count(messages: &[Message]) -> Tokens {
-    messages.iter().map(|message| tokens(message.content.len()) + Tokens(4)).sum()
+    messages
+        .iter()
+        .map(|message| tokens(message.content.len()) + Tokens(4))
+        .sum()
 }
 
 #[async_trait]
@@ -71,39 +74,54 @@ impl ModelServer for SimulatedModel {
             name: "simulated".to_owned(),
             server: "simulated".to_owned(),
             url: "sim:".to_owned(),
-            window: Window { tokens: Tokens(self.script.window), source: WindowSource::Asked },
+            window: Window {
+                tokens: Tokens(self.script.window),
+                source: WindowSource::Asked,
+            },
             tokenizer: true,
             json_schema: true,
         })
     }
 
     async fn count(&self, messages: &[Message]) -> Result<Count, Error> {
-        Ok(Count { tokens: count(messages), exact: true })
+        Ok(Count {
+            tokens: count(messages),
+            exact: true,
+        })
     }
 
     async fn answer(
         &self,
         request: &Request,
-        on_delta: &mut (dyn FnMut(Delta<'_>) + Send),
+        on_delta: &mut OnDelta<'_>,
         cancel: &CancellationToken,
     ) -> Result<Answer, Error> {
         let prompt = count(&request.messages);
         let window = Tokens(self.script.window);
         if prompt + request.max_tokens > window {
-            return Err(Error::TooLong { prompt: prompt + request.max_tokens, window });
+            return Err(Error::TooLong {
+                prompt: prompt + request.max_tokens,
+                window,
+            });
         }
         let fate = self.fate(request);
         if happens(self.script.unreachable, &fate) {
             return Err(Error::Unreachable {
                 url: "sim:".to_owned(),
                 reason: "the script says so".to_owned(),
-                tried: Vec::new(),
             });
         }
         let malformed = happens(self.script.malformed, &fate);
         let wrong = happens(self.script.wrong, &fate);
-        let asked = request.messages.last().map_or("", |message| message.content.as_str());
-        let whole = if malformed { words::nonsense() } else { words::answer(asked, wrong) };
+        let asked = request
+            .messages
+            .last()
+            .map_or("", |message| message.content.as_str());
+        let whole = if malformed {
+            words::nonsense()
+        } else {
+            words::answer(asked, wrong)
+        };
 
         let mut said = String::new();
         let limit = usize::try_from(request.max_tokens.0).unwrap_or(usize::MAX);
@@ -126,7 +144,11 @@ impl ModelServer for SimulatedModel {
             said.push_str(piece);
             on_delta(Delta { text: piece });
         }
-        let finish = if said.len() < whole.len() { Finish::Length } else { Finish::Stop };
+        let finish = if said.len() < whole.len() {
+            Finish::Length
+        } else {
+            Finish::Stop
+        };
         let usage = Usage {
             prompt,
             completion: tokens(said.len()),
@@ -146,7 +168,10 @@ impl ModelServer for SimulatedModel {
 
 /// The first `limit` bytes of a text (whole characters) in small pieces.
 fn pieces(text: &str, limit: usize) -> impl Iterator<Item = &str> {
-    let end = (0..=limit.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    let end = (0..=limit.min(text.len()))
+        .rev()
+        .find(|&at| text.is_char_boundary(at))
+        .unwrap_or(0);
     let text = &text[..end];
     let mut from = 0;
     std::iter::from_fn(move || {

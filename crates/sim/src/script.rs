@@ -23,7 +23,14 @@ pub struct Script {
 
 impl Default for Script {
     fn default() -> Self {
-        Self { seed: 0, latency_ms: 2, wrong: 30, malformed: 10, unreachable: 0, window: 8_192 }
+        Self {
+            seed: 0,
+            latency_ms: 2,
+            wrong: 30,
+            malformed: 10,
+            unreachable: 0,
+            window: 8_192,
+        }
     }
 }
 
@@ -45,14 +52,25 @@ impl FromStr for Script {
     type Err = InvalidScript;
 
     fn from_str(url: &str) -> Result<Self, InvalidScript> {
-        let invalid = |part: &str| InvalidScript { url: url.to_owned(), part: part.to_owned() };
+        let invalid = |part: &str| InvalidScript {
+            url: url.to_owned(),
+            part: part.to_owned(),
+        };
         let rest = url.strip_prefix("sim:").ok_or_else(|| invalid(url))?;
         let mut script = Self::default();
-        for part in rest.trim_start_matches('?').split('&').filter(|part| !part.is_empty()) {
+        for part in rest
+            .trim_start_matches('?')
+            .split('&')
+            .filter(|part| !part.is_empty())
+        {
             let (key, value) = part.split_once('=').ok_or_else(|| invalid(part))?;
             let number: u64 = value.parse().map_err(|_| invalid(part))?;
-            let percent =
-                || u8::try_from(number).ok().filter(|&n| n <= 100).ok_or_else(|| invalid(part));
+            let percent = || {
+                u8::try_from(number)
+                    .ok()
+                    .filter(|&n| n <= 100)
+                    .ok_or_else(|| invalid(part))
+            };
             match key {
                 "seed" => script.seed = number,
                 "latency_ms" if number <= 60_000 => script.latency_ms = number,
@@ -80,7 +98,13 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_named() {
-        for bad in ["http://x", "sim:?wrong=101", "sim:?speed=1", "sim:?seed", "sim:?seed=x"] {
+        for bad in [
+            "http://x",
+            "sim:?wrong=101",
+            "sim:?speed=1",
+            "sim:?seed",
+            "sim:?seed=x",
+        ] {
             assert!(bad.parse::<Script>().is_err(), "{bad}");
         }
     }

@@ -7,7 +7,11 @@ const FALLBACK_MODULE: &str = "core";
 
 /// The answer to a request; `wrong` code compiles and fails its tests.
 pub(crate) fn answer(asked: &str, wrong: bool) -> String {
-    let last = asked.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let last = asked
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or_default();
     if last.contains("Write pytest tests") {
         return fenced(&tests(asked, last));
     }
@@ -32,7 +36,11 @@ fn plan(asked: &str) -> String {
     let names = &[FALLBACK_MODULE, "helpers", "report"][..modules];
     let mut text = String::from("{\"package\": \"simulated\", \"modules\": [");
     for (at, name) in names.iter().enumerate() {
-        let depends_on = if at == 0 { String::new() } else { format!("{:?}", names[at - 1]) };
+        let depends_on = if at == 0 {
+            String::new()
+        } else {
+            format!("{:?}", names[at - 1])
+        };
         let comma = if at == 0 { "" } else { ", " };
         let _ = write!(
             text,
@@ -61,7 +69,10 @@ fn code(asked: &str, wrong: bool) -> String {
     let step = if wrong { 2 } else { 1 };
     let mut source = String::from("\"\"\"Written by the simulated model.\"\"\"\n");
     for name in functions(asked) {
-        let _ = write!(source, "\n\ndef {name}(value=0, *rest):\n    return value + {step}\n");
+        let _ = write!(
+            source,
+            "\n\ndef {name}(value=0, *rest):\n    return value + {step}\n"
+        );
     }
     source
 }
@@ -89,9 +100,15 @@ mod tests_of_words {
 
     #[test]
     fn code_defines_what_the_request_names_and_tests_ask_for_it() {
-        let code = answer(&format!("{REQUEST}Write the file `simulated/core.py`."), false);
+        let code = answer(
+            &format!("{REQUEST}Write the file `simulated/core.py`."),
+            false,
+        );
         assert!(code.contains("def core_step(value=0, *rest):\n    return value + 1"));
-        let wrong = answer(&format!("{REQUEST}Correct the file `simulated/core.py`."), true);
+        let wrong = answer(
+            &format!("{REQUEST}Correct the file `simulated/core.py`."),
+            true,
+        );
         assert!(wrong.contains("return value + 2"));
         let tests = answer(
             &format!("{REQUEST}Write pytest tests for module `simulated.core`: at most 6."),

@@ -1,0 +1,160 @@
+//! Estimates token counts where the server does not count: by kind of character, and calibrated by
+//! the usage that replies report.
+
+use journeyman_event::Tokens;
+
+/// How much one report moves the calibration.
+const WEIGHT: f64 = 0.3;
+/// A calibration outside of this is a report that means something else.
+const RATIOS: std::ops::RangeInclusive<f64> = 0.25..=4.0;
+
+/// An estimator of one model's tokens.
+#[derive(Clone, Debug)]
+pub struct Estimator {
+    ratio: f64,
+}
+
+impl Default for Estimator {
+    fn default() -> Self {
+        Self { ratio: 1.0 }
+    }
+}
+
+impl Estimator {
+    /// About how many tokens a text has.
+    pub fn estimate(&self, text: &str) -> Tokens {
+        to_tokens(raw(text) * self.ratio)
+    }
+
+    /// Learns from a text whose tokens are known.
+    pub fn calibrate(&mut self, text: &str, actual: Tokens) {
+        let estimated = raw(text);
+        if estimated < 1.0 {
+            return;
+        }
+        let actual = f64::from(u32::try_from(actual.0).unwrap_or(u32::MAX));
+        let ratio = actual / estimated;
+        if RATIOS.contains(&ratio) {
+            self.ratio += WEIGHT * (ratio - self.ratio);
+        }
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped to what fits
+fn to_tokens(estimate: f64) -> Tokens {
+    Tokens(estimate.ceil().clamp(0.0, 1e15) as u64)
+}
+
+/// Tokens by kind of character, fitted to byte-pair encodings of current models: a word of up to
+/// seven letters is one token, a digit is one, runs of white space one, punctuation a little less
+/// than one a sign, CJK about two signs a token, emoji two tokens each.
+fn raw(text: &str) -> f64 {
+    let mut tokens = 0.0;
+    let mut letters = 0_u32;
+    let mut spaces = 0_u32;
+    for c in text.chars() {
+        if c.is_ascii_alphabetic() {
+            letters += 1;
+        } else {
+            tokens += word(letters);
+            letters = 0;
+        }
+        match c {
+            ' ' | '\t' => spaces += 1,
+            _ => {
+                // One space belongs to the word that follows; more are a token of their own.
+                tokens += if spaces > 1 { 1.0 } else { 0.0 };
+                spaces = 0;
+            }
+        }
+        tokens += match c {
+            _ if c.is_ascii_alphabetic() => 0.0,
+            ' ' | '\t' => 0.0,
+            '\n' => 0.6,
+            _ if c.is_ascii_digit() => 1.0,
+            _ if c.is_ascii_punctuation() => 0.62,
+            '\u{2e80}'..='\u{9fff}'
+            | '\u{ac00}'..='\u{d7af}'
+            | '\u{f900}'..='\u{faff}'
+            | '\u{ff00}'..='\u{ffef}' => 0.55,
+            '\u{2600}'..='\u{27bf}' | '\u{1f000}'..='\u{1faff}' => 1.2,
+            _ if c.is_alphabetic() => 0.5,
+            _ => 0.8,
+        };
+    }
+    tokens + word(letters)
+}
+
+fn word(letters: u32) -> f64 {
+    match letters {
+        0 => 0.0,
+        1..=8 => 1.0,
+        more => f64::from(more) / 7.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts of the tokenizer of Qwen2.5-Coder, asked of a llama.cpp server.
+    const FIXTURES: &[(&str, u64, &str)] = &[
+        (
+            "prose",
+            50,
+            "The quick brown fox jumps over the lazy dog while the committee considers whether the proposal, which was submitted last week, deserves further attention. Nobody had expected that many people would come to the meeting, and yet the hall was full long before it began.",
+        ),
+        (
+            "code",
+            84,
+            "def validate_email(address: str) -> bool:\n    \"\"\"Return True if the address is valid.\"\"\"\n    if not address or len(address) > 254:\n        return False\n    local, _, domain = address.rpartition(\"@\")\n    parts = domain.split(\".\")\n    return all(re.fullmatch(r\"[A-Za-z0-9-]{1,63}\", p) for p in parts)\n",
+        ),
+        (
+            "cjk",
+            31,
+            "人工智能正在改变我们的生活方式。今天的天气很好,我们一起去公园散步吧。東京は日本の首都であり、世界最大の都市の一つです。",
+        ),
+        (
+            "emoji",
+            24,
+            "Great job! 🎉🎉 See you tomorrow 😀👍 and bring the cake 🍰🎂 please 🙏🚀",
+        ),
+    ];
+
+    fn error(estimator: &Estimator, text: &str, actual: u64) -> f64 {
+        let estimate = estimator.estimate(text).0;
+        f64::from(u32::try_from(estimate.abs_diff(actual)).unwrap())
+            / f64::from(u32::try_from(actual).unwrap())
+    }
+
+    #[test]
+    fn a_cold_estimate_is_within_a_fifth() {
+        for (name, actual, text) in FIXTURES {
+            let error = error(&Estimator::default(), text, *actual);
+            assert!(error <= 0.20, "{name}: {error:.3}");
+        }
+    }
+
+    #[test]
+    fn a_calibrated_estimate_is_within_a_twentieth() {
+        for (name, actual, text) in FIXTURES {
+            let mut estimator = Estimator::default();
+            for _ in 0..12 {
+                estimator.calibrate(text, Tokens(*actual));
+            }
+            let error = error(&estimator, text, *actual);
+            assert!(error <= 0.05, "{name}: {error:.3}");
+        }
+    }
+
+    #[test]
+    fn an_absurd_report_changes_nothing() {
+        let mut estimator = Estimator::default();
+        estimator.calibrate("hello world", Tokens(1_000_000));
+        estimator.calibrate("", Tokens(5));
+        assert_eq!(
+            estimator.estimate("hello world"),
+            Estimator::default().estimate("hello world")
+        );
+    }
+}

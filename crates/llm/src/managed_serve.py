@@ -1,0 +1,31 @@
+# Serves one model with llama.cpp's own server until standard input closes, which it does when
+# journeyman ends, however it ends. Arguments: weights, port, window of a slot, slots, threads, name.
+import os
+import sys
+import threading
+import time
+
+
+def end_with_journeyman():
+    while os.read(0, 4096):
+        pass
+    os._exit(0)
+
+
+threading.Thread(target=end_with_journeyman, daemon=True).start()
+
+import xllamacpp
+
+weights, port, window, slots, threads, name = sys.argv[1:]
+params = xllamacpp.CommonParams()
+params.model.path = weights
+params.hostnames = ["127.0.0.1"]
+params.port = int(port)
+params.n_parallel = int(slots)
+params.n_ctx = int(window) * int(slots)
+params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(threads)
+params.endpoint_metrics = True
+params.model_alias = {name}
+server = xllamacpp.Server(params)
+while True:
+    time.sleep(3600)

@@ -1,0 +1,73 @@
+//! Server-sent events, as far as streaming chat completions use them: the `data:` lines
+//! (WHATWG HTML, section 9.2). Bytes may be cut anywhere, also inside a character.
+
+/// A line longer than this is not a chat completion's.
+const LINE_BYTES_MAX: usize = 4 << 20;
+
+/// Collects bytes and gives whole `data:` values.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    buffer: Vec<u8>,
+}
+
+/// A line grew past every bound.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooLong;
+
+impl Lines {
+    /// Takes bytes in; the values that they complete.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<String>, TooLong> {
+        self.buffer.extend_from_slice(bytes);
+        let mut values = Vec::new();
+        while let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {
+            let line: Vec<u8> = self.buffer.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            if let Some(value) = line.strip_prefix("data:") {
+                values.push(value.trim().to_owned());
+            }
+        }
+        if self.buffer.len() > LINE_BYTES_MAX {
+            return Err(TooLong);
+        }
+        Ok(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn comments_and_other_fields_are_passed_over() {
+        let mut lines = Lines::default();
+        let values = lines
+            .push(b": hi\nevent: x\ndata: {\"a\":1}\r\n\ndata:[DONE]\n")
+            .unwrap();
+        assert_eq!(values, ["{\"a\":1}", "[DONE]"]);
+    }
+
+    #[test]
+    fn an_endless_line_is_refused() {
+        let mut lines = Lines::default();
+        assert_eq!(lines.push(&vec![b'x'; LINE_BYTES_MAX + 1]), Err(TooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_may_be_cut_anywhere(values in prop::collection::vec("[a-zé漢🎉]{0,12}", 0..6), cuts in prop::collection::vec(1..9_usize, 0..60)) {
+            let stream: String = values.iter().map(|value| format!("data: {value}\n\n")).collect();
+            let mut rest = stream.as_bytes();
+            let mut lines = Lines::default();
+            let mut got = Vec::new();
+            for cut in cuts {
+                let (piece, after) = rest.split_at(cut.min(rest.len()));
+                got.extend(lines.push(piece).unwrap());
+                rest = after;
+            }
+            got.extend(lines.push(rest).unwrap());
+            prop_assert_eq!(got, values);
+        }
+    }
+}
