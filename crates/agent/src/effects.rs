@@ -14,7 +14,7 @@ use journeyman_event::{ContentHash, Principal, TaskId, TaskState, Tokens};
 use journeyman_journal::Journal;
 use journeyman_llm::{Finish, Message, ModelServer, Request};
 use journeyman_sandbox::Sandbox;
-use journeyman_sandbox::language::{DeadCode, Language, TestOutcome, TestReport};
+use journeyman_sandbox::{DeadCode, Language, TestOutcome, TestReport};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;

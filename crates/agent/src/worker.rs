@@ -23,8 +23,8 @@ use journeyman_event::{
 };
 use journeyman_journal::{Filter, Journal};
 use journeyman_llm::ModelServer;
+use journeyman_sandbox::Language;
 use journeyman_sandbox::Sandbox;
-use journeyman_sandbox::language::Language;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;

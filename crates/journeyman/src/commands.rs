@@ -21,7 +21,9 @@ use crate::exit::Exit;
 pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
     let Invocation { command, settings } = invocation;
     log_to_stderr(&settings.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let settings = &settings;
     runtime.block_on(async {
         match command {
@@ -31,11 +33,13 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Show { task } => show::show(settings, &task).await,
             Command::Events(args) => events::events(settings, args).await,
             Command::Files(args) => files::files(settings, args).await,
-            Command::Journal { command: JournalCommand::Verify } => journal::verify(settings).await,
+            Command::Journal {
+                command: JournalCommand::Verify,
+            } => journal::verify(settings).await,
             Command::Doctor => doctor::doctor(settings).await,
-            Command::Config { command: ConfigCommand::Show { origin } } => {
-                config::show(settings, origin)
-            }
+            Command::Config {
+                command: ConfigCommand::Show { origin },
+            } => config::show(settings, origin),
             Command::Completions { shell } => {
                 clap_complete::generate(
                     shell,
@@ -52,7 +56,10 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
 fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .map_err(|error| crate::exit::UsageError(format!("--log {filter:?}: {error}")))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
     Ok(())
 }
 

@@ -13,7 +13,9 @@ pub(crate) struct SystemTime {
 
 impl SystemTime {
     pub(crate) fn new() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 }
 

@@ -40,7 +40,8 @@ impl Exit {
             // Agreement is not verified until it is calibrated on a benchmark.
             Some(Ending::Complete(_)) => Self::NotVerified,
             Some(Ending::Failed {
-                reason: FailureReason::Budget | FailureReason::Timeout, ..
+                reason: FailureReason::Budget | FailureReason::Timeout,
+                ..
             }) => Self::Limit,
             Some(Ending::Failed { .. } | Ending::Cancelled) => Self::Failed,
             None => Self::Interrupted,
@@ -65,12 +66,24 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(error) = error.downcast_ref::<clap::Error>() {
         // clap says what and how itself; --help and --version come this way too.
         let printed = error.print();
-        let code = if error.use_stderr() { Exit::Usage } else { Exit::Success };
-        return if printed.is_ok() { code.into() } else { Exit::Error.into() };
+        let code = if error.use_stderr() {
+            Exit::Usage
+        } else {
+            Exit::Success
+        };
+        return if printed.is_ok() {
+            code.into()
+        } else {
+            Exit::Error.into()
+        };
     }
     eprintln!("journeyman: {error:#}");
     let usage = error.chain().any(<dyn std::error::Error>::is::<UsageError>);
-    if usage { Exit::Usage.into() } else { Exit::Error.into() }
+    if usage {
+        Exit::Usage.into()
+    } else {
+        Exit::Error.into()
+    }
 }
 
 #[cfg(test)]
@@ -79,7 +92,10 @@ mod tests {
 
     #[test]
     fn codes_are_those_of_the_contract() {
-        let failed = |reason| Ending::Failed { reason, detail: String::new() };
+        let failed = |reason| Ending::Failed {
+            reason,
+            detail: String::new(),
+        };
         let agreement = Ending::Complete(Verification::Agreement { confidence: 1.0 });
         let codes = [
             (Some(Ending::Complete(Verification::GivenTests)), 0),

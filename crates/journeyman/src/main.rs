@@ -18,8 +18,12 @@ use crate::output::is_broken_pipe;
 
 fn main() -> ExitCode {
     // The sandbox starts this program again inside itself; nothing else may happen before that.
-    if let Some(code) = journeyman_sandbox::init_if_asked() {
-        return code;
+    let mut args = std::env::args_os().skip(1);
+    if args
+        .next()
+        .is_some_and(|first| first == parts::SANDBOX_COMMAND)
+    {
+        return journeyman_sandbox::init_main(args);
     }
     match cli::parse(std::env::args_os()).and_then(commands::run) {
         Ok(code) => code.into(),

@@ -44,7 +44,10 @@ pub(crate) fn one_line(text: &str, chars: usize) -> String {
     if text.chars().count() <= chars {
         return text;
     }
-    text.chars().take(chars.saturating_sub(1)).chain(['…']).collect()
+    text.chars()
+        .take(chars.saturating_sub(1))
+        .chain(['…'])
+        .collect()
 }
 
 #[cfg(test)]
@@ -53,7 +56,10 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_by_thousands() {
-        assert_eq!(["0", "999", "1,000", "12,345,678"], [0, 999, 1_000, 12_345_678].map(grouped)[..]);
+        assert_eq!(
+            ["0", "999", "1,000", "12,345,678"],
+            [0, 999, 1_000, 12_345_678].map(grouped)[..]
+        );
     }
 
     #[test]

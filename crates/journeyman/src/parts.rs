@@ -4,18 +4,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use journeyman_agent::{Options, WholeFile, Worker};
+use journeyman_agent::{WholeFile, Worker};
 use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::Environment;
-use journeyman_journal::Journal;
+use journeyman_journal::{Journal, Options};
 use journeyman_llm::{Connected, Connection, Managed, ModelServer};
-use journeyman_sandbox::language::Python;
-use journeyman_sandbox::{Launcher, Sandbox};
+use journeyman_sandbox::{Launcher, Python, Sandbox};
 use journeyman_sim::{Script, SimulatedModel};
 
 use crate::environment::{SystemRandom, SystemTime};
 use crate::progress::Progress;
 use crate::settings::Settings;
+
+/// The hidden command under which the sandbox starts this program again.
+pub(crate) const SANDBOX_COMMAND: &str = "sandbox-init";
 
 /// Everything that working on a task needs, ready.
 pub(crate) struct Workshop {
@@ -26,7 +28,8 @@ pub(crate) struct Workshop {
 
 /// Opens the journal for writing: this process then holds the data folder.
 pub(crate) fn open_journal(settings: &Settings) -> anyhow::Result<Journal> {
-    Ok(Journal::open(journal_options(settings))?)
+    let options = Options::new(settings.data_dir.clone(), Arc::new(SystemRandom));
+    Ok(Journal::open(options)?)
 }
 
 /// Opens the journal for reading only, also beside a process that writes. None if there is none.
@@ -34,15 +37,7 @@ pub(crate) fn read_journal(settings: &Settings) -> anyhow::Result<Option<Journal
     if !Journal::exists(&settings.data_dir) {
         return Ok(None);
     }
-    Ok(Some(Journal::open_read_only(journal_options(settings))?))
-}
-
-fn journal_options(settings: &Settings) -> journeyman_journal::Options {
-    journeyman_journal::Options::new(
-        settings.data_dir.clone(),
-        Arc::new(SystemTime::new()),
-        Arc::new(SystemRandom),
-    )
+    Ok(Some(Journal::open_read_only(settings.data_dir.clone())?))
 }
 
 /// Prepares Python, the sandbox and the model.
@@ -53,13 +48,13 @@ pub(crate) async fn workshop(
 ) -> anyhow::Result<Workshop> {
     progress.prepare("preparing Python");
     let environment = ensure_python(settings, progress).await?;
-    let python = Python::discover(environment.interpreter()).await?;
+    let python = Python::discover(&environment.interpreter()).await?;
     progress.prepare("probing the sandbox");
     let sandbox = probe_sandbox(settings, &python).await?;
     let work_folder = work_folder(&settings.data_dir)?;
     progress.prepare("looking for a model server");
     let (server, managed) = connect(settings, &environment, progress).await?;
-    let worker = Worker::new(Options {
+    let worker = Worker::new(journeyman_agent::Options {
         journal,
         principal: Principal::local(),
         server,
@@ -92,10 +87,15 @@ fn sandbox_options(
     python: &Python,
 ) -> anyhow::Result<journeyman_sandbox::Options> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let launcher = Launcher {
+        program,
+        arguments: vec![SANDBOX_COMMAND.into()],
+    };
     Ok(journeyman_sandbox::Options {
         minimum: settings.sandbox_minimum,
         readable: python.readable().to_vec(),
-        ..journeyman_sandbox::Options::new(Launcher::of(program))
+        tasks: Some(settings.data_dir.clone()),
+        ..journeyman_sandbox::Options::new(launcher)
     })
 }
 
@@ -119,13 +119,20 @@ async fn connect(
     environment: &Environment,
     progress: &Arc<Progress>,
 ) -> anyhow::Result<(Arc<dyn ModelServer>, Option<Managed>)> {
-    if let Some(url) = settings.model_url.as_deref().filter(|url| url.starts_with("sim:")) {
+    if let Some(url) = settings
+        .model_url
+        .as_deref()
+        .filter(|url| url.starts_with("sim:"))
+    {
         let script: Script = url.parse()?;
         return Ok((Arc::new(SimulatedModel::new(script)), None));
     }
     let report = |step: journeyman_fetch::Progress| progress.prepare(&step.to_string());
-    let Connected { server, managed, how } =
-        journeyman_llm::connect(connection(settings), Some(environment), &report).await?;
+    let Connected {
+        server,
+        managed,
+        how,
+    } = journeyman_llm::connect(connection(settings), environment, &report).await?;
     progress.prepare(&how);
     Ok((server, managed))
 }

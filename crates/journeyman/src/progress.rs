@@ -63,8 +63,16 @@ impl Progress {
         } else {
             ProgressBar::hidden()
         };
-        let speed = Speed { since: None, deltas: 0, status: String::new() };
-        Self { style, bar, speed: Mutex::new(speed) }
+        let speed = Speed {
+            since: None,
+            deltas: 0,
+            status: String::new(),
+        };
+        Self {
+            style,
+            bar,
+            speed: Mutex::new(speed),
+        }
     }
 
     /// The observer that feeds this.
@@ -122,7 +130,11 @@ impl Progress {
                 let status = status(state);
                 self.bar.set_message(status.clone());
                 if let Ok(mut speed) = self.speed.lock() {
-                    *speed = Speed { since: None, deltas: 0, status };
+                    *speed = Speed {
+                        since: None,
+                        deltas: 0,
+                        status,
+                    };
                 }
             }
         }
@@ -144,7 +156,9 @@ impl Progress {
         };
         speed.deltas += 1;
         let since = *speed.since.get_or_insert_with(Instant::now);
-        let ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        let ms = u64::try_from(since.elapsed().as_millis())
+            .unwrap_or(u64::MAX)
+            .max(1);
         let per_second = speed.deltas * 1_000 / ms;
         self.bar.set_message(format!(
             "{} · {} tokens, {per_second} tok/s",
@@ -160,11 +174,21 @@ pub(crate) fn json_line(event: &Event) -> String {
 
 /// One line that says what an event says.
 pub(crate) fn plain_line(event: &Event) -> String {
-    let module = event.module().map_or_else(String::new, |module| format!(" {module}"));
+    let module = event
+        .module()
+        .map_or_else(String::new, |module| format!(" {module}"));
     let time = event.occurred_at().strftime("%H:%M:%S");
     let detail = detail(event.payload());
-    let detail = if detail.is_empty() { detail } else { format!(": {}", one_line(&detail, 160)) };
-    format!("{:>6} {time} {}{module}{detail}", event.sequence().0, event.kind())
+    let detail = if detail.is_empty() {
+        detail
+    } else {
+        format!(": {}", one_line(&detail, 160))
+    };
+    format!(
+        "{:>6} {time} {}{module}{detail}",
+        event.sequence().0,
+        event.kind()
+    )
 }
 
 fn detail(payload: &Payload) -> String {
@@ -186,7 +210,11 @@ fn detail(payload: &Payload) -> String {
         Payload::PlanningRejected(rejected) => rejected.problem.clone(),
         Payload::ContextBuilt(built) => {
             let cut = built.decisions.iter().filter(|d| !d.why.is_empty()).count();
-            format!("{} of {} pieces whole", built.decisions.len() - cut, built.decisions.len())
+            format!(
+                "{} of {} pieces whole",
+                built.decisions.len() - cut,
+                built.decisions.len()
+            )
         }
         Payload::ContextRefused(refused) => refused.detail.clone(),
         Payload::ModelCallStarted(call) => format!(
@@ -214,7 +242,11 @@ fn detail(payload: &Payload) -> String {
             format!("{}, {}", round.iteration, name(&round.approach))
         }
         Payload::CodeGenerated(code) => {
-            format!("{} lines, {}", code.source.lines().count(), name(&code.origin))
+            format!(
+                "{} lines, {}",
+                code.source.lines().count(),
+                name(&code.origin)
+            )
         }
         Payload::TestStarted(started) => match started.scope {
             TestScope::Module => started.files.join(", "),
@@ -223,7 +255,11 @@ fn detail(payload: &Payload) -> String {
         Payload::TestPassed(passed) => format!("{} of {0}", passed.tests.len()),
         Payload::TestFailed(failed) => {
             let passed = failed.tests.iter().filter(|test| test.passed).count();
-            format!("{}, {passed} of {} passed", name(&failed.kind), failed.tests.len())
+            format!(
+                "{}, {passed} of {} passed",
+                name(&failed.kind),
+                failed.tests.len()
+            )
         }
         Payload::BugReportReceived(report) => report.summary.clone(),
         Payload::ModuleComplete(done) => name(&done.verification),
@@ -239,7 +275,10 @@ pub(crate) fn name(value: &impl serde::Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(name)) => name,
         Ok(serde_json::Value::Object(fields)) => {
-            let by = fields.get("by").and_then(|by| by.as_str()).unwrap_or_default();
+            let by = fields
+                .get("by")
+                .and_then(|by| by.as_str())
+                .unwrap_or_default();
             match fields.get("confidence").and_then(serde_json::Value::as_f64) {
                 Some(confidence) => format!("{by} {confidence:.2}"),
                 None => by.to_owned(),
@@ -264,15 +303,24 @@ fn headline(event: &Event) -> Option<String> {
             | Payload::OutputFailed(_)
     );
     worth.then(|| {
-        let module = event.module().map_or_else(String::new, |module| format!(" {module}"));
-        format!("{}{module}: {}", event.kind().replace('_', " "), one_line(&detail(event.payload()), 120))
+        let module = event
+            .module()
+            .map_or_else(String::new, |module| format!(" {module}"));
+        format!(
+            "{}{module}: {}",
+            event.kind().replace('_', " "),
+            one_line(&detail(event.payload()), 120)
+        )
     })
 }
 
 /// Where a task is: plan, module, iteration, tests, tokens.
 fn status(state: &TaskState) -> String {
     let mut parts = Vec::new();
-    let current = state.modules.iter().position(|module| module.completion.is_none());
+    let current = state
+        .modules
+        .iter()
+        .position(|module| module.completion.is_none());
     if let Some(at) = current {
         let module = &state.modules[at];
         parts.push(format!("module {} of {}", at + 1, state.modules.len()));
@@ -299,6 +347,10 @@ fn status(state: &TaskState) -> String {
         .to_owned(),
         (None, _) => "deciding".to_owned(),
     });
-    parts.push(format!("{} of {} tokens", grouped(state.spent.0), grouped(state.budget().0)));
+    parts.push(format!(
+        "{} of {} tokens",
+        grouped(state.spent.0),
+        grouped(state.budget().0)
+    ));
     parts.join(" · ")
 }

@@ -164,7 +164,10 @@ pub(crate) fn flags() -> impl Iterator<Item = Arg> {
         let arg = Arg::new(setting.key)
             .long(setting.flag)
             .global(true)
-            .help(format!("{}{default} [env: {}]", setting.help, setting.variable))
+            .help(format!(
+                "{}{default} [env: {}]",
+                setting.help, setting.variable
+            ))
             .help_heading("Settings");
         match setting.value {
             Some(value) => arg.value_name(value).num_args(1),
@@ -177,8 +180,7 @@ impl Settings {
     /// Reads every setting.
     pub(crate) fn read(matches: &ArgMatches, variables: &Variables) -> anyhow::Result<Self> {
         let flag = |key: &str| -> Option<String> {
-            let by_user =
-                matches.value_source(key) == Some(clap::parser::ValueSource::CommandLine);
+            let by_user = matches.value_source(key) == Some(clap::parser::ValueSource::CommandLine);
             let mut values = by_user.then(|| matches.get_raw(key)).flatten()?;
             Some(values.next().map_or_else(
                 || "true".to_owned(),
@@ -190,17 +192,32 @@ impl Settings {
         let mut found = Vec::new();
         for setting in SETTINGS {
             let from_file = || table.get(setting.key).cloned();
-            let variable = variables.get(setting.variable).filter(|value| !value.is_empty());
+            let variable = variables
+                .get(setting.variable)
+                .filter(|value| !value.is_empty());
             let (value, origin, source) = if let Some(value) = flag(setting.key) {
                 (value, Origin::Flag, format!("--{}", setting.flag))
             } else if let Some(value) = variable {
-                (value.clone(), Origin::Environment, setting.variable.to_owned())
+                (
+                    value.clone(),
+                    Origin::Environment,
+                    setting.variable.to_owned(),
+                )
             } else if let Some(value) = from_file() {
                 (value, Origin::File, file.path.display().to_string())
             } else {
-                (default(setting, variables, &file.path), Origin::Default, String::new())
+                (
+                    default(setting, variables, &file.path),
+                    Origin::Default,
+                    String::new(),
+                )
             };
-            found.push(Found { key: setting.key, value, origin, source });
+            found.push(Found {
+                key: setting.key,
+                value,
+                origin,
+                source,
+            });
         }
         Self::typed(found)
     }
@@ -208,16 +225,26 @@ impl Settings {
     fn typed(mut found: Vec<Found>) -> anyhow::Result<Self> {
         let get = |key: &str| -> &Found {
             // Every key asked for below is in the table; a test reads them all.
-            found.iter().find(|found| found.key == key).unwrap_or(&found[0])
+            found
+                .iter()
+                .find(|found| found.key == key)
+                .unwrap_or(&found[0])
         };
         let optional = |key: &str| Some(get(key).value.clone()).filter(|value| !value.is_empty());
         let flag = |key: &str| match get(key).value.as_str() {
             "true" | "1" | "yes" => Ok(true),
             "false" | "0" | "no" => Ok(false),
-            other => bail!("{key} is true or false, not {other:?} (from {})", from(get(key))),
+            other => bail!(
+                "{key} is true or false, not {other:?} (from {})",
+                from(get(key))
+            ),
         };
         let context = get("model.context");
-        let model_context = context.value.parse().ok().filter(|n| (2_048..=1_048_576).contains(n));
+        let model_context = context
+            .value
+            .parse()
+            .ok()
+            .filter(|n| (2_048..=1_048_576).contains(n));
         let minimum = get("sandbox.minimum");
         let settings = Self {
             data_dir: PathBuf::from(&get("data_dir").value),
@@ -254,7 +281,11 @@ impl Settings {
 }
 
 fn from(found: &Found) -> &str {
-    if found.source.is_empty() { "the default" } else { &found.source }
+    if found.source.is_empty() {
+        "the default"
+    } else {
+        &found.source
+    }
 }
 
 struct ConfigFile {
@@ -264,20 +295,33 @@ struct ConfigFile {
 }
 
 fn config_path(flag: Option<String>, variables: &Variables) -> ConfigFile {
-    let variable = variables.get("JOURNEYMAN_CONFIG").filter(|value| !value.is_empty()).cloned();
+    let variable = variables
+        .get("JOURNEYMAN_CONFIG")
+        .filter(|value| !value.is_empty())
+        .cloned();
     if let Some(path) = flag.or(variable) {
-        return ConfigFile { path: path.into(), named: true };
+        return ConfigFile {
+            path: path.into(),
+            named: true,
+        };
     }
     let folder = base_folder(variables, "XDG_CONFIG_HOME", ".config");
-    ConfigFile { path: folder.join("journeyman/config.toml"), named: false }
+    ConfigFile {
+        path: folder.join("journeyman/config.toml"),
+        named: false,
+    }
 }
 
 /// A folder of the XDG base directory specification.
 fn base_folder(variables: &Variables, variable: &str, below_home: &str) -> PathBuf {
     let set = |name: &str| variables.get(name).filter(|value| !value.is_empty());
-    let absolute = set(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = set(variable)
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
     absolute.unwrap_or_else(|| {
-        set("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from).join(below_home)
+        set("HOME")
+            .map_or_else(|| PathBuf::from("."), PathBuf::from)
+            .join(below_home)
     })
 }
 
@@ -322,7 +366,11 @@ fn read_file(file: &ConfigFile) -> anyhow::Result<BTreeMap<String, String>> {
 
 fn flatten(prefix: &str, table: &toml::Table, values: &mut BTreeMap<String, String>) {
     for (key, value) in table {
-        let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        let key = if prefix.is_empty() {
+            key.clone()
+        } else {
+            format!("{prefix}.{key}")
+        };
         match value {
             toml::Value::Table(inner) => flatten(&key, inner, values),
             toml::Value::String(text) => {
@@ -344,7 +392,10 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         Some((at, 'h')) => (&text[..at], 3_600),
         _ => (text, 1),
     };
-    let seconds = number.parse::<u64>().ok().and_then(|n| n.checked_mul(factor));
+    let seconds = number
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(factor));
     seconds
         .filter(|&seconds| (1..=7 * 24 * 3_600).contains(&seconds))
         .map(Duration::from_secs)
@@ -360,7 +411,10 @@ mod tests {
         let mut all = vec!["journeyman"];
         all.extend(args);
         let matches = command.try_get_matches_from(all)?;
-        let variables = variables.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let variables = variables
+            .iter()
+            .map(|&(k, v)| (k.to_owned(), v.to_owned()))
+            .collect();
         Settings::read(&matches, &variables)
     }
 
@@ -368,17 +422,26 @@ mod tests {
     fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("c.toml");
-        std::fs::write(&file, "data_dir = \"/f\"\n[model]\nname = \"from-file\"\nurl = \"http://f\"\n")
-            .unwrap();
+        std::fs::write(
+            &file,
+            "data_dir = \"/f\"\n[model]\nname = \"from-file\"\nurl = \"http://f\"\n",
+        )
+        .unwrap();
         let file = file.to_str().unwrap();
-        let variables = [("JOURNEYMAN_CONFIG", file), ("JOURNEYMAN_MODEL", "from-env")];
+        let variables = [
+            ("JOURNEYMAN_CONFIG", file),
+            ("JOURNEYMAN_MODEL", "from-env"),
+        ];
         let settings = read(&["--data-dir", "/flag"], &variables).unwrap();
         assert_eq!(settings.data_dir, Path::new("/flag"));
         assert_eq!(settings.model, "from-env");
         assert_eq!(settings.model_url.as_deref(), Some("http://f"));
         assert_eq!(settings.model_context, 8_192);
         let origins: Vec<_> = settings.found.iter().map(|found| found.origin).collect();
-        assert_eq!(origins[1..4], [Origin::Flag, Origin::Environment, Origin::File]);
+        assert_eq!(
+            origins[1..4],
+            [Origin::Flag, Origin::Environment, Origin::File]
+        );
     }
 
     #[test]
@@ -390,15 +453,24 @@ mod tests {
 
     #[test]
     fn bad_values_name_themselves_and_where_they_came_from() {
-        let error = read(&["--model-context", "12"], &[]).unwrap_err().to_string();
-        assert!(error.contains("--model-context") && error.contains("12"), "{error}");
-        let error = read(&[], &[("JOURNEYMAN_JSON", "maybe")]).unwrap_err().to_string();
+        let error = read(&["--model-context", "12"], &[])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("--model-context") && error.contains("12"),
+            "{error}"
+        );
+        let error = read(&[], &[("JOURNEYMAN_JSON", "maybe")])
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("JOURNEYMAN_JSON"), "{error}");
         assert!(read(&[], &[("JOURNEYMAN_CONFIG", "/no/such/file")]).is_err());
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("c.toml");
         std::fs::write(&file, "[model]\nnmae = \"x\"\n").unwrap();
-        let error = read(&["--config", file.to_str().unwrap()], &[]).unwrap_err().to_string();
+        let error = read(&["--config", file.to_str().unwrap()], &[])
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("model.nmae"), "{error}");
     }
 

@@ -10,7 +10,12 @@ pub(crate) fn show(settings: &Settings, origin: bool) -> anyhow::Result<Exit> {
             json(found)?;
         } else if origin {
             let source = format!("{} {}", found.origin.as_str(), found.source);
-            line(&format!("{:<16} {:<40} {}", found.key, found.value, source.trim_end()))?;
+            line(&format!(
+                "{:<16} {:<40} {}",
+                found.key,
+                found.value,
+                source.trim_end()
+            ))?;
         } else {
             line(&format!("{:<16} {}", found.key, found.value))?;
         }

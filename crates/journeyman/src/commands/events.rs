@@ -23,9 +23,16 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
         return Ok(Exit::Success);
     };
     let principal = Principal::local();
-    let filter = Filter { task_id: args.task, ..Filter::default() };
+    let filter = Filter {
+        task_id: args.task,
+        ..Filter::default()
+    };
     let show = |event: &journeyman_event::Event| {
-        line(&if settings.json { json_line(event) } else { plain_line(event) })
+        line(&if settings.json {
+            json_line(event)
+        } else {
+            plain_line(event)
+        })
     };
     let mut after = Sequence(args.after);
     if args.follow {

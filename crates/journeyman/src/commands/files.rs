@@ -30,20 +30,28 @@ pub(crate) async fn files(settings: &Settings, args: FilesArgs) -> anyhow::Resul
     }
     for (path, text) in working_files(&state) {
         if !files.iter().any(|file| file.path == path) {
-            files.push(File { path, version: None, text });
+            files.push(File {
+                path,
+                version: None,
+                text,
+            });
         }
     }
     if let Some(version) = args.version {
         files.retain(|file| file.version == Some(version));
     }
     if let Some(path) = &args.path {
-        let file = files.iter().rfind(|file| &file.path == path).with_context(|| {
-            format!(
-                "task {0} has no file {path}{1}; `journeyman files {0}` lists them",
-                args.task,
-                args.version.map_or_else(String::new, |version| format!(" in version {version}")),
-            )
-        })?;
+        let file = files
+            .iter()
+            .rfind(|file| &file.path == path)
+            .with_context(|| {
+                format!(
+                    "task {0} has no file {path}{1}; `journeyman files {0}` lists them",
+                    args.task,
+                    args.version
+                        .map_or_else(String::new, |version| format!(" in version {version}")),
+                )
+            })?;
         if settings.json {
             json(&as_json(file, true))?;
         } else {
@@ -55,8 +63,15 @@ pub(crate) async fn files(settings: &Settings, args: FilesArgs) -> anyhow::Resul
         if settings.json {
             json(&as_json(file, false))?;
         } else {
-            let version = file.version.map_or_else(String::new, |version| format!("v{version}"));
-            line(&format!("{:>4}  {:>7} bytes  {}", version, file.text.len(), file.path))?;
+            let version = file
+                .version
+                .map_or_else(String::new, |version| format!("v{version}"));
+            line(&format!(
+                "{:>4}  {:>7} bytes  {}",
+                version,
+                file.text.len(),
+                file.path
+            ))?;
         }
     }
     Ok(Exit::Success)

@@ -29,7 +29,10 @@ pub(crate) async fn verify(settings: &Settings) -> anyhow::Result<Exit> {
             "unknown_causes": report.unknown_causes,
         }))?;
     } else if let Some(bad) = &report.first_bad {
-        line(&format!("NOT sound: sequence {}: {}", bad.sequence, bad.what))?;
+        line(&format!(
+            "NOT sound: sequence {}: {}",
+            bad.sequence, bad.what
+        ))?;
     } else {
         line(&format!(
             "sound: {} events, head {} {}",
@@ -38,8 +41,15 @@ pub(crate) async fn verify(settings: &Settings) -> anyhow::Result<Exit> {
             report.head.hash
         ))?;
         if report.unknown_causes > 0 {
-            line(&format!("{} events cite a cause that is not here", report.unknown_causes))?;
+            line(&format!(
+                "{} events cite a cause that is not here",
+                report.unknown_causes
+            ))?;
         }
     }
-    Ok(if report.ok() { Exit::Success } else { Exit::Error })
+    Ok(if report.ok() {
+        Exit::Success
+    } else {
+        Exit::Error
+    })
 }

@@ -55,8 +55,8 @@ pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Res
         Some(journal) => load(&journal, &Principal::local(), &task).await?,
         None => None,
     };
-    let state = state
-        .with_context(|| format!("there is no task {task}; `journeyman tasks` lists them"))?;
+    let state =
+        state.with_context(|| format!("there is no task {task}; `journeyman tasks` lists them"))?;
     let new_limits = changed_limits(&state, &limits);
     let may_go_on = match Exit::of(state.ending.as_ref()) {
         Exit::Limit => new_limits.is_some_and(|new| is_larger(&state, &new)),
@@ -78,7 +78,10 @@ pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Res
     };
     let workshop = ready.inspect_err(|_| progress.finish())?;
     if let Some(limits) = new_limits {
-        workshop.worker.change_limits(&task, limits, &cancel).await?;
+        workshop
+            .worker
+            .change_limits(&task, limits, &cancel)
+            .await?;
     }
     work(settings, &workshop, &task, &progress, &cancel).await
 }
@@ -105,7 +108,11 @@ async fn work(
 fn cancel_on_signals() -> anyhow::Result<CancellationToken> {
     let cancel = CancellationToken::new();
     let mut signals = Vec::new();
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+    for kind in [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ] {
         signals.push(signal(kind).context("cannot listen for signals")?);
     }
     for mut signal in signals {
@@ -171,10 +178,21 @@ fn absolute(path: &Path) -> anyhow::Result<String> {
 /// A test file of the user's. Its name goes into the result, so it must be a plain one.
 fn given_test(path: &PathBuf) -> anyhow::Result<GivenTest> {
     let refuse = |why: String| UsageError(format!("--tests {}: {why}", path.display()));
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
-    if !plain || !Path::new(name).extension().is_some_and(|ending| ending == "py") {
-        return Err(refuse("a name of letters, digits and _ that ends in .py is needed".into()).into());
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let plain = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
+    if !plain
+        || !Path::new(name)
+            .extension()
+            .is_some_and(|ending| ending == "py")
+    {
+        return Err(
+            refuse("a name of letters, digits and _ that ends in .py is needed".into()).into(),
+        );
     }
     let meta = std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
     if meta.len() > TEST_BYTES_MAX {
@@ -184,7 +202,11 @@ fn given_test(path: &PathBuf) -> anyhow::Result<GivenTest> {
     if source.trim().is_empty() {
         return Err(refuse("it is empty".to_owned()).into());
     }
-    Ok(GivenTest { name: name.to_owned(), origin: TestOrigin::File, source })
+    Ok(GivenTest {
+        name: name.to_owned(),
+        origin: TestOrigin::File,
+        source,
+    })
 }
 
 fn limits(base: Limits, args: &LimitArgs) -> Limits {
@@ -233,7 +255,10 @@ fn print_result(settings: &Settings, task: &TaskId, state: &TaskState) -> anyhow
     }
     let end = match &state.ending {
         Some(ending) => headline(ending),
-        None => format!("{}: `journeyman resume {task}` goes on.", capitalised(state.status)),
+        None => format!(
+            "{}: `journeyman resume {task}` goes on.",
+            capitalised(state.status)
+        ),
     };
     line(&end)?;
     line(&format!(
@@ -241,13 +266,18 @@ fn print_result(settings: &Settings, task: &TaskId, state: &TaskState) -> anyhow
         grouped(state.spent.0),
         grouped(state.budget().0)
     ))?;
-    let folder = state.submission.as_ref().and_then(|submission| submission.out.as_deref());
+    let folder = state
+        .submission
+        .as_ref()
+        .and_then(|submission| submission.out.as_deref());
     match (folder, output.is_empty()) {
         (Some(folder), false) => line(&format!("{} files in {folder}", output.len()))?,
         _ => line(&format!("files: `journeyman files {task}`"))?,
     }
     if Exit::of(state.ending.as_ref()) == Exit::Limit {
-        line(&format!("`journeyman resume {task}` with a larger limit goes on"))?;
+        line(&format!(
+            "`journeyman resume {task}` with a larger limit goes on"
+        ))?;
     }
     Ok(())
 }

@@ -20,7 +20,9 @@ pub(super) async fn existing(
     let journal = read_journal(settings)?;
     let missing = || format!("there is no task {task}; `journeyman tasks` lists them");
     let journal = journal.with_context(missing)?;
-    let state = load(&journal, &Principal::local(), task).await?.with_context(missing)?;
+    let state = load(&journal, &Principal::local(), task)
+        .await?
+        .with_context(missing)?;
     Ok((state, journal.holder().is_some()))
 }
 
@@ -45,7 +47,11 @@ pub(crate) async fn show(settings: &Settings, task: &TaskId) -> anyhow::Result<E
     if let Some(submission) = &state.submission {
         line(&format!("prompt     {}", one_line(&submission.prompt, 200)))?;
         for test in &submission.tests {
-            line(&format!("given      {} ({})", test.name, name(&test.origin)))?;
+            line(&format!(
+                "given      {} ({})",
+                test.name,
+                name(&test.origin)
+            ))?;
         }
         if let Some(out) = &submission.out {
             line(&format!("out        {out}"))?;
@@ -81,6 +87,9 @@ pub(crate) async fn show(settings: &Settings, task: &TaskId) -> anyhow::Result<E
     for repair in &state.plan_repairs {
         line(&format!("repaired   {repair}"))?;
     }
-    line(&format!("events     {} (last sequence {})", state.revision, state.sequence))?;
+    line(&format!(
+        "events     {} (last sequence {})",
+        state.revision, state.sequence
+    ))?;
     Ok(Exit::Success)
 }

@@ -41,8 +41,9 @@ pub(crate) async fn tasks(settings: &Settings, limit: usize) -> anyhow::Result<E
             }))?;
             continue;
         }
-        let verification =
-            listing.verification.map_or_else(String::new, |v| format!(" ({})", name(&v)));
+        let verification = listing
+            .verification
+            .map_or_else(String::new, |v| format!(" ({})", name(&v)));
         line(&format!(
             "{}  {:<9}{verification}  {}/{} modules  {:>7} tokens  {}",
             stream.task_id,

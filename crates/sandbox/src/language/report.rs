@@ -87,6 +87,16 @@ pub enum DeadCodeKind {
     Import,
 }
 
+impl std::fmt::Display for DeadCodeKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Function => "function",
+            Self::Class => "class",
+            Self::Import => "import",
+        })
+    }
+}
+
 /// A definition that nothing in the analysed files uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadCode {

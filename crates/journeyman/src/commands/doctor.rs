@@ -1,0 +1,271 @@
+//! `doctor`: what was found on this machine. It looks, and installs nothing.
+
+use std::path::Path;
+
+use journeyman_event::Principal;
+use journeyman_fetch::Environment;
+use journeyman_llm::{LLAMA_CPP, ModelServer, OpenAi, OpenAiOptions, catalogue, look_around};
+use journeyman_sandbox::{Error, Python};
+use serde_json::{Value, json};
+
+use crate::exit::Exit;
+use crate::output::{grouped, json, line};
+use crate::parts::{connection, probe_sandbox, read_journal};
+use crate::settings::Settings;
+
+/// One line of the report.
+struct Check {
+    what: &'static str,
+    ok: bool,
+    text: String,
+    detail: Value,
+}
+
+pub(crate) async fn doctor(settings: &Settings) -> anyhow::Result<Exit> {
+    let environment = Environment::find(&settings.data_dir);
+    let mut checks = vec![journal(settings).await, disk(&settings.data_dir)];
+    checks.push(python(environment.as_ref()));
+    checks.push(sandbox(settings, environment.as_ref()).await);
+    checks.extend(models(settings, environment.as_ref()).await);
+    for check in &checks {
+        let Check {
+            what,
+            ok,
+            text,
+            detail,
+        } = check;
+        if settings.json {
+            json(&json!({"check": what, "ok": ok, "text": text, "detail": detail}))?;
+        } else {
+            line(&format!(
+                "{} {what:<10} {text}",
+                if *ok { "ok " } else { "NO " }
+            ))?;
+        }
+    }
+    let all = checks.iter().all(|check| check.ok);
+    Ok(if all { Exit::Success } else { Exit::Error })
+}
+
+async fn journal(settings: &Settings) -> Check {
+    let what = "journal";
+    let folder = settings.data_dir.display();
+    let found = async {
+        let Some(journal) = read_journal(settings)? else {
+            return Ok(None);
+        };
+        let head = journal.head().await?;
+        let tasks = journal.streams(&Principal::local(), 10_000).await?.len();
+        Ok::<_, anyhow::Error>(Some((head, tasks, journal.holder())))
+    };
+    match found.await {
+        Ok(None) => Check {
+            what,
+            ok: true,
+            text: format!("none yet in {folder}"),
+            detail: json!({"folder": settings.data_dir, "events": 0}),
+        },
+        Ok(Some((head, tasks, holder))) => Check {
+            what,
+            ok: true,
+            text: format!(
+                "{} events, {tasks} tasks in {folder}{}",
+                grouped(head.sequence.0),
+                holder.map_or_else(String::new, |pid| format!(", held by process {pid}"))
+            ),
+            detail: json!({
+                "folder": settings.data_dir, "events": head.sequence, "head": head.hash,
+                "tasks": tasks, "holder": holder,
+            }),
+        },
+        Err(error) => Check {
+            what,
+            ok: false,
+            text: format!("{error:#}"),
+            detail: Value::Null,
+        },
+    }
+}
+
+fn disk(data_dir: &Path) -> Check {
+    let what = "disk";
+    let existing = data_dir
+        .ancestors()
+        .find(|folder| folder.exists())
+        .unwrap_or(data_dir);
+    match rustix::fs::statvfs(existing) {
+        Ok(stat) => {
+            let free_mb = stat.f_bavail.saturating_mul(stat.f_frsize) / 1_000_000;
+            Check {
+                what,
+                ok: free_mb >= 100,
+                text: format!("{} MB free at {}", grouped(free_mb), existing.display()),
+                detail: json!({"free_mb": free_mb}),
+            }
+        }
+        Err(error) => Check {
+            what,
+            ok: false,
+            text: error.to_string(),
+            detail: Value::Null,
+        },
+    }
+}
+
+fn python(environment: Option<&Environment>) -> Check {
+    let (text, interpreter) = match environment {
+        Some(found) => {
+            let interpreter = found.interpreter();
+            (
+                format!("environment at {}", interpreter.display()),
+                Some(interpreter),
+            )
+        }
+        None => (
+            "no environment yet; the first run makes one".to_owned(),
+            None,
+        ),
+    };
+    Check {
+        what: "python",
+        ok: true,
+        text,
+        detail: json!({"interpreter": interpreter}),
+    }
+}
+
+async fn sandbox(settings: &Settings, environment: Option<&Environment>) -> Check {
+    let what = "sandbox";
+    let interpreter =
+        environment.map_or_else(|| "/usr/bin/python3".into(), Environment::interpreter);
+    let probed = async {
+        let python = Python::discover(&interpreter).await?;
+        anyhow::Ok(probe_sandbox(settings, &python).await?)
+    };
+    match probed.await {
+        Ok(sandbox) => Check {
+            what,
+            ok: true,
+            text: findings(&sandbox.level().to_string(), sandbox.probe_result()),
+            detail: json!(sandbox.probe_result()),
+        },
+        Err(error) => match error.downcast_ref::<Error>() {
+            Some(Error::TooWeak { probe, .. }) => Check {
+                what,
+                ok: false,
+                text: findings("too weak, code will not be run", probe),
+                detail: json!(probe),
+            },
+            _ => Check {
+                what,
+                ok: false,
+                text: format!("{error:#}"),
+                detail: Value::Null,
+            },
+        },
+    }
+}
+
+fn findings(verdict: &str, probe: &journeyman_sandbox::Probe) -> String {
+    let mut text = format!("{verdict}; code runs as uid {}", probe.runs_as_uid);
+    for finding in &probe.findings {
+        let usable = if finding.usable {
+            "works"
+        } else {
+            "does not work"
+        };
+        text.push_str(&format!(
+            "\n               {} {usable}: {}",
+            finding.level, finding.detail
+        ));
+    }
+    text
+}
+
+async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<Check> {
+    let what = "model";
+    let window = |info: &journeyman_llm::ModelInfo| {
+        format!(
+            "{} ({}), window {} tokens",
+            info.name,
+            info.server,
+            grouped(info.window.tokens.0)
+        )
+    };
+    if let Some(url) = &settings.model_url {
+        if url.starts_with("sim:") {
+            let text = "simulated, as configured".to_owned();
+            return vec![Check {
+                what,
+                ok: true,
+                text,
+                detail: json!({"url": url}),
+            }];
+        }
+        let asked = async {
+            let mut options = OpenAiOptions::new(url, &settings.model);
+            options.api_key.clone_from(&settings.api_key);
+            OpenAi::new(options)?.describe().await
+        };
+        return vec![match asked.await {
+            Ok(info) => Check {
+                what,
+                ok: true,
+                text: format!("{url}: {}", window(&info)),
+                detail: json!(info),
+            },
+            Err(error) => Check {
+                what,
+                ok: false,
+                text: error.to_string(),
+                detail: json!({"url": url}),
+            },
+        }];
+    }
+    let mut checks = Vec::new();
+    for found in look_around(&connection(settings)).await {
+        let text = match &found.info {
+            Some(info) => format!("{}: {}", found.url, window(info)),
+            None => format!("{}: {}", found.url, found.note),
+        };
+        checks.push(Check {
+            what,
+            ok: true,
+            text,
+            detail: json!(found),
+        });
+    }
+    let engine = match (journeyman_llm::find_engine(), environment) {
+        (Some(path), _) => format!("engine {}", path.display()),
+        (None, Some(environment)) if environment.has(LLAMA_CPP) => {
+            format!("engine {} {}", LLAMA_CPP.name, LLAMA_CPP.version)
+        }
+        _ => "engine not installed yet".to_owned(),
+    };
+    let models: Vec<String> = catalogue()
+        .iter()
+        .map(|model| {
+            let there = settings
+                .data_dir
+                .join("models")
+                .join(&model.file.name)
+                .exists();
+            format!(
+                "{} {}",
+                model.name,
+                if there { "fetched" } else { "not fetched" }
+            )
+        })
+        .collect();
+    checks.push(Check {
+        what,
+        ok: true,
+        text: format!(
+            "managed: {engine}; {}; window {} tokens",
+            models.join(", "),
+            grouped(settings.model_context)
+        ),
+        detail: json!({"engine": engine, "models": models}),
+    });
+    checks
+}
