@@ -6,9 +6,9 @@ const SOURCE_BYTES_MAX: usize = 256 * 1024;
 
 /// The whole file in an answer: its longest fenced block, or the answer itself if it is plainly
 /// nothing but code. The error says what is wrong, in words for the model.
-pub fn whole_file(answer: &str, cut_short: bool) -> Result<String, String> {
+pub(crate) fn whole_file(answer: &str, cut_short: bool) -> Result<String, String> {
     let (closed, open) = fenced_blocks(answer);
-    let longest = closed.into_iter().max_by_key(|block| block.len());
+    let longest = closed.into_iter().max_by_key(std::string::String::len);
     let source = match (longest, open) {
         (Some(block), None) => block,
         // A block that never ends holds the file if the model only forgot the closing fence.

@@ -89,7 +89,7 @@ impl Effects {
             let role = message
                 .role
                 .parse()
-                .map_err(|_| Error::BadRole(message.role.clone()))?;
+                .map_err(|()| Error::BadRole(message.role.clone()))?;
             messages.push(Message { role, content });
         }
         let schema = match call.schema {

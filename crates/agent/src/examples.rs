@@ -3,9 +3,9 @@
 use journeyman_event::payload::{GivenTest, TestOrigin};
 
 /// The name under which doctest examples are kept.
-pub const EXAMPLES_FILE: &str = "test_examples.py";
+pub(crate) const EXAMPLES_FILE: &str = "test_examples.py";
 /// The name under which `assert` lines are kept.
-pub const ASSERTIONS_FILE: &str = "test_assertions.py";
+pub(crate) const ASSERTIONS_FILE: &str = "test_assertions.py";
 
 /// The tests that a prompt gives.
 pub fn tests_in_prompt(prompt: &str) -> Vec<GivenTest> {

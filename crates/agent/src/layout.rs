@@ -17,7 +17,7 @@ use crate::summary::summary;
 pub type Files = BTreeMap<String, String>;
 
 /// The file of the result that says how it stands.
-pub const SUMMARY_FILE: &str = "SUMMARY.md";
+pub(crate) const SUMMARY_FILE: &str = "SUMMARY.md";
 
 /// The path of a module's file.
 pub fn module_path(name: &ModuleName) -> String {
@@ -25,7 +25,7 @@ pub fn module_path(name: &ModuleName) -> String {
 }
 
 /// The path of a module's generated tests.
-pub fn generated_tests_path(state: &TaskState, module: &ModuleName) -> String {
+pub(crate) fn generated_tests_path(state: &TaskState, module: &ModuleName) -> String {
     let path = format!("tests/test_{}.py", module.as_str().replace('.', "_"));
     if given_paths(state).contains(&path) {
         return format!(
@@ -41,7 +41,7 @@ fn given_path(test: &GivenTest) -> String {
 }
 
 /// The paths of the tests that rule.
-pub fn given_paths(state: &TaskState) -> Vec<String> {
+pub(crate) fn given_paths(state: &TaskState) -> Vec<String> {
     state.given_tests().iter().map(given_path).collect()
 }
 
@@ -90,7 +90,7 @@ pub fn working_files(state: &TaskState) -> Files {
 }
 
 /// What the user gets: the working files, marks on disputed tests, and the summary.
-pub fn output_files(state: &TaskState, ending: &Ending) -> Files {
+pub(crate) fn output_files(state: &TaskState, ending: &Ending) -> Files {
     let mut files = working_files(state);
     let disputed: Vec<&str> = state
         .modules

@@ -152,13 +152,6 @@ impl Draft {
             ));
             name = renamed;
         }
-        if name == self.package {
-            let renamed = format!("{name}_core");
-            self.repairs.push(format!(
-                "module {name} renamed to {renamed}: the package has its name"
-            ));
-            name = renamed;
-        }
         let functions: Vec<PlannedFunction> = raw.functions.iter().filter_map(function).collect();
         let dropped = raw.functions.len() - functions.len();
         if dropped > 0 {
@@ -166,6 +159,7 @@ impl Draft {
                 "module {name}: {dropped} functions without a signature left out"
             ));
         }
+        let functions = with_methods_in_their_class(functions);
         if let Some(twin) = self.modules.iter_mut().find(|module| module.name == name) {
             self.repairs
                 .push(format!("module {name} was planned twice: taken together"));
@@ -240,6 +234,24 @@ fn function(raw: &Value) -> Option<PlannedFunction> {
         signature,
         behaviour: behaviour.trim().to_owned(),
     })
+}
+
+/// Methods that a model listed beside their class belong to the class's description.
+fn with_methods_in_their_class(functions: Vec<PlannedFunction>) -> Vec<PlannedFunction> {
+    let mut kept: Vec<PlannedFunction> = Vec::new();
+    for function in functions {
+        match kept.last_mut() {
+            Some(class)
+                if class.signature.starts_with("class ")
+                    && function.signature.contains("(self") =>
+            {
+                let method = format!(" Method `{}`: {}", function.signature, function.behaviour);
+                class.behaviour.push_str(&method);
+            }
+            _ => kept.push(function),
+        }
+    }
+    kept
 }
 
 /// Names, dependencies, order and given tests: what holds for every plan wherever it came from.
@@ -566,6 +578,23 @@ mod tests {
                 .functions
                 .iter()
                 .any(|f| f.signature.starts_with("def shout"))
+        );
+    }
+
+    #[test]
+    fn methods_listed_beside_their_class_are_described_with_it() {
+        let plan = plan_of_answer(
+            r#"{"modules":[{"name":"m","functions":["class Cache(capacity: int)",
+              {"signature":"def get(self, key)","behaviour":"Finds."},"def make()"]}]}"#,
+            &[],
+        )
+        .unwrap();
+        let functions = &plan.modules[0].functions;
+        assert_eq!(functions.len(), 2);
+        assert!(
+            functions[0]
+                .behaviour
+                .contains("`def get(self, key)`: Finds.")
         );
     }
 

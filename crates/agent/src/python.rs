@@ -1,6 +1,6 @@
 //! What the workflow must know of Python: names that are taken, imports in a file, signatures.
 
-/// Top-level modules of CPython 3.11's standard library (`sys.stdlib_module_names`): a module of a
+/// Top-level modules of `CPython` 3.11's standard library (`sys.stdlib_module_names`): a module of a
 /// task that bore such a name would hide it, and an import of one needs no module of the task.
 #[rustfmt::skip]
 const STANDARD_LIBRARY: &[&str] = &[

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use journeyman_event::TaskState;
 use journeyman_event::payload::{
     Approach, BugReportReceived, CodeOrigin, CorrectionStarted, FailureReason, ModuleComplete,
-    ModuleIteration, ModuleStarted, Purpose, TestFailureKind, TestOrigin, Verification,
+    ModuleIteration, ModuleStarted, Purpose, TestFailureKind, TestOrigin, TestsGenerated,
+    Verification,
 };
 use journeyman_event::state::{ModuleState, TestRun};
 
@@ -333,13 +334,18 @@ fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
                 .map_or_else(String::new, |kind| summary(last, kind)),
         );
     }
+    // Whatever was written when: the pair of code and tests that agree most.
     let best = module
         .runs
         .iter()
         .filter(|run| run.origin == TestOrigin::Generated && !run.tests.is_empty())
-        .filter(|run| run.tests_version == module.generated_tests.len())
-        .max_by_key(|run| (run.passed(), run.version_of(name)));
-    let Some(best) = best.filter(|run| share_passed(run) >= KEPT_SHARE_MIN) else {
+        .max_by(|a, b| {
+            share_passed(a)
+                .total_cmp(&share_passed(b))
+                .then(a.passed().cmp(&b.passed()))
+        })
+        .filter(|run| share_passed(run) >= KEPT_SHARE_MIN);
+    let Some(best) = best else {
         return give_up(
             last.failure
                 .map_or_else(String::new, |kind| summary(last, kind)),
@@ -348,23 +354,39 @@ fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
     let best_code = best
         .version_of(name)
         .and_then(|version| module.versions.iter().find(|code| code.version == version));
-    match (module.code(), best_code) {
-        (Some(code), Some(best_code)) if code.hash != best_code.hash => {
-            ModuleStep::Record(vec![Fact::new_code(
-                Role::Conductor,
-                name,
-                code.version + 1,
-                CodeOrigin::Restored,
-                best_code.source.clone(),
-            )])
-        }
-        _ => {
-            let disputed = best
-                .tests
-                .iter()
-                .filter(|test| !test.passed)
-                .map(|test| test.name.clone());
-            ModuleStep::Record(vec![complete(module, best, disputed.collect())])
-        }
+    let best_tests = best
+        .tests_version
+        .checked_sub(1)
+        .and_then(|at| module.generated_tests.get(at));
+    let mut restored = Vec::new();
+    if let (Some(code), Some(best_code)) = (module.code(), best_code)
+        && code.hash != best_code.hash
+    {
+        let (version, source) = (code.version + 1, best_code.source.clone());
+        let origin = CodeOrigin::Restored;
+        restored.push(Fact::new_code(
+            Role::Conductor,
+            name,
+            version,
+            origin,
+            source,
+        ));
     }
+    if let Some(source) = best_tests
+        && module.generated_tests.last() != Some(source)
+    {
+        let tests = TestsGenerated {
+            source: source.clone(),
+        };
+        restored.push(Fact::of_module(Role::Conductor, name, tests));
+    }
+    if !restored.is_empty() {
+        return ModuleStep::Record(restored);
+    }
+    let disputed = best
+        .tests
+        .iter()
+        .filter(|test| !test.passed)
+        .map(|test| test.name.clone());
+    ModuleStep::Record(vec![complete(module, best, disputed.collect())])
 }

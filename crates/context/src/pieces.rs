@@ -316,7 +316,7 @@ fn code_request(state: &TaskState, module: &ModuleState) -> Piece {
 fn tests_request(state: &TaskState, module: &ModuleState) -> Piece {
     let name = &module.plan.name;
     let text = format!(
-        "{}Write pytest tests for module `{name}`: at most 6 short test functions. \
+        "{}Write pytest tests for module `{name}`: 4 to 8 test functions of one case each. \
          Begin with `import pytest` and `from {name} import ...`.",
         refusal(state)
     );

@@ -4,15 +4,16 @@
 use journeyman_event::payload::Purpose;
 use serde_json::{Value, json};
 
-const PLAN: &str = "\
-You plan small Python programs. Split the task into the few modules that it names or needs, \
-without inventing extra ones. For each module give its file name without `.py` \
-(a short lower-case identifier), what it is for, its public functions with typed signatures, \
-and which of the other modules it imports. \
-`package` is the name of the package folder that the modules live in, or empty when they are \
-single files. A signature is one line of Python such as `def slugify(text: str) -> str`. \
-Behaviour says in one or two sentences what is returned for which input and which exception is \
-raised when. Only the standard library is there. Answer with JSON.";
+const PLAN: &str = r#"You plan small Python programs as JSON. Only the standard library is there.
+Make one module for each part that the task names, and no others: "a module that ...", "one that ..." and "a command line" are three modules. A module depends on those that it imports.
+name: a short lower-case identifier. package: the folder that the modules live in, or "" if the task wants single files.
+signature: one line of typed Python. behaviour: which input gives which result, and which exception is raised when.
+
+Example. Task: A package with a module that converts temperatures, one that reads them from CSV text, and a command line.
+{"package": "thermo", "modules": [
+{"name": "convert", "purpose": "Converts temperatures between Celsius and Fahrenheit.", "functions": [{"signature": "def to_fahrenheit(celsius: float) -> float", "behaviour": "Returns celsius * 9 / 5 + 32."}], "depends_on": []},
+{"name": "reader", "purpose": "Reads temperatures from CSV text.", "functions": [{"signature": "def read_csv(text: str) -> list[float]", "behaviour": "Returns the first column of each line as floats; raises ValueError for a line that is no number."}], "depends_on": []},
+{"name": "cli", "purpose": "Command line over both.", "functions": [{"signature": "def main(argv: list[str]) -> int", "behaviour": "Prints each converted temperature and returns 0; returns 2 for wrong arguments."}], "depends_on": ["convert", "reader"]}]}"#;
 
 const CODE: &str = "\
 You are an expert Python programmer. You write one complete, working module at a time: no \
@@ -22,9 +23,9 @@ Answer with the whole file in one ```python block and nothing else.";
 
 const TESTS: &str = "\
 You are a careful software tester. You write short pytest tests from a description, without \
-having seen the code. Test only what the description says for certain; each test function has \
-one or two plain `assert` lines with a concrete input and the expected result, or a \
-`pytest.raises`. No mocks, no fixtures, no files, no network. \
+having seen the code. Each test function checks one case that the description decides for \
+certain: one plain `assert` with a concrete input and the expected result, or one \
+`pytest.raises`. Begin with the ordinary cases. No mocks, no fixtures, no files, no network. \
 Answer with the whole test file in one ```python block and nothing else.";
 
 const FIX: &str = "\

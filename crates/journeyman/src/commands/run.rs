@@ -186,9 +186,9 @@ fn given_test(path: &PathBuf) -> anyhow::Result<GivenTest> {
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
     if !plain
-        || !Path::new(name)
+        || Path::new(name)
             .extension()
-            .is_some_and(|ending| ending == "py")
+            .is_none_or(|ending| ending != "py")
     {
         return Err(
             refuse("a name of letters, digits and _ that ends in .py is needed".into()).into(),
