@@ -27,6 +27,8 @@ pub struct Listing {
     pub modules_complete: usize,
     /// Tokens spent.
     pub tokens: u64,
+    /// Seconds spent working, up to the last pause or end.
+    pub active_seconds: f64,
     /// When it was submitted.
     pub submitted_at: Option<Timestamp>,
 }
@@ -59,6 +61,7 @@ impl Listing {
                 .filter(|m| m.completion.is_some())
                 .count(),
             tokens: state.spent.0,
+            active_seconds: state.active.as_secs_f64(),
             submitted_at: state.submitted_at,
         }
     }

@@ -2,7 +2,8 @@
 //! connections of its own.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -89,6 +90,25 @@ impl Drop for Writing {
     }
 }
 
+/// Makes the file if there is none, and keeps others from it.
+fn close_to_others(file: &Path) -> io::Result<()> {
+    let made = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(file);
+    match made {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if fs::metadata(file)?.is_dir() {
+                return Err(io::ErrorKind::IsADirectory.into());
+            }
+            fs::set_permissions(file, fs::Permissions::from_mode(FILE_MODE))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 impl Journal {
     /// Whether there is a journal in this folder.
     pub fn exists(folder: &Path) -> bool {
@@ -119,15 +139,12 @@ impl Journal {
                 randomness.next_u64()
             )
         };
+        // Before SQLite opens it: the files beside it take over its mode.
+        close_to_others(&schema::file_in(&folder)).map_err(failed)?;
         let connection = schema::open_writer(&folder, bytes_max, store_id)?;
-        fs::set_permissions(
-            schema::file_in(&folder),
-            fs::Permissions::from_mode(FILE_MODE),
-        )
-        .map_err(failed)?;
         let store_id = schema::store_id(&connection, &folder)?;
         let head =
-            writer::read_head(&connection).map_err(|error| Error::of_sqlite(&folder, &error))?;
+            writer::sound_head(&connection).map_err(|error| Error::of_sqlite(&folder, &error))?;
         let (committed, receiver) = watch::channel(head.sequence);
         let (orders, queue) = mpsc::channel(QUEUE_MAX);
         let writer = Writer {
@@ -206,8 +223,8 @@ impl Journal {
         answer.await.map_err(|_| Error::Closed)?
     }
 
-    /// Events after a position, oldest first, 10,000 at most. Fewer than `limit` means that there
-    /// are no more.
+    /// Events after a position, oldest first. A `limit` above 10,000 means 10,000. Fewer than the
+    /// limit means that there are no more.
     pub async fn read(
         &self,
         principal: &Principal,

@@ -230,7 +230,7 @@ fn page(
         events.push(match event.blob() {
             None => event,
             Some(hash) => {
-                let bytes = find_blob(connection, &owner, hash)?
+                let bytes = sound_blob(connection, readers, &owner, hash)?
                     .ok_or_else(|| readers.corrupt(format_args!("the blob {hash} is missing")))?;
                 let text = std::str::from_utf8(&bytes).map_err(|e| readers.corrupt(e))?;
                 event.with_data(text)
@@ -240,34 +240,33 @@ fn page(
     Ok(events)
 }
 
-/// A blob of one owner's.
-fn find_blob(
+/// A blob of one owner's, checked against its hash.
+fn sound_blob(
     connection: &Connection,
+    readers: &Readers,
     owner: &str,
     hash: ContentHash,
-) -> rusqlite::Result<Option<Vec<u8>>> {
-    connection
+) -> Result<Option<Vec<u8>>, ReadError> {
+    let bytes: Option<Vec<u8>> = connection
         .prepare_cached("SELECT bytes FROM blobs WHERE owner = ?1 AND hash = ?2")?
         .query_row(params![owner, hash.as_bytes()], |row| row.get(0))
-        .optional()
+        .optional()?;
+    if bytes.as_ref().is_some_and(|b| ContentHash::of(b) != hash) {
+        let problem = readers.corrupt(format_args!("the blob {hash} has other bytes"));
+        return Err(problem.into());
+    }
+    Ok(bytes)
 }
 
-/// A blob of the principal's, checked against its hash.
+/// A blob of the principal's.
 pub(crate) fn blob(
     readers: &Readers,
     principal: &Principal,
     hash: ContentHash,
 ) -> Result<Option<Bytes>, Error> {
     readers.with(|connection| {
-        let Some(bytes) = find_blob(connection, principal.owner().as_str(), hash)? else {
-            return Ok(None);
-        };
-        if ContentHash::of(&bytes) != hash {
-            return Err(readers
-                .corrupt(format_args!("the blob {hash} has other bytes"))
-                .into());
-        }
-        Ok(Some(Bytes::from(bytes)))
+        let bytes = sound_blob(connection, readers, principal.owner().as_str(), hash)?;
+        Ok(bytes.map(Bytes::from))
     })
 }
 

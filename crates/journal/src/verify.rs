@@ -62,7 +62,7 @@ impl fmt::Display for Flaw {
 /// The first record that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bad {
-    /// Where.
+    /// Where; 0 for a blob that no event cites.
     pub sequence: Sequence,
     /// What is wrong.
     pub what: Flaw,
@@ -123,6 +123,21 @@ struct Row {
     task_id: String,
 }
 
+impl Row {
+    fn read(row: &rusqlite::Row<'_>, sequence: Sequence) -> rusqlite::Result<Self> {
+        Ok(Self {
+            sequence,
+            stream: row.get(1)?,
+            revision: Revision(row.get(2)?),
+            event_id: row.get(3)?,
+            kind: row.get(4)?,
+            line: row.get(5)?,
+            owner: row.get(6)?,
+            task_id: row.get(7)?,
+        })
+    }
+}
+
 impl Walk {
     fn walk(mut self, connection: &Connection) -> Result<VerifyReport, ReadError> {
         let mut head = Head {
@@ -137,34 +152,24 @@ impl Walk {
         let mut rows = statement.query([])?;
         let mut first_bad = None;
         while let Some(row) = rows.next()? {
-            let row = Row {
-                sequence: Sequence(row.get(0)?),
-                stream: row.get(1)?,
-                revision: Revision(row.get(2)?),
-                event_id: row.get(3)?,
-                kind: row.get(4)?,
-                line: row.get(5)?,
-                owner: row.get(6)?,
-                task_id: row.get(7)?,
+            let sequence = Sequence(u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0));
+            let checked = match Row::read(row, sequence) {
+                Ok(row) => self.check(connection, &row, head)?,
+                Err(error) => Err(Flaw::Unreadable(error.to_string())),
             };
-            match self.check(connection, &row, head)? {
-                Ok(hash) => {
-                    head = Head {
-                        sequence: row.sequence,
-                        hash,
-                    }
-                }
+            match checked {
+                Ok(hash) => head = Head { sequence, hash },
                 Err(what) => {
-                    first_bad = Some(Bad {
-                        sequence: row.sequence,
-                        what,
-                    });
+                    first_bad = Some(Bad { sequence, what });
                     break;
                 }
             }
         }
         if first_bad.is_none() {
             first_bad = self.check_streams(connection)?;
+        }
+        if first_bad.is_none() {
+            first_bad = check_blobs(connection)?;
         }
         Ok(VerifyReport {
             events: head.sequence.0,
@@ -231,7 +236,8 @@ impl Walk {
     }
 
     fn check_streams(&self, connection: &Connection) -> rusqlite::Result<Option<Bad>> {
-        let mut statement = connection.prepare("SELECT id, revision, sequence FROM streams")?;
+        let mut statement =
+            connection.prepare("SELECT id, revision, sequence FROM streams ORDER BY sequence")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (id, revision, sequence) =
@@ -246,6 +252,30 @@ impl Walk {
         }
         Ok(None)
     }
+}
+
+/// The texts that events cite. One that is missing cannot be noticed: which of its members cite is
+/// the payload's own affair.
+fn check_blobs(connection: &Connection) -> rusqlite::Result<Option<Bad>> {
+    let mut statement = connection.prepare("SELECT owner, hash, bytes FROM blobs")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (owner, hash): (String, [u8; 32]) = (row.get(0)?, row.get(1)?);
+        let hash = ContentHash::from_bytes(hash);
+        if ContentHash::of(row.get_ref(2)?.as_blob()?) != hash {
+            let cited_by: Option<u64> = connection.query_row(
+                "SELECT min(e.sequence) FROM events e JOIN streams s ON s.id = e.stream \
+                 WHERE s.owner = ?1 AND instr(e.line, ?2) > 0",
+                params![owner, hash.to_string()],
+                |row| row.get(0),
+            )?;
+            return Ok(Some(Bad {
+                sequence: Sequence(cited_by.unwrap_or(0)),
+                what: Flaw::Blob(hash),
+            }));
+        }
+    }
+    Ok(None)
 }
 
 fn blob_is_sound(

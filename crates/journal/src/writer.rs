@@ -13,7 +13,7 @@ use journeyman_event::{
     ContentHash, Event, InvalidEvent, NewEvent, ORIGIN_HASH, Owner, Principal, Revision, Sequence,
     TaskId,
 };
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, ffi, params};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -173,6 +173,11 @@ impl Writer {
             }
             Err(error) => {
                 let error = Error::of_sqlite(&self.folder, &error);
+                if matches!(error, Error::Full { .. }) && batch.len() > 1 {
+                    // One that is too large must not fail those that still fit.
+                    let alone = batch.iter().map(std::slice::from_ref);
+                    return alone.flat_map(|order| self.write(order)).collect();
+                }
                 tracing::error!(%error, "append failed");
                 // Full and not writable are rolled back; anything else leaves the file in doubt.
                 self.doubtful = !matches!(error, Error::Full { .. } | Error::NotWritable { .. });
@@ -222,11 +227,30 @@ impl Writer {
             return self.recover();
         }
         self.head =
-            read_head(&self.connection).map_err(|error| Error::of_sqlite(&self.folder, &error))?;
+            sound_head(&self.connection).map_err(|error| Error::of_sqlite(&self.folder, &error))?;
         self.committed.send_replace(self.head.sequence);
         self.doubtful = false;
         Ok(())
     }
+}
+
+/// The head, if it is that of the streams, too: otherwise the newest events were cut off, and going
+/// on would give their positions again.
+pub(crate) fn sound_head(connection: &Connection) -> rusqlite::Result<Head> {
+    let head = read_head(connection)?;
+    let last: Option<u64> =
+        connection.query_row("SELECT max(sequence) FROM streams", [], |row| row.get(0))?;
+    if Sequence(last.unwrap_or(0)) != head.sequence {
+        return Err(damaged("its newest events are missing"));
+    }
+    Ok(head)
+}
+
+fn damaged(reason: &str) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(
+        ffi::Error::new(ffi::SQLITE_CORRUPT),
+        Some(reason.to_owned()),
+    )
 }
 
 /// The last event of the store.
@@ -250,9 +274,12 @@ fn hash_at(connection: &Connection, sequence: Sequence) -> rusqlite::Result<Opti
             |row| row.get(0),
         )
         .optional()?;
-    Ok(line
-        .and_then(|line| journeyman_event::split_hash(&line))
-        .map(|(_, hash)| hash))
+    let hash_of = |line: String| {
+        journeyman_event::split_hash(&line)
+            .map(|(_, hash)| hash)
+            .ok_or_else(|| damaged("an event has no hash"))
+    };
+    line.map(hash_of).transpose()
 }
 
 struct Stream {
@@ -296,6 +323,15 @@ fn append(
         Ok(sealed) => sealed,
         Err(error) => return Ok(Err(error.into())),
     };
+    for hash in &sealed.cited {
+        let is_given = || append.blobs.iter().any(|b| ContentHash::of(b) == *hash);
+        if !has_blob(transaction, owner, *hash)? && !is_given() {
+            return Ok(Err(Error::Invalid(InvalidEvent {
+                field: "data",
+                reason: format!("it refers to the blob {hash}, which is not here"),
+            })));
+        }
+    }
     let (Some(last), events) = (
         sealed
             .events
@@ -409,6 +445,16 @@ fn find_stream(
         .optional()
 }
 
+fn has_blob(
+    transaction: &Transaction<'_>,
+    owner: &Owner,
+    hash: ContentHash,
+) -> rusqlite::Result<bool> {
+    transaction
+        .prepare_cached("SELECT 1 FROM blobs WHERE owner = ?1 AND hash = ?2")?
+        .exists(params![owner.as_str(), hash.as_bytes()])
+}
+
 fn write_stream(
     transaction: &Transaction<'_>,
     stream: Option<Stream>,
@@ -444,12 +490,15 @@ struct Sealed {
     events: Vec<Event>,
     /// Payloads that are kept as blobs.
     spilled: BTreeMap<ContentHash, String>,
+    /// Blobs that payloads refer to which came as references already (an import).
+    cited: Vec<ContentHash>,
 }
 
 fn seal(append: &Append, head: Head, revision: Revision) -> Result<Sealed, InvalidEvent> {
     let mut sealed = Sealed {
         events: Vec::new(),
         spilled: BTreeMap::new(),
+        cited: Vec::new(),
     };
     let (mut head, mut revision) = (head, revision);
     for event in &append.events {
@@ -473,6 +522,9 @@ fn seal(append: &Append, head: Head, revision: Revision) -> Result<Sealed, Inval
             head.hash,
             reference.as_deref(),
         )?;
+        if reference.is_none() {
+            sealed.cited.extend(stored.blob());
+        }
         head = Head {
             sequence: stored.sequence(),
             hash: stored.hash(),

@@ -111,7 +111,7 @@ impl Progress {
             Notice::Waiting { what } => match self.style {
                 Style::Json => {
                     let text = serde_json::json!({"type": "waiting", "what": what});
-                    self.print(&text.to_string());
+                    print(&text.to_string());
                 }
                 _ => self.say(&format!("waiting: {what}")),
             },
@@ -121,8 +121,8 @@ impl Progress {
     fn event(&self, event: &Event, state: &TaskState) {
         match self.style {
             Style::Quiet => {}
-            Style::Json => self.print(&json_line(event)),
-            Style::Plain => self.print(&plain_line(event)),
+            Style::Json => print(&json_line(event)),
+            Style::Plain => print(&plain_line(event)),
             Style::Terminal => {
                 if let Some(text) = headline(event) {
                     self.bar.println(text);
@@ -137,13 +137,6 @@ impl Progress {
                     };
                 }
             }
-        }
-    }
-
-    /// The reader may be gone; the task goes on all the same.
-    fn print(&self, text: &str) {
-        if line(text).is_err() {
-            tracing::debug!("nobody reads standard output any more");
         }
     }
 
@@ -164,6 +157,13 @@ impl Progress {
             "{} · {} tokens, {per_second} tok/s",
             speed.status, speed.deltas
         ));
+    }
+}
+
+/// The reader may be gone; the task goes on all the same.
+fn print(text: &str) {
+    if line(text).is_err() {
+        tracing::debug!("nobody reads standard output any more");
     }
 }
 

@@ -1,5 +1,6 @@
 //! `doctor`: what was found on this machine. It looks, and installs nothing.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use journeyman_event::Principal;
@@ -174,10 +175,12 @@ fn findings(verdict: &str, probe: &journeyman_sandbox::Probe) -> String {
         } else {
             "does not work"
         };
-        text.push_str(&format!(
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
             "\n               {} {usable}: {}",
             finding.level, finding.detail
-        ));
+        );
     }
     text
 }

@@ -35,6 +35,7 @@ pub(crate) async fn tasks(settings: &Settings, limit: usize) -> anyhow::Result<E
                 "modules": listing.modules,
                 "modules_complete": listing.modules_complete,
                 "tokens": listing.tokens,
+                "active_seconds": listing.active_seconds,
                 "submitted_at": listing.submitted_at,
                 "sequence": stream.sequence,
                 "revision": stream.revision,

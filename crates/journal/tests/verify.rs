@@ -1,0 +1,380 @@
+//! A changed store is never taken for a sound one: each kind of tampering is named.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::Path;
+
+use bytes::Bytes;
+use common::{Maker, all, append, fresh, open, options, user};
+use journeyman_event::{ContentHash, Principal, Revision, Sequence};
+use journeyman_journal::{Append, Bad, Error, Expected, Filter, Flaw, Journal, VerifyReport};
+use rusqlite::{Connection, params};
+use tempfile::TempDir;
+
+/// Ten events: 1 to 5 of one stream, 6 of another with its payload in a blob, 7 cites a blob, 8 to
+/// 10 of the first stream again.
+async fn stored() -> TempDir {
+    let (folder, journal) = fresh();
+    let (me, make) = (Principal::local(), Maker::new(1));
+    journal
+        .append(&me, make.append(&me, "t-1", 5))
+        .await
+        .unwrap();
+    let large = make.event(&me, "t-2", &"x".repeat(2 << 20));
+    journal
+        .append(&me, append("t-2", Expected::Any, vec![large]))
+        .await
+        .unwrap();
+    let cited = make.event(&me, "t-2", &ContentHash::of(b"cited").to_string());
+    let blobs = vec![Bytes::from_static(b"cited")];
+    let cites = Append {
+        blobs,
+        ..append("t-2", Expected::Any, vec![cited])
+    };
+    journal.append(&me, cites).await.unwrap();
+    journal
+        .append(&me, make.append(&me, "t-1", 3))
+        .await
+        .unwrap();
+    let report = journal.verify(&Principal::system()).await.unwrap();
+    assert!(report.ok());
+    assert_eq!((report.events, report.unknown_causes), (10, 0));
+    assert_eq!(report.head, journal.head().await.unwrap());
+    folder
+}
+
+fn tamper(folder: &Path) -> Connection {
+    let connection = Connection::open(folder.join("journal.db")).unwrap();
+    connection
+        .pragma_update(None, "foreign_keys", false)
+        .unwrap();
+    connection
+}
+
+fn line(connection: &Connection, sequence: u64) -> String {
+    let sql = "SELECT line FROM events WHERE sequence = ?1";
+    connection
+        .query_row(sql, [sequence], |row| row.get(0))
+        .unwrap()
+}
+
+fn set_line(connection: &Connection, sequence: u64, line: &str) {
+    let sql = "UPDATE events SET line = ?2 WHERE sequence = ?1";
+    assert_eq!(connection.execute(sql, params![sequence, line]).unwrap(), 1);
+}
+
+fn run(connection: &Connection, sql: &str) {
+    assert!(connection.execute(sql, []).unwrap() > 0, "{sql}");
+}
+
+async fn verified(folder: &Path) -> VerifyReport {
+    let journal = Journal::open_read_only(folder.to_owned()).unwrap();
+    journal.verify(&Principal::system()).await.unwrap()
+}
+
+async fn first_bad(folder: &Path) -> (u64, Flaw) {
+    let report = verified(folder).await;
+    assert!(!report.ok());
+    let Bad { sequence, what } = report.first_bad.unwrap();
+    assert!(!what.to_string().is_empty());
+    (sequence.0, what)
+}
+
+#[tokio::test]
+async fn changed_data_is_named() {
+    let folder = stored().await;
+    let connection = tamper(folder.path());
+    let changed = line(&connection, 4).replace("t-1 3", "t-1 9");
+    set_line(&connection, 4, &changed);
+    assert_eq!(first_bad(folder.path()).await, (4, Flaw::Hash));
+    let report = verified(folder.path()).await;
+    assert_eq!(
+        (report.events, report.head.sequence),
+        (3, Sequence(3)),
+        "sound up to there"
+    );
+}
+
+#[tokio::test]
+async fn a_changed_field_of_a_line_is_named() {
+    let folder = stored().await;
+    let connection = tamper(folder.path());
+    let changed = line(&connection, 2).replace("\"actor\":\"user\"", "\"actor\":\"root\"");
+    set_line(&connection, 2, &changed);
+    assert_eq!(first_bad(folder.path()).await, (2, Flaw::Hash));
+}
+
+#[tokio::test]
+async fn a_line_with_a_recomputed_hash_is_found_at_the_next_one() {
+    let folder = stored().await;
+    let connection = tamper(folder.path());
+    let (body, _) = journeyman_event::split_hash(&line(&connection, 4)).unwrap();
+    let body = body.replace("t-1 3", "t-1 9");
+    let (_, previous) = journeyman_event::split_hash(&line(&connection, 3)).unwrap();
+    let hash = journeyman_event::chain_hash(previous, &body);
+    set_line(
+        &connection,
+        4,
+        &format!("{},\"hash\":\"{hash}\"}}", &body[..body.len() - 1]),
+    );
+    assert_eq!(first_bad(folder.path()).await, (5, Flaw::Hash));
+}
+
+#[tokio::test]
+async fn a_line_that_cannot_be_read_is_named() {
+    for broken in ["", "{}", "not json", "{\"schema\":2}"] {
+        let folder = stored().await;
+        set_line(&tamper(folder.path()), 3, broken);
+        let (sequence, what) = first_bad(folder.path()).await;
+        assert_eq!(sequence, 3);
+        assert!(matches!(what, Flaw::Unreadable(_)), "{what:?}");
+    }
+}
+
+#[tokio::test]
+async fn bytes_of_another_kind_are_named() {
+    for sql in [
+        "UPDATE events SET line = CAST(x'ff' AS TEXT) WHERE sequence = 3",
+        "UPDATE events SET event_id = x'00' WHERE sequence = 3",
+        "UPDATE events SET revision = -1 WHERE sequence = 3",
+    ] {
+        let folder = stored().await;
+        run(&tamper(folder.path()), sql);
+        let (sequence, what) = first_bad(folder.path()).await;
+        assert_eq!(sequence, 3, "{sql}");
+        assert!(matches!(what, Flaw::Unreadable(_)), "{sql}: {what:?}");
+    }
+}
+
+#[tokio::test]
+async fn changed_columns_are_named() {
+    for sql in [
+        "UPDATE events SET kind = 'task_failed' WHERE sequence = 3",
+        "UPDATE events SET revision = 2000 WHERE sequence = 3",
+        "UPDATE events SET event_id = randomblob(16) WHERE sequence = 3",
+        "UPDATE events SET stream = 2 WHERE sequence = 3",
+        "UPDATE events SET stream = 99 WHERE sequence = 3",
+    ] {
+        let folder = stored().await;
+        run(&tamper(folder.path()), sql);
+        assert_eq!(first_bad(folder.path()).await, (3, Flaw::Columns), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_row_is_named_by_the_one_after_it() {
+    let folder = stored().await;
+    run(
+        &tamper(folder.path()),
+        "DELETE FROM events WHERE sequence = 4",
+    );
+    let expected = Sequence(4);
+    assert_eq!(
+        first_bad(folder.path()).await,
+        (5, Flaw::Sequence { expected })
+    );
+}
+
+#[tokio::test]
+async fn a_deleted_first_row_is_named() {
+    let folder = stored().await;
+    run(
+        &tamper(folder.path()),
+        "DELETE FROM events WHERE sequence = 1",
+    );
+    let expected = Sequence(1);
+    assert_eq!(
+        first_bad(folder.path()).await,
+        (2, Flaw::Sequence { expected })
+    );
+}
+
+#[tokio::test]
+async fn a_deleted_last_row_shows_in_its_stream() {
+    let folder = stored().await;
+    run(
+        &tamper(folder.path()),
+        "DELETE FROM events WHERE sequence = 10",
+    );
+    assert_eq!(first_bad(folder.path()).await, (10, Flaw::Stream));
+}
+
+#[tokio::test]
+async fn a_journal_whose_newest_events_are_gone_is_not_written_to() {
+    let folder = stored().await;
+    run(
+        &tamper(folder.path()),
+        "DELETE FROM events WHERE sequence = 10",
+    );
+    let error = Journal::open(options(folder.path())).unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+    // What is left can still be read.
+    let journal = Journal::open_read_only(folder.path().to_owned()).unwrap();
+    assert_eq!(all(&journal, &Principal::local()).await.len(), 9);
+}
+
+#[tokio::test]
+async fn a_journal_whose_last_line_is_damaged_is_not_written_to() {
+    let folder = stored().await;
+    set_line(&tamper(folder.path()), 10, "{}");
+    let error = Journal::open(options(folder.path())).unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_changed_or_deleted_stream_is_named() {
+    for sql in [
+        "UPDATE streams SET revision = 9 WHERE task_id = 't-2'",
+        "UPDATE streams SET sequence = 6 WHERE task_id = 't-2'",
+    ] {
+        let folder = stored().await;
+        run(&tamper(folder.path()), sql);
+        assert_eq!(first_bad(folder.path()).await.1, Flaw::Stream, "{sql}");
+    }
+    let folder = stored().await;
+    run(
+        &tamper(folder.path()),
+        "DELETE FROM streams WHERE task_id = 't-2'",
+    );
+    assert_eq!(first_bad(folder.path()).await, (6, Flaw::Columns));
+    let folder = stored().await;
+    run(
+        &tamper(folder.path()),
+        "UPDATE streams SET owner = 'other' WHERE task_id = 't-2'",
+    );
+    assert_eq!(first_bad(folder.path()).await, (6, Flaw::Columns));
+}
+
+#[tokio::test]
+async fn swapped_lines_are_named() {
+    let folder = stored().await;
+    let connection = tamper(folder.path());
+    let (first, second) = (line(&connection, 2), line(&connection, 3));
+    set_line(&connection, 2, &second);
+    set_line(&connection, 3, &first);
+    assert_eq!(first_bad(folder.path()).await, (2, Flaw::Hash));
+}
+
+#[tokio::test]
+async fn swapped_rows_are_named() {
+    let folder = stored().await;
+    let connection = tamper(folder.path());
+    for (from, to) in [(2, 99), (3, 2), (99, 3)] {
+        let sql = "UPDATE events SET sequence = ?2 WHERE sequence = ?1";
+        connection.execute(sql, [from, to]).unwrap();
+    }
+    assert_eq!(first_bad(folder.path()).await, (2, Flaw::Hash));
+}
+
+#[tokio::test]
+async fn a_changed_payload_blob_is_named_and_not_read() {
+    for sql in [
+        "UPDATE blobs SET bytes = x'7b7d' WHERE length(bytes) > 1000000",
+        "DELETE FROM blobs WHERE length(bytes) > 1000000",
+    ] {
+        let folder = stored().await;
+        run(&tamper(folder.path()), sql);
+        let (sequence, what) = first_bad(folder.path()).await;
+        assert_eq!(sequence, 6, "{sql}");
+        assert!(matches!(what, Flaw::Blob(_)), "{what:?}");
+        let journal = open(folder.path());
+        let me = Principal::local();
+        let error = journal
+            .read(&me, &Filter::default(), Sequence(5), 10)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+        let before = journal
+            .read(&me, &Filter::default(), Sequence::ZERO, 5)
+            .await
+            .unwrap();
+        assert_eq!(before.len(), 5, "the rest stays readable");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_cited_blob_is_named_by_the_event_that_cites_it() {
+    let folder = stored().await;
+    run(
+        &tamper(folder.path()),
+        "UPDATE blobs SET bytes = x'00' WHERE length(bytes) = 5",
+    );
+    let hash = ContentHash::of(b"cited");
+    assert_eq!(first_bad(folder.path()).await, (7, Flaw::Blob(hash)));
+    let journal = open(folder.path());
+    let error = journal.blob(&Principal::local(), hash).await.unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+    assert_eq!(journal.blob(&user("other"), hash).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_back_is_named_and_an_unknown_cause_is_counted() {
+    let (_folder, journal) = fresh();
+    let (me, make) = (Principal::local(), Maker::new(1));
+    let clock = |count| [(journeyman_event::ProcessId::from_stored("p"), count)];
+    for (count, actor) in [(2, "a"), (1, "b"), (2, "a"), (3, "a"), (2, "a")] {
+        let mut draft = make.draft(&me, "t-1", "");
+        draft.clock = clock(count).into_iter().collect();
+        draft.actor = actor.to_owned();
+        draft.causation_id = (count == 3).then(|| make.event(&me, "t-1", "").id());
+        let events = vec![common::new_event(draft)];
+        journal
+            .append(&me, append("t-1", Expected::Any, events))
+            .await
+            .unwrap();
+    }
+    let report = journal.verify(&Principal::system()).await.unwrap();
+    let bad = Bad {
+        sequence: Sequence(5),
+        what: Flaw::Clock,
+    };
+    assert_eq!((report.first_bad, report.unknown_causes), (Some(bad), 1));
+}
+
+#[tokio::test]
+async fn a_revision_out_of_order_is_told_from_a_changed_column() {
+    let folder = stored().await;
+    let connection = tamper(folder.path());
+    // Everything from event 8 on is chained anew, with revision 7 where 6 should stand.
+    let mut previous = journeyman_event::split_hash(&line(&connection, 7))
+        .unwrap()
+        .1;
+    for (sequence, revision) in [(8, 6), (9, 7), (10, 8)] {
+        let (body, _) = journeyman_event::split_hash(&line(&connection, sequence)).unwrap();
+        let body = body.replace(
+            &format!("\"revision\":{revision}"),
+            &format!("\"revision\":{}", revision + 1),
+        );
+        previous = journeyman_event::chain_hash(previous, &body);
+        let open = &body[..body.len() - 1];
+        set_line(
+            &connection,
+            sequence,
+            &format!("{open},\"hash\":\"{previous}\"}}"),
+        );
+    }
+    run(
+        &connection,
+        "UPDATE events SET revision = revision + 1 WHERE sequence >= 8",
+    );
+    let expected = Revision(6);
+    assert_eq!(
+        first_bad(folder.path()).await,
+        (8, Flaw::Revision { expected })
+    );
+}
+
+#[tokio::test]
+async fn verifying_beside_a_writer_sees_one_moment() {
+    let (_folder, journal) = fresh();
+    let (me, make) = (Principal::local(), Maker::new(1));
+    for round in 1..=20 {
+        let (append, system) = (make.append(&me, "t-1", 10), Principal::system());
+        let (written, report) = tokio::join!(journal.append(&me, append), journal.verify(&system));
+        written.unwrap();
+        let report = report.unwrap();
+        assert!(report.ok(), "{report:?}");
+        assert!([round * 10 - 10, round * 10].contains(&report.events));
+    }
+}
