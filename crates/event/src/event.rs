@@ -25,7 +25,6 @@ pub const TIME_AHEAD_MAX: SignedDuration = SignedDuration::from_mins(5);
 /// What the first event of a store is chained to: 32 zero bytes.
 pub const ORIGIN_HASH: ContentHash = ContentHash::from_bytes([0; 32]);
 
-const DATA_KEY: &str = ",\"data\":";
 const HASH_KEY: &str = ",\"hash\":\"";
 const HASH_SUFFIX_LEN: usize = HASH_KEY.len() + "b3:".len() + 64 + "\"}".len();
 
@@ -161,6 +160,7 @@ impl NewEvent {
         let hash = chain_hash(previous, &body);
         let open = &body[..body.len() - 1];
         Ok(Event {
+            data_len: stored_data.unwrap_or(&self.data).get().len(),
             line: format!("{open}{HASH_KEY}{hash}\"}}").into(),
             sequence,
             revision,
@@ -224,6 +224,8 @@ pub fn split_hash(line: &str) -> Option<(String, ContentHash)> {
 #[derive(Clone, Debug)]
 pub struct Event {
     line: Arc<str>,
+    /// The bytes of the line's `data` member, which stands right before the hash.
+    data_len: usize,
     sequence: Sequence,
     revision: Revision,
     id: EventId,
@@ -278,6 +280,7 @@ impl Event {
             code_hash: parsed.code_hash,
             payload,
             hash,
+            data_len: parsed.data.get().len(),
             line,
         })
     }
@@ -308,10 +311,9 @@ impl Event {
 
     /// The line's `data` member as it was stored: the payload, or the reference to its blob.
     pub fn data(&self) -> &str {
-        // Inside a JSON string a quote is always escaped, so the first match is the member itself.
-        let from = self.line.find(DATA_KEY).map_or(0, |at| at + DATA_KEY.len());
+        let end = self.line.len().saturating_sub(HASH_SUFFIX_LEN);
         self.line
-            .get(from..self.line.len().saturating_sub(HASH_SUFFIX_LEN))
+            .get(end.saturating_sub(self.data_len)..end)
             .unwrap_or_default()
     }
 
@@ -479,6 +481,18 @@ mod tests {
         assert_eq!(hash, event.hash());
         assert_eq!(chain_hash(ORIGIN_HASH, &body), hash);
         assert_ne!(chain_hash(hash, &body), hash);
+    }
+
+    #[test]
+    fn the_data_is_found_whatever_a_process_of_the_clock_is_called() {
+        let mut odd = draft();
+        odd.clock = ["a", "data"]
+            .map(|p| (crate::ProcessId::from_stored(p), 1))
+            .into_iter()
+            .collect();
+        let event = sealed(odd);
+        assert_eq!(event.data(), r#"{"reason":"user"}"#);
+        assert_eq!(Event::from_line(event.line()).unwrap().data(), event.data());
     }
 
     #[test]
