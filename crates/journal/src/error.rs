@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use journeyman_event::{InvalidEvent, Revision, TaskId};
-use rusqlite::{ErrorCode, ffi};
+use rusqlite::ErrorCode;
 use thiserror::Error;
 
 /// Why the journal did not do what was asked. Nothing that was acknowledged is ever lost by any of
@@ -64,23 +64,9 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
-    /// No right to it, or something else is in its place. Nothing was written.
-    #[error("the journal in {} cannot be opened or written to ({reason}); check its rights and its disk", folder.display())]
+    /// No right to write. Nothing was written.
+    #[error("the journal in {} cannot be written to ({reason}); check its rights and its disk", folder.display())]
     NotWritable {
-        /// The folder.
-        folder: PathBuf,
-        /// What the system said.
-        reason: String,
-    },
-    /// There is nothing to read.
-    #[error("there is no journal in {}; the first task makes one, or name another folder with --data-dir", folder.display())]
-    NoJournal {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// An I/O error while opening or reading. Nothing was changed.
-    #[error("the journal in {} cannot be read ({reason}); check its disk and try again", folder.display())]
-    Io {
         /// The folder.
         folder: PathBuf,
         /// What the system said.
@@ -168,19 +154,6 @@ impl Error {
     /// What an error of `SQLite` means for the journal.
     pub(crate) fn of_sqlite(folder: &Path, error: &rusqlite::Error) -> Self {
         let reason = error.to_string();
-        let of_other_type = matches!(
-            error,
-            rusqlite::Error::FromSqlConversionFailure(..)
-                | rusqlite::Error::IntegralValueOutOfRange(..)
-                | rusqlite::Error::InvalidColumnType(..)
-                | rusqlite::Error::Utf8Error(..)
-        );
-        if of_other_type {
-            return Self::Corrupt {
-                file: crate::schema::file_in(folder),
-                reason,
-            };
-        }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full {
                 folder: folder.to_owned(),
@@ -195,21 +168,11 @@ impl Error {
                 folder: folder.to_owned(),
                 reason,
             },
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-                Self::corrupt(folder, reason)
-            }
-            _ => Self::Io {
-                folder: folder.to_owned(),
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Corrupt {
+                file: crate::schema::file_in(folder),
                 reason,
             },
-        }
-    }
-
-    /// The same at or around a commit, where an I/O error leaves in doubt what was written.
-    pub(crate) fn in_doubt(self) -> Self {
-        match self {
-            Self::Io { reason, .. } => Self::Unknown { reason },
-            other => other,
+            _ => Self::Unknown { reason },
         }
     }
 }

@@ -3,13 +3,11 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use crate::Error;
-use crate::schema;
 
 /// Readers look at the lock for a moment each; a writer tries again for about this long.
 const TRIES: u32 = 10;
@@ -33,7 +31,6 @@ impl Lock {
             .write(true)
             .create(true)
             .truncate(false)
-            .mode(schema::FILE_MODE)
             .open(path(folder))
             .map_err(failed)?;
         for attempt in 1.. {
