@@ -17,6 +17,9 @@ use crate::strategy::{ModuleStep, ModuleStrategy};
 
 /// Answers in a row that may be unusable before the task fails.
 const REFUSALS_MAX: u32 = 4;
+/// Calls in a row that the model server may break off before the task fails: it answers questions
+/// about itself and dies of the work.
+const BROKEN_CALLS_MAX: u32 = 10;
 /// With fewer tokens left than this no call is worth beginning.
 const TOKENS_MIN: Tokens = Tokens(256);
 const PLAN_TEMPERATURE: f32 = 0.2;
@@ -99,6 +102,13 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDu
 fn limit(state: &TaskState, active: SignedDuration) -> Option<(FailureReason, String)> {
     if let Some((reason, detail)) = &state.obstacle {
         return Some((*reason, detail.clone()));
+    }
+    if state.broken_calls >= BROKEN_CALLS_MAX {
+        let detail = format!(
+            "the model server broke off {} calls in a row",
+            state.broken_calls
+        );
+        return Some((FailureReason::Model, detail));
     }
     let max = state.limits.active_max();
     if active.unsigned_abs() >= max && active.is_positive() {

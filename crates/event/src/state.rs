@@ -306,6 +306,8 @@ pub struct TaskState {
     pub effect: Option<OpenEffect>,
     /// The answer nothing was made of yet.
     pub answer: Option<PendingAnswer>,
+    /// Calls in a row that the model server broke off.
+    pub broken_calls: u32,
     /// Answers in a row that could not be used.
     pub refusals: u32,
     /// Why the last of them could not.

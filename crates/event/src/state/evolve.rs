@@ -77,6 +77,7 @@ impl TaskState {
             Payload::LimitsChanged(changed) => {
                 self.limits = changed.limits;
                 self.obstacle = None;
+                self.broken_calls = 0;
                 if self.status == Status::Failed {
                     self.status = Status::Paused;
                     self.ending = None;
@@ -116,6 +117,7 @@ impl TaskState {
             Payload::ModelCallCompleted(done) => {
                 self.spent += done.prompt_tokens + done.completion_tokens;
                 self.generated += done.completion_tokens;
+                self.broken_calls = 0;
                 self.generating_ms += done.total_ms.saturating_sub(done.first_token_ms);
                 let Some(OpenEffect {
                     module,
@@ -145,6 +147,9 @@ impl TaskState {
             Payload::EffectInterrupted(interrupted) => {
                 self.spent += interrupted.tokens;
                 self.close(event);
+                if interrupted.reason == Interruption::ModelUnreachable {
+                    self.broken_calls += 1;
+                }
                 if interrupted.reason == Interruption::Crashes {
                     let detail = "an effect was cut off by crashes again and again".to_owned();
                     self.obstacle = Some((FailureReason::Crashes, detail));
