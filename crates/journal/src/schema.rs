@@ -61,7 +61,11 @@ pub(crate) fn open_writer(
 ) -> Result<Connection, Error> {
     check_library()?;
     let failed = |error: rusqlite::Error| Error::of_sqlite(folder, &error);
-    let mut connection = Connection::open(file_in(folder)).map_err(failed)?;
+    // Without SQLITE_OPEN_URI: a folder's name is never read as a URI.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(file_in(folder), flags).map_err(failed)?;
     settle(&connection).map_err(failed)?;
     // Looked at before anything is changed: it may be another program's.
     let is_new = is_empty(&connection).map_err(failed)?;

@@ -41,7 +41,7 @@ impl Subscription {
                 Some(committed) => *committed.borrow_and_update(),
                 None => self
                     .journal
-                    .head()
+                    .newest()
                     .await
                     .map(|Head { sequence, .. }| sequence)?,
             };

@@ -31,6 +31,8 @@ const APPEND_EVENTS_MAX: usize = 1_000;
 const INLINE_BYTES_MAX: usize = 1 << 20;
 /// A payload or blob larger than this is refused.
 const PAYLOAD_BYTES_MAX: usize = 10 << 20;
+/// Payloads and blobs of one append together.
+const APPEND_BYTES_MAX: usize = 64 << 20;
 /// Streams of this prefix belong to the system.
 const SYSTEM_PREFIX: &str = "sys.";
 
@@ -120,6 +122,11 @@ pub(crate) fn check(principal: &Principal, append: &Append) -> Result<(), Error>
         .any(|blob| blob.len() > PAYLOAD_BYTES_MAX)
     {
         return Err(Error::bad_append("a blob is larger than 10 MiB; split it"));
+    }
+    if append.bytes() > APPEND_BYTES_MAX {
+        return Err(Error::bad_append(
+            "it is larger than 64 MiB in all; split it",
+        ));
     }
     Ok(())
 }
@@ -218,6 +225,10 @@ impl Writer {
         }
         if !self.doubtful {
             return Ok(());
+        }
+        if !schema::file_in(&self.folder).exists() {
+            self.lost = true;
+            return self.recover();
         }
         self.connection = schema::open_writer(&self.folder, self.bytes_max, String::new)?;
         let acknowledged = hash_at(&self.connection, self.head.sequence)

@@ -15,9 +15,13 @@ use journeyman_journal::{Append, Error, Expected, Filter, Journal};
 const MIB: usize = 1 << 20;
 
 async fn refused(journal: &Journal, principal: &Principal, append: Append) -> Error {
-    let before = journal.head().await.unwrap();
+    let before = journal.head(&Principal::system()).await.unwrap();
     let error = journal.append(principal, append).await.unwrap_err();
-    assert_eq!(journal.head().await.unwrap(), before, "nothing is written");
+    assert_eq!(
+        journal.head(&Principal::system()).await.unwrap(),
+        before,
+        "nothing is written"
+    );
     error
 }
 
@@ -61,7 +65,10 @@ async fn an_empty_store_reads_as_empty_and_beyond_the_end_there_is_nothing() {
     let (_folder, journal) = fresh();
     let (me, make) = (Principal::local(), Maker::new(1));
     assert!(all(&journal, &me).await.is_empty());
-    assert_eq!(journal.head().await.unwrap().sequence, Sequence::ZERO);
+    assert_eq!(
+        journal.head(&Principal::system()).await.unwrap().sequence,
+        Sequence::ZERO
+    );
     assert_sound(&journal).await;
     journal
         .append(&me, make.append(&me, "t-1", 1))
@@ -174,7 +181,10 @@ async fn an_identical_retry_answers_the_first_positions() {
         events.iter().map(|event| event.payload().clone()).collect()
     };
     assert_eq!(payloads(&again.events), payloads(&first.events));
-    assert_eq!(journal.head().await.unwrap().sequence, Sequence(4));
+    assert_eq!(
+        journal.head(&Principal::system()).await.unwrap().sequence,
+        Sequence(4)
+    );
     // A part of what was appended together is known and equal, too.
     let part = append("t-1", at(0), one.events[1..].to_vec());
     let part = journal.append(&me, part).await.unwrap();
@@ -272,7 +282,10 @@ async fn a_bad_append_names_its_field() {
         .append(&me, make.append(&me, "t-1", 1_000))
         .await
         .unwrap();
-    assert_eq!(journal.head().await.unwrap().sequence, Sequence(1_000));
+    assert_eq!(
+        journal.head(&Principal::system()).await.unwrap().sequence,
+        Sequence(1_000)
+    );
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ async fn racing_appends_reach_every_subscriber_once_and_in_order() {
         let mut readers = JoinSet::new();
         for reader in 0..12 {
             // They join while the writers are at it, somewhere before or after the head.
-            while journal.head().await.unwrap().sequence.0 < reader * 50 {
+            while journal.head(&Principal::system()).await.unwrap().sequence.0 < reader * 50 {
                 yield_now().await;
             }
             let after = random.next_u64() % (reader * 60 + 1);

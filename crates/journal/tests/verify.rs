@@ -40,7 +40,10 @@ async fn stored() -> TempDir {
     let report = journal.verify(&Principal::system()).await.unwrap();
     assert!(report.ok());
     assert_eq!((report.events, report.unknown_causes), (10, 0));
-    assert_eq!(report.head, journal.head().await.unwrap());
+    assert_eq!(
+        report.head,
+        journal.head(&Principal::system()).await.unwrap()
+    );
     folder
 }
 

@@ -484,7 +484,7 @@ mod tests {
     #[test]
     fn durations_have_units() {
         assert_eq!(parse_duration("90"), Ok(Duration::from_secs(90)));
-        assert_eq!(parse_duration("15m"), Ok(Duration::from_secs(900)));
+        assert_eq!(parse_duration("15m"), Ok(Duration::from_mins(15)));
         for bad in ["", "0", "-1s", "1d", "m", "999999h"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }

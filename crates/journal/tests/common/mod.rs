@@ -137,5 +137,8 @@ pub(crate) fn lines(events: &[Event]) -> Vec<String> {
 pub(crate) async fn assert_sound(journal: &Journal) {
     let report = journal.verify(&Principal::system()).await.unwrap();
     assert_eq!(report.first_bad, None);
-    assert_eq!(report.head, journal.head().await.unwrap());
+    assert_eq!(
+        report.head,
+        journal.head(&Principal::system()).await.unwrap()
+    );
 }

@@ -55,7 +55,7 @@ async fn journal(settings: &Settings) -> Check {
         let Some(journal) = read_journal(settings)? else {
             return Ok(None);
         };
-        let head = journal.head().await?;
+        let head = journal.head(&Principal::system()).await?;
         let tasks = journal.streams(&Principal::local(), 10_000).await?.len();
         Ok::<_, anyhow::Error>(Some((head, tasks, journal.holder())))
     };
