@@ -113,7 +113,7 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
         .map(|(piece, whole)| decision(piece, whole))
         .collect();
     Ok(Built {
-        max_tokens: profile.generation.min(room),
+        max_tokens: answer_share(&profile, request.purpose).min(room),
         prompt_tokens: count.tokens,
         exact: count.exact,
         schema: (request.purpose == Purpose::Plan).then(plan_schema),
@@ -125,6 +125,14 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
         },
         messages,
     })
+}
+
+/// Plans and tests are short; a small model that goes on and on with one repeats itself.
+fn answer_share(profile: &Profile, purpose: Purpose) -> Tokens {
+    match purpose {
+        Purpose::Code | Purpose::Fix => profile.generation,
+        Purpose::Plan | Purpose::Tests => profile.generation.percent(50),
+    }
 }
 
 fn messages(purpose: Purpose, pieces: &[Piece]) -> Vec<Message> {

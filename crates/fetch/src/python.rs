@@ -182,7 +182,8 @@ pub(crate) fn remove_folder(folder: &Path) -> Result<(), Error> {
 
 fn pip<'a>(command: &[&'a str]) -> Vec<&'a OsStr> {
     let common = ["-m", "pip", "--disable-pip-version-check", "--no-input"];
-    common.iter().chain(command).map(OsStr::new).collect()
+    let all = common.into_iter().chain(command.iter().copied());
+    all.map(OsStr::new).collect()
 }
 
 /// Runs Python; what it printed.

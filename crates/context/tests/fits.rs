@@ -1,0 +1,263 @@
+//! A prompt keeps to the model's real window and to the budget, whatever the task's state is; what
+//! yields first is what matters least, and the task itself never.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
+
+use async_trait::async_trait;
+use journeyman_context::{Built, Profile, Refusal, Request, build};
+use journeyman_event::payload::{
+    Approach, CodeOrigin, CodeUnderTest, FailureReason, Limits, PlannedFunction, PlannedModule,
+    Priority, Purpose, TaskSubmitted, TestFailureKind, TestOrigin, TestResult, TestScope, Verdict,
+};
+use journeyman_event::state::{CodeVersion, ModuleState, TestRun};
+use journeyman_event::{ContentHash, ModuleName, TaskState, Tokens, VectorClock};
+use journeyman_llm::{
+    Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Request as Call,
+};
+use proptest::prelude::*;
+use tokio_util::sync::CancellationToken;
+
+/// Counts a token for every four bytes and answers nothing.
+#[derive(Debug)]
+struct Counter;
+
+#[async_trait]
+impl ModelServer for Counter {
+    async fn describe(&self) -> Result<ModelInfo, Error> {
+        Err(Error::Unsupported {
+            what: "not asked".into(),
+        })
+    }
+
+    async fn count(&self, messages: &[Message]) -> Result<Count, Error> {
+        let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
+        Ok(Count {
+            tokens: Tokens(bytes.div_ceil(4) as u64),
+            exact: true,
+        })
+    }
+
+    async fn answer(
+        &self,
+        _: &Call,
+        _: &mut OnDelta<'_>,
+        _: &CancellationToken,
+    ) -> Result<Answer, Error> {
+        Err(Error::Unsupported {
+            what: "not asked".into(),
+        })
+    }
+}
+
+fn name() -> ModuleName {
+    ModuleName::new("pkg.mod").unwrap()
+}
+
+fn run(failure: &str) -> TestRun {
+    TestRun {
+        scope: TestScope::Module,
+        origin: TestOrigin::Generated,
+        files: vec!["tests/test_mod.py".into()],
+        code: vec![CodeUnderTest {
+            module: name(),
+            version: 1,
+            hash: ContentHash::of(b"x"),
+        }],
+        tests_version: 1,
+        failure: Some(TestFailureKind::Failed),
+        tests: vec![TestResult {
+            name: "test_a".into(),
+            passed: false,
+            message: failure.into(),
+        }],
+        output: String::new(),
+        clock: VectorClock::default(),
+    }
+}
+
+/// A task in the middle of a correction.
+fn state(prompt: &str, code: &str, failure: &str, rounds: usize) -> TaskState {
+    let module = ModuleState {
+        plan: PlannedModule {
+            name: name(),
+            purpose: "Does it.".into(),
+            functions: vec![PlannedFunction {
+                signature: "def f(x: int) -> int".into(),
+                behaviour: "Returns x.".into(),
+            }],
+            depends_on: Vec::new(),
+            given_tests: Vec::new(),
+        },
+        started: true,
+        iteration: 2,
+        approach: Approach::Repair,
+        versions: vec![CodeVersion {
+            version: 1,
+            hash: ContentHash::of(code.as_bytes()),
+            source: code.into(),
+            origin: CodeOrigin::Generated,
+            clock: VectorClock::default(),
+        }],
+        generated_tests: vec!["def test_a(): ...".into()],
+        runs: vec![run(failure); rounds],
+        bug: None,
+        correcting: Some(1),
+        tests_wanted: false,
+        unchanged: 0,
+        completion: None,
+    };
+    TaskState {
+        submission: Some(TaskSubmitted {
+            prompt: prompt.into(),
+            language: "python".into(),
+            tests: Vec::new(),
+            limits: Limits::default(),
+            out: None,
+            priority: Priority::Normal,
+        }),
+        planned: true,
+        modules: vec![module],
+        ..TaskState::default()
+    }
+}
+
+fn fix(state: &TaskState, window: u64) -> Result<Built, Refusal> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let name = name();
+    let request = Request {
+        state,
+        purpose: Purpose::Fix,
+        module: Some(&name),
+        window: Tokens(window),
+    };
+    runtime.block_on(build(&Counter, request))
+}
+
+fn verdict(built: &Built, piece: &str) -> Verdict {
+    built
+        .record
+        .decisions
+        .iter()
+        .find(|d| d.piece == piece)
+        .expect(piece)
+        .verdict
+}
+
+#[test]
+fn what_fits_is_sent_whole_and_in_the_order_of_the_layers() {
+    let built = fix(
+        &state(
+            "Sum numbers.",
+            "def f(x):\n    return x\n",
+            "assert 1 == 2",
+            3,
+        ),
+        8_192,
+    )
+    .unwrap();
+    assert!(
+        built
+            .record
+            .decisions
+            .iter()
+            .all(|d| d.verdict == Verdict::Kept)
+    );
+    let text = &built.messages[1].content;
+    let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part}: {text}"));
+    assert!(at("# The task") < at("# Module pkg.mod"));
+    assert!(at("# Module pkg.mod") < at("# Earlier attempts"));
+    assert!(at("# Earlier attempts") < at("# What fails"));
+    assert!(at("# What fails") < at("Correct the file `pkg/mod.py`"));
+    assert!(built.exact);
+}
+
+#[test]
+fn the_system_prompt_is_the_same_from_call_to_call() {
+    let one = fix(&state("One.", "x = 1\n", "no", 1), 8_192).unwrap();
+    let two = fix(&state("Quite another task.", "y = 2\n", "other", 2), 32_768).unwrap();
+    assert_eq!(one.messages[0], two.messages[0]);
+}
+
+#[test]
+fn low_ranks_yield_before_high_ones_and_the_task_never() {
+    let code = "value = 1\n".repeat(700);
+    let built = fix(
+        &state("Sum numbers.", &code, &"long ".repeat(300), 5),
+        2_048,
+    )
+    .unwrap();
+    assert_eq!(verdict(&built, "earlier attempts"), Verdict::LeftOut);
+    assert_eq!(verdict(&built, "current code"), Verdict::Cut);
+    assert_eq!(verdict(&built, "task"), Verdict::Kept);
+    assert_eq!(verdict(&built, "request"), Verdict::Kept);
+}
+
+#[test]
+fn a_task_that_cannot_fit_is_refused_with_the_figures() {
+    let long = "word ".repeat(4_000);
+    let refused = fix(&state(&long, "x = 1\n", "no", 1), 4_096).unwrap_err();
+    let Refusal::DoesNotFit {
+        reason,
+        needed,
+        available,
+        ..
+    } = &refused
+    else {
+        panic!("{refused}");
+    };
+    assert_eq!(*reason, FailureReason::Window);
+    assert!(*needed > *available, "{refused}");
+}
+
+#[test]
+fn a_spent_budget_refuses_for_the_budgets_sake() {
+    let mut state = state("Sum numbers.", "x = 1\n", "no", 1);
+    state.spent = state.budget() - Tokens(300);
+    let refused = fix(&state, 8_192).unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            Refusal::DoesNotFit {
+                reason: FailureReason::Budget,
+                ..
+            }
+        ),
+        "{refused}"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn prompt_and_answer_always_fit_window_and_budget(
+        window in 1_024_u64..40_000,
+        prompt in 1..9_000_usize,
+        code in 0..60_000_usize,
+        failure in 0..9_000_usize,
+        rounds in 0..8_usize,
+        spent in 0_u64..20_000,
+    ) {
+        let mut state = state(&"w ".repeat(prompt / 2 + 1), &"c".repeat(code), &"é".repeat(failure), rounds);
+        state.spent = Tokens(spent);
+        match fix(&state, window) {
+            Ok(built) => {
+                let sent: usize = built.messages.iter().map(|m| m.content.len()).sum();
+                prop_assert_eq!(built.prompt_tokens, Tokens(sent.div_ceil(4) as u64));
+                prop_assert!(built.prompt_tokens + built.max_tokens <= Tokens(window));
+                prop_assert!(built.prompt_tokens + built.max_tokens <= state.left());
+                prop_assert!(built.prompt_tokens <= Profile::of(Tokens(window)).prompt_max());
+                prop_assert!(built.max_tokens >= Tokens(100), "{}", built.max_tokens);
+                let task = state.submission.as_ref().unwrap().prompt.trim();
+                prop_assert!(built.messages[1].content.contains(task));
+            }
+            Err(Refusal::DoesNotFit { needed, .. }) => {
+                let max = Profile::of(Tokens(window)).prompt_max();
+                prop_assert!(needed > max || needed + Tokens(192) > state.left());
+            }
+            Err(error) => prop_assert!(false, "{error}"),
+        }
+    }
+}
