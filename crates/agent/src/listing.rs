@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 /// A prompt is shown in lists up to this length.
 const PROMPT_CHARS: usize = 120;
 
-/// What a list shows of a task.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What a list shows of a task. What an older version did not write has its default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Listing {
     /// Where it stands, as recorded. A `running` task whose holder died is shown as paused.
     pub status: Status,
@@ -70,7 +71,7 @@ impl Listing {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// Reads what [`Listing::of`] wrote; none if another version wrote it differently.
+    /// Reads what [`Listing::of`] wrote; none if it cannot be read.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }

@@ -33,20 +33,16 @@ pub(crate) async fn run(settings: &Settings, args: RunArgs) -> anyhow::Result<Ex
     if let Some(out) = &submission.out {
         check_output(Path::new(out), Some(&task)).map_err(|e| UsageError(e.to_string()))?;
     }
-    let journal = open_journal(settings)?;
-    let progress = Arc::new(Progress::new(Style::of(settings.json, settings.quiet)));
-    let cancel = cancel_on_signals()?;
-    let ready = tokio::select! {
-        ready = workshop(settings, journal.clone(), &progress) => ready,
-        () = cancel.cancelled() => {
-            progress.finish();
-            return Ok(Exit::Interrupted);
-        }
+    let Some(ready) = Ready::make(settings).await? else {
+        return Ok(Exit::Interrupted);
     };
-    let workshop = ready.inspect_err(|_| progress.finish())?;
-    workshop.worker.submit(&task, submission, &cancel).await?;
-    progress.say(&format!("task {task}"));
-    work(settings, &workshop, &task, &progress, &cancel).await
+    ready
+        .workshop
+        .worker
+        .submit(&task, submission, &ready.cancel)
+        .await?;
+    ready.progress.say(&format!("task {task}"));
+    ready.work(settings, &task).await
 }
 
 pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Result<Exit> {
@@ -66,42 +62,58 @@ pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Res
         print_result(settings, &task, &state)?;
         return Ok(Exit::of(state.ending.as_ref()));
     }
-    let journal = open_journal(settings)?;
-    let progress = Arc::new(Progress::new(Style::of(settings.json, settings.quiet)));
-    let cancel = cancel_on_signals()?;
-    let ready = tokio::select! {
-        ready = workshop(settings, journal.clone(), &progress) => ready,
-        () = cancel.cancelled() => {
-            progress.finish();
-            return Ok(Exit::Interrupted);
-        }
+    let Some(ready) = Ready::make(settings).await? else {
+        return Ok(Exit::Interrupted);
     };
-    let workshop = ready.inspect_err(|_| progress.finish())?;
     if let Some(limits) = new_limits {
-        workshop
+        ready
+            .workshop
             .worker
-            .change_limits(&task, limits, &cancel)
+            .change_limits(&task, limits, &ready.cancel)
             .await?;
     }
-    work(settings, &workshop, &task, &progress, &cancel).await
+    ready.work(settings, &task).await
 }
 
-async fn work(
-    settings: &Settings,
-    workshop: &Workshop,
-    task: &TaskId,
-    progress: &Arc<Progress>,
-    cancel: &CancellationToken,
-) -> anyhow::Result<Exit> {
-    let result = workshop.worker.run(task, cancel).await;
-    progress.finish();
-    if let Some(managed) = &workshop.managed {
-        managed.stop().await;
+/// Everything for working on a task in the foreground.
+struct Ready {
+    workshop: Workshop,
+    progress: Arc<Progress>,
+    cancel: CancellationToken,
+}
+
+impl Ready {
+    /// Takes the data folder and prepares all parts. None if that was interrupted.
+    async fn make(settings: &Settings) -> anyhow::Result<Option<Self>> {
+        let journal = open_journal(settings)?;
+        let progress = Arc::new(Progress::new(Style::of(settings.json, settings.quiet)));
+        let cancel = cancel_on_signals()?;
+        let prepared = tokio::select! {
+            prepared = workshop(settings, journal, &progress) => Some(prepared),
+            () = cancel.cancelled() => None,
+        };
+        if !matches!(prepared, Some(Ok(_))) {
+            progress.finish();
+        }
+        let workshop = prepared.transpose()?;
+        Ok(workshop.map(|workshop| Self {
+            workshop,
+            progress,
+            cancel,
+        }))
     }
-    let state = result
-        .with_context(|| format!("task {task} stopped; `journeyman resume {task}` goes on"))?;
-    print_result(settings, task, &state)?;
-    Ok(Exit::of(state.ending.as_ref()))
+
+    async fn work(&self, settings: &Settings, task: &TaskId) -> anyhow::Result<Exit> {
+        let result = self.workshop.worker.run(task, &self.cancel).await;
+        self.progress.finish();
+        if let Some(managed) = &self.workshop.managed {
+            managed.stop().await;
+        }
+        let state = result
+            .with_context(|| format!("task {task} stopped; `journeyman resume {task}` goes on"))?;
+        print_result(settings, task, &state)?;
+        Ok(Exit::of(state.ending.as_ref()))
+    }
 }
 
 /// The first signal asks for a clean stop, the second ends at once: nothing recorded is lost.

@@ -20,10 +20,11 @@ pub(crate) async fn tasks(settings: &Settings, limit: usize) -> anyhow::Result<E
     };
     let held = journal.holder().is_some();
     for stream in journal.streams(&Principal::local(), limit).await? {
-        let listing = stream.summary.as_deref().and_then(Listing::from_bytes);
-        let Some(listing) = listing else {
-            continue;
-        };
+        let listing = stream
+            .summary
+            .as_deref()
+            .and_then(Listing::from_bytes)
+            .unwrap_or_default();
         let (status, pause) = shown_status(listing.status, listing.pause, held);
         if settings.json {
             json(&json!({
