@@ -1,6 +1,9 @@
 //! The managed environment and the assembly of files, with a real Python and real pip, against a
 //! local folder of packages made here: nothing is asked of any network.
 
+#![allow(clippy::unwrap_used)] // helpers outside of test functions
+
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -42,11 +45,14 @@ async fn shop() -> &'static Shop {
         two.unwrap();
         let shelf = data_dir.path().join("shelf");
         fs::create_dir(&shelf).unwrap();
+        // Stronger than what the machine that runs the tests says of indexes.
+        let lib = fs::read_dir(python.join("lib")).unwrap().next().unwrap();
         let settings = format!(
-            "[global]\nno-index = true\nfind-links = {}\n",
+            "import os; os.environ.update(PIP_NO_INDEX='1', PIP_FIND_LINKS='{}')\n",
             shelf.display()
         );
-        fs::write(python.join("pip.conf"), settings).unwrap();
+        let packages = lib.unwrap().path().join("site-packages");
+        fs::write(packages.join("shelf.pth"), settings).unwrap();
         Shop {
             environment: one.unwrap(),
             shelf,
@@ -97,11 +103,14 @@ impl Shop {
 }
 
 fn plan(name: &str, packages: &[&str], whole: &[u8]) -> FilePlan {
-    let digest = Sha256::digest(whole);
+    let mut sha256 = String::new();
+    for byte in Sha256::digest(whole) {
+        write!(sha256, "{byte:02x}").unwrap();
+    }
     FilePlan {
         name: name.to_owned(),
         packages: packages.iter().map(|name| format!("{name}==1.0")).collect(),
-        sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256,
         bytes: whole.len() as u64,
     }
 }
