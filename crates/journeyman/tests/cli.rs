@@ -1,0 +1,475 @@
+//! The command line as its users meet it: every case runs the program itself.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Stdio};
+
+use common::{Home, Output};
+use serde_json::Value;
+
+/// A model that makes no mistakes, at once.
+const GOOD: &str = "?latency_ms=0&wrong=0&malformed=0";
+const PASSES: &str =
+    "from simulated.core import core_step\n\n\ndef test_step():\n    assert core_step(4) == 5\n";
+const FAILS: &str =
+    "from simulated.core import core_step\n\n\ndef test_step():\n    assert core_step(4) == 6\n";
+
+fn last_task(home: &Home) -> String {
+    let tasks = home.run(&["tasks", "--json", "--limit", "1"]).json_lines();
+    tasks[0]["task_id"].as_str().unwrap().to_owned()
+}
+
+fn task_count(home: &Home) -> usize {
+    home.run(&["tasks", "--json"]).json_lines().len()
+}
+
+fn interrupt(child: &Child) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+}
+
+fn finish(child: Child) -> Output {
+    let output = child.wait_with_output().unwrap();
+    Output {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Starts a slow task and waits until its model call is under way.
+fn start_slow(home: &Home) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = home
+        .command(&[
+            "run",
+            "Make a thing",
+            "--json",
+            "--model-url",
+            "sim:?latency_ms=300",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("model_call_started") {
+        line.clear();
+        assert!(
+            lines.read_line(&mut line).unwrap() > 0,
+            "the task ended too early"
+        );
+    }
+    (child, lines)
+}
+
+#[test]
+fn a_prompt_becomes_modules_tests_and_an_honest_summary() {
+    let home = Home::new();
+    let run = home.simulate(GOOD, &["Make a thing", "--out", "result"]);
+    assert_eq!(run.code, Some(3), "{}", run.stderr);
+    assert!(
+        run.stdout.contains("Complete, not verified"),
+        "{}",
+        run.stdout
+    );
+    let summary = fs::read_to_string(home.path().join("result/SUMMARY.md")).unwrap();
+    assert!(summary.contains("not verified"), "{summary}");
+    assert!(home.path().join("result/simulated/core.py").exists());
+    assert!(
+        home.path()
+            .join("result/tests/test_simulated_core.py")
+            .exists()
+    );
+}
+
+#[test]
+fn given_tests_that_pass_verify_and_given_tests_that_fail_fail() {
+    let home = Home::new();
+    fs::write(home.path().join("test_ok.py"), PASSES).unwrap();
+    fs::write(home.path().join("test_bad.py"), FAILS).unwrap();
+    let good = home.simulate(GOOD, &["Make it", "--tests", "test_ok.py", "--json"]);
+    assert_eq!(good.code, Some(0), "{}", good.stderr);
+    assert_eq!(
+        good.json_lines().last().unwrap()["verification"],
+        "given_tests"
+    );
+    let bad = home.simulate(GOOD, &["Make it", "--tests", "test_bad.py", "--out", "bad"]);
+    assert_eq!(bad.code, Some(4), "{}", bad.stderr);
+    let summary = fs::read_to_string(home.path().join("bad/SUMMARY.md")).unwrap();
+    assert!(summary.contains("Failed (attempts)"), "{summary}");
+}
+
+#[test]
+fn examples_in_the_prompt_rule() {
+    let home = Home::new();
+    let right = home.simulate(GOOD, &["Step by one.\n\n>>> core_step(1)\n2\n"]);
+    assert_eq!(right.code, Some(0), "{}{}", right.stdout, right.stderr);
+    let wrong = home.simulate(GOOD, &["Step by one.\n\n>>> core_step(1)\n3\n"]);
+    assert_eq!(wrong.code, Some(4), "{}{}", wrong.stdout, wrong.stderr);
+}
+
+#[test]
+fn json_is_one_event_a_line_and_ends_with_the_result() {
+    let home = Home::new();
+    let lines = home
+        .simulate(GOOD, &["Make a thing", "--json", "--out", "o"])
+        .json_lines();
+    let (result, events) = lines.split_last().unwrap();
+    for (at, event) in events.iter().enumerate() {
+        assert_eq!(
+            (&event["type"], &event["revision"]),
+            (&"event".into(), &(at + 1).into())
+        );
+    }
+    assert_eq!(result["type"], "result");
+    assert_eq!(result["status"], "complete");
+    assert_eq!(result["verification"], "agreement");
+    assert!(result["tokens"].as_u64().unwrap() > 0);
+    assert!(result["seconds"].as_f64().unwrap() > 0.0);
+    assert!(
+        result["files"]
+            .as_array()
+            .unwrap()
+            .contains(&"SUMMARY.md".into())
+    );
+    assert_eq!(result["task_id"], last_task(&home).as_str());
+}
+
+#[test]
+fn the_prompt_may_come_from_standard_input() {
+    let home = Home::new();
+    let mut child = home
+        .command(&[
+            "run",
+            "-",
+            "--quiet",
+            "--model-url",
+            "sim:?latency_ms=0&wrong=0&malformed=0",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"Make a thing from standard input")
+        .unwrap();
+    let output = finish(child);
+    assert_eq!(output.code, Some(3), "{}", output.stderr);
+    let shown = home.run(&["show", &last_task(&home)]);
+    assert!(
+        shown.stdout.contains("from standard input"),
+        "{}",
+        shown.stdout
+    );
+}
+
+#[test]
+fn wrong_use_ends_with_2_says_why_and_leaves_no_task() {
+    let home = Home::new();
+    fs::create_dir(home.path().join("full")).unwrap();
+    fs::write(home.path().join("full/mine"), "x").unwrap();
+    fs::write(home.path().join("empty.py"), " ").unwrap();
+    fs::write(home.path().join("te st.py"), "x").unwrap();
+    let cases: &[(&[&str], &str)] = &[
+        (&["run", " "], "prompt is empty"),
+        (&["run", "x", "--out", "full"], "not empty"),
+        (&["run", "x", "--out", "full/mine"], "not a folder"),
+        (&["run", "x", "--tests", "none.py"], "none.py"),
+        (&["run", "x", "--tests", "empty.py"], "empty"),
+        (&["run", "x", "--tests", "te st.py"], "letters, digits"),
+        (&["run", "x", "--language", "cobol"], "python"),
+        (&["run", "x", "--timeout", "soon"], "90s"),
+        (&["run", "x", "--max-iterations", "0"], "max-iterations"),
+        (&["run", "x", "--model-context", "7"], "2048"),
+        (&["show", "../etc"], "task_id"),
+        (&["frobnicate"], "frobnicate"),
+        (&["run"], "PROMPT"),
+    ];
+    for (args, why) in cases {
+        let output = home.run(args);
+        assert_eq!(output.code, Some(2), "{args:?}: {}", output.stderr);
+        assert!(output.stderr.contains(why), "{args:?}: {}", output.stderr);
+    }
+    assert_eq!(task_count(&home), 0);
+    assert_eq!(fs::read_dir(home.path().join("full")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_spent_budget_ends_with_5_and_a_larger_one_goes_on() {
+    let home = Home::new();
+    let run = home.simulate(
+        GOOD,
+        &["Make a thing", "--budget-tokens", "700", "--out", "o"],
+    );
+    assert_eq!(run.code, Some(5), "{}{}", run.stdout, run.stderr);
+    let task = last_task(&home);
+    let same = home.run(&["resume", &task, "--model-url", "sim:"]);
+    assert_eq!(same.code, Some(5), "without a larger limit it stays ended");
+    let more = home.run(&[
+        "resume",
+        &task,
+        "--budget-tokens",
+        "50000",
+        "--model-url",
+        "sim:?wrong=0&malformed=0",
+    ]);
+    assert_eq!(more.code, Some(3), "{}{}", more.stdout, more.stderr);
+    assert!(home.path().join("o/SUMMARY.md").exists());
+    let again = home.run(&["resume", &task]);
+    assert_eq!(
+        again.code,
+        Some(3),
+        "an ended task's result is printed again"
+    );
+    assert!(again.stdout.contains("Complete, not verified"));
+}
+
+#[test]
+fn a_spent_time_limit_stops_the_call_under_way() {
+    let home = Home::new();
+    let run = home.simulate(
+        "?latency_ms=400",
+        &["Make a thing", "--timeout", "1s", "--json"],
+    );
+    assert_eq!(run.code, Some(5), "{}{}", run.stdout, run.stderr);
+    let lines = run.json_lines();
+    assert_eq!(lines.last().unwrap()["reason"], "timeout");
+    assert!(
+        lines
+            .iter()
+            .any(|l| l["kind"] == "effect_interrupted" && l["data"]["reason"] == "time_limit")
+    );
+}
+
+#[test]
+fn ctrl_c_pauses_names_the_command_that_goes_on_and_resume_does() {
+    let home = Home::new();
+    let (child, mut lines) = start_slow(&home);
+    interrupt(&child);
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    assert_eq!(finish(child).code, Some(130));
+    assert!(rest.contains("\"kind\":\"effect_interrupted\""), "{rest}");
+    let task = last_task(&home);
+    let shown = home.run(&["show", &task]);
+    assert!(
+        shown.stdout.contains("paused (interrupted)"),
+        "{}",
+        shown.stdout
+    );
+    let resumed = home.run(&["resume", &task, "--model-url", "sim:?wrong=0&malformed=0"]);
+    assert_eq!(
+        resumed.code,
+        Some(3),
+        "{}{}",
+        resumed.stdout,
+        resumed.stderr
+    );
+    assert_eq!(home.run(&["journal", "verify"]).code, Some(0));
+}
+
+#[test]
+fn a_second_writer_is_told_who_holds_the_folder_and_readers_read_on() {
+    let home = Home::new();
+    let (child, _lines) = start_slow(&home);
+    let second = home.simulate(GOOD, &["Another thing"]);
+    assert_eq!(second.code, Some(1));
+    assert!(
+        second.stderr.contains(&format!("process {}", child.id())),
+        "{}",
+        second.stderr
+    );
+    let tasks = home.run(&["tasks", "--json"]).json_lines();
+    assert_eq!(tasks.len(), 1);
+    assert_eq!(tasks[0]["status"], "running");
+    interrupt(&child);
+    assert_eq!(finish(child).code, Some(130));
+}
+
+#[test]
+fn follow_shows_what_another_process_records() {
+    let home = Home::new();
+    let (child, _lines) = start_slow(&home);
+    let mut follower = home
+        .command(&["events", "--follow", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut seen = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let first: Value = serde_json::from_str(&seen.next().unwrap().unwrap()).unwrap();
+    assert_eq!(first["sequence"], 1);
+    interrupt(&child);
+    assert!(seen.any(|line| line.unwrap().contains("\"kind\":\"task_paused\"")));
+    interrupt(&follower);
+    assert_eq!(follower.wait().unwrap().code(), Some(0));
+    finish(child);
+}
+
+#[test]
+fn a_model_server_that_comes_and_goes_pauses_the_task_and_it_goes_on() {
+    let home = Home::new();
+    let run = home.simulate(
+        "?unreachable=50&latency_ms=0&seed=5",
+        &["Make a thing", "--json"],
+    );
+    assert!(matches!(run.code, Some(3 | 4)), "{}", run.stderr);
+    let lines = run.json_lines();
+    let kinds: Vec<&str> = lines
+        .iter()
+        .filter_map(|line| line["kind"].as_str())
+        .collect();
+    assert!(
+        kinds.contains(&"task_paused") && kinds.contains(&"task_resumed"),
+        "{kinds:?}"
+    );
+}
+
+#[test]
+fn malformed_answers_are_asked_again_and_a_task_ends_all_the_same() {
+    let home = Home::new();
+    let run = home.simulate(
+        "?malformed=60&latency_ms=0&seed=2",
+        &["Make a thing", "--json"],
+    );
+    assert!(matches!(run.code, Some(3 | 4)), "{}", run.stderr);
+    assert!(run.stdout.contains("rejected"));
+    let hopeless = home.simulate("?malformed=100&latency_ms=0", &["Make a thing", "--json"]);
+    assert_eq!(hopeless.code, Some(4));
+    assert_eq!(hopeless.json_lines().last().unwrap()["reason"], "plan");
+}
+
+#[test]
+fn no_model_server_is_one_clear_error_and_no_task() {
+    let home = Home::new();
+    let run = home.run(&["run", "x", "--model-url", "http://127.0.0.1:1"]);
+    assert_eq!(run.code, Some(1));
+    assert!(
+        run.stderr.contains("http://127.0.0.1:1 cannot be reached"),
+        "{}",
+        run.stderr
+    );
+    let ollama = home.run(&["run", "x", "--model-url", "ollama://127.0.0.1:11434"]);
+    assert_eq!(ollama.code, Some(1));
+    assert!(ollama.stderr.contains("Ollama"), "{}", ollama.stderr);
+    assert_eq!(task_count(&home), 0);
+}
+
+#[test]
+fn a_task_too_large_for_the_window_is_refused_with_the_figures() {
+    let home = Home::new();
+    let run = home.simulate("?window=1024", &[&"word ".repeat(1_200), "--json"]);
+    assert_eq!(run.code, Some(4), "{}", run.stderr);
+    assert_eq!(run.json_lines().last().unwrap()["reason"], "window");
+}
+
+#[test]
+fn every_version_of_every_file_can_be_printed() {
+    let home = Home::new();
+    home.simulate(
+        "?wrong=60&seed=1&latency_ms=0&malformed=0",
+        &["Make a thing"],
+    );
+    let task = last_task(&home);
+    let list = home.run(&["files", &task, "--json"]).json_lines();
+    assert!(
+        list.iter()
+            .any(|file| file["path"] == "simulated/core.py" && file["version"] == 1)
+    );
+    let text = home.run(&["files", &task, "simulated/core.py", "--version", "1"]);
+    assert!(text.stdout.contains("def core_step"), "{}", text.stdout);
+    let none = home.run(&["files", &task, "simulated/core.py", "--version", "99"]);
+    assert_eq!(none.code, Some(1));
+    assert!(none.stderr.contains("journeyman files"), "{}", none.stderr);
+}
+
+#[test]
+fn looking_at_nothing_is_no_error() {
+    let home = Home::bare();
+    assert_eq!(home.run(&["tasks", "--json"]).code, Some(0));
+    assert_eq!(home.run(&["events"]).code, Some(0));
+    assert_eq!(home.run(&["journal", "verify"]).code, Some(1));
+    let missing = home.run(&["show", "t-1"]);
+    assert_eq!(missing.code, Some(1));
+    assert!(
+        missing.stderr.contains("journeyman tasks"),
+        "{}",
+        missing.stderr
+    );
+    assert_eq!(home.run(&["completions", "bash"]).code, Some(0));
+    assert!(!home.data_dir().exists(), "looking makes nothing");
+}
+
+#[test]
+fn doctor_and_config_say_what_was_found() {
+    let home = Home::new();
+    let doctor = home.run(&["doctor", "--json"]);
+    assert_eq!(doctor.code, Some(0), "{}", doctor.stdout);
+    let checks: Vec<String> = doctor
+        .json_lines()
+        .iter()
+        .map(|check| check["check"].as_str().unwrap().to_owned())
+        .collect();
+    for check in ["journal", "disk", "python", "sandbox", "model"] {
+        assert!(
+            checks.iter().any(|other| other == check),
+            "{check}: {checks:?}"
+        );
+    }
+    let config = home
+        .run(&["config", "show", "--origin", "--model", "tiny", "--json"])
+        .json_lines();
+    let model = config
+        .iter()
+        .find(|found| found["key"] == "model.name")
+        .unwrap();
+    assert_eq!(
+        (&model["value"], &model["origin"]),
+        (&"tiny".into(), &"flag".into())
+    );
+    let data = config
+        .iter()
+        .find(|found| found["key"] == "data_dir")
+        .unwrap();
+    assert_eq!(data["source"], "JOURNEYMAN_DATA_DIR");
+}
+
+#[test]
+fn a_folder_that_cannot_be_is_a_clear_error() {
+    let home = Home::bare();
+    fs::write(home.path().join("file"), "x").unwrap();
+    let run = home.run(&["run", "x", "--model-url", "sim:", "--data-dir", "file/data"]);
+    assert_eq!(run.code, Some(1));
+    assert!(run.stderr.contains("file/data"), "{}", run.stderr);
+}
+
+#[test]
+fn a_reader_that_goes_away_loses_nothing() {
+    let home = Home::new();
+    let mut child = home
+        .command(&[
+            "run",
+            "Make a thing",
+            "--model-url",
+            "sim:?latency_ms=20&wrong=0&malformed=0",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    child.wait().unwrap();
+    let tasks = home.run(&["tasks", "--json"]).json_lines();
+    assert_eq!(tasks[0]["status"], "complete");
+}
