@@ -78,6 +78,11 @@ pub async fn connect(
         }
         let server = client(&connection, url)?;
         let info = server.describe().await?;
+        if info.server != "llama.cpp" && is_ollama(&info.url).await {
+            return Err(Error::Unsupported {
+                what: OLLAMA_NOTE.to_owned(),
+            });
+        }
         let how = format!("{} at {} (configured)", info.name, info.url);
         return Ok(Connected {
             server: Arc::new(server),
@@ -89,7 +94,11 @@ pub async fn connect(
     for found in look_around(&connection).await {
         match found.info {
             Some(info) => {
-                let server = client(&connection, &found.url)?;
+                let stranger = Connection {
+                    api_key: None,
+                    ..connection.clone()
+                };
+                let server = client(&stranger, &found.url)?;
                 let how = format!("{} at {} ({})", info.name, found.url, found.note);
                 return Ok(Connected {
                     server: Arc::new(server),
@@ -131,7 +140,12 @@ const OLLAMA_NOTE: &str = "Ollama's own API is not spoken yet, and its OpenAI-co
 /// Looks at the usual ports of this machine.
 pub async fn look_around(connection: &Connection) -> Vec<Found> {
     let mut places = Vec::new();
-    let look = async { client(connection, LLAMA_CPP_URL)?.describe().await };
+    // Without the key: who listens there is not known.
+    let stranger = Connection {
+        api_key: None,
+        ..connection.clone()
+    };
+    let look = async { client(&stranger, LLAMA_CPP_URL)?.describe().await };
     places.push(match tokio::time::timeout(LOOK_TIMEOUT, look).await {
         Ok(Ok(info)) if info.server == "llama.cpp" => Found {
             url: LLAMA_CPP_URL.to_owned(),
@@ -145,12 +159,7 @@ pub async fn look_around(connection: &Connection) -> Vec<Found> {
         Ok(Err(Error::Unreachable { .. })) | Err(_) => nothing(LLAMA_CPP_URL, "nothing answers"),
         Ok(Err(error)) => nothing(LLAMA_CPP_URL, &format!("no llama.cpp server ({error})")),
     });
-    let ollama = reqwest::Client::new()
-        .get(format!("{OLLAMA_URL}/api/version"))
-        .timeout(LOOK_TIMEOUT)
-        .send()
-        .await
-        .is_ok_and(|response| response.status().is_success());
+    let ollama = is_ollama(OLLAMA_URL).await;
     places.push(nothing(
         OLLAMA_URL,
         if ollama {
@@ -160,6 +169,20 @@ pub async fn look_around(connection: &Connection) -> Vec<Found> {
         },
     ));
     places
+}
+
+/// Whether Ollama listens there.
+async fn is_ollama(root: &str) -> bool {
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .unwrap_or_default();
+    let ask = http
+        .get(format!("{root}/api/version"))
+        .timeout(LOOK_TIMEOUT)
+        .send();
+    ask.await
+        .is_ok_and(|response| response.status().is_success())
 }
 
 fn nothing(url: &str, note: &str) -> Found {

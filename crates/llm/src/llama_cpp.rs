@@ -2,7 +2,7 @@
 //! tokenizer, its chat template. The only module that knows these routes.
 
 use journeyman_event::Tokens;
-use reqwest::Client;
+use reqwest::{RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -29,48 +29,44 @@ struct Tokenized {
     tokens: Vec<serde_json::Value>,
 }
 
-/// The window of a call, if this is llama.cpp's server. None if it is another.
-pub(crate) async fn window(http: &Client, root: &str) -> Result<Option<Tokens>, Error> {
-    let response = http
-        .get(format!("{root}/props"))
-        .send()
-        .await
-        .map_err(|e| gone(root, &e))?;
-    if !response.status().is_success() {
-        return Ok(None);
+/// The window of a call, if this is llama.cpp's server. None if it is another. `ask` is the prepared
+/// question: with its time-out and key.
+pub(crate) async fn window(root: &str, ask: RequestBuilder) -> Result<Option<Tokens>, Error> {
+    let response = ask.send().await.map_err(|e| gone(root, &e))?;
+    match response.status() {
+        status if status.is_success() => {}
+        // It is there, and still loads its model.
+        StatusCode::SERVICE_UNAVAILABLE => {
+            let reason = "it is still loading its model".to_owned();
+            return Err(Error::Unreachable {
+                url: root.to_owned(),
+                reason,
+            });
+        }
+        _ => return Ok(None),
     }
     let props = response.json::<Props>().await.ok();
     Ok(props.map(|props| Tokens(props.default_generation_settings.n_ctx)))
 }
 
-/// The exact tokens of a prompt: its chat template is applied, then it is tokenized.
+/// The exact tokens of a prompt: its chat template is applied, then it is tokenized. `post` prepares
+/// a question for a route of this server.
 pub(crate) async fn count(
-    http: &Client,
     root: &str,
     messages: &[Message],
+    post: impl Fn(&str) -> RequestBuilder,
 ) -> Result<Tokens, Error> {
     let body = json!({"messages": messages});
-    let templated: Templated = post(http, root, "apply-template", &body).await?;
+    let templated: Templated = send(root, post("apply-template").json(&body)).await?;
     let body = json!({
         "content": templated.prompt, "add_special": true, "parse_special": true,
     });
-    let tokenized: Tokenized = post(http, root, "tokenize", &body).await?;
+    let tokenized: Tokenized = send(root, post("tokenize").json(&body)).await?;
     Ok(Tokens(tokenized.tokens.len() as u64))
 }
 
-async fn post<T: for<'a> Deserialize<'a>>(
-    http: &Client,
-    root: &str,
-    route: &str,
-    body: &serde_json::Value,
-) -> Result<T, Error> {
-    let url = format!("{root}/{route}");
-    let response = http
-        .post(&url)
-        .json(body)
-        .send()
-        .await
-        .map_err(|e| gone(root, &e))?;
+async fn send<T: for<'a> Deserialize<'a>>(root: &str, ask: RequestBuilder) -> Result<T, Error> {
+    let response = ask.send().await.map_err(|e| gone(root, &e))?;
     let status = response.status();
     if !status.is_success() {
         let message = response.text().await.unwrap_or_default();
@@ -80,7 +76,7 @@ async fn post<T: for<'a> Deserialize<'a>>(
         });
     }
     response.json().await.map_err(|error| Error::Malformed {
-        url,
+        url: root.to_owned(),
         problem: error.to_string(),
     })
 }

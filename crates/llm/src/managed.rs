@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -63,6 +64,8 @@ struct Inner {
     port: u16,
     client: OpenAi,
     child: Mutex<Option<Child>>,
+    /// Set by [`Managed::stop`]: it is not started again.
+    stopped: AtomicBool,
 }
 
 /// llama.cpp's own program, if it is on the PATH.
@@ -117,6 +120,7 @@ impl Managed {
             port,
             client,
             child: Mutex::new(None),
+            stopped: AtomicBool::new(false),
         };
         let managed = Self {
             inner: Arc::new(inner),
@@ -128,6 +132,10 @@ impl Managed {
     /// Starts the server again if it has died.
     async fn ensure_alive(&self) -> Result<(), Error> {
         let mut child = self.inner.child.lock().await;
+        if self.inner.stopped.load(Ordering::Relaxed) {
+            let reason = "it was stopped".to_owned();
+            return Err(Error::Managed { reason });
+        }
         if let Some(running) = child.as_mut() {
             match running.try_wait() {
                 Ok(None) => return Ok(()),
@@ -146,6 +154,7 @@ impl Managed {
 
     /// Stops the server and waits until it is gone.
     pub async fn stop(&self) {
+        self.inner.stopped.store(true, Ordering::Relaxed);
         let Some(mut child) = self.inner.child.lock().await.take() else {
             return;
         };
@@ -165,7 +174,12 @@ impl Inner {
         let failed = |error: std::io::Error| Error::Managed {
             reason: error.to_string(),
         };
-        let log = File::create(self.log_file()).map_err(failed)?;
+        // What the one before said of its end is kept beside.
+        let log_file = self.log_file();
+        if log_file.exists() {
+            fs::rename(&log_file, log_file.with_extension("log.1")).map_err(failed)?;
+        }
+        let log = File::create(log_file).map_err(failed)?;
         let threads = std::thread::available_parallelism()
             .map_or(1, usize::from)
             .to_string();

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use journeyman_event::{Randomness, SeededRandom, Tokens};
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How the client behaves.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct OpenAiOptions {
     /// The base URL, with or without `/v1`.
     pub url: String,
@@ -98,12 +98,14 @@ impl OpenAi {
             return Err(Error::Unsupported { what });
         }
         let root = trimmed.strip_suffix("/v1").unwrap_or(trimmed).to_owned();
-        let http = Client::builder()
-            .connect_timeout(options.connect_timeout)
-            .build()
-            .map_err(|error| Error::Unsupported {
-                what: error.to_string(),
-            })?;
+        let mut http = Client::builder().connect_timeout(options.connect_timeout);
+        if is_loopback(&root) {
+            // A proxy would look for the server on its own machine.
+            http = http.no_proxy();
+        }
+        let http = http.build().map_err(|error| Error::Unsupported {
+            what: error.to_string(),
+        })?;
         Ok(Self {
             options,
             root,
@@ -129,12 +131,14 @@ impl OpenAi {
             .sum()
     }
 
+    /// A question about the server itself, which is answered at once or not at all.
+    fn question(&self, request: RequestBuilder) -> RequestBuilder {
+        self.authorised(request).timeout(QUESTION_TIMEOUT)
+    }
+
     async fn models(&self) -> Result<Vec<ModelEntry>, Error> {
         let url = format!("{}/v1/models", self.root);
-        let ask = self
-            .authorised(self.http.get(&url))
-            .timeout(QUESTION_TIMEOUT)
-            .send();
+        let ask = self.question(self.http.get(&url)).send();
         let response = ask
             .await
             .map_err(|error| llama_cpp::gone(&self.root, &error))?;
@@ -160,7 +164,7 @@ impl OpenAi {
         Ok(list.data)
     }
 
-    fn authorised(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    fn authorised(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.options.api_key {
             Some(key) => request.bearer_auth(key),
             None => request,
@@ -234,7 +238,14 @@ impl OpenAi {
                         asked,
                     )
                 }
-                Err(error) => (llama_cpp::gone(&self.root, &error), None),
+                Err(error) => {
+                    let gone = llama_cpp::gone(&self.root, &error);
+                    // Once the request went out, the server may be at work on it.
+                    if !error.is_connect() {
+                        return Err(gone);
+                    }
+                    (gone, None)
+                }
             };
             if attempt >= ATTEMPTS_MAX {
                 return Err(problem);
@@ -298,7 +309,10 @@ impl OpenAi {
                 .await
                 .map_err(|_| self.timed_out(patience))?;
             let piece = match next {
-                Some(piece) => piece.map_err(|error| llama_cpp::gone(&self.root, &error))?,
+                Some(Ok(piece)) => piece,
+                // What came is whole; only the usage may be missing.
+                Some(Err(_)) if partial.finish.is_some() => break 'stream,
+                Some(Err(error)) => return Err(llama_cpp::gone(&self.root, &error)),
                 None => break 'stream,
             };
             for value in lines
@@ -359,10 +373,20 @@ impl OpenAi {
         Usage {
             prompt: reported.prompt_tokens,
             completion: reported.completion_tokens,
-            cached: reported.prompt_tokens_details.cached_tokens,
+            cached: reported
+                .prompt_tokens_details
+                .as_ref()
+                .map_or(Tokens::ZERO, |details| details.cached_tokens),
             exact: true,
         }
     }
+}
+
+fn is_loopback(root: &str) -> bool {
+    let host = root.split("://").nth(1).unwrap_or_default();
+    ["127.", "localhost", "[::1]"]
+        .iter()
+        .any(|start| host.starts_with(start))
 }
 
 fn ms(time: Duration) -> u64 {
@@ -414,7 +438,11 @@ fn refusal(status: StatusCode, message: String) -> Error {
 #[async_trait]
 impl ModelServer for OpenAi {
     async fn describe(&self) -> Result<ModelInfo, Error> {
-        let window = llama_cpp::window(&self.http, &self.root).await?;
+        let window = llama_cpp::window(
+            &self.root,
+            self.question(self.http.get(format!("{}/props", self.root))),
+        )
+        .await?;
         let entries = self.models().await?;
         let is_llama_cpp = window.is_some();
         self.is_llama_cpp.store(is_llama_cpp, Ordering::Relaxed);
@@ -456,7 +484,10 @@ impl ModelServer for OpenAi {
 
     async fn count(&self, messages: &[Message]) -> Result<Count, Error> {
         if self.is_llama_cpp.load(Ordering::Relaxed) {
-            let tokens = llama_cpp::count(&self.http, &self.root, messages).await?;
+            let tokens = llama_cpp::count(&self.root, messages, |route| {
+                self.question(self.http.post(format!("{}/{route}", self.root)))
+            })
+            .await?;
             return Ok(Count {
                 tokens,
                 exact: true,
@@ -478,8 +509,9 @@ impl ModelServer for OpenAi {
         let result = {
             let stream = self.stream(request, &mut so_far, on_delta);
             tokio::select! {
-                result = stream => Some(result),
+                biased;
                 () = cancel.cancelled() => None,
+                result = stream => Some(result),
             }
         };
         result.unwrap_or_else(|| {
@@ -571,7 +603,7 @@ struct WireUsage {
     prompt_tokens: Tokens,
     completion_tokens: Tokens,
     #[serde(default)]
-    prompt_tokens_details: WireDetails,
+    prompt_tokens_details: Option<WireDetails>,
 }
 
 #[derive(Default, Deserialize)]

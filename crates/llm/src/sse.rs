@@ -57,7 +57,11 @@ mod tests {
     proptest! {
         #[test]
         fn bytes_may_be_cut_anywhere(values in prop::collection::vec("[a-zé漢🎉]{0,12}", 0..6), cuts in prop::collection::vec(1..9_usize, 0..60)) {
-            let stream: String = values.iter().map(|value| format!("data: {value}\n\n")).collect();
+            let stream = values
+                .iter()
+                .fold(String::new(), |all, value| all + "data: " + value + "
+
+");
             let mut rest = stream.as_bytes();
             let mut lines = Lines::default();
             let mut got = Vec::new();

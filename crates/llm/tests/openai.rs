@@ -1,0 +1,504 @@
+//! The OpenAI-compatible client against servers whose every byte is scripted.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use journeyman_event::Tokens;
+use journeyman_llm::{
+    Answer, Connection, Delta, Error, Finish, Message, ModelServer, OpenAi, OpenAiOptions, Request,
+    Role, WindowSource, connect,
+};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+/// What the fake server does with one request for an answer.
+#[derive(Clone)]
+enum Reply {
+    /// A status, headers and a body, then the connection closes.
+    Whole(&'static str, &'static str, String),
+    /// Pieces of a stream, each sent on its own, then the connection closes.
+    Stream(Vec<String>),
+    /// Pieces of a stream, then silence until the client goes away.
+    Hang(Vec<String>),
+}
+
+#[derive(Default)]
+struct Seen {
+    /// The bodies of the requests for answers.
+    bodies: Vec<Value>,
+    /// The heads of all requests.
+    heads: Vec<String>,
+    /// Clients that went away while the server hung.
+    gone: usize,
+}
+
+struct Fake {
+    url: String,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// Serves `replies` one after another for answers, and `routes` for everything else.
+async fn fake(replies: Vec<Reply>, routes: Vec<(&'static str, String)>) -> Fake {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let replies = Arc::new(Mutex::new(VecDeque::from(replies)));
+    let routes = Arc::new(routes);
+    let shared = seen.clone();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(serve(
+                socket,
+                shared.clone(),
+                replies.clone(),
+                routes.clone(),
+            ));
+        }
+    });
+    Fake { url, seen }
+}
+
+async fn serve(
+    mut socket: TcpStream,
+    seen: Arc<Mutex<Seen>>,
+    replies: Arc<Mutex<VecDeque<Reply>>>,
+    routes: Arc<Vec<(&'static str, String)>>,
+) {
+    let mut bytes = Vec::new();
+    let (head, body) = loop {
+        let mut block = [0; 4_096];
+        let len = socket.read(&mut block).await.unwrap_or(0);
+        if len == 0 {
+            return;
+        }
+        bytes.extend_from_slice(&block[..len]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let length = head
+            .lines()
+            .find_map(|line| {
+                line.to_lowercase()
+                    .strip_prefix("content-length: ")?
+                    .parse()
+                    .ok()
+            })
+            .unwrap_or(0_usize);
+        if body.len() >= length {
+            break (head.to_owned(), body.to_owned());
+        }
+    };
+    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    seen.lock().unwrap().heads.push(head);
+    let reply = if path == "/v1/chat/completions" {
+        seen.lock()
+            .unwrap()
+            .bodies
+            .push(serde_json::from_str(&body).unwrap());
+        replies
+            .lock()
+            .unwrap()
+            .pop_front()
+            .expect("no more requests were expected")
+    } else {
+        match routes.iter().find(|(route, _)| *route == path) {
+            Some((_, body)) => Reply::Whole("200 OK", "", body.clone()),
+            None => Reply::Whole("404 Not Found", "", "{}".into()),
+        }
+    };
+    let stream_head =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+    match reply {
+        Reply::Whole(status, headers, body) => {
+            let text = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
+                body.len()
+            );
+            socket.write_all(text.as_bytes()).await.ok();
+        }
+        Reply::Stream(pieces) => {
+            socket.write_all(stream_head.as_bytes()).await.ok();
+            for piece in pieces {
+                socket.write_all(piece.as_bytes()).await.ok();
+                socket.flush().await.ok();
+            }
+        }
+        Reply::Hang(pieces) => {
+            socket.write_all(stream_head.as_bytes()).await.ok();
+            for piece in pieces {
+                socket.write_all(piece.as_bytes()).await.ok();
+            }
+            let mut block = [0; 16];
+            while socket.read(&mut block).await.unwrap_or(0) > 0 {}
+            seen.lock().unwrap().gone += 1;
+        }
+    }
+}
+
+fn delta(text: &str) -> String {
+    let chunk =
+        json!({"choices": [{"delta": {"content": text}, "finish_reason": null}], "model": "m"});
+    format!("data: {chunk}\n\n")
+}
+
+fn finish(reason: &str) -> String {
+    let chunk = json!({"choices": [{"delta": {}, "finish_reason": reason}]});
+    format!("data: {chunk}\n\n")
+}
+
+fn usage() -> String {
+    let chunk = json!({"choices": [], "usage": {
+        "prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 4},
+    }});
+    format!("data: {chunk}\n\ndata: [DONE]\n\n")
+}
+
+fn whole() -> Vec<String> {
+    vec![delta("Hel"), delta("lo"), finish("stop"), usage()]
+}
+
+fn options(url: &str) -> OpenAiOptions {
+    OpenAiOptions::new(url, "m")
+}
+
+fn request() -> Request {
+    Request {
+        messages: vec![Message {
+            role: Role::User,
+            content: "Say hello, please.".into(),
+        }],
+        max_tokens: Tokens(50),
+        temperature: 0.2,
+        seed: Some(7),
+        stop: Vec::new(),
+        schema: None,
+    }
+}
+
+async fn ask(options: OpenAiOptions, request: &Request) -> (Result<Answer, Error>, Vec<String>) {
+    let client = OpenAi::new(options).unwrap();
+    let mut deltas = Vec::new();
+    let mut take = |delta: Delta<'_>| deltas.push(delta.text.to_owned());
+    let result = client
+        .answer(request, &mut take, &CancellationToken::new())
+        .await;
+    (result, deltas)
+}
+
+#[tokio::test]
+async fn an_answer_streams_with_its_usage() {
+    let fake = fake(vec![Reply::Stream(whole())], vec![]).await;
+    let (answer, deltas) = ask(options(&fake.url), &request()).await;
+    let answer = answer.unwrap();
+    assert_eq!(
+        (answer.text.as_str(), answer.finish),
+        ("Hello", Finish::Stop)
+    );
+    assert_eq!(deltas, ["Hel", "lo"]);
+    assert_eq!(
+        (answer.usage.prompt, answer.usage.completion),
+        (Tokens(12), Tokens(3))
+    );
+    assert_eq!((answer.usage.cached, answer.usage.exact), (Tokens(4), true));
+    let seen = fake.seen.lock().unwrap();
+    assert_eq!(seen.bodies[0]["max_tokens"], 50);
+    assert_eq!(seen.bodies[0]["seed"], 7);
+}
+
+#[tokio::test]
+async fn the_url_may_end_in_v1_and_the_key_is_sent_and_not_shown() {
+    let fake = fake(vec![Reply::Stream(whole())], vec![]).await;
+    let mut options = options(&format!("{}/v1/", fake.url));
+    options.api_key = Some("secret-key".into());
+    let client = OpenAi::new(options.clone()).unwrap();
+    assert!(!format!("{client:?}").contains("secret-key"));
+    ask(options, &request()).await.0.unwrap();
+    let seen = fake.seen.lock().unwrap();
+    assert!(
+        seen.heads[0]
+            .to_lowercase()
+            .contains("authorization: bearer secret-key")
+    );
+}
+
+#[tokio::test]
+async fn without_usage_tokens_are_estimated_and_said_to_be() {
+    let pieces = vec![
+        delta("Hello there"),
+        finish("length"),
+        "data: [DONE]\n\n".into(),
+    ];
+    let fake = fake(vec![Reply::Stream(pieces)], vec![]).await;
+    let answer = ask(options(&fake.url), &request()).await.0.unwrap();
+    assert_eq!(answer.finish, Finish::Length);
+    assert!(!answer.usage.exact);
+    assert!(answer.usage.completion > Tokens::ZERO);
+}
+
+#[tokio::test]
+async fn a_busy_server_is_asked_again_as_it_wishes() {
+    let busy = Reply::Whole("429 Too Many Requests", "Retry-After: 0\r\n", "{}".into());
+    let down = Reply::Whole("503 Service Unavailable", "Retry-After: 0\r\n", "{}".into());
+    let fake = fake(vec![busy, down, Reply::Stream(whole())], vec![]).await;
+    assert_eq!(
+        ask(options(&fake.url), &request()).await.0.unwrap().text,
+        "Hello"
+    );
+    assert_eq!(fake.seen.lock().unwrap().bodies.len(), 3);
+}
+
+#[tokio::test]
+async fn a_server_that_stays_busy_counts_as_gone() {
+    let busy = Reply::Whole("503 Service Unavailable", "Retry-After: 0\r\n", "{}".into());
+    let fake = fake(vec![busy; 4], vec![]).await;
+    let error = ask(options(&fake.url), &request()).await.0.unwrap_err();
+    assert!(
+        matches!(error, Error::Overloaded { status: 503 }) && error.is_unreachable(),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_prompt_too_long_is_told_with_the_figures() {
+    let body = json!({"error": {"code": 400, "type": "exceed_context_size_error",
+        "message": "too long", "n_prompt_tokens": 9_000, "n_ctx": 8_192}});
+    let fake = fake(
+        vec![Reply::Whole("400 Bad Request", "", body.to_string())],
+        vec![],
+    )
+    .await;
+    let error = ask(options(&fake.url), &request()).await.0.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::TooLong {
+                prompt: Tokens(9_000),
+                window: Tokens(8_192)
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_is_final_and_carries_the_servers_words() {
+    let body = json!({"error": {"message": "no such model"}}).to_string();
+    let fake = fake(vec![Reply::Whole("404 Not Found", "", body)], vec![]).await;
+    let error = ask(options(&fake.url), &request()).await.0.unwrap_err();
+    assert!(error.to_string().contains("no such model"), "{error}");
+    assert!(!error.is_retryable());
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_is_a_lost_server_and_never_an_answer() {
+    for pieces in [
+        vec![delta("Hel")],
+        vec![],
+        vec![delta("Hel"), "data: [DONE]\n\n".into()],
+    ] {
+        let fake = fake(vec![Reply::Stream(pieces)], vec![]).await;
+        let error = ask(options(&fake.url), &request()).await.0.unwrap_err();
+        assert!(error.is_unreachable(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn nonsense_and_errors_inside_a_stream_are_told() {
+    let nonsense = fake(vec![Reply::Stream(vec!["data: {oops\n\n".into()])], vec![]).await;
+    let error = ask(options(&nonsense.url), &request()).await.0.unwrap_err();
+    assert!(matches!(error, Error::Malformed { .. }), "{error}");
+    let inside = "data: {\"error\":{\"message\":\"out of memory\"}}\n\n".to_owned();
+    let failing = fake(vec![Reply::Stream(vec![delta("x"), inside])], vec![]).await;
+    let error = ask(options(&failing.url), &request()).await.0.unwrap_err();
+    assert!(error.to_string().contains("out of memory"), "{error}");
+}
+
+#[tokio::test]
+async fn cancelling_drops_the_connection_and_keeps_what_came() {
+    let fake = fake(vec![Reply::Hang(vec![delta("Hello wor")])], vec![]).await;
+    let client = OpenAi::new(options(&fake.url)).unwrap();
+    let cancel = CancellationToken::new();
+    let stop = cancel.clone();
+    let mut take = move |_: Delta<'_>| stop.cancel();
+    let error = client
+        .answer(&request(), &mut take, &cancel)
+        .await
+        .unwrap_err();
+    let Error::Interrupted { partial, tokens } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(partial, "Hello wor");
+    assert!(*tokens > Tokens::ZERO);
+    while fake.seen.lock().unwrap().gone == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn silence_ends_in_a_time_out_before_and_within_an_answer() {
+    for pieces in [vec![], vec![delta("Hel")]] {
+        let fake = fake(vec![Reply::Hang(pieces)], vec![]).await;
+        let mut options = options(&fake.url);
+        options.first_timeout = Duration::from_millis(100);
+        options.idle_timeout = Duration::from_millis(100);
+        let error = ask(options, &request()).await.0.unwrap_err();
+        assert!(matches!(error, Error::TimedOut { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_schemas_is_asked_without_from_then_on() {
+    let body = json!({"error": {"message": "response_format is not supported"}}).to_string();
+    let refusal = Reply::Whole("400 Bad Request", "", body);
+    let fake = fake(
+        vec![refusal, Reply::Stream(whole()), Reply::Stream(whole())],
+        vec![],
+    )
+    .await;
+    let client = OpenAi::new(options(&fake.url)).unwrap();
+    let request = Request {
+        schema: Some(json!({"type": "object"})),
+        ..request()
+    };
+    for _ in 0..2 {
+        let (mut ignore, cancel) = (|_: Delta<'_>| {}, CancellationToken::new());
+        let answer = client.answer(&request, &mut ignore, &cancel).await;
+        assert_eq!(answer.unwrap().text, "Hello");
+    }
+    let seen = fake.seen.lock().unwrap();
+    let with_schema: Vec<bool> = seen
+        .bodies
+        .iter()
+        .map(|body| body.get("response_format").is_some())
+        .collect();
+    assert_eq!(with_schema, [true, false, false]);
+}
+
+#[tokio::test]
+async fn nothing_that_listens_is_unreachable_and_names_the_url() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let error = ask(options(&url), &request()).await.0.unwrap_err();
+    assert!(
+        error.is_unreachable() && error.to_string().contains(&url),
+        "{error}"
+    );
+    assert!(OpenAi::new(options("ftp://x")).is_err());
+}
+
+#[tokio::test]
+async fn the_window_is_asked_for_wherever_a_server_tells_it() {
+    let models = |entry: Value| ("/v1/models", json!({"data": [entry]}).to_string());
+    let props = (
+        "/props",
+        json!({"default_generation_settings": {"n_ctx": 4_096}}).to_string(),
+    );
+    let cases = [
+        (
+            vec![props, models(json!({"id": "other"}))],
+            4_096,
+            WindowSource::Asked,
+            "llama.cpp",
+        ),
+        (
+            vec![models(json!({"id": "m", "max_model_len": 16_384}))],
+            16_384,
+            WindowSource::Asked,
+            "openai-compatible",
+        ),
+        (
+            vec![models(json!({"id": "m"}))],
+            8_192,
+            WindowSource::Configured,
+            "openai-compatible",
+        ),
+    ];
+    for (routes, tokens, source, server) in cases {
+        let fake = fake(vec![], routes).await;
+        let info = OpenAi::new(options(&fake.url))
+            .unwrap()
+            .describe()
+            .await
+            .unwrap();
+        assert_eq!(
+            (info.window.tokens, info.window.source),
+            (Tokens(tokens), source)
+        );
+        assert_eq!(info.server, server);
+    }
+}
+
+#[tokio::test]
+async fn a_missing_model_is_named_with_those_that_there_are() {
+    let routes = vec![(
+        "/v1/models",
+        json!({"data": [{"id": "a"}, {"id": "b"}]}).to_string(),
+    )];
+    let fake = fake(vec![], routes).await;
+    let error = OpenAi::new(options(&fake.url))
+        .unwrap()
+        .describe()
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("it has: a, b"), "{error}");
+}
+
+#[tokio::test]
+async fn llama_cpp_counts_exactly_and_gets_the_key_everywhere() {
+    let routes = vec![
+        (
+            "/props",
+            json!({"default_generation_settings": {"n_ctx": 4_096}}).to_string(),
+        ),
+        ("/v1/models", json!({"data": [{"id": "m"}]}).to_string()),
+        (
+            "/apply-template",
+            json!({"prompt": "<|user|>hi"}).to_string(),
+        ),
+        ("/tokenize", json!({"tokens": [1, 2, 3]}).to_string()),
+    ];
+    let fake = fake(vec![], routes).await;
+    let mut options = options(&fake.url);
+    options.api_key = Some("k".into());
+    let client = OpenAi::new(options).unwrap();
+    client.describe().await.unwrap();
+    let count = client.count(&request().messages).await.unwrap();
+    assert_eq!((count.tokens, count.exact), (Tokens(3), true));
+    let seen = fake.seen.lock().unwrap();
+    assert!(
+        seen.heads
+            .iter()
+            .all(|head| head.to_lowercase().contains("bearer k"))
+    );
+}
+
+#[tokio::test]
+async fn ollama_under_a_plain_url_is_refused_because_it_cuts_prompts_silently() {
+    let routes = vec![
+        ("/v1/models", json!({"data": [{"id": "m"}]}).to_string()),
+        ("/api/version", json!({"version": "0.9"}).to_string()),
+    ];
+    let fake = fake(vec![], routes).await;
+    let folder = tempfile::tempdir().unwrap();
+    let connection = Connection {
+        url: Some(fake.url.clone()),
+        model: "m".into(),
+        api_key: None,
+        context: Tokens(8_192),
+        data_dir: folder.path().to_owned(),
+    };
+    let environment = journeyman_fetch::Environment::ensure_empty(folder.path(), &|_| {})
+        .await
+        .unwrap();
+    let error = connect(connection, &environment, &|_| {})
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("Ollama"), "{error}");
+}
