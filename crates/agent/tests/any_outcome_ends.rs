@@ -1,6 +1,8 @@
 //! Drives the decider with outcomes that nothing produced: whatever models, tests and disks do, a
 //! task comes to an end within its bounds, and folding its events again gives the same state.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
+
 use jiff::SignedDuration;
 use journeyman_agent::{Fact, Role, Step, WholeFile, decide};
 use journeyman_event::payload::{
