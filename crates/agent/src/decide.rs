@@ -337,13 +337,25 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
             );
         }
     }
+    // What is reported as verified was run: a given file that ran nothing verifies nothing.
+    let idle = layout::given_paths(state).into_iter().find(|path| {
+        !run.tests
+            .iter()
+            .any(|test| test.passed && test.name.starts_with(path.as_str()))
+    });
+    if let Some(path) = idle {
+        let detail = format!("no test of the given {path} was run");
+        let reason = FailureReason::GivenTests;
+        return end(state, Ending::Failed { reason, detail });
+    }
     if state.unused.is_none() {
         return Step::Analyse;
     }
     end(state, Ending::Complete(verification(state, run)))
 }
 
-/// The weakest of what the modules and the run of everything together show.
+/// Given tests rule: all of them ran and passed when this is asked. Without any, the weakest of what
+/// the modules and the run of everything together show.
 fn verification(state: &TaskState, run: &TestRun) -> Verification {
     if !state.given_tests().is_empty() {
         return Verification::GivenTests;

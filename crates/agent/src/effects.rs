@@ -104,12 +104,20 @@ impl Effects {
             stop: Vec::new(),
             schema,
         };
-        let observer = self.observer.clone();
-        let mut show = move |delta: journeyman_llm::Delta<'_>| {
+        let observer = &self.observer;
+        // About a token each: what a call that is lost has cost.
+        let mut deltas = 0;
+        let mut show = |delta: journeyman_llm::Delta<'_>| {
+            deltas += 1;
             observer(Notice::Delta { text: delta.text });
         };
         let role = Role::Conductor;
-        Ok(match self.server.answer(&request, &mut show, stop).await {
+        let result = self.server.answer(&request, &mut show, stop).await;
+        let lost = match deltas {
+            0 => Tokens::ZERO,
+            some => call.prompt_tokens + Tokens(some),
+        };
+        Ok(match result {
             Ok(answer) => reached(
                 effect,
                 role,
@@ -136,7 +144,7 @@ impl Effects {
                 let reason = Interruption::ModelUnreachable;
                 let interrupted = EffectInterrupted {
                     reason,
-                    tokens: Tokens::ZERO,
+                    tokens: lost,
                 };
                 let problem = error.to_string();
                 let Outcome::Reached(fact) = reached(effect, role, interrupted) else {
@@ -152,7 +160,7 @@ impl Effects {
                     role,
                     ModelCallFailed {
                         problem,
-                        tokens: Tokens::ZERO,
+                        tokens: lost,
                         fatal,
                     },
                 )

@@ -15,7 +15,7 @@ use crate::python::{
 };
 
 /// More modules than this are not planned by a small model in earnest.
-const MODULES_MAX: usize = 8;
+const MODULES_MAX: usize = 6;
 /// The module of a task whose prompt is the beginning of a file.
 const STUB_MODULE: &str = "solution";
 

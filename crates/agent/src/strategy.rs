@@ -179,6 +179,12 @@ fn report(
             detail: format!("module {}: tested without code", module.plan.name),
         };
     };
+    if run.origin != TestOrigin::Generated && kind == TestFailureKind::NoTests {
+        return ModuleStep::GiveUp {
+            reason: FailureReason::GivenTests,
+            detail: format!("no test was run of the given {}", run.files.join(", ")),
+        };
+    }
     // Nothing to correct with: do not report what nobody will read.
     if module.iteration >= task.limits.iterations_max.get() {
         return settle(task, module);

@@ -1,10 +1,10 @@
 //! Where time and randomness come from: traits here, the real sources in the binary.
 //!
-//! Nothing else in the product reads a clock or draws a number, so that a test can run the shipped
-//! code deterministically and every failure has a seed.
+//! Nothing that is recorded or decided comes from any other clock or generator, so that a test can
+//! run the shipped code deterministically and every failure has a seed. How long a call took is
+//! measured where it is made.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -12,9 +12,6 @@ use jiff::Timestamp;
 pub trait TimeSource: Send + Sync {
     /// The wall clock. It may jump; nothing is ordered by it.
     fn now(&self) -> Timestamp;
-
-    /// Time since some fixed moment, which never goes back: for measuring how long something took.
-    fn monotonic(&self) -> Duration;
 }
 
 /// A source of random numbers.
@@ -39,10 +36,6 @@ impl TimeSource for SteppedTime {
         let ms = self.ms.fetch_add(1, Ordering::Relaxed);
         let ms = i64::try_from(ms).unwrap_or(i64::MAX / 2_000);
         Timestamp::from_millisecond(Self::START_S * 1_000 + ms).unwrap_or(Timestamp::UNIX_EPOCH)
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.ms.fetch_add(1, Ordering::Relaxed))
     }
 }
 

@@ -13,6 +13,8 @@ use std::io;
 
 use journeyman_event::payload::PauseReason;
 use journeyman_event::state::Status;
+use journeyman_event::{Principal, TaskId};
+use journeyman_journal::Journal;
 
 use crate::cli::{Command, ConfigCommand, Invocation, JournalCommand};
 use crate::exit::Exit;
@@ -63,13 +65,23 @@ fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The task that is being worked on: the holder of the data folder works on one at a time, and it is
+/// the one that was written to last.
+async fn worked_on(journal: &Journal) -> anyhow::Result<Option<TaskId>> {
+    if journal.holder().is_none() {
+        return Ok(None);
+    }
+    let newest = journal.streams(&Principal::local(), 1).await?;
+    Ok(newest.into_iter().next().map(|stream| stream.task_id))
+}
+
 /// A task that was running when its holder died rests, whatever was recorded last.
 fn shown_status(
     recorded: Status,
     pause: Option<PauseReason>,
-    held: bool,
+    worked_on: bool,
 ) -> (Status, Option<PauseReason>) {
-    if recorded == Status::Running && !held {
+    if recorded == Status::Running && !worked_on {
         (Status::Paused, Some(PauseReason::Interrupted))
     } else {
         (recorded, pause)

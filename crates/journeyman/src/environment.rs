@@ -1,31 +1,14 @@
-//! The real sources of time and randomness: the only place where the product reads a clock or asks
-//! the system for random bits.
-
-use std::time::{Duration, Instant};
+//! The real sources of time and randomness, for everything that is recorded or decided.
 
 use jiff::Timestamp;
 use journeyman_event::{Randomness, SeededRandom, TimeSource};
 
 /// The system's clock.
-pub(crate) struct SystemTime {
-    start: Instant,
-}
-
-impl SystemTime {
-    pub(crate) fn new() -> Self {
-        Self {
-            start: Instant::now(),
-        }
-    }
-}
+pub(crate) struct SystemTime;
 
 impl TimeSource for SystemTime {
     fn now(&self) -> Timestamp {
         Timestamp::now()
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.start.elapsed()
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) async fn workshop(
         language: Arc::new(python),
         strategy: Arc::new(WholeFile),
         work_folder,
-        time: Arc::new(SystemTime::new()),
+        time: Arc::new(SystemTime),
         randomness: Arc::new(SystemRandom),
         observer: progress.observer(),
     });

@@ -105,6 +105,30 @@ fn given_tests_that_pass_verify_and_given_tests_that_fail_fail() {
 }
 
 #[test]
+fn a_given_file_of_which_nothing_runs_verifies_nothing() {
+    let home = Home::new();
+    fs::write(home.path().join("test_ok.py"), PASSES).unwrap();
+    fs::write(home.path().join("test_none.py"), "# nothing yet\n").unwrap();
+    let both = [
+        "Make it",
+        "--tests",
+        "test_ok.py",
+        "--tests",
+        "test_none.py",
+    ];
+    let beside = home.simulate(GOOD, &both);
+    assert_eq!(beside.code, Some(4), "{}{}", beside.stdout, beside.stderr);
+    let alone = home.simulate(GOOD, &["Make it", "--tests", "test_none.py", "--json"]);
+    assert_eq!(alone.code, Some(4), "{}", alone.stderr);
+    let result = alone.json_lines().pop().unwrap();
+    assert_eq!(result["reason"], "given_tests");
+    assert!(
+        alone.stdout.matches("model_call_started").count() <= 2,
+        "no attempt is wasted on it"
+    );
+}
+
+#[test]
 fn examples_in_the_prompt_rule() {
     let home = Home::new();
     let right = home.simulate(GOOD, &["Step by one.\n\n>>> core_step(1)\n2\n"]);

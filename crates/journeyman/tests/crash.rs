@@ -130,21 +130,21 @@ fn killed_tasks_go_on_where_they_were_and_repeat_nothing() {
         });
         let delay_max = if real.is_some() { 4_000 } else { 60 };
         let delay = Duration::from_millis(random.next_u64() % delay_max);
-        let prompt = format!(
-            "Task {run}: make {} small things.",
-            "very ".repeat(usize::try_from(run % 7).unwrap())
-        );
-        let out = home.path().join(format!("out-{run}"));
-        let start = [
-            "run",
-            &prompt,
-            "--json",
-            "--model-url",
-            &url,
-            "--out",
-            out.to_str().unwrap(),
+        let subjects = [
+            "slugify a title",
+            "count words",
+            "roman numerals",
+            "leap years",
         ];
-        let start: Vec<String> = start.iter().map(|&arg| arg.to_owned()).collect();
+        let subject = subjects[usize::try_from(run).unwrap() % subjects.len()];
+        let prompt = format!("Task {run}: a module that does {subject}.");
+        let out = home.path().join(format!("out-{run}"));
+        // Small limits keep a run on a real model within a minute or two.
+        let limits = ["--max-iterations", "3", "--budget-tokens", "20000"];
+        let mut start = vec!["run", &prompt, "--json", "--model-url", &url, "--out"];
+        start.push(out.to_str().unwrap());
+        start.extend(real.iter().flat_map(|_| limits));
+        let start: Vec<String> = start.into_iter().map(str::to_owned).collect();
         let (before, killed) = run_until(&home, &start, phase, delay);
         let first: Value = serde_json::from_str(&before[0]).unwrap();
         let task = first["task_id"].as_str().unwrap().to_owned();
@@ -170,7 +170,7 @@ fn killed_tasks_go_on_where_they_were_and_repeat_nothing() {
             };
             if after.code != Some(130) {
                 assert!(
-                    matches!(after.code, Some(0 | 3 | 4)),
+                    matches!(after.code, Some(0 | 3..=5)),
                     "{:?}: {}",
                     after.code,
                     after.stderr

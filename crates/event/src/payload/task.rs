@@ -183,7 +183,7 @@ pub enum FailureReason {
     Model,
     /// The task and the output format do not fit the model's window.
     Window,
-    /// An effect was cut off by a crash more than five times.
+    /// An effect was cut off by crashes five times.
     Crashes,
     /// The result cannot be written where it was to go.
     Output,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use journeyman_event::Principal;
+use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::Environment;
 use journeyman_llm::{LLAMA_CPP, ModelServer, OpenAi, OpenAiOptions, catalogue, look_around};
 use journeyman_sandbox::{Error, Python};
@@ -208,6 +208,7 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
         let asked = async {
             let mut options = OpenAiOptions::new(url, &settings.model);
             options.api_key.clone_from(&settings.api_key);
+            options.window = Tokens(settings.model_context);
             OpenAi::new(options)?.describe().await
         };
         return vec![match asked.await {

@@ -5,14 +5,14 @@ use journeyman_agent::{headline, load, module_path};
 use journeyman_event::{Principal, TaskId, TaskState};
 use serde_json::json;
 
-use super::shown_status;
+use super::{shown_status, worked_on};
 use crate::exit::Exit;
 use crate::output::{grouped, json, line, one_line};
 use crate::parts::read_journal;
 use crate::progress::name;
 use crate::settings::Settings;
 
-/// A task of the local user, from a journal that exists.
+/// A task of the local user, from a journal that exists, and whether it is being worked on.
 pub(super) async fn existing(
     settings: &Settings,
     task: &TaskId,
@@ -23,12 +23,13 @@ pub(super) async fn existing(
     let state = load(&journal, &Principal::local(), task)
         .await?
         .with_context(missing)?;
-    Ok((state, journal.holder().is_some()))
+    let worked_on = worked_on(&journal).await?.as_ref() == Some(task);
+    Ok((state, worked_on))
 }
 
 pub(crate) async fn show(settings: &Settings, task: &TaskId) -> anyhow::Result<Exit> {
-    let (state, held) = existing(settings, task).await?;
-    let (status, pause) = shown_status(state.status, state.pause, held);
+    let (state, worked_on) = existing(settings, task).await?;
+    let (status, pause) = shown_status(state.status, state.pause, worked_on);
     if settings.json {
         let mut value = serde_json::to_value(&state)?;
         value["task_id"] = json!(task);

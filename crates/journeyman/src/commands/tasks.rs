@@ -4,7 +4,7 @@ use journeyman_agent::Listing;
 use journeyman_event::Principal;
 use serde_json::json;
 
-use super::shown_status;
+use super::{shown_status, worked_on};
 use crate::exit::Exit;
 use crate::output::{grouped, json, line, one_line};
 use crate::parts::read_journal;
@@ -18,14 +18,18 @@ pub(crate) async fn tasks(settings: &Settings, limit: usize) -> anyhow::Result<E
         }
         return Ok(Exit::Success);
     };
-    let held = journal.holder().is_some();
+    let worked_on = worked_on(&journal).await?;
     for stream in journal.streams(&Principal::local(), limit).await? {
         let listing = stream
             .summary
             .as_deref()
             .and_then(Listing::from_bytes)
             .unwrap_or_default();
-        let (status, pause) = shown_status(listing.status, listing.pause, held);
+        let (status, pause) = shown_status(
+            listing.status,
+            listing.pause,
+            worked_on.as_ref() == Some(&stream.task_id),
+        );
         if settings.json {
             json(&json!({
                 "task_id": stream.task_id,
