@@ -123,7 +123,7 @@ fn a_given_file_of_which_nothing_runs_verifies_nothing() {
     let result = alone.json_lines().pop().unwrap();
     assert_eq!(result["reason"], "given_tests");
     assert!(
-        alone.stdout.matches("model_call_started").count() <= 2,
+        !alone.stdout.contains("\"purpose\":\"fix\""),
         "no attempt is wasted on it"
     );
 }
