@@ -41,6 +41,27 @@ pub(crate) fn whole_file(answer: &str, cut_short: bool) -> Result<String, String
     Ok(format!("{source}\n"))
 }
 
+/// The test file in an answer. One that was cut off still has the tests before the cut: small models
+/// often go on until they are stopped.
+pub(crate) fn test_file(answer: &str, cut_short: bool) -> Result<String, String> {
+    let file = match (whole_file(answer, cut_short), fenced_blocks(answer).1) {
+        (Ok(file), _) => file,
+        (Err(problem), Some(open)) if cut_short => {
+            let whole = open.rfind("\ndef ").map_or("", |at| &open[..at]);
+            if !whole.contains("def test") {
+                return Err(problem);
+            }
+            format!("{}\n", whole.trim_end())
+        }
+        (Err(problem), _) => return Err(problem),
+    };
+    if file.contains("def test") {
+        Ok(file)
+    } else {
+        Err("it has no function whose name begins with test".to_owned())
+    }
+}
+
 /// Every closed fenced block, and the one left open at the end.
 fn fenced_blocks(text: &str) -> (Vec<String>, Option<String>) {
     let mut closed = Vec::new();
@@ -103,6 +124,19 @@ mod tests {
             whole_file("```python\nx = 1", true)
                 .unwrap_err()
                 .contains("cut off")
+        );
+    }
+
+    #[test]
+    fn a_test_file_that_was_cut_off_keeps_its_whole_tests() {
+        let answer = "```python\nimport m\n\ndef test_a():\n    assert m.f(1) == 2\n\ndef test_b():\n    assert m.";
+        let file = test_file(answer, true).unwrap();
+        assert_eq!(file, "import m\n\ndef test_a():\n    assert m.f(1) == 2\n");
+        assert!(test_file("```python\nimport m\n\ndef test_a():\n    ass", true).is_err());
+        assert!(
+            test_file("```python\nx = 1\n```", false)
+                .unwrap_err()
+                .contains("begins with test")
         );
     }
 

@@ -9,7 +9,7 @@ use journeyman_event::payload::{
 use journeyman_event::state::{Ending, ModuleState, PendingAnswer, TestRun};
 use journeyman_event::{ModuleName, TaskState, Tokens};
 
-use crate::answer::whole_file;
+use crate::answer::{test_file, whole_file};
 use crate::fact::{Fact, Role};
 use crate::layout;
 use crate::plan::{plan_of_answer, plan_of_stub};
@@ -154,7 +154,7 @@ fn use_answer(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
         )],
         (Purpose::Tests, Some(module)) => {
             let name = &module.plan.name;
-            match whole_file(&answer.text, answer.cut_short).and_then(has_tests) {
+            match test_file(&answer.text, answer.cut_short) {
                 Ok(source) => {
                     vec![Fact::of_module(
                         Role::Tester,
@@ -187,14 +187,6 @@ fn plan_or_refusal(state: &TaskState, answer: &PendingAnswer) -> journeyman_even
     match read {
         Ok(PlanningComplete { modules, repairs }) => PlanningComplete { modules, repairs }.into(),
         Err(problem) => PlanningRejected { problem }.into(),
-    }
-}
-
-fn has_tests(source: String) -> Result<String, String> {
-    if source.contains("def test") {
-        Ok(source)
-    } else {
-        Err("it has no function whose name begins with test".to_owned())
     }
 }
 
