@@ -276,18 +276,24 @@ fn approach(module: &ModuleState, run: &TestRun, kind: TestFailureKind) -> Appro
             .count()
             > 1
     });
-    let stuck = module.unchanged > 0 || seen_before || same_failures >= 3;
-    let tests_doubtful = run.origin == TestOrigin::Generated
+    let circling = module.unchanged > 0 || seen_before || same_failures >= 2;
+    let generated = run.origin == TestOrigin::Generated;
+    let tests_broken = kind == TestFailureKind::NoTests || blames_tests(module, run, kind);
+    // Where most tests fail the code is the likelier fault, until it was written anew in vain; where
+    // few do, and always the same, those tests are.
+    let code_doubtful = share_passed(run) < KEPT_SHARE_MIN && module.approach != Approach::Rewrite;
+    if generated
         && module.generated_tests.len() < TEST_WRITINGS_MAX
-        && (kind == TestFailureKind::NoTests
-            || blames_tests(module, run, kind)
-            || same_failures >= 2
-            || module.unchanged > 0
-            || seen_before);
-    match (tests_doubtful, stuck) {
-        (true, _) => Approach::RewriteTests,
-        (false, true) => Approach::Rewrite,
-        (false, false) => Approach::Repair,
+        && (tests_broken || (circling && !code_doubtful))
+    {
+        return Approach::RewriteTests;
+    }
+    let stuck =
+        module.unchanged > 0 || seen_before || same_failures >= if generated { 2 } else { 3 };
+    if stuck {
+        Approach::Rewrite
+    } else {
+        Approach::Repair
     }
 }
 
