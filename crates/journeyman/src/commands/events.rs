@@ -2,6 +2,7 @@
 
 use journeyman_event::{Principal, Sequence};
 use journeyman_journal::Filter;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::EventsArgs;
 use crate::exit::Exit;
@@ -36,14 +37,13 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
     };
     let mut after = Sequence(args.after);
     if args.follow {
+        // One listener for the whole time: a signal between two events is not missed.
+        let mut interrupt = signal(SignalKind::interrupt())?;
         let mut subscription = journal.subscribe(&principal, filter, after);
         loop {
             tokio::select! {
                 event = subscription.next() => show(&event?)?,
-                interrupted = tokio::signal::ctrl_c() => {
-                    interrupted?;
-                    return Ok(Exit::Success);
-                }
+                _ = interrupt.recv() => return Ok(Exit::Success),
             }
         }
     }
