@@ -13,6 +13,7 @@ use crate::answer::{test_file, whole_file};
 use crate::fact::{Fact, Role};
 use crate::layout;
 use crate::plan::{plan_of_answer, plan_of_stub};
+use crate::python::{defined_name, foreign_imports};
 use crate::strategy::{ModuleStep, ModuleStrategy};
 
 /// Answers in a row that may be unusable before the task fails.
@@ -156,6 +157,7 @@ fn use_answer(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
             let name = &module.plan.name;
             match test_file(&answer.text, answer.cut_short) {
                 Ok(source) => {
+                    let source = with_imports(module, source);
                     vec![Fact::of_module(
                         Role::Tester,
                         name,
@@ -188,6 +190,27 @@ fn plan_or_refusal(state: &TaskState, answer: &PendingAnswer) -> journeyman_even
         Ok(PlanningComplete { modules, repairs }) => PlanningComplete { modules, repairs }.into(),
         Err(problem) => PlanningRejected { problem }.into(),
     }
+}
+
+/// Small models forget the imports that they were told to write; which they are is known.
+fn with_imports(module: &ModuleState, source: String) -> String {
+    let plan = &module.plan;
+    let names: Vec<&str> = plan
+        .functions
+        .iter()
+        .filter_map(|function| defined_name(&function.signature))
+        .collect();
+    let imported = foreign_imports(&source)
+        .iter()
+        .any(|name| name == plan.name.as_str());
+    if imported || names.is_empty() {
+        return source;
+    }
+    format!(
+        "import pytest\nfrom {} import {}\n\n{source}",
+        plan.name,
+        names.join(", ")
+    )
 }
 
 fn refuse(purpose: Purpose, module: Option<&ModuleName>, problem: &str) -> Fact {

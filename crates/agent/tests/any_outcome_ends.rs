@@ -357,3 +357,21 @@ fn a_version_that_was_better_is_brought_back_when_the_attempts_are_spent() {
     });
     assert!(restored);
 }
+
+#[test]
+fn tests_that_forgot_to_import_the_module_get_the_import() {
+    let mut drive = Drive::new(3, submission(false, false));
+    while drive
+        .state
+        .modules
+        .iter()
+        .all(|module| module.generated_tests.is_empty())
+    {
+        assert!(drive.step(SignedDuration::ZERO), "no tests were written");
+    }
+    let tests = &drive.state.modules[0].generated_tests[0];
+    assert!(
+        tests.starts_with("import pytest\nfrom p.a import f\n"),
+        "{tests}"
+    );
+}
