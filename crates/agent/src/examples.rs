@@ -1,6 +1,9 @@
-//! The examples in a prompt: doctest sessions and `assert` lines. They are tests that rule.
+//! The examples in a prompt: doctest sessions, `assert` lines and what it states in its own words.
+//! They are tests that rule.
 
 use journeyman_event::payload::{GivenTest, TestOrigin};
+
+use crate::stated::{stated_examples, stated_in_session};
 
 /// The name under which doctest examples are kept.
 pub(crate) const EXAMPLES_FILE: &str = "test_examples.py";
@@ -9,12 +12,15 @@ pub(crate) const ASSERTIONS_FILE: &str = "test_assertions.py";
 
 /// The tests that a prompt gives.
 pub fn tests_in_prompt(prompt: &str) -> Vec<GivenTest> {
-    let examples = doctests(prompt);
-    let assertions: Vec<&str> = prompt
+    let (examples, mut assertions) = doctests(prompt);
+    let written = prompt
         .lines()
         .map(str::trim)
-        .filter(|line| is_assertion(line))
-        .collect();
+        .filter(|line| is_assertion(line));
+    assertions.extend(written.map(ToOwned::to_owned));
+    assertions.extend(stated_examples(prompt));
+    let mut seen = std::collections::BTreeSet::new();
+    assertions.retain(|line| seen.insert(line.clone()));
     let mut tests = Vec::new();
     if !examples.is_empty() {
         tests.push(GivenTest {
@@ -41,19 +47,27 @@ fn is_assertion(line: &str) -> bool {
 }
 
 /// Doctest examples, one text a group: a group ends at a blank line, at a line that closes a
-/// docstring or a code block, and its indentation is taken away.
-fn doctests(prompt: &str) -> Vec<String> {
+/// docstring or a code block, and its indentation is taken away. Beside them, as assertions, those
+/// whose line states the result itself (`>>> f(2) == 4`): doctest would take it for no result.
+fn doctests(prompt: &str) -> (Vec<String>, Vec<String>) {
     let mut groups: Vec<String> = Vec::new();
+    let mut assertions = Vec::new();
     let mut group = String::new();
     let mut indent = 0;
     let mut expecting = false;
-    for line in prompt.lines() {
+    let mut lines = prompt.lines().peekable();
+    while let Some(line) = lines.next() {
         let bare = line.trim_start();
-        let closes = bare.is_empty()
-            || bare.starts_with("```")
-            || bare.starts_with("\"\"\"")
-            || bare.starts_with("'''");
         let prompt_line = bare == ">>>" || bare.starts_with(">>> ");
+        let closes = closes_group(bare) || (!prompt_line && stated_in_session(bare).is_some());
+        let next = lines.peek().map_or("", |next| next.trim_start());
+        if prompt_line
+            && (closes_group(next) || next.starts_with(">>>"))
+            && let Some(assertion) = bare.get(4..).and_then(stated_in_session)
+        {
+            assertions.push(assertion);
+            continue;
+        }
         if prompt_line {
             if group.is_empty() {
                 indent = line.len() - bare.len();
@@ -72,10 +86,18 @@ fn doctests(prompt: &str) -> Vec<String> {
     if !group.is_empty() {
         groups.push(group);
     }
-    groups
-        .iter()
-        .map(|group| group.trim_end().to_owned())
-        .collect()
+    let groups = groups.iter().map(|group| group.trim_end().to_owned());
+    (
+        groups.filter(|group| !group.is_empty()).collect(),
+        assertions,
+    )
+}
+
+fn closes_group(line: &str) -> bool {
+    line.is_empty()
+        || ["```", "\"\"\"", "'''"]
+            .iter()
+            .any(|end| line.starts_with(end))
 }
 
 #[cfg(test)]
@@ -98,6 +120,15 @@ mod tests {
             tests[0].source,
             ">>> f(1)\n2\n\n>>> for x in f(2):\n...     print(x)\n1"
         );
+    }
+
+    #[test]
+    fn a_session_line_that_states_its_result_is_an_assertion() {
+        let tests = tests_in_prompt(
+            "def f(x):\n    \"\"\"F.\n    >>> f(1) == 2\n    >>> f(2)\n    3\n    f(3) ➞ 4\n    \"\"\"\n",
+        );
+        assert_eq!(tests[0].source, ">>> f(2)\n3");
+        assert_eq!(tests[1].source, "assert f(1) == 2\nassert f(3) == 4");
     }
 
     #[test]

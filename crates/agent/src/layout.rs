@@ -136,7 +136,10 @@ fn render(state: &TaskState, test: &GivenTest) -> String {
             text
         }
         TestOrigin::Examples => {
-            let mut text = format!("import doctest\n\n{}{EXAMPLE_RUNNER}", imports(state, test));
+            let mut text = format!(
+                "import ast\nimport doctest\nimport math\n\n{}{EXAMPLE_RUNNER}",
+                imports(state, test)
+            );
             for (number, example) in test.source.split("\n\n").enumerate() {
                 let _ = write!(
                     text,
@@ -152,10 +155,25 @@ fn render(state: &TaskState, test: &GivenTest) -> String {
 
 const EXAMPLE_RUNNER: &str = r#"
 
+class _Checker(doctest.OutputChecker):
+    """As doctest compares, or equal as values: 'a' is "a", [1,2] is [1, 2], 0.1 is 0.1000000001."""
+
+    def check_output(self, want, got, flags):
+        if super().check_output(want, got, flags):
+            return True
+        try:
+            want, got = ast.literal_eval(want.strip()), ast.literal_eval(got.strip())
+        except (ValueError, SyntaxError):
+            return False
+        if isinstance(want, float) and isinstance(got, float):
+            return math.isclose(want, got, rel_tol=1e-9)
+        return want == got and type(want) is type(got)
+
+
 def _check(text):
     example = doctest.DocTestParser().get_doctest(text + "\n", dict(globals()), "example", None, 0)
     report = []
-    runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.NORMALIZE_WHITESPACE)
+    runner = doctest.DocTestRunner(_Checker(), verbose=False, optionflags=doctest.NORMALIZE_WHITESPACE)
     results = runner.run(example, out=report.append)
     assert results.attempted > 0, "the example was not run"
     assert results.failed == 0, "".join(report)

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::python::{
-    defined_name, foreign_imports, is_identifier, is_standard, mentions, stub_signatures,
+    defined_name, foreign_imports, is_builtin, is_identifier, is_standard, mentions,
+    stub_signatures,
 };
 
 /// More modules than this are not planned by a small model in earnest.
@@ -375,34 +376,9 @@ fn called_names(source: &str) -> BTreeSet<&str> {
             let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))?;
             line[end..].starts_with('(').then_some(&line[..end])
         })
-        .filter(|name| is_identifier(name) && !BUILTINS.contains(name))
+        .filter(|name| is_identifier(name) && !is_builtin(name))
         .collect()
 }
-
-/// Built-in functions that examples commonly begin with.
-const BUILTINS: &[&str] = &[
-    "abs",
-    "all",
-    "any",
-    "bool",
-    "dict",
-    "float",
-    "int",
-    "isinstance",
-    "len",
-    "list",
-    "max",
-    "min",
-    "print",
-    "repr",
-    "round",
-    "set",
-    "sorted",
-    "str",
-    "sum",
-    "tuple",
-    "type",
-];
 
 /// Cleans the dependencies and puts the modules in an order in which each follows those that it
 /// needs. A cycle is cut at the edge that points against the order in which the model named them.

@@ -40,6 +40,36 @@ const KEYWORDS: &[&str] = &[
     "with", "yield",
 ];
 
+/// Built-in functions that examples commonly begin with.
+const BUILTINS: &[&str] = &[
+    "abs",
+    "all",
+    "any",
+    "bool",
+    "dict",
+    "float",
+    "int",
+    "isinstance",
+    "len",
+    "list",
+    "max",
+    "min",
+    "print",
+    "repr",
+    "round",
+    "set",
+    "sorted",
+    "str",
+    "sum",
+    "tuple",
+    "type",
+];
+
+/// Whether `name` is one of those.
+pub(crate) fn is_builtin(name: &str) -> bool {
+    BUILTINS.contains(&name)
+}
+
 /// Whether `import name` is answered by the standard library.
 pub(crate) fn is_standard(name: &str) -> bool {
     STANDARD_LIBRARY.binary_search(&name).is_ok()

@@ -9,7 +9,7 @@ use journeyman_event::payload::{
     ModuleIteration, ModuleStarted, Purpose, TestFailureKind, TestOrigin, TestsGenerated,
     Verification,
 };
-use journeyman_event::state::{ModuleState, TestRun};
+use journeyman_event::state::{CodeVersion, ModuleState, TestRun};
 
 use crate::fact::{Fact, Role};
 use crate::python::{defined_name, mentions};
@@ -49,8 +49,11 @@ pub trait ModuleStrategy: Send + Sync {
     fn next(&self, task: &TaskState, module: &ModuleState) -> ModuleStep;
 }
 
-/// Whole files, tests from the description alone, one correction a round; stuck loops are answered
-/// by writing the generated tests anew, then the code.
+/// Whole files. The first candidate is the model's likeliest; where it fails, fresh candidates are
+/// drawn and the best of them is repaired, in turns: with small models another sample helps more
+/// often than a repair (Olausson et al., "Is Self-Repair a Silver Bullet for Code Generation?",
+/// ICLR 2024). Without given tests, tests are generated from the description alone, and doubted in
+/// their turn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WholeFile;
 
@@ -61,8 +64,18 @@ const TEST_WRITINGS_MAX: usize = 3;
 /// The share of generated tests that must pass for code to be kept when its attempts are spent.
 const KEPT_SHARE_MIN: f64 = 0.5;
 
-const FIRST_TEMPERATURE: f32 = 0.2;
-const FRESH_TEMPERATURE: f32 = 0.7;
+/// Fresh candidates in one round, when given tests tell a right one from a wrong one.
+const CANDIDATES_GIVEN_MAX: u32 = 6;
+/// The same, when generated tests do: they are wrong too often for more.
+const CANDIDATES_GENERATED_MAX: u32 = 3;
+/// How far into its share of the budget a module draws fresh candidates, in percent: the rest is
+/// for repairs.
+const CANDIDATES_BUDGET_PERCENT: u64 = 60;
+
+const FIRST_TEMPERATURE: f32 = 0.0;
+const REPAIR_TEMPERATURE: f32 = 0.2;
+const TESTS_TEMPERATURE: f32 = 0.2;
+const FRESH_TEMPERATURE: f32 = 0.8;
 
 impl ModuleStrategy for WholeFile {
     fn next(&self, task: &TaskState, module: &ModuleState) -> ModuleStep {
@@ -95,7 +108,7 @@ impl ModuleStrategy for WholeFile {
                 Approach::Rewrite => call(Purpose::Code, FRESH_TEMPERATURE),
                 _ => call(
                     Purpose::Fix,
-                    hotter(FIRST_TEMPERATURE, module.iteration + task.refusals),
+                    hotter(REPAIR_TEMPERATURE, module.iteration + task.refusals),
                 ),
             };
         }
@@ -132,7 +145,7 @@ fn first_run(task: &TaskState, module: &ModuleState) -> ModuleStep {
         };
     }
     if module.generated_tests.is_empty() && task.refusals < TEST_REFUSALS_MAX {
-        return call(Purpose::Tests, hotter(FIRST_TEMPERATURE, task.refusals));
+        return call(Purpose::Tests, hotter(TESTS_TEMPERATURE, task.refusals));
     }
     ModuleStep::RunTests {
         origin: TestOrigin::Generated,
@@ -186,7 +199,7 @@ fn report(
         };
     }
     // Nothing to correct with: do not report what nobody will read.
-    if module.iteration >= task.limits.iterations_max.get() {
+    if is_last_round(task, module) && !round_goes_on(task, module, run) {
         return settle(task, module);
     }
     let report = BugReportReceived {
@@ -233,35 +246,124 @@ fn last_line(text: &str) -> &str {
         .unwrap_or("no output")
 }
 
+fn is_last_round(task: &TaskState, module: &ModuleState) -> bool {
+    module.iteration >= task.limits.iterations_max.get()
+}
+
+/// Whether the present round has another candidate, or its repair still to come.
+fn round_goes_on(task: &TaskState, module: &ModuleState, run: &TestRun) -> bool {
+    match module.approach {
+        Approach::Rewrite => {
+            let max = if run.origin == TestOrigin::Generated {
+                CANDIDATES_GENERATED_MAX
+            } else {
+                CANDIDATES_GIVEN_MAX
+            };
+            module.candidates < max && affords_candidates(task, module)
+        }
+        // The best version was put back for it and tested.
+        Approach::Repair => module.candidates == 0,
+        Approach::Write | Approach::RewriteTests => false,
+    }
+}
+
+/// Each module has an equal share of the budget, and what those before it left over.
+fn affords_candidates(task: &TaskState, module: &ModuleState) -> bool {
+    let modules = task.modules.len().max(1) as u64;
+    let done = task
+        .modules
+        .iter()
+        .filter(|other| other.completion.is_some() && other.plan.name != module.plan.name)
+        .count() as u64;
+    let share = (100 * done + CANDIDATES_BUDGET_PERCENT) / modules;
+    task.spent < task.budget().percent(share)
+}
+
 fn next_round(
     task: &TaskState,
     module: &ModuleState,
     run: &TestRun,
     kind: TestFailureKind,
 ) -> ModuleStep {
-    if module.iteration >= task.limits.iterations_max.get() {
+    let name = &module.plan.name;
+    let correction = |approach| {
+        let started = CorrectionStarted {
+            from_version: module.version(),
+            approach,
+        };
+        Fact::of_module(Role::Fixer, name, started)
+    };
+    if round_goes_on(task, module, run) {
+        return ModuleStep::Record(vec![correction(module.approach)]);
+    }
+    if is_last_round(task, module) {
         return settle(task, module);
     }
-    let name = &module.plan.name;
-    let approach = approach(module, run, kind);
+    let approach = approach(task, module, run, kind);
     let iteration = ModuleIteration {
         iteration: module.iteration + 1,
         approach,
     };
     let mut facts = vec![Fact::of_module(Role::Conductor, name, iteration)];
-    if approach != Approach::RewriteTests {
-        let correction = CorrectionStarted {
-            from_version: module.version(),
-            approach,
-        };
-        facts.push(Fact::of_module(Role::Fixer, name, correction));
+    match approach {
+        Approach::Repair => match better_version(module, run) {
+            // It is tested again before it is repaired: its failures are what is shown.
+            Some(better) => facts.push(restored(module, better)),
+            None => facts.push(correction(approach)),
+        },
+        Approach::Rewrite => facts.push(correction(approach)),
+        Approach::Write | Approach::RewriteTests => {}
     }
     ModuleStep::Record(facts)
 }
 
+/// The earliest version that passes the most of the tests that `run` ran, unless that is the
+/// current code.
+fn better_version<'a>(module: &'a ModuleState, run: &TestRun) -> Option<&'a CodeVersion> {
+    let name = &module.plan.name;
+    let comparable = module
+        .runs
+        .iter()
+        .filter(|other| other.files == run.files && other.tests_version == run.tests_version);
+    let best = comparable.rev().max_by_key(|other| other.passed())?;
+    let version = best.version_of(name)?;
+    let code = module
+        .versions
+        .iter()
+        .find(|code| code.version == version)?;
+    module
+        .code()
+        .is_some_and(|current| current.hash != code.hash)
+        .then_some(code)
+}
+
+fn restored(module: &ModuleState, code: &CodeVersion) -> Fact {
+    Fact::new_code(
+        Role::Conductor,
+        &module.plan.name,
+        module.version() + 1,
+        CodeOrigin::Restored,
+        code.source.clone(),
+    )
+}
+
 /// More of the same does not help a loop that is stuck: the same failure again, the same code
 /// again, or an earlier version again.
-fn approach(module: &ModuleState, run: &TestRun, kind: TestFailureKind) -> Approach {
+fn approach(
+    task: &TaskState,
+    module: &ModuleState,
+    run: &TestRun,
+    kind: TestFailureKind,
+) -> Approach {
+    if run.origin != TestOrigin::Generated {
+        // In turns: neither can get stuck.
+        let fresh = module.approach != Approach::Rewrite && affords_candidates(task, module);
+        return if fresh {
+            Approach::Rewrite
+        } else {
+            Approach::Repair
+        };
+    }
     let same_failures = module
         .runs
         .iter()
@@ -277,20 +379,16 @@ fn approach(module: &ModuleState, run: &TestRun, kind: TestFailureKind) -> Appro
             > 1
     });
     let circling = module.unchanged > 0 || seen_before || same_failures >= 2;
-    let generated = run.origin == TestOrigin::Generated;
     let tests_broken = kind == TestFailureKind::NoTests || blames_tests(module, run, kind);
     // Where most tests fail the code is the likelier fault, until it was written anew in vain; where
     // few do, and always the same, those tests are.
     let code_doubtful = share_passed(run) < KEPT_SHARE_MIN && module.approach != Approach::Rewrite;
-    if generated
-        && module.generated_tests.len() < TEST_WRITINGS_MAX
+    if module.generated_tests.len() < TEST_WRITINGS_MAX
         && (tests_broken || (circling && !code_doubtful))
     {
         return Approach::RewriteTests;
     }
-    let stuck =
-        module.unchanged > 0 || seen_before || same_failures >= if generated { 2 } else { 3 };
-    if stuck {
+    if circling {
         Approach::Rewrite
     } else {
         Approach::Repair
@@ -341,6 +439,10 @@ fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
         return give_up("its code was never tested".to_owned());
     };
     if last.origin != TestOrigin::Generated {
+        // What is left to the user is the best there was.
+        if let Some(better) = better_version(module, last) {
+            return ModuleStep::Record(vec![restored(module, better)]);
+        }
         return give_up(
             last.failure
                 .map_or_else(String::new, |kind| summary(last, kind)),
@@ -370,19 +472,11 @@ fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
         .tests_version
         .checked_sub(1)
         .and_then(|at| module.generated_tests.get(at));
-    let mut restored = Vec::new();
+    let mut put_back = Vec::new();
     if let (Some(code), Some(best_code)) = (module.code(), best_code)
         && code.hash != best_code.hash
     {
-        let (version, source) = (code.version + 1, best_code.source.clone());
-        let origin = CodeOrigin::Restored;
-        restored.push(Fact::new_code(
-            Role::Conductor,
-            name,
-            version,
-            origin,
-            source,
-        ));
+        put_back.push(restored(module, best_code));
     }
     if let Some(source) = best_tests
         && module.generated_tests.last() != Some(source)
@@ -390,10 +484,10 @@ fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
         let tests = TestsGenerated {
             source: source.clone(),
         };
-        restored.push(Fact::of_module(Role::Conductor, name, tests));
+        put_back.push(Fact::of_module(Role::Conductor, name, tests));
     }
-    if !restored.is_empty() {
-        return ModuleStep::Record(restored);
+    if !put_back.is_empty() {
+        return ModuleStep::Record(put_back);
     }
     let disputed = best
         .tests

@@ -72,7 +72,8 @@ pub(crate) fn pieces(
         all.push(specification(module));
         all.extend(dependencies(state, module));
         all.extend(given_tests(state, Some(&module.plan)));
-        if purpose != Purpose::Tests {
+        // A fresh candidate is not to be led by those that failed.
+        if purpose == Purpose::Fix {
             all.extend(rounds(module));
         }
     } else {

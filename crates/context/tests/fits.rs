@@ -91,6 +91,7 @@ fn state(prompt: &str, code: &str, failure: &str, rounds: usize) -> TaskState {
         started: true,
         iteration: 2,
         approach: Approach::Repair,
+        candidates: 0,
         versions: vec![CodeVersion {
             version: 1,
             hash: ContentHash::of(code.as_bytes()),

@@ -178,6 +178,8 @@ pub struct ModuleState {
     pub iteration: u32,
     /// How the present round goes about it.
     pub approach: Approach,
+    /// Corrections that the present round has had.
+    pub candidates: u32,
     /// Every version of its code.
     pub versions: Vec<CodeVersion>,
     /// Every writing of its generated tests.
@@ -203,6 +205,7 @@ impl ModuleState {
             started: false,
             iteration: 0,
             approach: Approach::Write,
+            candidates: 0,
             versions: Vec::new(),
             generated_tests: Vec::new(),
             runs: Vec::new(),

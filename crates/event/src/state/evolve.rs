@@ -209,6 +209,7 @@ impl TaskState {
             Payload::ModuleStarted(_) => module.started = true,
             Payload::ModuleIteration(round) => {
                 module.iteration = round.iteration;
+                module.candidates = 0;
                 module.correcting = None;
                 module.approach = round.approach;
                 module.tests_wanted = round.approach == Approach::RewriteTests;
@@ -240,6 +241,7 @@ impl TaskState {
                 } else {
                     0
                 };
+                module.candidates += 1;
                 module.correcting = None;
                 module.bug = None;
                 self.accept_answer();

@@ -1,0 +1,317 @@
+//! Examples that a prompt states in its own words: `f(2) == 4`, `f("a") returns 1`, `f(3) ➞ [3]`,
+//! `Input: [1, 2]` with `Output: 3`, `For n = 5 the output should be 8`. Only what is plain is taken:
+//! a call with literal arguments and a literal result.
+
+use crate::literal::{arguments, identifier, literal};
+use crate::python::{defined_name, stub_signatures};
+
+/// More examples than this are not needed to tell right from wrong.
+const EXAMPLES_MAX: usize = 40;
+
+/// What may stand between a call and its result, longest first.
+const RELATIONS: &[&str] = &[
+    "should return",
+    "should be",
+    "evaluates to",
+    "returns",
+    "return",
+    "gives",
+    "==>",
+    "-->",
+    "=>",
+    "==",
+    "->",
+    "➞",
+    "→",
+    "⇒",
+    "=",
+];
+
+/// What may stand between a situation and its result.
+const OUTCOMES: &[&str] = &[
+    "should be",
+    "should return",
+    "is",
+    "returns",
+    "=>",
+    "==",
+    "➞",
+    "->",
+    "=",
+];
+
+/// The examples that `prompt` states, each as an `assert` line, in order. Functions are those that
+/// the prompt defines, if it is the beginning of a file, else any that is called.
+pub(crate) fn stated_examples(prompt: &str) -> Vec<String> {
+    let signatures = stub_signatures(prompt);
+    let defined: Vec<&str> = signatures
+        .iter()
+        .filter_map(|line| defined_name(line))
+        .collect();
+    let only = match signatures.as_slice() {
+        [signature] => Function::of(signature),
+        _ => None,
+    };
+    let known = |name: &str| {
+        if defined.is_empty() {
+            !crate::python::is_builtin(name)
+        } else {
+            defined.contains(&name)
+        }
+    };
+    let lines: Vec<&str> = prompt.lines().map(str::trim).collect();
+    let mut found = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        if ["assert ", "def ", "class ", ">>>", "..."]
+            .iter()
+            .any(|word| line.starts_with(word))
+        {
+            continue;
+        }
+        let next = lines[at + 1..]
+            .iter()
+            .find(|next| !next.is_empty())
+            .copied()
+            .unwrap_or_default();
+        found.extend(calls(line, &known));
+        // A call alone on its line and its result alone on the next, if the prompt defines it.
+        if let Some((call, "")) = call_at(line, &|name| defined.contains(&name))
+            && let Some((value, "")) = literal(next)
+        {
+            found.push(format!("assert {call} == {value}"));
+        }
+        if let Some(function) = &only {
+            found.extend(input_and_output(line, next, function));
+            found.extend(situation(line, function));
+        }
+    }
+    found.dedup();
+    found.truncate(EXAMPLES_MAX);
+    found
+}
+
+/// The example in a doctest line that states its result itself: `>>> f(2) == 4` without a result
+/// below it.
+pub(crate) fn stated_in_session(line: &str) -> Option<String> {
+    calls(line, &|_| true).into_iter().next()
+}
+
+struct Function<'s> {
+    name: &'s str,
+    parameters: Vec<&'s str>,
+}
+
+impl<'s> Function<'s> {
+    fn of(signature: &'s str) -> Option<Self> {
+        let name = defined_name(signature).filter(|_| signature.starts_with("def "))?;
+        let inside = signature.split_once('(')?.1.rsplit_once(')')?.0;
+        let mut depth = 0_i32;
+        let parts = inside.split(|c| {
+            depth += i32::from(c == '[') - i32::from(c == ']');
+            c == ',' && depth == 0
+        });
+        let parameters = parts.filter_map(|part| identifier(part.trim()).map(|(name, _)| name));
+        Some(Self {
+            name,
+            parameters: parameters.collect(),
+        })
+    }
+}
+
+/// `name(arguments)` at the start of `text`, and what follows.
+fn call_at<'t>(text: &'t str, known: &dyn Fn(&str) -> bool) -> Option<(String, &'t str)> {
+    let (name, after) = identifier(text)?;
+    let (inside, rest) = arguments(after.strip_prefix('(')?)?;
+    known(name).then(|| (format!("{name}({inside})"), rest))
+}
+
+/// Every call in a line with its result.
+fn calls(line: &str, known: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = line;
+    let mut before = ' ';
+    while let Some(c) = rest.chars().next() {
+        let word_before = before.is_alphanumeric() || before == '_' || before == '.';
+        if !word_before
+            && let Some((call, after)) = call_at(rest, known)
+            && let Some((value, after)) = result(after)
+        {
+            found.push(format!("assert {call} == {value}"));
+            rest = after;
+            before = ' ';
+            continue;
+        }
+        before = c;
+        rest = &rest[c.len_utf8()..];
+    }
+    found
+}
+
+/// The relation and the result after a call.
+fn result(text: &str) -> Option<(String, &str)> {
+    let text = text.trim_start_matches([' ', '\t', '`']);
+    let text = text.strip_prefix('#').unwrap_or(text).trim_start();
+    let text = RELATIONS
+        .iter()
+        .find_map(|relation| text.strip_prefix(relation))?;
+    let text = text.trim_start_matches([' ', '\t', '`', ':']);
+    let (value, rest) = literal(text)?;
+    if is_end(rest) {
+        return Some((value, rest));
+    }
+    // A calculation that ends in its result: `-> 19 - 5 - 6 = 8`.
+    let (calculation, last) = text.rsplit_once('=')?;
+    let plain = |c: char| c.is_ascii_digit() || " .+-*/()=".contains(c);
+    let (value, rest) = literal(last.trim_start())?;
+    (calculation.chars().all(plain) && is_end(rest)).then_some((value, rest))
+}
+
+/// Whether a result ends here: what follows is not more of an expression.
+fn is_end(rest: &str) -> bool {
+    let next = rest.trim_start_matches([' ', '\t', '`']);
+    let goes_on = next.starts_with(['+', '-', '*', '/', '%', '=', '<', '>', '[', '|', '&', '^'])
+        || ["or ", "and ", "if ", "in ", "for "]
+            .iter()
+            .any(|word| next.starts_with(word))
+        || (rest.starts_with('(') || rest.starts_with(char::is_alphanumeric));
+    !goes_on
+}
+
+/// `Input: ...` with `Output: ...` on the same line or the next.
+fn input_and_output(line: &str, next: &str, function: &Function<'_>) -> Option<String> {
+    let input = after_label(line, "input")?;
+    let (arguments, rest) = listed(input, function)?;
+    let output =
+        after_label(rest.trim_start_matches([' ', ',', ';', '.']), "output").or_else(|| {
+            rest.trim()
+                .is_empty()
+                .then(|| after_label(next, "output"))
+                .flatten()
+        })?;
+    let (value, rest) = literal(output)?;
+    is_end(rest).then(|| format!("assert {}({arguments}) == {value}", function.name))
+}
+
+/// What follows `label:`, in any case.
+fn after_label<'t>(text: &'t str, label: &str) -> Option<&'t str> {
+    let text = text.trim_start_matches(['-', '*', ' ', '`']);
+    let head = text.get(..label.len())?;
+    let rest = text[label.len()..].trim_start_matches(['s', '*', ' ', '`']);
+    head.eq_ignore_ascii_case(label)
+        .then(|| rest.strip_prefix([':', '=']))
+        .flatten()
+        .map(|rest| rest.trim_start_matches(['*', ' ', '`']))
+}
+
+/// Arguments without parentheses: literals or `name = literal` for every parameter, with commas or
+/// `and` between them.
+fn listed<'t>(text: &'t str, function: &Function<'_>) -> Option<(String, &'t str)> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    loop {
+        let named = identifier(rest).and_then(|(name, after)| {
+            let value = after.trim_start().trim_start_matches('=').trim_start();
+            let assigned = after.trim_start().starts_with('=');
+            (assigned && function.parameters.contains(&name)).then_some((name, value))
+        });
+        let (name, text) = named.map_or((None, rest), |(name, value)| (Some(name), value));
+        let (value, after) = literal(text)?;
+        found.push(name.map_or_else(|| value.clone(), |name| format!("{name}={value}")));
+        rest = after.trim_start_matches([' ', '`']);
+        let more = rest.strip_prefix(',').or_else(|| rest.strip_prefix("and "));
+        match more.map(|more| more.trim_start_matches([' ', '`'])) {
+            Some(more) if found.len() < function.parameters.len() => rest = more,
+            _ => break,
+        }
+    }
+    (found.len() == function.parameters.len()).then(|| (found.join(", "), rest))
+}
+
+/// `For n = 5 the output should be 8.`
+fn situation(line: &str, function: &Function<'_>) -> Option<String> {
+    let start = ["for ", "if ", "when ", "given ", "with "]
+        .iter()
+        .find_map(|word| {
+            let head = line.get(..word.len())?;
+            head.eq_ignore_ascii_case(word).then(|| &line[word.len()..])
+        })?;
+    // Only with names: a bare value in a sentence may be anything.
+    let (name, _) = identifier(start)?;
+    function.parameters.contains(&name).then_some(())?;
+    let (arguments, rest) = listed(start, function)?;
+    let (at, outcome) = OUTCOMES
+        .iter()
+        .filter_map(|outcome| rest.find(outcome).map(|at| (at, outcome)))
+        .min()?;
+    let result = rest[at + outcome.len()..].trim_start_matches([' ', ':', '`']);
+    let (value, end) = literal(result)?;
+    is_end(end).then(|| format!("assert {}({arguments}) == {value}", function.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STUB: &str = "def f(text, n):\n    \"\"\"Does it.\n";
+
+    fn of_stub(lines: &str) -> Vec<String> {
+        stated_examples(&format!("{STUB}    {lines}\n    \"\"\"\n"))
+    }
+
+    #[test]
+    fn a_call_with_its_result_is_an_example_however_it_is_written() {
+        for line in [
+            "f('a', 1) == 2",
+            "f('a', 1) ➞ 2",
+            "* `f('a', 1)` returns `2`.",
+            "f('a',1) should return 2 because it is so",
+            "f('a', 1)   # => 2",
+            "so f('a', 1) = 2, and",
+            "f('a', 1) -> 5 - 2 - 1 = 2",
+            "f('a', 1) ==> 2 # two",
+            "Input: 'a', 1\n    Output: 2",
+            "Input: text = 'a', n = 1  Output: 2",
+            "For text = 'a' and n = 1 the output should be 2.",
+            "f('a', 1)\n    2",
+        ] {
+            let found = of_stub(line);
+            let plain = found
+                .first()
+                .map(|line| line.replace("text=", "").replace("n=", ""));
+            assert_eq!(
+                plain.as_deref(),
+                Some("assert f('a', 1) == 2"),
+                "{line}: {found:?}"
+            );
+            assert_eq!(found.len(), 1, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_plain_is_no_example() {
+        for line in [
+            "f(text, n) == 2",
+            "f('a', 1) == x",
+            "f('a', 1) == 2 + 1",
+            "f('a', 1) returns True or False",
+            "g('a', 1) == 2",
+            "x.f('a', 1) == 2",
+            "f('a', 1) and 2",
+            "Input: 'a' Output: 2",
+            "For n = 1 it is large",
+            "def f(1) -> 2",
+        ] {
+            assert_eq!(of_stub(line), Vec::<String>::new(), "{line}");
+        }
+    }
+
+    #[test]
+    fn several_in_a_line_and_calls_in_prose_are_found() {
+        let found = stated_examples("Write sq. sq(2) == 4, sq(3) returns 9; len([1]) == 1.");
+        assert_eq!(found, ["assert sq(2) == 4", "assert sq(3) == 9"]);
+        assert_eq!(
+            stated_in_session("f(1) == 2").as_deref(),
+            Some("assert f(1) == 2")
+        );
+    }
+}
