@@ -42,7 +42,12 @@ pub fn tests_in_prompt(prompt: &str) -> Vec<GivenTest> {
 fn is_assertion(line: &str) -> bool {
     line.strip_prefix("assert ").is_some_and(|rest| {
         let balanced = |open, close| rest.matches(open).count() == rest.matches(close).count();
-        rest.contains('(') && balanced('(', ')') && balanced('[', ']') && balanced('{', '}')
+        let arrow = ["=>", "->", "➞"].iter().any(|arrow| rest.contains(arrow));
+        rest.contains('(')
+            && !arrow
+            && balanced('(', ')')
+            && balanced('[', ']')
+            && balanced('{', '}')
     })
 }
 

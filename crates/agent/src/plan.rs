@@ -39,15 +39,16 @@ pub(crate) fn plan_of_stub(prompt: &str, tests: &[GivenTest]) -> Option<Planning
         functions,
         depends_on: Vec::new(),
     };
-    finish(
-        Draft {
-            package: String::new(),
-            modules: vec![draft],
-            repairs: Vec::new(),
-        },
-        tests,
-    )
-    .ok()
+    let draft = Draft {
+        package: String::new(),
+        modules: vec![draft],
+        repairs: Vec::new(),
+    };
+    let mut plan = finish(draft, tests).ok()?;
+    for module in &mut plan.modules {
+        module.completes_prompt = true;
+    }
+    Some(plan)
 }
 
 /// Reads a model's plan. The error says what is wrong, in words for the model.
@@ -287,6 +288,7 @@ fn finish(mut draft: Draft, tests: &[GivenTest]) -> Result<PlanningComplete, Str
                 .map(|name| full(name))
                 .collect::<Result<_, String>>()?,
             given_tests: Vec::new(),
+            completes_prompt: false,
         });
     }
     for test in tests {

@@ -62,9 +62,12 @@ pub(crate) fn stated_examples(prompt: &str) -> Vec<String> {
     let lines: Vec<&str> = prompt.lines().map(str::trim).collect();
     let mut found = Vec::new();
     for (at, line) in lines.iter().enumerate() {
-        if ["assert ", "def ", "class ", ">>>", "..."]
-            .iter()
-            .any(|word| line.starts_with(word))
+        // An `assert` of Python's own is taken as it is elsewhere.
+        let python = line.starts_with("assert ") && line.contains("==");
+        if python
+            || ["def ", "class ", ">>>", "..."]
+                .iter()
+                .any(|word| line.starts_with(word))
         {
             continue;
         }

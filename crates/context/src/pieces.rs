@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use journeyman_event::payload::{PlannedModule, Purpose};
+use journeyman_event::payload::{PlannedModule, Purpose, TestOrigin};
 use journeyman_event::state::{ModuleState, TestRun};
 use journeyman_event::{ModuleName, TaskState};
 
@@ -66,10 +66,12 @@ pub(crate) fn pieces(
     purpose: Purpose,
     module: Option<&ModuleState>,
 ) -> Vec<Piece> {
-    let mut all = vec![task(state)];
+    let mut all = vec![task(state, module)];
     if let Some(module) = module {
         all.extend(plan(state, module));
-        all.push(specification(module));
+        if !module.plan.completes_prompt {
+            all.push(specification(module));
+        }
         all.extend(dependencies(state, module));
         all.extend(given_tests(state, Some(&module.plan)));
         // A fresh candidate is not to be led by those that failed.
@@ -99,17 +101,20 @@ fn piece(layer: LayerName, rank: Rank, name: impl Into<String>, text: String) ->
     }
 }
 
-fn task(state: &TaskState) -> Piece {
+fn task(state: &TaskState, module: Option<&ModuleState>) -> Piece {
     let prompt = state
         .submission
         .as_ref()
         .map_or("", |submission| submission.prompt.trim());
-    piece(
-        LayerName::State,
-        Rank::Critical,
-        "task",
-        format!("# The task\n{prompt}"),
-    )
+    // What code completion is trained on, where the prompt is code.
+    let text = match module {
+        Some(module) if module.plan.completes_prompt => format!(
+            "Complete the file `{}` that begins so.\n\n```python\n{prompt}\n```",
+            path(&module.plan.name)
+        ),
+        _ => format!("# The task\n{prompt}"),
+    };
+    piece(LayerName::State, Rank::Critical, "task", text)
 }
 
 fn plan(state: &TaskState, current: &ModuleState) -> Option<Piece> {
@@ -206,10 +211,12 @@ fn outline(module: &ModuleState) -> String {
     }
 }
 
+/// The given tests, but for those that the prompt itself states.
 fn given_tests(state: &TaskState, module: Option<&PlannedModule>) -> Vec<Piece> {
     state
         .given_tests()
         .iter()
+        .filter(|test| test.origin == TestOrigin::File)
         .filter(|test| module.is_none_or(|module| module.given_tests.contains(&test.name)))
         .map(|test| {
             let text = format!(
@@ -306,6 +313,10 @@ fn refusal(state: &TaskState) -> String {
 }
 
 fn code_request(state: &TaskState, module: &ModuleState) -> Piece {
+    if module.plan.completes_prompt {
+        let text = format!("{}Give the whole file.", refusal(state));
+        return piece(LayerName::Current, Rank::Critical, "request", text);
+    }
     let text = format!(
         "{}Write the file `{}`.",
         refusal(state),

@@ -87,6 +87,7 @@ fn state(prompt: &str, code: &str, failure: &str, rounds: usize) -> TaskState {
             }],
             depends_on: Vec::new(),
             given_tests: Vec::new(),
+            completes_prompt: false,
         },
         started: true,
         iteration: 2,

@@ -76,6 +76,7 @@ impl Maker {
             functions: Vec::new(),
             depends_on: Vec::new(),
             given_tests: Vec::new(),
+            completes_prompt: false,
         };
         maker.add(
             None,

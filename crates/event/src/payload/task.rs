@@ -233,6 +233,9 @@ pub struct PlannedModule {
     pub depends_on: Vec<ModuleName>,
     /// The given tests (by name) that are run when it is written.
     pub given_tests: Vec<String>,
+    /// Whether the prompt is itself the beginning of this module's file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub completes_prompt: bool,
 }
 
 /// One function or class that a module must offer.
