@@ -138,9 +138,17 @@ pub(crate) fn stub_signatures(prompt: &str) -> Vec<String> {
         .lines()
         .find(|line| !line.trim().is_empty())
         .unwrap_or_default();
-    let is_code = ["def ", "class ", "import ", "from ", "async def ", "@"]
-        .iter()
-        .any(|start| first.starts_with(start))
+    let is_code = [
+        "def ",
+        "class ",
+        "import ",
+        "from ",
+        "async def ",
+        "@",
+        "\"\"\"",
+    ]
+    .iter()
+    .any(|start| first.starts_with(start))
         && (!first.starts_with("from ") || first.contains(" import "));
     if !is_code {
         return Vec::new();

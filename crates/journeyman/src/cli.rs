@@ -61,6 +61,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: JournalCommand,
     },
+    /// Measure accuracy on a benchmark: the workflow beside the bare model
+    Eval(EvalArgs),
+    /// Reads hidden tests, so that nothing else has to
+    #[command(hide = true)]
+    EvalScorer {
+        #[command(subcommand)]
+        command: ScorerCommand,
+    },
     /// Show what was found: journal, model servers, sandbox, Python, disk
     Doctor,
     /// The settings
@@ -172,6 +180,64 @@ pub(crate) struct FilesArgs {
     /// The version of the module [default: the latest]
     #[arg(long, value_name = "N")]
     pub(crate) version: Option<u64>,
+}
+
+const EVAL_EXAMPLES: &str = "\
+Examples:
+  journeyman eval humaneval --model qwen2.5-coder-0.5b --limit 20
+  journeyman eval humaneval --tests-given --out report.html --out report.json
+  journeyman eval mbpp ./mbpp.jsonl --offset 10 --limit 50
+  journeyman eval ./exercises/practice
+
+A second run with the same program, model and problems repeats nothing; one that was interrupted goes on.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EVAL_EXAMPLES)]
+pub(crate) struct EvalArgs {
+    /// humaneval (fetched), mbpp, a file of JSON lines in the form of either, or a folder of exercises
+    pub(crate) name: String,
+    /// The file, for mbpp
+    pub(crate) file: Option<PathBuf>,
+    /// How many problems [default: all]
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// How many to leave out at the start
+    #[arg(long, default_value_t = 0, value_name = "M")]
+    pub(crate) offset: usize,
+    /// Give the workflow the tests that score it, as a user who has tests
+    #[arg(long)]
+    pub(crate) tests_given: bool,
+    /// A report of every problem, .json or .html (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Vec<PathBuf>,
+    /// Problems at a time
+    #[arg(long, default_value = "4", value_name = "N")]
+    pub(crate) parallel: NonZeroU32,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScorerCommand {
+    /// The public part of each problem
+    Problems { mode: ModeArg, dataset: PathBuf },
+    /// Scores code from standard input
+    Score { id: String, dataset: PathBuf },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ModeArg {
+    Blind,
+    TestsGiven,
+}
+
+impl From<ModeArg> for journeyman_eval::Mode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Blind => Self::Blind,
+            ModeArg::TestsGiven => Self::TestsGiven,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,6 +2,7 @@
 
 mod config;
 mod doctor;
+mod eval;
 mod events;
 mod files;
 mod journal;
@@ -38,6 +39,8 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Journal {
                 command: JournalCommand::Verify,
             } => journal::verify(settings).await,
+            Command::Eval(args) => eval::run(settings, args).await,
+            Command::EvalScorer { command } => eval::scorer_main(settings, command).await,
             Command::Doctor => doctor::doctor(settings).await,
             Command::Config {
                 command: ConfigCommand::Show { origin },

@@ -22,13 +22,15 @@ pub(crate) const SANDBOX_COMMAND: &str = "sandbox-init";
 /// Everything that working on a task needs, ready.
 pub(crate) struct Workshop {
     pub(crate) worker: Worker,
+    /// The model that it works with.
+    pub(crate) server: Arc<dyn ModelServer>,
     /// The model server that was started for this, if one was.
     pub(crate) managed: Option<Managed>,
 }
 
 /// Opens the journal for writing: this process then holds the data folder.
-pub(crate) fn open_journal(settings: &Settings) -> anyhow::Result<Journal> {
-    let options = Options::new(settings.data_dir.clone(), Arc::new(SystemRandom));
+pub(crate) fn open_journal(folder: &Path) -> anyhow::Result<Journal> {
+    let options = Options::new(folder.to_owned(), Arc::new(SystemRandom));
     Ok(Journal::open(options)?)
 }
 
@@ -40,9 +42,10 @@ pub(crate) fn read_journal(settings: &Settings) -> anyhow::Result<Option<Journal
     Ok(Some(Journal::open_read_only(settings.data_dir.clone())?))
 }
 
-/// Prepares Python, the sandbox and the model.
+/// Prepares Python, the sandbox and the model. Code runs below `folder`, which this process holds.
 pub(crate) async fn workshop(
     settings: &Settings,
+    folder: &Path,
     journal: Journal,
     progress: &Arc<Progress>,
 ) -> anyhow::Result<Workshop> {
@@ -51,13 +54,13 @@ pub(crate) async fn workshop(
     let python = Python::discover(&environment.interpreter()).await?;
     progress.prepare("probing the sandbox");
     let sandbox = probe_sandbox(settings, &python).await?;
-    let work_folder = work_folder(&settings.data_dir)?;
+    let work_folder = work_folder(folder)?;
     progress.prepare("looking for a model server");
     let (server, managed) = connect(settings, &environment, progress).await?;
     let worker = Worker::new(journeyman_agent::Options {
         journal,
         principal: Principal::local(),
-        server,
+        server: server.clone(),
         sandbox,
         language: Arc::new(python),
         strategy: Arc::new(WholeFile),
@@ -66,10 +69,14 @@ pub(crate) async fn workshop(
         randomness: Arc::new(SystemRandom),
         observer: progress.observer(),
     });
-    Ok(Workshop { worker, managed })
+    Ok(Workshop {
+        worker,
+        server,
+        managed,
+    })
 }
 
-async fn ensure_python(
+pub(crate) async fn ensure_python(
     settings: &Settings,
     progress: &Arc<Progress>,
 ) -> anyhow::Result<Environment> {

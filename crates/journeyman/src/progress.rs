@@ -22,6 +22,8 @@ pub(crate) enum Style {
     Plain,
     /// One JSON object per event.
     Json,
+    /// Preparation and remarks, no events.
+    Remarks,
     /// Nothing.
     Quiet,
 }
@@ -85,7 +87,7 @@ impl Progress {
     pub(crate) fn prepare(&self, what: &str) {
         match self.style {
             Style::Terminal => self.bar.set_message(what.to_owned()),
-            Style::Plain => eprintln!("journeyman: {what}"),
+            Style::Plain | Style::Remarks => eprintln!("journeyman: {what}"),
             Style::Json | Style::Quiet => {}
         }
     }
@@ -94,7 +96,7 @@ impl Progress {
     pub(crate) fn say(&self, text: &str) {
         match self.style {
             Style::Terminal => self.bar.println(text),
-            Style::Plain => eprintln!("journeyman: {text}"),
+            Style::Plain | Style::Remarks => eprintln!("journeyman: {text}"),
             Style::Json | Style::Quiet => {}
         }
     }
@@ -120,7 +122,7 @@ impl Progress {
 
     fn event(&self, event: &Event, state: &TaskState) {
         match self.style {
-            Style::Quiet => {}
+            Style::Quiet | Style::Remarks => {}
             Style::Json => print(&json_line(event)),
             Style::Plain => print(&plain_line(event)),
             Style::Terminal => {

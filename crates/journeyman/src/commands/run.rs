@@ -85,11 +85,11 @@ struct Ready {
 impl Ready {
     /// Takes the data folder and prepares all parts. None if that was interrupted.
     async fn make(settings: &Settings) -> anyhow::Result<Option<Self>> {
-        let journal = open_journal(settings)?;
+        let journal = open_journal(&settings.data_dir)?;
         let progress = Arc::new(Progress::new(Style::of(settings.json, settings.quiet)));
         let cancel = cancel_on_signals()?;
         let prepared = tokio::select! {
-            prepared = workshop(settings, journal, &progress) => Some(prepared),
+            prepared = workshop(settings, &settings.data_dir, journal, &progress) => Some(prepared),
             () = cancel.cancelled() => None,
         };
         if !matches!(prepared, Some(Ok(_))) {
@@ -117,7 +117,7 @@ impl Ready {
 }
 
 /// The first signal asks for a clean stop, the second ends at once: nothing recorded is lost.
-fn cancel_on_signals() -> anyhow::Result<CancellationToken> {
+pub(crate) fn cancel_on_signals() -> anyhow::Result<CancellationToken> {
     let cancel = CancellationToken::new();
     let mut signals = Vec::new();
     for kind in [
@@ -221,7 +221,7 @@ fn given_test(path: &PathBuf) -> anyhow::Result<GivenTest> {
     })
 }
 
-fn limits(base: Limits, args: &LimitArgs) -> Limits {
+pub(crate) fn limits(base: Limits, args: &LimitArgs) -> Limits {
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Limits {
         tokens_max: args.budget_tokens.map(Tokens).or(base.tokens_max),

@@ -1,0 +1,178 @@
+//! The evaluation: several problems at a time, each first with the bare model, then with the
+//! workflow, then scored.
+//!
+//! What is finished is kept: the workflow's tasks in a journal of the evaluation's own, under names
+//! that are made of everything their result depends on; the bare model's answers in files named
+//! likewise. A second run with the same content repeats nothing, and one that was cut off goes on.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use journeyman_agent::{Worker, load, tests_in_prompt};
+use journeyman_event::payload::{
+    GivenTest, Limits, Priority, TaskSubmitted, TestOrigin, Verification,
+};
+use journeyman_event::state::{Ending, ModuleState};
+use journeyman_event::{Principal, TaskId, TaskState};
+use journeyman_journal::Journal;
+use journeyman_llm::{ModelInfo, ModelServer};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::bare::bare;
+use crate::dataset::{Mode, Problem};
+use crate::report::{Attempt, ProblemReport, Report, Worked};
+use crate::{Error, Scorer};
+
+/// The name under which given tests are kept.
+const TEST_FILE: &str = "test_given.py";
+/// Digits of a content hash in a task's name.
+const KEY_DIGITS: usize = 16;
+
+/// What an evaluation needs.
+pub struct Evaluation {
+    /// The data set's name, for people.
+    pub name: String,
+    /// The problems, in the order of the report.
+    pub problems: Vec<Problem>,
+    /// What the workflow may see.
+    pub mode: Mode,
+    /// Problems at a time.
+    pub parallel: usize,
+    /// Each task's limits.
+    pub limits: Limits,
+    /// What identifies the program: results of another are not taken for this one's.
+    pub program: String,
+    /// Works on the tasks.
+    pub worker: Worker,
+    /// The worker's journal.
+    pub journal: Journal,
+    /// The model.
+    pub server: Arc<dyn ModelServer>,
+    /// Scores what comes of it.
+    pub scorer: Scorer,
+    /// A folder for the bare model's answers.
+    pub cache: PathBuf,
+}
+
+/// Evaluates every problem. `on_problem` is told each as it is finished. None if `cancel` was called
+/// before the end: what is finished is kept.
+pub async fn evaluate(
+    evaluation: &Evaluation,
+    on_problem: &(dyn Fn(&ProblemReport) + Sync),
+    cancel: &CancellationToken,
+) -> Result<Option<Report>, Error> {
+    std::fs::create_dir_all(&evaluation.cache).map_err(|e| Error::io(&evaluation.cache, e))?;
+    let info = evaluation.server.describe().await?;
+    let results: Vec<Option<ProblemReport>> = stream::iter(&evaluation.problems)
+        .map(|problem| evaluation.attempt(problem, &info, on_problem, cancel))
+        .buffered(evaluation.parallel.max(1))
+        .try_collect()
+        .await?;
+    let results: Option<Vec<ProblemReport>> = results.into_iter().collect();
+    Ok(results.map(|results| {
+        let name = evaluation.name.clone();
+        Report::new(name, info.name.clone(), evaluation.mode, results)
+    }))
+}
+
+impl Evaluation {
+    async fn attempt(
+        &self,
+        problem: &Problem,
+        info: &ModelInfo,
+        on_problem: &(dyn Fn(&ProblemReport) + Sync),
+        cancel: &CancellationToken,
+    ) -> Result<Option<ProblemReport>, Error> {
+        if cancel.is_cancelled() {
+            return Ok(None);
+        }
+        let answer = match bare(&*self.server, info, problem, &self.cache, cancel).await {
+            Err(Error::Model(journeyman_llm::Error::Interrupted { .. })) => return Ok(None),
+            answer => answer?,
+        };
+        let score = self.scorer.score(&problem.id, answer.code()).await?;
+        let bare = Attempt {
+            passed: score.passed,
+            tokens: answer.tokens.0,
+            seconds: answer.seconds,
+            detail: score.detail,
+        };
+        let (task, state) = self.work(problem, info, cancel).await?;
+        if !state.status.is_ended() {
+            return Ok(None);
+        }
+        let report = ProblemReport {
+            id: problem.id.clone(),
+            bare,
+            journeyman: self.worked(problem, &task, &state).await?,
+        };
+        on_problem(&report);
+        Ok(Some(report))
+    }
+
+    /// Works on the problem's task until it ends, from where it was left.
+    async fn work(
+        &self,
+        problem: &Problem,
+        info: &ModelInfo,
+        cancel: &CancellationToken,
+    ) -> Result<(TaskId, TaskState), Error> {
+        let mut tests = tests_in_prompt(&problem.prompt);
+        tests.extend(problem.tests.clone().map(|source| GivenTest {
+            name: TEST_FILE.to_owned(),
+            origin: TestOrigin::File,
+            source,
+        }));
+        let submission = TaskSubmitted {
+            prompt: problem.prompt.clone(),
+            language: "python".to_owned(),
+            tests,
+            limits: self.limits,
+            out: None,
+            priority: Priority::Normal,
+        };
+        let content = json!({
+            "program": self.program, "model": info.name, "server": info.server,
+            "window": info.window.tokens, "id": problem.id, "submission": submission,
+        });
+        let key = blake3::hash(content.to_string().as_bytes()).to_hex();
+        let name = format!("eval-{}", &key[..KEY_DIGITS]);
+        let task = TaskId::new(name).map_err(|error| Error::Scorer(error.to_string()))?;
+        let known = load(&self.journal, &Principal::local(), &task).await?;
+        if known.is_none() {
+            self.worker.submit(&task, submission, cancel).await?;
+        }
+        let state = self.worker.run(&task, cancel).await?;
+        Ok((task, state))
+    }
+
+    async fn worked(
+        &self,
+        problem: &Problem,
+        task: &TaskId,
+        state: &TaskState,
+    ) -> Result<Worked, Error> {
+        let sources = state.modules.iter().filter_map(|module| module.code());
+        let code: Vec<&str> = sources.map(|code| code.source.as_str()).collect();
+        let score = self.scorer.score(&problem.id, &code.join("\n\n")).await?;
+        let verified = matches!(
+            state.ending,
+            Some(Ending::Complete(Verification::GivenTests))
+        );
+        Ok(Worked {
+            attempt: Attempt {
+                passed: score.passed,
+                tokens: state.spent.0,
+                seconds: state.active.as_secs_f64(),
+                detail: score.detail,
+            },
+            task_id: task.to_string(),
+            status: state.status.as_str().to_owned(),
+            verified,
+            versions: state.modules.iter().map(ModuleState::version).sum(),
+            given_tests: state.given_tests().len() as u64,
+        })
+    }
+}

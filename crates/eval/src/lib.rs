@@ -1,0 +1,24 @@
+//! Benchmarks of accuracy: each problem is given to the whole workflow and, beside it in the same
+//! run, once to the bare model. Hidden tests score both.
+//!
+//! Floor 6. Two processes work together. The evaluation ([`evaluate`]) never opens a data set: it is
+//! given the public part of each problem by the scorer, a process of its own ([`problems`],
+//! [`score`]), which alone reads hidden tests, and scores code after the task has ended.
+
+mod bare;
+mod dataset;
+mod error;
+mod evaluate;
+mod html;
+mod report;
+mod score;
+mod scorer;
+mod statistics;
+
+pub use dataset::{Dataset, Mode, Problem};
+pub use error::Error;
+pub use evaluate::{Evaluation, evaluate};
+pub use html::html;
+pub use report::{Attempt, Point, ProblemReport, Report, Share, Summary, Worked};
+pub use score::{Score, score};
+pub use scorer::Scorer;

