@@ -2,6 +2,7 @@
 
 mod config;
 mod doctor;
+mod engine;
 mod events;
 mod files;
 mod journal;
@@ -18,6 +19,8 @@ use journeyman_journal::Journal;
 
 use crate::cli::{Command, ConfigCommand, Invocation, JournalCommand};
 use crate::exit::Exit;
+
+pub(crate) use self::engine::supervise as supervise_engine;
 
 /// Runs a command to its end.
 pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
@@ -38,6 +41,7 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Journal {
                 command: JournalCommand::Verify,
             } => journal::verify(settings).await,
+            Command::Engine { command } => engine::engine(settings, command).await,
             Command::Doctor => doctor::doctor(settings).await,
             Command::Config {
                 command: ConfigCommand::Show { origin },
