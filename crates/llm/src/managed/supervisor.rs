@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use journeyman_event::{Randomness, SeededRandom, Tokens};
 use reqwest::Client;
 use serde::{Deserialize, Serialize};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
@@ -137,14 +137,14 @@ async fn run(order: Order) -> Result<(), Error> {
         order,
         files,
     };
-    let mut child = None;
+    let mut server = None;
     let end = tokio::select! {
         biased;
         end = supervisor.until_unwanted(&users, &mut terminate) => end,
-        end = supervisor.keep_alive(&mut state, &mut child) => end,
+        end = supervisor.keep_alive(&mut state, &mut server) => end,
     };
-    if let Some(child) = child {
-        finish(child).await;
+    if let Some(server) = server {
+        server.finish().await;
     }
     let end = end?;
     (state.status, state.pid, state.port, state.since) = (EngineStatus::Stopped, None, None, None);
@@ -156,15 +156,23 @@ async fn run(order: Order) -> Result<(), Error> {
     supervisor.files.publish(&state)
 }
 
-/// Ends the server and waits until it is gone.
-async fn finish(mut child: Child) {
-    // The sign to end.
-    drop(child.stdin.take());
-    let ended = tokio::time::timeout(STOP_TIMEOUT, child.wait()).await;
-    if ended.is_err()
-        && let Err(error) = child.kill().await
-    {
-        tracing::warn!(%error, "the server could not be ended");
+/// The server's process.
+struct Server {
+    child: Child,
+    /// Its end is the sign to end. Kept apart, because to wait for a child closes its input.
+    stdin: Option<ChildStdin>,
+}
+
+impl Server {
+    /// Ends it and waits until it is gone.
+    async fn finish(mut self) {
+        drop(self.stdin);
+        let ended = tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await;
+        if ended.is_err()
+            && let Err(error) = self.child.kill().await
+        {
+            tracing::warn!(%error, "the server could not be ended");
+        }
     }
 }
 
@@ -215,13 +223,13 @@ impl Supervisor {
     async fn keep_alive(
         &self,
         state: &mut EngineState,
-        child: &mut Option<Child>,
+        server: &mut Option<Server>,
     ) -> Result<End, Error> {
         let jitter = SeededRandom::new(u64::from(std::process::id()));
         let mut failures = 0;
         let mut ever_ready = false;
         loop {
-            let death = self.live(state, child).await?;
+            let death = self.live(state, server).await?;
             tracing::warn!("the server: {}", death.why);
             ever_ready |= death.was_ready;
             failures = if death.was_good { 1 } else { failures + 1 };
@@ -248,11 +256,11 @@ impl Supervisor {
     async fn live(
         &self,
         state: &mut EngineState,
-        slot: &mut Option<Child>,
+        slot: &mut Option<Server>,
     ) -> Result<Death, Error> {
         let port = free_port()?;
         let url = format!("http://127.0.0.1:{port}");
-        let child = slot.insert(self.spawn(port)?);
+        let Server { child, .. } = slot.insert(self.spawn(port)?);
         (state.pid, state.port) = (child.id(), Some(port));
         self.files.publish(state)?;
         let mut death = Death {
@@ -284,8 +292,8 @@ impl Supervisor {
             };
             death.was_good = answered.get() || start.elapsed() >= LONG_LIFE;
         }
-        if let Some(child) = slot.take() {
-            finish(child).await;
+        if let Some(server) = slot.take() {
+            server.finish().await;
         }
         Ok(death)
     }
@@ -297,7 +305,7 @@ impl Supervisor {
         )
     }
 
-    fn spawn(&self, port: u16) -> Result<Child, Error> {
+    fn spawn(&self, port: u16) -> Result<Server, Error> {
         let log_file = self.files.server_log();
         // What the one before said of its end is kept beside.
         if log_file.exists() {
@@ -330,13 +338,15 @@ impl Supervisor {
             command.args([&port, &context, &slots, &threads, model]);
         }
         // Its environment is the supervisor's, which was cleaned when that was started.
-        command
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(log.try_clone().map_err(failed)?)
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
-            .map_err(failed)
+            .map_err(failed)?;
+        let stdin = child.stdin.take();
+        Ok(Server { child, stdin })
     }
 
     async fn until_ready(&self, url: &str, child: &mut Child) -> Result<(), String> {
