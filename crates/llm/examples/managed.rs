@@ -13,7 +13,7 @@ use journeyman_event::Tokens;
 use journeyman_fetch::Environment;
 use journeyman_llm::{
     Delta, Managed, ManagedOptions, Message, ModelServer, Patience, Request, Role,
-    SupervisorCommand, supervise,
+    SupervisorCommand, find_engine, supervise,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +41,7 @@ async fn use_server(arguments: Vec<String>) -> Result<(), Box<dyn Error>> {
     let options = ManagedOptions {
         data_dir: data_dir.into(),
         environment,
+        engine: find_engine(),
         model,
         context: Tokens(2_048),
         slots: 1,

@@ -9,7 +9,7 @@ use journeyman_event::Tokens;
 use journeyman_fetch::{Environment, Report};
 use serde::Serialize;
 
-use crate::managed::{Managed, ManagedOptions, Patience, SupervisorCommand};
+use crate::managed::{Managed, ManagedOptions, Patience, SupervisorCommand, find_engine};
 use crate::openai::{OpenAi, OpenAiOptions};
 use crate::{Error, ModelInfo, ModelServer};
 
@@ -47,6 +47,7 @@ impl Connection {
         ManagedOptions {
             data_dir: self.data_dir.clone(),
             environment: environment.clone(),
+            engine: find_engine(),
             model: self.model.clone(),
             context: self.context,
             slots: self.slots,

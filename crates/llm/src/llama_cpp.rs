@@ -82,7 +82,7 @@ pub(crate) struct Work {
     pub(crate) generated: u64,
 }
 
-/// Asks for the counters. The answer comes between two steps of the model.
+/// Asks for the counters. Some versions answer between two steps of the model only.
 pub(crate) async fn work(ask: RequestBuilder) -> Result<Work, reqwest::Error> {
     let text = ask.send().await?.error_for_status()?.text().await?;
     Ok(read_work(&text))

@@ -45,6 +45,8 @@ pub struct ManagedOptions {
     pub data_dir: PathBuf,
     /// The managed Python.
     pub environment: Environment,
+    /// llama.cpp's own program, as [`find_engine`] finds it; None for the one in the managed Python.
+    pub engine: Option<PathBuf>,
     /// A model of the catalogue.
     pub model: String,
     /// The window of each slot.
@@ -131,7 +133,7 @@ impl Managed {
             );
             return Err(Error::Unsupported { what });
         }
-        if find_engine().is_none() {
+        if options.engine.is_none() {
             options.environment.install(LLAMA_CPP, report).await?;
         }
         let models = options.data_dir.join("models");
@@ -148,7 +150,7 @@ impl Managed {
         let order = Order {
             data_dir: absolute(&options.data_dir)?,
             interpreter: absolute(&options.environment.interpreter())?,
-            engine: find_engine().as_deref().map(absolute).transpose()?,
+            engine: options.engine.as_deref().map(absolute).transpose()?,
             load: Load {
                 model,
                 weights: absolute(&weights)?,

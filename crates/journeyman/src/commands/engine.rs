@@ -99,7 +99,11 @@ async fn stop(settings: &Settings, force: bool) -> anyhow::Result<Exit> {
 }
 
 fn show(settings: &Settings) -> anyhow::Result<Engine> {
-    let engine = journeyman_llm::engine(&settings.data_dir)?;
+    let mut engine = journeyman_llm::engine(&settings.data_dir)?;
+    // `engine start` itself is no user worth telling of.
+    if let Some(users) = &mut engine.users {
+        users.retain(|&pid| pid != std::process::id());
+    }
     if settings.json {
         json(&engine_json(&engine))?;
     } else {

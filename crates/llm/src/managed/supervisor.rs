@@ -392,7 +392,7 @@ impl Supervisor {
     }
 
     /// Waits until the server has been at work for too long without any progress. One question at a
-    /// time: it is answered between two steps of the work only.
+    /// time: some versions answer it between two steps of the work only.
     async fn until_stalled(&self, url: &str, answered: &Cell<bool>) -> String {
         let patience = self.order.patience.stall;
         let mut last = None;
