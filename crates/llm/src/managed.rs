@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -84,13 +84,15 @@ struct Inner {
     files: Files,
     /// That this process uses it.
     users: Users,
+    /// The server where it was last found.
+    client: RwLock<Arc<OpenAi>>,
+    /// Held while the server is looked for.
     attached: Mutex<Attached>,
 }
 
 /// What this process knows of the server that it uses.
-#[derive(Clone, Debug)]
+#[derive(Debug, Default)]
 struct Attached {
-    client: Arc<OpenAi>,
     url: String,
     /// The process id of its supervisor.
     supervisor: Option<u32>,
@@ -167,18 +169,14 @@ impl Managed {
         let files = Files::new(&order.data_dir);
         files.create()?;
         let users = files.join().await?;
-        let nowhere = String::from("http://127.0.0.1:0");
-        let attached = Attached {
-            client: Arc::new(client(&order, &nowhere)?),
-            url: nowhere,
-            supervisor: None,
-        };
+        let nowhere = client(&order, "http://127.0.0.1:0")?;
         let inner = Inner {
+            client: RwLock::new(Arc::new(nowhere)),
             order,
             command: options.supervisor,
             files,
             users,
-            attached: Mutex::new(attached),
+            attached: Mutex::default(),
         };
         inner.attach().await?;
         Ok(Self {
@@ -251,12 +249,18 @@ impl Inner {
                     if state.status == EngineStatus::Running
                         && let Some(url) = state.url()
                     {
-                        if url != attached.url {
-                            attached.client = Arc::new(client(&self.order, &url)?);
-                            attached.url = url;
-                        }
-                        match attached.client.describe().await {
-                            Ok(info) => return Ok(info),
+                        let client = if url == attached.url {
+                            self.client()
+                        } else {
+                            Arc::new(client(&self.order, &url)?)
+                        };
+                        match client.describe().await {
+                            Ok(info) => {
+                                attached.url = url;
+                                let place = self.client.write();
+                                *place.unwrap_or_else(PoisonError::into_inner) = client;
+                                return Ok(info);
+                            }
                             // It has just died; its supervisor will see it.
                             Err(error) if error.is_unreachable() => {}
                             Err(error) => return Err(error),
@@ -368,8 +372,9 @@ impl Inner {
         }
     }
 
-    async fn client(&self) -> Arc<OpenAi> {
-        Arc::clone(&self.attached.lock().await.client)
+    fn client(&self) -> Arc<OpenAi> {
+        let client = self.client.read();
+        Arc::clone(&client.unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -392,7 +397,7 @@ impl ModelServer for Managed {
     }
 
     async fn count(&self, messages: &[Message]) -> Result<Count, Error> {
-        self.inner.client().await.count(messages).await
+        self.inner.client().count(messages).await
     }
 
     async fn answer(
@@ -401,7 +406,7 @@ impl ModelServer for Managed {
         on_delta: &mut OnDelta<'_>,
         cancel: &CancellationToken,
     ) -> Result<Answer, Error> {
-        let client = self.inner.client().await;
+        let client = self.inner.client();
         client.answer(request, on_delta, cancel).await
     }
 }

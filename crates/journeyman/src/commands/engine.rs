@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cli::EngineCommand;
 use crate::exit::{Exit, report};
-use crate::output::{grouped, json, line};
+use crate::output::{grouped, json, line, one_line};
 use crate::parts::{connection, ensure_python};
 use crate::progress::{Progress, Style};
 use crate::settings::Settings;
@@ -188,7 +188,8 @@ pub(super) fn engine_text(engine: &Engine) -> String {
         Some(users) => parts.push(format!("in use by process {}", list(users))),
     }
     if state.restarts > 0 {
-        parts.push(format!("started again {} times{reason}", state.restarts));
+        let again = format!("started again {} times{reason}", state.restarts);
+        parts.push(one_line(&again, 120));
     }
     parts.join("; ")
 }
