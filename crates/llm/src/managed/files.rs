@@ -82,7 +82,8 @@ impl Load {
     }
 }
 
-/// What the supervisor says of itself and its server.
+/// What the supervisor says of itself and its server. A supervisor may be older than who reads this:
+/// members may be added, with defaults, and none renamed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineState {
     /// Where it is in its life.
@@ -277,7 +278,10 @@ impl Files {
     /// be emptied under its writer.
     pub(crate) fn bound_log(log: &Path) -> io::Result<()> {
         if fs::metadata(log).is_ok_and(|about| about.len() > LOG_BYTES_MAX) {
-            fs::copy(log, log.with_extension("log.1"))?;
+            if let Err(error) = fs::copy(log, log.with_extension("log.1")) {
+                // On a full disk it is lost, which makes room.
+                tracing::warn!(%error, "the log {} is not kept", log.display());
+            }
             OpenOptions::new().write(true).open(log)?.set_len(0)?;
         }
         Ok(())
