@@ -27,6 +27,19 @@ Exit codes of run and resume:
     2  wrong use
     1  anything else";
 
+const ENGINE_EXAMPLES: &str = "\
+One managed server a data folder is started when a command first needs it. All commands share it, and it
+ends when none has used it for a while (--model-idle). It is started again when it dies or hangs.
+
+Examples:
+  journeyman engine install --model qwen2.5-coder-0.5b
+  journeyman engine start --model-idle 2h
+  journeyman engine start --model-slots 4
+  journeyman engine status --json
+  journeyman engine stop
+
+Exit codes of status: 0 it runs, 3 it does not (yet, or any more), 1 anything else.";
+
 /// A coding agent for small and local language models that never loses a step.
 #[derive(Debug, Parser)]
 #[command(name = "journeyman", version, after_help = EXAMPLES, max_term_width = 100)]
@@ -68,6 +81,12 @@ pub(crate) enum Command {
     EvalScorer {
         #[command(subcommand)]
         command: ScorerCommand,
+    },
+    /// The managed model server: get, start, stop or look at it
+    #[command(after_help = ENGINE_EXAMPLES)]
+    Engine {
+        #[command(subcommand)]
+        command: EngineCommand,
     },
     /// Show what was found: journal, model servers, sandbox, Python, disk
     Doctor,
@@ -244,6 +263,22 @@ impl From<ModeArg> for journeyman_eval::Mode {
 pub(crate) enum JournalCommand {
     /// Check every event: order, hashes, causes
     Verify,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EngineCommand {
+    /// Fetch llama.cpp's server and the model, and start nothing
+    Install,
+    /// Start it with the model of the settings; it stays until it is stopped or idle
+    Start,
+    /// Stop it, and wait until it is gone
+    Stop {
+        /// Also while others use it; they start it again when they need it
+        #[arg(long)]
+        force: bool,
+    },
+    /// Tell whether it runs, with what, and who uses it
+    Status,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,6 +2,7 @@
 
 mod config;
 mod doctor;
+mod engine;
 mod eval;
 mod events;
 mod files;
@@ -19,6 +20,8 @@ use journeyman_journal::Journal;
 
 use crate::cli::{Command, ConfigCommand, Invocation, JournalCommand};
 use crate::exit::Exit;
+
+pub(crate) use self::engine::supervise as supervise_engine;
 
 /// Runs a command to its end.
 pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
@@ -41,6 +44,7 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
             } => journal::verify(settings).await,
             Command::Eval(args) => eval::run(settings, args).await,
             Command::EvalScorer { command } => eval::scorer_main(settings, command).await,
+            Command::Engine { command } => engine::engine(settings, command).await,
             Command::Doctor => doctor::doctor(settings).await,
             Command::Config {
                 command: ConfigCommand::Show { origin },

@@ -33,6 +33,9 @@ impl From<Exit> for ExitCode {
 }
 
 impl Exit {
+    /// `engine status`: it does not run.
+    pub(crate) const NOT_RUNNING: Self = Self::NotVerified;
+
     /// The code of a task's end; a task without one was interrupted.
     pub(crate) fn of(ending: Option<&Ending>) -> Self {
         match ending {

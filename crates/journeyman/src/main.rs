@@ -19,11 +19,15 @@ use crate::output::is_broken_pipe;
 fn main() -> ExitCode {
     // The sandbox starts this program again inside itself; nothing else may happen before that.
     let mut args = std::env::args_os().skip(1);
-    if args
-        .next()
+    let first = args.next();
+    if first
+        .as_ref()
         .is_some_and(|first| first == parts::SANDBOX_COMMAND)
     {
         return journeyman_sandbox::init_main(args);
+    }
+    if first.is_some_and(|first| first == parts::ENGINE_COMMAND) {
+        return commands::supervise_engine(args);
     }
     match cli::parse(std::env::args_os()).and_then(commands::run) {
         Ok(code) => code.into(),

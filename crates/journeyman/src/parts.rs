@@ -8,7 +8,7 @@ use journeyman_agent::{WholeFile, Worker};
 use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::Environment;
 use journeyman_journal::{Journal, Options};
-use journeyman_llm::{Connected, Connection, Managed, ModelServer};
+use journeyman_llm::{Connected, Connection, ModelServer, SupervisorCommand};
 use journeyman_sandbox::{Launcher, Python, Sandbox};
 use journeyman_sim::{Script, SimulatedModel};
 
@@ -19,13 +19,14 @@ use crate::settings::Settings;
 /// The hidden command under which the sandbox starts this program again.
 pub(crate) const SANDBOX_COMMAND: &str = "sandbox-init";
 
+/// The hidden command under which this program supervises the managed model server.
+pub(crate) const ENGINE_COMMAND: &str = "engine-supervisor";
+
 /// Everything that working on a task needs, ready.
 pub(crate) struct Workshop {
     pub(crate) worker: Worker,
     /// The model that it works with.
     pub(crate) server: Arc<dyn ModelServer>,
-    /// The model server that was started for this, if one was.
-    pub(crate) managed: Option<Managed>,
 }
 
 /// Opens the journal for writing: this process then holds the data folder.
@@ -56,7 +57,7 @@ pub(crate) async fn workshop(
     let sandbox = probe_sandbox(settings, &python).await?;
     let work_folder = work_folder(folder)?;
     progress.prepare("looking for a model server");
-    let (server, managed) = connect(settings, &environment, progress).await?;
+    let server = connect(settings, &environment, progress).await?;
     let worker = Worker::new(journeyman_agent::Options {
         journal,
         principal: Principal::local(),
@@ -69,11 +70,7 @@ pub(crate) async fn workshop(
         randomness: Arc::new(SystemRandom),
         observer: progress.observer(),
     });
-    Ok(Workshop {
-        worker,
-        server,
-        managed,
-    })
+    Ok(Workshop { worker, server })
 }
 
 pub(crate) async fn ensure_python(
@@ -93,9 +90,8 @@ fn sandbox_options(
     settings: &Settings,
     python: &Python,
 ) -> anyhow::Result<journeyman_sandbox::Options> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
     let launcher = Launcher {
-        program,
+        program: own_program()?,
         arguments: vec![SANDBOX_COMMAND.into()],
     };
     Ok(journeyman_sandbox::Options {
@@ -125,32 +121,39 @@ async fn connect(
     settings: &Settings,
     environment: &Environment,
     progress: &Arc<Progress>,
-) -> anyhow::Result<(Arc<dyn ModelServer>, Option<Managed>)> {
+) -> anyhow::Result<Arc<dyn ModelServer>> {
     if let Some(url) = settings
         .model_url
         .as_deref()
         .filter(|url| url.starts_with("sim:"))
     {
         let script: Script = url.parse()?;
-        return Ok((Arc::new(SimulatedModel::new(script)), None));
+        return Ok(Arc::new(SimulatedModel::new(script)));
     }
     let report = |step: journeyman_fetch::Progress| progress.prepare(&step.to_string());
-    let Connected {
-        server,
-        managed,
-        how,
-    } = journeyman_llm::connect(connection(settings), environment, &report).await?;
+    let Connected { server, how } =
+        journeyman_llm::connect(connection(settings)?, environment, &report).await?;
     progress.prepare(&how);
-    Ok((server, managed))
+    Ok(server)
 }
 
 /// What the settings say of the model server.
-pub(crate) fn connection(settings: &Settings) -> Connection {
-    Connection {
+pub(crate) fn connection(settings: &Settings) -> anyhow::Result<Connection> {
+    Ok(Connection {
         url: settings.model_url.clone(),
         model: settings.model.clone(),
         api_key: settings.api_key.clone(),
         context: Tokens(settings.model_context),
         data_dir: settings.data_dir.clone(),
-    }
+        slots: settings.model_slots,
+        idle: settings.model_idle,
+        supervisor: SupervisorCommand {
+            program: own_program()?,
+            arguments: vec![ENGINE_COMMAND.into()],
+        },
+    })
+}
+
+fn own_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("cannot find this program's own file")
 }

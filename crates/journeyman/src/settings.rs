@@ -74,6 +74,22 @@ const SETTINGS: &[Setting] = &[
         help: "Context window of a managed model, and the limit for servers that do not tell theirs",
     },
     Setting {
+        key: "model.slots",
+        flag: "model-slots",
+        variable: "JOURNEYMAN_MODEL_SLOTS",
+        value: Some("N"),
+        default: "1",
+        help: "Requests that a managed server works on at a time, each with a whole window",
+    },
+    Setting {
+        key: "model.idle",
+        flag: "model-idle",
+        variable: "JOURNEYMAN_MODEL_IDLE",
+        value: Some("TIME"),
+        default: "5m",
+        help: "How long a managed server stays when nobody uses it, as told by the command that starts it; 0s ends it with its last user",
+    },
+    Setting {
         key: "sandbox.minimum",
         flag: "sandbox-minimum",
         variable: "JOURNEYMAN_SANDBOX_MINIMUM",
@@ -146,6 +162,8 @@ pub(crate) struct Settings {
     pub(crate) model_url: Option<String>,
     pub(crate) api_key: Option<String>,
     pub(crate) model_context: u64,
+    pub(crate) model_slots: u32,
+    pub(crate) model_idle: Duration,
     pub(crate) sandbox_minimum: journeyman_sandbox::Level,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
@@ -245,6 +263,9 @@ impl Settings {
             .parse()
             .ok()
             .filter(|n| (2_048..=1_048_576).contains(n));
+        let slots = get("model.slots");
+        let model_slots = slots.value.parse().ok().filter(|n| (1..=64).contains(n));
+        let idle = get("model.idle");
         let minimum = get("sandbox.minimum");
         let settings = Self {
             data_dir: PathBuf::from(&get("data_dir").value),
@@ -257,6 +278,14 @@ impl Settings {
                     context.value,
                     from(context)
                 )
+            })?,
+            model_slots: model_slots.with_context(|| {
+                let (value, from) = (&slots.value, from(slots));
+                format!("model.slots is 1 to 64, not {value:?} (from {from})")
+            })?,
+            model_idle: parse_idle(&idle.value).map_err(|why| {
+                let (value, from) = (&idle.value, from(idle));
+                anyhow::anyhow!("model.idle is not {value:?} (from {from}): {why}")
             })?,
             sandbox_minimum: match minimum.value.as_str() {
                 "landlock" => journeyman_sandbox::Level::Landlock,
@@ -402,6 +431,14 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a time from 1s to 168h is needed, such as 90s, 15m or 2h".to_owned())
 }
 
+/// The same, and `0` or `0s` for at once.
+fn parse_idle(text: &str) -> Result<Duration, String> {
+    match text.trim() {
+        "0" | "0s" => Ok(Duration::ZERO),
+        other => parse_duration(other).map_err(|why| format!("{why}; or 0s for at once")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -464,6 +501,14 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("JOURNEYMAN_JSON"), "{error}");
+        for (flag, bad) in [
+            ("--model-slots", "0"),
+            ("--model-slots", "65"),
+            ("--model-idle", "soon"),
+        ] {
+            let error = read(&[flag, bad], &[]).unwrap_err().to_string();
+            assert!(error.contains(flag) && error.contains(bad), "{error}");
+        }
         assert!(read(&[], &[("JOURNEYMAN_CONFIG", "/no/such/file")]).is_err());
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("c.toml");
@@ -479,6 +524,17 @@ mod tests {
         let settings = read(&[], &[("JOURNEYMAN_MODEL_API_KEY", "secret")]).unwrap();
         assert_eq!(settings.api_key.as_deref(), Some("secret"));
         assert!(settings.found.iter().all(|found| found.value != "secret"));
+    }
+
+    #[test]
+    fn a_managed_server_may_end_with_its_last_user() {
+        let idle = |value| read(&["--model-idle", value], &[]).unwrap().model_idle;
+        assert_eq!(idle("0s"), Duration::ZERO);
+        assert_eq!(idle("0"), Duration::ZERO);
+        assert_eq!(idle("2h"), Duration::from_hours(2));
+        let default = read(&[], &[]).unwrap();
+        assert_eq!(default.model_idle, Duration::from_mins(5));
+        assert_eq!(default.model_slots, 1);
     }
 
     #[test]

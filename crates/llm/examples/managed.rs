@@ -1,5 +1,5 @@
-//! Starts the managed model server, streams one answer, and stops it: what a managed server takes
-//! and leaves, by hand. What is missing (Python environment, engine, weights) is fetched first.
+//! Starts the managed model server, streams one answer, and lets it go, so that it ends: what a managed
+//! server takes and leaves, by hand. What is missing (Python environment, engine, weights) is fetched first.
 //!
 //! `cargo run -p journeyman-llm --example managed -- DATA_DIR MODEL`
 
@@ -7,16 +7,30 @@
 
 use std::error::Error;
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use journeyman_event::Tokens;
 use journeyman_fetch::Environment;
-use journeyman_llm::{Delta, Managed, ManagedOptions, Message, ModelServer, Request, Role};
+use journeyman_llm::{
+    Delta, Managed, ManagedOptions, Message, ModelServer, Patience, Request, Role,
+    SupervisorCommand, find_engine, supervise,
+};
 use tokio_util::sync::CancellationToken;
 
+/// This program is its own supervisor.
+const SUPERVISE: &str = "supervise";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.as_slice() {
+        [first, order] if first == SUPERVISE => Ok(supervise(order)?),
+        _ => use_server(arguments),
+    }
+}
+
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
+async fn use_server(arguments: Vec<String>) -> Result<(), Box<dyn Error>> {
+    let mut arguments = arguments.into_iter();
     let (Some(data_dir), Some(model)) = (arguments.next(), arguments.next()) else {
         return Err("usage: managed DATA_DIR MODEL".into());
     };
@@ -27,8 +41,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let options = ManagedOptions {
         data_dir: data_dir.into(),
         environment,
+        engine: find_engine(),
         model,
         context: Tokens(2_048),
+        slots: 1,
+        idle: Duration::ZERO,
+        patience: Patience::default(),
+        supervisor: SupervisorCommand {
+            program: std::env::current_exe()?,
+            arguments: vec![SUPERVISE.into()],
+        },
     };
     let server = Managed::start(options, &report).await?;
     let info = server.describe().await?;
@@ -59,7 +81,5 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let answer = server.answer(&request, &mut show, &never).await?;
     println!();
     eprintln!("{:7.1} s  counted {count:?}; {:?}", seconds(), answer.usage);
-    server.stop().await;
-    eprintln!("{:7.1} s  stopped", seconds());
     Ok(())
 }

@@ -9,7 +9,7 @@ use journeyman_event::Tokens;
 use journeyman_fetch::{Environment, Report};
 use serde::Serialize;
 
-use crate::managed::{Managed, ManagedOptions};
+use crate::managed::{Managed, ManagedOptions, Patience, SupervisorCommand, find_engine};
 use crate::openai::{OpenAi, OpenAiOptions};
 use crate::{Error, ModelInfo, ModelServer};
 
@@ -33,6 +33,29 @@ pub struct Connection {
     pub context: Tokens,
     /// The data folder.
     pub data_dir: PathBuf,
+    /// Requests that a managed server works on at a time.
+    pub slots: u32,
+    /// How long a managed server stays when nobody uses it.
+    pub idle: Duration,
+    /// How the supervisor of a managed server is started.
+    pub supervisor: SupervisorCommand,
+}
+
+impl Connection {
+    /// What a managed server needs.
+    pub fn managed(&self, environment: &Environment) -> ManagedOptions {
+        ManagedOptions {
+            data_dir: self.data_dir.clone(),
+            environment: environment.clone(),
+            engine: find_engine(),
+            model: self.model.clone(),
+            context: self.context,
+            slots: self.slots,
+            idle: self.idle,
+            patience: Patience::default(),
+            supervisor: self.supervisor.clone(),
+        }
+    }
 }
 
 /// A model server that answers.
@@ -40,8 +63,6 @@ pub struct Connection {
 pub struct Connected {
     /// It.
     pub server: Arc<dyn ModelServer>,
-    /// The same, if it is a managed one: to be stopped at the end.
-    pub managed: Option<Managed>,
     /// Which was chosen, and why, for a person.
     pub how: String,
 }
@@ -86,7 +107,6 @@ pub async fn connect(
         let how = format!("{} at {} (configured)", info.name, info.url);
         return Ok(Connected {
             server: Arc::new(server),
-            managed: None,
             how,
         });
     }
@@ -102,30 +122,22 @@ pub async fn connect(
                 let how = format!("{} at {} ({})", info.name, found.url, found.note);
                 return Ok(Connected {
                     server: Arc::new(server),
-                    managed: None,
                     how,
                 });
             }
             None => tried.push(format!("{}: {}", found.url, found.note)),
         }
     }
-    let options = ManagedOptions {
-        data_dir: connection.data_dir,
-        environment: environment.clone(),
-        model: connection.model,
-        context: connection.context,
-    };
-    match Managed::start(options, report).await {
+    match Managed::start(connection.managed(environment), report).await {
         Ok(managed) => {
             let info = managed.describe().await?;
             let how = format!("{} at {} (managed)", info.name, info.url);
             Ok(Connected {
-                server: Arc::new(managed.clone()),
-                managed: Some(managed),
+                server: Arc::new(managed),
                 how,
             })
         }
-        Err(error @ Error::Unsupported { .. }) => Err(error),
+        Err(error @ (Error::Unsupported { .. } | Error::InUse { .. })) => Err(error),
         Err(error) => {
             tried.push(format!("managed server: {error}"));
             tried.push("start a model server and name it with --model-url".to_owned());

@@ -90,6 +90,20 @@ pub enum Error {
         /// Why, with the end of its log.
         reason: String,
     },
+    /// The managed server runs with something else and is used by others.
+    #[error(
+        "the managed model server runs with {running} and not with {wanted}, and is in use by process {}; \
+         ask for the same, wait until it is free, or name another server with --model-url",
+        users.join(", ")
+    )]
+    InUse {
+        /// What it runs with.
+        running: String,
+        /// What was asked for.
+        wanted: String,
+        /// The processes that use it.
+        users: Vec<String>,
+    },
     /// Something that the managed server needs could not be fetched.
     #[error(transparent)]
     Fetch(#[from] journeyman_fetch::Error),

@@ -19,7 +19,10 @@ pub use catalogue::{CataloguedModel, catalogue};
 pub use connect::{Connected, Connection, Found, connect, look_around};
 pub use error::Error;
 pub use estimate::Estimator;
-pub use managed::{LLAMA_CPP, Managed, ManagedOptions, find_engine};
+pub use managed::{
+    Engine, EngineState, EngineStatus, LLAMA_CPP, Managed, ManagedOptions, Patience,
+    SupervisorCommand, engine, find_engine, stop_engine, supervise,
+};
 pub use model::{
     Answer, Count, Delta, Finish, Message, ModelInfo, ModelServer, OnDelta, Request, Role, Usage,
     Window, WindowSource,

@@ -1,5 +1,6 @@
 //! What llama.cpp's server offers beyond the OpenAI-compatible routes: its real window, its
-//! tokenizer, its chat template. The only module that knows these routes.
+//! tokenizer, its chat template, its health and its counters. The only module that knows these
+//! routes.
 
 use journeyman_event::Tokens;
 use reqwest::{RequestBuilder, StatusCode};
@@ -65,6 +66,47 @@ pub(crate) async fn count(
     Ok(Tokens(tokenized.tokens.len() as u64))
 }
 
+/// Whether the server answers, be it that it still loads its model.
+pub(crate) async fn is_healthy(ask: RequestBuilder) -> bool {
+    ask.send().await.is_ok()
+}
+
+/// What the server has done since it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Whether it works on a request.
+    pub(crate) is_busy: bool,
+    /// Steps of the model: batches of a prompt, and tokens.
+    pub(crate) steps: u64,
+    /// Tokens of whole answers.
+    pub(crate) generated: u64,
+}
+
+/// Asks for the counters. Some versions answer between two steps of the model only.
+pub(crate) async fn work(ask: RequestBuilder) -> Result<Work, reqwest::Error> {
+    let text = ask.send().await?.error_for_status()?.text().await?;
+    Ok(read_work(&text))
+}
+
+/// Reads the text format of Prometheus, as far as it is used here: `name value`. A counter that an
+/// older server does not have stays 0.
+fn read_work(text: &str) -> Work {
+    let value = |name: &str| -> f64 {
+        let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+        let line = lines.find(|(found, _)| *found == name);
+        line.and_then(|(_, value)| value.trim().parse().ok())
+            .unwrap_or_default()
+    };
+    // Counters, printed as floating-point numbers.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let count = |name: &str| value(name) as u64;
+    Work {
+        is_busy: count("llamacpp:requests_processing") > 0,
+        steps: count("llamacpp:n_decode_total"),
+        generated: count("llamacpp:tokens_predicted_total"),
+    }
+}
+
 async fn send<T: for<'a> Deserialize<'a>>(root: &str, ask: RequestBuilder) -> Result<T, Error> {
     let response = ask.send().await.map_err(|e| gone(root, &e))?;
     let status = response.status();
@@ -92,5 +134,26 @@ pub(crate) fn gone(url: &str, error: &reqwest::Error) -> Error {
     Error::Unreachable {
         url: url.to_owned(),
         reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_read_from_the_text_format() {
+        let text = "# HELP llamacpp:n_decode_total Total number of llama_decode() calls\n\
+                    # TYPE llamacpp:n_decode_total counter\n\
+                    llamacpp:n_decode_total 1188\n\
+                    llamacpp:tokens_predicted_total 1.2e3\n\
+                    llamacpp:requests_processing 1\n";
+        let work = Work {
+            is_busy: true,
+            steps: 1_188,
+            generated: 1_200,
+        };
+        assert_eq!(read_work(text), work);
+        assert_eq!(read_work("# nothing\n"), Work::default());
     }
 }

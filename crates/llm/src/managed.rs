@@ -1,13 +1,15 @@
-//! The managed model server: llama.cpp's own, as a supervised child process. It is installed and
-//! given its model when it is first needed, listens on loopback only, is started again when it
-//! died, and ends with this process, however this process ends.
+//! The managed model server: llama.cpp's own, installed and given its model when it is first needed,
+//! listening on loopback only. A supervisor process of its own owns it, one a data folder; all
+//! processes that want the same model share it (docs/decisions/0007).
 
-use std::fs::{self, File};
-use std::net::TcpListener;
+mod files;
+mod supervisor;
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,8 +17,13 @@ use journeyman_event::Tokens;
 use journeyman_fetch::{Environment, Progress, Report, Requirement, assemble};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::files::{EngineState, EngineStatus};
+use self::files::{Files, Load, Users, log_end};
+use self::supervisor::Order;
+pub use self::supervisor::{Patience, supervise};
 use crate::catalogue::{CataloguedModel, catalogue};
 use crate::openai::{OpenAi, OpenAiOptions};
 use crate::{Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Request};
@@ -27,31 +34,44 @@ pub const LLAMA_CPP: Requirement = Requirement {
     version: "2026.10.11549",
 };
 
-const SERVE: &str = include_str!("managed_serve.py");
-const WATCH: &str = include_str!("managed_watch.py");
-/// Loading a model from a slow disk takes its time.
-const START_TIMEOUT: Duration = Duration::from_mins(5);
-const POLL: Duration = Duration::from_millis(100);
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// Requests that are worked on at a time.
-const SLOTS: u32 = 1;
-/// The end of its log that an error shows.
-const LOG_CHARS: usize = 800;
+const POLL: Duration = Duration::from_millis(50);
+/// What is waited for a server beyond the supervisor's own patience.
+const ATTACH_MARGIN: Duration = Duration::from_mins(1);
 
 /// What the managed server needs.
 #[derive(Clone, Debug)]
 pub struct ManagedOptions {
-    /// The data folder: models and the server's log are in it.
+    /// The data folder: models, the server's state and its logs are in it.
     pub data_dir: PathBuf,
     /// The managed Python.
     pub environment: Environment,
+    /// llama.cpp's own program, as [`find_engine`] finds it; None for the one in the managed Python.
+    pub engine: Option<PathBuf>,
     /// A model of the catalogue.
     pub model: String,
-    /// The window.
+    /// The window of each slot.
     pub context: Tokens,
+    /// Requests that are worked on at a time, 1 at least. Each takes memory for a whole window.
+    pub slots: u32,
+    /// How long the server stays when nobody uses it. Counts when this process starts it.
+    pub idle: Duration,
+    /// How long the supervisor waits before it judges.
+    pub patience: Patience,
+    /// How a supervisor is started.
+    pub supervisor: SupervisorCommand,
 }
 
-/// A managed server; clones are the same one.
+/// A command that gives its one further argument to [`supervise`], and does nothing else.
+#[derive(Clone, Debug)]
+pub struct SupervisorCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments before that one.
+    pub arguments: Vec<OsString>,
+}
+
+/// The managed server, used by this process; clones are the same one. It is used until the last
+/// clone is dropped or the process ends, however it ends.
 #[derive(Clone, Debug)]
 pub struct Managed {
     inner: Arc<Inner>,
@@ -59,13 +79,23 @@ pub struct Managed {
 
 #[derive(Debug)]
 struct Inner {
-    options: ManagedOptions,
-    weights: PathBuf,
-    port: u16,
-    client: OpenAi,
-    child: Mutex<Option<Child>>,
-    /// Set by [`Managed::stop`]: it is not started again.
-    stopped: AtomicBool,
+    order: Order,
+    command: SupervisorCommand,
+    files: Files,
+    /// That this process uses it.
+    users: Users,
+    /// The server where it was last found.
+    client: RwLock<Arc<OpenAi>>,
+    /// Held while the server is looked for.
+    attached: Mutex<Attached>,
+}
+
+/// What this process knows of the server that it uses.
+#[derive(Debug, Default)]
+struct Attached {
+    url: String,
+    /// The process id of its supervisor.
+    supervisor: Option<u32>,
 }
 
 /// llama.cpp's own program, if it is on the PATH.
@@ -91,8 +121,12 @@ fn find_model(name: &str) -> Result<CataloguedModel, Error> {
 }
 
 impl Managed {
-    /// Gets what is missing and starts the server.
-    pub async fn start(options: ManagedOptions, report: Report<'_>) -> Result<Self, Error> {
+    /// Gets what is missing (the engine and the model) without starting anything. Returns the
+    /// model's name and the file of its weights.
+    pub async fn install(
+        options: &ManagedOptions,
+        report: Report<'_>,
+    ) -> Result<(String, PathBuf), Error> {
         let model = find_model(&options.model)?;
         if options.context.0 > model.window_max {
             let what = format!(
@@ -101,109 +135,197 @@ impl Managed {
             );
             return Err(Error::Unsupported { what });
         }
-        if find_engine().is_none() {
+        if options.engine.is_none() {
             options.environment.install(LLAMA_CPP, report).await?;
         }
         let models = options.data_dir.join("models");
         let weights = assemble(&model.file, &options.environment, &models, report).await?;
+        Ok((model.name.to_owned(), weights))
+    }
+
+    /// Gets what is missing, and uses the server that runs; starts one if none does. One that runs
+    /// with something else is replaced if nobody uses it, else the error is [`Error::InUse`].
+    pub async fn start(options: ManagedOptions, report: Report<'_>) -> Result<Self, Error> {
+        let (model, weights) = Self::install(&options, report).await?;
+        // The supervisor lives in another folder than this process.
+        let absolute = |path: &Path| std::path::absolute(path).map_err(failed);
+        let order = Order {
+            data_dir: absolute(&options.data_dir)?,
+            interpreter: absolute(&options.environment.interpreter())?,
+            engine: options.engine.as_deref().map(absolute).transpose()?,
+            load: Load {
+                model,
+                weights: absolute(&weights)?,
+                context: options.context,
+                slots: options.slots,
+            },
+            idle: options.idle,
+            patience: options.patience,
+        };
         report(Progress::step(format!(
             "starting the model server with {}",
-            model.name
+            order.load.model
         )));
-        let port = free_port()?;
-        let mut client = OpenAiOptions::new(format!("http://127.0.0.1:{port}"), model.name);
-        client.window = options.context;
-        let client = OpenAi::new(client)?;
+        let files = Files::new(&order.data_dir);
+        files.create()?;
+        let users = files.join().await?;
+        let nowhere = client(&order, "http://127.0.0.1:0")?;
         let inner = Inner {
-            options,
-            weights,
-            port,
-            client,
-            child: Mutex::new(None),
-            stopped: AtomicBool::new(false),
+            client: RwLock::new(Arc::new(nowhere)),
+            order,
+            command: options.supervisor,
+            files,
+            users,
+            attached: Mutex::default(),
         };
-        let managed = Self {
+        inner.attach().await?;
+        Ok(Self {
             inner: Arc::new(inner),
-        };
-        managed.ensure_alive().await?;
-        Ok(managed)
-    }
-
-    /// Starts the server again if it has died.
-    async fn ensure_alive(&self) -> Result<(), Error> {
-        let mut child = self.inner.child.lock().await;
-        if self.inner.stopped.load(Ordering::Relaxed) {
-            let reason = "it was stopped".to_owned();
-            return Err(Error::Managed { reason });
-        }
-        if let Some(running) = child.as_mut() {
-            match running.try_wait() {
-                Ok(None) => return Ok(()),
-                Ok(Some(status)) => {
-                    tracing::warn!(%status, "the managed model server died; it is started again");
-                }
-                Err(error) => tracing::warn!(%error, "the managed model server is lost"),
-            }
-        }
-        // Whatever goes wrong while it starts, dropping the child ends it.
-        let mut started = self.inner.spawn()?;
-        self.inner.wait_until_ready(&mut started).await?;
-        *child = Some(started);
-        Ok(())
-    }
-
-    /// Stops the server and waits until it is gone.
-    pub async fn stop(&self) {
-        self.inner.stopped.store(true, Ordering::Relaxed);
-        let Some(mut child) = self.inner.child.lock().await.take() else {
-            return;
-        };
-        drop(child.stdin.take());
-        if tokio::time::timeout(STOP_TIMEOUT, child.wait())
-            .await
-            .is_err()
-            && let Err(error) = child.kill().await
-        {
-            tracing::warn!(%error, "the managed model server could not be ended");
-        }
+        })
     }
 }
 
+/// The managed server of a data folder, as it is now.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    /// Where it is in its life.
+    pub status: EngineStatus,
+    /// What its supervisor says, or said last. None if there never was one.
+    pub state: Option<EngineState>,
+    /// The processes that use it, as far as the system tells.
+    pub users: Option<Vec<u32>>,
+}
+
+/// Looks at the managed server of a data folder; changes nothing.
+pub fn engine(data_dir: &Path) -> Result<Engine, Error> {
+    let files = Files::new(data_dir);
+    let living = files.supervised()?;
+    let status = match (&living, files.last_state()) {
+        (Some(state), _) => state.status,
+        (None, Some(last)) if last.status == EngineStatus::Failed => EngineStatus::Failed,
+        // Whatever it said last: its supervisor is gone, and the server with it.
+        (None, _) => EngineStatus::Stopped,
+    };
+    Ok(Engine {
+        status,
+        state: living.or_else(|| files.last_state()),
+        users: files.user_pids(),
+    })
+}
+
+/// Stops the managed server of a data folder and waits until it is gone. A process that still uses
+/// it starts it again when it next needs it.
+pub async fn stop_engine(data_dir: &Path) -> Result<(), Error> {
+    if engine(data_dir)?.state.is_none() {
+        return Ok(());
+    }
+    Files::new(data_dir).stop().await
+}
+
+fn failed(error: std::io::Error) -> Error {
+    Error::Managed {
+        reason: error.to_string(),
+    }
+}
+
+fn client(order: &Order, url: &str) -> Result<OpenAi, Error> {
+    let mut options = OpenAiOptions::new(url, &order.load.model);
+    options.window = order.load.context;
+    OpenAi::new(options)
+}
+
 impl Inner {
+    /// Waits until the server answers, wherever it is now; starts a supervisor if there is none.
+    async fn attach(&self) -> Result<ModelInfo, Error> {
+        let mut attached = self.attached.lock().await;
+        let patience = self.order.patience.start + ATTACH_MARGIN;
+        let deadline = Instant::now() + patience;
+        let mut started = None;
+        loop {
+            match self.files.supervised()? {
+                Some(state) if !state.load.serves(&self.order.load) => self.replace(&state).await?,
+                Some(state) => {
+                    attached.supervisor = Some(state.supervisor);
+                    if state.status == EngineStatus::Running
+                        && let Some(url) = state.url()
+                    {
+                        let client = if url == attached.url {
+                            self.client()
+                        } else {
+                            Arc::new(client(&self.order, &url)?)
+                        };
+                        match client.describe().await {
+                            Ok(info) => {
+                                attached.url = url;
+                                let place = self.client.write();
+                                *place.unwrap_or_else(PoisonError::into_inner) = client;
+                                return Ok(info);
+                            }
+                            // It has just died; its supervisor will see it.
+                            Err(error) if error.is_unreachable() => {}
+                            Err(error) => return Err(error),
+                        }
+                    }
+                }
+                None if self.files.is_free()? => {
+                    let last = self.files.last_state();
+                    let failed = last.filter(|last| last.status == EngineStatus::Failed);
+                    if let Some(failed) = failed
+                        && attached.supervisor == Some(failed.supervisor)
+                    {
+                        let reason = failed.reason.unwrap_or_default();
+                        return Err(Error::Managed {
+                            reason: format!("{reason}\n`journeyman engine start` tries it again"),
+                        });
+                    }
+                    started = self.supervise_again(started, &mut attached)?;
+                }
+                // It is just beginning.
+                None => {}
+            }
+            if Instant::now() >= deadline {
+                let seconds = patience.as_secs();
+                let log = log_end(&self.files.server_log());
+                let reason = format!("it did not answer within {seconds} s: {log}");
+                return Err(Error::Managed { reason });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Starts a supervisor, unless one was started that has yet to begin.
+    fn supervise_again(
+        &self,
+        started: Option<Child>,
+        attached: &mut Attached,
+    ) -> Result<Option<Child>, Error> {
+        if let Some(mut child) = started {
+            match child.try_wait().map_err(failed)? {
+                None => return Ok(Some(child)),
+                Some(status) if !status.success() => {
+                    let log = log_end(&self.files.supervisor_log());
+                    let reason = format!("its supervisor ended with {status}: {log}");
+                    return Err(Error::Managed { reason });
+                }
+                // Another was there before it, and has ended meanwhile.
+                Some(_) => {}
+            }
+        }
+        let child = self.spawn()?;
+        attached.supervisor = child.id();
+        Ok(Some(child))
+    }
+
     fn spawn(&self) -> Result<Child, Error> {
-        let failed = |error: std::io::Error| Error::Managed {
-            reason: error.to_string(),
-        };
-        // What the one before said of its end is kept beside.
-        let log_file = self.log_file();
-        if log_file.exists() {
-            fs::rename(&log_file, log_file.with_extension("log.1")).map_err(failed)?;
-        }
-        let log = File::create(log_file).map_err(failed)?;
-        let threads = std::thread::available_parallelism()
-            .map_or(1, usize::from)
-            .to_string();
-        let context = self.options.context.to_string();
-        let (port, slots) = (self.port.to_string(), SLOTS.to_string());
-        let mut command = Command::new(self.options.environment.interpreter());
-        command.arg("-c");
-        if let Some(engine) = find_engine() {
-            command.arg(WATCH).arg(engine);
-            command
-                .args(["--host", "127.0.0.1", "--port", &port, "--model"])
-                .arg(&self.weights);
-            command.args(["--ctx-size", &context, "--parallel", &slots]);
-            command.args([
-                "--threads",
-                &threads,
-                "--alias",
-                &self.options.model,
-                "--metrics",
-            ]);
-        } else {
-            command.arg(SERVE).arg(&self.weights);
-            command.args([&port, &context, &slots, &threads, &self.options.model]);
-        }
+        let log_file = self.files.supervisor_log();
+        Files::bound_log(&log_file).map_err(failed)?;
+        let mut log = OpenOptions::new();
+        let log = log.create(true).append(true).open(log_file);
+        let log = log.map_err(failed)?;
+        let order = serde_json::to_string(&self.order).map_err(|error| failed(error.into()))?;
+        let mut command = Command::new(&self.command.program);
+        command.args(&self.command.arguments).arg(order);
+        // The server gets no more of the environment than it needs.
         command.env_clear();
         for name in [
             "PATH",
@@ -216,77 +338,66 @@ impl Inner {
                 command.env(name, value);
             }
         }
+        // It outlives this process, and holds none of its folders or streams. The handle is kept
+        // only to see how it ended.
         command
-            .stdin(Stdio::piped())
+            .current_dir("/")
+            .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(failed)?)
             .stderr(log)
-            // Not in the terminal's group: Ctrl-C is for journeyman, which then stops it.
-            .process_group(0)
-            .kill_on_drop(true)
             .spawn()
             .map_err(failed)
     }
 
-    async fn wait_until_ready(&self, child: &mut Child) -> Result<(), Error> {
-        let ready = async {
-            loop {
-                if let Ok(Some(status)) = child.try_wait() {
-                    return Err(Error::Managed {
-                        reason: format!("it ended with {status}: {}", self.log_end()),
-                    });
-                }
-                if self.client.describe().await.is_ok() {
-                    return Ok(());
-                }
-                tokio::time::sleep(POLL).await;
-            }
+    /// Ends a server that runs with something else, if nobody but this process uses it.
+    async fn replace(&self, running: &EngineState) -> Result<(), Error> {
+        let alone = self.users.alone().map_err(failed)?;
+        let done = if alone {
+            self.files.stop().await
+        } else {
+            Err(self.in_use(running))
         };
-        tokio::time::timeout(START_TIMEOUT, ready)
-            .await
-            .unwrap_or_else(|_| {
-                let seconds = START_TIMEOUT.as_secs();
-                let reason = format!("it was not ready after {seconds} s: {}", self.log_end());
-                Err(Error::Managed { reason })
-            })
+        self.users.share(&self.files).await?;
+        done
     }
 
-    fn log_file(&self) -> PathBuf {
-        log_file(&self.options.data_dir)
+    fn in_use(&self, running: &EngineState) -> Error {
+        let me = std::process::id();
+        let mut users = self.files.user_pids().unwrap_or_default();
+        users.retain(|&pid| pid != me);
+        Error::InUse {
+            running: describe(&running.load),
+            wanted: describe(&self.order.load),
+            users: users.iter().map(u32::to_string).collect(),
+        }
     }
 
-    fn log_end(&self) -> String {
-        let text = fs::read(self.log_file()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let skip = text.trim_end().chars().count().saturating_sub(LOG_CHARS);
-        text.trim_end().chars().skip(skip).collect()
+    fn client(&self) -> Arc<OpenAi> {
+        let client = self.client.read();
+        Arc::clone(&client.unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-fn log_file(data_dir: &Path) -> PathBuf {
-    data_dir.join("model-server.log")
-}
-
-/// A port that is free now. Another process could take it before the server does: then the server
-/// ends with that reason.
-fn free_port() -> Result<u16, Error> {
-    TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(|error| Error::Managed {
-            reason: format!("no free port: {error}"),
-        })
+fn describe(load: &Load) -> String {
+    let Load {
+        model,
+        context,
+        slots,
+        ..
+    } = load;
+    format!("{model}, {context} tokens, {slots} slots")
 }
 
 #[async_trait]
 impl ModelServer for Managed {
-    /// Starts the server again if it has died: waiting for it is what describing it is for.
+    /// Follows the server to where it was started again, and starts it if it was stopped: waiting for
+    /// it is what describing it is for.
     async fn describe(&self) -> Result<ModelInfo, Error> {
-        self.ensure_alive().await?;
-        self.inner.client.describe().await
+        self.inner.attach().await
     }
 
     async fn count(&self, messages: &[Message]) -> Result<Count, Error> {
-        self.inner.client.count(messages).await
+        self.inner.client().count(messages).await
     }
 
     async fn answer(
@@ -295,6 +406,7 @@ impl ModelServer for Managed {
         on_delta: &mut OnDelta<'_>,
         cancel: &CancellationToken,
     ) -> Result<Answer, Error> {
-        self.inner.client.answer(request, on_delta, cancel).await
+        let client = self.inner.client();
+        client.answer(request, on_delta, cancel).await
     }
 }

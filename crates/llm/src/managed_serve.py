@@ -1,18 +1,18 @@
 # Serves one model with llama.cpp's own server until standard input closes, which it does when
-# journeyman ends, however it ends. Arguments: weights, port, window of a slot, slots, threads, name.
+# its supervisor ends, however it ends. Arguments: weights, port, window of a slot, slots, threads, name.
 import os
 import sys
 import threading
 import time
 
 
-def end_with_journeyman():
+def end_with_supervisor():
     while os.read(0, 4096):
         pass
     os._exit(0)
 
 
-threading.Thread(target=end_with_journeyman, daemon=True).start()
+threading.Thread(target=end_with_supervisor, daemon=True).start()
 
 import xllamacpp
 

@@ -1,5 +1,5 @@
-# Runs a command until it ends or standard input closes, which it does when journeyman ends, however
-# it ends. Arguments: the command.
+# Runs a command until it ends or standard input closes, which it does when its supervisor ends,
+# however it ends. Arguments: the command.
 import ctypes
 import os
 import subprocess
@@ -16,12 +16,12 @@ def die_with_parent():
 command = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, preexec_fn=die_with_parent)
 
 
-def end_with_journeyman():
+def end_with_supervisor():
     while os.read(0, 4096):
         pass
+    # Whoever waits for it below sees it end.
     command.kill()
-    os._exit(0)
 
 
-threading.Thread(target=end_with_journeyman, daemon=True).start()
+threading.Thread(target=end_with_supervisor, daemon=True).start()
 sys.exit(command.wait())

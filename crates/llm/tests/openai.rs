@@ -9,7 +9,7 @@ use std::time::Duration;
 use journeyman_event::Tokens;
 use journeyman_llm::{
     Answer, Connection, Delta, Error, Finish, Message, ModelServer, OpenAi, OpenAiOptions, Request,
-    Role, WindowSource, connect,
+    Role, SupervisorCommand, WindowSource, connect,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -493,6 +493,12 @@ async fn ollama_under_a_plain_url_is_refused_because_it_cuts_prompts_silently() 
         api_key: None,
         context: Tokens(8_192),
         data_dir: folder.path().to_owned(),
+        slots: 1,
+        idle: Duration::ZERO,
+        supervisor: SupervisorCommand {
+            program: "/no/such/program".into(),
+            arguments: Vec::new(),
+        },
     };
     let environment = journeyman_fetch::Environment::ensure_empty(folder.path(), &|_| {})
         .await

@@ -5,10 +5,13 @@ use std::path::Path;
 
 use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::Environment;
-use journeyman_llm::{LLAMA_CPP, ModelServer, OpenAi, OpenAiOptions, catalogue, look_around};
+use journeyman_llm::{
+    EngineStatus, LLAMA_CPP, ModelServer, OpenAi, OpenAiOptions, catalogue, look_around,
+};
 use journeyman_sandbox::{Error, Python};
 use serde_json::{Value, json};
 
+use super::engine::{engine_json, engine_text};
 use crate::exit::Exit;
 use crate::output::{grouped, json, line};
 use crate::parts::{connection, probe_sandbox, read_journal};
@@ -227,7 +230,18 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
         }];
     }
     let mut checks = Vec::new();
-    for found in look_around(&connection(settings)).await {
+    let connection = match connection(settings) {
+        Ok(connection) => connection,
+        Err(error) => {
+            return vec![Check {
+                what,
+                ok: false,
+                text: format!("{error:#}"),
+                detail: Value::Null,
+            }];
+        }
+    };
+    for found in look_around(&connection).await {
         let text = match &found.info {
             Some(info) => format!("{}: {}", found.url, window(info)),
             None => format!("{}: {}", found.url, found.note),
@@ -271,5 +285,25 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
         ),
         detail: json!({"engine": engine, "models": models}),
     });
+    checks.push(managed(settings));
     checks
+}
+
+/// The managed server, as it is now.
+fn managed(settings: &Settings) -> Check {
+    let what = "engine";
+    match journeyman_llm::engine(&settings.data_dir) {
+        Ok(engine) => Check {
+            what,
+            ok: engine.status != EngineStatus::Failed,
+            text: engine_text(&engine),
+            detail: engine_json(&engine),
+        },
+        Err(error) => Check {
+            what,
+            ok: false,
+            text: error.to_string(),
+            detail: Value::Null,
+        },
+    }
 }

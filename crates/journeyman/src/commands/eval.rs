@@ -50,13 +50,13 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
             return Err(UsageError(text).into());
         }
     }
-    let progress = Arc::new(Progress::new(
-        match Style::of(settings.json, settings.quiet) {
-            // Tasks run side by side: their events would be a jumble.
-            Style::Json | Style::Quiet => Style::Quiet,
-            Style::Plain | Style::Terminal => Style::Remarks,
-        },
-    ));
+    // Tasks run side by side: their events would be a jumble.
+    let style = if settings.json || settings.quiet {
+        Style::Quiet
+    } else {
+        Style::Remarks
+    };
+    let progress = Arc::new(Progress::new(style));
     let (name, dataset) = dataset(settings, &args, &progress).await?;
     let mode = if args.tests_given {
         Mode::TestsGiven
@@ -74,6 +74,11 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
     let folder = settings.data_dir.join(FOLDER);
     let cancel = cancel_on_signals()?;
     let journal = open_journal(&folder)?;
+    // A managed server answers as many at a time as are asked.
+    let settings = &Settings {
+        model_slots: settings.model_slots.max(args.parallel.get()),
+        ..settings.clone()
+    };
     let workshop = workshop(settings, &folder, journal.clone(), &progress).await?;
     let evaluation = Evaluation {
         name,
@@ -98,9 +103,6 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
     };
     let result = evaluate(&evaluation, &tell, &cancel).await;
     progress.finish();
-    if let Some(managed) = &workshop.managed {
-        managed.stop().await;
-    }
     let Some(report) = result? else {
         progress.say("interrupted; the same command goes on");
         return Ok(Exit::Interrupted);

@@ -106,9 +106,6 @@ impl Ready {
     async fn work(&self, settings: &Settings, task: &TaskId) -> anyhow::Result<Exit> {
         let result = self.workshop.worker.run(task, &self.cancel).await;
         self.progress.finish();
-        if let Some(managed) = &self.workshop.managed {
-            managed.stop().await;
-        }
         let state = result
             .with_context(|| format!("task {task} stopped; `journeyman resume {task}` goes on"))?;
         print_result(settings, task, &state)?;

@@ -1,0 +1,212 @@
+//! `engine`: the managed model server, which all commands of a data folder share.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, bail};
+use journeyman_llm::{Connection, Engine, EngineStatus, Managed};
+use serde_json::{Value, json};
+
+use crate::cli::EngineCommand;
+use crate::exit::{Exit, report};
+use crate::output::{grouped, json, line, one_line};
+use crate::parts::{connection, ensure_python};
+use crate::progress::{Progress, Style};
+use crate::settings::Settings;
+
+pub(crate) async fn engine(settings: &Settings, command: EngineCommand) -> anyhow::Result<Exit> {
+    match command {
+        EngineCommand::Install => install(settings).await,
+        EngineCommand::Start => start(settings).await,
+        EngineCommand::Stop { force } => stop(settings, force).await,
+        EngineCommand::Status => {
+            let engine = show(settings)?;
+            Ok(if engine.status == EngineStatus::Running {
+                Exit::Success
+            } else {
+                Exit::NOT_RUNNING
+            })
+        }
+    }
+}
+
+async fn install(settings: &Settings) -> anyhow::Result<Exit> {
+    let (model, weights) = prepared(settings, async |connection, environment, report| {
+        Managed::install(&connection.managed(environment), report).await
+    })
+    .await?;
+    if settings.json {
+        json(&json!({"type": "engine_installed", "model": model, "weights": weights}))?;
+    } else {
+        line(&format!("{model} is ready in {}", weights.display()))?;
+    }
+    Ok(Exit::Success)
+}
+
+async fn start(settings: &Settings) -> anyhow::Result<Exit> {
+    // Used until it is shown, so that it is there to be shown.
+    let _used = prepared(settings, async |connection, environment, report| {
+        Managed::start(connection.managed(environment), report).await
+    })
+    .await?;
+    show(settings)?;
+    Ok(Exit::Success)
+}
+
+/// Does something that needs the managed Python, and shows its progress.
+async fn prepared<T>(
+    settings: &Settings,
+    work: impl AsyncFnOnce(
+        &Connection,
+        &journeyman_fetch::Environment,
+        journeyman_fetch::Report<'_>,
+    ) -> Result<T, journeyman_llm::Error>,
+) -> anyhow::Result<T> {
+    let progress = Arc::new(Progress::new(Style::of(settings.json, settings.quiet)));
+    let done = async {
+        let environment = ensure_python(settings, &progress).await?;
+        let report = |step: journeyman_fetch::Progress| progress.prepare(&step.to_string());
+        Ok(work(&connection(settings)?, &environment, &report).await?)
+    };
+    let done = done.await;
+    progress.finish();
+    done
+}
+
+async fn stop(settings: &Settings, force: bool) -> anyhow::Result<Exit> {
+    let before = journeyman_llm::engine(&settings.data_dir)?;
+    let users = before.users.unwrap_or_default();
+    if !users.is_empty() && !force {
+        bail!(
+            "the managed model server is in use by process {}; wait for its end, or stop it with --force",
+            list(&users)
+        );
+    }
+    journeyman_llm::stop_engine(&settings.data_dir).await?;
+    if settings.json {
+        show(settings)?;
+    } else if matches!(
+        before.status,
+        EngineStatus::Running | EngineStatus::Starting
+    ) {
+        line("stopped")?;
+    } else {
+        line("nothing ran")?;
+    }
+    Ok(Exit::Success)
+}
+
+fn show(settings: &Settings) -> anyhow::Result<Engine> {
+    let mut engine = journeyman_llm::engine(&settings.data_dir)?;
+    // `engine start` itself is no user worth telling of.
+    if let Some(users) = &mut engine.users {
+        users.retain(|&pid| pid != std::process::id());
+    }
+    if settings.json {
+        json(&engine_json(&engine))?;
+    } else {
+        line(&engine_text(&engine))?;
+    }
+    Ok(engine)
+}
+
+fn list(pids: &[u32]) -> String {
+    pids.iter()
+        .map(u32::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Seconds since the server began to answer.
+fn uptime(engine: &Engine) -> Option<u64> {
+    let since = engine.state.as_ref()?.since?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+    Some(now.saturating_sub(since))
+}
+
+fn is_there(engine: &Engine) -> bool {
+    matches!(
+        engine.status,
+        EngineStatus::Running | EngineStatus::Starting
+    )
+}
+
+/// The managed server, for a program. What is not known or not there is null.
+pub(super) fn engine_json(engine: &Engine) -> Value {
+    let there = engine.state.as_ref().filter(|_| is_there(engine));
+    json!({
+        "type": "engine",
+        "status": engine.status,
+        "pid": there.and_then(|state| state.pid),
+        "supervisor_pid": there.map(|state| state.supervisor),
+        "port": there.and_then(|state| state.port),
+        "url": there.and_then(journeyman_llm::EngineState::url),
+        "model": there.map(journeyman_llm::EngineState::model),
+        "context": there.map(journeyman_llm::EngineState::context),
+        "slots": there.map(journeyman_llm::EngineState::slots),
+        "users": engine.users.as_ref().map(Vec::len),
+        "user_pids": engine.users,
+        "uptime_seconds": there.and_then(|_| uptime(engine)),
+        "restarts": there.map(|state| state.restarts),
+        "reason": engine.state.as_ref().and_then(|state| state.reason.as_ref()),
+    })
+}
+
+/// The managed server, for a person.
+pub(super) fn engine_text(engine: &Engine) -> String {
+    let status = engine.status.as_str();
+    let Some(state) = &engine.state else {
+        return status.to_owned();
+    };
+    let reason = state
+        .reason
+        .as_ref()
+        .map_or_else(String::new, |reason| format!(": {reason}"));
+    if !is_there(engine) {
+        return match engine.status {
+            EngineStatus::Failed => format!("{status}{reason}"),
+            _ => status.to_owned(),
+        };
+    }
+    let mut parts = vec![format!(
+        "{status}: {}, window {} tokens, {} at a time",
+        state.model(),
+        grouped(state.context().0),
+        state.slots()
+    )];
+    if let (Some(url), Some(pid)) = (state.url(), state.pid) {
+        parts.push(format!("{url}, process {pid}"));
+    }
+    if let Some(seconds) = uptime(engine) {
+        parts.push(format!("up for {} s", grouped(seconds)));
+    }
+    match engine.users.as_deref() {
+        None => {}
+        Some([]) => parts.push("not in use".to_owned()),
+        Some(users) => parts.push(format!("in use by process {}", list(users))),
+    }
+    if state.restarts > 0 {
+        let again = format!("started again {} times{reason}", state.restarts);
+        parts.push(one_line(&again, 120));
+    }
+    parts.join("; ")
+}
+
+/// The hidden command: supervises the managed server until it is not wanted any more.
+pub(crate) fn supervise(mut args: impl Iterator<Item = OsString>) -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
+    let order = args.next().and_then(|order| order.into_string().ok());
+    let done = order
+        .context("an order is missing; use `journeyman engine`")
+        .and_then(|order| Ok(journeyman_llm::supervise(&order)?));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}

@@ -1,0 +1,469 @@
+//! The supervisor: a process of its own that owns the managed server for all processes that use it.
+//! It starts the server again when it died or hangs, and ends it and itself when nobody has used it
+//! for a while.
+
+use std::cell::Cell;
+use std::fs::OpenOptions;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use journeyman_event::{Randomness, SeededRandom, Tokens};
+use reqwest::Client;
+use serde::{Deserialize, Serialize};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
+
+use super::files::{EngineState, EngineStatus, Files, Load, Users, log_end};
+use crate::llama_cpp;
+use crate::openai::{OpenAi, OpenAiOptions};
+use crate::{Error, ModelServer};
+
+const SERVE: &str = include_str!("../managed_serve.py");
+const WATCH: &str = include_str!("../managed_watch.py");
+/// How often the supervisor looks whether the server is wanted.
+const TICK: Duration = Duration::from_millis(200);
+const POLL: Duration = Duration::from_millis(100);
+/// How often the server is asked how it is, at most.
+const PROBE: Duration = Duration::from_secs(2);
+/// The longest that one question about its health may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Starts in a row without a whole answer between.
+const FAILURES_MAX: u32 = 5;
+/// A server that lived this long was no failure.
+const LONG_LIFE: Duration = Duration::from_mins(10);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// How long the supervisor waits before it judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patience {
+    /// For a server to load its model.
+    pub start: Duration,
+    /// For any answer about its health.
+    pub health: Duration,
+    /// For progress of a server that is at work. Reading one batch of a prompt is one step, which
+    /// takes minutes on a slow CPU.
+    pub stall: Duration,
+    /// Before the first new start; it doubles with each.
+    pub backoff: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            start: Duration::from_mins(5),
+            health: Duration::from_secs(30),
+            // As long as a client waits for the first piece of an answer.
+            stall: Duration::from_mins(10),
+            backoff: Duration::from_millis(500),
+        }
+    }
+}
+
+/// What a supervisor is told when it is started.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) data_dir: PathBuf,
+    /// The managed Python's interpreter.
+    pub(crate) interpreter: PathBuf,
+    /// llama.cpp's own program; None for the one in the managed Python.
+    pub(crate) engine: Option<PathBuf>,
+    pub(crate) load: Load,
+    /// How long it stays when nobody uses it.
+    pub(crate) idle: Duration,
+    pub(crate) patience: Patience,
+}
+
+/// Supervises the managed server of a data folder until it is not wanted any more. `order` is what
+/// [`crate::Managed`] gave to the command. Returns at once if another process supervises already.
+///
+/// To be called at the start of a process of its own: it makes this process the leader of a session.
+pub fn supervise(order: &str) -> Result<(), Error> {
+    let order: Order = serde_json::from_str(order).map_err(|error| Error::Unsupported {
+        what: format!("this command is for journeyman itself ({error}); use `journeyman engine`"),
+    })?;
+    if let Err(error) = rustix::process::setsid() {
+        // It leads its process group already, because a shell started it.
+        tracing::warn!(%error, "no session of its own");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    runtime.block_on(run(order))
+}
+
+fn failed(error: std::io::Error) -> Error {
+    Error::Managed {
+        reason: error.to_string(),
+    }
+}
+
+/// Why the supervisor ends.
+enum End {
+    /// It was asked to, or nobody used the server.
+    Unwanted,
+    /// The server cannot be kept alive.
+    GaveUp(String),
+}
+
+async fn run(order: Order) -> Result<(), Error> {
+    let files = Files::new(&order.data_dir);
+    files.create()?;
+    let Some(_lock) = files.supervise().await? else {
+        return Ok(());
+    };
+    files.forget_stop()?;
+    let users = files.users()?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut state = EngineState {
+        status: EngineStatus::Starting,
+        supervisor: std::process::id(),
+        pid: None,
+        port: None,
+        load: order.load.clone(),
+        since: None,
+        restarts: 0,
+        reason: None,
+    };
+    files.publish(&state)?;
+    tracing::info!(model = order.load.model, "supervising");
+    let supervisor = Supervisor {
+        http: Client::builder().no_proxy().build().unwrap_or_default(),
+        used: Cell::new(Instant::now()),
+        order,
+        files,
+    };
+    let mut server = None;
+    let end = tokio::select! {
+        biased;
+        end = supervisor.until_unwanted(&users, &mut terminate) => end,
+        end = supervisor.keep_alive(&mut state, &mut server) => end,
+    };
+    if let Some(server) = server {
+        server.finish().await;
+    }
+    let end = end?;
+    (state.status, state.pid, state.port, state.since) = (EngineStatus::Stopped, None, None, None);
+    if let End::GaveUp(reason) = &end {
+        tracing::error!("gave up: {reason}");
+        state.status = EngineStatus::Failed;
+        state.reason = Some(reason.clone());
+    }
+    supervisor.files.publish(&state)
+}
+
+/// The server's process.
+struct Server {
+    child: Child,
+    /// Its end is the sign to end. Kept apart, because to wait for a child closes its input.
+    stdin: Option<ChildStdin>,
+}
+
+impl Server {
+    /// Ends it and waits until it is gone.
+    async fn finish(mut self) {
+        drop(self.stdin);
+        let ended = tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await;
+        if ended.is_err()
+            && let Err(error) = self.child.kill().await
+        {
+            tracing::warn!(%error, "the server could not be ended");
+        }
+    }
+}
+
+struct Supervisor {
+    order: Order,
+    files: Files,
+    http: Client,
+    /// When the server was last used, by a user that was there or by a request that it worked on.
+    used: Cell<Instant>,
+}
+
+/// How one life of the server ended.
+struct Death {
+    why: String,
+    was_ready: bool,
+    /// It answered, or lived long.
+    was_good: bool,
+    /// Another process had taken its port.
+    port_taken: bool,
+}
+
+impl Supervisor {
+    /// Waits until the server is to end. If that is because nobody uses it, `users` is then held, so
+    /// that nobody becomes a user of a server that is about to end.
+    async fn until_unwanted(&self, users: &Users, terminate: &mut Signal) -> Result<End, Error> {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(End::Unwanted),
+                () = tokio::time::sleep(TICK) => {}
+            }
+            if self.files.asked_to_stop() {
+                tracing::info!("asked to stop");
+                return Ok(End::Unwanted);
+            }
+            if !users.alone().map_err(failed)? {
+                self.used.set(Instant::now());
+            } else if self.used.get().elapsed() >= self.order.idle {
+                tracing::info!("nobody uses it");
+                return Ok(End::Unwanted);
+            } else {
+                users.release().map_err(failed)?;
+            }
+            Files::bound_log(&self.files.server_log()).map_err(failed)?;
+        }
+    }
+
+    /// Keeps a server alive until that seems hopeless.
+    async fn keep_alive(
+        &self,
+        state: &mut EngineState,
+        server: &mut Option<Server>,
+    ) -> Result<End, Error> {
+        let jitter = SeededRandom::new(u64::from(std::process::id()));
+        let mut failures = 0;
+        let mut ever_ready = false;
+        loop {
+            let death = self.live(state, server).await?;
+            tracing::warn!("the server: {}", death.why);
+            ever_ready |= death.was_ready;
+            failures = if death.was_good { 1 } else { failures + 1 };
+            (state.status, state.pid, state.port, state.since) =
+                (EngineStatus::Starting, None, None, None);
+            // What never started once will not start another time, but for an unlucky port.
+            if !ever_ready && !death.port_taken {
+                return Ok(End::GaveUp(death.why));
+            }
+            if failures >= FAILURES_MAX {
+                let why = format!("{failures} times in a row, the last time: {}", death.why);
+                return Ok(End::GaveUp(why));
+            }
+            state.reason = Some(death.why);
+            state.restarts += u32::from(ever_ready);
+            self.files.publish(state)?;
+            if !death.port_taken {
+                tokio::time::sleep(backoff(self.order.patience.backoff, failures, &jitter)).await;
+            }
+        }
+    }
+
+    /// One life of the server, from its start to its end.
+    async fn live(
+        &self,
+        state: &mut EngineState,
+        slot: &mut Option<Server>,
+    ) -> Result<Death, Error> {
+        let port = free_port()?;
+        let url = format!("http://127.0.0.1:{port}");
+        let Server { child, .. } = slot.insert(self.spawn(port)?);
+        (state.pid, state.port) = (child.id(), Some(port));
+        self.files.publish(state)?;
+        let mut death = Death {
+            why: String::new(),
+            was_ready: false,
+            was_good: false,
+            port_taken: false,
+        };
+        let answered = Cell::new(false);
+        if let Err(why) = self.until_ready(&url, child).await {
+            death.why = why;
+            let ended = matches!(child.try_wait(), Ok(Some(_)));
+            death.port_taken = ended && TcpListener::bind(("127.0.0.1", port)).is_err();
+        } else {
+            let start = Instant::now();
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            death.was_ready = true;
+            state.status = EngineStatus::Running;
+            state.since = now.ok().map(|now| now.as_secs());
+            self.files.publish(state)?;
+            tracing::info!(url, "the server is ready");
+            death.why = tokio::select! {
+                status = child.wait() => match status {
+                    Ok(status) => self.ended(&status.to_string()),
+                    Err(error) => format!("it is lost: {error}"),
+                },
+                why = self.until_silent(&url) => why,
+                why = self.until_stalled(&url, &answered) => why,
+            };
+            death.was_good = answered.get() || start.elapsed() >= LONG_LIFE;
+        }
+        if let Some(server) = slot.take() {
+            server.finish().await;
+        }
+        Ok(death)
+    }
+
+    fn ended(&self, status: &str) -> String {
+        format!(
+            "it ended with {status}: {}",
+            log_end(&self.files.server_log())
+        )
+    }
+
+    fn spawn(&self, port: u16) -> Result<Server, Error> {
+        let log_file = self.files.server_log();
+        // What the one before said of its end is kept beside.
+        if log_file.exists() {
+            std::fs::rename(&log_file, log_file.with_extension("log.1")).map_err(failed)?;
+        }
+        let mut log = OpenOptions::new();
+        let log = log.create(true).append(true).open(log_file);
+        let log = log.map_err(failed)?;
+        let Load {
+            model,
+            weights,
+            context,
+            slots,
+        } = &self.order.load;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let (port, threads) = (port.to_string(), threads.to_string());
+        let mut command = Command::new(&self.order.interpreter);
+        command.arg("-c");
+        if let Some(engine) = &self.order.engine {
+            // It divides the window that it is told among its slots.
+            let whole = Tokens(context.0.saturating_mul(u64::from(*slots))).to_string();
+            command.arg(WATCH).arg(engine);
+            command.args(["--host", "127.0.0.1", "--port", &port, "--model"]);
+            command.arg(weights).args(["--ctx-size", &whole]);
+            command.args(["--parallel", &slots.to_string(), "--threads", &threads]);
+            command.args(["--alias", model, "--metrics"]);
+        } else {
+            command.arg(SERVE).arg(weights);
+            let (context, slots) = (context.to_string(), slots.to_string());
+            command.args([&port, &context, &slots, &threads, model]);
+        }
+        // Its environment is the supervisor's, which was cleaned when that was started.
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().map_err(failed)?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(failed)?;
+        let stdin = child.stdin.take();
+        Ok(Server { child, stdin })
+    }
+
+    async fn until_ready(&self, url: &str, child: &mut Child) -> Result<(), String> {
+        let client = OpenAi::new(OpenAiOptions::new(url, &self.order.load.model))
+            .map_err(|error| error.to_string())?;
+        let ready = async {
+            loop {
+                if let Ok(Some(status)) = child.try_wait() {
+                    return Err(self.ended(&status.to_string()));
+                }
+                if client.describe().await.is_ok() {
+                    return Ok(());
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        let patience = self.order.patience.start;
+        tokio::time::timeout(patience, ready)
+            .await
+            .unwrap_or_else(|_| {
+                Err(format!(
+                    "it was not ready after {} s: {}",
+                    patience.as_secs(),
+                    log_end(&self.files.server_log())
+                ))
+            })
+    }
+
+    /// Waits until the server has not answered for too long. Its answers do not wait for the model's
+    /// work.
+    async fn until_silent(&self, url: &str) -> String {
+        let patience = self.order.patience.health;
+        let mut last = Instant::now();
+        loop {
+            tokio::time::sleep(PROBE.min(patience / 4)).await;
+            let ask = self.http.get(format!("{url}/health"));
+            if llama_cpp::is_healthy(ask.timeout(PROBE_TIMEOUT.min(patience / 2))).await {
+                last = Instant::now();
+            } else if last.elapsed() >= patience {
+                return format!("it did not answer for {} s", patience.as_secs());
+            }
+        }
+    }
+
+    /// Waits until the server has been at work for too long without any progress. One question at a
+    /// time: some versions answer it between two steps of the work only.
+    async fn until_stalled(&self, url: &str, answered: &Cell<bool>) -> String {
+        let patience = self.order.patience.stall;
+        let mut last = None;
+        let mut moved = Instant::now();
+        loop {
+            tokio::time::sleep(PROBE.min(patience / 4)).await;
+            let ask = self.http.get(format!("{url}/metrics")).timeout(patience);
+            match llama_cpp::work(ask).await {
+                Ok(work) => {
+                    answered.set(answered.get() || work.generated > 0);
+                    if !work.is_busy || Some(work.steps) != last {
+                        moved = Instant::now();
+                    }
+                    if work.is_busy {
+                        self.used.set(Instant::now());
+                    }
+                    last = Some(work.steps);
+                }
+                // Whether it is there at all is judged elsewhere.
+                Err(error) if !error.is_timeout() => moved = Instant::now(),
+                Err(_) => {}
+            }
+            if moved.elapsed() >= patience {
+                return format!("it made no progress for {} s", patience.as_secs());
+            }
+        }
+    }
+}
+
+/// A port that is free now. Another process could take it before the server does; then another is
+/// tried.
+fn free_port() -> Result<u16, Error> {
+    TcpListener::bind(("127.0.0.1", 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|error| Error::Managed {
+            reason: format!("no free port: {error}"),
+        })
+}
+
+/// The wait before a new start: doubling, half of it random.
+fn backoff(first: Duration, failures: u32, jitter: &SeededRandom) -> Duration {
+    let doubled = first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
+    let half = doubled.min(BACKOFF_MAX) / 2;
+    let millis = u64::try_from(half.as_millis()).unwrap_or(u64::MAX);
+    half + Duration::from_millis(jitter.next_u64() % (millis + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_with_jitter_and_is_bounded() {
+        let jitter = SeededRandom::new(1);
+        let first = Duration::from_millis(500);
+        for (failures, whole) in [(1, 500), (2, 1_000), (3, 2_000), (40, 30_000)] {
+            let wait = backoff(first, failures, &jitter);
+            let whole = Duration::from_millis(whole);
+            assert!(
+                wait >= whole / 2 && wait <= whole,
+                "{failures} failures: {wait:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_order_that_is_none_is_refused() {
+        let error = supervise("{}").unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    }
+}
