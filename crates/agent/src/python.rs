@@ -138,7 +138,7 @@ pub(crate) fn stub_signatures(prompt: &str) -> Vec<String> {
         .lines()
         .find(|line| !line.trim().is_empty())
         .unwrap_or_default();
-    let is_code = [
+    let begins = [
         "def ",
         "class ",
         "import ",
@@ -146,9 +146,11 @@ pub(crate) fn stub_signatures(prompt: &str) -> Vec<String> {
         "async def ",
         "@",
         "\"\"\"",
-    ]
-    .iter()
-    .any(|start| first.starts_with(start))
+    ];
+    let assigns = first
+        .split_once(" = ")
+        .is_some_and(|(name, _)| is_identifier(name));
+    let is_code = (begins.iter().any(|start| first.starts_with(start)) || assigns)
         && (!first.starts_with("from ") || first.contains(" import "));
     if !is_code {
         return Vec::new();
@@ -183,6 +185,8 @@ mod tests {
         let stub =
             "from typing import List\n\n\ndef f(x: List[int]) -> int:\n    \"\"\"Sums.\"\"\"\n";
         assert_eq!(stub_signatures(stub), ["def f(x: List[int]) -> int"]);
+        let constant = "LIMIT = \"\"\"\nten\n\"\"\"\n\ndef f(x):\n    pass\n";
+        assert_eq!(stub_signatures(constant), ["def f(x)"]);
         assert!(stub_signatures("from now on, write def f(x):").is_empty());
         assert!(stub_signatures("Write a function\ndef f(x):").is_empty());
     }

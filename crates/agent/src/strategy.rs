@@ -65,7 +65,7 @@ const TEST_WRITINGS_MAX: usize = 3;
 const KEPT_SHARE_MIN: f64 = 0.5;
 
 /// Fresh candidates in one round, when given tests tell a right one from a wrong one.
-const CANDIDATES_GIVEN_MAX: u32 = 6;
+const CANDIDATES_GIVEN_MAX: u32 = 4;
 /// The same, when generated tests do: they are wrong too often for more.
 const CANDIDATES_GENERATED_MAX: u32 = 3;
 /// How far into its share of the budget a module draws fresh candidates, in percent: the rest is
