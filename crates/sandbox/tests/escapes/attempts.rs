@@ -9,6 +9,8 @@ pub(crate) enum Way {
     Program(&'static str),
     /// As one that is to be ended by a limit; its wall clock is short.
     Endless(&'static str),
+    /// As one that is to be ended by its processor time, which is short.
+    Busy(&'static str),
     /// As the name of a test file.
     Tests(&'static str),
     /// As the name of a module.
@@ -653,7 +655,7 @@ signal.pause()",
     ),
     attempt(
         "an endless loop",
-        Way::Program("while True: pass"),
+        Way::Busy("while True: pass"),
         "killed: SIGXCPU",
         "killed: SIGXCPU",
     ),
