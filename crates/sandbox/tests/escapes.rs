@@ -15,13 +15,12 @@ mod world;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use attempts::{AREAS, Attempt, Way};
 use common::Sandboxed;
 use journeyman_sandbox::{Command, Exit, Language, Level, Limits, Output, TestOutcome};
 use tokio_util::sync::CancellationToken;
-use world::World;
+use world::{World, listen_in};
 
 /// Small enough to be reached soon.
 const LIMITS: Limits = Limits {
@@ -36,10 +35,9 @@ const LIMITS: Limits = Limits {
 
 #[tokio::test]
 async fn no_attempt_gets_out() {
-    let (bubblewrap, landlock) = tokio::join!(
-        every_attempt(Level::Bubblewrap),
-        every_attempt(Level::Landlock)
-    );
+    // One after the other: at both levels they are the same user's processes, whose number is bounded together.
+    let bubblewrap = every_attempt(Level::Bubblewrap).await;
+    let landlock = every_attempt(Level::Landlock).await;
     let mut table = String::from("attempt | bubblewrap | landlock\n");
     let mut failures = String::new();
     let all = AREAS.iter().flat_map(|area| area.attempts);
@@ -118,7 +116,7 @@ async fn every_attempt(level: Level) -> Vec<Seen> {
     let mut seen = Vec::new();
     for attempt in AREAS.iter().flat_map(|area| area.attempts) {
         sandboxed.folder = common::task_folder();
-        let listener = world.listen_in(sandboxed.folder.path());
+        let listener = listen_in(sandboxed.folder.path());
         let (got, detail) = make(attempt, &sandboxed, &world).await;
         seen.push(Seen {
             got,
@@ -136,7 +134,7 @@ async fn make(attempt: &Attempt, sandboxed: &Sandboxed, world: &World) -> (Strin
         Way::Program(program) => run(program, LIMITS, sandboxed, world).await,
         Way::Endless(program) => {
             let limits = Limits {
-                wall_ms_max: 2_000,
+                wall_ms_max: 1_500,
                 ..LIMITS
             };
             run(program, limits, sandboxed, world).await
@@ -221,36 +219,5 @@ fn in_a_word(output: &Output) -> String {
         Exit::Memory => "killed: memory".to_owned(),
         Exit::Disk => "killed: disk".to_owned(),
         Exit::Cancelled => "cancelled".to_owned(),
-    }
-}
-
-/// A bomb that was to go off after its run would show as a change of the world of a later attempt; this waits for it.
-#[tokio::test]
-async fn nothing_goes_off_after_the_run() {
-    for level in Level::STRONGEST_FIRST {
-        let sandboxed = Sandboxed::new(level).await;
-        let mut world = World::new(level, &sandboxed.python);
-        let listener = world.listen_in(sandboxed.folder.path());
-        let bombs = "
-for _ in range(3):
-    if os.fork() == 0:
-        os.setsid()
-        signal.signal(signal.SIGALRM, lambda *_: open('late', 'w').close())
-        signal.alarm(1)
-        if os.fork() == 0:
-            time.sleep(1)
-            open('late', 'w').close()
-        signal.pause()
-        os._exit(0)
-print('set')
-";
-        let (got, detail) = run(bombs, LIMITS, &sandboxed, &world).await;
-        assert_eq!(got, "set", "{detail}");
-        // The one thing to wait for is that nothing happens.
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
-        world
-            .is_unchanged(&listener)
-            .expect("nothing outside changed");
-        assert!(!sandboxed.folder.path().join("late").exists());
     }
 }

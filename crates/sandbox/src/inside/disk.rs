@@ -68,13 +68,8 @@ impl Left {
                 continue;
             };
             let is_folder = FileType::from_raw_mode(about.st_mode) == FileType::Directory;
-            // A file with several names is found by each of them.
-            let names = if is_folder {
-                1
-            } else {
-                u64::from(about.st_nlink).max(1)
-            };
-            let bytes = u64::try_from(about.st_blocks).unwrap_or(0) * BLOCK_BYTES / names;
+            // A file with several names counts by each of them: rare, and safe.
+            let bytes = u64::try_from(about.st_blocks).unwrap_or(0) * BLOCK_BYTES;
             self.entries = self.entries.checked_sub(1).ok_or(Over)?;
             self.bytes = self.bytes.checked_sub(bytes).ok_or(Over)?;
             if is_folder && let Ok(inner) = openat(folder, name, flags(), Mode::empty()) {

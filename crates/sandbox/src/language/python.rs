@@ -462,6 +462,19 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn the_secret_is_not_written_through_a_link_that_an_earlier_run_left() {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        std::fs::write(&target, "theirs").expect("a file can be made");
+        std::os::unix::fs::symlink(&target, &link).expect("a link can be made");
+        for path in [&target, &link] {
+            write_new(path, "secret").await.expect_err("it is there");
+        }
+        let text = std::fs::read_to_string(&target).expect("it is still there");
+        assert_eq!(text, "theirs");
+    }
+
     #[test]
     fn a_report_of_success_with_another_exit_code_is_not_believed() {
         let report = judge(&output(Exit::Code(1)), vec![finished(0, 3)]);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -38,6 +39,8 @@ pub(crate) struct World {
     bystander_before: String,
     site_packages: PathBuf,
     attributes_before: (u32, u32, u32, i64),
+    /// Without close-on-exec, as a careless library would leave it.
+    _leaked: OwnedFd,
 }
 
 impl World {
@@ -82,8 +85,8 @@ impl World {
             .parent()
             .and_then(Path::parent)
             .and_then(|environment| {
-                let library = fs::read_dir(environment.join("lib")).ok()?;
-                library.filter_map(Result::ok).next()
+                let mut library = fs::read_dir(environment.join("lib")).ok()?;
+                library.find_map(Result::ok)
             })
             .expect("an environment has a library")
             .path()
@@ -100,17 +103,9 @@ impl World {
             bystander_before,
             site_packages,
             attributes_before,
+            _leaked: rustix::io::dup(fs::File::open("/dev/null").expect("/dev/null opens"))
+                .expect("a descriptor can be copied"),
         }
-    }
-
-    /// A local socket in the very folder of the task that makes the attempt.
-    pub(crate) fn listen_in(&self, folder: &Path) -> UnixListener {
-        let path = folder.join("socket");
-        let listener = UnixListener::bind(&path).expect("a local socket can be made");
-        listener
-            .set_nonblocking(true)
-            .expect("sockets can be asked");
-        listener
     }
 
     /// What an attempt is told: an attacker would find out.
@@ -213,6 +208,16 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// A local socket in the very folder of the task that makes the attempt.
+pub(crate) fn listen_in(folder: &Path) -> UnixListener {
+    let path = folder.join("socket");
+    let listener = UnixListener::bind(&path).expect("a local socket can be made");
+    listener
+        .set_nonblocking(true)
+        .expect("sockets can be asked");
+    listener
 }
 
 impl Drop for World {
