@@ -352,7 +352,7 @@ tell(lambda: open(server + 'environ').read(), lambda: open(server + 'mem'), lamb
         "the same of its parent",
         "
 parent = '/proc/%d/' % (os.getppid() or 1)
-tell(lambda: open(parent + 'environ').read(), lambda: open(parent + 'mem'), lambda: os.listdir(parent + 'fd'))",
+tell(lambda: open(parent + 'environ').read(), lambda: open(parent + 'mem'), *[lambda fd=fd: os.readlink(parent + 'fd/%d' % fd) for fd in range(3)])",
         "EACCES",
         "EACCES",
     ),
