@@ -32,7 +32,7 @@ pub struct Limits {
     pub file_bytes_max: u64,
     /// What the whole tree may hold in its folder and its folder for temporary files, and what it may write there in all,
     /// deleted files included (beyond it the tree is killed: [`Exit::Disk`]). It is looked at every 50 ms, so what can be
-    /// written in that time comes on top; 20,000 files, or folders nested 128 deep, count as beyond it too.
+    /// written in that time comes on top; 20,000 files, or folders nested more than 64 deep, count as beyond it too.
     pub disk_bytes_max: u64,
     /// What is kept of standard output, and the same of standard error: the first and the last half of it, with a mark
     /// between. The rest is read and dropped, so a chatty program neither blocks nor fills our memory.

@@ -45,7 +45,13 @@ pub(super) fn main() -> ExitCode {
         landlock_abi: None,
     });
     let verdict = match tree::kill_all(KILL_MS_MAX) {
-        Ok(()) => verdict,
+        Ok(()) => {
+            disk::make_removable(&policy.folder);
+            if let Some(scratch) = &policy.scratch {
+                disk::make_removable(scratch);
+            }
+            verdict
+        }
         Err(remaining) => Verdict {
             end: End::NotDead {
                 remaining,
