@@ -302,7 +302,10 @@ fn fuzz_output_never_leaves_its_folder() {
             // Such names as the test itself can put into the folder and nowhere else.
             let plain = |name: &str| inside(name) && !name.contains('/');
             let _ = match there {
-                There::File(name) if plain(&name) => fs::write(out.join(name), "theirs"),
+                There::File(name) if plain(&name) => {
+                    // Not through a link that was put there before.
+                    fs::File::create_new(out.join(name)).map(|_| ())
+                }
                 There::LinkToFile(name) if plain(&name) => symlink(&canary, out.join(name)),
                 There::LinkToFolder(name) if plain(&name) => symlink(&elsewhere, out.join(name)),
                 There::Folder(name) if plain(&name) => fs::create_dir(out.join(name)),
