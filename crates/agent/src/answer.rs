@@ -31,7 +31,7 @@ pub(crate) fn whole_file(answer: &str, cut_short: bool) -> Result<String, String
 /// A file's text without empty lines around it, or why it cannot be a file.
 fn usable(source: &str) -> Result<String, String> {
     let source = source.trim_matches(['\n', '\r', ' ']);
-    if source.is_empty() {
+    if source.trim().is_empty() {
         return Err("its code block is empty; give the whole file".to_owned());
     }
     if source.len() > SOURCE_BYTES_MAX {
