@@ -25,8 +25,13 @@ pub(crate) fn whole_file(answer: &str, cut_short: bool) -> Result<String, String
             return Err("it has no ```python block; give the whole file in one".to_owned());
         }
     };
+    usable(&source)
+}
+
+/// A file's text without empty lines around it, or why it cannot be a file.
+fn usable(source: &str) -> Result<String, String> {
     let source = source.trim_matches(['\n', '\r', ' ']);
-    if source.is_empty() {
+    if source.trim().is_empty() {
         return Err("its code block is empty; give the whole file".to_owned());
     }
     if source.len() > SOURCE_BYTES_MAX {
@@ -51,7 +56,7 @@ pub(crate) fn test_file(answer: &str, cut_short: bool) -> Result<String, String>
             if !whole.contains("def test") {
                 return Err(problem);
             }
-            format!("{}\n", whole.trim_end())
+            usable(whole.trim_end())?
         }
         (Err(problem), _) => return Err(problem),
     };
@@ -133,6 +138,8 @@ mod tests {
         let file = test_file(answer, true).unwrap();
         assert_eq!(file, "import m\n\ndef test_a():\n    assert m.f(1) == 2\n");
         assert!(test_file("```python\nimport m\n\ndef test_a():\n    ass", true).is_err());
+        let nul = "```python\n\0\n\ndef test_a():\n    pass\n\ndef test_b():\n    pa";
+        assert!(test_file(nul, true).unwrap_err().contains("NUL"));
         assert!(
             test_file("```python\nx = 1\n```", false)
                 .unwrap_err()

@@ -21,7 +21,7 @@ use crate::Error;
 use crate::decide::Step;
 use crate::fact::{Fact, Role};
 use crate::layout::{Files, module_path, output_files, working_files};
-use crate::output::write_output;
+use crate::output::{place, write_output};
 use crate::python::defined_name;
 use crate::worker::{Notice, Observer};
 
@@ -183,12 +183,51 @@ impl Effects {
         started: &TestStarted,
         stop: &CancellationToken,
     ) -> Result<Outcome, Error> {
-        let folder = self
-            .fresh_folder(task, effect, &working_files(state))
-            .await?;
-        let result = self.test_in(folder.path(), started, effect, stop).await;
+        let files = working_files(state);
+        let folder = self.fresh_folder(task, effect, &files).await?;
+        let result = match self.import_in(folder.path(), started, effect, stop).await {
+            // The code ran in this folder, and may have changed the tests there.
+            Ok(None) => match self.fresh_folder(task, effect, &files).await {
+                Ok(again) => self.test_in(again.path(), started, effect, stop).await,
+                Err(error) => Err(error),
+            },
+            Ok(Some(outcome)) => Ok(outcome),
+            Err(error) => Err(error),
+        };
         folder.remove().await;
         result
+    }
+
+    /// What is wrong with importing the code, if that is to be tried; nothing if all is well.
+    async fn import_in(
+        &self,
+        folder: &Path,
+        started: &TestStarted,
+        effect: &OpenEffect,
+        stop: &CancellationToken,
+    ) -> Result<Option<Outcome>, Error> {
+        // Without tests, and before everything is tested together, each module must at least load.
+        if started.files.is_empty() || started.scope == TestScope::Integration {
+            for code in &started.code {
+                let check = self
+                    .language
+                    .check_import(&self.sandbox, folder, code.module.as_str(), stop)
+                    .await?;
+                if stop.is_cancelled() {
+                    return Ok(Some(stopped(effect)));
+                }
+                if !check.imports {
+                    let failed = TestFailed {
+                        kind: TestFailureKind::DoesNotImport,
+                        tests: Vec::new(),
+                        output: last_chars(&check.error, OUTPUT_CHARS_MAX),
+                        wall_ms: 0,
+                    };
+                    return Ok(Some(reached(effect, Role::Tester, failed)));
+                }
+            }
+        }
+        Ok(None)
     }
 
     async fn test_in(
@@ -198,27 +237,6 @@ impl Effects {
         effect: &OpenEffect,
         stop: &CancellationToken,
     ) -> Result<Outcome, Error> {
-        // Without tests, and before everything is tested together, each module must at least load.
-        if started.files.is_empty() || started.scope == TestScope::Integration {
-            for code in &started.code {
-                let check = self
-                    .language
-                    .check_import(&self.sandbox, folder, code.module.as_str(), stop)
-                    .await?;
-                if stop.is_cancelled() {
-                    return Ok(stopped(effect));
-                }
-                if !check.imports {
-                    let failed = TestFailed {
-                        kind: TestFailureKind::DoesNotImport,
-                        tests: Vec::new(),
-                        output: last_chars(&check.error, OUTPUT_CHARS_MAX),
-                        wall_ms: 0,
-                    };
-                    return Ok(reached(effect, Role::Tester, failed));
-                }
-            }
-        }
         if started.files.is_empty() {
             let passed = TestPassed {
                 tests: Vec::new(),
@@ -311,7 +329,7 @@ impl Effects {
         // Left over from a run that was cut off at this very attempt.
         folder.remove_quietly().await;
         for (path, text) in files {
-            let target = folder.0.join(path);
+            let target = place(&folder.0, path).map_err(|e| Error::work(&folder.0, e))?;
             if let Some(parent) = target.parent() {
                 tokio::fs::create_dir_all(parent)
                     .await

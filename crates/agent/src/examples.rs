@@ -80,7 +80,9 @@ fn doctests(prompt: &str) -> (Vec<String>, Vec<String>) {
             expecting = true;
         }
         if expecting && !closes {
-            let text = line.get(indent..).unwrap_or(bare);
+            // No more than there is: an answer may stand further left than its question.
+            let spaces = indent.min(line.len() - bare.len());
+            let text = line.get(spaces..).unwrap_or(bare);
             group.push_str(text.trim_end());
             group.push('\n');
         } else if expecting {

@@ -12,6 +12,8 @@ mod effects;
 mod error;
 mod examples;
 mod fact;
+#[cfg(test)]
+mod fuzz;
 mod layout;
 mod listing;
 mod literal;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use journeyman_event::payload::OutputFile;
 use journeyman_event::{ContentHash, TaskId};
@@ -111,8 +111,9 @@ pub(crate) fn write_output(
     let mut written = Vec::new();
     for (path, text) in files {
         let hash = ContentHash::of(text.as_bytes());
-        keep_changes(folder, path, before.get(path).copied(), hash)?;
-        write_whole(&folder.join(path), text.as_bytes())?;
+        let target = place(folder, path).map_err(|e| failed(&folder.join(path), e))?;
+        keep_changes(&target, before.get(path).copied(), hash)?;
+        write_whole(&target, text.as_bytes())?;
         marker.files.insert(path.clone(), hash);
         written.push(OutputFile {
             path: path.clone(),
@@ -120,8 +121,9 @@ pub(crate) fn write_output(
         });
     }
     for (path, hash) in before.iter().filter(|(path, _)| !files.contains_key(*path)) {
-        let stale = folder.join(path);
-        if fs::read(&stale).is_ok_and(|bytes| ContentHash::of(&bytes) == *hash) {
+        if let Ok(stale) = place(folder, path)
+            && fs::read(&stale).is_ok_and(|bytes| ContentHash::of(&bytes) == *hash)
+        {
             fs::remove_file(&stale).map_err(|e| failed(&stale, e))?;
         }
         marker.files.remove(path);
@@ -136,23 +138,46 @@ fn write_marker(folder: &Path, marker: &Marker) -> Result<(), OutputError> {
     write_whole(&path, &text)
 }
 
+/// Where a file of this relative path lies below `folder`. An error if that is not below it, whoever chose the path: it
+/// has `..`, is absolute or empty, or leads through a link.
+pub(crate) fn place(folder: &Path, path: &str) -> io::Result<PathBuf> {
+    let outside = |why: &str| {
+        let message = format!("{path:?} {why}, so it may lead out of the folder");
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    };
+    let mut place = folder.to_owned();
+    for part in Path::new(path).components() {
+        if fs::symlink_metadata(&place).is_ok_and(|meta| meta.is_symlink()) && place != folder {
+            return Err(outside("goes through a link"));
+        }
+        match part {
+            Component::Normal(name) => place.push(name),
+            _ => return Err(outside("is not a plain relative path")),
+        }
+    }
+    if place == folder {
+        return Err(outside("names no file"));
+    }
+    Ok(place)
+}
+
 /// A file that is neither what was written last nor what is to be written now is the user's.
 fn keep_changes(
-    folder: &Path,
-    path: &str,
+    target: &Path,
     last: Option<ContentHash>,
     new: ContentHash,
 ) -> Result<(), OutputError> {
-    let target = folder.join(path);
-    let Ok(bytes) = fs::read(&target) else {
+    let Ok(bytes) = fs::read(target) else {
         return Ok(());
     };
     let now = ContentHash::of(&bytes);
     if now == new || Some(now) == last {
         return Ok(());
     }
-    let kept = folder.join(format!("{path}{KEPT_SUFFIX}"));
-    fs::rename(&target, &kept).map_err(|e| failed(&kept, e))
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(KEPT_SUFFIX);
+    let kept = target.with_file_name(name);
+    fs::rename(target, &kept).map_err(|e| failed(&kept, e))
 }
 
 fn write_whole(target: &Path, bytes: &[u8]) -> Result<(), OutputError> {
@@ -162,7 +187,12 @@ fn write_whole(target: &Path, bytes: &[u8]) -> Result<(), OutputError> {
     name.push(".partial");
     let partial = target.with_file_name(name);
     let write = || -> io::Result<()> {
-        let mut file = fs::File::create(&partial)?;
+        // What is left of a write that was cut off goes first: created anew, it is no link to elsewhere.
+        match fs::remove_file(&partial) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = fs::File::create_new(&partial)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&partial, target)?;

@@ -94,9 +94,7 @@ impl NewEvent {
                 ),
             ));
         }
-        if draft.actor.is_empty() || draft.actor.len() > 200 {
-            return Err(InvalidEvent::new("actor", "1 to 200 bytes are needed"));
-        }
+        check_actor(&draft.actor)?;
         draft.occurred_at = Timestamp::from_microsecond(draft.occurred_at.as_microsecond())
             .map_err(|error| InvalidEvent::new("occurred_at", error))?;
         let data = draft
@@ -245,8 +243,16 @@ pub struct Event {
     hash: ContentHash,
 }
 
+fn check_actor(actor: &str) -> Result<(), InvalidEvent> {
+    if actor.is_empty() || actor.len() > 200 {
+        return Err(InvalidEvent::new("actor", "1 to 200 bytes are needed"));
+    }
+    Ok(())
+}
+
 impl Event {
-    /// Reads a stored line. A payload that is kept elsewhere stays a blob reference (see
+    /// Reads a stored line: exactly one that [`NewEvent::seal`] could have written, so that nothing in it is passed over
+    /// and no change to it goes unseen by its looks alone. A payload that is kept elsewhere stays a blob reference (see
     /// [`Event::blob`]) until [`Event::with_data`] brings it in. The chain is not checked here.
     pub fn from_line(line: impl Into<Arc<str>>) -> Result<Self, InvalidEvent> {
         let line = line.into();
@@ -267,6 +273,8 @@ impl Event {
             .occurred_at
             .parse()
             .map_err(|error| InvalidEvent::new("occurred_at", error))?;
+        check_actor(&parsed.actor)?;
+        parsed.check_is_written_as(&line, hash, occurred_at)?;
         let payload = Payload::parse(&parsed.kind, parsed.data.get());
         Ok(Self {
             sequence: parsed.sequence,
@@ -402,7 +410,7 @@ impl Event {
 }
 
 /// The stored line, in its key order.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Line<'a> {
     schema: u32,
     sequence: Sequence,
@@ -425,6 +433,40 @@ struct Line<'a> {
     data: &'a RawValue,
     #[serde(skip_serializing_if = "Option::is_none")]
     hash: Option<ContentHash>,
+}
+
+impl Line<'_> {
+    /// Whether writing what was read gives the bytes that were read: no other order, spelling or member.
+    fn check_is_written_as(
+        &self,
+        line: &str,
+        hash: ContentHash,
+        occurred_at: Timestamp,
+    ) -> Result<(), InvalidEvent> {
+        const NOTHING: &str = "null";
+        let around_data = serde_json::to_string(&Line {
+            occurred_at: format!("{occurred_at:.6}"),
+            // In its place, for it can be long.
+            data: RawValue::NULL,
+            hash: None,
+            ..self.clone()
+        })
+        .map_err(|error| InvalidEvent::new("line", error))?;
+        let before = around_data
+            .strip_suffix('}')
+            .and_then(|text| text.strip_suffix(NOTHING));
+        let written = before
+            .and_then(|before| line.strip_prefix(before))
+            .and_then(|rest| rest.strip_prefix(self.data.get()))
+            .is_some_and(|rest| rest == format!("{HASH_KEY}{hash}\"}}"));
+        if !written || line.contains(['\n', '\r']) {
+            return Err(InvalidEvent::new(
+                "line",
+                "it is not as this program writes it: a member is unknown, out of order or spelt differently",
+            ));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

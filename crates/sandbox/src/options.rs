@@ -30,6 +30,10 @@ pub struct Limits {
     pub processes_max: u64,
     /// Size of any file written; writing beyond it fails.
     pub file_bytes_max: u64,
+    /// What the whole tree may hold in its folder and its folder for temporary files, and what it may write there in all,
+    /// deleted files included (beyond it the tree is killed: [`Exit::Disk`]). It is looked at every 50 ms, so what can be
+    /// written in that time comes on top; 20,000 files, or folders nested more than 64 deep, count as beyond it too.
+    pub disk_bytes_max: u64,
     /// What is kept of standard output, and the same of standard error: the first and the last half of it, with a mark
     /// between. The rest is read and dropped, so a chatty program neither blocks nor fills our memory.
     pub output_bytes_max: usize,
@@ -43,6 +47,7 @@ impl Default for Limits {
             memory_bytes_max: 1 << 30,
             processes_max: 64,
             file_bytes_max: 64 << 20,
+            disk_bytes_max: 512 << 20,
             output_bytes_max: 256 << 10,
         }
     }
@@ -112,6 +117,8 @@ pub enum Exit {
     WallTime,
     /// The tree held more than [`Limits::memory_bytes_max`].
     Memory,
+    /// The tree wrote more than [`Limits::disk_bytes_max`].
+    Disk,
     /// The caller's token was cancelled.
     Cancelled,
 }

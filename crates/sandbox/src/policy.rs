@@ -62,6 +62,7 @@ pub(crate) enum End {
     Code(i32),
     Signal(i32),
     Memory,
+    Disk,
     /// The socket was closed on our side: time, cancellation, or we are dead.
     Stopped,
     /// It never started.

@@ -346,6 +346,7 @@ fn exit_of(end: End, asked: Option<Exit>, policy: &Policy, stderr: &Captured) ->
         End::Code(code) => Ok(Exit::Code(code)),
         End::Signal(signal) => Ok(Exit::Signal(signal)),
         End::Memory => Ok(Exit::Memory),
+        End::Disk => Ok(Exit::Disk),
         End::Stopped => asked.ok_or_else(|| Error::SupervisorLost {
             detail: "it was stopped, but not by us".to_owned(),
         }),

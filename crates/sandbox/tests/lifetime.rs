@@ -1,4 +1,4 @@
-//! How a run ends and what its limits stop, at every level: whatever happens, nothing of it is left.
+//! How a run is ended, at every level: whatever happens, nothing of it is left. What its limits stop is in `escapes.rs`.
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "this is a test")]
 
@@ -80,16 +80,6 @@ fn limits() -> Limits {
 }
 
 at_each_level! {
-    daemons_die_with_the_command => |sandboxed| {
-        let output = sandboxed
-            .sandbox
-            .run(marked(&sandboxed, &format!("{DAEMONS}print('done')")), &CancellationToken::new())
-            .await
-            .expect("the sandbox can be set up");
-        assert_eq!((output.exit, output.stdout.trim()), (Exit::Code(0), "done"), "{}", output.stderr);
-        assert_eq!(alive(&marker(&sandboxed)), 0);
-    }
-
     cancelling_ends_everything_quickly => |sandboxed| {
         let cancel = CancellationToken::new();
         let command = marked(&sandboxed, &format!("{DAEMONS}{WAIT_FOR_EVER}"));
@@ -130,59 +120,6 @@ at_each_level! {
         assert_eq!(alive(&marker(&sandboxed)), 0);
     }
 
-    a_fork_bomb_is_bounded_and_dies => |sandboxed| {
-        let script = "
-import os
-while True:
-    try:
-        os.fork()
-    except OSError:
-        open('bounded', 'w').close()
-";
-        let command = Command {
-            limits: Some(Limits { wall_ms_max: 1_500, processes_max: 20, ..Limits::default() }),
-            ..marked(&sandboxed, script)
-        };
-        let cancel = CancellationToken::new();
-        let output = sandboxed.sandbox.run(command, &cancel).await.expect("the sandbox can be set up");
-        assert_eq!(output.exit, Exit::WallTime);
-        assert!(sandboxed.folder.path().join("bounded").exists(), "forking was never refused");
-        assert_eq!(alive(&marker(&sandboxed)), 0);
-    }
-
-    processor_time_is_bounded => |sandboxed| {
-        let limits = Limits { cpu_seconds_max: 1, ..limits() };
-        assert_eq!(sandboxed.run_within("while True: pass", limits).await.exit, Exit::Signal(24));
-    }
-
-    memory_of_one_process_is_bounded => |sandboxed| {
-        let output = sandboxed.run_within("x = bytearray(1 << 30)", limits()).await;
-        assert_eq!(output.exit, Exit::Code(1));
-        assert!(output.stderr.contains("MemoryError"), "{}", output.stderr);
-    }
-
-    memory_of_all_processes_together_is_bounded => |sandboxed| {
-        let script = "
-import os, time
-for _ in range(4):
-    if os.fork() == 0:
-        x = os.urandom(1 << 20) * 120
-        time.sleep(600)
-time.sleep(600)
-";
-        assert_eq!(sandboxed.run_within(script, limits()).await.exit, Exit::Memory);
-    }
-
-    shared_memory_is_bounded => |sandboxed| {
-        let script = "
-import mmap, time
-x = mmap.mmap(-1, 512 << 20)
-for page in range(0, 512 << 20, 4096): x[page] = 1
-time.sleep(600)
-";
-        assert_eq!(sandboxed.run_within(script, limits()).await.exit, Exit::Memory);
-    }
-
     forking_does_not_count_shared_pages_twice => |sandboxed| {
         let script = "
 import os
@@ -195,13 +132,6 @@ print('ok')
 ";
         let output = sandboxed.run_within(script, limits()).await;
         assert_eq!((output.exit, output.stdout.trim()), (Exit::Code(0), "ok"));
-    }
-
-    the_size_of_a_file_is_bounded => |sandboxed| {
-        let limits = Limits { file_bytes_max: 1 << 20, ..limits() };
-        let output = sandboxed.run_within("open('big', 'wb').write(bytes(2 << 20))", limits).await;
-        assert_eq!(output.exit, Exit::Code(1));
-        assert!(output.stderr.contains("File too large"), "{}", output.stderr);
     }
 
     output_is_bounded_and_the_program_is_not_blocked_by_it => |sandboxed| {

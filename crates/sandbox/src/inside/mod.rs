@@ -2,6 +2,7 @@
 //! Everything here is synchronous and single-threaded; no runtime, no tracing, nothing of the server may enter.
 
 mod bubblewrap;
+mod disk;
 mod filesystem;
 mod seccomp;
 mod stage;

@@ -114,6 +114,12 @@ const REFUSED_HERE: &[c_long] = &[
     libc::SYS_sysfs,
     libc::SYS__sysctl,
 ];
+#[cfg(target_arch = "x86_64")]
+const FALLOCATE: u32 = 285;
+// The number of all newer architectures.
+#[cfg(not(target_arch = "x86_64"))]
+const FALLOCATE: u32 = 47;
+
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_HERE: &[c_long] = &[libc::SYS_kexec_file_load];
 
@@ -150,6 +156,10 @@ const PRETENDED_AS_OUR_USER: &[c_long] = &[
 /// Requests that type into a terminal; the C libraries disagree on their type.
 const TIOCSTI: u64 = 0x5412;
 const TIOCLINUX: u64 = 0x541c;
+
+/// What says to `setpriority` and `ioprio_set` that one process is meant, and not a group or all of a user's.
+const PRIO_PROCESS: u64 = 0;
+const IOPRIO_WHO_PROCESS: u64 = 1;
 
 /// What of `clone`'s flags makes a namespace.
 const NAMESPACE_FLAGS: [i32; 7] = [
@@ -234,6 +244,27 @@ fn conditional(
     }
     rules.insert(libc::SYS_ioctl, ioctl);
 
+    // What acts on a process by its number reaches every process of the same user, and Landlock has no rule for it; 0
+    // is the caller itself.
+    for call in [
+        libc::SYS_prlimit64,
+        libc::SYS_sched_setaffinity,
+        libc::SYS_sched_setscheduler,
+        libc::SYS_sched_setparam,
+        libc::SYS_sched_setattr,
+    ] {
+        let another = compare(0, &SeccompCmpOp::Ne, 0, SeccompCmpArgLen::Dword)?;
+        rules.insert(call, vec![another]);
+    }
+    for (call, one_process) in [
+        (libc::SYS_setpriority, PRIO_PROCESS),
+        (libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS),
+    ] {
+        let whole_group = compare(0, &SeccompCmpOp::Ne, one_process, SeccompCmpArgLen::Dword)?;
+        let another = compare(1, &SeccompCmpOp::Ne, 0, SeccompCmpArgLen::Dword)?;
+        rules.insert(call, vec![whole_group, another]);
+    }
+
     // Asking for the personality is harmless, changing it switches protections off.
     rules.insert(
         libc::SYS_personality,
@@ -278,9 +309,10 @@ fn install(
 }
 
 /// The calls that shall look as if the kernel had never heard of them: newer ones, and `clone3`, whose flags are behind
-/// a pointer where no filter can look (C libraries then fall back to `clone`). The builder knows one answer per filter
-/// and no ranges, so these four instructions stand before its program.
-fn not_existing() -> [sock_filter; 4] {
+/// a pointer where no filter can look (C libraries then fall back to `clone`). And `fallocate`, as if the file system could
+/// not (C libraries then write zeros): what it takes of the disk is in no account of writes. The builder knows one answer
+/// per filter and no ranges, so these instructions stand before its program.
+fn not_existing() -> [sock_filter; 6] {
     const LOAD_WORD: u16 = 0x20;
     const JUMP_IF_EQUAL: u16 = 0x15;
     const JUMP_IF_GREATER: u16 = 0x25;
@@ -290,6 +322,8 @@ fn not_existing() -> [sock_filter; 4] {
     let instruction = |code: u16, jt: u8, jf: u8, k: u32| sock_filter { code, jt, jf, k };
     [
         instruction(LOAD_WORD, 0, 0, 0),
+        instruction(JUMP_IF_EQUAL, 0, 1, FALLOCATE),
+        instruction(RETURN, 0, 0, RETURN_ERRNO | errno(libc::EOPNOTSUPP)),
         instruction(JUMP_IF_EQUAL, 1, 0, CLONE3),
         instruction(JUMP_IF_GREATER, 0, 1, NEWEST_CALL_KNOWN),
         instruction(RETURN, 0, 0, RETURN_ERRNO | errno(libc::ENOSYS)),

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,11 +15,11 @@ use rustix::process::{
     set_child_subreaper, set_dumpable_behavior, wait,
 };
 
-use super::{STAGE, bubblewrap, tree};
-use crate::Level;
+use super::{STAGE, bubblewrap, disk, tree};
 use crate::policy::{End, Policy, StageReport, Verdict};
+use crate::{Level, Limits};
 
-/// How often orphans are reaped and memory is looked at while nothing else happens.
+/// How often orphans are reaped, and memory and disk are looked at, while nothing else happens.
 const TICK: Duration = Duration::from_millis(50);
 /// For how long processes are killed again before they are given up as immortal (stuck in the kernel).
 const KILL_MS_MAX: u64 = 10_000;
@@ -44,7 +45,13 @@ pub(super) fn main() -> ExitCode {
         landlock_abi: None,
     });
     let verdict = match tree::kill_all(KILL_MS_MAX) {
-        Ok(()) => verdict,
+        Ok(()) => {
+            disk::make_removable(&policy.folder);
+            if let Some(scratch) = &policy.scratch {
+                disk::make_removable(scratch);
+            }
+            verdict
+        }
         Err(remaining) => Verdict {
             end: End::NotDead {
                 remaining,
@@ -97,7 +104,11 @@ fn supervise(policy: &Policy, life_line: &UnixStream) -> io::Result<Verdict> {
         stage,
         stage_open: true,
         said: VecDeque::new(),
-        memory_bytes_max: policy.limits.memory_bytes_max,
+        limits: policy.limits,
+        folders: [Some(policy.folder.as_path()), policy.scratch.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect(),
     };
     let end = watch.until_end(life_line)?;
     watch.drain();
@@ -135,16 +146,18 @@ fn start(policy: &Policy, socket: UnixStream) -> io::Result<Pid> {
         .ok_or_else(|| io::Error::other("the stage has no process id"))
 }
 
-struct Watch {
+struct Watch<'a> {
     child: Pid,
     child_fd: OwnedFd,
     stage: UnixStream,
     stage_open: bool,
     said: VecDeque<u8>,
-    memory_bytes_max: u64,
+    limits: Limits,
+    /// Where the command can write to a disk.
+    folders: Vec<&'a Path>,
 }
 
-impl Watch {
+impl Watch<'_> {
     fn until_end(&mut self, life_line: &UnixStream) -> io::Result<End> {
         let mut looked_at = Instant::now();
         loop {
@@ -159,10 +172,16 @@ impl Watch {
                 return Ok(end_of(status));
             }
             if looked_at.elapsed() >= TICK {
-                looked_at = Instant::now();
-                if tree::holds_more_than(self.memory_bytes_max) {
+                if tree::holds_more_than(self.limits.memory_bytes_max) {
                     return Ok(End::Memory);
                 }
+                let disk_bytes_max = self.limits.disk_bytes_max;
+                if tree::written_bytes() > disk_bytes_max
+                    || disk::folders_hold_more_than(&self.folders, disk_bytes_max)
+                {
+                    return Ok(End::Disk);
+                }
+                looked_at = Instant::now();
             }
         }
     }

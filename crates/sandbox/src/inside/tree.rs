@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, wait};
 
+use super::disk;
+
 /// Fails where the kernel does not tell a process's children (it was built without `CONFIG_PROC_CHILDREN`): without
 /// them, a descendant could be missed.
 pub(super) fn check_children_are_listed() -> io::Result<()> {
@@ -91,6 +93,17 @@ fn signal(pids: &[i32], signal: Signal) {
         // Already gone is what we want.
         let _ = kill_process(pid, signal);
     }
+}
+
+/// What this process and its descendants have written to files, as far as the kernel tells us.
+pub(super) fn written_bytes() -> u64 {
+    let own = getpid().as_raw_nonzero().get();
+    let sum: i64 = descendants()
+        .into_iter()
+        .chain([own])
+        .map(disk::written_bytes)
+        .fold(0, i64::saturating_add);
+    u64::try_from(sum).unwrap_or(0)
 }
 
 /// Whether the descendants together hold more memory than `bytes_max`. Resident sizes count shared pages once per

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Deserialize;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -108,7 +108,7 @@ impl Python {
             ".journeyman-{}",
             secret.get(..8).unwrap_or_default()
         ));
-        tokio::fs::write(&secret_file, &secret)
+        write_new(&secret_file, &secret)
             .await
             .map_err(|error| Error::io(format!("write {}", secret_file.display()), error))?;
         let mut limits = limits.unwrap_or_else(|| sandbox.limits());
@@ -142,6 +142,17 @@ impl Python {
             .collect();
         Ok((output, reports))
     }
+}
+
+/// Never through a link, or into a file, that an earlier run left there.
+async fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = tokio::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .await?;
+    file.write_all(text.as_bytes()).await?;
+    file.flush().await
 }
 
 /// A word that the tested code cannot guess; it need not be repeatable, for nothing of it is kept.
@@ -380,7 +391,7 @@ impl Seen {
         match (exit, self.finished) {
             (Exit::WallTime, _) => broken_off(TestOutcome::TimedOut),
             (Exit::Cancelled, _) => broken_off(TestOutcome::Cancelled),
-            (Exit::Memory | Exit::Signal(_), _) | (Exit::Code(_), None) => {
+            (Exit::Memory | Exit::Disk | Exit::Signal(_), _) | (Exit::Code(_), None) => {
                 broken_off(TestOutcome::Killed)
             }
             (Exit::Code(code), Some((reported, _))) if code != reported => (
@@ -418,6 +429,7 @@ fn in_words(exit: Exit) -> String {
         Exit::Signal(signal) => format!("it was ended by signal {signal}"),
         Exit::WallTime => "it ran out of time".to_owned(),
         Exit::Memory => "it used too much memory".to_owned(),
+        Exit::Disk => "it wrote too much to disk".to_owned(),
         Exit::Cancelled => "it was cancelled".to_owned(),
     }
 }
@@ -448,6 +460,19 @@ mod tests {
             failed: 0,
             skipped: 0,
         }
+    }
+
+    #[tokio::test]
+    async fn the_secret_is_not_written_through_a_link_that_an_earlier_run_left() {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        std::fs::write(&target, "theirs").expect("a file can be made");
+        std::os::unix::fs::symlink(&target, &link).expect("a link can be made");
+        for path in [&target, &link] {
+            write_new(path, "secret").await.expect_err("it is there");
+        }
+        let text = std::fs::read_to_string(&target).expect("it is still there");
+        assert_eq!(text, "theirs");
     }
 
     #[test]

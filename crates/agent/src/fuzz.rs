@@ -1,0 +1,348 @@
+//! Reading what a model or a user wrote, and putting files where they belong, with anything at all.
+//! `JOURNEYMAN_FUZZ_SECONDS=600 cargo test -p journeyman-agent fuzz` makes each target run for that long, instead of for a
+//! few hundred cases.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Component, Path};
+use std::time::{Duration, Instant};
+
+use journeyman_event::payload::{GivenTest, PlanningComplete, TestOrigin};
+use journeyman_event::{ContentHash, TaskId};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use serde_json::json;
+
+use crate::answer::{test_file, whole_file};
+use crate::examples::tests_in_prompt;
+use crate::layout::{Files, module_path};
+use crate::output::write_output;
+use crate::plan::{plan_of_answer, plan_of_stub};
+use crate::python::is_standard;
+
+/// Runs a law over made-up values: `cases` of them, or for as long as the environment says.
+fn fuzz<S: Strategy<Value: Debug>>(
+    cases: u32,
+    strategy: &S,
+    law: impl Fn(S::Value) -> Result<(), TestCaseError>,
+) {
+    let seconds = std::env::var("JOURNEYMAN_FUZZ_SECONDS").ok();
+    let time = Duration::from_secs(seconds.map_or(0, |text| text.parse().unwrap()));
+    let start = Instant::now();
+    loop {
+        let config = Config {
+            cases,
+            failure_persistence: None,
+            ..Config::default()
+        };
+        if let Err(error) = TestRunner::new(config).run(strategy, &law) {
+            panic!("{error}");
+        }
+        if start.elapsed() >= time {
+            return;
+        }
+    }
+}
+
+/// Pieces that answers and prompts are made of, in any order.
+fn text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        8 => prop::sample::select(vec![
+            "```", "````", "```python", "```python\n", "~~~", "`", "\n", "\n\n", "\r\n", "\r", "    ", "\t", " ",
+            "def test_a():\n", "def ", "\ndef ", "class A:\n", "async def f():", "import re\n", "from a.b import c\n",
+            "import a.b, c as d", "@", "\"\"\"", "'''", "#!", ">>> f(1)\n", ">>>", ">>> ", "... ", "assert ",
+            "assert f(1) == 2", "assert f([1", "x = 1\n", "return 1\n", "test", "(", ")", "{", "}", "[", "]", "\0",
+            "\u{a0}", "\u{3000}", "\u{2028}", "é", "🦀", "\u{feff}", "\u{1}", "not ", "f(", "solution",
+        ]).prop_map(str::to_owned),
+        1 => any::<String>(),
+        1 => "[a-z_]{1,8}",
+    ];
+    prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+/// Names that a model, or a file it wrote, could choose.
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => "[a-z][a-z_]{0,6}",
+        4 => prop::sample::select(vec![
+            "../x", "..", ".", "", "/", "/etc/passwd", "a/../../x", "a\\..\\x", "~/x", "x.py", "a/b.py", "a.b", "a.b.c",
+            "C:\\x", "con", "json", "os", "test_x", "tests", "conftest", "__init__", "__main__", "class", "None", "a b",
+            "A-B", "x\0y", "ｘ", "é", "a\n", "x/", "./x", "%2e%2e/x", "setup", ".journeyman.json", "solution",
+        ]).prop_map(str::to_owned),
+        1 => any::<String>(),
+        1 => "[a-z]{50,260}",
+        2 => r"(\.\.|\.|/|\\|a|b|\.py|-| ){0,8}",
+    ]
+}
+
+fn inside(path: &str) -> bool {
+    let mut parts = Path::new(path).components().peekable();
+    parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
+}
+
+fn lines_of(text: &str) -> BTreeSet<&str> {
+    text.lines().map(str::trim).collect()
+}
+
+#[test]
+fn fuzz_a_file_in_an_answer() {
+    fuzz(1_500, &(text(), any::<bool>()), |(answer, cut_short)| {
+        let given = lines_of(&answer);
+        for file in [
+            whole_file(&answer, cut_short),
+            test_file(&answer, cut_short),
+        ] {
+            match file {
+                Ok(file) => {
+                    prop_assert!(file.ends_with('\n') && !file.trim().is_empty());
+                    prop_assert!(!file.contains('\0') && file.len() <= answer.len() + 1);
+                    for line in lines_of(&file) {
+                        prop_assert!(given.contains(line), "{line:?} was not in the answer");
+                    }
+                }
+                Err(problem) => prop_assert!(!problem.is_empty()),
+            }
+        }
+        if let Ok(file) = test_file(&answer, cut_short) {
+            prop_assert!(file.contains("def test"));
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn fuzz_a_file_that_is_fenced_is_found_as_it_is() {
+    fuzz(1_000, &(text(), text()), |(file, before)| {
+        let file = format!("x = 1\n{}\n", file.replace(['`', '\0', '\r'], "").trim());
+        let file = format!("{}\n", file.trim_matches(['\n', ' ']));
+        let before = before.replace('`', "");
+        let answer = format!("{before}\n```python\n{file}```\nThat is all.");
+        prop_assert_eq!(whole_file(&answer, false), Ok(file));
+        Ok(())
+    });
+}
+
+#[test]
+fn fuzz_the_tests_in_a_prompt() {
+    fuzz(1_500, &text(), |prompt| {
+        let given = lines_of(&prompt);
+        let tests = tests_in_prompt(&prompt);
+        let names: BTreeSet<&str> = tests.iter().map(|test| test.name.as_str()).collect();
+        prop_assert_eq!(names.len(), tests.len());
+        for test in &tests {
+            prop_assert!(inside(&test.name) && !test.name.contains('/'));
+            prop_assert!(!test.source.trim().is_empty());
+            for line in test.source.lines().filter(|line| !line.is_empty()) {
+                prop_assert!(
+                    given.contains(line.trim()),
+                    "{line:?} was not in the prompt"
+                );
+            }
+            for group in test
+                .source
+                .split("\n\n")
+                .filter(|_| test.origin == TestOrigin::Examples)
+            {
+                prop_assert!(group.starts_with(">>>"), "{group:?}");
+            }
+        }
+        if let Some(plan) = plan_of_stub(&prompt, &tests) {
+            is_sound(&plan, &tests)?;
+        }
+        Ok(())
+    });
+}
+
+/// What holds for every plan that is accepted, wherever it came from.
+fn is_sound(plan: &PlanningComplete, tests: &[GivenTest]) -> Result<(), TestCaseError> {
+    prop_assert!((1..=6).contains(&plan.modules.len()));
+    let mut before = BTreeSet::new();
+    for module in &plan.modules {
+        let path = module_path(&module.name);
+        prop_assert!(inside(&path), "{path:?}");
+        let parts: Vec<_> = Path::new(&path).components().collect();
+        prop_assert!(parts.len() <= 2, "{path:?}");
+        prop_assert!(parts.iter().all(|part| part.as_os_str().len() <= 255));
+        let top = module.name.as_str().split('.').next().unwrap_or_default();
+        prop_assert!(!is_standard(top), "{top} would hide the library's");
+        for dependency in &module.depends_on {
+            prop_assert!(
+                before.contains(dependency),
+                "{dependency} does not come first"
+            );
+        }
+        prop_assert!(
+            before.insert(module.name.clone()),
+            "{} is there twice",
+            module.name
+        );
+    }
+    for test in tests {
+        let homes = plan
+            .modules
+            .iter()
+            .flat_map(|module| &module.given_tests)
+            .filter(|name| **name == test.name);
+        prop_assert_eq!(homes.count(), 1);
+    }
+    Ok(())
+}
+
+/// A plan as a model might write it, in JSON that fits the schema more or less.
+fn plan() -> impl Strategy<Value = String> {
+    let function = prop_oneof![
+        (text(), text()).prop_map(
+            |(signature, behaviour)| json!({"signature": signature, "behaviour": behaviour})
+        ),
+        name().prop_map(|name| json!({"signature": format!("def {name}(self, x)")})),
+        name().prop_map(|name| json!({"name": format!("class {name}")})),
+        text().prop_map(Into::into),
+        any::<i64>().prop_map(Into::into),
+    ];
+    let functions = prop::collection::vec(function, 0..4);
+    let needs = prop::collection::vec(name(), 0..4);
+    let module = (name(), text(), functions, needs).prop_map(|(name, purpose, functions, depends_on)| {
+        json!({"name": name, "purpose": purpose, "functions": functions, "depends_on": depends_on})
+    });
+    let modules = prop::collection::vec(module, 0..8);
+    (prop::option::of(name()), modules)
+        .prop_map(|(package, modules)| json!({"package": package, "modules": modules}).to_string())
+}
+
+fn given_tests() -> impl Strategy<Value = Vec<GivenTest>> {
+    let file = (name(), prop::option::of(name()), text()).prop_map(|(module, package, rest)| {
+        let package = package.map_or_else(String::new, |package| format!("{package}."));
+        format!("from {package}{module} import x\n{rest}")
+    });
+    let origin = prop::sample::select(vec![
+        TestOrigin::File,
+        TestOrigin::Examples,
+        TestOrigin::Assertions,
+    ]);
+    prop::collection::vec((file, origin), 0..3).prop_map(|tests| {
+        tests
+            .into_iter()
+            .enumerate()
+            .map(|(number, (source, origin))| GivenTest {
+                name: format!("test_{number}.py"),
+                origin,
+                source,
+            })
+            .collect()
+    })
+}
+
+#[test]
+fn fuzz_a_plan_in_an_answer() {
+    let damage = prop::option::weighted(0.3, (any::<Index>(), any::<Index>(), text()));
+    let strategy = (plan(), text(), damage, given_tests());
+    fuzz(400, &strategy, |(plan, around, damage, tests)| {
+        let mut answer: Vec<char> = plan.chars().collect();
+        if let Some((from, to, instead)) = damage {
+            let (from, to) = (from.index(answer.len()), to.index(answer.len()));
+            answer.splice(from.min(to)..from.max(to), instead.chars());
+        }
+        let answer: String = answer.into_iter().collect();
+        for answer in [
+            answer.clone(),
+            format!("{around}\n{answer}\n{around}"),
+            around,
+        ] {
+            match plan_of_answer(&answer, &tests) {
+                Ok(plan) => is_sound(&plan, &tests)?,
+                Err(problem) => prop_assert!(!problem.is_empty()),
+            }
+        }
+        Ok(())
+    });
+}
+
+/// What there is already in a folder that a result is written to.
+#[derive(Clone, Debug)]
+enum There {
+    File(String),
+    LinkToFile(String),
+    LinkToFolder(String),
+    Folder(String),
+}
+
+#[test]
+fn fuzz_output_never_leaves_its_folder() {
+    let there = prop_oneof![
+        name().prop_map(There::File),
+        name().prop_map(There::LinkToFile),
+        name().prop_map(|name| There::LinkToFile(format!("{name}.partial"))),
+        name().prop_map(There::LinkToFolder),
+        name().prop_map(There::Folder),
+    ];
+    let path = prop_oneof![
+        name(),
+        (name(), name()).prop_map(|(folder, name)| format!("{folder}/{name}")),
+        Just("../canary".to_owned()),
+        Just("LINK/canary".to_owned()),
+    ];
+    let strategy = (
+        prop::collection::vec(path.clone(), 0..4),
+        prop::collection::vec(path, 0..3),
+        prop::collection::vec(there, 0..4),
+    );
+    fuzz(60, &strategy, |(paths, before, there)| {
+        let root = tempfile::tempdir().unwrap();
+        let (out, canary) = (root.path().join("out"), root.path().join("canary"));
+        let elsewhere = root.path().join("elsewhere");
+        fs::create_dir(&out).unwrap();
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(&canary, "alive").unwrap();
+        fs::write(elsewhere.join("canary"), "alive").unwrap();
+        symlink(&elsewhere, out.join("LINK")).unwrap();
+        for there in there {
+            // Such names as the test itself can put into the folder and nowhere else.
+            let plain = |name: &str| inside(name) && !name.contains('/');
+            let _ = match there {
+                There::File(name) if plain(&name) => {
+                    // Not through a link that was put there before.
+                    fs::File::create_new(out.join(name)).map(|_| ())
+                }
+                There::LinkToFile(name) if plain(&name) => symlink(&canary, out.join(name)),
+                There::LinkToFolder(name) if plain(&name) => symlink(&elsewhere, out.join(name)),
+                There::Folder(name) if plain(&name) => fs::create_dir(out.join(name)),
+                _ => Ok(()),
+            };
+        }
+        // A marker that says of any path, and of the canaries, that they were written by us.
+        let ours = before
+            .into_iter()
+            .chain([
+                "../canary".to_owned(),
+                "LINK/canary".to_owned(),
+                canary.display().to_string(),
+            ])
+            .map(|path| (path, json!(ContentHash::of(b"alive"))))
+            .collect::<serde_json::Map<_, _>>();
+        let marker = out.join(".journeyman.json");
+        let _ = fs::remove_file(&marker);
+        let _ = fs::write(
+            &marker,
+            json!({"task_id": "t-1", "files": ours}).to_string(),
+        );
+        let files: Files = paths
+            .into_iter()
+            .map(|path| (path, "x = 1\n".to_owned()))
+            .collect();
+        let _ = write_output(&out, &TaskId::new("t-1").unwrap(), &files);
+        for (folder, expected) in [(root.path(), 3), (elsewhere.as_path(), 1)] {
+            prop_assert_eq!(
+                fs::read_dir(folder).unwrap().count(),
+                expected,
+                "{:?}",
+                folder
+            );
+            let text = fs::read_to_string(folder.join("canary")).unwrap_or_default();
+            prop_assert_eq!(text, "alive");
+        }
+        Ok(())
+    });
+}
