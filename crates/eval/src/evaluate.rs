@@ -7,6 +7,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use journeyman_agent::{Worker, load, tests_in_prompt};
@@ -20,13 +21,15 @@ use journeyman_llm::{ModelInfo, ModelServer};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::bare::bare;
+use crate::bare::{BareAnswer, bare};
 use crate::dataset::{Mode, Problem};
 use crate::report::{Attempt, ProblemReport, Report, Worked};
 use crate::{Error, Scorer};
 
 /// The name under which given tests are kept.
 const TEST_FILE: &str = "test_given.py";
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(10);
 /// Digits of a content hash in a task's name.
 const KEY_DIGITS: usize = 16;
 
@@ -88,9 +91,8 @@ impl Evaluation {
         if cancel.is_cancelled() {
             return Ok(None);
         }
-        let answer = match bare(&*self.server, info, problem, &self.cache, cancel).await {
-            Err(Error::Model(journeyman_llm::Error::Interrupted { .. })) => return Ok(None),
-            answer => answer?,
+        let Some(answer) = self.bare(problem, info, cancel).await? else {
+            return Ok(None);
         };
         let score = self.scorer.score(&problem.id, answer.code()).await?;
         let bare = Attempt {
@@ -110,6 +112,28 @@ impl Evaluation {
         };
         on_problem(&report);
         Ok(Some(report))
+    }
+
+    /// The bare model's answer; a server that is gone is waited for, as the worker does. None if
+    /// that was interrupted.
+    async fn bare(
+        &self,
+        problem: &Problem,
+        info: &ModelInfo,
+        cancel: &CancellationToken,
+    ) -> Result<Option<BareAnswer>, Error> {
+        let mut pause = RETRY_FIRST;
+        loop {
+            match bare(&*self.server, info, problem, &self.cache, cancel).await {
+                Err(Error::Model(journeyman_llm::Error::Interrupted { .. })) => return Ok(None),
+                Err(Error::Model(error)) if error.is_unreachable() => {}
+                answer => return answer.map(Some),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (2 * pause).min(RETRY_MAX),
+                () = cancel.cancelled() => return Ok(None),
+            }
+        }
     }
 
     /// Works on the problem's task until it ends, from where it was left.
