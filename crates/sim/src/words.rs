@@ -5,6 +5,9 @@ use std::fmt::Write;
 /// What is used when nothing can be read from the request.
 const FALLBACK_MODULE: &str = "core";
 
+/// How a request begins that shows the beginning of a file.
+const COMPLETE: &str = "Complete the ";
+
 /// The answer to a request; `wrong` code compiles and fails its tests.
 pub(crate) fn answer(asked: &str, wrong: bool) -> String {
     let last = asked
@@ -15,7 +18,8 @@ pub(crate) fn answer(asked: &str, wrong: bool) -> String {
     if last.contains("Write pytest tests") {
         return fenced(&tests(asked, last));
     }
-    if last.contains("Write the file") || last.contains("Correct the file") {
+    let code_wanted = ["Write the file", "Correct the file", "Give the whole file"];
+    if code_wanted.iter().any(|words| last.contains(words)) || asked.starts_with(COMPLETE) {
         return fenced(&code(asked, wrong));
     }
     plan(asked)
@@ -53,8 +57,12 @@ fn plan(asked: &str) -> String {
     text + "]}"
 }
 
-/// The functions that the request's specification names.
+/// The functions that the request's specification names, or that the file begun in it defines.
 fn functions(asked: &str) -> Vec<&str> {
+    if asked.starts_with(COMPLETE) {
+        let defined = asked.lines().filter_map(|line| line.strip_prefix("def "));
+        return defined.filter_map(|rest| rest.split('(').next()).collect();
+    }
     let specification = asked.split("It defines:").nth(1).unwrap_or_default();
     specification
         .lines()
@@ -115,6 +123,12 @@ mod tests_of_words {
             false,
         );
         assert!(tests.contains("from simulated.core import core_step"));
+    }
+
+    #[test]
+    fn a_file_that_was_begun_is_completed() {
+        let asked = "Complete the file `solution.py` that begins so.\n\n```python\ndef f(x):\n```\n\nGive the whole file.";
+        assert!(answer(asked, false).contains("def f(value=0, *rest):"));
     }
 
     #[test]
