@@ -55,7 +55,7 @@ const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_MODEL_URL",
         value: Some("URL"),
         default: "",
-        help: "Model server: an OpenAI-compatible base URL, or sim: for the simulated model [default: one that answers on its usual port, else a managed one]",
+        help: "Model server: an OpenAI-compatible base URL, ollama://host:port, or sim: for the simulated model [default: one that answers on its usual port, else a managed one]",
     },
     Setting {
         key: "model.api_key",
