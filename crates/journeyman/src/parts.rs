@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use journeyman_agent::{WholeFile, Worker};
 use journeyman_event::{Principal, Tokens};
-use journeyman_fetch::Environment;
+use journeyman_fetch::{Environment, Hub};
 use journeyman_journal::{Journal, Options};
 use journeyman_llm::{Connected, Connection, Managed, ModelServer};
 use journeyman_sandbox::{Launcher, Python, Sandbox};
@@ -145,5 +145,14 @@ pub(crate) fn connection(settings: &Settings) -> Connection {
         api_key: settings.api_key.clone(),
         context: Tokens(settings.model_context),
         data_dir: settings.data_dir.clone(),
+        hub: hub(settings),
+    }
+}
+
+/// What the settings say of the hub that models may come from.
+pub(crate) fn hub(settings: &Settings) -> Hub {
+    Hub {
+        endpoint: settings.hf_endpoint.clone(),
+        token: settings.hf_token.clone(),
     }
 }

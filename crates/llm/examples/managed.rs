@@ -10,7 +10,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use journeyman_event::Tokens;
-use journeyman_fetch::Environment;
+use journeyman_fetch::{Environment, Hub};
 use journeyman_llm::{Delta, Managed, ManagedOptions, Message, ModelServer, Request, Role};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         environment,
         model,
         context: Tokens(2_048),
+        hub: Hub::default(),
     };
     let server = Managed::start(options, &report).await?;
     let info = server.describe().await?;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journeyman_event::Tokens;
-use journeyman_fetch::{Environment, Progress, Report};
+use journeyman_fetch::{Environment, Hub, Progress, Report};
 use serde::Serialize;
 
 use crate::managed::{Managed, ManagedOptions};
 use crate::ollama::{self, Ollama, OllamaOptions};
 use crate::openai::{OpenAi, OpenAiOptions};
+use crate::source::Source;
 use crate::{Error, ModelInfo, ModelServer};
 
 /// Where llama.cpp's server listens if nobody says otherwise.
@@ -36,6 +37,8 @@ pub struct Connection {
     pub context: Tokens,
     /// The data folder.
     pub data_dir: PathBuf,
+    /// Where repositories are that a managed model's name may mean.
+    pub hub: Hub,
 }
 
 /// A model server that answers.
@@ -145,7 +148,13 @@ pub async fn connect(
         return ready(spoken, info, "configured", report).await;
     }
     let mut tried = Vec::new();
-    for found in look_around(&connection).await {
+    // Weights that are named are meant, whatever a server on a usual port may have.
+    let around = if Source::is_explicit(&connection.model) {
+        Vec::new()
+    } else {
+        look_around(&connection).await
+    };
+    for found in around {
         match found.info {
             Some(info) => {
                 let stranger = stranger(&connection);
@@ -164,6 +173,7 @@ pub async fn connect(
         environment: environment.clone(),
         model: connection.model,
         context: connection.context,
+        hub: connection.hub,
     };
     match Managed::start(options, report).await {
         Ok(managed) => {

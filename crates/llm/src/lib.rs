@@ -15,6 +15,7 @@ mod managed;
 mod model;
 mod ollama;
 mod openai;
+mod source;
 mod sse;
 
 pub use catalogue::{CataloguedModel, catalogue};
@@ -28,3 +29,4 @@ pub use model::{
 };
 pub use ollama::{Ollama, OllamaOptions};
 pub use openai::{OpenAi, OpenAiOptions};
+pub use source::{Model, ModelState, Models, Pick, Source};

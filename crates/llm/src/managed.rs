@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use journeyman_event::Tokens;
-use journeyman_fetch::{Environment, Progress, Report, Requirement, assemble};
+use journeyman_fetch::{Environment, Hub, Progress, Report, Requirement};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalogue::{CataloguedModel, catalogue};
 use crate::openai::{OpenAi, OpenAiOptions};
+use crate::source::{Models, Source};
 use crate::{Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Request};
 
 /// The Python package that carries llama.cpp's server.
@@ -45,8 +45,10 @@ pub struct ManagedOptions {
     pub data_dir: PathBuf,
     /// The managed Python.
     pub environment: Environment,
-    /// A model of the catalogue.
+    /// The model: a name that [`Source::parse`] knows.
     pub model: String,
+    /// Where repositories are that the model's name may mean.
+    pub hub: Hub,
     /// The window.
     pub context: Tokens,
 }
@@ -76,25 +78,13 @@ pub fn find_engine() -> Option<PathBuf> {
         .find(|p| p.is_file())
 }
 
-fn find_model(name: &str) -> Result<CataloguedModel, Error> {
-    let known = catalogue();
-    let wanted = name.strip_suffix("-instruct").unwrap_or(name);
-    known.iter().find(|model| model.name == wanted).cloned().ok_or_else(|| {
-        let names: Vec<&str> = known.iter().map(|model| model.name).collect();
-        Error::Unsupported {
-            what: format!(
-                "no managed model is called {name}; there are {}, or name a server with --model-url",
-                names.join(" and ")
-            ),
-        }
-    })
-}
-
 impl Managed {
     /// Gets what is missing and starts the server.
     pub async fn start(options: ManagedOptions, report: Report<'_>) -> Result<Self, Error> {
-        let model = find_model(&options.model)?;
-        if options.context.0 > model.window_max {
+        let source = Source::parse(&options.model)?;
+        if let Source::Catalogue(model) = &source
+            && options.context.0 > model.window_max
+        {
             let what = format!(
                 "{} was made for at most {} tokens; lower --model-context from {}",
                 model.name, model.window_max, options.context
@@ -104,14 +94,14 @@ impl Managed {
         if find_engine().is_none() {
             options.environment.install(LLAMA_CPP, report).await?;
         }
-        let models = options.data_dir.join("models");
-        let weights = assemble(&model.file, &options.environment, &models, report).await?;
+        let models = Models::new(&options.data_dir, options.hub.clone());
+        let weights = models.weights(&source, report).await?;
         report(Progress::step(format!(
             "starting the model server with {}",
-            model.name
+            options.model
         )));
         let port = free_port()?;
-        let mut client = OpenAiOptions::new(format!("http://127.0.0.1:{port}"), model.name);
+        let mut client = OpenAiOptions::new(format!("http://127.0.0.1:{port}"), &options.model);
         client.window = options.context;
         let client = OpenAi::new(client)?;
         let inner = Inner {

@@ -430,6 +430,7 @@ async fn it_is_chosen_by_its_own_address_and_recognised_under_a_plain_one() {
             api_key: None,
             context: Tokens(8_192),
             data_dir: folder.path().to_owned(),
+            hub: journeyman_fetch::Hub::default(),
         };
         assert_eq!(describe(&connection, &url).await.unwrap().server, "ollama");
         let connected = connect(connection, &environment, &|_| {}).await.unwrap();
