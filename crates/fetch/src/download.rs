@@ -28,8 +28,9 @@ const GAIN_MIN: u64 = 1 << 20;
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// Until a server begins to answer, and between two pieces.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Bytes between two reports.
-const REPORT_BYTES: u64 = 8_000_000;
+/// Reports of one file, and the fewest bytes between two.
+const REPORTS: u64 = 50;
+const REPORT_BYTES_MIN: u64 = 1_000_000;
 const BLOCK: usize = 1 << 20;
 
 /// A file at a URL.
@@ -267,10 +268,11 @@ impl Fetching<'_> {
             .map_err(failed)?;
         let mut bytes = response.bytes_stream();
         let (mut done, mut told) = (here, None);
+        let step = (total / REPORTS).max(REPORT_BYTES_MIN);
         let mut beginning = (here == 0).then(Vec::new);
         let result = loop {
-            if told != Some(done / REPORT_BYTES) {
-                told = Some(done / REPORT_BYTES);
+            if told != Some(done / step) {
+                told = Some(done / step);
                 self.tell(done, total);
             }
             let piece = match tokio::time::timeout(PATIENCE, bytes.next()).await {
@@ -299,7 +301,6 @@ impl Fetching<'_> {
         };
         // What arrived counts, however it ended.
         file.flush().await.map_err(failed)?;
-        self.tell(done, total);
         result
     }
 

@@ -5,6 +5,7 @@ mod doctor;
 mod events;
 mod files;
 mod journal;
+mod model;
 mod run;
 mod show;
 mod tasks;
@@ -16,7 +17,7 @@ use journeyman_event::state::Status;
 use journeyman_event::{Principal, TaskId};
 use journeyman_journal::Journal;
 
-use crate::cli::{Command, ConfigCommand, Invocation, JournalCommand};
+use crate::cli::{Command, ConfigCommand, Invocation, JournalCommand, ModelCommand};
 use crate::exit::Exit;
 
 /// Runs a command to its end.
@@ -38,6 +39,11 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Journal {
                 command: JournalCommand::Verify,
             } => journal::verify(settings).await,
+            Command::Model { command } => match command {
+                ModelCommand::List => model::list(settings),
+                ModelCommand::Pull { name } => model::pull(settings, &name).await,
+                ModelCommand::Remove { name } => model::remove(settings, &name),
+            },
             Command::Doctor => doctor::doctor(settings).await,
             Command::Config {
                 command: ConfigCommand::Show { origin },

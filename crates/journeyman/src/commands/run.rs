@@ -117,7 +117,7 @@ impl Ready {
 }
 
 /// The first signal asks for a clean stop, the second ends at once: nothing recorded is lost.
-fn cancel_on_signals() -> anyhow::Result<CancellationToken> {
+pub(super) fn cancel_on_signals() -> anyhow::Result<CancellationToken> {
     let cancel = CancellationToken::new();
     let mut signals = Vec::new();
     for kind in [
