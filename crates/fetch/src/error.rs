@@ -64,6 +64,52 @@ pub enum Error {
         /// Bytes that there are.
         available: u64,
     },
+    /// A server cannot be reached, or broke off again and again.
+    #[error(
+        "{url} cannot be fetched ({reason}); check the network and its proxy settings, then try \
+         again: what arrived is kept"
+    )]
+    Network {
+        /// What was to be fetched.
+        url: String,
+        /// What the network said.
+        reason: String,
+    },
+    /// A server does not give the file.
+    #[error("{url} cannot be fetched: the server says {status}; check the address")]
+    Refused {
+        /// What was to be fetched.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// A server gives something else.
+    #[error("{url} is not what it should be: {reason}; check the address")]
+    Content {
+        /// What was fetched.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A hub does not have it, or not for everyone.
+    #[error(
+        "{endpoint} does not give {what} (status {status}); check the name, and where it is not open \
+         to all set HF_TOKEN"
+    )]
+    NotOnHub {
+        /// The repository or file.
+        what: String,
+        /// The hub.
+        endpoint: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// Another process works on it.
+    #[error("{what} is being fetched by another process; wait for it, or end it")]
+    Busy {
+        /// What.
+        what: String,
+    },
     /// The file system says no.
     #[error("cannot write {}: {source}; {needed}", path.display())]
     Io {

@@ -30,3 +30,15 @@ pub(crate) async fn lock(path: &Path, what: &str, report: Report<'_>) -> Result<
         }
     }
 }
+
+/// The lock, if no other process holds it.
+pub(crate) fn try_lock(path: &Path, what: &str) -> Result<File, Error> {
+    let file = File::create(path).map_err(|e| Error::io(path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Busy {
+            what: what.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(Error::io(path, error)),
+    }
+}

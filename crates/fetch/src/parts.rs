@@ -11,7 +11,7 @@ use futures_util::stream;
 
 use crate::Error;
 use crate::join::join;
-use crate::lock::lock;
+use crate::lock::{lock, try_lock};
 use crate::progress::{Progress, Report};
 use crate::python::{Environment, remove_folder};
 
@@ -87,22 +87,66 @@ fn remove_leftovers(parts: &Path) -> Result<(), Error> {
 
 /// Refuses before the first byte is fetched, not after an hour.
 fn check_space(plan: &FilePlan, parts: &Path) -> Result<(), Error> {
-    let about = rustix::fs::statvfs(parts).map_err(|e| Error::io(parts, e.into()))?;
-    let available = about.f_bavail.saturating_mul(about.f_frsize);
     let here = plan.packages.iter().map(|package| parts.join(package));
     let here = here.filter(|part| part.exists()).count() as u64;
     let to_come = (plan.packages.len() as u64).saturating_sub(here);
     let parts_needed = plan.bytes / (plan.packages.len() as u64).max(1) * to_come;
     let needed = plan.bytes.saturating_add(parts_needed);
-    if available >= needed {
-        return Ok(());
+    crate::space::check_space(&plan.name, parts, needed)
+}
+
+/// What is there of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assembled {
+    /// Where it is, or will be.
+    pub path: PathBuf,
+    /// Whether all of it is there.
+    pub complete: bool,
+    /// Bytes that are there: of the file, or of its parts.
+    pub bytes_here: u64,
+}
+
+/// What `folder` has of a file. Looks only.
+pub fn find_assembled(plan: &FilePlan, folder: &Path) -> Assembled {
+    let path = folder.join(&plan.name);
+    let complete = is_whole(&path, plan);
+    let bytes_here = if complete {
+        plan.bytes
+    } else {
+        bytes_below(&folder.join(format!("{}.parts", plan.name)))
+    };
+    Assembled {
+        path,
+        complete,
+        bytes_here,
     }
-    Err(Error::NoSpace {
-        name: plan.name.clone(),
-        folder: parts.to_owned(),
-        needed,
-        available,
-    })
+}
+
+/// The bytes of all files below a folder; what cannot be read counts nothing.
+fn bytes_below(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(about) if about.is_dir() => bytes_below(&entry.path()),
+        Ok(about) => about.len(),
+        Err(_) => 0,
+    });
+    sizes.sum()
+}
+
+/// Removes a file and its parts. Refused while it is being fetched.
+pub fn remove_assembled(plan: &FilePlan, folder: &Path) -> Result<(), Error> {
+    let lock_file = folder.join(format!("{}.lock", plan.name));
+    let _lock = try_lock(&lock_file, &plan.name)?;
+    for name in [plan.name.clone(), format!("{}.partial", plan.name)] {
+        let path = folder.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io(&path, error));
+            }
+            _ => {}
+        }
+    }
+    remove_folder(&folder.join(format!("{}.parts", plan.name)))
 }
 
 async fn download(

@@ -40,6 +40,17 @@ Examples:
 
 Exit codes of status: 0 it runs, 3 it does not (yet, or any more), 1 anything else.";
 
+const MODEL_EXAMPLES: &str = "\
+Examples:
+  journeyman model list
+  journeyman model pull qwen2.5-coder-0.5b
+  journeyman model pull hf:owner/repository/file.gguf
+  journeyman model pull hf:owner/repository:Q4_K_M
+  journeyman model pull https://host/file.gguf#sha256=HEX
+  journeyman run \"...\" --model hf:owner/repository:Q4_K_M
+
+A private repository needs HF_TOKEN; HF_ENDPOINT names a mirror.";
+
 /// A coding agent for small and local language models that never loses a step.
 #[derive(Debug, Parser)]
 #[command(name = "journeyman", version, after_help = EXAMPLES, max_term_width = 100)]
@@ -87,6 +98,12 @@ pub(crate) enum Command {
     Engine {
         #[command(subcommand)]
         command: EngineCommand,
+    },
+    /// The models of the managed model server
+    #[command(after_help = MODEL_EXAMPLES)]
+    Model {
+        #[command(subcommand)]
+        command: ModelCommand,
     },
     /// Show what was found: journal, model servers, sandbox, Python, disk
     Doctor,
@@ -279,6 +296,29 @@ pub(crate) enum EngineCommand {
     },
     /// Tell whether it runs, with what, and who uses it
     Status,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// List the models that can be fetched by name, and those in the data folder
+    List,
+    /// Fetch a model's weights without running it; one that was cut off goes on
+    #[command(after_help = MODEL_EXAMPLES)]
+    Pull {
+        /// The model, as --model takes it
+        name: String,
+    },
+    /// Remove a model's weights from the data folder
+    #[command(after_help = "\
+Examples:
+  journeyman model remove qwen2.5-coder-0.5b
+  journeyman model remove hf:owner/repository/file.gguf
+
+`journeyman model list` shows the names. A file of your own is never removed.")]
+    Remove {
+        /// The model
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,6 +7,7 @@ mod eval;
 mod events;
 mod files;
 mod journal;
+mod model;
 mod run;
 mod show;
 mod tasks;
@@ -18,7 +19,7 @@ use journeyman_event::state::Status;
 use journeyman_event::{Principal, TaskId};
 use journeyman_journal::Journal;
 
-use crate::cli::{Command, ConfigCommand, Invocation, JournalCommand};
+use crate::cli::{Command, ConfigCommand, Invocation, JournalCommand, ModelCommand};
 use crate::exit::Exit;
 
 pub(crate) use self::engine::supervise as supervise_engine;
@@ -45,6 +46,11 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Eval(args) => eval::run(settings, args).await,
             Command::EvalScorer { command } => eval::scorer_main(settings, command).await,
             Command::Engine { command } => engine::engine(settings, command).await,
+            Command::Model { command } => match command {
+                ModelCommand::List => model::list(settings),
+                ModelCommand::Pull { name } => model::pull(settings, &name).await,
+                ModelCommand::Remove { name } => model::remove(settings, &name),
+            },
             Command::Doctor => doctor::doctor(settings).await,
             Command::Config {
                 command: ConfigCommand::Show { origin },

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use journeyman_agent::{WholeFile, Worker};
 use journeyman_event::{Principal, Tokens};
-use journeyman_fetch::Environment;
+use journeyman_fetch::{Environment, Hub};
 use journeyman_journal::{Journal, Options};
 use journeyman_llm::{Connected, Connection, ModelServer, SupervisorCommand};
 use journeyman_sandbox::{Launcher, Python, Sandbox};
@@ -151,9 +151,18 @@ pub(crate) fn connection(settings: &Settings) -> anyhow::Result<Connection> {
             program: own_program()?,
             arguments: vec![ENGINE_COMMAND.into()],
         },
+        hub: hub(settings),
     })
 }
 
 fn own_program() -> anyhow::Result<PathBuf> {
     std::env::current_exe().context("cannot find this program's own file")
+}
+
+/// What the settings say of the hub that models may come from.
+pub(crate) fn hub(settings: &Settings) -> Hub {
+    Hub {
+        endpoint: settings.hf_endpoint.clone(),
+        token: settings.hf_token.clone(),
+    }
 }

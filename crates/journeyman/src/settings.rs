@@ -47,7 +47,7 @@ const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_MODEL",
         value: Some("NAME"),
         default: "qwen2.5-coder-1.5b",
-        help: "Model: a managed one (qwen2.5-coder-1.5b, qwen2.5-coder-0.5b) or one that the server at --model-url has",
+        help: "Model: a managed one (qwen2.5-coder-1.5b, qwen2.5-coder-0.5b, hf:owner/repository:Q4_K_M, a URL or path of a GGUF file) or one that the server at --model-url has",
     },
     Setting {
         key: "model.url",
@@ -55,7 +55,7 @@ const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_MODEL_URL",
         value: Some("URL"),
         default: "",
-        help: "Model server: an OpenAI-compatible base URL, or sim: for the simulated model [default: one that answers on its usual port, else a managed one]",
+        help: "Model server: an OpenAI-compatible base URL, ollama://host:port, or sim: for the simulated model [default: one that answers on its usual port, else a managed one]",
     },
     Setting {
         key: "model.api_key",
@@ -90,6 +90,22 @@ const SETTINGS: &[Setting] = &[
         help: "How long a managed server stays when nobody uses it, as told by the command that starts it; 0s ends it with its last user",
     },
     Setting {
+        key: "hf.endpoint",
+        flag: "hf-endpoint",
+        variable: "HF_ENDPOINT",
+        value: Some("URL"),
+        default: journeyman_fetch::HUB,
+        help: "Hugging Face hub, or a mirror of it, from which hf: models are fetched",
+    },
+    Setting {
+        key: "hf.token",
+        flag: "hf-token",
+        variable: "HF_TOKEN",
+        value: Some("TOKEN"),
+        default: "",
+        help: "Token for repositories that are not open to all; better given by the environment than as a flag",
+    },
+    Setting {
         key: "sandbox.minimum",
         flag: "sandbox-minimum",
         variable: "JOURNEYMAN_SANDBOX_MINIMUM",
@@ -122,6 +138,9 @@ const SETTINGS: &[Setting] = &[
         help: "What is logged to standard error: error, warn, info, debug or a filter such as journeyman_journal=debug",
     },
 ];
+
+/// The settings whose values are never shown.
+const SECRETS: &[&str] = &["model.api_key", "hf.token"];
 
 /// Where a value came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -164,6 +183,8 @@ pub(crate) struct Settings {
     pub(crate) model_context: u64,
     pub(crate) model_slots: u32,
     pub(crate) model_idle: Duration,
+    pub(crate) hf_endpoint: String,
+    pub(crate) hf_token: Option<String>,
     pub(crate) sandbox_minimum: journeyman_sandbox::Level,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
@@ -272,6 +293,8 @@ impl Settings {
             model: get("model.name").value.clone(),
             model_url: optional("model.url"),
             api_key: optional("model.api_key"),
+            hf_endpoint: get("hf.endpoint").value.clone(),
+            hf_token: optional("hf.token"),
             model_context: model_context.with_context(|| {
                 format!(
                     "model.context is 2048 to 1048576 tokens, not {:?} (from {})",
@@ -301,7 +324,7 @@ impl Settings {
             found: Vec::new(),
         };
         for entry in &mut found {
-            if entry.key == "model.api_key" && !entry.value.is_empty() {
+            if SECRETS.contains(&entry.key) && !entry.value.is_empty() {
                 "(hidden)".clone_into(&mut entry.value);
             }
         }
@@ -521,8 +544,13 @@ mod tests {
 
     #[test]
     fn a_key_is_never_shown() {
-        let settings = read(&[], &[("JOURNEYMAN_MODEL_API_KEY", "secret")]).unwrap();
+        let variables = [
+            ("JOURNEYMAN_MODEL_API_KEY", "secret"),
+            ("HF_TOKEN", "secret"),
+        ];
+        let settings = read(&[], &variables).unwrap();
         assert_eq!(settings.api_key.as_deref(), Some("secret"));
+        assert_eq!(settings.hf_token.as_deref(), Some("secret"));
         assert!(settings.found.iter().all(|found| found.value != "secret"));
     }
 

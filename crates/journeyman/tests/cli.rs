@@ -379,9 +379,15 @@ fn no_model_server_is_one_clear_error_and_no_task() {
         "{}",
         run.stderr
     );
-    let ollama = home.run(&["run", "x", "--model-url", "ollama://127.0.0.1:11434"]);
+    let ollama = home.run(&["run", "x", "--model-url", "ollama://127.0.0.1:1"]);
     assert_eq!(ollama.code, Some(1));
-    assert!(ollama.stderr.contains("Ollama"), "{}", ollama.stderr);
+    assert!(
+        ollama
+            .stderr
+            .contains("http://127.0.0.1:1 cannot be reached"),
+        "{}",
+        ollama.stderr
+    );
     assert_eq!(task_count(&home), 0);
 }
 

@@ -115,6 +115,7 @@ impl Lab {
             environment: Environment::find(&self.home.data_dir()).unwrap(),
             engine: Some(self.bin().join("llama-server")),
             model: MODEL.to_owned(),
+            hub: journeyman_fetch::Hub::default(),
             context: Tokens(4_096),
             slots: 2,
             idle: Duration::ZERO,

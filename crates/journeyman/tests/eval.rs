@@ -70,9 +70,9 @@ fn an_evaluation_scores_both_sides_and_counts_false_verified() {
     assert_eq!(result["journeyman"]["verified"], 3);
     assert_eq!(result["journeyman"]["false_verified"], 1);
     assert_eq!(problems.len(), 3);
-    let whole: Value = serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
+    let whole: Value = serde_json::from_str(&fs::read_to_string(&report).unwrap()).unwrap();
     assert_eq!(whole["results"][2]["id"], "T/2");
-    assert!(fs::read_to_string(page).unwrap().contains("<td>T/2</td>"));
+    assert!(fs::read_to_string(&page).unwrap().contains("<td>T/2</td>"));
 
     // Blind: nothing that the workflow did knows a hidden test.
     let data = home.data_dir().join("eval");

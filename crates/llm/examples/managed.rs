@@ -10,7 +10,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use journeyman_event::Tokens;
-use journeyman_fetch::Environment;
+use journeyman_fetch::{Environment, Hub};
 use journeyman_llm::{
     Delta, Managed, ManagedOptions, Message, ModelServer, Patience, Request, Role,
     SupervisorCommand, find_engine, supervise,
@@ -51,6 +51,7 @@ async fn use_server(arguments: Vec<String>) -> Result<(), Box<dyn Error>> {
             program: std::env::current_exe()?,
             arguments: vec![SUPERVISE.into()],
         },
+        hub: Hub::default(),
     };
     let server = Managed::start(options, &report).await?;
     let info = server.describe().await?;

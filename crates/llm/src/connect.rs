@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journeyman_event::Tokens;
-use journeyman_fetch::{Environment, Report};
+use journeyman_fetch::{Environment, Hub, Progress, Report};
 use serde::Serialize;
 
 use crate::managed::{Managed, ManagedOptions, Patience, SupervisorCommand, find_engine};
+use crate::ollama::{self, Ollama, OllamaOptions};
 use crate::openai::{OpenAi, OpenAiOptions};
+use crate::source::Source;
 use crate::{Error, ModelInfo, ModelServer};
 
 /// Where llama.cpp's server listens if nobody says otherwise.
@@ -19,6 +21,8 @@ const LLAMA_CPP_URL: &str = "http://127.0.0.1:8080";
 const OLLAMA_URL: &str = "http://127.0.0.1:11434";
 /// A server on this machine answers at once or is not there.
 const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
+/// A configured server may be farther away.
+const CONFIGURED_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the settings say.
 #[derive(Clone, Debug)]
@@ -39,6 +43,8 @@ pub struct Connection {
     pub idle: Duration,
     /// How the supervisor of a managed server is started.
     pub supervisor: SupervisorCommand,
+    /// Where repositories are that a managed model's name may mean.
+    pub hub: Hub,
 }
 
 impl Connection {
@@ -49,6 +55,7 @@ impl Connection {
             environment: environment.clone(),
             engine: find_engine(),
             model: self.model.clone(),
+            hub: self.hub.clone(),
             context: self.context,
             slots: self.slots,
             idle: self.idle,
@@ -85,6 +92,72 @@ fn client(connection: &Connection, url: &str) -> Result<OpenAi, Error> {
     OpenAi::new(options)
 }
 
+fn ollama_client(connection: &Connection, url: &str) -> Result<Ollama, Error> {
+    let mut options = OllamaOptions::new(url, &connection.model);
+    options.api_key.clone_from(&connection.api_key);
+    options.window = connection.context;
+    Ollama::new(options)
+}
+
+/// A server that answers, in the API that it is best spoken to.
+enum Spoken {
+    OpenAi(OpenAi),
+    Ollama(Ollama),
+}
+
+/// The configured server at `url` and what it says of itself. One that turns out to be Ollama is
+/// spoken to in its own API: its OpenAI-compatible one cuts prompts silently.
+async fn speak(connection: &Connection, url: &str) -> Result<(Spoken, ModelInfo), Error> {
+    if url.starts_with("ollama:") {
+        let server = ollama_client(connection, url)?;
+        let info = server.describe().await?;
+        return Ok((Spoken::Ollama(server), info));
+    }
+    let server = client(connection, url)?;
+    let described = server.describe().await;
+    match &described {
+        Ok(info) if info.server == "llama.cpp" => {}
+        Err(error) if error.is_unreachable() => {}
+        _ => {
+            let root = url.trim().trim_end_matches('/');
+            let root = root.strip_suffix("/v1").unwrap_or(root);
+            if ollama::version(root, CONFIGURED_TIMEOUT).await.is_some() {
+                let server = ollama_client(connection, url)?;
+                let info = server.describe().await?;
+                return Ok((Spoken::Ollama(server), info));
+            }
+        }
+    }
+    Ok((Spoken::OpenAi(server), described?))
+}
+
+/// What the configured server at `url` says of itself. Loads nothing.
+pub async fn describe(connection: &Connection, url: &str) -> Result<ModelInfo, Error> {
+    speak(connection, url).await.map(|(_, info)| info)
+}
+
+/// Makes a server ready that answers.
+async fn ready(
+    spoken: Spoken,
+    info: ModelInfo,
+    why: &str,
+    report: Report<'_>,
+) -> Result<Connected, Error> {
+    let server: Arc<dyn ModelServer> = match spoken {
+        Spoken::OpenAi(server) => Arc::new(server),
+        Spoken::Ollama(server) => {
+            let text = format!("waiting for Ollama to load {}", info.name);
+            report(Progress::step(text));
+            server.load().await?;
+            Arc::new(server)
+        }
+    };
+    Ok(Connected {
+        server,
+        how: format!("{} at {} ({why})", info.name, info.url),
+    })
+}
+
 /// Connects to a model server, or says in one error what was tried.
 pub async fn connect(
     connection: Connection,
@@ -92,38 +165,26 @@ pub async fn connect(
     report: Report<'_>,
 ) -> Result<Connected, Error> {
     if let Some(url) = &connection.url {
-        if url.starts_with("ollama:") {
-            return Err(Error::Unsupported {
-                what: OLLAMA_NOTE.to_owned(),
-            });
-        }
-        let server = client(&connection, url)?;
-        let info = server.describe().await?;
-        if info.server != "llama.cpp" && is_ollama(&info.url).await {
-            return Err(Error::Unsupported {
-                what: OLLAMA_NOTE.to_owned(),
-            });
-        }
-        let how = format!("{} at {} (configured)", info.name, info.url);
-        return Ok(Connected {
-            server: Arc::new(server),
-            how,
-        });
+        let (spoken, info) = speak(&connection, url).await?;
+        return ready(spoken, info, "configured", report).await;
     }
     let mut tried = Vec::new();
-    for found in look_around(&connection).await {
+    // Weights that are named are meant, whatever a server on a usual port may have.
+    let around = if Source::is_explicit(&connection.model) {
+        Vec::new()
+    } else {
+        look_around(&connection).await
+    };
+    for found in around {
         match found.info {
             Some(info) => {
-                let stranger = Connection {
-                    api_key: None,
-                    ..connection.clone()
+                let stranger = stranger(&connection);
+                let spoken = if info.server == "ollama" {
+                    Spoken::Ollama(ollama_client(&stranger, &found.url)?)
+                } else {
+                    Spoken::OpenAi(client(&stranger, &found.url)?)
                 };
-                let server = client(&stranger, &found.url)?;
-                let how = format!("{} at {} ({})", info.name, found.url, found.note);
-                return Ok(Connected {
-                    server: Arc::new(server),
-                    how,
-                });
+                return ready(spoken, info, &found.note, report).await;
             }
             None => tried.push(format!("{}: {}", found.url, found.note)),
         }
@@ -146,19 +207,19 @@ pub async fn connect(
     }
 }
 
-const OLLAMA_NOTE: &str = "Ollama's own API is not spoken yet, and its OpenAI-compatible route \
-    cuts prompts silently; use llama.cpp's server, or none for a managed one";
+/// The same without the key: who listens on a usual port is not known.
+fn stranger(connection: &Connection) -> Connection {
+    Connection {
+        api_key: None,
+        ..connection.clone()
+    }
+}
 
 /// Looks at the usual ports of this machine.
 pub async fn look_around(connection: &Connection) -> Vec<Found> {
-    let mut places = Vec::new();
-    // Without the key: who listens there is not known.
-    let stranger = Connection {
-        api_key: None,
-        ..connection.clone()
-    };
+    let stranger = stranger(connection);
     let look = async { client(&stranger, LLAMA_CPP_URL)?.describe().await };
-    places.push(match tokio::time::timeout(LOOK_TIMEOUT, look).await {
+    let llama_cpp = match tokio::time::timeout(LOOK_TIMEOUT, look).await {
         Ok(Ok(info)) if info.server == "llama.cpp" => Found {
             url: LLAMA_CPP_URL.to_owned(),
             info: Some(info),
@@ -170,31 +231,23 @@ pub async fn look_around(connection: &Connection) -> Vec<Found> {
         ),
         Ok(Err(Error::Unreachable { .. })) | Err(_) => nothing(LLAMA_CPP_URL, "nothing answers"),
         Ok(Err(error)) => nothing(LLAMA_CPP_URL, &format!("no llama.cpp server ({error})")),
-    });
-    let ollama = is_ollama(OLLAMA_URL).await;
-    places.push(nothing(
-        OLLAMA_URL,
-        if ollama {
-            OLLAMA_NOTE
-        } else {
-            "nothing answers"
-        },
-    ));
-    places
+    };
+    vec![llama_cpp, look_at_ollama(&stranger, OLLAMA_URL).await]
 }
 
-/// Whether Ollama listens there.
-async fn is_ollama(root: &str) -> bool {
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .unwrap_or_default();
-    let ask = http
-        .get(format!("{root}/api/version"))
-        .timeout(LOOK_TIMEOUT)
-        .send();
-    ask.await
-        .is_ok_and(|response| response.status().is_success())
+async fn look_at_ollama(connection: &Connection, url: &str) -> Found {
+    let Some(version) = ollama::version(url, LOOK_TIMEOUT).await else {
+        return nothing(url, "nothing answers");
+    };
+    let look = async { ollama_client(connection, url)?.describe().await };
+    match look.await {
+        Ok(info) => Found {
+            url: url.to_owned(),
+            info: Some(info),
+            note: format!("Ollama {version} on its usual port"),
+        },
+        Err(error) => nothing(url, &format!("Ollama {version}, not used: {error}")),
+    }
 }
 
 fn nothing(url: &str, note: &str) -> Found {

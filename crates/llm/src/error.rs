@@ -48,6 +48,22 @@ pub enum Error {
         /// The window.
         window: Tokens,
     },
+    /// The server left out a part of the prompt, so that its answer is of no use.
+    #[error(
+        "the model server at {url} read only {read} of about {sent} tokens of the prompt: it cuts to \
+         less than the window of {window} that it was asked for; lower --model-context, or raise the \
+         server's own limit"
+    )]
+    CutPrompt {
+        /// Where.
+        url: String,
+        /// Tokens of the prompt, estimated.
+        sent: Tokens,
+        /// Tokens that the server counted.
+        read: Tokens,
+        /// The window that was asked for.
+        window: Tokens,
+    },
     /// Nothing came for too long.
     #[error("the model server at {url} was silent for {seconds} s")]
     TimedOut {

@@ -3,6 +3,8 @@
 
 use journeyman_event::Tokens;
 
+use crate::Message;
+
 /// How much one report moves the calibration.
 const WEIGHT: f64 = 0.3;
 /// A calibration outside of this is a report that means something else.
@@ -24,6 +26,20 @@ impl Estimator {
     /// About how many tokens a text has.
     pub fn estimate(&self, text: &str) -> Tokens {
         to_tokens(raw(text) * self.ratio)
+    }
+
+    /// About how many tokens a prompt has: chat templates add a few a message.
+    pub(crate) fn estimate_prompt(&self, messages: &[Message]) -> Tokens {
+        messages
+            .iter()
+            .map(|message| self.estimate(&message.content) + Tokens(5))
+            .sum()
+    }
+
+    /// Learns from a prompt whose tokens are known.
+    pub(crate) fn calibrate_prompt(&mut self, messages: &[Message], actual: Tokens) {
+        let prompt: String = messages.iter().map(|m| m.content.as_str()).collect();
+        self.calibrate(&prompt, actual);
     }
 
     /// Learns from a text whose tokens are known.

@@ -3,20 +3,23 @@
 //! Floor 2. A model server is asked what it is, counts tokens, and answers. Each wire format is
 //! known to one module. Nothing here knows what is asked or why, and nothing is recorded here.
 //!
-//! To add a model server: one module that implements [`ModelServer`], and one line in `connect`.
+//! To add a model server: one module that implements [`ModelServer`], and a place in `connect`.
 
 mod catalogue;
 mod connect;
 mod error;
 mod estimate;
+mod http;
 mod llama_cpp;
 mod managed;
 mod model;
+mod ollama;
 mod openai;
+mod source;
 mod sse;
 
 pub use catalogue::{CataloguedModel, catalogue};
-pub use connect::{Connected, Connection, Found, connect, look_around};
+pub use connect::{Connected, Connection, Found, connect, describe, look_around};
 pub use error::Error;
 pub use estimate::Estimator;
 pub use managed::{
@@ -27,4 +30,6 @@ pub use model::{
     Answer, Count, Delta, Finish, Message, ModelInfo, ModelServer, OnDelta, Request, Role, Usage,
     Window, WindowSource,
 };
+pub use ollama::{Ollama, OllamaOptions};
 pub use openai::{OpenAi, OpenAiOptions};
+pub use source::{Model, ModelState, Models, Pick, Source};

@@ -7,6 +7,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::http::gone;
 use crate::{Error, Message};
 
 #[derive(Deserialize)]
@@ -121,20 +122,6 @@ async fn send<T: for<'a> Deserialize<'a>>(root: &str, ask: RequestBuilder) -> Re
         url: root.to_owned(),
         problem: error.to_string(),
     })
-}
-
-pub(crate) fn gone(url: &str, error: &reqwest::Error) -> Error {
-    // The whole chain: the outermost says only that a request failed.
-    let mut reason = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        reason = cause.to_string();
-        source = cause.source();
-    }
-    Error::Unreachable {
-        url: url.to_owned(),
-        reason,
-    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use journeyman_event::Tokens;
-use journeyman_fetch::{Environment, Progress, Report, Requirement, assemble};
+use journeyman_fetch::{Environment, Hub, Progress, Report, Requirement};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -24,8 +24,8 @@ pub use self::files::{EngineState, EngineStatus};
 use self::files::{Files, Load, Users, log_end};
 use self::supervisor::Order;
 pub use self::supervisor::{Patience, supervise};
-use crate::catalogue::{CataloguedModel, catalogue};
 use crate::openai::{OpenAi, OpenAiOptions};
+use crate::source::{Models, Source};
 use crate::{Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Request};
 
 /// The Python package that carries llama.cpp's server.
@@ -47,8 +47,10 @@ pub struct ManagedOptions {
     pub environment: Environment,
     /// llama.cpp's own program, as [`find_engine`] finds it; None for the one in the managed Python.
     pub engine: Option<PathBuf>,
-    /// A model of the catalogue.
+    /// The model: a name that [`Source::parse`] knows.
     pub model: String,
+    /// Where repositories are that the model's name may mean.
+    pub hub: Hub,
     /// The window of each slot.
     pub context: Tokens,
     /// Requests that are worked on at a time, 1 at least. Each takes memory for a whole window.
@@ -106,20 +108,6 @@ pub fn find_engine() -> Option<PathBuf> {
         .find(|p| p.is_file())
 }
 
-fn find_model(name: &str) -> Result<CataloguedModel, Error> {
-    let known = catalogue();
-    let wanted = name.strip_suffix("-instruct").unwrap_or(name);
-    known.iter().find(|model| model.name == wanted).cloned().ok_or_else(|| {
-        let names: Vec<&str> = known.iter().map(|model| model.name).collect();
-        Error::Unsupported {
-            what: format!(
-                "no managed model is called {name}; there are {}, or name a server with --model-url",
-                names.join(" and ")
-            ),
-        }
-    })
-}
-
 impl Managed {
     /// Gets what is missing (the engine and the model) without starting anything. Returns the
     /// model's name and the file of its weights.
@@ -127,8 +115,10 @@ impl Managed {
         options: &ManagedOptions,
         report: Report<'_>,
     ) -> Result<(String, PathBuf), Error> {
-        let model = find_model(&options.model)?;
-        if options.context.0 > model.window_max {
+        let source = Source::parse(&options.model)?;
+        if let Source::Catalogue(model) = &source
+            && options.context.0 > model.window_max
+        {
             let what = format!(
                 "{} was made for at most {} tokens; lower --model-context from {}",
                 model.name, model.window_max, options.context
@@ -138,9 +128,13 @@ impl Managed {
         if options.engine.is_none() {
             options.environment.install(LLAMA_CPP, report).await?;
         }
-        let models = options.data_dir.join("models");
-        let weights = assemble(&model.file, &options.environment, &models, report).await?;
-        Ok((model.name.to_owned(), weights))
+        let models = Models::new(&options.data_dir, options.hub.clone());
+        let weights = models.weights(&source, report).await?;
+        let name = match source {
+            Source::Catalogue(model) => model.name.to_owned(),
+            _ => options.model.clone(),
+        };
+        Ok((name, weights))
     }
 
     /// Gets what is missing, and uses the server that runs; starts one if none does. One that runs

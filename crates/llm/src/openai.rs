@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use journeyman_event::{Randomness, SeededRandom, Tokens};
-use reqwest::header::RETRY_AFTER;
+use journeyman_event::Tokens;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::estimate::Estimator;
+use crate::http::{self, ANSWER_BYTES_MAX, QUESTION_TIMEOUT, Refused};
 use crate::llama_cpp;
 use crate::sse::Lines;
 use crate::{
@@ -56,16 +56,6 @@ impl OpenAiOptions {
     }
 }
 
-/// Attempts of one call, as long as nothing of the answer came.
-const ATTEMPTS_MAX: u32 = 4;
-const BACKOFF_FIRST: Duration = Duration::from_millis(250);
-/// The longest wait that a server may ask for with `Retry-After`.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
-/// Answers to questions about the server itself come at once.
-const QUESTION_TIMEOUT: Duration = Duration::from_secs(20);
-/// An answer longer than this is not one.
-const ANSWER_BYTES_MAX: usize = 8 << 20;
-
 /// A client of one OpenAI-compatible server.
 pub struct OpenAi {
     options: OpenAiOptions,
@@ -98,14 +88,7 @@ impl OpenAi {
             return Err(Error::Unsupported { what });
         }
         let root = trimmed.strip_suffix("/v1").unwrap_or(trimmed).to_owned();
-        let mut http = Client::builder().connect_timeout(options.connect_timeout);
-        if is_loopback(&root) {
-            // A proxy would look for the server on its own machine.
-            http = http.no_proxy();
-        }
-        let http = http.build().map_err(|error| Error::Unsupported {
-            what: error.to_string(),
-        })?;
+        let http = http::client(&root, options.connect_timeout)?;
         Ok(Self {
             options,
             root,
@@ -124,11 +107,10 @@ impl OpenAi {
     }
 
     fn estimate_prompt(&self, messages: &[Message]) -> Tokens {
-        // Chat templates add a few tokens a message.
-        messages
-            .iter()
-            .map(|message| self.estimate(&message.content) + Tokens(5))
-            .sum()
+        self.estimator.lock().map_or_else(
+            |poisoned| poisoned.into_inner().estimate_prompt(messages),
+            |estimator| estimator.estimate_prompt(messages),
+        )
     }
 
     /// A question about the server itself, which is answered at once or not at all.
@@ -139,9 +121,7 @@ impl OpenAi {
     async fn models(&self) -> Result<Vec<ModelEntry>, Error> {
         let url = format!("{}/v1/models", self.root);
         let ask = self.question(self.http.get(&url)).send();
-        let response = ask
-            .await
-            .map_err(|error| llama_cpp::gone(&self.root, &error))?;
+        let response = ask.await.map_err(|error| http::gone(&self.root, &error))?;
         let status = response.status();
         if !status.is_success() {
             // A server that is still loading its model is not there yet.
@@ -197,67 +177,24 @@ impl OpenAi {
         body
     }
 
-    /// Sends the request until the server begins to answer: what is safe to repeat is repeated, for
-    /// nothing of an answer was seen yet.
+    /// Sends the request until the server begins to answer.
     async fn begin(&self, request: &Request) -> Result<Response, Error> {
         let url = format!("{}/v1/chat/completions", self.root);
-        let jitter = SeededRandom::new(request.seed.unwrap_or(0));
-        let mut backoff = BACKOFF_FIRST;
-        let mut attempt = 1;
+        let (patience, seed) = (self.options.first_timeout, request.seed.unwrap_or(0));
         loop {
-            let sending = self
-                .authorised(self.http.post(&url))
-                .json(&self.body(request))
-                .send();
-            let sent = tokio::time::timeout(self.options.first_timeout, sending)
-                .await
-                .map_err(|_| self.timed_out(self.options.first_timeout))?;
-            let (problem, wait) = match sent {
-                Ok(response) if response.status().is_success() => return Ok(response),
-                Ok(response) => {
-                    let status = response.status();
-                    let asked = retry_after(&response);
-                    let busy = matches!(
-                        status,
-                        StatusCode::TOO_MANY_REQUESTS
-                            | StatusCode::BAD_GATEWAY
-                            | StatusCode::SERVICE_UNAVAILABLE
-                            | StatusCode::GATEWAY_TIMEOUT
-                    );
-                    if !busy {
-                        let message = response.text().await.unwrap_or_default();
-                        if self.drops_schema(status, &message, request) {
-                            continue;
-                        }
+            let prepare = || {
+                self.authorised(self.http.post(&url))
+                    .json(&self.body(request))
+            };
+            match http::begin(&self.root, patience, seed, prepare).await {
+                Ok(response) => return Ok(response),
+                Err(Refused::Answered(status, message)) => {
+                    if !self.drops_schema(status, &message, request) {
                         return Err(refusal(status, message));
                     }
-                    (
-                        Error::Overloaded {
-                            status: status.as_u16(),
-                        },
-                        asked,
-                    )
                 }
-                Err(error) => {
-                    let gone = llama_cpp::gone(&self.root, &error);
-                    // Once the request went out, the server may be at work on it.
-                    if !error.is_connect() {
-                        return Err(gone);
-                    }
-                    (gone, None)
-                }
-            };
-            if attempt >= ATTEMPTS_MAX {
-                return Err(problem);
+                Err(Refused::Failed(error)) => return Err(error),
             }
-            attempt += 1;
-            // Full jitter (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
-            let full = u64::try_from(backoff.as_millis())
-                .unwrap_or(u64::MAX)
-                .max(1);
-            let random = Duration::from_millis(jitter.next_u64() % full);
-            tokio::time::sleep(wait.unwrap_or(random)).await;
-            backoff *= 2;
         }
     }
 
@@ -272,13 +209,6 @@ impl OpenAi {
             && client_error
             && about_schema
             && !self.schema_refused.swap(true, Ordering::Relaxed)
-    }
-
-    fn timed_out(&self, patience: Duration) -> Error {
-        Error::TimedOut {
-            url: self.root.clone(),
-            seconds: patience.as_secs(),
-        }
     }
 
     fn malformed(&self, problem: impl ToString) -> Error {
@@ -307,12 +237,12 @@ impl OpenAi {
             };
             let next = tokio::time::timeout(patience, bytes.next())
                 .await
-                .map_err(|_| self.timed_out(patience))?;
+                .map_err(|_| http::timed_out(&self.root, patience))?;
             let piece = match next {
                 Some(Ok(piece)) => piece,
                 // What came is whole; only the usage may be missing.
                 Some(Err(_)) if partial.finish.is_some() => break 'stream,
-                Some(Err(error)) => return Err(llama_cpp::gone(&self.root, &error)),
+                Some(Err(error)) => return Err(http::gone(&self.root, &error)),
                 None => break 'stream,
             };
             for value in lines
@@ -335,20 +265,15 @@ impl OpenAi {
             }
         }
         let Some(finish) = partial.finish else {
-            // A connection that closes before the model was done is a lost server, not an answer.
-            let reason = "the connection closed before the answer was whole".to_owned();
-            return Err(Error::Unreachable {
-                url: self.root.clone(),
-                reason,
-            });
+            return Err(http::cut_short(&self.root));
         };
         let usage = self.usage(request, so_far, partial.usage.as_ref());
         Ok(Answer {
             text: std::mem::take(so_far),
             finish,
             usage,
-            time_to_first_token_ms: ms(first.unwrap_or_else(|| start.elapsed())),
-            total_ms: ms(start.elapsed()),
+            time_to_first_token_ms: http::ms(first.unwrap_or_else(|| start.elapsed())),
+            total_ms: http::ms(start.elapsed()),
             model: partial.model.unwrap_or_else(|| self.options.model.clone()),
         })
     }
@@ -363,12 +288,7 @@ impl OpenAi {
             };
         };
         if let Ok(mut estimator) = self.estimator.lock() {
-            let prompt: String = request
-                .messages
-                .iter()
-                .map(|message| message.content.as_str())
-                .collect();
-            estimator.calibrate(&prompt, reported.prompt_tokens);
+            estimator.calibrate_prompt(&request.messages, reported.prompt_tokens);
         }
         Usage {
             prompt: reported.prompt_tokens,
@@ -380,29 +300,6 @@ impl OpenAi {
             exact: true,
         }
     }
-}
-
-fn is_loopback(root: &str) -> bool {
-    let host = root.split("://").nth(1).unwrap_or_default();
-    ["127.", "localhost", "[::1]"]
-        .iter()
-        .any(|start| host.starts_with(start))
-}
-
-fn ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response
-        .headers()
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
 }
 
 fn refusal(status: StatusCode, message: String) -> Error {

@@ -1,10 +1,10 @@
-//! Server-sent events, as far as streaming chat completions use them: the `data:` lines
-//! (WHATWG HTML, section 9.2). Bytes may be cut anywhere, also inside a character.
+//! Lines of a stream, and server-sent events as far as streaming chat completions use them: the
+//! `data:` lines (WHATWG HTML, section 9.2). Bytes may be cut anywhere, also inside a character.
 
 /// A line longer than this is not a chat completion's.
 const LINE_BYTES_MAX: usize = 4 << 20;
 
-/// Collects bytes and gives whole `data:` values.
+/// Collects bytes and gives whole lines.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     buffer: Vec<u8>,
@@ -15,21 +15,25 @@ pub(crate) struct Lines {
 pub(crate) struct TooLong;
 
 impl Lines {
-    /// Takes bytes in; the values that they complete.
+    /// Takes bytes in; the `data:` values that they complete.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<String>, TooLong> {
+        let lines = self.push_lines(bytes)?;
+        let values = lines.iter().filter_map(|line| line.strip_prefix("data:"));
+        Ok(values.map(|value| value.trim().to_owned()).collect())
+    }
+
+    /// Takes bytes in; the lines that they complete, without their ends.
+    pub(crate) fn push_lines(&mut self, bytes: &[u8]) -> Result<Vec<String>, TooLong> {
         self.buffer.extend_from_slice(bytes);
-        let mut values = Vec::new();
+        let mut lines = Vec::new();
         while let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = self.buffer.drain(..=end).collect();
-            let line = String::from_utf8_lossy(&line);
-            if let Some(value) = line.strip_prefix("data:") {
-                values.push(value.trim().to_owned());
-            }
+            lines.push(String::from_utf8_lossy(&line).trim_end().to_owned());
         }
         if self.buffer.len() > LINE_BYTES_MAX {
             return Err(TooLong);
         }
-        Ok(values)
+        Ok(lines)
     }
 }
 

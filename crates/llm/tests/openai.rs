@@ -2,143 +2,22 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+mod common;
+
 use std::time::Duration;
 
+use common::{Fake, Reply};
 use journeyman_event::Tokens;
 use journeyman_llm::{
-    Answer, Connection, Delta, Error, Finish, Message, ModelServer, OpenAi, OpenAiOptions, Request,
-    Role, SupervisorCommand, WindowSource, connect,
+    Answer, Delta, Error, Finish, Message, ModelServer, OpenAi, OpenAiOptions, Request, Role,
+    WindowSource,
 };
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// What the fake server does with one request for an answer.
-#[derive(Clone)]
-enum Reply {
-    /// A status, headers and a body, then the connection closes.
-    Whole(&'static str, &'static str, String),
-    /// Pieces of a stream, each sent on its own, then the connection closes.
-    Stream(Vec<String>),
-    /// Pieces of a stream, then silence until the client goes away.
-    Hang(Vec<String>),
-}
-
-#[derive(Default)]
-struct Seen {
-    /// The bodies of the requests for answers.
-    bodies: Vec<Value>,
-    /// The heads of all requests.
-    heads: Vec<String>,
-    /// Clients that went away while the server hung.
-    gone: usize,
-}
-
-struct Fake {
-    url: String,
-    seen: Arc<Mutex<Seen>>,
-}
-
-/// Serves `replies` one after another for answers, and `routes` for everything else.
 async fn fake(replies: Vec<Reply>, routes: Vec<(&'static str, String)>) -> Fake {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let seen = Arc::new(Mutex::new(Seen::default()));
-    let replies = Arc::new(Mutex::new(VecDeque::from(replies)));
-    let routes = Arc::new(routes);
-    let shared = seen.clone();
-    tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            tokio::spawn(serve(
-                socket,
-                shared.clone(),
-                replies.clone(),
-                routes.clone(),
-            ));
-        }
-    });
-    Fake { url, seen }
-}
-
-async fn serve(
-    mut socket: TcpStream,
-    seen: Arc<Mutex<Seen>>,
-    replies: Arc<Mutex<VecDeque<Reply>>>,
-    routes: Arc<Vec<(&'static str, String)>>,
-) {
-    let mut bytes = Vec::new();
-    let (head, body) = loop {
-        let mut block = [0; 4_096];
-        let len = socket.read(&mut block).await.unwrap_or(0);
-        if len == 0 {
-            return;
-        }
-        bytes.extend_from_slice(&block[..len]);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else {
-            continue;
-        };
-        let length = head
-            .lines()
-            .find_map(|line| {
-                line.to_lowercase()
-                    .strip_prefix("content-length: ")?
-                    .parse()
-                    .ok()
-            })
-            .unwrap_or(0_usize);
-        if body.len() >= length {
-            break (head.to_owned(), body.to_owned());
-        }
-    };
-    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-    seen.lock().unwrap().heads.push(head);
-    let reply = if path == "/v1/chat/completions" {
-        seen.lock()
-            .unwrap()
-            .bodies
-            .push(serde_json::from_str(&body).unwrap());
-        replies
-            .lock()
-            .unwrap()
-            .pop_front()
-            .expect("no more requests were expected")
-    } else {
-        match routes.iter().find(|(route, _)| *route == path) {
-            Some((_, body)) => Reply::Whole("200 OK", "", body.clone()),
-            None => Reply::Whole("404 Not Found", "", "{}".into()),
-        }
-    };
-    let stream_head =
-        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
-    match reply {
-        Reply::Whole(status, headers, body) => {
-            let text = format!(
-                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
-                body.len()
-            );
-            socket.write_all(text.as_bytes()).await.ok();
-        }
-        Reply::Stream(pieces) => {
-            socket.write_all(stream_head.as_bytes()).await.ok();
-            for piece in pieces {
-                socket.write_all(piece.as_bytes()).await.ok();
-                socket.flush().await.ok();
-            }
-        }
-        Reply::Hang(pieces) => {
-            socket.write_all(stream_head.as_bytes()).await.ok();
-            for piece in pieces {
-                socket.write_all(piece.as_bytes()).await.ok();
-            }
-            let mut block = [0; 16];
-            while socket.read(&mut block).await.unwrap_or(0) > 0 {}
-            seen.lock().unwrap().gone += 1;
-        }
-    }
+    common::fake("/v1/chat/completions", replies, routes).await
 }
 
 fn delta(text: &str) -> String {
@@ -477,34 +356,4 @@ async fn llama_cpp_counts_exactly_and_gets_the_key_everywhere() {
             .iter()
             .all(|head| head.to_lowercase().contains("bearer k"))
     );
-}
-
-#[tokio::test]
-async fn ollama_under_a_plain_url_is_refused_because_it_cuts_prompts_silently() {
-    let routes = vec![
-        ("/v1/models", json!({"data": [{"id": "m"}]}).to_string()),
-        ("/api/version", json!({"version": "0.9"}).to_string()),
-    ];
-    let fake = fake(vec![], routes).await;
-    let folder = tempfile::tempdir().unwrap();
-    let connection = Connection {
-        url: Some(fake.url.clone()),
-        model: "m".into(),
-        api_key: None,
-        context: Tokens(8_192),
-        data_dir: folder.path().to_owned(),
-        slots: 1,
-        idle: Duration::ZERO,
-        supervisor: SupervisorCommand {
-            program: "/no/such/program".into(),
-            arguments: Vec::new(),
-        },
-    };
-    let environment = journeyman_fetch::Environment::ensure_empty(folder.path(), &|_| {})
-        .await
-        .unwrap();
-    let error = connect(connection, &environment, &|_| {})
-        .await
-        .unwrap_err();
-    assert!(error.to_string().contains("Ollama"), "{error}");
 }

@@ -3,11 +3,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use journeyman_event::{Principal, Tokens};
+use journeyman_event::Principal;
 use journeyman_fetch::Environment;
-use journeyman_llm::{
-    EngineStatus, LLAMA_CPP, ModelServer, OpenAi, OpenAiOptions, catalogue, look_around,
-};
+use journeyman_llm::{EngineStatus, LLAMA_CPP, catalogue, describe, look_around};
 use journeyman_sandbox::{Error, Python};
 use serde_json::{Value, json};
 
@@ -208,13 +206,8 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
                 detail: json!({"url": url}),
             }];
         }
-        let asked = async {
-            let mut options = OpenAiOptions::new(url, &settings.model);
-            options.api_key.clone_from(&settings.api_key);
-            options.window = Tokens(settings.model_context);
-            OpenAi::new(options)?.describe().await
-        };
-        return vec![match asked.await {
+        let asked = describe(&connection(settings), url).await;
+        return vec![match asked {
             Ok(info) => Check {
                 what,
                 ok: true,

@@ -1,0 +1,719 @@
+//! Ollama's own API (`docs/api.md` and `api/types.go` of github.com/ollama/ollama). The only module
+//! that knows this format.
+//!
+//! Its OpenAI-compatible route ignores the window that a client asks for and cuts longer prompts
+//! silently. Here the window is asked for with every call, what the server really gave is looked up
+//! after loading, cutting is forbidden where the server knows how to, and the tokens that it
+//! counted are compared with an estimate, so that a cut prompt is an error and never an answer.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use journeyman_event::Tokens;
+use reqwest::{Client, RequestBuilder, StatusCode, Url};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::estimate::Estimator;
+use crate::http::{self, ANSWER_BYTES_MAX, QUESTION_TIMEOUT, Refused};
+use crate::sse::Lines;
+use crate::{
+    Answer, Count, Delta, Error, Finish, Message, ModelInfo, ModelServer, OnDelta, Request, Usage,
+    Window, WindowSource,
+};
+
+/// Where Ollama listens if nobody says otherwise.
+const USUAL_PORT: u16 = 11_434;
+/// How long the model stays loaded after a call: a task thinks and tests between two.
+const KEEP_ALIVE: &str = "30m";
+/// The first version that holds answers to a JSON schema. Since 0.4 `prompt_eval_count` counts the
+/// whole prompt; before it left out what was in the cache.
+const VERSION_MIN: (u64, u64) = (0, 5);
+/// A prompt of which less than this share was counted was cut: where the server told the window of
+/// the running model, and where it did not. Estimates are that much too high at times.
+const CUT_BELOW: (f64, f64) = (0.5, 0.75);
+/// Of a short prompt nothing is cut; there an estimate is off by more.
+const CUT_TOKENS_MIN: u64 = 256;
+
+/// How the client behaves.
+#[derive(Clone)]
+pub struct OllamaOptions {
+    /// `ollama://host`, `ollama://host:port`, or a base URL with `http://` or `https://`.
+    pub url: String,
+    /// The model's name as `ollama list` has it; `:latest` may be left out.
+    pub model: String,
+    /// Sent as a bearer token, for a server behind a proxy that wants one; never shown.
+    pub api_key: Option<String>,
+    /// The window of models whose Modelfile sets no `num_ctx`.
+    pub window: Tokens,
+    /// To connect.
+    pub connect_timeout: Duration,
+    /// Until the model is loaded, and until the first piece of an answer.
+    pub first_timeout: Duration,
+    /// Between two pieces.
+    pub idle_timeout: Duration,
+}
+
+impl OllamaOptions {
+    /// The usual patience: 5 s to connect, 10 minutes to the first piece, 2 minutes between two.
+    pub fn new(url: impl Into<String>, model: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            model: model.into(),
+            api_key: None,
+            window: Tokens(8_192),
+            connect_timeout: Duration::from_secs(5),
+            first_timeout: Duration::from_mins(10),
+            idle_timeout: Duration::from_mins(2),
+        }
+    }
+}
+
+/// A client of one Ollama server.
+pub struct Ollama {
+    options: OllamaOptions,
+    root: String,
+    http: Client,
+    known: Mutex<Known>,
+}
+
+/// What was learned of the server and the model.
+#[derive(Default)]
+struct Known {
+    estimator: Estimator,
+    about: Option<About>,
+    /// The window of the model as it runs. None until it was looked up.
+    running: Option<Running>,
+    /// The server said that it cannot hold answers to a schema.
+    schema_refused: bool,
+}
+
+/// What the server says of a model that need not run.
+#[derive(Clone, Copy)]
+struct About {
+    /// The window that is asked for with every call.
+    num_ctx: Tokens,
+    /// Whether the model's own Modelfile named that window.
+    by_model: bool,
+    /// Whether it thinks before it answers, unless it is told not to.
+    thinks: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Running {
+    /// The server told this window.
+    Told(Tokens),
+    /// It is older than 0.9.7 and does not tell.
+    NotTold,
+}
+
+impl std::fmt::Debug for Ollama {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ollama")
+            .field("root", &self.root)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ollama {
+    /// A client; nothing is asked yet.
+    pub fn new(options: OllamaOptions) -> Result<Self, Error> {
+        let root = root(&options.url)?;
+        let http = http::client(&root, options.connect_timeout)?;
+        Ok(Self {
+            options,
+            root,
+            http,
+            known: Mutex::default(),
+        })
+    }
+
+    /// Loads the model with the window that it is to have, and looks up which it really has. May
+    /// take minutes. [`ModelServer::answer`] does the same if need be.
+    pub async fn load(&self) -> Result<(), Error> {
+        let about = self.about().await?;
+        let mut body = self.common(about);
+        body["stream"] = json!(false);
+        let url = format!("{}/api/chat", self.root);
+        let prepare = || self.authorised(self.http.post(&url)).json(&body);
+        let response = http::begin(&self.root, self.options.first_timeout, 0, prepare).await;
+        match response {
+            Ok(_) => {}
+            Err(Refused::Answered(status, message)) => {
+                return Err(self.refusal(status, &message).await);
+            }
+            Err(Refused::Failed(error)) => return Err(error),
+        }
+        let running: RunningModels = self.ask(self.http.get(self.route("ps"))).await?;
+        let of_this = |model: &&RunningModel| is_called(&model.name, &self.options.model);
+        let told = running.models.iter().find(of_this);
+        let running = match told.and_then(|model| model.context_length) {
+            Some(window) if window.0 > 0 => Running::Told(window.min(about.num_ctx)),
+            _ => Running::NotTold,
+        };
+        self.known().running = Some(running);
+        Ok(())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Nothing in it is ever half written.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn route(&self, name: &str) -> String {
+        format!("{}/api/{name}", self.root)
+    }
+
+    fn authorised(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.options.api_key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        }
+    }
+
+    /// Asks about the server or its models.
+    async fn ask<T: for<'a> Deserialize<'a>>(&self, request: RequestBuilder) -> Result<T, Error> {
+        let ask = self.authorised(request).timeout(QUESTION_TIMEOUT).send();
+        let response = ask.await.map_err(|e| http::gone(&self.root, &e))?;
+        let status = response.status();
+        if !status.is_success() {
+            let message = response.text().await.unwrap_or_default();
+            return Err(Error::Rejected {
+                status: status.as_u16(),
+                message: message_of(&message),
+            });
+        }
+        response.json().await.map_err(|error| self.malformed(error))
+    }
+
+    async fn models(&self) -> Result<Vec<String>, Error> {
+        let list: ModelList = self.ask(self.http.get(self.route("tags"))).await?;
+        Ok(list.models.into_iter().map(|model| model.name).collect())
+    }
+
+    fn no_such_model(&self, has: Vec<String>) -> Error {
+        Error::NoSuchModel {
+            url: self.root.clone(),
+            wanted: self.options.model.clone(),
+            has,
+        }
+    }
+
+    /// What the server says of the model, asked once.
+    async fn about(&self) -> Result<About, Error> {
+        let known = self.known().about;
+        match known {
+            Some(about) => Ok(about),
+            None => self.ask_about().await,
+        }
+    }
+
+    async fn ask_about(&self) -> Result<About, Error> {
+        let body = json!({"model": self.options.model});
+        let show: Show = self
+            .ask(self.http.post(self.route("show")).json(&body))
+            .await?;
+        let by_model = show.num_ctx();
+        let wanted = by_model.unwrap_or(self.options.window);
+        let about = About {
+            num_ctx: show.trained().map_or(wanted, |trained| trained.min(wanted)),
+            by_model: by_model.is_some(),
+            thinks: show.capabilities.iter().any(|name| name == "thinking"),
+        };
+        self.known().about = Some(about);
+        Ok(about)
+    }
+
+    /// What every call says. Whatever makes the server load the model anew must be the same in all.
+    fn common(&self, about: About) -> Value {
+        json!({
+            "model": self.options.model,
+            "keep_alive": KEEP_ALIVE,
+            // Neither the prompt nor, when the window is full, its beginning may be dropped. Servers
+            // older than 0.12.6 do not know these two and pass over them.
+            "truncate": false,
+            "shift": false,
+            "options": {"num_ctx": about.num_ctx},
+        })
+    }
+
+    fn body(&self, request: &Request, about: About) -> Value {
+        let mut body = self.common(about);
+        body["messages"] = json!(request.messages);
+        body["stream"] = json!(true);
+        if about.thinks {
+            // Thoughts are no part of the answer and would use up its tokens.
+            body["think"] = json!(false);
+        }
+        let options = &mut body["options"];
+        options["num_predict"] = json!(request.max_tokens);
+        options["temperature"] = json!(request.temperature);
+        if let Some(seed) = request.seed {
+            // Ollama reads a signed number of the machine's size.
+            options["seed"] = json!(seed & u64::from(u32::MAX >> 1));
+        }
+        if !request.stop.is_empty() {
+            options["stop"] = json!(request.stop);
+        }
+        if let Some(schema) = &request.schema
+            && !self.known().schema_refused
+        {
+            body["format"] = schema.clone();
+        }
+        body
+    }
+
+    async fn begin(&self, request: &Request, about: About) -> Result<reqwest::Response, Error> {
+        let url = self.route("chat");
+        let (patience, seed) = (self.options.first_timeout, request.seed.unwrap_or(0));
+        loop {
+            let prepare = || {
+                let body = self.body(request, about);
+                self.authorised(self.http.post(&url)).json(&body)
+            };
+            match http::begin(&self.root, patience, seed, prepare).await {
+                Ok(response) => return Ok(response),
+                Err(Refused::Answered(_, message)) if self.drops_schema(&message, request) => {}
+                Err(Refused::Answered(status, message)) => {
+                    let error = self.refusal(status, &message).await;
+                    return Err(self.too_long(&message, request).unwrap_or(error));
+                }
+                Err(Refused::Failed(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// A model that cannot be held to a schema is asked without from now on: the caller reads the
+    /// answer leniently anyway.
+    fn drops_schema(&self, message: &str, request: &Request) -> bool {
+        let about_schema = ["format", "grammar", "schema"]
+            .iter()
+            .any(|word| message.contains(word));
+        request.schema.is_some()
+            && about_schema
+            && !std::mem::replace(&mut self.known().schema_refused, true)
+    }
+
+    async fn refusal(&self, status: StatusCode, message: &str) -> Error {
+        let message = message_of(message);
+        if status == StatusCode::NOT_FOUND
+            && let Ok(has) = self.models().await
+        {
+            return self.no_such_model(has);
+        }
+        Error::Rejected {
+            status: status.as_u16(),
+            message,
+        }
+    }
+
+    /// What a message means that says that the prompt does not fit.
+    fn too_long(&self, message: &str, request: &Request) -> Option<Error> {
+        let says_so = message.contains("context")
+            && ["exceed", "longer than"]
+                .iter()
+                .any(|word| message.contains(word));
+        let window = self.window().tokens;
+        let prompt = self.known().estimator.estimate_prompt(&request.messages);
+        says_so.then_some(Error::TooLong { prompt, window })
+    }
+
+    fn window(&self) -> Window {
+        let known = self.known();
+        let asked = |tokens| Window {
+            tokens,
+            source: WindowSource::Asked,
+        };
+        match (known.running, known.about) {
+            (Some(Running::Told(tokens)), _) => asked(tokens),
+            (_, Some(about)) if about.by_model => asked(about.num_ctx),
+            (_, about) => Window {
+                tokens: about.map_or(self.options.window, |about| about.num_ctx),
+                source: WindowSource::Configured,
+            },
+        }
+    }
+
+    fn malformed(&self, problem: impl ToString) -> Error {
+        Error::Malformed {
+            url: self.root.clone(),
+            problem: problem.to_string(),
+        }
+    }
+
+    async fn stream(
+        &self,
+        request: &Request,
+        so_far: &mut String,
+        on_delta: &mut OnDelta<'_>,
+    ) -> Result<Answer, Error> {
+        let about = self.about().await?;
+        if self.known().running.is_none() {
+            self.load().await?;
+        }
+        let start = Instant::now();
+        let mut bytes = self.begin(request, about).await?.bytes_stream();
+        let mut lines = Lines::default();
+        let (mut first, mut active) = (None, false);
+        let last = 'stream: loop {
+            let patience = if active {
+                self.options.idle_timeout
+            } else {
+                self.options.first_timeout
+            };
+            let piece = tokio::time::timeout(patience, bytes.next())
+                .await
+                .map_err(|_| http::timed_out(&self.root, patience))?
+                .ok_or_else(|| http::cut_short(&self.root))?
+                .map_err(|error| http::gone(&self.root, &error))?;
+            let lines = lines
+                .push_lines(&piece)
+                .map_err(|_| self.malformed("an endless line"))?;
+            for line in lines.iter().filter(|line| !line.is_empty()) {
+                let chunk: Chunk =
+                    serde_json::from_str(line).map_err(|error| self.malformed(error))?;
+                active = true;
+                if let Some(message) = &chunk.error {
+                    return Err(self.broke_off(message, request));
+                }
+                let text = chunk.message.as_ref().map_or("", |m| m.content.as_str());
+                if !text.is_empty() {
+                    first.get_or_insert_with(|| start.elapsed());
+                    so_far.push_str(text);
+                    on_delta(Delta { text });
+                }
+                if chunk.done {
+                    break 'stream chunk;
+                }
+            }
+            if so_far.len() > ANSWER_BYTES_MAX {
+                return Err(self.malformed("an endless answer"));
+            }
+        };
+        let usage = self.usage(request, so_far, &last)?;
+        Ok(Answer {
+            text: std::mem::take(so_far),
+            finish: if last.done_reason.as_deref() == Some("length") {
+                Finish::Length
+            } else {
+                Finish::Stop
+            },
+            usage,
+            time_to_first_token_ms: http::ms(first.unwrap_or_else(|| start.elapsed())),
+            total_ms: http::ms(start.elapsed()),
+            model: last.model.unwrap_or_else(|| self.options.model.clone()),
+        })
+    }
+
+    /// An error in the stream: the process that runs the model broke down. The next call starts it
+    /// again, as after a lost connection.
+    fn broke_off(&self, message: &str, request: &Request) -> Error {
+        let lost = Error::Unreachable {
+            url: self.root.clone(),
+            reason: format!("it broke the answer off: {message}"),
+        };
+        self.too_long(message, request).unwrap_or(lost)
+    }
+
+    /// What the call took; an error if the server did not read the whole prompt.
+    fn usage(&self, request: &Request, answer: &str, last: &Chunk) -> Result<Usage, Error> {
+        // In nanoseconds, of the server's own work; what a caller waits is measured here.
+        tracing::debug!(
+            load_ns = last.load_duration,
+            prompt_ns = last.prompt_eval_duration,
+            answer_ns = last.eval_duration,
+            "Ollama answered"
+        );
+        let window = self.window();
+        let mut known = self.known();
+        let estimated = known.estimator.estimate_prompt(&request.messages);
+        let Some(prompt) = last.prompt_eval_count else {
+            return Ok(Usage {
+                prompt: estimated,
+                completion: known.estimator.estimate(answer),
+                cached: Tokens::ZERO,
+                exact: false,
+            });
+        };
+        let share = match known.running {
+            Some(Running::Told(_)) => CUT_BELOW.0,
+            _ => CUT_BELOW.1,
+        };
+        if is_cut(prompt, estimated, share) {
+            return Err(Error::CutPrompt {
+                url: self.root.clone(),
+                sent: estimated,
+                read: prompt,
+                window: window.tokens,
+            });
+        }
+        known.estimator.calibrate_prompt(&request.messages, prompt);
+        Ok(Usage {
+            prompt,
+            completion: last.eval_count.unwrap_or(Tokens::ZERO),
+            cached: Tokens::ZERO,
+            exact: true,
+        })
+    }
+}
+
+/// Whether a count is so far below the estimate that part of the prompt was not read.
+fn is_cut(counted: Tokens, estimated: Tokens, share: f64) -> bool {
+    let float = |tokens: Tokens| f64::from(u32::try_from(tokens.0).unwrap_or(u32::MAX));
+    let missing = estimated.0.saturating_sub(counted.0);
+    missing >= CUT_TOKENS_MIN && float(counted) < float(estimated) * share
+}
+
+/// Whether Ollama listens there: its version.
+pub(crate) async fn version(root: &str, timeout: Duration) -> Option<String> {
+    let http = http::client(root, timeout).ok()?;
+    let ask = http.get(format!("{root}/api/version")).timeout(timeout);
+    let version: Version = ask.send().await.ok()?.json().await.ok()?;
+    Some(version.version)
+}
+
+/// Whether a version is too old. Builds without a number are taken for new.
+fn is_too_old(version: &str) -> bool {
+    let mut numbers = version.split('.').map(str::parse::<u64>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(0)), Some(Ok(0))) => false,
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < VERSION_MIN,
+        _ => false,
+    }
+}
+
+/// The base URL that a setting means.
+fn root(url: &str) -> Result<String, Error> {
+    let trimmed = url.trim().trim_end_matches('/');
+    if trimmed.starts_with("http://") || trimmed.starts_with("https://") {
+        return Ok(trimmed.strip_suffix("/v1").unwrap_or(trimmed).to_owned());
+    }
+    let wrong = || Error::Unsupported {
+        what: format!(
+            "{url:?} is no address of an Ollama server; write ollama://host or ollama://host:port"
+        ),
+    };
+    let parsed = Url::parse(trimmed).map_err(|_| wrong())?;
+    let host = parsed.host_str().filter(|host| !host.is_empty());
+    let (Some(host), "", "ollama") = (host, parsed.path(), parsed.scheme()) else {
+        return Err(wrong());
+    };
+    let port = parsed.port().unwrap_or(USUAL_PORT);
+    Ok(format!("http://{host}:{port}"))
+}
+
+/// Whether a name in a list is the one that was asked for.
+fn is_called(name: &str, wanted: &str) -> bool {
+    name == wanted || name.strip_suffix(":latest") == Some(wanted)
+}
+
+/// The message in an error's body.
+fn message_of(body: &str) -> String {
+    #[derive(Deserialize)]
+    struct Refusal {
+        error: String,
+    }
+    serde_json::from_str::<Refusal>(body).map_or_else(
+        |_| body.chars().take(500).collect(),
+        |refusal| refusal.error,
+    )
+}
+
+#[async_trait]
+impl ModelServer for Ollama {
+    async fn describe(&self) -> Result<ModelInfo, Error> {
+        let version: Version = self.ask(self.http.get(self.route("version"))).await?;
+        if is_too_old(&version.version) {
+            let what = format!(
+                "Ollama {} at {} is too old; {}.{} or newer is needed, which holds answers to a \
+                 schema and counts whole prompts: update it",
+                version.version, self.root, VERSION_MIN.0, VERSION_MIN.1
+            );
+            return Err(Error::Unsupported { what });
+        }
+        let models = self.models().await?;
+        let found = models
+            .iter()
+            .find(|name| is_called(name, &self.options.model));
+        let Some(name) = found.cloned() else {
+            return Err(self.no_such_model(models));
+        };
+        self.ask_about().await?;
+        Ok(ModelInfo {
+            name,
+            server: "ollama".to_owned(),
+            url: self.root.clone(),
+            window: self.window(),
+            tokenizer: false,
+            json_schema: !self.known().schema_refused,
+        })
+    }
+
+    async fn count(&self, messages: &[Message]) -> Result<Count, Error> {
+        Ok(Count {
+            tokens: self.known().estimator.estimate_prompt(messages),
+            exact: false,
+        })
+    }
+
+    async fn answer(
+        &self,
+        request: &Request,
+        on_delta: &mut OnDelta<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<Answer, Error> {
+        let mut so_far = String::new();
+        let result = {
+            let stream = self.stream(request, &mut so_far, on_delta);
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => None,
+                result = stream => Some(result),
+            }
+        };
+        result.unwrap_or_else(|| {
+            Err(Error::Interrupted {
+                tokens: self.known().estimator.estimate(&so_far),
+                partial: so_far,
+            })
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct ModelList {
+    models: Vec<ModelEntry>,
+}
+
+#[derive(Deserialize)]
+struct ModelEntry {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct RunningModels {
+    models: Vec<RunningModel>,
+}
+
+#[derive(Deserialize)]
+struct RunningModel {
+    name: String,
+    /// The window of one call. Since 0.9.7.
+    #[serde(default)]
+    context_length: Option<Tokens>,
+}
+
+#[derive(Deserialize)]
+struct Show {
+    /// What the Modelfile sets: a line each, name and value apart by spaces.
+    #[serde(default)]
+    parameters: String,
+    #[serde(default)]
+    model_info: Map<String, Value>,
+    #[serde(default)]
+    capabilities: Vec<String>,
+}
+
+impl Show {
+    /// The window that the Modelfile sets.
+    fn num_ctx(&self) -> Option<Tokens> {
+        self.parameters.lines().find_map(|line| {
+            let mut words = line.split_whitespace();
+            let number = (words.next() == Some("num_ctx")).then(|| words.next())??;
+            number.parse().ok().map(Tokens)
+        })
+    }
+
+    /// The largest window that the model was trained for.
+    fn trained(&self) -> Option<Tokens> {
+        let architecture = self.model_info.get("general.architecture")?.as_str()?;
+        let key = format!("{architecture}.context_length");
+        self.model_info.get(&key)?.as_u64().map(Tokens)
+    }
+}
+
+#[derive(Deserialize)]
+struct Chunk {
+    #[serde(default)]
+    model: Option<String>,
+    #[serde(default)]
+    message: Option<WireMessage>,
+    #[serde(default)]
+    done: bool,
+    #[serde(default)]
+    done_reason: Option<String>,
+    #[serde(default)]
+    prompt_eval_count: Option<Tokens>,
+    #[serde(default)]
+    eval_count: Option<Tokens>,
+    #[serde(default)]
+    load_duration: Option<u64>,
+    #[serde(default)]
+    prompt_eval_duration: Option<u64>,
+    #[serde(default)]
+    eval_duration: Option<u64>,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireMessage {
+    #[serde(default)]
+    content: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_a_port_means_the_usual_one() {
+        let cases = [
+            ("ollama://box", "http://box:11434"),
+            ("ollama://box:80/", "http://box:80"),
+            ("ollama://[::1]:99", "http://[::1]:99"),
+            ("http://box:7/v1", "http://box:7"),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(root(url).unwrap(), expected);
+        }
+        for bad in ["ollama:", "ollama://", "ollama://box/path", "box:11434"] {
+            let error = root(bad).unwrap_err().to_string();
+            assert!(error.contains("ollama://host:port"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_window_is_read_from_the_modelfile_and_the_weights() {
+        let show: Show = serde_json::from_value(json!({
+            "parameters": "stop                           \"<|im_end|>\"\nnum_ctx                        16384",
+            "model_info": {"general.architecture": "qwen2", "qwen2.context_length": 32_768},
+        }))
+        .unwrap();
+        assert_eq!(show.num_ctx(), Some(Tokens(16_384)));
+        assert_eq!(show.trained(), Some(Tokens(32_768)));
+    }
+
+    #[test]
+    fn old_versions_are_told_from_new_ones_and_from_own_builds() {
+        let old: Vec<bool> = ["0.4.7", "0.5.0", "0.12.6-rc1", "1.0.0", "0.0.0", "dev"]
+            .map(is_too_old)
+            .into();
+        assert_eq!(old, [true, false, false, false, false, false]);
+    }
+
+    #[test]
+    fn a_count_far_below_the_estimate_is_a_cut_and_a_little_below_is_not() {
+        assert!(is_cut(Tokens(4_095), Tokens(6_000), 0.75));
+        assert!(!is_cut(Tokens(4_900), Tokens(6_000), 0.75));
+        assert!(!is_cut(Tokens(40), Tokens(200), 0.75));
+    }
+}
