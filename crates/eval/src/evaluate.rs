@@ -59,25 +59,31 @@ pub struct Evaluation {
     pub cache: PathBuf,
 }
 
-/// Evaluates every problem. `on_problem` is told each as it is finished. None if `cancel` was called
-/// before the end: what is finished is kept.
+/// Evaluates every problem. `on_problem` is told each as it is finished. When `cancel` is called, the
+/// report has those that were finished; the same evaluation goes on with the others.
 pub async fn evaluate(
     evaluation: &Evaluation,
     on_problem: &(dyn Fn(&ProblemReport) + Sync),
     cancel: &CancellationToken,
-) -> Result<Option<Report>, Error> {
+) -> Result<Report, Error> {
     std::fs::create_dir_all(&evaluation.cache).map_err(|e| Error::io(&evaluation.cache, e))?;
     let info = evaluation.server.describe().await?;
-    let results: Vec<Option<ProblemReport>> = stream::iter(&evaluation.problems)
-        .map(|problem| evaluation.attempt(problem, &info, on_problem, cancel))
-        .buffered(evaluation.parallel.max(1))
+    let attempts = evaluation.problems.iter().enumerate();
+    let mut finished: Vec<(usize, ProblemReport)> = stream::iter(attempts)
+        .map(async |(number, problem)| {
+            let report = evaluation
+                .attempt(problem, &info, on_problem, cancel)
+                .await?;
+            Ok::<_, Error>(report.map(|report| (number, report)))
+        })
+        .buffer_unordered(evaluation.parallel.max(1))
+        .try_filter_map(async |finished| Ok(finished))
         .try_collect()
         .await?;
-    let results: Option<Vec<ProblemReport>> = results.into_iter().collect();
-    Ok(results.map(|results| {
-        let name = evaluation.name.clone();
-        Report::new(name, info.name.clone(), evaluation.mode, results)
-    }))
+    finished.sort_by_key(|(number, _)| *number);
+    let results = finished.into_iter().map(|(_, report)| report).collect();
+    let name = evaluation.name.clone();
+    Ok(Report::new(name, info.name, evaluation.mode, results))
 }
 
 impl Evaluation {

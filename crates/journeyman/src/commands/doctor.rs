@@ -196,17 +196,32 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
             grouped(info.window.tokens.0)
         )
     };
-    if let Some(url) = &settings.model_url {
-        if url.starts_with("sim:") {
-            let text = "simulated, as configured".to_owned();
+    let simulated = settings
+        .model_url
+        .as_deref()
+        .filter(|url| url.starts_with("sim:"));
+    if let Some(url) = simulated {
+        let text = "simulated, as configured".to_owned();
+        return vec![Check {
+            what,
+            ok: true,
+            text,
+            detail: json!({"url": url}),
+        }];
+    }
+    let connection = match connection(settings) {
+        Ok(connection) => connection,
+        Err(error) => {
             return vec![Check {
                 what,
-                ok: true,
-                text,
-                detail: json!({"url": url}),
+                ok: false,
+                text: format!("{error:#}"),
+                detail: Value::Null,
             }];
         }
-        let asked = describe(&connection(settings), url).await;
+    };
+    if let Some(url) = &settings.model_url {
+        let asked = describe(&connection, url).await;
         return vec![match asked {
             Ok(info) => Check {
                 what,
@@ -223,17 +238,6 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
         }];
     }
     let mut checks = Vec::new();
-    let connection = match connection(settings) {
-        Ok(connection) => connection,
-        Err(error) => {
-            return vec![Check {
-                what,
-                ok: false,
-                text: format!("{error:#}"),
-                detail: Value::Null,
-            }];
-        }
-    };
     for found in look_around(&connection).await {
         let text = match &found.info {
             Some(info) => format!("{}: {}", found.url, window(info)),

@@ -103,10 +103,7 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
     };
     let result = evaluate(&evaluation, &tell, &cancel).await;
     progress.finish();
-    let Some(report) = result? else {
-        progress.say("interrupted; the same command goes on");
-        return Ok(Exit::Interrupted);
-    };
+    let report = result?;
     for out in &args.out {
         let text = if out.extension().is_some_and(|ending| ending == "html") {
             html(&report)
@@ -116,6 +113,12 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
         std::fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))?;
     }
     print_report(settings, &report)?;
+    if cancel.is_cancelled() {
+        progress.say(
+            "interrupted: these are the problems that were finished; the same command goes on",
+        );
+        return Ok(Exit::Interrupted);
+    }
     Ok(Exit::Success)
 }
 
