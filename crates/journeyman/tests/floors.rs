@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("journeyman-context", 3),
     ("journeyman-sim", 3),
     ("journeyman-agent", 5),
+    ("journeyman-eval", 6),
     ("journeyman", 7),
 ];
 
