@@ -3,6 +3,7 @@
 
 use journeyman_event::payload::{GivenTest, TestOrigin};
 
+use crate::literal::identifier;
 use crate::stated::{stated_examples, stated_in_session};
 
 /// The name under which doctest examples are kept.
@@ -93,11 +94,30 @@ fn doctests(prompt: &str) -> (Vec<String>, Vec<String>) {
     if !group.is_empty() {
         groups.push(group);
     }
-    let groups = groups.iter().map(|group| group.trim_end().to_owned());
-    (
-        groups.filter(|group| !group.is_empty()).collect(),
-        assertions,
-    )
+    let groups = groups.iter().map(|group| group.trim_end());
+    let groups = groups.filter(|group| !group.is_empty());
+    (groups.flat_map(apart).collect(), assertions)
+}
+
+/// The examples of a group, each on its own if none depends on another: if all of them are calls.
+/// Then what passes can be told from what fails.
+fn apart(group: &str) -> Vec<String> {
+    let mut calls = group.lines().filter_map(|line| line.strip_prefix(">>> "));
+    let called = |line: &str| identifier(line).is_some_and(|(_, rest)| rest.starts_with('('));
+    if !calls.all(called) {
+        return vec![group.to_owned()];
+    }
+    let mut examples: Vec<String> = Vec::new();
+    for line in group.lines() {
+        match examples.last_mut() {
+            Some(example) if !line.starts_with(">>> ") => {
+                example.push('\n');
+                example.push_str(line);
+            }
+            _ => examples.push(line.to_owned()),
+        }
+    }
+    examples
 }
 
 fn closes_group(line: &str) -> bool {
@@ -116,7 +136,9 @@ mod tests {
         let prompt = "def add(a, b):\n    \"\"\"Adds.\n    >>> add(1, 2)\n    3\n    >>> add(0, 0)\n    0\n    \"\"\"\n";
         let tests = tests_in_prompt(prompt);
         assert_eq!(tests.len(), 1);
-        assert_eq!(tests[0].source, ">>> add(1, 2)\n3\n>>> add(0, 0)\n0");
+        assert_eq!(tests[0].source, ">>> add(1, 2)\n3\n\n>>> add(0, 0)\n0");
+        let session = tests_in_prompt(">>> x = add(1, 2)\n>>> x\n3\n");
+        assert_eq!(session[0].source, ">>> x = add(1, 2)\n>>> x\n3");
     }
 
     #[test]

@@ -289,7 +289,9 @@ impl Settings {
         let idle = get("model.idle");
         let minimum = get("sandbox.minimum");
         let settings = Self {
-            data_dir: PathBuf::from(&get("data_dir").value),
+            // Other processes live in other folders: the sandbox, the managed server.
+            data_dir: std::path::absolute(&get("data_dir").value)
+                .with_context(|| format!("data_dir is empty (from {})", from(get("data_dir"))))?,
             model: get("model.name").value.clone(),
             model_url: optional("model.url"),
             api_key: optional("model.api_key"),
@@ -540,6 +542,15 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("model.nmae"), "{error}");
+    }
+
+    #[test]
+    fn the_data_folder_is_absolute_however_it_is_named() {
+        let settings = read(&["--data-dir", "here"], &[]).unwrap();
+        assert_eq!(
+            settings.data_dir,
+            std::env::current_dir().unwrap().join("here")
+        );
     }
 
     #[test]
