@@ -14,7 +14,7 @@ use crate::fact::{Fact, Role};
 use crate::layout;
 use crate::plan::{plan_of_answer, plan_of_stub};
 use crate::python::{defined_name, foreign_imports};
-use crate::strategy::{ModuleStep, ModuleStrategy};
+use crate::strategy::{AGREEMENT_MIN, ModuleStep, ModuleStrategy};
 
 /// Answers in a row that may be unusable before the task fails.
 const REFUSALS_MAX: u32 = 4;
@@ -366,7 +366,31 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
     if state.unused.is_none() {
         return Step::Analyse;
     }
+    if let Some(detail) = doubted(state) {
+        let reason = FailureReason::Attempts;
+        return end(state, Ending::Failed { reason, detail });
+    }
     end(state, Ending::Complete(verification(state, run)))
+}
+
+/// The modules that pass too few of their generated tests, in words; none if there is none.
+fn doubted(state: &TaskState) -> Option<String> {
+    let doubted: Vec<String> = state
+        .modules
+        .iter()
+        .filter_map(|module| match module.completion.as_ref()?.verification {
+            Verification::Agreement { confidence } if confidence < AGREEMENT_MIN => Some(format!(
+                "module {}: after {} of {} iterations its code passes only {:.0} % of the tests \
+                 that the model wrote for it",
+                module.plan.name,
+                module.iteration,
+                state.limits.iterations_max,
+                100.0 * confidence
+            )),
+            _ => None,
+        })
+        .collect();
+    (!doubted.is_empty()).then(|| doubted.join("; "))
 }
 
 /// Given tests rule: all of them ran and passed when this is asked. Without any, the weakest of what

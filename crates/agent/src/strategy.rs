@@ -61,8 +61,8 @@ pub struct WholeFile;
 const TEST_REFUSALS_MAX: u32 = 2;
 /// How often a module's tests are written at most.
 const TEST_WRITINGS_MAX: usize = 3;
-/// The share of generated tests that must pass for code to be kept when its attempts are spent.
-const KEPT_SHARE_MIN: f64 = 0.5;
+/// The share of a module's generated tests that must pass, 0 to 1; a task with less fails.
+pub(crate) const AGREEMENT_MIN: f64 = 0.5;
 
 /// Fresh candidates in one round, when given tests tell a right one from a wrong one.
 const CANDIDATES_GIVEN_MAX: u32 = 4;
@@ -382,7 +382,7 @@ fn approach(
     let tests_broken = kind == TestFailureKind::NoTests || blames_tests(module, run, kind);
     // Where most tests fail the code is the likelier fault, until it was written anew in vain; where
     // few do, and always the same, those tests are.
-    let code_doubtful = share_passed(run) < KEPT_SHARE_MIN && module.approach != Approach::Rewrite;
+    let code_doubtful = share_passed(run) < AGREEMENT_MIN && module.approach != Approach::Rewrite;
     if module.generated_tests.len() < TEST_WRITINGS_MAX
         && (tests_broken || (circling && !code_doubtful))
     {
@@ -425,7 +425,8 @@ fn blames_tests(module: &ModuleState, run: &TestRun, kind: TestFailureKind) -> b
 }
 
 /// The attempts are spent. Given tests rule; generated ones are as fallible as the code, so the
-/// version that passes most of them is kept if that is at least half, and the rest are disputed.
+/// version that passes most of them is kept and the rest are disputed. Whether that is enough is
+/// decided at the end: the other modules are still worth writing.
 fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
     let name = &module.plan.name;
     let give_up = |detail: String| ModuleStep::GiveUp {
@@ -457,8 +458,7 @@ fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
             share_passed(a)
                 .total_cmp(&share_passed(b))
                 .then(a.passed().cmp(&b.passed()))
-        })
-        .filter(|run| share_passed(run) >= KEPT_SHARE_MIN);
+        });
     let Some(best) = best else {
         return give_up(
             last.failure

@@ -10,6 +10,7 @@ use journeyman_event::payload::{
     FailureReason, GivenTest, Interruption, Limits, ModelCallCompleted, ModelCallFailed,
     ModelCallStarted, OutputFailed, OutputStarted, OutputWritten, Priority, Purpose, TaskStarted,
     TaskSubmitted, TestFailed, TestFailureKind, TestOrigin, TestPassed, TestResult, TestStarted,
+    Verification,
 };
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{
@@ -314,7 +315,7 @@ proptest! {
         prop_assert_eq!(drive.state.uncounted.flagged, 0);
         prop_assert_eq!(drive.state.uncounted.stale, 0);
         // What is reported as verified was run.
-        if let Some(Ending::Complete(journeyman_event::payload::Verification::GivenTests)) = drive.state.ending {
+        if let Some(Ending::Complete(Verification::GivenTests)) = drive.state.ending {
             let run = drive.state.integration.as_ref().unwrap();
             prop_assert!(given);
             prop_assert!(run.tests.iter().all(|t| t.passed || !t.name.starts_with("tests/test_given.py")));
@@ -356,6 +357,30 @@ fn a_version_that_was_better_is_brought_back_when_the_attempts_are_spent() {
             })
     });
     assert!(restored);
+}
+
+#[test]
+fn modules_are_written_after_one_that_disagrees_with_its_tests_and_the_task_fails() {
+    let mut seen = 0;
+    for seed in 0..300 {
+        let mut drive = Drive::new(seed, submission(false, false));
+        while drive.step(SignedDuration::ZERO) {}
+        let doubted = drive.state.modules.iter().position(|module| {
+            matches!(
+                module.completion.as_ref().map(|done| done.verification),
+                Some(Verification::Agreement { confidence }) if confidence < 0.5
+            )
+        });
+        let Some(doubted) = doubted else { continue };
+        assert!(
+            matches!(drive.state.ending, Some(Ending::Failed { .. })),
+            "seed {seed}: {:?}",
+            drive.state.ending
+        );
+        let later = &drive.state.modules[doubted + 1..];
+        seen += usize::from(!later.is_empty() && later.iter().all(|m| m.completion.is_some()));
+    }
+    assert!(seen > 0, "no seed went on after a doubted module");
 }
 
 #[test]

@@ -36,6 +36,10 @@ const FAILURES_MAX: u32 = 5;
 /// A server that lived this long was no failure.
 const LONG_LIFE: Duration = Duration::from_mins(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// How often llama.cpp's threads look for each other before they sleep, where it was built with
+/// GNU OpenMP. Its 300,000 stall a processor that a test run or a build needs, and so the model's
+/// own other thread; alone, few are as fast.
+const SPINS: &str = "1000";
 
 /// How long the supervisor waits before it judges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -339,6 +343,7 @@ impl Supervisor {
         }
         // Its environment is the supervisor's, which was cleaned when that was started.
         let mut child = command
+            .env("GOMP_SPINCOUNT", SPINS)
             .stdin(Stdio::piped())
             .stdout(log.try_clone().map_err(failed)?)
             .stderr(log)
