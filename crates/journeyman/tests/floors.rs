@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 const FLOORS: &[(&str, u32)] = &[
+    ("journeyman-bus", 1),
     ("journeyman-event", 1),
     ("journeyman-fetch", 1),
     ("journeyman-journal", 2),

@@ -1,0 +1,193 @@
+//! The bounded queue of one subscriber: many publishers, one taker.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::Overflow;
+
+#[derive(Debug)]
+pub(crate) struct Queue<M> {
+    capacity: usize,
+    overflow: Overflow,
+    inner: Mutex<Inner<M>>,
+}
+
+#[derive(Debug)]
+struct Inner<M> {
+    messages: VecDeque<Arc<M>>,
+    open: bool,
+    /// The taker works on what it took last.
+    busy: bool,
+    depth_max: usize,
+    /// The taker, if it waits.
+    taker: Option<Waker>,
+    /// Publishers that wait for room: each task at most once at a time.
+    publishers: Vec<Waker>,
+    /// Those who wait until all is done.
+    idle: Vec<Waker>,
+}
+
+/// What became of an offered message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// It waits now.
+    Queued,
+    /// It was dropped, or another for it.
+    Dropped,
+    /// There is no room, and the rule is to wait.
+    Full,
+    /// The subscriber has left.
+    Closed,
+}
+
+fn wake(waiting: Vec<Waker>) {
+    waiting.into_iter().for_each(Waker::wake);
+}
+
+fn remember(waiting: &mut Vec<Waker>, waker: &Waker) {
+    if !waiting.iter().any(|other| other.will_wake(waker)) {
+        waiting.push(waker.clone());
+    }
+}
+
+impl<M> Queue<M> {
+    pub(crate) fn new(capacity: usize, overflow: Overflow) -> Self {
+        Self {
+            capacity,
+            overflow,
+            inner: Mutex::new(Inner {
+                messages: VecDeque::new(),
+                open: true,
+                busy: false,
+                depth_max: 0,
+                taker: None,
+                publishers: Vec::new(),
+                idle: Vec::new(),
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<M>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a message in, if there is room or can be made.
+    pub(crate) fn offer(&self, message: &Arc<M>) -> Offer {
+        let mut inner = self.lock();
+        if !inner.open {
+            return Offer::Closed;
+        }
+        // Its destructor is not ours to run under the lock.
+        let mut oldest = None;
+        if inner.messages.len() >= self.capacity {
+            match self.overflow {
+                Overflow::Wait => return Offer::Full,
+                Overflow::DropNewest => return Offer::Dropped,
+                Overflow::DropOldest => oldest = inner.messages.pop_front(),
+            }
+        }
+        inner.messages.push_back(Arc::clone(message));
+        inner.depth_max = inner.depth_max.max(inner.messages.len());
+        let taker = inner.taker.take();
+        drop(inner);
+        if let Some(taker) = taker {
+            taker.wake();
+        }
+        if oldest.is_some() {
+            Offer::Dropped
+        } else {
+            Offer::Queued
+        }
+    }
+
+    /// Like [`Queue::offer`], and has the caller woken when there may be room.
+    pub(crate) fn poll_offer(&self, context: &Context<'_>, message: &Arc<M>) -> Poll<Offer> {
+        match self.offer(message) {
+            Offer::Full => {}
+            done => return Poll::Ready(done),
+        }
+        let mut inner = self.lock();
+        if inner.open && inner.messages.len() >= self.capacity {
+            remember(&mut inner.publishers, context.waker());
+            return Poll::Pending;
+        }
+        drop(inner);
+        // Room came between the two looks.
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Moves up to `max` messages to `taken`, in order. False when the queue is closed, now and for
+    /// ever. The taker counts as busy until it asks again if `works` says so.
+    pub(crate) fn poll_take(
+        &self,
+        context: &Context<'_>,
+        taken: &mut Vec<Arc<M>>,
+        max: usize,
+        works: bool,
+    ) -> Poll<bool> {
+        let mut inner = self.lock();
+        if inner.messages.is_empty() {
+            inner.busy = false;
+            let idle = std::mem::take(&mut inner.idle);
+            let open = inner.open;
+            if open {
+                inner.taker = Some(context.waker().clone());
+            }
+            drop(inner);
+            wake(idle);
+            return if open {
+                Poll::Pending
+            } else {
+                Poll::Ready(false)
+            };
+        }
+        let count = inner.messages.len().min(max);
+        taken.extend(inner.messages.drain(..count));
+        inner.busy = works;
+        let publishers = std::mem::take(&mut inner.publishers);
+        let idle = if inner.messages.is_empty() && !works {
+            std::mem::take(&mut inner.idle)
+        } else {
+            Vec::new()
+        };
+        drop(inner);
+        wake(publishers);
+        wake(idle);
+        Poll::Ready(true)
+    }
+
+    /// Ready when nothing waits and the taker is done with what it took, or the queue is closed.
+    pub(crate) fn poll_idle(&self, context: &Context<'_>) -> Poll<()> {
+        let mut inner = self.lock();
+        if !inner.open || (inner.messages.is_empty() && !inner.busy) {
+            return Poll::Ready(());
+        }
+        remember(&mut inner.idle, context.waker());
+        Poll::Pending
+    }
+
+    /// Takes no more and gives no more; how many messages waited.
+    pub(crate) fn close(&self) -> usize {
+        let mut inner = self.lock();
+        inner.open = false;
+        let messages = std::mem::take(&mut inner.messages);
+        let mut waiting = std::mem::take(&mut inner.publishers);
+        waiting.append(&mut inner.idle);
+        waiting.extend(inner.taker.take());
+        drop(inner);
+        wake(waiting);
+        messages.len()
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.lock().open
+    }
+
+    /// Messages that wait now, and the most that ever did.
+    pub(crate) fn depth(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.messages.len(), inner.depth_max)
+    }
+}
