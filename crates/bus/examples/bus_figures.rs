@@ -20,6 +20,7 @@ const RUNS: usize = 5;
 const SUBSCRIBERS: usize = 7;
 const CAPACITY: usize = 4_096;
 
+#[derive(Debug)]
 struct Tick {
     sent: Instant,
     number: u64,
