@@ -35,4 +35,4 @@ pub use listing::Listing;
 pub use output::{OutputError, check_output};
 pub use strategy::{ModuleStep, ModuleStrategy, WholeFile};
 pub use summary::headline;
-pub use worker::{Notice, Observer, Options, Worker, load};
+pub use worker::{Moment, Notice, Observer, Options, Worker, load, load_at};

@@ -5,11 +5,12 @@
 //! one was cut off.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use journeyman_context::Refusal;
 use journeyman_event::payload::{
     AnalysisStarted, ContextRefused, EffectInterrupted, EffectRetried, Interruption, Limits,
@@ -94,25 +95,67 @@ const MODEL_RETRY_MAX: Duration = Duration::from_secs(10);
 /// Events read at a time when a task is loaded.
 const PAGE: usize = 1_000;
 
+/// A moment in a task's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// After the event at this position, or the last one before it.
+    Sequence(Sequence),
+    /// Before the first event that happened later than this.
+    Time(Timestamp),
+}
+
+impl FromStr for Moment {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(sequence) = text.parse() {
+            return Ok(Self::Sequence(Sequence(sequence)));
+        }
+        let time = text.parse().map(Self::Time);
+        time.map_err(|_| {
+            format!("{text:?} is neither a sequence number nor a time like 2026-11-21T09:30:00Z")
+        })
+    }
+}
+
 /// The state of a task, folded from its events. None if there is no such task.
 pub async fn load(
     journal: &Journal,
     principal: &Principal,
     task: &TaskId,
 ) -> Result<Option<TaskState>, Error> {
+    load_at(journal, principal, task, None).await
+}
+
+/// The state of a task as it was then, or as it is now. None if there was no such task.
+pub async fn load_at(
+    journal: &Journal,
+    principal: &Principal,
+    task: &TaskId,
+    moment: Option<Moment>,
+) -> Result<Option<TaskState>, Error> {
+    let until = match moment {
+        Some(Moment::Sequence(sequence)) => Some(sequence),
+        _ => None,
+    };
     let filter = Filter {
         task_id: Some(task.clone()),
+        until,
         ..Filter::default()
+    };
+    let is_later = |event: &Event| match moment {
+        Some(Moment::Time(time)) => event.occurred_at() > time,
+        _ => false,
     };
     let mut state = TaskState::default();
     loop {
         let events = journal
             .read(principal, &filter, state.sequence, PAGE)
             .await?;
-        for event in &events {
+        let end = events.iter().position(is_later).unwrap_or(events.len());
+        for event in &events[..end] {
             state.evolve(event)?;
         }
-        if events.len() < PAGE {
+        if end < PAGE {
             break;
         }
     }

@@ -333,15 +333,20 @@ impl Journal {
             .await
     }
 
-    /// Walks the whole store and checks every event. For the system principal only: an owner sees
-    /// gaps in the sequence.
-    pub async fn verify(&self, principal: &Principal) -> Result<VerifyReport, Error> {
+    /// Walks the whole store and checks every event; with a head that was kept, also that the store
+    /// still has that event. For the system principal only: an owner sees gaps in the sequence.
+    pub async fn verify(
+        &self,
+        principal: &Principal,
+        known: Option<Head>,
+    ) -> Result<VerifyReport, Error> {
         if !principal.is_system() {
             return Err(Error::Forbidden {
                 what: "verify the whole journal",
             });
         }
-        self.reading(verify::verify).await
+        self.reading(move |readers| verify::verify(readers, known))
+            .await
     }
 
     /// Runs a query where it may block.

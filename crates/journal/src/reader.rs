@@ -1,10 +1,13 @@
 //! Reading: events, blobs, streams. Readers have connections of their own and see only what is
 //! committed; every call names its principal and shows what that principal owns.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Mutex;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use journeyman_event::{
     ContentHash, Event, ModuleName, Owner, Principal, Revision, Sequence, TaskId,
 };
@@ -28,6 +31,12 @@ pub struct Filter {
     pub kinds: Vec<String>,
     /// About this module.
     pub module: Option<ModuleName>,
+    /// Of this agent or user.
+    pub actor: Option<String>,
+    /// That happened then or later, by their makers' clocks.
+    pub since: Option<Timestamp>,
+    /// That happened before then.
+    pub before: Option<Timestamp>,
     /// Up to this position.
     pub until: Option<Sequence>,
 }
@@ -35,19 +44,48 @@ pub struct Filter {
 impl Filter {
     /// What the SQL does not choose by.
     fn takes(&self, event: &Event) -> bool {
-        self.module
-            .as_ref()
-            .is_none_or(|module| event.module() == Some(module))
+        let at = event.occurred_at();
+        let module = self.module.as_ref();
+        module.is_none_or(|module| event.module() == Some(module))
+            && self
+                .actor
+                .as_ref()
+                .is_none_or(|actor| actor == event.actor())
+            && self.since.is_none_or(|since| at >= since)
+            && self.before.is_none_or(|before| at < before)
     }
 }
 
-/// The last event of the store: enough to notice later that the tail was cut.
+/// The last event of the store: enough to notice later that the tail was cut. Written
+/// `17@b3:...`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Its position.
     pub sequence: Sequence,
     /// Its hash.
     pub hash: ContentHash,
+}
+
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.sequence, self.hash)
+    }
+}
+
+impl FromStr for Head {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "{text:?} is no head of a journal; `journeyman journal head` prints one: 17@b3:..."
+            )
+        };
+        let (sequence, hash) = text.split_once('@').ok_or_else(wrong)?;
+        Ok(Self {
+            sequence: Sequence(sequence.parse().map_err(|_| wrong())?),
+            hash: hash.parse().map_err(|_| wrong())?,
+        })
+    }
 }
 
 /// One stream in a list.

@@ -1,7 +1,7 @@
 //! Walks the log and names the first record that is not as it was written.
 //!
-//! What it cannot see: that the newest events were cut off whole. Keep the head that it reports and
-//! compare it later.
+//! That the newest events were cut off whole shows only against a head that was kept: give it to the
+//! walk.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -40,6 +40,10 @@ pub enum Flaw {
     Clock,
     /// The stream's row is not what its last event says.
     Stream,
+    /// Another event stood here when its hash was kept.
+    Rewritten,
+    /// The store ends before this event, which it had.
+    Cut,
 }
 
 impl fmt::Display for Flaw {
@@ -55,6 +59,10 @@ impl fmt::Display for Flaw {
             Self::Blob(hash) => write!(f, "its payload {hash} is missing or changed"),
             Self::Clock => f.write_str("the actor's vector clock went back"),
             Self::Stream => f.write_str("the stream's last position does not fit its events"),
+            Self::Rewritten => f.write_str("another event stood here when the head was kept"),
+            Self::Cut => {
+                f.write_str("the journal ends before it, and had it when the head was kept")
+            }
         }
     }
 }
@@ -88,11 +96,11 @@ impl VerifyReport {
     }
 }
 
-pub(crate) fn verify(readers: &Readers) -> Result<VerifyReport, Error> {
+pub(crate) fn verify(readers: &Readers, known: Option<Head>) -> Result<VerifyReport, Error> {
     readers.with(|connection| {
         // One transaction: the walk sees one moment of the store, whatever is written meanwhile.
         let transaction = connection.unchecked_transaction()?;
-        let report = Walk::default().walk(&transaction)?;
+        let report = Walk::default().walk(&transaction, known)?;
         transaction.commit()?;
         Ok(report)
     })
@@ -139,7 +147,11 @@ impl Row {
 }
 
 impl Walk {
-    fn walk(mut self, connection: &Connection) -> Result<VerifyReport, ReadError> {
+    fn walk(
+        mut self,
+        connection: &Connection,
+        known: Option<Head>,
+    ) -> Result<VerifyReport, ReadError> {
         let mut head = Head {
             sequence: Sequence::ZERO,
             hash: ORIGIN_HASH,
@@ -154,7 +166,15 @@ impl Walk {
         while let Some(row) = rows.next()? {
             let sequence = Sequence(u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0));
             let checked = match Row::read(row, sequence) {
-                Ok(row) => self.check(connection, &row, head)?,
+                Ok(row) => self.check(connection, &row, head)?.and_then(|hash| {
+                    let rewritten =
+                        known.is_some_and(|known| known.sequence == sequence && known.hash != hash);
+                    if rewritten {
+                        Err(Flaw::Rewritten)
+                    } else {
+                        Ok(hash)
+                    }
+                }),
                 Err(error) => Err(Flaw::Unreadable(error.to_string())),
             };
             match checked {
@@ -167,6 +187,13 @@ impl Walk {
         }
         if first_bad.is_none() {
             first_bad = self.check_streams(connection)?;
+        }
+        let cut = known.filter(|known| known.sequence > head.sequence);
+        if let (None, Some(known)) = (&first_bad, cut) {
+            first_bad = Some(Bad {
+                sequence: known.sequence,
+                what: Flaw::Cut,
+            });
         }
         if first_bad.is_none() {
             first_bad = check_blobs(connection)?;

@@ -86,8 +86,14 @@ async fn the_system_sees_every_stream_in_the_stores_order() {
 async fn only_the_system_verifies() {
     let (_folder, journal) = fresh();
     for principal in [Principal::local(), user("system")] {
-        let error = journal.verify(&principal).await.unwrap_err();
+        let error = journal.verify(&principal, None).await.unwrap_err();
         assert!(matches!(error, Error::Forbidden { .. }), "{error:?}");
     }
-    assert!(journal.verify(&Principal::system()).await.unwrap().ok());
+    assert!(
+        journal
+            .verify(&Principal::system(), None)
+            .await
+            .unwrap()
+            .ok()
+    );
 }

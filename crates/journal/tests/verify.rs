@@ -8,7 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 use common::{Maker, all, append, fresh, open, options, user};
 use journeyman_event::{ContentHash, Principal, Revision, Sequence};
-use journeyman_journal::{Append, Bad, Error, Expected, Filter, Flaw, Journal, VerifyReport};
+use journeyman_journal::{Append, Bad, Error, Expected, Filter, Flaw, Head, Journal, VerifyReport};
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
@@ -37,7 +37,7 @@ async fn stored() -> TempDir {
         .append(&me, make.append(&me, "t-1", 3))
         .await
         .unwrap();
-    let report = journal.verify(&Principal::system()).await.unwrap();
+    let report = journal.verify(&Principal::system(), None).await.unwrap();
     assert!(report.ok());
     assert_eq!((report.events, report.unknown_causes), (10, 0));
     assert_eq!(
@@ -73,7 +73,7 @@ fn run(connection: &Connection, sql: &str) {
 
 async fn verified(folder: &Path) -> VerifyReport {
     let journal = Journal::open_read_only(folder.to_owned()).unwrap();
-    journal.verify(&Principal::system()).await.unwrap()
+    journal.verify(&Principal::system(), None).await.unwrap()
 }
 
 async fn first_bad(folder: &Path) -> (u64, Flaw) {
@@ -327,7 +327,7 @@ async fn a_clock_that_goes_back_is_named_and_an_unknown_cause_is_counted() {
             .await
             .unwrap();
     }
-    let report = journal.verify(&Principal::system()).await.unwrap();
+    let report = journal.verify(&Principal::system(), None).await.unwrap();
     let bad = Bad {
         sequence: Sequence(5),
         what: Flaw::Clock,
@@ -374,10 +374,52 @@ async fn verifying_beside_a_writer_sees_one_moment() {
     let (me, make) = (Principal::local(), Maker::new(1));
     for round in 1..=20 {
         let (append, system) = (make.append(&me, "t-1", 10), Principal::system());
-        let (written, report) = tokio::join!(journal.append(&me, append), journal.verify(&system));
+        let (written, report) =
+            tokio::join!(journal.append(&me, append), journal.verify(&system, None));
         written.unwrap();
         let report = report.unwrap();
         assert!(report.ok(), "{report:?}");
         assert!([round * 10 - 10, round * 10].contains(&report.events));
+    }
+}
+
+#[tokio::test]
+async fn a_tail_that_was_cut_or_written_anew_shows_against_a_head_that_was_kept() {
+    let folder = stored().await;
+    let system = Principal::system();
+    let head = |at| {
+        let (_, hash) = journeyman_event::split_hash(&line(&tamper(folder.path()), at)).unwrap();
+        let sequence = Sequence(at);
+        Head { sequence, hash }
+    };
+    let (seventh, last) = (head(7), head(10));
+    assert_eq!(last.to_string().parse::<Head>().unwrap(), last);
+    // Everything that refers to 8, 9 and 10 goes with them.
+    let connection = tamper(folder.path());
+    connection
+        .execute_batch(
+            "DELETE FROM events WHERE sequence > 7;
+             UPDATE streams SET revision = 5, sequence = 5 WHERE task_id = 't-1';",
+        )
+        .unwrap();
+    drop(connection);
+    let bad = |what| {
+        let sequence = Sequence(10);
+        Some(Bad { sequence, what })
+    };
+    {
+        let journal = open(folder.path());
+        let verify = async |known| journal.verify(&system, known).await.unwrap();
+        assert!(verify(None).await.ok(), "nothing inside shows it");
+        assert!(verify(Some(seventh)).await.ok());
+        let report = verify(Some(last)).await;
+        assert_eq!(report.first_bad, bad(Flaw::Cut));
+        let (me, make) = (Principal::local(), Maker::new(77));
+        let others = make.append(&me, "t-9", 4);
+        journal.append(&me, others).await.unwrap();
+        assert_eq!(verify(Some(last)).await.first_bad, bad(Flaw::Rewritten));
+    }
+    for text in ["", "7", "7@", "x@b3:00", "7@b3:00"] {
+        assert!(text.parse::<Head>().is_err(), "{text}");
     }
 }

@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use journeyman_event::TaskId;
+use jiff::Timestamp;
+use journeyman_agent::Moment;
 use journeyman_event::payload::Priority;
+use journeyman_event::{ModuleName, TaskId};
+use journeyman_journal::Head;
 
 use crate::settings::{Settings, Variables, flags, parse_duration};
 
@@ -75,6 +78,9 @@ pub(crate) enum Command {
     Show {
         /// The task
         task: TaskId,
+        /// As it was then: after the event of a sequence number, or at a time
+        #[arg(long, value_name = "N|TIME")]
+        at: Option<Moment>,
     },
     /// Print events, oldest first
     Events(EventsArgs),
@@ -202,6 +208,24 @@ pub(crate) struct EventsArgs {
     /// Only those after this sequence number
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) after: u64,
+    /// Only those of this kind; may be given more than once
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Vec<String>,
+    /// Only those about this module
+    #[arg(long)]
+    pub(crate) module: Option<ModuleName>,
+    /// Only those of this agent or user
+    #[arg(long)]
+    pub(crate) actor: Option<String>,
+    /// Only those that happened then or later
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<Timestamp>,
+    /// Only those that happened before then
+    #[arg(long, value_name = "TIME")]
+    pub(crate) before: Option<Timestamp>,
+    /// Only the newest so many of them
+    #[arg(long, value_name = "N", conflicts_with = "follow")]
+    pub(crate) last: Option<usize>,
     /// Go on with new ones until interrupted
     #[arg(long)]
     pub(crate) follow: bool,
@@ -216,6 +240,9 @@ pub(crate) struct FilesArgs {
     /// The version of the module [default: the latest]
     #[arg(long, value_name = "N")]
     pub(crate) version: Option<u64>,
+    /// As they were then: after the event of a sequence number, or at a time
+    #[arg(long, value_name = "N|TIME")]
+    pub(crate) at: Option<Moment>,
 }
 
 const EVAL_EXAMPLES: &str = "\
@@ -279,7 +306,14 @@ impl From<ModeArg> for journeyman_eval::Mode {
 #[derive(Debug, Subcommand)]
 pub(crate) enum JournalCommand {
     /// Check every event: order, hashes, causes
-    Verify,
+    Verify {
+        /// Also check that the journal still has what it had when `journal head` printed this
+        #[arg(long, value_name = "SEQUENCE@HASH")]
+        head: Option<Head>,
+    },
+    /// Print the last event's position and hash; kept elsewhere, it shows later whether events were
+    /// cut off
+    Head,
 }
 
 #[derive(Debug, Subcommand)]

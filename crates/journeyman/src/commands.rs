@@ -37,12 +37,13 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Run(args) => run::run(settings, args).await,
             Command::Resume(args) => run::resume(settings, args).await,
             Command::Tasks { limit } => tasks::tasks(settings, limit).await,
-            Command::Show { task } => show::show(settings, &task).await,
+            Command::Show { task, at } => show::show(settings, &task, at).await,
             Command::Events(args) => events::events(settings, args).await,
             Command::Files(args) => files::files(settings, args).await,
-            Command::Journal {
-                command: JournalCommand::Verify,
-            } => journal::verify(settings).await,
+            Command::Journal { command } => match command {
+                JournalCommand::Verify { head } => journal::verify(settings, head).await,
+                JournalCommand::Head => journal::head(settings).await,
+            },
             Command::Eval(args) => eval::run(settings, args).await,
             Command::EvalScorer { command } => eval::scorer_main(settings, command).await,
             Command::Engine { command } => engine::engine(settings, command).await,

@@ -501,3 +501,100 @@ fn a_reader_that_goes_away_loses_nothing() {
     let tasks = home.run(&["tasks", "--json"]).json_lines();
     assert_eq!(tasks[0]["status"], "complete");
 }
+
+#[test]
+fn events_are_chosen_by_kind_actor_module_and_time() {
+    let home = Home::new();
+    assert_eq!(home.simulate(GOOD, &["Make a thing"]).code, Some(3));
+    let chosen = |args: &[&str]| {
+        let events = home.run(&[&["events", "--json"], args].concat());
+        assert_eq!(events.code, Some(0), "{args:?}: {}", events.stderr);
+        events.json_lines()
+    };
+    let every = chosen(&[]);
+    let code = chosen(&["--kind", "code_generated"]);
+    assert!(!code.is_empty());
+    assert!(code.iter().all(|event| event["kind"] == "code_generated"));
+    let two = chosen(&["--kind", "code_generated", "--kind", "task_complete"]);
+    assert_eq!(two.len(), code.len() + 1);
+    let testers = chosen(&["--actor", "tester", "--module", "simulated.core"]);
+    assert!(!testers.is_empty());
+    for event in &testers {
+        assert_eq!(
+            (&event["actor"], &event["module"]),
+            (&"tester".into(), &"simulated.core".into())
+        );
+    }
+    let middle = every[every.len() / 2]["occurred_at"].as_str().unwrap();
+    let (since, before) = (chosen(&["--since", middle]), chosen(&["--before", middle]));
+    assert!(!since.is_empty() && !before.is_empty());
+    assert_eq!(since.len() + before.len(), every.len());
+    assert_eq!(chosen(&["--last", "3"]), every[every.len() - 3..]);
+    let many = chosen(&["--last", "100000", "--after", "5"]);
+    assert_eq!(many, every[5..]);
+    for wrong in [["--since", "yesterday"], ["--after", "-1"], ["--last", "x"]] {
+        let refused = home.run(&[&["events"], &wrong[..]].concat());
+        assert_eq!(refused.code, Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_task_is_shown_as_it_was_at_any_event_and_at_any_time() {
+    let home = Home::new();
+    assert_eq!(home.simulate(GOOD, &["Make a thing"]).code, Some(3));
+    let task = last_task(&home);
+    let events = home.run(&["events", "--json"]).json_lines();
+    let first = |kind: &str| events.iter().find(|event| event["kind"] == kind).unwrap();
+    let shown = |at: &str| {
+        let shown = home.run(&["show", &task, "--json", "--at", at]);
+        assert_eq!(shown.code, Some(0), "{at}: {}", shown.stderr);
+        shown.json_lines().remove(0)
+    };
+    let code = first("code_generated");
+    let then = shown(&code["sequence"].to_string());
+    assert_eq!(then["status"], "running");
+    assert_eq!(then["sequence"], code["sequence"]);
+    // Between two events it is as after the first of them, also by the clock.
+    let planned = first("planning_complete");
+    let time = planned["occurred_at"].as_str().unwrap();
+    assert!(shown(time)["sequence"].as_u64() >= planned["sequence"].as_u64());
+    assert!(shown(time)["sequence"].as_u64() < code["sequence"].as_u64());
+    assert_eq!(shown("2999-01-01T00:00:00Z")["status"], "complete");
+    let before = home.run(&["files", &task, "--at", &planned["sequence"].to_string()]);
+    assert!(!before.stdout.contains("core.py"), "{}", before.stdout);
+    let after = home.run(&["files", &task, "--at", &code["sequence"].to_string()]);
+    assert!(after.stdout.contains("core.py"), "{}", after.stdout);
+    let never = home.run(&["show", &task, "--at", "2001-01-01T00:00:00Z"]);
+    assert_eq!(never.code, Some(1));
+    assert!(never.stderr.contains("was no task"), "{}", never.stderr);
+    assert_eq!(home.run(&["show", &task, "--at", "soon"]).code, Some(2));
+}
+
+#[test]
+fn a_head_that_was_kept_shows_what_the_journal_lost() {
+    let home = Home::new();
+    assert_eq!(home.simulate(GOOD, &["Make a thing"]).code, Some(3));
+    let head = home.run(&["journal", "head"]).stdout.trim().to_owned();
+    assert_eq!(
+        home.run(&["journal", "verify", "--head", &head]).code,
+        Some(0)
+    );
+    let (sequence, hash) = head.split_once('@').unwrap();
+    let json = home
+        .run(&["journal", "head", "--json"])
+        .json_lines()
+        .remove(0);
+    assert_eq!(
+        (json["sequence"].to_string(), &json["hash"]),
+        (sequence.to_owned(), &hash.into())
+    );
+    // A later head of the same journal is one that this one never had.
+    let later = format!("{}@{hash}", sequence.parse::<u64>().unwrap() + 1);
+    let cut = home.run(&["journal", "verify", "--head", &later]);
+    assert_eq!(cut.code, Some(1));
+    assert!(cut.stdout.contains("ends before"), "{}", cut.stdout);
+    assert_eq!(
+        home.run(&["journal", "verify", "--head", "7"]).code,
+        Some(2)
+    );
+}

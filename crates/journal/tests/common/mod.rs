@@ -135,7 +135,7 @@ pub(crate) fn lines(events: &[Event]) -> Vec<String> {
 }
 
 pub(crate) async fn assert_sound(journal: &Journal) {
-    let report = journal.verify(&Principal::system()).await.unwrap();
+    let report = journal.verify(&Principal::system(), None).await.unwrap();
     assert_eq!(report.first_bad, None);
     assert_eq!(
         report.head,

@@ -1,7 +1,7 @@
 //! `events`: what happened, and with `--follow` what happens.
 
-use journeyman_event::{Principal, Sequence};
-use journeyman_journal::Filter;
+use journeyman_event::{Event, Principal, Sequence};
+use journeyman_journal::{Filter, Journal};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::EventsArgs;
@@ -26,9 +26,14 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
     let principal = Principal::local();
     let filter = Filter {
         task_id: args.task,
-        ..Filter::default()
+        kinds: args.kind,
+        module: args.module,
+        actor: args.actor,
+        since: args.since,
+        before: args.before,
+        until: None,
     };
-    let show = |event: &journeyman_event::Event| {
+    let show = |event: &Event| {
         line(&if settings.json {
             json_line(event)
         } else {
@@ -47,6 +52,12 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
             }
         }
     }
+    if let Some(last) = args.last {
+        for event in newest(&journal, &filter, after, last).await?.iter().rev() {
+            show(event)?;
+        }
+        return Ok(Exit::Success);
+    }
     loop {
         let page = journal.read(&principal, &filter, after, PAGE).await?;
         for event in &page {
@@ -57,4 +68,32 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
             return Ok(Exit::Success);
         }
     }
+}
+
+/// The newest events after a position, the newest first.
+async fn newest(
+    journal: &Journal,
+    filter: &Filter,
+    after: Sequence,
+    count: usize,
+) -> anyhow::Result<Vec<Event>> {
+    let mut events: Vec<Event> = Vec::new();
+    let mut before = Sequence(u64::MAX);
+    while events.len() < count {
+        let wanted = PAGE.min(count - events.len());
+        let principal = Principal::local();
+        let page = journal
+            .read_backwards(&principal, filter, before, wanted)
+            .await?;
+        let whole = page.len() == wanted;
+        events.extend(
+            page.into_iter()
+                .take_while(|event| event.sequence() > after),
+        );
+        match events.last() {
+            Some(last) if whole => before = last.sequence(),
+            _ => break,
+        }
+    }
+    Ok(events)
 }

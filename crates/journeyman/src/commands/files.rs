@@ -19,7 +19,7 @@ struct File {
 }
 
 pub(crate) async fn files(settings: &Settings, args: FilesArgs) -> anyhow::Result<Exit> {
-    let (state, _) = existing(settings, &args.task).await?;
+    let (state, _) = existing(settings, &args.task, args.at).await?;
     let mut files = Vec::new();
     for module in &state.modules {
         files.extend(module.versions.iter().map(|code| File {

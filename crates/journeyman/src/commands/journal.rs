@@ -1,6 +1,7 @@
-//! `journal verify`: walks the whole journal and says whether it is sound.
+//! `journal`: whether it is sound, and its last event.
 
 use journeyman_event::Principal;
+use journeyman_journal::{Head, Journal};
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -8,14 +9,28 @@ use crate::output::{grouped, json, line};
 use crate::parts::read_journal;
 use crate::settings::Settings;
 
-pub(crate) async fn verify(settings: &Settings) -> anyhow::Result<Exit> {
-    let Some(journal) = read_journal(settings)? else {
-        anyhow::bail!(
+fn existing(settings: &Settings) -> anyhow::Result<Journal> {
+    read_journal(settings)?.ok_or_else(|| {
+        anyhow::anyhow!(
             "there is no journal in {}; --data-dir names another folder",
             settings.data_dir.display()
-        );
-    };
-    let report = journal.verify(&Principal::system()).await?;
+        )
+    })
+}
+
+pub(crate) async fn head(settings: &Settings) -> anyhow::Result<Exit> {
+    let head = existing(settings)?.head(&Principal::system()).await?;
+    if settings.json {
+        json(&json!({"sequence": head.sequence, "hash": head.hash}))?;
+    } else {
+        line(&head.to_string())?;
+    }
+    Ok(Exit::Success)
+}
+
+pub(crate) async fn verify(settings: &Settings, known: Option<Head>) -> anyhow::Result<Exit> {
+    let journal = existing(settings)?;
+    let report = journal.verify(&Principal::system(), known).await?;
     if settings.json {
         json(&json!({
             "events": report.events,
@@ -35,10 +50,9 @@ pub(crate) async fn verify(settings: &Settings) -> anyhow::Result<Exit> {
         ))?;
     } else {
         line(&format!(
-            "sound: {} events, head {} {}",
+            "sound: {} events, head {}",
             grouped(report.events),
-            report.head.sequence,
-            report.head.hash
+            report.head
         ))?;
         if report.unknown_causes > 0 {
             line(&format!(

@@ -1,7 +1,7 @@
 //! `show`: one task, whole.
 
 use anyhow::Context;
-use journeyman_agent::{headline, load, module_path};
+use journeyman_agent::{Moment, headline, load_at, module_path};
 use journeyman_event::{Principal, TaskId, TaskState};
 use serde_json::json;
 
@@ -16,20 +16,33 @@ use crate::settings::Settings;
 pub(super) async fn existing(
     settings: &Settings,
     task: &TaskId,
+    at: Option<Moment>,
 ) -> anyhow::Result<(TaskState, bool)> {
     let journal = read_journal(settings)?;
-    let missing = || format!("there is no task {task}; `journeyman tasks` lists them");
+    let missing = || match at {
+        None => format!("there is no task {task}; `journeyman tasks` lists them"),
+        Some(_) => format!(
+            "there was no task {task} then; `journeyman events --task {task}` tells its life"
+        ),
+    };
     let journal = journal.with_context(missing)?;
-    let state = load(&journal, &Principal::local(), task)
+    let state = load_at(&journal, &Principal::local(), task, at)
         .await?
         .with_context(missing)?;
     let worked_on = worked_on(&journal).await?.as_ref() == Some(task);
     Ok((state, worked_on))
 }
 
-pub(crate) async fn show(settings: &Settings, task: &TaskId) -> anyhow::Result<Exit> {
-    let (state, worked_on) = existing(settings, task).await?;
-    let (status, pause) = shown_status(state.status, state.pause, worked_on);
+pub(crate) async fn show(
+    settings: &Settings,
+    task: &TaskId,
+    at: Option<Moment>,
+) -> anyhow::Result<Exit> {
+    let (state, worked_on) = existing(settings, task, at).await?;
+    let (status, pause) = match at {
+        None => shown_status(state.status, state.pause, worked_on),
+        Some(_) => (state.status, state.pause),
+    };
     if settings.json {
         let mut value = serde_json::to_value(&state)?;
         value["task_id"] = json!(task);
