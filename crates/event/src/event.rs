@@ -74,26 +74,31 @@ pub struct Draft {
     pub payload: Payload,
 }
 
+/// Where an imported event was first stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// The store's own name.
+    pub store: String,
+    /// Its position there.
+    pub sequence: Sequence,
+    /// Its link of the chain there.
+    pub hash: ContentHash,
+}
+
 /// A checked event that has no position yet.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     draft: Draft,
     data: Box<RawValue>,
+    origin: Option<Origin>,
 }
 
 impl NewEvent {
     /// Checks the draft against the store's clock `now`. Its time is cut to the microseconds that
     /// are stored, so that the event is the same before and after it was stored.
     pub fn new(mut draft: Draft, now: Timestamp) -> Result<Self, InvalidEvent> {
-        if draft.occurred_at.duration_since(now) > TIME_AHEAD_MAX {
-            return Err(InvalidEvent::new(
-                "occurred_at",
-                format_args!(
-                    "{} is more than 5 minutes ahead of the store's clock, {now}",
-                    draft.occurred_at
-                ),
-            ));
-        }
+        check_time(draft.occurred_at, now)?;
         check_actor(&draft.actor)?;
         draft.occurred_at = Timestamp::from_microsecond(draft.occurred_at.as_microsecond())
             .map_err(|error| InvalidEvent::new("occurred_at", error))?;
@@ -105,7 +110,41 @@ impl NewEvent {
             return Err(InvalidEvent::new("data", "it must be one line of JSON"));
         }
         let data = RawValue::from_string(data).map_err(|error| InvalidEvent::new("data", error))?;
-        Ok(Self { draft, data })
+        Ok(Self {
+            draft,
+            data,
+            origin: None,
+        })
+    }
+
+    /// An event of another store for this one: everything but its position and its link of the chain
+    /// stays, its data byte for byte. Where it was first stored goes with it.
+    pub fn imported(event: &Event, store: &str, now: Timestamp) -> Result<Self, InvalidEvent> {
+        check_time(event.occurred_at, now)?;
+        let data = RawValue::from_string(event.data().to_owned())
+            .map_err(|error| InvalidEvent::new("data", error))?;
+        let origin = event.origin.clone().unwrap_or_else(|| Origin {
+            store: store.to_owned(),
+            sequence: event.sequence,
+            hash: event.hash,
+        });
+        Ok(Self {
+            draft: Draft {
+                id: event.id,
+                task_id: event.task_id.clone(),
+                owner: event.owner.clone(),
+                module: event.module.clone(),
+                occurred_at: event.occurred_at,
+                actor: event.actor.clone(),
+                clock: event.clock.clone(),
+                causation_id: event.causation_id,
+                code_version: event.code_version,
+                code_hash: event.code_hash,
+                payload: event.payload.clone(),
+            },
+            data,
+            origin: Some(origin),
+        })
     }
 
     /// Its name.
@@ -154,6 +193,7 @@ impl NewEvent {
             causation_id: d.causation_id,
             code_version: d.code_version,
             code_hash: d.code_hash,
+            origin: self.origin.clone(),
             data: stored_data.unwrap_or(&self.data),
             hash: None,
         })
@@ -175,12 +215,13 @@ impl NewEvent {
             causation_id: d.causation_id,
             code_version: d.code_version,
             code_hash: d.code_hash,
+            origin: self.origin.clone(),
             payload: d.payload.clone(),
             hash,
         })
     }
 
-    /// Whether `stored` is this very event, position aside: what an idempotent retry must prove.
+    /// Whether `stored` is this very event, wherever it was stored: what an idempotent retry must prove.
     /// `stored_data` is its whole payload as JSON text.
     pub fn is_same_as(&self, stored: &Event, stored_data: &str) -> bool {
         let d = &self.draft;
@@ -239,8 +280,19 @@ pub struct Event {
     causation_id: Option<EventId>,
     code_version: u64,
     code_hash: Option<ContentHash>,
+    origin: Option<Origin>,
     payload: Payload,
     hash: ContentHash,
+}
+
+fn check_time(occurred_at: Timestamp, now: Timestamp) -> Result<(), InvalidEvent> {
+    if occurred_at.duration_since(now) > TIME_AHEAD_MAX {
+        return Err(InvalidEvent::new(
+            "occurred_at",
+            format_args!("{occurred_at} is more than 5 minutes ahead of the store's clock, {now}"),
+        ));
+    }
+    Ok(())
 }
 
 fn check_actor(actor: &str) -> Result<(), InvalidEvent> {
@@ -289,6 +341,7 @@ impl Event {
             causation_id: parsed.causation_id,
             code_version: parsed.code_version,
             code_hash: parsed.code_hash,
+            origin: parsed.origin,
             payload,
             hash,
             data_len: parsed.data.get().len(),
@@ -393,6 +446,11 @@ impl Event {
         self.code_hash
     }
 
+    /// Where it was first stored, if that was not here.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
     /// What happened.
     pub fn payload(&self) -> &Payload {
         &self.payload
@@ -411,28 +469,35 @@ impl Event {
 
 /// The stored line, in its key order.
 #[derive(Clone, Serialize, Deserialize)]
-struct Line<'a> {
-    schema: u32,
-    sequence: Sequence,
-    revision: Revision,
-    id: EventId,
-    task_id: TaskId,
-    owner: Owner,
+pub(crate) struct Line<'a> {
+    pub(crate) schema: u32,
+    pub(crate) sequence: Sequence,
+    pub(crate) revision: Revision,
+    pub(crate) id: EventId,
+    pub(crate) task_id: TaskId,
+    pub(crate) owner: Owner,
     #[serde(skip_serializing_if = "Option::is_none")]
-    module: Option<ModuleName>,
-    kind: String,
-    occurred_at: String,
-    actor: String,
-    clock: VectorClock,
+    pub(crate) module: Option<ModuleName>,
+    pub(crate) kind: String,
+    pub(crate) occurred_at: String,
+    pub(crate) actor: String,
+    pub(crate) clock: VectorClock,
     #[serde(skip_serializing_if = "Option::is_none")]
-    causation_id: Option<EventId>,
-    code_version: u64,
+    pub(crate) causation_id: Option<EventId>,
+    pub(crate) code_version: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    code_hash: Option<ContentHash>,
+    pub(crate) code_hash: Option<ContentHash>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) origin: Option<Origin>,
     #[serde(borrow)]
-    data: &'a RawValue,
+    pub(crate) data: &'a RawValue,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hash: Option<ContentHash>,
+    pub(crate) hash: Option<ContentHash>,
+}
+
+/// The line as text, whose bytes then must not change.
+pub(crate) fn stored_line(line: &Line<'_>) -> Result<String, InvalidEvent> {
+    serde_json::to_string(line).map_err(|error| InvalidEvent::new("line", error))
 }
 
 impl Line<'_> {

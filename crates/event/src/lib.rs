@@ -8,6 +8,7 @@
 //! `payloads!` table in `payload.rs`; give it a meaning in `state/evolve.rs` if the state depends on it.
 
 mod clock;
+mod cloud_event;
 mod content;
 mod event;
 mod ids;
@@ -20,7 +21,7 @@ mod tokens;
 pub use clock::{ClockError, ClockOrder, ProcessId, VectorClock};
 pub use content::ContentHash;
 pub use event::{
-    Draft, Event, InvalidEvent, NewEvent, ORIGIN_HASH, SCHEMA, TIME_AHEAD_MAX, chain_hash,
+    Draft, Event, InvalidEvent, NewEvent, ORIGIN_HASH, Origin, SCHEMA, TIME_AHEAD_MAX, chain_hash,
     split_hash,
 };
 pub use ids::{EventId, InvalidId, ModuleName, Owner, Principal, Revision, Sequence, TaskId};

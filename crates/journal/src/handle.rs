@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 
 use bytes::Bytes;
-use journeyman_event::{ContentHash, Event, Principal, Randomness, Sequence};
+use journeyman_event::{ContentHash, Event, Principal, Randomness, Sequence, TimeSource};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::Error;
@@ -17,6 +17,7 @@ use crate::lock::{self, Lock};
 use crate::reader::{self, Direction, Filter, Head, Readers, StreamInfo};
 use crate::schema;
 use crate::subscription::Subscription;
+use crate::transfer::{Export, Format, Import};
 use crate::verify::{self, VerifyReport};
 use crate::writer::{self, Append, Appended, Order, Writer};
 
@@ -213,6 +214,11 @@ impl Journal {
         self.inner.store_id.get(..4).unwrap_or(&self.inner.store_id)
     }
 
+    /// The store's own name, drawn once when it was made.
+    pub fn store_id(&self) -> &str {
+        &self.inner.store_id
+    }
+
     /// Adds events to a stream of the principal's. When this answers, they are durable. Dropping
     /// the call does not take back what was handed over.
     pub async fn append(&self, principal: &Principal, append: Append) -> Result<Appended, Error> {
@@ -293,6 +299,19 @@ impl Journal {
                 .as_ref()
                 .map(|writing| writing.committed.clone()),
         }
+    }
+
+    /// Everything that the filter takes as lines of text, with the texts that it cites. What is
+    /// written meanwhile may or may not be in it.
+    pub fn export(&self, principal: &Principal, filter: Filter, format: Format) -> Export {
+        Export::new(self.clone(), principal.clone(), filter, format)
+    }
+
+    /// Takes lines that [`Journal::export`] gave, from this store or another. Events get new
+    /// positions and say where they come from; those that are here already are left alone. The
+    /// system principal may import every owner's, others only their own.
+    pub fn import(&self, principal: &Principal, time: Arc<dyn TimeSource>) -> Import {
+        Import::new(self.clone(), principal.clone(), time)
     }
 
     /// A blob of the principal's.

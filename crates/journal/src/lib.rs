@@ -11,6 +11,7 @@ mod lock;
 mod reader;
 mod schema;
 mod subscription;
+mod transfer;
 mod verify;
 mod writer;
 
@@ -19,5 +20,6 @@ pub use handle::{Journal, Options};
 pub use reader::{Filter, Head, StreamInfo};
 pub use schema::SQLITE_VERSION_MIN;
 pub use subscription::Subscription;
+pub use transfer::{Export, Format, Import, Imported, Refused};
 pub use verify::{Bad, Flaw, VerifyReport};
 pub use writer::{Append, Appended, Expected};

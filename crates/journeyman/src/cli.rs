@@ -311,6 +311,23 @@ pub(crate) enum JournalCommand {
         #[arg(long, value_name = "SEQUENCE@HASH")]
         head: Option<Head>,
     },
+    /// Print events with all that they cite as lines of JSON, for `journal import` or other programs
+    Export {
+        /// Only this task's
+        #[arg(long)]
+        task: Option<TaskId>,
+        /// Write events as `CloudEvents` 1.0 instead of as they are stored
+        #[arg(long)]
+        cloud_events: bool,
+        /// Write to this file, which must not exist, instead of standard output
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Add what `journal export` printed; events that are here already are left alone
+    Import {
+        /// The file; `-` for standard input
+        file: PathBuf,
+    },
     /// Print the last event's position and hash; kept elsewhere, it shows later whether events were
     /// cut off
     Head,

@@ -43,6 +43,12 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Journal { command } => match command {
                 JournalCommand::Verify { head } => journal::verify(settings, head).await,
                 JournalCommand::Head => journal::head(settings).await,
+                JournalCommand::Export {
+                    task,
+                    cloud_events,
+                    out,
+                } => journal::export(settings, task, cloud_events, out.as_deref()).await,
+                JournalCommand::Import { file } => journal::import(settings, &file).await,
             },
             Command::Eval(args) => eval::run(settings, args).await,
             Command::EvalScorer { command } => eval::scorer_main(settings, command).await,

@@ -598,3 +598,71 @@ fn a_head_that_was_kept_shows_what_the_journal_lost() {
         Some(2)
     );
 }
+
+#[test]
+fn a_journal_is_carried_to_another_home() {
+    let (here, there) = (Home::new(), Home::bare());
+    assert_eq!(here.simulate(GOOD, &["Make a thing"]).code, Some(3));
+    let task = last_task(&here);
+    let file = here.path().join("history.jsonl");
+    let file = file.to_str().unwrap();
+    assert_eq!(
+        here.run(&["journal", "export", "--out", file]).code,
+        Some(0)
+    );
+    let again = here.run(&["journal", "export", "--out", file]);
+    assert_eq!(again.code, Some(1), "nothing is overwritten");
+    assert_eq!(
+        here.run(&["journal", "export"]).stdout,
+        fs::read_to_string(file).unwrap()
+    );
+    let imported = there.run(&["journal", "import", file]);
+    assert_eq!(
+        imported.code,
+        Some(0),
+        "{}{}",
+        imported.stdout,
+        imported.stderr
+    );
+    for command in [
+        &["show", &task, "--json"][..],
+        &["tasks", "--json"],
+        &["files", &task],
+    ] {
+        assert_eq!(
+            here.run(command).stdout,
+            there.run(command).stdout,
+            "{command:?}"
+        );
+    }
+    assert_eq!(there.run(&["journal", "verify"]).code, Some(0));
+    let again = there
+        .run(&["journal", "import", file, "--json"])
+        .json_lines()
+        .remove(0);
+    assert_eq!(
+        (again["events"].as_u64(), again["refused"].as_u64()),
+        (Some(0), Some(0))
+    );
+    let cloud = here.run(&["journal", "export", "--cloud-events", "--task", &task]);
+    let event = &cloud
+        .json_lines()
+        .into_iter()
+        .find(|line| line["specversion"] == "1.0")
+        .unwrap();
+    assert_eq!(event["type"], "journeyman.task_submitted");
+    assert_eq!(event["subject"], task.as_str());
+    fs::write(here.path().join("broken"), "{\"schema\":1\n\u{fffd}\n").unwrap();
+    let broken = here.path().join("broken");
+    let refused = there.run(&["journal", "import", broken.to_str().unwrap()]);
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stdout.contains("line 1 refused"),
+        "{}",
+        refused.stdout
+    );
+    assert_eq!(
+        there.run(&["journal", "import", "nothing.jsonl"]).code,
+        Some(1)
+    );
+}

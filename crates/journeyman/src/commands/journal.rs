@@ -1,13 +1,23 @@
-//! `journal`: whether it is sound, and its last event.
+//! `journal`: whether it is sound, its last event, and its way to other journals and programs.
 
-use journeyman_event::Principal;
-use journeyman_journal::{Head, Journal};
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use journeyman_event::{Principal, TaskId};
+use journeyman_journal::{Filter, Format, Head, Journal};
 use serde_json::json;
 
+use crate::environment::SystemTime;
 use crate::exit::Exit;
 use crate::output::{grouped, json, line};
-use crate::parts::read_journal;
+use crate::parts::{open_journal, read_journal};
 use crate::settings::Settings;
+
+/// No line of an export is as long: a text has 10 MiB at most.
+const LINE_BYTES_MAX: u64 = 128 << 20;
 
 fn existing(settings: &Settings) -> anyhow::Result<Journal> {
     read_journal(settings)?.ok_or_else(|| {
@@ -62,6 +72,105 @@ pub(crate) async fn verify(settings: &Settings, known: Option<Head>) -> anyhow::
         }
     }
     Ok(if report.ok() {
+        Exit::Success
+    } else {
+        Exit::Error
+    })
+}
+
+pub(crate) async fn export(
+    settings: &Settings,
+    task: Option<TaskId>,
+    cloud_events: bool,
+    out: Option<&Path>,
+) -> anyhow::Result<Exit> {
+    let journal = existing(settings)?;
+    let format = if cloud_events {
+        Format::CloudEvents
+    } else {
+        Format::Stored
+    };
+    let filter = Filter {
+        task_id: task,
+        ..Filter::default()
+    };
+    let mut export = journal.export(&Principal::system(), filter, format);
+    let mut file = match out {
+        None => None,
+        Some(path) => {
+            let made = File::create_new(path).with_context(|| path.display().to_string())?;
+            Some(BufWriter::new(made))
+        }
+    };
+    loop {
+        let lines = export.next().await?;
+        if lines.is_empty() {
+            break;
+        }
+        for text in lines {
+            match &mut file {
+                None => line(&text)?,
+                Some(file) => writeln!(file, "{text}")?,
+            }
+        }
+    }
+    if let Some(file) = file {
+        file.into_inner()?.sync_all()?;
+    }
+    Ok(Exit::Success)
+}
+
+pub(crate) async fn import(settings: &Settings, file: &Path) -> anyhow::Result<Exit> {
+    let named = || file.display().to_string();
+    let mut input: Box<dyn BufRead> = if file == Path::new("-") {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(BufReader::new(File::open(file).with_context(named)?))
+    };
+    let journal = open_journal(&settings.data_dir)?;
+    let mut import = journal.import(&Principal::system(), Arc::new(SystemTime));
+    let mut bytes = Vec::new();
+    loop {
+        let mut line = input.by_ref().take(LINE_BYTES_MAX);
+        let read = line.read_until(b'\n', &mut bytes).with_context(named)?;
+        anyhow::ensure!(
+            (read as u64) < LINE_BYTES_MAX,
+            "{} has a line of over 128 MiB: it is no export of a journal",
+            named()
+        );
+        if read == 0 {
+            break;
+        }
+        // What is not text breaks a rule like any other line.
+        import.line(&String::from_utf8_lossy(&bytes)).await?;
+        bytes.clear();
+    }
+    let done = import.finish().await?;
+    if settings.json {
+        let refusals = done.refusals.iter();
+        json(&json!({
+            "events": done.events,
+            "known": done.known,
+            "refused": done.refused,
+            "refusals": refusals
+                .map(|refused| json!({"line": refused.line, "reason": refused.reason}))
+                .collect::<Vec<_>>(),
+        }))?;
+    } else {
+        for refused in &done.refusals {
+            line(&format!(
+                "line {} refused: {}",
+                refused.line, refused.reason
+            ))?;
+        }
+        line(&format!(
+            "{} events imported, {} were here already, {} lines refused",
+            grouped(done.events),
+            grouped(done.known),
+            grouped(done.refused)
+        ))?;
+    }
+    Ok(if done.refused == 0 {
         Exit::Success
     } else {
         Exit::Error
