@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread;
 
 use bytes::Bytes;
+use journeyman_bus::{Bus, Overflow};
 use journeyman_event::{ContentHash, Event, Principal, Randomness, Sequence, TimeSource};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -16,13 +17,15 @@ use crate::Error;
 use crate::lock::{self, Lock};
 use crate::reader::{self, Direction, Filter, Head, Readers, StreamInfo};
 use crate::schema;
-use crate::subscription::Subscription;
+use crate::subscription::{Live, Subscription};
 use crate::transfer::{Export, Format, Import};
 use crate::verify::{self, VerifyReport};
-use crate::writer::{self, Append, Appended, Order, Writer};
+use crate::writer::{self, Append, Appended, Committed, Order, Writer};
 
 /// Appends that may wait for the writer; further callers wait to be let in.
 const QUEUE_MAX: usize = 1_024;
+/// Committed events that wait for one subscription; one that is slower reads from the store.
+const LIVE_MAX: usize = 256;
 /// Others may pass through the folder (code runs below it as another user) but not list it.
 const FOLDER_MODE: u32 = 0o711;
 const FILE_MODE: u32 = 0o600;
@@ -75,6 +78,7 @@ struct Inner {
 struct Writing {
     orders: Option<mpsc::Sender<Order>>,
     committed: watch::Receiver<Sequence>,
+    bus: Bus<Committed>,
     thread: Option<thread::JoinHandle<()>>,
     lock: Option<Lock>,
 }
@@ -154,12 +158,14 @@ impl Journal {
             writer::sound_head(&connection).map_err(|error| Error::of_sqlite(&folder, &error))?;
         let (committed, receiver) = watch::channel(head.sequence);
         let (orders, queue) = mpsc::channel(QUEUE_MAX);
+        let bus = Bus::start();
         let writer = Writer {
             folder: folder.clone(),
             bytes_max,
             connection,
             head,
             committed,
+            bus: bus.clone(),
             lost: false,
             doubtful: false,
         };
@@ -170,6 +176,7 @@ impl Journal {
         let writing = Writing {
             orders: Some(orders),
             committed: receiver,
+            bus,
             thread: Some(thread),
             lock: Some(lock),
         };
@@ -287,18 +294,16 @@ impl Journal {
         filter: Filter,
         after: Sequence,
     ) -> Subscription {
-        Subscription {
-            journal: self.clone(),
-            principal: principal.clone(),
-            filter,
-            position: after,
-            ready: std::collections::VecDeque::new(),
-            committed: self
-                .inner
-                .writing
-                .as_ref()
-                .map(|writing| writing.committed.clone()),
-        }
+        let live = self.inner.writing.as_ref().and_then(|writing| {
+            // Before anything is read: what is committed from now on is not missed.
+            let options = journeyman_bus::Options::new("journal subscription")
+                .capacity(LIVE_MAX)
+                .overflow(Overflow::DropOldest);
+            // Refused only when too many are subscribed; then it looks from time to time.
+            let messages = writing.bus.subscribe(options).ok()?;
+            Some(Live::new(messages, writing.committed.clone()))
+        });
+        Subscription::new(self.clone(), principal.clone(), filter, after, live)
     }
 
     /// Everything that the filter takes as lines of text, with the texts that it cites. What is

@@ -42,15 +42,22 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Whether an event is meant.
+    pub(crate) fn takes(&self, event: &Event) -> bool {
+        let task = self.task_id.as_ref();
+        task.is_none_or(|task| event.task_id() == task)
+            && (self.kinds.is_empty() || self.kinds.iter().any(|kind| event.kind() == kind))
+            && self.until.is_none_or(|until| event.sequence() <= until)
+            && self.takes_rest(event)
+    }
+
     /// What the SQL does not choose by.
-    fn takes(&self, event: &Event) -> bool {
+    fn takes_rest(&self, event: &Event) -> bool {
         let at = event.occurred_at();
         let module = self.module.as_ref();
+        let actor = self.actor.as_ref();
         module.is_none_or(|module| event.module() == Some(module))
-            && self
-                .actor
-                .as_ref()
-                .is_none_or(|actor| actor == event.actor())
+            && actor.is_none_or(|actor| actor == event.actor())
             && self.since.is_none_or(|since| at >= since)
             && self.before.is_none_or(|before| at < before)
     }
@@ -195,7 +202,7 @@ pub(crate) fn read(
             )?;
             let full = page.len() == limit;
             position = page.last().map_or(position, Event::sequence);
-            events.extend(page.into_iter().filter(|event| filter.takes(event)));
+            events.extend(page.into_iter().filter(|event| filter.takes_rest(event)));
             if !full {
                 break;
             }

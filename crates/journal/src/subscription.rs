@@ -1,6 +1,12 @@
-//! Live reading: everything recorded since a position, then what is recorded from now on. The
-//! reader pages from the store at its own speed, so nothing is buffered for it, lost or repeated.
+//! Live reading: everything recorded since a position, then what is recorded from now on.
+//!
+//! The past is read from the store, a page at a time; the present comes over the bus, from the moment
+//! of subscribing on. What came over the bus up to the page's end is passed over, and where the bus
+//! dropped something the store is read again: so nothing is lost or repeated, however slow the
+//! reader, and only a bounded number of events ever waits for it.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use journeyman_event::{Event, Principal, Sequence};
@@ -8,7 +14,8 @@ use tokio::sync::watch;
 
 use crate::Error;
 use crate::handle::Journal;
-use crate::reader::{Filter, Head};
+use crate::reader::Filter;
+use crate::writer::Committed;
 
 /// Events read at a time.
 const PAGE: usize = 500;
@@ -18,17 +25,59 @@ const POLL: Duration = Duration::from_millis(100);
 /// A live view of the events that a filter takes.
 #[derive(Debug)]
 pub struct Subscription {
-    pub(crate) journal: Journal,
-    pub(crate) principal: Principal,
-    pub(crate) filter: Filter,
+    journal: Journal,
+    principal: Principal,
+    filter: Filter,
     /// Everything up to here was given, or is not meant.
-    pub(crate) position: Sequence,
-    pub(crate) ready: std::collections::VecDeque<Event>,
-    /// Tells of commits; none beside another process's writer.
-    pub(crate) committed: Option<watch::Receiver<Sequence>>,
+    position: Sequence,
+    ready: VecDeque<Event>,
+    /// None beside another process's writer.
+    live: Option<Live>,
+    /// Whether everything up to the present was read from the store.
+    caught_up: bool,
+}
+
+/// The present, as this process's writer tells it.
+#[derive(Debug)]
+pub(crate) struct Live {
+    messages: journeyman_bus::Subscription<Committed>,
+    committed: watch::Receiver<Sequence>,
+    /// Drops of the bus that were made good.
+    dropped: u64,
+}
+
+impl Live {
+    pub(crate) fn new(
+        messages: journeyman_bus::Subscription<Committed>,
+        committed: watch::Receiver<Sequence>,
+    ) -> Self {
+        Self {
+            messages,
+            committed,
+            dropped: 0,
+        }
+    }
 }
 
 impl Subscription {
+    pub(crate) fn new(
+        journal: Journal,
+        principal: Principal,
+        filter: Filter,
+        after: Sequence,
+        live: Option<Live>,
+    ) -> Self {
+        Self {
+            journal,
+            principal,
+            filter,
+            position: after,
+            ready: VecDeque::new(),
+            live,
+            caught_up: false,
+        }
+    }
+
     /// The next event, as soon as there is one. Cancel-safe: an event that was not given is given
     /// by the next call.
     pub async fn next(&mut self) -> Result<Event, Error> {
@@ -36,31 +85,65 @@ impl Subscription {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(event);
             }
-            // Looked at before the page is read: what comes in meanwhile wakes the wait below.
-            let head = match &mut self.committed {
-                Some(committed) => *committed.borrow_and_update(),
-                None => self
-                    .journal
-                    .newest()
-                    .await
-                    .map(|Head { sequence, .. }| sequence)?,
-            };
-            if head > self.position {
-                let page = self
-                    .journal
-                    .read(&self.principal, &self.filter, self.position, PAGE)
-                    .await?;
-                self.position = match page.last() {
-                    Some(last) if page.len() == PAGE => last.sequence(),
-                    last => last.map_or(head, |last| last.sequence().max(head)),
-                };
-                self.ready.extend(page);
-                continue;
-            }
-            match &mut self.committed {
-                Some(committed) => committed.changed().await.map_err(|_| Error::Closed)?,
-                None => tokio::time::sleep(POLL).await,
+            match &self.live {
+                Some(_) if self.caught_up => self.listen().await?,
+                _ => self.read().await?,
             }
         }
+    }
+
+    /// Reads the next page, or waits where there is none and nobody tells of more.
+    async fn read(&mut self) -> Result<(), Error> {
+        // Looked at before the page is read: what comes in meanwhile is on the bus.
+        let head = if let Some(live) = &mut self.live {
+            live.dropped = live.messages.dropped();
+            *live.committed.borrow()
+        } else {
+            self.journal.newest().await?.sequence
+        };
+        if head <= self.position {
+            self.caught_up = true;
+            if self.live.is_none() {
+                tokio::time::sleep(POLL).await;
+            }
+            return Ok(());
+        }
+        let page = self
+            .journal
+            .read(&self.principal, &self.filter, self.position, PAGE)
+            .await?;
+        let whole = page.len() == PAGE;
+        let last = page.last().map_or(Sequence::ZERO, Event::sequence);
+        self.position = if whole { last } else { last.max(head) };
+        self.caught_up = !whole;
+        self.ready.extend(page);
+        Ok(())
+    }
+
+    /// Takes what came over the bus, or finds that something is missing there.
+    async fn listen(&mut self) -> Result<(), Error> {
+        let Some(live) = &mut self.live else {
+            return Ok(());
+        };
+        let mut messages: Vec<Arc<Committed>> = Vec::new();
+        if live.messages.recv_many(&mut messages, PAGE).await == 0 {
+            return Err(Error::Closed);
+        }
+        if live.messages.dropped() != live.dropped {
+            // What was dropped is older than all that was taken: the store has both.
+            self.caught_up = false;
+            return Ok(());
+        }
+        for message in messages {
+            let event = &message.0;
+            if event.sequence() <= self.position {
+                continue;
+            }
+            self.position = event.sequence();
+            if self.principal.sees(event.owner()) && self.filter.takes(event) {
+                self.ready.push_back(event.clone());
+            }
+        }
+        Ok(())
     }
 }

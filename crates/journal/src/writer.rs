@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use journeyman_bus::{Bus, Message};
 use journeyman_event::{
     ContentHash, Event, InvalidEvent, NewEvent, ORIGIN_HASH, Owner, Principal, Revision, Sequence,
     TaskId,
@@ -76,6 +77,16 @@ impl Append {
     }
 }
 
+/// An event that was just committed, on its way to subscriptions.
+#[derive(Debug)]
+pub(crate) struct Committed(pub(crate) Event);
+
+impl Message for Committed {
+    fn kind(&self) -> &str {
+        self.0.kind()
+    }
+}
+
 pub(crate) struct Order {
     pub(crate) owner: Owner,
     pub(crate) append: Append,
@@ -138,6 +149,8 @@ pub(crate) struct Writer {
     /// The last event that was acknowledged.
     pub(crate) head: Head,
     pub(crate) committed: watch::Sender<Sequence>,
+    /// Where committed events are published.
+    pub(crate) bus: Bus<Committed>,
     /// Set for good when something acknowledged is lost.
     pub(crate) lost: bool,
     /// Set when the file must be opened again before anything is written.
@@ -158,10 +171,23 @@ impl Writer {
                 batch.push(order);
             }
             let results = self.write(&batch);
+            self.publish(&results);
             for (order, result) in batch.into_iter().zip(results) {
                 // A caller that stopped waiting loses nothing: what was written stays written.
                 drop(order.reply.send(result));
             }
+        }
+    }
+
+    /// Tells subscriptions what is new. One that is too slow reads it from the store again, and a
+    /// stopped bus has none.
+    fn publish(&self, results: &[Result<Appended, Error>]) {
+        if !self.bus.has_subscribers() {
+            return;
+        }
+        let new = results.iter().flatten().filter(|new| !new.duplicate);
+        for event in new.flat_map(|new| &new.events) {
+            let _ = self.bus.try_publish(Committed(event.clone()));
         }
     }
 
@@ -334,22 +360,24 @@ fn append(
         Ok(sealed) => sealed,
         Err(error) => return Ok(Err(error.into())),
     };
-    for hash in &sealed.cited {
-        let is_given = || append.blobs.iter().any(|b| ContentHash::of(b) == *hash);
-        if !has_blob(transaction, owner, *hash)? && !is_given() {
+    let mut events = sealed.events;
+    for (index, hash) in sealed.cited {
+        let text = match append.blobs.iter().find(|b| ContentHash::of(b) == hash) {
+            Some(given) => Some(given.to_vec()),
+            None => find_blob(transaction, owner, hash)?,
+        };
+        let Some(text) = text.and_then(|text| String::from_utf8(text).ok()) else {
             return Ok(Err(Error::Invalid(InvalidEvent {
                 field: "data",
-                reason: format!("it refers to the blob {hash}, which is not here"),
+                reason: format!("it refers to the blob {hash}, which is not here or no text"),
             })));
-        }
+        };
+        events[index] = events[index].clone().with_data(&text);
     }
-    let (Some(last), events) = (
-        sealed
-            .events
-            .last()
-            .map(|event| (event.sequence(), event.revision(), event.hash())),
-        sealed.events,
-    ) else {
+    let Some(last) = events
+        .last()
+        .map(|event| (event.sequence(), event.revision(), event.hash()))
+    else {
         return Ok(Err(Error::bad_append("no events")));
     };
     let stream = write_stream(transaction, stream, owner, append, (last.0, last.1))?;
@@ -456,14 +484,15 @@ fn find_stream(
         .optional()
 }
 
-fn has_blob(
+fn find_blob(
     transaction: &Transaction<'_>,
     owner: &Owner,
     hash: ContentHash,
-) -> rusqlite::Result<bool> {
+) -> rusqlite::Result<Option<Vec<u8>>> {
     transaction
-        .prepare_cached("SELECT 1 FROM blobs WHERE owner = ?1 AND hash = ?2")?
-        .exists(params![owner.as_str(), hash.as_bytes()])
+        .prepare_cached("SELECT bytes FROM blobs WHERE owner = ?1 AND hash = ?2")?
+        .query_row(params![owner.as_str(), hash.as_bytes()], |row| row.get(0))
+        .optional()
 }
 
 fn write_stream(
@@ -501,8 +530,8 @@ struct Sealed {
     events: Vec<Event>,
     /// Payloads that are kept as blobs.
     spilled: BTreeMap<ContentHash, String>,
-    /// Blobs that payloads refer to which came as references already (an import).
-    cited: Vec<ContentHash>,
+    /// Events whose payload came as a reference to a blob (an import), and which.
+    cited: Vec<(usize, ContentHash)>,
 }
 
 fn seal(append: &Append, head: Head, revision: Revision) -> Result<Sealed, InvalidEvent> {
@@ -534,7 +563,8 @@ fn seal(append: &Append, head: Head, revision: Revision) -> Result<Sealed, Inval
             reference.as_deref(),
         )?;
         if reference.is_none() {
-            sealed.cited.extend(stored.blob());
+            let index = sealed.events.len();
+            sealed.cited.extend(stored.blob().map(|hash| (index, hash)));
         }
         head = Head {
             sequence: stored.sequence(),

@@ -230,3 +230,25 @@ async fn a_read_only_journal_follows_live_appends() {
         .await;
     assert_eq!(refused.unwrap_err(), journeyman_journal::Error::ReadOnly);
 }
+
+#[tokio::test]
+async fn a_live_reader_that_falls_far_behind_misses_nothing() {
+    let (_folder, journal) = fresh();
+    let (me, make) = (Principal::local(), Maker::new(1));
+    let mut subscription = journal.subscribe(&me, Filter::default(), Sequence::ZERO);
+    let mut expected = 0;
+    // More than ever waits for a reader, and fewer, in turns.
+    for events in [1, 2_000, 3, 700, 257, 256, 255, 1_000] {
+        let mut appended = 0;
+        while appended < events {
+            let count = (events - appended).min(100);
+            let append = make.append(&me, "t-1", count);
+            journal.append(&me, append).await.unwrap();
+            appended += count;
+        }
+        for _ in 0..events {
+            expected += 1;
+            assert_eq!(subscription.next().await.unwrap().sequence().0, expected);
+        }
+    }
+}
