@@ -13,7 +13,7 @@ use crate::answer::{test_file, whole_file};
 use crate::fact::{Fact, Role};
 use crate::layout;
 use crate::plan::{plan_of_answer, plan_of_stub};
-use crate::python::{defined_name, foreign_imports};
+use crate::python::{defined_name, foreign_imports, without_definitions};
 use crate::strategy::{AGREEMENT_MIN, ModuleStep, ModuleStrategy};
 
 /// Answers in a row that may be unusable before the task fails.
@@ -157,7 +157,7 @@ fn use_answer(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
             let name = &module.plan.name;
             match test_file(&answer.text, answer.cut_short) {
                 Ok(source) => {
-                    let source = with_imports(module, source);
+                    let source = of_the_module(module, &source);
                     vec![Fact::of_module(
                         Role::Tester,
                         name,
@@ -192,14 +192,16 @@ fn plan_or_refusal(state: &TaskState, answer: &PendingAnswer) -> journeyman_even
     }
 }
 
-/// Small models forget the imports that they were told to write; which they are is known.
-fn with_imports(module: &ModuleState, source: String) -> String {
+/// Small models forget the imports that they were told to write; which they are is known. And they
+/// write what they should test into the test file, which then tests itself.
+fn of_the_module(module: &ModuleState, source: &str) -> String {
     let plan = &module.plan;
     let names: Vec<&str> = plan
         .functions
         .iter()
         .filter_map(|function| defined_name(&function.signature))
         .collect();
+    let source = without_definitions(source, &names);
     let imported = foreign_imports(&source)
         .iter()
         .any(|name| name == plan.name.as_str());

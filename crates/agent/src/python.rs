@@ -123,6 +123,27 @@ pub(crate) fn defined_name(signature: &str) -> Option<&str> {
     Some(rest[..end].trim()).filter(|name| is_identifier(name))
 }
 
+/// The source without its own top-level definitions of these names, and their decorators.
+pub(crate) fn without_definitions(source: &str, names: &[&str]) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut inside = false;
+    for line in source.lines() {
+        let at_margin = !line.starts_with([' ', '\t', ')']) && !line.trim().is_empty();
+        if at_margin {
+            inside = defined_name(line).is_some_and(|name| names.contains(&name));
+            while inside && kept.last().is_some_and(|last| last.starts_with('@')) {
+                kept.pop();
+            }
+        }
+        if !inside {
+            kept.push(line);
+        }
+    }
+    let mut text = kept.join("\n");
+    text.push('\n');
+    text
+}
+
 /// Whether `source` uses `name` as a word.
 pub(crate) fn mentions(source: &str, name: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -189,6 +210,14 @@ mod tests {
         assert_eq!(stub_signatures(constant), ["def f(x)"]);
         assert!(stub_signatures("from now on, write def f(x):").is_empty());
         assert!(stub_signatures("Write a function\ndef f(x):").is_empty());
+    }
+
+    #[test]
+    fn definitions_go_with_all_that_is_theirs() {
+        let source = "import m\n\n@cache\ndef f(\n    x,\n):\n    if x:\n\n        return 1\n\ndef test_f():\n    def f():\n        pass\n    assert f(1)\n";
+        let rest = "import m\n\ndef test_f():\n    def f():\n        pass\n    assert f(1)\n";
+        assert_eq!(without_definitions(source, &["f"]), rest);
+        assert_eq!(without_definitions(source, &["g"]), source);
     }
 
     #[test]

@@ -216,7 +216,8 @@ impl Drive {
                 {"name":"b","purpose":"y","functions":["def g()"],"depends_on":["a"]}]}"#
                 .to_owned(),
             Purpose::Tests => {
-                format!("```python\ndef test_{}():\n    pass\n```", self.below(3))
+                let name = self.below(3);
+                format!("```python\ndef f():\n    return 1\n\ndef test_{name}():\n    f()\n```")
             }
             // Few different texts, so that the same code comes back and alternates.
             Purpose::Code | Purpose::Fix => format!("```python\nx = {}\n```", self.below(4)),
@@ -384,7 +385,7 @@ fn modules_are_written_after_one_that_disagrees_with_its_tests_and_the_task_fail
 }
 
 #[test]
-fn tests_that_forgot_to_import_the_module_get_the_import() {
+fn tests_that_test_themselves_are_made_to_test_the_module() {
     let mut drive = Drive::new(3, submission(false, false));
     while drive
         .state
@@ -396,7 +397,7 @@ fn tests_that_forgot_to_import_the_module_get_the_import() {
     }
     let tests = &drive.state.modules[0].generated_tests[0];
     assert!(
-        tests.starts_with("import pytest\nfrom p.a import f\n"),
+        tests.starts_with("import pytest\nfrom p.a import f\n\ndef test_"),
         "{tests}"
     );
 }

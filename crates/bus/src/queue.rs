@@ -1,6 +1,7 @@
 //! The bounded queue of one subscriber: many publishers, one taker.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -10,6 +11,8 @@ use crate::Overflow;
 pub(crate) struct Queue<M> {
     capacity: usize,
     overflow: Overflow,
+    /// Set for good; seen without the lock by a handler between two messages.
+    closed: AtomicBool,
     inner: Mutex<Inner<M>>,
 }
 
@@ -56,6 +59,7 @@ impl<M> Queue<M> {
         Self {
             capacity,
             overflow,
+            closed: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 messages: VecDeque::new(),
                 open: true,
@@ -172,6 +176,7 @@ impl<M> Queue<M> {
     pub(crate) fn close(&self) -> usize {
         let mut inner = self.lock();
         inner.open = false;
+        self.closed.store(true, Ordering::Release);
         let messages = std::mem::take(&mut inner.messages);
         let mut waiting = std::mem::take(&mut inner.publishers);
         waiting.append(&mut inner.idle);
@@ -182,7 +187,7 @@ impl<M> Queue<M> {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.lock().open
+        !self.closed.load(Ordering::Acquire)
     }
 
     /// Messages that wait now, and the most that ever did.
