@@ -13,7 +13,7 @@ use crate::answer::{test_file, whole_file};
 use crate::fact::{Fact, Role};
 use crate::layout;
 use crate::plan::{plan_of_answer, plan_of_stub};
-use crate::python::{defined_name, foreign_imports, without_definitions};
+use crate::python::{defined_name, foreign_imports, without_definitions, without_own_imports};
 use crate::strategy::{AGREEMENT_MIN, ModuleStep, ModuleStrategy};
 
 /// Answers in a row that may be unusable before the task fails.
@@ -169,7 +169,10 @@ fn use_answer(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
         }
         (purpose @ (Purpose::Code | Purpose::Fix), Some(module)) => {
             match whole_file(&answer.text, answer.cut_short) {
-                Ok(source) => new_version(module, source),
+                Ok(source) => {
+                    let source = without_own_imports(&source, module.plan.name.as_str());
+                    new_version(module, source)
+                }
                 Err(problem) => vec![refuse(purpose, Some(&module.plan.name), &problem)],
             }
         }
