@@ -401,7 +401,7 @@ fn run_inline<M>(inline: &Inline<M>, message: &M) {
     let start = Instant::now();
     let result = catch_unwind(AssertUnwindSafe(|| (inline.handler)(message)));
     let time = start.elapsed();
-    subscriber.counters.took(&mut vec![time]);
+    subscriber.counters.took(&[time]);
     note(subscriber, timed(subscriber, time, Handled::of(result)));
 }
 

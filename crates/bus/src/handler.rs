@@ -109,7 +109,8 @@ where
             start = end;
             note(&subscriber, handled);
         }
-        subscriber.counters.took(&mut times);
+        subscriber.counters.took(&times);
+        times.clear();
         if full {
             // More is likely to wait; others want the thread as well.
             tokio::task::yield_now().await;
@@ -149,7 +150,8 @@ where
             times.push(time);
             note(subscriber, timed(subscriber, time, Handled::of(result)));
         }
-        subscriber.counters.took(&mut times);
+        subscriber.counters.took(&times);
+        times.clear();
     }
 }
 

@@ -99,8 +99,8 @@ pub(crate) fn get(counter: &AtomicU64) -> u64 {
 }
 
 impl Counters {
-    /// Takes in handler times and forgets them there.
-    pub(crate) fn took(&self, times: &mut Vec<Duration>) {
+    /// Takes in handler times.
+    pub(crate) fn took(&self, times: &[Duration]) {
         if times.is_empty() {
             return;
         }
@@ -110,12 +110,11 @@ impl Counters {
             *latency = Histogram::new_with_bounds(1, max, LATENCY_DIGITS).ok();
         }
         if let Some(histogram) = latency.as_mut() {
-            for time in times.iter() {
+            for time in times {
                 let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
                 histogram.saturating_record(nanos);
             }
         }
-        times.clear();
     }
 
     pub(crate) fn latency(&self) -> Option<Latency> {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::clock::VectorClock;
 use crate::content::ContentHash;
-use crate::event::{Event, InvalidEvent, Origin, stored_line};
+use crate::event::{Event, InvalidEvent, Line, Origin};
 use crate::ids::{EventId, ModuleName, Owner, Revision, Sequence, TaskId};
 
 const SOURCE: &str = "urn:journeyman:";
@@ -46,17 +46,10 @@ struct CloudEvent<'a> {
     data: &'a RawValue,
 }
 
-fn wrong(field: &'static str, reason: impl ToString) -> InvalidEvent {
-    InvalidEvent {
-        field,
-        reason: reason.to_string(),
-    }
-}
-
 impl Event {
     /// The event as a `CloudEvent` on one line. `store` is the name of the store that it is from.
     pub fn to_cloud_event(&self, store: &str) -> Result<String, InvalidEvent> {
-        let text = |error: serde_json::Error| wrong("data", error);
+        let text = |error: serde_json::Error| InvalidEvent::new("data", error);
         let data: &RawValue = serde_json::from_str(self.data()).map_err(text)?;
         let origin = self.origin().map(serde_json::to_string).transpose();
         let cloud_event = CloudEvent {
@@ -87,26 +80,28 @@ impl Event {
     /// Reads what [`Event::to_cloud_event`] wrote, and the name of the store that it is from.
     pub fn from_cloud_event(text: &str) -> Result<(Self, String), InvalidEvent> {
         let read: CloudEvent<'_> =
-            serde_json::from_str(text).map_err(|error| wrong("line", error))?;
+            serde_json::from_str(text).map_err(|error| InvalidEvent::new("line", error))?;
         let store = read.source.strip_prefix(SOURCE);
-        let store = store.ok_or_else(|| wrong("source", format_args!("{SOURCE}... is needed")))?;
+        let store = store
+            .ok_or_else(|| InvalidEvent::new("source", format_args!("{SOURCE}... is needed")))?;
         let kind = read.kind.strip_prefix(TYPE);
-        let kind = kind.ok_or_else(|| wrong("type", format_args!("{TYPE}... is needed")))?;
+        let kind =
+            kind.ok_or_else(|| InvalidEvent::new("type", format_args!("{TYPE}... is needed")))?;
         if read.specversion != SPEC_VERSION {
-            return Err(wrong("specversion", "only 1.0 is known"));
+            return Err(InvalidEvent::new("specversion", "only 1.0 is known"));
         }
         let number = |field, text: &str| {
             text.parse::<u64>()
-                .map_err(|_| wrong(field, "it is not a whole number"))
+                .map_err(|_| InvalidEvent::new(field, "it is not a whole number"))
         };
         let clock: VectorClock =
-            serde_json::from_str(&read.clock).map_err(|error| wrong("clock", error))?;
+            serde_json::from_str(&read.clock).map_err(|error| InvalidEvent::new("clock", error))?;
         let origin: Option<Origin> = read
             .origin
             .map(|text| serde_json::from_str(&text))
             .transpose()
-            .map_err(|error| wrong("origin", error))?;
-        let line = stored_line(&crate::event::Line {
+            .map_err(|error| InvalidEvent::new("origin", error))?;
+        let line = serde_json::to_string(&Line {
             schema: read.schemaversion,
             sequence: Sequence(number("sequence", &read.sequence)?),
             revision: Revision(number("revision", &read.revision)?),
@@ -124,7 +119,8 @@ impl Event {
             origin,
             data: read.data,
             hash: Some(read.hash),
-        })?;
+        })
+        .map_err(|error| InvalidEvent::new("line", error))?;
         Ok((Self::from_line(line)?, store.to_owned()))
     }
 }

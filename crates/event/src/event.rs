@@ -39,7 +39,7 @@ pub struct InvalidEvent {
 }
 
 impl InvalidEvent {
-    fn new(field: &'static str, reason: impl ToString) -> Self {
+    pub(crate) fn new(field: &'static str, reason: impl ToString) -> Self {
         Self {
             field,
             reason: reason.to_string(),
@@ -493,11 +493,6 @@ pub(crate) struct Line<'a> {
     pub(crate) data: &'a RawValue,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hash: Option<ContentHash>,
-}
-
-/// The line as text, whose bytes then must not change.
-pub(crate) fn stored_line(line: &Line<'_>) -> Result<String, InvalidEvent> {
-    serde_json::to_string(line).map_err(|error| InvalidEvent::new("line", error))
 }
 
 impl Line<'_> {

@@ -301,7 +301,11 @@ impl Journal {
                 .overflow(Overflow::DropOldest);
             // Refused only when too many are subscribed; then it looks from time to time.
             let messages = writing.bus.subscribe(options).ok()?;
-            Some(Live::new(messages, writing.committed.clone()))
+            let committed = writing.committed.clone();
+            Some(Live {
+                messages,
+                committed,
+            })
         });
         Subscription::new(self.clone(), principal.clone(), filter, after, live)
     }

@@ -285,6 +285,18 @@ fn page(
     Ok(events)
 }
 
+/// A blob of one owner's, as it is stored.
+pub(crate) fn find_blob(
+    connection: &Connection,
+    owner: &str,
+    hash: ContentHash,
+) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection
+        .prepare_cached("SELECT bytes FROM blobs WHERE owner = ?1 AND hash = ?2")?
+        .query_row(params![owner, hash.as_bytes()], |row| row.get(0))
+        .optional()
+}
+
 /// A blob of one owner's, checked against its hash.
 fn sound_blob(
     connection: &Connection,
@@ -292,10 +304,7 @@ fn sound_blob(
     owner: &str,
     hash: ContentHash,
 ) -> Result<Option<Vec<u8>>, ReadError> {
-    let bytes: Option<Vec<u8>> = connection
-        .prepare_cached("SELECT bytes FROM blobs WHERE owner = ?1 AND hash = ?2")?
-        .query_row(params![owner, hash.as_bytes()], |row| row.get(0))
-        .optional()?;
+    let bytes = find_blob(connection, owner, hash)?;
     if bytes.as_ref().is_some_and(|b| ContentHash::of(b) != hash) {
         let problem = readers.corrupt(format_args!("the blob {hash} has other bytes"));
         return Err(problem.into());

@@ -1,9 +1,9 @@
 //! Live reading: everything recorded since a position, then what is recorded from now on.
 //!
 //! The past is read from the store, a page at a time; the present comes over the bus, from the moment
-//! of subscribing on. What came over the bus up to the page's end is passed over, and where the bus
-//! dropped something the store is read again: so nothing is lost or repeated, however slow the
-//! reader, and only a bounded number of events ever waits for it.
+//! of subscribing on. What came over the bus up to the page's end is passed over, and where a position
+//! is missing there (the bus drops for a slow reader) the store is read again: so nothing is lost or
+//! repeated, however slow the reader, and only a bounded number of events ever waits for it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -40,23 +40,8 @@ pub struct Subscription {
 /// The present, as this process's writer tells it.
 #[derive(Debug)]
 pub(crate) struct Live {
-    messages: journeyman_bus::Subscription<Committed>,
-    committed: watch::Receiver<Sequence>,
-    /// Drops of the bus that were made good.
-    dropped: u64,
-}
-
-impl Live {
-    pub(crate) fn new(
-        messages: journeyman_bus::Subscription<Committed>,
-        committed: watch::Receiver<Sequence>,
-    ) -> Self {
-        Self {
-            messages,
-            committed,
-            dropped: 0,
-        }
-    }
+    pub(crate) messages: journeyman_bus::Subscription<Committed>,
+    pub(crate) committed: watch::Receiver<Sequence>,
 }
 
 impl Subscription {
@@ -95,8 +80,7 @@ impl Subscription {
     /// Reads the next page, or waits where there is none and nobody tells of more.
     async fn read(&mut self) -> Result<(), Error> {
         // Looked at before the page is read: what comes in meanwhile is on the bus.
-        let head = if let Some(live) = &mut self.live {
-            live.dropped = live.messages.dropped();
+        let head = if let Some(live) = &self.live {
             *live.committed.borrow()
         } else {
             self.journal.newest().await?.sequence
@@ -129,19 +113,19 @@ impl Subscription {
         if live.messages.recv_many(&mut messages, PAGE).await == 0 {
             return Err(Error::Closed);
         }
-        if live.messages.dropped() != live.dropped {
-            // What was dropped is older than all that was taken: the store has both.
-            self.caught_up = false;
-            return Ok(());
-        }
         for message in messages {
-            let event = &message.0;
-            if event.sequence() <= self.position {
-                continue;
-            }
+            let event = match &*message {
+                Committed::Event(event) if event.sequence() <= self.position => continue,
+                Committed::Event(event) if event.sequence() == self.position.next() => event,
+                // Something is between, or may be: the store has it, and what was taken here.
+                Committed::Event(_) | Committed::Unseen => {
+                    self.caught_up = false;
+                    return Ok(());
+                }
+            };
             self.position = event.sequence();
             if self.principal.sees(event.owner()) && self.filter.takes(event) {
-                self.ready.push_back(event.clone());
+                self.ready.push_back(Event::clone(event));
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ use journeyman_event::{
 use rusqlite::{Connection, params};
 
 use crate::Error;
-use crate::reader::{Head, ReadError, Readers};
+use crate::reader::{Head, ReadError, Readers, find_blob};
 
 /// What is wrong with a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -310,11 +310,6 @@ fn blob_is_sound(
     owner: &str,
     hash: ContentHash,
 ) -> rusqlite::Result<bool> {
-    let mut statement =
-        connection.prepare_cached("SELECT bytes FROM blobs WHERE owner = ?1 AND hash = ?2")?;
-    let mut rows = statement.query(params![owner, hash.as_bytes()])?;
-    let Some(row) = rows.next()? else {
-        return Ok(false);
-    };
-    Ok(ContentHash::of(row.get_ref(0)?.as_blob()?) == hash)
+    let bytes = find_blob(connection, owner, hash)?;
+    Ok(bytes.is_some_and(|bytes| ContentHash::of(&bytes) == hash))
 }

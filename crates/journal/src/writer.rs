@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::Error;
-use crate::reader::Head;
+use crate::reader::{Head, find_blob};
 use crate::schema;
 
 /// Appends that one transaction takes at the most.
@@ -77,13 +77,21 @@ impl Append {
     }
 }
 
-/// An event that was just committed, on its way to subscriptions.
+/// News of the store, on their way to subscriptions.
 #[derive(Debug)]
-pub(crate) struct Committed(pub(crate) Event);
+pub(crate) enum Committed {
+    /// An event was committed.
+    Event(Box<Event>),
+    /// After an error in doubt, events were found committed that nobody was told of.
+    Unseen,
+}
 
 impl Message for Committed {
     fn kind(&self) -> &str {
-        self.0.kind()
+        match self {
+            Self::Event(event) => event.kind(),
+            Self::Unseen => "unseen",
+        }
     }
 }
 
@@ -187,7 +195,9 @@ impl Writer {
         }
         let new = results.iter().flatten().filter(|new| !new.duplicate);
         for event in new.flat_map(|new| &new.events) {
-            let _ = self.bus.try_publish(Committed(event.clone()));
+            let _ = self
+                .bus
+                .try_publish(Committed::Event(Box::new(event.clone())));
         }
     }
 
@@ -266,6 +276,7 @@ impl Writer {
         self.head =
             sound_head(&self.connection).map_err(|error| Error::of_sqlite(&self.folder, &error))?;
         self.committed.send_replace(self.head.sequence);
+        let _ = self.bus.try_publish(Committed::Unseen);
         self.doubtful = false;
         Ok(())
     }
@@ -364,7 +375,7 @@ fn append(
     for (index, hash) in sealed.cited {
         let text = match append.blobs.iter().find(|b| ContentHash::of(b) == hash) {
             Some(given) => Some(given.to_vec()),
-            None => find_blob(transaction, owner, hash)?,
+            None => find_blob(transaction, owner.as_str(), hash)?,
         };
         let Some(text) = text.and_then(|text| String::from_utf8(text).ok()) else {
             return Ok(Err(Error::Invalid(InvalidEvent {
@@ -481,17 +492,6 @@ fn find_stream(
                 revision: Revision(row.get(1)?),
             })
         })
-        .optional()
-}
-
-fn find_blob(
-    transaction: &Transaction<'_>,
-    owner: &Owner,
-    hash: ContentHash,
-) -> rusqlite::Result<Option<Vec<u8>>> {
-    transaction
-        .prepare_cached("SELECT bytes FROM blobs WHERE owner = ?1 AND hash = ?2")?
-        .query_row(params![owner.as_str(), hash.as_bytes()], |row| row.get(0))
         .optional()
 }
 

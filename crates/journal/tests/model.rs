@@ -182,7 +182,10 @@ async fn check(steps: Vec<Step>) {
             Step::Changed { which, event } => {
                 let (principal, mut changed) = which.get(&past).clone();
                 let at = event.index(changed.events.len());
-                let mut draft = make.draft(&principal, changed.task_id.as_str(), "changed");
+                // Another text each time: the model knows an event by its id and its data, and the
+                // journal by its time as well.
+                let text = format!("changed in step {}", past.len());
+                let mut draft = make.draft(&principal, changed.task_id.as_str(), &text);
                 draft.id = changed.events[at].id();
                 changed.events[at] = common::new_event(draft);
                 (principal, changed)

@@ -403,14 +403,8 @@ impl ModelServer for OpenAi {
         cancel: &CancellationToken,
     ) -> Result<Answer, Error> {
         let mut so_far = String::new();
-        let result = {
-            let stream = self.stream(request, &mut so_far, on_delta);
-            tokio::select! {
-                biased;
-                () = cancel.cancelled() => None,
-                result = stream => Some(result),
-            }
-        };
+        let stream = self.stream(request, &mut so_far, on_delta);
+        let result = cancel.run_until_cancelled(stream).await;
         result.unwrap_or_else(|| {
             Err(Error::Interrupted {
                 tokens: self.estimate(&so_far),

@@ -9,8 +9,8 @@ use std::time::Duration;
 use common::{Fake, Reply};
 use journeyman_event::Tokens;
 use journeyman_llm::{
-    Answer, Connection, Delta, Error, Finish, Message, ModelServer, Ollama, OllamaOptions, Request,
-    Role, SupervisorCommand, WindowSource, connect, describe,
+    Answer, Connection, Delta, Error, Finish, ModelServer, Ollama, OllamaOptions, Request,
+    SupervisorCommand, WindowSource, connect, describe,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -95,27 +95,11 @@ fn options(fake: &Fake) -> OllamaOptions {
 }
 
 fn request() -> Request {
-    Request {
-        messages: vec![Message {
-            role: Role::User,
-            content: "Say hello, please.".into(),
-        }],
-        max_tokens: Tokens(50),
-        temperature: 0.25,
-        seed: Some(7),
-        stop: Vec::new(),
-        schema: None,
-    }
+    common::request(0.25)
 }
 
 async fn ask(options: OllamaOptions, request: &Request) -> (Result<Answer, Error>, Vec<String>) {
-    let client = Ollama::new(options).unwrap();
-    let mut deltas = Vec::new();
-    let mut take = |delta: Delta<'_>| deltas.push(delta.text.to_owned());
-    let result = client
-        .answer(request, &mut take, &CancellationToken::new())
-        .await;
-    (result, deltas)
+    common::ask(&Ollama::new(options).unwrap(), request).await
 }
 
 #[tokio::test]

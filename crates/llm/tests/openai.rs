@@ -9,8 +9,7 @@ use std::time::Duration;
 use common::{Fake, Reply};
 use journeyman_event::Tokens;
 use journeyman_llm::{
-    Answer, Delta, Error, Finish, Message, ModelServer, OpenAi, OpenAiOptions, Request, Role,
-    WindowSource,
+    Answer, Delta, Error, Finish, ModelServer, OpenAi, OpenAiOptions, Request, WindowSource,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -47,27 +46,11 @@ fn options(url: &str) -> OpenAiOptions {
 }
 
 fn request() -> Request {
-    Request {
-        messages: vec![Message {
-            role: Role::User,
-            content: "Say hello, please.".into(),
-        }],
-        max_tokens: Tokens(50),
-        temperature: 0.2,
-        seed: Some(7),
-        stop: Vec::new(),
-        schema: None,
-    }
+    common::request(0.2)
 }
 
 async fn ask(options: OpenAiOptions, request: &Request) -> (Result<Answer, Error>, Vec<String>) {
-    let client = OpenAi::new(options).unwrap();
-    let mut deltas = Vec::new();
-    let mut take = |delta: Delta<'_>| deltas.push(delta.text.to_owned());
-    let result = client
-        .answer(request, &mut take, &CancellationToken::new())
-        .await;
-    (result, deltas)
+    common::ask(&OpenAi::new(options).unwrap(), request).await
 }
 
 #[tokio::test]

@@ -66,10 +66,8 @@ pub(crate) async fn pull(settings: &Settings, name: &str) -> anyhow::Result<Exit
     let cancel = cancel_on_signals()?;
     let models = models(settings);
     let report = |step: journeyman_fetch::Progress| progress.prepare(&step.to_string());
-    let pulled = tokio::select! {
-        pulled = models.pull(&source, &report) => Some(pulled),
-        () = cancel.cancelled() => None,
-    };
+    let pulling = models.pull(&source, &report);
+    let pulled = cancel.run_until_cancelled(pulling).await;
     progress.finish();
     let Some(pulled) = pulled else {
         progress.say("interrupted; the same command goes on");

@@ -3,9 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
+use journeyman_event::Tokens;
+use journeyman_llm::{Answer, Delta, Error, Message, ModelServer, Request, Role};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 /// What the fake server does with one request for an answer.
 #[derive(Clone)]
@@ -136,4 +139,32 @@ async fn serve(
             seen.lock().unwrap().gone += 1;
         }
     }
+}
+
+/// A request as any client may be asked.
+pub(crate) fn request(temperature: f32) -> Request {
+    Request {
+        messages: vec![Message {
+            role: Role::User,
+            content: "Say hello, please.".into(),
+        }],
+        max_tokens: Tokens(50),
+        temperature,
+        seed: Some(7),
+        stop: Vec::new(),
+        schema: None,
+    }
+}
+
+/// The answer, and the pieces in which it came.
+pub(crate) async fn ask(
+    client: &dyn ModelServer,
+    request: &Request,
+) -> (Result<Answer, Error>, Vec<String>) {
+    let mut deltas = Vec::new();
+    let mut take = |delta: Delta<'_>| deltas.push(delta.text.to_owned());
+    let result = client
+        .answer(request, &mut take, &CancellationToken::new())
+        .await;
+    (result, deltas)
 }
