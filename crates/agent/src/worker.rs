@@ -148,14 +148,14 @@ pub async fn load_at(
     };
     let mut state = TaskState::default();
     loop {
-        let events = journal
+        let page = journal
             .read(principal, &filter, state.sequence, PAGE)
             .await?;
-        let end = events.iter().position(is_later).unwrap_or(events.len());
-        for event in &events[..end] {
+        let later = page.events.iter().position(is_later);
+        for event in &page.events[..later.unwrap_or(page.events.len())] {
             state.evolve(event)?;
         }
-        if end < PAGE {
+        if page.ended || later.is_some() {
             break;
         }
     }

@@ -120,9 +120,10 @@ impl NewEvent {
     /// An event of another store for this one: everything but its position and its link of the chain
     /// stays, its data byte for byte. Where it was first stored goes with it.
     pub fn imported(event: &Event, store: &str, now: Timestamp) -> Result<Self, InvalidEvent> {
-        check_time(event.occurred_at, now)?;
+        check_time(event.occurred_at(), now)?;
         let data = RawValue::from_string(event.data().to_owned())
             .map_err(|error| InvalidEvent::new("data", error))?;
+        let event = &event.0;
         let origin = event.origin.clone().unwrap_or_else(|| Origin {
             store: store.to_owned(),
             sequence: event.sequence,
@@ -167,6 +168,11 @@ impl NewEvent {
         self.data.get()
     }
 
+    /// The hash that names the payload, where the data is only a reference to it (an import).
+    pub fn blob(&self) -> Option<ContentHash> {
+        referred(self.data())
+    }
+
     /// Gives the event its position and its link of the chain. `previous` is the hash of the event
     /// before it in the store. `stored_data` replaces the payload's JSON in the stored line where
     /// the payload itself is kept elsewhere (a blob reference).
@@ -200,7 +206,7 @@ impl NewEvent {
         .map_err(|error| InvalidEvent::new("data", error))?;
         let hash = chain_hash(previous, &body);
         let open = &body[..body.len() - 1];
-        Ok(Event {
+        Ok(Event(Arc::new(Stored {
             data_len: stored_data.unwrap_or(&self.data).get().len(),
             line: format!("{open}{HASH_KEY}{hash}\"}}").into(),
             sequence,
@@ -218,13 +224,13 @@ impl NewEvent {
             origin: self.origin.clone(),
             payload: d.payload.clone(),
             hash,
-        })
+        })))
     }
 
     /// Whether `stored` is this very event, wherever it was stored: what an idempotent retry must prove.
     /// `stored_data` is its whole payload as JSON text.
     pub fn is_same_as(&self, stored: &Event, stored_data: &str) -> bool {
-        let d = &self.draft;
+        let (d, stored) = (&self.draft, &stored.0);
         d.id == stored.id
             && d.task_id == stored.task_id
             && d.owner == stored.owner
@@ -263,8 +269,12 @@ pub fn split_hash(line: &str) -> Option<(String, ContentHash)> {
 }
 
 /// A stored event: immutable, with its position, its place in the hash chain and its exact bytes.
+/// Clones share it.
 #[derive(Clone, Debug)]
-pub struct Event {
+pub struct Event(Arc<Stored>);
+
+#[derive(Clone, Debug)]
+struct Stored {
     line: Arc<str>,
     /// The bytes of the line's `data` member, which stands right before the hash.
     data_len: usize,
@@ -283,6 +293,23 @@ pub struct Event {
     origin: Option<Origin>,
     payload: Payload,
     hash: ContentHash,
+}
+
+/// The blob that a payload's JSON text stands for, if it is nothing but a reference to one.
+fn referred(data: &str) -> Option<ContentHash> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Reference {
+        blob: ContentHash,
+        #[serde(rename = "bytes")]
+        _bytes: u64,
+    }
+    if !data.starts_with("{\"blob\":\"b3:") {
+        return None;
+    }
+    serde_json::from_str::<Reference>(data)
+        .ok()
+        .map(|reference| reference.blob)
 }
 
 fn check_time(occurred_at: Timestamp, now: Timestamp) -> Result<(), InvalidEvent> {
@@ -328,7 +355,7 @@ impl Event {
         check_actor(&parsed.actor)?;
         parsed.check_is_written_as(&line, hash, occurred_at)?;
         let payload = Payload::parse(&parsed.kind, parsed.data.get());
-        Ok(Self {
+        Ok(Self(Arc::new(Stored {
             sequence: parsed.sequence,
             revision: parsed.revision,
             id: parsed.id,
@@ -346,124 +373,113 @@ impl Event {
             hash,
             data_len: parsed.data.get().len(),
             line,
-        })
+        })))
     }
 
     /// The same event with its payload read from `data`, the bytes its blob reference names.
     pub fn with_data(mut self, data: &str) -> Self {
-        self.payload = Payload::parse(self.payload.kind(), data);
+        let stored = Arc::make_mut(&mut self.0);
+        stored.payload = Payload::parse(stored.payload.kind(), data);
         self
     }
 
     /// The hash that names the payload, where the line carries only a reference to it.
     pub fn blob(&self) -> Option<ContentHash> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Reference {
-            blob: ContentHash,
-            #[serde(rename = "bytes")]
-            _bytes: u64,
-        }
-        let data = self.data();
-        if !data.starts_with("{\"blob\":\"b3:") {
-            return None;
-        }
-        serde_json::from_str::<Reference>(data)
-            .ok()
-            .map(|reference| reference.blob)
+        referred(self.data())
     }
 
     /// The line's `data` member as it was stored: the payload, or the reference to its blob.
     pub fn data(&self) -> &str {
-        let end = self.line.len().saturating_sub(HASH_SUFFIX_LEN);
-        self.line
-            .get(end.saturating_sub(self.data_len)..end)
+        let end = self.0.line.len().saturating_sub(HASH_SUFFIX_LEN);
+        self.0
+            .line
+            .get(end.saturating_sub(self.0.data_len)..end)
             .unwrap_or_default()
     }
 
     /// The exact stored bytes, without a line end.
     pub fn line(&self) -> &str {
-        &self.line
+        &self.0.line
     }
 
     /// Position in the store.
     pub fn sequence(&self) -> Sequence {
-        self.sequence
+        self.0.sequence
     }
 
     /// Position in the stream.
     pub fn revision(&self) -> Revision {
-        self.revision
+        self.0.revision
     }
 
     /// Its name.
     pub fn id(&self) -> EventId {
-        self.id
+        self.0.id
     }
 
     /// The task.
     pub fn task_id(&self) -> &TaskId {
-        &self.task_id
+        &self.0.task_id
     }
 
     /// Whose task it is.
     pub fn owner(&self) -> &Owner {
-        &self.owner
+        &self.0.owner
     }
 
     /// The module, where there is one.
     pub fn module(&self) -> Option<&ModuleName> {
-        self.module.as_ref()
+        self.0.module.as_ref()
     }
 
     /// When it happened, by its maker's clock.
     pub fn occurred_at(&self) -> Timestamp {
-        self.occurred_at
+        self.0.occurred_at
     }
 
     /// Which agent or user.
     pub fn actor(&self) -> &str {
-        &self.actor
+        &self.0.actor
     }
 
     /// What its maker knew.
     pub fn clock(&self) -> &VectorClock {
-        &self.clock
+        &self.0.clock
     }
 
     /// The event that caused it.
     pub fn causation_id(&self) -> Option<EventId> {
-        self.causation_id
+        self.0.causation_id
     }
 
     /// The module's current code version.
     pub fn code_version(&self) -> u64 {
-        self.code_version
+        self.0.code_version
     }
 
     /// The hash of that code.
     pub fn code_hash(&self) -> Option<ContentHash> {
-        self.code_hash
+        self.0.code_hash
     }
 
     /// Where it was first stored, if that was not here.
     pub fn origin(&self) -> Option<&Origin> {
-        self.origin.as_ref()
+        self.0.origin.as_ref()
     }
 
     /// What happened.
     pub fn payload(&self) -> &Payload {
-        &self.payload
+        &self.0.payload
     }
 
     /// The kind's name.
     pub fn kind(&self) -> &str {
-        self.payload.kind()
+        self.0.payload.kind()
     }
 
     /// Its link of the chain.
     pub fn hash(&self) -> ContentHash {
-        self.hash
+        self.0.hash
     }
 }
 

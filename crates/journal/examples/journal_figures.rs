@@ -23,7 +23,7 @@ use journeyman_event::{
     Draft, EventId, NewEvent, Payload, Principal, Revision, SeededRandom, Sequence, SteppedTime,
     TaskId, TaskState, TimeSource, VectorClock,
 };
-use journeyman_journal::{Append, Expected, Filter, Journal, Options};
+use journeyman_journal::{Append, Expected, Filter, Journal, Sqlite};
 use rusqlite::{Connection, params};
 
 const RUNS: usize = 3;
@@ -74,8 +74,8 @@ impl Maker {
 }
 
 fn open(folder: &Path) -> Journal {
-    let random = Arc::new(SeededRandom::new(1));
-    Journal::open(Options::new(folder.to_owned(), random)).unwrap()
+    let store = Sqlite::new(folder.to_owned());
+    Journal::open(Arc::new(store), &SeededRandom::new(1)).unwrap()
 }
 
 fn number(n: usize) -> f64 {
@@ -273,10 +273,10 @@ async fn fold(journal: &Journal, task: &TaskId) -> (u64, Duration) {
             .read(&Principal::local(), &filter, state.sequence, 10_000)
             .await
             .unwrap();
-        for event in &page {
+        for event in &page.events {
             state.evolve(event).unwrap();
         }
-        if page.len() < 10_000 {
+        if page.ended {
             return (state.revision.0, began.elapsed());
         }
     }

@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use journeyman_event::{InvalidEvent, Revision, TaskId};
-use rusqlite::ErrorCode;
 use thiserror::Error;
 
 /// Why the journal did not do what was asked. Nothing that was acknowledged is ever lost by any of
@@ -83,12 +82,12 @@ pub enum Error {
     },
     /// After an I/O error something that was acknowledged is not there any more.
     #[error(
-        "the journal in {} lost events that were acknowledged; stop, keep the folder as it is, and \
-         restore it from a copy", folder.display()
+        "the journal {} lost events that were acknowledged; stop, keep its folder as it is, and \
+         restore it from a copy", file.display()
     )]
     LostAcknowledged {
-        /// The folder.
-        folder: PathBuf,
+        /// The file.
+        file: PathBuf,
     },
     /// The file is not a sound journal.
     #[error("{} is damaged or not a journal ({reason}); keep it as it is and restore a copy, or name another folder", file.display())]
@@ -148,31 +147,6 @@ impl Error {
                 folder: folder.to_owned(),
                 reason: error.to_string(),
             },
-        }
-    }
-
-    /// What an error of `SQLite` means for the journal.
-    pub(crate) fn of_sqlite(folder: &Path, error: &rusqlite::Error) -> Self {
-        let reason = error.to_string();
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full {
-                folder: folder.to_owned(),
-            },
-            Some(
-                ErrorCode::ReadOnly
-                | ErrorCode::PermissionDenied
-                | ErrorCode::CannotOpen
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::DatabaseBusy,
-            ) => Self::NotWritable {
-                folder: folder.to_owned(),
-                reason,
-            },
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Corrupt {
-                file: crate::schema::file_in(folder),
-                reason,
-            },
-            _ => Self::Unknown { reason },
         }
     }
 }

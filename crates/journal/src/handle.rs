@@ -1,65 +1,35 @@
-//! The journal as others hold it: a cheap clone that sends appends to the writer and reads on
-//! connections of its own.
+//! The journal as others hold it: a cheap clone that sends appends to the writer and reads where it
+//! may block.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::fmt;
 use std::sync::Arc;
 use std::thread;
 
 use bytes::Bytes;
 use journeyman_bus::{Bus, Overflow};
-use journeyman_event::{ContentHash, Event, Principal, Randomness, Sequence, TimeSource};
-use tokio::sync::{mpsc, oneshot, watch};
+use journeyman_event::{ContentHash, Principal, Randomness, Sequence, TaskId, TimeSource};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::Error;
-use crate::lock::{self, Lock};
-use crate::reader::{self, Direction, Filter, Head, Readers, StreamInfo};
-use crate::schema;
+use crate::batch::{APPEND_BYTES_MAX, Append, Appended};
+use crate::engine::{Direction, Engine, StreamName};
+use crate::reader::{self, Filter, Head, Page, Snapshot, StreamInfo};
 use crate::subscription::{Live, Subscription};
 use crate::transfer::{Export, Format, Import};
 use crate::verify::{self, VerifyReport};
-use crate::writer::{self, Append, Appended, Committed, Order, Writer};
+use crate::writer::{AppendOrder, Committed, Order, Writer};
 
 /// Appends that may wait for the writer; further callers wait to be let in.
 const QUEUE_MAX: usize = 1_024;
+/// Bytes of their payloads and blobs: two of the largest appends.
+const QUEUE_BYTES_MAX: usize = 2 * APPEND_BYTES_MAX;
 /// Committed events that wait for one subscription; one that is slower reads from the store.
 const LIVE_MAX: usize = 256;
-/// Others may pass through the folder (code runs below it as another user) but not list it.
-const FOLDER_MODE: u32 = 0o711;
-const FILE_MODE: u32 = 0o600;
-
-/// How a journal is opened.
-#[derive(Clone)]
-pub struct Options {
-    folder: PathBuf,
-    randomness: Arc<dyn Randomness>,
-    bytes_max: Option<u64>,
-}
-
-impl Options {
-    /// A journal in this folder.
-    pub fn new(folder: PathBuf, randomness: Arc<dyn Randomness>) -> Self {
-        Self {
-            folder,
-            randomness,
-            bytes_max: None,
-        }
-    }
-
-    /// The largest size of the database file in bytes; past it appends answer [`Error::Full`].
-    #[must_use]
-    pub fn bytes_max(self, bytes_max: u64) -> Self {
-        Self {
-            bytes_max: Some(bytes_max),
-            ..self
-        }
-    }
-}
+/// Streams that one list names at the most.
+const STREAMS_MAX: usize = 10_000;
 
 /// An open journal. Clones are the same journal; when the last is dropped, the writer finishes what
-/// it accepted and the folder is free again.
+/// it accepted and the store is free again.
 #[derive(Clone, Debug)]
 pub struct Journal {
     inner: Arc<Inner>,
@@ -67,20 +37,28 @@ pub struct Journal {
 
 #[derive(Debug)]
 struct Inner {
-    folder: PathBuf,
+    engine: Arc<dyn Engine>,
     store_id: String,
-    readers: Readers,
     /// None for a journal that is only read.
     writing: Option<Writing>,
 }
 
-#[derive(Debug)]
 struct Writing {
     orders: Option<mpsc::Sender<Order>>,
+    /// The bytes that may still wait.
+    room: Arc<Semaphore>,
     committed: watch::Receiver<Sequence>,
     bus: Bus<Committed>,
     thread: Option<thread::JoinHandle<()>>,
-    lock: Option<Lock>,
+}
+
+impl fmt::Debug for Writing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let committed = *self.committed.borrow();
+        f.debug_struct("Writing")
+            .field("committed", &committed)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Drop for Writing {
@@ -91,78 +69,27 @@ impl Drop for Writing {
         {
             tracing::error!("the journal's writer ended in a panic");
         }
-        self.lock = None;
-    }
-}
-
-/// Makes the file if there is none, and keeps others from it.
-fn close_to_others(file: &Path) -> io::Result<()> {
-    let made = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(FILE_MODE)
-        .open(file);
-    match made {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            if fs::metadata(file)?.is_dir() {
-                return Err(io::ErrorKind::IsADirectory.into());
-            }
-            fs::set_permissions(file, fs::Permissions::from_mode(FILE_MODE))
-        }
-        Err(error) => Err(error),
     }
 }
 
 impl Journal {
-    /// Whether there is a journal in this folder.
-    pub fn exists(folder: &Path) -> bool {
-        schema::file_in(folder).exists()
-    }
-
-    /// Opens the journal for writing and makes it if there is none. This process then holds the
-    /// folder: a second writer gets [`Error::Locked`].
-    pub fn open(options: Options) -> Result<Self, Error> {
-        let Options {
-            folder,
-            randomness,
-            bytes_max,
-        } = options;
-        let failed = |error: std::io::Error| Error::of_io(&folder, &error);
-        if !folder.exists() {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(FOLDER_MODE)
-                .create(&folder)
-                .map_err(failed)?;
-            // Its entry must survive a power loss as surely as what is acknowledged in it.
-            if let Some(parent) = folder.parent().filter(|parent| parent.is_dir()) {
-                fs::File::open(parent)
-                    .and_then(|parent| parent.sync_all())
-                    .map_err(failed)?;
-            }
-        }
-        let lock = Lock::take(&folder)?;
-        let store_id = || {
-            format!(
-                "{:016x}{:016x}",
-                randomness.next_u64(),
-                randomness.next_u64()
-            )
-        };
-        // Before SQLite opens it: the files beside it take over its mode.
-        close_to_others(&schema::file_in(&folder)).map_err(failed)?;
-        let connection = schema::open_writer(&folder, bytes_max, store_id)?;
-        let store_id = schema::store_id(&connection, &folder)?;
-        let head =
-            writer::sound_head(&connection).map_err(|error| Error::of_sqlite(&folder, &error))?;
+    /// Opens a store for writing and makes it if there is none. This journal then holds it: a
+    /// second writer gets [`Error::Locked`].
+    pub fn open(engine: Arc<dyn Engine>, randomness: &dyn Randomness) -> Result<Self, Error> {
+        let new_store_id = format!(
+            "{:016x}{:016x}",
+            randomness.next_u64(),
+            randomness.next_u64()
+        );
+        let mut store = engine.open_writer(&new_store_id)?;
+        let store_id = engine.store_id()?;
+        let head = store.head()?;
         let (committed, receiver) = watch::channel(head.sequence);
         let (orders, queue) = mpsc::channel(QUEUE_MAX);
         let bus = Bus::start();
         let writer = Writer {
-            folder: folder.clone(),
-            bytes_max,
-            connection,
+            engine: engine.clone(),
+            store,
             head,
             committed,
             bus: bus.clone(),
@@ -172,51 +99,44 @@ impl Journal {
         let thread = thread::Builder::new()
             .name("journal-writer".to_owned())
             .spawn(move || writer.run(queue))
-            .map_err(failed)?;
+            .map_err(|error| Error::of_io(engine.place(), &error))?;
         let writing = Writing {
             orders: Some(orders),
+            room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)),
             committed: receiver,
             bus,
             thread: Some(thread),
-            lock: Some(lock),
         };
-        let readers = Readers::new(folder.clone());
         Ok(Self {
             inner: Arc::new(Inner {
-                folder,
+                engine,
                 store_id,
-                readers,
                 writing: Some(writing),
             }),
         })
     }
 
-    /// Opens the journal for reading, also while another process writes to it.
-    pub fn open_read_only(folder: PathBuf) -> Result<Self, Error> {
-        let readers = Readers::new(folder.clone());
-        let store_id = {
-            let connection = schema::open_reader(&folder)?;
-            schema::store_id(&connection, &folder)?
-        };
+    /// Opens a store for reading, also while another process writes to it.
+    pub fn open_read_only(engine: Arc<dyn Engine>) -> Result<Self, Error> {
+        let store_id = engine.store_id()?;
         Ok(Self {
             inner: Arc::new(Inner {
-                folder,
+                engine,
                 store_id,
-                readers,
                 writing: None,
             }),
         })
     }
 
-    /// The process that holds the folder for writing, if one does.
+    /// The process that holds the store for writing, if one does.
     pub fn holder(&self) -> Option<u32> {
         match self.inner.writing {
             Some(_) => Some(std::process::id()),
-            None => lock::holder(&self.inner.folder),
+            None => self.inner.engine.holder(),
         }
     }
 
-    /// The random part of vector clock processes of this folder: 4 hexadecimal digits.
+    /// The random part of vector clock processes of this store: 4 hexadecimal digits.
     pub fn store_part(&self) -> &str {
         self.inner.store_id.get(..4).unwrap_or(&self.inner.store_id)
     }
@@ -229,40 +149,79 @@ impl Journal {
     /// Adds events to a stream of the principal's. When this answers, they are durable. Dropping
     /// the call does not take back what was handed over.
     pub async fn append(&self, principal: &Principal, append: Append) -> Result<Appended, Error> {
-        writer::check(principal, &append)?;
-        let writing = self.inner.writing.as_ref().ok_or(Error::ReadOnly)?;
-        let orders = writing.orders.as_ref().ok_or(Error::Closed)?;
-        let (reply, answer) = oneshot::channel();
-        let order = Order {
+        append.check(principal)?;
+        let writing = self.writing()?;
+        // It fits: an append has fewer bytes than may wait in all.
+        let bytes = u32::try_from(append.bytes()).unwrap_or(u32::MAX);
+        let room = writing.room.clone().acquire_many_owned(bytes);
+        let room = room.await.map_err(|_| Error::Closed)?;
+        self.ask(|reply| {
+            Order::Append(AppendOrder {
+                owner: principal.owner().clone(),
+                append,
+                reply,
+                room,
+            })
+        })
+        .await
+    }
+
+    /// Keeps a state that the principal worked out from a stream of its own up to an event, so that
+    /// the next reader need not read that far. The newest four of a stream are kept; they only save
+    /// time and may be passed over.
+    pub async fn keep_snapshot(
+        &self,
+        principal: &Principal,
+        task_id: &TaskId,
+        snapshot: Snapshot,
+    ) -> Result<(), Error> {
+        let stream = StreamName {
             owner: principal.owner().clone(),
-            append,
-            reply,
+            task_id: task_id.clone(),
         };
-        orders.send(order).await.map_err(|_| Error::Closed)?;
+        self.ask(|reply| Order::Snapshot(stream, snapshot, reply))
+            .await
+    }
+
+    fn writing(&self) -> Result<&Writing, Error> {
+        self.inner.writing.as_ref().ok_or(Error::ReadOnly)
+    }
+
+    /// Hands an order to the writer and waits for what became of it.
+    async fn ask<T>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Order,
+    ) -> Result<T, Error> {
+        let orders = self.writing()?.orders.as_ref().ok_or(Error::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        let place = orders.reserve().await.map_err(|_| Error::Closed)?;
+        place.send(order(reply));
         answer.await.map_err(|_| Error::Closed)?
     }
 
-    /// Events after a position, oldest first. A `limit` above 10,000 means 10,000. Fewer than the
-    /// limit means that there are no more.
+    /// The newest snapshot of a stream of the principal's that is not newer than `at`.
+    pub async fn snapshot(
+        &self,
+        principal: &Principal,
+        task_id: &TaskId,
+        at: Sequence,
+    ) -> Result<Option<Snapshot>, Error> {
+        let (principal, task_id) = (principal.clone(), task_id.clone());
+        self.reading(move |engine| reader::snapshot(engine, &principal, &task_id, at))
+            .await
+    }
+
+    /// Events after a position, oldest first: `limit` of them and 10,000 at the most, and not many
+    /// more bytes than 16 MiB.
     pub async fn read(
         &self,
         principal: &Principal,
         filter: &Filter,
         after: Sequence,
         limit: usize,
-    ) -> Result<Vec<Event>, Error> {
-        let (principal, filter) = (principal.clone(), filter.clone());
-        self.reading(move |readers| {
-            reader::read(
-                readers,
-                &principal,
-                &filter,
-                after,
-                limit,
-                Direction::Forwards,
-            )
-        })
-        .await
+    ) -> Result<Page, Error> {
+        self.read_on(principal, filter, after, limit, Direction::Forwards)
+            .await
     }
 
     /// Events before a position, newest first; otherwise like [`Journal::read`].
@@ -272,17 +231,22 @@ impl Journal {
         filter: &Filter,
         before: Sequence,
         limit: usize,
-    ) -> Result<Vec<Event>, Error> {
+    ) -> Result<Page, Error> {
+        self.read_on(principal, filter, before, limit, Direction::Backwards)
+            .await
+    }
+
+    async fn read_on(
+        &self,
+        principal: &Principal,
+        filter: &Filter,
+        position: Sequence,
+        limit: usize,
+        direction: Direction,
+    ) -> Result<Page, Error> {
         let (principal, filter) = (principal.clone(), filter.clone());
-        self.reading(move |readers| {
-            reader::read(
-                readers,
-                &principal,
-                &filter,
-                before,
-                limit,
-                Direction::Backwards,
-            )
+        self.reading(move |engine| {
+            reader::read(engine, &principal, &filter, position, limit, direction)
         })
         .await
     }
@@ -329,8 +293,8 @@ impl Journal {
         principal: &Principal,
         hash: ContentHash,
     ) -> Result<Option<Bytes>, Error> {
-        let principal = principal.clone();
-        self.reading(move |readers| reader::blob(readers, &principal, hash))
+        let owner = principal.owner().clone();
+        self.reading(move |engine| reader::sound_blob(engine, &owner, hash))
             .await
     }
 
@@ -340,8 +304,8 @@ impl Journal {
         principal: &Principal,
         limit: usize,
     ) -> Result<Vec<StreamInfo>, Error> {
-        let principal = principal.clone();
-        self.reading(move |readers| reader::streams(readers, &principal, limit))
+        let owner = (!principal.is_system()).then(|| principal.owner().clone());
+        self.reading(move |engine| engine.streams(owner.as_ref(), limit.min(STREAMS_MAX)))
             .await
     }
 
@@ -357,8 +321,7 @@ impl Journal {
 
     /// Where the store ends, for whoever waits for more.
     pub(crate) async fn newest(&self) -> Result<Head, Error> {
-        self.reading(|readers| readers.with(|connection| Ok(writer::read_head(connection)?)))
-            .await
+        self.reading(Engine::head).await
     }
 
     /// Walks the whole store and checks every event; with a head that was kept, also that the store
@@ -373,17 +336,17 @@ impl Journal {
                 what: "verify the whole journal",
             });
         }
-        self.reading(move |readers| verify::verify(readers, known))
+        self.reading(move |engine| verify::verify(engine, known))
             .await
     }
 
     /// Runs a query where it may block.
     async fn reading<T: Send + 'static>(
         &self,
-        query: impl FnOnce(&Readers) -> Result<T, Error> + Send + 'static,
+        query: impl FnOnce(&dyn Engine) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let journal = self.clone();
-        tokio::task::spawn_blocking(move || query(&journal.inner.readers))
+        let engine = self.inner.engine.clone();
+        tokio::task::spawn_blocking(move || query(&*engine))
             .await
             .map_err(|_| Error::Closed)?
     }

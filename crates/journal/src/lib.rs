@@ -2,24 +2,31 @@
 //!
 //! Floor 2. An append is durable before it is acknowledged; sequences are gap-free and given by the
 //! one writer at the append; every stored line is chained to the one before it. The journal knows
-//! streams, not tasks: payloads and summaries are opaque bytes to it. It is one `SQLite` file that
-//! any `SQLite` tool can open.
+//! streams, not tasks: payloads, summaries and snapshots are opaque bytes to it. What it keeps its
+//! lines in is an [`Engine`]: [`Sqlite`], or [`Memory`] for tests and simulation.
 
+mod batch;
+mod engine;
 mod error;
 mod handle;
-mod lock;
+mod memory;
 mod reader;
-mod schema;
+mod sqlite;
 mod subscription;
 mod transfer;
 mod verify;
 mod writer;
 
+pub use batch::{Append, Appended, Expected};
+pub use engine::{
+    Changes, Direction, Engine, Known, Lines, Query, Row, StreamChange, StreamName, Walker, Wanted,
+    Writer,
+};
 pub use error::Error;
-pub use handle::{Journal, Options};
-pub use reader::{Filter, Head, StreamInfo};
-pub use schema::SQLITE_VERSION_MIN;
+pub use handle::Journal;
+pub use memory::Memory;
+pub use reader::{Filter, Head, Page, Snapshot, StreamInfo};
+pub use sqlite::{SQLITE_VERSION_MIN, Sqlite};
 pub use subscription::Subscription;
 pub use transfer::{Export, Format, Import, Imported, Refused};
 pub use verify::{Bad, Flaw, VerifyReport};
-pub use writer::{Append, Appended, Expected};

@@ -1,26 +1,25 @@
-//! Reading: events, blobs, streams. Readers have connections of their own and see only what is
-//! committed; every call names its principal and shows what that principal owns.
+//! Reading: what is asked for, what is given. Every call names its principal and shows what that
+//! principal owns; a payload that is kept as a blob is brought in.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Mutex;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use journeyman_event::{
     ContentHash, Event, ModuleName, Owner, Principal, Revision, Sequence, TaskId,
 };
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use crate::Error;
-use crate::schema;
+use crate::engine::{Direction, Engine, Query, StreamName};
 
 /// Events that one read gives at the most.
-pub(crate) const READ_MAX: usize = 10_000;
-/// Idle connections that are kept.
-const IDLE_MAX: usize = 4;
+const READ_MAX: usize = 10_000;
+/// Bytes of lines and payloads that one read gives, give or take one event.
+const READ_BYTES_MAX: usize = 16 << 20;
+/// Lines that are looked at together where not each of them is meant.
+const SEARCH_LINES: usize = 500;
 
 /// Which events are meant; nothing set means all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,7 +50,15 @@ impl Filter {
             && self.takes_rest(event)
     }
 
-    /// What the SQL does not choose by.
+    /// Whether the engine's choice is not all of it.
+    fn has_rest(&self) -> bool {
+        self.module.is_some()
+            || self.actor.is_some()
+            || self.since.is_some()
+            || self.before.is_some()
+    }
+
+    /// What an engine does not choose by.
     fn takes_rest(&self, event: &Event) -> bool {
         let at = event.occurred_at();
         let module = self.module.as_ref();
@@ -110,255 +117,140 @@ pub struct StreamInfo {
     pub summary: Option<Vec<u8>>,
 }
 
-#[derive(Debug)]
-pub(crate) struct Readers {
-    folder: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+/// A part of what a filter takes.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Events, in the order that was asked for.
+    pub events: Vec<Event>,
+    /// Whether there are no more; else the next page begins where the last event stands.
+    pub ended: bool,
 }
 
-impl Readers {
-    pub(crate) fn new(folder: PathBuf) -> Self {
-        Self {
-            folder,
-            idle: Mutex::new(Vec::new()),
-        }
-    }
-
-    /// Runs a query on a connection of its own.
-    pub(crate) fn with<T>(
-        &self,
-        query: impl FnOnce(&Connection) -> Result<T, ReadError>,
-    ) -> Result<T, Error> {
-        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
-        let connection = match idle {
-            Some(connection) => connection,
-            None => schema::open_reader(&self.folder)?,
-        };
-        let result = query(&connection);
-        if result.is_ok()
-            && let Ok(mut idle) = self.idle.lock()
-            && idle.len() < IDLE_MAX
-        {
-            idle.push(connection);
-        }
-        result.map_err(|error| match error {
-            ReadError::Sqlite(error) => Error::of_sqlite(&self.folder, &error),
-            ReadError::Journal(error) => error,
-        })
-    }
-
-    pub(crate) fn corrupt(&self, reason: impl ToString) -> Error {
-        Error::Corrupt {
-            file: schema::file_in(&self.folder),
-            reason: reason.to_string(),
-        }
-    }
+/// A state that was worked out from a stream up to an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The last event that it stands for.
+    pub sequence: Sequence,
+    /// That event's hash.
+    pub event_hash: ContentHash,
+    /// The hash of the bytes.
+    pub bytes_hash: ContentHash,
+    /// What the stream's reader made of it.
+    pub bytes: Bytes,
 }
 
-/// A query ends with an error of `SQLite` or of ours.
-pub(crate) enum ReadError {
-    Sqlite(rusqlite::Error),
-    Journal(Error),
-}
-
-impl From<rusqlite::Error> for ReadError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-impl From<Error> for ReadError {
-    fn from(error: Error) -> Self {
-        Self::Journal(error)
-    }
-}
-
-/// Which way a read goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    /// From after the position towards the newest.
-    Forwards,
-    /// From before the position towards the oldest.
-    Backwards,
-}
-
-/// Events from a position on. Fewer than `limit` means that there are no more.
+/// Events from a position on.
 pub(crate) fn read(
-    readers: &Readers,
+    engine: &dyn Engine,
     principal: &Principal,
     filter: &Filter,
     position: Sequence,
     limit: usize,
     direction: Direction,
-) -> Result<Vec<Event>, Error> {
+) -> Result<Page, Error> {
     let limit = limit.min(READ_MAX);
-    readers.with(|connection| {
-        let mut events = Vec::new();
-        let mut position = position;
-        // Rows that the filter leaves out do not count, so pages are read until enough are there.
-        while events.len() < limit {
-            let page = page(
-                connection, readers, principal, filter, position, limit, direction,
-            )?;
-            let full = page.len() == limit;
-            position = page.last().map_or(position, Event::sequence);
-            events.extend(page.into_iter().filter(|event| filter.takes_rest(event)));
-            if !full {
+    let mut page = Page {
+        events: Vec::new(),
+        ended: false,
+    };
+    let (mut position, mut bytes) = (position, 0);
+    // Lines that the filter leaves out do not count, so they are looked at until enough are there.
+    while page.events.len() < limit && bytes < READ_BYTES_MAX && !page.ended {
+        let lines = engine.lines(&Query {
+            owner: (!principal.is_system()).then(|| principal.owner()),
+            filter,
+            position,
+            direction,
+            lines_max: if filter.has_rest() {
+                limit.max(SEARCH_LINES)
+            } else {
+                limit - page.events.len()
+            },
+            bytes_max: READ_BYTES_MAX,
+        })?;
+        page.ended = lines.ended;
+        let mut left = lines.lines.into_iter();
+        for line in left.by_ref() {
+            let (event, size) = whole(engine, line)?;
+            position = event.sequence();
+            if !filter.takes_rest(&event) {
+                continue;
+            }
+            bytes += size;
+            page.events.push(event);
+            if page.events.len() == limit || bytes >= READ_BYTES_MAX {
                 break;
             }
         }
-        events.truncate(limit);
-        Ok(events)
-    })
+        page.ended &= left.len() == 0;
+    }
+    Ok(page)
 }
 
-fn page(
-    connection: &Connection,
-    readers: &Readers,
-    principal: &Principal,
-    filter: &Filter,
-    position: Sequence,
-    limit: usize,
-    direction: Direction,
-) -> Result<Vec<Event>, ReadError> {
-    let number = |n: u64| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
-    let mut conditions = String::new();
-    let mut values: Vec<Value> = vec![number(position.0)];
-    let mut and = |condition: String| {
-        conditions.push_str(" AND ");
-        conditions.push_str(&condition);
+/// The event of a line with its payload, and the bytes of both.
+fn whole(engine: &dyn Engine, line: Arc<str>) -> Result<(Event, usize), Error> {
+    let size = line.len();
+    let event = Event::from_line(line).map_err(|error| corrupt(engine, error))?;
+    let Some(hash) = event.blob() else {
+        return Ok((event, size));
     };
-    if let Some(until) = filter.until {
-        values.push(number(until.0));
-        and(format!("e.sequence <= ?{}", values.len()));
-    }
-    if !principal.is_system() {
-        values.push(Value::Text(principal.owner().to_string()));
-        and(format!("s.owner = ?{}", values.len()));
-    }
-    if let Some(task) = &filter.task_id {
-        values.push(Value::Text(task.to_string()));
-        and(format!("s.task_id = ?{}", values.len()));
-    }
-    if !filter.kinds.is_empty() {
-        let from = values.len() + 1;
-        values.extend(filter.kinds.iter().cloned().map(Value::Text));
-        let places: Vec<String> = (from..=values.len()).map(|at| format!("?{at}")).collect();
-        and(format!("e.kind IN ({})", places.join(",")));
-    }
-    // Within one stream its own index is walked, else the store in order.
-    let order = match (filter.task_id.is_some(), direction) {
-        (true, Direction::Forwards) => "e.stream, e.sequence",
-        (true, Direction::Backwards) => "e.stream DESC, e.sequence DESC",
-        (false, Direction::Forwards) => "e.sequence",
-        (false, Direction::Backwards) => "e.sequence DESC",
-    };
-    let (comparison, order) = match direction {
-        // More than one owner may have a task of this name: only their common order is the store's.
-        _ if principal.is_system() && direction == Direction::Forwards => (">", "e.sequence"),
-        _ if principal.is_system() => ("<", "e.sequence DESC"),
-        Direction::Forwards => (">", order),
-        Direction::Backwards => ("<", order),
-    };
-    let sql = format!(
-        "SELECT e.line, s.owner FROM events e JOIN streams s ON s.id = e.stream \
-         WHERE e.sequence {comparison} ?1{conditions} ORDER BY {order} LIMIT {limit}"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params_from_iter(values), |row: &Row<'_>| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-    })?;
-    let mut events = Vec::new();
-    for row in rows {
-        let (line, owner) = row?;
-        let event = Event::from_line(line).map_err(|error| readers.corrupt(error))?;
-        events.push(match event.blob() {
-            None => event,
-            Some(hash) => {
-                let bytes = sound_blob(connection, readers, &owner, hash)?
-                    .ok_or_else(|| readers.corrupt(format_args!("the blob {hash} is missing")))?;
-                let text = std::str::from_utf8(&bytes).map_err(|e| readers.corrupt(e))?;
-                event.with_data(text)
-            }
-        });
-    }
-    Ok(events)
+    let bytes = sound_blob(engine, event.owner(), hash)?
+        .ok_or_else(|| corrupt(engine, format_args!("the blob {hash} is missing")))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| corrupt(engine, error))?;
+    Ok((event.with_data(text), size + bytes.len()))
 }
 
-/// A blob of one owner's, as it is stored.
-pub(crate) fn find_blob(
-    connection: &Connection,
-    owner: &str,
-    hash: ContentHash,
-) -> rusqlite::Result<Option<Vec<u8>>> {
-    connection
-        .prepare_cached("SELECT bytes FROM blobs WHERE owner = ?1 AND hash = ?2")?
-        .query_row(params![owner, hash.as_bytes()], |row| row.get(0))
-        .optional()
+fn corrupt(engine: &dyn Engine, reason: impl ToString) -> Error {
+    Error::Corrupt {
+        file: engine.place().to_owned(),
+        reason: reason.to_string(),
+    }
 }
 
 /// A blob of one owner's, checked against its hash.
-fn sound_blob(
-    connection: &Connection,
-    readers: &Readers,
-    owner: &str,
+pub(crate) fn sound_blob(
+    engine: &dyn Engine,
+    owner: &Owner,
     hash: ContentHash,
-) -> Result<Option<Vec<u8>>, ReadError> {
-    let bytes = find_blob(connection, owner, hash)?;
+) -> Result<Option<Bytes>, Error> {
+    let bytes = engine.blob(owner, hash)?;
     if bytes.as_ref().is_some_and(|b| ContentHash::of(b) != hash) {
-        let problem = readers.corrupt(format_args!("the blob {hash} has other bytes"));
-        return Err(problem.into());
+        return Err(corrupt(
+            engine,
+            format_args!("the blob {hash} has other bytes"),
+        ));
     }
     Ok(bytes)
 }
 
-/// A blob of the principal's.
-pub(crate) fn blob(
-    readers: &Readers,
+/// The newest snapshot of a stream that is not newer than `at` and fits what is stored. One that
+/// does not is passed over: it only saves time.
+pub(crate) fn snapshot(
+    engine: &dyn Engine,
     principal: &Principal,
-    hash: ContentHash,
-) -> Result<Option<Bytes>, Error> {
-    readers.with(|connection| {
-        let bytes = sound_blob(connection, readers, principal.owner().as_str(), hash)?;
-        Ok(bytes.map(Bytes::from))
-    })
-}
-
-/// The principal's streams, the one that was last written to first.
-pub(crate) fn streams(
-    readers: &Readers,
-    principal: &Principal,
-    limit: usize,
-) -> Result<Vec<StreamInfo>, Error> {
-    let limit = i64::try_from(limit.min(READ_MAX)).unwrap_or(i64::MAX);
-    readers.with(|connection| {
-        let mut statement = connection.prepare_cached(
-            "SELECT owner, task_id, revision, sequence, summary FROM streams \
-             WHERE ?1 OR owner = ?2 ORDER BY sequence DESC LIMIT ?3",
-        )?;
-        let rows = statement.query_map(
-            params![principal.is_system(), principal.owner().as_str(), limit],
-            |row| {
-                Ok((
-                    row.get::<_, String>(0)?,
-                    row.get::<_, String>(1)?,
-                    Revision(row.get(2)?),
-                    Sequence(row.get(3)?),
-                    row.get(4)?,
-                ))
-            },
-        )?;
-        let mut streams = Vec::new();
-        for row in rows {
-            let (owner, task_id, revision, sequence, summary) = row?;
-            streams.push(StreamInfo {
-                owner: Owner::new(owner).map_err(|error| readers.corrupt(error))?,
-                task_id: TaskId::new(task_id).map_err(|error| readers.corrupt(error))?,
-                revision,
-                sequence,
-                summary,
-            });
-        }
-        Ok(streams)
-    })
+    task_id: &TaskId,
+    at: Sequence,
+) -> Result<Option<Snapshot>, Error> {
+    let stream = StreamName {
+        owner: principal.owner().clone(),
+        task_id: task_id.clone(),
+    };
+    let Some(snapshot) = engine.snapshot(&stream, at)? else {
+        return Ok(None);
+    };
+    let filter = Filter {
+        task_id: Some(task_id.clone()),
+        until: Some(snapshot.sequence),
+        ..Filter::default()
+    };
+    let before = Sequence(snapshot.sequence.0.saturating_sub(1));
+    let its_event = read(engine, principal, &filter, before, 1, Direction::Forwards)?.events;
+    let fits = ContentHash::of(&snapshot.bytes) == snapshot.bytes_hash
+        && its_event
+            .first()
+            .is_some_and(|event| event.hash() == snapshot.event_hash);
+    if !fits {
+        tracing::warn!(%task_id, sequence = %snapshot.sequence, "a snapshot does not fit and is passed over");
+    }
+    Ok(fits.then_some(snapshot))
 }

@@ -96,11 +96,10 @@ impl Subscription {
             .journal
             .read(&self.principal, &self.filter, self.position, PAGE)
             .await?;
-        let whole = page.len() == PAGE;
-        let last = page.last().map_or(Sequence::ZERO, Event::sequence);
-        self.position = if whole { last } else { last.max(head) };
-        self.caught_up = !whole;
-        self.ready.extend(page);
+        let last = page.events.last().map_or(self.position, Event::sequence);
+        self.position = if page.ended { last.max(head) } else { last };
+        self.caught_up = page.ended;
+        self.ready.extend(page.events);
         Ok(())
     }
 
@@ -125,7 +124,7 @@ impl Subscription {
             };
             self.position = event.sequence();
             if self.principal.sees(event.owner()) && self.filter.takes(event) {
-                self.ready.push_back(Event::clone(event));
+                self.ready.push_back(event.clone());
             }
         }
         Ok(())

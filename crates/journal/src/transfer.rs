@@ -17,9 +17,9 @@ use journeyman_event::{
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::batch::{Append, Expected};
 use crate::handle::Journal;
 use crate::reader::Filter;
-use crate::writer::{Append, Expected};
 
 /// The version of the lines beside events.
 const EXPORT: u32 = 1;
@@ -127,9 +127,9 @@ impl Export {
             .journal
             .read(&self.principal, &self.filter, after, PAGE)
             .await?;
-        self.ended = page.len() < PAGE;
-        self.position = Some(page.last().map_or(after, Event::sequence));
-        for event in &page {
+        self.ended = page.ended;
+        self.position = Some(page.events.last().map_or(after, Event::sequence));
+        for event in &page.events {
             self.add(event, &mut lines).await?;
         }
         Ok(lines)

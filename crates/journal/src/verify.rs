@@ -5,15 +5,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::ops::ControlFlow;
 
 use journeyman_event::{
     ContentHash, Event, EventId, ORIGIN_HASH, Revision, Sequence, VectorClock, chain_hash,
     split_hash,
 };
-use rusqlite::{Connection, params};
 
 use crate::Error;
-use crate::reader::{Head, ReadError, Readers, find_blob};
+use crate::engine::{Engine, Row, Walker};
+use crate::reader::Head;
 
 /// What is wrong with a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,220 +97,206 @@ impl VerifyReport {
     }
 }
 
-pub(crate) fn verify(readers: &Readers, known: Option<Head>) -> Result<VerifyReport, Error> {
-    readers.with(|connection| {
-        // One transaction: the walk sees one moment of the store, whatever is written meanwhile.
-        let transaction = connection.unchecked_transaction()?;
-        let report = Walk::default().walk(&transaction, known)?;
-        transaction.commit()?;
-        Ok(report)
-    })
+/// Walks the store and checks it.
+pub(crate) fn verify(engine: &dyn Engine, known: Option<Head>) -> Result<VerifyReport, Error> {
+    let mut walk = Walk::new(known);
+    engine.walk(&mut walk)?;
+    Ok(walk.report())
 }
 
-#[derive(Default)]
 struct Walk {
-    streams: HashMap<i64, Stream>,
+    /// A head that was kept.
+    known: Option<Head>,
+    head: Head,
+    streams: Vec<Walked>,
+    /// By owner and task, where in `streams` it is.
+    places: HashMap<String, HashMap<String, usize>>,
     ids: HashSet<EventId>,
     unknown_causes: u64,
+    blobs: HashSet<(String, ContentHash)>,
+    /// Blobs with other bytes than their hash says, until an event is found that cites them.
+    bad_blobs: Vec<(String, ContentHash)>,
+    first_bad: Option<Bad>,
 }
 
 #[derive(Default)]
-struct Stream {
+struct Walked {
     revision: Revision,
     sequence: Sequence,
+    /// Of each actor, the clock of its last event.
     clocks: HashMap<String, VectorClock>,
 }
 
-struct Row {
-    sequence: Sequence,
-    stream: i64,
-    revision: Revision,
-    event_id: [u8; 16],
-    kind: String,
-    line: String,
-    owner: String,
-    task_id: String,
-}
-
-impl Row {
-    fn read(row: &rusqlite::Row<'_>, sequence: Sequence) -> rusqlite::Result<Self> {
-        Ok(Self {
-            sequence,
-            stream: row.get(1)?,
-            revision: Revision(row.get(2)?),
-            event_id: row.get(3)?,
-            kind: row.get(4)?,
-            line: row.get(5)?,
-            owner: row.get(6)?,
-            task_id: row.get(7)?,
-        })
-    }
-}
-
 impl Walk {
-    fn walk(
-        mut self,
-        connection: &Connection,
-        known: Option<Head>,
-    ) -> Result<VerifyReport, ReadError> {
-        let mut head = Head {
-            sequence: Sequence::ZERO,
-            hash: ORIGIN_HASH,
-        };
-        let mut statement = connection.prepare(
-            "SELECT e.sequence, e.stream, e.revision, e.event_id, e.kind, e.line, \
-             coalesce(s.owner, ''), coalesce(s.task_id, '') \
-             FROM events e LEFT JOIN streams s ON s.id = e.stream ORDER BY e.sequence",
-        )?;
-        let mut rows = statement.query([])?;
-        let mut first_bad = None;
-        while let Some(row) = rows.next()? {
-            let sequence = Sequence(u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0));
-            let checked = match Row::read(row, sequence) {
-                Ok(row) => self.check(connection, &row, head)?.and_then(|hash| {
-                    let rewritten =
-                        known.is_some_and(|known| known.sequence == sequence && known.hash != hash);
-                    if rewritten {
-                        Err(Flaw::Rewritten)
-                    } else {
-                        Ok(hash)
-                    }
-                }),
-                Err(error) => Err(Flaw::Unreadable(error.to_string())),
-            };
-            match checked {
-                Ok(hash) => head = Head { sequence, hash },
-                Err(what) => {
-                    first_bad = Some(Bad { sequence, what });
-                    break;
-                }
+    fn new(known: Option<Head>) -> Self {
+        Self {
+            known,
+            head: Head {
+                sequence: Sequence::ZERO,
+                hash: ORIGIN_HASH,
+            },
+            streams: Vec::new(),
+            places: HashMap::new(),
+            ids: HashSet::new(),
+            unknown_causes: 0,
+            blobs: HashSet::new(),
+            bad_blobs: Vec::new(),
+            first_bad: None,
+        }
+    }
+
+    fn bad(&mut self, sequence: Sequence, what: Flaw) -> ControlFlow<()> {
+        self.first_bad = Some(Bad { sequence, what });
+        ControlFlow::Break(())
+    }
+
+    fn report(mut self) -> VerifyReport {
+        let cut = self
+            .known
+            .filter(|known| known.sequence > self.head.sequence);
+        if self.first_bad.is_none() {
+            if let Some(known) = cut {
+                let _ = self.bad(known.sequence, Flaw::Cut);
+            } else if let Some((_, hash)) = self.bad_blobs.pop() {
+                let _ = self.bad(Sequence::ZERO, Flaw::Blob(hash));
             }
         }
-        if first_bad.is_none() {
-            first_bad = self.check_streams(connection)?;
-        }
-        let cut = known.filter(|known| known.sequence > head.sequence);
-        if let (None, Some(known)) = (&first_bad, cut) {
-            first_bad = Some(Bad {
-                sequence: known.sequence,
-                what: Flaw::Cut,
-            });
-        }
-        if first_bad.is_none() {
-            first_bad = check_blobs(connection)?;
-        }
-        Ok(VerifyReport {
-            events: head.sequence.0,
-            head,
-            first_bad,
+        VerifyReport {
+            events: self.head.sequence.0,
+            head: self.head,
+            first_bad: self.first_bad,
             unknown_causes: self.unknown_causes,
+        }
+    }
+
+    fn place_of(&mut self, owner: &str, task_id: &str) -> usize {
+        let place = self.places.get(owner).and_then(|tasks| tasks.get(task_id));
+        place.copied().unwrap_or_else(|| {
+            let place = self.streams.len();
+            self.streams.push(Walked::default());
+            let tasks = self.places.entry(owner.to_owned()).or_default();
+            tasks.insert(task_id.to_owned(), place);
+            place
         })
     }
 
-    fn check(
-        &mut self,
-        connection: &Connection,
-        row: &Row,
-        head: Head,
-    ) -> rusqlite::Result<Result<ContentHash, Flaw>> {
-        let expected = head.sequence.next();
-        if row.sequence != expected {
-            return Ok(Err(Flaw::Sequence { expected }));
+    fn check(&mut self, row: &Row<'_>, sequence: Sequence) -> Result<ContentHash, Flaw> {
+        let expected = self.head.sequence.next();
+        if sequence != expected {
+            return Err(Flaw::Sequence { expected });
         }
-        let event = match Event::from_line(row.line.as_str()) {
-            Ok(event) => event,
-            Err(error) => return Ok(Err(Flaw::Unreadable(error.to_string()))),
-        };
-        let linked =
-            split_hash(&row.line).is_some_and(|(body, hash)| chain_hash(head.hash, &body) == hash);
+        let unreadable = |problem: &dyn fmt::Display| Flaw::Unreadable(problem.to_string());
+        let revision = u64::try_from(row.revision).map_err(|error| unreadable(&error))?;
+        let id: [u8; 16] = row.id.try_into().map_err(|error| unreadable(&error))?;
+        let event = Event::from_line(row.line).map_err(|error| unreadable(&error))?;
+        let linked = split_hash(row.line)
+            .is_some_and(|(body, hash)| chain_hash(self.head.hash, &body) == hash);
         if !linked {
-            return Ok(Err(Flaw::Hash));
+            return Err(Flaw::Hash);
         }
-        let same = event.sequence() == row.sequence
-            && event.revision() == row.revision
-            && event.id().as_bytes() == &row.event_id
+        let same = event.sequence() == sequence
+            && event.revision().0 == revision
+            && event.id().as_bytes() == &id
             && event.kind() == row.kind
             && event.owner().as_str() == row.owner
             && event.task_id().as_str() == row.task_id;
         if !same {
-            return Ok(Err(Flaw::Columns));
-        }
-        let stream = self.streams.entry(row.stream).or_default();
-        let expected = stream.revision.next();
-        if event.revision() != expected {
-            return Ok(Err(Flaw::Revision { expected }));
+            return Err(Flaw::Columns);
         }
         if let Some(hash) = event.blob()
-            && !blob_is_sound(connection, &row.owner, hash)?
+            && !self.blobs.contains(&(row.owner.to_owned(), hash))
         {
-            return Ok(Err(Flaw::Blob(hash)));
+            return Err(Flaw::Blob(hash));
         }
-        let last = stream
-            .clocks
-            .insert(event.actor().to_owned(), event.clock().clone());
-        if last.is_some_and(|last| event.clock().happens_before(&last)) {
-            return Ok(Err(Flaw::Clock));
+        let cited = self
+            .bad_blobs
+            .iter()
+            .find(|(owner, hash)| owner == row.owner && row.line.contains(&hash.to_string()));
+        if let Some((_, hash)) = cited {
+            return Err(Flaw::Blob(*hash));
+        }
+        let place = self.place_of(row.owner, row.task_id);
+        let stream = &mut self.streams[place];
+        let expected = stream.revision.next();
+        if event.revision() != expected {
+            return Err(Flaw::Revision { expected });
+        }
+        if let Some(last) = stream.clocks.get_mut(event.actor()) {
+            if event.clock().happens_before(last) {
+                return Err(Flaw::Clock);
+            }
+            last.clone_from(event.clock());
+        } else {
+            let (actor, clock) = (event.actor().to_owned(), event.clock().clone());
+            stream.clocks.insert(actor, clock);
         }
         stream.revision = event.revision();
-        stream.sequence = event.sequence();
-        if event
-            .causation_id()
-            .is_some_and(|cause| !self.ids.contains(&cause))
-        {
+        stream.sequence = sequence;
+        let cause = event.causation_id();
+        if cause.is_some_and(|cause| !self.ids.contains(&cause)) {
             self.unknown_causes += 1;
         }
         self.ids.insert(event.id());
-        Ok(Ok(event.hash()))
+        let rewritten = self
+            .known
+            .is_some_and(|known| known.sequence == sequence && known.hash != event.hash());
+        if rewritten {
+            return Err(Flaw::Rewritten);
+        }
+        Ok(event.hash())
+    }
+}
+
+impl Walker for Walk {
+    /// A blob that is missing shows only where it is an event's payload: which others an event
+    /// cites is the payload's own affair.
+    fn blob(&mut self, owner: &str, hash: &[u8], bytes: &[u8]) -> ControlFlow<()> {
+        let Ok(hash) = hash.try_into().map(ContentHash::from_bytes) else {
+            let reason = "the hash of a blob has not 32 bytes".to_owned();
+            return self.bad(Sequence::ZERO, Flaw::Unreadable(reason));
+        };
+        let name = (owner.to_owned(), hash);
+        if ContentHash::of(bytes) == hash {
+            self.blobs.insert(name);
+        } else {
+            self.bad_blobs.push(name);
+        }
+        ControlFlow::Continue(())
     }
 
-    fn check_streams(&self, connection: &Connection) -> rusqlite::Result<Option<Bad>> {
-        let mut statement =
-            connection.prepare("SELECT id, revision, sequence FROM streams ORDER BY sequence")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let (id, revision, sequence) =
-                (row.get(0)?, Revision(row.get(1)?), Sequence(row.get(2)?));
-            let walked = self.streams.get(&id);
-            if walked.is_none_or(|s| s.revision != revision || s.sequence != sequence) {
-                return Ok(Some(Bad {
-                    sequence,
-                    what: Flaw::Stream,
-                }));
+    fn event(&mut self, row: &Row<'_>) -> ControlFlow<()> {
+        let sequence = Sequence(u64::try_from(row.sequence).unwrap_or(0));
+        match self.check(row, sequence) {
+            Ok(hash) => {
+                self.head = Head { sequence, hash };
+                ControlFlow::Continue(())
             }
-        }
-        Ok(None)
-    }
-}
-
-/// The texts that events cite. One that is missing cannot be noticed: which of its members cite is
-/// the payload's own affair.
-fn check_blobs(connection: &Connection) -> rusqlite::Result<Option<Bad>> {
-    let mut statement = connection.prepare("SELECT owner, hash, bytes FROM blobs")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (owner, hash): (String, [u8; 32]) = (row.get(0)?, row.get(1)?);
-        let hash = ContentHash::from_bytes(hash);
-        if ContentHash::of(row.get_ref(2)?.as_blob()?) != hash {
-            let cited_by: Option<u64> = connection.query_row(
-                "SELECT min(e.sequence) FROM events e JOIN streams s ON s.id = e.stream \
-                 WHERE s.owner = ?1 AND instr(e.line, ?2) > 0",
-                params![owner, hash.to_string()],
-                |row| row.get(0),
-            )?;
-            return Ok(Some(Bad {
-                sequence: Sequence(cited_by.unwrap_or(0)),
-                what: Flaw::Blob(hash),
-            }));
+            Err(what) => self.bad(sequence, what),
         }
     }
-    Ok(None)
-}
 
-fn blob_is_sound(
-    connection: &Connection,
-    owner: &str,
-    hash: ContentHash,
-) -> rusqlite::Result<bool> {
-    let bytes = find_blob(connection, owner, hash)?;
-    Ok(bytes.is_some_and(|bytes| ContentHash::of(&bytes) == hash))
+    fn unreadable(&mut self, sequence: i64, reason: String) -> ControlFlow<()> {
+        let sequence = Sequence(u64::try_from(sequence).unwrap_or(0));
+        self.bad(sequence, Flaw::Unreadable(reason))
+    }
+
+    fn stream(
+        &mut self,
+        owner: &str,
+        task_id: &str,
+        revision: i64,
+        sequence: i64,
+    ) -> ControlFlow<()> {
+        let place = self.places.get(owner).and_then(|tasks| tasks.get(task_id));
+        let walked = place.and_then(|&place| self.streams.get(place));
+        let fits = walked.is_some_and(|walked| {
+            u64::try_from(revision) == Ok(walked.revision.0)
+                && u64::try_from(sequence) == Ok(walked.sequence.0)
+        });
+        if fits {
+            return ControlFlow::Continue(());
+        }
+        let sequence = Sequence(u64::try_from(sequence).unwrap_or(0));
+        self.bad(sequence, Flaw::Stream)
+    }
 }

@@ -8,9 +8,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{Maker, all, assert_sound, open, sequences};
+use common::{open, open_read_only};
 use journeyman_event::{Principal, Randomness, SeededRandom};
-use journeyman_journal::Journal;
+use journeyman_journal_conformance::{Maker, all, assert_sound, sequences};
 use tempfile::TempDir;
 
 const ROUNDS: u64 = 25;
@@ -105,7 +105,7 @@ async fn a_killed_writer_loses_nothing_that_it_acknowledged() {
         acknowledged.extend(more);
         if number % 5 == 4 {
             // A reader that comes before the next writer recovers the log as well.
-            let reader = Journal::open_read_only(folder.path().to_owned()).unwrap();
+            let reader = open_read_only(folder.path());
             assert_sound(&reader).await;
         }
     }

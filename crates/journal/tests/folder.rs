@@ -4,17 +4,19 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use bytes::Bytes;
-use common::{Maker, all, append, assert_sound, fresh, lines, open, options, sequences};
-use journeyman_event::{Principal, Sequence};
-use journeyman_journal::{Append, Error, Expected, Filter, Journal};
+use common::{fresh, open, open_read_only, try_open, try_open_read_only};
+use journeyman_event::{ContentHash, Principal, Sequence};
+use journeyman_journal::{Append, Error, Expected, Filter, Snapshot, Sqlite};
+use journeyman_journal_conformance::{Maker, all, append, assert_sound, lines, sequences};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 fn refused(folder: &Path) -> Error {
-    let error = Journal::open(options(folder)).unwrap_err();
+    let error = try_open(Sqlite::new(folder.to_owned())).unwrap_err();
     assert!(
         error.to_string().contains(folder.to_str().unwrap()),
         "it names the place: {error}"
@@ -45,7 +47,7 @@ async fn a_second_writer_is_told_who_holds_the_folder() {
         locked,
         "a clone is the same journal"
     );
-    let reader = Journal::open_read_only(folder.path().to_owned()).unwrap();
+    let reader = open_read_only(folder.path());
     assert_eq!(reader.holder(), Some(std::process::id()));
     drop(clone);
     assert_eq!(reader.holder(), None);
@@ -79,16 +81,16 @@ async fn a_journal_goes_on_where_it_ended() {
 async fn a_folder_is_made_with_its_parents() {
     let folder = TempDir::new().unwrap();
     let deep = folder.path().join("a/b");
-    assert!(!Journal::exists(&deep));
+    assert!(!Sqlite::new(deep.clone()).exists());
     drop(open(&deep));
-    assert!(Journal::exists(&deep));
+    assert!(Sqlite::new(deep.clone()).exists());
 }
 
 #[tokio::test]
 async fn reading_needs_a_journal() {
     let folder = TempDir::new().unwrap();
     let missing = folder.path().join("none");
-    let error = Journal::open_read_only(missing.clone()).unwrap_err();
+    let error = try_open_read_only(&missing).unwrap_err();
     assert!(
         error.to_string().contains(missing.to_str().unwrap()),
         "{error}"
@@ -105,7 +107,7 @@ async fn a_closed_journal_can_be_read_without_a_writer() {
         .await
         .unwrap();
     drop(journal);
-    let reader = Journal::open_read_only(folder.path().to_owned()).unwrap();
+    let reader = open_read_only(folder.path());
     assert_eq!(reader.holder(), None);
     assert_eq!(all(&reader, &me).await.len(), 3);
     assert_sound(&reader).await;
@@ -118,7 +120,7 @@ fn a_file_that_is_not_a_database_is_refused_and_left_alone() {
     let bytes = "this is not a database. ".repeat(1_000);
     fs::write(&file, &bytes).unwrap();
     assert!(matches!(refused(folder.path()), Error::Corrupt { .. }));
-    assert!(Journal::open_read_only(folder.path().to_owned()).is_err());
+    assert!(try_open_read_only(folder.path()).is_err());
     assert_eq!(fs::read(&file).unwrap(), bytes.as_bytes());
 }
 
@@ -134,7 +136,7 @@ fn another_programs_database_is_refused_and_left_alone() {
         let bytes = fs::read(&file).unwrap();
         assert!(matches!(refused(folder.path()), Error::Corrupt { .. }));
         assert!(matches!(
-            Journal::open_read_only(folder.path().to_owned()).unwrap_err(),
+            try_open_read_only(folder.path()).unwrap_err(),
             Error::Corrupt { .. }
         ));
         assert!(fs::read(&file).unwrap() == bytes, "{prepare}");
@@ -148,12 +150,12 @@ async fn a_newer_format_is_refused() {
     let connection = Connection::open(folder.path().join("journal.db")).unwrap();
     connection.pragma_update(None, "user_version", 7).unwrap();
     drop(connection);
-    let read = Journal::open_read_only(folder.path().to_owned()).unwrap_err();
+    let read = try_open_read_only(folder.path()).unwrap_err();
     for error in [refused(folder.path()), read] {
         let Error::Newer { found, known, .. } = error else {
             panic!("{error:?}")
         };
-        assert_eq!((found, known), (7, 1));
+        assert_eq!((found, known), (7, 2));
     }
 }
 
@@ -178,7 +180,7 @@ fn a_file_in_place_of_the_folder_is_refused() {
 async fn a_full_store_refuses_appends_whole_and_stays_readable() {
     let folder = TempDir::new().unwrap();
     let (me, make) = (Principal::local(), Maker::new(1));
-    let journal = Journal::open(options(folder.path()).bytes_max(1 << 20)).unwrap();
+    let journal = try_open(Sqlite::new(folder.path().to_owned()).bytes_max(1 << 20)).unwrap();
     let mut written = Vec::new();
     let refused = loop {
         let text = "x".repeat(20_000);
@@ -217,7 +219,7 @@ async fn a_full_store_refuses_appends_whole_and_stays_readable() {
     assert_sound(&journal).await;
 
     drop(journal);
-    let journal = Journal::open(options(folder.path()).bytes_max(8 << 20)).unwrap();
+    let journal = try_open(Sqlite::new(folder.path().to_owned()).bytes_max(8 << 20)).unwrap();
     let answer = journal.append(&me, refused).await.unwrap();
     assert!(!answer.duplicate);
     written.extend(lines(&answer.events));
@@ -229,7 +231,7 @@ async fn a_full_store_refuses_appends_whole_and_stays_readable() {
 async fn a_small_append_still_fits_after_a_large_one_did_not() {
     let folder = TempDir::new().unwrap();
     let (me, make) = (Principal::local(), Maker::new(1));
-    let journal = Journal::open(options(folder.path()).bytes_max(1 << 20)).unwrap();
+    let journal = try_open(Sqlite::new(folder.path().to_owned()).bytes_max(1 << 20)).unwrap();
     let large = make.event(&me, "t-1", &"x".repeat(3 << 20));
     let large = append("t-1", Expected::Any, vec![large]);
     let (refused, small) = tokio::join!(
@@ -241,6 +243,70 @@ async fn a_small_append_still_fits_after_a_large_one_did_not() {
     let page = journal
         .read(&me, &Filter::default(), Sequence::ZERO, 10)
         .await
-        .unwrap();
+        .unwrap()
+        .events;
     assert_eq!(page.len(), 1);
+}
+
+/// The folder may be passed through by others, so every file in it must be closed to them from the
+/// first moment.
+#[tokio::test]
+async fn only_the_owner_can_read_the_files_of_a_new_journal() {
+    let (folder, journal) = fresh();
+    let (me, make) = (Principal::local(), Maker::new(1));
+    journal
+        .append(&me, make.append(&me, "t-1", 1))
+        .await
+        .unwrap();
+    for name in ["journal.db", "journal.db-wal", "journal.db-shm"] {
+        let mode = folder
+            .path()
+            .join(name)
+            .metadata()
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn sqlite_is_new_enough_to_be_trusted_with_wal() {
+    assert!(
+        rusqlite::version_number() >= 3_051_003,
+        "{}",
+        rusqlite::version()
+    );
+    assert_eq!(journeyman_journal::SQLITE_VERSION_MIN, 3_051_003);
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_format_is_read_as_it_is_and_brought_on_by_the_writer() {
+    let (folder, journal) = fresh();
+    let (me, make) = (Principal::local(), Maker::new(1));
+    let three = make.append(&me, "t-1", 3);
+    let events = journal.append(&me, three).await.unwrap().events;
+    drop(journal);
+    Connection::open(folder.path().join("journal.db"))
+        .unwrap()
+        .execute_batch("DROP TABLE snapshots; PRAGMA user_version = 1")
+        .unwrap();
+    let task = events[0].task_id();
+    let reader = open_read_only(folder.path());
+    let newest = Sequence(u64::MAX);
+    assert_eq!(reader.snapshot(&me, task, newest).await.unwrap(), None);
+    assert_sound(&reader).await;
+    let bytes = Bytes::from_static(b"state");
+    let snapshot = Snapshot {
+        sequence: events[2].sequence(),
+        event_hash: events[2].hash(),
+        bytes_hash: ContentHash::of(&bytes),
+        bytes,
+    };
+    let journal = open(folder.path());
+    let kept = journal.keep_snapshot(&me, task, snapshot.clone()).await;
+    kept.unwrap();
+    let found = reader.snapshot(&me, task, newest).await.unwrap();
+    assert_eq!(found, Some(snapshot));
+    assert_eq!(lines(&all(&journal, &me).await), lines(&events));
 }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use journeyman_agent::{WholeFile, Worker};
 use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::{Environment, Hub};
-use journeyman_journal::{Journal, Options};
+use journeyman_journal::{Journal, Sqlite};
 use journeyman_llm::{Connected, Connection, ModelServer, SupervisorCommand};
 use journeyman_sandbox::{Launcher, Python, Sandbox};
 use journeyman_sim::{Script, SimulatedModel};
@@ -31,16 +31,17 @@ pub(crate) struct Workshop {
 
 /// Opens the journal for writing: this process then holds the data folder.
 pub(crate) fn open_journal(folder: &Path) -> anyhow::Result<Journal> {
-    let options = Options::new(folder.to_owned(), Arc::new(SystemRandom));
-    Ok(Journal::open(options)?)
+    let store = Sqlite::new(folder.to_owned());
+    Ok(Journal::open(Arc::new(store), &SystemRandom)?)
 }
 
 /// Opens the journal for reading only, also beside a process that writes. None if there is none.
 pub(crate) fn read_journal(settings: &Settings) -> anyhow::Result<Option<Journal>> {
-    if !Journal::exists(&settings.data_dir) {
+    let store = Sqlite::new(settings.data_dir.clone());
+    if !store.exists() {
         return Ok(None);
     }
-    Ok(Some(Journal::open_read_only(settings.data_dir.clone())?))
+    Ok(Some(Journal::open_read_only(Arc::new(store))?))
 }
 
 /// Prepares Python, the sandbox and the model. Code runs below `folder`, which this process holds.

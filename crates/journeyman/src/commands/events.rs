@@ -60,11 +60,11 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
     }
     loop {
         let page = journal.read(&principal, &filter, after, PAGE).await?;
-        for event in &page {
+        for event in &page.events {
             show(event)?;
             after = event.sequence();
         }
-        if page.len() < PAGE {
+        if page.ended {
             return Ok(Exit::Success);
         }
     }
@@ -85,13 +85,10 @@ async fn newest(
         let page = journal
             .read_backwards(&principal, filter, before, wanted)
             .await?;
-        let whole = page.len() == wanted;
-        events.extend(
-            page.into_iter()
-                .take_while(|event| event.sequence() > after),
-        );
+        let newer = page.events.into_iter();
+        events.extend(newer.take_while(|event| event.sequence() > after));
         match events.last() {
-            Some(last) if whole => before = last.sequence(),
+            Some(last) if !page.ended => before = last.sequence(),
             _ => break,
         }
     }

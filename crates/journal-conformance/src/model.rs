@@ -1,14 +1,12 @@
 //! The journal against a model of it: the same calls give the same answers and the same contents.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::collections::HashMap;
 
-use common::{Maker, all, append, assert_sound, fresh, open, user};
+use crate::{Fresh, Maker, all, append, assert_sound, fresh, user};
 use journeyman_event::{Event, NewEvent, Principal, Revision};
 use journeyman_journal::{Append, Error, Expected};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
 const OWNERS: [&str; 2] = ["one", "two"];
 const TASKS: [&str; 3] = ["t-1", "t-2", "t-3"];
@@ -143,15 +141,15 @@ fn stored(events: &[Event]) -> Vec<Stored> {
     events.iter().map(one).collect()
 }
 
-async fn check(steps: Vec<Step>) {
-    let (folder, mut journal) = fresh();
-    let (make, mut model) = (Maker::new(1), Model::default());
+async fn check(store: Fresh, steps: Vec<Step>) {
+    let (store, mut journal) = fresh(store);
+    let (maker, mut model) = (Maker::new(1), Model::default());
     let mut past: Vec<(Principal, Append)> = Vec::new();
     for step in steps {
         let (principal, next) = match step {
             Step::Reopen => {
                 drop(journal);
-                journal = open(folder.path());
+                journal = store.open();
                 continue;
             }
             Step::Append {
@@ -164,7 +162,7 @@ async fn check(steps: Vec<Step>) {
                 let right = model.revision(OWNERS[owner], task);
                 let expected =
                     off_by.map_or(Expected::Any, |by| Expected::Revision(Revision(right + by)));
-                let events = make.events(&principal, task, count);
+                let events = maker.events(&principal, task, count);
                 (principal, append(task, expected, events))
             }
             _ if past.is_empty() => continue,
@@ -176,7 +174,7 @@ async fn check(steps: Vec<Step>) {
             Step::More { which } => {
                 let (principal, mut more) = which.get(&past).clone();
                 more.events
-                    .push(make.event(&principal, more.task_id.as_str(), "more"));
+                    .push(maker.event(&principal, more.task_id.as_str(), "more"));
                 (principal, more)
             }
             Step::Changed { which, event } => {
@@ -185,9 +183,9 @@ async fn check(steps: Vec<Step>) {
                 // Another text each time: the model knows an event by its id and its data, and the
                 // journal by its time as well.
                 let text = format!("changed in step {}", past.len());
-                let mut draft = make.draft(&principal, changed.task_id.as_str(), &text);
+                let mut draft = maker.draft(&principal, changed.task_id.as_str(), &text);
                 draft.id = changed.events[at].id();
-                changed.events[at] = common::new_event(draft);
+                changed.events[at] = crate::new_event(draft);
                 (principal, changed)
             }
         };
@@ -217,13 +215,22 @@ async fn check(steps: Vec<Step>) {
     assert_sound(&journal).await;
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_journal_answers_and_holds_what_its_model_does(
-        steps in prop::collection::vec(step(), 1..40)
-    ) {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(check(steps));
-    }
+#[allow(clippy::unused_async)] // like every check
+pub async fn the_journal_answers_and_holds_what_its_model_does(store: Fresh) {
+    let steps = prop::collection::vec(step(), 1..40);
+    let config = ProptestConfig {
+        cases: 64,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let here = tokio::runtime::Handle::current();
+    tokio::task::block_in_place(|| {
+        let checked = TestRunner::new(config).run(&steps, |steps| {
+            here.block_on(check(store, steps));
+            Ok(())
+        });
+        if let Err(found) = checked {
+            panic!("{found}");
+        }
+    });
 }

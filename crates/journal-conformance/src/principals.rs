@@ -1,16 +1,12 @@
 //! Every call shows what its principal owns, and nothing else.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
+use crate::{Fresh, Maker, all, fresh, of_task, sequences, user};
 use bytes::Bytes;
-use common::{Maker, all, fresh, of_task, sequences, user};
 use journeyman_event::{ContentHash, Principal, Sequence};
 use journeyman_journal::{Append, Error, Filter};
 
-#[tokio::test]
-async fn another_owner_sees_nothing_of_mine() {
-    let (_folder, journal) = fresh();
+pub async fn another_owner_sees_nothing_of_mine(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, other, make) = (user("me"), user("other"), Maker::new(1));
     let blob = Bytes::from_static(b"mine");
     let mine = Append {
@@ -24,12 +20,14 @@ async fn another_owner_sees_nothing_of_mine() {
     let page = journal
         .read(&other, &filter, Sequence::ZERO, 10)
         .await
-        .unwrap();
+        .unwrap()
+        .events;
     assert!(page.is_empty());
     let page = journal
         .read_backwards(&other, &filter, Sequence(9), 10)
         .await
-        .unwrap();
+        .unwrap()
+        .events;
     assert!(page.is_empty());
     assert!(journal.streams(&other, 10).await.unwrap().is_empty());
     assert_eq!(
@@ -38,7 +36,7 @@ async fn another_owner_sees_nothing_of_mine() {
     );
 
     // A stream of the same name is another stream.
-    let theirs = common::append("t-1", common::at(0), make.events(&other, "t-1", 2));
+    let theirs = crate::append("t-1", crate::at(0), make.events(&other, "t-1", 2));
     journal.append(&other, theirs).await.unwrap();
     let mut subscription = journal.subscribe(&other, Filter::default(), Sequence::ZERO);
     for (sequence, revision) in [(4, 1), (5, 2)] {
@@ -54,9 +52,8 @@ async fn another_owner_sees_nothing_of_mine() {
     assert_eq!(sequences(&all(&journal, &me).await), [1, 2, 3]);
 }
 
-#[tokio::test]
-async fn the_system_sees_every_stream_in_the_stores_order() {
-    let (_folder, journal) = fresh();
+pub async fn the_system_sees_every_stream_in_the_stores_order(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (one, two, make) = (user("one"), user("two"), Maker::new(1));
     for principal in [&one, &two, &one, &two] {
         journal
@@ -72,19 +69,20 @@ async fn the_system_sees_every_stream_in_the_stores_order() {
     let page = journal
         .read(&system, &of_task("t-1"), Sequence(1), 3)
         .await
-        .unwrap();
+        .unwrap()
+        .events;
     assert_eq!(sequences(&page), [2, 3, 4]);
     let page = journal
         .read_backwards(&system, &of_task("t-1"), Sequence(8), 3)
         .await
-        .unwrap();
+        .unwrap()
+        .events;
     assert_eq!(sequences(&page), [7, 6, 5]);
     assert_eq!(journal.streams(&system, 10).await.unwrap().len(), 2);
 }
 
-#[tokio::test]
-async fn only_the_system_verifies() {
-    let (_folder, journal) = fresh();
+pub async fn only_the_system_verifies(store: Fresh) {
+    let (_store, journal) = fresh(store);
     for principal in [Principal::local(), user("system")] {
         let error = journal.verify(&principal, None).await.unwrap_err();
         assert!(matches!(error, Error::Forbidden { .. }), "{error:?}");

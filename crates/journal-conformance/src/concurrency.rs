@@ -1,11 +1,10 @@
 //! Many writers at once.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::sync::Arc;
 
-use common::{Maker, all, append, assert_sound, at, fresh, lines, of_task, revisions, sequences};
+use crate::{
+    Fresh, Maker, all, append, assert_sound, at, fresh, lines, of_task, revisions, sequences,
+};
 use journeyman_event::{Principal, Sequence};
 use journeyman_journal::{Append, Appended, Error, Expected, Journal};
 use tokio::sync::Barrier;
@@ -18,9 +17,8 @@ fn numbers(to: u64) -> Vec<u64> {
 }
 
 /// Each writer appends to its own stream and, without looking, to one that all share.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_hundred_writers_leave_no_gap_and_no_repeat() {
-    let (_folder, journal) = fresh();
+pub async fn a_hundred_writers_leave_no_gap_and_no_repeat(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Arc::new(Maker::new(1)));
     let start = Arc::new(Barrier::new(100));
     let mut writers = JoinSet::new();
@@ -63,7 +61,8 @@ async fn a_hundred_writers_leave_no_gap_and_no_repeat() {
         let page = journal
             .read(&me, &of_task(task), Sequence::ZERO, 10_000)
             .await
-            .unwrap();
+            .unwrap()
+            .events;
         revisions(&page)
     };
     assert_eq!(of("shared").await, numbers(shared));
@@ -99,9 +98,8 @@ async fn at_once(journal: &Journal, appends: Vec<Append>) -> Vec<Result<Appended
     answers.into_iter().flatten().collect()
 }
 
-#[tokio::test]
-async fn of_those_who_expect_the_same_revision_exactly_one_wins() {
-    let (_folder, journal) = fresh();
+pub async fn of_those_who_expect_the_same_revision_exactly_one_wins(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     for round in 0..20 {
         let rivals = (0..20).map(|_| append("t-1", at(round), make.events(&me, "t-1", 1)));
@@ -114,9 +112,8 @@ async fn of_those_who_expect_the_same_revision_exactly_one_wins() {
     assert_eq!(sequences(&all(&journal, &me).await), numbers(20));
 }
 
-#[tokio::test]
-async fn conflicts_in_a_group_commit_leave_their_neighbours_alone() {
-    let (_folder, journal) = fresh();
+pub async fn conflicts_in_a_group_commit_leave_their_neighbours_alone(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     let known = make.append(&me, "known", 2);
     journal.append(&me, known.clone()).await.unwrap();
@@ -141,9 +138,8 @@ async fn conflicts_in_a_group_commit_leave_their_neighbours_alone() {
     assert_sound(&journal).await;
 }
 
-#[tokio::test]
-async fn the_same_append_many_times_at_once_is_written_once() {
-    let (_folder, journal) = fresh();
+pub async fn the_same_append_many_times_at_once_is_written_once(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     let one = append("t-1", at(0), make.events(&me, "t-1", 3));
     let answers = at_once(&journal, vec![one; 50]).await;
@@ -156,9 +152,8 @@ async fn the_same_append_many_times_at_once_is_written_once() {
 }
 
 /// More than the queue takes at a time.
-#[tokio::test]
-async fn callers_wait_when_the_queue_is_full() {
-    let (_folder, journal) = fresh();
+pub async fn callers_wait_when_the_queue_is_full(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     let appends = (0..3_000)
         .map(|n| make.append(&me, &format!("t-{}", n % 7), 1))
@@ -168,12 +163,11 @@ async fn callers_wait_when_the_queue_is_full() {
     assert_sound(&journal).await;
 }
 
-/// A hundred calls, because a task of tokio's gives way after 128 steps.
-#[tokio::test]
-async fn dropping_the_journal_finishes_what_it_accepted() {
-    let (folder, journal) = fresh();
+/// Fifty calls of two steps each, because a task of tokio's gives way after 128.
+pub async fn dropping_the_journal_finishes_what_it_accepted(store: Fresh) {
+    let (store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
-    let mut calls: Vec<_> = (0..100)
+    let mut calls: Vec<_> = (0..50)
         .map(|_| Box::pin(journal.append(&me, make.append(&me, "t-1", 1))))
         .collect();
     std::future::poll_fn(|context| {
@@ -185,6 +179,6 @@ async fn dropping_the_journal_finishes_what_it_accepted() {
     .await;
     drop(calls);
     drop(journal);
-    let journal = common::open(folder.path());
-    assert_eq!(sequences(&all(&journal, &me).await), numbers(100));
+    let journal = store.open();
+    assert_eq!(sequences(&all(&journal, &me).await), numbers(50));
 }

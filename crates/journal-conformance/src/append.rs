@@ -1,14 +1,10 @@
 //! What an append does, and what it refuses.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use std::os::unix::fs::PermissionsExt;
-
-use bytes::Bytes;
-use common::{
-    Maker, all, append, assert_sound, at, fresh, lines, new_event, revisions, sequences, user,
+use crate::{
+    Fresh, Maker, all, append, assert_sound, at, fresh, lines, new_event, revisions, sequences,
+    user,
 };
+use bytes::Bytes;
 use journeyman_event::{ContentHash, Payload, Principal, Revision, Sequence};
 use journeyman_journal::{Append, Error, Expected, Filter, Journal};
 
@@ -32,9 +28,8 @@ fn field(error: &Error) -> &'static str {
     }
 }
 
-#[tokio::test]
-async fn sequences_and_revisions_have_no_gap() {
-    let (_folder, journal) = fresh();
+pub async fn sequences_and_revisions_have_no_gap(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     for (task, count) in [("t-1", 3), ("t-2", 1), ("t-1", 2), ("t-2", 2)] {
         journal
@@ -48,9 +43,8 @@ async fn sequences_and_revisions_have_no_gap() {
     assert_sound(&journal).await;
 }
 
-#[tokio::test]
-async fn an_append_answers_the_stored_events() {
-    let (_folder, journal) = fresh();
+pub async fn an_append_answers_the_stored_events(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     let answer = journal
         .append(&me, make.append(&me, "t-1", 3))
@@ -60,9 +54,8 @@ async fn an_append_answers_the_stored_events() {
     assert_eq!(lines(&answer.events), lines(&all(&journal, &me).await));
 }
 
-#[tokio::test]
-async fn an_empty_store_reads_as_empty_and_beyond_the_end_there_is_nothing() {
-    let (_folder, journal) = fresh();
+pub async fn an_empty_store_reads_as_empty_and_beyond_the_end_there_is_nothing(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     assert!(all(&journal, &me).await.is_empty());
     assert_eq!(
@@ -78,14 +71,14 @@ async fn an_empty_store_reads_as_empty_and_beyond_the_end_there_is_nothing() {
         let page = journal
             .read(&me, &Filter::default(), Sequence(after), 10)
             .await
-            .unwrap();
+            .unwrap()
+            .events;
         assert!(page.is_empty(), "after {after}");
     }
 }
 
-#[tokio::test]
-async fn reads_page_filter_and_go_both_ways() {
-    let (_folder, journal) = fresh();
+pub async fn reads_page_filter_and_go_both_ways(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     for n in 0..20 {
         let mut draft = make.draft(&me, if n % 2 == 0 { "t-1" } else { "t-2" }, "x");
@@ -99,20 +92,21 @@ async fn reads_page_filter_and_go_both_ways() {
             &journal
                 .read(&me, &filter, Sequence(after), limit)
                 .await
-                .unwrap(),
+                .unwrap()
+                .events,
         )
     };
     let back = async |filter: Filter, before: u64, limit: usize| {
         let page = journal.read_backwards(&me, &filter, Sequence(before), limit);
-        sequences(&page.await.unwrap())
+        sequences(&page.await.unwrap().events)
     };
     let any = Filter::default;
     assert_eq!(read(any(), 4, 3).await, [5, 6, 7]);
     assert_eq!(read(any(), 4, 0).await, [0; 0]);
     assert_eq!(back(any(), 4, 10).await, [3, 2, 1]);
     assert_eq!(back(any(), u64::MAX, 2).await, [20, 19]);
-    assert_eq!(read(common::of_task("t-2"), 3, 3).await, [4, 6, 8]);
-    assert_eq!(back(common::of_task("t-1"), 6, 10).await, [5, 3, 1]);
+    assert_eq!(read(crate::of_task("t-2"), 3, 3).await, [4, 6, 8]);
+    assert_eq!(back(crate::of_task("t-1"), 6, 10).await, [5, 3, 1]);
     let module = Filter {
         module: Some("a.b".parse().unwrap()),
         ..any()
@@ -134,9 +128,8 @@ async fn reads_page_filter_and_go_both_ways() {
     assert_eq!(read(kinds("task_failed"), 0, 100).await, [0; 0]);
 }
 
-#[tokio::test]
-async fn a_wrong_revision_is_a_conflict_and_writes_nothing() {
-    let (_folder, journal) = fresh();
+pub async fn a_wrong_revision_is_a_conflict_and_writes_nothing(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     let first = append("t-1", at(0), make.events(&me, "t-1", 2));
     journal.append(&me, first).await.unwrap();
@@ -163,9 +156,8 @@ async fn a_wrong_revision_is_a_conflict_and_writes_nothing() {
     assert_eq!(journal.streams(&me, 10).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn an_identical_retry_answers_the_first_positions() {
-    let (_folder, journal) = fresh();
+pub async fn an_identical_retry_answers_the_first_positions(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     let one = append("t-1", at(0), make.events(&me, "t-1", 3));
     let first = journal.append(&me, one.clone()).await.unwrap();
@@ -194,9 +186,8 @@ async fn an_identical_retry_answers_the_first_positions() {
     );
 }
 
-#[tokio::test]
-async fn partly_known_ids_are_a_conflict() {
-    let (_folder, journal) = fresh();
+pub async fn partly_known_ids_are_a_conflict(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     let mut events = make.events(&me, "t-1", 2);
     let known = events[1].id().to_string();
@@ -215,9 +206,8 @@ async fn partly_known_ids_are_a_conflict() {
     }
 }
 
-#[tokio::test]
-async fn a_known_id_with_anything_else_changed_is_a_conflict() {
-    let (_folder, journal) = fresh();
+pub async fn a_known_id_with_anything_else_changed_is_a_conflict(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, other, make) = (Principal::local(), user("other"), Maker::new(1));
     let draft = make.draft(&me, "t-1", "first");
     let first = append("t-1", Expected::Any, vec![new_event(draft.clone())]);
@@ -249,9 +239,8 @@ async fn a_known_id_with_anything_else_changed_is_a_conflict() {
     assert!(refused(&journal, &other, theirs).await.is_conflict());
 }
 
-#[tokio::test]
-async fn a_bad_append_names_its_field() {
-    let (_folder, journal) = fresh();
+pub async fn a_bad_append_names_its_field(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, other, make) = (Principal::local(), user("other"), Maker::new(1));
     let any = |task: &str, events| append(task, Expected::Any, events);
 
@@ -288,9 +277,8 @@ async fn a_bad_append_names_its_field() {
     );
 }
 
-#[tokio::test]
-async fn streams_of_the_system_are_written_by_the_system_only() {
-    let (_folder, journal) = fresh();
+pub async fn streams_of_the_system_are_written_by_the_system_only(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, system, make) = (Principal::local(), Principal::system(), Maker::new(1));
     for principal in [&me, &user("system")] {
         let error = refused(&journal, principal, make.append(principal, "sys.audit", 1)).await;
@@ -303,9 +291,8 @@ async fn streams_of_the_system_are_written_by_the_system_only() {
     assert!(all(&journal, &me).await.is_empty());
 }
 
-#[tokio::test]
-async fn a_large_payload_is_kept_as_a_blob_and_read_whole() {
-    let (_folder, journal) = fresh();
+pub async fn a_large_payload_is_kept_as_a_blob_and_read_whole(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     let event = make.event(&me, "t-1", &"ä\n".repeat(MIB / 2));
     let (data, hash) = (
@@ -333,9 +320,8 @@ async fn a_large_payload_is_kept_as_a_blob_and_read_whole() {
     assert_sound(&journal).await;
 }
 
-#[tokio::test]
-async fn one_mebibyte_of_data_stays_in_the_line_and_ten_are_taken() {
-    let (_folder, journal) = fresh();
+pub async fn one_mebibyte_of_data_stays_in_the_line_and_ten_are_taken(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     let around = make.event(&me, "t-1", "").data().len();
     for (bytes, is_blob) in [(MIB, false), (MIB + 1, true), (10 * MIB, true)] {
@@ -350,9 +336,8 @@ async fn one_mebibyte_of_data_stays_in_the_line_and_ten_are_taken() {
 
 /// Data that looks like the journal's own reference would otherwise make the whole store
 /// unreadable.
-#[tokio::test]
-async fn a_reference_to_a_blob_that_the_owner_does_not_have_is_refused() {
-    let (_folder, journal) = fresh();
+pub async fn a_reference_to_a_blob_that_the_owner_does_not_have_is_refused(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, other, make) = (Principal::local(), user("other"), Maker::new(1));
     let text = Bytes::from_static(b"{\"from\":\"elsewhere\"}");
     let data = format!(
@@ -386,9 +371,8 @@ async fn a_reference_to_a_blob_that_the_owner_does_not_have_is_refused() {
     assert_sound(&journal).await;
 }
 
-#[tokio::test]
-async fn unicode_newlines_and_unknown_kinds_come_back_as_they_were() {
-    let (_folder, journal) = fresh();
+pub async fn unicode_newlines_and_unknown_kinds_come_back_as_they_were(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     let mut draft = make.draft(
         &me,
@@ -413,9 +397,8 @@ async fn unicode_newlines_and_unknown_kinds_come_back_as_they_were() {
     assert_sound(&journal).await;
 }
 
-#[tokio::test]
-async fn the_summary_is_listed_and_stays_until_it_is_replaced() {
-    let (_folder, journal) = fresh();
+pub async fn the_summary_is_listed_and_stays_until_it_is_replaced(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     let mut listed = Vec::new();
     for summary in [
@@ -458,9 +441,8 @@ async fn the_summary_is_listed_and_stays_until_it_is_replaced() {
     assert_eq!(journal.streams(&me, 1).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn blobs_are_per_owner_and_stored_once() {
-    let (_folder, journal) = fresh();
+pub async fn blobs_are_per_owner_and_stored_once(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, other, make) = (Principal::local(), user("other"), Maker::new(1));
     let text = Bytes::from_static(b"a text that events cite");
     let hash = ContentHash::of(&text);
@@ -485,9 +467,8 @@ async fn blobs_are_per_owner_and_stored_once() {
     assert_eq!(journal.blob(&other, hash).await.unwrap(), Some(text));
 }
 
-#[tokio::test]
-async fn an_append_whose_caller_went_away_is_written_all_the_same() {
-    let (_folder, journal) = fresh();
+pub async fn an_append_whose_caller_went_away_is_written_all_the_same(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     let one = make.append(&me, "t-1", 1);
     let mut call = Box::pin(journal.append(&me, one.clone()));
@@ -504,36 +485,4 @@ async fn an_append_whose_caller_went_away_is_written_all_the_same() {
     let again = journal.append(&me, one).await.unwrap();
     assert!(again.duplicate);
     assert_eq!(sequences(&again.events), [1]);
-}
-
-/// The folder may be passed through by others, so every file in it must be closed to them from the
-/// first moment.
-#[tokio::test]
-async fn only_the_owner_can_read_the_files_of_a_new_journal() {
-    let (folder, journal) = fresh();
-    let (me, make) = (Principal::local(), Maker::new(1));
-    journal
-        .append(&me, make.append(&me, "t-1", 1))
-        .await
-        .unwrap();
-    for name in ["journal.db", "journal.db-wal", "journal.db-shm"] {
-        let mode = folder
-            .path()
-            .join(name)
-            .metadata()
-            .unwrap()
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o600, "{name}");
-    }
-}
-
-#[test]
-fn sqlite_is_new_enough_to_be_trusted_with_wal() {
-    assert!(
-        rusqlite::version_number() >= 3_051_003,
-        "{}",
-        rusqlite::version()
-    );
-    assert_eq!(journeyman_journal::SQLITE_VERSION_MIN, 3_051_003);
 }

@@ -1,12 +1,9 @@
 //! What is exported is imported again, and what is wrong with it is named.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::sync::Arc;
 
+use crate::{Fresh, Maker, all, append, assert_sound, fresh, user};
 use bytes::Bytes;
-use common::{Maker, all, append, assert_sound, fresh, user};
 use journeyman_event::{ContentHash, Principal, SteppedTime};
 use journeyman_journal::{Append, Expected, Filter, Format, Imported, Journal};
 
@@ -53,16 +50,15 @@ async fn fill(journal: &Journal) {
     }
 }
 
-#[tokio::test]
-async fn a_store_is_the_same_after_export_and_import() {
+pub async fn a_store_is_the_same_after_export_and_import(store: Fresh) {
     let (system, ada) = (Principal::system(), user("ada"));
-    let (_first_folder, first) = fresh();
+    let (_first_folder, first) = fresh(store);
     fill(&first).await;
     let before = all(&first, &system).await;
     for format in [Format::Stored, Format::CloudEvents] {
         let lines = export(&first, &system, format).await;
         assert!(lines.iter().all(|line| !line.contains('\n')));
-        let (_folder, second) = fresh();
+        let (_folder, second) = fresh(store);
         // Its own history comes first: positions differ.
         let own = Maker::new(9).append(&system, "sys.own", 2);
         second.append(&system, own).await.unwrap();
@@ -98,17 +94,16 @@ async fn a_store_is_the_same_after_export_and_import() {
         let again = import(&second, &system, &lines).await;
         assert_eq!((again.events, again.known, again.refused), (0, 1_209, 0));
         let third_hand = export(&second, &ada, Format::Stored).await;
-        let (_folder, third) = fresh();
+        let (_folder, third) = fresh(store);
         import(&third, &system, &third_hand).await;
         let origin = all(&third, &system).await[0].origin().unwrap().clone();
         assert_eq!(origin.store, first.store_id());
     }
 }
 
-#[tokio::test]
-async fn a_line_that_breaks_a_rule_is_named_and_loses_nothing_else() {
+pub async fn a_line_that_breaks_a_rule_is_named_and_loses_nothing_else(store: Fresh) {
     let system = Principal::system();
-    let (_folder, first) = fresh();
+    let (_folder, first) = fresh(store);
     fill(&first).await;
     let lines = export(&first, &system, Format::Stored).await;
     let at = |what: &str| lines.iter().position(|line| line.contains(what)).unwrap();
@@ -128,7 +123,7 @@ async fn a_line_that_breaks_a_rule_is_named_and_loses_nothing_else() {
     let payload = at("\"text\":\"{");
     broken.remove(payload);
     broken.insert(payload, String::new());
-    let (_folder, second) = fresh();
+    let (_folder, second) = fresh(store);
     let done = import(&second, &system, &broken).await;
     let mut expected: Vec<usize> = spoilt.into_iter().chain([text]).collect();
     let payload_events = (0..lines.len()).filter(|&n| lines[n].contains("\"data\":{\"blob\":"));
@@ -152,17 +147,16 @@ async fn a_line_that_breaks_a_rule_is_named_and_loses_nothing_else() {
     assert_eq!(all(&second, &system).await.len(), 1_209);
 }
 
-#[tokio::test]
-async fn nobody_imports_what_belongs_to_another_or_comes_from_nowhere() {
-    let (_folder, first) = fresh();
+pub async fn nobody_imports_what_belongs_to_another_or_comes_from_nowhere(store: Fresh) {
+    let (_folder, first) = fresh(store);
     fill(&first).await;
     let lines = export(&first, &Principal::system(), Format::Stored).await;
-    let (_folder, second) = fresh();
+    let (_folder, second) = fresh(store);
     let ada = user("ada");
     let done = import(&second, &ada, &lines).await;
     assert_eq!((done.events, done.refused), (9, 1_200));
     assert!(done.refusals.len() <= 1_000 && done.refusals[0].reason.contains("local"));
-    let (_folder, third) = fresh();
+    let (_folder, third) = fresh(store);
     let headless = import(&third, &Principal::system(), &lines[1..]).await;
     assert_eq!(headless.events, 0);
     assert!(headless.refusals[0].reason.contains("names the store"));

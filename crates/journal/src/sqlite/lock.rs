@@ -14,7 +14,7 @@ const TRIES: u32 = 10;
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub(super) struct Lock {
     /// Held for as long as this value lives.
     _file: File,
 }
@@ -24,7 +24,7 @@ fn path(folder: &Path) -> PathBuf {
 }
 
 impl Lock {
-    pub(crate) fn take(folder: &Path) -> Result<Self, Error> {
+    pub(super) fn take(folder: &Path) -> Result<Self, Error> {
         let failed = |error: std::io::Error| Error::of_io(folder, &error);
         let mut file = OpenOptions::new()
             .read(true)
@@ -59,7 +59,7 @@ impl Lock {
 }
 
 /// The process that holds the folder, if one does; 0 if it did not say.
-pub(crate) fn holder(folder: &Path) -> Option<u32> {
+pub(super) fn holder(folder: &Path) -> Option<u32> {
     let mut file = File::open(path(folder)).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Some(read_pid(&mut file).unwrap_or(0)),

@@ -1,11 +1,8 @@
 //! A subscriber gets every event once and in order, however it races with the writers.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::sync::Arc;
 
-use common::{Maker, fresh, of_task, user};
+use crate::{Fresh, Maker, fresh, of_task, user};
 use journeyman_event::{Principal, Randomness, SeededRandom, Sequence};
 use journeyman_journal::{Filter, Journal};
 use tokio::task::{JoinSet, yield_now};
@@ -62,10 +59,9 @@ async fn follow(journal: Journal, after: u64, seed: u64, slow: bool) -> Vec<u64>
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn racing_appends_reach_every_subscriber_once_and_in_order() {
+pub async fn racing_appends_reach_every_subscriber_once_and_in_order(store: Fresh) {
     for seed in 0..3 {
-        let (_folder, journal) = fresh();
+        let (_store, journal) = fresh(store);
         let (me, random) = (Principal::local(), SeededRandom::new(seed));
         let writing = tokio::spawn(write(journal.clone(), seed));
         let mut readers = JoinSet::new();
@@ -93,9 +89,8 @@ async fn racing_appends_reach_every_subscriber_once_and_in_order() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_filtered_subscription_gets_its_own_events_only() {
-    let (_folder, journal) = fresh();
+pub async fn a_filtered_subscription_gets_its_own_events_only(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(99));
     let reader = journal.clone();
     let reading = tokio::spawn(async move {
@@ -112,16 +107,15 @@ async fn a_filtered_subscription_gets_its_own_events_only() {
     write(journal.clone(), 7).await;
     let mut last = make.draft(&me, "t-2", "");
     last.actor = "end".to_owned();
-    let events = vec![common::new_event(last)];
-    let append = common::append("t-2", journeyman_journal::Expected::Any, events);
+    let events = vec![crate::new_event(last)];
+    let append = crate::append("t-2", journeyman_journal::Expected::Any, events);
     let last = journal.append(&me, append).await.unwrap();
     let expected: Vec<u64> = (1..=last.events[0].revision().0).collect();
     assert_eq!(reading.await.unwrap(), expected);
 }
 
-#[tokio::test]
-async fn a_subscriber_waits_while_only_others_write() {
-    let (_folder, journal) = fresh();
+pub async fn a_subscriber_waits_while_only_others_write(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, other, make) = (Principal::local(), user("other"), Maker::new(1));
     let mut subscription = journal.subscribe(&me, Filter::default(), Sequence::ZERO);
     for _ in 0..50 {
@@ -140,9 +134,8 @@ async fn a_subscriber_waits_while_only_others_write() {
 }
 
 /// The call is dropped at every place where it waits.
-#[tokio::test]
-async fn a_dropped_wait_loses_nothing() {
-    let (_folder, journal) = fresh();
+pub async fn a_dropped_wait_loses_nothing(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     let mut subscription = journal.subscribe(&me, Filter::default(), Sequence::ZERO);
     let mut seen = Vec::new();
@@ -176,9 +169,8 @@ async fn a_dropped_wait_loses_nothing() {
     assert_eq!(seen, (1..=300).collect::<Vec<u64>>());
 }
 
-#[tokio::test]
-async fn a_backlog_of_many_pages_is_given_whole() {
-    let (_folder, journal) = fresh();
+pub async fn a_backlog_of_many_pages_is_given_whole(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     // Two full pages exactly, then none, then one more.
     journal
@@ -196,9 +188,8 @@ async fn a_backlog_of_many_pages_is_given_whole() {
     assert_eq!(subscription.next().await.unwrap().sequence().0, 1_001);
 }
 
-#[tokio::test]
-async fn a_position_beyond_the_end_is_waited_for() {
-    let (_folder, journal) = fresh();
+pub async fn a_position_beyond_the_end_is_waited_for(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     let mut subscription = journal.subscribe(&me, Filter::default(), Sequence(5));
     journal
@@ -208,11 +199,10 @@ async fn a_position_beyond_the_end_is_waited_for() {
     assert_eq!(subscription.next().await.unwrap().sequence(), Sequence(6));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_read_only_journal_follows_live_appends() {
-    let (folder, journal) = fresh();
+pub async fn a_read_only_journal_follows_live_appends(store: Fresh) {
+    let (store, journal) = fresh(store);
     let me = Principal::local();
-    let reader = Journal::open_read_only(folder.path().to_owned()).unwrap();
+    let reader = store.open_read_only();
     assert_eq!(reader.holder(), Some(std::process::id()));
     assert_eq!(reader.store_part(), journal.store_part());
     let following = tokio::spawn(follow(reader.clone(), 0, 5, false));
@@ -231,9 +221,8 @@ async fn a_read_only_journal_follows_live_appends() {
     assert_eq!(refused.unwrap_err(), journeyman_journal::Error::ReadOnly);
 }
 
-#[tokio::test]
-async fn a_live_reader_that_falls_far_behind_misses_nothing() {
-    let (_folder, journal) = fresh();
+pub async fn a_live_reader_that_falls_far_behind_misses_nothing(store: Fresh) {
+    let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
     let mut subscription = journal.subscribe(&me, Filter::default(), Sequence::ZERO);
     let mut expected = 0;

@@ -1,0 +1,69 @@
+//! Names of files: those that everybody sees, those that are safe, and the changes between the two.
+
+use std::collections::BTreeMap;
+
+use crate::rng::Rng;
+
+#[derive(Default)]
+pub(crate) struct Directory {
+    seen: BTreeMap<String, u64>,
+    safe: BTreeMap<String, u64>,
+    /// Since the last sync, oldest first: the name and the file that it has from then on, if any.
+    pending: Vec<(String, Option<u64>)>,
+}
+
+impl Directory {
+    pub(crate) fn get(&self, name: &str) -> Option<u64> {
+        self.seen.get(name).copied()
+    }
+
+    pub(crate) fn set(&mut self, name: &str, file: Option<u64>) {
+        put(&mut self.seen, name, file);
+        self.pending.push((name.to_owned(), file));
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.seen.iter().map(|(name, file)| (name.as_str(), *file))
+    }
+
+    /// Whether the file has, or after a power loss may have, a name.
+    pub(crate) fn has(&self, file: u64) -> bool {
+        let mut files = self.seen.values().chain(self.safe.values());
+        files.any(|other| *other == file) || self.is_new(file)
+    }
+
+    /// Whether it was created since the last sync.
+    pub(crate) fn is_new(&self, file: u64) -> bool {
+        self.pending.iter().any(|(_, other)| *other == Some(file))
+    }
+
+    pub(crate) fn sync(&mut self) {
+        self.pending.clear();
+        self.safe.clone_from(&self.seen);
+    }
+
+    /// The power is gone: of each name's changes the first few happened. Returns how many did not.
+    pub(crate) fn restart(&mut self, rng: &mut Rng) -> u64 {
+        let mut changes: BTreeMap<String, Vec<Option<u64>>> = BTreeMap::new();
+        for (name, file) in self.pending.drain(..) {
+            changes.entry(name).or_default().push(file);
+        }
+        let mut lost = 0;
+        for (name, files) in changes {
+            let kept = rng.below(files.len() + 1);
+            if let Some(file) = kept.checked_sub(1).and_then(|last| files.get(last)) {
+                put(&mut self.safe, &name, *file);
+            }
+            lost += files.iter().skip(kept).map(|_| 1).sum::<u64>();
+        }
+        self.seen.clone_from(&self.safe);
+        lost
+    }
+}
+
+fn put(names: &mut BTreeMap<String, u64>, name: &str, file: Option<u64>) {
+    match file {
+        Some(file) => names.insert(name.to_owned(), file),
+        None => names.remove(name),
+    };
+}

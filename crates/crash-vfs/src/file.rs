@@ -1,0 +1,161 @@
+//! One file: what readers see, what is safe, and the changes between the two.
+
+use crate::rng::Rng;
+
+/// What a disk writes as one.
+pub(crate) const SECTOR: usize = 512;
+
+#[derive(Default)]
+pub(crate) struct File {
+    seen: Vec<u8>,
+    safe: Vec<u8>,
+    /// Since the last sync, oldest first.
+    pending: Vec<Change>,
+}
+
+enum Change {
+    Write { offset: usize, bytes: Vec<u8> },
+    Resize(usize),
+}
+
+/// What a power loss leaves of the pending changes of a file. Independent coins for every sector
+/// would hardly ever keep, or lose, all of a commit; so the manner is drawn first.
+enum Luck {
+    Nothing,
+    Everything,
+    /// So many changes in order, the next one torn.
+    First(usize),
+    /// Each change for itself.
+    Scattered,
+}
+
+enum Fate {
+    Kept,
+    Lost,
+    Torn,
+}
+
+impl File {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.seen
+    }
+
+    /// Fills the buffer from `offset` on and says how many bytes there were.
+    pub(crate) fn read(&self, buffer: &mut [u8], offset: usize) -> usize {
+        let rest = self.seen.get(offset..).unwrap_or_default();
+        let count = rest.len().min(buffer.len());
+        for (to, from) in buffer.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        count
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8], offset: usize) {
+        put(&mut self.seen, bytes, offset);
+        self.pending.push(Change::Write {
+            offset,
+            bytes: bytes.to_vec(),
+        });
+    }
+
+    pub(crate) fn resize(&mut self, size: usize) {
+        self.seen.resize(size, 0);
+        self.pending.push(Change::Resize(size));
+    }
+
+    pub(crate) fn sync(&mut self) {
+        for change in self.pending.drain(..) {
+            match change {
+                Change::Write { offset, bytes } => put(&mut self.safe, &bytes, offset),
+                Change::Resize(size) => self.safe.resize(size, 0),
+            }
+        }
+    }
+
+    /// Some of the pending changes become safe, the others are gone for ever, though readers still
+    /// see them. Returns how many were not kept whole.
+    pub(crate) fn settle(&mut self, rng: &mut Rng) -> u64 {
+        let luck = match rng.below(5) {
+            0 => Luck::Nothing,
+            1 => Luck::Everything,
+            2 => Luck::First(rng.below(self.pending.len())),
+            _ => Luck::Scattered,
+        };
+        let mut lost = 0;
+        for (index, change) in self.pending.drain(..).enumerate() {
+            let fate = match luck {
+                Luck::Everything => Fate::Kept,
+                Luck::First(count) if index < count => Fate::Kept,
+                Luck::First(count) if index == count => Fate::Torn,
+                Luck::Nothing | Luck::First(_) => Fate::Lost,
+                Luck::Scattered => match rng.below(3) {
+                    0 => Fate::Lost,
+                    1 => Fate::Kept,
+                    _ => Fate::Torn,
+                },
+            };
+            if !change.meet(fate, &mut self.safe, rng) {
+                lost += 1;
+            }
+        }
+        lost
+    }
+
+    /// Readers see what is safe.
+    pub(crate) fn restart(&mut self) {
+        self.seen.clone_from(&self.safe);
+    }
+}
+
+impl Change {
+    /// Whether it was kept whole.
+    fn meet(self, fate: Fate, safe: &mut Vec<u8>, rng: &mut Rng) -> bool {
+        match (self, fate) {
+            (_, Fate::Lost) => false,
+            (Self::Write { offset, bytes }, Fate::Kept) => {
+                put(safe, &bytes, offset);
+                true
+            }
+            (Self::Write { offset, bytes }, Fate::Torn) => {
+                let mut is_whole = true;
+                let mut at = offset;
+                let mut rest = bytes.as_slice();
+                while !rest.is_empty() {
+                    let (sector, after) = rest.split_at(rest.len().min(SECTOR - at % SECTOR));
+                    if rng.coin() {
+                        put(safe, sector, at);
+                    } else {
+                        is_whole = false;
+                    }
+                    at += sector.len();
+                    rest = after;
+                }
+                if at > safe.len() && rng.coin() {
+                    safe.resize(at, 0);
+                }
+                is_whole
+            }
+            (Self::Resize(size), Fate::Kept) => {
+                safe.resize(size, 0);
+                true
+            }
+            (Self::Resize(size), Fate::Torn) => {
+                let happened = rng.coin();
+                if happened {
+                    safe.resize(size, 0);
+                }
+                happened
+            }
+        }
+    }
+}
+
+fn put(file: &mut Vec<u8>, bytes: &[u8], offset: usize) {
+    let end = offset.saturating_add(bytes.len());
+    if file.len() < end {
+        file.resize(end, 0);
+    }
+    if let Some(place) = file.get_mut(offset..end) {
+        place.copy_from_slice(bytes);
+    }
+}

@@ -1,0 +1,43 @@
+//! What a walk over the store checks.
+
+use journeyman_event::{Principal, Sequence};
+use journeyman_journal::{Bad, Expected, Flaw};
+
+use crate::{Fresh, Maker, append, fresh};
+
+pub async fn a_clock_that_goes_back_is_named_and_an_unknown_cause_is_counted(store: Fresh) {
+    let (_store, journal) = fresh(store);
+    let (me, make) = (Principal::local(), Maker::new(1));
+    let clock = |count| [(journeyman_event::ProcessId::from_stored("p"), count)];
+    for (count, actor) in [(2, "a"), (1, "b"), (2, "a"), (3, "a"), (2, "a")] {
+        let mut draft = make.draft(&me, "t-1", "");
+        draft.clock = clock(count).into_iter().collect();
+        draft.actor = actor.to_owned();
+        draft.causation_id = (count == 3).then(|| make.event(&me, "t-1", "").id());
+        let events = vec![crate::new_event(draft)];
+        journal
+            .append(&me, append("t-1", Expected::Any, events))
+            .await
+            .unwrap();
+    }
+    let report = journal.verify(&Principal::system(), None).await.unwrap();
+    let bad = Bad {
+        sequence: Sequence(5),
+        what: Flaw::Clock,
+    };
+    assert_eq!((report.first_bad, report.unknown_causes), (Some(bad), 1));
+}
+
+pub async fn verifying_beside_a_writer_sees_one_moment(store: Fresh) {
+    let (_store, journal) = fresh(store);
+    let (me, make) = (Principal::local(), Maker::new(1));
+    for round in 1..=20 {
+        let (append, system) = (make.append(&me, "t-1", 10), Principal::system());
+        let (written, report) =
+            tokio::join!(journal.append(&me, append), journal.verify(&system, None));
+        written.unwrap();
+        let report = report.unwrap();
+        assert!(report.ok(), "{report:?}");
+        assert!([round * 10 - 10, round * 10].contains(&report.events));
+    }
+}

@@ -1,0 +1,308 @@
+//! A group of appends against what the store knows: what each is answered, and what is to be
+//! written. Pure.
+//!
+//! An append is checked before any of it is planned, so a conflict never touches its neighbours in
+//! the same transaction; an append sees what those before it in the group will have written.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+use journeyman_event::{
+    ContentHash, Event, EventId, InvalidEvent, NewEvent, Owner, Principal, Revision, TaskId,
+};
+use serde_json::value::RawValue;
+
+use crate::Error;
+use crate::engine::{Changes, Known, StreamChange, StreamName, Wanted};
+use crate::reader::Head;
+
+/// Events of one append.
+const APPEND_EVENTS_MAX: usize = 1_000;
+/// A payload larger than this is kept as a blob, the line carries a reference.
+const INLINE_BYTES_MAX: usize = 1 << 20;
+/// A payload or blob larger than this is refused.
+const PAYLOAD_BYTES_MAX: usize = 10 << 20;
+/// Payloads and blobs of one append together.
+pub(crate) const APPEND_BYTES_MAX: usize = 64 << 20;
+/// Streams of this prefix belong to the system.
+const SYSTEM_PREFIX: &str = "sys.";
+
+/// Where the caller thinks the stream stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Anywhere.
+    Any,
+    /// At this revision; [`Revision::ZERO`] means that the stream does not exist yet.
+    Revision(Revision),
+}
+
+/// Events to be added to one stream, all or none.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// The stream, of the principal's owner.
+    pub task_id: TaskId,
+    /// Where it is thought to stand.
+    pub expected: Expected,
+    /// 1 to 1,000 events of that stream.
+    pub events: Vec<NewEvent>,
+    /// Texts that the events cite by hash, 10 MiB each at most; stored with them.
+    pub blobs: Vec<Bytes>,
+    /// What lists show of the stream from now on; none leaves it as it is.
+    pub summary: Option<Vec<u8>>,
+}
+
+/// What an append became.
+#[derive(Clone, Debug)]
+pub struct Appended {
+    /// The stored events.
+    pub events: Vec<Event>,
+    /// Whether they were stored by an earlier append with the same ids.
+    pub duplicate: bool,
+}
+
+impl Append {
+    /// Of payloads and blobs.
+    pub(crate) fn bytes(&self) -> usize {
+        let events: usize = self.events.iter().map(|event| event.data().len()).sum();
+        events + self.blobs.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// Checks what can be checked without the store.
+    pub(crate) fn check(&self, principal: &Principal) -> Result<(), Error> {
+        let count = self.events.len();
+        if count == 0 || count > APPEND_EVENTS_MAX {
+            return Err(Error::bad_append(format_args!(
+                "{count} events; 1 to {APPEND_EVENTS_MAX} at a time are taken"
+            )));
+        }
+        if self.task_id.as_str().starts_with(SYSTEM_PREFIX) && !principal.is_system() {
+            return Err(Error::Forbidden {
+                what: "write to a stream whose name begins with sys.",
+            });
+        }
+        let mut ids = HashSet::new();
+        for event in &self.events {
+            if event.task_id() != &self.task_id {
+                return Err(invalid(
+                    "task_id",
+                    "an append has events of one stream only",
+                ));
+            }
+            if event.owner() != principal.owner() {
+                return Err(invalid("owner", "it is not the principal's"));
+            }
+            if !ids.insert(event.id()) {
+                return Err(invalid("id", "it is twice in the append"));
+            }
+            if event.data().len() > PAYLOAD_BYTES_MAX {
+                return Err(invalid("data", "it is larger than 10 MiB; split it"));
+            }
+        }
+        if self.blobs.iter().any(|blob| blob.len() > PAYLOAD_BYTES_MAX) {
+            return Err(Error::bad_append("a blob is larger than 10 MiB; split it"));
+        }
+        if self.bytes() > APPEND_BYTES_MAX {
+            return Err(Error::bad_append(
+                "it is larger than 64 MiB in all; split it",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn invalid(field: &'static str, reason: impl ToString) -> Error {
+    Error::Invalid(InvalidEvent {
+        field,
+        reason: reason.to_string(),
+    })
+}
+
+/// What a group of appends has to know of the store.
+pub(crate) fn wanted<'a>(appends: impl Iterator<Item = (&'a Owner, &'a Append)>) -> Wanted {
+    let mut wanted = Wanted::default();
+    for (owner, append) in appends {
+        wanted.streams.insert(StreamName {
+            owner: owner.clone(),
+            task_id: append.task_id.clone(),
+        });
+        for event in &append.events {
+            wanted.events.push(event.id());
+            wanted
+                .blobs
+                .extend(event.blob().map(|hash| (owner.clone(), hash)));
+        }
+    }
+    wanted
+}
+
+/// A group of appends as it will have been written.
+pub(crate) struct Batch<'a> {
+    known: &'a Known,
+    /// The last event, once all that was added is written.
+    pub(crate) head: Head,
+    /// What is to be written.
+    pub(crate) changes: Changes,
+    /// Where the group's own events are.
+    places: HashMap<EventId, usize>,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(known: &'a Known, head: Head) -> Self {
+        Self {
+            known,
+            head,
+            changes: Changes::default(),
+            places: HashMap::new(),
+        }
+    }
+
+    /// Adds an append, or says why not; then nothing of it is in the group. The answer holds once
+    /// the group is written.
+    pub(crate) fn add(&mut self, owner: &Owner, append: &Append) -> Result<Appended, Error> {
+        if let Some(events) = self.stored(append)? {
+            return Ok(Appended {
+                events,
+                duplicate: true,
+            });
+        }
+        let name = StreamName {
+            owner: owner.clone(),
+            task_id: append.task_id.clone(),
+        };
+        let planned = self
+            .changes
+            .streams
+            .get(&name)
+            .map(|stream| stream.revision);
+        let actual = planned
+            .or_else(|| self.known.streams.get(&name).copied())
+            .unwrap_or(Revision::ZERO);
+        if let Expected::Revision(expected) = append.expected
+            && expected != actual
+        {
+            return Err(Error::WrongRevision {
+                task: append.task_id.clone(),
+                expected,
+                actual,
+            });
+        }
+        let (events, spilled) = self.seal(owner, append, actual)?;
+        let Some(last) = events.last() else {
+            return Err(Error::bad_append("no events"));
+        };
+        let (sequence, revision) = (last.sequence(), last.revision());
+        self.head = Head {
+            sequence,
+            hash: last.hash(),
+        };
+        let first = self.changes.events.len();
+        let places = events.iter().enumerate().map(|(n, e)| (e.id(), first + n));
+        self.places.extend(places);
+        self.changes.events.extend(events.iter().cloned());
+        let texts = spilled.into_iter().chain(append.blobs.iter().cloned());
+        let blobs = texts.map(|text| ((owner.clone(), ContentHash::of(&text)), text));
+        self.changes.blobs.extend(blobs);
+        let stream = self.changes.streams.entry(name).or_insert(StreamChange {
+            revision,
+            sequence,
+            summary: None,
+        });
+        stream.revision = revision;
+        stream.sequence = sequence;
+        if append.summary.is_some() {
+            stream.summary.clone_from(&append.summary);
+        }
+        Ok(Appended {
+            events,
+            duplicate: false,
+        })
+    }
+
+    /// Looks at the ids first: all new gives none, all known and equal gives the stored events,
+    /// anything else is a conflict.
+    fn stored(&self, append: &Append) -> Result<Option<Vec<Event>>, Error> {
+        let mut stored = Vec::new();
+        let mut unequal = None;
+        for event in &append.events {
+            let planned = self.places.get(&event.id());
+            let old = planned
+                .and_then(|&place| self.changes.events.get(place))
+                .or_else(|| self.known.events.get(&event.id()));
+            let Some(old) = old else {
+                continue;
+            };
+            let kept_elsewhere = old
+                .blob()
+                .is_some_and(|hash| ContentHash::of(event.data().as_bytes()) == hash);
+            let same = event.is_same_as(old, old.data())
+                || (kept_elsewhere && event.is_same_as(old, event.data()));
+            if !same {
+                unequal = Some(event.id());
+            } else if kept_elsewhere {
+                stored.push(old.clone().with_data(event.data()));
+            } else {
+                stored.push(old.clone());
+            }
+        }
+        let in_use = |id: EventId| Error::IdInUse { id: id.to_string() };
+        match (unequal, stored.first()) {
+            (Some(id), _) => Err(in_use(id)),
+            (None, None) => Ok(None),
+            (None, Some(first)) if stored.len() < append.events.len() => Err(in_use(first.id())),
+            (None, Some(_)) => Ok(Some(stored)),
+        }
+    }
+
+    /// The events with their positions and links, and the payloads that are kept as blobs.
+    fn seal(
+        &self,
+        owner: &Owner,
+        append: &Append,
+        revision: Revision,
+    ) -> Result<(Vec<Event>, Vec<Bytes>), Error> {
+        let mut events = Vec::with_capacity(append.events.len());
+        let mut spilled = Vec::new();
+        let (mut head, mut revision) = (self.head, revision);
+        for event in &append.events {
+            revision = revision.next();
+            let sequence = head.sequence.next();
+            let data = event.data();
+            let sealed = if data.len() > INLINE_BYTES_MAX {
+                let hash = ContentHash::of(data.as_bytes());
+                let text = format!("{{\"blob\":\"{hash}\",\"bytes\":{}}}", data.len());
+                let reference =
+                    RawValue::from_string(text).map_err(|error| invalid("data", error))?;
+                spilled.push(Bytes::copy_from_slice(data.as_bytes()));
+                event.seal(sequence, revision, head.hash, Some(&reference))?
+            } else {
+                let sealed = event.seal(sequence, revision, head.hash, None)?;
+                match sealed.blob() {
+                    None => sealed,
+                    Some(hash) => sealed.with_data(&self.cited(owner, append, hash)?),
+                }
+            };
+            head = Head {
+                sequence,
+                hash: sealed.hash(),
+            };
+            events.push(sealed);
+        }
+        Ok((events, spilled))
+    }
+
+    /// The text of a payload that came as a reference to a blob (an import).
+    fn cited(&self, owner: &Owner, append: &Append, hash: ContentHash) -> Result<String, Error> {
+        let name = (owner.clone(), hash);
+        let given = append.blobs.iter().find(|b| ContentHash::of(b) == hash);
+        let text = given
+            .or_else(|| self.changes.blobs.get(&name))
+            .or_else(|| self.known.blobs.get(&name));
+        text.and_then(|text| String::from_utf8(text.to_vec()).ok())
+            .ok_or_else(|| {
+                invalid(
+                    "data",
+                    format_args!("it refers to the blob {hash}, which is not here or no text"),
+                )
+            })
+    }
+}

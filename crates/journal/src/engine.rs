@@ -1,0 +1,203 @@
+//! What a journal needs from whatever keeps its lines.
+//!
+//! An engine keeps rows and finds them again; it gives no sequence, checks no rule and knows no
+//! hash chain: that is done once, above it. Whoever writes a new one runs the suite of the crate
+//! `journal-conformance` over it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use journeyman_event::{ContentHash, Event, EventId, Owner, Revision, Sequence, TaskId};
+
+use crate::Error;
+use crate::reader::{Filter, Head, Snapshot, StreamInfo};
+
+/// The reading side of a store, and the way to its writer. Calls may block.
+pub trait Engine: fmt::Debug + Send + Sync + 'static {
+    /// Takes the store for writing and makes it, with this name of its own, if there is none. While
+    /// the writer lives, another one gets [`Error::Locked`].
+    fn open_writer(&self, new_store_id: &str) -> Result<Box<dyn Writer>, Error>;
+
+    /// The process that holds the store for writing, if one does; 0 if it did not say.
+    fn holder(&self) -> Option<u32>;
+
+    /// What errors call the store: its file.
+    fn place(&self) -> &Path;
+
+    /// The store's own name, drawn once when it was made. An error if there is no store.
+    fn store_id(&self) -> Result<String, Error>;
+
+    /// The last event.
+    fn head(&self) -> Result<Head, Error>;
+
+    /// Lines from a position on, in the store's order or against it.
+    fn lines(&self, query: &Query<'_>) -> Result<Lines, Error>;
+
+    /// A blob of one owner's, as it is stored.
+    fn blob(&self, owner: &Owner, hash: ContentHash) -> Result<Option<Bytes>, Error>;
+
+    /// Streams of one owner or of all, the one that was last written to first.
+    fn streams(&self, owner: Option<&Owner>, limit: usize) -> Result<Vec<StreamInfo>, Error>;
+
+    /// The newest snapshot of a stream that is not newer than `at`.
+    fn snapshot(&self, stream: &StreamName, at: Sequence) -> Result<Option<Snapshot>, Error>;
+
+    /// Shows the walker all blobs, then all events in order, then all streams, as of one moment,
+    /// until it breaks off.
+    fn walk(&self, walker: &mut dyn Walker) -> Result<(), Error>;
+}
+
+/// The one writer of a store. Dropping it frees the store.
+pub trait Writer: Send {
+    /// The last event, where the streams agree that it is the last one: otherwise the newest events
+    /// were cut off, and going on would give their positions again.
+    fn head(&mut self) -> Result<Head, Error>;
+
+    /// The hash of an event; that of "before the first" is [`journeyman_event::ORIGIN_HASH`].
+    fn hash_at(&mut self, sequence: Sequence) -> Result<Option<ContentHash>, Error>;
+
+    /// In one transaction: looks up what is wanted, asks `plan` what to write, and makes it durable.
+    /// With [`Error::Full`] and [`Error::NotWritable`] nothing was written; after any other error
+    /// nothing is known, and [`Writer::reopen`] comes before all else.
+    fn write(
+        &mut self,
+        wanted: &Wanted,
+        plan: &mut dyn FnMut(&Known) -> Changes,
+    ) -> Result<(), Error>;
+
+    /// Keeps a snapshot of a stream, and the newest few of that stream; nothing if there is no such
+    /// stream.
+    fn keep_snapshot(&mut self, stream: &StreamName, snapshot: &Snapshot) -> Result<(), Error>;
+
+    /// Gives up what is open and opens the store again, without making one.
+    fn reopen(&mut self) -> Result<(), Error>;
+}
+
+/// What names a stream.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamName {
+    /// Whose.
+    pub owner: Owner,
+    /// Which of theirs.
+    pub task_id: TaskId,
+}
+
+/// Which way a read goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From after the position towards the newest.
+    Forwards,
+    /// From before the position towards the oldest.
+    Backwards,
+}
+
+/// What a read asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    /// Whose events; none for everyone's.
+    pub owner: Option<&'a Owner>,
+    /// An engine must heed its task, kinds and end; the rest is done above it.
+    pub filter: &'a Filter,
+    /// Where it begins; the event there is left out.
+    pub position: Sequence,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// Lines at the most.
+    pub lines_max: usize,
+    /// It may stop after the line that reaches this many bytes.
+    pub bytes_max: usize,
+}
+
+/// What a read found.
+#[derive(Clone, Debug)]
+pub struct Lines {
+    /// Stored lines.
+    pub lines: Vec<Arc<str>>,
+    /// Whether there are no more.
+    pub ended: bool,
+}
+
+/// What a group of appends has to know before it is written.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Events that may be stored already.
+    pub events: Vec<EventId>,
+    /// Streams that are appended to.
+    pub streams: BTreeSet<StreamName>,
+    /// Blobs that payloads refer to.
+    pub blobs: BTreeSet<(Owner, ContentHash)>,
+}
+
+/// Of what was wanted, what there is.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Events by their id.
+    pub events: HashMap<EventId, Event>,
+    /// The last revision of each stream.
+    pub streams: HashMap<StreamName, Revision>,
+    /// Blobs.
+    pub blobs: HashMap<(Owner, ContentHash), Bytes>,
+}
+
+/// What is to be written, all or none.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// New events, in the store's order.
+    pub events: Vec<Event>,
+    /// Where streams stand afterwards.
+    pub streams: BTreeMap<StreamName, StreamChange>,
+    /// Blobs; some may be there already.
+    pub blobs: BTreeMap<(Owner, ContentHash), Bytes>,
+}
+
+/// Where a stream stands after a write.
+#[derive(Clone, Debug)]
+pub struct StreamChange {
+    /// Its last event's revision.
+    pub revision: Revision,
+    /// Its last event's position.
+    pub sequence: Sequence,
+    /// What lists show of it; none leaves what they showed.
+    pub summary: Option<Vec<u8>>,
+}
+
+/// What is shown the whole store.
+pub trait Walker {
+    /// The next blob.
+    fn blob(&mut self, owner: &str, hash: &[u8], bytes: &[u8]) -> ControlFlow<()>;
+    /// The next event: its line, and what the engine finds it by.
+    fn event(&mut self, row: &Row<'_>) -> ControlFlow<()>;
+    /// A row that is not what an event's row is.
+    fn unreadable(&mut self, sequence: i64, reason: String) -> ControlFlow<()>;
+    /// The next stream.
+    fn stream(
+        &mut self,
+        owner: &str,
+        task_id: &str,
+        revision: i64,
+        sequence: i64,
+    ) -> ControlFlow<()>;
+}
+
+/// An event as an engine keeps it.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// Its position.
+    pub sequence: i64,
+    /// Its position in the stream.
+    pub revision: i64,
+    /// The 16 bytes of its id.
+    pub id: &'a [u8],
+    /// Its kind.
+    pub kind: &'a str,
+    /// Whose stream.
+    pub owner: &'a str,
+    /// Which stream.
+    pub task_id: &'a str,
+    /// The stored line.
+    pub line: &'a str,
+}

@@ -1,0 +1,295 @@
+//! The engine that keeps a journal in memory: for tests and simulation. What it holds lives as long
+//! as the last clone; nothing of it survives the process.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use journeyman_event::{ContentHash, Event, EventId, ORIGIN_HASH, Owner, Revision, Sequence};
+
+use crate::Error;
+use crate::engine::{
+    Changes, Direction, Engine, Known, Lines, Query, Row, StreamName, Walker, Wanted, Writer,
+};
+use crate::reader::{Filter, Head, Snapshot, StreamInfo};
+
+/// What errors call it.
+const PLACE: &str = "memory";
+/// Snapshots that are kept of a stream.
+const SNAPSHOTS_MAX: usize = 4;
+
+/// A store in memory. Clones are the same store.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    tables: Arc<Mutex<Tables>>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    /// None before it was first opened for writing.
+    store_id: Option<String>,
+    is_held: bool,
+    /// Event n stands at n - 1.
+    events: Vec<Event>,
+    places: HashMap<EventId, usize>,
+    streams: BTreeMap<StreamName, Stream>,
+    blobs: BTreeMap<(Owner, ContentHash), Bytes>,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    revision: Revision,
+    sequence: Sequence,
+    summary: Option<Vec<u8>>,
+    snapshots: BTreeMap<Sequence, Snapshot>,
+}
+
+impl Memory {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        // Each change is made whole or not at all; a panic elsewhere leaves the tables sound.
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tables {
+    fn head(&self) -> Head {
+        self.events.last().map_or(
+            Head {
+                sequence: Sequence::ZERO,
+                hash: ORIGIN_HASH,
+            },
+            |event| Head {
+                sequence: event.sequence(),
+                hash: event.hash(),
+            },
+        )
+    }
+
+    fn at(&self, sequence: Sequence) -> Option<&Event> {
+        let place = usize::try_from(sequence.0.checked_sub(1)?).ok()?;
+        self.events.get(place)
+    }
+}
+
+fn is_meant(event: &Event, owner: Option<&Owner>, filter: &Filter) -> bool {
+    let task = filter.task_id.as_ref();
+    owner.is_none_or(|owner| event.owner() == owner)
+        && task.is_none_or(|task| event.task_id() == task)
+        && (filter.kinds.is_empty() || filter.kinds.iter().any(|kind| event.kind() == kind))
+        && filter.until.is_none_or(|until| event.sequence() <= until)
+}
+
+impl Engine for Memory {
+    fn open_writer(&self, new_store_id: &str) -> Result<Box<dyn Writer>, Error> {
+        let mut tables = self.tables();
+        if tables.is_held {
+            return Err(Error::Locked {
+                folder: PLACE.into(),
+                pid: std::process::id(),
+            });
+        }
+        tables.is_held = true;
+        tables
+            .store_id
+            .get_or_insert_with(|| new_store_id.to_owned());
+        Ok(Box::new(MemoryWriter(self.clone())))
+    }
+
+    fn holder(&self) -> Option<u32> {
+        self.tables().is_held.then(std::process::id)
+    }
+
+    fn place(&self) -> &Path {
+        Path::new(PLACE)
+    }
+
+    fn store_id(&self) -> Result<String, Error> {
+        self.tables()
+            .store_id
+            .clone()
+            .ok_or_else(|| Error::Corrupt {
+                file: PLACE.into(),
+                reason: "nothing was ever stored in it".to_owned(),
+            })
+    }
+
+    fn head(&self) -> Result<Head, Error> {
+        Ok(self.tables().head())
+    }
+
+    fn lines(&self, query: &Query<'_>) -> Result<Lines, Error> {
+        let tables = self.tables();
+        let position = usize::try_from(query.position.0).unwrap_or(usize::MAX);
+        let events: Box<dyn Iterator<Item = &Event>> = match query.direction {
+            Direction::Forwards => Box::new(tables.events.iter().skip(position)),
+            Direction::Backwards => {
+                let end = position.saturating_sub(1).min(tables.events.len());
+                Box::new(tables.events.iter().take(end).rev())
+            }
+        };
+        let (mut lines, mut bytes) = (Vec::new(), 0);
+        for event in events.filter(|event| is_meant(event, query.owner, query.filter)) {
+            if lines.len() == query.lines_max || bytes >= query.bytes_max {
+                return Ok(Lines {
+                    lines,
+                    ended: false,
+                });
+            }
+            bytes += event.line().len();
+            lines.push(event.line().into());
+        }
+        Ok(Lines { lines, ended: true })
+    }
+
+    fn blob(&self, owner: &Owner, hash: ContentHash) -> Result<Option<Bytes>, Error> {
+        Ok(self.tables().blobs.get(&(owner.clone(), hash)).cloned())
+    }
+
+    fn streams(&self, owner: Option<&Owner>, limit: usize) -> Result<Vec<StreamInfo>, Error> {
+        let tables = self.tables();
+        let meant = tables
+            .streams
+            .iter()
+            .filter(|(name, _)| owner.is_none_or(|owner| &name.owner == owner));
+        let mut streams: Vec<StreamInfo> = meant
+            .map(|(name, stream)| StreamInfo {
+                owner: name.owner.clone(),
+                task_id: name.task_id.clone(),
+                revision: stream.revision,
+                sequence: stream.sequence,
+                summary: stream.summary.clone(),
+            })
+            .collect();
+        streams.sort_by_key(|stream| std::cmp::Reverse(stream.sequence));
+        streams.truncate(limit);
+        Ok(streams)
+    }
+
+    fn snapshot(&self, stream: &StreamName, at: Sequence) -> Result<Option<Snapshot>, Error> {
+        let tables = self.tables();
+        let stream = tables.streams.get(stream);
+        let newest = stream.and_then(|stream| stream.snapshots.range(..=at).next_back());
+        Ok(newest.map(|(_, snapshot)| snapshot.clone()))
+    }
+
+    fn walk(&self, walker: &mut dyn Walker) -> Result<(), Error> {
+        let tables = self.tables();
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        for ((owner, hash), bytes) in &tables.blobs {
+            if walker
+                .blob(owner.as_str(), hash.as_bytes(), bytes)
+                .is_break()
+            {
+                return Ok(());
+            }
+        }
+        for event in &tables.events {
+            let id = event.id();
+            let row = Row {
+                sequence: signed(event.sequence().0),
+                revision: signed(event.revision().0),
+                id: id.as_bytes(),
+                kind: event.kind(),
+                owner: event.owner().as_str(),
+                task_id: event.task_id().as_str(),
+                line: event.line(),
+            };
+            if walker.event(&row).is_break() {
+                return Ok(());
+            }
+        }
+        for (name, stream) in &tables.streams {
+            let (revision, sequence) = (signed(stream.revision.0), signed(stream.sequence.0));
+            let (owner, task_id) = (name.owner.as_str(), name.task_id.as_str());
+            if walker.stream(owner, task_id, revision, sequence).is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+struct MemoryWriter(Memory);
+
+impl Drop for MemoryWriter {
+    fn drop(&mut self) {
+        self.0.tables().is_held = false;
+    }
+}
+
+impl Writer for MemoryWriter {
+    fn head(&mut self) -> Result<Head, Error> {
+        Ok(self.0.tables().head())
+    }
+
+    fn hash_at(&mut self, sequence: Sequence) -> Result<Option<ContentHash>, Error> {
+        if sequence == Sequence::ZERO {
+            return Ok(Some(ORIGIN_HASH));
+        }
+        Ok(self.0.tables().at(sequence).map(Event::hash))
+    }
+
+    fn write(
+        &mut self,
+        wanted: &Wanted,
+        plan: &mut dyn FnMut(&Known) -> Changes,
+    ) -> Result<(), Error> {
+        let mut tables = self.0.tables();
+        let stored = |id: &EventId| {
+            let place = tables.places.get(id)?;
+            Some((*id, tables.events.get(*place)?.clone()))
+        };
+        let known = Known {
+            events: wanted.events.iter().filter_map(stored).collect(),
+            streams: wanted
+                .streams
+                .iter()
+                .filter_map(|name| Some((name.clone(), tables.streams.get(name)?.revision)))
+                .collect(),
+            blobs: wanted
+                .blobs
+                .iter()
+                .filter_map(|name| Some((name.clone(), tables.blobs.get(name)?.clone())))
+                .collect(),
+        };
+        let changes = plan(&known);
+        for event in changes.events {
+            let place = tables.events.len();
+            tables.places.insert(event.id(), place);
+            tables.events.push(event);
+        }
+        for (name, change) in changes.streams {
+            let stream = tables.streams.entry(name).or_default();
+            stream.revision = change.revision;
+            stream.sequence = change.sequence;
+            if change.summary.is_some() {
+                stream.summary = change.summary;
+            }
+        }
+        for (name, bytes) in changes.blobs {
+            tables.blobs.entry(name).or_insert(bytes);
+        }
+        Ok(())
+    }
+
+    fn keep_snapshot(&mut self, stream: &StreamName, snapshot: &Snapshot) -> Result<(), Error> {
+        let mut tables = self.0.tables();
+        if let Some(stream) = tables.streams.get_mut(stream) {
+            stream.snapshots.insert(snapshot.sequence, snapshot.clone());
+            while stream.snapshots.len() > SNAPSHOTS_MAX {
+                stream.snapshots.pop_first();
+            }
+        }
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+//! The `SQLite` file: tables, settings of a connection, versions.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, params};
+
+use super::Place;
+use crate::Error;
+
+/// The oldest `SQLite` that is safe here, as its version number (3.51.3): older ones can corrupt a
+/// database when a WAL is reset while another connection checkpoints.
+pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
+
+/// `JRNY`: marks the file as a journal (`PRAGMA application_id`).
+const APPLICATION_ID: i64 = 0x4a52_4e59;
+/// The format that this version writes (`PRAGMA user_version`).
+const FORMAT: i64 = 2;
+/// The one before: without snapshots.
+const FIRST_FORMAT: i64 = 1;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `line` is the stored line, whose bytes are never made again; the other columns of `events` are
+/// for finding it. A stream's revision and the store's head are those of the last lines.
+const TABLES: &str = "
+CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE streams(
+    id INTEGER PRIMARY KEY,
+    owner TEXT NOT NULL,
+    task_id TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    summary BLOB,
+    UNIQUE(owner, task_id)
+) STRICT;
+CREATE INDEX streams_by_sequence ON streams(sequence);
+CREATE TABLE events(
+    sequence INTEGER PRIMARY KEY,
+    stream INTEGER NOT NULL REFERENCES streams(id),
+    revision INTEGER NOT NULL,
+    event_id BLOB NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    line TEXT NOT NULL
+) STRICT;
+CREATE INDEX events_by_stream ON events(stream, sequence);
+CREATE TABLE blobs(
+    id INTEGER PRIMARY KEY,
+    owner TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    bytes BLOB NOT NULL,
+    UNIQUE(owner, hash)
+) STRICT;
+";
+/// States that were worked out from a stream up to an event: kept to save time, never needed.
+const SNAPSHOTS: &str = "
+CREATE TABLE snapshots(
+    id INTEGER PRIMARY KEY,
+    stream INTEGER NOT NULL REFERENCES streams(id),
+    sequence INTEGER NOT NULL,
+    event_hash BLOB NOT NULL,
+    bytes_hash BLOB NOT NULL,
+    bytes BLOB NOT NULL,
+    UNIQUE(stream, sequence)
+) STRICT;
+";
+
+/// Opens the file for the writer, and makes it if there is none.
+pub(super) fn open_writer(place: &Place, new_store_id: &str) -> Result<Connection, Error> {
+    let mut connection = connect(
+        place,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    )?;
+    let failed = |error: rusqlite::Error| place.failed(&error);
+    // Looked at before anything is changed: it may be another program's.
+    let is_new = is_empty(&connection).map_err(failed)?;
+    if !is_new {
+        check_format(&connection, place)?;
+    }
+    write_safely(&connection).map_err(failed)?;
+    empty_log(&connection, place)?;
+    if is_new {
+        create(&mut connection, new_store_id).map_err(failed)?;
+    }
+    upgrade(&mut connection).map_err(failed)?;
+    limit(&connection, place).map_err(failed)?;
+    Ok(connection)
+}
+
+/// Opens the file for the writer once more. It must be there, with what it had.
+pub(super) fn open_again(place: &Place) -> Result<Connection, Error> {
+    let connection = connect(place, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    check_format(&connection, place)?;
+    let failed = |error: rusqlite::Error| place.failed(&error);
+    write_safely(&connection).map_err(failed)?;
+    empty_log(&connection, place)?;
+    limit(&connection, place).map_err(failed)?;
+    Ok(connection)
+}
+
+/// Opens the file for reading, beside a writer or without one.
+pub(super) fn open_reader(place: &Place) -> Result<Connection, Error> {
+    let connection = connect(place, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    check_format(&connection, place)?;
+    Ok(connection)
+}
+
+fn connect(place: &Place, access: OpenFlags) -> Result<Connection, Error> {
+    if rusqlite::version_number() < SQLITE_VERSION_MIN {
+        return Err(Error::OldSqlite {
+            found: rusqlite::version().to_owned(),
+        });
+    }
+    // Without SQLITE_OPEN_URI: a folder's name is never read as a URI.
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match &place.vfs {
+        None => Connection::open_with_flags(&place.file, flags),
+        Some(vfs) => Connection::open_with_flags_and_vfs(&place.file, flags, vfs.as_str()),
+    };
+    connection
+        .and_then(|connection| settle(&connection).map(|()| connection))
+        .map_err(|error| place.failed(&error))
+}
+
+/// An acknowledged commit survives a loss of power.
+fn write_safely(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")
+}
+
+/// Brings everything in the log into the file and begins the log anew.
+///
+/// A log that a dead process left may end in a commit whose flush had failed: it can be read (it is
+/// in the page cache), but the disk may never have got it, and a later flush does not write it
+/// again. What is appended behind it would be lost with it when the power goes.
+fn empty_log(connection: &Connection, place: &Place) -> Result<(), Error> {
+    let busy: bool = connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .map_err(|error| place.failed(&error))?;
+    if busy {
+        return Err(Error::NotWritable {
+            folder: place.folder.clone(),
+            reason: "another process has been reading for a long time; try again when it is done"
+                .to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn limit(connection: &Connection, place: &Place) -> rusqlite::Result<()> {
+    let Some(bytes) = place.bytes_max else {
+        return Ok(());
+    };
+    let page: u64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    let pages = i64::try_from(bytes / page.max(1)).unwrap_or(i64::MAX);
+    connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+}
+
+fn settle(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(())
+}
+
+/// Whether nothing was ever stored in the file.
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(format == 0 && tables == 0)
+}
+
+fn create(connection: &mut Connection, store_id: &str) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(TABLES)?;
+    transaction.execute(
+        "INSERT INTO meta(key, value) VALUES('store_id', ?1)",
+        params![store_id],
+    )?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", FIRST_FORMAT)?;
+    transaction.commit()
+}
+
+/// Brings a file of an older format to this version's.
+fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found == FORMAT {
+        return Ok(());
+    }
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(SNAPSHOTS)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()
+}
+
+fn check_format(connection: &Connection, place: &Place) -> Result<(), Error> {
+    let pragma = |name: &str| -> Result<i64, Error> {
+        connection
+            .pragma_query_value(None, name, |row| row.get(0))
+            .map_err(|error| place.failed(&error))
+    };
+    let (application, format) = (pragma("application_id")?, pragma("user_version")?);
+    if application != APPLICATION_ID {
+        return Err(place.corrupt(format!("its application id is {application:#x}")));
+    }
+    if format > FORMAT {
+        return Err(Error::Newer {
+            file: place.file.clone(),
+            found: format,
+            known: FORMAT,
+        });
+    }
+    Ok(())
+}
