@@ -48,7 +48,7 @@ async fn follow(journal: Journal, after: u64, seed: u64, slow: bool) -> Vec<u64>
         if event.task_id().as_str() == "end" {
             return seen;
         }
-        if random.next_u64().is_multiple_of(50) {
+        if random.next_u64().is_multiple_of(150) {
             subscription = journal.subscribe(&me, Filter::default(), position);
         }
         if slow {

@@ -242,7 +242,8 @@ impl Engine for Sqlite {
     fn snapshot(&self, stream: &StreamName, at: Sequence) -> Result<Option<Snapshot>, Error> {
         self.with(|connection| {
             // A store that an older version made has none until it is written to.
-            if !connection.table_exists(None, "snapshots")? {
+            let sql = "SELECT 1 FROM sqlite_schema WHERE name = 'snapshots'";
+            if !connection.prepare_cached(sql)?.exists([])? {
                 return Ok(None);
             }
             connection

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::Place;
@@ -17,6 +18,8 @@ const APPLICATION_ID: i64 = 0x4a52_4e59;
 const FORMAT: i64 = 2;
 /// The one before: without snapshots.
 const FIRST_FORMAT: i64 = 1;
+/// What `PRAGMA synchronous` answers for FULL.
+const SYNCHRONOUS_FULL: i64 = 2;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `line` is the stored line, whose bytes are never made again; the other columns of `events` are
@@ -75,7 +78,7 @@ pub(super) fn open_writer(place: &Place, new_store_id: &str) -> Result<Connectio
     if !is_new {
         check_format(&connection, place)?;
     }
-    write_safely(&connection).map_err(failed)?;
+    write_safely(&connection, place)?;
     empty_log(&connection, place)?;
     if is_new {
         create(&mut connection, new_store_id).map_err(failed)?;
@@ -90,7 +93,7 @@ pub(super) fn open_again(place: &Place) -> Result<Connection, Error> {
     let connection = connect(place, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     check_format(&connection, place)?;
     let failed = |error: rusqlite::Error| place.failed(&error);
-    write_safely(&connection).map_err(failed)?;
+    write_safely(&connection, place)?;
     empty_log(&connection, place)?;
     limit(&connection, place).map_err(failed)?;
     Ok(connection)
@@ -120,10 +123,35 @@ fn connect(place: &Place, access: OpenFlags) -> Result<Connection, Error> {
         .map_err(|error| place.failed(&error))
 }
 
-/// An acknowledged commit survives a loss of power.
-fn write_safely(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")
+/// Makes every acknowledged commit survive a loss of power. Where `SQLite` cannot change the mode of a
+/// file, it may say so in its answer, or only after it: and in the older mode the last commit can be
+/// lost.
+fn write_safely(connection: &Connection, place: &Place) -> Result<(), Error> {
+    let settle = || {
+        let mode = last_answer::<String>(connection, "PRAGMA journal_mode = WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        let synchronous = last_answer::<i64>(connection, "PRAGMA synchronous")?;
+        Ok((mode, synchronous))
+    };
+    let settled = settle().map_err(|error| place.failed(&error))?;
+    if settled == (Some("wal".to_owned()), Some(SYNCHRONOUS_FULL)) {
+        return Ok(());
+    }
+    Err(Error::NotWritable {
+        folder: place.folder.clone(),
+        reason: format!("SQLite stays at {settled:?} for its modes journal_mode and synchronous"),
+    })
+}
+
+/// What a statement answers, once it was run to its end: only then its errors are known.
+fn last_answer<T: FromSql>(connection: &Connection, sql: &str) -> rusqlite::Result<Option<T>> {
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut answer = None;
+    while let Some(row) = rows.next()? {
+        answer = Some(row.get(0)?);
+    }
+    Ok(answer)
 }
 
 /// Brings everything in the log into the file and begins the log anew.
@@ -132,10 +160,9 @@ fn write_safely(connection: &Connection) -> rusqlite::Result<()> {
 /// in the page cache), but the disk may never have got it, and a later flush does not write it
 /// again. What is appended behind it would be lost with it when the power goes.
 fn empty_log(connection: &Connection, place: &Place) -> Result<(), Error> {
-    let busy: bool = connection
-        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+    let busy = last_answer::<bool>(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
         .map_err(|error| place.failed(&error))?;
-    if busy {
+    if busy != Some(false) {
         return Err(Error::NotWritable {
             folder: place.folder.clone(),
             reason: "another process has been reading for a long time; try again when it is done"

@@ -1,0 +1,353 @@
+//! The shipped engine over a disk that fails: at every single call, and at random by seed.
+//!
+//! The disk is in memory and knows what was written and what was flushed (the crate `crash-vfs`).
+//! Whatever happens to it, what was acknowledged is there with the same bytes, what was not is there
+//! whole or not at all, the same append again is answered, positions have no gap, and a subscriber
+//! gets everything once.
+//!
+//! `JOURNEYMAN_SIMULATION_SEEDS=10000 cargo test -p journeyman-journal --test simulation` runs more
+//! seeds; `JOURNEYMAN_SIMULATION_SEED=17` runs one.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod common;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use common::try_open;
+use journeyman_crash_vfs::{Disk, Fault, FaultKind, Lasts};
+use journeyman_event::{Principal, Randomness, SeededRandom, Sequence};
+use journeyman_journal::{Append, Error, Filter, Journal, Sqlite, Subscription};
+use journeyman_journal_conformance::{Maker, all, assert_sound, lines};
+use tempfile::TempDir;
+
+const SEEDS: u64 = 1_000;
+/// Lives that go on at once.
+const THREADS: u64 = 2;
+/// Failures in a row after which the disk is well again.
+const PATIENCE: u32 = 3;
+/// Failures in a row after which the journal should have gone on.
+const FAILURES_MAX: u32 = 12;
+
+/// What happens in one life of a store.
+#[derive(Clone, Copy, Debug)]
+struct Life {
+    seed: u64,
+    /// Appends.
+    steps: u64,
+    /// A fault from the start.
+    fault: Option<Fault>,
+    /// Whether there are large appends, which bring the log into the file in between, ends of the
+    /// process and the machine, and more faults, all at random.
+    is_wild: bool,
+}
+
+/// A way in which the process or the machine ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// What was written and not flushed is there as far as the seed says.
+    PowerLoss,
+    /// What was written is there.
+    Kill,
+}
+
+struct World {
+    disk: Disk,
+    folder: TempDir,
+    journal: Option<Journal>,
+    subscription: Option<Subscription>,
+    maker: Maker,
+    random: SeededRandom,
+    /// The lines of what was acknowledged.
+    acknowledged: Vec<String>,
+    /// What was asked for and not answered yet.
+    pending: Option<Append>,
+    /// Positions that subscribers were given.
+    seen: u64,
+    failures: u32,
+    is_wild: bool,
+}
+
+impl World {
+    fn new(life: Life) -> Self {
+        let seed = life.seed;
+        Self {
+            disk: Disk::new(seed),
+            folder: TempDir::new().unwrap(),
+            journal: None,
+            subscription: None,
+            maker: Maker::new(seed),
+            random: SeededRandom::new(seed),
+            acknowledged: Vec::new(),
+            pending: None,
+            seen: 0,
+            failures: 0,
+            is_wild: life.is_wild,
+        }
+    }
+
+    fn below(&self, n: u64) -> u64 {
+        self.random.next_u64() % n
+    }
+
+    /// Something did not work: after a few times the disk is mended.
+    async fn failed(&mut self, error: Error) {
+        assert!(error.may_pass(), "{error:?}");
+        self.failures += 1;
+        assert!(self.failures < FAILURES_MAX, "it never goes on: {error}");
+        if self.failures == PATIENCE {
+            self.disk.heal();
+            // If the power went, the disk fails until then.
+            self.end(None).await;
+        }
+    }
+
+    /// Opens the journal if it is not open.
+    async fn open(&mut self) -> Journal {
+        loop {
+            if let Some(journal) = &self.journal {
+                return journal.clone();
+            }
+            let store = Sqlite::new(self.folder.path().to_owned()).vfs(self.disk.vfs());
+            match try_open(store) {
+                Ok(journal) => {
+                    self.journal = Some(journal.clone());
+                    self.check().await;
+                    let after = Sequence(self.seen);
+                    let me = Principal::local();
+                    self.subscription = Some(journal.subscribe(&me, Filter::default(), after));
+                }
+                Err(error) => Box::pin(self.failed(error)).await,
+            }
+        }
+    }
+
+    /// The process ends, and the machine with it if that is the way.
+    async fn end(&mut self, end: Option<End>) {
+        match end {
+            Some(End::PowerLoss) => self.disk.lose_power(),
+            Some(End::Kill) => self.disk.kill(),
+            None => {}
+        }
+        self.subscription = None;
+        self.journal = None;
+        if !matches!(end, Some(End::Kill)) {
+            self.disk.restart();
+        }
+        tokio::task::yield_now().await;
+    }
+
+    /// Everything that was acknowledged is there; of what is pending all or nothing.
+    async fn check(&mut self) {
+        let Some(journal) = self.journal.clone() else {
+            return;
+        };
+        let page = journal
+            .read(
+                &Principal::system(),
+                &Filter::default(),
+                Sequence::ZERO,
+                10_000,
+            )
+            .await;
+        let events = match page {
+            Ok(page) => page.events,
+            Err(error) => {
+                self.failed(error).await;
+                return;
+            }
+        };
+        let stored = lines(&events);
+        let known = self.acknowledged.len();
+        assert!(
+            stored.len() >= known,
+            "of {known} acknowledged events {} are there",
+            stored.len()
+        );
+        assert!(stored[..known] == self.acknowledged[..], "other bytes");
+        let more: Vec<_> = events[known..].iter().map(|event| event.id()).collect();
+        let pending = self.pending.iter().flat_map(|append| &append.events);
+        let pending: Vec<_> = pending.map(|event| event.id()).collect();
+        assert!(more.is_empty() || more == pending, "half an append");
+    }
+
+    fn append(&self) -> Append {
+        let me = Principal::local();
+        let task = format!("t-{}", self.below(3));
+        let mut append = self
+            .maker
+            .append(&me, &task, 1 + usize::try_from(self.below(3)).unwrap());
+        if self.below(4) == 0 {
+            let text = format!("text {}", self.below(1_000));
+            append.blobs = vec![Bytes::from(text.repeat(1_000))];
+        }
+        if self.is_wild && self.below(10) == 0 {
+            // Large enough that the log is brought into the file now and then.
+            append.blobs.push(Bytes::from(vec![7; 3_000_000]));
+            append.blobs.push(Bytes::from(vec![8; 2_000_000]));
+        }
+        append
+    }
+
+    async fn step(&mut self) {
+        let (me, append) = (Principal::local(), self.append());
+        self.pending = Some(append.clone());
+        self.failures = 0;
+        loop {
+            let journal = self.open().await;
+            match journal.append(&me, append.clone()).await {
+                Ok(answer) => {
+                    let first = self.acknowledged.len() as u64 + 1;
+                    assert_eq!(answer.events[0].sequence().0, first, "a gap or a repeat");
+                    self.acknowledged.extend(lines(&answer.events));
+                    self.pending = None;
+                    break;
+                }
+                Err(error) => {
+                    drop(journal);
+                    self.failed(error).await;
+                    self.check().await;
+                }
+            }
+        }
+        self.check().await;
+    }
+
+    /// The subscriber gets what is there, once and in order.
+    async fn listen(&mut self) {
+        while self.seen < self.acknowledged.len() as u64 {
+            self.open().await;
+            let Some(subscription) = &mut self.subscription else {
+                continue;
+            };
+            match subscription.next().await {
+                Ok(event) => {
+                    self.seen += 1;
+                    assert_eq!(event.sequence().0, self.seen);
+                }
+                Err(error) => self.failed(error).await,
+            }
+        }
+    }
+}
+
+/// Gives how many calls of the disk were made and how many of them failed.
+async fn live(life: Life) -> (u64, u64) {
+    let mut world = World::new(life);
+    if let Some(fault) = life.fault {
+        world.disk.plan(fault);
+    }
+    for _ in 0..life.steps {
+        world.step().await;
+        if world.below(3) == 0 {
+            world.listen().await;
+        }
+        if life.is_wild && world.below(4) == 0 {
+            let end = [End::PowerLoss, End::Kill][usize::try_from(world.below(2)).unwrap()];
+            world.end(Some(end)).await;
+        }
+        if life.is_wild && world.below(4) == 0 {
+            let fault = fault_of(&world.random, 60);
+            world.disk.plan(fault);
+        }
+    }
+    world.failures = 0;
+    world.listen().await;
+    let (calls, faults) = (world.disk.calls(), world.disk.faults());
+    world.disk.heal();
+    world.end(Some(End::PowerLoss)).await;
+    let journal = world.open().await;
+    let events = all(&journal, &Principal::system()).await;
+    assert!(
+        lines(&events) == world.acknowledged,
+        "not what was acknowledged"
+    );
+    assert_sound(&journal).await;
+    (calls, faults)
+}
+
+fn fault_of(random: &SeededRandom, within: u64) -> Fault {
+    let below = |n: u64| usize::try_from(random.next_u64() % n).unwrap();
+    Fault {
+        at: 1 + random.next_u64() % within,
+        kind: [FaultKind::NoSpace, FaultKind::Io, FaultKind::PowerLoss][below(3)],
+        lasts: [Lasts::Once, Lasts::Calls(5), Lasts::UntilHealed][below(3)],
+    }
+}
+
+fn run(life: Life) -> (u64, u64) {
+    let lived = std::panic::catch_unwind(|| {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(live(life))
+    });
+    lived.unwrap_or_else(|_| panic!("{life:?}"))
+}
+
+/// Runs them all, some at once, and gives how many met a fault.
+fn run_all(lives: &[Life]) -> u64 {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut faulty = 0;
+        while let Some(life) = lives.get(next.fetch_add(1, Ordering::Relaxed)) {
+            faulty += u64::from(run(*life).1 > 0);
+        }
+        faulty
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+        let faulty = threads.into_iter().map(|thread| thread.join().unwrap());
+        faulty.sum()
+    })
+}
+
+#[test]
+fn a_disk_that_fails_at_any_single_call_loses_nothing() {
+    let well = Life {
+        seed: 1,
+        steps: 4,
+        fault: None,
+        is_wild: false,
+    };
+    let (calls, _) = run(well);
+    assert!(calls > 100, "{calls}");
+    let mut lives = Vec::new();
+    for kind in [FaultKind::NoSpace, FaultKind::Io, FaultKind::PowerLoss] {
+        for lasts in [Lasts::Once, Lasts::UntilHealed] {
+            let faults = (1..=calls).map(|at| Fault { at, kind, lasts });
+            lives.extend(faults.map(|fault| Life {
+                fault: Some(fault),
+                ..well
+            }));
+        }
+    }
+    let silent = lives.len() as u64 - run_all(&lives);
+    // A full disk is not noticed after the last write.
+    assert!(silent < calls / 10, "{silent} of {calls}");
+    println!("{calls} calls, each failed in six ways; {silent} lives met no fault");
+}
+
+#[test]
+fn random_faults_crashes_and_losses_of_power_lose_nothing() {
+    let number = |name: &str| {
+        let text = std::env::var(name).ok()?;
+        Some(text.parse::<u64>().unwrap())
+    };
+    let wild = |seed: u64| Life {
+        seed,
+        steps: 12,
+        fault: None,
+        is_wild: true,
+    };
+    if let Some(seed) = number("JOURNEYMAN_SIMULATION_SEED") {
+        run(wild(seed));
+        return;
+    }
+    let seeds = number("JOURNEYMAN_SIMULATION_SEEDS").unwrap_or(SEEDS);
+    let lives: Vec<Life> = (0..seeds).map(wild).collect();
+    let faulty = run_all(&lives);
+    assert!(faulty > seeds / 2, "{faulty} of {seeds} met a fault");
+    println!("{seeds} seeds, {faulty} of them met a fault");
+}
