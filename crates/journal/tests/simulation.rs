@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use common::try_open;
 use journeyman_crash_vfs::{Disk, Fault, FaultKind, Lasts};
-use journeyman_event::{Principal, Randomness, SeededRandom, Sequence};
+use journeyman_event::{Event, NewEvent, Principal, Randomness, SeededRandom, Sequence};
 use journeyman_journal::{Append, Error, Filter, Journal, Sqlite, Subscription};
 use journeyman_journal_conformance::{Maker, all, assert_sound, lines};
 use tempfile::TempDir;
@@ -99,6 +99,9 @@ impl World {
             self.disk.heal();
             // If the power went, the disk fails until then.
             self.end(None).await;
+        } else if self.is_wild && self.below(3) == 0 {
+            // The process ends over it: the next one finds what the failed call left.
+            self.end(Some(End::Kill)).await;
         }
     }
 
@@ -111,11 +114,13 @@ impl World {
             let store = Sqlite::new(self.folder.path().to_owned()).vfs(self.disk.vfs());
             match try_open(store) {
                 Ok(journal) => {
-                    self.journal = Some(journal.clone());
+                    self.journal = Some(journal);
                     self.check().await;
+                    // Unless that failed and ended it.
                     let after = Sequence(self.seen);
-                    let me = Principal::local();
-                    self.subscription = Some(journal.subscribe(&me, Filter::default(), after));
+                    self.subscription = self.journal.as_ref().map(|journal| {
+                        journal.subscribe(&Principal::local(), Filter::default(), after)
+                    });
                 }
                 Err(error) => Box::pin(self.failed(error)).await,
             }
@@ -150,12 +155,10 @@ impl World {
                 10_000,
             )
             .await;
+        drop(journal);
         let events = match page {
             Ok(page) => page.events,
-            Err(error) => {
-                self.failed(error).await;
-                return;
-            }
+            Err(error) => return self.failed(error).await,
         };
         let stored = lines(&events);
         let known = self.acknowledged.len();
@@ -165,9 +168,9 @@ impl World {
             stored.len()
         );
         assert!(stored[..known] == self.acknowledged[..], "other bytes");
-        let more: Vec<_> = events[known..].iter().map(|event| event.id()).collect();
+        let more: Vec<_> = events[known..].iter().map(Event::id).collect();
         let pending = self.pending.iter().flat_map(|append| &append.events);
-        let pending: Vec<_> = pending.map(|event| event.id()).collect();
+        let pending: Vec<_> = pending.map(NewEvent::id).collect();
         assert!(more.is_empty() || more == pending, "half an append");
     }
 
