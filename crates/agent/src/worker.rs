@@ -231,6 +231,11 @@ impl Worker {
         }
         self.begin(task, &mut state, cancel).await?;
         while !state.status.is_ended() {
+            // Also when it is to stop: an effect whose intent is recorded has its outcome recorded.
+            if state.effect.is_some() && state.status != Status::Paused {
+                self.perform(task, &mut state, cancel).await?;
+                continue;
+            }
             if cancel.is_cancelled() {
                 let paused = TaskPaused {
                     reason: PauseReason::Interrupted,
@@ -246,10 +251,6 @@ impl Worker {
             }
             if state.status == Status::Paused {
                 self.wait_for_model(task, &mut state, cancel).await?;
-                continue;
-            }
-            if state.effect.is_some() {
-                self.perform(task, &mut state, cancel).await?;
                 continue;
             }
             match decide(&state, &*self.strategy, self.active(&state)) {
