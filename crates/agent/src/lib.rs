@@ -21,6 +21,7 @@ mod output;
 mod plan;
 mod python;
 mod recorder;
+mod snapshot;
 mod stated;
 mod strategy;
 mod summary;

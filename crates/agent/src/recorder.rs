@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Error;
 use crate::fact::Fact;
 use crate::listing::Listing;
+use crate::snapshot;
 use crate::worker::{Notice, Observer};
 
 /// The node's name in process ids, until there is more than one node.
@@ -66,9 +67,19 @@ impl Recorder {
                 Err(error) => return Err(error.into()),
             }
         };
+        let before = state.revision;
         for event in &appended.events {
             state.evolve(event)?;
             (self.observer)(Notice::Event { event, state });
+        }
+        if snapshot::is_due(before, state.revision)
+            && let Some(last) = appended.events.last()
+            && let Some(snapshot) = snapshot::of(state, last)
+        {
+            let kept = self.journal.keep_snapshot(&self.principal, task, snapshot);
+            if let Err(error) = kept.await {
+                tracing::warn!(%error, "no snapshot was kept; loading the task takes longer");
+            }
         }
         Ok(())
     }

@@ -33,6 +33,7 @@ use crate::decide::{Step, decide};
 use crate::effects::{Effects, Outcome};
 use crate::fact::{Fact, Role};
 use crate::recorder::Recorder;
+use crate::snapshot;
 use crate::strategy::ModuleStrategy;
 
 /// Something that an observer may want to show. Nothing depends on whether anyone does.
@@ -146,7 +147,16 @@ pub async fn load_at(
         Some(Moment::Time(time)) => event.occurred_at() > time,
         _ => false,
     };
-    let mut state = TaskState::default();
+    let snapshot = match moment {
+        // Whether one of its events happened later than that, it does not say.
+        Some(Moment::Time(_)) => None,
+        _ => {
+            let at = until.unwrap_or(Sequence(u64::MAX));
+            journal.snapshot(principal, task, at).await?
+        }
+    };
+    let kept = snapshot.as_ref().and_then(snapshot::state_in);
+    let mut state = kept.unwrap_or_default();
     loop {
         let page = journal
             .read(principal, &filter, state.sequence, PAGE)

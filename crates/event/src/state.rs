@@ -60,7 +60,7 @@ impl Status {
 }
 
 /// An effect whose intent is recorded and whose outcome is not.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OpenEffect {
     /// The intent.
     pub intent: EventId,
@@ -73,7 +73,7 @@ pub struct OpenEffect {
 }
 
 /// What an effect does.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Call the model.
@@ -87,7 +87,7 @@ pub enum Action {
 }
 
 /// A model's answer that nothing was made of yet.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PendingAnswer {
     /// The event that carries it.
     pub event: EventId,
@@ -102,7 +102,7 @@ pub struct PendingAnswer {
 }
 
 /// A version of a module's code.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CodeVersion {
     /// 1, 2, 3 ...
     pub version: u64,
@@ -113,12 +113,11 @@ pub struct CodeVersion {
     /// How it came to be.
     pub origin: CodeOrigin,
     /// The clock of the event that made it.
-    #[serde(skip)]
     pub clock: VectorClock,
 }
 
 /// A run of tests that reached its outcome.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestRun {
     /// What was covered.
     pub scope: TestScope,
@@ -137,7 +136,6 @@ pub struct TestRun {
     /// The end of what was printed.
     pub output: String,
     /// The clock of the outcome.
-    #[serde(skip)]
     pub clock: VectorClock,
 }
 
@@ -157,7 +155,7 @@ impl TestRun {
 }
 
 /// What a correction starts from.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bug {
     /// The version it is about.
     pub version: u64,
@@ -168,7 +166,7 @@ pub struct Bug {
 }
 
 /// What is known of one module.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModuleState {
     /// As planned.
     pub plan: PlannedModule,
@@ -247,7 +245,7 @@ impl ModuleState {
 }
 
 /// How a task ended, or is about to end once its result is written out.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// With a result.
@@ -264,7 +262,7 @@ pub enum Ending {
 }
 
 /// Events that did not count, and why.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Uncounted {
     /// Of a kind that this version does not know.
     pub unknown: u64,
@@ -277,7 +275,7 @@ pub struct Uncounted {
 }
 
 /// The state of a task.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskState {
     /// What was asked.
     pub submission: Option<TaskSubmitted>,
@@ -348,6 +346,24 @@ pub struct TaskState {
 }
 
 impl TaskState {
+    /// Names the rules by which states are folded: other code, another name. A state that was kept
+    /// under another name is not what this version would make of the same events.
+    pub fn rules() -> ContentHash {
+        const SOURCES: &str = concat!(
+            include_str!("state.rs"),
+            include_str!("state/evolve.rs"),
+            include_str!("payload.rs"),
+            include_str!("payload/code.rs"),
+            include_str!("payload/effect.rs"),
+            include_str!("payload/model.rs"),
+            include_str!("payload/task.rs"),
+            include_str!("payload/test_run.rs"),
+            include_str!("ordering.rs"),
+            include_str!("clock.rs"),
+        );
+        ContentHash::of(SOURCES.as_bytes())
+    }
+
     /// The module of this name.
     pub fn module(&self, name: &ModuleName) -> Option<&ModuleState> {
         self.modules.iter().find(|module| &module.plan.name == name)

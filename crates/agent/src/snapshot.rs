@@ -1,0 +1,124 @@
+//! States of long tasks, kept in the journal so that loading one does not fold all of it again.
+//!
+//! A snapshot only saves time: one that this version's code would not have made is passed over.
+
+use bytes::Bytes;
+use journeyman_event::{ContentHash, Event, Revision, TaskState};
+use journeyman_journal::Snapshot;
+use serde::{Deserialize, Serialize};
+
+/// Events of a task between two snapshots.
+const EVERY: u64 = 1_000;
+/// Bytes of a snapshot; a larger state is folded from its events.
+const BYTES_MAX: usize = 10 << 20;
+
+#[derive(Serialize, Deserialize)]
+struct Kept<S> {
+    rules: ContentHash,
+    state: S,
+}
+
+/// Whether the events between make one due.
+pub(crate) fn is_due(before: Revision, after: Revision) -> bool {
+    before.0 / EVERY != after.0 / EVERY
+}
+
+/// The state after `last`, as it is kept. None if it is too large.
+pub(crate) fn of(state: &TaskState, last: &Event) -> Option<Snapshot> {
+    let rules = TaskState::rules();
+    let bytes = Bytes::from(serde_json::to_vec(&Kept { rules, state }).ok()?);
+    (bytes.len() <= BYTES_MAX).then(|| Snapshot {
+        sequence: last.sequence(),
+        event_hash: last.hash(),
+        bytes_hash: ContentHash::of(&bytes),
+        bytes,
+    })
+}
+
+/// The state that was kept, if this version would have made the same.
+pub(crate) fn state_in(snapshot: &Snapshot) -> Option<TaskState> {
+    let kept: Kept<TaskState> = serde_json::from_slice(&snapshot.bytes).ok()?;
+    (kept.rules == TaskState::rules()).then_some(kept.state)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use journeyman_event::payload::{Limits, LimitsChanged};
+    use journeyman_event::{Principal, SeededRandom, Sequence, SteppedTime, TaskId, Tokens};
+    use journeyman_journal::{Filter, Journal, Memory};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::fact::{Fact, Role};
+    use crate::recorder::Recorder;
+    use crate::worker::{Moment, load, load_at};
+
+    /// A task of so many events.
+    async fn long(journal: &Journal, task: &TaskId, events: u64) {
+        let recorder = Recorder {
+            journal: journal.clone(),
+            principal: Principal::local(),
+            time: Arc::new(SteppedTime::default()),
+            randomness: Arc::new(SeededRandom::new(1)),
+            observer: Arc::new(|_| {}),
+        };
+        let (mut state, cancel) = (TaskState::default(), CancellationToken::new());
+        for n in 0..events {
+            let limits = Limits {
+                tokens_max: Some(Tokens(n)),
+                ..Limits::default()
+            };
+            let facts = vec![Fact::of_task(Role::User, LimitsChanged { limits })];
+            let recorded = recorder.record(task, &mut state, facts, Vec::new(), &cancel);
+            recorded.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_task_is_loaded_from_a_snapshot_to_the_same_state() {
+        let journal = Journal::open(Arc::new(Memory::new()), &SeededRandom::new(1)).unwrap();
+        let (me, task) = (Principal::local(), TaskId::new("t-1").unwrap());
+        long(&journal, &task, 2_100).await;
+        let newest = async |at| journal.snapshot(&me, &task, Sequence(at)).await.unwrap();
+        assert_eq!(newest(u64::MAX).await.unwrap().sequence, Sequence(2_000));
+        assert!(newest(999).await.is_none());
+        let filter = Filter::default();
+        let page = journal.read(&me, &filter, Sequence::ZERO, 10_000).await;
+        let events = page.unwrap().events;
+        for at in [999, 1_000, 1_001, 2_050, 2_100] {
+            let moment = Some(Moment::Sequence(Sequence(at as u64)));
+            let state = load_at(&journal, &me, &task, moment)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(state, TaskState::fold(&events[..at]).unwrap(), "at {at}");
+        }
+        let whole = TaskState::fold(&events).unwrap();
+        assert_eq!(load(&journal, &me, &task).await.unwrap().unwrap(), whole);
+
+        // It is the snapshot that is read, and only one that was made by the same rules.
+        let mut marked = TaskState::fold(&events[..2_050]).unwrap();
+        marked.instructions = vec!["from the snapshot".into()];
+        let kept = of(&marked, &events[2_049]).unwrap();
+        journal
+            .keep_snapshot(&me, &task, kept.clone())
+            .await
+            .unwrap();
+        let state = load(&journal, &me, &task).await.unwrap().unwrap();
+        assert_eq!(state.instructions, marked.instructions);
+        let rules = TaskState::rules().to_string();
+        let other = ContentHash::of(b"other rules").to_string();
+        let bytes = String::from_utf8(kept.bytes.to_vec()).unwrap();
+        let bytes = Bytes::from(bytes.replace(&rules, &other));
+        let others = Snapshot {
+            bytes_hash: ContentHash::of(&bytes),
+            bytes,
+            ..kept
+        };
+        journal.keep_snapshot(&me, &task, others).await.unwrap();
+        assert_eq!(load(&journal, &me, &task).await.unwrap().unwrap(), whole);
+    }
+}
