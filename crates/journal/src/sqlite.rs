@@ -27,6 +27,7 @@ use crate::engine::{
 };
 use crate::reader::{Head, Snapshot, StreamInfo};
 use lock::Lock;
+use schema::Reader;
 pub use schema::SQLITE_VERSION_MIN;
 
 /// Idle connections that are kept.
@@ -42,7 +43,7 @@ const FILE_MODE: u32 = 0o600;
 pub struct Sqlite {
     place: Place,
     /// Connections that read and have nothing to do.
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<Reader>>,
 }
 
 /// Where the file is and how it is opened.
@@ -92,16 +93,17 @@ impl Sqlite {
     /// Runs a query on a connection of its own.
     fn with<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
         let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
-        let connection = match idle {
-            Some(connection) => connection,
+        let reader = match idle {
+            Some(reader) => reader,
             None => schema::open_reader(&self.place)?,
         };
-        let result = query(&connection);
+        let result = query(&reader.connection);
         if result.is_ok()
+            && reader.may_be_kept
             && let Ok(mut idle) = self.idle.lock()
             && idle.len() < IDLE_MAX
         {
-            idle.push(connection);
+            idle.push(reader);
         }
         result.map_err(|error| self.place.failed(&error))
     }
@@ -128,6 +130,13 @@ impl Place {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => self.corrupt(reason),
             _ => Error::Unknown { reason },
         }
+    }
+
+    /// Whether everything is in the file itself.
+    fn has_no_log(&self) -> bool {
+        let mut log = self.file.clone().into_os_string();
+        log.push("-wal");
+        fs::metadata(log).map_or(true, |log| log.len() == 0)
     }
 
     fn failed_io(&self, error: &io::Error) -> Error {

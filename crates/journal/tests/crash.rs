@@ -1,4 +1,6 @@
 //! A writer process that is killed at random moments loses nothing that it acknowledged.
+//!
+//! `JOURNEYMAN_KILLS=1000 cargo test -p journeyman-journal --test crash -- --nocapture` kills more often.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
@@ -99,11 +101,12 @@ async fn a_killed_writer_loses_nothing_that_it_acknowledged() {
     let (folder, random) = (TempDir::new().unwrap(), SeededRandom::new(9));
     let me = Principal::local();
     let mut acknowledged: Vec<(u64, String)> = Vec::new();
-    for number in 0..ROUNDS {
+    let rounds = std::env::var("JOURNEYMAN_KILLS").map_or(ROUNDS, |n| n.parse().unwrap());
+    for number in 0..rounds {
         let lines = random.next_u64() % 200;
         let more = round(folder.path(), number, lines);
         acknowledged.extend(more);
-        if number % 5 == 4 {
+        if number % (rounds / 5).max(1) == 0 {
             // A reader that comes before the next writer recovers the log as well.
             let reader = open_read_only(folder.path());
             assert_sound(&reader).await;
@@ -125,6 +128,10 @@ async fn a_killed_writer_loses_nothing_that_it_acknowledged() {
             "{one:?} was acknowledged and is not there"
         );
     }
+    println!(
+        "{rounds} kills: {} of {count} events were acknowledged, all are there",
+        acknowledged.len()
+    );
     // Goes on where it ended.
     let next = journal
         .append(&me, Maker::new(1).append(&me, "t-1", 1))

@@ -1,5 +1,8 @@
 //! The `SQLite` file: tables, settings of a connection, versions.
 
+use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::types::FromSql;
@@ -100,23 +103,69 @@ pub(super) fn open_again(place: &Place) -> Result<Connection, Error> {
 }
 
 /// Opens the file for reading, beside a writer or without one.
-pub(super) fn open_reader(place: &Place) -> Result<Connection, Error> {
-    let connection = connect(place, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    check_format(&connection, place)?;
-    Ok(connection)
+pub(super) fn open_reader(place: &Place) -> Result<Reader, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let opened = connect(place, flags).and_then(|connection| {
+        check_format(&connection, place)?;
+        Ok(connection)
+    });
+    match opened {
+        Ok(connection) => Ok(Reader {
+            connection,
+            may_be_kept: true,
+        }),
+        // SQLite wants to make files beside it, and may not: where there is no log the file alone is
+        // everything.
+        Err(Error::NotWritable { .. }) if place.has_no_log() => {
+            let connection =
+                connect_to(place, &immutable(place), flags | OpenFlags::SQLITE_OPEN_URI)?;
+            check_format(&connection, place)?;
+            Ok(Reader {
+                connection,
+                may_be_kept: false,
+            })
+        }
+        Err(error) => Err(error),
+    }
 }
 
+/// A connection that reads.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) connection: Connection,
+    /// Otherwise it would not notice that somebody begins to write.
+    pub(super) may_be_kept: bool,
+}
+
+/// The file as a URI that says that nobody writes to it.
+fn immutable(place: &Place) -> PathBuf {
+    let mut uri = String::from("file:");
+    for &byte in place.file.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            let _ = write!(uri, "%{byte:02X}"); // a String takes everything
+        }
+    }
+    uri.push_str("?immutable=1");
+    uri.into()
+}
+
+/// Without `SQLITE_OPEN_URI`: a folder's name is not read as a URI.
 fn connect(place: &Place, access: OpenFlags) -> Result<Connection, Error> {
+    connect_to(place, &place.file, access)
+}
+
+fn connect_to(place: &Place, name: &Path, access: OpenFlags) -> Result<Connection, Error> {
     if rusqlite::version_number() < SQLITE_VERSION_MIN {
         return Err(Error::OldSqlite {
             found: rusqlite::version().to_owned(),
         });
     }
-    // Without SQLITE_OPEN_URI: a folder's name is never read as a URI.
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = match &place.vfs {
-        None => Connection::open_with_flags(&place.file, flags),
-        Some(vfs) => Connection::open_with_flags_and_vfs(&place.file, flags, vfs.as_str()),
+        None => Connection::open_with_flags(name, flags),
+        Some(vfs) => Connection::open_with_flags_and_vfs(name, flags, vfs.as_str()),
     };
     connection
         .and_then(|connection| settle(&connection).map(|()| connection))
