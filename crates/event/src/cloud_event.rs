@@ -2,6 +2,8 @@
 //! that form and not ours. What the specification has no attribute for is an extension; those that may pass 32 bits are
 //! text, because its integers have no more.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -106,17 +108,17 @@ impl Event {
             sequence: Sequence(number("sequence", &read.sequence)?),
             revision: Revision(number("revision", &read.revision)?),
             id: read.id,
-            task_id: read.subject,
-            owner: read.owner,
-            module: read.module,
-            kind: kind.to_owned(),
-            occurred_at: read.time,
-            actor: read.actor,
-            clock,
+            task_id: Cow::Owned(read.subject),
+            owner: Cow::Owned(read.owner),
+            module: read.module.map(Cow::Owned),
+            kind: kind.into(),
+            occurred_at: read.time.into(),
+            actor: read.actor.into(),
+            clock: Cow::Owned(clock),
             causation_id: read.causationid,
             code_version: number("codeversion", &read.codeversion)?,
             code_hash: read.codehash,
-            origin,
+            origin: origin.map(Cow::Owned),
             data: read.data,
             hash: Some(read.hash),
         })

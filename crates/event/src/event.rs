@@ -4,6 +4,8 @@
 //! carry the hash chain. Key order is that of the struct `Line`; the contract of the format is in
 //! ARCHITECTURE.md ("The stored line").
 
+use std::borrow::Cow;
+use std::io;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -189,23 +191,23 @@ impl NewEvent {
             sequence,
             revision,
             id: d.id,
-            task_id: d.task_id.clone(),
-            owner: d.owner.clone(),
-            module: d.module.clone(),
-            kind: d.payload.kind().to_owned(),
-            occurred_at: format!("{:.6}", d.occurred_at),
-            actor: d.actor.clone(),
-            clock: d.clock.clone(),
+            task_id: Cow::Borrowed(&d.task_id),
+            owner: Cow::Borrowed(&d.owner),
+            module: d.module.as_ref().map(Cow::Borrowed),
+            kind: d.payload.kind().into(),
+            occurred_at: stored_time(d.occurred_at).into(),
+            actor: d.actor.as_str().into(),
+            clock: Cow::Borrowed(&d.clock),
             causation_id: d.causation_id,
             code_version: d.code_version,
             code_hash: d.code_hash,
-            origin: self.origin.clone(),
+            origin: self.origin.as_ref().map(Cow::Borrowed),
             data: stored_data.unwrap_or(&self.data),
             hash: None,
         })
         .map_err(|error| InvalidEvent::new("data", error))?;
-        let hash = chain_hash(previous, &body);
         let open = &body[..body.len() - 1];
+        let hash = link(previous, open);
         Ok(Event(Arc::new(Stored {
             data_len: stored_data.unwrap_or(&self.data).get().len(),
             line: format!("{open}{HASH_KEY}{hash}\"}}").into(),
@@ -249,23 +251,33 @@ impl NewEvent {
 /// The hash that links a stored line to the one before it: BLAKE3 over the previous hash's 32 bytes
 /// and `body`, the line's JSON object without its last member.
 pub fn chain_hash(previous: ContentHash, body: &str) -> ContentHash {
+    link(previous, body.strip_suffix('}').unwrap_or(body))
+}
+
+/// `open` is the body without its closing brace.
+fn link(previous: ContentHash, open: &str) -> ContentHash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(previous.as_bytes());
-    hasher.update(body.as_bytes());
+    hasher.update(open.as_bytes());
+    hasher.update(b"}");
     ContentHash::from_bytes(*hasher.finalize().as_bytes())
 }
 
 /// Splits a stored line into its body (a whole JSON object) and the hash it carries. None if the
 /// line does not end in a hash.
 pub fn split_hash(line: &str) -> Option<(String, ContentHash)> {
-    let open_len = line.len().checked_sub(HASH_SUFFIX_LEN)?;
-    let suffix = line.get(open_len..)?;
+    let (open, hash) = split_open(line)?;
+    Some((format!("{open}}}"), hash))
+}
+
+fn split_open(line: &str) -> Option<(&str, ContentHash)> {
+    let (open, suffix) = line.split_at_checked(line.len().checked_sub(HASH_SUFFIX_LEN)?)?;
     let hash = suffix
         .strip_prefix(HASH_KEY)?
         .strip_suffix("\"}")?
         .parse()
         .ok()?;
-    Some((format!("{}}}", &line[..open_len]), hash))
+    Some((open, hash))
 }
 
 /// A stored event: immutable, with its position, its place in the hash chain and its exact bytes.
@@ -353,22 +365,22 @@ impl Event {
             .parse()
             .map_err(|error| InvalidEvent::new("occurred_at", error))?;
         check_actor(&parsed.actor)?;
-        parsed.check_is_written_as(&line, hash, occurred_at)?;
+        parsed.check_is_written_as(&line, occurred_at)?;
         let payload = Payload::parse(&parsed.kind, parsed.data.get());
         Ok(Self(Arc::new(Stored {
             sequence: parsed.sequence,
             revision: parsed.revision,
             id: parsed.id,
-            task_id: parsed.task_id,
-            owner: parsed.owner,
-            module: parsed.module,
+            task_id: parsed.task_id.into_owned(),
+            owner: parsed.owner.into_owned(),
+            module: parsed.module.map(Cow::into_owned),
             occurred_at,
-            actor: parsed.actor,
-            clock: parsed.clock,
+            actor: parsed.actor.into_owned(),
+            clock: parsed.clock.into_owned(),
             causation_id: parsed.causation_id,
             code_version: parsed.code_version,
             code_hash: parsed.code_hash,
-            origin: parsed.origin,
+            origin: parsed.origin.map(Cow::into_owned),
             payload,
             hash,
             data_len: parsed.data.get().len(),
@@ -386,6 +398,12 @@ impl Event {
     /// The hash that names the payload, where the line carries only a reference to it.
     pub fn blob(&self) -> Option<ContentHash> {
         referred(self.data())
+    }
+
+    /// Whether its hash links it to the event before it, whose hash this is: nothing in its line was
+    /// changed since.
+    pub fn follows(&self, previous: ContentHash) -> bool {
+        split_open(&self.0.line).is_some_and(|(open, hash)| link(previous, open) == hash)
     }
 
     /// The line's `data` member as it was stored: the payload, or the reference to its blob.
@@ -484,58 +502,74 @@ impl Event {
 }
 
 /// The stored line, in its key order.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Line<'a> {
     pub(crate) schema: u32,
     pub(crate) sequence: Sequence,
     pub(crate) revision: Revision,
     pub(crate) id: EventId,
-    pub(crate) task_id: TaskId,
-    pub(crate) owner: Owner,
+    pub(crate) task_id: Cow<'a, TaskId>,
+    pub(crate) owner: Cow<'a, Owner>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) module: Option<ModuleName>,
-    pub(crate) kind: String,
-    pub(crate) occurred_at: String,
-    pub(crate) actor: String,
-    pub(crate) clock: VectorClock,
+    pub(crate) module: Option<Cow<'a, ModuleName>>,
+    #[serde(borrow)]
+    pub(crate) kind: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) occurred_at: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) actor: Cow<'a, str>,
+    pub(crate) clock: Cow<'a, VectorClock>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) causation_id: Option<EventId>,
     pub(crate) code_version: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) code_hash: Option<ContentHash>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) origin: Option<Origin>,
+    pub(crate) origin: Option<Cow<'a, Origin>>,
     #[serde(borrow)]
     pub(crate) data: &'a RawValue,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hash: Option<ContentHash>,
 }
 
+/// A writer that takes nothing but the bytes that it expects.
+struct Expect<'a> {
+    left: &'a [u8],
+}
+
+impl io::Write for Expect<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.left = self
+            .left
+            .strip_prefix(bytes)
+            .ok_or(io::ErrorKind::InvalidData)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Line<'_> {
     /// Whether writing what was read gives the bytes that were read: no other order, spelling or member.
-    fn check_is_written_as(
-        &self,
-        line: &str,
-        hash: ContentHash,
-        occurred_at: Timestamp,
-    ) -> Result<(), InvalidEvent> {
-        const NOTHING: &str = "null";
-        let around_data = serde_json::to_string(&Line {
-            occurred_at: format!("{occurred_at:.6}"),
-            // In its place, for it can be long.
-            data: RawValue::NULL,
-            hash: None,
-            ..self.clone()
-        })
-        .map_err(|error| InvalidEvent::new("line", error))?;
-        let before = around_data
-            .strip_suffix('}')
-            .and_then(|text| text.strip_suffix(NOTHING));
-        let written = before
-            .and_then(|before| line.strip_prefix(before))
-            .and_then(|rest| rest.strip_prefix(self.data.get()))
-            .is_some_and(|rest| rest == format!("{HASH_KEY}{hash}\"}}"));
-        if !written || line.contains(['\n', '\r']) {
+    fn check_is_written_as(&self, line: &str, occurred_at: Timestamp) -> Result<(), InvalidEvent> {
+        let again = Line {
+            occurred_at: stored_time(occurred_at).into(),
+            task_id: Cow::Borrowed(&self.task_id),
+            owner: Cow::Borrowed(&self.owner),
+            module: self.module.as_deref().map(Cow::Borrowed),
+            kind: Cow::Borrowed(&self.kind),
+            actor: Cow::Borrowed(&self.actor),
+            clock: Cow::Borrowed(&self.clock),
+            origin: self.origin.as_deref().map(Cow::Borrowed),
+            ..*self
+        };
+        let mut expected = Expect {
+            left: line.as_bytes(),
+        };
+        let written = serde_json::to_writer(&mut expected, &again).is_ok();
+        if !written || !expected.left.is_empty() || line.contains(['\n', '\r']) {
             return Err(InvalidEvent::new(
                 "line",
                 "it is not as this program writes it: a member is unknown, out of order or spelt differently",
@@ -543,6 +577,11 @@ impl Line<'_> {
         }
         Ok(())
     }
+}
+
+/// As it stands in the line: microseconds, UTC.
+fn stored_time(at: Timestamp) -> String {
+    format!("{at:.6}")
 }
 
 #[cfg(test)]

@@ -7,10 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::ControlFlow;
 
-use journeyman_event::{
-    ContentHash, Event, EventId, ORIGIN_HASH, Revision, Sequence, VectorClock, chain_hash,
-    split_hash,
-};
+use journeyman_event::{ContentHash, Event, EventId, ORIGIN_HASH, Revision, Sequence, VectorClock};
 
 use crate::Error;
 use crate::engine::{Engine, Row, Walker};
@@ -189,9 +186,7 @@ impl Walk {
         let revision = u64::try_from(row.revision).map_err(|error| unreadable(&error))?;
         let id: [u8; 16] = row.id.try_into().map_err(|error| unreadable(&error))?;
         let event = Event::from_line(row.line).map_err(|error| unreadable(&error))?;
-        let linked = split_hash(row.line)
-            .is_some_and(|(body, hash)| chain_hash(self.head.hash, &body) == hash);
-        if !linked {
+        if !event.follows(self.head.hash) {
             return Err(Flaw::Hash);
         }
         let same = event.sequence() == sequence
