@@ -42,9 +42,10 @@ pub(crate) fn state_in(snapshot: &Snapshot) -> Option<TaskState> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::print_stdout)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Instant;
 
     use journeyman_event::payload::{Limits, LimitsChanged};
     use journeyman_event::{Principal, SeededRandom, Sequence, SteppedTime, TaskId, Tokens};
@@ -81,14 +82,19 @@ mod tests {
     async fn a_long_task_is_loaded_from_a_snapshot_to_the_same_state() {
         let journal = Journal::open(Arc::new(Memory::new()), &SeededRandom::new(1)).unwrap();
         let (me, task) = (Principal::local(), TaskId::new("t-1").unwrap());
-        long(&journal, &task, 2_100).await;
+        long(&journal, &task, 10_100).await;
         let newest = async |at| journal.snapshot(&me, &task, Sequence(at)).await.unwrap();
-        assert_eq!(newest(u64::MAX).await.unwrap().sequence, Sequence(2_000));
+        assert_eq!(newest(u64::MAX).await.unwrap().sequence, Sequence(10_000));
         assert!(newest(999).await.is_none());
         let filter = Filter::default();
-        let page = journal.read(&me, &filter, Sequence::ZERO, 10_000).await;
-        let events = page.unwrap().events;
-        for at in [999, 1_000, 1_001, 2_050, 2_100] {
+        let mut events = Vec::new();
+        while events.len() < 10_100 {
+            let after = Sequence(events.len() as u64);
+            let page = journal.read(&me, &filter, after, 10_000).await;
+            events.extend(page.unwrap().events);
+        }
+        // The newest four are kept: the first of these is folded from the start.
+        for at in [6_999, 7_000, 7_001, 9_050, 10_100] {
             let moment = Some(Moment::Sequence(Sequence(at as u64)));
             let state = load_at(&journal, &me, &task, moment)
                 .await
@@ -97,12 +103,21 @@ mod tests {
             assert_eq!(state, TaskState::fold(&events[..at]).unwrap(), "at {at}");
         }
         let whole = TaskState::fold(&events).unwrap();
-        assert_eq!(load(&journal, &me, &task).await.unwrap().unwrap(), whole);
+        let timed = async |moment| {
+            let began = Instant::now();
+            let state = load_at(&journal, &me, &task, moment).await.unwrap();
+            assert_eq!(state.unwrap(), whole);
+            began.elapsed()
+        };
+        // No snapshot is used for a moment in time.
+        let from_the_start = timed(Some(Moment::Time(jiff::Timestamp::MAX))).await;
+        let from_a_snapshot = timed(None).await;
+        println!("10,100 events: {from_the_start:?}, from a snapshot {from_a_snapshot:?}");
 
         // It is the snapshot that is read, and only one that was made by the same rules.
-        let mut marked = TaskState::fold(&events[..2_050]).unwrap();
+        let mut marked = TaskState::fold(&events[..10_050]).unwrap();
         marked.instructions = vec!["from the snapshot".into()];
-        let kept = of(&marked, &events[2_049]).unwrap();
+        let kept = of(&marked, &events[10_049]).unwrap();
         journal
             .keep_snapshot(&me, &task, kept.clone())
             .await

@@ -147,13 +147,12 @@ pub async fn load_at(
         Some(Moment::Time(time)) => event.occurred_at() > time,
         _ => false,
     };
-    let snapshot = match moment {
-        // Whether one of its events happened later than that, it does not say.
-        Some(Moment::Time(_)) => None,
-        _ => {
-            let at = until.unwrap_or(Sequence(u64::MAX));
-            journal.snapshot(principal, task, at).await?
-        }
+    // Of a moment in time a snapshot does not say whether any of its events happened later.
+    let snapshot = if let Some(Moment::Time(_)) = moment {
+        None
+    } else {
+        let at = until.unwrap_or(Sequence(u64::MAX));
+        journal.snapshot(principal, task, at).await?
     };
     let kept = snapshot.as_ref().and_then(snapshot::state_in);
     let mut state = kept.unwrap_or_default();

@@ -8,17 +8,22 @@ use std::path::Path;
 
 const FLOORS: &[(&str, u32)] = &[
     ("journeyman-bus", 1),
+    ("journeyman-crash-vfs", 1),
     ("journeyman-event", 1),
     ("journeyman-fetch", 1),
     ("journeyman-journal", 2),
     ("journeyman-llm", 2),
     ("journeyman-sandbox", 2),
     ("journeyman-context", 3),
+    ("journeyman-journal-conformance", 3),
     ("journeyman-sim", 3),
     ("journeyman-agent", 5),
     ("journeyman-eval", 6),
     ("journeyman", 7),
 ];
+
+/// What the product must not contain.
+const FOR_TESTS: &[&str] = &["journeyman-crash-vfs", "journeyman-journal-conformance"];
 
 /// Our own crates that a manifest names as dependencies, tests' ones left out.
 fn own_dependencies(manifest: &str) -> Vec<String> {
@@ -51,6 +56,10 @@ fn every_crate_depends_on_lower_floors_only() {
             assert!(
                 floors[dependency.as_str()] < floor,
                 "{name} depends on {dependency}"
+            );
+            assert!(
+                !FOR_TESTS.contains(&dependency.as_str()),
+                "{dependency} is for tests, {name} is not"
             );
         }
         seen += 1;
