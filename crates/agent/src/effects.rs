@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use journeyman_bus::Emitter;
 use journeyman_event::payload::{
     DeadCodeAnalysis, EffectInterrupted, Interruption, ModelCallCompleted, ModelCallFailed,
     ModelCallStarted, OutputFailed, OutputWritten, TestFailed, TestFailureKind, TestPassed,
@@ -21,9 +22,9 @@ use crate::Error;
 use crate::decide::Step;
 use crate::fact::{Fact, Role};
 use crate::layout::{Files, module_path, output_files, working_files};
+use crate::notice::Notice;
 use crate::output::{place, write_output};
 use crate::python::defined_name;
-use crate::worker::{Notice, Observer};
 
 /// The end of a test run's output that is kept.
 const OUTPUT_CHARS_MAX: usize = 4_000;
@@ -47,7 +48,7 @@ pub(crate) struct Effects {
     pub(crate) sandbox: Sandbox,
     pub(crate) language: Arc<dyn Language>,
     pub(crate) work_folder: PathBuf,
-    pub(crate) observer: Observer,
+    pub(crate) notices: Emitter<Notice>,
 }
 
 impl Effects {
@@ -104,12 +105,13 @@ impl Effects {
             stop: Vec::new(),
             schema,
         };
-        let observer = &self.observer;
         // About a token each: what a call that is lost has cost.
         let mut deltas = 0;
         let mut show = |delta: journeyman_llm::Delta<'_>| {
             deltas += 1;
-            observer(Notice::Delta { text: delta.text });
+            self.notices.emit(|| Notice::Delta {
+                text: delta.text.to_owned(),
+            });
         };
         let role = Role::Conductor;
         let result = self.server.answer(&request, &mut show, stop).await;

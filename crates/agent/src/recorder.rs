@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use journeyman_bus::Emitter;
 use journeyman_event::{
     ContentHash, Draft, Event, EventId, NewEvent, ORIGIN_HASH, Payload, Principal, ProcessId,
     Randomness, TaskId, TaskState, TimeSource,
@@ -14,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::Error;
 use crate::fact::Fact;
 use crate::listing::Listing;
+use crate::notice::Notice;
 use crate::snapshot;
-use crate::worker::{Notice, Observer};
 
 /// The node's name in process ids, until there is more than one node.
 const NODE: &str = "n1";
@@ -27,7 +28,7 @@ pub(crate) struct Recorder {
     pub(crate) principal: Principal,
     pub(crate) time: Arc<dyn TimeSource>,
     pub(crate) randomness: Arc<dyn Randomness>,
-    pub(crate) observer: Observer,
+    pub(crate) notices: Emitter<Notice>,
 }
 
 impl Recorder {
@@ -55,8 +56,8 @@ impl Recorder {
             match self.journal.append(&self.principal, append).await {
                 Ok(appended) => break appended,
                 Err(error) if error.may_pass() => {
-                    (self.observer)(Notice::Waiting {
-                        what: &error.to_string(),
+                    self.notices.emit(|| Notice::Waiting {
+                        what: error.to_string(),
                     });
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
@@ -70,7 +71,10 @@ impl Recorder {
         let before = state.revision;
         for event in &appended.events {
             state.evolve(event)?;
-            (self.observer)(Notice::Event { event, state });
+            self.notices.emit(|| Notice::Event {
+                event: event.clone(),
+                state: Arc::new(state.clone()),
+            });
         }
         if snapshot::is_due(before, state.revision)
             && let Some(last) = appended.events.last()

@@ -47,8 +47,11 @@ mod tests {
     use std::sync::Arc;
     use std::time::Instant;
 
+    use journeyman_bus::Bus;
     use journeyman_event::payload::{Limits, LimitsChanged};
-    use journeyman_event::{Principal, SeededRandom, Sequence, SteppedTime, TaskId, Tokens};
+    use journeyman_event::{
+        Principal, Randomness, SeededRandom, Sequence, SteppedTime, TaskId, TimeSource, Tokens,
+    };
     use journeyman_journal::{Filter, Journal, Memory};
     use tokio_util::sync::CancellationToken;
 
@@ -59,12 +62,14 @@ mod tests {
 
     /// A task of so many events.
     async fn long(journal: &Journal, task: &TaskId, events: u64) {
+        let time: Arc<dyn TimeSource> = Arc::new(SteppedTime::default());
+        let randomness: Arc<dyn Randomness> = Arc::new(SeededRandom::new(1));
         let recorder = Recorder {
             journal: journal.clone(),
             principal: Principal::local(),
-            time: Arc::new(SteppedTime::default()),
-            randomness: Arc::new(SeededRandom::new(1)),
-            observer: Arc::new(|_| {}),
+            notices: crate::notice::emitter(Bus::start(), &time, &randomness),
+            time,
+            randomness,
         };
         let (mut state, cancel) = (TaskState::default(), CancellationToken::new());
         for n in 0..events {

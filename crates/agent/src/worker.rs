@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
+use journeyman_bus::Context;
 use journeyman_context::Refusal;
 use journeyman_event::payload::{
     AnalysisStarted, ContextRefused, EffectInterrupted, EffectRetried, Interruption, Limits,
@@ -32,33 +33,10 @@ use crate::Error;
 use crate::decide::{Step, decide};
 use crate::effects::{Effects, Outcome};
 use crate::fact::{Fact, Role};
+use crate::notice::{self, Notice, Notices};
 use crate::recorder::Recorder;
 use crate::snapshot;
 use crate::strategy::ModuleStrategy;
-
-/// Something that an observer may want to show. Nothing depends on whether anyone does.
-pub enum Notice<'a> {
-    /// An event was recorded, and this is the state after it.
-    Event {
-        /// The event.
-        event: &'a Event,
-        /// The state.
-        state: &'a TaskState,
-    },
-    /// The model said something more: about one token.
-    Delta {
-        /// The text.
-        text: &'a str,
-    },
-    /// Work waits for something to get better.
-    Waiting {
-        /// What happened and what would help.
-        what: &'a str,
-    },
-}
-
-/// Is told what happens. It must not block.
-pub type Observer = Arc<dyn Fn(Notice<'_>) + Send + Sync>;
 
 /// What a worker needs.
 pub struct Options {
@@ -80,8 +58,8 @@ pub struct Options {
     pub time: Arc<dyn TimeSource>,
     /// The random numbers.
     pub randomness: Arc<dyn Randomness>,
-    /// Who is told what happens.
-    pub observer: Observer,
+    /// Where others hear what happens.
+    pub notices: Notices,
 }
 
 /// Works on tasks, one at a time.
@@ -179,9 +157,9 @@ impl Worker {
             principal,
             time,
             randomness,
-            observer,
             ..
         } = options;
+        let notices = notice::emitter(options.notices, &time, &randomness);
         Self {
             effects: Effects {
                 journal: journal.clone(),
@@ -190,7 +168,7 @@ impl Worker {
                 sandbox: options.sandbox,
                 language: options.language,
                 work_folder: options.work_folder,
-                observer: observer.clone(),
+                notices: notices.clone(),
             },
             strategy: options.strategy,
             recorder: Recorder {
@@ -198,7 +176,7 @@ impl Worker {
                 principal,
                 time,
                 randomness,
-                observer,
+                notices,
             },
         }
     }
@@ -234,6 +212,14 @@ impl Worker {
     /// Works on a task until it ends or `cancel` is called; in that case it is paused and can be
     /// run again. Returns the state it is left in.
     pub async fn run(&self, task: &TaskId, cancel: &CancellationToken) -> Result<TaskState, Error> {
+        let context = Context {
+            task_id: Some(task.as_str().into()),
+            ..Context::current()
+        };
+        context.scope(self.work_on(task, cancel)).await
+    }
+
+    async fn work_on(&self, task: &TaskId, cancel: &CancellationToken) -> Result<TaskState, Error> {
         let mut state = self.load(task).await?;
         if state.status.is_ended() {
             return Ok(state);
@@ -483,7 +469,9 @@ impl Worker {
                 }]
             }
             Outcome::ModelGone { fact, problem } => {
-                (self.recorder.observer)(Notice::Waiting { what: &problem });
+                self.recorder
+                    .notices
+                    .emit(|| Notice::Waiting { what: problem });
                 let paused = TaskPaused {
                     reason: PauseReason::ModelUnreachable,
                 };
@@ -508,8 +496,8 @@ impl Worker {
                     return self.record(task, state, vec![fact], cancel).await;
                 }
                 Err(error) => {
-                    (self.recorder.observer)(Notice::Waiting {
-                        what: &error.to_string(),
+                    self.recorder.notices.emit(|| Notice::Waiting {
+                        what: error.to_string(),
                     });
                 }
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use journeyman_agent::{WholeFile, Worker};
+use journeyman_bus::{Bus, Registration};
 use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::{Environment, Hub};
 use journeyman_journal::{Journal, Sqlite};
@@ -27,6 +28,8 @@ pub(crate) struct Workshop {
     pub(crate) worker: Worker,
     /// The model that it works with.
     pub(crate) server: Arc<dyn ModelServer>,
+    /// Progress is shown for as long as this lives.
+    _shown: Registration,
 }
 
 /// Opens the journal for writing: this process then holds the data folder.
@@ -59,6 +62,8 @@ pub(crate) async fn workshop(
     let work_folder = work_folder(folder)?;
     progress.prepare("looking for a model server");
     let server = connect(settings, &environment, progress).await?;
+    let notices = Bus::start();
+    let shown = progress.listen(&notices)?;
     let worker = Worker::new(journeyman_agent::Options {
         journal,
         principal: Principal::local(),
@@ -69,9 +74,13 @@ pub(crate) async fn workshop(
         work_folder,
         time: Arc::new(SystemTime),
         randomness: Arc::new(SystemRandom),
-        observer: progress.observer(),
+        notices,
     });
-    Ok(Workshop { worker, server })
+    Ok(Workshop {
+        worker,
+        server,
+        _shown: shown,
+    })
 }
 
 pub(crate) async fn ensure_python(

@@ -2,11 +2,12 @@
 //! plain line per event when piped, JSON lines with `--json`.
 
 use std::io::IsTerminal;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use journeyman_agent::{Notice, Observer};
+use journeyman_agent::{Notice, Notices};
+use journeyman_bus::Registration;
 use journeyman_event::payload::{Purpose, TestScope};
 use journeyman_event::state::{Action, Status};
 use journeyman_event::{Event, Payload, TaskState};
@@ -77,10 +78,18 @@ impl Progress {
         }
     }
 
-    /// The observer that feeds this.
-    pub(crate) fn observer(self: &std::sync::Arc<Self>) -> Observer {
+    /// Shows what this bus carries, in the order in which it happens, for as long as the registration
+    /// lives.
+    pub(crate) fn listen(
+        self: &Arc<Self>,
+        notices: &Notices,
+    ) -> Result<Registration, journeyman_bus::Error> {
         let progress = self.clone();
-        std::sync::Arc::new(move |notice: Notice<'_>| progress.notice(&notice))
+        let options = journeyman_bus::Options::new("progress");
+        notices.handle_inline(options, 0, move |notice| {
+            progress.notice(&notice.message);
+            Ok(())
+        })
     }
 
     /// Preparation that takes time: downloads, starting a model server.
@@ -106,7 +115,7 @@ impl Progress {
         self.bar.finish_and_clear();
     }
 
-    fn notice(&self, notice: &Notice<'_>) {
+    fn notice(&self, notice: &Notice) {
         match notice {
             Notice::Event { event, state } => self.event(event, state),
             Notice::Delta { .. } => self.delta(),

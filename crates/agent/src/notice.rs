@@ -1,0 +1,121 @@
+//! What the workflow tells of its work while it works, for whoever is on the bus. Nothing depends on
+//! whether anyone is.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use journeyman_bus::{Bus, Emitted, Emitter, Message, Stamp};
+use journeyman_event::{Event, EventId, Randomness, TaskState, TimeSource};
+use uuid::Uuid;
+
+/// The bus that carries notices. Their context names the task.
+pub type Notices = Bus<Emitted<Notice>>;
+
+/// Something that others may want to show.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// An event was recorded, and this is the state after it. On the bus its kind is the event's.
+    Event {
+        /// The event.
+        event: Event,
+        /// The state.
+        state: Arc<TaskState>,
+    },
+    /// The model said something more: about one token. On the bus: `delta`.
+    Delta {
+        /// The text.
+        text: String,
+    },
+    /// Work waits for something to get better. On the bus: `waiting`.
+    Waiting {
+        /// What happened and what would help.
+        what: String,
+    },
+}
+
+impl Message for Notice {
+    fn kind(&self) -> &str {
+        match self {
+            Self::Event { event, .. } => event.kind(),
+            Self::Delta { .. } => "delta",
+            Self::Waiting { .. } => "waiting",
+        }
+    }
+}
+
+/// Stamps notices from the worker's own sources.
+struct Sources {
+    time: Arc<dyn TimeSource>,
+    randomness: Arc<dyn Randomness>,
+}
+
+impl Stamp for Sources {
+    fn id(&self) -> Uuid {
+        Uuid::from_bytes(*EventId::new(&*self.time, &*self.randomness).as_bytes())
+    }
+
+    fn now(&self) -> Timestamp {
+        self.time.now()
+    }
+}
+
+pub(crate) fn emitter(
+    bus: Notices,
+    time: &Arc<dyn TimeSource>,
+    randomness: &Arc<dyn Randomness>,
+) -> Emitter<Notice> {
+    let (time, randomness) = (time.clone(), randomness.clone());
+    Emitter::new(bus, Arc::new(Sources { time, randomness }))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use journeyman_bus::{Context, Kinds, Options};
+    use journeyman_event::payload::{Limits, LimitsChanged};
+    use journeyman_event::{Principal, SeededRandom, SteppedTime, TaskId};
+    use journeyman_journal::{Journal, Memory};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::fact::{Fact, Role};
+    use crate::recorder::Recorder;
+
+    #[tokio::test]
+    async fn what_is_recorded_is_told_with_its_state_and_its_task() {
+        let journal = Journal::open(Arc::new(Memory::new()), &SeededRandom::new(1)).unwrap();
+        let time: Arc<dyn TimeSource> = Arc::new(SteppedTime::default());
+        let randomness: Arc<dyn Randomness> = Arc::new(SeededRandom::new(1));
+        let bus = Bus::start();
+        let recorder = Recorder {
+            journal,
+            principal: Principal::local(),
+            notices: emitter(bus.clone(), &time, &randomness),
+            time,
+            randomness,
+        };
+        let (task, mut state) = (TaskId::new("t-1").unwrap(), TaskState::default());
+        let cancel = CancellationToken::new();
+        let mut record = async || {
+            let limits = Limits::default();
+            let facts = vec![Fact::of_task(Role::User, LimitsChanged { limits })];
+            let recorded = recorder.record(&task, &mut state, facts, Vec::new(), &cancel);
+            recorded.await.unwrap();
+        };
+        record().await; // nobody listens
+        let kinds = Kinds::Exact("limits_changed".to_owned());
+        let mut heard = bus.subscribe(Options::new("test").kinds(kinds)).unwrap();
+        let context = Context {
+            task_id: Some("t-1".into()),
+            ..Context::default()
+        };
+        context.clone().scope(record()).await;
+        let notice = heard.recv().await.unwrap();
+        assert_eq!(notice.context, context);
+        let Notice::Event { event, state: then } = &notice.message else {
+            panic!("{notice:?}");
+        };
+        assert_eq!((event.sequence().0, then.sequence.0), (2, 2));
+        assert_eq!(**then, state);
+    }
+}
