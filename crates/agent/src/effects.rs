@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use journeyman_bus::Emitter;
 use journeyman_event::payload::{
     DeadCodeAnalysis, EffectInterrupted, Interruption, ModelCallCompleted, ModelCallFailed,
     ModelCallStarted, OutputFailed, OutputWritten, TestFailed, TestFailureKind, TestPassed,
@@ -22,7 +21,7 @@ use crate::Error;
 use crate::decide::Step;
 use crate::fact::{Fact, Role};
 use crate::layout::{Files, module_path, output_files, working_files};
-use crate::notice::Notice;
+use crate::notice::{Notice, Notices};
 use crate::output::{place, write_output};
 use crate::python::defined_name;
 
@@ -48,7 +47,7 @@ pub(crate) struct Effects {
     pub(crate) sandbox: Sandbox,
     pub(crate) language: Arc<dyn Language>,
     pub(crate) work_folder: PathBuf,
-    pub(crate) notices: Emitter<Notice>,
+    pub(crate) notices: Notices,
 }
 
 impl Effects {

@@ -3,13 +3,11 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use journeyman_bus::{Bus, Emitted, Emitter, Message, Stamp};
-use journeyman_event::{Event, EventId, Randomness, TaskState, TimeSource};
-use uuid::Uuid;
+use journeyman_bus::{Emitter, Message};
+use journeyman_event::{Event, TaskState};
 
-/// The bus that carries notices. Their context names the task.
-pub type Notices = Bus<Emitted<Notice>>;
+/// Sends notices; their context names the task.
+pub type Notices = Emitter<Notice>;
 
 /// Something that others may want to show.
 #[derive(Clone, Debug)]
@@ -43,56 +41,48 @@ impl Message for Notice {
     }
 }
 
-/// Stamps notices from the worker's own sources.
-struct Sources {
-    time: Arc<dyn TimeSource>,
-    randomness: Arc<dyn Randomness>,
-}
-
-impl Stamp for Sources {
-    fn id(&self) -> Uuid {
-        Uuid::from_bytes(*EventId::new(&*self.time, &*self.randomness).as_bytes())
-    }
-
-    fn now(&self) -> Timestamp {
-        self.time.now()
-    }
-}
-
-pub(crate) fn emitter(
-    bus: Notices,
-    time: &Arc<dyn TimeSource>,
-    randomness: &Arc<dyn Randomness>,
-) -> Emitter<Notice> {
-    let (time, randomness) = (time.clone(), randomness.clone());
-    Emitter::new(bus, Arc::new(Sources { time, randomness }))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use journeyman_bus::{Context, Kinds, Options};
+pub(crate) mod tests {
+    use jiff::Timestamp;
+    use journeyman_bus::{Bus, Context, Emitted, Kinds, Options, Stamp};
     use journeyman_event::payload::{Limits, LimitsChanged};
     use journeyman_event::{Principal, SeededRandom, SteppedTime, TaskId};
     use journeyman_journal::{Journal, Memory};
     use tokio_util::sync::CancellationToken;
+    use uuid::Uuid;
 
     use super::*;
     use crate::fact::{Fact, Role};
     use crate::recorder::Recorder;
 
+    struct NoStamp;
+
+    impl Stamp for NoStamp {
+        fn id(&self) -> Uuid {
+            Uuid::nil()
+        }
+
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH
+        }
+    }
+
+    /// Notices without ids and times.
+    pub(crate) fn to(bus: Bus<Emitted<Notice>>) -> Notices {
+        Notices::new(bus, Arc::new(NoStamp))
+    }
+
     #[tokio::test]
     async fn what_is_recorded_is_told_with_its_state_and_its_task() {
         let journal = Journal::open(Arc::new(Memory::new()), &SeededRandom::new(1)).unwrap();
-        let time: Arc<dyn TimeSource> = Arc::new(SteppedTime::default());
-        let randomness: Arc<dyn Randomness> = Arc::new(SeededRandom::new(1));
         let bus = Bus::start();
         let recorder = Recorder {
             journal,
             principal: Principal::local(),
-            notices: emitter(bus.clone(), &time, &randomness),
-            time,
-            randomness,
+            time: Arc::new(SteppedTime::default()),
+            randomness: Arc::new(SeededRandom::new(1)),
+            notices: to(bus.clone()),
         };
         let (task, mut state) = (TaskId::new("t-1").unwrap(), TaskState::default());
         let cancel = CancellationToken::new();

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use journeyman_bus::Emitter;
 use journeyman_event::{
     ContentHash, Draft, Event, EventId, NewEvent, ORIGIN_HASH, Payload, Principal, ProcessId,
     Randomness, TaskId, TaskState, TimeSource,
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Error;
 use crate::fact::Fact;
 use crate::listing::Listing;
-use crate::notice::Notice;
+use crate::notice::{Notice, Notices};
 use crate::snapshot;
 
 /// The node's name in process ids, until there is more than one node.
@@ -28,7 +27,7 @@ pub(crate) struct Recorder {
     pub(crate) principal: Principal,
     pub(crate) time: Arc<dyn TimeSource>,
     pub(crate) randomness: Arc<dyn Randomness>,
-    pub(crate) notices: Emitter<Notice>,
+    pub(crate) notices: Notices,
 }
 
 impl Recorder {

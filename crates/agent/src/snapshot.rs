@@ -38,7 +38,8 @@ pub(crate) fn of(state: &TaskState, last: &Event) -> Option<Snapshot> {
 /// The state that was kept, if this version would have made the same.
 pub(crate) fn state_in(snapshot: &Snapshot) -> Option<TaskState> {
     let kept: Kept<TaskState> = serde_json::from_slice(&snapshot.bytes).ok()?;
-    (kept.rules == TaskState::rules()).then_some(kept.state)
+    let fits = kept.rules == TaskState::rules() && kept.state.sequence == snapshot.sequence;
+    fits.then_some(kept.state)
 }
 
 #[cfg(test)]
@@ -49,9 +50,7 @@ mod tests {
 
     use journeyman_bus::Bus;
     use journeyman_event::payload::{Limits, LimitsChanged};
-    use journeyman_event::{
-        Principal, Randomness, SeededRandom, Sequence, SteppedTime, TaskId, TimeSource, Tokens,
-    };
+    use journeyman_event::{Principal, SeededRandom, Sequence, SteppedTime, TaskId, Tokens};
     use journeyman_journal::{Filter, Journal, Memory};
     use tokio_util::sync::CancellationToken;
 
@@ -62,14 +61,12 @@ mod tests {
 
     /// A task of so many events.
     async fn long(journal: &Journal, task: &TaskId, events: u64) {
-        let time: Arc<dyn TimeSource> = Arc::new(SteppedTime::default());
-        let randomness: Arc<dyn Randomness> = Arc::new(SeededRandom::new(1));
         let recorder = Recorder {
             journal: journal.clone(),
             principal: Principal::local(),
-            notices: crate::notice::emitter(Bus::start(), &time, &randomness),
-            time,
-            randomness,
+            time: Arc::new(SteppedTime::default()),
+            randomness: Arc::new(SeededRandom::new(1)),
+            notices: crate::notice::tests::to(Bus::start()),
         };
         let (mut state, cancel) = (TaskState::default(), CancellationToken::new());
         for n in 0..events {

@@ -33,7 +33,7 @@ use crate::Error;
 use crate::decide::{Step, decide};
 use crate::effects::{Effects, Outcome};
 use crate::fact::{Fact, Role};
-use crate::notice::{self, Notice, Notices};
+use crate::notice::{Notice, Notices};
 use crate::recorder::Recorder;
 use crate::snapshot;
 use crate::strategy::ModuleStrategy;
@@ -130,7 +130,11 @@ pub async fn load_at(
         None
     } else {
         let at = until.unwrap_or(Sequence(u64::MAX));
-        journal.snapshot(principal, task, at).await?
+        let found = journal.snapshot(principal, task, at).await;
+        found.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a snapshot cannot be read and is passed over");
+            None
+        })
     };
     let kept = snapshot.as_ref().and_then(snapshot::state_in);
     let mut state = kept.unwrap_or_default();
@@ -157,9 +161,9 @@ impl Worker {
             principal,
             time,
             randomness,
+            notices,
             ..
         } = options;
-        let notices = notice::emitter(options.notices, &time, &randomness);
         Self {
             effects: Effects {
                 journal: journal.clone(),

@@ -360,6 +360,10 @@ impl TaskState {
             include_str!("payload/test_run.rs"),
             include_str!("ordering.rs"),
             include_str!("clock.rs"),
+            include_str!("content.rs"),
+            include_str!("event.rs"),
+            include_str!("ids.rs"),
+            include_str!("tokens.rs"),
         );
         ContentHash::of(SOURCES.as_bytes())
     }

@@ -4,7 +4,7 @@
 //! An append is checked before any of it is planned, so a conflict never touches its neighbours in
 //! the same transaction; an append sees what those before it in the group will have written.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use journeyman_event::{
@@ -22,7 +22,7 @@ const APPEND_EVENTS_MAX: usize = 1_000;
 const INLINE_BYTES_MAX: usize = 1 << 20;
 /// A payload or blob larger than this is refused.
 const PAYLOAD_BYTES_MAX: usize = 10 << 20;
-/// Payloads and blobs of one append together.
+/// Payloads, blobs and the summary of one append together.
 pub(crate) const APPEND_BYTES_MAX: usize = 64 << 20;
 /// Streams of this prefix belong to the system.
 const SYSTEM_PREFIX: &str = "sys.";
@@ -61,10 +61,11 @@ pub struct Appended {
 }
 
 impl Append {
-    /// Of payloads and blobs.
+    /// Of payloads, blobs and the summary.
     pub(crate) fn bytes(&self) -> usize {
         let events: usize = self.events.iter().map(|event| event.data().len()).sum();
-        events + self.blobs.iter().map(Bytes::len).sum::<usize>()
+        let blobs: usize = self.blobs.iter().map(Bytes::len).sum();
+        events + blobs + self.summary.as_ref().map_or(0, Vec::len)
     }
 
     /// Checks what can be checked without the store.
@@ -186,7 +187,9 @@ impl<'a> Batch<'a> {
                 actual,
             });
         }
-        let (events, spilled) = self.seal(owner, append, actual)?;
+        let given = append.blobs.iter().map(|b| (ContentHash::of(b), b.clone()));
+        let mut blobs: BTreeMap<ContentHash, Bytes> = given.collect();
+        let events = self.seal(owner, append, &mut blobs, actual)?;
         let Some(last) = events.last() else {
             return Err(Error::bad_append("no events"));
         };
@@ -199,8 +202,8 @@ impl<'a> Batch<'a> {
         let places = events.iter().enumerate().map(|(n, e)| (e.id(), first + n));
         self.places.extend(places);
         self.changes.events.extend(events.iter().cloned());
-        let texts = spilled.into_iter().chain(append.blobs.iter().cloned());
-        let blobs = texts.map(|text| ((owner.clone(), ContentHash::of(&text)), text));
+        let blobs = blobs.into_iter();
+        let blobs = blobs.map(|(hash, text)| ((owner.clone(), hash), text));
         self.changes.blobs.extend(blobs);
         let stream = self.changes.streams.entry(name).or_insert(StreamChange {
             revision,
@@ -225,23 +228,23 @@ impl<'a> Batch<'a> {
         let mut unequal = None;
         for event in &append.events {
             let planned = self.places.get(&event.id());
-            let old = planned
-                .and_then(|&place| self.changes.events.get(place))
-                .or_else(|| self.known.events.get(&event.id()));
-            let Some(old) = old else {
-                continue;
+            let planned = planned.and_then(|&place| self.changes.events.get(place));
+            let old = match (planned, self.known.events.get(&event.id())) {
+                (Some(planned), _) => planned.clone(),
+                (None, Some(line)) => Event::from_line(line.clone())?,
+                (None, None) => continue,
             };
             let kept_elsewhere = old
                 .blob()
                 .is_some_and(|hash| ContentHash::of(event.data().as_bytes()) == hash);
-            let same = event.is_same_as(old, old.data())
-                || (kept_elsewhere && event.is_same_as(old, event.data()));
+            let same = event.is_same_as(&old, old.data())
+                || (kept_elsewhere && event.is_same_as(&old, event.data()));
             if !same {
                 unequal = Some(event.id());
             } else if kept_elsewhere {
-                stored.push(old.clone().with_data(event.data()));
+                stored.push(old.with_data(event.data()));
             } else {
-                stored.push(old.clone());
+                stored.push(old);
             }
         }
         let in_use = |id: EventId| Error::IdInUse { id: id.to_string() };
@@ -253,15 +256,15 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// The events with their positions and links, and the payloads that are kept as blobs.
+    /// The events with their positions and links. Payloads that are kept as blobs join `blobs`.
     fn seal(
         &self,
         owner: &Owner,
         append: &Append,
+        blobs: &mut BTreeMap<ContentHash, Bytes>,
         revision: Revision,
-    ) -> Result<(Vec<Event>, Vec<Bytes>), Error> {
+    ) -> Result<Vec<Event>, Error> {
         let mut events = Vec::with_capacity(append.events.len());
-        let mut spilled = Vec::new();
         let (mut head, mut revision) = (self.head, revision);
         for event in &append.events {
             revision = revision.next();
@@ -272,13 +275,13 @@ impl<'a> Batch<'a> {
                 let text = format!("{{\"blob\":\"{hash}\",\"bytes\":{}}}", data.len());
                 let reference =
                     RawValue::from_string(text).map_err(|error| invalid("data", error))?;
-                spilled.push(Bytes::copy_from_slice(data.as_bytes()));
+                blobs.insert(hash, Bytes::copy_from_slice(data.as_bytes()));
                 event.seal(sequence, revision, head.hash, Some(&reference))?
             } else {
                 let sealed = event.seal(sequence, revision, head.hash, None)?;
                 match sealed.blob() {
                     None => sealed,
-                    Some(hash) => sealed.with_data(&self.cited(owner, append, hash)?),
+                    Some(hash) => sealed.with_data(&self.cited(owner, blobs, hash)?),
                 }
             };
             head = Head {
@@ -287,14 +290,19 @@ impl<'a> Batch<'a> {
             };
             events.push(sealed);
         }
-        Ok((events, spilled))
+        Ok(events)
     }
 
     /// The text of a payload that came as a reference to a blob (an import).
-    fn cited(&self, owner: &Owner, append: &Append, hash: ContentHash) -> Result<String, Error> {
+    fn cited(
+        &self,
+        owner: &Owner,
+        given: &BTreeMap<ContentHash, Bytes>,
+        hash: ContentHash,
+    ) -> Result<String, Error> {
         let name = (owner.clone(), hash);
-        let given = append.blobs.iter().find(|b| ContentHash::of(b) == hash);
         let text = given
+            .get(&hash)
             .or_else(|| self.changes.blobs.get(&name))
             .or_else(|| self.known.blobs.get(&name));
         text.and_then(|text| String::from_utf8(text.to_vec()).ok())

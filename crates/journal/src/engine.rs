@@ -16,6 +16,9 @@ use journeyman_event::{ContentHash, Event, EventId, Owner, Revision, Sequence, T
 use crate::Error;
 use crate::reader::{Filter, Head, Snapshot, StreamInfo};
 
+/// Snapshots that are kept of a stream: the newest.
+pub const SNAPSHOTS_KEPT: usize = 4;
+
 /// The reading side of a store, and the way to its writer. Calls may block.
 pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Takes the store for writing and makes it, with this name of its own, if there is none. While
@@ -69,8 +72,8 @@ pub trait Writer: Send {
         plan: &mut dyn FnMut(&Known) -> Changes,
     ) -> Result<(), Error>;
 
-    /// Keeps a snapshot of a stream, and the newest few of that stream; nothing if there is no such
-    /// stream.
+    /// Keeps a snapshot of a stream, and of all of that stream's the newest [`SNAPSHOTS_KEPT`];
+    /// nothing if there is no such stream.
     fn keep_snapshot(&mut self, stream: &StreamName, snapshot: &Snapshot) -> Result<(), Error>;
 
     /// Gives up what is open and opens the store again, without making one.
@@ -135,8 +138,8 @@ pub struct Wanted {
 /// Of what was wanted, what there is.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// Events by their id.
-    pub events: HashMap<EventId, Event>,
+    /// Lines of events by their id.
+    pub events: HashMap<EventId, Arc<str>>,
     /// The last revision of each stream.
     pub streams: HashMap<StreamName, Revision>,
     /// Blobs.

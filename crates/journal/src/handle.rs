@@ -8,7 +8,7 @@ use std::thread;
 use bytes::Bytes;
 use journeyman_bus::{Bus, Overflow};
 use journeyman_event::{ContentHash, Principal, Randomness, Sequence, TaskId, TimeSource};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::Error;
 use crate::batch::{APPEND_BYTES_MAX, Append, Appended};
@@ -17,7 +17,7 @@ use crate::reader::{self, Filter, Head, Page, Snapshot, StreamInfo};
 use crate::subscription::{Live, Subscription};
 use crate::transfer::{Export, Format, Import};
 use crate::verify::{self, VerifyReport};
-use crate::writer::{AppendOrder, Committed, Order, Writer};
+use crate::writer::{AppendOrder, Committed, Order, SnapshotOrder, Trust, WriterThread};
 
 /// Appends that may wait for the writer; further callers wait to be let in.
 const QUEUE_MAX: usize = 1_024;
@@ -25,6 +25,8 @@ const QUEUE_MAX: usize = 1_024;
 const QUEUE_BYTES_MAX: usize = 2 * APPEND_BYTES_MAX;
 /// Committed events that wait for one subscription; one that is slower reads from the store.
 const LIVE_MAX: usize = 256;
+/// Bytes of a snapshot.
+const SNAPSHOT_BYTES_MAX: usize = 10 << 20;
 /// Streams that one list names at the most.
 const STREAMS_MAX: usize = 10_000;
 
@@ -87,14 +89,13 @@ impl Journal {
         let (committed, receiver) = watch::channel(head.sequence);
         let (orders, queue) = mpsc::channel(QUEUE_MAX);
         let bus = Bus::start();
-        let writer = Writer {
+        let writer = WriterThread {
             engine: engine.clone(),
             store,
             head,
             committed,
             bus: bus.clone(),
-            lost: false,
-            doubtful: false,
+            trust: Trust::Sure,
         };
         let thread = thread::Builder::new()
             .name("journal-writer".to_owned())
@@ -150,11 +151,7 @@ impl Journal {
     /// the call does not take back what was handed over.
     pub async fn append(&self, principal: &Principal, append: Append) -> Result<Appended, Error> {
         append.check(principal)?;
-        let writing = self.writing()?;
-        // It fits: an append has fewer bytes than may wait in all.
-        let bytes = u32::try_from(append.bytes()).unwrap_or(u32::MAX);
-        let room = writing.room.clone().acquire_many_owned(bytes);
-        let room = room.await.map_err(|_| Error::Closed)?;
+        let room = self.room(append.bytes()).await?;
         self.ask(|reply| {
             Order::Append(AppendOrder {
                 owner: principal.owner().clone(),
@@ -167,20 +164,44 @@ impl Journal {
     }
 
     /// Keeps a state that the principal worked out from a stream of its own up to an event, so that
-    /// the next reader need not read that far. The newest four of a stream are kept; they only save
-    /// time and may be passed over.
+    /// the next reader need not read that far: 10 MiB at most. The newest four of a stream are kept;
+    /// they only save time and may be passed over.
     pub async fn keep_snapshot(
         &self,
         principal: &Principal,
         task_id: &TaskId,
         snapshot: Snapshot,
     ) -> Result<(), Error> {
+        if snapshot.bytes.len() > SNAPSHOT_BYTES_MAX {
+            return Err(Error::bad_append("a snapshot is larger than 10 MiB"));
+        }
+        if snapshot.sequence > *self.writing()?.committed.borrow() {
+            return Err(Error::bad_append(
+                "a snapshot of an event that is not there",
+            ));
+        }
         let stream = StreamName {
             owner: principal.owner().clone(),
             task_id: task_id.clone(),
         };
-        self.ask(|reply| Order::Snapshot(stream, snapshot, reply))
-            .await
+        let room = self.room(snapshot.bytes.len()).await?;
+        self.ask(|reply| {
+            Order::Snapshot(SnapshotOrder {
+                stream,
+                snapshot,
+                reply,
+                room,
+            })
+        })
+        .await
+    }
+
+    /// Waits until so many bytes more may wait for the writer.
+    async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
+        // It fits: everything that is handed over has fewer bytes than may wait in all.
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let room = self.writing()?.room.clone().acquire_many_owned(bytes);
+        room.await.map_err(|_| Error::Closed)
     }
 
     fn writing(&self) -> Result<&Writing, Error> {

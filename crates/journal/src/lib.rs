@@ -19,8 +19,8 @@ mod writer;
 
 pub use batch::{Append, Appended, Expected};
 pub use engine::{
-    Changes, Direction, Engine, Known, Lines, Query, Row, StreamChange, StreamName, Walker, Wanted,
-    Writer,
+    Changes, Direction, Engine, Known, Lines, Query, Row, SNAPSHOTS_KEPT, StreamChange, StreamName,
+    Walker, Wanted, Writer,
 };
 pub use error::Error;
 pub use handle::Journal;

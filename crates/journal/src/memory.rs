@@ -10,14 +10,13 @@ use journeyman_event::{ContentHash, Event, EventId, ORIGIN_HASH, Owner, Revision
 
 use crate::Error;
 use crate::engine::{
-    Changes, Direction, Engine, Known, Lines, Query, Row, StreamName, Walker, Wanted, Writer,
+    Changes, Direction, Engine, Known, Lines, Query, Row, SNAPSHOTS_KEPT, StreamName, Walker,
+    Wanted, Writer,
 };
-use crate::reader::{Filter, Head, Snapshot, StreamInfo};
+use crate::reader::{Head, Snapshot, StreamInfo};
 
 /// What errors call it.
 const PLACE: &str = "memory";
-/// Snapshots that are kept of a stream.
-const SNAPSHOTS_MAX: usize = 4;
 
 /// A store in memory. Clones are the same store.
 #[derive(Clone, Debug, Default)]
@@ -77,14 +76,6 @@ impl Tables {
     }
 }
 
-fn is_meant(event: &Event, owner: Option<&Owner>, filter: &Filter) -> bool {
-    let task = filter.task_id.as_ref();
-    owner.is_none_or(|owner| event.owner() == owner)
-        && task.is_none_or(|task| event.task_id() == task)
-        && (filter.kinds.is_empty() || filter.kinds.iter().any(|kind| event.kind() == kind))
-        && filter.until.is_none_or(|until| event.sequence() <= until)
-}
-
 impl Engine for Memory {
     fn open_writer(&self, new_store_id: &str) -> Result<Box<dyn Writer>, Error> {
         let mut tables = self.tables();
@@ -134,7 +125,11 @@ impl Engine for Memory {
             }
         };
         let (mut lines, mut bytes) = (Vec::new(), 0);
-        for event in events.filter(|event| is_meant(event, query.owner, query.filter)) {
+        let meant = events.filter(|event| {
+            let owned = query.owner.is_none_or(|owner| event.owner() == owner);
+            owned && query.filter.takes_first(event)
+        });
+        for event in meant {
             if lines.len() == query.lines_max || bytes >= query.bytes_max {
                 return Ok(Lines {
                     lines,
@@ -243,7 +238,7 @@ impl Writer for MemoryWriter {
         let mut tables = self.0.tables();
         let stored = |id: &EventId| {
             let place = tables.places.get(id)?;
-            Some((*id, tables.events.get(*place)?.clone()))
+            Some((*id, tables.events.get(*place)?.line().into()))
         };
         let known = Known {
             events: wanted.events.iter().filter_map(stored).collect(),
@@ -282,7 +277,7 @@ impl Writer for MemoryWriter {
         let mut tables = self.0.tables();
         if let Some(stream) = tables.streams.get_mut(stream) {
             stream.snapshots.insert(snapshot.sequence, snapshot.clone());
-            while stream.snapshots.len() > SNAPSHOTS_MAX {
+            while stream.snapshots.len() > SNAPSHOTS_KEPT {
                 stream.snapshots.pop_first();
             }
         }

@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -43,11 +42,15 @@ pub struct Filter {
 impl Filter {
     /// Whether an event is meant.
     pub(crate) fn takes(&self, event: &Event) -> bool {
+        self.takes_first(event) && self.takes_rest(event)
+    }
+
+    /// What an engine chooses by.
+    pub(crate) fn takes_first(&self, event: &Event) -> bool {
         let task = self.task_id.as_ref();
         task.is_none_or(|task| event.task_id() == task)
             && (self.kinds.is_empty() || self.kinds.iter().any(|kind| event.kind() == kind))
             && self.until.is_none_or(|until| event.sequence() <= until)
-            && self.takes_rest(event)
     }
 
     /// Whether the engine's choice is not all of it.
@@ -151,7 +154,8 @@ pub(crate) fn read(
     let limit = limit.min(READ_MAX);
     let mut page = Page {
         events: Vec::new(),
-        ended: false,
+        // Who asks for nothing gets all of it.
+        ended: limit == 0,
     };
     let (mut position, mut bytes) = (position, 0);
     // Lines that the filter leaves out do not count, so they are looked at until enough are there.
@@ -171,12 +175,13 @@ pub(crate) fn read(
         page.ended = lines.ended;
         let mut left = lines.lines.into_iter();
         for line in left.by_ref() {
-            let (event, size) = whole(engine, line)?;
+            let event = Event::from_line(line).map_err(|error| corrupt(engine, error))?;
             position = event.sequence();
             if !filter.takes_rest(&event) {
                 continue;
             }
-            bytes += size;
+            let (event, payload) = whole(engine, event)?;
+            bytes += event.line().len() + payload;
             page.events.push(event);
             if page.events.len() == limit || bytes >= READ_BYTES_MAX {
                 break;
@@ -187,17 +192,15 @@ pub(crate) fn read(
     Ok(page)
 }
 
-/// The event of a line with its payload, and the bytes of both.
-fn whole(engine: &dyn Engine, line: Arc<str>) -> Result<(Event, usize), Error> {
-    let size = line.len();
-    let event = Event::from_line(line).map_err(|error| corrupt(engine, error))?;
+/// The event with a payload that is kept as a blob, and that one's bytes.
+fn whole(engine: &dyn Engine, event: Event) -> Result<(Event, usize), Error> {
     let Some(hash) = event.blob() else {
-        return Ok((event, size));
+        return Ok((event, 0));
     };
     let bytes = sound_blob(engine, event.owner(), hash)?
         .ok_or_else(|| corrupt(engine, format_args!("the blob {hash} is missing")))?;
     let text = std::str::from_utf8(&bytes).map_err(|error| corrupt(engine, error))?;
-    Ok((event.with_data(text), size + bytes.len()))
+    Ok((event.with_data(text), bytes.len()))
 }
 
 fn corrupt(engine: &dyn Engine, reason: impl ToString) -> Error {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use journeyman_event::{ContentHash, Event, ORIGIN_HASH, Owner, Revision, Sequence, TaskId};
+use journeyman_event::{ContentHash, ORIGIN_HASH, Owner, Revision, Sequence, TaskId};
 use rusqlite::types::Value;
 use rusqlite::{
     Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, ffi, params,
@@ -22,8 +22,8 @@ use rusqlite::{
 
 use crate::Error;
 use crate::engine::{
-    Changes, Direction, Engine, Known, Lines, Query, Row, StreamChange, StreamName, Walker, Wanted,
-    Writer,
+    Changes, Direction, Engine, Known, Lines, Query, Row, SNAPSHOTS_KEPT, StreamChange, StreamName,
+    Walker, Wanted, Writer,
 };
 use crate::reader::{Head, Snapshot, StreamInfo};
 use lock::Lock;
@@ -32,8 +32,6 @@ pub use schema::SQLITE_VERSION_MIN;
 
 /// Idle connections that are kept.
 const IDLE_MAX: usize = 4;
-/// Snapshots that are kept of a stream.
-const SNAPSHOTS_MAX: usize = 4;
 /// Others may pass through the folder (code runs below it as another user) but not list it.
 const FOLDER_MODE: u32 = 0o711;
 const FILE_MODE: u32 = 0o600;
@@ -113,6 +111,15 @@ impl Place {
     /// What an error of `SQLite` means for the journal.
     fn failed(&self, error: &rusqlite::Error) -> Error {
         let reason = error.to_string();
+        match error {
+            // A row is not what this program writes.
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..)
+            | rusqlite::Error::QueryReturnedNoRows => return self.corrupt(reason),
+            _ => {}
+        }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Error::Full {
                 folder: self.folder.clone(),
@@ -132,11 +139,17 @@ impl Place {
         }
     }
 
-    /// Whether everything is in the file itself.
-    fn has_no_log(&self) -> bool {
-        let mut log = self.file.clone().into_os_string();
-        log.push("-wal");
-        fs::metadata(log).map_or(true, |log| log.len() == 0)
+    /// Whether nobody has the file open for writing and everything is in it.
+    fn is_at_rest(&self) -> bool {
+        let beside = |end| {
+            let mut name = self.file.clone().into_os_string();
+            name.push(end);
+            fs::metadata(name)
+        };
+        // A writer always has both beside it. Of another VFS nothing is known.
+        self.vfs.is_none()
+            && beside("-shm").is_err()
+            && beside("-wal").map_or(true, |log| log.len() == 0)
     }
 
     fn failed_io(&self, error: &io::Error) -> Error {
@@ -193,11 +206,17 @@ impl Engine for Sqlite {
         let lock = Lock::take(&place.folder)?;
         // Before SQLite opens it: the files beside it take over its mode.
         place.make_file().map_err(|e| place.failed_io(&e))?;
-        Ok(Box::new(SqliteWriter {
+        let mut writer = SqliteWriter {
             connection: Some(schema::open_writer(place, new_store_id)?),
+            log_is_empty: false,
             place: place.clone(),
             _lock: lock,
-        }))
+        };
+        // So that what can be read is safe. Where it cannot be done now, writing waits for it.
+        if let Err(error) = writer.empty_log() {
+            tracing::warn!(%error, "the journal's log was not brought into its file yet");
+        }
+        Ok(Box::new(writer))
     }
 
     fn holder(&self) -> Option<u32> {
@@ -295,6 +314,8 @@ struct SqliteWriter {
     place: Place,
     /// None while it could not be opened again.
     connection: Option<Connection>,
+    /// Whether nothing that another process left in the log is before what is written now.
+    log_is_empty: bool,
     _lock: Lock,
 }
 
@@ -303,10 +324,18 @@ impl SqliteWriter {
         &mut self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> Result<T, Error> {
-        let connection = self.connection.as_mut().ok_or_else(|| Error::Unknown {
-            reason: "it is not open".to_owned(),
-        })?;
+        let connection = self.connection.as_mut().ok_or_else(not_open)?;
         work(connection).map_err(|error| self.place.failed(&error))
+    }
+
+    /// Before the first write, see [`schema::empty_log`].
+    fn empty_log(&mut self) -> Result<(), Error> {
+        if !self.log_is_empty {
+            let connection = self.connection.as_ref().ok_or_else(not_open)?;
+            schema::empty_log(connection, &self.place)?;
+            self.log_is_empty = true;
+        }
+        Ok(())
     }
 }
 
@@ -332,6 +361,7 @@ impl Writer for SqliteWriter {
         wanted: &Wanted,
         plan: &mut dyn FnMut(&Known) -> Changes,
     ) -> Result<(), Error> {
+        self.empty_log()?;
         self.with(|connection| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -342,6 +372,7 @@ impl Writer for SqliteWriter {
     }
 
     fn keep_snapshot(&mut self, stream: &StreamName, snapshot: &Snapshot) -> Result<(), Error> {
+        self.empty_log()?;
         self.with(|connection| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -369,7 +400,7 @@ impl Writer for SqliteWriter {
                 "DELETE FROM snapshots WHERE stream = ?1 AND sequence NOT IN \
                  (SELECT sequence FROM snapshots WHERE stream = ?1 \
                   ORDER BY sequence DESC LIMIT ?2)",
-                params![id, SNAPSHOTS_MAX],
+                params![id, SNAPSHOTS_KEPT],
             )?;
             transaction.commit()
         })
@@ -377,13 +408,24 @@ impl Writer for SqliteWriter {
 
     fn reopen(&mut self) -> Result<(), Error> {
         self.connection = None;
-        if !self.place.file.exists() {
-            return Err(Error::LostAcknowledged {
-                file: self.place.file.clone(),
-            });
+        match self.place.file.try_exists() {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(Error::LostAcknowledged {
+                    file: self.place.file.clone(),
+                });
+            }
+            Err(error) => return Err(self.place.failed_io(&error)),
         }
+        self.log_is_empty = false;
         self.connection = Some(schema::open_again(&self.place)?);
         Ok(())
+    }
+}
+
+fn not_open() -> Error {
+    Error::Unknown {
+        reason: "it is not open".to_owned(),
     }
 }
 
@@ -472,10 +514,13 @@ fn read_lines(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<Li
         (Direction::Backwards, true) => ("<", "e.stream DESC, e.sequence DESC"),
         (Direction::Backwards, false) => ("<", "e.sequence DESC"),
     };
-    let lines_max = query.lines_max;
+    values.push(Value::Integer(
+        i64::try_from(query.lines_max).unwrap_or(i64::MAX),
+    ));
     let sql = format!(
         "SELECT e.line FROM events e JOIN streams s ON s.id = e.stream \
-         WHERE e.sequence {comparison} ?1{conditions} ORDER BY {order} LIMIT {lines_max}"
+         WHERE e.sequence {comparison} ?1{conditions} ORDER BY {order} LIMIT ?{}",
+        values.len()
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
@@ -488,7 +533,7 @@ fn read_lines(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<Li
             break;
         }
     }
-    let ended = lines.len() < lines_max && bytes < query.bytes_max;
+    let ended = lines.len() < query.lines_max && bytes < query.bytes_max;
     Ok(Lines { lines, ended })
 }
 
@@ -496,13 +541,10 @@ fn look_up(transaction: &Transaction<'_>, wanted: &Wanted) -> rusqlite::Result<K
     let mut known = Known::default();
     let mut by_id = transaction.prepare_cached("SELECT line FROM events WHERE event_id = ?1")?;
     for id in &wanted.events {
-        let line: Option<Arc<str>> = by_id
+        let line = by_id
             .query_row([id.as_bytes()], |row| row.get(0))
             .optional()?;
-        if let Some(line) = line {
-            let event = Event::from_line(line).map_err(|e| damaged(&e.to_string()))?;
-            known.events.insert(*id, event);
-        }
+        known.events.extend(line.map(|line| (*id, line)));
     }
     let mut by_name = transaction
         .prepare_cached("SELECT revision FROM streams WHERE owner = ?1 AND task_id = ?2")?;

@@ -101,6 +101,13 @@ pub(crate) fn verify(engine: &dyn Engine, known: Option<Head>) -> Result<VerifyR
     Ok(walk.report())
 }
 
+struct BadBlob {
+    owner: String,
+    hash: ContentHash,
+    /// The hash as it is cited.
+    cited_as: String,
+}
+
 struct Walk {
     /// A head that was kept.
     known: Option<Head>,
@@ -112,7 +119,7 @@ struct Walk {
     unknown_causes: u64,
     blobs: HashSet<(String, ContentHash)>,
     /// Blobs with other bytes than their hash says, until an event is found that cites them.
-    bad_blobs: Vec<(String, ContentHash)>,
+    bad_blobs: Vec<BadBlob>,
     first_bad: Option<Bad>,
 }
 
@@ -154,8 +161,8 @@ impl Walk {
         if self.first_bad.is_none() {
             if let Some(known) = cut {
                 let _ = self.bad(known.sequence, Flaw::Cut);
-            } else if let Some((_, hash)) = self.bad_blobs.pop() {
-                let _ = self.bad(Sequence::ZERO, Flaw::Blob(hash));
+            } else if let Some(blob) = self.bad_blobs.pop() {
+                let _ = self.bad(Sequence::ZERO, Flaw::Blob(blob.hash));
             }
         }
         VerifyReport {
@@ -203,12 +210,10 @@ impl Walk {
         {
             return Err(Flaw::Blob(hash));
         }
-        let cited = self
-            .bad_blobs
-            .iter()
-            .find(|(owner, hash)| owner == row.owner && row.line.contains(&hash.to_string()));
-        if let Some((_, hash)) = cited {
-            return Err(Flaw::Blob(*hash));
+        let mut bad = self.bad_blobs.iter();
+        let cited = bad.find(|bad| bad.owner == row.owner && row.line.contains(&bad.cited_as));
+        if let Some(cited) = cited {
+            return Err(Flaw::Blob(cited.hash));
         }
         let place = self.place_of(row.owner, row.task_id);
         let stream = &mut self.streams[place];
@@ -250,11 +255,15 @@ impl Walker for Walk {
             let reason = "the hash of a blob has not 32 bytes".to_owned();
             return self.bad(Sequence::ZERO, Flaw::Unreadable(reason));
         };
-        let name = (owner.to_owned(), hash);
+        let owner = owner.to_owned();
         if ContentHash::of(bytes) == hash {
-            self.blobs.insert(name);
+            self.blobs.insert((owner, hash));
         } else {
-            self.bad_blobs.push(name);
+            self.bad_blobs.push(BadBlob {
+                owner,
+                hash,
+                cited_as: hash.to_string(),
+            });
         }
         ControlFlow::Continue(())
     }

@@ -1,8 +1,8 @@
 //! The one writer: a thread that takes everything that waits into one transaction (group commit)
 //! and answers after the commit. It alone gives sequences and revisions.
 //!
-//! After an error at the commit nothing is assumed: the store is opened again and everything that
-//! was acknowledged must be there, or the journal refuses all further work.
+//! After an error at the commit nothing is assumed: the store is opened again, and the last event
+//! that was acknowledged must be there, or the journal refuses all further work.
 
 use std::sync::Arc;
 
@@ -15,8 +15,10 @@ use crate::batch::{self, Append, Appended, Batch};
 use crate::engine::{self, Engine, StreamName};
 use crate::reader::{Head, Snapshot};
 
-/// Appends that one transaction takes at the most.
-const BATCH_APPENDS_MAX: usize = 512;
+/// Orders that are taken together at the most.
+const BATCH_ORDERS_MAX: usize = 512;
+/// Events that one transaction takes at the most, give or take one append.
+const BATCH_EVENTS_MAX: usize = 4_000;
 /// Bytes of payloads and blobs that one transaction takes at the most, give or take one append.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
@@ -41,7 +43,7 @@ impl Message for Committed {
 /// What the writer is asked to do.
 pub(crate) enum Order {
     Append(AppendOrder),
-    Snapshot(StreamName, Snapshot, oneshot::Sender<Result<(), Error>>),
+    Snapshot(SnapshotOrder),
 }
 
 pub(crate) struct AppendOrder {
@@ -52,7 +54,27 @@ pub(crate) struct AppendOrder {
     pub(crate) room: OwnedSemaphorePermit,
 }
 
-pub(crate) struct Writer {
+pub(crate) struct SnapshotOrder {
+    pub(crate) stream: StreamName,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) reply: oneshot::Sender<Result<(), Error>>,
+    /// Its share of the bytes that may wait.
+    pub(crate) room: OwnedSemaphorePermit,
+}
+
+/// What is known of what was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// It is there.
+    Sure,
+    /// The store must be opened again before anything is written.
+    Doubtful,
+    /// Something is gone, for good.
+    Lost,
+}
+
+/// The thread that writes, and all that it holds.
+pub(crate) struct WriterThread {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) store: Box<dyn engine::Writer>,
     /// The last event that was acknowledged.
@@ -60,29 +82,31 @@ pub(crate) struct Writer {
     pub(crate) committed: watch::Sender<Sequence>,
     /// Where committed events are published.
     pub(crate) bus: Bus<Committed>,
-    /// Set for good when something acknowledged is lost.
-    pub(crate) lost: bool,
-    /// Set when the store must be opened again before anything is written.
-    pub(crate) doubtful: bool,
+    pub(crate) trust: Trust,
 }
 
-impl Writer {
+impl WriterThread {
     /// Takes orders until the journal is dropped, then ends.
     pub(crate) fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         while let Some(first) = orders.blocking_recv() {
-            let (mut batch, mut snapshots, mut bytes) = (Vec::new(), Vec::new(), 0);
+            let (mut batch, mut snapshots) = (Vec::new(), Vec::new());
+            let (mut events, mut bytes) = (0, 0);
             let mut next = Some(first);
             while let Some(order) = next {
                 match order {
                     Order::Append(order) => {
                         bytes += order.append.bytes();
+                        events += order.append.events.len();
                         batch.push(order);
                     }
-                    Order::Snapshot(stream, snapshot, reply) => {
-                        snapshots.push((stream, snapshot, reply));
+                    Order::Snapshot(order) => {
+                        bytes += order.snapshot.bytes.len();
+                        snapshots.push(order);
                     }
                 }
-                let full = batch.len() >= BATCH_APPENDS_MAX || bytes >= BATCH_BYTES_MAX;
+                let full = batch.len() + snapshots.len() >= BATCH_ORDERS_MAX
+                    || events >= BATCH_EVENTS_MAX
+                    || bytes >= BATCH_BYTES_MAX;
                 next = if full { None } else { orders.try_recv().ok() };
             }
             if !batch.is_empty() {
@@ -94,8 +118,10 @@ impl Writer {
                     drop(order.reply.send(result));
                 }
             }
-            for (stream, snapshot, reply) in snapshots {
-                drop(reply.send(self.keep_snapshot(&stream, &snapshot)));
+            for order in snapshots {
+                let kept = self.keep_snapshot(&order.stream, &order.snapshot);
+                drop(order.room);
+                drop(order.reply.send(kept));
             }
         }
     }
@@ -147,8 +173,10 @@ impl Writer {
 
     /// Full and not writable are rolled back; anything else leaves the store in doubt.
     fn note(&mut self, error: Option<&Error>) {
-        self.doubtful |= error
-            .is_some_and(|error| !matches!(error, Error::Full { .. } | Error::NotWritable { .. }));
+        match error {
+            None | Some(Error::Full { .. } | Error::NotWritable { .. }) => {}
+            Some(_) => self.trust = Trust::Doubtful,
+        }
     }
 
     /// One transaction. Its answers hold only if it is committed, which it then is.
@@ -172,25 +200,26 @@ impl Writer {
         Ok((results, head))
     }
 
-    /// After an error in doubt: opens the store again and goes on only if everything that was
-    /// acknowledged is there.
+    /// After an error in doubt: opens the store again and goes on only if the last event that was
+    /// acknowledged is there as it was.
     fn recover(&mut self) -> Result<(), Error> {
-        if !self.lost && !self.doubtful {
-            return Ok(());
+        if self.trust == Trust::Doubtful {
+            match self.store.reopen() {
+                Ok(()) if self.store.hash_at(self.head.sequence)? == Some(self.head.hash) => {
+                    self.head = self.store.head()?;
+                    self.committed.send_replace(self.head.sequence);
+                    let _ = self.bus.try_publish(Committed::Unseen);
+                    self.trust = Trust::Sure;
+                }
+                Ok(()) | Err(Error::LostAcknowledged { .. }) => self.trust = Trust::Lost,
+                Err(error) => return Err(error),
+            }
         }
-        if !self.lost {
-            self.store.reopen()?;
-            self.lost = self.store.hash_at(self.head.sequence)? != Some(self.head.hash);
-        }
-        if self.lost {
-            return Err(Error::LostAcknowledged {
+        match self.trust {
+            Trust::Lost => Err(Error::LostAcknowledged {
                 file: self.engine.place().to_owned(),
-            });
+            }),
+            Trust::Sure | Trust::Doubtful => Ok(()),
         }
-        self.head = self.store.head()?;
-        self.committed.send_replace(self.head.sequence);
-        let _ = self.bus.try_publish(Committed::Unseen);
-        self.doubtful = false;
-        Ok(())
     }
 }

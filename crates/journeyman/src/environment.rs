@@ -1,12 +1,28 @@
 //! The real sources of time and randomness, for everything that is recorded or decided.
 
 use jiff::Timestamp;
-use journeyman_event::{Randomness, SeededRandom, TimeSource};
+use journeyman_bus::Stamp;
+use journeyman_event::{EventId, Randomness, SeededRandom, TimeSource};
+use uuid::Uuid;
 
 /// The system's clock.
 pub(crate) struct SystemTime;
 
 impl TimeSource for SystemTime {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// What is told over the bus has ids and times of its own: who listens changes nothing that is
+/// recorded.
+pub(crate) struct SystemStamp;
+
+impl Stamp for SystemStamp {
+    fn id(&self) -> Uuid {
+        Uuid::from_bytes(*EventId::new(&SystemTime, &SystemRandom).as_bytes())
+    }
+
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use journeyman_agent::{WholeFile, Worker};
+use journeyman_agent::{Notices, WholeFile, Worker};
 use journeyman_bus::{Bus, Registration};
 use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::{Environment, Hub};
@@ -13,7 +13,7 @@ use journeyman_llm::{Connected, Connection, ModelServer, SupervisorCommand};
 use journeyman_sandbox::{Launcher, Python, Sandbox};
 use journeyman_sim::{Script, SimulatedModel};
 
-use crate::environment::{SystemRandom, SystemTime};
+use crate::environment::{SystemRandom, SystemStamp, SystemTime};
 use crate::progress::Progress;
 use crate::settings::Settings;
 
@@ -62,8 +62,8 @@ pub(crate) async fn workshop(
     let work_folder = work_folder(folder)?;
     progress.prepare("looking for a model server");
     let server = connect(settings, &environment, progress).await?;
-    let notices = Bus::start();
-    let shown = progress.listen(&notices)?;
+    let bus = Bus::start();
+    let shown = progress.listen(&bus)?;
     let worker = Worker::new(journeyman_agent::Options {
         journal,
         principal: Principal::local(),
@@ -74,7 +74,7 @@ pub(crate) async fn workshop(
         work_folder,
         time: Arc::new(SystemTime),
         randomness: Arc::new(SystemRandom),
-        notices,
+        notices: Notices::new(bus, Arc::new(SystemStamp)),
     });
     Ok(Workshop {
         worker,

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use journeyman_agent::{Notice, Notices};
-use journeyman_bus::Registration;
+use journeyman_agent::Notice;
+use journeyman_bus::{Bus, Emitted, Registration};
 use journeyman_event::payload::{Purpose, TestScope};
 use journeyman_event::state::{Action, Status};
 use journeyman_event::{Event, Payload, TaskState};
@@ -82,12 +82,12 @@ impl Progress {
     /// lives.
     pub(crate) fn listen(
         self: &Arc<Self>,
-        notices: &Notices,
+        bus: &Bus<Emitted<Notice>>,
     ) -> Result<Registration, journeyman_bus::Error> {
         let progress = self.clone();
         let options = journeyman_bus::Options::new("progress");
-        notices.handle_inline(options, 0, move |notice| {
-            progress.notice(&notice.message);
+        bus.handle_inline(options, 0, move |emitted| {
+            progress.notice(&emitted.message);
             Ok(())
         })
     }

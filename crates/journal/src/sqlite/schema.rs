@@ -82,7 +82,6 @@ pub(super) fn open_writer(place: &Place, new_store_id: &str) -> Result<Connectio
         check_format(&connection, place)?;
     }
     write_safely(&connection, place)?;
-    empty_log(&connection, place)?;
     if is_new {
         create(&mut connection, new_store_id).map_err(failed)?;
     }
@@ -97,7 +96,6 @@ pub(super) fn open_again(place: &Place) -> Result<Connection, Error> {
     check_format(&connection, place)?;
     let failed = |error: rusqlite::Error| place.failed(&error);
     write_safely(&connection, place)?;
-    empty_log(&connection, place)?;
     limit(&connection, place).map_err(failed)?;
     Ok(connection)
 }
@@ -116,7 +114,7 @@ pub(super) fn open_reader(place: &Place) -> Result<Reader, Error> {
         }),
         // SQLite wants to make files beside it, and may not: where there is no log the file alone is
         // everything.
-        Err(Error::NotWritable { .. }) if place.has_no_log() => {
+        Err(Error::NotWritable { .. }) if place.is_at_rest() => {
             let connection =
                 connect_to(place, &immutable(place), flags | OpenFlags::SQLITE_OPEN_URI)?;
             check_format(&connection, place)?;
@@ -208,7 +206,7 @@ fn last_answer<T: FromSql>(connection: &Connection, sql: &str) -> rusqlite::Resu
 /// A log that a dead process left may end in a commit whose flush had failed: it can be read (it is
 /// in the page cache), but the disk may never have got it, and a later flush does not write it
 /// again. What is appended behind it would be lost with it when the power goes.
-fn empty_log(connection: &Connection, place: &Place) -> Result<(), Error> {
+pub(super) fn empty_log(connection: &Connection, place: &Place) -> Result<(), Error> {
     let busy = last_answer::<bool>(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
         .map_err(|error| place.failed(&error))?;
     if busy != Some(false) {
