@@ -22,8 +22,8 @@
 //! - Each truncation happened or did not. A file may have grown without the bytes, which are then 0.
 //! - The directory (there is one, names with slashes or not) is looked at name by name: of a name's
 //!   creations and deletions since the directory's last sync, the first few happened. It is synced by
-//!   deleting with `syncDir` and by the first sync of a new file: file systems do that, and `SQLite`'s
-//!   own VFS syncs the directory then.
+//!   deleting with `syncDir` and by the first sync of a new file: common file systems do that for every
+//!   file, `SQLite`'s own VFS for its journals and logs.
 //!
 //! A failed call may have done its work in part: a write its first bytes, a truncation or a deletion
 //! all or nothing. After a failed sync, the pending changes are kept or lost as in a power loss, but

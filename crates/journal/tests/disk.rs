@@ -8,7 +8,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
 
 use common::{open, open_read_only, try_open};
 use journeyman_event::Principal;
@@ -33,8 +34,11 @@ fn program(folder: &Path) -> PathBuf {
     copy
 }
 
-fn assert_passes(mut command: Command) {
-    let output = command.output().unwrap();
+/// Held from the copying of this program to its start: a process that another thread starts
+/// meanwhile has the copy open for writing for a moment, and then it cannot be run.
+static STARTING: Mutex<()> = Mutex::new(());
+
+fn assert_passes(output: &Output) {
     let said = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{errors}");
@@ -87,6 +91,7 @@ fn a_full_disk_refuses_appends_keeps_what_it_has_and_goes_on_with_space() {
     let folder = TempDir::new().unwrap();
     let disk = folder.path().join("disk");
     fs::create_dir(&disk).unwrap();
+    let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut command = Command::new("unshare");
     if !rustix::process::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
@@ -97,7 +102,7 @@ fn a_full_disk_refuses_appends_keeps_what_it_has_and_goes_on_with_space() {
         .args(["--mount", "sh", "-c", script, "sh"])
         .args([&disk, &program(folder.path())])
         .env(FOLDER, &disk);
-    assert_passes(command);
+    assert_passes(&command.output().unwrap());
 }
 
 /// Not a test: the process without rights. Does nothing in a usual run.
@@ -132,6 +137,7 @@ async fn a_store_that_may_not_be_written_is_refused_to_writers_and_readable() {
     mode(&data.join("journal.db"), 0o444);
     mode(&data.join("journal.lock"), 0o444);
     mode(&data, 0o555);
+    let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut command = Command::new(program(folder.path()));
     if rustix::process::geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);
@@ -139,6 +145,7 @@ async fn a_store_that_may_not_be_written_is_refused_to_writers_and_readable() {
     command
         .args(["--exact", "the_process_without_rights"])
         .env(FOLDER, folder.path());
-    assert_passes(command);
+    let output = command.output().unwrap();
     mode(&data, 0o755);
+    assert_passes(&output);
 }
