@@ -175,6 +175,9 @@ fn connect_to(place: &Place, name: &Path, access: OpenFlags) -> Result<Connectio
 /// lost.
 fn write_safely(connection: &Connection, place: &Place) -> Result<(), Error> {
     let settle = || {
+        // Until then SQLite keeps a journal beside the file, and only EXTRA makes its deletion durable:
+        // one that comes back would undo everything since.
+        connection.pragma_update(None, "synchronous", "EXTRA")?;
         let mode = last_answer::<String>(connection, "PRAGMA journal_mode = WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         let synchronous = last_answer::<i64>(connection, "PRAGMA synchronous")?;
