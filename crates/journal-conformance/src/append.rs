@@ -111,7 +111,6 @@ pub async fn reads_page_filter_and_go_both_ways(store: Fresh) {
         module: Some("a.b".parse().unwrap()),
         ..any()
     };
-    // Pages smaller than the distance of two matches must not end the search.
     assert_eq!(read(module.clone(), 0, 2).await, [1, 6]);
     assert_eq!(read(module.clone(), 6, 100).await, [11, 16]);
     assert_eq!(back(module, 16, 2).await, [11, 6]);
@@ -485,4 +484,80 @@ pub async fn an_append_whose_caller_went_away_is_written_all_the_same(store: Fre
     let again = journal.append(&me, one).await.unwrap();
     assert!(again.duplicate);
     assert_eq!(sequences(&again.events), [1]);
+}
+
+/// The matches lie farther apart than an engine is asked for at a time.
+pub async fn what_a_filter_takes_is_found_however_far_apart_it_lies(store: Fresh) {
+    let (_store, journal) = fresh(store);
+    let (me, make) = (Principal::local(), Maker::new(1));
+    let matches = [1_u64, 600, 1_250];
+    for hundred in 0..13 {
+        let events = (1..=100).map(|n| {
+            let mut draft = make.draft(&me, "t-1", "x");
+            if matches.contains(&(hundred * 100 + n)) {
+                draft.actor = "seldom".into();
+            }
+            new_event(draft)
+        });
+        let append = append("t-1", Expected::Any, events.collect());
+        journal.append(&me, append).await.unwrap();
+    }
+    let filter = Filter {
+        actor: Some("seldom".to_owned()),
+        ..Filter::default()
+    };
+    for limit in [1, 2, 10] {
+        let (mut forwards, mut backwards) = (Vec::new(), Vec::new());
+        let mut after = Sequence::ZERO;
+        loop {
+            let page = journal.read(&me, &filter, after, limit).await.unwrap();
+            forwards.extend(sequences(&page.events));
+            if page.ended {
+                break;
+            }
+            after = Sequence(*forwards.last().unwrap());
+        }
+        let mut before = Sequence(u64::MAX);
+        loop {
+            let page = journal.read_backwards(&me, &filter, before, limit);
+            let page = page.await.unwrap();
+            backwards.extend(sequences(&page.events));
+            if page.ended {
+                break;
+            }
+            before = Sequence(*backwards.last().unwrap());
+        }
+        assert_eq!(forwards, matches, "{limit} at a time");
+        backwards.reverse();
+        assert_eq!(backwards, matches, "{limit} at a time");
+    }
+}
+
+/// One read gives no more bytes than fit into memory well; the rest comes with the next.
+pub async fn large_events_come_in_small_pages(store: Fresh) {
+    let (_store, journal) = fresh(store);
+    let (me, make) = (Principal::local(), Maker::new(1));
+    for mib in [9, 1, 9, 1, 1, 9, 1] {
+        let event = make.event(&me, "t-1", &"x".repeat(mib * MIB - 1_000));
+        let append = append("t-1", Expected::Any, vec![event]);
+        journal.append(&me, append).await.unwrap();
+    }
+    let (mut seen, mut pages) = (Vec::new(), 0);
+    loop {
+        let after = Sequence(seen.last().copied().unwrap_or(0));
+        let all = Filter::default();
+        let page = journal.read(&me, &all, after, 1_000).await.unwrap();
+        assert!(page.events.len() < 5, "{}", page.events.len());
+        seen.extend(sequences(&page.events));
+        pages += 1;
+        if page.ended {
+            break;
+        }
+    }
+    assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7]);
+    assert!(pages >= 2);
+    let mut subscription = journal.subscribe(&me, Filter::default(), Sequence::ZERO);
+    for expected in seen {
+        assert_eq!(subscription.next().await.unwrap().sequence().0, expected);
+    }
 }

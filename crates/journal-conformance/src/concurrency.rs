@@ -72,7 +72,7 @@ pub async fn a_hundred_writers_leave_no_gap_and_no_repeat(store: Fresh) {
     assert_sound(&journal).await;
 }
 
-/// Queues all appends before the writer can have answered one of them.
+/// Makes many calls at once, from one task.
 async fn at_once(journal: &Journal, appends: Vec<Append>) -> Vec<Result<Appended, Error>> {
     let me = Principal::local();
     let mut calls: Vec<_> = appends

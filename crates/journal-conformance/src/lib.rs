@@ -14,6 +14,8 @@ pub mod append;
 #[doc(hidden)]
 pub mod concurrency;
 #[doc(hidden)]
+pub mod holding;
+#[doc(hidden)]
 pub mod model;
 #[doc(hidden)]
 pub mod principals;
@@ -68,6 +70,8 @@ macro_rules! suite {
                 the_summary_is_listed_and_stays_until_it_is_replaced,
                 blobs_are_per_owner_and_stored_once,
                 an_append_whose_caller_went_away_is_written_all_the_same,
+                what_a_filter_takes_is_found_however_far_apart_it_lies,
+                large_events_come_in_small_pages,
             ];
             concurrency: [
                 a_hundred_writers_leave_no_gap_and_no_repeat,
@@ -76,6 +80,10 @@ macro_rules! suite {
                 the_same_append_many_times_at_once_is_written_once,
                 callers_wait_when_the_queue_is_full,
                 dropping_the_journal_finishes_what_it_accepted,
+            ];
+            holding: [
+                one_writer_at_a_time_and_the_store_keeps_its_name,
+                a_journal_for_reading_makes_nothing_and_writes_nothing,
             ];
             model: [
                 the_journal_answers_and_holds_what_its_model_does,
@@ -158,6 +166,11 @@ impl Store {
             _kept: Some(Box::new(kept)),
             ..self
         }
+    }
+
+    /// The engine that keeps it.
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
     }
 
     /// Opens it for writing.

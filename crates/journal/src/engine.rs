@@ -174,7 +174,7 @@ pub trait Walker {
     fn blob(&mut self, owner: &str, hash: &[u8], bytes: &[u8]) -> ControlFlow<()>;
     /// The next event: its line, and what the engine finds it by.
     fn event(&mut self, row: &Row<'_>) -> ControlFlow<()>;
-    /// A row that is not what an event's row is.
+    /// A row that is not what an event's row is; 0 for what belongs to no event.
     fn unreadable(&mut self, sequence: i64, reason: String) -> ControlFlow<()>;
     /// The next stream.
     fn stream(

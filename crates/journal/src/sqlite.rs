@@ -654,6 +654,19 @@ fn walk(connection: &Connection, walker: &mut dyn Walker) -> rusqlite::Result<Co
             return Ok(flow);
         }
     }
+    // Reads and retries find events by these: one that an index misses would be as good as lost.
+    let count = |how: &str| -> rusqlite::Result<i64> {
+        let sql = format!("SELECT count(*) FROM events {how}");
+        connection.query_row(&sql, [], |row| row.get(0))
+    };
+    let events = count("NOT INDEXED")?;
+    for index in ["events_by_stream", "sqlite_autoindex_events_1"] {
+        let found = count(&format!("INDEXED BY {index}"))?;
+        if found != events {
+            let reason = format!("the index {index} has {found} events of {events}");
+            return Ok(walker.unreadable(0, reason));
+        }
+    }
     let mut statement = connection
         .prepare("SELECT owner, task_id, revision, sequence FROM streams ORDER BY sequence")?;
     let mut rows = statement.query([])?;
