@@ -365,8 +365,9 @@ impl Writer for SqliteWriter {
         self.with(|connection| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let changes = plan(&look_up(&transaction, wanted)?);
-            write(&transaction, &changes)?;
+            let (known, numbers) = look_up(&transaction, wanted)?;
+            let changes = plan(&known);
+            write(&transaction, &changes, &numbers)?;
             transaction.commit()
         })
     }
@@ -537,8 +538,11 @@ fn read_lines(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<Li
     Ok(Lines { lines, ended })
 }
 
-fn look_up(transaction: &Transaction<'_>, wanted: &Wanted) -> rusqlite::Result<Known> {
-    let mut known = Known::default();
+/// The numbers of streams in this file.
+type Numbers = HashMap<StreamName, i64>;
+
+fn look_up(transaction: &Transaction<'_>, wanted: &Wanted) -> rusqlite::Result<(Known, Numbers)> {
+    let (mut known, mut numbers) = (Known::default(), Numbers::new());
     let mut by_id = transaction.prepare_cached("SELECT line FROM events WHERE event_id = ?1")?;
     for id in &wanted.events {
         let line = by_id
@@ -547,16 +551,17 @@ fn look_up(transaction: &Transaction<'_>, wanted: &Wanted) -> rusqlite::Result<K
         known.events.extend(line.map(|line| (*id, line)));
     }
     let mut by_name = transaction
-        .prepare_cached("SELECT revision FROM streams WHERE owner = ?1 AND task_id = ?2")?;
+        .prepare_cached("SELECT id, revision FROM streams WHERE owner = ?1 AND task_id = ?2")?;
     for name in &wanted.streams {
-        let revision = by_name
+        let found = by_name
             .query_row([name.owner.as_str(), name.task_id.as_str()], |row| {
-                row.get(0)
+                Ok((row.get(0)?, Revision(row.get(1)?)))
             })
             .optional()?;
-        known
-            .streams
-            .extend(revision.map(|revision| (name.clone(), Revision(revision))));
+        if let Some((number, revision)) = found {
+            numbers.insert(name.clone(), number);
+            known.streams.insert(name.clone(), revision);
+        }
     }
     for (owner, hash) in &wanted.blobs {
         let bytes = find_blob(transaction, owner, *hash)?;
@@ -564,15 +569,19 @@ fn look_up(transaction: &Transaction<'_>, wanted: &Wanted) -> rusqlite::Result<K
             .blobs
             .extend(bytes.map(|bytes| ((owner.clone(), *hash), bytes)));
     }
-    Ok(known)
+    Ok((known, numbers))
 }
 
-fn write(transaction: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()> {
+fn write(
+    transaction: &Transaction<'_>,
+    changes: &Changes,
+    numbers: &Numbers,
+) -> rusqlite::Result<()> {
     let mut ids = HashMap::new();
     for (name, change) in &changes.streams {
         ids.insert(
             (&name.owner, &name.task_id),
-            write_stream(transaction, name, change)?,
+            write_stream(transaction, name, change, numbers.get(name).copied())?,
         );
     }
     let mut insert = transaction.prepare_cached(
@@ -605,23 +614,31 @@ fn write_stream(
     transaction: &Transaction<'_>,
     name: &StreamName,
     change: &StreamChange,
+    number: Option<i64>,
 ) -> rusqlite::Result<i64> {
+    let (revision, sequence) = (change.revision.0, change.sequence.0);
+    if let Some(number) = number {
+        transaction
+            .prepare_cached(
+                "UPDATE streams SET revision = ?2, sequence = ?3, summary = coalesce(?4, summary) \
+                 WHERE id = ?1",
+            )?
+            .execute(params![number, revision, sequence, change.summary])?;
+        return Ok(number);
+    }
     transaction
         .prepare_cached(
             "INSERT INTO streams(owner, task_id, revision, sequence, summary) \
-             VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT(owner, task_id) DO UPDATE SET \
-             revision = ?3, sequence = ?4, summary = coalesce(?5, summary) RETURNING id",
+             VALUES(?1, ?2, ?3, ?4, ?5)",
         )?
-        .query_row(
-            params![
-                name.owner.as_str(),
-                name.task_id.as_str(),
-                change.revision.0,
-                change.sequence.0,
-                change.summary
-            ],
-            |row| row.get(0),
-        )
+        .execute(params![
+            name.owner.as_str(),
+            name.task_id.as_str(),
+            revision,
+            sequence,
+            change.summary
+        ])?;
+    Ok(transaction.last_insert_rowid())
 }
 
 /// Shows the walker the store; breaks off where it does.
