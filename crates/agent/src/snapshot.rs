@@ -4,13 +4,11 @@
 
 use bytes::Bytes;
 use journeyman_event::{ContentHash, Event, Revision, TaskState};
-use journeyman_journal::Snapshot;
+use journeyman_journal::{SNAPSHOT_BYTES_MAX, Snapshot};
 use serde::{Deserialize, Serialize};
 
 /// Events of a task between two snapshots.
 const EVERY: u64 = 1_000;
-/// Bytes of a snapshot; a larger state is folded from its events.
-const BYTES_MAX: usize = 10 << 20;
 
 #[derive(Serialize, Deserialize)]
 struct Kept<S> {
@@ -23,16 +21,11 @@ pub(crate) fn is_due(before: Revision, after: Revision) -> bool {
     before.0 / EVERY != after.0 / EVERY
 }
 
-/// The state after `last`, as it is kept. None if it is too large.
+/// The state after `last`, as it is kept. None if it is too large: then it is folded from its events.
 pub(crate) fn of(state: &TaskState, last: &Event) -> Option<Snapshot> {
     let rules = TaskState::rules();
     let bytes = Bytes::from(serde_json::to_vec(&Kept { rules, state }).ok()?);
-    (bytes.len() <= BYTES_MAX).then(|| Snapshot {
-        sequence: last.sequence(),
-        event_hash: last.hash(),
-        bytes_hash: ContentHash::of(&bytes),
-        bytes,
-    })
+    (bytes.len() <= SNAPSHOT_BYTES_MAX).then(|| Snapshot::after(last, bytes))
 }
 
 /// The state that was kept, if this version would have made the same.

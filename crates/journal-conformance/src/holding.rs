@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use journeyman_event::{ContentHash, Principal, SeededRandom};
+use journeyman_event::{Principal, SeededRandom};
 use journeyman_journal::{Error, Journal, Snapshot};
 
 use crate::{Fresh, Maker, all, fresh, lines};
@@ -35,13 +35,7 @@ pub async fn a_journal_for_reading_makes_nothing_and_writes_nothing(store: Fresh
     let written = journal.append(&me, one.clone()).await.unwrap().events;
     let reader = store.open_read_only();
     assert_eq!(reader.append(&me, one).await.unwrap_err(), Error::ReadOnly);
-    let bytes = Bytes::from_static(b"state");
-    let snapshot = Snapshot {
-        sequence: written[0].sequence(),
-        event_hash: written[0].hash(),
-        bytes_hash: ContentHash::of(&bytes),
-        bytes,
-    };
+    let snapshot = Snapshot::after(&written[0], Bytes::from_static(b"state"));
     let task = written[0].task_id();
     let kept = reader.keep_snapshot(&me, task, snapshot.clone()).await;
     assert_eq!(kept.unwrap_err(), Error::ReadOnly);

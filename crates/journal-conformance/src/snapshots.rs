@@ -7,13 +7,7 @@ use journeyman_journal::{Snapshot, StreamInfo};
 use crate::{Fresh, Maker, all, fresh, user};
 
 fn of(event: &Event, text: &str) -> Snapshot {
-    let bytes = Bytes::from(text.to_owned());
-    Snapshot {
-        sequence: event.sequence(),
-        event_hash: event.hash(),
-        bytes_hash: ContentHash::of(&bytes),
-        bytes,
-    }
+    Snapshot::after(event, Bytes::from(text.to_owned()))
 }
 
 pub async fn the_newest_that_is_not_too_new_is_given_also_after_reopening(store: Fresh) {

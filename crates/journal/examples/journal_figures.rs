@@ -18,12 +18,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use journeyman_event::payload::UserIntervention;
 use journeyman_event::{
-    Draft, EventId, NewEvent, Payload, Principal, Revision, SeededRandom, Sequence, SteppedTime,
-    TaskId, TaskState, TimeSource, VectorClock,
+    EventId, Principal, Revision, SeededRandom, Sequence, SteppedTime, TaskId, TaskState,
 };
 use journeyman_journal::{Append, Expected, Filter, Journal, Sqlite};
+use journeyman_journal_conformance::Maker;
 use rusqlite::{Connection, params};
 
 const RUNS: usize = 3;
@@ -36,41 +35,12 @@ const MILLION: u64 = 1_000_000;
 /// Events of one append while the large store is filled.
 const FILL: u64 = 1_000;
 
-struct Maker {
-    time: SteppedTime,
-    random: SeededRandom,
-}
-
-impl Maker {
-    fn event(&self, task_id: &TaskId, bytes: usize) -> NewEvent {
-        let occurred_at = self.time.now();
-        let draft = Draft {
-            id: EventId::new(&self.time, &self.random),
-            task_id: task_id.clone(),
-            owner: Principal::local().owner().clone(),
-            module: None,
-            occurred_at,
-            actor: "user".to_owned(),
-            clock: VectorClock::default(),
-            causation_id: None,
-            code_version: 0,
-            code_hash: None,
-            payload: Payload::UserIntervention(UserIntervention {
-                instruction: "x".repeat(bytes),
-            }),
-        };
-        NewEvent::new(draft, occurred_at).unwrap()
-    }
-
-    fn append(&self, task_id: &TaskId, count: u64, bytes: usize) -> Append {
-        Append {
-            task_id: task_id.clone(),
-            expected: Expected::Any,
-            events: (0..count).map(|_| self.event(task_id, bytes)).collect(),
-            blobs: Vec::new(),
-            summary: None,
-        }
-    }
+/// An append of so many events with so many bytes of text each.
+fn append(make: &Maker, task_id: &TaskId, count: u64, bytes: usize) -> Append {
+    let text = "x".repeat(bytes);
+    let event = |_| make.event(&Principal::local(), task_id.as_str(), &text);
+    let events = (0..count).map(event).collect();
+    journeyman_journal_conformance::append(task_id.as_str(), Expected::Any, events)
 }
 
 fn open(folder: &Path) -> Journal {
@@ -134,7 +104,7 @@ async fn ours(folder: &Path, make: &Arc<Maker>) -> Rate {
             while began.elapsed() < FOR {
                 let append = Append {
                     expected: Expected::Revision(Revision(took.len() as u64)),
-                    ..make.append(&task, 1, TEXT_BYTES)
+                    ..append(&make, &task, 1, TEXT_BYTES)
                 };
                 let asked = Instant::now();
                 journal.append(&Principal::local(), append).await.unwrap();
@@ -173,8 +143,15 @@ fn plain(folder: &Path) -> Connection {
     connection
 }
 
-fn insert(connection: &Connection, sequence: usize, make: &Maker, line: &str) {
-    let id = EventId::new(&make.time, &make.random);
+/// Where the peers' ids come from.
+type Ids = (SteppedTime, SeededRandom);
+
+fn ids() -> Ids {
+    (SteppedTime::default(), SeededRandom::new(3))
+}
+
+fn insert(connection: &Connection, sequence: usize, ids: &Ids, line: &str) {
+    let id = EventId::new(&ids.0, &ids.1);
     connection
         .prepare_cached("INSERT INTO events VALUES(?1, ?2, ?1, ?3, 'user_intervention', ?4)")
         .unwrap()
@@ -183,23 +160,23 @@ fn insert(connection: &Connection, sequence: usize, make: &Maker, line: &str) {
 }
 
 /// Rows a second with a transaction each.
-fn one_by_one(folder: &Path, make: &Maker, line: &str) -> f64 {
-    let connection = plain(folder);
+fn one_by_one(folder: &Path, line: &str) -> f64 {
+    let (connection, ids) = (plain(folder), ids());
     let (began, mut count) = (Instant::now(), 0);
     while began.elapsed() < FOR {
         count += 1;
-        insert(&connection, count, make, line);
+        insert(&connection, count, &ids, line);
     }
     number(count) / began.elapsed().as_secs_f64()
 }
 
 /// Rows a second of so many in one transaction.
-fn in_bulk(folder: &Path, make: &Maker, line: &str, count: usize) -> f64 {
-    let mut connection = plain(folder);
+fn in_bulk(folder: &Path, line: &str, count: usize) -> f64 {
+    let (mut connection, ids) = (plain(folder), ids());
     let began = Instant::now();
     let transaction = connection.transaction().unwrap();
     for sequence in 1..=count {
-        insert(&transaction, sequence, make, line);
+        insert(&transaction, sequence, &ids, line);
     }
     transaction.commit().unwrap();
     number(count) / began.elapsed().as_secs_f64()
@@ -208,7 +185,7 @@ fn in_bulk(folder: &Path, make: &Maker, line: &str, count: usize) -> f64 {
 async fn rates(parent: &Path, make: &Arc<Maker>) {
     let line = {
         let task = TaskId::new("t-1").unwrap();
-        let new = make.event(&task, TEXT_BYTES);
+        let new = make.event(&Principal::local(), task.as_str(), &"x".repeat(TEXT_BYTES));
         let zero = journeyman_event::ORIGIN_HASH;
         let event = new.seal(Sequence(1), Revision(1), zero, None).unwrap();
         event.line().to_owned()
@@ -222,8 +199,8 @@ async fn rates(parent: &Path, make: &Arc<Maker>) {
     for _ in 0..RUNS {
         let fresh = || tempfile::tempdir_in(parent).unwrap();
         let rate = ours(fresh().path(), make).await;
-        single.push(one_by_one(fresh().path(), make, &line));
-        bulk.push(in_bulk(fresh().path(), make, &line, rate.events));
+        single.push(one_by_one(fresh().path(), &line));
+        bulk.push(in_bulk(fresh().path(), &line, rate.events));
         journal.push(rate);
     }
     let of = |field: fn(&Rate) -> f64| median(journal.iter().map(field).collect());
@@ -258,7 +235,7 @@ async fn rates(parent: &Path, make: &Arc<Maker>) {
 async fn one_append(journal: &Journal, make: &Maker, task: &TaskId) -> f64 {
     let mut took = Vec::new();
     for _ in 0..500 {
-        let append = make.append(task, 1, TEXT_BYTES);
+        let append = append(make, task, 1, TEXT_BYTES);
         let asked = Instant::now();
         journal.append(&Principal::local(), append).await.unwrap();
         took.push(millis(asked.elapsed()));
@@ -347,17 +324,17 @@ async fn at_a_million(folder: &Path, make: &Maker) {
     let journal = open(folder);
     let first = one_append(&journal, make, &small).await;
     for _ in 0..10 {
-        let append = make.append(&small, 100, 100);
-        journal.append(&me, append).await.unwrap();
+        let hundred = append(make, &small, 100, 100);
+        journal.append(&me, hundred).await.unwrap();
     }
     let began = Instant::now();
     for _ in 0..MILLION / FILL {
         journal
-            .append(&me, make.append(&large, FILL, 100))
+            .append(&me, append(make, &large, FILL, 100))
             .await
             .unwrap();
         journal
-            .append(&me, make.append(&sparse, 1, 100))
+            .append(&me, append(make, &sparse, 1, 100))
             .await
             .unwrap();
     }
@@ -412,10 +389,7 @@ async fn main() {
     let named = std::env::args_os().nth(1).map(PathBuf::from);
     let parent = fs::canonicalize(named.unwrap_or_else(|| temporary.path().to_owned())).unwrap();
     println!("{}, WAL, synchronous=FULL", file_system(&parent));
-    let make = Arc::new(Maker {
-        time: SteppedTime::default(),
-        random: SeededRandom::new(2),
-    });
+    let make = Arc::new(Maker::new(2));
     rates(&parent, &make).await;
     let folder = tempfile::tempdir_in(&parent).unwrap();
     at_a_million(folder.path(), &make).await;

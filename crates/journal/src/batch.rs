@@ -122,10 +122,9 @@ fn invalid(field: &'static str, reason: impl ToString) -> Error {
 pub(crate) fn wanted<'a>(appends: impl Iterator<Item = (&'a Owner, &'a Append)>) -> Wanted {
     let mut wanted = Wanted::default();
     for (owner, append) in appends {
-        wanted.streams.insert(StreamName {
-            owner: owner.clone(),
-            task_id: append.task_id.clone(),
-        });
+        wanted
+            .streams
+            .insert(StreamName::of(owner, &append.task_id));
         for event in &append.events {
             wanted.events.push(event.id());
             wanted
@@ -166,10 +165,7 @@ impl<'a> Batch<'a> {
                 duplicate: true,
             });
         }
-        let name = StreamName {
-            owner: owner.clone(),
-            task_id: append.task_id.clone(),
-        };
+        let name = StreamName::of(owner, &append.task_id);
         let planned = self
             .changes
             .streams
@@ -194,10 +190,7 @@ impl<'a> Batch<'a> {
             return Err(Error::bad_append("no events"));
         };
         let (sequence, revision) = (last.sequence(), last.revision());
-        self.head = Head {
-            sequence,
-            hash: last.hash(),
-        };
+        self.head = Head::of(last);
         let first = self.changes.events.len();
         let places = events.iter().enumerate().map(|(n, e)| (e.id(), first + n));
         self.places.extend(places);
@@ -284,10 +277,7 @@ impl<'a> Batch<'a> {
                     Some(hash) => sealed.with_data(&self.cited(owner, blobs, hash)?),
                 }
             };
-            head = Head {
-                sequence,
-                hash: sealed.hash(),
-            };
+            head = Head::of(&sealed);
             events.push(sealed);
         }
         Ok(events)

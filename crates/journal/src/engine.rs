@@ -89,6 +89,15 @@ pub struct StreamName {
     pub task_id: TaskId,
 }
 
+impl StreamName {
+    pub(crate) fn of(owner: &Owner, task_id: &TaskId) -> Self {
+        Self {
+            owner: owner.clone(),
+            task_id: task_id.clone(),
+        }
+    }
+}
+
 /// Which way a read goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {

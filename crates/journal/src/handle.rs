@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use crate::Error;
 use crate::batch::{APPEND_BYTES_MAX, Append, Appended};
 use crate::engine::{Direction, Engine, StreamName};
-use crate::reader::{self, Filter, Head, Page, Snapshot, StreamInfo};
+use crate::reader::{self, Filter, Head, Page, SNAPSHOT_BYTES_MAX, Snapshot, StreamInfo};
 use crate::subscription::{Live, Subscription};
 use crate::transfer::{Export, Format, Import};
 use crate::verify::{self, VerifyReport};
@@ -25,8 +25,6 @@ const QUEUE_MAX: usize = 1_024;
 const QUEUE_BYTES_MAX: usize = 2 * APPEND_BYTES_MAX;
 /// Committed events that wait for one subscription; one that is slower reads from the store.
 const LIVE_MAX: usize = 256;
-/// Bytes of a snapshot.
-const SNAPSHOT_BYTES_MAX: usize = 10 << 20;
 /// Streams that one list names at the most.
 const STREAMS_MAX: usize = 10_000;
 
@@ -180,10 +178,7 @@ impl Journal {
                 "a snapshot of an event that is not there",
             ));
         }
-        let stream = StreamName {
-            owner: principal.owner().clone(),
-            task_id: task_id.clone(),
-        };
+        let stream = StreamName::of(principal.owner(), task_id);
         let room = self.room(snapshot.bytes.len()).await?;
         self.ask(|reply| {
             Order::Snapshot(SnapshotOrder {

@@ -58,16 +58,7 @@ impl Memory {
 
 impl Tables {
     fn head(&self) -> Head {
-        self.events.last().map_or(
-            Head {
-                sequence: Sequence::ZERO,
-                hash: ORIGIN_HASH,
-            },
-            |event| Head {
-                sequence: event.sequence(),
-                hash: event.hash(),
-            },
-        )
+        self.events.last().map_or(Head::NONE, Head::of)
     }
 
     fn at(&self, sequence: Sequence) -> Option<&Event> {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use jiff::Timestamp;
 use journeyman_event::{
-    ContentHash, Event, ModuleName, Owner, Principal, Revision, Sequence, TaskId,
+    ContentHash, Event, ModuleName, ORIGIN_HASH, Owner, Principal, Revision, Sequence, TaskId,
 };
 
 use crate::Error;
@@ -17,6 +17,8 @@ use crate::engine::{Direction, Engine, Query, StreamName};
 const READ_MAX: usize = 10_000;
 /// Bytes of lines and payloads that one read gives, give or take one event.
 const READ_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a snapshot.
+pub const SNAPSHOT_BYTES_MAX: usize = 10 << 20;
 /// Lines that are looked at together where not each of them is meant.
 const SEARCH_LINES: usize = 500;
 
@@ -83,6 +85,22 @@ pub struct Head {
     pub hash: ContentHash,
 }
 
+impl Head {
+    /// Of a store without events.
+    pub(crate) const NONE: Self = Self {
+        sequence: Sequence::ZERO,
+        hash: ORIGIN_HASH,
+    };
+
+    /// Of a store that ends with this event.
+    pub(crate) fn of(last: &Event) -> Self {
+        Self {
+            sequence: last.sequence(),
+            hash: last.hash(),
+        }
+    }
+}
+
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.sequence, self.hash)
@@ -140,6 +158,18 @@ pub struct Snapshot {
     pub bytes_hash: ContentHash,
     /// What the stream's reader made of it.
     pub bytes: Bytes,
+}
+
+impl Snapshot {
+    /// The state after this event.
+    pub fn after(event: &Event, bytes: Bytes) -> Self {
+        Self {
+            sequence: event.sequence(),
+            event_hash: event.hash(),
+            bytes_hash: ContentHash::of(&bytes),
+            bytes,
+        }
+    }
 }
 
 /// Events from a position on.
@@ -234,10 +264,7 @@ pub(crate) fn snapshot(
     task_id: &TaskId,
     at: Sequence,
 ) -> Result<Option<Snapshot>, Error> {
-    let stream = StreamName {
-        owner: principal.owner().clone(),
-        task_id: task_id.clone(),
-    };
+    let stream = StreamName::of(principal.owner(), task_id);
     let Some(snapshot) = engine.snapshot(&stream, at)? else {
         return Ok(None);
     };

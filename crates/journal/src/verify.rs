@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::ControlFlow;
 
-use journeyman_event::{ContentHash, Event, EventId, ORIGIN_HASH, Revision, Sequence, VectorClock};
+use journeyman_event::{ContentHash, Event, EventId, Revision, Sequence, VectorClock};
 
 use crate::Error;
 use crate::engine::{Engine, Row, Walker};
@@ -135,10 +135,7 @@ impl Walk {
     fn new(known: Option<Head>) -> Self {
         Self {
             known,
-            head: Head {
-                sequence: Sequence::ZERO,
-                hash: ORIGIN_HASH,
-            },
+            head: Head::NONE,
             streams: Vec::new(),
             places: HashMap::new(),
             ids: HashSet::new(),

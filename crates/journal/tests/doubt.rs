@@ -253,13 +253,7 @@ async fn a_store_that_lost_something_is_read_and_never_written_again() {
         let error = journal.append(&me, one.clone()).await.unwrap_err();
         assert!(matches!(error, Error::LostAcknowledged { .. }), "{error:?}");
         assert!(!error.may_pass());
-        let bytes = Bytes::from_static(b"state");
-        let snapshot = Snapshot {
-            sequence: kept[1].sequence(),
-            event_hash: kept[1].hash(),
-            bytes_hash: ContentHash::of(&bytes),
-            bytes,
-        };
+        let snapshot = Snapshot::after(&kept[1], Bytes::from_static(b"state"));
         let task = kept[1].task_id();
         let error = journal.keep_snapshot(&me, task, snapshot).await;
         let error = error.unwrap_err();

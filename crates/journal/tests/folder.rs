@@ -9,7 +9,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use common::{fresh, open, open_read_only, try_open, try_open_read_only};
-use journeyman_event::{ContentHash, Principal, Sequence};
+use journeyman_event::{Principal, Sequence};
 use journeyman_journal::{Append, Error, Expected, Filter, Snapshot, Sqlite};
 use journeyman_journal_conformance::{Maker, all, append, assert_sound, lines, sequences};
 use rusqlite::Connection;
@@ -296,13 +296,7 @@ async fn a_store_of_the_first_format_is_read_as_it_is_and_brought_on_by_the_writ
     let newest = Sequence(u64::MAX);
     assert_eq!(reader.snapshot(&me, task, newest).await.unwrap(), None);
     assert_sound(&reader).await;
-    let bytes = Bytes::from_static(b"state");
-    let snapshot = Snapshot {
-        sequence: events[2].sequence(),
-        event_hash: events[2].hash(),
-        bytes_hash: ContentHash::of(&bytes),
-        bytes,
-    };
+    let snapshot = Snapshot::after(&events[2], Bytes::from_static(b"state"));
     let journal = open(folder.path());
     let kept = journal.keep_snapshot(&me, task, snapshot.clone()).await;
     kept.unwrap();
