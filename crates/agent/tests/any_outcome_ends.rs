@@ -8,14 +8,14 @@ use journeyman_agent::{Fact, Role, Step, WholeFile, decide};
 use journeyman_event::payload::{
     AnalysisStarted, CodeOrigin, ContextRefused, DeadCodeAnalysis, EffectInterrupted,
     FailureReason, GivenTest, Interruption, Limits, ModelCallCompleted, ModelCallFailed,
-    ModelCallStarted, OutputFailed, OutputStarted, OutputWritten, Priority, Purpose, TaskStarted,
+    ModelCallStarted, OutputFailed, OutputStarted, OutputWritten, Purpose, TaskStarted,
     TaskSubmitted, TestFailed, TestFailureKind, TestOrigin, TestPassed, TestResult, TestStarted,
     Verification,
 };
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{
-    Draft, Event, EventId, ModuleName, NewEvent, ORIGIN_HASH, Owner, ProcessId, Randomness,
-    SeededRandom, SteppedTime, TaskId, TaskState, TimeSource, Tokens,
+    Draft, Event, EventId, ModuleName, NewEvent, ORIGIN_HASH, Owner, Priority, ProcessId,
+    Randomness, SeededRandom, SteppedTime, TaskId, TaskState, TimeSource, Tokens,
 };
 use proptest::prelude::*;
 
@@ -291,7 +291,7 @@ fn submission(given: bool, out: bool) -> TaskSubmitted {
         tests: if given { vec![test] } else { Vec::new() },
         limits: Limits::default(),
         out: out.then(|| "result".to_owned()),
-        priority: Priority::Normal,
+        priority: Priority::MEDIUM,
     }
 }
 

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use journeyman_context::{Built, Profile, Refusal, Request, build};
 use journeyman_event::payload::{
     Approach, CodeOrigin, CodeUnderTest, FailureReason, Limits, PlannedFunction, PlannedModule,
-    Priority, Purpose, TaskSubmitted, TestFailureKind, TestOrigin, TestResult, TestScope, Verdict,
+    Purpose, TaskSubmitted, TestFailureKind, TestOrigin, TestResult, TestScope, Verdict,
 };
 use journeyman_event::state::{CodeVersion, ModuleState, TestRun};
-use journeyman_event::{ContentHash, ModuleName, TaskState, Tokens, VectorClock};
+use journeyman_event::{ContentHash, ModuleName, Priority, TaskState, Tokens, VectorClock};
 use journeyman_llm::{
     Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Request as Call,
 };
@@ -115,7 +115,7 @@ fn state(prompt: &str, code: &str, failure: &str, rounds: usize) -> TaskState {
             tests: Vec::new(),
             limits: Limits::default(),
             out: None,
-            priority: Priority::Normal,
+            priority: Priority::MEDIUM,
         }),
         planned: true,
         modules: vec![module],

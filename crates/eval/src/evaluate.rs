@@ -11,11 +11,9 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use journeyman_agent::{Worker, load, tests_in_prompt};
-use journeyman_event::payload::{
-    GivenTest, Limits, Priority, TaskSubmitted, TestOrigin, Verification,
-};
+use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin, Verification};
 use journeyman_event::state::{Ending, ModuleState};
-use journeyman_event::{Principal, TaskId, TaskState};
+use journeyman_event::{Principal, Priority, TaskId, TaskState};
 use journeyman_journal::Journal;
 use journeyman_llm::{ModelInfo, ModelServer};
 use serde_json::json;
@@ -161,7 +159,7 @@ impl Evaluation {
             tests,
             limits: self.limits,
             out: None,
-            priority: Priority::Normal,
+            priority: Priority::MEDIUM,
         };
         let content = json!({
             "program": self.program, "model": info.name, "server": info.server,

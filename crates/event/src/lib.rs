@@ -14,6 +14,7 @@ mod event;
 mod ids;
 mod ordering;
 pub mod payload;
+mod priority;
 pub mod state;
 mod time;
 mod tokens;
@@ -27,6 +28,7 @@ pub use event::{
 pub use ids::{EventId, InvalidId, ModuleName, Owner, Principal, Revision, Sequence, TaskId};
 pub use ordering::{Staleness, Standing, Validity, is_report_valid};
 pub use payload::Payload;
+pub use priority::Priority;
 pub use state::TaskState;
 pub use time::{Randomness, SeededRandom, SteppedTime, TimeSource};
 pub use tokens::Tokens;

@@ -7,10 +7,10 @@ use std::fmt::Debug;
 use std::path::{Component, Path};
 use std::time::{Duration, Instant};
 
-use journeyman_event::payload::{GivenTest, Limits, Payload, Priority, TaskSubmitted, TestOrigin};
+use journeyman_event::payload::{GivenTest, Limits, Payload, TaskSubmitted, TestOrigin};
 use journeyman_event::{
-    ContentHash, Draft, Event, EventId, ModuleName, NewEvent, Owner, ProcessId, Revision, Sequence,
-    TaskId, split_hash,
+    ContentHash, Draft, Event, EventId, ModuleName, NewEvent, Owner, Priority, ProcessId, Revision,
+    Sequence, TaskId, split_hash,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -98,7 +98,7 @@ fn payload() -> impl Strategy<Value = Payload> {
                 tests,
                 limits: Limits::default(),
                 out,
-                priority: Priority::Normal,
+                priority: Priority::MEDIUM,
             }
             .into()),
     ]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use journeyman_agent::Moment;
-use journeyman_event::payload::Priority;
+use journeyman_event::Priority;
 use journeyman_event::{ModuleName, TaskId};
 use journeyman_journal::Head;
 
@@ -138,9 +138,9 @@ pub(crate) struct RunArgs {
     /// Programming language
     #[arg(long, default_value = "python")]
     pub(crate) language: Language,
-    /// Recorded; it will order tasks once there is a queue
-    #[arg(long, default_value = "normal")]
-    pub(crate) priority: PriorityArg,
+    /// critical, high, medium, low, background, or a number from 0 (first) to 100
+    #[arg(long, default_value = "medium")]
+    pub(crate) priority: Priority,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 }
@@ -154,27 +154,6 @@ impl Language {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Python => "python",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum PriorityArg {
-    Critical,
-    High,
-    Normal,
-    Low,
-    Background,
-}
-
-impl From<PriorityArg> for Priority {
-    fn from(priority: PriorityArg) -> Self {
-        match priority {
-            PriorityArg::Critical => Self::Critical,
-            PriorityArg::High => Self::High,
-            PriorityArg::Normal => Self::Normal,
-            PriorityArg::Low => Self::Low,
-            PriorityArg::Background => Self::Background,
         }
     }
 }

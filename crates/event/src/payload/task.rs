@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::ModuleName;
+use crate::priority::Priority;
 use crate::tokens::Tokens;
 
 /// A user asked for something.
@@ -22,7 +23,7 @@ pub struct TaskSubmitted {
     /// Where the result goes; none keeps it in the journal only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out: Option<String>,
-    /// Recorded; it orders tasks once there is a queue.
+    /// Which tasks it waits for, and which wait for it.
     pub priority: Priority,
 }
 
@@ -49,23 +50,6 @@ pub enum TestOrigin {
     File,
     /// Written by the model: it proves agreement, not correctness.
     Generated,
-}
-
-/// How urgent a task is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Priority {
-    /// Before everything else.
-    Critical,
-    /// Before normal work.
-    High,
-    /// The default.
-    #[default]
-    Normal,
-    /// After normal work.
-    Low,
-    /// When nothing else is to be done.
-    Background,
 }
 
 /// What a task may spend.

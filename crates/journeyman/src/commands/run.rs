@@ -172,7 +172,7 @@ fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
         tests,
         limits: limits(Limits::default(), &args.limits),
         out,
-        priority: args.priority.into(),
+        priority: args.priority,
     })
 }
 
