@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -13,16 +14,16 @@ use thiserror::Error;
 /// processes cannot pick the same one: `n1.coder.7f3a`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ProcessId(String);
+pub struct ProcessId(Arc<str>);
 
 impl ProcessId {
     /// The process `role` of `node` in the data folder whose random part is `folder`.
     pub fn new(node: &str, role: &str, folder: &str) -> Self {
-        Self(format!("{node}.{role}.{folder}"))
+        Self(format!("{node}.{role}.{folder}").into())
     }
 
     /// A process id as it was stored.
-    pub fn from_stored(text: impl Into<String>) -> Self {
+    pub fn from_stored(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }
 }

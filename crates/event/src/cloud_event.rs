@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 
 use crate::clock::VectorClock;
 use crate::content::ContentHash;
-use crate::event::{Event, InvalidEvent, Line, Origin};
+use crate::event::{Event, InvalidEvent, Origin};
 use crate::ids::{EventId, ModuleName, Owner, Revision, Sequence, TaskId};
+use crate::line::Line;
 
 const SOURCE: &str = "urn:journeyman:";
 const TYPE: &str = "journeyman.";

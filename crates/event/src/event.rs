@@ -1,11 +1,9 @@
 //! One event: as it is proposed ([`Draft`], [`NewEvent`]) and as it is stored ([`Event`]).
 //!
-//! The stored line is built once, by [`NewEvent::seal`], and is never serialised again: its bytes
-//! carry the hash chain. Key order is that of the struct `Line`; the contract of the format is in
-//! ARCHITECTURE.md ("The stored line").
+//! The stored line (`line.rs`) is built once, by [`NewEvent::seal`], and is never serialised again:
+//! its bytes carry the hash chain.
 
 use std::borrow::Cow;
-use std::io;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -16,19 +14,17 @@ use thiserror::Error;
 use crate::clock::VectorClock;
 use crate::content::ContentHash;
 use crate::ids::{EventId, ModuleName, Owner, Revision, Sequence, TaskId};
+use crate::line::{Line, SCHEMA, check_json, check_spaces, data_in, link, split_open, stored_time};
 use crate::payload::Payload;
-
-/// The version of the stored line's shape.
-pub const SCHEMA: u32 = 1;
 
 /// How far an event's time may be ahead of the store's clock.
 pub const TIME_AHEAD_MAX: SignedDuration = SignedDuration::from_mins(5);
 
+/// The first moment of the year 0: from then on a time is written with four digits for its year.
+const TIME_MIN: Timestamp = Timestamp::constant(-62_167_219_200, 0);
+
 /// What the first event of a store is chained to: 32 zero bytes.
 pub const ORIGIN_HASH: ContentHash = ContentHash::from_bytes([0; 32]);
-
-const HASH_KEY: &str = ",\"hash\":\"";
-const HASH_SUFFIX_LEN: usize = HASH_KEY.len() + "b3:".len() + 64 + "\"}".len();
 
 /// An event that breaks a rule: which field, what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -186,7 +182,7 @@ impl NewEvent {
         stored_data: Option<&RawValue>,
     ) -> Result<Event, InvalidEvent> {
         let d = &self.draft;
-        let body = serde_json::to_string(&Line {
+        let line = Line {
             schema: SCHEMA,
             sequence,
             revision,
@@ -204,13 +200,12 @@ impl NewEvent {
             origin: self.origin.as_ref().map(Cow::Borrowed),
             data: stored_data.unwrap_or(&self.data),
             hash: None,
-        })
-        .map_err(|error| InvalidEvent::new("data", error))?;
-        let open = &body[..body.len() - 1];
-        let hash = link(previous, open);
+        };
+        let closed = line.close(previous);
+        let (text, hash) = closed.map_err(|error| InvalidEvent::new("data", error))?;
         Ok(Event(Arc::new(Stored {
             data_len: stored_data.unwrap_or(&self.data).get().len(),
-            line: format!("{open}{HASH_KEY}{hash}\"}}").into(),
+            line: text.into(),
             sequence,
             revision,
             id: d.id,
@@ -246,38 +241,6 @@ impl NewEvent {
             && d.code_hash == stored.code_hash
             && self.data.get() == stored_data
     }
-}
-
-/// The hash that links a stored line to the one before it: BLAKE3 over the previous hash's 32 bytes
-/// and `body`, the line's JSON object without its last member.
-pub fn chain_hash(previous: ContentHash, body: &str) -> ContentHash {
-    link(previous, body.strip_suffix('}').unwrap_or(body))
-}
-
-/// `open` is the body without its closing brace.
-fn link(previous: ContentHash, open: &str) -> ContentHash {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(previous.as_bytes());
-    hasher.update(open.as_bytes());
-    hasher.update(b"}");
-    ContentHash::from_bytes(*hasher.finalize().as_bytes())
-}
-
-/// Splits a stored line into its body (a whole JSON object) and the hash it carries. None if the
-/// line does not end in a hash.
-pub fn split_hash(line: &str) -> Option<(String, ContentHash)> {
-    let (open, hash) = split_open(line)?;
-    Some((format!("{open}}}"), hash))
-}
-
-fn split_open(line: &str) -> Option<(&str, ContentHash)> {
-    let (open, suffix) = line.split_at_checked(line.len().checked_sub(HASH_SUFFIX_LEN)?)?;
-    let hash = suffix
-        .strip_prefix(HASH_KEY)?
-        .strip_suffix("\"}")?
-        .parse()
-        .ok()?;
-    Some((open, hash))
 }
 
 /// A stored event: immutable, with its position, its place in the hash chain and its exact bytes.
@@ -325,6 +288,10 @@ fn referred(data: &str) -> Option<ContentHash> {
 }
 
 fn check_time(occurred_at: Timestamp, now: Timestamp) -> Result<(), InvalidEvent> {
+    if occurred_at < TIME_MIN {
+        let problem = format_args!("{occurred_at} is before the year 0");
+        return Err(InvalidEvent::new("occurred_at", problem));
+    }
     if occurred_at.duration_since(now) > TIME_AHEAD_MAX {
         return Err(InvalidEvent::new(
             "occurred_at",
@@ -347,43 +314,30 @@ impl Event {
     /// [`Event::blob`]) until [`Event::with_data`] brings it in. The chain is not checked here.
     pub fn from_line(line: impl Into<Arc<str>>) -> Result<Self, InvalidEvent> {
         let line = line.into();
-        let parsed: Line<'_> = serde_json::from_str(&line).map_err(|error| {
-            // serde names the field in its message; the line as a whole is what does not fit.
-            InvalidEvent::new("line", error)
-        })?;
-        if parsed.schema != SCHEMA {
-            return Err(InvalidEvent::new(
-                "schema",
-                format_args!("{} is not known, only {SCHEMA}", parsed.schema),
-            ));
+        let (read, data, hash) = Line::read(&line)?;
+        check_actor(&read.actor)?;
+        check_spaces(data)?;
+        let payload = Payload::parse(&read.kind, data);
+        if let Payload::Unknown { .. } | Payload::Unreadable { .. } = payload {
+            check_json(data)?;
         }
-        let hash = parsed
-            .hash
-            .ok_or_else(|| InvalidEvent::new("hash", "it is missing"))?;
-        let occurred_at: Timestamp = parsed
-            .occurred_at
-            .parse()
-            .map_err(|error| InvalidEvent::new("occurred_at", error))?;
-        check_actor(&parsed.actor)?;
-        parsed.check_is_written_as(&line, occurred_at)?;
-        let payload = Payload::parse(&parsed.kind, parsed.data.get());
         Ok(Self(Arc::new(Stored {
-            sequence: parsed.sequence,
-            revision: parsed.revision,
-            id: parsed.id,
-            task_id: parsed.task_id.into_owned(),
-            owner: parsed.owner.into_owned(),
-            module: parsed.module.map(Cow::into_owned),
-            occurred_at,
-            actor: parsed.actor.into_owned(),
-            clock: parsed.clock.into_owned(),
-            causation_id: parsed.causation_id,
-            code_version: parsed.code_version,
-            code_hash: parsed.code_hash,
-            origin: parsed.origin.map(Cow::into_owned),
+            sequence: read.sequence,
+            revision: read.revision,
+            id: read.id,
+            task_id: read.task_id,
+            owner: read.owner,
+            module: read.module,
+            occurred_at: read.occurred_at,
+            actor: read.actor.into_owned(),
+            clock: read.clock,
+            causation_id: read.causation_id,
+            code_version: read.code_version,
+            code_hash: read.code_hash,
+            origin: read.origin,
             payload,
             hash,
-            data_len: parsed.data.get().len(),
+            data_len: data.len(),
             line,
         })))
     }
@@ -408,11 +362,7 @@ impl Event {
 
     /// The line's `data` member as it was stored: the payload, or the reference to its blob.
     pub fn data(&self) -> &str {
-        let end = self.0.line.len().saturating_sub(HASH_SUFFIX_LEN);
-        self.0
-            .line
-            .get(end.saturating_sub(self.0.data_len)..end)
-            .unwrap_or_default()
+        data_in(&self.0.line, self.0.data_len)
     }
 
     /// The exact stored bytes, without a line end.
@@ -501,92 +451,10 @@ impl Event {
     }
 }
 
-/// The stored line, in its key order.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Line<'a> {
-    pub(crate) schema: u32,
-    pub(crate) sequence: Sequence,
-    pub(crate) revision: Revision,
-    pub(crate) id: EventId,
-    pub(crate) task_id: Cow<'a, TaskId>,
-    pub(crate) owner: Cow<'a, Owner>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) module: Option<Cow<'a, ModuleName>>,
-    #[serde(borrow)]
-    pub(crate) kind: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(crate) occurred_at: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(crate) actor: Cow<'a, str>,
-    pub(crate) clock: Cow<'a, VectorClock>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) causation_id: Option<EventId>,
-    pub(crate) code_version: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) code_hash: Option<ContentHash>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) origin: Option<Cow<'a, Origin>>,
-    #[serde(borrow)]
-    pub(crate) data: &'a RawValue,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) hash: Option<ContentHash>,
-}
-
-/// A writer that takes nothing but the bytes that it expects.
-struct Expect<'a> {
-    left: &'a [u8],
-}
-
-impl io::Write for Expect<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.left = self
-            .left
-            .strip_prefix(bytes)
-            .ok_or(io::ErrorKind::InvalidData)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Line<'_> {
-    /// Whether writing what was read gives the bytes that were read: no other order, spelling or member.
-    fn check_is_written_as(&self, line: &str, occurred_at: Timestamp) -> Result<(), InvalidEvent> {
-        let again = Line {
-            occurred_at: stored_time(occurred_at).into(),
-            task_id: Cow::Borrowed(&self.task_id),
-            owner: Cow::Borrowed(&self.owner),
-            module: self.module.as_deref().map(Cow::Borrowed),
-            kind: Cow::Borrowed(&self.kind),
-            actor: Cow::Borrowed(&self.actor),
-            clock: Cow::Borrowed(&self.clock),
-            origin: self.origin.as_deref().map(Cow::Borrowed),
-            ..*self
-        };
-        let mut expected = Expect {
-            left: line.as_bytes(),
-        };
-        let written = serde_json::to_writer(&mut expected, &again).is_ok();
-        if !written || !expected.left.is_empty() || line.contains(['\n', '\r']) {
-            return Err(InvalidEvent::new(
-                "line",
-                "it is not as this program writes it: a member is unknown, out of order or spelt differently",
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// As it stands in the line: microseconds, UTC.
-fn stored_time(at: Timestamp) -> String {
-    format!("{at:.6}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::line::{chain_hash, split_hash};
     use crate::payload::PauseReason;
     use crate::payload::TaskPaused;
     use crate::time::{SeededRandom, SteppedTime, TimeSource};

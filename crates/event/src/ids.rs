@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -35,12 +36,12 @@ macro_rules! checked_name {
     ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        #[serde(try_from = "Arc<str>", into = "Arc<str>")]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Checks the name.
-            pub fn new(name: impl Into<String>) -> Result<Self, InvalidId> {
+            pub fn new(name: impl Into<Arc<str>>) -> Result<Self, InvalidId> {
                 let name = name.into();
                 let check: fn(&str) -> bool = $check;
                 if check(&name) { Ok(Self(name)) } else { Err(refuse($what, &name, $rule)) }
@@ -58,9 +59,9 @@ macro_rules! checked_name {
             }
         }
 
-        impl TryFrom<String> for $name {
+        impl TryFrom<Arc<str>> for $name {
             type Error = InvalidId;
-            fn try_from(name: String) -> Result<Self, InvalidId> {
+            fn try_from(name: Arc<str>) -> Result<Self, InvalidId> {
                 Self::new(name)
             }
         }
@@ -72,7 +73,7 @@ macro_rules! checked_name {
             }
         }
 
-        impl From<$name> for String {
+        impl From<$name> for Arc<str> {
             fn from(name: $name) -> Self {
                 name.0
             }
@@ -121,7 +122,7 @@ checked_name! {
 impl TaskId {
     /// A new name, `t-` and 12 hexadecimal digits.
     pub fn random(randomness: &dyn Randomness) -> Self {
-        Self(format!("t-{:012x}", randomness.next_u64() >> 16))
+        Self(format!("t-{:012x}", randomness.next_u64() >> 16).into())
     }
 }
 

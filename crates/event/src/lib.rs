@@ -12,6 +12,7 @@ mod cloud_event;
 mod content;
 mod event;
 mod ids;
+mod line;
 mod ordering;
 pub mod payload;
 mod priority;
@@ -21,11 +22,9 @@ mod tokens;
 
 pub use clock::{ClockError, ClockOrder, ProcessId, VectorClock};
 pub use content::ContentHash;
-pub use event::{
-    Draft, Event, InvalidEvent, NewEvent, ORIGIN_HASH, Origin, SCHEMA, TIME_AHEAD_MAX, chain_hash,
-    split_hash,
-};
+pub use event::{Draft, Event, InvalidEvent, NewEvent, ORIGIN_HASH, Origin, TIME_AHEAD_MAX};
 pub use ids::{EventId, InvalidId, ModuleName, Owner, Principal, Revision, Sequence, TaskId};
+pub use line::{SCHEMA, chain_hash, split_hash};
 pub use ordering::{Staleness, Standing, Validity, is_report_valid};
 pub use payload::Payload;
 pub use priority::Priority;

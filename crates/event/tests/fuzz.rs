@@ -334,8 +334,8 @@ fn a_name_is_never_a_path() {
             prop_assert!(!name.starts_with('.') && !name.ends_with('.'));
         }
         for name in [
-            TaskId::new(name.as_str()).map(String::from),
-            Owner::new(name.as_str()).map(String::from),
+            TaskId::new(name.as_str()).map(|id| id.to_string()),
+            Owner::new(name.as_str()).map(|id| id.to_string()),
         ]
         .into_iter()
         .flatten()

@@ -1,0 +1,367 @@
+//! The stored line: its members, how it is written and how it is read.
+//!
+//! A line is read by hand and not by `serde`: only the very bytes that would be written are taken, so
+//! nothing in a line is passed over and no change to it goes unseen by its looks alone; and whoever
+//! folds or verifies a large store reads a million of them.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use crate::clock::{ProcessId, VectorClock};
+use crate::content::ContentHash;
+use crate::event::{InvalidEvent, Origin};
+use crate::ids::{EventId, ModuleName, Owner, Revision, Sequence, TaskId};
+
+/// The version of the stored line's shape.
+pub const SCHEMA: u32 = 1;
+
+const HASH_KEY: &str = ",\"hash\":\"";
+const HASH_SUFFIX_LEN: usize = HASH_KEY.len() + "b3:".len() + 64 + "\"}".len();
+/// A time as it is stored; `d` is a digit.
+const TIME_FORM: &[u8] = b"dddd-dd-ddTdd:dd:dd.ddddddZ";
+
+/// The stored line, in its key order.
+#[derive(Serialize)]
+pub(crate) struct Line<'a> {
+    pub(crate) schema: u32,
+    pub(crate) sequence: Sequence,
+    pub(crate) revision: Revision,
+    pub(crate) id: EventId,
+    pub(crate) task_id: Cow<'a, TaskId>,
+    pub(crate) owner: Cow<'a, Owner>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) module: Option<Cow<'a, ModuleName>>,
+    pub(crate) kind: Cow<'a, str>,
+    pub(crate) occurred_at: Cow<'a, str>,
+    pub(crate) actor: Cow<'a, str>,
+    pub(crate) clock: Cow<'a, VectorClock>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) causation_id: Option<EventId>,
+    pub(crate) code_version: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) code_hash: Option<ContentHash>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) origin: Option<Cow<'a, Origin>>,
+    pub(crate) data: &'a RawValue,
+    /// None until it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hash: Option<ContentHash>,
+}
+
+/// As it stands in the line: microseconds, UTC.
+pub(crate) fn stored_time(at: Timestamp) -> String {
+    format!("{at:.6}")
+}
+
+impl<'a> Line<'a> {
+    /// The bytes of a line without a hash, and its link of the chain, as which it gets one.
+    pub(crate) fn close(
+        &self,
+        previous: ContentHash,
+    ) -> Result<(String, ContentHash), serde_json::Error> {
+        let mut text = serde_json::to_string(self)?;
+        text.truncate(text.len() - 1); // the closing brace
+        let hash = link(previous, &text);
+        text.reserve_exact(HASH_SUFFIX_LEN);
+        text.push_str(HASH_KEY);
+        text.push_str(&hash.to_string());
+        text.push_str("\"}");
+        Ok((text, hash))
+    }
+
+    /// Reads what was written: the members, the text of `data` and the hash. Whether `data` is JSON is
+    /// for the caller to find, who reads it anyway: see [`check_json`].
+    pub(crate) fn read(line: &'a str) -> Result<(Read<'a>, &'a str, ContentHash), InvalidEvent> {
+        let (open, hash) = split_open(line)
+            .ok_or_else(|| InvalidEvent::new("hash", "the line does not end in a hash"))?;
+        let mut cursor = Cursor { rest: open };
+        cursor.expect("schema", "{\"schema\":")?;
+        let schema = cursor.number("schema")?;
+        if schema != u64::from(SCHEMA) {
+            let problem = format_args!("{schema} is not known, only {SCHEMA}");
+            return Err(InvalidEvent::new("schema", problem));
+        }
+        cursor.expect("sequence", ",\"sequence\":")?;
+        let sequence = Sequence(cursor.number("sequence")?);
+        cursor.expect("revision", ",\"revision\":")?;
+        let revision = Revision(cursor.number("revision")?);
+        cursor.expect("id", ",\"id\":")?;
+        let id = cursor.id("id")?;
+        cursor.expect("task_id", ",\"task_id\":")?;
+        let task_id = cursor.name("task_id", TaskId::new)?;
+        cursor.expect("owner", ",\"owner\":")?;
+        let owner = cursor.name("owner", Owner::new)?;
+        let module = cursor.optional(",\"module\":", |cursor| {
+            cursor.name("module", ModuleName::new)
+        })?;
+        cursor.expect("kind", ",\"kind\":")?;
+        let kind = cursor.text("kind")?;
+        cursor.expect("occurred_at", ",\"occurred_at\":")?;
+        let occurred_at = cursor.time("occurred_at")?;
+        cursor.expect("actor", ",\"actor\":")?;
+        let actor = cursor.text("actor")?;
+        cursor.expect("clock", ",\"clock\":")?;
+        let clock = cursor.clock("clock")?;
+        let causation_id =
+            cursor.optional(",\"causation_id\":", |cursor| cursor.id("causation_id"))?;
+        cursor.expect("code_version", ",\"code_version\":")?;
+        let code_version = cursor.number("code_version")?;
+        let code_hash = cursor.optional(",\"code_hash\":", |cursor| cursor.hash("code_hash"))?;
+        let origin = cursor.optional(",\"origin\":", |cursor| cursor.origin("origin"))?;
+        cursor.expect("data", ",\"data\":")?;
+        let data = cursor.rest;
+        let read = Read {
+            sequence,
+            revision,
+            id,
+            task_id,
+            owner,
+            module,
+            kind,
+            occurred_at,
+            actor,
+            clock,
+            causation_id,
+            code_version,
+            code_hash,
+            origin,
+        };
+        Ok((read, data, hash))
+    }
+}
+
+/// What a line says, but for its data and its hash.
+pub(crate) struct Read<'a> {
+    pub(crate) sequence: Sequence,
+    pub(crate) revision: Revision,
+    pub(crate) id: EventId,
+    pub(crate) task_id: TaskId,
+    pub(crate) owner: Owner,
+    pub(crate) module: Option<ModuleName>,
+    pub(crate) kind: Cow<'a, str>,
+    pub(crate) occurred_at: Timestamp,
+    pub(crate) actor: Cow<'a, str>,
+    pub(crate) clock: VectorClock,
+    pub(crate) causation_id: Option<EventId>,
+    pub(crate) code_version: u64,
+    pub(crate) code_hash: Option<ContentHash>,
+    pub(crate) origin: Option<Origin>,
+}
+
+/// Whether the text of `data` may stand in a line: one JSON value with nothing around it.
+pub(crate) fn check_json(data: &str) -> Result<(), InvalidEvent> {
+    serde_json::from_str::<IgnoredAny>(data)
+        .map(|_| ())
+        .map_err(|error| InvalidEvent::new("data", error))
+}
+
+/// Whether white space stands where none is written: line ends anywhere, or anything around `data`.
+pub(crate) fn check_spaces(data: &str) -> Result<(), InvalidEvent> {
+    let space = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_whitespace);
+    let bytes = data.as_bytes();
+    if space(bytes.first()) || space(bytes.last()) || data.contains('\n') || data.contains('\r') {
+        let problem = "white space stands around it, or a line end in it";
+        return Err(InvalidEvent::new("data", problem));
+    }
+    Ok(())
+}
+
+/// The hash that links a stored line to the one before it: BLAKE3 over the previous hash's 32 bytes
+/// and `body`, the line's JSON object without its last member.
+pub fn chain_hash(previous: ContentHash, body: &str) -> ContentHash {
+    link(previous, body.strip_suffix('}').unwrap_or(body))
+}
+
+/// `open` is the body without its closing brace.
+pub(crate) fn link(previous: ContentHash, open: &str) -> ContentHash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(previous.as_bytes());
+    hasher.update(open.as_bytes());
+    hasher.update(b"}");
+    ContentHash::from_bytes(*hasher.finalize().as_bytes())
+}
+
+/// Splits a stored line into its body (a whole JSON object) and the hash it carries. None if the
+/// line does not end in a hash.
+pub fn split_hash(line: &str) -> Option<(String, ContentHash)> {
+    let (open, hash) = split_open(line)?;
+    Some((format!("{open}}}"), hash))
+}
+
+pub(crate) fn split_open(line: &str) -> Option<(&str, ContentHash)> {
+    let (open, suffix) = line.split_at_checked(line.len().checked_sub(HASH_SUFFIX_LEN)?)?;
+    let hash = suffix
+        .strip_prefix(HASH_KEY)?
+        .strip_suffix("\"}")?
+        .parse()
+        .ok()?;
+    Some((open, hash))
+}
+
+/// Where the text of `data`, so many bytes long, stands in a line.
+pub(crate) fn data_in(line: &str, data_len: usize) -> &str {
+    let end = line.len().saturating_sub(HASH_SUFFIX_LEN);
+    line.get(end.saturating_sub(data_len)..end)
+        .unwrap_or_default()
+}
+
+/// What is left to read of a line.
+struct Cursor<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Cursor<'a> {
+    /// Goes past this text if it comes next.
+    fn has(&mut self, text: &str) -> bool {
+        let rest = self.rest.strip_prefix(text);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn expect(&mut self, field: &'static str, text: &str) -> Result<(), InvalidEvent> {
+        if self.has(text) {
+            return Ok(());
+        }
+        let found: String = self.rest.chars().take(40).collect();
+        let problem = format_args!(
+            "{text:?} is expected and {found:?} stands there: a member is missing, unknown, out of \
+             order or spelt differently"
+        );
+        Err(InvalidEvent::new(field, problem))
+    }
+
+    fn optional<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&mut Self) -> Result<T, InvalidEvent>,
+    ) -> Result<Option<T>, InvalidEvent> {
+        if self.has(key) {
+            read(self).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// A whole number as it is written: no sign, no zeros before it.
+    fn number(&mut self, field: &'static str) -> Result<u64, InvalidEvent> {
+        let end = self.rest.bytes().position(|b| !b.is_ascii_digit());
+        let (digits, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
+        self.rest = rest;
+        let leading_zero = digits.len() > 1 && digits.starts_with('0');
+        let number = digits.parse().ok().filter(|_| !leading_zero);
+        number.ok_or_else(|| {
+            InvalidEvent::new(field, "a whole number is needed, of 64 bits at the most")
+        })
+    }
+
+    fn text(&mut self, field: &'static str) -> Result<Cow<'a, str>, InvalidEvent> {
+        self.expect(field, "\"")?;
+        let end = self
+            .rest
+            .bytes()
+            .position(|b| b == b'"' || b == b'\\' || b < b' ');
+        if let Some(end) = end
+            && self.rest.as_bytes()[end] == b'"'
+        {
+            let text = &self.rest[..end];
+            self.rest = &self.rest[end + 1..];
+            return Ok(Cow::Borrowed(text));
+        }
+        self.escaped(field)
+    }
+
+    /// A text with escapes, its opening quote read: how they are spelt is `serde_json`'s affair.
+    fn escaped(&mut self, field: &'static str) -> Result<Cow<'a, str>, InvalidEvent> {
+        let wrong = || InvalidEvent::new(field, "it is no text as this program writes it");
+        let mut is_escaped = false;
+        let end = self.rest.bytes().position(|b| {
+            let ends = b == b'"' && !is_escaped;
+            is_escaped = b == b'\\' && !is_escaped;
+            ends
+        });
+        let (spelt, rest) = self.rest.split_at(end.ok_or_else(wrong)? + 1);
+        self.rest = rest;
+        let spelt = format!("\"{spelt}");
+        let text: String = serde_json::from_str(&spelt).map_err(|_| wrong())?;
+        match serde_json::to_string(&text) {
+            Ok(again) if again == spelt => Ok(Cow::Owned(text)),
+            _ => Err(wrong()),
+        }
+    }
+
+    fn name<T, E: std::fmt::Display>(
+        &mut self,
+        field: &'static str,
+        new: impl Fn(&'a str) -> Result<T, E>,
+    ) -> Result<T, InvalidEvent> {
+        match self.text(field)? {
+            Cow::Borrowed(text) => new(text).map_err(|error| InvalidEvent::new(field, error)),
+            Cow::Owned(_) => Err(InvalidEvent::new(field, "a name has no escapes")),
+        }
+    }
+
+    fn id(&mut self, field: &'static str) -> Result<EventId, InvalidEvent> {
+        self.name(field, |text| {
+            // Of the spellings of a UUID this length has only the one with hyphens.
+            let plain = text.len() == 36 && !text.bytes().any(|b| b.is_ascii_uppercase());
+            plain
+                .then(|| text.parse().ok())
+                .flatten()
+                .ok_or("a UUID is needed")
+        })
+    }
+
+    fn hash(&mut self, field: &'static str) -> Result<ContentHash, InvalidEvent> {
+        self.name(field, str::parse::<ContentHash>)
+    }
+
+    fn time(&mut self, field: &'static str) -> Result<Timestamp, InvalidEvent> {
+        self.name(field, |text| {
+            let fits = |(byte, form): (u8, &u8)| match form {
+                b'd' => byte.is_ascii_digit(),
+                form => byte == *form,
+            };
+            let has_form = text.len() == TIME_FORM.len() && text.bytes().zip(TIME_FORM).all(fits);
+            // A leap second is read as the one before it.
+            let plain = has_form && &text[17..19] != "60";
+            let time = plain.then(|| text.parse().ok()).flatten();
+            time.ok_or("a time such as 2026-11-21T09:30:00.000000Z is needed")
+        })
+    }
+
+    fn clock(&mut self, field: &'static str) -> Result<VectorClock, InvalidEvent> {
+        self.expect(field, "{")?;
+        let mut entries: Vec<(ProcessId, u64)> = Vec::new();
+        while !self.has("}") {
+            if !entries.is_empty() {
+                self.expect(field, ",")?;
+            }
+            let process = ProcessId::from_stored(self.text(field)?);
+            self.expect(field, ":")?;
+            if entries.last().is_some_and(|(last, _)| *last >= process) {
+                return Err(InvalidEvent::new(field, "its processes are not in order"));
+            }
+            entries.push((process, self.number(field)?));
+        }
+        Ok(entries.into_iter().collect())
+    }
+
+    fn origin(&mut self, field: &'static str) -> Result<Origin, InvalidEvent> {
+        self.expect(field, "{\"store\":")?;
+        let store = self.text(field)?.into_owned();
+        self.expect(field, ",\"sequence\":")?;
+        let sequence = Sequence(self.number(field)?);
+        self.expect(field, ",\"hash\":")?;
+        let hash = self.hash(field)?;
+        self.expect(field, "}")?;
+        Ok(Origin {
+            store,
+            sequence,
+            hash,
+        })
+    }
+}
