@@ -357,7 +357,7 @@ impl Event {
     /// Whether its hash links it to the event before it, whose hash this is: nothing in its line was
     /// changed since.
     pub fn follows(&self, previous: ContentHash) -> bool {
-        split_open(&self.0.line).is_some_and(|(open, hash)| link(previous, open) == hash)
+        split_open(&self.0.line).is_some_and(|(open, _)| link(previous, open) == self.0.hash)
     }
 
     /// The line's `data` member as it was stored: the payload, or the reference to its blob.

@@ -5,6 +5,8 @@
 //! that was acknowledged must be there, or the journal refuses all further work.
 
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use journeyman_bus::{Bus, Message};
 use journeyman_event::{Event, Owner, Sequence};
@@ -21,6 +23,11 @@ const BATCH_ORDERS_MAX: usize = 512;
 const BATCH_EVENTS_MAX: usize = 4_000;
 /// Bytes of payloads and blobs that one transaction takes at the most, give or take one append.
 const BATCH_BYTES_MAX: usize = 8 << 20;
+
+/// From so many writers at once on, a group waits for those that are about to come.
+const CROWD: usize = 8;
+/// How long it waits for them at the most.
+const GATHERING: Duration = Duration::from_micros(300);
 
 /// News of the store, on their way to subscriptions.
 #[derive(Debug)]
@@ -85,44 +92,83 @@ pub(crate) struct WriterThread {
     pub(crate) trust: Trust,
 }
 
+/// Orders that are taken together.
+#[derive(Default)]
+struct Group {
+    appends: Vec<AppendOrder>,
+    snapshots: Vec<SnapshotOrder>,
+    events: usize,
+    bytes: usize,
+}
+
+impl Group {
+    /// The first order and those that wait behind it. Where many write at once, those that were
+    /// answered a moment ago are about to come again: a short wait for them makes one flush of what
+    /// would be two (`commit_delay` and `commit_siblings` of PostgreSQL are the same idea).
+    fn gather(first: Order, orders: &mut mpsc::Receiver<Order>, expected: usize) -> Self {
+        let mut group = Self::default();
+        group.add(first);
+        let until = (expected >= CROWD).then(|| Instant::now() + GATHERING);
+        while !group.is_full() {
+            if let Ok(order) = orders.try_recv() {
+                group.add(order);
+            } else if group.len() < expected && until.is_some_and(|until| Instant::now() < until) {
+                thread::yield_now();
+            } else {
+                break;
+            }
+        }
+        group
+    }
+
+    fn add(&mut self, order: Order) {
+        match order {
+            Order::Append(order) => {
+                self.bytes += order.append.bytes();
+                self.events += order.append.events.len();
+                self.appends.push(order);
+            }
+            Order::Snapshot(order) => {
+                self.bytes += order.snapshot.bytes.len();
+                self.snapshots.push(order);
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.appends.len() + self.snapshots.len()
+    }
+
+    fn is_full(&self) -> bool {
+        self.len() >= BATCH_ORDERS_MAX
+            || self.events >= BATCH_EVENTS_MAX
+            || self.bytes >= BATCH_BYTES_MAX
+    }
+}
+
 impl WriterThread {
     /// Takes orders until the journal is dropped, then ends.
     pub(crate) fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        // How many may come soon: those that were answered last, and those that waited meanwhile.
+        let mut expected = 0;
         while let Some(first) = orders.blocking_recv() {
-            let (mut batch, mut snapshots) = (Vec::new(), Vec::new());
-            let (mut events, mut bytes) = (0, 0);
-            let mut next = Some(first);
-            while let Some(order) = next {
-                match order {
-                    Order::Append(order) => {
-                        bytes += order.append.bytes();
-                        events += order.append.events.len();
-                        batch.push(order);
-                    }
-                    Order::Snapshot(order) => {
-                        bytes += order.snapshot.bytes.len();
-                        snapshots.push(order);
-                    }
-                }
-                let full = batch.len() + snapshots.len() >= BATCH_ORDERS_MAX
-                    || events >= BATCH_EVENTS_MAX
-                    || bytes >= BATCH_BYTES_MAX;
-                next = if full { None } else { orders.try_recv().ok() };
-            }
-            if !batch.is_empty() {
-                let results = self.write(&batch);
+            let group = Group::gather(first, &mut orders, expected);
+            expected = group.len();
+            if !group.appends.is_empty() {
+                let results = self.write(&group.appends);
                 self.publish(&results);
-                for (order, result) in batch.into_iter().zip(results) {
+                for (order, result) in group.appends.into_iter().zip(results) {
                     drop(order.room);
                     // A caller that stopped waiting loses nothing: what was written stays written.
                     drop(order.reply.send(result));
                 }
             }
-            for order in snapshots {
+            for order in group.snapshots {
                 let kept = self.keep_snapshot(&order.stream, &order.snapshot);
                 drop(order.room);
                 drop(order.reply.send(kept));
             }
+            expected += orders.len();
         }
     }
 
