@@ -41,13 +41,36 @@ impl fmt::Debug for ContentHash {
     }
 }
 
+/// The value of each byte as a hexadecimal digit; [`NO_DIGIT`] of those that are none.
+const DIGITS: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
+const NO_DIGIT: u8 = 0xff;
+
+/// By a table and without a branch a digit: every event that is read has such a hash.
+fn from_hex(hex: &str) -> Option<[u8; 32]> {
+    let digits: &[u8; 64] = hex.as_bytes().try_into().ok()?;
+    let (mut bytes, mut all) = ([0; 32], 0);
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let (high, low) = (DIGITS[usize::from(pair[0])], DIGITS[usize::from(pair[1])]);
+        all |= high | low;
+        *byte = high << 4 | low & 0x0f;
+    }
+    (all < 16).then_some(bytes)
+}
+
 impl FromStr for ContentHash {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         text.strip_prefix("b3:")
-            .filter(|hex| !hex.bytes().any(|b| b.is_ascii_uppercase()))
-            .and_then(|hex| blake3::Hash::from_hex(hex).ok())
-            .map(|hash| Self(*hash.as_bytes()))
+            .and_then(from_hex)
+            .map(Self)
             .ok_or_else(|| InvalidId {
                 what: "hash",
                 given: text.chars().take(80).collect(),

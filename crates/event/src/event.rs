@@ -14,7 +14,9 @@ use thiserror::Error;
 use crate::clock::VectorClock;
 use crate::content::ContentHash;
 use crate::ids::{EventId, ModuleName, Owner, Revision, Sequence, TaskId};
-use crate::line::{Line, SCHEMA, check_json, check_spaces, data_in, link, split_open, stored_time};
+use crate::line::{
+    Line, SCHEMA, StoredLine, check_actor, check_json, data_in, follows, referred, stored_time,
+};
 use crate::payload::Payload;
 
 /// How far an event's time may be ahead of the store's clock.
@@ -270,23 +272,6 @@ struct Stored {
     hash: ContentHash,
 }
 
-/// The blob that a payload's JSON text stands for, if it is nothing but a reference to one.
-fn referred(data: &str) -> Option<ContentHash> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Reference {
-        blob: ContentHash,
-        #[serde(rename = "bytes")]
-        _bytes: u64,
-    }
-    if !data.starts_with("{\"blob\":\"b3:") {
-        return None;
-    }
-    serde_json::from_str::<Reference>(data)
-        .ok()
-        .map(|reference| reference.blob)
-}
-
 fn check_time(occurred_at: Timestamp, now: Timestamp) -> Result<(), InvalidEvent> {
     if occurred_at < TIME_MIN {
         let problem = format_args!("{occurred_at} is before the year 0");
@@ -301,25 +286,16 @@ fn check_time(occurred_at: Timestamp, now: Timestamp) -> Result<(), InvalidEvent
     Ok(())
 }
 
-fn check_actor(actor: &str) -> Result<(), InvalidEvent> {
-    if actor.is_empty() || actor.len() > 200 {
-        return Err(InvalidEvent::new("actor", "1 to 200 bytes are needed"));
-    }
-    Ok(())
-}
-
 impl Event {
     /// Reads a stored line: exactly one that [`NewEvent::seal`] could have written, so that nothing in it is passed over
     /// and no change to it goes unseen by its looks alone. A payload that is kept elsewhere stays a blob reference (see
     /// [`Event::blob`]) until [`Event::with_data`] brings it in. The chain is not checked here.
     pub fn from_line(line: impl Into<Arc<str>>) -> Result<Self, InvalidEvent> {
         let line = line.into();
-        let (read, data, hash) = Line::read(&line)?;
-        check_actor(&read.actor)?;
-        check_spaces(data)?;
-        let payload = Payload::parse(&read.kind, data);
+        let read = StoredLine::read_around_data(&line)?;
+        let payload = Payload::parse(&read.kind, read.data);
         if let Payload::Unknown { .. } | Payload::Unreadable { .. } = payload {
-            check_json(data)?;
+            check_json(read.data)?;
         }
         Ok(Self(Arc::new(Stored {
             sequence: read.sequence,
@@ -336,8 +312,8 @@ impl Event {
             code_hash: read.code_hash,
             origin: read.origin,
             payload,
-            hash,
-            data_len: data.len(),
+            hash: read.hash,
+            data_len: read.data.len(),
             line,
         })))
     }
@@ -357,7 +333,7 @@ impl Event {
     /// Whether its hash links it to the event before it, whose hash this is: nothing in its line was
     /// changed since.
     pub fn follows(&self, previous: ContentHash) -> bool {
-        split_open(&self.0.line).is_some_and(|(open, _)| link(previous, open) == self.0.hash)
+        follows(&self.0.line, self.0.hash, previous)
     }
 
     /// The line's `data` member as it was stored: the payload, or the reference to its blob.

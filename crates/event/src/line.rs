@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use serde::Serialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::clock::{ProcessId, VectorClock};
@@ -57,7 +57,7 @@ pub(crate) fn stored_time(at: Timestamp) -> String {
     format!("{at:.6}")
 }
 
-impl<'a> Line<'a> {
+impl Line<'_> {
     /// The bytes of a line without a hash, and its link of the chain, as which it gets one.
     pub(crate) fn close(
         &self,
@@ -72,10 +72,19 @@ impl<'a> Line<'a> {
         text.push_str("\"}");
         Ok((text, hash))
     }
+}
 
-    /// Reads what was written: the members, the text of `data` and the hash. Whether `data` is JSON is
-    /// for the caller to find, who reads it anyway: see [`check_json`].
-    pub(crate) fn read(line: &'a str) -> Result<(Read<'a>, &'a str, ContentHash), InvalidEvent> {
+impl<'a> StoredLine<'a> {
+    /// Reads a stored line without making anything of its payload. The chain is not checked here.
+    pub fn read(line: &'a str) -> Result<Self, InvalidEvent> {
+        let read = Self::read_around_data(line)?;
+        check_json(read.data)?;
+        Ok(read)
+    }
+
+    /// Reads a stored line but for whether its data is JSON: that is for the caller to find, who
+    /// reads the data anyway.
+    pub(crate) fn read_around_data(line: &'a str) -> Result<Self, InvalidEvent> {
         let (open, hash) = split_open(line)
             .ok_or_else(|| InvalidEvent::new("hash", "the line does not end in a hash"))?;
         let mut cursor = Cursor { rest: open };
@@ -114,7 +123,10 @@ impl<'a> Line<'a> {
         let origin = cursor.optional(",\"origin\":", |cursor| cursor.origin("origin"))?;
         cursor.expect("data", ",\"data\":")?;
         let data = cursor.rest;
-        let read = Read {
+        check_actor(&actor)?;
+        check_spaces(data)?;
+        Ok(Self {
+            open,
             sequence,
             revision,
             id,
@@ -129,27 +141,59 @@ impl<'a> Line<'a> {
             code_version,
             code_hash,
             origin,
-        };
-        Ok((read, data, hash))
+            data,
+            hash,
+        })
+    }
+
+    /// The hash that names the payload, where the line carries only a reference to it.
+    pub fn blob(&self) -> Option<ContentHash> {
+        referred(self.data)
+    }
+
+    /// Whether its hash links it to the event before it, whose hash this is: nothing in the line was
+    /// changed since.
+    pub fn follows(&self, previous: ContentHash) -> bool {
+        link(previous, self.open) == self.hash
     }
 }
 
-/// What a line says, but for its data and its hash.
-pub(crate) struct Read<'a> {
-    pub(crate) sequence: Sequence,
-    pub(crate) revision: Revision,
-    pub(crate) id: EventId,
-    pub(crate) task_id: TaskId,
-    pub(crate) owner: Owner,
-    pub(crate) module: Option<ModuleName>,
-    pub(crate) kind: Cow<'a, str>,
-    pub(crate) occurred_at: Timestamp,
-    pub(crate) actor: Cow<'a, str>,
-    pub(crate) clock: VectorClock,
-    pub(crate) causation_id: Option<EventId>,
-    pub(crate) code_version: u64,
-    pub(crate) code_hash: Option<ContentHash>,
-    pub(crate) origin: Option<Origin>,
+/// A stored line as it was read: the members of an [`Event`](crate::Event), its payload as text.
+pub struct StoredLine<'a> {
+    /// The line up to its hash.
+    open: &'a str,
+    /// Position in the store.
+    pub sequence: Sequence,
+    /// Position in the stream.
+    pub revision: Revision,
+    /// Its name.
+    pub id: EventId,
+    /// The task.
+    pub task_id: TaskId,
+    /// Whose task it is.
+    pub owner: Owner,
+    /// The module, where there is one.
+    pub module: Option<ModuleName>,
+    /// The kind's name.
+    pub kind: Cow<'a, str>,
+    /// When it happened, by its maker's clock.
+    pub occurred_at: Timestamp,
+    /// Which agent or user.
+    pub actor: Cow<'a, str>,
+    /// What its maker knew.
+    pub clock: VectorClock,
+    /// The event that caused it.
+    pub causation_id: Option<EventId>,
+    /// The module's current code version.
+    pub code_version: u64,
+    /// The hash of that code.
+    pub code_hash: Option<ContentHash>,
+    /// Where it was first stored, if that was not here.
+    pub origin: Option<Origin>,
+    /// The payload, or the reference to its blob.
+    pub data: &'a str,
+    /// Its link of the chain.
+    pub hash: ContentHash,
 }
 
 /// Whether the text of `data` may stand in a line: one JSON value with nothing around it.
@@ -160,7 +204,7 @@ pub(crate) fn check_json(data: &str) -> Result<(), InvalidEvent> {
 }
 
 /// Whether white space stands where none is written: line ends anywhere, or anything around `data`.
-pub(crate) fn check_spaces(data: &str) -> Result<(), InvalidEvent> {
+fn check_spaces(data: &str) -> Result<(), InvalidEvent> {
     let space = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_whitespace);
     let bytes = data.as_bytes();
     if space(bytes.first()) || space(bytes.last()) || data.contains('\n') || data.contains('\r') {
@@ -170,6 +214,30 @@ pub(crate) fn check_spaces(data: &str) -> Result<(), InvalidEvent> {
     Ok(())
 }
 
+pub(crate) fn check_actor(actor: &str) -> Result<(), InvalidEvent> {
+    if actor.is_empty() || actor.len() > 200 {
+        return Err(InvalidEvent::new("actor", "1 to 200 bytes are needed"));
+    }
+    Ok(())
+}
+
+/// The blob that a payload's JSON text stands for, if it is nothing but a reference to one.
+pub(crate) fn referred(data: &str) -> Option<ContentHash> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Reference {
+        blob: ContentHash,
+        #[serde(rename = "bytes")]
+        _bytes: u64,
+    }
+    if !data.starts_with("{\"blob\":\"b3:") {
+        return None;
+    }
+    serde_json::from_str::<Reference>(data)
+        .ok()
+        .map(|reference| reference.blob)
+}
+
 /// The hash that links a stored line to the one before it: BLAKE3 over the previous hash's 32 bytes
 /// and `body`, the line's JSON object without its last member.
 pub fn chain_hash(previous: ContentHash, body: &str) -> ContentHash {
@@ -177,7 +245,7 @@ pub fn chain_hash(previous: ContentHash, body: &str) -> ContentHash {
 }
 
 /// `open` is the body without its closing brace.
-pub(crate) fn link(previous: ContentHash, open: &str) -> ContentHash {
+fn link(previous: ContentHash, open: &str) -> ContentHash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(previous.as_bytes());
     hasher.update(open.as_bytes());
@@ -192,7 +260,7 @@ pub fn split_hash(line: &str) -> Option<(String, ContentHash)> {
     Some((format!("{open}}}"), hash))
 }
 
-pub(crate) fn split_open(line: &str) -> Option<(&str, ContentHash)> {
+fn split_open(line: &str) -> Option<(&str, ContentHash)> {
     let (open, suffix) = line.split_at_checked(line.len().checked_sub(HASH_SUFFIX_LEN)?)?;
     let hash = suffix
         .strip_prefix(HASH_KEY)?
@@ -202,11 +270,22 @@ pub(crate) fn split_open(line: &str) -> Option<(&str, ContentHash)> {
     Some((open, hash))
 }
 
+/// A line up to its hash.
+fn open_of(line: &str) -> &str {
+    line.get(..line.len().saturating_sub(HASH_SUFFIX_LEN))
+        .unwrap_or_default()
+}
+
 /// Where the text of `data`, so many bytes long, stands in a line.
 pub(crate) fn data_in(line: &str, data_len: usize) -> &str {
-    let end = line.len().saturating_sub(HASH_SUFFIX_LEN);
-    line.get(end.saturating_sub(data_len)..end)
+    let open = open_of(line);
+    open.get(open.len().saturating_sub(data_len)..)
         .unwrap_or_default()
+}
+
+/// Whether a line with this hash follows the one with the hash `previous`.
+pub(crate) fn follows(line: &str, hash: ContentHash, previous: ContentHash) -> bool {
+    link(previous, open_of(line)) == hash
 }
 
 /// What is left to read of a line.

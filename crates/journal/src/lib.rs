@@ -11,6 +11,7 @@ mod error;
 mod handle;
 mod memory;
 mod reader;
+mod relay;
 mod sqlite;
 mod subscription;
 mod transfer;

@@ -5,21 +5,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::mem;
 use std::ops::ControlFlow;
-use std::sync::mpsc;
-use std::thread;
 
-use journeyman_event::{ContentHash, Event, EventId, Revision, Sequence, VectorClock};
+use journeyman_event::{ContentHash, EventId, Revision, Sequence, StoredLine, VectorClock};
 
 use crate::Error;
 use crate::engine::{Engine, Row, Walker};
 use crate::reader::Head;
-
-/// Records that are handed over together.
-const BATCH: usize = 256;
-/// Batches that may wait to be compared.
-const BATCHES_WAITING: usize = 8;
+use crate::relay;
 
 /// What is wrong with a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,126 +95,11 @@ impl VerifyReport {
     }
 }
 
-/// Walks the store and checks it: one thread reads, another compares.
+/// Walks the store and checks it.
 pub(crate) fn verify(engine: &dyn Engine, known: Option<Head>) -> Result<VerifyReport, Error> {
-    let (found, records) = mpsc::sync_channel::<Vec<Record>>(BATCHES_WAITING);
-    thread::scope(|scope| {
-        let checking = scope.spawn(move || {
-            let mut check = Check::new(known);
-            let mut records = records.into_iter().flatten();
-            let _ = records.try_for_each(|record| check.take(record));
-            check.report()
-        });
-        let mut walk = Walk {
-            found,
-            batch: Vec::new(),
-        };
-        engine.walk(&mut walk)?;
-        let _ = walk.hand_over(); // whoever found a flaw already listens no more
-        drop(walk);
-        checking.join().map_err(|_| Error::Closed)
-    })
-}
-
-/// What the walk found, to be compared with what came before it.
-enum Record {
-    Blob {
-        owner: String,
-        /// None if it is no hash.
-        hash: Option<ContentHash>,
-        is_sound: bool,
-    },
-    Event {
-        sequence: Sequence,
-        /// The event, and whether the row's columns fit it.
-        read: Result<(Event, bool), String>,
-    },
-    /// What is no event's row.
-    Unreadable { sequence: Sequence, reason: String },
-    Stream {
-        owner: String,
-        task_id: String,
-        revision: i64,
-        sequence: i64,
-    },
-}
-
-/// Reads, and hands over what it found.
-struct Walk {
-    found: mpsc::SyncSender<Vec<Record>>,
-    batch: Vec<Record>,
-}
-
-impl Walk {
-    fn find(&mut self, record: Record) -> ControlFlow<()> {
-        self.batch.push(record);
-        if self.batch.len() < BATCH {
-            return ControlFlow::Continue(());
-        }
-        self.hand_over()
-    }
-
-    fn hand_over(&mut self) -> ControlFlow<()> {
-        match self.found.send(mem::take(&mut self.batch)) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        }
-    }
-}
-
-/// A position as the store counts; 0 for what is none.
-fn position(sequence: i64) -> Sequence {
-    Sequence(u64::try_from(sequence).unwrap_or(0))
-}
-
-/// The event of a row, and whether the row's other columns fit it.
-fn event_of(row: &Row<'_>) -> Result<(Event, bool), String> {
-    let event = Event::from_line(row.line).map_err(|error| error.to_string())?;
-    let fits = event.sequence() == position(row.sequence)
-        && u64::try_from(row.revision) == Ok(event.revision().0)
-        && event.id().as_bytes() == row.id
-        && event.kind() == row.kind
-        && event.owner().as_str() == row.owner
-        && event.task_id().as_str() == row.task_id;
-    Ok((event, fits))
-}
-
-impl Walker for Walk {
-    fn blob(&mut self, owner: &str, hash: &[u8], bytes: &[u8]) -> ControlFlow<()> {
-        let hash = hash.try_into().ok().map(ContentHash::from_bytes);
-        self.find(Record::Blob {
-            owner: owner.to_owned(),
-            hash,
-            is_sound: Some(ContentHash::of(bytes)) == hash,
-        })
-    }
-
-    fn event(&mut self, row: &Row<'_>) -> ControlFlow<()> {
-        self.find(Record::Event {
-            sequence: position(row.sequence),
-            read: event_of(row),
-        })
-    }
-
-    fn unreadable(&mut self, sequence: i64, reason: String) -> ControlFlow<()> {
-        let sequence = position(sequence);
-        self.find(Record::Unreadable { sequence, reason })
-    }
-
-    fn stream(
-        &mut self,
-        owner: &str,
-        task_id: &str,
-        revision: i64,
-        sequence: i64,
-    ) -> ControlFlow<()> {
-        self.find(Record::Stream {
-            owner: owner.to_owned(),
-            task_id: task_id.to_owned(),
-            revision,
-            sequence,
-        })
-    }
+    let mut walk = Walk::new(known);
+    relay::walk(engine, &mut walk)?;
+    Ok(walk.report())
 }
 
 struct BadBlob {
@@ -231,7 +109,7 @@ struct BadBlob {
     cited_as: String,
 }
 
-struct Check {
+struct Walk {
     /// A head that was kept.
     known: Option<Head>,
     head: Head,
@@ -254,7 +132,7 @@ struct Walked {
     clocks: HashMap<String, VectorClock>,
 }
 
-impl Check {
+impl Walk {
     fn new(known: Option<Head>) -> Self {
         Self {
             known,
@@ -304,43 +182,78 @@ impl Check {
         })
     }
 
-    fn take(&mut self, record: Record) -> ControlFlow<()> {
-        match record {
-            Record::Blob {
-                owner,
-                hash,
-                is_sound,
-            } => self.blob(owner, hash, is_sound),
-            Record::Event { sequence, read } => match self.event(sequence, read) {
-                Ok(hash) => {
-                    self.head = Head { sequence, hash };
-                    ControlFlow::Continue(())
-                }
-                Err(what) => self.bad(sequence, what),
-            },
-            Record::Unreadable { sequence, reason } => self.bad(sequence, Flaw::Unreadable(reason)),
-            Record::Stream {
-                owner,
-                task_id,
-                revision,
-                sequence,
-            } => self.stream(&owner, &task_id, revision, sequence),
+    fn check(&mut self, row: &Row<'_>, sequence: Sequence) -> Result<ContentHash, Flaw> {
+        let expected = self.head.sequence.next();
+        if sequence != expected {
+            return Err(Flaw::Sequence { expected });
         }
+        let unreadable = |problem: &dyn fmt::Display| Flaw::Unreadable(problem.to_string());
+        let revision = u64::try_from(row.revision).map_err(|error| unreadable(&error))?;
+        let id: [u8; 16] = row.id.try_into().map_err(|error| unreadable(&error))?;
+        let event = StoredLine::read(row.line).map_err(|error| unreadable(&error))?;
+        if !event.follows(self.head.hash) {
+            return Err(Flaw::Hash);
+        }
+        let same = event.sequence == sequence
+            && event.revision.0 == revision
+            && event.id.as_bytes() == &id
+            && event.kind == row.kind
+            && event.owner.as_str() == row.owner
+            && event.task_id.as_str() == row.task_id;
+        if !same {
+            return Err(Flaw::Columns);
+        }
+        if let Some(hash) = event.blob()
+            && !self.blobs.contains(&(row.owner.to_owned(), hash))
+        {
+            return Err(Flaw::Blob(hash));
+        }
+        let mut bad = self.bad_blobs.iter();
+        let cited = bad.find(|bad| bad.owner == row.owner && row.line.contains(&bad.cited_as));
+        if let Some(cited) = cited {
+            return Err(Flaw::Blob(cited.hash));
+        }
+        let place = self.place_of(row.owner, row.task_id);
+        let stream = &mut self.streams[place];
+        let expected = stream.revision.next();
+        if event.revision != expected {
+            return Err(Flaw::Revision { expected });
+        }
+        if let Some(last) = stream.clocks.get_mut(&*event.actor) {
+            if event.clock.happens_before(last) {
+                return Err(Flaw::Clock);
+            }
+            *last = event.clock;
+        } else {
+            stream.clocks.insert(event.actor.into_owned(), event.clock);
+        }
+        stream.revision = event.revision;
+        stream.sequence = sequence;
+        let cause = event.causation_id;
+        if cause.is_some_and(|cause| !self.ids.contains(&cause)) {
+            self.unknown_causes += 1;
+        }
+        self.ids.insert(event.id);
+        let rewritten = self
+            .known
+            .is_some_and(|known| known.sequence == sequence && known.hash != event.hash);
+        if rewritten {
+            return Err(Flaw::Rewritten);
+        }
+        Ok(event.hash)
     }
+}
 
+impl Walker for Walk {
     /// A blob that is missing shows only where it is an event's payload: which others an event
     /// cites is the payload's own affair.
-    fn blob(
-        &mut self,
-        owner: String,
-        hash: Option<ContentHash>,
-        is_sound: bool,
-    ) -> ControlFlow<()> {
-        let Some(hash) = hash else {
+    fn blob(&mut self, owner: &str, hash: &[u8], bytes: &[u8]) -> ControlFlow<()> {
+        let Ok(hash) = hash.try_into().map(ContentHash::from_bytes) else {
             let reason = "the hash of a blob has not 32 bytes".to_owned();
             return self.bad(Sequence::ZERO, Flaw::Unreadable(reason));
         };
-        if is_sound {
+        let owner = owner.to_owned();
+        if ContentHash::of(bytes) == hash {
             self.blobs.insert((owner, hash));
         } else {
             self.bad_blobs.push(BadBlob {
@@ -352,62 +265,20 @@ impl Check {
         ControlFlow::Continue(())
     }
 
-    fn event(
-        &mut self,
-        sequence: Sequence,
-        read: Result<(Event, bool), String>,
-    ) -> Result<ContentHash, Flaw> {
-        let expected = self.head.sequence.next();
-        if sequence != expected {
-            return Err(Flaw::Sequence { expected });
-        }
-        let (event, columns_fit) = read.map_err(Flaw::Unreadable)?;
-        if !event.follows(self.head.hash) {
-            return Err(Flaw::Hash);
-        }
-        if !columns_fit {
-            return Err(Flaw::Columns);
-        }
-        let (owner, task_id) = (event.owner().as_str(), event.task_id().as_str());
-        if let Some(hash) = event.blob()
-            && !self.blobs.contains(&(owner.to_owned(), hash))
-        {
-            return Err(Flaw::Blob(hash));
-        }
-        let mut bad = self.bad_blobs.iter();
-        let cited = bad.find(|bad| bad.owner == owner && event.line().contains(&bad.cited_as));
-        if let Some(cited) = cited {
-            return Err(Flaw::Blob(cited.hash));
-        }
-        let place = self.place_of(owner, task_id);
-        let stream = &mut self.streams[place];
-        let expected = stream.revision.next();
-        if event.revision() != expected {
-            return Err(Flaw::Revision { expected });
-        }
-        if let Some(last) = stream.clocks.get_mut(event.actor()) {
-            if event.clock().happens_before(last) {
-                return Err(Flaw::Clock);
+    fn event(&mut self, row: &Row<'_>) -> ControlFlow<()> {
+        let sequence = Sequence(u64::try_from(row.sequence).unwrap_or(0));
+        match self.check(row, sequence) {
+            Ok(hash) => {
+                self.head = Head { sequence, hash };
+                ControlFlow::Continue(())
             }
-            last.clone_from(event.clock());
-        } else {
-            let (actor, clock) = (event.actor().to_owned(), event.clock().clone());
-            stream.clocks.insert(actor, clock);
+            Err(what) => self.bad(sequence, what),
         }
-        stream.revision = event.revision();
-        stream.sequence = sequence;
-        let cause = event.causation_id();
-        if cause.is_some_and(|cause| !self.ids.contains(&cause)) {
-            self.unknown_causes += 1;
-        }
-        self.ids.insert(event.id());
-        let rewritten = self
-            .known
-            .is_some_and(|known| known.sequence == sequence && known.hash != event.hash());
-        if rewritten {
-            return Err(Flaw::Rewritten);
-        }
-        Ok(event.hash())
+    }
+
+    fn unreadable(&mut self, sequence: i64, reason: String) -> ControlFlow<()> {
+        let sequence = Sequence(u64::try_from(sequence).unwrap_or(0));
+        self.bad(sequence, Flaw::Unreadable(reason))
     }
 
     fn stream(
@@ -426,6 +297,7 @@ impl Check {
         if fits {
             return ControlFlow::Continue(());
         }
-        self.bad(position(sequence), Flaw::Stream)
+        let sequence = Sequence(u64::try_from(sequence).unwrap_or(0));
+        self.bad(sequence, Flaw::Stream)
     }
 }

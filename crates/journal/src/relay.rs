@@ -1,0 +1,206 @@
+//! Shows a store to a walker on another thread: one thread reads, another looks at what was read.
+
+use std::mem;
+use std::ops::ControlFlow;
+use std::sync::mpsc;
+use std::thread;
+
+use crate::Error;
+use crate::engine::{Engine, Row, Walker};
+
+/// Bytes that are handed over together, give or take one record.
+const BATCH_BYTES: usize = 256 << 10;
+/// Batches that may wait for the walker.
+const BATCHES_WAITING: usize = 4;
+
+/// Walks the store with the walker on another thread.
+pub(crate) fn walk(engine: &dyn Engine, walker: &mut (dyn Walker + Send)) -> Result<(), Error> {
+    let (to, from) = mpsc::sync_channel::<Batch>(BATCHES_WAITING);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut batches = from.iter();
+            // Dropping the receiver, where the walker breaks off, stops the reading.
+            let _ = batches.try_for_each(|batch| batch.show(walker));
+        });
+        let mut relay = Relay {
+            to,
+            batch: Batch::default(),
+        };
+        engine.walk(&mut relay)?;
+        let _ = relay.hand_over();
+        Ok(())
+    })
+}
+
+/// What was read, in order: texts and bytes one after another, and where they are.
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    records: Vec<Record>,
+}
+
+/// A record, with the lengths of its parts in the batch's bytes.
+enum Record {
+    Blob {
+        owner: usize,
+        hash: usize,
+        bytes: usize,
+    },
+    Event {
+        sequence: i64,
+        revision: i64,
+        id: usize,
+        kind: usize,
+        owner: usize,
+        task_id: usize,
+        line: usize,
+    },
+    Unreadable {
+        sequence: i64,
+        reason: String,
+    },
+    Stream {
+        owner: usize,
+        task_id: usize,
+        revision: i64,
+        sequence: i64,
+    },
+}
+
+impl Batch {
+    fn keep(&mut self, part: impl AsRef<[u8]>) -> usize {
+        self.bytes.extend_from_slice(part.as_ref());
+        part.as_ref().len()
+    }
+
+    fn show(&self, walker: &mut (dyn Walker + Send)) -> ControlFlow<()> {
+        let mut parts = Parts(&self.bytes);
+        for record in &self.records {
+            match *record {
+                Record::Blob { owner, hash, bytes } => {
+                    let (owner, hash) = (parts.text(owner), parts.next(hash));
+                    walker.blob(owner, hash, parts.next(bytes))?;
+                }
+                Record::Event {
+                    sequence,
+                    revision,
+                    id,
+                    kind,
+                    owner,
+                    task_id,
+                    line,
+                } => walker.event(&Row {
+                    sequence,
+                    revision,
+                    id: parts.next(id),
+                    kind: parts.text(kind),
+                    owner: parts.text(owner),
+                    task_id: parts.text(task_id),
+                    line: parts.text(line),
+                })?,
+                Record::Unreadable {
+                    sequence,
+                    ref reason,
+                } => walker.unreadable(sequence, reason.clone())?,
+                Record::Stream {
+                    owner,
+                    task_id,
+                    revision,
+                    sequence,
+                } => {
+                    let owner = parts.text(owner);
+                    walker.stream(owner, parts.text(task_id), revision, sequence)?;
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The parts of a batch that are left.
+struct Parts<'a>(&'a [u8]);
+
+impl<'a> Parts<'a> {
+    fn next(&mut self, len: usize) -> &'a [u8] {
+        let (part, rest) = self.0.split_at(len);
+        self.0 = rest;
+        part
+    }
+
+    /// A part that was text when it was kept.
+    fn text(&mut self, len: usize) -> &'a str {
+        std::str::from_utf8(self.next(len)).unwrap_or_default()
+    }
+}
+
+/// Keeps what it is shown and hands it over.
+struct Relay {
+    to: mpsc::SyncSender<Batch>,
+    batch: Batch,
+}
+
+impl Relay {
+    fn found(&mut self, record: Record) -> ControlFlow<()> {
+        self.batch.records.push(record);
+        if self.batch.bytes.len() < BATCH_BYTES {
+            return ControlFlow::Continue(());
+        }
+        self.hand_over()
+    }
+
+    /// Breaks off where nobody listens any more.
+    fn hand_over(&mut self) -> ControlFlow<()> {
+        let next = Batch {
+            bytes: Vec::with_capacity(BATCH_BYTES + BATCH_BYTES / 8),
+            records: Vec::new(),
+        };
+        match self.to.send(mem::replace(&mut self.batch, next)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    }
+}
+
+impl Walker for Relay {
+    fn blob(&mut self, owner: &str, hash: &[u8], bytes: &[u8]) -> ControlFlow<()> {
+        let record = Record::Blob {
+            owner: self.batch.keep(owner),
+            hash: self.batch.keep(hash),
+            bytes: self.batch.keep(bytes),
+        };
+        self.found(record)
+    }
+
+    fn event(&mut self, row: &Row<'_>) -> ControlFlow<()> {
+        let record = Record::Event {
+            sequence: row.sequence,
+            revision: row.revision,
+            id: self.batch.keep(row.id),
+            kind: self.batch.keep(row.kind),
+            owner: self.batch.keep(row.owner),
+            task_id: self.batch.keep(row.task_id),
+            line: self.batch.keep(row.line),
+        };
+        self.found(record)
+    }
+
+    fn unreadable(&mut self, sequence: i64, reason: String) -> ControlFlow<()> {
+        self.found(Record::Unreadable { sequence, reason })
+    }
+
+    fn stream(
+        &mut self,
+        owner: &str,
+        task_id: &str,
+        revision: i64,
+        sequence: i64,
+    ) -> ControlFlow<()> {
+        let record = Record::Stream {
+            owner: self.batch.keep(owner),
+            task_id: self.batch.keep(task_id),
+            revision,
+            sequence,
+        };
+        self.found(record)
+    }
+}
