@@ -6,8 +6,6 @@
 
 #[cfg(test)]
 mod model;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;

@@ -19,7 +19,7 @@ async fn order(lab: &Lab, first: &str, count: usize) -> Vec<String> {
         lab.free(&running);
         quiet().await;
         let started = lab.log().into_iter().find(|line| line.starts_with('+'));
-        running = started.expect("one was started")[1..].to_owned();
+        started.expect("one was started")[1..].clone_into(&mut running);
         order.push(running.clone());
     }
     order
@@ -48,7 +48,7 @@ async fn the_more_urgent_runs_first_and_equals_in_the_order_of_their_submission(
 #[tokio::test(start_paused = true)]
 async fn with_ageing_background_work_is_late_but_not_starved() {
     let ageing = Some(Ageing {
-        step: Duration::from_secs(60),
+        step: Duration::from_mins(1),
         levels_max: 3,
     });
     for (waited_seconds, first) in [(119, "fresh"), (121, "old")] {
@@ -64,7 +64,7 @@ async fn with_ageing_background_work_is_late_but_not_starved() {
 #[tokio::test(start_paused = true)]
 async fn ageing_ends_at_its_cap() {
     let ageing = Some(Ageing {
-        step: Duration::from_secs(60),
+        step: Duration::from_mins(1),
         levels_max: 3,
     });
     let (queue, lab) = start(&Options { ageing, ..single() });
