@@ -16,6 +16,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("journeyman-sandbox", 2),
     ("journeyman-context", 3),
     ("journeyman-journal-conformance", 3),
+    ("journeyman-queue", 3),
     ("journeyman-sim", 3),
     ("journeyman-agent", 5),
     ("journeyman-eval", 6),

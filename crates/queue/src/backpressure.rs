@@ -1,0 +1,229 @@
+//! Watches how full a queue is, how long its jobs wait, and how many wait behind it.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// When to warn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marks {
+    /// A queue this full, in percent, is worth a warning. 80.
+    pub warn_percent: u64,
+    /// One this full is critical. 100.
+    pub critical_percent: u64,
+    /// Below this all is well again; in between it stays as it was. 70.
+    pub clear_percent: u64,
+    /// Between two alerts of the same level about the same thing lies at least this. 5 s.
+    pub pause: Duration,
+    /// A job that could have started this long ago is worth a warning. 60 s.
+    pub oldest_waiting_max: Duration,
+    /// So many that wait behind the queue are worth a warning; see
+    /// [`Queue::set_downstream`](crate::Queue::set_downstream). 16.
+    pub downstream_max: u64,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self {
+            warn_percent: 80,
+            critical_percent: 100,
+            clear_percent: 70,
+            pause: Duration::from_secs(5),
+            oldest_waiting_max: Duration::from_mins(1),
+            downstream_max: 16,
+        }
+    }
+}
+
+/// How serious it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// All is well, again.
+    Normal,
+    /// It is getting tight.
+    Warning,
+    /// Nothing more fits.
+    Critical,
+}
+
+/// What is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// The places that are taken, in percent of the capacity.
+    Fill,
+    /// For how long the oldest waiting job could have been started, in percent of
+    /// [`Marks::oldest_waiting_max`].
+    OldestWaiting,
+    /// How many wait behind the queue, in percent of [`Marks::downstream_max`].
+    Downstream,
+}
+
+/// Something has come to another level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// What is watched.
+    pub watched: Watched,
+    /// How serious it is now.
+    pub level: Level,
+    /// What was seen; of what, says [`Watched`].
+    pub percent: u64,
+}
+
+impl fmt::Display for Alert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let level = match self.level {
+            Level::Normal => "all is well again",
+            Level::Warning => "warning",
+            Level::Critical => "critical",
+        };
+        let what = match self.watched {
+            Watched::Fill => "of the queue's places are taken",
+            Watched::OldestWaiting => "of the longest wait that is well",
+            Watched::Downstream => "of those who may wait behind the queue",
+        };
+        write!(f, "{level}: {} % {what}", self.percent)
+    }
+}
+
+/// What is known at a moment. What is missing changes nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sample {
+    /// Places that are taken, and all of them.
+    pub fill: Option<(usize, usize)>,
+    /// For how long the oldest waiting job could have been started; zero if none waits.
+    pub oldest_waiting: Option<Duration>,
+    /// How many wait behind the queue.
+    pub downstream: Option<u64>,
+}
+
+/// The alarms of one queue. A pure function of what it was shown: the time is given.
+#[derive(Debug)]
+pub struct Monitor {
+    marks: Marks,
+    fill: Watch,
+    oldest_waiting: Watch,
+    downstream: Watch,
+}
+
+impl Monitor {
+    /// All is well at first.
+    pub fn new(marks: Marks) -> Self {
+        let of_marks = Watch::new(
+            Watched::Fill,
+            marks.warn_percent,
+            Some(marks.critical_percent),
+            &marks,
+        );
+        Self {
+            marks,
+            fill: of_marks,
+            oldest_waiting: Watch::new(Watched::OldestWaiting, 100, None, &marks),
+            downstream: Watch::new(Watched::Downstream, 100, None, &marks),
+        }
+    }
+
+    /// Takes in what is known now, and names what has changed: one alert for each watched thing at
+    /// most. A change that comes too soon after an alert of the same level is named later, if it is
+    /// still so at a sample after the pause; but that all is well again is named at once.
+    pub fn observe(&mut self, sample: Sample, now: Instant) -> impl Iterator<Item = Alert> + use<> {
+        let fill = sample
+            .fill
+            .and_then(|(taken, all)| percent(wide(taken), wide(all)));
+        let oldest = sample
+            .oldest_waiting
+            .and_then(|age| percent(age.as_millis(), self.marks.oldest_waiting_max.as_millis()));
+        let downstream = sample
+            .downstream
+            .and_then(|many| percent(many.into(), self.marks.downstream_max.into()));
+        let alerts = [
+            self.fill.observe(fill, now),
+            self.oldest_waiting.observe(oldest, now),
+            self.downstream.observe(downstream, now),
+        ];
+        alerts.into_iter().flatten()
+    }
+}
+
+fn wide(count: usize) -> u128 {
+    u128::try_from(count).unwrap_or(u128::MAX)
+}
+
+/// Rounded down; none of nothing.
+fn percent(part: u128, whole: u128) -> Option<u64> {
+    let percent = part.saturating_mul(100).checked_div(whole)?;
+    Some(u64::try_from(percent).unwrap_or(u64::MAX))
+}
+
+#[derive(Debug)]
+struct Watch {
+    watched: Watched,
+    warn: u64,
+    critical: Option<u64>,
+    clear: u64,
+    pause: Duration,
+    level: Level,
+    /// The level of the last alert.
+    told: Level,
+    warned: Option<Instant>,
+    was_critical: Option<Instant>,
+}
+
+impl Watch {
+    fn new(watched: Watched, warn: u64, critical: Option<u64>, marks: &Marks) -> Self {
+        Self {
+            watched,
+            warn,
+            critical,
+            clear: marks.clear_percent,
+            pause: marks.pause,
+            level: Level::Normal,
+            told: Level::Normal,
+            warned: None,
+            was_critical: None,
+        }
+    }
+
+    fn observe(&mut self, percent: Option<u64>, now: Instant) -> Option<Alert> {
+        let percent = percent?;
+        let seen = if self.critical.is_some_and(|critical| percent >= critical) {
+            Level::Critical
+        } else if percent >= self.warn {
+            Level::Warning
+        } else {
+            Level::Normal
+        };
+        if percent < self.clear {
+            self.level = Level::Normal;
+        } else {
+            self.level = self.level.max(seen);
+        }
+        if self.level == Level::Normal {
+            let news = self.told != Level::Normal;
+            self.told = Level::Normal;
+            return news.then(|| self.alert(percent));
+        }
+        // What was not told in its time is not told when it is no longer so.
+        if self.level <= self.told || seen < self.level {
+            return None;
+        }
+        let last = match self.level {
+            Level::Critical => &mut self.was_critical,
+            _ => &mut self.warned,
+        };
+        if last.is_some_and(|last| now.saturating_duration_since(last) < self.pause) {
+            return None;
+        }
+        *last = Some(now);
+        self.told = self.level;
+        Some(self.alert(percent))
+    }
+
+    fn alert(&self, percent: u64) -> Alert {
+        Alert {
+            watched: self.watched,
+            level: self.level,
+            percent,
+        }
+    }
+}

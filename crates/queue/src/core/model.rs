@@ -1,0 +1,553 @@
+//! The rules beside a plain model of them: a list, searched through for everything. Random calls
+//! must have the same results; a failure prints the seed and the shortest calls that show it.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const GRACE: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    Outside,
+    Admitted,
+    Waiting,
+    Running,
+}
+
+#[derive(Clone, Debug)]
+struct Plain {
+    id: u8,
+    state: State,
+    /// Until it is started.
+    needs: Vec<u8>,
+    priority: Priority,
+    order: i64,
+    since: Instant,
+    /// When it became ready or was started, counted; none while it is blocked.
+    event: Option<u64>,
+    stopping: bool,
+    promised: bool,
+    urged: bool,
+    killed: bool,
+    alarm: Option<Instant>,
+}
+
+/// The jobs in the order of their admission.
+#[derive(Debug)]
+struct Model {
+    jobs: Vec<Plain>,
+    options: Options,
+    promised: usize,
+    events: u64,
+    head: i64,
+    tail: i64,
+}
+
+impl Model {
+    fn new(options: &Options) -> Self {
+        Self {
+            jobs: Vec::new(),
+            options: options.clone(),
+            promised: 0,
+            events: 0,
+            head: 0,
+            tail: 0,
+        }
+    }
+
+    fn get(&mut self, id: u8, state: State) -> Option<&mut Plain> {
+        let mut jobs = self.jobs.iter_mut();
+        jobs.find(|job| job.id == id && job.state == state)
+    }
+
+    fn all(&self, state: State) -> Vec<&Plain> {
+        let jobs = self.jobs.iter();
+        jobs.filter(|job| job.state == state).collect()
+    }
+
+    fn occupied(&self) -> usize {
+        self.all(State::Admitted).len() + self.all(State::Waiting).len()
+    }
+
+    fn is_ready(&self, job: &Plain) -> bool {
+        let there = |id: &u8| {
+            let mut jobs = self.jobs.iter();
+            jobs.any(|other| other.id == *id && other.state != State::Outside)
+        };
+        job.state == State::Waiting && !job.needs.iter().any(there)
+    }
+
+    /// Notes who became ready or blocked.
+    fn look(&mut self, now: Instant) {
+        for at in 0..self.jobs.len() {
+            let ready = self.is_ready(&self.jobs[at]);
+            self.events += 1;
+            let job = &mut self.jobs[at];
+            if ready && job.event.is_none() {
+                job.event = Some(self.events);
+                job.since = now;
+            } else if !ready && job.state == State::Waiting {
+                job.event = None;
+            }
+        }
+    }
+
+    /// The ready ones, the most urgent first.
+    fn ready(&self) -> Vec<Plain> {
+        let ready = self.jobs.iter().filter(|job| self.is_ready(job));
+        let mut ready: Vec<Plain> = ready.cloned().collect();
+        ready.sort_by_key(|job| (job.priority, job.order));
+        ready
+    }
+
+    fn closes_a_circle(&self, id: u8, needs: &[u8]) -> bool {
+        let mut reached: BTreeSet<u8> = needs.iter().copied().collect();
+        loop {
+            let before = reached.len();
+            for job in &self.jobs {
+                if reached.contains(&job.id) {
+                    reached.extend(&job.needs);
+                }
+            }
+            if reached.len() == before {
+                return reached.contains(&id);
+            }
+        }
+    }
+
+    fn check(&self, id: u8, needs: &[u8]) -> Result<(), NoPlace<u8>> {
+        if self.jobs.iter().any(|job| job.id == id) {
+            return Err(NoPlace::Duplicate);
+        }
+        if self.closes_a_circle(id, needs) {
+            return Err(NoPlace::Cycle(Vec::new()));
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, id: u8, needs: &[u8], state: State, now: Instant) {
+        self.jobs.push(Plain {
+            id,
+            state,
+            needs: needs.to_vec(),
+            priority: Priority::default(),
+            order: 0,
+            since: now,
+            event: None,
+            stopping: false,
+            promised: false,
+            urged: false,
+            killed: false,
+            alarm: None,
+        });
+    }
+
+    fn admit(
+        &mut self,
+        id: u8,
+        needs: &[u8],
+        if_full: IfFull,
+        now: Instant,
+    ) -> Result<Admission, NoPlace<u8>> {
+        self.check(id, needs)?;
+        let room = self.occupied() < self.options.capacity;
+        let outside = self.all(State::Outside).len();
+        if room && outside == 0 {
+            self.enter(id, needs, State::Admitted, now);
+            Ok(Admission::Place)
+        } else if if_full == IfFull::Wait && outside < self.options.submitters_max {
+            self.enter(id, needs, State::Outside, now);
+            Ok(Admission::Later)
+        } else {
+            Err(NoPlace::Full)
+        }
+    }
+
+    fn submit(&mut self, id: u8, priority: Priority, deadline: Option<Instant>, now: Instant) {
+        self.tail += 1;
+        let order = self.tail;
+        if let Some(job) = self.get(id, State::Admitted) {
+            job.state = State::Waiting;
+            (job.priority, job.order, job.alarm) = (priority, order, deadline);
+            job.since = now;
+        }
+    }
+
+    fn start(&mut self, now: Instant) -> Option<u8> {
+        let ready = self.ready();
+        if ready.is_empty() {
+            self.promised = 0;
+        }
+        let due = self
+            .jobs
+            .iter()
+            .any(|job| job.alarm.is_some_and(|at| at <= now));
+        if self.all(State::Running).len() >= self.options.max_concurrent || due {
+            return None;
+        }
+        let mut chosen = ready.first()?;
+        if self.promised > 0 {
+            self.promised -= 1;
+        } else if let Some(ageing) = self.options.ageing {
+            let risen = |job: &Plain| {
+                let levels = (now - job.since).as_secs() / ageing.step.as_secs();
+                let levels = levels.min(ageing.levels_max.into());
+                u64::from(job.priority.value()).saturating_sub(10 * levels)
+            };
+            let is_head = |job: &&Plain| {
+                let mut ready = ready.iter();
+                !ready.any(|other| other.priority == job.priority && other.order < job.order)
+            };
+            let heads = ready.iter().filter(is_head);
+            chosen = heads.min_by_key(|job| (risen(job), job.order))?;
+        }
+        let id = chosen.id;
+        self.events += 1;
+        let event = Some(self.events);
+        let job = self.get(id, State::Waiting)?;
+        job.state = State::Running;
+        job.needs.clear();
+        (job.since, job.event) = (now, event);
+        Some(id)
+    }
+
+    /// A run is over.
+    fn unrun(&mut self, id: u8) -> bool {
+        let Some(job) = self.get(id, State::Running) else {
+            return false;
+        };
+        let promised = std::mem::take(&mut job.promised);
+        (job.stopping, job.urged, job.killed) = (false, false, false);
+        self.promised += usize::from(promised);
+        true
+    }
+
+    fn remove(&mut self, id: u8) {
+        self.jobs.retain(|job| job.id != id);
+    }
+
+    fn requeue(&mut self, id: u8) -> bool {
+        if !self.unrun(id) {
+            return false;
+        }
+        self.head -= 1;
+        let order = self.head;
+        if let Some(job) = self.get(id, State::Running) {
+            (job.state, job.order, job.event) = (State::Waiting, order, None);
+        }
+        true
+    }
+
+    fn stop(&mut self, id: u8, kill: Kill, now: Instant) -> Was<()> {
+        if self.get(id, State::Waiting).is_some() {
+            self.remove(id);
+            return Was::Waiting(());
+        }
+        let Some(job) = self.get(id, State::Running) else {
+            return Was::Unknown;
+        };
+        job.stopping = true;
+        if kill == Kill::InTime && !job.urged && !job.killed {
+            job.urged = true;
+            job.alarm = Some(now + GRACE);
+        }
+        Was::Running
+    }
+
+    /// All that is due, by id.
+    fn due(&mut self, now: Instant) -> Vec<Due<u8, ()>> {
+        let mut due = Vec::new();
+        for job in self.jobs.clone() {
+            if job.alarm.is_none_or(|at| at > now) {
+                continue;
+            }
+            let id = job.id;
+            if job.state != State::Running {
+                self.remove(id);
+                due.push(Due::Expired(id, ()));
+            } else if job.killed {
+                self.unrun(id);
+                self.remove(id);
+                due.push(Due::Lost(id, ()));
+            } else if let Some(running) = self.get(id, State::Running) {
+                running.stopping = true;
+                running.alarm = Some(now + GRACE);
+                if running.urged {
+                    running.killed = true;
+                    due.push(Due::Kill(id));
+                } else {
+                    running.urged = true;
+                    due.push(Due::TimedOut(id));
+                }
+            }
+        }
+        due.sort_by_key(named);
+        due
+    }
+
+    fn grant(&mut self) -> Option<u8> {
+        if self.occupied() >= self.options.capacity {
+            return None;
+        }
+        let id = self.all(State::Outside).first()?.id;
+        self.get(id, State::Outside)?.state = State::Admitted;
+        Some(id)
+    }
+
+    fn victim(&mut self) -> Option<(u8, u8)> {
+        let mut running: Vec<Plain> = self.all(State::Running).into_iter().cloned().collect();
+        if running.len() < self.options.max_concurrent {
+            return None;
+        }
+        let stopping = running.iter().filter(|job| job.stopping).count();
+        let freed = (self.options.max_concurrent + stopping).checked_sub(running.len())?;
+        let by = self.ready().get(freed)?.clone();
+        running.sort_by_key(|job| (job.priority, job.event));
+        let fits = |job: &&Plain| {
+            !job.stopping && by.priority.should_preempt(job.priority) && job.event < by.event
+        };
+        let victim = running.iter().rev().find(fits)?.id;
+        let job = self.get(victim, State::Running)?;
+        (job.stopping, job.promised) = (true, true);
+        Some((victim, by.id))
+    }
+}
+
+fn named(due: &Due<u8, ()>) -> u8 {
+    match due {
+        Due::Expired(id, ()) | Due::Lost(id, ()) | Due::TimedOut(id) | Due::Kill(id) => *id,
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Call {
+    Admit(u8, Vec<u8>, bool),
+    Submit(u8, u8, Option<u64>),
+    Withdraw(u8),
+    Start,
+    /// A run is done, or has failed: the same for the queue.
+    End(u8),
+    Requeue(u8),
+    Cancel(u8),
+    Pause(u8),
+    Pass(u64),
+    SlotsMax(usize),
+    /// The process dies and the queue is built again from what was recorded.
+    Crash,
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let id = || 0..12_u8;
+    prop_oneof![
+        8 => (id(), prop::collection::vec(id(), 0..3), any::<bool>())
+            .prop_map(|(id, needs, waits)| Call::Admit(id, needs, waits)),
+        8 => (id(), 0..5_u8, prop::option::weighted(0.3, 0..30_u64))
+            .prop_map(|(id, level, deadline)| Call::Submit(id, level * 10, deadline)),
+        2 => id().prop_map(Call::Withdraw),
+        8 => Just(Call::Start),
+        4 => id().prop_map(Call::End),
+        4 => id().prop_map(Call::Requeue),
+        2 => id().prop_map(Call::Cancel),
+        1 => id().prop_map(Call::Pause),
+        4 => (0..20_u64).prop_map(Call::Pass),
+        1 => (0..4_usize).prop_map(Call::SlotsMax),
+        1 => Just(Call::Crash),
+    ]
+}
+
+fn options() -> impl Strategy<Value = Options> {
+    let ageing = (1..20_u64, 1..5_u8).prop_map(|(step, levels_max)| Ageing {
+        step: Duration::from_secs(step),
+        levels_max,
+    });
+    (1..6_usize, 1..4_usize, 0..4_usize, prop::option::of(ageing)).prop_map(
+        |(capacity, max_concurrent, submitters_max, ageing)| Options {
+            capacity,
+            max_concurrent,
+            submitters_max,
+            ageing,
+            kill_grace: GRACE,
+            ..Options::default()
+        },
+    )
+}
+
+/// The real thing and the model, side by side.
+struct Pair {
+    core: Core<u8, ()>,
+    model: Model,
+    now: Instant,
+    /// The numbers of the runs.
+    runs: HashMap<u8, u64>,
+}
+
+impl Pair {
+    fn new(options: &Options) -> Self {
+        Self {
+            core: Core::new(options),
+            model: Model::new(options),
+            now: Instant::now(),
+            runs: HashMap::new(),
+        }
+    }
+
+    fn make(&mut self, call: Call) -> Result<(), TestCaseError> {
+        let Self { core, model, .. } = self;
+        let now = self.now;
+        let run = |id: &u8| self.runs.get(id).copied().unwrap_or(u64::MAX);
+        match call {
+            Call::Admit(id, needs, waits) => {
+                let if_full = if waits { IfFull::Wait } else { IfFull::Refuse };
+                let mut got = core.admit(&id, &needs, if_full, now);
+                if let Err(NoPlace::Cycle(ids)) = &mut got {
+                    prop_assert_eq!(ids[0], id);
+                    for (at, one) in ids.iter().enumerate() {
+                        let next = ids[(at + 1) % ids.len()];
+                        let known = model.jobs.iter().find(|job| job.id == *one);
+                        let its = if at == 0 {
+                            &needs
+                        } else {
+                            &known.unwrap().needs
+                        };
+                        prop_assert!(its.contains(&next), "{ids:?} is no circle");
+                    }
+                    ids.clear();
+                }
+                prop_assert_eq!(got, model.admit(id, &needs, if_full, now));
+            }
+            Call::Submit(id, priority, deadline) => {
+                // Only who has a permit can.
+                if model.get(id, State::Admitted).is_some() {
+                    let priority = Priority::new(priority).unwrap();
+                    let deadline = deadline.map(|seconds| now + Duration::from_secs(seconds));
+                    core.submit(&id, priority, deadline, now);
+                    model.submit(id, priority, deadline, now);
+                }
+            }
+            Call::Withdraw(id) => {
+                let states = [State::Outside, State::Admitted];
+                let there = states.iter().any(|state| model.get(id, *state).is_some());
+                if there {
+                    model.remove(id);
+                }
+                prop_assert_eq!(core.withdraw(&id, now).is_some(), there);
+            }
+            Call::Start => {
+                let got = core.start(now).map(|started| (started.id, started.number));
+                prop_assert_eq!(got.map(|(id, _)| id), model.start(now));
+                self.runs.extend(got);
+            }
+            Call::End(id) => {
+                let ran = core.end(&id, run(&id), now).is_some();
+                prop_assert_eq!(ran, model.unrun(id));
+                if ran {
+                    model.remove(id);
+                }
+            }
+            Call::Requeue(id) => {
+                let ran = core.requeue(&id, run(&id), now).is_some();
+                prop_assert_eq!(ran, model.requeue(id));
+            }
+            Call::Cancel(id) => {
+                let got = core.stop(&id, Kill::InTime, now);
+                prop_assert_eq!(got, model.stop(id, Kill::InTime, now));
+            }
+            Call::Pause(id) => {
+                let got = core.stop(&id, Kill::Never, now);
+                prop_assert_eq!(got, model.stop(id, Kill::Never, now));
+            }
+            Call::Pass(seconds) => self.now += Duration::from_secs(seconds),
+            Call::SlotsMax(slots) => {
+                core.max_concurrent = slots;
+                model.options.max_concurrent = slots;
+            }
+            Call::Crash => self.crash()?,
+        }
+        self.settle()
+    }
+
+    fn crash(&mut self) -> Result<(), TestCaseError> {
+        let options = self.model.options.clone();
+        let old = std::mem::replace(&mut self.model, Model::new(&options));
+        self.core = Core::new(&options);
+        // What was submitted is recorded; what ran goes first.
+        let mut jobs = old.jobs;
+        jobs.retain(|job| matches!(job.state, State::Waiting | State::Running));
+        jobs.sort_by_key(|job| (job.state != State::Running, job.order));
+        for job in &jobs {
+            let recovered = self.core.recover(&job.id, &job.needs, self.now);
+            prop_assert_eq!(recovered, Ok(()), "nothing acknowledged is lost");
+            self.model
+                .enter(job.id, &job.needs, State::Admitted, self.now);
+        }
+        for job in &jobs {
+            self.core.submit(&job.id, job.priority, job.alarm, self.now);
+            self.model.submit(job.id, job.priority, job.alarm, self.now);
+        }
+        Ok(())
+    }
+
+    /// What follows from the call is the same, and so is all that can be seen.
+    fn settle(&mut self) -> Result<(), TestCaseError> {
+        let Self { core, model, .. } = self;
+        let now = self.now;
+        model.look(now);
+        let mut due: Vec<_> = std::iter::from_fn(|| core.due(now)).collect();
+        due.sort_by_key(named);
+        prop_assert_eq!(due, model.due(now));
+        model.look(now);
+        loop {
+            let granted = core.grant();
+            prop_assert_eq!(granted, model.grant());
+            model.look(now);
+            if granted.is_none() {
+                break;
+            }
+        }
+        loop {
+            let victim = core.victim();
+            prop_assert_eq!(victim, model.victim());
+            if victim.is_none() {
+                break;
+            }
+        }
+        let mut running: Vec<u8> = model.all(State::Running).iter().map(|job| job.id).collect();
+        let mut really = core.running();
+        running.sort_unstable();
+        really.sort_unstable();
+        prop_assert_eq!(really, running);
+        prop_assert_eq!(core.occupied(), model.occupied());
+        prop_assert_eq!(core.outside_count(), model.all(State::Outside).len());
+        let ready = model.ready();
+        let oldest = ready.iter().map(|job| now - job.since).max();
+        prop_assert_eq!(core.oldest(now), oldest);
+        let alarm = model.jobs.iter().filter_map(|job| job.alarm).min();
+        prop_assert_eq!(core.next_alarm(), alarm);
+        let waiting = model.all(State::Waiting);
+        for (value, depth) in core.depth().iter().enumerate() {
+            let of_level = waiting
+                .iter()
+                .filter(|job| usize::from(job.priority.value()) == value);
+            prop_assert_eq!(*depth, of_level.count());
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_calls_have_the_results_of_the_plain_model(
+        options in options(),
+        calls in prop::collection::vec(call(), 1..120),
+    ) {
+        let mut pair = Pair::new(&options);
+        for call in calls {
+            pair.make(call)?;
+        }
+    }
+}
