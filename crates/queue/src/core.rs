@@ -197,7 +197,8 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
 
     // ---- Coming in ----
 
-    /// Gives a new job a place, or has it wait for one. Its dependencies count from now on for
+    /// Gives a new job a place, or has it wait for one: if there is one, nobody waits for it, since
+    /// every free place is granted at once. Its dependencies count from now on for
     /// cycles; others that depend on it wait for it from when it has a place.
     pub(crate) fn admit(
         &mut self,
@@ -210,7 +211,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
             return Err(NoPlace::Closed);
         }
         self.check(id, depends_on)?;
-        let admission = if self.has_place() && self.outside.is_empty() {
+        let admission = if self.has_place() {
             Admission::Place
         } else if if_full == IfFull::Wait && self.outside.len() < self.submitters_max {
             Admission::Later
