@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release -p journeyman-queue --example queue_figures`
 //!
-//! Latency: one job at a time on an idle queue, from the call of submit to the job's first line.
+//! Latency: one job at a time on an idle queue, from the call of submit to the job's first line, back to
+//! back and with a rest before each.
 //! Throughput: jobs that do nothing, from the first admission to the end of the last one, with one
 //! and with four submitters that wait for places.
 
@@ -58,12 +59,15 @@ fn micros(nanos: u64) -> f64 {
 }
 
 /// Microseconds from submit to start: median, 99 of 100, and the longest.
-async fn latency(jobs: u64) -> [f64; 3] {
+async fn latency(jobs: u64, rest: Option<Duration>) -> [f64; 3] {
     let runner = noop(true);
     let queue = Queue::start(&Options::default(), runner.clone());
     let mut times = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).unwrap();
     for id in 0..jobs {
         let permit = queue.admit(id, &[], Full::Refuse).await.unwrap();
+        if let Some(rest) = rest {
+            tokio::time::sleep(rest).await;
+        }
         let begin = Instant::now();
         permit.submit(Priority::MEDIUM, None);
         queue.ended(&id).await.unwrap();
@@ -104,17 +108,22 @@ async fn throughput(jobs: u64, submitters: u64, options: Options) -> f64 {
 
 #[tokio::main]
 async fn main() {
-    let mut runs = Vec::new();
-    for _ in 0..RUNS {
-        runs.push(tokio::spawn(latency(20_000)).await.unwrap());
+    for (what, jobs, rest) in [
+        ("one after another", 20_000, None),
+        ("rested for 2 ms", 500, Some(Duration::from_millis(2))),
+    ] {
+        let mut runs = Vec::new();
+        for _ in 0..RUNS {
+            runs.push(tokio::spawn(latency(jobs, rest)).await.unwrap());
+        }
+        let of = |index: usize| median(runs.iter().map(|run| run[index]).collect());
+        println!(
+            "submit to start, idle queue, {what}: p50 {:.1} us, p99 {:.1} us, max {:.1} us",
+            of(0),
+            of(1),
+            of(2)
+        );
     }
-    let of = |index: usize| median(runs.iter().map(|run| run[index]).collect());
-    println!(
-        "submit to start, idle queue: p50 {:.1} us, p99 {:.1} us, max {:.1} us",
-        of(0),
-        of(1),
-        of(2)
-    );
     for (capacity, max_concurrent) in [(100, 5), (1_000, 64)] {
         for submitters in [1, 4] {
             let mut rates = Vec::new();

@@ -93,8 +93,21 @@ async fn an_aged_job_preempts_nobody_and_is_preempted_like_any_other() {
     quiet().await;
     assert_eq!(lab.log(), ["-medium", "+old"]);
     submit(&queue, "new", Priority::MEDIUM).await;
-    // Its slot goes to the one that it was stopped for, though it has risen above that one.
     assert_eq!(lab.log(), ["old: preempted by new", "-old", "+new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_goes_to_the_one_it_was_cleared_for_whoever_has_aged_meanwhile() {
+    let ageing = Some(Ageing {
+        step: Duration::from_secs(1),
+        levels_max: 4,
+    });
+    let (queue, lab) = start(&Options { ageing, ..single() });
+    submit(&queue, "low", Priority::LOW).await;
+    submit(&queue, "old", Priority::BACKGROUND).await;
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    submit(&queue, "high", Priority::HIGH).await;
+    assert_eq!(order(&lab, "high", 1).await, ["old"]);
 }
 
 #[tokio::test(start_paused = true)]
