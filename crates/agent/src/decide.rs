@@ -86,11 +86,7 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDu
     if !state.planned {
         return plan(state);
     }
-    if let Some(module) = state
-        .modules
-        .iter()
-        .find(|module| module.completion.is_none())
-    {
+    if let Some(module) = state.modules.iter().find(|module| !module.is_settled()) {
         return work_on(state, module, strategy);
     }
     match state.current_integration() {
@@ -112,7 +108,7 @@ fn limit(state: &TaskState, active: SignedDuration) -> Option<(FailureReason, St
         return Some((FailureReason::Model, detail));
     }
     let max = state.limits.active_max();
-    if active.unsigned_abs() >= max && active.is_positive() {
+    if active >= SignedDuration::try_from(max).unwrap_or(SignedDuration::MAX) {
         let detail = format!("{} s of {} s are spent", active.as_secs(), max.as_secs());
         return Some((FailureReason::Timeout, detail));
     }

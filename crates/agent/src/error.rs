@@ -4,7 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use journeyman_event::state::FoldError;
+use journeyman_event::state::Status;
 use journeyman_event::{ClockError, ContentHash, InvalidEvent, TaskId};
+use journeyman_journal::StreamName;
 use thiserror::Error;
 
 /// Why work on a task cannot go on now. What was recorded stays, and the task can be resumed.
@@ -16,6 +18,55 @@ pub enum Error {
         /// The name that was given.
         task: TaskId,
     },
+    /// A task of this name was submitted before.
+    #[error("there is a task {task} already; choose another name, or leave it out")]
+    TaskExists {
+        /// The name that was given.
+        task: TaskId,
+    },
+    /// Something that was given does not fit.
+    #[error("field `{field}`: {reason}")]
+    BadInput {
+        /// Which.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Something that was given is larger than is taken.
+    #[error("field `{field}`: {reason}; shorten it")]
+    TooLarge {
+        /// Which.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The task has ended.
+    #[error("task {task} is {} already: nothing can be done to it any more; `retry` and `fork` make a new one of it", status.as_str())]
+    Ended {
+        /// The task.
+        task: TaskId,
+        /// How it ended.
+        status: Status,
+    },
+    /// The task has no such module.
+    #[error("task {task} has no module {given}: {known}")]
+    NoModule {
+        /// The task.
+        task: TaskId,
+        /// What was given.
+        given: String,
+        /// What there is.
+        known: String,
+    },
+    /// Something else happened to the task at the same moment.
+    #[error("something else happened to task {task} at the same moment; look at it and try again")]
+    Overtaken {
+        /// The task.
+        task: TaskId,
+    },
+    /// The queue does not take it.
+    #[error(transparent)]
+    Refused(journeyman_queue::Refusal<StreamName>),
     /// The journal.
     #[error(transparent)]
     Journal(#[from] journeyman_journal::Error),

@@ -7,6 +7,7 @@
 //! To replace how a module is written and repaired: implement [`ModuleStrategy`].
 
 mod answer;
+mod control;
 mod decide;
 mod effects;
 mod error;
@@ -22,12 +23,14 @@ mod output;
 mod plan;
 mod python;
 mod recorder;
+mod service;
 mod snapshot;
 mod stated;
 mod strategy;
 mod summary;
 mod worker;
 
+pub use control::{Control, StopReason};
 pub use decide::{Step, decide};
 pub use error::Error;
 pub use examples::tests_in_prompt;
@@ -36,6 +39,9 @@ pub use layout::{Files, module_path, working_files};
 pub use listing::Listing;
 pub use notice::{Notice, Notices};
 pub use output::{OutputError, check_output};
+pub use service::{
+    ANSWERS_MAX, ForkOf, Intervention, Listed, Submission, Submitted, TEXT_CHARS_MAX, Tasks, list,
+};
 pub use strategy::{ModuleStep, ModuleStrategy, WholeFile};
 pub use summary::headline;
 pub use worker::{Moment, Options, Worker, load, load_at};

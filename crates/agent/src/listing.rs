@@ -2,9 +2,9 @@
 //! tasks reads no events.
 
 use jiff::Timestamp;
-use journeyman_event::TaskState;
 use journeyman_event::payload::{PauseReason, Verification};
 use journeyman_event::state::{Ending, Status};
+use journeyman_event::{Priority, TaskId, TaskState};
 use serde::{Deserialize, Serialize};
 
 /// A prompt is shown in lists up to this length.
@@ -32,6 +32,12 @@ pub struct Listing {
     pub active_seconds: f64,
     /// When it was submitted.
     pub submitted_at: Option<Timestamp>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Whether it was worked on.
+    pub started: bool,
+    /// What it waits for before that.
+    pub depends_on: Vec<TaskId>,
 }
 
 impl Listing {
@@ -64,6 +70,15 @@ impl Listing {
             tokens: state.spent.0,
             active_seconds: state.active.as_secs_f64(),
             submitted_at: state.submitted_at,
+            priority: state
+                .submission
+                .as_ref()
+                .map_or(Priority::MEDIUM, |asked| asked.priority),
+            started: state.started.is_some(),
+            depends_on: state
+                .submission
+                .as_ref()
+                .map_or_else(Vec::new, |asked| asked.depends_on.clone()),
         }
     }
 

@@ -8,7 +8,7 @@ use journeyman_event::{
     ContentHash, Draft, Event, EventId, NewEvent, ORIGIN_HASH, Payload, Principal, ProcessId,
     Randomness, TaskId, TaskState, TimeSource,
 };
-use journeyman_journal::{Append, Expected, Journal};
+use journeyman_journal::{Append, Expected, Filter, Journal};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
@@ -22,6 +22,19 @@ const NODE: &str = "n1";
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(15);
 
+/// Events read at a time.
+pub(crate) const PAGE: usize = 1_000;
+
+/// What became of facts that were to be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// They are in the journal.
+    Here,
+    /// Somebody else recorded something since: what is right now is to be decided anew.
+    Overtaken,
+}
+
+#[derive(Clone)]
 pub(crate) struct Recorder {
     pub(crate) journal: Journal,
     pub(crate) principal: Principal,
@@ -31,8 +44,10 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Records `facts` after what `state` knows, and brings `state` up to date. When the store is
-    /// full or cannot be written to, waits and tries the very same events again until `cancel`.
+    /// Records `facts` after what `state` knows, and brings `state` up to date. Where somebody else
+    /// recorded something since, nothing of them is recorded and `state` is brought up to date with
+    /// that. When the store is full or cannot be written to, waits and tries the very same events
+    /// again until `cancel`.
     pub(crate) async fn record(
         &self,
         task: &TaskId,
@@ -40,7 +55,7 @@ impl Recorder {
         facts: Vec<Fact>,
         blobs: Vec<Bytes>,
         cancel: &CancellationToken,
-    ) -> Result<(), Error> {
+    ) -> Result<Recorded, Error> {
         let (events, after) = self.events(task, state, facts)?;
         let summary = Listing::of(&after).to_bytes();
         let mut pause = RETRY_FIRST;
@@ -54,6 +69,10 @@ impl Recorder {
             };
             match self.journal.append(&self.principal, append).await {
                 Ok(appended) => break appended,
+                Err(journeyman_journal::Error::WrongRevision { .. }) => {
+                    self.catch_up(task, state).await?;
+                    return Ok(Recorded::Overtaken);
+                }
                 Err(error) if error.may_pass() => {
                     self.notices.emit(|| Notice::Waiting {
                         what: error.to_string(),
@@ -84,7 +103,46 @@ impl Recorder {
                 tracing::warn!(%error, "no snapshot was kept; loading the task takes longer");
             }
         }
-        Ok(())
+        Ok(Recorded::Here)
+    }
+
+    /// Records `facts` whatever else was recorded meanwhile, as long as `holds` says so of the state.
+    /// Whether it did.
+    pub(crate) async fn record_surely(
+        &self,
+        task: &TaskId,
+        state: &mut TaskState,
+        facts: &[Fact],
+        cancel: &CancellationToken,
+        holds: impl Fn(&TaskState) -> bool,
+    ) -> Result<bool, Error> {
+        while holds(state) {
+            let recorded = self.record(task, state, facts.to_vec(), Vec::new(), cancel);
+            if recorded.await? == Recorded::Here {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes in what others recorded of the task.
+    async fn catch_up(&self, task: &TaskId, state: &mut TaskState) -> Result<(), Error> {
+        let filter = Filter {
+            task_id: Some(task.clone()),
+            ..Filter::default()
+        };
+        loop {
+            let (journal, principal) = (&self.journal, &self.principal);
+            let page = journal
+                .read(principal, &filter, state.sequence, PAGE)
+                .await?;
+            for event in &page.events {
+                state.evolve(event)?;
+            }
+            if page.ended {
+                return Ok(());
+            }
+        }
     }
 
     /// The events, and the state as it will be: positions in the store are not known yet, so

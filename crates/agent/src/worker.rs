@@ -24,21 +24,23 @@ use journeyman_event::{
     Tokens,
 };
 use journeyman_journal::{Filter, Journal};
-use journeyman_llm::ModelServer;
+use journeyman_llm::{ModelInfo, ModelServer};
 use journeyman_sandbox::Language;
 use journeyman_sandbox::Sandbox;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
+use crate::control::Control;
 use crate::decide::{Step, decide};
 use crate::effects::{Effects, Outcome};
 use crate::fact::{Fact, Role};
 use crate::notice::{Notice, Notices};
-use crate::recorder::Recorder;
+use crate::recorder::{PAGE, Recorded, Recorder};
 use crate::snapshot;
 use crate::strategy::ModuleStrategy;
 
 /// What a worker needs.
+#[derive(Clone)]
 pub struct Options {
     /// Where events go.
     pub journal: Journal,
@@ -71,8 +73,6 @@ pub struct Worker {
 
 const MODEL_RETRY_FIRST: Duration = Duration::from_millis(500);
 const MODEL_RETRY_MAX: Duration = Duration::from_secs(10);
-/// Events read at a time when a task is loaded.
-const PAGE: usize = 1_000;
 
 /// A moment in a task's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,9 +194,10 @@ impl Worker {
     ) -> Result<(), Error> {
         let fact = Fact::of_task(Role::User, submission);
         let mut state = TaskState::default();
-        self.recorder
-            .record(task, &mut state, vec![fact], Vec::new(), cancel)
-            .await
+        match self.record(task, &mut state, vec![fact], cancel).await? {
+            Recorded::Here => Ok(()),
+            Recorded::Overtaken => Err(Error::TaskExists { task: task.clone() }),
+        }
     }
 
     /// Gives a task other limits; one that failed at a limit can then go on.
@@ -207,53 +208,53 @@ impl Worker {
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
         let mut state = self.load(task).await?;
-        let fact = Fact::of_task(Role::User, LimitsChanged { limits });
-        self.recorder
-            .record(task, &mut state, vec![fact], Vec::new(), cancel)
-            .await
+        let facts = [Fact::of_task(Role::User, LimitsChanged { limits })];
+        let recorder = &self.recorder;
+        recorder
+            .record_surely(task, &mut state, &facts, cancel, |_| true)
+            .await?;
+        Ok(())
     }
 
-    /// Works on a task until it ends or `cancel` is called; in that case it is paused and can be
-    /// run again. Returns the state it is left in.
-    pub async fn run(&self, task: &TaskId, cancel: &CancellationToken) -> Result<TaskState, Error> {
+    /// Works on a task until it ends or `control` says stop. Returns the state it is left in.
+    pub async fn run(&self, task: &TaskId, control: &Control) -> Result<TaskState, Error> {
         let context = Context {
             task_id: Some(task.as_str().into()),
             ..Context::current()
         };
-        context.scope(self.work_on(task, cancel)).await
+        context.scope(self.work_on(task, control)).await
     }
 
-    async fn work_on(&self, task: &TaskId, cancel: &CancellationToken) -> Result<TaskState, Error> {
+    async fn work_on(&self, task: &TaskId, control: &Control) -> Result<TaskState, Error> {
+        let cancel = control.token();
         let mut state = self.load(task).await?;
-        if state.status.is_ended() {
-            return Ok(state);
+        while !state.status.is_ended() {
+            if self.begin(task, &mut state, control).await? == Recorded::Here {
+                break;
+            }
         }
-        self.begin(task, &mut state, cancel).await?;
         while !state.status.is_ended() {
             // Also when it is to stop: an effect whose intent is recorded has its outcome recorded.
             if state.effect.is_some() && state.status != Status::Paused {
                 self.perform(task, &mut state, cancel).await?;
                 continue;
             }
-            if cancel.is_cancelled() {
-                let paused = TaskPaused {
-                    reason: PauseReason::Interrupted,
-                };
-                self.record(
-                    task,
-                    &mut state,
-                    vec![Fact::of_task(Role::User, paused)],
-                    cancel,
-                )
-                .await?;
-                break;
+            if control.is_stopped() {
+                let stopped = vec![control.fact()];
+                match self.record(task, &mut state, stopped, cancel).await? {
+                    Recorded::Here => break,
+                    Recorded::Overtaken => continue,
+                }
             }
             if state.status == Status::Paused {
                 self.wait_for_model(task, &mut state, cancel).await?;
                 continue;
             }
+            // Whatever is decided is decided anew where somebody else recorded something since.
             match decide(&state, &*self.strategy, self.active(&state)) {
-                Step::Record(facts) => self.record(task, &mut state, facts, cancel).await?,
+                Step::Record(facts) => {
+                    self.record(task, &mut state, facts, cancel).await?;
+                }
                 Step::CallModel {
                     purpose,
                     module,
@@ -295,8 +296,9 @@ impl Worker {
         state: &mut TaskState,
         facts: Vec<Fact>,
         cancel: &CancellationToken,
-    ) -> Result<(), Error> {
-        self.recorder
+    ) -> Result<Recorded, Error> {
+        let recorder = &self.recorder;
+        recorder
             .record(task, state, facts, Vec::new(), cancel)
             .await
     }
@@ -310,10 +312,16 @@ impl Worker {
         &self,
         task: &TaskId,
         state: &mut TaskState,
-        cancel: &CancellationToken,
-    ) -> Result<(), Error> {
+        control: &Control,
+    ) -> Result<Recorded, Error> {
+        if state.started.is_none() && state.limits.active_ms_max == 0 {
+            // Not a moment is to be spent: `decide` says so.
+            return Ok(Recorded::Here);
+        }
         let first = if state.started.is_none() {
-            let info = self.effects.server.describe().await?;
+            let Some(info) = self.model(control.token()).await? else {
+                return Ok(Recorded::Here);
+            };
             Fact::of_task(
                 Role::Conductor,
                 TaskStarted {
@@ -346,7 +354,28 @@ impl Worker {
                 ..fact.caused_by(effect.intent)
             });
         }
-        self.record(task, state, facts, cancel).await
+        self.record(task, state, facts, control.token()).await
+    }
+
+    /// What the model server says of itself, as soon as it can be reached; none if `cancel` comes
+    /// before that.
+    async fn model(&self, cancel: &CancellationToken) -> Result<Option<ModelInfo>, Error> {
+        let mut pause = MODEL_RETRY_FIRST;
+        loop {
+            match self.effects.server.describe().await {
+                Ok(info) => return Ok(Some(info)),
+                Err(error) if error.is_unreachable() || error.is_retryable() => {
+                    self.recorder.notices.emit(|| Notice::Waiting {
+                        what: error.to_string(),
+                    });
+                }
+                Err(error) => return Err(error.into()),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (2 * pause).min(MODEL_RETRY_MAX),
+                () = cancel.cancelled() => return Ok(None),
+            }
+        }
     }
 
     /// Puts the prompt together and records it with the intent to send it.
@@ -379,7 +408,8 @@ impl Worker {
                     reason: PauseReason::ModelUnreachable,
                 };
                 let fact = Fact::of_task(Role::Conductor, paused);
-                return self.record(task, state, vec![fact], cancel).await;
+                self.record(task, state, vec![fact], cancel).await?;
+                return Ok(());
             }
             Err(Refusal::Count(error)) => return Err(error.into()),
             Err(refusal @ Refusal::DoesNotFit { reason, .. }) => {
@@ -392,7 +422,8 @@ impl Worker {
                     module,
                     ..Fact::of_task(Role::Conductor, refused)
                 };
-                return self.record(task, state, vec![fact], cancel).await;
+                self.record(task, state, vec![fact], cancel).await?;
+                return Ok(());
             }
         };
         let mut blobs = Vec::new();
@@ -433,7 +464,8 @@ impl Worker {
         ];
         self.recorder
             .record(task, state, facts, blobs, cancel)
-            .await
+            .await?;
+        Ok(())
     }
 
     async fn perform(
@@ -482,34 +514,27 @@ impl Worker {
                 vec![fact, Fact::of_task(Role::Conductor, paused)]
             }
         };
-        self.record(task, state, facts, cancel).await
+        // What came of it is recorded whatever the user said meanwhile.
+        let is_open = |state: &TaskState| state.effect.is_some();
+        let recorder = &self.recorder;
+        recorder
+            .record_surely(task, state, &facts, cancel, is_open)
+            .await?;
+        Ok(())
     }
 
-    /// Asks the model server again and again, with growing pauses, until it answers.
+    /// Goes on as soon as the model server can be reached.
     async fn wait_for_model(
         &self,
         task: &TaskId,
         state: &mut TaskState,
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
-        let mut pause = MODEL_RETRY_FIRST;
-        loop {
-            match self.effects.server.describe().await {
-                Ok(_) => {
-                    let fact = Fact::of_task(Role::Conductor, TaskResumed {});
-                    return self.record(task, state, vec![fact], cancel).await;
-                }
-                Err(error) => {
-                    self.recorder.notices.emit(|| Notice::Waiting {
-                        what: error.to_string(),
-                    });
-                }
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (2 * pause).min(MODEL_RETRY_MAX),
-                () = cancel.cancelled() => return Ok(()),
-            }
+        if self.model(cancel).await?.is_some() {
+            let fact = Fact::of_task(Role::Conductor, TaskResumed {});
+            self.record(task, state, vec![fact], cancel).await?;
         }
+        Ok(())
     }
 }
 

@@ -7,15 +7,14 @@ use jiff::SignedDuration;
 use journeyman_agent::{Fact, Role, Step, WholeFile, decide};
 use journeyman_event::payload::{
     AnalysisStarted, CodeOrigin, ContextRefused, DeadCodeAnalysis, EffectInterrupted,
-    FailureReason, GivenTest, Interruption, Limits, ModelCallCompleted, ModelCallFailed,
-    ModelCallStarted, OutputFailed, OutputStarted, OutputWritten, Purpose, TaskStarted,
-    TaskSubmitted, TestFailed, TestFailureKind, TestOrigin, TestPassed, TestResult, TestStarted,
-    Verification,
+    FailureReason, GivenTest, Interruption, ModelCallCompleted, ModelCallFailed, ModelCallStarted,
+    OutputFailed, OutputStarted, OutputWritten, Purpose, TaskStarted, TaskSubmitted, TestFailed,
+    TestFailureKind, TestOrigin, TestPassed, TestResult, TestStarted, Verification,
 };
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{
-    Draft, Event, EventId, ModuleName, NewEvent, ORIGIN_HASH, Owner, Priority, ProcessId,
-    Randomness, SeededRandom, SteppedTime, TaskId, TaskState, TimeSource, Tokens,
+    Draft, Event, EventId, ModuleName, NewEvent, ORIGIN_HASH, Owner, ProcessId, Randomness,
+    SeededRandom, SteppedTime, TaskId, TaskState, TimeSource, Tokens,
 };
 use proptest::prelude::*;
 
@@ -286,12 +285,9 @@ fn submission(given: bool, out: bool) -> TaskSubmitted {
         source: "from p.a import f\ndef test_f():\n    assert f() == 1\n".into(),
     };
     TaskSubmitted {
-        prompt: "Make two modules.".into(),
-        language: "python".into(),
         tests: if given { vec![test] } else { Vec::new() },
-        limits: Limits::default(),
         out: out.then(|| "result".to_owned()),
-        priority: Priority::MEDIUM,
+        ..TaskSubmitted::of("Make two modules.")
     }
 }
 

@@ -6,11 +6,11 @@
 use async_trait::async_trait;
 use journeyman_context::{Built, Profile, Refusal, Request, build};
 use journeyman_event::payload::{
-    Approach, CodeOrigin, CodeUnderTest, FailureReason, Limits, PlannedFunction, PlannedModule,
-    Purpose, TaskSubmitted, TestFailureKind, TestOrigin, TestResult, TestScope, Verdict,
+    Approach, CodeOrigin, CodeUnderTest, FailureReason, PlannedFunction, PlannedModule, Purpose,
+    TaskSubmitted, TestFailureKind, TestOrigin, TestResult, TestScope, Verdict,
 };
 use journeyman_event::state::{CodeVersion, ModuleState, TestRun};
-use journeyman_event::{ContentHash, ModuleName, Priority, TaskState, Tokens, VectorClock};
+use journeyman_event::{ContentHash, ModuleName, TaskState, Tokens, VectorClock};
 use journeyman_llm::{
     Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Request as Call,
 };
@@ -107,15 +107,11 @@ fn state(prompt: &str, code: &str, failure: &str, rounds: usize) -> TaskState {
         tests_wanted: false,
         unchanged: 0,
         completion: None,
+        skipped: false,
     };
     TaskState {
         submission: Some(TaskSubmitted {
-            prompt: prompt.into(),
-            language: "python".into(),
-            tests: Vec::new(),
-            limits: Limits::default(),
-            out: None,
-            priority: Priority::MEDIUM,
+            ..TaskSubmitted::of(prompt)
         }),
         planned: true,
         modules: vec![module],

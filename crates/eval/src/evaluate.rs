@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use journeyman_agent::{Worker, load, tests_in_prompt};
+use journeyman_agent::{Control, Worker, load, tests_in_prompt};
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin, Verification};
 use journeyman_event::state::{Ending, ModuleState};
-use journeyman_event::{Principal, Priority, TaskId, TaskState};
+use journeyman_event::{Principal, TaskId, TaskState};
 use journeyman_journal::Journal;
 use journeyman_llm::{ModelInfo, ModelServer};
 use serde_json::json;
@@ -154,12 +154,9 @@ impl Evaluation {
             source,
         }));
         let submission = TaskSubmitted {
-            prompt: problem.prompt.clone(),
-            language: "python".to_owned(),
             tests,
             limits: self.limits,
-            out: None,
-            priority: Priority::MEDIUM,
+            ..TaskSubmitted::of(problem.prompt.clone())
         };
         let content = json!({
             "program": self.program, "model": info.name, "server": info.server,
@@ -172,7 +169,8 @@ impl Evaluation {
         if known.is_none() {
             self.worker.submit(&task, submission, cancel).await?;
         }
-        let state = self.worker.run(&task, cancel).await?;
+        let control = Control::interruptible(cancel.clone());
+        let state = self.worker.run(&task, &control).await?;
         Ok((task, state))
     }
 

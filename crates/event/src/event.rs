@@ -86,6 +86,21 @@ pub struct Origin {
     pub hash: ContentHash,
 }
 
+/// What of a copied event is its own.
+#[derive(Clone, Debug)]
+pub struct Copied {
+    /// Its name.
+    pub id: EventId,
+    /// Its task.
+    pub task_id: TaskId,
+    /// Whose task that is.
+    pub owner: Owner,
+    /// What caused it.
+    pub causation_id: Option<EventId>,
+    /// What it says instead of the original; none keeps that.
+    pub payload: Option<Payload>,
+}
+
 /// A checked event that has no position yet.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
@@ -146,6 +161,30 @@ impl NewEvent {
             data,
             origin: Some(origin),
         })
+    }
+
+    /// An event of one task for another one of the same store: its time, its actor, what its maker
+    /// knew and its data stay, and where the original stands goes with it.
+    pub fn copied(
+        event: &Event,
+        store: &str,
+        now: Timestamp,
+        copy: Copied,
+    ) -> Result<Self, InvalidEvent> {
+        let mut new = Self::imported(event, store, now)?;
+        if let Some(payload) = copy.payload {
+            let data = payload
+                .to_json()
+                .map_err(|error| InvalidEvent::new("data", error))?;
+            new.data =
+                RawValue::from_string(data).map_err(|error| InvalidEvent::new("data", error))?;
+            new.draft.payload = payload;
+        }
+        new.draft.id = copy.id;
+        new.draft.task_id = copy.task_id;
+        new.draft.owner = copy.owner;
+        new.draft.causation_id = copy.causation_id;
+        Ok(new)
     }
 
     /// Its name.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::content::ContentHash;
 use crate::time::{Randomness, TimeSource};
 
 /// A name that breaks its rule.
@@ -123,6 +124,15 @@ impl TaskId {
     /// A new name, `t-` and 12 hexadecimal digits.
     pub fn random(randomness: &dyn Randomness) -> Self {
         Self(format!("t-{:012x}", randomness.next_u64() >> 16).into())
+    }
+}
+
+impl TaskId {
+    /// The name that stands for some content: `k-` and 24 hexadecimal digits of its hash.
+    pub fn of_content(hash: ContentHash) -> Self {
+        let first = hash.as_bytes().first_chunk().unwrap_or(&[0; 16]);
+        let digits = u128::from_be_bytes(*first) >> 32;
+        Self(format!("k-{digits:024x}").into())
     }
 }
 

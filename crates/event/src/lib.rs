@@ -22,7 +22,9 @@ mod tokens;
 
 pub use clock::{ClockError, ClockOrder, ProcessId, VectorClock};
 pub use content::ContentHash;
-pub use event::{Draft, Event, InvalidEvent, NewEvent, ORIGIN_HASH, Origin, TIME_AHEAD_MAX};
+pub use event::{
+    Copied, Draft, Event, InvalidEvent, NewEvent, ORIGIN_HASH, Origin, TIME_AHEAD_MAX,
+};
 pub use ids::{EventId, InvalidId, ModuleName, Owner, Principal, Revision, Sequence, TaskId};
 pub use line::{SCHEMA, StoredLine, chain_hash, split_hash};
 pub use ordering::{Staleness, Standing, Validity, is_report_valid};

@@ -6,12 +6,14 @@
 mod code;
 mod effect;
 mod model;
+mod system;
 mod task;
 mod test_run;
 
 pub use code::*;
 pub use effect::*;
 pub use model::*;
+pub use system::*;
 pub use task::*;
 pub use test_run::*;
 
@@ -78,7 +80,11 @@ payloads! {
     "task_paused" => TaskPaused,
     "task_resumed" => TaskResumed,
     "limits_changed" => LimitsChanged,
+    "task_queued" => TaskQueued,
+    "task_preempted" => TaskPreempted,
     "user_intervention" => UserIntervention,
+    "user_answered" => UserAnswered,
+    "module_skipped" => ModuleSkipped,
     "task_cancelled" => TaskCancelled,
     "task_failed" => TaskFailed,
     "task_complete" => TaskComplete,
@@ -114,4 +120,6 @@ payloads! {
     "output_started" => OutputStarted,
     "output_written" => OutputWritten,
     "output_failed" => OutputFailed,
+    // Of no task.
+    "backpressure_alert" => BackpressureAlert,
 }

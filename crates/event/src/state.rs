@@ -70,6 +70,9 @@ pub struct OpenEffect {
     pub module: Option<ModuleName>,
     /// What is to be done.
     pub action: Action,
+    /// Whether the user wrote the module's code meanwhile: a model's answer is about another one.
+    #[serde(default)]
+    pub overtaken: bool,
 }
 
 /// What an effect does.
@@ -194,6 +197,9 @@ pub struct ModuleState {
     pub unchanged: u32,
     /// How it ended, once it is done.
     pub completion: Option<ModuleComplete>,
+    /// Whether the user wants no more work on it.
+    #[serde(default)]
+    pub skipped: bool,
 }
 
 impl ModuleState {
@@ -212,7 +218,13 @@ impl ModuleState {
             tests_wanted: false,
             unchanged: 0,
             completion: None,
+            skipped: false,
         }
+    }
+
+    /// Whether there is nothing more to do for it alone.
+    pub fn is_settled(&self) -> bool {
+        self.skipped || self.completion.is_some()
     }
 
     /// The current code.
@@ -352,6 +364,7 @@ impl TaskState {
         const SOURCES: &str = concat!(
             include_str!("state.rs"),
             include_str!("state/evolve.rs"),
+            include_str!("priority.rs"),
             include_str!("payload.rs"),
             include_str!("payload/code.rs"),
             include_str!("payload/effect.rs"),
@@ -400,19 +413,16 @@ impl TaskState {
 
     /// Whether every module is done.
     pub fn modules_complete(&self) -> bool {
-        self.planned
-            && self
-                .modules
-                .iter()
-                .all(|module| module.completion.is_some())
+        self.planned && self.modules.iter().all(ModuleState::is_settled)
     }
 
     /// The integration run, if it was made with the code as it is now.
     pub fn current_integration(&self) -> Option<&TestRun> {
         self.integration.as_ref().filter(|run| {
-            self.modules
-                .iter()
-                .all(|module| run.version_of(&module.plan.name) == Some(module.version()))
+            self.modules.iter().all(|module| {
+                let tested = run.version_of(&module.plan.name);
+                tested == module.code().map(|code| code.version)
+            })
         })
     }
 }

@@ -7,10 +7,10 @@ use std::fmt::Debug;
 use std::path::{Component, Path};
 use std::time::{Duration, Instant};
 
-use journeyman_event::payload::{GivenTest, Limits, Payload, TaskSubmitted, TestOrigin};
+use journeyman_event::payload::{GivenTest, Payload, TaskSubmitted, TestOrigin};
 use journeyman_event::{
-    ContentHash, Draft, Event, EventId, ModuleName, NewEvent, Owner, Priority, ProcessId, Revision,
-    Sequence, TaskId, split_hash,
+    ContentHash, Draft, Event, EventId, ModuleName, NewEvent, Owner, ProcessId, Revision, Sequence,
+    TaskId, split_hash,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -93,12 +93,9 @@ fn payload() -> impl Strategy<Value = Payload> {
             prop::option::of(odd_text())
         )
             .prop_map(|(prompt, tests, out)| TaskSubmitted {
-                prompt,
-                language: "python".into(),
                 tests,
-                limits: Limits::default(),
                 out,
-                priority: Priority::MEDIUM,
+                ..TaskSubmitted::of(prompt)
             }
             .into()),
     ]

@@ -32,6 +32,8 @@ const FOR: Duration = Duration::from_secs(3);
 /// Bytes of text in each event.
 const TEXT_BYTES: usize = 1_024;
 const MILLION: u64 = 1_000_000;
+/// Events read at a time, as the workflow does.
+const PAGE: usize = 1_000;
 /// Events of one append while the large store is filled.
 const FILL: u64 = 1_000;
 
@@ -252,7 +254,7 @@ async fn fold(journal: &Journal, task: &TaskId) -> (u64, Duration) {
     let mut state = TaskState::default();
     loop {
         let page = journal
-            .read(&Principal::local(), &filter, state.sequence, 10_000)
+            .read(&Principal::local(), &filter, state.sequence, PAGE)
             .await
             .unwrap();
         for event in &page.events {

@@ -43,8 +43,14 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// A blob of one owner's, as it is stored.
     fn blob(&self, owner: &Owner, hash: ContentHash) -> Result<Option<Bytes>, Error>;
 
-    /// Streams of one owner or of all, the one that was last written to first.
-    fn streams(&self, owner: Option<&Owner>, limit: usize) -> Result<Vec<StreamInfo>, Error>;
+    /// Streams of one owner or of all whose last event stands before a position, the one that was
+    /// last written to first.
+    fn streams(
+        &self,
+        owner: Option<&Owner>,
+        before: Sequence,
+        limit: usize,
+    ) -> Result<Vec<StreamInfo>, Error>;
 
     /// The newest snapshot of a stream that is not newer than `at`.
     fn snapshot(&self, stream: &StreamName, at: Sequence) -> Result<Option<Snapshot>, Error>;
@@ -89,8 +95,16 @@ pub struct StreamName {
     pub task_id: TaskId,
 }
 
+impl fmt::Display for StreamName {
+    /// The task alone: whose it is goes without saying where one owner is spoken to.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.task_id.fmt(f)
+    }
+}
+
 impl StreamName {
-    pub(crate) fn of(owner: &Owner, task_id: &TaskId) -> Self {
+    /// The stream of this owner's task.
+    pub fn of(owner: &Owner, task_id: &TaskId) -> Self {
         Self {
             owner: owner.clone(),
             task_id: task_id.clone(),

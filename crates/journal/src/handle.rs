@@ -320,8 +320,21 @@ impl Journal {
         principal: &Principal,
         limit: usize,
     ) -> Result<Vec<StreamInfo>, Error> {
+        self.streams_before(principal, Sequence(u64::MAX), limit)
+            .await
+    }
+
+    /// The principal's streams whose last event stands before a position, the one that was last
+    /// written to first, 10,000 at most: the next page begins before the last stream's position.
+    pub async fn streams_before(
+        &self,
+        principal: &Principal,
+        before: Sequence,
+        limit: usize,
+    ) -> Result<Vec<StreamInfo>, Error> {
         let owner = (!principal.is_system()).then(|| principal.owner().clone());
-        self.reading(move |engine| engine.streams(owner.as_ref(), limit.min(STREAMS_MAX)))
+        let limit = limit.min(STREAMS_MAX);
+        self.reading(move |engine| engine.streams(owner.as_ref(), before, limit))
             .await
     }
 

@@ -137,12 +137,18 @@ impl Engine for Memory {
         Ok(self.tables().blobs.get(&(owner.clone(), hash)).cloned())
     }
 
-    fn streams(&self, owner: Option<&Owner>, limit: usize) -> Result<Vec<StreamInfo>, Error> {
+    fn streams(
+        &self,
+        owner: Option<&Owner>,
+        before: Sequence,
+        limit: usize,
+    ) -> Result<Vec<StreamInfo>, Error> {
         let tables = self.tables();
         let meant = tables
             .streams
             .iter()
-            .filter(|(name, _)| owner.is_none_or(|owner| &name.owner == owner));
+            .filter(|(name, _)| owner.is_none_or(|owner| &name.owner == owner))
+            .filter(|(_, stream)| stream.sequence < before);
         let mut streams: Vec<StreamInfo> = meant
             .map(|(name, stream)| StreamInfo {
                 owner: name.owner.clone(),

@@ -230,14 +230,21 @@ impl Engine for Sqlite {
         self.with(|connection| read::find_blob(connection, owner, hash))
     }
 
-    fn streams(&self, owner: Option<&Owner>, limit: usize) -> Result<Vec<StreamInfo>, Error> {
+    fn streams(
+        &self,
+        owner: Option<&Owner>,
+        before: Sequence,
+        limit: usize,
+    ) -> Result<Vec<StreamInfo>, Error> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.with(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT owner, task_id, revision, sequence, summary FROM streams \
-                 WHERE ?1 IS NULL OR owner = ?1 ORDER BY sequence DESC LIMIT ?2",
+                 WHERE sequence < ?2 AND (?1 IS NULL OR owner = ?1) \
+                 ORDER BY sequence DESC LIMIT ?3",
             )?;
-            let rows = statement.query_map(params![owner.map(Owner::as_str), limit], |row| {
+            let meant = params![owner.map(Owner::as_str), read::integer(before.0), limit];
+            let rows = statement.query_map(meant, |row| {
                 let name = |column| row.get::<_, String>(column);
                 Ok(StreamInfo {
                     owner: Owner::new(name(0)?).map_err(|e| read::damaged(&e.to_string()))?,

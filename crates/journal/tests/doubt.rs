@@ -133,8 +133,13 @@ impl Engine for Doubtful {
         self.memory.blob(owner, hash)
     }
 
-    fn streams(&self, owner: Option<&Owner>, limit: usize) -> Result<Vec<StreamInfo>, Error> {
-        self.memory.streams(owner, limit)
+    fn streams(
+        &self,
+        owner: Option<&Owner>,
+        before: Sequence,
+        limit: usize,
+    ) -> Result<Vec<StreamInfo>, Error> {
+        self.memory.streams(owner, before, limit)
     }
 
     fn snapshot(&self, stream: &StreamName, at: Sequence) -> Result<Option<Snapshot>, Error> {

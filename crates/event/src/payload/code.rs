@@ -41,6 +41,8 @@ pub enum CodeOrigin {
     Corrected,
     /// An earlier version brought back because it passed more tests.
     Restored,
+    /// Written by the user.
+    Edited,
 }
 
 /// A new version of a module's code: its number and hash are in the event's head.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::ModuleName;
+use crate::ids::{ModuleName, Sequence, TaskId};
 use crate::priority::Priority;
 use crate::tokens::Tokens;
 
@@ -25,6 +25,41 @@ pub struct TaskSubmitted {
     pub out: Option<String>,
     /// Which tasks it waits for, and which wait for it.
     pub priority: Priority,
+    /// What the user answers beforehand to questions that may come up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<String>,
+    /// Tasks of the same owner that must have ended before this one starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<TaskId>,
+    /// The task whose past this one goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork: Option<Fork>,
+}
+
+impl TaskSubmitted {
+    /// A Python task with no more than a prompt.
+    pub fn of(prompt: impl Into<String>) -> Self {
+        Self {
+            prompt: prompt.into(),
+            language: "python".to_owned(),
+            tests: Vec::new(),
+            limits: Limits::default(),
+            out: None,
+            priority: Priority::default(),
+            answers: Vec::new(),
+            depends_on: Vec::new(),
+            fork: None,
+        }
+    }
+}
+
+/// Where a task was forked from another one. Of the events that it copied, each has its `origin`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fork {
+    /// The other task.
+    pub task_id: TaskId,
+    /// The last position of its past that counts.
+    pub sequence: Sequence,
 }
 
 /// A test that the user gave.
@@ -138,6 +173,32 @@ pub struct LimitsChanged {
     pub limits: Limits,
 }
 
+/// A task that rested waits for its turn again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskQueued {}
+
+/// Something more urgent needs its place: it waits for its turn again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskPreempted {
+    /// The task that runs instead.
+    pub by: TaskId,
+}
+
+/// The user answered a question, or said what they were not asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UserAnswered {
+    /// The question, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
+    /// The answer.
+    pub answer: String,
+}
+
+/// The user does not want more work on a module: it stays as it is, and is left out if there is no
+/// code yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModuleSkipped {}
+
 /// The user said something while the task ran.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UserIntervention {
@@ -171,6 +232,8 @@ pub enum FailureReason {
     Crashes,
     /// The result cannot be written where it was to go.
     Output,
+    /// Working on it failed in a way that is not the task's own affair.
+    Internal,
 }
 
 /// The task ended without what was asked for.

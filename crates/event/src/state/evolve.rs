@@ -11,7 +11,8 @@ use crate::event::Event;
 use crate::ids::Sequence;
 use crate::ordering::{Standing, is_report_valid};
 use crate::payload::{
-    Approach, FailureReason, Interruption, Payload, TestFailureKind, TestResult, TestScope,
+    Approach, CodeOrigin, FailureReason, Interruption, Payload, TestFailureKind, TestResult,
+    TestScope,
 };
 
 /// A history that cannot be folded.
@@ -62,6 +63,7 @@ impl TaskState {
             Payload::TaskSubmitted(submitted) => {
                 self.limits = submitted.limits;
                 self.submission = Some(submitted.clone());
+                self.instructions.clone_from(&submitted.answers);
                 self.submitted_at = Some(event.occurred_at());
             }
             Payload::TaskStarted(started) => {
@@ -85,6 +87,15 @@ impl TaskState {
                     self.output_problem = None;
                 }
             }
+            Payload::TaskPreempted(_) | Payload::TaskQueued(_) => {
+                self.stop_running(event);
+                self.status = Status::Queued;
+                self.pause = None;
+            }
+            Payload::UserAnswered(said) => self.instructions.push(match &said.question {
+                Some(question) => format!("{question} {}", said.answer),
+                None => said.answer.clone(),
+            }),
             Payload::UserIntervention(said) => self.instructions.push(said.instruction.clone()),
             Payload::TaskCancelled(_) => self.end(event, Status::Cancelled, Ending::Cancelled),
             Payload::TaskFailed(failed) => {
@@ -109,7 +120,8 @@ impl TaskState {
                 self.plan_problem = Some(rejected.problem.clone());
                 self.refuse_answer(&rejected.problem);
             }
-            Payload::ContextBuilt(_) => {}
+            // Nothing of a task's state follows from these.
+            Payload::ContextBuilt(_) | Payload::BackpressureAlert(_) => {}
             Payload::ContextRefused(refused) => {
                 self.obstacle = Some((refused.reason, refused.detail.clone()));
             }
@@ -122,6 +134,7 @@ impl TaskState {
                 let Some(OpenEffect {
                     module,
                     action: Action::CallModel(call),
+                    overtaken: false,
                     ..
                 }) = self.close(event)
                 else {
@@ -190,6 +203,7 @@ impl TaskState {
             | Payload::CorrectionStarted(_)
             | Payload::CorrectionCompleted(_)
             | Payload::ModuleComplete(_)
+            | Payload::ModuleSkipped(_)
             | Payload::TestsGenerated(_)
             | Payload::BugReportReceived(_) => self.apply_to_module(event),
         }
@@ -229,7 +243,17 @@ impl TaskState {
                     clock: event.clock().clone(),
                 });
                 module.completion = None;
-                self.accept_answer();
+                if code.origin == CodeOrigin::Edited {
+                    module.correcting = None;
+                    module.bug = None;
+                    self.overtake(event);
+                } else {
+                    self.accept_answer();
+                }
+            }
+            Payload::ModuleSkipped(_) => {
+                module.skipped = true;
+                self.overtake(event);
             }
             Payload::CorrectionStarted(started) => module.correcting = Some(started.from_version),
             Payload::CorrectionCompleted(completed) => {
@@ -314,7 +338,21 @@ impl TaskState {
             attempt: 1,
             module: event.module().cloned(),
             action,
+            overtaken: false,
         });
+    }
+
+    /// What the model says of this event's module, or is about to say, is of no use any more.
+    fn overtake(&mut self, event: &Event) {
+        let answered = self.answer.as_ref();
+        if answered.is_some_and(|answer| answer.module.as_ref() == event.module()) {
+            self.answer = None;
+        }
+        if let Some(effect) = &mut self.effect
+            && effect.module.as_ref() == event.module()
+        {
+            effect.overtaken = true;
+        }
     }
 
     /// The open effect, if `event` is its outcome.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use journeyman_agent::{check_output, headline, load, tests_in_prompt};
+use journeyman_agent::{Control, check_output, headline, load, tests_in_prompt};
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{Principal, TaskId, TaskState, Tokens};
@@ -104,7 +104,10 @@ impl Ready {
     }
 
     async fn work(&self, settings: &Settings, task: &TaskId) -> anyhow::Result<Exit> {
-        let result = self.workshop.worker.run(task, &self.cancel).await;
+        let result = {
+            let control = Control::interruptible(self.cancel.clone());
+            self.workshop.worker.run(task, &control).await
+        };
         self.progress.finish();
         let state = result
             .with_context(|| format!("task {task} stopped; `journeyman resume {task}` goes on"))?;
@@ -167,12 +170,12 @@ fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
     }
     let out = args.out.as_deref().map(absolute).transpose()?;
     Ok(TaskSubmitted {
-        prompt,
         language: args.language.as_str().to_owned(),
         tests,
         limits: limits(Limits::default(), &args.limits),
         out,
         priority: args.priority,
+        ..TaskSubmitted::of(prompt)
     })
 }
 

@@ -1,0 +1,85 @@
+//! How work on a task is asked to stop, and what is recorded of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use journeyman_event::TaskId;
+use journeyman_event::payload::{PauseReason, TaskCancelled, TaskPaused, TaskPreempted};
+use tokio_util::sync::CancellationToken;
+
+use crate::fact::{Fact, Role};
+
+/// Why work on a task should stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// Ctrl-C or a signal.
+    Interrupted,
+    /// The server shuts down.
+    Shutdown,
+    /// The user wants it to rest.
+    Paused,
+    /// The user wants it to end.
+    Cancelled,
+    /// Something more urgent needs its place.
+    Preempted {
+        /// The task that runs instead.
+        by: TaskId,
+    },
+}
+
+/// Tells a worker to stop at the next event boundary, and why.
+#[derive(Clone)]
+pub struct Control {
+    stop: CancellationToken,
+    why: Arc<dyn Fn() -> StopReason + Send + Sync>,
+}
+
+impl Control {
+    /// Stops when `stop` is cancelled; `why` is asked when the stop is recorded.
+    pub fn new(
+        stop: CancellationToken,
+        why: impl Fn() -> StopReason + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            stop,
+            why: Arc::new(why),
+        }
+    }
+
+    /// Stops as by Ctrl-C when `stop` is cancelled.
+    pub fn interruptible(stop: CancellationToken) -> Self {
+        Self::new(stop, || StopReason::Interrupted)
+    }
+
+    pub(crate) fn token(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// What the stop means for the task.
+    pub(crate) fn fact(&self) -> Fact {
+        stopped((self.why)())
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut control = f.debug_struct("Control");
+        control.field("stop", &self.stop).finish_non_exhaustive()
+    }
+}
+
+/// What a stop means for a task.
+pub(crate) fn stopped(reason: StopReason) -> Fact {
+    let paused = |role, reason| Fact::of_task(role, TaskPaused { reason });
+    match reason {
+        StopReason::Interrupted => paused(Role::User, PauseReason::Interrupted),
+        StopReason::Shutdown => paused(Role::Conductor, PauseReason::Shutdown),
+        StopReason::Paused => paused(Role::User, PauseReason::User),
+        StopReason::Cancelled => Fact::of_task(Role::User, TaskCancelled {}),
+        StopReason::Preempted { by } => Fact::of_task(Role::Conductor, TaskPreempted { by }),
+    }
+}

@@ -1,0 +1,293 @@
+//! Tasks as others drive them: submitted, queued by priority, worked on side by side, interrupted and
+//! intervened in, whoever asks and over whatever protocol.
+//!
+//! Every call names its principal. What a call answers is durable.
+
+mod fork;
+mod interventions;
+mod recovery;
+mod runner;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use journeyman_event::payload::TaskSubmitted;
+use journeyman_event::state::Status;
+use journeyman_event::{Event, Principal, Sequence, TaskId, TaskState};
+use journeyman_journal::{Journal, StreamName};
+use journeyman_queue::{Full, Queue, Refusal, Statistics};
+use tokio_util::sync::CancellationToken;
+
+use crate::fact::{Fact, Role};
+use crate::listing::Listing;
+use crate::recorder::{Recorded, Recorder};
+use crate::worker::{Options as WorkerOptions, Worker, load};
+use crate::{Error, Notices};
+
+pub use fork::ForkOf;
+pub use interventions::Intervention;
+use runner::TaskRunner;
+
+/// Characters of a prompt, or of anything else that a user says to a task.
+pub const TEXT_CHARS_MAX: usize = 100_000;
+/// Answers that may be given beforehand.
+pub const ANSWERS_MAX: usize = 1_000;
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Its name; none draws one.
+    pub task_id: Option<TaskId>,
+    /// What is asked for.
+    pub content: TaskSubmitted,
+    /// What to do when the queue is full.
+    pub full: Full,
+    /// The same key and content again is the same task again, not another one.
+    pub idempotency_key: Option<String>,
+}
+
+/// A task that is in the journal and in the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// Its name.
+    pub task_id: TaskId,
+    /// The position of its submission.
+    pub sequence: Sequence,
+    /// Whether it had been submitted before, with the same key.
+    pub is_duplicate: bool,
+}
+
+/// One task of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    /// The task.
+    pub task_id: TaskId,
+    /// What lists show of it.
+    pub listing: Listing,
+    /// The position of its last event: where the next page begins.
+    pub sequence: Sequence,
+    /// Its events.
+    pub revision: u64,
+}
+
+/// A handle; clones are the same service.
+#[derive(Clone)]
+pub struct Tasks {
+    parts: Arc<WorkerOptions>,
+    queue: Queue<TaskRunner>,
+}
+
+impl fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut tasks = f.debug_struct("Tasks");
+        tasks.field("queue", &self.queue).finish_non_exhaustive()
+    }
+}
+
+impl Tasks {
+    /// Starts the queue. Nothing of former times is in it: see [`Tasks::recover`].
+    pub fn start(parts: WorkerOptions, queue: &journeyman_queue::Options) -> Self {
+        let parts = Arc::new(parts);
+        let runner = TaskRunner {
+            parts: Arc::clone(&parts),
+        };
+        Self {
+            queue: Queue::start(queue, runner),
+            parts,
+        }
+    }
+
+    /// The journal that everything is recorded in.
+    pub fn journal(&self) -> &Journal {
+        &self.parts.journal
+    }
+
+    /// Where the workflow tells what it does.
+    pub fn notices(&self) -> &Notices {
+        &self.parts.notices
+    }
+
+    /// The queue's figures as they are now.
+    pub fn statistics(&self) -> Statistics {
+        self.queue.statistics()
+    }
+
+    /// How many tasks may be worked on at once from now on.
+    pub fn set_max_concurrent(&self, tasks: usize) {
+        self.queue.set_max_concurrent(tasks);
+    }
+
+    /// Records a task and puts it into the queue; when this answers, it is durable.
+    pub async fn submit(
+        &self,
+        principal: &Principal,
+        submission: Submission,
+    ) -> Result<Submitted, Error> {
+        let content = submission.content;
+        let task_id = match (&submission.task_id, &submission.idempotency_key) {
+            (Some(task_id), _) => task_id.clone(),
+            (None, Some(key)) => keyed(principal, key),
+            (None, None) => TaskId::random(&*self.parts.randomness),
+        };
+        if let Some(state) = load(&self.parts.journal, principal, &task_id).await? {
+            let is_same = state.submission.as_ref() == Some(&content);
+            return match submission.idempotency_key {
+                Some(_) if is_same => Ok(Submitted {
+                    sequence: self.submitted_at(principal, &task_id).await?,
+                    task_id,
+                    is_duplicate: true,
+                }),
+                _ => Err(Error::TaskExists { task: task_id }),
+            };
+        }
+        let key = StreamName::of(principal.owner(), &task_id);
+        let depends_on: Vec<StreamName> = content
+            .depends_on
+            .iter()
+            .map(|other| StreamName::of(principal.owner(), other))
+            .collect();
+        let permit = self
+            .queue
+            .admit(key, &depends_on, submission.full)
+            .await
+            .map_err(|refusal| refused(refusal, &task_id))?;
+        let priority = content.priority;
+        let mut state = TaskState::default();
+        let fact = Fact::of_task(Role::User, content);
+        let recorder = self.recorder(principal);
+        let cancel = give_up_soon();
+        let recorded = recorder.record(&task_id, &mut state, vec![fact], Vec::new(), &cancel);
+        if recorded.await? == Recorded::Overtaken {
+            return Err(Error::TaskExists { task: task_id });
+        }
+        permit.submit(priority, None);
+        Ok(Submitted {
+            task_id,
+            sequence: state.sequence,
+            is_duplicate: false,
+        })
+    }
+
+    async fn submitted_at(
+        &self,
+        principal: &Principal,
+        task_id: &TaskId,
+    ) -> Result<Sequence, Error> {
+        let filter = journeyman_journal::Filter {
+            task_id: Some(task_id.clone()),
+            ..journeyman_journal::Filter::default()
+        };
+        let journal = &self.parts.journal;
+        let page = journal.read(principal, &filter, Sequence::ZERO, 1).await?;
+        Ok(page.events.first().map_or(Sequence::ZERO, Event::sequence))
+    }
+
+    /// The state of a task.
+    pub async fn state(&self, principal: &Principal, task: &TaskId) -> Result<TaskState, Error> {
+        load(&self.parts.journal, principal, task)
+            .await?
+            .ok_or_else(|| Error::NoSuchTask { task: task.clone() })
+    }
+
+    /// The principal's tasks whose last event stands before a position, newest first. With a status,
+    /// only those; then fewer than `limit` do not mean that there are no more, `None` does.
+    pub async fn list(
+        &self,
+        principal: &Principal,
+        before: Sequence,
+        limit: usize,
+        status: Option<Status>,
+    ) -> Result<(Vec<Listed>, Option<Sequence>), Error> {
+        list(&self.parts.journal, principal, before, limit, status).await
+    }
+
+    /// Waits until a task has left the queue: it has ended, or rests.
+    pub async fn left(&self, principal: &Principal, task: &TaskId) {
+        let key = StreamName::of(principal.owner(), task);
+        // Where the queue was stopped, the task rests too.
+        let _ = self.queue.ended(&key).await;
+    }
+
+    /// Stops: admits nothing more, lets what runs come to an event boundary, and interrupts after
+    /// `grace` what has not. After a restart [`Tasks::recover`] goes on. A second call with a shorter
+    /// grace makes it faster.
+    pub async fn shut_down(&self, grace: Duration) {
+        self.queue.shutdown(grace).await;
+    }
+
+    fn recorder(&self, principal: &Principal) -> Recorder {
+        recorder(&self.parts, principal)
+    }
+}
+
+/// A page of a principal's tasks, as [`Tasks::list`] gives it, and where the next one begins.
+pub async fn list(
+    journal: &Journal,
+    principal: &Principal,
+    before: Sequence,
+    limit: usize,
+    status: Option<Status>,
+) -> Result<(Vec<Listed>, Option<Sequence>), Error> {
+    /// Streams that one page looks at where not each of them is meant.
+    const SEARCH: usize = 2_000;
+    let looked_at = if status.is_some() { SEARCH } else { limit };
+    let streams = journal.streams_before(principal, before, looked_at).await?;
+    let ended = streams.len() < looked_at;
+    let mut last = None;
+    let mut tasks = Vec::new();
+    for stream in streams {
+        last = Some(stream.sequence);
+        let summary = stream.summary.as_deref().and_then(Listing::from_bytes);
+        let listing = summary.unwrap_or_default();
+        if status.is_none_or(|status| status == listing.status) {
+            tasks.push(Listed {
+                task_id: stream.task_id,
+                listing,
+                sequence: stream.sequence,
+                revision: stream.revision.0,
+            });
+        }
+        if tasks.len() == limit {
+            return Ok((tasks, last));
+        }
+    }
+    Ok((tasks, last.filter(|_| !ended)))
+}
+
+fn recorder(parts: &WorkerOptions, principal: &Principal) -> Recorder {
+    Recorder {
+        journal: parts.journal.clone(),
+        principal: principal.clone(),
+        time: Arc::clone(&parts.time),
+        randomness: Arc::clone(&parts.randomness),
+        notices: parts.notices.clone(),
+    }
+}
+
+fn worker(parts: &WorkerOptions, principal: &Principal) -> Worker {
+    Worker::new(WorkerOptions {
+        principal: principal.clone(),
+        ..parts.clone()
+    })
+}
+
+/// The name of the task that a key stands for: the same key of the same owner, the same task.
+fn keyed(principal: &Principal, key: &str) -> TaskId {
+    let content = format!("{}\n{key}", principal.owner());
+    TaskId::of_content(journeyman_event::ContentHash::of(content.as_bytes()))
+}
+
+fn refused(refusal: Refusal<StreamName>, task: &TaskId) -> Error {
+    match refusal {
+        Refusal::Duplicate { .. } => Error::TaskExists { task: task.clone() },
+        other => Error::Refused(other),
+    }
+}
+
+/// For somebody who waits for an answer: a store that cannot be written to is an error at once.
+fn give_up_soon() -> CancellationToken {
+    let token = CancellationToken::new();
+    token.cancel();
+    token
+}

@@ -1,0 +1,205 @@
+//! A new task from another one's past: the events up to then are copied, each citing the one that it
+//! is a copy of, so the state is what it was, and nothing that was reached is done again.
+
+use std::collections::HashMap;
+
+use journeyman_event::payload::{Fork, TaskSubmitted};
+use journeyman_event::{Event, EventId, NewEvent, Payload, Principal, Sequence, TaskId, TaskState};
+use journeyman_journal::{Append, Expected, Filter, StreamName};
+use journeyman_queue::Full;
+
+use super::{Submitted, Tasks, refused};
+use crate::Error;
+use crate::listing::Listing;
+
+/// Events that a fork copies at the most: all of them and the submission are one append.
+const COPIED_MAX: usize = 999;
+
+/// What a fork starts from.
+#[derive(Clone, Debug, Default)]
+pub struct ForkOf {
+    /// The last position that counts; none means only the submission: the task once more.
+    pub at: Option<Sequence>,
+    /// What is asked for instead; none keeps what was asked.
+    pub content: Option<TaskSubmitted>,
+    /// The new task's name; none draws one.
+    pub task_id: Option<TaskId>,
+}
+
+impl Tasks {
+    /// Forks a task: records the new one with the parent's past and puts it into the queue.
+    pub async fn fork(
+        &self,
+        principal: &Principal,
+        parent: &TaskId,
+        fork: ForkOf,
+    ) -> Result<Submitted, Error> {
+        let events = self.past(principal, parent, fork.at).await?;
+        let first = events.first().ok_or_else(|| Error::NoSuchTask {
+            task: parent.clone(),
+        })?;
+        let Payload::TaskSubmitted(asked) = first.payload() else {
+            let reason = "the task does not begin with a submission".to_owned();
+            return Err(Error::BadInput {
+                field: "task_id",
+                reason,
+            });
+        };
+        let last = fork.at.map_or(first.sequence(), |at| at);
+        let copied: Vec<&Event> = match fork.at {
+            None => Vec::new(),
+            Some(_) => inherited(&events[1..]),
+        };
+        if copied.len() > COPIED_MAX {
+            let reason = format!(
+                "{} events stand before it; a fork takes {COPIED_MAX} at the most: fork from an \
+                 earlier one",
+                copied.len()
+            );
+            return Err(Error::BadInput {
+                field: "at",
+                reason,
+            });
+        }
+        let content = TaskSubmitted {
+            fork: Some(Fork {
+                task_id: parent.clone(),
+                sequence: last,
+            }),
+            depends_on: Vec::new(),
+            ..fork.content.unwrap_or_else(|| asked.clone())
+        };
+        let priority = content.priority;
+        let task_id = fork
+            .task_id
+            .unwrap_or_else(|| TaskId::random(&*self.parts.randomness));
+        let key = StreamName::of(principal.owner(), &task_id);
+        let permit = self.queue.admit(key, &[], Full::Refuse).await;
+        let permit = permit.map_err(|refusal| refused(refusal, &task_id))?;
+        let (events, state) = self.copies(principal, &task_id, first, content, &copied)?;
+        let append = Append {
+            task_id: task_id.clone(),
+            expected: Expected::Revision(journeyman_event::Revision::ZERO),
+            events,
+            blobs: Vec::new(),
+            summary: Some(Listing::of(&state).to_bytes()),
+        };
+        let appended = self.parts.journal.append(principal, append).await;
+        let appended = match appended {
+            Err(journeyman_journal::Error::WrongRevision { .. }) => {
+                return Err(Error::TaskExists { task: task_id });
+            }
+            other => other?,
+        };
+        permit.submit(priority, None);
+        Ok(Submitted {
+            sequence: appended.events.first().map_or(last, Event::sequence),
+            task_id,
+            is_duplicate: false,
+        })
+    }
+
+    /// The task's events up to a position; only the first without one.
+    async fn past(
+        &self,
+        principal: &Principal,
+        task: &TaskId,
+        at: Option<Sequence>,
+    ) -> Result<Vec<Event>, Error> {
+        let filter = Filter {
+            task_id: Some(task.clone()),
+            until: at,
+            ..Filter::default()
+        };
+        let journal = &self.parts.journal;
+        let limit = if at.is_some() { COPIED_MAX + 200 } else { 1 };
+        let page = journal
+            .read(principal, &filter, Sequence::ZERO, limit)
+            .await?;
+        Ok(page.events)
+    }
+
+    /// The new task's events: its submission, caused by the parent's, and the copies.
+    fn copies(
+        &self,
+        principal: &Principal,
+        task_id: &TaskId,
+        parent: &Event,
+        content: TaskSubmitted,
+        copied: &[&Event],
+    ) -> Result<(Vec<NewEvent>, TaskState), Error> {
+        let mut state = TaskState::default();
+        let mut ids: HashMap<EventId, EventId> = HashMap::new();
+        let mut events = Vec::new();
+        let submission = Payload::from(content);
+        let originals = std::iter::once((parent, Some(submission)));
+        for (original, payload) in originals.chain(copied.iter().map(|event| (*event, None))) {
+            let event = self.copy(principal, task_id, original, payload, &ids)?;
+            ids.insert(original.id(), event.id());
+            let (sequence, revision) = (state.sequence.next(), state.revision.next());
+            let zero = journeyman_event::ORIGIN_HASH;
+            state.evolve(&event.seal(sequence, revision, zero, None)?)?;
+            events.push(event);
+        }
+        Ok((events, state))
+    }
+
+    fn copy(
+        &self,
+        principal: &Principal,
+        task_id: &TaskId,
+        original: &Event,
+        payload: Option<Payload>,
+        ids: &HashMap<EventId, EventId>,
+    ) -> Result<NewEvent, Error> {
+        let (time, store) = (&*self.parts.time, self.parts.journal.store_id());
+        let id = EventId::new(time, &*self.parts.randomness);
+        let cause = original.causation_id();
+        // What the parent's submission caused, this one's causes; of the rest likewise.
+        let cause = cause.map(|cause| ids.get(&cause).copied().unwrap_or(cause));
+        let copy = NewEvent::copied(
+            original,
+            store,
+            time.now(),
+            journeyman_event::Copied {
+                id,
+                task_id: task_id.clone(),
+                owner: principal.owner().clone(),
+                causation_id: cause,
+                payload,
+            },
+        )?;
+        Ok(copy)
+    }
+}
+
+/// What of a task's past is the fork's past too: not how it was run, rested or ended, and not an
+/// intent whose outcome lies after the moment.
+fn inherited(events: &[Event]) -> Vec<&Event> {
+    let mut kept: Vec<&Event> = events
+        .iter()
+        .filter(|event| {
+            !matches!(
+                event.payload(),
+                Payload::TaskSubmitted(_)
+                    | Payload::TaskStarted(_)
+                    | Payload::TaskPaused(_)
+                    | Payload::TaskResumed(_)
+                    | Payload::TaskQueued(_)
+                    | Payload::TaskPreempted(_)
+                    | Payload::TaskCancelled(_)
+                    | Payload::TaskFailed(_)
+                    | Payload::TaskComplete(_)
+                    | Payload::LimitsChanged(_)
+                    | Payload::OutputStarted(_)
+                    | Payload::OutputWritten(_)
+                    | Payload::OutputFailed(_)
+            )
+        })
+        .collect();
+    let state = TaskState::fold(kept.iter().copied()).unwrap_or_default();
+    if let Some(open) = state.effect {
+        kept.retain(|event| event.id() != open.intent && event.causation_id() != Some(open.intent));
+    }
+    kept
+}

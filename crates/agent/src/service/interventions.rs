@@ -1,0 +1,255 @@
+//! What a user does to a task that was submitted. Each is an event, durable when it is answered, and
+//! takes effect at the task's next event boundary.
+
+use journeyman_event::payload::{
+    CodeOrigin, FailureReason, Limits, LimitsChanged, ModuleSkipped, PauseReason, TaskQueued,
+    UserAnswered, UserIntervention,
+};
+use journeyman_event::state::{Ending, Status};
+use journeyman_event::{ModuleName, Principal, TaskId, TaskState};
+use journeyman_journal::StreamName;
+use journeyman_queue::{Job, Withdrawal};
+
+use super::{TEXT_CHARS_MAX, Tasks, give_up_soon};
+use crate::Error;
+use crate::control::{StopReason, stopped};
+use crate::fact::{Fact, Role};
+use crate::layout::module_path;
+use crate::recorder::Recorded;
+
+/// What a user says to a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Intervention {
+    /// What else is wanted: part of every prompt from now on.
+    Instruct {
+        /// The user's words.
+        instruction: String,
+    },
+    /// An answer.
+    Answer {
+        /// The question that it answers, where there was one.
+        question: Option<String>,
+        /// The answer.
+        answer: String,
+    },
+    /// The user writes a module's file: its next version, tested like any other.
+    EditFile {
+        /// The file, as the list of files names it.
+        path: String,
+        /// The whole file.
+        source: String,
+    },
+    /// No more work on a module.
+    SkipModule {
+        /// The module.
+        module: ModuleName,
+    },
+    /// The task rests until the user resumes it.
+    Pause,
+    /// The task goes on, with other limits if they are given.
+    Resume {
+        /// The limits.
+        limits: Option<Limits>,
+    },
+    /// The task ends.
+    Cancel,
+}
+
+impl Tasks {
+    /// Does what the user wants with a task, and gives the state after it.
+    pub async fn intervene(
+        &self,
+        principal: &Principal,
+        task: &TaskId,
+        intervention: Intervention,
+    ) -> Result<TaskState, Error> {
+        match intervention {
+            Intervention::Instruct { instruction } => {
+                check_text("instruction", &instruction)?;
+                let said = UserIntervention { instruction };
+                let fact = Fact::of_task(Role::User, said);
+                self.record(principal, task, |_| Ok(fact.clone())).await
+            }
+            Intervention::Answer { question, answer } => {
+                check_text("answer", &answer)?;
+                let fact = Fact::of_task(Role::User, UserAnswered { question, answer });
+                self.record(principal, task, |_| Ok(fact.clone())).await
+            }
+            Intervention::EditFile { path, source } => {
+                check_text("source", &source)?;
+                let edit = |state: &TaskState| edit(task, state, &path, &source);
+                self.record(principal, task, edit).await
+            }
+            Intervention::SkipModule { module } => {
+                let skip = |state: &TaskState| {
+                    let known = state.module(&module).is_some();
+                    known
+                        .then(|| Fact::of_module(Role::User, &module, ModuleSkipped {}))
+                        .ok_or_else(|| no_module(task, state, module.as_str()))
+                };
+                self.record(principal, task, skip).await
+            }
+            Intervention::Pause => self.stop(principal, task, StopReason::Paused).await,
+            Intervention::Cancel => self.stop(principal, task, StopReason::Cancelled).await,
+            Intervention::Resume { limits } => self.resume(principal, task, limits).await,
+        }
+    }
+
+    /// Records what follows from the state as it is at that moment, unless the task has ended. Whoever
+    /// works on the task finds it there at the next event boundary.
+    async fn record(
+        &self,
+        principal: &Principal,
+        task: &TaskId,
+        fact: impl Fn(&TaskState) -> Result<Fact, Error>,
+    ) -> Result<TaskState, Error> {
+        let mut state = self.state(principal, task).await?;
+        loop {
+            if state.status.is_ended() {
+                return Err(ended(task, &state));
+            }
+            let facts = vec![fact(&state)?];
+            let cancel = give_up_soon();
+            let recorder = self.recorder(principal);
+            let recorded = recorder.record(task, &mut state, facts, Vec::new(), &cancel);
+            if recorded.await? == Recorded::Here {
+                return Ok(state);
+            }
+        }
+    }
+
+    /// Lets a task rest or end. Whoever works on it records that at the next event boundary.
+    async fn stop(
+        &self,
+        principal: &Principal,
+        task: &TaskId,
+        reason: StopReason,
+    ) -> Result<TaskState, Error> {
+        let state = self.state(principal, task).await?;
+        let is_done = |state: &TaskState| match reason {
+            StopReason::Cancelled => state.status == Status::Cancelled,
+            _ => state.pause == Some(PauseReason::User),
+        };
+        if is_done(&state) {
+            return Ok(state);
+        }
+        if state.status.is_ended() {
+            return Err(ended(task, &state));
+        }
+        let key = StreamName::of(principal.owner(), task);
+        let withdrawal = match reason {
+            StopReason::Cancelled => self.queue.cancel(&key),
+            _ => self.queue.pause(&key),
+        };
+        if let Withdrawal::Running(end) = withdrawal {
+            // Where the queue itself was stopped meanwhile, what is recorded says what became of it.
+            let _ = end.await;
+            let state = self.state(principal, task).await?;
+            if is_done(&state) {
+                return Ok(state);
+            }
+            if state.status.is_ended() {
+                return Err(ended(task, &state));
+            }
+        }
+        self.record(principal, task, |_| Ok(stopped(reason.clone())))
+            .await
+    }
+
+    /// Puts a task that rests into the queue again; one that failed at a limit too, with a larger one.
+    async fn resume(
+        &self,
+        principal: &Principal,
+        task: &TaskId,
+        limits: Option<Limits>,
+    ) -> Result<TaskState, Error> {
+        let mut state = self.state(principal, task).await?;
+        let mut facts = Vec::new();
+        if let Some(limits) = limits.filter(|limits| *limits != state.limits) {
+            facts.push(Fact::of_task(Role::User, LimitsChanged { limits }));
+        }
+        let at_limit = matches!(
+            state.ending,
+            Some(Ending::Failed {
+                reason: FailureReason::Budget | FailureReason::Timeout,
+                ..
+            })
+        );
+        match state.status {
+            Status::Complete | Status::Cancelled => return Err(ended(task, &state)),
+            Status::Failed if !at_limit || facts.is_empty() => return Err(ended(task, &state)),
+            Status::Failed | Status::Paused => {
+                facts.push(Fact::of_task(Role::User, TaskQueued {}));
+            }
+            Status::Queued | Status::Running => {}
+        }
+        if !facts.is_empty() {
+            let revision = state.revision;
+            let unchanged = |state: &TaskState| state.revision == revision;
+            let cancel = give_up_soon();
+            let recorder = self.recorder(principal);
+            let recorded = recorder.record_surely(task, &mut state, &facts, &cancel, unchanged);
+            if !recorded.await? {
+                return Err(Error::Overtaken { task: task.clone() });
+            }
+        }
+        let priority = state.submission.as_ref().map(|asked| asked.priority);
+        // Refused where it is in the queue already: then it goes on by itself.
+        let _ = self.queue.recover([Job {
+            id: StreamName::of(principal.owner(), task),
+            priority: priority.unwrap_or_default(),
+            deadline: None,
+            depends_on: Vec::new(),
+        }]);
+        Ok(state)
+    }
+}
+
+/// Whether a user may say this.
+pub(super) fn check_text(field: &'static str, text: &str) -> Result<(), Error> {
+    if text.trim().is_empty() {
+        let reason = "it is empty".to_owned();
+        return Err(Error::BadInput { field, reason });
+    }
+    if text.chars().count() > TEXT_CHARS_MAX {
+        let reason = format!("it has more than {TEXT_CHARS_MAX} characters");
+        return Err(Error::TooLarge { field, reason });
+    }
+    Ok(())
+}
+
+fn ended(task: &TaskId, state: &TaskState) -> Error {
+    Error::Ended {
+        task: task.clone(),
+        status: state.status,
+    }
+}
+
+fn no_module(task: &TaskId, state: &TaskState, given: &str) -> Error {
+    let modules = state.modules.iter();
+    let known: Vec<String> = modules.map(|m| module_path(&m.plan.name)).collect();
+    Error::NoModule {
+        task: task.clone(),
+        given: given.to_owned(),
+        known: if known.is_empty() {
+            "there is no plan yet".to_owned()
+        } else {
+            format!("its modules are {}", known.join(", "))
+        },
+    }
+}
+
+/// The next version of the module that this file is.
+fn edit(task: &TaskId, state: &TaskState, path: &str, source: &str) -> Result<Fact, Error> {
+    let mut modules = state.modules.iter();
+    let module = modules
+        .find(|module| module_path(&module.plan.name) == path)
+        .ok_or_else(|| no_module(task, state, path))?;
+    Ok(Fact::new_code(
+        Role::User,
+        &module.plan.name,
+        module.version() + 1,
+        CodeOrigin::Edited,
+        source.to_owned(),
+    ))
+}

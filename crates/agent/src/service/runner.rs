@@ -1,0 +1,153 @@
+//! What the queue runs: a worker on one task, for its owner.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use journeyman_event::payload::{ALERTS, BackpressureAlert, FailureReason, TaskFailed};
+use journeyman_event::state::Status;
+use journeyman_event::{Principal, TaskId, TaskState};
+use journeyman_journal::StreamName;
+use journeyman_queue::{Alert, Ended, Level, Removal, Runner, Stop, Watched};
+use tokio_util::sync::CancellationToken;
+
+use super::{recorder, worker};
+use crate::Error;
+use crate::control::{Control, StopReason, stopped};
+use crate::fact::{Fact, Role};
+use crate::worker::{Options as WorkerOptions, load};
+
+/// Before a task is tried again that failed because the store could not be used.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
+
+pub(super) struct TaskRunner {
+    pub(super) parts: Arc<WorkerOptions>,
+}
+
+fn reason_of(reason: journeyman_queue::StopReason<StreamName>) -> StopReason {
+    use journeyman_queue::StopReason as Queued;
+    match reason {
+        Queued::Preempted { by } => StopReason::Preempted { by: by.task_id },
+        Queued::Paused => StopReason::Paused,
+        Queued::Cancelled => StopReason::Cancelled,
+        // A task's own time limit is counted while it is worked on, not by the queue.
+        Queued::Shutdown | Queued::TimedOut => StopReason::Shutdown,
+    }
+}
+
+impl TaskRunner {
+    /// Records what became of a task that nobody works on.
+    async fn record(&self, id: &StreamName, fact: Fact) {
+        let principal = Principal::user(id.owner.clone());
+        let recorded = async {
+            let Some(mut state) = load(&self.parts.journal, &principal, &id.task_id).await? else {
+                return Ok(false);
+            };
+            let cancel = CancellationToken::new();
+            let goes_on = |state: &TaskState| !state.status.is_ended();
+            recorder(&self.parts, &principal)
+                .record_surely(&id.task_id, &mut state, &[fact], &cancel, goes_on)
+                .await
+        };
+        if let Err(error) = recorded.await {
+            tracing::error!(task = %id, %error, "what became of the task is not recorded");
+        }
+    }
+}
+
+fn failed(detail: String) -> Fact {
+    let reason = FailureReason::Internal;
+    Fact::of_task(Role::Conductor, TaskFailed { reason, detail })
+}
+
+impl Runner for TaskRunner {
+    type Id = StreamName;
+
+    #[tracing::instrument(name = "task", skip_all, fields(task = %id.task_id, owner = %id.owner))]
+    async fn run(&self, id: StreamName, stop: Stop<StreamName>) -> Ended {
+        let principal = Principal::user(id.owner.clone());
+        let worker = worker(&self.parts, &principal);
+        let token = CancellationToken::new();
+        let told = stop.clone();
+        // Asked when the stop is recorded: a stronger reason may have replaced the first.
+        let why = move || told.reason().map_or(StopReason::Interrupted, reason_of);
+        let control = Control::new(token.clone(), why);
+        let result = {
+            let work = worker.run(&id.task_id, &control);
+            tokio::pin!(work);
+            tokio::select! {
+                result = &mut work => result,
+                _ = stop.stopped() => {
+                    token.cancel();
+                    work.await
+                }
+            }
+        };
+        match result {
+            Ok(state) if state.status == Status::Queued => Ended::Requeue,
+            Ok(state) => {
+                tracing::info!(status = state.status.as_str(), "left");
+                Ended::Done
+            }
+            // What is recorded stays; the task goes on when the store does.
+            Err(Error::Journal(error)) => {
+                tracing::error!(%error, "the journal cannot be used; the task is tried again");
+                tokio::select! {
+                    () = tokio::time::sleep(STORE_PAUSE) => Ended::Requeue,
+                    _ = stop.stopped() => Ended::Done,
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "work on the task failed");
+                self.record(&id, failed(error.to_string())).await;
+                Ended::Done
+            }
+        }
+    }
+
+    async fn removed(&self, id: StreamName, removal: Removal<StreamName>) {
+        use journeyman_queue::StopReason as Queued;
+        let fact = match removal {
+            // It goes on after the restart.
+            Removal::Abandoned(Queued::Shutdown) => return,
+            Removal::Withdrawn(reason) | Removal::Abandoned(reason) => stopped(reason_of(reason)),
+            Removal::Panicked(words) => failed(format!("a defect in journeyman: {words}")),
+        };
+        self.record(&id, fact).await;
+    }
+
+    async fn alert(&self, alert: Alert) {
+        let watched = match alert.watched {
+            Watched::Fill => "fill",
+            Watched::OldestWaiting => "oldest_waiting",
+            Watched::Downstream => "downstream",
+        };
+        let level = match alert.level {
+            Level::Normal => "normal",
+            Level::Warning => "warning",
+            Level::Critical => "critical",
+        };
+        tracing::warn!(watched, level, percent = alert.percent, "{alert}");
+        let told = BackpressureAlert {
+            watched: watched.to_owned(),
+            level: level.to_owned(),
+            percent: alert.percent,
+        };
+        let recorded = async {
+            let task = TaskId::new(ALERTS).map_err(|error| Error::BadInput {
+                field: "task_id",
+                reason: error.to_string(),
+            })?;
+            let system = Principal::system();
+            let state = load(&self.parts.journal, &system, &task).await?;
+            let fact = [Fact::of_task(Role::Conductor, told)];
+            let mut state = state.unwrap_or_default();
+            let cancel = CancellationToken::new();
+            recorder(&self.parts, &system)
+                .record_surely(&task, &mut state, &fact, &cancel, |_| true)
+                .await
+        };
+        if let Err(error) = recorded.await {
+            tracing::error!(%error, "an alert is not recorded");
+        }
+    }
+}
