@@ -89,6 +89,39 @@ pub fn working_files(state: &TaskState) -> Files {
     files
 }
 
+/// One file of a task, in one version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskFile {
+    /// Its path.
+    pub path: String,
+    /// The module's version; none for tests and other files.
+    pub version: Option<u64>,
+    /// Its text.
+    pub text: String,
+}
+
+/// Every version of every module, older ones first, then the other files as they are.
+pub fn task_files(state: &TaskState) -> Vec<TaskFile> {
+    let mut files = Vec::new();
+    for module in &state.modules {
+        files.extend(module.versions.iter().map(|code| TaskFile {
+            path: module_path(&module.plan.name),
+            version: Some(code.version),
+            text: code.source.clone(),
+        }));
+    }
+    for (path, text) in working_files(state) {
+        if !files.iter().any(|file| file.path == path) {
+            files.push(TaskFile {
+                path,
+                version: None,
+                text,
+            });
+        }
+    }
+    files
+}
+
 /// What the user gets: the working files, marks on disputed tests, and the summary.
 pub(crate) fn output_files(state: &TaskState, ending: &Ending) -> Files {
     let mut files = working_files(state);

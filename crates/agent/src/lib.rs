@@ -35,7 +35,7 @@ pub use decide::{Step, decide};
 pub use error::Error;
 pub use examples::tests_in_prompt;
 pub use fact::{Fact, Role};
-pub use layout::{Files, module_path, working_files};
+pub use layout::{Files, TaskFile, module_path, task_files};
 pub use listing::Listing;
 pub use notice::{Notice, Notices};
 pub use output::{OutputError, check_output};

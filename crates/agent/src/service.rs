@@ -3,6 +3,7 @@
 //!
 //! Every call names its principal. What a call answers is durable.
 
+mod cache;
 mod fork;
 mod interventions;
 mod recovery;
@@ -15,16 +16,17 @@ use std::time::Duration;
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::state::Status;
 use journeyman_event::{Event, Principal, Sequence, TaskId, TaskState};
-use journeyman_journal::{Journal, StreamName};
+use journeyman_journal::{Filter, Journal, StreamName};
 use journeyman_queue::{Full, Queue, Refusal, Statistics};
 use tokio_util::sync::CancellationToken;
 
 use crate::fact::{Fact, Role};
 use crate::listing::Listing;
-use crate::recorder::{Recorded, Recorder};
+use crate::recorder::{PAGE, Recorded, Recorder};
 use crate::worker::{Options as WorkerOptions, Worker, load};
 use crate::{Error, Notices};
 
+use cache::Cache;
 pub use fork::ForkOf;
 pub use interventions::Intervention;
 use runner::TaskRunner;
@@ -76,6 +78,7 @@ pub struct Listed {
 pub struct Tasks {
     parts: Arc<WorkerOptions>,
     queue: Queue<TaskRunner>,
+    cache: Arc<Cache>,
 }
 
 impl fmt::Debug for Tasks {
@@ -95,6 +98,7 @@ impl Tasks {
         Self {
             queue: Queue::start(queue, runner),
             parts,
+            cache: Arc::default(),
         }
     }
 
@@ -174,9 +178,9 @@ impl Tasks {
         principal: &Principal,
         task_id: &TaskId,
     ) -> Result<Sequence, Error> {
-        let filter = journeyman_journal::Filter {
+        let filter = Filter {
             task_id: Some(task_id.clone()),
-            ..journeyman_journal::Filter::default()
+            ..Filter::default()
         };
         let journal = &self.parts.journal;
         let page = journal.read(principal, &filter, Sequence::ZERO, 1).await?;
@@ -188,6 +192,42 @@ impl Tasks {
         load(&self.parts.journal, principal, task)
             .await?
             .ok_or_else(|| Error::NoSuchTask { task: task.clone() })
+    }
+
+    /// The state of a task, as [`Tasks::state`], to be looked at only: cheap where it was asked for
+    /// lately.
+    pub async fn current(
+        &self,
+        principal: &Principal,
+        task: &TaskId,
+    ) -> Result<Arc<TaskState>, Error> {
+        let name = StreamName::of(principal.owner(), task);
+        let Some(known) = self.cache.get(&name) else {
+            let state = Arc::new(self.state(principal, task).await?);
+            self.cache.put(name, &state);
+            return Ok(state);
+        };
+        let journal = &self.parts.journal;
+        let filter = Filter {
+            task_id: Some(task.clone()),
+            ..Filter::default()
+        };
+        let page = journal
+            .read(principal, &filter, known.sequence, PAGE)
+            .await?;
+        if page.events.is_empty() {
+            return Ok(known);
+        }
+        let mut state = Arc::unwrap_or_clone(known);
+        for event in &page.events {
+            state.evolve(event)?;
+        }
+        if !page.ended {
+            state = self.state(principal, task).await?;
+        }
+        let state = Arc::new(state);
+        self.cache.put(name, &state);
+        Ok(state)
     }
 
     /// The principal's tasks whose last event stands before a position, newest first. With a status,

@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("journeyman-sim", 3),
     ("journeyman-agent", 5),
     ("journeyman-eval", 6),
+    ("journeyman-server", 6),
     ("journeyman", 7),
 ];
 

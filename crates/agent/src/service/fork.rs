@@ -67,7 +67,11 @@ impl Tasks {
                 sequence: last,
             }),
             depends_on: Vec::new(),
-            ..fork.content.unwrap_or_else(|| asked.clone())
+            ..fork.content.unwrap_or_else(|| TaskSubmitted {
+                // Whose folder it is stays the parent's.
+                out: None,
+                ..asked.clone()
+            })
         };
         let priority = content.priority;
         let task_id = fork

@@ -1,7 +1,7 @@
 //! `files`: what a task wrote, every version of it.
 
 use anyhow::Context;
-use journeyman_agent::{module_path, working_files};
+use journeyman_agent::{TaskFile, task_files};
 use journeyman_event::ContentHash;
 use serde_json::json;
 
@@ -11,32 +11,9 @@ use crate::exit::Exit;
 use crate::output::{json, line};
 use crate::settings::Settings;
 
-struct File {
-    path: String,
-    /// The module's version; none for tests and other files.
-    version: Option<u64>,
-    text: String,
-}
-
 pub(crate) async fn files(settings: &Settings, args: FilesArgs) -> anyhow::Result<Exit> {
     let (state, _) = existing(settings, &args.task, args.at).await?;
-    let mut files = Vec::new();
-    for module in &state.modules {
-        files.extend(module.versions.iter().map(|code| File {
-            path: module_path(&module.plan.name),
-            version: Some(code.version),
-            text: code.source.clone(),
-        }));
-    }
-    for (path, text) in working_files(&state) {
-        if !files.iter().any(|file| file.path == path) {
-            files.push(File {
-                path,
-                version: None,
-                text,
-            });
-        }
-    }
+    let mut files = task_files(&state);
     if let Some(version) = args.version {
         files.retain(|file| file.version == Some(version));
     }
@@ -77,7 +54,7 @@ pub(crate) async fn files(settings: &Settings, args: FilesArgs) -> anyhow::Resul
     Ok(Exit::Success)
 }
 
-fn as_json(file: &File, whole: bool) -> serde_json::Value {
+fn as_json(file: &TaskFile, whole: bool) -> serde_json::Value {
     let mut value = json!({
         "path": file.path,
         "version": file.version,

@@ -1,0 +1,81 @@
+//! What every handler has at hand.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use journeyman_agent::Tasks;
+use journeyman_event::Randomness;
+use tokio_util::sync::CancellationToken;
+
+use crate::door::Door;
+use crate::guard::Hosts;
+use crate::tickets::Tickets;
+
+/// Whether work can be done now. Asked by `GET /ready`.
+pub trait Readiness: Send + Sync + 'static {
+    /// What stands in the way, each as a sentence; nothing if all is well.
+    fn obstacles(&self) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>>;
+}
+
+/// What a server needs.
+#[derive(Clone)]
+pub struct Options {
+    /// The tasks.
+    pub tasks: Tasks,
+    /// Who may come in.
+    pub door: Door,
+    /// Under which names this server may be addressed.
+    pub hosts: Hosts,
+    /// The model that tasks are worked on with.
+    pub model: String,
+    /// Whether work can be done now.
+    pub readiness: Arc<dyn Readiness>,
+    /// Where tickets come from.
+    pub randomness: Arc<dyn Randomness>,
+    /// Stops the server: nothing new is taken, what is open is closed.
+    pub stop: CancellationToken,
+}
+
+/// Shared by every request.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) tasks: Tasks,
+    pub(crate) door: Door,
+    pub(crate) hosts: Hosts,
+    pub(crate) model: String,
+    pub(crate) readiness: Arc<dyn Readiness>,
+    pub(crate) tickets: Tickets,
+    pub(crate) stop: CancellationToken,
+}
+
+impl App {
+    pub(crate) fn new(options: Options) -> Self {
+        Self(Arc::new(Shared {
+            tasks: options.tasks,
+            door: options.door,
+            hosts: options.hosts,
+            model: options.model,
+            readiness: options.readiness,
+            tickets: Tickets::new(options.randomness),
+            stop: options.stop,
+        }))
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").finish_non_exhaustive()
+    }
+}

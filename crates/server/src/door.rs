@@ -1,0 +1,288 @@
+//! Who asks, and what they may do: settled here once for every protocol.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::header;
+use axum::http::request::Parts;
+use journeyman_event::{ContentHash, Owner, Principal};
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::app::App;
+use crate::problem::Problem;
+
+/// How often the token file is looked at.
+const REREAD: Duration = Duration::from_millis(400);
+/// Bytes of a token file.
+const FILE_MAX: u64 = 4 << 20;
+
+/// Marks a request that came over the data folder's socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Local;
+
+/// What somebody may do with their own tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Look.
+    Viewer,
+    /// Look and do.
+    User,
+    /// Look and do, and see how the server itself is doing.
+    Admin,
+}
+
+/// A token file that cannot be used.
+#[derive(Debug, Error)]
+pub enum BadTokens {
+    /// It cannot be read.
+    #[error("cannot read the token file {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A line is not what is needed.
+    #[error(
+        "line {line} of the token file {}: {problem}; a line is \
+         {{\"name\":\"ada\",\"token_hash\":\"b3:...\",\"role\":\"user\"}} with the BLAKE3 hash of the token",
+        path.display()
+    )]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    name: String,
+    token_hash: ContentHash,
+    role: Role,
+}
+
+/// Who has which token, by the token's hash.
+type Known = HashMap<ContentHash, (Principal, Role)>;
+
+/// A file of tokens: a line of JSON for each, with a name, the BLAKE3 hash of the token and a role. It
+/// is read again when it changes.
+#[derive(Debug)]
+pub struct TokenFile {
+    path: PathBuf,
+    known: Known,
+}
+
+impl TokenFile {
+    /// Reads the file.
+    pub fn read(path: &Path) -> Result<Self, BadTokens> {
+        Ok(Self {
+            known: read_tokens(path)?,
+            path: path.to_owned(),
+        })
+    }
+}
+
+fn read_tokens(path: &Path) -> Result<Known, BadTokens> {
+    let io = |source| BadTokens::Io {
+        path: path.to_owned(),
+        source,
+    };
+    if fs::metadata(path).map_err(io)?.len() > FILE_MAX {
+        return Err(io(std::io::Error::other("it is larger than 4 MiB")));
+    }
+    let text = fs::read_to_string(path).map_err(io)?;
+    let mut known = Known::new();
+    for (number, line) in text.lines().enumerate() {
+        if line.trim().is_empty() {
+            continue;
+        }
+        let bad = |problem: String| BadTokens::Line {
+            path: path.to_owned(),
+            line: number + 1,
+            problem,
+        };
+        let line: Line = serde_json::from_str(line).map_err(|error| bad(error.to_string()))?;
+        let owner = Owner::new(line.name.as_str()).map_err(|error| bad(error.to_string()))?;
+        if owner.as_str() == Principal::system().owner().as_str() {
+            return Err(bad("the name `system` is the server's own".to_owned()));
+        }
+        let caller = (Principal::user(owner), line.role);
+        if known.insert(line.token_hash, caller).is_some() {
+            return Err(bad("the token stands in the file twice".to_owned()));
+        }
+    }
+    Ok(known)
+}
+
+/// Lets callers in. Clones are the same door.
+#[derive(Clone)]
+pub struct Door {
+    /// None lets everybody in who can reach the server: they are the one local user.
+    tokens: Option<watch::Receiver<Arc<Known>>>,
+}
+
+impl Door {
+    /// Whoever can reach the server is the local user.
+    pub fn open() -> Self {
+        Self { tokens: None }
+    }
+
+    /// Only who has a token of the file. A task looks for changes of the file; one that cannot be read
+    /// any more leaves the tokens as they were, and says so in the log.
+    pub fn with_tokens(file: TokenFile) -> Self {
+        let (changed, tokens) = watch::channel(Arc::new(file.known));
+        let path = file.path;
+        tokio::spawn(async move {
+            let mut last = stamp(&path);
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(REREAD) => {}
+                    () = changed.closed() => return,
+                }
+                let now = stamp(&path);
+                if now == last {
+                    continue;
+                }
+                match read_tokens(&path) {
+                    Ok(known) => {
+                        tracing::info!(tokens = known.len(), "the token file was read again");
+                        changed.send_replace(Arc::new(known));
+                    }
+                    Err(error) => tracing::error!(%error, "the tokens stay as they were"),
+                }
+                last = now;
+            }
+        });
+        Self {
+            tokens: Some(tokens),
+        }
+    }
+
+    pub(crate) fn needs_token(&self) -> bool {
+        self.tokens.is_some()
+    }
+
+    /// Whose token this is.
+    pub(crate) fn caller(&self, token: &str) -> Option<Caller> {
+        let hash = ContentHash::of(token.as_bytes());
+        let known = self.tokens.as_ref()?.borrow().clone();
+        let (principal, role) = known.get(&hash)?;
+        Some(Caller {
+            principal: principal.clone(),
+            role: *role,
+            token: Some(hash),
+        })
+    }
+
+    /// Waits until what let the caller in does not any more.
+    pub(crate) async fn revoked(&self, caller: &Caller) {
+        let (Some(tokens), Some(hash)) = (&self.tokens, &caller.token) else {
+            return std::future::pending().await;
+        };
+        let is_same = |known: &Arc<Known>| {
+            let found = known.get(hash);
+            found.is_some_and(|(principal, _)| *principal == caller.principal)
+        };
+        // Where nobody reads the file any more, the server itself is ending.
+        let _ = tokens.clone().wait_for(|known| !is_same(known)).await;
+    }
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut door = f.debug_struct("Door");
+        door.field("needs_token", &self.needs_token()).finish()
+    }
+}
+
+/// What changes when a file does.
+fn stamp(path: &Path) -> Option<(std::time::SystemTime, u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = fs::metadata(path).ok()?;
+    Some((meta.modified().ok()?, meta.len(), meta.ino()))
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) principal: Principal,
+    role: Role,
+    /// The hash of the token that let them in.
+    token: Option<ContentHash>,
+}
+
+impl Caller {
+    /// The local user.
+    pub(crate) fn local() -> Self {
+        Self {
+            principal: Principal::local(),
+            role: Role::Admin,
+            token: None,
+        }
+    }
+
+    pub(crate) fn may_do(&self) -> Result<(), Problem> {
+        match self.role {
+            Role::Viewer => Err(Problem::forbidden("a viewer may only look")),
+            Role::User | Role::Admin => Ok(()),
+        }
+    }
+
+    pub(crate) fn may_see_server(&self) -> Result<(), Problem> {
+        match self.role {
+            Role::Admin => Ok(()),
+            Role::Viewer | Role::User => Err(Problem::forbidden("this is for admins")),
+        }
+    }
+
+    /// Whether they sit at this machine, and its files are theirs.
+    pub(crate) fn is_local(&self) -> bool {
+        self.token.is_none()
+    }
+}
+
+/// Who asks, if that is known already: over the data folder's socket, without tokens, or by a token in
+/// the header.
+pub(crate) fn known_caller(app: &App, parts: &Parts) -> Result<Option<Caller>, Problem> {
+    let is_local = parts.extensions.get::<Local>().is_some();
+    if is_local || !app.door.needs_token() {
+        return Ok(Some(Caller::local()));
+    }
+    let Some(given) = parts.headers.get(header::AUTHORIZATION) else {
+        return Ok(None);
+    };
+    let token = given.to_str().ok().and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme
+            .eq_ignore_ascii_case("bearer")
+            .then_some(token.trim())
+    });
+    let caller = token.and_then(|token| app.door.caller(token));
+    let unknown = || Problem::unauthorized("the token is not known, or no longer");
+    caller.map(Some).ok_or_else(unknown)
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let State(app) = State::<App>::from_request_parts(parts, app)
+            .await
+            .map_err(|_: std::convert::Infallible| Problem::forbidden("nobody"))?;
+        known_caller(&app, parts)?
+            .ok_or_else(|| Problem::unauthorized("send a token: `Authorization: Bearer ...`"))
+    }
+}

@@ -1,0 +1,197 @@
+//! A task's events, and the texts that they cite.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use journeyman_event::{ContentHash, Event, ModuleName, Sequence};
+use journeyman_journal::Filter;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::app::App;
+use crate::door::Caller;
+use crate::problem::Problem;
+use crate::query::{Asked, Task, TaskAnd};
+use crate::tasks::{TaskPath, checked_limit};
+use crate::view::time;
+
+/// Events on one page.
+const PAGE: usize = 100;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EventsQuery {
+    /// Only events after this position, oldest first. Without it: the newest first.
+    #[param(minimum = 0)]
+    after: Option<u64>,
+    /// Only events before this position, newest first.
+    #[param(minimum = 0)]
+    before: Option<u64>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 1_000)]
+    limit: Option<usize>,
+    /// Only events of this kind.
+    #[param(min_length = 1, max_length = 100)]
+    kind: Option<String>,
+    /// Only events about this module.
+    #[param(
+        pattern = "^[A-Za-z_][A-Za-z0-9_]*(\\.[A-Za-z_][A-Za-z0-9_]*)*$",
+        max_length = 200
+    )]
+    module: Option<String>,
+    /// Only events of this agent or user.
+    #[param(min_length = 1, max_length = 200)]
+    actor: Option<String>,
+    /// Whether their payloads are wanted.
+    data: Option<bool>,
+}
+
+/// An event as it is stored. Members that it has not are `null`; its payload too, unless it was asked
+/// for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EventView {
+    sequence: u64,
+    revision: u64,
+    id: String,
+    task_id: String,
+    module: Option<String>,
+    kind: String,
+    occurred_at: Option<String>,
+    actor: String,
+    causation_id: Option<String>,
+    code_version: u64,
+    code_hash: Option<String>,
+    /// What its maker knew: a count for each process.
+    #[schema(value_type = Object)]
+    clock: serde_json::Value,
+    /// Where it was first stored, if that was not here.
+    #[schema(value_type = Option<Object>)]
+    origin: serde_json::Value,
+    hash: String,
+    #[schema(value_type = Option<Object>)]
+    data: Option<Box<RawValue>>,
+}
+
+impl EventView {
+    fn of(event: &Event, with_data: bool) -> Self {
+        let data = with_data.then(|| event.payload().to_json().ok()).flatten();
+        Self {
+            sequence: event.sequence().0,
+            revision: event.revision().0,
+            id: event.id().to_string(),
+            task_id: event.task_id().to_string(),
+            module: event.module().map(ToString::to_string),
+            kind: event.kind().to_owned(),
+            occurred_at: time(Some(event.occurred_at())),
+            actor: event.actor().to_owned(),
+            causation_id: event.causation_id().map(|id| id.to_string()),
+            code_version: event.code_version(),
+            code_hash: event.code_hash().map(|hash| hash.to_string()),
+            clock: serde_json::to_value(event.clock()).unwrap_or_default(),
+            origin: serde_json::to_value(event.origin()).unwrap_or_default(),
+            hash: event.hash().to_string(),
+            data: data.and_then(|data| RawValue::from_string(data).ok()),
+        }
+    }
+}
+
+/// A page of events.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EventPage {
+    /// In the order that was asked for.
+    events: Vec<EventView>,
+    /// Where the next page begins (`after` or `before`, whichever was used); none if there are no more.
+    next: Option<u64>,
+}
+
+/// List a task's events.
+#[utoipa::path(
+    get, path = "/tasks/{task_id}/events", tag = "events", params(TaskPath, EventsQuery),
+    responses((status = 200, body = EventPage)),
+)]
+pub(crate) async fn events(
+    State(app): State<App>,
+    caller: Caller,
+    Task(task): Task,
+    Asked(query): Asked<EventsQuery>,
+) -> Result<Json<EventPage>, Problem> {
+    let limit = checked_limit(query.limit, PAGE)?;
+    let module = query.module.as_deref().map(ModuleName::new).transpose();
+    let filter = Filter {
+        task_id: Some(task.clone()),
+        kinds: query.kind.into_iter().collect(),
+        module: module.map_err(|error| Problem::field("module", error.to_string()))?,
+        actor: query.actor,
+        ..Filter::default()
+    };
+    let (journal, principal) = (app.tasks.journal(), &caller.principal);
+    let page = match (query.after, query.before) {
+        (Some(_), Some(_)) => {
+            let detail = "`after` reads forwards and `before` backwards: give one of them";
+            return Err(Problem::field("before", detail));
+        }
+        (Some(after), None) => {
+            journal
+                .read(principal, &filter, Sequence(after), limit)
+                .await?
+        }
+        (None, before) => {
+            let before = Sequence(before.unwrap_or(u64::MAX));
+            journal
+                .read_backwards(principal, &filter, before, limit)
+                .await?
+        }
+    };
+    if page.events.is_empty() {
+        app.tasks.current(principal, &task).await?; // or it is not there at all
+    }
+    let with_data = query.data.unwrap_or(false);
+    let last = page.events.last().map(|event| event.sequence().0);
+    Ok(Json(EventPage {
+        events: page
+            .events
+            .iter()
+            .map(|e| EventView::of(e, with_data))
+            .collect(),
+        next: last.filter(|_| !page.ended),
+    }))
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code)] // read by `query::TaskAnd`; here for the document
+pub(crate) struct BlobPath {
+    /// The hash that an event cites.
+    #[param(pattern = "^b3:[0-9a-f]{64}$")]
+    hash: String,
+}
+
+/// Get a text that an event cites by its hash, byte for byte.
+#[utoipa::path(
+    get, path = "/tasks/{task_id}/blobs/{hash}", tag = "events", params(TaskPath, BlobPath),
+    responses((status = 200, body = String, content_type = "text/plain")),
+)]
+pub(crate) async fn blob(
+    State(app): State<App>,
+    caller: Caller,
+    TaskAnd(task, hash): TaskAnd,
+) -> Result<Response, Problem> {
+    let parsed: Result<ContentHash, _> = hash.parse();
+    let hash = parsed.map_err(|error| Problem::field("hash", error.to_string()))?;
+    app.tasks.current(&caller.principal, &task).await?;
+    let bytes = app.tasks.journal().blob(&caller.principal, hash).await?;
+    let bytes = bytes.ok_or_else(|| Problem::not_found(format!("no event cites a text {hash}")))?;
+    Ok(text(bytes))
+}
+
+/// Bytes as text that no browser takes for anything else.
+pub(crate) fn text(bytes: impl IntoResponse) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, bytes).into_response()
+}

@@ -1,0 +1,157 @@
+//! Against DNS rebinding and foreign pages: under which names this server may be addressed, and from
+//! which pages.
+//!
+//! A page of a foreign name that resolves to this machine sends its own name as `Host`: so addresses
+//! pass and names must be known. A page that speaks to a server of another name sends its own as
+//! `Origin`: it must be the very server that is addressed, this machine, or a known name.
+
+use std::net::IpAddr;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::app::App;
+use crate::door::Local;
+use crate::problem::Problem;
+
+/// The names under which the server may be addressed, beside addresses and `localhost`.
+#[derive(Clone, Debug, Default)]
+pub struct Hosts {
+    allowed: Vec<String>,
+}
+
+impl Hosts {
+    /// These names too, without a port.
+    pub fn allow(names: impl IntoIterator<Item = String>) -> Self {
+        let allowed = names.into_iter().map(|name| name.to_ascii_lowercase());
+        Self {
+            allowed: allowed.collect(),
+        }
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.allowed.iter().any(|allowed| allowed == name)
+    }
+
+    /// Whether a server may be addressed so: the host of an authority.
+    fn takes_host(&self, host: &str) -> bool {
+        address(host).is_some() || host == "localhost" || self.knows(host)
+    }
+
+    /// Whether a page of this origin may speak to a server that is addressed as `host`.
+    fn takes_origin(&self, origin: &str, authority: &str) -> bool {
+        let Some((_, of)) = origin.split_once("://") else {
+            return false; // `null`, and whatever else is no page of a host
+        };
+        let of = of.to_ascii_lowercase();
+        let host = host_of(&of);
+        let is_here = host == "localhost" || address(host).is_some_and(|ip| ip.is_loopback());
+        of == authority || is_here || self.knows(host)
+    }
+
+    fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let authority = text(header::HOST).unwrap_or_default().to_ascii_lowercase();
+        if !self.takes_host(host_of(&authority)) {
+            return Err(Problem::forbidden(format!(
+                "this server does not answer under the name {authority:?}; use its address, or start \
+                 it with --allowed-host"
+            )));
+        }
+        match headers.get(header::ORIGIN) {
+            None => Ok(()),
+            Some(origin) => {
+                let origin = origin.to_str().unwrap_or_default();
+                if self.takes_origin(origin, &authority) {
+                    return Ok(());
+                }
+                Err(Problem::forbidden(format!(
+                    "pages of {origin:?} may not use this server; start it with --allowed-host to \
+                     let them"
+                )))
+            }
+        }
+    }
+}
+
+/// An authority without its port.
+fn host_of(authority: &str) -> &str {
+    if authority.starts_with('[') {
+        let end = authority.find(']').map_or(authority.len(), |at| at + 1);
+        return &authority[..end];
+    }
+    authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, _)| host)
+}
+
+fn address(host: &str) -> Option<IpAddr> {
+    let plain = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    plain.unwrap_or(host).parse().ok()
+}
+
+/// Lets in what is addressed rightly. The socket of the data folder has no name to be mistaken for.
+pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let is_local = request.extensions().get::<Local>().is_some();
+    if !is_local && let Err(problem) = app.hosts.check(request.headers()) {
+        return problem.into_response();
+    }
+    next.run(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_known_names_pass_and_others_do_not() {
+        let hosts = Hosts::allow(["Box.lan".to_owned()]);
+        for good in [
+            "127.0.0.1:9876",
+            "192.168.1.7",
+            "[::1]:9876",
+            "localhost:1",
+            "box.lan:9876",
+        ] {
+            assert!(hosts.takes_host(host_of(good)), "{good}");
+        }
+        for bad in [
+            "",
+            "evil.example:9876",
+            "127.0.0.1.evil.example",
+            "localhost.evil",
+            "box.lan.evil",
+            "[::1",
+        ] {
+            assert!(!hosts.takes_host(host_of(bad)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn pages_of_this_server_this_machine_and_known_names_pass() {
+        let hosts = Hosts::allow(["box.lan".to_owned()]);
+        let at = "192.168.1.7:9876";
+        for good in [
+            "http://192.168.1.7:9876",
+            "http://localhost:3000",
+            "http://127.0.0.1:8000",
+            "https://box.lan",
+        ] {
+            assert!(hosts.takes_origin(good, at), "{good}");
+        }
+        for bad in [
+            "null",
+            "",
+            "http://evil.example",
+            "http://192.168.1.8:9876",
+            "http://192.168.1.7:80",
+            "http://localhost.evil",
+        ] {
+            assert!(!hosts.takes_origin(bad, at), "{bad}");
+        }
+    }
+}

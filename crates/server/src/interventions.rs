@@ -1,0 +1,151 @@
+//! What a user does to a running task. The answer comes when it is durable.
+
+use std::num::NonZeroU32;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use journeyman_agent::Intervention;
+use journeyman_event::ModuleName;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::body::{Body, MaybeBody};
+use crate::door::Caller;
+use crate::problem::Problem;
+use crate::query::Task;
+use crate::tasks::{TaskPath, limits};
+use crate::view::TaskView;
+
+/// What a user does to a task. It takes effect at the task's next event boundary.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum NewIntervention {
+    /// Say what else is wanted.
+    Instruction {
+        /// The words: part of every prompt from now on.
+        #[schema(pattern = "\\S", max_length = 100_000)]
+        instruction: String,
+    },
+    /// Answer a question.
+    Answer {
+        /// The question, where there was one.
+        #[schema(max_length = 10_000)]
+        question: Option<String>,
+        /// The answer.
+        #[schema(pattern = "\\S", max_length = 100_000)]
+        answer: String,
+    },
+    /// Write a module's file oneself: its next version, tested like any other.
+    EditFile {
+        /// The file, as the list of files names it.
+        #[schema(min_length = 1, max_length = 300)]
+        path: String,
+        /// The whole file.
+        #[schema(pattern = "\\S", max_length = 100_000)]
+        source: String,
+    },
+    /// Want no more work on a module.
+    SkipModule {
+        /// The module.
+        #[schema(
+            pattern = "^[A-Za-z_][A-Za-z0-9_]*(\\.[A-Za-z_][A-Za-z0-9_]*)*$",
+            max_length = 200
+        )]
+        module: String,
+    },
+    /// Let the task rest until it is resumed.
+    Pause {},
+    /// Let it go on; with larger limits also one that failed at a limit.
+    Resume {
+        /// Tokens that it may spend.
+        #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
+        budget: Option<u64>,
+        /// Seconds that it may work.
+        #[schema(minimum = 0, maximum = 31_536_000)]
+        timeout: Option<f64>,
+        /// Code versions tried for a module.
+        #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000)]
+        max_iterations: Option<NonZeroU32>,
+    },
+    /// End it.
+    Cancel {},
+}
+
+/// Do something to a task.
+#[utoipa::path(
+    post, path = "/tasks/{task_id}/interventions", tag = "tasks", params(TaskPath),
+    request_body = NewIntervention, responses((status = 200, body = TaskView)),
+)]
+pub(crate) async fn intervene(
+    State(app): State<App>,
+    caller: Caller,
+    Task(task): Task,
+    headers: HeaderMap,
+    Body(wanted): Body<NewIntervention>,
+) -> Result<Json<TaskView>, Problem> {
+    caller.may_do()?;
+    let intervention = match wanted {
+        NewIntervention::Instruction { instruction } => Intervention::Instruct { instruction },
+        NewIntervention::Answer { question, answer } => Intervention::Answer { question, answer },
+        NewIntervention::EditFile { path, source } => Intervention::EditFile { path, source },
+        NewIntervention::SkipModule { module } => {
+            let named = ModuleName::new(module.as_str());
+            let module = named.map_err(|error| Problem::field("module", error.to_string()))?;
+            Intervention::SkipModule { module }
+        }
+        NewIntervention::Pause {} => Intervention::Pause,
+        NewIntervention::Cancel {} => Intervention::Cancel,
+        NewIntervention::Resume {
+            budget,
+            timeout,
+            max_iterations,
+        } => {
+            let says_something = budget.is_some() || timeout.is_some() || max_iterations.is_some();
+            let new = if says_something {
+                let state = app.tasks.current(&caller.principal, &task).await?;
+                Some(limits(state.limits, budget, timeout, max_iterations)?)
+            } else {
+                None
+            };
+            Intervention::Resume { limits: new }
+        }
+    };
+    does(&app, &caller, &task, intervention, &headers).await
+}
+
+async fn does(
+    app: &App,
+    caller: &Caller,
+    task: &journeyman_event::TaskId,
+    intervention: Intervention,
+    headers: &HeaderMap,
+) -> Result<Json<TaskView>, Problem> {
+    let state = app
+        .tasks
+        .intervene(&caller.principal, task, intervention)
+        .await?;
+    Ok(Json(TaskView::of(task, &state, headers)))
+}
+
+/// Nothing.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
+/// End a task, wherever it is. Again is the same as once.
+#[utoipa::path(
+    post, path = "/tasks/{task_id}/cancel", tag = "tasks", params(TaskPath),
+    request_body = Option<Nothing>, responses((status = 200, body = TaskView)),
+)]
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    caller: Caller,
+    Task(task): Task,
+    headers: HeaderMap,
+    MaybeBody(Nothing {}): MaybeBody<Nothing>,
+) -> Result<Json<TaskView>, Problem> {
+    caller.may_do()?;
+    does(&app, &caller, &task, Intervention::Cancel, &headers).await
+}

@@ -1,0 +1,32 @@
+//! Tasks over HTTP: REST with an OpenAPI document made from the code, server-sent events, WebSocket.
+//!
+//! Floor 6. One process and one port for every protocol, behind all of them the same journal and the
+//! same cursor: a sequence. This crate turns requests into calls of [`journeyman_agent::Tasks`] and
+//! reads of the journal, and nothing else: it decides nothing about a task and appends no event. Who
+//! asks is settled once, at the door (`door.rs`, `guard.rs`); everything behind it takes a principal.
+
+mod app;
+mod body;
+mod door;
+mod events;
+mod files;
+mod guard;
+mod health;
+mod interventions;
+mod listener;
+mod page;
+mod problem;
+mod query;
+mod request_id;
+mod routes;
+mod socket;
+mod stream;
+mod tasks;
+mod tickets;
+mod view;
+
+pub use app::{Options, Readiness};
+pub use door::{BadTokens, Door, Role, TokenFile};
+pub use guard::Hosts;
+pub use listener::serve;
+pub use routes::openapi;

@@ -1,0 +1,123 @@
+//! Takes connections, over TCP and over the data folder's socket, a bounded number of them.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Extension;
+use axum::serve::Listener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::app::{App, Options};
+use crate::door::Local;
+use crate::routes::router;
+
+/// Connections at the same time; further ones wait to be taken.
+const CONNECTIONS_MAX: usize = 20_000;
+/// After a stop, this long for what is open to end.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Answers on these until [`Options::stop`]. What is open then is closed, within some seconds.
+pub async fn serve(
+    options: Options,
+    tcp: Option<TcpListener>,
+    socket: UnixListener,
+) -> io::Result<()> {
+    let stop = options.stop.clone();
+    let router = router(App::new(options));
+    let over_socket = router.clone().layer(Extension(Local));
+    let stopped = || stop.clone().cancelled_owned();
+    let local = axum::serve(Bounded::new(socket), over_socket).with_graceful_shutdown(stopped());
+    let both = async {
+        if let Some(tcp) = tcp {
+            let remote = axum::serve(Bounded::new(tcp), router).with_graceful_shutdown(stopped());
+            tokio::try_join!(local, remote).map(|_| ())
+        } else {
+            local.await
+        }
+    };
+    tokio::select! {
+        ended = both => ended,
+        () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),
+    }
+}
+
+/// A listener that takes a bounded number of connections.
+struct Bounded<L> {
+    listener: L,
+    room: Arc<Semaphore>,
+}
+
+impl<L> Bounded<L> {
+    fn new(listener: L) -> Self {
+        Self {
+            listener,
+            room: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        }
+    }
+}
+
+impl<L: Listener> Listener for Bounded<L> {
+    type Io = Taken<L::Io>;
+    type Addr = L::Addr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        let room = Arc::clone(&self.room).acquire_owned().await.ok();
+        let (io, address) = self.listener.accept().await;
+        (Taken { io, _room: room }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection and its place.
+struct Taken<I> {
+    io: I,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Taken<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(context, buffer)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Taken<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(context, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}

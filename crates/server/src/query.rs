@@ -1,0 +1,66 @@
+//! Queries and names in paths; what does not fit names its field.
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use journeyman_event::TaskId;
+use serde::de::DeserializeOwned;
+
+use crate::problem::Problem;
+
+/// A query that fits.
+pub(crate) struct Asked<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = Query::from_request_parts(parts, state).await;
+        query
+            .map(|Query(value)| Self(value))
+            .map_err(|rejection: QueryRejection| {
+                let text = rejection.body_text();
+                let text = text
+                    .strip_prefix("Failed to deserialize query string: ")
+                    .unwrap_or(&text);
+                // `field: what is wrong`, or a name in backticks.
+                let named = text.split_once(": ").map(|(field, _)| field);
+                let quoted = text.split('`').nth(1);
+                Problem::field(named.or(quoted).unwrap_or("query"), text)
+            })
+    }
+}
+
+/// The task that a path names.
+pub(crate) struct Task(pub(crate) TaskId);
+
+/// What else the path names, beside the task.
+pub(crate) struct TaskAnd(pub(crate) TaskId, pub(crate) String);
+
+fn task_id(text: String) -> Result<TaskId, Problem> {
+    TaskId::new(text).map_err(|error| Problem::field("task_id", error.to_string()))
+}
+
+fn bad_path(rejection: impl std::fmt::Display) -> Problem {
+    Problem::field("path", rejection.to_string())
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Task {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let Path(text) = path.map_err(bad_path)?;
+        task_id(text).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for TaskAnd {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((task, more)) = path.map_err(bad_path)?;
+        Ok(Self(task_id(task)?, more))
+    }
+}

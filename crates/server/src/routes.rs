@@ -1,0 +1,156 @@
+//! Which address is what, and the document that says so.
+
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::body::BODY_MAX;
+use crate::problem::Problem;
+use crate::{events, files, guard, health, interventions, page, request_id, socket, stream, tasks};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Journeyman",
+        description = "A coding agent for small and local language models that never loses a step. Everything that happens \
+            is an event with a sequence; that is the cursor of every list, stream and socket (`/ws` and `/ws/{task_id}?after=N`)."
+    ),
+    components(schemas(Problem))
+)]
+struct Document;
+
+fn documented() -> OpenApiRouter<App> {
+    let api = OpenApiRouter::new()
+        .routes(routes!(tasks::submit, tasks::list))
+        .routes(routes!(tasks::get))
+        .routes(routes!(tasks::retry))
+        .routes(routes!(tasks::fork))
+        .routes(routes!(interventions::intervene))
+        .routes(routes!(interventions::cancel))
+        .routes(routes!(events::events))
+        .routes(routes!(events::blob))
+        .routes(routes!(stream::stream))
+        .routes(routes!(files::files))
+        .routes(routes!(files::context))
+        .routes(routes!(health::ticket));
+    OpenApiRouter::with_openapi(Document::openapi())
+        .nest("/api/v1", api)
+        .routes(routes!(health::health))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+}
+
+/// The answers that every operation may give when something is wrong.
+const PROBLEMS: [(&str, &str); 10] = [
+    ("400", "The request is not understood"),
+    ("401", "A known token is needed"),
+    ("403", "This may not be done"),
+    ("404", "There is no such thing"),
+    ("409", "It does not fit what is there"),
+    ("413", "The request is too large"),
+    ("415", "The body is no JSON"),
+    ("422", "A field does not fit"),
+    (
+        "429",
+        "The queue is full; `Retry-After` says when to try again",
+    ),
+    (
+        "503",
+        "It cannot be done now; `Retry-After` says when to try again",
+    ),
+];
+
+/// The `OpenAPI` document.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    // The path of a file has slashes, which a template of the document cannot say.
+    let with_file = documented().routes(routes!(files::file));
+    let (_, file) = OpenApiRouter::<App>::new()
+        .routes(routes!(files::file))
+        .split_for_parts();
+    let (_, mut document) = documented().split_for_parts();
+    drop(with_file);
+    for (path, item) in file.paths.paths {
+        document.paths.paths.insert(format!("/api/v1{path}"), item);
+    }
+    let problem = || {
+        let schema = RefOr::Ref(Ref::from_schema_name("Problem"));
+        ContentBuilder::new().schema(Some(schema)).build()
+    };
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post];
+        for operation in operations.into_iter().filter_map(Option::as_mut) {
+            let known = &mut operation.responses.responses;
+            for (status, words) in PROBLEMS {
+                known.entry(status.to_owned()).or_insert_with(|| {
+                    let content = problem();
+                    let response = ResponseBuilder::new()
+                        .description(words)
+                        .content("application/problem+json", content);
+                    RefOr::T(response.build())
+                });
+            }
+        }
+    }
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    document
+}
+
+/// All of the server.
+pub(crate) fn router(app: App) -> Router {
+    let (api, _) = documented().split_for_parts();
+    let document = openapi();
+    api.route("/api/v1/tasks/{task_id}/files/{*path}", get(files::file))
+        .route(
+            "/api/v1/openapi.json",
+            get(|| async move { Json(document) }),
+        )
+        .route("/ws", get(socket::all))
+        .route("/ws/{task_id}", get(socket::one))
+        .route("/", get(page::page))
+        .route("/page.js", get(page::script))
+        .route("/page.css", get(page::style))
+        .fallback(nothing)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            request_id::identify,
+        ))
+        .with_state(app)
+}
+
+async fn nothing(request: Request) -> Problem {
+    Problem::not_found(format!(
+        "there is nothing at {}; /api/v1/openapi.json says what there is",
+        request.uri().path()
+    ))
+}
+
+async fn wrong_method(request: Request) -> Problem {
+    let detail = format!(
+        "{} is not for {}; `Allow` says what is",
+        request.method(),
+        request.uri().path()
+    );
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", detail)
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a request panicked");
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    let detail = "a defect in journeyman; the server's log says more, under this request's id";
+    Problem::new(status, "internal", detail).into_response()
+}

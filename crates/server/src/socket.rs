@@ -1,0 +1,259 @@
+//! Events over a WebSocket: those of one task, or of all that are the caller's.
+//!
+//! A client says after which sequence; it gets everything since, then what comes, in order, once. It is
+//! read from the journal at the client's own pace, so one that is slow delays nobody, and only a few
+//! events ever wait for it.
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::response::{IntoResponse, Response};
+use journeyman_event::{Event, Sequence, TaskId};
+use journeyman_journal::{Filter, Subscription};
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::door::{Caller, known_caller};
+use crate::problem::Problem;
+use crate::query::Asked;
+
+/// The version of the messages.
+const VERSION: u32 = 1;
+/// A client has this long to send its token.
+const TOKEN_TIME: Duration = Duration::from_secs(10);
+/// A message has this long to get out; after that the client is gone or far too slow.
+const SEND_TIME: Duration = Duration::from_secs(10);
+/// Where nothing is sent, a ping is, this often.
+const PING: Duration = Duration::from_secs(20);
+/// Without any answer for so long the client is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(65);
+/// Bytes of a client's message.
+const MESSAGE_MAX: usize = 64 << 10;
+
+/// Why a socket is closed, as its close code. Those from 4000 on are this program's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Close {
+    /// The server stops.
+    GoingAway,
+    /// Something is wrong with the server.
+    Internal,
+    /// The client said something that is not understood.
+    BadMessage,
+    /// No token, an unknown one, or one that was revoked.
+    Unauthorized,
+    /// No such task.
+    UnknownTask,
+    /// Messages did not get out: come back, and say where you were.
+    TooSlow,
+}
+
+impl Close {
+    const fn code(self) -> u16 {
+        match self {
+            Self::GoingAway => 1001,
+            Self::Internal => 1011,
+            Self::BadMessage => 4400,
+            Self::Unauthorized => 4401,
+            Self::UnknownTask => 4404,
+            Self::TooSlow => 4408,
+        }
+    }
+
+    fn reason(self, at: Sequence) -> String {
+        match self {
+            Self::GoingAway => format!("the server stops; come back with after={at}"),
+            Self::Internal => format!("something went wrong here; come back with after={at}"),
+            Self::BadMessage => "the message is not understood".to_owned(),
+            Self::Unauthorized => "a known token is needed".to_owned(),
+            Self::UnknownTask => "there is no such task".to_owned(),
+            Self::TooSlow => format!("too slow; resume from here with after={at}"),
+        }
+    }
+}
+
+impl fmt::Display for Close {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code())
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SocketQuery {
+    /// Only events after this position.
+    after: Option<u64>,
+    /// A ticket, where the client cannot send a header.
+    ticket: Option<String>,
+}
+
+/// What a client may say.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+enum Said {
+    /// Who it is.
+    Auth { token: String },
+}
+
+/// `GET /ws`: all of the caller's tasks.
+pub(crate) async fn all(State(app): State<App>, request: Request) -> Response {
+    upgrade(app, None, request).await
+}
+
+/// `GET /ws/{task_id}`: one task.
+pub(crate) async fn one(
+    State(app): State<App>,
+    axum::extract::Path(task): axum::extract::Path<String>,
+    request: Request,
+) -> Response {
+    upgrade(app, Some(task), request).await
+}
+
+async fn upgrade(app: App, task: Option<String>, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &app).await;
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => {
+            let status = rejection.status();
+            return Problem::new(status, "no-websocket", rejection.body_text()).into_response();
+        }
+    };
+    let query = Asked::<SocketQuery>::from_request_parts(&mut parts, &app).await;
+    let Asked(query) = match query {
+        Ok(query) => query,
+        Err(problem) => return problem.into_response(),
+    };
+    let by_ticket = query.ticket.as_deref();
+    let by_ticket = by_ticket.and_then(|ticket| app.tickets.take(ticket));
+    let caller = match (by_ticket, known_caller(&app, &parts)) {
+        (Some(caller), _) => Some(caller),
+        (None, Ok(known)) => known,
+        (None, Err(problem)) => return problem.into_response(),
+    };
+    let after = Sequence(query.after.unwrap_or(0));
+    let upgrade = upgrade
+        .max_message_size(MESSAGE_MAX)
+        .max_frame_size(MESSAGE_MAX);
+    upgrade.on_upgrade(move |socket| async move {
+        let mut client = Client { socket, at: after };
+        let ended = client.serve(&app, task.as_deref(), caller).await;
+        if let Err(close) = ended {
+            client.close(close).await;
+        }
+    })
+}
+
+struct Client {
+    socket: WebSocket,
+    /// Everything up to here was sent.
+    at: Sequence,
+}
+
+impl Client {
+    /// Until the client is gone, or with why it is closed.
+    async fn serve(
+        &mut self,
+        app: &App,
+        task: Option<&str>,
+        caller: Option<Caller>,
+    ) -> Result<(), Close> {
+        let caller = match caller {
+            Some(caller) => caller,
+            None => self.authenticate(app).await?,
+        };
+        let task_id = match task {
+            None => None,
+            Some(name) => {
+                let task = TaskId::new(name).map_err(|_| Close::UnknownTask)?;
+                let known = app.tasks.current(&caller.principal, &task).await;
+                known.map_err(|error| match error {
+                    journeyman_agent::Error::NoSuchTask { .. } => Close::UnknownTask,
+                    _ => Close::Internal,
+                })?;
+                Some(task)
+            }
+        };
+        let filter = Filter {
+            task_id,
+            ..Filter::default()
+        };
+        let journal = app.tasks.journal();
+        let events = journal.subscribe(&caller.principal, filter, self.at);
+        let revoked = app.door.revoked(&caller);
+        tokio::pin!(revoked);
+        tokio::select! {
+            ended = self.send_all(events) => ended,
+            () = app.stop.cancelled() => Err(Close::GoingAway),
+            () = &mut revoked => Err(Close::Unauthorized),
+        }
+    }
+
+    /// The first message says who it is.
+    async fn authenticate(&mut self, app: &App) -> Result<Caller, Close> {
+        let first = tokio::time::timeout(TOKEN_TIME, self.socket.recv()).await;
+        let Ok(Some(Ok(Message::Text(text)))) = first else {
+            return Err(Close::Unauthorized);
+        };
+        let said = serde_json::from_str(&text);
+        let Said::Auth { token } = said.map_err(|_| Close::BadMessage)?;
+        app.door.caller(&token).ok_or(Close::Unauthorized)
+    }
+
+    async fn send_all(&mut self, mut events: Subscription) -> Result<(), Close> {
+        let mut heard = tokio::time::Instant::now();
+        let mut ping = tokio::time::interval(PING);
+        ping.reset();
+        loop {
+            tokio::select! {
+                event = events.next() => {
+                    let event = event.map_err(|_| Close::Internal)?;
+                    self.send(Message::Text(message_of(&event))).await?;
+                    self.at = event.sequence();
+                }
+                said = self.socket.recv() => match said {
+                    None | Some(Err(_) | Ok(Message::Close(_))) => return Ok(()),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
+                        heard = tokio::time::Instant::now();
+                    }
+                    // Nothing is asked of a client once it is known; a repeated token does no harm.
+                    Some(Ok(Message::Text(text))) => {
+                        serde_json::from_str::<Said>(&text).map_err(|_| Close::BadMessage)?;
+                    }
+                    Some(Ok(Message::Binary(_))) => return Err(Close::BadMessage),
+                },
+                _ = ping.tick() => {
+                    if heard.elapsed() > SILENCE_MAX {
+                        return Ok(());
+                    }
+                    self.send(Message::Ping(bytes::Bytes::new())).await?;
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), Close> {
+        let sent = tokio::time::timeout(SEND_TIME, self.socket.send(message)).await;
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            // Whoever is gone needs no reason.
+            Ok(Err(_)) | Err(_) => Err(Close::TooSlow),
+        }
+    }
+
+    async fn close(&mut self, close: Close) {
+        let frame = CloseFrame {
+            code: close.code(),
+            reason: close.reason(self.at).into(),
+        };
+        let message = Message::Close(Some(frame));
+        let _ = tokio::time::timeout(SEND_TIME, self.socket.send(message)).await;
+    }
+}
+
+/// The stored line with the message's version in front.
+fn message_of(event: &Event) -> Utf8Bytes {
+    let members = event.line().strip_prefix('{').unwrap_or_default();
+    format!("{{\"v\":{VERSION},\"type\":\"event\",{members}").into()
+}

@@ -1,0 +1,108 @@
+//! A task's events as they come, as server-sent events. The id of each is its sequence, so a client
+//! that comes back says with `Last-Event-ID` where it was.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event as Sent, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use journeyman_event::{Payload, Sequence};
+use journeyman_journal::{Filter, Subscription};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::app::App;
+use crate::door::Caller;
+use crate::problem::Problem;
+use crate::query::{Asked, Task};
+use crate::tasks::TaskPath;
+
+/// A comment is sent this often where nothing else is, so that a dead client is noticed.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StreamQuery {
+    /// Only events after this position; `Last-Event-ID` says the same and goes before it.
+    #[param(minimum = 0)]
+    after: Option<u64>,
+}
+
+struct Open {
+    app: App,
+    caller: Caller,
+    events: Subscription,
+    has_ended: bool,
+}
+
+/// Watch a task: its events since a position, then those to come, until it ends.
+#[utoipa::path(
+    get, path = "/tasks/{task_id}/stream", tag = "events",
+    params(TaskPath, StreamQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The last event that was received", minimum = 0)),
+    responses(
+        (status = 200, body = String, content_type = "text/event-stream"),
+        (status = 204, description = "The task has ended, and everything was received"),
+    ),
+)]
+pub(crate) async fn stream(
+    State(app): State<App>,
+    caller: Caller,
+    Task(task): Task,
+    Asked(query): Asked<StreamQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let state = app.tasks.current(&caller.principal, &task).await?;
+    let last = match headers.get("last-event-id") {
+        None => None,
+        Some(value) => {
+            let parsed = value.to_str().ok().and_then(|text| text.parse().ok());
+            let bad =
+                || Problem::field("Last-Event-ID", "it is the `id` of an event: its sequence");
+            Some(parsed.ok_or_else(bad)?)
+        }
+    };
+    let after = Sequence(last.or(query.after).unwrap_or(0));
+    if state.status.is_ended() && after >= state.sequence {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let filter = Filter {
+        task_id: Some(task),
+        ..Filter::default()
+    };
+    let journal = app.tasks.journal();
+    let open = Open {
+        events: journal.subscribe(&caller.principal, filter, after),
+        app,
+        caller,
+        has_ended: false,
+    };
+    let sent = stream::unfold(open, |mut open| async move {
+        if open.has_ended {
+            return None;
+        }
+        let event = tokio::select! {
+            event = open.events.next() => event.ok()?,
+            () = open.app.stop.cancelled() => return None,
+            () = open.app.door.revoked(&open.caller) => return None,
+        };
+        open.has_ended = is_last(event.payload());
+        let sent = Sent::default()
+            .id(event.sequence().to_string())
+            .event(event.kind())
+            .data(event.line());
+        Some((Ok::<_, Infallible>(sent), open))
+    });
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    Ok(Sse::new(sent).keep_alive(keep_alive).into_response())
+}
+
+fn is_last(payload: &Payload) -> bool {
+    matches!(
+        payload,
+        Payload::TaskComplete(_) | Payload::TaskFailed(_) | Payload::TaskCancelled(_)
+    )
+}

@@ -1,0 +1,553 @@
+//! Tasks: submit, list, look at, do again, fork.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use journeyman_agent::{
+    ANSWERS_MAX, ForkOf, Moment, Submission, Submitted, TEXT_CHARS_MAX, load_at, tests_in_prompt,
+};
+use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
+use journeyman_event::{Priority, Sequence, TaskId, Tokens};
+use journeyman_queue::Full;
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
+
+use crate::app::App;
+use crate::body::{Body, MaybeBody};
+use crate::door::Caller;
+use crate::problem::Problem;
+use crate::query::{Asked, Task};
+use crate::view::{Accepted, StatusWord, TaskSummary, TaskView, Urls};
+
+/// How long a submitter may wait for a place in the queue, in milliseconds.
+const WAIT_MS_MAX: u64 = 600_000;
+/// Seconds that a task may work at the most: a year.
+const TIMEOUT_MAX: f64 = 31_536_000.0;
+/// Tokens that a task may spend at the most.
+const BUDGET_MAX: u64 = 1_000_000_000_000;
+/// Tasks on one page.
+const PAGE_MAX: usize = 1_000;
+const PAGE: usize = 50;
+/// Test files of one task.
+const TESTS_MAX: usize = 100;
+/// Tasks that one may wait for.
+const DEPENDS_ON_MAX: usize = 100;
+
+/// `critical`, `high`, `medium`, `low`, `background`, or a number from 0 (first) to 100.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct PriorityWord(pub(crate) Priority);
+
+impl PartialSchema for PriorityWord {
+    fn schema() -> RefOr<Schema> {
+        let names = Priority::LEVELS.map(|(name, _)| name);
+        let name = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(names));
+        let number = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(0))
+            .maximum(Some(100));
+        let either = AnyOfBuilder::new().item(name).item(number);
+        let words = "A name in any case, or a number: lower comes first.";
+        RefOr::T(Schema::AnyOf(either.description(Some(words)).build()))
+    }
+}
+
+impl ToSchema for PriorityWord {}
+
+/// The programming language.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Language {
+    Python,
+}
+
+/// A test file that must pass.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewTest {
+    /// The file's name, without a folder.
+    #[schema(pattern = "^[A-Za-z0-9_.]+\\.py$", max_length = 100)]
+    name: String,
+    /// Its text.
+    #[schema(pattern = "\\S", max_length = 100_000)]
+    source: String,
+}
+
+/// A task to be done.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewTask {
+    /// What is wanted.
+    #[schema(pattern = "\\S", max_length = 100_000)]
+    prompt: String,
+    /// Answers given beforehand to questions that may come up.
+    #[schema(max_items = 1_000)]
+    answers: Option<Vec<Answer>>,
+    /// How urgent it is; medium if nothing is said.
+    priority: Option<PriorityWord>,
+    /// The programming language; Python if nothing is said.
+    language: Option<Language>,
+    /// The model: the one that this server serves, or nothing.
+    #[schema(value_type = Option<String>, max_length = 0)]
+    model: Option<String>,
+    /// Test files that must pass.
+    #[schema(max_items = 100)]
+    tests: Option<Vec<NewTest>>,
+    /// Tokens that it may spend, prompts and answers together; 20,000 a module if nothing is said.
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
+    budget: Option<u64>,
+    /// Seconds that it may work; 1,800 if nothing is said.
+    #[schema(minimum = 0, maximum = 31_536_000)]
+    timeout: Option<f64>,
+    /// Code versions tried for a module; 5 if nothing is said.
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000)]
+    max_iterations: Option<NonZeroU32>,
+    /// How long to wait for a place in a full queue, in milliseconds; refused at once if nothing is
+    /// said.
+    #[schema(minimum = 0, maximum = 600_000)]
+    wait_ms: Option<u64>,
+    /// Its name; drawn if nothing is said.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
+    task_id: Option<String>,
+    /// Tasks that must have ended before it starts.
+    #[schema(max_items = 100)]
+    depends_on: Option<Vec<TaskName>>,
+    /// The same key and content again is the same task again. `Idempotency-Key` says the same.
+    #[schema(pattern = "^[\\x21-\\x7e]{1,200}$")]
+    idempotency_key: Option<String>,
+    /// Folder for the result, on the server's machine: only for those who sit at it.
+    #[schema(value_type = Option<String>, max_length = 0)]
+    out: Option<String>,
+}
+
+/// An answer.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(pattern = "\\S", max_length = 100_000)]
+pub(crate) struct Answer(String);
+
+/// A task's name.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
+pub(crate) struct TaskName(String);
+
+pub(crate) fn checked_text(field: &str, text: &str) -> Result<(), Problem> {
+    if text.trim().is_empty() {
+        return Err(Problem::field(
+            field,
+            format!("`{field}` is empty; say what is wanted"),
+        ));
+    }
+    if text.chars().count() > TEXT_CHARS_MAX {
+        let detail = format!("`{field}` has more than {TEXT_CHARS_MAX} characters; shorten it");
+        return Err(Problem::too_large(detail));
+    }
+    Ok(())
+}
+
+fn checked_count(field: &str, count: usize, max: usize) -> Result<(), Problem> {
+    if count > max {
+        let detail = format!("`{field}` has {count} entries; {max} are taken");
+        return Err(Problem::too_large(detail));
+    }
+    Ok(())
+}
+
+fn task_name(field: &str, text: &str) -> Result<TaskId, Problem> {
+    TaskId::new(text).map_err(|error| Problem::field(field, error.to_string()))
+}
+
+/// Limits from what was said of them.
+pub(crate) fn limits(
+    base: Limits,
+    budget: Option<u64>,
+    timeout: Option<f64>,
+    max_iterations: Option<NonZeroU32>,
+) -> Result<Limits, Problem> {
+    if budget.is_some_and(|tokens| tokens == 0 || tokens > BUDGET_MAX) {
+        let detail = format!("`budget` is a number of tokens from 1 to {BUDGET_MAX}");
+        return Err(Problem::field("budget", detail));
+    }
+    if max_iterations.is_some_and(|max| max.get() > 1_000) {
+        let detail = "`max_iterations` is a number from 1 to 1000";
+        return Err(Problem::field("max_iterations", detail));
+    }
+    let bad_timeout = || {
+        Problem::field(
+            "timeout",
+            "`timeout` is a number of seconds from 0 to 31536000",
+        )
+    };
+    let active_ms_max = match timeout {
+        None => base.active_ms_max,
+        Some(seconds) if (0.0..=TIMEOUT_MAX).contains(&seconds) => {
+            let time = Duration::try_from_secs_f64(seconds).map_err(|_| bad_timeout())?;
+            u64::try_from(time.as_millis()).map_err(|_| bad_timeout())?
+        }
+        Some(_) => return Err(bad_timeout()),
+    };
+    Ok(Limits {
+        tokens_max: budget.map(Tokens).or(base.tokens_max),
+        iterations_max: max_iterations.unwrap_or(base.iterations_max),
+        active_ms_max,
+    })
+}
+
+fn given_tests(prompt: &str, files: Option<Vec<NewTest>>) -> Result<Vec<GivenTest>, Problem> {
+    let mut tests = tests_in_prompt(prompt);
+    let files = files.unwrap_or_default();
+    checked_count("tests", files.len(), TESTS_MAX)?;
+    for file in files {
+        let plain = file
+            .name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
+        let ending = file
+            .name
+            .strip_suffix(".py")
+            .filter(|stem| !stem.is_empty());
+        if !plain || ending.is_none() || file.name.len() > 100 {
+            let detail = "a test's `name` is letters, digits and _, and ends in .py";
+            return Err(Problem::field("tests", detail));
+        }
+        if tests.iter().any(|other| other.name == file.name) {
+            let detail = format!("two tests are called {}; rename one", file.name);
+            return Err(Problem::field("tests", detail));
+        }
+        checked_text("tests", &file.source)?;
+        tests.push(GivenTest {
+            name: file.name,
+            origin: TestOrigin::File,
+            source: file.source,
+        });
+    }
+    Ok(tests)
+}
+
+impl NewTask {
+    fn submission(
+        self,
+        app: &App,
+        caller: &Caller,
+        headers: &HeaderMap,
+    ) -> Result<Submission, Problem> {
+        checked_text("prompt", &self.prompt)?;
+        let answers = self.answers.unwrap_or_default();
+        checked_count("answers", answers.len(), ANSWERS_MAX)?;
+        for Answer(answer) in &answers {
+            checked_text("answers", answer)?;
+        }
+        if let Some(model) = self
+            .model
+            .filter(|model| *model != app.model && !model.is_empty())
+        {
+            let detail = format!("this server works with {}, not with {model}", app.model);
+            return Err(Problem::field("model", detail));
+        }
+        if self.out.is_some() && !caller.is_local() {
+            let detail =
+                "`out` names a folder of the server's machine: leave it out and fetch the files";
+            return Err(Problem::forbidden(detail));
+        }
+        if self.wait_ms.is_some_and(|ms| ms > WAIT_MS_MAX) {
+            let detail = format!("`wait_ms` is a number from 0 to {WAIT_MS_MAX}");
+            return Err(Problem::field("wait_ms", detail));
+        }
+        let task_id = self.task_id.as_deref();
+        let task_id = task_id.map(|text| task_name("task_id", text)).transpose()?;
+        let depends_on = self.depends_on.unwrap_or_default();
+        checked_count("depends_on", depends_on.len(), DEPENDS_ON_MAX)?;
+        let others = depends_on
+            .iter()
+            .map(|TaskName(text)| task_name("depends_on", text));
+        let limits = limits(
+            Limits::default(),
+            self.budget,
+            self.timeout,
+            self.max_iterations,
+        )?;
+        let Language::Python = self.language.unwrap_or(Language::Python);
+        Ok(Submission {
+            task_id,
+            full: self
+                .wait_ms
+                .filter(|ms| *ms > 0)
+                .map_or(Full::Refuse, |ms| Full::Wait(Duration::from_millis(ms))),
+            idempotency_key: idempotency_key(self.idempotency_key, headers)?,
+            content: TaskSubmitted {
+                tests: given_tests(&self.prompt, self.tests)?,
+                limits,
+                out: self.out.filter(|out| !out.is_empty()),
+                priority: self.priority.map_or(Priority::MEDIUM, |word| word.0),
+                answers: answers.into_iter().map(|Answer(text)| text).collect(),
+                depends_on: others.collect::<Result<_, _>>()?,
+                ..TaskSubmitted::of(self.prompt)
+            },
+        })
+    }
+}
+
+fn idempotency_key(
+    in_body: Option<String>,
+    headers: &HeaderMap,
+) -> Result<Option<String>, Problem> {
+    let header = headers.get("idempotency-key");
+    let text = header.map(|value| value.to_str().unwrap_or_default().to_owned());
+    let key = in_body.or(text);
+    let fits =
+        |key: &String| (1..=200).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+    if key.as_ref().is_some_and(|key| !fits(key)) {
+        let detail = "an idempotency key is 1 to 200 visible characters";
+        return Err(Problem::field("idempotency_key", detail));
+    }
+    Ok(key)
+}
+
+fn accepted(submitted: Submitted, headers: &HeaderMap) -> Response {
+    let task = submitted.task_id;
+    let location = [(header::LOCATION, format!("/api/v1/tasks/{task}"))];
+    let accepted = Accepted {
+        sequence: submitted.sequence.0,
+        is_duplicate: submitted.is_duplicate,
+        urls: Urls::of(&task, headers),
+        task_id: task.to_string(),
+    };
+    (StatusCode::ACCEPTED, location, Json(accepted)).into_response()
+}
+
+/// Submit a task. When this answers, the task is durable.
+#[utoipa::path(
+    post, path = "/tasks", tag = "tasks", request_body = NewTask,
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and content again is the same task again", pattern = "^[\\x21-\\x7e]{1,200}$")),
+    responses((status = 202, body = Accepted, headers(("Location" = String, description = "The task")))),
+)]
+pub(crate) async fn submit(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    Body(task): Body<NewTask>,
+) -> Result<Response, Problem> {
+    caller.may_do()?;
+    let submission = task.submission(&app, &caller, &headers)?;
+    let submitted = app.tasks.submit(&caller.principal, submission).await?;
+    Ok(accepted(submitted, &headers))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Only tasks of this status.
+    status: Option<StatusWord>,
+    /// Only tasks whose last event stands before this position: `next` of the page before.
+    #[param(minimum = 0)]
+    before: Option<u64>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 1_000)]
+    limit: Option<usize>,
+}
+
+/// A page of tasks.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TaskPage {
+    /// Newest first.
+    tasks: Vec<TaskSummary>,
+    /// Where the next page begins (`before`); none if there is none.
+    next: Option<u64>,
+}
+
+pub(crate) fn checked_limit(limit: Option<usize>, usual: usize) -> Result<usize, Problem> {
+    let limit = limit.unwrap_or(usual);
+    if (1..=PAGE_MAX).contains(&limit) {
+        return Ok(limit);
+    }
+    let detail = format!("`limit` is a number from 1 to {PAGE_MAX}");
+    Err(Problem::field("limit", detail))
+}
+
+/// List tasks, the one that something happened to last first.
+#[utoipa::path(
+    get, path = "/tasks", tag = "tasks", params(ListQuery),
+    responses((status = 200, body = TaskPage)),
+)]
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Asked(query): Asked<ListQuery>,
+) -> Result<Json<TaskPage>, Problem> {
+    let before = Sequence(query.before.unwrap_or(u64::MAX));
+    let limit = checked_limit(query.limit, PAGE)?;
+    let status = query.status.map(Into::into);
+    let (tasks, next) = app
+        .tasks
+        .list(&caller.principal, before, limit, status)
+        .await?;
+    Ok(Json(TaskPage {
+        tasks: tasks.into_iter().map(TaskSummary::of).collect(),
+        next: next.map(|sequence| sequence.0),
+    }))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AtQuery {
+    /// As it was after the event at this position, or the last one before it.
+    #[param(minimum = 0)]
+    pub(crate) at: Option<u64>,
+}
+
+impl AtQuery {
+    pub(crate) fn moment(&self) -> Option<Moment> {
+        self.at.map(|at| Moment::Sequence(Sequence(at)))
+    }
+}
+
+/// Look at a task, as it is or as it was.
+#[utoipa::path(
+    get, path = "/tasks/{task_id}", tag = "tasks", params(TaskPath, AtQuery),
+    responses((status = 200, body = TaskView)),
+)]
+pub(crate) async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    Task(task): Task,
+    Asked(query): Asked<AtQuery>,
+    headers: HeaderMap,
+) -> Result<Json<TaskView>, Problem> {
+    let view = match query.moment() {
+        None => {
+            let state = app.tasks.current(&caller.principal, &task).await?;
+            TaskView::of(&task, &state, &headers)
+        }
+        moment => {
+            let journal = app.tasks.journal();
+            let state = load_at(journal, &caller.principal, &task, moment).await?;
+            let none = || Problem::not_found(format!("there was no task {task} then"));
+            TaskView::of(&task, &state.ok_or_else(none)?, &headers)
+        }
+    };
+    Ok(Json(view))
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code)] // read by `query::Task`; here for the document
+pub(crate) struct TaskPath {
+    /// The task.
+    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
+    task_id: String,
+}
+
+/// Do a task once more, from its beginning, as a new task.
+#[utoipa::path(
+    post, path = "/tasks/{task_id}/retry", tag = "tasks", params(TaskPath),
+    responses((status = 202, body = Accepted)),
+)]
+pub(crate) async fn retry(
+    State(app): State<App>,
+    caller: Caller,
+    Task(task): Task,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.may_do()?;
+    let fork = ForkOf::default();
+    let submitted = app.tasks.fork(&caller.principal, &task, fork).await?;
+    Ok(accepted(submitted, &headers))
+}
+
+/// What is different in a fork; what is not said stays as it was.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ForkTask {
+    /// What is wanted.
+    #[schema(pattern = "\\S", max_length = 100_000)]
+    prompt: Option<String>,
+    /// Answers given beforehand.
+    #[schema(max_items = 1_000)]
+    answers: Option<Vec<Answer>>,
+    /// How urgent it is.
+    priority: Option<PriorityWord>,
+    /// Tokens that it may spend, those that the past has spent included.
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
+    budget: Option<u64>,
+    /// Seconds that it may work.
+    #[schema(minimum = 0, maximum = 31_536_000)]
+    timeout: Option<f64>,
+    /// Code versions tried for a module.
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000)]
+    max_iterations: Option<NonZeroU32>,
+    /// Its name; drawn if nothing is said.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
+    task_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ForkQuery {
+    /// The last position of the task's past that counts.
+    #[param(minimum = 0)]
+    at: u64,
+}
+
+/// Start a new task from a past event of this one: what was reached up to then is its too.
+#[utoipa::path(
+    post, path = "/tasks/{task_id}/fork", tag = "tasks", params(TaskPath, ForkQuery),
+    request_body = Option<ForkTask>, responses((status = 202, body = Accepted)),
+)]
+pub(crate) async fn fork(
+    State(app): State<App>,
+    caller: Caller,
+    Task(task): Task,
+    Asked(query): Asked<ForkQuery>,
+    headers: HeaderMap,
+    MaybeBody(changes): MaybeBody<ForkTask>,
+) -> Result<Response, Problem> {
+    caller.may_do()?;
+    let parent = app.tasks.current(&caller.principal, &task).await?;
+    let asked = parent.submission.clone();
+    let mut content = asked.unwrap_or_else(|| TaskSubmitted::of(""));
+    content.out = None;
+    content.limits = limits(
+        content.limits,
+        changes.budget,
+        changes.timeout,
+        changes.max_iterations,
+    )?;
+    if let Some(prompt) = changes.prompt {
+        checked_text("prompt", &prompt)?;
+        content.tests.retain(|test| test.origin == TestOrigin::File);
+        let mut tests = tests_in_prompt(&prompt);
+        tests.append(&mut content.tests);
+        content.tests = tests;
+        content.prompt = prompt;
+    }
+    if let Some(answers) = changes.answers {
+        checked_count("answers", answers.len(), ANSWERS_MAX)?;
+        for Answer(answer) in &answers {
+            checked_text("answers", answer)?;
+        }
+        content.answers = answers.into_iter().map(|Answer(text)| text).collect();
+    }
+    if let Some(PriorityWord(priority)) = changes.priority {
+        content.priority = priority;
+    }
+    let task_id = changes.task_id.as_deref();
+    let fork = ForkOf {
+        at: Some(Sequence(query.at)),
+        content: Some(content),
+        task_id: task_id.map(|text| task_name("task_id", text)).transpose()?,
+    };
+    let submitted = app.tasks.fork(&caller.principal, &task, fork).await?;
+    Ok(accepted(submitted, &headers))
+}

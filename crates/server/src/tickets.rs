@@ -1,0 +1,62 @@
+//! Short-lived tickets: what a browser puts into a WebSocket's address, where a token must not be.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use journeyman_event::Randomness;
+
+use crate::door::Caller;
+
+/// How long a ticket is good.
+pub(crate) const TICKET_TTL: Duration = Duration::from_secs(30);
+/// Tickets that are out at the same time; with more, the oldest ones are taken back.
+const TICKETS_MAX: usize = 10_000;
+
+pub(crate) struct Tickets {
+    randomness: Arc<dyn Randomness>,
+    out: Mutex<HashMap<String, (Instant, Caller)>>,
+}
+
+impl Tickets {
+    pub(crate) fn new(randomness: Arc<dyn Randomness>) -> Self {
+        Self {
+            randomness,
+            out: Mutex::default(),
+        }
+    }
+
+    /// 128 random bits.
+    pub(crate) fn random_hex(&self) -> String {
+        let (high, low) = (self.randomness.next_u64(), self.randomness.next_u64());
+        format!("{high:016x}{low:016x}")
+    }
+
+    pub(crate) fn give(&self, caller: Caller) -> String {
+        let ticket = self.random_hex();
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        out.retain(|_, (given, _)| given.elapsed() < TICKET_TTL);
+        if out.len() >= TICKETS_MAX {
+            let oldest = out.iter().min_by_key(|(_, (given, _))| *given);
+            if let Some(oldest) = oldest.map(|(ticket, _)| ticket.clone()) {
+                out.remove(&oldest);
+            }
+        }
+        out.insert(ticket.clone(), (Instant::now(), caller));
+        ticket
+    }
+
+    /// Whose ticket this is. It is good once.
+    pub(crate) fn take(&self, ticket: &str) -> Option<Caller> {
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        let (given, caller) = out.remove(ticket)?;
+        (given.elapsed() < TICKET_TTL).then_some(caller)
+    }
+}
+
+impl fmt::Debug for Tickets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tickets").finish_non_exhaustive()
+    }
+}
