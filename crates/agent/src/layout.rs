@@ -68,7 +68,7 @@ pub(crate) fn test_files(
 }
 
 /// Code and tests as they are now, with what makes packages of folders.
-pub fn working_files(state: &TaskState) -> Files {
+pub(crate) fn working_files(state: &TaskState) -> Files {
     let mut files = Files::new();
     for module in &state.modules {
         let name = &module.plan.name;

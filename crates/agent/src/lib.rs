@@ -38,9 +38,10 @@ pub use fact::{Fact, Role};
 pub use layout::{Files, TaskFile, module_path, task_files};
 pub use listing::Listing;
 pub use notice::{Notice, Notices};
-pub use output::{OutputError, check_output};
+pub use output::{OutputError, check_output, write_result};
 pub use service::{
-    ANSWERS_MAX, ForkOf, Intervention, Listed, Submission, Submitted, TEXT_CHARS_MAX, Tasks, list,
+    ANSWERS_MAX, Bench, Ending as ServiceEnding, ForkOf, Intervention, Listed, Parts, Submission,
+    Submitted, TEXT_CHARS_MAX, Tasks, list,
 };
 pub use strategy::{ModuleStep, ModuleStrategy, WholeFile};
 pub use summary::headline;

@@ -7,11 +7,12 @@ use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
 use journeyman_event::payload::OutputFile;
-use journeyman_event::{ContentHash, TaskId};
+use journeyman_event::state::Ending;
+use journeyman_event::{ContentHash, TaskId, TaskState};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::layout::Files;
+use crate::layout::{Files, output_files};
 
 /// The file that says whose folder it is and what was written.
 const MARKER: &str = ".journeyman.json";
@@ -88,6 +89,16 @@ fn failed(path: &Path, source: io::Error) -> OutputError {
 
 fn read_marker(folder: &Path) -> Option<Marker> {
     serde_json::from_slice(&fs::read(folder.join(MARKER)).ok()?).ok()
+}
+
+/// Writes an ended task's result into a folder: a new one, an empty one, or this task's own.
+pub fn write_result(
+    folder: &Path,
+    task: &TaskId,
+    state: &TaskState,
+) -> Result<Vec<OutputFile>, OutputError> {
+    let ending = state.ending.as_ref().unwrap_or(&Ending::Cancelled);
+    write_output(folder, task, &output_files(state, ending))
 }
 
 /// Writes the files, each whole or not at all, and says what was written. Writing the same again is

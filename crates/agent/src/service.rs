@@ -10,21 +10,25 @@ mod recovery;
 mod runner;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use journeyman_event::payload::TaskSubmitted;
+use journeyman_event::payload::{PauseReason, TaskSubmitted};
 use journeyman_event::state::Status;
-use journeyman_event::{Event, Principal, Sequence, TaskId, TaskState};
+use journeyman_event::{Event, Principal, Randomness, Sequence, TaskId, TaskState, TimeSource};
 use journeyman_journal::{Filter, Journal, StreamName};
+use journeyman_llm::ModelServer;
 use journeyman_queue::{Full, Queue, Refusal, Statistics};
+use journeyman_sandbox::{Language, Sandbox};
 use tokio_util::sync::CancellationToken;
 
 use crate::fact::{Fact, Role};
 use crate::listing::Listing;
 use crate::recorder::{PAGE, Recorded, Recorder};
 use crate::worker::{Options as WorkerOptions, Worker, load};
-use crate::{Error, Notices};
+use crate::{Error, ModuleStrategy, Notices};
 
 use cache::Cache;
 pub use fork::ForkOf;
@@ -73,10 +77,51 @@ pub struct Listed {
     pub revision: u64,
 }
 
+/// What the service needs.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where events go.
+    pub journal: Journal,
+    /// The clock.
+    pub time: Arc<dyn TimeSource>,
+    /// The random numbers.
+    pub randomness: Arc<dyn Randomness>,
+    /// Where others hear what happens.
+    pub notices: Notices,
+    /// What tasks are worked on with. Without it none is: what is recorded waits for a service that
+    /// has one.
+    pub bench: Option<Bench>,
+}
+
+/// What tasks are worked on with.
+#[derive(Clone)]
+pub struct Bench {
+    /// The model.
+    pub server: Arc<dyn ModelServer>,
+    /// Where code runs.
+    pub sandbox: Sandbox,
+    /// The programming language.
+    pub language: Arc<dyn Language>,
+    /// How modules are written.
+    pub strategy: Arc<dyn ModuleStrategy>,
+    /// A folder for the fresh folders that code runs in.
+    pub work_folder: PathBuf,
+}
+
+/// Why the service stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The server shuts down.
+    Shutdown,
+    /// Its user pressed Ctrl-C.
+    Interrupted,
+}
+
 /// A handle; clones are the same service.
 #[derive(Clone)]
 pub struct Tasks {
-    parts: Arc<WorkerOptions>,
+    parts: Arc<Parts>,
+    interrupted: Arc<AtomicBool>,
     queue: Queue<TaskRunner>,
     cache: Arc<Cache>,
 }
@@ -90,13 +135,24 @@ impl fmt::Debug for Tasks {
 
 impl Tasks {
     /// Starts the queue. Nothing of former times is in it: see [`Tasks::recover`].
-    pub fn start(parts: WorkerOptions, queue: &journeyman_queue::Options) -> Self {
+    pub fn start(parts: Parts, queue: &journeyman_queue::Options) -> Self {
         let parts = Arc::new(parts);
+        let interrupted = Arc::new(AtomicBool::new(false));
         let runner = TaskRunner {
             parts: Arc::clone(&parts),
+            interrupted: Arc::clone(&interrupted),
+        };
+        let max_concurrent = match parts.bench {
+            Some(_) => queue.max_concurrent,
+            None => 0,
+        };
+        let queue = journeyman_queue::Options {
+            max_concurrent,
+            ..queue.clone()
         };
         Self {
-            queue: Queue::start(queue, runner),
+            queue: Queue::start(&queue, runner),
+            interrupted,
             parts,
             cache: Arc::default(),
         }
@@ -242,6 +298,20 @@ impl Tasks {
         list(&self.parts.journal, principal, before, limit, status).await
     }
 
+    /// Where a task stands: one that is recorded as running and that nobody works on rests.
+    pub fn standing(
+        &self,
+        principal: &Principal,
+        task: &TaskId,
+        recorded: (Status, Option<PauseReason>),
+    ) -> (Status, Option<PauseReason>) {
+        let name = StreamName::of(principal.owner(), task);
+        if recorded.0 == Status::Running && !self.queue.contains(&name) {
+            return (Status::Paused, Some(PauseReason::Interrupted));
+        }
+        recorded
+    }
+
     /// Waits until a task has left the queue: it has ended, or rests.
     pub async fn left(&self, principal: &Principal, task: &TaskId) {
         let key = StreamName::of(principal.owner(), task);
@@ -252,7 +322,9 @@ impl Tasks {
     /// Stops: admits nothing more, lets what runs come to an event boundary, and interrupts after
     /// `grace` what has not. After a restart [`Tasks::recover`] goes on. A second call with a shorter
     /// grace makes it faster.
-    pub async fn shut_down(&self, grace: Duration) {
+    pub async fn shut_down(&self, grace: Duration, ending: Ending) {
+        let interrupted = ending == Ending::Interrupted;
+        self.interrupted.store(interrupted, Ordering::Relaxed);
         self.queue.shutdown(grace).await;
     }
 
@@ -295,7 +367,7 @@ pub async fn list(
     Ok((tasks, last.filter(|_| !ended)))
 }
 
-fn recorder(parts: &WorkerOptions, principal: &Principal) -> Recorder {
+fn recorder(parts: &Parts, principal: &Principal) -> Recorder {
     Recorder {
         journal: parts.journal.clone(),
         principal: principal.clone(),
@@ -305,10 +377,18 @@ fn recorder(parts: &WorkerOptions, principal: &Principal) -> Recorder {
     }
 }
 
-fn worker(parts: &WorkerOptions, principal: &Principal) -> Worker {
+fn worker(parts: &Parts, bench: &Bench, principal: &Principal) -> Worker {
     Worker::new(WorkerOptions {
+        journal: parts.journal.clone(),
         principal: principal.clone(),
-        ..parts.clone()
+        server: Arc::clone(&bench.server),
+        sandbox: bench.sandbox.clone(),
+        language: Arc::clone(&bench.language),
+        strategy: Arc::clone(&bench.strategy),
+        work_folder: bench.work_folder.clone(),
+        time: Arc::clone(&parts.time),
+        randomness: Arc::clone(&parts.randomness),
+        notices: parts.notices.clone(),
     })
 }
 

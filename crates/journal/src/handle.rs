@@ -48,6 +48,7 @@ struct Writing {
     /// The bytes that may still wait.
     room: Arc<Semaphore>,
     committed: watch::Receiver<Sequence>,
+    trouble: watch::Receiver<Option<Error>>,
     bus: Bus<Committed>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -86,6 +87,7 @@ impl Journal {
         let head = store.head()?;
         let (committed, receiver) = watch::channel(head.sequence);
         let (orders, queue) = mpsc::channel(QUEUE_MAX);
+        let (troubled, trouble) = watch::channel(None);
         let bus = Bus::start();
         let writer = WriterThread {
             engine: engine.clone(),
@@ -94,6 +96,7 @@ impl Journal {
             committed,
             bus: bus.clone(),
             trust: Trust::Sure,
+            trouble: troubled,
         };
         let thread = thread::Builder::new()
             .name("journal-writer".to_owned())
@@ -103,6 +106,7 @@ impl Journal {
             orders: Some(orders),
             room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)),
             committed: receiver,
+            trouble,
             bus,
             thread: Some(thread),
         };
@@ -133,6 +137,13 @@ impl Journal {
             Some(_) => Some(std::process::id()),
             None => self.inner.engine.holder(),
         }
+    }
+
+    /// Why the last append was not written, where the store could not be written to: it is tried again
+    /// by the next one.
+    pub fn trouble(&self) -> Option<Error> {
+        let writing = self.inner.writing.as_ref()?;
+        writing.trouble.borrow().clone()
     }
 
     /// The random part of vector clock processes of this store: 4 hexadecimal digits.

@@ -90,6 +90,8 @@ pub(crate) struct WriterThread {
     /// Where committed events are published.
     pub(crate) bus: Bus<Committed>,
     pub(crate) trust: Trust,
+    /// Why the last append was not written; none if it was.
+    pub(crate) trouble: watch::Sender<Option<Error>>,
 }
 
 /// Orders that are taken together.
@@ -194,10 +196,13 @@ impl WriterThread {
     fn write(&mut self, batch: &[AppendOrder]) -> Vec<Result<Appended, Error>> {
         let all = |error: Error| batch.iter().map(|_| Err(error.clone())).collect();
         if let Err(error) = self.recover() {
+            self.trouble.send_replace(Some(error.clone()));
             return all(error);
         }
         match self.try_write(batch) {
             Ok((results, head)) => {
+                self.trouble
+                    .send_if_modified(|trouble| trouble.take().is_some());
                 if head.sequence > self.head.sequence {
                     self.head = head;
                     self.committed.send_replace(head.sequence);
@@ -211,6 +216,7 @@ impl WriterThread {
             }
             Err(error) => {
                 tracing::error!(%error, "append failed");
+                self.trouble.send_replace(Some(error.clone()));
                 self.note(Some(&error));
                 all(error)
             }

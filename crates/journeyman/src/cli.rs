@@ -30,6 +30,18 @@ Exit codes of run and resume:
     2  wrong use
     1  anything else";
 
+const SERVE_EXAMPLES: &str = "\
+Every other command uses the server that holds the data folder, or the one that --server names.
+
+Examples:
+  journeyman serve
+  journeyman serve --port 8000 --max-concurrent 2
+  journeyman serve --host 0.0.0.0 --token-file tokens.jsonl
+  curl -d '{\"prompt\":\"A slugify function\"}' -H 'Content-Type: application/json' http://127.0.0.1:9876/api/v1/tasks
+
+The first Ctrl-C lets running tasks come to an event boundary (--grace), the second stops at once; after
+a restart they go on. http://127.0.0.1:9876/api/v1/openapi.json describes the API.";
+
 const ENGINE_EXAMPLES: &str = "\
 One managed server a data folder is started when a command first needs it. All commands share it, and it
 ends when none has used it for a while (--model-idle). It is started again when it dies or hangs.
@@ -68,6 +80,59 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Go on with a task that was interrupted, paused, or stopped at a limit
     Resume(ResumeArgs),
+    /// Work on tasks as a server: REST, server-sent events and WebSocket on one port
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve,
+    /// Say what else is wanted of a task: part of every prompt from its next step on
+    Tell {
+        /// The task
+        task: TaskId,
+        /// What is wanted
+        instruction: String,
+    },
+    /// Answer a question of a task's
+    Answer {
+        /// The task
+        task: TaskId,
+        /// The answer
+        answer: String,
+        /// The question
+        #[arg(long)]
+        question: Option<String>,
+    },
+    /// Write a module's file yourself: its next version, tested like any other
+    Edit {
+        /// The task
+        task: TaskId,
+        /// The file, as `journeyman files` names it
+        path: String,
+        /// Where its new text is; - for standard input
+        file: PathBuf,
+    },
+    /// Want no more work on a module
+    Skip {
+        /// The task
+        task: TaskId,
+        /// The module
+        module: ModuleName,
+    },
+    /// Let a task rest until `resume`
+    Pause {
+        /// The task
+        task: TaskId,
+    },
+    /// End a task
+    Cancel {
+        /// The task
+        task: TaskId,
+    },
+    /// Do a task once more, from its beginning, as a new task
+    Retry {
+        /// The task
+        task: TaskId,
+    },
+    /// Start a new task from a past event of another one
+    Fork(ForkArgs),
     /// List the tasks
     Tasks {
         /// How many, newest first
@@ -141,6 +206,23 @@ pub(crate) struct RunArgs {
     /// critical, high, medium, low, background, or a number from 0 (first) to 100
     #[arg(long, default_value = "medium")]
     pub(crate) priority: Priority,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForkArgs {
+    /// The task
+    pub(crate) task: TaskId,
+    /// The last sequence number of its past that counts
+    #[arg(long, value_name = "N")]
+    pub(crate) at: u64,
+    /// What is wanted instead
+    #[arg(long)]
+    pub(crate) prompt: Option<String>,
+    /// How urgent it is
+    #[arg(long)]
+    pub(crate) priority: Option<Priority>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 }

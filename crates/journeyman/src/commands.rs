@@ -6,28 +6,33 @@ mod engine;
 mod eval;
 mod events;
 mod files;
+mod interventions;
 mod journal;
 mod model;
 mod run;
+mod serve;
 mod show;
 mod tasks;
 
 use std::io;
 
-use journeyman_event::payload::PauseReason;
-use journeyman_event::state::Status;
-use journeyman_event::{Principal, TaskId};
-use journeyman_journal::Journal;
+use serde_json::json;
 
 use crate::cli::{Command, ConfigCommand, Invocation, JournalCommand, ModelCommand};
 use crate::exit::Exit;
+use crate::settings::Settings;
 
 pub(crate) use self::engine::supervise as supervise_engine;
 
 /// Runs a command to its end.
 pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
     let Invocation { command, settings } = invocation;
-    log_to_stderr(&settings.log)?;
+    let usual = if matches!(command, Command::Serve) {
+        "info"
+    } else {
+        "error"
+    };
+    log_to_stderr(&settings, usual)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -36,6 +41,34 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
         match command {
             Command::Run(args) => run::run(settings, args).await,
             Command::Resume(args) => run::resume(settings, args).await,
+            Command::Serve => serve::serve(settings).await,
+            Command::Tell { task, instruction } => {
+                let body = json!({"kind": "instruction", "instruction": instruction});
+                interventions::intervene(settings, &task, &body).await
+            }
+            Command::Answer {
+                task,
+                answer,
+                question,
+            } => {
+                let body = json!({"kind": "answer", "question": question, "answer": answer});
+                interventions::intervene(settings, &task, &body).await
+            }
+            Command::Edit { task, path, file } => {
+                interventions::edit(settings, &task, &path, &file).await
+            }
+            Command::Skip { task, module } => {
+                let body = json!({"kind": "skip_module", "module": module});
+                interventions::intervene(settings, &task, &body).await
+            }
+            Command::Pause { task } => {
+                interventions::intervene(settings, &task, &json!({"kind": "pause"})).await
+            }
+            Command::Cancel { task } => {
+                interventions::intervene(settings, &task, &json!({"kind": "cancel"})).await
+            }
+            Command::Retry { task } => interventions::retry(settings, &task).await,
+            Command::Fork(args) => interventions::fork(settings, args).await,
             Command::Tasks { limit } => tasks::tasks(settings, limit).await,
             Command::Show { task, at } => show::show(settings, &task, at).await,
             Command::Events(args) => events::events(settings, args).await,
@@ -75,35 +108,17 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
     })
 }
 
-fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
+fn log_to_stderr(settings: &Settings, usual: &str) -> anyhow::Result<()> {
+    let filter = settings.log.as_deref().unwrap_or(usual);
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .map_err(|error| crate::exit::UsageError(format!("--log {filter:?}: {error}")))?;
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .init();
-    Ok(())
-}
-
-/// The task that is being worked on: the holder of the data folder works on one at a time, and it is
-/// the one that was written to last.
-async fn worked_on(journal: &Journal) -> anyhow::Result<Option<TaskId>> {
-    if journal.holder().is_none() {
-        return Ok(None);
-    }
-    let newest = journal.streams(&Principal::local(), 1).await?;
-    Ok(newest.into_iter().next().map(|stream| stream.task_id))
-}
-
-/// A task that was running when its holder died rests, whatever was recorded last.
-fn shown_status(
-    recorded: Status,
-    pause: Option<PauseReason>,
-    worked_on: bool,
-) -> (Status, Option<PauseReason>) {
-    if recorded == Status::Running && !worked_on {
-        (Status::Paused, Some(PauseReason::Interrupted))
+        .with_writer(io::stderr);
+    if settings.log_json {
+        log.json().init();
     } else {
-        (recorded, pause)
+        log.init();
     }
+    Ok(())
 }

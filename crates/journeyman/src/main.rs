@@ -4,13 +4,17 @@
 #![allow(clippy::print_stderr)]
 
 mod cli;
+mod client;
 mod commands;
 mod environment;
 mod exit;
+mod holder;
 mod output;
 mod parts;
 mod progress;
+mod reader;
 mod settings;
+mod socket;
 
 use std::process::ExitCode;
 

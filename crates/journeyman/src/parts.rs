@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use journeyman_agent::{Notices, WholeFile, Worker};
+use journeyman_agent::{Bench, Notices, WholeFile, Worker};
 use journeyman_bus::{Bus, Registration};
 use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::{Environment, Hub};
@@ -25,11 +25,29 @@ pub(crate) const ENGINE_COMMAND: &str = "engine-supervisor";
 
 /// Everything that working on a task needs, ready.
 pub(crate) struct Workshop {
-    pub(crate) worker: Worker,
-    /// The model that it works with.
-    pub(crate) server: Arc<dyn ModelServer>,
+    pub(crate) bench: Bench,
+    /// Where the workflow tells what it does.
+    pub(crate) notices: Notices,
     /// Progress is shown for as long as this lives.
     _shown: Registration,
+}
+
+impl Workshop {
+    /// A worker for the local user's tasks.
+    pub(crate) fn worker(&self, journal: Journal) -> Worker {
+        Worker::new(journeyman_agent::Options {
+            journal,
+            principal: Principal::local(),
+            server: self.bench.server.clone(),
+            sandbox: self.bench.sandbox.clone(),
+            language: self.bench.language.clone(),
+            strategy: self.bench.strategy.clone(),
+            work_folder: self.bench.work_folder.clone(),
+            time: Arc::new(SystemTime),
+            randomness: Arc::new(SystemRandom),
+            notices: self.notices.clone(),
+        })
+    }
 }
 
 /// Opens the journal for writing: this process then holds the data folder.
@@ -51,7 +69,6 @@ pub(crate) fn read_journal(settings: &Settings) -> anyhow::Result<Option<Journal
 pub(crate) async fn workshop(
     settings: &Settings,
     folder: &Path,
-    journal: Journal,
     progress: &Arc<Progress>,
 ) -> anyhow::Result<Workshop> {
     progress.prepare("preparing Python");
@@ -64,21 +81,15 @@ pub(crate) async fn workshop(
     let server = connect(settings, &environment, progress).await?;
     let bus = Bus::start();
     let shown = progress.listen(&bus)?;
-    let worker = Worker::new(journeyman_agent::Options {
-        journal,
-        principal: Principal::local(),
-        server: server.clone(),
-        sandbox,
-        language: Arc::new(python),
-        strategy: Arc::new(WholeFile),
-        work_folder,
-        time: Arc::new(SystemTime),
-        randomness: Arc::new(SystemRandom),
-        notices: Notices::new(bus, Arc::new(SystemStamp)),
-    });
     Ok(Workshop {
-        worker,
-        server,
+        bench: Bench {
+            server,
+            sandbox,
+            language: Arc::new(python),
+            strategy: Arc::new(WholeFile),
+            work_folder,
+        },
+        notices: Notices::new(bus, Arc::new(SystemStamp)),
         _shown: shown,
     })
 }

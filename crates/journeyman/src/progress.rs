@@ -2,7 +2,7 @@
 //! plain line per event when piped, JSON lines with `--json`.
 
 use std::io::IsTerminal;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -10,7 +10,7 @@ use journeyman_agent::Notice;
 use journeyman_bus::{Bus, Emitted, Registration};
 use journeyman_event::payload::{Purpose, TestScope};
 use journeyman_event::state::{Action, Status};
-use journeyman_event::{Event, Payload, TaskState};
+use journeyman_event::{Event, Payload, TaskId, TaskState};
 
 use crate::output::{grouped, line, one_line};
 
@@ -45,6 +45,8 @@ pub(crate) struct Progress {
     style: Style,
     bar: ProgressBar,
     speed: Mutex<Speed>,
+    /// The one task that is shown, once it is known.
+    task: OnceLock<TaskId>,
 }
 
 /// Tokens per second of the answer that is coming in.
@@ -75,7 +77,13 @@ impl Progress {
             style,
             bar,
             speed: Mutex::new(speed),
+            task: OnceLock::new(),
         }
+    }
+
+    /// From now on only this task is shown: others may be worked on in the same process.
+    pub(crate) fn only(&self, task: &TaskId) {
+        let _ = self.task.set(task.clone());
     }
 
     /// Shows what this bus carries, in the order in which it happens, for as long as the registration
@@ -87,7 +95,15 @@ impl Progress {
         let progress = self.clone();
         let options = journeyman_bus::Options::new("progress");
         bus.handle_inline(options, 0, move |emitted| {
-            progress.notice(&emitted.message);
+            let told = &emitted.message;
+            let about = match told {
+                Notice::Event { event, .. } => Some(event.task_id().as_str()),
+                Notice::Delta { .. } | Notice::Waiting { .. } => emitted.context.task_id.as_deref(),
+            };
+            let shown = progress.task.get().map(TaskId::as_str);
+            if shown.is_none() || about == shown {
+                progress.notice(told);
+            }
             Ok(())
         })
     }
@@ -115,7 +131,7 @@ impl Progress {
         self.bar.finish_and_clear();
     }
 
-    fn notice(&self, notice: &Notice) {
+    pub(crate) fn notice(&self, notice: &Notice) {
         match notice {
             Notice::Event { event, state } => self.event(event, state),
             Notice::Delta { .. } => self.delta(),

@@ -4,6 +4,7 @@
 //! To add a setting: one line in `SETTINGS` and one field in `Settings`.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -114,6 +115,86 @@ const SETTINGS: &[Setting] = &[
         help: "The weakest sandbox that may run code: landlock or bubblewrap",
     },
     Setting {
+        key: "server.url",
+        flag: "server",
+        variable: "JOURNEYMAN_SERVER",
+        value: Some("URL"),
+        default: "",
+        help: "A journeyman server to work with [default: the one that holds the data folder, if there is one]",
+    },
+    Setting {
+        key: "server.token",
+        flag: "token",
+        variable: "JOURNEYMAN_TOKEN",
+        value: Some("TOKEN"),
+        default: "",
+        help: "Token for that server; better given by the environment than as a flag",
+    },
+    Setting {
+        key: "serve.host",
+        flag: "host",
+        variable: "JOURNEYMAN_HOST",
+        value: Some("ADDRESS"),
+        default: "127.0.0.1",
+        help: "Address that `serve` listens on; others than this machine's own need --token-file",
+    },
+    Setting {
+        key: "serve.port",
+        flag: "port",
+        variable: "JOURNEYMAN_PORT",
+        value: Some("PORT"),
+        default: "9876",
+        help: "Port that `serve` listens on; 0 chooses one",
+    },
+    Setting {
+        key: "serve.token_file",
+        flag: "token-file",
+        variable: "JOURNEYMAN_TOKEN_FILE",
+        value: Some("FILE"),
+        default: "",
+        help: "Who may use the server: lines of JSON with name, token_hash (BLAKE3, `b3:...`) and role (viewer, user, admin); read again when it changes",
+    },
+    Setting {
+        key: "serve.allowed_hosts",
+        flag: "allowed-host",
+        variable: "JOURNEYMAN_ALLOWED_HOSTS",
+        value: Some("NAMES"),
+        default: "",
+        help: "Names under which the server may be addressed beside addresses and localhost, with commas between",
+    },
+    Setting {
+        key: "serve.grace",
+        flag: "grace",
+        variable: "JOURNEYMAN_GRACE",
+        value: Some("TIME"),
+        default: "10s",
+        help: "How long running tasks have to come to an event boundary when the server stops",
+    },
+    Setting {
+        key: "queue.capacity",
+        flag: "queue-capacity",
+        variable: "JOURNEYMAN_QUEUE_CAPACITY",
+        value: Some("N"),
+        default: "100",
+        help: "Tasks that may wait",
+    },
+    Setting {
+        key: "queue.concurrent",
+        flag: "max-concurrent",
+        variable: "JOURNEYMAN_MAX_CONCURRENT",
+        value: Some("N"),
+        default: "5",
+        help: "Tasks that are worked on at once",
+    },
+    Setting {
+        key: "queue.ageing",
+        flag: "queue-ageing",
+        variable: "JOURNEYMAN_QUEUE_AGEING",
+        value: Some("TIME"),
+        default: "",
+        help: "After each such time a waiting task rises by one level, so that none waits for ever [default: off]",
+    },
+    Setting {
         key: "json",
         flag: "json",
         variable: "JOURNEYMAN_JSON",
@@ -135,12 +216,20 @@ const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_LOG",
         value: Some("FILTER"),
         default: "error",
-        help: "What is logged to standard error: error, warn, info, debug or a filter such as journeyman_journal=debug",
+        help: "What is logged to standard error: error, warn, info, debug or a filter such as journeyman_journal=debug; `serve` logs info if nothing is said",
+    },
+    Setting {
+        key: "log_format",
+        flag: "log-format",
+        variable: "JOURNEYMAN_LOG_FORMAT",
+        value: Some("FORMAT"),
+        default: "text",
+        help: "How it is logged: text, or json for a line of JSON each",
     },
 ];
 
 /// The settings whose values are never shown.
-const SECRETS: &[&str] = &["model.api_key", "hf.token"];
+const SECRETS: &[&str] = &["model.api_key", "hf.token", "server.token"];
 
 /// Where a value came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -186,9 +275,19 @@ pub(crate) struct Settings {
     pub(crate) hf_endpoint: String,
     pub(crate) hf_token: Option<String>,
     pub(crate) sandbox_minimum: journeyman_sandbox::Level,
+    pub(crate) server: Option<String>,
+    pub(crate) token: Option<String>,
+    pub(crate) host: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) grace: Duration,
+    pub(crate) queue: journeyman_queue::Options,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
-    pub(crate) log: String,
+    /// None if nothing was said.
+    pub(crate) log: Option<String>,
+    pub(crate) log_json: bool,
     /// All of them, in the table's order, for `config show`.
     pub(crate) found: Vec<Found>,
 }
@@ -212,6 +311,21 @@ pub(crate) fn flags() -> impl Iterator<Item = Arg> {
             Some(value) => arg.value_name(value).num_args(1),
             None => arg.action(ArgAction::SetTrue),
         }
+    })
+}
+
+/// A waiting task never rises above this many levels: BACKGROUND comes to HIGH.
+const AGEING_LEVELS_MAX: u8 = 3;
+
+/// A setting's value, or what it should have been.
+fn parsed<T>(found: &Found, wanted: &str, parse: impl Fn(&str) -> Option<T>) -> anyhow::Result<T> {
+    parse(&found.value).with_context(|| {
+        format!(
+            "{} is {wanted}, not {:?} (from {})",
+            found.key,
+            found.value,
+            from(found)
+        )
     })
 }
 
@@ -320,9 +434,58 @@ impl Settings {
                     from(minimum)
                 ),
             },
+            server: optional("server.url"),
+            token: optional("server.token"),
+            host: parsed(
+                get("serve.host"),
+                "an address such as 127.0.0.1 or 0.0.0.0",
+                |text| text.parse().ok(),
+            )?,
+            port: parsed(get("serve.port"), "a port from 0 to 65535", |text| {
+                text.parse().ok()
+            })?,
+            token_file: optional("serve.token_file").map(PathBuf::from),
+            allowed_hosts: optional("serve.allowed_hosts")
+                .map(|names| {
+                    names
+                        .split(',')
+                        .map(|name| name.trim().to_owned())
+                        .collect()
+                })
+                .unwrap_or_default(),
+            grace: parsed(get("serve.grace"), "a time such as 10s", |text| {
+                parse_idle(text).ok()
+            })?,
+            queue: journeyman_queue::Options {
+                capacity: parsed(get("queue.capacity"), "a number from 1 to 100000", |text| {
+                    text.parse().ok().filter(|n| (1..=100_000).contains(n))
+                })?,
+                max_concurrent: parsed(
+                    get("queue.concurrent"),
+                    "a number from 1 to 1000",
+                    |text| text.parse().ok().filter(|n| (1..=1_000).contains(n)),
+                )?,
+                ageing: optional("queue.ageing")
+                    .map(|_| {
+                        parsed(get("queue.ageing"), "a time such as 5m", |text| {
+                            let step = parse_duration(text).ok().filter(|step| !step.is_zero())?;
+                            Some(journeyman_queue::Ageing {
+                                step,
+                                levels_max: AGEING_LEVELS_MAX,
+                            })
+                        })
+                    })
+                    .transpose()?,
+                ..journeyman_queue::Options::default()
+            },
             json: flag("json")?,
             quiet: flag("quiet")?,
-            log: get("log").value.clone(),
+            log: (get("log").origin != Origin::Default).then(|| get("log").value.clone()),
+            log_json: parsed(get("log_format"), "text or json", |text| match text {
+                "json" => Some(true),
+                "text" => Some(false),
+                _ => None,
+            })?,
             found: Vec::new(),
         };
         for entry in &mut found {

@@ -174,6 +174,11 @@ impl<R: Runner> Queue<R> {
         self.shared().lock().end_of(id)
     }
 
+    /// Whether a job is admitted, waits or runs.
+    pub fn contains(&self, id: &R::Id) -> bool {
+        self.shared().lock().core.kept(id).is_some()
+    }
+
     /// How many jobs may run at once from now on. With fewer than before, those that run go on, and
     /// nothing is started until enough have ended.
     pub fn set_max_concurrent(&self, jobs: usize) {

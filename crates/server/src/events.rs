@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use journeyman_event::{ContentHash, Event, ModuleName, Sequence};
+use journeyman_event::{ContentHash, Event, ModuleName, Sequence, TaskId};
 use journeyman_journal::Filter;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -194,4 +194,52 @@ pub(crate) fn text(bytes: impl IntoResponse) -> Response {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     (headers, bytes).into_response()
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct LinesQuery {
+    /// Only events after this position.
+    #[param(minimum = 0)]
+    after: Option<u64>,
+    /// Only events up to this position.
+    #[param(minimum = 0)]
+    until: Option<u64>,
+    /// How many at most; fewer mean that there are no more.
+    #[param(minimum = 1, maximum = 1_000)]
+    limit: Option<usize>,
+    /// Only events of this task.
+    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
+    task: Option<String>,
+}
+
+/// Get events as they are stored, oldest first: a line of JSON each.
+#[utoipa::path(
+    get, path = "/events", tag = "events", params(LinesQuery),
+    responses((status = 200, body = String, content_type = "application/jsonl")),
+)]
+pub(crate) async fn lines(
+    State(app): State<App>,
+    caller: Caller,
+    Asked(query): Asked<LinesQuery>,
+) -> Result<Response, Problem> {
+    let limit = checked_limit(query.limit, PAGE)?;
+    let task_id = query.task.as_deref().map(TaskId::new).transpose();
+    let filter = Filter {
+        task_id: task_id.map_err(|error| Problem::field("task", error.to_string()))?,
+        until: query.until.map(Sequence),
+        ..Filter::default()
+    };
+    let after = Sequence(query.after.unwrap_or(0));
+    let journal = app.tasks.journal();
+    let page = journal
+        .read(&caller.principal, &filter, after, limit)
+        .await?;
+    let mut lines = String::new();
+    for event in &page.events {
+        lines.push_str(event.line());
+        lines.push('\n');
+    }
+    Ok(([(header::CONTENT_TYPE, "application/jsonl")], lines).into_response())
 }

@@ -126,7 +126,8 @@ async fn does(
         .tasks
         .intervene(&caller.principal, task, intervention)
         .await?;
-    Ok(Json(TaskView::of(task, &state, headers)))
+    let principal = &caller.principal;
+    Ok(Json(TaskView::now(app, principal, task, &state, headers)))
 }
 
 /// Nothing.

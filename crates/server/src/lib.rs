@@ -1,4 +1,4 @@
-//! Tasks over HTTP: REST with an OpenAPI document made from the code, server-sent events, WebSocket.
+//! Tasks over HTTP: REST with an `OpenAPI` document made from the code, server-sent events, WebSocket.
 //!
 //! Floor 6. One process and one port for every protocol, behind all of them the same journal and the
 //! same cursor: a sequence. This crate turns requests into calls of [`journeyman_agent::Tasks`] and

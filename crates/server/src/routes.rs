@@ -38,6 +38,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(interventions::cancel))
         .routes(routes!(events::events))
         .routes(routes!(events::blob))
+        .routes(routes!(events::lines))
         .routes(routes!(stream::stream))
         .routes(routes!(files::files))
         .routes(routes!(files::context))

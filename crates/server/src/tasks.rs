@@ -392,7 +392,10 @@ pub(crate) async fn list(
         .list(&caller.principal, before, limit, status)
         .await?;
     Ok(Json(TaskPage {
-        tasks: tasks.into_iter().map(TaskSummary::of).collect(),
+        tasks: tasks
+            .into_iter()
+            .map(|listed| TaskSummary::of(listed, &app, &caller.principal))
+            .collect(),
         next: next.map(|sequence| sequence.0),
     }))
 }
@@ -427,7 +430,7 @@ pub(crate) async fn get(
     let view = match query.moment() {
         None => {
             let state = app.tasks.current(&caller.principal, &task).await?;
-            TaskView::of(&task, &state, &headers)
+            TaskView::now(&app, &caller.principal, &task, &state, &headers)
         }
         moment => {
             let journal = app.tasks.journal();
@@ -526,11 +529,7 @@ pub(crate) async fn fork(
     )?;
     if let Some(prompt) = changes.prompt {
         checked_text("prompt", &prompt)?;
-        content.tests.retain(|test| test.origin == TestOrigin::File);
-        let mut tests = tests_in_prompt(&prompt);
-        tests.append(&mut content.tests);
-        content.tests = tests;
-        content.prompt = prompt;
+        content = content.with_prompt(prompt, tests_in_prompt);
     }
     if let Some(answers) = changes.answers {
         checked_count("answers", answers.len(), ANSWERS_MAX)?;

@@ -5,9 +5,11 @@ use jiff::Timestamp;
 use journeyman_agent::{Listed, Listing, headline, module_path};
 use journeyman_event::payload::{PauseReason, Verification};
 use journeyman_event::state::{Ending, ModuleState, Status};
-use journeyman_event::{Priority, TaskId, TaskState};
+use journeyman_event::{Principal, Priority, TaskId, TaskState};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::app::App;
 
 /// A word as it stands in events.
 pub(crate) fn word(value: &impl Serialize) -> Option<String> {
@@ -111,13 +113,15 @@ pub(crate) struct TaskSummary {
 }
 
 impl TaskSummary {
-    pub(crate) fn of(listed: Listed) -> Self {
+    pub(crate) fn of(listed: Listed, app: &App, principal: &Principal) -> Self {
         let listing: Listing = listed.listing;
+        let recorded = (listing.status, listing.pause);
+        let (status, pause) = app.tasks.standing(principal, &listed.task_id, recorded);
         let (verification, confidence) = checked(listing.verification.as_ref());
         Self {
             task_id: listed.task_id.to_string(),
-            status: listing.status.as_str().to_owned(),
-            pause: listing.pause.as_ref().and_then(word),
+            status: status.as_str().to_owned(),
+            pause: pause.as_ref().and_then(word),
             priority: listing.priority.to_string(),
             verification,
             confidence,
@@ -266,6 +270,24 @@ pub(crate) struct TaskView {
 }
 
 impl TaskView {
+    /// A task as it is now.
+    pub(crate) fn now(
+        app: &App,
+        principal: &Principal,
+        task: &TaskId,
+        state: &TaskState,
+        headers: &HeaderMap,
+    ) -> Self {
+        let recorded = (state.status, state.pause);
+        let (status, pause) = app.tasks.standing(principal, task, recorded);
+        Self {
+            status: status.as_str().to_owned(),
+            pause: pause.as_ref().and_then(word),
+            ..Self::of(task, state, headers)
+        }
+    }
+
+    /// A task as its events say.
     pub(crate) fn of(task: &TaskId, state: &TaskState, headers: &HeaderMap) -> Self {
         let asked = state.submission.as_ref();
         let verification = match &state.ending {

@@ -1,6 +1,7 @@
 //! What the queue runs: a worker on one task, for its owner.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use journeyman_event::payload::{ALERTS, BackpressureAlert, FailureReason, TaskFailed};
@@ -10,25 +11,31 @@ use journeyman_journal::StreamName;
 use journeyman_queue::{Alert, Ended, Level, Removal, Runner, Stop, Watched};
 use tokio_util::sync::CancellationToken;
 
-use super::{recorder, worker};
+use super::{Parts, recorder, worker};
 use crate::Error;
 use crate::control::{Control, StopReason, stopped};
 use crate::fact::{Fact, Role};
-use crate::worker::{Options as WorkerOptions, load};
+use crate::worker::load;
 
 /// Before a task is tried again that failed because the store could not be used.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
 pub(super) struct TaskRunner {
-    pub(super) parts: Arc<WorkerOptions>,
+    pub(super) parts: Arc<Parts>,
+    /// Whether a stop is the user's and not a shutdown.
+    pub(super) interrupted: Arc<AtomicBool>,
 }
 
-fn reason_of(reason: journeyman_queue::StopReason<StreamName>) -> StopReason {
+fn reason_of(
+    reason: journeyman_queue::StopReason<StreamName>,
+    interrupted: &AtomicBool,
+) -> StopReason {
     use journeyman_queue::StopReason as Queued;
     match reason {
         Queued::Preempted { by } => StopReason::Preempted { by: by.task_id },
         Queued::Paused => StopReason::Paused,
         Queued::Cancelled => StopReason::Cancelled,
+        Queued::Shutdown if interrupted.load(Ordering::Relaxed) => StopReason::Interrupted,
         // A task's own time limit is counted while it is worked on, not by the queue.
         Queued::Shutdown | Queued::TimedOut => StopReason::Shutdown,
     }
@@ -65,11 +72,18 @@ impl Runner for TaskRunner {
     #[tracing::instrument(name = "task", skip_all, fields(task = %id.task_id, owner = %id.owner))]
     async fn run(&self, id: StreamName, stop: Stop<StreamName>) -> Ended {
         let principal = Principal::user(id.owner.clone());
-        let worker = worker(&self.parts, &principal);
+        let Some(bench) = &self.parts.bench else {
+            return Ended::Requeue; // nothing is started without one
+        };
+        let worker = worker(&self.parts, bench, &principal);
         let token = CancellationToken::new();
         let told = stop.clone();
         // Asked when the stop is recorded: a stronger reason may have replaced the first.
-        let why = move || told.reason().map_or(StopReason::Interrupted, reason_of);
+        let interrupted = Arc::clone(&self.interrupted);
+        let why = move || match told.reason() {
+            Some(reason) => reason_of(reason, &interrupted),
+            None => StopReason::Shutdown,
+        };
         let control = Control::new(token.clone(), why);
         let result = {
             let work = worker.run(&id.task_id, &control);
@@ -109,7 +123,9 @@ impl Runner for TaskRunner {
         let fact = match removal {
             // It goes on after the restart.
             Removal::Abandoned(Queued::Shutdown) => return,
-            Removal::Withdrawn(reason) | Removal::Abandoned(reason) => stopped(reason_of(reason)),
+            Removal::Withdrawn(reason) | Removal::Abandoned(reason) => {
+                stopped(reason_of(reason, &self.interrupted))
+            }
             Removal::Panicked(words) => failed(format!("a defect in journeyman: {words}")),
         };
         self.record(&id, fact).await;

@@ -51,6 +51,19 @@ impl TaskSubmitted {
             fork: None,
         }
     }
+
+    /// The same with another prompt, and the tests that stand in that one instead of those that stood
+    /// in the old one.
+    pub fn with_prompt(self, prompt: String, tests_in: impl Fn(&str) -> Vec<GivenTest>) -> Self {
+        let mut tests = tests_in(&prompt);
+        let files = self.tests.into_iter();
+        tests.extend(files.filter(|test| test.origin == TestOrigin::File));
+        Self {
+            prompt,
+            tests,
+            ..self
+        }
+    }
 }
 
 /// Where a task was forked from another one. Of the events that it copied, each has its `origin`.

@@ -15,6 +15,7 @@ use journeyman_sandbox::Python;
 use serde_json::json;
 
 use crate::cli::{EvalArgs, ScorerCommand};
+use crate::client::Client;
 use crate::commands::run::{cancel_on_signals, limits};
 use crate::exit::{Exit, UsageError};
 use crate::output::{json, line};
@@ -38,6 +39,7 @@ fn humaneval() -> FilePlan {
 }
 
 pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<Exit> {
+    Client::refuse(settings, "`eval`")?;
     for out in &args.out {
         if !["json", "html"]
             .iter()
@@ -79,7 +81,7 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
         model_slots: settings.model_slots.max(args.parallel.get()),
         ..settings.clone()
     };
-    let workshop = workshop(settings, &folder, journal.clone(), &progress).await?;
+    let workshop = workshop(settings, &folder, &progress).await?;
     let evaluation = Evaluation {
         name,
         problems,
@@ -87,9 +89,9 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
         parallel: usize::try_from(args.parallel.get())?,
         limits: limits(Limits::default(), &args.limits),
         program: program_hash()?,
-        worker: workshop.worker,
+        worker: workshop.worker(journal.clone()),
         journal,
-        server: workshop.server,
+        server: workshop.bench.server.clone(),
         scorer,
         cache: folder.join("bare"),
     };

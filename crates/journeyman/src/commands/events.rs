@@ -5,6 +5,7 @@ use journeyman_journal::{Filter, Journal};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::EventsArgs;
+use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::line;
 use crate::parts::read_journal;
@@ -15,6 +16,7 @@ use crate::settings::Settings;
 const PAGE: usize = 1_000;
 
 pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Result<Exit> {
+    Client::refuse(settings, "`events`")?;
     let Some(journal) = read_journal(settings)? else {
         anyhow::ensure!(
             !args.follow,

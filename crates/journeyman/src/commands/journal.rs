@@ -10,6 +10,7 @@ use journeyman_event::{Principal, TaskId};
 use journeyman_journal::{Filter, Format, Head, Journal};
 use serde_json::json;
 
+use crate::client::Client;
 use crate::environment::SystemTime;
 use crate::exit::Exit;
 use crate::output::{grouped, json, line};
@@ -20,6 +21,7 @@ use crate::settings::Settings;
 const LINE_BYTES_MAX: u64 = 128 << 20;
 
 fn existing(settings: &Settings) -> anyhow::Result<Journal> {
+    Client::refuse(settings, "`journal`")?;
     read_journal(settings)?.ok_or_else(|| {
         anyhow::anyhow!(
             "there is no journal in {}; --data-dir names another folder",

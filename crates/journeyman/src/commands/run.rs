@@ -6,22 +6,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use journeyman_agent::{Control, check_output, headline, load, tests_in_prompt};
-use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
+use journeyman_agent::{
+    Intervention, Notice, ServiceEnding, Submission, check_output, headline, tests_in_prompt,
+    write_result,
+};
+use journeyman_event::payload::{GivenTest, Limits, PauseReason, TaskSubmitted, TestOrigin};
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{Principal, TaskId, TaskState, Tokens};
+use journeyman_queue::Full;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{LimitArgs, ResumeArgs, RunArgs};
+use crate::client::{Client, Watched};
 use crate::environment::SystemRandom;
 use crate::exit::{Exit, UsageError};
+use crate::holder::{Entrance, Holder};
 use crate::output::{grouped, json, line};
-use crate::parts::{Workshop, open_journal, read_journal, workshop};
+use crate::parts::{open_journal, read_journal, workshop};
 use crate::progress::{Progress, Style, name};
+use crate::reader::Reader;
 use crate::settings::Settings;
 
+/// Between two tries to reach a server.
+const RETRY: Duration = Duration::from_millis(200);
+/// A holder of the data folder has this long to answer, or to be gone.
+const HOLDER_TIME: Duration = Duration::from_secs(5);
 /// A prompt larger than this is a mistake.
 const PROMPT_BYTES_MAX: usize = 256 * 1024;
 /// A test file larger than this is a mistake.
@@ -33,24 +44,12 @@ pub(crate) async fn run(settings: &Settings, args: RunArgs) -> anyhow::Result<Ex
     if let Some(out) = &submission.out {
         check_output(Path::new(out), Some(&task)).map_err(|e| UsageError(e.to_string()))?;
     }
-    let Some(ready) = Ready::make(settings).await? else {
-        return Ok(Exit::Interrupted);
-    };
-    ready
-        .workshop
-        .worker
-        .submit(&task, submission, &ready.cancel)
-        .await?;
-    ready.progress.say(&format!("task {task}"));
-    ready.work(settings, &task).await
+    follow(settings, &task, &Wish::Submit(submission)).await
 }
 
 pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Result<Exit> {
     let ResumeArgs { task, limits } = args;
-    let state = match read_journal(settings)? {
-        Some(journal) => load(&journal, &Principal::local(), &task).await?,
-        None => None,
-    };
+    let state = Reader::open(settings).await?.state(&task).await?;
     let state =
         state.with_context(|| format!("there is no task {task}; `journeyman tasks` lists them"))?;
     let new_limits = changed_limits(&state, &limits);
@@ -62,58 +61,253 @@ pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Res
         print_result(settings, &task, &state)?;
         return Ok(Exit::of(state.ending.as_ref()));
     }
-    let Some(ready) = Ready::make(settings).await? else {
-        return Ok(Exit::Interrupted);
-    };
-    if let Some(limits) = new_limits {
-        ready
-            .workshop
-            .worker
-            .change_limits(&task, limits, &ready.cancel)
-            .await?;
-    }
-    ready.work(settings, &task).await
+    follow(settings, &task, &Wish::Resume(new_limits)).await
 }
 
-/// Everything for working on a task in the foreground.
-struct Ready {
-    workshop: Workshop,
-    progress: Arc<Progress>,
-    cancel: CancellationToken,
+/// What is wanted of a task.
+enum Wish {
+    Submit(TaskSubmitted),
+    Resume(Option<Limits>),
 }
 
-impl Ready {
-    /// Takes the data folder and prepares all parts. None if that was interrupted.
-    async fn make(settings: &Settings) -> anyhow::Result<Option<Self>> {
-        let journal = open_journal(&settings.data_dir)?;
-        let progress = Arc::new(Progress::new(Style::of(settings.json, settings.quiet)));
-        let cancel = cancel_on_signals()?;
-        let prepared = tokio::select! {
-            prepared = workshop(settings, &settings.data_dir, journal, &progress) => Some(prepared),
-            () = cancel.cancelled() => None,
+/// Sees a task through to its end, in this process or at the server that holds the data folder: when
+/// that one goes away, here.
+async fn follow(settings: &Settings, task: &TaskId, wish: &Wish) -> anyhow::Result<Exit> {
+    let progress = Arc::new(Progress::new(Style::of(settings.json, settings.quiet)));
+    progress.only(task);
+    let cancel = cancel_on_signals()?;
+    // What was seen of it at a server that is gone.
+    let mut watched: Option<TaskState> = None;
+    loop {
+        let wish = match watched {
+            None => wish,
+            // It is in the journal already.
+            Some(_) => &Wish::Resume(None),
         };
-        if !matches!(prepared, Some(Ok(_))) {
-            progress.finish();
+        match Site::find(settings, &progress, &cancel).await {
+            Err(error) => {
+                progress.finish();
+                return Err(error);
+            }
+            Ok(None) => {
+                progress.finish();
+                return Ok(Exit::Interrupted);
+            }
+            Ok(Some(Site::Here(holder))) => {
+                let result = work_here(settings, *holder, task, wish, &cancel).await;
+                progress.finish();
+                let state = result?;
+                print_result(settings, task, &state)?;
+                return Ok(Exit::of(state.ending.as_ref()));
+            }
+            Ok(Some(Site::There(client))) => {
+                let state = watched.take();
+                let result = watch_there(&client, task, wish, state, &progress, &cancel).await;
+                match result {
+                    Ok((state, true)) => {
+                        progress.finish();
+                        let state = bring_home(&client, task, wish, state).await?;
+                        print_result(settings, task, &state)?;
+                        return Ok(Exit::of(state.ending.as_ref()));
+                    }
+                    Ok((state, false)) => {
+                        progress.say("the connection is lost; going on from there");
+                        tokio::time::sleep(RETRY).await;
+                        watched = Some(state);
+                    }
+                    Err(error) => {
+                        progress.finish();
+                        return Err(error);
+                    }
+                }
+            }
         }
-        let workshop = prepared.transpose()?;
-        Ok(workshop.map(|workshop| Self {
-            workshop,
-            progress,
-            cancel,
-        }))
     }
+}
 
-    async fn work(&self, settings: &Settings, task: &TaskId) -> anyhow::Result<Exit> {
-        let result = {
-            let control = Control::interruptible(self.cancel.clone());
-            self.workshop.worker.run(task, &control).await
-        };
-        self.progress.finish();
-        let state = result
-            .with_context(|| format!("task {task} stopped; `journeyman resume {task}` goes on"))?;
-        print_result(settings, task, &state)?;
-        Ok(Exit::of(state.ending.as_ref()))
+/// Where a task is worked on.
+enum Site {
+    Here(Box<Holder>),
+    There(Client),
+}
+
+impl Site {
+    /// The named server, the holder of the data folder, or this process as its new holder. None if that
+    /// was interrupted.
+    async fn find(
+        settings: &Settings,
+        progress: &Arc<Progress>,
+        cancel: &CancellationToken,
+    ) -> anyhow::Result<Option<Self>> {
+        let began = std::time::Instant::now();
+        loop {
+            if let Some(client) = Client::find(settings).await? {
+                return Ok(Some(Self::There(client)));
+            }
+            let journal = match open_journal(&settings.data_dir) {
+                Ok(journal) => journal,
+                // Its holder may be about to answer, or to end.
+                Err(_) if is_held(settings) && began.elapsed() < HOLDER_TIME => {
+                    tokio::select! {
+                        () = tokio::time::sleep(RETRY) => continue,
+                        () = cancel.cancelled() => return Ok(None),
+                    }
+                }
+                Err(error) => return Err(error),
+            };
+            let prepared = tokio::select! {
+                prepared = workshop(settings, &settings.data_dir, progress) => prepared?,
+                () = cancel.cancelled() => return Ok(None),
+            };
+            let entrance = Entrance::local();
+            let holder = Holder::start(settings, journal, prepared, entrance).await?;
+            return Ok(Some(Self::Here(Box::new(holder))));
+        }
     }
+}
+
+fn is_held(settings: &Settings) -> bool {
+    let journal = read_journal(settings).ok().flatten();
+    journal.is_none_or(|journal| journal.holder().is_some())
+}
+
+async fn work_here(
+    settings: &Settings,
+    holder: Holder,
+    task: &TaskId,
+    wish: &Wish,
+    cancel: &CancellationToken,
+) -> anyhow::Result<TaskState> {
+    let (me, tasks) = (Principal::local(), holder.tasks.clone());
+    let began = match wish {
+        Wish::Submit(content) => {
+            let submission = Submission {
+                task_id: Some(task.clone()),
+                content: content.clone(),
+                full: Full::Refuse,
+                idempotency_key: None,
+            };
+            tasks.submit(&me, submission).await.map(|_| ())
+        }
+        Wish::Resume(limits) => {
+            let resume = Intervention::Resume { limits: *limits };
+            tasks.intervene(&me, task, resume).await.map(|_| ())
+        }
+    };
+    let mut ending = ServiceEnding::Shutdown;
+    if began.is_ok() {
+        tokio::select! {
+            () = tasks.left(&me, task) => {}
+            () = cancel.cancelled() => ending = ServiceEnding::Interrupted,
+        }
+    }
+    holder.close(settings.grace, ending).await?;
+    began?;
+    Ok(tasks.state(&me, task).await?)
+}
+
+/// Watches a task at a server. Its state, and whether it ended or rests; otherwise the connection was
+/// lost.
+async fn watch_there(
+    client: &Client,
+    task: &TaskId,
+    wish: &Wish,
+    known: Option<TaskState>,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> anyhow::Result<(TaskState, bool)> {
+    let mut state = match (wish, known) {
+        (Wish::Submit(content), _) => {
+            let request = request(task, content, client);
+            client.post("/api/v1/tasks", &request).await?;
+            TaskState::default()
+        }
+        (Wish::Resume(limits), known) => {
+            let now = client.state(task, None).await?.unwrap_or_default();
+            if now.status.is_ended() && limits.is_none() {
+                return Ok((now, true));
+            }
+            client.intervene(task, &resumption(limits.as_ref())).await?;
+            known.unwrap_or(now)
+        }
+    };
+    let watching = client.watch(task, state.sequence, |event| {
+        state.evolve(&event)?;
+        progress.notice(&Notice::Event {
+            event,
+            state: Arc::new(state.clone()),
+        });
+        Ok(state.pause != Some(PauseReason::User))
+    });
+    let watched = tokio::select! {
+        watched = watching => Some(watched?),
+        () = cancel.cancelled() => None,
+    };
+    match watched {
+        Some(Watched::Ended) => Ok((state, true)),
+        Some(Watched::Lost) => Ok((state, false)),
+        None => {
+            client.pause(task).await?;
+            let state = client.state(task, None).await?;
+            Ok((state.unwrap_or_default(), true))
+        }
+    }
+}
+
+/// A submission as the server takes it.
+fn request(task: &TaskId, content: &TaskSubmitted, client: &Client) -> serde_json::Value {
+    let files = content
+        .tests
+        .iter()
+        .filter(|test| test.origin == TestOrigin::File);
+    let tests: Vec<_> = files
+        .map(|test| json!({"name": test.name, "source": test.source}))
+        .collect();
+    let limits = &content.limits;
+    json!({
+        "task_id": task,
+        "prompt": content.prompt,
+        "tests": tests,
+        "priority": content.priority,
+        "language": content.language,
+        "budget": limits.tokens_max,
+        "timeout": limits.active_max().as_secs_f64(),
+        "max_iterations": limits.iterations_max,
+        "out": content.out.as_ref().filter(|_| client.is_local()),
+    })
+}
+
+fn resumption(limits: Option<&Limits>) -> serde_json::Value {
+    json!({
+        "kind": "resume",
+        "budget": limits.and_then(|limits| limits.tokens_max),
+        "timeout": limits.map(|limits| limits.active_max().as_secs_f64()),
+        "max_iterations": limits.map(|limits| limits.iterations_max),
+    })
+}
+
+/// Writes a result that was made elsewhere into the user's folder.
+async fn bring_home(
+    client: &Client,
+    task: &TaskId,
+    wish: &Wish,
+    mut state: TaskState,
+) -> anyhow::Result<TaskState> {
+    if state.submission.is_none() {
+        state = client.state(task, None).await?.unwrap_or(state);
+    }
+    let Wish::Submit(TaskSubmitted { out: Some(out), .. }) = wish else {
+        return Ok(state);
+    };
+    if !client.is_local() && state.status.is_ended() {
+        let (folder, task, result) = (PathBuf::from(out), task.clone(), state.clone());
+        let written = tokio::task::spawn_blocking(move || write_result(&folder, &task, &result));
+        state.output = Some(written.await??);
+        if let Some(asked) = &mut state.submission {
+            asked.out = Some(out.clone());
+        }
+    }
+    Ok(state)
 }
 
 /// The first signal asks for a clean stop, the second ends at once: nothing recorded is lost.

@@ -1,36 +1,38 @@
 //! `show`: one task, whole.
 
 use anyhow::Context;
-use journeyman_agent::{Moment, headline, load_at, module_path};
-use journeyman_event::{Principal, TaskId, TaskState};
+use journeyman_agent::{Moment, headline, module_path};
+use journeyman_event::payload::PauseReason;
+use journeyman_event::state::Status;
+use journeyman_event::{TaskId, TaskState};
 use serde_json::json;
 
-use super::{shown_status, worked_on};
 use crate::exit::Exit;
 use crate::output::{grouped, json, line, one_line};
-use crate::parts::read_journal;
 use crate::progress::name;
+use crate::reader::Reader;
 use crate::settings::Settings;
 
-/// A task of the local user, from a journal that exists, and whether it is being worked on.
+/// The state of one of the user's tasks, and where it stands.
 pub(super) async fn existing(
     settings: &Settings,
     task: &TaskId,
     at: Option<Moment>,
-) -> anyhow::Result<(TaskState, bool)> {
-    let journal = read_journal(settings)?;
-    let missing = || match at {
+) -> anyhow::Result<(TaskState, (Status, Option<PauseReason>))> {
+    let reader = Reader::open(settings).await?;
+    let state = reader.state_at(task, at).await?;
+    let state = state.with_context(|| match at {
         None => format!("there is no task {task}; `journeyman tasks` lists them"),
         Some(_) => format!(
             "there was no task {task} then; `journeyman events --task {task}` tells its life"
         ),
+    })?;
+    let recorded = (state.status, state.pause);
+    let standing = match at {
+        None => reader.standing(task, recorded).await?,
+        Some(_) => recorded,
     };
-    let journal = journal.with_context(missing)?;
-    let state = load_at(&journal, &Principal::local(), task, at)
-        .await?
-        .with_context(missing)?;
-    let worked_on = worked_on(&journal).await?.as_ref() == Some(task);
-    Ok((state, worked_on))
+    Ok((state, standing))
 }
 
 pub(crate) async fn show(
@@ -38,11 +40,7 @@ pub(crate) async fn show(
     task: &TaskId,
     at: Option<Moment>,
 ) -> anyhow::Result<Exit> {
-    let (state, worked_on) = existing(settings, task, at).await?;
-    let (status, pause) = match at {
-        None => shown_status(state.status, state.pause, worked_on),
-        Some(_) => (state.status, state.pause),
-    };
+    let (state, (status, pause)) = existing(settings, task, at).await?;
     if settings.json {
         let mut value = serde_json::to_value(&state)?;
         value["task_id"] = json!(task);

@@ -2,63 +2,99 @@
 
 use journeyman_agent::Listing;
 use journeyman_event::Principal;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{shown_status, worked_on};
 use crate::exit::Exit;
 use crate::output::{grouped, json, line, one_line};
-use crate::parts::read_journal;
 use crate::progress::name;
+use crate::reader::{Reader, unattended};
 use crate::settings::Settings;
 
+/// Tasks that a server lists at a time.
+const PAGE: usize = 1_000;
+
 pub(crate) async fn tasks(settings: &Settings, limit: usize) -> anyhow::Result<Exit> {
-    let Some(journal) = read_journal(settings)? else {
-        if !settings.json {
-            line("no tasks yet; `journeyman run \"...\"` makes the first")?;
+    let tasks = match Reader::open(settings).await? {
+        Reader::Nothing => {
+            if !settings.json {
+                line("no tasks yet; `journeyman run \"...\"` makes the first")?;
+            }
+            return Ok(Exit::Success);
         }
-        return Ok(Exit::Success);
+        Reader::Server(client) => {
+            let mut tasks = Vec::new();
+            let mut before = None;
+            while tasks.len() < limit {
+                let count = PAGE.min(limit - tasks.len());
+                let from = before.map_or_else(String::new, |at: u64| format!("&before={at}"));
+                let page = client
+                    .get(&format!("/api/v1/tasks?limit={count}{from}"))
+                    .await?;
+                tasks.extend(page["tasks"].as_array().into_iter().flatten().cloned());
+                before = page["next"].as_u64();
+                if before.is_none() {
+                    break;
+                }
+            }
+            tasks
+        }
+        Reader::Journal(journal) => {
+            let is_held = journal.holder().is_some();
+            let streams = journal.streams(&Principal::local(), limit).await?;
+            let shown = streams.into_iter().map(|stream| {
+                let listing = stream.summary.as_deref().and_then(Listing::from_bytes);
+                let listing = listing.unwrap_or_default();
+                let recorded = (listing.status, listing.pause);
+                let (status, pause) = if is_held {
+                    recorded
+                } else {
+                    unattended(recorded)
+                };
+                let verification = listing.verification.as_ref().map(|v| json!(v));
+                json!({
+                    "task_id": stream.task_id,
+                    "status": status,
+                    "pause": pause,
+                    "priority": listing.priority.to_string(),
+                    "verification": verification.as_ref().map(|v| &v["by"]),
+                    "confidence": verification.as_ref().and_then(|v| v.get("confidence")),
+                    "prompt": listing.prompt,
+                    "modules": listing.modules,
+                    "modules_complete": listing.modules_complete,
+                    "tokens": listing.tokens,
+                    "active_seconds": listing.active_seconds,
+                    "submitted_at": listing.submitted_at,
+                    "sequence": stream.sequence,
+                    "revision": stream.revision,
+                })
+            });
+            shown.collect()
+        }
     };
-    let worked_on = worked_on(&journal).await?;
-    for stream in journal.streams(&Principal::local(), limit).await? {
-        let listing = stream
-            .summary
-            .as_deref()
-            .and_then(Listing::from_bytes)
-            .unwrap_or_default();
-        let (status, pause) = shown_status(
-            listing.status,
-            listing.pause,
-            worked_on.as_ref() == Some(&stream.task_id),
-        );
+    for task in &tasks {
         if settings.json {
-            json(&json!({
-                "task_id": stream.task_id,
-                "status": status,
-                "pause": pause,
-                "verification": listing.verification,
-                "prompt": listing.prompt,
-                "modules": listing.modules,
-                "modules_complete": listing.modules_complete,
-                "tokens": listing.tokens,
-                "active_seconds": listing.active_seconds,
-                "submitted_at": listing.submitted_at,
-                "sequence": stream.sequence,
-                "revision": stream.revision,
-            }))?;
-            continue;
+            json(task)?;
+        } else {
+            line(&row(task))?;
         }
-        let verification = listing
-            .verification
-            .map_or_else(String::new, |v| format!(" ({})", name(&v)));
-        line(&format!(
-            "{}  {:<9}{verification}  {}/{} modules  {:>7} tokens  {}",
-            stream.task_id,
-            status.as_str(),
-            listing.modules_complete,
-            listing.modules,
-            grouped(listing.tokens),
-            one_line(&listing.prompt, 60),
-        ))?;
     }
     Ok(Exit::Success)
+}
+
+fn row(task: &Value) -> String {
+    let text = |key: &str| task[key].as_str().unwrap_or_default();
+    let number = |key: &str| task[key].as_u64().unwrap_or_default();
+    let verification = match text("verification") {
+        "" => String::new(),
+        by => format!(" ({})", name(&by)),
+    };
+    format!(
+        "{}  {:<9}{verification}  {}/{} modules  {:>7} tokens  {}",
+        text("task_id"),
+        text("status"),
+        number("modules_complete"),
+        number("modules"),
+        grouped(number("tokens")),
+        one_line(text("prompt"), 60),
+    )
 }

@@ -1,0 +1,228 @@
+//! Speaks to a journeyman server: the one that holds the data folder, or one elsewhere.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use journeyman_event::{Event, Sequence, TaskId, TaskState};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::settings::Settings;
+use crate::socket::Place;
+
+/// To get a connection.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// Events read at a time.
+const PAGE: usize = 1_000;
+
+/// A server.
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+    /// Whether it is the holder of this machine's data folder.
+    is_local: bool,
+    /// Keeps the socket's address good.
+    _place: Option<Place>,
+}
+
+/// What a server said is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}")]
+pub(crate) struct Refused {
+    pub(crate) status: StatusCode,
+    detail: String,
+}
+
+/// What became of a stream of events.
+pub(crate) enum Watched {
+    /// The task has ended.
+    Ended,
+    /// The connection is gone.
+    Lost,
+}
+
+impl Client {
+    /// The server that the settings name, or the one that holds the data folder if it answers.
+    pub(crate) async fn find(settings: &Settings) -> anyhow::Result<Option<Self>> {
+        if let Some(url) = &settings.server {
+            let url = url.trim_end_matches('/').to_owned();
+            return Ok(Some(Self {
+                http: builder().build()?,
+                base: url,
+                token: settings.token.clone(),
+                is_local: false,
+                _place: None,
+            }));
+        }
+        let client = Self::over_socket(&settings.data_dir)?;
+        Ok(match client {
+            Some(client) if client.answers().await => Some(client),
+            _ => None,
+        })
+    }
+
+    fn over_socket(data_dir: &Path) -> anyhow::Result<Option<Self>> {
+        let Ok(place) = Place::of(data_dir) else {
+            return Ok(None); // there is no such folder
+        };
+        if !place.path().exists() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            http: builder().unix_socket(place.path()).build()?,
+            base: "http://localhost".to_owned(),
+            token: None,
+            is_local: true,
+            _place: Some(place),
+        }))
+    }
+
+    pub(crate) fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    async fn answers(&self) -> bool {
+        let asked = self.http.get(format!("{}/health", self.base));
+        matches!(asked.timeout(CONNECT_TIME).send().await, Ok(answer) if answer.status().is_success())
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Response> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await;
+        let answer =
+            answer.with_context(|| format!("the server at {} does not answer", self.base))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let problem: Value = answer.json().await.unwrap_or_default();
+        let detail = problem["detail"].as_str().map_or_else(
+            || format!("the server at {} answers {status}", self.base),
+            str::to_owned,
+        );
+        Err(Refused { status, detail }.into())
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        Ok(self.ask(Method::GET, path, None).await?.json().await?)
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        Ok(self
+            .ask(Method::POST, path, Some(body))
+            .await?
+            .json()
+            .await?)
+    }
+
+    /// Does something to a task.
+    pub(crate) async fn intervene(&self, task: &TaskId, body: &Value) -> anyhow::Result<Value> {
+        self.post(&format!("/api/v1/tasks/{task}/interventions"), body)
+            .await
+    }
+
+    /// Lets a task rest.
+    pub(crate) async fn pause(&self, task: &TaskId) -> anyhow::Result<Value> {
+        self.intervene(task, &json!({"kind": "pause"})).await
+    }
+
+    /// Events in order, a page of them.
+    pub(crate) async fn events(
+        &self,
+        task: Option<&TaskId>,
+        after: Sequence,
+        until: Option<Sequence>,
+    ) -> anyhow::Result<(Vec<Event>, bool)> {
+        let mut path = format!("/api/v1/events?after={after}&limit={PAGE}");
+        if let Some(task) = task {
+            let _ = write!(path, "&task={task}"); // a String takes everything
+        }
+        if let Some(until) = until {
+            let _ = write!(path, "&until={until}");
+        }
+        let text = self.ask(Method::GET, &path, None).await?.text().await?;
+        let events: Result<Vec<Event>, _> = text.lines().map(Event::from_line).collect();
+        let events = events.context("the server sent something that is no event")?;
+        let has_more = events.len() == PAGE;
+        Ok((events, has_more))
+    }
+
+    /// A task's state, folded here from its events.
+    pub(crate) async fn state(
+        &self,
+        task: &TaskId,
+        until: Option<Sequence>,
+    ) -> anyhow::Result<Option<TaskState>> {
+        let mut state = TaskState::default();
+        loop {
+            let (events, has_more) = self.events(Some(task), state.sequence, until).await?;
+            for event in &events {
+                state.evolve(event)?;
+            }
+            if !has_more {
+                return Ok((state.sequence > Sequence::ZERO).then_some(state));
+            }
+        }
+    }
+
+    /// Shows a task's events since a position and those to come, until the task ends or rests.
+    pub(crate) async fn watch(
+        &self,
+        task: &TaskId,
+        after: Sequence,
+        mut show: impl FnMut(Event) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<Watched> {
+        let path = format!("/api/v1/tasks/{task}/stream?after={after}");
+        let mut answer = match self.ask(Method::GET, &path, None).await {
+            Ok(answer) => answer,
+            Err(error) if error.is::<Refused>() => return Err(error),
+            Err(_) => return Ok(Watched::Lost),
+        };
+        if answer.status() == StatusCode::NO_CONTENT {
+            return Ok(Watched::Ended);
+        }
+        let mut buffer = Vec::new();
+        while let Ok(Some(chunk)) = answer.chunk().await {
+            buffer.extend_from_slice(&chunk);
+            while let Some(end) = buffer.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = buffer.drain(..=end).collect();
+                let line = String::from_utf8_lossy(&line);
+                if let Some(data) = line.trim_end().strip_prefix("data: ") {
+                    let event = Event::from_line(data);
+                    if !show(event.context("the server sent something that is no event")?)? {
+                        return Ok(Watched::Ended);
+                    }
+                }
+            }
+        }
+        Ok(Watched::Lost)
+    }
+
+    /// For what works on files only.
+    pub(crate) fn refuse(settings: &Settings, what: &str) -> anyhow::Result<()> {
+        if settings.server.is_some() {
+            bail!("{what} works on this machine's data folder only: leave --server out");
+        }
+        Ok(())
+    }
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIME)
+        .no_proxy()
+}

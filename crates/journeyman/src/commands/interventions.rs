@@ -1,0 +1,163 @@
+//! What a user does to a task: at the server that holds the data folder, or on the journal itself where
+//! nobody does.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use journeyman_agent::{ForkOf, Intervention, Notices, Parts, Tasks};
+use journeyman_bus::Bus;
+use journeyman_event::payload::TaskSubmitted;
+use journeyman_event::{ModuleName, Principal, Sequence, TaskId};
+use serde_json::{Value, json};
+
+use super::run::limits;
+use crate::cli::ForkArgs;
+use crate::client::Client;
+use crate::environment::{SystemRandom, SystemStamp, SystemTime};
+use crate::exit::{Exit, UsageError};
+use crate::output::{json, line};
+use crate::parts::open_journal;
+use crate::settings::Settings;
+
+/// A file larger than this is a mistake.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The tasks of a data folder that nobody holds: what is done to them is recorded, and worked on by
+/// whoever works on them next.
+fn desk(settings: &Settings) -> anyhow::Result<Tasks> {
+    let parts = Parts {
+        journal: open_journal(&settings.data_dir)?,
+        time: Arc::new(SystemTime),
+        randomness: Arc::new(SystemRandom),
+        notices: Notices::new(Bus::start(), Arc::new(SystemStamp)),
+        bench: None,
+    };
+    Ok(Tasks::start(parts, &settings.queue))
+}
+
+/// Does what `body` says, which is as the server takes it.
+pub(crate) async fn intervene(
+    settings: &Settings,
+    task: &TaskId,
+    body: &Value,
+) -> anyhow::Result<Exit> {
+    let status = if let Some(client) = Client::find(settings).await? {
+        let view = client.intervene(task, body).await?;
+        view["status"].as_str().unwrap_or_default().to_owned()
+    } else {
+        let me = Principal::local();
+        let state = desk(settings)?.intervene(&me, task, wish(body)?).await?;
+        state.status.as_str().to_owned()
+    };
+    if settings.json {
+        json(&json!({"task_id": task, "status": status}))?;
+    } else {
+        line(&format!("task {task} is {status}"))?;
+    }
+    Ok(Exit::Success)
+}
+
+fn wish(body: &Value) -> anyhow::Result<Intervention> {
+    let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
+    Ok(match body["kind"].as_str().unwrap_or_default() {
+        "instruction" => Intervention::Instruct {
+            instruction: text("instruction"),
+        },
+        "answer" => Intervention::Answer {
+            question: body["question"].as_str().map(str::to_owned),
+            answer: text("answer"),
+        },
+        "edit_file" => Intervention::EditFile {
+            path: text("path"),
+            source: text("source"),
+        },
+        "skip_module" => Intervention::SkipModule {
+            module: ModuleName::new(text("module"))?,
+        },
+        "pause" => Intervention::Pause,
+        _ => Intervention::Cancel,
+    })
+}
+
+pub(crate) async fn edit(
+    settings: &Settings,
+    task: &TaskId,
+    path: &str,
+    file: &Path,
+) -> anyhow::Result<Exit> {
+    let mut source = String::new();
+    let read = if file == Path::new("-") {
+        let input = std::io::stdin();
+        input.take(FILE_BYTES_MAX + 1).read_to_string(&mut source)
+    } else {
+        let opened = fs::File::open(file);
+        opened.and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut source))
+    };
+    read.with_context(|| format!("cannot read {}", file.display()))?;
+    if source.len() as u64 > FILE_BYTES_MAX {
+        return Err(UsageError(format!("{} is larger than 1 MiB", file.display())).into());
+    }
+    let body = json!({"kind": "edit_file", "path": path, "source": source});
+    intervene(settings, task, &body).await
+}
+
+pub(crate) async fn retry(settings: &Settings, task: &TaskId) -> anyhow::Result<Exit> {
+    let new = if let Some(client) = Client::find(settings).await? {
+        let path = format!("/api/v1/tasks/{task}/retry");
+        client.post(&path, &json!({})).await?["task_id"].clone()
+    } else {
+        let (me, desk) = (Principal::local(), desk(settings)?);
+        json!(desk.fork(&me, task, ForkOf::default()).await?.task_id)
+    };
+    say_new(settings, &new)
+}
+
+pub(crate) async fn fork(settings: &Settings, args: ForkArgs) -> anyhow::Result<Exit> {
+    let task = &args.task;
+    let new = if let Some(client) = Client::find(settings).await? {
+        let body = json!({
+            "prompt": args.prompt,
+            "priority": args.priority,
+            "budget": args.limits.budget_tokens,
+            "timeout": args.limits.timeout.map(|time| time.as_secs_f64()),
+            "max_iterations": args.limits.max_iterations,
+        });
+        let path = format!("/api/v1/tasks/{task}/fork?at={}", args.at);
+        client.post(&path, &body).await?["task_id"].clone()
+    } else {
+        let (me, desk) = (Principal::local(), desk(settings)?);
+        let asked = desk.state(&me, task).await?.submission;
+        let asked = asked.unwrap_or_else(|| TaskSubmitted::of(""));
+        let content = TaskSubmitted {
+            limits: limits(asked.limits, &args.limits),
+            priority: args.priority.unwrap_or(asked.priority),
+            out: None,
+            ..match args.prompt {
+                Some(prompt) => asked.with_prompt(prompt, journeyman_agent::tests_in_prompt),
+                None => asked,
+            }
+        };
+        let fork = ForkOf {
+            at: Some(Sequence(args.at)),
+            content: Some(content),
+            task_id: None,
+        };
+        json!(desk.fork(&me, task, fork).await?.task_id)
+    };
+    say_new(settings, &new)
+}
+
+fn say_new(settings: &Settings, task: &Value) -> anyhow::Result<Exit> {
+    let task = task.as_str().unwrap_or_default();
+    if settings.json {
+        json(&json!({"task_id": task}))?;
+    } else {
+        line(&format!(
+            "task {task}; `journeyman resume {task}` shows how it goes"
+        ))?;
+    }
+    Ok(Exit::Success)
+}

@@ -1,0 +1,128 @@
+//! What holds the data folder: the tasks, worked on in this process, and the server that others reach
+//! them by.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use journeyman_agent::{Parts, ServiceEnding, Tasks};
+use journeyman_journal::Journal;
+use journeyman_llm::ModelServer;
+use journeyman_server::{Door, Hosts, Options, Readiness};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::environment::{SystemRandom, SystemTime};
+use crate::parts::Workshop;
+use crate::settings::Settings;
+use crate::socket::Place;
+
+/// How long the model server may take to say that it is there.
+const MODEL_TIME: Duration = Duration::from_secs(2);
+
+/// The tasks and the server, until [`Holder::close`].
+pub(crate) struct Holder {
+    pub(crate) tasks: Tasks,
+    stop: CancellationToken,
+    server: JoinHandle<std::io::Result<()>>,
+    /// Progress is shown for as long as this lives.
+    _workshop: Workshop,
+}
+
+/// Who is let in, and where.
+pub(crate) struct Entrance {
+    pub(crate) tcp: Option<TcpListener>,
+    pub(crate) door: Door,
+}
+
+impl Entrance {
+    /// The data folder's socket alone.
+    pub(crate) fn local() -> Self {
+        Self {
+            tcp: None,
+            door: Door::open(),
+        }
+    }
+}
+
+impl Holder {
+    /// Starts the queue, with nothing in it, and answers from now on.
+    pub(crate) async fn start(
+        settings: &Settings,
+        journal: Journal,
+        workshop: Workshop,
+        entrance: Entrance,
+    ) -> anyhow::Result<Self> {
+        let place = Place::of(&settings.data_dir)?;
+        let socket = place
+            .listen()
+            .with_context(|| format!("cannot listen on {}", place.path().display()))?;
+        let server = Arc::clone(&workshop.bench.server);
+        let model = match tokio::time::timeout(MODEL_TIME, server.describe()).await {
+            Ok(Ok(info)) => info.name,
+            _ => settings.model.clone(),
+        };
+        let tasks = Tasks::start(
+            Parts {
+                journal: journal.clone(),
+                time: Arc::new(SystemTime),
+                randomness: Arc::new(SystemRandom),
+                notices: workshop.notices.clone(),
+                bench: Some(workshop.bench.clone()),
+            },
+            &settings.queue,
+        );
+        let stop = CancellationToken::new();
+        let options = Options {
+            tasks: tasks.clone(),
+            door: entrance.door,
+            hosts: Hosts::allow(settings.allowed_hosts.iter().cloned()),
+            model,
+            readiness: Arc::new(Ready { server, journal }),
+            randomness: Arc::new(SystemRandom),
+            stop: stop.clone(),
+        };
+        let server = tokio::spawn(async move {
+            let served = journeyman_server::serve(options, entrance.tcp, socket).await;
+            drop(place);
+            served
+        });
+        Ok(Self {
+            tasks,
+            stop,
+            server,
+            _workshop: workshop,
+        })
+    }
+
+    /// Lets running tasks come to an event boundary, then answers no more.
+    pub(crate) async fn close(self, grace: Duration, ending: ServiceEnding) -> anyhow::Result<()> {
+        self.tasks.shut_down(grace, ending).await;
+        self.stop.cancel();
+        self.server.await?.context("the server ended")
+    }
+}
+
+/// Whether the model server answers and the journal takes events. The sandbox was probed before.
+struct Ready {
+    server: Arc<dyn ModelServer>,
+    journal: Journal,
+}
+
+impl Readiness for Ready {
+    fn obstacles(&self) -> std::pin::Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
+        Box::pin(async {
+            let mut obstacles = Vec::new();
+            match tokio::time::timeout(MODEL_TIME, self.server.describe()).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => obstacles.push(format!("model server: {error}")),
+                Err(_) => obstacles.push("model server: it does not answer".to_owned()),
+            }
+            if let Some(error) = self.journal.trouble() {
+                obstacles.push(format!("journal: {error}"));
+            }
+            obstacles
+        })
+    }
+}

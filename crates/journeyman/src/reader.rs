@@ -1,0 +1,97 @@
+//! Where a command reads: at the server that holds the data folder or that the settings name, else from
+//! the journal itself.
+
+use anyhow::bail;
+use journeyman_agent::{Moment, load_at};
+use journeyman_event::payload::PauseReason;
+use journeyman_event::state::Status;
+use journeyman_event::{Principal, Sequence, TaskId, TaskState};
+use journeyman_journal::Journal;
+use serde_json::Value;
+
+use crate::client::Client;
+use crate::parts::read_journal;
+use crate::settings::Settings;
+
+/// Where a command reads.
+pub(crate) enum Reader {
+    /// At a server.
+    Server(Client),
+    /// From the journal, which nobody writes to.
+    Journal(Journal),
+    /// There is no journal yet.
+    Nothing,
+}
+
+impl Reader {
+    pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        if let Some(client) = Client::find(settings).await? {
+            return Ok(Self::Server(client));
+        }
+        Ok(match read_journal(settings)? {
+            Some(journal) => Self::Journal(journal),
+            None => Self::Nothing,
+        })
+    }
+
+    /// The state of one of the user's tasks.
+    pub(crate) async fn state(&self, task: &TaskId) -> anyhow::Result<Option<TaskState>> {
+        self.state_at(task, None).await
+    }
+
+    /// The same, as it was then.
+    pub(crate) async fn state_at(
+        &self,
+        task: &TaskId,
+        moment: Option<Moment>,
+    ) -> anyhow::Result<Option<TaskState>> {
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Journal(journal) => {
+                Ok(load_at(journal, &Principal::local(), task, moment).await?)
+            }
+            Self::Server(client) => client.state(task, until(moment)?).await,
+        }
+    }
+
+    /// Where a task of this recorded state stands: one that nobody works on any more rests.
+    pub(crate) async fn standing(
+        &self,
+        task: &TaskId,
+        recorded: (Status, Option<PauseReason>),
+    ) -> anyhow::Result<(Status, Option<PauseReason>)> {
+        match self {
+            Self::Server(client) => {
+                let view = client.get(&format!("/api/v1/tasks/{task}")).await?;
+                Ok(standing_in(&view).unwrap_or(recorded))
+            }
+            // Held by a process that does not answer: it may well be at work.
+            Self::Journal(journal) if journal.holder().is_some() => Ok(recorded),
+            Self::Journal(_) | Self::Nothing => Ok(unattended(recorded)),
+        }
+    }
+}
+
+fn until(moment: Option<Moment>) -> anyhow::Result<Option<Sequence>> {
+    match moment {
+        None => Ok(None),
+        Some(Moment::Sequence(sequence)) => Ok(Some(sequence)),
+        Some(Moment::Time(_)) => bail!("at a server a moment is a sequence number, not a time"),
+    }
+}
+
+/// What an answer of the server says of a task's standing.
+pub(crate) fn standing_in(view: &Value) -> Option<(Status, Option<PauseReason>)> {
+    let status = serde_json::from_value(view["status"].clone()).ok()?;
+    Some((status, serde_json::from_value(view["pause"].clone()).ok()?))
+}
+
+/// A task that was running when its holder died rests, whatever was recorded last.
+pub(crate) fn unattended(
+    (status, pause): (Status, Option<PauseReason>),
+) -> (Status, Option<PauseReason>) {
+    match status {
+        Status::Running => (Status::Paused, Some(PauseReason::Interrupted)),
+        status => (status, pause),
+    }
+}
