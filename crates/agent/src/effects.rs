@@ -10,7 +10,7 @@ use journeyman_event::payload::{
     TestResult, TestScope, TestStarted, UnusedCode,
 };
 use journeyman_event::state::{Action, Ending, OpenEffect};
-use journeyman_event::{ContentHash, Principal, TaskId, TaskState, Tokens};
+use journeyman_event::{ContentHash, Principal, Priority, TaskId, TaskState, Tokens};
 use journeyman_journal::Journal;
 use journeyman_llm::{Finish, Message, ModelServer, Request};
 use journeyman_sandbox::Sandbox;
@@ -24,6 +24,7 @@ use crate::layout::{Files, module_path, output_files, working_files};
 use crate::notice::{Notice, Notices};
 use crate::output::{place, write_output};
 use crate::python::defined_name;
+use crate::slots::ModelSlots;
 
 /// The end of a test run's output that is kept.
 const OUTPUT_CHARS_MAX: usize = 4_000;
@@ -44,6 +45,7 @@ pub(crate) struct Effects {
     pub(crate) journal: Journal,
     pub(crate) principal: Principal,
     pub(crate) server: Arc<dyn ModelServer>,
+    pub(crate) slots: ModelSlots,
     pub(crate) sandbox: Sandbox,
     pub(crate) language: Arc<dyn Language>,
     pub(crate) work_folder: PathBuf,
@@ -64,7 +66,18 @@ impl Effects {
             return Err(Error::NoEffect);
         };
         match &effect.action {
-            Action::CallModel(call) => self.call_model(effect, call, stop).await,
+            Action::CallModel(call) => {
+                let asked = state.submission.as_ref();
+                let priority = asked.map_or(Priority::MEDIUM, |asked| asked.priority);
+                tokio::select! {
+                    slot = self.slots.take(priority, call.purpose) => {
+                        let outcome = self.call_model(effect, call, stop).await;
+                        drop(slot);
+                        outcome
+                    }
+                    () = stop.cancelled() => Ok(stopped(effect)),
+                }
+            }
             Action::RunTests(started) => self.run_tests(task, state, effect, started, stop).await,
             Action::Analyse => self.analyse(task, state, effect, stop).await,
             Action::WriteOutput(started) => {

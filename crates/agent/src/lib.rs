@@ -24,6 +24,7 @@ mod plan;
 mod python;
 mod recorder;
 mod service;
+mod slots;
 mod snapshot;
 mod stated;
 mod strategy;
@@ -43,6 +44,7 @@ pub use service::{
     ANSWERS_MAX, Bench, Ending as ServiceEnding, ForkOf, Intervention, Listed, Parts, Submission,
     Submitted, TEXT_CHARS_MAX, Tasks, list,
 };
+pub use slots::ModelSlots;
 pub use strategy::{ModuleStep, ModuleStrategy, WholeFile};
 pub use summary::headline;
 pub use worker::{Moment, Options, Worker, load, load_at};

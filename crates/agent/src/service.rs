@@ -28,7 +28,7 @@ use crate::fact::{Fact, Role};
 use crate::listing::Listing;
 use crate::recorder::{PAGE, Recorded, Recorder};
 use crate::worker::{Options as WorkerOptions, Worker, load};
-use crate::{Error, ModuleStrategy, Notices};
+use crate::{Error, ModelSlots, ModuleStrategy, Notices};
 
 use cache::Cache;
 pub use fork::ForkOf;
@@ -98,6 +98,8 @@ pub struct Parts {
 pub struct Bench {
     /// The model.
     pub server: Arc<dyn ModelServer>,
+    /// How many calls it takes at a time.
+    pub slots: ModelSlots,
     /// Where code runs.
     pub sandbox: Sandbox,
     /// The programming language.
@@ -171,6 +173,12 @@ impl Tasks {
     /// The queue's figures as they are now.
     pub fn statistics(&self) -> Statistics {
         self.queue.statistics()
+    }
+
+    /// Tells the queue once how many calls wait for the model, so that it can say when it is too many.
+    pub fn note_waiting_calls(&self) {
+        let waiting = self.parts.bench.as_ref().map(|bench| bench.slots.waiting());
+        self.queue.set_downstream(waiting.map(|calls| calls as u64));
     }
 
     /// How many tasks may be worked on at once from now on.
@@ -382,6 +390,7 @@ fn worker(parts: &Parts, bench: &Bench, principal: &Principal) -> Worker {
         journal: parts.journal.clone(),
         principal: principal.clone(),
         server: Arc::clone(&bench.server),
+        slots: bench.slots.clone(),
         sandbox: bench.sandbox.clone(),
         language: Arc::clone(&bench.language),
         strategy: Arc::clone(&bench.strategy),

@@ -36,6 +36,7 @@ use crate::effects::{Effects, Outcome};
 use crate::fact::{Fact, Role};
 use crate::notice::{Notice, Notices};
 use crate::recorder::{PAGE, Recorded, Recorder};
+use crate::slots::ModelSlots;
 use crate::snapshot;
 use crate::strategy::ModuleStrategy;
 
@@ -48,6 +49,8 @@ pub struct Options {
     pub principal: Principal,
     /// The model.
     pub server: Arc<dyn ModelServer>,
+    /// How many calls it takes at a time.
+    pub slots: ModelSlots,
     /// Where code runs.
     pub sandbox: Sandbox,
     /// The programming language.
@@ -169,6 +172,7 @@ impl Worker {
                 journal: journal.clone(),
                 principal: principal.clone(),
                 server: options.server,
+                slots: options.slots,
                 sandbox: options.sandbox,
                 language: options.language,
                 work_folder: options.work_folder,

@@ -14,7 +14,7 @@ mod serve;
 mod show;
 mod tasks;
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use serde_json::json;
 
@@ -114,6 +114,7 @@ fn log_to_stderr(settings: &Settings, usual: &str) -> anyhow::Result<()> {
         .map_err(|error| crate::exit::UsageError(format!("--log {filter:?}: {error}")))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
     if settings.log_json {
         log.json().init();

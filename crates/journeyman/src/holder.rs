@@ -21,6 +21,9 @@ use crate::socket::Place;
 /// How long the model server may take to say that it is there.
 const MODEL_TIME: Duration = Duration::from_secs(2);
 
+/// How often the calls that wait for the model are counted.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// The tasks and the server, until [`Holder::close`].
 pub(crate) struct Holder {
     pub(crate) tasks: Tasks,
@@ -74,6 +77,7 @@ impl Holder {
             &settings.queue,
         );
         let stop = CancellationToken::new();
+        tokio::spawn(watch_model(tasks.clone(), stop.clone()));
         let options = Options {
             tasks: tasks.clone(),
             door: entrance.door,
@@ -101,6 +105,16 @@ impl Holder {
         self.tasks.shut_down(grace, ending).await;
         self.stop.cancel();
         self.server.await?.context("the server ended")
+    }
+}
+
+/// Tells the queue now and then how many calls wait for the model.
+async fn watch_model(tasks: Tasks, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => tasks.note_waiting_calls(),
+            () = stop.cancelled() => return,
+        }
     }
 }
 

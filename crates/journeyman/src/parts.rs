@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use journeyman_agent::{Bench, Notices, WholeFile, Worker};
+use journeyman_agent::{Bench, ModelSlots, Notices, WholeFile, Worker};
 use journeyman_bus::{Bus, Registration};
 use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::{Environment, Hub};
@@ -39,6 +39,7 @@ impl Workshop {
             journal,
             principal: Principal::local(),
             server: self.bench.server.clone(),
+            slots: self.bench.slots.clone(),
             sandbox: self.bench.sandbox.clone(),
             language: self.bench.language.clone(),
             strategy: self.bench.strategy.clone(),
@@ -84,6 +85,7 @@ pub(crate) async fn workshop(
     Ok(Workshop {
         bench: Bench {
             server,
+            slots: ModelSlots::new(settings.model_calls()),
             sandbox,
             language: Arc::new(python),
             strategy: Arc::new(WholeFile),

@@ -80,7 +80,7 @@ const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_MODEL_SLOTS",
         value: Some("N"),
         default: "1",
-        help: "Requests that a managed server works on at a time, each with a whole window",
+        help: "Requests that a managed server works on at a time, each with a whole window; with another server, how many are sent to it at a time [there: no bound]",
     },
     Setting {
         key: "model.idle",
@@ -330,6 +330,14 @@ fn parsed<T>(found: &Found, wanted: &str, parse: impl Fn(&str) -> Option<T>) -> 
 }
 
 impl Settings {
+    /// Calls that the model server takes at a time: as many as a managed one has slots, or as was said.
+    /// Another server's own queue is left to itself.
+    pub(crate) fn model_calls(&self) -> Option<usize> {
+        let slots = self.found.iter().find(|found| found.key == "model.slots");
+        let was_said = slots.is_some_and(|slots| slots.origin != Origin::Default);
+        (was_said || self.model_url.is_none()).then_some(self.model_slots as usize)
+    }
+
     /// Reads every setting.
     pub(crate) fn read(matches: &ArgMatches, variables: &Variables) -> anyhow::Result<Self> {
         let flag = |key: &str| -> Option<String> {

@@ -1,0 +1,193 @@
+//! Places at the model server: so many calls at a time, and who waits longest is not always next. More
+//! urgent tasks go first, and in them the more urgent kind of work.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use journeyman_event::Priority;
+use journeyman_event::payload::Purpose;
+use journeyman_queue::WorkKind;
+use tokio::sync::oneshot;
+
+/// Places at the model server. Clones are the same places.
+#[derive(Clone)]
+pub struct ModelSlots(Arc<Mutex<Places>>);
+
+struct Places {
+    /// None without a bound.
+    free: Option<usize>,
+    /// Who waits, the next one first.
+    waiting: BTreeMap<Rank, oneshot::Sender<Slot>>,
+    arrivals: u64,
+}
+
+/// The task's priority, then the work's, then who came first.
+type Rank = (Priority, Priority, u64);
+
+/// A place, until it is dropped.
+pub(crate) struct Slot {
+    /// None once it was handed on.
+    of: Option<ModelSlots>,
+}
+
+impl ModelSlots {
+    /// So many calls at a time; none is no bound.
+    pub fn new(calls: Option<usize>) -> Self {
+        Self(Arc::new(Mutex::new(Places {
+            free: calls.map(|calls| calls.max(1)),
+            waiting: BTreeMap::new(),
+            arrivals: 0,
+        })))
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls that wait for a place.
+    pub fn waiting(&self) -> usize {
+        let places = self.places();
+        let waiting = places.waiting.values();
+        waiting.filter(|sender| !sender.is_closed()).count()
+    }
+
+    /// Waits for a place. Dropping the call gives up the wish.
+    pub(crate) async fn take(&self, task: Priority, purpose: Purpose) -> Slot {
+        let waiting = {
+            let mut places = self.places();
+            match &mut places.free {
+                None => return Slot { of: None },
+                Some(0) => {
+                    let (sender, receiver) = oneshot::channel();
+                    places.arrivals += 1;
+                    let rank = (task, kind_of(purpose).priority(), places.arrivals);
+                    places.waiting.insert(rank, sender);
+                    receiver
+                }
+                Some(free) => {
+                    *free -= 1;
+                    return Slot {
+                        of: Some(self.clone()),
+                    };
+                }
+            }
+        };
+        // A sender is dropped only with all of the places.
+        waiting.await.unwrap_or(Slot { of: None })
+    }
+
+    /// Hands a place on to who is next and still waits.
+    fn hand_on(&self) {
+        loop {
+            let next = {
+                let mut places = self.places();
+                let Some((_, next)) = places.waiting.pop_first() else {
+                    places.free = places.free.map(|free| free + 1);
+                    return;
+                };
+                next
+            };
+            let slot = Slot {
+                of: Some(self.clone()),
+            };
+            match next.send(slot) {
+                Ok(()) => return,
+                Err(mut slot) => slot.of = None, // who waited is gone
+            }
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(slots) = self.of.take() {
+            slots.hand_on();
+        }
+    }
+}
+
+impl fmt::Debug for ModelSlots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut slots = f.debug_struct("ModelSlots");
+        slots.field("waiting", &self.waiting()).finish()
+    }
+}
+
+const fn kind_of(purpose: Purpose) -> WorkKind {
+    match purpose {
+        Purpose::Plan => WorkKind::Planning,
+        Purpose::Code => WorkKind::CodeGeneration,
+        Purpose::Tests => WorkKind::Tests,
+        Purpose::Fix => WorkKind::Correction,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use futures_util::{FutureExt, pin_mut};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_more_urgent_task_is_next_and_in_it_the_more_urgent_work() {
+        let slots = ModelSlots::new(Some(1));
+        let held = slots.take(Priority::MEDIUM, Purpose::Code).await;
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let mut waiting = Vec::new();
+        for (name, task, purpose) in [
+            ("tests", Priority::MEDIUM, Purpose::Tests),
+            ("code", Priority::MEDIUM, Purpose::Code),
+            ("late code", Priority::MEDIUM, Purpose::Code),
+            ("critical plan", Priority::CRITICAL, Purpose::Plan),
+        ] {
+            let (slots, order) = (slots.clone(), Arc::clone(&order));
+            let call = async move {
+                let _slot = slots.take(task, purpose).await;
+                order.lock().unwrap().push(name);
+            };
+            let mut call = Box::pin(call);
+            assert!((&mut call).now_or_never().is_none());
+            waiting.push(call);
+        }
+        assert_eq!(slots.waiting(), 4);
+        drop(held);
+        futures_util::future::join_all(waiting).await;
+        let order = order.lock().unwrap();
+        assert_eq!(*order, ["critical plan", "code", "late code", "tests"]);
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_takes_no_place_and_loses_none() {
+        let slots = ModelSlots::new(Some(1));
+        let held = slots.take(Priority::LOW, Purpose::Fix).await;
+        {
+            let gone = slots.take(Priority::HIGH, Purpose::Fix);
+            pin_mut!(gone);
+            assert!(gone.as_mut().now_or_never().is_none());
+        }
+        {
+            let given = slots.take(Priority::HIGH, Purpose::Fix);
+            pin_mut!(given);
+            assert!(given.as_mut().now_or_never().is_none());
+            drop(held); // passed over who is gone, given to this one, which goes too
+        }
+        let again = slots.take(Priority::LOW, Purpose::Fix);
+        assert!(again.now_or_never().is_some());
+        assert_eq!(slots.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn without_a_bound_nobody_waits() {
+        let slots = ModelSlots::new(None);
+        let first = slots.take(Priority::LOW, Purpose::Fix).await;
+        assert!(
+            slots
+                .take(Priority::LOW, Purpose::Fix)
+                .now_or_never()
+                .is_some()
+        );
+        drop(first);
+    }
+}
