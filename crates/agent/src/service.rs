@@ -306,6 +306,11 @@ impl Tasks {
         list(&self.parts.journal, principal, before, limit, status).await
     }
 
+    /// How many tasks start others from now on; see [`journeyman_queue::Options::workers`].
+    pub fn set_workers(&self, workers: usize) {
+        self.queue.set_workers(workers);
+    }
+
     /// Where a task stands: one that is recorded as running and that nobody works on rests.
     pub fn standing(
         &self,

@@ -17,6 +17,7 @@ mod listener;
 mod page;
 mod problem;
 mod query;
+mod queue;
 mod request_id;
 mod routes;
 mod socket;

@@ -15,7 +15,9 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::body::BODY_MAX;
 use crate::problem::Problem;
-use crate::{events, files, guard, health, interventions, page, request_id, socket, stream, tasks};
+use crate::{
+    events, files, guard, health, interventions, page, queue, request_id, socket, stream, tasks,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -42,6 +44,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(stream::stream))
         .routes(routes!(files::files))
         .routes(routes!(files::context))
+        .routes(routes!(queue::get, queue::change))
         .routes(routes!(health::ticket));
     OpenApiRouter::with_openapi(Document::openapi())
         .nest("/api/v1", api)
