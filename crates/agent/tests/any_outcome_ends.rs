@@ -3,18 +3,21 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 use journeyman_agent::{Fact, Role, Step, WholeFile, decide};
 use journeyman_event::payload::{
     AnalysisStarted, CodeOrigin, ContextRefused, DeadCodeAnalysis, EffectInterrupted,
     FailureReason, GivenTest, Interruption, ModelCallCompleted, ModelCallFailed, ModelCallStarted,
-    OutputFailed, OutputStarted, OutputWritten, Purpose, TaskStarted, TaskSubmitted, TestFailed,
-    TestFailureKind, TestOrigin, TestPassed, TestResult, TestStarted, Verification,
+    ModuleSkipped, OutputFailed, OutputStarted, OutputWritten, Purpose, TaskStarted, TaskSubmitted,
+    TestFailed, TestFailureKind, TestOrigin, TestPassed, TestResult, TestStarted, UserAnswered,
+    UserIntervention, Verification,
 };
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{
-    Draft, Event, EventId, ModuleName, NewEvent, ORIGIN_HASH, Owner, ProcessId, Randomness,
-    SeededRandom, SteppedTime, TaskId, TaskState, TimeSource, Tokens,
+    Draft, Event, EventId, ModuleName, NewEvent, ORIGIN_HASH, Owner, Payload, ProcessId,
+    Randomness, SeededRandom, SteppedTime, TaskId, TaskState, TimeSource, Tokens,
 };
 use proptest::prelude::*;
 
@@ -26,6 +29,8 @@ struct Drive {
     events: Vec<Event>,
     time: SteppedTime,
     random: SeededRandom,
+    /// How often the user may still do something.
+    meddling: u32,
 }
 
 impl Drive {
@@ -35,6 +40,7 @@ impl Drive {
             events: Vec::new(),
             time: SteppedTime::default(),
             random: SeededRandom::new(seed),
+            meddling: 0,
         };
         drive.record(Fact::of_task(Role::User, submission));
         drive.record(Fact::of_task(
@@ -92,6 +98,7 @@ impl Drive {
         payload: impl Into<journeyman_event::Payload>,
     ) {
         let intent = self.state.effect.as_ref().map(|effect| effect.intent);
+        self.meddle();
         let fact = Fact {
             module,
             cause: intent,
@@ -100,8 +107,39 @@ impl Drive {
         self.record(fact);
     }
 
+    /// The user does something, or nothing.
+    fn meddle(&mut self) {
+        if self.meddling == 0 || self.below(5) != 0 || self.state.status.is_ended() {
+            return;
+        }
+        self.meddling -= 1;
+        let count = self.state.modules.len() as u64;
+        let module = (count > 0).then(|| {
+            let at = usize::try_from(self.below(count)).unwrap();
+            let module = &self.state.modules[at];
+            (module.plan.name.clone(), module.version())
+        });
+        let fact = match (self.below(6), module) {
+            (0, Some((name, _))) => Fact::of_module(Role::User, &name, ModuleSkipped {}),
+            (1..=3, Some((name, version))) => {
+                let source = format!("x = {}", self.below(4));
+                Fact::new_code(Role::User, &name, version + 1, CodeOrigin::Edited, source)
+            }
+            (4, _) => {
+                let (question, answer) = (None, "yes".to_owned());
+                Fact::of_task(Role::User, UserAnswered { question, answer })
+            }
+            _ => {
+                let instruction = "Use dataclasses.".to_owned();
+                Fact::of_task(Role::User, UserIntervention { instruction })
+            }
+        };
+        self.record(fact);
+    }
+
     /// One step; false when the task rests.
     fn step(&mut self, active: SignedDuration) -> bool {
+        self.meddle();
         match decide(&self.state, &WholeFile, active) {
             Step::Rest => return false,
             Step::Record(facts) => facts.into_iter().for_each(|fact| self.record(fact)),
@@ -291,6 +329,33 @@ fn submission(given: bool, out: bool) -> TaskSubmitted {
     }
 }
 
+/// A version that a model was asked for before the user wrote the file, and that came after it.
+fn overwritten(events: &[Event]) -> Option<u64> {
+    let mut edited: BTreeSet<&ModuleName> = BTreeSet::new();
+    for event in events {
+        let Some(module) = event.module() else {
+            continue;
+        };
+        match event.payload() {
+            Payload::CodeGenerated(code) => match code.origin {
+                CodeOrigin::Edited => {
+                    edited.insert(module);
+                }
+                CodeOrigin::Restored => {}
+                CodeOrigin::Generated | CodeOrigin::Corrected if edited.contains(module) => {
+                    return Some(event.sequence().0);
+                }
+                CodeOrigin::Generated | CodeOrigin::Corrected => {}
+            },
+            Payload::ModelCallStarted(_) => {
+                edited.remove(module);
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -330,6 +395,29 @@ proptest! {
             state.evolve(event).unwrap();
         }
         prop_assert_eq!(state, drive.state);
+    }
+
+    #[test]
+    fn whatever_its_user_does_and_when_a_task_comes_to_its_end(seed: u64, given: bool, times in 1..20_u32) {
+        let mut drive = Drive::new(seed, submission(given, true));
+        drive.meddling = times;
+        let mut steps = 0;
+        while drive.step(SignedDuration::ZERO) {
+            steps += 1;
+            prop_assert!(steps < STEPS_MAX, "no end in sight");
+        }
+        prop_assert!(drive.state.status.is_ended());
+        prop_assert!(drive.state.effect.is_none());
+        prop_assert_eq!(drive.state.uncounted.flagged, 0);
+        for module in &drive.state.modules {
+            let versions: Vec<u64> = module.versions.iter().map(|code| code.version).collect();
+            prop_assert!(versions.iter().copied().eq(1..=versions.len() as u64));
+        }
+        prop_assert_eq!(overwritten(&drive.events), None);
+        if let Some(Ending::Complete(Verification::GivenTests)) = drive.state.ending {
+            let run = drive.state.current_integration().unwrap();
+            prop_assert!(run.tests.iter().all(|t| t.passed || !t.name.starts_with("tests/test_given.py")));
+        }
     }
 
     #[test]
