@@ -103,12 +103,17 @@ impl Runner for TaskRunner {
                 Ended::Done
             }
             // What is recorded stays; the task goes on when the store does.
-            Err(Error::Journal(error)) => {
+            Err(Error::Journal(error)) if error.may_pass() => {
                 tracing::error!(%error, "the journal cannot be used; the task is tried again");
                 tokio::select! {
                     () = tokio::time::sleep(STORE_PAUSE) => Ended::Requeue,
                     _ = stop.stopped() => Ended::Done,
                 }
+            }
+            // Nothing more can be recorded: it rests until somebody has mended the store.
+            Err(Error::Journal(error)) => {
+                tracing::error!(%error, "the journal cannot be used");
+                Ended::Done
             }
             Err(error) => {
                 tracing::error!(%error, "work on the task failed");
