@@ -41,10 +41,10 @@ pub use listing::Listing;
 pub use notice::{Notice, Notices};
 pub use output::{OutputError, check_output, write_result};
 pub use service::{
-    ANSWERS_MAX, Bench, Ending as ServiceEnding, ForkOf, Intervention, Listed, Parts, Submission,
+    ANSWERS_MAX, Ending as ServiceEnding, ForkOf, Intervention, Listed, Parts, Submission,
     Submitted, TEXT_CHARS_MAX, Tasks, list,
 };
 pub use slots::ModelSlots;
 pub use strategy::{ModuleStep, ModuleStrategy, WholeFile};
 pub use summary::headline;
-pub use worker::{Moment, Options, Worker, load, load_at};
+pub use worker::{Bench, Moment, Options, Worker, load, load_at};

@@ -10,7 +10,6 @@ mod recovery;
 mod runner;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,16 +18,14 @@ use journeyman_event::payload::{PauseReason, TaskSubmitted};
 use journeyman_event::state::Status;
 use journeyman_event::{Event, Principal, Randomness, Sequence, TaskId, TaskState, TimeSource};
 use journeyman_journal::{Filter, Journal, StreamName};
-use journeyman_llm::ModelServer;
 use journeyman_queue::{Full, Queue, Refusal, Statistics};
-use journeyman_sandbox::{Language, Sandbox};
 use tokio_util::sync::CancellationToken;
 
 use crate::fact::{Fact, Role};
 use crate::listing::Listing;
 use crate::recorder::{PAGE, Recorded, Recorder};
-use crate::worker::{Options as WorkerOptions, Worker, load};
-use crate::{Error, ModelSlots, ModuleStrategy, Notices};
+use crate::worker::{Bench, Options as WorkerOptions, Worker, load};
+use crate::{Error, Notices};
 
 use cache::Cache;
 pub use fork::ForkOf;
@@ -91,23 +88,6 @@ pub struct Parts {
     /// What tasks are worked on with. Without it none is: what is recorded waits for a service that
     /// has one.
     pub bench: Option<Bench>,
-}
-
-/// What tasks are worked on with.
-#[derive(Clone)]
-pub struct Bench {
-    /// The model.
-    pub server: Arc<dyn ModelServer>,
-    /// How many calls it takes at a time.
-    pub slots: ModelSlots,
-    /// Where code runs.
-    pub sandbox: Sandbox,
-    /// The programming language.
-    pub language: Arc<dyn Language>,
-    /// How modules are written.
-    pub strategy: Arc<dyn ModuleStrategy>,
-    /// A folder for the fresh folders that code runs in.
-    pub work_folder: PathBuf,
 }
 
 /// Why the service stops.
@@ -394,12 +374,7 @@ fn worker(parts: &Parts, bench: &Bench, principal: &Principal) -> Worker {
     Worker::new(WorkerOptions {
         journal: parts.journal.clone(),
         principal: principal.clone(),
-        server: Arc::clone(&bench.server),
-        slots: bench.slots.clone(),
-        sandbox: bench.sandbox.clone(),
-        language: Arc::clone(&bench.language),
-        strategy: Arc::clone(&bench.strategy),
-        work_folder: bench.work_folder.clone(),
+        bench: bench.clone(),
         time: Arc::clone(&parts.time),
         randomness: Arc::clone(&parts.randomness),
         notices: parts.notices.clone(),

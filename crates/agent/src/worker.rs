@@ -40,13 +40,9 @@ use crate::slots::ModelSlots;
 use crate::snapshot;
 use crate::strategy::ModuleStrategy;
 
-/// What a worker needs.
+/// What tasks are worked on with.
 #[derive(Clone)]
-pub struct Options {
-    /// Where events go.
-    pub journal: Journal,
-    /// On whose behalf.
-    pub principal: Principal,
+pub struct Bench {
     /// The model.
     pub server: Arc<dyn ModelServer>,
     /// How many calls it takes at a time.
@@ -59,6 +55,17 @@ pub struct Options {
     pub strategy: Arc<dyn ModuleStrategy>,
     /// A folder for the fresh folders that code runs in.
     pub work_folder: PathBuf,
+}
+
+/// What a worker needs.
+#[derive(Clone)]
+pub struct Options {
+    /// Where events go.
+    pub journal: Journal,
+    /// On whose behalf.
+    pub principal: Principal,
+    /// What tasks are worked on with.
+    pub bench: Bench,
     /// The clock.
     pub time: Arc<dyn TimeSource>,
     /// The random numbers.
@@ -162,23 +169,23 @@ impl Worker {
         let Options {
             journal,
             principal,
+            bench,
             time,
             randomness,
             notices,
-            ..
         } = options;
         Self {
             effects: Effects {
                 journal: journal.clone(),
                 principal: principal.clone(),
-                server: options.server,
-                slots: options.slots,
-                sandbox: options.sandbox,
-                language: options.language,
-                work_folder: options.work_folder,
+                server: bench.server,
+                slots: bench.slots,
+                sandbox: bench.sandbox,
+                language: bench.language,
+                work_folder: bench.work_folder,
                 notices: notices.clone(),
             },
-            strategy: options.strategy,
+            strategy: bench.strategy,
             recorder: Recorder {
                 journal,
                 principal,

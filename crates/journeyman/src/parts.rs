@@ -38,12 +38,7 @@ impl Workshop {
         Worker::new(journeyman_agent::Options {
             journal,
             principal: Principal::local(),
-            server: self.bench.server.clone(),
-            slots: self.bench.slots.clone(),
-            sandbox: self.bench.sandbox.clone(),
-            language: self.bench.language.clone(),
-            strategy: self.bench.strategy.clone(),
-            work_folder: self.bench.work_folder.clone(),
+            bench: self.bench.clone(),
             time: Arc::new(SystemTime),
             randomness: Arc::new(SystemRandom),
             notices: self.notices.clone(),
