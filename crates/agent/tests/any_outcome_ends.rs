@@ -341,11 +341,10 @@ fn overwritten(events: &[Event]) -> Option<u64> {
                 CodeOrigin::Edited => {
                     edited.insert(module);
                 }
-                CodeOrigin::Restored => {}
                 CodeOrigin::Generated | CodeOrigin::Corrected if edited.contains(module) => {
                     return Some(event.sequence().0);
                 }
-                CodeOrigin::Generated | CodeOrigin::Corrected => {}
+                CodeOrigin::Generated | CodeOrigin::Corrected | CodeOrigin::Restored => {}
             },
             Payload::ModelCallStarted(_) => {
                 edited.remove(module);
