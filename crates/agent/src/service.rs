@@ -34,6 +34,8 @@ use runner::TaskRunner;
 
 /// Characters of a prompt, or of anything else that a user says to a task.
 pub const TEXT_CHARS_MAX: usize = 100_000;
+/// Before it is looked again whether a submission with the same key was recorded.
+const AGAIN: Duration = Duration::from_millis(20);
 /// Answers that may be given beforehand.
 pub const ANSWERS_MAX: usize = 1_000;
 
@@ -172,24 +174,42 @@ impl Tasks {
         principal: &Principal,
         submission: Submission,
     ) -> Result<Submitted, Error> {
-        let content = submission.content;
         let task_id = match (&submission.task_id, &submission.idempotency_key) {
             (Some(task_id), _) => task_id.clone(),
             (None, Some(key)) => keyed(principal, key),
             (None, None) => TaskId::random(&*self.parts.randomness),
         };
-        if let Some(state) = load(&self.parts.journal, principal, &task_id).await? {
-            let is_same = state.submission.as_ref() == Some(&content);
-            return match submission.idempotency_key {
-                Some(_) if is_same => Ok(Submitted {
+        let has_key = submission.idempotency_key.is_some();
+        loop {
+            if let Some(state) = load(&self.parts.journal, principal, &task_id).await? {
+                let is_same = state.submission.as_ref() == Some(&submission.content);
+                if !has_key || !is_same {
+                    return Err(Error::TaskExists { task: task_id });
+                }
+                return Ok(Submitted {
                     sequence: self.submitted_at(principal, &task_id).await?,
                     task_id,
                     is_duplicate: true,
-                }),
-                _ => Err(Error::TaskExists { task: task_id }),
-            };
+                });
+            }
+            let content = submission.content.clone();
+            let submitted = self.submit_new(principal, &task_id, content, submission.full);
+            match submitted.await {
+                // Another one with the same key is on its way: it is there soon, or gives up.
+                Err(Error::TaskExists { .. }) if has_key => tokio::time::sleep(AGAIN).await,
+                submitted => return submitted,
+            }
         }
-        let key = StreamName::of(principal.owner(), &task_id);
+    }
+
+    async fn submit_new(
+        &self,
+        principal: &Principal,
+        task_id: &TaskId,
+        content: TaskSubmitted,
+        full: Full,
+    ) -> Result<Submitted, Error> {
+        let key = StreamName::of(principal.owner(), task_id);
         let depends_on: Vec<StreamName> = content
             .depends_on
             .iter()
@@ -197,21 +217,23 @@ impl Tasks {
             .collect();
         let permit = self
             .queue
-            .admit(key, &depends_on, submission.full)
+            .admit(key, &depends_on, full)
             .await
-            .map_err(|refusal| refused(refusal, &task_id))?;
+            .map_err(|refusal| refused(refusal, task_id))?;
         let priority = content.priority;
         let mut state = TaskState::default();
         let fact = Fact::of_task(Role::User, content);
         let recorder = self.recorder(principal);
         let cancel = give_up_soon();
-        let recorded = recorder.record(&task_id, &mut state, vec![fact], Vec::new(), &cancel);
+        let recorded = recorder.record(task_id, &mut state, vec![fact], Vec::new(), &cancel);
         if recorded.await? == Recorded::Overtaken {
-            return Err(Error::TaskExists { task: task_id });
+            return Err(Error::TaskExists {
+                task: task_id.clone(),
+            });
         }
         permit.submit(priority, None);
         Ok(Submitted {
-            task_id,
+            task_id: task_id.clone(),
             sequence: state.sequence,
             is_duplicate: false,
         })

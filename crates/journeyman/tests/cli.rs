@@ -302,19 +302,32 @@ fn ctrl_c_pauses_names_the_command_that_goes_on_and_resume_does() {
 }
 
 #[test]
-fn a_second_writer_is_told_who_holds_the_folder_and_readers_read_on() {
+fn a_second_run_works_at_the_holder_of_the_folder_and_readers_read_on() {
     let home = Home::new();
     let (child, _lines) = start_slow(&home);
-    let second = home.simulate(GOOD, &["Another thing"]);
-    assert_eq!(second.code, Some(1));
-    assert!(
-        second.stderr.contains(&format!("process {}", child.id())),
-        "{}",
-        second.stderr
-    );
+    let mut second = home
+        .command(&["run", "Another thing", "--json", "--model-url", "sim:"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(second.stdout.take().unwrap()).lines();
+    let shown = lines.find(|line| line.as_ref().unwrap().contains("model_call_started"));
+    assert!(shown.is_some(), "the holder works on it too");
     let tasks = home.run(&["tasks", "--json"]).json_lines();
-    assert_eq!(tasks.len(), 1);
-    assert_eq!(tasks[0]["status"], "running");
+    let statuses: Vec<&Value> = tasks.iter().map(|task| &task["status"]).collect();
+    assert_eq!(statuses, ["running", "running"]);
+    // What needs the folder for itself is told who holds it.
+    let import = home.run(&["journal", "import", "/dev/null"]);
+    assert_eq!(import.code, Some(1));
+    assert!(
+        import.stderr.contains(&format!("process {}", child.id())),
+        "{}",
+        import.stderr
+    );
+    interrupt(&second);
+    assert!(lines.last().unwrap().unwrap().contains("\"result\""));
+    assert_eq!(finish(second).code, Some(130));
     interrupt(&child);
     assert_eq!(finish(child).code, Some(130));
 }

@@ -1,53 +1,75 @@
 //! Bodies of requests: JSON, bounded, and where one does not fit, the field at fault is named.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 
 use crate::problem::Problem;
 
 /// Bytes of a body: the largest prompt and answers fit many times over.
 pub(crate) const BODY_MAX: usize = 8 << 20;
 
-/// A body that is JSON and fits.
-pub(crate) struct Body<T>(pub(crate) T);
+/// An object. A list of its members in order, which what is derived for a struct takes too, is none.
+#[derive(Debug)]
+pub(crate) struct Object<T>(pub(crate) T);
 
-/// The same, where none at all is the default.
-pub(crate) struct MaybeBody<T>(pub(crate) T);
+struct Members<T>(PhantomData<T>);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
-    type Rejection = Problem;
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+    type Value = Object<T>;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let is_json = is_json(&request);
-        let bytes = bytes_of(request, state).await?;
-        if !is_json {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "not-json",
-                "send JSON, with `Content-Type: application/json`",
-            ));
-        }
-        parse(&bytes).map(Self)
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members)).map(Object)
     }
 }
 
-impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for MaybeBody<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members(PhantomData))
+    }
+}
+
+/// A body that is a JSON object and fits.
+pub(crate) struct Body<T>(pub(crate) T);
+
+/// The same, where none at all, or `null`, is the default.
+pub(crate) struct MaybeBody<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: for<'de> Deserialize<'de>> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if request.headers().get(header::CONTENT_TYPE).is_none() {
-            let bytes = bytes_of(request, state).await?;
-            return if bytes.is_empty() {
-                Ok(Self(T::default()))
-            } else {
-                parse(&bytes).map(Self)
-            };
+        let bytes = json_of(request, state).await?;
+        parse(&bytes).map(|Object(value)| Self(value))
+    }
+}
+
+impl<S: Send + Sync, T: for<'de> Deserialize<'de> + Default> FromRequest<S> for MaybeBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let is_plain = request.headers().get(header::CONTENT_TYPE).is_none();
+        let bytes = if is_plain {
+            bytes_of(request, state).await?
+        } else {
+            json_of(request, state).await?
+        };
+        if is_plain && bytes.is_empty() {
+            return Ok(Self(T::default()));
         }
-        Body::from_request(request, state)
-            .await
-            .map(|Body(value)| Self(value))
+        let value: Option<Object<T>> = parse(&bytes)?;
+        Ok(Self(value.map(|Object(value)| value).unwrap_or_default()))
     }
 }
 
@@ -56,6 +78,19 @@ fn is_json(request: &Request) -> bool {
     let text = value.and_then(|value| value.to_str().ok());
     let kind = text.and_then(|text| text.split(';').next());
     kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+async fn json_of<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let is_json = is_json(&request);
+    let bytes = bytes_of(request, state).await?;
+    if is_json {
+        return Ok(bytes);
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "not-json",
+        "send JSON, with `Content-Type: application/json`",
+    ))
 }
 
 async fn bytes_of<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
@@ -70,17 +105,9 @@ async fn bytes_of<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, 
     })
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+fn parse<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let (path, inner) = (error.path().to_string(), error.inner());
-        if !inner.is_data() {
-            let detail = format!("the body is no JSON: {inner}");
-            return Problem::new(StatusCode::BAD_REQUEST, "bad-json", detail);
-        }
-        let text = inner.to_string();
-        Problem::field(&field_in(&path, &text), text)
-    })?;
+    let value = serde_path_to_error::deserialize(&mut json).map_err(misfit)?;
     json.end().map_err(|error| {
         let detail = format!("the body is no JSON: {error}");
         Problem::new(StatusCode::BAD_REQUEST, "bad-json", detail)
@@ -88,12 +115,28 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
+/// What a part of a body says that was read before.
+pub(crate) fn part<T: for<'de> Deserialize<'de>>(value: &Value) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(value).map_err(misfit)
+}
+
+fn misfit(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let (path, inner) = (error.path().to_string(), error.inner());
+    if !inner.is_data() {
+        let detail = format!("the body is no JSON: {inner}");
+        return Problem::new(StatusCode::BAD_REQUEST, "bad-json", detail);
+    }
+    let text = inner.to_string();
+    Problem::field(&field_in(&path, &text), text)
+}
+
 /// Which field: by the path, or by the name that `serde` quotes where the object itself is at fault.
 fn field_in(path: &str, text: &str) -> String {
     if path != "." {
         return path.to_owned();
     }
-    let quoted = text.split('`').nth(1);
+    let names_it = text.starts_with("unknown field ") || text.starts_with("missing field ");
+    let quoted = text.split('`').nth(1).filter(|_| names_it);
     quoted.unwrap_or("body").to_owned()
 }
 
@@ -112,7 +155,7 @@ mod tests {
     }
 
     fn field(json: &str) -> (u16, String) {
-        let problem = parse::<Inner>(json.as_bytes()).unwrap_err();
+        let problem = parse::<Object<Inner>>(json.as_bytes()).unwrap_err();
         let status = problem.status().as_u16();
         let value = serde_json::to_value(&problem).unwrap();
         (status, value["field"].as_str().unwrap_or("none").to_owned())
@@ -124,8 +167,15 @@ mod tests {
         assert_eq!(field(r#"{"list":{}}"#), (422, "list".to_owned()));
         assert_eq!(field(r#"{"list":[],"more":1}"#), (422, "more".to_owned()));
         assert_eq!(field("{}"), (422, "list".to_owned()));
-        assert_eq!(field("[[]] x"), (400, "none".to_owned()));
+        assert_eq!(field(r#"{"list":[]} x"#), (400, "none".to_owned()));
         assert_eq!(field("{"), (400, "none".to_owned()));
         assert_eq!(field(""), (400, "none".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused_whatever_its_members_are() {
+        for json in ["0", "null", "\"list\"", "[[]]", "[[1]]", "true"] {
+            assert_eq!(field(json), (422, "body".to_owned()), "{json}");
+        }
     }
 }

@@ -13,8 +13,8 @@ use utoipa::{IntoParams, ToSchema};
 use crate::app::App;
 use crate::door::Caller;
 use crate::problem::Problem;
-use crate::query::{Asked, Task, TaskAnd};
-use crate::tasks::{TaskPath, checked_limit};
+use crate::query::{Asked, Position, Task, TaskAnd};
+use crate::tasks::{TaskPath, checked_limit, checked_word};
 use crate::view::time;
 
 /// Events on one page.
@@ -25,11 +25,11 @@ const PAGE: usize = 100;
 #[into_params(parameter_in = Query)]
 pub(crate) struct EventsQuery {
     /// Only events after this position, oldest first. Without it: the newest first.
-    #[param(minimum = 0)]
-    after: Option<u64>,
-    /// Only events before this position, newest first.
-    #[param(minimum = 0)]
-    before: Option<u64>,
+    #[param(value_type = Option<u64>, minimum = 0)]
+    after: Option<Position>,
+    /// Only events before this position, newest first; with `after`, those between, oldest first.
+    #[param(value_type = Option<u64>, minimum = 0)]
+    before: Option<Position>,
     /// How many at most.
     #[param(minimum = 1, maximum = 1_000)]
     limit: Option<usize>,
@@ -119,6 +119,8 @@ pub(crate) async fn events(
     Asked(query): Asked<EventsQuery>,
 ) -> Result<Json<EventPage>, Problem> {
     let limit = checked_limit(query.limit, PAGE)?;
+    checked_word("kind", query.kind.as_deref(), 100)?;
+    checked_word("actor", query.actor.as_deref(), 200)?;
     let module = query.module.as_deref().map(ModuleName::new).transpose();
     let filter = Filter {
         task_id: Some(task.clone()),
@@ -129,17 +131,15 @@ pub(crate) async fn events(
     };
     let (journal, principal) = (app.tasks.journal(), &caller.principal);
     let page = match (query.after, query.before) {
-        (Some(_), Some(_)) => {
-            let detail = "`after` reads forwards and `before` backwards: give one of them";
-            return Err(Problem::field("before", detail));
-        }
-        (Some(after), None) => {
+        (Some(after), before) => {
+            let until = before.map(|before| Sequence(before.sequence().0.saturating_sub(1)));
+            let filter = Filter { until, ..filter };
             journal
-                .read(principal, &filter, Sequence(after), limit)
+                .read(principal, &filter, after.sequence(), limit)
                 .await?
         }
         (None, before) => {
-            let before = Sequence(before.unwrap_or(u64::MAX));
+            let before = before.map_or(Sequence(u64::MAX), Position::sequence);
             journal
                 .read_backwards(principal, &filter, before, limit)
                 .await?
@@ -201,11 +201,11 @@ pub(crate) fn text(bytes: impl IntoResponse) -> Response {
 #[into_params(parameter_in = Query)]
 pub(crate) struct LinesQuery {
     /// Only events after this position.
-    #[param(minimum = 0)]
-    after: Option<u64>,
+    #[param(value_type = Option<u64>, minimum = 0)]
+    after: Option<Position>,
     /// Only events up to this position.
-    #[param(minimum = 0)]
-    until: Option<u64>,
+    #[param(value_type = Option<u64>, minimum = 0)]
+    until: Option<Position>,
     /// How many at most; fewer mean that there are no more.
     #[param(minimum = 1, maximum = 1_000)]
     limit: Option<usize>,
@@ -228,10 +228,10 @@ pub(crate) async fn lines(
     let task_id = query.task.as_deref().map(TaskId::new).transpose();
     let filter = Filter {
         task_id: task_id.map_err(|error| Problem::field("task", error.to_string()))?,
-        until: query.until.map(Sequence),
+        until: query.until.map(Position::sequence),
         ..Filter::default()
     };
-    let after = Sequence(query.after.unwrap_or(0));
+    let after = query.after.map_or(Sequence::ZERO, Position::sequence);
     let journal = app.tasks.journal();
     let page = journal
         .read(&caller.principal, &filter, after, limit)

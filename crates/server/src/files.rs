@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::door::Caller;
 use crate::events::text;
 use crate::problem::Problem;
-use crate::query::{Asked, Task, TaskAnd};
+use crate::query::{Asked, Position, Task, TaskAnd};
 use crate::tasks::{AtQuery, TaskPath};
 use crate::view::word;
 
@@ -78,8 +78,8 @@ pub(crate) struct FileQuery {
     #[param(minimum = 0)]
     version: Option<u64>,
     /// As it was after the event at this position, or the last one before it.
-    #[param(minimum = 0)]
-    at: Option<u64>,
+    #[param(value_type = Option<u64>, minimum = 0)]
+    at: Option<Position>,
 }
 
 #[derive(IntoParams)]
@@ -159,7 +159,7 @@ pub(crate) async fn context(
     let filter = Filter {
         task_id: Some(task.clone()),
         kinds: vec!["model_call_started".to_owned()],
-        until: query.at.map(Sequence),
+        until: query.at.map(Position::sequence),
         ..Filter::default()
     };
     let last = Sequence(u64::MAX);

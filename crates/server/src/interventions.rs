@@ -8,15 +8,19 @@ use axum::http::HeaderMap;
 use journeyman_agent::Intervention;
 use journeyman_event::ModuleName;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::body::{Body, MaybeBody};
+use crate::body::{Body, MaybeBody, part};
 use crate::door::Caller;
 use crate::problem::Problem;
 use crate::query::Task;
 use crate::tasks::{TaskPath, limits};
 use crate::view::TaskView;
+
+/// Characters of a question.
+const QUESTION_CHARS_MAX: usize = 10_000;
 
 /// What a user does to a task. It takes effect at the task's next event boundary.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -73,6 +77,30 @@ pub(crate) enum NewIntervention {
     Cancel {},
 }
 
+/// What the members are in all interventions that have them. What is read by its kind cannot say which
+/// member is at fault; this can.
+#[derive(Deserialize)]
+#[allow(dead_code)] // read for its errors
+struct Members {
+    kind: String,
+    instruction: Option<String>,
+    question: Option<String>,
+    answer: Option<String>,
+    path: Option<String>,
+    source: Option<String>,
+    module: Option<String>,
+    budget: Option<u64>,
+    timeout: Option<f64>,
+    max_iterations: Option<NonZeroU32>,
+}
+
+fn wanted(body: Map<String, Value>) -> Result<NewIntervention, Problem> {
+    let body = Value::Object(body);
+    part::<Members>(&body)?;
+    // Where no member is named, its kind is what is not known.
+    part(&body).map_err(|problem: Problem| problem.or_of_field("kind"))
+}
+
 /// Do something to a task.
 #[utoipa::path(
     post, path = "/tasks/{task_id}/interventions", tag = "tasks", params(TaskPath),
@@ -83,12 +111,21 @@ pub(crate) async fn intervene(
     caller: Caller,
     Task(task): Task,
     headers: HeaderMap,
-    Body(wanted): Body<NewIntervention>,
+    Body(body): Body<Map<String, Value>>,
 ) -> Result<Json<TaskView>, Problem> {
     caller.may_do()?;
-    let intervention = match wanted {
+    let intervention = match wanted(body)? {
         NewIntervention::Instruction { instruction } => Intervention::Instruct { instruction },
-        NewIntervention::Answer { question, answer } => Intervention::Answer { question, answer },
+        NewIntervention::Answer { question, answer } => {
+            if let Some(question) = &question
+                && question.chars().count() > QUESTION_CHARS_MAX
+            {
+                let detail =
+                    format!("`question` has more than {QUESTION_CHARS_MAX} characters; shorten it");
+                return Err(Problem::too_large(detail).of_field("question"));
+            }
+            Intervention::Answer { question, answer }
+        }
         NewIntervention::EditFile { path, source } => Intervention::EditFile { path, source },
         NewIntervention::SkipModule { module } => {
             let named = ModuleName::new(module.as_str());

@@ -41,11 +41,22 @@ impl Problem {
     }
 
     pub(crate) fn field(field: &str, detail: impl Into<String>) -> Self {
-        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-field", detail);
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-field", detail).of_field(field)
+    }
+
+    pub(crate) fn of_field(self, field: &str) -> Self {
         Self {
             field: Some(field.to_owned()),
-            ..problem
+            ..self
         }
+    }
+
+    /// Names this field where none is named but the body as a whole.
+    pub(crate) fn or_of_field(self, field: &str) -> Self {
+        if self.field.as_deref() == Some("body") {
+            return self.of_field(field);
+        }
+        self
     }
 
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
@@ -105,10 +116,7 @@ impl From<Error> for Problem {
             Error::Ended { .. } => Self::new(StatusCode::CONFLICT, "task-ended", detail),
             Error::Overtaken { .. } => Self::new(StatusCode::CONFLICT, "overtaken", detail),
             Error::BadInput { field, .. } => Self::field(field, detail),
-            Error::TooLarge { field, .. } => Self {
-                field: Some(field.to_owned()),
-                ..Self::too_large(detail)
-            },
+            Error::TooLarge { field, .. } => Self::too_large(detail).of_field(field),
             Error::NoModule { .. } => Self::new(StatusCode::CONFLICT, "no-such-module", detail),
             Error::Refused(refusal) => refused(&refusal, detail),
             Error::Journal(error) => error.into(),

@@ -3,7 +3,8 @@
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
-use journeyman_event::TaskId;
+use journeyman_event::{Sequence, TaskId};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
@@ -28,6 +29,28 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
                 let quoted = text.split('`').nth(1);
                 Problem::field(named.or(quoted).unwrap_or("query"), text)
             })
+    }
+}
+
+/// A position in the store, as a request may name one: the store counts in 63 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u64")]
+pub(crate) struct Position(Sequence);
+
+impl Position {
+    pub(crate) const fn sequence(self) -> Sequence {
+        self.0
+    }
+}
+
+impl TryFrom<u64> for Position {
+    type Error = String;
+
+    fn try_from(position: u64) -> Result<Self, String> {
+        if position <= i64::MAX.unsigned_abs() {
+            return Ok(Self(Sequence(position)));
+        }
+        Err(format!("a position is at most {}", i64::MAX))
     }
 }
 

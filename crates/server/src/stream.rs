@@ -12,12 +12,12 @@ use futures_util::stream;
 use journeyman_event::{Payload, Sequence};
 use journeyman_journal::{Filter, Subscription};
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::door::Caller;
 use crate::problem::Problem;
-use crate::query::{Asked, Task};
+use crate::query::{Asked, Position, Task};
 use crate::tasks::TaskPath;
 
 /// A comment is sent this often where nothing else is, so that a dead client is noticed.
@@ -28,8 +28,20 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 #[into_params(parameter_in = Query)]
 pub(crate) struct StreamQuery {
     /// Only events after this position; `Last-Event-ID` says the same and goes before it.
-    #[param(minimum = 0)]
-    after: Option<u64>,
+    #[param(value_type = Option<u64>, minimum = 0)]
+    after: Option<Position>,
+}
+
+/// One of the events that are sent.
+#[derive(ToSchema)]
+#[allow(dead_code)] // for the document
+pub(crate) struct SentEvent {
+    /// Its position, for `Last-Event-ID`.
+    id: String,
+    /// Its kind.
+    event: String,
+    /// The event as it is stored, as JSON.
+    data: String,
 }
 
 struct Open {
@@ -44,7 +56,7 @@ struct Open {
     get, path = "/tasks/{task_id}/stream", tag = "events",
     params(TaskPath, StreamQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The last event that was received", minimum = 0)),
     responses(
-        (status = 200, body = String, content_type = "text/event-stream"),
+        (status = 200, body = SentEvent, content_type = "text/event-stream"),
         (status = 204, description = "The task has ended, and everything was received"),
     ),
 )]
@@ -59,13 +71,16 @@ pub(crate) async fn stream(
     let last = match headers.get("last-event-id") {
         None => None,
         Some(value) => {
-            let parsed = value.to_str().ok().and_then(|text| text.parse().ok());
+            let number: Option<u64> = value.to_str().ok().and_then(|text| text.parse().ok());
+            let parsed = number.and_then(|number| Position::try_from(number).ok());
             let bad =
                 || Problem::field("Last-Event-ID", "it is the `id` of an event: its sequence");
             Some(parsed.ok_or_else(bad)?)
         }
     };
-    let after = Sequence(last.or(query.after).unwrap_or(0));
+    let after = last
+        .or(query.after)
+        .map_or(Sequence::ZERO, Position::sequence);
     if state.status.is_ended() && after >= state.sequence {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }

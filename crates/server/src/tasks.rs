@@ -19,10 +19,10 @@ use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::app::App;
-use crate::body::{Body, MaybeBody};
+use crate::body::{Body, MaybeBody, Object};
 use crate::door::Caller;
 use crate::problem::Problem;
-use crate::query::{Asked, Task};
+use crate::query::{Asked, Position, Task};
 use crate::view::{Accepted, StatusWord, TaskSummary, TaskView, Urls};
 
 /// How long a submitter may wait for a place in the queue, in milliseconds.
@@ -99,8 +99,8 @@ pub(crate) struct NewTask {
     #[schema(value_type = Option<String>, max_length = 0)]
     model: Option<String>,
     /// Test files that must pass.
-    #[schema(max_items = 100)]
-    tests: Option<Vec<NewTest>>,
+    #[schema(value_type = Option<Vec<NewTest>>, max_items = 100)]
+    tests: Option<Vec<Object<NewTest>>>,
     /// Tokens that it may spend, prompts and answers together; 20,000 a module if nothing is said.
     #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
     budget: Option<u64>,
@@ -149,15 +149,24 @@ pub(crate) fn checked_text(field: &str, text: &str) -> Result<(), Problem> {
     }
     if text.chars().count() > TEXT_CHARS_MAX {
         let detail = format!("`{field}` has more than {TEXT_CHARS_MAX} characters; shorten it");
-        return Err(Problem::too_large(detail));
+        return Err(Problem::too_large(detail).of_field(field));
     }
     Ok(())
+}
+
+/// What is looked for by a name, if anything is.
+pub(crate) fn checked_word(field: &str, word: Option<&str>, max: usize) -> Result<(), Problem> {
+    if word.is_none_or(|word| (1..=max).contains(&word.chars().count())) {
+        return Ok(());
+    }
+    let detail = format!("`{field}` has 1 to {max} characters");
+    Err(Problem::field(field, detail))
 }
 
 fn checked_count(field: &str, count: usize, max: usize) -> Result<(), Problem> {
     if count > max {
         let detail = format!("`{field}` has {count} entries; {max} are taken");
-        return Err(Problem::too_large(detail));
+        return Err(Problem::too_large(detail).of_field(field));
     }
     Ok(())
 }
@@ -202,11 +211,14 @@ pub(crate) fn limits(
     })
 }
 
-fn given_tests(prompt: &str, files: Option<Vec<NewTest>>) -> Result<Vec<GivenTest>, Problem> {
+fn given_tests(
+    prompt: &str,
+    files: Option<Vec<Object<NewTest>>>,
+) -> Result<Vec<GivenTest>, Problem> {
     let mut tests = tests_in_prompt(prompt);
     let files = files.unwrap_or_default();
     checked_count("tests", files.len(), TESTS_MAX)?;
-    for file in files {
+    for Object(file) in files {
         let plain = file
             .name
             .bytes()
@@ -349,8 +361,8 @@ pub(crate) struct ListQuery {
     /// Only tasks of this status.
     status: Option<StatusWord>,
     /// Only tasks whose last event stands before this position: `next` of the page before.
-    #[param(minimum = 0)]
-    before: Option<u64>,
+    #[param(value_type = Option<u64>, minimum = 0)]
+    before: Option<Position>,
     /// How many at most.
     #[param(minimum = 1, maximum = 1_000)]
     limit: Option<usize>,
@@ -384,7 +396,7 @@ pub(crate) async fn list(
     caller: Caller,
     Asked(query): Asked<ListQuery>,
 ) -> Result<Json<TaskPage>, Problem> {
-    let before = Sequence(query.before.unwrap_or(u64::MAX));
+    let before = query.before.map_or(Sequence(u64::MAX), Position::sequence);
     let limit = checked_limit(query.limit, PAGE)?;
     let status = query.status.map(Into::into);
     let (tasks, next) = app
@@ -405,13 +417,13 @@ pub(crate) async fn list(
 #[into_params(parameter_in = Query)]
 pub(crate) struct AtQuery {
     /// As it was after the event at this position, or the last one before it.
-    #[param(minimum = 0)]
-    pub(crate) at: Option<u64>,
+    #[param(value_type = Option<u64>, minimum = 0)]
+    pub(crate) at: Option<Position>,
 }
 
 impl AtQuery {
     pub(crate) fn moment(&self) -> Option<Moment> {
-        self.at.map(|at| Moment::Sequence(Sequence(at)))
+        self.at.map(|at| Moment::Sequence(at.sequence()))
     }
 }
 
@@ -499,8 +511,8 @@ pub(crate) struct ForkTask {
 #[into_params(parameter_in = Query)]
 pub(crate) struct ForkQuery {
     /// The last position of the task's past that counts.
-    #[param(minimum = 0)]
-    at: u64,
+    #[param(value_type = u64, minimum = 0)]
+    at: Position,
 }
 
 /// Start a new task from a past event of this one: what was reached up to then is its too.
@@ -543,7 +555,7 @@ pub(crate) async fn fork(
     }
     let task_id = changes.task_id.as_deref();
     let fork = ForkOf {
-        at: Some(Sequence(query.at)),
+        at: Some(query.at.sequence()),
         content: Some(content),
         task_id: task_id.map(|text| task_name("task_id", text)).transpose()?,
     };

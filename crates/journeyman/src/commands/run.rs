@@ -79,7 +79,7 @@ async fn follow(settings: &Settings, task: &TaskId, wish: &Wish) -> anyhow::Resu
     // What was seen of it at a server that is gone.
     let mut watched: Option<TaskState> = None;
     loop {
-        let wish = match watched {
+        let now = match watched {
             None => wish,
             // It is in the journal already.
             Some(_) => &Wish::Resume(None),
@@ -94,7 +94,7 @@ async fn follow(settings: &Settings, task: &TaskId, wish: &Wish) -> anyhow::Resu
                 return Ok(Exit::Interrupted);
             }
             Ok(Some(Site::Here(holder))) => {
-                let result = work_here(settings, *holder, task, wish, &cancel).await;
+                let result = work_here(settings, *holder, task, now, &cancel).await;
                 progress.finish();
                 let state = result?;
                 print_result(settings, task, &state)?;
@@ -102,7 +102,7 @@ async fn follow(settings: &Settings, task: &TaskId, wish: &Wish) -> anyhow::Resu
             }
             Ok(Some(Site::There(client))) => {
                 let state = watched.take();
-                let result = watch_there(&client, task, wish, state, &progress, &cancel).await;
+                let result = watch_there(&client, task, now, state, &progress, &cancel).await;
                 match result {
                     Ok((state, true)) => {
                         progress.finish();
@@ -237,7 +237,7 @@ async fn watch_there(
             event,
             state: Arc::new(state.clone()),
         });
-        Ok(state.pause != Some(PauseReason::User))
+        Ok(!state.status.is_ended() && state.pause != Some(PauseReason::User))
     });
     let watched = tokio::select! {
         watched = watching => Some(watched?),

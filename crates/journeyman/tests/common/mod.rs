@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // not every test file uses everything
 
+pub(crate) mod server;
+
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;

@@ -1,0 +1,450 @@
+//! What a user does to tasks over REST: interventions, pause, resume, cancel, retry, fork.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
+
+mod common;
+
+use common::Home;
+use common::server::{GOOD, SLOW, STEADY, STUB, Server, check_history, count, kinds, until};
+use serde_json::{Value, json};
+
+const TASKS: &str = "/api/v1/tasks";
+
+fn sequence(event: &Value) -> u64 {
+    event["sequence"].as_u64().unwrap()
+}
+
+/// The prompt of the first model call after a position, as soon as there is one.
+fn next_prompt(server: &Server, task: &str, after: u64) -> String {
+    let call = until("another model call", || {
+        let mut events = server.events(task).into_iter();
+        events.find(|e| e["kind"] == "model_call_started" && sequence(e) > after)
+    });
+    let at = sequence(&call);
+    let context = server
+        .get(&format!("{TASKS}/{task}/context?at={at}"))
+        .expect(200);
+    context["messages"].to_string()
+}
+
+#[test]
+fn an_instruction_and_an_answer_are_part_of_the_next_prompt() {
+    let home = Home::new();
+    let server = Server::start(&home, STEADY, &[]);
+    let task = server.submit(&json!({"prompt": "Make a thing"}));
+    server.event(&task, "planning_complete");
+    let before = sequence(server.events(&task).last().unwrap());
+    let view = server
+        .intervene(
+            &task,
+            &json!({"kind": "instruction", "instruction": "Mind the zebras"}),
+        )
+        .expect(200);
+    assert!(view["instructions"].to_string().contains("Mind the zebras"));
+    let said = server.event(&task, "user_intervention");
+    assert!(sequence(&said) > before);
+    let prompt = next_prompt(&server, &task, sequence(&said));
+    assert!(prompt.contains("Mind the zebras"), "{prompt}");
+    let answer = json!({"kind": "answer", "question": "Which colour?", "answer": "Vermilion"});
+    server.intervene(&task, &answer).expect(200);
+    let said = server.event(&task, "user_answered");
+    let prompt = next_prompt(&server, &task, sequence(&said));
+    assert!(prompt.contains("Vermilion"), "{prompt}");
+    let view = server.ended(&task);
+    assert_eq!(view["status"], "complete");
+    let late = json!({"kind": "instruction", "instruction": "Too late"});
+    let problem = server.intervene(&task, &late).problem(409);
+    assert_eq!(problem["type"], "urn:journeyman:problem:task-ended");
+    check_history(&server.events(&task));
+}
+
+#[test]
+fn interventions_that_do_not_fit_name_the_field() {
+    let home = Home::new();
+    let server = Server::start(&home, SLOW, &[]);
+    let task = server.submit(&json!({"prompt": "x"}));
+    for (body, field) in [
+        (json!({}), "kind"),
+        (json!({"kind": "dance"}), "kind"),
+        (json!({"kind": 1}), "kind"),
+        (json!({"kind": "instruction"}), "instruction"),
+        (
+            json!({"kind": "instruction", "instruction": ""}),
+            "instruction",
+        ),
+        (
+            json!({"kind": "instruction", "instruction": 7}),
+            "instruction",
+        ),
+        (
+            json!({"kind": "instruction", "instruction": "x", "more": 1}),
+            "more",
+        ),
+        (json!({"kind": "answer"}), "answer"),
+        (
+            json!({"kind": "answer", "answer": "x", "question": 1}),
+            "question",
+        ),
+        (json!({"kind": "edit_file", "path": "a.py"}), "source"),
+        (
+            json!({"kind": "edit_file", "path": "a.py", "source": " "}),
+            "source",
+        ),
+        (json!({"kind": "skip_module"}), "module"),
+        (json!({"kind": "skip_module", "module": "a-b"}), "module"),
+        (json!({"kind": "pause", "answer": "x"}), "answer"),
+        (json!({"kind": "resume", "budget": 0}), "budget"),
+        (json!({"kind": "resume", "timeout": "x"}), "timeout"),
+        (
+            json!({"kind": "resume", "max_iterations": 0}),
+            "max_iterations",
+        ),
+        (json!(["pause"]), "body"),
+        (json!("pause"), "body"),
+    ] {
+        let problem = server.intervene(&task, &body).problem(422);
+        assert_eq!(problem["field"], field, "{body} {problem}");
+    }
+    for (body, field) in [
+        (
+            json!({"kind": "instruction", "instruction": "x".repeat(100_001)}),
+            "instruction",
+        ),
+        (
+            json!({"kind": "answer", "answer": "x", "question": "x".repeat(10_001)}),
+            "question",
+        ),
+    ] {
+        let problem = server.intervene(&task, &body).problem(413);
+        assert_eq!(problem["field"], field);
+    }
+    let skip = json!({"kind": "skip_module", "module": "nobody.knows"});
+    server.intervene(&task, &skip).problem(409);
+    let edit = json!({"kind": "edit_file", "path": "nobody.py", "source": "x = 1\n"});
+    server.intervene(&task, &edit).problem(409);
+}
+
+#[test]
+fn a_file_that_the_user_writes_is_the_next_version_and_is_tested() {
+    let home = Home::new();
+    let server = Server::start(&home, STEADY, &[]);
+    let task = server.submit(&json!({"prompt": STUB}));
+    server.event(&task, "code_generated");
+    server
+        .intervene(&task, &json!({"kind": "pause"}))
+        .expect(200);
+    let source = "def step(value):\n    return 1 + value  # mine\n";
+    let edit = json!({"kind": "edit_file", "path": "solution.py", "source": source});
+    let view = server.intervene(&task, &edit).expect(200);
+    assert_eq!(view["status"], "paused");
+    assert_eq!(view["modules"][0]["version"], 2);
+    server
+        .intervene(&task, &json!({"kind": "resume"}))
+        .expect(200);
+    let view = server.ended(&task);
+    assert_eq!(
+        (&view["status"], &view["verification"]),
+        (&json!("complete"), &json!("given_tests"))
+    );
+    let latest = server.get(&format!("{TASKS}/{task}/files/solution.py"));
+    assert_eq!(latest.text(), source);
+    let first = server.get(&format!("{TASKS}/{task}/files/solution.py?version=1"));
+    assert_ne!(first.text(), source);
+    let events = server.events(&task);
+    let edited = events
+        .iter()
+        .position(|event| event["code_version"] == 2)
+        .unwrap();
+    let tested = events[edited..]
+        .iter()
+        .find(|event| event["kind"] == "test_started");
+    assert_eq!(tested.unwrap()["data"]["code"][0]["version"], 2);
+    check_history(&events);
+}
+
+#[test]
+fn a_module_that_is_skipped_is_not_worked_on_any_more() {
+    let home = Home::new();
+    let server = Server::start(&home, STEADY, &[]);
+    let task = server.submit(&json!({"prompt": "Make a thing"}));
+    let plan = server.event(&task, "planning_complete");
+    let last = plan["data"]["modules"].as_array().unwrap().last().unwrap()["name"].clone();
+    let skip = json!({"kind": "skip_module", "module": last});
+    let view = server.intervene(&task, &skip).expect(200);
+    let modules = view["modules"].as_array().unwrap();
+    assert_eq!(modules.last().unwrap()["is_skipped"], true);
+    let view = server.ended(&task);
+    assert_eq!(view["status"], "complete", "{view}");
+    let events = server.events(&task);
+    let about = |event: &&Value| event["module"] == last && event["kind"] == "model_call_started";
+    assert_eq!(
+        events.iter().filter(about).count(),
+        0,
+        "{:?}",
+        kinds(&events)
+    );
+}
+
+#[test]
+fn a_running_task_pauses_resumes_and_repeats_nothing() {
+    let home = Home::new();
+    let server = Server::start(&home, STEADY, &[]);
+    let task = server.submit(&json!({"prompt": "Make a thing"}));
+    server.event(&task, "module_complete");
+    let pause = json!({"kind": "pause"});
+    for _ in 0..2 {
+        let view = server.intervene(&task, &pause).expect(200);
+        assert_eq!(
+            (&view["status"], &view["pause"]),
+            (&json!("paused"), &json!("user"))
+        );
+    }
+    let revision = server.task(&task)["revision"].clone();
+    let other = server.submit(&json!({"prompt": STUB}));
+    server.ended(&other);
+    assert_eq!(
+        server.task(&task)["revision"],
+        revision,
+        "a paused task rests"
+    );
+    for _ in 0..2 {
+        let view = server
+            .intervene(&task, &json!({"kind": "resume"}))
+            .expect(200);
+        assert_ne!(view["status"], "paused");
+    }
+    assert_eq!(server.ended(&task)["status"], "complete");
+    let events = server.events(&task);
+    check_history(&events);
+    assert_eq!(count(&events, "task_paused"), 1);
+    assert_eq!(count(&events, "task_resumed"), 1);
+}
+
+#[test]
+fn a_queued_task_pauses_resumes_and_is_cancelled_where_it_waits() {
+    let home = Home::new();
+    let server = Server::start(&home, SLOW, &["--max-concurrent", "1"]);
+    let busy = server.submit(&json!({"prompt": "x"}));
+    server.wait(&busy, "running");
+    let task = server.submit(&json!({"prompt": "x"}));
+    let view = server
+        .intervene(&task, &json!({"kind": "pause"}))
+        .expect(200);
+    assert_eq!(
+        (&view["status"], &view["pause"]),
+        (&json!("paused"), &json!("user"))
+    );
+    let view = server
+        .intervene(&task, &json!({"kind": "resume"}))
+        .expect(200);
+    assert_eq!(
+        (&view["status"], &view["pause"]),
+        (&json!("queued"), &json!(null))
+    );
+    for _ in 0..3 {
+        let view = server
+            .post(&format!("{TASKS}/{task}/cancel"), &json!({}))
+            .expect(200);
+        assert_eq!(view["status"], "cancelled");
+    }
+    let events = server.events(&task);
+    assert_eq!(count(&events, "task_cancelled"), 1);
+    assert_eq!(count(&events, "task_started"), 0);
+    for kind in ["pause", "resume"] {
+        server.intervene(&task, &json!({"kind": kind})).problem(409);
+    }
+}
+
+#[test]
+fn cancel_ends_a_running_and_a_paused_task_once_and_frees_its_place() {
+    let home = Home::new();
+    let server = Server::start(&home, SLOW, &["--max-concurrent", "1"]);
+    let running = server.submit(&json!({"prompt": "x"}));
+    server.event(&running, "model_call_started");
+    let next = server.submit(&json!({"prompt": "x"}));
+    // Without a body, and with an intervention, it is the same.
+    for _ in 0..2 {
+        let answer = server.ask("POST", &format!("{TASKS}/{running}/cancel"), &[], b"");
+        assert_eq!(answer.expect(200)["status"], "cancelled");
+    }
+    let view = server
+        .intervene(&running, &json!({"kind": "cancel"}))
+        .expect(200);
+    assert_eq!(view["status"], "cancelled");
+    let events = server.events(&running);
+    assert_eq!(count(&events, "task_cancelled"), 1);
+    check_history(&events);
+    server.event(&next, "model_call_started");
+    server
+        .intervene(&next, &json!({"kind": "pause"}))
+        .expect(200);
+    let view = server
+        .post(&format!("{TASKS}/{next}/cancel"), &json!(null))
+        .expect(200);
+    assert_eq!(view["status"], "cancelled");
+    until("the place is free", || {
+        server
+            .get("/metrics")
+            .text()
+            .contains("journeyman_tasks_running 0")
+            .then_some(())
+    });
+    let work = home.data_dir().join("work");
+    assert_eq!(
+        std::fs::read_dir(work).unwrap().count(),
+        0,
+        "no folder is left"
+    );
+}
+
+#[test]
+fn a_task_at_a_limit_goes_on_with_a_larger_one_only() {
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &[]);
+    let task = server.submit(&json!({"prompt": "Make a thing", "budget": 300}));
+    let view = server.ended(&task);
+    assert_eq!(
+        (&view["status"], &view["reason"]),
+        (&json!("failed"), &json!("budget"))
+    );
+    server
+        .intervene(&task, &json!({"kind": "resume"}))
+        .problem(409);
+    let more = json!({"kind": "resume", "budget": 50_000});
+    let view = server.intervene(&task, &more).expect(200);
+    assert_eq!(view["tokens_max"], 50_000);
+    let view = server.ended(&task);
+    assert_eq!(view["status"], "complete", "{view}");
+}
+
+#[test]
+fn a_task_is_done_once_more_as_another_task() {
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &[]);
+    let task = server.submit(&json!({"prompt": STUB, "priority": "high", "answers": ["blue"]}));
+    server.ended(&task);
+    let answer = server.post(&format!("{TASKS}/{task}/retry"), &json!({}));
+    let accepted = answer.expect(202);
+    let again = accepted["task_id"].as_str().unwrap();
+    assert_ne!(again, task);
+    assert_eq!(
+        answer.header("location"),
+        Some(format!("{TASKS}/{again}").as_str())
+    );
+    let view = server.ended(again);
+    assert_eq!(view["status"], "complete");
+    for same in ["prompt", "priority", "instructions", "timeout"] {
+        assert_eq!(view[same], server.task(&task)[same], "{same}");
+    }
+    assert_eq!(view["forked_from"], task);
+    let calls = |task: &str| count(&server.events(task), "model_call_started");
+    assert_eq!(calls(again), calls(&task), "all of it is done again");
+}
+
+#[test]
+fn a_fork_repeats_nothing_of_what_it_inherits_and_cites_it() {
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &[]);
+    let task = server.submit(&json!({"prompt": "Make a thing"}));
+    server.ended(&task);
+    let parent = server.events(&task);
+    let done = parent
+        .iter()
+        .position(|e| e["kind"] == "module_complete")
+        .unwrap();
+    let at = sequence(&parent[done]);
+    let answer = server.post(
+        &format!("{TASKS}/{task}/fork?at={at}"),
+        &json!({"priority": "low"}),
+    );
+    let fork = answer.expect(202)["task_id"].as_str().unwrap().to_owned();
+    let view = server.ended(&fork);
+    assert_eq!(
+        (&view["status"], &view["forked_from"]),
+        (&json!("complete"), &json!(task))
+    );
+    assert_eq!(view["priority"], "low");
+    let events = server.events(&fork);
+    check_history(&events);
+    let (copied, new): (Vec<&Value>, Vec<&Value>) =
+        events.iter().partition(|event| !event["origin"].is_null());
+    assert_eq!(copied[0]["kind"], "task_submitted");
+    for event in &copied[1..] {
+        let cited = &event["origin"]["sequence"];
+        let original = parent.iter().find(|one| one["sequence"] == *cited).unwrap();
+        for same in [
+            "kind",
+            "module",
+            "actor",
+            "occurred_at",
+            "data",
+            "code_hash",
+        ] {
+            assert_eq!(event[same], original[same], "{same}");
+        }
+        assert_eq!(event["origin"]["hash"], original["hash"]);
+    }
+    let calls = |events: &[&Value]| {
+        let started = events.iter().filter(|e| e["kind"] == "model_call_started");
+        started.count()
+    };
+    let of_parent = calls(&parent.iter().collect::<Vec<_>>());
+    let before = calls(&parent[..=done].iter().collect::<Vec<_>>());
+    assert_eq!(calls(&copied), before);
+    assert_eq!(
+        calls(&new),
+        of_parent - before,
+        "what was inherited is not asked again"
+    );
+    let first = |events: &[&Value]| {
+        let found = events.iter().find(|e| e["kind"] == "code_generated");
+        found.map(|e| e["code_hash"].clone())
+    };
+    assert_eq!(first(&copied), first(&parent.iter().collect::<Vec<_>>()));
+    // The parent is as it was.
+    assert_eq!(server.events(&task), parent);
+}
+
+#[test]
+fn a_fork_takes_another_prompt_and_name_and_refuses_what_does_not_fit() {
+    let home = Home::new();
+    let server = Server::start(&home, SLOW, &[]);
+    let task = server.submit(&json!({"prompt": "x", "answers": ["blue"]}));
+    server.event(&task, "model_call_started");
+    let at = sequence(&server.events(&task)[0]);
+    let url = format!("{TASKS}/{task}/fork?at={at}");
+    let changes = json!({"prompt": "y", "task_id": "forked", "answers": ["red"], "timeout": 77});
+    server.post(&url, &changes).expect(202);
+    let view = server.task("forked");
+    assert_eq!(
+        (&view["prompt"], &view["timeout"]),
+        (&json!("y"), &json!(77.0))
+    );
+    assert_eq!(view["instructions"], json!(["red"]));
+    server.post(&url, &changes).problem(409);
+    // No body at all, and null, change nothing.
+    let plain = server.ask("POST", &url, &[], b"").expect(202);
+    let plain = server.task(plain["task_id"].as_str().unwrap());
+    assert_eq!(
+        (&plain["prompt"], &plain["instructions"]),
+        (&json!("x"), &json!(["blue"]))
+    );
+    server.post(&url, &json!(null)).expect(202);
+    for (body, field) in [
+        (json!({"prompt": ""}), "prompt"),
+        (json!({"task_id": "/"}), "task_id"),
+        (json!({"priority": "urgent"}), "priority"),
+        (json!({"more": 1}), "more"),
+        (json!([]), "body"),
+    ] {
+        assert_eq!(
+            server.post(&url, &body).problem(422)["field"],
+            field,
+            "{body}"
+        );
+    }
+    let no_place = server.post(&format!("{TASKS}/{task}/fork"), &json!({}));
+    assert_eq!(no_place.problem(422)["field"], "at");
+    let too_early = server.post(&format!("{TASKS}/{task}/fork?at=0"), &json!({}));
+    too_early.problem(404);
+}

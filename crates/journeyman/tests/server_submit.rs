@@ -1,0 +1,449 @@
+//! Submitting tasks over REST: what is taken, what is refused and how, and when a task runs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::Home;
+use common::server::{GOOD, SLOW, STEADY, STUB, Server, check_history, count, kinds, until};
+use serde_json::{Value, json};
+
+const TASKS: &str = "/api/v1/tasks";
+
+#[test]
+fn a_submission_is_durable_when_it_is_answered_and_the_task_completes() {
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &[]);
+    let answer = server.post(TASKS, &json!({"prompt": STUB}));
+    let accepted = answer.expect(202);
+    let task = accepted["task_id"].as_str().unwrap();
+    let url = format!("{TASKS}/{task}");
+    assert_eq!(answer.header("location"), Some(url.as_str()));
+    assert_eq!(accepted["is_duplicate"], false);
+    assert_eq!(accepted["urls"]["task"], url);
+    let socket = format!("ws://127.0.0.1:{}/ws/{task}", server.port);
+    assert_eq!(accepted["urls"]["socket"], socket);
+    let view = server.ended(task);
+    assert_eq!(view["status"], "complete", "{view}");
+    assert_eq!(view["verification"], "given_tests");
+    check_history(&server.events(task));
+    // What is answered is there after a crash that follows at once.
+    let last = server.submit(&json!({"prompt": STUB}));
+    server.crash();
+    let server = Server::start(&home, GOOD, &[]);
+    assert_eq!(server.ended(&last)["status"], "complete");
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_the_field_is_named() {
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &[]);
+    for (body, field) in [
+        (json!({}), "prompt"),
+        (json!({"prompt": ""}), "prompt"),
+        (json!({"prompt": " \n\t"}), "prompt"),
+        (json!({"prompt": 5}), "prompt"),
+        (json!({"prompt": null}), "prompt"),
+        (json!({"prompt": "x", "answers": "yes"}), "answers"),
+        (json!({"prompt": "x", "answers": {}}), "answers"),
+        (json!({"prompt": "x", "answers": [1]}), "answers[0]"),
+        (json!({"prompt": "x", "answers": [" "]}), "answers"),
+        (json!({"prompt": "x", "priority": "urgent"}), "priority"),
+        (json!({"prompt": "x", "priority": -1}), "priority"),
+        (json!({"prompt": "x", "priority": 101}), "priority"),
+        (json!({"prompt": "x", "priority": 1.5}), "priority"),
+        (json!({"prompt": "x", "language": "cobol"}), "language"),
+        (json!({"prompt": "x", "model": "another"}), "model"),
+        (json!({"prompt": "x", "budget": 0}), "budget"),
+        (json!({"prompt": "x", "budget": -5}), "budget"),
+        (json!({"prompt": "x", "timeout": -1}), "timeout"),
+        (json!({"prompt": "x", "timeout": 1e300}), "timeout"),
+        (json!({"prompt": "x", "timeout": "1h"}), "timeout"),
+        (
+            json!({"prompt": "x", "max_iterations": 0}),
+            "max_iterations",
+        ),
+        (
+            json!({"prompt": "x", "max_iterations": 1001}),
+            "max_iterations",
+        ),
+        (json!({"prompt": "x", "wait_ms": 600_001}), "wait_ms"),
+        (json!({"prompt": "x", "wait_ms": -1}), "wait_ms"),
+        (json!({"prompt": "x", "task_id": ""}), "task_id"),
+        (json!({"prompt": "x", "task_id": "../x"}), "task_id"),
+        (json!({"prompt": "x", "task_id": "a/b"}), "task_id"),
+        (
+            json!({"prompt": "x", "task_id": "x".repeat(201)}),
+            "task_id",
+        ),
+        (json!({"prompt": "x", "depends_on": "t"}), "depends_on"),
+        (json!({"prompt": "x", "depends_on": ["é"]}), "depends_on"),
+        (
+            json!({"prompt": "x", "tests": [{"name": "../t.py", "source": "x"}]}),
+            "tests",
+        ),
+        (
+            json!({"prompt": "x", "tests": [{"name": "t.txt", "source": "x"}]}),
+            "tests",
+        ),
+        (
+            json!({"prompt": "x", "tests": [{"name": "t.py", "source": " "}]}),
+            "tests",
+        ),
+        (json!({"prompt": "x", "tests": [["t.py", "x"]]}), "tests[0]"),
+        (
+            json!({"prompt": "x", "idempotency_key": ""}),
+            "idempotency_key",
+        ),
+        (
+            json!({"prompt": "x", "idempotency_key": "a b"}),
+            "idempotency_key",
+        ),
+        (json!({"prompt": "x", "more": 1}), "more"),
+        (json!(["x"]), "body"),
+        (json!("x"), "body"),
+        (json!(null), "body"),
+    ] {
+        let problem = server.post(TASKS, &body).problem(422);
+        assert_eq!(problem["field"], field, "{body} {problem}");
+        assert!(
+            problem["detail"]
+                .as_str()
+                .is_some_and(|text| text.len() > 10)
+        );
+    }
+    let unknown = server.post(TASKS, &json!({"prompt": "x", "priority": "urgent"}));
+    let detail = unknown.json()["detail"].as_str().unwrap().to_owned();
+    for good in ["critical", "high", "medium", "low", "background"] {
+        assert!(detail.contains(good), "{detail}");
+    }
+    // Nothing of all this became a task.
+    assert_eq!(server.get(TASKS).expect(200)["tasks"], json!([]));
+}
+
+#[test]
+fn priorities_are_taken_by_name_in_any_case_and_by_number() {
+    let home = Home::new();
+    let server = Server::start(&home, SLOW, &[]);
+    for (given, shown) in [
+        (json!("CRITICAL"), "critical"),
+        (json!("Background"), "background"),
+        (json!(10), "high"),
+        (json!(35), "35"),
+        (json!(null), "medium"),
+    ] {
+        let task = server.submit(&json!({"prompt": "x", "priority": given}));
+        assert_eq!(server.task(&task)["priority"], shown);
+    }
+}
+
+#[test]
+fn bodies_that_are_no_json_or_say_that_they_are_not_or_are_too_large_are_refused() {
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &[]);
+    let json = [("Content-Type", "application/json")];
+    for body in ["{", "{\"prompt\":}", "", "{\"prompt\":\"x\"} x", "\u{0}"] {
+        let problem = server
+            .ask("POST", TASKS, &json, body.as_bytes())
+            .problem(400);
+        assert_eq!(problem["type"], "urn:journeyman:problem:bad-json", "{body}");
+    }
+    let not_utf8 = server.ask("POST", TASKS, &json, b"{\"prompt\":\"\xff\"}");
+    assert_eq!(not_utf8.status, 400);
+    let good = br#"{"prompt":"x"}"#;
+    for kind in ["text/plain", "application/x-www-form-urlencoded", ""] {
+        let answer = server.ask("POST", TASKS, &[("Content-Type", kind)], good);
+        answer.problem(415);
+    }
+    let with_charset = [("Content-Type", "Application/JSON; charset=utf-8")];
+    server.ask("POST", TASKS, &with_charset, good).expect(202);
+    let huge = format!("{{\"prompt\":\"{}\"}}", "x".repeat((8 << 20) + 1 - 13));
+    assert_eq!(huge.len(), (8 << 20) + 1);
+    server
+        .ask("POST", TASKS, &json, huge.as_bytes())
+        .problem(413);
+}
+
+#[test]
+fn the_largest_prompt_and_the_most_answers_are_taken_and_more_is_not() {
+    let home = Home::new();
+    let server = Server::start(&home, SLOW, &[]);
+    let prompt = "ä".repeat(100_000);
+    let task = server.submit(&json!({"prompt": prompt}));
+    assert_eq!(server.task(&task)["prompt"], prompt);
+    let answers: Vec<String> = (0..1_000).map(|n| format!("answer {n}")).collect();
+    let task = server.submit(&json!({"prompt": "x", "answers": answers}));
+    assert_eq!(server.task(&task)["instructions"], json!(answers));
+    for (body, field) in [
+        (json!({"prompt": "x".repeat(100_001)}), "prompt"),
+        (
+            json!({"prompt": "x", "answers": vec!["y"; 1_001]}),
+            "answers",
+        ),
+        (
+            json!({"prompt": "x", "answers": ["y".repeat(100_001)]}),
+            "answers",
+        ),
+        (
+            json!({"prompt": "x", "depends_on": vec!["t"; 101]}),
+            "depends_on",
+        ),
+    ] {
+        let problem = server.post(TASKS, &body).problem(413);
+        assert_eq!(problem["field"], field);
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_is_refused_and_a_task_that_is_not_there_is_not_found() {
+    let home = Home::new();
+    let server = Server::start(&home, SLOW, &[]);
+    let task = json!({"prompt": "x", "task_id": "mine-1.2:3_x"});
+    assert_eq!(server.submit(&task), "mine-1.2:3_x");
+    let problem = server.post(TASKS, &task).problem(409);
+    assert_eq!(problem["type"], "urn:journeyman:problem:task-exists");
+    for path in [
+        "",
+        "/events",
+        "/files",
+        "/files/a.py",
+        "/context",
+        "/stream",
+    ] {
+        server.get(&format!("{TASKS}/nobody{path}")).problem(404);
+    }
+    for path in ["/cancel", "/retry", "/fork?at=1"] {
+        server
+            .post(&format!("{TASKS}/nobody{path}"), &json!({}))
+            .problem(404);
+    }
+    server
+        .intervene("nobody", &json!({"kind": "pause"}))
+        .problem(404);
+    server.get("/api/v1/nothing").problem(404);
+    let wrong = server.ask("DELETE", TASKS, &[], b"");
+    wrong.problem(405);
+    assert!(
+        wrong
+            .header("allow")
+            .is_some_and(|allow| allow.contains("POST"))
+    );
+}
+
+#[test]
+fn odd_names_are_refused_and_are_never_a_path() {
+    let home = Home::new();
+    std::fs::write(home.data_dir().join("secret.py"), "secret = 1\n").unwrap();
+    let server = Server::start(&home, GOOD, &[]);
+    for name in [
+        "..%2f..%2fetc%2fpasswd",
+        "%2e%2e",
+        ".hidden",
+        "a%00b",
+        "a%0ab",
+        "%F0%9F%90%B1",
+        "a%20b",
+        "%ff",
+        "%3Cscript%3E",
+    ] {
+        let answer = server.get(&format!("{TASKS}/{name}"));
+        answer.problem(422);
+    }
+    let task = server.submit(&json!({"prompt": STUB}));
+    server.ended(&task);
+    for path in [
+        "../secret.py",
+        "%2e%2e/secret.py",
+        "..%2fsecret.py",
+        "%2fetc%2fpasswd",
+        "solution.py%00",
+        "./solution.py",
+    ] {
+        let answer = server.get(&format!("{TASKS}/{task}/files/{path}"));
+        assert_eq!(answer.status, 404, "{path}: {}", answer.text());
+    }
+}
+
+#[test]
+fn the_same_key_and_content_is_the_same_task_and_other_content_a_conflict() {
+    let home = Home::new();
+    let server = Server::start(&home, SLOW, &[]);
+    let keyed = |prompt: &str| json!({"prompt": prompt, "idempotency_key": "key-1"});
+    let first = server.post(TASKS, &keyed("x")).expect(202);
+    let again = server.post(TASKS, &keyed("x")).expect(202);
+    assert_eq!(again["task_id"], first["task_id"]);
+    assert_eq!(again["sequence"], first["sequence"]);
+    assert_eq!(again["is_duplicate"], true);
+    server.post(TASKS, &keyed("y")).problem(409);
+    // The header says the same.
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("Idempotency-Key", "key-1"),
+    ];
+    let by_header = server.ask("POST", TASKS, &headers, br#"{"prompt":"x"}"#);
+    assert_eq!(by_header.expect(202)["task_id"], first["task_id"]);
+    // After a crash as well.
+    server.crash();
+    let server = Server::start(&home, SLOW, &[]);
+    let later = server.post(TASKS, &keyed("x")).expect(202);
+    assert_eq!(later["task_id"], first["task_id"]);
+    assert_eq!(
+        server.get(TASKS).expect(200)["tasks"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn submissions_with_one_key_at_the_same_time_are_one_task() {
+    let home = Home::new();
+    let server = Server::start(&home, SLOW, &[]);
+    let task = json!({"prompt": "x", "idempotency_key": "together"});
+    let answers: Vec<(u16, Value)> = std::thread::scope(|scope| {
+        let ask = || {
+            let answer = server.post(TASKS, &task);
+            (answer.status, answer.json())
+        };
+        let asked: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+        asked.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let first = &answers[0].1["task_id"];
+    for (status, body) in &answers {
+        assert_eq!((*status, &body["task_id"]), (202, first), "{body}");
+    }
+    let new = answers
+        .iter()
+        .filter(|(_, body)| body["is_duplicate"] == false);
+    assert_eq!(new.count(), 1);
+}
+
+#[test]
+fn a_full_queue_refuses_with_a_hint_and_who_waits_is_admitted_when_a_place_frees() {
+    let home = Home::new();
+    let small = ["--queue-capacity", "1", "--max-concurrent", "1"];
+    let server = Server::start(&home, SLOW, &small);
+    let running = server.submit(&json!({"prompt": "x"}));
+    server.wait(&running, "running");
+    let waiting = server.submit(&json!({"prompt": "x"}));
+    assert_eq!(server.task(&waiting)["status"], "queued");
+    let refused = server.post(TASKS, &json!({"prompt": "x", "task_id": "refused"}));
+    let problem = refused.problem(429);
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!(seconds >= 1);
+    assert_eq!(problem["retry_after"], seconds);
+    server.get("/api/v1/tasks/refused").problem(404);
+    // Who waits too long is refused as well.
+    let began = Instant::now();
+    server
+        .post(TASKS, &json!({"prompt": "x", "wait_ms": 200}))
+        .problem(429);
+    assert!(began.elapsed() >= Duration::from_millis(200));
+    let patient = json!({"prompt": "x", "task_id": "patient", "wait_ms": 60_000});
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| server.post(TASKS, &patient));
+        until("somebody waits for a place", || {
+            let text = server.get("/metrics").text();
+            text.contains("journeyman_queue_submitters_waiting 1")
+                .then_some(())
+        });
+        server.get("/api/v1/tasks/patient").problem(404);
+        server
+            .post(&format!("{TASKS}/{waiting}/cancel"), &json!({}))
+            .expect(200);
+        assert_eq!(asked.join().unwrap().status, 202);
+    });
+    assert_eq!(server.task("patient")["status"], "queued");
+}
+
+#[test]
+fn a_task_waits_for_those_it_depends_on_and_a_cycle_is_named() {
+    let home = Home::new();
+    let server = Server::start(&home, STEADY, &[]);
+    server.submit(&json!({"prompt": STUB, "task_id": "first"}));
+    let second = json!({"prompt": STUB, "task_id": "second", "depends_on": ["first"]});
+    server.submit(&second);
+    assert_eq!(server.task("second")["depends_on"], json!(["first"]));
+    server.ended("second");
+    let end = |task: &str| {
+        server.events(task).last().unwrap()["sequence"]
+            .as_u64()
+            .unwrap()
+    };
+    let start = server.event("second", "task_started")["sequence"]
+        .as_u64()
+        .unwrap();
+    assert!(
+        start > end("first"),
+        "{:?}",
+        kinds(&server.events("second"))
+    );
+    // One that is not there yet is no reason to wait, but closes a ring when it comes.
+    let server = {
+        server.crash();
+        Server::start(&home, SLOW, &["--max-concurrent", "1"])
+    };
+    server.submit(&json!({"prompt": "x", "task_id": "busy"}));
+    server.wait("busy", "running");
+    server.submit(&json!({"prompt": "x", "task_id": "a", "depends_on": ["b"]}));
+    let ring = json!({"prompt": "x", "task_id": "b", "depends_on": ["a"]});
+    let problem = server.post(TASKS, &ring).problem(422);
+    assert_eq!(problem["field"], "depends_on");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains('a') && detail.contains('b'), "{detail}");
+    server.get("/api/v1/tasks/b").problem(404);
+    let own = json!({"prompt": "x", "task_id": "c", "depends_on": ["c"]});
+    server.post(TASKS, &own).problem(422);
+}
+
+#[test]
+fn a_task_without_time_ends_at_once_and_one_that_never_yields_is_stopped() {
+    let home = Home::new();
+    let server = Server::start(&home, SLOW, &[]);
+    let none = server.submit(&json!({"prompt": "x", "timeout": 0}));
+    let view = server.ended(&none);
+    assert_eq!(
+        (&view["status"], &view["reason"]),
+        (&json!("failed"), &json!("timeout"))
+    );
+    assert_eq!(count(&server.events(&none), "model_call_started"), 0);
+    let short = server.submit(&json!({"prompt": "x", "timeout": 0.5}));
+    let view = server.ended(&short);
+    assert_eq!(
+        (&view["status"], &view["reason"]),
+        (&json!("failed"), &json!("timeout"))
+    );
+    let events = server.events(&short);
+    assert_eq!(count(&events, "effect_interrupted"), 1);
+    check_history(&events);
+}
+
+#[test]
+fn the_most_urgent_task_is_first_and_much_more_urgent_work_takes_a_place() {
+    let home = Home::new();
+    let server = Server::start(&home, STEADY, &["--max-concurrent", "1"]);
+    let low = server.submit(&json!({"prompt": "Make a thing", "priority": "low"}));
+    server.event(&low, "module_complete");
+    let medium = server.submit(&json!({"prompt": STUB, "priority": "medium"}));
+    let urgent = server.submit(&json!({"prompt": STUB, "priority": "critical"}));
+    let preempted = server.event(&low, "task_preempted");
+    assert_eq!(preempted["data"]["by"], urgent);
+    let then = format!("{TASKS}/{low}?at={}", preempted["sequence"]);
+    assert_eq!(server.get(&then).expect(200)["status"], "queued");
+    assert_eq!(server.ended(&urgent)["status"], "complete");
+    assert_eq!(server.ended(&medium)["status"], "complete");
+    let view = server.ended(&low);
+    assert_eq!(view["status"], "complete", "{view}");
+    let events = server.events(&low);
+    check_history(&events);
+    // Ten levels of difference are none: only the critical task came between.
+    assert_eq!(count(&events, "task_preempted"), 1);
+    assert_eq!(count(&events, "task_resumed"), 1);
+    let modules = view["modules"].as_array().unwrap().len();
+    assert_eq!(count(&events, "code_generated"), modules);
+    let started = |task: &str| server.event(task, "task_started")["sequence"].as_u64();
+    assert!(started(&urgent) < started(&medium));
+}
