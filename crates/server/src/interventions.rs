@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use journeyman_agent::Intervention;
-use journeyman_event::ModuleName;
+use journeyman_event::{ModuleName, TaskId};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -113,6 +113,17 @@ pub(crate) async fn intervene(
     headers: HeaderMap,
     Body(body): Body<Map<String, Value>>,
 ) -> Result<Json<TaskView>, Problem> {
+    apply(&app, &caller, &task, body, &headers).await.map(Json)
+}
+
+/// Does what a body says, over whichever protocol it came.
+pub(crate) async fn apply(
+    app: &App,
+    caller: &Caller,
+    task: &TaskId,
+    body: Map<String, Value>,
+    headers: &HeaderMap,
+) -> Result<TaskView, Problem> {
     caller.may_do()?;
     let intervention = match wanted(body)? {
         NewIntervention::Instruction { instruction } => Intervention::Instruct { instruction },
@@ -141,7 +152,7 @@ pub(crate) async fn intervene(
         } => {
             let says_something = budget.is_some() || timeout.is_some() || max_iterations.is_some();
             let new = if says_something {
-                let state = app.tasks.current(&caller.principal, &task).await?;
+                let state = app.tasks.current(&caller.principal, task).await?;
                 Some(limits(state.limits, budget, timeout, max_iterations)?)
             } else {
                 None
@@ -149,22 +160,22 @@ pub(crate) async fn intervene(
             Intervention::Resume { limits: new }
         }
     };
-    does(&app, &caller, &task, intervention, &headers).await
+    does(app, caller, task, intervention, headers).await
 }
 
 async fn does(
     app: &App,
     caller: &Caller,
-    task: &journeyman_event::TaskId,
+    task: &TaskId,
     intervention: Intervention,
     headers: &HeaderMap,
-) -> Result<Json<TaskView>, Problem> {
+) -> Result<TaskView, Problem> {
     let state = app
         .tasks
         .intervene(&caller.principal, task, intervention)
         .await?;
     let principal = &caller.principal;
-    Ok(Json(TaskView::now(app, principal, task, &state, headers)))
+    Ok(TaskView::now(app, principal, task, &state, headers))
 }
 
 /// Nothing.
@@ -185,5 +196,7 @@ pub(crate) async fn cancel(
     MaybeBody(Nothing {}): MaybeBody<Nothing>,
 ) -> Result<Json<TaskView>, Problem> {
     caller.may_do()?;
-    does(&app, &caller, &task, Intervention::Cancel, &headers).await
+    does(&app, &caller, &task, Intervention::Cancel, &headers)
+        .await
+        .map(Json)
 }

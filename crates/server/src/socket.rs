@@ -1,4 +1,5 @@
-//! Events over a WebSocket: those of one task, or of all that are the caller's.
+//! Events over a WebSocket: those of one task, or of all that are the caller's; and interventions the
+//! other way.
 //!
 //! A client says after which sequence; it gets everything since, then what comes, in order, once. It is
 //! read from the journal at the client's own pace, so one that is slow delays nobody, and only a few
@@ -9,15 +10,20 @@ use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts, Request, State};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use journeyman_event::{Event, Sequence, TaskId};
 use journeyman_journal::{Filter, Subscription};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::door::{Caller, known_caller};
+use crate::interventions::apply;
 use crate::problem::Problem;
 use crate::query::Asked;
+use crate::view::TaskView;
 
 /// The version of the messages.
 const VERSION: u32 = 1;
@@ -29,8 +35,10 @@ const SEND_TIME: Duration = Duration::from_secs(10);
 const PING: Duration = Duration::from_secs(20);
 /// Without any answer for so long the client is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(65);
-/// Bytes of a client's message.
-const MESSAGE_MAX: usize = 64 << 10;
+/// Bytes of a client's message: the largest file that a user may write, however it is escaped.
+const MESSAGE_MAX: usize = 1 << 20;
+/// What one client may have under way at the same time.
+const DOING_MAX: usize = 16;
 
 /// Why a socket is closed, as its close code. Those from 4000 on are this program's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +102,69 @@ pub(crate) struct SocketQuery {
 enum Said {
     /// Who it is.
     Auth { token: String },
+    /// What is to be done to a task: to the socket's own, if none is named.
+    Intervene {
+        /// Comes back with what became of it.
+        #[serde(default)]
+        id: Value,
+        task_id: Option<String>,
+        /// As over REST.
+        intervention: Map<String, Value>,
+    },
+}
+
+/// What became of an intervention.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Told {
+    /// It is durable; this is the task after it.
+    Done { id: Value, task: Box<TaskView> },
+    /// It is not done.
+    Problem { id: Value, problem: Problem },
+}
+
+impl Told {
+    fn message(&self) -> Message {
+        let members = serde_json::to_string(self).unwrap_or_default();
+        let members = members.strip_prefix('{').unwrap_or_default();
+        Message::Text(format!("{{\"v\":{VERSION},{members}").into())
+    }
+}
+
+/// Who speaks, to which task, and how they address the server.
+struct Session<'a> {
+    app: &'a App,
+    caller: &'a Caller,
+    task: Option<&'a TaskId>,
+    headers: &'a HeaderMap,
+}
+
+impl Session<'_> {
+    async fn intervene(
+        &self,
+        id: Value,
+        named: Option<String>,
+        intervention: Map<String, Value>,
+    ) -> Told {
+        let named = named.map(|name| {
+            TaskId::new(name).map_err(|error| Problem::field("task_id", error.to_string()))
+        });
+        let task = named.unwrap_or_else(|| {
+            let none = || Problem::field("task_id", "say which task is meant");
+            self.task.cloned().ok_or_else(none)
+        });
+        let done = match task {
+            Ok(task) => apply(self.app, self.caller, &task, intervention, self.headers).await,
+            Err(problem) => Err(problem),
+        };
+        match done {
+            Ok(task) => Told::Done {
+                id,
+                task: Box::new(task),
+            },
+            Err(problem) => Told::Problem { id, problem },
+        }
+    }
 }
 
 /// `GET /ws`: all of the caller's tasks.
@@ -138,7 +209,9 @@ async fn upgrade(app: App, task: Option<String>, request: Request) -> Response {
         .max_frame_size(MESSAGE_MAX);
     upgrade.on_upgrade(move |socket| async move {
         let mut client = Client { socket, at: after };
-        let ended = client.serve(&app, task.as_deref(), caller).await;
+        let ended = client
+            .serve(&app, task.as_deref(), caller, &parts.headers)
+            .await;
         if let Err(close) = ended {
             client.close(close).await;
         }
@@ -158,6 +231,7 @@ impl Client {
         app: &App,
         task: Option<&str>,
         caller: Option<Caller>,
+        headers: &HeaderMap,
     ) -> Result<(), Close> {
         let caller = match caller {
             Some(caller) => caller,
@@ -176,15 +250,21 @@ impl Client {
             }
         };
         let filter = Filter {
-            task_id,
+            task_id: task_id.clone(),
             ..Filter::default()
+        };
+        let session = Session {
+            app,
+            caller: &caller,
+            task: task_id.as_ref(),
+            headers,
         };
         let journal = app.tasks.journal();
         let events = journal.subscribe(&caller.principal, filter, self.at);
         let revoked = app.door.revoked(&caller);
         tokio::pin!(revoked);
         tokio::select! {
-            ended = self.send_all(events) => ended,
+            ended = self.send_all(events, &session) => ended,
             () = app.stop.cancelled() => Err(Close::GoingAway),
             () = &mut revoked => Err(Close::Unauthorized),
         }
@@ -197,11 +277,18 @@ impl Client {
             return Err(Close::Unauthorized);
         };
         let said = serde_json::from_str(&text);
-        let Said::Auth { token } = said.map_err(|_| Close::BadMessage)?;
+        let Said::Auth { token } = said.map_err(|_| Close::BadMessage)? else {
+            return Err(Close::Unauthorized);
+        };
         app.door.caller(&token).ok_or(Close::Unauthorized)
     }
 
-    async fn send_all(&mut self, mut events: Subscription) -> Result<(), Close> {
+    async fn send_all(
+        &mut self,
+        mut events: Subscription,
+        session: &Session<'_>,
+    ) -> Result<(), Close> {
+        let mut doing = FuturesUnordered::new();
         let mut heard = tokio::time::Instant::now();
         let mut ping = tokio::time::interval(PING);
         ping.reset();
@@ -212,15 +299,20 @@ impl Client {
                     self.send(Message::Text(message_of(&event))).await?;
                     self.at = event.sequence();
                 }
-                said = self.socket.recv() => match said {
+                Some(told) = doing.next() => self.send(Told::message(&told)).await?,
+                said = self.socket.recv(), if doing.len() < DOING_MAX => match said {
                     None | Some(Err(_) | Ok(Message::Close(_))) => return Ok(()),
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
                         heard = tokio::time::Instant::now();
                     }
-                    // Nothing is asked of a client once it is known; a repeated token does no harm.
-                    Some(Ok(Message::Text(text))) => {
-                        serde_json::from_str::<Said>(&text).map_err(|_| Close::BadMessage)?;
-                    }
+                    Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
+                        // It is known already; a repeated token does no harm.
+                        Ok(Said::Auth { .. }) => {}
+                        Ok(Said::Intervene { id, task_id, intervention }) => {
+                            doing.push(session.intervene(id, task_id, intervention));
+                        }
+                        Err(_) => return Err(Close::BadMessage),
+                    },
                     Some(Ok(Message::Binary(_))) => return Err(Close::BadMessage),
                 },
                 _ = ping.tick() => {
