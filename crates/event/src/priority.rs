@@ -137,6 +137,14 @@ impl Visitor<'_> for NameOrNumber {
         small.ok_or_else(|| E::custom(refusal(&value)))
     }
 
+    // In JSON `5.0` is a whole number too.
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Priority, E> {
+        let levels = 0..=Priority::LAST.value();
+        let mut levels = levels.filter(|level| f64::from(*level).total_cmp(&(value + 0.0)).is_eq());
+        let level = levels.next().and_then(Priority::new);
+        level.ok_or_else(|| E::custom(refusal(&value)))
+    }
+
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<Priority, E> {
         u64::try_from(value)
             .map_err(|_| E::custom(refusal(&value)))
@@ -167,12 +175,22 @@ mod tests {
     }
 
     #[test]
+    fn in_json_a_whole_number_may_have_a_point() {
+        for (json, value) in [("35.0", 35), ("0.0", 0), ("-0.0", 0), ("1e2", 100)] {
+            let read: Priority = serde_json::from_str(json).unwrap();
+            assert_eq!(read.value(), value, "{json}");
+        }
+    }
+
+    #[test]
     fn anything_else_is_refused_with_the_good_ones() {
         for text in ["", "urgent", "-1", "101", "1.5"] {
             let refusal = text.parse::<Priority>().unwrap_err();
             assert!(refusal.contains("critical (0)"), "{refusal}");
         }
-        for json in ["-1", "101", "300", "1.5", "null", "\"x\""] {
+        for json in [
+            "-1", "101", "300", "1.5", "-1.0", "101.0", "1e300", "null", "\"x\"",
+        ] {
             assert!(serde_json::from_str::<Priority>(json).is_err(), "{json}");
         }
     }

@@ -256,6 +256,27 @@ fn a_queued_task_pauses_resumes_and_is_cancelled_where_it_waits() {
 }
 
 #[test]
+fn a_task_that_was_paused_before_it_began_still_waits_for_those_it_depends_on() {
+    let home = Home::new();
+    let server = Server::start(&home, SLOW, &[]);
+    let first = server.submit(&json!({"prompt": "x"}));
+    let second = server.submit(&json!({"prompt": "x", "depends_on": [first]}));
+    server
+        .intervene(&second, &json!({"kind": "pause"}))
+        .expect(200);
+    server
+        .intervene(&second, &json!({"kind": "resume"}))
+        .expect(200);
+    let third = server.submit(&json!({"prompt": "x"}));
+    server.event(&third, "model_call_started");
+    assert_eq!(server.task(&second)["status"], "queued");
+    server
+        .post(&format!("{TASKS}/{first}/cancel"), &json!({}))
+        .expect(200);
+    server.event(&second, "model_call_started");
+}
+
+#[test]
 fn cancel_ends_a_running_and_a_paused_task_once_and_frees_its_place() {
     let home = Home::new();
     let server = Server::start(&home, SLOW, &["--max-concurrent", "1"]);

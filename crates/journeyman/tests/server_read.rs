@@ -380,6 +380,44 @@ fn health_readiness_and_figures_are_told() {
 }
 
 #[test]
+fn a_task_that_nobody_stopped_never_looks_as_if_it_rested() {
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &["--max-concurrent", "2"]);
+    let tasks: Vec<String> = (0..8)
+        .map(|_| server.submit(&json!({"prompt": STUB})))
+        .collect();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let is_over = || over.load(std::sync::atomic::Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        let listing = scope.spawn(|| {
+            while !is_over() {
+                let page = server.get(TASKS).expect(200);
+                for task in page["tasks"].as_array().unwrap() {
+                    assert_ne!(task["status"], "paused", "{task}");
+                }
+            }
+        });
+        let looking = scope.spawn(|| {
+            for task in tasks.iter().cycle().take_while(|_| !is_over()) {
+                let view = server.task(task);
+                assert_ne!(view["status"], "paused", "{view}");
+            }
+        });
+        let are_all_ended = || {
+            let page = server.get(&format!("{TASKS}?status=complete")).expect(200);
+            page["tasks"].as_array().unwrap().len() == tasks.len()
+        };
+        until("all end", || {
+            let failed = listing.is_finished() || looking.is_finished();
+            (failed || are_all_ended()).then_some(())
+        });
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        listing.join().unwrap();
+        looking.join().unwrap();
+    });
+}
+
+#[test]
 fn a_model_server_that_cannot_be_reached_at_the_start_is_one_error_and_nothing_is_started() {
     let home = Home::new();
     let mut serve = home.command(&[

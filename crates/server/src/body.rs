@@ -8,7 +8,7 @@ use axum::http::{StatusCode, header};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::problem::Problem;
@@ -40,6 +40,45 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
+/// A whole number. In JSON `5.0` is one too (JSON Schema, section 6.1.1 of the validation part).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Whole(pub(crate) u64);
+
+struct WholeNumber;
+
+impl Visitor<'_> for WholeNumber {
+    type Value = Whole;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number that is not negative")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Whole, E> {
+        Ok(Whole(number))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Whole, E> {
+        let whole = u64::try_from(number).map(Whole);
+        whole.map_err(|_| E::invalid_value(de::Unexpected::Signed(number), &self))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Whole, E> {
+        /// Up to here every whole number has a floating point one of its own: 2^53.
+        const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+        if number.fract() != 0.0 || !(0.0..=EXACT_MAX).contains(&number) {
+            return Err(E::invalid_value(de::Unexpected::Float(number), &self));
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // checked above
+        Ok(Whole(number as u64))
+    }
+}
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WholeNumber)
+    }
+}
+
 /// A body that is a JSON object and fits.
 pub(crate) struct Body<T>(pub(crate) T);
 
@@ -59,14 +98,13 @@ impl<S: Send + Sync, T: for<'de> Deserialize<'de> + Default> FromRequest<S> for 
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let is_plain = request.headers().get(header::CONTENT_TYPE).is_none();
-        let bytes = if is_plain {
-            bytes_of(request, state).await?
-        } else {
-            json_of(request, state).await?
-        };
-        if is_plain && bytes.is_empty() {
+        let fits = request.headers().get(header::CONTENT_TYPE).is_none() || is_json(&request);
+        let bytes = bytes_of(request, state).await?;
+        if bytes.is_empty() {
             return Ok(Self(T::default()));
+        }
+        if !fits {
+            return Err(not_json());
         }
         let value: Option<Object<T>> = parse(&bytes)?;
         Ok(Self(value.map(|Object(value)| value).unwrap_or_default()))
@@ -83,14 +121,12 @@ fn is_json(request: &Request) -> bool {
 async fn json_of<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     let is_json = is_json(&request);
     let bytes = bytes_of(request, state).await?;
-    if is_json {
-        return Ok(bytes);
-    }
-    Err(Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "not-json",
-        "send JSON, with `Content-Type: application/json`",
-    ))
+    if is_json { Ok(bytes) } else { Err(not_json()) }
+}
+
+fn not_json() -> Problem {
+    let detail = "send JSON, with `Content-Type: application/json`";
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail)
 }
 
 async fn bytes_of<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
@@ -170,6 +206,17 @@ mod tests {
         assert_eq!(field(r#"{"list":[]} x"#), (400, "none".to_owned()));
         assert_eq!(field("{"), (400, "none".to_owned()));
         assert_eq!(field(""), (400, "none".to_owned()));
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_point() {
+        let whole = |json: &str| parse::<Whole>(json.as_bytes()).ok();
+        for (json, number) in [("5", 5), ("5.0", 5), ("1e3", 1_000), ("0", 0), ("-0.0", 0)] {
+            assert_eq!(whole(json), Some(Whole(number)), "{json}");
+        }
+        for json in ["5.5", "-1", "-1.0", "1e300", "\"5\"", "null", "true"] {
+            assert_eq!(whole(json), None, "{json}");
+        }
     }
 
     #[test]

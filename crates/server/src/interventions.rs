@@ -1,7 +1,5 @@
 //! What a user does to a running task. The answer comes when it is durable.
 
-use std::num::NonZeroU32;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -12,7 +10,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::body::{Body, MaybeBody, part};
+use crate::body::{Body, MaybeBody, Whole, part};
 use crate::door::Caller;
 use crate::problem::Problem;
 use crate::query::Task;
@@ -64,14 +62,14 @@ pub(crate) enum NewIntervention {
     /// Let it go on; with larger limits also one that failed at a limit.
     Resume {
         /// Tokens that it may spend.
-        #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
-        budget: Option<u64>,
+        #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000_000_000_000_u64)]
+        budget: Option<Whole>,
         /// Seconds that it may work.
         #[schema(minimum = 0, maximum = 31_536_000)]
         timeout: Option<f64>,
         /// Code versions tried for a module.
         #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000)]
-        max_iterations: Option<NonZeroU32>,
+        max_iterations: Option<Whole>,
     },
     /// End it.
     Cancel {},
@@ -89,9 +87,9 @@ struct Members {
     path: Option<String>,
     source: Option<String>,
     module: Option<String>,
-    budget: Option<u64>,
+    budget: Option<Whole>,
     timeout: Option<f64>,
-    max_iterations: Option<NonZeroU32>,
+    max_iterations: Option<Whole>,
 }
 
 fn wanted(body: Map<String, Value>) -> Result<NewIntervention, Problem> {

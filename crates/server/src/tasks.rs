@@ -19,7 +19,7 @@ use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::app::App;
-use crate::body::{Body, MaybeBody, Object};
+use crate::body::{Body, MaybeBody, Object, Whole};
 use crate::door::Caller;
 use crate::problem::Problem;
 use crate::query::{Asked, Position, Task};
@@ -31,6 +31,8 @@ const WAIT_MS_MAX: u64 = 600_000;
 const TIMEOUT_MAX: f64 = 31_536_000.0;
 /// Tokens that a task may spend at the most.
 const BUDGET_MAX: u64 = 1_000_000_000_000;
+/// Code versions that may be tried for a module at the most.
+const ITERATIONS_MAX: u32 = 1_000;
 /// Tasks on one page.
 const PAGE_MAX: usize = 1_000;
 const PAGE: usize = 50;
@@ -102,18 +104,18 @@ pub(crate) struct NewTask {
     #[schema(value_type = Option<Vec<NewTest>>, max_items = 100)]
     tests: Option<Vec<Object<NewTest>>>,
     /// Tokens that it may spend, prompts and answers together; 20,000 a module if nothing is said.
-    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
-    budget: Option<u64>,
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000_000_000_000_u64)]
+    budget: Option<Whole>,
     /// Seconds that it may work; 1,800 if nothing is said.
     #[schema(minimum = 0, maximum = 31_536_000)]
     timeout: Option<f64>,
     /// Code versions tried for a module; 5 if nothing is said.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000)]
-    max_iterations: Option<NonZeroU32>,
+    max_iterations: Option<Whole>,
     /// How long to wait for a place in a full queue, in milliseconds; refused at once if nothing is
     /// said.
-    #[schema(minimum = 0, maximum = 600_000)]
-    wait_ms: Option<u64>,
+    #[schema(value_type = Option<u64>, minimum = 0, maximum = 600_000)]
+    wait_ms: Option<Whole>,
     /// Its name; drawn if nothing is said.
     #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
     task_id: Option<String>,
@@ -178,18 +180,24 @@ fn task_name(field: &str, text: &str) -> Result<TaskId, Problem> {
 /// Limits from what was said of them.
 pub(crate) fn limits(
     base: Limits,
-    budget: Option<u64>,
+    budget: Option<Whole>,
     timeout: Option<f64>,
-    max_iterations: Option<NonZeroU32>,
+    max_iterations: Option<Whole>,
 ) -> Result<Limits, Problem> {
-    if budget.is_some_and(|tokens| tokens == 0 || tokens > BUDGET_MAX) {
+    if budget.is_some_and(|Whole(tokens)| tokens == 0 || tokens > BUDGET_MAX) {
         let detail = format!("`budget` is a number of tokens from 1 to {BUDGET_MAX}");
         return Err(Problem::field("budget", detail));
     }
-    if max_iterations.is_some_and(|max| max.get() > 1_000) {
-        let detail = "`max_iterations` is a number from 1 to 1000";
-        return Err(Problem::field("max_iterations", detail));
-    }
+    let iterations_max = match max_iterations {
+        None => base.iterations_max,
+        Some(Whole(max)) => {
+            let small = u32::try_from(max).ok().filter(|&max| max <= ITERATIONS_MAX);
+            small.and_then(NonZeroU32::new).ok_or_else(|| {
+                let detail = format!("`max_iterations` is a number from 1 to {ITERATIONS_MAX}");
+                Problem::field("max_iterations", detail)
+            })?
+        }
+    };
     let bad_timeout = || {
         Problem::field(
             "timeout",
@@ -205,8 +213,10 @@ pub(crate) fn limits(
         Some(_) => return Err(bad_timeout()),
     };
     Ok(Limits {
-        tokens_max: budget.map(Tokens).or(base.tokens_max),
-        iterations_max: max_iterations.unwrap_or(base.iterations_max),
+        tokens_max: budget
+            .map(|Whole(tokens)| Tokens(tokens))
+            .or(base.tokens_max),
+        iterations_max,
         active_ms_max,
     })
 }
@@ -270,7 +280,8 @@ impl NewTask {
                 "`out` names a folder of the server's machine: leave it out and fetch the files";
             return Err(Problem::forbidden(detail));
         }
-        if self.wait_ms.is_some_and(|ms| ms > WAIT_MS_MAX) {
+        let wait_ms = self.wait_ms.map_or(0, |Whole(ms)| ms);
+        if wait_ms > WAIT_MS_MAX {
             let detail = format!("`wait_ms` is a number from 0 to {WAIT_MS_MAX}");
             return Err(Problem::field("wait_ms", detail));
         }
@@ -290,10 +301,10 @@ impl NewTask {
         let Language::Python = self.language.unwrap_or(Language::Python);
         Ok(Submission {
             task_id,
-            full: self
-                .wait_ms
-                .filter(|ms| *ms > 0)
-                .map_or(Full::Refuse, |ms| Full::Wait(Duration::from_millis(ms))),
+            full: match wait_ms {
+                0 => Full::Refuse,
+                ms => Full::Wait(Duration::from_millis(ms)),
+            },
             idempotency_key: idempotency_key(self.idempotency_key, headers)?,
             content: TaskSubmitted {
                 tests: given_tests(&self.prompt, self.tests)?,
@@ -493,14 +504,14 @@ pub(crate) struct ForkTask {
     /// How urgent it is.
     priority: Option<PriorityWord>,
     /// Tokens that it may spend, those that the past has spent included.
-    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
-    budget: Option<u64>,
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000_000_000_000_u64)]
+    budget: Option<Whole>,
     /// Seconds that it may work.
     #[schema(minimum = 0, maximum = 31_536_000)]
     timeout: Option<f64>,
     /// Code versions tried for a module.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000)]
-    max_iterations: Option<NonZeroU32>,
+    max_iterations: Option<Whole>,
     /// Its name; drawn if nothing is said.
     #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
     task_id: Option<String>,

@@ -193,13 +193,21 @@ impl Tasks {
                 return Err(Error::Overtaken { task: task.clone() });
             }
         }
-        let priority = state.submission.as_ref().map(|asked| asked.priority);
+        let asked = state.submission.as_ref();
+        let priority = asked.map(|asked| asked.priority);
+        // What it waits for counts until it was started once.
+        let others = match asked {
+            Some(asked) if state.started.is_none() => asked.depends_on.as_slice(),
+            _ => &[],
+        };
+        let others = others.iter();
+        let depends_on = others.map(|other| StreamName::of(principal.owner(), other));
         // Refused where it is in the queue already: then it goes on by itself.
         let _ = self.queue.recover([Job {
             id: StreamName::of(principal.owner(), task),
             priority: priority.unwrap_or_default(),
             deadline: None,
-            depends_on: Vec::new(),
+            depends_on: depends_on.collect(),
         }]);
         Ok(state)
     }
