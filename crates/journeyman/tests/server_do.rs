@@ -427,6 +427,48 @@ fn a_fork_repeats_nothing_of_what_it_inherits_and_cites_it() {
 }
 
 #[test]
+fn a_fork_whose_past_is_too_long_is_refused_and_never_cut_short() {
+    let home = Home::new();
+    let server = Server::start(&home, SLOW, &[]);
+    let task = server.submit(&json!({"prompt": "x", "budget": 1_000_000_000}));
+    server
+        .intervene(&task, &json!({"kind": "pause"}))
+        .expect(200);
+    let say = |n: usize| {
+        let said = json!({"kind": "instruction", "instruction": format!("number {n}")});
+        server.intervene(&task, &said).expect(200)["sequence"]
+            .as_u64()
+            .unwrap()
+    };
+    let rest = || {
+        server
+            .intervene(&task, &json!({"kind": "resume"}))
+            .expect(200);
+        let view = server
+            .intervene(&task, &json!({"kind": "pause"}))
+            .expect(200);
+        view["sequence"].as_u64().unwrap()
+    };
+    // What rests and goes on is not inherited, and makes the past longer than one read.
+    let fits = (0..600).map(say).last().unwrap();
+    let long = until("it is long", || {
+        Some(rest()).filter(|_| server.task(&task)["revision"].as_u64() > Some(1_300))
+    });
+    let said = say(601);
+    let fork = |at: u64| server.post(&format!("{TASKS}/{task}/fork?at={at}"), &json!({}));
+    assert_eq!(fork(said).problem(422)["field"], "at", "{long}");
+    let forked = fork(fits).expect(202)["task_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let instructions = server.task(&forked)["instructions"]
+        .as_array()
+        .unwrap()
+        .len();
+    assert_eq!(instructions, 600);
+}
+
+#[test]
 fn a_fork_takes_another_prompt_and_name_and_refuses_what_does_not_fit() {
     let home = Home::new();
     let server = Server::start(&home, SLOW, &[]);

@@ -157,12 +157,9 @@ async fn does(
     intervention: Intervention,
     headers: &HeaderMap,
 ) -> Result<Json<TaskView>, Problem> {
-    let state = app
-        .tasks
-        .intervene(&caller.principal, task, intervention)
-        .await?;
     let principal = &caller.principal;
-    Ok(Json(TaskView::now(app, principal, task, &state, headers)))
+    app.tasks.intervene(principal, task, intervention).await?;
+    Ok(Json(TaskView::now(app, principal, task, headers).await?))
 }
 
 /// Nothing.
