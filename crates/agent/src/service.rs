@@ -313,18 +313,43 @@ impl Tasks {
         self.queue.set_workers(workers);
     }
 
-    /// Where a task stands: one that is recorded as running and that nobody works on rests.
-    pub fn standing(
+    /// Where a task stands that is recorded so: one that is recorded as running and that nobody works
+    /// on rests.
+    pub async fn standing(
         &self,
         principal: &Principal,
         task: &TaskId,
         recorded: (Status, Option<PauseReason>),
-    ) -> (Status, Option<PauseReason>) {
-        let name = StreamName::of(principal.owner(), task);
-        if recorded.0 == Status::Running && !self.queue.contains(&name) {
-            return (Status::Paused, Some(PauseReason::Interrupted));
+    ) -> Result<(Status, Option<PauseReason>), Error> {
+        if self.is_attended(principal, task, recorded.0) {
+            return Ok(recorded);
         }
-        recorded
+        // Or it has left the queue since it was looked at: then what became of it is recorded.
+        let state = self.current(principal, task).await?;
+        if self.is_attended(principal, task, state.status) {
+            return Ok((state.status, state.pause));
+        }
+        Ok((Status::Paused, Some(PauseReason::Interrupted)))
+    }
+
+    /// The state of a task as [`Tasks::current`] gives it, and where it stands.
+    pub async fn seen(
+        &self,
+        principal: &Principal,
+        task: &TaskId,
+    ) -> Result<(Arc<TaskState>, Status, Option<PauseReason>), Error> {
+        let mut state = self.current(principal, task).await?;
+        if !self.is_attended(principal, task, state.status) {
+            state = self.current(principal, task).await?;
+        }
+        let recorded = (state.status, state.pause);
+        let (status, pause) = self.standing(principal, task, recorded).await?;
+        Ok((state, status, pause))
+    }
+
+    fn is_attended(&self, principal: &Principal, task: &TaskId, status: Status) -> bool {
+        let name = StreamName::of(principal.owner(), task);
+        status != Status::Running || self.queue.contains(&name)
     }
 
     /// Waits until a task has left the queue: it has ended, or rests.

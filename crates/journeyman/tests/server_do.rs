@@ -427,6 +427,45 @@ fn a_fork_repeats_nothing_of_what_it_inherits_and_cites_it() {
 }
 
 #[test]
+fn a_fork_whose_past_is_too_long_is_refused_and_never_cut_short() {
+    let home = Home::new();
+    let server = Server::start(&home, SLOW, &[]);
+    let task = server.submit(&json!({"prompt": "x", "budget": 1_000_000_000}));
+    server
+        .intervene(&task, &json!({"kind": "pause"}))
+        .expect(200);
+    let say = || {
+        let said = json!({"kind": "instruction", "instruction": "Mind the zebras"});
+        sequence(&server.intervene(&task, &said).expect(200))
+    };
+    // What rests and goes on is not inherited, and makes the past longer than one read.
+    let rest = || {
+        let [resume, pause] = ["resume", "pause"].map(|kind| json!({"kind": kind}));
+        server.intervene(&task, &resume).expect(200);
+        server.intervene(&task, &pause).expect(200)
+    };
+    for _ in 0..4 {
+        say();
+    }
+    let fits = say();
+    until("it is long", || {
+        rest()["revision"].as_u64().filter(|&events| events > 1_300)
+    });
+    let too_late = say();
+    let fork = |at: u64| server.post(&format!("{TASKS}/{task}/fork?at={at}"), &json!({}));
+    assert_eq!(fork(too_late).problem(422)["field"], "at");
+    let forked = fork(fits).expect(202)["task_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let instructions = server.task(&forked)["instructions"]
+        .as_array()
+        .unwrap()
+        .len();
+    assert_eq!(instructions, 5);
+}
+
+#[test]
 fn a_fork_takes_another_prompt_and_name_and_refuses_what_does_not_fit() {
     let home = Home::new();
     let server = Server::start(&home, SLOW, &[]);

@@ -168,12 +168,9 @@ async fn does(
     intervention: Intervention,
     headers: &HeaderMap,
 ) -> Result<TaskView, Problem> {
-    let state = app
-        .tasks
-        .intervene(&caller.principal, task, intervention)
-        .await?;
     let principal = &caller.principal;
-    Ok(TaskView::now(app, principal, task, &state, headers))
+    app.tasks.intervene(principal, task, intervention).await?;
+    TaskView::now(app, principal, task, headers).await
 }
 
 /// Nothing.

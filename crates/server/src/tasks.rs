@@ -414,11 +414,12 @@ pub(crate) async fn list(
         .tasks
         .list(&caller.principal, before, limit, status)
         .await?;
+    let mut summaries = Vec::new();
+    for listed in tasks {
+        summaries.push(TaskSummary::of(listed, &app, &caller.principal).await?);
+    }
     Ok(Json(TaskPage {
-        tasks: tasks
-            .into_iter()
-            .map(|listed| TaskSummary::of(listed, &app, &caller.principal))
-            .collect(),
+        tasks: summaries,
         next: next.map(|sequence| sequence.0),
     }))
 }
@@ -451,10 +452,7 @@ pub(crate) async fn get(
     headers: HeaderMap,
 ) -> Result<Json<TaskView>, Problem> {
     let view = match query.moment() {
-        None => {
-            let state = app.tasks.current(&caller.principal, &task).await?;
-            TaskView::now(&app, &caller.principal, &task, &state, &headers)
-        }
+        None => TaskView::now(&app, &caller.principal, &task, &headers).await?,
         moment => {
             let journal = app.tasks.journal();
             let state = load_at(journal, &caller.principal, &task, moment).await?;

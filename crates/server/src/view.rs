@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::problem::Problem;
 
 /// A word as it stands in events.
 pub(crate) fn word(value: &impl Serialize) -> Option<String> {
@@ -113,12 +114,17 @@ pub(crate) struct TaskSummary {
 }
 
 impl TaskSummary {
-    pub(crate) fn of(listed: Listed, app: &App, principal: &Principal) -> Self {
+    pub(crate) async fn of(
+        listed: Listed,
+        app: &App,
+        principal: &Principal,
+    ) -> Result<Self, Problem> {
         let listing: Listing = listed.listing;
         let recorded = (listing.status, listing.pause);
-        let (status, pause) = app.tasks.standing(principal, &listed.task_id, recorded);
+        let standing = app.tasks.standing(principal, &listed.task_id, recorded);
+        let (status, pause) = standing.await?;
         let (verification, confidence) = checked(listing.verification.as_ref());
-        Self {
+        Ok(Self {
             task_id: listed.task_id.to_string(),
             status: status.as_str().to_owned(),
             pause: pause.as_ref().and_then(word),
@@ -133,7 +139,7 @@ impl TaskSummary {
             submitted_at: time(listing.submitted_at),
             sequence: listed.sequence.0,
             revision: listed.revision,
-        }
+        })
     }
 }
 
@@ -271,20 +277,18 @@ pub(crate) struct TaskView {
 
 impl TaskView {
     /// A task as it is now.
-    pub(crate) fn now(
+    pub(crate) async fn now(
         app: &App,
         principal: &Principal,
         task: &TaskId,
-        state: &TaskState,
         headers: &HeaderMap,
-    ) -> Self {
-        let recorded = (state.status, state.pause);
-        let (status, pause) = app.tasks.standing(principal, task, recorded);
-        Self {
+    ) -> Result<Self, Problem> {
+        let (state, status, pause) = app.tasks.seen(principal, task).await?;
+        Ok(Self {
             status: status.as_str().to_owned(),
             pause: pause.as_ref().and_then(word),
-            ..Self::of(task, state, headers)
-        }
+            ..Self::of(task, &state, headers)
+        })
     }
 
     /// A task as its events say.

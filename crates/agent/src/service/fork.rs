@@ -51,15 +51,7 @@ impl Tasks {
             Some(_) => inherited(&events[1..]),
         };
         if copied.len() > COPIED_MAX {
-            let reason = format!(
-                "{} events stand before it; a fork takes {COPIED_MAX} at the most: fork from an \
-                 earlier one",
-                copied.len()
-            );
-            return Err(Error::BadInput {
-                field: "at",
-                reason,
-            });
+            return Err(too_long(copied.len()));
         }
         let content = TaskSubmitted {
             fork: Some(Fork {
@@ -120,6 +112,9 @@ impl Tasks {
         let page = journal
             .read(principal, &filter, Sequence::ZERO, limit)
             .await?;
+        if at.is_some() && !page.ended {
+            return Err(too_long(page.events.len()));
+        }
         Ok(page.events)
     }
 
@@ -174,6 +169,17 @@ impl Tasks {
             },
         )?;
         Ok(copy)
+    }
+}
+
+fn too_long(events: usize) -> Error {
+    let reason = format!(
+        "{events} or more events stand before it; a fork takes {COPIED_MAX} at the most: fork from \
+         an earlier one"
+    );
+    Error::BadInput {
+        field: "at",
+        reason,
     }
 }
 

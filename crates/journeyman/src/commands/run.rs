@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use journeyman_agent::{
-    Intervention, Notice, ServiceEnding, Submission, check_output, headline, tests_in_prompt,
-    write_result,
+    Intervention, Notice, ServiceEnding, Submission, Tasks, check_output, headline,
+    tests_in_prompt, write_result,
 };
 use journeyman_event::payload::{GivenTest, Limits, PauseReason, TaskSubmitted, TestOrigin};
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{Principal, TaskId, TaskState, Tokens};
+use journeyman_journal::Filter;
 use journeyman_queue::Full;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,6 +34,8 @@ use crate::settings::Settings;
 const RETRY: Duration = Duration::from_millis(200);
 /// A holder of the data folder has this long to answer, or to be gone.
 const HOLDER_TIME: Duration = Duration::from_secs(5);
+/// Events read at a time.
+const PAGE: usize = 1_000;
 /// A prompt larger than this is a mistake.
 const PROMPT_BYTES_MAX: usize = 256 * 1024;
 /// A test file larger than this is a mistake.
@@ -94,8 +97,14 @@ async fn follow(settings: &Settings, task: &TaskId, wish: &Wish) -> anyhow::Resu
                 return Ok(Exit::Interrupted);
             }
             Ok(Some(Site::Here(holder))) => {
+                let seen = watched.take();
+                let caught_up = match &seen {
+                    Some(seen) => catch_up(&holder.tasks, task, seen, &progress).await,
+                    None => Ok(()),
+                };
                 let result = work_here(settings, *holder, task, now, &cancel).await;
                 progress.finish();
+                caught_up?;
                 let state = result?;
                 print_result(settings, task, &state)?;
                 return Ok(Exit::of(state.ending.as_ref()));
@@ -204,6 +213,34 @@ async fn work_here(
     holder.close(settings.grace, ending).await?;
     began?;
     Ok(tasks.state(&me, task).await?)
+}
+
+/// Shows what was recorded of a task since it was last seen at a server that is gone.
+async fn catch_up(
+    tasks: &Tasks,
+    task: &TaskId,
+    seen: &TaskState,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    let (me, mut state) = (Principal::local(), seen.clone());
+    let filter = Filter {
+        task_id: Some(task.clone()),
+        ..Filter::default()
+    };
+    loop {
+        let journal = tasks.journal();
+        let page = journal.read(&me, &filter, state.sequence, PAGE).await?;
+        for event in page.events {
+            state.evolve(&event)?;
+            progress.notice(&Notice::Event {
+                event,
+                state: Arc::new(state.clone()),
+            });
+        }
+        if page.ended {
+            return Ok(());
+        }
+    }
 }
 
 /// Watches a task at a server. Its state, and whether it ended or rests; otherwise the connection was

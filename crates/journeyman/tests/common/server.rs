@@ -165,21 +165,22 @@ impl Server {
     }
 
     fn open(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> TcpStream {
+        use std::fmt::Write as _;
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
         let is_given = |name: &str| headers.iter().any(|(given, _)| given == &name);
         if !is_given("Host") {
-            head += &format!("Host: 127.0.0.1:{}\r\n", self.port);
+            write!(head, "Host: 127.0.0.1:{}\r\n", self.port).unwrap();
         }
         if let Some(token) = self.token.as_ref().filter(|_| !is_given("Authorization")) {
-            head += &format!("Authorization: Bearer {token}\r\n");
+            write!(head, "Authorization: Bearer {token}\r\n").unwrap();
         }
         if !body.is_empty() {
-            head += &format!("Content-Length: {}\r\n", body.len());
+            write!(head, "Content-Length: {}\r\n", body.len()).unwrap();
         }
         for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
-            head += &format!("{name}: {value}\r\n");
+            write!(head, "{name}: {value}\r\n").unwrap();
         }
         head += "\r\n";
         stream.write_all(head.as_bytes()).unwrap();
