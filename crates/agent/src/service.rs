@@ -185,12 +185,18 @@ impl Tasks {
         submission: Submission,
     ) -> Result<Submitted, Error> {
         let content = submission.content;
-        let task_id = match (&submission.task_id, &submission.idempotency_key) {
-            (Some(task_id), _) => task_id.clone(),
-            (None, Some(key)) => keyed(principal, key),
-            (None, None) => TaskId::random(&*self.parts.randomness),
+        let named = match (&submission.task_id, &submission.idempotency_key) {
+            (Some(task_id), _) => Some(task_id.clone()),
+            (None, Some(key)) => Some(keyed(principal, key)),
+            (None, None) => None,
         };
-        if let Some(state) = load(&self.parts.journal, principal, &task_id).await? {
+        // A name that was just drawn is nobody's yet, which the journal sees to once more.
+        let known = match &named {
+            Some(task_id) => load(&self.parts.journal, principal, task_id).await?,
+            None => None,
+        };
+        let task_id = named.unwrap_or_else(|| TaskId::random(&*self.parts.randomness));
+        if let Some(state) = known {
             let is_same = state.submission.as_ref() == Some(&content);
             return match submission.idempotency_key {
                 Some(_) if is_same => Ok(Submitted {
