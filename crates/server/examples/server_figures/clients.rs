@@ -17,9 +17,9 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 const OPENING: usize = 64;
 
 /// The time, for processes of one machine to compare.
-pub(crate) fn nanos() -> i128 {
+pub(crate) fn millis() -> f64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i128::try_from(since.as_nanos()).unwrap()
+    since.as_secs_f64() * 1_000.0
 }
 
 /// A connection that asks one thing after another.
@@ -79,12 +79,13 @@ fn submission() -> String {
 fn print(mut took: Vec<Duration>, time: Duration) {
     took.sort();
     let count = f64::from(u32::try_from(took.len()).unwrap());
-    let millis = |of_100: usize| took[(took.len() - 1) * of_100 / 100].as_secs_f64() * 1_000.0;
+    let of_100 = |place: usize| took[(took.len() - 1) * place / 100].as_secs_f64() * 1_000.0;
     let rate = count / time.as_secs_f64();
-    say(&format!("{rate} {} {}", millis(50), millis(99)));
+    say(&format!("{rate} {} {}", of_100(50), of_100(99)));
 }
 
-fn say(line: &str) {
+/// Prints a line at once.
+pub(crate) fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}").unwrap();
     out.flush().unwrap();
@@ -177,29 +178,22 @@ async fn read(mut socket: WebSocketStream<TcpStream>, received: Arc<AtomicUsize>
         }
         let count = received.fetch_add(1, Ordering::Relaxed) + 1;
         if count.is_multiple_of(all) {
-            let now = Duration::from_nanos(u64::try_from(nanos()).unwrap());
-            say(&(now.as_secs_f64() * 1_000.0).to_string());
+            say(&millis().to_string());
         }
     }
 }
 
 /// Does what the words say: what, where, how many connections, then what belongs to it.
-pub(crate) fn run(words: &[String]) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let connections = words[2].parse().unwrap();
-    let time = || Duration::from_secs(words[3].parse().unwrap());
-    runtime.block_on(async {
-        match words[0].as_str() {
-            "get" => closed_loop(&words[1], connections, time(), &get(&words[4])).await,
-            "submit" => match words[4].parse().unwrap() {
-                0 => closed_loop(&words[1], connections, time(), &submission()).await,
-                rate => open_loop(&words[1], connections, time(), rate, &submission()).await,
-            },
-            "listen" => listen(&words[1], connections, &words[3]).await,
-            other => panic!("no client does {other:?}"),
-        }
-    });
+pub(crate) async fn run(words: &[&str]) {
+    let (address, connections) = (words[1], words[2].parse().unwrap());
+    let seconds = || Duration::from_secs(words[3].parse().unwrap());
+    match words[0] {
+        "get" => closed_loop(address, connections, seconds(), &get(words[4])).await,
+        "submit" => match words[4].parse().unwrap() {
+            0 => closed_loop(address, connections, seconds(), &submission()).await,
+            rate => open_loop(address, connections, seconds(), rate, &submission()).await,
+        },
+        "listen" => listen(address, connections, words[3]).await,
+        other => panic!("no client does {other:?}"),
+    }
 }

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use journeyman_agent::{Intervention, Notices, Parts, Tasks};
@@ -33,16 +33,20 @@ use journeyman_event::{Principal, SeededRandom, TaskId, TimeSource};
 use journeyman_journal::{Journal, Sqlite};
 use journeyman_server::{Door, Hosts, Options, Readiness};
 use rustix::process::{Resource, Rlimit};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
 
-use clients::nanos;
+use clients::millis;
 
 const RUNS: usize = 3;
 /// A client process that says nothing for so long hangs.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// The first word of those that this program starts.
+const PART: &str = "part";
+/// Between events that are sent to sockets.
+const PAUSE: Duration = Duration::from_millis(300);
 /// Sockets of one client process.
 const SOCKETS: usize = 2_500;
 
@@ -79,12 +83,12 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Bytes that this process has in memory.
-fn resident() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+/// Kibibytes that a process has in memory.
+fn resident(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let kb = line.and_then(|line| line.split_whitespace().nth(1));
-    kb.unwrap().parse::<f64>().unwrap() * 1_024.0
+    kb.unwrap().parse().unwrap()
 }
 
 /// A running server.
@@ -97,7 +101,7 @@ struct Server {
 
 impl Server {
     async fn start(folder: &Path) -> Self {
-        let random = Arc::new(SeededRandom::new(u64::try_from(nanos()).unwrap()));
+        let random = Arc::new(SeededRandom::new(1));
         let journal = Journal::open(Arc::new(Sqlite::new(folder.to_owned())), &*random).unwrap();
         let parts = Parts {
             journal,
@@ -139,35 +143,44 @@ impl Server {
     }
 }
 
-/// A client process: this program again.
-struct Client {
-    _process: Child,
+/// Another process: this program again.
+struct Other {
+    process: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
-impl Client {
+impl Other {
     fn start(what: &[&str]) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .arg("client")
+            .arg(PART)
             .args(what)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        Self {
-            _process: process,
-            lines,
-        }
+        Self { process, lines }
+    }
+
+    async fn line(&mut self) -> String {
+        let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
+        line.unwrap().unwrap().unwrap()
     }
 
     /// The numbers of its next line.
     async fn numbers(&mut self) -> Vec<f64> {
-        let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
-        let line = line.unwrap().unwrap().unwrap();
+        let line = self.line().await;
         let words = line.split_whitespace();
         words.map(|word| word.parse().unwrap()).collect()
+    }
+
+    async fn tell(&mut self, line: &str) {
+        let stdin = self.process.stdin.as_mut().unwrap();
+        stdin
+            .write_all(format!("{line}\n").as_bytes())
+            .await
+            .unwrap();
     }
 }
 
@@ -182,7 +195,7 @@ struct Figures {
 async fn runs(what: &[&str]) -> Figures {
     let mut all = Vec::new();
     for _ in 0..RUNS {
-        all.push(Client::start(what).numbers().await);
+        all.push(Other::start(what).numbers().await);
     }
     let of = |index: usize| median(all.iter().map(|run: &Vec<f64>| run[index]).collect());
     Figures {
@@ -261,13 +274,12 @@ async fn requests(server: &Server) {
 }
 
 /// Client processes with so many sockets that are all open; and how many they got.
-async fn listeners(address: SocketAddr, path: &str, sockets: usize) -> (Vec<Client>, f64) {
+async fn listeners(address: &str, path: &str, sockets: usize) -> (Vec<Other>, f64) {
     let (mut clients, mut open) = (Vec::new(), 0.0);
     let mut left = sockets;
     while left > 0 {
         let some = left.min(SOCKETS);
-        let (address, count) = (address.to_string(), some.to_string());
-        let mut client = Client::start(&["listen", &address, &count, path]);
+        let mut client = Other::start(&["listen", address, &some.to_string(), path]);
         open += client.numbers().await[0];
         clients.push(client);
         left -= some;
@@ -276,69 +288,72 @@ async fn listeners(address: SocketAddr, path: &str, sockets: usize) -> (Vec<Clie
 }
 
 /// Milliseconds until the last socket has what was sent at a time.
-async fn all_have_it(clients: &mut [Client], sent: i128) -> f64 {
-    let mut last = 0.0_f64;
+async fn all_have_it(clients: &mut [Other], sent: f64) -> f64 {
+    let mut last = sent;
     for client in clients {
-        let numbers = client.numbers().await;
-        last = last.max(numbers[0]);
+        last = last.max(client.numbers().await[0]);
     }
-    (last - Duration::from_nanos(u64::try_from(sent).unwrap()).as_secs_f64() * 1_000.0).max(0.0)
+    last - sent
 }
 
-fn print_times(who: &str, times: &[f64], asked: &str) {
+fn print_times(who: &str, times: &[f64], memory: Option<f64>, asked: &str) {
     let worst = times.iter().copied().fold(0.0, f64::max);
-    let events = times.len();
-    let usual = median(times.to_vec());
-    println!("  {who}  all have it after {usual:.1} ms, {worst:.1} ms at worst of {events}{asked}");
+    let (events, usual) = (times.len(), median(times.to_vec()));
+    let memory = memory.map_or_else(String::new, |kb| format!("; {kb:.0} KiB a socket"));
+    println!(
+        "  {who}  all have it after {usual:.1} ms, {worst:.1} ms at worst of {events}{asked}{memory}"
+    );
 }
 
 async fn sockets(server: &Server, count: usize, events: usize, asked: &str) {
     let me = Principal::local();
     let task = TaskId::new(store::WATCHED).unwrap();
     let head = server.tasks.state(&me, &task).await.unwrap().sequence;
-    let before = resident();
+    let address = server.address.to_string();
+    // Memory is only to be seen of many.
+    let each =
+        |process, before, open| (count >= 1_000).then(|| (resident(process) - before) / open);
+
+    let process = std::process::id();
+    let before = resident(process);
     let path = format!("/ws/{task}?after={head}");
-    let (mut clients, open) = listeners(server.address, &path, count).await;
+    let (mut clients, open) = listeners(&address, &path, count).await;
     println!("one event to {open:.0} sockets of one task");
     let mut times = Vec::new();
     // The first finds every socket ready, or waits for it; it does not count.
     for event in 0..=events {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(PAUSE).await;
         let instruction = format!("event {event}");
-        let sent = nanos();
+        let sent = millis();
         let said = Intervention::Instruct { instruction };
         server.tasks.intervene(&me, &task, said).await.unwrap();
         times.push(all_have_it(&mut clients, sent).await);
     }
-    print_times("journeyman", &times[1..], asked);
-    let each = (resident() - before) / open / 1_024.0;
-    println!("  memory of the server: {each:.1} KiB a socket");
-    let address = server.address.to_string();
-    let begun = Instant::now();
-    let open = Client::start(&["submit", &address, "64", "10", "500"])
+    let memory = each(process, before, open);
+    print_times("journeyman", &times[1..], memory, asked);
+    let other = Other::start(&["submit", &address, "64", "10", "500"])
         .numbers()
         .await;
     println!(
-        "  meanwhile, POST 500 other tasks/s: p50 {:.2} ms, p99 {:.2} ms, in {:.1} s",
-        open[1],
-        open[2],
-        begun.elapsed().as_secs_f64()
+        "  meanwhile, POST 500 other tasks/s: p50 {:.2} ms, p99 {:.2} ms",
+        other[1], other[2]
     );
     drop(clients);
 
-    let peer = peer::start().await;
-    let before = resident();
-    let (mut clients, open) = listeners(peer.address, "/ws", count).await;
+    let mut peer = Other::start(&["peer"]);
+    let address = peer.line().await;
+    let process = peer.process.id().unwrap();
+    let before = resident(process);
+    let (mut clients, open) = listeners(&address, "/ws", count).await;
     let mut times = Vec::new();
     for event in 0..=events {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        let sent = nanos();
-        peer.send(event);
+        tokio::time::sleep(PAUSE).await;
+        peer.tell(&event.to_string()).await;
+        let sent = peer.numbers().await[0];
         times.push(all_have_it(&mut clients, sent).await);
     }
-    print_times("plain axum", &times[1..], "");
-    let each = (resident() - before) / open / 1_024.0;
-    println!("  memory of it: {each:.1} KiB a socket");
+    let memory = each(process, before, open);
+    print_times("plain axum", &times[1..], memory, "");
 }
 
 /// As many open files as the system lets this process have.
@@ -354,14 +369,22 @@ fn open_many_files() {
 fn main() {
     open_many_files();
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if words.first().is_some_and(|word| word == "client") {
-        return clients::run(&words[1..]);
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(measure(words.first().map(PathBuf::from)));
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let is_client = matches!(words[..], [PART, first, ..] if first != "peer");
+    // Clients share the cores with the server: a thread each is enough.
+    let mut runtime = if is_client {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    let runtime = runtime.enable_all().build().unwrap();
+    runtime.block_on(async {
+        match &words[..] {
+            [PART, "peer"] => peer::run().await,
+            [PART, client @ ..] => clients::run(client).await,
+            other => measure(other.first().map(PathBuf::from)).await,
+        }
+    });
 }
 
 async fn measure(named: Option<PathBuf>) {

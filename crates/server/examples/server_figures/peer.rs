@@ -1,6 +1,5 @@
-//! What sockets are measured beside: axum, a broadcast channel, and nothing else.
-
-use std::net::SocketAddr;
+//! What sockets are measured beside: axum, a broadcast channel, and nothing else. A process of its own,
+//! so that its memory is its own too.
 
 use axum::Router;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
@@ -8,42 +7,29 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 
-pub(crate) struct Peer {
-    pub(crate) address: SocketAddr,
-    messages: broadcast::Sender<Utf8Bytes>,
-    serving: tokio::task::JoinHandle<()>,
-}
+use crate::clients::{millis, say};
 
-impl Peer {
-    /// Sends a message that is about as long as an event.
-    pub(crate) fn send(&self, event: usize) {
-        let filler = "x".repeat(500);
-        let text = format!("{{\"v\":1,\"sequence\":{},\"data\":\"{filler}\"}}", event + 1);
-        self.messages.send(text.into()).unwrap();
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
-pub(crate) async fn start() -> Peer {
+/// Prints its address, then for each line that it is given when it sent a message that is about as
+/// long as an event.
+pub(crate) async fn run() {
     let (messages, _) = broadcast::channel::<Utf8Bytes>(256);
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = tcp.local_addr().unwrap();
+    say(&tcp.local_addr().unwrap().to_string());
     let all = messages.clone();
     let upgrade = async move |upgrade: WebSocketUpgrade| {
         let messages = all.subscribe();
         upgrade.on_upgrade(|socket| serve(socket, messages))
     };
     let router = Router::new().route("/ws", get(upgrade));
-    let serving = tokio::spawn(async move { axum::serve(tcp, router).await.unwrap() });
-    Peer {
-        address,
-        messages,
-        serving,
+    tokio::spawn(async move { axum::serve(tcp, router).await.unwrap() });
+    // The sockets are served by other threads than this.
+    for order in std::io::stdin().lines() {
+        let order = order.unwrap();
+        let filler = "x".repeat(500);
+        let sent = millis();
+        let text = format!("{{\"v\":1,\"sequence\":{order},\"data\":\"{filler}\"}}");
+        messages.send(text.into()).unwrap();
+        say(&sent.to_string());
     }
 }
 
