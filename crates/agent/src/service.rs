@@ -174,14 +174,22 @@ impl Tasks {
         principal: &Principal,
         submission: Submission,
     ) -> Result<Submitted, Error> {
-        let task_id = match (&submission.task_id, &submission.idempotency_key) {
-            (Some(task_id), _) => task_id.clone(),
-            (None, Some(key)) => keyed(principal, key),
-            (None, None) => TaskId::random(&*self.parts.randomness),
+        let named = match (&submission.task_id, &submission.idempotency_key) {
+            (Some(task_id), _) => Some(task_id.clone()),
+            (None, Some(key)) => Some(keyed(principal, key)),
+            (None, None) => None,
         };
+        let is_drawn = named.is_none();
+        let task_id = named.unwrap_or_else(|| TaskId::random(&*self.parts.randomness));
         let has_key = submission.idempotency_key.is_some();
         loop {
-            if let Some(state) = load(&self.parts.journal, principal, &task_id).await? {
+            // A name that was just drawn is nobody's yet, which the journal sees to once more.
+            let known = if is_drawn {
+                None
+            } else {
+                load(&self.parts.journal, principal, &task_id).await?
+            };
+            if let Some(state) = known {
                 let is_same = state.submission.as_ref() == Some(&submission.content);
                 if !has_key || !is_same {
                     return Err(Error::TaskExists { task: task_id });

@@ -6,25 +6,25 @@ use std::sync::Arc;
 use std::thread;
 
 use bytes::Bytes;
-use journeyman_bus::{Bus, Overflow};
 use journeyman_event::{ContentHash, Principal, Randomness, Sequence, TaskId, TimeSource};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::Error;
 use crate::batch::{APPEND_BYTES_MAX, Append, Appended};
 use crate::engine::{Direction, Engine, StreamName};
+use crate::feeds::Feeds;
 use crate::reader::{self, Filter, Head, Page, SNAPSHOT_BYTES_MAX, Snapshot, StreamInfo};
 use crate::subscription::{Live, Subscription};
 use crate::transfer::{Export, Format, Import};
 use crate::verify::{self, VerifyReport};
-use crate::writer::{AppendOrder, Committed, Order, SnapshotOrder, Trust, WriterThread};
+use crate::writer::{AppendOrder, Order, SnapshotOrder, Trust, WriterThread};
 
 /// Appends that may wait for the writer; further callers wait to be let in.
 const QUEUE_MAX: usize = 1_024;
 /// Bytes of their payloads and blobs: two of the largest appends.
 const QUEUE_BYTES_MAX: usize = 2 * APPEND_BYTES_MAX;
-/// Committed events that wait for one subscription; one that is slower reads from the store.
-const LIVE_MAX: usize = 256;
+/// Queries that run at once, each on a thread and a connection of its own; further ones wait.
+pub(crate) const QUERIES_MAX: usize = 16;
 /// Streams that one list names at the most.
 const STREAMS_MAX: usize = 10_000;
 
@@ -39,6 +39,7 @@ pub struct Journal {
 struct Inner {
     engine: Arc<dyn Engine>,
     store_id: String,
+    queries: Arc<Semaphore>,
     /// None for a journal that is only read.
     writing: Option<Writing>,
 }
@@ -49,7 +50,7 @@ struct Writing {
     room: Arc<Semaphore>,
     committed: watch::Receiver<Sequence>,
     trouble: watch::Receiver<Option<Error>>,
-    bus: Bus<Committed>,
+    feeds: Feeds,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -88,13 +89,13 @@ impl Journal {
         let (committed, receiver) = watch::channel(head.sequence);
         let (orders, queue) = mpsc::channel(QUEUE_MAX);
         let (troubled, trouble) = watch::channel(None);
-        let bus = Bus::start();
+        let feeds = Feeds::new();
         let writer = WriterThread {
             engine: engine.clone(),
             store,
             head,
             committed,
-            bus: bus.clone(),
+            feeds: feeds.clone(),
             trust: Trust::Sure,
             trouble: troubled,
         };
@@ -107,13 +108,14 @@ impl Journal {
             room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)),
             committed: receiver,
             trouble,
-            bus,
+            feeds,
             thread: Some(thread),
         };
         Ok(Self {
             inner: Arc::new(Inner {
                 engine,
                 store_id,
+                queries: Arc::new(Semaphore::new(QUERIES_MAX)),
                 writing: Some(writing),
             }),
         })
@@ -126,6 +128,7 @@ impl Journal {
             inner: Arc::new(Inner {
                 engine,
                 store_id,
+                queries: Arc::new(Semaphore::new(QUERIES_MAX)),
                 writing: None,
             }),
         })
@@ -285,18 +288,10 @@ impl Journal {
         filter: Filter,
         after: Sequence,
     ) -> Subscription {
-        let live = self.inner.writing.as_ref().and_then(|writing| {
-            // Before anything is read: what is committed from now on is not missed.
-            let options = journeyman_bus::Options::new("journal subscription")
-                .capacity(LIVE_MAX)
-                .overflow(Overflow::DropOldest);
-            // Refused only when too many are subscribed; then it looks from time to time.
-            let messages = writing.bus.subscribe(options).ok()?;
-            let committed = writing.committed.clone();
-            Some(Live {
-                messages,
-                committed,
-            })
+        // Before anything is read: what is committed from now on is not missed.
+        let live = self.inner.writing.as_ref().map(|writing| Live {
+            feed: writing.feeds.follow(filter.task_id.as_ref()),
+            committed: writing.committed.clone(),
         });
         Subscription::new(self.clone(), principal.clone(), filter, after, live)
     }
@@ -386,8 +381,14 @@ impl Journal {
         query: impl FnOnce(&dyn Engine) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let engine = self.inner.engine.clone();
-        tokio::task::spawn_blocking(move || query(&*engine))
-            .await
-            .map_err(|_| Error::Closed)?
+        let place = self.inner.queries.clone().acquire_owned().await;
+        let place = place.map_err(|_| Error::Closed)?;
+        tokio::task::spawn_blocking(move || {
+            let result = query(&*engine);
+            drop(place);
+            result
+        })
+        .await
+        .map_err(|_| Error::Closed)?
     }
 }

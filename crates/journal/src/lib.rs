@@ -8,6 +8,7 @@
 mod batch;
 mod engine;
 mod error;
+mod feeds;
 mod handle;
 mod memory;
 mod reader;

@@ -24,8 +24,8 @@ use schema::Reader;
 pub use schema::SQLITE_VERSION_MIN;
 use write::SqliteWriter;
 
-/// Idle connections that are kept.
-const IDLE_MAX: usize = 4;
+/// Idle connections that are kept: as many as queries run at once.
+const IDLE_MAX: usize = crate::handle::QUERIES_MAX;
 /// Others may pass through the folder (code runs below it as another user) but not list it.
 const FOLDER_MODE: u32 = 0o711;
 const FILE_MODE: u32 = 0o600;

@@ -1,21 +1,20 @@
 //! Live reading: everything recorded since a position, then what is recorded from now on.
 //!
-//! The past is read from the store, a page at a time; the present comes over the bus, from the moment
-//! of subscribing on. What came over the bus up to the page's end is passed over, and where a position
-//! is missing there (the bus drops for a slow reader) the store is read again: so nothing is lost or
-//! repeated, however slow the reader, and only a bounded number of events ever waits for it.
+//! The past is read from the store, a page at a time; the present comes from a feed, from the moment of
+//! subscribing on. What came from there up to the page's end is passed over, and where something is
+//! missing there (a feed drops for a slow reader, and says so) the store is read again: so nothing is
+//! lost or repeated, however slow the reader, and only a bounded number of events ever waits for it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use journeyman_event::{Event, Principal, Sequence};
 use tokio::sync::watch;
 
 use crate::Error;
+use crate::feeds::{Committed, Feed};
 use crate::handle::Journal;
 use crate::reader::Filter;
-use crate::writer::Committed;
 
 /// Events read at a time.
 const PAGE: usize = 500;
@@ -40,7 +39,7 @@ pub struct Subscription {
 /// The present, as this process's writer tells it.
 #[derive(Debug)]
 pub(crate) struct Live {
-    pub(crate) messages: journeyman_bus::Subscription<Committed>,
+    pub(crate) feed: Feed,
     pub(crate) committed: watch::Receiver<Sequence>,
 }
 
@@ -79,7 +78,7 @@ impl Subscription {
 
     /// Reads the next page, or waits where there is none and nobody tells of more.
     async fn read(&mut self) -> Result<(), Error> {
-        // Looked at before the page is read: what comes in meanwhile is on the bus.
+        // Looked at before the page is read: what comes in meanwhile comes from the feed.
         let head = if let Some(live) = &self.live {
             *live.committed.borrow()
         } else {
@@ -103,29 +102,20 @@ impl Subscription {
         Ok(())
     }
 
-    /// Takes what came over the bus, or finds that something is missing there.
+    /// Takes what comes from the feed, or finds that something is missing there.
     async fn listen(&mut self) -> Result<(), Error> {
         let Some(live) = &mut self.live else {
             return Ok(());
         };
-        let mut messages: Vec<Arc<Committed>> = Vec::new();
-        if live.messages.recv_many(&mut messages, PAGE).await == 0 {
-            return Err(Error::Closed);
-        }
-        for message in messages {
-            let event = match &*message {
-                Committed::Event(event) if event.sequence() <= self.position => continue,
-                Committed::Event(event) if event.sequence() == self.position.next() => event,
-                // Something is between, or may be: the store has it, and what was taken here.
-                Committed::Event(_) | Committed::Unseen => {
-                    self.caught_up = false;
-                    return Ok(());
+        match live.feed.next().await.ok_or(Error::Closed)? {
+            Committed::Event(event) if event.sequence() <= self.position => {}
+            Committed::Event(event) => {
+                self.position = event.sequence();
+                if self.principal.sees(event.owner()) && self.filter.takes(&event) {
+                    self.ready.push_back(event);
                 }
-            };
-            self.position = event.sequence();
-            if self.principal.sees(event.owner()) && self.filter.takes(event) {
-                self.ready.push_back(event.clone());
             }
+            Committed::Unseen => self.caught_up = false,
         }
         Ok(())
     }

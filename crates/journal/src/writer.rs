@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use journeyman_bus::{Bus, Message};
-use journeyman_event::{Event, Owner, Sequence};
+use journeyman_event::{Owner, Sequence};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use crate::Error;
 use crate::batch::{self, Append, Appended, Batch};
 use crate::engine::{self, Engine, StreamName};
+use crate::feeds::Feeds;
 use crate::reader::{Head, Snapshot};
 
 /// Orders that are taken together at the most.
@@ -28,24 +28,6 @@ const BATCH_BYTES_MAX: usize = 8 << 20;
 const CROWD: usize = 8;
 /// How long it waits for them at the most.
 const GATHERING: Duration = Duration::from_micros(300);
-
-/// News of the store, on their way to subscriptions.
-#[derive(Debug)]
-pub(crate) enum Committed {
-    /// An event was committed.
-    Event(Event),
-    /// After an error in doubt, events were found committed that nobody was told of.
-    Unseen,
-}
-
-impl Message for Committed {
-    fn kind(&self) -> &str {
-        match self {
-            Self::Event(event) => event.kind(),
-            Self::Unseen => "unseen",
-        }
-    }
-}
 
 /// What the writer is asked to do.
 pub(crate) enum Order {
@@ -88,7 +70,7 @@ pub(crate) struct WriterThread {
     pub(crate) head: Head,
     pub(crate) committed: watch::Sender<Sequence>,
     /// Where committed events are published.
-    pub(crate) bus: Bus<Committed>,
+    pub(crate) feeds: Feeds,
     pub(crate) trust: Trust,
     /// Why the last append was not written; none if it was.
     pub(crate) trouble: watch::Sender<Option<Error>>,
@@ -181,16 +163,11 @@ impl WriterThread {
         kept
     }
 
-    /// Tells subscriptions what is new. One that is too slow reads it from the store again, and a
-    /// stopped bus has none.
+    /// Tells subscriptions what is new. One that is too slow reads it from the store again.
     fn publish(&self, results: &[Result<Appended, Error>]) {
-        if !self.bus.has_subscribers() {
-            return;
-        }
         let new = results.iter().flatten().filter(|new| !new.duplicate);
-        for event in new.flat_map(|new| &new.events) {
-            let _ = self.bus.try_publish(Committed::Event(event.clone()));
-        }
+        new.flat_map(|new| &new.events)
+            .for_each(|event| self.feeds.publish(event));
     }
 
     fn write(&mut self, batch: &[AppendOrder]) -> Vec<Result<Appended, Error>> {
@@ -260,7 +237,8 @@ impl WriterThread {
                 Ok(()) if self.store.hash_at(self.head.sequence)? == Some(self.head.hash) => {
                     self.head = self.store.head()?;
                     self.committed.send_replace(self.head.sequence);
-                    let _ = self.bus.try_publish(Committed::Unseen);
+                    // Events may have been found committed that nobody was told of.
+                    self.feeds.publish_unseen();
                     self.trust = Trust::Sure;
                 }
                 Ok(()) | Err(Error::LostAcknowledged { .. }) => self.trust = Trust::Lost,

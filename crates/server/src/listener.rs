@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Extension;
-use axum::serve::Listener;
+use axum::serve::{Listener, ListenerExt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -34,6 +34,10 @@ pub async fn serve(
     let local = axum::serve(Bounded::new(socket), over_socket).with_graceful_shutdown(stopped());
     let both = async {
         if let Some(tcp) = tcp {
+            // An event that follows another at once must not wait until the client has answered that.
+            let tcp = tcp.tap_io(|tcp| {
+                let _ = tcp.set_nodelay(true); // it only comes later
+            });
             let remote = axum::serve(Bounded::new(tcp), router).with_graceful_shutdown(stopped());
             tokio::try_join!(local, remote).map(|_| ())
         } else {

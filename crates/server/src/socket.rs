@@ -39,6 +39,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(65);
 const MESSAGE_MAX: usize = 1 << 20;
 /// What one client may have under way at the same time.
 const DOING_MAX: usize = 16;
+/// Bytes that are read at a time: clients say little, and each socket has a buffer of so many.
+const READ: usize = 1 << 10;
 
 /// Why a socket is closed, as its close code. Those from 4000 on are this program's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,6 +207,7 @@ async fn upgrade(app: App, task: Option<String>, request: Request) -> Response {
     };
     let after = Sequence(query.after.unwrap_or(0));
     let upgrade = upgrade
+        .read_buffer_size(READ)
         .max_message_size(MESSAGE_MAX)
         .max_frame_size(MESSAGE_MAX);
     upgrade.on_upgrade(move |socket| async move {

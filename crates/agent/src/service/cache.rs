@@ -8,16 +8,26 @@ use journeyman_journal::StreamName;
 
 /// States that are kept.
 const STATES_MAX: usize = 256;
-/// Bytes of code of a state that is kept.
-const CODE_MAX: usize = 256 << 10;
+/// Bytes of text of all states that are kept.
+const BYTES_MAX: usize = 64 << 20;
+/// Bytes of text of one state that is kept.
+const STATE_BYTES_MAX: usize = 8 << 20;
 
 #[derive(Default)]
 pub(super) struct Cache(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    /// With when each was last asked for.
-    states: HashMap<StreamName, (u64, Arc<TaskState>)>,
+    states: HashMap<StreamName, One>,
+    /// Of all of them.
+    bytes: usize,
+    asked: u64,
+}
+
+struct One {
+    state: Arc<TaskState>,
+    bytes: usize,
+    /// When it was last asked for.
     asked: u64,
 }
 
@@ -26,30 +36,116 @@ impl Cache {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.asked += 1;
         let now = kept.asked;
-        let (asked, state) = kept.states.get_mut(name)?;
-        *asked = now;
-        Some(Arc::clone(state))
+        let one = kept.states.get_mut(name)?;
+        one.asked = now;
+        Some(Arc::clone(&one.state))
     }
 
-    /// Keeps a state, unless it is large or a newer one is kept.
+    /// Keeps a state, unless it is large or a newer one is kept, and lets go those that were not asked
+    /// for the longest where there is no room.
     pub(super) fn put(&self, name: StreamName, state: &Arc<TaskState>) {
-        let versions = state.modules.iter().flat_map(|module| &module.versions);
-        if versions.map(|code| code.source.len()).sum::<usize>() > CODE_MAX {
+        let bytes = text_bytes(state);
+        if bytes > STATE_BYTES_MAX {
             return;
         }
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_newer = |(_, other): &(u64, Arc<TaskState>)| other.sequence >= state.sequence;
+        let is_newer = |one: &One| one.state.sequence >= state.sequence;
         if kept.states.get(&name).is_some_and(is_newer) {
             return;
         }
-        if kept.states.len() >= STATES_MAX && !kept.states.contains_key(&name) {
-            let oldest = kept.states.iter().min_by_key(|(_, (asked, _))| *asked);
-            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
-                kept.states.remove(&oldest);
-            }
+        kept.remove(&name);
+        while kept.states.len() >= STATES_MAX || kept.bytes + bytes > BYTES_MAX {
+            let oldest = kept.states.iter().min_by_key(|(_, one)| one.asked);
+            let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {
+                break;
+            };
+            kept.remove(&oldest);
         }
         kept.asked += 1;
-        let now = kept.asked;
-        kept.states.insert(name, (now, Arc::clone(state)));
+        let one = One {
+            state: Arc::clone(state),
+            bytes,
+            asked: kept.asked,
+        };
+        kept.bytes += bytes;
+        kept.states.insert(name, one);
+    }
+}
+
+impl Kept {
+    fn remove(&mut self, name: &StreamName) {
+        if let Some(one) = self.states.remove(name) {
+            self.bytes -= one.bytes;
+        }
+    }
+}
+
+/// Bytes of what makes a state large: code, tests, what they printed, and what the user said.
+fn text_bytes(state: &TaskState) -> usize {
+    let of_modules = state.modules.iter().map(|module| {
+        let code = module.versions.iter().map(|code| code.source.len());
+        let tests = module.generated_tests.iter().map(String::len);
+        let runs = module.runs.iter().map(|run| {
+            let results = run.tests.iter();
+            let messages = results.map(|test| test.name.len() + test.message.len());
+            run.output.len() + messages.sum::<usize>()
+        });
+        code.chain(tests).chain(runs).sum::<usize>()
+    });
+    let asked = state.submission.as_ref().map_or(0, |asked| {
+        let tests = asked.tests.iter().map(|test| test.source.len());
+        let answers = asked.answers.iter().map(String::len);
+        asked.prompt.len() + tests.chain(answers).sum::<usize>()
+    });
+    let said = state.instructions.iter().map(String::len);
+    let answer = state.answer.as_ref().map_or(0, |answer| answer.text.len());
+    of_modules.chain(said).sum::<usize>() + asked + answer
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use journeyman_event::{Principal, Sequence, TaskId};
+
+    use super::*;
+
+    fn name(task: &str) -> StreamName {
+        StreamName::of(Principal::local().owner(), &TaskId::new(task).unwrap())
+    }
+
+    fn state(sequence: u64, bytes: usize) -> Arc<TaskState> {
+        Arc::new(TaskState {
+            sequence: Sequence(sequence),
+            instructions: vec!["x".repeat(bytes)],
+            ..TaskState::default()
+        })
+    }
+
+    #[test]
+    fn what_was_not_asked_for_the_longest_goes_first() {
+        let cache = Cache::default();
+        let most = BYTES_MAX / STATE_BYTES_MAX;
+        let names: Vec<StreamName> = (0..=most).map(|n| name(&format!("t-{n}"))).collect();
+        for name in &names[..most] {
+            cache.put(name.clone(), &state(1, STATE_BYTES_MAX));
+        }
+        assert!(cache.get(&names[0]).is_some());
+        cache.put(names[most].clone(), &state(1, STATE_BYTES_MAX));
+        assert!(cache.get(&names[0]).is_some());
+        assert!(cache.get(&names[1]).is_none());
+        assert!(cache.get(&names[most]).is_some());
+        assert_eq!(cache.0.lock().unwrap().bytes, BYTES_MAX);
+    }
+
+    #[test]
+    fn a_newer_state_stays_and_a_large_one_is_not_kept() {
+        let cache = Cache::default();
+        cache.put(name("t-1"), &state(2, 20));
+        cache.put(name("t-1"), &state(1, 10));
+        assert_eq!(cache.get(&name("t-1")).unwrap().sequence, Sequence(2));
+        cache.put(name("t-1"), &state(3, 30));
+        assert_eq!(cache.0.lock().unwrap().bytes, 30);
+        cache.put(name("t-2"), &state(1, STATE_BYTES_MAX + 1));
+        assert!(cache.get(&name("t-2")).is_none());
     }
 }

@@ -1,0 +1,199 @@
+//! The client processes. Each prints a line of numbers for what it measured.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures_util::{StreamExt, stream};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::{Mutex, mpsc};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+/// Sockets that are opened at the same time.
+const OPENING: usize = 64;
+
+/// The time, for processes of one machine to compare.
+pub(crate) fn millis() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    since.as_secs_f64() * 1_000.0
+}
+
+/// A connection that asks one thing after another.
+struct Connection {
+    stream: BufReader<TcpStream>,
+    body: Vec<u8>,
+}
+
+impl Connection {
+    async fn open(address: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream: BufReader::with_capacity(64 << 10, stream),
+            body: Vec::new(),
+        }
+    }
+
+    /// Asks, and reads all of the answer, which is good.
+    async fn ask(&mut self, request: &str) {
+        self.stream.write_all(request.as_bytes()).await.unwrap();
+        let (mut line, mut length, mut is_first) = (String::new(), 0, true);
+        loop {
+            line.clear();
+            self.stream.read_line(&mut line).await.unwrap();
+            if is_first {
+                assert!(line.starts_with("HTTP/1.1 2"), "{line} to {request}");
+                is_first = false;
+            }
+            let header = line.trim().to_ascii_lowercase();
+            if header.is_empty() {
+                break;
+            }
+            if let Some(bytes) = header.strip_prefix("content-length:") {
+                length = bytes.trim().parse().unwrap();
+            }
+        }
+        self.body.resize(length, 0);
+        self.stream.read_exact(&mut self.body).await.unwrap();
+    }
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")
+}
+
+fn submission() -> String {
+    let body = r#"{"prompt": "Write a function that adds two numbers."}"#;
+    format!(
+        "POST /api/v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// Prints how many a second, and the milliseconds of half and of 99 of 100.
+fn print(mut took: Vec<Duration>, time: Duration) {
+    took.sort();
+    let count = f64::from(u32::try_from(took.len()).unwrap());
+    let of_100 = |place: usize| took[(took.len() - 1) * place / 100].as_secs_f64() * 1_000.0;
+    let rate = count / time.as_secs_f64();
+    say(&format!("{rate} {} {}", of_100(50), of_100(99)));
+}
+
+/// Prints a line at once.
+pub(crate) fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").unwrap();
+    out.flush().unwrap();
+}
+
+/// Asks the same as fast as the answers come.
+async fn closed_loop(address: &str, connections: usize, time: Duration, request: &str) {
+    let begun = Instant::now();
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..connections {
+        let (address, request) = (address.to_owned(), request.to_owned());
+        running.spawn(async move {
+            let mut connection = Connection::open(&address).await;
+            let mut took = Vec::new();
+            while begun.elapsed() < time {
+                let asked = Instant::now();
+                connection.ask(&request).await;
+                took.push(asked.elapsed());
+            }
+            took
+        });
+    }
+    let took = running.join_all().await.concat();
+    print(took, begun.elapsed());
+}
+
+/// Asks so many times a second whatever the answers do. A time begins when the request was due, also
+/// where all connections were busy then.
+async fn open_loop(address: &str, connections: usize, time: Duration, rate: u32, request: &str) {
+    let (due, requests) = mpsc::unbounded_channel::<Instant>();
+    let requests = Arc::new(Mutex::new(requests));
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..connections {
+        let (address, request) = (address.to_owned(), request.to_owned());
+        let requests = Arc::clone(&requests);
+        running.spawn(async move {
+            let mut connection = Connection::open(&address).await;
+            let mut took = Vec::new();
+            loop {
+                let next = requests.lock().await.recv().await;
+                let Some(due) = next else {
+                    return took;
+                };
+                connection.ask(&request).await;
+                took.push(due.elapsed());
+            }
+        });
+    }
+    let begun = Instant::now();
+    for count in 0_u64.. {
+        let after = Duration::from_secs(count) / rate;
+        if after >= time {
+            break;
+        }
+        tokio::time::sleep_until((begun + after).into()).await;
+        due.send(begun + after).unwrap();
+    }
+    drop(due);
+    let took = running.join_all().await.concat();
+    print(took, begun.elapsed());
+}
+
+/// Opens sockets and prints how many; then the time whenever all have one message more.
+async fn listen(address: &str, sockets: usize, path: &str) {
+    let config = WebSocketConfig::default().read_buffer_size(2 << 10);
+    let url = format!("ws://{address}{path}");
+    let open = stream::iter(0..sockets).map(async |_| {
+        let tcp = TcpStream::connect(address).await.ok()?;
+        let opened = tokio_tungstenite::client_async_with_config(&url, tcp, Some(config)).await;
+        Some(opened.ok()?.0)
+    });
+    let open: Vec<_> = open.buffer_unordered(OPENING).collect().await;
+    let open: Vec<WebSocketStream<TcpStream>> = open.into_iter().flatten().collect();
+    let (all, received) = (open.len(), Arc::new(AtomicUsize::new(0)));
+    let mut running = tokio::task::JoinSet::new();
+    for socket in open {
+        running.spawn(read(socket, Arc::clone(&received), all));
+    }
+    say(&all.to_string());
+    running.join_all().await;
+}
+
+/// Counts what a socket receives, together with the others.
+async fn read(mut socket: WebSocketStream<TcpStream>, received: Arc<AtomicUsize>, all: usize) {
+    while let Some(message) = socket.next().await {
+        match message.unwrap() {
+            Message::Text(_) => {}
+            Message::Close(frame) => panic!("the server closed a socket: {frame:?}"),
+            _ => continue,
+        }
+        let count = received.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_multiple_of(all) {
+            say(&millis().to_string());
+        }
+    }
+}
+
+/// Does what the words say: what, where, how many connections, then what belongs to it.
+pub(crate) async fn run(words: &[&str]) {
+    let (address, connections) = (words[1], words[2].parse().unwrap());
+    let seconds = || Duration::from_secs(words[3].parse().unwrap());
+    match words[0] {
+        "get" => closed_loop(address, connections, seconds(), &get(words[4])).await,
+        "submit" => match words[4].parse().unwrap() {
+            0 => closed_loop(address, connections, seconds(), &submission()).await,
+            rate => open_loop(address, connections, seconds(), rate, &submission()).await,
+        },
+        "listen" => listen(address, connections, words[3]).await,
+        other => panic!("no client does {other:?}"),
+    }
+}
