@@ -17,7 +17,7 @@ use crate::statistics::{Statistics, SubscriberStatistics, add, get};
 use crate::subscriber::Subscriber;
 
 /// Subscribers of one bus at a time.
-const SUBSCRIBERS_MAX: usize = 10_000;
+const SUBSCRIBERS_MAX: usize = 25_000;
 /// How often a drain looks whether those who are publishing have finished.
 const DRAIN_POLL: Duration = Duration::from_millis(1);
 

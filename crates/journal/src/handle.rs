@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::thread;
 
 use bytes::Bytes;
+use journeyman_bus::Bus;
 use journeyman_event::{ContentHash, Principal, Randomness, Sequence, TaskId, TimeSource};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::Error;
 use crate::batch::{APPEND_BYTES_MAX, Append, Appended};
 use crate::engine::{Direction, Engine, StreamName};
-use crate::feeds::Feeds;
 use crate::reader::{self, Filter, Head, Page, SNAPSHOT_BYTES_MAX, Snapshot, StreamInfo};
 use crate::subscription::{Live, Subscription};
 use crate::transfer::{Export, Format, Import};
 use crate::verify::{self, VerifyReport};
-use crate::writer::{AppendOrder, Order, SnapshotOrder, Trust, WriterThread};
+use crate::writer::{AppendOrder, Committed, Order, SnapshotOrder, Trust, WriterThread};
 
 /// Appends that may wait for the writer; further callers wait to be let in.
 const QUEUE_MAX: usize = 1_024;
@@ -50,7 +50,8 @@ struct Writing {
     room: Arc<Semaphore>,
     committed: watch::Receiver<Sequence>,
     trouble: watch::Receiver<Option<Error>>,
-    feeds: Feeds,
+    untold: watch::Receiver<u64>,
+    bus: Bus<Committed>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -89,13 +90,15 @@ impl Journal {
         let (committed, receiver) = watch::channel(head.sequence);
         let (orders, queue) = mpsc::channel(QUEUE_MAX);
         let (troubled, trouble) = watch::channel(None);
-        let feeds = Feeds::new();
+        let (telling, untold) = watch::channel(0);
+        let bus = Bus::start();
         let writer = WriterThread {
             engine: engine.clone(),
             store,
             head,
             committed,
-            feeds: feeds.clone(),
+            bus: bus.clone(),
+            untold: telling,
             trust: Trust::Sure,
             trouble: troubled,
         };
@@ -108,7 +111,8 @@ impl Journal {
             room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)),
             committed: receiver,
             trouble,
-            feeds,
+            untold,
+            bus,
             thread: Some(thread),
         };
         Ok(Self {
@@ -289,9 +293,14 @@ impl Journal {
         after: Sequence,
     ) -> Subscription {
         // Before anything is read: what is committed from now on is not missed.
-        let live = self.inner.writing.as_ref().map(|writing| Live {
-            feed: writing.feeds.follow(filter.task_id.as_ref()),
-            committed: writing.committed.clone(),
+        let live = self.inner.writing.as_ref().and_then(|writing| {
+            let options = Live::options(principal, &filter);
+            // Refused only when too many are subscribed; then it looks from time to time.
+            Some(Live {
+                messages: writing.bus.subscribe(options).ok()?,
+                committed: writing.committed.clone(),
+                untold: writing.untold.clone(),
+            })
         });
         Subscription::new(self.clone(), principal.clone(), filter, after, live)
     }

@@ -8,7 +8,6 @@
 mod batch;
 mod engine;
 mod error;
-mod feeds;
 mod handle;
 mod memory;
 mod reader;

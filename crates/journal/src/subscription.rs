@@ -1,23 +1,30 @@
 //! Live reading: everything recorded since a position, then what is recorded from now on.
 //!
-//! The past is read from the store, a page at a time; the present comes from a feed, from the moment of
-//! subscribing on. What came from there up to the page's end is passed over, and where something is
-//! missing there (a feed drops for a slow reader, and says so) the store is read again: so nothing is
-//! lost or repeated, however slow the reader, and only a bounded number of events ever waits for it.
+//! The past is read from the store, a page at a time; the present comes over the bus, from the moment
+//! of subscribing on. What came over the bus up to the page's end is passed over, and where something
+//! is missing there (the bus drops for a slow reader) the store is read again: so nothing is lost or
+//! repeated, however slow the reader, and only a bounded number of events ever waits for it.
+//!
+//! Who follows one task of one owner hears of that task alone; that nothing is missing then shows in
+//! the revisions, which have no gaps in a stream, as the sequences have none in the store.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use journeyman_event::{Event, Principal, Sequence};
+use journeyman_bus::{Kinds, Overflow};
+use journeyman_event::{Event, Principal, Revision, Sequence, TaskId};
 use tokio::sync::watch;
 
 use crate::Error;
-use crate::feeds::{Committed, Feed};
 use crate::handle::Journal;
 use crate::reader::Filter;
+use crate::writer::Committed;
 
 /// Events read at a time.
 const PAGE: usize = 500;
+/// Committed events that wait for one subscription; one that is slower reads from the store.
+const LIVE_MAX: usize = 256;
 /// How often a reader beside another process's writer looks for more.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -34,13 +41,29 @@ pub struct Subscription {
     live: Option<Live>,
     /// Whether everything up to the present was read from the store.
     caught_up: bool,
+    /// Of one stream's last event up to the position, once it is known.
+    revision: Option<Revision>,
 }
 
 /// The present, as this process's writer tells it.
 #[derive(Debug)]
 pub(crate) struct Live {
-    pub(crate) feed: Feed,
+    pub(crate) messages: journeyman_bus::Subscription<Committed>,
+    /// Changes when there may be events that it does not tell of.
+    pub(crate) untold: watch::Receiver<u64>,
     pub(crate) committed: watch::Receiver<Sequence>,
+}
+
+impl Live {
+    /// What is to be heard for a filter.
+    pub(crate) fn options(principal: &Principal, filter: &Filter) -> journeyman_bus::Options {
+        let task = one_stream(principal, filter);
+        journeyman_bus::Options::new("journal subscription")
+            .kinds(task.map_or(Kinds::All, |task| Kinds::Exact(task.to_string())))
+            .capacity(LIVE_MAX)
+            // The newest is never dropped: it shows that something is missing before it.
+            .overflow(Overflow::DropOldest)
+    }
 }
 
 impl Subscription {
@@ -59,6 +82,7 @@ impl Subscription {
             ready: VecDeque::new(),
             live,
             caught_up: false,
+            revision: None,
         }
     }
 
@@ -78,7 +102,7 @@ impl Subscription {
 
     /// Reads the next page, or waits where there is none and nobody tells of more.
     async fn read(&mut self) -> Result<(), Error> {
-        // Looked at before the page is read: what comes in meanwhile comes from the feed.
+        // Looked at before the page is read: what comes in meanwhile is on the bus.
         let head = if let Some(live) = &self.live {
             *live.committed.borrow()
         } else {
@@ -98,25 +122,79 @@ impl Subscription {
         let last = page.events.last().map_or(self.position, Event::sequence);
         self.position = if page.ended { last.max(head) } else { last };
         self.caught_up = page.ended;
+        self.revision = None;
         self.ready.extend(page.events);
         Ok(())
     }
 
-    /// Takes what comes from the feed, or finds that something is missing there.
+    /// Takes what came over the bus, or finds that something is missing there.
     async fn listen(&mut self) -> Result<(), Error> {
+        if self.follows_one() && self.revision.is_none() {
+            self.revision = Some(self.revision_here().await?);
+        }
         let Some(live) = &mut self.live else {
             return Ok(());
         };
-        match live.feed.next().await.ok_or(Error::Closed)? {
-            Committed::Event(event) if event.sequence() <= self.position => {}
-            Committed::Event(event) => {
-                self.position = event.sequence();
-                if self.principal.sees(event.owner()) && self.filter.takes(&event) {
-                    self.ready.push_back(event);
+        let mut messages: Vec<Arc<Committed>> = Vec::new();
+        tokio::select! {
+            biased;
+            // What it is told of is in the store, and so is what nobody was told of.
+            _ = live.untold.changed() => {
+                self.caught_up = false;
+                return Ok(());
+            }
+            taken = live.messages.recv_many(&mut messages, PAGE) => {
+                if taken == 0 {
+                    return Err(Error::Closed);
                 }
             }
-            Committed::Unseen => self.caught_up = false,
+        }
+        for message in messages {
+            let Committed(event) = &*message;
+            let is_others = self.follows_one() && !self.principal.sees(event.owner());
+            if is_others || event.sequence() <= self.position {
+                continue;
+            }
+            let is_next = match self.revision {
+                Some(revision) => event.revision() == revision.next(),
+                None => event.sequence() == self.position.next(),
+            };
+            if !is_next {
+                // Something is between: the store has it, and what was taken here.
+                self.caught_up = false;
+                return Ok(());
+            }
+            self.position = event.sequence();
+            self.revision = self.revision.map(|_| event.revision());
+            if self.principal.sees(event.owner()) && self.filter.takes(event) {
+                self.ready.push_back(event.clone());
+            }
         }
         Ok(())
     }
+
+    /// Whether it hears of one stream alone.
+    fn follows_one(&self) -> bool {
+        one_stream(&self.principal, &self.filter).is_some()
+    }
+
+    /// The revision of the stream's last event up to the position.
+    async fn revision_here(&self) -> Result<Revision, Error> {
+        let filter = Filter {
+            task_id: self.filter.task_id.clone(),
+            ..Filter::default()
+        };
+        let before = self.position.next();
+        let page = self
+            .journal
+            .read_backwards(&self.principal, &filter, before, 1)
+            .await?;
+        let last = page.events.first();
+        Ok(last.map_or(Revision::ZERO, Event::revision))
+    }
+}
+
+/// The task that is followed, where that is one stream: the system sees every owner's task of the name.
+fn one_stream<'a>(principal: &Principal, filter: &'a Filter) -> Option<&'a TaskId> {
+    filter.task_id.as_ref().filter(|_| !principal.is_system())
 }

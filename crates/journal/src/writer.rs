@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use journeyman_event::{Owner, Sequence};
+use journeyman_bus::{Bus, Message};
+use journeyman_event::{Event, Owner, Sequence};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use crate::Error;
 use crate::batch::{self, Append, Appended, Batch};
 use crate::engine::{self, Engine, StreamName};
-use crate::feeds::Feeds;
 use crate::reader::{Head, Snapshot};
 
 /// Orders that are taken together at the most.
@@ -28,6 +28,17 @@ const BATCH_BYTES_MAX: usize = 8 << 20;
 const CROWD: usize = 8;
 /// How long it waits for them at the most.
 const GATHERING: Duration = Duration::from_micros(300);
+
+/// A committed event on its way to subscriptions. On the bus its kind is its task, so that news of one
+/// task wakes nobody who follows another.
+#[derive(Debug)]
+pub(crate) struct Committed(pub(crate) Event);
+
+impl Message for Committed {
+    fn kind(&self) -> &str {
+        self.0.task_id().as_str()
+    }
+}
 
 /// What the writer is asked to do.
 pub(crate) enum Order {
@@ -70,7 +81,9 @@ pub(crate) struct WriterThread {
     pub(crate) head: Head,
     pub(crate) committed: watch::Sender<Sequence>,
     /// Where committed events are published.
-    pub(crate) feeds: Feeds,
+    pub(crate) bus: Bus<Committed>,
+    /// Counts up when events were found committed that nobody was told of.
+    pub(crate) untold: watch::Sender<u64>,
     pub(crate) trust: Trust,
     /// Why the last append was not written; none if it was.
     pub(crate) trouble: watch::Sender<Option<Error>>,
@@ -163,11 +176,16 @@ impl WriterThread {
         kept
     }
 
-    /// Tells subscriptions what is new. One that is too slow reads it from the store again.
+    /// Tells subscriptions what is new. One that is too slow reads it from the store again, and a
+    /// stopped bus has none.
     fn publish(&self, results: &[Result<Appended, Error>]) {
+        if !self.bus.has_subscribers() {
+            return;
+        }
         let new = results.iter().flatten().filter(|new| !new.duplicate);
-        new.flat_map(|new| &new.events)
-            .for_each(|event| self.feeds.publish(event));
+        for event in new.flat_map(|new| &new.events) {
+            let _ = self.bus.try_publish(Committed(event.clone()));
+        }
     }
 
     fn write(&mut self, batch: &[AppendOrder]) -> Vec<Result<Appended, Error>> {
@@ -237,8 +255,7 @@ impl WriterThread {
                 Ok(()) if self.store.hash_at(self.head.sequence)? == Some(self.head.hash) => {
                     self.head = self.store.head()?;
                     self.committed.send_replace(self.head.sequence);
-                    // Events may have been found committed that nobody was told of.
-                    self.feeds.publish_unseen();
+                    self.untold.send_modify(|times| *times += 1);
                     self.trust = Trust::Sure;
                 }
                 Ok(()) | Err(Error::LostAcknowledged { .. }) => self.trust = Trust::Lost,
