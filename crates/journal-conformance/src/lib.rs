@@ -106,6 +106,7 @@ macro_rules! suite {
                 a_position_beyond_the_end_is_waited_for,
                 a_read_only_journal_follows_live_appends,
                 a_live_reader_that_falls_far_behind_misses_nothing,
+                a_live_reader_of_one_task_that_falls_far_behind_misses_nothing,
             ];
             transfer: [
                 a_store_is_the_same_after_export_and_import,

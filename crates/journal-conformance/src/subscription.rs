@@ -241,3 +241,35 @@ pub async fn a_live_reader_that_falls_far_behind_misses_nothing(store: Fresh) {
         }
     }
 }
+
+/// Between its events are other tasks' and another owner's of the same name; one that is read with a
+/// rest of a filter sees only some of its own.
+pub async fn a_live_reader_of_one_task_that_falls_far_behind_misses_nothing(store: Fresh) {
+    let (_store, journal) = fresh(store);
+    let (me, other, make) = (Principal::local(), user("other"), Maker::new(1));
+    let mut all = journal.subscribe(&me, of_task("t-1"), Sequence::ZERO);
+    let nobody = Filter {
+        actor: Some("nobody".to_owned()),
+        ..of_task("t-1")
+    };
+    let mut none = journal.subscribe(&me, nobody, Sequence::ZERO);
+    let mut expected = 0;
+    for events in [1, 600, 2, 257, 256, 255, 1, 900] {
+        for n in 0..events {
+            let (mine, theirs) = (make.append(&me, "t-1", 1), make.append(&other, "t-1", 1));
+            journal.append(&other, theirs).await.unwrap();
+            journal.append(&me, mine).await.unwrap();
+            if n % 3 == 0 {
+                let more = make.append(&me, "t-2", 2);
+                journal.append(&me, more).await.unwrap();
+            }
+        }
+        for _ in 0..events {
+            expected += 1;
+            let event = all.next().await.unwrap();
+            assert_eq!((event.revision().0, event.owner()), (expected, me.owner()));
+        }
+    }
+    let waiting = tokio::time::timeout(std::time::Duration::from_millis(50), none.next());
+    assert!(waiting.await.is_err(), "an event that is nobody's");
+}
