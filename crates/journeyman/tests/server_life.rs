@@ -335,7 +335,7 @@ fn do_everything(home: &Home, task: &str) -> (String, String) {
     let nobody = home.run(&["pause", "nobody"]);
     assert_eq!(nobody.code, Some(1));
     assert!(nobody.stderr.contains("nobody"), "{}", nobody.stderr);
-    let unknown = home.run(&["skip", &fork.as_str().unwrap().to_owned(), "no.such"]);
+    let unknown = home.run(&["skip", fork.as_str().unwrap(), "no.such"]);
     assert_eq!(unknown.code, Some(1), "{}", unknown.stderr);
     let text = |value: Value| value.as_str().unwrap().to_owned();
     (text(fork), text(retry))
