@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::Home;
 use common::server::{GOOD, SLOW, STEADY, STUB, Server, check_history, count, kinds, until};
 use serde_json::{Value, json};
@@ -316,6 +318,56 @@ fn cancel_ends_a_running_and_a_paused_task_once_and_frees_its_place() {
         0,
         "no folder is left"
     );
+}
+
+/// The processes that a server started, those below them too.
+fn processes_below(server: &Server) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![server.child.id().to_string()];
+    while let Some(parent) = open.pop() {
+        let tasks = std::fs::read_dir(format!("/proc/{parent}/task"));
+        for thread in tasks.into_iter().flatten().flatten() {
+            let children = std::fs::read_to_string(thread.path().join("children"));
+            let children = children.unwrap_or_default();
+            open.extend(children.split_whitespace().map(str::to_owned));
+            found.extend(children.split_whitespace().map(str::to_owned));
+        }
+    }
+    found
+}
+
+#[test]
+fn code_that_never_yields_is_gone_within_a_second_of_a_cancel_or_its_time() {
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &[]);
+    let busy = "from simulated.core import core_step\n\n\ndef test_busy():\n    while True:\n        pass\n";
+    let tests = json!([{"name": "test_busy.py", "source": busy}]);
+    let cancelled = server.submit(&json!({"prompt": "x", "tests": tests}));
+    server.event(&cancelled, "test_started");
+    until("the code runs", || {
+        Some(()).filter(|()| !processes_below(&server).is_empty())
+    });
+    let began = Instant::now();
+    let view = server
+        .post(&format!("{TASKS}/{cancelled}/cancel"), &json!({}))
+        .expect(200);
+    assert_eq!(view["status"], "cancelled");
+    until("its processes are gone", || {
+        Some(()).filter(|()| processes_below(&server).is_empty())
+    });
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+    let late = server.submit(&json!({"prompt": "x", "tests": tests, "timeout": 1.5}));
+    let view = server.ended(&late);
+    assert_eq!(
+        (&view["status"], &view["reason"]),
+        (&json!("failed"), &json!("timeout"))
+    );
+    assert_eq!(count(&server.events(&late), "test_started"), 1);
+    assert_eq!(processes_below(&server), Vec::<String>::new());
 }
 
 #[test]

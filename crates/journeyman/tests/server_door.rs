@@ -206,6 +206,8 @@ fn a_revoked_token_is_refused_and_its_sockets_are_closed_within_a_second() {
     let mut socket = server.socket("/ws/hers");
     socket.say(&json!({"type": "auth", "token": "ada-1"}));
     socket.hear().unwrap();
+    let mut stream = server.stream(&format!("{TASKS}/hers/stream"), &[]);
+    stream.next().unwrap();
     tokens(
         &home,
         &[("bob", "bob-1", "user"), ("cleo", "cleo-1", "viewer")],
@@ -219,6 +221,15 @@ fn a_revoked_token_is_refused_and_its_sockets_are_closed_within_a_second() {
     let took = began.elapsed();
     assert_eq!(code, 4401);
     assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(
+        stream
+            .last()
+            .is_none_or(|sent| sent.kind != "task_complete")
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "the stream ends as well"
+    );
     server.get(TASKS).problem(401);
     let new = [("Authorization", "Bearer cleo-1")];
     server.ask("GET", TASKS, &new, b"").expect(200);

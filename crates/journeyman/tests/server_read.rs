@@ -436,6 +436,57 @@ fn a_model_server_that_cannot_be_reached_at_the_start_is_one_error_and_nothing_i
 }
 
 #[test]
+fn a_model_server_that_goes_away_makes_the_server_not_ready_and_says_why() {
+    let home = Home::new();
+    // Stands in for a server with one model, and answers what it is asked about itself.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let is_gone = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let gone = std::sync::Arc::clone(&is_gone);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            if !gone.load(std::sync::atomic::Ordering::Relaxed) {
+                tell_of_a_model(stream);
+            }
+        }
+    });
+    let mut server = home.command(&["serve", "--port", "0", "--json", "--model", "only"]);
+    server.args(["--model-url", &format!("http://{at}/v1")]);
+    let server = Server::launch(&home, server);
+    assert_eq!(server.get("/ready").expect(200)["ready"], true);
+    is_gone.store(true, std::sync::atomic::Ordering::Relaxed);
+    let answer = server.get("/ready");
+    let ready = answer.expect(503);
+    assert_eq!(ready["ready"], false);
+    let reason = ready["reasons"][0].as_str().unwrap();
+    assert!(reason.starts_with("model server: "), "{reason}");
+    server.get("/health").expect(200);
+    // What is asked of it is taken all the same.
+    let task = server.submit(&json!({"prompt": "x"}));
+    assert_eq!(server.task(&task)["reason"], Value::Null);
+}
+
+fn tell_of_a_model(mut stream: std::net::TcpStream) {
+    use std::io::{BufRead, BufReader, Write};
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    let asked = lines.next().and_then(Result::ok).unwrap_or_default();
+    let _ = lines.find(|line| line.as_ref().map_or(true, String::is_empty));
+    let (status, body) = if asked.contains("/models") {
+        (
+            "200 OK",
+            r#"{"object":"list","data":[{"id":"only","object":"model"}]}"#,
+        )
+    } else {
+        ("404 Not Found", "{}")
+    };
+    let length = body.len();
+    let _ = write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
+}
+
+#[test]
 fn a_clients_request_id_is_kept_and_its_trace_is_taken() {
     let home = Home::new();
     let server = Server::start(&home, GOOD, &["--log", "debug"]);
@@ -464,18 +515,21 @@ fn a_clients_request_id_is_kept_and_its_trace_is_taken() {
 }
 
 #[test]
-fn the_log_has_the_task_on_every_line_of_its_work() {
+fn what_is_logged_of_the_work_on_a_task_names_it() {
     let home = Home::new();
-    let server = Server::start(&home, GOOD, &["--log-format", "json"]);
+    let server = Server::start(
+        &home,
+        GOOD,
+        &["--log-format", "json", "--log", "journeyman_agent=trace"],
+    );
     let task = server.submit(&json!({"prompt": STUB}));
     server.ended(&task);
-    until("the end is logged", || {
-        server.log().contains("left").then_some(())
-    });
-    let log = server.log();
-    let line = log.lines().find(|line| line.contains("left")).unwrap();
-    let line: Value = serde_json::from_str(line).unwrap();
-    assert!(line.to_string().contains(&task), "{line}");
+    let has_left = || server.log().lines().any(|line| line.contains("\"left\""));
+    until("the end is logged", || has_left().then_some(()));
+    for line in server.log().lines() {
+        let value: Value = serde_json::from_str(line).unwrap();
+        assert!(value.to_string().contains(&task), "{line}");
+    }
 }
 
 #[test]

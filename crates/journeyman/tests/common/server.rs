@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -103,9 +103,13 @@ impl Server {
         let url = format!("sim:?{script}");
         let mut all = vec!["serve", "--port", "0", "--json", "--model-url", &url];
         all.extend(args);
+        Self::launch(home, home.command(&all))
+    }
+
+    /// Serves as this command says, which has `--json`.
+    pub(crate) fn launch(home: &Home, mut serve: Command) -> Self {
         let log = home.path().join("server.log");
-        let mut child = home
-            .command(&all)
+        let mut child = serve
             .stdout(Stdio::piped())
             .stderr(
                 File::options()
