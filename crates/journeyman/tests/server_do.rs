@@ -560,3 +560,68 @@ fn a_fork_takes_another_prompt_and_name_and_refuses_what_does_not_fit() {
     let too_early = server.post(&format!("{TASKS}/{task}/fork?at=0"), &json!({}));
     too_early.problem(404);
 }
+
+/// What the server says of an intervention that was sent with this id; events before it are passed over.
+fn told(socket: &mut common::server::Socket, id: &Value) -> Value {
+    loop {
+        let message = socket.hear().unwrap();
+        if message["type"] != "event" && &message["id"] == id {
+            return message;
+        }
+    }
+}
+
+#[test]
+fn a_websocket_takes_interventions_and_says_what_became_of_each() {
+    let home = Home::new();
+    let server = Server::start(&home, SLOW, &[]);
+    let task = server.submit(&json!({"prompt": "Make a thing"}));
+    server.event(&task, "model_call_started");
+    let mut socket = server.socket(&format!("/ws/{task}"));
+    let mut say = |id: Value, intervention: Value| {
+        let message = json!({"type": "intervene", "id": id, "intervention": intervention});
+        socket.say(&message);
+        told(&mut socket, &id)
+    };
+    let done = say(
+        json!(1),
+        json!({"kind": "instruction", "instruction": "Mind the zebras"}),
+    );
+    assert_eq!((&done["v"], &done["type"]), (&json!(1), &json!("done")));
+    assert_eq!(done["task"]["instructions"], json!(["Mind the zebras"]));
+    assert_eq!(
+        say(json!("p"), json!({"kind": "pause"}))["task"]["status"],
+        "paused"
+    );
+    let refused = say(json!(2), json!({"kind": "instruction", "instruction": " "}));
+    assert_eq!(refused["type"], "problem");
+    assert_eq!(refused["problem"]["status"], 422);
+    assert_eq!(refused["problem"]["field"], "instruction");
+    assert_eq!(
+        say(json!(3), json!({"kind": "dance"}))["problem"]["field"],
+        "kind"
+    );
+    assert_eq!(
+        say(json!(4), json!({"kind": "cancel"}))["task"]["status"],
+        "cancelled"
+    );
+    assert_eq!(server.task(&task)["status"], "cancelled");
+    check_history(&server.events(&task));
+
+    // Over a socket of all tasks the task is named.
+    let mut all = server.socket("/ws");
+    let message = json!({"type": "intervene", "id": 5, "intervention": {"kind": "pause"}});
+    all.say(&message);
+    assert_eq!(told(&mut all, &json!(5))["problem"]["field"], "task_id");
+    let message = json!({"type": "intervene", "id": 6, "task_id": "t-none", "intervention": {"kind": "pause"}});
+    all.say(&message);
+    assert_eq!(told(&mut all, &json!(6))["problem"]["status"], 404);
+    all.say(&json!({"type": "dance"}));
+    let closed = loop {
+        match all.hear() {
+            Ok(_) => {}
+            Err(code) => break code,
+        }
+    };
+    assert_eq!(closed, 4400);
+}
