@@ -438,6 +438,10 @@ pub async fn the_summary_is_listed_and_stays_until_it_is_replaced(store: Fresh) 
         (Revision(2), Sequence(7))
     );
     assert_eq!(journal.streams(&me, 1).await.unwrap().len(), 1);
+    let next = journal.streams_before(&me, Sequence(7), 10).await.unwrap();
+    assert_eq!((next.len(), next[0].task_id.as_str()), (1, "t-1"));
+    let end = journal.streams_before(&me, next[0].sequence, 10).await;
+    assert!(end.unwrap().is_empty());
 }
 
 pub async fn blobs_are_per_owner_and_stored_once(store: Fresh) {

@@ -105,6 +105,25 @@ impl Export {
         }
     }
 
+    /// What lists show of every stream.
+    async fn read_summaries(&mut self) -> Result<(), Error> {
+        let mut before = Sequence(u64::MAX);
+        loop {
+            let (journal, principal) = (&self.journal, &self.principal);
+            let streams = journal
+                .streams_before(principal, before, usize::MAX)
+                .await?;
+            let Some(last) = streams.last() else {
+                return Ok(());
+            };
+            before = last.sequence;
+            for stream in streams {
+                let name = (stream.owner, stream.task_id);
+                self.streams.insert(name, stream.summary);
+            }
+        }
+    }
+
     /// The next lines, without line ends; none when all were given.
     pub async fn next(&mut self) -> Result<Vec<String>, Error> {
         let mut lines = Vec::new();
@@ -113,11 +132,7 @@ impl Export {
                 export: EXPORT,
                 store: self.journal.store_id().to_owned(),
             })?);
-            // Of the 10,000 that were last written to; others are listed by their name alone.
-            for stream in self.journal.streams(&self.principal, usize::MAX).await? {
-                let name = (stream.owner, stream.task_id);
-                self.streams.insert(name, stream.summary);
-            }
+            self.read_summaries().await?;
         }
         let after = self.position.unwrap_or(Sequence::ZERO);
         if self.ended {
