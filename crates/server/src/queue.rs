@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::body::Body;
+use crate::body::{Body, Whole};
 use crate::door::Caller;
 use crate::problem::Problem;
 
@@ -105,11 +105,11 @@ pub(crate) async fn get(
 #[serde(deny_unknown_fields)]
 pub(crate) struct QueueChange {
     /// Tasks that are worked on at once.
-    #[schema(minimum = 1, maximum = 1_000)]
-    max_concurrent: Option<usize>,
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000)]
+    max_concurrent: Option<Whole>,
     /// Tasks that start them.
-    #[schema(minimum = 1, maximum = 1_000)]
-    workers: Option<usize>,
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000)]
+    workers: Option<Whole>,
 }
 
 /// Change how much of the queue runs at once. What runs goes on.
@@ -123,20 +123,25 @@ pub(crate) async fn change(
     Body(change): Body<QueueChange>,
 ) -> Result<Json<QueueView>, Problem> {
     caller.may_see_server()?;
-    for (field, value) in [
-        ("max_concurrent", change.max_concurrent),
-        ("workers", change.workers),
-    ] {
-        if value.is_some_and(|value| value == 0 || value > MAX) {
-            let detail = format!("`{field}` is a number from 1 to {MAX}");
-            return Err(Problem::field(field, detail));
-        }
-    }
-    if let Some(tasks) = change.max_concurrent {
+    let max_concurrent = checked("max_concurrent", change.max_concurrent)?;
+    let workers = checked("workers", change.workers)?;
+    if let Some(tasks) = max_concurrent {
         app.tasks.set_max_concurrent(tasks);
     }
-    if let Some(workers) = change.workers {
+    if let Some(workers) = workers {
         app.tasks.set_workers(workers);
     }
     Ok(Json(QueueView::of(&app.tasks.statistics())))
+}
+
+fn checked(field: &str, number: Option<Whole>) -> Result<Option<usize>, Problem> {
+    let check = |Whole(number)| {
+        let fits = usize::try_from(number).ok();
+        fits.filter(|number| (1..=MAX).contains(number))
+            .ok_or_else(|| {
+                let detail = format!("`{field}` is a number from 1 to {MAX}");
+                Problem::field(field, detail)
+            })
+    };
+    number.map(check).transpose()
 }
