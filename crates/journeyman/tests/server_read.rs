@@ -567,3 +567,36 @@ fn the_document_describes_every_operation_and_its_problems() {
         }
     }
 }
+
+#[test]
+fn the_queue_shows_its_figures_and_may_run_more_at_once_from_now_on() {
+    let home = Home::new();
+    let server = Server::start(&home, SLOW, &["--max-concurrent", "1"]);
+    let (first, second) = (
+        server.submit(&json!({"prompt": "One"})),
+        server.submit(&json!({"prompt": "Two", "priority": 33})),
+    );
+    server.event(&first, "model_call_started");
+    let figures = server.get("/api/v1/queue").expect(200);
+    assert_eq!(figures["running"], 1);
+    assert_eq!(figures["waiting"], json!([{"priority": "33", "tasks": 1}]));
+    assert_eq!(figures["submitted"], 2);
+    for (bad, field) in [
+        (json!({"max_concurrent": 0}), "max_concurrent"),
+        (json!({"workers": 1001}), "workers"),
+        (json!({"more": 1}), "more"),
+    ] {
+        assert_eq!(
+            server.post("/api/v1/queue", &bad).problem(422)["field"],
+            field
+        );
+    }
+    server
+        .post(
+            "/api/v1/queue",
+            &json!({"max_concurrent": 2.0, "workers": 1}),
+        )
+        .expect(200);
+    server.event(&second, "model_call_started");
+    assert_eq!(server.get("/api/v1/queue").expect(200)["running"], 2);
+}
