@@ -202,13 +202,16 @@ impl Tasks {
         };
         let others = others.iter();
         let depends_on = others.map(|other| StreamName::of(principal.owner(), other));
-        // Refused where it is in the queue already: then it goes on by itself.
-        let _ = self.queue.recover([Job {
-            id: StreamName::of(principal.owner(), task),
-            priority: priority.unwrap_or_default(),
-            deadline: None,
-            depends_on: depends_on.collect(),
-        }]);
+        let id = StreamName::of(principal.owner(), task);
+        if !self.queue.contains(&id) {
+            // Refused where it has just come there: then it goes on by itself.
+            let _ = self.queue.recover([Job {
+                id,
+                priority: priority.unwrap_or_default(),
+                deadline: None,
+                depends_on: depends_on.collect(),
+            }]);
+        }
         Ok(state)
     }
 }
