@@ -8,8 +8,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use journeyman_agent::Moment;
-use journeyman_event::Priority;
-use journeyman_event::{ModuleName, TaskId};
+use journeyman_event::{ModuleName, Owner, Priority, TaskId};
 use journeyman_journal::Head;
 
 use crate::settings::{Settings, Variables, flags, parse_duration};
@@ -83,6 +82,14 @@ pub(crate) enum Command {
     /// Work on tasks as a server: REST, server-sent events and WebSocket on one port
     #[command(after_help = SERVE_EXAMPLES)]
     Serve,
+    /// Make a token for a user of a server, and the line for its token file
+    Token {
+        /// Whose: the owner of the tasks that it may see
+        name: Owner,
+        /// What they may do
+        #[arg(long, default_value = "user")]
+        role: RoleArg,
+    },
     /// Say what else is wanted of a task: part of every prompt from its next step on
     Tell {
         /// The task
@@ -225,6 +232,26 @@ pub(crate) struct ForkArgs {
     pub(crate) priority: Option<Priority>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RoleArg {
+    /// Looks
+    Viewer,
+    /// Looks and does
+    User,
+    /// And sees how the server itself is doing
+    Admin,
+}
+
+impl RoleArg {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::User => "user",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

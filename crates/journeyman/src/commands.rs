@@ -13,6 +13,7 @@ mod run;
 mod serve;
 mod show;
 mod tasks;
+mod token;
 
 use std::io::{self, IsTerminal};
 
@@ -42,6 +43,7 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Run(args) => run::run(settings, args).await,
             Command::Resume(args) => run::resume(settings, args).await,
             Command::Serve => serve::serve(settings).await,
+            Command::Token { name, role } => token::token(settings, &name, role),
             Command::Tell { task, instruction } => {
                 let body = json!({"kind": "instruction", "instruction": instruction});
                 interventions::intervene(settings, &task, &body).await

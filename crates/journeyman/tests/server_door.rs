@@ -325,3 +325,20 @@ fn a_second_server_on_one_data_folder_is_refused_and_names_the_first() {
     assert_eq!(server.ended(&task)["status"], "complete");
     assert_eq!(home.run(&["tasks", "--json"]).json_lines().len(), 1);
 }
+
+#[test]
+fn a_token_that_the_program_makes_lets_its_owner_in() {
+    let home = Home::new();
+    let made = home
+        .run(&["token", "ada", "--role", "viewer", "--json"])
+        .json_lines();
+    let token = made[0]["token"].as_str().unwrap();
+    let file = home.path().join("tokens.jsonl");
+    std::fs::write(&file, format!("{}\n", made[0]["line"])).unwrap();
+    let args = ["--token-file", file.to_str().unwrap()];
+    let server = Server::start(&home, GOOD, &args).with_token(token);
+    server.get("/api/v1/tasks").expect(200);
+    let refused = server.post("/api/v1/tasks", &json!({"prompt": "x"}));
+    refused.problem(403);
+    assert_eq!(home.run(&["token", "../ada"]).code, Some(2));
+}
