@@ -147,11 +147,6 @@ impl Tasks {
         &self.parts.journal
     }
 
-    /// Where the workflow tells what it does.
-    pub fn notices(&self) -> &Notices {
-        &self.parts.notices
-    }
-
     /// The queue's figures as they are now.
     pub fn statistics(&self) -> Statistics {
         self.queue.statistics()
@@ -332,12 +327,8 @@ impl Tasks {
         if self.is_attended(principal, task, recorded.0) {
             return Ok(recorded);
         }
-        // Or it has left the queue since it was looked at: then what became of it is recorded.
-        let state = self.current(principal, task).await?;
-        if self.is_attended(principal, task, state.status) {
-            return Ok((state.status, state.pause));
-        }
-        Ok((Status::Paused, Some(PauseReason::Interrupted)))
+        let (_, status, pause) = self.seen(principal, task).await?;
+        Ok((status, pause))
     }
 
     /// The state of a task as [`Tasks::current`] gives it, and where it stands.
@@ -348,10 +339,14 @@ impl Tasks {
     ) -> Result<(Arc<TaskState>, Status, Option<PauseReason>), Error> {
         let mut state = self.current(principal, task).await?;
         if !self.is_attended(principal, task, state.status) {
+            // Or it has left the queue since it was looked at: then what became of it is recorded.
             state = self.current(principal, task).await?;
         }
-        let recorded = (state.status, state.pause);
-        let (status, pause) = self.standing(principal, task, recorded).await?;
+        let (status, pause) = if self.is_attended(principal, task, state.status) {
+            (state.status, state.pause)
+        } else {
+            (Status::Paused, Some(PauseReason::Interrupted))
+        };
         Ok((state, status, pause))
     }
 

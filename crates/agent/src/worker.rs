@@ -14,9 +14,9 @@ use jiff::{SignedDuration, Timestamp};
 use journeyman_bus::Context;
 use journeyman_context::Refusal;
 use journeyman_event::payload::{
-    AnalysisStarted, ContextRefused, EffectInterrupted, EffectRetried, Interruption, Limits,
-    LimitsChanged, ModelCallStarted, OutputStarted, PauseReason, Purpose, SentMessage, TaskPaused,
-    TaskResumed, TaskStarted, TaskSubmitted,
+    AnalysisStarted, ContextRefused, EffectInterrupted, EffectRetried, Interruption,
+    ModelCallStarted, OutputStarted, PauseReason, Purpose, SentMessage, TaskPaused, TaskResumed,
+    TaskStarted, TaskSubmitted,
 };
 use journeyman_event::state::Status;
 use journeyman_event::{
@@ -209,22 +209,6 @@ impl Worker {
             Recorded::Here => Ok(()),
             Recorded::Overtaken => Err(Error::TaskExists { task: task.clone() }),
         }
-    }
-
-    /// Gives a task other limits; one that failed at a limit can then go on.
-    pub async fn change_limits(
-        &self,
-        task: &TaskId,
-        limits: Limits,
-        cancel: &CancellationToken,
-    ) -> Result<(), Error> {
-        let mut state = self.load(task).await?;
-        let facts = [Fact::of_task(Role::User, LimitsChanged { limits })];
-        let recorder = &self.recorder;
-        recorder
-            .record_surely(task, &mut state, &facts, cancel, |_| true)
-            .await?;
-        Ok(())
     }
 
     /// Works on a task until it ends or `control` says stop. Returns the state it is left in.

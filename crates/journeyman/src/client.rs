@@ -32,7 +32,6 @@ pub(crate) struct Client {
 #[derive(Debug, thiserror::Error)]
 #[error("{detail}")]
 pub(crate) struct Refused {
-    pub(crate) status: StatusCode,
     detail: String,
 }
 
@@ -114,7 +113,7 @@ impl Client {
             || format!("the server at {} answers {status}", self.base),
             str::to_owned,
         );
-        Err(Refused { status, detail }.into())
+        Err(Refused { detail }.into())
     }
 
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {

@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use journeyman_agent::{load_at, task_files};
-use journeyman_event::{ContentHash, Payload, Principal, Sequence, TaskId, TaskState};
+use journeyman_agent::task_files;
+use journeyman_event::{ContentHash, Payload, Sequence};
 use journeyman_journal::Filter;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -37,16 +37,6 @@ pub(crate) struct FileList {
     files: Vec<FileView>,
 }
 
-async fn state_at(
-    app: &App,
-    principal: &Principal,
-    task: &TaskId,
-    at: &AtQuery,
-) -> Result<TaskState, Problem> {
-    let state = load_at(app.tasks.journal(), principal, task, at.moment()).await?;
-    state.ok_or_else(|| Problem::not_found(format!("there is, or then was, no task {task}")))
-}
-
 /// List a task's files.
 #[utoipa::path(
     get, path = "/tasks/{task_id}/files", tag = "files", params(TaskPath, AtQuery),
@@ -58,7 +48,7 @@ pub(crate) async fn files(
     Task(task): Task,
     Asked(at): Asked<AtQuery>,
 ) -> Result<Json<FileList>, Problem> {
-    let state = state_at(&app, &caller.principal, &task, &at).await?;
+    let state = at.state(&app, &caller.principal, &task).await?;
     let files = task_files(&state).into_iter().map(|file| FileView {
         bytes: file.text.len(),
         hash: ContentHash::of(file.text.as_bytes()).to_string(),
@@ -102,7 +92,7 @@ pub(crate) async fn file(
     Asked(query): Asked<FileQuery>,
 ) -> Result<Response, Problem> {
     let at = AtQuery { at: query.at };
-    let state = state_at(&app, &caller.principal, &task, &at).await?;
+    let state = at.state(&app, &caller.principal, &task).await?;
     let mut files = task_files(&state).into_iter();
     let is_meant = |version: Option<u64>| query.version.is_none_or(|v| version == Some(v));
     let file = files.rfind(|file| file.path == path && is_meant(file.version));

@@ -5,7 +5,6 @@
 //! read from the journal at the client's own pace, so one that is slow delays nobody, and only a few
 //! events ever wait for it.
 
-use std::fmt;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
@@ -80,12 +79,6 @@ impl Close {
             Self::UnknownTask => "there is no such task".to_owned(),
             Self::TooSlow => format!("too slow; resume from here with after={at}"),
         }
-    }
-}
-
-impl fmt::Display for Close {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.code())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tasks: submit, list, look at, do again, fork.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -11,7 +12,7 @@ use journeyman_agent::{
     ANSWERS_MAX, ForkOf, Moment, Submission, Submitted, TEXT_CHARS_MAX, load_at, tests_in_prompt,
 };
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
-use journeyman_event::{Priority, Sequence, TaskId, Tokens};
+use journeyman_event::{Principal, Priority, Sequence, TaskId, TaskState, Tokens};
 use journeyman_queue::Full;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::RefOr;
@@ -434,8 +435,20 @@ pub(crate) struct AtQuery {
 }
 
 impl AtQuery {
-    pub(crate) fn moment(&self) -> Option<Moment> {
-        self.at.map(|at| Moment::Sequence(at.sequence()))
+    /// The state of a task at that moment; now, if none is named.
+    pub(crate) async fn state(
+        &self,
+        app: &App,
+        principal: &Principal,
+        task: &TaskId,
+    ) -> Result<Arc<TaskState>, Problem> {
+        let Some(at) = self.at else {
+            return Ok(app.tasks.current(principal, task).await?);
+        };
+        let moment = Some(Moment::Sequence(at.sequence()));
+        let state = load_at(app.tasks.journal(), principal, task, moment).await?;
+        let none = || Problem::not_found(format!("there was no task {task} then"));
+        Ok(Arc::new(state.ok_or_else(none)?))
     }
 }
 
@@ -451,14 +464,12 @@ pub(crate) async fn get(
     Asked(query): Asked<AtQuery>,
     headers: HeaderMap,
 ) -> Result<Json<TaskView>, Problem> {
-    let view = match query.moment() {
-        None => TaskView::now(&app, &caller.principal, &task, &headers).await?,
-        moment => {
-            let journal = app.tasks.journal();
-            let state = load_at(journal, &caller.principal, &task, moment).await?;
-            let none = || Problem::not_found(format!("there was no task {task} then"));
-            TaskView::of(&task, &state.ok_or_else(none)?, &headers)
-        }
+    let principal = &caller.principal;
+    let view = if query.at.is_none() {
+        TaskView::now(&app, principal, &task, &headers).await?
+    } else {
+        let state = query.state(&app, principal, &task).await?;
+        TaskView::of(&task, &state, &headers)
     };
     Ok(Json(view))
 }
