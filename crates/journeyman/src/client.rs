@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use journeyman_agent::Intervention;
 use journeyman_event::{Event, Sequence, TaskId, TaskState};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -129,14 +130,13 @@ impl Client {
     }
 
     /// Does something to a task.
-    pub(crate) async fn intervene(&self, task: &TaskId, body: &Value) -> anyhow::Result<Value> {
-        self.post(&format!("/api/v1/tasks/{task}/interventions"), body)
-            .await
-    }
-
-    /// Lets a task rest.
-    pub(crate) async fn pause(&self, task: &TaskId) -> anyhow::Result<Value> {
-        self.intervene(task, &json!({"kind": "pause"})).await
+    pub(crate) async fn intervene(
+        &self,
+        task: &TaskId,
+        intervention: &Intervention,
+    ) -> anyhow::Result<Value> {
+        let path = format!("/api/v1/tasks/{task}/interventions");
+        self.post(&path, &body_of(intervention)).await
     }
 
     /// Events in order, a page of them.
@@ -217,6 +217,30 @@ impl Client {
             bail!("{what} works on this machine's data folder only: leave --server out");
         }
         Ok(())
+    }
+}
+
+/// An intervention as the server takes it.
+fn body_of(intervention: &Intervention) -> Value {
+    match intervention {
+        Intervention::Instruct { instruction } => {
+            json!({"kind": "instruction", "instruction": instruction})
+        }
+        Intervention::Answer { question, answer } => {
+            json!({"kind": "answer", "question": question, "answer": answer})
+        }
+        Intervention::EditFile { path, source } => {
+            json!({"kind": "edit_file", "path": path, "source": source})
+        }
+        Intervention::SkipModule { module } => json!({"kind": "skip_module", "module": module}),
+        Intervention::Pause => json!({"kind": "pause"}),
+        Intervention::Cancel => json!({"kind": "cancel"}),
+        Intervention::Resume { limits } => json!({
+            "kind": "resume",
+            "budget": limits.and_then(|limits| limits.tokens_max),
+            "timeout": limits.map(|limits| limits.active_max().as_secs_f64()),
+            "max_iterations": limits.map(|limits| limits.iterations_max),
+        }),
     }
 }
 

@@ -17,13 +17,14 @@ mod token;
 
 use std::io::{self, IsTerminal};
 
-use serde_json::json;
+use journeyman_agent::Intervention;
 
 use crate::cli::{Command, ConfigCommand, Invocation, JournalCommand, ModelCommand};
 use crate::exit::Exit;
 use crate::settings::Settings;
 
 pub(crate) use self::engine::supervise as supervise_engine;
+use self::interventions::intervene;
 
 /// Runs a command to its end.
 pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
@@ -45,30 +46,21 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Serve => serve::serve(settings).await,
             Command::Token { name, role } => token::token(settings, &name, role),
             Command::Tell { task, instruction } => {
-                let body = json!({"kind": "instruction", "instruction": instruction});
-                interventions::intervene(settings, &task, &body).await
+                intervene(settings, &task, Intervention::Instruct { instruction }).await
             }
             Command::Answer {
                 task,
                 answer,
                 question,
-            } => {
-                let body = json!({"kind": "answer", "question": question, "answer": answer});
-                interventions::intervene(settings, &task, &body).await
-            }
+            } => intervene(settings, &task, Intervention::Answer { question, answer }).await,
             Command::Edit { task, path, file } => {
                 interventions::edit(settings, &task, &path, &file).await
             }
             Command::Skip { task, module } => {
-                let body = json!({"kind": "skip_module", "module": module});
-                interventions::intervene(settings, &task, &body).await
+                intervene(settings, &task, Intervention::SkipModule { module }).await
             }
-            Command::Pause { task } => {
-                interventions::intervene(settings, &task, &json!({"kind": "pause"})).await
-            }
-            Command::Cancel { task } => {
-                interventions::intervene(settings, &task, &json!({"kind": "cancel"})).await
-            }
+            Command::Pause { task } => intervene(settings, &task, Intervention::Pause).await,
+            Command::Cancel { task } => intervene(settings, &task, Intervention::Cancel).await,
             Command::Retry { task } => interventions::retry(settings, &task).await,
             Command::Fork(args) => interventions::fork(settings, args).await,
             Command::Tasks { limit } => tasks::tasks(settings, limit).await,

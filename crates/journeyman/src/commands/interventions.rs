@@ -10,7 +10,7 @@ use anyhow::Context;
 use journeyman_agent::{ForkOf, Intervention, Notices, Parts, Tasks};
 use journeyman_bus::Bus;
 use journeyman_event::payload::TaskSubmitted;
-use journeyman_event::{ModuleName, Principal, Sequence, TaskId};
+use journeyman_event::{Principal, Sequence, TaskId};
 use serde_json::{Value, json};
 
 use super::run::limits;
@@ -38,18 +38,18 @@ fn desk(settings: &Settings) -> anyhow::Result<Tasks> {
     Ok(Tasks::start(parts, &settings.queue))
 }
 
-/// Does what `body` says, which is as the server takes it.
+/// Does something to a task.
 pub(crate) async fn intervene(
     settings: &Settings,
     task: &TaskId,
-    body: &Value,
+    intervention: Intervention,
 ) -> anyhow::Result<Exit> {
     let status = if let Some(client) = Client::find(settings).await? {
-        let view = client.intervene(task, body).await?;
+        let view = client.intervene(task, &intervention).await?;
         view["status"].as_str().unwrap_or_default().to_owned()
     } else {
         let me = Principal::local();
-        let state = desk(settings)?.intervene(&me, task, wish(body)?).await?;
+        let state = desk(settings)?.intervene(&me, task, intervention).await?;
         state.status.as_str().to_owned()
     };
     if settings.json {
@@ -58,28 +58,6 @@ pub(crate) async fn intervene(
         line(&format!("task {task} is {status}"))?;
     }
     Ok(Exit::Success)
-}
-
-fn wish(body: &Value) -> anyhow::Result<Intervention> {
-    let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
-    Ok(match body["kind"].as_str().unwrap_or_default() {
-        "instruction" => Intervention::Instruct {
-            instruction: text("instruction"),
-        },
-        "answer" => Intervention::Answer {
-            question: body["question"].as_str().map(str::to_owned),
-            answer: text("answer"),
-        },
-        "edit_file" => Intervention::EditFile {
-            path: text("path"),
-            source: text("source"),
-        },
-        "skip_module" => Intervention::SkipModule {
-            module: ModuleName::new(text("module"))?,
-        },
-        "pause" => Intervention::Pause,
-        _ => Intervention::Cancel,
-    })
 }
 
 pub(crate) async fn edit(
@@ -100,8 +78,8 @@ pub(crate) async fn edit(
     if source.len() as u64 > FILE_BYTES_MAX {
         return Err(UsageError(format!("{} is larger than 1 MiB", file.display())).into());
     }
-    let body = json!({"kind": "edit_file", "path": path, "source": source});
-    intervene(settings, task, &body).await
+    let path = path.to_owned();
+    intervene(settings, task, Intervention::EditFile { path, source }).await
 }
 
 pub(crate) async fn retry(settings: &Settings, task: &TaskId) -> anyhow::Result<Exit> {

@@ -264,7 +264,8 @@ async fn watch_there(
             if now.status.is_ended() && limits.is_none() {
                 return Ok((now, true));
             }
-            client.intervene(task, &resumption(limits.as_ref())).await?;
+            let resume = Intervention::Resume { limits: *limits };
+            client.intervene(task, &resume).await?;
             known.unwrap_or(now)
         }
     };
@@ -284,7 +285,7 @@ async fn watch_there(
         Some(Watched::Ended) => Ok((state, true)),
         Some(Watched::Lost) => Ok((state, false)),
         None => {
-            client.pause(task).await?;
+            client.intervene(task, &Intervention::Pause).await?;
             let state = client.state(task, None).await?;
             Ok((state.unwrap_or_default(), true))
         }
@@ -311,15 +312,6 @@ fn request(task: &TaskId, content: &TaskSubmitted, client: &Client) -> serde_jso
         "timeout": limits.active_max().as_secs_f64(),
         "max_iterations": limits.iterations_max,
         "out": content.out.as_ref().filter(|_| client.is_local()),
-    })
-}
-
-fn resumption(limits: Option<&Limits>) -> serde_json::Value {
-    json!({
-        "kind": "resume",
-        "budget": limits.and_then(|limits| limits.tokens_max),
-        "timeout": limits.map(|limits| limits.active_max().as_secs_f64()),
-        "max_iterations": limits.map(|limits| limits.iterations_max),
     })
 }
 
