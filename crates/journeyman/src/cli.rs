@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use journeyman_agent::Moment;
 use journeyman_event::{ModuleName, Owner, Priority, TaskId};
 use journeyman_journal::Head;
+use journeyman_server::Role;
 
 use crate::settings::{Settings, Variables, flags, parse_duration};
 
@@ -244,12 +245,12 @@ pub(crate) enum RoleArg {
     Admin,
 }
 
-impl RoleArg {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::User => "user",
-            Self::Admin => "admin",
+impl From<RoleArg> for Role {
+    fn from(role: RoleArg) -> Self {
+        match role {
+            RoleArg::Viewer => Self::Viewer,
+            RoleArg::User => Self::User,
+            RoleArg::Admin => Self::Admin,
         }
     }
 }

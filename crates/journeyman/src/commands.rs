@@ -44,7 +44,7 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Run(args) => run::run(settings, args).await,
             Command::Resume(args) => run::resume(settings, args).await,
             Command::Serve => serve::serve(settings).await,
-            Command::Token { name, role } => token::token(settings, &name, role),
+            Command::Token { name, role } => token::token(settings, name, role),
             Command::Tell { task, instruction } => {
                 intervene(settings, &task, Intervention::Instruct { instruction }).await
             }

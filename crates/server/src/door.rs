@@ -11,7 +11,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::header;
 use axum::http::request::Parts;
 use journeyman_event::{ContentHash, Owner, Principal};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -28,7 +28,7 @@ const FILE_MAX: u64 = 4 << 20;
 pub(crate) struct Local;
 
 /// What somebody may do with their own tasks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Look.
@@ -66,12 +66,24 @@ pub enum BadTokens {
     },
 }
 
-#[derive(Deserialize)]
+/// A line of a token file: who has a token, and what they may do.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
-    name: String,
+pub struct TokenLine {
+    name: Owner,
     token_hash: ContentHash,
     role: Role,
+}
+
+impl TokenLine {
+    /// The line for a token of this user's.
+    pub fn new(name: Owner, token: &str, role: Role) -> Self {
+        Self {
+            name,
+            token_hash: ContentHash::of(token.as_bytes()),
+            role,
+        }
+    }
 }
 
 /// Who has which token, by the token's hash.
@@ -114,12 +126,11 @@ fn read_tokens(path: &Path) -> Result<Known, BadTokens> {
             line: number + 1,
             problem,
         };
-        let line: Line = serde_json::from_str(line).map_err(|error| bad(error.to_string()))?;
-        let owner = Owner::new(line.name.as_str()).map_err(|error| bad(error.to_string()))?;
-        if owner.as_str() == Principal::system().owner().as_str() {
+        let line: TokenLine = serde_json::from_str(line).map_err(|error| bad(error.to_string()))?;
+        if &line.name == Principal::system().owner() {
             return Err(bad("the name `system` is the server's own".to_owned()));
         }
-        let caller = (Principal::user(owner), line.role);
+        let caller = (Principal::user(line.name), line.role);
         if known.insert(line.token_hash, caller).is_some() {
             return Err(bad("the token stands in the file twice".to_owned()));
         }

@@ -27,7 +27,7 @@ mod tickets;
 mod view;
 
 pub use app::{Options, Readiness};
-pub use door::{BadTokens, Door, Role, TokenFile};
+pub use door::{BadTokens, Door, Role, TokenFile, TokenLine};
 pub use guard::Hosts;
 pub use listener::serve;
 pub use routes::openapi;

@@ -1,7 +1,8 @@
 //! `token`: a new token for a user of a server, and the line for its token file.
 
 use anyhow::Context;
-use journeyman_event::{ContentHash, Owner};
+use journeyman_event::Owner;
+use journeyman_server::TokenLine;
 use serde_json::json;
 
 use crate::cli::RoleArg;
@@ -9,29 +10,21 @@ use crate::exit::Exit;
 use crate::output::{json, line};
 use crate::settings::Settings;
 
-/// Random bytes of a token.
-const BYTES: usize = 24;
-
-pub(crate) fn token(settings: &Settings, name: &Owner, role: RoleArg) -> anyhow::Result<Exit> {
-    let mut bytes = [0; BYTES];
+pub(crate) fn token(settings: &Settings, name: Owner, role: RoleArg) -> anyhow::Result<Exit> {
     // A token must be a secret: without random bits there is none.
-    getrandom::fill(&mut bytes).context("the system gives no random bits")?;
-    let token = bytes.iter().fold("jrny_".to_owned(), |mut text, byte| {
-        let digits = b"0123456789abcdef";
-        text.push(char::from(digits[usize::from(byte >> 4)]));
-        text.push(char::from(digits[usize::from(byte & 15)]));
-        text
-    });
-    let entry = json!({
-        "name": name,
-        "token_hash": ContentHash::of(token.as_bytes()),
-        "role": role.as_str(),
-    });
+    let random = || getrandom::u64().context("the system gives no random bits");
+    let token = format!(
+        "jrny_{:016x}{:016x}{:016x}",
+        random()?,
+        random()?,
+        random()?
+    );
+    let entry = TokenLine::new(name, &token, role.into());
     if settings.json {
         json(&json!({"token": token, "line": entry}))?;
     } else {
         line(&format!("token, shown this once:   {token}"))?;
-        line(&format!("line for --token-file:    {entry}"))?;
+        line(&format!("line for --token-file:    {}", json!(entry)))?;
     }
     Ok(Exit::Success)
 }
