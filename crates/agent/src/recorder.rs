@@ -127,10 +127,7 @@ impl Recorder {
 
     /// Takes in what others recorded of the task.
     async fn catch_up(&self, task: &TaskId, state: &mut TaskState) -> Result<(), Error> {
-        let filter = Filter {
-            task_id: Some(task.clone()),
-            ..Filter::default()
-        };
+        let filter = Filter::of_task(task);
         loop {
             let (journal, principal) = (&self.journal, &self.principal);
             let page = journal

@@ -247,10 +247,7 @@ impl Tasks {
         principal: &Principal,
         task_id: &TaskId,
     ) -> Result<Sequence, Error> {
-        let filter = Filter {
-            task_id: Some(task_id.clone()),
-            ..Filter::default()
-        };
+        let filter = Filter::of_task(task_id);
         let journal = &self.parts.journal;
         let page = journal.read(principal, &filter, Sequence::ZERO, 1).await?;
         Ok(page.events.first().map_or(Sequence::ZERO, Event::sequence))
@@ -277,10 +274,7 @@ impl Tasks {
             return Ok(state);
         };
         let journal = &self.parts.journal;
-        let filter = Filter {
-            task_id: Some(task.clone()),
-            ..Filter::default()
-        };
+        let filter = Filter::of_task(task);
         let page = journal
             .read(principal, &filter, known.sequence, PAGE)
             .await?;

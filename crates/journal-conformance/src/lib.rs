@@ -283,10 +283,7 @@ pub fn user(name: &str) -> Principal {
 
 /// The events of one task.
 pub fn of_task(task: &str) -> Filter {
-    Filter {
-        task_id: Some(TaskId::new(task).unwrap()),
-        ..Filter::default()
-    }
+    Filter::of_task(&TaskId::new(task).unwrap())
 }
 
 /// Everything that the principal sees, oldest first.

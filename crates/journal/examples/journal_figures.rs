@@ -247,10 +247,7 @@ async fn one_append(journal: &Journal, make: &Maker, task: &TaskId) -> f64 {
 
 async fn fold(journal: &Journal, task: &TaskId) -> (u64, Duration) {
     let began = Instant::now();
-    let filter = Filter {
-        task_id: Some(task.clone()),
-        ..Filter::default()
-    };
+    let filter = Filter::of_task(task);
     let mut state = TaskState::default();
     loop {
         let page = journal

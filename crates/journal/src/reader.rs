@@ -42,6 +42,14 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Everything of one task.
+    pub fn of_task(task_id: &TaskId) -> Self {
+        Self {
+            task_id: Some(task_id.clone()),
+            ..Self::default()
+        }
+    }
+
     /// Whether an event is meant.
     pub(crate) fn takes(&self, event: &Event) -> bool {
         self.takes_first(event) && self.takes_rest(event)

@@ -84,10 +84,7 @@ pub(crate) async fn stream(
     if state.status.is_ended() && after >= state.sequence {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let filter = Filter {
-        task_id: Some(task),
-        ..Filter::default()
-    };
+    let filter = Filter::of_task(&task);
     let journal = app.tasks.journal();
     let open = Open {
         events: journal.subscribe(&caller.principal, filter, after),

@@ -223,10 +223,7 @@ async fn catch_up(
     progress: &Progress,
 ) -> anyhow::Result<()> {
     let (me, mut state) = (Principal::local(), seen.clone());
-    let filter = Filter {
-        task_id: Some(task.clone()),
-        ..Filter::default()
-    };
+    let filter = Filter::of_task(task);
     loop {
         let journal = tasks.journal();
         let page = journal.read(&me, &filter, state.sequence, PAGE).await?;
