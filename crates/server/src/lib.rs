@@ -31,3 +31,4 @@ pub use door::{BadTokens, Door, Role, TokenFile, TokenLine};
 pub use guard::Hosts;
 pub use listener::serve;
 pub use routes::openapi;
+pub use view::TaskSummary;

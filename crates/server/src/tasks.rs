@@ -417,7 +417,10 @@ pub(crate) async fn list(
         .await?;
     let mut summaries = Vec::new();
     for listed in tasks {
-        summaries.push(TaskSummary::of(listed, &app, &caller.principal).await?);
+        let recorded = (listed.listing.status, listed.listing.pause);
+        let (principal, task) = (&caller.principal, &listed.task_id);
+        let standing = app.tasks.standing(principal, task, recorded).await?;
+        summaries.push(TaskSummary::new(listed, standing));
     }
     Ok(Json(TaskPage {
         tasks: summaries,

@@ -81,7 +81,7 @@ pub(crate) struct Accepted {
 
 /// One task in a list.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct TaskSummary {
+pub struct TaskSummary {
     /// Its name.
     task_id: String,
     /// `queued`, `running`, `paused`, `complete`, `failed` or `cancelled`.
@@ -114,17 +114,11 @@ pub(crate) struct TaskSummary {
 }
 
 impl TaskSummary {
-    pub(crate) async fn of(
-        listed: Listed,
-        app: &App,
-        principal: &Principal,
-    ) -> Result<Self, Problem> {
+    /// A task of a list, and where it stands.
+    pub fn new(listed: Listed, (status, pause): (Status, Option<PauseReason>)) -> Self {
         let listing: Listing = listed.listing;
-        let recorded = (listing.status, listing.pause);
-        let standing = app.tasks.standing(principal, &listed.task_id, recorded);
-        let (status, pause) = standing.await?;
         let (verification, confidence) = checked(listing.verification.as_ref());
-        Ok(Self {
+        Self {
             task_id: listed.task_id.to_string(),
             status: status.as_str().to_owned(),
             pause: pause.as_ref().and_then(word),
@@ -139,7 +133,7 @@ impl TaskSummary {
             submitted_at: time(listing.submitted_at),
             sequence: listed.sequence.0,
             revision: listed.revision,
-        })
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! `tasks`: a line per task, newest first.
 
-use journeyman_agent::Listing;
-use journeyman_event::Principal;
-use serde_json::{Value, json};
+use journeyman_agent::list;
+use journeyman_event::{Principal, Sequence};
+use journeyman_server::TaskSummary;
+use serde_json::Value;
 
 use crate::exit::Exit;
 use crate::output::{grouped, json, line, one_line};
@@ -40,35 +41,19 @@ pub(crate) async fn tasks(settings: &Settings, limit: usize) -> anyhow::Result<E
         }
         Reader::Journal(journal) => {
             let is_held = journal.holder().is_some();
-            let streams = journal.streams(&Principal::local(), limit).await?;
-            let shown = streams.into_iter().map(|stream| {
-                let listing = stream.summary.as_deref().and_then(Listing::from_bytes);
-                let listing = listing.unwrap_or_default();
-                let recorded = (listing.status, listing.pause);
-                let (status, pause) = if is_held {
+            let newest = Sequence(u64::MAX);
+            let (tasks, _) = list(&journal, &Principal::local(), newest, limit, None).await?;
+            let mut shown = Vec::new();
+            for listed in tasks {
+                let recorded = (listed.listing.status, listed.listing.pause);
+                let standing = if is_held {
                     recorded
                 } else {
                     unattended(recorded)
                 };
-                let verification = listing.verification.as_ref().map(|v| json!(v));
-                json!({
-                    "task_id": stream.task_id,
-                    "status": status,
-                    "pause": pause,
-                    "priority": listing.priority.to_string(),
-                    "verification": verification.as_ref().map(|v| &v["by"]),
-                    "confidence": verification.as_ref().and_then(|v| v.get("confidence")),
-                    "prompt": listing.prompt,
-                    "modules": listing.modules,
-                    "modules_complete": listing.modules_complete,
-                    "tokens": listing.tokens,
-                    "active_seconds": listing.active_seconds,
-                    "submitted_at": listing.submitted_at,
-                    "sequence": stream.sequence,
-                    "revision": stream.revision,
-                })
-            });
-            shown.collect()
+                shown.push(serde_json::to_value(TaskSummary::new(listed, standing))?);
+            }
+            shown
         }
     };
     for task in &tasks {
