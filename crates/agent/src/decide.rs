@@ -1,10 +1,11 @@
 //! What comes next: a pure function of the state. Effects happen in `effects`, never here.
 
 use jiff::SignedDuration;
+use journeyman_context::may_ask;
 use journeyman_event::payload::{
-    AnswerRejected, CodeOrigin, CodeUnderTest, CorrectionCompleted, FailureReason,
+    AnswerRejected, CodeOrigin, CodeUnderTest, CorrectionCompleted, FailureReason, PauseReason,
     PlanningComplete, PlanningRejected, Purpose, TaskCancelled, TaskComplete, TaskFailed,
-    TestFailureKind, TestOrigin, TestScope, TestStarted, TestsGenerated, Verification,
+    TaskPaused, TestFailureKind, TestOrigin, TestScope, TestStarted, TestsGenerated, Verification,
 };
 use journeyman_event::state::{Ending, ModuleState, PendingAnswer, TestRun};
 use journeyman_event::{ModuleName, TaskState, Tokens};
@@ -12,7 +13,7 @@ use journeyman_event::{ModuleName, TaskState, Tokens};
 use crate::answer::{test_file, whole_file};
 use crate::fact::{Fact, Role};
 use crate::layout;
-use crate::plan::{plan_of_answer, plan_of_stub};
+use crate::plan::{plan_of_answer, plan_of_stub, questions_in_answer};
 use crate::python::{defined_name, foreign_imports, without_definitions, without_own_imports};
 use crate::strategy::{AGREEMENT_MIN, ModuleStep, ModuleStrategy};
 
@@ -84,6 +85,10 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDu
         return end(state, Ending::Failed { reason, detail });
     }
     if !state.planned {
+        if state.open_questions().next().is_some() {
+            let reason = PauseReason::Question;
+            return Step::Record(vec![Fact::of_task(Role::Planner, TaskPaused { reason })]);
+        }
         return plan(state);
     }
     if let Some(module) = state.modules.iter().find(|module| !module.is_settled()) {
@@ -180,8 +185,11 @@ fn use_answer(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
 }
 
 fn plan_or_refusal(state: &TaskState, answer: &PendingAnswer) -> journeyman_event::Payload {
+    let may_ask = may_ask(state);
     let read = if answer.cut_short {
         Err("it was cut off; plan fewer modules with shorter descriptions".to_owned())
+    } else if let Some(asked) = questions_in_answer(&answer.text).filter(|_| may_ask) {
+        return asked.into();
     } else {
         plan_of_answer(&answer.text, state.given_tests())
     };

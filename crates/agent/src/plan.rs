@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use journeyman_context::QUESTIONS_MAX;
 use journeyman_event::ModuleName;
 use journeyman_event::payload::{
-    GivenTest, PlannedFunction, PlannedModule, PlanningComplete, TestOrigin,
+    AskedQuestion, GivenTest, PlannedFunction, PlannedModule, PlanningComplete, QuestionsAsked,
+    TestOrigin,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -17,6 +19,8 @@ use crate::python::{
 
 /// More modules than this are not planned by a small model in earnest.
 const MODULES_MAX: usize = 6;
+/// Characters of a question; what comes after them is cut.
+const QUESTION_CHARS_MAX: usize = 500;
 /// The module of a task whose prompt is the beginning of a file.
 const STUB_MODULE: &str = "solution";
 
@@ -59,6 +63,34 @@ pub(crate) fn plan_of_answer(
     let json = json_object(answer).ok_or("it is not a JSON object")?;
     let raw: RawPlan = serde_json::from_str(json).map_err(|error| format!("its JSON: {error}"))?;
     finish(Draft::of(raw)?, tests)
+}
+
+/// The questions that a model asks instead of planning; none if it asks none.
+pub(crate) fn questions_in_answer(answer: &str) -> Option<QuestionsAsked> {
+    let raw: RawQuestions = serde_json::from_str(json_object(answer)?).ok()?;
+    let mut texts: Vec<String> = Vec::new();
+    for question in raw.questions {
+        let text: String = question.trim().chars().take(QUESTION_CHARS_MAX).collect();
+        if !text.is_empty() && !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    texts.truncate(QUESTIONS_MAX);
+    let questions: Vec<AskedQuestion> = texts
+        .into_iter()
+        .zip(1..)
+        .map(|(text, number)| AskedQuestion {
+            id: format!("q{number}"),
+            text,
+        })
+        .collect();
+    (!questions.is_empty()).then_some(QuestionsAsked { questions })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawQuestions {
+    questions: Vec<String>,
 }
 
 /// The outermost `{...}` of an answer.

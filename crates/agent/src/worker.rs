@@ -241,6 +241,9 @@ impl Worker {
                     Recorded::Overtaken => continue,
                 }
             }
+            if state.pause == Some(PauseReason::Question) {
+                break;
+            }
             if state.status == Status::Paused {
                 self.wait_for_model(task, &mut state, cancel).await?;
                 continue;

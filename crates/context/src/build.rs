@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::pieces::{Keep, LayerName, Piece, Rank, pieces};
 use crate::profile::Profile;
-use crate::prompts::{plan_schema, system};
+use crate::prompts::{may_ask, plan_or_questions_schema, plan_schema, system};
 
 /// An answer shorter than this is of no use: the call is refused instead.
 const ANSWER_MIN: Tokens = Tokens(192);
@@ -116,7 +116,13 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
         max_tokens: answer_share(&profile, request.purpose).min(room),
         prompt_tokens: count.tokens,
         exact: count.exact,
-        schema: (request.purpose == Purpose::Plan).then(plan_schema),
+        schema: (request.purpose == Purpose::Plan).then(|| {
+            if may_ask(request.state) {
+                plan_or_questions_schema()
+            } else {
+                plan_schema()
+            }
+        }),
         record: ContextBuilt {
             purpose: request.purpose,
             window: request.window,

@@ -12,4 +12,4 @@ mod prompts;
 
 pub use build::{Built, Refusal, Request, build};
 pub use profile::Profile;
-pub use prompts::plan_schema;
+pub use prompts::{QUESTIONS_MAX, may_ask, plan_schema};

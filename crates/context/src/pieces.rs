@@ -10,6 +10,8 @@ use journeyman_event::payload::{PlannedModule, Purpose, TestOrigin};
 use journeyman_event::state::{ModuleState, TestRun};
 use journeyman_event::{ModuleName, TaskState};
 
+use crate::prompts::{ASK, may_ask};
+
 /// Which layer a piece belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LayerName {
@@ -297,6 +299,9 @@ fn plan_request(state: &TaskState) -> Piece {
     let mut text = String::new();
     if let Some(problem) = &state.plan_problem {
         let _ = write!(text, "Your last plan could not be used: {problem}\n\n");
+    }
+    if may_ask(state) {
+        let _ = write!(text, "{ASK}\n\n");
     }
     text.push_str("Plan the modules.");
     piece(LayerName::Current, Rank::Critical, "request", text)

@@ -1,6 +1,7 @@
 //! The words that are sent: one system prompt per purpose, byte-identical from call to call so that
 //! a model server's prompt cache hits, and the schema of a plan.
 
+use journeyman_event::TaskState;
 use journeyman_event::payload::Purpose;
 use serde_json::{Value, json};
 
@@ -42,6 +43,33 @@ pub(crate) const fn system(purpose: Purpose) -> &'static str {
         Purpose::Tests => TESTS,
         Purpose::Fix => FIX,
     }
+}
+
+/// Questions that the planner may ask of a task.
+pub const QUESTIONS_MAX: usize = 3;
+
+/// Said to a planner that may ask.
+pub(crate) const ASK: &str = r#"If the task leaves something open that the code depends on, and only then, do not plan yet but ask: {"questions": ["..."]} with one to three short questions."#;
+
+/// Whether the planner of this task may ask questions: somebody is there to answer, and none were
+/// asked yet.
+pub fn may_ask(state: &TaskState) -> bool {
+    let asked = state.submission.as_ref();
+    asked.is_some_and(|asked| asked.ask) && state.questions.is_empty()
+}
+
+/// The JSON schema of a plan, or of questions instead.
+pub(crate) fn plan_or_questions_schema() -> Value {
+    let questions = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["questions"],
+        "properties": {"questions": {
+            "type": "array", "minItems": 1, "maxItems": QUESTIONS_MAX,
+            "items": {"type": "string", "maxLength": 200}
+        }}
+    });
+    json!({"anyOf": [plan_schema(), questions]})
 }
 
 /// The JSON schema of a plan. Its bounds keep a small model from going on for ever.

@@ -91,6 +91,7 @@ payloads! {
     // Planning.
     "planning_complete" => PlanningComplete,
     "planning_rejected" => PlanningRejected,
+    "questions_asked" => QuestionsAsked,
     // Model calls: context, intent, outcomes.
     "context_built" => ContextBuilt,
     "context_refused" => ContextRefused,

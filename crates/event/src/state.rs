@@ -104,6 +104,26 @@ pub struct PendingAnswer {
     pub cut_short: bool,
 }
 
+/// A question of the planner's, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Its name within the task.
+    pub id: String,
+    /// The question.
+    pub text: String,
+    /// What the user answered.
+    pub answer: Option<String>,
+    /// Whether the user let the task go on without an answer.
+    pub waived: bool,
+}
+
+impl Question {
+    /// Whether the task waits for its answer.
+    pub fn is_open(&self) -> bool {
+        self.answer.is_none() && !self.waived
+    }
+}
+
 /// A version of a module's code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CodeVersion {
@@ -303,6 +323,9 @@ pub struct TaskState {
     pub started: Option<TaskStarted>,
     /// Whether a plan was accepted.
     pub planned: bool,
+    /// What the planner asked.
+    #[serde(default)]
+    pub questions: Vec<Question>,
     /// What was repaired in the plan.
     pub plan_repairs: Vec<String>,
     /// Why the last plan was refused, until one is accepted.
@@ -384,6 +407,11 @@ impl TaskState {
     /// The module of this name.
     pub fn module(&self, name: &ModuleName) -> Option<&ModuleState> {
         self.modules.iter().find(|module| &module.plan.name == name)
+    }
+
+    /// The questions that the task waits for.
+    pub fn open_questions(&self) -> impl Iterator<Item = &Question> {
+        self.questions.iter().filter(|question| question.is_open())
     }
 
     /// The given tests.

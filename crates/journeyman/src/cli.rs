@@ -214,6 +214,9 @@ pub(crate) struct RunArgs {
     /// critical, high, medium, low, background, or a number from 0 (first) to 100
     #[arg(long, default_value = "medium")]
     pub(crate) priority: Priority,
+    /// Let the planner ask questions, here at the terminal, before it plans
+    #[arg(long)]
+    pub(crate) ask: bool,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 }

@@ -126,6 +126,15 @@ impl Progress {
         }
     }
 
+    /// Puts a question to the user, however quiet it is to be. In JSON the event has said it.
+    pub(crate) fn ask(&self, question: &str) {
+        match self.style {
+            Style::Terminal => self.bar.println(question),
+            Style::Plain | Style::Remarks | Style::Quiet => eprintln!("{question}"),
+            Style::Json => {}
+        }
+    }
+
     /// Takes the status line away.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
@@ -235,6 +244,13 @@ fn detail(payload: &Payload) -> String {
             .collect::<Vec<_>>()
             .join(", "),
         Payload::PlanningRejected(rejected) => rejected.problem.clone(),
+        Payload::QuestionsAsked(asked) => {
+            let texts = asked
+                .questions
+                .iter()
+                .map(|question| question.text.as_str());
+            texts.collect::<Vec<_>>().join(" ")
+        }
         Payload::ContextBuilt(built) => {
             let cut = built.decisions.iter().filter(|d| !d.why.is_empty()).count();
             format!(

@@ -60,6 +60,82 @@ fn an_instruction_and_an_answer_are_part_of_the_next_prompt() {
     check_history(&server.events(&task));
 }
 
+/// A model that asks two questions where it may.
+const CURIOUS: &str = "latency_ms=0&wrong=0&malformed=0&questions=2";
+
+#[test]
+fn a_task_that_may_ask_rests_until_its_questions_are_answered_and_survives_a_crash_meanwhile() {
+    let home = Home::new();
+    let server = Server::start(&home, CURIOUS, &["--max-concurrent", "1"]);
+    let task = server.submit(&json!({"prompt": "Make a thing", "ask": true}));
+    let view = until("the task asks", || {
+        Some(server.task(&task)).filter(|view| view["pause"] == "question")
+    });
+    assert_eq!(view["status"], "paused");
+    assert_eq!(
+        view["questions"],
+        json!([
+            {"id": "q1", "text": "What about part 1?", "answer": null, "is_open": true},
+            {"id": "q2", "text": "What about part 2?", "answer": null, "is_open": true},
+        ])
+    );
+    // It holds no slot meanwhile, and a restart does not make it go on.
+    let other = server.submit(&json!({"prompt": STUB}));
+    assert_eq!(server.ended(&other)["status"], "complete");
+    server.crash();
+    let server = Server::start(&home, CURIOUS, &[]);
+    assert_eq!(server.recovered, 0);
+    let first = json!({"kind": "answer", "question": "q1", "answer": "Magenta"});
+    let view = server.intervene(&task, &first).expect(200);
+    assert_eq!(
+        (&view["status"], &view["pause"]),
+        (&json!("paused"), &json!("question"))
+    );
+    let last = json!({"kind": "answer", "answer": "Cerulean"});
+    let view = server.intervene(&task, &last).expect(200);
+    assert_ne!(view["status"], "paused");
+    assert_eq!(view["questions"][1]["answer"], "Cerulean");
+    let view = server.ended(&task);
+    assert_eq!(view["status"], "complete");
+    assert_eq!(
+        view["instructions"],
+        json!(["What about part 1? Magenta", "What about part 2? Cerulean"])
+    );
+    let events = server.events(&task);
+    assert_eq!(count(&events, "questions_asked"), 1, "asked once");
+    let at = sequence(&server.event(&task, "planning_complete"));
+    let context = server
+        .get(&format!("{TASKS}/{task}/context?at={at}"))
+        .expect(200);
+    let prompt = context["messages"].to_string();
+    assert!(
+        prompt.contains("Magenta") && prompt.contains("Cerulean"),
+        "{prompt}"
+    );
+    check_history(&events);
+}
+
+#[test]
+fn a_task_that_asks_goes_on_without_answers_when_it_is_resumed_and_asks_nobody_who_is_not_there() {
+    let home = Home::new();
+    let server = Server::start(&home, CURIOUS, &[]);
+    let task = server.submit(&json!({"prompt": "Make a thing", "ask": true}));
+    until("the task asks", || {
+        Some(server.task(&task)).filter(|view| view["pause"] == "question")
+    });
+    server
+        .intervene(&task, &json!({"kind": "resume"}))
+        .expect(200);
+    let view = server.ended(&task);
+    assert_eq!(view["status"], "complete");
+    assert_eq!(view["questions"][0]["is_open"], false);
+    assert_eq!(view["questions"][0]["answer"], Value::Null);
+    let silent = server.submit(&json!({"prompt": "Make a thing"}));
+    let view = server.ended(&silent);
+    assert_eq!(view["questions"], json!([]));
+    assert_eq!(count(&server.events(&silent), "questions_asked"), 0);
+}
+
 #[test]
 fn interventions_that_do_not_fit_name_the_field() {
     let home = Home::new();

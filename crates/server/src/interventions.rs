@@ -32,7 +32,8 @@ pub(crate) enum NewIntervention {
     },
     /// Answer a question.
     Answer {
-        /// The question, where there was one.
+        /// The question, by its name (`q1`) or its text. Nothing means the only open one, or that none
+        /// was asked.
         #[schema(max_length = 10_000)]
         question: Option<String>,
         /// The answer.

@@ -94,6 +94,9 @@ pub(crate) struct NewTask {
     /// Answers given beforehand to questions that may come up.
     #[schema(max_items = 1_000)]
     answers: Option<Vec<Answer>>,
+    /// Whether somebody is there to answer questions: then the planner may ask some, and the task
+    /// rests (`pause` is `question`) until they are answered. It asks none if nothing is said.
+    ask: Option<bool>,
     /// How urgent it is; medium if nothing is said.
     priority: Option<PriorityWord>,
     /// The programming language; Python if nothing is said.
@@ -313,6 +316,7 @@ impl NewTask {
                 out: self.out.filter(|out| !out.is_empty()),
                 priority: self.priority.map_or(Priority::MEDIUM, |word| word.0),
                 answers: answers.into_iter().map(|Answer(text)| text).collect(),
+                ask: self.ask.unwrap_or_default(),
                 depends_on: others.collect::<Result<_, _>>()?,
                 ..TaskSubmitted::of(self.prompt)
             },

@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 use journeyman_agent::{Listed, Listing, headline, module_path};
 use journeyman_event::payload::{PauseReason, Verification};
-use journeyman_event::state::{Ending, ModuleState, Status};
+use journeyman_event::state::{Ending, ModuleState, Question, Status};
 use journeyman_event::{Principal, Priority, TaskId, TaskState};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -213,6 +213,30 @@ impl ModuleView {
     }
 }
 
+/// A question that the planner asked.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct QuestionView {
+    /// Its name, for the answer.
+    pub(crate) id: String,
+    /// The question.
+    pub(crate) text: String,
+    /// What the user answered.
+    pub(crate) answer: Option<String>,
+    /// Whether the task waits for its answer.
+    pub(crate) is_open: bool,
+}
+
+impl QuestionView {
+    fn of(question: &Question) -> Self {
+        Self {
+            id: question.id.clone(),
+            text: question.text.clone(),
+            answer: question.answer.clone(),
+            is_open: question.is_open(),
+        }
+    }
+}
+
 /// A task, as its events say.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TaskView {
@@ -231,6 +255,8 @@ pub(crate) struct TaskView {
     language: String,
     /// What the user said since, and answered beforehand.
     instructions: Vec<String>,
+    /// What the planner asked.
+    pub(crate) questions: Vec<QuestionView>,
     /// The tasks that must have ended before it starts.
     depends_on: Vec<String>,
     /// The task whose past it goes on from.
@@ -311,6 +337,7 @@ impl TaskView {
             prompt: asked.map_or_else(String::new, |asked| asked.prompt.clone()),
             language: asked.map_or_else(String::new, |asked| asked.language.clone()),
             instructions: state.instructions.clone(),
+            questions: state.questions.iter().map(QuestionView::of).collect(),
             depends_on: others.iter().map(ToString::to_string).collect(),
             forked_from: asked
                 .and_then(|asked| asked.fork.as_ref())

@@ -120,7 +120,7 @@ impl ModelServer for SimulatedModel {
         let whole = if malformed {
             words::nonsense()
         } else {
-            words::answer(asked, wrong)
+            words::answer(asked, wrong, self.script.questions)
         };
 
         let mut said = String::new();

@@ -19,6 +19,8 @@ pub struct Script {
     pub unreachable: u8,
     /// The window in tokens.
     pub window: u64,
+    /// How many questions it asks where it may.
+    pub questions: u8,
 }
 
 impl Default for Script {
@@ -30,6 +32,7 @@ impl Default for Script {
             malformed: 10,
             unreachable: 0,
             window: 8_192,
+            questions: 0,
         }
     }
 }
@@ -38,7 +41,8 @@ impl Default for Script {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "the simulated model's URL {url:?} is not valid at {part:?}; it is \
-     sim:?seed=N&latency_ms=N&wrong=PERCENT&malformed=PERCENT&unreachable=PERCENT&window=TOKENS, \
+     sim:?seed=N&latency_ms=N&wrong=PERCENT&malformed=PERCENT&unreachable=PERCENT&window=TOKENS&\
+     questions=NUMBER, \
      each part optional"
 )]
 pub struct InvalidScript {
@@ -78,6 +82,7 @@ impl FromStr for Script {
                 "malformed" => script.malformed = percent()?,
                 "unreachable" => script.unreachable = percent()?,
                 "window" if number >= 1_024 => script.window = number,
+                "questions" => script.questions = percent()?,
                 _ => return Err(invalid(part)),
             }
         }

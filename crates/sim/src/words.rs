@@ -8,8 +8,12 @@ const FALLBACK_MODULE: &str = "core";
 /// How a request begins that shows the beginning of a file.
 const COMPLETE: &str = "Complete the ";
 
-/// The answer to a request; `wrong` code compiles and fails its tests.
-pub(crate) fn answer(asked: &str, wrong: bool) -> String {
+/// How a request shows that questions may be asked.
+const MAY_ASK: &str = "{\"questions\":";
+
+/// The answer to a request; `wrong` code compiles and fails its tests. So many questions are asked
+/// where it may be.
+pub(crate) fn answer(asked: &str, wrong: bool, questions: u8) -> String {
     let last = asked
         .lines()
         .rev()
@@ -21,6 +25,12 @@ pub(crate) fn answer(asked: &str, wrong: bool) -> String {
     let code_wanted = ["Write the file", "Correct the file", "Give the whole file"];
     if code_wanted.iter().any(|words| last.contains(words)) || asked.starts_with(COMPLETE) {
         return fenced(&code(asked, wrong));
+    }
+    if questions > 0 && asked.contains(MAY_ASK) {
+        let questions: Vec<String> = (1..=questions)
+            .map(|number| format!("\"What about part {number}?\""))
+            .collect();
+        return format!("{{\"questions\": [{}]}}", questions.join(", "));
     }
     plan(asked)
 }
@@ -111,16 +121,19 @@ mod tests_of_words {
         let code = answer(
             &format!("{REQUEST}Write the file `simulated/core.py`."),
             false,
+            0,
         );
         assert!(code.contains("def core_step(value=0, *rest):\n    return value + 1"));
         let wrong = answer(
             &format!("{REQUEST}Correct the file `simulated/core.py`."),
             true,
+            0,
         );
         assert!(wrong.contains("return value + 2"));
         let tests = answer(
             &format!("{REQUEST}Write pytest tests for module `simulated.core`: at most 6."),
             false,
+            0,
         );
         assert!(tests.contains("from simulated.core import core_step"));
     }
@@ -128,7 +141,7 @@ mod tests_of_words {
     #[test]
     fn a_file_that_was_begun_is_completed() {
         let asked = "Complete the file `solution.py` that begins so.\n\n```python\ndef f(x):\n```\n\nGive the whole file.";
-        assert!(answer(asked, false).contains("def f(value=0, *rest):"));
+        assert!(answer(asked, false, 0).contains("def f(value=0, *rest):"));
     }
 
     #[test]

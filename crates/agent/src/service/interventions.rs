@@ -72,8 +72,8 @@ impl Tasks {
             }
             Intervention::Answer { question, answer } => {
                 check_text("answer", &answer)?;
-                let fact = Fact::of_task(Role::User, UserAnswered { question, answer });
-                self.record(principal, task, |_| Ok(fact.clone())).await
+                let said = UserAnswered { question, answer };
+                self.answer(principal, task, &said).await
             }
             Intervention::EditFile { path, source } => {
                 check_text("source", &source)?;
@@ -95,6 +95,35 @@ impl Tasks {
         }
     }
 
+    /// Records an answer; the last one that a resting task waits for lets it go on.
+    async fn answer(
+        &self,
+        principal: &Principal,
+        task: &TaskId,
+        said: &UserAnswered,
+    ) -> Result<TaskState, Error> {
+        let facts = |state: &TaskState| {
+            let mut facts = vec![Fact::of_task(Role::User, said.clone())];
+            let mut open = state.open_questions();
+            let is_last = match (open.next(), open.next()) {
+                (Some(only), None) => said
+                    .question
+                    .as_ref()
+                    .is_none_or(|named| *named == only.id || *named == only.text),
+                _ => false,
+            };
+            if is_last && state.pause == Some(PauseReason::Question) {
+                facts.push(Fact::of_task(Role::User, TaskQueued {}));
+            }
+            Ok(facts)
+        };
+        let state = self.record_all(principal, task, facts).await?;
+        if state.status == Status::Queued {
+            self.enqueue(principal, task, &state);
+        }
+        Ok(state)
+    }
+
     /// Records what follows from the state as it is at that moment, unless the task has ended. Whoever
     /// works on the task finds it there at the next event boundary.
     async fn record(
@@ -103,12 +132,22 @@ impl Tasks {
         task: &TaskId,
         fact: impl Fn(&TaskState) -> Result<Fact, Error>,
     ) -> Result<TaskState, Error> {
+        let facts = |state: &TaskState| Ok(vec![fact(state)?]);
+        self.record_all(principal, task, facts).await
+    }
+
+    async fn record_all(
+        &self,
+        principal: &Principal,
+        task: &TaskId,
+        facts: impl Fn(&TaskState) -> Result<Vec<Fact>, Error>,
+    ) -> Result<TaskState, Error> {
         let mut state = self.state(principal, task).await?;
         loop {
             if state.status.is_ended() {
                 return Err(ended(task, &state));
             }
-            let facts = vec![fact(&state)?];
+            let facts = facts(&state)?;
             let cancel = give_up_soon();
             let recorder = self.recorder(principal);
             let recorded = recorder.record(task, &mut state, facts, Vec::new(), &cancel);
@@ -193,6 +232,12 @@ impl Tasks {
                 return Err(Error::Overtaken { task: task.clone() });
             }
         }
+        self.enqueue(principal, task, &state);
+        Ok(state)
+    }
+
+    /// Puts a task that goes on into the queue, unless it is there.
+    fn enqueue(&self, principal: &Principal, task: &TaskId, state: &TaskState) {
         let asked = state.submission.as_ref();
         let priority = asked.map(|asked| asked.priority);
         // What it waits for counts until it was started once.
@@ -212,7 +257,6 @@ impl Tasks {
                 depends_on: depends_on.collect(),
             }]);
         }
-        Ok(state)
     }
 }
 

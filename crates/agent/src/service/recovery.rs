@@ -14,7 +14,7 @@ use crate::listing::Listing;
 const PAGE: usize = 5_000;
 
 impl Tasks {
-    /// Puts every task into the queue that has not ended and that its user did not pause: first those
+    /// Puts every task into the queue that has not ended and that does not wait for its user: first those
     /// that had been worked on, then those that waited, as they were submitted. How many.
     pub async fn recover(&self) -> Result<usize, Error> {
         let mut jobs: Vec<(Listing, Job<StreamName>)> = Vec::new();
@@ -62,7 +62,10 @@ impl Tasks {
 fn goes_on(listing: &Listing) -> bool {
     match listing.status {
         Status::Queued | Status::Running => listing.submitted_at.is_some(),
-        Status::Paused => listing.pause != Some(PauseReason::User),
+        Status::Paused => !matches!(
+            listing.pause,
+            Some(PauseReason::User | PauseReason::Question)
+        ),
         Status::Complete | Status::Failed | Status::Cancelled => false,
     }
 }

@@ -28,6 +28,9 @@ pub struct TaskSubmitted {
     /// What the user answers beforehand to questions that may come up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<String>,
+    /// Whether somebody is there to answer questions: then the planner may ask some.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ask: bool,
     /// Tasks of the same owner that must have ended before this one starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<TaskId>,
@@ -47,6 +50,7 @@ impl TaskSubmitted {
             out: None,
             priority: Priority::default(),
             answers: Vec::new(),
+            ask: false,
             depends_on: Vec::new(),
             fork: None,
         }
@@ -166,6 +170,8 @@ pub enum PauseReason {
     ModelUnreachable,
     /// The server shut down.
     Shutdown,
+    /// The planner's questions are to be answered.
+    Question,
 }
 
 /// Work stopped for now.
@@ -197,10 +203,26 @@ pub struct TaskPreempted {
     pub by: TaskId,
 }
 
+/// The prompt leaves something open that the code depends on: the task rests until the user has said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuestionsAsked {
+    /// What is to be answered.
+    pub questions: Vec<AskedQuestion>,
+}
+
+/// One question of the planner's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedQuestion {
+    /// Its name within the task: `q1`, `q2` ...
+    pub id: String,
+    /// The question.
+    pub text: String,
+}
+
 /// The user answered a question, or said what they were not asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UserAnswered {
-    /// The question, where there was one.
+    /// The question, by its name or its text, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
     /// The answer.

@@ -3,16 +3,16 @@
 use thiserror::Error;
 
 use super::{
-    Action, Bug, CodeVersion, Ending, ModuleState, OpenEffect, PendingAnswer, Status, TaskState,
-    TestRun,
+    Action, Bug, CodeVersion, Ending, ModuleState, OpenEffect, PendingAnswer, Question, Status,
+    TaskState, TestRun,
 };
 use crate::content::ContentHash;
 use crate::event::Event;
 use crate::ids::Sequence;
 use crate::ordering::{Standing, is_report_valid};
 use crate::payload::{
-    Approach, CodeOrigin, FailureReason, Interruption, Payload, TestFailureKind, TestResult,
-    TestScope,
+    Approach, CodeOrigin, FailureReason, Interruption, PauseReason, Payload, TestFailureKind,
+    TestResult, TestScope,
 };
 
 /// A history that cannot be folded.
@@ -89,13 +89,16 @@ impl TaskState {
             }
             Payload::TaskPreempted(_) | Payload::TaskQueued(_) => {
                 self.stop_running(event);
+                if self.pause == Some(PauseReason::Question) {
+                    // The user wants it to go on with what was answered.
+                    for question in &mut self.questions {
+                        question.waived = question.answer.is_none();
+                    }
+                }
                 self.status = Status::Queued;
                 self.pause = None;
             }
-            Payload::UserAnswered(said) => self.instructions.push(match &said.question {
-                Some(question) => format!("{question} {}", said.answer),
-                None => said.answer.clone(),
-            }),
+            Payload::UserAnswered(said) => self.answered(said.question.as_deref(), &said.answer),
             Payload::UserIntervention(said) => self.instructions.push(said.instruction.clone()),
             Payload::TaskCancelled(_) => self.end(event, Status::Cancelled, Ending::Cancelled),
             Payload::TaskFailed(failed) => {
@@ -119,6 +122,16 @@ impl TaskState {
             Payload::PlanningRejected(rejected) => {
                 self.plan_problem = Some(rejected.problem.clone());
                 self.refuse_answer(&rejected.problem);
+            }
+            Payload::QuestionsAsked(asked) => {
+                let questions = asked.questions.iter().map(|question| Question {
+                    id: question.id.clone(),
+                    text: question.text.clone(),
+                    answer: None,
+                    waived: false,
+                });
+                self.questions.extend(questions);
+                self.accept_answer();
             }
             // Nothing of a task's state follows from these.
             Payload::ContextBuilt(_) | Payload::BackpressureAlert(_) => {}
@@ -404,6 +417,26 @@ impl TaskState {
             (TestScope::Integration, _) => self.integration = Some(run),
             (TestScope::Module, None) => self.uncounted.flagged += 1,
         }
+    }
+
+    /// What the user answered becomes part of what is known, with the question it answers.
+    fn answered(&mut self, question: Option<&str>, answer: &str) {
+        let is_only = self.open_questions().count() == 1;
+        let asked = self.questions.iter_mut().find(|known| match question {
+            Some(named) => known.id == named || known.text == named,
+            None => is_only && known.is_open(),
+        });
+        let question = match asked {
+            Some(known) => {
+                known.answer = Some(answer.to_owned());
+                Some(known.text.as_str())
+            }
+            None => question,
+        };
+        self.instructions.push(match question {
+            Some(question) => format!("{question} {answer}"),
+            None => answer.to_owned(),
+        });
     }
 
     fn accept_answer(&mut self) {

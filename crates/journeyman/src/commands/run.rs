@@ -102,7 +102,7 @@ async fn follow(settings: &Settings, task: &TaskId, wish: &Wish) -> anyhow::Resu
                     Some(seen) => catch_up(&holder.tasks, task, seen, &progress).await,
                     None => Ok(()),
                 };
-                let result = work_here(settings, *holder, task, now, &cancel).await;
+                let result = work_here(settings, *holder, task, now, &progress, &cancel).await;
                 progress.finish();
                 caught_up?;
                 let state = result?;
@@ -113,6 +113,12 @@ async fn follow(settings: &Settings, task: &TaskId, wish: &Wish) -> anyhow::Resu
                 let state = watched.take();
                 let result = watch_there(&client, task, now, state, &progress, &cancel).await;
                 match result {
+                    Ok((state, true)) if asks(&state) && !cancel.is_cancelled() => {
+                        for answer in answers(&state, &progress, &cancel).await? {
+                            client.intervene(task, &answer).await?;
+                        }
+                        watched = Some(state);
+                    }
                     Ok((state, true)) => {
                         progress.finish();
                         let state = bring_home(&client, task, wish, state).await?;
@@ -185,6 +191,7 @@ async fn work_here(
     holder: Holder,
     task: &TaskId,
     wish: &Wish,
+    progress: &Progress,
     cancel: &CancellationToken,
 ) -> anyhow::Result<TaskState> {
     let (me, tasks) = (Principal::local(), holder.tasks.clone());
@@ -204,15 +211,88 @@ async fn work_here(
         }
     };
     let mut ending = ServiceEnding::Shutdown;
-    if began.is_ok() {
+    let mut answered = Ok(());
+    while began.is_ok() {
         tokio::select! {
             () = tasks.left(&me, task) => {}
-            () = cancel.cancelled() => ending = ServiceEnding::Interrupted,
+            () = cancel.cancelled() => {
+                ending = ServiceEnding::Interrupted;
+                break;
+            }
+        }
+        let state = tasks.state(&me, task).await;
+        let Some(state) = state.ok().filter(asks) else {
+            break;
+        };
+        answered = answer_here(&tasks, task, &state, progress, cancel).await;
+        if answered.is_err() || cancel.is_cancelled() {
+            break;
         }
     }
     holder.close(settings.grace, ending).await?;
     began?;
+    answered?;
     Ok(tasks.state(&me, task).await?)
+}
+
+/// Whether the task waits for answers.
+fn asks(state: &TaskState) -> bool {
+    state.pause == Some(PauseReason::Question)
+}
+
+async fn answer_here(
+    tasks: &Tasks,
+    task: &TaskId,
+    state: &TaskState,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> anyhow::Result<()> {
+    for answer in answers(state, progress, cancel).await? {
+        tasks.intervene(&Principal::local(), task, answer).await?;
+    }
+    Ok(())
+}
+
+/// Asks the user what the planner asks. An empty line leaves a question open, and lets the task go on
+/// without its answer. Nothing if that was interrupted.
+async fn answers(
+    state: &TaskState,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> anyhow::Result<Vec<Intervention>> {
+    let mut given = Vec::new();
+    let mut open = 0;
+    for question in state.open_questions() {
+        progress.ask(&format!("{} (Enter leaves it open)", question.text));
+        let line = tokio::select! {
+            line = line_of_input() => line?,
+            () = cancel.cancelled() => return Ok(Vec::new()),
+        };
+        if line.trim().is_empty() {
+            open += 1;
+            continue;
+        }
+        given.push(Intervention::Answer {
+            question: Some(question.id.clone()),
+            answer: line.trim().to_owned(),
+        });
+    }
+    if open > 0 {
+        given.push(Intervention::Resume { limits: None });
+    }
+    Ok(given)
+}
+
+/// On a thread that nobody waits for: a program that ends does not wait for its user.
+async fn line_of_input() -> anyhow::Result<String> {
+    let (said, heard) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = std::io::stdin().read_line(&mut line).map(|_| line);
+        let _ = said.send(read);
+    });
+    let line = heard.await.context("standard input is gone")?;
+    line.context("cannot read the answer from standard input")
 }
 
 /// Shows what was recorded of a task since it was last seen at a server that is gone.
@@ -272,7 +352,8 @@ async fn watch_there(
             event,
             state: Arc::new(state.clone()),
         });
-        Ok(!state.status.is_ended() && state.pause != Some(PauseReason::User))
+        let waits = [Some(PauseReason::User), Some(PauseReason::Question)];
+        Ok(!state.status.is_ended() && !waits.contains(&state.pause))
     });
     let watched = tokio::select! {
         watched = watching => Some(watched?),
@@ -302,6 +383,7 @@ fn request(task: &TaskId, content: &TaskSubmitted, client: &Client) -> serde_jso
     json!({
         "task_id": task,
         "prompt": content.prompt,
+        "ask": content.ask,
         "tests": tests,
         "priority": content.priority,
         "language": content.language,
@@ -395,6 +477,7 @@ fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
         limits: limits(Limits::default(), &args.limits),
         out,
         priority: args.priority,
+        ask: args.ask,
         ..TaskSubmitted::of(prompt)
     })
 }
