@@ -83,6 +83,8 @@ pub(crate) enum Command {
     /// Work on tasks as a server: REST, server-sent events and WebSocket on one port
     #[command(after_help = SERVE_EXAMPLES)]
     Serve,
+    /// Serve one MCP client over standard input and output
+    Mcp,
     /// Make a token for a user of a server, and the line for its token file
     Token {
         /// Whose: the owner of the tasks that it may see

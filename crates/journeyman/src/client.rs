@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use bytes::Bytes;
 use journeyman_agent::Intervention;
 use journeyman_event::{Event, Sequence, TaskId, TaskState};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::settings::Settings;
@@ -34,6 +35,21 @@ pub(crate) struct Client {
 #[error("{detail}")]
 pub(crate) struct Refused {
     detail: String,
+}
+
+/// What became of a request that was passed on.
+pub(crate) enum Forwarded {
+    /// It was answered, with whatever status.
+    Answered {
+        /// The HTTP status.
+        status: u16,
+        /// The body.
+        body: Bytes,
+    },
+    /// Nobody took it, and why.
+    NotTaken(String),
+    /// Whether it was done is not known, and why.
+    Lost(String),
 }
 
 /// What became of a stream of events.
@@ -89,12 +105,7 @@ impl Client {
         matches!(asked.timeout(CONNECT_TIME).send().await, Ok(answer) if answer.status().is_success())
     }
 
-    async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> anyhow::Result<Response> {
+    fn request(&self, method: Method, path: &str, body: Option<&Value>) -> RequestBuilder {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
@@ -102,7 +113,16 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let answer = request.send().await;
+        request
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Response> {
+        let answer = self.request(method, path, body).send().await;
         let answer =
             answer.with_context(|| format!("the server at {} does not answer", self.base))?;
         let status = answer.status();
@@ -115,6 +135,31 @@ impl Client {
             str::to_owned,
         );
         Err(Refused { detail }.into())
+    }
+
+    /// Asks what somebody else wants to know.
+    pub(crate) async fn forward(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Forwarded {
+        let answer = match self.request(method, path, body).send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let problem = format!("the server at {} does not answer: {error}", self.base);
+                return if error.is_connect() {
+                    Forwarded::NotTaken(problem)
+                } else {
+                    Forwarded::Lost(problem)
+                };
+            }
+        };
+        let status = answer.status().as_u16();
+        match answer.bytes().await {
+            Ok(body) => Forwarded::Answered { status, body },
+            Err(error) => Forwarded::Lost(format!("the server's answer broke off: {error}")),
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {

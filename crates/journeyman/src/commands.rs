@@ -8,6 +8,7 @@ mod events;
 mod files;
 mod interventions;
 mod journal;
+mod mcp;
 mod model;
 mod run;
 mod serve;
@@ -39,11 +40,12 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
         .enable_all()
         .build()?;
     let settings = &settings;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match command {
             Command::Run(args) => run::run(settings, args).await,
             Command::Resume(args) => run::resume(settings, args).await,
             Command::Serve => serve::serve(settings).await,
+            Command::Mcp => Box::pin(mcp::mcp(settings)).await,
             Command::Token { name, role } => token::token(settings, name, role),
             Command::Tell { task, instruction } => {
                 intervene(settings, &task, Intervention::Instruct { instruction }).await
@@ -99,7 +101,10 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
                 Ok(Exit::Success)
             }
         }
-    })
+    });
+    // A thread that still reads standard input is not waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 fn log_to_stderr(settings: &Settings, usual: &str) -> anyhow::Result<()> {

@@ -268,6 +268,9 @@ impl Caller {
 /// Who asks, if that is known already: over the data folder's socket, without tokens, or by a token in
 /// the header.
 pub(crate) fn known_caller(app: &App, parts: &Parts) -> Result<Option<Caller>, Problem> {
+    if let Some(caller) = parts.extensions.get::<Caller>() {
+        return Ok(Some(caller.clone())); // let in already, over another protocol
+    }
     let is_local = parts.extensions.get::<Local>().is_some();
     if is_local || !app.door.needs_token() {
         return Ok(Some(Caller::local()));

@@ -1,5 +1,7 @@
 //! A task's events, and the texts that they cite.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
@@ -19,6 +21,8 @@ use crate::view::time;
 
 /// Events on one page.
 const PAGE: usize = 100;
+/// How long a reader may wait for an event, in milliseconds: less than clients give an answer.
+const WAIT_MS_MAX: u64 = 50_000;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +51,9 @@ pub(crate) struct EventsQuery {
     actor: Option<String>,
     /// Whether their payloads are wanted.
     data: Option<bool>,
+    /// With `after`, where there is nothing yet: how long to wait for something, in milliseconds.
+    #[param(minimum = 0, maximum = 50_000)]
+    wait_ms: Option<u64>,
 }
 
 /// An event as it is stored. Members that it has not are `null`; its payload too, unless it was asked
@@ -129,14 +136,32 @@ pub(crate) async fn events(
         actor: query.actor,
         ..Filter::default()
     };
+    let wait_ms = query.wait_ms.unwrap_or(0);
+    if wait_ms > WAIT_MS_MAX {
+        let detail = format!("`wait_ms` is a number from 0 to {WAIT_MS_MAX}");
+        return Err(Problem::field("wait_ms", detail));
+    }
     let (journal, principal) = (app.tasks.journal(), &caller.principal);
     let page = match (query.after, query.before) {
         (Some(after), before) => {
             let until = before.map(|before| Sequence(before.sequence().0.saturating_sub(1)));
             let filter = Filter { until, ..filter };
-            journal
-                .read(principal, &filter, after.sequence(), limit)
-                .await?
+            let after = after.sequence();
+            let page = journal.read(principal, &filter, after, limit).await?;
+            if page.events.is_empty() && until.is_none() && wait_ms > 0 {
+                app.tasks.current(principal, &task).await?;
+                wait(
+                    &app,
+                    &caller,
+                    &filter,
+                    after,
+                    Duration::from_millis(wait_ms),
+                )
+                .await;
+                journal.read(principal, &filter, after, limit).await?
+            } else {
+                page
+            }
         }
         (None, before) => {
             let before = before.map_or(Sequence(u64::MAX), Position::sequence);
@@ -158,6 +183,18 @@ pub(crate) async fn events(
             .collect(),
         next: last.filter(|_| !page.ended),
     }))
+}
+
+/// Until there is an event after a position, or nobody should wait any more.
+async fn wait(app: &App, caller: &Caller, filter: &Filter, after: Sequence, time: Duration) {
+    let journal = app.tasks.journal();
+    let mut events = journal.subscribe(&caller.principal, filter.clone(), after);
+    tokio::select! {
+        _ = events.next() => {}
+        () = tokio::time::sleep(time) => {}
+        () = app.stop.cancelled() => {}
+        () = app.door.revoked(caller) => {}
+    }
 }
 
 #[derive(IntoParams)]

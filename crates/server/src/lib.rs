@@ -1,4 +1,5 @@
-//! Tasks over HTTP: REST with an `OpenAPI` document made from the code, server-sent events, WebSocket.
+//! Tasks over HTTP: REST with an `OpenAPI` document made from the code, server-sent events, WebSocket,
+//! MCP.
 //!
 //! Floor 6. One process and one port for every protocol, behind all of them the same journal and the
 //! same cursor: a sequence. This crate turns requests into calls of [`journeyman_agent::Tasks`] and
@@ -14,6 +15,7 @@ mod guard;
 mod health;
 mod interventions;
 mod listener;
+pub mod mcp;
 mod page;
 mod problem;
 mod query;

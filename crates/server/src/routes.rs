@@ -18,7 +18,8 @@ use crate::app::App;
 use crate::body::BODY_MAX;
 use crate::problem::Problem;
 use crate::{
-    events, files, guard, health, interventions, page, queue, request_id, socket, stream, tasks,
+    events, files, guard, health, interventions, mcp, page, queue, request_id, socket, stream,
+    tasks,
 };
 
 #[derive(OpenApi)]
@@ -139,26 +140,25 @@ fn say_no_null(operation: &mut Operation) {
 pub(crate) fn router(app: App) -> Router {
     let (api, _) = documented().split_for_parts();
     let document = openapi();
-    api.route("/api/v1/tasks/{task_id}/files/{*path}", get(files::file))
-        .route(
-            "/api/v1/openapi.json",
-            get(|| async move { Json(document) }),
-        )
-        .route("/ws", get(socket::all))
-        .route("/ws/{task_id}", get(socket::one))
-        .route("/", get(page::page))
-        .route("/page.js", get(page::script))
-        .route("/page.css", get(page::style))
-        .fallback(nothing)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(
-            app.clone(),
-            request_id::identify,
-        ))
-        .with_state(app)
+    let api = api.route("/api/v1/tasks/{task_id}/files/{*path}", get(files::file));
+    let mcp = mcp::router(&app, api.clone().with_state(app.clone()));
+    api.route(
+        "/api/v1/openapi.json",
+        get(|| async move { Json(document) }),
+    )
+    .route("/ws", get(socket::all))
+    .route("/ws/{task_id}", get(socket::one))
+    .route("/", get(page::page))
+    .route("/page.js", get(page::script))
+    .route("/page.css", get(page::style))
+    .with_state(app.clone())
+    .merge(mcp)
+    .fallback(nothing)
+    .method_not_allowed_fallback(wrong_method)
+    .layer(DefaultBodyLimit::max(BODY_MAX))
+    .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
+    .layer(CatchPanicLayer::custom(panicked))
+    .layer(middleware::from_fn_with_state(app, request_id::identify))
 }
 
 async fn nothing(request: Request) -> Problem {

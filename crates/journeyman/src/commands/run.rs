@@ -141,7 +141,7 @@ async fn follow(settings: &Settings, task: &TaskId, wish: &Wish) -> anyhow::Resu
 }
 
 /// Where a task is worked on.
-enum Site {
+pub(super) enum Site {
     Here(Box<Holder>),
     There(Client),
 }
@@ -149,7 +149,7 @@ enum Site {
 impl Site {
     /// The named server, the holder of the data folder, or this process as its new holder. None if that
     /// was interrupted.
-    async fn find(
+    pub(super) async fn find(
         settings: &Settings,
         progress: &Arc<Progress>,
         cancel: &CancellationToken,

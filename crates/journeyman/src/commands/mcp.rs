@@ -1,0 +1,160 @@
+//! `mcp`: the MCP server on standard input and output, for a client that starts its servers itself.
+//!
+//! It speaks to whoever holds the data folder, or to the server that is named. Where nobody holds the
+//! folder, this process does: and again, when whoever did is gone. The client notices nothing of that.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use journeyman_agent::ServiceEnding;
+use journeyman_server::mcp::{Answer, Api, Unreachable, serve_stdio};
+use reqwest::Method;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::run::{Site, cancel_on_signals};
+use crate::client::{Client, Forwarded};
+use crate::exit::Exit;
+use crate::holder::Holder;
+use crate::progress::{Progress, Style};
+use crate::settings::Settings;
+
+/// How often one request is tried at the most.
+const TRIES: u32 = 3;
+/// Requests that may wait for somebody to ask.
+const WAITING_MAX: usize = 1_024;
+
+pub(crate) async fn mcp(settings: &Settings) -> anyhow::Result<Exit> {
+    let cancel = cancel_on_signals()?;
+    let (wanted, wishes) = mpsc::channel(WAITING_MAX);
+    let mut finder = Finder {
+        settings,
+        // Standard output is the client's.
+        progress: Arc::new(Progress::new(Style::Quiet)),
+        cancel: cancel.clone(),
+        found: None,
+        holder: None,
+    };
+    let way = Arc::new(Way {
+        wanted,
+        is_elsewhere: settings.server.is_some(),
+    });
+    let served = tokio::select! {
+        served = serve_stdio(way) => served,
+        () = finder.run(wishes) => Ok(()),
+        () = cancel.cancelled() => Ok(()),
+    };
+    cancel.cancel();
+    if let Some(holder) = finder.holder {
+        holder
+            .close(settings.grace, ServiceEnding::Shutdown)
+            .await?;
+    }
+    served?;
+    Ok(Exit::Success)
+}
+
+/// Somebody to ask; not the one that is gone, if that is said.
+struct Wish {
+    gone: Option<Arc<Client>>,
+    reply: oneshot::Sender<Result<Arc<Client>, Unreachable>>,
+}
+
+/// Knows where the tasks are.
+struct Finder<'a> {
+    settings: &'a Settings,
+    progress: Arc<Progress>,
+    cancel: CancellationToken,
+    found: Option<Arc<Client>>,
+    /// Where they are here.
+    holder: Option<Holder>,
+}
+
+impl Finder<'_> {
+    async fn run(&mut self, mut wishes: mpsc::Receiver<Wish>) {
+        // What takes long begins before something is asked: a client that waits gives up.
+        if let Err(error) = self.find().await {
+            tracing::error!(%error, "not ready; it is tried again when something is asked");
+        }
+        while let Some(Wish { gone, reply }) = wishes.recv().await {
+            let is_gone =
+                |found: &Arc<Client>| gone.as_ref().is_some_and(|g| Arc::ptr_eq(found, g));
+            if self.found.as_ref().is_some_and(is_gone) {
+                self.found = None;
+            }
+            let found = match &self.found {
+                Some(found) => Ok(Arc::clone(found)),
+                None => self.find().await,
+            };
+            let _ = reply.send(found); // whoever asked may have gone
+        }
+    }
+
+    async fn find(&mut self) -> Result<Arc<Client>, Unreachable> {
+        let client = self.look().await;
+        let client = Arc::new(client.map_err(|error| Unreachable(format!("{error:#}")))?);
+        self.found = Some(Arc::clone(&client));
+        Ok(client)
+    }
+
+    async fn look(&mut self) -> anyhow::Result<Client> {
+        match Site::find(self.settings, &self.progress, &self.cancel).await? {
+            Some(Site::There(client)) => Ok(client),
+            Some(Site::Here(holder)) => {
+                holder.tasks.recover().await?;
+                self.holder = Some(*holder);
+                let found = Client::find(self.settings).await?;
+                found.ok_or_else(|| anyhow::anyhow!("the data folder's socket does not answer"))
+            }
+            None => anyhow::bail!("this process is ending"),
+        }
+    }
+}
+
+/// The way to the tasks.
+struct Way {
+    wanted: mpsc::Sender<Wish>,
+    /// Whether a server was named, which nobody replaces.
+    is_elsewhere: bool,
+}
+
+impl Way {
+    async fn client(&self, gone: Option<Arc<Client>>) -> Result<Arc<Client>, Unreachable> {
+        let (reply, found) = oneshot::channel();
+        let ending = |_| Unreachable("this process is ending".to_owned());
+        let sent = self.wanted.send(Wish { gone, reply }).await;
+        sent.map_err(|_| Unreachable("this process is ending".to_owned()))?;
+        found.await.map_err(ending)?
+    }
+}
+
+#[async_trait]
+impl Api for Way {
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Answer, Unreachable> {
+        let mut client = self.client(None).await?;
+        let mut tries = 1;
+        loop {
+            let problem = match client.forward(method.clone(), path, body.as_ref()).await {
+                Forwarded::Answered { status, body } => return Ok(Answer { status, body }),
+                Forwarded::Lost(problem) if method != Method::GET => {
+                    return Err(Unreachable(format!(
+                        "{problem}; whether it was done is not known: look with list_tasks"
+                    )));
+                }
+                // What was not taken, or only looked at, may be asked of another one.
+                Forwarded::NotTaken(problem) | Forwarded::Lost(problem) => problem,
+            };
+            if tries >= TRIES || self.is_elsewhere {
+                return Err(Unreachable(problem));
+            }
+            client = self.client(Some(client)).await?;
+            tries += 1;
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! The Model Context Protocol, in its revisions up to 2026-07-28: over HTTP at `/mcp`, or over any
+//! other way to the REST interface.
+//!
+//! It keeps nothing of a task. Tools, resources and the protocol's own tasks are other words for the
+//! REST interface ([`Api`]): what a client may see and do, and what is durable, is settled there.
+
+#![allow(deprecated)] // subscribing and logging as clients of the revisions before 2026-07-28 do
+
+mod api;
+mod http;
+mod prompts;
+mod resources;
+mod schema;
+mod session;
+mod tasks;
+mod tools;
+mod wait;
+
+use std::sync::Arc;
+
+use axum::http::header;
+use axum::http::request::Parts;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams,
+    CompleteRequestParams, CompleteResult, CompletionInfo, ContentBlock, GetPromptRequestParams,
+    GetPromptResponse, GetTaskParams, GetTaskResult, Implementation, InputRequiredResult,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+    PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
+    ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool,
+    UnsubscribeRequestParams, UpdateTaskParams,
+};
+use rmcp::service::{RequestContext, SubscriptionContext};
+use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt};
+use serde_json::Value;
+use tokio_util::task::AbortOnDropHandle;
+
+pub use api::{Answer, Api, Unreachable};
+pub(crate) use http::router;
+
+use api::{InProcess, Refused};
+use session::{Session, WATCHED_MAX};
+
+use crate::door::Caller;
+
+const INSTRUCTIONS: &str = "Journeyman writes Python modules with a small local model: it plans, writes, tests in a sandbox and \
+    corrects. Give it a whole task with start_coding_task, follow it with wait_for_task (call it again while is_settled is \
+    false), answer what it asks with answer_questions, and collect the result with get_files. Tasks are durable: they survive \
+    crashes of the server and of the client; list_tasks finds them again, and get_events(after) goes on where you were.";
+/// Completions that are given at a time (the protocol's own bound).
+const COMPLETIONS_MAX: usize = 100;
+
+/// How a request gets to the REST interface.
+#[derive(Clone)]
+enum Reach {
+    /// In this process, as whoever was let in.
+    Here(axum::Router),
+    /// In this way, whoever asks.
+    There(Arc<dyn Api>),
+}
+
+/// The MCP server, for one client.
+#[derive(Clone)]
+struct Mcp {
+    reach: Reach,
+    tools: Arc<Vec<Tool>>,
+    session: Arc<Session>,
+}
+
+/// Serves one client over standard input and output, until it goes away.
+pub async fn serve_stdio(api: Arc<dyn Api>) -> std::io::Result<()> {
+    let running = Mcp::new(Reach::There(api))
+        .serve(rmcp::transport::stdio())
+        .await
+        .map_err(std::io::Error::other)?;
+    running.waiting().await.map_err(std::io::Error::other)?;
+    Ok(())
+}
+
+impl Mcp {
+    fn new(reach: Reach) -> Self {
+        Self {
+            reach,
+            tools: Arc::new(tools::all(&schema::Schemas::new())),
+            session: Arc::default(),
+        }
+    }
+
+    /// The same for another client.
+    fn for_another(&self) -> Self {
+        Self {
+            session: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// REST as whoever sent this request.
+    fn api(&self, context: &RequestContext<RoleServer>) -> Result<Arc<dyn Api>, ErrorData> {
+        match &self.reach {
+            Reach::There(api) => Ok(Arc::clone(api)),
+            Reach::Here(router) => {
+                let parts = context.extensions.get::<Parts>();
+                let caller = parts.and_then(|parts| parts.extensions.get::<Caller>());
+                let nobody = || ErrorData::invalid_request("nobody knows who asks", None);
+                Ok(Arc::new(InProcess {
+                    router: router.clone(),
+                    caller: caller.ok_or_else(nobody)?.clone(),
+                    host: parts.and_then(|parts| parts.headers.get(header::HOST).cloned()),
+                }))
+            }
+        }
+    }
+}
+
+/// A result as both generations of clients read it: text, and the same as data.
+fn told(value: Value) -> CallToolResult {
+    let mut result = CallToolResult::success(vec![ContentBlock::text(value.to_string())]);
+    result.structured_content = Some(value);
+    result
+}
+
+/// What went wrong, for the client's model to read.
+fn not_done(refused: Refused) -> CallToolResult {
+    CallToolResult::error(vec![ContentBlock::text(refused.detail().to_owned())])
+}
+
+fn internal(refused: Refused) -> ErrorData {
+    ErrorData::internal_error(refused.detail().to_owned(), Some(refused.0))
+}
+
+impl ServerHandler for Mcp {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_prompts()
+            .enable_resources()
+            .enable_resources_subscribe()
+            .enable_completions()
+            .enable_logging()
+            .enable_tasks()
+            .build();
+        let me =
+            Implementation::new("journeyman", env!("CARGO_PKG_VERSION")).with_title("Journeyman");
+        ServerConfig::new(capabilities)
+            .with_server_info(me)
+            .with_instructions(INSTRUCTIONS)
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.tools.iter().find(|tool| tool.name == name).cloned()
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult {
+            tools: (*self.tools).clone(),
+            ..ListToolsResult::default()
+        })
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let api = self.api(&context)?;
+        let given = request.arguments.unwrap_or_default();
+        if request.name == tools::WAIT {
+            let waited = async {
+                let wish = tools::arguments(given)?;
+                wait::wait(
+                    &*api,
+                    &self.session,
+                    &context,
+                    wish,
+                    request.input_responses,
+                )
+                .await
+            };
+            return Ok(match waited.await {
+                Ok(wait::Waited::Told(value)) => told(value).into(),
+                Ok(wait::Waited::Asks(requests)) => {
+                    InputRequiredResult::from_input_requests(requests).into()
+                }
+                Err(refused) => not_done(refused).into(),
+            });
+        }
+        let Some(result) = tools::call(&*api, &request.name, given).await else {
+            let known: Vec<&str> = self.tools.iter().map(|tool| &*tool.name).collect();
+            let words = format!(
+                "there is no tool {:?}; there are {}",
+                request.name,
+                known.join(", ")
+            );
+            return Err(ErrorData::invalid_params(words, None));
+        };
+        let has_tasks = context
+            .client_capabilities()
+            .is_some_and(|capabilities| capabilities.supports_tasks());
+        match result {
+            Ok(accepted) if request.name == tools::START && has_tasks => {
+                let created = tasks::created(&*api, &accepted).await;
+                created.map(CallToolResponse::Task).map_err(internal)
+            }
+            Ok(value) => Ok(told(value).into()),
+            Err(refused) => Ok(not_done(refused).into()),
+        }
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        let api = self.api(&context)?;
+        tasks::get(&*api, &request.task_id)
+            .await
+            .map(GetTaskResult::new)
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let api = self.api(&context)?;
+        tasks::update(&*api, &request.task_id, &request.input_responses).await
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let api = self.api(&context)?;
+        tasks::cancel(&*api, &request.task_id).await
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let api = self.api(&context)?;
+        let cursor = request.and_then(|request| request.cursor);
+        if cursor
+            .as_ref()
+            .is_some_and(|cursor| cursor.parse::<u64>().is_err())
+        {
+            return Err(ErrorData::invalid_params(
+                "the cursor is none that was given here",
+                None,
+            ));
+        }
+        resources::list(&*api, cursor).await.map_err(internal)
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Ok(ListResourceTemplatesResult {
+            resource_templates: resources::templates(),
+            ..ListResourceTemplatesResult::default()
+        })
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let api = self.api(&context)?;
+        resources::read(&*api, &request.uri).await.map(Into::into)
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let api = self.api(&context)?;
+        resources::read(&*api, &request.uri).await?; // or it is not there at all
+        let (uri, peer) = (request.uri.clone(), context.peer.clone());
+        let telling = tokio::spawn(async move {
+            resources::watch(&*api, &uri, || resources::tell_peer(&peer, &uri)).await;
+        });
+        if self
+            .session
+            .watch(request.uri, AbortOnDropHandle::new(telling))
+        {
+            return Ok(());
+        }
+        let words = format!("{WATCHED_MAX} resources are watched already; unsubscribe from some");
+        Err(ErrorData::invalid_request(words, None))
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.session.unwatch(&request.uri);
+        Ok(())
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        Some(requested.supported_by(&self.get_info().capabilities))
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let api = self.api(context.request_context())?;
+        let uris = context.accepted().resource_subscriptions.clone();
+        let mut watching = Vec::new();
+        for uri in uris.into_iter().flatten().take(WATCHED_MAX) {
+            let (api, sink) = (Arc::clone(&api), context.sink().clone());
+            watching.push(AbortOnDropHandle::new(tokio::spawn(async move {
+                let tell = || async { sink.notify_resource_updated(uri.clone()).await.is_ok() };
+                resources::watch(&*api, &uri, tell).await;
+            })));
+        }
+        context.cancelled().await;
+        Ok(())
+    }
+
+    async fn list_prompts(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Ok(ListPromptsResult {
+            prompts: prompts::all(),
+            ..ListPromptsResult::default()
+        })
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let given = request.arguments.unwrap_or_default();
+        prompts::get(&request.name, &given).map(Into::into)
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        let api = self.api(&context)?;
+        let known = request
+            .context
+            .as_ref()
+            .and_then(|context| context.arguments.as_ref());
+        let task = known
+            .and_then(|known| known.get("task_id"))
+            .map(String::as_str);
+        let (name, begun) = (&request.argument.name, &request.argument.value);
+        let all = resources::complete(&*api, name, begun, task).await;
+        let all = all.map_err(internal)?;
+        let total = u32::try_from(all.len()).ok();
+        let has_more = all.len() > COMPLETIONS_MAX;
+        let values = all.into_iter().take(COMPLETIONS_MAX).collect();
+        let completion = CompletionInfo::with_pagination(values, total, has_more);
+        completion
+            .map(CompleteResult::new)
+            .map_err(|error| ErrorData::internal_error(error, None))
+    }
+
+    async fn set_level(
+        &self,
+        request: SetLevelRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.session.set_level(request.level);
+        Ok(())
+    }
+}

@@ -1,0 +1,242 @@
+//! Tasks as resources: `task://{task_id}`, its files, events and prompts.
+
+use journeyman_event::TaskId;
+use percent_encoding::percent_decode_str;
+use rmcp::model::{
+    ListResourcesResult, ReadResourceResult, Resource, ResourceContents, ResourceTemplate,
+};
+use rmcp::{ErrorData, Peer, RoleServer};
+use serde_json::{Value, json};
+
+use super::api::{Api, Refused};
+use super::tools::{file_path, task_path, with_query};
+use super::wait::is_settled;
+
+const SCHEME: &str = "task://";
+const JSON: &str = "application/json";
+/// How long one look for changes is, in milliseconds.
+const LOOK_MS: u64 = 45_000;
+
+/// What an address means.
+#[derive(Debug, PartialEq, Eq)]
+enum What {
+    Task,
+    Files,
+    File(String),
+    Events,
+    Context,
+}
+
+fn parse(uri: &str) -> Option<(TaskId, What)> {
+    let rest = uri.strip_prefix(SCHEME)?;
+    let (task, what) = rest.split_once('/').unwrap_or((rest, ""));
+    let task = TaskId::new(task).ok()?;
+    let what = match what {
+        "" => What::Task,
+        "files" => What::Files,
+        "events" => What::Events,
+        "context" => What::Context,
+        _ => {
+            let path = what.strip_prefix("files/")?;
+            What::File(percent_decode_str(path).decode_utf8().ok()?.into_owned())
+        }
+    };
+    Some((task, what))
+}
+
+/// What there is to read of every task.
+pub(super) fn templates() -> Vec<ResourceTemplate> {
+    let template = |uri: &str, name: &str, words: &str, kind: &str| {
+        ResourceTemplate::new(uri, name)
+            .with_description(words)
+            .with_mime_type(kind)
+    };
+    vec![
+        template(
+            "task://{task_id}",
+            "task",
+            "A task: where it stands, its modules, questions and result.",
+            JSON,
+        ),
+        template(
+            "task://{task_id}/files",
+            "files",
+            "The list of a task's files, every version of each.",
+            JSON,
+        ),
+        template(
+            "task://{task_id}/files/{+path}",
+            "file",
+            "One file of a task, in its latest version.",
+            "text/plain",
+        ),
+        template(
+            "task://{task_id}/events",
+            "events",
+            "The newest events of a task.",
+            JSON,
+        ),
+        template(
+            "task://{task_id}/context",
+            "context",
+            "Exactly what the model was asked last.",
+            JSON,
+        ),
+    ]
+}
+
+/// A page of tasks.
+pub(super) async fn list(
+    api: &dyn Api,
+    cursor: Option<String>,
+) -> Result<ListResourcesResult, Refused> {
+    let query = [("before", cursor), ("limit", Some("50".to_owned()))];
+    let page = api.get(&with_query("/api/v1/tasks", &query)).await?;
+    let tasks = page["tasks"].as_array().into_iter().flatten();
+    let resources = tasks.filter_map(|task| {
+        let id = task["task_id"].as_str()?;
+        let words = format!(
+            "{}: {}",
+            task["status"].as_str().unwrap_or_default(),
+            task["prompt"].as_str().unwrap_or_default()
+        );
+        Some(
+            Resource::new(format!("{SCHEME}{id}"), id)
+                .with_description(words)
+                .with_mime_type(JSON),
+        )
+    });
+    Ok(ListResourcesResult {
+        resources: resources.collect(),
+        next_cursor: page["next"].as_u64().map(|next| next.to_string()),
+        ..ListResourcesResult::default()
+    })
+}
+
+/// One resource.
+pub(super) async fn read(api: &dyn Api, uri: &str) -> Result<ReadResourceResult, ErrorData> {
+    let none =
+        || ErrorData::resource_not_found(format!("there is no {uri}"), Some(json!({"uri": uri})));
+    let (task, what) = parse(uri).ok_or_else(none)?;
+    let path = task_path(&task);
+    let (path, kind) = match &what {
+        What::Task => (path, JSON),
+        What::Files => (format!("{path}/files"), JSON),
+        What::File(file) => (file_path(&task, file), "text/plain"),
+        What::Events => (format!("{path}/events?data=true"), JSON),
+        What::Context => (format!("{path}/context"), JSON),
+    };
+    let text = api.get_text(&path).await.map_err(|refused| {
+        if refused.is_not_found() {
+            none()
+        } else {
+            ErrorData::internal_error(refused.detail().to_owned(), Some(refused.0))
+        }
+    })?;
+    Ok(ReadResourceResult::new(vec![
+        ResourceContents::text(text, uri).with_mime_type(kind),
+    ]))
+}
+
+/// What a task is called that begins so, or a file of the task.
+pub(super) async fn complete(
+    api: &dyn Api,
+    argument: &str,
+    begun: &str,
+    task: Option<&str>,
+) -> Result<Vec<String>, Refused> {
+    let begins = |name: &&str| name.starts_with(begun);
+    let names = |list: &Value, member: &str| -> Vec<String> {
+        let items = list.as_array().into_iter().flatten();
+        let mut names: Vec<String> = items
+            .filter_map(|item| item[member].as_str())
+            .filter(begins)
+            .map(str::to_owned)
+            .collect();
+        names.dedup();
+        names
+    };
+    match (argument, task.map(TaskId::new)) {
+        ("task_id", _) => {
+            let page = api.get("/api/v1/tasks?limit=1000").await?;
+            Ok(names(&page["tasks"], "task_id"))
+        }
+        ("path", Some(Ok(task))) => {
+            let list = api.get(&format!("{}/files", task_path(&task))).await?;
+            Ok(names(&list["files"], "path"))
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Waits for each change of what an address means, from now on, and tells of it. Ends with the task,
+/// or when nobody hears it.
+pub(super) async fn watch<F>(api: &dyn Api, uri: &str, tell: impl Fn() -> F)
+where
+    F: Future<Output = bool>,
+{
+    let Some((task, _)) = parse(uri) else {
+        return;
+    };
+    let path = task_path(&task);
+    let Ok(mut view) = api.get(&path).await else {
+        return;
+    };
+    while !is_settled(&view) || view["status"] == "paused" {
+        let query = [
+            ("after", Some(view["sequence"].to_string())),
+            ("wait_ms", Some(LOOK_MS.to_string())),
+            ("limit", Some("1".to_owned())),
+        ];
+        let Ok(page) = api
+            .get(&with_query(&format!("{path}/events"), &query))
+            .await
+        else {
+            return;
+        };
+        let changed = page["events"]
+            .as_array()
+            .is_some_and(|events| !events.is_empty());
+        let Ok(now) = api.get(&path).await else {
+            return;
+        };
+        view = now;
+        if changed && !tell().await {
+            return;
+        }
+    }
+}
+
+/// Tells a client of the revisions before 2026-07-28 of a change.
+pub(super) async fn tell_peer(peer: &Peer<RoleServer>, uri: &str) -> bool {
+    let changed = rmcp::model::ResourceUpdatedNotificationParam::new(uri);
+    peer.notify_resource_updated(changed).await.is_ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_a_task_and_what_of_it() {
+        let of = |uri| parse(uri).map(|(task, what)| (task.to_string(), what));
+        assert_eq!(of("task://t-1"), Some(("t-1".to_owned(), What::Task)));
+        assert_eq!(
+            of("task://t-1/files/a%20b/c.py"),
+            Some(("t-1".to_owned(), What::File("a b/c.py".to_owned())))
+        );
+        assert_eq!(
+            of("task://t-1/events"),
+            Some(("t-1".to_owned(), What::Events))
+        );
+        for bad in [
+            "file:///etc/passwd",
+            "task://",
+            "task://../x",
+            "task://t-1/other",
+        ] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The tasks extension (SEP-2663): a coding task is a task of the protocol, with the same name. Its
+//! state is the journal's, so it is its principal's alone and outlives this process.
+
+use journeyman_event::TaskId;
+use rmcp::ErrorData;
+use rmcp::model::{
+    CallToolResult, ContentBlock, CreateTaskResult, DetailedTask, InputResponses, JsonObject, Task,
+    TaskPayload, TaskStatus,
+};
+use serde_json::{Value, json};
+
+use super::api::{Api, Refused};
+use super::tools::{cancel_one, task_path};
+use super::wait::{asks, input_requests, take_responses};
+
+/// How often a client may look, in milliseconds.
+const POLL_MS: u64 = 1_000;
+
+/// A task that was just started.
+pub(super) async fn created(api: &dyn Api, accepted: &Value) -> Result<CreateTaskResult, Refused> {
+    let name = accepted["task_id"].as_str().unwrap_or_default();
+    let view = api.get(&format!("/api/v1/tasks/{name}")).await?;
+    Ok(CreateTaskResult::new(task(&view)))
+}
+
+fn task(view: &Value) -> Task {
+    let text = |member: &str| view[member].as_str().unwrap_or_default();
+    let words = match (view["result"].as_str(), view["pause"].as_str()) {
+        (Some(result), _) => result.to_owned(),
+        (None, Some(pause)) => format!("{}: {pause}", text("status")),
+        (None, None) => text("status").to_owned(),
+    };
+    let task = Task::new(
+        text("task_id"),
+        status(view),
+        text("submitted_at"),
+        text("changed_at"),
+    );
+    task.with_status_message(words)
+        .with_poll_interval_ms(POLL_MS)
+}
+
+/// One that failed has reached its end too: its result says that it failed. `failed` of the protocol
+/// means that the request itself was no good.
+fn status(view: &Value) -> TaskStatus {
+    match view["status"].as_str().unwrap_or_default() {
+        "complete" | "failed" => TaskStatus::Completed,
+        "cancelled" => TaskStatus::Cancelled,
+        _ if asks(view) => TaskStatus::InputRequired,
+        _ => TaskStatus::Working,
+    }
+}
+
+fn name(text: &str) -> Result<TaskId, ErrorData> {
+    TaskId::new(text).map_err(|error| ErrorData::invalid_params(error.to_string(), None))
+}
+
+fn refused(refused: Refused) -> ErrorData {
+    let words = refused.detail().to_owned();
+    if refused.is_not_found() {
+        return ErrorData::invalid_params(words, None);
+    }
+    ErrorData::internal_error(words, Some(refused.0))
+}
+
+pub(super) async fn get(api: &dyn Api, id: &str) -> Result<DetailedTask, ErrorData> {
+    let view = api.get(&task_path(&name(id)?)).await.map_err(refused)?;
+    let payload = match status(&view) {
+        TaskStatus::Completed => TaskPayload::Completed {
+            result: result(&view),
+        },
+        TaskStatus::Cancelled => TaskPayload::Cancelled,
+        TaskStatus::InputRequired => TaskPayload::InputRequired {
+            input_requests: input_requests(&view),
+        },
+        _ => TaskPayload::Working,
+    };
+    Ok(DetailedTask::new(task(&view), payload))
+}
+
+/// What the call that started the task would have answered had it waited.
+fn result(view: &Value) -> JsonObject {
+    let text = ContentBlock::text(view.to_string());
+    let mut result = if view["status"] == "failed" {
+        CallToolResult::error(vec![text])
+    } else {
+        CallToolResult::success(vec![text])
+    };
+    result.structured_content = Some(view.clone());
+    match serde_json::to_value(result) {
+        Ok(Value::Object(members)) => members,
+        _ => JsonObject::new(),
+    }
+}
+
+pub(super) async fn update(
+    api: &dyn Api,
+    id: &str,
+    responses: &InputResponses,
+) -> Result<(), ErrorData> {
+    let task = name(id)?;
+    let view = api.get(&task_path(&task)).await.map_err(refused)?;
+    let open = input_requests(&view);
+    if let Some(unknown) = responses.keys().find(|key| !open.contains_key(*key)) {
+        let words = format!("task {id} has no open question {unknown:?}");
+        return Err(ErrorData::invalid_params(
+            words,
+            Some(json!({"key": unknown})),
+        ));
+    }
+    take_responses(api, &task, &view, responses)
+        .await
+        .map_err(refused)
+}
+
+/// One that has ended stays as it is.
+pub(super) async fn cancel(api: &dyn Api, id: &str) -> Result<(), ErrorData> {
+    match cancel_one(api, &name(id)?).await {
+        Err(problem) if problem.0["status"] != 409 => Err(refused(problem)),
+        _ => Ok(()),
+    }
+}

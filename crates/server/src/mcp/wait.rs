@@ -1,0 +1,300 @@
+//! Waiting for a task, less long than clients wait for an answer, with progress; and putting its
+//! questions to the user in the way that the client's protocol revision has for it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use journeyman_event::TaskId;
+use rmcp::model::{
+    ElicitRequest, ElicitRequestParams, ElicitationAction, ElicitationSchema, InputRequest,
+    InputRequests, InputResponses, LoggingLevel, PrimitiveSchemaDefinition,
+    ProgressNotificationParam, ProtocolVersion, StringSchema,
+};
+use rmcp::service::RequestContext;
+use rmcp::{Peer, RoleServer};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::api::{Api, Refused};
+use super::session::Session;
+use super::tools::{GivenAnswer, answer_one, task_path, tell, with_query};
+use crate::problem::Problem;
+
+/// Clients give up after a minute; what they are told before that they can go on from.
+pub(super) const WAIT_SECONDS_MAX: f64 = 49.0;
+const WAIT_SECONDS: f64 = 45.0;
+/// An answer of this long is what a question takes.
+const ANSWER_CHARS_MAX: u32 = 10_000;
+/// One look at the events is this long at most, in milliseconds: what REST lets wait.
+const LOOK_MS_MAX: u64 = 50_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WaitFor {
+    task_id: TaskId,
+    timeout_seconds: Option<f64>,
+}
+
+/// What came of waiting.
+pub(super) enum Waited {
+    /// What there is to tell.
+    Told(Value),
+    /// The client is to ask its user, and then to call again.
+    Asks(InputRequests),
+}
+
+/// How a client lets its user be asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By a request of the server's, while its own goes on (before 2026-07-28).
+    Elicit,
+    /// By an answer that says what is missing (2026-07-28).
+    Answer,
+    /// Not at all.
+    None,
+}
+
+impl Way {
+    fn of(context: &RequestContext<RoleServer>) -> Self {
+        let capabilities = context.client_capabilities();
+        if capabilities.is_none_or(|capabilities| capabilities.elicitation.is_none()) {
+            return Self::None;
+        }
+        match context.protocol_version() {
+            Some(version) if version >= ProtocolVersion::V_2026_07_28 => Self::Answer,
+            _ => Self::Elicit,
+        }
+    }
+}
+
+pub(super) fn is_settled(view: &Value) -> bool {
+    let status = view["status"].as_str().unwrap_or_default();
+    ["complete", "failed", "cancelled"].contains(&status) || waits_for_user(view)
+}
+
+fn waits_for_user(view: &Value) -> bool {
+    let pause = view["pause"].as_str().unwrap_or_default();
+    ["question", "user"].contains(&pause)
+}
+
+pub(super) fn asks(view: &Value) -> bool {
+    view["pause"] == "question"
+}
+
+/// The open questions of a task: name and text.
+fn questions(view: &Value) -> impl Iterator<Item = (&str, &str)> {
+    let all = view["questions"].as_array().into_iter().flatten();
+    all.filter(|question| question["is_open"] == true)
+        .filter_map(|question| Some((question["id"].as_str()?, question["text"].as_str()?)))
+}
+
+/// What a client should do about a task that stands so.
+fn next(view: &Value) -> &'static str {
+    match view["status"].as_str().unwrap_or_default() {
+        "complete" => "It is done: get_files has the result.",
+        "failed" => "It has failed; `result` says why. get_files has what there is.",
+        "cancelled" => "It was cancelled.",
+        _ if asks(view) => {
+            "It asks something: answer_questions answers, or intervene with {\"kind\":\"resume\"} lets it go on without."
+        }
+        _ if waits_for_user(view) => {
+            "It was paused: intervene with {\"kind\":\"resume\"} lets it go on."
+        }
+        _ => "It goes on: call wait_for_task again.",
+    }
+}
+
+/// A task's questions as requests for the client's user, one each.
+pub(super) fn input_requests(view: &Value) -> InputRequests {
+    questions(view)
+        .map(|(id, text)| {
+            let form = form([("answer", text)]);
+            let request = ElicitRequest::new(params(text.to_owned(), form));
+            (id.to_owned(), InputRequest::Elicitation(request))
+        })
+        .collect()
+}
+
+fn params(message: String, requested_schema: ElicitationSchema) -> ElicitRequestParams {
+    ElicitRequestParams::FormElicitationParams {
+        meta: None,
+        message,
+        requested_schema,
+    }
+}
+
+/// A form with a line of text for each of these.
+fn form<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> ElicitationSchema {
+    let mut properties = BTreeMap::new();
+    for (name, text) in fields {
+        let line = StringSchema::new()
+            .description(text.to_owned())
+            .min_length(1)
+            .max_length(ANSWER_CHARS_MAX);
+        properties.insert(name.to_owned(), PrimitiveSchemaDefinition::String(line));
+    }
+    let required = properties.keys().cloned().collect();
+    ElicitationSchema::new(properties).with_required(required)
+}
+
+/// Takes what a client's user said to [`input_requests`]. What is missing or no answer is asked again.
+pub(super) async fn take_responses(
+    api: &dyn Api,
+    task: &TaskId,
+    view: &Value,
+    responses: &InputResponses,
+) -> Result<(), Refused> {
+    let mut declined = false;
+    for (id, _) in questions(view) {
+        let Some(response) = responses.get(id) else {
+            continue;
+        };
+        match response["action"].as_str() {
+            Some("decline") => declined = true,
+            Some("accept") => {
+                let answer = response["content"]["answer"].as_str();
+                if let Some(answer) = answer.filter(|answer| !answer.trim().is_empty()) {
+                    let given = GivenAnswer {
+                        question: Some(id.to_owned()),
+                        answer: answer.to_owned(),
+                    };
+                    answer_one(api, task, &given).await?;
+                }
+            }
+            _ => {}
+        }
+    }
+    if declined {
+        tell(api, task, json!({"kind": "resume"})).await?;
+    }
+    Ok(())
+}
+
+/// Waits for a task.
+pub(super) async fn wait(
+    api: &dyn Api,
+    session: &Session,
+    context: &RequestContext<RoleServer>,
+    WaitFor {
+        task_id,
+        timeout_seconds,
+    }: WaitFor,
+    responses: Option<InputResponses>,
+) -> Result<Waited, Refused> {
+    let seconds = timeout_seconds.unwrap_or(WAIT_SECONDS);
+    if !(0.0..=WAIT_SECONDS_MAX).contains(&seconds) {
+        let detail = format!("`timeout_seconds` is a number from 0 to {WAIT_SECONDS_MAX}");
+        return Err(Problem::field("timeout_seconds", detail).into());
+    }
+    let until = Instant::now() + Duration::from_secs_f64(seconds);
+    let way = Way::of(context);
+    let path = task_path(&task_id);
+    let mut view = api.get(&path).await?;
+    if let Some(responses) = responses {
+        take_responses(api, &task_id, &view, &responses).await?;
+        view = api.get(&path).await?;
+    }
+    loop {
+        if asks(&view) && way == Way::Answer {
+            return Ok(Waited::Asks(input_requests(&view)));
+        }
+        if asks(&view) && way == Way::Elicit {
+            if !elicit(api, &context.peer, &task_id, &view, until).await? {
+                break;
+            }
+            view = api.get(&path).await?;
+            continue;
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if is_settled(&view) || left.is_zero() {
+            break;
+        }
+        let ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        let query = [
+            ("after", Some(view["sequence"].to_string())),
+            ("wait_ms", Some(ms.clamp(1, LOOK_MS_MAX).to_string())),
+            ("limit", Some("1000".to_owned())),
+        ];
+        let page = tokio::select! {
+            page = async { api.get(&with_query(&format!("{path}/events"), &query)).await } => page?,
+            () = context.ct.cancelled() => break,
+        };
+        for event in page["events"].as_array().into_iter().flatten() {
+            tell_progress(session, context, event).await;
+        }
+        view = api.get(&path).await?;
+    }
+    Ok(Waited::Told(json!({
+        "is_settled": is_settled(&view),
+        "next": next(&view),
+        "task": view,
+    })))
+}
+
+/// Asks the client's user. Whether that changed something.
+async fn elicit(
+    api: &dyn Api,
+    peer: &Peer<RoleServer>,
+    task: &TaskId,
+    view: &Value,
+    until: Instant,
+) -> Result<bool, Refused> {
+    let asked: Vec<(&str, &str)> = questions(view).collect();
+    let message = format!("Task {task} asks before it plans.");
+    let form = form(asked.iter().copied());
+    let left = until.saturating_duration_since(Instant::now());
+    let said = peer.create_elicitation_with_timeout(params(message, form), Some(left));
+    let Ok(said) = said.await else {
+        return Ok(false); // no time, or no client any more: it may answer in another way
+    };
+    match said.action {
+        ElicitationAction::Decline => {
+            tell(api, task, json!({"kind": "resume"})).await?;
+            Ok(true)
+        }
+        ElicitationAction::Accept => {
+            let content = said.content.unwrap_or_default();
+            let mut changed = false;
+            for (id, _) in asked {
+                let answer = content[id].as_str().filter(|text| !text.trim().is_empty());
+                if let Some(answer) = answer {
+                    let given = GivenAnswer {
+                        question: Some(id.to_owned()),
+                        answer: answer.to_owned(),
+                    };
+                    answer_one(api, task, &given).await?;
+                    changed = true;
+                }
+            }
+            Ok(changed)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Tells a client of an event, as progress where it wants that, and as a line of its log.
+async fn tell_progress(session: &Session, context: &RequestContext<RoleServer>, event: &Value) {
+    let kind = event["kind"].as_str().unwrap_or_default();
+    let message = match event["module"].as_str() {
+        Some(module) => format!("{} {module}", kind.replace('_', " ")),
+        None => kind.replace('_', " "),
+    };
+    if let Some(token) = context.meta.get_progress_token() {
+        // The number of the task's events: it grows with each.
+        let progress = event["revision"].as_f64().unwrap_or_default();
+        let told = ProgressNotificationParam::new(token, progress).with_message(message.clone());
+        let _ = context.peer.notify_progress(told).await; // a client that is gone needs none
+    }
+    let level = match kind {
+        "task_failed" | "output_failed" => LoggingLevel::Error,
+        "model_call_failed" | "answer_rejected" | "planning_rejected" | "effect_retried" => {
+            LoggingLevel::Warning
+        }
+        "task_complete" | "module_complete" | "test_failed" => LoggingLevel::Notice,
+        _ => LoggingLevel::Info,
+    };
+    let data =
+        json!({"task_id": event["task_id"], "sequence": event["sequence"], "event": message});
+    session.log(context, level, data).await;
+}
