@@ -195,6 +195,7 @@ pub(super) async fn wait(
         take_responses(api, &task_id, &view, &responses).await?;
         view = api.get(&path).await?;
     }
+    let mut seen = view["sequence"].clone();
     loop {
         if asks(&view) && way == Way::Answer {
             return Ok(Waited::Asks(input_requests(&view)));
@@ -212,7 +213,7 @@ pub(super) async fn wait(
         }
         let ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
         let query = [
-            ("after", Some(view["sequence"].to_string())),
+            ("after", Some(seen.to_string())),
             ("wait_ms", Some(ms.clamp(1, LOOK_MS_MAX).to_string())),
             ("limit", Some("1000".to_owned())),
         ];
@@ -222,6 +223,7 @@ pub(super) async fn wait(
         };
         for event in page["events"].as_array().into_iter().flatten() {
             tell_progress(session, context, event).await;
+            seen = event["sequence"].clone();
         }
         view = api.get(&path).await?;
     }
