@@ -15,6 +15,8 @@ use crate::{
     Refusal, RefusalKind, Registry, Request, Spec, ToolError,
 };
 
+/// No call takes longer, whatever the options say.
+const TIMEOUT_MAX: Duration = Duration::from_hours(24);
 /// How deep arguments may be nested.
 const DEPTH_MAX: usize = 32;
 /// Characters of a name that are kept of one that nobody has.
@@ -191,6 +193,7 @@ impl Dispatcher {
         } = checked;
         let tool = registered.tool.clone();
         let limit = tool.time_limit().unwrap_or(self.options.timeout);
+        let limit = limit.min(TIMEOUT_MAX);
         let asked_to_stop = context.cancel.clone();
         context.cancel = asked_to_stop.child_token();
         // What the tool started in tasks of its own ends with it, however it ends.

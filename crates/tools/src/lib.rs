@@ -2,7 +2,7 @@
 //!
 //! Floor 4. A [`Registry`] knows which tools there are, a [`Dispatcher`] checks a call (is there such
 //! a tool, may the caller, do the arguments fit its schema), has it recorded, makes it within its
-//! bounds and has its end recorded. `McpServers` keeps connections to external servers and puts
+//! bounds and has its end recorded. [`McpServers`] keeps connections to external servers and puts
 //! their tools beside ours.
 //!
 //! It records nothing itself: a [`Record`] does. It knows no agent, no journal and no file system:
@@ -17,6 +17,7 @@ mod call;
 mod chain;
 mod dispatcher;
 mod grants;
+mod mcp;
 mod name;
 mod path;
 mod refusal;
@@ -33,6 +34,10 @@ pub use call::{
 pub use chain::{Chain, ChainRefusal, Stopped};
 pub use dispatcher::{Checked, Dispatcher, Options};
 pub use grants::{Grants, Missing};
+pub use mcp::{
+    ConfigError, Endpoint, Host, McpServers, Secret, ServerConfig, ServerState, ServerStatus,
+    SkippedTool,
+};
 pub use name::{InvalidName, Pattern, ServerName, ToolName};
 pub use path::{FilePath, InvalidPath};
 pub use refusal::Refusal;
