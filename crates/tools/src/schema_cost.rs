@@ -158,12 +158,12 @@ mod tests {
 
     #[test]
     fn a_schema_that_doubles_at_each_of_its_steps_is_refused() {
-        let steps: Map<String, Value> = (0..40)
+        let steps: Map<String, Value> = (0..20)
             .map(|step| {
                 let next = json!({"$ref": format!("#/$defs/s{}", step + 1)});
                 (format!("s{step}"), json!({"allOf": [next, next]}))
             })
-            .chain([("s40".to_owned(), json!({}))])
+            .chain([("s20".to_owned(), json!({}))])
             .collect();
         let schema = json!({"type": "object", "$ref": "#/$defs/s0", "$defs": steps});
         assert!(check(&schema).unwrap_err().contains("1000 others"));
