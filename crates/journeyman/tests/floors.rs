@@ -18,6 +18,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("journeyman-journal-conformance", 3),
     ("journeyman-queue", 3),
     ("journeyman-sim", 3),
+    ("journeyman-tools", 4),
     ("journeyman-agent", 5),
     ("journeyman-eval", 6),
     ("journeyman-server", 6),

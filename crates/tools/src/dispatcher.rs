@@ -1,0 +1,340 @@
+//! From a request to its end: checked, recorded, run within its bounds, recorded.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::bound::bounded;
+use crate::grants::Missing;
+use crate::registry::Registered;
+use crate::{
+    Arguments, CallContext, CallRef, Completed, FailureKind, Fault, Known, Outcome, Output, Record,
+    Refusal, RefusalKind, Registry, Request, Spec, ToolError,
+};
+
+/// No call takes longer, whatever the options say.
+const TIMEOUT_MAX: Duration = Duration::from_hours(24);
+/// How deep arguments may be nested.
+const DEPTH_MAX: usize = 32;
+/// Characters of a name that are kept of one that nobody has.
+const NAME_MAX: usize = 128;
+
+/// The bounds of a dispatcher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How long a call may take, the waiting for its turn included.
+    pub timeout: Duration,
+    /// Bytes of an answer's text, and of its structured form.
+    pub result_bytes_max: usize,
+    /// Calls at once; the others wait.
+    pub concurrent_max: usize,
+    /// Bytes of a call's arguments as JSON.
+    pub arguments_bytes_max: usize,
+    /// Steps of a chain.
+    pub chain_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_mins(1),
+            result_bytes_max: 64 * 1_024,
+            concurrent_max: 16,
+            arguments_bytes_max: 1024 * 1_024,
+            chain_max: 16,
+        }
+    }
+}
+
+/// Checks calls and makes them. A handle: clones share their bounds.
+#[derive(Clone)]
+pub struct Dispatcher {
+    registry: Registry,
+    pub(crate) options: Options,
+    places: Arc<Semaphore>,
+    calls: Arc<AtomicU64>,
+}
+
+/// A call that may be made.
+pub struct Checked {
+    registered: Arc<Registered>,
+    context: CallContext,
+    arguments: Arc<Arguments>,
+}
+
+impl Checked {
+    /// What is known of the tool.
+    pub fn spec(&self) -> &Spec {
+        self.registered.tool.spec()
+    }
+}
+
+impl Dispatcher {
+    /// Over these tools.
+    pub fn new(registry: Registry, options: Options) -> Self {
+        let places = options.concurrent_max.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            registry,
+            options,
+            places: Arc::new(Semaphore::new(places)),
+            calls: Arc::default(),
+        }
+    }
+
+    /// The tools.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Whether there is such a tool, the caller may call it, and the arguments fit. Does nothing.
+    pub fn check(&self, context: &CallContext, request: Request) -> Result<Checked, Refusal> {
+        let registered = self.permitted(context, &request.name)?;
+        let spec = registered.tool.spec();
+        let name = || spec.name.to_string();
+        let value = serde_json::Value::Object(request.arguments);
+        self.measure(&value)
+            .map_err(|problem| Refusal::ArgumentsTooLarge {
+                name: name(),
+                problem,
+            })?;
+        let mut faults = registered.schema.faults(&value);
+        let serde_json::Value::Object(arguments) = value else {
+            unreachable!("it was made of an object above");
+        };
+        if faults.is_empty()
+            && let Err(problem) = registered.tool.check(&arguments)
+        {
+            let path = String::new();
+            faults.push(Fault { path, problem });
+        }
+        if !faults.is_empty() {
+            let name = name();
+            return Err(Refusal::Arguments { name, faults });
+        }
+        Ok(Checked {
+            registered,
+            context: context.clone(),
+            arguments: Arc::new(arguments),
+        })
+    }
+
+    /// The tool of a name, if there is one and the caller may call it.
+    pub(crate) fn permitted(
+        &self,
+        context: &CallContext,
+        name: &str,
+    ) -> Result<Arc<Registered>, Refusal> {
+        let Some(registered) = self.registry.find(name) else {
+            if let Some((server, why)) = self.registry.why_away(name) {
+                let server = server.to_string();
+                return Err(Refusal::Unavailable { server, why });
+            }
+            let permitted = self.registry.list(&context.grants);
+            return Err(Refusal::unknown(cut(name), &permitted));
+        };
+        let (name, actor) = (name.to_owned(), context.actor.clone());
+        match context.grants.missing(registered.tool.spec()) {
+            None => Ok(registered),
+            Some(Missing::Permission(permission)) => Err(Refusal::Permission {
+                name,
+                actor,
+                permission,
+            }),
+            Some(Missing::Name) => Err(Refusal::NotAllowed { name, actor }),
+        }
+    }
+
+    fn measure(&self, arguments: &serde_json::Value) -> Result<(), String> {
+        if nested_deeper(arguments, DEPTH_MAX) {
+            return Err(format!("they are nested deeper than {DEPTH_MAX} levels"));
+        }
+        let bytes = arguments.to_string().len();
+        let max = self.options.arguments_bytes_max;
+        if bytes > max {
+            return Err(format!("they have {bytes} bytes; {max} are the most"));
+        }
+        Ok(())
+    }
+
+    /// Makes the call: within its time, contained if it panics, its answer bounded.
+    pub async fn run(&self, checked: Checked) -> Completed {
+        let start = Instant::now();
+        let ended = self.attempt(checked, start).await;
+        let (outcome, output) = match ended {
+            Ok(output) if output.is_error => (Outcome::Failed(FailureKind::Tool), output),
+            Ok(output) => (Outcome::Ok, output),
+            Err((kind, text)) => (Outcome::Failed(kind), Output::text(text)),
+        };
+        let max = self.options.result_bytes_max;
+        let text = bounded(output.text, max);
+        let too_large = |value: &serde_json::Value| value.to_string().len() > max;
+        let dropped = output.structured.as_ref().is_some_and(too_large);
+        Completed {
+            outcome,
+            text: text.text,
+            structured: output.structured.filter(|_| !dropped),
+            truncated: output.truncated || text.cut || dropped,
+            wall_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        checked: Checked,
+        start: Instant,
+    ) -> Result<Output, (FailureKind, String)> {
+        let Checked {
+            registered,
+            mut context,
+            arguments,
+        } = checked;
+        let tool = registered.tool.clone();
+        let limit = tool.time_limit().unwrap_or(self.options.timeout);
+        let limit = limit.min(TIMEOUT_MAX);
+        let asked_to_stop = context.cancel.clone();
+        context.cancel = asked_to_stop.child_token();
+        // What the tool started in tasks of its own ends with it, however it ends.
+        let _stop = context.cancel.clone().drop_guard();
+        let places = &self.places;
+        let work = async move {
+            let _place = places.acquire().await;
+            // A task of its own: a panic ends it and nothing else. Aborted when dropped.
+            let mut task = tokio::task::JoinSet::new();
+            task.spawn(async move {
+                let arguments = Arc::unwrap_or_clone(arguments);
+                tool.call(&context, arguments).await
+            });
+            task.join_next().await
+        };
+        tokio::select! {
+            biased;
+            () = asked_to_stop.cancelled() => Err(failure(ToolError::Cancelled)),
+            ended = tokio::time::timeout_at(start + limit, work) => match ended {
+                Err(_) => Err(failure(ToolError::TimedOut(limit))),
+                Ok(Some(Ok(answer))) => answer.map_err(failure),
+                Ok(Some(Err(panic))) => Err(panicked(panic)),
+                Ok(None) => Err(failure(ToolError::Cancelled)),
+            },
+        }
+    }
+
+    /// Checks, records, makes and records a call. A refused one is recorded as well, once.
+    pub async fn call(
+        &self,
+        context: &CallContext,
+        request: Request,
+        record: &dyn Record,
+    ) -> Completed {
+        self.step(context, request, record, None).await
+    }
+
+    pub(crate) async fn step(
+        &self,
+        context: &CallContext,
+        request: Request,
+        record: &dyn Record,
+        step: Option<usize>,
+    ) -> Completed {
+        let mut call = self.describe(context, &request, step);
+        let checked = match self.check(context, request.clone()) {
+            Ok(checked) => checked,
+            Err(refusal) => {
+                if !matches!(refusal, Refusal::ArgumentsTooLarge { .. }) {
+                    call.arguments = Arc::new(request.arguments);
+                }
+                return self.refuse(&call, &refusal, record).await;
+            }
+        };
+        drop(request);
+        call.arguments = checked.arguments.clone();
+        if let Err(error) = record.executing(&call).await {
+            let text = format!("{} was not called: {error}", call.tool);
+            return Completed::refused(RefusalKind::Record, text);
+        }
+        let completed = self.run(checked).await;
+        note(record, &call, &completed).await;
+        completed
+    }
+
+    pub(crate) async fn refuse(
+        &self,
+        call: &CallRef,
+        refusal: &Refusal,
+        record: &dyn Record,
+    ) -> Completed {
+        let completed = Completed::refused(refusal.kind(), refusal.to_string());
+        note(record, call, &completed).await;
+        completed
+    }
+
+    /// The call as it is recorded, without its arguments.
+    pub(crate) fn describe(
+        &self,
+        context: &CallContext,
+        request: &Request,
+        step: Option<usize>,
+    ) -> CallRef {
+        let known = self.registry.find(&request.name).map(|found| {
+            let spec = found.tool.spec();
+            Known {
+                permission: spec.permission,
+                source: spec.source.clone(),
+                repeatable: spec.repeatable,
+            }
+        });
+        CallRef {
+            number: self.calls.fetch_add(1, Ordering::Relaxed) + 1,
+            tool: cut(&request.name),
+            arguments: Arc::default(),
+            known,
+            owner: context.principal.owner().clone(),
+            task_id: context.task_id.clone(),
+            module: context.module.clone(),
+            actor: context.actor.clone(),
+            step,
+        }
+    }
+}
+
+/// What was done is done: that it is not recorded changes nothing of it, but is not silent.
+async fn note(record: &dyn Record, call: &CallRef, completed: &Completed) {
+    if let Err(error) = record.completed(call, completed).await {
+        tracing::error!(tool = call.tool, %error, "the end of a call is not recorded");
+    }
+}
+
+fn failure(error: ToolError) -> (FailureKind, String) {
+    let kind = match error {
+        ToolError::Failed(_) => FailureKind::Tool,
+        ToolError::Unavailable(_) => FailureKind::Unavailable,
+        ToolError::TimedOut(_) => FailureKind::TimedOut,
+        ToolError::Cancelled => FailureKind::Cancelled,
+    };
+    (kind, error.to_string())
+}
+
+fn panicked(error: tokio::task::JoinError) -> (FailureKind, String) {
+    let words = error.try_into_panic().ok().and_then(|panic| {
+        let owned = panic.downcast_ref::<String>().cloned();
+        owned.or_else(|| panic.downcast_ref::<&str>().map(|&words| words.to_owned()))
+    });
+    let words = words.unwrap_or_else(|| "without words".into());
+    tracing::error!(words, "a tool panicked");
+    (FailureKind::Panicked, format!("the tool broke: {words}"))
+}
+
+fn cut(name: &str) -> String {
+    name.chars().take(NAME_MAX).collect()
+}
+
+fn nested_deeper(value: &serde_json::Value, levels: usize) -> bool {
+    let deeper = |value| levels == 0 || nested_deeper(value, levels - 1);
+    match value {
+        serde_json::Value::Array(items) => items.iter().any(deeper),
+        serde_json::Value::Object(members) => members.values().any(deeper),
+        _ => false,
+    }
+}

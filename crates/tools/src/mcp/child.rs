@@ -1,0 +1,138 @@
+//! A server that we start: its process, and all that it starts, in a group that ends with it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{ChildStdin, ChildStdout, Command};
+use tokio::task::JoinSet;
+
+use super::config::Secret;
+use crate::ServerName;
+
+/// How long a server may take to end after its input was closed.
+const GRACE: Duration = Duration::from_secs(1);
+/// How often it is looked at in that time.
+const LOOK: Duration = Duration::from_millis(10);
+/// Bytes of a line of its error output that are kept.
+const LINE_MAX: usize = 1_000;
+/// What it gets of our variables.
+const INHERITED: &[&str] = &["PATH", "HOME", "LANG", "TMPDIR"];
+
+/// A running server. Dropped, it ends with all its group at once.
+pub(super) struct Child {
+    process: tokio::process::Child,
+    group: Option<Pid>,
+    /// Reads its error output; ends with it.
+    _log: JoinSet<()>,
+}
+
+/// The streams that it speaks over.
+pub(super) type Streams = (ChildStdout, ChildStdin);
+
+/// Starts a server.
+pub(super) fn start(
+    server: &ServerName,
+    command: &str,
+    args: &[String],
+    env: &BTreeMap<String, Secret>,
+    cwd: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+) -> Result<(Child, Streams), String> {
+    let mut order = Command::new(command);
+    order.args(args).env_clear();
+    for name in INHERITED {
+        if let Some(value) = environment.get(*name) {
+            order.env(name, value);
+        }
+    }
+    order.envs(env.iter().map(|(name, value)| (name, &value.0)));
+    if let Some(folder) = cwd {
+        order.current_dir(folder);
+    }
+    order
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    let spawned = order.spawn();
+    let mut child = spawned.map_err(|error| format!("cannot start {command:?}: {error}"))?;
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    let group = id.and_then(Pid::from_raw);
+    let streams = child.stdout.take().zip(child.stdin.take());
+    let mut log = JoinSet::new();
+    if let Some(stderr) = child.stderr.take() {
+        log.spawn(note_lines(server.clone(), stderr));
+    }
+    let child = Child {
+        process: child,
+        group,
+        _log: log,
+    };
+    match streams {
+        Some(streams) => Ok((child, streams)),
+        None => Err("its standard streams could not be opened".into()),
+    }
+}
+
+impl Child {
+    /// Ends it after its input was closed: gives it a moment to end by itself, then ends what is
+    /// left of its group.
+    pub(super) async fn end(mut self) {
+        let deadline = tokio::time::Instant::now() + GRACE;
+        while !self.has_ended() && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(LOOK).await;
+        }
+        self.kill();
+        let _ = self.process.wait().await;
+    }
+
+    /// Looks without taking its exit status: as long as nobody took that, its id is nobody else's.
+    fn has_ended(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        self.group
+            .is_none_or(|pid| !matches!(waitid(WaitId::Pid(pid), options), Ok(None)))
+    }
+
+    fn kill(&mut self) {
+        if let Some(group) = self.group.take() {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // Before its exit status is taken, so that the group's id cannot be another's by now.
+        self.kill();
+    }
+}
+
+/// Whatever a server writes to its error output is read, so that it never waits for us.
+async fn note_lines(server: ServerName, mut stderr: impl AsyncRead + Unpin) {
+    let mut buffer = [0; 4_096];
+    let mut line = Vec::new();
+    let tell = |line: &mut Vec<u8>| {
+        if !line.is_empty() {
+            tracing::debug!(%server, line = %String::from_utf8_lossy(line), "error output");
+            line.clear();
+        }
+    };
+    while let Ok(count) = stderr.read(&mut buffer).await {
+        if count == 0 {
+            break;
+        }
+        for &byte in &buffer[..count] {
+            match byte {
+                b'\n' => tell(&mut line),
+                _ if line.len() < LINE_MAX => line.push(byte),
+                _ => {}
+            }
+        }
+    }
+    tell(&mut line);
+}

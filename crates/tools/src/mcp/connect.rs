@@ -1,0 +1,130 @@
+//! Makes a connection: starts a server or finds it, and greets it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use rmcp::service::{RoleClient, RunningService, serve_client};
+use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::transport::async_rw::AsyncRwTransport;
+use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+use tokio::sync::Notify;
+
+use super::child::{self, Child};
+use super::config::Endpoint;
+use super::handler::Handler;
+use super::servers::Host;
+use crate::ServerName;
+use crate::bound::bounded;
+
+/// Bytes of one message of a server; a longer one is not read.
+const MESSAGE_MAX: usize = 16 << 20;
+/// How long it may take to reach a server over the network.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Redirects that are followed, within one origin.
+const HOPS_MAX: usize = 5;
+/// Bytes of an error that are kept.
+pub(super) const ERROR_MAX: usize = 2_000;
+
+/// A server that was greeted.
+pub(super) struct Greeted {
+    pub(super) running: RunningService<RoleClient, Handler>,
+    pub(super) child: Option<Child>,
+    /// Told when the server says that its tools changed.
+    pub(super) changed: Arc<Notify>,
+}
+
+/// Connects; takes as long as the server does. Dropped, it leaves no process behind.
+pub(super) async fn connect(
+    server: &ServerName,
+    endpoint: &Endpoint,
+    host: &Host,
+) -> Result<Greeted, String> {
+    let changed = Arc::new(Notify::new());
+    let handler = Handler::new(&host.name, &host.version, changed.clone());
+    let (running, child) = match endpoint {
+        Endpoint::Command {
+            command,
+            args,
+            env,
+            cwd,
+        } => {
+            let cwd = cwd.as_deref();
+            let (child, (stdout, stdin)) =
+                child::start(server, command, args, env, cwd, &host.environment)?;
+            let streams =
+                AsyncRwTransport::new_client(stdout, stdin).with_max_line_length(MESSAGE_MAX);
+            (serve_client(handler, streams).await, Some(child))
+        }
+        Endpoint::Url {
+            url,
+            headers,
+            bearer_env,
+        } => {
+            let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
+                .custom_headers(headers.clone())
+                .max_sse_event_size(MESSAGE_MAX);
+            if let Some(token) = token(bearer_env.as_deref(), &host.environment)? {
+                config = config.auth_header(token);
+            }
+            let client = http_client().map_err(|error| error.to_string())?;
+            let transport = StreamableHttpClientTransport::with_client(client, config);
+            (serve_client(handler, transport).await, None)
+        }
+    };
+    let running = running.map_err(|error| words(&error))?;
+    Ok(Greeted {
+        running,
+        child,
+        changed,
+    })
+}
+
+fn token<'a>(
+    variable: Option<&str>,
+    environment: &'a BTreeMap<String, String>,
+) -> Result<Option<&'a str>, String> {
+    let Some(variable) = variable else {
+        return Ok(None);
+    };
+    match environment.get(variable) {
+        Some(token) if !token.is_empty() => Ok(Some(token)),
+        _ => Err(format!(
+            "the variable {variable}, which is to have its token, is not set"
+        )),
+    }
+}
+
+/// The configured headers are for the configured server alone: no redirect leads elsewhere.
+fn http_client() -> reqwest::Result<reqwest::Client> {
+    let policy = Policy::custom(|attempt| {
+        let from = attempt.previous().last();
+        let same = from.is_some_and(|from| from.origin() == attempt.url().origin());
+        if !same {
+            attempt.error("it leads to another server")
+        } else if attempt.previous().len() > HOPS_MAX {
+            attempt.error("it leads on without end")
+        } else {
+            attempt.follow()
+        }
+    });
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT)
+        .redirect(policy)
+        .build()
+}
+
+/// An error with what caused it, in bounds: a server may have written it.
+pub(super) fn words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(one) = cause {
+        let more = one.to_string();
+        if !words.contains(&more) {
+            words = format!("{words}: {more}");
+        }
+        cause = one.source();
+    }
+    bounded(words, ERROR_MAX).text
+}

@@ -1,0 +1,16 @@
+//! Tools of external MCP servers: connections that are kept, and what is taken of what they say.
+
+mod child;
+mod config;
+mod connect;
+mod connection;
+mod handler;
+mod listing;
+mod servers;
+mod status;
+mod supervisor;
+mod tool;
+
+pub use config::{ConfigError, Endpoint, Secret, ServerConfig};
+pub use servers::{Host, McpServers};
+pub use status::{ServerState, ServerStatus, SkippedTool};

@@ -1,0 +1,195 @@
+//! One task for each server: connects, lists, waits for its end, and begins again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rmcp::service::{Peer, RoleClient};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::config::ServerConfig;
+use super::connect::{Greeted, connect};
+use super::connection::Connection;
+use super::listing::{offered, taken};
+use super::servers::{Board, Host};
+use super::status::ServerState;
+use crate::{Registry, ServerName, Source};
+
+/// Until a server is tried again; doubled each time.
+const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+/// The longest of these times. Who lived as long, or answered a call, begins with the first again.
+const BACKOFF_MAX: Duration = Duration::from_mins(1);
+/// Between two looks at a list that changes.
+const REFRESH: Duration = Duration::from_secs(1);
+/// How long a connection may take to close.
+const CLOSE: Duration = Duration::from_secs(1);
+
+/// All that the task of one server needs.
+pub(super) struct Supervisor {
+    pub(super) server: ServerName,
+    pub(super) config: ServerConfig,
+    pub(super) host: Arc<Host>,
+    pub(super) registry: Registry,
+    pub(super) board: Board,
+    pub(super) stop: CancellationToken,
+}
+
+/// A server whose tools are known.
+struct Ready {
+    greeted: Greeted,
+    connection: Arc<Connection>,
+}
+
+impl Supervisor {
+    /// Until it is told to stop. The server's tools are out of the registry after that.
+    pub(super) async fn run(self) {
+        let mut backoff = BACKOFF_FIRST;
+        while !self.stop.is_cancelled() {
+            let start = Instant::now();
+            let why = match Box::pin(self.ready()).await {
+                Some(Ok(ready)) => {
+                    let connection = ready.connection.clone();
+                    let why = self.attend(ready).await;
+                    if connection.has_answered() || start.elapsed() >= BACKOFF_MAX {
+                        backoff = BACKOFF_FIRST;
+                    }
+                    why
+                }
+                Some(Err(why)) => {
+                    self.away(why.clone());
+                    why
+                }
+                None => break,
+            };
+            if self.stop.is_cancelled() {
+                break;
+            }
+            tracing::warn!(server = %self.server, why, retry_in = ?backoff, "server unavailable");
+            let stopped = self.stop.run_until_cancelled(tokio::time::sleep(backoff));
+            if stopped.await.is_none() {
+                break;
+            }
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+            self.board.change(&self.server, |status| {
+                status.state = ServerState::Connecting;
+                status.restarts = status.restarts.saturating_add(1);
+            });
+        }
+        self.registry
+            .unregister(&Source::Server(self.server.clone()));
+        self.away("stopped".into());
+    }
+
+    fn away(&self, why: String) {
+        self.registry.set_away(&self.server, why.clone());
+        self.board.change(&self.server, |status| {
+            status.state = ServerState::Unavailable { why };
+            status.tools = 0;
+        });
+    }
+
+    /// Connected, and its tools registered; why not; or `None` if stopped.
+    async fn ready(&self) -> Option<Result<Ready, String>> {
+        let limit = self.config.start_timeout;
+        let attempt = async {
+            let greeted = connect(&self.server, &self.config.endpoint, &self.host).await?;
+            let peer = greeted.running.peer().clone();
+            let connection = Connection::new(self.server.clone(), peer, &self.config);
+            let connection = Arc::new(connection);
+            self.refresh(greeted.running.peer(), &connection).await?;
+            Ok(Ready {
+                greeted,
+                connection,
+            })
+        };
+        let attempt = tokio::time::timeout(limit, attempt);
+        let ended = Box::pin(self.stop.run_until_cancelled(attempt)).await?;
+        Some(ended.unwrap_or_else(|_| Err(format!("not ready within {} s", limit.as_secs_f64()))))
+    }
+
+    /// Takes what the server offers now in the place of what it offered before.
+    async fn refresh(
+        &self,
+        peer: &Peer<RoleClient>,
+        connection: &Arc<Connection>,
+    ) -> Result<(), String> {
+        let offered = offered(peer).await?;
+        let mut listing = taken(&self.server, &self.config, connection, offered);
+        let tools = std::mem::take(&mut listing.tools);
+        let count = tools.len();
+        let source = Source::Server(self.server.clone());
+        let left_out = self.registry.replace(&source, tools);
+        let count = count - left_out.len();
+        for (name, error) in left_out {
+            listing.skip(name.to_string(), error.to_string());
+        }
+        self.board.change(&self.server, |status| {
+            status.state = ServerState::Ready;
+            status.tools = count;
+            status.skipped = listing.skipped;
+        });
+        Ok(())
+    }
+
+    /// Until the connection ends; says why. Nothing of the server is left then.
+    async fn attend(&self, ready: Ready) -> String {
+        let Ready {
+            greeted,
+            connection,
+        } = ready;
+        let Greeted {
+            running,
+            child,
+            changed,
+        } = greeted;
+        let peer = running.peer().clone();
+        let close = running.cancellation_token();
+        let mut waiting = std::pin::pin!(running.waiting());
+        let refreshes = async {
+            loop {
+                changed.notified().await;
+                let refresh = self.refresh(&peer, &connection);
+                match tokio::time::timeout(self.config.start_timeout, refresh).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(why)) => return why,
+                    Err(_) => return "it says that its tools changed, and not how".to_owned(),
+                }
+                tokio::time::sleep(REFRESH).await;
+            }
+        };
+        let mut closed = false;
+        let why = tokio::select! {
+            () = self.stop.cancelled() => "we stop".to_owned(),
+            why = connection.ended() => why,
+            why = refreshes => why,
+            _ = &mut waiting => {
+                closed = true;
+                "it closed the connection".to_owned()
+            }
+        };
+        // Out of the registry before its calls end: nobody begins another meanwhile.
+        self.away(why.clone());
+        connection.end(&why);
+        close.cancel();
+        if !closed {
+            let _ = tokio::time::timeout(CLOSE, waiting).await;
+        }
+        if let Some(child) = child {
+            child.end().await;
+        }
+        why
+    }
+}
+
+impl Drop for Supervisor {
+    /// Also where its task was dropped: tools that nobody answers for are not offered.
+    fn drop(&mut self) {
+        let source = Source::Server(self.server.clone());
+        self.registry.unregister(&source);
+        self.board.change(&self.server, |status| {
+            let why = "stopped".into();
+            status.state = ServerState::Unavailable { why };
+            status.tools = 0;
+        });
+    }
+}

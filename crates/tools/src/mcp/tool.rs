@@ -1,0 +1,86 @@
+//! A server's tool, as one of the registry's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
+
+use super::connection::Connection;
+use crate::bound::bounded;
+use crate::{Arguments, CallContext, Output, Spec, Tool, ToolError};
+
+pub(super) struct RemoteTool {
+    spec: Spec,
+    /// What its server calls it.
+    name: String,
+    connection: Arc<Connection>,
+}
+
+impl RemoteTool {
+    pub(super) fn new(spec: Spec, name: String, connection: Arc<Connection>) -> Self {
+        Self {
+            spec,
+            name,
+            connection,
+        }
+    }
+}
+
+#[async_trait]
+impl Tool for RemoteTool {
+    fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// Waiting for a place and the call have the server's time each. The dispatcher's limit stands
+    /// behind these: it is the connection that has to notice that a server hangs.
+    fn time_limit(&self) -> Option<Duration> {
+        Some(self.connection.limit * 2 + Duration::from_secs(1))
+    }
+
+    async fn call(&self, context: &CallContext, arguments: Arguments) -> Result<Output, ToolError> {
+        let call = self.connection.call(self.name.clone(), arguments);
+        let result = tokio::select! {
+            biased;
+            () = context.cancel.cancelled() => Err(ToolError::Cancelled),
+            result = call => result,
+        };
+        Ok(output(result?, self.connection.result_bytes_max))
+    }
+}
+
+fn output(result: CallToolResult, max: usize) -> Output {
+    let blocks: Vec<String> = result.content.into_iter().map(text_of).collect();
+    let mut text = blocks.join("\n");
+    let structured = result.structured_content;
+    if text.is_empty()
+        && let Some(value) = &structured
+    {
+        text = value.to_string();
+    }
+    let text = bounded(text, max);
+    let too_large = |value: &serde_json::Value| value.to_string().len() > max;
+    let dropped = structured.as_ref().is_some_and(too_large);
+    Output {
+        text: text.text,
+        structured: structured.filter(|_| !dropped),
+        is_error: result.is_error == Some(true),
+        truncated: text.cut || dropped,
+    }
+}
+
+/// What a model that reads text can have of it.
+fn text_of(block: ContentBlock) -> String {
+    match block {
+        ContentBlock::Text(text) => text.text,
+        ContentBlock::Resource(resource) => match resource.resource {
+            ResourceContents::TextResourceContents { text, .. } => text,
+            _ => "[a resource that is no text]".into(),
+        },
+        ContentBlock::ResourceLink(link) => format!("[resource {}]", link.uri),
+        ContentBlock::Image(image) => format!("[image, {}]", image.mime_type),
+        ContentBlock::Audio(audio) => format!("[sound, {}]", audio.mime_type),
+        _ => "[something that is no text]".into(),
+    }
+}

@@ -1,0 +1,179 @@
+//! What checking a value against a schema may cost. A schema of a few lines can ask for more than
+//! a lifetime's work, or for endless recursion: each of these is refused before it is compiled.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value};
+
+/// How many schemas may apply to one and the same place.
+const APPLYING_MAX: u64 = 1_000;
+/// How deep these may be nested in each other.
+const HEIGHT_MAX: u32 = 64;
+
+/// Keywords whose schemas apply to the same place as the one that has them.
+const SAME_PLACE: &[&str] = &[
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependentSchemas",
+    "dependencies",
+];
+
+/// Refuses a schema that could not be checked against in bounded time.
+pub(crate) fn check(schema: &Value) -> Result<(), String> {
+    let mut cost = Cost {
+        root: schema,
+        known: HashMap::new(),
+        open: HashSet::new(),
+    };
+    cost.everywhere(schema, true)
+}
+
+/// What one schema asks for at its place.
+#[derive(Clone, Copy)]
+struct Asked {
+    applying: u64,
+    height: u32,
+}
+
+struct Cost<'a> {
+    root: &'a Value,
+    /// By address: a schema that many refer to is counted once.
+    known: HashMap<usize, Asked>,
+    /// What is being counted.
+    open: HashSet<usize>,
+}
+
+impl<'a> Cost<'a> {
+    fn everywhere(&mut self, value: &'a Value, is_root: bool) -> Result<(), String> {
+        match value {
+            Value::Object(members) => {
+                if !is_root && members.get("$id").is_some_and(Value::is_string) {
+                    return Err("its schema has another within it (`$id`)".into());
+                }
+                self.asked(value, 0)?;
+                members
+                    .values()
+                    .try_for_each(|one| self.everywhere(one, false))
+            }
+            Value::Array(items) => items.iter().try_for_each(|one| self.everywhere(one, false)),
+            _ => Ok(()),
+        }
+    }
+
+    fn asked(&mut self, schema: &'a Value, depth: u32) -> Result<Asked, String> {
+        let leaf = Asked {
+            applying: 1,
+            height: 1,
+        };
+        let Value::Object(members) = schema else {
+            return Ok(leaf);
+        };
+        let address = std::ptr::from_ref(schema).addr();
+        if let Some(known) = self.known.get(&address) {
+            return Ok(*known);
+        }
+        if !self.open.insert(address) {
+            return Err("its schema applies itself to the same value without end".into());
+        }
+        if depth > HEIGHT_MAX {
+            return Err("its schema is nested too deep".into());
+        }
+        let mut sum = leaf;
+        for part in self.parts(members)? {
+            let one = self.asked(part, depth + 1)?;
+            sum.applying = sum.applying.saturating_add(one.applying);
+            sum.height = sum.height.max(one.height + 1);
+        }
+        if sum.applying > APPLYING_MAX {
+            return Err(format!(
+                "its schema applies more than {APPLYING_MAX} others to one value"
+            ));
+        }
+        if sum.height > HEIGHT_MAX {
+            return Err("its schema is nested too deep".into());
+        }
+        self.open.remove(&address);
+        self.known.insert(address, sum);
+        Ok(sum)
+    }
+
+    /// The schemas that apply to the same place.
+    fn parts(&self, members: &'a Map<String, Value>) -> Result<Vec<&'a Value>, String> {
+        let mut parts = Vec::new();
+        for (keyword, value) in members {
+            match (keyword.as_str(), value) {
+                ("$ref", Value::String(to)) => parts.push(self.resolve(to)?),
+                ("$dynamicRef" | "$recursiveRef", Value::String(_)) => {
+                    return Err(format!("its schema uses `{keyword}`"));
+                }
+                (keyword, value) if SAME_PLACE.contains(&keyword) => match value {
+                    Value::Array(items) => parts.extend(items),
+                    Value::Object(named) if keyword.starts_with("depend") => {
+                        parts.extend(named.values());
+                    }
+                    other => parts.push(other),
+                },
+                _ => {}
+            }
+        }
+        Ok(parts)
+    }
+
+    fn resolve(&self, to: &str) -> Result<&'a Value, String> {
+        to.strip_prefix('#')
+            .filter(|pointer| !pointer.contains('%'))
+            .and_then(|pointer| self.root.pointer(pointer))
+            .ok_or_else(|| {
+                let to: String = to.chars().take(80).collect();
+                format!("its schema refers to {to:?}, which is not a place within it")
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_tree_of_itself_is_fine() {
+        let schema = json!({"type": "object", "properties": {
+            "value": {"type": "string"},
+            "children": {"type": "array", "items": {"$ref": "#"}},
+        }});
+        assert_eq!(check(&schema), Ok(()));
+    }
+
+    #[test]
+    fn a_schema_that_applies_itself_without_end_is_refused() {
+        let schema = json!({"type": "object", "allOf": [{"$ref": "#"}]});
+        assert!(check(&schema).unwrap_err().contains("without end"));
+    }
+
+    #[test]
+    fn a_schema_that_doubles_at_each_of_its_steps_is_refused() {
+        let steps: Map<String, Value> = (0..20)
+            .map(|step| {
+                let next = json!({"$ref": format!("#/$defs/s{}", step + 1)});
+                (format!("s{step}"), json!({"allOf": [next, next]}))
+            })
+            .chain([("s20".to_owned(), json!({}))])
+            .collect();
+        let schema = json!({"type": "object", "$ref": "#/$defs/s0", "$defs": steps});
+        assert!(check(&schema).unwrap_err().contains("1000 others"));
+    }
+
+    #[test]
+    fn a_reference_out_of_the_schema_is_refused() {
+        for to in ["https://example.com/x.json", "file:///etc/passwd", "#name"] {
+            let schema = json!({"properties": {"x": {"$ref": to}}});
+            assert!(check(&schema).is_err(), "{to}");
+        }
+    }
+}
