@@ -15,6 +15,7 @@ mod bound;
 mod builtin;
 mod call;
 mod chain;
+mod check;
 mod dispatcher;
 mod grants;
 mod mcp;
@@ -32,7 +33,8 @@ pub use call::{
     CallRef, Completed, FailureKind, Known, Outcome, Record, RecordError, RefusalKind, Request,
 };
 pub use chain::{Chain, ChainRefusal, Stopped};
-pub use dispatcher::{Checked, Dispatcher, Options};
+pub use check::Checked;
+pub use dispatcher::{Dispatcher, Options};
 pub use grants::{Grants, Missing};
 pub use mcp::{
     ConfigError, Endpoint, Host, McpServers, Secret, ServerConfig, ServerState, ServerStatus,

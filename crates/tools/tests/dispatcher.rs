@@ -211,7 +211,7 @@ async fn a_time_limit_also_stops_what_a_tool_started() {
 
 #[tokio::test]
 async fn a_panic_ends_the_call_and_nothing_else() {
-    let dispatcher = of([Scripted::new("break", |_| panic!("index out of bounds"))]);
+    let dispatcher = of([Scripted::doing("break", |_| panic!("index out of bounds"))]);
     let (context, kept) = (context(Files::with(&[])), Kept::default());
     for _ in 0..2 {
         let done = dispatcher
@@ -225,13 +225,13 @@ async fn a_panic_ends_the_call_and_nothing_else() {
 
 #[tokio::test]
 async fn what_a_tool_says_of_itself_is_the_outcome() {
-    let says_no = Scripted::new("no", |_| {
+    let says_no = Scripted::doing("no", |_| {
         Ok(Output {
             is_error: true,
             ..Output::text("no")
         })
     });
-    let gone = Scripted::new("gone", |_| Err(ToolError::Unavailable("gone".into())));
+    let gone = Scripted::doing("gone", |_| Err(ToolError::Unavailable("gone".into())));
     let (dispatcher, context) = (of([says_no, gone]), context(Files::with(&[])));
     for (name, kind) in [
         ("no", FailureKind::Tool),
@@ -248,7 +248,7 @@ async fn what_a_tool_says_of_itself_is_the_outcome() {
 
 #[tokio::test]
 async fn a_long_answer_keeps_its_beginning_and_its_end() {
-    let long = Scripted::new("long", |_| {
+    let long = Scripted::doing("long", |_| {
         Ok(Output {
             structured: Some(json!("y".repeat(100_000))),
             ..Output::text(format!("first{}last", "é".repeat(100_000)))
@@ -268,7 +268,7 @@ async fn a_long_answer_keeps_its_beginning_and_its_end() {
 async fn no_more_calls_than_may_are_made_at_once() {
     let registry = Registry::new();
     registry.register(Scripted::hanging("hang")).unwrap();
-    let quick = Scripted::new("quick", |_| Ok(Output::text("done")));
+    let quick = Scripted::doing("quick", |_| Ok(Output::text("done")));
     registry.register(quick).unwrap();
     let options = Options {
         concurrent_max: 1,

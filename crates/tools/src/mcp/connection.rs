@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::config::ServerConfig;
-use super::connect::words;
+use super::words::{not_sent, words};
 use crate::{Arguments, ServerName, ToolError};
 
 /// Time-outs in a row after which a connection is made anew.
@@ -92,8 +92,8 @@ impl Connection {
                 self.end("it ended during a call");
                 Err(self.gone("it ended during the call"))
             }
-            Err(error @ ServiceError::TransportSend(_)) => {
-                let why = words(&error);
+            Err(ServiceError::TransportSend(error)) => {
+                let why = not_sent(&error);
                 self.end(&why);
                 Err(self.gone(&why))
             }

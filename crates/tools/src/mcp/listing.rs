@@ -7,10 +7,10 @@ use rmcp::model::{PaginatedRequestParams, Tool as Offered};
 use rmcp::service::{Peer, RoleClient};
 
 use super::config::ServerConfig;
-use super::connect::words;
 use super::connection::Connection;
 use super::status::SkippedTool;
 use super::tool::RemoteTool;
+use super::words::words;
 use crate::bound::bounded;
 use crate::{ServerName, Source, Spec, Tool, ToolName};
 

@@ -141,6 +141,7 @@ impl Supervisor {
             running,
             child,
             changed,
+            too_much,
         } = greeted;
         let peer = running.peer().clone();
         let close = running.cancellation_token();
@@ -164,7 +165,12 @@ impl Supervisor {
             why = refreshes => why,
             _ = &mut waiting => {
                 closed = true;
-                "it closed the connection".to_owned()
+                let why = if too_much.is_cancelled() {
+                    "it asks and does not read the answers"
+                } else {
+                    "it closed the connection"
+                };
+                why.to_owned()
             }
         };
         // Out of the registry before its calls end: nobody begins another meanwhile.

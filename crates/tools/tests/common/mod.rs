@@ -197,7 +197,7 @@ pub fn spec(name: &str) -> Spec {
 }
 
 impl Scripted {
-    pub fn new(
+    pub fn doing(
         name: &str,
         behaviour: impl Fn(Arguments) -> Result<Output, ToolError> + Send + Sync + 'static,
     ) -> Arc<dyn Tool> {
