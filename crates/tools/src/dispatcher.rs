@@ -112,7 +112,11 @@ impl Dispatcher {
         let _stop = context.cancel.clone().drop_guard();
         let places = &self.places;
         let work = async move {
-            let _place = places.acquire().await;
+            let _place = if tool.takes_place() {
+                places.acquire().await.ok()
+            } else {
+                None
+            };
             // A task of its own: a panic ends it and nothing else. Aborted when dropped.
             let mut task = tokio::task::JoinSet::new();
             task.spawn(async move {

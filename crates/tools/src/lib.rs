@@ -7,7 +7,7 @@
 //!
 //! It records nothing itself: a [`Record`] does. It knows no agent, no journal and no file system:
 //! what a tool may touch is the [`Workspace`] of the one task that it is called for. What an external
-//! server says is a stranger's word: bounded, checked, and never believed where it matters.
+//! server says is a stranger's word: bounded and checked.
 //!
 //! To add a tool: one file in `builtin/`, one line in `builtin/mod.rs`.
 

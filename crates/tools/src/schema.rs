@@ -10,7 +10,7 @@ pub(crate) const SCHEMA_MAX: usize = 64 * 1_024;
 /// Wrong fields that one refusal names.
 const FAULTS_MAX: usize = 5;
 /// Memory of one compiled pattern.
-const PATTERN_BYTES_MAX: usize = 1 << 20;
+const PATTERN_BYTES_MAX: usize = 256 * 1_024;
 
 /// The schema of a built-in tool's arguments, from the type into which they are read.
 pub(crate) fn schema_of<T: JsonSchema>() -> Map<String, Value> {
@@ -26,42 +26,61 @@ pub(crate) fn schema_of<T: JsonSchema>() -> Map<String, Value> {
 }
 
 /// A schema that arguments can be checked against.
+///
+/// It is compiled for each check: compiled, a stranger's may take a hundred times its size, and
+/// there may be hundreds. A model takes longer for each word of its arguments.
 #[derive(Debug)]
-pub(crate) struct Compiled(Validator);
+pub(crate) struct Checkable(Value);
 
-impl Compiled {
+impl Checkable {
     /// Refuses what is no schema of an object, too large, or in need of another document.
     pub(crate) fn of(schema: &Map<String, Value>) -> Result<Self, String> {
         if schema.get("type") != Some(&Value::from("object")) {
             return Err("its schema is not that of an object (`\"type\": \"object\"`)".into());
         }
+        check_size(schema)?;
         let schema = Value::Object(schema.clone());
-        let bytes = schema.to_string().len();
-        if bytes > SCHEMA_MAX {
-            return Err(format!(
-                "its schema has {bytes} bytes; {SCHEMA_MAX} are the most"
-            ));
-        }
         crate::schema_cost::check(&schema)?;
-        jsonschema::options()
-            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
-            .offline()
-            .build(&schema)
-            .map(Self)
-            .map_err(|error| format!("its schema is not valid: {}", short(&error.to_string())))
+        compiled(&schema)?;
+        Ok(Self(schema))
     }
 
     /// What is wrong with the arguments: each fault with where it is.
     pub(crate) fn faults(&self, arguments: &Value) -> Vec<Fault> {
-        self.0
-            .iter_errors(arguments)
-            .take(FAULTS_MAX)
+        let validator = match compiled(&self.0) {
+            Ok(validator) => validator,
+            Err(problem) => {
+                let path = String::new();
+                return vec![Fault { path, problem }];
+            }
+        };
+        let errors = validator.iter_errors(arguments).take(FAULTS_MAX);
+        errors
             .map(|error| Fault {
                 path: error.instance_path().to_string(),
                 problem: short(&error.to_string()),
             })
             .collect()
     }
+}
+
+/// Refuses a schema that is too large to be kept.
+pub(crate) fn check_size(schema: &Map<String, Value>) -> Result<(), String> {
+    let bytes = serde_json::to_string(schema).map_or(usize::MAX, |text| text.len());
+    if bytes > SCHEMA_MAX {
+        return Err(format!(
+            "its schema has {bytes} bytes; {SCHEMA_MAX} are the most"
+        ));
+    }
+    Ok(())
+}
+
+fn compiled(schema: &Value) -> Result<Validator, String> {
+    jsonschema::options()
+        .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
+        .offline()
+        .build(schema)
+        .map_err(|error| format!("its schema is not valid: {}", short(&error.to_string())))
 }
 
 /// One thing that is wrong with arguments.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use rmcp::service::{RoleClient, RunningService, serve_client};
+use rmcp::service::{ClientCacheConfig, RoleClient, RunningService, serve_client};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
@@ -80,6 +80,9 @@ pub(super) async fn connect(
         }
     };
     let running = running.map_err(|error| not_greeted(&error))?;
+    // What a server says is kept by us, in our bounds, and by nobody else.
+    let nothing_kept = ClientCacheConfig::disabled();
+    running.set_response_cache_config(nothing_kept).await;
     Ok(Greeted {
         running,
         child,

@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 use super::config::ServerConfig;
 use super::connect::{Greeted, connect};
 use super::connection::Connection;
-use super::listing::{offered, taken};
+use super::listing::list;
 use super::servers::{Board, Host};
 use super::status::ServerState;
+use crate::registry::prepare;
 use crate::{Registry, ServerName, Source};
 
 /// Until a server is tried again; doubled each time.
@@ -113,15 +114,16 @@ impl Supervisor {
         peer: &Peer<RoleClient>,
         connection: &Arc<Connection>,
     ) -> Result<(), String> {
-        let offered = offered(peer).await?;
-        let mut listing = taken(&self.server, &self.config, connection, offered);
+        let mut listing = list(peer, &self.server, &self.config, connection).await?;
         let tools = std::mem::take(&mut listing.tools);
         let count = tools.len();
+        let prepared = tokio::task::spawn_blocking(move || prepare(tools)).await;
+        let prepared = prepared.map_err(|error| format!("its tools cannot be read: {error}"))?;
         let source = Source::Server(self.server.clone());
-        let left_out = self.registry.replace(&source, tools);
+        let left_out = self.registry.put(&source, prepared);
         let count = count - left_out.len();
         for (name, error) in left_out {
-            listing.skip(name.to_string(), error.to_string());
+            listing.skip(name.as_str(), error.to_string());
         }
         self.board.change(&self.server, |status| {
             status.state = ServerState::Ready;
