@@ -32,18 +32,14 @@ impl Dispatcher {
         let registered = self.permitted(context, &request.name)?;
         let spec = registered.tool.spec();
         let name = || spec.name.to_string();
-        let value = Value::Object(request.arguments);
-        self.measure(&value)
+        self.measure(&request.arguments)
             .map_err(|problem| Refusal::ArgumentsTooLarge {
                 name: name(),
                 problem,
             })?;
-        let mut faults = registered.schema.faults(&value);
-        let Value::Object(arguments) = value else {
-            unreachable!("it was made of an object above");
-        };
+        let mut faults = registered.schema.faults(&request.arguments);
         if faults.is_empty()
-            && let Err(problem) = registered.tool.check(&arguments)
+            && let Err(problem) = registered.tool.check(&request.arguments)
         {
             let path = String::new();
             faults.push(Fault { path, problem });
@@ -55,7 +51,7 @@ impl Dispatcher {
         Ok(Checked {
             registered,
             context: context.clone(),
-            arguments: Arc::new(arguments),
+            arguments: Arc::new(request.arguments),
         })
     }
 
@@ -85,11 +81,20 @@ impl Dispatcher {
         }
     }
 
-    fn measure(&self, arguments: &Value) -> Result<(), String> {
-        if nested_deeper(arguments, DEPTH_MAX) {
+    /// The arguments as they may be recorded of a call that is refused: none if they are too large.
+    pub(crate) fn recordable(&self, arguments: Arguments) -> Arc<Arguments> {
+        if self.measure(&arguments).is_ok() {
+            Arc::new(arguments)
+        } else {
+            Arc::default()
+        }
+    }
+
+    fn measure(&self, arguments: &Arguments) -> Result<(), String> {
+        if arguments.values().any(|one| nested_deeper(one, DEPTH_MAX)) {
             return Err(format!("they are nested deeper than {DEPTH_MAX} levels"));
         }
-        let bytes = arguments.to_string().len();
+        let bytes = serde_json::to_string(arguments).map_or(usize::MAX, |text| text.len());
         let max = self.options.arguments_bytes_max;
         if bytes > max {
             return Err(format!("they have {bytes} bytes; {max} are the most"));

@@ -89,6 +89,7 @@ impl Dispatcher {
             text: text.text,
             structured: output.structured.filter(|_| !dropped),
             truncated: output.truncated || text.cut || dropped,
+            recorded: false,
             wall_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -158,9 +159,7 @@ impl Dispatcher {
         let checked = match self.check(context, request.clone()) {
             Ok(checked) => checked,
             Err(refusal) => {
-                if !matches!(refusal, Refusal::ArgumentsTooLarge { .. }) {
-                    call.arguments = Arc::new(request.arguments);
-                }
+                call.arguments = self.recordable(request.arguments);
                 return self.refuse(&call, &refusal, record).await;
             }
         };
@@ -171,8 +170,7 @@ impl Dispatcher {
             return Completed::refused(RefusalKind::Record, text);
         }
         let completed = self.run(checked).await;
-        note(record, &call, &completed).await;
-        completed
+        note(record, &call, completed).await
     }
 
     pub(crate) async fn refuse(
@@ -182,8 +180,7 @@ impl Dispatcher {
         record: &dyn Record,
     ) -> Completed {
         let completed = Completed::refused(refusal.kind(), refusal.to_string());
-        note(record, call, &completed).await;
-        completed
+        note(record, call, completed).await
     }
 
     /// The call as it is recorded, without its arguments.
@@ -215,11 +212,14 @@ impl Dispatcher {
     }
 }
 
-/// What was done is done: that it is not recorded changes nothing of it, but is not silent.
-async fn note(record: &dyn Record, call: &CallRef, completed: &Completed) {
-    if let Err(error) = record.completed(call, completed).await {
+/// What was done is done: that it could not be recorded changes nothing of it, but is not silent.
+async fn note(record: &dyn Record, call: &CallRef, mut completed: Completed) -> Completed {
+    completed.recorded = true;
+    if let Err(error) = record.completed(call, &completed).await {
         tracing::error!(tool = call.tool, %error, "the end of a call is not recorded");
+        completed.recorded = false;
     }
+    completed
 }
 
 fn failure(error: ToolError) -> (FailureKind, String) {

@@ -5,6 +5,8 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
+use crate::Arguments;
+
 /// Bytes of a schema, at most.
 pub(crate) const SCHEMA_MAX: usize = 64 * 1_024;
 /// Wrong fields that one refusal names.
@@ -46,7 +48,8 @@ impl Checkable {
     }
 
     /// What is wrong with the arguments: each fault with where it is.
-    pub(crate) fn faults(&self, arguments: &Value) -> Vec<Fault> {
+    pub(crate) fn faults(&self, arguments: &Arguments) -> Vec<Fault> {
+        let arguments = Value::Object(arguments.clone());
         let validator = match compiled(&self.0) {
             Ok(validator) => validator,
             Err(problem) => {
@@ -54,7 +57,7 @@ impl Checkable {
                 return vec![Fault { path, problem }];
             }
         };
-        let errors = validator.iter_errors(arguments).take(FAULTS_MAX);
+        let errors = validator.iter_errors(&arguments).take(FAULTS_MAX);
         errors
             .map(|error| Fault {
                 path: error.instance_path().to_string(),
@@ -95,4 +98,52 @@ pub struct Fault {
 /// A message may quote what was given, which may be long.
 fn short(message: &str) -> String {
     crate::bound::bounded(message.to_owned(), 300).text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn checkable(schema: Value) -> Result<Checkable, String> {
+        Checkable::of(schema.as_object().unwrap())
+    }
+
+    #[test]
+    fn a_fault_deep_within_a_tree_is_named_by_its_place() {
+        let schema = json!({"type": "object", "properties": {
+            "value": {"type": "string"},
+            "children": {"type": "array", "items": {"$ref": "#"}},
+        }});
+        let arguments = json!({"children": [{"children": [{"value": 3}]}]});
+        let faults = checkable(schema)
+            .unwrap()
+            .faults(arguments.as_object().unwrap());
+        assert_eq!(faults.len(), 1);
+        assert_eq!(faults[0].path, "/children/0/children/0/value");
+    }
+
+    #[test]
+    fn a_pattern_that_would_take_much_memory_is_refused() {
+        let pattern = |pattern| {
+            checkable(json!({"type": "object", "properties": {
+                "x": {"type": "string", "pattern": pattern},
+            }}))
+        };
+        assert!(pattern(r"^[\w.+-]+@[\w-]+\.[a-z]{2,}$").is_ok());
+        assert!(pattern(r"\w{500}{500}").is_err());
+    }
+
+    #[test]
+    fn no_more_faults_than_a_few_are_named_and_no_value_is_quoted_whole() {
+        let schema = json!({"type": "object", "additionalProperties": {"type": "number"}});
+        let long = "x".repeat(10_000);
+        let arguments: Map<String, Value> = (0..9)
+            .map(|n| (n.to_string(), Value::from(long.as_str())))
+            .collect();
+        let faults = checkable(schema).unwrap().faults(&arguments);
+        assert_eq!(faults.len(), FAULTS_MAX);
+        assert!(faults.iter().all(|fault| fault.problem.len() <= 300));
+    }
 }

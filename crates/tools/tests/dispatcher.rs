@@ -45,7 +45,7 @@ async fn a_call_is_recorded_before_it_is_made_and_after() {
 
 #[tokio::test]
 async fn what_cannot_be_recorded_is_not_done() {
-    let (files, kept) = (Files::with(&[]), Kept::failing());
+    let (files, kept) = (Files::with(&[]), Kept::failing_at("executing"));
     let context = context(files.clone());
     let call = request("write_file", json!({"path": "a.py", "content": "x"}));
     let done = built_in(Options::default())
@@ -54,6 +54,23 @@ async fn what_cannot_be_recorded_is_not_done() {
     assert_eq!(done.outcome, Outcome::Refused(RefusalKind::Record));
     assert!(done.text.contains("the disk is full"), "{}", done.text);
     assert!(context.workspace.list().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_end_that_is_not_recorded_is_told() {
+    let (files, kept) = (Files::with(&[]), Kept::failing_at("completed"));
+    let context = context(files);
+    let call = request("write_file", json!({"path": "a.py", "content": "x"}));
+    let done = built_in(Options::default())
+        .call(&context, call.clone(), &kept)
+        .await;
+    assert!(done.is_ok() && !done.recorded);
+    let chain = built_in(Options::default())
+        .chain(&context, vec![call.clone(), call], &kept)
+        .await
+        .unwrap();
+    assert_eq!(chain.stopped.unwrap().step, 0);
+    assert_eq!(context.workspace.list().await.unwrap()[0].version, 2);
 }
 
 #[tokio::test]
@@ -152,6 +169,12 @@ async fn arguments_are_bounded_in_size_and_depth() {
         .await;
     assert_eq!(done.outcome, Outcome::Refused(RefusalKind::Arguments));
     assert!(done.text.contains("100 are the most"), "{}", done.text);
+    // Whoever is refused for another reason gets no more into the record.
+    let unknown = json!({"x": "x".repeat(1_000)});
+    dispatcher
+        .call(&context, request("nothing", unknown), &kept)
+        .await;
+    assert!(kept.lines().iter().all(|line| line.len() < 100));
 
     let mut deep = json!(1);
     for _ in 0..40 {

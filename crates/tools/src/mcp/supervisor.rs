@@ -76,9 +76,6 @@ impl Supervisor {
                 status.restarts = status.restarts.saturating_add(1);
             });
         }
-        self.registry
-            .unregister(&Source::Server(self.server.clone()));
-        self.away("stopped".into());
     }
 
     fn away(&self, why: String) {
