@@ -70,6 +70,9 @@ pub struct Completed {
     pub truncated: bool,
     /// How long it took.
     pub wall_ms: u64,
+    /// Whether this end is recorded. If it is not, what follows from it must not go on.
+    #[serde(skip)]
+    pub recorded: bool,
 }
 
 /// Well, or how not.
@@ -125,6 +128,7 @@ impl Completed {
             structured: None,
             truncated: false,
             wall_ms: 0,
+            recorded: false,
         }
     }
 

@@ -12,7 +12,7 @@ const POINTER: &str = "pointer";
 /// What came of a chain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chain {
-    /// How each step ended that was reached. Only the last can have failed.
+    /// How each step ended that was reached. Only the last can have failed, or not be recorded.
     pub completed: Vec<Completed>,
     /// Where it stopped, if not at its end.
     pub stopped: Option<Stopped>,
@@ -80,7 +80,7 @@ impl Dispatcher {
             }
             if let Err(refusal) = self.permitted(context, &request.name) {
                 let mut call = self.describe(context, request, Some(step));
-                call.arguments = request.arguments.clone().into();
+                call.arguments = self.recordable(request.arguments.clone());
                 self.refuse(&call, &refusal, record).await;
                 return Err(ChainRefusal::Refused { step, refusal });
             }
@@ -94,7 +94,11 @@ impl Dispatcher {
                 }
             }
             let ended = self.step(context, request, record, Some(step)).await;
-            let failed = (!ended.is_ok()).then(|| ended.text.clone());
+            let failed = match (ended.is_ok(), ended.recorded) {
+                (true, true) => None,
+                (true, false) => Some("its end could not be recorded".to_owned()),
+                (false, _) => Some(ended.text.clone()),
+            };
             completed.push(ended);
             if let Some(why) = failed {
                 let stopped = Some(Stopped { step, why });

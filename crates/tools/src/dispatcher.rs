@@ -8,17 +8,13 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::bound::bounded;
-use crate::grants::Missing;
-use crate::registry::Registered;
 use crate::{
-    Arguments, CallContext, CallRef, Completed, FailureKind, Fault, Known, Outcome, Output, Record,
-    Refusal, RefusalKind, Registry, Request, Spec, ToolError,
+    CallContext, CallRef, Checked, Completed, FailureKind, Known, Outcome, Output, Record, Refusal,
+    RefusalKind, Registry, Request, ToolError,
 };
 
 /// No call takes longer, whatever the options say.
 const TIMEOUT_MAX: Duration = Duration::from_hours(24);
-/// How deep arguments may be nested.
-const DEPTH_MAX: usize = 32;
 /// Characters of a name that are kept of one that nobody has.
 const NAME_MAX: usize = 128;
 
@@ -52,24 +48,10 @@ impl Default for Options {
 /// Checks calls and makes them. A handle: clones share their bounds.
 #[derive(Clone)]
 pub struct Dispatcher {
-    registry: Registry,
+    pub(crate) registry: Registry,
     pub(crate) options: Options,
     places: Arc<Semaphore>,
     calls: Arc<AtomicU64>,
-}
-
-/// A call that may be made.
-pub struct Checked {
-    registered: Arc<Registered>,
-    context: CallContext,
-    arguments: Arc<Arguments>,
-}
-
-impl Checked {
-    /// What is known of the tool.
-    pub fn spec(&self) -> &Spec {
-        self.registered.tool.spec()
-    }
 }
 
 impl Dispatcher {
@@ -87,76 +69,6 @@ impl Dispatcher {
     /// The tools.
     pub fn registry(&self) -> &Registry {
         &self.registry
-    }
-
-    /// Whether there is such a tool, the caller may call it, and the arguments fit. Does nothing.
-    pub fn check(&self, context: &CallContext, request: Request) -> Result<Checked, Refusal> {
-        let registered = self.permitted(context, &request.name)?;
-        let spec = registered.tool.spec();
-        let name = || spec.name.to_string();
-        let value = serde_json::Value::Object(request.arguments);
-        self.measure(&value)
-            .map_err(|problem| Refusal::ArgumentsTooLarge {
-                name: name(),
-                problem,
-            })?;
-        let mut faults = registered.schema.faults(&value);
-        let serde_json::Value::Object(arguments) = value else {
-            unreachable!("it was made of an object above");
-        };
-        if faults.is_empty()
-            && let Err(problem) = registered.tool.check(&arguments)
-        {
-            let path = String::new();
-            faults.push(Fault { path, problem });
-        }
-        if !faults.is_empty() {
-            let name = name();
-            return Err(Refusal::Arguments { name, faults });
-        }
-        Ok(Checked {
-            registered,
-            context: context.clone(),
-            arguments: Arc::new(arguments),
-        })
-    }
-
-    /// The tool of a name, if there is one and the caller may call it.
-    pub(crate) fn permitted(
-        &self,
-        context: &CallContext,
-        name: &str,
-    ) -> Result<Arc<Registered>, Refusal> {
-        let Some(registered) = self.registry.find(name) else {
-            if let Some((server, why)) = self.registry.why_away(name) {
-                let server = server.to_string();
-                return Err(Refusal::Unavailable { server, why });
-            }
-            let permitted = self.registry.list(&context.grants);
-            return Err(Refusal::unknown(cut(name), &permitted));
-        };
-        let (name, actor) = (name.to_owned(), context.actor.clone());
-        match context.grants.missing(registered.tool.spec()) {
-            None => Ok(registered),
-            Some(Missing::Permission(permission)) => Err(Refusal::Permission {
-                name,
-                actor,
-                permission,
-            }),
-            Some(Missing::Name) => Err(Refusal::NotAllowed { name, actor }),
-        }
-    }
-
-    fn measure(&self, arguments: &serde_json::Value) -> Result<(), String> {
-        if nested_deeper(arguments, DEPTH_MAX) {
-            return Err(format!("they are nested deeper than {DEPTH_MAX} levels"));
-        }
-        let bytes = arguments.to_string().len();
-        let max = self.options.arguments_bytes_max;
-        if bytes > max {
-            return Err(format!("they have {bytes} bytes; {max} are the most"));
-        }
-        Ok(())
     }
 
     /// Makes the call: within its time, contained if it panics, its answer bounded.
@@ -177,6 +89,7 @@ impl Dispatcher {
             text: text.text,
             structured: output.structured.filter(|_| !dropped),
             truncated: output.truncated || text.cut || dropped,
+            recorded: false,
             wall_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -200,7 +113,11 @@ impl Dispatcher {
         let _stop = context.cancel.clone().drop_guard();
         let places = &self.places;
         let work = async move {
-            let _place = places.acquire().await;
+            let _place = if tool.takes_place() {
+                places.acquire().await.ok()
+            } else {
+                None
+            };
             // A task of its own: a panic ends it and nothing else. Aborted when dropped.
             let mut task = tokio::task::JoinSet::new();
             task.spawn(async move {
@@ -242,9 +159,7 @@ impl Dispatcher {
         let checked = match self.check(context, request.clone()) {
             Ok(checked) => checked,
             Err(refusal) => {
-                if !matches!(refusal, Refusal::ArgumentsTooLarge { .. }) {
-                    call.arguments = Arc::new(request.arguments);
-                }
+                call.arguments = self.recordable(request.arguments);
                 return self.refuse(&call, &refusal, record).await;
             }
         };
@@ -255,8 +170,7 @@ impl Dispatcher {
             return Completed::refused(RefusalKind::Record, text);
         }
         let completed = self.run(checked).await;
-        note(record, &call, &completed).await;
-        completed
+        note(record, &call, completed).await
     }
 
     pub(crate) async fn refuse(
@@ -266,8 +180,7 @@ impl Dispatcher {
         record: &dyn Record,
     ) -> Completed {
         let completed = Completed::refused(refusal.kind(), refusal.to_string());
-        note(record, call, &completed).await;
-        completed
+        note(record, call, completed).await
     }
 
     /// The call as it is recorded, without its arguments.
@@ -299,11 +212,14 @@ impl Dispatcher {
     }
 }
 
-/// What was done is done: that it is not recorded changes nothing of it, but is not silent.
-async fn note(record: &dyn Record, call: &CallRef, completed: &Completed) {
-    if let Err(error) = record.completed(call, completed).await {
+/// What was done is done: that it could not be recorded changes nothing of it, but is not silent.
+async fn note(record: &dyn Record, call: &CallRef, mut completed: Completed) -> Completed {
+    completed.recorded = true;
+    if let Err(error) = record.completed(call, &completed).await {
         tracing::error!(tool = call.tool, %error, "the end of a call is not recorded");
+        completed.recorded = false;
     }
+    completed
 }
 
 fn failure(error: ToolError) -> (FailureKind, String) {
@@ -326,15 +242,6 @@ fn panicked(error: tokio::task::JoinError) -> (FailureKind, String) {
     (FailureKind::Panicked, format!("the tool broke: {words}"))
 }
 
-fn cut(name: &str) -> String {
+pub(crate) fn cut(name: &str) -> String {
     name.chars().take(NAME_MAX).collect()
-}
-
-fn nested_deeper(value: &serde_json::Value, levels: usize) -> bool {
-    let deeper = |value| levels == 0 || nested_deeper(value, levels - 1);
-    match value {
-        serde_json::Value::Array(items) => items.iter().any(deeper),
-        serde_json::Value::Object(members) => members.values().any(deeper),
-        _ => false,
-    }
 }

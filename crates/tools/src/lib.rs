@@ -7,7 +7,7 @@
 //!
 //! It records nothing itself: a [`Record`] does. It knows no agent, no journal and no file system:
 //! what a tool may touch is the [`Workspace`] of the one task that it is called for. What an external
-//! server says is a stranger's word: bounded, checked, and never believed where it matters.
+//! server says is a stranger's word: bounded and checked.
 //!
 //! To add a tool: one file in `builtin/`, one line in `builtin/mod.rs`.
 
@@ -15,6 +15,7 @@ mod bound;
 mod builtin;
 mod call;
 mod chain;
+mod check;
 mod dispatcher;
 mod grants;
 mod mcp;
@@ -32,7 +33,8 @@ pub use call::{
     CallRef, Completed, FailureKind, Known, Outcome, Record, RecordError, RefusalKind, Request,
 };
 pub use chain::{Chain, ChainRefusal, Stopped};
-pub use dispatcher::{Checked, Dispatcher, Options};
+pub use check::Checked;
+pub use dispatcher::{Dispatcher, Options};
 pub use grants::{Grants, Missing};
 pub use mcp::{
     ConfigError, Endpoint, Host, McpServers, Secret, ServerConfig, ServerState, ServerStatus,

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use thiserror::Error;
 
-use crate::schema::Compiled;
+use crate::schema::Checkable;
 use crate::{Grants, ServerName, Source, Spec, Tool, ToolName};
 
 /// Tools in one registry.
@@ -25,7 +25,7 @@ struct Inner {
 /// A tool with its schema, ready to be checked against.
 pub(crate) struct Registered {
     pub(crate) tool: Arc<dyn Tool>,
-    pub(crate) schema: Compiled,
+    pub(crate) schema: Checkable,
 }
 
 /// Why a tool was not taken in.
@@ -78,17 +78,18 @@ impl Registry {
         source: &Source,
         tools: Vec<Arc<dyn Tool>>,
     ) -> Vec<(ToolName, RegisterError)> {
-        let ready: Vec<_> = tools
-            .into_iter()
-            .map(|tool| (tool.spec().name.clone(), ready(tool)))
-            .collect();
+        self.put(source, prepare(tools))
+    }
+
+    /// The quick half of [`Registry::replace`].
+    pub(crate) fn put(&self, source: &Source, tools: Prepared) -> Vec<(ToolName, RegisterError)> {
         let mut inner = self.write();
         remove(&mut inner, source);
         if let Source::Server(server) = source {
             inner.away.remove(server);
         }
         let mut left_out = Vec::new();
-        for (name, tool) in ready {
+        for (name, tool) in tools {
             if let Err(error) = tool.and_then(|tool| insert(&mut inner, tool)) {
                 left_out.push((name, error));
             }
@@ -149,8 +150,17 @@ impl Registry {
     }
 }
 
+/// Tools whose schemas were looked at.
+pub(crate) type Prepared = Vec<(ToolName, Result<Registered, RegisterError>)>;
+
+/// The slow half of [`Registry::replace`]: for a stranger's tools on a thread that may be busy.
+pub(crate) fn prepare(tools: Vec<Arc<dyn Tool>>) -> Prepared {
+    let one = |tool: Arc<dyn Tool>| (tool.spec().name.clone(), ready(tool));
+    tools.into_iter().map(one).collect()
+}
+
 fn ready(tool: Arc<dyn Tool>) -> Result<Registered, RegisterError> {
-    match Compiled::of(&tool.spec().input_schema) {
+    match Checkable::of(&tool.spec().input_schema) {
         Ok(schema) => Ok(Registered { tool, schema }),
         Err(problem) => Err(RegisterError::Schema {
             name: tool.spec().name.clone(),

@@ -5,12 +5,14 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
+use crate::Arguments;
+
 /// Bytes of a schema, at most.
 pub(crate) const SCHEMA_MAX: usize = 64 * 1_024;
 /// Wrong fields that one refusal names.
 const FAULTS_MAX: usize = 5;
 /// Memory of one compiled pattern.
-const PATTERN_BYTES_MAX: usize = 1 << 20;
+const PATTERN_BYTES_MAX: usize = 256 * 1_024;
 
 /// The schema of a built-in tool's arguments, from the type into which they are read.
 pub(crate) fn schema_of<T: JsonSchema>() -> Map<String, Value> {
@@ -26,42 +28,62 @@ pub(crate) fn schema_of<T: JsonSchema>() -> Map<String, Value> {
 }
 
 /// A schema that arguments can be checked against.
+///
+/// It is compiled for each check: compiled, a stranger's may take a hundred times its size, and
+/// there may be hundreds. A model takes longer for each word of its arguments.
 #[derive(Debug)]
-pub(crate) struct Compiled(Validator);
+pub(crate) struct Checkable(Value);
 
-impl Compiled {
+impl Checkable {
     /// Refuses what is no schema of an object, too large, or in need of another document.
     pub(crate) fn of(schema: &Map<String, Value>) -> Result<Self, String> {
         if schema.get("type") != Some(&Value::from("object")) {
             return Err("its schema is not that of an object (`\"type\": \"object\"`)".into());
         }
+        check_size(schema)?;
         let schema = Value::Object(schema.clone());
-        let bytes = schema.to_string().len();
-        if bytes > SCHEMA_MAX {
-            return Err(format!(
-                "its schema has {bytes} bytes; {SCHEMA_MAX} are the most"
-            ));
-        }
         crate::schema_cost::check(&schema)?;
-        jsonschema::options()
-            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
-            .offline()
-            .build(&schema)
-            .map(Self)
-            .map_err(|error| format!("its schema is not valid: {}", short(&error.to_string())))
+        compiled(&schema)?;
+        Ok(Self(schema))
     }
 
     /// What is wrong with the arguments: each fault with where it is.
-    pub(crate) fn faults(&self, arguments: &Value) -> Vec<Fault> {
-        self.0
-            .iter_errors(arguments)
-            .take(FAULTS_MAX)
+    pub(crate) fn faults(&self, arguments: &Arguments) -> Vec<Fault> {
+        let arguments = Value::Object(arguments.clone());
+        let validator = match compiled(&self.0) {
+            Ok(validator) => validator,
+            Err(problem) => {
+                let path = String::new();
+                return vec![Fault { path, problem }];
+            }
+        };
+        let errors = validator.iter_errors(&arguments).take(FAULTS_MAX);
+        errors
             .map(|error| Fault {
                 path: error.instance_path().to_string(),
                 problem: short(&error.to_string()),
             })
             .collect()
     }
+}
+
+/// Refuses a schema that is too large to be kept.
+pub(crate) fn check_size(schema: &Map<String, Value>) -> Result<(), String> {
+    let bytes = serde_json::to_string(schema).map_or(usize::MAX, |text| text.len());
+    if bytes > SCHEMA_MAX {
+        return Err(format!(
+            "its schema has {bytes} bytes; {SCHEMA_MAX} are the most"
+        ));
+    }
+    Ok(())
+}
+
+fn compiled(schema: &Value) -> Result<Validator, String> {
+    jsonschema::options()
+        .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
+        .offline()
+        .build(schema)
+        .map_err(|error| format!("its schema is not valid: {}", short(&error.to_string())))
 }
 
 /// One thing that is wrong with arguments.
@@ -76,4 +98,52 @@ pub struct Fault {
 /// A message may quote what was given, which may be long.
 fn short(message: &str) -> String {
     crate::bound::bounded(message.to_owned(), 300).text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn checkable(schema: Value) -> Result<Checkable, String> {
+        Checkable::of(schema.as_object().unwrap())
+    }
+
+    #[test]
+    fn a_fault_deep_within_a_tree_is_named_by_its_place() {
+        let schema = json!({"type": "object", "properties": {
+            "value": {"type": "string"},
+            "children": {"type": "array", "items": {"$ref": "#"}},
+        }});
+        let arguments = json!({"children": [{"children": [{"value": 3}]}]});
+        let faults = checkable(schema)
+            .unwrap()
+            .faults(arguments.as_object().unwrap());
+        assert_eq!(faults.len(), 1);
+        assert_eq!(faults[0].path, "/children/0/children/0/value");
+    }
+
+    #[test]
+    fn a_pattern_that_would_take_much_memory_is_refused() {
+        let pattern = |pattern| {
+            checkable(json!({"type": "object", "properties": {
+                "x": {"type": "string", "pattern": pattern},
+            }}))
+        };
+        assert!(pattern(r"^[\w.+-]+@[\w-]+\.[a-z]{2,}$").is_ok());
+        assert!(pattern(r"\w{500}{500}").is_err());
+    }
+
+    #[test]
+    fn no_more_faults_than_a_few_are_named_and_no_value_is_quoted_whole() {
+        let schema = json!({"type": "object", "additionalProperties": {"type": "number"}});
+        let long = "x".repeat(10_000);
+        let arguments: Map<String, Value> = (0..9)
+            .map(|n| (n.to_string(), Value::from(long.as_str())))
+            .collect();
+        let faults = checkable(schema).unwrap().faults(&arguments);
+        assert_eq!(faults.len(), FAULTS_MAX);
+        assert!(faults.iter().all(|fault| fault.problem.len() <= 300));
+    }
 }

@@ -10,6 +10,9 @@ const APPLYING_MAX: u64 = 1_000;
 /// How deep these may be nested in each other.
 const HEIGHT_MAX: u32 = 64;
 
+/// Regular expressions of a schema; each is compiled.
+const PATTERNS_MAX: usize = 32;
+
 /// Keywords whose schemas apply to the same place as the one that has them.
 const SAME_PLACE: &[&str] = &[
     "allOf",
@@ -30,7 +33,23 @@ pub(crate) fn check(schema: &Value) -> Result<(), String> {
         known: HashMap::new(),
         open: HashSet::new(),
     };
+    if patterns(schema) > PATTERNS_MAX {
+        return Err(format!("its schema has more than {PATTERNS_MAX} patterns"));
+    }
     cost.everywhere(schema, true)
+}
+
+fn patterns(value: &Value) -> usize {
+    let of_member = |(name, value): (&String, &Value)| match (name.as_str(), value) {
+        ("pattern", Value::String(_)) => 1,
+        ("patternProperties", Value::Object(by)) => by.len() + patterns(value),
+        _ => patterns(value),
+    };
+    match value {
+        Value::Object(members) => members.iter().map(of_member).sum(),
+        Value::Array(items) => items.iter().map(patterns).sum(),
+        _ => 0,
+    }
 }
 
 /// What one schema asks for at its place.
@@ -167,6 +186,14 @@ mod tests {
             .collect();
         let schema = json!({"type": "object", "$ref": "#/$defs/s0", "$defs": steps});
         assert!(check(&schema).unwrap_err().contains("1000 others"));
+    }
+
+    #[test]
+    fn a_schema_full_of_patterns_is_refused() {
+        let one = json!({"type": "string", "pattern": r"^\w{50}$"});
+        let many = |count| json!({"type": "object", "allOf": vec![one.clone(); count]});
+        assert_eq!(check(&many(32)), Ok(()));
+        assert!(check(&many(33)).unwrap_err().contains("32 patterns"));
     }
 
     #[test]

@@ -30,6 +30,12 @@ pub trait Tool: Send + Sync {
         None
     }
 
+    /// Whether the dispatcher limits how many of its calls are made at once. A tool that waits for
+    /// others limits them itself, so that its calls keep no other tool's from being made.
+    fn takes_place(&self) -> bool {
+        true
+    }
+
     /// Calls it with arguments that were checked. May be dropped at any time.
     async fn call(&self, context: &CallContext, arguments: Arguments) -> Result<Output, ToolError>;
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 fn dispatcher() -> Dispatcher {
     let registry = Registry::with_built_ins().unwrap();
     let long = |_| Ok(Output::text("x".repeat(100_000)));
-    registry.register(Scripted::new("long", long)).unwrap();
+    registry.register(Scripted::doing("long", long)).unwrap();
     Dispatcher::new(registry, Options::default())
 }
 

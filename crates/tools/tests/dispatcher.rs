@@ -45,7 +45,7 @@ async fn a_call_is_recorded_before_it_is_made_and_after() {
 
 #[tokio::test]
 async fn what_cannot_be_recorded_is_not_done() {
-    let (files, kept) = (Files::with(&[]), Kept::failing());
+    let (files, kept) = (Files::with(&[]), Kept::failing_at("executing"));
     let context = context(files.clone());
     let call = request("write_file", json!({"path": "a.py", "content": "x"}));
     let done = built_in(Options::default())
@@ -54,6 +54,23 @@ async fn what_cannot_be_recorded_is_not_done() {
     assert_eq!(done.outcome, Outcome::Refused(RefusalKind::Record));
     assert!(done.text.contains("the disk is full"), "{}", done.text);
     assert!(context.workspace.list().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_end_that_is_not_recorded_is_told() {
+    let (files, kept) = (Files::with(&[]), Kept::failing_at("completed"));
+    let context = context(files);
+    let call = request("write_file", json!({"path": "a.py", "content": "x"}));
+    let done = built_in(Options::default())
+        .call(&context, call.clone(), &kept)
+        .await;
+    assert!(done.is_ok() && !done.recorded);
+    let chain = built_in(Options::default())
+        .chain(&context, vec![call.clone(), call], &kept)
+        .await
+        .unwrap();
+    assert_eq!(chain.stopped.unwrap().step, 0);
+    assert_eq!(context.workspace.list().await.unwrap()[0].version, 2);
 }
 
 #[tokio::test]
@@ -152,6 +169,12 @@ async fn arguments_are_bounded_in_size_and_depth() {
         .await;
     assert_eq!(done.outcome, Outcome::Refused(RefusalKind::Arguments));
     assert!(done.text.contains("100 are the most"), "{}", done.text);
+    // Whoever is refused for another reason gets no more into the record.
+    let unknown = json!({"x": "x".repeat(1_000)});
+    dispatcher
+        .call(&context, request("nothing", unknown), &kept)
+        .await;
+    assert!(kept.lines().iter().all(|line| line.len() < 100));
 
     let mut deep = json!(1);
     for _ in 0..40 {
@@ -211,7 +234,7 @@ async fn a_time_limit_also_stops_what_a_tool_started() {
 
 #[tokio::test]
 async fn a_panic_ends_the_call_and_nothing_else() {
-    let dispatcher = of([Scripted::new("break", |_| panic!("index out of bounds"))]);
+    let dispatcher = of([Scripted::doing("break", |_| panic!("index out of bounds"))]);
     let (context, kept) = (context(Files::with(&[])), Kept::default());
     for _ in 0..2 {
         let done = dispatcher
@@ -225,13 +248,13 @@ async fn a_panic_ends_the_call_and_nothing_else() {
 
 #[tokio::test]
 async fn what_a_tool_says_of_itself_is_the_outcome() {
-    let says_no = Scripted::new("no", |_| {
+    let says_no = Scripted::doing("no", |_| {
         Ok(Output {
             is_error: true,
             ..Output::text("no")
         })
     });
-    let gone = Scripted::new("gone", |_| Err(ToolError::Unavailable("gone".into())));
+    let gone = Scripted::doing("gone", |_| Err(ToolError::Unavailable("gone".into())));
     let (dispatcher, context) = (of([says_no, gone]), context(Files::with(&[])));
     for (name, kind) in [
         ("no", FailureKind::Tool),
@@ -248,7 +271,7 @@ async fn what_a_tool_says_of_itself_is_the_outcome() {
 
 #[tokio::test]
 async fn a_long_answer_keeps_its_beginning_and_its_end() {
-    let long = Scripted::new("long", |_| {
+    let long = Scripted::doing("long", |_| {
         Ok(Output {
             structured: Some(json!("y".repeat(100_000))),
             ..Output::text(format!("first{}last", "é".repeat(100_000)))
@@ -268,7 +291,7 @@ async fn a_long_answer_keeps_its_beginning_and_its_end() {
 async fn no_more_calls_than_may_are_made_at_once() {
     let registry = Registry::new();
     registry.register(Scripted::hanging("hang")).unwrap();
-    let quick = Scripted::new("quick", |_| Ok(Output::text("done")));
+    let quick = Scripted::doing("quick", |_| Ok(Output::text("done")));
     registry.register(quick).unwrap();
     let options = Options {
         concurrent_max: 1,

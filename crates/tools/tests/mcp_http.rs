@@ -21,7 +21,7 @@ use journeyman_tools::{
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 type Seen = Arc<Mutex<Vec<String>>>;
 

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use rmcp::service::{RoleClient, RunningService, serve_client};
+use rmcp::service::{ClientCacheConfig, RoleClient, RunningService, serve_client};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::child::{self, Child};
 use super::config::Endpoint;
+use super::guard::Guard;
 use super::handler::Handler;
 use super::servers::Host;
+use super::words::not_greeted;
 use crate::ServerName;
-use crate::bound::bounded;
 
 /// Bytes of one message of a server; a longer one is not read.
 const MESSAGE_MAX: usize = 16 << 20;
@@ -24,8 +26,6 @@ const MESSAGE_MAX: usize = 16 << 20;
 const CONNECT: Duration = Duration::from_secs(5);
 /// Redirects that are followed, within one origin.
 const HOPS_MAX: usize = 5;
-/// Bytes of an error that are kept.
-pub(super) const ERROR_MAX: usize = 2_000;
 
 /// A server that was greeted.
 pub(super) struct Greeted {
@@ -33,6 +33,8 @@ pub(super) struct Greeted {
     pub(super) child: Option<Child>,
     /// Told when the server says that its tools changed.
     pub(super) changed: Arc<Notify>,
+    /// Cancelled if the connection is closed because the server asks too much.
+    pub(super) too_much: CancellationToken,
 }
 
 /// Connects; takes as long as the server does. Dropped, it leaves no process behind.
@@ -42,6 +44,8 @@ pub(super) async fn connect(
     host: &Host,
 ) -> Result<Greeted, String> {
     let changed = Arc::new(Notify::new());
+    let too_much = CancellationToken::new();
+    let guarded = too_much.clone();
     let handler = Handler::new(&host.name, &host.version, changed.clone());
     let (running, child) = match endpoint {
         Endpoint::Command {
@@ -55,6 +59,7 @@ pub(super) async fn connect(
                 child::start(server, command, args, env, cwd, &host.environment)?;
             let streams =
                 AsyncRwTransport::new_client(stdout, stdin).with_max_line_length(MESSAGE_MAX);
+            let streams = Guard::new(streams, guarded);
             (serve_client(handler, streams).await, Some(child))
         }
         Endpoint::Url {
@@ -70,14 +75,19 @@ pub(super) async fn connect(
             }
             let client = http_client().map_err(|error| error.to_string())?;
             let transport = StreamableHttpClientTransport::with_client(client, config);
+            let transport = Guard::new(transport, guarded);
             (serve_client(handler, transport).await, None)
         }
     };
-    let running = running.map_err(|error| words(&error))?;
+    let running = running.map_err(|error| not_greeted(&error))?;
+    // What a server says is kept by us, in our bounds, and by nobody else.
+    let nothing_kept = ClientCacheConfig::disabled();
+    running.set_response_cache_config(nothing_kept).await;
     Ok(Greeted {
         running,
         child,
         changed,
+        too_much,
     })
 }
 
@@ -113,18 +123,4 @@ fn http_client() -> reqwest::Result<reqwest::Client> {
         .connect_timeout(CONNECT)
         .redirect(policy)
         .build()
-}
-
-/// An error with what caused it, in bounds: a server may have written it.
-pub(super) fn words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(one) = cause {
-        let more = one.to_string();
-        if !words.contains(&more) {
-            words = format!("{words}: {more}");
-        }
-        cause = one.source();
-    }
-    bounded(words, ERROR_MAX).text
 }

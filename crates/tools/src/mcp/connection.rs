@@ -9,17 +9,22 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::config::ServerConfig;
-use super::connect::words;
+use super::words::{not_sent, words};
 use crate::{Arguments, ServerName, ToolError};
 
 /// Time-outs in a row after which a connection is made anew.
 const TIMEOUTS_MAX: u32 = 3;
+
+/// Calls that wait for a place.
+const WAITING_MAX: usize = 64;
 
 /// One connection to a server.
 pub(super) struct Connection {
     server: ServerName,
     peer: Peer<RoleClient>,
     places: Semaphore,
+    /// Those that have a place, and those that wait for one.
+    admitted: Semaphore,
     pub(super) limit: Duration,
     pub(super) result_bytes_max: usize,
     timeouts: AtomicU32,
@@ -35,6 +40,7 @@ impl Connection {
             server,
             peer,
             places: Semaphore::new(config.concurrent_max),
+            admitted: Semaphore::new(config.concurrent_max + WAITING_MAX),
             limit: config.timeout,
             result_bytes_max: config.result_bytes_max,
             timeouts: AtomicU32::new(0),
@@ -68,11 +74,15 @@ impl Connection {
         arguments: Arguments,
     ) -> Result<CallToolResult, ToolError> {
         let server = &self.server;
+        let busy = || {
+            let why = format!("the server {server} is busy with other calls; try again later");
+            ToolError::Unavailable(why)
+        };
+        let _admitted = self.admitted.try_acquire().map_err(|_| busy())?;
         // The server has all of its time for each call: what waits here is not its fault.
         let place = tokio::time::timeout(self.limit, self.places.acquire()).await;
         let Ok(Ok(_place)) = place else {
-            let why = format!("the server {server} is busy with other calls; try again later");
-            return Err(ToolError::Unavailable(why));
+            return Err(busy());
         };
         let request = CallToolRequestParams::new(tool).with_arguments(arguments);
         let answer = tokio::select! {
@@ -92,8 +102,8 @@ impl Connection {
                 self.end("it ended during a call");
                 Err(self.gone("it ended during the call"))
             }
-            Err(error @ ServiceError::TransportSend(_)) => {
-                let why = words(&error);
+            Err(ServiceError::TransportSend(error)) => {
+                let why = not_sent(&error);
                 self.end(&why);
                 Err(self.gone(&why))
             }

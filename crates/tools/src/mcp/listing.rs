@@ -7,12 +7,13 @@ use rmcp::model::{PaginatedRequestParams, Tool as Offered};
 use rmcp::service::{Peer, RoleClient};
 
 use super::config::ServerConfig;
-use super::connect::words;
 use super::connection::Connection;
 use super::status::SkippedTool;
 use super::tool::RemoteTool;
+use super::words::words;
 use crate::bound::bounded;
-use crate::{ServerName, Source, Spec, Tool, ToolName};
+use crate::schema::check_size;
+use crate::{Pattern, ServerName, Source, Spec, Tool, ToolName};
 
 /// Tools that are taken of one server.
 const TOOLS_MAX: usize = 128;
@@ -23,86 +24,88 @@ const PAGES_MAX: usize = 64;
 /// Bytes of a description that are kept.
 const DESCRIPTION_MAX: usize = 4 * 1_024;
 /// Tools not taken that are shown with a reason.
-pub(super) const SKIPPED_MAX: usize = 64;
+const SKIPPED_MAX: usize = 64;
 /// Characters of a name that are shown.
 const NAME_MAX: usize = 128;
 
+/// Bytes of a cursor: what a server gives us to ask for its next page.
+const CURSOR_MAX: usize = 4 * 1_024;
+
 /// What is taken of what a server offers.
+#[derive(Default)]
 pub(super) struct Listing {
     pub(super) tools: Vec<Arc<dyn Tool>>,
     pub(super) skipped: Vec<SkippedTool>,
+    names: BTreeSet<ToolName>,
+    offered: usize,
 }
 
-/// Asks the server for its tools, page by page.
-pub(super) async fn offered(peer: &Peer<RoleClient>) -> Result<Vec<Offered>, String> {
-    let mut all: Vec<Offered> = Vec::new();
+/// Asks the server for its tools, and takes of each page what is taken before it asks for the next.
+pub(super) async fn list(
+    peer: &Peer<RoleClient>,
+    server: &ServerName,
+    config: &ServerConfig,
+    connection: &Arc<Connection>,
+) -> Result<Listing, String> {
+    let mut listing = Listing::default();
     let mut cursors = BTreeSet::new();
     let mut cursor: Option<String> = None;
     for _ in 0..PAGES_MAX {
         let mut page = PaginatedRequestParams::default();
-        page.cursor.clone_from(&cursor);
+        page.cursor = cursor.take();
         let page = peer.list_tools(Some(page)).await;
         let page =
             page.map_err(|error| format!("it does not list its tools: {}", words(&error)))?;
-        all.extend(page.tools);
-        cursor = page.next_cursor;
-        let again = match &cursor {
-            None => break,
-            Some(cursor) => !cursors.insert(cursor.clone()),
-        };
-        if again || all.len() >= OFFERED_MAX {
-            break;
-        }
-    }
-    all.truncate(OFFERED_MAX);
-    Ok(all)
-}
-
-/// What of it is taken.
-pub(super) fn taken(
-    server: &ServerName,
-    config: &ServerConfig,
-    connection: &Arc<Connection>,
-    offered: Vec<Offered>,
-) -> Listing {
-    let mut listing = Listing {
-        tools: Vec::new(),
-        skipped: Vec::new(),
-    };
-    let mut names = BTreeSet::new();
-    for one in offered {
-        let shown: String = one.name.chars().take(NAME_MAX).collect();
-        let wanted = config.tools.is_empty() || config.tools.iter().any(|p| p.matches(&one.name));
-        if !wanted {
-            continue; // The configuration says so: nothing to tell.
-        }
-        let result = if listing.tools.len() >= TOOLS_MAX {
-            Err(format!(
-                "{TOOLS_MAX} tools of it are taken; choose with `tools`"
-            ))
-        } else {
-            spec(server, config, &one)
-        };
-        let result = result.and_then(|spec| {
-            let new = names.insert(spec.name.clone());
-            new.then_some(spec)
-                .ok_or_else(|| "it offers another of this name".to_owned())
-        });
-        match result {
-            Ok(spec) => {
-                let tool = RemoteTool::new(spec, one.name.into_owned(), connection.clone());
-                listing.tools.push(Arc::new(tool));
+        for one in page.tools {
+            listing.offered += 1;
+            if listing.offered > OFFERED_MAX {
+                return Ok(listing);
             }
-            Err(why) => listing.skip(shown, why),
+            listing.take(server, config, connection, one);
+        }
+        match page.next_cursor {
+            Some(next) if next.len() <= CURSOR_MAX && cursors.insert(next.clone()) => {
+                cursor = Some(next);
+            }
+            _ => break,
         }
     }
-    listing
+    Ok(listing)
 }
 
 impl Listing {
+    fn take(
+        &mut self,
+        server: &ServerName,
+        config: &ServerConfig,
+        connection: &Arc<Connection>,
+        offered: Offered,
+    ) {
+        let wanted = |pattern: &Pattern| pattern.matches(&offered.name);
+        if !config.tools.is_empty() && !config.tools.iter().any(wanted) {
+            return; // The configuration says so: nothing to tell.
+        }
+        let spec = if self.tools.len() < TOOLS_MAX {
+            spec(server, config, &offered)
+        } else {
+            let why = format!("{TOOLS_MAX} tools of it are taken; choose with `tools`");
+            Err(why)
+        };
+        match spec {
+            Ok(spec) if self.names.insert(spec.name.clone()) => {
+                let name = offered.name.into_owned();
+                let tool = RemoteTool::new(spec, name, connection.clone());
+                self.tools.push(Arc::new(tool));
+            }
+            Ok(_) => self.skip(&offered.name, "it offers another of this name".into()),
+            Err(why) => self.skip(&offered.name, why),
+        }
+    }
+
     /// Notes a tool that is not taken.
-    pub(super) fn skip(&mut self, name: String, why: String) {
+    pub(super) fn skip(&mut self, name: &str, why: String) {
         if self.skipped.len() < SKIPPED_MAX {
+            let name = name.chars().take(NAME_MAX).collect();
             self.skipped.push(SkippedTool { name, why });
         }
     }
@@ -110,6 +113,7 @@ impl Listing {
 
 fn spec(server: &ServerName, config: &ServerConfig, offered: &Offered) -> Result<Spec, String> {
     let name = ToolName::of_server(server, &offered.name).map_err(|error| error.to_string())?;
+    check_size(&offered.input_schema)?;
     let description = offered.description.as_deref().unwrap_or_default();
     let hint = |read: fn(&rmcp::model::ToolAnnotations) -> Option<bool>| {
         offered.annotations.as_ref().and_then(read) == Some(true)

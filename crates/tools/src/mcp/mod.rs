@@ -4,12 +4,14 @@ mod child;
 mod config;
 mod connect;
 mod connection;
+mod guard;
 mod handler;
 mod listing;
 mod servers;
 mod status;
 mod supervisor;
 mod tool;
+mod words;
 
 pub use config::{ConfigError, Endpoint, Secret, ServerConfig};
 pub use servers::{Host, McpServers};

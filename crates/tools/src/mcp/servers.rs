@@ -77,6 +77,7 @@ impl McpServers {
         let host = Arc::new(host);
         let mut tasks = JoinSet::new();
         for (server, config) in configs.into_iter().take(SERVERS_MAX) {
+            registry.set_away(&server, "it is being started".into());
             let supervisor = Supervisor {
                 server,
                 config,

@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 use super::config::ServerConfig;
 use super::connect::{Greeted, connect};
 use super::connection::Connection;
-use super::listing::{offered, taken};
+use super::listing::list;
 use super::servers::{Board, Host};
 use super::status::ServerState;
+use crate::registry::prepare;
 use crate::{Registry, ServerName, Source};
 
 /// Until a server is tried again; doubled each time.
@@ -75,9 +76,6 @@ impl Supervisor {
                 status.restarts = status.restarts.saturating_add(1);
             });
         }
-        self.registry
-            .unregister(&Source::Server(self.server.clone()));
-        self.away("stopped".into());
     }
 
     fn away(&self, why: String) {
@@ -113,15 +111,16 @@ impl Supervisor {
         peer: &Peer<RoleClient>,
         connection: &Arc<Connection>,
     ) -> Result<(), String> {
-        let offered = offered(peer).await?;
-        let mut listing = taken(&self.server, &self.config, connection, offered);
+        let mut listing = list(peer, &self.server, &self.config, connection).await?;
         let tools = std::mem::take(&mut listing.tools);
         let count = tools.len();
+        let prepared = tokio::task::spawn_blocking(move || prepare(tools)).await;
+        let prepared = prepared.map_err(|error| format!("its tools cannot be read: {error}"))?;
         let source = Source::Server(self.server.clone());
-        let left_out = self.registry.replace(&source, tools);
+        let left_out = self.registry.put(&source, prepared);
         let count = count - left_out.len();
         for (name, error) in left_out {
-            listing.skip(name.to_string(), error.to_string());
+            listing.skip(name.as_str(), error.to_string());
         }
         self.board.change(&self.server, |status| {
             status.state = ServerState::Ready;
@@ -141,6 +140,7 @@ impl Supervisor {
             running,
             child,
             changed,
+            too_much,
         } = greeted;
         let peer = running.peer().clone();
         let close = running.cancellation_token();
@@ -164,7 +164,12 @@ impl Supervisor {
             why = refreshes => why,
             _ = &mut waiting => {
                 closed = true;
-                "it closed the connection".to_owned()
+                let why = if too_much.is_cancelled() {
+                    "it asks and does not read the answers"
+                } else {
+                    "it closed the connection"
+                };
+                why.to_owned()
             }
         };
         // Out of the registry before its calls end: nobody begins another meanwhile.

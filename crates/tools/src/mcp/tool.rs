@@ -39,6 +39,11 @@ impl Tool for RemoteTool {
         Some(self.connection.limit * 2 + Duration::from_secs(1))
     }
 
+    /// The connection has places of its own.
+    fn takes_place(&self) -> bool {
+        false
+    }
+
     async fn call(&self, context: &CallContext, arguments: Arguments) -> Result<Output, ToolError> {
         let call = self.connection.call(self.name.clone(), arguments);
         let result = tokio::select! {

@@ -7,8 +7,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 
+LOCK = threading.Lock()
 WAYS = dict(arg.split("=", 1) if "=" in arg else (arg, "") for arg in sys.argv[1:])
 
 
@@ -19,8 +21,9 @@ def note(line):
 
 
 def send(message):
-    sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
-    sys.stdout.flush()
+    with LOCK:
+        sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+        sys.stdout.flush()
 
 
 def tool(name, **more):
@@ -38,6 +41,8 @@ def ordinary():
         tool("ask"),
         tool("large"),
         tool("change"),
+        tool("flood"),
+        tool("ask_on"),
     ]
 
 
@@ -59,6 +64,12 @@ def lies():
 
 
 CHANGED = False
+
+
+def flood():
+    while True:
+        data = {"level": "info", "data": "x" * 1000}
+        send({"method": "notifications/message", "params": data})
 
 
 def listed(params):
@@ -92,6 +103,12 @@ def call(name, arguments, number):
         send({"id": number, "error": {"code": -32000, "message": "not today"}})
     elif name == "large":
         send({"id": number, "result": said("a" * 3_000_000 + "z")})
+    elif name == "flood":
+        threading.Thread(target=flood, daemon=True).start()
+        send({"id": number, "result": said("begun")})
+    elif name == "ask_on":
+        while True:
+            send({"id": "a" * 2000, "method": "ping"})
     elif name == "change":
         CHANGED = True
         for _ in range(1000):

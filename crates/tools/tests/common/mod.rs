@@ -135,13 +135,14 @@ pub fn request(name: &str, arguments: Value) -> Request {
 #[derive(Default)]
 pub struct Kept {
     pub lines: Mutex<Vec<String>>,
-    pub fails: bool,
+    /// At lines that contain this.
+    pub fails: Option<&'static str>,
 }
 
 impl Kept {
-    pub fn failing() -> Self {
+    pub fn failing_at(lines: &'static str) -> Self {
         Self {
-            fails: true,
+            fails: Some(lines),
             ..Self::default()
         }
     }
@@ -151,8 +152,9 @@ impl Kept {
     }
 
     fn keep(&self, line: String) -> Result<(), RecordError> {
+        let fails = self.fails.is_some_and(|part| line.contains(part));
         self.lines.lock().unwrap().push(line);
-        if self.fails {
+        if fails {
             Err(RecordError("the disk is full".into()))
         } else {
             Ok(())
@@ -197,7 +199,7 @@ pub fn spec(name: &str) -> Spec {
 }
 
 impl Scripted {
-    pub fn new(
+    pub fn doing(
         name: &str,
         behaviour: impl Fn(Arguments) -> Result<Output, ToolError> + Send + Sync + 'static,
     ) -> Arc<dyn Tool> {
