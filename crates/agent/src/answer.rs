@@ -1,6 +1,11 @@
 //! From a model's free text to a file: the fenced block. Never fails on odd text, only says why
 //! nothing usable is in it.
 
+use journeyman_event::payload::{Purpose, ToolRequest};
+use serde::Deserialize;
+
+use crate::crew::RawRequest;
+
 /// Answers with more than this are not code that a person would read.
 const SOURCE_BYTES_MAX: usize = 256 * 1024;
 
@@ -8,7 +13,11 @@ const SOURCE_BYTES_MAX: usize = 256 * 1024;
 /// nothing but code. The error says what is wrong, in words for the model.
 pub(crate) fn whole_file(answer: &str, cut_short: bool) -> Result<String, String> {
     let (closed, open) = fenced_blocks(answer);
-    let longest = closed.into_iter().max_by_key(std::string::String::len);
+    let longest = closed
+        .into_iter()
+        .map(|block| block.text)
+        .max_by_key(String::len);
+    let open = open.map(|block| block.text);
     let source = match (longest, open) {
         (Some(block), None) => block,
         // A block that never ends holds the file if the model only forgot the closing fence.
@@ -51,7 +60,7 @@ fn usable(source: &str) -> Result<String, String> {
 pub(crate) fn test_file(answer: &str, cut_short: bool) -> Result<String, String> {
     let file = match (whole_file(answer, cut_short), fenced_blocks(answer).1) {
         (Ok(file), _) => file,
-        (Err(problem), Some(open)) if cut_short => {
+        (Err(problem), Some(Block { text: open, .. })) if cut_short => {
             let whole = open.rfind("\ndef ").map_or("", |at| &open[..at]);
             if !whole.contains("def test") {
                 return Err(problem);
@@ -67,21 +76,62 @@ pub(crate) fn test_file(answer: &str, cut_short: bool) -> Result<String, String>
     }
 }
 
+/// The tools that an answer asks for: in fenced `tool` blocks, or for a plan, which is JSON,
+/// as its member `tools`. The error says what is wrong, in words for the model.
+pub(crate) fn tool_requests(answer: &str, purpose: Purpose) -> Result<Vec<ToolRequest>, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wish {
+        tools: Vec<RawRequest>,
+    }
+    let request = |raw: RawRequest| ToolRequest {
+        name: raw.name,
+        arguments: raw.arguments,
+    };
+    if purpose == Purpose::Plan {
+        let wish = answer.find('{').zip(answer.rfind('}'));
+        let wish = wish.and_then(|(from, to)| answer.get(from..=to));
+        let wish: Option<Wish> = wish.and_then(|json| serde_json::from_str(json).ok());
+        let wanted = wish.map(|wish| wish.tools).unwrap_or_default();
+        return Ok(wanted.into_iter().map(request).collect());
+    }
+    let (closed, open) = fenced_blocks(answer);
+    let blocks = closed.into_iter().chain(open);
+    let mut requests = Vec::new();
+    for block in blocks.filter(|block| block.info == "tool") {
+        let raw: RawRequest = serde_json::from_str(block.text.trim())
+            .map_err(|error| format!("its tool block: {error}; give one JSON object in it"))?;
+        requests.push(request(raw));
+    }
+    Ok(requests)
+}
+
+/// A fenced block.
+struct Block {
+    /// What stands behind its opening fence.
+    info: String,
+    text: String,
+}
+
 /// Every closed fenced block, and the one left open at the end.
-fn fenced_blocks(text: &str) -> (Vec<String>, Option<String>) {
+fn fenced_blocks(text: &str) -> (Vec<Block>, Option<Block>) {
     let mut closed = Vec::new();
-    let mut current: Option<(usize, String)> = None;
+    let mut current: Option<(usize, Block)> = None;
     for line in text.lines() {
         let bare = line.trim_start();
         let ticks = bare.bytes().take_while(|&b| b == b'`').count();
         match &mut current {
-            None if ticks >= 3 => current = Some((ticks, String::new())),
+            None if ticks >= 3 => {
+                let info = bare[ticks..].trim().to_owned();
+                let text = String::new();
+                current = Some((ticks, Block { info, text }));
+            }
             Some((fence, _)) if ticks >= *fence && bare[ticks..].trim().is_empty() => {
                 closed.extend(current.take().map(|(_, block)| block));
             }
             Some((_, block)) => {
-                block.push_str(line);
-                block.push('\n');
+                block.text.push_str(line);
+                block.text.push('\n');
             }
             None => {}
         }
@@ -144,6 +194,29 @@ mod tests {
             test_file("```python\nx = 1\n```", false)
                 .unwrap_err()
                 .contains("begins with test")
+        );
+    }
+
+    #[test]
+    fn tools_are_asked_for_in_blocks_of_their_own_or_in_a_plans_json() {
+        let answer = "First.\n```tool\n{\"name\": \"read_file\", \"arguments\": {\"path\": \"a.py\"}}\n```\n```tool\n{\"name\": \"run_tests\"}\n```";
+        let wanted = tool_requests(answer, Purpose::Code).unwrap();
+        let names: Vec<&str> = wanted.iter().map(|wish| wish.name.as_str()).collect();
+        assert_eq!(names, ["read_file", "run_tests"]);
+        assert_eq!(wanted[0].arguments["path"], "a.py");
+        let problem = tool_requests("```tool\nread a.py\n```", Purpose::Fix).unwrap_err();
+        assert!(problem.contains("one JSON object"), "{problem}");
+        assert!(
+            tool_requests("```python\nx = 1\n```", Purpose::Fix)
+                .unwrap()
+                .is_empty()
+        );
+        let plan = "{\"tools\": [{\"name\": \"list_files\", \"arguments\": {}}]}";
+        assert_eq!(tool_requests(plan, Purpose::Plan).unwrap().len(), 1);
+        assert!(
+            tool_requests("{\"modules\": []}", Purpose::Plan)
+                .unwrap()
+                .is_empty()
         );
     }
 

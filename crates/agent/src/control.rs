@@ -3,10 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use journeyman_event::TaskId;
-use journeyman_event::payload::{PauseReason, TaskCancelled, TaskPaused, TaskPreempted};
+use journeyman_event::payload::{
+    AgentOutcome, PauseReason, TaskCancelled, TaskPaused, TaskPreempted,
+};
+use journeyman_event::{TaskId, TaskState};
 use tokio_util::sync::CancellationToken;
 
+use crate::crew::completed;
 use crate::fact::{Fact, Role};
 
 /// Why work on a task should stop.
@@ -59,9 +62,9 @@ impl Control {
         self.stop.is_cancelled()
     }
 
-    /// What the stop means for the task.
-    pub(crate) fn fact(&self) -> Fact {
-        stopped((self.why)())
+    /// What the stop means for the task, and for its agent where the task ends.
+    pub(crate) fn facts(&self, state: &TaskState) -> Vec<Fact> {
+        facts((self.why)(), state)
     }
 }
 
@@ -72,7 +75,16 @@ impl fmt::Debug for Control {
     }
 }
 
-/// What a stop means for a task.
+/// What a stop means for a task in this state.
+pub(crate) fn facts(reason: StopReason, state: &TaskState) -> Vec<Fact> {
+    let agent = match reason {
+        StopReason::Cancelled => completed(state, AgentOutcome::Dropped),
+        _ => None,
+    };
+    agent.into_iter().chain([stopped(reason)]).collect()
+}
+
+/// What a stop means for a task that nobody works on.
 pub(crate) fn stopped(reason: StopReason) -> Fact {
     let paused = |role, reason| Fact::of_task(role, TaskPaused { reason });
     match reason {

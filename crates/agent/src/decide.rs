@@ -3,14 +3,16 @@
 use jiff::SignedDuration;
 use journeyman_context::may_ask;
 use journeyman_event::payload::{
-    AnswerRejected, CodeOrigin, CodeUnderTest, CorrectionCompleted, FailureReason, PauseReason,
-    PlanningComplete, PlanningRejected, Purpose, TaskCancelled, TaskComplete, TaskFailed,
-    TaskPaused, TestFailureKind, TestOrigin, TestScope, TestStarted, TestsGenerated, Verification,
+    AgentOutcome, AnswerRejected, CodeOrigin, CodeUnderTest, CorrectionCompleted, FailureReason,
+    PauseReason, PlanningComplete, PlanningRejected, Purpose, TaskCancelled, TaskComplete,
+    TaskFailed, TaskPaused, TestFailureKind, TestOrigin, TestScope, TestStarted, TestsGenerated,
+    ToolRequest, Verification,
 };
 use journeyman_event::state::{Ending, ModuleState, PendingAnswer, TestRun};
-use journeyman_event::{ModuleName, TaskState, Tokens};
+use journeyman_event::{ModuleName, Payload, TaskState, Tokens};
 
 use crate::answer::{test_file, whole_file};
+use crate::crew::{completed, step};
 use crate::fact::{Fact, Role};
 use crate::layout;
 use crate::plan::{plan_of_answer, plan_of_stub, questions_in_answer};
@@ -47,6 +49,11 @@ pub enum Step {
         /// The intent.
         started: TestStarted,
     },
+    /// The agent at work wants this tool called.
+    CallTool {
+        /// What it wants.
+        request: ToolRequest,
+    },
     /// The whole is to be analysed for unused code.
     Analyse,
     /// The result is to be written to the task's folder; `ending` is what it will say.
@@ -70,6 +77,19 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDu
     }
     if let Some(answer) = &state.answer {
         return Step::Record(use_answer(state, answer));
+    }
+    if let Some(agent) = &state.agent {
+        if let Some(request) = agent.wanted.first().cloned() {
+            return Step::CallTool { request };
+        }
+        // What the model said is of no use any more, and nothing was made of it.
+        if !agent.awaits_model {
+            return Step::Record(
+                completed(state, AgentOutcome::Dropped)
+                    .into_iter()
+                    .collect(),
+            );
+        }
     }
     if state.refusals >= REFUSALS_MAX {
         let reason = if state.planned {
@@ -142,9 +162,40 @@ fn plan(state: &TaskState) -> Step {
     }
 }
 
-/// What is made of a model's answer.
+/// What is made of a model's answer, and of the agent that asked for it.
 fn use_answer(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
-    let facts = match (
+    let module = answer.module.as_ref();
+    let (mut facts, outcome) = match step(state, answer) {
+        Ok(Some(step)) => return vec![step.caused_by(answer.event)],
+        Ok(None) => {
+            let facts = facts_in(state, answer);
+            let is_refused = |fact: &Fact| {
+                matches!(
+                    fact.payload,
+                    Payload::AnswerRejected(_) | Payload::PlanningRejected(_)
+                )
+            };
+            let outcome = if facts.iter().any(is_refused) {
+                AgentOutcome::Rejected
+            } else {
+                AgentOutcome::Done
+            };
+            (facts, outcome)
+        }
+        Err(problem) => (
+            vec![refuse(answer.purpose, module, &problem)],
+            AgentOutcome::Rejected,
+        ),
+    };
+    facts.extend(completed(state, outcome));
+    facts
+        .into_iter()
+        .map(|fact| fact.caused_by(answer.event))
+        .collect()
+}
+
+fn facts_in(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
+    match (
         answer.purpose,
         answer.module.as_ref().and_then(|name| state.module(name)),
     ) {
@@ -177,11 +228,7 @@ fn use_answer(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
                 Err(problem) => vec![refuse(purpose, Some(&module.plan.name), &problem)],
             }
         }
-    };
-    facts
-        .into_iter()
-        .map(|fact| fact.caused_by(answer.event))
-        .collect()
+    }
 }
 
 fn plan_or_refusal(state: &TaskState, answer: &PendingAnswer) -> journeyman_event::Payload {
@@ -432,13 +479,13 @@ fn verification(state: &TaskState, run: &TestRun) -> Verification {
 /// The result is written out before the end is recorded, also of a task that failed: what there is
 /// belongs to the user, with a summary that says how it stands.
 fn end(state: &TaskState, ending: Ending) -> Step {
-    if let (Some(problem), Ending::Complete(_)) = (&state.output_problem, &ending) {
-        let (reason, detail) = (FailureReason::Output, problem.clone());
-        return Step::Record(vec![Fact::of_task(
-            Role::Conductor,
-            TaskFailed { reason, detail },
-        )]);
-    }
+    let ending = match (&state.output_problem, ending) {
+        (Some(problem), Ending::Complete(_)) => Ending::Failed {
+            reason: FailureReason::Output,
+            detail: problem.clone(),
+        },
+        (_, ending) => ending,
+    };
     let folder = state
         .submission
         .as_ref()
@@ -451,7 +498,7 @@ fn end(state: &TaskState, ending: Ending) -> Step {
     {
         return Step::WriteOutput { folder, ending };
     }
-    Step::Record(vec![match ending {
+    let ended = match ending {
         Ending::Complete(verification) => {
             Fact::of_task(Role::Conductor, TaskComplete { verification })
         }
@@ -459,5 +506,10 @@ fn end(state: &TaskState, ending: Ending) -> Step {
             Fact::of_task(Role::Conductor, TaskFailed { reason, detail })
         }
         Ending::Cancelled => Fact::of_task(Role::User, TaskCancelled {}),
-    }])
+    };
+    let mut facts: Vec<Fact> = completed(state, AgentOutcome::Dropped)
+        .into_iter()
+        .collect();
+    facts.push(ended);
+    Step::Record(facts)
 }

@@ -7,24 +7,27 @@ use std::sync::Arc;
 use journeyman_event::payload::{
     DeadCodeAnalysis, EffectInterrupted, Interruption, ModelCallCompleted, ModelCallFailed,
     ModelCallStarted, OutputFailed, OutputWritten, TestFailed, TestFailureKind, TestPassed,
-    TestResult, TestScope, TestStarted, UnusedCode,
+    TestResult, TestScope, TestStarted, ToolCompleted, ToolExecuting, ToolOutcome, UnusedCode,
 };
 use journeyman_event::state::{Action, Ending, OpenEffect};
-use journeyman_event::{ContentHash, Principal, Priority, TaskId, TaskState, Tokens};
+use journeyman_event::{ContentHash, Principal, Priority, Randomness, TaskId, TaskState, Tokens};
 use journeyman_journal::Journal;
-use journeyman_llm::{Finish, Message, ModelServer, Request};
-use journeyman_sandbox::Sandbox;
-use journeyman_sandbox::{DeadCode, Language, TestOutcome, TestReport};
+use journeyman_llm::{Finish, Message, Request};
+use journeyman_sandbox::{DeadCode, TestOutcome, TestReport};
+use journeyman_tools::{CallContext, Completed};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
+use crate::crew::role_of;
 use crate::decide::Step;
 use crate::fact::{Fact, Role};
+use crate::folder::FreshFolder;
 use crate::layout::{Files, module_path, output_files, working_files};
 use crate::notice::{Notice, Notices};
-use crate::output::{place, write_output};
+use crate::output::write_output;
 use crate::python::defined_name;
-use crate::slots::ModelSlots;
+use crate::worker::Bench;
+use crate::workspace::TaskWorkspace;
 
 /// The end of a test run's output that is kept.
 const OUTPUT_CHARS_MAX: usize = 4_000;
@@ -44,11 +47,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Effects {
     pub(crate) journal: Journal,
     pub(crate) principal: Principal,
-    pub(crate) server: Arc<dyn ModelServer>,
-    pub(crate) slots: ModelSlots,
-    pub(crate) sandbox: Sandbox,
-    pub(crate) language: Arc<dyn Language>,
-    pub(crate) work_folder: PathBuf,
+    pub(crate) bench: Bench,
+    pub(crate) randomness: Arc<dyn Randomness>,
     pub(crate) notices: Notices,
 }
 
@@ -70,7 +70,7 @@ impl Effects {
                 let asked = state.submission.as_ref();
                 let priority = asked.map_or(Priority::MEDIUM, |asked| asked.priority);
                 tokio::select! {
-                    slot = self.slots.take(priority, call.purpose) => {
+                    slot = self.bench.slots.take(priority, call.purpose) => {
                         let outcome = self.call_model(effect, call, stop).await;
                         drop(slot);
                         outcome
@@ -79,6 +79,7 @@ impl Effects {
                 }
             }
             Action::RunTests(started) => self.run_tests(task, state, effect, started, stop).await,
+            Action::CallTool(call) => Ok(self.call_tool(task, state, effect, call, stop).await),
             Action::Analyse => self.analyse(task, state, effect, stop).await,
             Action::WriteOutput(started) => {
                 let Step::WriteOutput { ending, .. } = step else {
@@ -126,7 +127,7 @@ impl Effects {
             });
         };
         let role = Role::Conductor;
-        let result = self.server.answer(&request, &mut show, stop).await;
+        let result = self.bench.server.answer(&request, &mut show, stop).await;
         let lost = match deltas {
             0 => Tokens::ZERO,
             some => call.prompt_tokens + Tokens(some),
@@ -224,8 +225,9 @@ impl Effects {
         if started.files.is_empty() || started.scope == TestScope::Integration {
             for code in &started.code {
                 let check = self
+                    .bench
                     .language
-                    .check_import(&self.sandbox, folder, code.module.as_str(), stop)
+                    .check_import(&self.bench.sandbox, folder, code.module.as_str(), stop)
                     .await?;
                 if stop.is_cancelled() {
                     return Ok(Some(stopped(effect)));
@@ -260,8 +262,9 @@ impl Effects {
         }
         let files: Vec<&str> = started.files.iter().map(String::as_str).collect();
         let report = self
+            .bench
             .language
-            .run_tests(&self.sandbox, folder, &files, None, stop)
+            .run_tests(&self.bench.sandbox, folder, &files, None, stop)
             .await?;
         if stop.is_cancelled() || report.outcome == TestOutcome::Cancelled {
             return Ok(stopped(effect));
@@ -286,8 +289,9 @@ impl Effects {
             .collect();
         let files: Vec<&str> = paths.iter().map(String::as_str).collect();
         let found = self
+            .bench
             .language
-            .analyse(&self.sandbox, folder.path(), &files, stop)
+            .analyse(&self.bench.sandbox, folder.path(), &files, stop)
             .await;
         folder.remove().await;
         if stop.is_cancelled() {
@@ -331,7 +335,6 @@ impl Effects {
         })
     }
 
-    /// A folder that nothing was run in before, with these files.
     async fn fresh_folder(
         &self,
         task: &TaskId,
@@ -339,48 +342,101 @@ impl Effects {
         files: &Files,
     ) -> Result<FreshFolder, Error> {
         let name = format!("{task}-{}-{}", effect.intent, effect.attempt);
-        let folder = FreshFolder(self.work_folder.join(name));
-        // Left over from a run that was cut off at this very attempt.
-        folder.remove_quietly().await;
-        for (path, text) in files {
-            let target = place(&folder.0, path).map_err(|e| Error::work(&folder.0, e))?;
-            if let Some(parent) = target.parent() {
-                tokio::fs::create_dir_all(parent)
-                    .await
-                    .map_err(|e| Error::work(parent, e))?;
+        FreshFolder::make(&self.bench.work_folder, &name, files).await
+    }
+
+    /// Calls a tool for the agent at work.
+    async fn call_tool(
+        &self,
+        task: &TaskId,
+        state: &TaskState,
+        effect: &OpenEffect,
+        call: &ToolExecuting,
+        stop: &CancellationToken,
+    ) -> Outcome {
+        let request = journeyman_tools::Request {
+            name: call.tool.clone(),
+            arguments: call.arguments.clone(),
+        };
+        let role = state
+            .agent
+            .as_ref()
+            .map_or(Role::Conductor, |agent| role_of(agent.purpose));
+        let dispatcher = self.bench.tools.dispatcher();
+        let completed = match dispatcher.check(&self.calls_of(task, state, role, stop), request) {
+            Ok(checked) => dispatcher.run(checked).await,
+            // It was there when the intent was recorded.
+            Err(refusal) => {
+                let gone = ToolCompleted {
+                    agent: call.agent.clone(),
+                    tool: call.tool.clone(),
+                    outcome: ToolOutcome::Failed,
+                    kind: word(&refusal.kind()),
+                    text: refusal.to_string(),
+                    truncated: false,
+                    wall_ms: 0,
+                };
+                return reached(effect, role, gone);
             }
-            tokio::fs::write(&target, text)
-                .await
-                .map_err(|e| Error::work(&target, e))?;
+        };
+        if stop.is_cancelled() && call.repeatable && !completed.is_ok() {
+            return stopped(effect);
         }
-        tokio::fs::create_dir_all(&folder.0)
-            .await
-            .map_err(|e| Error::work(&folder.0, e))?;
-        Ok(folder)
+        reached(effect, role, completed_call(call, &completed))
+    }
+
+    /// What an agent of this role may call, on which task.
+    pub(crate) fn calls_of(
+        &self,
+        task: &TaskId,
+        state: &TaskState,
+        role: Role,
+        stop: &CancellationToken,
+    ) -> CallContext {
+        let asked = state.submission.as_ref();
+        let allowed = asked.and_then(|asked| asked.tools.as_deref());
+        CallContext {
+            principal: self.principal.clone(),
+            task_id: task.clone(),
+            module: state.agent.as_ref().and_then(|agent| agent.module.clone()),
+            actor: role.as_str().to_owned(),
+            grants: self.bench.tools.grants(role, allowed),
+            workspace: Arc::new(TaskWorkspace {
+                journal: self.journal.clone(),
+                principal: self.principal.clone(),
+                task: task.clone(),
+                state: Arc::new(state.clone()),
+                bench: self.bench.clone(),
+                randomness: Arc::clone(&self.randomness),
+                writer: None,
+            }),
+            cancel: stop.clone(),
+        }
     }
 }
 
-/// A folder that is taken away when it was used.
-struct FreshFolder(PathBuf);
-
-impl FreshFolder {
-    fn path(&self) -> &Path {
-        &self.0
+/// How a tool call ended, to be recorded.
+pub(crate) fn completed_call(call: &ToolExecuting, completed: &Completed) -> ToolCompleted {
+    let (outcome, kind) = match &completed.outcome {
+        journeyman_tools::Outcome::Ok => (ToolOutcome::Ok, None),
+        journeyman_tools::Outcome::Failed(kind) => (ToolOutcome::Failed, word(kind)),
+        journeyman_tools::Outcome::Refused(kind) => (ToolOutcome::Refused, word(kind)),
+    };
+    ToolCompleted {
+        agent: call.agent.clone(),
+        tool: call.tool.clone(),
+        outcome,
+        kind,
+        text: completed.text.clone(),
+        truncated: completed.truncated,
+        wall_ms: completed.wall_ms,
     }
+}
 
-    async fn remove(self) {
-        self.remove_quietly().await;
-    }
-
-    /// What cannot be removed is swept when the next worker starts.
-    async fn remove_quietly(&self) {
-        match tokio::fs::remove_dir_all(&self.0).await {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(folder = %self.0.display(), %error, "work folder not removed");
-            }
-            _ => {}
-        }
-    }
+/// A word as it stands in events.
+pub(crate) fn word(value: &impl serde::Serialize) -> Option<String> {
+    let value = serde_json::to_value(value).ok()?;
+    value.as_str().map(str::to_owned)
 }
 
 fn reached(

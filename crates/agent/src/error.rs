@@ -99,6 +99,9 @@ pub enum Error {
     /// An effect was to be performed and none is open.
     #[error("no effect is open: a defect in journeyman, please report it")]
     NoEffect,
+    /// Nobody works on tasks here.
+    #[error("tools are called where tasks are worked on: at a server, or while `run` goes on")]
+    NoBench,
     /// The folder that code runs in.
     #[error("cannot prepare {}: {source}; check the space and rights of the data folder", path.display())]
     Work {

@@ -6,13 +6,16 @@
 //!
 //! To replace how a module is written and repaired: implement [`ModuleStrategy`].
 
+mod agents;
 mod answer;
 mod control;
+mod crew;
 mod decide;
 mod effects;
 mod error;
 mod examples;
 mod fact;
+mod folder;
 #[cfg(test)]
 mod fuzz;
 mod layout;
@@ -29,8 +32,11 @@ mod snapshot;
 mod stated;
 mod strategy;
 mod summary;
+mod toolbox;
 mod worker;
+mod workspace;
 
+pub use agents::{AgentRegistry, Doing, LivingAgent};
 pub use control::{Control, StopReason};
 pub use decide::{Step, decide};
 pub use error::Error;
@@ -47,4 +53,5 @@ pub use service::{
 pub use slots::ModelSlots;
 pub use strategy::{ModuleStep, ModuleStrategy, WholeFile};
 pub use summary::headline;
+pub use toolbox::Toolbox;
 pub use worker::{Bench, Moment, Options, Worker, load, load_at};

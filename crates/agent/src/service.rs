@@ -8,6 +8,7 @@ mod fork;
 mod interventions;
 mod recovery;
 mod runner;
+mod tools;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::fact::{Fact, Role};
 use crate::listing::Listing;
 use crate::recorder::{PAGE, Recorded, Recorder};
+use crate::toolbox::check_patterns;
 use crate::worker::{Bench, Options as WorkerOptions, Worker, load};
 use crate::{Error, Notices};
 
@@ -195,6 +197,7 @@ impl Tasks {
                     is_duplicate: true,
                 });
             }
+            check_patterns(submission.content.tools.as_deref().unwrap_or_default())?;
             let content = submission.content.clone();
             let submitted = self.submit_new(principal, &task_id, content, submission.full);
             match submitted.await {

@@ -12,16 +12,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use journeyman_bus::Context;
-use journeyman_context::Refusal;
+use journeyman_context::{Refusal, ToolOffer};
 use journeyman_event::payload::{
     AnalysisStarted, ContextRefused, EffectInterrupted, EffectRetried, Interruption,
     ModelCallStarted, OutputStarted, PauseReason, Purpose, SentMessage, TaskPaused, TaskResumed,
-    TaskStarted, TaskSubmitted,
+    TaskStarted, TaskSubmitted, ToolCompleted, ToolExecuting, ToolOutcome, ToolRequest,
 };
-use journeyman_event::state::Status;
+use journeyman_event::state::{Action, Status};
 use journeyman_event::{
-    ContentHash, Event, ModuleName, Principal, Randomness, Sequence, TaskId, TaskState, TimeSource,
-    Tokens,
+    ContentHash, Event, ModuleName, Payload, Principal, Randomness, Sequence, TaskId, TaskState,
+    TimeSource, Tokens,
 };
 use journeyman_journal::{Filter, Journal};
 use journeyman_llm::{ModelInfo, ModelServer};
@@ -30,15 +30,18 @@ use journeyman_sandbox::Sandbox;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
+use crate::agents::AgentRegistry;
 use crate::control::Control;
+use crate::crew::{at_work, may_call, role_of};
 use crate::decide::{Step, decide};
-use crate::effects::{Effects, Outcome};
+use crate::effects::{Effects, Outcome, word};
 use crate::fact::{Fact, Role};
 use crate::notice::{Notice, Notices};
 use crate::recorder::{PAGE, Recorded, Recorder};
 use crate::slots::ModelSlots;
 use crate::snapshot;
 use crate::strategy::ModuleStrategy;
+use crate::toolbox::Toolbox;
 
 /// What tasks are worked on with.
 #[derive(Clone)]
@@ -53,6 +56,10 @@ pub struct Bench {
     pub language: Arc<dyn Language>,
     /// How modules are written.
     pub strategy: Arc<dyn ModuleStrategy>,
+    /// What agents and users may call.
+    pub tools: Toolbox,
+    /// Who is at work.
+    pub agents: AgentRegistry,
     /// A folder for the fresh folders that code runs in.
     pub work_folder: PathBuf,
 }
@@ -83,6 +90,8 @@ pub struct Worker {
 
 const MODEL_RETRY_FIRST: Duration = Duration::from_millis(500);
 const MODEL_RETRY_MAX: Duration = Duration::from_secs(10);
+/// Characters of the name of a tool that there is not.
+const TOOL_NAME_MAX: usize = 128;
 
 /// A moment in a task's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,17 +184,14 @@ impl Worker {
             notices,
         } = options;
         Self {
+            strategy: Arc::clone(&bench.strategy),
             effects: Effects {
                 journal: journal.clone(),
                 principal: principal.clone(),
-                server: bench.server,
-                slots: bench.slots,
-                sandbox: bench.sandbox,
-                language: bench.language,
-                work_folder: bench.work_folder,
+                bench,
+                randomness: Arc::clone(&randomness),
                 notices: notices.clone(),
             },
-            strategy: bench.strategy,
             recorder: Recorder {
                 journal,
                 principal,
@@ -217,25 +223,28 @@ impl Worker {
             task_id: Some(task.as_str().into()),
             ..Context::current()
         };
-        context.scope(self.work_on(task, control)).await
+        context.scope(Box::pin(self.work_on(task, control))).await
     }
 
     async fn work_on(&self, task: &TaskId, control: &Control) -> Result<TaskState, Error> {
         let cancel = control.token();
         let mut state = self.load(task).await?;
+        let owner = self.recorder.principal.owner();
+        let presence = self.effects.bench.agents.enter(owner, task);
         while !state.status.is_ended() {
             if self.begin(task, &mut state, control).await? == Recorded::Here {
                 break;
             }
         }
         while !state.status.is_ended() {
+            presence.note(&state, self.recorder.time.now());
             // Also when it is to stop: an effect whose intent is recorded has its outcome recorded.
             if state.effect.is_some() && state.status != Status::Paused {
                 self.perform(task, &mut state, cancel).await?;
                 continue;
             }
             if control.is_stopped() {
-                let stopped = vec![control.fact()];
+                let stopped = control.facts(&state);
                 match self.record(task, &mut state, stopped, cancel).await? {
                     Recorded::Here => break,
                     Recorded::Overtaken => continue,
@@ -267,6 +276,9 @@ impl Worker {
                         ..Fact::of_task(Role::Tester, started)
                     };
                     self.record(task, &mut state, vec![intent], cancel).await?;
+                }
+                Step::CallTool { request } => {
+                    self.prepare_tool(task, &mut state, request, cancel).await?;
                 }
                 Step::Analyse => {
                     let intent = Fact::of_task(Role::Tester, AnalysisStarted {});
@@ -326,7 +338,7 @@ impl Worker {
                     model: info.name,
                     server: info.server,
                     window: info.window.tokens,
-                    sandbox: self.effects.sandbox.level().to_string(),
+                    sandbox: self.effects.bench.sandbox.level().to_string(),
                 },
             )
         } else {
@@ -335,7 +347,11 @@ impl Worker {
         let mut facts = vec![first];
         if let Some(effect) = &state.effect {
             let attempt = effect.attempt + 1;
-            let fact = if attempt > EffectRetried::ATTEMPTS_MAX {
+            let fact = if let Action::CallTool(call) = &effect.action
+                && !call.repeatable
+            {
+                Fact::of_task(Role::Conductor, lost(call))
+            } else if attempt > EffectRetried::ATTEMPTS_MAX {
                 let reason = Interruption::Crashes;
                 Fact::of_task(
                     Role::Conductor,
@@ -360,7 +376,7 @@ impl Worker {
     async fn model(&self, cancel: &CancellationToken) -> Result<Option<ModelInfo>, Error> {
         let mut pause = MODEL_RETRY_FIRST;
         loop {
-            match self.effects.server.describe().await {
+            match self.effects.bench.server.describe().await {
                 Ok(info) => return Ok(Some(info)),
                 Err(error) if error.is_unreachable() || error.is_retryable() => {
                     self.recorder.notices.emit(|| Notice::Waiting {
@@ -386,7 +402,12 @@ impl Worker {
         temperature: f32,
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
-        let server = &*self.effects.server;
+        let server = &*self.effects.bench.server;
+        let role = role_of(purpose);
+        let offers = self.offers(state, role);
+        let names = offers.iter().map(|offer| offer.name.clone()).collect();
+        let at_work = at_work(state, purpose, module.as_ref(), names);
+        let may_call = !at_work.is_empty() || may_call(state);
         let built = match server.describe().await {
             Ok(info) => {
                 let request = journeyman_context::Request {
@@ -394,6 +415,7 @@ impl Worker {
                     purpose,
                     module: module.as_ref(),
                     window: info.window.tokens,
+                    tools: if may_call { &offers } else { &[] },
                 };
                 journeyman_context::build(server, request).await
             }
@@ -449,20 +471,80 @@ impl Worker {
             seed: self.recorder.randomness.next_u64() >> 33,
             schema,
         };
-        let role = role_of(purpose);
-        let facts = vec![
-            Fact {
-                module: module.clone(),
-                ..Fact::of_task(role, built.record)
-            },
-            Fact {
-                module,
-                ..Fact::of_task(role, started)
-            },
-        ];
+        let mut facts = at_work;
+        facts.push(Fact {
+            module: module.clone(),
+            ..Fact::of_task(role, built.record)
+        });
+        facts.push(Fact {
+            module,
+            ..Fact::of_task(role, started)
+        });
         self.recorder
             .record(task, state, facts, blobs, cancel)
             .await?;
+        Ok(())
+    }
+
+    /// What an agent of this role is offered, as a model reads it.
+    fn offers(&self, state: &TaskState, role: Role) -> Vec<ToolOffer> {
+        let asked = state.submission.as_ref();
+        let allowed = asked.and_then(|asked| asked.tools.as_deref());
+        let specs = self.effects.bench.tools.offers(role, allowed).into_iter();
+        let offers = specs.map(|spec| ToolOffer {
+            name: spec.name.to_string(),
+            description: spec.description,
+            schema: spec.input_schema.into(),
+        });
+        offers.collect()
+    }
+
+    /// Records the intent to call a tool, or why it is not called.
+    async fn prepare_tool(
+        &self,
+        task: &TaskId,
+        state: &mut TaskState,
+        request: ToolRequest,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        let Some(agent) = &state.agent else {
+            return Err(Error::NoEffect);
+        };
+        let (role, module) = (role_of(agent.purpose), agent.module.clone());
+        let agent = Some(agent.id.clone());
+        let wanted = journeyman_tools::Request {
+            name: request.name.clone(),
+            arguments: request.arguments.clone(),
+        };
+        let context = self.effects.calls_of(task, state, role, cancel);
+        let payload = match self
+            .effects
+            .bench
+            .tools
+            .dispatcher()
+            .check(&context, wanted)
+        {
+            Ok(checked) => Payload::from(ToolExecuting {
+                agent,
+                tool: request.name,
+                arguments: request.arguments,
+                repeatable: checked.spec().repeatable,
+            }),
+            Err(refusal) => Payload::from(ToolCompleted {
+                agent,
+                tool: request.name.chars().take(TOOL_NAME_MAX).collect(),
+                outcome: ToolOutcome::Refused,
+                kind: word(&refusal.kind()),
+                text: refusal.to_string(),
+                truncated: false,
+                wall_ms: 0,
+            }),
+        };
+        let fact = Fact {
+            module,
+            ..Fact::of_task(role, payload)
+        };
+        self.record(task, state, vec![fact], cancel).await?;
         Ok(())
     }
 
@@ -536,11 +618,15 @@ impl Worker {
     }
 }
 
-const fn role_of(purpose: Purpose) -> Role {
-    match purpose {
-        Purpose::Plan => Role::Planner,
-        Purpose::Code => Role::Coder,
-        Purpose::Tests => Role::Tester,
-        Purpose::Fix => Role::Fixer,
+/// A call that a crash cut off and that may not simply be made again.
+fn lost(call: &ToolExecuting) -> ToolCompleted {
+    ToolCompleted {
+        agent: call.agent.clone(),
+        tool: call.tool.clone(),
+        outcome: ToolOutcome::Unknown,
+        kind: None,
+        text: "the call was cut off by a crash; whether it was done is not known".to_owned(),
+        truncated: false,
+        wall_ms: 0,
     }
 }

@@ -8,11 +8,13 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 use journeyman_agent::{Fact, Role, Step, WholeFile, decide};
 use journeyman_event::payload::{
-    AnalysisStarted, CodeOrigin, ContextRefused, DeadCodeAnalysis, EffectInterrupted,
-    FailureReason, GivenTest, Interruption, ModelCallCompleted, ModelCallFailed, ModelCallStarted,
-    ModuleSkipped, OutputFailed, OutputStarted, OutputWritten, Purpose, TaskStarted, TaskSubmitted,
-    TestFailed, TestFailureKind, TestOrigin, TestPassed, TestResult, TestStarted, UserAnswered,
-    UserIntervention, Verification,
+    AgentCompleted, AgentOutcome, AgentStarted, AnalysisStarted, CodeOrigin, ContextRefused,
+    DeadCodeAnalysis, EffectInterrupted, FailureReason, GivenTest, Interruption,
+    ModelCallCompleted, ModelCallFailed, ModelCallStarted, ModuleSkipped, OutputFailed,
+    OutputStarted, OutputWritten, PauseReason, Purpose, TaskQueued, TaskResumed, TaskStarted,
+    TaskSubmitted, TestFailed, TestFailureKind, TestOrigin, TestPassed, TestResult, TestStarted,
+    ToolCompleted, ToolExecuting, ToolOutcome, ToolRequest, UserAnswered, UserIntervention,
+    Verification,
 };
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{
@@ -21,6 +23,8 @@ use journeyman_event::{
 };
 use proptest::prelude::*;
 
+/// How a planner asks for a tool.
+const PLAN_WISH: &str = r#"{"tools": [{"name": "list_files", "arguments": {}}]}"#;
 /// More steps than any task within its default limits can take.
 const STEPS_MAX: usize = 2_000;
 
@@ -140,12 +144,17 @@ impl Drive {
     /// One step; false when the task rests.
     fn step(&mut self, active: SignedDuration) -> bool {
         self.meddle();
+        if self.state.pause == Some(PauseReason::Question) {
+            self.reply();
+            return true;
+        }
         match decide(&self.state, &WholeFile, active) {
             Step::Rest => return false,
             Step::Record(facts) => facts.into_iter().for_each(|fact| self.record(fact)),
             Step::CallModel {
                 purpose, module, ..
             } => self.call(purpose, module),
+            Step::CallTool { request } => self.call_tool(&request),
             Step::RunTests { module, started } => self.test(module, started),
             Step::Analyse => {
                 self.record(Fact::of_task(Role::Tester, AnalysisStarted {}));
@@ -187,6 +196,7 @@ impl Drive {
             });
             return;
         }
+        self.employ(purpose, module.as_ref());
         let started = ModelCallStarted {
             purpose,
             messages: Vec::new(),
@@ -225,10 +235,14 @@ impl Drive {
                 );
             }
             n => {
-                let text = if n == 2 {
-                    "Sorry.".to_owned()
-                } else {
-                    self.text(purpose)
+                let text = match n {
+                    2 => "Sorry.".to_owned(),
+                    4 | 5 if purpose == Purpose::Plan => PLAN_WISH.to_owned(),
+                    4 | 5 => "```tool\n{\"name\": \"read_file\"}\n```".to_owned(),
+                    6 if purpose == Purpose::Plan => {
+                        r#"{"questions": ["Why?", "How?"]}"#.to_owned()
+                    }
+                    _ => self.text(purpose),
                 };
                 self.outcome(
                     module,
@@ -244,6 +258,76 @@ impl Drive {
                 );
             }
         }
+    }
+
+    /// As a worker does before it calls the model.
+    fn employ(&mut self, purpose: Purpose, module: Option<&ModuleName>) {
+        if let Some(agent) = &self.state.agent {
+            if (agent.purpose, agent.module.as_ref()) == (purpose, module) {
+                return;
+            }
+            let completed = AgentCompleted {
+                agent: agent.id.clone(),
+                outcome: AgentOutcome::Dropped,
+            };
+            self.record(Fact::of_task(Role::Coder, completed));
+        }
+        let started = AgentStarted {
+            agent: format!("a{}", self.state.agents + 1),
+            purpose,
+            tools: vec!["read_file".to_owned()],
+        };
+        self.record(Fact {
+            module: module.cloned(),
+            ..Fact::of_task(Role::Coder, started)
+        });
+    }
+
+    fn call_tool(&mut self, request: &ToolRequest) {
+        let agent = self.state.agent.as_ref().map(|agent| agent.id.clone());
+        let completed = |outcome| ToolCompleted {
+            agent: agent.clone(),
+            tool: request.name.clone(),
+            outcome,
+            kind: None,
+            text: "text".to_owned(),
+            truncated: false,
+            wall_ms: 1,
+        };
+        if self.below(4) == 0 {
+            self.record(Fact::of_task(Role::Coder, completed(ToolOutcome::Refused)));
+            return;
+        }
+        let executing = ToolExecuting {
+            agent: agent.clone(),
+            tool: request.name.clone(),
+            arguments: request.arguments.clone(),
+            repeatable: true,
+        };
+        self.record(Fact::of_task(Role::Coder, executing));
+        match self.below(5) {
+            0 => {
+                let reason = Interruption::Requested;
+                let tokens = Tokens::ZERO;
+                self.outcome(None, EffectInterrupted { reason, tokens });
+            }
+            1 => self.outcome(None, completed(ToolOutcome::Unknown)),
+            _ => self.outcome(None, completed(ToolOutcome::Ok)),
+        }
+    }
+
+    /// The user answers some questions and lets the task go on.
+    fn reply(&mut self) {
+        let open: Vec<String> = self.state.open_questions().map(|q| q.id.clone()).collect();
+        for question in open {
+            if self.below(3) > 0 {
+                let (question, answer) = (Some(question), "because".to_owned());
+                self.record(Fact::of_task(Role::User, UserAnswered { question, answer }));
+            }
+        }
+        self.record(Fact::of_task(Role::User, TaskQueued {}));
+        self.record(Fact::of_task(Role::Conductor, TaskResumed {}));
+        assert_eq!(self.state.open_questions().count(), 0);
     }
 
     fn text(&self, purpose: Purpose) -> String {
@@ -325,6 +409,7 @@ fn submission(given: bool, out: bool) -> TaskSubmitted {
     TaskSubmitted {
         tests: if given { vec![test] } else { Vec::new() },
         out: out.then(|| "result".to_owned()),
+        ask: given,
         ..TaskSubmitted::of("Make two modules.")
     }
 }
@@ -375,6 +460,9 @@ proptest! {
         }
         prop_assert_eq!(drive.state.uncounted.flagged, 0);
         prop_assert_eq!(drive.state.uncounted.stale, 0);
+        let count = |kind| drive.events.iter().filter(|event| event.kind() == kind).count();
+        prop_assert_eq!(count("agent_started"), count("agent_completed"));
+        prop_assert!(count("questions_asked") <= usize::from(given));
         // What is reported as verified was run.
         if let Some(Ending::Complete(Verification::GivenTests)) = drive.state.ending {
             let run = drive.state.integration.as_ref().unwrap();

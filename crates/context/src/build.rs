@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::pieces::{Keep, LayerName, Piece, Rank, pieces};
 use crate::profile::Profile;
-use crate::prompts::{may_ask, plan_or_questions_schema, plan_schema, system};
+use crate::prompts::{schema_of_plan, system};
 
 /// An answer shorter than this is of no use: the call is refused instead.
 const ANSWER_MIN: Tokens = Tokens(192);
@@ -29,6 +29,19 @@ pub struct Request<'a> {
     pub module: Option<&'a ModuleName>,
     /// The model's real window.
     pub window: Tokens,
+    /// What may be called before it answers.
+    pub tools: &'a [ToolOffer],
+}
+
+/// A tool that may be called.
+#[derive(Clone, Debug)]
+pub struct ToolOffer {
+    /// What it is called by.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// The JSON schema of its arguments.
+    pub schema: serde_json::Value,
 }
 
 /// A prompt that fits, and how it came to be.
@@ -77,7 +90,7 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
     let left = request.state.left();
     let prompt_max = profile.prompt_max().min(left - ANSWER_MIN);
     let module = request.module.and_then(|name| request.state.module(name));
-    let mut pieces = pieces(request.state, request.purpose, module);
+    let mut pieces = pieces(request.state, request.purpose, module, request.tools);
     let whole: Vec<usize> = pieces.iter().map(|piece| piece.text.len()).collect();
 
     let (messages, count) = loop {
@@ -116,13 +129,8 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
         max_tokens: answer_share(&profile, request.purpose).min(room),
         prompt_tokens: count.tokens,
         exact: count.exact,
-        schema: (request.purpose == Purpose::Plan).then(|| {
-            if may_ask(request.state) {
-                plan_or_questions_schema()
-            } else {
-                plan_schema()
-            }
-        }),
+        schema: (request.purpose == Purpose::Plan)
+            .then(|| schema_of_plan(request.state, request.tools)),
         record: ContextBuilt {
             purpose: request.purpose,
             window: request.window,

@@ -10,6 +10,6 @@ mod pieces;
 mod profile;
 mod prompts;
 
-pub use build::{Built, Refusal, Request, build};
+pub use build::{Built, Refusal, Request, ToolOffer, build};
 pub use profile::Profile;
 pub use prompts::{QUESTIONS_MAX, may_ask, plan_schema};

@@ -9,7 +9,9 @@ use std::fmt::Write;
 use journeyman_event::payload::{PlannedModule, Purpose, TestOrigin};
 use journeyman_event::state::{ModuleState, TestRun};
 use journeyman_event::{ModuleName, TaskState};
+use serde_json::Value;
 
+use crate::build::ToolOffer;
 use crate::prompts::{ASK, may_ask};
 
 /// Which layer a piece belongs to.
@@ -57,6 +59,8 @@ pub(crate) struct Piece {
 
 /// Test messages longer than this are cut before anything else is.
 const MESSAGE_CHARS_MAX: usize = 700;
+/// Characters of a tool's description.
+const TOOL_CHARS_MAX: usize = 200;
 /// Failing tests that are shown at a time: one cause often fails many.
 const FAILURES_SHOWN: usize = 3;
 /// Earlier rounds that are shown, one line each.
@@ -67,6 +71,7 @@ pub(crate) fn pieces(
     state: &TaskState,
     purpose: Purpose,
     module: Option<&ModuleState>,
+    tools: &[ToolOffer],
 ) -> Vec<Piece> {
     let mut all = vec![task(state, module)];
     if let Some(module) = module {
@@ -84,6 +89,8 @@ pub(crate) fn pieces(
         all.extend(given_tests(state, None));
     }
     all.extend(instructions(state));
+    all.extend(offers(purpose, tools));
+    all.extend(called(state));
     match (purpose, module) {
         (Purpose::Plan, _) | (_, None) => all.push(plan_request(state)),
         (Purpose::Code, Some(module)) => all.push(code_request(state, module)),
@@ -246,6 +253,62 @@ fn instructions(state: &TaskState) -> Option<Piece> {
         "instructions",
         text,
     ))
+}
+
+/// The tools that may be called, and how that is written.
+fn offers(purpose: Purpose, tools: &[ToolOffer]) -> Option<Piece> {
+    if tools.is_empty() {
+        return None;
+    }
+    let mut text =
+        String::from("# Tools\nIf you have to look something up first, answer with nothing but ");
+    text.push_str(if purpose == Purpose::Plan {
+        r#"{"tools": [{"name": "...", "arguments": {...}}]}"#
+    } else {
+        "one to four blocks like this:\n```tool\n{\"name\": \"...\", \"arguments\": {...}}\n```"
+    });
+    text.push_str("\nYou get what they say and are asked again. There are:");
+    for tool in tools {
+        let description: String = tool.description.chars().take(TOOL_CHARS_MAX).collect();
+        let first = description.lines().next().unwrap_or_default();
+        let _ = write!(
+            text,
+            "\n- {}: {first} Arguments: {}",
+            tool.name,
+            arguments(&tool.schema)
+        );
+    }
+    Some(piece(LayerName::History, Rank::Medium, "tools", text))
+}
+
+/// The arguments of a tool in short: names and types, `?` at those that may be left out.
+fn arguments(schema: &Value) -> String {
+    let required = schema["required"].as_array();
+    let is_required = |name: &str| required.is_some_and(|all| all.iter().any(|one| one == name));
+    let members = schema["properties"].as_object().into_iter().flatten();
+    let members = members.map(|(name, member)| {
+        let mark = if is_required(name) { "" } else { "?" };
+        let kind = match &member["type"] {
+            Value::String(kind) => kind.as_str(),
+            Value::Array(kinds) => kinds.first().and_then(Value::as_str).unwrap_or("any"),
+            _ => "any",
+        };
+        format!("{name}{mark}: {kind}")
+    });
+    format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
+}
+
+/// What the tools said to the agent at work.
+fn called(state: &TaskState) -> Vec<Piece> {
+    let calls = state.agent.iter().flat_map(|agent| &agent.calls);
+    calls
+        .map(|call| {
+            let arguments = Value::Object(call.request.arguments.clone());
+            let text = format!("# {} {arguments} said\n{}", call.request.name, call.text);
+            let name = format!("answer of {}", call.request.name);
+            piece(LayerName::Current, Rank::High, name, text)
+        })
+        .collect()
 }
 
 /// One line per round that was tested, the latest last.

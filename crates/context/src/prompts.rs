@@ -5,6 +5,8 @@ use journeyman_event::TaskState;
 use journeyman_event::payload::Purpose;
 use serde_json::{Value, json};
 
+use crate::build::ToolOffer;
+
 const PLAN: &str = r#"You plan small Python programs as JSON. Only the standard library is there.
 Make one module for each part that the task names, and no others: "a module that ...", "one that ..." and "a command line" are three modules. A module depends on those that it imports.
 name: a short lower-case identifier. package: the folder that the modules live in, or "" if the task wants single files.
@@ -58,9 +60,42 @@ pub fn may_ask(state: &TaskState) -> bool {
     asked.is_some_and(|asked| asked.ask) && state.questions.is_empty()
 }
 
-/// The JSON schema of a plan, or of questions instead.
-pub(crate) fn plan_or_questions_schema() -> Value {
-    let questions = json!({
+/// The JSON schema of a planner's answer: a plan, or where they are allowed questions or calls of tools
+/// instead.
+pub(crate) fn schema_of_plan(state: &TaskState, tools: &[ToolOffer]) -> Value {
+    let mut kinds = vec![plan_schema()];
+    if may_ask(state) {
+        kinds.push(questions_schema());
+    }
+    if !tools.is_empty() {
+        kinds.push(tools_schema(tools));
+    }
+    match <[Value; 1]>::try_from(kinds) {
+        Ok([plan]) => plan,
+        Err(kinds) => json!({"anyOf": kinds}),
+    }
+}
+
+fn tools_schema(tools: &[ToolOffer]) -> Value {
+    let names: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["tools"],
+        "properties": {"tools": {
+            "type": "array", "minItems": 1, "maxItems": 4,
+            "items": {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["name", "arguments"],
+                "properties": {"name": {"enum": names}, "arguments": {"type": "object"}}
+            }
+        }}
+    })
+}
+
+fn questions_schema() -> Value {
+    json!({
         "type": "object",
         "additionalProperties": false,
         "required": ["questions"],
@@ -68,8 +103,7 @@ pub(crate) fn plan_or_questions_schema() -> Value {
             "type": "array", "minItems": 1, "maxItems": QUESTIONS_MAX,
             "items": {"type": "string", "maxLength": 200}
         }}
-    });
-    json!({"anyOf": [plan_schema(), questions]})
+    })
 }
 
 /// The JSON schema of a plan. Its bounds keep a small model from going on for ever.

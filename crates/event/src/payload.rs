@@ -3,6 +3,7 @@
 //! A kind from a newer version is kept whole as [`Payload::Unknown`]; one that is known but cannot
 //! be read as [`Payload::Unreadable`]. Neither is ever a crash, and projections skip and count both.
 
+mod agent;
 mod code;
 mod effect;
 mod model;
@@ -10,6 +11,7 @@ mod system;
 mod task;
 mod test_run;
 
+pub use agent::*;
 pub use code::*;
 pub use effect::*;
 pub use model::*;
@@ -99,6 +101,12 @@ payloads! {
     "model_call_completed" => ModelCallCompleted,
     "model_call_failed" => ModelCallFailed,
     "answer_rejected" => AnswerRejected,
+    // Agents, and the tools that they and the user call: intent, outcome.
+    "agent_started" => AgentStarted,
+    "agent_step" => AgentStep,
+    "agent_completed" => AgentCompleted,
+    "tool_executing" => ToolExecuting,
+    "tool_completed" => ToolCompleted,
     // Any effect that did not reach its outcome.
     "effect_interrupted" => EffectInterrupted,
     "effect_retried" => EffectRetried,

@@ -16,8 +16,8 @@ use crate::ordering::Standing;
 use crate::payload::{
     Approach, CodeOrigin, CodeUnderTest, FailureReason, GivenTest, Limits, ModelCallStarted,
     ModuleComplete, OutputFile, OutputStarted, PauseReason, PlannedModule, Purpose, TaskStarted,
-    TaskSubmitted, TestFailureKind, TestOrigin, TestResult, TestScope, TestStarted, UnusedCode,
-    Verification,
+    TaskSubmitted, TestFailureKind, TestOrigin, TestResult, TestScope, TestStarted, ToolExecuting,
+    ToolOutcome, ToolRequest, UnusedCode, Verification,
 };
 use crate::tokens::Tokens;
 
@@ -87,6 +87,42 @@ pub enum Action {
     Analyse,
     /// Write the result out.
     WriteOutput(OutputStarted),
+    /// Call a tool for an agent.
+    CallTool(ToolExecuting),
+}
+
+/// A tool call of an agent's that ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// What was wanted.
+    pub request: ToolRequest,
+    /// How it ended.
+    pub outcome: ToolOutcome,
+    /// What the tool answered, or why it did not.
+    pub text: String,
+}
+
+/// The agent at work: a role on one thing, until its answer was used or refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Agent {
+    /// Its name within the task.
+    pub id: String,
+    /// Its role.
+    pub role: String,
+    /// What it is to do.
+    pub purpose: Purpose,
+    /// For which module.
+    pub module: Option<ModuleName>,
+    /// The tools that it may call.
+    pub tools: Vec<String>,
+    /// Steps so far in which it called tools.
+    pub steps: u32,
+    /// Calls that it wants and that were not made yet.
+    pub wanted: Vec<ToolRequest>,
+    /// Calls that were made, and what came of each.
+    pub calls: Vec<ToolCall>,
+    /// Whether the model is still to answer it.
+    pub awaits_model: bool,
 }
 
 /// A model's answer that nothing was made of yet.
@@ -340,6 +376,10 @@ pub struct TaskState {
     pub generating_ms: u64,
     /// The effect under way.
     pub effect: Option<OpenEffect>,
+    /// The agent at work.
+    pub agent: Option<Agent>,
+    /// Agents that were ever at work.
+    pub agents: u64,
     /// The answer nothing was made of yet.
     pub answer: Option<PendingAnswer>,
     /// Calls in a row that the model server broke off.
@@ -389,6 +429,7 @@ impl TaskState {
             include_str!("state/evolve.rs"),
             include_str!("priority.rs"),
             include_str!("payload.rs"),
+            include_str!("payload/agent.rs"),
             include_str!("payload/code.rs"),
             include_str!("payload/effect.rs"),
             include_str!("payload/model.rs"),

@@ -8,7 +8,8 @@ use anyhow::Context;
 use journeyman_agent::{Parts, ServiceEnding, Tasks};
 use journeyman_journal::Journal;
 use journeyman_llm::ModelServer;
-use journeyman_server::{Door, Hosts, Options, Readiness};
+use journeyman_server::{Door, Hosts, Options, Readiness, ToolServers};
+use journeyman_tools::McpServers;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -84,6 +85,7 @@ impl Holder {
             hosts: Hosts::allow(settings.allowed_hosts.iter().cloned()),
             model,
             readiness: Arc::new(Ready { server, journal }),
+            servers: Arc::new(Servers(Arc::clone(&workshop.servers))),
             randomness: Arc::new(SystemRandom),
             stop: stop.clone(),
         };
@@ -105,6 +107,18 @@ impl Holder {
         self.tasks.shut_down(grace, ending).await;
         self.stop.cancel();
         self.server.await?.context("the server ended")
+    }
+}
+
+/// The external servers, as whoever asks sees them.
+struct Servers(Arc<McpServers>);
+
+impl ToolServers for Servers {
+    fn status(&self) -> Vec<serde_json::Value> {
+        let all = self.0.status();
+        all.iter()
+            .filter_map(|one| serde_json::to_value(one).ok())
+            .collect()
     }
 }
 

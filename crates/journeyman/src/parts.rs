@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
-use journeyman_agent::{Bench, ModelSlots, Notices, WholeFile, Worker};
+use journeyman_agent::{AgentRegistry, Bench, ModelSlots, Notices, Toolbox, WholeFile, Worker};
 use journeyman_bus::{Bus, Registration};
 use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::{Environment, Hub};
@@ -12,6 +13,7 @@ use journeyman_journal::{Journal, Sqlite};
 use journeyman_llm::{Connected, Connection, ModelServer, SupervisorCommand};
 use journeyman_sandbox::{Launcher, Python, Sandbox};
 use journeyman_sim::{Script, SimulatedModel};
+use journeyman_tools::{Dispatcher, Host, McpServers, Registry, ServerState};
 
 use crate::environment::{SystemRandom, SystemStamp, SystemTime};
 use crate::progress::Progress;
@@ -23,11 +25,16 @@ pub(crate) const SANDBOX_COMMAND: &str = "sandbox-init";
 /// The hidden command under which this program supervises the managed model server.
 pub(crate) const ENGINE_COMMAND: &str = "engine-supervisor";
 
+/// How long external servers are waited for before work begins.
+const SERVERS_TIME: Duration = Duration::from_secs(5);
+
 /// Everything that working on a task needs, ready.
 pub(crate) struct Workshop {
     pub(crate) bench: Bench,
     /// Where the workflow tells what it does.
     pub(crate) notices: Notices,
+    /// The external servers whose tools may be called, for as long as this lives.
+    pub(crate) servers: Arc<McpServers>,
     /// Progress is shown for as long as this lives.
     _shown: Registration,
 }
@@ -75,6 +82,9 @@ pub(crate) async fn workshop(
     let work_folder = work_folder(folder)?;
     progress.prepare("looking for a model server");
     let server = connect(settings, &environment, progress).await?;
+    let registry = Registry::with_built_ins()?;
+    let servers = tool_servers(settings, &registry, progress).await;
+    let dispatcher = Dispatcher::new(registry, journeyman_tools::Options::default());
     let bus = Bus::start();
     let shown = progress.listen(&bus)?;
     Ok(Workshop {
@@ -85,10 +95,34 @@ pub(crate) async fn workshop(
             language: Arc::new(python),
             strategy: Arc::new(WholeFile),
             work_folder,
+            tools: Toolbox::new(dispatcher, settings.tools.clone()),
+            agents: AgentRegistry::default(),
         },
+        servers: Arc::new(servers),
         notices: Notices::new(bus, Arc::new(SystemStamp)),
         _shown: shown,
     })
+}
+
+/// Connects to the configured servers. A task that begins should find their tools: they have a moment.
+async fn tool_servers(settings: &Settings, registry: &Registry, progress: &Progress) -> McpServers {
+    let host = Host {
+        name: env!("CARGO_PKG_NAME").to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        environment: std::env::vars().collect(),
+    };
+    let servers = McpServers::start(settings.mcp_servers.clone(), registry, host);
+    if !settings.mcp_servers.is_empty() {
+        progress.prepare("connecting to MCP servers");
+        let mut statuses = servers.watch();
+        let settled = statuses.wait_for(|all| {
+            let mut states = all.values().map(|status| &status.state);
+            states.all(|state| *state != ServerState::Connecting)
+        });
+        // Who comes later is there for later calls.
+        let _ = tokio::time::timeout(SERVERS_TIME, settled).await;
+    }
+    servers
 }
 
 pub(crate) async fn ensure_python(

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches};
+use journeyman_tools::{Pattern, ServerConfig, ServerName};
 use serde::Serialize;
 
 /// The environment as it was handed to the process.
@@ -171,6 +172,14 @@ const SETTINGS: &[Setting] = &[
         help: "How long running tasks have to come to an event boundary when the server stops",
     },
     Setting {
+        key: "agent.tools",
+        flag: "tools",
+        variable: "JOURNEYMAN_TOOLS",
+        value: Some("NAMES"),
+        default: "",
+        help: "Tools that agents may call where a task does not say: names, or patterns with *, with commas between [default: none]; [mcp_servers.NAME] in the configuration file adds an MCP server's",
+    },
+    Setting {
         key: "queue.capacity",
         flag: "queue-capacity",
         variable: "JOURNEYMAN_QUEUE_CAPACITY",
@@ -282,6 +291,8 @@ pub(crate) struct Settings {
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) allowed_hosts: Vec<String>,
     pub(crate) grace: Duration,
+    pub(crate) tools: Vec<Pattern>,
+    pub(crate) mcp_servers: BTreeMap<ServerName, ServerConfig>,
     pub(crate) queue: journeyman_queue::Options,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
@@ -349,7 +360,7 @@ impl Settings {
             ))
         };
         let file = config_path(flag("config"), variables);
-        let table = read_file(&file)?;
+        let (table, mcp_servers) = read_file(&file)?;
         let mut found = Vec::new();
         for setting in SETTINGS {
             let from_file = || table.get(setting.key).cloned();
@@ -380,7 +391,11 @@ impl Settings {
                 source,
             });
         }
-        Self::typed(found)
+        let settings = Self::typed(found)?;
+        Ok(Self {
+            mcp_servers,
+            ..settings
+        })
     }
 
     fn typed(mut found: Vec<Found>) -> anyhow::Result<Self> {
@@ -464,6 +479,18 @@ impl Settings {
             grace: parsed(get("serve.grace"), "a time such as 10s", |text| {
                 parse_idle(text).ok()
             })?,
+            tools: parsed(
+                get("agent.tools"),
+                "names of tools, or patterns such as docs.*, with commas between",
+                |text| {
+                    let names = text
+                        .split(',')
+                        .map(str::trim)
+                        .filter(|name| !name.is_empty());
+                    names.map(|name| Pattern::new(name).ok()).collect()
+                },
+            )?,
+            mcp_servers: BTreeMap::new(),
             queue: journeyman_queue::Options {
                 capacity: parsed(get("queue.capacity"), "a number from 1 to 100000", |text| {
                     text.parse().ok().filter(|n| (1..=100_000).contains(n))
@@ -562,11 +589,14 @@ fn default(setting: &Setting, variables: &Variables, config: &Path) -> String {
 }
 
 /// The file's keys, dotted, as text.
-fn read_file(file: &ConfigFile) -> anyhow::Result<BTreeMap<String, String>> {
+type Servers = BTreeMap<ServerName, ServerConfig>;
+
+/// What the file sets, and the MCP servers that it names.
+fn read_file(file: &ConfigFile) -> anyhow::Result<(BTreeMap<String, String>, Servers)> {
     let text = match std::fs::read_to_string(&file.path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !file.named => {
-            return Ok(BTreeMap::new());
+            return Ok(Default::default());
         }
         Err(error) => {
             return Err(error).with_context(|| {
@@ -574,8 +604,14 @@ fn read_file(file: &ConfigFile) -> anyhow::Result<BTreeMap<String, String>> {
             });
         }
     };
-    let table: toml::Table = toml::from_str(&text)
+    let mut table: toml::Table = toml::from_str(&text)
         .with_context(|| format!("{} is not valid TOML", file.path.display()))?;
+    let servers = match table.remove("mcp_servers") {
+        None => Servers::new(),
+        Some(servers) => servers
+            .try_into()
+            .with_context(|| format!("{}: mcp_servers", file.path.display()))?,
+    };
     let mut values = BTreeMap::new();
     flatten("", &table, &mut values);
     for key in values.keys() {
@@ -586,7 +622,7 @@ fn read_file(file: &ConfigFile) -> anyhow::Result<BTreeMap<String, String>> {
             );
         }
     }
-    Ok(values)
+    Ok((values, servers))
 }
 
 fn flatten(prefix: &str, table: &toml::Table, values: &mut BTreeMap<String, String>) {

@@ -19,6 +19,12 @@ pub trait Readiness: Send + Sync + 'static {
     fn obstacles(&self) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>>;
 }
 
+/// External servers that bring tools.
+pub trait ToolServers: Send + Sync + 'static {
+    /// How each is, in the order of their names, as JSON objects.
+    fn status(&self) -> Vec<serde_json::Value>;
+}
+
 /// What a server needs.
 #[derive(Clone)]
 pub struct Options {
@@ -34,6 +40,8 @@ pub struct Options {
     pub readiness: Arc<dyn Readiness>,
     /// Where tickets come from.
     pub randomness: Arc<dyn Randomness>,
+    /// How the external servers are whose tools agents may call.
+    pub servers: Arc<dyn ToolServers>,
     /// Stops the server: nothing new is taken, what is open is closed.
     pub stop: CancellationToken,
 }
@@ -48,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) hosts: Hosts,
     pub(crate) model: String,
     pub(crate) readiness: Arc<dyn Readiness>,
+    pub(crate) servers: Arc<dyn ToolServers>,
     pub(crate) tickets: Tickets,
     pub(crate) stop: CancellationToken,
 }
@@ -60,6 +69,7 @@ impl App {
             hosts: options.hosts,
             model: options.model,
             readiness: options.readiness,
+            servers: options.servers,
             tickets: Tickets::new(options.randomness),
             stop: options.stop,
         }))

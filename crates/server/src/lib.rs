@@ -26,9 +26,10 @@ mod socket;
 mod stream;
 mod tasks;
 mod tickets;
+mod tools;
 mod view;
 
-pub use app::{Options, Readiness};
+pub use app::{Options, Readiness, ToolServers};
 pub use door::{BadTokens, Door, Role, TokenFile, TokenLine};
 pub use guard::Hosts;
 pub use listener::serve;

@@ -19,7 +19,7 @@ use crate::body::BODY_MAX;
 use crate::problem::Problem;
 use crate::{
     events, files, guard, health, interventions, mcp, page, queue, request_id, socket, stream,
-    tasks,
+    tasks, tools,
 };
 
 #[derive(OpenApi)]
@@ -47,6 +47,9 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(stream::stream))
         .routes(routes!(files::files))
         .routes(routes!(files::context))
+        .routes(routes!(tools::list))
+        .routes(routes!(tools::call))
+        .routes(routes!(tools::agents))
         .routes(routes!(queue::get, queue::change))
         .routes(routes!(health::ticket));
     OpenApiRouter::with_openapi(Document::openapi())

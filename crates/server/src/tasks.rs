@@ -39,6 +39,8 @@ const PAGE_MAX: usize = 1_000;
 const PAGE: usize = 50;
 /// Test files of one task.
 const TESTS_MAX: usize = 100;
+/// Names and patterns of tools.
+const TOOLS_MAX: usize = 100;
 /// Tasks that one may wait for.
 const DEPENDS_ON_MAX: usize = 100;
 
@@ -94,6 +96,10 @@ pub(crate) struct NewTask {
     /// Answers given beforehand to questions that may come up.
     #[schema(max_items = 1_000)]
     answers: Option<Vec<Answer>>,
+    /// The tools that its agents may call, by name or pattern (`*`); what the server allows if nothing
+    /// is said.
+    #[schema(max_items = 100)]
+    tools: Option<Vec<ToolPattern>>,
     /// Whether somebody is there to answer questions: then the planner may ask some, and the task
     /// rests (`pause` is `question`) until they are answered. It asks none if nothing is said.
     ask: Option<bool>,
@@ -139,6 +145,12 @@ pub(crate) struct NewTask {
 #[serde(transparent)]
 #[schema(pattern = "\\S", max_length = 100_000)]
 pub(crate) struct Answer(String);
+
+/// A tool's name, in which `*` stands for any characters.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(pattern = "^[A-Za-z0-9_.*-]{1,128}$")]
+pub(crate) struct ToolPattern(String);
 
 /// A task's name.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -296,6 +308,7 @@ impl NewTask {
         let others = depends_on
             .iter()
             .map(|TaskName(text)| task_name("depends_on", text));
+        checked_count("tools", self.tools.as_ref().map_or(0, Vec::len), TOOLS_MAX)?;
         let limits = limits(
             Limits::default(),
             self.budget,
@@ -316,6 +329,9 @@ impl NewTask {
                 out: self.out.filter(|out| !out.is_empty()),
                 priority: self.priority.map_or(Priority::MEDIUM, |word| word.0),
                 answers: answers.into_iter().map(|Answer(text)| text).collect(),
+                tools: self
+                    .tools
+                    .map(|all| all.into_iter().map(|ToolPattern(text)| text).collect()),
                 ask: self.ask.unwrap_or_default(),
                 depends_on: others.collect::<Result<_, _>>()?,
                 ..TaskSubmitted::of(self.prompt)

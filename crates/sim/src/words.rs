@@ -8,12 +8,22 @@ const FALLBACK_MODULE: &str = "core";
 /// How a request begins that shows the beginning of a file.
 const COMPLETE: &str = "Complete the ";
 
+/// How a request shows that tools may be called, and that of a planner.
+const TOOLS: &str = "# Tools\n";
+const PLAN_TOOLS: &str = "{\"tools\": [";
+/// How a task's text says to use one: `Use the tool NAME with {...}`.
+const USE_TOOL: &str = "Use the tool ";
 /// How a request shows that questions may be asked.
 const MAY_ASK: &str = "{\"questions\":";
 
 /// The answer to a request; `wrong` code compiles and fails its tests. So many questions are asked
 /// where it may be.
 pub(crate) fn answer(asked: &str, wrong: bool, questions: u8) -> String {
+    if asked.contains(TOOLS)
+        && let Some(wish) = tool_wish(asked)
+    {
+        return wish;
+    }
     let last = asked
         .lines()
         .rev()
@@ -33,6 +43,22 @@ pub(crate) fn answer(asked: &str, wrong: bool, questions: u8) -> String {
         return format!("{{\"questions\": [{}]}}", questions.join(", "));
     }
     plan(asked)
+}
+
+/// The first tool that the task's text says to use and that has not answered yet.
+fn tool_wish(asked: &str) -> Option<String> {
+    let mut wishes = asked.lines().filter_map(|line| line.strip_prefix(USE_TOOL));
+    let called = asked
+        .lines()
+        .filter(|line| line.starts_with("# ") && line.ends_with(" said"));
+    let wish = wishes.nth(called.count())?;
+    let (name, arguments) = wish.split_once(" with ")?;
+    let request = format!("{{\"name\": {name:?}, \"arguments\": {arguments}}}");
+    Some(if asked.contains(PLAN_TOOLS) {
+        format!("{{\"tools\": [{request}]}}")
+    } else {
+        format!("```tool\n{request}\n```\n")
+    })
 }
 
 /// An answer that nothing can be made of.

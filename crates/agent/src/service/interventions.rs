@@ -12,7 +12,7 @@ use journeyman_queue::{Job, Withdrawal};
 
 use super::{TEXT_CHARS_MAX, Tasks, give_up_soon};
 use crate::Error;
-use crate::control::{StopReason, stopped};
+use crate::control::{StopReason, facts};
 use crate::fact::{Fact, Role};
 use crate::layout::module_path;
 use crate::recorder::Recorded;
@@ -191,8 +191,8 @@ impl Tasks {
                 return Err(ended(task, &state));
             }
         }
-        self.record(principal, task, |_| Ok(stopped(reason.clone())))
-            .await
+        let facts = |state: &TaskState| Ok(facts(reason.clone(), state));
+        self.record_all(principal, task, facts).await
     }
 
     /// Puts a task that rests into the queue again; one that failed at a limit too, with a larger one.

@@ -28,6 +28,9 @@ pub struct TaskSubmitted {
     /// What the user answers beforehand to questions that may come up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<String>,
+    /// The tools that its agents may call, by name or pattern (`*`); none leaves it to the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<String>>,
     /// Whether somebody is there to answer questions: then the planner may ask some.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ask: bool,
@@ -50,6 +53,7 @@ impl TaskSubmitted {
             out: None,
             priority: Priority::default(),
             answers: Vec::new(),
+            tools: None,
             ask: false,
             depends_on: Vec::new(),
             fork: None,

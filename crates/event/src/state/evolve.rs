@@ -3,8 +3,8 @@
 use thiserror::Error;
 
 use super::{
-    Action, Bug, CodeVersion, Ending, ModuleState, OpenEffect, PendingAnswer, Question, Status,
-    TaskState, TestRun,
+    Action, Agent, Bug, CodeVersion, Ending, ModuleState, OpenEffect, PendingAnswer, Question,
+    Status, TaskState, TestRun, ToolCall,
 };
 use crate::content::ContentHash;
 use crate::event::Event;
@@ -12,7 +12,7 @@ use crate::ids::Sequence;
 use crate::ordering::{Standing, is_report_valid};
 use crate::payload::{
     Approach, CodeOrigin, FailureReason, Interruption, PauseReason, Payload, TestFailureKind,
-    TestResult, TestScope,
+    TestResult, TestScope, ToolCompleted, ToolOutcome,
 };
 
 /// A history that cannot be folded.
@@ -133,8 +133,48 @@ impl TaskState {
                 self.questions.extend(questions);
                 self.accept_answer();
             }
-            // Nothing of a task's state follows from these.
-            Payload::ContextBuilt(_) | Payload::BackpressureAlert(_) => {}
+            Payload::AgentStarted(started) => {
+                self.agents += 1;
+                self.agent = Some(Agent {
+                    id: started.agent.clone(),
+                    role: event.actor().to_owned(),
+                    purpose: started.purpose,
+                    module: event.module().cloned(),
+                    tools: started.tools.clone(),
+                    steps: 0,
+                    wanted: Vec::new(),
+                    calls: Vec::new(),
+                    awaits_model: true,
+                });
+            }
+            Payload::AgentStep(step) => {
+                self.answer = None;
+                match self.agent.as_mut().filter(|agent| agent.id == step.agent) {
+                    Some(agent) => {
+                        agent.steps = step.step;
+                        agent.wanted.clone_from(&step.calls);
+                        agent.awaits_model = true;
+                    }
+                    None => self.uncounted.flagged += 1,
+                }
+            }
+            Payload::AgentCompleted(done) => {
+                let ended = self.agent.take_if(|agent| agent.id == done.agent);
+                if ended.is_none() {
+                    self.uncounted.flagged += 1;
+                }
+            }
+            Payload::ToolExecuting(call) if call.agent.is_some() => {
+                self.open(event, Action::CallTool(call.clone()));
+            }
+            Payload::ToolCompleted(done) if done.agent.is_some() => {
+                self.tool_completed(event, done);
+            }
+            // Nothing of a task's state follows from these; nor from tools that the user calls.
+            Payload::ContextBuilt(_)
+            | Payload::BackpressureAlert(_)
+            | Payload::ToolExecuting(_)
+            | Payload::ToolCompleted(_) => {}
             Payload::ContextRefused(refused) => {
                 self.obstacle = Some((refused.reason, refused.detail.clone()));
             }
@@ -144,6 +184,9 @@ impl TaskState {
                 self.generated += done.completion_tokens;
                 self.broken_calls = 0;
                 self.generating_ms += done.total_ms.saturating_sub(done.first_token_ms);
+                if let Some(agent) = &mut self.agent {
+                    agent.awaits_model = false;
+                }
                 let Some(OpenEffect {
                     module,
                     action: Action::CallModel(call),
@@ -340,6 +383,7 @@ impl TaskState {
 
     fn end(&mut self, event: &Event, status: Status, ending: Ending) {
         self.stop_running(event);
+        self.agent = None;
         self.status = status;
         self.pause = None;
         self.ending = Some(ending);
@@ -416,6 +460,25 @@ impl TaskState {
             (TestScope::Module, Some(module)) => module.runs.push(run),
             (TestScope::Integration, _) => self.integration = Some(run),
             (TestScope::Module, None) => self.uncounted.flagged += 1,
+        }
+    }
+
+    fn tool_completed(&mut self, event: &Event, done: &ToolCompleted) {
+        // One that was refused was never begun.
+        if done.outcome != ToolOutcome::Refused {
+            self.close(event);
+        }
+        let agent = self
+            .agent
+            .as_mut()
+            .filter(|agent| Some(&agent.id) == done.agent.as_ref());
+        match agent {
+            Some(agent) if !agent.wanted.is_empty() => agent.calls.push(ToolCall {
+                request: agent.wanted.remove(0),
+                outcome: done.outcome,
+                text: done.text.clone(),
+            }),
+            _ => self.uncounted.flagged += 1,
         }
     }
 

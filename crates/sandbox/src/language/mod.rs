@@ -6,7 +6,7 @@
 mod python;
 mod report;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,9 @@ use crate::{Limits, Result, Sandbox};
 pub trait Language: Send + Sync {
     /// Its name as people write it in settings: lower case.
     fn name(&self) -> &'static str;
+
+    /// The executable that a command's first word means, where it is one of the language's own.
+    fn program(&self, word: &str) -> Option<PathBuf>;
 
     /// Runs the tests in `files` (paths relative to `folder`); bounds are the sandbox's own unless given. A test that
     /// fails, or code that does not even load, is a report and no error.

@@ -224,6 +224,12 @@ impl Language for Python {
         "python"
     }
 
+    fn program(&self, word: &str) -> Option<PathBuf> {
+        ["python", "python3"]
+            .contains(&word)
+            .then(|| self.interpreter.clone())
+    }
+
     async fn run_tests(
         &self,
         sandbox: &Sandbox,

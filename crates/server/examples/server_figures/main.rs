@@ -31,7 +31,7 @@ use journeyman_agent::{Intervention, Notices, Parts, Tasks};
 use journeyman_bus::{Bus, Stamp};
 use journeyman_event::{Principal, SeededRandom, TaskId, TimeSource};
 use journeyman_journal::{Journal, Sqlite};
-use journeyman_server::{Door, Hosts, Options, Readiness};
+use journeyman_server::{Door, Hosts, Options, Readiness, ToolServers};
 use rustix::process::{Resource, Rlimit};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{TcpListener, UnixListener};
@@ -71,6 +71,12 @@ impl Stamp for Stamps {
 }
 
 struct Always;
+
+impl ToolServers for Always {
+    fn status(&self) -> Vec<serde_json::Value> {
+        Vec::new()
+    }
+}
 
 impl Readiness for Always {
     fn obstacles(&self) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
@@ -123,6 +129,7 @@ impl Server {
             hosts: Hosts::default(),
             model: "none".to_owned(),
             readiness: Arc::new(Always),
+            servers: Arc::new(Always),
             randomness: random,
             stop: stop.clone(),
         };

@@ -1,0 +1,104 @@
+//! Makes agents: who does what in a task, with which tools; and ends them. Pure: what is made here are
+//! facts to be recorded.
+
+use journeyman_event::payload::{AgentCompleted, AgentOutcome, AgentStarted, AgentStep, Purpose};
+use journeyman_event::state::PendingAnswer;
+use journeyman_event::{ModuleName, TaskState};
+use serde::Deserialize;
+
+use crate::fact::{Fact, Role};
+
+/// Steps in which an agent may call tools; then it has to answer.
+pub(crate) const TOOL_STEPS_MAX: u32 = 4;
+/// Calls in one step.
+pub(crate) const TOOL_CALLS_MAX: usize = 4;
+
+/// The role that does this.
+pub(crate) const fn role_of(purpose: Purpose) -> Role {
+    match purpose {
+        Purpose::Plan => Role::Planner,
+        Purpose::Code => Role::Coder,
+        Purpose::Tests => Role::Tester,
+        Purpose::Fix => Role::Fixer,
+    }
+}
+
+/// What is to be recorded before the model is asked: a new agent's beginning, unless the one at work
+/// is asking once more.
+pub(crate) fn at_work(
+    state: &TaskState,
+    purpose: Purpose,
+    module: Option<&ModuleName>,
+    tools: Vec<String>,
+) -> Vec<Fact> {
+    if let Some(agent) = &state.agent
+        && (agent.purpose, agent.module.as_ref()) == (purpose, module)
+    {
+        return Vec::new();
+    }
+    let mut facts: Vec<Fact> = completed(state, AgentOutcome::Dropped)
+        .into_iter()
+        .collect();
+    let started = AgentStarted {
+        agent: format!("a{}", state.agents + 1),
+        purpose,
+        tools,
+    };
+    facts.push(Fact {
+        module: module.cloned(),
+        ..Fact::of_task(role_of(purpose), started)
+    });
+    facts
+}
+
+/// The end of the agent at work, if there is one.
+pub(crate) fn completed(state: &TaskState, outcome: AgentOutcome) -> Option<Fact> {
+    let agent = state.agent.as_ref()?;
+    let completed = AgentCompleted {
+        agent: agent.id.clone(),
+        outcome,
+    };
+    Some(Fact {
+        module: agent.module.clone(),
+        ..Fact::of_task(role_of(agent.purpose), completed)
+    })
+}
+
+/// Whether the agent at work may call tools once more.
+pub(crate) fn may_call(state: &TaskState) -> bool {
+    let agent = state.agent.as_ref();
+    agent.is_some_and(|agent| !agent.tools.is_empty() && agent.steps < TOOL_STEPS_MAX)
+}
+
+/// The step of an agent that wants to call tools before it answers; none if it wants none. The error
+/// says what is wrong with what it wants, in words for the model.
+pub(crate) fn step(state: &TaskState, answer: &PendingAnswer) -> Result<Option<Fact>, String> {
+    let Some(agent) = state.agent.as_ref().filter(|agent| !agent.tools.is_empty()) else {
+        return Ok(None);
+    };
+    let mut calls = crate::answer::tool_requests(&answer.text, answer.purpose)?;
+    if calls.is_empty() {
+        return Ok(None);
+    }
+    if agent.steps >= TOOL_STEPS_MAX {
+        return Err("no more tools may be called; answer with what you know".to_owned());
+    }
+    calls.truncate(TOOL_CALLS_MAX);
+    let step = AgentStep {
+        agent: agent.id.clone(),
+        step: agent.steps + 1,
+        calls,
+    };
+    Ok(Some(Fact {
+        module: agent.module.clone(),
+        ..Fact::of_task(role_of(agent.purpose), step)
+    }))
+}
+
+/// A request as a model writes it.
+#[derive(Deserialize)]
+pub(crate) struct RawRequest {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) arguments: serde_json::Map<String, serde_json::Value>,
+}

@@ -1,0 +1,145 @@
+//! Tools that a user calls on a task, recorded like an agent's calls.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use journeyman_event::payload::{ToolCompleted, ToolExecuting};
+use journeyman_event::{EventId, Payload, Principal, TaskId};
+use journeyman_tools::{
+    CallContext, CallRef, Chain, Completed, Record, RecordError, Request, Spec,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Tasks, give_up_soon};
+use crate::Error;
+use crate::agents::LivingAgent;
+use crate::effects::completed_call;
+use crate::fact::{Fact, Role};
+use crate::recorder::Recorded;
+use crate::toolbox::user_grants;
+use crate::workspace::TaskWorkspace;
+
+impl Tasks {
+    /// Every tool that a user may call.
+    pub fn tools(&self) -> Vec<Spec> {
+        let bench = self.parts.bench.as_ref();
+        bench.map(|bench| bench.tools.all()).unwrap_or_default()
+    }
+
+    /// A principal's agents that are at work.
+    pub fn agents(&self, principal: &Principal) -> Vec<LivingAgent> {
+        let bench = self.parts.bench.as_ref();
+        bench
+            .map(|bench| bench.agents.of(principal))
+            .unwrap_or_default()
+    }
+
+    /// Calls tools on a task, one after the other, each recorded. Ends with `cancel`.
+    pub async fn call_tools(
+        &self,
+        principal: &Principal,
+        task: &TaskId,
+        steps: Vec<Request>,
+        cancel: &CancellationToken,
+    ) -> Result<Chain, Error> {
+        let state = self.current(principal, task).await?;
+        let Some(bench) = &self.parts.bench else {
+            return Err(Error::NoBench);
+        };
+        let context = CallContext {
+            principal: principal.clone(),
+            task_id: task.clone(),
+            module: None,
+            actor: Role::User.as_str().to_owned(),
+            grants: user_grants(),
+            workspace: Arc::new(TaskWorkspace {
+                journal: self.parts.journal.clone(),
+                principal: principal.clone(),
+                task: task.clone(),
+                state,
+                bench: bench.clone(),
+                randomness: Arc::clone(&self.parts.randomness),
+                writer: Some(self.clone()),
+            }),
+            cancel: cancel.clone(),
+        };
+        let record = UserCalls {
+            tasks: self,
+            principal,
+            task,
+            intents: Mutex::default(),
+        };
+        let chain = bench.tools.dispatcher().chain(&context, steps, &record);
+        chain.await.map_err(|refusal| Error::BadInput {
+            field: "steps",
+            reason: refusal.to_string(),
+        })
+    }
+}
+
+/// Records what a user calls.
+struct UserCalls<'a> {
+    tasks: &'a Tasks,
+    principal: &'a Principal,
+    task: &'a TaskId,
+    /// The intents of the calls that are under way, by number.
+    intents: Mutex<HashMap<u64, EventId>>,
+}
+
+impl UserCalls<'_> {
+    /// Records it whatever else happens to the task, and gives the event's name.
+    async fn record(
+        &self,
+        payload: Payload,
+        cause: Option<EventId>,
+    ) -> Result<Option<EventId>, Error> {
+        let mut state = self.tasks.state(self.principal, self.task).await?;
+        let fact = Fact {
+            cause,
+            ..Fact::of_task(Role::User, payload)
+        };
+        let recorder = self.tasks.recorder(self.principal);
+        loop {
+            let facts = vec![fact.clone()];
+            let cancel = give_up_soon();
+            let recorded = recorder.record(self.task, &mut state, facts, Vec::new(), &cancel);
+            if recorded.await? == Recorded::Here {
+                return Ok(state.last_event);
+            }
+        }
+    }
+
+    fn intents(&self) -> std::sync::MutexGuard<'_, HashMap<u64, EventId>> {
+        self.intents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn intent(call: &CallRef) -> ToolExecuting {
+    ToolExecuting {
+        agent: None,
+        tool: call.tool.clone(),
+        arguments: (*call.arguments).clone(),
+        repeatable: call.known.as_ref().is_some_and(|known| known.repeatable),
+    }
+}
+
+#[async_trait]
+impl Record for UserCalls<'_> {
+    async fn executing(&self, call: &CallRef) -> Result<(), RecordError> {
+        let recorded = self.record(intent(call).into(), None).await;
+        let event = recorded.map_err(|error| RecordError(error.to_string()))?;
+        if let Some(event) = event {
+            self.intents().insert(call.number, event);
+        }
+        Ok(())
+    }
+
+    async fn completed(&self, call: &CallRef, completed: &Completed) -> Result<(), RecordError> {
+        let cause = self.intents().remove(&call.number);
+        let payload: ToolCompleted = completed_call(&intent(call), completed);
+        let recorded = self.record(payload.into(), cause).await;
+        recorded.map_err(|error| RecordError(error.to_string()))?;
+        Ok(())
+    }
+}

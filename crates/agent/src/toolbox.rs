@@ -1,0 +1,130 @@
+//! Which tools there are, and who may call which: a user all of them on tasks of their own, an agent
+//! those that its role and its task allow.
+
+use std::fmt;
+
+use journeyman_tools::{Dispatcher, Grants, InvalidName, Pattern, Permission, Registry, Spec};
+
+use crate::Error;
+use crate::fact::Role;
+
+/// The tools, and those that agents may call where a task does not say.
+#[derive(Clone)]
+pub struct Toolbox {
+    dispatcher: Dispatcher,
+    offered: Vec<Pattern>,
+}
+
+impl fmt::Debug for Toolbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut toolbox = f.debug_struct("Toolbox");
+        toolbox
+            .field("offered", &self.offered)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Toolbox {
+    /// These tools; agents are offered those that a pattern means, where their task does not say.
+    pub fn new(dispatcher: Dispatcher, offered: Vec<Pattern>) -> Self {
+        Self {
+            dispatcher,
+            offered,
+        }
+    }
+
+    /// The built-in tools, of which agents are offered none.
+    pub fn built_in() -> Result<Self, journeyman_tools::RegisterError> {
+        let registry = Registry::with_built_ins()?;
+        Ok(Self::new(
+            Dispatcher::new(registry, journeyman_tools::Options::default()),
+            Vec::new(),
+        ))
+    }
+
+    pub(crate) fn dispatcher(&self) -> &Dispatcher {
+        &self.dispatcher
+    }
+
+    /// Every tool that a user may call.
+    pub fn all(&self) -> Vec<Spec> {
+        self.dispatcher.registry().list(&user_grants())
+    }
+
+    /// What an agent of this role may call in a task that allows these, if it says anything.
+    pub(crate) fn grants(&self, role: Role, allowed: Option<&[String]>) -> Grants {
+        let permissions: &[Permission] = match role {
+            Role::Planner => &[Permission::Read, Permission::External],
+            Role::Coder | Role::Fixer | Role::Tester => {
+                &[Permission::Read, Permission::Run, Permission::External]
+            }
+            Role::User | Role::Conductor => &[],
+        };
+        let names = match allowed {
+            None => self.offered.clone(),
+            // What was checked when it was submitted; of older journals, what still means something.
+            Some(allowed) => allowed.iter().flat_map(|name| Pattern::new(name)).collect(),
+        };
+        Grants::of(permissions.iter().copied()).only(names)
+    }
+
+    /// What such an agent may call, as it is there now.
+    pub(crate) fn offers(&self, role: Role, allowed: Option<&[String]>) -> Vec<Spec> {
+        let grants = self.grants(role, allowed);
+        self.dispatcher.registry().list(&grants)
+    }
+}
+
+/// What a user may call.
+pub(crate) fn user_grants() -> Grants {
+    Grants::of([
+        Permission::Read,
+        Permission::Write,
+        Permission::Run,
+        Permission::External,
+    ])
+}
+
+/// Whether a task may say so which tools its agents may call.
+pub(crate) fn check_patterns(tools: &[String]) -> Result<(), Error> {
+    for name in tools {
+        Pattern::new(name).map_err(|error: InvalidName| Error::BadInput {
+            field: "tools",
+            reason: error.to_string(),
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn names(specs: Vec<Spec>) -> Vec<String> {
+        specs
+            .into_iter()
+            .map(|spec| spec.name.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn an_agent_is_offered_what_its_role_and_its_task_allow() {
+        let toolbox = Toolbox::built_in().unwrap();
+        assert!(toolbox.offers(Role::Coder, None).is_empty());
+        let all = ["*".to_owned()];
+        let coder = names(toolbox.offers(Role::Coder, Some(&all)));
+        assert!(coder.contains(&"run_command".to_owned()), "{coder:?}");
+        assert!(
+            !coder.contains(&"write_file".to_owned()),
+            "an agent's file is its answer"
+        );
+        let planner = names(toolbox.offers(Role::Planner, Some(&all)));
+        assert!(planner.contains(&"read_file".to_owned()));
+        assert!(!planner.contains(&"run_command".to_owned()));
+        let one = names(toolbox.offers(Role::Fixer, Some(&["read_*".to_owned()])));
+        assert_eq!(one, ["read_file", "read_version"]);
+        assert!(toolbox.offers(Role::Conductor, Some(&all)).is_empty());
+        assert_eq!(names(toolbox.all()).len(), 8);
+    }
+}
