@@ -517,6 +517,34 @@ fn a_model_server_that_cannot_be_reached_at_the_start_is_one_error_and_nothing_i
 }
 
 #[test]
+fn a_model_server_that_is_not_required_is_waited_for_and_worked_with_as_soon_as_it_is_there() {
+    let home = Home::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    drop(listener);
+    let url = format!("http://{at}/v1");
+    let mut serve = home.command(&["serve", "--port", "0", "--json", "--model", "only"]);
+    serve.args(["--model-url", &url, "--model-required=false"]);
+    let server = Server::launch(&home, serve);
+    let ready = server.get("/ready").expect(503);
+    let reason = ready["reasons"][0].as_str().unwrap();
+    assert!(reason.starts_with("model server: "), "{reason}");
+    assert!(reason.contains(&at.to_string()), "{reason}");
+    let task = server.submit(&json!({"prompt": "x"}));
+    assert_eq!(server.task(&task)["reason"], Value::Null);
+    assert_eq!(server.events(&task).len(), 1, "it waits");
+    let listener = std::net::TcpListener::bind(at).unwrap();
+    std::thread::spawn(move || {
+        listener
+            .incoming()
+            .map_while(Result::ok)
+            .for_each(tell_of_a_model);
+    });
+    server.event(&task, "model_call_started");
+    assert_eq!(server.get("/ready").expect(200)["ready"], true);
+}
+
+#[test]
 fn a_model_server_that_goes_away_makes_the_server_not_ready_and_says_why() {
     let home = Home::new();
     // Stands in for a server with one model, and answers what it is asked about itself.
