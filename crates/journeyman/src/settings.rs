@@ -272,6 +272,7 @@ pub(crate) struct Found {
 
 /// Every setting, typed.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // each is a setting that people switch by itself
 pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     pub(crate) model: String,
