@@ -165,9 +165,12 @@ async fn download(
         });
     };
     tell(done);
-    let mut downloads = stream::iter(&plan.packages)
+    let each = plan.packages.iter();
+    // Collected: through a lazy one the compiler does not see that the future may go to another thread.
+    let each: Vec<_> = each
         .map(|package| download_part(environment, parts, package))
-        .buffer_unordered(DOWNLOADS);
+        .collect();
+    let mut downloads = stream::iter(each).buffer_unordered(DOWNLOADS);
     while let Some(part) = downloads.next().await {
         part?;
         done += 1;

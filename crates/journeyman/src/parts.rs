@@ -10,7 +10,7 @@ use journeyman_bus::{Bus, Registration};
 use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::{Environment, Hub};
 use journeyman_journal::{Journal, Sqlite};
-use journeyman_llm::{Connected, Connection, ModelServer, SupervisorCommand};
+use journeyman_llm::{Connected, Connection, Later, ModelServer, SupervisorCommand};
 use journeyman_sandbox::{Launcher, Python, Sandbox};
 use journeyman_sim::{Script, SimulatedModel};
 use journeyman_tools::{Dispatcher, Host, McpServers, Registry, ServerState};
@@ -181,6 +181,10 @@ async fn connect(
     {
         let script: Script = url.parse()?;
         return Ok(Arc::new(SimulatedModel::new(script)));
+    }
+    if !settings.model_required {
+        let later = Later::new(connection(settings)?, environment.clone());
+        return Ok(Arc::new(later));
     }
     let report = |step: journeyman_fetch::Progress| progress.prepare(&step.to_string());
     let Connected { server, how } =

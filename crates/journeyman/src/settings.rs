@@ -92,6 +92,14 @@ const SETTINGS: &[Setting] = &[
         help: "How long a managed server stays when nobody uses it, as told by the command that starts it; 0s ends it with its last user",
     },
     Setting {
+        key: "model.required",
+        flag: "model-required",
+        variable: "JOURNEYMAN_MODEL_REQUIRED",
+        value: Some("BOOL"),
+        default: "true",
+        help: "Whether a model server that is missing at the start is an error; if false, tasks wait until it is there",
+    },
+    Setting {
         key: "hf.endpoint",
         flag: "hf-endpoint",
         variable: "HF_ENDPOINT",
@@ -273,6 +281,7 @@ pub(crate) struct Found {
 
 /// Every setting, typed.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // each is a setting that people switch by itself
 pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     pub(crate) model: String,
@@ -281,6 +290,7 @@ pub(crate) struct Settings {
     pub(crate) model_context: u64,
     pub(crate) model_slots: u32,
     pub(crate) model_idle: Duration,
+    pub(crate) model_required: bool,
     pub(crate) hf_endpoint: String,
     pub(crate) hf_token: Option<String>,
     pub(crate) sandbox_minimum: journeyman_sandbox::Level,
@@ -449,6 +459,7 @@ impl Settings {
                 let (value, from) = (&idle.value, from(idle));
                 anyhow::anyhow!("model.idle is not {value:?} (from {from}): {why}")
             })?,
+            model_required: flag("model.required")?,
             sandbox_minimum: match minimum.value.as_str() {
                 "landlock" => journeyman_sandbox::Level::Landlock,
                 "bubblewrap" => journeyman_sandbox::Level::Bubblewrap,

@@ -7,7 +7,8 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use common::server::{GOOD, SLOW, STEADY, STUB, Server, check_history, count, until};
 use common::{Home, Output};
@@ -458,4 +459,85 @@ fn a_run_with_a_server_that_is_not_there_is_one_clear_error() {
     let run = home.run(&["tasks", "--server", "http://127.0.0.1:1"]);
     assert_eq!(run.code, Some(1));
     assert!(run.stderr.contains("http://127.0.0.1:1"), "{}", run.stderr);
+}
+
+/// Serves with a data folder on a disk of its own that is soon full, and says where this test finds the disk.
+fn serve_on_a_small_disk(home: &Home, script: &str) -> (Server, PathBuf) {
+    let data = home.data_dir();
+    let python = fs::read_link(data.join("python")).unwrap();
+    let url = format!("sim:?{script}");
+    let serve = home.command(&["serve", "--port", "0", "--json", "--model-url", &url]);
+    let mut command = Command::new("unshare");
+    let user = rustix::process::geteuid();
+    // Without the rights of root they are lent for the mount, and given back before the program starts.
+    let (before, after) = if user.is_root() {
+        (vec!["--mount"], String::new())
+    } else {
+        let group = rustix::process::getegid().as_raw();
+        let after = format!(
+            "unshare --user --map-user={} --map-group={group}",
+            user.as_raw()
+        );
+        (vec!["--user", "--map-root-user", "--mount"], after)
+    };
+    let mount = format!(
+        "mount -t tmpfs -o size=8m,mode=755 none \"$1\" && ln -s \"$2\" \"$1/python\" && shift 2 && exec {after} \"$@\""
+    );
+    command.args(before).args(["sh", "-c", &mount, "sh"]);
+    command.arg(&data).arg(&python);
+    command.arg(serve.get_program()).args(serve.get_args());
+    command.env_clear().current_dir(home.path());
+    command.envs(
+        serve
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let server = Server::launch(home, command);
+    let root = PathBuf::from(format!("/proc/{}/root", server.child.id()));
+    (server, root.join(data.strip_prefix("/").unwrap()))
+}
+
+#[test]
+fn a_server_whose_disk_is_full_says_so_loses_nothing_and_goes_on_with_space() {
+    let home = Home::new();
+    let (server, disk) = serve_on_a_small_disk(&home, STEADY);
+    server.get("/ready").expect(200);
+    let before = server.submit(&json!({"prompt": "Make a thing"}));
+    server.event(&before, "model_call_started");
+    let mut acknowledged = vec![before.clone()];
+    let ballast = disk.join("ballast");
+    fs::write(&ballast, vec![1; 8 << 20]).unwrap_err();
+    let refused = until("it is full", || {
+        let answer = server.post(TASKS, &json!({"prompt": STUB}));
+        if answer.status != 202 {
+            return Some(answer);
+        }
+        let task = answer.json()["task_id"].as_str().unwrap().to_owned();
+        acknowledged.push(task); // there was some space left
+        None
+    });
+    let problem = refused.problem(503);
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("no space left"),
+        "{problem}"
+    );
+    assert!(refused.header("retry-after").is_some());
+    let ready = server.get("/ready").expect(503);
+    let reason = ready["reasons"][0].as_str().unwrap();
+    assert!(reason.starts_with("journal: no space left"), "{ready}");
+    // It lives, and shows what it has.
+    server.get("/health").expect(200);
+    assert_eq!(server.task(&before)["status"], "running");
+    fs::remove_file(&ballast).unwrap();
+    until("it is ready again", || {
+        (server.get("/ready").status == 200).then_some(())
+    });
+    acknowledged.push(server.submit(&json!({"prompt": STUB})));
+    for task in &acknowledged {
+        assert_eq!(server.ended(task)["status"], "complete");
+        check_history(&server.events(task));
+    }
 }

@@ -4,11 +4,15 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::Home;
 use common::server::{GOOD, SLOW, STEADY, STUB, Server, members, until};
 use serde_json::{Value, json};
 
 const TASKS: &str = "/api/v1/tasks";
+/// A message to a socket has this long to get out.
+const SEND_TIME: Duration = Duration::from_secs(10);
 
 #[test]
 fn what_is_absent_is_null_and_never_missing() {
@@ -328,6 +332,52 @@ fn a_socket_gives_everything_since_a_position_in_order_and_once() {
     assert_eq!(sequence(&rest[0]), sequence(&stored[5]));
 }
 
+/// The one test here that waits: how long a message may take to get out is a matter of real time, and of
+/// a real connection that is full.
+#[test]
+fn a_socket_that_is_not_read_is_closed_with_a_code_and_delays_nobody() {
+    let home = Home::new();
+    let server = Server::start(&home, SLOW, &["--max-concurrent", "1"]);
+    let busy = server.submit(&json!({"prompt": "x"}));
+    server.event(&busy, "model_call_started");
+    let (mut slow, mut reader) = (server.socket("/ws"), server.socket("/ws"));
+    // Together 16 MB, more than what the system keeps of a connection's bytes on both sides.
+    let prompt = "\u{1f6b6}".repeat(100_000);
+    let tasks = 40;
+    let full = std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            // The one that is worked on was submitted, too.
+            for _ in 0..=tasks {
+                reader.hear_until("task_submitted");
+            }
+        });
+        for _ in 0..tasks {
+            server.submit(&json!({"prompt": prompt}));
+        }
+        let full = Instant::now();
+        reading.join().unwrap();
+        full
+    });
+    assert!(full.elapsed() < SEND_TIME / 2, "{:?}", full.elapsed());
+    // The server tries for as long again to say that it closes.
+    std::thread::sleep((SEND_TIME + Duration::from_secs(1)).saturating_sub(full.elapsed()));
+    let mut last = 0;
+    let mut heard = 0;
+    let code = loop {
+        match slow.hear() {
+            Ok(event) => last = event["sequence"].as_u64().unwrap(),
+            Err(code) => break code,
+        }
+        heard += 1;
+        assert!(heard < tasks, "it was never too slow");
+    };
+    assert_eq!(code, 4408);
+    // It says where it was and misses nothing.
+    let mut again = server.socket(&format!("/ws?after={last}"));
+    let next = again.hear().unwrap()["sequence"].as_u64().unwrap();
+    assert_eq!(next, last + 1);
+}
+
 #[test]
 fn a_socket_of_an_unknown_task_or_with_words_not_understood_is_closed_with_a_code() {
     let home = Home::new();
@@ -376,6 +426,37 @@ fn health_readiness_and_figures_are_told() {
         let (name, value) = line.rsplit_once(' ').unwrap();
         assert!(name.starts_with("journeyman_"), "{line}");
         value.parse::<f64>().unwrap_or_else(|_| panic!("{line}"));
+    }
+}
+
+#[test]
+fn alerts_are_told_as_figures() {
+    let home = Home::new();
+    let limits = ["--max-concurrent", "1", "--queue-capacity", "1"];
+    let server = Server::start(&home, SLOW, &limits);
+    let figures = || server.get("/metrics").text();
+    let has = |line: &str| figures().lines().any(|known| known == line);
+    assert!(has("journeyman_alert_level{watched=\"fill\"} 0"));
+    let task = server.submit(&json!({"prompt": "x"}));
+    server.wait(&task, "running");
+    let waiting = server.submit(&json!({"prompt": "x"}));
+    assert!(has("journeyman_alert_level{watched=\"fill\"} 2"));
+    server.intervene(&waiting, &json!({"kind": "cancel"}));
+    until("all is well again", || {
+        has("journeyman_alert_level{watched=\"fill\"} 0").then_some(())
+    });
+    let text = figures();
+    let alerts = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("journeyman_alerts_total"));
+    let alerts: Vec<(&str, &str)> = alerts.filter_map(|line| line.split_once(' ')).collect();
+    assert_eq!(alerts.len(), 9, "{text}");
+    for (labels, count) in alerts {
+        let fill = [
+            "{watched=\"fill\",level=\"critical\"}",
+            "{watched=\"fill\",level=\"normal\"}",
+        ];
+        assert_eq!(fill.contains(&labels), count != "0", "{text}");
     }
 }
 
@@ -433,6 +514,34 @@ fn a_model_server_that_cannot_be_reached_at_the_start_is_one_error_and_nothing_i
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("http://127.0.0.1:1"), "{stderr}");
     assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn a_model_server_that_is_not_required_is_waited_for_and_worked_with_as_soon_as_it_is_there() {
+    let home = Home::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    drop(listener);
+    let url = format!("http://{at}/v1");
+    let mut serve = home.command(&["serve", "--port", "0", "--json", "--model", "only"]);
+    serve.args(["--model-url", &url, "--model-required=false"]);
+    let server = Server::launch(&home, serve);
+    let ready = server.get("/ready").expect(503);
+    let reason = ready["reasons"][0].as_str().unwrap();
+    assert!(reason.starts_with("model server: "), "{reason}");
+    assert!(reason.contains(&at.to_string()), "{reason}");
+    let task = server.submit(&json!({"prompt": "x"}));
+    assert_eq!(server.task(&task)["reason"], Value::Null);
+    assert_eq!(server.events(&task).len(), 1, "it waits");
+    let listener = std::net::TcpListener::bind(at).unwrap();
+    std::thread::spawn(move || {
+        listener
+            .incoming()
+            .map_while(Result::ok)
+            .for_each(tell_of_a_model);
+    });
+    server.event(&task, "model_call_started");
+    assert_eq!(server.get("/ready").expect(200)["ready"], true);
 }
 
 #[test]

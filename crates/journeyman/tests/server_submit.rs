@@ -447,3 +447,39 @@ fn the_most_urgent_task_is_first_and_much_more_urgent_work_takes_a_place() {
     let started = |task: &str| server.event(task, "task_started")["sequence"].as_u64();
     assert!(started(&urgent) < started(&medium));
 }
+
+/// A running task that holds the only place until it is cancelled, a BACKGROUND one that waited for a while,
+/// and a younger, more urgent one: which of the two comes first, and which then waits?
+fn after_a_while(server: &Server, while_s: f64) -> [Value; 2] {
+    let holder = server.submit(&json!({"prompt": "x"}));
+    server.wait(&holder, "running");
+    let old = server.submit(&json!({"prompt": "x", "priority": "background"}));
+    until("it has waited", || {
+        let queue = server.get("/api/v1/queue").expect(200);
+        (queue["oldest_waiting"].as_f64()? >= while_s).then_some(())
+    });
+    let young = server.submit(&json!({"prompt": "x", "priority": "medium"}));
+    server.intervene(&holder, &json!({"kind": "cancel"}));
+    let tasks = [old, young];
+    until("one is started", || {
+        let views = tasks.each_ref().map(|task| server.task(task));
+        let is_one = views.iter().any(|view| view["status"] == "running");
+        is_one.then(|| views.map(|view| view["status"].clone()))
+    })
+}
+
+#[test]
+fn with_ageing_background_work_comes_before_younger_work_that_is_more_urgent() {
+    let home = Home::new();
+    let limits = ["--max-concurrent", "1", "--queue-ageing", "1s"];
+    let server = Server::start(&home, SLOW, &limits);
+    // After three steps it stands at HIGH.
+    assert_eq!(after_a_while(&server, 3.1), ["running", "queued"]);
+}
+
+#[test]
+fn without_ageing_background_work_waits_for_all_that_is_more_urgent() {
+    let home = Home::new();
+    let server = Server::start(&home, SLOW, &["--max-concurrent", "1"]);
+    assert_eq!(after_a_while(&server, 3.1), ["queued", "running"]);
+}

@@ -5,15 +5,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use journeyman_event::Tokens;
 use journeyman_fetch::{Environment, Hub, Progress, Report};
 use serde::Serialize;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 
 use crate::managed::{Managed, ManagedOptions, Patience, SupervisorCommand, find_engine};
 use crate::ollama::{self, Ollama, OllamaOptions};
 use crate::openai::{OpenAi, OpenAiOptions};
 use crate::source::Source;
-use crate::{Error, ModelInfo, ModelServer};
+use crate::{Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Request};
 
 /// Where llama.cpp's server listens if nobody says otherwise.
 const LLAMA_CPP_URL: &str = "http://127.0.0.1:8080";
@@ -204,6 +207,59 @@ pub async fn connect(
             tried.push("start a model server and name it with --model-url".to_owned());
             Err(Error::NoServer { tried })
         }
+    }
+}
+
+/// A model server that need not be there yet. Whenever something is asked of it, it is looked for as
+/// [`connect`] does, until it was found once; until then the error says what was tried.
+#[derive(Debug)]
+pub struct Later {
+    connection: Connection,
+    environment: Environment,
+    found: OnceCell<Arc<dyn ModelServer>>,
+}
+
+impl Later {
+    /// Looks for nothing yet.
+    pub fn new(connection: Connection, environment: Environment) -> Self {
+        Self {
+            connection,
+            environment,
+            found: OnceCell::new(),
+        }
+    }
+
+    async fn look(&self) -> Result<Arc<dyn ModelServer>, Error> {
+        let connection = self.connection.clone();
+        let found = connect(connection, &self.environment, &|_| {}).await?;
+        tracing::info!(how = found.how, "a model server is there");
+        Ok(found.server)
+    }
+
+    async fn server(&self) -> Result<&dyn ModelServer, Error> {
+        let found = self.found.get_or_try_init(|| self.look()).await?;
+        Ok(found.as_ref())
+    }
+}
+
+#[async_trait]
+impl ModelServer for Later {
+    async fn describe(&self) -> Result<ModelInfo, Error> {
+        self.server().await?.describe().await
+    }
+
+    async fn count(&self, messages: &[Message]) -> Result<Count, Error> {
+        self.server().await?.count(messages).await
+    }
+
+    async fn answer(
+        &self,
+        request: &Request,
+        on_delta: &mut OnDelta<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<Answer, Error> {
+        let server = self.server().await?;
+        server.answer(request, on_delta, cancel).await
     }
 }
 

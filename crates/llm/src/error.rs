@@ -131,6 +131,7 @@ impl Error {
         matches!(
             self,
             Self::Unreachable { .. }
+                | Self::NoServer { .. }
                 | Self::TimedOut { .. }
                 | Self::Overloaded { .. }
                 | Self::Managed { .. }

@@ -19,7 +19,7 @@ mod source;
 mod sse;
 
 pub use catalogue::{CataloguedModel, catalogue};
-pub use connect::{Connected, Connection, Found, connect, describe, look_around};
+pub use connect::{Connected, Connection, Found, Later, connect, describe, look_around};
 pub use error::Error;
 pub use estimate::Estimator;
 pub use managed::{

@@ -47,6 +47,20 @@ pub enum Level {
     Critical,
 }
 
+impl Level {
+    /// All of them, the least serious first.
+    pub const ALL: [Self; 3] = [Self::Normal, Self::Warning, Self::Critical];
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// What is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watched {
@@ -57,6 +71,17 @@ pub enum Watched {
     OldestWaiting,
     /// How many wait behind the queue, in percent of [`Marks::downstream_max`].
     Downstream,
+}
+
+impl Watched {
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fill => "fill",
+            Self::OldestWaiting => "oldest_waiting",
+            Self::Downstream => "downstream",
+        }
+    }
 }
 
 /// Something has come to another level.
@@ -83,6 +108,23 @@ impl fmt::Display for Alert {
             Watched::Downstream => "of those who may wait behind the queue",
         };
         write!(f, "{level}: {} % {what}", self.percent)
+    }
+}
+
+/// How something that is watched is, and how often it gave an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// What is watched.
+    pub watched: Watched,
+    /// How serious it is now, whether there was an alert of it or not.
+    pub level: Level,
+    alerts: [u64; Level::ALL.len()],
+}
+
+impl Alarm {
+    /// Alerts of each level, the least serious first.
+    pub fn alerts(&self) -> impl Iterator<Item = (Level, u64)> + use<> {
+        Level::ALL.into_iter().zip(self.alerts)
     }
 }
 
@@ -143,6 +185,12 @@ impl Monitor {
         ];
         alerts.into_iter().flatten()
     }
+
+    /// How everything that is watched is.
+    pub fn alarms(&self) -> Vec<Alarm> {
+        let watches = [&self.fill, &self.oldest_waiting, &self.downstream];
+        watches.map(Watch::alarm).to_vec()
+    }
 }
 
 fn wide(count: usize) -> u128 {
@@ -167,6 +215,8 @@ struct Watch {
     told: Level,
     warned: Option<Instant>,
     was_critical: Option<Instant>,
+    /// Alerts of each level.
+    alerts: [u64; Level::ALL.len()],
 }
 
 impl Watch {
@@ -181,6 +231,7 @@ impl Watch {
             told: Level::Normal,
             warned: None,
             was_critical: None,
+            alerts: [0; Level::ALL.len()],
         }
     }
 
@@ -219,7 +270,16 @@ impl Watch {
         Some(self.alert(percent))
     }
 
-    fn alert(&self, percent: u64) -> Alert {
+    fn alarm(&self) -> Alarm {
+        Alarm {
+            watched: self.watched,
+            level: self.level,
+            alerts: self.alerts,
+        }
+    }
+
+    fn alert(&mut self, percent: u64) -> Alert {
+        self.alerts[self.level as usize] += 1;
         Alert {
             watched: self.watched,
             level: self.level,

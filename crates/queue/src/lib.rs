@@ -23,7 +23,7 @@ mod stop;
 mod tasks;
 mod work;
 
-pub use backpressure::{Alert, Level, Marks, Monitor, Sample, Watched};
+pub use backpressure::{Alarm, Alert, Level, Marks, Monitor, Sample, Watched};
 pub use options::{Ageing, Options};
 pub use permit::{Full, Permit};
 pub use queue::{End, Job, Queue, Stopped, Withdrawal};

@@ -230,6 +230,7 @@ impl<R: Runner> Queue<R> {
             waiting_time: None,
             service_time: None,
             counts: state.counts,
+            alarms: state.monitor.alarms(),
         };
         drop(state);
         let levels = (0..=u8::MAX).map_while(Priority::new).zip(depth);

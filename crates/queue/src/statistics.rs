@@ -5,6 +5,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use journeyman_event::Priority;
 
+use crate::Alarm;
+
 /// Longer times count as this.
 const TIME_MAX: Duration = Duration::from_hours(24);
 /// Significant decimal digits that are kept of a time.
@@ -30,6 +32,8 @@ pub struct Statistics {
     pub service_time: Option<Quantiles>,
     /// Counted since the queue was made.
     pub counts: Counts,
+    /// How everything that is watched is.
+    pub alarms: Vec<Alarm>,
 }
 
 /// What has happened since the queue was made.

@@ -63,6 +63,34 @@ fn it_warns_at_80_is_critical_at_100_and_clears_below_70() {
 }
 
 #[test]
+fn alerts_are_counted_by_what_is_watched_and_how_serious_it_is() {
+    let mut watch = Watch::new();
+    for taken in [800, 1_000, 600, 800] {
+        watch.fill(taken); // the last warning comes too soon after the first
+    }
+    let alarms = watch.monitor.alarms();
+    let watched: Vec<Watched> = alarms.iter().map(|alarm| alarm.watched).collect();
+    assert_eq!(
+        watched,
+        [Watched::Fill, Watched::OldestWaiting, Watched::Downstream]
+    );
+    assert_eq!(alarms[0].level, Level::Warning);
+    let told: Vec<(Level, u64)> = alarms[0].alerts().collect();
+    assert_eq!(
+        told,
+        [
+            (Level::Normal, 1),
+            (Level::Warning, 1),
+            (Level::Critical, 1)
+        ]
+    );
+    for quiet in &alarms[1..] {
+        assert_eq!(quiet.level, Level::Normal);
+        assert!(quiet.alerts().all(|(_, count)| count == 0));
+    }
+}
+
+#[test]
 fn oscillation_around_the_mark_alerts_once() {
     let mut watch = Watch::new();
     let mut alerts = 0;

@@ -124,6 +124,17 @@ pub(crate) async fn metrics(State(app): State<App>, caller: Caller) -> Result<Re
     ] {
         gauge(&format!("tasks_{name}_total"), "", &count);
     }
+    for alarm in &figures.alarms {
+        let watched = alarm.watched.as_str();
+        // 0 is normal, 1 a warning, 2 critical.
+        let labels = format!("{{watched=\"{watched}\"}}");
+        gauge("alert_level", &labels, &(alarm.level as u8));
+        for (level, alerts) in alarm.alerts() {
+            let level = level.as_str();
+            let labels = format!("{{watched=\"{watched}\",level=\"{level}\"}}");
+            gauge("alerts_total", &labels, &alerts);
+        }
+    }
     let kind = [(
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use journeyman_event::Randomness;
+use tokio::time::Instant;
 
 use crate::door::Caller;
 
@@ -58,5 +59,49 @@ impl Tickets {
 impl fmt::Debug for Tickets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tickets").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use journeyman_event::SeededRandom;
+
+    use super::*;
+
+    fn tickets() -> Tickets {
+        Tickets::new(Arc::new(SeededRandom::new(1)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ticket_is_good_once() {
+        let tickets = tickets();
+        let ticket = tickets.give(Caller::local());
+        assert!(tickets.take(&ticket).is_some());
+        assert!(tickets.take(&ticket).is_none());
+        assert!(tickets.take("another").is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ticket_is_good_for_30_seconds() {
+        let tickets = tickets();
+        let (in_time, too_late) = (tickets.give(Caller::local()), tickets.give(Caller::local()));
+        let moment = Duration::from_millis(1);
+        tokio::time::advance(TICKET_TTL.saturating_sub(moment)).await;
+        assert!(tickets.take(&in_time).is_some());
+        tokio::time::advance(moment).await;
+        assert!(tickets.take(&too_late).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_too_many_tickets_the_oldest_is_taken_back() {
+        let tickets = tickets();
+        let oldest = tickets.give(Caller::local());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let next = tickets.give(Caller::local());
+        for _ in 2..=TICKETS_MAX {
+            tickets.give(Caller::local());
+        }
+        assert!(tickets.take(&oldest).is_none());
+        assert!(tickets.take(&next).is_some());
     }
 }

@@ -8,7 +8,7 @@ use journeyman_event::payload::{ALERTS, BackpressureAlert, FailureReason, TaskFa
 use journeyman_event::state::Status;
 use journeyman_event::{Principal, TaskId, TaskState};
 use journeyman_journal::StreamName;
-use journeyman_queue::{Alert, Ended, Level, Removal, Runner, Stop, Watched};
+use journeyman_queue::{Alert, Ended, Removal, Runner, Stop};
 use tokio_util::sync::CancellationToken;
 
 use super::{Parts, recorder, worker};
@@ -137,16 +137,7 @@ impl Runner for TaskRunner {
     }
 
     async fn alert(&self, alert: Alert) {
-        let watched = match alert.watched {
-            Watched::Fill => "fill",
-            Watched::OldestWaiting => "oldest_waiting",
-            Watched::Downstream => "downstream",
-        };
-        let level = match alert.level {
-            Level::Normal => "normal",
-            Level::Warning => "warning",
-            Level::Critical => "critical",
-        };
+        let (watched, level) = (alert.watched.as_str(), alert.level.as_str());
         tracing::warn!(watched, level, percent = alert.percent, "{alert}");
         let told = BackpressureAlert {
             watched: watched.to_owned(),

@@ -1,0 +1,189 @@
+//! A server like `journeyman serve` whose effects are declared as no-ops: what `scripts/soak --no-effects`
+//! sends its clients to.
+//!
+//! ```text
+//! cargo run --release -p journeyman --example serve_without_effects -- FOLDER
+//! ```
+//!
+//! The journal is real, in FOLDER, and so are the queue, the workflow and the port. The model is simulated and
+//! answers at once, and **no test is ever run**: every run of tests is reported as passed, so whatever a task of
+//! this server calls verified was not. That is why this is an example: no setting of the product leads here.
+//!
+//! It prints where it serves as `serve --json` does, and ends on SIGTERM.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a program for people; it ends by panicking
+
+#[path = "../src/environment.rs"]
+mod environment;
+
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use journeyman_agent::{Bench, ModelSlots, Notices, Parts, ServiceEnding, Tasks, WholeFile};
+use journeyman_bus::Bus;
+use journeyman_journal::{Journal, Sqlite};
+use journeyman_sandbox::{
+    DeadCode, ImportCheck, Language, Launcher, Limits, Python, Sandbox, TestOutcome, TestReport,
+    TestResult,
+};
+use journeyman_server::{Door, Hosts, Readiness};
+use journeyman_sim::{Script, SimulatedModel};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use environment::{SystemRandom, SystemStamp, SystemTime};
+
+/// The first argument with which the sandbox starts this program again.
+const SANDBOX: &str = "sandbox-init";
+/// What the product gives running tasks by default when it stops.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Runs nothing, and says that all is well.
+struct NoEffects;
+
+#[async_trait]
+impl Language for NoEffects {
+    fn name(&self) -> &'static str {
+        "python"
+    }
+
+    async fn run_tests(
+        &self,
+        _: &Sandbox,
+        _: &Path,
+        files: &[&str],
+        _: Option<Limits>,
+        _: &CancellationToken,
+    ) -> journeyman_sandbox::Result<TestReport> {
+        let tests = files.iter().map(|file| TestResult {
+            name: format!("{file}::declared_and_not_run"),
+            passed: true,
+            message: String::new(),
+        });
+        let tests: Vec<TestResult> = tests.collect();
+        Ok(TestReport {
+            outcome: TestOutcome::Passed,
+            detail: String::new(),
+            passed: u32::try_from(tests.len()).unwrap(),
+            failed: 0,
+            skipped: 0,
+            tests,
+            runner: None,
+            output: String::new(),
+            wall_ms: 0,
+        })
+    }
+
+    async fn check_import(
+        &self,
+        _: &Sandbox,
+        _: &Path,
+        _: &str,
+        _: &CancellationToken,
+    ) -> journeyman_sandbox::Result<ImportCheck> {
+        Ok(ImportCheck {
+            imports: true,
+            error: String::new(),
+        })
+    }
+
+    async fn analyse(
+        &self,
+        _: &Sandbox,
+        _: &Path,
+        _: &[&str],
+        _: &CancellationToken,
+    ) -> journeyman_sandbox::Result<Vec<DeadCode>> {
+        Ok(Vec::new())
+    }
+}
+
+struct Always;
+
+impl Readiness for Always {
+    fn obstacles(&self) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
+        Box::pin(async { Vec::new() })
+    }
+}
+
+/// There is no workflow without a sandbox that was probed; nothing is run in this one.
+async fn sandbox() -> Sandbox {
+    let python = Python::discover(Path::new("python3")).await.unwrap();
+    let launcher = Launcher {
+        program: std::env::current_exe().unwrap(),
+        arguments: vec![SANDBOX.into()],
+    };
+    let options = journeyman_sandbox::Options {
+        readable: python.readable().to_vec(),
+        ..journeyman_sandbox::Options::new(launcher)
+    };
+    let probed = Sandbox::probe(options, python.interpreter()).await;
+    probed.unwrap()
+}
+
+async fn serve(folder: PathBuf) {
+    let mut terminate = signal(SignalKind::terminate()).unwrap();
+    let journal = Journal::open(Arc::new(Sqlite::new(folder.clone())), &SystemRandom).unwrap();
+    let work_folder = folder.join("work");
+    std::fs::create_dir_all(&work_folder).unwrap();
+    let model = SimulatedModel::new(Script {
+        latency_ms: 0,
+        ..Script::default()
+    });
+    let bench = Bench {
+        server: Arc::new(model),
+        slots: ModelSlots::new(None),
+        sandbox: sandbox().await,
+        language: Arc::new(NoEffects),
+        strategy: Arc::new(WholeFile),
+        work_folder,
+    };
+    let parts = Parts {
+        journal,
+        time: Arc::new(SystemTime),
+        randomness: Arc::new(SystemRandom),
+        notices: Notices::new(Bus::start(), Arc::new(SystemStamp)),
+        bench: Some(bench),
+    };
+    let tasks = Tasks::start(parts, &journeyman_queue::Options::default());
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = tcp.local_addr().unwrap();
+    let socket = UnixListener::bind(folder.join("server.sock")).unwrap();
+    let stop = CancellationToken::new();
+    let options = journeyman_server::Options {
+        tasks: tasks.clone(),
+        door: Door::open(),
+        hosts: Hosts::default(),
+        model: "simulated".to_owned(),
+        readiness: Arc::new(Always),
+        randomness: Arc::new(SystemRandom),
+        stop: stop.clone(),
+    };
+    let served = tokio::spawn(journeyman_server::serve(options, Some(tcp), socket));
+    let recovered = tasks.recover().await.unwrap();
+    let said = serde_json::json!({"type": "serving", "url": format!("http://{address}"), "recovered": recovered});
+    println!("{said}");
+    terminate.recv().await;
+    tasks.shut_down(GRACE, ServiceEnding::Shutdown).await;
+    stop.cancel();
+    served.await.unwrap().unwrap();
+}
+
+fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    let first = words.next();
+    if first.as_ref().is_some_and(|first| first == SANDBOX) {
+        return journeyman_sandbox::init_main(words);
+    }
+    let Some(folder) = first else {
+        println!("the folder of the journal is missing");
+        return ExitCode::from(2);
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(serve(PathBuf::from(folder)));
+    ExitCode::SUCCESS
+}
