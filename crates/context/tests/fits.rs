@@ -129,6 +129,7 @@ fn fix(state: &TaskState, window: u64) -> Result<Built, Refusal> {
         purpose: Purpose::Fix,
         module: Some(&name),
         window: Tokens(window),
+        tools: &[],
     };
     runtime.block_on(build(&Counter, request))
 }

@@ -22,14 +22,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use journeyman_agent::{Bench, ModelSlots, Notices, Parts, ServiceEnding, Tasks, WholeFile};
+use journeyman_agent::{
+    AgentRegistry, Bench, ModelSlots, Notices, Parts, ServiceEnding, Tasks, Toolbox, WholeFile,
+};
 use journeyman_bus::Bus;
 use journeyman_journal::{Journal, Sqlite};
 use journeyman_sandbox::{
     DeadCode, ImportCheck, Language, Launcher, Limits, Python, Sandbox, TestOutcome, TestReport,
     TestResult,
 };
-use journeyman_server::{Door, Hosts, Readiness};
+use journeyman_server::{Door, Hosts, Readiness, ToolServers};
 use journeyman_sim::{Script, SimulatedModel};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
@@ -49,6 +51,10 @@ struct NoEffects;
 impl Language for NoEffects {
     fn name(&self) -> &'static str {
         "python"
+    }
+
+    fn program(&self, _: &str) -> Option<PathBuf> {
+        None
     }
 
     async fn run_tests(
@@ -110,6 +116,12 @@ impl Readiness for Always {
     }
 }
 
+impl ToolServers for Always {
+    fn status(&self) -> Vec<serde_json::Value> {
+        Vec::new()
+    }
+}
+
 /// There is no workflow without a sandbox that was probed; nothing is run in this one.
 async fn sandbox() -> Sandbox {
     let python = Python::discover(Path::new("python3")).await.unwrap();
@@ -141,6 +153,8 @@ async fn serve(folder: PathBuf) {
         language: Arc::new(NoEffects),
         strategy: Arc::new(WholeFile),
         work_folder,
+        tools: Toolbox::built_in().unwrap(),
+        agents: AgentRegistry::default(),
     };
     let parts = Parts {
         journal,
@@ -160,6 +174,7 @@ async fn serve(folder: PathBuf) {
         hosts: Hosts::default(),
         model: "simulated".to_owned(),
         readiness: Arc::new(Always),
+        servers: Arc::new(Always),
         randomness: Arc::new(SystemRandom),
         stop: stop.clone(),
     };

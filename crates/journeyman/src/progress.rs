@@ -309,6 +309,27 @@ fn detail(payload: &Payload) -> String {
         Payload::DeadCodeAnalysis(analysis) => format!("{} unused", analysis.unused.len()),
         Payload::OutputWritten(written) => format!("{} files", written.files.len()),
         Payload::OutputFailed(failed) => failed.problem.clone(),
+        Payload::AgentStarted(started) => {
+            format!("{}, {}", started.agent, started.purpose.as_str())
+        }
+        Payload::AgentStep(step) => {
+            let names = step.calls.iter().map(|call| call.name.as_str());
+            format!(
+                "{} wants {}",
+                step.agent,
+                names.collect::<Vec<_>>().join(", ")
+            )
+        }
+        Payload::AgentCompleted(done) => format!("{}, {}", done.agent, name(&done.outcome)),
+        Payload::ToolExecuting(call) => call.tool.clone(),
+        Payload::ToolCompleted(done) => {
+            format!(
+                "{}: {}, {} bytes",
+                done.tool,
+                name(&done.outcome),
+                done.text.len()
+            )
+        }
         _ => String::new(),
     }
 }
@@ -382,6 +403,7 @@ fn status(state: &TaskState) -> String {
                 Purpose::Tests => "writing tests",
                 Purpose::Fix => "correcting",
             },
+            Action::CallTool(_) => "calling a tool",
             Action::RunTests(_) if current.is_none() => "testing everything",
             Action::RunTests(_) => "testing",
             Action::Analyse => "looking for unused code",

@@ -168,10 +168,21 @@ pub(crate) async fn call(
     });
     let cancel = CancellationToken::new();
     let _leaving = cancel.clone().drop_guard();
-    let chain = app
-        .tasks
-        .call_tools(&caller.principal, &task, steps.collect(), &cancel)
-        .await?;
+    // In a task of its own: what was begun has its end recorded, also when nobody waits any more.
+    let (steps, tasks) = (steps.collect(), app.tasks.clone());
+    let calls = async move {
+        let chain = tasks.call_tools(&caller.principal, &task, steps, &cancel);
+        chain.await
+    };
+    let chain = tokio::spawn(calls).await.map_err(|error| {
+        tracing::error!(%error, "calling tools panicked");
+        let status = axum::http::StatusCode::INTERNAL_SERVER_ERROR;
+        Problem::new(
+            status,
+            "internal",
+            "a defect in journeyman; the server's log says more",
+        )
+    })??;
     Ok(Json(CallsView {
         completed: chain.completed.into_iter().map(CallView::of).collect(),
         stopped_at: chain.stopped.as_ref().map(|stopped| stopped.step),

@@ -210,6 +210,12 @@ impl Server {
         self.ask("GET", path, &[], b"")
     }
 
+    /// Posts, and does not wait for the answer. Whoever drops this leaves.
+    pub(crate) fn begin_post(&self, path: &str, body: &Value) -> TcpStream {
+        let json = [("Content-Type", "application/json")];
+        self.open("POST", path, &json, body.to_string().as_bytes())
+    }
+
     pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
         let json = [("Content-Type", "application/json")];
         self.ask("POST", path, &json, body.to_string().as_bytes())
@@ -469,17 +475,21 @@ pub(crate) fn check_history(events: &[Value]) {
     for (at, event) in events.iter().enumerate() {
         assert_eq!(event["revision"], at + 1, "revisions without a gap");
         match event["kind"].as_str().unwrap() {
-            "model_call_started" | "test_started" | "analysis_started" | "output_started" => {
+            "model_call_started" | "test_started" | "analysis_started" | "output_started"
+            | "tool_executing" => {
                 outcomes.insert(event["id"].as_str().unwrap(), 0);
             }
             "model_call_completed"
             | "model_call_failed"
             | "test_passed"
             | "test_failed"
+            | "tool_completed"
             | "dead_code_analysis"
             | "output_written"
             | "output_failed"
-            | "effect_interrupted" => {
+            | "effect_interrupted"
+                if event["data"]["outcome"] != "refused" =>
+            {
                 let intent = event["causation_id"].as_str().unwrap();
                 let count = outcomes.get_mut(intent).expect("an outcome has its intent");
                 *count += 1;
