@@ -30,7 +30,7 @@ use self::interventions::intervene;
 /// Runs a command to its end.
 pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
     let Invocation { command, settings } = invocation;
-    let usual = if matches!(command, Command::Serve) {
+    let usual = if matches!(command, Command::Serve(_)) {
         "info"
     } else {
         "error"
@@ -44,7 +44,7 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
         match command {
             Command::Run(args) => run::run(settings, args).await,
             Command::Resume(args) => run::resume(settings, args).await,
-            Command::Serve => serve::serve(settings).await,
+            Command::Serve(args) => serve::serve(settings, args).await,
             Command::Mcp => Box::pin(mcp::mcp(settings)).await,
             Command::Token { name, role } => token::token(settings, name, role),
             Command::Tell { task, instruction } => {

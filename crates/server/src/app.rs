@@ -19,6 +19,35 @@ pub trait Readiness: Send + Sync + 'static {
     fn obstacles(&self) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>>;
 }
 
+/// What a server has for whom.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Offer {
+    /// What answers over TCP.
+    pub tcp: TcpOffer,
+    /// What is behind `/mcp`.
+    pub mcp: McpOffer,
+}
+
+/// What answers over TCP. Over the data folder's socket everything does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TcpOffer {
+    /// Every protocol.
+    #[default]
+    Everything,
+    /// `/mcp` alone.
+    Mcp,
+}
+
+/// What is behind `/mcp`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum McpOffer {
+    /// What this product does.
+    #[default]
+    Product,
+    /// And what the protocol's conformance suite wants a server to have.
+    WithFixtures,
+}
+
 /// What a server needs.
 #[derive(Clone)]
 pub struct Options {
@@ -28,6 +57,8 @@ pub struct Options {
     pub door: Door,
     /// Under which names this server may be addressed.
     pub hosts: Hosts,
+    /// What it has for whom.
+    pub offer: Offer,
     /// The model that tasks are worked on with.
     pub model: String,
     /// Whether work can be done now.
@@ -46,6 +77,7 @@ pub(crate) struct Shared {
     pub(crate) tasks: Tasks,
     pub(crate) door: Door,
     pub(crate) hosts: Hosts,
+    pub(crate) offer: Offer,
     pub(crate) model: String,
     pub(crate) readiness: Arc<dyn Readiness>,
     pub(crate) tickets: Tickets,
@@ -58,6 +90,7 @@ impl App {
             tasks: options.tasks,
             door: options.door,
             hosts: options.hosts,
+            offer: options.offer,
             model: options.model,
             readiness: options.readiness,
             tickets: Tickets::new(options.randomness),

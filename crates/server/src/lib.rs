@@ -28,7 +28,7 @@ mod tasks;
 mod tickets;
 mod view;
 
-pub use app::{Options, Readiness};
+pub use app::{McpOffer, Offer, Options, Readiness, TcpOffer};
 pub use door::{BadTokens, Door, Role, TokenFile, TokenLine};
 pub use guard::Hosts;
 pub use listener::serve;

@@ -121,6 +121,7 @@ impl Server {
             tasks: tasks.clone(),
             door: Door::open(),
             hosts: Hosts::default(),
+            offer: journeyman_server::Offer::default(),
             model: "none".to_owned(),
             readiness: Arc::new(Always),
             randomness: random,
