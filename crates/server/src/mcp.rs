@@ -23,12 +23,12 @@ use axum::http::header;
 use axum::http::request::Parts;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams,
-    CompleteRequestParams, CompleteResult, CompletionInfo, ContentBlock, GetPromptRequestParams,
-    GetPromptResponse, GetTaskParams, GetTaskResult, Implementation, InputRequiredResult,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
-    PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
-    ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscribeRequestParams,
-    SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
+    CompleteRequestParams, CompleteResult, CompletionInfo, ContentBlock, DetailedTask,
+    GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult, Implementation,
+    InputRequiredResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+    ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
+    ReadResourceResult, ServerCapabilities, ServerConfig, SetLevelRequestParams,
+    SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt};
@@ -116,6 +116,11 @@ impl Mcp {
 
     fn fixture_resource(&self, uri: &str) -> Option<ReadResourceResult> {
         self.fixtures.as_ref().and_then(|_| Fixtures::read(uri))
+    }
+
+    fn fixture_task(&self, id: &str) -> Option<(&Fixtures, DetailedTask)> {
+        let fixtures = self.fixtures.as_deref()?;
+        Some((fixtures, fixtures.task(id)?))
     }
 
     /// REST as whoever sent this request.
@@ -248,6 +253,9 @@ impl ServerHandler for Mcp {
         request: GetTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetTaskResult, ErrorData> {
+        if let Some((_, task)) = self.fixture_task(&request.task_id) {
+            return Ok(GetTaskResult::new(task));
+        }
         let api = self.api(&context)?;
         tasks::get(&*api, &request.task_id)
             .await
@@ -259,6 +267,9 @@ impl ServerHandler for Mcp {
         request: UpdateTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        if let Some((fixtures, _)) = self.fixture_task(&request.task_id) {
+            return fixtures.update_task(&request.task_id, request.input_responses);
+        }
         let api = self.api(&context)?;
         tasks::update(&*api, &request.task_id, &request.input_responses).await
     }
@@ -268,6 +279,9 @@ impl ServerHandler for Mcp {
         request: CancelTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        if let Some((fixtures, _)) = self.fixture_task(&request.task_id) {
+            return fixtures.cancel_task(&request.task_id);
+        }
         let api = self.api(&context)?;
         tasks::cancel(&*api, &request.task_id).await
     }

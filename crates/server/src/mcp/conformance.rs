@@ -6,15 +6,17 @@ mod asks;
 mod input;
 mod prompts;
 mod resources;
+mod tasks;
 mod tools;
 
 use journeyman_event::ContentHash;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CompleteRequestParams, GetPromptRequestParams,
-    GetPromptResponse, Prompt, ReadResourceResult, RequestStateCodec, Resource, ResourceTemplate,
-    ServerCapabilities, Tool,
+    CallToolRequestParams, CallToolResponse, CompleteRequestParams, DetailedTask,
+    GetPromptRequestParams, GetPromptResponse, InputResponses, Prompt, ReadResourceResult,
+    RequestStateCodec, Resource, ResourceTemplate, ServerCapabilities, Tool,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
+use rmcp::task_manager::TaskManager;
 use rmcp::{ErrorData, RoleServer};
 use tokio::sync::broadcast;
 
@@ -40,6 +42,7 @@ pub(super) struct Fixtures {
     /// Seals what a client carries from one round of a question to the next.
     codec: RequestStateCodec,
     changes: broadcast::Sender<Change>,
+    tasks: TaskManager,
 }
 
 impl Fixtures {
@@ -51,6 +54,7 @@ impl Fixtures {
             tools: tools::all(),
             codec: RequestStateCodec::new_unchecked(key.to_string()),
             changes: broadcast::channel(CHANGES_MAX).0,
+            tasks: TaskManager::new(),
         }
     }
 
@@ -79,10 +83,26 @@ impl Fixtures {
             let said = (&request.request_state, &request.input_responses);
             return Some(input::go(&self.codec, steps, said, context).map(Into::into));
         }
+        if let Some(result) = tasks::call(self, request, context).await {
+            return Some(result);
+        }
         if self.tools.iter().any(|tool| tool.name == request.name) {
             return Some(tools::call(self, request, session, context).await);
         }
         None
+    }
+
+    /// One of the tasks of these tools; nothing, if it is none.
+    pub(super) fn task(&self, id: &str) -> Option<DetailedTask> {
+        self.tasks.get_task(id).ok()
+    }
+
+    pub(super) fn update_task(&self, id: &str, responses: InputResponses) -> Result<(), ErrorData> {
+        self.tasks.update_task(id, responses)
+    }
+
+    pub(super) fn cancel_task(&self, id: &str) -> Result<(), ErrorData> {
+        self.tasks.cancel_task(id)
     }
 
     pub(super) fn resources() -> Vec<Resource> {

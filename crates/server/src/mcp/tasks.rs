@@ -7,7 +7,7 @@ use rmcp::model::{
     CallToolResult, ContentBlock, CreateTaskResult, DetailedTask, InputResponses, JsonObject, Task,
     TaskPayload, TaskStatus,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::api::{Api, Refused};
 use super::tools::{cancel_one, task_path};
@@ -93,6 +93,8 @@ fn result(view: &Value) -> JsonObject {
     }
 }
 
+/// Passes on what was answered. What answers no open question is let be: it may have been answered
+/// in another way meanwhile.
 pub(super) async fn update(
     api: &dyn Api,
     id: &str,
@@ -100,14 +102,6 @@ pub(super) async fn update(
 ) -> Result<(), ErrorData> {
     let task = name(id)?;
     let view = api.get(&task_path(&task)).await.map_err(refused)?;
-    let open = input_requests(&view);
-    if let Some(unknown) = responses.keys().find(|key| !open.contains_key(*key)) {
-        let words = format!("task {id} has no open question {unknown:?}");
-        return Err(ErrorData::invalid_params(
-            words,
-            Some(json!({"key": unknown})),
-        ));
-    }
     take_responses(api, &task, &view, responses)
         .await
         .map_err(refused)

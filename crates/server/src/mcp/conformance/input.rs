@@ -26,7 +26,7 @@ pub(super) enum Ask {
 }
 
 /// Questions by their names.
-type Round = &'static [(&'static str, Ask)];
+pub(super) type Round = &'static [(&'static str, Ask)];
 
 /// Whether the client carries along which round it is.
 #[derive(PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(super) enum Went {
     Done(String),
 }
 
-const NAME: (&str, Ask) = (
+pub(super) const NAME: (&str, Ask) = (
     "user_name",
     Ask::User("What is your name?", "name", "string"),
 );
@@ -173,7 +173,7 @@ impl Ask {
         }
     }
 
-    fn request(&self) -> Result<InputRequest, ErrorData> {
+    pub(super) fn request(&self) -> Result<InputRequest, ErrorData> {
         Ok(match self {
             Self::User(message, field, kind) => {
                 let mut fields = BTreeMap::new();
@@ -245,7 +245,7 @@ fn ask(
 }
 
 /// The gist of an answer: the one value of a form, a model's text, or the roots.
-fn answer(response: &Value) -> String {
+pub(super) fn answer(response: &Value) -> String {
     let content = &response["content"];
     if let Some(roots) = response["roots"].as_array() {
         let uris: Vec<&str> = roots

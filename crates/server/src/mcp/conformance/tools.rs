@@ -11,7 +11,7 @@ use rmcp::{ErrorData, RoleServer};
 use serde_json::{Value, json};
 
 use super::super::session::Session;
-use super::{Change, Fixtures, PICTURE, SOUND, asks, input};
+use super::{Change, Fixtures, PICTURE, SOUND, asks, input, tasks};
 
 /// Between two things that are told.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -67,7 +67,8 @@ pub(super) fn all() -> Vec<Tool> {
         "properties": {"value": {"type": "string", "x-mcp-header": "Value"}},
         "required": ["value"]
     });
-    let plain = PLAIN.iter().copied().chain(input::names());
+    let plain = PLAIN.iter().copied();
+    let plain = plain.chain(input::names()).chain(tasks::names());
     let plain = plain.map(|(name, words)| (name, words, nothing()));
     let others = [
         ("test_sampling", "Asks the client's model.", text("prompt")),
