@@ -31,7 +31,8 @@ use self::interventions::intervene;
 pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
     let Invocation { command, settings } = invocation;
     let usual = if matches!(command, Command::Serve(_)) {
-        "info"
+        // What else there is of MCP are its clients' mistakes, and they are told.
+        "info,rmcp=error"
     } else {
         "error"
     };
