@@ -175,6 +175,7 @@ async fn serve(folder: PathBuf) {
         model: "simulated".to_owned(),
         readiness: Arc::new(Always),
         servers: Arc::new(Always),
+        offer: journeyman_server::Offer::default(),
         randomness: Arc::new(SystemRandom),
         stop: stop.clone(),
     };

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use journeyman_agent::Moment;
 use journeyman_event::{ModuleName, Owner, Priority, TaskId};
 use journeyman_journal::Head;
-use journeyman_server::Role;
+use journeyman_server::{McpOffer, Offer, Role, TcpOffer};
 
 use crate::settings::{Settings, Variables, flags, parse_duration};
 
@@ -37,6 +37,7 @@ Examples:
   journeyman serve
   journeyman serve --port 8000 --max-concurrent 2
   journeyman serve --host 0.0.0.0 --token-file tokens.jsonl
+  journeyman serve --mcp-only
   curl -d '{\"prompt\":\"A slugify function\"}' -H 'Content-Type: application/json' http://127.0.0.1:9876/api/v1/tasks
 
 The first Ctrl-C lets running tasks come to an event boundary (--grace), the second stops at once; after
@@ -80,9 +81,9 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Go on with a task that was interrupted, paused, or stopped at a limit
     Resume(ResumeArgs),
-    /// Work on tasks as a server: REST, server-sent events and WebSocket on one port
+    /// Work on tasks as a server: REST, server-sent events, WebSocket and MCP on one port
     #[command(after_help = SERVE_EXAMPLES)]
-    Serve,
+    Serve(ServeArgs),
     /// Serve one MCP client over standard input and output
     Mcp,
     /// Make a token for a user of a server, and the line for its token file
@@ -221,6 +222,33 @@ pub(crate) struct RunArgs {
     pub(crate) ask: bool,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Answer to nothing but MCP on the port
+    #[arg(long)]
+    mcp_only: bool,
+    /// Have what the protocol's conformance suite wants of a server
+    #[arg(long, hide = true)]
+    mcp_conformance: bool,
+}
+
+impl ServeArgs {
+    pub(crate) fn offer(&self) -> Offer {
+        Offer {
+            tcp: if self.mcp_only {
+                TcpOffer::Mcp
+            } else {
+                TcpOffer::Everything
+            },
+            mcp: if self.mcp_conformance {
+                McpOffer::WithFixtures
+            } else {
+                McpOffer::Product
+            },
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -30,8 +30,9 @@ use self::interventions::intervene;
 /// Runs a command to its end.
 pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
     let Invocation { command, settings } = invocation;
-    let usual = if matches!(command, Command::Serve) {
-        "info"
+    let usual = if matches!(command, Command::Serve(_)) {
+        // What else there is of MCP are its clients' mistakes, and they are told.
+        "info,rmcp=error"
     } else {
         "error"
     };
@@ -44,7 +45,7 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
         match command {
             Command::Run(args) => run::run(settings, args).await,
             Command::Resume(args) => run::resume(settings, args).await,
-            Command::Serve => serve::serve(settings).await,
+            Command::Serve(args) => serve::serve(settings, args).await,
             Command::Mcp => Box::pin(mcp::mcp(settings)).await,
             Command::Token { name, role } => token::token(settings, name, role),
             Command::Tell { task, instruction } => {

@@ -8,7 +8,7 @@ use anyhow::Context;
 use journeyman_agent::{Parts, ServiceEnding, Tasks};
 use journeyman_journal::Journal;
 use journeyman_llm::ModelServer;
-use journeyman_server::{Door, Hosts, Options, Readiness, ToolServers};
+use journeyman_server::{Door, Hosts, Offer, Options, Readiness, ToolServers};
 use journeyman_tools::McpServers;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -34,10 +34,11 @@ pub(crate) struct Holder {
     _workshop: Workshop,
 }
 
-/// Who is let in, and where.
+/// Who is let in, where, and what for.
 pub(crate) struct Entrance {
     pub(crate) tcp: Option<TcpListener>,
     pub(crate) door: Door,
+    pub(crate) offer: Offer,
 }
 
 impl Entrance {
@@ -46,6 +47,7 @@ impl Entrance {
         Self {
             tcp: None,
             door: Door::open(),
+            offer: Offer::default(),
         }
     }
 }
@@ -83,6 +85,7 @@ impl Holder {
             tasks: tasks.clone(),
             door: entrance.door,
             hosts: Hosts::allow(settings.allowed_hosts.iter().cloned()),
+            offer: entrance.offer,
             model,
             readiness: Arc::new(Ready { server, journal }),
             servers: Arc::new(Servers(Arc::clone(&workshop.servers))),

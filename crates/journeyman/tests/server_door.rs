@@ -342,3 +342,51 @@ fn a_token_that_the_program_makes_lets_its_owner_in() {
     refused.problem(403);
     assert_eq!(home.run(&["token", "../ada"]).code, Some(2));
 }
+
+/// The names of all tools, asked as a client of the newest revision asks.
+fn tools(server: &Server) -> String {
+    let of = |name: &str| format!("io.modelcontextprotocol/{name}");
+    let meta = json!({
+        of("protocolVersion"): "2026-07-28",
+        of("clientInfo"): {"name": "test", "version": "1"},
+        of("clientCapabilities"): {}
+    });
+    let ask = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}});
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("Accept", "application/json, text/event-stream"),
+        ("MCP-Protocol-Version", "2026-07-28"),
+        ("Mcp-Method", "tools/list"),
+    ];
+    let answer = server.ask("POST", "/mcp", &headers, ask.to_string().as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.text()
+}
+
+#[test]
+fn mcp_alone_can_be_had_and_other_commands_still_find_the_server() {
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &["--mcp-only"]);
+    for path in ["/", "/health", TASKS, "/ws", "/mcp/x", "/page.css"] {
+        let problem = server.get(path).problem(404);
+        assert!(
+            problem["detail"].as_str().unwrap().contains("/mcp"),
+            "{path}"
+        );
+    }
+    let offered = tools(&server);
+    assert!(offered.contains("start_coding_task"), "{offered}");
+    assert!(!offered.contains("test_simple_text"), "{offered}");
+    let listed = home.run(&["tasks"]);
+    assert_eq!(listed.code, Some(0), "{}", listed.stderr);
+}
+
+#[test]
+fn what_the_conformance_suite_wants_is_there_only_if_asked_for() {
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &["--mcp-conformance"]);
+    let offered = tools(&server);
+    assert!(offered.contains("start_coding_task"), "{offered}");
+    assert!(offered.contains("test_simple_text"), "{offered}");
+    server.get("/health").expect(200);
+}

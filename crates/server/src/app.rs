@@ -25,6 +25,35 @@ pub trait ToolServers: Send + Sync + 'static {
     fn status(&self) -> Vec<serde_json::Value>;
 }
 
+/// What a server has for whom.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Offer {
+    /// What answers over TCP.
+    pub tcp: TcpOffer,
+    /// What is behind `/mcp`.
+    pub mcp: McpOffer,
+}
+
+/// What answers over TCP. Over the data folder's socket everything does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TcpOffer {
+    /// Every protocol.
+    #[default]
+    Everything,
+    /// `/mcp` alone.
+    Mcp,
+}
+
+/// What is behind `/mcp`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum McpOffer {
+    /// What this product does.
+    #[default]
+    Product,
+    /// And what the protocol's conformance suite wants a server to have.
+    WithFixtures,
+}
+
 /// What a server needs.
 #[derive(Clone)]
 pub struct Options {
@@ -34,6 +63,8 @@ pub struct Options {
     pub door: Door,
     /// Under which names this server may be addressed.
     pub hosts: Hosts,
+    /// What it has for whom.
+    pub offer: Offer,
     /// The model that tasks are worked on with.
     pub model: String,
     /// Whether work can be done now.
@@ -54,6 +85,7 @@ pub(crate) struct Shared {
     pub(crate) tasks: Tasks,
     pub(crate) door: Door,
     pub(crate) hosts: Hosts,
+    pub(crate) offer: Offer,
     pub(crate) model: String,
     pub(crate) readiness: Arc<dyn Readiness>,
     pub(crate) servers: Arc<dyn ToolServers>,
@@ -67,6 +99,7 @@ impl App {
             tasks: options.tasks,
             door: options.door,
             hosts: options.hosts,
+            offer: options.offer,
             model: options.model,
             readiness: options.readiness,
             servers: options.servers,

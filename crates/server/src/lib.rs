@@ -29,7 +29,7 @@ mod tickets;
 mod tools;
 mod view;
 
-pub use app::{Options, Readiness, ToolServers};
+pub use app::{McpOffer, Offer, Options, Readiness, TcpOffer, ToolServers};
 pub use door::{BadTokens, Door, Role, TokenFile, TokenLine};
 pub use guard::Hosts;
 pub use listener::serve;

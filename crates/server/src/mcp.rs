@@ -7,6 +7,7 @@
 #![allow(deprecated)] // subscribing and logging as clients of the revisions before 2026-07-28 do
 
 mod api;
+mod conformance;
 mod http;
 mod prompts;
 mod resources;
@@ -21,13 +22,13 @@ use std::sync::Arc;
 use axum::http::header;
 use axum::http::request::Parts;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams,
-    CompleteRequestParams, CompleteResult, CompletionInfo, ContentBlock, GetPromptRequestParams,
-    GetPromptResponse, GetTaskParams, GetTaskResult, Implementation, InputRequiredResult,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
-    PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
-    ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool,
-    UnsubscribeRequestParams, UpdateTaskParams,
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams,
+    CompleteRequestParams, CompleteResult, CompletionInfo, ContentBlock, DetailedTask,
+    GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult, Implementation,
+    InputRequiredResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+    ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
+    ReadResourceResult, ServerCapabilities, ServerConfig, SetLevelRequestParams,
+    SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt};
@@ -35,9 +36,10 @@ use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use api::{Answer, Api, Unreachable};
-pub(crate) use http::router;
+pub(crate) use http::{PATH, router};
 
 use api::{InProcess, Refused};
+use conformance::Fixtures;
 use session::{Session, WATCHED_MAX};
 
 use crate::door::Caller;
@@ -48,6 +50,9 @@ const INSTRUCTIONS: &str = "Journeyman writes Python modules with a small local 
     crashes of the server and of the client; list_tasks finds them again, and get_events(after) goes on where you were.";
 /// Completions that are given at a time (the protocol's own bound).
 const COMPLETIONS_MAX: usize = 100;
+/// How long a client may take lists to be as they were that only a newer program changes, in
+/// milliseconds. What tasks are and have changes all the time.
+const LASTING_MS: u64 = 3_600_000;
 
 /// How a request gets to the REST interface.
 #[derive(Clone)]
@@ -64,6 +69,8 @@ struct Mcp {
     reach: Reach,
     tools: Arc<Vec<Tool>>,
     session: Arc<Session>,
+    /// What the conformance suite wants beside; not usually.
+    fixtures: Option<Arc<Fixtures>>,
 }
 
 /// Serves one client over standard input and output, until it goes away.
@@ -82,6 +89,15 @@ impl Mcp {
             reach,
             tools: Arc::new(tools::all(&schema::Schemas::new())),
             session: Arc::default(),
+            fixtures: None,
+        }
+    }
+
+    /// With what the conformance suite wants beside.
+    fn with_fixtures(self, fixtures: Fixtures) -> Self {
+        Self {
+            fixtures: Some(Arc::new(fixtures)),
+            ..self
         }
     }
 
@@ -91,6 +107,20 @@ impl Mcp {
             session: Arc::default(),
             ..self.clone()
         }
+    }
+
+    fn all_tools(&self) -> impl Iterator<Item = &Tool> {
+        let fixtures = self.fixtures.iter().flat_map(|fixtures| fixtures.tools());
+        self.tools.iter().chain(fixtures)
+    }
+
+    fn fixture_resource(&self, uri: &str) -> Option<ReadResourceResult> {
+        self.fixtures.as_ref().and_then(|_| Fixtures::read(uri))
+    }
+
+    fn fixture_task(&self, id: &str) -> Option<(&Fixtures, DetailedTask)> {
+        let fixtures = self.fixtures.as_deref()?;
+        Some((fixtures, fixtures.task(id)?))
     }
 
     /// REST as whoever sent this request.
@@ -129,7 +159,7 @@ fn internal(refused: Refused) -> ErrorData {
 
 impl ServerHandler for Mcp {
     fn get_info(&self) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder()
+        let mut capabilities = ServerCapabilities::builder()
             .enable_tools()
             .enable_prompts()
             .enable_resources()
@@ -138,6 +168,9 @@ impl ServerHandler for Mcp {
             .enable_logging()
             .enable_tasks()
             .build();
+        if self.fixtures.is_some() {
+            Fixtures::announce(&mut capabilities);
+        }
         let me =
             Implementation::new("journeyman", env!("CARGO_PKG_VERSION")).with_title("Journeyman");
         ServerConfig::new(capabilities)
@@ -146,7 +179,7 @@ impl ServerHandler for Mcp {
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.tools.iter().find(|tool| tool.name == name).cloned()
+        self.all_tools().find(|tool| tool.name == name).cloned()
     }
 
     async fn list_tools(
@@ -154,10 +187,11 @@ impl ServerHandler for Mcp {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult {
-            tools: (*self.tools).clone(),
-            ..ListToolsResult::default()
-        })
+        Ok(
+            ListToolsResult::with_all_items(self.all_tools().cloned().collect())
+                .with_ttl_ms(LASTING_MS)
+                .with_cache_scope(CacheScope::Public),
+        )
     }
 
     async fn call_tool(
@@ -165,6 +199,11 @@ impl ServerHandler for Mcp {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        if let Some(fixtures) = &self.fixtures
+            && let Some(result) = fixtures.call(&request, &self.session, &context).await
+        {
+            return result;
+        }
         let api = self.api(&context)?;
         let given = request.arguments.unwrap_or_default();
         if request.name == tools::WAIT {
@@ -214,6 +253,9 @@ impl ServerHandler for Mcp {
         request: GetTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetTaskResult, ErrorData> {
+        if let Some((_, task)) = self.fixture_task(&request.task_id) {
+            return Ok(GetTaskResult::new(task));
+        }
         let api = self.api(&context)?;
         tasks::get(&*api, &request.task_id)
             .await
@@ -225,6 +267,9 @@ impl ServerHandler for Mcp {
         request: UpdateTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        if let Some((fixtures, _)) = self.fixture_task(&request.task_id) {
+            return fixtures.update_task(&request.task_id, request.input_responses);
+        }
         let api = self.api(&context)?;
         tasks::update(&*api, &request.task_id, &request.input_responses).await
     }
@@ -234,6 +279,9 @@ impl ServerHandler for Mcp {
         request: CancelTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        if let Some((fixtures, _)) = self.fixture_task(&request.task_id) {
+            return fixtures.cancel_task(&request.task_id);
+        }
         let api = self.api(&context)?;
         tasks::cancel(&*api, &request.task_id).await
     }
@@ -254,7 +302,12 @@ impl ServerHandler for Mcp {
                 None,
             ));
         }
-        resources::list(&*api, cursor).await.map_err(internal)
+        let is_first = cursor.is_none();
+        let mut list = resources::list(&*api, cursor).await.map_err(internal)?;
+        if self.fixtures.is_some() && is_first {
+            list.resources.splice(0..0, Fixtures::resources());
+        }
+        Ok(list.with_ttl_ms(0).with_cache_scope(CacheScope::Private))
     }
 
     async fn list_resource_templates(
@@ -262,10 +315,13 @@ impl ServerHandler for Mcp {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        Ok(ListResourceTemplatesResult {
-            resource_templates: resources::templates(),
-            ..ListResourceTemplatesResult::default()
-        })
+        let mut templates = resources::templates();
+        if self.fixtures.is_some() {
+            templates.extend(Fixtures::templates());
+        }
+        Ok(ListResourceTemplatesResult::with_all_items(templates)
+            .with_ttl_ms(LASTING_MS)
+            .with_cache_scope(CacheScope::Public))
     }
 
     async fn read_resource(
@@ -273,8 +329,12 @@ impl ServerHandler for Mcp {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let api = self.api(&context)?;
-        resources::read(&*api, &request.uri).await.map(Into::into)
+        let found = match self.fixture_resource(&request.uri) {
+            Some(fixture) => fixture,
+            None => resources::read(&*self.api(&context)?, &request.uri).await?,
+        };
+        let found = found.with_ttl_ms(0).with_cache_scope(CacheScope::Private);
+        Ok(found.into())
     }
 
     async fn subscribe(
@@ -282,6 +342,9 @@ impl ServerHandler for Mcp {
         request: SubscribeRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        if self.fixture_resource(&request.uri).is_some() {
+            return Ok(()); // it never changes
+        }
         let api = self.api(&context)?;
         resources::read(&*api, &request.uri).await?; // or it is not there at all
         let (uri, peer) = (request.uri.clone(), context.peer.clone());
@@ -325,7 +388,10 @@ impl ServerHandler for Mcp {
                 resources::watch(&*api, &uri, tell).await;
             })));
         }
-        context.cancelled().await;
+        match &self.fixtures {
+            Some(fixtures) => fixtures.tell_changes(&context).await,
+            None => context.cancelled().await,
+        }
         Ok(())
     }
 
@@ -334,17 +400,25 @@ impl ServerHandler for Mcp {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        Ok(ListPromptsResult {
-            prompts: prompts::all(),
-            ..ListPromptsResult::default()
-        })
+        let mut all = prompts::all();
+        if self.fixtures.is_some() {
+            all.extend(Fixtures::prompts());
+        }
+        Ok(ListPromptsResult::with_all_items(all)
+            .with_ttl_ms(LASTING_MS)
+            .with_cache_scope(CacheScope::Public))
     }
 
     async fn get_prompt(
         &self,
         request: GetPromptRequestParams,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
+        if let Some(fixtures) = &self.fixtures
+            && let Some(result) = fixtures.prompt(&request, &context)
+        {
+            return result;
+        }
         let given = request.arguments.unwrap_or_default();
         prompts::get(&request.name, &given).map(Into::into)
     }
@@ -363,8 +437,16 @@ impl ServerHandler for Mcp {
             .and_then(|known| known.get("task_id"))
             .map(String::as_str);
         let (name, begun) = (&request.argument.name, &request.argument.value);
-        let all = resources::complete(&*api, name, begun, task).await;
-        let all = all.map_err(internal)?;
+        let fixture = self
+            .fixtures
+            .as_ref()
+            .and_then(|_| Fixtures::complete(&request));
+        let all = match fixture {
+            Some(all) => all,
+            None => resources::complete(&*api, name, begun, task)
+                .await
+                .map_err(internal)?,
+        };
         let total = u32::try_from(all.len()).ok();
         let has_more = all.len() > COMPLETIONS_MAX;
         let values = all.into_iter().take(COMPLETIONS_MAX).collect();

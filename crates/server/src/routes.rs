@@ -1,7 +1,8 @@
 //! Which address is what, and the document that says so.
 
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
@@ -14,8 +15,9 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::app::App;
+use crate::app::{App, TcpOffer};
 use crate::body::BODY_MAX;
+use crate::door::Local;
 use crate::problem::Problem;
 use crate::{
     events, files, guard, health, interventions, mcp, page, queue, request_id, socket, stream,
@@ -159,9 +161,20 @@ pub(crate) fn router(app: App) -> Router {
     .fallback(nothing)
     .method_not_allowed_fallback(wrong_method)
     .layer(DefaultBodyLimit::max(BODY_MAX))
+    .layer(middleware::from_fn_with_state(app.clone(), only_offered))
     .layer(middleware::from_fn_with_state(app.clone(), guard::guard))
     .layer(CatchPanicLayer::custom(panicked))
     .layer(middleware::from_fn_with_state(app, request_id::identify))
+}
+
+/// Lets through what is for whoever asks.
+async fn only_offered(State(app): State<App>, request: Request, next: Next) -> Response {
+    let is_local = request.extensions().get::<Local>().is_some();
+    if is_local || app.offer.tcp == TcpOffer::Everything || request.uri().path() == mcp::PATH {
+        return next.run(request).await;
+    }
+    let detail = format!("this server has MCP alone here, at {}", mcp::PATH);
+    Problem::not_found(detail).into_response()
 }
 
 async fn nothing(request: Request) -> Problem {

@@ -8,6 +8,7 @@ use journeyman_server::{Door, TokenFile};
 use tokio::net::TcpListener;
 
 use super::run::cancel_on_signals;
+use crate::cli::ServeArgs;
 use crate::exit::{Exit, UsageError};
 use crate::holder::{Entrance, Holder};
 use crate::output::{json, line};
@@ -15,7 +16,7 @@ use crate::parts::{open_journal, workshop};
 use crate::progress::{Progress, Style};
 use crate::settings::Settings;
 
-pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<Exit> {
+pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Result<Exit> {
     let door = door(settings)?;
     let journal = open_journal(&settings.data_dir)?;
     let address = SocketAddr::new(settings.host, settings.port);
@@ -37,6 +38,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<Exit> {
     let entrance = Entrance {
         tcp: Some(tcp),
         door,
+        offer: args.offer(),
     };
     let holder = Holder::start(settings, journal, workshop, entrance).await?;
     let recovered = holder.tasks.recover().await?;

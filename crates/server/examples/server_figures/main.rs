@@ -127,6 +127,7 @@ impl Server {
             tasks: tasks.clone(),
             door: Door::open(),
             hosts: Hosts::default(),
+            offer: journeyman_server::Offer::default(),
             model: "none".to_owned(),
             readiness: Arc::new(Always),
             servers: Arc::new(Always),

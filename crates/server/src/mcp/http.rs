@@ -13,12 +13,15 @@ use journeyman_event::ContentHash;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 
+use super::conformance::Fixtures;
 use super::{Mcp, Reach};
-use crate::app::App;
+use crate::app::{App, McpOffer};
 use crate::body::BODY_MAX;
 use crate::door::Caller;
 use crate::problem::Problem;
 
+/// Where MCP is.
+pub(crate) const PATH: &str = "/mcp";
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 /// Digits that bind a session to its owner.
 const SEAL_DIGITS: usize = 32;
@@ -38,7 +41,12 @@ struct Door {
 
 /// The route, with the REST interface that stands behind it.
 pub(crate) fn router(app: &App, api: Router) -> Router {
+    let secret = format!("{}{}", app.tickets.random_hex(), app.tickets.random_hex());
     let mcp = Mcp::new(Reach::Here(api));
+    let mcp = match app.offer.mcp {
+        McpOffer::Product => mcp,
+        McpOffer::WithFixtures => mcp.with_fixtures(Fixtures::new(&secret)),
+    };
     let sessions = Arc::new(LocalSessionManager::default());
     // Host and Origin are checked for every protocol alike, before this.
     let config = StreamableHttpServerConfig::default()
@@ -50,10 +58,10 @@ pub(crate) fn router(app: &App, api: Router) -> Router {
     let door = Door {
         service: StreamableHttpService::new(make, Arc::clone(&sessions), config),
         sessions,
-        secret: format!("{}{}", app.tickets.random_hex(), app.tickets.random_hex()).into(),
+        secret: secret.into(),
         app: app.clone(),
     };
-    Router::new().route("/mcp", any(enter)).with_state(door)
+    Router::new().route(PATH, any(enter)).with_state(door)
 }
 
 async fn enter(State(door): State<Door>, request: Request) -> Result<Response, Problem> {

@@ -7,7 +7,7 @@ use rmcp::model::{
     CallToolResult, ContentBlock, CreateTaskResult, DetailedTask, InputResponses, JsonObject, Task,
     TaskPayload, TaskStatus,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::api::{Api, Refused};
 use super::tools::{cancel_one, task_path};
@@ -93,6 +93,8 @@ fn result(view: &Value) -> JsonObject {
     }
 }
 
+/// Passes on what was answered. What answers no open question is let be: it may have been answered
+/// in another way meanwhile.
 pub(super) async fn update(
     api: &dyn Api,
     id: &str,
@@ -100,14 +102,6 @@ pub(super) async fn update(
 ) -> Result<(), ErrorData> {
     let task = name(id)?;
     let view = api.get(&task_path(&task)).await.map_err(refused)?;
-    let open = input_requests(&view);
-    if let Some(unknown) = responses.keys().find(|key| !open.contains_key(*key)) {
-        let words = format!("task {id} has no open question {unknown:?}");
-        return Err(ErrorData::invalid_params(
-            words,
-            Some(json!({"key": unknown})),
-        ));
-    }
     take_responses(api, &task, &view, responses)
         .await
         .map_err(refused)
@@ -118,5 +112,50 @@ pub(super) async fn cancel(api: &dyn Api, id: &str) -> Result<(), ErrorData> {
     match cancel_one(api, &name(id)?).await {
         Err(problem) if problem.0["status"] != 409 => Err(refused(problem)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use axum::http::Method;
+
+    use serde_json::json;
+
+    use super::super::api::{Answer, Unreachable};
+    use super::*;
+
+    /// A task with one open question. Keeps what it is told.
+    #[derive(Default)]
+    struct Asking(Mutex<Vec<Value>>);
+
+    #[async_trait]
+    impl Api for Asking {
+        async fn ask(
+            &self,
+            _: Method,
+            _: &str,
+            body: Option<Value>,
+        ) -> Result<Answer, Unreachable> {
+            let question = json!({"id": "q-1", "text": "Which?", "is_open": true});
+            let view = json!({"status": "paused", "pause": "question", "questions": [question]});
+            self.0.lock().unwrap().extend(body);
+            let body = view.to_string().into();
+            Ok(Answer { status: 200, body })
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_to_open_questions_are_passed_on_and_others_let_be() {
+        let api = Asking::default();
+        let said = json!({"action": "accept", "content": {"answer": "this"}});
+        let both = [("q-1", said.clone()), ("q-0", said)];
+        let both = both.map(|(name, said)| (name.to_owned(), said)).into();
+        update(&api, "t-1", &both).await.unwrap();
+        let told = json!({"kind": "answer", "answer": "this", "question": "q-1"});
+        assert_eq!(*api.0.lock().unwrap(), [told]);
     }
 }

@@ -1,0 +1,200 @@
+//! The suite's tools that are tasks of the protocol (SEP-2663): on a list of their own, in memory,
+//! beside the tasks of the journal.
+
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities, ContentBlock,
+    CreateTaskResult,
+};
+use rmcp::service::RequestContext;
+use rmcp::task_manager::{TaskContext, TaskExit, TaskOptions};
+use rmcp::{ErrorData, RoleServer};
+use serde_json::Value;
+
+use super::Fixtures;
+use super::input::{self, Ask, Round, State, Steps, Went, answer};
+
+/// Whether a call becomes a task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AsTask {
+    Never,
+    /// If the client knows tasks.
+    IfKnown,
+    /// It does not go without.
+    Always,
+}
+
+/// How it ends.
+#[derive(Clone, Copy)]
+enum End {
+    Well,
+    /// The tool says that it failed.
+    Failing,
+    /// There is no answer of the tool's.
+    Broken,
+}
+
+struct Job {
+    name: &'static str,
+    words: &'static str,
+    as_task: AsTask,
+    /// Asked before there is a task.
+    before: Option<Steps>,
+    /// Asked by the task, at once.
+    during: Round,
+    end: End,
+}
+
+const PLAIN: Job = Job {
+    name: "greet",
+    words: "Greets at once.",
+    as_task: AsTask::Never,
+    before: None,
+    during: &[],
+    end: End::Well,
+};
+
+const JOBS: &[Job] = &[
+    PLAIN,
+    Job {
+        name: "slow_compute",
+        words: "Takes so many seconds.",
+        as_task: AsTask::IfKnown,
+        ..PLAIN
+    },
+    Job {
+        name: "failing_job",
+        words: "Fails after a while.",
+        as_task: AsTask::Always,
+        end: End::Failing,
+        ..PLAIN
+    },
+    Job {
+        name: "protocol_error_job",
+        words: "Breaks after a while.",
+        as_task: AsTask::IfKnown,
+        end: End::Broken,
+        ..PLAIN
+    },
+    Job {
+        name: "confirm_delete",
+        words: "Asks before it goes on.",
+        as_task: AsTask::Always,
+        during: &[("confirm", Ask::User("Delete it?", "confirm", "boolean"))],
+        ..PLAIN
+    },
+    Job {
+        name: "multi_input",
+        words: "Asks two things before it goes on.",
+        as_task: AsTask::Always,
+        during: &[
+            ("first", Ask::User("The first value?", "value", "string")),
+            ("second", Ask::User("The second value?", "value", "string")),
+        ],
+        ..PLAIN
+    },
+    Job {
+        name: "test_tool_with_task",
+        words: "Asks, and then becomes a task.",
+        as_task: AsTask::Always,
+        before: Some(Steps {
+            rounds: &[&[input::NAME]],
+            state: State::None,
+            words: "Hello",
+        }),
+        ..PLAIN
+    },
+];
+/// How long something takes that is not told how long.
+const SECONDS: f64 = 0.2;
+const SECONDS_MAX: f64 = 60.0;
+
+/// The tools, and what they are for.
+pub(super) fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    JOBS.iter().map(|job| (job.name, job.words))
+}
+
+/// Calls a tool; nothing, if it is none of these.
+pub(super) async fn call(
+    fixtures: &Fixtures,
+    request: &CallToolRequestParams,
+    context: &RequestContext<RoleServer>,
+) -> Option<Result<CallToolResponse, ErrorData>> {
+    let job = JOBS.iter().find(|job| job.name == request.name)?;
+    Some(start(fixtures, job, request, context).await)
+}
+
+async fn start(
+    fixtures: &Fixtures,
+    job: &'static Job,
+    request: &CallToolRequestParams,
+    context: &RequestContext<RoleServer>,
+) -> Result<CallToolResponse, ErrorData> {
+    let client = context.client_capabilities().unwrap_or_default();
+    if job.as_task == AsTask::Always && !client.supports_tasks() {
+        let wanted = ClientCapabilities::builder().enable_tasks().build();
+        return Err(ErrorData::missing_required_client_capability(wanted));
+    }
+    let given = |name: &str| request.arguments.as_ref().and_then(|all| all.get(name));
+    let words = match &job.before {
+        None => {
+            let name = given("name").and_then(Value::as_str);
+            name.map_or_else(
+                || "It is done.".to_owned(),
+                |name| format!("Hello, {name}!"),
+            )
+        }
+        Some(steps) => {
+            let said = (&request.request_state, &request.input_responses);
+            match input::go(&fixtures.codec, steps, said, context)? {
+                Went::Asks(asks) => return Ok(asks.into()),
+                Went::Done(words) => words,
+            }
+        }
+    };
+    if job.as_task == AsTask::Never {
+        return Ok(CallToolResult::success(vec![ContentBlock::text(words)]).into());
+    }
+    let seconds = given("seconds").and_then(Value::as_f64).unwrap_or(SECONDS);
+    let time = Duration::from_secs_f64(seconds.clamp(0.0, SECONDS_MAX));
+    if !client.supports_tasks() {
+        return work(job, time, words).await.map(Into::into);
+    }
+    let task = fixtures.tasks.spawn(TaskOptions::default(), |task| {
+        Box::pin(async move {
+            tokio::select! {
+                () = task.cancelled() => Err(TaskExit::Cancelled),
+                result = ask_and_work(job, &task, time, words) => result,
+            }
+        })
+    });
+    Ok(CreateTaskResult::new(task).into())
+}
+
+async fn ask_and_work(
+    job: &Job,
+    task: &TaskContext,
+    time: Duration,
+    mut words: String,
+) -> Result<CallToolResult, TaskExit> {
+    let asked = job.during.iter().map(|(name, what)| async {
+        let request = what.request().map_err(TaskExit::Error)?;
+        task.request_input(*name, request).await
+    });
+    for response in try_join_all(asked).await? {
+        words = format!("{words} {}", answer(&response));
+    }
+    work(job, time, words).await.map_err(TaskExit::Error)
+}
+
+async fn work(job: &Job, time: Duration, words: String) -> Result<CallToolResult, ErrorData> {
+    tokio::time::sleep(time).await;
+    let content = vec![ContentBlock::text(words)];
+    match job.end {
+        End::Well => Ok(CallToolResult::success(content)),
+        End::Failing => Ok(CallToolResult::error(content)),
+        End::Broken => Err(ErrorData::internal_error("this tool always breaks", None)),
+    }
+}
