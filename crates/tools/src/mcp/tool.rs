@@ -57,13 +57,12 @@ impl Tool for RemoteTool {
 
 fn output(result: CallToolResult, max: usize) -> Output {
     let blocks: Vec<String> = result.content.into_iter().map(text_of).collect();
-    let mut text = blocks.join("\n");
     let structured = result.structured_content;
-    if text.is_empty()
-        && let Some(value) = &structured
-    {
-        text = value.to_string();
-    }
+    // An empty text is an answer: that of an empty file, say.
+    let text = match &structured {
+        Some(value) if blocks.is_empty() => value.to_string(),
+        _ => blocks.join("\n"),
+    };
     let text = bounded(text, max);
     let too_large = |value: &serde_json::Value| value.to_string().len() > max;
     let dropped = structured.as_ref().is_some_and(too_large);
@@ -81,11 +80,63 @@ fn text_of(block: ContentBlock) -> String {
         ContentBlock::Text(text) => text.text,
         ContentBlock::Resource(resource) => match resource.resource {
             ResourceContents::TextResourceContents { text, .. } => text,
+            ResourceContents::BlobResourceContents { uri, mime_type, .. } => {
+                let kind = mime_type.unwrap_or_else(|| "no text".into());
+                format!("[resource {uri}, {kind}]")
+            }
             _ => "[a resource that is no text]".into(),
         },
         ContentBlock::ResourceLink(link) => format!("[resource {}]", link.uri),
         ContentBlock::Image(image) => format!("[image, {}]", image.mime_type),
         ContentBlock::Audio(audio) => format!("[sound, {}]", audio.mime_type),
         _ => "[something that is no text]".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(result: Value) -> Output {
+        output(serde_json::from_value(result).unwrap(), 1_000)
+    }
+
+    #[test]
+    fn an_empty_text_is_an_answer_and_only_where_there_is_no_content_the_structured_form_is_it() {
+        let form = json!({"content": ""});
+        let empty = json!({"content": [{"type": "text", "text": ""}], "structuredContent": form});
+        assert_eq!(read(empty).text, "");
+        let alone = json!({"content": [], "structuredContent": form});
+        assert_eq!(read(alone).text, r#"{"content":""}"#);
+    }
+
+    #[test]
+    fn what_is_no_text_is_told_by_what_it_is_and_where() {
+        let resource = |more| json!({"type": "resource", "resource": more});
+        let content = json!([
+            {"type": "text", "text": "see"},
+            {"type": "image", "data": "aaaa", "mimeType": "image/png"},
+            {"type": "audio", "data": "aaaa", "mimeType": "audio/wav"},
+            resource(json!({"uri": "x://a", "text": "within"})),
+            resource(json!({"uri": "x://b", "mimeType": "application/gzip", "blob": "aaaa"})),
+            resource(json!({"uri": "x://c", "blob": "aaaa"})),
+            {"type": "resource_link", "uri": "x://d", "name": "d"},
+        ]);
+        let text = read(json!({"content": content})).text;
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "see",
+                "[image, image/png]",
+                "[sound, audio/wav]",
+                "within",
+                "[resource x://b, application/gzip]",
+                "[resource x://c, no text]",
+                "[resource x://d]",
+            ]
+        );
     }
 }
