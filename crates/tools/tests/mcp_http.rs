@@ -6,7 +6,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -15,8 +15,8 @@ use axum::routing::post;
 use axum::{Json, Router};
 use common::{Files, Kept, context, request};
 use journeyman_tools::{
-    Dispatcher, Host, McpServers, Options, Registry, ServerConfig, ServerName, ServerState,
-    ServerStatus,
+    Dispatcher, FailureKind, Host, McpServers, Options, Outcome, Registry, ServerConfig,
+    ServerName, ServerState, ServerStatus,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -125,6 +125,42 @@ async fn a_server_that_goes_away_is_noticed_by_the_call() {
     assert!(!done.is_ok(), "{}", done.text);
     until(&servers, |one| one.state != ServerState::Ready).await;
     assert!(registry.get("far.echo").is_none());
+}
+
+/// Begins to answer a call, and breaks off.
+async fn breaks_off(seen: State<Seen>, headers: HeaderMap, ask: Json<Value>) -> Response {
+    if ask["method"] != "tools/call" {
+        return answer(seen, headers, ask).await;
+    }
+    let kind = [(header::CONTENT_TYPE, "text/event-stream")];
+    (kind, "id: 1\ndata:\n\n").into_response()
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_and_cannot_be_gone_on_with_ends_the_call() {
+    let gone = || std::future::ready(StatusCode::SERVICE_UNAVAILABLE);
+    let app = Router::new()
+        .route("/mcp", post(breaks_off).get(gone))
+        .with_state(Seen::default());
+    let (url, _task) = serve(app).await;
+    let registry = Registry::new();
+    let servers = start(&format!("url = \"{url}\""), &registry);
+    until(&servers, |one| one.state == ServerState::Ready).await;
+    let begun = Instant::now();
+    let done = Dispatcher::new(registry, Options::default())
+        .call(
+            &context(Files::with(&[])),
+            request("far.echo", json!({})),
+            &Kept::default(),
+        )
+        .await;
+    assert_eq!(done.outcome, Outcome::Failed(FailureKind::Unavailable));
+    assert!(
+        done.text.contains("the server far is gone"),
+        "{}",
+        done.text
+    );
+    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use reqwest::redirect::Policy;
 use rmcp::service::{ClientCacheConfig, RoleClient, RunningService, serve_client};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::async_rw::AsyncRwTransport;
+use rmcp::transport::common::client_side_sse::ExponentialBackoff;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,9 @@ use crate::ServerName;
 const MESSAGE_MAX: usize = 16 << 20;
 /// How long it may take to reach a server over the network.
 const CONNECT: Duration = Duration::from_secs(5);
+/// Attempts to go on with an answer that broke off; the first of the times before them, which double.
+const ATTEMPTS: usize = 4;
+const ATTEMPT_FIRST: Duration = Duration::from_millis(250);
 /// Redirects that are followed, within one origin.
 const HOPS_MAX: usize = 5;
 
@@ -73,6 +77,11 @@ pub(super) async fn connect(
             if let Some(token) = token(bearer_env.as_deref(), &host.environment)? {
                 config = config.auth_header(token);
             }
+            // A server that is gone for good is not waited for until the call's time is over.
+            let mut attempts = ExponentialBackoff::default();
+            attempts.max_times = Some(ATTEMPTS);
+            attempts.base_duration = ATTEMPT_FIRST;
+            config.retry_config = Arc::new(attempts);
             let client = http_client().map_err(|error| error.to_string())?;
             let transport = StreamableHttpClientTransport::with_client(client, config);
             let transport = Guard::new(transport, guarded);
