@@ -165,7 +165,9 @@ class Site:
         self.process.terminate()
         code = self.process.wait(PATIENCE)
         assert code == 0, f"the server ended with {code}"
-        alive = [child for child in children if pathlib.Path(f"/proc/{child}").exists()]
+        # One that ended and that nobody waited for yet has no command line any more.
+        lines = (pathlib.Path(f"/proc/{child}/cmdline") for child in children)
+        alive = [line for line in lines if line.exists() and line.read_bytes()]
         assert not alive, "servers that it started outlived it"
 
 

@@ -67,6 +67,29 @@ Examples:
 
 A private repository needs HF_TOKEN; HF_ENDPOINT names a mirror.";
 
+const TOOLS_EXAMPLES: &str = "\
+Where nobody holds the data folder, the configured servers are started for as long as this takes.
+
+A server is named in the configuration file, and its tools are then called SERVER.TOOL:
+  [mcp_servers.docs]
+  command = \"docs-server\"
+  args = [\"--stdio\"]
+
+  [mcp_servers.search]
+  url = \"https://host/mcp\"
+
+Agents call what --tools allows (--tools 'docs.*,read_file'), or what their task does; you call all of them.";
+
+const CALL_EXAMPLES: &str = "\
+It needs somebody who holds the data folder (`journeyman serve`, or a run that is under way), or --server.
+
+Examples:
+  journeyman call TASK list_files
+  journeyman call TASK read_file '{\"path\": \"solution.py\"}'
+  journeyman call TASK docs.search - --json < arguments.json
+
+Ends with 0 if the tool did it, else with 1.";
+
 /// A coding agent for small and local language models that never loses a step.
 #[derive(Debug, Parser)]
 #[command(name = "journeyman", version, after_help = EXAMPLES, max_term_width = 100)]
@@ -162,6 +185,12 @@ pub(crate) enum Command {
     Events(EventsArgs),
     /// List a task's files, or print one of them in any of its versions
     Files(FilesArgs),
+    /// List the tools that may be called on a task, and how the configured MCP servers are
+    #[command(after_help = TOOLS_EXAMPLES)]
+    Tools,
+    /// Call a tool on a task, recorded like an agent's call
+    #[command(after_help = CALL_EXAMPLES)]
+    Call(CallArgs),
     /// The journal
     Journal {
         #[command(subcommand)]
@@ -187,7 +216,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ModelCommand,
     },
-    /// Show what was found: journal, model servers, sandbox, Python, disk
+    /// Show what was found: journal, model servers, sandbox, Python, disk, MCP servers
     Doctor,
     /// The settings
     Config {
@@ -320,6 +349,17 @@ pub(crate) struct ResumeArgs {
     pub(crate) task: TaskId,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CallArgs {
+    /// The task
+    pub(crate) task: TaskId,
+    /// The tool, as `journeyman tools` names it
+    pub(crate) tool: String,
+    /// Its arguments, an object; - reads them from standard input
+    #[arg(value_name = "JSON", default_value = "{}")]
+    pub(crate) arguments: String,
 }
 
 #[derive(Debug, Args)]

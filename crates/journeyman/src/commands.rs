@@ -15,6 +15,7 @@ mod serve;
 mod show;
 mod tasks;
 mod token;
+mod tools;
 
 use std::io::{self, IsTerminal};
 
@@ -88,6 +89,8 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
                 ModelCommand::Pull { name } => model::pull(settings, &name).await,
                 ModelCommand::Remove { name } => model::remove(settings, &name),
             },
+            Command::Tools => tools::tools(settings).await,
+            Command::Call(args) => tools::call(settings, args).await,
             Command::Doctor => doctor::doctor(settings).await,
             Command::Config {
                 command: ConfigCommand::Show { origin },

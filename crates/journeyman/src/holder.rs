@@ -1,7 +1,7 @@
 //! What holds the data folder: the tasks, worked on in this process, and the server that others reach
 //! them by.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -31,7 +31,7 @@ pub(crate) struct Holder {
     stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
     /// Progress is shown for as long as this lives.
-    _workshop: Workshop,
+    workshop: Workshop,
 }
 
 /// Who is let in, where, and what for.
@@ -88,7 +88,7 @@ impl Holder {
             offer: entrance.offer,
             model,
             readiness: Arc::new(Ready { server, journal }),
-            servers: Arc::new(Servers(Arc::clone(&workshop.servers))),
+            servers: Arc::new(Servers(Arc::downgrade(&workshop.servers))),
             randomness: Arc::new(SystemRandom),
             stop: stop.clone(),
         };
@@ -101,7 +101,7 @@ impl Holder {
             tasks,
             stop,
             server,
-            _workshop: workshop,
+            workshop,
         })
     }
 
@@ -109,16 +109,22 @@ impl Holder {
     pub(crate) async fn close(self, grace: Duration, ending: ServiceEnding) -> anyhow::Result<()> {
         self.tasks.shut_down(grace, ending).await;
         self.stop.cancel();
-        self.server.await?.context("the server ended")
+        self.server.await?.context("the server ended")?;
+        // Servers that we started have a moment to end by themselves.
+        if let Some(servers) = Arc::into_inner(self.workshop.servers) {
+            servers.shutdown().await;
+        }
+        Ok(())
     }
 }
 
-/// The external servers, as whoever asks sees them.
-struct Servers(Arc<McpServers>);
+/// The external servers, as whoever asks sees them; a connection that lingers keeps none alive.
+struct Servers(Weak<McpServers>);
 
 impl ToolServers for Servers {
     fn status(&self) -> Vec<serde_json::Value> {
-        let all = self.0.status();
+        let all = self.0.upgrade().map(|servers| servers.status());
+        let all = all.unwrap_or_default();
         all.iter()
             .filter_map(|one| serde_json::to_value(one).ok())
             .collect()

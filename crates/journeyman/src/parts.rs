@@ -13,7 +13,7 @@ use journeyman_journal::{Journal, Sqlite};
 use journeyman_llm::{Connected, Connection, Later, ModelServer, SupervisorCommand};
 use journeyman_sandbox::{Launcher, Python, Sandbox};
 use journeyman_sim::{Script, SimulatedModel};
-use journeyman_tools::{Dispatcher, Host, McpServers, Registry, ServerState};
+use journeyman_tools::{Dispatcher, Host, McpServers, Registry, ServerState, ServerStatus};
 
 use crate::environment::{SystemRandom, SystemStamp, SystemTime};
 use crate::progress::Progress;
@@ -106,23 +106,31 @@ pub(crate) async fn workshop(
 
 /// Connects to the configured servers. A task that begins should find their tools: they have a moment.
 async fn tool_servers(settings: &Settings, registry: &Registry, progress: &Progress) -> McpServers {
+    let servers = start_servers(settings, registry);
+    if !settings.mcp_servers.is_empty() {
+        progress.prepare("connecting to MCP servers");
+        // Who comes later is there for later calls.
+        let _ = tokio::time::timeout(SERVERS_TIME, settled(&servers)).await;
+    }
+    servers
+}
+
+/// Begins to connect to the configured servers.
+pub(crate) fn start_servers(settings: &Settings, registry: &Registry) -> McpServers {
     let host = Host {
         name: env!("CARGO_PKG_NAME").to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         environment: std::env::vars().collect(),
     };
-    let servers = McpServers::start(settings.mcp_servers.clone(), registry, host);
-    if !settings.mcp_servers.is_empty() {
-        progress.prepare("connecting to MCP servers");
-        let mut statuses = servers.watch();
-        let settled = statuses.wait_for(|all| {
-            let mut states = all.values().map(|status| &status.state);
-            states.all(|state| *state != ServerState::Connecting)
-        });
-        // Who comes later is there for later calls.
-        let _ = tokio::time::timeout(SERVERS_TIME, settled).await;
-    }
-    servers
+    McpServers::start(settings.mcp_servers.clone(), registry, host)
+}
+
+/// Until each has been tried once: as long as they may take to start, and no longer.
+pub(crate) async fn settled(servers: &McpServers) {
+    let is_settled = |one: &ServerStatus| one.state != ServerState::Connecting || one.restarts > 0;
+    let mut statuses = servers.watch();
+    // An error says that nobody tries any more.
+    let _ = statuses.wait_for(|all| all.values().all(is_settled)).await;
 }
 
 pub(crate) async fn ensure_python(

@@ -13,36 +13,6 @@ use serde_json::{Value, json};
 
 const TASKS: &str = "/api/v1/tasks";
 
-/// A server that speaks MCP over its standard streams, in Python's standard library alone.
-const MCP_SERVER: &str = r#"
-import json, os, sys, time
-TOOLS = [
-    {"name": "echo", "description": "Says it again.", "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}, "annotations": {"readOnlyHint": True}},
-    {"name": "hang", "description": "Never answers.", "inputSchema": {"type": "object"}},
-    {"name": "die", "description": "Ends itself.", "inputSchema": {"type": "object"}},
-    {"name": "secret", "description": "Tells its environment.", "inputSchema": {"type": "object"}},
-]
-def say(id, result):
-    print(json.dumps({"jsonrpc": "2.0", "id": id, "result": result}), flush=True)
-for line in sys.stdin:
-    message = json.loads(line)
-    method, id = message.get("method"), message.get("id")
-    if method == "initialize":
-        say(id, {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}})
-    elif method == "tools/list":
-        say(id, {"tools": TOOLS})
-    elif method == "tools/call":
-        name, given = message["params"]["name"], message["params"].get("arguments", {})
-        if name == "die":
-            os._exit(3)
-        if name == "hang":
-            continue
-        text = given["text"] if name == "echo" else json.dumps(sorted(os.environ))
-        say(id, {"content": [{"type": "text", "text": text}]})
-    elif id is not None:
-        say(id, {})
-"#;
-
 fn call(server: &Server, task: &str, steps: &Value) -> Answer {
     server.post(&format!("{TASKS}/{task}/tools"), &json!({ "steps": steps }))
 }
@@ -64,15 +34,7 @@ fn names(list: &Value) -> Vec<&str> {
 
 /// A server with an external MCP server called `ext`, and a task that is complete.
 fn with_external(home: &Home, more: &str) -> (Server, String) {
-    let program = home.path().join("mcp_server.py");
-    fs::write(&program, MCP_SERVER).unwrap();
-    let config = home.path().join("config.toml");
-    let text = format!(
-        "[mcp_servers.ext]\ncommand = \"/usr/bin/python3\"\nargs = [{:?}]\ntimeout_ms = 1500\n{more}",
-        program.display().to_string()
-    );
-    fs::write(&config, text).unwrap();
-    let config = config.display().to_string();
+    let config = home.with_mcp_server(more);
     let server = Server::start(home, GOOD, &["--config", &config]);
     let task = server.submit(&json!({"prompt": STUB}));
     server.ended(&task);
@@ -264,6 +226,14 @@ fn a_server_that_hangs_or_dies_ends_the_call_alone_and_comes_back() {
         !environment["text"].as_str().unwrap().contains("JOURNEYMAN"),
         "{environment}"
     );
+}
+
+#[test]
+fn a_server_that_was_started_may_end_by_itself_when_we_stop() {
+    let home = Home::new();
+    let (server, _) = with_external(&home, "");
+    assert_eq!(server.stop(), Some(0));
+    assert!(home.path().join("mcp_server_ended").exists());
 }
 
 #[test]

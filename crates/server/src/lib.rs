@@ -34,4 +34,5 @@ pub use door::{BadTokens, Door, Role, TokenFile, TokenLine};
 pub use guard::Hosts;
 pub use listener::serve;
 pub use routes::openapi;
+pub use tools::ToolList;
 pub use view::TaskSummary;

@@ -56,12 +56,20 @@ impl ToolView {
 
 /// The tools.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ToolList {
+pub struct ToolList {
     /// In the order of their names.
     tools: Vec<ToolView>,
     /// How the external servers are; empty for whoever is no admin.
     #[schema(value_type = Vec<Object>)]
     servers: Vec<Value>,
+}
+
+impl ToolList {
+    /// These tools, and how these external servers are.
+    pub fn new(tools: Vec<Spec>, servers: Vec<Value>) -> Self {
+        let tools = tools.into_iter().map(ToolView::of).collect();
+        Self { tools, servers }
+    }
 }
 
 /// List the tools that may be called on a task, by its agents or by you.
@@ -71,10 +79,7 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Json<ToolLis
         Ok(()) => app.servers.status(),
         Err(_) => Vec::new(),
     };
-    Json(ToolList {
-        tools: app.tasks.tools().into_iter().map(ToolView::of).collect(),
-        servers,
-    })
+    Json(ToolList::new(app.tasks.tools(), servers))
 }
 
 /// One call.

@@ -10,6 +10,7 @@ use journeyman_sandbox::{Error, Python};
 use serde_json::{Value, json};
 
 use super::engine::{engine_json, engine_text};
+use super::tools;
 use crate::exit::Exit;
 use crate::output::{grouped, json, line};
 use crate::parts::{connection, probe_sandbox, read_journal};
@@ -29,6 +30,7 @@ pub(crate) async fn doctor(settings: &Settings) -> anyhow::Result<Exit> {
     checks.push(python(environment.as_ref()));
     checks.push(sandbox(settings, environment.as_ref()).await);
     checks.extend(models(settings, environment.as_ref()).await);
+    checks.extend(mcp_servers(settings).await);
     for check in &checks {
         let Check {
             what,
@@ -284,6 +286,38 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
     });
     checks.push(managed(settings));
     checks
+}
+
+/// The configured MCP servers: as the holder of the data folder has them, else as they are found now.
+async fn mcp_servers(settings: &Settings) -> Vec<Check> {
+    let what = "mcp";
+    if settings.mcp_servers.is_empty() {
+        return Vec::new();
+    }
+    let mut servers = match tools::listed(settings).await {
+        Ok(list) => list["servers"].as_array().cloned().unwrap_or_default(),
+        Err(error) => {
+            return vec![Check {
+                what,
+                ok: false,
+                text: format!("{error:#}"),
+                detail: Value::Null,
+            }];
+        }
+    };
+    for name in settings.mcp_servers.keys() {
+        if !servers.iter().any(|server| server["name"] == name.as_str()) {
+            let why = "whoever holds the data folder was started without it, or does not say";
+            servers.push(json!({"name": name, "state": "unavailable", "why": why}));
+        }
+    }
+    let check = |server: Value| Check {
+        what,
+        ok: server["state"] == "ready",
+        text: tools::standing(&server),
+        detail: server,
+    };
+    servers.into_iter().map(check).collect()
 }
 
 /// The managed server, as it is now.

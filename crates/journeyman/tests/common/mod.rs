@@ -12,6 +12,38 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+/// A server that speaks MCP over its standard streams, in Python's standard library alone.
+const MCP_SERVER: &str = r#"
+import json, os, sys, time
+TOOLS = [
+    {"name": "echo", "description": "Says it again.", "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}, "annotations": {"readOnlyHint": True}},
+    {"name": "hang", "description": "Never answers.", "inputSchema": {"type": "object"}},
+    {"name": "die", "description": "Ends itself.", "inputSchema": {"type": "object"}},
+    {"name": "secret", "description": "Tells its environment.", "inputSchema": {"type": "object"}},
+]
+def say(id, result):
+    print(json.dumps({"jsonrpc": "2.0", "id": id, "result": result}), flush=True)
+for line in sys.stdin:
+    message = json.loads(line)
+    method, id = message.get("method"), message.get("id")
+    if method == "initialize":
+        say(id, {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}})
+    elif method == "tools/list":
+        say(id, {"tools": TOOLS})
+    elif method == "tools/call":
+        name, given = message["params"]["name"], message["params"].get("arguments", {})
+        if name == "die":
+            os._exit(3)
+        if name == "hang":
+            continue
+        text = given["text"] if name == "echo" else json.dumps(sorted(os.environ))
+        say(id, {"content": [{"type": "text", "text": text}]})
+    elif id is not None:
+        say(id, {})
+time.sleep(0.1)
+open("mcp_server_ended", "w").close()
+"#;
+
 /// What a command printed, and how it ended.
 pub(crate) struct Output {
     pub(crate) code: Option<i32>,
@@ -82,6 +114,19 @@ impl Home {
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+
+    /// Writes a configuration file with an MCP server called `ext` that is started, and says where it is.
+    pub(crate) fn with_mcp_server(&self, more: &str) -> String {
+        let program = self.path().join("mcp_server.py");
+        fs::write(&program, MCP_SERVER).unwrap();
+        let config = self.path().join("config.toml");
+        let text = format!(
+            "[mcp_servers.ext]\ncommand = \"/usr/bin/python3\"\nargs = [{:?}]\ntimeout_ms = 1500\n{more}",
+            program.display().to_string()
+        );
+        fs::write(&config, text).unwrap();
+        config.display().to_string()
     }
 
     /// Runs a task on the simulated model.

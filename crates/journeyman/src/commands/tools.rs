@@ -1,0 +1,137 @@
+//! `tools` and `call`: which tools may be called on a task, and one call of one of them.
+
+use std::fmt::Write;
+use std::io::Read;
+
+use anyhow::{Context, bail};
+use journeyman_agent::Toolbox;
+use journeyman_server::ToolList;
+use journeyman_tools::{Dispatcher, Options, Registry};
+use serde_json::{Map, Value, json};
+
+use crate::cli::CallArgs;
+use crate::client::Client;
+use crate::exit::{Exit, UsageError};
+use crate::output::{json, line, one_line};
+use crate::parts::{settled, start_servers};
+use crate::settings::Settings;
+
+/// Characters of a tool's description that are shown.
+const DESCRIPTION_MAX: usize = 80;
+/// More than a tool takes is a mistake.
+const ARGUMENTS_MAX: u64 = 1 << 20;
+
+pub(crate) async fn tools(settings: &Settings) -> anyhow::Result<Exit> {
+    let list = listed(settings).await?;
+    let of = |key: &str| list[key].as_array().cloned().unwrap_or_default();
+    let (tools, servers) = (of("tools"), of("servers"));
+    if settings.json {
+        for (kind, mut one) in typed("tool", tools).chain(typed("server", servers)) {
+            one["type"] = json!(kind);
+            json(&one)?;
+        }
+        return Ok(Exit::Success);
+    }
+    let text = |tool: &Value, key: &str| tool[key].as_str().unwrap_or_default().to_owned();
+    let widths = tools.iter().map(|tool| text(tool, "name").chars().count());
+    let width = widths.max().unwrap_or_default();
+    for tool in &tools {
+        let (name, permission) = (text(tool, "name"), text(tool, "permission"));
+        let description = one_line(&text(tool, "description"), DESCRIPTION_MAX);
+        line(&format!("{name:<width$}  {permission:<8}  {description}"))?;
+    }
+    for (at, server) in servers.iter().enumerate() {
+        let lead = if at == 0 { "\n" } else { "" };
+        line(&format!("{lead}MCP server {}", standing(server)))?;
+    }
+    Ok(Exit::Success)
+}
+
+fn typed(kind: &'static str, values: Vec<Value>) -> impl Iterator<Item = (&'static str, Value)> {
+    values.into_iter().map(move |value| (kind, value))
+}
+
+/// The tools and servers of whoever holds the data folder, or of the settings where nobody does.
+pub(super) async fn listed(settings: &Settings) -> anyhow::Result<Value> {
+    if let Some(client) = Client::find(settings).await? {
+        return client.get("/api/v1/tools").await;
+    }
+    let registry = Registry::with_built_ins()?;
+    let servers = start_servers(settings, &registry);
+    settled(&servers).await;
+    let toolbox = Toolbox::new(Dispatcher::new(registry, Options::default()), Vec::new());
+    let standings: Result<Vec<Value>, _> =
+        servers.status().iter().map(serde_json::to_value).collect();
+    let list = ToolList::new(toolbox.all(), standings?);
+    servers.shutdown().await;
+    Ok(serde_json::to_value(list)?)
+}
+
+/// How a server is, with what of it was not taken.
+pub(super) fn standing(server: &Value) -> String {
+    let name = server["name"].as_str().unwrap_or_default();
+    match server["state"].as_str() {
+        Some("ready") => {
+            let mut text = format!("{name}: ready, {} tools", server["tools"]);
+            for skipped in server["skipped"].as_array().into_iter().flatten() {
+                let word = |key: &str| one_line(skipped[key].as_str().unwrap_or_default(), 200);
+                // A String takes everything.
+                let _ = write!(text, "\n    without {}: {}", word("name"), word("why"));
+            }
+            text
+        }
+        Some("unavailable") => {
+            let why = server["why"].as_str().unwrap_or_default();
+            format!("{name}: not there: {}", one_line(why, 300))
+        }
+        _ => format!("{name}: being connected to"),
+    }
+}
+
+pub(crate) async fn call(settings: &Settings, args: CallArgs) -> anyhow::Result<Exit> {
+    let CallArgs {
+        task,
+        tool,
+        arguments,
+    } = args;
+    let arguments = read_arguments(arguments)?;
+    let Some(client) = Client::find(settings).await? else {
+        bail!(
+            "a tool is called by whoever works on tasks, and nobody holds {}: start `journeyman serve` \
+             and call again",
+            settings.data_dir.display()
+        );
+    };
+    let steps = json!({"steps": [{"name": tool, "arguments": arguments}]});
+    let path = format!("/api/v1/tasks/{task}/tools");
+    let ended = client.post(&path, &steps).await?["completed"][0].take();
+    let is_ok = ended["outcome"] == "ok";
+    if settings.json {
+        json(&ended)?;
+    } else {
+        let text = ended["text"].as_str().unwrap_or_default();
+        if !is_ok {
+            let how = ended["kind"].as_str().or(ended["outcome"].as_str());
+            bail!("{tool} ({}): {text}", how.unwrap_or_default());
+        }
+        line(text.trim_end_matches('\n'))?;
+    }
+    Ok(if is_ok { Exit::Success } else { Exit::Error })
+}
+
+fn read_arguments(given: String) -> anyhow::Result<Map<String, Value>> {
+    let mut text = given;
+    if text == "-" {
+        text.clear();
+        let mut input = std::io::stdin().take(ARGUMENTS_MAX + 1);
+        let read = input.read_to_string(&mut text);
+        read.context("cannot read the arguments")?;
+    }
+    if text.len() as u64 > ARGUMENTS_MAX {
+        return Err(UsageError("the arguments are larger than 1 MiB".to_owned()).into());
+    }
+    serde_json::from_str(&text).map_err(|error| {
+        let what = "the arguments are no JSON object, such as {\"path\": \"solution.py\"}";
+        UsageError(format!("{what}: {error}")).into()
+    })
+}
