@@ -59,7 +59,7 @@ class Site:
         self.node, self.everything = node, script("server-everything")
         self.remote = None
         self.start_remote()
-        config = shared.parent / "config.toml"
+        config = self.config = shared.parent / "config.toml"
         # A string of JSON is one of TOML.
         node_text = json.dumps(str(node))
         config.write_text(
@@ -69,7 +69,8 @@ class Site:
             f"args = {json.dumps([self.everything, 'stdio'])}\ntimeout_ms = 1500\n"
             f'[mcp_servers.web]\nurl = "http://127.0.0.1:{self.port}/mcp"\n'
         )
-        command = [program, "serve", "--data-dir", folder, "--json", "--log", "error", "--port", "0"]
+        command = [program, "serve", "--data-dir", folder, "--json", "--port", "0"]
+        command += ["--log", "error,rmcp=off"]
         command += ["--model-url", "sim:?latency_ms=0&wrong=0&malformed=0", "--config", str(config)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.url = json.loads(self.process.stdout.readline())["url"]
@@ -438,6 +439,37 @@ def killed(site, task):
 
     until("the server over HTTP is back", answers)
 
+    # One that was started again between two calls knows nothing of us: one call may fail, and says why.
+    site.kill_remote()
+    site.start_remote()
+    ended = site.call(task, "web.echo", message="who is there?")
+    assert ended["outcome"] == "ok" or "web is gone" in ended["text"], ended
+    until("the server over HTTP knows us", answers)
+
+
+def commands(site, program, folder, task, is_served):
+    """The same from the command line: by who holds the folder, or without anybody."""
+
+    def run(*words):
+        command = [program, *words, "--data-dir", folder, "--config", str(site.config), "--model-url", "sim:"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+        return done.returncode, done.stdout or done.stderr
+
+    code, said = run("tools", "--json")
+    assert code == 0, said
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert sum(line["type"] == "tool" and line["name"] == "fs.list_directory" for line in lines) == 1
+    states = {line["name"]: line["state"] for line in lines if line["type"] == "server"}
+    assert states == dict.fromkeys(("fs", "every", "web"), "ready"), lines
+    code, said = run("doctor")
+    assert code == 0 and said.count("ok  mcp ") == 3, said
+    arguments = json.dumps({"a": 1, "b": 2})
+    code, said = run("call", task, "every.get-sum", arguments)
+    if is_served:
+        assert (code, said) == (0, "The sum of 1 and 2 is 3.\n"), (code, said)
+    else:
+        assert code == 1 and "journeyman serve" in said, (code, said)
+
 
 def main(program, folder, node, modules):
     with tempfile.TemporaryDirectory() as base:
@@ -454,7 +486,9 @@ def main(program, folder, node, modules):
             chained(site, task, shared)
             agent(site, shared)
             killed(site, task)
+            commands(site, program, folder, task, is_served=True)
             site.stop()
+            commands(site, program, folder, task, is_served=False)
         finally:
             site.process.kill()
             site.kill_remote()

@@ -42,6 +42,12 @@ fn is_server(name: &str) -> bool {
     is_simple(name, SERVER_MAX) && !name.bytes().any(|b| b.is_ascii_uppercase())
 }
 
+/// What the protocol has as names of a server's tools: with dots, which mean nothing to us.
+fn is_remote(name: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    (1..=FULL_MAX).contains(&name.len()) && name.bytes().all(fits)
+}
+
 macro_rules! as_text {
     ($name:ident) => {
         impl $name {
@@ -101,7 +107,7 @@ impl ServerName {
 /// The name of a tool: `[A-Za-z0-9_-]{1,64}`, or `server.tool` for one of an external server.
 ///
 /// No two tools of a registry have the same, and no server can take a built-in's: only its names
-/// have a dot.
+/// have a dot. The server's ends at the first; what it calls its tool may have more.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ToolName(Arc<str>);
@@ -113,25 +119,24 @@ impl ToolName {
     pub fn new(name: &str) -> Result<Self, InvalidName> {
         let valid = match name.split_once('.') {
             None => is_simple(name, SIMPLE_MAX),
-            Some((server, tool)) => {
-                is_server(server) && is_simple(tool, FULL_MAX) && name.len() <= FULL_MAX
-            }
+            Some((server, tool)) => is_server(server) && is_remote(tool) && name.len() <= FULL_MAX,
         };
         if valid {
             Ok(Self(name.into()))
         } else {
-            let rule = "1 to 64 of A-Z, a-z, 0-9, _ and -, with a server's name and a dot before \
-                        it for an external tool (128 together)";
+            let rule = "1 to 64 of A-Z, a-z, 0-9, _ and -; for an external tool a server's name, a dot, \
+                        and these and dots (128 together)";
             Err(refuse("name of a tool", name, rule))
         }
     }
 
     /// The name of a server's tool.
     pub fn of_server(server: &ServerName, tool: &str) -> Result<Self, InvalidName> {
-        if is_simple(tool, FULL_MAX) {
+        if is_remote(tool) {
             Self::new(&format!("{server}.{tool}"))
         } else {
-            let rule = "only A-Z, a-z, 0-9, _ and - are taken, 128 at most with the server's name";
+            let rule =
+                "only A-Z, a-z, 0-9, _, - and . are taken, 128 at most with the server's name";
             Err(refuse("name of a tool", tool, rule))
         }
     }
@@ -180,18 +185,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_has_a_server_before_its_only_dot() {
-        for good in ["read_file", "A-1", "git.log", "a_b-9.X"] {
+    fn a_name_has_a_server_before_its_first_dot() {
+        for good in ["read_file", "A-1", "git.log", "a_b-9.X", "a.b.c", "a..b"] {
             assert_eq!(ToolName::new(good).unwrap().as_str(), good);
         }
         let long = "x".repeat(65);
-        for bad in ["", "a b", ".x", "x.", "a.b.c", "Git.log", "naïve", &long] {
+        for bad in ["", "a b", ".x", "x.", "a.b/c", "Git.log", "naïve", &long] {
             assert!(ToolName::new(bad).is_err(), "{bad}");
         }
         let server = ServerName::new("git").unwrap();
         assert!(ToolName::of_server(&server, &"x".repeat(124)).is_ok());
         assert!(ToolName::of_server(&server, &"x".repeat(125)).is_err());
-        assert!(ToolName::of_server(&server, "a.b").is_err());
+        let dotted = ToolName::of_server(&server, "log.show").unwrap();
+        assert_eq!(dotted.as_str(), "git.log.show");
+        assert!(ToolName::of_server(&server, "log/show").is_err());
     }
 
     #[test]

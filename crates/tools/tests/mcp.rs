@@ -114,10 +114,11 @@ async fn until_gone(pids: &[String]) {
 async fn the_tools_of_a_server_are_called_by_its_name_and_theirs() {
     let bench = one(&["noise"], "");
     let status = bench.ready().await;
-    assert_eq!((status.tools, status.restarts), (10, 0));
+    assert_eq!((status.tools, status.restarts), (11, 0));
     let done = bench.call("fake.echo", json!({"text": "hello"})).await;
     assert_eq!((done.outcome, done.text.as_str()), (Outcome::Ok, "hello"));
     assert_eq!(done.structured, Some(json!({"text": "hello"})));
+    assert!(bench.registry.get("fake.dotted.name").is_some());
     let spec = bench.registry.get("fake.echo").unwrap();
     assert!(spec.repeatable && spec.permission == Permission::External);
     assert!(!bench.registry.get("fake.die").unwrap().repeatable);
@@ -261,7 +262,7 @@ async fn what_a_server_lies_about_is_left_out_with_the_reason() {
     };
     assert_eq!(status.skipped.len(), 9, "{:?}", status.skipped);
     assert!(why("good").contains("another of this name"));
-    for odd in ["../etc/passwd", "a.b", "xxxx"] {
+    for odd in ["../etc/passwd", "a/b", "xxxx"] {
         assert!(why(odd).contains("is not valid"), "{odd}: {}", why(odd));
     }
     assert!(why("no_object").contains("not that of an object"));

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::post;
 use axum::{Json, Router};
@@ -160,6 +160,58 @@ async fn an_answer_that_breaks_off_and_cannot_be_gone_on_with_ends_the_call() {
         "{}",
         done.text
     );
+    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+}
+
+/// Wants a session, and of one that it does not know it says so to nobody.
+async fn in_session(
+    State(known): State<Arc<Mutex<Vec<String>>>>,
+    headers: HeaderMap,
+    ask: Json<Value>,
+) -> Response {
+    let name = HeaderName::from_static("mcp-session-id");
+    if ask["method"] == "initialize" {
+        let mut known = known.lock().unwrap();
+        known.push(format!("s{}", known.len()));
+        let session = [(name, known.last().unwrap().clone())];
+        let hello = json!({
+            "protocolVersion": "2025-11-25",
+            "serverInfo": {"name": "fake", "version": "1"},
+            "capabilities": {"tools": {}},
+        });
+        return (
+            session,
+            Json(json!({"jsonrpc": "2.0", "id": ask["id"], "result": hello})),
+        )
+            .into_response();
+    }
+    let session = headers.get(name).map(|id| id.to_str().unwrap().to_owned());
+    if session.is_some() && session.as_ref() == known.lock().unwrap().last() {
+        return answer(State(Seen::default()), headers, ask).await;
+    }
+    let error = json!({"code": -32000, "message": "Bad Request: No valid session ID provided"});
+    let body = Json(json!({"jsonrpc": "2.0", "error": error}));
+    (StatusCode::BAD_REQUEST, body).into_response()
+}
+
+#[tokio::test]
+async fn a_session_that_its_server_forgot_is_begun_anew_before_the_call_is_made() {
+    let known = Arc::new(Mutex::new(Vec::new()));
+    let app = Router::new()
+        .route("/mcp", post(in_session))
+        .with_state(known.clone());
+    let (url, _task) = serve(app).await;
+    let registry = Registry::new();
+    let servers = start(&format!("url = \"{url}\""), &registry);
+    until(&servers, |one| one.state == ServerState::Ready).await;
+    let dispatcher = Dispatcher::new(registry, Options::default());
+    let (caller, record) = (context(Files::with(&[])), Kept::default());
+    let call = || dispatcher.call(&caller, request("far.echo", json!({})), &record);
+    assert!(call().await.is_ok());
+    known.lock().unwrap().push("forgotten".into());
+    let begun = Instant::now();
+    let done = call().await;
+    assert_eq!((done.outcome, done.text.as_str()), (Outcome::Ok, "hello"));
     assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
 }
 

@@ -17,12 +17,13 @@ use super::child::{self, Child};
 use super::config::Endpoint;
 use super::guard::Guard;
 use super::handler::Handler;
+use super::http::Http;
 use super::servers::Host;
 use super::words::not_greeted;
 use crate::ServerName;
 
 /// Bytes of one message of a server; a longer one is not read.
-const MESSAGE_MAX: usize = 16 << 20;
+pub(super) const MESSAGE_MAX: usize = 16 << 20;
 /// How long it may take to reach a server over the network.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Attempts to go on with an answer that broke off; the first of the times before them, which double.
@@ -83,7 +84,7 @@ pub(super) async fn connect(
             attempts.base_duration = ATTEMPT_FIRST;
             config.retry_config = Arc::new(attempts);
             let client = http_client().map_err(|error| error.to_string())?;
-            let transport = StreamableHttpClientTransport::with_client(client, config);
+            let transport = StreamableHttpClientTransport::with_client(Http(client), config);
             let transport = Guard::new(transport, guarded);
             (serve_client(handler, transport).await, None)
         }

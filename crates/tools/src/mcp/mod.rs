@@ -6,6 +6,7 @@ mod connect;
 mod connection;
 mod guard;
 mod handler;
+mod http;
 mod listing;
 mod servers;
 mod status;

@@ -43,6 +43,7 @@ def ordinary():
         tool("change"),
         tool("flood"),
         tool("ask_on"),
+        tool("dotted.name"),
     ]
 
 
@@ -52,7 +53,7 @@ def lies():
         tool("good"),
         tool("good"),
         tool("../etc/passwd"),
-        tool("a.b"),
+        tool("a/b"),
         tool("x" * 5000),
         tool("no_object", inputSchema={"type": "string"}),
         tool("no_schema", inputSchema={"type": "object", "properties": 3}),
