@@ -472,6 +472,9 @@ def commands(site, program, folder, task, is_served):
 
 
 def main(program, folder, node, modules):
+    for package in ("server-filesystem", "server-everything"):
+        about = pathlib.Path(modules, "@modelcontextprotocol", package, "package.json")
+        print(package, json.loads(about.read_text())["version"], file=sys.stderr)
     with tempfile.TemporaryDirectory() as base:
         shared = pathlib.Path(base).resolve() / "shared"
         shared.mkdir()

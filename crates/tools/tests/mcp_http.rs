@@ -172,8 +172,9 @@ async fn in_session(
     let name = HeaderName::from_static("mcp-session-id");
     if ask["method"] == "initialize" {
         let mut known = known.lock().unwrap();
-        known.push(format!("s{}", known.len()));
-        let session = [(name, known.last().unwrap().clone())];
+        let id = format!("s{}", known.len());
+        known.push(id.clone());
+        let session = [(name, id)];
         let hello = json!({
             "protocolVersion": "2025-11-25",
             "serverInfo": {"name": "fake", "version": "1"},
