@@ -108,6 +108,7 @@ impl ServerName {
 ///
 /// No two tools of a registry have the same, and no server can take a built-in's: only its names
 /// have a dot. The server's ends at the first; what it calls its tool may have more.
+/// Our prompts are free text: no name needs another form for a model.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ToolName(Arc<str>);
