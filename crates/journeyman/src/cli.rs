@@ -78,6 +78,7 @@ A server is named in the configuration file, and its tools are then called SERVE
   [mcp_servers.search]
   url = \"https://host/mcp\"
 
+--log journeyman_tools=debug also shows what a server that does not start writes to its error output.
 Agents call what --tools allows (--tools 'docs.*,read_file'), or what their task does; you call all of them.";
 
 const CALL_EXAMPLES: &str = "\
