@@ -116,6 +116,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it may be better later without anything else being done: a disk that is full or may not
+    /// be written to.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Journal(error) => error.may_pass(),
+            Self::Work { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::StorageFull
+                    | io::ErrorKind::QuotaExceeded
+                    | io::ErrorKind::ReadOnlyFilesystem
+            ),
+            _ => false,
+        }
+    }
+
     pub(crate) fn work(path: &Path, source: io::Error) -> Self {
         Self::Work {
             path: path.to_owned(),
