@@ -176,13 +176,14 @@ impl ServerHandler for Mcp {
                     &context,
                     wish,
                     request.input_responses,
+                    request.request_state,
                 )
                 .await
             };
             return Ok(match waited.await {
                 Ok(wait::Waited::Told(value)) => told(value).into(),
-                Ok(wait::Waited::Asks(requests)) => {
-                    InputRequiredResult::from_input_requests(requests).into()
+                Ok(wait::Waited::Asks(requests, state)) => {
+                    InputRequiredResult::new(Some(requests), Some(state)).into()
                 }
                 Err(refused) => not_done(refused).into(),
             });
