@@ -120,7 +120,13 @@ fn told(value: Value) -> CallToolResult {
 
 /// What went wrong, for the client's model to read.
 fn not_done(refused: Refused) -> CallToolResult {
-    CallToolResult::error(vec![ContentBlock::text(refused.detail().to_owned())])
+    let words = match refused.field() {
+        Some(field) if !refused.detail().contains(field) => {
+            format!("{field}: {}", refused.detail())
+        }
+        _ => refused.detail().to_owned(),
+    };
+    CallToolResult::error(vec![ContentBlock::text(words)])
 }
 
 fn internal(refused: Refused) -> ErrorData {
