@@ -77,11 +77,11 @@ impl<'a> Mcp<'a> {
     fn legacy(server: &'a Server, token: &'a str) -> Self {
         let mut client = Self {
             session: Some(String::new()),
-            capabilities: json!({}),
             ..Self::modern(server, token)
         };
         let hello = json!({
-            "protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}
+            "protocolVersion": LEGACY, "capabilities": client.capabilities,
+            "clientInfo": {"name": "test", "version": "1"}
         });
         let answer = client.send("initialize", hello);
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -1161,4 +1161,23 @@ fn rest_waits_for_the_next_event() {
     server
         .get(&format!("{TASKS}/t-nothing/events?after=0&wait_ms=50000"))
         .problem(404);
+}
+
+#[test]
+fn a_protocol_task_ends_with_what_its_tool_says_that_it_answers() {
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &[]);
+    let client = Mcp::modern(&server, "");
+    let task = client.start(json!({"prompt": STUB}));
+    client.ended(&task);
+    let done = client.result("tasks/get", json!({"taskId": task}));
+    assert_eq!(done["status"], "completed", "{done}");
+    let given = done["result"]["structuredContent"].as_object().unwrap();
+    let tools = client.result("tools/list", json!({}));
+    let mut tools = tools["tools"].as_array().unwrap().iter();
+    let start = tools.find(|tool| tool["name"] == "start_coding_task");
+    let promised = &start.unwrap()["outputSchema"]["required"];
+    for member in promised.as_array().unwrap() {
+        assert!(given.contains_key(member.as_str().unwrap()), "{member}");
+    }
 }

@@ -203,9 +203,11 @@ impl ServerHandler for Mcp {
             );
             return Err(ErrorData::invalid_params(words, None));
         };
-        let has_tasks = context
-            .client_capabilities()
-            .is_some_and(|capabilities| capabilities.supports_tasks());
+        // Some declare the extension in every revision and know it in the one only.
+        let has_tasks = session::is_modern(&context)
+            && context
+                .client_capabilities()
+                .is_some_and(|capabilities| capabilities.supports_tasks());
         match result {
             Ok(accepted) if request.name == tools::START && has_tasks => {
                 let created = tasks::created(&*api, &accepted).await;

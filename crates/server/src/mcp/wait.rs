@@ -8,7 +8,7 @@ use journeyman_event::TaskId;
 use rmcp::model::{
     ElicitRequest, ElicitRequestParams, ElicitationAction, ElicitationSchema, InputRequest,
     InputRequests, InputResponses, LoggingLevel, PrimitiveSchemaDefinition,
-    ProgressNotificationParam, ProtocolVersion, StringSchema,
+    ProgressNotificationParam, StringSchema,
 };
 use rmcp::service::RequestContext;
 use rmcp::{Peer, RoleServer};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::api::{Api, Refused};
-use super::session::Session;
+use super::session::{Session, is_modern};
 use super::tools::{GivenAnswer, answer_one, task_path, tell, with_query};
 use crate::problem::Problem;
 
@@ -61,9 +61,10 @@ impl Way {
         if capabilities.is_none_or(|capabilities| capabilities.elicitation.is_none()) {
             return Self::None;
         }
-        match context.protocol_version() {
-            Some(version) if version >= ProtocolVersion::V_2026_07_28 => Self::Answer,
-            _ => Self::Elicit,
+        if is_modern(context) {
+            Self::Answer
+        } else {
+            Self::Elicit
         }
     }
 }
