@@ -99,6 +99,12 @@ pub enum Error {
     /// An effect was to be performed and none is open.
     #[error("no effect is open: a defect in journeyman, please report it")]
     NoEffect,
+    /// A tool is not there, or may not be called.
+    #[error("{reason}")]
+    NoTool {
+        /// Which, and why.
+        reason: String,
+    },
     /// Nobody works on tasks here.
     #[error("tools are called where tasks are worked on: at a server, or while `run` goes on")]
     NoBench,

@@ -183,7 +183,7 @@ fn a_call_that_does_not_fit_is_refused_with_the_reason_and_recorded_once() {
         );
         // Which tools there are is known before anything is called; arguments are looked at then.
         if kind == "unknown" {
-            let problem = answer.problem(422);
+            let problem = answer.problem(409);
             assert!(
                 problem["detail"].as_str().unwrap().contains(words),
                 "{problem}"
