@@ -6,13 +6,12 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use common::Home;
-use common::server::{Answer, GOOD, SLOW, STEADY, STUB, Server, check_history, until};
+use common::server::{Answer, GOOD, SLOW, STEADY, STUB, Server, check_history, tokens, until};
 use serde_json::{Value, json};
 
 const TASKS: &str = "/api/v1/tasks";
@@ -24,17 +23,6 @@ const LEGACY: &str = "2025-11-25";
 const INVALID_PARAMS: i64 = -32602;
 /// A model that asks two questions where it may.
 const ASKING: &str = "latency_ms=0&wrong=0&malformed=0&questions=2";
-
-/// Writes a token file: names, tokens and roles.
-fn tokens(home: &Home, known: &[(&str, &str, &str)]) -> String {
-    let line = |(name, token, role): &(&str, &str, &str)| {
-        let hash = format!("b3:{}", blake3::hash(token.as_bytes()));
-        json!({"name": name, "token_hash": hash, "role": role}).to_string() + "\n"
-    };
-    let path = home.path().join("tokens.jsonl");
-    fs::write(&path, known.iter().map(line).collect::<String>()).unwrap();
-    path.to_str().unwrap().to_owned()
-}
 
 /// Messages as they come, over a connection that stays open.
 struct Messages(BufReader<TcpStream>);
