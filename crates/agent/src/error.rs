@@ -99,6 +99,12 @@ pub enum Error {
     /// An effect was to be performed and none is open.
     #[error("no effect is open: a defect in journeyman, please report it")]
     NoEffect,
+    /// A tool is not there, or may not be called.
+    #[error("{reason}")]
+    NoTool {
+        /// Which, and why.
+        reason: String,
+    },
     /// Nobody works on tasks here.
     #[error("tools are called where tasks are worked on: at a server, or while `run` goes on")]
     NoBench,
@@ -116,6 +122,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it may be better later without anything else being done: a disk that is full or may not
+    /// be written to.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Journal(error) => error.may_pass(),
+            Self::Work { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::StorageFull
+                    | io::ErrorKind::QuotaExceeded
+                    | io::ErrorKind::ReadOnlyFilesystem
+            ),
+            _ => false,
+        }
+    }
+
     pub(crate) fn work(path: &Path, source: io::Error) -> Self {
         Self::Work {
             path: path.to_owned(),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use journeyman_event::payload::{PauseReason, TaskSubmitted};
+use journeyman_event::payload::{BackpressureAlert, PauseReason, TaskSubmitted};
 use journeyman_event::state::Status;
 use journeyman_event::{Event, Principal, Randomness, Sequence, TaskId, TaskState, TimeSource};
 use journeyman_journal::{Filter, Journal, StreamName};
@@ -158,6 +158,23 @@ impl Tasks {
     pub fn note_waiting_calls(&self) {
         let waiting = self.parts.bench.as_ref().map(|bench| bench.slots.waiting());
         self.queue.set_downstream(waiting.map(|calls| calls as u64));
+    }
+
+    /// Where the last append failed, tries whether the journal takes events again: the record of that is
+    /// one. Who asks [`Journal::trouble`] learns of it without anybody's task.
+    pub async fn try_journal(&self) {
+        if self.parts.journal.trouble().is_none() {
+            return;
+        }
+        let recovered = BackpressureAlert {
+            watched: "journal".to_owned(),
+            level: "normal".to_owned(),
+            percent: 0,
+        };
+        match runner::record_alert(&self.parts, recovered, &give_up_soon()).await {
+            Ok(()) => tracing::info!("the journal takes events again"),
+            Err(error) => tracing::debug!(%error, "the journal takes no events yet"),
+        }
     }
 
     /// How many tasks may be worked on at once from now on.

@@ -22,7 +22,7 @@ use crate::socket::Place;
 /// How long the model server may take to say that it is there.
 const MODEL_TIME: Duration = Duration::from_secs(2);
 
-/// How often the calls that wait for the model are counted.
+/// How often what has no event of its own is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The tasks and the server, until [`Holder::close`].
@@ -80,7 +80,7 @@ impl Holder {
             &settings.queue,
         );
         let stop = CancellationToken::new();
-        tokio::spawn(watch_model(tasks.clone(), stop.clone()));
+        tokio::spawn(watch(tasks.clone(), stop.clone()));
         let options = Options {
             tasks: tasks.clone(),
             door: entrance.door,
@@ -131,13 +131,16 @@ impl ToolServers for Servers {
     }
 }
 
-/// Tells the queue now and then how many calls wait for the model.
-async fn watch_model(tasks: Tasks, stop: CancellationToken) {
+/// Tells the queue now and then how many calls wait for the model, and looks whether a journal that took
+/// no events takes them again.
+async fn watch(tasks: Tasks, stop: CancellationToken) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(LOOK) => tasks.note_waiting_calls(),
+            () = tokio::time::sleep(LOOK) => {}
             () = stop.cancelled() => return,
         }
+        tasks.note_waiting_calls();
+        tasks.try_journal().await;
     }
 }
 

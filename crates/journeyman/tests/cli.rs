@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Stdio};
 
 use common::{Home, Output};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A model that makes no mistakes, at once.
 const GOOD: &str = "?latency_ms=0&wrong=0&malformed=0";
@@ -193,6 +193,65 @@ fn the_prompt_may_come_from_standard_input() {
         shown.stdout.contains("from standard input"),
         "{}",
         shown.stdout
+    );
+}
+
+/// Runs a task that may ask, with these lines on standard input, and gives what it asked and its state.
+fn ask(home: &Home, more: &[&str], lines: &str) -> (Output, Value) {
+    let mut args = vec![
+        "run",
+        "Make a thing",
+        "--ask",
+        "--model-url",
+        "sim:?latency_ms=0&wrong=0&malformed=0&questions=2",
+    ];
+    args.extend(more);
+    let mut child = home
+        .command(&args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(lines.as_bytes()).unwrap();
+    drop(input);
+    let output = finish(child);
+    let shown = home.run(&["show", &last_task(home), "--json"]);
+    (output, serde_json::from_str(&shown.stdout).unwrap())
+}
+
+#[test]
+fn questions_are_asked_at_the_terminal_and_their_answers_are_part_of_the_task() {
+    let home = Home::new();
+    let (output, state) = ask(&home, &["--quiet"], "Magenta\nCerulean\n");
+    assert_eq!(output.code, Some(3), "{}", output.stderr);
+    for words in ["What about part 1?", "What about part 2?"] {
+        assert!(output.stderr.contains(words), "{}", output.stderr);
+    }
+    assert_eq!(
+        state["instructions"],
+        json!(["What about part 1? Magenta", "What about part 2? Cerulean"])
+    );
+    // An empty line, or nobody at the terminal, lets it go on without.
+    let (output, state) = ask(&home, &[], "\nCerulean\n");
+    assert_eq!(output.code, Some(3), "{}", output.stderr);
+    assert_eq!(
+        state["instructions"],
+        json!(["What about part 2? Cerulean"])
+    );
+    let (output, state) = ask(&home, &[], "");
+    assert_eq!(output.code, Some(3), "{}", output.stderr);
+    assert_eq!(state["instructions"], json!([]));
+    // At a server that holds the folder it is the same.
+    let server =
+        common::server::Server::start(&home, "latency_ms=0&wrong=0&malformed=0&questions=1", &[]);
+    let (output, _) = ask(&home, &[], "Ochre\n");
+    assert_eq!(output.code, Some(3), "{}", output.stderr);
+    let task = last_task(&home);
+    assert_eq!(
+        server.task(&task)["instructions"],
+        json!(["What about part 1? Ochre"])
     );
 }
 

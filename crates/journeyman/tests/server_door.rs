@@ -8,22 +8,11 @@ use std::fs;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use common::server::{GOOD, SLOW, STUB, Server, until};
+use common::server::{GOOD, SLOW, STUB, Server, tokens, until};
 use common::{Home, Output};
 use serde_json::json;
 
 const TASKS: &str = "/api/v1/tasks";
-
-/// Writes a token file: names, tokens and roles.
-fn tokens(home: &Home, known: &[(&str, &str, &str)]) -> String {
-    let line = |(name, token, role): &(&str, &str, &str)| {
-        let hash = format!("b3:{}", blake3::hash(token.as_bytes()));
-        json!({"name": name, "token_hash": hash, "role": role}).to_string() + "\n"
-    };
-    let path = home.path().join("tokens.jsonl");
-    fs::write(&path, known.iter().map(line).collect::<String>()).unwrap();
-    path.to_str().unwrap().to_owned()
-}
 
 fn serve(home: &Home, args: &[&str]) -> Output {
     let mut all = vec!["serve", "--json", "--model-url", "sim:"];

@@ -8,7 +8,9 @@ mod common;
 use std::fs;
 
 use common::Home;
-use common::server::{Answer, GOOD, SLOW, STUB, Server, check_history, count, kinds, until};
+use common::server::{
+    Answer, GOOD, SLOW, STUB, Server, check_history, count, kinds, tokens, until,
+};
 use serde_json::{Value, json};
 
 const TASKS: &str = "/api/v1/tasks";
@@ -145,7 +147,7 @@ fn a_call_that_does_not_fit_is_refused_with_the_reason_and_recorded_once() {
         );
         // Which tools there are is known before anything is called; arguments are looked at then.
         if kind == "unknown" {
-            let problem = answer.problem(422);
+            let problem = answer.problem(409);
             assert!(
                 problem["detail"].as_str().unwrap().contains(words),
                 "{problem}"
@@ -433,26 +435,14 @@ fn after_a_crash_nobody_is_at_work_and_a_cancelled_task_has_no_agent_left() {
 #[test]
 fn nothing_of_one_users_agents_files_and_tools_is_reachable_by_another() {
     let home = Home::new();
-    let tokens = home.path().join("tokens.jsonl");
-    let mut lines = String::new();
-    for name in ["ada", "bob"] {
-        let made = home.run(&["token", name, "--json"]);
-        let made: Value =
-            serde_json::from_str(&made.stdout).unwrap_or_else(|_| panic!("{}", made.stdout));
-        lines += &made["line"].to_string();
-        lines += "\n";
-        fs::write(home.path().join(name), made["token"].as_str().unwrap()).unwrap();
-    }
-    fs::write(&tokens, lines).unwrap();
-    let tokens = tokens.display().to_string();
-    let token = |name: &str| fs::read_to_string(home.path().join(name)).unwrap();
-    let server = Server::start(&home, SLOW, &["--token-file", &tokens]).with_token(&token("ada"));
+    let file = tokens(&home, &[("ada", "ada-1", "user"), ("bob", "bob-1", "user")]);
+    let server = Server::start(&home, SLOW, &["--token-file", &file]).with_token("ada-1");
     let task = server.submit(&json!({"prompt": "Make a thing"}));
     until("ada's agent is at work", || {
         let agents = server.get("/api/v1/agents").expect(200);
         (!agents["agents"].as_array().unwrap().is_empty()).then_some(())
     });
-    let server = server.with_token(&token("bob"));
+    let server = server.with_token("bob-1");
     assert_eq!(
         server.get("/api/v1/agents").expect(200)["agents"],
         json!([])

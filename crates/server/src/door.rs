@@ -203,12 +203,21 @@ impl Door {
         let (Some(tokens), Some(hash)) = (&self.tokens, &caller.token) else {
             return std::future::pending().await;
         };
-        let is_same = |known: &Arc<Known>| {
-            let found = known.get(hash);
-            found.is_some_and(|(principal, _)| *principal == caller.principal)
-        };
         // Where nobody reads the file any more, the server itself is ending.
-        let _ = tokens.clone().wait_for(|known| !is_same(known)).await;
+        let _ = tokens
+            .clone()
+            .wait_for(|known| !lets_in(known, hash, caller))
+            .await;
+    }
+
+    /// The caller, if what let them in still does.
+    pub(crate) fn again(&self, caller: &Caller) -> Result<(), Problem> {
+        match (&self.tokens, &caller.token) {
+            (Some(tokens), Some(hash)) if !lets_in(&tokens.borrow(), hash, caller) => {
+                Err(unknown_token())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -217,6 +226,15 @@ impl fmt::Debug for Door {
         let mut door = f.debug_struct("Door");
         door.field("needs_token", &self.needs_token()).finish()
     }
+}
+
+fn lets_in(known: &Known, token: &ContentHash, caller: &Caller) -> bool {
+    let found = known.get(token);
+    found.is_some_and(|(principal, _)| *principal == caller.principal)
+}
+
+fn unknown_token() -> Problem {
+    Problem::unauthorized("the token is not known, or no longer")
 }
 
 /// What changes when a file does.
@@ -269,7 +287,8 @@ impl Caller {
 /// the header.
 pub(crate) fn known_caller(app: &App, parts: &Parts) -> Result<Option<Caller>, Problem> {
     if let Some(caller) = parts.extensions.get::<Caller>() {
-        return Ok(Some(caller.clone())); // let in already, over another protocol
+        app.door.again(caller)?; // let in already, over another protocol
+        return Ok(Some(caller.clone()));
     }
     let is_local = parts.extensions.get::<Local>().is_some();
     if is_local || !app.door.needs_token() {
@@ -285,8 +304,7 @@ pub(crate) fn known_caller(app: &App, parts: &Parts) -> Result<Option<Caller>, P
             .then_some(token.trim())
     });
     let caller = token.and_then(|token| app.door.caller(token));
-    let unknown = || Problem::unauthorized("the token is not known, or no longer");
-    caller.map(Some).ok_or_else(unknown)
+    caller.map(Some).ok_or_else(unknown_token)
 }
 
 impl FromRequestParts<App> for Caller {

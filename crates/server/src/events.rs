@@ -158,6 +158,7 @@ pub(crate) async fn events(
                     Duration::from_millis(wait_ms),
                 )
                 .await;
+                app.door.again(&caller)?;
                 journal.read(principal, &filter, after, limit).await?
             } else {
                 page

@@ -150,7 +150,13 @@ fn told(value: Value) -> CallToolResult {
 
 /// What went wrong, for the client's model to read.
 fn not_done(refused: Refused) -> CallToolResult {
-    CallToolResult::error(vec![ContentBlock::text(refused.detail().to_owned())])
+    let words = match refused.field() {
+        Some(field) if !refused.detail().contains(field) => {
+            format!("{field}: {}", refused.detail())
+        }
+        _ => refused.detail().to_owned(),
+    };
+    CallToolResult::error(vec![ContentBlock::text(words)])
 }
 
 fn internal(refused: Refused) -> ErrorData {
@@ -215,13 +221,14 @@ impl ServerHandler for Mcp {
                     &context,
                     wish,
                     request.input_responses,
+                    request.request_state,
                 )
                 .await
             };
             return Ok(match waited.await {
                 Ok(wait::Waited::Told(value)) => told(value).into(),
-                Ok(wait::Waited::Asks(requests)) => {
-                    InputRequiredResult::from_input_requests(requests).into()
+                Ok(wait::Waited::Asks(requests, state)) => {
+                    InputRequiredResult::new(Some(requests), Some(state)).into()
                 }
                 Err(refused) => not_done(refused).into(),
             });
@@ -235,9 +242,11 @@ impl ServerHandler for Mcp {
             );
             return Err(ErrorData::invalid_params(words, None));
         };
-        let has_tasks = context
-            .client_capabilities()
-            .is_some_and(|capabilities| capabilities.supports_tasks());
+        // Some declare the extension in every revision and know it in the one only.
+        let has_tasks = session::is_modern(&context)
+            && context
+                .client_capabilities()
+                .is_some_and(|capabilities| capabilities.supports_tasks());
         match result {
             Ok(accepted) if request.name == tools::START && has_tasks => {
                 let created = tasks::created(&*api, &accepted).await;

@@ -118,6 +118,7 @@ impl From<Error> for Problem {
             Error::BadInput { field, .. } => Self::field(field, detail),
             Error::TooLarge { field, .. } => Self::too_large(detail).of_field(field),
             Error::NoModule { .. } => Self::new(StatusCode::CONFLICT, "no-such-module", detail),
+            Error::NoTool { .. } => Self::new(StatusCode::CONFLICT, "no-such-tool", detail),
             Error::NoBench => Self::new(StatusCode::CONFLICT, "no-bench", detail),
             Error::Refused(refusal) => refused(&refusal, detail),
             Error::Journal(error) => error.into(),

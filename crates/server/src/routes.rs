@@ -146,7 +146,8 @@ pub(crate) fn router(app: App) -> Router {
     let (api, _) = documented().split_for_parts();
     let document = openapi();
     let api = api.route("/api/v1/tasks/{task_id}/files/{*path}", get(files::file));
-    let mcp = mcp::router(&app, api.clone().with_state(app.clone()));
+    let behind = api.clone().layer(DefaultBodyLimit::max(BODY_MAX));
+    let mcp = mcp::router(&app, behind.with_state(app.clone()));
     api.route(
         "/api/v1/openapi.json",
         get(|| async move { Json(document) }),

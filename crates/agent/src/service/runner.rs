@@ -102,9 +102,9 @@ impl Runner for TaskRunner {
                 tracing::info!(status = state.status.as_str(), "left");
                 Ended::Done
             }
-            // What is recorded stays; the task goes on when the store does.
-            Err(Error::Journal(error)) if error.may_pass() => {
-                tracing::error!(%error, "the journal cannot be used; the task is tried again");
+            // What is recorded stays; the task goes on when the disk does.
+            Err(error) if error.may_pass() => {
+                tracing::error!(%error, "the disk cannot be used; the task is tried again");
                 tokio::select! {
                     () = tokio::time::sleep(STORE_PAUSE) => Ended::Requeue,
                     _ = stop.stopped() => Ended::Done,
@@ -144,22 +144,30 @@ impl Runner for TaskRunner {
             level: level.to_owned(),
             percent: alert.percent,
         };
-        let recorded = async {
-            let task = TaskId::new(ALERTS).map_err(|error| Error::BadInput {
-                field: "task_id",
-                reason: error.to_string(),
-            })?;
-            let system = Principal::system();
-            let state = load(&self.parts.journal, &system, &task).await?;
-            let fact = [Fact::of_task(Role::Conductor, told)];
-            let mut state = state.unwrap_or_default();
-            let cancel = CancellationToken::new();
-            recorder(&self.parts, &system)
-                .record_surely(&task, &mut state, &fact, &cancel, |_| true)
-                .await
-        };
-        if let Err(error) = recorded.await {
+        let cancel = CancellationToken::new();
+        if let Err(error) = record_alert(&self.parts, told, &cancel).await {
             tracing::error!(%error, "an alert is not recorded");
         }
     }
+}
+
+/// Records an alert among the system's own events. A store that cannot be written to is waited for
+/// until `cancel`.
+pub(super) async fn record_alert(
+    parts: &Parts,
+    told: BackpressureAlert,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    let task = TaskId::new(ALERTS).map_err(|error| Error::BadInput {
+        field: "task_id",
+        reason: error.to_string(),
+    })?;
+    let system = Principal::system();
+    let state = load(&parts.journal, &system, &task).await?;
+    let fact = [Fact::of_task(Role::Conductor, told)];
+    let mut state = state.unwrap_or_default();
+    recorder(parts, &system)
+        .record_surely(&task, &mut state, &fact, cancel, |_| true)
+        .await?;
+    Ok(())
 }

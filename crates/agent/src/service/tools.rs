@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use journeyman_event::payload::{ToolCompleted, ToolExecuting};
 use journeyman_event::{EventId, Payload, Principal, TaskId};
 use journeyman_tools::{
-    CallContext, CallRef, Chain, Completed, Record, RecordError, Request, Spec,
+    CallContext, CallRef, Chain, ChainRefusal, Completed, Record, RecordError, Request, Spec,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -71,9 +71,14 @@ impl Tasks {
             intents: Mutex::default(),
         };
         let chain = bench.tools.dispatcher().chain(&context, steps, &record);
-        chain.await.map_err(|refusal| Error::BadInput {
-            field: "steps",
-            reason: refusal.to_string(),
+        chain.await.map_err(|refusal| match refusal {
+            ChainRefusal::Refused { .. } => Error::NoTool {
+                reason: refusal.to_string(),
+            },
+            ChainRefusal::Steps { .. } | ChainRefusal::Reference { .. } => Error::BadInput {
+                field: "steps",
+                reason: refusal.to_string(),
+            },
         })
     }
 }

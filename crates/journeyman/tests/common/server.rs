@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Message, WebSocket};
 
@@ -36,6 +36,17 @@ pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         assert!(began.elapsed() < DEADLINE, "waited too long: {what}");
         std::thread::sleep(POLL);
     }
+}
+
+/// Writes a token file: names, tokens and roles.
+pub(crate) fn tokens(home: &Home, known: &[(&str, &str, &str)]) -> String {
+    let line = |(name, token, role): &(&str, &str, &str)| {
+        let hash = format!("b3:{}", blake3::hash(token.as_bytes()));
+        json!({"name": name, "token_hash": hash, "role": role}).to_string() + "\n"
+    };
+    let path = home.path().join("tokens.jsonl");
+    fs::write(&path, known.iter().map(line).collect::<String>()).unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
 /// What a server answered.
@@ -168,7 +179,14 @@ impl Server {
         self.child.wait().unwrap().code()
     }
 
-    fn open(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> TcpStream {
+    /// Asks exactly this, for somebody else to read the answer.
+    pub(crate) fn open(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> TcpStream {
         use std::fmt::Write as _;
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();

@@ -96,6 +96,11 @@ impl Refused {
         self.0["detail"].as_str().unwrap_or("something went wrong")
     }
 
+    /// What is at fault.
+    pub(super) fn field(&self) -> Option<&str> {
+        self.0["field"].as_str()
+    }
+
     pub(super) fn is_not_found(&self) -> bool {
         self.0["status"] == 404
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::any;
 use journeyman_event::ContentHash;
@@ -83,15 +83,19 @@ async fn enter(State(door): State<Door>, request: Request) -> Result<Response, P
             parts.headers.insert(SESSION, id);
         }
         None if door.sessions.sessions.read().await.len() >= SESSIONS_MAX => {
-            let status = axum::http::StatusCode::SERVICE_UNAVAILABLE;
+            let status = StatusCode::SERVICE_UNAVAILABLE;
             let detail = format!("{SESSIONS_MAX} MCP sessions are open; try again later");
             return Err(Problem::new(status, "too-many-sessions", detail));
         }
         None => {}
     }
     parts.extensions.insert(caller);
+    let is_end = parts.method == Method::DELETE;
     let response = door.service.handle(Request::from_parts(parts, body)).await;
     let mut response = response.map(Body::new);
+    if is_end && response.status() == StatusCode::ACCEPTED {
+        *response.status_mut() = StatusCode::NO_CONTENT; // clients take 202 for a failure here
+    }
     if let Some(id) = response.headers().get(&SESSION) {
         let sealed = id.to_str().ok().and_then(|id| door.seal(id, &owner));
         if let Some(sealed) = sealed {

@@ -38,7 +38,11 @@ fn parse(uri: &str) -> Option<(TaskId, What)> {
         "context" => What::Context,
         _ => {
             let path = what.strip_prefix("files/")?;
-            What::File(percent_decode_str(path).decode_utf8().ok()?.into_owned())
+            let path = percent_decode_str(path).decode_utf8().ok()?.into_owned();
+            if path.split('/').any(|part| ["", ".", ".."].contains(&part)) {
+                return None; // clients of HTTP make another address of it
+            }
+            What::File(path)
         }
     };
     Some((task, what))
@@ -161,10 +165,11 @@ pub(super) async fn complete(
             let page = api.get("/api/v1/tasks?limit=1000").await?;
             Ok(names(&page["tasks"], "task_id"))
         }
-        ("path", Some(Ok(task))) => {
-            let list = api.get(&format!("{}/files", task_path(&task))).await?;
-            Ok(names(&list["files"], "path"))
-        }
+        ("path", Some(Ok(task))) => match api.get(&format!("{}/files", task_path(&task))).await {
+            Ok(list) => Ok(names(&list["files"], "path")),
+            Err(refused) if refused.is_not_found() => Ok(Vec::new()),
+            Err(refused) => Err(refused),
+        },
         _ => Ok(Vec::new()),
     }
 }
@@ -235,6 +240,8 @@ mod tests {
             "task://",
             "task://../x",
             "task://t-1/other",
+            "task://t-1/files/../events",
+            "task://t-1/files/%2e%2e/events",
         ] {
             assert_eq!(of(bad), None, "{bad}");
         }

@@ -13,6 +13,12 @@ use tokio_util::task::AbortOnDropHandle;
 /// Tasks that one client may watch at a time.
 pub(super) const WATCHED_MAX: usize = 64;
 
+/// Whether a client speaks the revision without sessions, in which an answer may be other than final.
+pub(super) fn is_modern(context: &RequestContext<RoleServer>) -> bool {
+    let version = context.protocol_version();
+    version.is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
+}
+
 /// One client.
 #[derive(Default)]
 pub(super) struct Session {
@@ -51,10 +57,7 @@ impl Session {
         level: LoggingLevel,
         data: Value,
     ) {
-        let is_modern = context
-            .protocol_version()
-            .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28);
-        let wanted = if is_modern {
+        let wanted = if is_modern(context) {
             context.meta.log_level()
         } else {
             *self.level.lock().unwrap_or_else(PoisonError::into_inner)

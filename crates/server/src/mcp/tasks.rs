@@ -57,7 +57,8 @@ fn name(text: &str) -> Result<TaskId, ErrorData> {
 
 fn refused(refused: Refused) -> ErrorData {
     let words = refused.detail().to_owned();
-    if refused.is_not_found() {
+    let status = refused.0["status"].as_u64().unwrap_or_default();
+    if (400..500).contains(&status) {
         return ErrorData::invalid_params(words, None);
     }
     ErrorData::internal_error(words, Some(refused.0))

@@ -61,16 +61,21 @@ pub(super) fn all(schemas: &Schemas) -> Vec<Tool> {
         properties.remove("model");
         properties.remove("out");
     }
+    // A task of the protocol ends with the task's view, which is an answer of this tool too.
+    let mut started = schemas.whole("Accepted");
+    if let Some(Value::Array(required)) = started.get_mut("required") {
+        required.retain(|member| member != "is_duplicate");
+    }
     vec![
-        tool(
+        Tool::new(
             START,
-            "Start a coding task",
             "Gives a coding task to Journeyman: it plans Python modules, writes them, tests them in a sandbox and corrects \
              them until the tests pass. Answers as soon as the task is durable; it goes on in the background and survives \
              crashes. Follow it with wait_for_task, collect the result with get_files.",
-            Value::Object(start),
-            "Accepted",
+            schemas.complete(Value::Object(start)),
         )
+        .with_title("Start a coding task")
+        .with_raw_output_schema(Arc::new(started))
         .annotate(does()),
         tool(
             "get_task_status",

@@ -8,7 +8,7 @@ use journeyman_event::TaskId;
 use rmcp::model::{
     ElicitRequest, ElicitRequestParams, ElicitationAction, ElicitationSchema, InputRequest,
     InputRequests, InputResponses, LoggingLevel, PrimitiveSchemaDefinition,
-    ProgressNotificationParam, ProtocolVersion, StringSchema,
+    ProgressNotificationParam, StringSchema,
 };
 use rmcp::service::RequestContext;
 use rmcp::{Peer, RoleServer};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::api::{Api, Refused};
-use super::session::Session;
+use super::session::{Session, is_modern};
 use super::tools::{GivenAnswer, answer_one, task_path, tell, with_query};
 use crate::problem::Problem;
 
@@ -40,8 +40,8 @@ pub(super) struct WaitFor {
 pub(super) enum Waited {
     /// What there is to tell.
     Told(Value),
-    /// The client is to ask its user, and then to call again.
-    Asks(InputRequests),
+    /// The client is to ask its user, and then to call again, with this to go on from.
+    Asks(InputRequests, String),
 }
 
 /// How a client lets its user be asked.
@@ -61,9 +61,10 @@ impl Way {
         if capabilities.is_none_or(|capabilities| capabilities.elicitation.is_none()) {
             return Self::None;
         }
-        match context.protocol_version() {
-            Some(version) if version >= ProtocolVersion::V_2026_07_28 => Self::Answer,
-            _ => Self::Elicit,
+        if is_modern(context) {
+            Self::Answer
+        } else {
+            Self::Elicit
         }
     }
 }
@@ -181,6 +182,7 @@ pub(super) async fn wait(
         timeout_seconds,
     }: WaitFor,
     responses: Option<InputResponses>,
+    state: Option<String>,
 ) -> Result<Waited, Refused> {
     let seconds = timeout_seconds.unwrap_or(WAIT_SECONDS);
     if !(0.0..=WAIT_SECONDS_MAX).contains(&seconds) {
@@ -191,14 +193,16 @@ pub(super) async fn wait(
     let way = Way::of(context);
     let path = task_path(&task_id);
     let mut view = api.get(&path).await?;
+    let last = state.and_then(|state| state.parse::<u64>().ok());
+    let mut seen = last.map_or_else(|| view["sequence"].clone(), Value::from);
     if let Some(responses) = responses {
         take_responses(api, &task_id, &view, &responses).await?;
         view = api.get(&path).await?;
     }
-    let mut seen = view["sequence"].clone();
     loop {
         if asks(&view) && way == Way::Answer {
-            return Ok(Waited::Asks(input_requests(&view)));
+            tell_events(api, session, context, &path, &mut seen, 0).await?;
+            return Ok(Waited::Asks(input_requests(&view), seen.to_string()));
         }
         if asks(&view) && way == Way::Elicit {
             if !elicit(api, &context.peer, &task_id, &view, until).await? {
@@ -212,21 +216,14 @@ pub(super) async fn wait(
             break;
         }
         let ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-        let query = [
-            ("after", Some(seen.to_string())),
-            ("wait_ms", Some(ms.clamp(1, LOOK_MS_MAX).to_string())),
-            ("limit", Some("1000".to_owned())),
-        ];
-        let page = tokio::select! {
-            page = async { api.get(&with_query(&format!("{path}/events"), &query)).await } => page?,
+        let ms = ms.clamp(1, LOOK_MS_MAX);
+        tokio::select! {
+            told = tell_events(api, session, context, &path, &mut seen, ms) => told?,
             () = context.ct.cancelled() => break,
-        };
-        for event in page["events"].as_array().into_iter().flatten() {
-            tell_progress(session, context, event).await;
-            seen = event["sequence"].clone();
         }
         view = api.get(&path).await?;
     }
+    tell_events(api, session, context, &path, &mut seen, 0).await?; // what the last look has too
     Ok(Waited::Told(json!({
         "is_settled": is_settled(&view),
         "next": next(&view),
@@ -272,6 +269,36 @@ async fn elicit(
             Ok(changed)
         }
         _ => Ok(false),
+    }
+}
+
+/// Tells a client of a task's events after a position, as soon as there are some; the position is the
+/// last one's then.
+async fn tell_events(
+    api: &dyn Api,
+    session: &Session,
+    context: &RequestContext<RoleServer>,
+    path: &str,
+    seen: &mut Value,
+    wait_ms: u64,
+) -> Result<(), Refused> {
+    let mut wait_ms = Some(wait_ms).filter(|ms| *ms > 0);
+    loop {
+        let query = [
+            ("after", Some(seen.to_string())),
+            ("wait_ms", wait_ms.take().map(|ms| ms.to_string())),
+            ("limit", Some("1000".to_owned())),
+        ];
+        let page = api
+            .get(&with_query(&format!("{path}/events"), &query))
+            .await?;
+        for event in page["events"].as_array().into_iter().flatten() {
+            tell_progress(session, context, event).await;
+            *seen = event["sequence"].clone();
+        }
+        if page["next"].is_null() {
+            return Ok(());
+        }
     }
 }
 
