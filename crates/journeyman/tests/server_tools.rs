@@ -5,8 +5,6 @@
 
 mod common;
 
-use std::fs;
-
 use common::Home;
 use common::server::{
     Answer, GOOD, SLOW, STUB, Server, check_history, count, kinds, tokens, until,
