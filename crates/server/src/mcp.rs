@@ -7,7 +7,9 @@
 #![allow(deprecated)] // subscribing and logging as clients of the revisions before 2026-07-28 do
 
 mod api;
+mod catalogue;
 mod conformance;
+mod handler;
 mod http;
 mod prompts;
 mod resources;
@@ -21,38 +23,18 @@ use std::sync::Arc;
 
 use axum::http::header;
 use axum::http::request::Parts;
-use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams,
-    CompleteRequestParams, CompleteResult, CompletionInfo, ContentBlock, DetailedTask,
-    GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult, Implementation,
-    InputRequiredResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-    ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
-    ReadResourceResult, ServerCapabilities, ServerConfig, SetLevelRequestParams,
-    SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
-};
-use rmcp::service::{RequestContext, SubscriptionContext};
-use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt};
-use serde_json::Value;
-use tokio_util::task::AbortOnDropHandle;
+use rmcp::model::{DetailedTask, ReadResourceResult, Tool};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServiceExt};
 
 pub use api::{Answer, Api, Unreachable};
 pub(crate) use http::{PATH, router};
 
-use api::{InProcess, Refused};
+use api::InProcess;
 use conformance::Fixtures;
-use session::{Session, WATCHED_MAX};
+use session::Session;
 
 use crate::door::Caller;
-
-const INSTRUCTIONS: &str = "Journeyman writes Python modules with a small local model: it plans, writes, tests in a sandbox and \
-    corrects. Give it a whole task with start_coding_task, follow it with wait_for_task (call it again while is_settled is \
-    false), answer what it asks with answer_questions, and collect the result with get_files. Tasks are durable: they survive \
-    crashes of the server and of the client; list_tasks finds them again, and get_events(after) goes on where you were.";
-/// Completions that are given at a time (the protocol's own bound).
-const COMPLETIONS_MAX: usize = 100;
-/// How long a client may take lists to be as they were that only a newer program changes, in
-/// milliseconds. What tasks are and have changes all the time.
-const LASTING_MS: u64 = 3_600_000;
 
 /// How a request gets to the REST interface.
 #[derive(Clone)]
@@ -87,7 +69,7 @@ impl Mcp {
     fn new(reach: Reach) -> Self {
         Self {
             reach,
-            tools: Arc::new(tools::all(&schema::Schemas::new())),
+            tools: Arc::new(catalogue::all(&schema::Schemas::new())),
             session: Arc::default(),
             fixtures: None,
         }
@@ -138,339 +120,5 @@ impl Mcp {
                 }))
             }
         }
-    }
-}
-
-/// A result as both generations of clients read it: text, and the same as data.
-fn told(value: Value) -> CallToolResult {
-    let mut result = CallToolResult::success(vec![ContentBlock::text(value.to_string())]);
-    result.structured_content = Some(value);
-    result
-}
-
-/// What went wrong, for the client's model to read.
-fn not_done(refused: Refused) -> CallToolResult {
-    let words = match refused.field() {
-        Some(field) if !refused.detail().contains(field) => {
-            format!("{field}: {}", refused.detail())
-        }
-        _ => refused.detail().to_owned(),
-    };
-    CallToolResult::error(vec![ContentBlock::text(words)])
-}
-
-fn internal(refused: Refused) -> ErrorData {
-    ErrorData::internal_error(refused.detail().to_owned(), Some(refused.0))
-}
-
-impl ServerHandler for Mcp {
-    fn get_info(&self) -> ServerConfig {
-        let mut capabilities = ServerCapabilities::builder()
-            .enable_tools()
-            .enable_prompts()
-            .enable_resources()
-            .enable_resources_subscribe()
-            .enable_completions()
-            .enable_logging()
-            .enable_tasks()
-            .build();
-        if self.fixtures.is_some() {
-            Fixtures::announce(&mut capabilities);
-        }
-        let me =
-            Implementation::new("journeyman", env!("CARGO_PKG_VERSION")).with_title("Journeyman");
-        ServerConfig::new(capabilities)
-            .with_server_info(me)
-            .with_instructions(INSTRUCTIONS)
-    }
-
-    fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.all_tools().find(|tool| tool.name == name).cloned()
-    }
-
-    async fn list_tools(
-        &self,
-        _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
-    ) -> Result<ListToolsResult, ErrorData> {
-        Ok(
-            ListToolsResult::with_all_items(self.all_tools().cloned().collect())
-                .with_ttl_ms(LASTING_MS)
-                .with_cache_scope(CacheScope::Public),
-        )
-    }
-
-    async fn call_tool(
-        &self,
-        request: CallToolRequestParams,
-        context: RequestContext<RoleServer>,
-    ) -> Result<CallToolResponse, ErrorData> {
-        if let Some(fixtures) = &self.fixtures
-            && let Some(result) = fixtures.call(&request, &self.session, &context).await
-        {
-            return result;
-        }
-        let api = self.api(&context)?;
-        let given = request.arguments.unwrap_or_default();
-        if request.name == tools::WAIT {
-            let waited = async {
-                let wish = tools::arguments(given)?;
-                wait::wait(
-                    &*api,
-                    &self.session,
-                    &context,
-                    wish,
-                    request.input_responses,
-                    request.request_state,
-                )
-                .await
-            };
-            return Ok(match waited.await {
-                Ok(wait::Waited::Told(value)) => told(value).into(),
-                Ok(wait::Waited::Asks(requests, state)) => {
-                    InputRequiredResult::new(Some(requests), Some(state)).into()
-                }
-                Err(refused) => not_done(refused).into(),
-            });
-        }
-        let Some(result) = tools::call(&*api, &request.name, given).await else {
-            let known: Vec<&str> = self.tools.iter().map(|tool| &*tool.name).collect();
-            let words = format!(
-                "there is no tool {:?}; there are {}",
-                request.name,
-                known.join(", ")
-            );
-            return Err(ErrorData::invalid_params(words, None));
-        };
-        // Some declare the extension in every revision and know it in the one only.
-        let has_tasks = session::is_modern(&context)
-            && context
-                .client_capabilities()
-                .is_some_and(|capabilities| capabilities.supports_tasks());
-        match result {
-            Ok(accepted) if request.name == tools::START && has_tasks => {
-                let created = tasks::created(&*api, &accepted).await;
-                created.map(CallToolResponse::Task).map_err(internal)
-            }
-            Ok(value) => Ok(told(value).into()),
-            Err(refused) => Ok(not_done(refused).into()),
-        }
-    }
-
-    async fn get_task(
-        &self,
-        request: GetTaskParams,
-        context: RequestContext<RoleServer>,
-    ) -> Result<GetTaskResult, ErrorData> {
-        if let Some((_, task)) = self.fixture_task(&request.task_id) {
-            return Ok(GetTaskResult::new(task));
-        }
-        let api = self.api(&context)?;
-        tasks::get(&*api, &request.task_id)
-            .await
-            .map(GetTaskResult::new)
-    }
-
-    async fn update_task(
-        &self,
-        request: UpdateTaskParams,
-        context: RequestContext<RoleServer>,
-    ) -> Result<(), ErrorData> {
-        if let Some((fixtures, _)) = self.fixture_task(&request.task_id) {
-            return fixtures.update_task(&request.task_id, request.input_responses);
-        }
-        let api = self.api(&context)?;
-        tasks::update(&*api, &request.task_id, &request.input_responses).await
-    }
-
-    async fn cancel_task(
-        &self,
-        request: CancelTaskParams,
-        context: RequestContext<RoleServer>,
-    ) -> Result<(), ErrorData> {
-        if let Some((fixtures, _)) = self.fixture_task(&request.task_id) {
-            return fixtures.cancel_task(&request.task_id);
-        }
-        let api = self.api(&context)?;
-        tasks::cancel(&*api, &request.task_id).await
-    }
-
-    async fn list_resources(
-        &self,
-        request: Option<PaginatedRequestParams>,
-        context: RequestContext<RoleServer>,
-    ) -> Result<ListResourcesResult, ErrorData> {
-        let api = self.api(&context)?;
-        let cursor = request.and_then(|request| request.cursor);
-        if cursor
-            .as_ref()
-            .is_some_and(|cursor| cursor.parse::<u64>().is_err())
-        {
-            return Err(ErrorData::invalid_params(
-                "the cursor is none that was given here",
-                None,
-            ));
-        }
-        let is_first = cursor.is_none();
-        let mut list = resources::list(&*api, cursor).await.map_err(internal)?;
-        if self.fixtures.is_some() && is_first {
-            list.resources.splice(0..0, Fixtures::resources());
-        }
-        Ok(list.with_ttl_ms(0).with_cache_scope(CacheScope::Private))
-    }
-
-    async fn list_resource_templates(
-        &self,
-        _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
-    ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        let mut templates = resources::templates();
-        if self.fixtures.is_some() {
-            templates.extend(Fixtures::templates());
-        }
-        Ok(ListResourceTemplatesResult::with_all_items(templates)
-            .with_ttl_ms(LASTING_MS)
-            .with_cache_scope(CacheScope::Public))
-    }
-
-    async fn read_resource(
-        &self,
-        request: ReadResourceRequestParams,
-        context: RequestContext<RoleServer>,
-    ) -> Result<ReadResourceResponse, ErrorData> {
-        let found = match self.fixture_resource(&request.uri) {
-            Some(fixture) => fixture,
-            None => resources::read(&*self.api(&context)?, &request.uri).await?,
-        };
-        let found = found.with_ttl_ms(0).with_cache_scope(CacheScope::Private);
-        Ok(found.into())
-    }
-
-    async fn subscribe(
-        &self,
-        request: SubscribeRequestParams,
-        context: RequestContext<RoleServer>,
-    ) -> Result<(), ErrorData> {
-        if self.fixture_resource(&request.uri).is_some() {
-            return Ok(()); // it never changes
-        }
-        let api = self.api(&context)?;
-        resources::read(&*api, &request.uri).await?; // or it is not there at all
-        let (uri, peer) = (request.uri.clone(), context.peer.clone());
-        let telling = tokio::spawn(async move {
-            resources::watch(&*api, &uri, || resources::tell_peer(&peer, &uri)).await;
-        });
-        if self
-            .session
-            .watch(request.uri, AbortOnDropHandle::new(telling))
-        {
-            return Ok(());
-        }
-        let words = format!("{WATCHED_MAX} resources are watched already; unsubscribe from some");
-        Err(ErrorData::invalid_request(words, None))
-    }
-
-    async fn unsubscribe(
-        &self,
-        request: UnsubscribeRequestParams,
-        _: RequestContext<RoleServer>,
-    ) -> Result<(), ErrorData> {
-        self.session.unwatch(&request.uri);
-        Ok(())
-    }
-
-    fn accepted_subscription_filter(
-        &self,
-        requested: &SubscriptionFilter,
-    ) -> Option<SubscriptionFilter> {
-        Some(requested.supported_by(&self.get_info().capabilities))
-    }
-
-    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        let api = self.api(context.request_context())?;
-        let uris = context.accepted().resource_subscriptions.clone();
-        let mut watching = Vec::new();
-        for uri in uris.into_iter().flatten().take(WATCHED_MAX) {
-            let (api, sink) = (Arc::clone(&api), context.sink().clone());
-            watching.push(AbortOnDropHandle::new(tokio::spawn(async move {
-                let tell = || async { sink.notify_resource_updated(uri.clone()).await.is_ok() };
-                resources::watch(&*api, &uri, tell).await;
-            })));
-        }
-        match &self.fixtures {
-            Some(fixtures) => fixtures.tell_changes(&context).await,
-            None => context.cancelled().await,
-        }
-        Ok(())
-    }
-
-    async fn list_prompts(
-        &self,
-        _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
-    ) -> Result<ListPromptsResult, ErrorData> {
-        let mut all = prompts::all();
-        if self.fixtures.is_some() {
-            all.extend(Fixtures::prompts());
-        }
-        Ok(ListPromptsResult::with_all_items(all)
-            .with_ttl_ms(LASTING_MS)
-            .with_cache_scope(CacheScope::Public))
-    }
-
-    async fn get_prompt(
-        &self,
-        request: GetPromptRequestParams,
-        context: RequestContext<RoleServer>,
-    ) -> Result<GetPromptResponse, ErrorData> {
-        if let Some(fixtures) = &self.fixtures
-            && let Some(result) = fixtures.prompt(&request, &context)
-        {
-            return result;
-        }
-        let given = request.arguments.unwrap_or_default();
-        prompts::get(&request.name, &given).map(Into::into)
-    }
-
-    async fn complete(
-        &self,
-        request: CompleteRequestParams,
-        context: RequestContext<RoleServer>,
-    ) -> Result<CompleteResult, ErrorData> {
-        let api = self.api(&context)?;
-        let known = request
-            .context
-            .as_ref()
-            .and_then(|context| context.arguments.as_ref());
-        let task = known
-            .and_then(|known| known.get("task_id"))
-            .map(String::as_str);
-        let (name, begun) = (&request.argument.name, &request.argument.value);
-        let fixture = self
-            .fixtures
-            .as_ref()
-            .and_then(|_| Fixtures::complete(&request));
-        let all = match fixture {
-            Some(all) => all,
-            None => resources::complete(&*api, name, begun, task)
-                .await
-                .map_err(internal)?,
-        };
-        let total = u32::try_from(all.len()).ok();
-        let has_more = all.len() > COMPLETIONS_MAX;
-        let values = all.into_iter().take(COMPLETIONS_MAX).collect();
-        let completion = CompletionInfo::with_pagination(values, total, has_more);
-        completion
-            .map(CompleteResult::new)
-            .map_err(|error| ErrorData::internal_error(error, None))
-    }
-
-    async fn set_level(
-        &self,
-        request: SetLevelRequestParams,
-        _: RequestContext<RoleServer>,
-    ) -> Result<(), ErrorData> {
-        self.session.set_level(request.level);
-        Ok(())
     }
 }

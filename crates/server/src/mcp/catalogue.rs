@@ -1,0 +1,233 @@
+//! The tools: what they are called, what they take and give, as clients read it.
+
+use std::sync::Arc;
+
+use rmcp::model::{Tool, ToolAnnotations};
+use serde_json::{Value, json};
+
+use super::schema::Schemas;
+use super::tools::{START, WAIT};
+use super::wait::WAIT_SECONDS_MAX;
+
+fn task_id() -> Value {
+    json!({
+        "type": "string",
+        "description": "The task's name, as start_coding_task or list_tasks gives it.",
+        "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$"
+    })
+}
+
+fn object(properties: Value, required: &[&str]) -> Value {
+    json!({"type": "object", "additionalProperties": false, "properties": properties, "required": required})
+}
+
+/// All of them.
+pub(super) fn all(schemas: &Schemas) -> Vec<Tool> {
+    let position = |words: &str| json!({"type": "integer", "minimum": 0, "description": words});
+    let reads = || ToolAnnotations::new().read_only(true).open_world(false);
+    let does = || {
+        ToolAnnotations::new()
+            .read_only(false)
+            .destructive(false)
+            .open_world(false)
+    };
+    let tool =
+        |name: &'static str, title: &str, words: &'static str, input: Value, output: &str| {
+            let tool = Tool::new(name, words, schemas.complete(input)).with_title(title);
+            tool.with_raw_output_schema(Arc::new(schemas.whole(output)))
+        };
+    let mut start = schemas.whole("NewTask");
+    // Members that make no sense over MCP.
+    if let Some(Value::Object(properties)) = start.get_mut("properties") {
+        properties.remove("model");
+        properties.remove("out");
+    }
+    // A task of the protocol ends with the task's view, which is an answer of this tool too.
+    let mut started = schemas.whole("Accepted");
+    if let Some(Value::Array(required)) = started.get_mut("required") {
+        required.retain(|member| member != "is_duplicate");
+    }
+    vec![
+        Tool::new(
+            START,
+            "Gives a coding task to Journeyman: it plans Python modules, writes them, tests them in a sandbox and corrects \
+             them until the tests pass. Answers as soon as the task is durable; it goes on in the background and survives \
+             crashes. Follow it with wait_for_task, collect the result with get_files.",
+            schemas.complete(Value::Object(start)),
+        )
+        .with_title("Start a coding task")
+        .with_raw_output_schema(Arc::new(started))
+        .annotate(does()),
+        tool(
+            "get_task_status",
+            "Look at a task",
+            "Tells where a task stands: its status, modules, tests, tokens, open questions and how its result was verified.",
+            object(
+                json!({
+                    "task_id": task_id(),
+                    "at": position("As it was after the event at this sequence.")
+                }),
+                &["task_id"],
+            ),
+            "TaskView",
+        )
+        .annotate(reads()),
+        Tool::new(
+            WAIT,
+            "Waits until a task has ended or needs an answer, for at most the given time, with progress. Where is_settled \
+             is false, call it again: nothing is lost meanwhile.",
+            schemas.complete(object(
+                json!({
+                    "task_id": task_id(),
+                    "timeout_seconds": {
+                        "type": "number", "minimum": 0, "maximum": WAIT_SECONDS_MAX, "default": 45,
+                        "description": "How long to wait at most."
+                    }
+                }),
+                &["task_id"],
+            )),
+        )
+        .with_title("Wait for a task")
+        .with_raw_output_schema(Arc::new(schemas.complete(json!({
+            "type": "object",
+            "properties": {
+                "task": Schemas::reference("TaskView"),
+                "is_settled": {"type": "boolean", "description": "Whether there is nothing more to wait for."},
+                "next": {"type": "string", "description": "What to do now."}
+            },
+            "required": ["task", "is_settled", "next"]
+        }))))
+        .annotate(reads()),
+        tool(
+            "answer_questions",
+            "Answer a task's questions",
+            "Answers questions that a task asks (its pause is `question`). With the last answer it goes on.",
+            object(
+                json!({
+                    "task_id": task_id(),
+                    "answers": {
+                        "type": "array", "minItems": 1, "maxItems": 100,
+                        "items": object(
+                            json!({
+                                "question": {"type": "string", "description": "The question's id, such as q1."},
+                                "answer": {"type": "string", "pattern": "\\S"}
+                            }),
+                            &["answer"],
+                        )
+                    }
+                }),
+                &["task_id", "answers"],
+            ),
+            "TaskView",
+        )
+        .annotate(does()),
+        tool(
+            "intervene",
+            "Intervene in a task",
+            "Says something to a task or changes its course: an instruction, a file written by the user, a module to be \
+             skipped, pause, resume (with larger limits where one was spent), cancel. It takes effect at the next event.",
+            object(
+                json!({"task_id": task_id(), "intervention": Schemas::reference("NewIntervention")}),
+                &["task_id", "intervention"],
+            ),
+            "TaskView",
+        )
+        .annotate(does()),
+        tool(
+            "cancel_task",
+            "Cancel a task",
+            "Ends a task. What it wrote so far stays readable.",
+            object(json!({"task_id": task_id()}), &["task_id"]),
+            "TaskView",
+        )
+        .annotate(does().destructive(true).idempotent(true)),
+        tool(
+            "list_tasks",
+            "List tasks",
+            "Lists your tasks, the one that something happened to last first.",
+            object(
+                json!({
+                    "status": Schemas::reference("StatusWord"),
+                    "before": position("Where the next page begins: `next` of the page before."),
+                    "limit": {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 50}
+                }),
+                &[],
+            ),
+            "TaskPage",
+        )
+        .annotate(reads()),
+        Tool::new(
+            "get_files",
+            "Gets the files of a task: the latest version of each, or one file, or the files as they were at a sequence. \
+             Contents beyond 256 KiB in all are left out; ask for such files one by one.",
+            schemas.complete(object(
+                json!({
+                    "task_id": task_id(),
+                    "path": {"type": "string", "description": "Only this file.", "minLength": 1},
+                    "version": {"type": "integer", "minimum": 1, "description": "This version of it."},
+                    "at": position("As they were after the event at this sequence.")
+                }),
+                &["task_id"],
+            )),
+        )
+        .with_title("Get a task's files")
+        .with_raw_output_schema(Arc::new(schemas.complete(json!({
+            "type": "object",
+            "properties": {"files": {"type": "array", "items": {
+                "type": "object",
+                "properties": {
+                    "path": {"type": "string"},
+                    "version": {"type": ["integer", "null"]},
+                    "bytes": {"type": "integer"},
+                    "hash": {"type": "string"},
+                    "content": {"type": ["string", "null"]}
+                },
+                "required": ["path", "version", "bytes", "hash", "content"]
+            }}},
+            "required": ["files"]
+        }))))
+        .annotate(reads()),
+        tool(
+            "get_events",
+            "Get a task's events",
+            "Gets what happened to a task, event by event. `after` is the cursor: the last sequence that you have; with it \
+             oldest first, and wait_ms waits for something new. Nothing is missed or repeated, whatever the connection did.",
+            object(
+                json!({
+                    "task_id": task_id(),
+                    "after": position("Only events after this sequence, oldest first. Without it: the newest first."),
+                    "before": position("Only events before this sequence."),
+                    "limit": {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100},
+                    "kind": {"type": "string", "description": "Only events of this kind.", "minLength": 1},
+                    "module": {"type": "string", "description": "Only events about this module."},
+                    "data": {"type": "boolean", "description": "Whether the payloads are wanted."},
+                    "wait_ms": {"type": "integer", "minimum": 0, "maximum": 50_000,
+                                "description": "With `after`: how long to wait for something new."}
+                }),
+                &["task_id"],
+            ),
+            "EventPage",
+        )
+        .annotate(reads()),
+    ]
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tool_says_what_it_takes_and_gives() {
+        let tools = all(&Schemas::new());
+        assert_eq!(tools.len(), 9);
+        for tool in tools {
+            let input = Value::Object((*tool.input_schema).clone());
+            let output = Value::Object((*tool.output_schema.unwrap()).clone());
+            assert_eq!(input["type"], "object", "{}", tool.name);
+            assert_eq!(output["type"], "object", "{}", tool.name);
+            assert!(!input.to_string().contains("#/components"), "{input}");
+            assert!(tool.description.unwrap().len() > 20, "{}", tool.name);
+        }
+    }
+}
