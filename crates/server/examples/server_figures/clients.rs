@@ -38,27 +38,46 @@ impl Connection {
         }
     }
 
-    /// Asks, and reads all of the answer, which is good.
-    async fn ask(&mut self, request: &str) {
+    /// Asks, and reads all of the answer, which is good. Its head.
+    async fn ask(&mut self, request: &str) -> String {
         self.stream.write_all(request.as_bytes()).await.unwrap();
-        let (mut line, mut length, mut is_first) = (String::new(), 0, true);
+        let (mut head, mut length) = (String::new(), Some(0));
         loop {
-            line.clear();
-            self.stream.read_line(&mut line).await.unwrap();
-            if is_first {
-                assert!(line.starts_with("HTTP/1.1 2"), "{line} to {request}");
-                is_first = false;
+            let start = head.len();
+            self.stream.read_line(&mut head).await.unwrap();
+            if start == 0 {
+                assert!(head.starts_with("HTTP/1.1 2"), "{head} to {request}");
             }
-            let header = line.trim().to_ascii_lowercase();
+            let header = head[start..].trim().to_ascii_lowercase();
             if header.is_empty() {
                 break;
             }
             if let Some(bytes) = header.strip_prefix("content-length:") {
-                length = bytes.trim().parse().unwrap();
+                length = Some(bytes.trim().parse().unwrap());
+            }
+            if header == "transfer-encoding: chunked" {
+                length = None;
             }
         }
-        self.body.resize(length, 0);
+        match length {
+            Some(length) => self.take(length).await,
+            None => while self.chunk().await > 0 {},
+        }
+        head
+    }
+
+    async fn take(&mut self, bytes: usize) {
+        self.body.resize(bytes, 0);
         self.stream.read_exact(&mut self.body).await.unwrap();
+    }
+
+    /// Reads one chunk, with the line's end after it. How long it was.
+    async fn chunk(&mut self) -> usize {
+        let mut size = String::new();
+        self.stream.read_line(&mut size).await.unwrap();
+        let size = usize::from_str_radix(size.trim(), 16).unwrap();
+        self.take(size + 2).await;
+        size
     }
 }
 
@@ -115,14 +134,24 @@ async fn closed_loop(address: &str, connections: usize, time: Duration, request:
 /// Asks so many times a second whatever the answers do. A time begins when the request was due, also
 /// where all connections were busy then.
 async fn open_loop(address: &str, connections: usize, time: Duration, rate: u32, request: &str) {
+    let open = async || (Connection::open(address).await, request.to_owned());
+    open_loop_of(connections, time, rate, open).await;
+}
+
+/// The same with connections that are opened so, each with what it asks.
+async fn open_loop_of(
+    connections: usize,
+    time: Duration,
+    rate: u32,
+    open: impl AsyncFn() -> (Connection, String),
+) {
     let (due, requests) = mpsc::unbounded_channel::<Instant>();
     let requests = Arc::new(Mutex::new(requests));
     let mut running = tokio::task::JoinSet::new();
     for _ in 0..connections {
-        let (address, request) = (address.to_owned(), request.to_owned());
+        let (mut connection, request) = open().await;
         let requests = Arc::clone(&requests);
         running.spawn(async move {
-            let mut connection = Connection::open(&address).await;
             let mut took = Vec::new();
             loop {
                 let next = requests.lock().await.recv().await;
@@ -183,6 +212,66 @@ async fn read(mut socket: WebSocketStream<TcpStream>, received: Arc<AtomicUsize>
     }
 }
 
+/// A request of MCP, in the era with sessions (of this one, if there is one already) or in the one
+/// without.
+fn mcp(era: &str, session: Option<&str>, method: &str, params: &str) -> String {
+    let mut head = String::from(
+        "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         accept: application/json, text/event-stream\r\n",
+    );
+    let mut params = params.to_owned();
+    if era == "modern" {
+        head += "mcp-protocol-version: 2026-07-28\r\n";
+        head += &format!("mcp-method: {method}\r\n");
+        let name = params.split('"').nth(3).unwrap();
+        head += &format!("mcp-name: {name}\r\n");
+        params.insert_str(
+            1,
+            r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"figures","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}},"#,
+        );
+    }
+    if let Some(session) = session {
+        head += &format!("mcp-session-id: {session}\r\n");
+    }
+    let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+    format!("{head}content-length: {}\r\n\r\n{body}", body.len())
+}
+
+/// A connection that calls this tool from now on, of a client of its own, and the request that does.
+async fn caller(address: &str, era: &str, call: &str) -> (Connection, String) {
+    let mut connection = Connection::open(address).await;
+    if era == "modern" {
+        return (connection, mcp(era, None, "tools/call", call));
+    }
+    let hello = r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"figures","version":"1"}}"#;
+    let head = connection.ask(&mcp(era, None, "initialize", hello)).await;
+    let mut lines = head.lines();
+    let session = lines.find_map(|line| line.strip_prefix("mcp-session-id: "));
+    // A notification has no id.
+    let done = mcp(era, session, "notifications/initialized", "{}").replace(r#""id":1,"#, "");
+    let (head, body) = done.split_once("\r\n\r\n").unwrap();
+    let (head, _) = head.rsplit_once("\r\n").unwrap();
+    let done = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    connection.ask(&done).await;
+    (connection, mcp(era, session, "tools/call", call))
+}
+
+/// So many clients that wait for a task; prints how many do, and stays until it is ended.
+async fn wait(address: &str, clients: usize, era: &str, task: &str) {
+    let call = format!(
+        r#"{{"name":"wait_for_task","arguments":{{"task_id":"{task}","timeout_seconds":49}}}}"#
+    );
+    let open = stream::iter(0..clients).map(async |_| {
+        let (mut connection, request) = caller(address, era, &call).await;
+        let sent = connection.stream.write_all(request.as_bytes()).await;
+        sent.unwrap();
+        connection
+    });
+    let open: Vec<Connection> = open.buffer_unordered(OPENING).collect().await;
+    say(&open.len().to_string());
+    std::future::pending().await
+}
+
 /// Does what the words say: what, where, how many connections, then what belongs to it.
 pub(crate) async fn run(words: &[&str]) {
     let (address, connections) = (words[1], words[2].parse().unwrap());
@@ -193,6 +282,15 @@ pub(crate) async fn run(words: &[&str]) {
             0 => closed_loop(address, connections, seconds(), &submission()).await,
             rate => open_loop(address, connections, seconds(), rate, &submission()).await,
         },
+        "call" => {
+            let call = format!(
+                r#"{{"name":"get_task_status","arguments":{{"task_id":"{}"}}}}"#,
+                words[6]
+            );
+            let open = async || caller(address, words[5], &call).await;
+            open_loop_of(connections, seconds(), words[4].parse().unwrap(), open).await;
+        }
+        "wait" => wait(address, connections, words[3], words[4]).await,
         "listen" => listen(address, connections, words[3]).await,
         other => panic!("no client does {other:?}"),
     }

@@ -2,13 +2,13 @@
 //! run where there is one.
 //!
 //! ```text
-//! cargo run --release -p journeyman-server --example server_figures -- [FOLDER]
+//! cargo run --release -p journeyman-server --example server_figures -- [mcp] [FOLDER]
 //! ```
 //!
 //! The server runs in this process over a real journal, in a new folder below FOLDER, else in a
 //! temporary one; nothing is worked on, so that the figures are the server's. Clients are processes of
 //! their own: this program again, which share the machine's cores with it. Times are the clients'. It
-//! writes about 2 GB and takes some minutes.
+//! writes about 2 GB and takes some minutes; with `mcp` it measures calls over MCP alone, in one.
 //!
 //! Limits and peers: for requests, `GET /health`, which does nothing; for submissions, as many writers
 //! that append to the same journal without a server; for sockets, a plain axum server with a `tokio`
@@ -364,6 +364,38 @@ async fn memory(parent: &Path, count: usize) {
     server.stop().await;
 }
 
+/// Calls of a tool, and clients that wait for a task, in both eras of MCP.
+async fn mcp(parent: &Path) {
+    const WAITING: usize = 1_000;
+    for era in ["legacy", "modern"] {
+        let folder = tempfile::tempdir_in(parent).unwrap();
+        let server = Server::start(folder.path()).await;
+        let task = store::submit(&server.tasks, store::SMALL).await;
+        let address = server.address.to_string();
+        println!("MCP, {era} era");
+        let before = resident(std::process::id());
+        let mut waiting = Other::start(&["wait", &address, &WAITING.to_string(), era, &task]);
+        let clients = waiting.numbers().await[0];
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let more = (resident(std::process::id()) - before) / 1_024.0;
+        println!("  {clients} waiting wait_for_task: {more:.1} MiB (asked: under 50 MB)");
+        let what = ["call", &address, "64", "10", "500", era, &task];
+        let called = runs(&what).await;
+        println!(
+            "  get_task_status, 500/s, beside them: p50 {:.2} ms, p99 {:.2} ms (asked: p99 under 10 ms)",
+            called.p50, called.p99
+        );
+        drop(waiting);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let called = runs(&what).await;
+        println!(
+            "  the same without them: p50 {:.2} ms, p99 {:.2} ms",
+            called.p50, called.p99
+        );
+        server.stop().await;
+    }
+}
+
 /// As many open files as the system lets this process have.
 fn open_many_files() {
     let limit = rustix::process::getrlimit(Resource::Nofile);
@@ -390,6 +422,11 @@ fn main() {
         match &words[..] {
             [PART, "peer"] => peer::run().await,
             [PART, client @ ..] => clients::run(client).await,
+            ["mcp", rest @ ..] => {
+                let temporary = tempfile::tempdir().unwrap();
+                let named = rest.first().map(PathBuf::from);
+                mcp(&named.unwrap_or_else(|| temporary.path().to_owned())).await;
+            }
             other => measure(other.first().map(PathBuf::from)).await,
         }
     });
