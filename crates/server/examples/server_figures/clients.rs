@@ -8,11 +8,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures_util::{StreamExt, stream};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, OnceCell, mpsc};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+static IDS: AtomicUsize = AtomicUsize::new(1);
 /// Sockets that are opened at the same time.
 const OPENING: usize = 64;
 
@@ -233,27 +234,54 @@ fn mcp(era: &str, session: Option<&str>, method: &str, params: &str) -> String {
     if let Some(session) = session {
         head += &format!("mcp-session-id: {session}\r\n");
     }
-    let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+    // A notification has no id; in one session every request has one of its own.
+    let id = match method.starts_with("notifications/") {
+        true => String::new(),
+        false => format!(r#""id":{},"#, IDS.fetch_add(1, Ordering::Relaxed)),
+    };
+    let body = format!(r#"{{"jsonrpc":"2.0",{id}"method":"{method}","params":{params}}}"#);
     format!("{head}content-length: {}\r\n\r\n{body}", body.len())
 }
 
-/// A connection that calls this tool from now on, of a client of its own, and the request that does.
-async fn caller(address: &str, era: &str, call: &str) -> (Connection, String) {
-    let mut connection = Connection::open(address).await;
-    if era == "modern" {
-        return (connection, mcp(era, None, "tools/call", call));
-    }
+/// Begins a session; its name.
+async fn session(connection: &mut Connection) -> String {
     let hello = r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"figures","version":"1"}}"#;
-    let head = connection.ask(&mcp(era, None, "initialize", hello)).await;
+    let hello = mcp("legacy", None, "initialize", hello);
+    let head = connection.ask(&hello).await;
     let mut lines = head.lines();
-    let session = lines.find_map(|line| line.strip_prefix("mcp-session-id: "));
-    // A notification has no id.
-    let done = mcp(era, session, "notifications/initialized", "{}").replace(r#""id":1,"#, "");
-    let (head, body) = done.split_once("\r\n\r\n").unwrap();
-    let (head, _) = head.rsplit_once("\r\n").unwrap();
-    let done = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let name = lines.find_map(|line| line.strip_prefix("mcp-session-id: "));
+    let name = name.unwrap().to_owned();
+    let done = mcp("legacy", Some(&name), "notifications/initialized", "{}");
     connection.ask(&done).await;
-    (connection, mcp(era, session, "tools/call", call))
+    name
+}
+
+/// Connections that call this tool from now on, each with the request that does: without sessions,
+/// with a session each, or all in one.
+struct Callers<'a> {
+    address: &'a str,
+    era: &'a str,
+    call: &'a str,
+    shared: OnceCell<String>,
+}
+
+impl Callers<'_> {
+    async fn one(&self) -> (Connection, String) {
+        let mut connection = Connection::open(self.address).await;
+        let request = match self.era {
+            "modern" => mcp("modern", None, "tools/call", self.call),
+            "session-each" => {
+                let name = session(&mut connection).await;
+                mcp("legacy", Some(&name), "tools/call", self.call)
+            }
+            _ => {
+                let name = async || session(&mut connection).await;
+                let name = self.shared.get_or_init(name).await;
+                mcp("legacy", Some(name), "tools/call", self.call)
+            }
+        };
+        (connection, request)
+    }
 }
 
 /// So many clients that wait for a task; prints how many do, and stays until it is ended.
@@ -261,8 +289,14 @@ async fn wait(address: &str, clients: usize, era: &str, task: &str) {
     let call = format!(
         r#"{{"name":"wait_for_task","arguments":{{"task_id":"{task}","timeout_seconds":49}}}}"#
     );
+    let callers = Callers {
+        address,
+        era,
+        call: &call,
+        shared: OnceCell::new(),
+    };
     let open = stream::iter(0..clients).map(async |_| {
-        let (mut connection, request) = caller(address, era, &call).await;
+        let (mut connection, request) = callers.one().await;
         let sent = connection.stream.write_all(request.as_bytes()).await;
         sent.unwrap();
         connection
@@ -287,8 +321,14 @@ pub(crate) async fn run(words: &[&str]) {
                 r#"{{"name":"get_task_status","arguments":{{"task_id":"{}"}}}}"#,
                 words[6]
             );
-            let open = async || caller(address, words[5], &call).await;
-            open_loop_of(connections, seconds(), words[4].parse().unwrap(), open).await;
+            let callers = Callers {
+                address,
+                era: words[5],
+                call: &call,
+                shared: OnceCell::new(),
+            };
+            let rate = words[4].parse().unwrap();
+            open_loop_of(connections, seconds(), rate, async || callers.one().await).await;
         }
         "wait" => wait(address, connections, words[3], words[4]).await,
         "listen" => listen(address, connections, words[3]).await,
