@@ -222,22 +222,24 @@ fn mcp(era: &str, session: Option<&str>, method: &str, params: &str) -> String {
     );
     let mut params = params.to_owned();
     if era == "modern" {
-        head += "mcp-protocol-version: 2026-07-28\r\n";
-        head += &format!("mcp-method: {method}\r\n");
         let name = params.split('"').nth(3).unwrap();
-        head += &format!("mcp-name: {name}\r\n");
+        let version = "mcp-protocol-version: 2026-07-28";
+        let more = format!("{version}\r\nmcp-method: {method}\r\nmcp-name: {name}\r\n");
+        head.push_str(&more);
         params.insert_str(
             1,
             r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"figures","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}},"#,
         );
     }
     if let Some(session) = session {
-        head += &format!("mcp-session-id: {session}\r\n");
+        let more = format!("mcp-session-id: {session}\r\n");
+        head.push_str(&more);
     }
     // A notification has no id; in one session every request has one of its own.
-    let id = match method.starts_with("notifications/") {
-        true => String::new(),
-        false => format!(r#""id":{},"#, IDS.fetch_add(1, Ordering::Relaxed)),
+    let id = if method.starts_with("notifications/") {
+        String::new()
+    } else {
+        format!(r#""id":{},"#, IDS.fetch_add(1, Ordering::Relaxed))
     };
     let body = format!(r#"{{"jsonrpc":"2.0",{id}"method":"{method}","params":{params}}}"#);
     format!("{head}content-length: {}\r\n\r\n{body}", body.len())
@@ -303,7 +305,7 @@ async fn wait(address: &str, clients: usize, era: &str, task: &str) {
     });
     let open: Vec<Connection> = open.buffer_unordered(OPENING).collect().await;
     say(&open.len().to_string());
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Does what the words say: what, where, how many connections, then what belongs to it.
