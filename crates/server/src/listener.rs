@@ -28,8 +28,10 @@ pub async fn serve(
     socket: UnixListener,
 ) -> io::Result<()> {
     let stop = options.stop.clone();
+    // As a service to be made, for a router itself is copied whole for every connection.
     let router = router(App::new(options));
-    let over_socket = router.clone().layer(Extension(Local));
+    let over_socket = router.clone().layer(Extension(Local)).into_make_service();
+    let router = router.into_make_service();
     let stopped = || stop.clone().cancelled_owned();
     let local = axum::serve(Bounded::new(socket), over_socket).with_graceful_shutdown(stopped());
     let both = async {

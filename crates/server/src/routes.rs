@@ -1,11 +1,12 @@
 //! Which address is what, and the document that says so.
 
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router, middleware};
+use axum::{Router, middleware};
+use bytes::Bytes;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
@@ -144,13 +145,13 @@ fn say_no_null(operation: &mut Operation) {
 /// All of the server.
 pub(crate) fn router(app: App) -> Router {
     let (api, _) = documented().split_for_parts();
-    let document = openapi();
+    let document = Bytes::from(serde_json::to_vec(&openapi()).unwrap_or_default());
     let api = api.route("/api/v1/tasks/{task_id}/files/{*path}", get(files::file));
     let behind = api.clone().layer(DefaultBodyLimit::max(BODY_MAX));
     let mcp = mcp::router(&app, behind.with_state(app.clone()));
     api.route(
         "/api/v1/openapi.json",
-        get(|| async move { Json(document) }),
+        get(|| async move { ([(header::CONTENT_TYPE, "application/json")], document) }),
     )
     .route("/ws", get(socket::all))
     .route("/ws/{task_id}", get(socket::one))

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures_util::{StreamExt, stream};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, OnceCell, mpsc};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+static IDS: AtomicUsize = AtomicUsize::new(1);
 /// Sockets that are opened at the same time.
 const OPENING: usize = 64;
 
@@ -38,27 +39,46 @@ impl Connection {
         }
     }
 
-    /// Asks, and reads all of the answer, which is good.
-    async fn ask(&mut self, request: &str) {
+    /// Asks, and reads all of the answer, which is good. Its head.
+    async fn ask(&mut self, request: &str) -> String {
         self.stream.write_all(request.as_bytes()).await.unwrap();
-        let (mut line, mut length, mut is_first) = (String::new(), 0, true);
+        let (mut head, mut length) = (String::new(), Some(0));
         loop {
-            line.clear();
-            self.stream.read_line(&mut line).await.unwrap();
-            if is_first {
-                assert!(line.starts_with("HTTP/1.1 2"), "{line} to {request}");
-                is_first = false;
+            let start = head.len();
+            self.stream.read_line(&mut head).await.unwrap();
+            if start == 0 {
+                assert!(head.starts_with("HTTP/1.1 2"), "{head} to {request}");
             }
-            let header = line.trim().to_ascii_lowercase();
+            let header = head[start..].trim().to_ascii_lowercase();
             if header.is_empty() {
                 break;
             }
             if let Some(bytes) = header.strip_prefix("content-length:") {
-                length = bytes.trim().parse().unwrap();
+                length = Some(bytes.trim().parse().unwrap());
+            }
+            if header == "transfer-encoding: chunked" {
+                length = None;
             }
         }
-        self.body.resize(length, 0);
+        match length {
+            Some(length) => self.take(length).await,
+            None => while self.chunk().await > 0 {},
+        }
+        head
+    }
+
+    async fn take(&mut self, bytes: usize) {
+        self.body.resize(bytes, 0);
         self.stream.read_exact(&mut self.body).await.unwrap();
+    }
+
+    /// Reads one chunk, with the line's end after it. How long it was.
+    async fn chunk(&mut self) -> usize {
+        let mut size = String::new();
+        self.stream.read_line(&mut size).await.unwrap();
+        let size = usize::from_str_radix(size.trim(), 16).unwrap();
+        self.take(size + 2).await;
+        size
     }
 }
 
@@ -115,14 +135,24 @@ async fn closed_loop(address: &str, connections: usize, time: Duration, request:
 /// Asks so many times a second whatever the answers do. A time begins when the request was due, also
 /// where all connections were busy then.
 async fn open_loop(address: &str, connections: usize, time: Duration, rate: u32, request: &str) {
+    let open = async || (Connection::open(address).await, request.to_owned());
+    open_loop_of(connections, time, rate, open).await;
+}
+
+/// The same with connections that are opened so, each with what it asks.
+async fn open_loop_of(
+    connections: usize,
+    time: Duration,
+    rate: u32,
+    open: impl AsyncFn() -> (Connection, String),
+) {
     let (due, requests) = mpsc::unbounded_channel::<Instant>();
     let requests = Arc::new(Mutex::new(requests));
     let mut running = tokio::task::JoinSet::new();
     for _ in 0..connections {
-        let (address, request) = (address.to_owned(), request.to_owned());
+        let (mut connection, request) = open().await;
         let requests = Arc::clone(&requests);
         running.spawn(async move {
-            let mut connection = Connection::open(&address).await;
             let mut took = Vec::new();
             loop {
                 let next = requests.lock().await.recv().await;
@@ -183,6 +213,101 @@ async fn read(mut socket: WebSocketStream<TcpStream>, received: Arc<AtomicUsize>
     }
 }
 
+/// A request of MCP, in the era with sessions (of this one, if there is one already) or in the one
+/// without.
+fn mcp(era: &str, session: Option<&str>, method: &str, params: &str) -> String {
+    let mut head = String::from(
+        "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         accept: application/json, text/event-stream\r\n",
+    );
+    let mut params = params.to_owned();
+    if era == "modern" {
+        let name = params.split('"').nth(3).unwrap();
+        let version = "mcp-protocol-version: 2026-07-28";
+        let more = format!("{version}\r\nmcp-method: {method}\r\nmcp-name: {name}\r\n");
+        head.push_str(&more);
+        params.insert_str(
+            1,
+            r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"figures","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}},"#,
+        );
+    }
+    if let Some(session) = session {
+        let more = format!("mcp-session-id: {session}\r\n");
+        head.push_str(&more);
+    }
+    // A notification has no id; in one session every request has one of its own.
+    let id = if method.starts_with("notifications/") {
+        String::new()
+    } else {
+        format!(r#""id":{},"#, IDS.fetch_add(1, Ordering::Relaxed))
+    };
+    let body = format!(r#"{{"jsonrpc":"2.0",{id}"method":"{method}","params":{params}}}"#);
+    format!("{head}content-length: {}\r\n\r\n{body}", body.len())
+}
+
+/// Begins a session; its name.
+async fn session(connection: &mut Connection) -> String {
+    let hello = r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"figures","version":"1"}}"#;
+    let hello = mcp("legacy", None, "initialize", hello);
+    let head = connection.ask(&hello).await;
+    let mut lines = head.lines();
+    let name = lines.find_map(|line| line.strip_prefix("mcp-session-id: "));
+    let name = name.unwrap().to_owned();
+    let done = mcp("legacy", Some(&name), "notifications/initialized", "{}");
+    connection.ask(&done).await;
+    name
+}
+
+/// Connections that call this tool from now on, each with the request that does: without sessions,
+/// with a session each, or all in one.
+struct Callers<'a> {
+    address: &'a str,
+    era: &'a str,
+    call: &'a str,
+    shared: OnceCell<String>,
+}
+
+impl Callers<'_> {
+    async fn one(&self) -> (Connection, String) {
+        let mut connection = Connection::open(self.address).await;
+        let request = match self.era {
+            "modern" => mcp("modern", None, "tools/call", self.call),
+            "session-each" => {
+                let name = session(&mut connection).await;
+                mcp("legacy", Some(&name), "tools/call", self.call)
+            }
+            _ => {
+                let name = async || session(&mut connection).await;
+                let name = self.shared.get_or_init(name).await;
+                mcp("legacy", Some(name), "tools/call", self.call)
+            }
+        };
+        (connection, request)
+    }
+}
+
+/// So many clients that wait for a task; prints how many do, and stays until it is ended.
+async fn wait(address: &str, clients: usize, era: &str, task: &str) {
+    let call = format!(
+        r#"{{"name":"wait_for_task","arguments":{{"task_id":"{task}","timeout_seconds":49}}}}"#
+    );
+    let callers = Callers {
+        address,
+        era,
+        call: &call,
+        shared: OnceCell::new(),
+    };
+    let open = stream::iter(0..clients).map(async |_| {
+        let (mut connection, request) = callers.one().await;
+        let sent = connection.stream.write_all(request.as_bytes()).await;
+        sent.unwrap();
+        connection
+    });
+    let open: Vec<Connection> = open.buffer_unordered(OPENING).collect().await;
+    say(&open.len().to_string());
+    std::future::pending::<()>().await;
+}
+
 /// Does what the words say: what, where, how many connections, then what belongs to it.
 pub(crate) async fn run(words: &[&str]) {
     let (address, connections) = (words[1], words[2].parse().unwrap());
@@ -193,6 +318,21 @@ pub(crate) async fn run(words: &[&str]) {
             0 => closed_loop(address, connections, seconds(), &submission()).await,
             rate => open_loop(address, connections, seconds(), rate, &submission()).await,
         },
+        "call" => {
+            let call = format!(
+                r#"{{"name":"get_task_status","arguments":{{"task_id":"{}"}}}}"#,
+                words[6]
+            );
+            let callers = Callers {
+                address,
+                era: words[5],
+                call: &call,
+                shared: OnceCell::new(),
+            };
+            let rate = words[4].parse().unwrap();
+            open_loop_of(connections, seconds(), rate, async || callers.one().await).await;
+        }
+        "wait" => wait(address, connections, words[3], words[4]).await,
         "listen" => listen(address, connections, words[3]).await,
         other => panic!("no client does {other:?}"),
     }

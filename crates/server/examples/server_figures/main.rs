@@ -2,13 +2,13 @@
 //! run where there is one.
 //!
 //! ```text
-//! cargo run --release -p journeyman-server --example server_figures -- [FOLDER]
+//! cargo run --release -p journeyman-server --example server_figures -- [mcp] [FOLDER]
 //! ```
 //!
 //! The server runs in this process over a real journal, in a new folder below FOLDER, else in a
 //! temporary one; nothing is worked on, so that the figures are the server's. Clients are processes of
 //! their own: this program again, which share the machine's cores with it. Times are the clients'. It
-//! writes about 2 GB and takes some minutes.
+//! writes about 2 GB and takes some minutes; with `mcp` it measures calls over MCP alone, in one.
 //!
 //! Limits and peers: for requests, `GET /health`, which does nothing; for submissions, as many writers
 //! that append to the same journal without a server; for sockets, a plain axum server with a `tokio`
@@ -372,6 +372,47 @@ async fn memory(parent: &Path, count: usize) {
     server.stop().await;
 }
 
+/// Clients that wait for a task over MCP, and calls of a tool beside them and without.
+async fn mcp(parent: &Path, era: &str) {
+    const WAITING: usize = 1_000;
+    let folder = tempfile::tempdir_in(parent).unwrap();
+    let server = Server::start(folder.path()).await;
+    let task = store::submit(&server.tasks, store::SMALL).await;
+    let address = server.address.to_string();
+    println!("MCP, {era}");
+    let before = resident(std::process::id());
+    let what = ["wait", &address, &WAITING.to_string(), era, &task];
+    let mut waiting = Other::start(&what);
+    let clients = waiting.numbers().await[0];
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let more = (resident(std::process::id()) - before) / 1_024.0;
+    println!("  {clients} waiting wait_for_task: {more:.1} MiB (asked: under 50 MB)");
+    let what = ["call", &address, "64", "10", "500", era, &task];
+    let called = runs(&what).await;
+    println!(
+        "  get_task_status, 500/s, beside them: p50 {:.2} ms, p99 {:.2} ms (asked: p99 under 10 ms)",
+        called.p50, called.p99
+    );
+    drop(waiting);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let called = runs(&what).await;
+    println!(
+        "  the same without them: p50 {:.2} ms, p99 {:.2} ms",
+        called.p50, called.p99
+    );
+    server.stop().await;
+}
+
+/// The same for each way to use it, each in a process of its own, so that its memory is too.
+async fn mcp_of_all(parent: &Path) {
+    for era in ["modern", "one-session", "session-each"] {
+        let mut other = Other::start(&["mcp", era, parent.to_str().unwrap()]);
+        while let Ok(Some(line)) = other.lines.next_line().await {
+            println!("{line}");
+        }
+    }
+}
+
 /// As many open files as the system lets this process have.
 fn open_many_files() {
     let limit = rustix::process::getrlimit(Resource::Nofile);
@@ -386,7 +427,7 @@ fn main() {
     open_many_files();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let is_client = matches!(words[..], [PART, first, ..] if first != "peer");
+    let is_client = matches!(words[..], [PART, first, ..] if !["peer", "mcp"].contains(&first));
     // Clients share the cores with the server: a thread each is enough.
     let mut runtime = if is_client {
         tokio::runtime::Builder::new_current_thread()
@@ -397,7 +438,13 @@ fn main() {
     runtime.block_on(async {
         match &words[..] {
             [PART, "peer"] => peer::run().await,
+            [PART, "mcp", era, parent] => mcp(Path::new(parent), era).await,
             [PART, client @ ..] => clients::run(client).await,
+            ["mcp", rest @ ..] => {
+                let temporary = tempfile::tempdir().unwrap();
+                let named = rest.first().map(PathBuf::from);
+                mcp_of_all(&named.unwrap_or_else(|| temporary.path().to_owned())).await;
+            }
             other => measure(other.first().map(PathBuf::from)).await,
         }
     });

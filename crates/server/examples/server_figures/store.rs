@@ -158,18 +158,24 @@ fn long(task: &str, events: usize) -> Maker {
     make
 }
 
+/// Submits a task of this name; the name.
+pub(crate) async fn submit(tasks: &Tasks, task: &str) -> String {
+    let submission = Submission {
+        task_id: TaskId::new(task).ok(),
+        content: TaskSubmitted::of(PROMPT),
+        full: Full::Refuse,
+        idempotency_key: None,
+    };
+    tasks.submit(&Principal::local(), submission).await.unwrap();
+    task.to_owned()
+}
+
 /// Submits what is looked at, and stores a million events beside it.
 pub(crate) async fn fill(tasks: &Tasks) {
-    let (journal, me) = (tasks.journal(), Principal::local());
+    let journal = tasks.journal();
     let begun = Instant::now();
     for task in [SMALL, WATCHED] {
-        let submission = Submission {
-            task_id: TaskId::new(task).ok(),
-            content: TaskSubmitted::of(PROMPT),
-            full: Full::Refuse,
-            idempotency_key: None,
-        };
-        tasks.submit(&me, submission).await.unwrap();
+        submit(tasks, task).await;
     }
     long(LARGE, 1_500).append(journal).await;
     for number in 0..MILLION / FILL {

@@ -204,31 +204,30 @@ pub(super) async fn wait(
             tell_events(api, session, context, &path, &mut seen, 0).await?;
             return Ok(Waited::Asks(input_requests(&view), seen.to_string()));
         }
+        let left = until.saturating_duration_since(Instant::now());
+        let mut goes_on = !is_settled(&view) && !left.is_zero();
         if asks(&view) && way == Way::Elicit {
-            if !elicit(api, &context.peer, &task_id, &view, until).await? {
-                break;
+            goes_on = elicit(api, &context.peer, &task_id, &view, until).await?;
+            view = api.get(&path).await?;
+        } else if goes_on {
+            drop(view); // many may wait, and long
+            let ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+            let ms = ms.clamp(1, LOOK_MS_MAX);
+            tokio::select! {
+                told = tell_events(api, session, context, &path, &mut seen, ms) => told?,
+                () = context.ct.cancelled() => goes_on = false,
             }
             view = api.get(&path).await?;
-            continue;
         }
-        let left = until.saturating_duration_since(Instant::now());
-        if is_settled(&view) || left.is_zero() {
-            break;
+        if !goes_on {
+            tell_events(api, session, context, &path, &mut seen, 0).await?; // what the last look has too
+            return Ok(Waited::Told(json!({
+                "is_settled": is_settled(&view),
+                "next": next(&view),
+                "task": view,
+            })));
         }
-        let ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-        let ms = ms.clamp(1, LOOK_MS_MAX);
-        tokio::select! {
-            told = tell_events(api, session, context, &path, &mut seen, ms) => told?,
-            () = context.ct.cancelled() => break,
-        }
-        view = api.get(&path).await?;
     }
-    tell_events(api, session, context, &path, &mut seen, 0).await?; // what the last look has too
-    Ok(Waited::Told(json!({
-        "is_settled": is_settled(&view),
-        "next": next(&view),
-        "task": view,
-    })))
 }
 
 /// Asks the client's user. Whether that changed something.
