@@ -76,11 +76,10 @@ pub(crate) fn test_file(answer: &str, cut_short: bool) -> Result<String, String>
     }
 }
 
-/// The tools that an answer asks for: in fenced `tool` blocks, or for a plan, which is JSON,
-/// as its member `tools`. The error says what is wrong, in words for the model.
+/// The tools that an answer asks for: in fenced `tool` blocks, or where it is asked for them alone, in
+/// JSON. The error says what is wrong, in words for the model.
 pub(crate) fn tool_requests(answer: &str, purpose: Purpose) -> Result<Vec<ToolRequest>, String> {
     #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
     struct Wish {
         tools: Vec<RawRequest>,
     }
@@ -88,12 +87,12 @@ pub(crate) fn tool_requests(answer: &str, purpose: Purpose) -> Result<Vec<ToolRe
         name: raw.name,
         arguments: raw.arguments,
     };
-    if purpose == Purpose::Plan {
-        let wish = answer.find('{').zip(answer.rfind('}'));
-        let wish = wish.and_then(|(from, to)| answer.get(from..=to));
-        let wish: Option<Wish> = wish.and_then(|json| serde_json::from_str(json).ok());
-        let wanted = wish.map(|wish| wish.tools).unwrap_or_default();
-        return Ok(wanted.into_iter().map(request).collect());
+    if purpose == Purpose::LookUp {
+        let ends = answer.find('{').zip(answer.rfind('}'));
+        let json = ends.and_then(|(from, to)| answer.get(from..=to));
+        let wish: Wish = serde_json::from_str(json.unwrap_or_default())
+            .map_err(|error| format!("it is no JSON object with `tools`: {error}"))?;
+        return Ok(wish.tools.into_iter().map(request).collect());
     }
     let (closed, open) = fenced_blocks(answer);
     let blocks = closed.into_iter().chain(open);
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_are_asked_for_in_blocks_of_their_own_or_in_a_plans_json() {
+    fn tools_are_asked_for_in_blocks_of_their_own_or_in_json() {
         let answer = "First.\n```tool\n{\"name\": \"read_file\", \"arguments\": {\"path\": \"a.py\"}}\n```\n```tool\n{\"name\": \"run_tests\"}\n```";
         let wanted = tool_requests(answer, Purpose::Code).unwrap();
         let names: Vec<&str> = wanted.iter().map(|wish| wish.name.as_str()).collect();
@@ -211,13 +210,11 @@ mod tests {
                 .unwrap()
                 .is_empty()
         );
-        let plan = "{\"tools\": [{\"name\": \"list_files\", \"arguments\": {}}]}";
-        assert_eq!(tool_requests(plan, Purpose::Plan).unwrap().len(), 1);
-        assert!(
-            tool_requests("{\"modules\": []}", Purpose::Plan)
-                .unwrap()
-                .is_empty()
-        );
+        let wish = "{\"tools\": [{\"name\": \"list_files\", \"arguments\": {}}]}";
+        assert_eq!(tool_requests(wish, Purpose::LookUp).unwrap().len(), 1);
+        let none = tool_requests("{\"tools\": []}", Purpose::LookUp).unwrap();
+        assert!(none.is_empty());
+        assert!(tool_requests("None.", Purpose::LookUp).is_err());
     }
 
     #[test]

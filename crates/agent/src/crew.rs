@@ -10,13 +10,15 @@ use crate::fact::{Fact, Role};
 
 /// Steps in which an agent may call tools; then it has to answer.
 pub(crate) const TOOL_STEPS_MAX: u32 = 4;
+/// Steps in which it is asked what has to be looked up: a list, and what stands in it.
+pub(crate) const LOOK_UPS_MAX: u32 = 2;
 /// Calls in one step.
 pub(crate) const TOOL_CALLS_MAX: usize = 4;
 
 /// The role that does this.
 pub(crate) const fn role_of(purpose: Purpose) -> Role {
     match purpose {
-        Purpose::Plan => Role::Planner,
+        Purpose::Plan | Purpose::LookUp => Role::Planner,
         Purpose::Code => Role::Coder,
         Purpose::Tests => Role::Tester,
         Purpose::Fix => Role::Fixer,
@@ -77,6 +79,8 @@ pub(crate) fn step(state: &TaskState, answer: &PendingAnswer) -> Result<Option<F
         return Ok(None);
     };
     let mut calls = crate::answer::tool_requests(&answer.text, answer.purpose)?;
+    // Small models ask again for what they were told.
+    calls.retain(|wanted| agent.calls.iter().all(|call| call.request != *wanted));
     if calls.is_empty() {
         return Ok(None);
     }

@@ -12,7 +12,7 @@ use journeyman_event::state::{Ending, ModuleState, PendingAnswer, TestRun};
 use journeyman_event::{ModuleName, Payload, TaskState, Tokens};
 
 use crate::answer::{test_file, whole_file};
-use crate::crew::{completed, step};
+use crate::crew::{LOOK_UPS_MAX, completed, step};
 use crate::fact::{Fact, Role};
 use crate::layout;
 use crate::plan::{plan_of_answer, plan_of_stub, questions_in_answer};
@@ -82,6 +82,13 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDu
         if let Some(request) = agent.wanted.first().cloned() {
             return Step::CallTool { request };
         }
+        if agent.purpose == Purpose::LookUp && agent.awaits_model {
+            return if agent.steps < LOOK_UPS_MAX {
+                look_up()
+            } else {
+                Step::Record(completed(state, AgentOutcome::Done).into_iter().collect())
+            };
+        }
         // What the model said is of no use any more, and nothing was made of it.
         if !agent.awaits_model {
             return Step::Record(
@@ -103,6 +110,10 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDu
             state.refusals
         );
         return end(state, Ending::Failed { reason, detail });
+    }
+    let started = state.started.as_ref();
+    if !state.looked_up && started.is_some_and(|started| !started.tools.is_empty()) {
+        return look_up();
     }
     if !state.planned {
         if state.open_questions().next().is_some() {
@@ -144,6 +155,15 @@ fn limit(state: &TaskState, active: SignedDuration) -> Option<(FailureReason, St
         return Some((FailureReason::Budget, detail));
     }
     None
+}
+
+/// Asks what has to be looked up.
+fn look_up() -> Step {
+    Step::CallModel {
+        purpose: Purpose::LookUp,
+        module: None,
+        temperature: 0.0,
+    }
 }
 
 fn plan(state: &TaskState) -> Step {
@@ -199,6 +219,8 @@ fn facts_in(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
         answer.purpose,
         answer.module.as_ref().and_then(|name| state.module(name)),
     ) {
+        // Nothing more is to be looked up.
+        (Purpose::LookUp, _) => Vec::new(),
         (Purpose::Plan, _) => vec![Fact::of_task(Role::Planner, plan_or_refusal(state, answer))],
         (purpose, None) => vec![refuse(
             purpose,

@@ -339,6 +339,11 @@ impl Worker {
                     server: info.server,
                     window: info.window.tokens,
                     sandbox: self.effects.bench.sandbox.level().to_string(),
+                    tools: self
+                        .offers(state, Purpose::LookUp)
+                        .into_iter()
+                        .map(|offer| offer.name)
+                        .collect(),
                 },
             )
         } else {
@@ -404,7 +409,7 @@ impl Worker {
     ) -> Result<(), Error> {
         let server = &*self.effects.bench.server;
         let role = role_of(purpose);
-        let offers = self.offers(state, role);
+        let offers = self.offers(state, purpose);
         let names = offers.iter().map(|offer| offer.name.clone()).collect();
         let at_work = at_work(state, purpose, module.as_ref(), names);
         let may_call = !at_work.is_empty() || may_call(state);
@@ -486,8 +491,13 @@ impl Worker {
         Ok(())
     }
 
-    /// What an agent of this role is offered, as a model reads it.
-    fn offers(&self, state: &TaskState, role: Role) -> Vec<ToolOffer> {
+    /// What an agent that is to do this is offered, as a model reads it. A plan is made of what was
+    /// looked up before.
+    fn offers(&self, state: &TaskState, purpose: Purpose) -> Vec<ToolOffer> {
+        if purpose == Purpose::Plan {
+            return Vec::new();
+        }
+        let role = role_of(purpose);
         let asked = state.submission.as_ref();
         let allowed = asked.and_then(|asked| asked.tools.as_deref());
         let specs = self.effects.bench.tools.offers(role, allowed).into_iter();

@@ -23,8 +23,6 @@ use journeyman_event::{
 };
 use proptest::prelude::*;
 
-/// How a planner asks for a tool.
-const PLAN_WISH: &str = r#"{"tools": [{"name": "list_files", "arguments": {}}]}"#;
 /// More steps than any task within its default limits can take.
 const STEPS_MAX: usize = 2_000;
 
@@ -54,6 +52,7 @@ impl Drive {
                 server: "none".into(),
                 window: Tokens(8_192),
                 sandbox: "none".into(),
+                tools: vec!["read_file".to_owned()],
             },
         ));
         drive
@@ -237,8 +236,9 @@ impl Drive {
             n => {
                 let text = match n {
                     2 => "Sorry.".to_owned(),
-                    4 | 5 if purpose == Purpose::Plan => PLAN_WISH.to_owned(),
-                    4 | 5 => "```tool\n{\"name\": \"read_file\"}\n```".to_owned(),
+                    4 | 5 if purpose != Purpose::Plan => {
+                        "```tool\n{\"name\": \"read_file\"}\n```".to_owned()
+                    }
                     6 if purpose == Purpose::Plan => {
                         r#"{"questions": ["Why?", "How?"]}"#.to_owned()
                     }
@@ -332,6 +332,13 @@ impl Drive {
 
     fn text(&self, purpose: Purpose) -> String {
         match purpose {
+            Purpose::LookUp if self.below(2) == 0 => r#"{"tools": []}"#.to_owned(),
+            Purpose::LookUp => {
+                let path = self.below(2);
+                format!(
+                    r#"{{"tools": [{{"name": "read_file", "arguments": {{"path": "{path}"}}}}]}}"#
+                )
+            }
             Purpose::Plan => r#"{"package":"p","modules":[
                 {"name":"a","purpose":"x","functions":["def f()"],"depends_on":[]},
                 {"name":"b","purpose":"y","functions":["def g()"],"depends_on":["a"]}]}"#

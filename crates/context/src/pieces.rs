@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 use journeyman_event::payload::{PlannedModule, Purpose, TestOrigin};
-use journeyman_event::state::{ModuleState, TestRun};
+use journeyman_event::state::{ModuleState, TestRun, ToolCall};
 use journeyman_event::{ModuleName, TaskState};
 use serde_json::Value;
 
@@ -88,10 +88,14 @@ pub(crate) fn pieces(
     } else {
         all.extend(given_tests(state, None));
     }
+    if purpose != Purpose::LookUp {
+        all.extend(looked_up(state));
+    }
     all.extend(instructions(state));
     all.extend(offers(purpose, tools));
     all.extend(called(state));
     match (purpose, module) {
+        (Purpose::LookUp, _) => all.push(look_up_request()),
         (Purpose::Plan, _) | (_, None) => all.push(plan_request(state)),
         (Purpose::Code, Some(module)) => all.push(code_request(state, module)),
         (Purpose::Tests, Some(module)) => all.push(tests_request(state, module)),
@@ -260,14 +264,14 @@ fn offers(purpose: Purpose, tools: &[ToolOffer]) -> Option<Piece> {
     if tools.is_empty() {
         return None;
     }
-    let mut text =
-        String::from("# Tools\nIf you have to look something up first, answer with nothing but ");
-    text.push_str(if purpose == Purpose::Plan {
-        r#"{"tools": [{"name": "...", "arguments": {...}}]}"#
-    } else {
-        "one to four blocks like this:\n```tool\n{\"name\": \"...\", \"arguments\": {...}}\n```"
-    });
-    text.push_str("\nYou get what they say and are asked again. There are:");
+    let mut text = String::from("# Tools");
+    if purpose != Purpose::LookUp {
+        text.push_str(
+            "\nIf you have to look something up first, answer with nothing but one to four blocks \
+             like this:\n```tool\n{\"name\": \"...\", \"arguments\": {...}}\n```\n\
+             You get what they say and are asked again. There are:",
+        );
+    }
     for tool in tools {
         let description: String = tool.description.chars().take(TOOL_CHARS_MAX).collect();
         let first = description.lines().next().unwrap_or_default();
@@ -301,14 +305,25 @@ fn arguments(schema: &Value) -> String {
 /// What the tools said to the agent at work.
 fn called(state: &TaskState) -> Vec<Piece> {
     let calls = state.agent.iter().flat_map(|agent| &agent.calls);
-    calls
-        .map(|call| {
-            let arguments = Value::Object(call.request.arguments.clone());
-            let text = format!("# {} {arguments} said\n{}", call.request.name, call.text);
-            let name = format!("answer of {}", call.request.name);
-            piece(LayerName::Current, Rank::High, name, text)
-        })
-        .collect()
+    calls.map(|call| said(LayerName::Current, call)).collect()
+}
+
+/// What was looked up before anything was planned: the same for all that follows.
+fn looked_up(state: &TaskState) -> Vec<Piece> {
+    let calls = state.lookups.iter();
+    calls.map(|call| said(LayerName::State, call)).collect()
+}
+
+fn said(layer: LayerName, call: &ToolCall) -> Piece {
+    let arguments = Value::Object(call.request.arguments.clone());
+    let text = format!("# {} {arguments} said\n{}", call.request.name, call.text);
+    let name = format!("answer of {}", call.request.name);
+    piece(layer, Rank::High, name, text)
+}
+
+fn look_up_request() -> Piece {
+    let text = "Which tools have to be called?".to_owned();
+    piece(LayerName::Current, Rank::Critical, "request", text)
 }
 
 /// One line per round that was tested, the latest last.

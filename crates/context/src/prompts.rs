@@ -37,6 +37,8 @@ named test fails, then write the whole corrected file, keeping what works. Impor
 standard library and the modules that you are told exist. \
 Say in one or two sentences what was wrong, then give the whole file in one ```python block.";
 
+const LOOK_UP: &str = r#"You decide which tools have to be called before a programmer can start. Name a tool only if the task refers to something that is not shown, such as a file or a page. Answer with JSON: {"tools": [{"name": "...", "arguments": {...}}]}, or {"tools": []} if nothing is missing."#;
+
 /// The system prompt of a purpose.
 pub(crate) const fn system(purpose: Purpose) -> &'static str {
     match purpose {
@@ -44,6 +46,7 @@ pub(crate) const fn system(purpose: Purpose) -> &'static str {
         Purpose::Code => CODE,
         Purpose::Tests => TESTS,
         Purpose::Fix => FIX,
+        Purpose::LookUp => LOOK_UP,
     }
 }
 
@@ -60,38 +63,57 @@ pub fn may_ask(state: &TaskState) -> bool {
     asked.is_some_and(|asked| asked.ask) && state.questions.is_empty()
 }
 
-/// The JSON schema of a planner's answer: a plan, or where they are allowed questions or calls of tools
-/// instead.
-pub(crate) fn schema_of_plan(state: &TaskState, tools: &[ToolOffer]) -> Value {
-    let mut kinds = vec![plan_schema()];
+/// The JSON schema of a planner's answer: a plan, or where they are allowed questions instead.
+pub(crate) fn schema_of_plan(state: &TaskState) -> Value {
     if may_ask(state) {
-        kinds.push(questions_schema());
-    }
-    if !tools.is_empty() {
-        kinds.push(tools_schema(tools));
-    }
-    match <[Value; 1]>::try_from(kinds) {
-        Ok([plan]) => plan,
-        Err(kinds) => json!({"anyOf": kinds}),
+        json!({"anyOf": [plan_schema(), questions_schema()]})
+    } else {
+        plan_schema()
     }
 }
 
-fn tools_schema(tools: &[ToolOffer]) -> Value {
-    let names: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
+/// The JSON schema of what is to be looked up: calls of these tools, perhaps none.
+pub(crate) fn schema_of_look_up(tools: &[ToolOffer]) -> Value {
+    let calls: Vec<Value> = tools
+        .iter()
+        .map(|tool| {
+            json!({
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["name", "arguments"],
+                "properties": {"name": {"const": tool.name}, "arguments": plain(&tool.schema)}
+            })
+        })
+        .collect();
     json!({
         "type": "object",
         "additionalProperties": false,
         "required": ["tools"],
-        "properties": {"tools": {
-            "type": "array", "minItems": 1, "maxItems": 4,
-            "items": {
-                "type": "object",
-                "additionalProperties": false,
-                "required": ["name", "arguments"],
-                "properties": {"name": {"enum": names}, "arguments": {"type": "object"}}
-            }
-        }}
+        "properties": {"tools": {"type": "array", "maxItems": 4, "items": {"anyOf": calls}}}
     })
+}
+
+/// A schema of arguments with no more than every model server understands: names, types, and which of
+/// them are needed. The whole schema is checked when the tool is called.
+fn plain(schema: &Value) -> Value {
+    let members = schema["properties"].as_object().into_iter().flatten();
+    let members: serde_json::Map<String, Value> = members
+        .map(|(name, member)| {
+            let kind = match &member["type"] {
+                Value::String(kind) => Some(kind.as_str()),
+                Value::Array(kinds) => kinds.first().and_then(Value::as_str),
+                _ => None,
+            };
+            let known = ["string", "number", "integer", "boolean", "array", "object"];
+            let kind = kind.filter(|kind| known.contains(kind));
+            (
+                name.clone(),
+                kind.map_or_else(|| json!({}), |kind| json!({"type": kind})),
+            )
+        })
+        .collect();
+    let required = schema["required"].as_array().cloned().unwrap_or_default();
+    json!({"type": "object", "additionalProperties": false, "properties": members, "required": required})
 }
 
 fn questions_schema() -> Value {

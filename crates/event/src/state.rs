@@ -380,6 +380,10 @@ pub struct TaskState {
     pub agent: Option<Agent>,
     /// Agents that were ever at work.
     pub agents: u64,
+    /// Whether it was asked what has to be looked up.
+    pub looked_up: bool,
+    /// What was looked up, for all agents to come.
+    pub lookups: Vec<ToolCall>,
     /// The answer nothing was made of yet.
     pub answer: Option<PendingAnswer>,
     /// Calls in a row that the model server broke off.

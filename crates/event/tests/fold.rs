@@ -252,6 +252,7 @@ fn only_time_at_work_counts_and_after_a_crash_up_to_the_last_event() {
         server: String::new(),
         window: Tokens(1),
         sandbox: String::new(),
+        tools: Vec::new(),
     };
     maker.add(None, None, started);
     maker.add(

@@ -402,6 +402,7 @@ fn status(state: &TaskState) -> String {
                 Purpose::Code => "writing code",
                 Purpose::Tests => "writing tests",
                 Purpose::Fix => "correcting",
+                Purpose::LookUp => "finding out what to look up",
             },
             Action::CallTool(_) => "calling a tool",
             Action::RunTests(_) if current.is_none() => "testing everything",

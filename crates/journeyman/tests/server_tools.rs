@@ -280,6 +280,7 @@ fn an_agent_calls_the_tools_that_its_task_allows_and_reads_what_they_say() {
     };
     let started = &events[first("agent_started")];
     assert_eq!(started["actor"], "planner");
+    assert_eq!(started["data"]["purpose"], "look_up");
     let offered = started["data"]["tools"].to_string();
     assert!(
         offered.contains("ext.echo") && !offered.contains("write_file"),
@@ -316,6 +317,60 @@ fn an_agent_calls_the_tools_that_its_task_allows_and_reads_what_they_say() {
         .get(&format!("{TASKS}/{task}/context?at={}", call["sequence"]))
         .expect(200);
     assert!(context["messages"].to_string().contains("the zebra sleeps"));
+}
+
+#[test]
+fn what_was_looked_up_is_known_to_every_agent_after_it() {
+    let home = Home::new();
+    let (server, _) = with_external(&home, "");
+    let prompt = using(&["ext.echo with {\"text\": \"the zebra sleeps\"}"]);
+    let task = server.submit(&json!({"prompt": prompt, "tools": ["ext.*"]}));
+    assert_eq!(server.ended(&task)["status"], "complete");
+    let events = server.events(&task);
+    let calls = events
+        .iter()
+        .filter(|event| event["kind"] == "tool_executing");
+    assert_eq!(calls.count(), 1, "once for all");
+    let asked = events
+        .iter()
+        .filter(|event| event["kind"] == "model_call_started");
+    for (at, call) in asked.enumerate() {
+        let path = format!("{TASKS}/{task}/context?at={}", call["sequence"]);
+        let messages = server.get(&path).expect(200)["messages"].to_string();
+        assert_eq!(
+            messages.contains("said\\nthe zebra sleeps"),
+            at > 0,
+            "{call}"
+        );
+    }
+}
+
+#[test]
+fn an_agent_calls_tools_while_it_works_and_asks_again_until_it_may_no_more() {
+    let home = Home::new();
+    let (server, _) = with_external(&home, "");
+    let wish = |text: &str| format!("Then use the tool ext.{text}");
+    let lines = [
+        "Make a thing.".to_owned(),
+        wish("echo with {\"text\": \"one\"}"),
+        wish("secret with {}"),
+    ];
+    let task = server.submit(&json!({"prompt": lines.join("\n"), "tools": ["ext.*"]}));
+    assert_eq!(server.ended(&task)["status"], "complete");
+    let events = server.events(&task);
+    check_history(&events);
+    let coder = |kind: &str| {
+        events
+            .iter()
+            .filter(|e| e["kind"] == kind && e["actor"] == "coder")
+            .count()
+    };
+    assert!(coder("agent_step") >= 2, "one step for each");
+    assert_eq!(coder("tool_executing"), coder("tool_completed"));
+    assert_eq!(
+        count(&events, "agent_started"),
+        count(&events, "agent_completed")
+    );
 }
 
 #[test]

@@ -8,21 +8,28 @@ const FALLBACK_MODULE: &str = "core";
 /// How a request begins that shows the beginning of a file.
 const COMPLETE: &str = "Complete the ";
 
-/// How a request shows that tools may be called, and that of a planner.
+/// How a request shows that tools may be called.
 const TOOLS: &str = "# Tools\n";
-const PLAN_TOOLS: &str = "{\"tools\": [";
-/// How a task's text says to use one: `Use the tool NAME with {...}`.
+/// How it ends when it asks what is to be looked up.
+const LOOK_UP: &str = "Which tools have to be called?";
+/// How a line of a task's text says what to look up: `Use the tool NAME with {...}`.
 const USE_TOOL: &str = "Use the tool ";
+/// And what to use while it is worked on.
+const THEN_USE_TOOL: &str = "Then use the tool ";
 /// How a request shows that questions may be asked.
 const MAY_ASK: &str = "{\"questions\":";
 
 /// The answer to a request; `wrong` code compiles and fails its tests. So many questions are asked
 /// where it may be.
 pub(crate) fn answer(asked: &str, wrong: bool, questions: u8) -> String {
+    if asked.trim_end().ends_with(LOOK_UP) {
+        let wishes: Vec<String> = tool_wishes(asked, USE_TOOL).collect();
+        return format!("{{\"tools\": [{}]}}", wishes.join(", "));
+    }
     if asked.contains(TOOLS)
-        && let Some(wish) = tool_wish(asked)
+        && let Some(wish) = tool_wishes(asked, THEN_USE_TOOL).next()
     {
-        return wish;
+        return format!("```tool\n{wish}\n```\n");
     }
     let last = asked
         .lines()
@@ -45,20 +52,19 @@ pub(crate) fn answer(asked: &str, wrong: bool, questions: u8) -> String {
     plan(asked)
 }
 
-/// The first tool that the task's text says to use and that has not answered yet.
-fn tool_wish(asked: &str) -> Option<String> {
-    let mut wishes = asked.lines().filter_map(|line| line.strip_prefix(USE_TOOL));
-    let called = asked
+/// The tools that lines of the task's text say to use, in so many words, and that have not answered yet.
+fn tool_wishes<'a>(asked: &'a str, words: &'a str) -> impl Iterator<Item = String> + 'a {
+    let wishes = asked
         .lines()
-        .filter(|line| line.starts_with("# ") && line.ends_with(" said"));
-    let wish = wishes.nth(called.count())?;
-    let (name, arguments) = wish.split_once(" with ")?;
-    let request = format!("{{\"name\": {name:?}, \"arguments\": {arguments}}}");
-    Some(if asked.contains(PLAN_TOOLS) {
-        format!("{{\"tools\": [{request}]}}")
-    } else {
-        format!("```tool\n{request}\n```\n")
-    })
+        .filter_map(move |line| line.strip_prefix(words));
+    let wishes = wishes.filter_map(|wish| wish.split_once(" with "));
+    let is_new = |&(name, _): &(&str, &str)| {
+        let mut answers = asked.lines().filter(|line| line.ends_with(" said"));
+        !answers.any(|line| line.starts_with(&format!("# {name} ")))
+    };
+    wishes
+        .filter(is_new)
+        .map(|(name, arguments)| format!("{{\"name\": {name:?}, \"arguments\": {arguments}}}"))
 }
 
 /// An answer that nothing can be made of.

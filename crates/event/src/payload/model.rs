@@ -17,6 +17,8 @@ pub enum Purpose {
     Tests,
     /// A correction of a module after a test run.
     Fix,
+    /// What has to be looked up with tools before anything is planned.
+    LookUp,
 }
 
 impl Purpose {
@@ -27,6 +29,7 @@ impl Purpose {
             Self::Code => "code",
             Self::Tests => "tests",
             Self::Fix => "fix",
+            Self::LookUp => "look_up",
         }
     }
 }

@@ -160,6 +160,9 @@ pub struct TaskStarted {
     pub window: Tokens,
     /// The sandbox level that was probed.
     pub sandbox: String,
+    /// The tools by which something may be looked up before it is planned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<String>,
 }
 
 /// Why a task rests.

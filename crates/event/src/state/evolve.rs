@@ -11,8 +11,8 @@ use crate::event::Event;
 use crate::ids::Sequence;
 use crate::ordering::{Standing, is_report_valid};
 use crate::payload::{
-    Approach, CodeOrigin, FailureReason, Interruption, PauseReason, Payload, TestFailureKind,
-    TestResult, TestScope, ToolCompleted, ToolOutcome,
+    Approach, CodeOrigin, FailureReason, Interruption, PauseReason, Payload, Purpose,
+    TestFailureKind, TestResult, TestScope, ToolCompleted, ToolOutcome,
 };
 
 /// A history that cannot be folded.
@@ -135,6 +135,7 @@ impl TaskState {
             }
             Payload::AgentStarted(started) => {
                 self.agents += 1;
+                self.looked_up |= started.purpose == Purpose::LookUp;
                 self.agent = Some(Agent {
                     id: started.agent.clone(),
                     role: event.actor().to_owned(),
@@ -159,6 +160,7 @@ impl TaskState {
                 }
             }
             Payload::AgentCompleted(done) => {
+                self.answer = None;
                 let ended = self.agent.take_if(|agent| agent.id == done.agent);
                 if ended.is_none() {
                     self.uncounted.flagged += 1;
@@ -473,11 +475,17 @@ impl TaskState {
             .as_mut()
             .filter(|agent| Some(&agent.id) == done.agent.as_ref());
         match agent {
-            Some(agent) if !agent.wanted.is_empty() => agent.calls.push(ToolCall {
-                request: agent.wanted.remove(0),
-                outcome: done.outcome,
-                text: done.text.clone(),
-            }),
+            Some(agent) if !agent.wanted.is_empty() => {
+                let call = ToolCall {
+                    request: agent.wanted.remove(0),
+                    outcome: done.outcome,
+                    text: done.text.clone(),
+                };
+                if agent.purpose == Purpose::LookUp && call.outcome == ToolOutcome::Ok {
+                    self.lookups.push(call.clone());
+                }
+                agent.calls.push(call);
+            }
             _ => self.uncounted.flagged += 1,
         }
     }
