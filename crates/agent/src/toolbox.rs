@@ -54,10 +54,9 @@ impl Toolbox {
     /// What an agent of this role may call in a task that allows these, if it says anything.
     pub(crate) fn grants(&self, role: Role, allowed: Option<&[String]>) -> Grants {
         let permissions: &[Permission] = match role {
+            // What stands elsewhere is looked up once, for all.
             Role::Planner => &[Permission::Read, Permission::External],
-            Role::Coder | Role::Fixer | Role::Tester => {
-                &[Permission::Read, Permission::Run, Permission::External]
-            }
+            Role::Coder | Role::Fixer | Role::Tester => &[Permission::Read, Permission::Run],
             Role::User | Role::Conductor => &[],
         };
         let names = match allowed {

@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 use journeyman_event::payload::{PlannedModule, Purpose, TestOrigin};
-use journeyman_event::state::{ModuleState, TestRun, ToolCall};
+use journeyman_event::state::{ModuleState, TestRun};
 use journeyman_event::{ModuleName, TaskState};
 use serde_json::Value;
 
@@ -305,20 +305,38 @@ fn arguments(schema: &Value) -> String {
 /// What the tools said to the agent at work.
 fn called(state: &TaskState) -> Vec<Piece> {
     let calls = state.agent.iter().flat_map(|agent| &agent.calls);
-    calls.map(|call| said(LayerName::Current, call)).collect()
+    let pieces = calls.map(|call| {
+        let arguments = Value::Object(call.request.arguments.clone());
+        let text = format!("# {} {arguments} said\n{}", call.request.name, call.text);
+        let name = format!("answer of {}", call.request.name);
+        piece(LayerName::Current, Rank::High, name, text)
+    });
+    pieces.collect()
 }
 
 /// What was looked up before anything was planned: the same for all that follows.
 fn looked_up(state: &TaskState) -> Vec<Piece> {
-    let calls = state.lookups.iter();
-    calls.map(|call| said(LayerName::State, call)).collect()
-}
-
-fn said(layer: LayerName, call: &ToolCall) -> Piece {
-    let arguments = Value::Object(call.request.arguments.clone());
-    let text = format!("# {} {arguments} said\n{}", call.request.name, call.text);
-    let name = format!("answer of {}", call.request.name);
-    piece(layer, Rank::High, name, text)
+    let pieces = state.lookups.iter().map(|call| {
+        let values = call.request.arguments.values().filter_map(Value::as_str);
+        let about = values.collect::<Vec<_>>().join(", ");
+        let about = if about.is_empty() {
+            &call.request.name
+        } else {
+            &about
+        };
+        // Under the tool's name and without the last line, small models plan programs that call it.
+        let text = format!(
+            "# {about}\n```\n{}\n```\nThis is known already: the program must not read it.",
+            call.text
+        );
+        piece(
+            LayerName::State,
+            Rank::High,
+            format!("looked up {about}"),
+            text,
+        )
+    });
+    pieces.collect()
 }
 
 fn look_up_request() -> Piece {

@@ -111,6 +111,17 @@ async fn tool_servers(settings: &Settings, registry: &Registry, progress: &Progr
         progress.prepare("connecting to MCP servers");
         // Who comes later is there for later calls.
         let _ = tokio::time::timeout(SERVERS_TIME, settled(&servers)).await;
+        for server in servers.status() {
+            match server.state {
+                ServerState::Ready => {}
+                ServerState::Connecting => {
+                    progress.say(&format!("MCP server {}: not there yet", server.name));
+                }
+                ServerState::Unavailable { why } => {
+                    progress.say(&format!("MCP server {}: not there: {why}", server.name));
+                }
+            }
+        }
     }
     servers
 }
