@@ -1,11 +1,15 @@
 //! From a model's free text to a file: the fenced block. Never fails on odd text, only says why
 //! nothing usable is in it.
 
-use journeyman_event::payload::{Purpose, ToolRequest};
+use journeyman_event::payload::{Purpose, ReviewCompleted, ToolRequest};
+use journeyman_event::state::PendingAnswer;
 use serde::Deserialize;
 
 use crate::crew::RawRequest;
 
+/// Findings of a review that are kept, and characters of each.
+const FINDINGS_MAX: usize = 8;
+const FINDING_CHARS_MAX: usize = 400;
 /// Answers with more than this are not code that a person would read.
 const SOURCE_BYTES_MAX: usize = 256 * 1024;
 
@@ -103,6 +107,34 @@ pub(crate) fn tool_requests(answer: &str, purpose: Purpose) -> Result<Vec<ToolRe
         requests.push(request(raw));
     }
     Ok(requests)
+}
+
+/// What a review found. One that cannot be read is none.
+pub(crate) fn review(answer: &PendingAnswer) -> ReviewCompleted {
+    #[derive(Deserialize)]
+    struct Raw {
+        findings: Vec<String>,
+    }
+    let text = &answer.text;
+    let json = text.find('{').zip(text.rfind('}'));
+    let json = json.and_then(|(from, to)| text.get(from..=to));
+    match serde_json::from_str(json.unwrap_or_default()) {
+        Ok(Raw { findings }) => {
+            let findings = findings.iter().map(|finding| {
+                let finding = finding.trim().chars();
+                finding.take(FINDING_CHARS_MAX).collect::<String>()
+            });
+            let findings = findings.filter(|finding| !finding.is_empty());
+            ReviewCompleted {
+                findings: findings.take(FINDINGS_MAX).collect(),
+                problem: None,
+            }
+        }
+        Err(error) => ReviewCompleted {
+            findings: Vec::new(),
+            problem: Some(format!("the model's review cannot be read: {error}")),
+        },
+    }
 }
 
 /// A fenced block.

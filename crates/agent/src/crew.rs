@@ -22,6 +22,7 @@ pub(crate) const fn role_of(purpose: Purpose) -> Role {
         Purpose::Code => Role::Coder,
         Purpose::Tests => Role::Tester,
         Purpose::Fix => Role::Fixer,
+        Purpose::Review => Role::Reviewer,
     }
 }
 

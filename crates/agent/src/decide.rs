@@ -11,7 +11,7 @@ use journeyman_event::payload::{
 use journeyman_event::state::{Ending, ModuleState, PendingAnswer, TestRun};
 use journeyman_event::{ModuleName, Payload, TaskState, Tokens};
 
-use crate::answer::{test_file, whole_file};
+use crate::answer::{review, test_file, whole_file};
 use crate::crew::{LOOK_UPS_MAX, completed, step};
 use crate::fact::{Fact, Role};
 use crate::layout;
@@ -27,6 +27,7 @@ const BROKEN_CALLS_MAX: u32 = 10;
 /// With fewer tokens left than this no call is worth beginning.
 const TOKENS_MIN: Tokens = Tokens(256);
 const PLAN_TEMPERATURE: f32 = 0.2;
+const REVIEW_TEMPERATURE: f32 = 0.2;
 
 /// What comes next.
 #[derive(Clone, Debug, PartialEq)]
@@ -219,6 +220,7 @@ fn facts_in(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
         answer.purpose,
         answer.module.as_ref().and_then(|name| state.module(name)),
     ) {
+        (Purpose::Review, _) => vec![Fact::of_task(Role::Reviewer, review(answer))],
         // Nothing more is to be looked up.
         (Purpose::LookUp, _) => Vec::new(),
         (Purpose::Plan, _) => vec![Fact::of_task(Role::Planner, plan_or_refusal(state, answer))],
@@ -443,6 +445,14 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
     }
     if state.unused.is_none() {
         return Step::Analyse;
+    }
+    let asked = state.submission.as_ref();
+    if asked.is_some_and(|asked| asked.review) && state.review.is_none() {
+        return Step::CallModel {
+            purpose: Purpose::Review,
+            module: None,
+            temperature: REVIEW_TEMPERATURE,
+        };
     }
     if let Some(detail) = doubted(state) {
         let reason = FailureReason::Attempts;

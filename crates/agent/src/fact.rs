@@ -18,6 +18,8 @@ pub enum Role {
     Tester,
     /// Corrects code.
     Fixer,
+    /// Reads finished code.
+    Reviewer,
 }
 
 impl Role {
@@ -30,6 +32,7 @@ impl Role {
             Self::Coder => "coder",
             Self::Tester => "tester",
             Self::Fixer => "fixer",
+            Self::Reviewer => "reviewer",
         }
     }
 }

@@ -120,6 +120,7 @@ const fn kind_of(purpose: Purpose) -> WorkKind {
         Purpose::Code => WorkKind::CodeGeneration,
         Purpose::Tests => WorkKind::Tests,
         Purpose::Fix => WorkKind::Correction,
+        Purpose::Review => WorkKind::DeadCodeAnalysis,
     }
 }
 

@@ -73,6 +73,16 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
             );
         }
     }
+    if let Some(review) = &state.review {
+        text.push_str("\n## What the model says of it (not checked)\n\n");
+        if review.findings.is_empty() {
+            let words = review.problem.as_deref().unwrap_or("It found nothing.");
+            let _ = writeln!(text, "{words}");
+        }
+        for finding in &review.findings {
+            let _ = writeln!(text, "- {finding}");
+        }
+    }
     if !state.plan_repairs.is_empty() {
         text.push_str("\n## Repairs to the model's plan\n\n");
         for repair in &state.plan_repairs {

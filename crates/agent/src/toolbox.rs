@@ -57,7 +57,7 @@ impl Toolbox {
             // What stands elsewhere is looked up once, for all.
             Role::Planner => &[Permission::Read, Permission::External],
             Role::Coder | Role::Fixer | Role::Tester => &[Permission::Read, Permission::Run],
-            Role::User | Role::Conductor => &[],
+            Role::Reviewer | Role::User | Role::Conductor => &[],
         };
         let names = match allowed {
             None => self.offered.clone(),

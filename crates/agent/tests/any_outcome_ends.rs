@@ -332,6 +332,7 @@ impl Drive {
 
     fn text(&self, purpose: Purpose) -> String {
         match purpose {
+            Purpose::Review => r#"{"findings": ["f is wrong"]}"#.to_owned(),
             Purpose::LookUp if self.below(2) == 0 => r#"{"tools": []}"#.to_owned(),
             Purpose::LookUp => {
                 let path = self.below(2);
@@ -417,6 +418,7 @@ fn submission(given: bool, out: bool) -> TaskSubmitted {
         tests: if given { vec![test] } else { Vec::new() },
         out: out.then(|| "result".to_owned()),
         ask: given,
+        review: out,
         ..TaskSubmitted::of("Make two modules.")
     }
 }

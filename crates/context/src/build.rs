@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::pieces::{Keep, LayerName, Piece, Rank, pieces};
 use crate::profile::Profile;
-use crate::prompts::{schema_of_look_up, schema_of_plan, system};
+use crate::prompts::{schema_of_look_up, schema_of_plan, schema_of_review, system};
 
 /// An answer shorter than this is of no use: the call is refused instead.
 const ANSWER_MIN: Tokens = Tokens(192);
@@ -132,6 +132,7 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
         schema: match request.purpose {
             Purpose::Plan => Some(schema_of_plan(request.state)),
             Purpose::LookUp => Some(schema_of_look_up(request.tools)),
+            Purpose::Review => Some(schema_of_review()),
             Purpose::Code | Purpose::Tests | Purpose::Fix => None,
         },
         record: ContextBuilt {
@@ -149,7 +150,7 @@ fn answer_share(profile: &Profile, purpose: Purpose) -> Tokens {
     match purpose {
         Purpose::Code | Purpose::Fix => profile.generation,
         Purpose::Plan | Purpose::Tests => profile.generation.percent(50),
-        Purpose::LookUp => profile.generation.percent(20),
+        Purpose::LookUp | Purpose::Review => profile.generation.percent(20),
     }
 }
 

@@ -96,6 +96,7 @@ pub(crate) fn pieces(
     all.extend(called(state));
     match (purpose, module) {
         (Purpose::LookUp, _) => all.push(look_up_request()),
+        (Purpose::Review, _) => all.extend(review_request(state)),
         (Purpose::Plan, _) | (_, None) => all.push(plan_request(state)),
         (Purpose::Code, Some(module)) => all.push(code_request(state, module)),
         (Purpose::Tests, Some(module)) => all.push(tests_request(state, module)),
@@ -337,6 +338,23 @@ fn looked_up(state: &TaskState) -> Vec<Piece> {
         )
     });
     pieces.collect()
+}
+
+/// All of the code, and what is asked of it.
+fn review_request(state: &TaskState) -> Vec<Piece> {
+    let modules = state.modules.iter();
+    let mut all: Vec<Piece> = modules
+        .filter_map(|module| {
+            let code = module.code()?;
+            let path = path(&module.plan.name);
+            let text = format!("# `{path}`\n```python\n{}\n```", code.source.trim_end());
+            let name = format!("code of {}", module.plan.name);
+            Some(piece(LayerName::Current, Rank::High, name, text))
+        })
+        .collect();
+    let text = "Review the code.".to_owned();
+    all.push(piece(LayerName::Current, Rank::Critical, "request", text));
+    all
 }
 
 fn look_up_request() -> Piece {

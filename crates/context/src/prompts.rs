@@ -39,6 +39,8 @@ Say in one or two sentences what was wrong, then give the whole file in one ```p
 
 const LOOK_UP: &str = r#"You decide which tools have to be called before a programmer can start. Name a tool only if the task refers to something that is not shown, such as a file or a page. Answer with JSON: {"tools": [{"name": "...", "arguments": {...}}]}, or {"tools": []} if nothing is missing."#;
 
+const REVIEW: &str = r#"You review finished Python code against its task. Name only what is wrong or missing, with the function's name: a case that the task asks for and the code does not handle, an error that will happen, a wrong result. No remarks about style. Answer with JSON: {"findings": ["..."]}, or {"findings": []} if nothing is wrong."#;
+
 /// The system prompt of a purpose.
 pub(crate) const fn system(purpose: Purpose) -> &'static str {
     match purpose {
@@ -47,6 +49,7 @@ pub(crate) const fn system(purpose: Purpose) -> &'static str {
         Purpose::Tests => TESTS,
         Purpose::Fix => FIX,
         Purpose::LookUp => LOOK_UP,
+        Purpose::Review => REVIEW,
     }
 }
 
@@ -90,6 +93,18 @@ pub(crate) fn schema_of_look_up(tools: &[ToolOffer]) -> Value {
         "additionalProperties": false,
         "required": ["tools"],
         "properties": {"tools": {"type": "array", "maxItems": 4, "items": {"anyOf": calls}}}
+    })
+}
+
+/// The JSON schema of a review.
+pub(crate) fn schema_of_review() -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["findings"],
+        "properties": {"findings": {
+            "type": "array", "maxItems": 5, "items": {"type": "string", "maxLength": 300}
+        }}
     })
 }
 

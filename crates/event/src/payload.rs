@@ -126,6 +126,7 @@ payloads! {
     // The end.
     "analysis_started" => AnalysisStarted,
     "dead_code_analysis" => DeadCodeAnalysis,
+    "review_completed" => ReviewCompleted,
     "output_started" => OutputStarted,
     "output_written" => OutputWritten,
     "output_failed" => OutputFailed,

@@ -15,9 +15,9 @@ use crate::ids::{EventId, ModuleName, Revision, Sequence};
 use crate::ordering::Standing;
 use crate::payload::{
     Approach, CodeOrigin, CodeUnderTest, FailureReason, GivenTest, Limits, ModelCallStarted,
-    ModuleComplete, OutputFile, OutputStarted, PauseReason, PlannedModule, Purpose, TaskStarted,
-    TaskSubmitted, TestFailureKind, TestOrigin, TestResult, TestScope, TestStarted, ToolExecuting,
-    ToolOutcome, ToolRequest, UnusedCode, Verification,
+    ModuleComplete, OutputFile, OutputStarted, PauseReason, PlannedModule, Purpose,
+    ReviewCompleted, TaskStarted, TaskSubmitted, TestFailureKind, TestOrigin, TestResult,
+    TestScope, TestStarted, ToolExecuting, ToolOutcome, ToolRequest, UnusedCode, Verification,
 };
 use crate::tokens::Tokens;
 
@@ -396,6 +396,8 @@ pub struct TaskState {
     pub integration: Option<TestRun>,
     /// What nothing refers to, once analysed.
     pub unused: Option<Vec<UnusedCode>>,
+    /// What the model found in the finished code, once it was asked.
+    pub review: Option<ReviewCompleted>,
     /// The files written out.
     pub output: Option<Vec<OutputFile>>,
     /// Why they could not be.

@@ -247,6 +247,9 @@ pub(crate) struct RunArgs {
     /// critical, high, medium, low, background, or a number from 0 (first) to 100
     #[arg(long, default_value = "medium")]
     pub(crate) priority: Priority,
+    /// Have the finished code reviewed by the model: told in the summary, not checked
+    #[arg(long)]
+    pub(crate) review: bool,
     /// Let the planner ask questions, here at the terminal, before it plans
     #[arg(long)]
     pub(crate) ask: bool,

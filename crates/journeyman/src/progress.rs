@@ -307,6 +307,10 @@ fn detail(payload: &Payload) -> String {
         Payload::BugReportReceived(report) => report.summary.clone(),
         Payload::ModuleComplete(done) => name(&done.verification),
         Payload::DeadCodeAnalysis(analysis) => format!("{} unused", analysis.unused.len()),
+        Payload::ReviewCompleted(review) => match &review.problem {
+            Some(problem) => problem.clone(),
+            None => format!("{} findings", review.findings.len()),
+        },
         Payload::OutputWritten(written) => format!("{} files", written.files.len()),
         Payload::OutputFailed(failed) => failed.problem.clone(),
         Payload::AgentStarted(started) => {
@@ -403,6 +407,7 @@ fn status(state: &TaskState) -> String {
                 Purpose::Tests => "writing tests",
                 Purpose::Fix => "correcting",
                 Purpose::LookUp => "finding out what to look up",
+                Purpose::Review => "reviewing",
             },
             Action::CallTool(_) => "calling a tool",
             Action::RunTests(_) if current.is_none() => "testing everything",

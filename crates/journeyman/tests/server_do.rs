@@ -137,6 +137,40 @@ fn a_task_that_asks_goes_on_without_answers_when_it_is_resumed_and_asks_nobody_w
 }
 
 #[test]
+fn finished_code_is_reviewed_where_that_is_wanted_and_its_verification_stays() {
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &[]);
+    let task = server.submit(&json!({"prompt": STUB, "review": true}));
+    let view = server.ended(&task);
+    assert_eq!(
+        (&view["status"], &view["verification"]),
+        (&json!("complete"), &json!("given_tests"))
+    );
+    assert_eq!(view["review"], json!(["The simulated reviewer read it."]));
+    let events = server.events(&task);
+    check_history(&events);
+    let review = server.event(&task, "review_completed");
+    assert_eq!(review["actor"], "reviewer");
+    let plain = server.submit(&json!({"prompt": STUB}));
+    assert_eq!(server.ended(&plain)["review"], Value::Null);
+    // Without tokens for it there is none, and the task is complete all the same.
+    let spent = events
+        .iter()
+        .take_while(|event| event["data"]["purpose"] != "review")
+        .filter(|event| event["kind"] == "model_call_completed")
+        .map(|event| {
+            let tokens = |name: &str| event["data"][name].as_u64().unwrap();
+            tokens("prompt_tokens") + tokens("completion_tokens")
+        })
+        .sum::<u64>();
+    let short = json!({"prompt": STUB, "review": true, "budget": spent + 300});
+    let short = server.submit(&short);
+    let view = server.ended(&short);
+    assert_eq!(view["status"], "complete", "{view}");
+    assert_eq!(view["review"], json!([]));
+}
+
+#[test]
 fn interventions_that_do_not_fit_name_the_field() {
     let home = Home::new();
     let server = Server::start(&home, SLOW, &[]);

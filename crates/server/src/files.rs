@@ -114,7 +114,7 @@ pub(crate) struct MessageView {
 pub(crate) struct ContextView {
     /// The position of the call.
     sequence: u64,
-    /// What for: `look_up`, `plan`, `code`, `tests` or `fix`.
+    /// What for: `look_up`, `plan`, `code`, `tests`, `fix` or `review`.
     purpose: Option<String>,
     /// For which module.
     module: Option<String>,

@@ -100,6 +100,8 @@ pub(crate) struct NewTask {
     /// is said.
     #[schema(max_items = 100)]
     tools: Option<Vec<ToolPattern>>,
+    /// Whether the finished code is to be reviewed by the model: told, and not part of what is verified.
+    review: Option<bool>,
     /// Whether somebody is there to answer questions: then the planner may ask some, and the task
     /// rests (`pause` is `question`) until they are answered. It asks none if nothing is said.
     ask: Option<bool>,
@@ -332,6 +334,7 @@ impl NewTask {
                 tools: self
                     .tools
                     .map(|all| all.into_iter().map(|ToolPattern(text)| text).collect()),
+                review: self.review.unwrap_or_default(),
                 ask: self.ask.unwrap_or_default(),
                 depends_on: others.collect::<Result<_, _>>()?,
                 ..TaskSubmitted::of(self.prompt)

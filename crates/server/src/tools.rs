@@ -204,7 +204,7 @@ pub(crate) struct AgentView {
     task_id: String,
     /// `planner`, `coder`, `tester` or `fixer`.
     role: String,
-    /// What it is to do: `look_up`, `plan`, `code`, `tests` or `fix`.
+    /// What it is to do: `look_up`, `plan`, `code`, `tests`, `fix` or `review`.
     purpose: Option<String>,
     /// For which module.
     module: Option<String>,

@@ -281,6 +281,8 @@ pub(crate) struct TaskView {
     reason: Option<String>,
     /// How it ended, in words.
     result: Option<String>,
+    /// What the model found in the finished code, where it was asked to review it.
+    review: Option<Vec<String>>,
     /// The files of the result that were written out.
     output: Option<Vec<String>>,
     /// When it was submitted.
@@ -352,6 +354,7 @@ impl TaskView {
             confidence,
             reason,
             result: state.ending.as_ref().map(headline),
+            review: state.review.as_ref().map(|review| review.findings.clone()),
             output: output.map(|files| files.iter().map(|file| file.path.clone()).collect()),
             submitted_at: time(state.submitted_at),
             changed_at: time(state.last_at),

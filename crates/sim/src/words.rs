@@ -12,6 +12,8 @@ const COMPLETE: &str = "Complete the ";
 const TOOLS: &str = "# Tools\n";
 /// How it ends when it asks what is to be looked up.
 const LOOK_UP: &str = "Which tools have to be called?";
+/// How it ends when it asks for a review.
+const REVIEW: &str = "Review the code.";
 /// How a line of a task's text says what to look up: `Use the tool NAME with {...}`.
 const USE_TOOL: &str = "Use the tool ";
 /// And what to use while it is worked on.
@@ -22,6 +24,9 @@ const MAY_ASK: &str = "{\"questions\":";
 /// The answer to a request; `wrong` code compiles and fails its tests. So many questions are asked
 /// where it may be.
 pub(crate) fn answer(asked: &str, wrong: bool, questions: u8) -> String {
+    if asked.trim_end().ends_with(REVIEW) {
+        return r#"{"findings": ["The simulated reviewer read it."]}"#.to_owned();
+    }
     if asked.trim_end().ends_with(LOOK_UP) {
         let wishes: Vec<String> = tool_wishes(asked, USE_TOOL).collect();
         return format!("{{\"tools\": [{}]}}", wishes.join(", "));

@@ -81,6 +81,17 @@ pub struct DeadCodeAnalysis {
     pub problem: Option<String>,
 }
 
+/// The finished code was reviewed by the model. That is told to the user, and changes nothing of what was
+/// verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewCompleted {
+    /// What it found, each in a sentence or two.
+    pub findings: Vec<String>,
+    /// Why there is no review, if there is none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub problem: Option<String>,
+}
+
 /// Intent: the result is about to be written to the task's folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutputStarted {

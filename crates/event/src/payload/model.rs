@@ -19,6 +19,8 @@ pub enum Purpose {
     Fix,
     /// What has to be looked up with tools before anything is planned.
     LookUp,
+    /// What a reader would say of the finished code.
+    Review,
 }
 
 impl Purpose {
@@ -30,6 +32,7 @@ impl Purpose {
             Self::Tests => "tests",
             Self::Fix => "fix",
             Self::LookUp => "look_up",
+            Self::Review => "review",
         }
     }
 }

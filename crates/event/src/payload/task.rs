@@ -31,6 +31,9 @@ pub struct TaskSubmitted {
     /// The tools that its agents may call, by name or pattern (`*`); none leaves it to the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<String>>,
+    /// Whether the finished code is to be reviewed by the model.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub review: bool,
     /// Whether somebody is there to answer questions: then the planner may ask some.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ask: bool,
@@ -54,6 +57,7 @@ impl TaskSubmitted {
             priority: Priority::default(),
             answers: Vec::new(),
             tools: None,
+            review: false,
             ask: false,
             depends_on: Vec::new(),
             fork: None,

@@ -12,7 +12,7 @@ use crate::ids::Sequence;
 use crate::ordering::{Standing, is_report_valid};
 use crate::payload::{
     Approach, CodeOrigin, FailureReason, Interruption, PauseReason, Payload, Purpose,
-    TestFailureKind, TestResult, TestScope, ToolCompleted, ToolOutcome,
+    ReviewCompleted, TestFailureKind, TestResult, TestScope, ToolCompleted, ToolOutcome,
 };
 
 /// A history that cannot be folded.
@@ -177,6 +177,9 @@ impl TaskState {
             | Payload::BackpressureAlert(_)
             | Payload::ToolExecuting(_)
             | Payload::ToolCompleted(_) => {}
+            Payload::ContextRefused(refused) if refused.purpose == Purpose::Review => {
+                self.not_reviewed(&refused.detail);
+            }
             Payload::ContextRefused(refused) => {
                 self.obstacle = Some((refused.reason, refused.detail.clone()));
             }
@@ -208,7 +211,15 @@ impl TaskState {
             }
             Payload::ModelCallFailed(failed) => {
                 self.spent += failed.tokens;
-                self.close(event);
+                if let Some(OpenEffect {
+                    action: Action::CallModel(call),
+                    ..
+                }) = self.close(event)
+                    && call.purpose == Purpose::Review
+                {
+                    self.not_reviewed(&failed.problem);
+                    return;
+                }
                 self.refuse_answer(&failed.problem);
                 if failed.fatal {
                     self.obstacle = Some((FailureReason::Model, failed.problem.clone()));
@@ -241,6 +252,10 @@ impl TaskState {
             Payload::DeadCodeAnalysis(analysis) => {
                 self.close(event);
                 self.unused = Some(analysis.unused.clone());
+            }
+            Payload::ReviewCompleted(review) => {
+                self.review = Some(review.clone());
+                self.accept_answer();
             }
             Payload::OutputStarted(started) => {
                 self.open(event, Action::WriteOutput(started.clone()));
@@ -507,6 +522,14 @@ impl TaskState {
         self.instructions.push(match question {
             Some(question) => format!("{question} {answer}"),
             None => answer.to_owned(),
+        });
+    }
+
+    /// A review is a service: that there is none fails no task.
+    fn not_reviewed(&mut self, problem: &str) {
+        self.review = Some(ReviewCompleted {
+            findings: Vec::new(),
+            problem: Some(problem.to_owned()),
         });
     }
 

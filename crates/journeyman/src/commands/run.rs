@@ -384,6 +384,7 @@ fn request(task: &TaskId, content: &TaskSubmitted, client: &Client) -> serde_jso
         "task_id": task,
         "prompt": content.prompt,
         "ask": content.ask,
+        "review": content.review,
         "tests": tests,
         "priority": content.priority,
         "language": content.language,
@@ -478,6 +479,7 @@ fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
         out,
         priority: args.priority,
         ask: args.ask,
+        review: args.review,
         ..TaskSubmitted::of(prompt)
     })
 }
