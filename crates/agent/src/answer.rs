@@ -5,8 +5,6 @@ use journeyman_event::payload::{Purpose, ReviewCompleted, ToolRequest};
 use journeyman_event::state::PendingAnswer;
 use serde::Deserialize;
 
-use crate::crew::RawRequest;
-
 /// Findings of a review that are kept, and characters of each.
 const FINDINGS_MAX: usize = 8;
 const FINDING_CHARS_MAX: usize = 400;
@@ -78,6 +76,14 @@ pub(crate) fn test_file(answer: &str, cut_short: bool) -> Result<String, String>
     } else {
         Err("it has no function whose name begins with test".to_owned())
     }
+}
+
+/// A request as a model writes it.
+#[derive(Deserialize)]
+struct RawRequest {
+    name: String,
+    #[serde(default)]
+    arguments: serde_json::Map<String, serde_json::Value>,
 }
 
 /// The tools that an answer asks for: in fenced `tool` blocks, or where it is asked for them alone, in

@@ -4,8 +4,8 @@
 use journeyman_event::payload::{AgentCompleted, AgentOutcome, AgentStarted, AgentStep, Purpose};
 use journeyman_event::state::PendingAnswer;
 use journeyman_event::{ModuleName, TaskState};
-use serde::Deserialize;
 
+use crate::answer::tool_requests;
 use crate::fact::{Fact, Role};
 
 /// Steps in which an agent may call tools; then it has to answer.
@@ -79,7 +79,7 @@ pub(crate) fn step(state: &TaskState, answer: &PendingAnswer) -> Result<Option<F
     let Some(agent) = state.agent.as_ref().filter(|agent| !agent.tools.is_empty()) else {
         return Ok(None);
     };
-    let mut calls = crate::answer::tool_requests(&answer.text, answer.purpose)?;
+    let mut calls = tool_requests(&answer.text, answer.purpose)?;
     // Small models ask again for what they were told.
     calls.retain(|wanted| agent.calls.iter().all(|call| call.request != *wanted));
     if calls.is_empty() {
@@ -98,12 +98,4 @@ pub(crate) fn step(state: &TaskState, answer: &PendingAnswer) -> Result<Option<F
         module: agent.module.clone(),
         ..Fact::of_task(role_of(agent.purpose), step)
     }))
-}
-
-/// A request as a model writes it.
-#[derive(Deserialize)]
-pub(crate) struct RawRequest {
-    pub(crate) name: String,
-    #[serde(default)]
-    pub(crate) arguments: serde_json::Map<String, serde_json::Value>,
 }

@@ -18,6 +18,7 @@ use journeyman_tools::{CallContext, Completed};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
+use crate::bench::Bench;
 use crate::crew::role_of;
 use crate::decide::Step;
 use crate::fact::{Fact, Role};
@@ -26,7 +27,6 @@ use crate::layout::{Files, module_path, output_files, working_files};
 use crate::notice::{Notice, Notices};
 use crate::output::write_output;
 use crate::python::defined_name;
-use crate::worker::Bench;
 use crate::workspace::TaskWorkspace;
 
 /// The end of a test run's output that is kept.

@@ -8,6 +8,7 @@
 
 mod agents;
 mod answer;
+mod bench;
 mod control;
 mod crew;
 mod decide;
@@ -37,6 +38,7 @@ mod worker;
 mod workspace;
 
 pub use agents::{AgentRegistry, Doing, LivingAgent};
+pub use bench::Bench;
 pub use control::{Control, StopReason};
 pub use decide::{Step, decide};
 pub use error::Error;
@@ -54,4 +56,4 @@ pub use slots::ModelSlots;
 pub use strategy::{ModuleStep, ModuleStrategy, WholeFile};
 pub use summary::headline;
 pub use toolbox::Toolbox;
-pub use worker::{Bench, Moment, Options, Worker, load, load_at};
+pub use worker::{Moment, Options, Worker, load, load_at};

@@ -22,11 +22,12 @@ use journeyman_journal::{Filter, Journal, StreamName};
 use journeyman_queue::{Full, Queue, Refusal, Statistics};
 use tokio_util::sync::CancellationToken;
 
+use crate::bench::Bench;
 use crate::fact::{Fact, Role};
 use crate::listing::Listing;
 use crate::recorder::{PAGE, Recorded, Recorder};
 use crate::toolbox::check_patterns;
-use crate::worker::{Bench, Options as WorkerOptions, Worker, load};
+use crate::worker::{Options as WorkerOptions, Worker, load};
 use crate::{Error, Notices};
 
 use cache::Cache;

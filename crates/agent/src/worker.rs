@@ -4,7 +4,6 @@
 //! before the effect; so a worker that starts with a task half done goes on exactly where the last
 //! one was cut off.
 
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,13 +23,11 @@ use journeyman_event::{
     TimeSource, Tokens,
 };
 use journeyman_journal::{Filter, Journal};
-use journeyman_llm::{ModelInfo, ModelServer};
-use journeyman_sandbox::Language;
-use journeyman_sandbox::Sandbox;
+use journeyman_llm::ModelInfo;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::agents::AgentRegistry;
+use crate::bench::Bench;
 use crate::control::Control;
 use crate::crew::{at_work, may_call, role_of};
 use crate::decide::{Step, decide};
@@ -38,31 +35,8 @@ use crate::effects::{Effects, Outcome, word};
 use crate::fact::{Fact, Role};
 use crate::notice::{Notice, Notices};
 use crate::recorder::{PAGE, Recorded, Recorder};
-use crate::slots::ModelSlots;
 use crate::snapshot;
 use crate::strategy::ModuleStrategy;
-use crate::toolbox::Toolbox;
-
-/// What tasks are worked on with.
-#[derive(Clone)]
-pub struct Bench {
-    /// The model.
-    pub server: Arc<dyn ModelServer>,
-    /// How many calls it takes at a time.
-    pub slots: ModelSlots,
-    /// Where code runs.
-    pub sandbox: Sandbox,
-    /// The programming language.
-    pub language: Arc<dyn Language>,
-    /// How modules are written.
-    pub strategy: Arc<dyn ModuleStrategy>,
-    /// What agents and users may call.
-    pub tools: Toolbox,
-    /// Who is at work.
-    pub agents: AgentRegistry,
-    /// A folder for the fresh folders that code runs in.
-    pub work_folder: PathBuf,
-}
 
 /// What a worker needs.
 #[derive(Clone)]

@@ -8,6 +8,7 @@ use journeyman_event::{ModuleName, TaskState, Tokens};
 use journeyman_llm::{Message, ModelServer, Role};
 use thiserror::Error;
 
+use crate::offer::ToolOffer;
 use crate::pieces::{Keep, LayerName, Piece, Rank, pieces};
 use crate::profile::Profile;
 use crate::prompts::{schema_of_look_up, schema_of_plan, schema_of_review, system};
@@ -31,17 +32,6 @@ pub struct Request<'a> {
     pub window: Tokens,
     /// What may be called before it answers.
     pub tools: &'a [ToolOffer],
-}
-
-/// A tool that may be called.
-#[derive(Clone, Debug)]
-pub struct ToolOffer {
-    /// What it is called by.
-    pub name: String,
-    /// What it does.
-    pub description: String,
-    /// The JSON schema of its arguments.
-    pub schema: serde_json::Value,
 }
 
 /// A prompt that fits, and how it came to be.

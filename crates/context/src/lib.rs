@@ -6,10 +6,12 @@
 //! server to count tokens) and records nothing.
 
 mod build;
+mod offer;
 mod pieces;
 mod profile;
 mod prompts;
 
-pub use build::{Built, Refusal, Request, ToolOffer, build};
+pub use build::{Built, Refusal, Request, build};
+pub use offer::ToolOffer;
 pub use profile::Profile;
 pub use prompts::{QUESTIONS_MAX, may_ask, plan_schema};

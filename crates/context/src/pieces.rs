@@ -11,7 +11,7 @@ use journeyman_event::state::{ModuleState, TestRun};
 use journeyman_event::{ModuleName, TaskState};
 use serde_json::Value;
 
-use crate::build::ToolOffer;
+use crate::offer::ToolOffer;
 use crate::prompts::{ASK, may_ask};
 
 /// Which layer a piece belongs to.

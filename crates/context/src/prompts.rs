@@ -5,7 +5,7 @@ use journeyman_event::TaskState;
 use journeyman_event::payload::Purpose;
 use serde_json::{Value, json};
 
-use crate::build::ToolOffer;
+use crate::offer::ToolOffer;
 
 const PLAN: &str = r#"You plan small Python programs as JSON. Only the standard library is there.
 Make one module for each part that the task names, and no others: "a module that ...", "one that ..." and "a command line" are three modules. A module depends on those that it imports.

@@ -5,20 +5,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use journeyman_event::payload::{ToolCompleted, ToolExecuting};
+use journeyman_event::state::ModuleState;
 use journeyman_event::{EventId, Payload, Principal, TaskId};
 use journeyman_tools::{
     CallContext, CallRef, Chain, ChainRefusal, Completed, Record, RecordError, Request, Spec,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Tasks, give_up_soon};
+use super::{Intervention, Tasks, give_up_soon};
 use crate::Error;
 use crate::agents::LivingAgent;
 use crate::effects::completed_call;
 use crate::fact::{Fact, Role};
+use crate::layout::module_path;
 use crate::recorder::Recorded;
 use crate::toolbox::user_grants;
-use crate::workspace::TaskWorkspace;
+use crate::workspace::{FileWriter, TaskWorkspace};
 
 impl Tasks {
     /// Every tool that a user may call.
@@ -60,7 +62,11 @@ impl Tasks {
                 state,
                 bench: bench.clone(),
                 randomness: Arc::clone(&self.parts.randomness),
-                writer: Some(self.clone()),
+                writer: Some(Arc::new(Edits {
+                    tasks: self.clone(),
+                    principal: principal.clone(),
+                    task: task.clone(),
+                })),
             }),
             cancel: cancel.clone(),
         };
@@ -80,6 +86,31 @@ impl Tasks {
                 reason: refusal.to_string(),
             },
         })
+    }
+}
+
+/// Files that a user writes are interventions.
+struct Edits {
+    tasks: Tasks,
+    principal: Principal,
+    task: TaskId,
+}
+
+#[async_trait]
+impl FileWriter for Edits {
+    async fn write(&self, path: &str, source: String) -> Result<u64, String> {
+        let edit = Intervention::EditFile {
+            path: path.to_owned(),
+            source,
+        };
+        let state = self
+            .tasks
+            .intervene(&self.principal, &self.task, edit)
+            .await;
+        let state = state.map_err(|error| error.to_string())?;
+        let mut modules = state.modules.iter();
+        let module = modules.find(|module| module_path(&module.plan.name) == path);
+        Ok(module.map_or(1, ModuleState::version))
     }
 }
 

@@ -1,0 +1,33 @@
+//! What tasks are worked on with: shared by all of them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use journeyman_llm::ModelServer;
+use journeyman_sandbox::{Language, Sandbox};
+
+use crate::agents::AgentRegistry;
+use crate::slots::ModelSlots;
+use crate::strategy::ModuleStrategy;
+use crate::toolbox::Toolbox;
+
+/// What tasks are worked on with.
+#[derive(Clone)]
+pub struct Bench {
+    /// The model.
+    pub server: Arc<dyn ModelServer>,
+    /// How many calls it takes at a time.
+    pub slots: ModelSlots,
+    /// Where code runs.
+    pub sandbox: Sandbox,
+    /// The programming language.
+    pub language: Arc<dyn Language>,
+    /// How modules are written.
+    pub strategy: Arc<dyn ModuleStrategy>,
+    /// What agents and users may call.
+    pub tools: Toolbox,
+    /// Who is at work.
+    pub agents: AgentRegistry,
+    /// A folder for the fresh folders that code runs in.
+    pub work_folder: PathBuf,
+}
