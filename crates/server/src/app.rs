@@ -8,6 +8,7 @@ use std::sync::Arc;
 use journeyman_agent::Tasks;
 use journeyman_event::Randomness;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::door::Door;
 use crate::guard::Hosts;
@@ -90,6 +91,8 @@ pub(crate) struct Shared {
     pub(crate) readiness: Arc<dyn Readiness>,
     pub(crate) servers: Arc<dyn ToolServers>,
     pub(crate) tickets: Tickets,
+    /// The sockets that are open.
+    pub(crate) sockets: TaskTracker,
     pub(crate) stop: CancellationToken,
 }
 
@@ -104,6 +107,7 @@ impl App {
             readiness: options.readiness,
             servers: options.servers,
             tickets: Tickets::new(options.randomness),
+            sockets: TaskTracker::new(),
             stop: options.stop,
         }))
     }

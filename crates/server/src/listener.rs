@@ -21,6 +21,9 @@ const CONNECTIONS_MAX: usize = 20_000;
 /// After a stop, this long for what is open to end.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// After that, this long for sockets to say that the server stops.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// Answers on these until [`Options::stop`]. What is open then is closed, within some seconds.
 pub async fn serve(
     options: Options,
@@ -29,7 +32,9 @@ pub async fn serve(
 ) -> io::Result<()> {
     let stop = options.stop.clone();
     // As a service to be made, for a router itself is copied whole for every connection.
-    let router = router(App::new(options));
+    let app = App::new(options);
+    let sockets = app.sockets.clone();
+    let router = router(app);
     let over_socket = router.clone().layer(Extension(Local)).into_make_service();
     let router = router.into_make_service();
     let stopped = || stop.clone().cancelled_owned();
@@ -46,10 +51,14 @@ pub async fn serve(
             local.await
         }
     };
-    tokio::select! {
+    let ended = tokio::select! {
         ended = both => ended,
         () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),
-    }
+    };
+    // A client that does not read is not waited for any longer.
+    sockets.close();
+    let _ = tokio::time::timeout(GOODBYE, sockets.wait()).await;
+    ended
 }
 
 /// A listener that takes a bounded number of connections.

@@ -203,14 +203,18 @@ async fn upgrade(app: App, task: Option<String>, request: Request) -> Response {
         .read_buffer_size(READ)
         .max_message_size(MESSAGE_MAX)
         .max_frame_size(MESSAGE_MAX);
-    upgrade.on_upgrade(move |socket| async move {
-        let mut client = Client { socket, at: after };
-        let ended = client
-            .serve(&app, task.as_deref(), caller, &parts.headers)
-            .await;
-        if let Err(close) = ended {
-            client.close(close).await;
-        }
+    // Whoever stops the server waits until it has said so here.
+    let sockets = app.sockets.clone();
+    upgrade.on_upgrade(move |socket| {
+        sockets.track_future(async move {
+            let mut client = Client { socket, at: after };
+            let ended = client
+                .serve(&app, task.as_deref(), caller, &parts.headers)
+                .await;
+            if let Err(close) = ended {
+                client.close(close).await;
+            }
+        })
     })
 }
 
