@@ -98,9 +98,7 @@ pub(crate) fn tool_requests(answer: &str, purpose: Purpose) -> Result<Vec<ToolRe
         arguments: raw.arguments,
     };
     if purpose == Purpose::LookUp {
-        let ends = answer.find('{').zip(answer.rfind('}'));
-        let json = ends.and_then(|(from, to)| answer.get(from..=to));
-        let wish: Wish = serde_json::from_str(json.unwrap_or_default())
+        let wish: Wish = serde_json::from_str(json_object(answer).unwrap_or_default())
             .map_err(|error| format!("it is no JSON object with `tools`: {error}"))?;
         return Ok(wish.tools.into_iter().map(request).collect());
     }
@@ -121,10 +119,7 @@ pub(crate) fn review(answer: &PendingAnswer) -> ReviewCompleted {
     struct Raw {
         findings: Vec<String>,
     }
-    let text = &answer.text;
-    let json = text.find('{').zip(text.rfind('}'));
-    let json = json.and_then(|(from, to)| text.get(from..=to));
-    match serde_json::from_str(json.unwrap_or_default()) {
+    match serde_json::from_str(json_object(&answer.text).unwrap_or_default()) {
         Ok(Raw { findings }) => {
             let findings = findings.iter().map(|finding| {
                 let finding = finding.trim().chars();
@@ -141,6 +136,13 @@ pub(crate) fn review(answer: &PendingAnswer) -> ReviewCompleted {
             problem: Some(format!("the model's review cannot be read: {error}")),
         },
     }
+}
+
+/// The outermost `{...}` of an answer.
+pub(crate) fn json_object(answer: &str) -> Option<&str> {
+    let from = answer.find('{')?;
+    let to = answer.rfind('}')?;
+    answer.get(from..=to)
 }
 
 /// A fenced block.

@@ -12,6 +12,7 @@ use journeyman_event::payload::{
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::answer::json_object;
 use crate::python::{
     defined_name, foreign_imports, is_builtin, is_identifier, is_standard, mentions,
     stub_signatures,
@@ -91,13 +92,6 @@ pub(crate) fn questions_in_answer(answer: &str) -> Option<QuestionsAsked> {
 #[serde(deny_unknown_fields)]
 struct RawQuestions {
     questions: Vec<String>,
-}
-
-/// The outermost `{...}` of an answer.
-fn json_object(answer: &str) -> Option<&str> {
-    let from = answer.find('{')?;
-    let to = answer.rfind('}')?;
-    answer.get(from..=to)
 }
 
 #[derive(Deserialize)]

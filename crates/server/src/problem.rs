@@ -59,6 +59,12 @@ impl Problem {
         self
     }
 
+    /// Code of ours panicked; the log says where.
+    pub(crate) fn defect() -> Self {
+        let detail = "a defect in journeyman; the server's log says more, under this request's id";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", detail)
     }

@@ -85,12 +85,10 @@ const PROBLEMS: [(&str, &str); 10] = [
 /// The `OpenAPI` document.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     // The path of a file has slashes, which a template of the document cannot say.
-    let with_file = documented().routes(routes!(files::file));
     let (_, file) = OpenApiRouter::<App>::new()
         .routes(routes!(files::file))
         .split_for_parts();
     let (_, mut document) = documented().split_for_parts();
-    drop(with_file);
     for (path, item) in file.paths.paths {
         document.paths.paths.insert(format!("/api/v1{path}"), item);
     }
@@ -197,7 +195,5 @@ async fn wrong_method(request: Request) -> Problem {
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a request panicked");
-    let status = StatusCode::INTERNAL_SERVER_ERROR;
-    let detail = "a defect in journeyman; the server's log says more, under this request's id";
-    Problem::new(status, "internal", detail).into_response()
+    Problem::defect().into_response()
 }

@@ -181,12 +181,7 @@ pub(crate) async fn call(
     };
     let chain = tokio::spawn(calls).await.map_err(|error| {
         tracing::error!(%error, "calling tools panicked");
-        let status = axum::http::StatusCode::INTERNAL_SERVER_ERROR;
-        Problem::new(
-            status,
-            "internal",
-            "a defect in journeyman; the server's log says more",
-        )
+        Problem::defect()
     })??;
     Ok(Json(CallsView {
         completed: chain.completed.into_iter().map(CallView::of).collect(),

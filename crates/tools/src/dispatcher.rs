@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::bound::bounded;
 use crate::{
     CallContext, CallRef, Checked, Completed, FailureKind, Known, Outcome, Output, Record, Refusal,
     RefusalKind, Registry, Request, ToolError,
@@ -80,15 +79,12 @@ impl Dispatcher {
             Ok(output) => (Outcome::Ok, output),
             Err((kind, text)) => (Outcome::Failed(kind), Output::text(text)),
         };
-        let max = self.options.result_bytes_max;
-        let text = bounded(output.text, max);
-        let too_large = |value: &serde_json::Value| value.to_string().len() > max;
-        let dropped = output.structured.as_ref().is_some_and(too_large);
+        let output = output.within(self.options.result_bytes_max);
         Completed {
             outcome,
-            text: text.text,
-            structured: output.structured.filter(|_| !dropped),
-            truncated: output.truncated || text.cut || dropped,
+            text: output.text,
+            structured: output.structured,
+            truncated: output.truncated,
             recorded: false,
             wall_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
         }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
+use crate::bound::bounded;
 use crate::{Grants, Spec, Workspace, WorkspaceError};
 
 /// The arguments of a call, by name.
@@ -73,6 +74,20 @@ pub struct Output {
 }
 
 impl Output {
+    /// The same in bounds: a text of at most so many bytes, and a structured form that has no more or
+    /// is left out.
+    pub(crate) fn within(self, bytes_max: usize) -> Self {
+        let text = bounded(self.text, bytes_max);
+        let too_large = |value: &Value| value.to_string().len() > bytes_max;
+        let dropped = self.structured.as_ref().is_some_and(too_large);
+        Self {
+            text: text.text,
+            structured: self.structured.filter(|_| !dropped),
+            is_error: self.is_error,
+            truncated: self.truncated || text.cut || dropped,
+        }
+    }
+
     /// A text, and nothing else.
     pub fn text(text: impl Into<String>) -> Self {
         Self {

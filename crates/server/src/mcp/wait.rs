@@ -21,13 +21,12 @@ use super::session::{Session, is_modern};
 use super::tools::{GivenAnswer, answer_one, task_path, tell, with_query};
 use crate::problem::Problem;
 
-/// Clients give up after a minute; what they are told before that they can go on from.
+/// Clients give up after a minute, and REST lets nobody wait longer for an event than 50 s; what they
+/// are told before that they can go on from.
 pub(super) const WAIT_SECONDS_MAX: f64 = 49.0;
 const WAIT_SECONDS: f64 = 45.0;
 /// An answer of this long is what a question takes.
 const ANSWER_CHARS_MAX: u32 = 10_000;
-/// One look at the events is this long at most, in milliseconds: what REST lets wait.
-const LOOK_MS_MAX: u64 = 50_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -154,14 +153,7 @@ pub(super) async fn take_responses(
         match response["action"].as_str() {
             Some("decline") => declined = true,
             Some("accept") => {
-                let answer = response["content"]["answer"].as_str();
-                if let Some(answer) = answer.filter(|answer| !answer.trim().is_empty()) {
-                    let given = GivenAnswer {
-                        question: Some(id.to_owned()),
-                        answer: answer.to_owned(),
-                    };
-                    answer_one(api, task, &given).await?;
-                }
+                pass_on(api, task, id, &response["content"]["answer"]).await?;
             }
             _ => {}
         }
@@ -170,6 +162,24 @@ pub(super) async fn take_responses(
         tell(api, task, json!({"kind": "resume"})).await?;
     }
     Ok(())
+}
+
+/// Passes on what the user said to a question. Whether that is an answer: nothing and blanks are none.
+async fn pass_on(
+    api: &dyn Api,
+    task: &TaskId,
+    question: &str,
+    said: &Value,
+) -> Result<bool, Refused> {
+    let Some(answer) = said.as_str().filter(|answer| !answer.trim().is_empty()) else {
+        return Ok(false);
+    };
+    let given = GivenAnswer {
+        question: Some(question.to_owned()),
+        answer: answer.to_owned(),
+    };
+    answer_one(api, task, &given).await?;
+    Ok(true)
 }
 
 /// Waits for a task.
@@ -212,9 +222,8 @@ pub(super) async fn wait(
         } else if goes_on {
             drop(view); // many may wait, and long
             let ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-            let ms = ms.clamp(1, LOOK_MS_MAX);
             tokio::select! {
-                told = tell_events(api, session, context, &path, &mut seen, ms) => told?,
+                told = tell_events(api, session, context, &path, &mut seen, ms.max(1)) => told?,
                 () = context.ct.cancelled() => goes_on = false,
             }
             view = api.get(&path).await?;
@@ -255,15 +264,7 @@ async fn elicit(
             let content = said.content.unwrap_or_default();
             let mut changed = false;
             for (id, _) in asked {
-                let answer = content[id].as_str().filter(|text| !text.trim().is_empty());
-                if let Some(answer) = answer {
-                    let given = GivenAnswer {
-                        question: Some(id.to_owned()),
-                        answer: answer.to_owned(),
-                    };
-                    answer_one(api, task, &given).await?;
-                    changed = true;
-                }
+                changed |= pass_on(api, task, id, &content[id]).await?;
             }
             Ok(changed)
         }

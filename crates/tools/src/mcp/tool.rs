@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
 
 use super::connection::Connection;
-use crate::bound::bounded;
 use crate::{Arguments, CallContext, Output, Spec, Tool, ToolError};
 
 pub(super) struct RemoteTool {
@@ -51,11 +50,11 @@ impl Tool for RemoteTool {
             () = context.cancel.cancelled() => Err(ToolError::Cancelled),
             result = call => result,
         };
-        Ok(output(result?, self.connection.result_bytes_max))
+        Ok(output(result?).within(self.connection.result_bytes_max))
     }
 }
 
-fn output(result: CallToolResult, max: usize) -> Output {
+fn output(result: CallToolResult) -> Output {
     let blocks: Vec<String> = result.content.into_iter().map(text_of).collect();
     let structured = result.structured_content;
     // An empty text is an answer: that of an empty file, say.
@@ -63,14 +62,11 @@ fn output(result: CallToolResult, max: usize) -> Output {
         Some(value) if blocks.is_empty() => value.to_string(),
         _ => blocks.join("\n"),
     };
-    let text = bounded(text, max);
-    let too_large = |value: &serde_json::Value| value.to_string().len() > max;
-    let dropped = structured.as_ref().is_some_and(too_large);
     Output {
-        text: text.text,
-        structured: structured.filter(|_| !dropped),
+        text,
+        structured,
         is_error: result.is_error == Some(true),
-        truncated: text.cut || dropped,
+        truncated: false,
     }
 }
 
@@ -100,7 +96,7 @@ mod tests {
     use super::*;
 
     fn read(result: Value) -> Output {
-        output(serde_json::from_value(result).unwrap(), 1_000)
+        output(serde_json::from_value(result).unwrap())
     }
 
     #[test]
