@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use journeyman_bus::Context;
 use journeyman_context::{Refusal, ToolOffer};
 use journeyman_event::payload::{
-    AnalysisStarted, ContextRefused, EffectInterrupted, EffectRetried, Interruption,
+    AnalysisStarted, ClockJumped, ContextRefused, EffectInterrupted, EffectRetried, Interruption,
     ModelCallStarted, OutputStarted, PauseReason, Purpose, SentMessage, TaskPaused, TaskResumed,
     TaskStarted, TaskSubmitted, ToolCompleted, ToolExecuting, ToolOutcome, ToolRequest,
 };
@@ -34,6 +34,7 @@ use crate::decide::{Step, decide};
 use crate::effects::{Effects, Outcome, word};
 use crate::fact::{Fact, Role};
 use crate::notice::{Notice, Notices};
+use crate::pace::{Ahead, Pace};
 use crate::recorder::{PAGE, Recorded, Recorder};
 use crate::snapshot;
 use crate::strategy::ModuleStrategy;
@@ -60,6 +61,7 @@ pub struct Worker {
     recorder: Recorder,
     effects: Effects,
     strategy: Arc<dyn ModuleStrategy>,
+    pace: Pace,
 }
 
 const MODEL_RETRY_FIRST: Duration = Duration::from_millis(500);
@@ -158,6 +160,7 @@ impl Worker {
             notices,
         } = options;
         Self {
+            pace: Pace::new(Arc::clone(&time)),
             strategy: Arc::clone(&bench.strategy),
             effects: Effects {
                 journal: journal.clone(),
@@ -281,14 +284,44 @@ impl Worker {
         facts: Vec<Fact>,
         cancel: &CancellationToken,
     ) -> Result<Recorded, Error> {
-        let recorder = &self.recorder;
-        recorder
-            .record(task, state, facts, Vec::new(), cancel)
+        self.record_with(task, state, facts, Vec::new(), cancel)
             .await
     }
 
+    /// Records facts, and before them what the wall clock has jumped since the last ones: their times
+    /// are from that clock.
+    async fn record_with(
+        &self,
+        task: &TaskId,
+        state: &mut TaskState,
+        mut facts: Vec<Fact>,
+        blobs: Vec<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Recorded, Error> {
+        let now = self.pace.look();
+        if let Some(jump) = self.jumped(state, now) {
+            facts.insert(0, jump);
+        }
+        let recorder = &self.recorder;
+        let recorded = recorder.record(task, state, facts, blobs, cancel).await?;
+        if recorded == Recorded::Here {
+            self.pace.note(now);
+        }
+        Ok(recorded)
+    }
+
+    /// What of a jump of the wall clock is to be recorded: nothing of one while the task rested.
+    fn jumped(&self, state: &TaskState, now: Ahead) -> Option<Fact> {
+        let by_ms = self
+            .pace
+            .jumped(now)
+            .filter(|_| state.active_since.is_some())?;
+        Some(Fact::of_task(Role::Conductor, ClockJumped { by_ms }))
+    }
+
+    /// The time spent on the task, whatever became of the wall clock.
     fn active(&self, state: &TaskState) -> SignedDuration {
-        state.active_until(self.recorder.time.now())
+        state.active_until(self.pace.now())
     }
 
     /// Says that work begins or goes on, and what becomes of an effect that a crash cut off.
@@ -347,7 +380,10 @@ impl Worker {
                 ..fact.caused_by(effect.intent)
             });
         }
-        self.record(task, state, facts, control.token()).await
+        self.pace.begin();
+        let recorder = &self.recorder;
+        let recorded = recorder.record(task, state, facts, Vec::new(), control.token());
+        recorded.await
     }
 
     /// What the model server says of itself, as soon as it can be reached; none if `cancel` comes
@@ -459,9 +495,7 @@ impl Worker {
             module,
             ..Fact::of_task(role, started)
         });
-        self.recorder
-            .record(task, state, facts, blobs, cancel)
-            .await?;
+        self.record_with(task, state, facts, blobs, cancel).await?;
         Ok(())
     }
 
@@ -555,13 +589,15 @@ impl Worker {
                 }
             }
         };
-        let facts = match outcome {
+        let now = self.pace.look();
+        let mut facts: Vec<Fact> = self.jumped(state, now).into_iter().collect();
+        facts.extend(match outcome {
             Outcome::Reached(fact) => vec![fact],
             Outcome::Stopped { fact, tokens } => {
-                let reason = if cancel.is_cancelled() {
-                    Interruption::Requested
-                } else {
+                let reason = if stop.is_cancelled() && !cancel.is_cancelled() {
                     Interruption::TimeLimit
+                } else {
+                    Interruption::Requested
                 };
                 vec![Fact {
                     payload: EffectInterrupted { reason, tokens }.into(),
@@ -577,13 +613,14 @@ impl Worker {
                 };
                 vec![fact, Fact::of_task(Role::Conductor, paused)]
             }
-        };
-        // What came of it is recorded whatever the user said meanwhile.
-        let is_open = |state: &TaskState| state.effect.is_some();
+        });
+        // What came of it is recorded whatever the user said meanwhile, unless that was the end.
+        let is_open = |state: &TaskState| state.effect.is_some() && !state.status.is_ended();
         let recorder = &self.recorder;
-        recorder
-            .record_surely(task, state, &facts, cancel, is_open)
-            .await?;
+        let recorded = recorder.record_surely(task, state, &facts, cancel, is_open);
+        if recorded.await? {
+            self.pace.note(now);
+        }
         Ok(())
     }
 
