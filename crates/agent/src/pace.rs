@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use journeyman_event::TimeSource;
+use journeyman_event::payload::ClockJumped;
+use journeyman_event::{TaskState, TimeSource};
+
+use crate::fact::{Fact, Role};
 
 /// What the wall clock goes astray by at least to count as a jump. Reading both clocks takes a moment.
 const JUMP_MIN: Duration = Duration::from_secs(1);
@@ -42,9 +45,20 @@ impl Pace {
         Ahead(self.time.now().as_duration().saturating_sub(steady))
     }
 
+    /// Facts that happen now, and before them what the clock has jumped: their times are from it. Nothing
+    /// of a jump while the task rested.
+    pub(crate) fn timed(&self, state: &TaskState, now: Ahead, mut facts: Vec<Fact>) -> Vec<Fact> {
+        let jumped = self.jumped(now).filter(|_| state.active_since.is_some());
+        if let Some(by_ms) = jumped {
+            let jump = Fact::of_task(Role::Conductor, ClockJumped { by_ms });
+            facts.insert(0, jump);
+        }
+        facts
+    }
+
     /// By how many milliseconds the wall clock has jumped since the last jump that was noted; none if it
     /// has not.
-    pub(crate) fn jumped(&self, now: Ahead) -> Option<i64> {
+    fn jumped(&self, now: Ahead) -> Option<i64> {
         let by = now.0.saturating_sub(*self.ahead());
         let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         (by.unsigned_abs() >= JUMP_MIN).then_some(by_ms)
@@ -72,6 +86,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use journeyman_event::payload::AnalysisStarted;
+
     use super::*;
 
     /// A steady clock, and one that is set.
@@ -131,6 +147,27 @@ mod tests {
             // From then on its times are those of events that come.
             assert_eq!(pace.now(), clocks.now());
         }
+    }
+
+    #[test]
+    fn what_happens_after_a_jump_follows_the_record_of_it_unless_the_task_rested() {
+        let clocks = Arc::new(Clocks::default());
+        let pace = Pace::new(Arc::clone(&clocks) as Arc<dyn TimeSource>);
+        let fact = Fact::of_task(Role::Conductor, AnalysisStarted {});
+        let rests = TaskState::default();
+        let runs = TaskState {
+            active_since: Some(clocks.now()),
+            ..TaskState::default()
+        };
+        let facts = |state| pace.timed(state, pace.look(), vec![fact.clone()]);
+        assert_eq!(facts(&runs), [fact.clone()]);
+        clocks.set(SignedDuration::from_secs(3_602));
+        let by_ms = 3_602_000;
+        let jump = Fact::of_task(Role::Conductor, ClockJumped { by_ms });
+        assert_eq!(facts(&runs), [jump, fact.clone()]);
+        assert_eq!(facts(&rests), [fact.clone()]);
+        pace.note(pace.look());
+        assert_eq!(facts(&runs), [fact.clone()]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use journeyman_bus::Context;
 use journeyman_context::{Refusal, ToolOffer};
 use journeyman_event::payload::{
-    AnalysisStarted, ClockJumped, ContextRefused, EffectInterrupted, EffectRetried, Interruption,
+    AnalysisStarted, ContextRefused, EffectInterrupted, EffectRetried, Interruption,
     ModelCallStarted, OutputStarted, PauseReason, Purpose, SentMessage, TaskPaused, TaskResumed,
     TaskStarted, TaskSubmitted, ToolCompleted, ToolExecuting, ToolOutcome, ToolRequest,
 };
@@ -34,7 +34,7 @@ use crate::decide::{Step, decide};
 use crate::effects::{Effects, Outcome, word};
 use crate::fact::{Fact, Role};
 use crate::notice::{Notice, Notices};
-use crate::pace::{Ahead, Pace};
+use crate::pace::Pace;
 use crate::recorder::{PAGE, Recorded, Recorder};
 use crate::snapshot;
 use crate::strategy::ModuleStrategy;
@@ -294,29 +294,18 @@ impl Worker {
         &self,
         task: &TaskId,
         state: &mut TaskState,
-        mut facts: Vec<Fact>,
+        facts: Vec<Fact>,
         blobs: Vec<Bytes>,
         cancel: &CancellationToken,
     ) -> Result<Recorded, Error> {
         let now = self.pace.look();
-        if let Some(jump) = self.jumped(state, now) {
-            facts.insert(0, jump);
-        }
+        let facts = self.pace.timed(state, now, facts);
         let recorder = &self.recorder;
         let recorded = recorder.record(task, state, facts, blobs, cancel).await?;
         if recorded == Recorded::Here {
             self.pace.note(now);
         }
         Ok(recorded)
-    }
-
-    /// What of a jump of the wall clock is to be recorded: nothing of one while the task rested.
-    fn jumped(&self, state: &TaskState, now: Ahead) -> Option<Fact> {
-        let by_ms = self
-            .pace
-            .jumped(now)
-            .filter(|_| state.active_since.is_some())?;
-        Some(Fact::of_task(Role::Conductor, ClockJumped { by_ms }))
     }
 
     /// The time spent on the task, whatever became of the wall clock.
@@ -590,8 +579,7 @@ impl Worker {
             }
         };
         let now = self.pace.look();
-        let mut facts: Vec<Fact> = self.jumped(state, now).into_iter().collect();
-        facts.extend(match outcome {
+        let facts = match outcome {
             Outcome::Reached(fact) => vec![fact],
             Outcome::Stopped { fact, tokens } => {
                 let reason = if stop.is_cancelled() && !cancel.is_cancelled() {
@@ -613,7 +601,8 @@ impl Worker {
                 };
                 vec![fact, Fact::of_task(Role::Conductor, paused)]
             }
-        });
+        };
+        let facts = self.pace.timed(state, now, facts);
         // What came of it is recorded whatever the user said meanwhile, unless that was the end.
         let is_open = |state: &TaskState| state.effect.is_some() && !state.status.is_ended();
         let recorder = &self.recorder;

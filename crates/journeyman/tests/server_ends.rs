@@ -86,6 +86,41 @@ fn a_fork_whose_prompt_brings_tests_that_a_file_would_hide_is_refused() {
 }
 
 #[test]
+fn a_run_that_a_crash_cut_off_is_not_made_again_with_code_that_was_written_since() {
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &[]);
+    let source = "import time\nfrom solution import step\n\ndef test_it():\n    time.sleep(2)\n    \
+                  assert step(1) == 2\n";
+    let tests = json!([{"name": "test_slow.py", "source": source}]);
+    let task = server.submit(&json!({"prompt": STUB, "tests": tests}));
+    server.event(&task, "test_started");
+    server.crash();
+    let mine = home.path().join("mine.py");
+    std::fs::write(&mine, "def step(value):\n    return 1 + value\n").unwrap();
+    let edited = home.run(&["edit", &task, "solution.py", "mine.py"]);
+    assert_eq!(edited.code, Some(0), "{}", edited.stderr);
+    let server = Server::start(&home, GOOD, &[]);
+    let view = server.ended(&task);
+    assert_eq!(view["verification"], "given_tests", "{view}");
+    let events = server.events(&task);
+    check_history(&events);
+    let runs: Vec<&Value> = events
+        .iter()
+        .filter(|event| event["kind"] == "test_started")
+        .collect();
+    assert_eq!(runs[0]["data"]["code"][0]["version"], 1);
+    let outcome = events
+        .iter()
+        .find(|event| event["kind"] != "effect_retried" && event["causation_id"] == runs[0]["id"]);
+    assert_eq!(outcome.unwrap()["kind"], "effect_interrupted");
+    let with_mine = |run: &&Value| run["data"]["code"][0]["version"] == 2;
+    assert!(
+        runs.len() > 1 && runs[1..].iter().all(with_mine),
+        "{runs:?}"
+    );
+}
+
+#[test]
 fn a_stream_goes_on_over_an_end_that_was_not_the_last() {
     let home = Home::new();
     let server = Server::start(&home, GOOD, &[]);

@@ -106,7 +106,7 @@ fn a_call_sees_its_task_and_is_recorded_with_its_end() {
     }
     assert_eq!(
         server.task(&task)["status"],
-        "complete",
+        "paused",
         "a call changes nothing of the task"
     );
 }
