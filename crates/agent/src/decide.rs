@@ -5,8 +5,8 @@ use journeyman_context::may_ask;
 use journeyman_event::payload::{
     AgentOutcome, AnswerRejected, CodeOrigin, CodeUnderTest, CorrectionCompleted, FailureReason,
     PauseReason, PlanningComplete, PlanningRejected, Purpose, TaskCancelled, TaskComplete,
-    TaskFailed, TaskPaused, TestFailureKind, TestOrigin, TestScope, TestStarted, TestsGenerated,
-    ToolRequest, Verification,
+    TaskFailed, TaskPaused, TestFailureKind, TestOrigin, TestResult, TestScope, TestStarted,
+    TestsGenerated, ToolRequest, Verification,
 };
 use journeyman_event::state::{Ending, ModuleState, PendingAnswer, TestRun};
 use journeyman_event::{ModuleName, Payload, TaskState, Tokens};
@@ -130,6 +130,19 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDu
         None => test_everything(state),
         Some(run) => conclude(state, run),
     }
+}
+
+/// The end of a task that was never worked on and may not be for a moment; none if it may be.
+pub(crate) fn without_time(state: &TaskState) -> Option<Fact> {
+    let may_not = state.started.is_none() && state.limits.active_ms_max == 0;
+    if !may_not || state.status.is_ended() {
+        return None;
+    }
+    let (reason, detail) = limit(state, SignedDuration::ZERO)?;
+    Some(Fact::of_task(
+        Role::Conductor,
+        TaskFailed { reason, detail },
+    ))
 }
 
 /// Which of the task's limits is spent.
@@ -357,6 +370,7 @@ fn work_on(state: &TaskState, module: &ModuleState, strategy: &dyn ModuleStrateg
                 code: under_test(state.modules.iter().filter(|other| {
                     other.completion.is_some() || other.plan.name == module.plan.name
                 })),
+                basis: Some(state.basis(Some(name))),
             },
         },
         ModuleStep::GiveUp { reason, detail } => end(state, Ending::Failed { reason, detail }),
@@ -364,14 +378,7 @@ fn work_on(state: &TaskState, module: &ModuleState, strategy: &dyn ModuleStrateg
 }
 
 fn under_test<'a>(modules: impl Iterator<Item = &'a ModuleState>) -> Vec<CodeUnderTest> {
-    modules
-        .filter_map(|module| module.code().map(|code| (module, code)))
-        .map(|(module, code)| CodeUnderTest {
-            module: module.plan.name.clone(),
-            version: code.version,
-            hash: code.hash,
-        })
-        .collect()
+    modules.filter_map(ModuleState::under_test).collect()
 }
 
 fn test_everything(state: &TaskState) -> Step {
@@ -391,6 +398,7 @@ fn test_everything(state: &TaskState) -> Step {
             },
             files: layout::test_files(state, None, &given),
             code: under_test(state.modules.iter()),
+            basis: Some(state.basis(None)),
         },
     }
 }
@@ -404,7 +412,7 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
             let ruling: Vec<&str> = run
                 .tests
                 .iter()
-                .filter(|test| !test.passed && given.iter().any(|path| test.name.starts_with(path)))
+                .filter(|test| !test.passed && given.iter().any(|path| is_in(test, path)))
                 .map(|test| test.name.as_str())
                 .collect();
             if !ruling.is_empty() {
@@ -436,10 +444,10 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
     let idle = layout::given_paths(state).into_iter().find(|path| {
         !run.tests
             .iter()
-            .any(|test| test.passed && test.name.starts_with(path.as_str()))
+            .any(|test| test.passed && is_in(test, path))
     });
-    if let Some(path) = idle {
-        let detail = format!("no test of the given {path} was run");
+    let idle = idle.map(|path| format!("no test of the given {path} was run"));
+    if let Some(detail) = idle.or_else(|| hidden(state)) {
         let reason = FailureReason::GivenTests;
         return end(state, Ending::Failed { reason, detail });
     }
@@ -459,6 +467,23 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
         return end(state, Ending::Failed { reason, detail });
     }
     end(state, Ending::Complete(verification(state, run)))
+}
+
+/// Whether a test is one of the file at this path.
+fn is_in(test: &TestResult, path: &str) -> bool {
+    let rest = test.name.strip_prefix(path);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// Of two given files at one path only one was there to be run.
+fn hidden(state: &TaskState) -> Option<String> {
+    let mut paths = layout::given_paths(state);
+    paths.sort_unstable();
+    let two = paths.windows(2).find(|two| two[0] == two[1])?;
+    Some(format!(
+        "two given files are called {}: one hides the other",
+        two[0]
+    ))
 }
 
 /// The modules that pass too few of their generated tests, in words; none if there is none.

@@ -9,7 +9,7 @@ use journeyman_event::payload::{
     ModelCallStarted, OutputFailed, OutputWritten, TestFailed, TestFailureKind, TestPassed,
     TestResult, TestScope, TestStarted, ToolCompleted, ToolExecuting, ToolOutcome, UnusedCode,
 };
-use journeyman_event::state::{Action, Ending, OpenEffect};
+use journeyman_event::state::{Action, Ending, ModuleState, OpenEffect};
 use journeyman_event::{ContentHash, Principal, Priority, Randomness, TaskId, TaskState, Tokens};
 use journeyman_journal::Journal;
 use journeyman_llm::{Finish, Message, Request};
@@ -23,7 +23,7 @@ use crate::crew::role_of;
 use crate::decide::Step;
 use crate::fact::{Fact, Role};
 use crate::folder::FreshFolder;
-use crate::layout::{Files, module_path, output_files, working_files};
+use crate::layout::{self, Files, module_path, output_files, working_files};
 use crate::notice::{Notice, Notices};
 use crate::output::write_output;
 use crate::python::defined_name;
@@ -198,19 +198,53 @@ impl Effects {
         started: &TestStarted,
         stop: &CancellationToken,
     ) -> Result<Outcome, Error> {
+        if !is_as_it_was(state, effect, started) {
+            // The user wrote other code since: what is to be run is decided anew.
+            return Ok(stopped(effect));
+        }
         let files = working_files(state);
         let folder = self.fresh_folder(task, effect, &files).await?;
-        let result = match self.import_in(folder.path(), started, effect, stop).await {
-            // The code ran in this folder, and may have changed the tests there.
-            Ok(None) => match self.fresh_folder(task, effect, &files).await {
-                Ok(again) => self.test_in(again.path(), started, effect, stop).await,
-                Err(error) => Err(error),
-            },
-            Ok(Some(outcome)) => Ok(outcome),
-            Err(error) => Err(error),
-        };
+        let imported = self.import_in(folder.path(), started, effect, stop).await;
         folder.remove().await;
-        result
+        if let Some(outcome) = imported? {
+            return Ok(outcome);
+        }
+        // Generated tests never run beside given ones: what they change in the process, they change for
+        // all tests in it. And code that ran in a folder may have changed the tests there.
+        let given = layout::given_paths(state);
+        let files_of_run = started.files.iter().map(String::as_str);
+        let (given, generated): (Vec<&str>, Vec<&str>) =
+            files_of_run.partition(|&file| given.iter().any(|path| path == file));
+        let mut whole: Option<TestReport> = None;
+        for names in [given, generated] {
+            if names.is_empty() {
+                continue;
+            }
+            let folder = self.fresh_folder(task, effect, &files).await?;
+            let (language, sandbox) = (&self.bench.language, &self.bench.sandbox);
+            let ran = language.run_tests(sandbox, folder.path(), &names, None, stop);
+            let report = ran.await;
+            folder.remove().await;
+            let report = report?;
+            if stop.is_cancelled() || report.outcome == TestOutcome::Cancelled {
+                return Ok(stopped(effect));
+            }
+            let passed = report.outcome == TestOutcome::Passed;
+            whole = Some(match whole {
+                None => report,
+                Some(first) => both(first, report),
+            });
+            if !passed {
+                break;
+            }
+        }
+        Ok(match whole {
+            Some(report) => outcome_of_report(effect, report),
+            None => {
+                let (tests, wall_ms) = (Vec::new(), 0);
+                reached(effect, Role::Tester, TestPassed { tests, wall_ms })
+            }
+        })
     }
 
     /// What is wrong with importing the code, if that is to be tried; nothing if all is well.
@@ -244,32 +278,6 @@ impl Effects {
             }
         }
         Ok(None)
-    }
-
-    async fn test_in(
-        &self,
-        folder: &Path,
-        started: &TestStarted,
-        effect: &OpenEffect,
-        stop: &CancellationToken,
-    ) -> Result<Outcome, Error> {
-        if started.files.is_empty() {
-            let passed = TestPassed {
-                tests: Vec::new(),
-                wall_ms: 0,
-            };
-            return Ok(reached(effect, Role::Tester, passed));
-        }
-        let files: Vec<&str> = started.files.iter().map(String::as_str).collect();
-        let report = self
-            .bench
-            .language
-            .run_tests(&self.bench.sandbox, folder, &files, None, stop)
-            .await?;
-        if stop.is_cancelled() || report.outcome == TestOutcome::Cancelled {
-            return Ok(stopped(effect));
-        }
-        Ok(outcome_of_report(effect, report))
     }
 
     async fn analyse(
@@ -463,6 +471,35 @@ fn stopped(effect: &OpenEffect) -> Outcome {
     Outcome::Stopped {
         fact: fact.caused_by(effect.intent),
         tokens: Tokens::ZERO,
+    }
+}
+
+/// Whether code, tests and prompt are still those that the run was to be about.
+fn is_as_it_was(state: &TaskState, effect: &OpenEffect, started: &TestStarted) -> bool {
+    let basis = state.basis(effect.module.as_ref());
+    let same_code = started.code.iter().all(|code| {
+        let now = state.module(&code.module).and_then(ModuleState::under_test);
+        now.as_ref() == Some(code)
+    });
+    same_code && started.basis.is_none_or(|known| known == basis)
+}
+
+/// A run that passed and the next one, as one.
+fn both(first: TestReport, second: TestReport) -> TestReport {
+    let joined = |first: String, second: String| match (first.is_empty(), second.is_empty()) {
+        (false, false) => format!("{first}\n{second}"),
+        _ => first + &second,
+    };
+    TestReport {
+        outcome: second.outcome,
+        detail: joined(first.detail, second.detail),
+        passed: first.passed + second.passed,
+        failed: first.failed + second.failed,
+        skipped: first.skipped + second.skipped,
+        tests: first.tests.into_iter().chain(second.tests).collect(),
+        runner: first.runner.or(second.runner),
+        output: joined(first.output, second.output),
+        wall_ms: first.wall_ms + second.wall_ms,
     }
 }
 

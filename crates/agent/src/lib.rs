@@ -24,6 +24,7 @@ mod listing;
 mod literal;
 mod notice;
 mod output;
+mod pace;
 mod plan;
 mod python;
 mod recorder;

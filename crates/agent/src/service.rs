@@ -216,6 +216,7 @@ impl Tasks {
                 });
             }
             check_patterns(submission.content.tools.as_deref().unwrap_or_default())?;
+            fork::check_tests(&submission.content)?;
             let content = submission.content.clone();
             let submitted = self.submit_new(principal, &task_id, content, submission.full);
             match submitted.await {
@@ -244,6 +245,8 @@ impl Tasks {
             .admit(key, &depends_on, full)
             .await
             .map_err(|refusal| refused(refusal, task_id))?;
+        self.settle_dependencies(principal, task_id, &content.depends_on)
+            .await?;
         let priority = content.priority;
         let mut state = TaskState::default();
         let fact = Fact::of_task(Role::User, content);
@@ -255,10 +258,15 @@ impl Tasks {
                 task: task_id.clone(),
             });
         }
-        permit.submit(priority, None);
+        let sequence = state.sequence;
+        let ended = self.end_without_time(principal, task_id, &mut state);
+        // Where its end could not be recorded, it comes when it is its turn.
+        if !ended.await.unwrap_or(false) {
+            permit.submit(priority, None);
+        }
         Ok(Submitted {
             task_id: task_id.clone(),
-            sequence: state.sequence,
+            sequence,
             is_duplicate: false,
         })
     }

@@ -34,6 +34,7 @@ use crate::decide::{Step, decide};
 use crate::effects::{Effects, Outcome, word};
 use crate::fact::{Fact, Role};
 use crate::notice::{Notice, Notices};
+use crate::pace::Pace;
 use crate::recorder::{PAGE, Recorded, Recorder};
 use crate::snapshot;
 use crate::strategy::ModuleStrategy;
@@ -60,6 +61,7 @@ pub struct Worker {
     recorder: Recorder,
     effects: Effects,
     strategy: Arc<dyn ModuleStrategy>,
+    pace: Pace,
 }
 
 const MODEL_RETRY_FIRST: Duration = Duration::from_millis(500);
@@ -158,6 +160,7 @@ impl Worker {
             notices,
         } = options;
         Self {
+            pace: Pace::new(Arc::clone(&time)),
             strategy: Arc::clone(&bench.strategy),
             effects: Effects {
                 journal: journal.clone(),
@@ -281,14 +284,33 @@ impl Worker {
         facts: Vec<Fact>,
         cancel: &CancellationToken,
     ) -> Result<Recorded, Error> {
-        let recorder = &self.recorder;
-        recorder
-            .record(task, state, facts, Vec::new(), cancel)
+        self.record_with(task, state, facts, Vec::new(), cancel)
             .await
     }
 
+    /// Records facts, and before them what the wall clock has jumped since the last ones: their times
+    /// are from that clock.
+    async fn record_with(
+        &self,
+        task: &TaskId,
+        state: &mut TaskState,
+        facts: Vec<Fact>,
+        blobs: Vec<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Recorded, Error> {
+        let now = self.pace.look();
+        let facts = self.pace.timed(state, now, facts);
+        let recorder = &self.recorder;
+        let recorded = recorder.record(task, state, facts, blobs, cancel).await?;
+        if recorded == Recorded::Here {
+            self.pace.note(now);
+        }
+        Ok(recorded)
+    }
+
+    /// The time spent on the task, whatever became of the wall clock.
     fn active(&self, state: &TaskState) -> SignedDuration {
-        state.active_until(self.recorder.time.now())
+        state.active_until(self.pace.now())
     }
 
     /// Says that work begins or goes on, and what becomes of an effect that a crash cut off.
@@ -347,7 +369,10 @@ impl Worker {
                 ..fact.caused_by(effect.intent)
             });
         }
-        self.record(task, state, facts, control.token()).await
+        self.pace.begin();
+        let recorder = &self.recorder;
+        let recorded = recorder.record(task, state, facts, Vec::new(), control.token());
+        recorded.await
     }
 
     /// What the model server says of itself, as soon as it can be reached; none if `cancel` comes
@@ -459,9 +484,7 @@ impl Worker {
             module,
             ..Fact::of_task(role, started)
         });
-        self.recorder
-            .record(task, state, facts, blobs, cancel)
-            .await?;
+        self.record_with(task, state, facts, blobs, cancel).await?;
         Ok(())
     }
 
@@ -555,13 +578,14 @@ impl Worker {
                 }
             }
         };
+        let now = self.pace.look();
         let facts = match outcome {
             Outcome::Reached(fact) => vec![fact],
             Outcome::Stopped { fact, tokens } => {
-                let reason = if cancel.is_cancelled() {
-                    Interruption::Requested
-                } else {
+                let reason = if stop.is_cancelled() && !cancel.is_cancelled() {
                     Interruption::TimeLimit
+                } else {
+                    Interruption::Requested
                 };
                 vec![Fact {
                     payload: EffectInterrupted { reason, tokens }.into(),
@@ -578,12 +602,14 @@ impl Worker {
                 vec![fact, Fact::of_task(Role::Conductor, paused)]
             }
         };
-        // What came of it is recorded whatever the user said meanwhile.
-        let is_open = |state: &TaskState| state.effect.is_some();
+        let facts = self.pace.timed(state, now, facts);
+        // What came of it is recorded whatever the user said meanwhile, unless that was the end.
+        let is_open = |state: &TaskState| state.effect.is_some() && !state.status.is_ended();
         let recorder = &self.recorder;
-        recorder
-            .record_surely(task, state, &facts, cancel, is_open)
-            .await?;
+        let recorded = recorder.record_surely(task, state, &facts, cancel, is_open);
+        if recorded.await? {
+            self.pace.note(now);
+        }
         Ok(())
     }
 

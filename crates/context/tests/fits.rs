@@ -64,6 +64,7 @@ fn run(failure: &str) -> TestRun {
             hash: ContentHash::of(b"x"),
         }],
         tests_version: 1,
+        basis: None,
         failure: Some(TestFailureKind::Failed),
         tests: vec![TestResult {
             name: "test_a".into(),

@@ -81,6 +81,7 @@ payloads! {
     "task_started" => TaskStarted,
     "task_paused" => TaskPaused,
     "task_resumed" => TaskResumed,
+    "clock_jumped" => ClockJumped,
     "limits_changed" => LimitsChanged,
     "task_queued" => TaskQueued,
     "task_preempted" => TaskPreempted,

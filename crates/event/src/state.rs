@@ -188,6 +188,9 @@ pub struct TestRun {
     pub code: Vec<CodeUnderTest>,
     /// How many times the generated tests had been written: 0 for given tests.
     pub tests_version: usize,
+    /// The hash of what it is about besides the code; none of a run that an older version recorded.
+    #[serde(default)]
+    pub basis: Option<ContentHash>,
     /// None if every test passed.
     pub failure: Option<TestFailureKind>,
     /// Each test.
@@ -206,10 +209,12 @@ impl TestRun {
 
     /// The version of `module` that was tested.
     pub fn version_of(&self, module: &ModuleName) -> Option<u64> {
-        self.code
-            .iter()
-            .find(|code| &code.module == module)
-            .map(|code| code.version)
+        self.code_of(module).map(|code| code.version)
+    }
+
+    /// The code of `module` that was tested.
+    pub fn code_of(&self, module: &ModuleName) -> Option<&CodeUnderTest> {
+        self.code.iter().find(|code| &code.module == module)
     }
 }
 
@@ -302,10 +307,28 @@ impl ModuleState {
         })
     }
 
+    /// The current code, as a run of tests names it.
+    pub fn under_test(&self) -> Option<CodeUnderTest> {
+        self.code().map(|code| CodeUnderTest {
+            module: self.plan.name.clone(),
+            version: code.version,
+            hash: code.hash,
+        })
+    }
+
+    /// Whether a run was made with the bytes that are the current code.
+    fn was_tested(&self) -> bool {
+        let now = self.code().map(|code| code.hash);
+        let tested = |run: &TestRun| run.code_of(&self.plan.name).map(|code| code.hash);
+        self.runs.iter().any(|run| tested(run) == now)
+    }
+
     /// The latest run of this module's tests as they now are on its current code.
     pub fn current_run(&self) -> Option<&TestRun> {
         self.runs.last().filter(|run| {
-            run.version_of(&self.plan.name) == Some(self.version())
+            let tested = run.code_of(&self.plan.name);
+            tested.is_some()
+                && tested == self.under_test().as_ref()
                 && (run.origin != TestOrigin::Generated
                     || run.tests_version == self.generated_tests.len())
         })
@@ -406,6 +429,9 @@ pub struct TaskState {
     pub obstacle: Option<(FailureReason, String)>,
     /// How it ended.
     pub ending: Option<Ending>,
+    /// The position of the event that ended it, unless it has gone on since.
+    #[serde(default)]
+    pub ended_at: Option<Sequence>,
     /// What the user said while it ran.
     pub instructions: Vec<String>,
     /// Time spent working up to `active_since`.
@@ -414,6 +440,10 @@ pub struct TaskState {
     pub active_since: Option<Timestamp>,
     /// The time of the last event.
     pub last_at: Option<Timestamp>,
+    /// The time up to which it is known to have been worked on since `active_since`: that of the last
+    /// event which its user did not write.
+    #[serde(default)]
+    pub worked_at: Option<Timestamp>,
     /// The position of the last event in the store.
     pub sequence: Sequence,
     /// Its position in the stream.
@@ -478,7 +508,7 @@ impl TaskState {
         self.budget() - self.spent
     }
 
-    /// Time spent working, up to `now`.
+    /// Time spent working, up to `now`, by the clock that its events have their times from.
     pub fn active_until(&self, now: Timestamp) -> SignedDuration {
         let running = self.active_since.map_or(SignedDuration::ZERO, |since| {
             now.duration_since(since).max(SignedDuration::ZERO)
@@ -491,13 +521,40 @@ impl TaskState {
         self.planned && self.modules.iter().all(ModuleState::is_settled)
     }
 
-    /// The integration run, if it was made with the code as it is now.
+    /// The integration run, if it was made with the code, the tests and the prompt as they are now.
     pub fn current_integration(&self) -> Option<&TestRun> {
         self.integration.as_ref().filter(|run| {
-            self.modules.iter().all(|module| {
-                let tested = run.version_of(&module.plan.name);
-                tested == module.code().map(|code| code.version)
-            })
+            let code = self.modules.iter().filter_map(ModuleState::under_test);
+            let same_basis = |basis| basis == self.basis(None);
+            code.eq(run.code.iter().cloned()) && run.basis.is_none_or(same_basis)
         })
+    }
+
+    /// The hash of what a run of tests is about besides the code: the prompt, the given tests, and the
+    /// generated tests of `module`, or of all modules for a run of everything together. With another one
+    /// the run says nothing.
+    pub fn basis(&self, module: Option<&ModuleName>) -> ContentHash {
+        let asked = self.submission.as_ref();
+        let prompt = asked.map(|asked| asked.prompt.as_str());
+        let meant = self
+            .modules
+            .iter()
+            .filter(|other| module.is_none_or(|name| *name == other.plan.name));
+        let generated: Vec<_> = meant
+            .filter_map(|other| Some((&other.plan.name, other.generated_tests.last()?)))
+            .collect();
+        let all = serde_json::to_vec(&(prompt, self.given_tests(), generated));
+        ContentHash::of(&all.unwrap_or_default())
+    }
+
+    /// Whether the given tests were run on everything as it is now.
+    fn ran_given_tests(&self) -> bool {
+        let run = self.current_integration();
+        let counts = |run: &TestRun| {
+            run.origin != TestOrigin::Generated
+                && run.passed() > 0
+                && matches!(run.failure, None | Some(TestFailureKind::Failed))
+        };
+        !self.given_tests().is_empty() && run.is_some_and(counts)
     }
 }

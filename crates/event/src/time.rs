@@ -5,6 +5,7 @@
 //! measured where it is made.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -12,6 +13,12 @@ use jiff::Timestamp;
 pub trait TimeSource: Send + Sync {
     /// The wall clock. It may jump; nothing is ordered by it.
     fn now(&self) -> Timestamp;
+
+    /// The time since a moment that stays the same, by a clock that nobody sets and that stands still
+    /// while the machine sleeps. By default that of the wall clock, for one that never jumps.
+    fn steady(&self) -> Duration {
+        Duration::try_from(self.now().as_duration()).unwrap_or_default()
+    }
 }
 
 /// A source of random numbers.

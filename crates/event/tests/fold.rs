@@ -3,12 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
 
+use jiff::{SignedDuration, Timestamp};
 use journeyman_event::payload::{
-    Approach, BugReportReceived, CodeGenerated, CodeOrigin, CorrectionCompleted, CorrectionStarted,
-    EffectInterrupted, EffectRetried, Interruption, ModelCallStarted, ModuleStarted, PauseReason,
-    PlannedModule, PlanningComplete, Purpose, TaskPaused, TaskResumed, TaskStarted,
+    Approach, BugReportReceived, ClockJumped, CodeGenerated, CodeOrigin, CorrectionCompleted,
+    CorrectionStarted, EffectInterrupted, EffectRetried, GivenTest, Interruption, ModelCallStarted,
+    ModuleComplete, ModuleStarted, PauseReason, PlannedModule, PlanningComplete, Purpose,
+    TaskCancelled, TaskComplete, TaskPaused, TaskResumed, TaskStarted, TaskSubmitted, TestOrigin,
+    TestPassed, TestResult, TestScope, TestStarted, UserIntervention, Verification,
 };
-use journeyman_event::state::{FoldError, Status};
+use journeyman_event::state::{Ending, FoldError, Status};
 use journeyman_event::{
     ContentHash, Draft, Event, EventId, ModuleName, NewEvent, ORIGIN_HASH, Owner, Payload,
     ProcessId, Revision, SeededRandom, Sequence, SteppedTime, TaskId, TaskState, TimeSource,
@@ -16,6 +19,8 @@ use journeyman_event::{
 };
 
 struct Maker {
+    actor: &'static str,
+    ahead: SignedDuration,
     time: SteppedTime,
     random: SeededRandom,
     clock: VectorClock,
@@ -25,6 +30,8 @@ struct Maker {
 impl Maker {
     fn new() -> Self {
         Self {
+            actor: "coder",
+            ahead: SignedDuration::ZERO,
             time: SteppedTime::default(),
             random: SeededRandom::new(1),
             clock: VectorClock::default(),
@@ -50,8 +57,8 @@ impl Maker {
             task_id: TaskId::new("t-1").unwrap(),
             owner: Owner::new("local").unwrap(),
             module: Some(Self::module()),
-            occurred_at: self.time.now(),
-            actor: "coder".into(),
+            occurred_at: self.time.now() + self.ahead,
+            actor: self.actor.into(),
             clock: self.clock.clone(),
             causation_id: cause,
             code_version: code.map_or(0, |(version, _)| version),
@@ -60,7 +67,7 @@ impl Maker {
         };
         let id = draft.id;
         let position = self.events.len() as u64 + 1;
-        let event = NewEvent::new(draft, self.time.now())
+        let event = NewEvent::new(draft, self.time.now() + self.ahead)
             .unwrap()
             .seal(Sequence(position), Revision(position), ORIGIN_HASH, None)
             .unwrap();
@@ -69,7 +76,12 @@ impl Maker {
     }
 
     fn planned() -> Self {
+        Self::planned_for(TaskSubmitted::of("Make m."))
+    }
+
+    fn planned_for(asked: TaskSubmitted) -> Self {
         let mut maker = Self::new();
+        maker.add(None, None, asked);
         let module = PlannedModule {
             name: Self::module(),
             purpose: String::new(),
@@ -88,6 +100,37 @@ impl Maker {
         );
         maker.add(None, None, ModuleStarted {});
         maker
+    }
+
+    /// From now on the clock is that much ahead.
+    fn jump(&mut self, by_ms: i64) {
+        self.ahead += SignedDuration::from_millis(by_ms);
+    }
+
+    /// A run in which all is well.
+    fn test(
+        &mut self,
+        basis: impl Fn(&TaskState, TestScope) -> Option<ContentHash>,
+        scope: TestScope,
+    ) {
+        let state = self.fold();
+        let started = TestStarted {
+            scope,
+            origin: TestOrigin::File,
+            files: vec!["tests/test_m.py".into()],
+            code: vec![state.modules[0].under_test().unwrap()],
+            basis: basis(&state, scope),
+        };
+        let intent = self.add(None, None, started);
+        let passed = TestPassed {
+            tests: vec![TestResult {
+                name: "tests/test_m.py::test_m".into(),
+                passed: true,
+                message: String::new(),
+            }],
+            wall_ms: 1,
+        };
+        self.add(None, Some(intent), passed);
     }
 
     fn code(&mut self, version: u64, source: &str) {
@@ -117,7 +160,7 @@ fn a_sequence_that_was_folded_is_an_error() {
         again,
         FoldError::Duplicate {
             given: Sequence(1),
-            at: Sequence(2)
+            at: Sequence(3)
         }
     );
     let twice = maker.events.iter().chain(&maker.events[..1]);
@@ -244,17 +287,20 @@ fn an_effect_is_open_until_its_own_outcome() {
     assert_eq!((state.effect, state.spent), (None, Tokens(14)));
 }
 
-#[test]
-fn only_time_at_work_counts_and_after_a_crash_up_to_the_last_event() {
-    let mut maker = Maker::new();
-    let started = TaskStarted {
+fn started() -> TaskStarted {
+    TaskStarted {
         model: String::new(),
         server: String::new(),
         window: Tokens(1),
         sandbox: String::new(),
         tools: Vec::new(),
-    };
-    maker.add(None, None, started);
+    }
+}
+
+#[test]
+fn only_time_at_work_counts_and_after_a_crash_up_to_the_last_event() {
+    let mut maker = Maker::new();
+    maker.add(None, None, started());
     maker.add(
         None,
         None,
@@ -274,4 +320,169 @@ fn only_time_at_work_counts_and_after_a_crash_up_to_the_last_event() {
         .duration_since(maker.events[2].occurred_at());
     maker.add(None, None, TaskResumed {});
     assert_eq!(maker.fold().active, worked + last);
+}
+
+#[test]
+fn what_the_user_does_after_a_crash_is_no_work() {
+    let mut maker = Maker::new();
+    maker.add(None, None, started());
+    maker.add(None, None, ModuleStarted {});
+    let worked = at(&maker, 1).duration_since(at(&maker, 0));
+    // The holder dies. Its user says something, then lets the task rest, go on or end.
+    maker.actor = "user";
+    for _ in 0..20 {
+        let instruction = "Mind the zebras.".to_owned();
+        maker.add(None, None, UserIntervention { instruction });
+    }
+    let said = maker.events.len();
+    let reason = PauseReason::User;
+    for end in [
+        Payload::from(TaskPaused { reason }),
+        Payload::from(TaskResumed {}),
+        Payload::from(TaskCancelled {}),
+    ] {
+        maker.events.truncate(said);
+        maker.add(None, None, end);
+        assert_eq!(maker.fold().active, worked, "{:?}", maker.events.last());
+    }
+}
+
+#[test]
+fn a_jump_of_the_clock_is_no_work_whichever_way_it_goes() {
+    for by_ms in [3_602_000, -3_602_000] {
+        let mut maker = Maker::new();
+        maker.add(None, None, started());
+        let begun = at(&maker, 0);
+        maker.jump(by_ms);
+        maker.add(None, None, ClockJumped { by_ms });
+        maker.add(None, None, ModuleStarted {});
+        let state = maker.fold();
+        let real = |end: Timestamp| {
+            let jump = SignedDuration::from_millis(by_ms);
+            end.duration_since(begun) - jump
+        };
+        assert_eq!(state.active_until(at(&maker, 2)), real(at(&maker, 2)));
+        maker.add(
+            None,
+            None,
+            TaskPaused {
+                reason: PauseReason::Shutdown,
+            },
+        );
+        assert_eq!(maker.fold().active, real(at(&maker, 3)));
+        // While it rests, a jump is nobody's affair.
+        let rested = maker.fold().active;
+        maker.add(None, None, ClockJumped { by_ms });
+        maker.add(None, None, TaskResumed {});
+        assert_eq!(maker.fold().active, rested);
+    }
+}
+
+fn at(maker: &Maker, event: usize) -> Timestamp {
+    maker.events[event].occurred_at()
+}
+
+fn given(source: &str) -> TaskSubmitted {
+    TaskSubmitted {
+        tests: vec![GivenTest {
+            name: "test_m.py".into(),
+            origin: TestOrigin::File,
+            source: source.into(),
+        }],
+        ..TaskSubmitted::of("Make m.")
+    }
+}
+
+/// A task whose code passed the given tests alone and on the whole: how its runs are named.
+fn tested(basis: impl Fn(&TaskState, TestScope) -> Option<ContentHash>) -> Maker {
+    let mut maker = Maker::planned_for(given("def test_m(): ..."));
+    maker.code(1, "one");
+    maker.test(&basis, TestScope::Module);
+    let complete = ModuleComplete {
+        verification: Verification::GivenTests,
+        disputed: Vec::new(),
+    };
+    maker.add(None, None, complete);
+    maker.test(&basis, TestScope::Integration);
+    let verification = Verification::GivenTests;
+    maker.add(None, None, TaskComplete { verification });
+    maker
+}
+
+fn of_now(state: &TaskState, scope: TestScope) -> Option<ContentHash> {
+    let module = (scope == TestScope::Module).then(Maker::module);
+    Some(state.basis(module.as_ref()))
+}
+
+fn ended_as(events: &[Event]) -> (Option<Ending>, u64) {
+    let state = TaskState::fold(events).unwrap();
+    (state.ending.clone(), state.uncounted.flagged)
+}
+
+const VERIFIED: Option<Ending> = Some(Ending::Complete(Verification::GivenTests));
+const UNVERIFIED: Option<Ending> = Some(Ending::Complete(Verification::None));
+
+#[test]
+fn what_older_versions_verified_stays_verified() {
+    let maker = tested(|_, _| None);
+    assert_eq!(ended_as(&maker.events), (VERIFIED, 0));
+    let state = maker.fold();
+    assert!(state.modules_complete() && state.current_integration().is_some());
+}
+
+#[test]
+fn what_is_said_to_be_verified_and_was_not_run_is_not() {
+    let maker = tested(of_now);
+    assert_eq!(ended_as(&maker.events), (VERIFIED, 0));
+    let kinds = |drop: &[&str]| {
+        let kept = maker
+            .events
+            .iter()
+            .filter(|one| !drop.contains(&one.kind()));
+        kept.cloned().collect::<Vec<Event>>()
+    };
+    // As an import may bring it: without runs, without the code or the plan that were run.
+    for dropped in [
+        "test_started",
+        "test_passed",
+        "code_generated",
+        "planning_complete",
+    ] {
+        let (ending, flagged) = ended_as(&kinds(&[dropped]));
+        assert_eq!(ending, UNVERIFIED, "without {dropped}");
+        assert!(flagged > 0, "without {dropped}");
+    }
+    let state = TaskState::fold(&kinds(&["test_started", "test_passed"])).unwrap();
+    assert!(!state.modules_complete(), "no run shows it");
+}
+
+#[test]
+fn a_run_of_other_code_other_tests_or_another_prompt_verifies_nothing() {
+    let maker = tested(of_now);
+    let asked = |content: TaskSubmitted| {
+        let mut other = Maker::new();
+        other.add(None, None, content);
+        let rest = maker.events[1..].iter().cloned();
+        other.events.into_iter().chain(rest).collect::<Vec<Event>>()
+    };
+    let prompt = TaskSubmitted {
+        prompt: "Make n.".into(),
+        ..given("def test_m(): ...")
+    };
+    for content in [given("def test_n(): ..."), prompt] {
+        let events = asked(content);
+        assert_eq!(ended_as(&events).0, UNVERIFIED);
+        assert!(!TaskState::fold(&events).unwrap().modules_complete());
+    }
+    // The same number, other bytes.
+    let mut other = Maker::planned_for(given("def test_m(): ..."));
+    other.code(1, "two");
+    let mut events = other.events;
+    events.extend(maker.events[4..].iter().cloned());
+    assert_eq!(ended_as(&events).0, UNVERIFIED);
+    // Written by the user after everything was tested.
+    let mut edited = tested(of_now);
+    edited.events.pop();
+    edited.code(2, "mine");
+    assert!(edited.fold().current_integration().is_none());
 }

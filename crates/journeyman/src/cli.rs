@@ -288,7 +288,7 @@ impl ServeArgs {
 pub(crate) struct ForkArgs {
     /// The task
     pub(crate) task: TaskId,
-    /// The last sequence number of its past that counts
+    /// The last sequence number of its past that counts; with another prompt only what you said until then
     #[arg(long, value_name = "N")]
     pub(crate) at: u64,
     /// What is wanted instead

@@ -1,5 +1,8 @@
 //! The real sources of time and randomness, for everything that is recorded or decided.
 
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
 use jiff::Timestamp;
 use journeyman_bus::Stamp;
 use journeyman_event::{EventId, Randomness, SeededRandom, TimeSource};
@@ -11,6 +14,11 @@ pub(crate) struct SystemTime;
 impl TimeSource for SystemTime {
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+
+    fn steady(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
     }
 }
 

@@ -32,12 +32,11 @@ fn names(list: &Value) -> Vec<&str> {
     tools.map(|tool| tool["name"].as_str().unwrap()).collect()
 }
 
-/// A server with an external MCP server called `ext`, and a task that is complete.
+/// A server with an external MCP server called `ext`, and a task that rests with its code.
 fn with_external(home: &Home, more: &str) -> (Server, String) {
     let config = home.with_mcp_server(more);
     let server = Server::start(home, GOOD, &["--config", &config]);
-    let task = server.submit(&json!({"prompt": STUB}));
-    server.ended(&task);
+    let task = server.resting();
     (server, task)
 }
 
@@ -73,8 +72,7 @@ fn tools_are_listed_with_what_they_take_and_reach_for() {
 fn a_call_sees_its_task_and_is_recorded_with_its_end() {
     let home = Home::new();
     let server = Server::start(&home, GOOD, &[]);
-    let task = server.submit(&json!({"prompt": STUB}));
-    server.ended(&task);
+    let task = server.resting();
     let read = one(&server, &task, "read_file", &json!({"path": "solution.py"}));
     assert_eq!(read["outcome"], "ok", "{read}");
     assert!(
@@ -108,7 +106,7 @@ fn a_call_sees_its_task_and_is_recorded_with_its_end() {
     }
     assert_eq!(
         server.task(&task)["status"],
-        "complete",
+        "paused",
         "a call changes nothing of the task"
     );
 }
@@ -117,8 +115,7 @@ fn a_call_sees_its_task_and_is_recorded_with_its_end() {
 fn a_call_that_does_not_fit_is_refused_with_the_reason_and_recorded_once() {
     let home = Home::new();
     let server = Server::start(&home, GOOD, &[]);
-    let task = server.submit(&json!({"prompt": STUB}));
-    server.ended(&task);
+    let task = server.resting();
     for (name, arguments, kind, words) in [
         ("read_fil", json!({}), "unknown", "read_file"),
         ("read_file", json!({}), "arguments", "path"),
@@ -240,8 +237,7 @@ fn a_server_that_was_started_may_end_by_itself_when_we_stop() {
 fn a_call_ends_when_whoever_made_it_leaves() {
     let home = Home::new();
     let server = Server::start(&home, GOOD, &[]);
-    let task = server.submit(&json!({"prompt": STUB}));
-    server.ended(&task);
+    let task = server.resting();
     let body = json!({"steps": [{"name": "run_command", "arguments": {"command": ["python", "-c", "import time; time.sleep(50)"]}}]});
     let stream = server.begin_post(&format!("{TASKS}/{task}/tools"), &body);
     server.event(&task, "tool_executing");
@@ -530,4 +526,32 @@ fn nothing_of_one_users_agents_files_and_tools_is_reachable_by_another() {
         json!([]),
         "no admin"
     );
+}
+
+#[test]
+fn on_a_task_that_has_ended_no_tool_is_called_and_nothing_is_recorded_after_its_end() {
+    let home = Home::new();
+    let (server, task) = with_external(&home, "");
+    // One is under way while its task ends.
+    let hangs = json!({"steps": [{"name": "ext.hang"}, {"name": "list_files"}]});
+    let path = format!("{TASKS}/{task}/tools");
+    let answer = std::thread::scope(|scope| {
+        let called = scope.spawn(|| server.post(&path, &hangs));
+        server.event(&task, "tool_executing");
+        server
+            .intervene(&task, &json!({"kind": "cancel"}))
+            .expect(200);
+        called.join().unwrap().expect(200)
+    });
+    assert_eq!(answer["completed"][0]["outcome"], "failed", "{answer}");
+    assert_eq!(answer["stopped_at"], 0, "{answer}");
+    for name in ["read_file", "list_files", "ext.echo", "no_such"] {
+        let problem = call(&server, &task, &json!([{"name": name}])).problem(409);
+        assert_eq!(problem["type"], "urn:journeyman:problem:task-ended");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("cancelled"), "{detail}");
+    }
+    let events = server.events(&task);
+    assert_eq!(events.last().unwrap()["kind"], "task_cancelled");
+    check_history(&events);
 }

@@ -7,7 +7,7 @@ mod common;
 use std::io::Write;
 use std::process::Stdio;
 
-use common::server::{GOOD, STUB, Server};
+use common::server::{GOOD, Server};
 use common::{Home, Output};
 use serde_json::{Value, json};
 
@@ -75,8 +75,7 @@ fn the_one_who_works_is_asked_for_its_tools_and_to_call_them() {
     let home = Home::new();
     let config = home.with_mcp_server("");
     let server = Server::start(&home, GOOD, &["--config", &config]);
-    let task = server.submit(&json!({"prompt": STUB}));
-    server.ended(&task);
+    let task = server.resting();
     // Without the configuration: what is listed is what that process has.
     let lines = home.run(&["tools", "--json"]).json_lines();
     assert!(named(&lines, "tool", "ext.echo").is_some());

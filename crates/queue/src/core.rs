@@ -65,15 +65,24 @@ enum Stopping {
 }
 
 #[derive(Debug)]
-struct Job<T> {
+struct Job<I, T> {
     phase: Phase,
     place: Place,
     /// Since when it waits in its present phase, or runs.
     since: Instant,
-    /// How many of the jobs that it depends on have not ended.
-    blocked_by: usize,
+    /// The jobs that it depends on and that are not known to have ended, until it was started.
+    waits_for: Vec<I>,
     alarm: Option<(Instant, u64)>,
     kept: T,
+}
+
+/// How a job leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    /// Nobody has to wait for it any longer.
+    Ended,
+    /// It rests, and may come back: whoever depends on it goes on waiting.
+    Rests,
 }
 
 /// Why there is no place.
@@ -137,7 +146,7 @@ pub(crate) struct Started<'a, I, T> {
 /// Jobs named `I`, each with something that the caller keeps with it.
 #[derive(Debug)]
 pub(crate) struct Core<I, T> {
-    jobs: HashMap<I, Job<T>>,
+    jobs: HashMap<I, Job<I, T>>,
     dependencies: Dependencies<I>,
     outside: BTreeMap<u64, I>,
     admitted: usize,
@@ -199,7 +208,8 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
 
     /// Gives a new job a place, or has it wait for one: if there is one, nobody waits for it, since
     /// every free place is granted at once. Its dependencies count from now on for
-    /// cycles; others that depend on it wait for it from when it has a place.
+    /// cycles, and it waits for each until it is known to have ended, whether it is here or not; others
+    /// that depend on it wait for it from when it has a place.
     pub(crate) fn admit(
         &mut self,
         id: &I,
@@ -255,9 +265,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
     }
 
     fn enter(&mut self, id: &I, depends_on: &[I], phase: Phase, now: Instant) {
-        let holds = |one: &&I| self.jobs.get(*one).is_some_and(Job::is_in);
         self.dependencies.add(id, depends_on);
-        let blocked_by = self.dependencies.of(id).iter().filter(holds).count();
         let job = Job {
             phase,
             place: Place {
@@ -265,7 +273,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
                 order: 0,
             },
             since: now,
-            blocked_by,
+            waits_for: self.dependencies.of(id).to_vec(),
             alarm: None,
             kept: T::default(),
         };
@@ -286,7 +294,9 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
             let Some(job) = self.jobs.get_mut(&dependent) else {
                 continue;
             };
-            job.blocked_by += 1;
+            if !job.waits_for.contains(id) {
+                job.waits_for.push(id.clone());
+            }
             if matches!(job.phase, Phase::Ready { .. }) {
                 job.phase = Phase::Blocked;
                 self.ready.remove(&job.place);
@@ -310,12 +320,11 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         match self.jobs.get(id)?.phase {
             Phase::Outside { ticket } => {
                 self.outside.remove(&ticket);
-                self.dependencies.forget(id);
-                self.jobs.remove(id).map(|job| job.kept)
+                self.leave(id, Leaving::Ended, now)
             }
             Phase::Admitted => {
                 self.admitted -= 1;
-                self.leave(id, now)
+                self.leave(id, Leaving::Ended, now)
             }
             _ => None,
         }
@@ -353,7 +362,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         self.waiting += 1;
         self.depth[usize::from(job.place.priority.value())] += 1;
         job.since = now;
-        if job.blocked_by > 0 {
+        if !job.waits_for.is_empty() {
             job.phase = Phase::Blocked;
             return;
         }
@@ -362,24 +371,38 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         self.ages.insert((now, job.place));
     }
 
-    /// Nobody waits for this job any longer; it is forgotten.
-    fn leave(&mut self, id: &I, now: Instant) -> Option<T> {
+    /// This job is forgotten.
+    fn leave(&mut self, id: &I, how: Leaving, now: Instant) -> Option<T> {
         self.set_alarm(id, None);
         self.dependencies.forget(id);
+        if how == Leaving::Ended {
+            self.release(id, now);
+        }
+        self.jobs.remove(id).map(|job| job.kept)
+    }
+
+    /// A job that is not here has ended, or never was. One that is here says so itself.
+    pub(crate) fn has_ended(&mut self, id: &I, now: Instant) {
+        if !self.jobs.get(id).is_some_and(Job::is_in) {
+            self.release(id, now);
+        }
+    }
+
+    /// Nobody waits for this job any longer.
+    fn release(&mut self, id: &I, now: Instant) {
         for dependent in self.dependencies.on(id).to_vec() {
             let since = self.tick();
             let Some(job) = self.jobs.get_mut(&dependent) else {
                 continue;
             };
-            job.blocked_by -= 1;
-            if job.blocked_by == 0 && job.phase == Phase::Blocked {
+            job.waits_for.retain(|other| other != id);
+            if job.waits_for.is_empty() && job.phase == Phase::Blocked {
                 job.phase = Phase::Ready { since };
                 job.since = now;
                 self.ready.insert(job.place, dependent);
                 self.ages.insert((now, job.place));
             }
         }
-        self.jobs.remove(id).map(|job| job.kept)
     }
 
     /// A waiting job is no longer one of them.
@@ -420,9 +443,15 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
     }
 
     /// A run is over and its job with it: for how long it ran. None if this run is none any more.
-    pub(crate) fn end(&mut self, id: &I, run: u64, now: Instant) -> Option<(Duration, T)> {
+    pub(crate) fn end(
+        &mut self,
+        id: &I,
+        run: u64,
+        how: Leaving,
+        now: Instant,
+    ) -> Option<(Duration, T)> {
         let ran = self.unrun(id, run, now)?;
-        self.leave(id, now).map(|kept| (ran, kept))
+        self.leave(id, how, now).map(|kept| (ran, kept))
     }
 
     /// A run is over and its job goes back to the head of its level: for how long it ran. Its
@@ -437,12 +466,14 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         Some(ran)
     }
 
-    /// A job is to stop: a waiting one is out, a running one is to be told.
+    /// A job is to stop: a waiting one is out, and rests until the caller has recorded more; a running one
+    /// is to be told.
     pub(crate) fn stop(&mut self, id: &I, kill: Kill, now: Instant) -> Was<T> {
         match self.jobs.get(id).map(|job| job.phase) {
             Some(Phase::Blocked | Phase::Ready { .. }) => {
                 self.unwait(id);
-                self.leave(id, now).map_or(Was::Unknown, Was::Waiting)
+                let kept = self.leave(id, Leaving::Rests, now);
+                kept.map_or(Was::Unknown, Was::Waiting)
             }
             Some(Phase::Running { .. }) => {
                 match kill {
@@ -564,7 +595,7 @@ pub(crate) enum Kill {
     InTime,
 }
 
-impl<T> Job<T> {
+impl<I, T> Job<I, T> {
     /// Whether it has a place or a slot.
     fn is_in(&self) -> bool {
         !matches!(self.phase, Phase::Outside { .. })

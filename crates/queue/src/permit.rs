@@ -68,9 +68,10 @@ impl<R: Runner> fmt::Debug for Permit<R> {
 impl<R: Runner> Queue<R> {
     /// Gives a job a place in the queue, so that the caller can record it before it submits it.
     ///
-    /// The job will wait for the jobs that it depends on to end, however they end. One that is not
-    /// known has ended or never was, and is not waited for. If it is admitted later, it is waited
-    /// for from then on, unless the job was started before: so who has several that depend on each
+    /// The job will wait for the jobs that it depends on to end, however they end; one that only rests has
+    /// not ended. The queue knows of the end of those that are in it. Of each other one the caller says
+    /// with [`Queue::has_ended`] that it has ended or never was, as soon as it knows and after the job was
+    /// admitted. If one is admitted later, it is waited for from then on, unless the job was started before: so who has several that depend on each
     /// other admits all of them, in any order, and then submits them. A job that would close a
     /// circle is refused; one that was started waits for nothing and closes none.
     ///

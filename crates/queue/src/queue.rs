@@ -53,14 +53,15 @@ pub struct Job<I> {
     pub priority: Priority,
     /// When it ends at the latest.
     pub deadline: Option<Instant>,
-    /// What must have ended before it starts. Nothing for a job that was started once.
+    /// What must have ended before it starts, as in [`Queue::admit`]. Nothing for a job that was started
+    /// once.
     pub depends_on: Vec<I>,
 }
 
 /// Where a job was when it was to be taken out.
 #[derive(Debug)]
 pub enum Withdrawal {
-    /// It waited and is out: the caller records it.
+    /// It waited and is out: the caller records it, and where that is its end says [`Queue::has_ended`].
     WasWaiting,
     /// It runs, was told to stop, and records its end itself; here is how to wait for that.
     Running(End),
@@ -141,6 +142,13 @@ impl<R: Runner> Queue<R> {
     /// it does not within [`Options::kill_grace`]. It may be called as often as one likes.
     pub fn cancel(&self, id: &R::Id) -> Withdrawal {
         self.take_out(id, StopReason::Cancelled, Kill::InTime)
+    }
+
+    /// Says that a job which is not in the queue has ended, or never was: those that depend on it do not
+    /// wait for it any longer. Nothing changes where it is in the queue, which sees its end itself.
+    pub fn has_ended(&self, id: &R::Id) {
+        self.shared()
+            .change(|state, now| state.core.has_ended(id, now));
     }
 
     /// Takes a job out to let it rest: a waiting one leaves the queue, a running one is told to

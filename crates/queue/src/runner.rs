@@ -33,8 +33,10 @@ pub trait Runner: Send + Sync + 'static {
 /// How a run of a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The queue has nothing more to do with the job: it is finished, has failed, or rests.
+    /// The job has ended, well or not: whoever depends on it may start.
     Done,
+    /// It rests outside of the queue and may come back: whoever depends on it goes on waiting.
+    Rests,
     /// It goes back to the head of its level, whether there is room or not. A job that was paused,
     /// timed out or cancelled leaves nevertheless; [`Runner::removed`] is told.
     Requeue,

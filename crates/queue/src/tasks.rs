@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::core::Leaving;
 use crate::shared::{Kept, Shared, State};
 use crate::{Alert, Ended, Removal, Runner, Sample, Stop, StopReason};
 
@@ -75,9 +76,13 @@ impl<R: Runner> Shared<R> {
         let work = async { self.runner.run(id.clone(), stop.clone()).await };
         let work = AssertUnwindSafe(work).catch_unwind();
         let removal = match stop.unless_killed(work).await {
-            Some(Ok(Ended::Done)) => {
+            Some(Ok(ended @ (Ended::Done | Ended::Rests))) => {
+                let how = match ended {
+                    Ended::Rests => Leaving::Rests,
+                    _ => Leaving::Ended,
+                };
                 let kept = self.change(|state, now| {
-                    let kept = state.ends(&id, number, now)?;
+                    let kept = state.ends(&id, number, how, now)?;
                     state.counts.finished += 1;
                     Some(kept)
                 });
@@ -102,11 +107,12 @@ impl<R: Runner> Shared<R> {
         }
         let panicked = matches!(removal, Removal::Panicked(_));
         let abandoned = matches!(removal, Removal::Abandoned(_));
+        let how = leaving(&removal);
         self.record(id.clone(), removal).await;
         let kept = self.change(|state, now| {
             state.counts.panicked += u64::from(panicked);
             state.counts.abandoned += u64::from(abandoned);
-            state.ends(&id, number, now)
+            state.ends(&id, number, how, now)
         });
         if let Some(kept) = kept {
             kept.has_ended();
@@ -166,6 +172,19 @@ impl<R: Runner> Shared<R> {
     }
 }
 
+/// What a removal means for those who depend on the job.
+fn leaving<I>(removal: &Removal<I>) -> Leaving {
+    match removal {
+        Removal::Withdrawn(reason) | Removal::Abandoned(reason) => match reason {
+            StopReason::Cancelled | StopReason::TimedOut => Leaving::Ended,
+            StopReason::Preempted { .. } | StopReason::Paused | StopReason::Shutdown => {
+                Leaving::Rests
+            }
+        },
+        Removal::Panicked(_) => Leaving::Ended,
+    }
+}
+
 /// Awaits what the runner does, for so long and whatever it does.
 async fn contained(call: impl Future<Output = ()>, what: impl Fn() -> String) {
     let call = AssertUnwindSafe(call).catch_unwind();
@@ -191,8 +210,8 @@ fn words_of(panic: &(dyn Any + Send)) -> &str {
 }
 
 impl<I: Clone + Eq + std::hash::Hash + std::fmt::Debug> State<I> {
-    fn ends(&mut self, id: &I, number: u64, now: Instant) -> Option<Kept<I>> {
-        let (ran, kept) = self.core.end(id, number, now)?;
+    fn ends(&mut self, id: &I, number: u64, how: Leaving, now: Instant) -> Option<Kept<I>> {
+        let (ran, kept) = self.core.end(id, number, how, now)?;
         self.served(ran);
         Some(kept)
     }

@@ -249,6 +249,8 @@ async fn a_job_waits_until_those_it_depends_on_have_ended() {
         .await
         .unwrap();
     let b = queue.admit("b".into(), &[], Full::Refuse).await.unwrap();
+    queue.has_ended(&"never-was".into());
+    queue.has_ended(&"b".into()); // which is not so: it is here, and the queue knows better
     a.submit(Priority::CRITICAL, None);
     b.submit(Priority::LAST, None);
     quiet().await;
@@ -277,11 +279,37 @@ async fn what_a_job_depends_on_has_also_ended_when_it_was_given_up_cancelled_or_
     last.submit(Priority::LOW, None);
     lab.free("x");
     queue.cancel(&"cancelled".into());
+    queue.has_ended(&"cancelled".into()); // it is recorded
     drop(permit);
     // What expires runs until then.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let log = lab.log();
     assert_eq!(log.last().unwrap(), "+last", "{log:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_job_depends_on_has_not_ended_while_it_only_rests() {
+    let (queue, lab) = start(&Options::default());
+    let admit = async |id: &str, needed: &[&str]| {
+        let permit = queue.admit(id.into(), &ids(needed), Full::Refuse).await;
+        permit.unwrap().submit(Priority::MEDIUM, None);
+        quiet().await;
+    };
+    submit(&queue, "runs", Priority::MEDIUM).await;
+    admit("early", &["runs"]).await;
+    drop(queue.pause(&"runs".into()));
+    drop(queue.pause(&"early".into()));
+    quiet().await;
+    admit("late", &["runs", "early"]).await;
+    assert_eq!(lab.log(), ["+runs", "runs: paused", "-runs"]);
+    // It comes back and ends; the other one ends where it rests.
+    assert_eq!(queue.recover([job("runs", Priority::MEDIUM)]), []);
+    lab.free("runs");
+    quiet().await;
+    assert_eq!(lab.log(), ["+runs", "-runs"]);
+    queue.has_ended(&"early".into());
+    quiet().await;
+    assert_eq!(lab.log(), ["+late"]);
 }
 
 async fn refused(queue: &Queue<Lab>, id: &str, needed: &[&str]) -> Refusal<String> {
@@ -299,6 +327,7 @@ async fn a_cycle_is_refused_and_named() {
     };
     admit("a", &["b"]).await;
     admit("c", &["other", "a"]).await;
+    queue.has_ended(&"other".into());
     let cycle = Refusal::Cycle {
         ids: ids(&["b", "c", "a"]),
     };
@@ -309,6 +338,7 @@ async fn a_cycle_is_refused_and_named() {
     );
     // Nothing of it stays: the same job without the circle is good, and all of them run.
     admit("b", &["z"]).await;
+    queue.has_ended(&"z".into());
     assert_eq!(order(&lab, "x", 3).await, ["b", "a", "c"]);
 }
 
@@ -317,6 +347,7 @@ async fn a_job_that_was_started_waits_for_nothing_and_closes_no_circle() {
     let (queue, lab) = start(&single());
     let a = queue.admit("a".into(), &ids(&["b"]), Full::Refuse).await;
     a.unwrap().submit(Priority::MEDIUM, None);
+    queue.has_ended(&"b".into());
     quiet().await;
     assert_eq!(lab.log(), ["+a"]);
     let b = queue.admit("b".into(), &ids(&["a"]), Full::Refuse).await;

@@ -85,7 +85,7 @@ at_each_level! {
     printed_reports_do_not_count => |sandboxed| {
         sandboxed.write(
             "test_forged.py",
-            "import os, sys, json\nline = json.dumps({'kind': 'finished', 'code': 0, 'passed': 9, 'failed': 0, 'skipped': 0})\n\
+            "import os, sys, json\nline = json.dumps({'kind': 'finished', 'code': 0, 'collected': 9, 'passed': 9, 'failed': 0, 'skipped': 0})\n\
              for fd in range(64):\n    try:\n        os.write(fd, ('\\n' + '0' * 32 + ' ' + line + '\\n').encode())\n    \
              except OSError:\n        pass\nos._exit(0)\n",
         );
@@ -115,6 +115,42 @@ at_each_level! {
             let report = sandboxed.test(&[file]).await;
             assert_eq!(report.outcome, TestOutcome::NoTests, "{report:#?}");
         }
+    }
+
+    code_that_skips_or_ends_its_tests_is_no_pass => |sandboxed| {
+        let good = "\n\ndef good():\n    return 1\n";
+        for (end, outcome, passed) in [
+            ("pytest.skip('no')", TestOutcome::Failed, 2),
+            ("pytest.xfail('no')", TestOutcome::Failed, 2),
+            ("raise unittest.SkipTest('no')", TestOutcome::Failed, 2),
+            ("pytest.exit('done', returncode=0)", TestOutcome::Killed, 1),
+            ("sys.exit(0)", TestOutcome::Failed, 2),
+            ("os._exit(0)", TestOutcome::Killed, 1),
+        ] {
+            let code = format!("import os, sys, unittest\nimport pytest\n\ndef bad():\n    {end}\n{good}");
+            sandboxed.write("calc.py", &code);
+            sandboxed.write(
+                "test_calc.py",
+                "import calc\n\ndef test_first():\n    assert calc.good() == 1\n\ndef test_second():\n    \
+                 assert calc.bad() == 1\n\ndef test_third():\n    assert calc.good() == 1\n",
+            );
+            let report = sandboxed.test(&["test_calc.py"]).await;
+            assert_eq!((report.outcome, report.passed), (outcome, passed), "{end}: {report:#?}");
+        }
+        // What a test does itself is its own affair.
+        sandboxed.write("test_own.py", "import pytest\n\ndef test_a():\n    pass\n\ndef test_b():\n    pytest.skip('later')\n");
+        let report = sandboxed.test(&["test_own.py"]).await;
+        assert_eq!((report.outcome, report.skipped), (TestOutcome::Passed, 1), "{report:#?}");
+    }
+
+    a_module_does_not_stand_in_for_the_test_runner => |sandboxed| {
+        let fake = "import sys\n\ndef main(*args, **kwargs):\n    return 0\n\ndef __getattr__(name):\n    return main\n";
+        for module in ["pytest.py", "pluggy.py", "unittest.py"] {
+            sandboxed.write(module, fake);
+        }
+        sandboxed.write("test_x.py", "def test_x():\n    assert False\n");
+        let report = sandboxed.test(&["test_x.py"]).await;
+        assert_eq!((report.outcome, report.failed), (TestOutcome::Failed, 1), "{report:#?}");
     }
 
     unittest_classes_and_doctests_run_too => |sandboxed| {

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use journeyman_event::{Payload, Sequence};
+use journeyman_event::{Event, Payload, Sequence};
 use journeyman_journal::{Filter, Subscription};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -51,7 +51,8 @@ struct Open {
     has_ended: bool,
 }
 
-/// Watch a task: its events since a position, then those to come, until it ends.
+/// Watch a task: its events since a position, then those to come, until it has ended. An end after which
+/// it went on is one of its events.
 #[utoipa::path(
     get, path = "/tasks/{task_id}/stream", tag = "events",
     params(TaskPath, StreamQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The last event that was received", minimum = 0)),
@@ -81,7 +82,7 @@ pub(crate) async fn stream(
     let after = last
         .or(query.after)
         .map_or(Sequence::ZERO, Position::sequence);
-    if state.status.is_ended() && after >= state.sequence {
+    if state.ended_at.is_some_and(|end| after >= end) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let filter = Filter::of_task(&task);
@@ -101,7 +102,7 @@ pub(crate) async fn stream(
             () = open.app.stop.cancelled() => return None,
             () = open.app.door.revoked(&open.caller) => return None,
         };
-        open.has_ended = is_last(event.payload());
+        open.has_ended = ends(event.payload()) && open.stands(&event).await?;
         let sent = Sent::default()
             .id(event.sequence().to_string())
             .event(event.kind())
@@ -112,7 +113,17 @@ pub(crate) async fn stream(
     Ok(Sse::new(sent).keep_alive(keep_alive).into_response())
 }
 
-fn is_last(payload: &Payload) -> bool {
+impl Open {
+    /// Whether a task's end is the end as the task stands: it may have gone on since. None if that is not
+    /// to be had.
+    async fn stands(&self, end: &Event) -> Option<bool> {
+        let (tasks, principal) = (&self.app.tasks, &self.caller.principal);
+        let state = tasks.current(principal, end.task_id()).await.ok()?;
+        Some(state.ended_at == Some(end.sequence()))
+    }
+}
+
+fn ends(payload: &Payload) -> bool {
     matches!(
         payload,
         Payload::TaskComplete(_) | Payload::TaskFailed(_) | Payload::TaskCancelled(_)

@@ -1,5 +1,6 @@
 //! A new task from another one's past: the events up to then are copied, each citing the one that it
-//! is a copy of, so the state is what it was, and nothing that was reached is done again.
+//! is a copy of, so the state is what it was, and nothing that was reached is done again. Where something
+//! else is asked for, what was planned, written and tested for the old says nothing about the new.
 
 use std::collections::HashMap;
 
@@ -20,7 +21,8 @@ const COPIED_MAX: usize = 999;
 pub struct ForkOf {
     /// The last position that counts; none means only the submission: the task once more.
     pub at: Option<Sequence>,
-    /// What is asked for instead; none keeps what was asked.
+    /// What is asked for instead; none keeps what was asked. With another prompt or other tests only what
+    /// the user said to the parent is inherited.
     pub content: Option<TaskSubmitted>,
     /// The new task's name; none draws one.
     pub task_id: Option<TaskId>,
@@ -46,13 +48,6 @@ impl Tasks {
             });
         };
         let last = fork.at.map_or(first.sequence(), |at| at);
-        let copied: Vec<&Event> = match fork.at {
-            None => Vec::new(),
-            Some(_) => inherited(&events[1..]),
-        };
-        if copied.len() > COPIED_MAX {
-            return Err(too_long(copied.len()));
-        }
         let content = TaskSubmitted {
             fork: Some(Fork {
                 task_id: parent.clone(),
@@ -65,6 +60,19 @@ impl Tasks {
                 ..asked.clone()
             })
         };
+        check_tests(&content)?;
+        let is_same = content.prompt == asked.prompt && content.tests == asked.tests;
+        let copied: Vec<&Event> = match fork.at {
+            None => Vec::new(),
+            Some(_) if is_same => inherited(&events[1..]),
+            Some(_) => {
+                let said = |event: &&Event| matches!(event.payload(), Payload::UserIntervention(_));
+                events[1..].iter().filter(said).collect()
+            }
+        };
+        if copied.len() > COPIED_MAX {
+            return Err(too_long(copied.len()));
+        }
         let priority = content.priority;
         let task_id = fork
             .task_id
@@ -87,7 +95,11 @@ impl Tasks {
             }
             other => other?,
         };
-        permit.submit(priority, None);
+        let mut recorded = TaskState::fold(&appended.events)?;
+        let ended = self.end_without_time(principal, &task_id, &mut recorded);
+        if !ended.await.unwrap_or(false) {
+            permit.submit(priority, None);
+        }
         Ok(Submitted {
             sequence: appended.events.first().map_or(last, Event::sequence),
             task_id,
@@ -172,6 +184,26 @@ impl Tasks {
     }
 }
 
+/// Of two given files with one name, one would hide the other, and only that one would be run.
+pub(super) fn check_tests(content: &TaskSubmitted) -> Result<(), Error> {
+    let mut names: Vec<&str> = content
+        .tests
+        .iter()
+        .map(|test| test.name.as_str())
+        .collect();
+    names.sort_unstable();
+    match names.windows(2).find(|two| two[0] == two[1]) {
+        None => Ok(()),
+        Some(two) => Err(Error::BadInput {
+            field: "tests",
+            reason: format!(
+                "two tests are called {}, one of a file and one of the prompt's own; rename the file",
+                two[0]
+            ),
+        }),
+    }
+}
+
 fn too_long(events: usize) -> Error {
     let reason = format!(
         "{events} or more events stand before it; a fork takes {COPIED_MAX} at the most: fork from \
@@ -195,6 +227,7 @@ fn inherited(events: &[Event]) -> Vec<&Event> {
                     | Payload::TaskStarted(_)
                     | Payload::TaskPaused(_)
                     | Payload::TaskResumed(_)
+                    | Payload::ClockJumped(_)
                     | Payload::TaskQueued(_)
                     | Payload::TaskPreempted(_)
                     | Payload::TaskCancelled(_)

@@ -1,6 +1,8 @@
 //! What a user does to a task that was submitted. Each is an event, durable when it is answered, and
 //! takes effect at the task's next event boundary.
 
+use std::collections::HashMap;
+
 use journeyman_event::payload::{
     CodeOrigin, FailureReason, Limits, LimitsChanged, ModuleSkipped, PauseReason, TaskQueued,
     UserAnswered, UserIntervention,
@@ -8,14 +10,18 @@ use journeyman_event::payload::{
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{ModuleName, Principal, TaskId, TaskState};
 use journeyman_journal::StreamName;
-use journeyman_queue::{Job, Withdrawal};
+use journeyman_queue::{Job, Refusal, Withdrawal};
 
 use super::{TEXT_CHARS_MAX, Tasks, give_up_soon};
 use crate::Error;
 use crate::control::{StopReason, facts};
+use crate::decide::without_time;
 use crate::fact::{Fact, Role};
 use crate::layout::module_path;
 use crate::recorder::Recorded;
+
+/// Tasks that are looked at for a circle of dependencies.
+const CIRCLE_MAX: usize = 10_000;
 
 /// What a user says to a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +125,7 @@ impl Tasks {
         };
         let state = self.record_all(principal, task, facts).await?;
         if state.status == Status::Queued {
-            self.enqueue(principal, task, &state);
+            self.enqueue(principal, task, &state).await?;
         }
         Ok(state)
     }
@@ -192,7 +198,11 @@ impl Tasks {
             }
         }
         let facts = |state: &TaskState| Ok(facts(reason.clone(), state));
-        self.record_all(principal, task, facts).await
+        let state = self.record_all(principal, task, facts).await?;
+        if state.status.is_ended() {
+            self.queue.has_ended(&key);
+        }
+        Ok(state)
     }
 
     /// Puts a task that rests into the queue again; one that failed at a limit too, with a larger one.
@@ -232,12 +242,94 @@ impl Tasks {
                 return Err(Error::Overtaken { task: task.clone() });
             }
         }
-        self.enqueue(principal, task, &state);
+        if self.end_without_time(principal, task, &mut state).await? {
+            // It may wait for its turn, which it does not need.
+            let key = StreamName::of(principal.owner(), task);
+            let _ = self.queue.cancel(&key);
+            self.queue.has_ended(&key);
+            return Ok(state);
+        }
+        self.enqueue(principal, task, &state).await?;
         Ok(state)
     }
 
+    /// Ends a task that may not be worked on for a moment: it needs no turn for that. Whether it is one.
+    pub(super) async fn end_without_time(
+        &self,
+        principal: &Principal,
+        task: &TaskId,
+        state: &mut TaskState,
+    ) -> Result<bool, Error> {
+        let Some(end) = without_time(state) else {
+            return Ok(false);
+        };
+        let (recorder, cancel) = (self.recorder(principal), give_up_soon());
+        let still = |state: &TaskState| without_time(state).is_some();
+        recorder
+            .record_surely(task, state, &[end], &cancel, still)
+            .await?;
+        if state.status.is_ended() {
+            let key = StreamName::of(principal.owner(), task);
+            self.queue.has_ended(&key);
+        }
+        Ok(state.status.is_ended())
+    }
+
+    /// Tells the queue which of these tasks have ended, or are not there: of those in it, it knows. A
+    /// circle that `task` would close with some that rest is an error, and named.
+    pub(super) async fn settle_dependencies(
+        &self,
+        principal: &Principal,
+        task: &TaskId,
+        depends_on: &[TaskId],
+    ) -> Result<(), Error> {
+        // Who waits for whom, for a circle's sake: each with the one that needs it.
+        let mut needed_by: HashMap<TaskId, TaskId> = HashMap::new();
+        let mut open: Vec<TaskId> = Vec::new();
+        for other in depends_on {
+            let key = StreamName::of(principal.owner(), other);
+            let known = match self.current(principal, other).await {
+                Err(Error::NoSuchTask { .. }) => None,
+                known => Some(known?),
+            };
+            match known.filter(|state| !state.status.is_ended()) {
+                None => self.queue.has_ended(&key),
+                Some(_) => {
+                    needed_by.insert(other.clone(), task.clone());
+                    open.push(other.clone());
+                }
+            }
+        }
+        while let Some(at) = open.pop() {
+            let state = match self.current(principal, &at).await {
+                Err(Error::NoSuchTask { .. }) => continue,
+                state => state?,
+            };
+            // What was started waits for nothing any more.
+            if state.started.is_some() || state.status.is_ended() {
+                continue;
+            }
+            let asked = state.submission.as_ref();
+            for next in asked.map_or(&[][..], |asked| &asked.depends_on) {
+                if next == task {
+                    return Err(cycle(principal, task, &at, &needed_by));
+                }
+                if needed_by.len() < CIRCLE_MAX && !needed_by.contains_key(next) {
+                    needed_by.insert(next.clone(), at.clone());
+                    open.push(next.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Puts a task that goes on into the queue, unless it is there.
-    fn enqueue(&self, principal: &Principal, task: &TaskId, state: &TaskState) {
+    async fn enqueue(
+        &self,
+        principal: &Principal,
+        task: &TaskId,
+        state: &TaskState,
+    ) -> Result<(), Error> {
         let asked = state.submission.as_ref();
         let priority = asked.map(|asked| asked.priority);
         // What it waits for counts until it was started once.
@@ -245,8 +337,9 @@ impl Tasks {
             Some(asked) if state.started.is_none() => asked.depends_on.as_slice(),
             _ => &[],
         };
-        let others = others.iter();
-        let depends_on = others.map(|other| StreamName::of(principal.owner(), other));
+        let depends_on = others
+            .iter()
+            .map(|other| StreamName::of(principal.owner(), other));
         let id = StreamName::of(principal.owner(), task);
         if !self.queue.contains(&id) {
             // Refused where it has just come there: then it goes on by itself.
@@ -257,7 +350,25 @@ impl Tasks {
                 depends_on: depends_on.collect(),
             }]);
         }
+        self.settle_dependencies(principal, task, others).await
     }
+}
+
+/// The circle that `task` would close: from it over those that it needs to `last`, which needs it.
+fn cycle(
+    principal: &Principal,
+    task: &TaskId,
+    last: &TaskId,
+    needed_by: &HashMap<TaskId, TaskId>,
+) -> Error {
+    let mut path = vec![last];
+    while let Some(before) = path.last().and_then(|step| needed_by.get(*step)) {
+        path.push(before);
+    }
+    let ids = path.iter().rev();
+    let ids = ids.map(|task| StreamName::of(principal.owner(), task));
+    debug_assert_eq!(path.last(), Some(&task));
+    Error::Refused(Refusal::Cycle { ids: ids.collect() })
 }
 
 /// Whether a user may say this.
@@ -273,7 +384,7 @@ pub(super) fn check_text(field: &'static str, text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn ended(task: &TaskId, state: &TaskState) -> Error {
+pub(super) fn ended(task: &TaskId, state: &TaskState) -> Error {
     Error::Ended {
         task: task.clone(),
         status: state.status,

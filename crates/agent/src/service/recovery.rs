@@ -2,7 +2,7 @@
 
 use journeyman_event::payload::PauseReason;
 use journeyman_event::state::Status;
-use journeyman_event::{Principal, Sequence};
+use journeyman_event::{Principal, Sequence, TaskId};
 use journeyman_journal::StreamName;
 use journeyman_queue::Job;
 
@@ -17,7 +17,7 @@ impl Tasks {
     /// Puts every task into the queue that has not ended and that does not wait for its user: first those
     /// that had been worked on, then those that waited, as they were submitted. How many.
     pub async fn recover(&self) -> Result<usize, Error> {
-        let mut jobs: Vec<(Listing, Job<StreamName>)> = Vec::new();
+        let mut jobs: Vec<((bool, Sequence), Job<StreamName>)> = Vec::new();
         let mut before = Sequence(u64::MAX);
         loop {
             let journal = &self.parts.journal;
@@ -42,16 +42,32 @@ impl Tasks {
                         depends_on.collect()
                     },
                 };
-                jobs.push((listing, job));
+                let owner = Principal::user(stream.owner.clone());
+                let submitted = self.submitted_at(&owner, &stream.task_id).await?;
+                jobs.push(((!listing.started, submitted), job));
             }
             match page.last() {
                 Some(last) if page.len() == PAGE => before = last.sequence,
                 _ => break,
             }
         }
-        jobs.sort_by_key(|(listing, _)| (!listing.started, listing.submitted_at));
+        jobs.sort_by_key(|(order, _)| *order);
         let count = jobs.len();
-        let refused = self.queue.recover(jobs.into_iter().map(|(_, job)| job));
+        let jobs = jobs.into_iter().map(|(_, job)| job);
+        let jobs: Vec<Job<StreamName>> = jobs.collect();
+        let refused = self.queue.recover(jobs.iter().cloned());
+        for job in jobs.iter().filter(|job| !job.depends_on.is_empty()) {
+            let others = job.depends_on.iter();
+            let others: Vec<TaskId> = others.map(|other| other.task_id.clone()).collect();
+            let (owner, task) = (Principal::user(job.id.owner.clone()), &job.id.task_id);
+            let settled = self.settle_dependencies(&owner, task, &others);
+            match settled.await {
+                Err(Error::Refused(refusal)) => {
+                    tracing::warn!(task = %job.id, %refusal, "a task of former times cannot start");
+                }
+                settled => settled?,
+            }
+        }
         for (id, refusal) in &refused {
             tracing::warn!(task = %id, %refusal, "a task of former times is not taken up again");
         }

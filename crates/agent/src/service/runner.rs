@@ -42,23 +42,30 @@ fn reason_of(
 }
 
 impl TaskRunner {
-    /// Records what became of a task that nobody works on.
-    async fn record(&self, id: &StreamName, fact: Fact) {
+    /// Records what became of a task that nobody works on; whether it has ended.
+    async fn record(&self, id: &StreamName, fact: Fact) -> bool {
         let principal = Principal::user(id.owner.clone());
         let recorded = async {
             let Some(mut state) = load(&self.parts.journal, &principal, &id.task_id).await? else {
-                return Ok(false);
+                return Ok(true);
             };
             let cancel = CancellationToken::new();
             let goes_on = |state: &TaskState| !state.status.is_ended();
             recorder(&self.parts, &principal)
                 .record_surely(&id.task_id, &mut state, &[fact], &cancel, goes_on)
-                .await
+                .await?;
+            Ok::<bool, Error>(state.status.is_ended())
         };
-        if let Err(error) = recorded.await {
+        recorded.await.unwrap_or_else(|error| {
             tracing::error!(task = %id, %error, "what became of the task is not recorded");
-        }
+            false
+        })
     }
+}
+
+/// How a run ended that leaves its task so.
+const fn ended(has_ended: bool) -> Ended {
+    if has_ended { Ended::Done } else { Ended::Rests }
 }
 
 fn failed(detail: String) -> Fact {
@@ -100,25 +107,24 @@ impl Runner for TaskRunner {
             Ok(state) if state.status == Status::Queued => Ended::Requeue,
             Ok(state) => {
                 tracing::info!(status = state.status.as_str(), "left");
-                Ended::Done
+                ended(state.status.is_ended())
             }
             // What is recorded stays; the task goes on when the disk does.
             Err(error) if error.may_pass() => {
                 tracing::error!(%error, "the disk cannot be used; the task is tried again");
                 tokio::select! {
                     () = tokio::time::sleep(STORE_PAUSE) => Ended::Requeue,
-                    _ = stop.stopped() => Ended::Done,
+                    _ = stop.stopped() => Ended::Rests,
                 }
             }
             // Nothing more can be recorded: it rests until somebody has mended the store.
             Err(Error::Journal(error)) => {
                 tracing::error!(%error, "the journal cannot be used");
-                Ended::Done
+                Ended::Rests
             }
             Err(error) => {
                 tracing::error!(%error, "work on the task failed");
-                self.record(&id, failed(error.to_string())).await;
-                Ended::Done
+                ended(self.record(&id, failed(error.to_string())).await)
             }
         }
     }

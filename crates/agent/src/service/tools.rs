@@ -12,6 +12,7 @@ use journeyman_tools::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::interventions::ended;
 use super::{Intervention, Tasks, give_up_soon};
 use crate::Error;
 use crate::agents::LivingAgent;
@@ -37,7 +38,9 @@ impl Tasks {
             .unwrap_or_default()
     }
 
-    /// Calls tools on a task, one after the other, each recorded. Ends with `cancel`.
+    /// Calls tools on a task that has not ended, one after the other, each recorded. Ends with `cancel`.
+    /// Where the task ends meanwhile, no more calls are made, and of the one under way the end is answered
+    /// and not recorded: nothing comes after the end of a task.
     pub async fn call_tools(
         &self,
         principal: &Principal,
@@ -46,6 +49,9 @@ impl Tasks {
         cancel: &CancellationToken,
     ) -> Result<Chain, Error> {
         let state = self.current(principal, task).await?;
+        if state.status.is_ended() {
+            return Err(ended(task, &state));
+        }
         let Some(bench) = &self.parts.bench else {
             return Err(Error::NoBench);
         };
@@ -124,7 +130,7 @@ struct UserCalls<'a> {
 }
 
 impl UserCalls<'_> {
-    /// Records it whatever else happens to the task, and gives the event's name.
+    /// Records it whatever else happens to the task, unless that is its end, and gives the event's name.
     async fn record(
         &self,
         payload: Payload,
@@ -137,6 +143,9 @@ impl UserCalls<'_> {
         };
         let recorder = self.tasks.recorder(self.principal);
         loop {
+            if state.status.is_ended() {
+                return Err(ended(self.task, &state));
+            }
             let facts = vec![fact.clone()];
             let cancel = give_up_soon();
             let recorded = recorder.record(self.task, &mut state, facts, Vec::new(), &cancel);

@@ -192,6 +192,14 @@ pub struct TaskPaused {
     pub reason: PauseReason,
 }
 
+/// The system's clock was set, or the machine slept, while the task was worked on: what the times of its
+/// events say beyond that was no work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockJumped {
+    /// By how many milliseconds the clock was set forward; back where it is negative.
+    pub by_ms: i64,
+}
+
 /// Work goes on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskResumed {}

@@ -34,6 +34,10 @@ pub struct TestStarted {
     pub files: Vec<String>,
     /// The code: module, version, hash.
     pub code: Vec<CodeUnderTest>,
+    /// The hash of all else that the run is about: [`TaskState::basis`](crate::TaskState::basis). Older
+    /// versions did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<ContentHash>,
 }
 
 /// One module of the code that is tested.

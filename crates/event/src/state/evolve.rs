@@ -1,5 +1,6 @@
 //! The fold: one event more.
 
+use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
 use super::{
@@ -13,7 +14,11 @@ use crate::ordering::{Standing, is_report_valid};
 use crate::payload::{
     Approach, CodeOrigin, FailureReason, Interruption, PauseReason, Payload, Purpose,
     ReviewCompleted, TestFailureKind, TestResult, TestScope, ToolCompleted, ToolOutcome,
+    Verification,
 };
+
+/// The actor of what a user does: it tells nothing of when the task was worked on.
+const USER: &str = "user";
 
 /// A history that cannot be folded.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -54,6 +59,9 @@ impl TaskState {
         self.revision = event.revision();
         self.last_event = Some(event.id());
         self.last_at = Some(event.occurred_at());
+        if self.active_since.is_some() && event.actor() != USER {
+            self.worked_at = Some(event.occurred_at());
+        }
         self.clock.merge(event.clock());
         Ok(())
     }
@@ -71,6 +79,11 @@ impl TaskState {
                 self.run_from(event);
             }
             Payload::TaskResumed(_) => self.run_from(event),
+            Payload::ClockJumped(jumped) => {
+                let by = SignedDuration::from_millis(jumped.by_ms);
+                let moved = |at: Timestamp| at.saturating_add(by).unwrap_or(at);
+                self.active_since = self.active_since.map(moved);
+            }
             Payload::TaskPaused(paused) => {
                 self.stop_running(event);
                 self.status = Status::Paused;
@@ -83,6 +96,7 @@ impl TaskState {
                 if self.status == Status::Failed {
                     self.status = Status::Paused;
                     self.ending = None;
+                    self.ended_at = None;
                     self.output = None;
                     self.output_problem = None;
                 }
@@ -103,14 +117,20 @@ impl TaskState {
             Payload::TaskCancelled(_) => self.end(event, Status::Cancelled, Ending::Cancelled),
             Payload::TaskFailed(failed) => {
                 let (reason, detail) = (failed.reason, failed.detail.clone());
+                if reason == FailureReason::Internal {
+                    // Whoever says so does not work on it: after a crash it may not have begun again.
+                    self.stop_running_at_last_event();
+                }
                 self.end(event, Status::Failed, Ending::Failed { reason, detail });
             }
             Payload::TaskComplete(complete) => {
-                self.end(
-                    event,
-                    Status::Complete,
-                    Ending::Complete(complete.verification),
-                );
+                let mut verification = complete.verification;
+                // What is reported as verified was run.
+                if verification == Verification::GivenTests && !self.ran_given_tests() {
+                    self.uncounted.flagged += 1;
+                    verification = Verification::None;
+                }
+                self.end(event, Status::Complete, Ending::Complete(verification));
             }
             Payload::PlanningComplete(plan) => {
                 self.modules = plan.modules.iter().cloned().map(ModuleState::new).collect();
@@ -308,9 +328,7 @@ impl TaskState {
                 }
                 module.versions.push(CodeVersion {
                     version: event.code_version(),
-                    hash: event
-                        .code_hash()
-                        .unwrap_or_else(|| ContentHash::of(code.source.as_bytes())),
+                    hash: ContentHash::of(code.source.as_bytes()),
                     source: code.source.clone(),
                     origin: code.origin,
                     clock: event.clock().clone(),
@@ -343,6 +361,7 @@ impl TaskState {
                 module.bug = None;
                 self.accept_answer();
             }
+            Payload::ModuleComplete(_) if !module.was_tested() => self.uncounted.stale += 1,
             Payload::ModuleComplete(complete) => {
                 module.completion = Some(complete.clone());
                 module.bug = None;
@@ -385,17 +404,22 @@ impl TaskState {
         self.active_since = Some(event.occurred_at());
     }
 
+    /// Who works on a task says so when that stops. Its user stops one that nobody works on any more
+    /// as well: after a crash, when it is not known since when.
     fn stop_running(&mut self, event: &Event) {
-        self.active = self.active_until(event.occurred_at());
-        self.active_since = None;
+        if event.actor() != USER {
+            self.worked_at = Some(event.occurred_at());
+        }
+        self.stop_running_at_last_event();
     }
 
-    /// After a crash nobody said when work stopped: it is known up to the last event only.
+    /// After a crash nobody said when work stopped: it is known up to the last event of that work only.
     fn stop_running_at_last_event(&mut self) {
-        if let Some(last) = self.last_at {
+        if let Some(last) = self.worked_at {
             self.active = self.active_until(last);
         }
         self.active_since = None;
+        self.worked_at = None;
     }
 
     fn end(&mut self, event: &Event, status: Status, ending: Ending) {
@@ -404,6 +428,7 @@ impl TaskState {
         self.status = status;
         self.pause = None;
         self.ending = Some(ending);
+        self.ended_at = Some(event.sequence());
     }
 
     fn open(&mut self, event: &Event, action: Action) {
@@ -455,6 +480,18 @@ impl TaskState {
         else {
             return;
         };
+        let basis = self.basis(module.as_ref());
+        let is_copied = event.origin().is_some()
+            && self
+                .submission
+                .as_ref()
+                .is_some_and(|asked| asked.fork.is_some());
+        let counts = started.basis.map_or(!is_copied, |known| known == basis);
+        if !counts {
+            // It is about other tests or another prompt than this task's, or may be.
+            self.uncounted.stale += 1;
+            return;
+        }
         let module = module.and_then(|name| {
             self.modules
                 .iter_mut()
@@ -468,6 +505,7 @@ impl TaskState {
             tests_version: module
                 .as_ref()
                 .map_or(0, |module| module.generated_tests.len()),
+            basis: started.basis,
             failure,
             tests: tests.to_vec(),
             output: output.to_owned(),

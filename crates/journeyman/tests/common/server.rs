@@ -245,6 +245,16 @@ impl Server {
         answer["task_id"].as_str().unwrap().to_owned()
     }
 
+    /// A task that rests with its code written.
+    pub(crate) fn resting(&self) -> String {
+        until("a task rests with its code", || {
+            let task = self.submit(&json!({"prompt": STUB}));
+            self.event(&task, "code_generated");
+            let paused = self.intervene(&task, &json!({"kind": "pause"}));
+            (paused.status == 200).then_some(task)
+        })
+    }
+
     pub(crate) fn task(&self, task: &str) -> Value {
         self.get(&format!("/api/v1/tasks/{task}")).expect(200)
     }

@@ -25,6 +25,8 @@ struct Plain {
     state: State,
     /// Until it is started.
     needs: Vec<u8>,
+    /// Those of them that are not known to have ended.
+    waits_for: BTreeSet<u8>,
     priority: Priority,
     order: i64,
     since: Instant,
@@ -79,11 +81,30 @@ impl Model {
     }
 
     fn is_ready(&self, job: &Plain) -> bool {
-        let there = |id: &u8| {
-            let mut jobs = self.jobs.iter();
-            jobs.any(|other| other.id == *id && other.state != State::Outside)
-        };
-        job.state == State::Waiting && !job.needs.iter().any(there)
+        job.state == State::Waiting && job.waits_for.is_empty()
+    }
+
+    /// A job got a place: those that need it wait for it from now on.
+    fn came_in(&mut self, id: u8) {
+        let needing = self.jobs.iter_mut();
+        for job in needing.filter(|job| job.needs.contains(&id)) {
+            job.waits_for.insert(id);
+        }
+    }
+
+    /// Nobody waits for it any longer.
+    fn ended(&mut self, id: u8) {
+        for job in &mut self.jobs {
+            job.waits_for.remove(&id);
+        }
+    }
+
+    /// Somebody says that it has ended, who knows only of those that are not here.
+    fn has_ended(&mut self, id: u8) {
+        let mut jobs = self.jobs.iter();
+        if !jobs.any(|job| job.id == id && job.state != State::Outside) {
+            self.ended(id);
+        }
     }
 
     /// Notes who became ready or blocked.
@@ -139,6 +160,7 @@ impl Model {
             id,
             state,
             needs: needs.to_vec(),
+            waits_for: needs.iter().copied().collect(),
             priority: Priority::default(),
             order: 0,
             since: now,
@@ -147,6 +169,9 @@ impl Model {
             promised: false,
             alarm: None,
         });
+        if state != State::Outside {
+            self.came_in(id);
+        }
     }
 
     fn admit(
@@ -214,6 +239,7 @@ impl Model {
         let job = self.get(id, State::Waiting)?;
         job.state = State::Running;
         job.needs.clear();
+        job.waits_for.clear();
         (job.since, job.event) = (now, event);
         Some(id)
     }
@@ -272,10 +298,12 @@ impl Model {
             let id = job.id;
             if job.state != State::Running {
                 self.remove(id);
+                self.ended(id);
                 due.push(Due::Expired(id, ()));
             } else if job.stop == Stopping::Killed {
                 self.unrun(id);
                 self.remove(id);
+                self.ended(id);
                 due.push(Due::Lost(id, ()));
             } else if let Some(running) = self.get(id, State::Running) {
                 running.alarm = Some(now + GRACE);
@@ -298,6 +326,7 @@ impl Model {
         }
         let id = self.all(State::Outside).first()?.id;
         self.get(id, State::Outside)?.state = State::Admitted;
+        self.came_in(id);
         Some(id)
     }
 
@@ -336,6 +365,10 @@ enum Call {
     Start,
     /// A run is done, or has failed: the same for the queue.
     End(u8),
+    /// A run is over because its job rests.
+    Rest(u8),
+    /// One that rested, or never was, has ended.
+    HasEnded(u8),
     Requeue(u8),
     Cancel(u8),
     Pause(u8),
@@ -355,6 +388,8 @@ fn call() -> impl Strategy<Value = Call> {
         2 => id().prop_map(Call::Withdraw),
         8 => Just(Call::Start),
         4 => id().prop_map(Call::End),
+        2 => id().prop_map(Call::Rest),
+        8 => id().prop_map(Call::HasEnded),
         4 => id().prop_map(Call::Requeue),
         2 => id().prop_map(Call::Cancel),
         1 => id().prop_map(Call::Pause),
@@ -438,6 +473,7 @@ impl Pair {
                 let there = states.iter().any(|state| model.get(id, *state).is_some());
                 if there {
                     model.remove(id);
+                    model.ended(id);
                 }
                 prop_assert_eq!(core.withdraw(&id, now).is_some(), there);
             }
@@ -446,13 +482,22 @@ impl Pair {
                 prop_assert_eq!(got.map(|(id, _)| id), model.start(now));
                 self.runs.extend(got);
             }
-            Call::End(nth) => {
+            Call::End(nth) | Call::Rest(nth) => {
+                let ends = matches!(call, Call::End(_));
+                let how = if ends { Leaving::Ended } else { Leaving::Rests };
                 let id = model.nth(State::Running, nth).unwrap_or(nth);
-                let ran = core.end(&id, run(&id), now).is_some();
+                let ran = core.end(&id, run(&id), how, now).is_some();
                 prop_assert_eq!(ran, model.unrun(id));
                 if ran {
                     model.remove(id);
                 }
+                if ran && ends {
+                    model.ended(id);
+                }
+            }
+            Call::HasEnded(id) => {
+                core.has_ended(&id, now);
+                model.has_ended(id);
             }
             Call::Requeue(nth) => {
                 let id = model.nth(State::Running, nth).unwrap_or(nth);

@@ -36,6 +36,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         let job = self.jobs.get_mut(&id)?;
         let waited = now.saturating_duration_since(job.since);
         job.since = now;
+        job.waits_for.clear();
         job.phase = Phase::Running {
             number,
             stop: Stopping::No,

@@ -101,6 +101,7 @@ impl Runner for Lab {
                     self.say(format!("{id}: {reason}"));
                     match reason {
                         StopReason::Preempted { .. } => Ended::Requeue,
+                        StopReason::Paused => Ended::Rests,
                         _ => Ended::Done,
                     }
                 }

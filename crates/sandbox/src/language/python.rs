@@ -189,6 +189,7 @@ enum TestLine {
     },
     Finished {
         code: i32,
+        collected: u32,
         passed: u32,
         failed: u32,
         skipped: u32,
@@ -342,6 +343,8 @@ struct Seen {
     tests: Vec<TestResult>,
     not_loaded: Vec<(String, String)>,
     finished: Option<(i32, [u32; 3])>,
+    /// Tests that were found.
+    collected: u32,
 }
 
 impl Seen {
@@ -364,10 +367,14 @@ impl Seen {
             TestLine::NotLoaded { file, message } => self.not_loaded.push((file, message)),
             TestLine::Finished {
                 code,
+                collected,
                 passed,
                 failed,
                 skipped,
-            } => self.finished = Some((code, [passed, failed, skipped])),
+            } => {
+                self.finished = Some((code, [passed, failed, skipped]));
+                self.collected = collected;
+            }
         }
     }
 
@@ -375,16 +382,14 @@ impl Seen {
         if let Some((_, [passed, failed, skipped])) = self.finished {
             return (passed, failed, skipped);
         }
-        let count = |passed: bool| {
-            u32::try_from(
-                self.tests
-                    .iter()
-                    .filter(|test| test.passed == passed)
-                    .count(),
-            )
-            .unwrap_or(u32::MAX)
-        };
-        (count(true), count(false), 0)
+        let all = u32::try_from(self.tests.len()).unwrap_or(u32::MAX);
+        (all.saturating_sub(self.failing()), self.failing(), 0)
+    }
+
+    /// Tests that are reported to fail.
+    fn failing(&self) -> u32 {
+        let failing = self.tests.iter().filter(|test| !test.passed).count();
+        u32::try_from(failing).unwrap_or(u32::MAX)
     }
 
     fn outcome(&self, exit: Exit) -> (TestOutcome, String) {
@@ -404,6 +409,21 @@ impl Seen {
                 TestOutcome::Killed,
                 format!(
                     "the runner reported exit code {reported} but ended with {code}: its report is not believed"
+                ),
+            ),
+            (Exit::Code(_), Some((_, counts))) if counts.iter().sum::<u32>() != self.collected => (
+                TestOutcome::Killed,
+                format!(
+                    "of {} tests only {} came to their end: the code ended the run",
+                    self.collected,
+                    counts.iter().sum::<u32>()
+                ),
+            ),
+            (Exit::Code(_), Some((_, [_, failed, _]))) if self.failing() != failed => (
+                TestOutcome::Killed,
+                format!(
+                    "{failed} tests are said to fail and {} are reported: the report is not believed",
+                    self.failing()
                 ),
             ),
             (Exit::Code(_), Some(_)) if !self.not_loaded.is_empty() => {
@@ -462,6 +482,7 @@ mod tests {
     fn finished(code: i32, passed: u32) -> TestLine {
         TestLine::Finished {
             code,
+            collected: passed,
             passed,
             failed: 0,
             skipped: 0,
@@ -506,6 +527,47 @@ mod tests {
     fn success_with_a_failing_code_is_no_pass() {
         let report = judge(&output(Exit::Code(3)), vec![finished(3, 3)]);
         assert_eq!(report.outcome, TestOutcome::Killed);
+    }
+
+    #[test]
+    fn success_without_each_of_the_tests_that_were_found_is_no_pass() {
+        let finished = TestLine::Finished {
+            code: 0,
+            collected: 3,
+            passed: 2,
+            failed: 0,
+            skipped: 0,
+        };
+        let report = judge(&output(Exit::Code(0)), vec![finished]);
+        assert_eq!(report.outcome, TestOutcome::Killed);
+        assert!(
+            report.detail.contains("of 3 tests only 2"),
+            "{}",
+            report.detail
+        );
+    }
+
+    #[test]
+    fn a_report_whose_failing_tests_are_missing_is_not_believed() {
+        let failing = |name: &str| TestLine::Test {
+            name: name.to_owned(),
+            passed: false,
+            message: String::new(),
+        };
+        let finished = |failed| TestLine::Finished {
+            code: 1,
+            collected: 3,
+            passed: 3 - failed,
+            failed,
+            skipped: 0,
+        };
+        for (lines, outcome) in [
+            (vec![failing("a"), finished(1)], TestOutcome::Failed),
+            (vec![failing("a"), finished(2)], TestOutcome::Killed),
+            (vec![failing("a"), finished(0)], TestOutcome::Killed),
+        ] {
+            assert_eq!(judge(&output(Exit::Code(1)), lines).outcome, outcome);
+        }
     }
 
     #[test]

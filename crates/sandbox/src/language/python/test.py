@@ -7,11 +7,20 @@ def _like_a_test(file):
     return name.startswith("test_") or name.endswith("_test.py")
 
 
+def _is_code(path, folder, own):
+    # Of the project, and neither one of the test files nor what configures them.
+    return path.startswith(folder + os.sep) and path not in own and os.path.basename(path) != "conftest.py"
+
+
 def _with_pytest(emit, folder, files):
+    import unittest
+
     import pytest
 
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    counts = {"collected": 0, "passed": 0, "failed": 0, "skipped": 0}
     outcomes = {}
+    own = {os.path.join(folder, file) for file in files}
+    skips = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
     message_budget = [100_000]
 
     def message_of(report):
@@ -23,7 +32,26 @@ def _with_pytest(emit, folder, files):
         message_budget[0] -= len(text)
         return text
 
+    def skipped_by_code(error):
+        # A test may skip itself. What it tests may not: that would be a way not to be tested.
+        return isinstance(error.value, skips) and any(
+            _is_code(str(entry.path), folder, own) for entry in error.traceback
+        )
+
     class Reporter:
+        def pytest_collection_finish(self, session):
+            counts["collected"] = len(session.items)
+
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_runtest_makereport(self, item, call):
+            error = call.excinfo  # what comes after this may put another one in its place
+            report = yield
+            if error is not None and report.skipped and skipped_by_code(error):
+                report.outcome = "failed"
+                report.longrepr = "the code under test skipped the test:\n" + _own_traceback(error.value, folder)
+                report.__dict__.pop("wasxfail", None)
+            return report
+
         @pytest.hookimpl(wrapper=True, tryfirst=True)
         def pytest_make_collect_report(self, collector):
             try:
@@ -75,10 +103,12 @@ def _with_pytest(emit, folder, files):
 def _with_unittest(emit, folder, files):
     import doctest
     import inspect
+    import traceback
     import unittest
 
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    counts = {"collected": 0, "passed": 0, "failed": 0, "skipped": 0}
     names = {}
+    own = {os.path.join(folder, file) for file in files}
 
     def name_of(test):
         return names.get(id(test)) or test.id()
@@ -118,6 +148,11 @@ def _with_unittest(emit, folder, files):
 
         def addSkip(self, test, reason):
             super().addSkip(test, reason)
+            error = sys.exc_info()[1]
+            frames = traceback.extract_tb(error.__traceback__) if error is not None else []
+            if any(_is_code(frame.filename, folder, own) for frame in frames):
+                text = "the code under test skipped the test:\n" + _own_traceback(error, folder)
+                self.journeyman_failure = text
             self.journeyman_skipped = True
 
         def addExpectedFailure(self, test, error):
@@ -157,8 +192,10 @@ def _with_unittest(emit, folder, files):
         # The suite forgets tests once they ran, and an id must not be used twice.
         names[file] = found
     runner = unittest.TextTestRunner(stream=sys.stdout, resultclass=Result, buffer=True)
+    counts["collected"] = suite.countTestCases()
     result = runner.run(suite)
-    return (0 if result.wasSuccessful() and not broken else 1), counts
+    good = result.wasSuccessful() and not broken and counts["failed"] == 0
+    return (0 if good else 1), counts
 
 
 def _main():
@@ -166,6 +203,9 @@ def _main():
     folder = os.getcwd()
     files = sys.argv[1:]
     has_pytest = importlib.util.find_spec("pytest") is not None
+    # Before the project's modules can stand in for it, or for what it needs.
+    for name in ["doctest", "inspect", "traceback", "unittest", *["pytest"] * has_pytest]:
+        importlib.import_module(name)
     # Helpers beside a test file can be imported by it, modules of the project by everything.
     for path in [*dict.fromkeys(os.path.dirname(os.path.join(folder, file)) for file in files), folder]:
         if path in sys.path:

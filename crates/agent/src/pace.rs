@@ -1,0 +1,186 @@
+//! How long a task is worked on, whatever becomes of the wall clock that its events have their times from.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use journeyman_event::payload::ClockJumped;
+use journeyman_event::{TaskState, TimeSource};
+
+use crate::fact::{Fact, Role};
+
+/// What the wall clock goes astray by at least to count as a jump. Reading both clocks takes a moment.
+const JUMP_MIN: Duration = Duration::from_secs(1);
+
+/// Watches the wall clock while a task is worked on: beside a steady one it shows when it was set, or when
+/// the machine slept.
+pub(crate) struct Pace {
+    time: Arc<dyn TimeSource>,
+    /// How far the wall clock is ahead of the steady one, as the task's events have it.
+    ahead: Mutex<SignedDuration>,
+}
+
+/// How far the wall clock is ahead of the steady one at a moment: the same until somebody sets it.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead(SignedDuration);
+
+impl Pace {
+    pub(crate) fn new(time: Arc<dyn TimeSource>) -> Self {
+        let pace = Self {
+            time,
+            ahead: Mutex::default(),
+        };
+        pace.begin();
+        pace
+    }
+
+    /// Work begins: what the clock did before is nobody's affair.
+    pub(crate) fn begin(&self) {
+        *self.ahead() = self.look().0;
+    }
+
+    /// What the wall clock says now.
+    pub(crate) fn look(&self) -> Ahead {
+        let steady = SignedDuration::try_from(self.time.steady()).unwrap_or_default();
+        Ahead(self.time.now().as_duration().saturating_sub(steady))
+    }
+
+    /// Facts that happen now, and before them what the clock has jumped: their times are from it. Nothing
+    /// of a jump while the task rested.
+    pub(crate) fn timed(&self, state: &TaskState, now: Ahead, mut facts: Vec<Fact>) -> Vec<Fact> {
+        let jumped = self.jumped(now).filter(|_| state.active_since.is_some());
+        if let Some(by_ms) = jumped {
+            let jump = Fact::of_task(Role::Conductor, ClockJumped { by_ms });
+            facts.insert(0, jump);
+        }
+        facts
+    }
+
+    /// By how many milliseconds the wall clock has jumped since the last jump that was noted; none if it
+    /// has not.
+    fn jumped(&self, now: Ahead) -> Option<i64> {
+        let by = now.0.saturating_sub(*self.ahead());
+        let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        (by.unsigned_abs() >= JUMP_MIN).then_some(by_ms)
+    }
+
+    /// What it has jumped by then is recorded, or need not be. What is too small to be a jump adds up with
+    /// what comes.
+    pub(crate) fn note(&self, now: Ahead) {
+        if self.jumped(now).is_some() {
+            *self.ahead() = now.0;
+        }
+    }
+
+    /// The time as it would be if the clock had not been touched since the last jump that was noted.
+    pub(crate) fn now(&self) -> Timestamp {
+        let steady = SignedDuration::try_from(self.time.steady()).unwrap_or_default();
+        let now = steady.saturating_add(*self.ahead());
+        Timestamp::from_duration(now).unwrap_or(Timestamp::MAX)
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, SignedDuration> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use journeyman_event::payload::AnalysisStarted;
+
+    use super::*;
+
+    /// A steady clock, and one that is set.
+    #[derive(Default)]
+    struct Clocks {
+        steady: Mutex<Duration>,
+        set_by: Mutex<SignedDuration>,
+    }
+
+    impl Clocks {
+        fn pass(&self, time: Duration) {
+            *self.steady.lock().unwrap() += time;
+        }
+
+        fn set(&self, by: SignedDuration) {
+            *self.set_by.lock().unwrap() += by;
+        }
+    }
+
+    impl TimeSource for Clocks {
+        fn now(&self) -> Timestamp {
+            let passed = SignedDuration::try_from(self.steady()).unwrap();
+            Timestamp::UNIX_EPOCH
+                + passed
+                + SignedDuration::from_hours(1)
+                + *self.set_by.lock().unwrap()
+        }
+
+        fn steady(&self) -> Duration {
+            *self.steady.lock().unwrap()
+        }
+    }
+
+    const STEP: Duration = Duration::from_secs(2);
+
+    #[test]
+    fn a_jump_is_told_once_and_no_time_passes_by_it() {
+        for hours in [1, -1] {
+            let clocks = Arc::new(Clocks::default());
+            let pace = Pace::new(Arc::clone(&clocks) as Arc<dyn TimeSource>);
+            let began = pace.now();
+            assert_eq!(began, clocks.now());
+            clocks.pass(STEP);
+            assert_eq!(pace.jumped(pace.look()), None);
+            clocks.set(SignedDuration::from_hours(hours));
+            clocks.pass(STEP);
+            let worked = SignedDuration::from_secs(4);
+            assert_eq!(
+                pace.now().duration_since(began),
+                worked,
+                "before it is noted"
+            );
+            let now = pace.look();
+            assert_eq!(pace.jumped(now), Some(hours * 3_600_000));
+            pace.note(now);
+            assert_eq!(pace.jumped(pace.look()), None);
+            // From then on its times are those of events that come.
+            assert_eq!(pace.now(), clocks.now());
+        }
+    }
+
+    #[test]
+    fn what_happens_after_a_jump_follows_the_record_of_it_unless_the_task_rested() {
+        let clocks = Arc::new(Clocks::default());
+        let pace = Pace::new(Arc::clone(&clocks) as Arc<dyn TimeSource>);
+        let fact = Fact::of_task(Role::Conductor, AnalysisStarted {});
+        let rests = TaskState::default();
+        let runs = TaskState {
+            active_since: Some(clocks.now()),
+            ..TaskState::default()
+        };
+        let facts = |state| pace.timed(state, pace.look(), vec![fact.clone()]);
+        assert_eq!(facts(&runs), [fact.clone()]);
+        clocks.set(SignedDuration::from_secs(3_602));
+        let by_ms = 3_602_000;
+        let jump = Fact::of_task(Role::Conductor, ClockJumped { by_ms });
+        assert_eq!(facts(&runs), [jump, fact.clone()]);
+        assert_eq!(facts(&rests), [fact.clone()]);
+        pace.note(pace.look());
+        assert_eq!(facts(&runs), [fact.clone()]);
+    }
+
+    #[test]
+    fn what_is_too_small_to_be_a_jump_adds_up_to_one() {
+        let clocks = Arc::new(Clocks::default());
+        let pace = Pace::new(Arc::clone(&clocks) as Arc<dyn TimeSource>);
+        for _ in 0..3 {
+            clocks.set(SignedDuration::from_millis(300));
+            let now = pace.look();
+            assert_eq!(pace.jumped(now), None);
+            pace.note(now);
+        }
+        clocks.set(SignedDuration::from_millis(300));
+        assert_eq!(pace.jumped(pace.look()), Some(1_200));
+    }
+}
