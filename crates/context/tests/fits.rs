@@ -72,6 +72,7 @@ fn run(failure: &str) -> TestRun {
         }],
         output: String::new(),
         clock: VectorClock::default(),
+        outcome: None,
     }
 }
 

@@ -220,7 +220,7 @@ impl Walk {
             return Err(Flaw::Revision { expected });
         }
         if let Some(last) = stream.clocks.get_mut(&*event.actor) {
-            if event.clock.happens_before(last) {
+            if !event.clock.continues(last, &event.actor) {
                 return Err(Flaw::Clock);
             }
             *last = event.clock;
