@@ -31,6 +31,13 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// What errors call the store: its file.
     fn place(&self) -> &Path;
 
+    /// What stands in the way of the next write, as far as that is known without trying:
+    /// [`Error::Moved`] if the store's files were moved, deleted or replaced meanwhile, or why the store
+    /// was opened and cannot be written to yet. An engine without files has nothing of the kind.
+    fn obstacle(&self) -> Option<Error> {
+        None
+    }
+
     /// The store's own name, drawn once when it was made. An error if there is no store.
     fn store_id(&self) -> Result<String, Error>;
 

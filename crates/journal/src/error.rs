@@ -97,6 +97,36 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// There is no store to be read.
+    #[error("there is no journal in {} yet; `journeyman run` makes one", folder.display())]
+    NoStore {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// What lies there is not whole, and may be all that is left of what was acknowledged. Nothing of
+    /// it was opened or changed.
+    #[error(
+        "{} holds what looks like the remains of a journal ({found}); nothing was touched. Copy the \
+         folder, then put back what is missing; if nothing in it is wanted, move the files \
+         journal.db* away; or name another folder with --data-dir", folder.display()
+    )]
+    Remains {
+        /// The folder.
+        folder: PathBuf,
+        /// What is there.
+        found: String,
+    },
+    /// A file of the store was moved, deleted or replaced while it was in use. Nothing more is
+    /// acknowledged.
+    #[error(
+        "{} was moved, deleted or replaced while it was in use; nothing more is written. Put it \
+         back, and it goes on by itself; or stop this process and start it again to use what is \
+         there now", file.display()
+    )]
+    Moved {
+        /// The file as it was called.
+        file: PathBuf,
+    },
     /// A newer version wrote it.
     #[error("{} was written by a newer version of journeyman (format {found}, this one knows {known}); update journeyman", file.display())]
     Newer {
@@ -123,7 +153,10 @@ impl Error {
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::Full { .. } | Self::NotWritable { .. } | Self::Unknown { .. }
+            Self::Full { .. }
+                | Self::NotWritable { .. }
+                | Self::Unknown { .. }
+                | Self::Moved { .. }
         )
     }
 

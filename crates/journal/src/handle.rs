@@ -146,11 +146,12 @@ impl Journal {
         }
     }
 
-    /// Why the last append was not written, where the store could not be written to: it is tried again
-    /// by the next one.
+    /// Why the last append was not written, where the store could not be written to, or why the next one
+    /// would not be, as far as that is known without trying: it is tried again by the next one.
     pub fn trouble(&self) -> Option<Error> {
         let writing = self.inner.writing.as_ref()?;
-        writing.trouble.borrow().clone()
+        let known = writing.trouble.borrow().clone();
+        known.or_else(|| self.inner.engine.obstacle())
     }
 
     /// The random part of vector clock processes of this store: 4 hexadecimal digits.

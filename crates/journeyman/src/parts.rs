@@ -62,7 +62,7 @@ pub(crate) fn open_journal(folder: &Path) -> anyhow::Result<Journal> {
 /// Opens the journal for reading only, also beside a process that writes. None if there is none.
 pub(crate) fn read_journal(settings: &Settings) -> anyhow::Result<Option<Journal>> {
     let store = Sqlite::new(settings.data_dir.clone());
-    if !store.exists() {
+    if !store.exists()? {
         return Ok(None);
     }
     Ok(Some(Journal::open_read_only(Arc::new(store))?))

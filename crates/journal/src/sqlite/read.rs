@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use journeyman_event::{ContentHash, ORIGIN_HASH, Owner, Sequence};
+use journeyman_event::{ContentHash, ORIGIN_HASH, Owner, Sequence, StoredLine};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, ffi, params, params_from_iter};
 
@@ -29,6 +29,43 @@ pub(super) fn read_head(connection: &Connection) -> rusqlite::Result<Head> {
     let sequence = Sequence(last.unwrap_or(0));
     let hash = hash_at(connection, sequence)?.unwrap_or(ORIGIN_HASH);
     Ok(Head { sequence, hash })
+}
+
+/// Reads where each table begins: of a file that was cut short beside its log, some are gone.
+pub(super) fn begin_every_table(connection: &Connection) -> rusqlite::Result<()> {
+    let mut names = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+    let mut names = names.query([])?;
+    while let Some(row) = names.next()? {
+        let name: String = row.get(0)?;
+        let sql = format!("SELECT * FROM \"{name}\" LIMIT 1");
+        connection.prepare(&sql)?.exists([])?;
+    }
+    Ok(())
+}
+
+/// The last event, where the streams agree that it is the last one and it follows the one before it:
+/// otherwise the newest events were cut off or changed, and going on would give their positions again.
+pub(super) fn sound_head(connection: &Connection) -> rusqlite::Result<Head> {
+    let head = read_head(connection)?;
+    let last: Option<u64> =
+        connection.query_row("SELECT max(sequence) FROM streams", [], |row| row.get(0))?;
+    if Sequence(last.unwrap_or(0)) != head.sequence {
+        return Err(damaged("its newest events are missing"));
+    }
+    if head.sequence > Sequence::ZERO {
+        let before = Sequence(head.sequence.0 - 1);
+        let line: String = connection.query_row(
+            "SELECT line FROM events WHERE sequence = ?1",
+            [head.sequence.0],
+            |row| row.get(0),
+        )?;
+        let previous = hash_at(connection, before)?;
+        let last = StoredLine::read(&line).map_err(|error| damaged(&error.to_string()))?;
+        if !previous.is_some_and(|previous| last.follows(previous)) {
+            return Err(damaged("its newest event is not as it was written"));
+        }
+    }
+    Ok(head)
 }
 
 pub(super) fn hash_at(

@@ -5,10 +5,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::Place;
+use super::place::{Found, Place};
+use super::read;
 use crate::Error;
 
 /// The oldest `SQLite` that is safe here, as its version number (3.51.3): older ones can corrupt a
@@ -16,7 +18,7 @@ use crate::Error;
 pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
 /// `JRNY`: marks the file as a journal (`PRAGMA application_id`).
-const APPLICATION_ID: i64 = 0x4a52_4e59;
+pub(super) const APPLICATION_ID: i64 = 0x4a52_4e59;
 /// The format that this version writes (`PRAGMA user_version`).
 const FORMAT: i64 = 2;
 /// The one before: without snapshots.
@@ -69,17 +71,24 @@ CREATE TABLE snapshots(
 ) STRICT;
 ";
 
-/// Opens the file for the writer, and makes it if there is none.
+/// Opens the file for the writer, and makes the store in it if that was begun.
 pub(super) fn open_writer(place: &Place, new_store_id: &str) -> Result<Connection, Error> {
     let mut connection = connect(
         place,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
     )?;
     let failed = |error: rusqlite::Error| place.failed(&error);
-    // Looked at before anything is changed: it may be another program's.
+    // Until it is known to be sound nothing is changed, not even by closing it: that would bring its
+    // log into it.
+    keep_log(&connection, true).map_err(failed)?;
     let is_new = is_empty(&connection).map_err(failed)?;
+    if is_new && !place.is_being_made() {
+        return Err(place.remains("journal.db has no tables"));
+    }
     if !is_new {
         check_format(&connection, place)?;
+        read::begin_every_table(&connection).map_err(failed)?;
+        read::sound_head(&connection).map_err(failed)?;
     }
     write_safely(&connection, place)?;
     if is_new {
@@ -87,21 +96,37 @@ pub(super) fn open_writer(place: &Place, new_store_id: &str) -> Result<Connectio
     }
     upgrade(&mut connection).map_err(failed)?;
     limit(&connection, place).map_err(failed)?;
+    place.end_making();
+    keep_log(&connection, false).map_err(failed)?;
     Ok(connection)
+}
+
+/// Whether closing the last connection leaves the log as it is.
+fn keep_log(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)
+        .map(|_| ())
 }
 
 /// Opens the file for the writer once more. It must be there, with what it had.
 pub(super) fn open_again(place: &Place) -> Result<Connection, Error> {
-    let connection = connect(place, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = connect(place, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     check_format(&connection, place)?;
     let failed = |error: rusqlite::Error| place.failed(&error);
     write_safely(&connection, place)?;
+    upgrade(&mut connection).map_err(failed)?;
     limit(&connection, place).map_err(failed)?;
     Ok(connection)
 }
 
 /// Opens the file for reading, beside a writer or without one.
 pub(super) fn open_reader(place: &Place) -> Result<Reader, Error> {
+    place.same_database()?;
+    if place.look()? == Found::Nothing {
+        return Err(Error::NoStore {
+            folder: place.folder.clone(),
+        });
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let opened = connect(place, flags).and_then(|connection| {
         check_format(&connection, place)?;
@@ -112,9 +137,9 @@ pub(super) fn open_reader(place: &Place) -> Result<Reader, Error> {
             connection,
             may_be_kept: true,
         }),
-        // SQLite wants to make files beside it, and may not: where there is no log the file alone is
+        // SQLite wants to make files beside it, and may not or has no space: where there is no log the file alone is
         // everything.
-        Err(Error::NotWritable { .. }) if place.is_at_rest() => {
+        Err(Error::NotWritable { .. } | Error::Full { .. }) if place.is_at_rest() => {
             let connection =
                 connect_to(place, &immutable(place), flags | OpenFlags::SQLITE_OPEN_URI)?;
             check_format(&connection, place)?;
