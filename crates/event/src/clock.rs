@@ -10,8 +10,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// A process of the clock: node, role and a random part drawn once per data folder, so that two
-/// processes cannot pick the same one: `n1.coder.7f3a`.
+/// A process of the clock: node, role and a random part of 64 bits drawn once per data folder, so that
+/// two processes cannot pick the same one: `n1.coder.7f3a09c1d2e4b586`. Folders that older versions
+/// made have a part of 16 bits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ProcessId(Arc<str>);

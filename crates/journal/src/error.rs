@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use journeyman_event::{InvalidEvent, Revision, TaskId};
+use journeyman_event::{InvalidEvent, Revision, Sequence, TaskId};
 use thiserror::Error;
 
 /// Why the journal did not do what was asked. Nothing that was acknowledged is ever lost by any of
@@ -88,6 +88,19 @@ pub enum Error {
     LostAcknowledged {
         /// The file.
         file: PathBuf,
+    },
+    /// An event is not as it was written, or is missing. All others can still be read.
+    #[error(
+        "event {sequence} in {} is damaged: {reason}. What stands before and after it can still be \
+         read; keep the file as it is and restore a copy", file.display()
+    )]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// Its position.
+        sequence: Sequence,
+        /// What is wrong.
+        reason: String,
     },
     /// The file is not a sound journal.
     #[error("{} is damaged or not a journal ({reason}); keep it as it is and restore a copy, or name another folder", file.display())]

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use journeyman_event::{ContentHash, Owner, Revision, Sequence, TaskId};
+use journeyman_event::{ContentHash, Owner, Sequence};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, ffi, params};
 
 use crate::Error;
-use crate::engine::{Engine, Lines, Query, StreamName, Walker, Writer};
-use crate::reader::{Head, Snapshot, StreamInfo};
+use crate::engine::{Engine, Lines, Query, StreamName, StreamRow, Walker, Writer};
+use crate::reader::{Head, Snapshot};
 use lock::Lock;
 use place::{Found, Place};
 use schema::Reader;
@@ -158,10 +158,17 @@ impl Engine for Sqlite {
     }
 
     fn store_id(&self) -> Result<String, Error> {
-        self.with(|connection| {
+        let id: String = self.with(|connection| {
             let sql = "SELECT value FROM meta WHERE key = 'store_id'";
             connection.query_row(sql, [], |row| row.get(0))
-        })
+        })?;
+        // 32 hexadecimal digits, in newer stores with a hyphen between them.
+        let mut digits = id.bytes().filter(|&byte| byte != b'-');
+        if digits.clone().count() == 32 && digits.all(|byte| byte.is_ascii_hexdigit()) {
+            Ok(id)
+        } else {
+            Err(self.place.corrupt(format!("its name {id:?} was changed")))
+        }
     }
 
     fn head(&self) -> Result<Head, Error> {
@@ -181,27 +188,8 @@ impl Engine for Sqlite {
         owner: Option<&Owner>,
         before: Sequence,
         limit: usize,
-    ) -> Result<Vec<StreamInfo>, Error> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.with(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT owner, task_id, revision, sequence, summary FROM streams \
-                 WHERE sequence < ?2 AND (?1 IS NULL OR owner = ?1) \
-                 ORDER BY sequence DESC LIMIT ?3",
-            )?;
-            let meant = params![owner.map(Owner::as_str), read::integer(before.0), limit];
-            let rows = statement.query_map(meant, |row| {
-                let name = |column| row.get::<_, String>(column);
-                Ok(StreamInfo {
-                    owner: Owner::new(name(0)?).map_err(|e| read::damaged(&e.to_string()))?,
-                    task_id: TaskId::new(name(1)?).map_err(|e| read::damaged(&e.to_string()))?,
-                    revision: Revision(row.get(2)?),
-                    sequence: Sequence(row.get(3)?),
-                    summary: row.get(4)?,
-                })
-            })?;
-            rows.collect()
-        })
+    ) -> Result<Vec<StreamRow>, Error> {
+        self.with(|connection| read::read_streams(connection, owner, before, limit))
     }
 
     fn snapshot(&self, stream: &StreamName, at: Sequence) -> Result<Option<Snapshot>, Error> {

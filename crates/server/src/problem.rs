@@ -182,6 +182,10 @@ impl From<journeyman_journal::Error> for Problem {
                     RETRY_AFTER_S,
                 )
             }
+            Journal::Damaged { .. } => {
+                tracing::error!(%error, "a record of the journal is damaged");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "journal-damaged", detail)
+            }
             Journal::Invalid(invalid) => Self::field(invalid.field, detail),
             _ => internal(&detail),
         }

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use super::place::{Found, Place};
 use super::read;
 use crate::Error;
+use crate::engine::Summary;
 
 /// The oldest `SQLite` that is safe here, as its version number (3.51.3): older ones can corrupt a
 /// database when a WAL is reset while another connection checkpoints.
@@ -20,9 +21,11 @@ pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// `JRNY`: marks the file as a journal (`PRAGMA application_id`).
 pub(super) const APPLICATION_ID: i64 = 0x4a52_4e59;
 /// The format that this version writes (`PRAGMA user_version`).
-const FORMAT: i64 = 2;
-/// The one before: without snapshots.
+const FORMAT: i64 = 3;
+/// Without snapshots.
 const FIRST_FORMAT: i64 = 1;
+/// The first with snapshots, without hashes of summaries.
+const SNAPSHOTS_FORMAT: i64 = 2;
 /// What `PRAGMA synchronous` answers for FULL.
 const SYNCHRONOUS_FULL: i64 = 2;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -291,9 +294,27 @@ fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
         return Ok(());
     }
     let transaction = connection.transaction()?;
-    transaction.execute_batch(SNAPSHOTS)?;
+    if found < SNAPSHOTS_FORMAT {
+        transaction.execute_batch(SNAPSHOTS)?;
+    }
+    transaction.execute_batch("ALTER TABLE streams ADD COLUMN summary_hash BLOB")?;
+    hash_summaries(&transaction)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
+}
+
+/// What lists show was written without a hash: it is taken as it is.
+fn hash_summaries(connection: &Connection) -> rusqlite::Result<()> {
+    let mut streams = connection
+        .prepare("SELECT id, owner, task_id, summary FROM streams WHERE summary IS NOT NULL")?;
+    let mut update = connection.prepare("UPDATE streams SET summary_hash = ?2 WHERE id = ?1")?;
+    let mut rows = streams.query([])?;
+    while let Some(row) = rows.next()? {
+        let (owner, task) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
+        let hash = Summary::hash_of(owner, task, row.get_ref(3)?.as_blob()?);
+        update.execute(params![row.get::<_, i64>(0)?, hash.as_bytes()])?;
+    }
+    Ok(())
 }
 
 fn check_format(connection: &Connection, place: &Place) -> Result<(), Error> {

@@ -269,26 +269,30 @@ fn write_stream(
     number: Option<i64>,
 ) -> rusqlite::Result<i64> {
     let (revision, sequence) = (change.revision.0, change.sequence.0);
+    let summary = change.summary.as_ref();
+    let bytes = summary.map(|summary| &summary.bytes);
+    let hash = summary.map(|summary| summary.hash.as_bytes());
     if let Some(number) = number {
         transaction
             .prepare_cached(
-                "UPDATE streams SET revision = ?2, sequence = ?3, summary = coalesce(?4, summary) \
-                 WHERE id = ?1",
+                "UPDATE streams SET revision = ?2, sequence = ?3, summary = coalesce(?4, summary), \
+                 summary_hash = coalesce(?5, summary_hash) WHERE id = ?1",
             )?
-            .execute(params![number, revision, sequence, change.summary])?;
+            .execute(params![number, revision, sequence, bytes, hash])?;
         return Ok(number);
     }
     transaction
         .prepare_cached(
-            "INSERT INTO streams(owner, task_id, revision, sequence, summary) \
-             VALUES(?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO streams(owner, task_id, revision, sequence, summary, summary_hash) \
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![
             name.owner.as_str(),
             name.task_id.as_str(),
             revision,
             sequence,
-            change.summary
+            bytes,
+            hash
         ])?;
     Ok(transaction.last_insert_rowid())
 }
