@@ -4,8 +4,32 @@
 use jiff::Timestamp;
 use journeyman_event::payload::{PauseReason, Verification};
 use journeyman_event::state::{Ending, Status};
-use journeyman_event::{Priority, TaskId, TaskState};
+use journeyman_event::{Principal, Priority, TaskId, TaskState};
+use journeyman_journal::Error::Damaged;
+use journeyman_journal::{Journal, StreamInfo};
 use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::worker::load;
+
+/// What a list shows of a stream: its summary, or where that is missing or not as it was written, what
+/// its events say. A task that cannot be read is shown as failed, with the reason.
+pub(crate) async fn of_stream(journal: &Journal, stream: &StreamInfo) -> Result<Listing, Error> {
+    let summary = stream.summary.as_deref().and_then(Listing::from_bytes);
+    if let Some(listing) = summary {
+        return Ok(listing);
+    }
+    let owner = Principal::user(stream.owner.clone());
+    match load(journal, &owner, &stream.task_id).await {
+        Ok(state) => Ok(Listing::of(&state.unwrap_or_default())),
+        Err(Error::Journal(error @ Damaged { .. })) => Ok(Listing {
+            status: Status::Failed,
+            prompt: format!("(cannot be read: {error})"),
+            ..Listing::default()
+        }),
+        Err(error) => Err(error),
+    }
+}
 
 /// A prompt is shown in lists up to this length.
 const PROMPT_CHARS: usize = 120;
@@ -89,5 +113,68 @@ impl Listing {
     /// Reads what [`Listing::of`] wrote; none if it cannot be read.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use journeyman_event::payload::{TaskCancelled, TaskSubmitted};
+    use journeyman_event::{SeededRandom, Sequence, SteppedTime};
+    use journeyman_journal::{Append, Expected, Filter, Memory};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::fact::{Fact, Role};
+    use crate::recorder::Recorder;
+
+    /// As after an import without one, or where it is not as it was written.
+    #[tokio::test]
+    async fn a_stream_without_a_summary_is_listed_as_its_events_say() {
+        let journal = Journal::open(Arc::new(Memory::new()), &SeededRandom::new(1)).unwrap();
+        let (me, task) = (Principal::local(), TaskId::new("t-1").unwrap());
+        let recorder = Recorder {
+            journal: journal.clone(),
+            principal: me.clone(),
+            time: Arc::new(SteppedTime::default()),
+            randomness: Arc::new(SeededRandom::new(1)),
+            notices: crate::notice::tests::to(journeyman_bus::Bus::start()),
+        };
+        let (mut state, cancel) = (TaskState::default(), CancellationToken::new());
+        let facts = vec![
+            Fact::of_task(Role::User, TaskSubmitted::of("Make a thing")),
+            Fact::of_task(Role::User, TaskCancelled {}),
+        ];
+        let recorded = recorder.record(&task, &mut state, facts, Vec::new(), &cancel);
+        recorded.await.unwrap();
+        let events = journal
+            .read(&me, &Filter::default(), Sequence::ZERO, 10)
+            .await;
+        let time = SteppedTime::default();
+        let now = journeyman_event::TimeSource::now(&time);
+        let copies = events.unwrap().events;
+        let copies = copies
+            .iter()
+            .map(|event| journeyman_event::NewEvent::imported(event, "other", now).unwrap());
+        let bare = Journal::open(Arc::new(Memory::new()), &SeededRandom::new(2)).unwrap();
+        let append = Append {
+            task_id: task.clone(),
+            expected: Expected::Any,
+            events: copies.collect(),
+            blobs: Vec::new(),
+            summary: None,
+        };
+        bare.append(&me, append).await.unwrap();
+        for journal in [&journal, &bare] {
+            let stream = journal.streams(&me, 1).await.unwrap().remove(0);
+            let listing = of_stream(journal, &stream).await.unwrap();
+            assert_eq!(listing, Listing::of(&state));
+            assert_eq!(
+                (listing.status, &*listing.prompt),
+                (Status::Cancelled, "Make a thing")
+            );
+        }
     }
 }

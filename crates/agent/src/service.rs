@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bench::Bench;
 use crate::fact::{Fact, Role};
-use crate::listing::Listing;
+use crate::listing::{self, Listing};
 use crate::recorder::{PAGE, Recorded, Recorder};
 use crate::toolbox::check_patterns;
 use crate::worker::{Options as WorkerOptions, Worker, load};
@@ -416,8 +416,7 @@ pub async fn list(
     let mut tasks = Vec::new();
     for stream in streams {
         last = Some(stream.sequence);
-        let summary = stream.summary.as_deref().and_then(Listing::from_bytes);
-        let listing = summary.unwrap_or_default();
+        let listing = listing::of_stream(journal, &stream).await?;
         if status.is_none_or(|status| status == listing.status) {
             tasks.push(Listed {
                 task_id: stream.task_id,

@@ -208,11 +208,11 @@ fn report(
         summary: summary(run, kind),
         given: run.origin != TestOrigin::Generated,
     };
-    ModuleStep::Record(vec![Fact::of_module(
-        Role::Tester,
-        &module.plan.name,
-        report,
-    )])
+    let fact = Fact::of_module(Role::Tester, &module.plan.name, report);
+    ModuleStep::Record(vec![match run.outcome {
+        Some(outcome) => fact.caused_by(outcome),
+        None => fact,
+    }])
 }
 
 fn summary(run: &TestRun, kind: TestFailureKind) -> String {

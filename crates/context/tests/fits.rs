@@ -73,6 +73,7 @@ fn run(failure: &str) -> TestRun {
         }],
         output: String::new(),
         clock: VectorClock::default(),
+        outcome: None,
     }
 }
 

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// A process of the clock: node, role and a random part drawn once per data folder, so that two
-/// processes cannot pick the same one: `n1.coder.7f3a`.
+/// A process of the clock: node, role and a random part of 64 bits drawn once per data folder, so that
+/// two processes cannot pick the same one: `n1.coder.7f3a09c1d2e4b586`. Folders that older versions
+/// made have a part of 16 bits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ProcessId(Arc<str>);
@@ -22,9 +23,25 @@ impl ProcessId {
         Self(format!("{node}.{role}.{folder}").into())
     }
 
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// A process id as it was stored.
     pub fn from_stored(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
+    }
+}
+
+impl ProcessId {
+    /// Whether this is a process of that role, on whatever node and in whatever data folder.
+    pub fn is_of(&self, role: &str) -> bool {
+        let of_node = self
+            .0
+            .split_once('.')
+            .and_then(|(_, rest)| rest.rsplit_once('.'));
+        of_node.is_some_and(|(named, _)| named == role)
     }
 }
 
@@ -81,11 +98,35 @@ impl VectorClock {
         }
     }
 
+    /// Whether everything that the other clock knows is known here: no entry of it is larger.
+    pub fn covers(&self, other: &Self) -> bool {
+        let mut entries = other.0.iter();
+        entries.all(|(process, &count)| count <= self.get(process))
+    }
+
+    /// Whether an event with this clock may follow one of the same actor with the `last` clock in its
+    /// stream: nothing that was known then is forgotten, whatever else was learnt meanwhile, and where
+    /// the actor has a process of its own, that one has ticked.
+    pub fn continues(&self, last: &Self, actor: &str) -> bool {
+        let mut own = self.0.iter().filter(|(process, _)| process.is_of(actor));
+        let has_own = own.clone().next().is_some();
+        let has_ticked = own.any(|(process, &count)| count > last.get(process));
+        self.covers(last) && (has_ticked || !has_own)
+    }
+
+    /// The number of its processes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether it knows of no process.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Strict: no entry is larger than the other's and one is smaller.
     pub fn happens_before(&self, other: &Self) -> bool {
-        self.0
-            .iter()
-            .all(|(process, &count)| count <= other.get(process))
+        other.covers(self)
             && other
                 .0
                 .iter()
@@ -154,6 +195,42 @@ mod tests {
         assert!(clock(&[("p", 3)]).happens_before(&clock(&[("p", 5)])));
         assert!(clock(&[("p1", 1)]).happens_before(&clock(&[("p1", 1), ("p2", 1)])));
         assert!(clock(&[]).is_concurrent(&clock(&[("p", 0)])));
+    }
+
+    #[test]
+    fn a_clock_continues_another_of_its_actor_if_it_forgets_nothing_and_has_ticked() {
+        let cases: &[(&[(&str, u64)], &[(&str, u64)], bool)] = &[
+            // Of the actor `a`: the last clock, the next one, whether it may follow.
+            (&[], &[], true),
+            (&[("n.a.x", 1)], &[("n.a.x", 2)], true),
+            (&[("n.a.x", 1)], &[("n.a.x", 2), ("n.b.x", 7)], true),
+            (&[("n.a.x", 2)], &[("n.a.x", 2)], false),
+            (&[("n.a.x", 2)], &[("n.a.x", 1)], false),
+            // Back within the actor, beside another one's progress.
+            (
+                &[("n.a.x", 3), ("n.b.x", 1)],
+                &[("n.a.x", 2), ("n.b.x", 5)],
+                false,
+            ),
+            // The actor's own goes on, and something else is forgotten.
+            (
+                &[("n.a.x", 1), ("n.b.x", 5)],
+                &[("n.a.x", 2), ("n.b.x", 4)],
+                false,
+            ),
+            (&[("n.a.x", 1), ("n.b.x", 5)], &[("n.a.x", 2)], false),
+            // The same actor in another data folder, as after an import.
+            (&[("n.a.x", 4)], &[("n.a.x", 4), ("n.a.y", 1)], true),
+            (&[("n.a.x", 4)], &[("n.a.y", 1)], false),
+            // Processes that are not called after the actor need not tick.
+            (&[("p", 2)], &[("p", 2)], true),
+            (&[("p", 2)], &[("p", 1)], false),
+            (&[("n.b.x", 2)], &[("n.b.x", 2)], true),
+        ];
+        for (last, next, may_follow) in cases {
+            let continues = clock(next).continues(&clock(last), "a");
+            assert_eq!(continues, *may_follow, "{next:?} after {last:?}");
+        }
     }
 
     #[test]

@@ -22,6 +22,12 @@ use crate::payload::Payload;
 /// How far an event's time may be ahead of the store's clock.
 pub const TIME_AHEAD_MAX: SignedDuration = SignedDuration::from_mins(5);
 
+/// Bytes of a name in an event that has no type of its own: its kind, a process of its clock, the
+/// store that it comes from.
+const NAME_BYTES_MAX: usize = 200;
+/// Processes of one event's clock.
+const CLOCK_PROCESSES_MAX: usize = 1_000;
+
 /// The first moment of the year 0: from then on a time is written with four digits for its year.
 const TIME_MIN: Timestamp = Timestamp::constant(-62_167_219_200, 0);
 
@@ -115,6 +121,7 @@ impl NewEvent {
     pub fn new(mut draft: Draft, now: Timestamp) -> Result<Self, InvalidEvent> {
         check_time(draft.occurred_at, now)?;
         check_actor(&draft.actor)?;
+        check_names(draft.payload.kind(), &draft.clock)?;
         draft.occurred_at = Timestamp::from_microsecond(draft.occurred_at.as_microsecond())
             .map_err(|error| InvalidEvent::new("occurred_at", error))?;
         let data = draft
@@ -136,6 +143,7 @@ impl NewEvent {
     /// stays, its data byte for byte. Where it was first stored goes with it.
     pub fn imported(event: &Event, store: &str, now: Timestamp) -> Result<Self, InvalidEvent> {
         check_time(event.occurred_at(), now)?;
+        check_names(event.kind(), event.clock())?;
         let data = RawValue::from_string(event.data().to_owned())
             .map_err(|error| InvalidEvent::new("data", error))?;
         let event = &event.0;
@@ -144,6 +152,7 @@ impl NewEvent {
             sequence: event.sequence,
             hash: event.hash,
         });
+        check_name("origin", &origin.store)?;
         Ok(Self {
             draft: Draft {
                 id: event.id,
@@ -323,6 +332,28 @@ fn check_time(occurred_at: Timestamp, now: Timestamp) -> Result<(), InvalidEvent
         ));
     }
     Ok(())
+}
+
+/// What is taken in is bounded; what was taken in before there were bounds is still read.
+fn check_names(kind: &str, clock: &VectorClock) -> Result<(), InvalidEvent> {
+    check_name("kind", kind)?;
+    if clock.len() > CLOCK_PROCESSES_MAX {
+        let problem = format_args!("it has more than {CLOCK_PROCESSES_MAX} processes");
+        return Err(InvalidEvent::new("clock", problem));
+    }
+    let mut processes = clock.iter();
+    processes.try_for_each(|(process, _)| check_name("clock", process.as_str()))
+}
+
+fn check_name(field: &'static str, name: &str) -> Result<(), InvalidEvent> {
+    if (1..=NAME_BYTES_MAX).contains(&name.len()) {
+        return Ok(());
+    }
+    let problem = format_args!(
+        "a name in it has {} bytes; 1 to {NAME_BYTES_MAX} are needed",
+        name.len()
+    );
+    Err(InvalidEvent::new(field, problem))
 }
 
 impl Event {
@@ -555,6 +586,55 @@ mod tests {
         let now = late.occurred_at;
         late.occurred_at = now + SignedDuration::from_mins(6);
         assert_eq!(NewEvent::new(late, now).unwrap_err().field, "occurred_at");
+    }
+
+    #[test]
+    fn names_that_are_empty_or_too_long_are_read_where_they_are_stored_and_not_taken_in() {
+        let long = "x".repeat(NAME_BYTES_MAX + 1);
+        let event = sealed(draft());
+        let many: String = (0..=CLOCK_PROCESSES_MAX)
+            .map(|n| format!(",\"p{n:04}\":1"))
+            .collect();
+        let cases = [
+            (
+                "\"kind\":\"task_paused\"",
+                "\"kind\":\"\"".to_owned(),
+                "kind",
+            ),
+            (
+                "\"kind\":\"task_paused\"",
+                format!("\"kind\":\"{long}\""),
+                "kind",
+            ),
+            ("\"clock\":{}", "\"clock\":{\"\":1}".to_owned(), "clock"),
+            (
+                "\"clock\":{}",
+                format!("\"clock\":{{\"{long}\":1}}"),
+                "clock",
+            ),
+            (
+                "\"clock\":{}",
+                format!("\"clock\":{{{}}}", &many[1..]),
+                "clock",
+            ),
+        ];
+        for (from, to, field) in cases {
+            let line = event.line().replacen(from, &to, 1);
+            assert_ne!(line, event.line(), "{field}");
+            let read = Event::from_line(line.as_str()).unwrap();
+            let now = read.occurred_at();
+            let refused = NewEvent::imported(&read, "store", now).unwrap_err();
+            assert_eq!(refused.field, field);
+            assert!(refused.reason.len() < 100, "{}", refused.reason);
+        }
+        for store in ["", &long] {
+            let refused = NewEvent::imported(&event, store, event.occurred_at());
+            assert_eq!(refused.unwrap_err().field, "origin");
+        }
+        let mut nameless = draft();
+        nameless.payload = Payload::parse("", "{}");
+        let now = nameless.occurred_at;
+        assert_eq!(NewEvent::new(nameless, now).unwrap_err().field, "kind");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub use event::{
     Copied, Draft, Event, InvalidEvent, NewEvent, ORIGIN_HASH, Origin, TIME_AHEAD_MAX,
 };
 pub use ids::{EventId, InvalidId, ModuleName, Owner, Principal, Revision, Sequence, TaskId};
-pub use line::{SCHEMA, StoredLine, chain_hash, split_hash};
+pub use line::{HASH_SUFFIX_LEN, SCHEMA, StoredLine, chain_hash, line_hash, split_hash};
 pub use ordering::{Staleness, Standing, Validity, is_report_valid};
 pub use payload::Payload;
 pub use priority::Priority;

@@ -20,7 +20,8 @@ use crate::ids::{EventId, ModuleName, Owner, Revision, Sequence, TaskId};
 pub const SCHEMA: u32 = 1;
 
 const HASH_KEY: &str = ",\"hash\":\"";
-const HASH_SUFFIX_LEN: usize = HASH_KEY.len() + "b3:".len() + 64 + "\"}".len();
+/// The bytes at the end of a stored line that carry its hash.
+pub const HASH_SUFFIX_LEN: usize = HASH_KEY.len() + "b3:".len() + 64 + "\"}".len();
 /// A time as it is stored; `d` is a digit.
 const TIME_FORM: &[u8] = b"dddd-dd-ddTdd:dd:dd.ddddddZ";
 
@@ -258,6 +259,11 @@ fn link(previous: ContentHash, open: &str) -> ContentHash {
 pub fn split_hash(line: &str) -> Option<(String, ContentHash)> {
     let (open, hash) = split_open(line)?;
     Some((format!("{open}}}"), hash))
+}
+
+/// The hash that a stored line carries, of the line or of its end alone. None if it does not end in one.
+pub fn line_hash(line: &str) -> Option<ContentHash> {
+    split_open(line).map(|(_, hash)| hash)
 }
 
 fn split_open(line: &str) -> Option<(&str, ContentHash)> {

@@ -70,6 +70,9 @@ pub struct OpenEffect {
     pub module: Option<ModuleName>,
     /// What is to be done.
     pub action: Action,
+    /// What was known when it was begun.
+    #[serde(default)]
+    pub clock: VectorClock,
     /// Whether the user wrote the module's code meanwhile: a model's answer is about another one.
     #[serde(default)]
     pub overtaken: bool,
@@ -197,8 +200,11 @@ pub struct TestRun {
     pub tests: Vec<TestResult>,
     /// The end of what was printed.
     pub output: String,
-    /// The clock of the outcome.
+    /// What was known when it was begun: it tells nothing of code that was made later.
     pub clock: VectorClock,
+    /// The event that carries the outcome.
+    #[serde(default)]
+    pub outcome: Option<EventId>,
 }
 
 impl TestRun {

@@ -5,11 +5,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 use journeyman_event::payload::{
-    Approach, BugReportReceived, ClockJumped, CodeGenerated, CodeOrigin, CorrectionCompleted,
-    CorrectionStarted, EffectInterrupted, EffectRetried, GivenTest, Interruption, ModelCallStarted,
-    ModuleComplete, ModuleStarted, PauseReason, PlannedModule, PlanningComplete, Purpose,
-    TaskCancelled, TaskComplete, TaskPaused, TaskResumed, TaskStarted, TaskSubmitted, TestOrigin,
-    TestPassed, TestResult, TestScope, TestStarted, UserIntervention, Verification,
+    Approach, BugReportReceived, ClockJumped, CodeGenerated, CodeOrigin, CodeUnderTest,
+    CorrectionCompleted, CorrectionStarted, EffectInterrupted, EffectRetried, GivenTest,
+    Interruption, ModelCallStarted, ModuleComplete, ModuleStarted, PauseReason, PlannedModule,
+    PlanningComplete, Purpose, TaskCancelled, TaskComplete, TaskPaused, TaskResumed, TaskStarted,
+    TaskSubmitted, TestFailed, TestFailureKind, TestOrigin, TestPassed, TestResult, TestScope,
+    TestStarted, UserIntervention, Verification,
 };
 use journeyman_event::state::{Ending, FoldError, Status};
 use journeyman_event::{
@@ -196,6 +197,59 @@ fn a_report_about_an_older_version_or_other_bytes_is_stale() {
     let state = maker.fold();
     assert_eq!(state.modules[0].bug, None);
     assert_eq!(state.uncounted.stale, 2);
+}
+
+/// The report names the code that is current now, with its hash: that it is not about that code shows
+/// in what was known when its tests were begun.
+#[test]
+fn a_report_on_a_run_that_began_before_the_code_was_made_is_stale() {
+    for (edited_during_the_run, stale) in [(true, 1), (false, 0)] {
+        let mut maker = Maker::planned();
+        maker.code(1, "one");
+        if !edited_during_the_run {
+            maker.code(2, "two");
+        }
+        let intent = maker.add(None, None, run_of(2, "two"));
+        if edited_during_the_run {
+            maker.code(2, "two");
+        }
+        let outcome = maker.add(None, Some(intent), failed());
+        let report = BugReportReceived {
+            version: 2,
+            code_hash: ContentHash::of(b"two"),
+            summary: "no".into(),
+            given: false,
+        };
+        maker.add(None, Some(outcome), report.clone());
+        let state = maker.fold();
+        assert_eq!(state.uncounted.stale, stale);
+        assert_eq!(state.modules[0].bug.is_none(), edited_during_the_run);
+        // One that does not say which run it is about is judged by its own clock, as ever.
+        maker.add(None, None, report);
+        assert!(maker.fold().modules[0].bug.is_some());
+    }
+}
+
+fn run_of(version: u64, source: &str) -> TestStarted {
+    TestStarted {
+        scope: TestScope::Module,
+        origin: TestOrigin::Generated,
+        files: Vec::new(),
+        code: vec![CodeUnderTest {
+            module: Maker::module(),
+            version,
+            hash: ContentHash::of(source.as_bytes()),
+        }],
+    }
+}
+
+fn failed() -> TestFailed {
+    TestFailed {
+        kind: TestFailureKind::Failed,
+        tests: Vec::new(),
+        output: String::new(),
+        wall_ms: 1,
+    }
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn payload() -> impl Strategy<Value = Payload> {
     });
     prop_oneof![
         (kind, json()).prop_map(|(kind, data)| Payload::parse(kind, &data)),
-        (odd_text(), json()).prop_map(|(kind, data)| Payload::parse(&kind, &data)),
+        (name(), json()).prop_map(|(kind, data)| Payload::parse(&kind, &data)),
         (
             odd_text(),
             prop::collection::vec(given, 0..3),
@@ -101,6 +101,11 @@ fn payload() -> impl Strategy<Value = Payload> {
     ]
 }
 
+/// A name that is taken in, whatever is in it.
+fn name() -> impl Strategy<Value = String> {
+    odd_text().prop_filter("a rule", |name| (1..=200).contains(&name.len()))
+}
+
 fn id() -> impl Strategy<Value = EventId> {
     any::<[u8; 16]>().prop_map(EventId::from_bytes)
 }
@@ -110,12 +115,9 @@ fn draft() -> impl Strategy<Value = Draft> {
         "[A-Za-z0-9][A-Za-z0-9._:-]{0,20}",
         "[A-Za-z0-9][A-Za-z0-9._:-]{0,20}",
     );
-    let actor = odd_text().prop_filter("a rule", |name| !name.is_empty() && name.len() <= 200);
-    let clock = prop::collection::btree_map(
-        odd_text().prop_map(ProcessId::from_stored),
-        any::<u64>(),
-        0..4,
-    );
+    let actor = name();
+    let clock =
+        prop::collection::btree_map(name().prop_map(ProcessId::from_stored), any::<u64>(), 0..4);
     let about = (
         prop::option::of(module()),
         prop::option::of(id()),

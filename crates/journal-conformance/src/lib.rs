@@ -110,11 +110,17 @@ macro_rules! suite {
             ];
             transfer: [
                 a_store_is_the_same_after_export_and_import,
-                a_line_that_breaks_a_rule_is_named_and_loses_nothing_else,
+                a_line_that_breaks_a_rule_is_named_with_those_that_come_after_it_in_its_stream,
+                a_payload_that_is_missing_in_the_file_is_named,
+                an_exported_line_that_was_changed_does_not_fit_its_hash,
+                tasks_of_two_stores_are_not_made_one,
+                what_an_import_takes_is_text_however_its_lines_end,
+                lists_show_nothing_of_a_stream_of_which_a_part_was_refused,
                 nobody_imports_what_belongs_to_another_or_comes_from_nowhere,
             ];
             verify: [
                 a_clock_that_goes_back_is_named_and_an_unknown_cause_is_counted,
+                a_clock_that_goes_back_beside_anothers_progress_is_named,
                 verifying_beside_a_writer_sees_one_moment,
             ];
         }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{Fresh, Maker, all, append, assert_sound, fresh, user};
+use crate::{Fresh, Maker, all, append, assert_sound, fresh, lines, user};
 use bytes::Bytes;
-use journeyman_event::{ContentHash, Principal, SteppedTime};
+use journeyman_event::{ContentHash, Event, Principal, SteppedTime};
 use journeyman_journal::{Append, Expected, Filter, Format, Imported, Journal};
 
 async fn export(journal: &Journal, principal: &Principal, format: Format) -> Vec<String> {
@@ -22,7 +22,7 @@ async fn export(journal: &Journal, principal: &Principal, format: Format) -> Vec
 async fn import(journal: &Journal, principal: &Principal, lines: &[String]) -> Imported {
     let mut import = journal.import(principal, Arc::new(SteppedTime::default()));
     for line in lines {
-        import.line(line).await.unwrap();
+        import.line(line.as_bytes()).await.unwrap();
     }
     import.finish().await.unwrap()
 }
@@ -101,50 +101,231 @@ pub async fn a_store_is_the_same_after_export_and_import(store: Fresh) {
     }
 }
 
-pub async fn a_line_that_breaks_a_rule_is_named_and_loses_nothing_else(store: Fresh) {
+/// The numbers of the lines of one owner's events, from 1.
+fn events_of(lines: &[String], owner: &str) -> Vec<u64> {
+    let owner = format!("\"owner\":\"{owner}\"");
+    let numbered = (1..).zip(lines);
+    let meant =
+        numbered.filter(|(_, line)| line.starts_with("{\"schema\"") && line.contains(&owner));
+    meant.map(|(number, _)| number).collect()
+}
+
+fn refused(done: &Imported) -> Vec<u64> {
+    let mut lines: Vec<u64> = done.refusals.iter().map(|one| one.line).collect();
+    lines.sort_unstable();
+    lines
+}
+
+pub async fn a_line_that_breaks_a_rule_is_named_with_those_that_come_after_it_in_its_stream(
+    store: Fresh,
+) {
     let system = Principal::system();
     let (_folder, first) = fresh(store);
-    fill(&first).await;
+    let make = Maker::new(1);
+    for round in 0..3 {
+        for (owner, count) in [(Principal::local(), 40), (user("ada"), 2)] {
+            let text = Bytes::from(format!("text {round}"));
+            let cites = make.event(&owner, "t-1", &ContentHash::of(&text).to_string());
+            let mut events = make.events(&owner, "t-1", count);
+            events.push(cites);
+            let blobs = vec![text];
+            let append = Append {
+                blobs,
+                ..append("t-1", Expected::Any, events)
+            };
+            first.append(&owner, append).await.unwrap();
+        }
+    }
     let lines = export(&first, &system, Format::Stored).await;
-    let at = |what: &str| lines.iter().position(|line| line.contains(what)).unwrap();
-    let event = |number: usize| {
-        let mut events = (0..lines.len()).filter(|&n| lines[n].starts_with("{\"schema\""));
-        events.nth(number).unwrap()
-    };
+    let (local, ada) = (events_of(&lines, "local"), events_of(&lines, "ada"));
+    let text = (1..)
+        .zip(&lines)
+        .find(|(_, line)| line.contains("\"text\":\"text 0\""));
+    let text = text.unwrap().0;
+    let spoilt: &[(&str, fn(&str) -> String)] = &[
+        ("a revision", |line| {
+            line.replacen("\"revision\":", "\"revision\":-", 1)
+        }),
+        ("half of it", |line| line[..line.len() / 2].to_owned()),
+        ("no JSON", |_| "{\"half\":".to_owned()),
+        ("a path for a task", |line| line.replacen("t-1", "../t", 1)),
+        ("a time to come", |line| line.replacen("2026-", "2926-", 1)),
+        ("other data", |line| line.replacen("t-1 ", "t-2 ", 1)),
+        ("no kind", |line| {
+            line.replacen("\"user_intervention\"", "\"\"", 1)
+        }),
+        ("a NUL", |line| line.replacen("t-1 ", "t\0 ", 1)),
+    ];
+    for (what, spoil) in spoilt {
+        let mut broken = lines.clone();
+        let at = usize::try_from(local[60]).unwrap() - 1;
+        broken[at] = spoil(&lines[at]);
+        assert_ne!(broken[at], lines[at], "{what}");
+        let (_folder, second) = fresh(store);
+        let done = import(&second, &system, &broken).await;
+        // Everything before it, and all of the other stream.
+        assert_eq!(refused(&done), local[60..], "{what}: {:?}", done.refusals);
+        assert_eq!(done.events, 60 + ada.len() as u64, "{what}");
+        assert!(
+            done.refusals
+                .iter()
+                .any(|one| one.reason.contains("revision 62"))
+        );
+        assert_sound(&second).await;
+        // The whole file then brings what was missing, in order.
+        let done = import(&second, &system, &lines).await;
+        assert_eq!(
+            (done.events, done.refused),
+            (local.len() as u64 - 60, 0),
+            "{what}"
+        );
+        for owner in [Principal::local(), user("ada")] {
+            let ids = |events: Vec<Event>| events.iter().map(Event::id).collect::<Vec<_>>();
+            let (before, after) = (all(&first, &owner).await, all(&second, &owner).await);
+            assert_eq!(ids(before), ids(after), "{what}");
+        }
+        assert_sound(&second).await;
+    }
+    // A text that is not what it is called is refused alone: who cites it lives without.
     let mut broken = lines.clone();
-    let spoilt = [event(3), event(10), event(11), event(250)];
-    broken[spoilt[0]] = broken[spoilt[0]].replacen("\"revision\":", "\"revision\":-", 1);
-    broken[spoilt[1]] = "{\"half\":".to_owned();
-    broken[spoilt[2]] = broken[spoilt[2]].replacen("t-1", "../t", 1);
-    broken[spoilt[3]] = broken[spoilt[3]].replacen("2026-", "2926-", 1);
-    let text = at("\"text\":\"cited\"");
-    broken[text] = broken[text].replace("\"cited\"", "\"other\"");
-    // What cites the payload that was in here cannot be kept either.
-    let payload = at("\"text\":\"{");
-    broken.remove(payload);
-    broken.insert(payload, String::new());
+    let at = usize::try_from(text).unwrap() - 1;
+    broken[at] = broken[at].replace("text 0", "text 9");
     let (_folder, second) = fresh(store);
     let done = import(&second, &system, &broken).await;
-    let mut expected: Vec<usize> = spoilt.into_iter().chain([text]).collect();
-    let payload_events = (0..lines.len()).filter(|&n| lines[n].contains("\"data\":{\"blob\":"));
-    expected.extend(payload_events);
-    expected.sort_unstable();
-    let mut named: Vec<u64> = done.refusals.iter().map(|refused| refused.line).collect();
-    named.sort_unstable();
-    assert!(
-        named
-            .iter()
-            .copied()
-            .eq(expected.iter().map(|&n| n as u64 + 1)),
-        "{:?}",
-        done.refusals
-    );
-    assert_eq!(done.events, 1_209 - 4 - 3);
+    assert_eq!(refused(&done), [text]);
+    assert_eq!(done.events as usize, local.len() + ada.len());
+}
+
+pub async fn a_payload_that_is_missing_in_the_file_is_named(store: Fresh) {
+    let (_folder, first) = fresh(store);
+    fill(&first).await;
+    let mut lines = export(&first, &Principal::system(), Format::Stored).await;
+    let payload = lines.iter().position(|line| line.contains("\"text\":\"{"));
+    lines[payload.unwrap()].clear();
+    let ada = events_of(&lines, "ada");
+    let (_folder, second) = fresh(store);
+    let done = import(&second, &Principal::system(), &lines).await;
+    assert_eq!(refused(&done), ada[2..], "it, and what comes after it");
+    assert_eq!(done.events, 1_202);
     assert_sound(&second).await;
-    // The whole file then brings what was missing.
-    let done = import(&second, &system, &lines).await;
-    assert_eq!((done.events, done.refused), (7, 0));
-    assert_eq!(all(&second, &system).await.len(), 1_209);
+}
+
+/// In whole and in part, whose lines are not beside those that they are linked to.
+pub async fn an_exported_line_that_was_changed_does_not_fit_its_hash(store: Fresh) {
+    let (_folder, first) = fresh(store);
+    fill(&first).await;
+    for (principal, format) in [
+        (Principal::system(), Format::Stored),
+        (Principal::system(), Format::CloudEvents),
+        (user("ada"), Format::Stored),
+        (user("ada"), Format::CloudEvents),
+    ] {
+        let lines = export(&first, &principal, format).await;
+        let (_folder, second) = fresh(store);
+        let done = import(&second, &principal, &lines).await;
+        assert_eq!(done.refused, 0, "{:?}", done.refusals);
+        // Every event of hers cites the same texts: the last citation is changed.
+        let cited = format!("\"instruction\":\"{}\"", ContentHash::of(b"cited"));
+        let at = lines
+            .iter()
+            .rposition(|line| line.contains(&cited))
+            .unwrap();
+        let mut changed = lines.clone();
+        let other = format!("\"instruction\":\"{}\"", ContentHash::of(b"other"));
+        changed[at] = changed[at].replace(&cited, &other);
+        let (_folder, third) = fresh(store);
+        let done = import(&third, &principal, &changed).await;
+        let named = done
+            .refusals
+            .first()
+            .map(|one| (one.line, one.reason.as_str()));
+        let (line, reason) = named.unwrap();
+        assert_eq!(line, at as u64 + 1, "{principal:?} {format:?}");
+        assert!(reason.contains("hash does not fit"), "{reason}");
+        assert_eq!(done.refused, 3, "with those after it in its stream");
+    }
+}
+
+pub async fn tasks_of_two_stores_are_not_made_one(store: Fresh) {
+    let (me, system) = (Principal::local(), Principal::system());
+    let ((_a, a), (_b, b)) = (fresh(store), fresh(store));
+    for (journal, seed) in [(&a, 1), (&b, 2)] {
+        let make = Maker::new(seed);
+        journal
+            .append(&me, make.append(&me, "t-1", 3))
+            .await
+            .unwrap();
+        journal
+            .append(&me, make.append(&me, &format!("only-{seed}"), 2))
+            .await
+            .unwrap();
+        let note = make.append(&system, "sys.alerts", 1);
+        journal.append(&system, note).await.unwrap();
+    }
+    let before = lines(&all(&a, &me).await);
+    let done = import(&a, &system, &export(&b, &system, Format::Stored).await).await;
+    // What the system notes of itself is no task.
+    assert_eq!((done.events, done.refused), (3, 3));
+    for one in &done.refusals {
+        assert!(one.reason.contains("t-1") && one.reason.contains("another data folder"));
+    }
+    let after = lines(&all(&a, &me).await);
+    assert_eq!(after[..before.len()], before[..]);
+    assert_eq!(after.len(), before.len() + 2);
+    assert_sound(&a).await;
+
+    // A task that went on in both: what it went on with there has no place here.
+    let (_c, c) = fresh(store);
+    let exported = export(&a, &me, Format::Stored).await;
+    assert_eq!(import(&c, &me, &exported).await.refused, 0);
+    for (journal, seed) in [(&a, 3), (&c, 4)] {
+        let more = Maker::new(seed).append(&me, "t-1", 2);
+        journal.append(&me, more).await.unwrap();
+    }
+    let done = import(&c, &me, &export(&a, &me, Format::Stored).await).await;
+    assert_eq!((done.events, done.known, done.refused), (0, 7, 2));
+    assert_sound(&c).await;
+}
+
+pub async fn what_an_import_takes_is_text_however_its_lines_end(store: Fresh) {
+    let (me, make) = (Principal::local(), Maker::new(1));
+    let (_folder, first) = fresh(store);
+    first.append(&me, make.append(&me, "t-1", 3)).await.unwrap();
+    let lines = export(&first, &me, Format::Stored).await;
+    let (_folder, second) = fresh(store);
+    let mut import = second.import(&me, Arc::new(SteppedTime::default()));
+    for (number, line) in lines.iter().enumerate() {
+        let mark = if number == 0 { "\u{feff}" } else { "" };
+        import
+            .line(format!("{mark}{line}\r\n").as_bytes())
+            .await
+            .unwrap();
+        import.line(b"\n").await.unwrap();
+    }
+    // Nothing is put in the place of what is no text.
+    let mut bytes = lines.last().unwrap().clone().into_bytes();
+    let at = bytes.len() / 2;
+    bytes[at] = 0xff;
+    import.line(&bytes).await.unwrap();
+    let done = import.finish().await.unwrap();
+    assert_eq!((done.events, done.refused), (3, 1), "{:?}", done.refusals);
+    assert!(done.refusals[0].reason.contains("UTF-8"));
+}
+
+/// A part of a stream is not what its summary says.
+pub async fn lists_show_nothing_of_a_stream_of_which_a_part_was_refused(store: Fresh) {
+    let (_folder, first) = fresh(store);
+    fill(&first).await;
+    let ada = user("ada");
+    let mut lines = export(&first, &ada, Format::Stored).await;
+    let last = lines.pop().unwrap();
+    let (_folder, second) = fresh(store);
+    let summary = async || second.streams(&ada, 10).await.unwrap()[0].summary.clone();
+    assert_eq!(import(&second, &ada, &lines).await.events, 8);
+    assert_eq!(summary().await, None);
+    lines.push(last);
+    assert_eq!(import(&second, &ada, &lines).await.events, 1);
+    assert_eq!(summary().await.as_deref(), Some(&b"round 2"[..]));
 }
 
 pub async fn nobody_imports_what_belongs_to_another_or_comes_from_nowhere(store: Fresh) {

@@ -13,7 +13,7 @@ use journeyman_event::{
 use serde_json::value::RawValue;
 
 use crate::Error;
-use crate::engine::{Changes, Known, StreamChange, StreamName, Wanted};
+use crate::engine::{Changes, Known, StreamChange, StreamName, Summary, Wanted};
 use crate::reader::Head;
 
 /// Events of one append.
@@ -25,7 +25,7 @@ const PAYLOAD_BYTES_MAX: usize = 10 << 20;
 /// Payloads, blobs and the summary of one append together.
 pub(crate) const APPEND_BYTES_MAX: usize = 64 << 20;
 /// Streams of this prefix belong to the system.
-const SYSTEM_PREFIX: &str = "sys.";
+pub(crate) const SYSTEM_PREFIX: &str = "sys.";
 
 /// Where the caller thinks the stream stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,6 +198,8 @@ impl<'a> Batch<'a> {
         let blobs = blobs.into_iter();
         let blobs = blobs.map(|(hash, text)| ((owner.clone(), hash), text));
         self.changes.blobs.extend(blobs);
+        let summary = append.summary.clone();
+        let summary = summary.map(|bytes| Summary::new(&name, bytes));
         let stream = self.changes.streams.entry(name).or_insert(StreamChange {
             revision,
             sequence,
@@ -205,9 +207,7 @@ impl<'a> Batch<'a> {
         });
         stream.revision = revision;
         stream.sequence = sequence;
-        if append.summary.is_some() {
-            stream.summary.clone_from(&append.summary);
-        }
+        stream.summary = summary.or(stream.summary.take());
         Ok(Appended {
             events,
             duplicate: false,

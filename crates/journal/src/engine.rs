@@ -14,7 +14,7 @@ use bytes::Bytes;
 use journeyman_event::{ContentHash, Event, EventId, Owner, Revision, Sequence, TaskId};
 
 use crate::Error;
-use crate::reader::{Filter, Head, Snapshot, StreamInfo};
+use crate::reader::{Filter, Head, Snapshot};
 
 /// Snapshots that are kept of a stream: the newest.
 pub const SNAPSHOTS_KEPT: usize = 4;
@@ -30,6 +30,13 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
 
     /// What errors call the store: its file.
     fn place(&self) -> &Path;
+
+    /// What stands in the way of the next write, as far as that is known without trying:
+    /// [`Error::Moved`] if the store's files were moved, deleted or replaced meanwhile, or why the store
+    /// was opened and cannot be written to yet. An engine without files has nothing of the kind.
+    fn obstacle(&self) -> Option<Error> {
+        None
+    }
 
     /// The store's own name, drawn once when it was made. An error if there is no store.
     fn store_id(&self) -> Result<String, Error>;
@@ -50,7 +57,7 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
         owner: Option<&Owner>,
         before: Sequence,
         limit: usize,
-    ) -> Result<Vec<StreamInfo>, Error>;
+    ) -> Result<Vec<StreamRow>, Error>;
 
     /// The newest snapshot of a stream that is not newer than `at`.
     fn snapshot(&self, stream: &StreamName, at: Sequence) -> Result<Option<Snapshot>, Error>;
@@ -139,12 +146,26 @@ pub struct Query<'a> {
 }
 
 /// What a read found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Lines {
     /// Stored lines.
-    pub lines: Vec<Arc<str>>,
+    pub lines: Vec<Linked>,
     /// Whether there are no more.
     pub ended: bool,
+    /// Where one stream, or the whole store, was asked for: where its last event stands by the streams'
+    /// own entries, as of the same moment. None if there is no such stream.
+    pub newest: Option<Sequence>,
+}
+
+/// A stored line, with what it takes to know that it is as it was written.
+#[derive(Clone, Debug)]
+pub struct Linked {
+    /// Its position.
+    pub sequence: Sequence,
+    /// The line.
+    pub line: Arc<str>,
+    /// The hash of the event before it in the store; none where that one is not there.
+    pub previous: Option<ContentHash>,
 }
 
 /// What a group of appends has to know before it is written.
@@ -188,7 +209,56 @@ pub struct StreamChange {
     /// Its last event's position.
     pub sequence: Sequence,
     /// What lists show of it; none leaves what they showed.
+    pub summary: Option<Summary>,
+}
+
+/// What lists show of a stream, with the hash that ties it to that stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// What its writer wants to be shown.
+    pub bytes: Vec<u8>,
+    /// [`Summary::hash_of`] them.
+    pub hash: ContentHash,
+}
+
+impl Summary {
+    /// The summary of a stream.
+    pub fn new(stream: &StreamName, bytes: Vec<u8>) -> Self {
+        let hash = Self::hash_of(stream.owner.as_str(), stream.task_id.as_str(), &bytes);
+        Self { bytes, hash }
+    }
+
+    /// The hash of a stream's summary: of its owner, its task and the bytes, with a zero byte after
+    /// each of the names.
+    pub fn hash_of(owner: &str, task_id: &str, bytes: &[u8]) -> ContentHash {
+        let parts = [owner.as_bytes(), b"\0", task_id.as_bytes(), b"\0", bytes];
+        ContentHash::of(&parts.concat())
+    }
+}
+
+/// A stream as an engine keeps it.
+#[derive(Clone, Debug)]
+pub struct StreamRow {
+    /// Which.
+    pub name: StreamName,
+    /// Its last event's revision.
+    pub revision: Revision,
+    /// Its last event's position.
+    pub sequence: Sequence,
+    /// What lists show of it.
     pub summary: Option<Vec<u8>>,
+    /// The hash that was kept with that.
+    pub summary_hash: Option<ContentHash>,
+}
+
+impl StreamRow {
+    /// The summary, if it is as it was written.
+    pub(crate) fn sound_summary(&self) -> Option<&[u8]> {
+        let summary = self.summary.as_deref()?;
+        let (owner, task) = (self.name.owner.as_str(), self.name.task_id.as_str());
+        let fits = self.summary_hash == Some(Summary::hash_of(owner, task, summary));
+        fits.then_some(summary)
+    }
 }
 
 /// What is shown the whole store.
@@ -200,13 +270,24 @@ pub trait Walker {
     /// A row that is not what an event's row is; 0 for what belongs to no event.
     fn unreadable(&mut self, sequence: i64, reason: String) -> ControlFlow<()>;
     /// The next stream.
-    fn stream(
-        &mut self,
-        owner: &str,
-        task_id: &str,
-        revision: i64,
-        sequence: i64,
-    ) -> ControlFlow<()>;
+    fn stream(&mut self, stream: &StreamShown<'_>) -> ControlFlow<()>;
+}
+
+/// A stream as a walker is shown it, whatever is in it.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamShown<'a> {
+    /// Whose.
+    pub owner: &'a str,
+    /// Which.
+    pub task_id: &'a str,
+    /// Its last event's revision.
+    pub revision: i64,
+    /// Its last event's position.
+    pub sequence: i64,
+    /// What lists show of it.
+    pub summary: Option<&'a [u8]>,
+    /// The 32 bytes of the hash that was kept with that.
+    pub summary_hash: Option<&'a [u8]>,
 }
 
 /// An event as an engine keeps it.

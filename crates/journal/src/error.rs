@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use journeyman_event::{InvalidEvent, Revision, TaskId};
+use journeyman_event::{InvalidEvent, Revision, Sequence, TaskId};
 use thiserror::Error;
 
 /// Why the journal did not do what was asked. Nothing that was acknowledged is ever lost by any of
@@ -89,6 +89,19 @@ pub enum Error {
         /// The file.
         file: PathBuf,
     },
+    /// An event is not as it was written, or is missing. All others can still be read.
+    #[error(
+        "event {sequence} in {} is damaged: {reason}. What stands before and after it can still be \
+         read; keep the file as it is and restore a copy", file.display()
+    )]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// Its position.
+        sequence: Sequence,
+        /// What is wrong.
+        reason: String,
+    },
     /// The file is not a sound journal.
     #[error("{} is damaged or not a journal ({reason}); keep it as it is and restore a copy, or name another folder", file.display())]
     Corrupt {
@@ -96,6 +109,36 @@ pub enum Error {
         file: PathBuf,
         /// What is wrong.
         reason: String,
+    },
+    /// There is no store to be read.
+    #[error("there is no journal in {} yet; `journeyman run` makes one", folder.display())]
+    NoStore {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// What lies there is not whole, and may be all that is left of what was acknowledged. Nothing of
+    /// it was opened or changed.
+    #[error(
+        "{} holds what looks like the remains of a journal ({found}); nothing was touched. Copy the \
+         folder, then put back what is missing; if nothing in it is wanted, move the files \
+         journal.db* away; or name another folder with --data-dir", folder.display()
+    )]
+    Remains {
+        /// The folder.
+        folder: PathBuf,
+        /// What is there.
+        found: String,
+    },
+    /// A file of the store was moved, deleted or replaced while it was in use. Nothing more is
+    /// acknowledged.
+    #[error(
+        "{} was moved, deleted or replaced while it was in use; nothing more is written. Put it \
+         back, and it goes on by itself; or stop this process and start it again to use what is \
+         there now", file.display()
+    )]
+    Moved {
+        /// The file as it was called.
+        file: PathBuf,
     },
     /// A newer version wrote it.
     #[error("{} was written by a newer version of journeyman (format {found}, this one knows {known}); update journeyman", file.display())]
@@ -123,7 +166,10 @@ impl Error {
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::Full { .. } | Self::NotWritable { .. } | Self::Unknown { .. }
+            Self::Full { .. }
+                | Self::NotWritable { .. }
+                | Self::Unknown { .. }
+                | Self::Moved { .. }
         )
     }
 

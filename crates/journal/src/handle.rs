@@ -80,7 +80,7 @@ impl Journal {
     /// second writer gets [`Error::Locked`].
     pub fn open(engine: Arc<dyn Engine>, randomness: &dyn Randomness) -> Result<Self, Error> {
         let new_store_id = format!(
-            "{:016x}{:016x}",
+            "{:016x}-{:016x}",
             randomness.next_u64(),
             randomness.next_u64()
         );
@@ -146,16 +146,22 @@ impl Journal {
         }
     }
 
-    /// Why the last append was not written, where the store could not be written to: it is tried again
-    /// by the next one.
+    /// Why the last append was not written, where the store could not be written to, or why the next one
+    /// would not be, as far as that is known without trying: it is tried again by the next one.
     pub fn trouble(&self) -> Option<Error> {
         let writing = self.inner.writing.as_ref()?;
-        writing.trouble.borrow().clone()
+        let known = writing.trouble.borrow().clone();
+        known.or_else(|| self.inner.engine.obstacle())
     }
 
-    /// The random part of vector clock processes of this store: 4 hexadecimal digits.
+    /// The random part of vector clock processes of this store: the 16 hexadecimal digits before the
+    /// hyphen of its name. Names of older stores have no hyphen, and their processes 4 digits for good.
     pub fn store_part(&self) -> &str {
-        self.inner.store_id.get(..4).unwrap_or(&self.inner.store_id)
+        let name = &self.inner.store_id;
+        match name.split_once('-') {
+            Some((part, _)) => part,
+            None => name.get(..4).unwrap_or(name),
+        }
     }
 
     /// The store's own name, drawn once when it was made.
@@ -349,8 +355,11 @@ impl Journal {
     ) -> Result<Vec<StreamInfo>, Error> {
         let owner = (!principal.is_system()).then(|| principal.owner().clone());
         let limit = limit.min(STREAMS_MAX);
-        self.reading(move |engine| engine.streams(owner.as_ref(), before, limit))
-            .await
+        self.reading(move |engine| {
+            let rows = engine.streams(owner.as_ref(), before, limit)?;
+            Ok(rows.into_iter().map(StreamInfo::of).collect())
+        })
+        .await
     }
 
     /// The last event of the store, for the system principal: an owner knows of its own events only.

@@ -20,8 +20,8 @@ mod writer;
 
 pub use batch::{Append, Appended, Expected};
 pub use engine::{
-    Changes, Direction, Engine, Known, Lines, Query, Row, SNAPSHOTS_KEPT, StreamChange, StreamName,
-    Walker, Wanted, Writer,
+    Changes, Direction, Engine, Known, Lines, Linked, Query, Row, SNAPSHOTS_KEPT, StreamChange,
+    StreamName, StreamRow, StreamShown, Summary, Walker, Wanted, Writer,
 };
 pub use error::Error;
 pub use handle::Journal;

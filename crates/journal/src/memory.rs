@@ -10,10 +10,10 @@ use journeyman_event::{ContentHash, Event, EventId, ORIGIN_HASH, Owner, Revision
 
 use crate::Error;
 use crate::engine::{
-    Changes, Direction, Engine, Known, Lines, Query, Row, SNAPSHOTS_KEPT, StreamName, Walker,
-    Wanted, Writer,
+    Changes, Direction, Engine, Known, Lines, Linked, Query, Row, SNAPSHOTS_KEPT, StreamName,
+    StreamRow, StreamShown, Summary, Walker, Wanted, Writer,
 };
-use crate::reader::{Head, Snapshot, StreamInfo};
+use crate::reader::{Head, Snapshot};
 
 /// What errors call it.
 const PLACE: &str = "memory";
@@ -40,7 +40,7 @@ struct Tables {
 struct Stream {
     revision: Revision,
     sequence: Sequence,
-    summary: Option<Vec<u8>>,
+    summary: Option<Summary>,
     snapshots: BTreeMap<Sequence, Snapshot>,
 }
 
@@ -115,6 +115,14 @@ impl Engine for Memory {
                 Box::new(tables.events.iter().take(end).rev())
             }
         };
+        let newest = match (query.owner, &query.filter.task_id) {
+            (Some(owner), Some(task)) => {
+                let stream = tables.streams.get(&StreamName::of(owner, task));
+                stream.map(|stream| stream.sequence)
+            }
+            (None, None) => Some(tables.head().sequence),
+            _ => None,
+        };
         let (mut lines, mut bytes) = (Vec::new(), 0);
         let meant = events.filter(|event| {
             let owned = query.owner.is_none_or(|owner| event.owner() == owner);
@@ -125,12 +133,22 @@ impl Engine for Memory {
                 return Ok(Lines {
                     lines,
                     ended: false,
+                    newest,
                 });
             }
             bytes += event.line().len();
-            lines.push(event.line().into());
+            let before = Sequence(event.sequence().0 - 1);
+            lines.push(Linked {
+                sequence: event.sequence(),
+                line: event.line().into(),
+                previous: Some(tables.at(before).map_or(ORIGIN_HASH, Event::hash)),
+            });
         }
-        Ok(Lines { lines, ended: true })
+        Ok(Lines {
+            lines,
+            ended: true,
+            newest,
+        })
     }
 
     fn blob(&self, owner: &Owner, hash: ContentHash) -> Result<Option<Bytes>, Error> {
@@ -142,20 +160,20 @@ impl Engine for Memory {
         owner: Option<&Owner>,
         before: Sequence,
         limit: usize,
-    ) -> Result<Vec<StreamInfo>, Error> {
+    ) -> Result<Vec<StreamRow>, Error> {
         let tables = self.tables();
         let meant = tables
             .streams
             .iter()
             .filter(|(name, _)| owner.is_none_or(|owner| &name.owner == owner))
             .filter(|(_, stream)| stream.sequence < before);
-        let mut streams: Vec<StreamInfo> = meant
-            .map(|(name, stream)| StreamInfo {
-                owner: name.owner.clone(),
-                task_id: name.task_id.clone(),
+        let mut streams: Vec<StreamRow> = meant
+            .map(|(name, stream)| StreamRow {
+                name: name.clone(),
                 revision: stream.revision,
                 sequence: stream.sequence,
-                summary: stream.summary.clone(),
+                summary: stream.summary.as_ref().map(|summary| summary.bytes.clone()),
+                summary_hash: stream.summary.as_ref().map(|summary| summary.hash),
             })
             .collect();
         streams.sort_by_key(|stream| std::cmp::Reverse(stream.sequence));
@@ -197,9 +215,16 @@ impl Engine for Memory {
             }
         }
         for (name, stream) in &tables.streams {
-            let (revision, sequence) = (signed(stream.revision.0), signed(stream.sequence.0));
-            let (owner, task_id) = (name.owner.as_str(), name.task_id.as_str());
-            if walker.stream(owner, task_id, revision, sequence).is_break() {
+            let summary = stream.summary.as_ref();
+            let shown = StreamShown {
+                owner: name.owner.as_str(),
+                task_id: name.task_id.as_str(),
+                revision: signed(stream.revision.0),
+                sequence: signed(stream.sequence.0),
+                summary: summary.map(|summary| &*summary.bytes),
+                summary_hash: summary.map(|summary| &summary.hash.as_bytes()[..]),
+            };
+            if walker.stream(&shown).is_break() {
                 return Ok(());
             }
         }

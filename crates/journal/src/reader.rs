@@ -11,7 +11,7 @@ use journeyman_event::{
 };
 
 use crate::Error;
-use crate::engine::{Direction, Engine, Query, StreamName};
+use crate::engine::{Direction, Engine, Lines, Linked, Query, StreamName, StreamRow};
 
 /// Events that one read gives at the most.
 const READ_MAX: usize = 10_000;
@@ -142,8 +142,26 @@ pub struct StreamInfo {
     pub revision: Revision,
     /// The position of its last event.
     pub sequence: Sequence,
-    /// What its writer wants to be shown.
+    /// What its writer wants to be shown; none also where that is not as it was written.
     pub summary: Option<Vec<u8>>,
+}
+
+impl StreamInfo {
+    /// What an engine keeps of a stream, with its summary only where that is as it was written.
+    pub(crate) fn of(row: StreamRow) -> Self {
+        let summary = row.sound_summary();
+        if summary.is_none() && row.summary.is_some() {
+            let stream = &row.name;
+            tracing::error!(%stream, "what lists show of a stream is damaged and passed over");
+        }
+        Self {
+            summary: summary.map(<[u8]>::to_vec),
+            owner: row.name.owner,
+            task_id: row.name.task_id,
+            revision: row.revision,
+            sequence: row.sequence,
+        }
+    }
 }
 
 /// A part of what a filter takes.
@@ -151,6 +169,8 @@ pub struct StreamInfo {
 pub struct Page {
     /// Events, in the order that was asked for.
     pub events: Vec<Event>,
+    /// The hash of the event before each in the store, where that one is there.
+    pub(crate) previous: Vec<Option<ContentHash>>,
     /// Whether there are no more; else the next page begins where the last event stands.
     pub ended: bool,
 }
@@ -180,7 +200,7 @@ impl Snapshot {
     }
 }
 
-/// Events from a position on.
+/// Events from a position on, each as it was written.
 pub(crate) fn read(
     engine: &dyn Engine,
     principal: &Principal,
@@ -192,14 +212,17 @@ pub(crate) fn read(
     let limit = limit.min(READ_MAX);
     let mut page = Page {
         events: Vec::new(),
+        previous: Vec::new(),
         // Who asks for nothing gets all of it.
         ended: limit == 0,
     };
+    let owner = (!principal.is_system()).then(|| principal.owner());
+    let mut order = Order::of(owner, filter, direction);
     let (mut position, mut bytes) = (position, 0);
     // Lines that the filter leaves out do not count, so they are looked at until enough are there.
     while page.events.len() < limit && bytes < READ_BYTES_MAX && !page.ended {
-        let lines = engine.lines(&Query {
-            owner: (!principal.is_system()).then(|| principal.owner()),
+        let query = Query {
+            owner,
             filter,
             position,
             direction,
@@ -209,11 +232,15 @@ pub(crate) fn read(
                 limit - page.events.len()
             },
             bytes_max: READ_BYTES_MAX,
-        })?;
+        };
+        let lines = engine.lines(&query)?;
         page.ended = lines.ended;
+        order.begin(engine, &query, &lines)?;
         let mut left = lines.lines.into_iter();
         for line in left.by_ref() {
-            let event = Event::from_line(line).map_err(|error| corrupt(engine, error))?;
+            let previous = line.previous;
+            let event = sound(engine, owner, filter, line)?;
+            order.next(engine, &event)?;
             position = event.sequence();
             if !filter.takes_rest(&event) {
                 continue;
@@ -221,13 +248,160 @@ pub(crate) fn read(
             let (event, payload) = whole(engine, event)?;
             bytes += event.line().len() + payload;
             page.events.push(event);
+            page.previous.push(previous);
             if page.events.len() == limit || bytes >= READ_BYTES_MAX {
                 break;
             }
         }
         page.ended &= left.len() == 0;
+        if page.ended {
+            order.end(engine, lines.newest, position)?;
+        }
     }
     Ok(page)
+}
+
+/// The event of a line that is as it was written and where it belongs.
+fn sound(
+    engine: &dyn Engine,
+    owner: Option<&Owner>,
+    filter: &Filter,
+    line: Linked,
+) -> Result<Event, Error> {
+    let at = line.sequence;
+    let event = Event::from_line(line.line).map_err(|error| damaged(engine, at, error))?;
+    let belongs = event.sequence() == at
+        && filter.takes_first(&event)
+        && owner.is_none_or(|owner| event.owner() == owner);
+    if !belongs {
+        return Err(damaged(engine, at, "its row says something else than it"));
+    }
+    // Where the one before it is gone, that one is missed by whoever reads in its place.
+    if line
+        .previous
+        .is_some_and(|previous| !event.follows(previous))
+    {
+        return Err(damaged(engine, at, "its hash does not fit"));
+    }
+    Ok(event)
+}
+
+/// What a read without gaps goes by. Which events of several streams are an owner's, or of a kind, no
+/// position tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// Everything in the store.
+    Sequence,
+    /// Everything in one stream.
+    Revision,
+}
+
+/// Notices that an event is missing between others.
+struct Order {
+    /// None where gaps are as they should be.
+    by: Option<By>,
+    direction: Direction,
+    /// The last position that is asked for.
+    until: Option<Sequence>,
+    /// Where the last one stands, in the order that counts; none before it is known.
+    last: Option<u64>,
+}
+
+impl Order {
+    fn of(owner: Option<&Owner>, filter: &Filter, direction: Direction) -> Self {
+        let by = match (owner, &filter.task_id) {
+            _ if !filter.kinds.is_empty() => None,
+            (None, None) => Some(By::Sequence),
+            (Some(_), Some(_)) => Some(By::Revision),
+            _ => None,
+        };
+        Self {
+            by,
+            direction,
+            until: filter.until,
+            last: None,
+        }
+    }
+
+    /// Finds what the first line comes after.
+    fn begin(
+        &mut self,
+        engine: &dyn Engine,
+        query: &Query<'_>,
+        lines: &Lines,
+    ) -> Result<(), Error> {
+        let is_first = self.last.is_none() && self.direction == Direction::Forwards;
+        if !is_first || lines.lines.is_empty() {
+            return Ok(());
+        }
+        self.last = match self.by {
+            None => None,
+            Some(By::Sequence) => Some(query.position.0),
+            Some(By::Revision) if query.position == Sequence::ZERO => Some(0),
+            Some(By::Revision) => {
+                let before = engine.lines(&Query {
+                    position: query.position.next(),
+                    direction: Direction::Backwards,
+                    lines_max: 1,
+                    ..*query
+                })?;
+                let before = before.lines.into_iter().next();
+                // One that is damaged itself is named to those who ask for it.
+                match before.map(|line| Event::from_line(line.line)) {
+                    None => Some(0),
+                    Some(before) => before.ok().map(|event| event.revision().0),
+                }
+            }
+        };
+        Ok(())
+    }
+
+    fn next(&mut self, engine: &dyn Engine, event: &Event) -> Result<(), Error> {
+        let (Some(by), at) = (self.by, event.sequence()) else {
+            return Ok(());
+        };
+        let here = match by {
+            By::Sequence => at.0,
+            By::Revision => event.revision().0,
+        };
+        let expected = self.last.map(|last| match self.direction {
+            Direction::Forwards => last.saturating_add(1),
+            Direction::Backwards => last.saturating_sub(1),
+        });
+        self.last = Some(here);
+        match expected.filter(|&expected| expected != here) {
+            None => Ok(()),
+            Some(expected) => Err(match by {
+                By::Sequence => damaged(engine, Sequence(expected), "it is missing"),
+                By::Revision => {
+                    let reason =
+                        format_args!("revision {expected} of its task is missing beside it");
+                    damaged(engine, at, reason)
+                }
+            }),
+        }
+    }
+
+    /// Finds whether there should have been more after the last position that was read.
+    fn end(
+        &self,
+        engine: &dyn Engine,
+        newest: Option<Sequence>,
+        position: Sequence,
+    ) -> Result<(), Error> {
+        let missing = match (self.by, self.direction) {
+            (None, _) => None,
+            (Some(_), Direction::Forwards) => newest
+                .filter(|&newest| self.until.is_none_or(|until| newest <= until))
+                .filter(|&newest| newest > position),
+            // That it began is all that is known of a stream's first event that is gone.
+            (Some(_), Direction::Backwards) => {
+                let ended_early = self.last.is_some_and(|last| last > 1);
+                ended_early.then_some(Sequence(1))
+            }
+        };
+        missing.map_or(Ok(()), |at| Err(damaged(engine, at, "it is missing")))
+    }
 }
 
 /// The event with a payload that is kept as a blob, and that one's bytes.
@@ -235,10 +409,27 @@ fn whole(engine: &dyn Engine, event: Event) -> Result<(Event, usize), Error> {
     let Some(hash) = event.blob() else {
         return Ok((event, 0));
     };
-    let bytes = sound_blob(engine, event.owner(), hash)?
-        .ok_or_else(|| corrupt(engine, format_args!("the blob {hash} is missing")))?;
-    let text = std::str::from_utf8(&bytes).map_err(|error| corrupt(engine, error))?;
-    Ok((event.with_data(text), bytes.len()))
+    let bad = |reason: &str| {
+        let reason = format!("its payload, the blob {hash}, {reason}");
+        damaged(engine, event.sequence(), reason)
+    };
+    let bytes = engine
+        .blob(event.owner(), hash)?
+        .ok_or_else(|| bad("is missing"))?;
+    if ContentHash::of(&bytes) != hash {
+        return Err(bad("has other bytes"));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| bad("is no text"))?;
+    let event = event.with_data(text);
+    Ok((event, bytes.len()))
+}
+
+fn damaged(engine: &dyn Engine, sequence: Sequence, reason: impl ToString) -> Error {
+    Error::Damaged {
+        file: engine.place().to_owned(),
+        sequence,
+        reason: reason.to_string(),
+    }
 }
 
 fn corrupt(engine: &dyn Engine, reason: impl ToString) -> Error {

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use crate::Error;
-use crate::engine::{Engine, Row, Walker};
+use crate::engine::{Engine, Row, StreamShown, Walker};
 
 /// Bytes that are handed over together, give or take one record.
 const BATCH_BYTES: usize = 256 << 10;
@@ -64,6 +64,8 @@ enum Record {
         task_id: usize,
         revision: i64,
         sequence: i64,
+        summary: Option<usize>,
+        summary_hash: Option<usize>,
     },
 }
 
@@ -107,10 +109,16 @@ impl Batch {
                     task_id,
                     revision,
                     sequence,
-                } => {
-                    let owner = parts.text(owner);
-                    walker.stream(owner, parts.text(task_id), revision, sequence)?;
-                }
+                    summary,
+                    summary_hash,
+                } => walker.stream(&StreamShown {
+                    owner: parts.text(owner),
+                    task_id: parts.text(task_id),
+                    revision,
+                    sequence,
+                    summary: summary.map(|len| parts.next(len)),
+                    summary_hash: summary_hash.map(|len| parts.next(len)),
+                })?,
             }
         }
         ControlFlow::Continue(())
@@ -188,18 +196,14 @@ impl Walker for Relay {
         self.found(Record::Unreadable { sequence, reason })
     }
 
-    fn stream(
-        &mut self,
-        owner: &str,
-        task_id: &str,
-        revision: i64,
-        sequence: i64,
-    ) -> ControlFlow<()> {
+    fn stream(&mut self, stream: &StreamShown<'_>) -> ControlFlow<()> {
         let record = Record::Stream {
-            owner: self.batch.keep(owner),
-            task_id: self.batch.keep(task_id),
-            revision,
-            sequence,
+            owner: self.batch.keep(stream.owner),
+            task_id: self.batch.keep(stream.task_id),
+            revision: stream.revision,
+            sequence: stream.sequence,
+            summary: stream.summary.map(|bytes| self.batch.keep(bytes)),
+            summary_hash: stream.summary_hash.map(|bytes| self.batch.keep(bytes)),
         };
         self.found(record)
     }

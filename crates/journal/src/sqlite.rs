@@ -2,33 +2,29 @@
 //! every commit flushed to the disk, readers on connections of their own.
 
 mod lock;
+mod place;
 mod read;
 mod schema;
 mod write;
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use journeyman_event::{ContentHash, Owner, Revision, Sequence, TaskId};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use journeyman_event::{ContentHash, Owner, Sequence};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, ffi, params};
 
 use crate::Error;
-use crate::engine::{Engine, Lines, Query, StreamName, Walker, Writer};
-use crate::reader::{Head, Snapshot, StreamInfo};
+use crate::engine::{Engine, Lines, Query, StreamName, StreamRow, Walker, Writer};
+use crate::reader::{Head, Snapshot};
 use lock::Lock;
+use place::{Found, Place};
 use schema::Reader;
 pub use schema::SQLITE_VERSION_MIN;
 use write::SqliteWriter;
 
 /// Idle connections that are kept: as many as queries run at once.
 const IDLE_MAX: usize = crate::handle::QUERIES_MAX;
-/// Others may pass through the folder (code runs below it as another user) but not list it.
-const FOLDER_MODE: u32 = 0o711;
-const FILE_MODE: u32 = 0o600;
 
 /// A store in a data folder.
 #[derive(Debug)]
@@ -38,26 +34,11 @@ pub struct Sqlite {
     idle: Mutex<Vec<Reader>>,
 }
 
-/// Where the file is and how it is opened.
-#[derive(Clone, Debug)]
-struct Place {
-    folder: PathBuf,
-    file: PathBuf,
-    bytes_max: Option<u64>,
-    vfs: Option<String>,
-}
-
 impl Sqlite {
     /// The store in this folder. Nothing is opened yet.
     pub fn new(folder: PathBuf) -> Self {
-        let file = folder.join("journal.db");
         Self {
-            place: Place {
-                folder,
-                file,
-                bytes_max: None,
-                vfs: None,
-            },
+            place: Place::new(folder),
             idle: Mutex::default(),
         }
     }
@@ -77,16 +58,22 @@ impl Sqlite {
         self
     }
 
-    /// Whether there is a store.
-    pub fn exists(&self) -> bool {
-        self.place.file.exists()
+    /// Whether there is a store. Looks, and touches nothing; [`Error::Remains`] where there was one and
+    /// something of it is missing, [`Error::Corrupt`] where something else has its name.
+    pub fn exists(&self) -> Result<bool, Error> {
+        Ok(self.place.look()? == Found::Store)
     }
 
     /// Runs a query on a connection of its own.
     fn with<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
         let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
         let reader = match idle {
-            Some(reader) => reader,
+            // While this process writes, what is open shows all that it acknowledged.
+            Some(reader) if self.place.is_written() => reader,
+            Some(reader) => {
+                self.place.same_database()?;
+                reader
+            }
             None => schema::open_reader(&self.place)?,
         };
         let result = query(&reader.connection);
@@ -114,10 +101,15 @@ impl Place {
             | rusqlite::Error::QueryReturnedNoRows => return self.corrupt(reason),
             _ => {}
         }
+        let full = Error::Full {
+            folder: self.folder.clone(),
+        };
+        if error.sqlite_error().map(|error| error.extended_code) == Some(ffi::SQLITE_IOERR_SHMSIZE)
+        {
+            return full; // no space for the index of the log
+        }
         match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Error::Full {
-                folder: self.folder.clone(),
-            },
+            Some(ErrorCode::DiskFull) => full,
             Some(
                 ErrorCode::ReadOnly
                 | ErrorCode::PermissionDenied
@@ -132,65 +124,6 @@ impl Place {
             _ => Error::Unknown { reason },
         }
     }
-
-    /// Whether nobody has the file open for writing and everything is in it.
-    fn is_at_rest(&self) -> bool {
-        let beside = |end| {
-            let mut name = self.file.clone().into_os_string();
-            name.push(end);
-            fs::metadata(name)
-        };
-        // A writer always has both beside it. Of another VFS nothing is known.
-        self.vfs.is_none()
-            && beside("-shm").is_err()
-            && beside("-wal").map_or(true, |log| log.len() == 0)
-    }
-
-    fn failed_io(&self, error: &io::Error) -> Error {
-        Error::of_io(&self.folder, error)
-    }
-
-    fn corrupt(&self, reason: String) -> Error {
-        Error::Corrupt {
-            file: self.file.clone(),
-            reason,
-        }
-    }
-
-    /// Makes the folder if there is none.
-    fn make_folder(&self) -> io::Result<()> {
-        if self.folder.exists() {
-            return Ok(());
-        }
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(FOLDER_MODE)
-            .create(&self.folder)?;
-        // Its entry must survive a power loss as surely as what is acknowledged in it.
-        match self.folder.parent().filter(|parent| parent.is_dir()) {
-            Some(parent) => fs::File::open(parent)?.sync_all(),
-            None => Ok(()),
-        }
-    }
-
-    /// Makes the file if there is none, and keeps others from it.
-    fn make_file(&self) -> io::Result<()> {
-        let made = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(FILE_MODE)
-            .open(&self.file);
-        match made {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                if fs::metadata(&self.file)?.is_dir() {
-                    return Err(io::ErrorKind::IsADirectory.into());
-                }
-                fs::set_permissions(&self.file, fs::Permissions::from_mode(FILE_MODE))
-            }
-            Err(error) => Err(error),
-        }
-    }
 }
 
 impl Engine for Sqlite {
@@ -198,9 +131,18 @@ impl Engine for Sqlite {
         let place = &self.place;
         place.make_folder().map_err(|e| place.failed_io(&e))?;
         let lock = Lock::take(&place.folder)?;
-        // Before SQLite opens it: the files beside it take over its mode.
-        place.make_file().map_err(|e| place.failed_io(&e))?;
-        Ok(Box::new(SqliteWriter::open(place, lock, new_store_id)?))
+        let found = place.look()?;
+        let prepared = match found {
+            Found::Nothing => place.begin_making(),
+            Found::Store => place.close_to_others(),
+        };
+        prepared.map_err(|e| place.failed_io(&e))?;
+        Ok(Box::new(SqliteWriter::open(
+            place,
+            lock,
+            found,
+            new_store_id,
+        )?))
     }
 
     fn holder(&self) -> Option<u32> {
@@ -211,11 +153,22 @@ impl Engine for Sqlite {
         &self.place.file
     }
 
+    fn obstacle(&self) -> Option<Error> {
+        self.place.obstacle()
+    }
+
     fn store_id(&self) -> Result<String, Error> {
-        self.with(|connection| {
+        let id: String = self.with(|connection| {
             let sql = "SELECT value FROM meta WHERE key = 'store_id'";
             connection.query_row(sql, [], |row| row.get(0))
-        })
+        })?;
+        // 32 hexadecimal digits, in newer stores with a hyphen between them.
+        let mut digits = id.bytes().filter(|&byte| byte != b'-');
+        if digits.clone().count() == 32 && digits.all(|byte| byte.is_ascii_hexdigit()) {
+            Ok(id)
+        } else {
+            Err(self.place.corrupt(format!("its name {id:?} was changed")))
+        }
     }
 
     fn head(&self) -> Result<Head, Error> {
@@ -235,27 +188,8 @@ impl Engine for Sqlite {
         owner: Option<&Owner>,
         before: Sequence,
         limit: usize,
-    ) -> Result<Vec<StreamInfo>, Error> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.with(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT owner, task_id, revision, sequence, summary FROM streams \
-                 WHERE sequence < ?2 AND (?1 IS NULL OR owner = ?1) \
-                 ORDER BY sequence DESC LIMIT ?3",
-            )?;
-            let meant = params![owner.map(Owner::as_str), read::integer(before.0), limit];
-            let rows = statement.query_map(meant, |row| {
-                let name = |column| row.get::<_, String>(column);
-                Ok(StreamInfo {
-                    owner: Owner::new(name(0)?).map_err(|e| read::damaged(&e.to_string()))?,
-                    task_id: TaskId::new(name(1)?).map_err(|e| read::damaged(&e.to_string()))?,
-                    revision: Revision(row.get(2)?),
-                    sequence: Sequence(row.get(3)?),
-                    summary: row.get(4)?,
-                })
-            })?;
-            rows.collect()
-        })
+    ) -> Result<Vec<StreamRow>, Error> {
+        self.with(|connection| read::read_streams(connection, owner, before, limit))
     }
 
     fn snapshot(&self, stream: &StreamName, at: Sequence) -> Result<Option<Snapshot>, Error> {

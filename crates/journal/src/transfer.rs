@@ -1,9 +1,13 @@
 //! A journal as text and back: one JSON object a line.
 //!
 //! The first line names the store. An event is its stored line (or a `CloudEvent`); before it stand
-//! the texts that it cites and were not given yet, and before the first event of a stream what
-//! lists show of it. So a file can be read from the front, and one that was cut off is good up to
-//! there.
+//! the texts that it cites and were not given yet, what it is linked to where that is not the event
+//! before it in the file, and before the first event of a stream what lists show of it. So a file can
+//! be read from the front, and one that was cut off is good up to there.
+//!
+//! An event takes the place in its stream that it had where it comes from, or none: so an event whose
+//! predecessor was refused waits for an import that brings both, and two stores' tasks of one name do
+//! not become one.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,14 +16,16 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use journeyman_event::{
-    ContentHash, Event, NewEvent, Owner, Principal, Sequence, TaskId, TimeSource,
+    ContentHash, Event, NewEvent, ORIGIN_HASH, Owner, Principal, Revision, Sequence, TaskId,
+    TimeSource,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::batch::{Append, Expected};
+use crate::batch::{Append, Expected, SYSTEM_PREFIX};
+use crate::engine::StreamName;
 use crate::handle::Journal;
-use crate::reader::Filter;
+use crate::reader::{Filter, Page};
 
 /// The version of the lines beside events.
 const EXPORT: u32 = 1;
@@ -31,8 +37,9 @@ const GIVEN_MAX: usize = 100_000;
 const BATCH_EVENTS: usize = 500;
 /// Bytes of events and texts that are appended at a time, give or take one event.
 const BATCH_BYTES: usize = 8 << 20;
-/// Refused lines that are named; the rest is counted.
+/// Lines that were refused, and events that were left out, that are named; the rest is counted.
 const REFUSED_MAX: usize = 1_000;
+const BYTE_ORDER_MARK: char = '\u{feff}';
 const HASH_CHARS: usize = 3 + 64;
 
 /// How an export writes events.
@@ -56,6 +63,15 @@ enum Beside {
         stream: TaskId,
         owner: Owner,
         summary: String,
+        /// The revision that it was written with; older exports do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        revision: Option<Revision>,
+    },
+    Link {
+        /// The next event's position.
+        link: Sequence,
+        /// The hash of the event before that one.
+        previous: ContentHash,
     },
     Text {
         blob: ContentHash,
@@ -82,8 +98,13 @@ pub struct Export {
     pub(crate) format: Format,
     position: Option<Sequence>,
     ended: bool,
-    streams: HashMap<(Owner, TaskId), Option<Vec<u8>>>,
+    /// What lists show of streams that were not begun yet, and as of which revision.
+    streams: HashMap<StreamName, (Revision, Vec<u8>)>,
     given: HashSet<(Owner, ContentHash)>,
+    /// The last event that was given.
+    last: Option<Sequence>,
+    damaged: Vec<Error>,
+    left_out: u64,
 }
 
 impl Export {
@@ -102,6 +123,22 @@ impl Export {
             ended: false,
             streams: HashMap::new(),
             given: HashSet::new(),
+            last: None,
+            damaged: Vec::new(),
+            left_out: 0,
+        }
+    }
+
+    /// How many events, or texts that they cite, were left out because they are not as they were
+    /// written or are missing; and the first 1,000 of them, each an [`Error::Damaged`].
+    pub fn left_out(&self) -> (u64, &[Error]) {
+        (self.left_out, &self.damaged)
+    }
+
+    fn leave_out(&mut self, damaged: Error) {
+        self.left_out += 1;
+        if self.damaged.len() < REFUSED_MAX {
+            self.damaged.push(damaged);
         }
     }
 
@@ -118,10 +155,43 @@ impl Export {
             };
             before = last.sequence;
             for stream in streams {
-                let name = (stream.owner, stream.task_id);
-                self.streams.insert(name, stream.summary);
+                if let Some(summary) = stream.summary {
+                    let name = StreamName::of(&stream.owner, &stream.task_id);
+                    self.streams.insert(name, (stream.revision, summary));
+                }
             }
         }
+    }
+
+    /// The next events that are as they were written; what is not is noted and left out.
+    async fn page(&mut self, after: Sequence) -> Result<Page, Error> {
+        let (journal, principal) = (&self.journal, &self.principal);
+        let page = journal.read(principal, &self.filter, after, PAGE).await;
+        let (error, sequence) = match page {
+            Err(error @ Error::Damaged { sequence, .. }) => (error, sequence),
+            page => return page,
+        };
+        if let Some(before) = sequence.0.checked_sub(1).filter(|&before| before > after.0) {
+            let sound = Filter {
+                until: Some(Sequence(before)),
+                ..self.filter.clone()
+            };
+            let sound = journal.read(principal, &sound, after, PAGE).await?;
+            if !sound.events.is_empty() {
+                // The damaged one is met again, at the beginning of the next page.
+                return Ok(Page {
+                    ended: false,
+                    ..sound
+                });
+            }
+        }
+        self.leave_out(error);
+        self.position = Some(sequence.max(after.next()));
+        Ok(Page {
+            events: Vec::new(),
+            previous: Vec::new(),
+            ended: false,
+        })
     }
 
     /// The next lines, without line ends; none when all were given.
@@ -134,40 +204,64 @@ impl Export {
             })?);
             self.read_summaries().await?;
         }
-        let after = self.position.unwrap_or(Sequence::ZERO);
-        if self.ended {
-            return Ok(lines);
-        }
-        let page = self
-            .journal
-            .read(&self.principal, &self.filter, after, PAGE)
-            .await?;
-        self.ended = page.ended;
-        self.position = Some(page.events.last().map_or(after, Event::sequence));
-        for event in &page.events {
-            self.add(event, &mut lines).await?;
+        let mut after = self.position.unwrap_or(Sequence::ZERO);
+        self.position = Some(after);
+        while lines.is_empty() && !self.ended {
+            let page = self.page(after).await?;
+            self.ended = page.ended;
+            if let Some(last) = page.events.last() {
+                self.position = Some(last.sequence());
+            }
+            after = self.position.unwrap_or(after);
+            for (event, previous) in page.events.iter().zip(page.previous) {
+                self.add(event, previous, &mut lines).await?;
+            }
         }
         Ok(lines)
     }
 
-    async fn add(&mut self, event: &Event, lines: &mut Vec<String>) -> Result<(), Error> {
+    async fn add(
+        &mut self,
+        event: &Event,
+        previous: Option<ContentHash>,
+        lines: &mut Vec<String>,
+    ) -> Result<(), Error> {
         let (owner, task) = (event.owner(), event.task_id());
         // Given once: with the stream's first event.
-        if let Some(Some(summary)) = self.streams.remove(&(owner.clone(), task.clone())) {
+        if let Some((revision, summary)) = self.streams.remove(&StreamName::of(owner, task)) {
             lines.push(line_of(&Beside::Stream {
                 stream: task.clone(),
                 owner: owner.clone(),
                 summary: BASE64_STANDARD.encode(summary),
+                revision: Some(revision),
             })?);
         }
+        let is_next = self.last.unwrap_or(Sequence::ZERO).next() == event.sequence();
+        if let Some(previous) = previous.filter(|_| !is_next) {
+            lines.push(line_of(&Beside::Link {
+                link: event.sequence(),
+                previous,
+            })?);
+        }
+        self.last = Some(event.sequence());
         for blob in hashes_in(event.data()) {
             if self.given.contains(&(owner.clone(), blob)) {
                 continue;
             }
             let its_owner = Principal::user(owner.clone());
             // Not every hash names a text that is kept.
-            let Some(bytes) = self.journal.blob(&its_owner, blob).await? else {
-                continue;
+            let bytes = match self.journal.blob(&its_owner, blob).await {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => continue,
+                Err(Error::Corrupt { file, reason }) => {
+                    self.leave_out(Error::Damaged {
+                        file,
+                        sequence: event.sequence(),
+                        reason: format!("a text that it cites is left out: {reason}"),
+                    });
+                    continue;
+                }
+                Err(error) => return Err(error),
             };
             if self.given.len() >= GIVEN_MAX {
                 self.given.clear();
@@ -231,13 +325,31 @@ pub struct Import {
     done: Imported,
     line: u64,
     store: Option<String>,
-    summaries: HashMap<(Owner, TaskId), Vec<u8>>,
+    /// What lists are to show of streams, and as of which revision, if that is known.
+    summaries: HashMap<StreamName, (Option<Revision>, Vec<u8>)>,
+    /// The position of the last event line, and the hash that it carries.
+    last: Option<(Sequence, ContentHash)>,
     /// Texts that the next event may cite, and whose they are.
     texts: Vec<(Owner, Bytes)>,
-    /// Events of one stream that wait to be appended, with their lines.
-    events: Vec<(u64, NewEvent)>,
+    /// Events that follow each other in one stream and wait to be appended.
+    events: Vec<Waiting>,
     blobs: Vec<Bytes>,
     bytes: usize,
+}
+
+/// An event that waits to be appended.
+struct Waiting {
+    /// The number of its line.
+    line: u64,
+    /// Its place in its stream, where it comes from.
+    revision: Revision,
+    event: NewEvent,
+}
+
+impl Waiting {
+    fn stream(&self) -> (&Owner, &TaskId) {
+        (self.event.owner(), self.event.task_id())
+    }
 }
 
 impl Import {
@@ -250,6 +362,7 @@ impl Import {
             line: 0,
             store: None,
             summaries: HashMap::new(),
+            last: None,
             texts: Vec::new(),
             events: Vec::new(),
             blobs: Vec::new(),
@@ -259,29 +372,34 @@ impl Import {
 
     /// Takes the next line. One that breaks a rule is refused and noted, and loses nothing else; an
     /// error means that the journal takes no more: the same file again goes on where it stopped.
-    pub async fn line(&mut self, text: &str) -> Result<(), Error> {
+    pub async fn line(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.line += 1;
-        let text = text.trim();
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            self.refuse(self.line, "it is not UTF-8".to_owned());
+            return Ok(());
+        };
+        // Some editors put a mark before the first line.
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text).trim();
         if text.is_empty() {
             return Ok(());
         }
         match self.read(text) {
             Ok(None) => {}
-            Ok(Some(event)) => {
-                let other_stream = self.events.last().is_some_and(|(_, last)| {
-                    (last.owner(), last.task_id()) != (event.owner(), event.task_id())
+            Ok(Some(next)) => {
+                let follows = self.events.last().is_none_or(|last| {
+                    last.stream() == next.stream() && last.revision.next() == next.revision
                 });
-                if other_stream || self.events.len() >= BATCH_EVENTS || self.bytes >= BATCH_BYTES {
+                if !follows || self.events.len() >= BATCH_EVENTS || self.bytes >= BATCH_BYTES {
                     self.flush().await?;
                 }
-                self.bytes += event.data().len();
+                self.bytes += next.event.data().len();
                 for (owner, text) in self.texts.drain(..) {
-                    if &owner == event.owner() {
+                    if &owner == next.event.owner() {
                         self.bytes += text.len();
                         self.blobs.push(text);
                     }
                 }
-                self.events.push((self.line, event));
+                self.events.push(next);
             }
             Err(reason) => self.refuse(self.line, reason),
         }
@@ -302,21 +420,47 @@ impl Import {
     }
 
     /// An event, or nothing if the line only prepares one.
-    fn read(&mut self, text: &str) -> Result<Option<NewEvent>, String> {
+    fn read(&mut self, text: &str) -> Result<Option<Waiting>, String> {
         let (event, store) = if text.starts_with("{\"schema\":") {
             let store = self.store.clone().ok_or(
                 "no line before it names the store; `journeyman journal export` writes one first",
             )?;
-            (Event::from_line(text).map_err(|e| e.to_string())?, store)
+            let event = Event::from_line(text).map_err(|error| {
+                self.last = None;
+                error.to_string()
+            })?;
+            (event, store)
         } else if text.starts_with("{\"specversion\":") {
-            Event::from_cloud_event(text).map_err(|e| e.to_string())?
+            Event::from_cloud_event(text).map_err(|error| {
+                self.last = None;
+                error.to_string()
+            })?
         } else {
             return self.prepare(text).map(|()| None);
         };
+        let last = self.last.replace((event.sequence(), event.hash()));
+        let previous = match last {
+            _ if event.sequence() == Sequence(1) => Some(ORIGIN_HASH),
+            Some((sequence, hash)) if sequence.next() == event.sequence() => Some(hash),
+            _ => None,
+        };
+        // Where nothing says what it is linked to, as in older exports of a part, nothing can be said.
+        if previous.is_some_and(|previous| !event.follows(previous)) {
+            let sequence = event.sequence();
+            return Err(format!(
+                "its hash does not fit: the event {sequence} or its link was changed"
+            ));
+        }
         self.may_write(event.owner())?;
-        NewEvent::imported(&event, &store, self.time.now())
-            .map(Some)
-            .map_err(|error| error.to_string())
+        if event.revision() == Revision::ZERO {
+            return Err("its revision is 0; they begin at 1".to_owned());
+        }
+        let new = NewEvent::imported(&event, &store, self.time.now());
+        Ok(Some(Waiting {
+            line: self.line,
+            revision: event.revision(),
+            event: new.map_err(|error| error.to_string())?,
+        }))
     }
 
     fn may_write(&self, owner: &Owner) -> Result<(), String> {
@@ -344,9 +488,14 @@ impl Import {
                 stream,
                 owner,
                 summary,
+                revision,
             } => {
                 self.may_write(&owner)?;
-                self.summaries.insert((owner, stream), decode(&summary)?);
+                let name = StreamName::of(&owner, &stream);
+                self.summaries.insert(name, (revision, decode(&summary)?));
+            }
+            Beside::Link { link, previous } => {
+                self.last = Some((Sequence(link.0.saturating_sub(1)), previous));
             }
             Beside::Text { blob, owner, text } => self.text(blob, owner, text.into())?,
             Beside::Bytes {
@@ -368,22 +517,19 @@ impl Import {
     }
 
     /// Appends what waits: together, or where that is refused one by one, so that only those at
-    /// fault are left out.
+    /// fault and those that come after them are left out.
     async fn flush(&mut self) -> Result<(), Error> {
         let events = std::mem::take(&mut self.events);
         let blobs = std::mem::take(&mut self.blobs);
         self.bytes = 0;
-        let all = events.iter().map(|(_, event)| event.clone()).collect();
-        let Some((first, _)) = events.first() else {
-            return Ok(());
-        };
-        match self.append(all, blobs.clone()).await? {
+        match self.append(&events, &blobs).await? {
             Ok(()) => {}
-            Err(reason) if events.len() == 1 => self.refuse(*first, reason),
+            Err(reason) if events.len() == 1 => self.refuse(events[0].line, reason),
             Err(_) => {
-                for (line, event) in events {
-                    if let Err(reason) = self.append(vec![event], blobs.clone()).await? {
-                        self.refuse(line, reason);
+                for event in &events {
+                    let alone = std::slice::from_ref(event);
+                    if let Err(reason) = self.append(alone, &blobs).await? {
+                        self.refuse(event.line, reason);
                     }
                 }
             }
@@ -394,41 +540,64 @@ impl Import {
     /// The inner error is the events' own fault.
     async fn append(
         &mut self,
-        events: Vec<NewEvent>,
-        blobs: Vec<Bytes>,
+        waiting: &[Waiting],
+        blobs: &[Bytes],
     ) -> Result<Result<(), String>, Error> {
-        let Some(first) = events.first() else {
+        let (Some(first), Some(last)) = (waiting.first(), waiting.last()) else {
             return Ok(Ok(()));
         };
-        let count = events.len() as u64;
-        let (owner, task_id) = (first.owner().clone(), first.task_id().clone());
-        let summary = self
-            .summaries
-            .get(&(owner.clone(), task_id.clone()))
-            .cloned();
+        let count = waiting.len() as u64;
+        let (owner, task_id) = first.stream();
+        let before = Revision(first.revision.0.saturating_sub(1));
+        let summary = self.summaries.get(&StreamName::of(owner, task_id));
+        let summary = summary.filter(|(revision, _)| revision.is_none_or(|at| at == last.revision));
         let append = Append {
-            task_id,
-            expected: Expected::Any,
-            events,
-            blobs,
-            summary,
+            task_id: task_id.clone(),
+            // What the system notes of itself belongs to no task and is in no order.
+            expected: if task_id.as_str().starts_with(SYSTEM_PREFIX) {
+                Expected::Any
+            } else {
+                Expected::Revision(before)
+            },
+            events: waiting.iter().map(|one| one.event.clone()).collect(),
+            blobs: blobs.to_vec(),
+            summary: summary.map(|(_, summary)| summary.clone()),
         };
-        let principal = if &owner == Principal::system().owner() {
+        let principal = if owner == Principal::system().owner() {
             Principal::system()
         } else {
-            Principal::user(owner)
+            Principal::user(owner.clone())
         };
         match self.journal.append(&principal, append).await {
             Ok(appended) if appended.duplicate => self.done.known += count,
             Ok(_) => self.done.events += count,
+            Err(Error::WrongRevision { actual, .. }) => {
+                return Ok(Err(misplaced(task_id, first.revision, actual)));
+            }
             Err(
-                error @ (Error::Invalid(_) | Error::BadAppend { .. } | Error::Forbidden { .. }),
+                error @ (Error::Invalid(_)
+                | Error::BadAppend { .. }
+                | Error::Forbidden { .. }
+                | Error::IdInUse { .. }),
             ) => {
                 return Ok(Err(error.to_string()));
             }
-            Err(error) if error.is_conflict() => return Ok(Err(error.to_string())),
             Err(error) => return Err(error),
         }
         Ok(Ok(()))
     }
+}
+
+/// Why an event of this revision has no place in a task that has so many.
+fn misplaced(task: &TaskId, revision: Revision, actual: Revision) -> String {
+    if actual.next() < revision {
+        return format!(
+            "it is revision {revision} of task {task}, of which {actual} are here: one before it was \
+             refused or is missing; an import that brings that one takes this one, too"
+        );
+    }
+    format!(
+        "task {task} is here already, with another event as revision {revision}: it went on here or \
+         is another store's, and two tasks are not made one; import into another data folder"
+    )
 }

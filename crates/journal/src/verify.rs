@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use journeyman_event::{ContentHash, EventId, Revision, Sequence, StoredLine, VectorClock};
 
 use crate::Error;
-use crate::engine::{Engine, Row, Walker};
+use crate::engine::{Engine, Row, StreamShown, Summary, Walker};
 use crate::reader::Head;
 use crate::relay;
 
@@ -39,6 +39,8 @@ pub enum Flaw {
     Clock,
     /// The stream's row is not what its last event says.
     Stream,
+    /// What lists show of the stream is not what was written.
+    Summary,
     /// Another event stood here when its hash was kept.
     Rewritten,
     /// The store ends before this event, which it had.
@@ -58,6 +60,7 @@ impl fmt::Display for Flaw {
             Self::Blob(hash) => write!(f, "its payload {hash} is missing or changed"),
             Self::Clock => f.write_str("the actor's vector clock went back"),
             Self::Stream => f.write_str("the stream's last position does not fit its events"),
+            Self::Summary => f.write_str("what lists show of its stream was changed"),
             Self::Rewritten => f.write_str("another event stood here when the head was kept"),
             Self::Cut => {
                 f.write_str("the journal ends before it, and had it when the head was kept")
@@ -220,7 +223,7 @@ impl Walk {
             return Err(Flaw::Revision { expected });
         }
         if let Some(last) = stream.clocks.get_mut(&*event.actor) {
-            if event.clock.happens_before(last) {
+            if !event.clock.continues(last, &event.actor) {
                 return Err(Flaw::Clock);
             }
             *last = event.clock;
@@ -281,23 +284,29 @@ impl Walker for Walk {
         self.bad(sequence, Flaw::Unreadable(reason))
     }
 
-    fn stream(
-        &mut self,
-        owner: &str,
-        task_id: &str,
-        revision: i64,
-        sequence: i64,
-    ) -> ControlFlow<()> {
+    fn stream(&mut self, stream: &StreamShown<'_>) -> ControlFlow<()> {
+        let StreamShown {
+            owner,
+            task_id,
+            revision,
+            sequence,
+            summary,
+            summary_hash,
+        } = *stream;
         let place = self.places.get(owner).and_then(|tasks| tasks.get(task_id));
         let walked = place.and_then(|&place| self.streams.get(place));
         let fits = walked.is_some_and(|walked| {
             u64::try_from(revision) == Ok(walked.revision.0)
                 && u64::try_from(sequence) == Ok(walked.sequence.0)
         });
-        if fits {
-            return ControlFlow::Continue(());
+        let at = Sequence(u64::try_from(sequence).unwrap_or(0));
+        if !fits {
+            return self.bad(at, Flaw::Stream);
         }
-        let sequence = Sequence(u64::try_from(sequence).unwrap_or(0));
-        self.bad(sequence, Flaw::Stream)
+        let expected = summary.map(|summary| Summary::hash_of(owner, task_id, summary));
+        if summary_hash != expected.as_ref().map(|hash| &hash.as_bytes()[..]) {
+            return self.bad(at, Flaw::Summary);
+        }
+        ControlFlow::Continue(())
     }
 }

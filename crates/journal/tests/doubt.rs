@@ -8,7 +8,7 @@ use bytes::Bytes;
 use journeyman_event::{ContentHash, Owner, Principal, SeededRandom, Sequence};
 use journeyman_journal::{
     Changes, Engine, Error, Filter, Head, Journal, Known, Lines, Memory, Query, Snapshot,
-    StreamInfo, StreamName, Walker, Wanted, Writer,
+    StreamName, StreamRow, Walker, Wanted, Writer,
 };
 use journeyman_journal_conformance::{Maker, all, assert_sound, lines, sequences};
 
@@ -138,7 +138,7 @@ impl Engine for Doubtful {
         owner: Option<&Owner>,
         before: Sequence,
         limit: usize,
-    ) -> Result<Vec<StreamInfo>, Error> {
+    ) -> Result<Vec<StreamRow>, Error> {
         self.memory.streams(owner, before, limit)
     }
 

@@ -291,7 +291,7 @@ async fn a_changed_payload_blob_is_named_and_not_read() {
             .read(&me, &Filter::default(), Sequence(5), 10)
             .await
             .unwrap_err();
-        assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+        assert!(matches!(error, Error::Damaged { .. }), "{error:?}");
         let before = journal
             .read(&me, &Filter::default(), Sequence::ZERO, 5)
             .await

@@ -5,7 +5,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::Context;
-use journeyman_agent::{Parts, ServiceEnding, Tasks};
+use journeyman_agent::{Notices, Parts, ServiceEnding, Tasks};
+use journeyman_bus::Bus;
 use journeyman_journal::Journal;
 use journeyman_llm::ModelServer;
 use journeyman_server::{Door, Hosts, Offer, Options, Readiness, ToolServers};
@@ -14,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::environment::{SystemRandom, SystemTime};
+use crate::environment::{SystemRandom, SystemStamp, SystemTime};
 use crate::parts::Workshop;
 use crate::settings::Settings;
 use crate::socket::Place;
@@ -30,8 +31,8 @@ pub(crate) struct Holder {
     pub(crate) tasks: Tasks,
     stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
-    /// Progress is shown for as long as this lives.
-    workshop: Workshop,
+    /// Progress is shown for as long as this lives. None if nothing is worked on.
+    workshop: Option<Workshop>,
 }
 
 /// Who is let in, where, and what for.
@@ -60,35 +61,68 @@ impl Holder {
         workshop: Workshop,
         entrance: Entrance,
     ) -> anyhow::Result<Self> {
-        let place = Place::of(&settings.data_dir)?;
-        let socket = place
-            .listen()
-            .with_context(|| format!("cannot listen on {}", place.path().display()))?;
         let server = Arc::clone(&workshop.bench.server);
         let model = match tokio::time::timeout(MODEL_TIME, server.describe()).await {
             Ok(Ok(info)) => info.name,
             _ => settings.model.clone(),
         };
+        Self::open(settings, journal, model, Ok(workshop), entrance)
+    }
+
+    /// Answers from now on and works on nothing, for this reason: what is submitted and can be recorded
+    /// waits.
+    pub(crate) fn start_idle(
+        settings: &Settings,
+        journal: Journal,
+        why: String,
+        entrance: Entrance,
+    ) -> anyhow::Result<Self> {
+        let model = settings.model.clone();
+        Self::open(settings, journal, model, Err(why), entrance)
+    }
+
+    fn open(
+        settings: &Settings,
+        journal: Journal,
+        model: String,
+        workshop: Result<Workshop, String>,
+        entrance: Entrance,
+    ) -> anyhow::Result<Self> {
+        let place = Place::of(&settings.data_dir)?;
+        let socket = place
+            .listen()
+            .with_context(|| format!("cannot listen on {}", place.path().display()))?;
+        let bench = workshop.as_ref().ok().map(|workshop| &workshop.bench);
         let tasks = Tasks::start(
             Parts {
                 journal: journal.clone(),
                 time: Arc::new(SystemTime),
                 randomness: Arc::new(SystemRandom),
-                notices: workshop.notices.clone(),
-                bench: Some(workshop.bench.clone()),
+                notices: match &workshop {
+                    Ok(workshop) => workshop.notices.clone(),
+                    Err(_) => Notices::new(Bus::start(), Arc::new(SystemStamp)),
+                },
+                bench: bench.cloned(),
             },
             &settings.queue,
         );
         let stop = CancellationToken::new();
         tokio::spawn(watch(tasks.clone(), stop.clone()));
+        let servers = workshop.as_ref().map(|made| Arc::downgrade(&made.servers));
         let options = Options {
             tasks: tasks.clone(),
             door: entrance.door,
             hosts: Hosts::allow(settings.allowed_hosts.iter().cloned()),
             offer: entrance.offer,
             model,
-            readiness: Arc::new(Ready { server, journal }),
-            servers: Arc::new(Servers(Arc::downgrade(&workshop.servers))),
+            readiness: Arc::new(Ready {
+                server: match &workshop {
+                    Ok(workshop) => Ok(Arc::clone(&workshop.bench.server)),
+                    Err(why) => Err(why.clone()),
+                },
+                journal,
+            }),
+            servers: Arc::new(Servers(servers.unwrap_or_default())),
             randomness: Arc::new(SystemRandom),
             stop: stop.clone(),
         };
@@ -101,7 +135,7 @@ impl Holder {
             tasks,
             stop,
             server,
-            workshop,
+            workshop: workshop.ok(),
         })
     }
 
@@ -111,7 +145,8 @@ impl Holder {
         self.stop.cancel();
         self.server.await?.context("the server ended")?;
         // Servers that we started have a moment to end by themselves.
-        if let Some(servers) = Arc::into_inner(self.workshop.servers) {
+        let servers = self.workshop.map(|workshop| workshop.servers);
+        if let Some(servers) = servers.and_then(Arc::into_inner) {
             servers.shutdown().await;
         }
         Ok(())
@@ -146,7 +181,8 @@ async fn watch(tasks: Tasks, stop: CancellationToken) {
 
 /// Whether the model server answers and the journal takes events. The sandbox was probed before.
 struct Ready {
-    server: Arc<dyn ModelServer>,
+    /// Or why nothing is worked on.
+    server: Result<Arc<dyn ModelServer>, String>,
     journal: Journal,
 }
 
@@ -154,10 +190,13 @@ impl Readiness for Ready {
     fn obstacles(&self) -> std::pin::Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
         Box::pin(async {
             let mut obstacles = Vec::new();
-            match tokio::time::timeout(MODEL_TIME, self.server.describe()).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => obstacles.push(format!("model server: {error}")),
-                Err(_) => obstacles.push("model server: it does not answer".to_owned()),
+            match &self.server {
+                Err(why) => obstacles.push(why.clone()),
+                Ok(server) => match tokio::time::timeout(MODEL_TIME, server.describe()).await {
+                    Ok(Ok(_)) => {}
+                    Ok(Err(error)) => obstacles.push(format!("model server: {error}")),
+                    Err(_) => obstacles.push("model server: it does not answer".to_owned()),
+                },
             }
             if let Some(error) = self.journal.trouble() {
                 obstacles.push(format!("journal: {error}"));

@@ -15,6 +15,7 @@ mod progress;
 mod reader;
 mod settings;
 mod socket;
+mod space;
 
 use std::process::ExitCode;
 

@@ -18,6 +18,7 @@ use journeyman_tools::{Dispatcher, Host, McpServers, Registry, ServerState, Serv
 use crate::environment::{SystemRandom, SystemStamp, SystemTime};
 use crate::progress::Progress;
 use crate::settings::Settings;
+use crate::space;
 
 /// The hidden command under which the sandbox starts this program again.
 pub(crate) const SANDBOX_COMMAND: &str = "sandbox-init";
@@ -62,18 +63,19 @@ pub(crate) fn open_journal(folder: &Path) -> anyhow::Result<Journal> {
 /// Opens the journal for reading only, also beside a process that writes. None if there is none.
 pub(crate) fn read_journal(settings: &Settings) -> anyhow::Result<Option<Journal>> {
     let store = Sqlite::new(settings.data_dir.clone());
-    if !store.exists() {
+    if !store.exists()? {
         return Ok(None);
     }
     Ok(Some(Journal::open_read_only(Arc::new(store))?))
 }
 
-/// Prepares Python, the sandbox and the model. Code runs below `folder`, which this process holds.
+/// Prepares Python, the sandbox and the model; [`space::NoSpace`] where a disk is full. Code runs below `folder`, which this process holds.
 pub(crate) async fn workshop(
     settings: &Settings,
     folder: &Path,
     progress: &Arc<Progress>,
 ) -> anyhow::Result<Workshop> {
+    space::check(folder)?;
     progress.prepare("preparing Python");
     let environment = ensure_python(settings, progress).await?;
     let python = Python::discover(&environment.interpreter()).await?;
@@ -153,6 +155,7 @@ pub(crate) async fn ensure_python(
 }
 
 pub(crate) async fn probe_sandbox(settings: &Settings, python: &Python) -> anyhow::Result<Sandbox> {
+    space::check(&settings.data_dir)?;
     let options = sandbox_options(settings, python)?;
     Ok(Sandbox::probe(options, python.interpreter()).await?)
 }

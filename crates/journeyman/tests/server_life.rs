@@ -461,10 +461,10 @@ fn a_run_with_a_server_that_is_not_there_is_one_clear_error() {
     assert!(run.stderr.contains("http://127.0.0.1:1"), "{}", run.stderr);
 }
 
-/// Serves with a data folder on a disk of its own that is soon full, and says where this test finds the disk.
-fn serve_on_a_small_disk(home: &Home, script: &str) -> (Server, PathBuf) {
+/// Serves with the data folder moved to a disk of its own that is soon full, and says where this test finds
+/// the disk. Before it serves, the shell does something there.
+fn serve_on_a_small_disk(home: &Home, script: &str, before_it: &str) -> (Server, PathBuf) {
     let data = home.data_dir();
-    let python = fs::read_link(data.join("python")).unwrap();
     let url = format!("sim:?{script}");
     let serve = home.command(&["serve", "--port", "0", "--json", "--model-url", &url]);
     let mut command = Command::new("unshare");
@@ -481,10 +481,11 @@ fn serve_on_a_small_disk(home: &Home, script: &str) -> (Server, PathBuf) {
         (vec!["--user", "--map-root-user", "--mount"], after)
     };
     let mount = format!(
-        "mount -t tmpfs -o size=8m,mode=755 none \"$1\" && ln -s \"$2\" \"$1/python\" && shift 2 && exec {after} \"$@\""
+        "rm -f \"$1/server.sock\" && cp -a \"$1\" \"$1.kept\" && mount -t tmpfs -o size=8m,mode=755 none \"$1\" && \
+         cp -a \"$1.kept/.\" \"$1\" && cd \"$1\" && {before_it} cd - >/dev/null && shift && exec {after} \"$@\""
     );
     command.args(before).args(["sh", "-c", &mount, "sh"]);
-    command.arg(&data).arg(&python);
+    command.arg(&data);
     command.arg(serve.get_program()).args(serve.get_args());
     command.env_clear().current_dir(home.path());
     command.envs(
@@ -500,7 +501,7 @@ fn serve_on_a_small_disk(home: &Home, script: &str) -> (Server, PathBuf) {
 #[test]
 fn a_server_whose_disk_is_full_says_so_loses_nothing_and_goes_on_with_space() {
     let home = Home::new();
-    let (server, disk) = serve_on_a_small_disk(&home, STEADY);
+    let (server, disk) = serve_on_a_small_disk(&home, STEADY, "");
     server.get("/ready").expect(200);
     let before = server.submit(&json!({"prompt": "Make a thing"}));
     server.event(&before, "model_call_started");
@@ -539,5 +540,39 @@ fn a_server_whose_disk_is_full_says_so_loses_nothing_and_goes_on_with_space() {
     for task in &acknowledged {
         assert_eq!(server.ended(task)["status"], "complete");
         check_history(&server.events(task));
+    }
+}
+
+#[test]
+fn a_server_that_starts_on_a_full_disk_shows_what_it_has_and_goes_on_with_space() {
+    for is_killed in [true, false] {
+        let home = Home::new();
+        let server = Server::start(&home, GOOD, &[]);
+        let task = server.submit(&json!({"prompt": STUB}));
+        server.ended(&task);
+        let before = server.events(&task);
+        if is_killed {
+            server.crash();
+        } else {
+            assert_eq!(server.stop(), Some(0));
+        }
+        let fill = "{ dd if=/dev/zero of=ballast bs=4k 2>/dev/null || true; } &&";
+        let (server, disk) = serve_on_a_small_disk(&home, GOOD, fill);
+        let ready = server.get("/ready").expect(503).to_string();
+        assert!(ready.contains("no space left in"), "{ready}");
+        assert!(!ready.contains("isolated"), "{ready}");
+        server.get("/health").expect(200);
+        assert_eq!(server.task(&task)["status"], "complete");
+        assert_eq!(server.events(&task), before);
+        let refused = server.post(TASKS, &json!({"prompt": STUB})).problem(503);
+        let detail = refused["detail"].as_str().unwrap();
+        assert!(detail.contains("no space left"), "{detail}");
+        fs::remove_file(disk.join("ballast")).unwrap();
+        until("it is ready again", || {
+            (server.get("/ready").status == 200).then_some(())
+        });
+        let next = server.submit(&json!({"prompt": STUB}));
+        assert_eq!(server.ended(&next)["status"], "complete");
+        assert_eq!(server.events(&task), before);
     }
 }

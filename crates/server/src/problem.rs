@@ -170,7 +170,10 @@ impl From<journeyman_journal::Error> for Problem {
         use journeyman_journal::Error as Journal;
         let detail = error.to_string();
         match error {
-            Journal::Full { .. } | Journal::NotWritable { .. } | Journal::Unknown { .. } => {
+            Journal::Full { .. }
+            | Journal::NotWritable { .. }
+            | Journal::Unknown { .. }
+            | Journal::Moved { .. } => {
                 tracing::error!(%error, "the journal cannot be written to");
                 Self::later(
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -178,6 +181,10 @@ impl From<journeyman_journal::Error> for Problem {
                     detail,
                     RETRY_AFTER_S,
                 )
+            }
+            Journal::Damaged { .. } => {
+                tracing::error!(%error, "a record of the journal is damaged");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "journal-damaged", detail)
             }
             Journal::Invalid(invalid) => Self::field(invalid.field, detail),
             _ => internal(&detail),

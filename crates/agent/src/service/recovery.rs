@@ -8,7 +8,7 @@ use journeyman_queue::Job;
 
 use super::Tasks;
 use crate::Error;
-use crate::listing::Listing;
+use crate::listing::{self, Listing};
 
 /// Streams read at a time.
 const PAGE: usize = 5_000;
@@ -25,10 +25,10 @@ impl Tasks {
                 .streams_before(&Principal::system(), before, PAGE)
                 .await?;
             for stream in &page {
-                let summary = stream.summary.as_deref().and_then(Listing::from_bytes);
-                let Some(listing) = summary.filter(goes_on) else {
+                let listing = listing::of_stream(journal, stream).await?;
+                if !goes_on(&listing) {
                     continue;
-                };
+                }
                 let id = StreamName::of(&stream.owner, &stream.task_id);
                 let others = listing.depends_on.iter();
                 let depends_on = others.map(|other| StreamName::of(&stream.owner, other));

@@ -376,9 +376,15 @@ impl TaskState {
                 self.accept_answer();
             }
             Payload::BugReportReceived(report) => {
+                // It knows no more than the run that it reports on. The event's own clock knows all
+                // that was recorded before it, and so is never before the code.
+                let runs = module.runs.iter().rev().chain(&self.integration);
+                let run = runs
+                    .filter(|run| run.outcome.is_some())
+                    .find(|run| run.outcome == event.causation_id());
                 let about = Standing {
                     version: report.version,
-                    clock: event.clock().clone(),
+                    clock: run.map_or_else(|| event.clock().clone(), |run| run.clock.clone()),
                     hash: Some(report.code_hash),
                 };
                 let current = module.standing();
@@ -437,6 +443,7 @@ impl TaskState {
             attempt: 1,
             module: event.module().cloned(),
             action,
+            clock: event.clock().clone(),
             overtaken: false,
         });
     }
@@ -475,6 +482,7 @@ impl TaskState {
         let Some(OpenEffect {
             module,
             action: Action::RunTests(started),
+            clock,
             ..
         }) = self.close(event)
         else {
@@ -509,7 +517,8 @@ impl TaskState {
             failure,
             tests: tests.to_vec(),
             output: output.to_owned(),
-            clock: event.clock().clone(),
+            clock,
+            outcome: Some(event.id()),
         };
         match (started.scope, module) {
             (TestScope::Module, Some(module)) => module.runs.push(run),

@@ -19,7 +19,8 @@ pub(super) struct Lock {
     _file: File,
 }
 
-fn path(folder: &Path) -> PathBuf {
+/// The file that is locked.
+pub(super) fn path(folder: &Path) -> PathBuf {
     folder.join("journal.lock")
 }
 

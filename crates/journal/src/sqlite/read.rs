@@ -4,11 +4,16 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use journeyman_event::{ContentHash, ORIGIN_HASH, Owner, Sequence};
+use journeyman_event::{
+    ContentHash, HASH_SUFFIX_LEN, ORIGIN_HASH, Owner, Revision, Sequence, StoredLine, TaskId,
+    line_hash,
+};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, ffi, params, params_from_iter};
 
-use crate::engine::{Direction, Lines, Query, Row, Walker};
+use crate::engine::{
+    Direction, Lines, Linked, Query, Row, StreamName, StreamRow, StreamShown, Summary, Walker,
+};
 use crate::reader::Head;
 
 pub(super) fn damaged(reason: &str) -> rusqlite::Error {
@@ -31,6 +36,43 @@ pub(super) fn read_head(connection: &Connection) -> rusqlite::Result<Head> {
     Ok(Head { sequence, hash })
 }
 
+/// Reads where each table begins: of a file that was cut short beside its log, some are gone.
+pub(super) fn begin_every_table(connection: &Connection) -> rusqlite::Result<()> {
+    let mut names = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+    let mut names = names.query([])?;
+    while let Some(row) = names.next()? {
+        let name: String = row.get(0)?;
+        let sql = format!("SELECT * FROM \"{name}\" LIMIT 1");
+        connection.prepare(&sql)?.exists([])?;
+    }
+    Ok(())
+}
+
+/// The last event, where the streams agree that it is the last one and it follows the one before it:
+/// otherwise the newest events were cut off or changed, and going on would give their positions again.
+pub(super) fn sound_head(connection: &Connection) -> rusqlite::Result<Head> {
+    let head = read_head(connection)?;
+    let last: Option<u64> =
+        connection.query_row("SELECT max(sequence) FROM streams", [], |row| row.get(0))?;
+    if Sequence(last.unwrap_or(0)) != head.sequence {
+        return Err(damaged("its newest events are missing"));
+    }
+    if head.sequence > Sequence::ZERO {
+        let before = Sequence(head.sequence.0 - 1);
+        let line: String = connection.query_row(
+            "SELECT line FROM events WHERE sequence = ?1",
+            [head.sequence.0],
+            |row| row.get(0),
+        )?;
+        let previous = hash_at(connection, before)?;
+        let last = StoredLine::read(&line).map_err(|error| damaged(&error.to_string()))?;
+        if !previous.is_some_and(|previous| last.follows(previous)) {
+            return Err(damaged("its newest event is not as it was written"));
+        }
+    }
+    Ok(head)
+}
+
 pub(super) fn hash_at(
     connection: &Connection,
     sequence: Sequence,
@@ -42,11 +84,7 @@ pub(super) fn hash_at(
         .prepare_cached("SELECT line FROM events WHERE sequence = ?1")?
         .query_row([sequence.0], |row| row.get(0))
         .optional()?;
-    let hash_of = |line: String| {
-        journeyman_event::split_hash(&line)
-            .map(|(_, hash)| hash)
-            .ok_or_else(|| damaged("an event has no hash"))
-    };
+    let hash_of = |line: String| line_hash(&line).ok_or_else(|| damaged("an event has no hash"));
     line.map(hash_of).transpose()
 }
 
@@ -65,6 +103,14 @@ pub(super) fn find_blob(
 }
 
 pub(super) fn read_lines(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<Lines> {
+    // One transaction: what is read stands beside what its stream says of the same moment.
+    let transaction = connection.unchecked_transaction()?;
+    let found = find_lines(&transaction, query)?;
+    transaction.commit()?;
+    Ok(found)
+}
+
+fn find_lines(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<Lines> {
     let filter = query.filter;
     let mut conditions = String::new();
     let mut values: Vec<Value> = vec![Value::Integer(integer(query.position.0))];
@@ -76,13 +122,49 @@ pub(super) fn read_lines(connection: &Connection, query: &Query<'_>) -> rusqlite
         values.push(Value::Integer(integer(until.0)));
         and(format!("e.sequence <= ?{}", values.len()));
     }
-    if let Some(owner) = query.owner {
-        values.push(Value::Text(owner.to_string()));
-        and(format!("s.owner = ?{}", values.len()));
-    }
-    if let Some(task) = &filter.task_id {
-        values.push(Value::Text(task.to_string()));
-        and(format!("s.task_id = ?{}", values.len()));
+    // Within one stream its own index is walked, else the store in order: more than one owner may
+    // have a task of this name, and only their common order is the store's.
+    let mut newest: Option<u64> = None;
+    let (mut table, mut order) = ("events e", "e.sequence");
+    match (query.owner, &filter.task_id) {
+        (None, None) => {
+            let mut last = connection.prepare_cached("SELECT max(sequence) FROM streams")?;
+            newest = last.query_row([], |row| row.get(0))?;
+            newest = newest.or(Some(0));
+        }
+        (Some(owner), Some(task)) => {
+            let stream = connection
+                .prepare_cached(
+                    "SELECT id, sequence FROM streams WHERE owner = ?1 AND task_id = ?2",
+                )?
+                .query_row([owner.as_str(), task.as_str()], |row| {
+                    Ok((row.get(0)?, row.get::<_, u64>(1)?))
+                })
+                .optional()?;
+            let Some((id, last)) = stream else {
+                return Ok(Lines {
+                    ended: true,
+                    ..Lines::default()
+                });
+            };
+            newest = Some(last);
+            order = "e.stream, e.sequence";
+            values.push(Value::Integer(id));
+            and(format!("e.stream = ?{}", values.len()));
+        }
+        (owner, task) => {
+            table = "events e JOIN streams s ON s.id = e.stream";
+            let names = [
+                ("owner", owner.map(Owner::as_str)),
+                ("task_id", task.as_ref().map(TaskId::as_str)),
+            ];
+            for (column, name) in names {
+                if let Some(name) = name {
+                    values.push(Value::Text(name.to_owned()));
+                    and(format!("s.{column} = ?{}", values.len()));
+                }
+            }
+        }
     }
     if !filter.kinds.is_empty() {
         let from = values.len() + 1;
@@ -90,20 +172,15 @@ pub(super) fn read_lines(connection: &Connection, query: &Query<'_>) -> rusqlite
         let places: Vec<String> = (from..=values.len()).map(|at| format!("?{at}")).collect();
         and(format!("e.kind IN ({})", places.join(",")));
     }
-    // Within one stream its own index is walked, else the store in order: more than one owner may
-    // have a task of this name, and only their common order is the store's.
-    let one_stream = filter.task_id.is_some() && query.owner.is_some();
-    let (comparison, order) = match (query.direction, one_stream) {
-        (Direction::Forwards, true) => (">", "e.stream, e.sequence"),
-        (Direction::Forwards, false) => (">", "e.sequence"),
-        (Direction::Backwards, true) => ("<", "e.stream DESC, e.sequence DESC"),
-        (Direction::Backwards, false) => ("<", "e.sequence DESC"),
+    let (comparison, order) = match query.direction {
+        Direction::Forwards => (">", order.to_owned()),
+        Direction::Backwards => ("<", format!("{} DESC", order.replace(',', " DESC,"))),
     };
     values.push(Value::Integer(
         i64::try_from(query.lines_max).unwrap_or(i64::MAX),
     ));
     let sql = format!(
-        "SELECT e.line FROM events e JOIN streams s ON s.id = e.stream \
+        "SELECT e.sequence, e.line FROM {table} \
          WHERE e.sequence {comparison} ?1{conditions} ORDER BY {order} LIMIT ?{}",
         values.len()
     );
@@ -111,15 +188,111 @@ pub(super) fn read_lines(connection: &Connection, query: &Query<'_>) -> rusqlite
     let mut rows = statement.query(params_from_iter(values))?;
     let (mut lines, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        let line: Arc<str> = row.get(0)?;
+        // What is no text does not fit its hash either, and is then named by its position.
+        let line: Arc<str> = String::from_utf8_lossy(row.get_ref(1)?.as_bytes()?).into();
         bytes += line.len();
-        lines.push(line);
+        lines.push(Linked {
+            sequence: Sequence(row.get(0)?),
+            line,
+            previous: None,
+        });
         if bytes >= query.bytes_max {
             break;
         }
     }
     let ended = lines.len() < query.lines_max && bytes < query.bytes_max;
-    Ok(Lines { lines, ended })
+    link(connection, &mut lines, query.direction)?;
+    Ok(Lines {
+        lines,
+        ended,
+        newest: newest.map(Sequence),
+    })
+}
+
+/// Finds the hash of the event before each line: in the line beside it where that is the one, else in
+/// the store.
+fn link(
+    connection: &Connection,
+    lines: &mut [Linked],
+    direction: Direction,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached("SELECT line FROM events WHERE sequence = ?1")?;
+    for at in 0..lines.len() {
+        let before = Sequence(lines[at].sequence.0.saturating_sub(1));
+        let beside = match direction {
+            Direction::Forwards => at.checked_sub(1),
+            Direction::Backwards => Some(at + 1),
+        };
+        let beside = beside.and_then(|at| lines.get(at));
+        lines[at].previous = if before == Sequence::ZERO {
+            Some(ORIGIN_HASH)
+        } else if let Some(beside) = beside.filter(|line| line.sequence == before) {
+            line_hash(&beside.line)
+        } else {
+            let mut rows = statement.query([before.0])?;
+            match rows.next()? {
+                Some(row) => hash_at_end(row.get_ref(0)?.as_bytes()?),
+                None => None,
+            }
+        };
+    }
+    Ok(())
+}
+
+/// The hash that a line carries, where its end is still that of a line.
+fn hash_at_end(line: &[u8]) -> Option<ContentHash> {
+    let end = line.get(line.len().checked_sub(HASH_SUFFIX_LEN)?..)?;
+    line_hash(std::str::from_utf8(end).ok()?)
+}
+
+/// Whether summaries have hashes: they have none in a store that an older version made, until it is
+/// written to. Then they are taken as they are.
+fn are_summaries_hashed(connection: &Connection) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM pragma_table_info('streams') WHERE name = 'summary_hash'")?
+        .exists([])
+}
+
+/// Streams whose last event stands before a position, the newest first.
+pub(super) fn read_streams(
+    connection: &Connection,
+    owner: Option<&Owner>,
+    before: Sequence,
+    limit: usize,
+) -> rusqlite::Result<Vec<StreamRow>> {
+    let are_hashed = are_summaries_hashed(connection)?;
+    let hash = if are_hashed { "summary_hash" } else { "NULL" };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT owner, task_id, revision, sequence, summary, {hash} FROM streams \
+         WHERE sequence < ?2 AND (?1 IS NULL OR owner = ?1) \
+         ORDER BY sequence DESC LIMIT ?3"
+    ))?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let meant = params![owner.map(Owner::as_str), integer(before.0), limit];
+    let rows = statement.query_map(meant, |row| {
+        let text = |column| row.get::<_, String>(column);
+        let name = StreamName {
+            owner: Owner::new(text(0)?).map_err(|e| damaged(&e.to_string()))?,
+            task_id: TaskId::new(text(1)?).map_err(|e| damaged(&e.to_string()))?,
+        };
+        let summary: Option<Vec<u8>> = row.get(4)?;
+        let kept = row.get_ref(5)?.as_blob_or_null()?;
+        let mut summary_hash = kept
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(ContentHash::from_bytes);
+        if !are_hashed {
+            let taken = summary.as_ref();
+            summary_hash = taken.map(|summary| Summary::new(&name, summary.clone()).hash);
+        }
+        Ok(StreamRow {
+            name,
+            revision: Revision(row.get(2)?),
+            sequence: Sequence(row.get(3)?),
+            summary,
+            summary_hash,
+        })
+    })?;
+    rows.collect()
 }
 
 /// Shows the walker the store; breaks off where it does.
@@ -168,12 +341,27 @@ pub(super) fn walk(
             return Ok(walker.unreadable(0, reason));
         }
     }
-    let mut statement = connection
-        .prepare("SELECT owner, task_id, revision, sequence FROM streams ORDER BY sequence")?;
+    let are_hashed = are_summaries_hashed(connection)?;
+    let hash = if are_hashed { "summary_hash" } else { "NULL" };
+    let mut statement = connection.prepare(&format!(
+        "SELECT owner, task_id, revision, sequence, summary, {hash} FROM streams ORDER BY sequence"
+    ))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let (owner, task_id) = (row.get_ref(0)?, row.get_ref(1)?);
-        let flow = walker.stream(owner.as_str()?, task_id.as_str()?, row.get(2)?, row.get(3)?);
+        let (owner, task_id) = (row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?);
+        let summary = row.get_ref(4)?.as_blob_or_null()?;
+        let taken = summary
+            .filter(|_| !are_hashed)
+            .map(|summary| Summary::hash_of(owner, task_id, summary));
+        let taken = taken.as_ref().map(|hash| &hash.as_bytes()[..]);
+        let flow = walker.stream(&StreamShown {
+            owner,
+            task_id,
+            revision: row.get(2)?,
+            sequence: row.get(3)?,
+            summary,
+            summary_hash: taken.or(row.get_ref(5)?.as_blob_or_null()?),
+        });
         if flow.is_break() {
             return Ok(flow);
         }

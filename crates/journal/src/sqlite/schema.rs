@@ -5,22 +5,27 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::Place;
+use super::place::{Found, Place};
+use super::read;
 use crate::Error;
+use crate::engine::Summary;
 
 /// The oldest `SQLite` that is safe here, as its version number (3.51.3): older ones can corrupt a
 /// database when a WAL is reset while another connection checkpoints.
 pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
 /// `JRNY`: marks the file as a journal (`PRAGMA application_id`).
-const APPLICATION_ID: i64 = 0x4a52_4e59;
+pub(super) const APPLICATION_ID: i64 = 0x4a52_4e59;
 /// The format that this version writes (`PRAGMA user_version`).
-const FORMAT: i64 = 2;
-/// The one before: without snapshots.
+const FORMAT: i64 = 3;
+/// Without snapshots.
 const FIRST_FORMAT: i64 = 1;
+/// The first with snapshots, without hashes of summaries.
+const SNAPSHOTS_FORMAT: i64 = 2;
 /// What `PRAGMA synchronous` answers for FULL.
 const SYNCHRONOUS_FULL: i64 = 2;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,17 +74,24 @@ CREATE TABLE snapshots(
 ) STRICT;
 ";
 
-/// Opens the file for the writer, and makes it if there is none.
+/// Opens the file for the writer, and makes the store in it if that was begun.
 pub(super) fn open_writer(place: &Place, new_store_id: &str) -> Result<Connection, Error> {
     let mut connection = connect(
         place,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
     )?;
     let failed = |error: rusqlite::Error| place.failed(&error);
-    // Looked at before anything is changed: it may be another program's.
+    // Until it is known to be sound nothing is changed, not even by closing it: that would bring its
+    // log into it.
+    keep_log(&connection, true).map_err(failed)?;
     let is_new = is_empty(&connection).map_err(failed)?;
+    if is_new && !place.is_being_made() {
+        return Err(place.remains("journal.db has no tables"));
+    }
     if !is_new {
         check_format(&connection, place)?;
+        read::begin_every_table(&connection).map_err(failed)?;
+        read::sound_head(&connection).map_err(failed)?;
     }
     write_safely(&connection, place)?;
     if is_new {
@@ -87,21 +99,37 @@ pub(super) fn open_writer(place: &Place, new_store_id: &str) -> Result<Connectio
     }
     upgrade(&mut connection).map_err(failed)?;
     limit(&connection, place).map_err(failed)?;
+    place.end_making();
+    keep_log(&connection, false).map_err(failed)?;
     Ok(connection)
+}
+
+/// Whether closing the last connection leaves the log as it is.
+fn keep_log(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)
+        .map(|_| ())
 }
 
 /// Opens the file for the writer once more. It must be there, with what it had.
 pub(super) fn open_again(place: &Place) -> Result<Connection, Error> {
-    let connection = connect(place, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = connect(place, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     check_format(&connection, place)?;
     let failed = |error: rusqlite::Error| place.failed(&error);
     write_safely(&connection, place)?;
+    upgrade(&mut connection).map_err(failed)?;
     limit(&connection, place).map_err(failed)?;
     Ok(connection)
 }
 
 /// Opens the file for reading, beside a writer or without one.
 pub(super) fn open_reader(place: &Place) -> Result<Reader, Error> {
+    place.same_database()?;
+    if place.look()? == Found::Nothing {
+        return Err(Error::NoStore {
+            folder: place.folder.clone(),
+        });
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let opened = connect(place, flags).and_then(|connection| {
         check_format(&connection, place)?;
@@ -112,9 +140,9 @@ pub(super) fn open_reader(place: &Place) -> Result<Reader, Error> {
             connection,
             may_be_kept: true,
         }),
-        // SQLite wants to make files beside it, and may not: where there is no log the file alone is
+        // SQLite wants to make files beside it, and may not or has no space: where there is no log the file alone is
         // everything.
-        Err(Error::NotWritable { .. }) if place.is_at_rest() => {
+        Err(Error::NotWritable { .. } | Error::Full { .. }) if place.is_at_rest() => {
             let connection =
                 connect_to(place, &immutable(place), flags | OpenFlags::SQLITE_OPEN_URI)?;
             check_format(&connection, place)?;
@@ -266,9 +294,27 @@ fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
         return Ok(());
     }
     let transaction = connection.transaction()?;
-    transaction.execute_batch(SNAPSHOTS)?;
+    if found < SNAPSHOTS_FORMAT {
+        transaction.execute_batch(SNAPSHOTS)?;
+    }
+    transaction.execute_batch("ALTER TABLE streams ADD COLUMN summary_hash BLOB")?;
+    hash_summaries(&transaction)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
+}
+
+/// What lists show was written without a hash: it is taken as it is.
+fn hash_summaries(connection: &Connection) -> rusqlite::Result<()> {
+    let mut streams = connection
+        .prepare("SELECT id, owner, task_id, summary FROM streams WHERE summary IS NOT NULL")?;
+    let mut update = connection.prepare("UPDATE streams SET summary_hash = ?2 WHERE id = ?1")?;
+    let mut rows = streams.query([])?;
+    while let Some(row) = rows.next()? {
+        let (owner, task) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
+        let hash = Summary::hash_of(owner, task, row.get_ref(3)?.as_blob()?);
+        update.execute(params![row.get::<_, i64>(0)?, hash.as_bytes()])?;
+    }
+    Ok(())
 }
 
 fn check_format(connection: &Connection, place: &Place) -> Result<(), Error> {

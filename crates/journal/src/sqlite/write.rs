@@ -6,8 +6,9 @@ use journeyman_event::{ContentHash, Revision, Sequence};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::lock::Lock;
-use super::read::{damaged, find_blob, hash_at, read_head};
-use super::{Place, schema};
+use super::place::{Found, Place};
+use super::read::{find_blob, hash_at, sound_head};
+use super::schema;
 use crate::Error;
 use crate::engine::{Changes, Known, SNAPSHOTS_KEPT, StreamChange, StreamName, Wanted, Writer};
 use crate::reader::{Head, Snapshot};
@@ -15,7 +16,7 @@ use crate::reader::{Head, Snapshot};
 /// The one connection that writes.
 pub(super) struct SqliteWriter {
     place: Place,
-    /// None while it could not be opened again.
+    /// None while it could not be opened for want of space, or opened again.
     connection: Option<Connection>,
     /// Whether nothing that another process left in the log is before what is written now.
     log_is_empty: bool,
@@ -23,19 +24,49 @@ pub(super) struct SqliteWriter {
 }
 
 impl SqliteWriter {
-    /// Opens the file, and makes it if there is none.
-    pub(super) fn open(place: &Place, lock: Lock, new_store_id: &str) -> Result<Self, Error> {
+    /// Opens the file, and makes the store in it if there is none. A store that is there and that there
+    /// is no space to write to is held and read; writing waits until it can be opened.
+    pub(super) fn open(
+        place: &Place,
+        lock: Lock,
+        found: Found,
+        new_store_id: &str,
+    ) -> Result<Self, Error> {
+        let connection = match schema::open_writer(place, new_store_id) {
+            Err(error @ Error::Full { .. }) if found == Found::Store => {
+                place.note_obstacle(Some(error));
+                None
+            }
+            opened => Some(opened?),
+        };
         let mut writer = Self {
-            connection: Some(schema::open_writer(place, new_store_id)?),
+            connection,
             log_is_empty: false,
             place: place.clone(),
             _lock: lock,
         };
         // So that what can be read is safe. Where it cannot be done now, writing waits for it.
-        if let Err(error) = writer.empty_log() {
+        if writer.connection.is_some()
+            && let Err(error) = writer.empty_log()
+        {
             tracing::warn!(%error, "the journal's log was not brought into its file yet");
+            place.note_obstacle(Some(error));
         }
+        place.same_database()?;
+        place.note_written();
         Ok(writer)
+    }
+
+    /// Makes sure that what is written next goes where it should.
+    fn prepare(&mut self) -> Result<(), Error> {
+        self.place.in_place()?;
+        if self.connection.is_none() {
+            self.connection = Some(schema::open_again(&self.place)?);
+            self.place.note_written();
+        }
+        self.empty_log()?;
+        self.place.note_obstacle(None);
+        Ok(())
     }
 
     fn with<T>(
@@ -44,6 +75,16 @@ impl SqliteWriter {
     ) -> Result<T, Error> {
         let connection = self.connection.as_mut().ok_or_else(not_open)?;
         work(connection).map_err(|error| self.place.failed(&error))
+    }
+
+    /// Where the log has no name any more, it would end with this process: what it has goes into the
+    /// file while that can be done. Nothing is lost where it cannot: it is tried again.
+    fn save_log(&self) {
+        if let Some(connection) = &self.connection
+            && let Err(error) = schema::empty_log(connection, &self.place)
+        {
+            tracing::warn!(%error, "the journal's log was not brought into its file");
+        }
     }
 
     /// Before the first write, see [`schema::empty_log`].
@@ -59,15 +100,11 @@ impl SqliteWriter {
 
 impl Writer for SqliteWriter {
     fn head(&mut self) -> Result<Head, Error> {
-        self.with(|connection| {
-            let head = read_head(connection)?;
-            let last: Option<u64> =
-                connection.query_row("SELECT max(sequence) FROM streams", [], |row| row.get(0))?;
-            if Sequence(last.unwrap_or(0)) != head.sequence {
-                return Err(damaged("its newest events are missing"));
-            }
-            Ok(head)
-        })
+        if self.connection.is_none() {
+            let reader = schema::open_reader(&self.place)?;
+            return sound_head(&reader.connection).map_err(|error| self.place.failed(&error));
+        }
+        self.with(|connection| sound_head(connection))
     }
 
     fn hash_at(&mut self, sequence: Sequence) -> Result<Option<ContentHash>, Error> {
@@ -79,7 +116,7 @@ impl Writer for SqliteWriter {
         wanted: &Wanted,
         plan: &mut dyn FnMut(&Known) -> Changes,
     ) -> Result<(), Error> {
-        self.empty_log()?;
+        self.prepare()?;
         self.with(|connection| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -87,11 +124,13 @@ impl Writer for SqliteWriter {
             let changes = plan(&known);
             write(&transaction, &changes, &numbers)?;
             transaction.commit()
-        })
+        })?;
+        // What went into a file that nobody finds is not acknowledged.
+        self.place.in_place()
     }
 
     fn keep_snapshot(&mut self, stream: &StreamName, snapshot: &Snapshot) -> Result<(), Error> {
-        self.empty_log()?;
+        self.prepare()?;
         self.with(|connection| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -126,19 +165,22 @@ impl Writer for SqliteWriter {
     }
 
     fn reopen(&mut self) -> Result<(), Error> {
-        self.connection = None;
-        match self.place.file.try_exists() {
-            Ok(true) => {}
-            Ok(false) => {
-                return Err(Error::LostAcknowledged {
-                    file: self.place.file.clone(),
-                });
-            }
-            Err(error) => return Err(self.place.failed_io(&error)),
+        if let Err(moved) = self.place.in_place() {
+            self.save_log();
+            return Err(moved);
         }
+        self.place.forget_log();
+        self.connection = None;
         self.log_is_empty = false;
         self.connection = Some(schema::open_again(&self.place)?);
+        self.place.note_written();
         Ok(())
+    }
+}
+
+impl Drop for SqliteWriter {
+    fn drop(&mut self) {
+        self.place.forget_written();
     }
 }
 
@@ -227,26 +269,30 @@ fn write_stream(
     number: Option<i64>,
 ) -> rusqlite::Result<i64> {
     let (revision, sequence) = (change.revision.0, change.sequence.0);
+    let summary = change.summary.as_ref();
+    let bytes = summary.map(|summary| &summary.bytes);
+    let hash = summary.map(|summary| summary.hash.as_bytes());
     if let Some(number) = number {
         transaction
             .prepare_cached(
-                "UPDATE streams SET revision = ?2, sequence = ?3, summary = coalesce(?4, summary) \
-                 WHERE id = ?1",
+                "UPDATE streams SET revision = ?2, sequence = ?3, summary = coalesce(?4, summary), \
+                 summary_hash = coalesce(?5, summary_hash) WHERE id = ?1",
             )?
-            .execute(params![number, revision, sequence, change.summary])?;
+            .execute(params![number, revision, sequence, bytes, hash])?;
         return Ok(number);
     }
     transaction
         .prepare_cached(
-            "INSERT INTO streams(owner, task_id, revision, sequence, summary) \
-             VALUES(?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO streams(owner, task_id, revision, sequence, summary, summary_hash) \
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![
             name.owner.as_str(),
             name.task_id.as_str(),
             revision,
             sequence,
-            change.summary
+            bytes,
+            hash
         ])?;
     Ok(transaction.last_insert_rowid())
 }

@@ -1,7 +1,7 @@
 //! `events`: what happened, and with `--follow` what happens.
 
 use journeyman_event::{Event, Principal, Sequence};
-use journeyman_journal::{Filter, Journal};
+use journeyman_journal::{Error, Filter, Journal};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::EventsArgs;
@@ -26,7 +26,7 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
         return Ok(Exit::Success);
     };
     let principal = Principal::local();
-    let filter = Filter {
+    let mut filter = Filter {
         task_id: args.task,
         kinds: args.kind,
         module: args.module,
@@ -42,7 +42,7 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
             plain_line(event)
         })
     };
-    let mut after = Sequence(args.after);
+    let (mut after, mut damaged) = (Sequence(args.after), None);
     if args.follow {
         // One listener for the whole time: a signal between two events is not missed.
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -61,13 +61,27 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
         return Ok(Exit::Success);
     }
     loop {
-        let page = journal.read(&principal, &filter, after, PAGE).await?;
+        let page = match journal.read(&principal, &filter, after, PAGE).await {
+            Err(error @ Error::Damaged { sequence, .. }) if damaged.is_none() => {
+                // What stands before it is shown first.
+                filter.until = Some(Sequence(sequence.0.saturating_sub(1)));
+                damaged = Some(error);
+                continue;
+            }
+            page => page?,
+        };
         for event in &page.events {
             show(event)?;
             after = event.sequence();
         }
         if page.ended {
-            return Ok(Exit::Success);
+            return match damaged {
+                None => Ok(Exit::Success),
+                Some(error) => Err(anyhow::anyhow!("{error}").context(format!(
+                    "not all events can be shown; `--after {}` shows what comes after it",
+                    filter.until.map_or(0, |until| until.next().0)
+                ))),
+            };
         }
     }
 }

@@ -119,6 +119,15 @@ pub(crate) async fn export(
     if let Some(file) = file {
         file.into_inner()?.sync_all()?;
     }
+    let (left_out, named) = export.left_out();
+    if left_out > 0 {
+        let named: Vec<String> = named.iter().map(ToString::to_string).collect();
+        anyhow::bail!(
+            "{} damaged records were left out, everything else is exported:\n{}",
+            grouped(left_out),
+            named.join("\n")
+        );
+    }
     Ok(Exit::Success)
 }
 
@@ -131,7 +140,7 @@ pub(crate) async fn import(settings: &Settings, file: &Path) -> anyhow::Result<E
     };
     let journal = open_journal(&settings.data_dir)?;
     let mut import = journal.import(&Principal::system(), Arc::new(SystemTime));
-    let mut bytes = Vec::new();
+    let (mut bytes, mut is_empty) = (Vec::new(), true);
     loop {
         let mut line = input.by_ref().take(LINE_BYTES_MAX);
         let read = line.read_until(b'\n', &mut bytes).with_context(named)?;
@@ -143,10 +152,15 @@ pub(crate) async fn import(settings: &Settings, file: &Path) -> anyhow::Result<E
         if read == 0 {
             break;
         }
-        // What is not text breaks a rule like any other line.
-        import.line(&String::from_utf8_lossy(&bytes)).await?;
+        import.line(&bytes).await?;
+        is_empty = false;
         bytes.clear();
     }
+    anyhow::ensure!(
+        !is_empty,
+        "{} is empty: an export of a journal has a line at least, which names the store",
+        named()
+    );
     let done = import.finish().await?;
     if settings.json {
         let refusals = done.refusals.iter();

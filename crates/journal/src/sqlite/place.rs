@@ -1,0 +1,329 @@
+//! Where a store is: what lies in its folder before anything is opened, and whether it still lies
+//! there.
+//!
+//! A store is made only where nothing of one is. A file that is empty, cut short, missing beside its
+//! log or another program's may be all that is left of what was acknowledged: it is an error that
+//! says what to do, and `SQLite`, which would begin anew and delete the log, never gets to see it.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::lock;
+use super::schema::APPLICATION_ID;
+use crate::Error;
+
+/// Others may pass through the folder (code runs below it as another user) but not list it.
+const FOLDER_MODE: u32 = 0o711;
+const FILE_MODE: u32 = 0o600;
+/// What every `SQLite` file begins with.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+/// Where in the header the application's id is, big-endian.
+const APPLICATION_AT: usize = 68;
+const HEADER_LEN: usize = 100;
+/// Bytes of the index of a log that is in use, at least. It is shorter where there was no space for it.
+const INDEX_LEN: u64 = 32 << 10;
+/// There while a store is being made: without it, a file with nothing in it is no new store but one
+/// that was emptied.
+const MAKING: &str = "journal.new";
+
+/// Where the file is and how it is opened.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) folder: PathBuf,
+    pub(super) file: PathBuf,
+    pub(super) bytes_max: Option<u64>,
+    pub(super) vfs: Option<String>,
+    /// What was opened; clones of the place know the same.
+    opened: Arc<Opened>,
+}
+
+/// The files that this process has open.
+#[derive(Debug, Default)]
+struct Opened {
+    /// The database, from the first connection on.
+    database: Mutex<Option<FileId>>,
+    /// While this process writes: the files that it writes to or that keep others from it.
+    written: Mutex<Vec<(PathBuf, FileId)>>,
+    /// Why this process, which holds the store, cannot write yet.
+    obstacle: Mutex<Option<Error>>,
+}
+
+/// What lies where a store is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing, or a store whose making was begun and not finished.
+    Nothing,
+    /// A store, as far as its first bytes tell.
+    Store,
+}
+
+/// Which file a path means, whatever it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(path: &Path) -> io::Result<Self> {
+        let meta = fs::metadata(path)?;
+        Ok(Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+        })
+    }
+}
+
+impl Place {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self {
+            file: folder.join("journal.db"),
+            folder,
+            bytes_max: None,
+            vfs: None,
+            opened: Arc::default(),
+        }
+    }
+
+    /// What lies here. Nothing is opened for writing, made or changed. What looks like the remains of
+    /// a store is [`Error::Remains`], what is something else altogether [`Error::Corrupt`].
+    pub(super) fn look(&self) -> Result<Found, Error> {
+        let failed = |error: io::Error| self.failed_io(&error);
+        match fs::symlink_metadata(&self.file) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => return self.look_beside(),
+            Err(error) => return Err(failed(error)),
+        }
+        if self.vfs.is_some() {
+            return Ok(Found::Store); // what is in it, only SQLite can tell
+        }
+        let meta = match fs::metadata(&self.file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(self.remains("journal.db is a link to a file that is not there"));
+            }
+            meta => meta.map_err(failed)?,
+        };
+        if meta.is_dir() {
+            return Err(self.remains("journal.db is a directory"));
+        }
+        if !meta.is_file() {
+            return Err(self.remains("journal.db is not a file"));
+        }
+        if meta.len() == 0 {
+            return if self.is_being_made() {
+                Ok(Found::Nothing)
+            } else {
+                Err(self.remains("journal.db is empty"))
+            };
+        }
+        let mut header = Vec::with_capacity(HEADER_LEN);
+        let file = File::open(&self.file).map_err(failed)?;
+        file.take(HEADER_LEN as u64)
+            .read_to_end(&mut header)
+            .map_err(failed)?;
+        let id = header.get(APPLICATION_AT..).and_then(<[u8]>::first_chunk);
+        let (true, Some(id)) = (header.starts_with(MAGIC), id) else {
+            return Err(self.corrupt("it is no SQLite database".to_owned()));
+        };
+        let id = i64::from(u32::from_be_bytes(*id));
+        // The first commit of a young store may still be in its log.
+        let may_be_young = id == 0 && (self.is_being_made() || self.log_len() > 0);
+        if id == APPLICATION_ID || may_be_young {
+            return Ok(Found::Store);
+        }
+        Err(self.corrupt(format!("its application id is {id:#x}")))
+    }
+
+    /// There is no `journal.db`: then nothing that belongs to one may be there.
+    fn look_beside(&self) -> Result<Found, Error> {
+        for end in ["-wal", "-shm", "-journal"] {
+            if fs::symlink_metadata(self.beside(end)).is_ok() {
+                let found = format!("journal.db is missing, and its journal.db{end} is there");
+                return Err(self.remains(&found));
+            }
+        }
+        Ok(Found::Nothing)
+    }
+
+    /// A file that `SQLite` keeps beside the database.
+    fn beside(&self, end: &str) -> PathBuf {
+        // Beside the file itself, where the path is a link to it.
+        let file = fs::canonicalize(&self.file);
+        let mut name = file.as_ref().unwrap_or(&self.file).clone().into_os_string();
+        name.push(end);
+        name.into()
+    }
+
+    fn log_len(&self) -> u64 {
+        fs::metadata(self.beside("-wal")).map_or(0, |log| log.len())
+    }
+
+    /// Whether nobody has the file open for writing and everything is in it.
+    pub(super) fn is_at_rest(&self) -> bool {
+        // A writer always has both beside it. Of another VFS nothing is known.
+        let index = fs::metadata(self.beside("-shm"));
+        self.vfs.is_none()
+            && index.map_or(true, |index| index.len() < INDEX_LEN)
+            && self.log_len() == 0
+    }
+
+    /// Whether the making of a store was begun here and has not ended.
+    pub(super) fn is_being_made(&self) -> bool {
+        self.folder.join(MAKING).exists()
+    }
+
+    /// Makes the folder if there is none.
+    pub(super) fn make_folder(&self) -> io::Result<()> {
+        if self.folder.exists() {
+            return Ok(());
+        }
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(FOLDER_MODE)
+            .create(&self.folder)?;
+        // Its entry must survive a power loss as surely as what is acknowledged in it.
+        match self.folder.parent().filter(|parent| parent.is_dir()) {
+            Some(parent) => File::open(parent)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+
+    /// Begins to make a store: before `SQLite` opens the file, so that the files beside it take over
+    /// its mode.
+    pub(super) fn begin_making(&self) -> io::Result<()> {
+        File::create(self.folder.join(MAKING))?;
+        // No file with nothing in it may survive a power loss that this does not.
+        File::open(&self.folder)?.sync_all()?;
+        let made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(FILE_MODE)
+            .open(&self.file);
+        match made {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The store is made.
+    pub(super) fn end_making(&self) {
+        match fs::remove_file(self.folder.join(MAKING)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                tracing::warn!(%error, "cannot remove {MAKING}; the journal is made all the same");
+            }
+            _ => {}
+        }
+    }
+
+    /// Keeps others from a store of ours.
+    pub(super) fn close_to_others(&self) -> io::Result<()> {
+        let mode = fs::metadata(&self.file)?.permissions().mode();
+        if mode & 0o777 == FILE_MODE {
+            return Ok(());
+        }
+        fs::set_permissions(&self.file, Permissions::from_mode(FILE_MODE))
+    }
+
+    /// Notes which file the path means when it is first opened; later, that it still means that one.
+    pub(super) fn same_database(&self) -> Result<(), Error> {
+        if self.vfs.is_some() {
+            return Ok(());
+        }
+        let now = FileId::of(&self.file).ok();
+        let known = self.opened.database.lock();
+        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        if known.is_some() && *known != now {
+            return Err(self.moved(&self.file));
+        }
+        *known = now;
+        Ok(())
+    }
+
+    /// Notes the files that this process writes to from now on.
+    pub(super) fn note_written(&self) {
+        if self.vfs.is_some() {
+            return;
+        }
+        let paths = [
+            self.file.clone(),
+            lock::path(&self.folder),
+            self.beside("-wal"),
+        ];
+        let ids = paths
+            .into_iter()
+            .filter_map(|path| FileId::of(&path).ok().map(|id| (path, id)));
+        *self.written() = ids.collect();
+    }
+
+    /// Forgets the log, which goes with its last connection.
+    pub(super) fn forget_log(&self) {
+        let log = self.beside("-wal");
+        self.written().retain(|(path, _)| path != &log);
+    }
+
+    /// This process writes no more.
+    pub(super) fn forget_written(&self) {
+        self.written().clear();
+        self.note_obstacle(None);
+    }
+
+    /// Notes why this process cannot write yet, or that it can.
+    pub(super) fn note_obstacle(&self, obstacle: Option<Error>) {
+        let known = self.opened.obstacle.lock();
+        *known.unwrap_or_else(PoisonError::into_inner) = obstacle;
+    }
+
+    /// What stands in the way of the next write, as far as that is known without trying.
+    pub(super) fn obstacle(&self) -> Option<Error> {
+        let known = self.opened.obstacle.lock();
+        let known = known.unwrap_or_else(PoisonError::into_inner).clone();
+        known.or_else(|| self.in_place().err())
+    }
+
+    /// Whether this process writes here.
+    pub(super) fn is_written(&self) -> bool {
+        !self.written().is_empty()
+    }
+
+    /// Whether what is written still goes where others find it: [`Error::Moved`] otherwise.
+    pub(super) fn in_place(&self) -> Result<(), Error> {
+        let written = self.written();
+        let gone = written
+            .iter()
+            .find(|(path, id)| FileId::of(path).ok() != Some(*id));
+        gone.map_or(Ok(()), |(path, _)| Err(self.moved(path)))
+    }
+
+    fn written(&self) -> MutexGuard<'_, Vec<(PathBuf, FileId)>> {
+        let written = self.opened.written.lock();
+        // It is replaced as a whole: sound whatever panicked.
+        written.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn failed_io(&self, error: &io::Error) -> Error {
+        Error::of_io(&self.folder, error)
+    }
+
+    pub(super) fn corrupt(&self, reason: String) -> Error {
+        Error::Corrupt {
+            file: self.file.clone(),
+            reason,
+        }
+    }
+
+    pub(super) fn remains(&self, found: &str) -> Error {
+        Error::Remains {
+            folder: self.folder.clone(),
+            found: found.to_owned(),
+        }
+    }
+
+    fn moved(&self, file: &Path) -> Error {
+        Error::Moved {
+            file: file.to_owned(),
+        }
+    }
+}
