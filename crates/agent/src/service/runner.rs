@@ -61,8 +61,7 @@ impl TaskRunner {
     }
 }
 
-fn failed(detail: String) -> Fact {
-    let reason = FailureReason::Internal;
+fn failed(reason: FailureReason, detail: String) -> Fact {
     Fact::of_task(Role::Conductor, TaskFailed { reason, detail })
 }
 
@@ -117,7 +116,11 @@ impl Runner for TaskRunner {
             }
             Err(error) => {
                 tracing::error!(%error, "work on the task failed");
-                self.record(&id, failed(error.to_string())).await;
+                let reason = match error {
+                    Error::Model(_) => FailureReason::Model,
+                    _ => FailureReason::Internal,
+                };
+                self.record(&id, failed(reason, error.to_string())).await;
                 Ended::Done
             }
         }
@@ -131,7 +134,10 @@ impl Runner for TaskRunner {
             Removal::Withdrawn(reason) | Removal::Abandoned(reason) => {
                 stopped(reason_of(reason, &self.interrupted))
             }
-            Removal::Panicked(words) => failed(format!("a defect in journeyman: {words}")),
+            Removal::Panicked(words) => {
+                let detail = format!("a defect in journeyman: {words}");
+                failed(FailureReason::Internal, detail)
+            }
         };
         self.record(&id, fact).await;
     }
