@@ -86,7 +86,10 @@ pub(crate) fn facts(reason: StopReason, state: &TaskState) -> Vec<Fact> {
 
 /// What a stop means for a task that nobody works on.
 pub(crate) fn stopped(reason: StopReason) -> Fact {
-    let paused = |role, reason| Fact::of_task(role, TaskPaused { reason });
+    let paused = |role, reason| {
+        let detail = None;
+        Fact::of_task(role, TaskPaused { reason, detail })
+    };
     match reason {
         StopReason::Interrupted => paused(Role::User, PauseReason::Interrupted),
         StopReason::Shutdown => paused(Role::Conductor, PauseReason::Shutdown),

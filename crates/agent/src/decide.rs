@@ -119,7 +119,9 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDu
     if !state.planned {
         if state.open_questions().next().is_some() {
             let reason = PauseReason::Question;
-            return Step::Record(vec![Fact::of_task(Role::Planner, TaskPaused { reason })]);
+            let detail = None;
+            let paused = TaskPaused { reason, detail };
+            return Step::Record(vec![Fact::of_task(Role::Planner, paused)]);
         }
         return plan(state);
     }
@@ -151,8 +153,9 @@ fn limit(state: &TaskState, active: SignedDuration) -> Option<(FailureReason, St
         return Some((*reason, detail.clone()));
     }
     if state.broken_calls >= BROKEN_CALLS_MAX {
+        let last = state.trouble.as_deref().unwrap_or("it gave no reason");
         let detail = format!(
-            "the model server broke off {} calls in a row",
+            "{} calls in a row came to nothing; the last: {last}",
             state.broken_calls
         );
         return Some((FailureReason::Model, detail));

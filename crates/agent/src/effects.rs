@@ -137,7 +137,7 @@ impl Effects {
                 effect,
                 role,
                 ModelCallCompleted {
-                    cut_short: answer.finish == Finish::Length,
+                    cut_short: answer.finish != Finish::Stop,
                     text: answer.text,
                     prompt_tokens: answer.usage.prompt,
                     completion_tokens: answer.usage.completion,
@@ -155,8 +155,12 @@ impl Effects {
                     tokens: call.prompt_tokens + tokens,
                 }
             }
-            Err(error) if error.is_unreachable() => {
-                let reason = Interruption::ModelUnreachable;
+            Err(error) if error.may_pass() => {
+                let reason = if error.is_busy() {
+                    Interruption::ModelBusy
+                } else {
+                    Interruption::ModelUnreachable
+                };
                 let interrupted = EffectInterrupted {
                     reason,
                     tokens: lost,
@@ -175,7 +179,7 @@ impl Effects {
                     role,
                     ModelCallFailed {
                         problem,
-                        tokens: lost,
+                        tokens: lost.max(error.tokens()),
                         fatal,
                     },
                 )

@@ -66,6 +66,8 @@ pub struct Worker {
 
 const MODEL_RETRY_FIRST: Duration = Duration::from_millis(500);
 const MODEL_RETRY_MAX: Duration = Duration::from_secs(10);
+/// Between two calls of a server that answers questions about itself and fails at its work.
+const MODEL_REST_MAX: Duration = Duration::from_secs(60);
 /// Characters of the name of a tool that there is not.
 const TOOL_NAME_MAX: usize = 128;
 
@@ -213,6 +215,8 @@ impl Worker {
                 break;
             }
         }
+        // Before the next call, when one came to nothing.
+        let mut rest = MODEL_RETRY_FIRST;
         while !state.status.is_ended() {
             presence.note(&state, self.recorder.time.now());
             // Also when it is to stop: an effect whose intent is recorded has its outcome recorded.
@@ -231,8 +235,12 @@ impl Worker {
                 break;
             }
             if state.status == Status::Paused {
-                self.wait_for_model(task, &mut state, cancel).await?;
+                self.wait_for_model(task, &mut state, rest, cancel).await?;
+                rest = (2 * rest).min(MODEL_REST_MAX);
                 continue;
+            }
+            if state.answer.is_some() {
+                rest = MODEL_RETRY_FIRST;
             }
             // Whatever is decided is decided anew where somebody else recorded something since.
             match decide(&state, &*self.strategy, self.active(&state)) {
@@ -382,7 +390,7 @@ impl Worker {
         loop {
             match self.effects.bench.server.describe().await {
                 Ok(info) => return Ok(Some(info)),
-                Err(error) if error.is_unreachable() || error.is_retryable() => {
+                Err(error) if error.may_pass() => {
                     self.recorder.notices.emit(|| Notice::Waiting {
                         what: error.to_string(),
                     });
@@ -427,11 +435,8 @@ impl Worker {
         };
         let built = match built {
             Ok(built) => built,
-            Err(Refusal::Count(error)) if error.is_unreachable() => {
-                let paused = TaskPaused {
-                    reason: PauseReason::ModelUnreachable,
-                };
-                let fact = Fact::of_task(Role::Conductor, paused);
+            Err(Refusal::Count(error)) if error.may_pass() => {
+                let fact = self.rests(&error.to_string());
                 self.record(task, state, vec![fact], cancel).await?;
                 return Ok(());
             }
@@ -592,15 +597,7 @@ impl Worker {
                     ..fact
                 }]
             }
-            Outcome::ModelGone { fact, problem } => {
-                self.recorder
-                    .notices
-                    .emit(|| Notice::Waiting { what: problem });
-                let paused = TaskPaused {
-                    reason: PauseReason::ModelUnreachable,
-                };
-                vec![fact, Fact::of_task(Role::Conductor, paused)]
-            }
+            Outcome::ModelGone { fact, problem } => vec![fact, self.rests(&problem)],
         };
         let facts = self.pace.timed(state, now, facts);
         // What came of it is recorded whatever the user said meanwhile, unless that was the end.
@@ -613,13 +610,29 @@ impl Worker {
         Ok(())
     }
 
-    /// Goes on as soon as the model server can be reached.
+    /// Says that the task waits for the model server, and why.
+    fn rests(&self, problem: &str) -> Fact {
+        let what = problem.to_owned();
+        self.recorder.notices.emit(|| Notice::Waiting { what });
+        let paused = TaskPaused {
+            reason: PauseReason::ModelUnreachable,
+            detail: Some(problem.to_owned()),
+        };
+        Fact::of_task(Role::Conductor, paused)
+    }
+
+    /// Goes on after a rest, as soon as the model server can be reached.
     async fn wait_for_model(
         &self,
         task: &TaskId,
         state: &mut TaskState,
+        rest: Duration,
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
+        let rested = cancel.run_until_cancelled(tokio::time::sleep(rest)).await;
+        if rested.is_none() {
+            return Ok(());
+        }
         if self.model(cancel).await?.is_some() {
             let fact = Fact::of_task(Role::Conductor, TaskResumed {});
             self.record(task, state, vec![fact], cancel).await?;

@@ -130,7 +130,7 @@ impl Evaluation {
         loop {
             match bare(&*self.server, info, problem, &self.cache, cancel).await {
                 Err(Error::Model(journeyman_llm::Error::Interrupted { .. })) => return Ok(None),
-                Err(Error::Model(error)) if error.is_unreachable() => {}
+                Err(Error::Model(error)) if error.may_pass() => {}
                 answer => return answer.map(Some),
             }
             tokio::select! {

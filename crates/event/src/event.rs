@@ -520,6 +520,7 @@ mod tests {
             code_hash: None,
             payload: Payload::TaskPaused(TaskPaused {
                 reason: PauseReason::User,
+                detail: None,
             }),
         }
     }

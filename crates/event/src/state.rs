@@ -417,6 +417,9 @@ pub struct TaskState {
     pub answer: Option<PendingAnswer>,
     /// Calls in a row that the model server broke off.
     pub broken_calls: u32,
+    /// What it said when the task last rested because of it; none once it answered.
+    #[serde(default)]
+    pub trouble: Option<String>,
     /// Answers in a row that could not be used.
     pub refusals: u32,
     /// Why the last of them could not.
@@ -463,6 +466,12 @@ pub struct TaskState {
 }
 
 impl TaskState {
+    /// Whether it ended by its model server's fault, so that another try is worth it.
+    pub fn failed_by_model(&self) -> bool {
+        let reason = FailureReason::Model;
+        matches!(&self.ending, Some(Ending::Failed { reason: failed, .. }) if *failed == reason)
+    }
+
     /// Names the rules by which states are folded: other code, another name. A state that was kept
     /// under another name is not what this version would make of the same events.
     pub fn rules() -> ContentHash {

@@ -360,6 +360,7 @@ fn only_time_at_work_counts_and_after_a_crash_up_to_the_last_event() {
         None,
         TaskPaused {
             reason: PauseReason::User,
+            detail: None,
         },
     );
     let worked = maker.fold().active;

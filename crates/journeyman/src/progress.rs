@@ -234,7 +234,10 @@ fn detail(payload: &Payload) -> String {
             "{} ({}), window {}, sandbox {}",
             started.model, started.server, started.window, started.sandbox
         ),
-        Payload::TaskPaused(paused) => name(&paused.reason),
+        Payload::TaskPaused(paused) => match &paused.detail {
+            Some(detail) => format!("{}: {detail}", name(&paused.reason)),
+            None => name(&paused.reason),
+        },
         Payload::TaskFailed(failed) => format!("{}: {}", name(&failed.reason), failed.detail),
         Payload::TaskComplete(complete) => name(&complete.verification),
         Payload::PlanningComplete(plan) => plan

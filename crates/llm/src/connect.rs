@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use journeyman_event::Tokens;
@@ -26,6 +26,10 @@ const OLLAMA_URL: &str = "http://127.0.0.1:11434";
 const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
 /// A configured server may be farther away.
 const CONFIGURED_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server that loads a large model needs minutes before it answers.
+const READY_TIMEOUT: Duration = Duration::from_mins(10);
+/// Between two looks at whether it is ready.
+const READY_POLL: Duration = Duration::from_secs(1);
 
 /// What the settings say.
 #[derive(Clone, Debug)]
@@ -120,7 +124,7 @@ async fn speak(connection: &Connection, url: &str) -> Result<(Spoken, ModelInfo)
     let described = server.describe().await;
     match &described {
         Ok(info) if info.server == "llama.cpp" => {}
-        Err(error) if error.is_unreachable() => {}
+        Err(error) if error.may_pass() && !matches!(error, Error::Malformed { .. }) => {}
         _ => {
             let root = url.trim().trim_end_matches('/');
             let root = root.strip_suffix("/v1").unwrap_or(root);
@@ -161,14 +165,33 @@ async fn ready(
     })
 }
 
-/// Connects to a model server, or says in one error what was tried.
+/// Connects to a model server, or says in one error what was tried. A configured one that is there and
+/// says that it cannot answer yet is waited for, up to 10 minutes.
 pub async fn connect(
     connection: Connection,
     environment: &Environment,
     report: Report<'_>,
 ) -> Result<Connected, Error> {
+    let deadline = Instant::now() + READY_TIMEOUT;
+    loop {
+        match look(&connection, environment, report).await {
+            Err(error @ Error::Failing { .. }) if Instant::now() < deadline => {
+                report(Progress::step(format!("waiting: {error}")));
+                tokio::time::sleep(READY_POLL).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Looks for a model server once.
+async fn look(
+    connection: &Connection,
+    environment: &Environment,
+    report: Report<'_>,
+) -> Result<Connected, Error> {
     if let Some(url) = &connection.url {
-        let (spoken, info) = speak(&connection, url).await?;
+        let (spoken, info) = speak(connection, url).await?;
         return ready(spoken, info, "configured", report).await;
     }
     let mut tried = Vec::new();
@@ -176,12 +199,12 @@ pub async fn connect(
     let around = if Source::is_explicit(&connection.model) {
         Vec::new()
     } else {
-        look_around(&connection).await
+        look_around(connection).await
     };
     for found in around {
         match found.info {
             Some(info) => {
-                let stranger = stranger(&connection);
+                let stranger = stranger(connection);
                 let spoken = if info.server == "ollama" {
                     Spoken::Ollama(ollama_client(&stranger, &found.url)?)
                 } else {
@@ -230,8 +253,7 @@ impl Later {
     }
 
     async fn look(&self) -> Result<Arc<dyn ModelServer>, Error> {
-        let connection = self.connection.clone();
-        let found = connect(connection, &self.environment, &|_| {}).await?;
+        let found = look(&self.connection, &self.environment, &|_| {}).await?;
         tracing::info!(how = found.how, "a model server is there");
         Ok(found.server)
     }

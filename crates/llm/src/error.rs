@@ -6,7 +6,7 @@ use thiserror::Error;
 /// Why there is no answer.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// Nobody answers there, or the connection broke.
+    /// Nobody answers there.
     #[error(
         "the model server at {url} cannot be reached ({reason}); start it, or name another with --model-url"
     )]
@@ -16,18 +16,36 @@ pub enum Error {
         /// What the network said.
         reason: String,
     },
+    /// The connection broke before the answer was whole.
+    #[error("the model server at {url} broke its answer off ({reason})")]
+    Broken {
+        /// Where.
+        url: String,
+        /// What the network said, or what is missing.
+        reason: String,
+    },
+    /// The server is there and cannot answer now: it loads its model, is busy, or failed at this call.
+    #[error("the model server at {url} cannot answer now (status {status}): {message}")]
+    Failing {
+        /// Where.
+        url: String,
+        /// The HTTP status, or the code of an error inside a stream.
+        status: u16,
+        /// Its own words, bounded.
+        message: String,
+    },
     /// There is no model server and no way to get one.
     #[error("no model server: {}", tried.join("; "))]
     NoServer {
         /// What was tried, and what came of it.
         tried: Vec<String>,
     },
-    /// The server does not want the request.
-    #[error("the model server refuses the request with status {status}: {message}")]
+    /// The server does not want the request, now or later.
+    #[error("the model server refuses the request with status {status}: {message}{}", advice(*.status))]
     Rejected {
         /// The HTTP status.
         status: u16,
-        /// What it said.
+        /// Its own words, bounded.
         message: String,
     },
     /// The server does not have the model.
@@ -64,19 +82,13 @@ pub enum Error {
         /// The window that was asked for.
         window: Tokens,
     },
-    /// Nothing came for too long.
-    #[error("the model server at {url} was silent for {seconds} s")]
+    /// Nothing of an answer came for too long, whatever else was sent to keep the connection.
+    #[error("the model server at {url} sent nothing of an answer for {seconds} s")]
     TimedOut {
         /// Where.
         url: String,
         /// How long.
         seconds: u64,
-    },
-    /// The server is busy.
-    #[error("the model server is overloaded (status {status}) and stayed so")]
-    Overloaded {
-        /// The HTTP status.
-        status: u16,
     },
     /// The server said something that is not its protocol.
     #[error("the model server at {url} answered with something unexpected: {problem}")]
@@ -86,6 +98,18 @@ pub enum Error {
         /// What.
         problem: String,
     },
+    /// The model thought until its tokens were used up, or ended after its thoughts.
+    #[error(
+        "the model spent {tokens} tokens on thoughts and prompt and gave no answer; give it a larger \
+         window (--model-context), or choose one that thinks less"
+    )]
+    OnlyThoughts {
+        /// Tokens of the prompt and of the thoughts.
+        tokens: Tokens,
+    },
+    /// The server's filter of contents ended the answer.
+    #[error("the model server's content filter cut the answer off")]
+    Filtered,
     /// Stopped on purpose.
     #[error("the call was stopped after {tokens} tokens")]
     Interrupted {
@@ -125,21 +149,55 @@ pub enum Error {
     Fetch(#[from] journeyman_fetch::Error),
 }
 
+/// What a person can do about a refusal.
+fn advice(status: u16) -> &'static str {
+    match status {
+        401 | 403 => "; check the key in --model-api-key",
+        404 => "; check --model and --model-url",
+        _ => "",
+    }
+}
+
 impl Error {
-    /// Whether the server is gone, so that waiting for it makes sense.
-    pub fn is_unreachable(&self) -> bool {
+    /// Whether the server is gone, fails or talks nonsense for now, so that waiting for it makes sense.
+    pub fn may_pass(&self) -> bool {
         matches!(
             self,
             Self::Unreachable { .. }
+                | Self::Broken { .. }
+                | Self::Failing { .. }
                 | Self::NoServer { .. }
                 | Self::TimedOut { .. }
-                | Self::Overloaded { .. }
+                | Self::Malformed { .. }
                 | Self::Managed { .. }
         )
     }
 
-    /// Whether the same call may succeed another time.
+    /// Whether the server says itself that it wants to be asked later.
+    pub fn is_busy(&self) -> bool {
+        matches!(
+            self,
+            Self::Failing {
+                status: 429 | 503 | 529,
+                ..
+            }
+        )
+    }
+
+    /// Whether a further call may succeed: later the same one, or now another one.
     pub fn is_retryable(&self) -> bool {
-        self.is_unreachable() || matches!(self, Self::Malformed { .. })
+        self.may_pass()
+            || matches!(
+                self,
+                Self::TooLong { .. } | Self::OnlyThoughts { .. } | Self::Filtered
+            )
+    }
+
+    /// Tokens that the call took although nothing of an answer came, where that is known.
+    pub fn tokens(&self) -> Tokens {
+        match self {
+            Self::OnlyThoughts { tokens } => *tokens,
+            _ => Tokens::ZERO,
+        }
     }
 }

@@ -3,11 +3,18 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use jiff::fmt::rfc2822;
 use journeyman_event::{Randomness, SeededRandom};
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, DATE, HeaderMap, HeaderName, HeaderValue,
+    LOCATION, RETRY_AFTER,
+};
+use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 
 use crate::Error;
+use crate::said::Said;
 
 /// Attempts of one call, as long as nothing of the answer came.
 const ATTEMPTS_MAX: u32 = 4;
@@ -16,12 +23,37 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 /// Answers to questions about the server itself come at once.
 pub(crate) const QUESTION_TIMEOUT: Duration = Duration::from_secs(20);
-/// An answer longer than this is not one.
-pub(crate) const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// What is read of a refusal: more than any needs.
+const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+const REDIRECTS_MAX: usize = 5;
 
-/// A client for the server at this URL.
-pub(crate) fn client(root: &str, connect_timeout: Duration) -> Result<Client, Error> {
-    let mut http = Client::builder().connect_timeout(connect_timeout);
+/// A client for the server at this URL. `api_key` is sent with every request as a bearer token.
+pub(crate) fn client(
+    root: &str,
+    api_key: Option<&str>,
+    connect_timeout: Duration,
+) -> Result<Client, Error> {
+    let mut headers = HeaderMap::new();
+    // Answers come in small pieces as they are made; nothing is gained by packing them.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if let Some(bearer) = bearer(api_key)? {
+        headers.insert(AUTHORIZATION, bearer);
+    }
+    let mut http = Client::builder()
+        .connect_timeout(connect_timeout)
+        .default_headers(headers)
+        .redirect(Policy::custom(|attempt| {
+            let keeps_method = matches!(
+                attempt.status(),
+                StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
+            );
+            // The others make a question of what was a request for an answer.
+            if keeps_method && attempt.previous().len() <= REDIRECTS_MAX {
+                attempt.follow()
+            } else {
+                attempt.stop()
+            }
+        }));
     if is_loopback(root) {
         // A proxy would look for the server on its own machine.
         http = http.no_proxy();
@@ -29,6 +61,25 @@ pub(crate) fn client(root: &str, connect_timeout: Duration) -> Result<Client, Er
     http.build().map_err(|error| Error::Unsupported {
         what: error.to_string(),
     })
+}
+
+/// The header that carries a key. Keys are read from files and copied from pages: what stands around
+/// one is no part of it.
+fn bearer(api_key: Option<&str>) -> Result<Option<HeaderValue>, Error> {
+    let Some(key) = api_key.map(str::trim).filter(|key| !key.is_empty()) else {
+        return Ok(None);
+    };
+    let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
+    let value = HeaderValue::from_str(&format!("Bearer {key}"));
+    let (true, Ok(mut value)) = (visible, value) else {
+        let what = "the key in --model-api-key has a space, a line break or another character in it that \
+                    no key has; copy it again";
+        return Err(Error::Unsupported {
+            what: what.to_owned(),
+        });
+    };
+    value.set_sensitive(true);
+    Ok(Some(value))
 }
 
 fn is_loopback(root: &str) -> bool {
@@ -40,98 +91,170 @@ fn is_loopback(root: &str) -> bool {
 
 /// Why a server did not begin to answer.
 pub(crate) enum Refused {
-    /// It said no, with this status and body.
-    Answered(StatusCode, String),
-    /// It is gone, silent or busy.
-    Failed(Error),
+    /// It said no.
+    Answered(Box<Said>),
+    /// Nobody took the request.
+    NotSent(Error),
+    /// It took the request, and may be at work on it.
+    Lost(Error),
 }
 
-/// Sends a request until the server begins to answer: what is safe to repeat is repeated, for
-/// nothing of an answer was seen yet. `seed` is that of the waits between two attempts.
-pub(crate) async fn begin(
+/// Sends a request until the server begins to answer.
+pub(crate) async fn send(
     root: &str,
     patience: Duration,
-    seed: u64,
-    prepare: impl Fn() -> RequestBuilder,
+    request: RequestBuilder,
 ) -> Result<Response, Refused> {
-    let jitter = SeededRandom::new(seed);
-    let mut backoff = BACKOFF_FIRST;
-    let mut attempt = 1;
-    loop {
-        let sent = tokio::time::timeout(patience, prepare().send())
-            .await
-            .map_err(|_| Refused::Failed(timed_out(root, patience)))?;
-        let (problem, wait) = match sent {
-            Ok(response) if response.status().is_success() => return Ok(response),
-            Ok(response) => {
-                let status = response.status();
-                let asked = retry_after(&response);
-                let busy = matches!(
-                    status,
-                    StatusCode::TOO_MANY_REQUESTS
-                        | StatusCode::BAD_GATEWAY
-                        | StatusCode::SERVICE_UNAVAILABLE
-                        | StatusCode::GATEWAY_TIMEOUT
-                );
-                if !busy {
-                    let message = response.text().await.unwrap_or_default();
-                    return Err(Refused::Answered(status, message));
-                }
-                let status = status.as_u16();
-                (Error::Overloaded { status }, asked)
-            }
-            Err(error) => {
-                let gone = gone(root, &error);
-                // Once the request went out, the server may be at work on it.
-                if !error.is_connect() {
-                    return Err(Refused::Failed(gone));
-                }
-                (gone, None)
-            }
-        };
-        if attempt >= ATTEMPTS_MAX {
-            return Err(Refused::Failed(problem));
-        }
-        attempt += 1;
-        // Full jitter (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
-        let full = u64::try_from(backoff.as_millis())
-            .unwrap_or(u64::MAX)
-            .max(1);
-        let random = Duration::from_millis(jitter.next_u64() % full);
-        tokio::time::sleep(wait.unwrap_or(random)).await;
-        backoff *= 2;
+    let sent = tokio::time::timeout(patience, request.send())
+        .await
+        .map_err(|_| Refused::Lost(timed_out(root, patience)))?;
+    let response = match sent {
+        Ok(response) => response,
+        Err(error) if error.is_connect() => return Err(Refused::NotSent(gone(root, &error))),
+        Err(error) => return Err(Refused::Lost(broken(root, &error))),
+    };
+    let status = response.status();
+    if !status.is_success() {
+        return Err(Refused::Answered(Box::new(said(response).await)));
+    }
+    let encoding = response.headers().get(CONTENT_ENCODING);
+    match encoding.filter(|encoding| *encoding != "identity") {
+        None => Ok(response),
+        Some(encoding) => Err(Refused::Lost(Error::Malformed {
+            url: root.to_owned(),
+            problem: format!("it is packed ({encoding:?}), which was not asked for"),
+        })),
     }
 }
 
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response
-        .headers()
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+/// Asks a question about the server itself: for its answer's text, which is bounded.
+pub(crate) async fn ask(root: &str, question: RequestBuilder) -> Result<String, Refused> {
+    let response = send(root, QUESTION_TIMEOUT, question).await?;
+    let text = text(response, usize::MAX).await;
+    text.map_err(|error| Refused::Lost(broken(root, &error)))
 }
 
-pub(crate) fn gone(url: &str, error: &reqwest::Error) -> Error {
-    // The whole chain: the outermost says only that a request failed.
+async fn said(response: Response) -> Said {
+    let status = response.status();
+    let headers = response.headers();
+    let retry_after = retry_after(headers);
+    let moved = headers.get(LOCATION).filter(|_| status.is_redirection());
+    let moved = moved.map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned());
+    let mut said = match moved {
+        Some(to) => Said::moved(status.as_u16(), &to),
+        None => {
+            let body = text(response, REFUSAL_BYTES_MAX).await.unwrap_or_default();
+            Said::of(status.as_u16(), &body)
+        }
+    };
+    said.retry_after = retry_after;
+    said
+}
+
+/// The text of a body, or as much of it as `bytes_max` and the time for questions allow.
+async fn text(response: Response, bytes_max: usize) -> Result<String, reqwest::Error> {
+    let mut bytes = Vec::new();
+    let mut stream = response.bytes_stream();
+    let read = async {
+        while let Some(piece) = stream.next().await {
+            bytes.extend_from_slice(&piece?);
+            if bytes.len() >= bytes_max {
+                break;
+            }
+        }
+        Ok(())
+    };
+    tokio::time::timeout(QUESTION_TIMEOUT, read)
+        .await
+        .unwrap_or(Ok(()))?;
+    bytes.truncate(bytes_max);
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The attempts of one call.
+pub(crate) struct Attempts {
+    jitter: SeededRandom,
+    backoff: Duration,
+    made: u32,
+}
+
+impl Attempts {
+    /// The first one is about to be made. `seed` is that of the waits between two.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            jitter: SeededRandom::new(seed),
+            backoff: BACKOFF_FIRST,
+            made: 1,
+        }
+    }
+
+    /// Waits until the next one is due, as long as the server asked for or a random time. `problem` is
+    /// given back when enough were made.
+    pub(crate) async fn again(
+        &mut self,
+        problem: Error,
+        asked: Option<Duration>,
+    ) -> Result<(), Error> {
+        if self.made >= ATTEMPTS_MAX {
+            return Err(problem);
+        }
+        self.made += 1;
+        // Full jitter (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+        let full = u64::try_from(self.backoff.as_millis()).unwrap_or(u64::MAX);
+        let random = Duration::from_millis(self.jitter.next_u64() % full.max(1));
+        self.backoff *= 2;
+        tokio::time::sleep(asked.unwrap_or(random)).await;
+        Ok(())
+    }
+}
+
+/// How long the server wants to be left alone: in milliseconds (as OpenAI's does), in seconds, or until
+/// a moment of its own clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.trim());
+    let number = |text: &str| text.parse::<f64>().ok();
+    let ms = text(HeaderName::from_static("retry-after-ms")).and_then(number);
+    let wait = text(RETRY_AFTER);
+    let seconds = ms.map(|ms| ms / 1_000.0).or_else(|| {
+        let wait = wait?;
+        number(wait).or_else(|| {
+            let moment = |text: &str| rfc2822::parse(text).ok().map(|time| time.timestamp());
+            let left = moment(wait)?.duration_since(moment(text(DATE)?)?);
+            Some(left.as_secs_f64())
+        })
+    })?;
+    let wait = Duration::try_from_secs_f64(seconds.max(0.0)).ok()?;
+    Some(wait.min(RETRY_AFTER_MAX))
+}
+
+/// What the network said. The whole chain: the outermost says only that a request failed.
+fn innermost(error: &reqwest::Error) -> String {
     let mut reason = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         reason = cause.to_string();
         source = cause.source();
     }
+    reason
+}
+
+fn gone(url: &str, error: &reqwest::Error) -> Error {
     Error::Unreachable {
         url: url.to_owned(),
-        reason,
+        reason: innermost(error),
+    }
+}
+
+pub(crate) fn broken(url: &str, error: &reqwest::Error) -> Error {
+    Error::Broken {
+        url: url.to_owned(),
+        reason: innermost(error),
     }
 }
 
 /// A connection that closed before the model was done is a lost server, not an answer.
 pub(crate) fn cut_short(url: &str) -> Error {
-    Error::Unreachable {
+    Error::Broken {
         url: url.to_owned(),
         reason: "the connection closed before the answer was whole".to_owned(),
     }
@@ -146,4 +269,57 @@ pub(crate) fn timed_out(url: &str, patience: Duration) -> Error {
 
 pub(crate) fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_that_a_server_asks_for_is_read_in_every_form() {
+        let cases = [
+            ("retry-after: 7", Some(7_000)),
+            ("retry-after: 1.5", Some(1_500)),
+            ("retry-after-ms: 40", Some(40)),
+            ("retry-after: 86400", Some(30_000)),
+            ("retry-after: -3", Some(0)),
+            (
+                "retry-after: Sun, 06 Nov 1994 08:49:42 GMT\ndate: Sun, 06 Nov 1994 08:49:37 GMT",
+                Some(5_000),
+            ),
+            ("retry-after: Sun, 06 Nov 1994 08:49:42 GMT", None),
+            ("retry-after: soon", None),
+            ("retry-after: nan", Some(0)),
+            ("x: y", None),
+        ];
+        for (lines, expected) in cases {
+            let mut headers = HeaderMap::new();
+            for line in lines.lines() {
+                let (name, value) = line.split_once(": ").unwrap();
+                let name: HeaderName = name.parse().unwrap();
+                headers.insert(name, value.parse().unwrap());
+            }
+            let expected = expected.map(Duration::from_millis);
+            assert_eq!(retry_after(&headers), expected, "{lines}");
+        }
+    }
+
+    #[test]
+    fn what_stands_around_a_key_is_left_out_and_what_no_key_has_is_told_without_showing_it() {
+        for key in ["sk-1", "sk-1\n", "  sk-1\r\n"] {
+            let header = bearer(Some(key)).unwrap().unwrap();
+            assert_eq!(header, "Bearer sk-1");
+            assert!(header.is_sensitive());
+        }
+        for none in [None, Some(""), Some(" \n")] {
+            assert!(bearer(none).unwrap().is_none());
+        }
+        for bad in ["sk-1\nsk-2", "sk 1", "sk-ü"] {
+            let error = bearer(Some(bad)).unwrap_err().to_string();
+            assert!(
+                error.contains("--model-api-key") && !error.contains("sk"),
+                "{error}"
+            );
+        }
+    }
 }

@@ -15,8 +15,11 @@ mod managed;
 mod model;
 mod ollama;
 mod openai;
+mod repetition;
+mod said;
 mod source;
 mod sse;
+mod stream;
 
 pub use catalogue::{CataloguedModel, catalogue};
 pub use connect::{Connected, Connection, Found, Later, connect, describe, look_around};

@@ -3,11 +3,11 @@
 //! routes.
 
 use journeyman_event::Tokens;
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::RequestBuilder;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::http::gone;
+use crate::http::{self, Refused};
 use crate::{Error, Message};
 
 #[derive(Deserialize)]
@@ -32,23 +32,20 @@ struct Tokenized {
 }
 
 /// The window of a call, if this is llama.cpp's server. None if it is another. `ask` is the prepared
-/// question: with its time-out and key.
+/// question.
 pub(crate) async fn window(root: &str, ask: RequestBuilder) -> Result<Option<Tokens>, Error> {
-    let response = ask.send().await.map_err(|e| gone(root, &e))?;
-    match response.status() {
-        status if status.is_success() => {}
-        // It is there, and still loads its model.
-        StatusCode::SERVICE_UNAVAILABLE => {
-            let reason = "it is still loading its model".to_owned();
-            return Err(Error::Unreachable {
-                url: root.to_owned(),
-                reason,
-            });
+    match http::ask(root, ask).await {
+        Ok(text) => {
+            let props = serde_json::from_str::<Props>(&text).ok();
+            Ok(props.map(|props| Tokens(props.default_generation_settings.n_ctx)))
         }
-        _ => return Ok(None),
+        // It is there, and still loads its model.
+        Err(Refused::Answered(said)) if said.status == 503 && said.has(&["loading"]) => {
+            Err(said.into_error(root))
+        }
+        Err(Refused::Answered(_)) => Ok(None),
+        Err(Refused::NotSent(error) | Refused::Lost(error)) => Err(error),
     }
-    let props = response.json::<Props>().await.ok();
-    Ok(props.map(|props| Tokens(props.default_generation_settings.n_ctx)))
 }
 
 /// The exact tokens of a prompt: its chat template is applied, then it is tokenized. `post` prepares
@@ -109,16 +106,13 @@ fn read_work(text: &str) -> Work {
 }
 
 async fn send<T: for<'a> Deserialize<'a>>(root: &str, ask: RequestBuilder) -> Result<T, Error> {
-    let response = ask.send().await.map_err(|e| gone(root, &e))?;
-    let status = response.status();
-    if !status.is_success() {
-        let message = response.text().await.unwrap_or_default();
-        return Err(Error::Rejected {
-            status: status.as_u16(),
-            message,
-        });
-    }
-    response.json().await.map_err(|error| Error::Malformed {
+    let text = http::ask(root, ask)
+        .await
+        .map_err(|refused| match refused {
+            Refused::Answered(said) => said.into_error(root),
+            Refused::NotSent(error) | Refused::Lost(error) => error,
+        })?;
+    serde_json::from_str(&text).map_err(|error| Error::Malformed {
         url: root.to_owned(),
         problem: error.to_string(),
     })

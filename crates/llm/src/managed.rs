@@ -256,7 +256,7 @@ impl Inner {
                                 return Ok(info);
                             }
                             // It has just died; its supervisor will see it.
-                            Err(error) if error.is_unreachable() => {}
+                            Err(error) if error.may_pass() => {}
                             Err(error) => return Err(error),
                         }
                     }

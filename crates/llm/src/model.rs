@@ -67,6 +67,8 @@ pub enum WindowSource {
     Asked,
     /// The server does not tell; it is what the settings say.
     Configured,
+    /// The server does not tell, and refused a call that was too long for it.
+    Learned,
 }
 
 /// Tokens of a prompt.
@@ -149,8 +151,10 @@ pub struct Delta<'a> {
 pub enum Finish {
     /// The model was done.
     Stop,
-    /// The token limit was reached.
+    /// The token limit was reached, be it that the server would have gone on.
     Length,
+    /// It said the same again and again, and was cut off.
+    Repeating,
 }
 
 /// What a call took.

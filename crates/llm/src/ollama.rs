@@ -10,19 +10,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
 use journeyman_event::Tokens;
-use reqwest::{Client, RequestBuilder, StatusCode, Url};
+use reqwest::{Client, RequestBuilder, Response, Url};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::estimate::Estimator;
-use crate::http::{self, ANSWER_BYTES_MAX, QUESTION_TIMEOUT, Refused};
-use crate::sse::Lines;
+use crate::http::{self, Attempts, Refused};
+use crate::said::Said;
+use crate::stream::{self, Bounds, Patience, Piece, Reader};
 use crate::{
-    Answer, Count, Delta, Error, Finish, Message, ModelInfo, ModelServer, OnDelta, Request, Usage,
-    Window, WindowSource,
+    Answer, Count, Error, Finish, Message, ModelInfo, ModelServer, OnDelta, Request, Usage, Window,
+    WindowSource,
 };
 
 /// Where Ollama listens if nobody says otherwise.
@@ -122,7 +122,8 @@ impl Ollama {
     /// A client; nothing is asked yet.
     pub fn new(options: OllamaOptions) -> Result<Self, Error> {
         let root = root(&options.url)?;
-        let http = http::client(&root, options.connect_timeout)?;
+        let key = options.api_key.as_deref();
+        let http = http::client(&root, key, options.connect_timeout)?;
         Ok(Self {
             options,
             root,
@@ -137,16 +138,7 @@ impl Ollama {
         let about = self.about().await?;
         let mut body = self.common(about);
         body["stream"] = json!(false);
-        let url = format!("{}/api/chat", self.root);
-        let prepare = || self.authorised(self.http.post(&url)).json(&body);
-        let response = http::begin(&self.root, self.options.first_timeout, 0, prepare).await;
-        match response {
-            Ok(_) => {}
-            Err(Refused::Answered(status, message)) => {
-                return Err(self.refusal(status, &message).await);
-            }
-            Err(Refused::Failed(error)) => return Err(error),
-        }
+        self.send(&[], 0, || body.clone(), |_| false).await?;
         let running: RunningModels = self.ask(self.http.get(self.route("ps"))).await?;
         let of_this = |model: &&RunningModel| is_called(&model.name, &self.options.model);
         let told = running.models.iter().find(of_this);
@@ -167,26 +159,16 @@ impl Ollama {
         format!("{}/api/{name}", self.root)
     }
 
-    fn authorised(&self, request: RequestBuilder) -> RequestBuilder {
-        match &self.options.api_key {
-            Some(key) => request.bearer_auth(key),
-            None => request,
-        }
-    }
-
     /// Asks about the server or its models.
     async fn ask<T: for<'a> Deserialize<'a>>(&self, request: RequestBuilder) -> Result<T, Error> {
-        let ask = self.authorised(request).timeout(QUESTION_TIMEOUT).send();
-        let response = ask.await.map_err(|e| http::gone(&self.root, &e))?;
-        let status = response.status();
-        if !status.is_success() {
-            let message = response.text().await.unwrap_or_default();
-            return Err(Error::Rejected {
-                status: status.as_u16(),
-                message: message_of(&message),
-            });
+        match http::ask(&self.root, request).await {
+            Ok(text) => serde_json::from_str(&text).map_err(|error| Error::Malformed {
+                url: self.root.clone(),
+                problem: format!("{error}: {}", crate::said::told(&text)),
+            }),
+            Err(Refused::Answered(said)) => Err(said.into_error(&self.root)),
+            Err(Refused::NotSent(error) | Refused::Lost(error)) => Err(error),
         }
-        response.json().await.map_err(|error| self.malformed(error))
     }
 
     async fn models(&self) -> Result<Vec<String>, Error> {
@@ -266,59 +248,75 @@ impl Ollama {
         body
     }
 
-    async fn begin(&self, request: &Request, about: About) -> Result<reqwest::Response, Error> {
-        let url = self.route("chat");
-        let (patience, seed) = (self.options.first_timeout, request.seed.unwrap_or(0));
+    /// Sends to the route for answers until the server begins to answer. What is refused is sent again
+    /// if `changes` says that `body` is another now, or where waiting helps.
+    async fn send(
+        &self,
+        messages: &[Message],
+        seed: u64,
+        body: impl Fn() -> Value,
+        changes: impl Fn(&Said) -> bool,
+    ) -> Result<Response, Error> {
+        let (url, patience) = (self.route("chat"), self.options.first_timeout);
+        let mut attempts = Attempts::new(seed);
         loop {
-            let prepare = || {
-                let body = self.body(request, about);
-                self.authorised(self.http.post(&url)).json(&body)
-            };
-            match http::begin(&self.root, patience, seed, prepare).await {
+            let ask = self.http.post(&url).json(&body());
+            match http::send(&self.root, patience, ask).await {
                 Ok(response) => return Ok(response),
-                Err(Refused::Answered(_, message)) if self.drops_schema(&message, request) => {}
-                Err(Refused::Answered(status, message)) => {
-                    let error = self.refusal(status, &message).await;
-                    return Err(self.too_long(&message, request).unwrap_or(error));
+                Err(Refused::Lost(error)) => return Err(error),
+                Err(Refused::NotSent(error)) => attempts.again(error, None).await?,
+                Err(Refused::Answered(said)) if changes(&said) => {}
+                Err(Refused::Answered(said)) if said.is_too_long() => {
+                    return Err(self.too_long(&said, messages));
                 }
-                Err(Refused::Failed(error)) => return Err(error),
+                Err(Refused::Answered(said)) => {
+                    if !said.may_pass() {
+                        return Err(self.refusal(*said).await);
+                    }
+                    let asked = said.retry_after;
+                    attempts.again(said.into_error(&self.root), asked).await?;
+                }
             }
         }
     }
 
+    async fn begin(&self, request: &Request, about: About) -> Result<Response, Error> {
+        let body = || self.body(request, about);
+        let seed = request.seed.unwrap_or(0);
+        let changes = |said: &Said| self.drops_schema(said, request);
+        self.send(&request.messages, seed, body, changes).await
+    }
+
     /// A model that cannot be held to a schema is asked without from now on: the caller reads the
     /// answer leniently anyway.
-    fn drops_schema(&self, message: &str, request: &Request) -> bool {
-        let about_schema = ["format", "grammar", "schema"]
-            .iter()
-            .any(|word| message.contains(word));
+    fn drops_schema(&self, said: &Said, request: &Request) -> bool {
         request.schema.is_some()
-            && about_schema
+            && said.has(&["format", "grammar", "schema"])
             && !std::mem::replace(&mut self.known().schema_refused, true)
     }
 
-    async fn refusal(&self, status: StatusCode, message: &str) -> Error {
-        let message = message_of(message);
-        if status == StatusCode::NOT_FOUND
+    async fn refusal(&self, said: Said) -> Error {
+        if said.status == 404
             && let Ok(has) = self.models().await
         {
             return self.no_such_model(has);
         }
-        Error::Rejected {
-            status: status.as_u16(),
-            message,
-        }
+        said.into_error(&self.root)
     }
 
-    /// What a message means that says that the prompt does not fit.
-    fn too_long(&self, message: &str, request: &Request) -> Option<Error> {
-        let says_so = message.contains("context")
-            && ["exceed", "longer than"]
-                .iter()
-                .any(|word| message.contains(word));
-        let window = self.window().tokens;
-        let prompt = self.known().estimator.estimate_prompt(&request.messages);
-        says_so.then_some(Error::TooLong { prompt, window })
+    /// What a refusal means that says that the prompt does not fit. A smaller window that it tells is
+    /// the real one.
+    fn too_long(&self, said: &Said, messages: &[Message]) -> Error {
+        let believed = self.window().tokens;
+        let told = said.window().filter(|told| *told < believed);
+        let mut known = self.known();
+        if let Some(told) = told {
+            known.running = Some(Running::Told(told));
+        }
+        Error::TooLong {
+            prompt: known.estimator.estimate_prompt(messages),
+            window: told.unwrap_or(believed),
+        }
     }
 
     fn window(&self) -> Window {
@@ -337,13 +335,6 @@ impl Ollama {
         }
     }
 
-    fn malformed(&self, problem: impl ToString) -> Error {
-        Error::Malformed {
-            url: self.root.clone(),
-            problem: problem.to_string(),
-        }
-    }
-
     async fn stream(
         &self,
         request: &Request,
@@ -355,71 +346,47 @@ impl Ollama {
             self.load().await?;
         }
         let start = Instant::now();
-        let mut bytes = self.begin(request, about).await?.bytes_stream();
-        let mut lines = Lines::default();
-        let (mut first, mut active) = (None, false);
-        let last = 'stream: loop {
-            let patience = if active {
-                self.options.idle_timeout
-            } else {
-                self.options.first_timeout
-            };
-            let piece = tokio::time::timeout(patience, bytes.next())
-                .await
-                .map_err(|_| http::timed_out(&self.root, patience))?
-                .ok_or_else(|| http::cut_short(&self.root))?
-                .map_err(|error| http::gone(&self.root, &error))?;
-            let lines = lines
-                .push_lines(&piece)
-                .map_err(|_| self.malformed("an endless line"))?;
-            for line in lines.iter().filter(|line| !line.is_empty()) {
-                let chunk: Chunk =
-                    serde_json::from_str(line).map_err(|error| self.malformed(error))?;
-                active = true;
-                if let Some(message) = &chunk.error {
-                    return Err(self.broke_off(message, request));
-                }
-                let text = chunk.message.as_ref().map_or("", |m| m.content.as_str());
-                if !text.is_empty() {
-                    first.get_or_insert_with(|| start.elapsed());
-                    so_far.push_str(text);
-                    on_delta(Delta { text });
-                }
-                if chunk.done {
-                    break 'stream chunk;
-                }
-            }
-            if so_far.len() > ANSWER_BYTES_MAX {
-                return Err(self.malformed("an endless answer"));
-            }
+        let response = self.begin(request, about).await?;
+        let waited = start.elapsed();
+        let bounds = Bounds {
+            url: &self.root,
+            patience: Patience {
+                first: self.options.first_timeout,
+                idle: self.options.idle_timeout,
+            },
+            tokens_max: request.max_tokens,
+            estimator: self.known().estimator.clone(),
         };
-        let usage = self.usage(request, so_far, &last)?;
+        let mut reading = Reading {
+            client: self,
+            request,
+            last: Chunk::default(),
+        };
+        let told = stream::read(response, bounds, &mut reading, so_far, on_delta).await?;
+        let last = reading.last;
+        let usage = self.usage(request, so_far, &told.thoughts, &last)?;
+        if so_far.trim().is_empty() && !told.thoughts.trim().is_empty() {
+            let tokens = usage.prompt + usage.completion;
+            return Err(Error::OnlyThoughts { tokens });
+        }
         Ok(Answer {
             text: std::mem::take(so_far),
-            finish: if last.done_reason.as_deref() == Some("length") {
-                Finish::Length
-            } else {
-                Finish::Stop
-            },
+            finish: told.finish,
             usage,
-            time_to_first_token_ms: http::ms(first.unwrap_or_else(|| start.elapsed())),
-            total_ms: http::ms(start.elapsed()),
+            time_to_first_token_ms: http::ms(waited + told.first),
+            total_ms: http::ms(waited + told.total),
             model: last.model.unwrap_or_else(|| self.options.model.clone()),
         })
     }
 
-    /// An error in the stream: the process that runs the model broke down. The next call starts it
-    /// again, as after a lost connection.
-    fn broke_off(&self, message: &str, request: &Request) -> Error {
-        let lost = Error::Unreachable {
-            url: self.root.clone(),
-            reason: format!("it broke the answer off: {message}"),
-        };
-        self.too_long(message, request).unwrap_or(lost)
-    }
-
     /// What the call took; an error if the server did not read the whole prompt.
-    fn usage(&self, request: &Request, answer: &str, last: &Chunk) -> Result<Usage, Error> {
+    fn usage(
+        &self,
+        request: &Request,
+        answer: &str,
+        thoughts: &str,
+        last: &Chunk,
+    ) -> Result<Usage, Error> {
         // In nanoseconds, of the server's own work; what a caller waits is measured here.
         tracing::debug!(
             load_ns = last.load_duration,
@@ -430,10 +397,11 @@ impl Ollama {
         let window = self.window();
         let mut known = self.known();
         let estimated = known.estimator.estimate_prompt(&request.messages);
+        let said = known.estimator.estimate(answer) + known.estimator.estimate(thoughts);
         let Some(prompt) = last.prompt_eval_count else {
             return Ok(Usage {
                 prompt: estimated,
-                completion: known.estimator.estimate(answer),
+                completion: said,
                 cached: Tokens::ZERO,
                 exact: false,
             });
@@ -453,7 +421,7 @@ impl Ollama {
         known.estimator.calibrate_prompt(&request.messages, prompt);
         Ok(Usage {
             prompt,
-            completion: last.eval_count.unwrap_or(Tokens::ZERO),
+            completion: last.eval_count.unwrap_or(said),
             cached: Tokens::ZERO,
             exact: true,
         })
@@ -469,7 +437,7 @@ fn is_cut(counted: Tokens, estimated: Tokens, share: f64) -> bool {
 
 /// Whether Ollama listens there: its version.
 pub(crate) async fn version(root: &str, timeout: Duration) -> Option<String> {
-    let http = http::client(root, timeout).ok()?;
+    let http = http::client(root, None, timeout).ok()?;
     let ask = http.get(format!("{root}/api/version")).timeout(timeout);
     let version: Version = ask.send().await.ok()?.json().await.ok()?;
     Some(version.version)
@@ -510,16 +478,51 @@ fn is_called(name: &str, wanted: &str) -> bool {
     name == wanted || name.strip_suffix(":latest") == Some(wanted)
 }
 
-/// The message in an error's body.
-fn message_of(body: &str) -> String {
-    #[derive(Deserialize)]
-    struct Refusal {
-        error: String,
+/// An answer being read.
+struct Reading<'a> {
+    client: &'a Ollama,
+    request: &'a Request,
+    /// The last chunk: it says what the call took.
+    last: Chunk,
+}
+
+impl Reader for Reading<'_> {
+    fn read(&mut self, record: &Value) -> Result<Piece, Error> {
+        if !record["error"].is_null() {
+            return Err(self.failed(record));
+        }
+        let chunk = Chunk::deserialize(record).map_err(|error| Error::Malformed {
+            url: self.client.root.clone(),
+            problem: error.to_string(),
+        })?;
+        let message = chunk.message.as_ref();
+        let said = |text: Option<&Option<String>>| text.cloned().flatten().unwrap_or_default();
+        let piece = Piece {
+            text: said(message.map(|message| &message.content)),
+            thought: said(message.map(|message| &message.thinking)),
+            finish: chunk.done.then(|| match chunk.done_reason.as_deref() {
+                Some("length") => Finish::Length,
+                _ => Finish::Stop,
+            }),
+            is_whole: false,
+            is_last: chunk.done,
+        };
+        self.last = chunk;
+        Ok(piece)
     }
-    serde_json::from_str::<Refusal>(body).map_or_else(
-        |_| body.chars().take(500).collect(),
-        |refusal| refusal.error,
-    )
+
+    /// The process that runs the model broke down. The next call starts it again, as after a lost
+    /// connection.
+    fn failed(&mut self, record: &Value) -> Error {
+        let said = Said::inside(record);
+        if said.is_too_long() {
+            return self.client.too_long(&said, &self.request.messages);
+        }
+        Error::Broken {
+            url: self.client.root.clone(),
+            reason: said.words,
+        }
+    }
 }
 
 #[async_trait]
@@ -634,7 +637,7 @@ impl Show {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Chunk {
     #[serde(default)]
     model: Option<String>,
@@ -654,14 +657,14 @@ struct Chunk {
     prompt_eval_duration: Option<u64>,
     #[serde(default)]
     eval_duration: Option<u64>,
-    #[serde(default)]
-    error: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct WireMessage {
     #[serde(default)]
-    content: String,
+    content: Option<String>,
+    #[serde(default)]
+    thinking: Option<String>,
 }
 
 #[cfg(test)]

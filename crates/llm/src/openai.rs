@@ -1,31 +1,38 @@
 //! The OpenAI-compatible API: what llama.cpp's server, vLLM, LM Studio and many others speak. The
-//! only module that knows this format.
+//! only module that knows this format. Lenient in what it reads, exact in what it tells.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+mod chunk;
+mod parameters;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
 use journeyman_event::Tokens;
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use serde::Deserialize;
+use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::estimate::Estimator;
-use crate::http::{self, ANSWER_BYTES_MAX, QUESTION_TIMEOUT, Refused};
-use crate::llama_cpp;
-use crate::sse::Lines;
+use crate::http::{self, Attempts, Refused};
+use crate::said::{self, Said};
+use crate::stream::{self, Bounds, Patience, Piece, Reader};
 use crate::{
-    Answer, Count, Delta, Error, Finish, Message, ModelInfo, ModelServer, OnDelta, Request, Usage,
-    Window, WindowSource,
+    Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Request, Role, Usage, Window,
+    WindowSource, llama_cpp,
 };
+use chunk::{Broken, Reported};
+use parameters::Parameter;
+
+/// Of what a server refuses as too long without a figure, this share is tried next ...
+const SHRINK_PERCENT: u64 = 75;
+/// ... but never less than this: no model has a smaller window.
+const WINDOW_MIN: Tokens = Tokens(512);
 
 /// How the client behaves.
 #[derive(Clone)]
 pub struct OpenAiOptions {
-    /// The base URL, with or without `/v1`.
+    /// The base URL, with or without the version that its path ends with (`/v1`).
     pub url: String,
     /// The model's name.
     pub model: String,
@@ -37,7 +44,7 @@ pub struct OpenAiOptions {
     pub connect_timeout: Duration,
     /// Until the first piece of an answer: reading a prompt takes a CPU its time.
     pub first_timeout: Duration,
-    /// Between two pieces.
+    /// Between two pieces. What only keeps the connection is none.
     pub idle_timeout: Duration,
 }
 
@@ -59,13 +66,25 @@ impl OpenAiOptions {
 /// A client of one OpenAI-compatible server.
 pub struct OpenAi {
     options: OpenAiOptions,
-    /// The URL without `/v1`.
+    /// The URL without its version: where the routes are that are llama.cpp's own.
     root: String,
+    /// The URL with its version.
+    api: String,
     http: Client,
-    estimator: Mutex<Estimator>,
-    is_llama_cpp: AtomicBool,
-    /// The server said that it cannot hold answers to a schema.
-    schema_refused: AtomicBool,
+    known: Mutex<Known>,
+}
+
+/// What was learned of the server.
+#[derive(Debug, Default)]
+struct Known {
+    estimator: Estimator,
+    is_llama_cpp: bool,
+    /// The model's name as the server spells it.
+    name: Option<String>,
+    /// What the server refused and is asked without.
+    refused: Vec<Parameter>,
+    /// The window by which the server refused a call.
+    window: Option<Tokens>,
 }
 
 impl std::fmt::Debug for OpenAi {
@@ -76,145 +95,197 @@ impl std::fmt::Debug for OpenAi {
     }
 }
 
+/// The base URL that a setting means, with its version.
+fn api_of(url: &str) -> Option<String> {
+    let mut trimmed = url.trim().trim_end_matches('/');
+    for route in ["/chat/completions", "/completions", "/models"] {
+        trimmed = trimmed.strip_suffix(route).unwrap_or(trimmed);
+    }
+    let trimmed = trimmed.trim_end_matches('/');
+    let (scheme, rest) = trimmed.split_once("://")?;
+    if !["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()) || rest.is_empty() {
+        return None;
+    }
+    let last = rest.split('/').skip(1).last().unwrap_or_default();
+    let mut version = last.chars();
+    let is_version =
+        version.next() == Some('v') && version.next().is_some_and(|c| c.is_ascii_digit());
+    if is_version || last == "openai" {
+        return Some(trimmed.to_owned());
+    }
+    Some(format!("{trimmed}/v1"))
+}
+
 impl OpenAi {
     /// A client; nothing is asked yet.
     pub fn new(options: OpenAiOptions) -> Result<Self, Error> {
-        let trimmed = options.url.trim().trim_end_matches('/');
-        if !trimmed.starts_with("http://") && !trimmed.starts_with("https://") {
+        let Some(api) = api_of(&options.url) else {
             let what = format!(
                 "{:?} is no URL of an OpenAI-compatible server; it begins with http:// or https://",
                 options.url
             );
             return Err(Error::Unsupported { what });
-        }
-        let root = trimmed.strip_suffix("/v1").unwrap_or(trimmed).to_owned();
-        let http = http::client(&root, options.connect_timeout)?;
+        };
+        let root = api.strip_suffix("/v1").unwrap_or(&api).to_owned();
+        let key = options.api_key.as_deref();
+        let http = http::client(&root, key, options.connect_timeout)?;
         Ok(Self {
             options,
             root,
+            api,
             http,
-            estimator: Mutex::default(),
-            is_llama_cpp: AtomicBool::new(false),
-            schema_refused: AtomicBool::new(false),
+            known: Mutex::default(),
         })
     }
 
-    fn estimate(&self, text: &str) -> Tokens {
-        self.estimator.lock().map_or_else(
-            |poisoned| poisoned.into_inner().estimate(text),
-            |estimator| estimator.estimate(text),
-        )
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Nothing in it is ever half written.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn estimate_prompt(&self, messages: &[Message]) -> Tokens {
-        self.estimator.lock().map_or_else(
-            |poisoned| poisoned.into_inner().estimate_prompt(messages),
-            |estimator| estimator.estimate_prompt(messages),
-        )
-    }
-
-    /// A question about the server itself, which is answered at once or not at all.
-    fn question(&self, request: RequestBuilder) -> RequestBuilder {
-        self.authorised(request).timeout(QUESTION_TIMEOUT)
-    }
-
-    async fn models(&self) -> Result<Vec<ModelEntry>, Error> {
-        let url = format!("{}/v1/models", self.root);
-        let ask = self.question(self.http.get(&url)).send();
-        let response = ask.await.map_err(|error| http::gone(&self.root, &error))?;
-        let status = response.status();
-        if !status.is_success() {
-            // A server that is still loading its model is not there yet.
-            let message = response.text().await.unwrap_or_default();
-            return Err(match status {
-                StatusCode::SERVICE_UNAVAILABLE => Error::Unreachable {
-                    url: self.root.clone(),
-                    reason: message,
-                },
-                _ => Error::Rejected {
-                    status: status.as_u16(),
-                    message,
-                },
-            });
+    /// The error that a refused question is.
+    fn refused(&self, refused: Refused) -> Error {
+        match refused {
+            Refused::Answered(said) => said.into_error(&self.root),
+            Refused::NotSent(error) | Refused::Lost(error) => error,
         }
-        let list: ModelList = response.json().await.map_err(|error| Error::Malformed {
-            url,
-            problem: error.to_string(),
-        })?;
-        Ok(list.data)
     }
 
-    fn authorised(&self, request: RequestBuilder) -> RequestBuilder {
-        match &self.options.api_key {
-            Some(key) => request.bearer_auth(key),
-            None => request,
+    /// The models that the server lists; none if it has no list.
+    async fn models(&self) -> Result<Option<Vec<chunk::Listed>>, Error> {
+        let ask = self.http.get(format!("{}/models", self.api));
+        match http::ask(&self.root, ask).await {
+            Ok(text) if text.trim_start().starts_with('<') => Err(Error::Malformed {
+                url: self.root.clone(),
+                problem: format!(
+                    "instead of its models it shows {}; --model-url wants the address of its API",
+                    said::told(&text)
+                ),
+            }),
+            Ok(text) => Ok(chunk::models(&text)),
+            Err(Refused::Answered(said))
+                if matches!(said.status, 400 | 404 | 405 | 410 | 501) && !said.may_pass() =>
+            {
+                Ok(None)
+            }
+            Err(refused) => Err(self.refused(refused)),
         }
+    }
+
+    fn has(&self, parameter: Parameter, request: &Request) -> bool {
+        let known = self.known();
+        let refused = |parameter| known.refused.contains(&parameter);
+        let is_said = match parameter {
+            Parameter::Seed => request.seed.is_some(),
+            Parameter::Stop => !request.stop.is_empty(),
+            Parameter::Schema => request.schema.is_some(),
+            Parameter::StreamOptions => !refused(Parameter::Stream),
+            Parameter::MaxCompletionTokens => refused(Parameter::MaxTokens),
+            Parameter::System => request.messages.iter().any(|one| one.role == Role::System),
+            Parameter::Temperature | Parameter::Stream | Parameter::MaxTokens => true,
+        };
+        is_said && !refused(parameter)
     }
 
     fn body(&self, request: &Request) -> Value {
+        let has = |parameter| self.has(parameter, request);
+        let name = self.known().name.clone();
         let mut body = json!({
-            "model": self.options.model,
-            "messages": request.messages,
-            "max_tokens": request.max_tokens,
-            "temperature": request.temperature,
-            "stream": true,
-            "stream_options": {"include_usage": true},
+            "model": name.as_ref().unwrap_or(&self.options.model),
+            "stream": has(Parameter::Stream),
         });
-        if let Some(seed) = request.seed {
-            body["seed"] = json!(seed);
+        body["messages"] = if self.known().refused.contains(&Parameter::System) {
+            json!(without_system(&request.messages))
+        } else {
+            json!(request.messages)
+        };
+        if has(Parameter::MaxTokens) {
+            body["max_tokens"] = json!(request.max_tokens);
         }
-        if !request.stop.is_empty() {
+        if has(Parameter::MaxCompletionTokens) {
+            body["max_completion_tokens"] = json!(request.max_tokens);
+        }
+        if has(Parameter::Temperature) {
+            body["temperature"] = json!(request.temperature);
+        }
+        if has(Parameter::StreamOptions) {
+            body["stream_options"] = json!({"include_usage": true});
+        }
+        if has(Parameter::Seed) {
+            body["seed"] = json!(request.seed);
+        }
+        if has(Parameter::Stop) {
             body["stop"] = json!(request.stop);
         }
-        if let Some(schema) = &request.schema
-            && !self.schema_refused.load(Ordering::Relaxed)
-        {
+        if has(Parameter::Schema) {
             body["response_format"] = json!({
                 "type": "json_schema",
-                "json_schema": {"name": "answer", "strict": true, "schema": schema},
+                "json_schema": {"name": "answer", "strict": true, "schema": request.schema},
             });
         }
         body
     }
 
-    /// Sends the request until the server begins to answer.
+    /// Sends the request until the server begins to answer: without what it refuses, and again where
+    /// that is safe, for nothing of an answer was seen yet.
     async fn begin(&self, request: &Request) -> Result<Response, Error> {
-        let url = format!("{}/v1/chat/completions", self.root);
-        let (patience, seed) = (self.options.first_timeout, request.seed.unwrap_or(0));
+        let url = format!("{}/chat/completions", self.api);
+        let patience = self.options.first_timeout;
+        let mut attempts = Attempts::new(request.seed.unwrap_or(0));
         loop {
-            let prepare = || {
-                self.authorised(self.http.post(&url))
-                    .json(&self.body(request))
-            };
-            match http::begin(&self.root, patience, seed, prepare).await {
+            let ask = self.http.post(&url).json(&self.body(request));
+            match http::send(&self.root, patience, ask).await {
                 Ok(response) => return Ok(response),
-                Err(Refused::Answered(status, message)) => {
-                    if !self.drops_schema(status, &message, request) {
-                        return Err(refusal(status, message));
+                Err(Refused::Lost(error)) => return Err(error),
+                Err(Refused::NotSent(error)) => attempts.again(error, None).await?,
+                Err(Refused::Answered(said)) => {
+                    if self.leaves_out(&said, request) {
+                        continue;
                     }
+                    let asked = said.retry_after;
+                    let error = self.refusal(*said, request);
+                    if !error.may_pass() {
+                        return Err(error);
+                    }
+                    attempts.again(error, asked).await?;
                 }
-                Err(Refused::Failed(error)) => return Err(error),
             }
         }
     }
 
-    /// A server that cannot do schemas is asked without from now on: the caller reads the answer
-    /// leniently anyway.
-    fn drops_schema(&self, status: StatusCode, message: &str, request: &Request) -> bool {
-        let about_schema = ["response_format", "json_schema", "schema", "grammar"]
-            .iter()
-            .any(|word| message.contains(word));
-        let client_error = status.is_client_error() || status == StatusCode::NOT_IMPLEMENTED;
-        request.schema.is_some()
-            && client_error
-            && about_schema
-            && !self.schema_refused.swap(true, Ordering::Relaxed)
+    /// Whether the request is to be sent again without something that the server refuses by name.
+    fn leaves_out(&self, said: &Said, request: &Request) -> bool {
+        if said.is_too_long() {
+            return false;
+        }
+        let Some(parameter) = parameters::named(said, |parameter| self.has(parameter, request))
+        else {
+            return false;
+        };
+        tracing::info!(?parameter, words = said.words, "left out from now on");
+        self.known().refused.push(parameter);
+        true
     }
 
-    fn malformed(&self, problem: impl ToString) -> Error {
-        Error::Malformed {
-            url: self.root.clone(),
-            problem: problem.to_string(),
+    /// The error that a refusal of this request is. Of a window that was not known, it teaches the size.
+    fn refusal(&self, said: Said, request: &Request) -> Error {
+        if !said.is_too_long() {
+            return said.into_error(&self.root);
+        }
+        let mut known = self.known();
+        if let Some(counted) = said.prompt {
+            known.estimator.calibrate_prompt(&request.messages, counted);
+        }
+        let prompt = known.estimator.estimate_prompt(&request.messages);
+        let tried = prompt + request.max_tokens;
+        // Where the figure is no smaller than what was tried, the estimate is too low.
+        let told = said.window();
+        let smaller = told.filter(|window| *window < tried);
+        let next = smaller.unwrap_or(tried.percent(SHRINK_PERCENT).max(WINDOW_MIN));
+        known.window = Some(known.window.map_or(next, |before| before.min(next)));
+        Error::TooLong {
+            prompt: said.prompt.unwrap_or(tried),
+            window: told.unwrap_or(next),
         }
     }
 
@@ -224,139 +295,149 @@ impl OpenAi {
         so_far: &mut String,
         on_delta: &mut OnDelta<'_>,
     ) -> Result<Answer, Error> {
-        let start = Instant::now();
+        let start = std::time::Instant::now();
         let response = self.begin(request).await?;
-        let mut bytes = response.bytes_stream();
-        let mut lines = Lines::default();
-        let mut partial = Partial::default();
-        let mut first = None;
-        'stream: loop {
-            let patience = match first {
-                None => self.options.first_timeout,
-                Some(_) => self.options.idle_timeout,
-            };
-            let next = tokio::time::timeout(patience, bytes.next())
-                .await
-                .map_err(|_| http::timed_out(&self.root, patience))?;
-            let piece = match next {
-                Some(Ok(piece)) => piece,
-                // What came is whole; only the usage may be missing.
-                Some(Err(_)) if partial.finish.is_some() => break 'stream,
-                Some(Err(error)) => return Err(http::gone(&self.root, &error)),
-                None => break 'stream,
-            };
-            for value in lines
-                .push(&piece)
-                .map_err(|_| self.malformed("an endless line"))?
-            {
-                if value == "[DONE]" {
-                    break 'stream;
-                }
-                let chunk: Chunk =
-                    serde_json::from_str(&value).map_err(|error| self.malformed(error))?;
-                if let Some(text) = partial.take(chunk)? {
-                    first.get_or_insert_with(|| start.elapsed());
-                    so_far.push_str(&text);
-                    on_delta(Delta { text: &text });
-                }
-            }
-            if so_far.len() > ANSWER_BYTES_MAX {
-                return Err(self.malformed("an endless answer"));
-            }
-        }
-        let Some(finish) = partial.finish else {
-            return Err(http::cut_short(&self.root));
+        let waited = start.elapsed();
+        let bounds = Bounds {
+            url: &self.root,
+            patience: Patience {
+                first: self.options.first_timeout,
+                idle: self.options.idle_timeout,
+            },
+            tokens_max: request.max_tokens,
+            estimator: self.known().estimator.clone(),
         };
-        let usage = self.usage(request, so_far, partial.usage.as_ref());
+        let mut reading = Reading {
+            client: self,
+            request,
+            model: None,
+            usage: Reported::default(),
+        };
+        let told = stream::read(response, bounds, &mut reading, so_far, on_delta).await?;
+        let Reading { model, usage, .. } = reading;
+        let usage = self.usage(request, so_far, &told.thoughts, usage);
+        if so_far.trim().is_empty() && !told.thoughts.trim().is_empty() {
+            let tokens = usage.prompt + usage.completion;
+            return Err(Error::OnlyThoughts { tokens });
+        }
         Ok(Answer {
             text: std::mem::take(so_far),
-            finish,
+            finish: told.finish,
             usage,
-            time_to_first_token_ms: http::ms(first.unwrap_or_else(|| start.elapsed())),
-            total_ms: http::ms(start.elapsed()),
-            model: partial.model.unwrap_or_else(|| self.options.model.clone()),
+            time_to_first_token_ms: http::ms(waited + told.first),
+            total_ms: http::ms(waited + told.total),
+            model: model.unwrap_or_else(|| self.options.model.clone()),
         })
     }
 
-    fn usage(&self, request: &Request, answer: &str, reported: Option<&WireUsage>) -> Usage {
-        let Some(reported) = reported else {
-            return Usage {
-                prompt: self.estimate_prompt(&request.messages),
-                completion: self.estimate(answer),
-                cached: Tokens::ZERO,
-                exact: false,
-            };
-        };
-        if let Ok(mut estimator) = self.estimator.lock() {
-            estimator.calibrate_prompt(&request.messages, reported.prompt_tokens);
+    /// What the call took. What the server does not say is estimated.
+    fn usage(&self, request: &Request, answer: &str, thoughts: &str, reported: Reported) -> Usage {
+        let estimator = &mut self.known().estimator;
+        if let Some(prompt) = reported.prompt {
+            estimator.calibrate_prompt(&request.messages, prompt);
         }
+        let estimated = || estimator.estimate(answer) + estimator.estimate(thoughts);
         Usage {
-            prompt: reported.prompt_tokens,
-            completion: reported.completion_tokens,
-            cached: reported
-                .prompt_tokens_details
-                .as_ref()
-                .map_or(Tokens::ZERO, |details| details.cached_tokens),
-            exact: true,
+            prompt: reported
+                .prompt
+                .unwrap_or_else(|| estimator.estimate_prompt(&request.messages)),
+            completion: reported.completion.unwrap_or_else(estimated),
+            cached: reported.cached.unwrap_or(Tokens::ZERO),
+            exact: reported.prompt.is_some() && reported.completion.is_some(),
         }
     }
 }
 
-fn refusal(status: StatusCode, message: String) -> Error {
-    #[derive(Deserialize)]
-    struct Refusal {
-        error: Details,
+/// The same without a system prompt: its words begin the first message.
+fn without_system(messages: &[Message]) -> Vec<Message> {
+    let (system, mut others): (Vec<Message>, Vec<Message>) = messages
+        .iter()
+        .cloned()
+        .partition(|message| message.role == Role::System);
+    let mut words: Vec<String> = system.into_iter().map(|message| message.content).collect();
+    match others.iter_mut().find(|message| message.role == Role::User) {
+        Some(first) => {
+            words.push(std::mem::take(&mut first.content));
+            first.content = words.join("\n\n");
+        }
+        None => others.insert(
+            0,
+            Message {
+                role: Role::User,
+                content: words.join("\n\n"),
+            },
+        ),
     }
-    #[derive(Deserialize)]
-    struct Details {
-        #[serde(default)]
-        message: String,
-        #[serde(default)]
-        n_prompt_tokens: Option<Tokens>,
-        #[serde(default)]
-        n_ctx: Option<Tokens>,
+    others
+}
+
+/// An answer being read.
+struct Reading<'a> {
+    client: &'a OpenAi,
+    request: &'a Request,
+    model: Option<String>,
+    usage: Reported,
+}
+
+impl Reader for Reading<'_> {
+    fn read(&mut self, record: &Value) -> Result<Piece, Error> {
+        if let Some(error) = chunk::error(record) {
+            return Err(self.failed(error));
+        }
+        let chunk = chunk::read(record);
+        self.model = self.model.take().or(chunk.model);
+        self.usage.update(chunk.usage);
+        match chunk.broken {
+            None => Ok(chunk.piece),
+            Some(Broken::Filtered) => Err(Error::Filtered),
+            Some(Broken::Failed(word)) => Err(Error::Broken {
+                url: self.client.root.clone(),
+                reason: format!("it says: {word}"),
+            }),
+        }
     }
-    let Ok(Refusal { error }) = serde_json::from_str::<Refusal>(&message) else {
-        let message = message.chars().take(500).collect();
-        return Error::Rejected {
-            status: status.as_u16(),
-            message,
-        };
-    };
-    match (error.n_prompt_tokens, error.n_ctx) {
-        (Some(prompt), Some(window)) => Error::TooLong { prompt, window },
-        _ => Error::Rejected {
-            status: status.as_u16(),
-            message: error.message,
-        },
+
+    fn failed(&mut self, record: &Value) -> Error {
+        self.client.refusal(Said::inside(record), self.request)
     }
 }
 
 #[async_trait]
 impl ModelServer for OpenAi {
     async fn describe(&self) -> Result<ModelInfo, Error> {
-        let window = llama_cpp::window(
-            &self.root,
-            self.question(self.http.get(format!("{}/props", self.root))),
-        )
-        .await?;
-        let entries = self.models().await?;
+        let props = self.http.get(format!("{}/props", self.root));
+        let window = llama_cpp::window(&self.root, props).await?;
+        let entries = self.models().await?.unwrap_or_default();
         let is_llama_cpp = window.is_some();
-        self.is_llama_cpp.store(is_llama_cpp, Ordering::Relaxed);
         let wanted = &self.options.model;
-        let entry = entries.iter().find(|entry| &entry.id == wanted);
         // A llama.cpp server has one model and answers with it whatever it is called.
-        let entry = entry.or_else(|| entries.first().filter(|_| is_llama_cpp));
-        let Some(entry) = entry else {
+        let entry =
+            chunk::find(&entries, wanted).or_else(|| entries.first().filter(|_| is_llama_cpp));
+        if entry.is_none() && !chunk::may_have(&entries, wanted) {
             return Err(Error::NoSuchModel {
                 url: self.root.clone(),
                 wanted: wanted.clone(),
-                has: entries.into_iter().map(|entry| entry.id).collect(),
+                has: entries.into_iter().map(|entry| entry.name).collect(),
             });
-        };
-        let told = window.or(entry.max_model_len).or(entry.context_length);
+        }
+        let name = entry.map_or(wanted, |entry| &entry.name).clone();
+        let mut known = self.known();
+        known.is_llama_cpp = is_llama_cpp;
+        known.name = Some(name.clone());
+        let told = window.or(entry.and_then(|entry| entry.window));
+        let window = told.map_or(
+            Window {
+                tokens: self.options.window,
+                source: WindowSource::Configured,
+            },
+            |tokens| Window {
+                tokens,
+                source: WindowSource::Asked,
+            },
+        );
+        let learned = known.window.filter(|learned| *learned < window.tokens);
         Ok(ModelInfo {
-            name: entry.id.clone(),
+            name,
             server: if is_llama_cpp {
                 "llama.cpp"
             } else {
@@ -364,34 +445,32 @@ impl ModelServer for OpenAi {
             }
             .to_owned(),
             url: self.root.clone(),
-            window: match told {
-                Some(tokens) => Window {
-                    tokens,
-                    source: WindowSource::Asked,
-                },
-                None => Window {
-                    tokens: self.options.window,
-                    source: WindowSource::Configured,
-                },
-            },
+            window: learned.map_or(window, |tokens| Window {
+                tokens,
+                source: WindowSource::Learned,
+            }),
             tokenizer: is_llama_cpp,
-            json_schema: !self.schema_refused.load(Ordering::Relaxed),
+            json_schema: !known.refused.contains(&Parameter::Schema),
         })
     }
 
     async fn count(&self, messages: &[Message]) -> Result<Count, Error> {
-        if self.is_llama_cpp.load(Ordering::Relaxed) {
-            let tokens = llama_cpp::count(&self.root, messages, |route| {
-                self.question(self.http.post(format!("{}/{route}", self.root)))
-            })
-            .await?;
-            return Ok(Count {
-                tokens,
-                exact: true,
-            });
+        if self.known().is_llama_cpp {
+            let ask = |route: &str| self.http.post(format!("{}/{route}", self.root));
+            match llama_cpp::count(&self.root, messages, ask).await {
+                Ok(tokens) => {
+                    return Ok(Count {
+                        tokens,
+                        exact: true,
+                    });
+                }
+                // A version or a build without these routes.
+                Err(Error::Rejected { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(Count {
-            tokens: self.estimate_prompt(messages),
+            tokens: self.known().estimator.estimate_prompt(messages),
             exact: false,
         })
     }
@@ -407,98 +486,52 @@ impl ModelServer for OpenAi {
         let result = cancel.run_until_cancelled(stream).await;
         result.unwrap_or_else(|| {
             Err(Error::Interrupted {
-                tokens: self.estimate(&so_far),
+                tokens: self.known().estimator.estimate(&so_far),
                 partial: so_far,
             })
         })
     }
 }
 
-/// What came of an answer beside its text.
-#[derive(Default)]
-struct Partial {
-    finish: Option<Finish>,
-    usage: Option<WireUsage>,
-    model: Option<String>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Partial {
-    fn take(&mut self, chunk: Chunk) -> Result<Option<String>, Error> {
-        if let Some(error) = chunk.error {
-            return Err(Error::Rejected {
-                status: 200,
-                message: error.to_string(),
-            });
+    #[test]
+    fn an_address_means_the_api_whatever_of_it_is_written() {
+        let cases = [
+            ("http://box:8080", "http://box:8080/v1"),
+            ("http://box:8080/", "http://box:8080/v1"),
+            (" http://box/v1/\n", "http://box/v1"),
+            ("http://box/v1/chat/completions", "http://box/v1"),
+            ("http://box/v1/models/", "http://box/v1"),
+            ("https://box/api/v1", "https://box/api/v1"),
+            ("https://box/api", "https://box/api/v1"),
+            ("https://box/api/paas/v4", "https://box/api/paas/v4"),
+            ("https://box/v1beta/openai/", "https://box/v1beta/openai"),
+            ("HTTP://box", "HTTP://box/v1"),
+        ];
+        for (url, api) in cases {
+            assert_eq!(api_of(url).as_deref(), Some(api), "{url}");
         }
-        self.model = self.model.take().or(chunk.model);
-        self.usage = chunk.usage.or(self.usage.take());
-        let Some(choice) = chunk.choices.into_iter().next() else {
-            return Ok(None);
-        };
-        if let Some(reason) = choice.finish_reason {
-            self.finish = Some(if reason == "length" {
-                Finish::Length
-            } else {
-                Finish::Stop
-            });
+        for bad in ["box:8080", "ftp://box", "http://", ""] {
+            assert_eq!(api_of(bad), None, "{bad}");
         }
-        let text = choice.delta.and_then(|delta| delta.content);
-        Ok(text.filter(|text| !text.is_empty()))
     }
-}
 
-#[derive(Deserialize)]
-struct ModelList {
-    data: Vec<ModelEntry>,
-}
-
-#[derive(Deserialize)]
-struct ModelEntry {
-    id: String,
-    /// vLLM's window.
-    #[serde(default)]
-    max_model_len: Option<Tokens>,
-    /// The window as several hosted services tell it.
-    #[serde(default)]
-    context_length: Option<Tokens>,
-}
-
-#[derive(Deserialize)]
-struct Chunk {
-    #[serde(default)]
-    choices: Vec<Choice>,
-    #[serde(default)]
-    usage: Option<WireUsage>,
-    #[serde(default)]
-    model: Option<String>,
-    #[serde(default)]
-    error: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    #[serde(default)]
-    delta: Option<WireDelta>,
-    #[serde(default)]
-    finish_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct WireDelta {
-    #[serde(default)]
-    content: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct WireUsage {
-    prompt_tokens: Tokens,
-    completion_tokens: Tokens,
-    #[serde(default)]
-    prompt_tokens_details: Option<WireDetails>,
-}
-
-#[derive(Default, Deserialize)]
-struct WireDetails {
-    #[serde(default)]
-    cached_tokens: Tokens,
+    #[test]
+    fn a_system_prompt_becomes_the_beginning_of_the_first_message() {
+        let message = |role, content: &str| Message {
+            role,
+            content: content.to_owned(),
+        };
+        let told = [
+            message(Role::System, "Be brief."),
+            message(Role::User, "Hi"),
+        ];
+        let expected = [message(Role::User, "Be brief.\n\nHi")];
+        assert_eq!(without_system(&told), expected);
+        let alone = [message(Role::System, "Be brief.")];
+        assert_eq!(without_system(&alone), [message(Role::User, "Be brief.")]);
+    }
 }

@@ -1,81 +1,306 @@
-//! Lines of a stream, and server-sent events as far as streaming chat completions use them: the
-//! `data:` lines (WHATWG HTML, section 9.2). Bytes may be cut anywhere, also inside a character.
+//! The records of a streamed answer: JSON values in server-sent events (WHATWG HTML, section 9.2), on
+//! lines of their own, or as the one value that the whole body is. Bytes may be cut anywhere, also
+//! inside a character.
 
-/// A line longer than this is not a chat completion's.
-const LINE_BYTES_MAX: usize = 4 << 20;
+use serde_json::Value;
 
-/// Collects bytes and gives whole lines.
-#[derive(Debug, Default)]
-pub(crate) struct Lines {
-    buffer: Vec<u8>,
+/// A record longer than this is not a chat completion's.
+const RECORD_BYTES_MAX: usize = 4 << 20;
+/// What is kept of text that is no record.
+const STRAY_BYTES_MAX: usize = 4 << 10;
+
+/// Something that a server sent.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Record {
+    /// A piece of an answer, or the whole.
+    Chunk(Value),
+    /// An error, marked as that by what stands around it.
+    Failed(Value),
+    /// There is no more.
+    Done,
 }
 
-/// A line grew past every bound.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct TooLong;
+/// What kind of line a value stood on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Origin {
+    /// A `data:` line: an empty line ends it.
+    Data,
+    /// A line without a field's name.
+    #[default]
+    Raw,
+}
 
-impl Lines {
-    /// Takes bytes in; the `data:` values that they complete.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<String>, TooLong> {
-        let lines = self.push_lines(bytes)?;
-        let values = lines.iter().filter_map(|line| line.strip_prefix("data:"));
-        Ok(values.map(|value| value.trim().to_owned()).collect())
+/// Collects bytes and gives records.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    lines: Lines,
+    /// The beginning of a JSON value.
+    pending: String,
+    origin: Origin,
+    /// The event under way is called `error`.
+    is_error: bool,
+    stray: String,
+}
+
+impl Records {
+    /// Takes bytes in; the records that they complete. An error says what is wrong with them.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Record>, String> {
+        let mut records = Vec::new();
+        for line in self.lines.push(bytes)? {
+            self.line(&line, &mut records)?;
+        }
+        Ok(records)
     }
 
-    /// Takes bytes in; the lines that they complete, without their ends.
-    pub(crate) fn push_lines(&mut self, bytes: &[u8]) -> Result<Vec<String>, TooLong> {
-        self.buffer.extend_from_slice(bytes);
-        let mut lines = Vec::new();
-        while let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {
-            let line: Vec<u8> = self.buffer.drain(..=end).collect();
-            lines.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+    /// No more bytes come; the records that the last line completes.
+    pub(crate) fn end(&mut self) -> Result<Vec<Record>, String> {
+        let mut records = Vec::new();
+        let last = self.lines.end();
+        self.line(&last, &mut records)?;
+        Ok(records)
+    }
+
+    /// What came that was no record: a server that does not speak the protocol says something in it.
+    pub(crate) fn stray(&self) -> &str {
+        match self.stray.as_str() {
+            "" => &self.pending,
+            stray => stray,
         }
-        if self.buffer.len() > LINE_BYTES_MAX {
-            return Err(TooLong);
+    }
+
+    fn line(&mut self, line: &str, records: &mut Vec<Record>) -> Result<(), String> {
+        let line = line.trim();
+        if !self.pending.is_empty() && self.origin == Origin::Raw {
+            return self.value(line, Origin::Raw, records);
+        }
+        if line.is_empty() {
+            self.is_error = false;
+            return match self.pending.as_str() {
+                "" => Ok(()),
+                broken => Err(format!("no JSON: {}", crate::said::told(broken))),
+            };
+        }
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        match field {
+            "data" => self.value(value.trim(), Origin::Data, records),
+            "error" => {
+                let value = value.trim();
+                let error = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+                records.push(Record::Failed(error));
+                Ok(())
+            }
+            "event" => {
+                self.is_error = value.trim() == "error";
+                Ok(())
+            }
+            "" | "id" | "retry" => Ok(()),
+            _ => self.value(line, Origin::Raw, records),
+        }
+    }
+
+    fn value(
+        &mut self,
+        value: &str,
+        origin: Origin,
+        records: &mut Vec<Record>,
+    ) -> Result<(), String> {
+        if value == "[DONE]" || value == "\"[DONE]\"" {
+            records.push(Record::Done);
+            return Ok(());
+        }
+        if self.pending.is_empty() {
+            let list = value.strip_prefix('[').map(str::trim_start);
+            let begins = value.starts_with('{')
+                || list.is_some_and(|rest| rest.is_empty() || rest.starts_with('{'));
+            if !begins {
+                // A comment in the wrong place, or another protocol.
+                if !value.starts_with(':') && self.stray.len() < STRAY_BYTES_MAX {
+                    self.stray.push_str(value);
+                    self.stray.push('\n');
+                }
+                return Ok(());
+            }
+        } else if origin == Origin::Data && serde_json::from_str::<Value>(value).is_ok() {
+            let broken = crate::said::told(&self.pending);
+            return Err(format!("no JSON: {broken}"));
+        }
+        self.origin = origin;
+        self.pending.push_str(value);
+        self.pending.push('\n');
+        if self.pending.len() > RECORD_BYTES_MAX {
+            return Err("an endless record".to_owned());
+        }
+        if !value.ends_with(['}', ']']) {
+            return Ok(());
+        }
+        // More lines may follow.
+        let Ok(whole) = serde_json::from_str::<Value>(&self.pending) else {
+            return Ok(());
+        };
+        self.pending.clear();
+        let values = match whole {
+            Value::Array(values) => values,
+            one => vec![one],
+        };
+        let record = if self.is_error {
+            Record::Failed
+        } else {
+            Record::Chunk
+        };
+        records.extend(values.into_iter().map(record));
+        Ok(())
+    }
+}
+
+/// Collects bytes and gives whole lines, whatever ends them.
+#[derive(Debug, Default)]
+struct Lines {
+    buffer: Vec<u8>,
+    /// The first line was seen.
+    begun: bool,
+    /// The last byte ended a line, and one that follows may belong to the same end.
+    after_return: bool,
+}
+
+impl Lines {
+    fn push(&mut self, bytes: &[u8]) -> Result<Vec<String>, String> {
+        let mut lines = Vec::new();
+        for &byte in bytes {
+            let second = std::mem::replace(&mut self.after_return, byte == b'\r');
+            match byte {
+                // The two bytes of one end make no empty line.
+                b'\n' if second => {}
+                b'\n' | b'\r' => lines.push(self.end()),
+                _ => self.buffer.push(byte),
+            }
+        }
+        if self.buffer.len() > RECORD_BYTES_MAX {
+            return Err("an endless line".to_owned());
         }
         Ok(lines)
+    }
+
+    /// The line under way.
+    fn end(&mut self) -> String {
+        let line = String::from_utf8_lossy(&self.buffer).into_owned();
+        self.buffer.clear();
+        self.unmarked(line)
+    }
+
+    /// Without the mark that text may begin with.
+    fn unmarked(&mut self, line: String) -> String {
+        if std::mem::replace(&mut self.begun, true) {
+            return line;
+        }
+        line.trim_start_matches('\u{feff}').to_owned()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
 
-    #[test]
-    fn comments_and_other_fields_are_passed_over() {
-        let mut lines = Lines::default();
-        let values = lines
-            .push(b": hi\nevent: x\ndata: {\"a\":1}\r\n\ndata:[DONE]\n")
-            .unwrap();
-        assert_eq!(values, ["{\"a\":1}", "[DONE]"]);
+    fn read(text: &str) -> Vec<Record> {
+        let mut records = Records::default();
+        let mut got = records.push(text.as_bytes()).unwrap();
+        got.extend(records.end().unwrap());
+        got
     }
 
     #[test]
-    fn an_endless_line_is_refused() {
-        let mut lines = Lines::default();
-        assert_eq!(lines.push(&vec![b'x'; LINE_BYTES_MAX + 1]), Err(TooLong));
+    fn records_are_found_in_every_form_that_servers_send_them_in() {
+        let one = || vec![Record::Chunk(json!({"a": 1}))];
+        let cases = [
+            ("an event", "data: {\"a\":1}\n\n"),
+            ("without a space", "data:{\"a\":1}\n\n"),
+            ("with carriage returns", "data: {\"a\":1}\r\n\r\n"),
+            ("carriage returns alone", "data: {\"a\":1}\r\r"),
+            (
+                "with other fields",
+                "event: x\nid: 1\nretry: 5\ndata: {\"a\":1}\n\n",
+            ),
+            ("with comments", ": hi\n\n:\ndata: {\"a\":1}\n\n: bye\n\n"),
+            (
+                "a comment in a data line",
+                "data: : PROCESSING\n\ndata: {\"a\":1}\n\n",
+            ),
+            (
+                "words in a data line",
+                "data: ping\n\ndata: [PING]\n\ndata: {\"a\":1}\n\n",
+            ),
+            ("over two data lines", "data: {\"a\":\ndata: 1}\n\n"),
+            ("no empty lines", "data: {\"a\":1}\n"),
+            ("no end of line", "data: {\"a\":1}"),
+            ("a byte order mark", "\u{feff}data: {\"a\":1}\n\n"),
+            ("a line of its own", "{\"a\":1}\n"),
+            ("the whole body", "{\"a\":1}"),
+            ("the whole body over lines", "{\n  \"a\": 1\n}\n"),
+            ("a list", "[{\"a\":1}]"),
+            ("a list over lines", "[\n{\"a\": 1}\n]\n"),
+        ];
+        for (name, text) in cases {
+            assert_eq!(read(text), one(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_end_and_errors_are_told_from_chunks() {
+        assert_eq!(read("data: [DONE]\n\n"), [Record::Done]);
+        for text in ["error: {\"a\":1}\n\n", "event: error\ndata: {\"a\":1}\n\n"] {
+            assert_eq!(read(text), [Record::Failed(json!({"a": 1}))], "{text}");
+        }
+        assert_eq!(read("error: oops\n"), [Record::Failed(json!("oops"))]);
+    }
+
+    #[test]
+    fn a_broken_record_is_an_error_and_never_passed_over() {
+        for text in ["data: {oops\n\n", "data: {oops\ndata: {\"a\":1}\n\n"] {
+            let error = Records::default().push(text.as_bytes()).unwrap_err();
+            assert!(error.contains("{oops"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_kept_in_bounds() {
+        let mut records = Records::default();
+        for _ in 0..1_000 {
+            records.push(b"<p>Hello, dear reader.\n").unwrap();
+        }
+        assert!(records.stray().starts_with("<p>Hello"));
+        assert!(records.stray().len() < 2 * STRAY_BYTES_MAX);
+    }
+
+    #[test]
+    fn an_endless_line_or_record_is_refused() {
+        let line = vec![b'x'; RECORD_BYTES_MAX + 1];
+        assert!(Records::default().push(&line).is_err());
+        let mut records = Records::default();
+        let row = format!("[{{\"a\":\n{}\n", "1".repeat(1 << 20));
+        let many = (0..5).try_for_each(|_| records.push(row.as_bytes()).map(|_| ()));
+        assert!(many.is_err());
     }
 
     proptest! {
         #[test]
-        fn bytes_may_be_cut_anywhere(values in prop::collection::vec("[a-zé漢🎉]{0,12}", 0..6), cuts in prop::collection::vec(1..9_usize, 0..60)) {
-            let stream = values
-                .iter()
-                .fold(String::new(), |all, value| all + "data: " + value + "
-
-");
+        fn bytes_may_be_cut_anywhere(values in prop::collection::vec("[a-zé漢🎉]{0,12}", 0..6), crlf: bool, cuts in prop::collection::vec(1..9_usize, 0..60)) {
+            let end = if crlf { "\r\n" } else { "\n" };
+            let stream = values.iter().fold(String::new(), |all, value| {
+                all + "data: " + &json!({"a": value}).to_string() + end + end
+            });
             let mut rest = stream.as_bytes();
-            let mut lines = Lines::default();
+            let mut records = Records::default();
             let mut got = Vec::new();
             for cut in cuts {
                 let (piece, after) = rest.split_at(cut.min(rest.len()));
-                got.extend(lines.push(piece).unwrap());
+                got.extend(records.push(piece).unwrap());
                 rest = after;
             }
-            got.extend(lines.push(rest).unwrap());
-            prop_assert_eq!(got, values);
+            got.extend(records.push(rest).unwrap());
+            let expected: Vec<Record> = values.iter().map(|value| Record::Chunk(json!({"a": value}))).collect();
+            prop_assert_eq!(got, expected);
         }
     }
 }

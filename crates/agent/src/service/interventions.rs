@@ -205,7 +205,8 @@ impl Tasks {
         Ok(state)
     }
 
-    /// Puts a task that rests into the queue again; one that failed at a limit too, with a larger one.
+    /// Puts a task that rests into the queue again; one that failed at a limit too, with a larger one,
+    /// and one that failed by its model server's fault.
     async fn resume(
         &self,
         principal: &Principal,
@@ -224,9 +225,15 @@ impl Tasks {
                 ..
             })
         );
+        if state.failed_by_model() && facts.is_empty() {
+            // What takes the failure back.
+            let limits = state.limits;
+            facts.push(Fact::of_task(Role::User, LimitsChanged { limits }));
+        }
+        let may_go_on = at_limit || state.failed_by_model();
         match state.status {
             Status::Complete | Status::Cancelled => return Err(ended(task, &state)),
-            Status::Failed if !at_limit || facts.is_empty() => return Err(ended(task, &state)),
+            Status::Failed if !may_go_on || facts.is_empty() => return Err(ended(task, &state)),
             Status::Failed | Status::Paused => {
                 facts.push(Fact::of_task(Role::User, TaskQueued {}));
             }

@@ -68,8 +68,7 @@ const fn ended(has_ended: bool) -> Ended {
     if has_ended { Ended::Done } else { Ended::Rests }
 }
 
-fn failed(detail: String) -> Fact {
-    let reason = FailureReason::Internal;
+fn failed(reason: FailureReason, detail: String) -> Fact {
     Fact::of_task(Role::Conductor, TaskFailed { reason, detail })
 }
 
@@ -124,7 +123,11 @@ impl Runner for TaskRunner {
             }
             Err(error) => {
                 tracing::error!(%error, "work on the task failed");
-                ended(self.record(&id, failed(error.to_string())).await)
+                let reason = match error {
+                    Error::Model(_) => FailureReason::Model,
+                    _ => FailureReason::Internal,
+                };
+                ended(self.record(&id, failed(reason, error.to_string())).await)
             }
         }
     }
@@ -137,7 +140,10 @@ impl Runner for TaskRunner {
             Removal::Withdrawn(reason) | Removal::Abandoned(reason) => {
                 stopped(reason_of(reason, &self.interrupted))
             }
-            Removal::Panicked(words) => failed(format!("a defect in journeyman: {words}")),
+            Removal::Panicked(words) => {
+                let detail = format!("a defect in journeyman: {words}");
+                failed(FailureReason::Internal, detail)
+            }
         };
         self.record(&id, fact).await;
     }

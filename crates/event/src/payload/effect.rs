@@ -16,6 +16,8 @@ pub enum Interruption {
     Requested,
     /// The model server does not answer.
     ModelUnreachable,
+    /// The model server wants to be asked later.
+    ModelBusy,
     /// The task's time is spent.
     TimeLimit,
     /// Crashes cut it off too often; it is given up.

@@ -190,6 +190,9 @@ pub enum PauseReason {
 pub struct TaskPaused {
     /// Why.
     pub reason: PauseReason,
+    /// What the model server said, where the task waits for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// The system's clock was set, or the machine slept, while the task was worked on: what the times of its

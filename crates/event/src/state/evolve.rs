@@ -88,6 +88,9 @@ impl TaskState {
                 self.stop_running(event);
                 self.status = Status::Paused;
                 self.pause = Some(paused.reason);
+                if paused.detail.is_some() {
+                    self.trouble.clone_from(&paused.detail);
+                }
             }
             Payload::LimitsChanged(changed) => {
                 self.limits = changed.limits;
@@ -208,6 +211,7 @@ impl TaskState {
                 self.spent += done.prompt_tokens + done.completion_tokens;
                 self.generated += done.completion_tokens;
                 self.broken_calls = 0;
+                self.trouble = None;
                 self.generating_ms += done.total_ms.saturating_sub(done.first_token_ms);
                 if let Some(agent) = &mut self.agent {
                     agent.awaits_model = false;

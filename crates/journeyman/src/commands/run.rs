@@ -58,7 +58,7 @@ pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Res
     let new_limits = changed_limits(&state, &limits);
     let may_go_on = match Exit::of(state.ending.as_ref()) {
         Exit::Limit => new_limits.is_some_and(|new| is_larger(&state, &new)),
-        _ => false,
+        _ => state.failed_by_model(),
     };
     if state.status.is_ended() && !may_go_on {
         print_result(settings, &task, &state)?;
@@ -338,7 +338,9 @@ async fn watch_there(
         }
         (Wish::Resume(limits), known) => {
             let now = client.state(task, None).await?.unwrap_or_default();
-            if now.status.is_ended() && limits.is_none() {
+            // One that was seen to run, and failed meanwhile, has failed.
+            let tries_again = known.is_none() && now.failed_by_model();
+            if now.status.is_ended() && limits.is_none() && !tries_again {
                 return Ok((now, true));
             }
             let resume = Intervention::Resume { limits: *limits };
@@ -595,6 +597,9 @@ fn print_result(settings: &Settings, task: &TaskId, state: &TaskState) -> anyhow
         line(&format!(
             "`journeyman resume {task}` with a larger limit goes on"
         ))?;
+    }
+    if state.failed_by_model() {
+        line(&format!("`journeyman resume {task}` tries it again"))?;
     }
     Ok(())
 }

@@ -53,6 +53,9 @@ pub(crate) async fn show(
     let reason = pause.map_or_else(String::new, |pause| format!(" ({})", name(&pause)));
     line(&format!("task       {task}"))?;
     line(&format!("status     {}{reason}", status.as_str()))?;
+    if let (Some(PauseReason::ModelUnreachable), Some(trouble)) = (pause, &state.trouble) {
+        line(&format!("waits for  {trouble}"))?;
+    }
     if let Some(ending) = &state.ending {
         line(&format!("result     {}", headline(ending)))?;
     }

@@ -1,0 +1,206 @@
+//! Notices a model that says the same again and again, from the text as it streams. Code is full of
+//! repetition that is meant (tables, matrices, brackets), so only what is exactly the same, and very
+//! often, counts.
+
+/// Lines of the longest block whose repetition is noticed.
+const BLOCK_LINES_MAX: usize = 40;
+/// So many lines must be the same as the ones a block before them, for blocks of one or two lines: a
+/// table may have many equal rows.
+const EQUAL_ROWS_MAX: usize = 47;
+/// The same for longer blocks: no test and no function is written five times.
+const EQUAL_LINES_MAX: usize = 24;
+/// Copies of a block beside the first.
+const COPIES_MAX: usize = 4;
+/// Empty lines in a row.
+const EMPTY_LINES_MAX: usize = 100;
+/// On a line longer than this it is looked for within the line, ...
+const LINE_CHARS: usize = 4_000;
+/// ... each time that so much of it came ...
+const LINE_STEP: usize = 1_000;
+/// ... and so short is what is repeated then.
+const LINE_PERIOD_MAX: usize = 200;
+
+/// Watches one text.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// The line under way.
+    line: String,
+    /// How long it was when it was last looked at.
+    looked_at: usize,
+    /// The last lines that are not empty, the newest last.
+    lines: Vec<String>,
+    /// For each size of a block: how many lines in a row are as the ones a block before them.
+    equal: [usize; BLOCK_LINES_MAX],
+    empty: usize,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            line: String::new(),
+            looked_at: 0,
+            lines: Vec::new(),
+            equal: [0; BLOCK_LINES_MAX],
+            empty: 0,
+        }
+    }
+}
+
+impl Watch {
+    /// Takes a piece of the text in. True when it says the same again and again.
+    pub(crate) fn repeats(&mut self, piece: &str) -> bool {
+        let mut rest = piece;
+        while let Some((end, after)) = rest.split_once('\n') {
+            self.line.push_str(end);
+            if self.end_line() {
+                return true;
+            }
+            rest = after;
+        }
+        self.line.push_str(rest);
+        if self.line.len() < LINE_CHARS.max(self.looked_at + LINE_STEP) {
+            return false;
+        }
+        self.looked_at = self.line.len();
+        is_periodic(&self.line.as_bytes()[self.line.len() - LINE_CHARS..])
+    }
+
+    fn end_line(&mut self) -> bool {
+        self.looked_at = 0;
+        let line = std::mem::take(&mut self.line);
+        let line = line.trim_end();
+        if line.is_empty() {
+            self.empty += 1;
+            return self.empty > EMPTY_LINES_MAX;
+        }
+        self.empty = 0;
+        let line = without_number(line);
+        let mut repeats = false;
+        // Rows that are all the same are also the same as those three or forty before them.
+        let mut rows = 0;
+        for (before, equal) in self.equal.iter_mut().enumerate() {
+            let size = before + 1;
+            let earlier = self.lines.len().checked_sub(size).map(|at| &self.lines[at]);
+            *equal = match earlier {
+                Some(earlier) if *earlier == line => *equal + 1,
+                _ => 0,
+            };
+            let max = match size {
+                1 | 2 => EQUAL_ROWS_MAX,
+                _ if rows >= size => continue,
+                _ => EQUAL_LINES_MAX.max(COPIES_MAX * size),
+            };
+            if size <= 2 {
+                rows = rows.max(*equal);
+            }
+            repeats |= *equal >= max;
+        }
+        if self.lines.len() == BLOCK_LINES_MAX {
+            self.lines.remove(0);
+        }
+        self.lines.push(line);
+        repeats
+    }
+}
+
+/// A line that opens a block, without its digits: `def test_add_7():` is the next copy of
+/// `def test_add_6():` where what follows is the same.
+fn without_number(line: &str) -> String {
+    if line.ends_with(':') {
+        line.replace(|c: char| c.is_ascii_digit(), "")
+    } else {
+        line.to_owned()
+    }
+}
+
+/// Whether a few bytes are repeated over and over.
+fn is_periodic(bytes: &[u8]) -> bool {
+    (1..=LINE_PERIOD_MAX).any(|period| {
+        let mut pairs = bytes.iter().zip(&bytes[period..]);
+        pairs.all(|(one, other)| one == other)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After how many characters it is noticed, whatever the pieces are.
+    fn noticed(text: &str) -> Option<usize> {
+        let at = |size: usize| {
+            let mut watch = Watch::default();
+            let chars: Vec<char> = text.chars().collect();
+            let mut seen = 0;
+            chars.chunks(size).find_map(|piece| {
+                seen += piece.len();
+                watch
+                    .repeats(&piece.iter().collect::<String>())
+                    .then_some(seen)
+            })
+        };
+        let (one, other) = (at(1), at(7));
+        assert_eq!(one.is_some(), other.is_some());
+        one
+    }
+
+    const TEST: &str = "def test_add():\n    result = add(1, 2)\n    assert result == 3\n\n\n";
+
+    #[test]
+    fn what_is_repeated_is_noticed_long_before_the_limit_of_a_call() {
+        let numbered: String = (0..40)
+            .map(|n| TEST.replace("add()", &format!("add_{n}()")))
+            .collect();
+        let cases = [
+            ("one test", TEST.repeat(40), 900),
+            ("one test with a number", numbered, 900),
+            ("one line", "    assert add(1, 2) == 3\n".repeat(200), 1_400),
+            ("two lines", "a = 1\nb = 2\n".repeat(200), 400),
+            (
+                "a block of twenty lines",
+                (0..400).map(|n| format!("x{} = 1\n", n % 20)).collect(),
+                1_000,
+            ),
+            ("empty lines", "\n".repeat(500), 200),
+            ("a word", "the ".repeat(5_000), 5_100),
+        ];
+        for (name, text, before) in cases {
+            let text = format!("import pytest\n\n{text}");
+            let at = noticed(&text);
+            assert!(at.is_some_and(|at| at < before), "{name}: {at:?}");
+        }
+    }
+
+    #[test]
+    fn code_that_repeats_itself_on_purpose_is_left_alone() {
+        let rows = "    [0, 0, 0, 0, 0, 0, 0, 0],\n".repeat(40);
+        let table: String = (0..500)
+            .map(|n| format!("    ({n}, {}),\n", n * n))
+            .collect();
+        let tests: String = (0..60)
+            .map(|n| format!("def test_{n}():\n    x = f({n})\n    assert x == {n}\n\n\n"))
+            .collect();
+        let entries = "    {\n        \"a\": 0,\n        \"b\": 0,\n    },\n".repeat(6);
+        let cases: String = (0..60)
+            .map(|n| format!("    elif x == {n}:\n        return {}\n", n * 3))
+            .collect();
+        let fields: String = (0..80).map(|n| format!("self.f{n} = None\n")).collect();
+        for (name, text) in [
+            ("a matrix", rows),
+            ("a table", table),
+            ("many tests", tests),
+            ("equal entries", entries),
+            ("many cases", cases),
+            ("fields", fields),
+            (
+                "a long list on one line",
+                format!("x = [{}]\n", "0, ".repeat(1_200)),
+            ),
+            (
+                "long data on one line",
+                (0..2_000).map(|n| format!("{n},")).collect(),
+            ),
+        ] {
+            assert_eq!(noticed(&text), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,459 @@
+//! What a server says when it refuses or fails, in whatever shape: its own words, bounded, and what they
+//! mean. Servers agree on no format here, so everything that is known to occur is understood.
+
+use std::time::Duration;
+
+use journeyman_event::Tokens;
+use serde_json::Value;
+
+use crate::Error;
+
+/// Characters of a server's words that are told.
+const WORDS_MAX: usize = 500;
+/// A window smaller than this is another figure of the message.
+const WINDOW_MIN: u64 = 256;
+
+/// Words of a refusal that waiting helps against, whatever its status.
+const PASSING: &[&str] = &[
+    "loading",
+    "unloaded",
+    "not loaded",
+    "no models loaded",
+    "overloaded",
+    "temporarily",
+    "try again",
+    "rate limit",
+];
+/// Words of a refusal that paying helps against, and not waiting.
+const UNPAID: &[&str] = &["insufficient_quota", "billing"];
+/// Words of a refusal of a prompt that does not fit.
+const TOO_LONG: &[&str] = &[
+    "context length",
+    "context_length",
+    "context window",
+    "context size",
+    "context_size",
+    "context the overflows",
+    "context overflow",
+    "maximum context",
+    "maximum model length",
+    "max_model_len",
+    "maximum input length",
+    "prompt is too long",
+    "prompt too long",
+    "prompt is longer",
+    "input is too long",
+    "input token count",
+    "input tokens exceed",
+    "reduce the length",
+    "max_new_tokens` must be",
+    "request too large",
+    "too many tokens",
+    "n_ctx",
+];
+/// What stands before the size of the window, the surest first.
+const BEFORE_WINDOW: &[&str] = &[
+    "maximum context length",
+    "context length",
+    "context window",
+    "context size",
+    "maximum model length",
+    "max_model_len",
+    "n_ctx",
+    "must be <=",
+    "maximum number of tokens allowed",
+    "maximum input length",
+    "limit",
+    " > ",
+];
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Said {
+    /// The HTTP status, or the code of an error inside a stream.
+    pub(crate) status: u16,
+    /// Its own words, bounded, on one line.
+    pub(crate) words: String,
+    /// The parameter that it names as the one at fault.
+    pub(crate) parameter: Option<String>,
+    /// The tokens of the prompt by the server's own count.
+    pub(crate) prompt: Option<Tokens>,
+    /// How long it wants to be left alone.
+    pub(crate) retry_after: Option<Duration>,
+    /// All of it in small letters, to look for words in.
+    text: String,
+}
+
+impl Said {
+    /// What the body of an answer with this status says.
+    pub(crate) fn of(status: u16, body: &str) -> Self {
+        match serde_json::from_str::<Value>(body) {
+            Ok(value) => Self::read(status, &value),
+            Err(_) => Self {
+                status,
+                words: told(body),
+                parameter: None,
+                prompt: None,
+                retry_after: None,
+                text: body.to_lowercase(),
+            },
+        }
+    }
+
+    /// What an error inside a stream says, whose status was 200.
+    pub(crate) fn inside(error: &Value) -> Self {
+        Self::read(status_in(error), error)
+    }
+
+    /// It is somewhere else.
+    pub(crate) fn moved(status: u16, to: &str) -> Self {
+        let words = told(&format!("it has moved to {to}; name that with --model-url"));
+        Self {
+            status,
+            text: String::new(),
+            words,
+            parameter: None,
+            prompt: None,
+            retry_after: None,
+        }
+    }
+
+    fn read(status: u16, value: &Value) -> Self {
+        let error = value.get("error").filter(|error| error.is_object());
+        let error = error.unwrap_or(value);
+        let parameter = error.get("param").and_then(Value::as_str);
+        let prompt = error.get("n_prompt_tokens").and_then(Value::as_u64);
+        Self {
+            status,
+            words: told(&message_in(value)),
+            parameter: parameter.map(str::to_owned),
+            prompt: prompt.map(Tokens),
+            retry_after: None,
+            text: value.to_string().to_lowercase(),
+        }
+    }
+
+    /// Whether waiting helps.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self.status {
+            408 | 425 | 429 | 499 => !self.has(UNPAID),
+            401..=403 | 501 | 505 | 506 | 510 | 511 => false,
+            500.. => true,
+            400.. => self.has(PASSING),
+            _ => false,
+        }
+    }
+
+    /// Whether the prompt does not fit.
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.status == 413 || (self.status != 429 && self.has(TOO_LONG))
+    }
+
+    /// The window, where it is told.
+    pub(crate) fn window(&self) -> Option<Tokens> {
+        let window = BEFORE_WINDOW.iter().find_map(|before| {
+            let (_, after) = self.text.split_once(before)?;
+            first_number(after)
+        })?;
+        (window >= WINDOW_MIN).then_some(Tokens(window))
+    }
+
+    /// Whether one of these, in small letters, occurs.
+    pub(crate) fn has(&self, any: &[&str]) -> bool {
+        any.iter().any(|words| self.text.contains(words))
+    }
+
+    /// Where a name occurs that is not a part of a longer one.
+    pub(crate) fn position(&self, name: &str) -> Option<usize> {
+        let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let mut found = self.text.match_indices(name);
+        found.find_map(|(at, _)| {
+            let before = self.text[..at].chars().next_back();
+            let after = self.text[at + name.len()..].chars().next();
+            (!is_part(before) && !is_part(after)).then_some(at)
+        })
+    }
+
+    /// The error that it is, of a prompt that fits.
+    pub(crate) fn into_error(self, url: &str) -> Error {
+        if self.may_pass() {
+            return Error::Failing {
+                url: url.to_owned(),
+                status: self.status,
+                message: self.words,
+            };
+        }
+        Error::Rejected {
+            status: self.status,
+            message: self.words,
+        }
+    }
+}
+
+/// The first number of a text, with or without commas between its digits.
+fn first_number(text: &str) -> Option<u64> {
+    let start = text.find(|c: char| c.is_ascii_digit())?;
+    let digits = text[start..]
+        .chars()
+        .take_while(|c| c.is_ascii_digit() || *c == ',');
+    let digits: String = digits.filter(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+/// The status that an error without one means.
+fn status_in(error: &Value) -> u16 {
+    let of = error.get("error").filter(|inner| inner.is_object());
+    let of = of.unwrap_or(error);
+    let number = |name: &str| -> Option<u16> {
+        let value = of.get(name)?;
+        let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
+        u16::try_from(number)
+            .ok()
+            .filter(|n| (400..600).contains(n))
+    };
+    if let Some(status) = ["code", "status", "status_code"]
+        .into_iter()
+        .find_map(number)
+    {
+        return status;
+    }
+    let text = of.to_string().to_lowercase();
+    let meant: &[(&str, u16)] = &[
+        ("rate_limit", 429),
+        ("insufficient_quota", 429),
+        ("authentication", 401),
+        ("invalid_api_key", 401),
+        ("invalid_request", 400),
+        ("bad_request", 400),
+        ("badrequest", 400),
+    ];
+    let found = meant.iter().find(|(word, _)| text.contains(word));
+    found.map_or(500, |(_, status)| *status)
+}
+
+/// What an error's JSON says to a person.
+fn message_in(value: &Value) -> String {
+    match value {
+        Value::String(text) => match serde_json::from_str::<Value>(text) {
+            // An error of the server behind, handed on as it came.
+            Ok(inner) if inner.is_object() => message_in(&inner),
+            _ => text.clone(),
+        },
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().take(3).map(message_in).collect();
+            items.join("; ")
+        }
+        Value::Object(members) => {
+            let names = ["error", "message", "detail", "msg", "title", "type", "code"];
+            let said = names.iter().filter_map(|name| members.get(*name));
+            let said = said.map(message_in).find(|text| !text.is_empty());
+            let mut said = said.unwrap_or_default();
+            if let Some(Value::Array(place)) = members.get("loc") {
+                let place: Vec<String> = place.iter().map(message_in).collect();
+                said = format!("{}: {said}", place.join("."));
+            }
+            if let Some(raw) = members.get("metadata").and_then(|more| more.get("raw")) {
+                said = format!("{said}: {}", message_in(raw));
+            }
+            said
+        }
+        Value::Number(number) => number.to_string(),
+        Value::Null | Value::Bool(_) => String::new(),
+    }
+}
+
+/// A server's words as they are told: on one line, bounded, a page by its title.
+pub(crate) fn told(text: &str) -> String {
+    let start: String = text.chars().take(REFUSAL_CHARS).collect();
+    let small = start.to_ascii_lowercase();
+    let is_page = ["<!doctype", "<html"]
+        .iter()
+        .any(|tag| small.trim_start().starts_with(tag));
+    let title = small.find("<title>").zip(small.find("</title>"));
+    let words = match title {
+        Some((from, to)) if is_page && from < to => {
+            format!("a page of HTML, {:?}", start[from + 7..to].trim())
+        }
+        _ if is_page => "a page of HTML".to_owned(),
+        _ => start,
+    };
+    let words = words.replace(|c: char| c.is_control(), " ");
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let words = words.join(" ");
+    if words.is_empty() {
+        return "it gives no reason".to_owned();
+    }
+    match words.char_indices().nth(WORDS_MAX) {
+        Some((end, _)) => format!("{} ...", &words[..end]),
+        None => words,
+    }
+}
+
+/// Characters in which words are looked for.
+const REFUSAL_CHARS: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_words_are_found_in_every_shape_and_bounded() {
+        let long = "x".repeat(2_000);
+        let cases = [
+            (r#"{"error":{"message":"no"}}"#, "no"),
+            (r#"{"error":"no"}"#, "no"),
+            (r#"{"message":"no","object":"error"}"#, "no"),
+            (r#"{"detail":"Not Found"}"#, "Not Found"),
+            (
+                r#"{"detail":[{"loc":["body","seed"],"msg":"Extra inputs"}]}"#,
+                "body.seed: Extra inputs",
+            ),
+            (
+                r#"{"error":{"message":"Provider returned error","metadata":{"raw":"{\"error\":\"full\"}"}}}"#,
+                "Provider returned error: full",
+            ),
+            (r#"[{"error":{"message":"no"}}]"#, "no"),
+            ("plain\n words\u{1b}[1m", "plain words [1m"),
+            (
+                "<html><head><title>502 Bad Gateway</title>",
+                "a page of HTML, \"502 Bad Gateway\"",
+            ),
+            ("<!DOCTYPE html><p>x", "a page of HTML"),
+            ("", "it gives no reason"),
+            ("{}", "it gives no reason"),
+        ];
+        for (body, words) in cases {
+            assert_eq!(Said::of(400, body).words, words, "{body}");
+        }
+        assert!(Said::of(400, &long).words.len() < WORDS_MAX + 5);
+    }
+
+    #[test]
+    fn a_prompt_too_long_is_known_in_the_words_of_each_server_with_the_window_it_tells() {
+        let cases = [
+            (
+                "OpenAI, vLLM",
+                "This model's maximum context length is 16384 tokens. However, you requested 19591 tokens (9591 in the messages, 10000 in the completion). Please reduce the length of the messages or completion.",
+                Some(16_384),
+            ),
+            (
+                "vLLM",
+                "'max_tokens' or 'max_completion_tokens' is too large: 30000. This model's maximum context length is 32768 tokens and your request has 5000 input tokens (30000 > 32768 - 5000).",
+                Some(32_768),
+            ),
+            (
+                "llama.cpp",
+                "request (9000 tokens) exceeds the available context size (8192 tokens), try increasing it",
+                Some(8_192),
+            ),
+            (
+                "LM Studio",
+                "Trying to keep the first 15857 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens, which is not enough.",
+                Some(4_096),
+            ),
+            (
+                "LM Studio",
+                "Reached context length of 4096 tokens with model (arch: qwen3vlmoe) that does not currently support mid-generation context overflow.",
+                Some(4_096),
+            ),
+            (
+                "SGLang",
+                "The input (9000 tokens) is longer than the model's context length (8,192 tokens).",
+                Some(8_192),
+            ),
+            (
+                "TGI",
+                "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` tokens and 20 `max_new_tokens`",
+                Some(4_096),
+            ),
+            (
+                "Anthropic",
+                "prompt is too long: 204866 tokens > 200000 maximum",
+                Some(200_000),
+            ),
+            (
+                "Gemini",
+                "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+                Some(1_048_576),
+            ),
+            (
+                "Groq",
+                "Request too large for model `x` on tokens per minute (TPM): Limit 6000, Requested 8000",
+                Some(6_000),
+            ),
+            (
+                "another",
+                "the prompt is longer than the model can read",
+                None,
+            ),
+        ];
+        for (server, message, window) in cases {
+            let said = Said::of(400, &json!({"error": {"message": message}}).to_string());
+            assert!(said.is_too_long(), "{server}");
+            assert_eq!(said.window(), window.map(Tokens), "{server}");
+        }
+        let rate = "Rate limit reached on tokens per min (TPM): Limit 30000, Used 29000";
+        assert!(!Said::of(429, rate).is_too_long());
+        assert!(!Said::of(400, "unknown parameter: seed").is_too_long());
+    }
+
+    #[test]
+    fn what_may_pass_is_told_from_what_cannot() {
+        let passes = [
+            (500, "boom"),
+            (502, ""),
+            (503, "Loading model"),
+            (408, ""),
+            (429, "slow down"),
+            (520, ""),
+            (524, ""),
+            (529, "overloaded"),
+            (
+                400,
+                "Model was unloaded while the request was still in queue",
+            ),
+            (404, "No models loaded. Please load a model"),
+        ];
+        for (status, body) in passes {
+            assert!(Said::of(status, body).may_pass(), "{status} {body}");
+        }
+        let stays = [
+            (400, "bad"),
+            (401, "try again with a key"),
+            (402, "pay"),
+            (403, ""),
+            (404, "no such model"),
+            (422, ""),
+            (
+                429,
+                r#"{"error":{"code":"insufficient_quota","message":"You exceeded your quota"}}"#,
+            ),
+            (501, ""),
+            (301, ""),
+        ];
+        for (status, body) in stays {
+            assert!(!Said::of(status, body).may_pass(), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn the_code_of_an_error_inside_a_stream_counts_as_its_status() {
+        let cases = [
+            (json!({"error": {"code": 429, "message": "x"}}), 429),
+            (json!({"error": {"code": "502"}}), 502),
+            (json!({"code": 400, "message": "x"}), 400),
+            (json!({"error": {"type": "rate_limit_error"}}), 429),
+            (
+                json!({"error": {"type": "BadRequestError", "code": null}}),
+                400,
+            ),
+            (json!("out of memory"), 500),
+            (json!({"error": {"code": 7}}), 500),
+        ];
+        for (error, status) in cases {
+            assert_eq!(Said::inside(&error).status, status, "{error}");
+        }
+    }
+}

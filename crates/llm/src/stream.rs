@@ -1,0 +1,214 @@
+//! Reads an answer while it streams, whichever format it has: gives its text on, keeps to the limits of
+//! time and of tokens, notices repetition, and tells a whole answer from a torn one.
+
+use std::time::Duration;
+
+use journeyman_event::Tokens;
+use reqwest::Response;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use futures_util::StreamExt;
+
+use crate::estimate::Estimator;
+use crate::repetition::Watch;
+use crate::sse::{Record, Records};
+use crate::{Delta, Error, Finish, OnDelta};
+use crate::{http, said};
+
+/// An answer longer than this is not one.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// Tokens are counted a stretch of text at a time: of shorter ones an estimate says little.
+const STRETCH_BYTES: usize = 512;
+/// How much more than the limit an estimate must be to say that the limit was passed: it is off by a
+/// third at times.
+const OVER_PERCENT: u64 = 150;
+/// What comes behind the end of an answer (usage, the mark of the end) is waited for so long.
+const TRAILER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a server may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Until the first piece of an answer.
+    pub(crate) first: Duration,
+    /// Between two pieces.
+    pub(crate) idle: Duration,
+}
+
+/// What a record says.
+#[derive(Debug, Default)]
+pub(crate) struct Piece {
+    /// Of the answer.
+    pub(crate) text: String,
+    /// Of what the model thinks before it.
+    pub(crate) thought: String,
+    /// Why the answer ended, if it did.
+    pub(crate) finish: Option<Finish>,
+    /// Whether `text` is all of the answer.
+    pub(crate) is_whole: bool,
+    /// Whether nothing more comes.
+    pub(crate) is_last: bool,
+}
+
+/// What became of an answer whose text was given on.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) finish: Finish,
+    /// What the model thought before.
+    pub(crate) thoughts: String,
+    /// Until the first piece, be it a thought.
+    pub(crate) first: Duration,
+    pub(crate) total: Duration,
+}
+
+/// Understands the records of one format.
+pub(crate) trait Reader: Send {
+    /// What a record says; an error that it is.
+    fn read(&mut self, record: &Value) -> Result<Piece, Error>;
+
+    /// What a record means that is marked as an error.
+    fn failed(&mut self, record: &Value) -> Error;
+}
+
+/// What is asked for, as far as it bounds the answer.
+pub(crate) struct Bounds<'a> {
+    pub(crate) url: &'a str,
+    pub(crate) patience: Patience,
+    pub(crate) tokens_max: Tokens,
+    pub(crate) estimator: Estimator,
+}
+
+/// Reads an answer. `so_far` is its text, also when this is dropped or ends with an error.
+pub(crate) async fn read(
+    response: Response,
+    bounds: Bounds<'_>,
+    reader: &mut dyn Reader,
+    so_far: &mut String,
+    on_delta: &mut OnDelta<'_>,
+) -> Result<Told, Error> {
+    let start = Instant::now();
+    let Bounds {
+        url,
+        patience,
+        tokens_max,
+        estimator,
+    } = bounds;
+    let malformed = |problem: String| Error::Malformed {
+        url: url.to_owned(),
+        problem,
+    };
+    let mut bytes = response.bytes_stream();
+    let mut records = Records::default();
+    let mut meter = Meter::new(estimator, tokens_max);
+    let (mut first, mut finish) = (None, None);
+    let mut thoughts = String::new();
+    let (mut deadline, mut waits) = (start + patience.first, patience.first);
+    let mut ended = false;
+    while !ended {
+        let next = tokio::time::timeout_at(deadline, bytes.next()).await;
+        let got = match next {
+            Ok(Some(Ok(piece))) => records.push(&piece).map_err(malformed)?,
+            // What came is whole; only the usage may be missing.
+            Ok(Some(Err(_))) | Err(_) if finish.is_some() => break,
+            Ok(Some(Err(error))) => return Err(http::broken(url, &error)),
+            Err(_) => return Err(http::timed_out(url, waits)),
+            Ok(None) => {
+                ended = true;
+                records.end().map_err(malformed)?
+            }
+        };
+        for record in got {
+            let piece = match record {
+                Record::Chunk(value) => reader.read(&value)?,
+                Record::Failed(value) => return Err(reader.failed(&value)),
+                Record::Done => {
+                    ended = true;
+                    break;
+                }
+            };
+            ended |= piece.is_last;
+            // Some say at the end again what they said in pieces.
+            let repeated = piece.is_whole && !so_far.is_empty();
+            let text = if repeated { "" } else { piece.text.as_str() };
+            if !text.is_empty() || !piece.thought.is_empty() {
+                first.get_or_insert_with(|| start.elapsed());
+                waits = patience.idle;
+                if finish.is_none() {
+                    deadline = Instant::now() + waits;
+                }
+            }
+            if !text.is_empty() {
+                so_far.push_str(text);
+                on_delta(Delta { text });
+            }
+            thoughts.push_str(&piece.thought);
+            if let Some(reason) = piece.finish
+                && finish.replace(reason).is_none()
+            {
+                deadline = Instant::now() + TRAILER_TIMEOUT.min(patience.idle);
+            }
+            let passed = meter.passed(text, &piece.thought);
+            if let Some(reason) = passed.filter(|_| finish.is_none()) {
+                // The connection is dropped, and the server stops.
+                finish = Some(reason);
+                ended = true;
+                break;
+            }
+        }
+        if so_far.len().max(thoughts.len()) > ANSWER_BYTES_MAX {
+            return Err(malformed("an endless answer".to_owned()));
+        }
+    }
+    let Some(finish) = finish else {
+        return Err(match records.stray() {
+            stray if first.is_none() && !stray.is_empty() => malformed(said::told(stray)),
+            _ => http::cut_short(url),
+        });
+    };
+    Ok(Told {
+        finish,
+        thoughts,
+        first: first.unwrap_or_else(|| start.elapsed()),
+        total: start.elapsed(),
+    })
+}
+
+/// Counts what comes, and watches it.
+struct Meter {
+    estimator: Estimator,
+    tokens_max: u64,
+    tokens: u64,
+    /// What is not counted yet.
+    stretch: String,
+    answer: Watch,
+    thoughts: Watch,
+}
+
+impl Meter {
+    fn new(estimator: Estimator, tokens_max: Tokens) -> Self {
+        Self {
+            estimator,
+            tokens_max: tokens_max.0.saturating_mul(OVER_PERCENT) / 100,
+            tokens: 0,
+            stretch: String::new(),
+            answer: Watch::default(),
+            thoughts: Watch::default(),
+        }
+    }
+
+    /// Why the answer is to end with this piece, if it is.
+    fn passed(&mut self, text: &str, thought: &str) -> Option<Finish> {
+        for piece in [text, thought] {
+            self.stretch.push_str(piece);
+        }
+        if self.stretch.len() >= STRETCH_BYTES {
+            self.tokens += self.estimator.estimate(&self.stretch).0;
+            self.stretch.clear();
+        }
+        if self.tokens > self.tokens_max {
+            return Some(Finish::Length);
+        }
+        let repeats = self.answer.repeats(text) || self.thoughts.repeats(thought);
+        repeats.then_some(Finish::Repeating)
+    }
+}
