@@ -10,11 +10,12 @@ use journeyman_event::{ModuleName, Principal, TaskId, TaskState};
 use journeyman_journal::StreamName;
 use journeyman_queue::{Job, Withdrawal};
 
-use super::{TEXT_CHARS_MAX, Tasks, give_up_soon};
+use super::{Tasks, give_up_soon};
 use crate::Error;
 use crate::control::{StopReason, facts};
 use crate::fact::{Fact, Role};
 use crate::layout::module_path;
+use crate::limits::{check_source, check_text};
 use crate::recorder::Recorded;
 
 /// What a user says to a task.
@@ -76,7 +77,7 @@ impl Tasks {
                 self.answer(principal, task, &said).await
             }
             Intervention::EditFile { path, source } => {
-                check_text("source", &source)?;
+                check_source("source", &source)?;
                 let edit = |state: &TaskState| edit(task, state, &path, &source);
                 self.record(principal, task, edit).await
             }
@@ -258,19 +259,6 @@ impl Tasks {
             }]);
         }
     }
-}
-
-/// Whether a user may say this.
-pub(super) fn check_text(field: &'static str, text: &str) -> Result<(), Error> {
-    if text.trim().is_empty() {
-        let reason = "it is empty".to_owned();
-        return Err(Error::BadInput { field, reason });
-    }
-    if text.chars().count() > TEXT_CHARS_MAX {
-        let reason = format!("it has more than {TEXT_CHARS_MAX} characters");
-        return Err(Error::TooLarge { field, reason });
-    }
-    Ok(())
 }
 
 fn ended(task: &TaskId, state: &TaskState) -> Error {
