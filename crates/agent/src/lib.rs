@@ -20,6 +20,7 @@ mod folder;
 #[cfg(test)]
 mod fuzz;
 mod layout;
+pub mod limits;
 mod listing;
 mod literal;
 mod notice;
@@ -50,8 +51,8 @@ pub use listing::Listing;
 pub use notice::{Notice, Notices};
 pub use output::{OutputError, check_output, write_result};
 pub use service::{
-    ANSWERS_MAX, Ending as ServiceEnding, ForkOf, Intervention, Listed, Parts, Submission,
-    Submitted, TEXT_CHARS_MAX, Tasks, list,
+    Ending as ServiceEnding, ForkOf, Intervention, Listed, Parts, Submission, Submitted, Tasks,
+    list,
 };
 pub use slots::ModelSlots;
 pub use strategy::{ModuleStep, ModuleStrategy, WholeFile};

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bench::Bench;
 use crate::fact::{Fact, Role};
+use crate::limits::check_submission;
 use crate::listing::{self, Listing};
 use crate::recorder::{PAGE, Recorded, Recorder};
 use crate::toolbox::check_patterns;
@@ -35,12 +36,8 @@ pub use fork::ForkOf;
 pub use interventions::Intervention;
 use runner::TaskRunner;
 
-/// Characters of a prompt, or of anything else that a user says to a task.
-pub const TEXT_CHARS_MAX: usize = 100_000;
 /// Before it is looked again whether a submission with the same key was recorded.
 const AGAIN: Duration = Duration::from_millis(20);
-/// Answers that may be given beforehand.
-pub const ANSWERS_MAX: usize = 1_000;
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -189,6 +186,7 @@ impl Tasks {
         principal: &Principal,
         submission: Submission,
     ) -> Result<Submitted, Error> {
+        check_submission(&submission.content)?;
         let named = match (&submission.task_id, &submission.idempotency_key) {
             (Some(task_id), _) => Some(task_id.clone()),
             (None, Some(key)) => Some(keyed(principal, key)),

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use crate::Error;
 use crate::batch::{APPEND_BYTES_MAX, Append, Appended};
 use crate::engine::{Direction, Engine, StreamName};
-use crate::reader::{self, Filter, Head, Page, SNAPSHOT_BYTES_MAX, Snapshot, StreamInfo};
+use crate::reader::{self, Filter, Head, Most, Page, SNAPSHOT_BYTES_MAX, Snapshot, StreamInfo};
 use crate::subscription::{Live, Subscription};
 use crate::transfer::{Export, Format, Import};
 use crate::verify::{self, VerifyReport};
@@ -251,16 +251,15 @@ impl Journal {
             .await
     }
 
-    /// Events after a position, oldest first: `limit` of them and 10,000 at the most, and not many
-    /// more bytes than 16 MiB.
+    /// Events after a position, oldest first, and not more than [`Most`] says.
     pub async fn read(
         &self,
         principal: &Principal,
         filter: &Filter,
         after: Sequence,
-        limit: usize,
+        most: impl Into<Most>,
     ) -> Result<Page, Error> {
-        self.read_on(principal, filter, after, limit, Direction::Forwards)
+        self.read_on(principal, filter, after, most.into(), Direction::Forwards)
             .await
     }
 
@@ -270,9 +269,9 @@ impl Journal {
         principal: &Principal,
         filter: &Filter,
         before: Sequence,
-        limit: usize,
+        most: impl Into<Most>,
     ) -> Result<Page, Error> {
-        self.read_on(principal, filter, before, limit, Direction::Backwards)
+        self.read_on(principal, filter, before, most.into(), Direction::Backwards)
             .await
     }
 
@@ -281,12 +280,12 @@ impl Journal {
         principal: &Principal,
         filter: &Filter,
         position: Sequence,
-        limit: usize,
+        most: Most,
         direction: Direction,
     ) -> Result<Page, Error> {
         let (principal, filter) = (principal.clone(), filter.clone());
         self.reading(move |engine| {
-            reader::read(engine, &principal, &filter, position, limit, direction)
+            reader::read(engine, &principal, &filter, position, most, direction)
         })
         .await
     }

@@ -26,7 +26,7 @@ pub use engine::{
 pub use error::Error;
 pub use handle::Journal;
 pub use memory::Memory;
-pub use reader::{Filter, Head, Page, SNAPSHOT_BYTES_MAX, Snapshot, StreamInfo};
+pub use reader::{Filter, Head, Most, Page, SNAPSHOT_BYTES_MAX, Snapshot, StreamInfo};
 pub use sqlite::{SQLITE_VERSION_MIN, Sqlite};
 pub use subscription::Subscription;
 pub use transfer::{Export, Format, Import, Imported, Refused};

@@ -17,6 +17,24 @@ use crate::engine::{Direction, Engine, Lines, Linked, Query, StreamName, StreamR
 const READ_MAX: usize = 10_000;
 /// Bytes of lines and payloads that one read gives, give or take one event.
 const READ_BYTES_MAX: usize = 16 << 20;
+
+/// How much one read gives at the most. A number stands for so many events, and the largest read's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Most {
+    /// Events; 10,000 are given at the most.
+    pub events: usize,
+    /// Bytes of lines and payloads, give or take one event; 16 MiB are given at the most.
+    pub bytes: usize,
+}
+
+impl From<usize> for Most {
+    fn from(events: usize) -> Self {
+        Self {
+            events,
+            bytes: READ_BYTES_MAX,
+        }
+    }
+}
 /// Bytes of a snapshot.
 pub const SNAPSHOT_BYTES_MAX: usize = 10 << 20;
 /// Lines that are looked at together where not each of them is meant.
@@ -206,10 +224,11 @@ pub(crate) fn read(
     principal: &Principal,
     filter: &Filter,
     position: Sequence,
-    limit: usize,
+    most: Most,
     direction: Direction,
 ) -> Result<Page, Error> {
-    let limit = limit.min(READ_MAX);
+    let limit = most.events.min(READ_MAX);
+    let bytes_max = most.bytes.clamp(1, READ_BYTES_MAX);
     let mut page = Page {
         events: Vec::new(),
         previous: Vec::new(),
@@ -220,7 +239,7 @@ pub(crate) fn read(
     let mut order = Order::of(owner, filter, direction);
     let (mut position, mut bytes) = (position, 0);
     // Lines that the filter leaves out do not count, so they are looked at until enough are there.
-    while page.events.len() < limit && bytes < READ_BYTES_MAX && !page.ended {
+    while page.events.len() < limit && bytes < bytes_max && !page.ended {
         let query = Query {
             owner,
             filter,
@@ -231,7 +250,7 @@ pub(crate) fn read(
             } else {
                 limit - page.events.len()
             },
-            bytes_max: READ_BYTES_MAX,
+            bytes_max: bytes_max,
         };
         let lines = engine.lines(&query)?;
         page.ended = lines.ended;
@@ -249,7 +268,7 @@ pub(crate) fn read(
             bytes += event.line().len() + payload;
             page.events.push(event);
             page.previous.push(previous);
-            if page.events.len() == limit || bytes >= READ_BYTES_MAX {
+            if page.events.len() == limit || bytes >= bytes_max {
                 break;
             }
         }
@@ -473,7 +492,15 @@ pub(crate) fn snapshot(
         ..Filter::default()
     };
     let before = Sequence(snapshot.sequence.0.saturating_sub(1));
-    let its_event = read(engine, principal, &filter, before, 1, Direction::Forwards)?.events;
+    let its_event = read(
+        engine,
+        principal,
+        &filter,
+        before,
+        1.into(),
+        Direction::Forwards,
+    )?
+    .events;
     let fits = ContentHash::of(&snapshot.bytes) == snapshot.bytes_hash
         && its_event
             .first()

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::Error;
 use crate::handle::Journal;
-use crate::reader::Filter;
+use crate::reader::{Filter, Most};
 use crate::writer::Committed;
 
 /// Events read at a time.
@@ -93,31 +93,67 @@ impl Subscription {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(event);
             }
-            match &self.live {
-                Some(_) if self.caught_up => self.listen().await?,
-                _ => self.read().await?,
+            self.wait().await?;
+            if self.ready.is_empty() {
+                self.read(PAGE.into()).await?;
             }
         }
     }
 
-    /// Reads the next page, or waits where there is none and nobody tells of more.
-    async fn read(&mut self) -> Result<(), Error> {
-        // Looked at before the page is read: what comes in meanwhile is on the bus.
-        let head = if let Some(live) = &self.live {
-            *live.committed.borrow()
-        } else {
-            self.journal.newest().await?.sequence
-        };
-        if head <= self.position {
-            self.caught_up = true;
-            if self.live.is_none() {
+    /// Waits until there may be something to [`Subscription::take`]. What is in the store alone is not
+    /// read yet, so that nothing is held for whoever is not ready for it. Cancel-safe.
+    pub async fn wait(&mut self) -> Result<(), Error> {
+        while self.ready.is_empty() {
+            if self.listens() {
+                self.listen().await?;
+            } else if self.position < self.head().await? {
+                return Ok(());
+            } else if self.live.is_some() {
+                self.caught_up = true;
+            } else {
                 tokio::time::sleep(POLL).await;
             }
-            return Ok(());
         }
+        Ok(())
+    }
+
+    /// What there is now, and not more of it than this, give or take one event; perhaps nothing.
+    /// Cancel-safe.
+    pub async fn take(&mut self, most: Most) -> Result<Vec<Event>, Error> {
+        if self.ready.is_empty() && !self.listens() {
+            self.read(most).await?;
+        }
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while taken.len() < most.events && bytes < most.bytes {
+            let Some(event) = self.ready.pop_front() else {
+                break;
+            };
+            bytes += event.line().len();
+            taken.push(event);
+        }
+        Ok(taken)
+    }
+
+    /// Whether what comes next comes over the bus.
+    fn listens(&self) -> bool {
+        self.live.is_some() && self.caught_up
+    }
+
+    /// The position of the last event that was committed.
+    async fn head(&self) -> Result<Sequence, Error> {
+        match &self.live {
+            Some(live) => Ok(*live.committed.borrow()),
+            None => Ok(self.journal.newest().await?.sequence),
+        }
+    }
+
+    /// Reads the next page.
+    async fn read(&mut self, most: Most) -> Result<(), Error> {
+        // Looked at before the page is read: what comes in meanwhile is on the bus.
+        let head = self.head().await?;
         let page = self
             .journal
-            .read(&self.principal, &self.filter, self.position, PAGE)
+            .read(&self.principal, &self.filter, self.position, most)
             .await?;
         let last = page.events.last().map_or(self.position, Event::sequence);
         self.position = if page.ended { last.max(head) } else { last };
@@ -150,7 +186,10 @@ impl Subscription {
             }
         }
         for message in messages {
-            let Committed(event) = &*message;
+            let Some(event) = &message.event else {
+                self.caught_up = false;
+                return Ok(());
+            };
             let is_others = self.follows_one() && !self.principal.sees(event.owner());
             if is_others || event.sequence() <= self.position {
                 continue;

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use journeyman_bus::{Bus, Message};
-use journeyman_event::{Event, Owner, Sequence};
+use journeyman_event::{Event, Owner, Sequence, TaskId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use crate::Error;
@@ -29,14 +29,32 @@ const CROWD: usize = 8;
 /// How long it waits for them at the most.
 const GATHERING: Duration = Duration::from_micros(300);
 
+/// Bytes of a line that is told over the bus. Hundreds wait there for a slow subscription, so it reads
+/// longer ones from the store when it is ready for them.
+const TOLD_BYTES_MAX: usize = 64 << 10;
+
 /// A committed event on its way to subscriptions. On the bus its kind is its task, so that news of one
 /// task wakes nobody who follows another.
 #[derive(Debug)]
-pub(crate) struct Committed(pub(crate) Event);
+pub(crate) struct Committed {
+    task: TaskId,
+    /// None of one that is too large to wait here: that there is one is all that is told.
+    pub(crate) event: Option<Event>,
+}
+
+impl Committed {
+    fn of(event: &Event) -> Self {
+        let is_small = event.line().len() <= TOLD_BYTES_MAX && event.blob().is_none();
+        Self {
+            task: event.task_id().clone(),
+            event: is_small.then(|| event.clone()),
+        }
+    }
+}
 
 impl Message for Committed {
     fn kind(&self) -> &str {
-        self.0.task_id().as_str()
+        self.task.as_str()
     }
 }
 
@@ -184,7 +202,7 @@ impl WriterThread {
         }
         let new = results.iter().flatten().filter(|new| !new.duplicate);
         for event in new.flat_map(|new| &new.events) {
-            let _ = self.bus.try_publish(Committed(event.clone()));
+            let _ = self.bus.try_publish(Committed::of(event));
         }
     }
 

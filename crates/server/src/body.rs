@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use crate::problem::Problem;
 
-/// Bytes of a body: the largest prompt and answers fit many times over.
-pub(crate) const BODY_MAX: usize = 8 << 20;
+/// Bytes of a body.
+pub(crate) const BODY_MAX: usize = journeyman_agent::limits::SUBMISSION_BYTES_MAX;
 
 /// An object. A list of its members in order, which what is derived for a struct takes too, is none.
 #[derive(Debug)]

@@ -194,13 +194,13 @@ impl Door {
         Some(Caller {
             principal: principal.clone(),
             role: *role,
-            token: Some(hash),
+            by: By::Token(hash),
         })
     }
 
-    /// Waits until what let the caller in does not any more.
+    /// Waits until what let the caller in does not any more, or not as what they were let in.
     pub(crate) async fn revoked(&self, caller: &Caller) {
-        let (Some(tokens), Some(hash)) = (&self.tokens, &caller.token) else {
+        let (Some(tokens), By::Token(hash)) = (&self.tokens, &caller.by) else {
             return std::future::pending().await;
         };
         // Where nobody reads the file any more, the server itself is ending.
@@ -210,10 +210,10 @@ impl Door {
             .await;
     }
 
-    /// The caller, if what let them in still does.
+    /// Whether what let the caller in still does, as what they were let in.
     pub(crate) fn again(&self, caller: &Caller) -> Result<(), Problem> {
-        match (&self.tokens, &caller.token) {
-            (Some(tokens), Some(hash)) if !lets_in(&tokens.borrow(), hash, caller) => {
+        match (&self.tokens, &caller.by) {
+            (Some(tokens), By::Token(hash)) if !lets_in(&tokens.borrow(), hash, caller) => {
                 Err(unknown_token())
             }
             _ => Ok(()),
@@ -230,7 +230,7 @@ impl fmt::Debug for Door {
 
 fn lets_in(known: &Known, token: &ContentHash, caller: &Caller) -> bool {
     let found = known.get(token);
-    found.is_some_and(|(principal, _)| *principal == caller.principal)
+    found.is_some_and(|(principal, role)| *principal == caller.principal && *role == caller.role)
 }
 
 fn unknown_token() -> Problem {
@@ -249,18 +249,35 @@ fn stamp(path: &Path) -> Option<(std::time::SystemTime, u64, u64)> {
 pub(crate) struct Caller {
     pub(crate) principal: Principal,
     role: Role,
-    /// The hash of the token that let them in.
-    token: Option<ContentHash>,
+    /// What let them in.
+    by: By,
+}
+
+/// What lets somebody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// The data folder's socket, whose permissions are the user's own.
+    Socket,
+    /// A port of a server without tokens, which every user of this machine can reach.
+    Port,
+    /// A token with this hash.
+    Token(ContentHash),
 }
 
 impl Caller {
     /// The local user.
-    pub(crate) fn local() -> Self {
+    fn local(by: By) -> Self {
         Self {
             principal: Principal::local(),
             role: Role::Admin,
-            token: None,
+            by,
         }
+    }
+
+    /// The local user, by a port.
+    #[cfg(test)]
+    pub(crate) fn of_port() -> Self {
+        Self::local(By::Port)
     }
 
     pub(crate) fn may_do(&self) -> Result<(), Problem> {
@@ -277,9 +294,10 @@ impl Caller {
         }
     }
 
-    /// Whether they sit at this machine, and its files are theirs.
+    /// Whether this machine's files are theirs: only who can open the data folder's socket is known
+    /// to be the user that the server runs as.
     pub(crate) fn is_local(&self) -> bool {
-        self.token.is_none()
+        self.by == By::Socket
     }
 }
 
@@ -290,9 +308,11 @@ pub(crate) fn known_caller(app: &App, parts: &Parts) -> Result<Option<Caller>, P
         app.door.again(caller)?; // let in already, over another protocol
         return Ok(Some(caller.clone()));
     }
-    let is_local = parts.extensions.get::<Local>().is_some();
-    if is_local || !app.door.needs_token() {
-        return Ok(Some(Caller::local()));
+    if parts.extensions.get::<Local>().is_some() {
+        return Ok(Some(Caller::local(By::Socket)));
+    }
+    if !app.door.needs_token() {
+        return Ok(Some(Caller::local(By::Port)));
     }
     let Some(given) = parts.headers.get(header::AUTHORIZATION) else {
         return Ok(None);

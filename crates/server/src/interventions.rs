@@ -46,7 +46,7 @@ pub(crate) enum NewIntervention {
         #[schema(min_length = 1, max_length = 300)]
         path: String,
         /// The whole file.
-        #[schema(pattern = "\\S", max_length = 100_000)]
+        #[schema(pattern = "\\S", max_length = 262_144)]
         source: String,
     },
     /// Want no more work on a module.
@@ -123,6 +123,7 @@ pub(crate) async fn apply(
     body: Map<String, Value>,
     headers: &HeaderMap,
 ) -> Result<TaskView, Problem> {
+    app.door.again(caller)?; // a socket is open for long
     caller.may_do()?;
     let intervention = match wanted(body)? {
         NewIntervention::Instruction { instruction } => Intervention::Instruct { instruction },

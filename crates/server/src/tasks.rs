@@ -8,9 +8,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use journeyman_agent::{
-    ANSWERS_MAX, ForkOf, Moment, Submission, Submitted, TEXT_CHARS_MAX, load_at, tests_in_prompt,
+use journeyman_agent::limits::{
+    ANSWERS_MAX, TESTS_MAX, check_count, check_source, check_submission, check_text,
 };
+use journeyman_agent::{ForkOf, Moment, Submission, Submitted, load_at, tests_in_prompt};
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
 use journeyman_event::{Principal, Priority, Sequence, TaskId, TaskState, Tokens};
 use journeyman_queue::Full;
@@ -37,12 +38,6 @@ const ITERATIONS_MAX: u32 = 1_000;
 /// Tasks on one page.
 const PAGE_MAX: usize = 1_000;
 const PAGE: usize = 50;
-/// Test files of one task.
-const TESTS_MAX: usize = 100;
-/// Names and patterns of tools.
-const TOOLS_MAX: usize = 100;
-/// Tasks that one may wait for.
-const DEPENDS_ON_MAX: usize = 100;
 
 /// `critical`, `high`, `medium`, `low`, `background`, or a number from 0 (first) to 100.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -82,7 +77,7 @@ pub(crate) struct NewTest {
     #[schema(pattern = "^[A-Za-z0-9_.]+\\.py$", max_length = 100)]
     name: String,
     /// Its text.
-    #[schema(pattern = "\\S", max_length = 100_000)]
+    #[schema(pattern = "\\S", max_length = 262_144)]
     source: String,
 }
 
@@ -137,7 +132,7 @@ pub(crate) struct NewTask {
     /// The same key and content again is the same task again. `Idempotency-Key` says the same.
     #[schema(pattern = "^[\\x21-\\x7e]{1,200}$")]
     idempotency_key: Option<String>,
-    /// Folder for the result, on the server's machine: only for those who sit at it.
+    /// Folder for the result, on the server's machine: taken over the socket in its data folder alone.
     #[schema(value_type = Option<String>, max_length = 0)]
     out: Option<String>,
 }
@@ -160,20 +155,6 @@ pub(crate) struct ToolPattern(String);
 #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
 pub(crate) struct TaskName(String);
 
-pub(crate) fn checked_text(field: &str, text: &str) -> Result<(), Problem> {
-    if text.trim().is_empty() {
-        return Err(Problem::field(
-            field,
-            format!("`{field}` is empty; say what is wanted"),
-        ));
-    }
-    if text.chars().count() > TEXT_CHARS_MAX {
-        let detail = format!("`{field}` has more than {TEXT_CHARS_MAX} characters; shorten it");
-        return Err(Problem::too_large(detail).of_field(field));
-    }
-    Ok(())
-}
-
 /// What is looked for by a name, if anything is.
 pub(crate) fn checked_word(field: &str, word: Option<&str>, max: usize) -> Result<(), Problem> {
     if word.is_none_or(|word| (1..=max).contains(&word.chars().count())) {
@@ -181,14 +162,6 @@ pub(crate) fn checked_word(field: &str, word: Option<&str>, max: usize) -> Resul
     }
     let detail = format!("`{field}` has 1 to {max} characters");
     Err(Problem::field(field, detail))
-}
-
-fn checked_count(field: &str, count: usize, max: usize) -> Result<(), Problem> {
-    if count > max {
-        let detail = format!("`{field}` has {count} entries; {max} are taken");
-        return Err(Problem::too_large(detail).of_field(field));
-    }
-    Ok(())
 }
 
 fn task_name(field: &str, text: &str) -> Result<TaskId, Problem> {
@@ -245,7 +218,7 @@ fn given_tests(
 ) -> Result<Vec<GivenTest>, Problem> {
     let mut tests = tests_in_prompt(prompt);
     let files = files.unwrap_or_default();
-    checked_count("tests", files.len(), TESTS_MAX)?;
+    check_count("tests", files.len(), TESTS_MAX)?;
     for Object(file) in files {
         let plain = file
             .name
@@ -263,7 +236,7 @@ fn given_tests(
             let detail = format!("two tests are called {}; rename one", file.name);
             return Err(Problem::field("tests", detail));
         }
-        checked_text("tests", &file.source)?;
+        check_source("tests", &file.source)?;
         tests.push(GivenTest {
             name: file.name,
             origin: TestOrigin::File,
@@ -280,12 +253,8 @@ impl NewTask {
         caller: &Caller,
         headers: &HeaderMap,
     ) -> Result<Submission, Problem> {
-        checked_text("prompt", &self.prompt)?;
+        check_text("prompt", &self.prompt)?; // tests are looked for in it
         let answers = self.answers.unwrap_or_default();
-        checked_count("answers", answers.len(), ANSWERS_MAX)?;
-        for Answer(answer) in &answers {
-            checked_text("answers", answer)?;
-        }
         if let Some(model) = self
             .model
             .filter(|model| *model != app.model && !model.is_empty())
@@ -294,8 +263,8 @@ impl NewTask {
             return Err(Problem::field("model", detail));
         }
         if self.out.is_some() && !caller.is_local() {
-            let detail =
-                "`out` names a folder of the server's machine: leave it out and fetch the files";
+            let detail = "`out` names a folder of the server's machine, and is taken over the socket in \
+                          its data folder alone: leave it out and fetch the files";
             return Err(Problem::forbidden(detail));
         }
         let wait_ms = self.wait_ms.map_or(0, |Whole(ms)| ms);
@@ -306,11 +275,9 @@ impl NewTask {
         let task_id = self.task_id.as_deref();
         let task_id = task_id.map(|text| task_name("task_id", text)).transpose()?;
         let depends_on = self.depends_on.unwrap_or_default();
-        checked_count("depends_on", depends_on.len(), DEPENDS_ON_MAX)?;
         let others = depends_on
             .iter()
             .map(|TaskName(text)| task_name("depends_on", text));
-        checked_count("tools", self.tools.as_ref().map_or(0, Vec::len), TOOLS_MAX)?;
         let limits = limits(
             Limits::default(),
             self.budget,
@@ -318,6 +285,21 @@ impl NewTask {
             self.max_iterations,
         )?;
         let Language::Python = self.language.unwrap_or(Language::Python);
+        let content = TaskSubmitted {
+            tests: given_tests(&self.prompt, self.tests)?,
+            limits,
+            out: self.out.filter(|out| !out.is_empty()),
+            priority: self.priority.map_or(Priority::MEDIUM, |word| word.0),
+            answers: answers.into_iter().map(|Answer(text)| text).collect(),
+            tools: self
+                .tools
+                .map(|all| all.into_iter().map(|ToolPattern(text)| text).collect()),
+            review: self.review.unwrap_or_default(),
+            ask: self.ask.unwrap_or_default(),
+            depends_on: others.collect::<Result<_, _>>()?,
+            ..TaskSubmitted::of(self.prompt)
+        };
+        check_submission(&content)?;
         Ok(Submission {
             task_id,
             full: match wait_ms {
@@ -325,20 +307,7 @@ impl NewTask {
                 ms => Full::Wait(Duration::from_millis(ms)),
             },
             idempotency_key: idempotency_key(self.idempotency_key, headers)?,
-            content: TaskSubmitted {
-                tests: given_tests(&self.prompt, self.tests)?,
-                limits,
-                out: self.out.filter(|out| !out.is_empty()),
-                priority: self.priority.map_or(Priority::MEDIUM, |word| word.0),
-                answers: answers.into_iter().map(|Answer(text)| text).collect(),
-                tools: self
-                    .tools
-                    .map(|all| all.into_iter().map(|ToolPattern(text)| text).collect()),
-                review: self.review.unwrap_or_default(),
-                ask: self.ask.unwrap_or_default(),
-                depends_on: others.collect::<Result<_, _>>()?,
-                ..TaskSubmitted::of(self.prompt)
-            },
+            content,
         })
     }
 }
@@ -586,13 +555,13 @@ pub(crate) async fn fork(
         changes.max_iterations,
     )?;
     if let Some(prompt) = changes.prompt {
-        checked_text("prompt", &prompt)?;
+        check_text("prompt", &prompt)?;
         content = content.with_prompt(prompt, tests_in_prompt);
     }
     if let Some(answers) = changes.answers {
-        checked_count("answers", answers.len(), ANSWERS_MAX)?;
+        check_count("answers", answers.len(), ANSWERS_MAX)?;
         for Answer(answer) in &answers {
-            checked_text("answers", answer)?;
+            check_text("answers", answer)?;
         }
         content.answers = answers.into_iter().map(|Answer(text)| text).collect();
     }

@@ -75,7 +75,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_ticket_is_good_once() {
         let tickets = tickets();
-        let ticket = tickets.give(Caller::local());
+        let ticket = tickets.give(Caller::of_port());
         assert!(tickets.take(&ticket).is_some());
         assert!(tickets.take(&ticket).is_none());
         assert!(tickets.take("another").is_none());
@@ -84,7 +84,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_ticket_is_good_for_30_seconds() {
         let tickets = tickets();
-        let (in_time, too_late) = (tickets.give(Caller::local()), tickets.give(Caller::local()));
+        let (in_time, too_late) = (
+            tickets.give(Caller::of_port()),
+            tickets.give(Caller::of_port()),
+        );
         let moment = Duration::from_millis(1);
         tokio::time::advance(TICKET_TTL.saturating_sub(moment)).await;
         assert!(tickets.take(&in_time).is_some());
@@ -95,11 +98,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn of_too_many_tickets_the_oldest_is_taken_back() {
         let tickets = tickets();
-        let oldest = tickets.give(Caller::local());
+        let oldest = tickets.give(Caller::of_port());
         tokio::time::advance(Duration::from_millis(1)).await;
-        let next = tickets.give(Caller::local());
+        let next = tickets.give(Caller::of_port());
         for _ in 2..=TICKETS_MAX {
-            tickets.give(Caller::local());
+            tickets.give(Caller::of_port());
         }
         assert!(tickets.take(&oldest).is_none());
         assert!(tickets.take(&next).is_some());

@@ -12,12 +12,13 @@ use journeyman_event::{ModuleName, Principal, TaskId, TaskState};
 use journeyman_journal::StreamName;
 use journeyman_queue::{Job, Refusal, Withdrawal};
 
-use super::{TEXT_CHARS_MAX, Tasks, give_up_soon};
+use super::{Tasks, give_up_soon};
 use crate::Error;
 use crate::control::{StopReason, facts};
 use crate::decide::without_time;
 use crate::fact::{Fact, Role};
 use crate::layout::module_path;
+use crate::limits::{check_source, check_text};
 use crate::recorder::Recorded;
 
 /// Tasks that are looked at for a circle of dependencies.
@@ -82,7 +83,7 @@ impl Tasks {
                 self.answer(principal, task, &said).await
             }
             Intervention::EditFile { path, source } => {
-                check_text("source", &source)?;
+                check_source("source", &source)?;
                 let edit = |state: &TaskState| edit(task, state, &path, &source);
                 self.record(principal, task, edit).await
             }
@@ -376,19 +377,6 @@ fn cycle(
     let ids = ids.map(|task| StreamName::of(principal.owner(), task));
     debug_assert_eq!(path.last(), Some(&task));
     Error::Refused(Refusal::Cycle { ids: ids.collect() })
-}
-
-/// Whether a user may say this.
-pub(super) fn check_text(field: &'static str, text: &str) -> Result<(), Error> {
-    if text.trim().is_empty() {
-        let reason = "it is empty".to_owned();
-        return Err(Error::BadInput { field, reason });
-    }
-    if text.chars().count() > TEXT_CHARS_MAX {
-        let reason = format!("it has more than {TEXT_CHARS_MAX} characters");
-        return Err(Error::TooLarge { field, reason });
-    }
-    Ok(())
 }
 
 pub(super) fn ended(task: &TaskId, state: &TaskState) -> Error {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use journeyman_agent::limits::{SOURCE_CHARS_MAX, check_source, check_submission, check_text};
 use journeyman_agent::{
     Intervention, Notice, ServiceEnding, Submission, Tasks, check_output, headline,
     tests_in_prompt, write_result,
@@ -36,10 +37,8 @@ const RETRY: Duration = Duration::from_millis(200);
 const HOLDER_TIME: Duration = Duration::from_secs(5);
 /// Events read at a time.
 const PAGE: usize = 1_000;
-/// A prompt larger than this is a mistake.
-const PROMPT_BYTES_MAX: usize = 256 * 1024;
-/// A test file larger than this is a mistake.
-const TEST_BYTES_MAX: u64 = 256 * 1024;
+/// No file that fits has more bytes: none is read to see that.
+const TEST_BYTES_MAX: u64 = 4 * SOURCE_CHARS_MAX as u64;
 
 pub(crate) async fn run(settings: &Settings, args: RunArgs) -> anyhow::Result<Exit> {
     let submission = submission(args)?;
@@ -457,13 +456,8 @@ fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
     } else {
         args.prompt
     };
-    if prompt.trim().is_empty() {
-        return Err(UsageError("the prompt is empty; say what is wanted".to_owned()).into());
-    }
-    if prompt.len() > PROMPT_BYTES_MAX {
-        let text = format!("the prompt has more than {PROMPT_BYTES_MAX} bytes; shorten it");
-        return Err(UsageError(text).into());
-    }
+    let usage = |error: journeyman_agent::Error| UsageError(error.to_string());
+    check_text("prompt", &prompt).map_err(usage)?; // tests are looked for in it
     let mut tests = tests_in_prompt(&prompt);
     for path in &args.tests {
         let test = given_test(path)?;
@@ -474,7 +468,7 @@ fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
         tests.push(test);
     }
     let out = args.out.as_deref().map(absolute).transpose()?;
-    Ok(TaskSubmitted {
+    let content = TaskSubmitted {
         language: args.language.as_str().to_owned(),
         tests,
         limits: limits(Limits::default(), &args.limits),
@@ -483,7 +477,9 @@ fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
         ask: args.ask,
         review: args.review,
         ..TaskSubmitted::of(prompt)
-    })
+    };
+    check_submission(&content).map_err(usage)?;
+    Ok(content)
 }
 
 fn absolute(path: &Path) -> anyhow::Result<String> {
@@ -515,12 +511,10 @@ fn given_test(path: &PathBuf) -> anyhow::Result<GivenTest> {
     }
     let meta = std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
     if meta.len() > TEST_BYTES_MAX {
-        return Err(refuse(format!("it has more than {TEST_BYTES_MAX} bytes")).into());
+        return Err(refuse(format!("it has more than {SOURCE_CHARS_MAX} characters")).into());
     }
     let source = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
-    if source.trim().is_empty() {
-        return Err(refuse("it is empty".to_owned()).into());
-    }
+    check_source("tests", &source).map_err(|error| refuse(error.to_string()))?;
     Ok(GivenTest {
         name: name.to_owned(),
         origin: TestOrigin::File,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use journeyman_agent::limits::TEXT_CHARS_MAX;
 use journeyman_event::TaskId;
 use rmcp::model::{
     ElicitRequest, ElicitRequestParams, ElicitationAction, ElicitationSchema, InputRequest,
@@ -25,8 +26,6 @@ use crate::problem::Problem;
 /// are told before that they can go on from.
 pub(super) const WAIT_SECONDS_MAX: f64 = 49.0;
 const WAIT_SECONDS: f64 = 45.0;
-/// An answer of this long is what a question takes.
-const ANSWER_CHARS_MAX: u32 = 10_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -131,7 +130,7 @@ fn form<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Elicitation
         let line = StringSchema::new()
             .description(text.to_owned())
             .min_length(1)
-            .max_length(ANSWER_CHARS_MAX);
+            .max_length(u32::try_from(TEXT_CHARS_MAX).unwrap_or(u32::MAX));
         properties.insert(name.to_owned(), PrimitiveSchemaDefinition::String(line));
     }
     let required = properties.keys().cloned().collect();
