@@ -35,6 +35,9 @@ pub trait Runner: Send + Sync + 'static {
 pub enum Ended {
     /// The queue has nothing more to do with the job: it is finished, has failed, or rests.
     Done,
+    /// As [`Ended::Done`], because the time was up that it had by its own rules; the queue counts it
+    /// with those whose deadline passed.
+    TimedOut,
     /// It goes back to the head of its level, whether there is room or not. A job that was paused,
     /// timed out or cancelled leaves nevertheless; [`Runner::removed`] is told.
     Requeue,
