@@ -4,11 +4,16 @@
 //! Every call names its principal. What a call answers is durable.
 
 mod cache;
+mod calls;
 mod fork;
 mod interventions;
 mod recovery;
 mod runner;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 mod tools;
+mod watchdog;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +24,7 @@ use journeyman_event::payload::{BackpressureAlert, PauseReason, TaskSubmitted};
 use journeyman_event::state::Status;
 use journeyman_event::{Event, Principal, Randomness, Sequence, TaskId, TaskState, TimeSource};
 use journeyman_journal::{Filter, Journal, StreamName};
-use journeyman_queue::{Full, Queue, Refusal, Statistics};
+use journeyman_queue::{Full, Job, Permit, Queue, Refusal, Statistics};
 use tokio_util::sync::CancellationToken;
 
 use crate::bench::Bench;
@@ -32,12 +37,16 @@ use crate::worker::{Options as WorkerOptions, Worker, load};
 use crate::{Error, Notices};
 
 use cache::Cache;
+use calls::Calls;
 pub use fork::ForkOf;
 pub use interventions::Intervention;
 use runner::TaskRunner;
+use watchdog::Watchdog;
 
 /// Before it is looked again whether a submission with the same key was recorded.
 const AGAIN: Duration = Duration::from_millis(20);
+/// At a stop, calls that are under way have this long to end at the least.
+const CALLS_TIME: Duration = Duration::from_secs(2);
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -102,12 +111,18 @@ pub enum Ending {
 }
 
 /// A handle; clones are the same service.
+///
+/// What a call records it also acts on, whether the caller goes on waiting for it or not: each that
+/// changes something is carried out to its end once it is begun (`calls.rs`). Dropping such a call gives
+/// up the answer, and where a place in the queue is still waited for, the wish.
 #[derive(Clone)]
 pub struct Tasks {
     parts: Arc<Parts>,
     interrupted: Arc<AtomicBool>,
     queue: Queue<TaskRunner>,
     cache: Arc<Cache>,
+    calls: Calls,
+    watchdog: Arc<Watchdog>,
 }
 
 impl fmt::Debug for Tasks {
@@ -139,6 +154,8 @@ impl Tasks {
             interrupted,
             parts,
             cache: Arc::default(),
+            calls: Calls::default(),
+            watchdog: Arc::default(),
         }
     }
 
@@ -178,6 +195,29 @@ impl Tasks {
     /// How many tasks may be worked on at once from now on.
     pub fn set_max_concurrent(&self, tasks: usize) {
         self.queue.set_max_concurrent(tasks);
+    }
+
+    /// What stands in the way of tasks being worked on, each as a sentence; nothing if all is well.
+    pub fn obstacles(&self) -> Vec<String> {
+        let mut obstacles = Vec::new();
+        if let Some(error) = self.parts.journal.trouble() {
+            obstacles.push(format!("journal: {error}"));
+        }
+        let died = self.queue.statistics().died;
+        if !died.is_empty() {
+            let died = died.join(", ");
+            obstacles.push(format!(
+                "queue: a task of its own died ({died}); start journeyman again, nothing recorded is lost"
+            ));
+        }
+        obstacles.extend(self.watchdog.obstacle());
+        obstacles
+    }
+
+    /// How often a task was found recorded as going on and in no queue, and was put back; see
+    /// [`Tasks::look_for_lost`].
+    pub fn put_back(&self) -> u64 {
+        self.watchdog.put_back()
     }
 
     /// Records a task and puts it into the queue; when this answers, it is durable.
@@ -245,25 +285,36 @@ impl Tasks {
             .map_err(|refusal| refused(refusal, task_id))?;
         self.settle_dependencies(principal, task_id, &content.depends_on)
             .await?;
+        let (tasks, principal, task_id) = (self.clone(), principal.clone(), task_id.clone());
+        let submitted = async move { tasks.record_new(&principal, task_id, content, permit).await };
+        self.calls.finish(submitted).await
+    }
+
+    /// Records a task that has a place in the queue, and puts it there.
+    async fn record_new(
+        &self,
+        principal: &Principal,
+        task_id: TaskId,
+        content: TaskSubmitted,
+        permit: Permit<TaskRunner>,
+    ) -> Result<Submitted, Error> {
         let priority = content.priority;
         let mut state = TaskState::default();
         let fact = Fact::of_task(Role::User, content);
         let recorder = self.recorder(principal);
         let cancel = give_up_soon();
-        let recorded = recorder.record(task_id, &mut state, vec![fact], Vec::new(), &cancel);
+        let recorded = recorder.record(&task_id, &mut state, vec![fact], Vec::new(), &cancel);
         if recorded.await? == Recorded::Overtaken {
-            return Err(Error::TaskExists {
-                task: task_id.clone(),
-            });
+            return Err(Error::TaskExists { task: task_id });
         }
         let sequence = state.sequence;
-        let ended = self.end_without_time(principal, task_id, &mut state);
+        let ended = self.end_without_time(principal, &task_id, &mut state);
         // Where its end could not be recorded, it comes when it is its turn.
         if !ended.await.unwrap_or(false) {
             permit.submit(priority, None);
         }
         Ok(Submitted {
-            task_id: task_id.clone(),
+            task_id,
             sequence,
             is_duplicate: false,
         })
@@ -383,13 +434,40 @@ impl Tasks {
         let _ = self.queue.ended(&key).await;
     }
 
-    /// Stops: admits nothing more, lets what runs come to an event boundary, and interrupts after
-    /// `grace` what has not. After a restart [`Tasks::recover`] goes on. A second call with a shorter
+    /// Stops: admits nothing more, lets what runs come to an event boundary, interrupts after `grace` what
+    /// has not, and lets calls that are under way end. After a restart [`Tasks::recover`] goes on. A second call with a shorter
     /// grace makes it faster.
     pub async fn shut_down(&self, grace: Duration, ending: Ending) {
         let interrupted = ending == Ending::Interrupted;
         self.interrupted.store(interrupted, Ordering::Relaxed);
+        self.watchdog.end();
         self.queue.shutdown(grace).await;
+        self.calls.ended(grace.max(CALLS_TIME)).await;
+    }
+
+    /// Puts a task that goes on into the queue, unless it is there.
+    async fn enqueue(&self, name: &StreamName, state: &TaskState) -> Result<(), Error> {
+        let asked = state.submission.as_ref();
+        let priority = asked.map(|asked| asked.priority);
+        // What it waits for counts until it was started once.
+        let others = match asked {
+            Some(asked) if state.started.is_none() => asked.depends_on.as_slice(),
+            _ => &[],
+        };
+        let depends_on = others.iter();
+        let depends_on = depends_on.map(|other| StreamName::of(&name.owner, other));
+        if !self.queue.contains(name) {
+            // Refused where it has just come there: then it goes on by itself.
+            let _ = self.queue.recover([Job {
+                id: name.clone(),
+                priority: priority.unwrap_or_default(),
+                deadline: None,
+                depends_on: depends_on.collect(),
+            }]);
+        }
+        let owner = Principal::user(name.owner.clone());
+        self.settle_dependencies(&owner, &name.task_id, others)
+            .await
     }
 
     fn recorder(&self, principal: &Principal) -> Recorder {

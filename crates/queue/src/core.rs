@@ -43,6 +43,9 @@ enum Phase {
     Blocked,
     /// Can start. `since` is when in the course of things it became so.
     Ready { since: u64 },
+    /// Is to leave, and keeps its place until that is sure. `number` is this wish's; `since` is that of
+    /// a job that could start.
+    Held { number: u64, since: Option<u64> },
     /// Runs; `number` says when it was started in the course of things.
     Running {
         number: u64,
@@ -124,9 +127,9 @@ pub(crate) enum Due<I, T> {
 
 /// Where a job was when it was asked to stop.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Was<T> {
-    /// It is out.
-    Waiting(T),
+pub(crate) enum Was {
+    /// It is held back, by the wish of this number: [`Core::take`] or [`Core::put_back`] comes next.
+    Waiting(u64),
     Running,
     /// Or not submitted yet.
     Unknown,
@@ -466,15 +469,11 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         Some(ran)
     }
 
-    /// A job is to stop: a waiting one is out, and rests until the caller has recorded more; a running one
-    /// is to be told.
-    pub(crate) fn stop(&mut self, id: &I, kill: Kill, now: Instant) -> Was<T> {
+    /// A job is to stop: a waiting one is held back, a running one is to be told.
+    pub(crate) fn stop(&mut self, id: &I, kill: Kill, now: Instant) -> Was {
         match self.jobs.get(id).map(|job| job.phase) {
-            Some(Phase::Blocked | Phase::Ready { .. }) => {
-                self.unwait(id);
-                let kept = self.leave(id, Leaving::Rests, now);
-                kept.map_or(Was::Unknown, Was::Waiting)
-            }
+            Some(Phase::Blocked) => self.hold(id, None),
+            Some(Phase::Ready { since }) => self.hold(id, Some(since)),
             Some(Phase::Running { .. }) => {
                 match kill {
                     Kill::Never => {
@@ -486,6 +485,55 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
             }
             _ => Was::Unknown,
         }
+    }
+
+    /// Keeps a waiting job from starting, without taking its place away.
+    fn hold(&mut self, id: &I, since: Option<u64>) -> Was {
+        let number = self.tick();
+        if let Some(job) = self.jobs.get_mut(id) {
+            self.ready.remove(&job.place);
+            self.ages.remove(&(job.since, job.place));
+            job.phase = Phase::Held { number, since };
+        }
+        Was::Waiting(number)
+    }
+
+    /// When a job that is held back by this wish could start; none if it is not, or not any more.
+    fn held(&self, id: &I, wish: u64) -> Option<Option<u64>> {
+        match self.jobs.get(id)?.phase {
+            Phase::Held { number, since } if number == wish => Some(since),
+            _ => None,
+        }
+    }
+
+    /// Takes out a job that is held back by this wish.
+    pub(crate) fn take(&mut self, id: &I, wish: u64, how: Leaving, now: Instant) -> Option<T> {
+        self.held(id, wish)?;
+        self.unwait(id);
+        self.leave(id, how, now)
+    }
+
+    /// Puts a job that is held back by this wish to where it stood.
+    pub(crate) fn put_back(&mut self, id: &I, wish: u64, now: Instant) {
+        let Some(since) = self.held(id, wish) else {
+            return;
+        };
+        let tick = self.tick();
+        let Some(job) = self.jobs.get_mut(id) else {
+            return;
+        };
+        if !job.waits_for.is_empty() {
+            job.phase = Phase::Blocked;
+            return;
+        }
+        if since.is_none() {
+            job.since = now;
+        }
+        job.phase = Phase::Ready {
+            since: since.unwrap_or(tick),
+        };
+        self.ready.insert(job.place, id.clone());
+        self.ages.insert((job.since, job.place));
     }
 
     /// The stopping of a running job has come so far, if it had not already; whether it had not.

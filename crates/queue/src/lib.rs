@@ -12,6 +12,7 @@
 mod backpressure;
 mod core;
 mod dependencies;
+mod held;
 mod options;
 mod permit;
 mod queue;
@@ -24,6 +25,7 @@ mod tasks;
 mod work;
 
 pub use backpressure::{Alarm, Alert, Level, Marks, Monitor, Sample, Watched};
+pub use held::Held;
 pub use options::{Ageing, Options};
 pub use permit::{Full, Permit};
 pub use queue::{End, Job, Queue, Stopped, Withdrawal};

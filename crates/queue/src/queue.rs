@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::core::{Kill, Was};
 use crate::shared::{Shared, State};
-use crate::{Options, Refusal, Runner, Sample, Statistics, StopReason};
+use crate::{Held, Options, Refusal, Runner, Sample, Statistics, StopReason};
 
 /// A handle to a queue; clones are the same queue. When the last one is dropped, nothing more is
 /// started, and what runs goes on to its end.
@@ -60,9 +60,9 @@ pub struct Job<I> {
 
 /// Where a job was when it was to be taken out.
 #[derive(Debug)]
-pub enum Withdrawal {
-    /// It waited and is out: the caller records it, and where that is its end says [`Queue::has_ended`].
-    WasWaiting,
+pub enum Withdrawal<R: Runner> {
+    /// It waited, and is held back until the caller has recorded that it leaves.
+    WasWaiting(Held<R>),
     /// It runs, was told to stop, and records its end itself; here is how to wait for that.
     Running(End),
     /// It is not known any more, not known yet, or admitted and not submitted.
@@ -98,8 +98,8 @@ impl<R: Runner> Queue<R> {
     pub fn start(options: &Options, runner: R) -> Self {
         let (shared, alerts) = Shared::new(options, runner);
         let shared = Arc::new(shared);
-        shared.runtime.spawn(Arc::clone(&shared).clock());
-        shared.runtime.spawn(Arc::clone(&shared).watch(alerts));
+        shared.puts_on_duty("clock", Arc::clone(&shared).clock());
+        shared.puts_on_duty("watch", Arc::clone(&shared).watch(alerts));
         let queue = Self {
             alive: Arc::new(Alive(shared)),
         };
@@ -138,9 +138,10 @@ impl<R: Runner> Queue<R> {
         })
     }
 
-    /// Ends a job: a waiting one leaves the queue, a running one is told to stop and is dropped if
-    /// it does not within [`Options::kill_grace`]. It may be called as often as one likes.
-    pub fn cancel(&self, id: &R::Id) -> Withdrawal {
+    /// Ends a job: a waiting one is held back until the caller lets it out, a running one is told to stop
+    /// and is dropped if it does not within [`Options::kill_grace`]. It may be called as often as one
+    /// likes.
+    pub fn cancel(&self, id: &R::Id) -> Withdrawal<R> {
         self.take_out(id, StopReason::Cancelled, Kill::InTime)
     }
 
@@ -151,29 +152,26 @@ impl<R: Runner> Queue<R> {
             .change(|state, now| state.core.has_ended(id, now));
     }
 
-    /// Takes a job out to let it rest: a waiting one leaves the queue, a running one is told to
-    /// stop, in its own time. [`Queue::recover`] brings it back.
-    pub fn pause(&self, id: &R::Id) -> Withdrawal {
+    /// Takes a job out to let it rest: a waiting one is held back until the caller lets it out, a running
+    /// one is told to stop, in its own time. [`Queue::recover`] brings it back.
+    pub fn pause(&self, id: &R::Id) -> Withdrawal<R> {
         self.take_out(id, StopReason::Paused, Kill::Never)
     }
 
-    fn take_out(&self, id: &R::Id, reason: StopReason<R::Id>, kill: Kill) -> Withdrawal {
-        let is_cancel = reason == StopReason::Cancelled;
-        self.shared().change(|state, now| {
-            let (withdrawal, news) = match state.core.stop(id, kill, now) {
-                Was::Waiting(kept) => {
-                    kept.has_ended();
-                    (Withdrawal::WasWaiting, true)
+    fn take_out(&self, id: &R::Id, reason: StopReason<R::Id>, kill: Kill) -> Withdrawal<R> {
+        self.shared()
+            .change(|state, now| match state.core.stop(id, kill, now) {
+                Was::Waiting(wish) => {
+                    Withdrawal::WasWaiting(Held::new(self.clone(), id.clone(), wish, reason))
                 }
                 Was::Running => {
+                    let is_cancel = reason == StopReason::Cancelled;
                     let news = state.tell(id, reason);
-                    (Withdrawal::Running(state.end_of(id)), news)
+                    state.counts.cancelled += u64::from(is_cancel && news);
+                    Withdrawal::Running(state.end_of(id))
                 }
-                Was::Unknown => (Withdrawal::Unknown, false),
-            };
-            state.counts.cancelled += u64::from(is_cancel && news);
-            withdrawal
-        })
+                Was::Unknown => Withdrawal::Unknown,
+            })
     }
 
     /// Waits until a job has left the queue, however; at once if it is not known. A job that goes
@@ -204,7 +202,7 @@ impl<R: Runner> Queue<R> {
             new
         });
         for _ in 0..new {
-            shared.runtime.spawn(Arc::clone(shared).work());
+            shared.puts_on_duty("worker", Arc::clone(shared).work());
         }
         shared.work.notify_waiters();
     }
@@ -239,6 +237,7 @@ impl<R: Runner> Queue<R> {
             service_time: None,
             counts: state.counts,
             alarms: state.monitor.alarms(),
+            died: state.died.clone(),
         };
         drop(state);
         let levels = (0..=u8::MAX).map_while(Priority::new).zip(depth);

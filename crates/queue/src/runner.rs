@@ -37,6 +37,9 @@ pub enum Ended {
     Done,
     /// It rests outside of the queue and may come back: whoever depends on it goes on waiting.
     Rests,
+    /// As [`Ended::Done`], because the time was up that it had by its own rules; the queue counts it
+    /// with those whose deadline passed.
+    TimedOut,
     /// It goes back to the head of its level, whether there is room or not. A job that was paused,
     /// timed out or cancelled leaves nevertheless; [`Runner::removed`] is told.
     Requeue,

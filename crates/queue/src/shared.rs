@@ -44,6 +44,8 @@ pub(crate) struct State<I> {
     pub(crate) records: usize,
     /// When the clock's task will look.
     pub(crate) looks_at: Option<Instant>,
+    /// Tasks of the queue's own that ended in a panic.
+    pub(crate) died: Vec<&'static str>,
 }
 
 /// What is kept with each job.
@@ -110,6 +112,7 @@ impl<R: Runner> Shared<R> {
                 workers_wanted: options.workers.max(1),
                 records: 0,
                 looks_at: None,
+                died: Vec::new(),
             }),
             work: Notify::new(),
             alarm: Notify::new(),
@@ -149,7 +152,7 @@ impl<R: Runner> Shared<R> {
         }
         for out in after.out {
             let shared = Arc::clone(self);
-            self.runtime.spawn(shared.records(out));
+            self.puts_on_duty("record", shared.records(out));
         }
     }
 

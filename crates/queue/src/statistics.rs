@@ -34,6 +34,9 @@ pub struct Statistics {
     pub counts: Counts,
     /// How everything that is watched is.
     pub alarms: Vec<Alarm>,
+    /// The queue's own tasks that ended in a panic, each kind once: while there are any, the queue does
+    /// not do all that it should, and must be made anew.
+    pub died: Vec<&'static str>,
 }
 
 /// What has happened since the queue was made.
@@ -51,7 +54,7 @@ pub struct Counts {
     pub finished: u64,
     /// Jobs that were told to make room.
     pub preempted: u64,
-    /// Jobs whose deadline passed.
+    /// Jobs whose deadline passed, and those that answered that their time was up.
     pub timed_out: u64,
     /// Jobs that were cancelled.
     pub cancelled: u64,

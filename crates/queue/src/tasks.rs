@@ -28,6 +28,28 @@ struct Run<I> {
 }
 
 impl<R: Runner> Shared<R> {
+    /// Starts a task that the queue cannot do without. Where it panics, that is told
+    /// ([`crate::Statistics::died`]) and not mended: what it was about to change may be half changed, and
+    /// only a new queue, filled from what was recorded, is as it should be.
+    pub(crate) fn puts_on_duty(
+        self: &Arc<Self>,
+        what: &'static str,
+        duty: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let shared = Arc::clone(self);
+        self.runtime.spawn(async move {
+            if let Err(panic) = AssertUnwindSafe(duty).catch_unwind().await {
+                let problem = words_of(&*panic);
+                let mut state = shared.lock();
+                if !state.died.contains(&what) {
+                    state.died.push(what);
+                }
+                drop(state);
+                tracing::error!(task = what, problem, "a task of the queue's own panicked");
+            }
+        });
+    }
+
     /// Starts jobs until the queue is closed or there are too many who do.
     pub(crate) async fn work(self: Arc<Self>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
@@ -41,7 +63,7 @@ impl<R: Runner> Shared<R> {
                 more.await;
             }
             for run in batch.drain(..) {
-                tokio::spawn(Arc::clone(&self).run(run));
+                self.puts_on_duty("run", Arc::clone(&self).run(run));
             }
         }
     }
@@ -76,7 +98,7 @@ impl<R: Runner> Shared<R> {
         let work = async { self.runner.run(id.clone(), stop.clone()).await };
         let work = AssertUnwindSafe(work).catch_unwind();
         let removal = match stop.unless_killed(work).await {
-            Some(Ok(ended @ (Ended::Done | Ended::Rests))) => {
+            Some(Ok(ended @ (Ended::Done | Ended::Rests | Ended::TimedOut))) => {
                 let how = match ended {
                     Ended::Rests => Leaving::Rests,
                     _ => Leaving::Ended,
@@ -84,6 +106,7 @@ impl<R: Runner> Shared<R> {
                 let kept = self.change(|state, now| {
                     let kept = state.ends(&id, number, how, now)?;
                     state.counts.finished += 1;
+                    state.counts.timed_out += u64::from(ended == Ended::TimedOut);
                     Some(kept)
                 });
                 if let Some(kept) = kept {

@@ -5,10 +5,11 @@
 mod common;
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use common::{Act, Lab, ids, job, quiet, single, start, submit, submit_until};
+use common::{Act, Lab, ids, job, leaves, quiet, single, start, submit, submit_until};
 use futures_util::future::join_all;
 use futures_util::poll;
 use journeyman_event::Priority;
@@ -50,7 +51,7 @@ async fn the_101st_is_admitted_the_moment_one_leaves_and_the_102nd_after_it() {
         Refusal::Full { .. }
     ));
     let before = Instant::now();
-    assert!(matches!(queue.cancel(&"50".into()), Withdrawal::WasWaiting));
+    leaves(queue.cancel(&"50".into()));
     let permit = first.await.unwrap();
     assert_eq!(before.elapsed(), Duration::ZERO);
     assert!(poll!(&mut second).is_pending());
@@ -91,7 +92,7 @@ async fn a_place_that_came_to_one_who_had_gone_goes_to_the_next() {
     assert!(poll!(&mut granted).is_pending());
     assert!(poll!(&mut last).is_pending());
     drop(gone);
-    queue.cancel(&"waits".into());
+    leaves(queue.cancel(&"waits".into()));
     // It has the place, but does not know yet.
     drop(granted);
     last.await.unwrap().submit(MEDIUM, None);
@@ -283,7 +284,7 @@ async fn work_that_does_not_end_is_dropped_after_the_grace_and_its_slot_is_free(
         let end = match reason {
             StopReason::Cancelled => match queue.cancel(&id.into()) {
                 Withdrawal::Running(end) => end,
-                other => panic!("{other:?}"),
+                Withdrawal::WasWaiting(_) | Withdrawal::Unknown => panic!("it runs"),
             },
             _ => queue.ended(&id.into()),
         };
@@ -311,7 +312,12 @@ async fn cancelling_can_be_repeated_in_every_state() {
     submit(&queue, "b", MEDIUM).await;
     let cancel = |id: &str| queue.cancel(&id.to_owned());
     assert!(matches!(cancel("never-was"), Withdrawal::Unknown));
-    assert!(matches!(cancel("b"), Withdrawal::WasWaiting));
+    let held = cancel("b");
+    assert!(
+        matches!(cancel("b"), Withdrawal::Unknown),
+        "it is on its way"
+    );
+    leaves(held);
     assert!(matches!(cancel("b"), Withdrawal::Unknown));
     let Withdrawal::Running(first) = cancel("a") else {
         panic!("it runs");
@@ -336,7 +342,7 @@ async fn a_paused_job_has_all_the_time_it_needs_and_comes_back_by_recovery() {
     lab.act("a", Act::Ignore);
     submit(&queue, "a", MEDIUM).await;
     submit(&queue, "b", MEDIUM).await;
-    assert!(matches!(queue.pause(&"b".into()), Withdrawal::WasWaiting));
+    leaves(queue.pause(&"b".into()));
     assert!(matches!(queue.pause(&"a".into()), Withdrawal::Running(_)));
     tokio::time::sleep(SECOND * 1_000).await;
     assert_eq!(lab.log(), ["+a"]);
@@ -348,6 +354,108 @@ async fn a_paused_job_has_all_the_time_it_needs_and_comes_back_by_recovery() {
     queue.pause(&"b".into());
     quiet().await;
     assert_eq!(lab.log(), ["b: paused", "-b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_job_whose_leaving_is_not_recorded_stands_where_it_stood() {
+    let (queue, lab) = start(&single());
+    for id in ["runs", "first", "second", "third"] {
+        submit(&queue, id, MEDIUM).await;
+    }
+    let held = queue.cancel(&"second".into());
+    assert!(queue.contains(&"second".into()), "it keeps its place");
+    assert_eq!(queue.statistics().occupied, 3);
+    lab.free("runs");
+    quiet().await;
+    lab.free("first");
+    quiet().await;
+    assert_eq!(lab.log(), ["+runs", "-runs", "+first", "-first", "+third"]);
+    drop(held);
+    submit(&queue, "fourth", MEDIUM).await;
+    lab.free("third");
+    quiet().await;
+    assert_eq!(lab.log(), ["-third", "+second"]);
+    assert_eq!(queue.statistics().counts.cancelled, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_job_whose_deadline_passes_is_out_and_another_of_its_name_is_left_alone() {
+    let (queue, lab) = start(&single());
+    queue.set_max_concurrent(0);
+    submit_until(&queue, "a", MEDIUM, Some(Instant::now() + SECOND)).await;
+    let held = queue.cancel(&"a".into());
+    tokio::time::sleep(SECOND * 2).await;
+    assert!(!queue.contains(&"a".into()));
+    assert_eq!(lab.removals().len(), 1);
+    submit(&queue, "a", MEDIUM).await;
+    leaves(held);
+    assert!(queue.contains(&"a".into()));
+    assert_eq!(queue.statistics().counts.cancelled, 0);
+}
+
+/// A name that cannot be looked up once a test says so.
+#[derive(Clone, Debug)]
+struct Fragile(u8, Arc<AtomicBool>);
+
+impl PartialEq for Fragile {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Fragile {}
+
+impl std::hash::Hash for Fragile {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        assert!(!self.1.load(Ordering::Relaxed), "a name that is broken");
+        self.0.hash(state);
+    }
+}
+
+impl std::fmt::Display for Fragile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+struct Never;
+
+impl Runner for Never {
+    type Id = Fragile;
+
+    async fn run(&self, _: Fragile, _: Stop<Fragile>) -> Ended {
+        Ended::Done
+    }
+
+    async fn removed(&self, _: Fragile, _: Removal<Fragile>) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_whose_own_task_died_says_which() {
+    let queue = Queue::start(&single(), Never);
+    quiet().await;
+    let broken = Arc::new(AtomicBool::new(false));
+    queue.set_max_concurrent(0);
+    let id = Fragile(1, Arc::clone(&broken));
+    let permit = queue.admit(id, &[], Full::Refuse).await.unwrap();
+    permit.submit(MEDIUM, None);
+    quiet().await;
+    assert_eq!(queue.statistics().died, [] as [&str; 0]);
+    broken.store(true, Ordering::Relaxed);
+    queue.set_max_concurrent(1);
+    quiet().await;
+    assert_eq!(queue.statistics().died, ["worker"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_says_that_its_time_was_up_is_counted_with_the_late_ones() {
+    let (queue, lab) = start(&single());
+    lab.act("late", Act::Late);
+    submit(&queue, "late", MEDIUM).await;
+    lab.act("done", Act::Done);
+    submit(&queue, "done", MEDIUM).await;
+    let counts = queue.statistics().counts;
+    assert_eq!((counts.finished, counts.timed_out), (2, 1));
 }
 
 /// Answers that it wants to go back, when it is told to by the test.

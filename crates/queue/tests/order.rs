@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Act, Lab, ids, job, quiet, single, start, submit};
+use common::{Act, Lab, ids, job, leaves, quiet, single, start, submit};
 use journeyman_event::Priority;
 use journeyman_queue::{Ageing, Full, Options, Queue, Refusal};
 
@@ -278,8 +278,7 @@ async fn what_a_job_depends_on_has_also_ended_when_it_was_given_up_cancelled_or_
         .unwrap();
     last.submit(Priority::LOW, None);
     lab.free("x");
-    queue.cancel(&"cancelled".into());
-    queue.has_ended(&"cancelled".into()); // it is recorded
+    leaves(queue.cancel(&"cancelled".into()));
     drop(permit);
     // What expires runs until then.
     tokio::time::sleep(Duration::from_secs(2)).await;

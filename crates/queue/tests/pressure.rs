@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{job, quiet, single, start};
+use common::{job, leaves, quiet, single, start};
 use journeyman_event::Priority;
 use journeyman_queue::{Alert, Level, Marks, Monitor, Sample, Watched};
 use tokio::time::Instant;
@@ -194,7 +194,7 @@ async fn each_queue_tells_its_own_runner() {
     quiet().await;
     assert_eq!(lab.alerts(), [alert(Watched::Fill, Level::Critical, 100)]);
     for n in 0..31 {
-        queue.cancel(&n.to_string());
+        leaves(queue.cancel(&n.to_string()));
     }
     quiet().await;
     assert_eq!(lab.alerts(), [alert(Watched::Fill, Level::Normal, 69)]);

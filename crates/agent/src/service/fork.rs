@@ -36,6 +36,17 @@ impl Tasks {
         parent: &TaskId,
         fork: ForkOf,
     ) -> Result<Submitted, Error> {
+        let (tasks, principal, parent) = (self.clone(), principal.clone(), parent.clone());
+        let forked = async move { tasks.fork_now(&principal, &parent, fork).await };
+        self.calls.finish(forked).await
+    }
+
+    async fn fork_now(
+        &self,
+        principal: &Principal,
+        parent: &TaskId,
+        fork: ForkOf,
+    ) -> Result<Submitted, Error> {
         let events = self.past(principal, parent, fork.at).await?;
         let first = events.first().ok_or_else(|| Error::NoSuchTask {
             task: parent.clone(),

@@ -10,7 +10,7 @@ use journeyman_event::payload::{
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{ModuleName, Principal, TaskId, TaskState};
 use journeyman_journal::StreamName;
-use journeyman_queue::{Job, Refusal, Withdrawal};
+use journeyman_queue::{Refusal, Withdrawal};
 
 use super::{Tasks, give_up_soon};
 use crate::Error;
@@ -65,6 +65,18 @@ pub enum Intervention {
 impl Tasks {
     /// Does what the user wants with a task, and gives the state after it.
     pub async fn intervene(
+        &self,
+        principal: &Principal,
+        task: &TaskId,
+        intervention: Intervention,
+    ) -> Result<TaskState, Error> {
+        let (tasks, principal, task) = (self.clone(), principal.clone(), task.clone());
+        let done = async move { tasks.intervene_now(&principal, &task, intervention).await };
+        self.calls.finish(done).await
+    }
+
+    /// The same, as a part of a call that is under way.
+    pub(super) async fn intervene_now(
         &self,
         principal: &Principal,
         task: &TaskId,
@@ -126,7 +138,8 @@ impl Tasks {
         };
         let state = self.record_all(principal, task, facts).await?;
         if state.status == Status::Queued {
-            self.enqueue(principal, task, &state).await?;
+            let name = StreamName::of(principal.owner(), task);
+            self.enqueue(&name, &state).await?;
         }
         Ok(state)
     }
@@ -187,23 +200,44 @@ impl Tasks {
             StopReason::Cancelled => self.queue.cancel(&key),
             _ => self.queue.pause(&key),
         };
-        if let Withdrawal::Running(end) = withdrawal {
-            // Where the queue itself was stopped meanwhile, what is recorded says what became of it.
-            let _ = end.await;
-            let state = self.state(principal, task).await?;
-            if is_done(&state) {
-                return Ok(state);
+        let (mut held, mut had_run) = (None, false);
+        match withdrawal {
+            Withdrawal::WasWaiting(job) => held = Some(job),
+            Withdrawal::Running(end) => {
+                had_run = true;
+                // Where the queue itself was stopped meanwhile, what is recorded says what became of it.
+                let _ = end.await;
+                let state = self.state(principal, task).await?;
+                if is_done(&state) {
+                    return Ok(state);
+                }
+                if state.status.is_ended() {
+                    return Err(ended(task, &state));
+                }
             }
-            if state.status.is_ended() {
-                return Err(ended(task, &state));
-            }
+            Withdrawal::Unknown => {}
         }
         let facts = |state: &TaskState| Ok(facts(reason.clone(), state));
-        let state = self.record_all(principal, task, facts).await?;
-        if state.status.is_ended() {
+        let recorded = self.record_all(principal, task, facts).await;
+        match &recorded {
+            Ok(_) | Err(Error::Ended { .. }) => {
+                if let Some(held) = held {
+                    held.out();
+                }
+            }
+            // What is not recorded did not happen: it goes on. One that waited is put back when `held`
+            // goes, to where it stood.
+            Err(_) if had_run => self.enqueue(&key, &state).await?,
+            Err(_) => {}
+        }
+        let is_over = match &recorded {
+            Ok(state) => state.status.is_ended(),
+            Err(error) => matches!(error, Error::Ended { .. }),
+        };
+        if is_over {
             self.queue.has_ended(&key);
         }
-        Ok(state)
+        recorded
     }
 
     /// Puts a task that rests into the queue again; one that failed at a limit too, with a larger one,
@@ -253,11 +287,14 @@ impl Tasks {
         if self.end_without_time(principal, task, &mut state).await? {
             // It may wait for its turn, which it does not need.
             let key = StreamName::of(principal.owner(), task);
-            let _ = self.queue.cancel(&key);
+            if let Withdrawal::WasWaiting(held) = self.queue.cancel(&key) {
+                held.out();
+            }
             self.queue.has_ended(&key);
             return Ok(state);
         }
-        self.enqueue(principal, task, &state).await?;
+        self.enqueue(&StreamName::of(principal.owner(), task), &state)
+            .await?;
         Ok(state)
     }
 
@@ -329,36 +366,6 @@ impl Tasks {
             }
         }
         Ok(())
-    }
-
-    /// Puts a task that goes on into the queue, unless it is there.
-    async fn enqueue(
-        &self,
-        principal: &Principal,
-        task: &TaskId,
-        state: &TaskState,
-    ) -> Result<(), Error> {
-        let asked = state.submission.as_ref();
-        let priority = asked.map(|asked| asked.priority);
-        // What it waits for counts until it was started once.
-        let others = match asked {
-            Some(asked) if state.started.is_none() => asked.depends_on.as_slice(),
-            _ => &[],
-        };
-        let depends_on = others
-            .iter()
-            .map(|other| StreamName::of(principal.owner(), other));
-        let id = StreamName::of(principal.owner(), task);
-        if !self.queue.contains(&id) {
-            // Refused where it has just come there: then it goes on by itself.
-            let _ = self.queue.recover([Job {
-                id,
-                priority: priority.unwrap_or_default(),
-                deadline: None,
-                depends_on: depends_on.collect(),
-            }]);
-        }
-        self.settle_dependencies(principal, task, others).await
     }
 }
 

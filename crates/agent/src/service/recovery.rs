@@ -15,7 +15,8 @@ const PAGE: usize = 5_000;
 
 impl Tasks {
     /// Puts every task into the queue that has not ended and that does not wait for its user: first those
-    /// that had been worked on, then those that waited, as they were submitted. How many.
+    /// that had been worked on, then those that waited, as they were submitted. How many. From then on a
+    /// task that goes on and is in no queue is looked for ([`Tasks::look_for_lost`]).
     pub async fn recover(&self) -> Result<usize, Error> {
         let mut jobs: Vec<((bool, Sequence), Job<StreamName>)> = Vec::new();
         let mut before = Sequence(u64::MAX);
@@ -71,11 +72,13 @@ impl Tasks {
         for (id, refusal) in &refused {
             tracing::warn!(task = %id, %refusal, "a task of former times is not taken up again");
         }
+        self.watchdog.begin();
         Ok(count - refused.len())
     }
 }
 
-fn goes_on(listing: &Listing) -> bool {
+/// Whether a task that is recorded so belongs into a queue.
+pub(super) fn goes_on(listing: &Listing) -> bool {
     match listing.status {
         Status::Queued | Status::Running => listing.submitted_at.is_some(),
         Status::Paused => !matches!(

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use journeyman_event::payload::{ALERTS, BackpressureAlert, FailureReason, TaskFailed};
-use journeyman_event::state::Status;
+use journeyman_event::state::{Ending, Status};
 use journeyman_event::{Principal, TaskId, TaskState};
 use journeyman_journal::StreamName;
 use journeyman_queue::{Alert, Ended, Removal, Runner, Stop};
@@ -106,7 +106,13 @@ impl Runner for TaskRunner {
             Ok(state) if state.status == Status::Queued => Ended::Requeue,
             Ok(state) => {
                 tracing::info!(status = state.status.as_str(), "left");
-                ended(state.status.is_ended())
+                match state.ending {
+                    Some(Ending::Failed {
+                        reason: FailureReason::Timeout,
+                        ..
+                    }) => Ended::TimedOut,
+                    _ => ended(state.status.is_ended()),
+                }
             }
             // What is recorded stays; the task goes on when the disk does.
             Err(error) if error.may_pass() => {

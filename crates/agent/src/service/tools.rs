@@ -38,10 +38,25 @@ impl Tasks {
             .unwrap_or_default()
     }
 
-    /// Calls tools on a task that has not ended, one after the other, each recorded. Ends with `cancel`.
-    /// Where the task ends meanwhile, no more calls are made, and of the one under way the end is answered
-    /// and not recorded: nothing comes after the end of a task.
+    /// Calls tools on a task that has not ended, one after the other, each recorded. Ends with `cancel`, and
+    /// when the caller does not wait any longer; what was begun has its outcome recorded. Where the task
+    /// ends meanwhile, no more calls are made, and of the one under way the end is answered and not
+    /// recorded: nothing comes after the end of a task.
     pub async fn call_tools(
+        &self,
+        principal: &Principal,
+        task: &TaskId,
+        steps: Vec<Request>,
+        cancel: &CancellationToken,
+    ) -> Result<Chain, Error> {
+        let stop = cancel.child_token();
+        let _gone = stop.clone().drop_guard();
+        let (tasks, principal, task) = (self.clone(), principal.clone(), task.clone());
+        let called = async move { tasks.call_tools_now(&principal, &task, steps, &stop).await };
+        self.calls.finish(called).await
+    }
+
+    async fn call_tools_now(
         &self,
         principal: &Principal,
         task: &TaskId,
@@ -111,7 +126,7 @@ impl FileWriter for Edits {
         };
         let state = self
             .tasks
-            .intervene(&self.principal, &self.task, edit)
+            .intervene_now(&self.principal, &self.task, edit)
             .await;
         let state = state.map_err(|error| error.to_string())?;
         let mut modules = state.modules.iter();

@@ -16,6 +16,8 @@ enum State {
     Outside,
     Admitted,
     Waiting,
+    /// Waiting, and to leave.
+    Held,
     Running,
 }
 
@@ -77,7 +79,8 @@ impl Model {
     }
 
     fn occupied(&self) -> usize {
-        self.all(State::Admitted).len() + self.all(State::Waiting).len()
+        let states = [State::Admitted, State::Waiting, State::Held];
+        states.iter().map(|state| self.all(*state).len()).sum()
     }
 
     fn is_ready(&self, job: &Plain) -> bool {
@@ -271,21 +274,20 @@ impl Model {
         true
     }
 
-    fn stop(&mut self, id: u8, kill: Kill, now: Instant) -> Was<()> {
-        if self.get(id, State::Waiting).is_some() {
-            self.remove(id);
-            return Was::Waiting(());
+    /// Where it was; of one that is held back, that it is.
+    fn stop(&mut self, id: u8, kill: Kill, now: Instant) -> Option<State> {
+        if let Some(job) = self.get(id, State::Waiting) {
+            job.state = State::Held;
+            return Some(State::Held);
         }
-        let Some(job) = self.get(id, State::Running) else {
-            return Was::Unknown;
-        };
+        let job = self.get(id, State::Running)?;
         if kill == Kill::Never {
             job.stop = job.stop.max(Stopping::Asked);
         } else if job.stop < Stopping::Urged {
             job.stop = Stopping::Urged;
             job.alarm = Some(now + GRACE);
         }
-        Was::Running
+        Some(State::Running)
     }
 
     /// All that is due, by id.
@@ -372,6 +374,10 @@ enum Call {
     Requeue(u8),
     Cancel(u8),
     Pause(u8),
+    /// One that is held back leaves, for ever or to rest.
+    Take(u8, Leaving),
+    /// Or does not.
+    PutBack(u8),
     Pass(u64),
     SlotsMax(usize),
     /// The process dies and the queue is built again from what was recorded.
@@ -393,6 +399,9 @@ fn call() -> impl Strategy<Value = Call> {
         4 => id().prop_map(Call::Requeue),
         2 => id().prop_map(Call::Cancel),
         1 => id().prop_map(Call::Pause),
+        1 => id().prop_map(|id| Call::Take(id, Leaving::Ended)),
+        1 => id().prop_map(|id| Call::Take(id, Leaving::Rests)),
+        2 => id().prop_map(Call::PutBack),
         4 => (0..20_u64).prop_map(Call::Pass),
         1 => (0..4_usize).prop_map(Call::SlotsMax),
         1 => Just(Call::Crash),
@@ -423,6 +432,8 @@ struct Pair {
     now: Instant,
     /// The numbers of the runs.
     runs: HashMap<u8, u64>,
+    /// The numbers of the wishes that hold jobs back.
+    wishes: HashMap<u8, u64>,
 }
 
 impl Pair {
@@ -432,6 +443,7 @@ impl Pair {
             model: Model::new(options),
             now: Instant::now(),
             runs: HashMap::new(),
+            wishes: HashMap::new(),
         }
     }
 
@@ -504,13 +516,40 @@ impl Pair {
                 let ran = core.requeue(&id, run(&id), now).is_some();
                 prop_assert_eq!(ran, model.requeue(id));
             }
-            Call::Cancel(id) => {
-                let got = core.stop(&id, Kill::InTime, now);
-                prop_assert_eq!(got, model.stop(id, Kill::InTime, now));
+            Call::Cancel(id) | Call::Pause(id) => {
+                let kill = match call {
+                    Call::Cancel(_) => Kill::InTime,
+                    _ => Kill::Never,
+                };
+                let got = match core.stop(&id, kill, now) {
+                    Was::Waiting(number) => {
+                        self.wishes.insert(id, number);
+                        Some(State::Held)
+                    }
+                    Was::Running => Some(State::Running),
+                    Was::Unknown => None,
+                };
+                prop_assert_eq!(got, model.stop(id, kill, now));
             }
-            Call::Pause(id) => {
-                let got = core.stop(&id, Kill::Never, now);
-                prop_assert_eq!(got, model.stop(id, Kill::Never, now));
+            Call::Take(nth, how) => {
+                let id = model.nth(State::Held, nth).unwrap_or(nth);
+                let wish = self.wishes.get(&id).copied().unwrap_or(u64::MAX);
+                let there = model.get(id, State::Held).is_some();
+                if there {
+                    model.remove(id);
+                    if how == Leaving::Ended {
+                        model.ended(id);
+                    }
+                }
+                prop_assert_eq!(core.take(&id, wish, how, now).is_some(), there);
+            }
+            Call::PutBack(nth) => {
+                let id = model.nth(State::Held, nth).unwrap_or(nth);
+                let wish = self.wishes.get(&id).copied().unwrap_or(u64::MAX);
+                core.put_back(&id, wish, now);
+                if let Some(job) = model.get(id, State::Held) {
+                    job.state = State::Waiting;
+                }
             }
             // Nobody looks at the clock yet.
             Call::Pass(seconds) => {
@@ -532,7 +571,8 @@ impl Pair {
         self.core = Core::new(&options);
         // What was submitted is recorded; what ran goes first.
         let mut jobs = old.jobs;
-        jobs.retain(|job| matches!(job.state, State::Waiting | State::Running));
+        let submitted = [State::Waiting, State::Held, State::Running];
+        jobs.retain(|job| submitted.contains(&job.state));
         jobs.sort_by_key(|job| (job.state != State::Running, job.order));
         for job in &jobs {
             let recovered = self.core.recover(&job.id, &job.needs, self.now);
@@ -583,10 +623,11 @@ impl Pair {
         prop_assert_eq!(core.oldest(now), oldest);
         let alarm = model.jobs.iter().filter_map(|job| job.alarm).min();
         prop_assert_eq!(core.next_alarm(), alarm);
-        let waiting = model.all(State::Waiting);
+        let waiting = [State::Waiting, State::Held].map(|state| model.all(state));
         for (value, depth) in core.depth().iter().enumerate() {
             let of_level = waiting
                 .iter()
+                .flatten()
                 .filter(|job| usize::from(job.priority.value()) == value);
             prop_assert_eq!(*depth, of_level.count());
         }

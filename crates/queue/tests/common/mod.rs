@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use journeyman_event::Priority;
 use journeyman_queue::{
-    Alert, Ended, Full, Job, Options, Queue, Removal, Runner, Stop, StopReason,
+    Alert, Ended, Full, Job, Options, Queue, Removal, Runner, Stop, StopReason, Withdrawal,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -23,6 +23,8 @@ pub(crate) enum Act {
     Panic,
     /// Is done at once.
     Done,
+    /// Its time is up at once.
+    Late,
 }
 
 #[derive(Default)]
@@ -112,6 +114,7 @@ impl Runner for Lab {
             }
             Act::Panic => panic!("{id} had enough"),
             Act::Done => Ended::Done,
+            Act::Late => Ended::TimedOut,
         }
     }
 
@@ -155,6 +158,14 @@ pub(crate) async fn submit_until(
     let permit = queue.admit(id.into(), &[], Full::Refuse).await.unwrap();
     permit.submit(priority, deadline);
     quiet().await;
+}
+
+/// Lets a waiting job that was cancelled or paused leave.
+pub(crate) fn leaves(withdrawal: Withdrawal<Lab>) {
+    match withdrawal {
+        Withdrawal::WasWaiting(held) => held.out(),
+        Withdrawal::Running(_) | Withdrawal::Unknown => panic!("it does not wait"),
+    }
 }
 
 pub(crate) fn job(id: &str, priority: Priority) -> Job<String> {

@@ -1,0 +1,394 @@
+//! What is recorded is acted on, whoever listens and whatever the disk does.
+
+use std::future::poll_fn;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use journeyman_bus::Bus;
+use journeyman_event::payload::{AskedQuestion, QuestionsAsked, TaskPaused};
+use journeyman_event::{ContentHash, Owner, SeededRandom, SteppedTime};
+use journeyman_journal::{
+    Changes, Engine, Head, Known, Lines, Memory, Query, Snapshot, StreamInfo, Walker, Wanted,
+    Writer,
+};
+
+use super::recovery::goes_on;
+use super::*;
+use crate::notice::tests::to;
+
+/// A store that is full when a test says so.
+#[derive(Clone, Debug, Default)]
+struct Disk {
+    memory: Memory,
+    is_full: Arc<AtomicBool>,
+}
+
+struct DiskWriter {
+    writer: Box<dyn Writer>,
+    is_full: Arc<AtomicBool>,
+}
+
+impl Engine for Disk {
+    fn open_writer(&self, id: &str) -> Result<Box<dyn Writer>, journeyman_journal::Error> {
+        Ok(Box::new(DiskWriter {
+            writer: self.memory.open_writer(id)?,
+            is_full: Arc::clone(&self.is_full),
+        }))
+    }
+    fn holder(&self) -> Option<u32> {
+        self.memory.holder()
+    }
+    fn place(&self) -> &Path {
+        self.memory.place()
+    }
+    fn store_id(&self) -> Result<String, journeyman_journal::Error> {
+        self.memory.store_id()
+    }
+    fn head(&self) -> Result<Head, journeyman_journal::Error> {
+        self.memory.head()
+    }
+    fn lines(&self, query: &Query<'_>) -> Result<Lines, journeyman_journal::Error> {
+        self.memory.lines(query)
+    }
+    fn blob(
+        &self,
+        owner: &Owner,
+        hash: ContentHash,
+    ) -> Result<Option<Bytes>, journeyman_journal::Error> {
+        self.memory.blob(owner, hash)
+    }
+    fn streams(
+        &self,
+        owner: Option<&Owner>,
+        before: Sequence,
+        limit: usize,
+    ) -> Result<Vec<StreamInfo>, journeyman_journal::Error> {
+        self.memory.streams(owner, before, limit)
+    }
+    fn snapshot(
+        &self,
+        stream: &StreamName,
+        at: Sequence,
+    ) -> Result<Option<Snapshot>, journeyman_journal::Error> {
+        self.memory.snapshot(stream, at)
+    }
+    fn walk(&self, walker: &mut dyn Walker) -> Result<(), journeyman_journal::Error> {
+        self.memory.walk(walker)
+    }
+}
+
+impl Writer for DiskWriter {
+    fn head(&mut self) -> Result<Head, journeyman_journal::Error> {
+        self.writer.head()
+    }
+    fn hash_at(
+        &mut self,
+        sequence: Sequence,
+    ) -> Result<Option<ContentHash>, journeyman_journal::Error> {
+        self.writer.hash_at(sequence)
+    }
+    fn write(
+        &mut self,
+        wanted: &Wanted,
+        plan: &mut dyn FnMut(&Known) -> Changes,
+    ) -> Result<(), journeyman_journal::Error> {
+        if self.is_full.load(Ordering::Relaxed) {
+            let folder = "disk".into();
+            return Err(journeyman_journal::Error::Full { folder });
+        }
+        self.writer.write(wanted, plan)
+    }
+    fn keep_snapshot(
+        &mut self,
+        stream: &StreamName,
+        snapshot: &Snapshot,
+    ) -> Result<(), journeyman_journal::Error> {
+        self.writer.keep_snapshot(stream, snapshot)
+    }
+    fn reopen(&mut self) -> Result<(), journeyman_journal::Error> {
+        self.writer.reopen()
+    }
+}
+
+/// A service that records and queues, and works on nothing.
+fn service(disk: &Disk) -> Tasks {
+    let randomness = Arc::new(SeededRandom::new(7));
+    let parts = Parts {
+        journal: Journal::open(Arc::new(disk.clone()), &*randomness).unwrap(),
+        time: Arc::new(SteppedTime::default()),
+        randomness,
+        notices: to(Bus::start()),
+        bench: None,
+    };
+    Tasks::start(parts, &journeyman_queue::Options::default())
+}
+
+fn id(name: &str) -> TaskId {
+    TaskId::new(name).unwrap()
+}
+
+fn name(task: &str) -> StreamName {
+    StreamName::of(Principal::local().owner(), &id(task))
+}
+
+async fn submit(tasks: &Tasks, task: &str, key: Option<&str>) -> Result<(), Error> {
+    let submission = Submission {
+        task_id: key.is_none().then(|| id(task)),
+        content: TaskSubmitted::of("a word counter"),
+        full: Full::Refuse,
+        idempotency_key: key.map(str::to_owned),
+    };
+    tasks
+        .submit(&Principal::local(), submission)
+        .await
+        .map(|_| ())
+}
+
+/// Records this, and does nothing about it.
+async fn record(tasks: &Tasks, task: &str, facts: Vec<Fact>) {
+    let me = Principal::local();
+    let state = load(tasks.journal(), &me, &id(task)).await.unwrap();
+    let mut state = state.unwrap_or_default();
+    let (recorder, task) = (tasks.recorder(&me), id(task));
+    let cancel = give_up_soon();
+    let recorded = recorder.record(&task, &mut state, facts, Vec::new(), &cancel);
+    recorded.await.unwrap();
+}
+
+/// Polls a future so often at the most, then drops it: what it answered by then.
+async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = times;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// How the task `t` is before something is done.
+#[derive(Clone, Copy)]
+enum Before {
+    NotThere,
+    Queued,
+    Paused,
+    Asked,
+}
+
+async fn prepare(tasks: &Tasks, before: Before) {
+    if matches!(before, Before::NotThere) {
+        return;
+    }
+    submit(tasks, "t", None).await.unwrap();
+    if matches!(before, Before::Paused | Before::Asked) {
+        intervene(tasks, Intervention::Pause).await.unwrap();
+    }
+    if matches!(before, Before::Asked) {
+        let question = AskedQuestion {
+            id: "q1".to_owned(),
+            text: "Which words?".to_owned(),
+        };
+        let questions = vec![question];
+        let reason = PauseReason::Question;
+        let facts = vec![
+            Fact::of_task(Role::Planner, QuestionsAsked { questions }),
+            Fact::of_task(Role::Planner, TaskPaused { reason }),
+        ];
+        record(tasks, "t", facts).await;
+    }
+}
+
+type Call = for<'a> fn(&'a Tasks) -> BoxFuture<'a, Result<(), Error>>;
+
+fn intervene(tasks: &Tasks, intervention: Intervention) -> BoxFuture<'_, Result<(), Error>> {
+    intervene_in(tasks, "t", intervention).boxed()
+}
+
+async fn intervene_in(tasks: &Tasks, task: &str, intervention: Intervention) -> Result<(), Error> {
+    let (me, task) = (Principal::local(), id(task));
+    tasks.intervene(&me, &task, intervention).await.map(|_| ())
+}
+
+fn fork(tasks: &Tasks, at: Option<Sequence>) -> BoxFuture<'_, Result<(), Error>> {
+    let fork = ForkOf {
+        at,
+        task_id: Some(id("f")),
+        ..ForkOf::default()
+    };
+    async move {
+        let (me, parent) = (Principal::local(), id("t"));
+        tasks.fork(&me, &parent, fork).await.map(|_| ())
+    }
+    .boxed()
+}
+
+/// Every call that records something and acts on it. To add one: a line.
+const CALLS: &[(&str, Before, Call)] = &[
+    ("submit", Before::NotThere, |tasks| {
+        submit(tasks, "t", None).boxed()
+    }),
+    ("submit with a key", Before::NotThere, |tasks| {
+        submit(tasks, "t", Some("key")).boxed()
+    }),
+    ("retry", Before::Queued, |tasks| fork(tasks, None)),
+    ("fork", Before::Queued, |tasks| {
+        fork(tasks, Some(Sequence(1)))
+    }),
+    ("cancel", Before::Queued, |tasks| {
+        intervene(tasks, Intervention::Cancel)
+    }),
+    ("pause", Before::Queued, |tasks| {
+        intervene(tasks, Intervention::Pause)
+    }),
+    ("resume", Before::Paused, |tasks| {
+        intervene(tasks, Intervention::Resume { limits: None })
+    }),
+    ("answer", Before::Asked, |tasks| {
+        let answer = Intervention::Answer {
+            question: None,
+            answer: "All of them.".to_owned(),
+        };
+        intervene(tasks, answer)
+    }),
+];
+
+/// What goes on by the journal is in the queue, and nothing else is.
+async fn check(tasks: &Tasks, when: &str) {
+    let me = Principal::local();
+    let keyed = keyed(&me, "key");
+    for task in [&id("t"), &id("f"), &keyed] {
+        let state = load(tasks.journal(), &me, task).await.unwrap();
+        let is_on = state.is_some_and(|state| goes_on(&Listing::of(&state)));
+        let name = StreamName::of(me.owner(), task);
+        assert_eq!(is_on, tasks.queue.contains(&name), "{when}: {task}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_caller_goes_away_at_any_moment_is_done_whole_or_not_at_all() {
+    const POLLS_MAX: usize = 1_000;
+    for (what, before, call) in CALLS {
+        let mut was_cut_off = 0;
+        for times in 1..=POLLS_MAX {
+            let tasks = service(&Disk::default());
+            prepare(&tasks, *before).await;
+            let answered = polled(call(&tasks), times).await;
+            tasks.calls.ended(Duration::from_mins(1)).await;
+            // What was handed to the journal by then is there when this is.
+            submit(&tasks, "last", None).await.unwrap();
+            check(&tasks, &format!("{what}, dropped at poll {times}")).await;
+            if let Some(answered) = answered {
+                answered.unwrap();
+                break;
+            }
+            was_cut_off += 1;
+        }
+        assert!((1..POLLS_MAX).contains(&was_cut_off), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_place_and_goes_away_leaves_nothing() {
+    let tasks = service(&Disk::default());
+    let one = journeyman_queue::Options {
+        capacity: 1,
+        ..Default::default()
+    };
+    let tasks = Tasks::start((*tasks.parts).clone(), &one);
+    submit(&tasks, "first", None).await.unwrap();
+    let submission = Submission {
+        task_id: Some(id("t")),
+        content: TaskSubmitted::of("a word counter"),
+        full: Full::Wait(Duration::from_mins(10)),
+        idempotency_key: None,
+    };
+    let me = Principal::local();
+    let mut waits = Box::pin(tasks.submit(&me, submission));
+    while tasks.statistics().submitters == 0 {
+        assert!(futures_util::poll!(&mut waits).is_pending());
+        tokio::task::yield_now().await;
+    }
+    drop(waits);
+    assert_eq!(tasks.statistics().submitters, 0);
+    let cancelled = intervene_in(&tasks, "first", Intervention::Cancel);
+    cancelled.await.unwrap();
+    assert_eq!(tasks.statistics().occupied, 0);
+    check(&tasks, "the wish was given up").await;
+}
+
+#[tokio::test]
+async fn a_queued_task_that_cannot_be_recorded_as_stopped_stays_in_the_queue() {
+    for stop in [Intervention::Cancel, Intervention::Pause] {
+        let disk = Disk::default();
+        let tasks = service(&disk);
+        submit(&tasks, "t", None).await.unwrap();
+        disk.is_full.store(true, Ordering::Relaxed);
+        let refused = intervene(&tasks, stop.clone()).await;
+        assert!(matches!(refused, Err(Error::Journal(_))), "{refused:?}");
+        assert!(tasks.queue.contains(&name("t")), "{stop:?}");
+        disk.is_full.store(false, Ordering::Relaxed);
+        intervene(&tasks, stop).await.unwrap();
+        assert!(!tasks.queue.contains(&name("t")));
+        check(&tasks, "with space").await;
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_is_durable_and_nowhere_is_told_and_put_back() {
+    let tasks = service(&Disk::default());
+    submit(&tasks, "ended", None).await.unwrap();
+    let cancelled = intervene_in(&tasks, "ended", Intervention::Cancel);
+    cancelled.await.unwrap();
+    assert_eq!(tasks.recover().await.unwrap(), 0);
+    let lost = TaskSubmitted::of("a word counter");
+    record(&tasks, "t", vec![Fact::of_task(Role::User, lost)]).await;
+    tasks.look_for_lost().await.unwrap();
+    assert_eq!(tasks.obstacles(), [] as [&str; 0], "it may be on its way");
+    tasks.look_for_lost().await.unwrap();
+    let [told] = &tasks.obstacles()[..] else {
+        panic!("{:?}", tasks.obstacles());
+    };
+    assert!(
+        told.contains("1 recorded as going on") && told.contains("(t)"),
+        "{told}"
+    );
+    assert!(tasks.queue.contains(&name("t")));
+    tasks.look_for_lost().await.unwrap();
+    assert_eq!(tasks.obstacles(), [] as [&str; 0]);
+    assert_eq!(tasks.put_back(), 1);
+}
+
+#[tokio::test]
+async fn what_is_lost_again_and_again_is_put_back_ever_more_seldom_and_told_for_good() {
+    let tasks = service(&Disk::default());
+    tasks.recover().await.unwrap();
+    submit(&tasks, "t", None).await.unwrap();
+    let mut looks = Vec::new();
+    for look in 0..200 {
+        let before = tasks.put_back();
+        if let journeyman_queue::Withdrawal::WasWaiting(held) = tasks.queue.cancel(&name("t")) {
+            held.out(); // and nothing is recorded of it
+        }
+        tasks.look_for_lost().await.unwrap();
+        if tasks.put_back() > before {
+            looks.push(look);
+        }
+    }
+    assert_eq!(looks, [1, 3, 7, 15, 31]);
+    assert_eq!(tasks.obstacles().len(), 1);
+    tasks
+        .shut_down(Duration::ZERO, crate::ServiceEnding::Shutdown)
+        .await;
+}

@@ -1,0 +1,204 @@
+//! Finds tasks that are durable and nowhere: recorded as going on, and in no queue. There should be none.
+//! A defect of ours, or an append that was made although the disk answered with an error, leaves one; it
+//! would wait until the next restart, so it is told and put back.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use journeyman_event::{Principal, Sequence};
+use journeyman_journal::StreamName;
+
+use super::Tasks;
+use super::recovery::goes_on;
+use crate::Error;
+use crate::listing::{self, Listing};
+use crate::worker::load;
+
+/// Streams read at a time.
+const PAGE: usize = 200;
+/// Looks that must have found a task missing, with nothing recorded of it in between, before it counts
+/// as lost: what is being recorded at the moment is not.
+const LOOKS: u32 = 2;
+/// How often a task is put back; after that somebody has to look at it. The first time it is put back as
+/// soon as it is lost, and each further time after twice as many looks.
+const TIMES_MAX: u32 = 5;
+/// Tasks that are named where they are told.
+const NAMED_MAX: usize = 3;
+
+#[derive(Default)]
+pub(super) struct Watchdog(Mutex<Watched>);
+
+#[derive(Default)]
+struct Watched {
+    /// Whether everything that goes on is this service's to work on.
+    is_on: bool,
+    /// Up to here the journal's list was taken in.
+    seen: Sequence,
+    /// What is recorded as going on.
+    going_on: HashMap<StreamName, Going>,
+    put_back: u64,
+}
+
+struct Going {
+    /// The position of its last event.
+    sequence: Sequence,
+    /// Looks in a row that did not find it in the queue.
+    missing: u32,
+    /// How often it was put back.
+    times: u32,
+}
+
+impl Going {
+    fn is_lost(&self) -> bool {
+        self.missing >= LOOKS
+    }
+
+    fn is_to_be_put_back(&self) -> bool {
+        self.times < TIMES_MAX && self.missing >= LOOKS << self.times
+    }
+}
+
+impl Watchdog {
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on everything that goes on belongs into the queue.
+    pub(super) fn begin(&self) {
+        self.watched().is_on = true;
+    }
+
+    /// From now on what is recorded waits for the next start.
+    pub(super) fn end(&self) {
+        self.watched().is_on = false;
+    }
+
+    /// How often a task was put back.
+    pub(super) fn put_back(&self) -> u64 {
+        self.watched().put_back
+    }
+
+    /// What to tell of tasks that are lost; nothing if none is.
+    pub(super) fn obstacle(&self) -> Option<String> {
+        let watched = self.watched();
+        let going_on = watched.going_on.iter();
+        let lost = going_on.filter(|(_, going)| going.is_lost());
+        let mut names: Vec<String> = lost.map(|(name, _)| name.to_string()).collect();
+        if names.is_empty() {
+            return None;
+        }
+        names.sort_unstable();
+        let (count, more) = (names.len(), names.len().saturating_sub(NAMED_MAX));
+        names.truncate(NAMED_MAX);
+        let more = match more {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Some(format!(
+            "tasks: {count} recorded as going on and in no queue ({}{more}); they are put back, and one \
+             that does not stay there waits for the next start: the log says more",
+            names.join(", ")
+        ))
+    }
+}
+
+impl Tasks {
+    /// Looks whether everything that is recorded as going on is in the queue, and puts back what was
+    /// missing at two looks in a row. To be called now and then; it does nothing before
+    /// [`Tasks::recover`] and after [`Tasks::shut_down`].
+    pub async fn look_for_lost(&self) -> Result<(), Error> {
+        let seen = {
+            let watched = self.watchdog.watched();
+            if !watched.is_on || self.parts.journal.trouble().is_some() {
+                return Ok(());
+            }
+            watched.seen
+        };
+        self.take_in(seen).await?;
+        for name in self.missing() {
+            let (principal, task) = (Principal::user(name.owner.clone()), &name.task_id);
+            let state = load(&self.parts.journal, &principal, task).await?;
+            let state = state.filter(|state| goes_on(&Listing::of(state)));
+            {
+                let mut watched = self.watchdog.watched();
+                if !watched.is_on {
+                    return Ok(());
+                }
+                if state.is_none() {
+                    watched.going_on.remove(&name);
+                }
+            }
+            let Some(state) = state.filter(|_| !self.queue.contains(&name)) else {
+                continue;
+            };
+            tracing::error!(
+                task = %name,
+                status = state.status.as_str(),
+                "the task is recorded as going on and was in no queue; it is put back"
+            );
+            // A queue that was closed meanwhile takes nothing.
+            self.enqueue(&name, &state).await?;
+            let mut watched = self.watchdog.watched();
+            watched.put_back += 1;
+            if let Some(going) = watched.going_on.get_mut(&name) {
+                going.times += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what the journal's list says since the last look.
+    async fn take_in(&self, seen: Sequence) -> Result<(), Error> {
+        let mut newest = seen;
+        let mut before = Sequence(u64::MAX);
+        loop {
+            let system = Principal::system();
+            let journal = &self.parts.journal;
+            let page = journal.streams_before(&system, before, PAGE).await?;
+            let new = page.iter().take_while(|stream| stream.sequence > seen);
+            for stream in new {
+                newest = newest.max(stream.sequence);
+                let name = StreamName::of(&stream.owner, &stream.task_id);
+                let listing = listing::of_stream(journal, stream).await?;
+                let mut watched = self.watchdog.watched();
+                if !goes_on(&listing) {
+                    watched.going_on.remove(&name);
+                    continue;
+                }
+                let going = watched.going_on.entry(name).or_insert(Going {
+                    sequence: stream.sequence,
+                    missing: 0,
+                    times: 0,
+                });
+                if going.sequence < stream.sequence {
+                    going.sequence = stream.sequence;
+                    going.missing = 0;
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE && last.sequence > seen => before = last.sequence,
+                _ => {
+                    self.watchdog.watched().seen = newest;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Counts who is missing; who is to be put back.
+    fn missing(&self) -> Vec<StreamName> {
+        let mut watched = self.watchdog.watched();
+        let mut lost = Vec::new();
+        for (name, going) in &mut watched.going_on {
+            if self.queue.contains(name) {
+                going.missing = 0;
+                continue;
+            }
+            going.missing = going.missing.saturating_add(1);
+            if going.is_to_be_put_back() {
+                lost.push(name.clone());
+            }
+        }
+        lost
+    }
+}

@@ -1,0 +1,65 @@
+//! A waiting job that is to leave, until that is sure.
+
+use std::fmt;
+
+use crate::core::Leaving;
+use crate::{Queue, Runner, StopReason};
+
+/// A job that waited when it was cancelled or paused. It is not started while it is held back, and keeps
+/// its place, so that its leaving can be recorded first: [`Held::out`] takes it out, dropping this puts
+/// it back to where it stood. Where its deadline passes meanwhile, it is out, and both do nothing.
+#[must_use = "dropping it puts the job back"]
+pub struct Held<R: Runner> {
+    queue: Queue<R>,
+    id: R::Id,
+    wish: u64,
+    reason: StopReason<R::Id>,
+    is_out: bool,
+}
+
+impl<R: Runner> Held<R> {
+    pub(crate) fn new(queue: Queue<R>, id: R::Id, wish: u64, reason: StopReason<R::Id>) -> Self {
+        Self {
+            queue,
+            id,
+            wish,
+            reason,
+            is_out: false,
+        }
+    }
+
+    /// Takes the job out of the queue.
+    pub fn out(mut self) {
+        self.is_out = true;
+        let is_cancel = self.reason == StopReason::Cancelled;
+        let how = if is_cancel {
+            Leaving::Ended
+        } else {
+            Leaving::Rests
+        };
+        let kept = self.queue.shared().change(|state, now| {
+            let kept = state.core.take(&self.id, self.wish, how, now)?;
+            state.counts.cancelled += u64::from(is_cancel);
+            Some(kept)
+        });
+        if let Some(kept) = kept {
+            kept.has_ended();
+        }
+    }
+}
+
+impl<R: Runner> Drop for Held<R> {
+    fn drop(&mut self) {
+        if !self.is_out {
+            let shared = self.queue.shared();
+            shared.change(|state, now| state.core.put_back(&self.id, self.wish, now));
+        }
+    }
+}
+
+impl<R: Runner> fmt::Debug for Held<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut held = f.debug_struct("Held");
+        held.field("id", &self.id).finish_non_exhaustive()
+    }
+}
