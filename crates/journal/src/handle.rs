@@ -252,7 +252,8 @@ impl Journal {
     }
 
     /// Events after a position, oldest first: `limit` of them and 10,000 at the most, and not many
-    /// more bytes than 16 MiB.
+    /// more bytes than 16 MiB. Where one of them is not as it was written, or is missing between them,
+    /// [`Error::Damaged`] names the first; [`Filter::until`] reads what stands before it.
     pub async fn read(
         &self,
         principal: &Principal,
