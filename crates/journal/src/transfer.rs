@@ -133,7 +133,8 @@ impl Export {
     }
 
     /// How many events, or texts that they cite, were left out because they are not as they were
-    /// written or are missing; and the first 1,000 of them, each an [`Error::Damaged`].
+    /// written or are missing; and the first 1,000 of them, each an [`Error::Damaged`], or an
+    /// [`Error::Corrupt`] where what lists show cannot be read.
     pub fn left_out(&self) -> (u64, &[Error]) {
         (self.left_out, &self.damaged)
     }
@@ -205,7 +206,11 @@ impl Export {
                 export: EXPORT,
                 store: self.journal.store_id().to_owned(),
             })?);
-            self.read_summaries().await?;
+            match self.read_summaries().await {
+                // Lists are made of events where there is no summary.
+                Err(error @ Error::Corrupt { .. }) => self.leave_out(error),
+                read => read?,
+            }
         }
         let mut after = self.position.unwrap_or(Sequence::ZERO);
         self.position = Some(after);
