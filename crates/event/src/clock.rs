@@ -167,7 +167,9 @@ mod tests {
 
     use super::*;
 
-    fn clock(entries: &[(&str, u64)]) -> VectorClock {
+    type Entries<'a> = &'a [(&'a str, u64)];
+
+    fn clock(entries: Entries<'_>) -> VectorClock {
         entries
             .iter()
             .map(|&(p, n)| (ProcessId::from_stored(p), n))
@@ -199,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_clock_continues_another_of_its_actor_if_it_forgets_nothing_and_has_ticked() {
-        let cases: &[(&[(&str, u64)], &[(&str, u64)], bool)] = &[
+        let cases: &[(Entries<'_>, Entries<'_>, bool)] = &[
             // Of the actor `a`: the last clock, the next one, whether it may follow.
             (&[], &[], true),
             (&[("n.a.x", 1)], &[("n.a.x", 2)], true),

@@ -250,8 +250,12 @@ fn is_refused_or_whole(line: &str) -> Result<(), TestCaseError> {
             data: event.data().to_owned(),
         },
     };
-    let anew = NewEvent::new(anew, event.occurred_at())
-        .map_err(|error| TestCaseError::fail(error.to_string()))?
+    let anew = match NewEvent::new(anew, event.occurred_at()) {
+        // How long names may be is a rule for what is taken in, not for what is read.
+        Err(error) if matches!(error.field, "kind" | "clock") => return Ok(()),
+        anew => anew.map_err(|error| TestCaseError::fail(error.to_string()))?,
+    };
+    let anew = anew
         .seal(event.sequence(), event.revision(), event.hash(), None)
         .map_err(|error| TestCaseError::fail(error.to_string()))?;
     let (body, hash) = split_hash(line).ok_or_else(|| TestCaseError::fail("no hash at its end"))?;

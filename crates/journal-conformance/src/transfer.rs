@@ -116,6 +116,9 @@ fn refused(done: &Imported) -> Vec<u64> {
     lines
 }
 
+/// What is done to a line.
+type Spoilt = (&'static str, fn(&str) -> String);
+
 pub async fn a_line_that_breaks_a_rule_is_named_with_those_that_come_after_it_in_its_stream(
     store: Fresh,
 ) {
@@ -142,7 +145,7 @@ pub async fn a_line_that_breaks_a_rule_is_named_with_those_that_come_after_it_in
         .zip(&lines)
         .find(|(_, line)| line.contains("\"text\":\"text 0\""));
     let text = text.unwrap().0;
-    let spoilt: &[(&str, fn(&str) -> String)] = &[
+    let spoilt: &[Spoilt] = &[
         ("a revision", |line| {
             line.replacen("\"revision\":", "\"revision\":-", 1)
         }),
@@ -186,6 +189,19 @@ pub async fn a_line_that_breaks_a_rule_is_named_with_those_that_come_after_it_in
         }
         assert_sound(&second).await;
     }
+    // A summary that was changed is refused alone, too.
+    let (_summed_folder, summed) = fresh(store);
+    fill(&summed).await;
+    let mut broken = export(&summed, &system, Format::Stored).await;
+    let shown = broken
+        .iter_mut()
+        .find(|line| line.starts_with("{\"stream\":"));
+    let shown = shown.unwrap();
+    *shown = shown.replacen("\"summary\":\"", "\"summary\":\"AAAA", 1);
+    let (_folder, second) = fresh(store);
+    let done = import(&second, &system, &broken).await;
+    assert_eq!((done.events, done.refused), (1_209, 1));
+    assert!(done.refusals[0].reason.contains("hash does not fit"));
     // A text that is not what it is called is refused alone: who cites it lives without.
     let mut broken = lines.clone();
     let at = usize::try_from(text).unwrap() - 1;
@@ -193,7 +209,7 @@ pub async fn a_line_that_breaks_a_rule_is_named_with_those_that_come_after_it_in
     let (_folder, second) = fresh(store);
     let done = import(&second, &system, &broken).await;
     assert_eq!(refused(&done), [text]);
-    assert_eq!(done.events as usize, local.len() + ada.len());
+    assert_eq!(done.events, (local.len() + ada.len()) as u64);
 }
 
 pub async fn a_payload_that_is_missing_in_the_file_is_named(store: Fresh) {

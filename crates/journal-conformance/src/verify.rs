@@ -28,11 +28,13 @@ pub async fn a_clock_that_goes_back_is_named_and_an_unknown_cause_is_counted(sto
     assert_eq!((report.first_bad, report.unknown_causes), (Some(bad), 1));
 }
 
-/// Each is of the actor `a`, but for what comes between.
+/// An event's actor, and the entry of its clock that is new.
+type Step = (&'static str, &'static str, u64);
+
 pub async fn a_clock_that_goes_back_beside_anothers_progress_is_named(store: Fresh) {
     let (me, make) = (Principal::local(), Maker::new(1));
-    let cases: &[(&[(&str, &str, u64)], Option<u64>)] = &[
-        // The actor and the entry of its clock that is new; the first bad position.
+    let cases: &[(&[Step], Option<u64>)] = &[
+        // The events, and the first bad position.
         (
             &[("a", "n.a.x", 1), ("b", "n.b.x", 1), ("a", "n.a.x", 2)],
             None,

@@ -251,7 +251,9 @@ impl Journal {
             .await
     }
 
-    /// Events after a position, oldest first, and not more than [`Most`] says.
+    /// Events after a position, oldest first, and not more than [`Most`] says. Where one of them is not as it
+    /// was written, or is missing between them, [`Error::Damaged`] names the first; [`Filter::until`] reads
+    /// what stands before it.
     pub async fn read(
         &self,
         principal: &Principal,

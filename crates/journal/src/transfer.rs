@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::batch::{Append, Expected, SYSTEM_PREFIX};
-use crate::engine::StreamName;
+use crate::engine::{StreamName, Summary};
 use crate::handle::Journal;
 use crate::reader::{Filter, Page};
 
@@ -66,6 +66,9 @@ enum Beside {
         /// The revision that it was written with; older exports do not say.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         revision: Option<Revision>,
+        /// [`Summary::hash_of`] it; older exports do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hash: Option<ContentHash>,
     },
     Link {
         /// The next event's position.
@@ -130,7 +133,8 @@ impl Export {
     }
 
     /// How many events, or texts that they cite, were left out because they are not as they were
-    /// written or are missing; and the first 1,000 of them, each an [`Error::Damaged`].
+    /// written or are missing; and the first 1,000 of them, each an [`Error::Damaged`], or an
+    /// [`Error::Corrupt`] where what lists show cannot be read.
     pub fn left_out(&self) -> (u64, &[Error]) {
         (self.left_out, &self.damaged)
     }
@@ -202,7 +206,11 @@ impl Export {
                 export: EXPORT,
                 store: self.journal.store_id().to_owned(),
             })?);
-            self.read_summaries().await?;
+            match self.read_summaries().await {
+                // Lists are made of events where there is no summary.
+                Err(error @ Error::Corrupt { .. }) => self.leave_out(error),
+                read => read?,
+            }
         }
         let mut after = self.position.unwrap_or(Sequence::ZERO);
         self.position = Some(after);
@@ -232,6 +240,7 @@ impl Export {
             lines.push(line_of(&Beside::Stream {
                 stream: task.clone(),
                 owner: owner.clone(),
+                hash: Some(Summary::hash_of(owner.as_str(), task.as_str(), &summary)),
                 summary: BASE64_STANDARD.encode(summary),
                 revision: Some(revision),
             })?);
@@ -489,10 +498,16 @@ impl Import {
                 owner,
                 summary,
                 revision,
+                hash,
             } => {
                 self.may_write(&owner)?;
+                let summary = decode(&summary)?;
+                let fits = Summary::hash_of(owner.as_str(), stream.as_str(), &summary);
+                if hash.is_some_and(|hash| hash != fits) {
+                    return Err("its hash does not fit: it was changed".to_owned());
+                }
                 let name = StreamName::of(&owner, &stream);
-                self.summaries.insert(name, (revision, decode(&summary)?));
+                self.summaries.insert(name, (revision, summary));
             }
             Beside::Link { link, previous } => {
                 self.last = Some((Sequence(link.0.saturating_sub(1)), previous));

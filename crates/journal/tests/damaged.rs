@@ -69,9 +69,11 @@ async fn read(journal: &Journal, principal: &Principal, filter: &Filter) -> (Vec
     }
 }
 
+type Damage = (&'static str, &'static [u64], &'static [u64]);
+
 /// What is done to the store; what the system, who reads all of it, and a reader of the local user's
 /// `t-1` find damaged. Whose predecessor is another line is not linked to it either.
-const DAMAGES: &[(&str, &[u64], &[u64])] = &[
+const DAMAGES: &[Damage] = &[
     ("SELECT 1", &[], &[]),
     (
         "UPDATE events SET line = replace(line, 't-1 3', 't-1 9') WHERE sequence = 4",
@@ -228,7 +230,7 @@ async fn an_export_leaves_out_what_is_damaged_says_so_and_can_be_imported() {
                 || first_bad.is_none_or(|bad| event.sequence() < bad.sequence())
         };
         assert_eq!(
-            done.events as usize,
+            usize::try_from(done.events).unwrap(),
             sound.iter().filter(is_there).count(),
             "{sql}"
         );

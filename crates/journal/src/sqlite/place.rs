@@ -236,7 +236,7 @@ impl Place {
         let known = self.opened.database.lock();
         let mut known = known.unwrap_or_else(PoisonError::into_inner);
         if known.is_some() && *known != now {
-            return Err(self.moved(&self.file));
+            return Err(moved(&self.file));
         }
         *known = now;
         Ok(())
@@ -294,7 +294,7 @@ impl Place {
         let gone = written
             .iter()
             .find(|(path, id)| FileId::of(path).ok() != Some(*id));
-        gone.map_or(Ok(()), |(path, _)| Err(self.moved(path)))
+        gone.map_or(Ok(()), |(path, _)| Err(moved(path)))
     }
 
     fn written(&self) -> MutexGuard<'_, Vec<(PathBuf, FileId)>> {
@@ -320,10 +320,10 @@ impl Place {
             found: found.to_owned(),
         }
     }
+}
 
-    fn moved(&self, file: &Path) -> Error {
-        Error::Moved {
-            file: file.to_owned(),
-        }
+fn moved(file: &Path) -> Error {
+    Error::Moved {
+        file: file.to_owned(),
     }
 }

@@ -123,7 +123,7 @@ pub(crate) async fn export(
     if left_out > 0 {
         let named: Vec<String> = named.iter().map(ToString::to_string).collect();
         anyhow::bail!(
-            "{} damaged records were left out, everything else is exported:\n{}",
+            "left out as damaged: {}; everything else is exported:\n{}",
             grouped(left_out),
             named.join("\n")
         );

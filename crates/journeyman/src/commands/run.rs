@@ -26,7 +26,7 @@ use crate::environment::SystemRandom;
 use crate::exit::{Exit, UsageError};
 use crate::holder::{Entrance, Holder};
 use crate::output::{grouped, json, line};
-use crate::parts::{open_journal, read_journal, workshop};
+use crate::parts::{open_journal, workshop};
 use crate::progress::{Progress, Style, name};
 use crate::reader::Reader;
 use crate::settings::Settings;
@@ -161,7 +161,7 @@ impl Site {
             let journal = match open_journal(&settings.data_dir) {
                 Ok(journal) => journal,
                 // Its holder may be about to answer, or to end.
-                Err(_) if is_held(settings) && began.elapsed() < HOLDER_TIME => {
+                Err(error) if is_locked(&error) && began.elapsed() < HOLDER_TIME => {
                     tokio::select! {
                         () = tokio::time::sleep(RETRY) => continue,
                         () = cancel.cancelled() => return Ok(None),
@@ -180,9 +180,11 @@ impl Site {
     }
 }
 
-fn is_held(settings: &Settings) -> bool {
-    let journal = read_journal(settings).ok().flatten();
-    journal.is_none_or(|journal| journal.holder().is_some())
+fn is_locked(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(journeyman_journal::Error::Locked { .. })
+    )
 }
 
 async fn work_here(
