@@ -245,8 +245,7 @@ impl Tasks {
             .admit(key, &depends_on, full)
             .await
             .map_err(|refusal| refused(refusal, task_id))?;
-        self.settle_dependencies(principal, task_id, &content.depends_on)
-            .await?;
+        Box::pin(self.settle_dependencies(principal, task_id, &content.depends_on)).await?;
         let priority = content.priority;
         let mut state = TaskState::default();
         let fact = Fact::of_task(Role::User, content);
@@ -259,7 +258,7 @@ impl Tasks {
             });
         }
         let sequence = state.sequence;
-        let ended = self.end_without_time(principal, task_id, &mut state);
+        let ended = Box::pin(self.end_without_time(principal, task_id, &mut state));
         // Where its end could not be recorded, it comes when it is its turn.
         if !ended.await.unwrap_or(false) {
             permit.submit(priority, None);
