@@ -242,13 +242,11 @@ impl Effects {
                 break;
             }
         }
-        Ok(match whole {
-            Some(report) => outcome_of_report(effect, report),
-            None => {
-                let (tests, wall_ms) = (Vec::new(), 0);
-                reached(effect, Role::Tester, TestPassed { tests, wall_ms })
-            }
-        })
+        let outcome = whole.map(|report| outcome_of_report(effect, report));
+        Ok(outcome.unwrap_or_else(|| {
+            let (tests, wall_ms) = (Vec::new(), 0);
+            reached(effect, Role::Tester, TestPassed { tests, wall_ms })
+        }))
     }
 
     /// What is wrong with importing the code, if that is to be tried; nothing if all is well.

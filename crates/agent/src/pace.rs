@@ -159,15 +159,16 @@ mod tests {
             active_since: Some(clocks.now()),
             ..TaskState::default()
         };
-        let facts = |state| pace.timed(state, pace.look(), vec![fact.clone()]);
-        assert_eq!(facts(&runs), [fact.clone()]);
+        let alone = vec![fact.clone()];
+        let facts = |state| pace.timed(state, pace.look(), alone.clone());
+        assert_eq!(facts(&runs), alone);
         clocks.set(SignedDuration::from_secs(3_602));
         let by_ms = 3_602_000;
         let jump = Fact::of_task(Role::Conductor, ClockJumped { by_ms });
-        assert_eq!(facts(&runs), [jump, fact.clone()]);
-        assert_eq!(facts(&rests), [fact.clone()]);
+        assert_eq!(facts(&runs), [jump, fact]);
+        assert_eq!(facts(&rests), alone);
         pace.note(pace.look());
-        assert_eq!(facts(&runs), [fact.clone()]);
+        assert_eq!(facts(&runs), alone);
     }
 
     #[test]

@@ -283,8 +283,7 @@ impl Tasks {
             .admit(key, &depends_on, full)
             .await
             .map_err(|refusal| refused(refusal, task_id))?;
-        self.settle_dependencies(principal, task_id, &content.depends_on)
-            .await?;
+        Box::pin(self.settle_dependencies(principal, task_id, &content.depends_on)).await?;
         let (tasks, principal, task_id) = (self.clone(), principal.clone(), task_id.clone());
         let submitted = async move { tasks.record_new(&principal, task_id, content, permit).await };
         self.calls.finish(submitted).await
@@ -308,7 +307,7 @@ impl Tasks {
             return Err(Error::TaskExists { task: task_id });
         }
         let sequence = state.sequence;
-        let ended = self.end_without_time(principal, &task_id, &mut state);
+        let ended = Box::pin(self.end_without_time(principal, &task_id, &mut state));
         // Where its end could not be recorded, it comes when it is its turn.
         if !ended.await.unwrap_or(false) {
             permit.submit(priority, None);

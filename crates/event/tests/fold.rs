@@ -464,9 +464,12 @@ fn tested(basis: impl Fn(&TaskState, TestScope) -> Option<ContentHash>) -> Maker
     maker
 }
 
-fn of_now(state: &TaskState, scope: TestScope) -> Option<ContentHash> {
-    let module = (scope == TestScope::Module).then(Maker::module);
-    Some(state.basis(module.as_ref()))
+/// As it is recorded now.
+fn tested_now() -> Maker {
+    tested(|state, scope| {
+        let module = (scope == TestScope::Module).then(Maker::module);
+        Some(state.basis(module.as_ref()))
+    })
 }
 
 fn ended_as(events: &[Event]) -> (Option<Ending>, u64) {
@@ -487,7 +490,7 @@ fn what_older_versions_verified_stays_verified() {
 
 #[test]
 fn what_is_said_to_be_verified_and_was_not_run_is_not() {
-    let maker = tested(of_now);
+    let maker = tested_now();
     assert_eq!(ended_as(&maker.events), (VERIFIED, 0));
     let kinds = |drop: &[&str]| {
         let kept = maker
@@ -513,7 +516,7 @@ fn what_is_said_to_be_verified_and_was_not_run_is_not() {
 
 #[test]
 fn a_run_of_other_code_other_tests_or_another_prompt_verifies_nothing() {
-    let maker = tested(of_now);
+    let maker = tested_now();
     let asked = |content: TaskSubmitted| {
         let mut other = Maker::new();
         other.add(None, None, content);
@@ -536,7 +539,7 @@ fn a_run_of_other_code_other_tests_or_another_prompt_verifies_nothing() {
     events.extend(maker.events[4..].iter().cloned());
     assert_eq!(ended_as(&events).0, UNVERIFIED);
     // Written by the user after everything was tested.
-    let mut edited = tested(of_now);
+    let mut edited = tested_now();
     edited.events.pop();
     edited.code(2, "mine");
     assert!(edited.fold().current_integration().is_none());

@@ -44,8 +44,8 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
     let settings = &settings;
     let ended = runtime.block_on(async {
         match command {
-            Command::Run(args) => run::run(settings, args).await,
-            Command::Resume(args) => run::resume(settings, args).await,
+            Command::Run(args) => Box::pin(run::run(settings, args)).await,
+            Command::Resume(args) => Box::pin(run::resume(settings, args)).await,
             Command::Serve(args) => serve::serve(settings, args).await,
             Command::Mcp => Box::pin(mcp::mcp(settings)).await,
             Command::Token { name, role } => token::token(settings, name, role),

@@ -121,6 +121,34 @@ fn a_run_that_a_crash_cut_off_is_not_made_again_with_code_that_was_written_since
 }
 
 #[test]
+fn given_tests_run_in_a_process_without_generated_ones() {
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &[]);
+    let source = "import sys\nfrom simulated.core import core_step\n\ndef test_it():\n    \
+                  assert core_step(1) == 2\n    \
+                  loaded = [name for name in sys.modules if name.split('.')[-1].startswith('test_')]\n    \
+                  assert loaded == [__name__]\n";
+    let tests = json!([{"name": "test_given.py", "source": source}]);
+    // How many modules the simulated model plans goes by the letters of the prompt.
+    let tasks = ["Make a", "Make ab", "Make abc"]
+        .map(|prompt| server.submit(&json!({"prompt": prompt, "tests": tests})));
+    let mut mixed = 0;
+    for task in &tasks {
+        let view = server.ended(task);
+        assert_eq!(view["verification"], "given_tests", "{view}");
+        let events = server.events(task);
+        mixed += usize::from(count(&events, "tests_generated") > 0);
+        let passed = events.iter().rfind(|event| event["kind"] == "test_passed");
+        let ran = passed.unwrap()["data"]["tests"].as_array().unwrap().len();
+        assert!(
+            ran > count(&events, "tests_generated"),
+            "all of them were run"
+        );
+    }
+    assert!(mixed > 0, "no task had tests of both kinds");
+}
+
+#[test]
 fn a_stream_goes_on_over_an_end_that_was_not_the_last() {
     let home = Home::new();
     let server = Server::start(&home, GOOD, &[]);

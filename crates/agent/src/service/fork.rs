@@ -107,7 +107,7 @@ impl Tasks {
             other => other?,
         };
         let mut recorded = TaskState::fold(&appended.events)?;
-        let ended = self.end_without_time(principal, &task_id, &mut recorded);
+        let ended = Box::pin(self.end_without_time(principal, &task_id, &mut recorded));
         if !ended.await.unwrap_or(false) {
             permit.submit(priority, None);
         }

@@ -92,7 +92,7 @@ impl Tasks {
             Intervention::Answer { question, answer } => {
                 check_text("answer", &answer)?;
                 let said = UserAnswered { question, answer };
-                self.answer(principal, task, &said).await
+                Box::pin(self.answer(principal, task, &said)).await
             }
             Intervention::EditFile { path, source } => {
                 check_source("source", &source)?;
@@ -110,7 +110,7 @@ impl Tasks {
             }
             Intervention::Pause => self.stop(principal, task, StopReason::Paused).await,
             Intervention::Cancel => self.stop(principal, task, StopReason::Cancelled).await,
-            Intervention::Resume { limits } => self.resume(principal, task, limits).await,
+            Intervention::Resume { limits } => Box::pin(self.resume(principal, task, limits)).await,
         }
     }
 
@@ -284,7 +284,7 @@ impl Tasks {
                 return Err(Error::Overtaken { task: task.clone() });
             }
         }
-        if self.end_without_time(principal, task, &mut state).await? {
+        if Box::pin(self.end_without_time(principal, task, &mut state)).await? {
             // It may wait for its turn, which it does not need.
             let key = StreamName::of(principal.owner(), task);
             if let Withdrawal::WasWaiting(held) = self.queue.cancel(&key) {
@@ -333,16 +333,15 @@ impl Tasks {
         let mut open: Vec<TaskId> = Vec::new();
         for other in depends_on {
             let key = StreamName::of(principal.owner(), other);
-            let known = match self.current(principal, other).await {
-                Err(Error::NoSuchTask { .. }) => None,
-                known => Some(known?),
+            let goes_on = match self.current(principal, other).await {
+                Err(Error::NoSuchTask { .. }) => false,
+                known => !known?.status.is_ended(),
             };
-            match known.filter(|state| !state.status.is_ended()) {
-                None => self.queue.has_ended(&key),
-                Some(_) => {
-                    needed_by.insert(other.clone(), task.clone());
-                    open.push(other.clone());
-                }
+            if goes_on {
+                needed_by.insert(other.clone(), task.clone());
+                open.push(other.clone());
+            } else {
+                self.queue.has_ended(&key);
             }
         }
         while let Some(at) = open.pop() {

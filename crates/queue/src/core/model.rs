@@ -39,6 +39,12 @@ struct Plain {
     alarm: Option<Instant>,
 }
 
+impl Plain {
+    fn is_ready(&self) -> bool {
+        self.state == State::Waiting && self.waits_for.is_empty()
+    }
+}
+
 /// The jobs in the order of their admission.
 #[derive(Debug)]
 struct Model {
@@ -83,10 +89,6 @@ impl Model {
         states.iter().map(|state| self.all(*state).len()).sum()
     }
 
-    fn is_ready(&self, job: &Plain) -> bool {
-        job.state == State::Waiting && job.waits_for.is_empty()
-    }
-
     /// A job got a place: those that need it wait for it from now on.
     fn came_in(&mut self, id: u8) {
         let needing = self.jobs.iter_mut();
@@ -113,7 +115,7 @@ impl Model {
     /// Notes who became ready or blocked.
     fn look(&mut self, now: Instant) {
         for at in 0..self.jobs.len() {
-            let ready = self.is_ready(&self.jobs[at]);
+            let ready = self.jobs[at].is_ready();
             self.events += 1;
             let job = &mut self.jobs[at];
             if ready && job.event.is_none() {
@@ -127,7 +129,7 @@ impl Model {
 
     /// The ready ones, the most urgent first.
     fn ready(&self) -> Vec<Plain> {
-        let ready = self.jobs.iter().filter(|job| self.is_ready(job));
+        let ready = self.jobs.iter().filter(|job| job.is_ready());
         let mut ready: Vec<Plain> = ready.cloned().collect();
         ready.sort_by_key(|job| (job.priority, job.order));
         ready
