@@ -64,6 +64,9 @@ pub struct Worker {
 
 const MODEL_RETRY_FIRST: Duration = Duration::from_millis(500);
 const MODEL_RETRY_MAX: Duration = Duration::from_secs(10);
+/// Before a step is tried again for which something was short.
+const SHORTAGE_FIRST: Duration = Duration::from_secs(1);
+const SHORTAGE_MAX: Duration = Duration::from_secs(30);
 /// Characters of the name of a tool that there is not.
 const TOOL_NAME_MAX: usize = 128;
 
@@ -210,11 +213,15 @@ impl Worker {
                 break;
             }
         }
+        let mut patience = SHORTAGE_FIRST;
         while !state.status.is_ended() {
             presence.note(&state, self.recorder.time.now());
             // Also when it is to stop: an effect whose intent is recorded has its outcome recorded.
             if state.effect.is_some() && state.status != Status::Paused {
                 self.perform(task, &mut state, cancel).await?;
+                if state.pause != Some(PauseReason::Shortage) {
+                    patience = SHORTAGE_FIRST;
+                }
                 continue;
             }
             if control.is_stopped() {
@@ -226,6 +233,12 @@ impl Worker {
             }
             if state.pause == Some(PauseReason::Question) {
                 break;
+            }
+            if state.pause == Some(PauseReason::Shortage) {
+                self.wait_for_more(task, &mut state, patience, cancel)
+                    .await?;
+                patience = (2 * patience).min(SHORTAGE_MAX);
+                continue;
             }
             if state.status == Status::Paused {
                 self.wait_for_model(task, &mut state, cancel).await?;
@@ -577,6 +590,16 @@ impl Worker {
                 };
                 vec![fact, Fact::of_task(Role::Conductor, paused)]
             }
+            Outcome::Short { fact, problem } => {
+                tracing::warn!(problem, "the task rests until what it needs is there");
+                self.recorder
+                    .notices
+                    .emit(|| Notice::Waiting { what: problem });
+                let paused = TaskPaused {
+                    reason: PauseReason::Shortage,
+                };
+                vec![fact, Fact::of_task(Role::Conductor, paused)]
+            }
         };
         // What came of it is recorded whatever the user said meanwhile.
         let is_open = |state: &TaskState| state.effect.is_some();
@@ -584,6 +607,23 @@ impl Worker {
         recorder
             .record_surely(task, state, &facts, cancel, is_open)
             .await?;
+        Ok(())
+    }
+
+    /// Goes on after a while: what was short may be there.
+    async fn wait_for_more(
+        &self,
+        task: &TaskId,
+        state: &mut TaskState,
+        patience: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        tokio::select! {
+            () = tokio::time::sleep(patience) => {}
+            () = cancel.cancelled() => return Ok(()),
+        }
+        let fact = Fact::of_task(Role::Conductor, TaskResumed {});
+        self.record(task, state, vec![fact], cancel).await?;
         Ok(())
     }
 

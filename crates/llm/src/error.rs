@@ -16,6 +16,14 @@ pub enum Error {
         /// What the network said.
         reason: String,
     },
+    /// Something is short here, on our side, for a connection to it.
+    #[error("no connection to the model server at {url} can be made now: {reason}")]
+    Shortage {
+        /// Where.
+        url: String,
+        /// What the system said.
+        reason: String,
+    },
     /// There is no model server and no way to get one.
     #[error("no model server: {}", tried.join("; "))]
     NoServer {
@@ -131,11 +139,17 @@ impl Error {
         matches!(
             self,
             Self::Unreachable { .. }
+                | Self::Shortage { .. }
                 | Self::NoServer { .. }
                 | Self::TimedOut { .. }
                 | Self::Overloaded { .. }
                 | Self::Managed { .. }
         )
+    }
+
+    /// Whether it is not the server's fault: descriptors or memory are short on our side.
+    pub fn is_shortage(&self) -> bool {
+        matches!(self, Self::Shortage { .. })
     }
 
     /// Whether the same call may succeed another time.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use journeyman_event::{Randomness, SeededRandom};
+use journeyman_event::{Randomness, SeededRandom, is_shortage};
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 
@@ -123,10 +123,11 @@ pub(crate) fn gone(url: &str, error: &reqwest::Error) -> Error {
         reason = cause.to_string();
         source = cause.source();
     }
-    Error::Unreachable {
-        url: url.to_owned(),
-        reason,
+    let url = url.to_owned();
+    if is_shortage(error) {
+        return Error::Shortage { url, reason };
     }
+    Error::Unreachable { url, reason }
 }
 
 /// A connection that closed before the model was done is a lost server, not an answer.

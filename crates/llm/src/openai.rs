@@ -1,8 +1,8 @@
 //! The OpenAI-compatible API: what llama.cpp's server, vLLM, LM Studio and many others speak. The
 //! only module that knows this format.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -21,6 +21,11 @@ use crate::{
     Answer, Count, Delta, Error, Finish, Message, ModelInfo, ModelServer, OnDelta, Request, Usage,
     Window, WindowSource,
 };
+
+/// How many wait at the server is asked often and for once.
+const WAITING_TIMEOUT: Duration = Duration::from_secs(2);
+/// A server that does not tell it is asked again after this.
+const WAITING_AGAIN: Duration = Duration::from_mins(1);
 
 /// How the client behaves.
 #[derive(Clone)]
@@ -66,6 +71,8 @@ pub struct OpenAi {
     is_llama_cpp: AtomicBool,
     /// The server said that it cannot hold answers to a schema.
     schema_refused: AtomicBool,
+    /// It did not say how many wait there; before this it is not asked again.
+    waiting_unknown_until: Mutex<Option<Instant>>,
 }
 
 impl std::fmt::Debug for OpenAi {
@@ -96,6 +103,7 @@ impl OpenAi {
             estimator: Mutex::default(),
             is_llama_cpp: AtomicBool::new(false),
             schema_refused: AtomicBool::new(false),
+            waiting_unknown_until: Mutex::new(None),
         })
     }
 
@@ -411,6 +419,22 @@ impl ModelServer for OpenAi {
                 partial: so_far,
             })
         })
+    }
+
+    async fn waiting(&self) -> Option<u64> {
+        let unknown = &self.waiting_unknown_until;
+        let until = *unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if until.is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        let url = format!("{}/metrics", self.root);
+        let ask = self.authorised(self.http.get(url)).timeout(WAITING_TIMEOUT);
+        let waiting = llama_cpp::waiting(ask).await;
+        if waiting.is_none() {
+            let until = Instant::now() + WAITING_AGAIN;
+            *unknown.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        }
+        waiting
     }
 }
 
