@@ -147,9 +147,12 @@ impl Journal {
     }
 
     /// Why the last append was not written, where the store could not be written to: it is tried again
-    /// by the next one.
+    /// by the next one. [`Error::Closed`] where the writer has died: no append succeeds any more.
     pub fn trouble(&self) -> Option<Error> {
         let writing = self.inner.writing.as_ref()?;
+        if writing.orders.as_ref().is_none_or(mpsc::Sender::is_closed) {
+            return Some(Error::Closed); // its thread has ended
+        }
         writing.trouble.borrow().clone()
     }
 
