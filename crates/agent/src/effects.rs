@@ -42,6 +42,8 @@ pub(crate) enum Outcome {
     Stopped { fact: Fact, tokens: Tokens },
     /// The model server is gone.
     ModelGone { fact: Fact, problem: String },
+    /// What it needs is short for the moment.
+    Short { fact: Fact, problem: String },
 }
 
 pub(crate) struct Effects {
@@ -65,6 +67,23 @@ impl Effects {
         let Some(effect) = &state.effect else {
             return Err(Error::NoEffect);
         };
+        match self.try_to(task, state, effect, step, stop).await {
+            Err(error) if error.may_pass() => Ok(Outcome::Short {
+                fact: interrupted(effect, Interruption::Shortage),
+                problem: error.to_string(),
+            }),
+            done => done,
+        }
+    }
+
+    async fn try_to(
+        &self,
+        task: &TaskId,
+        state: &TaskState,
+        effect: &OpenEffect,
+        step: &Step,
+        stop: &CancellationToken,
+    ) -> Result<Outcome, Error> {
         match &effect.action {
             Action::CallModel(call) => {
                 let asked = state.submission.as_ref();
@@ -155,6 +174,7 @@ impl Effects {
                     tokens: call.prompt_tokens + tokens,
                 }
             }
+            Err(error) if error.is_shortage() => return Err(error.into()),
             Err(error) if error.may_pass() => {
                 let reason = if error.is_busy() {
                     Interruption::ModelBusy
@@ -309,6 +329,7 @@ impl Effects {
         }
         // The analysis is a service: that it fails is worth a note, not the task.
         let analysis = match found {
+            Err(error) if error.may_pass() => return Err(error.into()),
             Ok(found) => DeadCodeAnalysis {
                 unused: unused(state, &found),
                 problem: None,
@@ -335,6 +356,7 @@ impl Effects {
             tokio::task::spawn_blocking(move || write_output(&folder, &task, &files)).await?;
         Ok(match written {
             Ok(files) => reached(effect, Role::Conductor, OutputWritten { files }),
+            Err(error) if error.may_pass() => return Err(error.into()),
             Err(error) => reached(
                 effect,
                 Role::Conductor,
@@ -461,17 +483,21 @@ fn reached(
     Outcome::Reached(fact.caused_by(effect.intent))
 }
 
-fn stopped(effect: &OpenEffect) -> Outcome {
+fn interrupted(effect: &OpenEffect, reason: Interruption) -> Fact {
     let interrupted = EffectInterrupted {
-        reason: Interruption::Requested,
+        reason,
         tokens: Tokens::ZERO,
     };
     let fact = Fact {
         module: effect.module.clone(),
         ..Fact::of_task(Role::Conductor, interrupted)
     };
+    fact.caused_by(effect.intent)
+}
+
+fn stopped(effect: &OpenEffect) -> Outcome {
     Outcome::Stopped {
-        fact: fact.caused_by(effect.intent),
+        fact: interrupted(effect, Interruption::Requested),
         tokens: Tokens::ZERO,
     }
 }

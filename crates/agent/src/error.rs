@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use journeyman_event::state::FoldError;
 use journeyman_event::state::Status;
-use journeyman_event::{ClockError, ContentHash, InvalidEvent, TaskId};
+use journeyman_event::{ClockError, ContentHash, InvalidEvent, TaskId, is_shortage};
 use journeyman_journal::StreamName;
 use thiserror::Error;
+
+use crate::output::OutputError;
 
 /// Why work on a task cannot go on now. What was recorded stays, and the task can be resumed.
 #[derive(Debug, Error)]
@@ -116,23 +118,27 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// The result cannot be written for the moment.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// A helper thread died.
     #[error("a helper thread died: {0}")]
     Thread(#[from] tokio::task::JoinError),
 }
 
 impl Error {
-    /// Whether it may be better later without anything else being done: a disk that is full or may not
-    /// be written to.
+    /// Whether it may be better later without anything else being done: descriptors, memory, processes or
+    /// space are short, or a disk may not be written to. The one place where that is decided: such an
+    /// error lets a task rest for a moment, every other one ends it.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Journal(error) => error.may_pass(),
-            Self::Work { source, .. } => matches!(
-                source.kind(),
-                io::ErrorKind::StorageFull
-                    | io::ErrorKind::QuotaExceeded
-                    | io::ErrorKind::ReadOnlyFilesystem
-            ),
+            Self::Sandbox(error) => error.may_pass(),
+            Self::Model(error) => error.is_shortage(),
+            Self::Output(error) => error.may_pass(),
+            Self::Work { source, .. } => {
+                is_shortage(source) || source.kind() == io::ErrorKind::ReadOnlyFilesystem
+            }
             _ => false,
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use journeyman_event::payload::OutputFile;
 use journeyman_event::state::Ending;
-use journeyman_event::{ContentHash, TaskId, TaskState};
+use journeyman_event::{ContentHash, TaskId, TaskState, is_shortage};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -45,6 +45,16 @@ pub enum OutputError {
         /// Why not.
         source: io::Error,
     },
+}
+
+impl OutputError {
+    /// Whether the same may succeed later without anything else being done.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => is_shortage(source),
+            _ => false,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]

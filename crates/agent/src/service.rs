@@ -169,10 +169,15 @@ impl Tasks {
         self.queue.statistics()
     }
 
-    /// Tells the queue once how many calls wait for the model, so that it can say when it is too many.
-    pub fn note_waiting_calls(&self) {
-        let waiting = self.parts.bench.as_ref().map(|bench| bench.slots.waiting());
-        self.queue.set_downstream(waiting.map(|calls| calls as u64));
+    /// Tells the queue once how many calls wait for the model, here and at its server where that tells,
+    /// so that it can say when it is too many.
+    pub async fn note_waiting_calls(&self) {
+        let Some(bench) = &self.parts.bench else {
+            return self.queue.set_downstream(None);
+        };
+        let there = bench.server.waiting().await.unwrap_or_default();
+        let here = bench.slots.waiting() as u64;
+        self.queue.set_downstream(Some(here.saturating_add(there)));
     }
 
     /// Where the last append failed, tries whether the journal takes events again: the record of that is

@@ -68,6 +68,9 @@ const MODEL_RETRY_FIRST: Duration = Duration::from_millis(500);
 const MODEL_RETRY_MAX: Duration = Duration::from_secs(10);
 /// Between two calls of a server that answers questions about itself and fails at its work.
 const MODEL_REST_MAX: Duration = Duration::from_secs(60);
+/// Before a step is tried again for which something was short.
+const SHORTAGE_FIRST: Duration = Duration::from_secs(1);
+const SHORTAGE_MAX: Duration = Duration::from_secs(30);
 /// Characters of the name of a tool that there is not.
 const TOOL_NAME_MAX: usize = 128;
 
@@ -217,11 +220,15 @@ impl Worker {
         }
         // Before the next call, when one came to nothing.
         let mut rest = MODEL_RETRY_FIRST;
+        let mut patience = SHORTAGE_FIRST;
         while !state.status.is_ended() {
             presence.note(&state, self.recorder.time.now());
             // Also when it is to stop: an effect whose intent is recorded has its outcome recorded.
             if state.effect.is_some() && state.status != Status::Paused {
                 self.perform(task, &mut state, cancel).await?;
+                if state.pause != Some(PauseReason::Shortage) {
+                    patience = SHORTAGE_FIRST;
+                }
                 continue;
             }
             if control.is_stopped() {
@@ -233,6 +240,12 @@ impl Worker {
             }
             if state.pause == Some(PauseReason::Question) {
                 break;
+            }
+            if state.pause == Some(PauseReason::Shortage) {
+                self.wait_for_more(task, &mut state, patience, cancel)
+                    .await?;
+                patience = (2 * patience).min(SHORTAGE_MAX);
+                continue;
             }
             if state.status == Status::Paused {
                 self.wait_for_model(task, &mut state, rest, cancel).await?;
@@ -597,7 +610,13 @@ impl Worker {
                     ..fact
                 }]
             }
-            Outcome::ModelGone { fact, problem } => vec![fact, self.rests(&problem)],
+            Outcome::ModelGone { fact, problem } => {
+                vec![fact, self.rests(PauseReason::ModelUnreachable, &problem)]
+            }
+            Outcome::Short { fact, problem } => {
+                tracing::warn!(problem, "the task rests until what it needs is there");
+                vec![fact, self.rests(PauseReason::Shortage, &problem)]
+            }
         };
         let facts = self.pace.timed(state, now, facts);
         // What came of it is recorded whatever the user said meanwhile, unless that was the end.
@@ -610,15 +629,32 @@ impl Worker {
         Ok(())
     }
 
-    /// Says that the task waits for the model server, and why.
-    fn rests(&self, problem: &str) -> Fact {
+    /// Says that the task waits for something, and why.
+    fn rests(&self, reason: PauseReason, problem: &str) -> Fact {
         let what = problem.to_owned();
         self.recorder.notices.emit(|| Notice::Waiting { what });
         let paused = TaskPaused {
-            reason: PauseReason::ModelUnreachable,
+            reason,
             detail: Some(problem.to_owned()),
         };
         Fact::of_task(Role::Conductor, paused)
+    }
+
+    /// Goes on after a while: what was short may be there.
+    async fn wait_for_more(
+        &self,
+        task: &TaskId,
+        state: &mut TaskState,
+        patience: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        tokio::select! {
+            () = tokio::time::sleep(patience) => {}
+            () = cancel.cancelled() => return Ok(()),
+        }
+        let fact = Fact::of_task(Role::Conductor, TaskResumed {});
+        self.record(task, state, vec![fact], cancel).await?;
+        Ok(())
     }
 
     /// Goes on after a rest, as soon as the model server can be reached.

@@ -16,6 +16,7 @@ mod line;
 mod ordering;
 pub mod payload;
 mod priority;
+mod shortage;
 pub mod state;
 mod time;
 mod tokens;
@@ -30,6 +31,7 @@ pub use line::{HASH_SUFFIX_LEN, SCHEMA, StoredLine, chain_hash, line_hash, split
 pub use ordering::{Staleness, Standing, Validity, is_report_valid};
 pub use payload::Payload;
 pub use priority::Priority;
+pub use shortage::{is_shortage, names_shortage};
 pub use state::TaskState;
 pub use time::{Randomness, SeededRandom, SteppedTime, TimeSource};
 pub use tokens::Tokens;

@@ -157,7 +157,7 @@ pub enum Error {
         found: String,
     },
     /// The writer is gone: the journal was closed.
-    #[error("the journal is closed")]
+    #[error("the journal is closed, nothing more is recorded; start journeyman again")]
     Closed,
 }
 

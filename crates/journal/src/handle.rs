@@ -148,8 +148,12 @@ impl Journal {
 
     /// Why the last append was not written, where the store could not be written to, or why the next one
     /// would not be, as far as that is known without trying: it is tried again by the next one.
+    /// [`Error::Closed`] where the writer has died: no append succeeds any more.
     pub fn trouble(&self) -> Option<Error> {
         let writing = self.inner.writing.as_ref()?;
+        if writing.orders.as_ref().is_none_or(mpsc::Sender::is_closed) {
+            return Some(Error::Closed); // its thread has ended
+        }
         let known = writing.trouble.borrow().clone();
         known.or_else(|| self.inner.engine.obstacle())
     }

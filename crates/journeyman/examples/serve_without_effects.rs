@@ -174,6 +174,7 @@ async fn serve(folder: PathBuf) {
         hosts: Hosts::default(),
         model: "simulated".to_owned(),
         readiness: Arc::new(Always),
+        connections_max: usize::MAX,
         servers: Arc::new(Always),
         offer: journeyman_server::Offer::default(),
         randomness: Arc::new(SystemRandom),

@@ -17,13 +17,13 @@ mod tasks;
 mod token;
 mod tools;
 
-use std::io::{self, IsTerminal};
+use std::io::{self, Write};
 
 use journeyman_agent::Intervention;
 
 use crate::cli::{Command, ConfigCommand, Invocation, JournalCommand, ModelCommand};
 use crate::exit::Exit;
-use crate::settings::Settings;
+use crate::log::Log;
 
 pub(crate) use self::engine::supervise as supervise_engine;
 use self::interventions::intervene;
@@ -37,7 +37,7 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
     } else {
         "error"
     };
-    log_to_stderr(&settings, usual)?;
+    let _log = Log::to_stderr(&settings, usual)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -96,12 +96,10 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
                 command: ConfigCommand::Show { origin },
             } => config::show(settings, origin),
             Command::Completions { shell } => {
-                clap_complete::generate(
-                    shell,
-                    &mut crate::cli::command(),
-                    "journeyman",
-                    &mut io::stdout(),
-                );
+                let mut text = Vec::new();
+                let mut command = crate::cli::command();
+                clap_complete::generate(shell, &mut command, "journeyman", &mut text);
+                io::stdout().write_all(&text)?;
                 Ok(Exit::Success)
             }
         }
@@ -109,20 +107,4 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
     // A thread that still reads standard input is not waited for.
     runtime.shutdown_background();
     ended
-}
-
-fn log_to_stderr(settings: &Settings, usual: &str) -> anyhow::Result<()> {
-    let filter = settings.log.as_deref().unwrap_or(usual);
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)
-        .map_err(|error| crate::exit::UsageError(format!("--log {filter:?}: {error}")))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
-    if settings.log_json {
-        log.json().init();
-    } else {
-        log.init();
-    }
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Exit codes, the same for every command: what scripts may rely on.
 
 use std::fmt;
+use std::io::Write;
 use std::process::ExitCode;
 
 use journeyman_event::payload::{FailureReason, Verification};
@@ -80,7 +81,8 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
             Exit::Error.into()
         };
     }
-    eprintln!("journeyman: {error:#}");
+    // Where nobody can be told, the code still tells.
+    let _ = writeln!(std::io::stderr(), "journeyman: {error:#}");
     let usage = error.chain().any(<dyn std::error::Error>::is::<UsageError>);
     if usage {
         Exit::Usage.into()

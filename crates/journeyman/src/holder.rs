@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::descriptors;
 use crate::environment::{SystemRandom, SystemStamp, SystemTime};
 use crate::parts::Workshop;
 use crate::settings::Settings;
@@ -95,7 +96,7 @@ impl Holder {
         let bench = workshop.as_ref().ok().map(|workshop| &workshop.bench);
         let tasks = Tasks::start(
             Parts {
-                journal: journal.clone(),
+                journal,
                 time: Arc::new(SystemTime),
                 randomness: Arc::new(SystemRandom),
                 notices: match &workshop {
@@ -107,7 +108,7 @@ impl Holder {
             &settings.queue,
         );
         let stop = CancellationToken::new();
-        tokio::spawn(watch(tasks.clone(), stop.clone()));
+        let watch = tokio::spawn(watch(tasks.clone(), stop.clone()));
         let servers = workshop.as_ref().map(|made| Arc::downgrade(&made.servers));
         let options = Options {
             tasks: tasks.clone(),
@@ -120,8 +121,10 @@ impl Holder {
                     Ok(workshop) => Ok(Arc::clone(&workshop.bench.server)),
                     Err(why) => Err(why.clone()),
                 },
-                journal,
+                tasks: tasks.clone(),
+                watch,
             }),
+            connections_max: descriptors::connections_max(settings.queue.max_concurrent),
             servers: Arc::new(Servers(servers.unwrap_or_default())),
             randomness: Arc::new(SystemRandom),
             stop: stop.clone(),
@@ -166,24 +169,28 @@ impl ToolServers for Servers {
     }
 }
 
-/// Tells the queue now and then how many calls wait for the model, and looks whether a journal that took
-/// no events takes them again.
+/// Tells the queue now and then how many calls wait for the model, looks whether a journal that took no
+/// events takes them again, and whether a task is recorded as going on and in no queue.
 async fn watch(tasks: Tasks, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = stop.cancelled() => return,
         }
-        tasks.note_waiting_calls();
-        tasks.try_journal().await;
+        tokio::join!(tasks.note_waiting_calls(), tasks.try_journal());
+        if let Err(error) = tasks.look_for_lost().await {
+            tracing::debug!(%error, "whether a task is lost cannot be seen now");
+        }
     }
 }
 
-/// Whether the model server answers and the journal takes events. The sandbox was probed before.
+/// Whether the model server answers, the journal takes events, and all that tasks need is alive. The
+/// sandbox was probed before.
 struct Ready {
     /// Or why nothing is worked on.
     server: Result<Arc<dyn ModelServer>, String>,
-    journal: Journal,
+    tasks: Tasks,
+    watch: JoinHandle<()>,
 }
 
 impl Readiness for Ready {
@@ -198,8 +205,10 @@ impl Readiness for Ready {
                     Err(_) => obstacles.push("model server: it does not answer".to_owned()),
                 },
             }
-            if let Some(error) = self.journal.trouble() {
-                obstacles.push(format!("journal: {error}"));
+            obstacles.extend(self.tasks.obstacles());
+            if self.watch.is_finished() {
+                let ended = "server: nobody watches over it any more; start journeyman again";
+                obstacles.push(ended.to_owned());
             }
             obstacles
         })

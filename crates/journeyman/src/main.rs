@@ -1,14 +1,13 @@
 //! The command line: parses, wires the parts together, prints. It knows no logic of theirs.
 
-// A command line prints; everything else in the workspace must not.
-#![allow(clippy::print_stderr)]
-
 mod cli;
 mod client;
 mod commands;
+mod descriptors;
 mod environment;
 mod exit;
 mod holder;
+mod log;
 mod output;
 mod parts;
 mod progress;
@@ -16,6 +15,7 @@ mod reader;
 mod settings;
 mod socket;
 mod space;
+mod teller;
 
 use std::process::ExitCode;
 
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
     if first.is_some_and(|first| first == parts::ENGINE_COMMAND) {
         return commands::supervise_engine(args);
     }
+    descriptors::raise();
     match cli::parse(std::env::args_os()).and_then(commands::run) {
         Ok(code) => code.into(),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,

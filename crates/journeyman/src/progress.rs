@@ -1,7 +1,7 @@
 //! What a person or a program sees while a task is worked on: a status line on a terminal, one
 //! plain line per event when piped, JSON lines with `--json`.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,10 @@ use journeyman_event::state::{Action, Status};
 use journeyman_event::{Event, Payload, TaskId, TaskState};
 
 use crate::output::{grouped, line, one_line};
+use crate::teller::{Saying, Teller};
+
+/// When nothing more is shown, what is still to be said has this long.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,13 +44,67 @@ impl Style {
     }
 }
 
-/// Shows progress; cheap to call, and a reader that went away changes nothing.
+/// Shows progress; cheap to call, and a reader that went away or stalls changes nothing but what it sees.
 pub(crate) struct Progress {
     style: Style,
     bar: ProgressBar,
+    teller: Teller<Said>,
     speed: Mutex<Speed>,
     /// The one task that is shown, once it is known.
     task: OnceLock<TaskId>,
+}
+
+/// Something that is shown.
+enum Said {
+    /// A line of standard output.
+    Output(String),
+    /// A line of standard error.
+    Error(String),
+    /// A lasting line above the status line.
+    Lasting(String),
+    /// The status line.
+    Status(String),
+}
+
+impl Saying for Said {
+    fn bytes(&self) -> usize {
+        let (Self::Output(text) | Self::Error(text) | Self::Lasting(text) | Self::Status(text)) =
+            self;
+        text.len()
+    }
+}
+
+/// Says it, and how much was left out before it.
+fn say(bar: &ProgressBar, said: Said, lost: u64) -> io::Result<()> {
+    if lost > 0 && !matches!(said, Said::Status(_)) {
+        let text = format!(
+            "journeyman: {lost} lines are left out here, for they were not read in time; `journeyman events` \
+             has them all"
+        );
+        if bar.is_hidden() {
+            writeln!(io::stderr(), "{text}")?;
+        } else {
+            bar.println(text);
+        }
+    }
+    match said {
+        Said::Output(text) => line(&text),
+        Said::Error(text) => writeln!(io::stderr(), "{text}"),
+        Said::Lasting(text) => {
+            bar.println(text);
+            Ok(())
+        }
+        Said::Status(text) => {
+            bar.set_message(text);
+            Ok(())
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.teller.flush(Some(FLUSH));
+    }
 }
 
 /// Tokens per second of the answer that is coming in.
@@ -73,9 +131,12 @@ impl Progress {
             deltas: 0,
             status: String::new(),
         };
+        let drawn = bar.clone();
+        let teller = Teller::start("progress", move |said, lost| say(&drawn, said, lost));
         Self {
             style,
             bar,
+            teller,
             speed: Mutex::new(speed),
             task: OnceLock::new(),
         }
@@ -111,8 +172,8 @@ impl Progress {
     /// Preparation that takes time: downloads, starting a model server.
     pub(crate) fn prepare(&self, what: &str) {
         match self.style {
-            Style::Terminal => self.bar.set_message(what.to_owned()),
-            Style::Plain | Style::Remarks => eprintln!("journeyman: {what}"),
+            Style::Terminal => self.teller.tell(Said::Status(what.to_owned())),
+            Style::Plain | Style::Remarks => self.remark(what),
             Style::Json | Style::Quiet => {}
         }
     }
@@ -120,8 +181,8 @@ impl Progress {
     /// A line that a person wants to keep.
     pub(crate) fn say(&self, text: &str) {
         match self.style {
-            Style::Terminal => self.bar.println(text),
-            Style::Plain | Style::Remarks => eprintln!("journeyman: {text}"),
+            Style::Terminal => self.teller.tell(Said::Lasting(text.to_owned())),
+            Style::Plain | Style::Remarks => self.remark(text),
             Style::Json | Style::Quiet => {}
         }
     }
@@ -129,14 +190,23 @@ impl Progress {
     /// Puts a question to the user, however quiet it is to be. In JSON the event has said it.
     pub(crate) fn ask(&self, question: &str) {
         match self.style {
-            Style::Terminal => self.bar.println(question),
-            Style::Plain | Style::Remarks | Style::Quiet => eprintln!("{question}"),
+            Style::Terminal => self.teller.tell(Said::Lasting(question.to_owned())),
+            Style::Plain | Style::Remarks | Style::Quiet => {
+                self.teller.tell(Said::Error(question.to_owned()));
+            }
             Style::Json => {}
         }
     }
 
-    /// Takes the status line away.
+    fn remark(&self, text: &str) {
+        let text = format!("journeyman: {text}");
+        self.teller.tell(Said::Error(text));
+    }
+
+    /// Takes the status line away. Everything is shown by then: who reads slowly is waited for, since
+    /// nothing is left to be done but to say how it ended.
     pub(crate) fn finish(&self) {
+        self.teller.flush(None);
         self.bar.finish_and_clear();
     }
 
@@ -147,7 +217,7 @@ impl Progress {
             Notice::Waiting { what } => match self.style {
                 Style::Json => {
                     let text = serde_json::json!({"type": "waiting", "what": what});
-                    print(&text.to_string());
+                    self.teller.tell(Said::Output(text.to_string()));
                 }
                 _ => self.say(&format!("waiting: {what}")),
             },
@@ -157,14 +227,14 @@ impl Progress {
     fn event(&self, event: &Event, state: &TaskState) {
         match self.style {
             Style::Quiet | Style::Remarks => {}
-            Style::Json => print(&json_line(event)),
-            Style::Plain => print(&plain_line(event)),
+            Style::Json => self.teller.tell(Said::Output(json_line(event))),
+            Style::Plain => self.teller.tell(Said::Output(plain_line(event))),
             Style::Terminal => {
                 if let Some(text) = headline(event) {
-                    self.bar.println(text);
+                    self.teller.tell(Said::Lasting(text));
                 }
                 let status = status(state);
-                self.bar.set_message(status.clone());
+                self.teller.tell(Said::Status(status.clone()));
                 if let Ok(mut speed) = self.speed.lock() {
                     *speed = Speed {
                         since: None,
@@ -189,17 +259,10 @@ impl Progress {
             .unwrap_or(u64::MAX)
             .max(1);
         let per_second = speed.deltas * 1_000 / ms;
-        self.bar.set_message(format!(
+        self.teller.tell(Said::Status(format!(
             "{} · {} tokens, {per_second} tok/s",
             speed.status, speed.deltas
-        ));
-    }
-}
-
-/// The reader may be gone; the task goes on all the same.
-fn print(text: &str) {
-    if line(text).is_err() {
-        tracing::debug!("nobody reads standard output any more");
+        )));
     }
 }
 

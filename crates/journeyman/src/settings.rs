@@ -107,9 +107,6 @@ pub(crate) fn flags() -> impl Iterator<Item = Arg> {
     })
 }
 
-/// A waiting task never rises above this many levels: BACKGROUND comes to HIGH.
-const AGEING_LEVELS_MAX: u8 = 3;
-
 /// A setting's value, or what it should have been.
 fn parsed<T>(found: &Found, wanted: &str, parse: impl Fn(&str) -> Option<T>) -> anyhow::Result<T> {
     parse(&found.value).with_context(|| {
@@ -207,6 +204,11 @@ impl Settings {
         let model_slots = slots.value.parse().ok().filter(|n| (1..=64).contains(n));
         let idle = get("model.idle");
         let minimum = get("sandbox.minimum");
+        let ageing_levels = parsed(
+            get("queue.ageing_levels"),
+            "a number from 1 to 10",
+            |text| text.parse().ok().filter(|n| (1..=10).contains(n)),
+        )?;
         let settings = Self {
             // Other processes live in other folders: the sandbox, the managed server.
             data_dir: std::path::absolute(&get("data_dir").value)
@@ -289,7 +291,7 @@ impl Settings {
                             let step = parse_duration(text).ok().filter(|step| !step.is_zero())?;
                             Some(journeyman_queue::Ageing {
                                 step,
-                                levels_max: AGEING_LEVELS_MAX,
+                                levels_max: ageing_levels,
                             })
                         })
                     })
@@ -564,6 +566,25 @@ mod tests {
         let default = read(&[], &[]).unwrap();
         assert_eq!(default.model_idle, Duration::from_mins(5));
         assert_eq!(default.model_slots, 1);
+    }
+
+    #[test]
+    fn ageing_is_off_until_it_has_a_step_and_rises_as_far_as_its_cap() {
+        let ageing = |flags: &[&str]| read(flags, &[]).map(|settings| settings.queue.ageing);
+        assert_eq!(ageing(&["--queue-ageing-levels", "4"]).unwrap(), None);
+        let step = Duration::from_mins(5);
+        for (flags, levels_max) in [
+            (&["--queue-ageing", "5m"][..], 3),
+            (&["--queue-ageing", "5m", "--queue-ageing-levels", "1"], 1),
+            (&["--queue-ageing", "5m", "--queue-ageing-levels", "10"], 10),
+        ] {
+            let expected = journeyman_queue::Ageing { step, levels_max };
+            assert_eq!(ageing(flags).unwrap(), Some(expected));
+        }
+        for bad in ["0", "11", "many"] {
+            let error = ageing(&["--queue-ageing-levels", bad]).unwrap_err();
+            assert!(error.to_string().contains("queue.ageing_levels"), "{error}");
+        }
     }
 
     #[test]

@@ -283,6 +283,11 @@ impl ModelServer for Later {
         let server = self.server().await?;
         server.answer(request, on_delta, cancel).await
     }
+
+    /// Where no server was looked for yet, nobody waits at it.
+    async fn waiting(&self) -> Option<u64> {
+        self.found.get()?.waiting().await
+    }
 }
 
 /// The same without the key: who listens on a usual port is not known.

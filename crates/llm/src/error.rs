@@ -34,6 +34,14 @@ pub enum Error {
         /// Its own words, bounded.
         message: String,
     },
+    /// Something is short here, on our side, for a connection to it.
+    #[error("no connection to the model server at {url} can be made now: {reason}")]
+    Shortage {
+        /// Where.
+        url: String,
+        /// What the system said.
+        reason: String,
+    },
     /// There is no model server and no way to get one.
     #[error("no model server: {}", tried.join("; "))]
     NoServer {
@@ -166,11 +174,17 @@ impl Error {
             Self::Unreachable { .. }
                 | Self::Broken { .. }
                 | Self::Failing { .. }
+                | Self::Shortage { .. }
                 | Self::NoServer { .. }
                 | Self::TimedOut { .. }
                 | Self::Malformed { .. }
                 | Self::Managed { .. }
         )
+    }
+
+    /// Whether it is not the server's fault: descriptors or memory are short on our side.
+    pub fn is_shortage(&self) -> bool {
+        matches!(self, Self::Shortage { .. })
     }
 
     /// Whether the server says itself that it wants to be asked later.

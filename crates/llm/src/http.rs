@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use jiff::fmt::rfc2822;
-use journeyman_event::{Randomness, SeededRandom};
+use journeyman_event::{Randomness, SeededRandom, is_shortage};
 use reqwest::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, DATE, HeaderMap, HeaderName, HeaderValue,
     LOCATION, RETRY_AFTER,
@@ -239,10 +239,11 @@ fn innermost(error: &reqwest::Error) -> String {
 }
 
 fn gone(url: &str, error: &reqwest::Error) -> Error {
-    Error::Unreachable {
-        url: url.to_owned(),
-        reason: innermost(error),
+    let (url, reason) = (url.to_owned(), innermost(error));
+    if is_shortage(error) {
+        return Error::Shortage { url, reason };
     }
+    Error::Unreachable { url, reason }
 }
 
 pub(crate) fn broken(url: &str, error: &reqwest::Error) -> Error {

@@ -1,6 +1,6 @@
 //! What llama.cpp's server offers beyond the OpenAI-compatible routes: its real window, its
 //! tokenizer, its chat template, its health and its counters. The only module that knows these
-//! routes.
+//! routes; and how vLLM says the same of its queue.
 
 use journeyman_event::Tokens;
 use reqwest::RequestBuilder;
@@ -105,6 +105,28 @@ fn read_work(text: &str) -> Work {
     }
 }
 
+/// What servers call the requests that wait there: llama.cpp's, and vLLM's for each of its models.
+const WAITING: [&str; 2] = ["llamacpp:requests_deferred", "vllm:num_requests_waiting"];
+
+/// Requests that wait at the server, if it says so among its figures.
+pub(crate) async fn waiting(ask: RequestBuilder) -> Option<u64> {
+    let answer = ask.send().await.ok()?.error_for_status().ok()?;
+    read_waiting(&answer.text().await.ok()?)
+}
+
+fn read_waiting(text: &str) -> Option<u64> {
+    let lines = text.lines().filter_map(|line| line.rsplit_once(' '));
+    let values = lines.filter_map(|(name, value)| {
+        let name = name.split('{').next().unwrap_or_default();
+        let is_meant = WAITING.contains(&name.trim());
+        let value: f64 = is_meant.then(|| value.trim().parse().ok()).flatten()?;
+        // A count, printed as a floating-point number.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        Some(value as u64)
+    });
+    values.reduce(u64::saturating_add)
+}
+
 async fn send<T: for<'a> Deserialize<'a>>(root: &str, ask: RequestBuilder) -> Result<T, Error> {
     let text = http::ask(root, ask)
         .await
@@ -121,6 +143,17 @@ async fn send<T: for<'a> Deserialize<'a>>(root: &str, ask: RequestBuilder) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_that_wait_are_read_whichever_server_says_so() {
+        let llama_cpp = "# TYPE llamacpp:requests_deferred gauge\nllamacpp:requests_deferred 7\n";
+        assert_eq!(read_waiting(llama_cpp), Some(7));
+        let vllm = "vllm:num_requests_running{model_name=\"m\"} 9.0\n\
+                    vllm:num_requests_waiting{engine=\"0\",model_name=\"m\"} 3.0\n\
+                    vllm:num_requests_waiting{engine=\"1\",model_name=\"m\"} 2.0\n";
+        assert_eq!(read_waiting(vllm), Some(5));
+        assert_eq!(read_waiting("llamacpp:requests_processing 1\n"), None);
+    }
 
     #[test]
     fn counters_are_read_from_the_text_format() {

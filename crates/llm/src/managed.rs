@@ -403,4 +403,8 @@ impl ModelServer for Managed {
         let client = self.inner.client();
         client.answer(request, on_delta, cancel).await
     }
+
+    async fn waiting(&self) -> Option<u64> {
+        self.inner.client().waiting().await
+    }
 }

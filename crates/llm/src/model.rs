@@ -28,6 +28,12 @@ pub trait ModelServer: Send + Sync + Debug {
         on_delta: &mut OnDelta<'_>,
         cancel: &CancellationToken,
     ) -> Result<Answer, Error>;
+
+    /// Requests that wait at the server for it to begin with them, whoever sent them, asked now; none if
+    /// it does not tell.
+    async fn waiting(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Takes the pieces of an answer as they come.

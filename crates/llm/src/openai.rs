@@ -5,7 +5,7 @@ mod chunk;
 mod parameters;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use journeyman_event::Tokens;
@@ -28,6 +28,11 @@ use parameters::Parameter;
 const SHRINK_PERCENT: u64 = 75;
 /// ... but never less than this: no model has a smaller window.
 const WINDOW_MIN: Tokens = Tokens(512);
+
+/// How many wait at the server is asked often and for once.
+const WAITING_TIMEOUT: Duration = Duration::from_secs(2);
+/// A server that does not tell it is asked again after this.
+const WAITING_AGAIN: Duration = Duration::from_mins(1);
 
 /// How the client behaves.
 #[derive(Clone)]
@@ -85,6 +90,8 @@ struct Known {
     refused: Vec<Parameter>,
     /// The window by which the server refused a call.
     window: Option<Tokens>,
+    /// It did not say how many wait there; before this it is not asked again.
+    waiting_unknown_until: Option<Instant>,
 }
 
 impl std::fmt::Debug for OpenAi {
@@ -490,6 +497,19 @@ impl ModelServer for OpenAi {
                 partial: so_far,
             })
         })
+    }
+
+    async fn waiting(&self) -> Option<u64> {
+        let until = self.known().waiting_unknown_until;
+        if until.is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        let ask = self.http.get(format!("{}/metrics", self.root));
+        let waiting = llama_cpp::waiting(ask.timeout(WAITING_TIMEOUT)).await;
+        if waiting.is_none() {
+            self.known().waiting_unknown_until = Some(Instant::now() + WAITING_AGAIN);
+        }
+        waiting
     }
 }
 

@@ -54,6 +54,21 @@ async fn ask(options: OpenAiOptions, request: &Request) -> (Result<Answer, Error
 }
 
 #[tokio::test]
+async fn how_many_wait_at_the_server_is_known_where_it_tells_and_not_asked_again_at_once_where_not()
+{
+    let text = "llamacpp:requests_processing 1\nllamacpp:requests_deferred 7\n".to_owned();
+    let tells = fake(vec![], vec![("/metrics", text)]).await;
+    let client = OpenAi::new(options(&tells.url)).unwrap();
+    assert_eq!(client.waiting().await, Some(7));
+    assert_eq!(client.waiting().await, Some(7));
+    let says_nothing = fake(vec![], vec![]).await;
+    let client = OpenAi::new(options(&says_nothing.url)).unwrap();
+    assert_eq!(client.waiting().await, None);
+    assert_eq!(client.waiting().await, None);
+    assert_eq!(says_nothing.seen.lock().unwrap().heads.len(), 1);
+}
+
+#[tokio::test]
 async fn an_answer_streams_with_its_usage() {
     let fake = fake(vec![Reply::Stream(whole())], vec![]).await;
     let (answer, deltas) = ask(options(&fake.url), &request()).await;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use journeyman_event::{is_shortage, names_shortage};
+
 use crate::{Level, Probe};
 
 /// The result of this crate's calls.
@@ -75,6 +77,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same run may succeed later without anything else being done: descriptors, memory,
+    /// processes or space were short, or the supervisor was killed, as the kernel does for want of memory.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => is_shortage(source),
+            Self::Setup { reason, .. } => names_shortage(reason),
+            Self::SupervisorLost { .. } => true,
+            _ => false,
+        }
+    }
+
     pub(crate) fn io(action: impl Into<String>, source: impl Into<std::io::Error>) -> Self {
         Self::Io {
             action: action.into(),

@@ -70,6 +70,8 @@ pub struct Options {
     pub model: String,
     /// Whether work can be done now.
     pub readiness: Arc<dyn Readiness>,
+    /// Connections at the same time that the process has descriptors for; 20,000 at the most in any case.
+    pub connections_max: usize,
     /// Where tickets come from.
     pub randomness: Arc<dyn Randomness>,
     /// How the external servers are whose tools agents may call.

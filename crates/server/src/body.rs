@@ -11,6 +11,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
+use crate::listener::TooSlow;
 use crate::problem::Problem;
 
 /// Bytes of a body.
@@ -129,12 +130,19 @@ fn not_json() -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail)
 }
 
+/// Whether it is refused because it came too slowly.
+fn is_slow(rejection: &(dyn std::error::Error + 'static)) -> bool {
+    rejection.is::<TooSlow>() || rejection.source().is_some_and(is_slow)
+}
+
 async fn bytes_of<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     let read = Bytes::from_request(request, state).await;
     read.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             let limit = BODY_MAX >> 20;
             Problem::too_large(format!("the body is larger than {limit} MiB; shorten it"))
+        } else if is_slow(&rejection) {
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", TooSlow.to_string())
         } else {
             Problem::new(StatusCode::BAD_REQUEST, "bad-body", rejection.body_text())
         }

@@ -119,8 +119,11 @@ pub(crate) async fn metrics(State(app): State<App>, caller: Caller) -> Result<Re
         ("finished", counts.finished),
         ("refused", counts.refused),
         ("preempted", counts.preempted),
+        ("timed_out", counts.timed_out),
         ("cancelled", counts.cancelled),
         ("panicked", counts.panicked),
+        ("abandoned", counts.abandoned),
+        ("put_back", app.tasks.put_back()),
     ] {
         gauge(&format!("tasks_{name}_total"), "", &count);
     }

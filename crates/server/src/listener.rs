@@ -1,28 +1,58 @@
-//! Takes connections, over TCP and over the data folder's socket, a bounded number of them.
+//! Takes connections, over TCP and over the data folder's socket, a bounded number of them, and answers
+//! what comes over them. Who takes too long to say what they want is not waited for.
 
+use std::fmt;
 use std::io;
-use std::pin::Pin;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Extension;
-use axum::serve::{Listener, ListenerExt};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use axum::serve::Listener;
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service;
 
 use crate::app::{App, Options};
+use crate::connections::{Connections, Place};
 use crate::door::Local;
 use crate::routes::router;
 
-/// Connections at the same time; further ones wait to be taken.
+/// Connections at the same time, however many the process could have.
 const CONNECTIONS_MAX: usize = 20_000;
+/// One of so many is kept for the data folder's socket.
+const LOCAL_SHARE: usize = 4;
+/// A request's head has to be there by then, also the first one's, and the next one's after an answer.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+/// A request's body has to be there by then.
+const BODY_TIME: Duration = Duration::from_secs(60);
+/// A client that gets no place has this long to take the answer, and one that gives way to take the rest of
+/// its last one.
+const CLOSING_TIME: Duration = Duration::from_millis(100);
 /// After a stop, this long for what is open to end.
 const DRAIN: Duration = Duration::from_secs(5);
-
 /// After that, this long for sockets to say that the server stops.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What a client is told whose address has as many connections as one may. It ends with the connection.
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: text/plain\r\n\
+    retry-after: 5\r\n\
+    connection: close\r\n\r\n\
+    too many connections from this address; close some of them\n";
 
 /// Answers on these until [`Options::stop`]. What is open then is closed, within some seconds.
 pub async fn serve(
@@ -31,73 +61,247 @@ pub async fn serve(
     socket: UnixListener,
 ) -> io::Result<()> {
     let stop = options.stop.clone();
-    // As a service to be made, for a router itself is copied whole for every connection.
+    let max = options.connections_max.min(CONNECTIONS_MAX);
+    let local_max = (max / LOCAL_SHARE).max(1);
     let app = App::new(options);
     let sockets = app.sockets.clone();
-    let router = router(app);
-    let over_socket = router.clone().layer(Extension(Local)).into_make_service();
-    let router = router.into_make_service();
-    let stopped = || stop.clone().cancelled_owned();
-    let local = axum::serve(Bounded::new(socket), over_socket).with_graceful_shutdown(stopped());
-    let both = async {
+    // Made ready once: what every connection gets is a clone of it, and cheap.
+    let router = router(app).with_state(());
+    let local = listen(
+        socket,
+        Connections::new(local_max),
+        router.clone().layer(Extension(Local)),
+        stop.clone(),
+    );
+    let remote = async {
         if let Some(tcp) = tcp {
-            // An event that follows another at once must not wait until the client has answered that.
-            let tcp = tcp.tap_io(|tcp| {
-                let _ = tcp.set_nodelay(true); // it only comes later
-            });
-            let remote = axum::serve(Bounded::new(tcp), router).with_graceful_shutdown(stopped());
-            tokio::try_join!(local, remote).map(|_| ())
-        } else {
-            local.await
+            let room = Connections::new(max - local_max.min(max - 1));
+            listen(tcp, room, router, stop.clone()).await;
         }
     };
-    let ended = tokio::select! {
-        ended = both => ended,
-        () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),
-    };
+    tokio::select! {
+        _ = async { tokio::join!(local, remote) } => {}
+        () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => {}
+    }
     // A client that does not read is not waited for any longer.
     sockets.close();
     let _ = tokio::time::timeout(GOODBYE, sockets.wait()).await;
-    ended
+    Ok(())
 }
 
-/// A listener that takes a bounded number of connections.
-struct Bounded<L> {
-    listener: L,
-    room: Arc<Semaphore>,
+/// A connection as it is taken.
+trait Taken: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Where it comes from, where that is somewhere.
+    fn address(&self) -> Option<IpAddr>;
 }
 
-impl<L> Bounded<L> {
-    fn new(listener: L) -> Self {
-        Self {
-            listener,
-            room: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+impl Taken for TcpStream {
+    fn address(&self) -> Option<IpAddr> {
+        // An event that follows another at once must not wait until the client has answered that.
+        let _ = self.set_nodelay(true); // it only comes later
+        self.peer_addr().ok().map(|address| address.ip())
+    }
+}
+
+impl Taken for UnixStream {
+    fn address(&self) -> Option<IpAddr> {
+        None
+    }
+}
+
+/// Takes connections until it is told to stop, then waits for those that are open.
+async fn listen<L>(mut listener: L, room: Arc<Connections>, router: Router, stop: CancellationToken)
+where
+    L: Listener<Io: Taken>,
+{
+    let open = TaskTracker::new();
+    let take = async {
+        loop {
+            let (mut io, _) = listener.accept().await;
+            match room.enter(io.address()).await {
+                Some(place) => {
+                    let attended = attend(io, Arc::new(place), router.clone(), stop.clone());
+                    open.spawn(attended);
+                }
+                None => {
+                    open.spawn(async move {
+                        let told = async {
+                            let _ = io.write_all(REFUSAL).await; // it may be gone
+                            let _ = io.shutdown().await;
+                        };
+                        let _ = tokio::time::timeout(CLOSING_TIME, told).await;
+                    });
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = take => {}
+        () = stop.cancelled() => {}
+    }
+    drop(listener);
+    open.close();
+    open.wait().await;
+}
+
+/// Answers what comes over a connection.
+async fn attend(io: impl Taken, place: Arc<Place>, router: Router, stop: CancellationToken) {
+    place.rests();
+    let answer = service_fn(|request: Request<Incoming>| {
+        let at_work = AtWork::on(&place);
+        let mut router = router.clone();
+        async move {
+            let answered = router.call(request.map(in_time)).await;
+            answered.map(|response: Response<Body>| {
+                response.map(|body| Answering {
+                    body,
+                    _at_work: at_work,
+                })
+            })
+        }
+    });
+    let io = TokioIo::new(Seated {
+        io,
+        _place: Arc::clone(&place),
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .serve_connection(io, answer)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let mut gives_way = pin!(place.gives_way());
+    let mut is_told = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                break;
+            }
+            () = gives_way.as_mut(), if !is_told => {
+                is_told = true;
+                connection.as_mut().graceful_shutdown();
+                let closed = tokio::time::timeout(CLOSING_TIME, connection.as_mut()).await;
+                // A request that came at that very moment is answered.
+                if closed.is_ok() || place.is_idle() {
+                    break;
+                }
+            }
+            () = stop.cancelled(), if !is_told => {
+                is_told = true;
+                connection.as_mut().graceful_shutdown();
+            }
         }
     }
+    // What it became, if anything, waits for no request.
+    place.works();
 }
 
-impl<L: Listener> Listener for Bounded<L> {
-    type Io = Taken<L::Io>;
-    type Addr = L::Addr;
+/// A request is being answered, until its answer is out.
+struct AtWork(Arc<Place>);
 
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let room = Arc::clone(&self.room).acquire_owned().await.ok();
-        let (io, address) = self.listener.accept().await;
-        (Taken { io, _room: room }, address)
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.listener.local_addr()
+impl AtWork {
+    fn on(place: &Arc<Place>) -> Self {
+        place.works();
+        Self(Arc::clone(place))
     }
 }
 
-/// A connection and its place.
-struct Taken<I> {
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.rests();
+    }
+}
+
+/// The body of an answer.
+struct Answering {
+    body: Body,
+    _at_work: AtWork,
+}
+
+impl HttpBody for Answering {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of a request came too slowly.
+#[derive(Debug)]
+pub(crate) struct TooSlow;
+
+impl fmt::Display for TooSlow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = BODY_TIME.as_secs();
+        write!(
+            f,
+            "the body was not there within {seconds} s; send it again"
+        )
+    }
+}
+
+impl std::error::Error for TooSlow {}
+
+/// The body of a request, which has to be there in time.
+struct InTime {
+    body: Incoming,
+    until: Pin<Box<Sleep>>,
+}
+
+fn in_time(body: Incoming) -> Body {
+    if body.is_end_stream() {
+        return Body::empty();
+    }
+    let until = Box::pin(tokio::time::sleep(BODY_TIME));
+    Body::new(InTime { body, until })
+}
+
+impl HttpBody for InTime {
+    type Data = Bytes;
+    type Error = axum::BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let late = self.until.as_mut().poll(context);
+        late.map(|()| Some(Err(TooSlow.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A connection and its place, also when it has become something else than HTTP.
+struct Seated<I> {
     io: I,
-    _room: Option<OwnedSemaphorePermit>,
+    _place: Arc<Place>,
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Taken<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for Seated<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -107,7 +311,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Taken<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Taken<I> {
+impl<I: AsyncWrite + Unpin> AsyncWrite for Seated<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

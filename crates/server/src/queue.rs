@@ -66,6 +66,8 @@ pub(crate) struct QueueView {
     preempted: u64,
     /// Tasks that left.
     finished: u64,
+    /// Of them, tasks whose time limit was spent.
+    timed_out: u64,
 }
 
 impl QueueView {
@@ -86,6 +88,7 @@ impl QueueView {
             refused: figures.counts.refused,
             preempted: figures.counts.preempted,
             finished: figures.counts.finished,
+            timed_out: figures.counts.timed_out,
         }
     }
 }

@@ -17,8 +17,8 @@ use crate::control::{Control, StopReason, stopped};
 use crate::fact::{Fact, Role};
 use crate::worker::load;
 
-/// Before a task is tried again that failed because the store could not be used.
-const STORE_PAUSE: Duration = Duration::from_secs(5);
+/// Before a task is tried again for which something was short.
+const SHORTAGE_PAUSE: Duration = Duration::from_secs(5);
 
 pub(super) struct TaskRunner {
     pub(super) parts: Arc<Parts>,
@@ -114,11 +114,11 @@ impl Runner for TaskRunner {
                     _ => ended(state.status.is_ended()),
                 }
             }
-            // What is recorded stays; the task goes on when the disk does.
+            // What is recorded stays; the task goes on when what it needs is there.
             Err(error) if error.may_pass() => {
-                tracing::error!(%error, "the disk cannot be used; the task is tried again");
+                tracing::error!(%error, "something is short; the task is tried again");
                 tokio::select! {
-                    () = tokio::time::sleep(STORE_PAUSE) => Ended::Requeue,
+                    () = tokio::time::sleep(SHORTAGE_PAUSE) => Ended::Requeue,
                     _ = stop.stopped() => Ended::Rests,
                 }
             }

@@ -22,6 +22,8 @@ pub enum Interruption {
     TimeLimit,
     /// Crashes cut it off too often; it is given up.
     Crashes,
+    /// Descriptors, memory, processes or space are short.
+    Shortage,
 }
 
 /// An effect was stopped on purpose, or given up; its step is decided anew.

@@ -183,6 +183,8 @@ pub enum PauseReason {
     Shutdown,
     /// The planner's questions are to be answered.
     Question,
+    /// Descriptors, memory, processes or space are short; it goes on by itself.
+    Shortage,
 }
 
 /// Work stopped for now.

@@ -200,6 +200,8 @@ pub(crate) fn supervise(mut args: impl Iterator<Item = OsString>) -> ExitCode {
         .with_max_level(tracing::Level::INFO)
         .with_ansi(false)
         .with_writer(std::io::stderr)
+        // A log that cannot be written is no reason to end what it is about.
+        .log_internal_errors(false)
         .init();
     let order = args.next().and_then(|order| order.into_string().ok());
     let done = order

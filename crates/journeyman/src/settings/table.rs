@@ -198,6 +198,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         help: "After each such time a waiting task rises by one level, so that none waits for ever [default: off]",
     },
     Setting {
+        key: "queue.ageing_levels",
+        flag: "queue-ageing-levels",
+        variable: "JOURNEYMAN_QUEUE_AGEING_LEVELS",
+        value: Some("N"),
+        default: "3",
+        help: "How many levels a waiting task rises at the most, with --queue-ageing: 3 takes background to high",
+    },
+    Setting {
         key: "json",
         flag: "json",
         variable: "JOURNEYMAN_JSON",

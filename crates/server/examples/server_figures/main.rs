@@ -130,6 +130,7 @@ impl Server {
             offer: journeyman_server::Offer::default(),
             model: "none".to_owned(),
             readiness: Arc::new(Always),
+            connections_max: usize::MAX,
             servers: Arc::new(Always),
             randomness: random,
             stop: stop.clone(),

@@ -1,0 +1,56 @@
+//! The descriptors of this process: as many as it may have, and enough of them for tasks.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// More are of no use: connections are 20,000 at the most.
+const WANTED: u64 = 65_536;
+/// Kept for the journal, its readers, the model server, what is served and what is logged.
+const FOR_ALL: u64 = 128;
+/// Kept for each task that is worked on: its model call, its sandbox, its files.
+const FOR_A_TASK: u64 = 16;
+
+/// Lets the process have as many as the system allows it, up to what is of use. Where that cannot be, it
+/// has what it has.
+pub(crate) fn raise() {
+    let now = getrlimit(Resource::Nofile);
+    let wanted = now.maximum.map_or(WANTED, |maximum| maximum.min(WANTED));
+    if now.current.is_some_and(|current| current < wanted) {
+        let raised = Rlimit {
+            current: Some(wanted),
+            maximum: now.maximum,
+        };
+        let _ = setrlimit(Resource::Nofile, raised);
+    }
+}
+
+/// How many connections there may be, so that tasks, so many at a time, have what they need.
+pub(crate) fn connections_max(tasks: usize) -> usize {
+    let all = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    connections_of(all, tasks)
+}
+
+fn connections_of(all: u64, tasks: usize) -> usize {
+    let tasks = u64::try_from(tasks).unwrap_or(u64::MAX);
+    let kept = FOR_ALL.saturating_add(FOR_A_TASK.saturating_mul(tasks));
+    // Where there is little, most of it is for tasks all the same, and the rest for whoever asks.
+    let left = all.saturating_sub(kept).max(all / 4);
+    usize::try_from(left).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_enough_for_tasks() {
+        for (all, tasks, connections) in [
+            (65_536, 5, 65_328),
+            (1_024, 5, 816),
+            (1_024, 20, 576),
+            (1_024, 1_000, 256),
+            (64, 5, 16),
+        ] {
+            assert_eq!(connections_of(all, tasks), connections, "{all}, {tasks}");
+        }
+    }
+}

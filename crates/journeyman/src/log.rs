@@ -1,0 +1,87 @@
+//! What is logged to standard error. A reader that stalls or is gone, or a disk that is full, costs
+//! lines of the log and nothing else.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::exit::UsageError;
+use crate::settings::Settings;
+use crate::teller::Teller;
+
+/// At the end, what is still to be written has this long.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// The log; what was logged is written for a moment longer when this goes.
+pub(crate) struct Log(Teller<Vec<u8>>);
+
+impl Log {
+    /// Logs to standard error from now on: what the settings say, or else what is usual.
+    pub(crate) fn to_stderr(settings: &Settings, usual: &str) -> anyhow::Result<Self> {
+        let filter = settings.log.as_deref().unwrap_or(usual);
+        let filter = EnvFilter::try_new(filter)
+            .map_err(|error| UsageError(format!("--log {filter:?}: {error}")))?;
+        let is_json = settings.log_json;
+        let lines = Teller::start("log", move |line: Vec<u8>, lost| {
+            let mut out = io::stderr().lock();
+            if lost > 0 {
+                out.write_all(lost_lines(lost, is_json).as_bytes())?;
+            }
+            out.write_all(&line)
+        });
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(io::stderr().is_terminal())
+            .with_writer(Lines(lines.clone()))
+            // It would print to standard error what standard error did not take.
+            .log_internal_errors(false);
+        if is_json {
+            log.json().init();
+        } else {
+            log.init();
+        }
+        Ok(Self(lines))
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.0.flush(Some(FLUSH));
+    }
+}
+
+fn lost_lines(lost: u64, is_json: bool) -> String {
+    let message = format!("{lost} lines of the log are lost: standard error took no more");
+    if is_json {
+        let line =
+            serde_json::json!({"level": "WARN", "fields": {"message": message, "lost": lost}});
+        return format!("{line}\n");
+    }
+    format!("WARN {message}\n")
+}
+
+struct Lines(Teller<Vec<u8>>);
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line;
+
+    fn make_writer(&'a self) -> Line {
+        Line(self.0.clone())
+    }
+}
+
+/// Takes one line, which is written to it whole.
+struct Line(Teller<Vec<u8>>);
+
+impl Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.tell(line.to_vec());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
