@@ -14,6 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::app::{App, Options};
 use crate::door::Local;
+use crate::pace::Paced;
+use crate::room::Room;
 use crate::routes::router;
 
 /// Connections at the same time; further ones wait to be taken.
@@ -33,19 +35,21 @@ pub async fn serve(
     let stop = options.stop.clone();
     // As a service to be made, for a router itself is copied whole for every connection.
     let app = App::new(options);
-    let sockets = app.sockets.clone();
+    let (sockets, room) = (app.sockets.clone(), app.room.clone());
     let router = router(app);
     let over_socket = router.clone().layer(Extension(Local)).into_make_service();
     let router = router.into_make_service();
     let stopped = || stop.clone().cancelled_owned();
-    let local = axum::serve(Bounded::new(socket), over_socket).with_graceful_shutdown(stopped());
+    let local =
+        axum::serve(Bounded::new(socket, &room), over_socket).with_graceful_shutdown(stopped());
     let both = async {
         if let Some(tcp) = tcp {
             // An event that follows another at once must not wait until the client has answered that.
             let tcp = tcp.tap_io(|tcp| {
                 let _ = tcp.set_nodelay(true); // it only comes later
             });
-            let remote = axum::serve(Bounded::new(tcp), router).with_graceful_shutdown(stopped());
+            let remote =
+                axum::serve(Bounded::new(tcp, &room), router).with_graceful_shutdown(stopped());
             tokio::try_join!(local, remote).map(|_| ())
         } else {
             local.await
@@ -64,26 +68,29 @@ pub async fn serve(
 /// A listener that takes a bounded number of connections.
 struct Bounded<L> {
     listener: L,
-    room: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+    room: Room,
 }
 
 impl<L> Bounded<L> {
-    fn new(listener: L) -> Self {
+    fn new(listener: L, room: &Room) -> Self {
         Self {
             listener,
-            room: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            room: room.clone(),
+            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
         }
     }
 }
 
 impl<L: Listener> Listener for Bounded<L> {
-    type Io = Taken<L::Io>;
+    type Io = Taken<Paced<L::Io>>;
     type Addr = L::Addr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let room = Arc::clone(&self.room).acquire_owned().await.ok();
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
         let (io, address) = self.listener.accept().await;
-        (Taken { io, _room: room }, address)
+        let io = Paced::new(io, self.room.clone());
+        (Taken { io, _place: place }, address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -94,7 +101,7 @@ impl<L: Listener> Listener for Bounded<L> {
 /// A connection and its place.
 struct Taken<I> {
     io: I,
-    _room: Option<OwnedSemaphorePermit>,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Taken<I> {
