@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::door::Door;
 use crate::guard::Hosts;
+use crate::room::Room;
 use crate::tickets::Tickets;
 
 /// Whether work can be done now. Asked by `GET /ready`.
@@ -93,6 +94,8 @@ pub(crate) struct Shared {
     pub(crate) readiness: Arc<dyn Readiness>,
     pub(crate) servers: Arc<dyn ToolServers>,
     pub(crate) tickets: Tickets,
+    /// What waits to get out to clients.
+    pub(crate) room: Room,
     /// The sockets that are open.
     pub(crate) sockets: TaskTracker,
     pub(crate) stop: CancellationToken,
@@ -109,6 +112,7 @@ impl App {
             readiness: options.readiness,
             servers: options.servers,
             tickets: Tickets::new(options.randomness),
+            room: Room::new(),
             sockets: TaskTracker::new(),
             stop: options.stop,
         }))

@@ -1,26 +1,37 @@
 //! A task's events, and the texts that they cite.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
 use journeyman_event::{ContentHash, Event, ModuleName, Sequence, TaskId};
-use journeyman_journal::Filter;
+use journeyman_journal::{Filter, Most};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::door::Caller;
+use crate::feed::pieces;
 use crate::problem::Problem;
 use crate::query::{Asked, Position, Task, TaskAnd};
+use crate::room::{Held, weight};
 use crate::tasks::{TaskPath, checked_limit, checked_word};
 use crate::view::time;
 
 /// Events on one page.
 const PAGE: usize = 100;
+/// Bytes of events on one page, give or take one: the next page has the rest.
+const PAGE_BYTES: usize = 2 << 20;
+/// Bytes of lines that are held for one client.
+const PART_BYTES: usize = 128 << 10;
 /// How long a reader may wait for an event, in milliseconds: less than clients give an answer.
 const WAIT_MS_MAX: u64 = 50_000;
 
@@ -125,7 +136,10 @@ pub(crate) async fn events(
     Task(task): Task,
     Asked(query): Asked<EventsQuery>,
 ) -> Result<Json<EventPage>, Problem> {
-    let limit = checked_limit(query.limit, PAGE)?;
+    let limit = Most {
+        events: checked_limit(query.limit, PAGE)?,
+        bytes: PAGE_BYTES,
+    };
     checked_word("kind", query.kind.as_deref(), 100)?;
     checked_word("actor", query.actor.as_deref(), 200)?;
     let module = query.module.as_deref().map(ModuleName::new).transpose();
@@ -270,14 +284,59 @@ pub(crate) async fn lines(
         ..Filter::default()
     };
     let after = query.after.map_or(Sequence::ZERO, Position::sequence);
-    let journal = app.tasks.journal();
-    let page = journal
-        .read(&caller.principal, &filter, after, limit)
-        .await?;
-    let mut lines = String::new();
-    for event in &page.events {
-        lines.push_str(event.line());
-        lines.push('\n');
+    let lines = Lines {
+        events: VecDeque::new(),
+        at: after,
+        left: limit,
+        app,
+        caller,
+        filter,
+    };
+    let lines = stream::try_unfold(lines, |mut lines| async move {
+        let next = lines.next().await?;
+        Ok::<_, journeyman_journal::Error>(next.map(|next| (next, lines)))
+    });
+    let body = Body::from_stream(lines);
+    Ok(([(header::CONTENT_TYPE, "application/jsonl")], body).into_response())
+}
+
+/// Events that are read as they are taken: only a part of them is held.
+struct Lines {
+    app: App,
+    caller: Caller,
+    filter: Filter,
+    at: Sequence,
+    /// How many are wanted still.
+    left: usize,
+    events: VecDeque<Bytes>,
+}
+
+impl Lines {
+    async fn next(&mut self) -> Result<Option<Bytes>, journeyman_journal::Error> {
+        if self.events.is_empty() && self.left > 0 {
+            let most = Most {
+                events: self.left,
+                bytes: PART_BYTES,
+            };
+            let (journal, room) = (self.app.tasks.journal(), &self.app.room);
+            let principal = &self.caller.principal;
+            let place = room.reading().await;
+            let page = journal.read(principal, &self.filter, self.at, most).await?;
+            let bytes = page.events.iter().map(weight).sum();
+            let held = room.hold(bytes).await;
+            drop(place);
+            let held = Arc::new(held.ok_or(journeyman_journal::Error::Closed)?);
+            for event in &page.events {
+                let pieces = pieces(event, "{").chain([Bytes::from_static(b"\n")]);
+                self.events
+                    .extend(pieces.map(|piece| Held::around(&held, piece)));
+                self.at = event.sequence();
+            }
+            self.left = match page.ended {
+                true => 0,
+                false => self.left - page.events.len(),
+            };
+        }
+        Ok(self.events.pop_front())
     }
-    Ok(([(header::CONTENT_TYPE, "application/jsonl")], lines).into_response())
 }

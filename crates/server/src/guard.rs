@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -100,8 +100,47 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
     if !is_local && let Err(problem) = app.hosts.check(request.headers()) {
         return problem.into_response();
     }
-    next.run(request).await
+    let Some(origin) = request.headers().get(header::ORIGIN).cloned() else {
+        return next.run(request).await;
+    };
+    let asked = request
+        .headers()
+        .get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    let asked = asked.cloned();
+    let asks = request.method() == Method::OPTIONS
+        && (request.headers()).contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response = if asks {
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        response.headers_mut().extend([
+            (header::ACCESS_CONTROL_ALLOW_METHODS, METHODS),
+            (header::ACCESS_CONTROL_MAX_AGE, FOR_SECONDS),
+        ]);
+        if let Some(asked) = asked {
+            let headers = response.headers_mut();
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked);
+        }
+        response
+    } else {
+        next.run(request).await
+    };
+    // It was let in above, so its page may read what it is answered.
+    response.headers_mut().extend([
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED),
+    ]);
+    let headers = response.headers_mut();
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    response
 }
+
+/// What a page of an allowed origin may ask with.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
+/// For how many seconds a browser need not ask again.
+const FOR_SECONDS: HeaderValue = HeaderValue::from_static("600");
+/// What such a page may read of an answer's headers.
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "mcp-session-id, mcp-protocol-version, x-request-id, location, retry-after, etag",
+);
 
 #[cfg(test)]
 mod tests {

@@ -6,22 +6,26 @@
 //! reads of the journal, and nothing else: it decides nothing about a task and appends no event. Who
 //! asks is settled once, at the door (`door.rs`, `guard.rs`); everything behind it takes a principal.
 
+mod answers;
 mod app;
 mod body;
 mod connections;
 mod door;
 mod events;
+mod feed;
 mod files;
 mod guard;
 mod health;
 mod interventions;
 mod listener;
 pub mod mcp;
+mod pace;
 mod page;
 mod problem;
 mod query;
 mod queue;
 mod request_id;
+mod room;
 mod routes;
 mod socket;
 mod stream;
@@ -29,6 +33,7 @@ mod tasks;
 mod tickets;
 mod tools;
 mod view;
+mod websocket;
 
 pub use app::{McpOffer, Offer, Options, Readiness, TcpOffer, ToolServers};
 pub use door::{BadTokens, Door, Role, TokenFile, TokenLine};

@@ -29,6 +29,8 @@ use tower::Service;
 use crate::app::{App, Options};
 use crate::connections::{Connections, Place};
 use crate::door::Local;
+use crate::pace::Paced;
+use crate::room::Room;
 use crate::routes::router;
 
 /// Connections at the same time, however many the process could have.
@@ -64,19 +66,25 @@ pub async fn serve(
     let max = options.connections_max.min(CONNECTIONS_MAX);
     let local_max = (max / LOCAL_SHARE).max(1);
     let app = App::new(options);
-    let sockets = app.sockets.clone();
+    let (sockets, room) = (app.sockets.clone(), app.room.clone());
     // Made ready once: what every connection gets is a clone of it, and cheap.
     let router = router(app).with_state(());
-    let local = listen(
-        socket,
-        Connections::new(local_max),
-        router.clone().layer(Extension(Local)),
-        stop.clone(),
-    );
+    let local = Listening {
+        connections: Connections::new(local_max),
+        room: room.clone(),
+        router: router.clone().layer(Extension(Local)),
+        stop: stop.clone(),
+    };
+    let local = local.listen(socket);
     let remote = async {
         if let Some(tcp) = tcp {
-            let room = Connections::new(max - local_max.min(max - 1));
-            listen(tcp, room, router, stop.clone()).await;
+            let remote = Listening {
+                connections: Connections::new(max - local_max.min(max - 1)),
+                room,
+                router,
+                stop: stop.clone(),
+            };
+            remote.listen(tcp).await;
         }
     };
     tokio::select! {
@@ -109,94 +117,102 @@ impl Taken for UnixStream {
     }
 }
 
-/// Takes connections until it is told to stop, then waits for those that are open.
-async fn listen<L>(mut listener: L, room: Arc<Connections>, router: Router, stop: CancellationToken)
-where
-    L: Listener<Io: Taken>,
-{
-    let open = TaskTracker::new();
-    let take = async {
-        loop {
-            let (mut io, _) = listener.accept().await;
-            match room.enter(io.address()).await {
-                Some(place) => {
-                    let attended = attend(io, Arc::new(place), router.clone(), stop.clone());
-                    open.spawn(attended);
-                }
-                None => {
-                    open.spawn(async move {
-                        let told = async {
-                            let _ = io.write_all(REFUSAL).await; // it may be gone
-                            let _ = io.shutdown().await;
-                        };
-                        let _ = tokio::time::timeout(CLOSING_TIME, told).await;
-                    });
-                }
-            }
-        }
-    };
-    tokio::select! {
-        () = take => {}
-        () = stop.cancelled() => {}
-    }
-    drop(listener);
-    open.close();
-    open.wait().await;
+/// What listens at one place.
+#[derive(Clone)]
+struct Listening {
+    connections: Arc<Connections>,
+    /// What waits to get out, of all clients.
+    room: Room,
+    router: Router,
+    stop: CancellationToken,
 }
 
-/// Answers what comes over a connection.
-async fn attend(io: impl Taken, place: Arc<Place>, router: Router, stop: CancellationToken) {
-    place.rests();
-    let answer = service_fn(|request: Request<Incoming>| {
-        let at_work = AtWork::on(&place);
-        let mut router = router.clone();
-        async move {
-            let answered = router.call(request.map(in_time)).await;
-            answered.map(|response: Response<Body>| {
-                response.map(|body| Answering {
-                    body,
-                    _at_work: at_work,
-                })
-            })
-        }
-    });
-    let io = TokioIo::new(Seated {
-        io,
-        _place: Arc::clone(&place),
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .serve_connection(io, answer)
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    let mut gives_way = pin!(place.gives_way());
-    let mut is_told = false;
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection ended early");
+impl Listening {
+    /// Takes connections until it is told to stop, then waits for those that are open.
+    async fn listen(self, mut listener: impl Listener<Io: Taken>) {
+        let open = TaskTracker::new();
+        let take = async {
+            loop {
+                let (mut io, _) = listener.accept().await;
+                match self.connections.enter(io.address()).await {
+                    Some(place) => {
+                        open.spawn(self.clone().attend(io, Arc::new(place)));
+                    }
+                    None => {
+                        open.spawn(async move {
+                            let told = async {
+                                let _ = io.write_all(REFUSAL).await; // it may be gone
+                                let _ = io.shutdown().await;
+                            };
+                            let _ = tokio::time::timeout(CLOSING_TIME, told).await;
+                        });
+                    }
                 }
-                break;
             }
-            () = gives_way.as_mut(), if !is_told => {
-                is_told = true;
-                connection.as_mut().graceful_shutdown();
-                let closed = tokio::time::timeout(CLOSING_TIME, connection.as_mut()).await;
-                // A request that came at that very moment is answered.
-                if closed.is_ok() || place.is_idle() {
+        };
+        tokio::select! {
+            () = take => {}
+            () = self.stop.cancelled() => {}
+        }
+        drop(listener);
+        open.close();
+        open.wait().await;
+    }
+
+    /// Answers what comes over a connection.
+    async fn attend(self, io: impl Taken, place: Arc<Place>) {
+        place.rests();
+        let answer = service_fn(|request: Request<Incoming>| {
+            let at_work = AtWork::on(&place);
+            let mut router = self.router.clone();
+            async move {
+                let answered = router.call(request.map(in_time)).await;
+                answered.map(|response: Response<Body>| {
+                    response.map(|body| Answering {
+                        body,
+                        _at_work: at_work,
+                    })
+                })
+            }
+        });
+        let io = TokioIo::new(Seated {
+            io: Paced::new(io, self.room.clone()),
+            _place: Arc::clone(&place),
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .serve_connection(io, answer)
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let mut gives_way = pin!(place.gives_way());
+        let mut is_told = false;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection ended early");
+                    }
                     break;
                 }
-            }
-            () = stop.cancelled(), if !is_told => {
-                is_told = true;
-                connection.as_mut().graceful_shutdown();
+                () = gives_way.as_mut(), if !is_told => {
+                    is_told = true;
+                    connection.as_mut().graceful_shutdown();
+                    let closed = tokio::time::timeout(CLOSING_TIME, connection.as_mut()).await;
+                    // A request that came at that very moment is answered.
+                    if closed.is_ok() || place.is_idle() {
+                        break;
+                    }
+                }
+                () = self.stop.cancelled(), if !is_told => {
+                    is_told = true;
+                    connection.as_mut().graceful_shutdown();
+                }
             }
         }
+        // What it became, if anything, waits for no request.
+        place.works();
     }
-    // What it became, if anything, waits for no request.
-    place.works();
 }
 
 /// A request is being answered, until its answer is out.

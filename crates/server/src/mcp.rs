@@ -11,10 +11,12 @@ mod catalogue;
 mod conformance;
 mod handler;
 mod http;
+mod lenient;
 mod prompts;
 mod resources;
 mod schema;
 mod session;
+mod sessions;
 mod tasks;
 mod tools;
 mod wait;
@@ -26,9 +28,10 @@ use axum::http::request::Parts;
 use rmcp::model::{DetailedTask, ReadResourceResult, Tool};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServiceExt};
+use tokio_util::sync::CancellationToken;
 
 pub use api::{Answer, Api, Unreachable};
-pub(crate) use http::{PATH, router};
+pub(crate) use http::{is_path, router};
 
 use api::InProcess;
 use conformance::Fixtures;
@@ -39,8 +42,8 @@ use crate::door::Caller;
 /// How a request gets to the REST interface.
 #[derive(Clone)]
 enum Reach {
-    /// In this process, as whoever was let in.
-    Here(axum::Router),
+    /// In this process, as whoever was let in, until it stops.
+    Here(axum::Router, CancellationToken),
     /// In this way, whoever asks.
     There(Arc<dyn Api>),
 }
@@ -105,17 +108,26 @@ impl Mcp {
         Some((fixtures, fixtures.task(id)?))
     }
 
+    /// Waits until this process stops.
+    async fn stopped(&self) {
+        match &self.reach {
+            Reach::Here(_, stop) => stop.cancelled().await,
+            Reach::There(_) => std::future::pending().await,
+        }
+    }
+
     /// REST as whoever sent this request.
     fn api(&self, context: &RequestContext<RoleServer>) -> Result<Arc<dyn Api>, ErrorData> {
         match &self.reach {
             Reach::There(api) => Ok(Arc::clone(api)),
-            Reach::Here(router) => {
+            Reach::Here(router, _) => {
                 let parts = context.extensions.get::<Parts>();
                 let caller = parts.and_then(|parts| parts.extensions.get::<Caller>());
                 let nobody = || ErrorData::invalid_request("nobody knows who asks", None);
                 Ok(Arc::new(InProcess {
                     router: router.clone(),
                     caller: caller.ok_or_else(nobody)?.clone(),
+                    account: parts.and_then(|parts| parts.extensions.get().cloned()),
                     host: parts.and_then(|parts| parts.headers.get(header::HOST).cloned()),
                 }))
             }

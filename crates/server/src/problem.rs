@@ -81,7 +81,12 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
-    fn later(status: StatusCode, kind: &str, detail: impl Into<String>, seconds: u64) -> Self {
+    pub(crate) fn later(
+        status: StatusCode,
+        kind: &str,
+        detail: impl Into<String>,
+        seconds: u64,
+    ) -> Self {
         Self {
             retry_after: Some(seconds),
             ..Self::new(status, kind, detail)

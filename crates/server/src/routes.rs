@@ -21,8 +21,8 @@ use crate::body::BODY_MAX;
 use crate::door::Local;
 use crate::problem::Problem;
 use crate::{
-    events, files, guard, health, interventions, mcp, page, queue, request_id, socket, stream,
-    tasks, tools,
+    answers, events, files, guard, health, interventions, mcp, page, queue, request_id, socket,
+    stream, tasks, tools,
 };
 
 #[derive(OpenApi)]
@@ -156,6 +156,7 @@ pub(crate) fn router(app: App) -> Router {
     .route("/", get(page::page))
     .route("/page.js", get(page::script))
     .route("/page.css", get(page::style))
+    .layer(middleware::from_fn_with_state(app.clone(), answers::count))
     .with_state(app.clone())
     .merge(mcp)
     .fallback(nothing)
@@ -170,11 +171,10 @@ pub(crate) fn router(app: App) -> Router {
 /// Lets through what is for whoever asks.
 async fn only_offered(State(app): State<App>, request: Request, next: Next) -> Response {
     let is_local = request.extensions().get::<Local>().is_some();
-    if is_local || app.offer.tcp == TcpOffer::Everything || request.uri().path() == mcp::PATH {
+    if is_local || app.offer.tcp == TcpOffer::Everything || mcp::is_path(request.uri().path()) {
         return next.run(request).await;
     }
-    let detail = format!("this server has MCP alone here, at {}", mcp::PATH);
-    Problem::not_found(detail).into_response()
+    Problem::not_found("this server has MCP alone here, at /mcp").into_response()
 }
 
 async fn nothing(request: Request) -> Problem {

@@ -2,45 +2,44 @@
 //! other way.
 //!
 //! A client says after which sequence; it gets everything since, then what comes, in order, once. It is
-//! read from the journal at the client's own pace, so one that is slow delays nobody, and only a few
-//! events ever wait for it.
+//! read from the journal at the client's own pace, so one that is slow delays nobody, and only one page
+//! of them ever waits for it.
 
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use journeyman_event::{Event, Sequence, TaskId};
-use journeyman_journal::{Filter, Subscription};
+use journeyman_journal::Filter;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::door::{Caller, known_caller};
+use crate::feed::{Feed, PIECE, pieces};
 use crate::interventions::apply;
 use crate::problem::Problem;
 use crate::query::Asked;
 use crate::view::TaskView;
+use crate::websocket::{At, Heard, Upgrade, WebSocket};
 
 /// The version of the messages.
 const VERSION: u32 = 1;
 /// A client has this long to send its token.
 const TOKEN_TIME: Duration = Duration::from_secs(10);
-/// A message has this long to get out; after that the client is gone or far too slow.
+/// A piece of a message has this long to get out; after that the client is gone or far too slow.
 const SEND_TIME: Duration = Duration::from_secs(10);
+/// And this long, where others wait for the bytes that it holds.
+const PRESSED_TIME: Duration = Duration::from_secs(1);
 /// Where nothing is sent, a ping is, this often.
 const PING: Duration = Duration::from_secs(20);
 /// Without any answer for so long the client is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(65);
-/// Bytes of a client's message: the largest file that a user may write, however it is escaped.
-const MESSAGE_MAX: usize = 1 << 20;
 /// What one client may have under way at the same time.
 const DOING_MAX: usize = 16;
-/// Bytes that are read at a time: clients say little, and each socket has a buffer of so many.
-const READ: usize = 1 << 10;
-
 /// Why a socket is closed, as its close code. Those from 4000 on are this program's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Close {
@@ -56,6 +55,8 @@ enum Close {
     UnknownTask,
     /// Messages did not get out: come back, and say where you were.
     TooSlow,
+    /// What came was no WebSocket message that is taken; the code of RFC 6455 for that.
+    Wrong(u16),
 }
 
 impl Close {
@@ -67,6 +68,7 @@ impl Close {
             Self::Unauthorized => 4401,
             Self::UnknownTask => 4404,
             Self::TooSlow => 4408,
+            Self::Wrong(code) => code,
         }
     }
 
@@ -78,6 +80,10 @@ impl Close {
             Self::Unauthorized => "a known token is needed".to_owned(),
             Self::UnknownTask => "there is no such task".to_owned(),
             Self::TooSlow => format!("too slow; resume from here with after={at}"),
+            Self::Wrong(1003) => "messages are text, JSON in UTF-8".to_owned(),
+            Self::Wrong(1007) => "the text is not UTF-8".to_owned(),
+            Self::Wrong(1009) => "the message is larger than 2 MiB".to_owned(),
+            Self::Wrong(_) => "this is not as RFC 6455 says".to_owned(),
         }
     }
 }
@@ -119,10 +125,10 @@ enum Told {
 }
 
 impl Told {
-    fn message(&self) -> Message {
+    fn message(&self) -> Bytes {
         let members = serde_json::to_string(self).unwrap_or_default();
         let members = members.strip_prefix('{').unwrap_or_default();
-        Message::Text(format!("{{\"v\":{VERSION},{members}").into())
+        format!("{{\"v\":{VERSION},{members}").into()
     }
 }
 
@@ -178,13 +184,9 @@ pub(crate) async fn one(
 
 async fn upgrade(app: App, task: Option<String>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
-    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &app).await;
-    let upgrade = match upgrade {
+    let upgrade = match Upgrade::of(&mut parts) {
         Ok(upgrade) => upgrade,
-        Err(rejection) => {
-            let status = rejection.status();
-            return Problem::new(status, "no-websocket", rejection.body_text()).into_response();
-        }
+        Err(problem) => return problem.into_response(),
     };
     let query = Asked::<SocketQuery>::from_request_parts(&mut parts, &app).await;
     let Asked(query) = match query {
@@ -192,20 +194,18 @@ async fn upgrade(app: App, task: Option<String>, request: Request) -> Response {
         Err(problem) => return problem.into_response(),
     };
     let by_ticket = query.ticket.as_deref();
-    let by_ticket = by_ticket.and_then(|ticket| app.tickets.take(ticket));
+    let by_ticket = by_ticket
+        .and_then(|ticket| app.tickets.take(ticket))
+        .filter(|caller| app.door.again(caller).is_ok());
     let caller = match (by_ticket, known_caller(&app, &parts)) {
         (Some(caller), _) => Some(caller),
         (None, Ok(known)) => known,
         (None, Err(problem)) => return problem.into_response(),
     };
     let after = Sequence(query.after.unwrap_or(0));
-    let upgrade = upgrade
-        .read_buffer_size(READ)
-        .max_message_size(MESSAGE_MAX)
-        .max_frame_size(MESSAGE_MAX);
     // Whoever stops the server waits until it has said so here.
     let sockets = app.sockets.clone();
-    upgrade.on_upgrade(move |socket| {
+    upgrade.serve(move |socket| {
         sockets.track_future(async move {
             let mut client = Client { socket, at: after };
             let ended = client
@@ -214,6 +214,7 @@ async fn upgrade(app: App, task: Option<String>, request: Request) -> Response {
             if let Err(close) = ended {
                 client.close(close).await;
             }
+            client.socket.end().await;
         })
     })
 }
@@ -261,6 +262,7 @@ impl Client {
         };
         let journal = app.tasks.journal();
         let events = journal.subscribe(&caller.principal, filter, self.at);
+        let events = Feed::new(events, &app.room);
         let revoked = app.door.revoked(&caller);
         tokio::pin!(revoked);
         tokio::select! {
@@ -272,9 +274,18 @@ impl Client {
 
     /// The first message says who it is.
     async fn authenticate(&mut self, app: &App) -> Result<Caller, Close> {
-        let first = tokio::time::timeout(TOKEN_TIME, self.socket.recv()).await;
-        let Ok(Some(Ok(Message::Text(text)))) = first else {
-            return Err(Close::Unauthorized);
+        let first = async {
+            loop {
+                match self.socket.hear().await {
+                    Heard::Alive => {}
+                    heard => return heard,
+                }
+            }
+        };
+        let text = match tokio::time::timeout(TOKEN_TIME, first).await {
+            Ok(Heard::Text(text)) => text,
+            Ok(Heard::Wrong(code)) => return Err(Close::Wrong(code)),
+            Ok(_) | Err(_) => return Err(Close::Unauthorized),
         };
         let said = serde_json::from_str(&text);
         let Said::Auth { token } = said.map_err(|_| Close::BadMessage)? else {
@@ -283,29 +294,26 @@ impl Client {
         app.door.caller(&token).ok_or(Close::Unauthorized)
     }
 
-    async fn send_all(
-        &mut self,
-        mut events: Subscription,
-        session: &Session<'_>,
-    ) -> Result<(), Close> {
+    async fn send_all(&mut self, mut events: Feed, session: &Session<'_>) -> Result<(), Close> {
         let mut doing = FuturesUnordered::new();
         let mut heard = tokio::time::Instant::now();
         let mut ping = tokio::time::interval(PING);
         ping.reset();
         loop {
             tokio::select! {
-                event = events.next() => {
-                    let event = event.map_err(|_| Close::Internal)?;
-                    self.send(Message::Text(message_of(&event))).await?;
-                    self.at = event.sequence();
-                }
-                Some(told) = doing.next() => self.send(Told::message(&told)).await?,
-                said = self.socket.recv(), if doing.len() < DOING_MAX => match said {
-                    None | Some(Err(_) | Ok(Message::Close(_))) => return Ok(()),
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
-                        heard = tokio::time::Instant::now();
+                page = events.next() => {
+                    let page = page.map_err(|_| Close::Internal)?;
+                    for event in &page.events {
+                        self.send_event(session.app, event).await?;
+                        self.at = event.sequence();
                     }
-                    Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
+                }
+                Some(told) = doing.next() => self.send(session.app, Told::message(&told)).await?,
+                said = self.socket.hear(), if doing.len() < DOING_MAX => match said {
+                    Heard::Gone => return Ok(()),
+                    Heard::Wrong(code) => return Err(Close::Wrong(code)),
+                    Heard::Alive => heard = tokio::time::Instant::now(),
+                    Heard::Text(text) => match serde_json::from_str(&text) {
                         // It is known already; a repeated token does no harm.
                         Ok(Said::Auth { .. }) => {}
                         Ok(Said::Intervene { id, task_id, intervention }) => {
@@ -313,39 +321,68 @@ impl Client {
                         }
                         Err(_) => return Err(Close::BadMessage),
                     },
-                    Some(Ok(Message::Binary(_))) => return Err(Close::BadMessage),
                 },
                 _ = ping.tick() => {
                     if heard.elapsed() > SILENCE_MAX {
                         return Ok(());
                     }
-                    self.send(Message::Ping(bytes::Bytes::new())).await?;
+                    in_time(session.app, self.socket.ping()).await?;
                 }
             }
         }
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), Close> {
-        let sent = tokio::time::timeout(SEND_TIME, self.socket.send(message)).await;
-        match sent {
-            Ok(Ok(())) => Ok(()),
-            // Whoever is gone needs no reason.
-            Ok(Err(_)) | Err(_) => Err(Close::TooSlow),
+    /// The stored line with the message's version in front.
+    async fn send_event(&mut self, app: &App, event: &Event) -> Result<(), Close> {
+        let head = format!("{{\"v\":{VERSION},\"type\":\"event\",");
+        let mut pieces = pieces(event, &head).peekable();
+        let mut is_first = true;
+        while let Some(piece) = pieces.next() {
+            let is_last = pieces.peek().is_none();
+            let at = At { is_first, is_last };
+            in_time(app, self.socket.send(piece, at)).await?;
+            is_first = false;
         }
+        Ok(())
+    }
+
+    async fn send(&mut self, app: &App, message: Bytes) -> Result<(), Close> {
+        let held = app.room.hold_made(message.len()).await;
+        let _held = held.ok_or(Close::TooSlow)?;
+        let mut from = 0;
+        while from < message.len() {
+            let to = message.len().min(from + PIECE);
+            let at = At {
+                is_first: from == 0,
+                is_last: to == message.len(),
+            };
+            in_time(app, self.socket.send(message.slice(from..to), at)).await?;
+            from = to;
+        }
+        Ok(())
     }
 
     async fn close(&mut self, close: Close) {
-        let frame = CloseFrame {
-            code: close.code(),
-            reason: close.reason(self.at).into(),
-        };
-        let message = Message::Close(Some(frame));
-        let _ = tokio::time::timeout(SEND_TIME, self.socket.send(message)).await;
+        let said = self.socket.say_close(close.code(), close.reason(self.at));
+        let _ = tokio::time::timeout(SEND_TIME, said).await; // who does not read it needs none
     }
 }
 
-/// The stored line with the message's version in front.
-fn message_of(event: &Event) -> Utf8Bytes {
-    let members = event.line().strip_prefix('{').unwrap_or_default();
-    format!("{{\"v\":{VERSION},\"type\":\"event\",{members}").into()
+/// Waits until a client has taken something, but not longer than it may take.
+async fn in_time<E>(app: &App, sent: impl Future<Output = Result<(), E>>) -> Result<(), Close> {
+    let too_slow = async {
+        let began = tokio::time::Instant::now();
+        loop {
+            tokio::time::sleep(PRESSED_TIME).await;
+            if app.room.is_pressed() || began.elapsed() >= SEND_TIME {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        // Whoever is gone needs no reason.
+        sent = sent => sent.map_err(|_| Close::TooSlow),
+        () = too_slow => Err(Close::TooSlow),
+    }
 }

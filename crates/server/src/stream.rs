@@ -1,23 +1,27 @@
 //! A task's events as they come, as server-sent events. The id of each is its sequence, so a client
 //! that comes back says with `Last-Event-ID` where it was.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::sse::{Event as Sent, KeepAlive, Sse};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures_util::stream;
 use journeyman_event::{Event, Payload, Sequence};
-use journeyman_journal::{Filter, Subscription};
+use journeyman_journal::Filter;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::door::Caller;
+use crate::feed::{Feed, pieces};
 use crate::problem::Problem;
 use crate::query::{Asked, Position, Task};
+use crate::room::Held;
 use crate::tasks::TaskPath;
 
 /// A comment is sent this often where nothing else is, so that a dead client is noticed.
@@ -47,8 +51,51 @@ pub(crate) struct SentEvent {
 struct Open {
     app: App,
     caller: Caller,
-    events: Subscription,
+    events: Feed,
+    /// What was made of them and is not taken yet.
+    made: VecDeque<Bytes>,
     has_ended: bool,
+}
+
+impl Open {
+    /// What is sent next; none where it ends.
+    async fn next(&mut self) -> Option<Bytes> {
+        while self.made.is_empty() {
+            if self.has_ended {
+                return None;
+            }
+            let page = tokio::select! {
+                page = self.events.next() => page.ok()?,
+                () = tokio::time::sleep(KEEP_ALIVE) => return Some(Bytes::from_static(b":\n\n")),
+                () = self.app.stop.cancelled() => return None,
+                () = self.app.door.revoked(&self.caller) => return None,
+            };
+            for event in &page.events {
+                let sent = sent(event).map(|piece| Held::around(&page.held, piece));
+                self.made.extend(sent);
+                self.has_ended = ends(event.payload()) && self.stands(event).await?;
+                if self.has_ended {
+                    break;
+                }
+            }
+        }
+        self.made.pop_front()
+    }
+
+    /// Whether a task's end is the end as the task stands: it may have gone on since. None if that is not
+    /// to be had.
+    async fn stands(&self, end: &Event) -> Option<bool> {
+        let (tasks, principal) = (&self.app.tasks, &self.caller.principal);
+        let state = tasks.current(principal, end.task_id()).await.ok()?;
+        Some(state.ended_at == Some(end.sequence()))
+    }
+}
+
+/// An event as it is sent.
+fn sent(event: &Event) -> impl Iterator<Item = Bytes> + use<> {
+    let (id, kind) = (event.sequence(), event.kind());
+    let head = format!("id: {id}\nevent: {kind}\ndata: {{");
+    pieces(event, &head).chain([Bytes::from_static(b"\n\n")])
 }
 
 /// Watch a task: its events since a position, then those to come, until it has ended. An end after which
@@ -88,39 +135,24 @@ pub(crate) async fn stream(
     let filter = Filter::of_task(&task);
     let journal = app.tasks.journal();
     let open = Open {
-        events: journal.subscribe(&caller.principal, filter, after),
+        events: Feed::new(
+            journal.subscribe(&caller.principal, filter, after),
+            &app.room,
+        ),
         app,
         caller,
+        made: VecDeque::new(),
         has_ended: false,
     };
     let sent = stream::unfold(open, |mut open| async move {
-        if open.has_ended {
-            return None;
-        }
-        let event = tokio::select! {
-            event = open.events.next() => event.ok()?,
-            () = open.app.stop.cancelled() => return None,
-            () = open.app.door.revoked(&open.caller) => return None,
-        };
-        open.has_ended = ends(event.payload()) && open.stands(&event).await?;
-        let sent = Sent::default()
-            .id(event.sequence().to_string())
-            .event(event.kind())
-            .data(event.line());
-        Some((Ok::<_, Infallible>(sent), open))
+        let next = open.next().await?;
+        Some((Ok::<_, Infallible>(next), open))
     });
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-    Ok(Sse::new(sent).keep_alive(keep_alive).into_response())
-}
-
-impl Open {
-    /// Whether a task's end is the end as the task stands: it may have gone on since. None if that is not
-    /// to be had.
-    async fn stands(&self, end: &Event) -> Option<bool> {
-        let (tasks, principal) = (&self.app.tasks, &self.caller.principal);
-        let state = tasks.current(principal, end.task_id()).await.ok()?;
-        Some(state.ended_at == Some(end.sequence()))
-    }
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    Ok((headers, Body::from_stream(sent)).into_response())
 }
 
 fn ends(payload: &Payload) -> bool {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use journeyman_agent::limits::{SOURCE_CHARS_MAX, check_source, check_submission, check_text};
+use journeyman_agent::limits::{
+    SOURCE_CHARS_MAX, TEXT_CHARS_MAX, check_source, check_submission, check_text,
+};
 use journeyman_agent::{
     Intervention, Notice, ServiceEnding, Submission, Tasks, check_output, headline,
     tests_in_prompt, write_result,
@@ -451,7 +453,7 @@ fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
     let prompt = if args.prompt == "-" {
         let mut text = String::new();
         std::io::stdin()
-            .take(PROMPT_BYTES_MAX as u64 + 1)
+            .take(4 * TEXT_CHARS_MAX as u64 + 1)
             .read_to_string(&mut text)
             .context("cannot read the prompt from standard input")?;
         text

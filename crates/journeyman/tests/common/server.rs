@@ -454,7 +454,10 @@ impl Socket {
                 {
                     panic!("nothing was heard for too long")
                 }
-                Err(_) => return Err(1006),
+                Err(error) => {
+                    eprintln!("HEAR {error:?}");
+                    return Err(1006);
+                }
             }
         }
     }

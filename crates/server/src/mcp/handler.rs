@@ -19,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::api::Refused;
 use super::conformance::Fixtures;
 use super::session::{WATCHED_MAX, is_modern};
-use super::{Mcp, prompts, resources, tasks, tools, wait};
+use super::{Mcp, lenient, prompts, resources, tasks, tools, wait};
 
 const INSTRUCTIONS: &str = "Journeyman writes Python modules with a small local model: it plans, writes, tests in a sandbox and \
     corrects. Give it a whole task with start_coding_task, follow it with wait_for_task (call it again while is_settled is \
@@ -102,6 +102,10 @@ impl ServerHandler for Mcp {
         }
         let api = self.api(&context)?;
         let given = request.arguments.unwrap_or_default();
+        let given = match self.tools.iter().find(|tool| tool.name == request.name) {
+            Some(tool) => lenient::read(given, &tool.input_schema),
+            None => given,
+        };
         if request.name == tools::WAIT {
             let waited = async {
                 let wish = tools::arguments(given)?;
@@ -109,6 +113,7 @@ impl ServerHandler for Mcp {
                     &*api,
                     &self.session,
                     &context,
+                    self.stopped(),
                     wish,
                     request.input_responses,
                     request.request_state,

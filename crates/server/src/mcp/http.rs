@@ -2,66 +2,96 @@
 //! its owner's alone; and a browser is told what this is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::any;
-use journeyman_event::ContentHash;
-use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use bytes::Bytes;
+use futures_util::{StreamExt, future};
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
 
+use super::api::Account;
 use super::conformance::Fixtures;
+use super::sessions::{InTheId, InUse, SessionId, Sessions, TOLD_MAX};
 use super::{Mcp, Reach};
 use crate::app::{App, McpOffer};
 use crate::body::BODY_MAX;
 use crate::door::Caller;
 use crate::problem::Problem;
+use crate::room::{Held, Room};
 
 /// Where MCP is.
-pub(crate) const PATH: &str = "/mcp";
+const PATH: &str = "/mcp";
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-/// Digits that bind a session to its owner.
-const SEAL_DIGITS: usize = 32;
-/// Sessions of clients of the revisions that have them. One that is not used for five minutes ends.
-const SESSIONS_MAX: usize = 10_000;
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// Both kinds of answers that the protocol has.
+const BOTH: &str = "application/json, text/event-stream";
+/// The one revision in which requests may come together.
+const BATCHES: &str = "2025-03-26";
+/// Requests of such a batch.
+const BATCH_MAX: usize = 64;
+/// After a stop, or when a token lets nobody in any more, this long for what is under way to be
+/// answered.
+const ANSWERING: Duration = Duration::from_secs(1);
 
-type Service = StreamableHttpService<Mcp, LocalSessionManager>;
+type Service = StreamableHttpService<Mcp, Sessions>;
 
 #[derive(Clone)]
 struct Door {
     app: App,
     service: Service,
-    sessions: Arc<LocalSessionManager>,
-    /// Known to this process alone.
-    secret: Arc<str>,
+    sessions: Sessions,
+}
+
+/// Whether MCP is there.
+pub(crate) fn is_path(path: &str) -> bool {
+    path.strip_suffix('/').unwrap_or(path) == PATH
 }
 
 /// The route, with the REST interface that stands behind it.
 pub(crate) fn router(app: &App, api: Router) -> Router {
-    let secret = format!("{}{}", app.tickets.random_hex(), app.tickets.random_hex());
-    let mcp = Mcp::new(Reach::Here(api));
+    let mcp = Mcp::new(Reach::Here(api, app.stop.clone()));
     let mcp = match app.offer.mcp {
         McpOffer::Product => mcp,
-        McpOffer::WithFixtures => mcp.with_fixtures(Fixtures::new(&secret)),
+        McpOffer::WithFixtures => mcp.with_fixtures(Fixtures::new(&app.tickets.random_hex())),
     };
-    let sessions = Arc::new(LocalSessionManager::default());
-    // Host and Origin are checked for every protocol alike, before this.
-    let config = StreamableHttpServerConfig::default()
+    let sessions = Sessions::new();
+    // What waits is answered when the server stops: a client whose stream just ends would wait on.
+    let (stop, answered) = (app.stop.clone(), CancellationToken::new());
+    let streams = answered.clone();
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        tokio::time::sleep(ANSWERING).await;
+        answered.cancel();
+    });
+    // Host and Origin are checked for every protocol alike, before this. Only streams of revisions that
+    // know it begin with an event without data: see `sessions.rs`.
+    let mut config = StreamableHttpServerConfig::default()
         .disable_allowed_hosts()
         .disable_allowed_origins()
+        .with_sse_retry(None)
         .with_max_request_body_bytes(BODY_MAX)
-        .with_cancellation_token(app.stop.clone());
+        .with_cancellation_token(streams);
+    config.session_store = Some(Arc::new(InTheId));
     let make = move || Ok(mcp.for_another());
     let door = Door {
-        service: StreamableHttpService::new(make, Arc::clone(&sessions), config),
+        service: StreamableHttpService::new(make, Arc::new(sessions.clone()), config),
         sessions,
-        secret: secret.into(),
         app: app.clone(),
     };
-    Router::new().route(PATH, any(enter)).with_state(door)
+    let with_slash = format!("{PATH}/");
+    Router::new()
+        .route(PATH, any(enter))
+        .route(&with_slash, any(enter))
+        .with_state(door)
 }
 
 async fn enter(State(door): State<Door>, request: Request) -> Result<Response, Problem> {
@@ -70,58 +100,193 @@ async fn enter(State(door): State<Door>, request: Request) -> Result<Response, P
         return Ok(Html(include_str!("../../static/mcp.html")).into_response());
     }
     let caller = Caller::from_request_parts(&mut parts, &door.app).await?;
-    let owner = caller.principal.owner().as_str().to_owned();
-    match parts.headers.get(&SESSION) {
-        Some(sealed) => {
-            let id = sealed
-                .to_str()
-                .ok()
-                .and_then(|sealed| door.open(sealed, &owner));
-            let id = id.ok_or_else(|| {
-                Problem::not_found("there is no such session, or no longer: initialize a new one")
-            })?;
-            parts.headers.insert(SESSION, id);
-        }
-        None if door.sessions.sessions.read().await.len() >= SESSIONS_MAX => {
-            let status = StatusCode::SERVICE_UNAVAILABLE;
-            let detail = format!("{SESSIONS_MAX} MCP sessions are open; try again later");
-            return Err(Problem::new(status, "too-many-sessions", detail));
-        }
-        None => {}
+    if takes_anything(&parts.headers) {
+        let both = HeaderValue::from_static(BOTH);
+        parts.headers.insert(header::ACCEPT, both);
     }
-    parts.extensions.insert(caller);
-    let is_end = parts.method == Method::DELETE;
-    let response = door.service.handle(Request::from_parts(parts, body)).await;
-    let mut response = response.map(Body::new);
-    if is_end && response.status() == StatusCode::ACCEPTED {
-        *response.status_mut() = StatusCode::NO_CONTENT; // clients take 202 for a failure here
-    }
-    if let Some(id) = response.headers().get(&SESSION) {
-        let sealed = id.to_str().ok().and_then(|id| door.seal(id, &owner));
-        if let Some(sealed) = sealed {
-            response.headers_mut().insert(SESSION, sealed);
+    let none =
+        || Problem::not_found("there is no such session, or no longer: initialize a new one");
+    let session = match parts.headers.get(&SESSION) {
+        None => None,
+        Some(id) => {
+            let id = id.to_str().ok().and_then(SessionId::read);
+            let id = id.ok_or_else(none)?;
+            let owner = caller.principal.owner();
+            let used = door.sessions.enter(&id, owner).await.ok_or_else(none)?;
+            parts.headers.insert(SESSION, used.within.clone());
+            Some((id, used))
         }
-    }
-    Ok(response)
+    };
+    let body = match parts.method {
+        Method::POST => to_bytes(body, BODY_MAX).await.map_err(|_| {
+            Problem::too_large(format!("the body is larger than {} MiB", BODY_MAX >> 20))
+        })?,
+        _ => Bytes::new(),
+    };
+    let account = Account::new(&door.app.room);
+    parts.extensions.insert(account.clone());
+    parts.extensions.insert(caller.clone());
+    let response = match batch(&parts, &body)? {
+        Some(requests) => door.answer_all(&parts, session.as_ref(), requests).await?,
+        None => door.answer(parts, body, session, &caller).await?,
+    };
+    Ok(door.sent(response, caller, account))
 }
 
 impl Door {
-    /// A session's id as its owner gets it: whoever else has it can do nothing with it.
-    fn seal(&self, id: &str, owner: &str) -> Option<HeaderValue> {
-        HeaderValue::from_str(&format!("{id}.{}", self.tag(id, owner))).ok()
+    /// Answers one message of a client.
+    async fn answer(
+        &self,
+        parts: Parts,
+        body: Bytes,
+        session: Option<(SessionId, InUse)>,
+        caller: &Caller,
+    ) -> Result<Response, Problem> {
+        let method = parts.method.clone();
+        let id = session.as_ref().map(|(id, _)| id);
+        let request = Request::from_parts(parts, Body::from(body));
+        let (response, told) = Sessions::within(id, self.service.handle(request)).await;
+        let mut response = response.map(Body::new);
+        if method == Method::DELETE && response.status() == StatusCode::ACCEPTED {
+            *response.status_mut() = StatusCode::NO_CONTENT; // clients take 202 for a failure here
+            if let Some((id, _used)) = session {
+                self.sessions.ended(id);
+            }
+            return Ok(response);
+        }
+        let name = response.headers().get(&SESSION);
+        if let Some((name, told)) = name.and_then(|name| name.to_str().ok()).zip(told) {
+            let owner = caller.principal.owner();
+            let id = self.sessions.begun(name, owner, &told).await;
+            let id = id.ok_or_else(|| {
+                let limit = TOLD_MAX >> 10;
+                Problem::too_large(format!(
+                    "`initialize` tells more than {limit} KiB of itself"
+                ))
+            })?;
+            response.headers_mut().insert(SESSION, id);
+        }
+        // A stream of news does not keep a session that has to go: its client opens it again.
+        let used = session.filter(|_| method != Method::GET);
+        Ok(response.map(|body| keeping(body, used)))
     }
 
-    /// The id, if it is this owner's.
-    fn open(&self, sealed: &str, owner: &str) -> Option<HeaderValue> {
-        let (id, tag) = sealed.rsplit_once('.')?;
-        (tag == self.tag(id, owner)).then(|| HeaderValue::from_str(id).ok())?
+    /// Answers messages that came together, with one list.
+    async fn answer_all(
+        &self,
+        parts: &Parts,
+        session: Option<&(SessionId, InUse)>,
+        requests: Vec<Bytes>,
+    ) -> Result<Response, Problem> {
+        let id = session.map(|(id, _)| id);
+        let all = requests.into_iter().map(|body| async move {
+            let request = Request::from_parts(parts.clone(), Body::from(body));
+            let (response, _) = Sessions::within(id, self.service.handle(request)).await;
+            let (head, body) = response.map(Body::new).into_parts();
+            let body = to_bytes(body, super::api::ANSWER_MAX).await;
+            (head.status, body.unwrap_or_default())
+        });
+        let mut answers = Vec::new();
+        for (status, body) in future::join_all(all).await {
+            if !status.is_success() {
+                let detail = String::from_utf8_lossy(&body).into_owned();
+                return Err(Problem::new(status, "bad-batch", detail));
+            }
+            let events = std::str::from_utf8(&body).unwrap_or_default().lines();
+            let messages = events.filter_map(|line| line.strip_prefix("data:"));
+            answers.extend(
+                messages.filter_map(|text| serde_json::from_str::<Box<RawValue>>(text.trim()).ok()),
+            );
+        }
+        if answers.is_empty() {
+            return Ok(StatusCode::ACCEPTED.into_response());
+        }
+        Ok(axum::Json(answers).into_response())
     }
 
-    fn tag(&self, id: &str, owner: &str) -> String {
-        let content = format!("{}\n{owner}\n{id}", self.secret);
-        let hash = ContentHash::of(content.as_bytes()).to_string();
-        hash.chars().rev().take(SEAL_DIGITS).collect()
+    /// An answer on its way out: it ends with what let its caller in, and its bytes are counted.
+    fn sent(&self, response: Response, caller: Caller, account: Account) -> Response {
+        let door = self.app.door.clone();
+        // What waits with it is told so first.
+        let revoked = async move {
+            door.revoked(&caller).await;
+            tokio::time::sleep(ANSWERING).await;
+        };
+        let room = self.app.room.clone();
+        response.map(|body| {
+            let counted = body.into_data_stream().then(move |chunk| {
+                let room = room.clone();
+                async move {
+                    match chunk {
+                        Ok(bytes) => Ok(counted(&room, bytes).await),
+                        Err(error) => Err(error),
+                    }
+                }
+            });
+            let all = counted.take_until(Box::pin(revoked));
+            Body::from_stream(all.inspect(move |_| {
+                let _until_here = &account;
+            }))
+        })
     }
+}
+
+async fn counted(room: &Room, bytes: Bytes) -> Bytes {
+    match room.hold(bytes.len()).await {
+        Some(held) => Held::around(&Arc::new(held), bytes),
+        None => bytes,
+    }
+}
+
+/// A body, and a session that is in use as long as it lasts.
+fn keeping(body: Body, used: Option<(SessionId, InUse)>) -> Body {
+    let Some((_, used)) = used else {
+        return body;
+    };
+    Body::from_stream(body.into_data_stream().inspect(move |_| {
+        let _until_here = &used;
+    }))
+}
+
+/// The messages of a batch; none if it is none.
+fn batch(parts: &Parts, body: &Bytes) -> Result<Option<Vec<Bytes>>, Problem> {
+    let begins = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    if begins != Some(&b'[') {
+        return Ok(None);
+    }
+    let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "bad-batch", detail);
+    let version = parts.headers.get(&VERSION);
+    if version.is_some_and(|version| version != BATCHES) {
+        return Err(bad(
+            "requests come together in the revision 2025-03-26 alone: send each by itself",
+        ));
+    }
+    let messages: Vec<&RawValue> = serde_json::from_slice(body)
+        .map_err(|error| bad(&format!("the body is no JSON: {error}")))?;
+    if messages.is_empty() || messages.len() > BATCH_MAX {
+        return Err(bad(&format!("a batch has 1 to {BATCH_MAX} messages")));
+    }
+    let is_first = |message: &&RawValue| {
+        let message: Result<Value, _> = serde_json::from_str(message.get());
+        message.is_ok_and(|message| message["method"] == "initialize")
+    };
+    if messages.iter().any(is_first) {
+        return Err(bad("`initialize` comes by itself"));
+    }
+    let messages = messages.into_iter();
+    let bytes = messages.map(|message| body.slice_ref(message.get().as_bytes()));
+    Ok(Some(bytes.collect()))
+}
+
+/// Whether a client takes whatever comes, as clients say that do not know better.
+fn takes_anything(headers: &HeaderMap) -> bool {
+    let accept = headers.get_all(header::ACCEPT).iter();
+    let mut kinds = accept
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|kind| kind.split(';').next().unwrap_or_default().trim())
+        .peekable();
+    kinds.peek().is_none() || kinds.any(|kind| kind == "*/*")
 }
 
 /// A browser says that it takes pages; a client of the protocol that it takes events.

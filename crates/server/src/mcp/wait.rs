@@ -186,6 +186,7 @@ pub(super) async fn wait(
     api: &dyn Api,
     session: &Session,
     context: &RequestContext<RoleServer>,
+    stopped: impl Future<Output = ()>,
     WaitFor {
         task_id,
         timeout_seconds,
@@ -199,6 +200,7 @@ pub(super) async fn wait(
         return Err(Problem::field("timeout_seconds", detail).into());
     }
     let until = Instant::now() + Duration::from_secs_f64(seconds);
+    tokio::pin!(stopped);
     let way = Way::of(context);
     let path = task_path(&task_id);
     let mut view = api.get(&path).await?;
@@ -222,6 +224,9 @@ pub(super) async fn wait(
             drop(view); // many may wait, and long
             let ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
             tokio::select! {
+                biased;
+                // While there is time to say so; the task is durable, and the client calls again.
+                () = &mut stopped => goes_on = false,
                 told = tell_events(api, session, context, &path, &mut seen, ms.max(1)) => told?,
                 () = context.ct.cancelled() => goes_on = false,
             }

@@ -1,0 +1,40 @@
+//! Answers on their way out: their bytes are counted in the [`crate::room`], and they say which pages
+//! may read them.
+
+use std::sync::Arc;
+
+use axum::body::{Body, HttpBody, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::app::App;
+use crate::problem::Problem;
+use crate::room::Held;
+
+/// Smaller answers are as good as nothing.
+const COUNTED_MIN: u64 = 16 << 10;
+
+/// Counts what an answer holds until its client has taken it. What comes piece by piece counts itself.
+pub(crate) async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let size = response.body().size_hint().exact();
+    let Some(size) = size.filter(|size| *size >= COUNTED_MIN) else {
+        return response;
+    };
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let Some(held) = app.room.hold_made(size).await else {
+        let detail = "too many clients do not read what they asked for; try again";
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        return Problem::later(status, "busy", detail, 1).into_response();
+    };
+    let (parts, body) = response.into_parts();
+    match to_bytes(body, size).await {
+        Ok(bytes) => {
+            let bytes = Held::around(&Arc::new(held), bytes);
+            Response::from_parts(parts, Body::from(bytes))
+        }
+        Err(_) => Problem::defect().into_response(),
+    }
+}

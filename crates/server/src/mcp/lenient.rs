@@ -1,0 +1,164 @@
+//! Arguments as models write them: a list, an object or a number as the text of its JSON. Where the
+//! schema wants no text, what the text says is taken; whether that fits is checked by whoever reads it.
+
+use rmcp::model::JsonObject;
+use serde_json::Value;
+
+/// How deep schemas and values are followed.
+const DEPTH_MAX: usize = 16;
+
+/// The arguments as their schema has them, where what was given says the same.
+pub(super) fn read(given: JsonObject, schema: &JsonObject) -> JsonObject {
+    let root = Value::Object(schema.clone());
+    let mut given = Value::Object(given);
+    mend(&mut given, &[&root], &root, DEPTH_MAX);
+    match given {
+        Value::Object(given) => given,
+        _ => JsonObject::new(),
+    }
+}
+
+/// Every schema that these stand for: what they refer to, and what one of which applies.
+fn all<'a>(schemas: &[&'a Value], root: &'a Value, depth: usize) -> Vec<&'a Value> {
+    let mut found = Vec::new();
+    for schema in schemas {
+        found.push(*schema);
+        if depth == 0 {
+            continue;
+        }
+        let named = schema["$ref"].as_str().and_then(|to| to.strip_prefix('#'));
+        let mut more: Vec<&Value> = named.and_then(|to| root.pointer(to)).into_iter().collect();
+        for word in ["anyOf", "oneOf", "allOf"] {
+            more.extend(schema[word].as_array().into_iter().flatten());
+        }
+        if !more.is_empty() {
+            found.extend(all(&more, root, depth - 1));
+        }
+    }
+    found
+}
+
+fn mend(value: &mut Value, schemas: &[&Value], root: &Value, depth: usize) {
+    if depth == 0 {
+        return;
+    }
+    let schemas = all(schemas, root, depth);
+    let is_wanted = |kind: &str| {
+        schemas.iter().any(|schema| match &schema["type"] {
+            Value::String(one) => one == kind,
+            Value::Array(kinds) => kinds.iter().any(|one| one == kind),
+            _ => false,
+        })
+    };
+    if let Value::String(text) = value
+        && !is_wanted("string")
+        && let Ok(said) = serde_json::from_str::<Value>(text)
+    {
+        let kinds: &[&str] = match &said {
+            Value::Null => &["null"],
+            Value::Bool(_) => &["boolean"],
+            Value::Number(_) => &["integer", "number"],
+            Value::String(_) => &[],
+            Value::Array(_) => &["array"],
+            Value::Object(_) => &["object"],
+        };
+        if kinds.iter().any(|kind| is_wanted(kind)) {
+            *value = said;
+        }
+    }
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let of = schemas.iter().filter_map(|s| s["properties"].get(name));
+                mend(member, &of.collect::<Vec<_>>(), root, depth - 1);
+            }
+        }
+        Value::Array(items) => {
+            let of: Vec<&Value> = schemas.iter().filter_map(|s| s.get("items")).collect();
+            for item in items {
+                mend(item, &of, root, depth - 1);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::catalogue;
+    use super::super::schema::Schemas;
+    use super::*;
+
+    #[test]
+    fn json_in_a_text_is_taken_where_no_text_is_wanted() {
+        let tools = catalogue::all(&Schemas::new());
+        let tests = json!([{"name": "test_x.py", "source": "[1]"}]);
+        for (tool, given, read_as) in [
+            (
+                "start_coding_task",
+                json!({"tests": tests.to_string()}),
+                json!({"tests": tests}),
+            ),
+            (
+                "start_coding_task",
+                json!({"budget": "5000"}),
+                json!({"budget": 5_000}),
+            ),
+            (
+                "start_coding_task",
+                json!({"timeout": "1.5"}),
+                json!({"timeout": 1.5}),
+            ),
+            (
+                "start_coding_task",
+                json!({"ask": "true"}),
+                json!({"ask": true}),
+            ),
+            (
+                "start_coding_task",
+                json!({"tests": [tests[0].to_string()]}),
+                json!({"tests": tests}),
+            ),
+            ("get_events", json!({"after": "7"}), json!({"after": 7})),
+            (
+                "intervene",
+                json!({"intervention": r#"{"kind":"resume","budget":"9"}"#}),
+                json!({"intervention": {"kind": "resume", "budget": 9}}),
+            ),
+            // What is text stays text, and what says something else stays as it is.
+            (
+                "start_coding_task",
+                json!({"prompt": "[1, 2]"}),
+                json!({"prompt": "[1, 2]"}),
+            ),
+            (
+                "start_coding_task",
+                json!({"task_id": "5"}),
+                json!({"task_id": "5"}),
+            ),
+            (
+                "start_coding_task",
+                json!({"budget": "much"}),
+                json!({"budget": "much"}),
+            ),
+            (
+                "start_coding_task",
+                json!({"tests": "5"}),
+                json!({"tests": "5"}),
+            ),
+            (
+                "start_coding_task",
+                json!({"unknown": "5"}),
+                json!({"unknown": "5"}),
+            ),
+        ] {
+            let tool = tools.iter().find(|known| known.name == tool).unwrap();
+            let given: JsonObject = serde_json::from_value(given).unwrap();
+            let read = read(given, &tool.input_schema);
+            assert_eq!(Value::Object(read), read_as, "{}", tool.name);
+        }
+    }
+}

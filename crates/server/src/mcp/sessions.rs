@@ -1,0 +1,447 @@
+//! The sessions of clients of the revisions that have them.
+//!
+//! A session outlives everything here: its id says what its client told at the beginning, so one that
+//! this process does not know (it was started again, or let the session go for want of room) is made
+//! again from its id, and its client goes on without noticing. What is lost then is what a client asked
+//! for since: the level of its log and the resources that it watches.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use axum::http::HeaderValue;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::{Stream, StreamExt};
+use journeyman_event::Owner;
+use rmcp::model::{
+    ClientCapabilities, ClientJsonRpcMessage, Implementation, InitializeRequestParams,
+    ProtocolVersion, ServerJsonRpcMessage,
+};
+use rmcp::transport::common::server_side_http::ServerSseMessage;
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::streamable_http_server::session::{
+    RestoreOutcome, SessionManager, SessionState, SessionStore, SessionStoreError,
+};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+/// Sessions that are open at a time; each takes some tens of KiB.
+pub(super) const SESSIONS_MAX: usize = 1_000;
+/// Of these, one owner's.
+pub(super) const OWNERS_MAX: usize = 500;
+/// Bytes of what a client tells of itself at the beginning.
+pub(super) const TOLD_MAX: usize = 16 << 10;
+/// Bytes of the capabilities that an id carries. Of more it carries those that are used here.
+const CAPABILITIES_MAX: usize = 2 << 10;
+/// Ids of sessions that were ended by their clients, which are not made again.
+const ENDED_MAX: usize = 10_000;
+
+tokio::task_local! {
+    /// What the client of this request told at the beginning: what its id says, or what it tells now.
+    static TOLD: RefCell<Option<SessionState>>;
+}
+
+/// What is put into an id.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    #[serde(rename = "v")]
+    version: ProtocolVersion,
+    #[serde(rename = "c")]
+    capabilities: ClientCapabilities,
+}
+
+/// An id as its client has it.
+pub(super) struct SessionId {
+    name: String,
+    told: SessionState,
+}
+
+impl SessionId {
+    /// Reads an id; none if it is none that was given out here.
+    pub(super) fn read(id: &str) -> Option<Self> {
+        let (name, told) = id.split_once('.')?;
+        let kept: Kept = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(told).ok()?).ok()?;
+        let is_name = name.len() == 36 && name.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+        let client = Implementation::new("resumed", "");
+        let told = InitializeRequestParams::new(kept.capabilities, client)
+            .with_protocol_version(kept.version);
+        is_name.then(|| Self {
+            name: name.to_owned(),
+            told: SessionState::new(told),
+        })
+    }
+
+    /// The id of a session that its client began so.
+    fn write(name: &str, told: &InitializeRequestParams) -> Option<HeaderValue> {
+        let mut capabilities = told.capabilities.clone();
+        let size = serde_json::to_vec(&capabilities).map_or(usize::MAX, |json| json.len());
+        if size > CAPABILITIES_MAX {
+            capabilities = ClientCapabilities::default();
+            capabilities.elicitation = told.capabilities.elicitation.clone();
+        }
+        let kept = Kept {
+            version: told.protocol_version.clone(),
+            capabilities,
+        };
+        let kept = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&kept).ok()?);
+        HeaderValue::from_str(&format!("{name}.{kept}")).ok()
+    }
+}
+
+/// One session.
+struct Open {
+    owner: Owner,
+    /// What it is called here: each time that it is made again something else.
+    within: Arc<str>,
+    used: Instant,
+    /// Requests under way.
+    busy: usize,
+    /// Whether its revision knows events that only say where a stream stands.
+    knows_priming: bool,
+}
+
+#[derive(Default)]
+struct Known {
+    open: HashMap<String, Open>,
+    ended: VecDeque<String>,
+    made: u64,
+}
+
+/// The sessions. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Sessions(Arc<Inside>);
+
+struct Inside {
+    local: LocalSessionManager,
+    known: Mutex<Known>,
+}
+
+/// A session while a request uses it.
+pub(super) struct InUse {
+    sessions: Sessions,
+    name: String,
+    /// What it is called here.
+    pub(super) within: HeaderValue,
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if let Some(open) = self.sessions.known().open.get_mut(&self.name) {
+            open.busy = open.busy.saturating_sub(1);
+            open.used = Instant::now();
+        }
+    }
+}
+
+impl Sessions {
+    pub(super) fn new() -> Self {
+        let mut local = LocalSessionManager::default();
+        // There is a bound, and the one that was not used for the longest goes first.
+        local.session_config.keep_alive = None;
+        Self(Arc::new(Inside {
+            local,
+            known: Mutex::default(),
+        }))
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Performs a request of a session that began so, or of one that begins.
+    pub(super) async fn within<T>(
+        told: Option<&SessionId>,
+        request: impl Future<Output = T>,
+    ) -> (T, Option<InitializeRequestParams>) {
+        let told = told.map(|id| id.told.clone());
+        let all = async {
+            let done = request.await;
+            let told = TOLD.with(RefCell::take);
+            (done, told.map(|told| told.initialize_params))
+        };
+        TOLD.scope(RefCell::new(told), all).await
+    }
+
+    /// Uses a session; none if it is another owner's, or its client has ended it.
+    pub(super) async fn enter(&self, id: &SessionId, owner: &Owner) -> Option<InUse> {
+        let (within, excess) = {
+            let mut known = self.known();
+            if known.ended.contains(&id.name) {
+                return None;
+            }
+            known.made += 1;
+            let within = format!("{}~{}", id.name, known.made);
+            let open = known.open.entry(id.name.clone()).or_insert_with(|| {
+                let version = &id.told.initialize_params.protocol_version;
+                Open::new(owner, within, version)
+            });
+            if open.owner != *owner {
+                return None;
+            }
+            open.busy += 1;
+            open.used = Instant::now();
+            let within = HeaderValue::from_str(&open.within).ok()?;
+            (within, known.excess(owner))
+        };
+        self.let_go(excess).await;
+        Some(InUse {
+            sessions: self.clone(),
+            name: id.name.clone(),
+            within,
+        })
+    }
+
+    /// Takes in a session that was begun: its id, or none if its client tells too much.
+    pub(super) async fn begun(
+        &self,
+        name: &str,
+        owner: &Owner,
+        told: &InitializeRequestParams,
+    ) -> Option<HeaderValue> {
+        let size = serde_json::to_vec(told).map_or(usize::MAX, |json| json.len());
+        if size > TOLD_MAX {
+            self.let_go(Some(name.into())).await;
+            return None;
+        }
+        let excess = {
+            let mut known = self.known();
+            let open = Open::new(owner, name.to_owned(), &told.protocol_version);
+            known.open.insert(name.to_owned(), open);
+            known.excess(owner)
+        };
+        self.let_go(excess).await;
+        SessionId::write(name, told)
+    }
+
+    /// That its client has ended a session.
+    pub(super) fn ended(&self, id: SessionId) {
+        let mut known = self.known();
+        known.open.remove(&id.name);
+        if known.ended.len() >= ENDED_MAX {
+            known.ended.pop_front();
+        }
+        known.ended.push_back(id.name);
+    }
+
+    async fn let_go(&self, within: Option<Arc<str>>) {
+        if let Some(within) = within {
+            let _ = self.0.local.close_session(&within).await; // it is gone, or was already
+        }
+    }
+}
+
+impl Open {
+    fn new(owner: &Owner, within: String, version: &ProtocolVersion) -> Self {
+        Self {
+            owner: owner.clone(),
+            within: within.into(),
+            used: Instant::now(),
+            busy: 0,
+            knows_priming: *version >= ProtocolVersion::V_2025_11_25,
+        }
+    }
+}
+
+impl Known {
+    /// The session that goes where there are too many: of the owner's if they have too many, idle
+    /// ones first, of them the one that was not used for the longest.
+    fn excess(&mut self, owner: &Owner) -> Option<Arc<str>> {
+        let own = self.open.values().filter(|open| open.owner == *owner);
+        let of_owner = own.count() > OWNERS_MAX;
+        if !of_owner && self.open.len() <= SESSIONS_MAX {
+            return None;
+        }
+        let meant = self.open.iter();
+        let meant = meant.filter(|(_, open)| !of_owner || open.owner == *owner);
+        let oldest = meant.min_by_key(|(_, open)| (open.busy > 0, open.used));
+        let name = oldest.map(|(name, _)| name.clone())?;
+        self.open.remove(&name).map(|open| open.within)
+    }
+}
+
+impl SessionManager for Sessions {
+    type Error = <LocalSessionManager as SessionManager>::Error;
+    type Transport = <LocalSessionManager as SessionManager>::Transport;
+
+    async fn create_session(&self) -> Result<(Arc<str>, Self::Transport), Self::Error> {
+        self.0.local.create_session().await
+    }
+
+    async fn initialize_session(
+        &self,
+        id: &Arc<str>,
+        message: ClientJsonRpcMessage,
+    ) -> Result<ServerJsonRpcMessage, Self::Error> {
+        self.0.local.initialize_session(id, message).await
+    }
+
+    async fn has_session(&self, id: &Arc<str>) -> Result<bool, Self::Error> {
+        self.0.local.has_session(id).await
+    }
+
+    async fn close_session(&self, id: &Arc<str>) -> Result<(), Self::Error> {
+        let name = id.split('~').next().unwrap_or_default();
+        {
+            let mut known = self.known();
+            if known.open.get(name).is_some_and(|open| open.within == *id) {
+                known.open.remove(name);
+            }
+        }
+        self.0.local.close_session(id).await
+    }
+
+    async fn create_stream(
+        &self,
+        id: &Arc<str>,
+        message: ClientJsonRpcMessage,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        let name = id.split('~').next().unwrap_or_default();
+        let knows_priming = {
+            let known = self.known();
+            known.open.get(name).is_some_and(|open| open.knows_priming)
+        };
+        let stream = self.0.local.create_stream(id, message).await?;
+        // An event without data is no JSON to the clients of older revisions.
+        let is_told = move |sent: &ServerSseMessage| {
+            std::future::ready(knows_priming || sent.message.is_some())
+        };
+        Ok(stream.filter(is_told))
+    }
+
+    async fn accept_message(
+        &self,
+        id: &Arc<str>,
+        message: ClientJsonRpcMessage,
+    ) -> Result<(), Self::Error> {
+        self.0.local.accept_message(id, message).await
+    }
+
+    async fn create_standalone_stream(
+        &self,
+        id: &Arc<str>,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        self.0.local.create_standalone_stream(id).await
+    }
+
+    async fn resume(
+        &self,
+        id: &Arc<str>,
+        last_event_id: String,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        self.0.local.resume(id, last_event_id).await
+    }
+
+    async fn restore_session(
+        &self,
+        id: Arc<str>,
+    ) -> Result<RestoreOutcome<Self::Transport>, Self::Error> {
+        self.0.local.restore_session(id).await
+    }
+}
+
+/// What a session began with is in the request that needs it: nothing is stored.
+pub(super) struct InTheId;
+
+#[async_trait]
+impl SessionStore for InTheId {
+    async fn load(&self, _: &str) -> Result<Option<SessionState>, SessionStoreError> {
+        Ok(TOLD.try_with(|told| told.borrow().clone()).ok().flatten())
+    }
+
+    async fn store(&self, _: &str, state: &SessionState) -> Result<(), SessionStoreError> {
+        // Always within a request.
+        let _ = TOLD.try_with(|told| told.replace(Some(state.clone())));
+        Ok(())
+    }
+
+    async fn delete(&self, _: &str) -> Result<(), SessionStoreError> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn told(capabilities: ClientCapabilities) -> InitializeRequestParams {
+        InitializeRequestParams::new(capabilities, Implementation::new("a client", "1"))
+            .with_protocol_version(ProtocolVersion::V_2025_06_18)
+    }
+
+    fn name(n: usize) -> String {
+        format!("00000000-0000-0000-0000-{n:012}")
+    }
+
+    #[test]
+    fn an_id_says_what_its_client_told() {
+        let told = told(ClientCapabilities::builder().enable_elicitation().build());
+        let id = SessionId::write(&name(1), &told).unwrap();
+        let read = SessionId::read(id.to_str().unwrap()).unwrap();
+        let again = read.told.initialize_params;
+        assert_eq!(again.protocol_version, told.protocol_version);
+        assert_eq!(again.capabilities, told.capabilities);
+        assert_eq!(read.name, name(1));
+        for bad in [
+            "",
+            "x",
+            "x.y",
+            &name(1),
+            "../../x.e30",
+            &format!("{}.!", name(1)),
+        ] {
+            assert!(SessionId::read(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_too_many_the_idle_one_goes_that_was_not_used_for_the_longest() {
+        let sessions = Sessions::new();
+        let owner = Owner::new("ada").unwrap();
+        let told = told(ClientCapabilities::default());
+        let mut ids = Vec::new();
+        for n in 0..OWNERS_MAX {
+            tokio::time::advance(std::time::Duration::from_millis(1)).await;
+            let id = sessions.begun(&name(n), &owner, &told).await.unwrap();
+            ids.push(SessionId::read(id.to_str().unwrap()).unwrap());
+        }
+        let _busy = sessions.enter(&ids[0], &owner).await.unwrap();
+        sessions
+            .begun(&name(OWNERS_MAX), &owner, &told)
+            .await
+            .unwrap();
+        assert_eq!(sessions.known().open.len(), OWNERS_MAX);
+        assert!(sessions.known().open.contains_key(&name(0)), "it is in use");
+        assert!(!sessions.known().open.contains_key(&name(1)));
+        // Another owner has room of their own.
+        let bob = Owner::new("bob").unwrap();
+        sessions.begun(&name(9_999), &bob, &told).await.unwrap();
+        assert_eq!(sessions.known().open.len(), OWNERS_MAX + 1);
+        // The one that had to go comes back, and nobody else gets it then.
+        drop(sessions.enter(&ids[1], &owner).await.unwrap());
+        assert!(sessions.enter(&ids[1], &bob).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn who_tells_too_much_of_itself_gets_no_session() {
+        let sessions = Sessions::new();
+        let owner = Owner::new("ada").unwrap();
+        let mut much = told(ClientCapabilities::default());
+        much.client_info = Implementation::new("x".repeat(TOLD_MAX), "1");
+        assert!(sessions.begun(&name(1), &owner, &much).await.is_none());
+        assert!(sessions.known().open.is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_that_was_ended_stays_ended() {
+        let sessions = Sessions::new();
+        let owner = Owner::new("ada").unwrap();
+        let told = told(ClientCapabilities::default());
+        let id = sessions.begun(&name(1), &owner, &told).await.unwrap();
+        let read = || SessionId::read(id.to_str().unwrap()).unwrap();
+        sessions.ended(read());
+        assert!(sessions.enter(&read(), &owner).await.is_none());
+    }
+}

@@ -1,0 +1,141 @@
+//! That a client takes what it asked for: a connection that takes nothing for too long is broken off,
+//! whatever it is used for, and what waits for it is given back.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use crate::room::Room;
+
+/// A connection may take nothing for so long.
+const STALL_MAX: Duration = Duration::from_secs(60);
+/// And for so long where others wait for room; a socket was closed with a reason before.
+const PRESSED_MAX: Duration = Duration::from_secs(3);
+
+/// A connection that is watched.
+pub(crate) struct Paced<I> {
+    io: I,
+    room: Room,
+    /// Since when nothing is taken, and when that is looked at again.
+    stalled: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+impl<I> Paced<I> {
+    pub(crate) fn new(io: I, room: Room) -> Self {
+        Self {
+            io,
+            room,
+            stalled: None,
+        }
+    }
+
+    /// What became of a write, and whether nothing was taken for too long.
+    fn watch<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let (since, look) = self
+            .stalled
+            .get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(PRESSED_MAX))));
+        while look.as_mut().poll(context).is_ready() {
+            let stall = since.elapsed();
+            if stall >= STALL_MAX || (stall >= PRESSED_MAX && self.room.is_pressed()) {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            look.as_mut().reset(Instant::now() + PRESSED_MAX);
+        }
+        Poll::Pending
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Paced<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(context, buffer)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Paced<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.watch(context, written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.io).poll_flush(context);
+        self.watch(context, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(context, buffers);
+        self.watch(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_is_broken_off_and_who_takes_a_little_is_not() {
+        let (ours, mut theirs) = tokio::io::duplex(10);
+        let mut ours = Paced::new(ours, Room::new());
+        let began = Instant::now();
+        let taking = tokio::spawn(async move {
+            for _ in 0..5 {
+                tokio::time::sleep(STALL_MAX / 2).await;
+                theirs.read_exact(&mut [0; 10]).await.unwrap();
+            }
+            theirs // open, and not read any more
+        });
+        ours.write_all(&[0; 50]).await.unwrap();
+        let error = ours.write_all(&[0; 50]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() >= STALL_MAX * 3, "{:?}", began.elapsed());
+        drop(taking.await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_goes_soon_where_others_wait_for_room() {
+        let (ours, _theirs) = tokio::io::duplex(10);
+        let room = Room::new();
+        let _held = room.hold(crate::room::HELD_MAX).await;
+        let waiting = room.clone();
+        tokio::spawn(async move { waiting.hold(1).await.is_some() });
+        let began = Instant::now();
+        let mut ours = Paced::new(ours, room);
+        ours.write_all(&[0; 50]).await.unwrap_err();
+        assert!(began.elapsed() < STALL_MAX / 2, "{:?}", began.elapsed());
+    }
+}
