@@ -82,6 +82,7 @@ payloads! {
     "task_paused" => TaskPaused,
     "task_resumed" => TaskResumed,
     "limits_changed" => LimitsChanged,
+    "out_changed" => OutChanged,
     "task_queued" => TaskQueued,
     "task_preempted" => TaskPreempted,
     "user_intervention" => UserIntervention,

@@ -23,6 +23,7 @@ use journeyman_agent::Intervention;
 
 use crate::cli::{Command, ConfigCommand, Invocation, JournalCommand, ModelCommand};
 use crate::exit::Exit;
+use crate::output::line;
 use crate::settings::Settings;
 
 pub(crate) use self::engine::supervise as supervise_engine;
@@ -96,12 +97,10 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
                 command: ConfigCommand::Show { origin },
             } => config::show(settings, origin),
             Command::Completions { shell } => {
-                clap_complete::generate(
-                    shell,
-                    &mut crate::cli::command(),
-                    "journeyman",
-                    &mut io::stdout(),
-                );
+                let mut script = Vec::new();
+                let command = &mut crate::cli::command();
+                clap_complete::generate(shell, command, "journeyman", &mut script);
+                line(String::from_utf8_lossy(&script).trim_end())?;
                 Ok(Exit::Success)
             }
         }

@@ -87,6 +87,7 @@ impl Holder {
             hosts: Hosts::allow(settings.allowed_hosts.iter().cloned()),
             offer: entrance.offer,
             model,
+            settings: settings.served(),
             readiness: Arc::new(Ready { server, journal }),
             servers: Arc::new(Servers(Arc::downgrade(&workshop.servers))),
             randomness: Arc::new(SystemRandom),

@@ -1,8 +1,5 @@
 //! The command line: parses, wires the parts together, prints. It knows no logic of theirs.
 
-// A command line prints; everything else in the workspace must not.
-#![allow(clippy::print_stderr)]
-
 mod cli;
 mod client;
 mod commands;
@@ -11,14 +8,14 @@ mod exit;
 mod holder;
 mod output;
 mod parts;
+mod port_file;
+mod printer;
 mod progress;
 mod reader;
 mod settings;
 mod socket;
 
 use std::process::ExitCode;
-
-use crate::output::is_broken_pipe;
 
 fn main() -> ExitCode {
     // The sandbox starts this program again inside itself; nothing else may happen before that.
@@ -35,7 +32,6 @@ fn main() -> ExitCode {
     }
     match cli::parse(std::env::args_os()).and_then(commands::run) {
         Ok(code) => code.into(),
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => exit::report(&error),
     }
 }

@@ -1,18 +1,18 @@
 //! What a person or a program sees while a task is worked on: a status line on a terminal, one
 //! plain line per event when piped, JSON lines with `--json`.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, stderr, stdout};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use journeyman_agent::Notice;
 use journeyman_bus::{Bus, Emitted, Registration};
 use journeyman_event::payload::{Purpose, TestScope};
 use journeyman_event::state::{Action, Status};
 use journeyman_event::{Event, Payload, TaskId, TaskState};
 
-use crate::output::{grouped, line, one_line};
+use crate::output::{grouped, one_line};
+use crate::printer::{Printer, To};
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,16 +34,23 @@ impl Style {
         match (json, quiet) {
             (true, _) => Self::Json,
             (false, true) => Self::Quiet,
-            (false, false) if std::io::stdout().is_terminal() => Self::Terminal,
+            (false, false) if has_screen() => Self::Terminal,
             (false, false) => Self::Plain,
         }
     }
 }
 
-/// Shows progress; cheap to call, and a reader that went away changes nothing.
+/// Whether there is a terminal on which a line can be drawn again: the status line is on standard
+/// error, the result on standard output.
+fn has_screen() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    stdout().is_terminal() && stderr().is_terminal() && !is_dumb
+}
+
+/// Shows progress; cheap to call, and whether anybody reads it changes nothing.
 pub(crate) struct Progress {
     style: Style,
-    bar: ProgressBar,
+    printer: Printer,
     speed: Mutex<Speed>,
     /// The one task that is shown, once it is known.
     task: OnceLock<TaskId>,
@@ -58,16 +65,6 @@ struct Speed {
 
 impl Progress {
     pub(crate) fn new(style: Style) -> Self {
-        let bar = if style == Style::Terminal {
-            let bar = ProgressBar::new_spinner();
-            if let Ok(template) = ProgressStyle::with_template("{spinner} {wide_msg}") {
-                bar.set_style(template);
-            }
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        } else {
-            ProgressBar::hidden()
-        };
         let speed = Speed {
             since: None,
             deltas: 0,
@@ -75,7 +72,7 @@ impl Progress {
         };
         Self {
             style,
-            bar,
+            printer: Printer::start(style == Style::Terminal),
             speed: Mutex::new(speed),
             task: OnceLock::new(),
         }
@@ -111,8 +108,8 @@ impl Progress {
     /// Preparation that takes time: downloads, starting a model server.
     pub(crate) fn prepare(&self, what: &str) {
         match self.style {
-            Style::Terminal => self.bar.set_message(what.to_owned()),
-            Style::Plain | Style::Remarks => eprintln!("journeyman: {what}"),
+            Style::Terminal => self.printer.print(To::Status, what.to_owned()),
+            Style::Plain | Style::Remarks => self.remark(what),
             Style::Json | Style::Quiet => {}
         }
     }
@@ -120,24 +117,45 @@ impl Progress {
     /// A line that a person wants to keep.
     pub(crate) fn say(&self, text: &str) {
         match self.style {
-            Style::Terminal => self.bar.println(text),
-            Style::Plain | Style::Remarks => eprintln!("journeyman: {text}"),
+            Style::Terminal => self.printer.print(To::Screen, text.to_owned()),
+            Style::Plain | Style::Remarks => self.remark(text),
             Style::Json | Style::Quiet => {}
         }
+    }
+
+    /// Says what a person must not miss, however quiet it is to be.
+    pub(crate) fn warn(&self, text: &str) {
+        match self.style {
+            Style::Terminal => self.say(text),
+            _ => self.remark(text),
+        }
+    }
+
+    fn remark(&self, text: &str) {
+        self.printer.print(To::Error, format!("journeyman: {text}"));
     }
 
     /// Puts a question to the user, however quiet it is to be. In JSON the event has said it.
     pub(crate) fn ask(&self, question: &str) {
         match self.style {
-            Style::Terminal => self.bar.println(question),
-            Style::Plain | Style::Remarks | Style::Quiet => eprintln!("{question}"),
+            Style::Terminal => self.printer.print(To::Screen, question.to_owned()),
+            Style::Plain | Style::Remarks | Style::Quiet => {
+                self.printer.print(To::Error, question.to_owned());
+            }
             Style::Json => {}
         }
     }
 
-    /// Takes the status line away.
-    pub(crate) fn finish(&self) {
-        self.bar.finish_and_clear();
+    /// Waits until everything is printed, and takes the status line away.
+    pub(crate) async fn finish(&self) {
+        let left_out = self.printer.finish().await;
+        if left_out > 0 {
+            self.warn(&format!(
+                "nobody read for too long: {left_out} lines were left out here; `journeyman events` \
+                 has them all"
+            ));
+            self.printer.finish().await;
+        }
     }
 
     pub(crate) fn notice(&self, notice: &Notice) {
@@ -147,7 +165,7 @@ impl Progress {
             Notice::Waiting { what } => match self.style {
                 Style::Json => {
                     let text = serde_json::json!({"type": "waiting", "what": what});
-                    print(&text.to_string());
+                    self.printer.print(To::Output, text.to_string());
                 }
                 _ => self.say(&format!("waiting: {what}")),
             },
@@ -157,14 +175,14 @@ impl Progress {
     fn event(&self, event: &Event, state: &TaskState) {
         match self.style {
             Style::Quiet | Style::Remarks => {}
-            Style::Json => print(&json_line(event)),
-            Style::Plain => print(&plain_line(event)),
+            Style::Json => self.printer.print(To::Output, json_line(event)),
+            Style::Plain => self.printer.print(To::Output, plain_line(event)),
             Style::Terminal => {
                 if let Some(text) = headline(event) {
-                    self.bar.println(text);
+                    self.printer.print(To::Screen, text);
                 }
                 let status = status(state);
-                self.bar.set_message(status.clone());
+                self.printer.print(To::Status, status.clone());
                 if let Ok(mut speed) = self.speed.lock() {
                     *speed = Speed {
                         since: None,
@@ -189,17 +207,11 @@ impl Progress {
             .unwrap_or(u64::MAX)
             .max(1);
         let per_second = speed.deltas * 1_000 / ms;
-        self.bar.set_message(format!(
+        let text = format!(
             "{} · {} tokens, {per_second} tok/s",
             speed.status, speed.deltas
-        ));
-    }
-}
-
-/// The reader may be gone; the task goes on all the same.
-fn print(text: &str) {
-    if line(text).is_err() {
-        tracing::debug!("nobody reads standard output any more");
+        );
+        self.printer.print(To::Status, text);
     }
 }
 

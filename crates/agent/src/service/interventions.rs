@@ -2,8 +2,8 @@
 //! takes effect at the task's next event boundary.
 
 use journeyman_event::payload::{
-    CodeOrigin, FailureReason, Limits, LimitsChanged, ModuleSkipped, PauseReason, TaskQueued,
-    UserAnswered, UserIntervention,
+    CodeOrigin, FailureReason, Limits, LimitsChanged, ModuleSkipped, OutChanged, PauseReason,
+    TaskQueued, UserAnswered, UserIntervention,
 };
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{ModuleName, Principal, TaskId, TaskState};
@@ -16,6 +16,9 @@ use crate::control::{StopReason, facts};
 use crate::fact::{Fact, Role};
 use crate::layout::module_path;
 use crate::recorder::Recorded;
+
+/// How often it is tried to let a task go on to which something else happens each time.
+const RESUME_TRIES: u32 = 20;
 
 /// What a user says to a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,10 +49,12 @@ pub enum Intervention {
     },
     /// The task rests until the user resumes it.
     Pause,
-    /// The task goes on, with other limits if they are given.
+    /// The task goes on, with other limits or another folder for its result if they are given.
     Resume {
         /// The limits.
         limits: Option<Limits>,
+        /// The folder: also what lets a task go on that failed because its result could not be written.
+        out: Option<String>,
     },
     /// The task ends.
     Cancel,
@@ -91,7 +96,19 @@ impl Tasks {
             }
             Intervention::Pause => self.stop(principal, task, StopReason::Paused).await,
             Intervention::Cancel => self.stop(principal, task, StopReason::Cancelled).await,
-            Intervention::Resume { limits } => self.resume(principal, task, limits).await,
+            Intervention::Resume { limits, out } => {
+                if let Some(out) = &out {
+                    self.check_out(task, out).await?;
+                }
+                let mut tries = 0;
+                loop {
+                    match self.resume(principal, task, limits, out.as_deref()).await {
+                        // Somebody else recorded something first: it is said anew of the state after that.
+                        Err(Error::Overtaken { .. }) if tries < RESUME_TRIES => tries += 1,
+                        done => return done,
+                    }
+                }
+            }
         }
     }
 
@@ -195,29 +212,42 @@ impl Tasks {
         self.record_all(principal, task, facts).await
     }
 
-    /// Puts a task that rests into the queue again; one that failed at a limit too, with a larger one.
+    /// Puts a task that rests into the queue again; one that failed at a limit too, with a larger one, and
+    /// one whose result could not be written, with another folder.
     async fn resume(
         &self,
         principal: &Principal,
         task: &TaskId,
         limits: Option<Limits>,
+        out: Option<&str>,
     ) -> Result<TaskState, Error> {
         let mut state = self.state(principal, task).await?;
         let mut facts = Vec::new();
         if let Some(limits) = limits.filter(|limits| *limits != state.limits) {
             facts.push(Fact::of_task(Role::User, LimitsChanged { limits }));
         }
-        let at_limit = matches!(
-            state.ending,
-            Some(Ending::Failed {
-                reason: FailureReason::Budget | FailureReason::Timeout,
-                ..
-            })
-        );
+        let may_go_on = match &state.ending {
+            Some(Ending::Failed { reason, .. }) => match reason {
+                FailureReason::Budget | FailureReason::Timeout => !facts.is_empty(),
+                FailureReason::Output => out.is_some(),
+                _ => false,
+            },
+            Some(_) => false,
+            None => true,
+        };
+        if !may_go_on {
+            return Err(ended(task, &state));
+        }
+        // The same folder once more is another try only where the last one failed.
+        let failed_there = state.status == Status::Failed || state.output_problem.is_some();
+        let asked = state.submission.as_ref();
+        let is_there = asked.is_some_and(|asked| asked.out.as_deref() == out);
+        if let Some(out) = out.filter(|_| failed_there || !is_there) {
+            let out = out.to_owned();
+            facts.push(Fact::of_task(Role::User, OutChanged { out }));
+        }
         match state.status {
-            Status::Complete | Status::Cancelled => return Err(ended(task, &state)),
-            Status::Failed if !at_limit || facts.is_empty() => return Err(ended(task, &state)),
-            Status::Failed | Status::Paused => {
+            Status::Complete | Status::Cancelled | Status::Failed | Status::Paused => {
                 facts.push(Fact::of_task(Role::User, TaskQueued {}));
             }
             Status::Queued | Status::Running => {}

@@ -129,6 +129,7 @@ impl Server {
             hosts: Hosts::default(),
             offer: journeyman_server::Offer::default(),
             model: "none".to_owned(),
+            settings: Vec::new(),
             readiness: Arc::new(Always),
             servers: Arc::new(Always),
             randomness: random,
