@@ -137,3 +137,29 @@ fn print(bar: &ProgressBar, ordered: &mpsc::Receiver<Order>, waiting: &AtomicUsi
     }
     bar.finish_and_clear();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_bounded_and_what_is_left_out_is_counted() {
+        let (orders, ordered) = mpsc::channel();
+        let printer = Printer {
+            orders: Some(orders),
+            waiting: Arc::default(),
+            left_out: AtomicU64::new(0),
+            // Nobody prints.
+            thread: None,
+        };
+        let half = "x".repeat(WAITING_BYTES_MAX / 2);
+        for _ in 0..5 {
+            printer.print(To::Output, half.clone());
+        }
+        // What is small enough still fits, as soon as there is room for it.
+        printer.print(To::Error, String::new());
+        assert_eq!(printer.left_out.load(Ordering::Relaxed), 3);
+        drop(printer);
+        assert_eq!(ordered.iter().count(), 3);
+    }
+}

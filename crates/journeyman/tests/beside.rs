@@ -6,6 +6,7 @@
 mod common;
 
 use std::fs;
+use std::process::Command;
 
 use common::run::Run;
 use common::server::{GOOD, STEADY, STUB, Server};
@@ -312,6 +313,42 @@ fn a_result_of_a_server_elsewhere_that_could_not_be_written_is_written_elsewhere
     assert_eq!(server.task(&task)["status"], "complete", "there it is");
     let resume = ["resume", &task, "--json", "--out", "elsewhere"];
     check_delivered(&home, &home.run(&[&resume[..], &at].concat()), "elsewhere");
+}
+
+#[test]
+fn a_disk_that_cannot_take_the_result_is_refused_before_any_work() {
+    let home = Home::new();
+    let disk = home.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let user = rustix::process::geteuid();
+    let rights: &[&str] = if user.is_root() {
+        &["--mount"]
+    } else {
+        &["--user", "--map-root-user", "--mount"]
+    };
+    for (options, spoil, why) in [
+        ("size=32k", "true", "No space left"),
+        ("size=1m", "mount -o remount,ro \"$1\"", "Read-only"),
+    ] {
+        let run = home.command(&["run", STUB, "--out", "disk/result", "--model-url", "sim:"]);
+        let mount = format!(
+            "mount -t tmpfs -o {options},mode=755 none \"$1\" && {spoil} && shift && exec \"$@\""
+        );
+        let mut command = Command::new("unshare");
+        command
+            .args(rights)
+            .args(["sh", "-c", &mount, "sh"])
+            .arg(&disk);
+        command.arg(run.get_program()).args(run.get_args());
+        command.env_clear().current_dir(home.path());
+        let variables = run.get_envs();
+        command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(why) && stderr.contains("--out"), "{stderr}");
+    }
+    assert!(home.run(&["tasks", "--json"]).json_lines().is_empty());
 }
 
 #[test]
