@@ -31,11 +31,43 @@ pub enum OutputError {
         /// The folder.
         folder: PathBuf,
     },
-    /// It is a file.
+    /// It, or something above it, is no folder.
     #[error("{} is not a folder; name a new or an empty one with --out", folder.display())]
     NotAFolder {
-        /// The path.
+        /// The path that is none.
         folder: PathBuf,
+    },
+    /// It is a link to something that is not there.
+    #[error(
+        "{} is a link that leads nowhere; name a new or an empty folder with --out",
+        folder.display()
+    )]
+    LinkToNothing {
+        /// The link.
+        folder: PathBuf,
+    },
+    /// It lies where journeyman keeps its own files, or the other way round.
+    #[error(
+        "the folder {} and the data folder {} lie in one another; name a folder elsewhere with --out",
+        folder.display(),
+        data.display()
+    )]
+    AmongOurs {
+        /// The folder.
+        folder: PathBuf,
+        /// The data folder.
+        data: PathBuf,
+    },
+    /// Nothing can be made there.
+    #[error(
+        "nothing can be written to {}: {source}; name another folder with --out",
+        folder.display()
+    )]
+    NotWritable {
+        /// The folder that is there already.
+        folder: PathBuf,
+        /// Why not.
+        source: io::Error,
     },
     /// The file system says no.
     #[error("cannot write {}: {source}", path.display())]
@@ -63,31 +95,92 @@ struct Marker {
     files: BTreeMap<String, ContentHash>,
 }
 
-/// Whether a task may write its result here. Looks only.
-pub fn check_output(folder: &Path, task: Option<&TaskId>) -> Result<(), OutputError> {
-    match fs::metadata(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => {
-            return Err(OutputError::Io {
-                path: folder.to_owned(),
-                source,
-            });
-        }
-        Ok(meta) if !meta.is_dir() => {
-            return Err(OutputError::NotAFolder {
+/// Whether a task may write its result here: a new folder that can be made, an empty one, or this task's
+/// own, outside of the data folder `ours`, with space on its disk. Changes nothing.
+pub fn check_output(
+    folder: &Path,
+    task: Option<&TaskId>,
+    ours: Option<&Path>,
+) -> Result<(), OutputError> {
+    let existing = existing(folder)?;
+    if let Some(ours) = ours
+        && lie_in_one_another(folder, ours)
+    {
+        return Err(OutputError::AmongOurs {
+            folder: folder.to_owned(),
+            data: ours.to_owned(),
+        });
+    }
+    if existing == folder {
+        let mut entries = fs::read_dir(folder).map_err(|e| failed(folder, e))?;
+        let ours = read_marker(folder).is_some_and(|marker| Some(&marker.task_id) == task);
+        if !ours && entries.next().is_some() {
+            return Err(OutputError::NotOurs {
                 folder: folder.to_owned(),
             });
         }
-        Ok(_) => {}
     }
-    let mut entries = fs::read_dir(folder).map_err(|e| failed(folder, e))?;
-    let ours = read_marker(folder).is_some_and(|marker| Some(&marker.task_id) == task);
-    if ours || entries.next().is_none() {
-        return Ok(());
-    }
-    Err(OutputError::NotOurs {
-        folder: folder.to_owned(),
+    try_to_write(existing).map_err(|source| OutputError::NotWritable {
+        folder: existing.to_owned(),
+        source,
     })
+}
+
+/// The folder, or the one above it in which it is to be made.
+fn existing(folder: &Path) -> Result<&Path, OutputError> {
+    for path in folder.ancestors() {
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
+        let folder = path.to_owned();
+        match fs::metadata(path) {
+            Ok(meta) if meta.is_dir() => return Ok(path),
+            Ok(_) => return Err(OutputError::NotAFolder { folder }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if fs::symlink_metadata(path).is_ok() {
+                    return Err(OutputError::LinkToNothing { folder });
+                }
+            }
+            // Something above it is a file, and is told of in its turn.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
+            Err(source) => return Err(failed(path, source)),
+        }
+    }
+    Err(failed(folder, io::ErrorKind::NotFound.into()))
+}
+
+fn lie_in_one_another(one: &Path, other: &Path) -> bool {
+    let (one, other) = (resolved(one), resolved(other));
+    one.starts_with(&other) || other.starts_with(&one)
+}
+
+/// A path without links, as far as it is there.
+fn resolved(path: &Path) -> PathBuf {
+    let mut ancestors = path.ancestors();
+    let found = ancestors.find_map(|ancestor| Some((ancestor, fs::canonicalize(ancestor).ok()?)));
+    match found {
+        Some((ancestor, real)) => real.join(path.strip_prefix(ancestor).unwrap_or(Path::new(""))),
+        None => path.to_owned(),
+    }
+}
+
+/// Writes a little to a file that never has a name, where the file system has such files; else asks for
+/// the right to write.
+fn try_to_write(folder: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, Mode, OFlags, access, open};
+    use rustix::io::Errno;
+    /// More than a small result has.
+    const BYTES: usize = 64 * 1024;
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    match open(folder, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => fs::File::from(file).write_all(&vec![0; BYTES]),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
+            Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn failed(path: &Path, source: io::Error) -> OutputError {
@@ -118,7 +211,7 @@ pub(crate) fn write_output(
     task: &TaskId,
     files: &Files,
 ) -> Result<Vec<OutputFile>, OutputError> {
-    check_output(folder, Some(task))?;
+    check_output(folder, Some(task), None)?;
     fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
     let before = read_marker(folder)
         .map(|marker| marker.files)
@@ -247,9 +340,48 @@ mod tests {
         let other = TaskId::new("t-2").unwrap();
         let new = folder.path().join("new");
         write_output(&new, &task(), &files(&[("a.py", "")])).unwrap();
-        assert!(check_output(&new, Some(&other)).is_err());
-        assert!(check_output(&new, Some(&task())).is_ok());
-        assert!(check_output(&folder.path().join("mine.txt"), None).is_err());
+        assert!(check_output(&new, Some(&other), None).is_err());
+        assert!(check_output(&new, Some(&task()), None).is_ok());
+    }
+
+    #[test]
+    fn a_folder_that_could_not_be_written_to_is_told_before() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name);
+        fs::write(at("file"), "x").unwrap();
+        fs::create_dir_all(at("data/journal")).unwrap();
+        fs::create_dir(at("empty")).unwrap();
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(at(to), at(name)).unwrap();
+        link("nowhere", "dangling");
+        link("data", "to-data");
+        link("empty", "to-empty");
+        let cases = [
+            ("new", ""),
+            ("new/below/new", ""),
+            ("empty", ""),
+            ("to-empty", ""),
+            ("to-empty/new", ""),
+            ("file", "file is not a folder"),
+            ("file/below/it", "file is not a folder"),
+            ("dangling", "dangling is a link that leads nowhere"),
+            ("dangling/below", "dangling is a link that leads nowhere"),
+            ("data", "lie in one another"),
+            ("data/journal/out", "lie in one another"),
+            ("to-data/out", "lie in one another"),
+            ("empty/../data/out", "lie in one another"),
+            ("", "lie in one another"),
+        ];
+        for (name, problem) in cases {
+            let checked = check_output(&at(name), Some(&task()), Some(&at("data")));
+            let said = checked.map_or_else(|error| error.to_string(), |()| String::new());
+            assert_eq!(said.is_empty(), problem.is_empty(), "{name}: {said}");
+            assert!(said.contains(problem), "{name}: {said}");
+        }
+        // Nor is the data folder to be made in it later.
+        assert!(check_output(&at("new"), None, Some(&at("new/data"))).is_err());
+        // Looking leaves nothing behind.
+        assert!(!at("new").exists());
+        assert_eq!(fs::read_dir(at("empty")).unwrap().count(), 0);
     }
 
     #[test]

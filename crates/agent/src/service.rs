@@ -16,6 +16,7 @@ mod tools;
 mod watchdog;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,6 +32,7 @@ use crate::bench::Bench;
 use crate::fact::{Fact, Role};
 use crate::limits::check_submission;
 use crate::listing::{self, Listing};
+use crate::output::check_output;
 use crate::recorder::{PAGE, Recorded, Recorder};
 use crate::toolbox::check_patterns;
 use crate::worker::{Options as WorkerOptions, Worker, load};
@@ -260,6 +262,9 @@ impl Tasks {
             }
             check_patterns(submission.content.tools.as_deref().unwrap_or_default())?;
             fork::check_tests(&submission.content)?;
+            if let Some(out) = &submission.content.out {
+                self.check_out(&task_id, out).await?;
+            }
             let content = submission.content.clone();
             let submitted = self.submit_new(principal, &task_id, content, submission.full);
             match submitted.await {
@@ -321,6 +326,21 @@ impl Tasks {
             task_id,
             sequence,
             is_duplicate: false,
+        })
+    }
+
+    /// Whether a task may write its result into this folder: better said before work begins than after
+    /// it.
+    async fn check_out(&self, task: &TaskId, out: &str) -> Result<(), Error> {
+        let bench = self.parts.bench.as_ref();
+        let ours = bench.and_then(|bench| bench.work_folder.parent());
+        let (ours, out) = (ours.map(Path::to_owned), PathBuf::from(out));
+        let task = task.clone();
+        let checked =
+            tokio::task::spawn_blocking(move || check_output(&out, Some(&task), ours.as_deref()));
+        checked.await?.map_err(|error| Error::BadInput {
+            field: "out",
+            reason: error.to_string(),
         })
     }
 

@@ -83,6 +83,7 @@ payloads! {
     "task_resumed" => TaskResumed,
     "clock_jumped" => ClockJumped,
     "limits_changed" => LimitsChanged,
+    "out_changed" => OutChanged,
     "task_queued" => TaskQueued,
     "task_preempted" => TaskPreempted,
     "user_intervention" => UserIntervention,

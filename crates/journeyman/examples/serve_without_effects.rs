@@ -173,6 +173,7 @@ async fn serve(folder: PathBuf) {
         door: Door::open(),
         hosts: Hosts::default(),
         model: "simulated".to_owned(),
+        settings: Vec::new(),
         readiness: Arc::new(Always),
         connections_max: usize::MAX,
         servers: Arc::new(Always),

@@ -20,6 +20,7 @@ Examples:
   journeyman run --tests test_slug.py \"A slugify function\" --out ./slug
   journeyman tasks
   journeyman resume t-0123456789ab
+  journeyman resume t-0123456789ab --out ./elsewhere
 
 Exit codes of run and resume:
     0  complete, and the tests that you gave passed
@@ -36,6 +37,7 @@ Every other command uses the server that holds the data folder, or the one that 
 Examples:
   journeyman serve
   journeyman serve --port 8000 --max-concurrent 2
+  journeyman serve --port 0 --port-file ./port
   journeyman serve --host 0.0.0.0 --token-file tokens.jsonl
   journeyman serve --mcp-only
   curl -d '{\"prompt\":\"A slugify function\"}' -H 'Content-Type: application/json' http://127.0.0.1:9876/api/v1/tasks
@@ -259,6 +261,9 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
+    /// Write the port to this file once it is listened on, and remove the file at the end
+    #[arg(long, value_name = "FILE")]
+    pub(crate) port_file: Option<PathBuf>,
     /// Answer to nothing but MCP on the port
     #[arg(long)]
     mcp_only: bool,
@@ -351,6 +356,9 @@ pub(crate) struct LimitArgs {
 pub(crate) struct ResumeArgs {
     /// The task
     pub(crate) task: TaskId,
+    /// Another folder for the result, also for one that is there already or could not be written
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 }
@@ -564,9 +572,15 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<
     let matches = command().try_get_matches_from(args)?;
     let Cli { command } = Cli::from_arg_matches(&matches)?;
     // Global flags given after the command are among the command's matches too; clap copies them up.
-    let variables: Variables = std::env::vars_os()
+    let mut variables: Variables = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
         .collect();
+    // Started without one, by cron say, a user's tasks are still in the user's folder.
+    if let Some(home) =
+        std::env::home_dir().and_then(|home| home.into_os_string().into_string().ok())
+    {
+        variables.entry("HOME".to_owned()).or_insert(home);
+    }
     let settings = Settings::read(&matches, &variables)
         .map_err(|error| anyhow::Error::new(crate::exit::UsageError(format!("{error:#}"))))?;
     Ok(Invocation { command, settings })

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use journeyman_agent::Intervention;
+use journeyman_agent::{Intervention, Moment};
+use journeyman_event::payload::{TaskSubmitted, TestOrigin};
 use journeyman_event::{Event, Sequence, TaskId, TaskState};
+use journeyman_server::ServedSettings;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -34,7 +36,22 @@ pub(crate) struct Client {
 #[derive(Debug, thiserror::Error)]
 #[error("{detail}")]
 pub(crate) struct Refused {
+    status: StatusCode,
     detail: String,
+}
+
+/// Whether this came of the connection and not of what was asked: what was asked may have been done, and
+/// may be asked again.
+pub(crate) fn is_lost(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(<dyn std::error::Error>::is::<reqwest::Error>)
+}
+
+/// Whether a server cannot do it now: it is about to stop, or its disk is full.
+pub(crate) fn is_not_now(error: &anyhow::Error) -> bool {
+    let refused = error.downcast_ref::<Refused>();
+    refused.is_some_and(|refused| refused.status == StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// What became of a request that was passed on.
@@ -100,6 +117,40 @@ impl Client {
         self.is_local
     }
 
+    /// Who it is, for a person.
+    pub(crate) fn who(&self, settings: &Settings) -> String {
+        if self.is_local {
+            let folder = settings.data_dir.display();
+            format!("the process that holds {folder}")
+        } else {
+            format!("the server at {}", self.base)
+        }
+    }
+
+    /// What it works with. One of a version that does not tell has told nothing.
+    pub(crate) async fn settings(&self) -> anyhow::Result<ServedSettings> {
+        match self.ask(Method::GET, "/api/v1/settings", None).await {
+            Ok(answer) => Ok(answer.json().await?),
+            Err(error) => match error.downcast_ref::<Refused>() {
+                Some(refused) if refused.status == StatusCode::NOT_FOUND => Ok(ServedSettings {
+                    model: String::new(),
+                    settings: Vec::new(),
+                }),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Submits a task under this name.
+    pub(crate) async fn submit(
+        &self,
+        task: &TaskId,
+        content: &TaskSubmitted,
+    ) -> anyhow::Result<()> {
+        let request = submission(task, content, self.is_local);
+        self.post("/api/v1/tasks", &request).await.map(|_| ())
+    }
+
     async fn answers(&self) -> bool {
         let asked = self.http.get(format!("{}/health", self.base));
         matches!(asked.timeout(CONNECT_TIME).send().await, Ok(answer) if answer.status().is_success())
@@ -134,7 +185,7 @@ impl Client {
             || format!("the server at {} answers {status}", self.base),
             str::to_owned,
         );
-        Err(Refused { detail }.into())
+        Err(Refused { status, detail }.into())
     }
 
     /// Asks what somebody else wants to know.
@@ -205,19 +256,28 @@ impl Client {
         Ok((events, has_more))
     }
 
-    /// A task's state, folded here from its events.
+    /// A task's state as it was then, or as it is now, folded here from its events.
     pub(crate) async fn state(
         &self,
         task: &TaskId,
-        until: Option<Sequence>,
+        moment: Option<Moment>,
     ) -> anyhow::Result<Option<TaskState>> {
+        let until = match moment {
+            Some(Moment::Sequence(sequence)) => Some(sequence),
+            Some(Moment::Time(_)) | None => None,
+        };
+        let is_later = |event: &Event| match moment {
+            Some(Moment::Time(time)) => event.occurred_at() > time,
+            Some(Moment::Sequence(_)) | None => false,
+        };
         let mut state = TaskState::default();
         loop {
             let (events, has_more) = self.events(Some(task), state.sequence, until).await?;
-            for event in &events {
+            let later = events.iter().position(is_later);
+            for event in &events[..later.unwrap_or(events.len())] {
                 state.evolve(event)?;
             }
-            if !has_more {
+            if !has_more || later.is_some() {
                 return Ok((state.sequence > Sequence::ZERO).then_some(state));
             }
         }
@@ -280,17 +340,112 @@ fn body_of(intervention: &Intervention) -> Value {
         Intervention::SkipModule { module } => json!({"kind": "skip_module", "module": module}),
         Intervention::Pause => json!({"kind": "pause"}),
         Intervention::Cancel => json!({"kind": "cancel"}),
-        Intervention::Resume { limits } => json!({
+        Intervention::Resume { limits, out } => json!({
             "kind": "resume",
             "budget": limits.and_then(|limits| limits.tokens_max),
             "timeout": limits.map(|limits| limits.active_max().as_secs_f64()),
             "max_iterations": limits.map(|limits| limits.iterations_max),
+            "out": out,
         }),
     }
+}
+
+/// A submission as the server takes it. Only one on this machine writes into folders.
+fn submission(task: &TaskId, content: &TaskSubmitted, is_local: bool) -> Value {
+    // Each member by its name, so that a new one is thought of here.
+    let TaskSubmitted {
+        prompt,
+        language,
+        tests,
+        limits,
+        out,
+        priority,
+        answers,
+        tools,
+        review,
+        ask,
+        depends_on,
+        // A fork is another request.
+        fork: _,
+    } = content;
+    // What stands in the prompt, the server finds there too.
+    let files = tests.iter().filter(|test| test.origin == TestOrigin::File);
+    let files = files.map(|test| json!({"name": test.name, "source": test.source}));
+    json!({
+        "task_id": task,
+        "prompt": prompt,
+        "language": language,
+        "tests": files.collect::<Vec<_>>(),
+        "budget": limits.tokens_max,
+        "timeout": limits.active_max().as_secs_f64(),
+        "max_iterations": limits.iterations_max,
+        "out": out.as_ref().filter(|_| is_local),
+        "priority": priority,
+        "answers": answers,
+        "tools": tools,
+        "review": review,
+        "ask": ask,
+        "depends_on": depends_on,
+    })
 }
 
 fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .connect_timeout(CONNECT_TIME)
         .no_proxy()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use journeyman_event::payload::{GivenTest, Limits};
+    use journeyman_event::{Priority, Tokens};
+
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_submission_is_lost_on_its_way_to_a_server() {
+        let content = TaskSubmitted {
+            tests: vec![GivenTest {
+                name: "test_it.py".to_owned(),
+                origin: TestOrigin::File,
+                source: "x".to_owned(),
+            }],
+            limits: Limits {
+                tokens_max: Some(Tokens(7)),
+                iterations_max: NonZeroU32::new(3).unwrap(),
+                active_ms_max: 1_500,
+            },
+            out: Some("/out".to_owned()),
+            priority: Priority::HIGH,
+            answers: vec!["yes".to_owned()],
+            tools: Some(vec!["docs.*".to_owned()]),
+            review: true,
+            ask: true,
+            depends_on: vec![TaskId::new("t-0").unwrap()],
+            ..TaskSubmitted::of("Make it")
+        };
+        let task = TaskId::new("t-1").unwrap();
+        let sent = submission(&task, &content, true);
+        let expected = json!({
+            "task_id": "t-1",
+            "prompt": "Make it",
+            "language": "python",
+            "tests": [{"name": "test_it.py", "source": "x"}],
+            "budget": 7,
+            "timeout": 1.5,
+            "max_iterations": 3,
+            "out": "/out",
+            "priority": "high",
+            "answers": ["yes"],
+            "tools": ["docs.*"],
+            "review": true,
+            "ask": true,
+            "depends_on": ["t-0"],
+        });
+        assert_eq!(sent, expected);
+        // A folder of this machine means nothing on another one.
+        assert_eq!(submission(&task, &content, false)["out"], Value::Null);
+    }
 }

@@ -24,6 +24,8 @@ use journeyman_agent::Intervention;
 use crate::cli::{Command, ConfigCommand, Invocation, JournalCommand, ModelCommand};
 use crate::exit::Exit;
 use crate::log::Log;
+use crate::output::line;
+use crate::settings::Settings;
 
 pub(crate) use self::engine::supervise as supervise_engine;
 use self::interventions::intervene;
@@ -96,10 +98,10 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
                 command: ConfigCommand::Show { origin },
             } => config::show(settings, origin),
             Command::Completions { shell } => {
-                let mut text = Vec::new();
-                let mut command = crate::cli::command();
-                clap_complete::generate(shell, &mut command, "journeyman", &mut text);
-                io::stdout().write_all(&text)?;
+                let mut script = Vec::new();
+                let command = &mut crate::cli::command();
+                clap_complete::generate(shell, command, "journeyman", &mut script);
+                line(String::from_utf8_lossy(&script).trim_end())?;
                 Ok(Exit::Success)
             }
         }

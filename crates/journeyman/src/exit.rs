@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use journeyman_event::payload::{FailureReason, Verification};
 use journeyman_event::state::Ending;
 
+use crate::output::remark;
+
 /// How a command ends. The numbers are documented in `--help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -75,14 +77,15 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         } else {
             Exit::Success
         };
-        return if printed.is_ok() {
-            code.into()
-        } else {
+        let failed = printed.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
+        // Where help cannot be written to a full disk, nobody has been helped.
+        return if failed && code == Exit::Success {
             Exit::Error.into()
+        } else {
+            code.into()
         };
     }
-    // Where nobody can be told, the code still tells.
-    let _ = writeln!(std::io::stderr(), "journeyman: {error:#}");
+    remark(&format!("{error:#}"));
     let usage = error.chain().any(<dyn std::error::Error>::is::<UsageError>);
     if usage {
         Exit::Usage.into()

@@ -116,6 +116,7 @@ impl Holder {
             hosts: Hosts::allow(settings.allowed_hosts.iter().cloned()),
             offer: entrance.offer,
             model,
+            settings: settings.served(),
             readiness: Arc::new(Ready {
                 server: match &workshop {
                     Ok(workshop) => Ok(Arc::clone(&workshop.bench.server)),

@@ -10,6 +10,8 @@ mod holder;
 mod log;
 mod output;
 mod parts;
+mod port_file;
+mod printer;
 mod progress;
 mod reader;
 mod settings;
@@ -18,8 +20,6 @@ mod space;
 mod teller;
 
 use std::process::ExitCode;
-
-use crate::output::is_broken_pipe;
 
 fn main() -> ExitCode {
     // The sandbox starts this program again inside itself; nothing else may happen before that.
@@ -37,7 +37,6 @@ fn main() -> ExitCode {
     descriptors::raise();
     match cli::parse(std::env::args_os()).and_then(commands::run) {
         Ok(code) => code.into(),
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => exit::report(&error),
     }
 }

@@ -1,15 +1,28 @@
-//! Standard output: text or JSON lines. A reader that went away (a broken pipe) is no error.
+//! Standard output and standard error: text or JSON lines.
+//!
+//! Nothing that is only told can stop what is done: where nobody reads any more (a broken pipe), a
+//! command goes on to its end, and its exit code is the same as with a reader.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
+use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-/// Prints a line.
+/// Prints a line. A reader that went away is no error: the line is for nobody then.
 pub(crate) fn line(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.write_all(b"\n")?;
-    out.flush()
+    stream(text).map(|_| ())
+}
+
+/// Prints a line of many. `Break` says that nobody reads any more, and that more need not be made.
+pub(crate) fn stream(text: &str) -> io::Result<ControlFlow<()>> {
+    match write(io::stdout().lock(), text) {
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => {
+            let words = format!("cannot write to standard output: {error}");
+            Err(io::Error::new(error.kind(), words))
+        }
+    }
 }
 
 /// Prints a value as one line of JSON.
@@ -17,12 +30,40 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(line(&serde_json::to_string(value)?)?)
 }
 
-pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    })
+/// Says something on standard error, which may be closed or full.
+pub(crate) fn remark(text: &str) {
+    // Nothing depends on whether it is read.
+    let _ = write(io::stderr().lock(), &format!("journeyman: {text}"));
+}
+
+/// Writes a text and the end of its line at once, so that a line is there whole or hardly begun.
+pub(crate) fn write(mut to: impl Write, text: &str) -> io::Result<()> {
+    to.write_all(format!("{text}\n").as_bytes())?;
+    to.flush()
+}
+
+/// Completes when nobody reads standard output any more, which a program that has nothing to print
+/// would not notice otherwise. Never, where it is no pipe or socket.
+pub(crate) async fn nobody_reads() {
+    /// How often that is looked at.
+    const LOOK: std::time::Duration = std::time::Duration::from_millis(250);
+    loop {
+        {
+            use rustix::event::{PollFd, PollFlags, Timespec, poll};
+            let stdout = io::stdout();
+            // Without a flag only what went wrong with it is told.
+            let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
+            let at_once = Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            };
+            let gone = PollFlags::ERR | PollFlags::HUP;
+            if poll(&mut asked, Some(&at_once)).is_ok() && asked[0].revents().intersects(gone) {
+                return;
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// A number as people read it: 12,345.

@@ -1,22 +1,18 @@
 //! What a person or a program sees while a task is worked on: a status line on a terminal, one
 //! plain line per event when piped, JSON lines with `--json`.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{IsTerminal, stderr, stdout};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use journeyman_agent::Notice;
 use journeyman_bus::{Bus, Emitted, Registration};
 use journeyman_event::payload::{Purpose, TestScope};
 use journeyman_event::state::{Action, Status};
 use journeyman_event::{Event, Payload, TaskId, TaskState};
 
-use crate::output::{grouped, line, one_line};
-use crate::teller::{Saying, Teller};
-
-/// When nothing more is shown, what is still to be said has this long.
-const FLUSH: Duration = Duration::from_secs(1);
+use crate::output::{grouped, one_line};
+use crate::printer::{Printer, To};
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,73 +34,26 @@ impl Style {
         match (json, quiet) {
             (true, _) => Self::Json,
             (false, true) => Self::Quiet,
-            (false, false) if std::io::stdout().is_terminal() => Self::Terminal,
+            (false, false) if has_screen() => Self::Terminal,
             (false, false) => Self::Plain,
         }
     }
 }
 
-/// Shows progress; cheap to call, and a reader that went away or stalls changes nothing but what it sees.
+/// Whether there is a terminal on which a line can be drawn again: the status line is on standard
+/// error, the result on standard output.
+fn has_screen() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    stdout().is_terminal() && stderr().is_terminal() && !is_dumb
+}
+
+/// Shows progress; cheap to call, and whether anybody reads it changes nothing.
 pub(crate) struct Progress {
     style: Style,
-    bar: ProgressBar,
-    teller: Teller<Said>,
+    printer: Printer,
     speed: Mutex<Speed>,
     /// The one task that is shown, once it is known.
     task: OnceLock<TaskId>,
-}
-
-/// Something that is shown.
-enum Said {
-    /// A line of standard output.
-    Output(String),
-    /// A line of standard error.
-    Error(String),
-    /// A lasting line above the status line.
-    Lasting(String),
-    /// The status line.
-    Status(String),
-}
-
-impl Saying for Said {
-    fn bytes(&self) -> usize {
-        let (Self::Output(text) | Self::Error(text) | Self::Lasting(text) | Self::Status(text)) =
-            self;
-        text.len()
-    }
-}
-
-/// Says it, and how much was left out before it.
-fn say(bar: &ProgressBar, said: Said, lost: u64) -> io::Result<()> {
-    if lost > 0 && !matches!(said, Said::Status(_)) {
-        let text = format!(
-            "journeyman: {lost} lines are left out here, for they were not read in time; `journeyman events` \
-             has them all"
-        );
-        if bar.is_hidden() {
-            writeln!(io::stderr(), "{text}")?;
-        } else {
-            bar.println(text);
-        }
-    }
-    match said {
-        Said::Output(text) => line(&text),
-        Said::Error(text) => writeln!(io::stderr(), "{text}"),
-        Said::Lasting(text) => {
-            bar.println(text);
-            Ok(())
-        }
-        Said::Status(text) => {
-            bar.set_message(text);
-            Ok(())
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.teller.flush(Some(FLUSH));
-    }
 }
 
 /// Tokens per second of the answer that is coming in.
@@ -116,27 +65,14 @@ struct Speed {
 
 impl Progress {
     pub(crate) fn new(style: Style) -> Self {
-        let bar = if style == Style::Terminal {
-            let bar = ProgressBar::new_spinner();
-            if let Ok(template) = ProgressStyle::with_template("{spinner} {wide_msg}") {
-                bar.set_style(template);
-            }
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        } else {
-            ProgressBar::hidden()
-        };
         let speed = Speed {
             since: None,
             deltas: 0,
             status: String::new(),
         };
-        let drawn = bar.clone();
-        let teller = Teller::start("progress", move |said, lost| say(&drawn, said, lost));
         Self {
             style,
-            bar,
-            teller,
+            printer: Printer::start(style == Style::Terminal),
             speed: Mutex::new(speed),
             task: OnceLock::new(),
         }
@@ -172,7 +108,7 @@ impl Progress {
     /// Preparation that takes time: downloads, starting a model server.
     pub(crate) fn prepare(&self, what: &str) {
         match self.style {
-            Style::Terminal => self.teller.tell(Said::Status(what.to_owned())),
+            Style::Terminal => self.printer.print(To::Status, what.to_owned()),
             Style::Plain | Style::Remarks => self.remark(what),
             Style::Json | Style::Quiet => {}
         }
@@ -181,33 +117,45 @@ impl Progress {
     /// A line that a person wants to keep.
     pub(crate) fn say(&self, text: &str) {
         match self.style {
-            Style::Terminal => self.teller.tell(Said::Lasting(text.to_owned())),
+            Style::Terminal => self.printer.print(To::Screen, text.to_owned()),
             Style::Plain | Style::Remarks => self.remark(text),
             Style::Json | Style::Quiet => {}
         }
     }
 
+    /// Says what a person must not miss, however quiet it is to be.
+    pub(crate) fn warn(&self, text: &str) {
+        match self.style {
+            Style::Terminal => self.say(text),
+            _ => self.remark(text),
+        }
+    }
+
+    fn remark(&self, text: &str) {
+        self.printer.print(To::Error, format!("journeyman: {text}"));
+    }
+
     /// Puts a question to the user, however quiet it is to be. In JSON the event has said it.
     pub(crate) fn ask(&self, question: &str) {
         match self.style {
-            Style::Terminal => self.teller.tell(Said::Lasting(question.to_owned())),
+            Style::Terminal => self.printer.print(To::Screen, question.to_owned()),
             Style::Plain | Style::Remarks | Style::Quiet => {
-                self.teller.tell(Said::Error(question.to_owned()));
+                self.printer.print(To::Error, question.to_owned());
             }
             Style::Json => {}
         }
     }
 
-    fn remark(&self, text: &str) {
-        let text = format!("journeyman: {text}");
-        self.teller.tell(Said::Error(text));
-    }
-
-    /// Takes the status line away. Everything is shown by then: who reads slowly is waited for, since
-    /// nothing is left to be done but to say how it ended.
-    pub(crate) fn finish(&self) {
-        self.teller.flush(None);
-        self.bar.finish_and_clear();
+    /// Waits until everything is printed, and takes the status line away.
+    pub(crate) async fn finish(&self) {
+        let left_out = self.printer.finish().await;
+        if left_out > 0 {
+            self.warn(&format!(
+                "nobody read for too long: {left_out} lines were left out here; `journeyman events` \
+                 has them all"
+            ));
+            self.printer.finish().await;
+        }
     }
 
     pub(crate) fn notice(&self, notice: &Notice) {
@@ -217,7 +165,7 @@ impl Progress {
             Notice::Waiting { what } => match self.style {
                 Style::Json => {
                     let text = serde_json::json!({"type": "waiting", "what": what});
-                    self.teller.tell(Said::Output(text.to_string()));
+                    self.printer.print(To::Output, text.to_string());
                 }
                 _ => self.say(&format!("waiting: {what}")),
             },
@@ -227,14 +175,14 @@ impl Progress {
     fn event(&self, event: &Event, state: &TaskState) {
         match self.style {
             Style::Quiet | Style::Remarks => {}
-            Style::Json => self.teller.tell(Said::Output(json_line(event))),
-            Style::Plain => self.teller.tell(Said::Output(plain_line(event))),
+            Style::Json => self.printer.print(To::Output, json_line(event)),
+            Style::Plain => self.printer.print(To::Output, plain_line(event)),
             Style::Terminal => {
                 if let Some(text) = headline(event) {
-                    self.teller.tell(Said::Lasting(text));
+                    self.printer.print(To::Screen, text);
                 }
                 let status = status(state);
-                self.teller.tell(Said::Status(status.clone()));
+                self.printer.print(To::Status, status.clone());
                 if let Ok(mut speed) = self.speed.lock() {
                     *speed = Speed {
                         since: None,
@@ -259,10 +207,11 @@ impl Progress {
             .unwrap_or(u64::MAX)
             .max(1);
         let per_second = speed.deltas * 1_000 / ms;
-        self.teller.tell(Said::Status(format!(
+        let text = format!(
             "{} · {} tokens, {per_second} tok/s",
             speed.status, speed.deltas
-        )));
+        );
+        self.printer.print(To::Status, text);
     }
 }
 
@@ -297,10 +246,7 @@ fn detail(payload: &Payload) -> String {
             "{} ({}), window {}, sandbox {}",
             started.model, started.server, started.window, started.sandbox
         ),
-        Payload::TaskPaused(paused) => match &paused.detail {
-            Some(detail) => format!("{}: {detail}", name(&paused.reason)),
-            None => name(&paused.reason),
-        },
+        Payload::TaskPaused(paused) => name(&paused.reason),
         Payload::TaskFailed(failed) => format!("{}: {}", name(&failed.reason), failed.detail),
         Payload::TaskComplete(complete) => name(&complete.verification),
         Payload::PlanningComplete(plan) => plan

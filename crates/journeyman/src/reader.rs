@@ -1,11 +1,10 @@
 //! Where a command reads: at the server that holds the data folder or that the settings name, else from
 //! the journal itself.
 
-use anyhow::bail;
 use journeyman_agent::{Moment, load_at};
 use journeyman_event::payload::PauseReason;
 use journeyman_event::state::Status;
-use journeyman_event::{Principal, Sequence, TaskId, TaskState};
+use journeyman_event::{Principal, TaskId, TaskState};
 use journeyman_journal::Journal;
 use serde_json::Value;
 
@@ -50,7 +49,7 @@ impl Reader {
             Self::Journal(journal) => {
                 Ok(load_at(journal, &Principal::local(), task, moment).await?)
             }
-            Self::Server(client) => client.state(task, until(moment)?).await,
+            Self::Server(client) => client.state(task, moment).await,
         }
     }
 
@@ -69,14 +68,6 @@ impl Reader {
             Self::Journal(journal) if journal.holder().is_some() => Ok(recorded),
             Self::Journal(_) | Self::Nothing => Ok(unattended(recorded)),
         }
-    }
-}
-
-fn until(moment: Option<Moment>) -> anyhow::Result<Option<Sequence>> {
-    match moment {
-        None => Ok(None),
-        Some(Moment::Sequence(sequence)) => Ok(Some(sequence)),
-        Some(Moment::Time(_)) => bail!("at a server a moment is a sequence number, not a time"),
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! To add a setting: one line in `SETTINGS` (`table.rs`) and one field in `Settings`.
 
+mod conflicts;
 mod table;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use clap::{Arg, ArgAction, ArgMatches};
 use journeyman_tools::{Pattern, ServerConfig, ServerName};
 use serde::Serialize;
 
+pub(crate) use conflicts::Conflicts;
 use table::{SECRETS, SETTINGS, Setting};
 
 /// The environment as it was handed to the process.

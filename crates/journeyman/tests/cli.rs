@@ -198,16 +198,12 @@ fn the_prompt_may_come_from_standard_input() {
 
 /// Runs a task that may ask, with these lines on standard input, and gives what it asked and its state.
 fn ask(home: &Home, more: &[&str], lines: &str) -> (Output, Value) {
-    let mut args = vec![
-        "run",
-        "Make a thing",
-        "--ask",
-        "--model-url",
-        "sim:?latency_ms=0&wrong=0&malformed=0&questions=2",
-    ];
+    let mut args = vec!["run", "Make a thing", "--ask"];
     args.extend(more);
+    let model = "sim:?latency_ms=0&wrong=0&malformed=0&questions=2";
     let mut child = home
         .command(&args)
+        .env("JOURNEYMAN_MODEL_URL", model)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -365,7 +361,8 @@ fn a_second_run_works_at_the_holder_of_the_folder_and_readers_read_on() {
     let home = Home::new();
     let (child, _lines) = start_slow(&home);
     let mut second = home
-        .command(&["run", "Another thing", "--json", "--model-url", "sim:"])
+        .command(&["run", "Another thing", "--json"])
+        .env("JOURNEYMAN_MODEL_URL", "sim:")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -6,77 +6,16 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 
+use common::run::Run;
 use common::server::{GOOD, SLOW, STEADY, STUB, Server, check_history, count, until};
 use common::{Home, Output};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 const TASKS: &str = "/api/v1/tasks";
-
-/// A `run` that goes on beside the test.
-struct Run {
-    child: Child,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
-    seen: Vec<Value>,
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Run {
-    fn start(home: &Home, script: &str, args: &[&str]) -> Self {
-        let url = format!("sim:?{script}");
-        let mut all = vec!["run", "--json", "--model-url", &url];
-        all.extend(args);
-        let mut child = home
-            .command(&all)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self {
-            child,
-            lines,
-            seen: Vec::new(),
-        }
-    }
-
-    /// Reads on to the first event of a kind.
-    fn until(&mut self, kind: &str) -> Value {
-        loop {
-            let line = self.lines.next().expect("the run ended too early").unwrap();
-            let value: Value = serde_json::from_str(&line).unwrap();
-            self.seen.push(value.clone());
-            if value["kind"] == kind {
-                return value;
-            }
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).unwrap();
-    }
-
-    /// Its exit code and everything that it printed.
-    fn end(mut self) -> (Option<i32>, Vec<Value>) {
-        for line in self.lines.by_ref() {
-            self.seen
-                .push(serde_json::from_str(&line.unwrap()).unwrap());
-        }
-        let code = self.child.wait().unwrap().code();
-        (code, std::mem::take(&mut self.seen))
-    }
-}
 
 fn events(home: &Home, task: &str) -> Vec<Value> {
     home.run(&["events", "--json", "--task", task]).json_lines()

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::door::Door;
 use crate::guard::Hosts;
 use crate::room::Room;
+use crate::settings::ServedSetting;
 use crate::tickets::Tickets;
 
 /// Whether work can be done now. Asked by `GET /ready`.
@@ -69,6 +70,8 @@ pub struct Options {
     pub offer: Offer,
     /// The model that tasks are worked on with.
     pub model: String,
+    /// The settings that tasks are worked on with.
+    pub settings: Vec<ServedSetting>,
     /// Whether work can be done now.
     pub readiness: Arc<dyn Readiness>,
     /// Connections at the same time that the process has descriptors for; 20,000 at the most in any case.
@@ -91,6 +94,7 @@ pub(crate) struct Shared {
     pub(crate) hosts: Hosts,
     pub(crate) offer: Offer,
     pub(crate) model: String,
+    pub(crate) settings: Vec<ServedSetting>,
     pub(crate) readiness: Arc<dyn Readiness>,
     pub(crate) servers: Arc<dyn ToolServers>,
     pub(crate) tickets: Tickets,
@@ -109,6 +113,7 @@ impl App {
             hosts: options.hosts,
             offer: options.offer,
             model: options.model,
+            settings: options.settings,
             readiness: options.readiness,
             servers: options.servers,
             tickets: Tickets::new(options.randomness),

@@ -14,7 +14,7 @@ use crate::body::{Body, MaybeBody, Whole, part};
 use crate::door::Caller;
 use crate::problem::Problem;
 use crate::query::Task;
-use crate::tasks::{TaskPath, limits};
+use crate::tasks::{TaskPath, checked_out, limits};
 use crate::view::TaskView;
 
 /// Characters of a question.
@@ -71,6 +71,10 @@ pub(crate) enum NewIntervention {
         /// Code versions tried for a module.
         #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000)]
         max_iterations: Option<Whole>,
+        /// Another folder for the result, on the server's machine: only for those who sit at it. A task
+        /// whose result could not be written goes on with it.
+        #[schema(value_type = Option<String>, max_length = 0)]
+        out: Option<String>,
     },
     /// End it.
     Cancel {},
@@ -91,6 +95,7 @@ struct Members {
     budget: Option<Whole>,
     timeout: Option<f64>,
     max_iterations: Option<Whole>,
+    out: Option<String>,
 }
 
 fn wanted(body: Map<String, Value>) -> Result<NewIntervention, Problem> {
@@ -149,7 +154,9 @@ pub(crate) async fn apply(
             budget,
             timeout,
             max_iterations,
+            out,
         } => {
+            let out = checked_out(out, caller)?;
             let says_something = budget.is_some() || timeout.is_some() || max_iterations.is_some();
             let new = if says_something {
                 let state = app.tasks.current(&caller.principal, task).await?;
@@ -157,7 +164,7 @@ pub(crate) async fn apply(
             } else {
                 None
             };
-            Intervention::Resume { limits: new }
+            Intervention::Resume { limits: new, out }
         }
     };
     does(app, caller, task, intervention, headers).await

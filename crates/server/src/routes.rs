@@ -21,8 +21,8 @@ use crate::body::BODY_MAX;
 use crate::door::Local;
 use crate::problem::Problem;
 use crate::{
-    answers, events, files, guard, health, interventions, mcp, page, queue, request_id, socket,
-    stream, tasks, tools,
+    answers, events, files, guard, health, interventions, mcp, page, queue, request_id, settings,
+    socket, stream, tasks, tools,
 };
 
 #[derive(OpenApi)]
@@ -54,6 +54,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(tools::call))
         .routes(routes!(tools::agents))
         .routes(routes!(queue::get, queue::change))
+        .routes(routes!(settings::settings))
         .routes(routes!(health::ticket));
     OpenApiRouter::with_openapi(Document::openapi())
         .nest("/api/v1", api)

@@ -262,11 +262,7 @@ impl NewTask {
             let detail = format!("this server works with {}, not with {model}", app.model);
             return Err(Problem::field("model", detail));
         }
-        if self.out.is_some() && !caller.is_local() {
-            let detail = "`out` names a folder of the server's machine, and is taken over the socket in \
-                          its data folder alone: leave it out and fetch the files";
-            return Err(Problem::forbidden(detail));
-        }
+        let out = checked_out(self.out, caller)?;
         let wait_ms = self.wait_ms.map_or(0, |Whole(ms)| ms);
         if wait_ms > WAIT_MS_MAX {
             let detail = format!("`wait_ms` is a number from 0 to {WAIT_MS_MAX}");
@@ -288,7 +284,7 @@ impl NewTask {
         let content = TaskSubmitted {
             tests: given_tests(&self.prompt, self.tests)?,
             limits,
-            out: self.out.filter(|out| !out.is_empty()),
+            out,
             priority: self.priority.map_or(Priority::MEDIUM, |word| word.0),
             answers: answers.into_iter().map(|Answer(text)| text).collect(),
             tools: self
@@ -310,6 +306,16 @@ impl NewTask {
             content,
         })
     }
+}
+
+/// A folder for a result, if one is named by somebody who may.
+pub(crate) fn checked_out(out: Option<String>, caller: &Caller) -> Result<Option<String>, Problem> {
+    if out.is_some() && !caller.is_local() {
+        let detail =
+            "`out` names a folder of the server's machine: leave it out and fetch the files";
+        return Err(Problem::forbidden(detail));
+    }
+    Ok(out.filter(|out| !out.is_empty()))
 }
 
 fn idempotency_key(

@@ -245,6 +245,7 @@ fn inherited(events: &[Event]) -> Vec<&Event> {
                     | Payload::TaskFailed(_)
                     | Payload::TaskComplete(_)
                     | Payload::LimitsChanged(_)
+                    | Payload::OutChanged(_)
                     | Payload::OutputStarted(_)
                     | Payload::OutputWritten(_)
                     | Payload::OutputFailed(_)

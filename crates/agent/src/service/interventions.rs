@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use journeyman_event::payload::{
-    CodeOrigin, FailureReason, Limits, LimitsChanged, ModuleSkipped, PauseReason, TaskQueued,
-    UserAnswered, UserIntervention,
+    CodeOrigin, FailureReason, Limits, LimitsChanged, ModuleSkipped, OutChanged, PauseReason,
+    TaskQueued, UserAnswered, UserIntervention,
 };
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{ModuleName, Principal, TaskId, TaskState};
@@ -23,6 +23,8 @@ use crate::recorder::Recorded;
 
 /// Tasks that are looked at for a circle of dependencies.
 const CIRCLE_MAX: usize = 10_000;
+/// How often it is tried to let a task go on to which something else happens each time.
+const RESUME_TRIES: u32 = 20;
 
 /// What a user says to a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,10 +55,12 @@ pub enum Intervention {
     },
     /// The task rests until the user resumes it.
     Pause,
-    /// The task goes on, with other limits if they are given.
+    /// The task goes on, with other limits or another folder for its result if they are given.
     Resume {
         /// The limits.
         limits: Option<Limits>,
+        /// The folder: also what lets a task go on that failed because its result could not be written.
+        out: Option<String>,
     },
     /// The task ends.
     Cancel,
@@ -110,7 +114,19 @@ impl Tasks {
             }
             Intervention::Pause => self.stop(principal, task, StopReason::Paused).await,
             Intervention::Cancel => self.stop(principal, task, StopReason::Cancelled).await,
-            Intervention::Resume { limits } => Box::pin(self.resume(principal, task, limits)).await,
+            Intervention::Resume { limits, out } => {
+                if let Some(out) = &out {
+                    self.check_out(task, out).await?;
+                }
+                let mut tries = 0;
+                loop {
+                    match Box::pin(self.resume(principal, task, limits, out.as_deref())).await {
+                        // Somebody else recorded something first: it is said anew of the state after that.
+                        Err(Error::Overtaken { .. }) if tries < RESUME_TRIES => tries += 1,
+                        done => return done,
+                    }
+                }
+            }
         }
     }
 
@@ -240,36 +256,50 @@ impl Tasks {
         recorded
     }
 
-    /// Puts a task that rests into the queue again; one that failed at a limit too, with a larger one,
-    /// and one that failed by its model server's fault.
+    /// Puts a task that rests into the queue again; one that failed at a limit too, with a larger one, one
+    /// that failed by its model server's fault, and one whose result could not be written, with another
+    /// folder.
     async fn resume(
         &self,
         principal: &Principal,
         task: &TaskId,
         limits: Option<Limits>,
+        out: Option<&str>,
     ) -> Result<TaskState, Error> {
         let mut state = self.state(principal, task).await?;
         let mut facts = Vec::new();
         if let Some(limits) = limits.filter(|limits| *limits != state.limits) {
             facts.push(Fact::of_task(Role::User, LimitsChanged { limits }));
         }
-        let at_limit = matches!(
-            state.ending,
-            Some(Ending::Failed {
-                reason: FailureReason::Budget | FailureReason::Timeout,
-                ..
-            })
-        );
         if state.failed_by_model() && facts.is_empty() {
             // What takes the failure back.
             let limits = state.limits;
             facts.push(Fact::of_task(Role::User, LimitsChanged { limits }));
         }
-        let may_go_on = at_limit || state.failed_by_model();
+        let may_go_on = match &state.ending {
+            Some(Ending::Failed { reason, .. }) => match reason {
+                FailureReason::Budget | FailureReason::Timeout | FailureReason::Model => {
+                    !facts.is_empty()
+                }
+                FailureReason::Output => out.is_some(),
+                _ => false,
+            },
+            Some(_) => false,
+            None => true,
+        };
+        if !may_go_on {
+            return Err(ended(task, &state));
+        }
+        // The same folder once more is another try only where the last one failed.
+        let failed_there = state.status == Status::Failed || state.output_problem.is_some();
+        let asked = state.submission.as_ref();
+        let is_there = asked.is_some_and(|asked| asked.out.as_deref() == out);
+        if let Some(out) = out.filter(|_| failed_there || !is_there) {
+            let out = out.to_owned();
+            facts.push(Fact::of_task(Role::User, OutChanged { out }));
+        }
         match state.status {
-            Status::Complete | Status::Cancelled => return Err(ended(task, &state)),
-            Status::Failed if !may_go_on || facts.is_empty() => return Err(ended(task, &state)),
-            Status::Failed | Status::Paused => {
+            Status::Complete | Status::Cancelled | Status::Failed | Status::Paused => {
                 facts.push(Fact::of_task(Role::User, TaskQueued {}));
             }
             Status::Queued | Status::Running => {}

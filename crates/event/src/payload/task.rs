@@ -216,6 +216,14 @@ pub struct LimitsChanged {
     pub limits: Limits,
 }
 
+/// The user wants the result in another folder: also what lets a task go on that failed because it could
+/// not be written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutChanged {
+    /// The new folder.
+    pub out: String,
+}
+
 /// A task that rested waits for its turn again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskQueued {}

@@ -104,6 +104,17 @@ impl TaskState {
                     self.output_problem = None;
                 }
             }
+            Payload::OutChanged(changed) => {
+                if let Some(submission) = &mut self.submission {
+                    submission.out = Some(changed.out.clone());
+                }
+                self.output = None;
+                self.output_problem = None;
+                if self.status == Status::Failed {
+                    self.status = Status::Paused;
+                    self.ending = None;
+                }
+            }
             Payload::TaskPreempted(_) | Payload::TaskQueued(_) => {
                 self.stop_running(event);
                 if self.pause == Some(PauseReason::Question) {

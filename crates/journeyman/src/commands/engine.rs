@@ -71,7 +71,7 @@ async fn prepared<T>(
         Ok(work(&connection(settings)?, &environment, &report).await?)
     };
     let done = done.await;
-    progress.finish();
+    progress.finish().await;
     done
 }
 

@@ -104,7 +104,7 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
         }
     };
     let result = evaluate(&evaluation, &tell, &cancel).await;
-    progress.finish();
+    progress.finish().await;
     let report = result?;
     for out in &args.out {
         let text = if out.extension().is_some_and(|ending| ending == "html") {

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::EventsArgs;
 use crate::client::Client;
 use crate::exit::Exit;
-use crate::output::line;
+use crate::output::{nobody_reads, stream};
 use crate::parts::read_journal;
 use crate::progress::{json_line, plain_line};
 use crate::settings::Settings;
@@ -36,7 +36,7 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
         until: None,
     };
     let show = |event: &Event| {
-        line(&if settings.json {
+        stream(&if settings.json {
             json_line(event)
         } else {
             plain_line(event)
@@ -49,14 +49,21 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
         let mut subscription = journal.subscribe(&principal, filter, after);
         loop {
             tokio::select! {
-                event = subscription.next() => show(&event?)?,
+                event = subscription.next() => {
+                    if show(&event?)?.is_break() {
+                        return Ok(Exit::Success);
+                    }
+                }
                 _ = interrupt.recv() => return Ok(Exit::Success),
+                () = nobody_reads() => return Ok(Exit::Success),
             }
         }
     }
     if let Some(last) = args.last {
         for event in newest(&journal, &filter, after, last).await?.iter().rev() {
-            show(event)?;
+            if show(event)?.is_break() {
+                break;
+            }
         }
         return Ok(Exit::Success);
     }
@@ -71,7 +78,9 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
             page => page?,
         };
         for event in &page.events {
-            show(event)?;
+            if show(event)?.is_break() {
+                return Ok(Exit::Success);
+            }
             after = event.sequence();
         }
         if page.ended {

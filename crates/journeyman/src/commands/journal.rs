@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::client::Client;
 use crate::environment::SystemTime;
 use crate::exit::Exit;
-use crate::output::{grouped, json, line};
+use crate::output::{grouped, json, line, stream};
 use crate::parts::{open_journal, read_journal};
 use crate::settings::Settings;
 
@@ -111,7 +111,8 @@ pub(crate) async fn export(
         }
         for text in lines {
             match &mut file {
-                None => line(&text)?,
+                None if stream(&text)?.is_break() => return Ok(Exit::Success),
+                None => {}
                 Some(file) => writeln!(file, "{text}")?,
             }
         }

@@ -68,7 +68,7 @@ pub(crate) async fn pull(settings: &Settings, name: &str) -> anyhow::Result<Exit
     let report = |step: journeyman_fetch::Progress| progress.prepare(&step.to_string());
     let pulling = models.pull(&source, &report);
     let pulled = cancel.run_until_cancelled(pulling).await;
-    progress.finish();
+    progress.finish().await;
     let Some(pulled) = pulled else {
         progress.say("interrupted; the same command goes on");
         return Ok(Exit::Interrupted);

@@ -3,9 +3,9 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use journeyman_agent::limits::{
     SOURCE_CHARS_MAX, TEXT_CHARS_MAX, check_source, check_submission, check_text,
 };
@@ -13,7 +13,9 @@ use journeyman_agent::{
     Intervention, Notice, ServiceEnding, Submission, Tasks, check_output, headline,
     tests_in_prompt, write_result,
 };
-use journeyman_event::payload::{GivenTest, Limits, PauseReason, TaskSubmitted, TestOrigin};
+use journeyman_event::payload::{
+    FailureReason, GivenTest, Limits, PauseReason, TaskSubmitted, TestOrigin,
+};
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{Principal, TaskId, TaskState, Tokens};
 use journeyman_journal::Filter;
@@ -23,118 +25,199 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{LimitArgs, ResumeArgs, RunArgs};
-use crate::client::{Client, Watched};
+use crate::client::{Client, Watched, is_lost, is_not_now};
 use crate::environment::SystemRandom;
 use crate::exit::{Exit, UsageError};
 use crate::holder::{Entrance, Holder};
-use crate::output::{grouped, json, line};
+use crate::output::{grouped, json, line, remark};
 use crate::parts::{open_journal, workshop};
 use crate::progress::{Progress, Style, name};
 use crate::reader::Reader;
-use crate::settings::Settings;
+use crate::settings::{Conflicts, Settings};
 
 /// Between two tries to reach a server.
 const RETRY: Duration = Duration::from_millis(200);
 /// A holder of the data folder has this long to answer, or to be gone.
 const HOLDER_TIME: Duration = Duration::from_secs(5);
+/// A server elsewhere that is lost has this long to come back.
+const SERVER_TIME: Duration = Duration::from_mins(1);
 /// Events read at a time.
 const PAGE: usize = 1_000;
 /// No file that fits has more bytes: none is read to see that.
 const TEST_BYTES_MAX: u64 = 4 * SOURCE_CHARS_MAX as u64;
 
 pub(crate) async fn run(settings: &Settings, args: RunArgs) -> anyhow::Result<Exit> {
-    let submission = submission(args)?;
+    let submission = TaskSubmitted {
+        tools: settings.tools_said(),
+        ..submission(args)?
+    };
     let task = TaskId::random(&SystemRandom);
     if let Some(out) = &submission.out {
-        check_output(Path::new(out), Some(&task)).map_err(|e| UsageError(e.to_string()))?;
+        check_out(settings, &task, out)?;
     }
-    follow(settings, &task, &Wish::Submit(submission)).await
+    follow(settings, &task, Wish::Submit(submission)).await
 }
 
 pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Result<Exit> {
-    let ResumeArgs { task, limits } = args;
+    let ResumeArgs { task, out, limits } = args;
     let state = Reader::open(settings).await?.state(&task).await?;
     let state =
         state.with_context(|| format!("there is no task {task}; `journeyman tasks` lists them"))?;
-    let new_limits = changed_limits(&state, &limits);
-    let may_go_on = match Exit::of(state.ending.as_ref()) {
-        Exit::Limit => new_limits.is_some_and(|new| is_larger(&state, &new)),
-        _ => state.failed_by_model(),
-    };
-    if state.status.is_ended() && !may_go_on {
-        print_result(settings, &task, &state)?;
-        return Ok(Exit::of(state.ending.as_ref()));
+    let out = out.as_deref().map(absolute).transpose()?;
+    if let Some(out) = &out {
+        check_out(settings, &task, out)?;
     }
-    follow(settings, &task, &Wish::Resume(new_limits)).await
+    let changes = Changes {
+        limits: changed_limits(&state, &limits),
+        out,
+    };
+    let settings = &Settings {
+        // Only its result is to be written.
+        model_required: settings.model_required && !failed_to_write(&state),
+        ..settings.clone()
+    };
+    follow(settings, &task, Wish::Resume(changes)).await
+}
+
+/// A folder that the result cannot go to is told before anything is done.
+fn check_out(settings: &Settings, task: &TaskId, out: &str) -> Result<(), UsageError> {
+    let checked = check_output(Path::new(out), Some(task), Some(&settings.data_dir));
+    checked.map_err(|error| UsageError(format!("--out: {error}")))
 }
 
 /// What is wanted of a task.
 enum Wish {
     Submit(TaskSubmitted),
-    Resume(Option<Limits>),
+    Resume(Changes),
 }
 
-/// Sees a task through to its end, in this process or at the server that holds the data folder: when
-/// that one goes away, here.
-async fn follow(settings: &Settings, task: &TaskId, wish: &Wish) -> anyhow::Result<Exit> {
+/// How a task that goes on is to differ from what it was.
+#[derive(Clone, Default)]
+struct Changes {
+    limits: Option<Limits>,
+    out: Option<String>,
+}
+
+impl Wish {
+    /// What is still to be done about a task in this state, which it may have reached since it was
+    /// wished. None if it has come to its end.
+    fn of(&self, state: &TaskState) -> Option<Changes> {
+        let changes = match self {
+            // It is in the journal already.
+            Self::Submit(_) => Changes::default(),
+            Self::Resume(changes) => changes.clone(),
+        };
+        let may_go_on = match Exit::of(state.ending.as_ref()) {
+            Exit::Limit => changes.limits.is_some_and(|new| is_larger(state, &new)),
+            _ if failed_to_write(state) => changes.out.is_some(),
+            _ if state.failed_by_model() => matches!(self, Self::Resume(_)),
+            _ => !state.status.is_ended(),
+        };
+        may_go_on.then_some(changes)
+    }
+
+    /// Where the result is to go, as it was said now.
+    fn out(&self) -> Option<&str> {
+        match self {
+            Self::Submit(content) => content.out.as_deref(),
+            Self::Resume(changes) => changes.out.as_deref(),
+        }
+    }
+}
+
+fn failed_to_write(state: &TaskState) -> bool {
+    let reason = FailureReason::Output;
+    matches!(&state.ending, Some(Ending::Failed { reason: why, .. }) if *why == reason)
+}
+
+/// Sees a task through to its end, shows how it goes, and prints the result. Whether anybody reads that
+/// changes nothing.
+async fn follow(settings: &Settings, task: &TaskId, wish: Wish) -> anyhow::Result<Exit> {
     let progress = Arc::new(Progress::new(Style::of(settings.json, settings.quiet)));
     progress.only(task);
     let cancel = cancel_on_signals()?;
-    // What was seen of it at a server that is gone.
-    let mut watched: Option<TaskState> = None;
+    let seen = see_through(settings, task, &wish, &progress, &cancel).await;
+    progress.finish().await;
+    let Some(state) = seen? else {
+        return Ok(Exit::Interrupted);
+    };
+    let state = bring_home(task, &wish, state).await?;
+    if let Err(error) = print_result(settings, task, &state) {
+        remark(&format!("{error:#}"));
+    }
+    Ok(Exit::of(state.ending.as_ref()))
+}
+
+/// Sees a task through to its end or rest, in this process or at the server that holds the data folder:
+/// when that one goes away, here. None if it was interrupted before there was a task.
+async fn see_through(
+    settings: &Settings,
+    task: &TaskId,
+    wish: &Wish,
+    progress: &Arc<Progress>,
+    cancel: &CancellationToken,
+) -> anyhow::Result<Option<TaskState>> {
+    if let Wish::Resume(_) = wish
+        && let Some(state) = Reader::open(settings).await?.state(task).await?
+        && wish.of(&state).is_none()
+    {
+        // Nobody need work on it any more.
+        return Ok(Some(state));
+    }
+    // What was seen of it at a server, and whether that may have it.
+    let (mut seen, mut is_sent) = (None, false);
+    let mut lost_since = None;
     loop {
-        let now = match watched {
-            None => wish,
-            // It is in the journal already.
-            Some(_) => &Wish::Resume(None),
-        };
-        match Site::find(settings, &progress, &cancel).await {
-            Err(error) => {
-                progress.finish();
-                return Err(error);
-            }
-            Ok(None) => {
-                progress.finish();
-                return Ok(Exit::Interrupted);
-            }
-            Ok(Some(Site::Here(holder))) => {
-                let seen = watched.take();
+        match Site::find(settings, progress, cancel).await? {
+            None => return Ok(seen),
+            Some(Site::Here(holder)) => {
                 let caught_up = match &seen {
-                    Some(seen) => catch_up(&holder.tasks, task, seen, &progress).await,
+                    Some(seen) => catch_up(&holder.tasks, task, seen, progress).await,
                     None => Ok(()),
                 };
-                let result = work_here(settings, *holder, task, now, &progress, &cancel).await;
-                progress.finish();
+                let state = work_here(settings, *holder, task, wish, progress, cancel).await?;
                 caught_up?;
-                let state = result?;
-                print_result(settings, task, &state)?;
-                return Ok(Exit::of(state.ending.as_ref()));
+                return Ok(Some(state));
             }
-            Ok(Some(Site::There(client))) => {
-                let state = watched.take();
-                let result = watch_there(&client, task, now, state, &progress, &cancel).await;
-                match result {
-                    Ok((state, true)) if asks(&state) && !cancel.is_cancelled() => {
-                        for answer in answers(&state, &progress, &cancel).await? {
-                            client.intervene(task, &answer).await?;
-                        }
-                        watched = Some(state);
-                    }
-                    Ok((state, true)) => {
-                        progress.finish();
-                        let state = bring_home(&client, task, wish, state).await?;
-                        print_result(settings, task, &state)?;
-                        return Ok(Exit::of(state.ending.as_ref()));
-                    }
-                    Ok((state, false)) => {
-                        progress.say("the connection is lost; going on from there");
-                        tokio::time::sleep(RETRY).await;
-                        watched = Some(state);
-                    }
-                    Err(error) => {
-                        progress.finish();
-                        return Err(error);
-                    }
+            Some(Site::There(client)) => {
+                let there = There {
+                    client: &client,
+                    settings,
+                    task,
+                    progress,
+                    cancel,
+                };
+                let before = is_sent;
+                let problem = match there.watch(wish, &mut seen, &mut is_sent).await {
+                    Ok(Watched::Ended) => return Ok(seen),
+                    Ok(Watched::Lost) => None,
+                    Err(error) if is_lost(&error) && (before || is_sent) => Some(error),
+                    Err(error) if is_not_now(&error) && client.is_local() => Some(error),
+                    Err(error) => return Err(error),
+                };
+                if problem.is_none() {
+                    lost_since = None;
+                }
+                let since = *lost_since.get_or_insert_with(Instant::now);
+                let patience = if client.is_local() {
+                    HOLDER_TIME
+                } else {
+                    SERVER_TIME
+                };
+                if let Some(error) = problem.filter(|_| since.elapsed() > patience) {
+                    let hint = format!(
+                        "the connection to {} is lost; `journeyman resume {task}` shows what becomes \
+                         of the task there",
+                        client.who(settings)
+                    );
+                    return Err(error.context(hint));
+                }
+                if since.elapsed() < RETRY {
+                    progress.say("the connection is lost; going on from there");
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(RETRY) => {}
+                    () = cancel.cancelled() => return Ok(seen),
                 }
             }
         }
@@ -155,7 +238,7 @@ impl Site {
         progress: &Arc<Progress>,
         cancel: &CancellationToken,
     ) -> anyhow::Result<Option<Self>> {
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         loop {
             if let Some(client) = Client::find(settings).await? {
                 return Ok(Some(Self::There(client)));
@@ -198,24 +281,11 @@ async fn work_here(
     cancel: &CancellationToken,
 ) -> anyhow::Result<TaskState> {
     let (me, tasks) = (Principal::local(), holder.tasks.clone());
-    let began = match wish {
-        Wish::Submit(content) => {
-            let submission = Submission {
-                task_id: Some(task.clone()),
-                content: content.clone(),
-                full: Full::Refuse,
-                idempotency_key: None,
-            };
-            tasks.submit(&me, submission).await.map(|_| ())
-        }
-        Wish::Resume(limits) => {
-            let resume = Intervention::Resume { limits: *limits };
-            tasks.intervene(&me, task, resume).await.map(|_| ())
-        }
-    };
+    let began = begin_here(&tasks, task, wish).await;
     let mut ending = ServiceEnding::Shutdown;
     let mut answered = Ok(());
-    while began.is_ok() {
+    let mut goes_on = matches!(began, Ok(true));
+    while goes_on {
         tokio::select! {
             () = tasks.left(&me, task) => {}
             () = cancel.cancelled() => {
@@ -228,14 +298,45 @@ async fn work_here(
             break;
         };
         answered = answer_here(&tasks, task, &state, progress, cancel).await;
-        if answered.is_err() || cancel.is_cancelled() {
-            break;
-        }
+        goes_on = answered.is_ok() && !cancel.is_cancelled();
     }
     holder.close(settings.grace, ending).await?;
     began?;
     answered?;
     Ok(tasks.state(&me, task).await?)
+}
+
+/// Puts the task into the queue; false if it has come to its end.
+async fn begin_here(
+    tasks: &Tasks,
+    task: &TaskId,
+    wish: &Wish,
+) -> Result<bool, journeyman_agent::Error> {
+    let me = Principal::local();
+    let known = match (tasks.state(&me, task).await, wish) {
+        (Ok(state), _) => Some(state),
+        (Err(journeyman_agent::Error::NoSuchTask { .. }), Wish::Submit(_)) => None,
+        (Err(error), _) => return Err(error),
+    };
+    match (wish, known) {
+        (Wish::Submit(content), None) => {
+            let submission = Submission {
+                task_id: Some(task.clone()),
+                content: content.clone(),
+                full: Full::Refuse,
+                idempotency_key: None,
+            };
+            tasks.submit(&me, submission).await?;
+        }
+        (wish, known) => match wish.of(&known.unwrap_or_default()) {
+            None => return Ok(false),
+            Some(Changes { limits, out }) => {
+                let resume = Intervention::Resume { limits, out };
+                tasks.intervene(&me, task, resume).await?;
+            }
+        },
+    }
+    Ok(true)
 }
 
 /// Whether the task waits for answers.
@@ -281,7 +382,10 @@ async fn answers(
         });
     }
     if open > 0 {
-        given.push(Intervention::Resume { limits: None });
+        given.push(Intervention::Resume {
+            limits: None,
+            out: None,
+        });
     }
     Ok(given)
 }
@@ -323,103 +427,144 @@ async fn catch_up(
     }
 }
 
-/// Watches a task at a server. Its state, and whether it ended or rests; otherwise the connection was
-/// lost.
-async fn watch_there(
-    client: &Client,
-    task: &TaskId,
-    wish: &Wish,
-    known: Option<TaskState>,
-    progress: &Progress,
-    cancel: &CancellationToken,
-) -> anyhow::Result<(TaskState, bool)> {
-    let mut state = match (wish, known) {
-        (Wish::Submit(content), _) => {
-            let request = request(task, content, client);
-            client.post("/api/v1/tasks", &request).await?;
-            TaskState::default()
-        }
-        (Wish::Resume(limits), known) => {
-            let now = client.state(task, None).await?.unwrap_or_default();
-            // One that was seen to run, and failed meanwhile, has failed.
-            let tries_again = known.is_none() && now.failed_by_model();
-            if now.status.is_ended() && limits.is_none() && !tries_again {
-                return Ok((now, true));
+/// A task at a server.
+struct There<'a> {
+    client: &'a Client,
+    settings: &'a Settings,
+    task: &'a TaskId,
+    progress: &'a Progress,
+    cancel: &'a CancellationToken,
+}
+
+impl There<'_> {
+    /// Sees to it that the task goes on, and watches it until it has ended or rests. `seen` is what was
+    /// seen of it; `is_sent` says whether the server may have it.
+    async fn watch(
+        &self,
+        wish: &Wish,
+        seen: &mut Option<TaskState>,
+        is_sent: &mut bool,
+    ) -> anyhow::Result<Watched> {
+        let (client, task) = (self.client, self.task);
+        self.say_conflicts(*is_sent).await?;
+        let known = match wish {
+            Wish::Submit(_) if !*is_sent => None,
+            _ => client.state(task, None).await?,
+        };
+        match (wish, &known) {
+            (Wish::Submit(content), None) => {
+                *is_sent = true;
+                client.submit(task, content).await?;
             }
-            let resume = Intervention::Resume { limits: *limits };
-            client.intervene(task, &resume).await?;
-            known.unwrap_or(now)
+            (_, None) => bail!("there is no task {task}; `journeyman tasks` lists them"),
+            (wish, Some(now)) => {
+                *is_sent = true;
+                if let Some(Changes { limits, out }) = wish.of(now) {
+                    // Into a folder of this machine the result is brought at the end.
+                    let out = out.filter(|_| client.is_local());
+                    let resume = Intervention::Resume { limits, out };
+                    client.intervene(task, &resume).await?;
+                }
+            }
         }
-    };
-    let watching = client.watch(task, state.sequence, |event| {
-        state.evolve(&event)?;
-        progress.notice(&Notice::Event {
-            event,
-            state: Arc::new(state.clone()),
+        let state = seen.get_or_insert_with(|| match wish {
+            Wish::Submit(_) => TaskState::default(),
+            Wish::Resume(_) => known.unwrap_or_default(),
         });
-        let waits = [Some(PauseReason::User), Some(PauseReason::Question)];
-        Ok(!state.status.is_ended() && !waits.contains(&state.pause))
-    });
-    let watched = tokio::select! {
-        watched = watching => Some(watched?),
-        () = cancel.cancelled() => None,
-    };
-    match watched {
-        Some(Watched::Ended) => Ok((state, true)),
-        Some(Watched::Lost) => Ok((state, false)),
-        None => {
-            client.intervene(task, &Intervention::Pause).await?;
-            let state = client.state(task, None).await?;
-            Ok((state.unwrap_or_default(), true))
+        loop {
+            match self.watch_on(state).await? {
+                Watched::Ended if asks(state) && !self.cancel.is_cancelled() => {
+                    for answer in answers(state, self.progress, self.cancel).await? {
+                        client.intervene(task, &answer).await?;
+                    }
+                    if self.cancel.is_cancelled() {
+                        return self.pause(state).await;
+                    }
+                }
+                watched => return Ok(watched),
+            }
         }
     }
-}
 
-/// A submission as the server takes it.
-fn request(task: &TaskId, content: &TaskSubmitted, client: &Client) -> serde_json::Value {
-    let files = content
-        .tests
-        .iter()
-        .filter(|test| test.origin == TestOrigin::File);
-    let tests: Vec<_> = files
-        .map(|test| json!({"name": test.name, "source": test.source}))
-        .collect();
-    let limits = &content.limits;
-    json!({
-        "task_id": task,
-        "prompt": content.prompt,
-        "ask": content.ask,
-        "review": content.review,
-        "tests": tests,
-        "priority": content.priority,
-        "language": content.language,
-        "budget": limits.tokens_max,
-        "timeout": limits.active_max().as_secs_f64(),
-        "max_iterations": limits.iterations_max,
-        "out": content.out.as_ref().filter(|_| client.is_local()),
-    })
-}
-
-/// Writes a result that was made elsewhere into the user's folder.
-async fn bring_home(
-    client: &Client,
-    task: &TaskId,
-    wish: &Wish,
-    mut state: TaskState,
-) -> anyhow::Result<TaskState> {
-    if state.submission.is_none() {
-        state = client.state(task, None).await?.unwrap_or(state);
+    /// Until it has ended, or rests, or nothing more is heard of it.
+    async fn watch_on(&self, state: &mut TaskState) -> anyhow::Result<Watched> {
+        let watching = self.client.watch(self.task, state.sequence, |event| {
+            state.evolve(&event)?;
+            self.progress.notice(&Notice::Event {
+                event,
+                state: Arc::new(state.clone()),
+            });
+            let waits = [Some(PauseReason::User), Some(PauseReason::Question)];
+            Ok(!state.status.is_ended() && !waits.contains(&state.pause))
+        });
+        tokio::select! {
+            watched = watching => return watched,
+            () = self.cancel.cancelled() => {}
+        }
+        self.pause(state).await
     }
-    let Wish::Submit(TaskSubmitted { out: Some(out), .. }) = wish else {
+
+    /// Lets the task rest for its user who wants to go. It may have ended at that moment.
+    async fn pause(&self, state: &mut TaskState) -> anyhow::Result<Watched> {
+        let paused = self.client.intervene(self.task, &Intervention::Pause).await;
+        let now = self.client.state(self.task, None).await;
+        match (paused, now) {
+            (Ok(_), Ok(now)) => *state = now.unwrap_or_default(),
+            (Err(_), Ok(Some(now))) if now.status.is_ended() => *state = now,
+            // With its holder it came to rest.
+            (Err(error), _) if is_lost(&error) => {}
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        }
+        Ok(Watched::Ended)
+    }
+
+    /// What of the settings cannot be had there: before the task is there it is refused.
+    async fn say_conflicts(&self, is_sent: bool) -> anyhow::Result<()> {
+        let theirs = self.client.settings().await?;
+        let Conflicts { refused, told } = self.settings.conflicts(&theirs);
+        let who = self.client.who(self.settings);
+        if !refused.is_empty() && !is_sent {
+            bail!(
+                "{who} works on all tasks, and not as this command asks for: {}; leave that out to have it \
+                 done there, or end that process first",
+                refused.join("; ")
+            );
+        }
+        for words in refused.iter().chain(&told) {
+            self.progress.warn(&format!("{who}: {words}"));
+        }
+        Ok(())
+    }
+}
+
+/// Writes a result that was made elsewhere, or before, into the user's folder.
+async fn bring_home(task: &TaskId, wish: &Wish, mut state: TaskState) -> anyhow::Result<TaskState> {
+    let asked = state.submission.as_ref();
+    let is_there = |out: &str| {
+        state.output.is_some() && asked.is_some_and(|asked| asked.out.as_deref() == Some(out))
+    };
+    let Some(out) = wish.out().filter(|out| !is_there(out)) else {
         return Ok(state);
     };
-    if !client.is_local() && state.status.is_ended() {
-        let (folder, task, result) = (PathBuf::from(out), task.clone(), state.clone());
-        let written = tokio::task::spawn_blocking(move || write_result(&folder, &task, &result));
-        state.output = Some(written.await??);
-        if let Some(asked) = &mut state.submission {
-            asked.out = Some(out.clone());
+    let has_code = state.modules.iter().any(|module| module.code().is_some());
+    if !state.status.is_ended() || !has_code || state.output_problem.is_some() {
+        return Ok(state);
+    }
+    let (folder, task, result) = (PathBuf::from(out), task.clone(), state.clone());
+    let written = tokio::task::spawn_blocking(move || write_result(&folder, &task, &result));
+    match written.await? {
+        Ok(files) => state.output = Some(files),
+        Err(problem) => {
+            let detail = problem.to_string();
+            state.output_problem = Some(detail.clone());
+            if let Some(Ending::Complete(_)) = state.ending {
+                let reason = FailureReason::Output;
+                state.ending = Some(Ending::Failed { reason, detail });
+            }
         }
+    }
+    if let Some(asked) = &mut state.submission {
+        asked.out = Some(out.to_owned());
     }
     Ok(state)
 }
@@ -428,12 +573,17 @@ async fn bring_home(
 pub(crate) fn cancel_on_signals() -> anyhow::Result<CancellationToken> {
     let cancel = CancellationToken::new();
     let mut signals = Vec::new();
+    let ignored = ignored_signals();
     for kind in [
         SignalKind::interrupt(),
         SignalKind::terminate(),
         SignalKind::hangup(),
     ] {
-        signals.push(signal(kind).context("cannot listen for signals")?);
+        // Whoever started this with a signal ignored (nohup, a job in the background of a script) means
+        // it to go on.
+        if ignored >> (kind.as_raw_value() - 1) & 1 == 0 {
+            signals.push(signal(kind).context("cannot listen for signals")?);
+        }
     }
     for mut signal in signals {
         let cancel = cancel.clone();
@@ -447,6 +597,15 @@ pub(crate) fn cancel_on_signals() -> anyhow::Result<CancellationToken> {
         });
     }
     Ok(cancel)
+}
+
+/// The signals that this process ignores, a bit each, the first for signal 1; none where the system does
+/// not tell.
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.unwrap_or_default()
 }
 
 fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
@@ -590,6 +749,11 @@ fn print_result(settings: &Settings, task: &TaskId, state: &TaskState) -> anyhow
     match (folder, output.is_empty()) {
         (Some(folder), false) => line(&format!("{} files in {folder}", output.len()))?,
         _ => line(&format!("files: `journeyman files {task}`"))?,
+    }
+    if state.output_problem.is_some() {
+        line(&format!(
+            "`journeyman resume {task} --out DIR` writes the result elsewhere"
+        ))?;
     }
     if Exit::of(state.ending.as_ref()) == Exit::Limit {
         line(&format!(

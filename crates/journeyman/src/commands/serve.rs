@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use journeyman_agent::ServiceEnding;
 use journeyman_server::{Door, TokenFile};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -13,8 +14,9 @@ use super::run::cancel_on_signals;
 use crate::cli::ServeArgs;
 use crate::exit::{Exit, UsageError};
 use crate::holder::{Entrance, Holder};
-use crate::output::{json, line};
+use crate::output::{json, line, remark};
 use crate::parts::{open_journal, workshop};
+use crate::port_file::PortFile;
 use crate::progress::{Progress, Style};
 use crate::settings::Settings;
 use crate::space::{self, NoSpace};
@@ -24,6 +26,8 @@ const LOOK: Duration = Duration::from_secs(1);
 
 pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Result<Exit> {
     let door = door(settings)?;
+    let port_file = args.port_file.as_deref().map(PortFile::prepare);
+    let mut port_file = port_file.transpose()?;
     let journal = open_journal(&settings.data_dir)?;
     let address = SocketAddr::new(settings.host, settings.port);
     let tcp = TcpListener::bind(address).await.with_context(|| {
@@ -46,6 +50,10 @@ pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Resul
         Style::Remarks
     };
     let progress = std::sync::Arc::new(Progress::new(style));
+    if let Some(file) = &mut port_file {
+        let written = file.write(address.port());
+        written.context("cannot write the port to --port-file")?;
+    }
     let mut is_announced = false;
     let workshop = loop {
         let prepared = tokio::select! {
@@ -59,7 +67,7 @@ pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Resul
         tracing::error!(error = %full, "tasks wait; what is recorded can be read");
         let idle = Holder::start_idle(settings, journal.clone(), full.to_string(), entrance()?)?;
         if !is_announced {
-            announce(settings, address, 0)?;
+            announce(settings, address, port_file.as_ref(), 0)?;
             is_announced = true;
         }
         let has_space = wait_for_space(settings, &cancel).await;
@@ -70,25 +78,43 @@ pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Resul
     };
     let holder = Holder::start(settings, journal, workshop, entrance()?).await?;
     let recovered = holder.tasks.recover().await?;
-    if is_announced {
+    let announced = if is_announced {
         tracing::info!(recovered, "there is space again: tasks go on");
+        Ok(())
     } else {
-        announce(settings, address, recovered)?;
+        announce(settings, address, port_file.as_ref(), recovered)
+    };
+    if announced.is_ok() {
+        cancel.cancelled().await;
     }
-    cancel.cancelled().await;
+    // From now on nobody is to come who reads it there.
+    drop(port_file);
     tracing::info!("stopping: no new tasks, running ones come to an event boundary");
     holder
         .close(settings.grace, ServiceEnding::Shutdown)
         .await?;
+    announced?;
     Ok(Exit::Success)
 }
 
-fn announce(settings: &Settings, address: SocketAddr, recovered: usize) -> anyhow::Result<()> {
+/// Says where it listens: in the file for that, and to whoever reads the output. A server works for those
+/// who ask it, so it does not matter whether anybody does.
+fn announce(
+    settings: &Settings,
+    address: SocketAddr,
+    port_file: Option<&PortFile>,
+    recovered: usize,
+) -> anyhow::Result<()> {
+    let published = port_file.map_or(Ok(()), PortFile::publish);
+    published.context("cannot write the port to --port-file")?;
     let url = format!("http://{address}");
-    if settings.json {
-        json(&serde_json::json!({"type": "serving", "url": url, "recovered": recovered}))?;
+    let said = if settings.json {
+        json(&json!({"type": "serving", "url": url, "recovered": recovered}))
     } else {
-        line(&format!("serving on {url} ({recovered} tasks go on)"))?;
+        line(&format!("serving on {url} ({recovered} tasks go on)")).map_err(Into::into)
+    };
+    if let Err(error) = said {
+        remark(&format!("{error:#}"));
     }
     Ok(())
 }

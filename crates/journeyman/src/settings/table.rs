@@ -239,5 +239,35 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
 ];
 
+/// The settings that decide how tasks are worked on, and what becomes of one that cannot be had because
+/// somebody else works on them with another.
+pub(super) const OF_WORK: &[(&str, Unavailable)] = &[
+    ("model.name", Unavailable::Refused),
+    ("model.url", Unavailable::Refused),
+    ("model.context", Unavailable::Refused),
+    ("sandbox.minimum", Unavailable::Refused),
+    ("model.slots", Unavailable::Told),
+    ("model.idle", Unavailable::Told),
+    ("model.required", Unavailable::Told),
+    ("queue.capacity", Unavailable::Told),
+    ("queue.concurrent", Unavailable::Told),
+    ("queue.ageing", Unavailable::Told),
+];
+
+/// What becomes of a flag that cannot be had. Of what the environment or a file says, a person is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unavailable {
+    /// The result would be another than was asked for: nothing is done.
+    Refused,
+    /// It is said.
+    Told,
+}
+
+/// Of these only admins are told: they say something of the server's machine.
+pub(super) const PRIVATE: &[&str] = &["model.url", MCP_SERVERS];
+
+/// The name under which the configured MCP servers are told: their names, with commas between.
+pub(super) const MCP_SERVERS: &str = "mcp_servers";
+
 /// The settings whose values are never shown.
 pub(super) const SECRETS: &[&str] = &["model.api_key", "hf.token", "server.token"];

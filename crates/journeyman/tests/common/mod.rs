@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // not every test file uses everything
 
+pub(crate) mod run;
 pub(crate) mod server;
 
 use std::ffi::OsStr;

@@ -129,6 +129,7 @@ impl Server {
             hosts: Hosts::default(),
             offer: journeyman_server::Offer::default(),
             model: "none".to_owned(),
+            settings: Vec::new(),
             readiness: Arc::new(Always),
             connections_max: usize::MAX,
             servers: Arc::new(Always),

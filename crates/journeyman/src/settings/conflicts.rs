@@ -1,0 +1,123 @@
+//! What of the settings cannot be had, because somebody else works on the tasks and does so with others.
+
+use journeyman_server::{ServedSetting, ServedSettings};
+
+use super::table::{MCP_SERVERS, OF_WORK, PRIVATE, SECRETS, Unavailable};
+use super::{Found, Origin, Settings};
+
+/// What was asked for and cannot be had, in words.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Conflicts {
+    /// Without it the result would be another than was asked for.
+    pub(crate) refused: Vec<String>,
+    /// What a person should know.
+    pub(crate) told: Vec<String>,
+}
+
+impl Settings {
+    /// The settings that tasks are worked on with here, as others are told of them.
+    pub(crate) fn served(&self) -> Vec<ServedSetting> {
+        let of_work = OF_WORK.iter().filter_map(|(key, _)| self.find(key));
+        let mut served: Vec<ServedSetting> = of_work
+            .map(|found| setting(found.key, found.value.clone()))
+            .collect();
+        served.push(setting(MCP_SERVERS, self.server_names()));
+        served
+    }
+
+    /// What of these settings cannot be had from somebody who works with `theirs`. One that has its
+    /// default was not asked for.
+    pub(crate) fn conflicts(&self, theirs: &ServedSettings) -> Conflicts {
+        let has = |key: &str| {
+            let mut all = theirs.settings.iter();
+            all.find(|setting| setting.key == key)
+                .map(|setting| setting.value.as_str())
+        };
+        let mut conflicts = Conflicts::default();
+        for (key, unavailable) in OF_WORK {
+            let Some(found) = self.find(key).filter(|found| found.is_said()) else {
+                continue;
+            };
+            let is_model = *key == "model.name" && found.value == theirs.model;
+            let words = match has(key) {
+                Some(theirs) if same(theirs, &found.value) || is_model => continue,
+                Some(theirs) => differs(found, theirs),
+                None if found.origin == Origin::Flag => format!(
+                    "{} {} cannot be had: it is settled there, and not told",
+                    found.source, found.value
+                ),
+                None => continue,
+            };
+            if *unavailable == Unavailable::Refused && found.origin == Origin::Flag {
+                conflicts.refused.push(words);
+            } else {
+                conflicts.told.push(words);
+            }
+        }
+        let secrets = SECRETS.iter().filter(|key| **key != "server.token");
+        let secrets = secrets.filter_map(|key| self.find(key));
+        for found in secrets.filter(|found| found.origin == Origin::Flag) {
+            let words = format!("{} is not used: what they have there is", found.source);
+            conflicts.told.push(words);
+        }
+        let (ours, theirs) = (self.server_names(), has(MCP_SERVERS));
+        if !ours.is_empty()
+            && let Some(theirs) = theirs.filter(|theirs| *theirs != ours)
+        {
+            let theirs = if theirs.is_empty() { "none" } else { theirs };
+            let words = format!("{MCP_SERVERS} is {theirs} there, not {ours}");
+            conflicts.told.push(words);
+        }
+        conflicts
+    }
+
+    /// The tools that were asked for; none if nothing was said of them.
+    pub(crate) fn tools_said(&self) -> Option<Vec<String>> {
+        let found = self.find("agent.tools");
+        let names = found.filter(|found| found.is_said())?.value.split(',');
+        let names = names.map(str::trim).filter(|name| !name.is_empty());
+        Some(names.map(str::to_owned).collect())
+    }
+
+    fn find(&self, key: &str) -> Option<&Found> {
+        self.found.iter().find(|found| found.key == key)
+    }
+
+    fn server_names(&self) -> String {
+        let names: Vec<String> = self.mcp_servers.keys().map(ToString::to_string).collect();
+        names.join(", ")
+    }
+}
+
+impl Found {
+    fn is_said(&self) -> bool {
+        self.origin != Origin::Default
+    }
+}
+
+fn setting(key: &str, value: String) -> ServedSetting {
+    ServedSetting {
+        key: key.to_owned(),
+        value,
+        is_private: PRIVATE.contains(&key),
+    }
+}
+
+/// Whether two values mean the same.
+fn same(one: &str, other: &str) -> bool {
+    one.trim_end_matches('/') == other.trim_end_matches('/')
+}
+
+fn differs(found: &Found, theirs: &str) -> String {
+    let or_none = |value: &str| match value {
+        "" => "not set".to_owned(),
+        value => value.to_owned(),
+    };
+    format!(
+        "{} is {} there, not {} (from {})",
+        found.key,
+        or_none(theirs),
+        or_none(&found.value),
+        found.source
+    )
+}
