@@ -390,31 +390,40 @@ async fn a_tail_that_was_cut_or_written_anew_shows_against_a_head_that_was_kept(
     }
 }
 
-/// Such an event would be missing in its task, and would be written twice.
+/// Such an event would be missing in its task, and would be written twice; such a stream in every list.
 #[tokio::test]
-async fn an_index_that_misses_an_event_is_named() {
-    let folder = stored().await;
-    let connection = tamper(folder.path());
-    let update = "UPDATE sqlite_schema SET sql = ?1 WHERE name = 'events_by_stream'";
-    let whole = "CREATE INDEX events_by_stream ON events(stream, sequence)";
-    connection
-        .pragma_update(None, "writable_schema", true)
-        .unwrap();
-    let partial = format!("{whole} WHERE sequence <> 4");
-    connection.execute(update, [partial]).unwrap();
-    drop(connection);
-    tamper(folder.path()).execute_batch("REINDEX").unwrap();
-    let connection = tamper(folder.path());
-    connection
-        .pragma_update(None, "writable_schema", true)
-        .unwrap();
-    connection.execute(update, [whole]).unwrap();
-    drop(connection);
-    let (sequence, what) = first_bad(folder.path()).await;
-    assert_eq!(sequence, 0);
-    assert!(
-        what.to_string()
-            .contains("events_by_stream has 9 events of 10"),
-        "{what}"
-    );
+async fn an_index_that_misses_something_is_named() {
+    for (index, on, missing, named) in [
+        (
+            "events_by_stream",
+            "events(stream, sequence)",
+            4,
+            "events_by_stream has 9 events of 10",
+        ),
+        (
+            "streams_by_sequence",
+            "streams(sequence)",
+            10,
+            "index streams_by_sequence",
+        ),
+    ] {
+        let folder = stored().await;
+        let update = "UPDATE sqlite_schema SET sql = ?1 WHERE name = ?2";
+        let whole = format!("CREATE INDEX {index} ON {on}");
+        let partial = format!("{whole} WHERE sequence <> {missing}");
+        let connection = tamper(folder.path());
+        let unlocked = connection.pragma_update(None, "writable_schema", true);
+        unlocked.unwrap();
+        connection.execute(update, [&*partial, index]).unwrap();
+        drop(connection);
+        tamper(folder.path()).execute_batch("REINDEX").unwrap();
+        let connection = tamper(folder.path());
+        let unlocked = connection.pragma_update(None, "writable_schema", true);
+        unlocked.unwrap();
+        connection.execute(update, [&*whole, index]).unwrap();
+        drop(connection);
+        let (sequence, what) = first_bad(folder.path()).await;
+        assert_eq!(sequence, 0);
+        assert!(what.to_string().contains(named), "{what}");
+    }
 }

@@ -341,6 +341,12 @@ pub(super) fn walk(
             return Ok(walker.unreadable(0, reason));
         }
     }
+    // Streams are found by their indexes alone, and with them all that is theirs.
+    let checked: String =
+        connection.query_row("PRAGMA integrity_check(streams)", [], |row| row.get(0))?;
+    if checked != "ok" {
+        return Ok(walker.unreadable(0, format!("the table of streams: {checked}")));
+    }
     let are_hashed = are_summaries_hashed(connection)?;
     let hash = if are_hashed { "summary_hash" } else { "NULL" };
     let mut statement = connection.prepare(&format!(
