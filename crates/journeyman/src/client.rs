@@ -13,7 +13,7 @@ use journeyman_server::ServedSettings;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::settings::Settings;
+use crate::settings::{Conflicts, Settings};
 use crate::socket::Place;
 
 /// To get a connection.
@@ -127,18 +127,20 @@ impl Client {
         }
     }
 
-    /// What it works with. One of a version that does not tell has told nothing.
-    pub(crate) async fn settings(&self) -> anyhow::Result<ServedSettings> {
-        match self.ask(Method::GET, "/api/v1/settings", None).await {
-            Ok(answer) => Ok(answer.json().await?),
+    /// What of our settings cannot be had there. A server of a version that does not tell its own has
+    /// told nothing.
+    pub(crate) async fn conflicts(&self, settings: &Settings) -> anyhow::Result<Conflicts> {
+        let theirs = match self.ask(Method::GET, "/api/v1/settings", None).await {
+            Ok(answer) => answer.json().await?,
             Err(error) => match error.downcast_ref::<Refused>() {
-                Some(refused) if refused.status == StatusCode::NOT_FOUND => Ok(ServedSettings {
+                Some(refused) if refused.status == StatusCode::NOT_FOUND => ServedSettings {
                     model: String::new(),
                     settings: Vec::new(),
-                }),
-                _ => Err(error),
+                },
+                _ => return Err(error),
             },
-        }
+        };
+        Ok(settings.conflicts(self.who(settings), &theirs))
     }
 
     /// Submits a task under this name.
@@ -263,7 +265,8 @@ impl Client {
         moment: Option<Moment>,
     ) -> anyhow::Result<Option<TaskState>> {
         let until = match moment {
-            Some(Moment::Sequence(sequence)) => Some(sequence),
+            // A server counts in 63 bits.
+            Some(Moment::Sequence(Sequence(at))) => Some(Sequence(at.min(i64::MAX.unsigned_abs()))),
             Some(Moment::Time(_)) | None => None,
         };
         let is_later = |event: &Event| match moment {

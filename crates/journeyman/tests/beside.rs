@@ -137,7 +137,7 @@ fn a_task_as_it_was_is_shown_alike_with_and_without_a_server() {
     let events = home.run(&["events", "--json"]).json_lines();
     let mut moments = vec![
         "1".to_owned(),
-        "9223372036854775807".to_owned(),
+        u64::MAX.to_string(),
         "2001-01-01T00:00:00Z".to_owned(),
         "2999-01-01T00:00:00Z".to_owned(),
     ];

@@ -17,6 +17,7 @@ use super::run::{Site, cancel_on_signals};
 use crate::client::{Client, Forwarded};
 use crate::exit::Exit;
 use crate::holder::Holder;
+use crate::output::remark;
 use crate::progress::{Progress, Style};
 use crate::settings::Settings;
 
@@ -100,7 +101,14 @@ impl Finder<'_> {
 
     async fn look(&mut self) -> anyhow::Result<Client> {
         match Site::find(self.settings, &self.progress, &self.cancel).await? {
-            Some(Site::There(client)) => Ok(client),
+            Some(Site::There(client)) => {
+                let conflicts = client.conflicts(self.settings).await?;
+                conflicts.refuse()?;
+                for words in &conflicts.told {
+                    remark(&format!("{}: {words}", conflicts.with));
+                }
+                Ok(client)
+            }
             Some(Site::Here(holder)) => {
                 holder.tasks.recover().await?;
                 self.holder = Some(*holder);

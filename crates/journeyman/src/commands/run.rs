@@ -33,7 +33,7 @@ use crate::output::{grouped, json, line, remark};
 use crate::parts::{open_journal, workshop};
 use crate::progress::{Progress, Style, name};
 use crate::reader::Reader;
-use crate::settings::{Conflicts, Settings};
+use crate::settings::Settings;
 
 /// Between two tries to reach a server.
 const RETRY: Duration = Duration::from_millis(200);
@@ -191,7 +191,9 @@ async fn see_through(
                 let problem = match there.watch(wish, &mut seen, &mut is_sent).await {
                     Ok(Watched::Ended) => return Ok(seen),
                     Ok(Watched::Lost) => None,
-                    Err(error) if is_lost(&error) && (before || is_sent) => Some(error),
+                    Err(error) if is_lost(&error) && (client.is_local() || before || is_sent) => {
+                        Some(error)
+                    }
                     Err(error) if is_not_now(&error) && client.is_local() => Some(error),
                     Err(error) => return Err(error),
                 };
@@ -213,7 +215,7 @@ async fn see_through(
                     return Err(error.context(hint));
                 }
                 if since.elapsed() < RETRY {
-                    progress.say("the connection is lost; going on from there");
+                    progress.say("the server is gone or stopping; going on from there");
                 }
                 tokio::select! {
                     () = tokio::time::sleep(RETRY) => {}
@@ -520,18 +522,12 @@ impl There<'_> {
 
     /// What of the settings cannot be had there: before the task is there it is refused.
     async fn say_conflicts(&self, is_sent: bool) -> anyhow::Result<()> {
-        let theirs = self.client.settings().await?;
-        let Conflicts { refused, told } = self.settings.conflicts(&theirs);
-        let who = self.client.who(self.settings);
-        if !refused.is_empty() && !is_sent {
-            bail!(
-                "{who} works on all tasks, and not as this command asks for: {}; leave that out to have it \
-                 done there, or end that process first",
-                refused.join("; ")
-            );
+        let conflicts = self.client.conflicts(self.settings).await?;
+        if !is_sent {
+            conflicts.refuse()?;
         }
-        for words in refused.iter().chain(&told) {
-            self.progress.warn(&format!("{who}: {words}"));
+        for words in conflicts.refused.iter().chain(&conflicts.told) {
+            self.progress.warn(&format!("{}: {words}", conflicts.with));
         }
         Ok(())
     }
@@ -647,7 +643,7 @@ fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
 
 fn absolute(path: &Path) -> anyhow::Result<String> {
     let path = std::path::absolute(path)
-        .with_context(|| format!("--out {} cannot be made absolute", path.display()))?;
+        .map_err(|error| UsageError(format!("--out {:?}: {error}", path.display().to_string())))?;
     path.into_os_string()
         .into_string()
         .map_err(|path| UsageError(format!("--out {} is not UTF-8", path.display())).into())

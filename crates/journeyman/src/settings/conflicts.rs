@@ -6,12 +6,28 @@ use super::table::{MCP_SERVERS, OF_WORK, PRIVATE, SECRETS, Unavailable};
 use super::{Found, Origin, Settings};
 
 /// What was asked for and cannot be had, in words.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Conflicts {
+    /// Who works on the tasks, in words.
+    pub(crate) with: String,
     /// Without it the result would be another than was asked for.
     pub(crate) refused: Vec<String>,
     /// What a person should know.
     pub(crate) told: Vec<String>,
+}
+
+impl Conflicts {
+    /// An error, if the result would be another than was asked for.
+    pub(crate) fn refuse(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.refused.is_empty(),
+            "{} works on all tasks, and not as this command asks for: {}; leave that out to have it done \
+             there, or end that process first",
+            self.with,
+            self.refused.join("; ")
+        );
+        Ok(())
+    }
 }
 
 impl Settings {
@@ -25,15 +41,19 @@ impl Settings {
         served
     }
 
-    /// What of these settings cannot be had from somebody who works with `theirs`. One that has its
+    /// What of these settings cannot be had from somebody (`with`) who works with `theirs`. One that has its
     /// default was not asked for.
-    pub(crate) fn conflicts(&self, theirs: &ServedSettings) -> Conflicts {
+    pub(crate) fn conflicts(&self, with: String, theirs: &ServedSettings) -> Conflicts {
         let has = |key: &str| {
             let mut all = theirs.settings.iter();
             all.find(|setting| setting.key == key)
                 .map(|setting| setting.value.as_str())
         };
-        let mut conflicts = Conflicts::default();
+        let mut conflicts = Conflicts {
+            with,
+            refused: Vec::new(),
+            told: Vec::new(),
+        };
         for (key, unavailable) in OF_WORK {
             let Some(found) = self.find(key).filter(|found| found.is_said()) else {
                 continue;
