@@ -65,7 +65,7 @@ pub struct Worker {
 const MODEL_RETRY_FIRST: Duration = Duration::from_millis(500);
 const MODEL_RETRY_MAX: Duration = Duration::from_secs(10);
 /// Between two calls of a server that answers questions about itself and fails at its work.
-const MODEL_REST_MAX: Duration = Duration::from_secs(60);
+const MODEL_REST_MAX: Duration = Duration::from_mins(1);
 /// Characters of the name of a tool that there is not.
 const TOOL_NAME_MAX: usize = 128;
 
