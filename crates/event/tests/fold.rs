@@ -5,8 +5,9 @@
 
 use journeyman_event::payload::{
     Approach, BugReportReceived, CodeGenerated, CodeOrigin, CorrectionCompleted, CorrectionStarted,
-    EffectInterrupted, EffectRetried, Interruption, ModelCallStarted, ModuleStarted, PauseReason,
-    PlannedModule, PlanningComplete, Purpose, TaskPaused, TaskResumed, TaskStarted,
+    EffectInterrupted, EffectRetried, FailureReason, Interruption, Limits, LimitsChanged,
+    ModelCallFailed, ModelCallStarted, ModuleStarted, PauseReason, PlannedModule, PlanningComplete,
+    Purpose, TaskFailed, TaskPaused, TaskResumed, TaskStarted,
 };
 use journeyman_event::state::{FoldError, Status};
 use journeyman_event::{
@@ -242,6 +243,42 @@ fn an_effect_is_open_until_its_own_outcome() {
     maker.add(None, Some(intent), stop);
     let state = maker.fold();
     assert_eq!((state.effect, state.spent), (None, Tokens(14)));
+}
+
+#[test]
+fn what_the_model_server_did_is_known_until_it_answers_and_is_no_unusable_answer() {
+    let mut maker = Maker::planned();
+    let refused = |fatal| ModelCallFailed {
+        problem: "no such key".into(),
+        tokens: Tokens::ZERO,
+        fatal,
+    };
+    maker.add(None, None, refused(true));
+    let state = maker.fold();
+    assert_eq!(state.refusals, 0);
+    assert_eq!(
+        state.obstacle,
+        Some((FailureReason::Model, "no such key".to_owned()))
+    );
+    maker.add(None, None, refused(false));
+    assert_eq!(maker.fold().refusals, 1);
+    let paused = TaskPaused {
+        reason: PauseReason::ModelUnreachable,
+        detail: Some("Loading model".into()),
+    };
+    maker.add(None, None, paused);
+    maker.add(None, None, TaskResumed {});
+    assert_eq!(maker.fold().trouble.as_deref(), Some("Loading model"));
+    let failed = TaskFailed {
+        reason: FailureReason::Model,
+        detail: String::new(),
+    };
+    maker.add(None, None, failed);
+    assert!(maker.fold().failed_by_model());
+    let limits = Limits::default();
+    maker.add(None, None, LimitsChanged { limits });
+    let state = maker.fold();
+    assert!(!state.failed_by_model() && state.obstacle.is_none());
 }
 
 #[test]

@@ -51,12 +51,21 @@ fn a_fault_that_may_pass_is_waited_for_with_its_reason_and_the_task_completes() 
     for (name, reason) in [
         ("500_for_a_while", "CUDA error: out of memory"),
         ("503_for_a_while", "Loading model"),
-        ("cut_after_empty_finish", "closed before the answer was whole"),
+        (
+            "cut_after_empty_finish",
+            "closed before the answer was whole",
+        ),
         ("page", "Sign in to Wi-Fi"),
     ] {
         let (home, serving) = (Home::new(), serve(name));
         let ended = with(&home, &serving, &["run", STUB]);
-        assert_eq!(ended.code, Some(0), "{name}: {}{}", ended.stdout, ended.stderr);
+        assert_eq!(
+            ended.code,
+            Some(0),
+            "{name}: {}{}",
+            ended.stdout,
+            ended.stderr
+        );
         assert!(ended.stderr.contains(reason), "{name}: {}", ended.stderr);
         let paused = events(&home, "task_paused");
         assert_eq!(paused.len(), 1, "{name}: {paused:?}");
@@ -89,7 +98,13 @@ fn what_cannot_pass_ends_the_task_in_the_servers_words_and_resume_tries_again() 
     assert_eq!(failed[0]["data"]["reason"], "model");
     let task = failed[0]["task_id"].as_str().unwrap();
     let resumed = with(&home, &serving, &["resume", task]);
-    assert_eq!(resumed.code, Some(0), "{}{}", resumed.stdout, resumed.stderr);
+    assert_eq!(
+        resumed.code,
+        Some(0),
+        "{}{}",
+        resumed.stdout,
+        resumed.stderr
+    );
     assert_eq!(events(&home, "task_complete").len(), 1);
 }
 
@@ -103,5 +118,8 @@ fn a_prompt_that_was_too_long_is_made_to_fit_the_window_that_the_server_tells() 
         .iter()
         .filter_map(|call| call["max_tokens"].as_u64())
         .collect();
-    assert!(limits.len() > 1 && limits.is_sorted_by(|a, b| a > b), "{limits:?}");
+    assert!(
+        limits.len() > 1 && limits.is_sorted_by(|a, b| a > b),
+        "{limits:?}"
+    );
 }
