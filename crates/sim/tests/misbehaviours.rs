@@ -169,9 +169,10 @@ fn script() -> Script {
 fn request() -> Request {
     let message = |role, content: String| Message { role, content };
     let functions = "größer kleiner gleich".split(' ');
-    let functions: String = functions
+    let functions: Vec<String> = functions
         .map(|name| format!("- `def {name}(value: int) -> int`: Returns one more.\n"))
         .collect();
+    let functions = functions.concat();
     let asked = format!(
         "# Module core\nPart 1.\nIt defines:\n{functions}\nWrite the file `core.py`.{}",
         " ".repeat(1_500)
@@ -298,7 +299,7 @@ async fn the_client_makes_the_right_thing_of_whatever_a_server_does() {
         checks.spawn(async move {
             let _place = places.acquire().await.unwrap();
             let checked = check(name, must);
-            let checked = tokio::time::timeout(Duration::from_secs(60), checked).await;
+            let checked = tokio::time::timeout(Duration::from_mins(1), checked).await;
             assert!(checked.is_ok(), "{name} has no end");
         });
     }
