@@ -67,7 +67,7 @@ pub struct Worker {
 const MODEL_RETRY_FIRST: Duration = Duration::from_millis(500);
 const MODEL_RETRY_MAX: Duration = Duration::from_secs(10);
 /// Between two calls of a server that answers questions about itself and fails at its work.
-const MODEL_REST_MAX: Duration = Duration::from_secs(60);
+const MODEL_REST_MAX: Duration = Duration::from_mins(1);
 /// Before a step is tried again for which something was short.
 const SHORTAGE_FIRST: Duration = Duration::from_secs(1);
 const SHORTAGE_MAX: Duration = Duration::from_secs(30);

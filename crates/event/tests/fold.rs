@@ -6,11 +6,12 @@
 use jiff::{SignedDuration, Timestamp};
 use journeyman_event::payload::{
     Approach, BugReportReceived, ClockJumped, CodeGenerated, CodeOrigin, CodeUnderTest,
-    CorrectionCompleted, CorrectionStarted, EffectInterrupted, EffectRetried, GivenTest,
-    Interruption, ModelCallStarted, ModuleComplete, ModuleStarted, PauseReason, PlannedModule,
-    PlanningComplete, Purpose, TaskCancelled, TaskComplete, TaskPaused, TaskResumed, TaskStarted,
-    TaskSubmitted, TestFailed, TestFailureKind, TestOrigin, TestPassed, TestResult, TestScope,
-    TestStarted, UserIntervention, Verification,
+    CorrectionCompleted, CorrectionStarted, EffectInterrupted, EffectRetried, FailureReason,
+    GivenTest, Interruption, Limits, LimitsChanged, ModelCallFailed, ModelCallStarted,
+    ModuleComplete, ModuleStarted, PauseReason, PlannedModule, PlanningComplete, Purpose,
+    TaskCancelled, TaskComplete, TaskFailed, TaskPaused, TaskResumed, TaskStarted, TaskSubmitted,
+    TestFailed, TestFailureKind, TestOrigin, TestPassed, TestResult, TestScope, TestStarted,
+    UserIntervention, Verification,
 };
 use journeyman_event::state::{Ending, FoldError, Status};
 use journeyman_event::{
@@ -339,6 +340,42 @@ fn an_effect_is_open_until_its_own_outcome() {
     maker.add(None, Some(intent), stop);
     let state = maker.fold();
     assert_eq!((state.effect, state.spent), (None, Tokens(14)));
+}
+
+#[test]
+fn what_the_model_server_did_is_known_until_it_answers_and_is_no_unusable_answer() {
+    let mut maker = Maker::planned();
+    let refused = |fatal| ModelCallFailed {
+        problem: "no such key".into(),
+        tokens: Tokens::ZERO,
+        fatal,
+    };
+    maker.add(None, None, refused(true));
+    let state = maker.fold();
+    assert_eq!(state.refusals, 0);
+    assert_eq!(
+        state.obstacle,
+        Some((FailureReason::Model, "no such key".to_owned()))
+    );
+    maker.add(None, None, refused(false));
+    assert_eq!(maker.fold().refusals, 1);
+    let paused = TaskPaused {
+        reason: PauseReason::ModelUnreachable,
+        detail: Some("Loading model".into()),
+    };
+    maker.add(None, None, paused);
+    maker.add(None, None, TaskResumed {});
+    assert_eq!(maker.fold().trouble.as_deref(), Some("Loading model"));
+    let failed = TaskFailed {
+        reason: FailureReason::Model,
+        detail: String::new(),
+    };
+    maker.add(None, None, failed);
+    assert!(maker.fold().failed_by_model());
+    let limits = Limits::default();
+    maker.add(None, None, LimitsChanged { limits });
+    let state = maker.fold();
+    assert!(!state.failed_by_model() && state.obstacle.is_none());
 }
 
 fn started() -> TaskStarted {

@@ -105,7 +105,7 @@ struct Cli {
 pub(crate) enum Command {
     /// Turn a prompt into tested code
     Run(RunArgs),
-    /// Go on with a task that was interrupted, paused, or stopped at a limit
+    /// Go on with a task that was interrupted, paused, stopped at a limit, or failed by its model server
     Resume(ResumeArgs),
     /// Work on tasks as a server: REST, server-sent events, WebSocket and MCP on one port
     #[command(after_help = SERVE_EXAMPLES)]

@@ -173,10 +173,15 @@ pub async fn connect(
     report: Report<'_>,
 ) -> Result<Connected, Error> {
     let deadline = Instant::now() + READY_TIMEOUT;
+    let mut said = String::new();
     loop {
         match look(&connection, environment, report).await {
             Err(error @ Error::Failing { .. }) if Instant::now() < deadline => {
-                report(Progress::step(format!("waiting: {error}")));
+                let why = format!("waiting: {error}");
+                if why != said {
+                    report(Progress::step(why.clone()));
+                    said = why;
+                }
                 tokio::time::sleep(READY_POLL).await;
             }
             done => return done,

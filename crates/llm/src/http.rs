@@ -140,12 +140,11 @@ async fn said(response: Response) -> Said {
     let retry_after = retry_after(headers);
     let moved = headers.get(LOCATION).filter(|_| status.is_redirection());
     let moved = moved.map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned());
-    let mut said = match moved {
-        Some(to) => Said::moved(status.as_u16(), &to),
-        None => {
-            let body = text(response, REFUSAL_BYTES_MAX).await.unwrap_or_default();
-            Said::of(status.as_u16(), &body)
-        }
+    let mut said = if let Some(to) = moved {
+        Said::moved(status.as_u16(), &to)
+    } else {
+        let body = text(response, REFUSAL_BYTES_MAX).await.unwrap_or_default();
+        Said::of(status.as_u16(), &body)
     };
     said.retry_after = retry_after;
     said

@@ -497,13 +497,14 @@ impl Reader for Reading<'_> {
         })?;
         let message = chunk.message.as_ref();
         let said = |text: Option<&Option<String>>| text.cloned().flatten().unwrap_or_default();
+        let finish = match chunk.done_reason.as_deref() {
+            Some("length") => Finish::Length,
+            _ => Finish::Stop,
+        };
         let piece = Piece {
             text: said(message.map(|message| &message.content)),
             thought: said(message.map(|message| &message.thinking)),
-            finish: chunk.done.then(|| match chunk.done_reason.as_deref() {
-                Some("length") => Finish::Length,
-                _ => Finish::Stop,
-            }),
+            finish: chunk.done.then_some(finish),
             is_whole: false,
             is_last: chunk.done,
         };

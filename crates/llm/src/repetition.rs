@@ -145,11 +145,14 @@ mod tests {
 
     const TEST: &str = "def test_add():\n    result = add(1, 2)\n    assert result == 3\n\n\n";
 
+    /// So many pieces of text, each made from its number.
+    fn many(count: u32, piece: impl Fn(u32) -> String) -> String {
+        (0..count).map(piece).collect::<Vec<_>>().concat()
+    }
+
     #[test]
     fn what_is_repeated_is_noticed_long_before_the_limit_of_a_call() {
-        let numbered: String = (0..40)
-            .map(|n| TEST.replace("add()", &format!("add_{n}()")))
-            .collect();
+        let numbered = many(40, |n| TEST.replace("add()", &format!("add_{n}()")));
         let cases = [
             ("one test", TEST.repeat(40), 900),
             ("one test with a number", numbered, 900),
@@ -157,7 +160,7 @@ mod tests {
             ("two lines", "a = 1\nb = 2\n".repeat(200), 400),
             (
                 "a block of twenty lines",
-                (0..400).map(|n| format!("x{} = 1\n", n % 20)).collect(),
+                many(400, |n| format!("x{} = 1\n", n % 20)),
                 1_000,
             ),
             ("empty lines", "\n".repeat(500), 200),
@@ -173,17 +176,15 @@ mod tests {
     #[test]
     fn code_that_repeats_itself_on_purpose_is_left_alone() {
         let rows = "    [0, 0, 0, 0, 0, 0, 0, 0],\n".repeat(40);
-        let table: String = (0..500)
-            .map(|n| format!("    ({n}, {}),\n", n * n))
-            .collect();
-        let tests: String = (0..60)
-            .map(|n| format!("def test_{n}():\n    x = f({n})\n    assert x == {n}\n\n\n"))
-            .collect();
+        let table = many(500, |n| format!("    ({n}, {}),\n", n * n));
+        let tests = many(60, |n| {
+            format!("def test_{n}():\n    x = f({n})\n    assert x == {n}\n\n\n")
+        });
         let entries = "    {\n        \"a\": 0,\n        \"b\": 0,\n    },\n".repeat(6);
-        let cases: String = (0..60)
-            .map(|n| format!("    elif x == {n}:\n        return {}\n", n * 3))
-            .collect();
-        let fields: String = (0..80).map(|n| format!("self.f{n} = None\n")).collect();
+        let cases = many(60, |n| {
+            format!("    elif x == {n}:\n        return {}\n", n * 3)
+        });
+        let fields = many(80, |n| format!("self.f{n} = None\n"));
         for (name, text) in [
             ("a matrix", rows),
             ("a table", table),
@@ -195,10 +196,7 @@ mod tests {
                 "a long list on one line",
                 format!("x = [{}]\n", "0, ".repeat(1_200)),
             ),
-            (
-                "long data on one line",
-                (0..2_000).map(|n| format!("{n},")).collect(),
-            ),
+            ("long data on one line", many(2_000, |n| format!("{n},"))),
         ] {
             assert_eq!(noticed(&text), None, "{name}");
         }

@@ -19,7 +19,7 @@ use crate::{http, said};
 /// An answer longer than this is not one.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// Tokens are counted a stretch of text at a time: of shorter ones an estimate says little.
-const STRETCH_BYTES: usize = 512;
+const STRETCH_BYTES: usize = 128;
 /// How much more than the limit an estimate must be to say that the limit was passed: it is off by a
 /// third at times.
 const OVER_PERCENT: u64 = 150;

@@ -2,10 +2,12 @@
 //! scripted latencies and with scripted failures.
 //!
 //! Floor 3. It implements the model server's trait in process, so that the whole workflow can be
-//! run, killed and resumed in a second or two. It is chosen by name only (`sim:`), never by
+//! run, killed and resumed in a second or two, and it is a server that speaks OpenAI's protocol, as
+//! badly as a test wants it to. It is chosen by name only (`sim:`), never by
 //! default. It understands the requests as a model would, from their text.
 
 mod script;
+mod server;
 mod words;
 
 use std::fmt::Debug;
@@ -20,6 +22,9 @@ use journeyman_llm::{
 use tokio_util::sync::CancellationToken;
 
 pub use script::{InvalidScript, Script};
+pub use server::{
+    MISBEHAVIOURS, Misbehaviour, SERVED_MODEL, ServerOptions, SimServer, misbehaviour,
+};
 
 /// Bytes a simulated token has.
 const BYTES_PER_TOKEN: usize = 4;

@@ -255,9 +255,11 @@ impl TaskState {
                     self.not_reviewed(&failed.problem);
                     return;
                 }
-                self.refuse_answer(&failed.problem);
                 if failed.fatal {
+                    // There was no answer; however often it is resumed, none was of no use.
                     self.obstacle = Some((FailureReason::Model, failed.problem.clone()));
+                } else {
+                    self.refuse_answer(&failed.problem);
                 }
             }
             Payload::AnswerRejected(rejected) => self.refuse_answer(&rejected.problem),

@@ -172,8 +172,8 @@ pub(super) fn models(text: &str) -> Option<Vec<Listed>> {
         .into_iter()
         .find_map(Value::as_array)?;
     let entry = |entry: &Value| {
-        let names = ["id", "name", "model"].iter();
-        let name = names.filter_map(|name| entry[name].as_str()).next();
+        let mut names = ["id", "name", "model"].iter();
+        let name = names.find_map(|name| entry[name].as_str());
         // What vLLM and several hosted services call the window.
         let windows = [
             "max_model_len",

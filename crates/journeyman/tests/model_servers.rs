@@ -1,0 +1,125 @@
+//! Tasks on model servers that fail: what may pass is waited for with its reason shown, what cannot ends
+//! the task in the server's words, and `resume` tries it again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
+
+mod common;
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use common::server::STUB;
+use common::{Home, Output};
+use journeyman_sim::{SERVED_MODEL, Script, ServerOptions, SimServer, misbehaviour};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+/// A server that answers while a test runs commands.
+struct Serving {
+    server: SimServer,
+    _runtime: Runtime,
+}
+
+fn serve(name: &str) -> Serving {
+    let runtime = Runtime::new().unwrap();
+    let options = ServerOptions {
+        address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        script: "sim:?wrong=0&malformed=0".parse::<Script>().unwrap(),
+        misbehaviour: Some(misbehaviour(name).unwrap()),
+    };
+    let server = runtime.block_on(SimServer::start(options)).unwrap();
+    Serving {
+        server,
+        _runtime: runtime,
+    }
+}
+
+fn with(home: &Home, serving: &Serving, args: &[&str]) -> Output {
+    let mut all = vec!["--model-url", serving.server.url(), "--model", SERVED_MODEL];
+    all.extend(args);
+    home.run(&all)
+}
+
+/// The events of the only task, by their kind.
+fn events(home: &Home, kind: &str) -> Vec<Value> {
+    let mut events = home.run(&["events", "--json"]).json_lines();
+    events.retain(|event| event["kind"] == kind);
+    events
+}
+
+#[test]
+fn a_fault_that_may_pass_is_waited_for_with_its_reason_and_the_task_completes() {
+    for (name, reason) in [
+        ("500_for_a_while", "CUDA error: out of memory"),
+        ("503_for_a_while", "Loading model"),
+        (
+            "cut_after_empty_finish",
+            "closed before the answer was whole",
+        ),
+        ("page", "Sign in to Wi-Fi"),
+    ] {
+        let (home, serving) = (Home::new(), serve(name));
+        let ended = with(&home, &serving, &["run", STUB]);
+        assert_eq!(
+            ended.code,
+            Some(0),
+            "{name}: {}{}",
+            ended.stdout,
+            ended.stderr
+        );
+        assert!(ended.stderr.contains(reason), "{name}: {}", ended.stderr);
+        let paused = events(&home, "task_paused");
+        assert_eq!(paused.len(), 1, "{name}: {paused:?}");
+        assert_eq!(paused[0]["data"]["reason"], "model_unreachable", "{name}");
+        let detail = paused[0]["data"]["detail"].as_str().unwrap();
+        assert!(detail.contains(reason), "{name}: {detail}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_ready_at_the_start_is_waited_for() {
+    let (home, serving) = (Home::new(), serve("models_503_once"));
+    let ended = with(&home, &serving, &["run", STUB]);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stderr.contains("Loading model"), "{}", ended.stderr);
+}
+
+#[test]
+fn what_cannot_pass_ends_the_task_in_the_servers_words_and_resume_tries_again() {
+    let (home, serving) = (Home::new(), serve("401_once"));
+    let ended = with(&home, &serving, &["run", STUB]);
+    assert_eq!(ended.code, Some(4), "{}{}", ended.stdout, ended.stderr);
+    assert!(
+        ended.stdout.contains("Incorrect API key provided"),
+        "{}",
+        ended.stdout
+    );
+    assert!(ended.stdout.contains("tries it again"), "{}", ended.stdout);
+    let failed = events(&home, "task_failed");
+    assert_eq!(failed[0]["data"]["reason"], "model");
+    let task = failed[0]["task_id"].as_str().unwrap();
+    let resumed = with(&home, &serving, &["resume", task]);
+    assert_eq!(
+        resumed.code,
+        Some(0),
+        "{}{}",
+        resumed.stdout,
+        resumed.stderr
+    );
+    assert_eq!(events(&home, "task_complete").len(), 1);
+}
+
+#[test]
+fn a_prompt_that_was_too_long_is_made_to_fit_the_window_that_the_server_tells() {
+    let (home, serving) = (Home::new(), serve("small_window"));
+    let ended = with(&home, &serving, &["run", STUB]);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    let calls = serving.server.calls();
+    let limits: Vec<u64> = calls
+        .iter()
+        .filter_map(|call| call["max_tokens"].as_u64())
+        .collect();
+    assert!(
+        limits.len() > 1 && limits.is_sorted_by(|a, b| a > b),
+        "{limits:?}"
+    );
+}

@@ -1,0 +1,229 @@
+//! The simulated model as a server: OpenAI's chat completions over HTTP, well behaved or with one
+//! misbehaviour of real servers, by name.
+//!
+//! It speaks HTTP/1.1 by hand, one request a connection: half of what it plays (bytes cut anywhere,
+//! resets, connections that stay open) is below what an HTTP library lets one say.
+
+mod http;
+mod misbehaviour;
+mod reply;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use journeyman_event::Tokens;
+use journeyman_llm::{Message, ModelServer, Request, Role};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use misbehaviour::{MISBEHAVIOURS, Misbehaviour, misbehaviour};
+use reply::Reply;
+
+use crate::{Script, SimulatedModel};
+
+/// The name of the model that it serves.
+pub const SERVED_MODEL: &str = "simulated";
+/// Tokens of an answer where the request bounds it by none.
+const ANSWER_TOKENS_MAX: u64 = 4_096;
+
+/// How a server is started.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerOptions {
+    /// Where it listens; port 0 is any free one.
+    pub address: SocketAddr,
+    /// What its answers are. Latencies are passed over.
+    pub script: Script,
+    /// What it does wrong; nothing if it is none.
+    pub misbehaviour: Option<&'static Misbehaviour>,
+}
+
+/// A server that answers until it is dropped.
+#[derive(Debug)]
+pub struct SimServer {
+    url: String,
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    script: Script,
+    misbehaviour: Option<&'static Misbehaviour>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// How often each route was asked.
+    asked: HashMap<Route, u32>,
+    /// The bodies of the requests for answers.
+    calls: Vec<Value>,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Route {
+    /// The list of models.
+    Models,
+    /// An answer.
+    Chat,
+    /// The same at the place to which [`Route::Chat`] was moved.
+    Moved,
+    Other,
+}
+
+impl Route {
+    fn of(path: &str) -> Self {
+        match path.split('?').next().unwrap_or_default() {
+            "/v1/models" => Self::Models,
+            "/v1/chat/completions" => Self::Chat,
+            "/moved/chat/completions" => Self::Moved,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A request, and what a good server would answer.
+struct Call<'a> {
+    route: Route,
+    /// How often this route was asked, this time included.
+    nth: u32,
+    body: &'a Value,
+    text: &'a str,
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    was_cut: bool,
+}
+
+impl SimServer {
+    /// Begins to listen and to answer.
+    pub async fn start(options: ServerOptions) -> io::Result<Self> {
+        let listener = TcpListener::bind(options.address).await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let shared = Arc::new(Shared {
+            script: options.script,
+            misbehaviour: options.misbehaviour,
+            seen: Mutex::default(),
+        });
+        let serving = shared.clone();
+        let accepting = tokio::spawn(async move {
+            // An error of one connection is no reason to end.
+            loop {
+                if let Ok((socket, _)) = listener.accept().await {
+                    let shared = serving.clone();
+                    tokio::spawn(async move { shared.serve(socket).await });
+                }
+            }
+        });
+        Ok(Self {
+            url,
+            shared,
+            accepting,
+        })
+    }
+
+    /// Where it is: without a path.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The bodies of the requests for answers so far, in order.
+    pub fn calls(&self) -> Vec<Value> {
+        self.shared.seen().calls.clone()
+    }
+}
+
+impl Drop for SimServer {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Shared {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers one request. A client that goes away is no concern of the server's.
+    async fn serve(&self, mut socket: TcpStream) -> io::Result<()> {
+        let asked = http::read(&mut socket).await?;
+        let route = Route::of(&asked.path);
+        let nth = {
+            let mut seen = self.seen();
+            if route == Route::Chat {
+                seen.calls.push(asked.body.clone());
+            }
+            let nth = seen.asked.entry(route).or_default();
+            *nth += 1;
+            *nth
+        };
+        let reply = self.reply(route, nth, &asked.body).await;
+        http::write(socket, reply).await
+    }
+
+    async fn reply(&self, route: Route, nth: u32, body: &Value) -> Reply {
+        let answer = match route {
+            Route::Chat | Route::Moved => {
+                let script = Script {
+                    latency_ms: 0,
+                    ..self.script
+                };
+                let model = SimulatedModel::new(script);
+                let never = CancellationToken::new();
+                let request = request(body);
+                match model.answer(&request, &mut |_| {}, &never).await {
+                    Ok(answer) => Some(answer),
+                    Err(error) => return Reply::fails(400, &error.to_string()),
+                }
+            }
+            Route::Models | Route::Other => None,
+        };
+        let usage = answer.as_ref().map(|answer| answer.usage);
+        let usage = usage.unwrap_or_default();
+        let call = Call {
+            route,
+            nth,
+            body,
+            text: answer.as_ref().map_or("", |answer| &answer.text),
+            prompt_tokens: usage.prompt.0,
+            completion_tokens: usage.completion.0,
+            was_cut: answer
+                .as_ref()
+                .is_some_and(|answer| answer.finish != journeyman_llm::Finish::Stop),
+        };
+        let played = self.misbehaviour.and_then(|one| (one.play)(&call));
+        played.unwrap_or_else(|| match route {
+            Route::Models => Reply::json(&json!({"object": "list", "data": [
+                {"id": SERVED_MODEL, "object": "model", "max_model_len": self.script.window},
+            ]})),
+            Route::Chat | Route::Moved => Reply::answer(&call),
+            Route::Other => Reply::fails(404, "there is no such route"),
+        })
+    }
+}
+
+/// What a body asks for. What is missing or of another type is passed over.
+fn request(body: &Value) -> Request {
+    let list = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
+    let message = |message: &Value| Message {
+        role: message["role"]
+            .as_str()
+            .and_then(|role| role.parse().ok())
+            .unwrap_or(Role::User),
+        content: message["content"].as_str().unwrap_or_default().to_owned(),
+    };
+    let limits = ["max_tokens", "max_completion_tokens"];
+    let limit = limits.iter().find_map(|name| body[name].as_u64());
+    Request {
+        messages: list.iter().map(message).collect(),
+        max_tokens: Tokens(limit.unwrap_or(ANSWER_TOKENS_MAX)),
+        temperature: 0.0,
+        seed: body["seed"].as_u64(),
+        stop: Vec::new(),
+        schema: None,
+    }
+}
