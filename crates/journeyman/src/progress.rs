@@ -74,30 +74,28 @@ impl Saying for Said {
     }
 }
 
-/// Says it, and how much was left out before it.
-fn say(bar: &ProgressBar, said: Said, lost: u64) -> io::Result<()> {
+/// Says it, and how much found no room before it. A reader that is gone wants to hear of neither.
+fn say(bar: &ProgressBar, said: Said, lost: u64) {
     if lost > 0 && !matches!(said, Said::Status(_)) {
         let text = format!(
             "journeyman: {lost} lines are left out here, for they were not read in time; `journeyman events` \
              has them all"
         );
         if bar.is_hidden() {
-            writeln!(io::stderr(), "{text}")?;
+            let _ = writeln!(io::stderr(), "{text}");
         } else {
             bar.println(text);
         }
     }
     match said {
-        Said::Output(text) => line(&text),
-        Said::Error(text) => writeln!(io::stderr(), "{text}"),
-        Said::Lasting(text) => {
-            bar.println(text);
-            Ok(())
+        Said::Output(text) => {
+            let _ = line(&text);
         }
-        Said::Status(text) => {
-            bar.set_message(text);
-            Ok(())
+        Said::Error(text) => {
+            let _ = writeln!(io::stderr(), "{text}");
         }
+        Said::Lasting(text) => bar.println(text),
+        Said::Status(text) => bar.set_message(text),
     }
 }
 
@@ -132,7 +130,10 @@ impl Progress {
             status: String::new(),
         };
         let drawn = bar.clone();
-        let teller = Teller::start("progress", move |said, lost| say(&drawn, said, lost));
+        let teller = Teller::start("progress", move |said, lost| {
+            say(&drawn, said, lost);
+            Ok(())
+        });
         Self {
             style,
             bar,
