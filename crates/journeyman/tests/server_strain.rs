@@ -120,24 +120,38 @@ fn a_run_whose_progress_nobody_takes_comes_to_its_end() {
     command.envs(envs.filter_map(|(name, value)| Some((name, value?))));
     let output = command.output().unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(3), "{stdout}");
+    assert_eq!(output.status.code(), Some(0), "{stdout}");
     assert!(stdout.contains("task_complete"), "{stdout}");
 }
 
-#[test]
-fn silent_connections_and_few_descriptors_fail_no_task() {
-    for (descriptors, silent) in [(256, 300), (80, 100)] {
-        let home = Home::new();
-        let shell = format!("ulimit -n {descriptors}; exec \"$@\"");
-        let server = serve_in_shell(&home, &shell, &["--max-concurrent", "4"]);
-        let connect = |_| TcpStream::connect(("127.0.0.1", server.port)).unwrap();
-        let silent: Vec<TcpStream> = (0..silent).map(connect).collect();
-        let submit = |_| server.submit(&json!({"prompt": STUB}));
-        let tasks: Vec<String> = (0..12).map(submit).collect();
-        for task in &tasks {
-            let ended = server.ended(task);
-            assert_eq!(ended["status"], "complete", "{descriptors}: {ended}");
-        }
-        drop(silent);
+/// Has tasks worked on by a server with so few descriptors; what it logged.
+fn work_with_few(descriptors: u32, silent: u32, args: &[&str]) -> String {
+    let home = Home::new();
+    let shell = format!("ulimit -n {descriptors}; exec \"$@\"");
+    let server = serve_in_shell(&home, &shell, args);
+    let connect = |_| TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    let silent: Vec<TcpStream> = (0..silent).map(connect).collect();
+    let submit = |_| server.submit(&json!({"prompt": STUB}));
+    let tasks: Vec<String> = (0..8).map(submit).collect();
+    for task in &tasks {
+        let ended = server.ended(task);
+        assert_eq!(ended["status"], "complete", "{descriptors}: {ended}");
     }
+    drop(silent);
+    let log = server.log();
+    assert!(!log.contains("work on the task failed"), "{log}");
+    log
+}
+
+#[test]
+fn connections_that_say_nothing_keep_neither_tasks_nor_other_clients_out() {
+    for (descriptors, silent) in [(256, 300), (80, 100)] {
+        work_with_few(descriptors, silent, &["--max-concurrent", "4"]);
+    }
+}
+
+#[test]
+fn tasks_for_which_descriptors_are_short_rest_and_come_to_their_end() {
+    let log = work_with_few(30, 0, &["--max-concurrent", "8"]);
+    assert!(log.contains("Too many open files"), "{log}");
 }

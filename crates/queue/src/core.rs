@@ -498,29 +498,25 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         Was::Waiting(number)
     }
 
-    /// When a job that is held back by this wish could start; none if it is not, or not any more.
-    fn held(&self, id: &I, wish: u64) -> Option<Option<u64>> {
-        match self.jobs.get(id)?.phase {
-            Phase::Held { number, since } if number == wish => Some(since),
-            _ => None,
-        }
-    }
-
     /// Takes out a job that is held back by this wish.
     pub(crate) fn take(&mut self, id: &I, wish: u64, how: Leaving, now: Instant) -> Option<T> {
-        self.held(id, wish)?;
+        let phase = self.jobs.get(id)?.phase;
+        if !matches!(phase, Phase::Held { number, .. } if number == wish) {
+            return None;
+        }
         self.unwait(id);
         self.leave(id, how, now)
     }
 
     /// Puts a job that is held back by this wish to where it stood.
     pub(crate) fn put_back(&mut self, id: &I, wish: u64, now: Instant) {
-        let Some(since) = self.held(id, wish) else {
-            return;
-        };
         let tick = self.tick();
         let Some(job) = self.jobs.get_mut(id) else {
             return;
+        };
+        let since = match job.phase {
+            Phase::Held { number, since } if number == wish => since,
+            _ => return,
         };
         if !job.waits_for.is_empty() {
             job.phase = Phase::Blocked;

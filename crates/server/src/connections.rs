@@ -41,7 +41,7 @@ pub(crate) struct Place {
     gives_way: CancellationToken,
     /// Where it stands among the idle ones.
     idle: Mutex<Option<u64>>,
-    _permit: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Connections {
@@ -77,13 +77,13 @@ impl Connections {
             peer,
             gives_way: CancellationToken::new(),
             idle: Mutex::default(),
-            _permit: None,
+            permit: None,
         };
         let permit = match Arc::clone(&self.places).try_acquire_owned() {
             Ok(permit) => Some(permit),
             Err(_) => self.wait().await,
         };
-        place._permit = permit;
+        place.permit = permit;
         Some(place)
     }
 
@@ -150,6 +150,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.works();
+        drop(self.permit.take());
         let Some(peer) = self.peer else {
             return;
         };
@@ -170,8 +171,8 @@ mod tests {
 
     use super::*;
 
-    fn address(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
     }
 
     #[tokio::test]
@@ -183,19 +184,19 @@ mod tests {
         ] {
             let connections = Connections::new(4);
             let held = [
-                connections.enter(address(first)).await.unwrap(),
-                connections.enter(address(second)).await.unwrap(),
+                connections.enter(Some(address(first))).await.unwrap(),
+                connections.enter(Some(address(second))).await.unwrap(),
             ];
-            assert!(connections.enter(address(second)).await.is_none());
-            let others = connections.enter(address(other)).await;
+            assert!(connections.enter(Some(address(second))).await.is_none());
+            let others = connections.enter(Some(address(other))).await;
             assert!(others.is_some());
             drop(held);
-            assert!(connections.enter(address(first)).await.is_some());
+            assert!(connections.enter(Some(address(first))).await.is_some());
         }
         let connections = Connections::new(4);
         let mut held = Vec::new();
         for from in ["127.0.0.1", "127.0.0.1", "::1", "::1"] {
-            held.push(connections.enter(address(from)).await.unwrap());
+            held.push(connections.enter(Some(address(from))).await.unwrap());
         }
         assert_eq!(connections.seated().peers.len(), 0);
     }

@@ -40,7 +40,7 @@ const LOCAL_SHARE: usize = 4;
 /// A request's head has to be there by then, also the first one's, and the next one's after an answer.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// A request's body has to be there by then.
-const BODY_TIME: Duration = Duration::from_secs(60);
+const BODY_TIME: Duration = Duration::from_mins(1);
 /// A client that gets no place has this long to take the answer, and one that gives way to take the rest of
 /// its last one.
 const CLOSING_TIME: Duration = Duration::from_millis(100);

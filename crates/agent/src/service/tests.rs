@@ -21,23 +21,24 @@ use super::recovery::goes_on;
 use super::*;
 use crate::notice::tests::to;
 
-/// A store that is full when a test says so.
+/// A store that is full, or whose writer dies, when a test says so.
 #[derive(Clone, Debug, Default)]
 struct Disk {
     memory: Memory,
     is_full: Arc<AtomicBool>,
+    is_deadly: Arc<AtomicBool>,
 }
 
 struct DiskWriter {
     writer: Box<dyn Writer>,
-    is_full: Arc<AtomicBool>,
+    disk: Disk,
 }
 
 impl Engine for Disk {
     fn open_writer(&self, id: &str) -> Result<Box<dyn Writer>, journeyman_journal::Error> {
         Ok(Box::new(DiskWriter {
             writer: self.memory.open_writer(id)?,
-            is_full: Arc::clone(&self.is_full),
+            disk: self.clone(),
         }))
     }
     fn holder(&self) -> Option<u32> {
@@ -97,7 +98,9 @@ impl Writer for DiskWriter {
         wanted: &Wanted,
         plan: &mut dyn FnMut(&Known) -> Changes,
     ) -> Result<(), journeyman_journal::Error> {
-        if self.is_full.load(Ordering::Relaxed) {
+        let is_deadly = self.disk.is_deadly.load(Ordering::Relaxed);
+        assert!(!is_deadly, "as a defect would");
+        if self.disk.is_full.load(Ordering::Relaxed) {
             let folder = "disk".into();
             return Err(journeyman_journal::Error::Full { folder });
         }
@@ -343,6 +346,19 @@ async fn a_queued_task_that_cannot_be_recorded_as_stopped_stays_in_the_queue() {
         assert!(!tasks.queue.contains(&name("t")));
         check(&tasks, "with space").await;
     }
+}
+
+#[tokio::test]
+async fn a_service_whose_journal_lost_its_writer_says_so() {
+    let disk = Disk::default();
+    let tasks = service(&disk);
+    submit(&tasks, "t", None).await.unwrap();
+    assert_eq!(tasks.obstacles(), [] as [&str; 0]);
+    disk.is_deadly.store(true, Ordering::Relaxed);
+    let lost = submit(&tasks, "u", None).await;
+    let closed = journeyman_journal::Error::Closed;
+    assert!(matches!(&lost, Err(Error::Journal(error)) if *error == closed));
+    assert_eq!(tasks.obstacles(), [format!("journal: {closed}")]);
 }
 
 #[tokio::test]
