@@ -8,6 +8,7 @@
 
 mod agents;
 mod answer;
+mod asked;
 mod bench;
 mod control;
 mod crew;
@@ -42,7 +43,7 @@ pub use bench::Bench;
 pub use control::{Control, StopReason};
 pub use decide::{Step, decide};
 pub use error::Error;
-pub use examples::tests_in_prompt;
+pub use examples::{examples_in_short, examples_notice, tests_in_prompt};
 pub use fact::{Fact, Role};
 pub use layout::{Files, TaskFile, module_path, task_files};
 pub use listing::Listing;

@@ -40,34 +40,35 @@ const KEYWORDS: &[&str] = &[
     "with", "yield",
 ];
 
-/// Built-in functions that examples commonly begin with.
+/// What Python 3.11 has without an import (`dir(builtins)`), sorted.
+#[rustfmt::skip]
 const BUILTINS: &[&str] = &[
-    "abs",
-    "all",
-    "any",
-    "bool",
-    "dict",
-    "float",
-    "int",
-    "isinstance",
-    "len",
-    "list",
-    "max",
-    "min",
-    "print",
-    "repr",
-    "round",
-    "set",
-    "sorted",
-    "str",
-    "sum",
-    "tuple",
-    "type",
+    "ArithmeticError", "AssertionError", "AttributeError", "BaseException", "BaseExceptionGroup",
+    "BlockingIOError", "BrokenPipeError", "BufferError", "BytesWarning", "ChildProcessError",
+    "ConnectionAbortedError", "ConnectionError", "ConnectionRefusedError", "ConnectionResetError",
+    "DeprecationWarning", "EOFError", "Ellipsis", "EncodingWarning", "EnvironmentError", "Exception",
+    "ExceptionGroup", "False", "FileExistsError", "FileNotFoundError", "FloatingPointError", "FutureWarning",
+    "GeneratorExit", "IOError", "ImportError", "ImportWarning", "IndentationError", "IndexError",
+    "InterruptedError", "IsADirectoryError", "KeyError", "KeyboardInterrupt", "LookupError", "MemoryError",
+    "ModuleNotFoundError", "NameError", "None", "NotADirectoryError", "NotImplemented", "NotImplementedError",
+    "OSError", "OverflowError", "PendingDeprecationWarning", "PermissionError", "ProcessLookupError",
+    "RecursionError", "ReferenceError", "ResourceWarning", "RuntimeError", "RuntimeWarning",
+    "StopAsyncIteration", "StopIteration", "SyntaxError", "SyntaxWarning", "SystemError", "SystemExit",
+    "TabError", "TimeoutError", "True", "TypeError", "UnboundLocalError", "UnicodeDecodeError",
+    "UnicodeEncodeError", "UnicodeError", "UnicodeTranslateError", "UnicodeWarning", "UserWarning",
+    "ValueError", "Warning", "ZeroDivisionError", "abs", "aiter", "all", "anext", "any", "ascii", "bin",
+    "bool", "breakpoint", "bytearray", "bytes", "callable", "chr", "classmethod", "compile", "complex",
+    "copyright", "credits", "delattr", "dict", "dir", "divmod", "enumerate", "eval", "exec", "exit", "filter",
+    "float", "format", "frozenset", "getattr", "globals", "hasattr", "hash", "help", "hex", "id", "input",
+    "int", "isinstance", "issubclass", "iter", "len", "license", "list", "locals", "map", "max", "memoryview",
+    "min", "next", "object", "oct", "open", "ord", "pow", "print", "property", "quit", "range", "repr",
+    "reversed", "round", "set", "setattr", "slice", "sorted", "staticmethod", "str", "sum", "super", "tuple",
+    "type", "vars", "zip",
 ];
 
 /// Whether `name` is one of those.
 pub(crate) fn is_builtin(name: &str) -> bool {
-    BUILTINS.contains(&name)
+    BUILTINS.binary_search(&name).is_ok()
 }
 
 /// Whether `import name` is answered by the standard library.
@@ -80,6 +81,17 @@ pub(crate) fn is_identifier(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && !KEYWORDS.contains(&name)
+}
+
+/// Whether Python takes this for a name, in whatever script it is written.
+pub(crate) fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        && name.chars().all(is_name_part)
+        && !KEYWORDS.contains(&name)
+}
+
+fn is_name_part(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
 }
 
 /// The modules that a file imports and that are neither the standard library's nor a test runner's,
@@ -117,10 +129,9 @@ pub(crate) fn defined_name(signature: &str) -> Option<&str> {
     let rest = rest
         .strip_prefix("def ")
         .or_else(|| rest.strip_prefix("class "))?;
-    let end = rest
-        .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-        .unwrap_or(rest.len());
-    Some(rest[..end].trim()).filter(|name| is_identifier(name))
+    let rest = rest.trim_start();
+    let end = rest.find(|c| !is_name_part(c)).unwrap_or(rest.len());
+    Some(&rest[..end]).filter(|name| is_name(name))
 }
 
 /// The source without its own top-level definitions of these names, and their decorators.
@@ -163,7 +174,7 @@ pub(crate) fn without_own_imports(source: &str, module: &str) -> String {
 
 /// Whether `source` uses `name` as a word.
 pub(crate) fn mentions(source: &str, name: &str) -> bool {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let word = is_name_part;
     source.match_indices(name).any(|(at, _)| {
         !source[..at].ends_with(word) && !source[at + name.len()..].starts_with(word)
     })
@@ -209,6 +220,7 @@ mod tests {
     fn the_standard_library_is_sorted_so_that_it_can_be_searched() {
         assert!(STANDARD_LIBRARY.is_sorted());
         assert!(is_standard("email") && !is_standard("emails"));
+        assert!(BUILTINS.is_sorted() && is_builtin("sorted") && !is_builtin("sort"));
     }
 
     #[test]
@@ -252,5 +264,7 @@ mod tests {
         assert_eq!(defined_name("async def go(x)"), Some("go"));
         assert_eq!(defined_name("class A(B)"), Some("A"));
         assert_eq!(defined_name("define x"), None);
+        assert_eq!(defined_name("def größe(x)"), Some("größe"));
+        assert!(!mentions("x = größer(1)", "größe"));
     }
 }
