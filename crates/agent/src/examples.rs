@@ -198,7 +198,8 @@ fn session_about_the_task(prompt: &Prompt<'_>, session: &str) -> Option<String> 
         import.is_none_or(|(module, _)| !is_ours(module.trim()))
     });
     let kept: Vec<&str> = kept.collect();
-    (!kept.is_empty()).then(|| kept.join("\n"))
+    let is_session = kept.first().is_some_and(|line| line.starts_with(">>>"));
+    is_session.then(|| kept.join("\n"))
 }
 
 /// Doctest examples, one text a group: a group ends at a blank line, at a line that closes a
