@@ -28,6 +28,7 @@ mod output;
 mod plan;
 mod python;
 mod recorder;
+mod request;
 mod service;
 mod slots;
 mod snapshot;
@@ -49,6 +50,8 @@ pub use layout::{Files, TaskFile, module_path, task_files};
 pub use listing::Listing;
 pub use notice::{Notice, Notices};
 pub use output::{OutputError, check_output, write_result};
+pub use python::test_file_problem;
+pub use request::{prompt_note, prompt_problem};
 pub use service::{
     ANSWERS_MAX, Ending as ServiceEnding, ForkOf, Intervention, Listed, Parts, Submission,
     Submitted, TEXT_CHARS_MAX, Tasks, list,

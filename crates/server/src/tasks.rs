@@ -9,7 +9,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use journeyman_agent::{
-    ANSWERS_MAX, ForkOf, Moment, Submission, Submitted, TEXT_CHARS_MAX, load_at, tests_in_prompt,
+    ANSWERS_MAX, ForkOf, Moment, Submission, Submitted, TEXT_CHARS_MAX, load_at, prompt_problem,
+    test_file_problem, tests_in_prompt,
 };
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
 use journeyman_event::{Principal, Priority, Sequence, TaskId, TaskState, Tokens};
@@ -105,6 +106,8 @@ pub(crate) struct NewTask {
     /// Whether somebody is there to answer questions: then the planner may ask some, and the task
     /// rests (`pause` is `question`) until they are answered. It asks none if nothing is said.
     ask: Option<bool>,
+    /// Whether the examples in the prompt are run as tests that rule; they are if nothing is said.
+    examples: Option<bool>,
     /// How urgent it is; medium if nothing is said.
     priority: Option<PriorityWord>,
     /// The programming language; Python if nothing is said.
@@ -239,11 +242,12 @@ pub(crate) fn limits(
     })
 }
 
+/// The tests that rule: those in a prompt whose examples are to be run, and files.
 fn given_tests(
-    prompt: &str,
+    prompt: Option<&String>,
     files: Option<Vec<Object<NewTest>>>,
 ) -> Result<Vec<GivenTest>, Problem> {
-    let mut tests = tests_in_prompt(prompt);
+    let mut tests = prompt.map_or_else(Vec::new, |prompt| tests_in_prompt(prompt));
     let files = files.unwrap_or_default();
     checked_count("tests", files.len(), TESTS_MAX)?;
     for Object(file) in files {
@@ -264,6 +268,9 @@ fn given_tests(
             return Err(Problem::field("tests", detail));
         }
         checked_text("tests", &file.source)?;
+        if let Some(problem) = test_file_problem(&file.source) {
+            return Err(Problem::field("tests", format!("{}: {problem}", file.name)));
+        }
         tests.push(GivenTest {
             name: file.name,
             origin: TestOrigin::File,
@@ -281,6 +288,10 @@ impl NewTask {
         headers: &HeaderMap,
     ) -> Result<Submission, Problem> {
         checked_text("prompt", &self.prompt)?;
+        if let Some(problem) = prompt_problem(&self.prompt) {
+            return Err(Problem::field("prompt", format!("`prompt`: {problem}")));
+        }
+        let no_examples = !self.examples.unwrap_or(true);
         let answers = self.answers.unwrap_or_default();
         checked_count("answers", answers.len(), ANSWERS_MAX)?;
         for Answer(answer) in &answers {
@@ -326,7 +337,8 @@ impl NewTask {
             },
             idempotency_key: idempotency_key(self.idempotency_key, headers)?,
             content: TaskSubmitted {
-                tests: given_tests(&self.prompt, self.tests)?,
+                tests: given_tests(Some(&self.prompt).filter(|_| !no_examples), self.tests)?,
+                no_examples,
                 limits,
                 out: self.out.filter(|out| !out.is_empty()),
                 priority: self.priority.map_or(Priority::MEDIUM, |word| word.0),

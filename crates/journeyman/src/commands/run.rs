@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use journeyman_agent::{
-    Intervention, Notice, ServiceEnding, Submission, Tasks, check_output, headline,
-    tests_in_prompt, write_result,
+    Intervention, Notice, ServiceEnding, Submission, Tasks, check_output, examples_notice,
+    headline, prompt_note, prompt_problem, test_file_problem, tests_in_prompt, write_result,
 };
 use journeyman_event::payload::{GivenTest, Limits, PauseReason, TaskSubmitted, TestOrigin};
 use journeyman_event::state::{Ending, Status};
@@ -78,6 +78,11 @@ enum Wish {
 async fn follow(settings: &Settings, task: &TaskId, wish: &Wish) -> anyhow::Result<Exit> {
     let progress = Arc::new(Progress::new(Style::of(settings.json, settings.quiet)));
     progress.only(task);
+    if let Wish::Submit(content) = wish {
+        for remark in remarks(content) {
+            progress.say(&remark);
+        }
+    }
     let cancel = cancel_on_signals()?;
     // What was seen of it at a server that is gone.
     let mut watched: Option<TaskState> = None;
@@ -138,6 +143,42 @@ async fn follow(settings: &Settings, task: &TaskId, wish: &Wish) -> anyhow::Resu
             }
         }
     }
+}
+
+/// What is said of a task before it is submitted: what is made of its prompt, and what is not.
+fn remarks(content: &TaskSubmitted) -> Vec<String> {
+    let examples = examples_notice(&content.tests);
+    let examples = examples.map(|notice| format!("{notice} (--no-examples leaves them alone)"));
+    let files = files_named(&content.prompt, Path::new("."));
+    let files = (!files.is_empty()).then(|| {
+        format!(
+            "not read: {}; what is to be known of them has to stand in the prompt",
+            files.join(", ")
+        )
+    });
+    [examples, prompt_note(&content.prompt), files]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// The files of a folder that a prompt names.
+fn files_named(prompt: &str, folder: &Path) -> Vec<String> {
+    let words = prompt.split(|c: char| {
+        c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ',' | '(' | ')' | ':')
+    });
+    let mut files: Vec<String> = Vec::new();
+    for word in words.map(|word| word.trim_end_matches(['.', ';', '!', '?'])) {
+        let is_name = word.rsplit_once('.').is_some_and(|(stem, ending)| {
+            !stem.is_empty()
+                && !ending.is_empty()
+                && ending.bytes().all(|b| b.is_ascii_alphanumeric())
+        });
+        if is_name && !files.iter().any(|file| file == word) && folder.join(word).is_file() {
+            files.push(word.to_owned());
+        }
+    }
+    files
 }
 
 /// Where a task is worked on.
@@ -385,6 +426,7 @@ fn request(task: &TaskId, content: &TaskSubmitted, client: &Client) -> serde_jso
         "prompt": content.prompt,
         "ask": content.ask,
         "review": content.review,
+        "examples": !content.no_examples,
         "tests": tests,
         "priority": content.priority,
         "language": content.language,
@@ -462,7 +504,14 @@ fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
         let text = format!("the prompt has more than {PROMPT_BYTES_MAX} bytes; shorten it");
         return Err(UsageError(text).into());
     }
-    let mut tests = tests_in_prompt(&prompt);
+    if let Some(problem) = prompt_problem(&prompt) {
+        return Err(UsageError(format!("this prompt is not worked on: {problem}")).into());
+    }
+    let mut tests = if args.no_examples {
+        Vec::new()
+    } else {
+        tests_in_prompt(&prompt)
+    };
     for path in &args.tests {
         let test = given_test(path)?;
         if tests.iter().any(|other| other.name == test.name) {
@@ -480,6 +529,7 @@ fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
         priority: args.priority,
         ask: args.ask,
         review: args.review,
+        no_examples: args.no_examples,
         ..TaskSubmitted::of(prompt)
     })
 }
@@ -518,6 +568,9 @@ fn given_test(path: &PathBuf) -> anyhow::Result<GivenTest> {
     let source = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
     if source.trim().is_empty() {
         return Err(refuse("it is empty".to_owned()).into());
+    }
+    if let Some(problem) = test_file_problem(&source) {
+        return Err(refuse(problem).into());
     }
     Ok(GivenTest {
         name: name.to_owned(),
@@ -578,6 +631,10 @@ fn print_result(settings: &Settings, task: &TaskId, state: &TaskState) -> anyhow
         ),
     };
     line(&end)?;
+    let asked = state.submission.as_ref();
+    if let Some(notice) = asked.and_then(|asked| examples_notice(&asked.tests)) {
+        line(&notice)?;
+    }
     line(&format!(
         "task {task}: {} of {} tokens, {seconds:.1} s",
         grouped(state.spent.0),
