@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use journeyman_event::payload::{
     DeadCodeAnalysis, EffectInterrupted, Interruption, ModelCallCompleted, ModelCallFailed,
-    ModelCallStarted, OutputFailed, OutputWritten, TestFailed, TestFailureKind, TestPassed,
-    TestResult, TestScope, TestStarted, ToolCompleted, ToolExecuting, ToolOutcome, UnusedCode,
+    ModelCallStarted, OutputFailed, OutputWritten, TestFailed, TestFailureKind, TestOrigin,
+    TestPassed, TestResult, TestScope, TestStarted, ToolCompleted, ToolExecuting, ToolOutcome,
+    UnusedCode,
 };
 use journeyman_event::state::{Action, Ending, OpenEffect};
 use journeyman_event::{ContentHash, Principal, Priority, Randomness, TaskId, TaskState, Tokens};
@@ -236,6 +237,7 @@ impl Effects {
                     let failed = TestFailed {
                         kind: TestFailureKind::DoesNotImport,
                         tests: Vec::new(),
+                        idle: Vec::new(),
                         output: last_chars(&check.error, OUTPUT_CHARS_MAX),
                         wall_ms: 0,
                     };
@@ -256,16 +258,22 @@ impl Effects {
         if started.files.is_empty() {
             let passed = TestPassed {
                 tests: Vec::new(),
+                idle: Vec::new(),
                 wall_ms: 0,
             };
             return Ok(reached(effect, Role::Tester, passed));
         }
         let files: Vec<&str> = started.files.iter().map(String::as_str).collect();
-        let report = self
-            .bench
-            .language
-            .run_tests(&self.bench.sandbox, folder, &files, None, stop)
-            .await?;
+        let (language, sandbox) = (&self.bench.language, &self.bench.sandbox);
+        let report = if started.origin == TestOrigin::Generated {
+            language
+                .run_doubted_tests(sandbox, folder, &files, stop)
+                .await?
+        } else {
+            language
+                .run_tests(sandbox, folder, &files, None, stop)
+                .await?
+        };
         if stop.is_cancelled() || report.outcome == TestOutcome::Cancelled {
             return Ok(stopped(effect));
         }
@@ -480,6 +488,7 @@ fn outcome_of_report(effect: &OpenEffect, report: TestReport) -> Outcome {
         TestOutcome::Passed => {
             let passed = TestPassed {
                 tests,
+                idle: report.idle,
                 wall_ms: report.wall_ms,
             };
             return reached(effect, Role::Tester, passed);
@@ -502,6 +511,7 @@ fn outcome_of_report(effect: &OpenEffect, report: TestReport) -> Outcome {
         TestFailed {
             kind,
             tests,
+            idle: report.idle,
             output,
             wall_ms: report.wall_ms,
         },

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use journeyman_event::payload::{GivenTest, TestOrigin};
+use journeyman_event::state::ModuleState;
 use journeyman_syntax::Source;
 
 use crate::asked::Prompt;
@@ -107,6 +108,42 @@ pub(crate) fn example_behind(tests: &[GivenTest], name: &str) -> Option<String> 
     let test = tests.iter().find(|test| test.name == file)?;
     let all = examples_in_short(std::slice::from_ref(test));
     all.into_iter().nth(number.checked_sub(1)?)
+}
+
+/// An example of the prompt that no version passes while all of them agree on another result, in words:
+/// then the example is as doubtful as the code. None if there is none, or only one version.
+pub(crate) fn doubtful_example(tests: &[GivenTest], module: &ModuleState) -> Option<String> {
+    let failing = module.runs.last()?.tests.iter().filter(|test| !test.passed);
+    failing.into_iter().find_map(|failing| {
+        let example = example_behind(tests, &failing.name)?;
+        let (mut versions, mut results) = (BTreeSet::new(), BTreeSet::new());
+        for run in &module.runs {
+            let Some(test) = run.tests.iter().find(|test| test.name == failing.name) else {
+                continue;
+            };
+            if test.passed {
+                return None;
+            }
+            let version = run.version_of(&module.plan.name);
+            let code = module.versions.iter().find(|code| Some(code.version) == version)?;
+            versions.insert(code.source.as_str());
+            results.insert(shown(&test.message));
+        }
+        let result = results.pop_first().filter(|result| !result.is_empty() && results.is_empty())?;
+        (versions.len() > 1).then(|| {
+            format!(
+                "no version passes the example `{example}` of the prompt, and all {} agree against it \
+                 ({result}): the example may be wrong",
+                versions.len()
+            )
+        })
+    })
+}
+
+/// What a failing test shows of the results, as pytest marks it.
+fn shown(message: &str) -> String {
+    let lines = message.lines().filter_map(|line| line.strip_prefix('E'));
+    lines.map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 /// The assertion on a line, if it is one of what the task asks for.
@@ -344,6 +381,64 @@ mod tests {
         );
         assert_eq!(tests[0].source, ">>> f(2)\n3");
         assert_eq!(tests[1].source, "assert f(1) == 2\nassert f(3) == 4");
+    }
+
+    #[test]
+    fn an_example_that_all_versions_agree_against_is_doubted() {
+        use journeyman_event::payload::{PlanningComplete, TestResult};
+        use journeyman_event::state::{CodeVersion, TestRun};
+        let tests = tests_in_prompt("Write f(x).\nassert f(1) == 3\n");
+        let plan: PlanningComplete =
+            crate::plan::plan_of_answer(r#"{"modules":[{"name":"m"}]}"#, &tests).unwrap();
+        let module = |messages: &[&str]| {
+            let mut module = ModuleState::new(plan.modules[0].clone());
+            for (version, message) in (1..).zip(messages) {
+                let source = format!("# {version}\n");
+                let hash = journeyman_event::ContentHash::of(source.as_bytes());
+                module.versions.push(CodeVersion {
+                    version,
+                    hash,
+                    source,
+                    origin: journeyman_event::payload::CodeOrigin::Generated,
+                    clock: journeyman_event::VectorClock::default(),
+                });
+                module.runs.push(TestRun {
+                    scope: journeyman_event::payload::TestScope::Module,
+                    origin: TestOrigin::File,
+                    files: Vec::new(),
+                    code: vec![journeyman_event::payload::CodeUnderTest {
+                        module: plan.modules[0].name.clone(),
+                        version,
+                        hash,
+                    }],
+                    tests_version: 0,
+                    failure: None,
+                    tests: vec![TestResult {
+                        name: "tests/test_assertions.py::test_assertion_1".to_owned(),
+                        passed: message.is_empty(),
+                        message: format!("in f\n{message}"),
+                    }],
+                    output: String::new(),
+                    clock: journeyman_event::VectorClock::default(),
+                });
+            }
+            module
+        };
+        for (messages, doubted) in [
+            (&["E   assert 2 == 3", "E   assert 2 == 3"][..], true),
+            (&["E   assert 2 == 3", "E   assert 4 == 3"], false),
+            (&["E   assert 2 == 3"], false),
+            (&["", "E   assert 2 == 3", "E   assert 2 == 3"], false),
+            (&["E   assert 2 == 3", ""], false),
+        ] {
+            let doubt = doubtful_example(&tests, &module(messages));
+            assert_eq!(doubt.is_some(), doubted, "{messages:?}");
+            assert!(
+                doubt.is_none_or(
+                    |said| said.contains("`f(1) == 3`") && said.contains("assert 2 == 3")
+                )
+            );
+        }
     }
 
     #[test]

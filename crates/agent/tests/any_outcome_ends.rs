@@ -378,7 +378,14 @@ impl Drive {
             })
             .collect();
         if passed == all {
-            self.outcome(module, TestPassed { tests, wall_ms: 1 });
+            self.outcome(
+                module,
+                TestPassed {
+                    tests,
+                    idle: Vec::new(),
+                    wall_ms: 1,
+                },
+            );
             return;
         }
         let kinds = [
@@ -402,6 +409,7 @@ impl Drive {
                 kind,
                 tests,
                 output,
+                idle: Vec::new(),
                 wall_ms: 1,
             },
         );
