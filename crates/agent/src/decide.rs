@@ -16,7 +16,10 @@ use crate::crew::{LOOK_UPS_MAX, completed, step};
 use crate::fact::{Fact, Role};
 use crate::layout;
 use crate::plan::{plan_of_answer, plan_of_stub, questions_in_answer};
-use crate::python::{defined_name, foreign_imports, without_definitions, without_own_imports};
+use crate::python::{
+    completed_from, defined_name, foreign_imports, undefined, with_full_imports,
+    without_definitions, without_own_imports,
+};
 use crate::strategy::{AGREEMENT_MIN, ModuleStep, ModuleStrategy};
 
 /// Answers in a row that may be unusable before the task fails.
@@ -249,6 +252,7 @@ fn facts_in(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
             let name = &module.plan.name;
             match test_file(&answer.text, answer.cut_short) {
                 Ok(source) => {
+                    let source = with_full_imports(&source, &module_names(state));
                     let source = of_the_module(module, &source);
                     vec![Fact::of_module(
                         Role::Tester,
@@ -260,11 +264,8 @@ fn facts_in(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
             }
         }
         (purpose @ (Purpose::Code | Purpose::Fix), Some(module)) => {
-            match whole_file(&answer.text, answer.cut_short) {
-                Ok(source) => {
-                    let source = without_own_imports(&source, module.plan.name.as_str());
-                    new_version(module, source)
-                }
+            match code_file(state, module, answer) {
+                Ok(source) => new_version(module, source),
                 Err(problem) => vec![refuse(purpose, Some(&module.plan.name), &problem)],
             }
         }
@@ -286,15 +287,52 @@ fn plan_or_refusal(state: &TaskState, answer: &PendingAnswer) -> journeyman_even
     }
 }
 
+/// A module's whole file as an answer gives it. What it leaves out and what is there already is put
+/// back: helpers and imports that the prompt begins with, what a correction left as it was. The error
+/// says what is wrong, in words for the model.
+fn code_file(
+    state: &TaskState,
+    module: &ModuleState,
+    answer: &PendingAnswer,
+) -> Result<String, String> {
+    let names = planned_names(module);
+    let source = whole_file(&answer.text, answer.cut_short, &names)?;
+    let source = without_own_imports(&source, module.plan.name.as_str());
+    let mut source = with_full_imports(&source, &module_names(state));
+    let prompt = state.submission.as_ref().map(|asked| asked.prompt.as_str());
+    let began = prompt.filter(|_| module.plan.completes_prompt);
+    let corrected = module.code().filter(|_| answer.purpose == Purpose::Fix);
+    for known in [corrected.map(|code| code.source.as_str()), began]
+        .into_iter()
+        .flatten()
+    {
+        source = completed_from(&source, known, &names);
+    }
+    match undefined(&source, &names).as_slice() {
+        [] => Ok(source),
+        missing => Err(format!(
+            "its file does not define {}; give the whole file, with everything in it",
+            missing.join(", ")
+        )),
+    }
+}
+
+fn planned_names(module: &ModuleState) -> Vec<&str> {
+    let functions = module.plan.functions.iter();
+    let names = functions.filter_map(|function| defined_name(&function.signature));
+    names.collect()
+}
+
+fn module_names(state: &TaskState) -> Vec<&str> {
+    let modules = state.modules.iter();
+    modules.map(|module| module.plan.name.as_str()).collect()
+}
+
 /// Small models forget the imports that they were told to write; which they are is known. And they
 /// write what they should test into the test file, which then tests itself.
 fn of_the_module(module: &ModuleState, source: &str) -> String {
     let plan = &module.plan;
-    let names: Vec<&str> = plan
-        .functions
-        .iter()
-        .filter_map(|function| defined_name(&function.signature))
-        .collect();
+    let names = planned_names(module);
     let source = without_definitions(source, &names);
     let imported = foreign_imports(&source)
         .iter()
@@ -410,6 +448,8 @@ fn test_everything(state: &TaskState) -> Step {
 fn conclude(state: &TaskState, run: &TestRun) -> Step {
     match run.failure {
         None => {}
+        // None of the model's own tests says anything: then nothing is verified, and nothing wrong.
+        Some(TestFailureKind::NoTests) if run.origin == TestOrigin::Generated => {}
         Some(TestFailureKind::Failed) => {
             let given = layout::given_paths(state);
             let ruling: Vec<&str> = run

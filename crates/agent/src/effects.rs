@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use journeyman_event::payload::{
     DeadCodeAnalysis, EffectInterrupted, Interruption, ModelCallCompleted, ModelCallFailed,
-    ModelCallStarted, OutputFailed, OutputWritten, TestFailed, TestFailureKind, TestPassed,
-    TestResult, TestScope, TestStarted, ToolCompleted, ToolExecuting, ToolOutcome, UnusedCode,
+    ModelCallStarted, OutputFailed, OutputWritten, TestFailed, TestFailureKind, TestOrigin,
+    TestPassed, TestResult, TestScope, TestStarted, ToolCompleted, ToolExecuting, ToolOutcome,
+    UnusedCode,
 };
 use journeyman_event::state::{Action, Ending, ModuleState, OpenEffect};
 use journeyman_event::{ContentHash, Principal, Priority, Randomness, TaskId, TaskState, Tokens};
@@ -246,8 +247,13 @@ impl Effects {
             }
             let folder = self.fresh_folder(task, effect, &files).await?;
             let (language, sandbox) = (&self.bench.language, &self.bench.sandbox);
-            let ran = language.run_tests(sandbox, folder.path(), &names, None, stop);
-            let report = ran.await;
+            let report = if started.origin == TestOrigin::Generated {
+                let ran = language.run_doubted_tests(sandbox, folder.path(), &names, stop);
+                ran.await
+            } else {
+                let ran = language.run_tests(sandbox, folder.path(), &names, None, stop);
+                ran.await
+            };
             folder.remove().await;
             let report = report?;
             if stop.is_cancelled() || report.outcome == TestOutcome::Cancelled {
@@ -264,8 +270,12 @@ impl Effects {
         }
         let outcome = whole.map(|report| outcome_of_report(effect, report));
         Ok(outcome.unwrap_or_else(|| {
-            let (tests, wall_ms) = (Vec::new(), 0);
-            reached(effect, Role::Tester, TestPassed { tests, wall_ms })
+            let passed = TestPassed {
+                tests: Vec::new(),
+                idle: Vec::new(),
+                wall_ms: 0,
+            };
+            reached(effect, Role::Tester, passed)
         }))
     }
 
@@ -292,6 +302,7 @@ impl Effects {
                     let failed = TestFailed {
                         kind: TestFailureKind::DoesNotImport,
                         tests: Vec::new(),
+                        idle: Vec::new(),
                         output: last_chars(&check.error, OUTPUT_CHARS_MAX),
                         wall_ms: 0,
                     };
@@ -525,6 +536,7 @@ fn both(first: TestReport, second: TestReport) -> TestReport {
         failed: first.failed + second.failed,
         skipped: first.skipped + second.skipped,
         tests: first.tests.into_iter().chain(second.tests).collect(),
+        idle: first.idle.into_iter().chain(second.idle).collect(),
         runner: first.runner.or(second.runner),
         output: joined(first.output, second.output),
         wall_ms: first.wall_ms + second.wall_ms,
@@ -545,6 +557,7 @@ fn outcome_of_report(effect: &OpenEffect, report: TestReport) -> Outcome {
         TestOutcome::Passed => {
             let passed = TestPassed {
                 tests,
+                idle: report.idle,
                 wall_ms: report.wall_ms,
             };
             return reached(effect, Role::Tester, passed);
@@ -567,6 +580,7 @@ fn outcome_of_report(effect: &OpenEffect, report: TestReport) -> Outcome {
         TestFailed {
             kind,
             tests,
+            idle: report.idle,
             output,
             wall_ms: report.wall_ms,
         },

@@ -8,6 +8,7 @@
 
 mod agents;
 mod answer;
+mod asked;
 mod bench;
 mod control;
 mod crew;
@@ -29,6 +30,7 @@ mod pace;
 mod plan;
 mod python;
 mod recorder;
+mod request;
 mod service;
 mod slots;
 mod snapshot;
@@ -44,12 +46,14 @@ pub use bench::Bench;
 pub use control::{Control, StopReason};
 pub use decide::{Step, decide};
 pub use error::Error;
-pub use examples::tests_in_prompt;
+pub use examples::{examples_in_short, examples_notice, tests_in_prompt};
 pub use fact::{Fact, Role};
 pub use layout::{Files, TaskFile, module_path, task_files};
 pub use listing::Listing;
 pub use notice::{Notice, Notices};
 pub use output::{OutputError, check_output, write_result};
+pub use python::test_file_problem;
+pub use request::{prompt_note, prompt_problem};
 pub use service::{
     Ending as ServiceEnding, ForkOf, Intervention, Listed, Parts, Submission, Submitted, Tasks,
     list,

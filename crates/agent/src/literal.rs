@@ -29,10 +29,10 @@ pub(crate) fn arguments(text: &str) -> Option<(String, &str)> {
 /// The identifier at the start of `text`, and what follows it.
 pub(crate) fn identifier(text: &str) -> Option<(&str, &str)> {
     let end = text
-        .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .find(|c: char| !(c.is_alphanumeric() || c == '_'))
         .unwrap_or(text.len());
     let name = &text[..end];
-    crate::python::is_identifier(name).then_some((name, &text[end..]))
+    crate::python::is_name(name).then_some((name, &text[end..]))
 }
 
 struct Scanner<'t> {

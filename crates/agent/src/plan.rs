@@ -12,10 +12,10 @@ use journeyman_event::payload::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::answer::json_object;
+use crate::answer::json_in;
 use crate::python::{
-    defined_name, foreign_imports, is_builtin, is_identifier, is_standard, mentions,
-    stub_signatures,
+    defined_name, foreign_imports, imported_from, is_builtin, is_identifier, is_name, is_taken,
+    is_test_module, is_third_party, mentions, stub_signatures,
 };
 
 /// More modules than this are not planned by a small model in earnest.
@@ -61,14 +61,13 @@ pub(crate) fn plan_of_answer(
     answer: &str,
     tests: &[GivenTest],
 ) -> Result<PlanningComplete, String> {
-    let json = json_object(answer).ok_or("it is not a JSON object")?;
-    let raw: RawPlan = serde_json::from_str(json).map_err(|error| format!("its JSON: {error}"))?;
+    let raw: RawPlan = json_in(answer)?;
     finish(Draft::of(raw)?, tests)
 }
 
 /// The questions that a model asks instead of planning; none if it asks none.
 pub(crate) fn questions_in_answer(answer: &str) -> Option<QuestionsAsked> {
-    let raw: RawQuestions = serde_json::from_str(json_object(answer)?).ok()?;
+    let raw: RawQuestions = json_in(answer).ok()?;
     let mut texts: Vec<String> = Vec::new();
     for question in raw.questions {
         let text: String = question.trim().chars().take(QUESTION_CHARS_MAX).collect();
@@ -130,7 +129,7 @@ impl Draft {
         let mut repairs = Vec::new();
         let package = raw.package.unwrap_or_default();
         let package = match stem(&package) {
-            Some(name) if !is_standard(&name) => name,
+            Some(name) if !is_taken(&name) => name,
             Some(name) => {
                 repairs.push(format!(
                     "package {name} renamed: it would hide the library's"
@@ -167,13 +166,13 @@ impl Draft {
             self.repairs
                 .push(format!("module {:?} renamed to {name}", raw.name));
         }
-        if name.starts_with("test") || ["conftest", "setup", "__init__"].contains(&name.as_str()) {
+        if is_test_module(&name) || ["setup", "__init__"].contains(&name.as_str()) {
             self.repairs.push(format!(
                 "module {name} left out: it is not part of the program"
             ));
             return Ok(());
         }
-        if self.package.is_empty() && is_standard(&name) {
+        if self.package.is_empty() && is_taken(&name) {
             let renamed = format!("{name}_module");
             self.repairs.push(format!(
                 "module {name} renamed to {renamed}: it would hide the library's"
@@ -329,38 +328,95 @@ fn finish(mut draft: Draft, tests: &[GivenTest]) -> Result<PlanningComplete, Str
 
 /// Given test files fix the names: what they import must be what is written.
 fn obey_imports(draft: &mut Draft, tests: &[GivenTest]) -> Result<(), String> {
-    let mut required: Vec<String> = Vec::new();
+    let mut required: Vec<(String, Vec<String>)> = Vec::new();
     for test in tests.iter().filter(|test| test.origin == TestOrigin::File) {
-        required.extend(foreign_imports(&test.source));
-    }
-    required.dedup();
-    for name in &required {
-        let (package, leaf) = name.rsplit_once('.').unwrap_or(("", name));
-        if package.contains('.') {
-            return Err(format!(
-                "the tests import {name}, which is nested deeper than one package"
-            ));
+        for name in foreign_imports(&test.source) {
+            if is_third_party(&name) {
+                continue;
+            }
+            let mut taken = imported_from(&test.source, &name);
+            match required.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, names)) => names.append(&mut taken),
+                None => required.push((name, taken)),
+            }
         }
-        let known = draft.modules.iter().any(|module| module.name == leaf);
-        if !known && draft.modules.len() == 1 {
+    }
+    // `import shop` beside `from shop.cart import add` is the package itself.
+    let packages: Vec<String> = required
+        .iter()
+        .filter_map(|(name, _)| name.rsplit_once('.').map(|(package, _)| package.to_owned()))
+        .collect();
+    required.retain(|(name, _)| !packages.iter().any(|package| package == name));
+    let package_of = |name: &str| {
+        name.rsplit_once('.')
+            .map_or("", |(package, _)| package)
+            .to_owned()
+    };
+    let Some((first, _)) = required.first() else {
+        return Ok(());
+    };
+    let package = package_of(first);
+    if let Some((other, _)) = required
+        .iter()
+        .find(|(name, _)| package_of(name) != package)
+    {
+        return Err(format!(
+            "the tests import {first} and {other}, which are not in one package"
+        ));
+    }
+    let leaf = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
+    let is_planned =
+        |draft: &Draft, name: &str| draft.modules.iter().any(|module| module.name == leaf(name));
+    let missing: Vec<&(String, Vec<String>)> = required
+        .iter()
+        .filter(|(name, _)| !is_planned(draft, name))
+        .collect();
+    let is_single = draft.modules.len() == 1;
+    if !is_single && !missing.is_empty() {
+        let names: Vec<&str> = missing.iter().map(|(name, _)| name.as_str()).collect();
+        return Err(format!(
+            "the tests import the modules {}; plan modules with exactly these names",
+            names.join(", ")
+        ));
+    }
+    let mut is_free = missing.len() == required.len();
+    for (name, names) in missing {
+        let leaf = leaf(name);
+        if is_free {
+            is_free = false;
             let module = &mut draft.modules[0];
-            draft.repairs.push(format!(
+            let repair = format!(
                 "module {} renamed to {leaf}: the tests import it",
                 module.name
-            ));
-            leaf.clone_into(&mut module.name);
-        } else if !known {
-            return Err(format!(
-                "the tests import the module {name}; plan a module with exactly that name"
-            ));
+            );
+            draft.repairs.push(repair);
+            module.name = leaf;
+            continue;
         }
-        if draft.package != package {
-            draft.repairs.push(format!(
-                "package {:?} instead of {:?}: the tests import it so",
-                package, draft.package
-            ));
-            package.clone_into(&mut draft.package);
-        }
+        draft
+            .repairs
+            .push(format!("module {leaf} added: the tests import it"));
+        let functions = names.iter().map(|name| PlannedFunction {
+            signature: if name.starts_with(char::is_uppercase) {
+                format!("class {name}")
+            } else {
+                format!("def {name}(...)")
+            },
+            behaviour: "as the tests show".to_owned(),
+        });
+        draft.modules.push(DraftModule {
+            name: leaf,
+            purpose: "What the tests import from it.".to_owned(),
+            functions: functions.collect(),
+            depends_on: Vec::new(),
+        });
+    }
+    if draft.package != package {
+        draft.repairs.push(format!(
+            "package {package:?} instead of {:?}: the tests import it so",
+            draft.package
+        ));
+        draft.package = package;
     }
     Ok(())
 }
@@ -401,10 +457,10 @@ fn called_names(source: &str) -> BTreeSet<&str> {
         })
         .map(|line| line.trim_start_matches("not ").trim_start())
         .filter_map(|line| {
-            let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))?;
+            let end = line.find(|c: char| !(c.is_alphanumeric() || c == '_'))?;
             line[end..].starts_with('(').then_some(&line[..end])
         })
-        .filter(|name| is_identifier(name) && !is_builtin(name))
+        .filter(|name| is_name(name) && !is_builtin(name))
         .collect()
 }
 
@@ -548,6 +604,43 @@ mod tests {
         assert_eq!(names(&plan), ["email_module"]);
         let plan = plan_of_answer(r#"{"package":"v","modules":[{"name":"email"}]}"#, &[]).unwrap();
         assert_eq!(names(&plan), ["v.email"]);
+    }
+
+    #[test]
+    fn every_name_that_given_tests_import_is_planned_once() {
+        let one = r#"{"modules":[{"name":"m","functions":["def main()"]}]}"#;
+        for (source, planned) in [
+            ("from slug import slugify\nimport numpy\n", &["slug"][..]),
+            ("import numpy\nfrom slug import slugify\n", &["slug"]),
+            ("from a import f\nfrom b import G, h\n", &["a", "b"]),
+            ("from m import f\nfrom b import g\n", &["m", "b"]),
+            (
+                "TEXT = \"\"\"\nimport other\n\"\"\"\nfrom slug import slugify\n",
+                &["slug"],
+            ),
+            ("from src.app.slug import slugify\n", &["src.app.slug"]),
+            ("import shop\nfrom shop.cart import add\n", &["shop.cart"]),
+        ] {
+            let plan = plan_of_answer(one, &[file("test_x.py", source)]).unwrap();
+            assert_eq!(names(&plan), planned, "{source}: {:?}", plan.repairs);
+        }
+        let added = plan_of_answer(
+            one,
+            &[file("test_x.py", "from a import f\nfrom b import G, h\n")],
+        )
+        .unwrap();
+        let signatures: Vec<&str> = added.modules[1]
+            .functions
+            .iter()
+            .map(|f| f.signature.as_str())
+            .collect();
+        assert_eq!(signatures, ["class G", "def h(...)"]);
+        let two = [file("test_x.py", "from a.x import f\nfrom b.y import g\n")];
+        assert!(
+            plan_of_answer(one, &two)
+                .unwrap_err()
+                .contains("not in one package")
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the workflow must know of Python: names that are taken, imports in a file, signatures.
 
+use journeyman_syntax::{Kind, Source};
+
 /// Top-level modules of `CPython` 3.11's standard library (`sys.stdlib_module_names`): a module of a
 /// task that bore such a name would hide it, and an import of one needs no module of the task.
 #[rustfmt::skip]
@@ -40,39 +42,73 @@ const KEYWORDS: &[&str] = &[
     "with", "yield",
 ];
 
-/// Built-in functions that examples commonly begin with.
+/// What Python 3.11 has without an import (`dir(builtins)`), sorted.
+#[rustfmt::skip]
 const BUILTINS: &[&str] = &[
-    "abs",
-    "all",
-    "any",
-    "bool",
-    "dict",
-    "float",
-    "int",
-    "isinstance",
-    "len",
-    "list",
-    "max",
-    "min",
-    "print",
-    "repr",
-    "round",
-    "set",
-    "sorted",
-    "str",
-    "sum",
-    "tuple",
-    "type",
+    "ArithmeticError", "AssertionError", "AttributeError", "BaseException", "BaseExceptionGroup",
+    "BlockingIOError", "BrokenPipeError", "BufferError", "BytesWarning", "ChildProcessError",
+    "ConnectionAbortedError", "ConnectionError", "ConnectionRefusedError", "ConnectionResetError",
+    "DeprecationWarning", "EOFError", "Ellipsis", "EncodingWarning", "EnvironmentError", "Exception",
+    "ExceptionGroup", "False", "FileExistsError", "FileNotFoundError", "FloatingPointError", "FutureWarning",
+    "GeneratorExit", "IOError", "ImportError", "ImportWarning", "IndentationError", "IndexError",
+    "InterruptedError", "IsADirectoryError", "KeyError", "KeyboardInterrupt", "LookupError", "MemoryError",
+    "ModuleNotFoundError", "NameError", "None", "NotADirectoryError", "NotImplemented", "NotImplementedError",
+    "OSError", "OverflowError", "PendingDeprecationWarning", "PermissionError", "ProcessLookupError",
+    "RecursionError", "ReferenceError", "ResourceWarning", "RuntimeError", "RuntimeWarning",
+    "StopAsyncIteration", "StopIteration", "SyntaxError", "SyntaxWarning", "SystemError", "SystemExit",
+    "TabError", "TimeoutError", "True", "TypeError", "UnboundLocalError", "UnicodeDecodeError",
+    "UnicodeEncodeError", "UnicodeError", "UnicodeTranslateError", "UnicodeWarning", "UserWarning",
+    "ValueError", "Warning", "ZeroDivisionError", "abs", "aiter", "all", "anext", "any", "ascii", "bin",
+    "bool", "breakpoint", "bytearray", "bytes", "callable", "chr", "classmethod", "compile", "complex",
+    "copyright", "credits", "delattr", "dict", "dir", "divmod", "enumerate", "eval", "exec", "exit", "filter",
+    "float", "format", "frozenset", "getattr", "globals", "hasattr", "hash", "help", "hex", "id", "input",
+    "int", "isinstance", "issubclass", "iter", "len", "license", "list", "locals", "map", "max", "memoryview",
+    "min", "next", "object", "oct", "open", "ord", "pow", "print", "property", "quit", "range", "repr",
+    "reversed", "round", "set", "setattr", "slice", "sorted", "staticmethod", "str", "sum", "super", "tuple",
+    "type", "vars", "zip",
 ];
 
 /// Whether `name` is one of those.
 pub(crate) fn is_builtin(name: &str) -> bool {
-    BUILTINS.contains(&name)
+    BUILTINS.binary_search(&name).is_ok()
 }
 
 /// Whether `import name` is answered by the standard library.
 pub(crate) fn is_standard(name: &str) -> bool {
     STANDARD_LIBRARY.binary_search(&name).is_ok()
+}
+
+/// What the test runner is made of: a module of a task that bore such a name would be loaded in its stead.
+const TEST_RUNNER: &[&str] = &[
+    "_pytest",
+    "exceptiongroup",
+    "iniconfig",
+    "packaging",
+    "pip",
+    "pluggy",
+    "py",
+    "pygments",
+    "pytest",
+    "setuptools",
+    "tomli",
+    "typing_extensions",
+];
+
+fn is_runners(name: &str) -> bool {
+    TEST_RUNNER.contains(&name)
+}
+
+/// Whether a module of a task must not be called this: it would hide one that Python or the test
+/// runner needs, or the folder of the tests.
+pub(crate) fn is_taken(name: &str) -> bool {
+    is_standard(name) || is_runners(name) || name == "tests"
+}
+
+/// Whether a module of this name holds tests: `test_x` does, `testimonials` does not.
+pub(crate) fn is_test_module(name: &str) -> bool {
+    ["test", "tests", "conftest"].contains(&name)
+        || name.starts_with("test_")
+        || name.ends_with("_test")
 }
 
 /// Whether a file may be called this.
@@ -82,33 +118,192 @@ pub(crate) fn is_identifier(name: &str) -> bool {
         && !KEYWORDS.contains(&name)
 }
 
+/// Whether Python takes this for a name, in whatever script it is written.
+pub(crate) fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        && name.chars().all(is_name_part)
+        && !KEYWORDS.contains(&name)
+}
+
+fn is_name_part(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
 /// The modules that a file imports and that are neither the standard library's nor a test runner's,
-/// each once, in order of appearance.
+/// each once, in order of appearance. What stands in strings is no import.
 pub(crate) fn foreign_imports(source: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
-    for line in source.lines().map(str::trim) {
-        let names: Vec<&str> = if let Some(rest) = line.strip_prefix("from ") {
-            rest.split_once(" import ")
-                .map(|(name, _)| name)
-                .into_iter()
-                .collect()
-        } else if let Some(rest) = line.strip_prefix("import ") {
-            rest.split(',')
-                .filter_map(|part| part.split_whitespace().next())
-                .collect()
-        } else {
-            continue;
-        };
-        for name in names.into_iter().map(str::trim) {
-            let top = name.split('.').next().unwrap_or(name);
-            let known = top == "pytest" || top == "__future__" || is_standard(top);
-            let plain = name.split('.').all(is_identifier);
-            if plain && !known && !found.iter().any(|other| other == name) {
-                found.push(name.to_owned());
-            }
+    let imports = Source::of(source).imports().into_iter();
+    for import in imports.filter(|import| !import.is_relative) {
+        let name = import.module;
+        let top = name.split('.').next().unwrap_or(&name);
+        let known = is_runners(top) || top == "__future__" || is_standard(top);
+        let plain = name.split('.').all(is_identifier);
+        if plain && !known && !found.contains(&name) {
+            found.push(name);
         }
     }
     found
+}
+
+/// What a file imports by name from a module.
+pub(crate) fn imported_from(source: &str, module: &str) -> Vec<String> {
+    let imports = Source::of(source).imports().into_iter();
+    let names = imports
+        .filter(|import| import.module == module)
+        .flat_map(|import| import.names);
+    names.filter(|name| name != "*").collect()
+}
+
+/// Packages that people test with or import out of habit. None is there where the code runs, and none
+/// is what a task is to write.
+const THIRD_PARTY: &[&str] = &[
+    "aiohttp",
+    "attr",
+    "attrs",
+    "bs4",
+    "click",
+    "django",
+    "faker",
+    "fastapi",
+    "flask",
+    "freezegun",
+    "httpx",
+    "hypothesis",
+    "jax",
+    "jinja2",
+    "matplotlib",
+    "mock",
+    "nose",
+    "numpy",
+    "pandas",
+    "parameterized",
+    "pil",
+    "PIL",
+    "psycopg2",
+    "pydantic",
+    "pytest_asyncio",
+    "pytest_mock",
+    "redis",
+    "requests",
+    "requests_mock",
+    "responses",
+    "rich",
+    "scipy",
+    "seaborn",
+    "selenium",
+    "six",
+    "sklearn",
+    "sqlalchemy",
+    "tensorflow",
+    "torch",
+    "tqdm",
+    "typer",
+    "yaml",
+];
+
+/// Whether an import is answered by a package that people know, and that is not there.
+pub(crate) fn is_third_party(module: &str) -> bool {
+    THIRD_PARTY.contains(&module.split('.').next().unwrap_or(module))
+}
+
+/// What is wrong with a test file of the user's, in words for the user; none if it can be run.
+pub fn test_file_problem(source: &str) -> Option<String> {
+    let read = Source::of(source.trim_start_matches('\u{feff}'));
+    if let Some(line) = read.error_line() {
+        return Some(format!(
+            "line {line} is no valid Python; correct it, for no code could pass such a test"
+        ));
+    }
+    let missing = read
+        .imports()
+        .into_iter()
+        .find(|import| import.at_margin && !import.is_relative && is_third_party(&import.module));
+    missing.map(|import| {
+        format!(
+            "it imports {}, and only the standard library and pytest are there where it is run; test without it",
+            import.module
+        )
+    })
+}
+
+/// The names that a file does not define at its left margin; none is missing where it does not parse,
+/// for then nobody knows, or takes all there is from another module.
+pub(crate) fn undefined<'n>(source: &str, names: &[&'n str]) -> Vec<&'n str> {
+    let source = Source::of(source);
+    let defined = source.defined();
+    if !source.parses() || defined.contains("*") {
+        return Vec::new();
+    }
+    let missing = names.iter().filter(|&&name| !defined.contains(name));
+    missing.copied().collect()
+}
+
+/// A file with what it leaves out and needs, from another text: definitions of `names`, and whatever
+/// is mentioned in the file or in what is added, with something to run in them, and imports.
+pub(crate) fn completed_from(source: &str, known: &str, names: &[&str]) -> String {
+    let read = Source::of(source);
+    if !read.parses() {
+        return source.to_owned();
+    }
+    let mut defined = read.defined();
+    let (mut above, mut below) = (String::new(), String::new());
+    let all = Source::of(known).definitions();
+    loop {
+        let text = format!("{above}{source}{below}");
+        let next = all.iter().find(|definition| {
+            definition.has_body
+                && definition.names.iter().any(|name| {
+                    let wanted = names.contains(&name.as_str()) || mentions(&text, name);
+                    wanted && !defined.contains(name)
+                })
+        });
+        let Some(next) = next else {
+            return text;
+        };
+        defined.extend(next.names.iter().cloned());
+        let part = known.get(next.range.clone()).unwrap_or_default().trim_end();
+        match next.kind {
+            // A `from __future__` would have to stay the first.
+            Kind::Import => above = format!("{part}\n{above}"),
+            Kind::Value => above = format!("{above}{part}\n"),
+            _ => below = format!("{below}\n\n{part}\n"),
+        }
+    }
+}
+
+/// A file whose imports name modules of the task in full: `from core import add` in the package
+/// `shop` means `shop.core`.
+pub(crate) fn with_full_imports(source: &str, modules: &[&str]) -> String {
+    let mut text = source.to_owned();
+    // From the end, so that what is not changed yet stays where it is.
+    for import in Source::of(source).imports().into_iter().rev() {
+        let full = modules.iter().find(|full| {
+            full.rsplit_once('.')
+                .is_some_and(|(_, leaf)| leaf == import.module)
+        });
+        let Some((full, (package, leaf))) =
+            full.and_then(|full| Some((*full, full.rsplit_once('.')?)))
+        else {
+            continue;
+        };
+        if import.is_relative || modules.contains(&import.module.as_str()) || is_standard(leaf) {
+            continue;
+        }
+        if !import.names.is_empty() {
+            text.replace_range(import.range, full);
+        } else if let Some(line) = source[..import.range.start].strip_suffix("import ") {
+            // Only where it stands alone: `import core` and not `import re, core`.
+            let rest = &source[import.range.end..];
+            if !rest.trim_start_matches(' ').starts_with(',') {
+                text.replace_range(
+                    line.len()..import.range.end,
+                    &format!("from {package} import {leaf}"),
+                );
+            }
+        }
+    }
+    text
 }
 
 /// The name that a signature defines: `f` of `def f(x) -> int`.
@@ -117,10 +312,9 @@ pub(crate) fn defined_name(signature: &str) -> Option<&str> {
     let rest = rest
         .strip_prefix("def ")
         .or_else(|| rest.strip_prefix("class "))?;
-    let end = rest
-        .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-        .unwrap_or(rest.len());
-    Some(rest[..end].trim()).filter(|name| is_identifier(name))
+    let rest = rest.trim_start();
+    let end = rest.find(|c| !is_name_part(c)).unwrap_or(rest.len());
+    Some(&rest[..end]).filter(|name| is_name(name))
 }
 
 /// The source without its own top-level definitions of these names, and their decorators.
@@ -163,7 +357,7 @@ pub(crate) fn without_own_imports(source: &str, module: &str) -> String {
 
 /// Whether `source` uses `name` as a word.
 pub(crate) fn mentions(source: &str, name: &str) -> bool {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let word = is_name_part;
     source.match_indices(name).any(|(at, _)| {
         !source[..at].ends_with(word) && !source[at + name.len()..].starts_with(word)
     })
@@ -209,6 +403,7 @@ mod tests {
     fn the_standard_library_is_sorted_so_that_it_can_be_searched() {
         assert!(STANDARD_LIBRARY.is_sorted());
         assert!(is_standard("email") && !is_standard("emails"));
+        assert!(BUILTINS.is_sorted() && is_builtin("sorted") && !is_builtin("sort"));
     }
 
     #[test]
@@ -216,6 +411,93 @@ mod tests {
         let source = "import re, shop.cart as c\nfrom validators.email import check\nimport pytest\n\
                       from . import x\nimport os.path\nfrom validators.email import more\n";
         assert_eq!(foreign_imports(source), ["shop.cart", "validators.email"]);
+    }
+
+    #[test]
+    fn imports_in_strings_are_none_and_names_in_full_are_known() {
+        let source =
+            "QQQ\nimport numpy\nQQQ\ntry:\n    import slug\nexcept ImportError:\n    pass\n"
+                .replace("QQQ", "\"\"\"");
+        assert_eq!(foreign_imports(&source), ["slug"]);
+        let modules = ["shop.core", "shop.json", "flat"];
+        for (source, full) in [
+            ("from core import add\n", "from shop.core import add\n"),
+            (
+                "import core\ncore.f()\n",
+                "from shop import core\ncore.f()\n",
+            ),
+            ("import core as c\n", "from shop import core as c\n"),
+            ("from .core import add\n", "from .core import add\n"),
+            (
+                "from shop.core import add\nimport json, flat\n",
+                "from shop.core import add\nimport json, flat\n",
+            ),
+            (
+                "s = 'from core import add'\n",
+                "s = 'from core import add'\n",
+            ),
+        ] {
+            assert_eq!(with_full_imports(source, &modules), full);
+        }
+    }
+
+    #[test]
+    fn a_test_file_that_no_code_can_pass_is_told() {
+        for (source, problem) in [
+            (
+                "from slug import slugify\n\ndef test_a():\n    assert slugify('a')\n",
+                None,
+            ),
+            ("\u{feff}def test_a():\n    pass\n", None),
+            (
+                "try:\n    import numpy\nexcept ImportError:\n    numpy = None\n",
+                None,
+            ),
+            ("def test_a(:\n    pass\n", Some("line 1")),
+            ("import numpy as np\n", Some("numpy")),
+        ] {
+            let found = test_file_problem(source);
+            assert_eq!(found.is_some(), problem.is_some(), "{source}: {found:?}");
+            assert!(found.is_none_or(|found| found.contains(problem.unwrap())));
+        }
+    }
+
+    #[test]
+    fn what_a_file_leaves_out_and_needs_is_put_back() {
+        let known = "from typing import List\nimport re\nLIMIT = 3\n\ndef helper(x):\n    return LIMIT\n\n\
+                     def unused():\n    return 1\n\ndef f(x: List):\n    \"\"\"Doc.\"\"\"\n";
+        let file = "def f(x: List):\n    return helper(x)\n";
+        let whole = "from typing import List\nLIMIT = 3\ndef f(x: List):\n    return helper(x)\n\n\ndef helper(x):\n    return LIMIT\n";
+        assert_eq!(completed_from(file, known, &["f"]), whole);
+        assert_eq!(completed_from(whole, known, &["f"]), whole);
+        // A body that only describes is nothing to put back.
+        assert_eq!(
+            undefined(&completed_from("x = 1\n", known, &["f"]), &["f"]),
+            ["f"]
+        );
+        assert!(undefined("def f(:\n", &["f"]).is_empty());
+        assert!(undefined("from m import *\n", &["f"]).is_empty());
+    }
+
+    #[test]
+    fn names_that_are_taken_are_told_from_those_that_only_look_so() {
+        for (name, is_test, taken) in [
+            ("testimonials", false, false),
+            ("test_x", true, false),
+            ("tests", true, true),
+            ("contest", false, false),
+            ("x_test", true, false),
+            ("pluggy", false, true),
+            ("pytest", false, true),
+            ("email", false, true),
+            ("plug", false, false),
+        ] {
+            assert_eq!(
+                (is_test_module(name), is_taken(name)),
+                (is_test, taken),
+                "{name}"
+            );
+        }
     }
 
     #[test]
@@ -252,5 +534,7 @@ mod tests {
         assert_eq!(defined_name("async def go(x)"), Some("go"));
         assert_eq!(defined_name("class A(B)"), Some("A"));
         assert_eq!(defined_name("define x"), None);
+        assert_eq!(defined_name("def größe(x)"), Some("größe"));
+        assert!(!mentions("x = größer(1)", "größe"));
     }
 }

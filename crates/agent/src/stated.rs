@@ -2,28 +2,26 @@
 //! `Input: [1, 2]` with `Output: 3`, `For n = 5 the output should be 8`. Only what is plain is taken:
 //! a call with literal arguments and a literal result.
 
+use crate::asked::Prompt;
 use crate::literal::{arguments, identifier, literal};
-use crate::python::{defined_name, stub_signatures};
+use crate::python::defined_name;
 
 /// More examples than this are not needed to tell right from wrong.
 const EXAMPLES_MAX: usize = 40;
 
-/// What may stand between a call and its result, longest first.
+/// What may stand between a call and its result, longest first; the last one only in a docstring.
 const RELATIONS: &[&str] = &[
     "should return",
     "should be",
-    "evaluates to",
     "returns",
     "return",
     "gives",
     "==>",
-    "-->",
     "=>",
     "==",
     "->",
     "➞",
     "→",
-    "⇒",
     "=",
 ];
 
@@ -40,53 +38,57 @@ const OUTCOMES: &[&str] = &[
     "=",
 ];
 
-/// The examples that `prompt` states, each as an `assert` line, in order. Functions are those that
-/// the prompt defines, if it is the beginning of a file, else any that is called.
-pub(crate) fn stated_examples(prompt: &str) -> Vec<String> {
-    let signatures = stub_signatures(prompt);
-    let defined: Vec<&str> = signatures
-        .iter()
-        .filter_map(|line| defined_name(line))
-        .collect();
-    let only = match signatures.as_slice() {
+/// The examples that a prompt states, each as an `assert` line, in order: of functions that it asks
+/// for, and where nothing denies, reports or quotes what it says.
+pub(crate) fn stated_examples(prompt: &Prompt<'_>) -> Vec<String> {
+    let only = match prompt.stub.as_slice() {
         [signature] => Function::of(signature),
         _ => None,
     };
-    let known = |name: &str| {
-        if defined.is_empty() {
-            !crate::python::is_builtin(name)
-        } else {
-            defined.contains(&name)
-        }
-    };
-    let lines: Vec<&str> = prompt.lines().map(str::trim).collect();
+    let known = |name: &str| prompt.asks_for(name);
     let mut found = Vec::new();
-    for (at, line) in lines.iter().enumerate() {
-        // An `assert` of Python's own is taken as it is elsewhere.
-        let python = line.starts_with("assert ") && line.contains("==");
-        if python
-            || ["def ", "class ", ">>>", "..."]
-                .iter()
-                .any(|word| line.starts_with(word))
-        {
+    for (at, whole) in prompt.lines.iter().enumerate() {
+        let line = whole.text.trim();
+        // These are read as Python elsewhere.
+        let is_code = ["def ", "async def ", "class ", "assert ", ">>>", "..."];
+        if !whole.is_own || is_code.iter().any(|word| line.starts_with(word)) {
             continue;
         }
-        let next = lines[at + 1..]
+        let next = prompt.lines[at + 1..]
             .iter()
+            .map(|next| next.text.trim())
             .find(|next| !next.is_empty())
-            .copied()
             .unwrap_or_default();
-        found.extend(calls(line, &known));
-        // A call alone on its line and its result alone on the next, if the prompt defines it.
-        if let Some((call, "")) = call_at(line, &|name| defined.contains(&name))
+        let relations = if only.is_some() || !prompt.stub.is_empty() {
+            RELATIONS
+        } else {
+            // In running text `sqrt(16) = 4` may say anything.
+            &RELATIONS[..RELATIONS.len() - 1]
+        };
+        for stated in calls(whole.text, &known, relations) {
+            if prompt.is_expectation(at, stated.before, stated.behind) {
+                found.push(stated.assertion);
+            }
+        }
+        let Some(function) = &only else {
+            continue;
+        };
+        if !prompt.is_expectation(
+            at,
+            whole.text.len() - whole.text.trim_start().len(),
+            whole.text.len(),
+        ) {
+            continue;
+        }
+        let line = line.trim_start_matches("\"\"\"").trim_start();
+        // A call alone on its line and its result alone on the next.
+        if let Some((call, "")) = call_at(line, &known)
             && let Some((value, "")) = literal(next)
         {
             found.push(format!("assert {call} == {value}"));
         }
-        if let Some(function) = &only {
-            found.extend(input_and_output(line, next, function));
-            found.extend(situation(line, function));
-        }
+        found.extend(input_and_output(line, next, function));
+        found.extend(situation(line, function));
     }
     found.dedup();
     found.truncate(EXAMPLES_MAX);
@@ -96,7 +98,16 @@ pub(crate) fn stated_examples(prompt: &str) -> Vec<String> {
 /// The example in a doctest line that states its result itself: `>>> f(2) == 4` without a result
 /// below it.
 pub(crate) fn stated_in_session(line: &str) -> Option<String> {
-    calls(line, &|_| true).into_iter().next()
+    let stated = calls(line, &|_| true, RELATIONS).into_iter().next()?;
+    Some(stated.assertion)
+}
+
+/// A call with its result in a line.
+struct Stated {
+    assertion: String,
+    /// Bytes of the line before it, and behind it.
+    before: usize,
+    behind: usize,
 }
 
 struct Function<'s> {
@@ -129,36 +140,44 @@ fn call_at<'t>(text: &'t str, known: &dyn Fn(&str) -> bool) -> Option<(String, &
 }
 
 /// Every call in a line with its result.
-fn calls(line: &str, known: &dyn Fn(&str) -> bool) -> Vec<String> {
+fn calls(line: &str, known: &dyn Fn(&str) -> bool, relations: &[&str]) -> Vec<Stated> {
     let mut found = Vec::new();
     let mut rest = line;
-    let mut before = ' ';
+    let mut last = ' ';
     while let Some(c) = rest.chars().next() {
-        let word_before = before.is_alphanumeric() || before == '_' || before == '.';
-        if !word_before
+        let goes_on = last.is_alphanumeric() || last == '_' || last == '.';
+        if !goes_on
             && let Some((call, after)) = call_at(rest, known)
-            && let Some((value, after)) = result(after)
+            && let Some((value, after)) = result(after, relations)
         {
-            found.push(format!("assert {call} == {value}"));
+            found.push(Stated {
+                assertion: format!("assert {call} == {value}"),
+                before: line.len() - rest.len(),
+                behind: after.len(),
+            });
             rest = after;
-            before = ' ';
+            last = ' ';
             continue;
         }
-        before = c;
+        last = c;
         rest = &rest[c.len_utf8()..];
     }
     found
 }
 
 /// The relation and the result after a call.
-fn result(text: &str) -> Option<(String, &str)> {
+fn result<'t>(text: &'t str, relations: &[&str]) -> Option<(String, &'t str)> {
     let text = text.trim_start_matches([' ', '\t', '`']);
     let text = text.strip_prefix('#').unwrap_or(text).trim_start();
-    let text = RELATIONS
+    let (relation, text) = relations
         .iter()
-        .find_map(|relation| text.strip_prefix(relation))?;
+        .find_map(|relation| Some((relation, text.strip_prefix(relation)?)))?;
     let text = text.trim_start_matches([' ', '\t', '`', ':']);
     let (value, rest) = literal(text)?;
+    // `main() -> None` is a signature.
+    if *relation == "->" && value == "None" {
+        return None;
+    }
     if is_end(rest) {
         return Some((value, rest));
     }
@@ -172,6 +191,10 @@ fn result(text: &str) -> Option<(String, &str)> {
 /// Whether a result ends here: what follows is not more of an expression.
 fn is_end(rest: &str) -> bool {
     let next = rest.trim_start_matches([' ', '\t', '`']);
+    let another = next.strip_prefix("and ").and_then(identifier);
+    if another.is_some_and(|(_, rest)| rest.starts_with('(')) {
+        return true;
+    }
     let goes_on = next.starts_with(['+', '-', '*', '/', '%', '=', '<', '>', '[', '|', '&', '^'])
         || ["or ", "and ", "if ", "in ", "for "]
             .iter()
@@ -258,7 +281,7 @@ mod tests {
     const STUB: &str = "def f(text, n):\n    \"\"\"Does it.\n";
 
     fn of_stub(lines: &str) -> Vec<String> {
-        stated_examples(&format!("{STUB}    {lines}\n    \"\"\"\n"))
+        stated_examples(&Prompt::of(&format!("{STUB}    {lines}\n    \"\"\"\n")))
     }
 
     #[test]
@@ -310,7 +333,8 @@ mod tests {
 
     #[test]
     fn several_in_a_line_and_calls_in_prose_are_found() {
-        let found = stated_examples("Write sq. sq(2) == 4, sq(3) returns 9; len([1]) == 1.");
+        let prompt = "Write sq. sq(2) == 4, sq(3) returns 9; len([1]) == 1.";
+        let found = stated_examples(&Prompt::of(prompt));
         assert_eq!(found, ["assert sq(2) == 4", "assert sq(3) == 9"]);
         assert_eq!(
             stated_in_session("f(1) == 2").as_deref(),

@@ -11,6 +11,7 @@ use journeyman_event::payload::{
 };
 use journeyman_event::state::{CodeVersion, ModuleState, TestRun};
 
+use crate::examples::doubtful_example;
 use crate::fact::{Fact, Role};
 use crate::python::{defined_name, mentions};
 
@@ -417,6 +418,24 @@ fn blames_tests(module: &ModuleState, run: &TestRun, kind: TestFailureKind) -> b
             .iter()
             .any(|function| defined_name(&function.signature) == Some(wanted));
     }
+    if let Some((_, rest)) = run.output.split_once("No module named '") {
+        // A plugin or a package that is not there, and that the code does not ask for.
+        let wanted = rest.split(['\'', '.']).next().unwrap_or_default();
+        let uses = |code: &CodeVersion| mentions(&code.source, wanted);
+        return !wanted.is_empty()
+            && module
+                .plan
+                .name
+                .as_str()
+                .split('.')
+                .all(|part| part != wanted)
+            && !module
+                .plan
+                .depends_on
+                .iter()
+                .any(|name| mentions(name.as_str(), wanted))
+            && !module.code().is_some_and(uses);
+    }
     let file = format!("{}.py", module.plan.name.leaf());
     !run.output
         .split(['/', '"', ' ', '\n', ':'])
@@ -444,10 +463,13 @@ fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
         if let Some(better) = better_version(module, last) {
             return ModuleStep::Record(vec![restored(module, better)]);
         }
-        return give_up(
-            last.failure
-                .map_or_else(String::new, |kind| summary(last, kind)),
-        );
+        let mut detail = last
+            .failure
+            .map_or_else(String::new, |kind| summary(last, kind));
+        if let Some(doubt) = doubtful_example(task.given_tests(), module) {
+            detail = format!("{detail}; {doubt}");
+        }
+        return give_up(detail);
     }
     // Whatever was written when: the pair of code and tests that agree most.
     let best = module
@@ -460,6 +482,10 @@ fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
                 .then(a.passed().cmp(&b.passed()))
         });
     let Some(best) = best else {
+        // The code was loaded by tests of which none says anything: it is there, and not verified.
+        if last.failure == Some(TestFailureKind::NoTests) {
+            return ModuleStep::Record(vec![complete(module, last, Vec::new())]);
+        }
         return give_up(
             last.failure
                 .map_or_else(String::new, |kind| summary(last, kind)),

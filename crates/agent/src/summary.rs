@@ -7,7 +7,9 @@ use journeyman_event::TaskState;
 use journeyman_event::payload::Verification;
 use journeyman_event::state::{Ending, ModuleState};
 
+use crate::examples::examples_in_short;
 use crate::layout::{Files, module_path};
+use crate::request::{prompt_note, without_secrets};
 
 /// One line that says how a task ended.
 pub fn headline(ending: &Ending) -> String {
@@ -40,7 +42,18 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
         .as_ref()
         .map_or("", |submission| submission.prompt.trim());
     let mut text = format!("# Summary\n\n{}\n\n", headline(ending));
-    let _ = writeln!(text, "## Task\n\n{}\n", quote(prompt));
+    let _ = writeln!(text, "## Task\n\n{}\n", quote(&without_secrets(prompt)));
+    if let Some(note) = prompt_note(prompt) {
+        let _ = writeln!(text, "Note: {note}.\n");
+    }
+    let examples = examples_in_short(state.given_tests());
+    if !examples.is_empty() {
+        text.push_str("## Examples of the task that were taken for tests\n\n");
+        for example in examples {
+            let _ = writeln!(text, "- `{}`", without_secrets(&example));
+        }
+        text.push('\n');
+    }
     text.push_str("## Modules\n\n| file | versions | checked by | result |\n|---|---|---|---|\n");
     for module in &state.modules {
         let _ = writeln!(text, "{}", row(module));

@@ -349,7 +349,7 @@ impl Drive {
                 format!("```python\ndef f():\n    return 1\n\ndef test_{name}():\n    f()\n```")
             }
             // Few different texts, so that the same code comes back and alternates.
-            Purpose::Code | Purpose::Fix => format!("```python\nx = {}\n```", self.below(4)),
+            Purpose::Code | Purpose::Fix => format!("```python\nf, g = {}, 1\n```", self.below(4)),
         }
     }
 
@@ -378,7 +378,14 @@ impl Drive {
             })
             .collect();
         if passed == all {
-            self.outcome(module, TestPassed { tests, wall_ms: 1 });
+            self.outcome(
+                module,
+                TestPassed {
+                    tests,
+                    idle: Vec::new(),
+                    wall_ms: 1,
+                },
+            );
             return;
         }
         let kinds = [
@@ -402,6 +409,7 @@ impl Drive {
                 kind,
                 tests,
                 output,
+                idle: Vec::new(),
                 wall_ms: 1,
             },
         );

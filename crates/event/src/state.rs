@@ -270,7 +270,8 @@ pub struct ModuleState {
 }
 
 impl ModuleState {
-    fn new(plan: PlannedModule) -> Self {
+    /// A module of which no more than its plan is known.
+    pub fn new(plan: PlannedModule) -> Self {
         Self {
             plan,
             started: false,

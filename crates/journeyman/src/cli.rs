@@ -243,6 +243,9 @@ pub(crate) struct RunArgs {
     /// A test file that must pass (repeatable)
     #[arg(long, value_name = "FILE")]
     pub(crate) tests: Vec<PathBuf>,
+    /// Do not run the examples in the prompt as tests
+    #[arg(long)]
+    pub(crate) no_examples: bool,
     /// Programming language
     #[arg(long, default_value = "python")]
     pub(crate) language: Language,

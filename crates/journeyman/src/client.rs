@@ -367,6 +367,7 @@ fn submission(task: &TaskId, content: &TaskSubmitted, is_local: bool) -> Value {
         tools,
         review,
         ask,
+        no_examples,
         depends_on,
         // A fork is another request.
         fork: _,
@@ -388,6 +389,7 @@ fn submission(task: &TaskId, content: &TaskSubmitted, is_local: bool) -> Value {
         "tools": tools,
         "review": review,
         "ask": ask,
+        "examples": !no_examples,
         "depends_on": depends_on,
     })
 }

@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("journeyman-journal", 2),
     ("journeyman-llm", 2),
     ("journeyman-sandbox", 2),
+    ("journeyman-syntax", 2),
     ("journeyman-context", 3),
     ("journeyman-journal-conformance", 3),
     ("journeyman-queue", 3),

@@ -179,6 +179,61 @@ at_each_level! {
         assert_eq!(report.outcome, TestOutcome::Passed, "{report:#?}");
     }
 
+    tests_that_say_nothing_of_the_code_do_not_count => |sandboxed| {
+        sandboxed.write("calc.py", "def add(a, b):\n    return a + b\n\ndef is_even(n):\n    return n % 2 == 0\n\nclass Stack:\n    \
+            def __init__(self):\n        self.items = []\n    def push(self, x):\n        self.items.append(x)\n");
+        let head = "import pytest\nimport unittest\nfrom calc import add, is_even, Stack\n\ndef helper(x):\n    return x * 2\n\n\
+            @pytest.fixture\ndef stack():\n    return Stack()\n\n";
+        let tests = [
+            ("assert add(1, 2) == 3", true), ("assert add(1, 2) != 4", true), ("assert is_even(2)", true),
+            ("assert not is_even(1)", true), ("assert is_even(2) is True", true), ("assert add(1, 2) is not None", true),
+            ("with pytest.raises(TypeError): add(1)", true), ("s = Stack(); s.push(1); assert s.items == [1]", true),
+            ("pass", false), ("assert True", false), ("assert add(1, 2) == add(1, 2)", false), ("add(1, 2)", false),
+            ("assert helper(2) == 4", false), ("try:\n        assert add(1, 2) == 9\n    except Exception:\n        pass", false),
+        ];
+        let mut file = head.to_owned();
+        for (number, (body, _)) in tests.iter().enumerate() {
+            file += &format!("def test_{number}():\n    {body}\n\n");
+        }
+        file += "def test_stack(stack):\n    stack.push(1)\n    assert stack.items == [1]\n\ndef test_plugin(mocker):\n    assert add(1, 2) == 3\n\n\
+            class TestOld(unittest.TestCase):\n    def test_add(self):\n        self.assertEqual(add(1, 2), 3)\n    \
+            def test_nothing(self):\n        self.assertTrue(True)\n";
+        sandboxed.write("test_calc.py", &file);
+        let cancel = CancellationToken::new();
+        let folder = sandboxed.folder.path();
+        let doubted = sandboxed.python.run_doubted_tests(&sandboxed.sandbox, folder, &["test_calc.py"], &cancel).await;
+        let report = doubted.expect("the tests can be run");
+        assert_eq!(report.outcome, TestOutcome::Passed, "{report:#?}");
+        let is_idle = |name: &str| report.idle.iter().any(|idle| idle.ends_with(&format!("::{name}")));
+        for (number, (body, counts)) in tests.iter().enumerate() {
+            assert_eq!(!is_idle(&format!("test_{number}")), *counts, "{body}: {:?}", report.idle);
+        }
+        assert!(!is_idle("test_stack") && is_idle("test_plugin"), "{:?}", report.idle);
+        assert!(!is_idle("test_add") && is_idle("test_nothing"), "{:?}", report.idle);
+        sandboxed.write("test_idle.py", "import calc\n\ndef test_x():\n    assert True\n");
+        let doubted = sandboxed.python.run_doubted_tests(&sandboxed.sandbox, folder, &["test_idle.py"], &cancel).await;
+        let report = doubted.expect("the tests can be run");
+        assert_eq!(report.outcome, TestOutcome::NoTests, "{report:#?}");
+        assert!(report.detail.contains("test_idle.py::test_x"), "{}", report.detail);
+    }
+
+    tests_run_however_they_were_meant_to_be_started => |sandboxed| {
+        sandboxed.write("calc.py", ADD);
+        sandboxed.write("pluggy.py", "raise RuntimeError('not the real one')\n");
+        sandboxed.write(
+            "test_calc.py",
+            "import unittest\nfrom calc import add\n\nasync def test_async():\n    assert add(1, 2) == 3\n\n\
+             class T(unittest.TestCase):\n    def test_add(self):\n        self.assertEqual(add(1, 2), 3)\n\nunittest.main()\n",
+        );
+        let report = sandboxed.test(&["test_calc.py"]).await;
+        assert_eq!((report.outcome, report.passed), (TestOutcome::Passed, 2), "{report:#?}");
+        sandboxed.write("asks.py", "name = input('Name? ')\n");
+        sandboxed.write("test_asks.py", "import asks\n\ndef test_x():\n    assert asks.name\n");
+        let report = sandboxed.test(&["test_asks.py"]).await;
+        assert_eq!(report.outcome, TestOutcome::DoesNotImport, "{report:#?}");
+        assert!(report.detail.contains("nobody is there to answer"), "{}", report.detail);
+    }
+
     imports_are_checked => |sandboxed| {
         sandboxed.write("validators/__init__.py", "");
         sandboxed.write("validators/email.py", "def check(): pass\n");

@@ -11,7 +11,10 @@ use axum::response::{IntoResponse, Response};
 use journeyman_agent::limits::{
     ANSWERS_MAX, TESTS_MAX, check_count, check_source, check_submission, check_text,
 };
-use journeyman_agent::{ForkOf, Moment, Submission, Submitted, load_at, tests_in_prompt};
+use journeyman_agent::{
+    ForkOf, Moment, Submission, Submitted, load_at, prompt_problem, test_file_problem,
+    tests_in_prompt,
+};
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
 use journeyman_event::{Principal, Priority, Sequence, TaskId, TaskState, Tokens};
 use journeyman_queue::Full;
@@ -100,6 +103,8 @@ pub(crate) struct NewTask {
     /// Whether somebody is there to answer questions: then the planner may ask some, and the task
     /// rests (`pause` is `question`) until they are answered. It asks none if nothing is said.
     ask: Option<bool>,
+    /// Whether the examples in the prompt are run as tests that rule; they are if nothing is said.
+    examples: Option<bool>,
     /// How urgent it is; medium if nothing is said.
     priority: Option<PriorityWord>,
     /// The programming language; Python if nothing is said.
@@ -212,11 +217,12 @@ pub(crate) fn limits(
     })
 }
 
+/// The tests that rule: those in a prompt whose examples are to be run, and files.
 fn given_tests(
-    prompt: &str,
+    prompt: Option<&String>,
     files: Option<Vec<Object<NewTest>>>,
 ) -> Result<Vec<GivenTest>, Problem> {
-    let mut tests = tests_in_prompt(prompt);
+    let mut tests = prompt.map_or_else(Vec::new, |prompt| tests_in_prompt(prompt));
     let files = files.unwrap_or_default();
     check_count("tests", files.len(), TESTS_MAX)?;
     for Object(file) in files {
@@ -237,6 +243,9 @@ fn given_tests(
             return Err(Problem::field("tests", detail));
         }
         check_source("tests", &file.source)?;
+        if let Some(problem) = test_file_problem(&file.source) {
+            return Err(Problem::field("tests", format!("{}: {problem}", file.name)));
+        }
         tests.push(GivenTest {
             name: file.name,
             origin: TestOrigin::File,
@@ -254,6 +263,10 @@ impl NewTask {
         headers: &HeaderMap,
     ) -> Result<Submission, Problem> {
         check_text("prompt", &self.prompt)?; // tests are looked for in it
+        if let Some(problem) = prompt_problem(&self.prompt) {
+            return Err(Problem::field("prompt", format!("`prompt`: {problem}")));
+        }
+        let no_examples = !self.examples.unwrap_or(true);
         let answers = self.answers.unwrap_or_default();
         if let Some(model) = self
             .model
@@ -282,7 +295,8 @@ impl NewTask {
         )?;
         let Language::Python = self.language.unwrap_or(Language::Python);
         let content = TaskSubmitted {
-            tests: given_tests(&self.prompt, self.tests)?,
+            tests: given_tests(Some(&self.prompt).filter(|_| !no_examples), self.tests)?,
+            no_examples,
             limits,
             out,
             priority: self.priority.map_or(Priority::MEDIUM, |word| word.0),

@@ -37,6 +37,9 @@ pub struct TaskSubmitted {
     /// Whether somebody is there to answer questions: then the planner may ask some.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ask: bool,
+    /// Whether examples in the prompt are left alone: only files are then tests that rule.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_examples: bool,
     /// Tasks of the same owner that must have ended before this one starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<TaskId>,
@@ -59,6 +62,7 @@ impl TaskSubmitted {
             tools: None,
             review: false,
             ask: false,
+            no_examples: false,
             depends_on: Vec::new(),
             fork: None,
         }
@@ -67,7 +71,11 @@ impl TaskSubmitted {
     /// The same with another prompt, and the tests that stand in that one instead of those that stood
     /// in the old one.
     pub fn with_prompt(self, prompt: String, tests_in: impl Fn(&str) -> Vec<GivenTest>) -> Self {
-        let mut tests = tests_in(&prompt);
+        let mut tests = if self.no_examples {
+            Vec::new()
+        } else {
+            tests_in(&prompt)
+        };
         let files = self.tests.into_iter();
         tests.extend(files.filter(|test| test.origin == TestOrigin::File));
         Self {

@@ -84,6 +84,10 @@ pub enum TestFailureKind {
 pub struct TestPassed {
     /// Each test.
     pub tests: Vec<TestResult>,
+    /// Generated tests that say nothing of the code: they pass whatever it does, or need what is not
+    /// there. They count for nothing and are not in `tests`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub idle: Vec<String>,
     /// Milliseconds.
     pub wall_ms: u64,
 }
@@ -95,6 +99,10 @@ pub struct TestFailed {
     pub kind: TestFailureKind,
     /// Each test that was reported.
     pub tests: Vec<TestResult>,
+    /// Generated tests that say nothing of the code: they pass whatever it does, or need what is not
+    /// there. They count for nothing and are not in `tests`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub idle: Vec<String>,
     /// The end of what the test runner printed.
     pub output: String,
     /// Milliseconds.

@@ -10,8 +10,8 @@ use journeyman_agent::limits::{
     SOURCE_CHARS_MAX, TEXT_CHARS_MAX, check_source, check_submission, check_text,
 };
 use journeyman_agent::{
-    Intervention, Notice, ServiceEnding, Submission, Tasks, check_output, headline,
-    tests_in_prompt, write_result,
+    Intervention, Notice, ServiceEnding, Submission, Tasks, check_output, examples_notice,
+    headline, prompt_note, prompt_problem, test_file_problem, tests_in_prompt, write_result,
 };
 use journeyman_event::payload::{
     FailureReason, GivenTest, Limits, PauseReason, TaskSubmitted, TestOrigin,
@@ -135,6 +135,11 @@ fn failed_to_write(state: &TaskState) -> bool {
 async fn follow(settings: &Settings, task: &TaskId, wish: Wish) -> anyhow::Result<Exit> {
     let progress = Arc::new(Progress::new(Style::of(settings.json, settings.quiet)));
     progress.only(task);
+    if let Wish::Submit(content) = &wish {
+        for remark in remarks(content) {
+            progress.say(&remark);
+        }
+    }
     let cancel = cancel_on_signals()?;
     let seen = see_through(settings, task, &wish, &progress, &cancel).await;
     progress.finish().await;
@@ -224,6 +229,42 @@ async fn see_through(
             }
         }
     }
+}
+
+/// What is said of a task before it is submitted: what is made of its prompt, and what is not.
+fn remarks(content: &TaskSubmitted) -> Vec<String> {
+    let examples = examples_notice(&content.tests);
+    let examples = examples.map(|notice| format!("{notice} (--no-examples leaves them alone)"));
+    let files = files_named(&content.prompt, Path::new("."));
+    let files = (!files.is_empty()).then(|| {
+        format!(
+            "not read: {}; what is to be known of them has to stand in the prompt",
+            files.join(", ")
+        )
+    });
+    [examples, prompt_note(&content.prompt), files]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// The files of a folder that a prompt names.
+fn files_named(prompt: &str, folder: &Path) -> Vec<String> {
+    let words = prompt.split(|c: char| {
+        c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ',' | '(' | ')' | ':')
+    });
+    let mut files: Vec<String> = Vec::new();
+    for word in words.map(|word| word.trim_end_matches(['.', ';', '!', '?'])) {
+        let is_name = word.rsplit_once('.').is_some_and(|(stem, ending)| {
+            !stem.is_empty()
+                && !ending.is_empty()
+                && ending.bytes().all(|b| b.is_ascii_alphanumeric())
+        });
+        if is_name && !files.iter().any(|file| file == word) && folder.join(word).is_file() {
+            files.push(word.to_owned());
+        }
+    }
+    files
 }
 
 /// Where a task is worked on.
@@ -617,7 +658,14 @@ fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
     };
     let usage = |error: journeyman_agent::Error| UsageError(error.to_string());
     check_text("prompt", &prompt).map_err(usage)?; // tests are looked for in it
-    let mut tests = tests_in_prompt(&prompt);
+    if let Some(problem) = prompt_problem(&prompt) {
+        return Err(UsageError(format!("this prompt is not worked on: {problem}")).into());
+    }
+    let mut tests = if args.no_examples {
+        Vec::new()
+    } else {
+        tests_in_prompt(&prompt)
+    };
     for path in &args.tests {
         let test = given_test(path)?;
         if tests.iter().any(|other| other.name == test.name) {
@@ -635,6 +683,7 @@ fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
         priority: args.priority,
         ask: args.ask,
         review: args.review,
+        no_examples: args.no_examples,
         ..TaskSubmitted::of(prompt)
     };
     check_submission(&content).map_err(usage)?;
@@ -674,6 +723,9 @@ fn given_test(path: &PathBuf) -> anyhow::Result<GivenTest> {
     }
     let source = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
     check_source("tests", &source).map_err(|error| refuse(error.to_string()))?;
+    if let Some(problem) = test_file_problem(&source) {
+        return Err(refuse(problem).into());
+    }
     Ok(GivenTest {
         name: name.to_owned(),
         origin: TestOrigin::File,
@@ -733,6 +785,10 @@ fn print_result(settings: &Settings, task: &TaskId, state: &TaskState) -> anyhow
         ),
     };
     line(&end)?;
+    let asked = state.submission.as_ref();
+    if let Some(notice) = asked.and_then(|asked| examples_notice(&asked.tests)) {
+        line(&notice)?;
+    }
     line(&format!(
         "task {task}: {} of {} tokens, {seconds:.1} s",
         grouped(state.spent.0),

@@ -38,6 +38,18 @@ pub trait Language: Send + Sync {
         cancel: &CancellationToken,
     ) -> Result<TestReport>;
 
+    /// The same for tests that nobody vouches for: those that pass whatever the code does, or that need what is not there,
+    /// are named in [`TestReport::idle`] and count for nothing. A language that cannot tell them runs them like others.
+    async fn run_doubted_tests(
+        &self,
+        sandbox: &Sandbox,
+        folder: &Path,
+        files: &[&str],
+        cancel: &CancellationToken,
+    ) -> Result<TestReport> {
+        self.run_tests(sandbox, folder, files, None, cancel).await
+    }
+
     /// Whether a module (by the name that code would import it by) loads.
     async fn check_import(
         &self,

@@ -187,6 +187,9 @@ enum TestLine {
         file: String,
         message: String,
     },
+    Idle {
+        name: String,
+    },
     Finished {
         code: i32,
         collected: u32,
@@ -245,6 +248,23 @@ impl Language for Python {
         Ok(judge(&output, lines))
     }
 
+    async fn run_doubted_tests(
+        &self,
+        sandbox: &Sandbox,
+        folder: &Path,
+        files: &[&str],
+        cancel: &CancellationToken,
+    ) -> Result<TestReport> {
+        let arguments: Vec<&str> = ["--doubt"]
+            .into_iter()
+            .chain(files.iter().copied())
+            .collect();
+        let (output, lines) = self
+            .run(sandbox, TEST, folder, &arguments, None, cancel)
+            .await?;
+        Ok(judge(&output, lines))
+    }
+
     async fn check_import(
         &self,
         sandbox: &Sandbox,
@@ -265,7 +285,7 @@ impl Language for Python {
         };
         Ok(ImportCheck {
             imports: error.is_none(),
-            error: error.unwrap_or_default(),
+            error: visible(&error.unwrap_or_default()),
         })
     }
 
@@ -319,19 +339,26 @@ fn judge(output: &Output, lines: Vec<TestLine>) -> TestReport {
     }
     let (outcome, reason) = seen.outcome(output.exit);
     let mut detail = reason;
+    if outcome == TestOutcome::NoTests && !seen.idle.is_empty() {
+        detail = format!(
+            "none of the tests says anything of the code: {}",
+            seen.idle.join(", ")
+        );
+    }
     for (file, message) in &seen.not_loaded {
         let _ = write!(detail, "\n{file} could not be loaded:\n{message}");
     }
     let (passed, failed, skipped) = seen.totals();
     TestReport {
         outcome,
-        detail: detail.trim().to_owned(),
+        detail: visible(detail.trim()),
         passed,
         failed,
         skipped,
         tests: seen.tests,
+        idle: seen.idle,
         runner: seen.runner,
-        output: tail(&output.stdout),
+        output: visible(&tail(&output.stdout)),
         wall_ms: output.wall_ms,
     }
 }
@@ -341,6 +368,7 @@ struct Seen {
     runner: Option<TestRunner>,
     running: Option<String>,
     tests: Vec<TestResult>,
+    idle: Vec<String>,
     not_loaded: Vec<(String, String)>,
     finished: Option<(i32, [u32; 3])>,
     /// Tests that were found.
@@ -361,8 +389,12 @@ impl Seen {
                 self.tests.push(TestResult {
                     name,
                     passed,
-                    message,
+                    message: visible(&message),
                 });
+            }
+            TestLine::Idle { name } => {
+                self.running = None;
+                self.idle.push(name);
             }
             TestLine::NotLoaded { file, message } => self.not_loaded.push((file, message)),
             TestLine::Finished {
@@ -460,6 +492,22 @@ fn in_words(exit: Exit) -> String {
     }
 }
 
+/// What code printed, with what a terminal would obey made visible: `\x1b` and its like.
+fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => out.push(c),
+            '\r' => {}
+            c if c.is_control() => {
+                let _ = write!(out, "\\x{:02x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 fn tail(text: &str) -> String {
     let skip = text.chars().count().saturating_sub(OUTPUT_CHARACTERS_MAX);
     text.chars().skip(skip).collect()
@@ -507,6 +555,17 @@ mod tests {
         let report = judge(&output(Exit::Code(1)), vec![finished(0, 3)]);
         assert_eq!(report.outcome, TestOutcome::Killed);
         assert!(report.detail.contains("not believed"), "{}", report.detail);
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_and_not_sent() {
+        for (printed, shown) in [
+            ("a\n\tb", "a\n\tb"),
+            ("\x1b[2J\x1b]0;x\x07", "\\x1b[2J\\x1b]0;x\\x07"),
+            ("\u{9b}31mé\r\n", "\\x9b31mé\n"),
+        ] {
+            assert_eq!(visible(printed), shown);
+        }
     }
 
     #[test]

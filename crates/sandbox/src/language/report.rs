@@ -58,6 +58,8 @@ pub struct TestReport {
     pub skipped: u32,
     /// Every test that passed or failed, in the order in which they ran.
     pub tests: Vec<TestResult>,
+    /// Tests that say nothing of the code; only where they were doubted. They are counted as skipped.
+    pub idle: Vec<String>,
     /// The program that ran them; `None` if it never came so far.
     pub runner: Option<TestRunner>,
     /// The end of what the run printed, bounded.

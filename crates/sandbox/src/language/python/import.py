@@ -1,5 +1,10 @@
 # Imports one module and reports whether that worked, and whether it was the one in the task's folder.
+import builtins
 import importlib
+
+
+def _nobody(prompt=""):
+    raise EOFError(f"input({prompt!r}) was called while the module was loaded; call it in main() only")
 
 
 def _main():
@@ -7,6 +12,7 @@ def _main():
     folder = os.getcwd()
     name = sys.argv.pop(1)
     sys.path.insert(0, folder)
+    builtins.input = _nobody
     try:
         module = importlib.import_module(name)
         places = [getattr(module, "__file__", None) or "", *getattr(module, "__path__", [])]

@@ -1,5 +1,12 @@
 # Runs test files with pytest, or with unittest where there is no pytest, and reports each result as it comes.
+import asyncio
+import builtins
+import doctest
+import functools
 import importlib.util
+import inspect
+import traceback
+import unittest
 
 
 def _like_a_test(file):
@@ -12,15 +19,99 @@ def _is_code(path, folder, own):
     return path.startswith(folder + os.sep) and path not in own and os.path.basename(path) != "conftest.py"
 
 
-def _with_pytest(emit, folder, files):
-    import unittest
+class _Enough(BaseException):
+    pass
 
+
+def _wrong_results():
+    # What a function that is wrong may answer. Always the same one: a test that compares a call with
+    # itself does not fail by it.
+    class Wrong:
+        def __init__(self, truth):
+            self.truth = truth
+
+        def __bool__(self):
+            return self.truth
+
+    class Equal(Wrong):
+        def __eq__(self, other):
+            return True
+
+        def __ne__(self, other):
+            return False
+
+        __hash__ = object.__hash__
+
+    return [Wrong(True), Wrong(False), None, Equal(True)]
+
+
+def _cannot_fail(item, folder, files):
+    # Whether a test that passes also passes where every function of the task is a wrong one.
+    import signal
+
+    fixtures = getattr(item, "_fixtureinfo", None)
+    own = fixtures.name2fixturedefs.values() if fixtures else []
+    # What a fixture made before is not known to come of the code.
+    if any(getattr(found[-1].func, "__module__", None) == item.module.__name__ for found in own):
+        return False
+    tests = {os.path.join(folder, file) for file in files}
+    loaded = list(sys.modules.values())
+    modules = [module for module in loaded if _is_code(getattr(module, "__file__", None) or "", folder, tests)]
+    names = {module.__name__ for module in modules}
+    ours = {}
+    for module in modules:
+        for value in list(vars(module).values()):
+            is_error = isinstance(value, type) and issubclass(value, BaseException)
+            if callable(value) and not is_error and getattr(value, "__module__", None) in names:
+                ours[id(value)] = value
+
+    def enough(*_):
+        raise _Enough
+
+    def passes_with(wrong):
+        changed = []
+        for place in [*modules, item.module]:
+            for name, value in list(vars(place).items()):
+                if id(value) in ours:
+                    changed.append((place, name, value))
+                    setattr(place, name, lambda *args, **kwargs: wrong)
+        before = signal.signal(signal.SIGALRM, enough)
+        signal.setitimer(signal.ITIMER_REAL, 1)
+        try:
+            item.runtest()
+            return not getattr(item, "_excinfo", None)
+        except BaseException:
+            return False
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            if hasattr(item, "_excinfo"):
+                item._excinfo = None
+            for place, name, value in changed:
+                setattr(place, name, value)
+
+    return all(map(passes_with, _wrong_results()))
+
+
+def _cannot_run_here(text):
+    # A fixture or a plugin that is not there, or the network.
+    return (
+        ("fixture '" in text and "' not found" in text)
+        or "gaierror" in text
+        or ("PermissionError" in text and "socket" in text)
+    )
+
+
+def _with_pytest(emit, folder, files, doubts):
     import pytest
 
+    run = pytest.main
+    pytest.main = _not_here
     counts = {"collected": 0, "passed": 0, "failed": 0, "skipped": 0}
     outcomes = {}
     own = {os.path.join(folder, file) for file in files}
     skips = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
+    idle = set()
     message_budget = [100_000]
 
     def message_of(report):
@@ -64,6 +155,23 @@ def _with_pytest(emit, folder, files):
             if report.failed:
                 emit(kind="not_loaded", file=report.nodeid, message=message_of(report))
 
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_pyfunc_call(self, pyfuncitem):
+            function = pyfuncitem.obj
+            if not inspect.iscoroutinefunction(function):
+                return None
+            names = inspect.signature(function).parameters
+            asyncio.run(function(**{name: pyfuncitem.funcargs[name] for name in names}))
+            return True
+
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_call(self, item):
+            result = yield
+            passes = not getattr(item, "_excinfo", None)
+            if doubts and passes and hasattr(item, "module") and _cannot_fail(item, folder, files):
+                idle.add(item.nodeid)
+            return result
+
         def pytest_runtest_logstart(self, nodeid, location):
             emit(kind="started", name=nodeid)
 
@@ -74,9 +182,15 @@ def _with_pytest(emit, folder, files):
                 outcome, message = "failed", message_of(report)
             elif report.skipped and outcome == "passed":
                 outcome = "skipped"
+            if doubts and report.failed and _cannot_run_here(report.longreprtext):
+                idle.add(name)
             outcomes[name] = (outcome, message)
             if report.when == "teardown":
                 del outcomes[name]
+                if name in idle:
+                    counts["skipped"] += 1
+                    emit(kind="idle", name=name)
+                    return
                 counts[outcome] += 1
                 if outcome != "skipped":
                     emit(kind="test", name=name, passed=outcome == "passed", message=message)
@@ -96,16 +210,14 @@ def _with_pytest(emit, folder, files):
     ]
     if not all(map(_like_a_test, files)):
         arguments.append("--doctest-modules")
-    code = int(pytest.main(arguments + ["--"] + files, plugins=[Reporter()]))
+    code = int(run(arguments + ["--"] + files, plugins=[Reporter()]))
+    if doubts and code in (0, 1):
+        # What does not count has no say in how it ended.
+        code = 1 if counts["failed"] else 0 if counts["passed"] else 5
     return code, counts
 
 
 def _with_unittest(emit, folder, files):
-    import doctest
-    import inspect
-    import traceback
-    import unittest
-
     counts = {"collected": 0, "passed": 0, "failed": 0, "skipped": 0}
     names = {}
     own = {os.path.join(folder, file) for file in files}
@@ -183,7 +295,9 @@ def _with_unittest(emit, folder, files):
             names[id(test)] = f"{file}::{type(test).__name__}::{test._testMethodName}"
         for name, function in vars(module).items():
             if name.startswith("test") and inspect.isfunction(function) and not inspect.signature(function).parameters:
-                test = unittest.FunctionTestCase(function)
+                is_async = inspect.iscoroutinefunction(function)
+                whole = functools.partial(_run_async, function) if is_async else function
+                test = unittest.FunctionTestCase(whole)
                 names[id(test)] = f"{file}::{name}"
                 found.append(test)
         if not _like_a_test(file):
@@ -198,14 +312,32 @@ def _with_unittest(emit, folder, files):
     return (0 if good else 1), counts
 
 
+def _run_async(function):
+    asyncio.run(function())
+
+
+def _not_here(*args, **kwargs):
+    # A test file that would run its tests itself: they are run.
+    return 0
+
+
+def _nobody(prompt=""):
+    raise EOFError(f"input({prompt!r}) was called and nobody is there to answer; call it in main() only")
+
+
 def _main():
     emit = _open_channel()
     folder = os.getcwd()
     files = sys.argv[1:]
+    doubts = files[0] == "--doubt"
+    if doubts:
+        files = files[1:]
+    # Loaded before anything of the project can stand in its stead.
     has_pytest = importlib.util.find_spec("pytest") is not None
-    # Before the project's modules can stand in for it, or for what it needs.
-    for name in ["doctest", "inspect", "traceback", "unittest", *["pytest"] * has_pytest]:
-        importlib.import_module(name)
+    if has_pytest:
+        import pytest  # noqa: F401
+    unittest.main = _not_here
+    builtins.input = _nobody
     # Helpers beside a test file can be imported by it, modules of the project by everything.
     for path in [*dict.fromkeys(os.path.dirname(os.path.join(folder, file)) for file in files), folder]:
         if path in sys.path:
@@ -213,7 +345,10 @@ def _main():
         sys.path.insert(0, path)
     sys.argv[1:] = []
     emit(kind="runner", name="pytest" if has_pytest else "unittest")
-    code, counts = (_with_pytest if has_pytest else _with_unittest)(emit, folder, files)
+    if has_pytest:
+        code, counts = _with_pytest(emit, folder, files, doubts)
+    else:
+        code, counts = _with_unittest(emit, folder, files)
     emit(kind="finished", code=code, **counts)
     _end(code)
 

@@ -1,0 +1,384 @@
+//! What is said of a prompt before anybody works on it: what cannot be done with it, what is easily
+//! expected of it and does not happen, and what of it must not be copied.
+
+use std::borrow::Cow;
+
+use crate::python::stub_signatures;
+
+/// Languages that are asked for and cannot be written: how they are spelled in a prompt (as it is
+/// where it is a word of English too, else in lower case), and their names.
+const LANGUAGES: &[(&str, &str)] = &[
+    ("javascript", "JavaScript"),
+    ("js", "JavaScript"),
+    ("node.js", "JavaScript"),
+    ("typescript", "TypeScript"),
+    ("Go", "Go"),
+    ("golang", "Go"),
+    ("Rust", "Rust"),
+    ("java", "Java"),
+    ("kotlin", "Kotlin"),
+    ("Swift", "Swift"),
+    ("c++", "C++"),
+    ("c#", "C#"),
+    ("ruby", "Ruby"),
+    ("php", "PHP"),
+    ("perl", "Perl"),
+    ("lua", "Lua"),
+    ("haskell", "Haskell"),
+    ("scala", "Scala"),
+    ("bash", "Bash"),
+    ("shell", "shell"),
+    ("powershell", "PowerShell"),
+    ("html", "HTML"),
+    ("css", "CSS"),
+    ("react", "React"),
+];
+/// How a wish begins, after `please` and the like.
+const VERBS: &[&str] = &[
+    "write",
+    "create",
+    "make",
+    "build",
+    "implement",
+    "generate",
+    "give",
+    "code",
+    "develop",
+    "program",
+    "need",
+    "want",
+    "add",
+    "design",
+];
+const POLITE: &[&str] = &[
+    "please", "can", "could", "would", "you", "i", "we", "help", "let's", "me", "now", "to",
+    "like", "i'd", "kindly",
+];
+/// What is written in a language.
+const PRODUCTS: &[&str] = &[
+    "script",
+    "function",
+    "page",
+    "program",
+    "app",
+    "application",
+    "module",
+    "class",
+    "component",
+    "file",
+    "website",
+    "site",
+    "library",
+    "code",
+    "server",
+    "tool",
+    "snippet",
+    "one-liner",
+    "stylesheet",
+    "method",
+    "package",
+    "game",
+];
+/// What ends the name of the thing that is wanted.
+const ENDS: &[&str] = &[
+    "that", "which", "to", "for", "from", "with", "using", "where", "so", "who", "whose", "and",
+    "of", "called", "named",
+];
+/// Words of the name that are looked at.
+const NAME_WORDS_MAX: usize = 8;
+/// Words with which a question begins.
+const QUESTIONS: &[&str] = &[
+    "what", "why", "how", "who", "when", "where", "which", "is", "are", "does", "do", "did", "was",
+    "were",
+];
+/// A question with one of these may want code all the same.
+const CODE_WORDS: &[&str] = &[
+    "write",
+    "create",
+    "make",
+    "build",
+    "implement",
+    "code",
+    "function",
+    "program",
+    "script",
+    "module",
+    "class",
+    "def",
+    "fix",
+    "add",
+    "package",
+];
+
+/// Why a prompt asks for what cannot be done, in words for the user; none if it may well be done.
+pub fn prompt_problem(prompt: &str) -> Option<String> {
+    let lower = prompt.to_lowercase();
+    if lower.contains("python") || !stub_signatures(prompt).is_empty() {
+        return None;
+    }
+    if let Some(language) = language_wanted(prompt) {
+        return Some(format!(
+            "it asks for {language}, and so far only Python can be written and run; say that it is to \
+             be Python, or use another tool"
+        ));
+    }
+    let words: Vec<&str> = lower
+        .split(|c: char| !(c.is_alphanumeric() || c == '\''))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let is_question = lower.trim_end().ends_with('?')
+        && words.first().is_some_and(|first| QUESTIONS.contains(first))
+        && !words.iter().any(|word| CODE_WORDS.contains(word))
+        && !prompt.contains('(');
+    is_question.then(|| {
+        "it is a question, and what is made here is code that was run, no text; say what is to be written".to_owned()
+    })
+}
+
+/// What a user may take for granted of a prompt and does not happen.
+pub fn prompt_note(prompt: &str) -> Option<String> {
+    let lower = prompt.to_lowercase();
+    if lower.contains("python") || !stub_signatures(prompt).is_empty() {
+        return None;
+    }
+    let words = words(prompt);
+    let named = words.iter().find_map(|word| language(word))?;
+    Some(format!(
+        "the prompt names {named}; what is written is Python"
+    ))
+}
+
+/// The language that something is plainly to be written in.
+fn language_wanted(prompt: &str) -> Option<&'static str> {
+    prompt
+        .split(['\n', '!', '?', ';'])
+        .flat_map(|line| line.split(". "))
+        .find_map(|sentence| {
+            let words = words(sentence);
+            let begin = words
+                .iter()
+                .position(|word| !POLITE.contains(&word.to_lowercase().as_str()))?;
+            if !VERBS.contains(&words[begin].to_lowercase().as_str()) {
+                return None;
+            }
+            let name = words[begin + 1..].iter().take(NAME_WORDS_MAX);
+            let name: Vec<&str> = name
+                .copied()
+                .take_while(|word| !ENDS.contains(&word.to_lowercase().as_str()))
+                .collect();
+            let count = name.len();
+            name.iter().enumerate().find_map(|(at, word)| {
+                let language = language(word)?;
+                let is_in = at > 0 && name[at - 1] == "in" && at + 1 == count;
+                let product = name.last()?.to_lowercase();
+                let is_of = at + 2 == count
+                    && (PRODUCTS.contains(&product.as_str())
+                        || product
+                            .strip_suffix('s')
+                            .is_some_and(|one| PRODUCTS.contains(&one)));
+                (is_in || is_of).then_some(language)
+            })
+        })
+}
+
+fn words(text: &str) -> Vec<&str> {
+    let words =
+        text.split(|c: char| c.is_whitespace() || matches!(c, ',' | '(' | ')' | '"' | '`' | ':'));
+    let words = words.map(|word| word.trim_end_matches(['.', '!', '?', ';']));
+    words.filter(|word| !word.is_empty()).collect()
+}
+
+fn language(word: &str) -> Option<&'static str> {
+    let lower = word.to_lowercase();
+    let known = LANGUAGES
+        .iter()
+        .find(|(spelled, _)| *spelled == word || *spelled == lower);
+    known.map(|(_, name)| *name)
+}
+
+/// How secrets begin, each with the least characters that follow.
+const KEYS: &[(&str, usize)] = &[
+    ("sk-", 16),
+    ("ghp_", 20),
+    ("gho_", 20),
+    ("github_pat_", 20),
+    ("glpat-", 16),
+    ("xoxb-", 16),
+    ("xoxp-", 16),
+    ("AKIA", 16),
+    ("AIza", 30),
+    ("hf_", 20),
+    ("npm_", 20),
+    ("pypi-", 20),
+    ("eyJ", 40),
+];
+/// Names of values that are secret.
+const SECRET_NAMES: &[&str] = &[
+    "password",
+    "passwd",
+    "api_key",
+    "api-key",
+    "apikey",
+    "secret",
+    "secret_key",
+    "token",
+    "access_token",
+    "auth_token",
+];
+const REDACTED: &str = "[secret left out]";
+
+/// A text without what looks like a key, a password or a token.
+pub(crate) fn without_secrets(text: &str) -> Cow<'_, str> {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '+');
+    let mut out = String::new();
+    let mut rest = text;
+    let mut is_private_key = false;
+    let mut name = String::new();
+    while !rest.is_empty() {
+        let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+        if end == 0 {
+            let c = rest.chars().next().unwrap_or_default();
+            if !matches!(c, ':' | '=' | ' ' | '"' | '\'' | '`') {
+                name.clear();
+            }
+            out.push(c);
+            rest = &rest[c.len_utf8()..];
+            continue;
+        }
+        let (value, after) = rest.split_at(end);
+        let is_key = KEYS.iter().any(|(start, least)| {
+            value
+                .strip_prefix(start)
+                .is_some_and(|key| key.len() >= *least)
+        });
+        let assigned = out
+            .trim_end_matches([' ', '"', '\'', '`'])
+            .ends_with([':', '=']);
+        let is_named = assigned
+            && SECRET_NAMES.contains(&name.to_lowercase().as_str())
+            && value.len() >= 6
+            && value.chars().any(|c| c.is_ascii_digit());
+        is_private_key |= text.contains("PRIVATE KEY-----") && value.len() >= 48;
+        if is_key || is_named || (is_private_key && value.len() >= 48) {
+            out.push_str(REDACTED);
+        } else {
+            out.push_str(value);
+        }
+        value.clone_into(&mut name);
+        rest = after;
+    }
+    if out == text {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_written_is_told_before_work_begins() {
+        for (prompt, language) in [
+            (
+                "Write a debounce function in JavaScript.",
+                Some("JavaScript"),
+            ),
+            (
+                "Please write a function in Go that adds two numbers.",
+                Some("Go"),
+            ),
+            ("Create a simple HTML page with a form", Some("HTML")),
+            (
+                "can you make me a bash script that renames files",
+                Some("Bash"),
+            ),
+            ("I need a small Rust program to count words", Some("Rust")),
+            ("Build a React component for a todo list", Some("React")),
+            ("Write a C++ class for matrices", Some("C++")),
+            ("Write a Python script that writes an HTML page", None),
+            ("Write a script that makes an HTML page", None),
+            ("Write a function that finds bugs in JavaScript", None),
+            ("Write an HTML parser", None),
+            ("Write a JavaScript function counter", None),
+            ("Write a function that lets a player go in circles", None),
+            (
+                "Translate this JavaScript function to Python: function f() {}",
+                None,
+            ),
+            ("Make a module for shell history files", None),
+            ("Write a class that reads CSS files", None),
+            (
+                "def bash(text):\n    \"\"\"Write a bash script.\"\"\"\n",
+                None,
+            ),
+        ] {
+            let problem = prompt_problem(prompt);
+            assert_eq!(
+                problem.is_some(),
+                language.is_some(),
+                "{prompt}: {problem:?}"
+            );
+            let told = problem.is_none_or(|said| said.contains(language.unwrap()));
+            assert!(told, "{prompt}");
+        }
+    }
+
+    #[test]
+    fn a_plain_question_is_no_task() {
+        for (prompt, is_question) in [
+            ("What is a list comprehension?", true),
+            ("Why is the sky blue?", true),
+            ("How do I write a function that sorts a list?", false),
+            ("Can you sort a list of names?", false),
+            ("What does fib(10) return?", false),
+            ("Which script sorts files? Make one.", false),
+            ("Sort a list.", false),
+        ] {
+            assert_eq!(prompt_problem(prompt).is_some(), is_question, "{prompt}");
+        }
+    }
+
+    #[test]
+    fn another_language_that_is_only_named_is_told() {
+        let note = prompt_note("Write a function that finds bugs in JavaScript.").unwrap();
+        assert!(
+            note.contains("JavaScript") && note.contains("Python"),
+            "{note}"
+        );
+        for prompt in [
+            "Write a function that lets it go.",
+            "In Python, not in Java.",
+            "Write add(a, b).",
+        ] {
+            assert_eq!(prompt_note(prompt), None, "{prompt}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_left_out_and_nothing_else() {
+        for (text, secret) in [
+            ("Use the key sk-abcdefghijklmnop1234 for it.", "sk-abc"),
+            ("token: ghp_abcdefghijklmnopqrstuvwxyz0123456789", "ghp_"),
+            ("password = \"hunter2!\"", "hunter2"),
+            ("api_key=9f8e7d6c5b4a", "9f8e7d"),
+            ("aws AKIAIOSFODNN7EXAMPLE", "AKIA"),
+            ("'xoxb-123456789012-abcdef'", "xoxb"),
+        ] {
+            let shown = without_secrets(text);
+            assert!(
+                shown.contains(REDACTED) && !shown.contains(secret),
+                "{shown}"
+            );
+        }
+        for text in [
+            "Write a function check(password: str) -> bool.",
+            "The token is a word; split the text into tokens = words.",
+            "a sk-learn like interface, task-manager, desk-1",
+            "x = 1\nassert f(token=\"abc\") == 2",
+        ] {
+            assert_eq!(without_secrets(text), text);
+        }
+    }
+}

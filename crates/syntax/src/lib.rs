@@ -1,0 +1,542 @@
+//! What stands in Python code, from its parse tree.
+//!
+//! Floor 2. It reads text and says what it defines, imports, asserts and where it is no Python.
+//! Text in strings and comments is none of that. It never fails: a text of which nothing can be made
+//! is one that does not parse. It runs nothing, and tree-sitter's types do not leave it.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use tree_sitter::{Node, Parser, Tree};
+
+/// Nodes of one text that are looked at, at most: what lies beyond is code that nobody reads.
+const NODES_MAX: usize = 1_000_000;
+
+/// A text that was read as Python.
+#[derive(Debug)]
+pub struct Source<'s> {
+    text: &'s str,
+    tree: Option<Tree>,
+}
+
+/// A statement at the left margin that gives names to something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definition {
+    /// What kind of statement it is.
+    pub kind: Kind,
+    /// The names that it defines.
+    pub names: Vec<String>,
+    /// Where it stands, decorators included, in bytes.
+    pub range: Range<usize>,
+    /// Whether there is something to run in it: more than a docstring, `pass` or `...`.
+    pub has_body: bool,
+}
+
+/// What kind of statement defines a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `def`.
+    Function,
+    /// `async def`.
+    AsyncFunction,
+    /// `class`.
+    Class,
+    /// An assignment.
+    Value,
+    /// `import` or `from ... import`.
+    Import,
+}
+
+/// One imported module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// Its dotted name as it is written; of a relative import what follows the dots.
+    pub module: String,
+    /// Where that name stands, in bytes.
+    pub range: Range<usize>,
+    /// What is imported from it, by its name there; `*` for all of it. Empty for `import module`.
+    pub names: Vec<String>,
+    /// Whether this is `import module` without another name for it.
+    pub is_plain: bool,
+    /// Whether it begins with a dot.
+    pub is_relative: bool,
+    /// Whether it stands at the left margin, where a failure is everybody's.
+    pub at_margin: bool,
+}
+
+/// An `assert` statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assertion {
+    /// The line on which it begins, from 0.
+    pub line: usize,
+    /// Its text without a message.
+    pub text: String,
+    /// Names that are called in it: `f` of `f(1)`.
+    pub called: BTreeSet<String>,
+    /// Other names that it uses and that nothing in it gives a value.
+    pub free: BTreeSet<String>,
+}
+
+impl<'s> Source<'s> {
+    /// Reads a text.
+    pub fn of(text: &'s str) -> Self {
+        let mut parser = Parser::new();
+        let known = parser.set_language(&tree_sitter_python::LANGUAGE.into());
+        let tree = known.ok().and_then(|()| parser.parse(text, None));
+        Self { text, tree }
+    }
+
+    fn root(&self) -> Option<Node<'_>> {
+        self.tree.as_ref().map(Tree::root_node)
+    }
+
+    fn text_of(&self, node: Node<'_>) -> &'s str {
+        self.text.get(node.byte_range()).unwrap_or_default()
+    }
+
+    /// The first line that is no Python 3, from 1; none if all of it is.
+    pub fn error_line(&self) -> Option<usize> {
+        let Some(root) = self.root() else {
+            return Some(1);
+        };
+        let mut nodes = Nodes::of(root);
+        // Statements of Python 2 that the grammar knows too.
+        let is_old = |node: &Node<'_>| matches!(node.kind(), "print_statement" | "exec_statement");
+        let first = nodes.find(|node| node.is_error() || node.is_missing() || is_old(node));
+        first
+            .map(|node| node.start_position().row + 1)
+            .or_else(|| root.has_error().then_some(1))
+    }
+
+    /// Whether all of it is Python 3.
+    pub fn parses(&self) -> bool {
+        self.error_line().is_none()
+    }
+
+    /// The statements at the left margin that define names, in order, also those inside an `if` or
+    /// `try` there.
+    pub fn definitions(&self) -> Vec<Definition> {
+        let mut found = Vec::new();
+        let mut open: Vec<Node<'_>> = self.root().into_iter().collect();
+        while let Some(node) = open.pop() {
+            match node.kind() {
+                "module"
+                | "block"
+                | "if_statement"
+                | "try_statement"
+                | "else_clause"
+                | "elif_clause"
+                | "except_clause"
+                | "finally_clause"
+                | "with_statement"
+                | "expression_statement" => {
+                    let mut cursor = node.walk();
+                    let children: Vec<Node<'_>> = node.named_children(&mut cursor).collect();
+                    open.extend(children.into_iter().rev());
+                }
+                _ => found.extend(self.definition(node)),
+            }
+        }
+        found
+    }
+
+    fn definition(&self, node: Node<'_>) -> Option<Definition> {
+        let (kind, names, body) = match node.kind() {
+            "decorated_definition" => {
+                let inner = self.definition(node.child_by_field_name("definition")?)?;
+                let range = node.byte_range();
+                return Some(Definition { range, ..inner });
+            }
+            "function_definition" | "class_definition" => {
+                let kind = match self.text_of(node) {
+                    text if text.starts_with("class") => Kind::Class,
+                    text if text.starts_with("async") => Kind::AsyncFunction,
+                    _ => Kind::Function,
+                };
+                let name = self.text_of(node.child_by_field_name("name")?);
+                (
+                    kind,
+                    vec![name.to_owned()],
+                    node.child_by_field_name("body"),
+                )
+            }
+            "assignment" => {
+                let mut nodes = Nodes::of(node.child_by_field_name("left")?);
+                let names = nodes
+                    .by_ref()
+                    .filter(|node| node.kind() == "identifier")
+                    .map(|node| self.text_of(node).to_owned());
+                (Kind::Value, names.collect(), None)
+            }
+            "import_statement" | "import_from_statement" => {
+                (Kind::Import, self.bound_by_import(node), None)
+            }
+            _ => return None,
+        };
+        Some(Definition {
+            kind,
+            names,
+            range: node.byte_range(),
+            has_body: body.is_none_or(|body| self.does_something(body)),
+        })
+    }
+
+    fn does_something(&self, body: Node<'_>) -> bool {
+        let mut cursor = body.walk();
+        body.named_children(&mut cursor).any(|statement| {
+            let idle = match statement.kind() {
+                "pass_statement" | "comment" => true,
+                "expression_statement" => statement
+                    .named_child(0)
+                    .is_some_and(|inner| matches!(inner.kind(), "string" | "ellipsis")),
+                _ => false,
+            };
+            !idle
+        })
+    }
+
+    fn bound_by_import(&self, node: Node<'_>) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut cursor = node.walk();
+        for part in node.children_by_field_name("name", &mut cursor) {
+            let bound = part.child_by_field_name("alias").unwrap_or(part);
+            let text = self.text_of(bound);
+            let text = if node.kind() == "import_statement" {
+                text.split('.').next().unwrap_or(text)
+            } else {
+                text
+            };
+            names.push(text.to_owned());
+        }
+        let mut cursor = node.walk();
+        if node
+            .named_children(&mut cursor)
+            .any(|part| part.kind() == "wildcard_import")
+        {
+            names.push("*".to_owned());
+        }
+        names
+    }
+
+    /// The names that are defined at the left margin; `*` stands for all those of another module.
+    pub fn defined(&self) -> BTreeSet<String> {
+        self.definitions()
+            .into_iter()
+            .flat_map(|definition| definition.names)
+            .collect()
+    }
+
+    /// Every import, wherever it stands, in order.
+    pub fn imports(&self) -> Vec<Import> {
+        let mut found = Vec::new();
+        for node in self.root().into_iter().flat_map(Nodes::of) {
+            let at_margin = node.start_position().column == 0;
+            if node.kind() == "import_from_statement"
+                && let Some(name) = node.child_by_field_name("module_name")
+            {
+                let is_relative = name.kind() == "relative_import";
+                let mut cursor = node.walk();
+                let parts = node.children_by_field_name("name", &mut cursor);
+                let names = parts.map(|part| {
+                    let name = part.child_by_field_name("name").unwrap_or(part);
+                    self.text_of(name).to_owned()
+                });
+                let mut names: Vec<String> = names.collect();
+                if names.is_empty() {
+                    names.push("*".to_owned());
+                }
+                found.push(Import {
+                    module: self.text_of(name).trim_start_matches('.').to_owned(),
+                    range: name.byte_range(),
+                    names,
+                    is_plain: false,
+                    is_relative,
+                    at_margin,
+                });
+            } else if node.kind() == "import_statement" {
+                let mut cursor = node.walk();
+                for part in node.children_by_field_name("name", &mut cursor) {
+                    let alias = part.child_by_field_name("alias");
+                    let name = part.child_by_field_name("name").unwrap_or(part);
+                    found.push(Import {
+                        module: self.text_of(name).to_owned(),
+                        range: name.byte_range(),
+                        names: Vec::new(),
+                        is_plain: alias.is_none(),
+                        is_relative: false,
+                        at_margin,
+                    });
+                }
+            }
+        }
+        found
+    }
+
+    /// Every `assert` that parses, wherever it stands, in order.
+    pub fn assertions(&self) -> Vec<Assertion> {
+        let nodes = self.root().into_iter().flat_map(Nodes::of);
+        nodes
+            .filter(|node| node.kind() == "assert_statement" && !node.has_error())
+            .filter_map(|node| {
+                let condition = node.named_child(0)?;
+                let text = self.text.get(node.start_byte()..condition.end_byte())?;
+                let (called, free) = self.names_in(condition);
+                Some(Assertion {
+                    line: node.start_position().row,
+                    text: text.to_owned(),
+                    called,
+                    free,
+                })
+            })
+            .collect()
+    }
+
+    /// The names that are called anywhere in it, and those that it uses otherwise without giving
+    /// them a value.
+    pub fn names(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        self.root()
+            .map(|root| self.names_in(root))
+            .unwrap_or_default()
+    }
+
+    fn names_in(&self, within: Node<'_>) -> (BTreeSet<String>, BTreeSet<String>) {
+        let mut called = BTreeSet::new();
+        let mut used = BTreeSet::new();
+        let mut bound = BTreeSet::new();
+        for node in Nodes::of(within) {
+            if node.kind() != "identifier" {
+                continue;
+            }
+            let Some(parent) = node.parent() else {
+                continue;
+            };
+            let name = self.text_of(node).to_owned();
+            let is_field = |field: &str| parent.child_by_field_name(field) == Some(node);
+            match parent.kind() {
+                "attribute" if is_field("attribute") => {}
+                "keyword_argument" if is_field("name") => {}
+                "lambda_parameters" | "for_in_clause" | "pattern_list" | "tuple_pattern"
+                | "parameters"
+                    if !is_field("right") =>
+                {
+                    bound.insert(name);
+                }
+                "assignment" | "named_expression" | "for_statement"
+                    if is_field("left") || is_field("name") =>
+                {
+                    bound.insert(name);
+                }
+                "call" if is_field("function") => {
+                    called.insert(name);
+                }
+                _ => {
+                    used.insert(name);
+                }
+            }
+        }
+        let imported = Nodes::of(within)
+            .filter(|node| matches!(node.kind(), "import_statement" | "import_from_statement"));
+        bound.extend(imported.flat_map(|node| self.bound_by_import(node)));
+        let free = |names: BTreeSet<String>| names.difference(&bound).cloned().collect();
+        (free(called), free(used))
+    }
+
+    /// The longest beginning, cut at the left margin, that parses and defines something. Words
+    /// without any meaning to Python at its end are none of it.
+    pub fn whole_beginning(&self) -> Option<&'s str> {
+        /// Places where it is cut at most.
+        const CUTS_MAX: usize = 200;
+        let mut ends = vec![self.text.len()];
+        let mut at = 0;
+        for line in self.text.split_inclusive('\n') {
+            if !line.starts_with([' ', '\t', '\n', '\r', ')', ']', '}']) && at > 0 {
+                ends.push(at);
+            }
+            at += line.len();
+        }
+        ends.sort_unstable();
+        for &end in ends.iter().rev().take(CUTS_MAX) {
+            let beginning = self.text.get(..end)?;
+            let read = Source::of(beginning);
+            if read.parses() {
+                let kept = read.without_last_words();
+                return (!Source::of(kept).definitions().is_empty()).then_some(kept);
+            }
+        }
+        None
+    }
+
+    /// Without bare words at the end: `Done` parses as an expression.
+    fn without_last_words(&self) -> &'s str {
+        let mut end = self.text.len();
+        let Some(root) = self.root() else {
+            return self.text;
+        };
+        let mut cursor = root.walk();
+        let statements: Vec<Node<'_>> = root.named_children(&mut cursor).collect();
+        for statement in statements.iter().rev() {
+            let is_word = statement.kind() == "expression_statement"
+                && statement
+                    .named_child(0)
+                    .is_some_and(|inner| matches!(inner.kind(), "identifier" | "attribute"));
+            if !is_word {
+                break;
+            }
+            end = statement.start_byte();
+        }
+        self.text.get(..end).unwrap_or(self.text)
+    }
+}
+
+/// A node and all below it, in the order in which they stand.
+struct Nodes<'t> {
+    open: Vec<Node<'t>>,
+    left: usize,
+}
+
+impl<'t> Nodes<'t> {
+    fn of(node: Node<'t>) -> Self {
+        Self {
+            open: vec![node],
+            left: NODES_MAX,
+        }
+    }
+}
+
+impl<'t> Iterator for Nodes<'t> {
+    type Item = Node<'t>;
+
+    fn next(&mut self) -> Option<Node<'t>> {
+        let node = self.open.pop()?;
+        self.left = self.left.checked_sub(1)?;
+        let mut cursor = node.walk();
+        let children: Vec<Node<'t>> = node.children(&mut cursor).collect();
+        self.open.extend(children.into_iter().rev());
+        Some(node)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn text_is_python_or_the_first_line_that_is_not_is_named() {
+        for (text, line) in [
+            ("", None),
+            ("x = 1\ndef f():\n    return x\n", None),
+            ("def größe(x: int) -> int:\n    return x", None),
+            ("match x:\n    case 1: pass\n", None),
+            (
+                "async def f():\n    async with a as b:\n        await b\n",
+                None,
+            ),
+            ("print('x')\n", None),
+            ("x = 1\nprint 'x'\n", Some(2)),
+            ("x = 1\nThis is a sentence.\n", Some(2)),
+            ("def f(:\n    pass\n", Some(1)),
+            ("f(1\n", Some(1)),
+            ("x = '''open", Some(1)),
+            ("function f() { return 1; }\n", Some(1)),
+        ] {
+            assert_eq!(Source::of(text).error_line(), line, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_defined_at_the_margin_is_found_and_nothing_in_strings() {
+        let text = "import a.b, c as d\nfrom e import f as g, h\nX, y = 1, 2\n\n@cache\ndef f1():\n    \
+                    def inner(): pass\n    return 1\n\nclass C:\n    def m(self): pass\n\
+                    if X:\n    async def f2():\n        pass\ns = '''\ndef f3(): pass\nimport z\n'''\n";
+        let source = Source::of(text);
+        assert_eq!(
+            source.defined(),
+            set(&["C", "X", "a", "d", "f1", "f2", "g", "h", "s", "y"])
+        );
+        let modules: Vec<String> = source.imports().into_iter().map(|i| i.module).collect();
+        assert_eq!(modules, ["a.b", "c", "e"]);
+        let empty = |name: &str| {
+            let all = source.definitions();
+            let one = all.into_iter().find(|d| d.names == [name]).unwrap();
+            (one.kind, one.has_body)
+        };
+        assert_eq!(empty("f1"), (Kind::Function, true));
+        assert_eq!(empty("f2"), (Kind::AsyncFunction, false));
+        let all = source.definitions();
+        let decorated = all.iter().find(|d| d.names == ["f1"]).unwrap();
+        assert!(text[decorated.range.clone()].starts_with("@cache"));
+        assert_eq!(Source::of("from x import *\n").defined(), set(&["*"]));
+    }
+
+    #[test]
+    fn imports_say_what_they_take_from_where() {
+        let text = "from .core import add\nfrom shop.core import (\n    a as b,\n    c,\n)\ndef f():\n    import core\n";
+        let found = Source::of(text).imports();
+        assert!(found[0].is_relative && found[0].module == "core");
+        assert_eq!(found[1].names, ["a", "c"]);
+        assert!(found[2].is_plain && !found[2].at_margin);
+        assert_eq!(&text[found[2].range.clone()], "core");
+    }
+
+    #[test]
+    fn an_assertion_tells_what_it_calls_and_what_it_takes_for_given() {
+        for (text, called, free) in [
+            ("assert f(1) == 2", &["f"][..], &[][..]),
+            (
+                "assert isinstance(items, list)",
+                &["isinstance"],
+                &["items", "list"],
+            ),
+            ("assert f(x=1)[0] == g(2).size, 'message'", &["f", "g"], &[]),
+            (
+                "assert all(f(i) == i for i in range(3))",
+                &["all", "f", "range"],
+                &[],
+            ),
+            (
+                "assert sorted(f(1), key=lambda p: p[0]) == []",
+                &["f", "sorted"],
+                &[],
+            ),
+            ("assert x.f(1) == 2", &[], &["x"]),
+        ] {
+            let found = Source::of(text).assertions();
+            assert_eq!(found.len(), 1, "{text}");
+            assert_eq!(
+                (&found[0].called, &found[0].free),
+                (&set(called), &set(free)),
+                "{text}"
+            );
+            assert!(!found[0].text.contains("message"));
+        }
+        for text in [
+            "assert that it works",
+            "assert(f(1) === 2)",
+            "# assert f(1)",
+            "'assert f(1)'",
+        ] {
+            assert!(Source::of(text).assertions().is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_comes_after_the_code_is_cut_off() {
+        let code = "import re\n\ndef f():\n    return 1\n";
+        for after in [
+            "",
+            "\nThis function returns one.\n",
+            "\nDone\n",
+            "```\nx",
+            "\n- so it is\n\nFor f(1) it's 1.\n",
+        ] {
+            let text = format!("{code}{after}");
+            let whole = Source::of(&text).whole_beginning().map(str::trim_end);
+            assert_eq!(whole, Some(code.trim_end()), "{after:?}");
+        }
+        assert_eq!(Source::of("Sure, I can.\n").whole_beginning(), None);
+    }
+}
