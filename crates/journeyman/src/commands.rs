@@ -45,7 +45,7 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
     let ended = runtime.block_on(async {
         match command {
             Command::Run(args) => run::run(settings, args).await,
-            Command::Resume(args) => run::resume(settings, args).await,
+            Command::Resume(args) => Box::pin(run::resume(settings, args)).await,
             Command::Serve(args) => serve::serve(settings, args).await,
             Command::Mcp => Box::pin(mcp::mcp(settings)).await,
             Command::Token { name, role } => token::token(settings, name, role),
