@@ -130,6 +130,7 @@ impl Maker {
                 passed: true,
                 message: String::new(),
             }],
+            idle: Vec::new(),
             wall_ms: 1,
         };
         self.add(None, Some(intent), passed);
@@ -241,6 +242,7 @@ fn run_of(version: u64, source: &str) -> TestStarted {
             version,
             hash: ContentHash::of(source.as_bytes()),
         }],
+        basis: None,
     }
 }
 
@@ -248,6 +250,7 @@ fn failed() -> TestFailed {
     TestFailed {
         kind: TestFailureKind::Failed,
         tests: Vec::new(),
+        idle: Vec::new(),
         output: String::new(),
         wall_ms: 1,
     }
@@ -429,7 +432,10 @@ fn what_the_user_does_after_a_crash_is_no_work() {
     let said = maker.events.len();
     let reason = PauseReason::User;
     for end in [
-        Payload::from(TaskPaused { reason }),
+        Payload::from(TaskPaused {
+            reason,
+            detail: None,
+        }),
         Payload::from(TaskResumed {}),
         Payload::from(TaskCancelled {}),
     ] {
@@ -459,6 +465,7 @@ fn a_jump_of_the_clock_is_no_work_whichever_way_it_goes() {
             None,
             TaskPaused {
                 reason: PauseReason::Shutdown,
+                detail: None,
             },
         );
         assert_eq!(maker.fold().active, real(at(&maker, 3)));
