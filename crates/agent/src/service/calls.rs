@@ -38,23 +38,27 @@ impl Calls {
     /// Does something to its end, also when the caller does not wait for it any longer. A caller that goes
     /// away before it was begun gives it up. It is done on behalf of the same request, and a panic of it
     /// is the caller's.
-    pub(super) async fn finish<T: Send + 'static>(
+    pub(super) fn finish<T: Send + 'static>(
         &self,
         call: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Error> {
-        // Never closed; and a call that is let in without a place is no harm.
-        let room = Arc::clone(&self.room).acquire_owned().await.ok();
-        let call = Context::current().scope(async move {
-            let done = call.await;
-            drop(room);
-            done
-        });
-        match self.under_way.spawn(call.in_current_span()).await {
-            Ok(done) => done,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => resume_unwind(panic),
-                Err(error) => Err(error.into()),
-            },
+    ) -> impl Future<Output = Result<T, Error>> + Send {
+        // Not in the caller's future, which waits for it only.
+        let call = Box::pin(call);
+        async move {
+            // Never closed; and a call that is let in without a place is no harm.
+            let room = Arc::clone(&self.room).acquire_owned().await.ok();
+            let call = Context::current().scope(async move {
+                let done = call.await;
+                drop(room);
+                done
+            });
+            match self.under_way.spawn(call.in_current_span()).await {
+                Ok(done) => done,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => resume_unwind(panic),
+                    Err(error) => Err(error.into()),
+                },
+            }
         }
     }
 
