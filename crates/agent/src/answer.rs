@@ -211,7 +211,7 @@ fn wrapped(text: &str) -> Vec<String> {
             Value::String(text) if text.contains('\n') => found.push(text),
             // Arguments are often JSON in a string.
             Value::String(text) => {
-                open.extend(serde_json::from_str(&text).ok().filter(Value::is_object))
+                open.extend(serde_json::from_str(&text).ok().filter(Value::is_object));
             }
             Value::Array(values) => open.extend(values),
             Value::Object(members) => open.extend(members.into_iter().map(|(_, value)| value)),
@@ -567,24 +567,21 @@ fn fenced_blocks(text: &str) -> (Vec<Block>, Option<Block>) {
 /// The block that a line opens.
 fn opened_by(line: &str) -> Option<Open> {
     let bare = line.trim_start();
-    let (fence, length, info, indent) = match bare.chars().next() {
-        Some(fence @ ('`' | '~')) => {
-            let length = bare.chars().take_while(|&c| c == fence).count();
-            let info = bare[length..].trim();
-            // Code within a line is no block.
-            if length < 3 || info.contains(fence) {
-                return None;
-            }
-            (fence, length, info, line.len() - bare.len())
+    let (fence, length, info, indent) = if let Some(fence @ ('`' | '~')) = bare.chars().next() {
+        let length = bare.chars().take_while(|&c| c == fence).count();
+        let info = bare[length..].trim();
+        // Code within a line is no block.
+        if length < 3 || info.contains(fence) {
+            return None;
         }
-        _ => {
-            let (_, info) = line.rsplit_once("```")?;
-            let info = info.trim();
-            if !PYTHON_BLOCKS.contains(&info.to_ascii_lowercase().as_str()) {
-                return None;
-            }
-            ('`', 3, info, 0)
+        (fence, length, info, line.len() - bare.len())
+    } else {
+        let (_, info) = line.rsplit_once("```")?;
+        let info = info.trim();
+        if !PYTHON_BLOCKS.contains(&info.to_ascii_lowercase().as_str()) {
+            return None;
         }
+        ('`', 3, info, 0)
     };
     let block = Block {
         info: info.to_owned(),

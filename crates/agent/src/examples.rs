@@ -179,7 +179,7 @@ fn assertion(prompt: &Prompt<'_>, at: usize) -> Option<String> {
     // With no definition in sight, an assertion at the margin or in a test says itself what is wanted.
     let says_itself = !prompt.defines() && is_free_standing(prompt, at);
     let is_plain = called.all(|name| says_itself || prompt.asks_for(name))
-        && found.free.iter().filter(own).next().is_none();
+        && !found.free.iter().any(|name| own(&name));
     is_plain.then(|| text.to_owned())
 }
 
@@ -412,6 +412,7 @@ mod tests {
                         hash,
                     }],
                     tests_version: 0,
+                    basis: None,
                     failure: None,
                     tests: vec![TestResult {
                         name: "tests/test_assertions.py::test_assertion_1".to_owned(),
@@ -420,6 +421,7 @@ mod tests {
                     }],
                     output: String::new(),
                     clock: journeyman_event::VectorClock::default(),
+                    outcome: None,
                 });
             }
             module

@@ -110,19 +110,19 @@ mod tests {
         let table: [(&str, usize, Give); 6] = [
             ("prompt", TEXT_CHARS_MAX, |c, n| c.prompt = "ä".repeat(n)),
             ("answers", TEXT_CHARS_MAX, |c, n| {
-                c.answers = vec!["ä".repeat(n)]
+                c.answers = vec!["ä".repeat(n)];
             }),
             ("answers", ANSWERS_MAX, |c, n| {
-                c.answers = vec!["a".to_owned(); n]
+                c.answers = vec!["a".to_owned(); n];
             }),
             ("tests", SOURCE_CHARS_MAX, |c, n| {
-                c.tests = vec![test("ä".repeat(n))]
+                c.tests = vec![test("ä".repeat(n))];
             }),
             ("tests", TESTS_MAX, |c, n| {
-                c.tests = vec![test("x".to_owned()); n]
+                c.tests = vec![test("x".to_owned()); n];
             }),
             ("tools", TOOLS_MAX, |c, n| {
-                c.tools = Some(vec!["*".to_owned(); n])
+                c.tools = Some(vec!["*".to_owned(); n]);
             }),
         ];
         for (field, max, give) in table {

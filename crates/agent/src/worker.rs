@@ -449,7 +449,7 @@ impl Worker {
         let built = match built {
             Ok(built) => built,
             Err(Refusal::Count(error)) if error.may_pass() => {
-                let fact = self.rests(&error.to_string());
+                let fact = self.rests(PauseReason::ModelUnreachable, &error.to_string());
                 self.record(task, state, vec![fact], cancel).await?;
                 return Ok(());
             }

@@ -250,7 +250,7 @@ pub(crate) fn read(
             } else {
                 limit - page.events.len()
             },
-            bytes_max: bytes_max,
+            bytes_max,
         };
         let lines = engine.lines(&query)?;
         page.ended = lines.ended;

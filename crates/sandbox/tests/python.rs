@@ -191,10 +191,11 @@ at_each_level! {
             ("pass", false), ("assert True", false), ("assert add(1, 2) == add(1, 2)", false), ("add(1, 2)", false),
             ("assert helper(2) == 4", false), ("try:\n        assert add(1, 2) == 9\n    except Exception:\n        pass", false),
         ];
+        let made = |(number, (body, _)): (usize, &(&str, bool))| {
+            format!("def test_{number}():\n    {body}\n\n")
+        };
         let mut file = head.to_owned();
-        for (number, (body, _)) in tests.iter().enumerate() {
-            file += &format!("def test_{number}():\n    {body}\n\n");
-        }
+        file.extend(tests.iter().enumerate().map(made));
         file += "def test_stack(stack):\n    stack.push(1)\n    assert stack.items == [1]\n\ndef test_plugin(mocker):\n    assert add(1, 2) == 3\n\n\
             class TestOld(unittest.TestCase):\n    def test_add(self):\n        self.assertEqual(add(1, 2), 3)\n    \
             def test_nothing(self):\n        self.assertTrue(True)\n";

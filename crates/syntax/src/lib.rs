@@ -177,21 +177,7 @@ impl<'s> Source<'s> {
             kind,
             names,
             range: node.byte_range(),
-            has_body: body.is_none_or(|body| self.does_something(body)),
-        })
-    }
-
-    fn does_something(&self, body: Node<'_>) -> bool {
-        let mut cursor = body.walk();
-        body.named_children(&mut cursor).any(|statement| {
-            let idle = match statement.kind() {
-                "pass_statement" | "comment" => true,
-                "expression_statement" => statement
-                    .named_child(0)
-                    .is_some_and(|inner| matches!(inner.kind(), "string" | "ellipsis")),
-                _ => false,
-            };
-            !idle
+            has_body: body.is_none_or(|body| does_something(body)),
         })
     }
 
@@ -414,6 +400,21 @@ impl<'t> Iterator for Nodes<'t> {
         self.open.extend(children.into_iter().rev());
         Some(node)
     }
+}
+
+/// Whether a body has a statement beside words, `pass` and `...`.
+fn does_something(body: Node<'_>) -> bool {
+    let mut cursor = body.walk();
+    body.named_children(&mut cursor).any(|statement| {
+        let idle = match statement.kind() {
+            "pass_statement" | "comment" => true,
+            "expression_statement" => statement
+                .named_child(0)
+                .is_some_and(|inner| matches!(inner.kind(), "string" | "ellipsis")),
+            _ => false,
+        };
+        !idle
+    })
 }
 
 #[cfg(test)]

@@ -13,8 +13,7 @@ use journeyman_bus::Bus;
 use journeyman_event::payload::{AskedQuestion, QuestionsAsked, TaskPaused};
 use journeyman_event::{ContentHash, Owner, SeededRandom, SteppedTime};
 use journeyman_journal::{
-    Changes, Engine, Head, Known, Lines, Memory, Query, Snapshot, StreamInfo, Walker, Wanted,
-    Writer,
+    Changes, Engine, Head, Known, Lines, Memory, Query, Snapshot, StreamRow, Walker, Wanted, Writer,
 };
 
 use super::recovery::goes_on;
@@ -68,7 +67,7 @@ impl Engine for Disk {
         owner: Option<&Owner>,
         before: Sequence,
         limit: usize,
-    ) -> Result<Vec<StreamInfo>, journeyman_journal::Error> {
+    ) -> Result<Vec<StreamRow>, journeyman_journal::Error> {
         self.memory.streams(owner, before, limit)
     }
     fn snapshot(
@@ -207,7 +206,13 @@ async fn prepare(tasks: &Tasks, before: Before) {
         let reason = PauseReason::Question;
         let facts = vec![
             Fact::of_task(Role::Planner, QuestionsAsked { questions }),
-            Fact::of_task(Role::Planner, TaskPaused { reason }),
+            Fact::of_task(
+                Role::Planner,
+                TaskPaused {
+                    reason,
+                    detail: None,
+                },
+            ),
         ];
         record(tasks, "t", facts).await;
     }
@@ -256,7 +261,13 @@ const CALLS: &[(&str, Before, Call)] = &[
         intervene(tasks, Intervention::Pause)
     }),
     ("resume", Before::Paused, |tasks| {
-        intervene(tasks, Intervention::Resume { limits: None })
+        intervene(
+            tasks,
+            Intervention::Resume {
+                limits: None,
+                out: None,
+            },
+        )
     }),
     ("answer", Before::Asked, |tasks| {
         let answer = Intervention::Answer {
