@@ -369,6 +369,13 @@ async fn a_service_whose_journal_lost_its_writer_says_so() {
     let lost = submit(&tasks, "u", None).await;
     let closed = journeyman_journal::Error::Closed;
     assert!(matches!(&lost, Err(Error::Journal(error)) if *error == closed));
+    let told = async {
+        while tasks.obstacles().is_empty() {
+            tokio::task::yield_now().await; // it answers while it still dies
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_mins(1), told).await;
+    assert!(told.is_ok(), "nobody says so");
     assert_eq!(tasks.obstacles(), [format!("journal: {closed}")]);
 }
 
