@@ -77,6 +77,7 @@ impl Language for NoEffects {
             passed: u32::try_from(tests.len()).unwrap(),
             failed: 0,
             skipped: 0,
+            idle: Vec::new(),
             tests,
             runner: None,
             output: String::new(),

@@ -17,15 +17,12 @@ mod tasks;
 mod token;
 mod tools;
 
-use std::io::{self, Write};
-
 use journeyman_agent::Intervention;
 
 use crate::cli::{Command, ConfigCommand, Invocation, JournalCommand, ModelCommand};
 use crate::exit::Exit;
 use crate::log::Log;
 use crate::output::line;
-use crate::settings::Settings;
 
 pub(crate) use self::engine::supervise as supervise_engine;
 use self::interventions::intervene;

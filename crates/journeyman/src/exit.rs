@@ -1,7 +1,6 @@
 //! Exit codes, the same for every command: what scripts may rely on.
 
 use std::fmt;
-use std::io::Write;
 use std::process::ExitCode;
 
 use journeyman_event::payload::{FailureReason, Verification};

@@ -24,7 +24,8 @@ pub(crate) struct NoSpace {
 pub(crate) fn check(data_dir: &Path) -> Result<(), NoSpace> {
     for folder in [data_dir.to_owned(), std::env::temp_dir()] {
         let file = folder.join(format!(".journeyman-space-{}", std::process::id()));
-        let written = File::create(&file).and_then(|mut file| file.write_all(&[b'.'; TRIED_BYTES]));
+        let written =
+            File::create(&file).and_then(|mut file| file.write_all(&vec![b'.'; TRIED_BYTES]));
         // It may not even be there.
         let _ = fs::remove_file(&file);
         let is_full = written.is_err_and(|error| {

@@ -53,7 +53,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         length @ 0..=125 => frame.push(0x80 | u8::try_from(length).unwrap()),
         length @ 126..=0xffff => {
-            frame.push(0x80 | 126);
+            frame.push(0x80 | 0x7e);
             frame.extend(u16::try_from(length).unwrap().to_be_bytes());
         }
         length => {
@@ -407,10 +407,10 @@ impl Legacy {
 }
 
 fn last(events: &str) -> Value {
-    let data = events
+    let mut data = events
         .lines()
         .filter_map(|line| line.strip_prefix("data: "));
-    serde_json::from_str(data.last().unwrap()).unwrap()
+    serde_json::from_str(data.next_back().unwrap()).unwrap()
 }
 
 #[test]
