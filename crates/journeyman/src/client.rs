@@ -428,6 +428,7 @@ mod tests {
             tools: Some(vec!["docs.*".to_owned()]),
             review: true,
             ask: true,
+            no_examples: true,
             depends_on: vec![TaskId::new("t-0").unwrap()],
             ..TaskSubmitted::of("Make it")
         };
@@ -447,6 +448,7 @@ mod tests {
             "tools": ["docs.*"],
             "review": true,
             "ask": true,
+            "examples": false,
             "depends_on": ["t-0"],
         });
         assert_eq!(sent, expected);

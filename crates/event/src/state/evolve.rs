@@ -96,10 +96,7 @@ impl TaskState {
                 self.limits = changed.limits;
                 self.obstacle = None;
                 self.broken_calls = 0;
-                if self.status == Status::Failed {
-                    self.status = Status::Paused;
-                    self.ending = None;
-                    self.ended_at = None;
+                if self.take_back_failure() {
                     self.output = None;
                     self.output_problem = None;
                 }
@@ -110,10 +107,7 @@ impl TaskState {
                 }
                 self.output = None;
                 self.output_problem = None;
-                if self.status == Status::Failed {
-                    self.status = Status::Paused;
-                    self.ending = None;
-                }
+                self.take_back_failure();
             }
             Payload::TaskPreempted(_) | Payload::TaskQueued(_) => {
                 self.stop_running(event);
@@ -452,6 +446,17 @@ impl TaskState {
         self.pause = None;
         self.ending = Some(ending);
         self.ended_at = Some(event.sequence());
+    }
+
+    /// A task that failed rests and can go on; whether it had failed.
+    fn take_back_failure(&mut self) -> bool {
+        let has_failed = self.status == Status::Failed;
+        if has_failed {
+            self.status = Status::Paused;
+            self.ending = None;
+            self.ended_at = None;
+        }
+        has_failed
     }
 
     fn open(&mut self, event: &Event, action: Action) {
