@@ -613,3 +613,32 @@ fn end(state: &TaskState, ending: Ending) -> Step {
     facts.push(ended);
     Step::Record(facts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::strategy::WholeFile;
+
+    #[test]
+    fn a_server_that_breaks_off_every_call_is_not_asked_for_ever() {
+        for (broken_calls, ends) in [(BROKEN_CALLS_MAX - 1, false), (BROKEN_CALLS_MAX, true)] {
+            let state = TaskState {
+                broken_calls,
+                trouble: Some("its words".to_owned()),
+                ..TaskState::default()
+            };
+            let step = decide(&state, &WholeFile, SignedDuration::ZERO);
+            let failed = match step {
+                Step::Record(facts) => facts.into_iter().find_map(|fact| match fact.payload {
+                    Payload::TaskFailed(failed) => Some(failed),
+                    _ => None,
+                }),
+                _ => None,
+            };
+            assert_eq!(failed.is_some(), ends, "{broken_calls} calls");
+            assert!(failed.is_none_or(|failed| {
+                failed.reason == FailureReason::Model && failed.detail.contains("its words")
+            }));
+        }
+    }
+}
