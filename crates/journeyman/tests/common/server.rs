@@ -444,10 +444,7 @@ impl Socket {
                 {
                     panic!("nothing was heard for too long")
                 }
-                Err(error) => {
-                    eprintln!("HEAR {error:?}");
-                    return Err(1006);
-                }
+                Err(_) => return Err(1006),
             }
         }
     }
