@@ -332,9 +332,10 @@ impl Lines {
                     .extend(pieces.map(|piece| Held::around(&held, piece)));
                 self.at = event.sequence();
             }
-            self.left = match page.ended {
-                true => 0,
-                false => self.left - page.events.len(),
+            self.left = if page.ended {
+                0
+            } else {
+                self.left - page.events.len()
             };
         }
         Ok(self.events.pop_front())

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 use crate::room::Room;
 
 /// A connection may take nothing for so long.
-const STALL_MAX: Duration = Duration::from_secs(60);
+const STALL_MAX: Duration = Duration::from_mins(1);
 /// And for so long where others wait for room; a socket was closed with a reason before.
 const PRESSED_MAX: Duration = Duration::from_secs(3);
 

@@ -128,7 +128,7 @@ async fn enter(State(door): State<Door>, request: Request) -> Result<Response, P
     parts.extensions.insert(caller.clone());
     let response = match batch(&parts, &body)? {
         Some(requests) => door.answer_all(&parts, session.as_ref(), requests).await?,
-        None => door.answer(parts, body, session, &caller).await?,
+        None => Box::pin(door.answer(parts, body, session, &caller)).await?,
     };
     Ok(door.sent(response, caller, account))
 }
@@ -145,7 +145,7 @@ impl Door {
         let method = parts.method.clone();
         let id = session.as_ref().map(|(id, _)| id);
         let request = Request::from_parts(parts, Body::from(body));
-        let (response, told) = Sessions::within(id, self.service.handle(request)).await;
+        let (response, told) = Sessions::within(id, Box::pin(self.service.handle(request))).await;
         let mut response = response.map(Body::new);
         if method == Method::DELETE && response.status() == StatusCode::ACCEPTED {
             *response.status_mut() = StatusCode::NO_CONTENT; // clients take 202 for a failure here
@@ -181,7 +181,7 @@ impl Door {
         let id = session.map(|(id, _)| id);
         let all = requests.into_iter().map(|body| async move {
             let request = Request::from_parts(parts.clone(), Body::from(body));
-            let (response, _) = Sessions::within(id, self.service.handle(request)).await;
+            let (response, _) = Sessions::within(id, Box::pin(self.service.handle(request))).await;
             let (head, body) = response.map(Body::new).into_parts();
             let body = to_bytes(body, super::api::ANSWER_MAX).await;
             (head.status, body.unwrap_or_default())
