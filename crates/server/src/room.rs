@@ -33,6 +33,8 @@ struct Inside {
     bytes: Arc<Semaphore>,
     reading: Arc<Semaphore>,
     waiting: AtomicUsize,
+    /// Of these, who have made something already.
+    waiting_made: AtomicUsize,
     /// Large events that were shown last, the newest at the end.
     shown: Mutex<Shown>,
 }
@@ -79,13 +81,25 @@ impl Room {
             bytes: Arc::new(Semaphore::new(bytes)),
             reading: Arc::new(Semaphore::new(READING_MAX)),
             waiting: AtomicUsize::new(0),
+            waiting_made: AtomicUsize::new(0),
             shown: Mutex::default(),
         }))
     }
 
     /// A place among those who read something from the store that is not counted yet.
     pub(crate) async fn reading(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0.reading).acquire_owned().await.ok()
+        let all = &self.0.reading;
+        if let Ok(place) = Arc::clone(all).try_acquire_owned() {
+            return Some(place);
+        }
+        let _waiting = self.wait();
+        Arc::clone(all).acquire_owned().await.ok()
+    }
+
+    /// That somebody waits, as long as this lives.
+    fn wait(&self) -> Waiting<'_> {
+        self.0.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(&self.0.waiting)
     }
 
     /// So many bytes, as soon as there is room for them. More than all is all.
@@ -95,15 +109,17 @@ impl Room {
         if let Ok(permit) = Arc::clone(all).try_acquire_many_owned(wanted) {
             return Some(Held(permit));
         }
-        self.0.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.0.waiting);
+        let _waiting = self.wait();
         let permit = Arc::clone(all).acquire_many_owned(wanted).await;
         permit.ok().map(Held)
     }
 
     /// The same for something that is made already: none where too many wait with such a thing.
     pub(crate) async fn hold_made(&self, bytes: usize) -> Option<Held> {
-        if self.0.waiting.load(Ordering::Relaxed) >= WAITING_MAX {
+        let made = &self.0.waiting_made;
+        let others = made.fetch_add(1, Ordering::Relaxed);
+        let _made = Waiting(made);
+        if others >= WAITING_MAX {
             return None;
         }
         self.hold(bytes).await
@@ -177,7 +193,9 @@ mod tests {
         let mut waiting = Vec::new();
         for _ in 0..WAITING_MAX {
             let room = room.clone();
-            waiting.push(tokio::spawn(async move { room.hold(1).await.is_some() }));
+            waiting.push(tokio::spawn(
+                async move { room.hold_made(1).await.is_some() },
+            ));
         }
         while room.0.waiting.load(Ordering::Relaxed) < WAITING_MAX {
             tokio::task::yield_now().await;

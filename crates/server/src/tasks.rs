@@ -325,8 +325,8 @@ impl NewTask {
 /// A folder for a result, if one is named by somebody who may.
 pub(crate) fn checked_out(out: Option<String>, caller: &Caller) -> Result<Option<String>, Problem> {
     if out.is_some() && !caller.is_local() {
-        let detail =
-            "`out` names a folder of the server's machine: leave it out and fetch the files";
+        let detail = "`out` names a folder of the server's machine, and is taken over the socket in \
+                      its data folder alone: leave it out and fetch the files";
         return Err(Problem::forbidden(detail));
     }
     Ok(out.filter(|out| !out.is_empty()))

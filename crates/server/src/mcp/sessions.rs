@@ -79,9 +79,7 @@ impl SessionId {
         let size = serde_json::to_vec(&capabilities).map_or(usize::MAX, |json| json.len());
         if size > CAPABILITIES_MAX {
             capabilities = ClientCapabilities::default();
-            capabilities
-                .elicitation
-                .clone_from(&told.capabilities.elicitation);
+            (capabilities.elicitation).clone_from(&told.capabilities.elicitation);
         }
         let kept = Kept {
             version: told.protocol_version.clone(),
