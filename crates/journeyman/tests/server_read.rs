@@ -359,7 +359,7 @@ fn a_socket_that_is_not_read_is_closed_with_a_code_and_delays_nobody() {
         full
     });
     assert!(full.elapsed() < SEND_TIME / 2, "{:?}", full.elapsed());
-    // The server tries for as long again to say that it closes.
+    // For three times as long the server tries to say that it closes.
     std::thread::sleep((SEND_TIME + Duration::from_secs(1)).saturating_sub(full.elapsed()));
     let mut last = 0;
     let mut heard = 0;

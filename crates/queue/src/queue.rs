@@ -152,6 +152,15 @@ impl<R: Runner> Queue<R> {
             .change(|state, now| state.core.has_ended(id, now));
     }
 
+    /// The same of a job whose time was up before it needed a turn: it is counted with those whose deadline
+    /// passed.
+    pub fn has_timed_out(&self, id: &R::Id) {
+        self.shared().change(|state, now| {
+            state.counts.timed_out += 1;
+            state.core.has_ended(id, now);
+        });
+    }
+
     /// Takes a job out to let it rest: a waiting one is held back until the caller lets it out, a running
     /// one is told to stop, in its own time. [`Queue::recover`] brings it back.
     pub fn pause(&self, id: &R::Id) -> Withdrawal<R> {

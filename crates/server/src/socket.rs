@@ -34,6 +34,10 @@ const TOKEN_TIME: Duration = Duration::from_secs(10);
 const SEND_TIME: Duration = Duration::from_secs(10);
 /// And this long, where others wait for the bytes that it holds.
 const PRESSED_TIME: Duration = Duration::from_secs(1);
+/// So long it is tried to say why a socket is closed, behind what did not get out: a client that was away
+/// learns where to go on. Where others wait for room, the connection is broken off before
+/// ([`crate::pace`]).
+const CLOSE_TIME: Duration = Duration::from_secs(30);
 /// Where nothing is sent, a ping is, this often.
 const PING: Duration = Duration::from_secs(20);
 /// Without any answer for so long the client is gone.
@@ -364,7 +368,7 @@ impl Client {
 
     async fn close(&mut self, close: Close) {
         let said = self.socket.say_close(close.code(), close.reason(self.at));
-        let _ = tokio::time::timeout(SEND_TIME, said).await; // who does not read it needs none
+        let _ = tokio::time::timeout(CLOSE_TIME, said).await; // who does not read it needs none
     }
 }
 

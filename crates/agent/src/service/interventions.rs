@@ -345,7 +345,7 @@ impl Tasks {
             .await?;
         if state.status.is_ended() {
             let key = StreamName::of(principal.owner(), task);
-            self.queue.has_ended(&key);
+            self.queue.has_timed_out(&key);
         }
         Ok(state.status.is_ended())
     }
