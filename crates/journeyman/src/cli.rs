@@ -595,4 +595,18 @@ mod tests {
     fn the_command_line_is_sound() {
         super::command().debug_assert();
     }
+
+    #[test]
+    fn the_short_help_of_every_command_is_one_screen_and_names_the_long_one() {
+        let mut all = super::command();
+        all.build();
+        for command in all.get_subcommands_mut() {
+            let text = command.render_help().to_string();
+            let lines = text.lines().count();
+            assert!(lines <= 40, "{}: {lines} lines", command.get_name());
+            if command.get_name() != "help" {
+                assert!(text.contains("see more with '--help'"), "{text}");
+            }
+        }
+    }
 }

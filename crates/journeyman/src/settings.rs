@@ -101,7 +101,9 @@ pub(crate) fn flags() -> impl Iterator<Item = Arg> {
                 "{}{default} [env: {}]",
                 setting.help, setting.variable
             ))
-            .help_heading("Settings");
+            .help_heading("Settings")
+            // `-h` is one screen; `--help` has them all.
+            .hide_short_help(true);
         match setting.value {
             Some(value) => arg.value_name(value).num_args(1),
             None => arg.action(ArgAction::SetTrue),
