@@ -1,5 +1,6 @@
 //! Events for one client, at its own pace: a page at a time, and never more than that.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -25,7 +26,11 @@ pub(crate) struct Feed {
     taken: Vec<Event>,
     /// Its place among what is not counted.
     place: Option<OwnedSemaphorePermit>,
+    /// The wait for that room: whoever looks at something else in between does not lose its turn.
+    holding: Option<Holding>,
 }
+
+type Holding = Pin<Box<dyn Future<Output = Option<Held>> + Send + Sync>>;
 
 /// Events, and the bytes that they hold.
 pub(crate) struct Page {
@@ -40,20 +45,27 @@ impl Feed {
             room: room.clone(),
             taken: Vec::new(),
             place: None,
+            holding: None,
         }
     }
 
     /// The next events, as soon as there are some and there is room for them. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Result<Page, Error> {
         while self.taken.is_empty() {
+            self.place = None; // who waits for events reads nothing
             self.events.wait().await?;
             self.place = self.room.reading().await;
             let taken = self.events.take(PAGE).await?;
             self.taken = taken.into_iter().map(|e| self.room.share(e)).collect();
         }
-        let bytes = self.taken.iter().map(weight).sum();
-        let held = self.room.hold(bytes).await.ok_or(Error::Closed)?;
+        let holding = self.holding.get_or_insert_with(|| {
+            let (room, bytes) = (self.room.clone(), self.taken.iter().map(weight).sum());
+            Box::pin(async move { room.hold(bytes).await })
+        });
+        let held = holding.await;
+        self.holding = None;
         self.place = None;
+        let held = held.ok_or(Error::Closed)?;
         Ok(Page {
             events: std::mem::take(&mut self.taken),
             held: Arc::new(held),

@@ -15,6 +15,8 @@ use crate::room::Room;
 const STALL_MAX: Duration = Duration::from_mins(1);
 /// And for so long where others wait for room; a socket was closed with a reason before.
 const PRESSED_MAX: Duration = Duration::from_secs(3);
+/// After that it is looked this often whether somebody waits.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// A connection that is watched.
 pub(crate) struct Paced<I> {
@@ -51,7 +53,7 @@ impl<I> Paced<I> {
             if stall >= STALL_MAX || (stall >= PRESSED_MAX && self.room.is_pressed()) {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            look.as_mut().reset(Instant::now() + PRESSED_MAX);
+            look.as_mut().reset(Instant::now() + LOOK);
         }
         Poll::Pending
     }

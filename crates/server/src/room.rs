@@ -88,18 +88,7 @@ impl Room {
 
     /// A place among those who read something from the store that is not counted yet.
     pub(crate) async fn reading(&self) -> Option<OwnedSemaphorePermit> {
-        let all = &self.0.reading;
-        if let Ok(place) = Arc::clone(all).try_acquire_owned() {
-            return Some(place);
-        }
-        let _waiting = self.wait();
-        Arc::clone(all).acquire_owned().await.ok()
-    }
-
-    /// That somebody waits, as long as this lives.
-    fn wait(&self) -> Waiting<'_> {
-        self.0.waiting.fetch_add(1, Ordering::Relaxed);
-        Waiting(&self.0.waiting)
+        Arc::clone(&self.0.reading).acquire_owned().await.ok()
     }
 
     /// So many bytes, as soon as there is room for them. More than all is all.
@@ -109,7 +98,8 @@ impl Room {
         if let Ok(permit) = Arc::clone(all).try_acquire_many_owned(wanted) {
             return Some(Held(permit));
         }
-        let _waiting = self.wait();
+        self.0.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.0.waiting);
         let permit = Arc::clone(all).acquire_many_owned(wanted).await;
         permit.ok().map(Held)
     }

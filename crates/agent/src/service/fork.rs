@@ -11,7 +11,9 @@ use journeyman_queue::Full;
 
 use super::{Submitted, Tasks, refused};
 use crate::Error;
+use crate::limits::check_submission;
 use crate::listing::Listing;
+use crate::toolbox::check_patterns;
 
 /// Events that a fork copies at the most: all of them and the submission are one append.
 const COPIED_MAX: usize = 999;
@@ -84,10 +86,15 @@ impl Tasks {
         if copied.len() > COPIED_MAX {
             return Err(too_long(copied.len()));
         }
+        check_submission(&content)?;
+        check_patterns(content.tools.as_deref().unwrap_or_default())?;
         let priority = content.priority;
         let task_id = fork
             .task_id
             .unwrap_or_else(|| TaskId::random(&*self.parts.randomness));
+        if let Some(out) = &content.out {
+            self.check_out(&task_id, out).await?;
+        }
         let key = StreamName::of(principal.owner(), &task_id);
         let permit = self.queue.admit(key, &[], Full::Refuse).await;
         let permit = permit.map_err(|refusal| refused(refusal, &task_id))?;

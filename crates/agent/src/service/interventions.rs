@@ -317,7 +317,7 @@ impl Tasks {
         if Box::pin(self.end_without_time(principal, task, &mut state)).await? {
             // It may wait for its turn, which it does not need.
             let key = StreamName::of(principal.owner(), task);
-            if let Withdrawal::WasWaiting(held) = self.queue.cancel(&key) {
+            if let Withdrawal::WasWaiting(held) = self.queue.pause(&key) {
                 held.out();
             }
             self.queue.has_ended(&key);

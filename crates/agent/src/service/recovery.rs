@@ -44,7 +44,9 @@ impl Tasks {
                     },
                 };
                 let owner = Principal::user(stream.owner.clone());
-                let submitted = self.submitted_at(&owner, &stream.task_id).await?;
+                // One that cannot be read is told where it is worked on, and keeps no other from starting.
+                let submitted = self.submitted_at(&owner, &stream.task_id).await;
+                let submitted = submitted.unwrap_or(stream.sequence);
                 jobs.push(((!listing.started, submitted), job));
             }
             match page.last() {
@@ -61,12 +63,8 @@ impl Tasks {
             let others = job.depends_on.iter();
             let others: Vec<TaskId> = others.map(|other| other.task_id.clone()).collect();
             let (owner, task) = (Principal::user(job.id.owner.clone()), &job.id.task_id);
-            let settled = self.settle_dependencies(&owner, task, &others);
-            match settled.await {
-                Err(Error::Refused(refusal)) => {
-                    tracing::warn!(task = %job.id, %refusal, "a task of former times cannot start");
-                }
-                settled => settled?,
+            if let Err(error) = self.settle_dependencies(&owner, task, &others).await {
+                tracing::warn!(task = %job.id, %error, "a task of former times cannot start");
             }
         }
         for (id, refusal) in &refused {

@@ -119,7 +119,11 @@ impl Runner for TaskRunner {
                 tracing::error!(%error, "something is short; the task is tried again");
                 tokio::select! {
                     () = tokio::time::sleep(SHORTAGE_PAUSE) => Ended::Requeue,
-                    _ = stop.stopped() => Ended::Rests,
+                    reason = stop.stopped() => match reason {
+                        // It goes on as soon as there is a place for it again.
+                        journeyman_queue::StopReason::Preempted { .. } => Ended::Requeue,
+                        _ => Ended::Rests,
+                    },
                 }
             }
             // Nothing more can be recorded: it rests until somebody has mended the store.

@@ -116,35 +116,42 @@ impl Tasks {
         };
         self.take_in(seen).await?;
         for name in self.missing() {
-            let (principal, task) = (Principal::user(name.owner.clone()), &name.task_id);
-            let state = load(&self.parts.journal, &principal, task).await?;
-            let state = state.filter(|state| goes_on(&Listing::of(state)));
-            {
-                let mut watched = self.watchdog.watched();
-                if !watched.is_on {
-                    return Ok(());
-                }
-                if state.is_none() {
-                    watched.going_on.remove(&name);
-                }
-            }
-            let Some(state) = state.filter(|_| !self.queue.contains(&name)) else {
-                continue;
-            };
-            tracing::error!(
-                task = %name,
-                status = state.status.as_str(),
-                "the task is recorded as going on and was in no queue; it is put back"
-            );
-            // A queue that was closed meanwhile takes nothing.
-            self.enqueue(&name, &state).await?;
-            let mut watched = self.watchdog.watched();
-            watched.put_back += 1;
-            if let Some(going) = watched.going_on.get_mut(&name) {
-                going.times += 1;
+            // What is wrong with one keeps no other out.
+            if let Err(error) = self.rescue(&name).await {
+                tracing::error!(task = %name, %error, "a lost task cannot be put back");
             }
         }
         Ok(())
+    }
+
+    /// Puts a task that is missing into the queue, if it goes on.
+    async fn rescue(&self, name: &StreamName) -> Result<(), Error> {
+        if let Some(going) = self.watchdog.watched().going_on.get_mut(name) {
+            going.times += 1;
+        }
+        let (principal, task) = (Principal::user(name.owner.clone()), &name.task_id);
+        let state = load(&self.parts.journal, &principal, task).await?;
+        let state = state.filter(|state| goes_on(&Listing::of(state)));
+        {
+            let mut watched = self.watchdog.watched();
+            if !watched.is_on {
+                return Ok(());
+            }
+            if state.is_none() {
+                watched.going_on.remove(name);
+            }
+        }
+        let Some(state) = state.filter(|_| !self.queue.contains(name)) else {
+            return Ok(());
+        };
+        tracing::error!(
+            task = %name,
+            status = state.status.as_str(),
+            "the task is recorded as going on and was in no queue; it is put back"
+        );
+        self.watchdog.watched().put_back += 1;
+        // A queue that was closed meanwhile takes nothing.
+        self.enqueue(name, &state).await
     }
 
     /// Takes in what the journal's list says since the last look.
