@@ -129,10 +129,10 @@ pub enum Error {
         /// What is there.
         found: String,
     },
-    /// A file of the store was moved, deleted or replaced while it was in use. Nothing more is
-    /// acknowledged.
+    /// A file of the store was moved, deleted, replaced or cut short while it was in use. Nothing more
+    /// is acknowledged.
     #[error(
-        "{} was moved, deleted or replaced while it was in use; nothing more is written. Put it \
+        "{} was moved, deleted, replaced or cut short while it was in use; nothing more is written. Put it \
          back, and it goes on by itself; or stop this process and start it again to use what is \
          there now", file.display()
     )]

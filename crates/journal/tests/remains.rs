@@ -320,6 +320,34 @@ async fn a_store_that_is_moved_while_it_is_in_use_acknowledges_nothing_more() {
     }
 }
 
+#[tokio::test]
+async fn a_store_that_is_emptied_while_it_is_in_use_acknowledges_nothing_more_and_stays_as_it_is() {
+    for left in [0, 4_096] {
+        let folder = TempDir::new().unwrap();
+        let data = folder.path().join("data");
+        let (me, make) = (Principal::local(), Maker::new(1));
+        let journal = open(&data);
+        let first = journal.append(&me, make.append(&me, "t-1", 3)).await;
+        first.unwrap();
+        assert_eq!(journal.trouble(), None);
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(data.join("journal.db"));
+        file.unwrap().set_len(left).unwrap();
+        let trouble = journal.trouble();
+        assert!(matches!(trouble, Some(Error::Moved { .. })), "{trouble:?}");
+        for _ in 0..2 {
+            let next = make.append(&me, "t-1", 1);
+            let error = journal.append(&me, next).await.unwrap_err();
+            assert!(matches!(error, Error::Moved { .. }), "{error:?}");
+        }
+        let log = fs::read(data.join("journal.db-wal")).unwrap();
+        drop(journal);
+        assert_eq!(fs::metadata(data.join("journal.db")).unwrap().len(), left);
+        assert_eq!(fs::read(data.join("journal.db-wal")).unwrap(), log);
+    }
+}
+
 /// A store of the same name is not the one that was followed.
 #[tokio::test]
 async fn a_reader_does_not_go_on_in_another_store() {

@@ -461,6 +461,8 @@ fn each_revision_of_mcp_is_spoken_as_it_is_written() {
     let list = |id: Value| json!({"jsonrpc": "2.0", "id": id, "method": "tools/list"});
     // Requests come together in the one revision that has that.
     let batch = json!([list(json!(1)), list(json!("b")), {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 99}}]);
+    let twice = json!([list(json!(1)), list(json!(1))]);
+    old.post(&server, &twice).problem(400);
     let answers = old.post(&server, &batch).expect(200);
     let mut ids: Vec<String> = (answers.as_array().unwrap().iter())
         .map(|answer| answer["id"].to_string())

@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::lock;
@@ -45,6 +46,8 @@ pub(super) struct Place {
 struct Opened {
     /// The database, from the first connection on.
     database: Mutex<Option<FileId>>,
+    /// How long the database is at least: while it is in use it only grows.
+    database_len: AtomicU64,
     /// While this process writes: the files that it writes to or that keep others from it.
     written: Mutex<Vec<(PathBuf, FileId)>>,
     /// Why this process, which holds the store, cannot write yet.
@@ -256,6 +259,7 @@ impl Place {
             .into_iter()
             .filter_map(|path| FileId::of(&path).ok().map(|id| (path, id)));
         *self.written() = ids.collect();
+        self.opened.database_len.store(0, Ordering::Relaxed);
     }
 
     /// Forgets the log, which goes with its last connection.
@@ -294,7 +298,17 @@ impl Place {
         let gone = written
             .iter()
             .find(|(path, id)| FileId::of(path).ok() != Some(*id));
-        gone.map_or(Ok(()), |(path, _)| Err(moved(path)))
+        match gone {
+            Some((path, _)) => Err(moved(path)),
+            None if !written.is_empty() && self.is_cut_short() => Err(moved(&self.file)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the database was longer when it was last looked at: somebody emptied it, or wrote over it.
+    pub(super) fn is_cut_short(&self) -> bool {
+        let now = fs::metadata(&self.file).map_or(0, |meta| meta.len());
+        self.opened.database_len.fetch_max(now, Ordering::Relaxed) > now
     }
 
     fn written(&self) -> MutexGuard<'_, Vec<(PathBuf, FileId)>> {

@@ -166,7 +166,10 @@ impl Writer for SqliteWriter {
 
     fn reopen(&mut self) -> Result<(), Error> {
         if let Err(moved) = self.place.in_place() {
-            self.save_log();
+            // Into a file that was cut short nothing is brought: what is left of it stays as it is.
+            if !self.place.is_cut_short() {
+                self.save_log();
+            }
             return Err(moved);
         }
         self.place.forget_log();
@@ -180,6 +183,12 @@ impl Writer for SqliteWriter {
 
 impl Drop for SqliteWriter {
     fn drop(&mut self) {
+        if let Some(connection) = &self.connection
+            && self.place.is_cut_short()
+            && let Err(error) = connection.set_db_config(NO_CHECKPOINT, true)
+        {
+            tracing::warn!(%error, "the journal's log may be brought into what is left of its file");
+        }
         self.place.forget_written();
     }
 }
@@ -189,6 +198,10 @@ fn not_open() -> Error {
         reason: "it is not open".to_owned(),
     }
 }
+
+/// The log stays beside the file when it is closed.
+const NO_CHECKPOINT: rusqlite::config::DbConfig =
+    rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
 
 /// The numbers of streams in this file.
 type Numbers = HashMap<StreamName, i64>;

@@ -178,6 +178,7 @@ impl Door {
         session: Option<&(SessionId, InUse)>,
         requests: Vec<Bytes>,
     ) -> Result<Response, Problem> {
+        check_ids(&requests)?;
         let id = session.map(|(id, _)| id);
         let all = requests.into_iter().map(|body| async move {
             let request = Request::from_parts(parts.clone(), Body::from(body));
@@ -246,6 +247,24 @@ fn keeping(body: Body, used: Option<(SessionId, InUse)>) -> Body {
     Body::from_stream(body.into_data_stream().inspect(move |_| {
         let _until_here = &used;
     }))
+}
+
+/// Two requests of one batch with the same id cannot be told apart, and one would wait for ever.
+fn check_ids(requests: &[Bytes]) -> Result<(), Problem> {
+    let mut known = Vec::new();
+    for request in requests {
+        let message: Value = serde_json::from_slice(request).unwrap_or_default();
+        let id = &message["id"];
+        if message["method"].is_null() || id.is_null() {
+            continue; // an answer, or a notification
+        }
+        if known.contains(id) {
+            let detail = format!("two requests of the batch have the id {id}; give each its own");
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-batch", detail));
+        }
+        known.push(id.clone());
+    }
+    Ok(())
 }
 
 /// The messages of a batch; none if it is none.
