@@ -26,6 +26,15 @@ pub enum Error {
         /// The name that was given.
         task: TaskId,
     },
+    /// An idempotency key was used before, for something else.
+    #[error(
+        "the idempotency key was used for task {task}, with other content; use another key for another \
+         task"
+    )]
+    KeyUsed {
+        /// The task that the key stands for.
+        task: TaskId,
+    },
     /// Something that was given does not fit.
     #[error("field `{field}`: {reason}")]
     BadInput {

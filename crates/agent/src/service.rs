@@ -251,6 +251,9 @@ impl Tasks {
             };
             if let Some(state) = known {
                 let is_same = state.submission.as_ref() == Some(&submission.content);
+                if has_key && !is_same && submission.task_id.is_none() {
+                    return Err(Error::KeyUsed { task: task_id });
+                }
                 if !has_key || !is_same {
                     return Err(Error::TaskExists { task: task_id });
                 }

@@ -276,7 +276,8 @@ fn the_same_key_and_content_is_the_same_task_and_other_content_a_conflict() {
     assert_eq!(again["task_id"], first["task_id"]);
     assert_eq!(again["sequence"], first["sequence"]);
     assert_eq!(again["is_duplicate"], true);
-    server.post(TASKS, &keyed("y")).problem(409);
+    let other = server.post(TASKS, &keyed("y")).problem(409);
+    assert_eq!(other["field"], "idempotency_key", "{other}");
     // The header says the same.
     let headers = [
         ("Content-Type", "application/json"),

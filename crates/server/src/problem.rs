@@ -124,6 +124,9 @@ impl From<Error> for Problem {
         match error {
             Error::NoSuchTask { .. } => Self::not_found(detail),
             Error::TaskExists { .. } => Self::new(StatusCode::CONFLICT, "task-exists", detail),
+            Error::KeyUsed { .. } => {
+                Self::new(StatusCode::CONFLICT, "key-used", detail).of_field("idempotency_key")
+            }
             Error::Ended { .. } => Self::new(StatusCode::CONFLICT, "task-ended", detail),
             Error::Overtaken { .. } => Self::new(StatusCode::CONFLICT, "overtaken", detail),
             Error::BadInput { field, .. } => Self::field(field, detail),
