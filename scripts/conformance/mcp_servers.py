@@ -471,6 +471,18 @@ def commands(site, program, folder, task, is_served):
         assert code == 1 and "journeyman serve" in said, (code, said)
 
 
+def resting(site):
+    """A task that has its code and rests: tools are called on no task that has ended."""
+
+    def paused():
+        task = site.submit(prompt=STUB)
+        if any(event["kind"] == "code_generated" for event in site.stream(task)):
+            status, _ = site.ask(f"tasks/{task}/interventions", {"kind": "pause"})
+            return task if status == 200 else None
+
+    return until("a task rests with its code", paused)
+
+
 def main(program, folder, node, modules):
     for package in ("server-filesystem", "server-everything"):
         about = pathlib.Path(modules, "@modelcontextprotocol", package, "package.json")
@@ -481,8 +493,8 @@ def main(program, folder, node, modules):
         site = Site(program, folder, node, pathlib.Path(modules).resolve(), shared)
         try:
             listed(site)
-            task = site.submit(prompt=STUB)
-            assert list(site.stream(task))[-1]["kind"] == "task_complete"
+            assert list(site.stream(site.submit(prompt=STUB)))[-1]["kind"] == "task_complete"
+            task = resting(site)
             filesystem(site, task, shared)
             everything(site, task)
             leaving(site, task)
