@@ -32,7 +32,7 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     fn place(&self) -> &Path;
 
     /// What stands in the way of the next write, as far as that is known without trying:
-    /// [`Error::Moved`] if the store's files were moved, deleted or replaced meanwhile, or why the store
+    /// [`Error::Moved`] if the store's files were moved, deleted, replaced or cut short meanwhile, or why the store
     /// was opened and cannot be written to yet. An engine without files has nothing of the kind.
     fn obstacle(&self) -> Option<Error> {
         None

@@ -73,7 +73,10 @@ fn a_server_whose_store_is_moved_away_says_so_and_goes_on_when_it_is_back() {
     fs::rename(&file, &away).unwrap();
     // At once, and not only when something is to be recorded.
     let ready = server.get("/ready").expect(503).to_string();
-    assert!(ready.contains("moved, deleted, replaced or cut short"), "{ready}");
+    assert!(
+        ready.contains("moved, deleted, replaced or cut short"),
+        "{ready}"
+    );
     let refused = server.post(TASKS, &json!({"prompt": STUB})).problem(503);
     let detail = refused["detail"].as_str().unwrap();
     assert!(detail.contains("Put it back"), "{detail}");
