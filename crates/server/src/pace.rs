@@ -18,19 +18,21 @@ const PRESSED_MAX: Duration = Duration::from_secs(3);
 /// After that it is looked this often whether somebody waits.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// A connection that is watched.
-pub(crate) struct Paced<I> {
+/// A connection that is watched, with what it keeps as long as it is open, whatever it is used for.
+pub(crate) struct Paced<I, K> {
     io: I,
     room: Room,
+    _kept: K,
     /// Since when nothing is taken, and when that is looked at again.
     stalled: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-impl<I> Paced<I> {
-    pub(crate) fn new(io: I, room: Room) -> Self {
+impl<I, K> Paced<I, K> {
+    pub(crate) fn new(io: I, room: Room, kept: K) -> Self {
         Self {
             io,
             room,
+            _kept: kept,
             stalled: None,
         }
     }
@@ -59,7 +61,7 @@ impl<I> Paced<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Paced<I> {
+impl<I: AsyncRead + Unpin, K: Unpin> AsyncRead for Paced<I, K> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -69,7 +71,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Paced<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Paced<I> {
+impl<I: AsyncWrite + Unpin, K: Unpin> AsyncWrite for Paced<I, K> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -112,7 +114,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_is_broken_off_and_who_takes_a_little_is_not() {
         let (ours, mut theirs) = tokio::io::duplex(10);
-        let mut ours = Paced::new(ours, Room::new());
+        let mut ours = Paced::new(ours, Room::new(), ());
         let began = Instant::now();
         let taking = tokio::spawn(async move {
             for _ in 0..5 {
@@ -136,7 +138,7 @@ mod tests {
         let waiting = room.clone();
         tokio::spawn(async move { waiting.hold(1).await.is_some() });
         let began = Instant::now();
-        let mut ours = Paced::new(ours, room);
+        let mut ours = Paced::new(ours, room, ());
         ours.write_all(&[0; 50]).await.unwrap_err();
         assert!(began.elapsed() < STALL_MAX / 2, "{:?}", began.elapsed());
     }
