@@ -20,7 +20,7 @@ use crate::python::{
     completed_from, defined_name, foreign_imports, undefined, with_full_imports,
     without_definitions, without_own_imports,
 };
-use crate::strategy::{AGREEMENT_MIN, ModuleStep, ModuleStrategy};
+use crate::strategy::{ModuleStep, ModuleStrategy};
 
 /// Answers in a row that may be unusable before the task fails.
 const REFUSALS_MAX: u32 = 4;
@@ -471,7 +471,8 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
         }
         Some(kind) => {
             let detail = format!(
-                "the modules do not work together ({kind:?}): {}",
+                "the modules do not work together ({}): {}",
+                kind.in_words(),
                 run.output
             );
             return end(
@@ -505,10 +506,6 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
             temperature: REVIEW_TEMPERATURE,
         };
     }
-    if let Some(detail) = doubted(state) {
-        let reason = FailureReason::Attempts;
-        return end(state, Ending::Failed { reason, detail });
-    }
     end(state, Ending::Complete(verification(state, run)))
 }
 
@@ -527,26 +524,6 @@ fn hidden(state: &TaskState) -> Option<String> {
         "two given files are called {}: one hides the other",
         two[0]
     ))
-}
-
-/// The modules that pass too few of their generated tests, in words; none if there is none.
-fn doubted(state: &TaskState) -> Option<String> {
-    let doubted: Vec<String> = state
-        .modules
-        .iter()
-        .filter_map(|module| match module.completion.as_ref()?.verification {
-            Verification::Agreement { confidence } if confidence < AGREEMENT_MIN => Some(format!(
-                "module {}: after {} of {} iterations its code passes only {:.0} % of the tests \
-                 that the model wrote for it",
-                module.plan.name,
-                module.iteration,
-                state.limits.iterations_max,
-                100.0 * confidence
-            )),
-            _ => None,
-        })
-        .collect();
-    (!doubted.is_empty()).then(|| doubted.join("; "))
 }
 
 /// Given tests rule: all of them ran and passed when this is asked. Without any, the weakest of what

@@ -60,7 +60,7 @@ pub(crate) fn test_files(
     if module.is_none() || given.is_empty() {
         let modules = state.modules.iter().filter(|other| {
             module.is_none_or(|module| module.plan.name == other.plan.name)
-                && !other.generated_tests.is_empty()
+                && other.tests().is_some()
         });
         files.extend(modules.map(|other| generated_tests_path(state, &other.plan.name)));
     }
@@ -79,8 +79,8 @@ pub(crate) fn working_files(state: &TaskState) -> Files {
                 files.entry(format!("{folder}/__init__.py")).or_default();
             }
         }
-        if let Some(tests) = module.generated_tests.last() {
-            files.insert(generated_tests_path(state, name), tests.clone());
+        if let Some(tests) = module.tests() {
+            files.insert(generated_tests_path(state, name), tests.to_owned());
         }
     }
     for test in state.given_tests() {
@@ -144,7 +144,7 @@ fn mark_disputed(disputed: &[&str]) -> String {
         let _ = writeln!(names, "    {name:?},");
     }
     format!(
-        "\"\"\"Generated tests that the code does not pass and that were judged wrong: see SUMMARY.md.\"\"\"\n\
+        "\"\"\"Generated tests that the code does not pass; either may be wrong: see SUMMARY.md.\"\"\"\n\
          import pytest\n\nDISPUTED = {{\n{names}}}\n\n\n\
          def pytest_collection_modifyitems(items):\n    \
              for item in items:\n        \

@@ -60,6 +60,6 @@ pub use service::{
 };
 pub use slots::ModelSlots;
 pub use strategy::{ModuleStep, ModuleStrategy, WholeFile};
-pub use summary::headline;
+pub use summary::{doubts, headline};
 pub use toolbox::Toolbox;
 pub use worker::{Moment, Options, Worker, load, load_at};

@@ -62,8 +62,8 @@ pub struct WholeFile;
 const TEST_REFUSALS_MAX: u32 = 2;
 /// How often a module's tests are written at most.
 const TEST_WRITINGS_MAX: usize = 3;
-/// The share of a module's generated tests that must pass, 0 to 1; a task with less fails.
-pub(crate) const AGREEMENT_MIN: f64 = 0.5;
+/// Where a smaller share of a module's generated tests passes, 0 to 1, its code is the likelier fault.
+const AGREEMENT_MIN: f64 = 0.5;
 
 /// Fresh candidates in one round, when given tests tell a right one from a wrong one.
 const CANDIDATES_GIVEN_MAX: u32 = 4;
@@ -444,8 +444,8 @@ fn blames_tests(module: &ModuleState, run: &TestRun, kind: TestFailureKind) -> b
 }
 
 /// The attempts are spent. Given tests rule; generated ones are as fallible as the code, so the
-/// version that passes most of them is kept and the rest are disputed. Whether that is enough is
-/// decided at the end: the other modules are still worth writing.
+/// version that passes most of them is kept and the rest are disputed. Tests that never ran are
+/// dropped: then it counts whether the code imports.
 fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
     let name = &module.plan.name;
     let give_up = |detail: String| ModuleStep::GiveUp {
@@ -485,6 +485,11 @@ fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
         // The code was loaded by tests of which none says anything: it is there, and not verified.
         if last.failure == Some(TestFailureKind::NoTests) {
             return ModuleStep::Record(vec![complete(module, last, Vec::new())]);
+        }
+        if module.tests().is_some() {
+            let source = String::new();
+            let dropped = Fact::of_module(Role::Conductor, name, TestsGenerated { source });
+            return ModuleStep::Record(vec![dropped]);
         }
         return give_up(
             last.failure

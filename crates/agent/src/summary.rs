@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use journeyman_event::TaskState;
-use journeyman_event::payload::Verification;
+use journeyman_event::payload::{TestFailureKind, Verification};
 use journeyman_event::state::{Ending, ModuleState};
 
 use crate::examples::examples_in_short;
@@ -34,6 +34,38 @@ pub fn headline(ending: &Ending) -> String {
         }
         Ending::Cancelled => "Cancelled by the user.".to_owned(),
     }
+}
+
+/// What of a complete task its own generated tests leave in doubt, one line a module.
+pub fn doubts(state: &TaskState) -> Vec<String> {
+    let doubt = |module: &ModuleState| {
+        let (name, done) = (&module.plan.name, module.completion.as_ref()?);
+        if !done.disputed.is_empty() {
+            let names: Vec<&str> = done.disputed.iter().map(|test| short(test)).collect();
+            return Some(format!(
+                "`{name}` does not pass {} of the tests that the model wrote for it: {}",
+                names.len(),
+                names.join(", ")
+            ));
+        }
+        let why = never_ran(module)?;
+        Some(format!(
+            "`{name}` imports, but the tests that the model wrote for it could not be run: {why}"
+        ))
+    };
+    state.modules.iter().filter_map(doubt).collect()
+}
+
+/// A test's name without its file.
+fn short(test: &str) -> &str {
+    test.split_once("::").map_or(test, |(_, name)| name)
+}
+
+/// Why a module's generated tests were dropped, if they were.
+fn never_ran(module: &ModuleState) -> Option<&'static str> {
+    let failed = module.runs.iter().rev().find_map(|run| run.failure);
+    let dropped = module.tests().is_none() && !module.generated_tests.is_empty();
+    failed.filter(|_| dropped).map(TestFailureKind::in_words)
 }
 
 pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> String {
@@ -129,13 +161,24 @@ fn row(module: &ModuleState) -> String {
             match done.verification {
                 Verification::GivenTests => ("given tests", result),
                 Verification::Agreement { .. } => ("generated tests", result),
-                Verification::None => ("import only", "imports".to_owned()),
+                Verification::None => (
+                    "import only",
+                    match never_ran(module) {
+                        Some(why) => format!("imports; its tests could not be run: {why}"),
+                        None => "imports".to_owned(),
+                    },
+                ),
             }
         }
         (None, Some(run)) => (
             "not complete",
             run.failure.map_or_else(String::new, |kind| {
-                format!("{kind:?}, {} of {} passed", run.passed(), run.tests.len())
+                format!(
+                    "{}, {} of {} passed",
+                    kind.in_words(),
+                    run.passed(),
+                    run.tests.len()
+                )
             }),
         ),
         (_, None) => ("nothing", "not tested".to_owned()),

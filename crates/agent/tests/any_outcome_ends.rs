@@ -558,7 +558,7 @@ fn a_version_that_was_better_is_brought_back_when_the_attempts_are_spent() {
 }
 
 #[test]
-fn modules_are_written_after_one_that_disagrees_with_its_tests_and_the_task_fails() {
+fn code_that_only_its_own_tests_doubt_is_complete_and_not_verified() {
     let mut seen = 0;
     for seed in 0..300 {
         let mut drive = Drive::new(seed, submission(false, false));
@@ -571,14 +571,47 @@ fn modules_are_written_after_one_that_disagrees_with_its_tests_and_the_task_fail
         });
         let Some(doubted) = doubted else { continue };
         assert!(
-            matches!(drive.state.ending, Some(Ending::Failed { .. })),
+            !matches!(
+                drive.state.ending,
+                Some(Ending::Complete(Verification::GivenTests))
+            ),
             "seed {seed}: {:?}",
             drive.state.ending
         );
-        let later = &drive.state.modules[doubted + 1..];
-        seen += usize::from(!later.is_empty() && later.iter().all(|m| m.completion.is_some()));
+        let done = drive.state.modules[doubted].completion.as_ref().unwrap();
+        assert!(!done.disputed.is_empty(), "seed {seed}: nothing is named");
+        let ended = matches!(
+            drive.state.ending,
+            Some(Ending::Complete(Verification::Agreement { confidence })) if confidence < 0.5
+        );
+        seen += usize::from(ended);
     }
-    assert!(seen > 0, "no seed went on after a doubted module");
+    assert!(seen > 0, "no seed ended complete with a doubted module");
+}
+
+#[test]
+fn code_whose_tests_never_run_is_complete_if_it_imports() {
+    let mut seen = 0;
+    for seed in 0..1_000 {
+        let mut drive = Drive::new(seed, submission(false, false));
+        while drive.step(SignedDuration::ZERO) {}
+        let dropped = |module: &&journeyman_event::state::ModuleState| {
+            module.tests().is_none() && !module.generated_tests.is_empty()
+        };
+        for module in drive.state.modules.iter().filter(dropped) {
+            let Some(done) = &module.completion else {
+                continue;
+            };
+            assert_eq!(done.verification, Verification::None, "seed {seed}");
+            let last = module.runs.last().unwrap();
+            assert!(
+                last.failure.is_none() && last.files.is_empty(),
+                "seed {seed}"
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "no seed dropped tests");
 }
 
 #[test]

@@ -300,6 +300,13 @@ impl ModuleState {
         self.versions.last()
     }
 
+    /// The generated tests as they now are; none before there are any, and none once they were
+    /// dropped because they could not be run.
+    pub fn tests(&self) -> Option<&str> {
+        let last = self.generated_tests.last().map(String::as_str);
+        last.filter(|source| !source.is_empty())
+    }
+
     /// The current code's version, 0 before there is code.
     pub fn version(&self) -> u64 {
         self.code().map_or(0, |code| code.version)

@@ -9,7 +9,7 @@ use crate::ids::ModuleName;
 /// The model wrote tests for a module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestsGenerated {
-    /// The whole file.
+    /// The whole file; empty where the tests before could not be run and are dropped.
     pub source: String,
 }
 
@@ -77,6 +77,19 @@ pub enum TestFailureKind {
     TimedOut,
     /// Killed, or ended before it could report: memory, a signal, an exit in the code.
     Killed,
+}
+
+impl TestFailureKind {
+    /// What happened, as part of a sentence.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Failed => "tests fail",
+            Self::DoesNotImport => "they do not import",
+            Self::NoTests => "there is no test",
+            Self::TimedOut => "they do not end in time",
+            Self::Killed => "they were killed",
+        }
+    }
 }
 
 /// Outcome: every test passed.
