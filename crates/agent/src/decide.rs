@@ -186,12 +186,13 @@ fn look_up() -> Step {
     }
 }
 
+fn prompt_of(state: &TaskState) -> &str {
+    let asked = state.submission.as_ref();
+    asked.map_or("", |asked| asked.prompt.as_str())
+}
+
 fn plan(state: &TaskState) -> Step {
-    let prompt = state
-        .submission
-        .as_ref()
-        .map_or("", |submission| submission.prompt.as_str());
-    if let Some(plan) = plan_of_stub(prompt, state.given_tests()) {
+    if let Some(plan) = plan_of_stub(prompt_of(state), state.given_tests()) {
         return Step::Record(vec![Fact::of_task(Role::Planner, plan)]);
     }
     let times = f32::from(u16::try_from(state.refusals).unwrap_or(u16::MAX));
@@ -279,7 +280,7 @@ fn plan_or_refusal(state: &TaskState, answer: &PendingAnswer) -> journeyman_even
     } else if let Some(asked) = questions_in_answer(&answer.text).filter(|_| may_ask) {
         return asked.into();
     } else {
-        plan_of_answer(&answer.text, state.given_tests())
+        plan_of_answer(&answer.text, prompt_of(state), state.given_tests())
     };
     match read {
         Ok(PlanningComplete { modules, repairs }) => PlanningComplete { modules, repairs }.into(),

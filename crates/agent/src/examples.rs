@@ -389,7 +389,7 @@ mod tests {
         use journeyman_event::state::{CodeVersion, TestRun};
         let tests = tests_in_prompt("Write f(x).\nassert f(1) == 3\n");
         let plan: PlanningComplete =
-            crate::plan::plan_of_answer(r#"{"modules":[{"name":"m"}]}"#, &tests).unwrap();
+            crate::plan::plan_of_answer(r#"{"modules":[{"name":"m"}]}"#, "", &tests).unwrap();
         let module = |messages: &[&str]| {
             let mut module = ModuleState::new(plan.modules[0].clone());
             for (version, message) in (1..).zip(messages) {

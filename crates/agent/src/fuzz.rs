@@ -270,7 +270,7 @@ fn fuzz_a_plan_in_an_answer() {
             format!("{around}\n{answer}\n{around}"),
             around,
         ] {
-            match plan_of_answer(&answer, &tests) {
+            match plan_of_answer(&answer, "", &tests) {
                 Ok(plan) => is_sound(&plan, &tests)?,
                 Err(problem) => prop_assert!(!problem.is_empty()),
             }

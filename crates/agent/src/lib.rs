@@ -24,6 +24,7 @@ mod layout;
 pub mod limits;
 mod listing;
 mod literal;
+mod named;
 mod notice;
 mod output;
 mod pace;

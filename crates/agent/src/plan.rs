@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::answer::json_in;
+use crate::named::{module_named, package_named, speaks_of_a_package};
 use crate::python::{
     defined_name, foreign_imports, imported_from, is_builtin, is_identifier, is_name, is_taken,
     is_test_module, is_third_party, mentions, stub_signatures,
@@ -59,10 +60,13 @@ pub(crate) fn plan_of_stub(prompt: &str, tests: &[GivenTest]) -> Option<Planning
 /// Reads a model's plan. The error says what is wrong, in words for the model.
 pub(crate) fn plan_of_answer(
     answer: &str,
+    prompt: &str,
     tests: &[GivenTest],
 ) -> Result<PlanningComplete, String> {
     let raw: RawPlan = json_in(answer)?;
-    finish(Draft::of(raw)?, tests)
+    let mut draft = Draft::of(raw)?;
+    obey_prompt(&mut draft, prompt);
+    finish(draft, tests)
 }
 
 /// The questions that a model asks instead of planning; none if it asks none.
@@ -326,6 +330,36 @@ fn finish(mut draft: Draft, tests: &[GivenTest]) -> Result<PlanningComplete, Str
     })
 }
 
+/// What the prompt names is called so, and a single module needs no package that nobody spoke of.
+fn obey_prompt(draft: &mut Draft, prompt: &str) {
+    if let Some(package) = package_named(prompt).filter(|name| !is_taken(name)) {
+        draft.package = package;
+    }
+    let [module] = draft.modules.as_mut_slice() else {
+        return;
+    };
+    if let Some(name) = module_named(prompt)
+        && name != module.name
+        && !is_taken(&name)
+        && !is_test_module(&name)
+    {
+        let repair = format!(
+            "module {} renamed to {name}: the prompt calls it so",
+            module.name
+        );
+        draft.repairs.push(repair);
+        module.name = name;
+    }
+    if !draft.package.is_empty() && !speaks_of_a_package(prompt) && !is_taken(&module.name) {
+        let repair = format!(
+            "package {} left out: it would have one module",
+            draft.package
+        );
+        draft.repairs.push(repair);
+        draft.package.clear();
+    }
+}
+
 /// Given test files fix the names: what they import must be what is written.
 fn obey_imports(draft: &mut Draft, tests: &[GivenTest]) -> Result<(), String> {
     let mut required: Vec<(String, Vec<String>)> = Vec::new();
@@ -554,13 +588,10 @@ mod tests {
 
     #[test]
     fn modules_follow_those_that_they_depend_on() {
-        let plan = plan_of_answer(
-            r#"{"package":"shop","modules":[
+        let plan = plan_of_answer(r#"{"package":"shop","modules":[
               {"name":"cli","purpose":"p","functions":[{"signature":"def main()","behaviour":""}],"depends_on":["cart","shop.prices"]},
               {"name":"cart.py","purpose":"p","functions":["add(x: int) -> int:"],"depends_on":["prices"]},
-              {"name":"prices","purpose":"p","functions":[],"depends_on":[]}]}"#,
-            &[],
-        )
+              {"name":"prices","purpose":"p","functions":[],"depends_on":[]}]}"#, "", &[])
         .unwrap();
         assert_eq!(names(&plan), ["shop.prices", "shop.cart", "shop.cli"]);
         assert_eq!(
@@ -575,6 +606,7 @@ mod tests {
             r#"{"package":"","modules":[
               {"name":"a","functions":["def f()"],"depends_on":["a","b","b","requests"]},
               {"name":"b","functions":["def g()"],"depends_on":["a"]}]}"#,
+            "",
             &[],
         )
         .unwrap();
@@ -590,19 +622,21 @@ mod tests {
 
     #[test]
     fn names_that_look_like_paths_become_plain_or_are_refused() {
-        let plan = plan_of_answer(r#"{"modules":[{"name":"src/My-Tool.py"}]}"#, &[]).unwrap();
+        let plan = plan_of_answer(r#"{"modules":[{"name":"src/My-Tool.py"}]}"#, "", &[]).unwrap();
         assert_eq!(names(&plan), ["my_tool"]);
         for bad in ["../../etc/passwd", "..", "", "a b;c", "\u{0}"] {
             let json = serde_json::json!({"modules": [{"name": bad}]}).to_string();
-            assert!(plan_of_answer(&json, &[]).is_err(), "{bad:?}");
+            assert!(plan_of_answer(&json, "", &[]).is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn a_flat_module_never_hides_the_standard_library() {
-        let plan = plan_of_answer(r#"{"package":"","modules":[{"name":"email"}]}"#, &[]).unwrap();
+        let plan =
+            plan_of_answer(r#"{"package":"","modules":[{"name":"email"}]}"#, "", &[]).unwrap();
         assert_eq!(names(&plan), ["email_module"]);
-        let plan = plan_of_answer(r#"{"package":"v","modules":[{"name":"email"}]}"#, &[]).unwrap();
+        let plan =
+            plan_of_answer(r#"{"package":"v","modules":[{"name":"email"}]}"#, "", &[]).unwrap();
         assert_eq!(names(&plan), ["v.email"]);
     }
 
@@ -621,11 +655,12 @@ mod tests {
             ("from src.app.slug import slugify\n", &["src.app.slug"]),
             ("import shop\nfrom shop.cart import add\n", &["shop.cart"]),
         ] {
-            let plan = plan_of_answer(one, &[file("test_x.py", source)]).unwrap();
+            let plan = plan_of_answer(one, "", &[file("test_x.py", source)]).unwrap();
             assert_eq!(names(&plan), planned, "{source}: {:?}", plan.repairs);
         }
         let added = plan_of_answer(
             one,
+            "",
             &[file("test_x.py", "from a import f\nfrom b import G, h\n")],
         )
         .unwrap();
@@ -637,7 +672,7 @@ mod tests {
         assert_eq!(signatures, ["class G", "def h(...)"]);
         let two = [file("test_x.py", "from a.x import f\nfrom b.y import g\n")];
         assert!(
-            plan_of_answer(one, &two)
+            plan_of_answer(one, "", &two)
                 .unwrap_err()
                 .contains("not in one package")
         );
@@ -646,13 +681,17 @@ mod tests {
     #[test]
     fn given_tests_fix_the_names() {
         let tests = [file("test_x.py", "from textkit.slug import slugify\n")];
-        let plan =
-            plan_of_answer(r#"{"package":"","modules":[{"name":"slugifier"}]}"#, &tests).unwrap();
+        let plan = plan_of_answer(
+            r#"{"package":"","modules":[{"name":"slugifier"}]}"#,
+            "",
+            &tests,
+        )
+        .unwrap();
         assert_eq!(names(&plan), ["textkit.slug"]);
         assert_eq!(plan.modules[0].given_tests, ["test_x.py"]);
         let two = r#"{"modules":[{"name":"one"},{"name":"two"}]}"#;
         assert!(
-            plan_of_answer(two, &tests)
+            plan_of_answer(two, "", &tests)
                 .unwrap_err()
                 .contains("textkit.slug")
         );
@@ -667,6 +706,7 @@ mod tests {
         }];
         let plan = plan_of_answer(
             r#"{"modules":[{"name":"m","functions":["def whisper(x)"]}]}"#,
+            "",
             &tests,
         )
         .unwrap();
@@ -683,6 +723,7 @@ mod tests {
         let plan = plan_of_answer(
             r#"{"modules":[{"name":"m","functions":["class Cache(capacity: int)",
               {"signature":"def get(self, key)","behaviour":"Finds."},"def make()"]}]}"#,
+            "",
             &[],
         )
         .unwrap();
@@ -712,7 +753,7 @@ mod tests {
                 "depends_on": edges.iter().filter(|e| e.0 == i).map(|e| format!("m{}", e.1)).collect::<Vec<_>>(),
             })).collect();
             let json = serde_json::json!({"modules": modules}).to_string();
-            let plan = plan_of_answer(&json, &[]).unwrap();
+            let plan = plan_of_answer(&json, "", &[]).unwrap();
             prop_assert_eq!(plan.modules.len(), 5);
             for (at, module) in plan.modules.iter().enumerate() {
                 for dependency in &module.depends_on {
@@ -723,7 +764,7 @@ mod tests {
 
         #[test]
         fn any_text_is_a_plan_or_a_reason(text in "(?s).{0,200}") {
-            let _ = plan_of_answer(&text, &[]);
+            let _ = plan_of_answer(&text, "", &[]);
         }
     }
 }

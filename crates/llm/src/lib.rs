@@ -20,6 +20,7 @@ mod said;
 mod source;
 mod sse;
 mod stream;
+mod turns;
 
 pub use catalogue::{CataloguedModel, catalogue};
 pub use connect::{Connected, Connection, Found, Later, connect, describe, look_around};
@@ -36,3 +37,4 @@ pub use model::{
 pub use ollama::{Ollama, OllamaOptions};
 pub use openai::{OpenAi, OpenAiOptions};
 pub use source::{Model, ModelState, Models, Pick, Source};
+pub use turns::end_of_turn;

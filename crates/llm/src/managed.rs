@@ -25,7 +25,7 @@ use self::files::{Files, Load, Users, log_end};
 use self::supervisor::Order;
 pub use self::supervisor::{Patience, supervise};
 use crate::openai::{OpenAi, OpenAiOptions};
-use crate::source::{Models, Source};
+use crate::source::{Models, Source, has_chat_template};
 use crate::{Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Request};
 
 /// The Python package that carries llama.cpp's server.
@@ -141,6 +141,13 @@ impl Managed {
     /// with something else is replaced if nobody uses it, else the error is [`Error::InUse`].
     pub async fn start(options: ManagedOptions, report: Report<'_>) -> Result<Self, Error> {
         let (model, weights) = Self::install(&options, report).await?;
+        let is_known = matches!(Source::parse(&model)?, Source::Catalogue(_));
+        if !is_known && !has_chat_template(&weights) {
+            report(Progress::step(format!(
+                "{model} has no chat template: it is probably a base model, which follows no instructions; \
+                 take one whose name says instruct, chat or it"
+            )));
+        }
         // The supervisor lives in another folder than this process.
         let absolute = |path: &Path| std::path::absolute(path).map_err(failed);
         let order = Order {

@@ -421,6 +421,21 @@ fn fetched(stored: Stored) -> Model {
     }
 }
 
+/// Whether a file of weights brings the template of its model's conversations. Models without one were not
+/// taught to follow instructions. The key is one of the file's metadata, which stand before the weights
+/// (`docs/gguf.md` of github.com/ggml-org/ggml); a file that cannot be read is taken to have one.
+pub(crate) fn has_chat_template(weights: &Path) -> bool {
+    /// No vocabulary is larger than this.
+    const METADATA_BYTES_MAX: u64 = 64 << 20;
+    const KEY: &[u8] = b"tokenizer.chat_template";
+    let mut metadata = Vec::new();
+    let read = File::open(weights).and_then(|file| {
+        let mut file = file.take(METADATA_BYTES_MAX);
+        file.read_to_end(&mut metadata)
+    });
+    read.is_err() || metadata.windows(KEY.len()).any(|bytes| bytes == KEY)
+}
+
 /// Whether a file of the user's own can be weights.
 fn check_file(path: &Path) -> Result<(), Error> {
     let begins = || {
@@ -545,5 +560,19 @@ mod tests {
         assert_eq!(models.weights(&source, &|_| {}).await.unwrap(), path);
         assert!(models.remove(&source).is_err());
         assert!(path.exists());
+    }
+
+    #[test]
+    fn weights_without_a_chat_template_are_told_from_those_with_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("m.gguf");
+        for (metadata, has) in [
+            (&b"GGUF..tokenizer.chat_template..{% for %}"[..], true),
+            (b"GGUF..tokenizer.ggml.tokens", false),
+        ] {
+            std::fs::write(&file, metadata).unwrap();
+            assert_eq!(has_chat_template(&file), has);
+        }
+        assert!(has_chat_template(&folder.path().join("none")));
     }
 }

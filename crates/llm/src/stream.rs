@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use crate::estimate::Estimator;
 use crate::repetition::Watch;
 use crate::sse::{Record, Records};
+use crate::turns::Turn;
 use crate::{Delta, Error, Finish, OnDelta};
 use crate::{http, said};
 
@@ -182,6 +183,7 @@ struct Meter {
     stretch: String,
     answer: Watch,
     thoughts: Watch,
+    turn: Turn,
 }
 
 impl Meter {
@@ -193,6 +195,7 @@ impl Meter {
             stretch: String::new(),
             answer: Watch::default(),
             thoughts: Watch::default(),
+            turn: Turn::default(),
         }
     }
 
@@ -207,6 +210,9 @@ impl Meter {
         }
         if self.tokens > self.tokens_max {
             return Some(Finish::Length);
+        }
+        if self.turn.ended(text) {
+            return Some(Finish::Stop);
         }
         let repeats = self.answer.repeats(text) || self.thoughts.repeats(thought);
         repeats.then_some(Finish::Repeating)

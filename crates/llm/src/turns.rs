@@ -1,0 +1,88 @@
+//! Where a turn ends in the text of an answer. A server that does not know a model's template passes
+//! the marks of the template on as text, and the model goes on with turns of its own.
+
+/// The marks that end a turn in the templates of models.
+const ENDS: &[&str] = &[
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|end_of_text|>",
+    "<|end|>",
+    "<end_of_turn>",
+    "<|return|>",
+    "</s>",
+    "<｜end▁of▁sentence｜>",
+];
+/// The longest of them, in bytes, and what must follow.
+const END_BYTES_MAX: usize = 32;
+
+/// Where the first turn of a text ends: at a mark behind which nothing, a new line or another mark
+/// stands. In the strings of a program something else stands there.
+pub fn end_of_turn(text: &str) -> Option<usize> {
+    ENDS.iter()
+        .filter_map(|end| {
+            let mut marks = text.match_indices(end);
+            marks.find(|(at, _)| {
+                let rest = text[at + end.len()..].trim_start_matches(' ');
+                // In HTML it ends what is struck through.
+                let is_html = *end == "</s>" && text[..*at].contains("<s>");
+                !is_html && (rest.is_empty() || rest.starts_with(['\n', '\r', '<']))
+            })
+        })
+        .map(|(at, _)| at)
+        .min()
+}
+
+/// Watches an answer while it streams.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    /// The end of what came.
+    tail: String,
+}
+
+impl Turn {
+    /// Takes a piece of the text in. True when the turn has ended and something comes behind it.
+    pub(crate) fn ended(&mut self, piece: &str) -> bool {
+        self.tail.push_str(piece);
+        // A mark at the very end may stand in a string whose rest is still to come.
+        let ended = end_of_turn(self.tail.trim_end_matches(' ')).is_some_and(|at| {
+            let line = self.tail[at..].trim_end_matches(' ');
+            // Of what came before it too little is known to tell HTML.
+            let goes_on = line.contains(['\n', '\r']) || line.matches('<').count() > 1;
+            goes_on && !line.starts_with("</s>")
+        });
+        let mut from = self.tail.len().saturating_sub(END_BYTES_MAX);
+        while !self.tail.is_char_boundary(from) {
+            from += 1;
+        }
+        self.tail.drain(..from);
+        ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_ends_at_a_mark_and_not_in_the_strings_of_a_program() {
+        for (text, end) in [
+            ("x = 1\n<|im_end|>\n<|im_start|>user\n", Some(6)),
+            ("x = 1<end_of_turn>\n", Some(5)),
+            ("x = 1<|im_end|><|im_start|>", Some(5)),
+            ("x = 1</s>", Some(5)),
+            ("PAGE = '<s>x</s>\n", None),
+            ("x = 1<|im_end|>", Some(5)),
+            ("END = \"<|im_end|>\"\n", None),
+            ("x < 1\n", None),
+        ] {
+            assert_eq!(end_of_turn(text), end, "{text}");
+            let mut turn = Turn::default();
+            let pieces: Vec<String> = text.chars().map(String::from).collect();
+            let ended = pieces.iter().any(|piece| turn.ended(piece));
+            let goes_on = end.is_some_and(|at| !["<|im_end|>", "</s>"].contains(&&text[at..]));
+            assert_eq!(ended, goes_on, "{text} in pieces");
+            assert_eq!(Turn::default().ended(text), goes_on, "{text}");
+        }
+    }
+}
