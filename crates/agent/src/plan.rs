@@ -213,6 +213,26 @@ impl Draft {
     }
 }
 
+impl Draft {
+    /// Makes one module of all of them.
+    fn merge(&mut self) {
+        let mut modules = std::mem::take(&mut self.modules).into_iter();
+        let Some(mut first) = modules.next() else {
+            return;
+        };
+        for module in modules {
+            let repair = format!(
+                "module {} taken into {}: one is asked for",
+                module.name, first.name
+            );
+            self.repairs.push(repair);
+            first.purpose = format!("{} {}", first.purpose.trim(), module.purpose.trim());
+            first.functions.extend(module.functions);
+        }
+        self.modules.push(first);
+    }
+}
+
 /// The bare module name in what a model wrote: no folder, no package, no ending. None if nothing
 /// plain remains.
 fn stem(text: &str) -> Option<String> {
@@ -330,27 +350,33 @@ fn finish(mut draft: Draft, tests: &[GivenTest]) -> Result<PlanningComplete, Str
     })
 }
 
-/// What the prompt names is called so, and a single module needs no package that nobody spoke of.
+/// What the prompt names is called so. Small models often take the one module that is asked for for a
+/// package, with a module for each of its functions.
 fn obey_prompt(draft: &mut Draft, prompt: &str) {
     if let Some(package) = package_named(prompt).filter(|name| !is_taken(name)) {
         draft.package = package;
     }
-    let [module] = draft.modules.as_mut_slice() else {
+    let speaks_of_a_package = speaks_of_a_package(prompt);
+    let named = module_named(prompt).filter(|name| !is_taken(name) && !is_test_module(name));
+    if let Some(name) = named
+        && draft.modules.iter().all(|module| module.name != name)
+    {
+        if draft.package == name && !speaks_of_a_package {
+            draft.merge();
+        }
+        if let [module] = draft.modules.as_mut_slice() {
+            let repair = format!(
+                "module {} renamed to {name}: the prompt calls it so",
+                module.name
+            );
+            draft.repairs.push(repair);
+            module.name = name;
+        }
+    }
+    let [module] = draft.modules.as_slice() else {
         return;
     };
-    if let Some(name) = module_named(prompt)
-        && name != module.name
-        && !is_taken(&name)
-        && !is_test_module(&name)
-    {
-        let repair = format!(
-            "module {} renamed to {name}: the prompt calls it so",
-            module.name
-        );
-        draft.repairs.push(repair);
-        module.name = name;
-    }
-    if !draft.package.is_empty() && !speaks_of_a_package(prompt) && !is_taken(&module.name) {
+    if !draft.package.is_empty() && !speaks_of_a_package && !is_taken(&module.name) {
         let repair = format!(
             "package {} left out: it would have one module",
             draft.package
@@ -638,6 +664,40 @@ mod tests {
         let plan =
             plan_of_answer(r#"{"package":"v","modules":[{"name":"email"}]}"#, "", &[]).unwrap();
         assert_eq!(names(&plan), ["v.email"]);
+    }
+
+    #[test]
+    fn what_the_prompt_names_is_called_so() {
+        let apart = r#"{"package":"roman","modules":[{"name":"to_roman","functions":["def to_roman(n)"]},
+            {"name":"from_roman","functions":["def from_roman(text)"],"depends_on":["to_roman"]}]}"#;
+        let one = r#"{"package":"kit","modules":[{"name":"m","functions":["def f()"]}]}"#;
+        let two = r#"{"package":"","modules":[{"name":"roman"},{"name":"cli"}]}"#;
+        for (answer, prompt, planned) in [
+            (apart, "A module `roman` with two functions", &["roman"][..]),
+            (
+                apart,
+                "A package `roman` with two modules",
+                &["roman.to_roman", "roman.from_roman"],
+            ),
+            (
+                apart,
+                "Roman numerals",
+                &["roman.to_roman", "roman.from_roman"],
+            ),
+            (one, "A module `slugs`", &["slugs"]),
+            (one, "Slugs", &["m"]),
+            (one, "A package of slugs", &["kit.m"]),
+            (
+                two,
+                "A module `roman` and a command line",
+                &["roman", "cli"],
+            ),
+        ] {
+            let plan = plan_of_answer(answer, prompt, &[]).unwrap();
+            assert_eq!(names(&plan), planned, "{prompt}");
+        }
+        let merged = plan_of_answer(apart, "A module `roman`", &[]).unwrap();
+        assert_eq!(merged.modules[0].functions.len(), 2);
     }
 
     #[test]
