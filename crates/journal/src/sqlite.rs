@@ -2,6 +2,7 @@
 //! every commit flushed to the disk, readers on connections of their own.
 
 mod lock;
+mod mark;
 mod place;
 mod read;
 mod schema;
@@ -229,6 +230,7 @@ impl Engine for Sqlite {
         self.with(|connection| {
             // One transaction: the walk sees one moment of the store, whatever is written meanwhile.
             let transaction = connection.unchecked_transaction()?;
+            read::begin_every_table(&transaction)?;
             let _ = read::walk(&transaction, walker)?;
             transaction.commit()
         })

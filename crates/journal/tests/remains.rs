@@ -29,6 +29,116 @@ async fn killed() -> (TempDir, Vec<String>) {
     (copy, lines(&written))
 }
 
+/// The same in the folder where it was written, which knows what was acknowledged.
+async fn killed_in_place() -> TempDir {
+    let (folder, written) = fresh();
+    let (me, make) = (Principal::local(), Maker::new(1));
+    written
+        .append(&me, make.append(&me, "t-1", 10))
+        .await
+        .unwrap();
+    written
+        .append(&me, make.append(&me, "t-2", 10))
+        .await
+        .unwrap();
+    let kept = TempDir::new().unwrap();
+    let files = ["journal.db", "journal.db-wal", "journal.db-shm"];
+    for name in files {
+        fs::copy(folder.path().join(name), kept.path().join(name)).unwrap();
+    }
+    drop(written);
+    // Into the same file: its inode is what the note is about.
+    for name in files {
+        let bytes = fs::read(kept.path().join(name)).unwrap();
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    folder
+}
+
+/// What is lost of a store that a killed process left.
+const LOST: &[(&str, fn(&Path))] = &[
+    ("the log is emptied", |data| {
+        cut(&data.join("journal.db-wal"), 0)
+    }),
+    ("the log is cut in half", |data| {
+        let log = data.join("journal.db-wal");
+        let len = fs::metadata(&log).unwrap().len();
+        cut(&log, len - 4_000);
+    }),
+    ("the log is deleted", |data| {
+        fs::remove_file(data.join("journal.db-wal")).unwrap()
+    }),
+    ("the log and its index are deleted", |data| {
+        fs::remove_file(data.join("journal.db-wal")).unwrap();
+        fs::remove_file(data.join("journal.db-shm")).unwrap();
+    }),
+];
+
+#[tokio::test]
+async fn a_store_that_lost_what_it_acknowledged_is_refused_and_left_as_it_is() {
+    let whole = killed_in_place().await;
+    assert_eq!(read_all(whole.path()).await, Ok(20));
+    for (what, harm) in LOST {
+        let folder = killed_in_place().await;
+        harm(folder.path());
+        let before = contents(folder.path());
+        let read = read_all(folder.path()).await.unwrap_err();
+        let write = try_open(Sqlite::new(folder.path().to_owned())).unwrap_err();
+        for error in [read, write] {
+            assert!(matches!(error, Error::Remains { .. }), "{what}: {error:?}");
+            assert!(
+                error.to_string().contains("journal.db-wal"),
+                "{what}: {error}"
+            );
+        }
+        assert!(contents(folder.path()) == before, "{what}: it was changed");
+    }
+    // Who wants to go on with what is left can.
+    let folder = killed_in_place().await;
+    cut(&folder.path().join("journal.db-wal"), 0);
+    fs::remove_file(folder.path().join("journal.last")).unwrap();
+    assert_sound(&open(folder.path())).await;
+}
+
+#[tokio::test]
+async fn a_log_that_is_cut_short_while_it_is_in_use_stops_every_append() {
+    for left in [0, 6_000] {
+        let (folder, journal) = fresh();
+        let (me, make) = (Principal::local(), Maker::new(1));
+        journal
+            .append(&me, make.append(&me, "t-1", 10))
+            .await
+            .unwrap();
+        cut(&folder.path().join("journal.db-wal"), left);
+        let trouble = journal.trouble();
+        assert!(matches!(trouble, Some(Error::Moved { .. })), "{trouble:?}");
+        for _ in 0..2 {
+            let error = journal
+                .append(&me, make.append(&me, "t-1", 1))
+                .await
+                .unwrap_err();
+            assert!(matches!(error, Error::Moved { .. }), "{error:?}");
+            assert!(error.to_string().contains("journal.db-wal"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_was_cut_short_beside_its_log_is_not_called_sound() {
+    let (folder, _) = killed().await;
+    let file = folder.path().join("journal.db");
+    cut(&file, fs::metadata(&file).unwrap().len() / 2);
+    let journal = try_open_read_only(folder.path());
+    let verified = match journal {
+        Ok(journal) => journal.verify(&Principal::system(), None).await.map(|_| ()),
+        Err(error) => Err(error),
+    };
+    assert!(
+        matches!(verified, Err(Error::Corrupt { .. })),
+        "{verified:?}"
+    );
+}
+
 /// Every file but the lock, with its bytes.
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::lock;
+use super::mark::{self, Acknowledged};
 use super::schema::APPLICATION_ID;
 use crate::Error;
 
@@ -48,6 +49,9 @@ struct Opened {
     database: Mutex<Option<FileId>>,
     /// How long the database is at least: while it is in use it only grows.
     database_len: AtomicU64,
+    /// How long the log is at least: it is begun anew from its start and shrinks only when this process
+    /// empties it.
+    log_len: AtomicU64,
     /// While this process writes: the files that it writes to or that keep others from it.
     written: Mutex<Vec<(PathBuf, FileId)>>,
     /// Why this process, which holds the store, cannot write yet.
@@ -65,13 +69,13 @@ pub(super) enum Found {
 
 /// Which file a path means, whatever it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FileId {
-    device: u64,
-    inode: u64,
+pub(super) struct FileId {
+    pub(super) device: u64,
+    pub(super) inode: u64,
 }
 
 impl FileId {
-    fn of(path: &Path) -> io::Result<Self> {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
         let meta = fs::metadata(path)?;
         Ok(Self {
             device: meta.dev(),
@@ -134,6 +138,11 @@ impl Place {
         let id = i64::from(u32::from_be_bytes(*id));
         // The first commit of a young store may still be in its log.
         let may_be_young = id == 0 && (self.is_being_made() || self.log_len() > 0);
+        if self.has_lost_its_log() {
+            return Err(
+                self.remains("journal.db-wal is missing, and its index journal.db-shm is there")
+            );
+        }
         if id == APPLICATION_ID || may_be_young {
             return Ok(Found::Store);
         }
@@ -162,6 +171,29 @@ impl Place {
 
     fn log_len(&self) -> u64 {
         fs::metadata(self.beside("-wal")).map_or(0, |log| log.len())
+    }
+
+    /// Whether there is no log, not even an empty one.
+    pub(super) fn has_no_log(&self) -> bool {
+        self.vfs.is_none() && fs::symlink_metadata(self.beside("-wal")).is_err()
+    }
+
+    /// Whether a process that had the store open left the index of its log, and the log is gone.
+    fn has_lost_its_log(&self) -> bool {
+        let index = fs::metadata(self.beside("-shm"));
+        self.has_no_log() && index.is_ok_and(|index| index.len() >= INDEX_LEN)
+    }
+
+    /// The newest event that was acknowledged here, as far as it is noted.
+    pub(super) fn acknowledged(&self) -> Option<Acknowledged> {
+        let about = FileId::of(&self.file).ok().filter(|_| self.vfs.is_none())?;
+        mark::noted(&self.folder, about)
+    }
+
+    /// Notes how long the log is now: after a commit, and before the log is emptied as 0.
+    pub(super) fn note_log_len(&self, len: Option<u64>) {
+        let len = len.unwrap_or_else(|| self.log_len());
+        self.opened.log_len.store(len, Ordering::SeqCst);
     }
 
     /// Whether nobody has the file open for writing and everything is in it.
@@ -260,6 +292,7 @@ impl Place {
             .filter_map(|path| FileId::of(&path).ok().map(|id| (path, id)));
         *self.written() = ids.collect();
         self.opened.database_len.store(0, Ordering::Relaxed);
+        self.note_log_len(None);
     }
 
     /// Forgets the log, which goes with its last connection.
@@ -300,7 +333,9 @@ impl Place {
             .find(|(path, id)| FileId::of(path).ok() != Some(*id));
         match gone {
             Some((path, _)) => Err(moved(path)),
-            None if !written.is_empty() && self.is_cut_short() => Err(moved(&self.file)),
+            None if written.is_empty() => Ok(()),
+            None if self.is_log_cut_short() => Err(moved(&self.beside("-wal"))),
+            None if self.is_cut_short() => Err(moved(&self.file)),
             None => Ok(()),
         }
     }
@@ -309,6 +344,14 @@ impl Place {
     pub(super) fn is_cut_short(&self) -> bool {
         let now = fs::metadata(&self.file).map_or(0, |meta| meta.len());
         self.opened.database_len.fetch_max(now, Ordering::Relaxed) > now
+    }
+
+    /// Whether the log was longer when this process last wrote to it.
+    pub(super) fn is_log_cut_short(&self) -> bool {
+        // In this order: it may be emptied meanwhile. One that was deleted is whole where it is open.
+        let now = fs::metadata(self.beside("-wal")).map(|log| log.len());
+        let known = self.opened.log_len.load(Ordering::SeqCst);
+        self.vfs.is_none() && now.is_ok_and(|now| now < known)
     }
 
     fn written(&self) -> MutexGuard<'_, Vec<(PathBuf, FileId)>> {

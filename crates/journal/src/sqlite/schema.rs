@@ -9,6 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags, params};
 
+use super::mark::Acknowledged;
 use super::place::{Found, Place};
 use super::read;
 use crate::Error;
@@ -76,6 +77,8 @@ CREATE TABLE snapshots(
 
 /// Opens the file for the writer, and makes the store in it if that was begun.
 pub(super) fn open_writer(place: &Place, new_store_id: &str) -> Result<Connection, Error> {
+    let acknowledged = place.acknowledged();
+    check_alone(place, acknowledged)?;
     let mut connection = connect(
         place,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
@@ -92,6 +95,7 @@ pub(super) fn open_writer(place: &Place, new_store_id: &str) -> Result<Connectio
         check_format(&connection, place)?;
         read::begin_every_table(&connection).map_err(failed)?;
         read::sound_head(&connection).map_err(failed)?;
+        check_newest(&connection, place, acknowledged)?;
     }
     write_safely(&connection, place)?;
     if is_new {
@@ -130,9 +134,13 @@ pub(super) fn open_reader(place: &Place) -> Result<Reader, Error> {
             folder: place.folder.clone(),
         });
     }
+    // Before the file is opened: a writer may go on meanwhile.
+    let acknowledged = place.acknowledged();
+    check_alone(place, acknowledged)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let opened = connect(place, flags).and_then(|connection| {
         check_format(&connection, place)?;
+        check_newest(&connection, place, acknowledged)?;
         Ok(connection)
     });
     match opened {
@@ -143,9 +151,9 @@ pub(super) fn open_reader(place: &Place) -> Result<Reader, Error> {
         // SQLite wants to make files beside it, and may not or has no space: where there is no log the file alone is
         // everything.
         Err(Error::NotWritable { .. } | Error::Full { .. }) if place.is_at_rest() => {
-            let connection =
-                connect_to(place, &immutable(place), flags | OpenFlags::SQLITE_OPEN_URI)?;
+            let connection = open_immutable(place)?;
             check_format(&connection, place)?;
+            check_newest(&connection, place, acknowledged)?;
             Ok(Reader {
                 connection,
                 may_be_kept: false,
@@ -153,6 +161,39 @@ pub(super) fn open_reader(place: &Place) -> Result<Reader, Error> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// That a file without a log has all that was acknowledged in it. `SQLite` would make a new log beside it.
+fn check_alone(place: &Place, acknowledged: Option<Acknowledged>) -> Result<(), Error> {
+    if acknowledged.is_none() || !place.has_no_log() {
+        return Ok(());
+    }
+    check_newest(&open_immutable(place)?, place, acknowledged)
+}
+
+/// That the newest event that was acknowledged is there.
+fn check_newest(
+    connection: &Connection,
+    place: &Place,
+    acknowledged: Option<Acknowledged>,
+) -> Result<(), Error> {
+    let Some(Acknowledged { sequence, hash }) = acknowledged else {
+        return Ok(());
+    };
+    let found = read::hash_at(connection, sequence).map_err(|error| place.failed(&error))?;
+    if found == Some(hash) {
+        return Ok(());
+    }
+    Err(place.remains(&format!(
+        "event {sequence} was acknowledged and is missing: its log journal.db-wal was deleted, cut short or \
+         replaced, or journal.db was; to go on with what is left, delete journal.last"
+    )))
+}
+
+/// Opens a file that nobody writes to and that has no log, without making any file beside it.
+fn open_immutable(place: &Place) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    connect_to(place, &immutable(place), flags)
 }
 
 /// A connection that reads.
@@ -238,6 +279,7 @@ fn last_answer<T: FromSql>(connection: &Connection, sql: &str) -> rusqlite::Resu
 /// in the page cache), but the disk may never have got it, and a later flush does not write it
 /// again. What is appended behind it would be lost with it when the power goes.
 pub(super) fn empty_log(connection: &Connection, place: &Place) -> Result<(), Error> {
+    place.note_log_len(Some(0));
     let busy = last_answer::<bool>(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
         .map_err(|error| place.failed(&error))?;
     if busy != Some(false) {

@@ -6,7 +6,8 @@ use journeyman_event::{ContentHash, Revision, Sequence};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::lock::Lock;
-use super::place::{Found, Place};
+use super::mark::{Acknowledged, Mark};
+use super::place::{FileId, Found, Place};
 use super::read::{find_blob, hash_at, sound_head};
 use super::schema;
 use crate::Error;
@@ -20,6 +21,8 @@ pub(super) struct SqliteWriter {
     connection: Option<Connection>,
     /// Whether nothing that another process left in the log is before what is written now.
     log_is_empty: bool,
+    /// None where it cannot be written; then less is known after a crash.
+    mark: Option<Mark>,
     _lock: Lock,
 }
 
@@ -42,6 +45,7 @@ impl SqliteWriter {
         let mut writer = Self {
             connection,
             log_is_empty: false,
+            mark: mark(place),
             place: place.clone(),
             _lock: lock,
         };
@@ -117,16 +121,28 @@ impl Writer for SqliteWriter {
         plan: &mut dyn FnMut(&Known) -> Changes,
     ) -> Result<(), Error> {
         self.prepare()?;
-        self.with(|connection| {
+        let newest = self.with(|connection| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let (known, numbers) = look_up(&transaction, wanted)?;
             let changes = plan(&known);
             write(&transaction, &changes, &numbers)?;
-            transaction.commit()
+            transaction.commit()?;
+            Ok(changes.events.last().map(|event| Acknowledged {
+                sequence: event.sequence(),
+                hash: event.hash(),
+            }))
         })?;
         // What went into a file that nobody finds is not acknowledged.
-        self.place.in_place()
+        self.place.in_place()?;
+        self.place.note_log_len(None);
+        if let (Some(mark), Some(newest)) = (&self.mark, newest)
+            && let Err(error) = mark.note(newest)
+        {
+            tracing::warn!(%error, "the newest event is not noted beside the journal");
+            self.mark = None;
+        }
+        Ok(())
     }
 
     fn keep_snapshot(&mut self, stream: &StreamName, snapshot: &Snapshot) -> Result<(), Error> {
@@ -167,7 +183,7 @@ impl Writer for SqliteWriter {
     fn reopen(&mut self) -> Result<(), Error> {
         if let Err(moved) = self.place.in_place() {
             // Into a file that was cut short nothing is brought: what is left of it stays as it is.
-            if !self.place.is_cut_short() {
+            if !self.place.is_cut_short() && !self.place.is_log_cut_short() {
                 self.save_log();
             }
             return Err(moved);
@@ -184,13 +200,24 @@ impl Writer for SqliteWriter {
 impl Drop for SqliteWriter {
     fn drop(&mut self) {
         if let Some(connection) = &self.connection
-            && self.place.is_cut_short()
+            && (self.place.is_cut_short() || self.place.is_log_cut_short())
             && let Err(error) = connection.set_db_config(NO_CHECKPOINT, true)
         {
             tracing::warn!(%error, "the journal's log may be brought into what is left of its file");
         }
         self.place.forget_written();
     }
+}
+
+/// The note of the newest event, if it can be kept.
+fn mark(place: &Place) -> Option<Mark> {
+    if place.vfs.is_some() {
+        return None;
+    }
+    let opened = FileId::of(&place.file).and_then(|about| Mark::open(&place.folder, about));
+    let noted =
+        opened.inspect_err(|error| tracing::warn!(%error, "the newest event cannot be noted"));
+    noted.ok()
 }
 
 fn not_open() -> Error {
