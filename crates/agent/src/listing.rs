@@ -152,12 +152,10 @@ mod tests {
         let events = journal
             .read(&me, &Filter::default(), Sequence::ZERO, 10)
             .await;
-        let time = SteppedTime::default();
-        let now = journeyman_event::TimeSource::now(&time);
         let copies = events.unwrap().events;
         let copies = copies
             .iter()
-            .map(|event| journeyman_event::NewEvent::imported(event, "other", now).unwrap());
+            .map(|event| journeyman_event::NewEvent::imported(event, "other").unwrap());
         let bare = Journal::open(Arc::new(Memory::new()), &SeededRandom::new(2)).unwrap();
         let append = Append {
             task_id: task.clone(),

@@ -140,9 +140,9 @@ impl NewEvent {
     }
 
     /// An event of another store for this one: everything but its position and its link of the chain
-    /// stays, its data byte for byte. Where it was first stored goes with it.
-    pub fn imported(event: &Event, store: &str, now: Timestamp) -> Result<Self, InvalidEvent> {
-        check_time(event.occurred_at(), now)?;
+    /// stays, its data byte for byte. Where it was first stored goes with it. That store's clock took its time, which
+    /// may be ahead of the clock here.
+    pub fn imported(event: &Event, store: &str) -> Result<Self, InvalidEvent> {
         check_names(event.kind(), event.clock())?;
         let data = RawValue::from_string(event.data().to_owned())
             .map_err(|error| InvalidEvent::new("data", error))?;
@@ -174,13 +174,8 @@ impl NewEvent {
 
     /// An event of one task for another one of the same store: its time, its actor, what its maker
     /// knew and its data stay, and where the original stands goes with it.
-    pub fn copied(
-        event: &Event,
-        store: &str,
-        now: Timestamp,
-        copy: Copied,
-    ) -> Result<Self, InvalidEvent> {
-        let mut new = Self::imported(event, store, now)?;
+    pub fn copied(event: &Event, store: &str, copy: Copied) -> Result<Self, InvalidEvent> {
+        let mut new = Self::imported(event, store)?;
         if let Some(payload) = copy.payload {
             let data = payload
                 .to_json()
@@ -620,13 +615,12 @@ mod tests {
             let line = event.line().replacen(from, &to, 1);
             assert_ne!(line, event.line(), "{field}");
             let read = Event::from_line(line.as_str()).unwrap();
-            let now = read.occurred_at();
-            let refused = NewEvent::imported(&read, "store", now).unwrap_err();
+            let refused = NewEvent::imported(&read, "store").unwrap_err();
             assert_eq!(refused.field, field);
             assert!(refused.reason.len() < 100, "{}", refused.reason);
         }
         for store in ["", &long] {
-            let refused = NewEvent::imported(&event, store, event.occurred_at());
+            let refused = NewEvent::imported(&event, store);
             assert_eq!(refused.unwrap_err().field, "origin");
         }
         let mut nameless = draft();

@@ -1,10 +1,8 @@
 //! What is exported is imported again, and what is wrong with it is named.
 
-use std::sync::Arc;
-
 use crate::{Fresh, Maker, all, append, assert_sound, fresh, lines, user};
 use bytes::Bytes;
-use journeyman_event::{ContentHash, Event, Principal, SteppedTime};
+use journeyman_event::{ContentHash, Event, Principal};
 use journeyman_journal::{Append, Expected, Filter, Format, Imported, Journal};
 
 async fn export(journal: &Journal, principal: &Principal, format: Format) -> Vec<String> {
@@ -20,7 +18,7 @@ async fn export(journal: &Journal, principal: &Principal, format: Format) -> Vec
 }
 
 async fn import(journal: &Journal, principal: &Principal, lines: &[String]) -> Imported {
-    let mut import = journal.import(principal, Arc::new(SteppedTime::default()));
+    let mut import = journal.import(principal);
     for line in lines {
         import.line(line.as_bytes()).await.unwrap();
     }
@@ -309,7 +307,7 @@ pub async fn what_an_import_takes_is_text_however_its_lines_end(store: Fresh) {
     first.append(&me, make.append(&me, "t-1", 3)).await.unwrap();
     let lines = export(&first, &me, Format::Stored).await;
     let (_folder, second) = fresh(store);
-    let mut import = second.import(&me, Arc::new(SteppedTime::default()));
+    let mut import = second.import(&me);
     for (number, line) in lines.iter().enumerate() {
         let mark = if number == 0 { "\u{feff}" } else { "" };
         import

@@ -7,7 +7,7 @@ use std::thread;
 
 use bytes::Bytes;
 use journeyman_bus::Bus;
-use journeyman_event::{ContentHash, Principal, Randomness, Sequence, TaskId, TimeSource};
+use journeyman_event::{ContentHash, Principal, Randomness, Sequence, TaskId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::Error;
@@ -325,8 +325,8 @@ impl Journal {
     /// Takes lines that [`Journal::export`] gave, from this store or another. Events get new
     /// positions and say where they come from; those that are here already are left alone. The
     /// system principal may import every owner's, others only their own.
-    pub fn import(&self, principal: &Principal, time: Arc<dyn TimeSource>) -> Import {
-        Import::new(self.clone(), principal.clone(), time)
+    pub fn import(&self, principal: &Principal) -> Import {
+        Import::new(self.clone(), principal.clone())
     }
 
     /// A blob of the principal's.

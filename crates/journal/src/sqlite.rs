@@ -1,6 +1,7 @@
 //! The engine that keeps a journal in one `SQLite` file, which any `SQLite` tool can open: WAL,
 //! every commit flushed to the disk, readers on connections of their own.
 
+mod in_use;
 mod lock;
 mod mark;
 mod place;

@@ -10,14 +10,12 @@
 //! not become one.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use journeyman_event::{
     ContentHash, Event, NewEvent, ORIGIN_HASH, Owner, Principal, Revision, Sequence, TaskId,
-    TimeSource,
 };
 use serde::{Deserialize, Serialize};
 
@@ -330,7 +328,6 @@ pub struct Imported {
 pub struct Import {
     journal: Journal,
     principal: Principal,
-    time: Arc<dyn TimeSource>,
     done: Imported,
     line: u64,
     store: Option<String>,
@@ -362,11 +359,10 @@ impl Waiting {
 }
 
 impl Import {
-    pub(crate) fn new(journal: Journal, principal: Principal, time: Arc<dyn TimeSource>) -> Self {
+    pub(crate) fn new(journal: Journal, principal: Principal) -> Self {
         Self {
             journal,
             principal,
-            time,
             done: Imported::default(),
             line: 0,
             store: None,
@@ -464,7 +460,7 @@ impl Import {
         if event.revision() == Revision::ZERO {
             return Err("its revision is 0; they begin at 1".to_owned());
         }
-        let new = NewEvent::imported(&event, &store, self.time.now());
+        let new = NewEvent::imported(&event, &store);
         Ok(Some(Waiting {
             line: self.line,
             revision: event.revision(),

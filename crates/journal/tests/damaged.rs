@@ -6,10 +6,9 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 
 use common::{fresh, open_read_only};
-use journeyman_event::{Event, Principal, Sequence, SteppedTime};
+use journeyman_event::{Event, Principal, Sequence};
 use journeyman_journal::{Append, Error, Expected, Filter, Flaw, Format, Journal};
 use journeyman_journal_conformance::{Maker, append, assert_sound, of_task, user};
 use rusqlite::Connection;
@@ -196,7 +195,7 @@ async fn an_export_leaves_out_what_is_damaged_says_so_and_can_be_imported() {
         let journal = open_read_only(folder.path());
         let mut export = journal.export(&Principal::system(), Filter::default(), Format::Stored);
         let (_copy, copy) = fresh();
-        let mut import = copy.import(&Principal::system(), Arc::new(SteppedTime::default()));
+        let mut import = copy.import(&Principal::system());
         loop {
             let lines = export.next().await.unwrap();
             if lines.is_empty() {

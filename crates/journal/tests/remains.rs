@@ -458,6 +458,37 @@ async fn a_store_that_is_emptied_while_it_is_in_use_acknowledges_nothing_more_an
     }
 }
 
+/// Any program may look into a store that is in use. Its log stays.
+#[tokio::test]
+async fn another_program_that_closes_a_store_in_use_does_not_delete_its_log() {
+    let (folder, journal) = fresh();
+    let (me, make) = (Principal::local(), Maker::new(1));
+    let mut written = 0;
+    for _ in 0..2 {
+        journal
+            .append(&me, make.append(&me, "t-1", 3))
+            .await
+            .unwrap();
+        written += 3;
+        assert_eq!(all(&journal, &me).await.len(), written);
+        assert!(Sqlite::new(folder.path().to_owned()).exists().unwrap());
+        let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); \
+                      print(db.execute('SELECT count(*) FROM events').fetchone()[0]); db.close()";
+        let seen = std::process::Command::new("python3")
+            .args(["-c", script])
+            .arg(folder.path().join("journal.db"))
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&seen.stdout).trim(),
+            written.to_string()
+        );
+        assert!(folder.path().join("journal.db-wal").exists());
+        assert_eq!(journal.trouble(), None);
+    }
+    assert_sound(&journal).await;
+}
+
 /// A store of the same name is not the one that was followed.
 #[tokio::test]
 async fn a_reader_does_not_go_on_in_another_store() {

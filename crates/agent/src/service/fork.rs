@@ -189,7 +189,6 @@ impl Tasks {
         let copy = NewEvent::copied(
             original,
             store,
-            time.now(),
             journeyman_event::Copied {
                 id,
                 task_id: task_id.clone(),

@@ -6,12 +6,13 @@
 //! says what to do, and `SQLite`, which would begin anew and delete the log, never gets to see it.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::in_use::beginning;
 use super::lock;
 use super::mark::{self, Acknowledged};
 use super::schema::APPLICATION_ID;
@@ -68,7 +69,7 @@ pub(super) enum Found {
 }
 
 /// Which file a path means, whatever it is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileId {
     pub(super) device: u64,
     pub(super) inode: u64,
@@ -126,11 +127,9 @@ impl Place {
                 Err(self.remains("journal.db is empty"))
             };
         }
-        let mut header = Vec::with_capacity(HEADER_LEN);
-        let file = File::open(&self.file).map_err(failed)?;
-        file.take(HEADER_LEN as u64)
-            .read_to_end(&mut header)
-            .map_err(failed)?;
+        let Some(header) = beginning(&self.file, HEADER_LEN).map_err(failed)? else {
+            return Ok(Found::Store); // this process has it open: it was looked into then
+        };
         let id = header.get(APPLICATION_AT..).and_then(<[u8]>::first_chunk);
         let (true, Some(id)) = (header.starts_with(MAGIC), id) else {
             return Err(self.corrupt("it is no SQLite database".to_owned()));

@@ -9,6 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags, params};
 
+use super::in_use::Link;
 use super::mark::Acknowledged;
 use super::place::{Found, Place};
 use super::read;
@@ -76,7 +77,7 @@ CREATE TABLE snapshots(
 ";
 
 /// Opens the file for the writer, and makes the store in it if that was begun.
-pub(super) fn open_writer(place: &Place, new_store_id: &str) -> Result<Connection, Error> {
+pub(super) fn open_writer(place: &Place, new_store_id: &str) -> Result<Link, Error> {
     let acknowledged = place.acknowledged();
     check_alone(place, acknowledged)?;
     let mut connection = connect(
@@ -116,7 +117,7 @@ fn keep_log(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
 }
 
 /// Opens the file for the writer once more. It must be there, with what it had.
-pub(super) fn open_again(place: &Place) -> Result<Connection, Error> {
+pub(super) fn open_again(place: &Place) -> Result<Link, Error> {
     let mut connection = connect(place, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     check_format(&connection, place)?;
     let failed = |error: rusqlite::Error| place.failed(&error);
@@ -168,7 +169,8 @@ fn check_alone(place: &Place, acknowledged: Option<Acknowledged>) -> Result<(), 
     if acknowledged.is_none() || !place.has_no_log() {
         return Ok(());
     }
-    check_newest(&open_immutable(place)?, place, acknowledged)
+    let alone = open_immutable(place)?;
+    check_newest(&alone, place, acknowledged)
 }
 
 /// That the newest event that was acknowledged is there.
@@ -191,7 +193,7 @@ fn check_newest(
 }
 
 /// Opens a file that nobody writes to and that has no log, without making any file beside it.
-fn open_immutable(place: &Place) -> Result<Connection, Error> {
+fn open_immutable(place: &Place) -> Result<Link, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     connect_to(place, &immutable(place), flags)
 }
@@ -199,7 +201,7 @@ fn open_immutable(place: &Place) -> Result<Connection, Error> {
 /// A connection that reads.
 #[derive(Debug)]
 pub(super) struct Reader {
-    pub(super) connection: Connection,
+    pub(super) connection: Link,
     /// Otherwise it would not notice that somebody begins to write.
     pub(super) may_be_kept: bool,
 }
@@ -219,22 +221,22 @@ fn immutable(place: &Place) -> PathBuf {
 }
 
 /// Without `SQLITE_OPEN_URI`: a folder's name is not read as a URI.
-fn connect(place: &Place, access: OpenFlags) -> Result<Connection, Error> {
+fn connect(place: &Place, access: OpenFlags) -> Result<Link, Error> {
     connect_to(place, &place.file, access)
 }
 
-fn connect_to(place: &Place, name: &Path, access: OpenFlags) -> Result<Connection, Error> {
+fn connect_to(place: &Place, name: &Path, access: OpenFlags) -> Result<Link, Error> {
     if rusqlite::version_number() < SQLITE_VERSION_MIN {
         return Err(Error::OldSqlite {
             found: rusqlite::version().to_owned(),
         });
     }
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = match &place.vfs {
+    let open = || match &place.vfs {
         None => Connection::open_with_flags(name, flags),
         Some(vfs) => Connection::open_with_flags_and_vfs(name, flags, vfs.as_str()),
     };
-    connection
+    Link::open(&place.file, open)
         .and_then(|connection| settle(&connection).map(|()| connection))
         .map_err(|error| place.failed(&error))
 }

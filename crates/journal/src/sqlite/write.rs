@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use journeyman_event::{ContentHash, Revision, Sequence};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
+use super::in_use::Link;
 use super::lock::Lock;
 use super::mark::{Acknowledged, Mark};
 use super::place::{FileId, Found, Place};
@@ -18,7 +19,7 @@ use crate::reader::{Head, Snapshot};
 pub(super) struct SqliteWriter {
     place: Place,
     /// None while it could not be opened for want of space, or opened again.
-    connection: Option<Connection>,
+    connection: Option<Link>,
     /// Whether nothing that another process left in the log is before what is written now.
     log_is_empty: bool,
     /// None where it cannot be written; then less is known after a crash.

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Context;
 use journeyman_event::{Principal, TaskId};
@@ -11,7 +10,7 @@ use journeyman_journal::{Filter, Format, Head, Journal};
 use serde_json::json;
 
 use crate::client::Client;
-use crate::environment::SystemTime;
+
 use crate::exit::Exit;
 use crate::output::{grouped, json, line, stream};
 use crate::parts::{open_journal, read_journal};
@@ -140,7 +139,7 @@ pub(crate) async fn import(settings: &Settings, file: &Path) -> anyhow::Result<E
         Box::new(BufReader::new(File::open(file).with_context(named)?))
     };
     let journal = open_journal(&settings.data_dir)?;
-    let mut import = journal.import(&Principal::system(), Arc::new(SystemTime));
+    let mut import = journal.import(&Principal::system());
     let (mut bytes, mut is_empty) = (Vec::new(), true);
     loop {
         let mut line = input.by_ref().take(LINE_BYTES_MAX);
