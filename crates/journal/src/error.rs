@@ -129,11 +129,11 @@ pub enum Error {
         /// What is there.
         found: String,
     },
-    /// A file of the store was moved, deleted, replaced or cut short while it was in use. Nothing more
-    /// is acknowledged.
+    /// A file of the store was moved, deleted, replaced, cut short or written to by another program while it was
+    /// in use. Nothing more is acknowledged.
     #[error(
-        "{} was moved, deleted, replaced or cut short while it was in use; nothing more is written. Put it \
-         back, and it goes on by itself; or stop this process and start it again to use what is \
+        "{} was moved, deleted, replaced or changed by another program while it was in use; nothing more is \
+         written. Put it back, and it goes on by itself; or stop this process and start it again to use what is \
          there now", file.display()
     )]
     Moved {

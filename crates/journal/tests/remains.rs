@@ -458,6 +458,40 @@ async fn a_store_that_is_emptied_while_it_is_in_use_acknowledges_nothing_more_an
     }
 }
 
+#[tokio::test]
+async fn a_backup_that_is_copied_over_a_store_in_use_stops_every_append() {
+    let (folder, journal) = fresh();
+    let (me, make) = (Principal::local(), Maker::new(1));
+    journal
+        .append(&me, make.append(&me, "t-1", 3))
+        .await
+        .unwrap();
+    let files = ["journal.db", "journal.db-wal"];
+    let backup: Vec<_> = files
+        .map(|name| fs::read(folder.path().join(name)).unwrap())
+        .into();
+    journal
+        .append(&me, make.append(&me, "t-1", 3))
+        .await
+        .unwrap();
+    for (name, bytes) in files.iter().zip(backup) {
+        let longer = fs::metadata(folder.path().join(name)).unwrap().len();
+        fs::write(folder.path().join(name), bytes).unwrap();
+        // As long as it was: only that it was written to can be noticed.
+        cut(&folder.path().join(name), longer);
+    }
+    for _ in 0..2 {
+        let error = journal
+            .append(&me, make.append(&me, "t-1", 1))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::Moved { .. }), "{error:?}");
+    }
+    drop(journal);
+    let error = read_all(folder.path()).await.unwrap_err();
+    assert!(matches!(error, Error::Remains { .. }), "{error:?}");
+}
+
 /// Any program may look into a store that is in use. Its log stays.
 #[tokio::test]
 async fn another_program_that_closes_a_store_in_use_does_not_delete_its_log() {

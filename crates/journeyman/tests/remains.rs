@@ -74,7 +74,7 @@ fn a_server_whose_store_is_moved_away_says_so_and_goes_on_when_it_is_back() {
     // At once, and not only when something is to be recorded.
     let ready = server.get("/ready").expect(503).to_string();
     assert!(
-        ready.contains("moved, deleted, replaced or cut short"),
+        ready.contains("moved, deleted, replaced or changed"),
         "{ready}"
     );
     let refused = server.post(TASKS, &json!({"prompt": STUB})).problem(503);

@@ -11,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use super::in_use::beginning;
 use super::lock;
@@ -53,6 +54,8 @@ struct Opened {
     /// How long the log is at least: it is begun anew from its start and shrinks only when this process
     /// empties it.
     log_len: AtomicU64,
+    /// How the database and its log were left by the last write, unless one is under way or failed.
+    left: Mutex<Option<[Stamp; 2]>>,
     /// While this process writes: the files that it writes to or that keep others from it.
     written: Mutex<Vec<(PathBuf, FileId)>>,
     /// Why this process, which holds the store, cannot write yet.
@@ -67,6 +70,9 @@ pub(super) enum Found {
     /// A store, as far as its first bytes tell.
     Store,
 }
+
+/// What changes when anybody writes to a file: its length and the time of its last change.
+type Stamp = Option<(u64, SystemTime)>;
 
 /// Which file a path means, whatever it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -189,10 +195,44 @@ impl Place {
         mark::noted(&self.folder, about)
     }
 
-    /// Notes how long the log is now: after a commit, and before the log is emptied as 0.
-    pub(super) fn note_log_len(&self, len: Option<u64>) {
-        let len = len.unwrap_or_else(|| self.log_len());
-        self.opened.log_len.store(len, Ordering::SeqCst);
+    /// A write begins, or the log is emptied.
+    pub(super) fn begin_write(&self) {
+        self.opened.log_len.store(0, Ordering::SeqCst);
+        *self.left() = None;
+    }
+
+    /// A write has ended, and this is how it leaves the files.
+    pub(super) fn end_write(&self) {
+        self.opened.log_len.store(self.log_len(), Ordering::SeqCst);
+        *self.left() = self.vfs.is_none().then(|| self.stamps());
+    }
+
+    /// Whether nobody but this process changed the files since its last write: [`Error::Moved`] otherwise.
+    /// For the one who writes.
+    pub(super) fn unchanged(&self) -> Result<(), Error> {
+        let left = *self.left();
+        // One that is gone is another matter, see `in_place`.
+        let differs = |(left, now): (Stamp, Stamp)| now.is_some() && left != now;
+        let changed = left.and_then(|left| left.into_iter().zip(self.stamps()).position(differs));
+        match changed {
+            None => Ok(()),
+            Some(0) => Err(moved(&self.file)),
+            Some(_) => Err(moved(&self.beside("-wal"))),
+        }
+    }
+
+    fn stamps(&self) -> [Stamp; 2] {
+        [self.file.clone(), self.beside("-wal")].map(|path| {
+            let meta = fs::metadata(path).ok()?;
+            Some((meta.len(), meta.modified().ok()?))
+        })
+    }
+
+    fn left(&self) -> MutexGuard<'_, Option<[Stamp; 2]>> {
+        self.opened
+            .left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether nobody has the file open for writing and everything is in it.
@@ -291,7 +331,7 @@ impl Place {
             .filter_map(|path| FileId::of(&path).ok().map(|id| (path, id)));
         *self.written() = ids.collect();
         self.opened.database_len.store(0, Ordering::Relaxed);
-        self.note_log_len(None);
+        self.end_write();
     }
 
     /// Forgets the log, which goes with its last connection.
@@ -339,14 +379,19 @@ impl Place {
         }
     }
 
+    /// Whether somebody else wrote to the database or its log: what is left of them stays as it is.
+    pub(super) fn is_overwritten(&self) -> bool {
+        self.is_cut_short() || self.is_log_cut_short() || self.unchanged().is_err()
+    }
+
     /// Whether the database was longer when it was last looked at: somebody emptied it, or wrote over it.
-    pub(super) fn is_cut_short(&self) -> bool {
+    fn is_cut_short(&self) -> bool {
         let now = fs::metadata(&self.file).map_or(0, |meta| meta.len());
         self.opened.database_len.fetch_max(now, Ordering::Relaxed) > now
     }
 
     /// Whether the log was longer when this process last wrote to it.
-    pub(super) fn is_log_cut_short(&self) -> bool {
+    fn is_log_cut_short(&self) -> bool {
         // In this order: it may be emptied meanwhile. One that was deleted is whole where it is open.
         let now = fs::metadata(self.beside("-wal")).map(|log| log.len());
         let known = self.opened.log_len.load(Ordering::SeqCst);

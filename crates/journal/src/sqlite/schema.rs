@@ -281,7 +281,7 @@ fn last_answer<T: FromSql>(connection: &Connection, sql: &str) -> rusqlite::Resu
 /// in the page cache), but the disk may never have got it, and a later flush does not write it
 /// again. What is appended behind it would be lost with it when the power goes.
 pub(super) fn empty_log(connection: &Connection, place: &Place) -> Result<(), Error> {
-    place.note_log_len(Some(0));
+    place.begin_write();
     let busy = last_answer::<bool>(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
         .map_err(|error| place.failed(&error))?;
     if busy != Some(false) {

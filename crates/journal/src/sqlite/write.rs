@@ -65,6 +65,8 @@ impl SqliteWriter {
     /// Makes sure that what is written next goes where it should.
     fn prepare(&mut self) -> Result<(), Error> {
         self.place.in_place()?;
+        self.place.unchanged()?;
+        self.place.begin_write();
         if self.connection.is_none() {
             self.connection = Some(schema::open_again(&self.place)?);
             self.place.note_written();
@@ -136,7 +138,7 @@ impl Writer for SqliteWriter {
         })?;
         // What went into a file that nobody finds is not acknowledged.
         self.place.in_place()?;
-        self.place.note_log_len(None);
+        self.place.end_write();
         if let (Some(mark), Some(newest)) = (&self.mark, newest)
             && let Err(error) = mark.note(newest)
         {
@@ -178,13 +180,16 @@ impl Writer for SqliteWriter {
                 params![id, SNAPSHOTS_KEPT],
             )?;
             transaction.commit()
-        })
+        })?;
+        self.place.end_write();
+        Ok(())
     }
 
     fn reopen(&mut self) -> Result<(), Error> {
-        if let Err(moved) = self.place.in_place() {
-            // Into a file that was cut short nothing is brought: what is left of it stays as it is.
-            if !self.place.is_cut_short() && !self.place.is_log_cut_short() {
+        let in_place = self.place.in_place();
+        if let Err(moved) = in_place.and_then(|()| self.place.unchanged()) {
+            // Into a file that somebody else wrote to nothing is brought.
+            if !self.place.is_overwritten() {
                 self.save_log();
             }
             return Err(moved);
@@ -201,7 +206,7 @@ impl Writer for SqliteWriter {
 impl Drop for SqliteWriter {
     fn drop(&mut self) {
         if let Some(connection) = &self.connection
-            && (self.place.is_cut_short() || self.place.is_log_cut_short())
+            && self.place.is_overwritten()
             && let Err(error) = connection.set_db_config(NO_CHECKPOINT, true)
         {
             tracing::warn!(%error, "the journal's log may be brought into what is left of its file");
