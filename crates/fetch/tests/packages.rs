@@ -184,6 +184,7 @@ async fn a_package_is_installed_once_and_can_be_imported() {
     let tool = Requirement {
         name: "tiny-tool",
         version: "1.0",
+        bytes: 1,
     };
     let steps = Mutex::new(0);
     let report = |_| *steps.lock().unwrap() += 1;
@@ -210,6 +211,7 @@ async fn an_installation_that_fails_says_what_pip_said_and_is_not_counted() {
     let missing = Requirement {
         name: "no-such-tool",
         version: "1.0",
+        bytes: 1,
     };
     let error = shop
         .environment
