@@ -249,9 +249,9 @@ async fn parts_become_one_file_in_order_and_nothing_else_is_left() {
     assert_eq!(
         *steps.lock().unwrap(),
         [
-            "downloading fox.txt (0 MB): 0 of 2 parts",
-            "downloading fox.txt (0 MB): 1 of 2 parts",
-            "downloading fox.txt (0 MB): 2 of 2 parts",
+            "downloading fox.txt: 0 of 2 parts",
+            "downloading fox.txt: 1 of 2 parts",
+            "downloading fox.txt: 2 of 2 parts",
             "checking fox.txt",
         ]
     );

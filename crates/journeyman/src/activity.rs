@@ -142,17 +142,21 @@ impl Activity {
     /// What is under way, how far, and for how long.
     pub(crate) fn text(&self, now: Instant) -> Option<String> {
         let time = now.saturating_duration_since(self.since);
-        let so_long = lasted_so_far(time);
+        let so_long = if time < Duration::from_secs(1) {
+            String::new()
+        } else {
+            format!(", {}", lasted_so_far(time))
+        };
         Some(match self.doing.as_ref()? {
-            Doing::Plain(what) | Doing::Effect(_, what) => format!("{what}, {so_long}"),
+            Doing::Plain(what) | Doing::Effect(_, what) => format!("{what}{so_long}"),
             Doing::Fetch { begun_at, last } => fetched(*begun_at, last, time),
-            Doing::Call { what, .. } if !self.hears_tokens => format!("{what}, {so_long}"),
+            Doing::Call { what, .. } if !self.hears_tokens => format!("{what}{so_long}"),
             Doing::Call {
                 what,
                 is_asked: false,
                 ..
             } => {
-                format!("{what}: waits for a place at the model server, {so_long}")
+                format!("{what}: waits for a place at the model server{so_long}")
             }
             Doing::Call {
                 what,
@@ -160,11 +164,11 @@ impl Activity {
                 first,
                 ..
             } => match first {
-                None => format!("{what}: the model reads the prompt, {so_long}"),
+                None => format!("{what}: the model reads the prompt{so_long}"),
                 Some(first) => {
                     let rate = token_rate(*tokens, now.saturating_duration_since(*first));
-                    let rate = rate.map_or_else(String::new, |rate| format!("{rate}, "));
-                    format!("{what}: {}, {rate}{so_long}", counted(*tokens, "token"))
+                    let rate = rate.map_or_else(String::new, |rate| format!(", {rate}"));
+                    format!("{what}: {}{rate}{so_long}", counted(*tokens, "token"))
                 }
             },
         })

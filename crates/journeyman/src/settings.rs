@@ -309,11 +309,9 @@ impl Settings {
             json: flag("json")?,
             quiet: flag("quiet")?,
             colour: parsed(get("color"), "auto, always or never", Colour::parse)?,
-            progress_interval: parsed(
-                get("progress_interval"),
-                "a time such as 15s, longer than none",
-                |text| parse_duration(text).ok().filter(|time| !time.is_zero()),
-            )?,
+            progress_interval: parsed(get("progress_interval"), "a time such as 15s", |text| {
+                parse_duration(text).ok()
+            })?,
             log: (get("log").origin != Origin::Default).then(|| get("log").value.clone()),
             log_json: parsed(get("log_format"), "text or json", |text| match text {
                 "json" => Some(true),

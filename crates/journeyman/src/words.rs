@@ -63,11 +63,12 @@ pub(crate) fn token_rate(tokens: u64, time: Duration) -> Option<String> {
     if tokens < RATE_TOKENS_MIN || time < RATE_TIME_MIN {
         return None;
     }
-    let tenths = u128::from(tokens) * 10_000 / time.as_millis();
+    let ms = time.as_millis();
+    let tenths = (u128::from(tokens) * 10_000 + ms / 2) / ms;
     Some(if tenths < 100 {
         format!("{}.{} tokens/s", tenths / 10, tenths % 10)
     } else {
-        format!("{} tokens/s", tenths / 10)
+        format!("{} tokens/s", (tenths + 5) / 10)
     })
 }
 

@@ -44,6 +44,11 @@ fn a_task_waits_for_one_that_rests_or_asks_until_that_has_ended() {
         }
     };
     all_wait(&server);
+    let shown = home.run(&["show", &waiting[0]]).stdout;
+    assert!(
+        shown.contains(&format!("waits for  {rests} (paused)")),
+        "{shown}"
+    );
     // So it is after a restart, and when it goes on.
     server.crash();
     server = Server::start(&home, SLOW, &[]);
