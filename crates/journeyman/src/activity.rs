@@ -287,22 +287,24 @@ fn expected(step: &Step) -> String {
 
 /// How far something is that is fetched, how fast, and how long it takes yet.
 fn fetched(begun_at: u64, last: &Step, time: Duration) -> String {
-    let mut text = last.to_string();
+    let text = last.to_string();
     let here = last.done.saturating_sub(begun_at);
     if here == 0 || time < RATE_TIME_MIN {
         return text;
     }
     let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    if last.unit == "MB" {
+    let rate = if last.unit == "MB" {
         let tenths = here.saturating_mul(10_000) / ms;
-        text.push_str(&format!(", {}.{} MB/s", tenths / 10, tenths % 10));
-    }
+        format!(", {}.{} MB/s", tenths / 10, tenths % 10)
+    } else {
+        String::new()
+    };
     let left = last.total.unwrap_or(last.done).saturating_sub(last.done);
     let left = Duration::from_millis(ms.saturating_mul(left) / here);
-    if left >= RATE_TIME_MIN {
-        text.push_str(&format!(", about {} left", lasted_so_far(left)));
+    if left < RATE_TIME_MIN {
+        return text + &rate;
     }
-    text
+    format!("{text}{rate}, about {} left", lasted_so_far(left))
 }
 
 #[cfg(test)]

@@ -26,8 +26,8 @@ impl Colour {
         }
     }
 
-    /// Whether what is written there has colour: with `auto` as `NO_COLOR` (https://no-color.org) and
-    /// `CLICOLOR`, `CLICOLOR_FORCE` (https://bixense.com/clicolors) want it.
+    /// Whether what is written there has colour: with `auto` as `NO_COLOR` (<https://no-color.org>) and
+    /// `CLICOLOR`, `CLICOLOR_FORCE` (<https://bixense.com/clicolors>) want it.
     pub(crate) fn is_for(self, to: &impl IsTerminal) -> bool {
         let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         match self {

@@ -1,6 +1,7 @@
 //! Words for people: numbers, times, rates, and texts of others made safe to show.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::time::Duration;
 
 /// A rate needs this many tokens,
@@ -100,7 +101,8 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     let mut shown = String::with_capacity(text.len() + 16);
     for (at, c) in text.char_indices() {
         if is_hidden((at, c)) {
-            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
+            // Writing to a String cannot fail.
+            let _ = write!(shown, "\\u{:04x}", u32::from(c));
         } else {
             shown.push(c);
         }

@@ -261,7 +261,7 @@ impl Made<'_> {
         let path = code()
             .find(is_main)
             .or_else(|| code().filter(is_program).find(is_named))
-            .or_else(|| code().filter(is_program).last())?;
+            .or_else(|| code().rfind(is_program))?;
         let module = path.strip_suffix(".py")?.replace('/', ".");
         let module = module.strip_suffix(".__main__").unwrap_or(&module);
         Some(module.to_owned())
@@ -278,6 +278,9 @@ mod tests {
         has_unicode: true,
         is_screen: false,
     };
+    /// The files, and the module that is a program.
+    type Case<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>);
+
     const MAIN: &str = "def main():\n    pass\n\n\nif __name__ == \"__main__\":\n    main()\n";
 
     fn told(folder: &Path, files: &[(&str, &str)]) -> Vec<String> {
@@ -328,7 +331,7 @@ mod tests {
     #[test]
     fn a_program_is_what_python_runs_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let cases: [(&[(&str, &str)], Option<&str>); 5] = [
+        let cases: [Case<'_>; 5] = [
             (&[("solution.py", "x = 1\n")], None),
             (&[("tests/test_solution.py", MAIN)], None),
             (&[("solution.py", MAIN)], Some("solution")),
