@@ -147,6 +147,7 @@ impl Effects {
             });
         };
         let role = Role::Conductor;
+        self.notices.emit(|| Notice::Asked);
         let result = self.bench.server.answer(&request, &mut show, stop).await;
         let lost = match deltas {
             0 => Tokens::ZERO,

@@ -19,6 +19,8 @@ pub enum Notice {
         /// The state.
         state: Arc<TaskState>,
     },
+    /// The model server is asked: the call under way has got its place there. On the bus: `asked`.
+    Asked,
     /// The model said something more: about one token. On the bus: `delta`.
     Delta {
         /// The text.
@@ -35,6 +37,7 @@ impl Message for Notice {
     fn kind(&self) -> &str {
         match self {
             Self::Event { event, .. } => event.kind(),
+            Self::Asked => "asked",
             Self::Delta { .. } => "delta",
             Self::Waiting { .. } => "waiting",
         }

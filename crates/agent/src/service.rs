@@ -285,6 +285,8 @@ impl Tasks {
         content: TaskSubmitted,
         full: Full,
     ) -> Result<Submitted, Error> {
+        self.check_dependencies(principal, task_id, &content.depends_on)
+            .await?;
         let key = StreamName::of(principal.owner(), task_id);
         let depends_on: Vec<StreamName> = content
             .depends_on

@@ -310,6 +310,7 @@ impl Fetching<'_> {
             done: done / 1_000_000,
             total: Some(total / 1_000_000),
             unit: "MB",
+            bytes: Some(total),
         });
     }
 

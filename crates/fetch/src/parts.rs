@@ -158,10 +158,11 @@ async fn download(
     let mut done = 0;
     let tell = |done: u64| {
         report(Progress {
-            what: format!("downloading {} ({} MB)", plan.name, plan.bytes / 1_000_000),
+            what: format!("downloading {}", plan.name),
             done,
             total: Some(plan.packages.len() as u64),
             unit: "parts",
+            bytes: Some(plan.bytes),
         });
     };
     tell(done);

@@ -13,6 +13,8 @@ pub struct Progress {
     pub total: Option<u64>,
     /// What is counted, such as `parts` or `MB`; empty if nothing is.
     pub unit: &'static str,
+    /// Bytes of the whole, if they are known.
+    pub bytes: Option<u64>,
 }
 
 /// Takes reports. It must not block.
@@ -26,6 +28,7 @@ impl Progress {
             done: 0,
             total: None,
             unit: "",
+            bytes: None,
         }
     }
 }

@@ -22,12 +22,15 @@ pub struct Requirement {
     pub name: &'static str,
     /// Its version.
     pub version: &'static str,
+    /// About so many bytes are fetched for it.
+    pub bytes: u64,
 }
 
 /// Runs the tests of generated code.
 pub const PYTEST: Requirement = Requirement {
     name: "pytest",
     version: "9.2.0",
+    bytes: 2_000_000,
 };
 
 const FOLDER: &str = "python";
@@ -136,8 +139,15 @@ impl Environment {
         if self.has(requirement) {
             return Ok(());
         }
-        let Requirement { name, version } = requirement;
-        report(Progress::step(format!("installing {name} {version}")));
+        let Requirement {
+            name,
+            version,
+            bytes,
+        } = requirement;
+        report(Progress {
+            bytes: Some(bytes),
+            ..Progress::step(format!("installing {name} {version}"))
+        });
         let wanted = format!("{name}=={version}");
         let arguments = pip(&["install", "--only-binary=:all:", &wanted]);
         let what = format!("installing {wanted}");

@@ -184,6 +184,7 @@ async fn a_package_is_installed_once_and_can_be_imported() {
     let tool = Requirement {
         name: "tiny-tool",
         version: "1.0",
+        bytes: 1,
     };
     let steps = Mutex::new(0);
     let report = |_| *steps.lock().unwrap() += 1;
@@ -210,6 +211,7 @@ async fn an_installation_that_fails_says_what_pip_said_and_is_not_counted() {
     let missing = Requirement {
         name: "no-such-tool",
         version: "1.0",
+        bytes: 1,
     };
     let error = shop
         .environment
@@ -247,9 +249,9 @@ async fn parts_become_one_file_in_order_and_nothing_else_is_left() {
     assert_eq!(
         *steps.lock().unwrap(),
         [
-            "downloading fox.txt (0 MB): 0 of 2 parts",
-            "downloading fox.txt (0 MB): 1 of 2 parts",
-            "downloading fox.txt (0 MB): 2 of 2 parts",
+            "downloading fox.txt: 0 of 2 parts",
+            "downloading fox.txt: 1 of 2 parts",
+            "downloading fox.txt: 2 of 2 parts",
             "checking fox.txt",
         ]
     );

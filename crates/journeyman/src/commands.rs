@@ -22,7 +22,7 @@ use journeyman_agent::Intervention;
 use crate::cli::{Command, ConfigCommand, Invocation, JournalCommand, ModelCommand};
 use crate::exit::Exit;
 use crate::log::Log;
-use crate::output::line;
+use crate::output::exact;
 
 pub(crate) use self::engine::supervise as supervise_engine;
 use self::interventions::intervene;
@@ -98,7 +98,7 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
                 let mut script = Vec::new();
                 let command = &mut crate::cli::command();
                 clap_complete::generate(shell, command, "journeyman", &mut script);
-                line(String::from_utf8_lossy(&script).trim_end())?;
+                exact(&String::from_utf8_lossy(&script))?;
                 Ok(Exit::Success)
             }
         }

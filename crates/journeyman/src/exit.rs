@@ -2,11 +2,16 @@
 
 use std::fmt;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use journeyman_event::payload::{FailureReason, Verification};
 use journeyman_event::state::Ending;
 
 use crate::output::remark;
+use crate::teller::Teller;
+
+/// A reader of standard error has this long to take why a command failed.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// How a command ends. The numbers are documented in `--help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,13 +89,23 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
             code.into()
         };
     }
-    remark(&format!("{error:#}"));
+    last_words(&format!("{error:#}"));
     let usage = error.chain().any(<dyn std::error::Error>::is::<UsageError>);
     if usage {
         Exit::Usage.into()
     } else {
         Exit::Error.into()
     }
+}
+
+/// Says on standard error why the command failed; a reader that takes nothing is not waited for.
+fn last_words(text: &str) {
+    let said = Teller::start("error", |text: Vec<u8>, _| {
+        remark(&String::from_utf8_lossy(&text));
+        Ok(())
+    });
+    said.tell(text.into());
+    said.flush(LAST_WORDS);
 }
 
 #[cfg(test)]

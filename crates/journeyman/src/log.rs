@@ -1,7 +1,7 @@
 //! What is logged to standard error. A reader that stalls or is gone, or a disk that is full, costs
 //! lines of the log and nothing else.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -33,7 +33,7 @@ impl Log {
         });
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .with_ansi(io::stderr().is_terminal())
+            .with_ansi(settings.colour.is_for(&io::stderr()))
             .with_writer(Lines(lines.clone()))
             // It would print to standard error what standard error did not take.
             .log_internal_errors(false);
@@ -48,7 +48,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.0.flush(Some(FLUSH));
+        self.0.flush(FLUSH);
     }
 }
 

@@ -1,13 +1,16 @@
 //! The command line: parses, wires the parts together, prints. It knows no logic of theirs.
 
+mod activity;
 mod cli;
 mod client;
 mod commands;
 mod descriptors;
 mod environment;
+mod event_text;
 mod exit;
 mod holder;
 mod log;
+mod looks;
 mod output;
 mod parts;
 mod port_file;
@@ -15,9 +18,11 @@ mod printer;
 mod progress;
 mod reader;
 mod settings;
+mod signals;
 mod socket;
 mod space;
 mod teller;
+mod words;
 
 use std::process::ExitCode;
 

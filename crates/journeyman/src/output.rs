@@ -1,44 +1,74 @@
 //! Standard output and standard error: text or JSON lines.
 //!
 //! Nothing that is only told can stop what is done: where nobody reads any more (a broken pipe), a
-//! command goes on to its end, and its exit code is the same as with a reader.
+//! command goes on to its end, and its exit code is the same as with a reader. Whatever others wrote
+//! (models, servers, users), no terminal gets a control character of it.
 
-use std::io::{self, ErrorKind, Write};
+use std::borrow::Cow;
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-/// Prints a line. A reader that went away is no error: the line is for nobody then.
+use crate::words::visible;
+
+/// Prints a line for a person. A reader that went away is no error: the line is for nobody then.
 pub(crate) fn line(text: &str) -> io::Result<()> {
-    stream(text).map(|_| ())
+    stream(&visible(text)).map(|_| ())
 }
 
-/// Prints a line of many. `Break` says that nobody reads any more, and that more need not be made.
+/// Prints a line of many. `Break` says that nobody reads any more, and that more need not be made. A pipe
+/// or a file gets every byte of it, a terminal what can be shown.
 pub(crate) fn stream(text: &str) -> io::Result<ControlFlow<()>> {
-    match write(io::stdout().lock(), text) {
+    print(&format!("{text}\n"))
+}
+
+/// Prints a text as it is: a pipe or a file gets its bytes and no other, a terminal what can be shown, and
+/// the end of its last line.
+pub(crate) fn exact(text: &str) -> io::Result<()> {
+    if io::stdout().is_terminal() && !text.ends_with('\n') {
+        return stream(text).map(|_| ());
+    }
+    print(text).map(|_| ())
+}
+
+fn print(text: &str) -> io::Result<ControlFlow<()>> {
+    let stdout = io::stdout();
+    let text = if stdout.is_terminal() {
+        visible(text)
+    } else {
+        Cow::Borrowed(text)
+    };
+    match write(stdout.lock(), &text) {
         Ok(()) => Ok(ControlFlow::Continue(())),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
-        Err(error) => {
-            let words = format!("cannot write to standard output: {error}");
-            Err(io::Error::new(error.kind(), words))
-        }
+        Err(error) => Err(io::Error::new(error.kind(), unwritten(&error))),
     }
+}
+
+/// What is said where standard output takes nothing.
+pub(crate) fn unwritten(error: &io::Error) -> String {
+    format!("cannot write to standard output: {error}")
 }
 
 /// Prints a value as one line of JSON.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    Ok(line(&serde_json::to_string(value)?)?)
+    let text = serde_json::to_string(value)?;
+    Ok(exact(&format!("{text}\n"))?)
 }
 
 /// Says something on standard error, which may be closed or full.
 pub(crate) fn remark(text: &str) {
     // Nothing depends on whether it is read.
-    let _ = write(io::stderr().lock(), &format!("journeyman: {text}"));
+    let _ = write(
+        io::stderr().lock(),
+        &format!("journeyman: {}\n", visible(text)),
+    );
 }
 
-/// Writes a text and the end of its line at once, so that a line is there whole or hardly begun.
+/// Writes a text at once, so that a line is there whole or hardly begun.
 pub(crate) fn write(mut to: impl Write, text: &str) -> io::Result<()> {
-    to.write_all(format!("{text}\n").as_bytes())?;
+    to.write_all(text.as_bytes())?;
     to.flush()
 }
 
@@ -63,49 +93,5 @@ pub(crate) async fn nobody_reads() {
             }
         }
         tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// A number as people read it: 12,345.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A text on one line, cut to a width.
-pub(crate) fn one_line(text: &str, chars: usize) -> String {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.chars().count() <= chars {
-        return text;
-    }
-    text.chars()
-        .take(chars.saturating_sub(1))
-        .chain(['…'])
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        assert_eq!(
-            ["0", "999", "1,000", "12,345,678"],
-            [0, 999, 1_000, 12_345_678].map(grouped)[..]
-        );
-    }
-
-    #[test]
-    fn a_long_text_is_cut_with_a_mark() {
-        assert_eq!(one_line("a  b\nc", 10), "a b c");
-        assert_eq!(one_line("abcdef", 4), "abc…");
     }
 }

@@ -89,6 +89,7 @@ pub(crate) async fn workshop(
     let dispatcher = Dispatcher::new(registry, journeyman_tools::Options::default());
     let bus = Bus::start();
     let shown = progress.listen(&bus)?;
+    progress.prepared();
     Ok(Workshop {
         bench: Bench {
             server,
@@ -150,7 +151,7 @@ pub(crate) async fn ensure_python(
     settings: &Settings,
     progress: &Arc<Progress>,
 ) -> anyhow::Result<Environment> {
-    let report = |step: journeyman_fetch::Progress| progress.prepare(&step.to_string());
+    let report = |step: journeyman_fetch::Progress| progress.fetch(&step);
     Ok(Environment::ensure(&settings.data_dir, &report).await?)
 }
 
@@ -208,10 +209,10 @@ async fn connect(
         let later = Later::new(connection(settings)?, environment.clone());
         return Ok(Arc::new(later));
     }
-    let report = |step: journeyman_fetch::Progress| progress.prepare(&step.to_string());
+    let report = |step: journeyman_fetch::Progress| progress.fetch(&step);
     let Connected { server, how } =
         journeyman_llm::connect(connection(settings)?, environment, &report).await?;
-    progress.prepare(&how);
+    progress.say(&how);
     Ok(server)
 }
 

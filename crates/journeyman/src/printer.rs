@@ -1,165 +1,158 @@
-//! Prints what is told while work goes on, on a thread of its own: a reader that has stopped reading
-//! (a pager, a terminal on hold, a full pipe) holds up nobody's task.
+//! Prints what is told while work goes on, and its result, in order and on a thread of its own: a reader
+//! that has stopped reading (a pager, a terminal on hold, a full pipe) holds up nobody's task.
+//!
+//! What is told on the way is lost where too much waits, and that is said. The result always finds room,
+//! and the process waits for it to be taken: as long as a reader takes something, however slowly. Who takes
+//! nothing for ten minutes is taken for gone, and the process ends with its own exit code.
 
-use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+use std::borrow::Cow;
+use std::io::{self, ErrorKind, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::sync::oneshot;
 
-use crate::output::write;
+use crate::output::{remark, unwritten, write};
+use crate::teller::{Saying, Teller};
+use crate::words::visible;
 
-/// Bytes of text that may wait for a reader. What comes beyond it is left out and counted.
-const WAITING_BYTES_MAX: usize = 16 << 20;
+/// At the end, a reader has this long to take something more.
+const PATIENCE: Duration = Duration::from_mins(10);
+/// The status line's spinner where the locale is not UTF-8.
+const ASCII_SPINNER: &str = "-\\|/-";
 
 /// Where a text goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum To {
     /// A line of standard output.
     Output,
+    /// The result, on standard output: what cannot be written of it is told.
+    Result,
     /// A line of standard error.
     Error,
     /// A line that stays, above the status line.
     Screen,
     /// The status line.
     Status,
+    /// The status line is taken away.
+    End,
 }
 
-enum Order {
-    Print(To, String),
-    /// Take the status line away, and answer when everything before is printed.
-    Finish(oneshot::Sender<()>),
+struct Text(To, String);
+
+impl Saying for Text {
+    fn bytes(&self) -> usize {
+        self.1.len()
+    }
 }
 
 /// A handle on the thread that prints; what waits is printed when it is dropped, too.
 pub(crate) struct Printer {
-    orders: Option<mpsc::Sender<Order>>,
-    waiting: Arc<AtomicUsize>,
-    left_out: AtomicU64,
-    thread: Option<JoinHandle<()>>,
+    texts: Teller<Text>,
+    /// Whether the reader was waited for in vain.
+    is_given_up: Arc<AtomicBool>,
 }
 
 impl Printer {
     /// Starts the thread, with a status line or without. Where the system gives no thread, nothing is
     /// printed.
-    pub(crate) fn start(has_status_line: bool) -> Self {
-        let (orders, ordered) = mpsc::channel();
-        let waiting = Arc::<AtomicUsize>::default();
-        let left = Arc::clone(&waiting);
-        let thread = std::thread::Builder::new().name("printer".to_owned());
-        let thread = thread.spawn(move || print(&bar(has_status_line), &ordered, &left));
+    pub(crate) fn start(has_status_line: bool, has_unicode: bool) -> Self {
+        let bar = bar(has_status_line, has_unicode);
+        let texts = Teller::start("printer", move |Text(to, text), lost| {
+            if lost > 0 {
+                let words = format!(
+                    "nobody read for too long: {lost} lines were left out here; \
+                     `journeyman events` has them all"
+                );
+                show(&bar, To::Screen, &words);
+            }
+            show(&bar, to, &text);
+            Ok(())
+        });
         Self {
-            orders: Some(orders),
-            waiting,
-            left_out: AtomicU64::new(0),
-            thread: thread.ok(),
+            texts,
+            is_given_up: Arc::default(),
         }
     }
 
     /// Prints a text some time soon. Where too much waits already it is left out.
     pub(crate) fn print(&self, to: To, text: String) {
-        let bytes = text.len();
-        let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > WAITING_BYTES_MAX {
-            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
-            self.left_out.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        self.order(Order::Print(to, text));
+        self.texts.tell(Text(to, text));
     }
 
-    /// Takes the status line away when everything that waits is printed. The number of texts that were
-    /// left out since the last time.
-    pub(crate) async fn finish(&self) -> u64 {
-        let (done, finished) = oneshot::channel();
-        self.order(Order::Finish(done));
-        // Without its thread nothing is printed, nor waits.
-        let _ = finished.await;
-        self.left_out.swap(0, Ordering::Relaxed)
+    /// Shows a status line, unless something waits to be printed.
+    pub(crate) fn status(&self, text: String) {
+        self.texts.tell_if_heard(Text(To::Status, text));
     }
 
-    fn order(&self, order: Order) {
-        if let Some(orders) = &self.orders {
-            let _ = orders.send(order);
-        }
+    /// Prints a line of the result, for which there is always room.
+    pub(crate) fn result(&self, text: String) {
+        self.texts.tell_surely(Text(To::Result, text));
+    }
+
+    /// Takes the status line away behind everything that waits.
+    pub(crate) fn end(&self) {
+        self.texts.tell_surely(Text(To::End, String::new()));
+    }
+
+    /// Waits until everything is printed, as long as somebody reads.
+    pub(crate) async fn finish(&self) {
+        self.end();
+        let (texts, is_given_up) = (self.texts.clone(), Arc::clone(&self.is_given_up));
+        // On a thread that nobody waits for: whoever wants to go does not wait for a reader.
+        let flushed = tokio::task::spawn_blocking(move || {
+            if !texts.flush_while_heard(PATIENCE) {
+                is_given_up.store(true, Ordering::Relaxed);
+            }
+        });
+        let _ = flushed.await;
     }
 }
 
 impl Drop for Printer {
     fn drop(&mut self) {
-        drop(self.orders.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        self.end();
+        if !self.is_given_up.load(Ordering::Relaxed) {
+            self.texts.flush_while_heard(PATIENCE);
         }
     }
 }
 
-fn bar(is_shown: bool) -> ProgressBar {
+fn bar(is_shown: bool, has_unicode: bool) -> ProgressBar {
     if !is_shown {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new_spinner();
-    if let Ok(template) = ProgressStyle::with_template("{spinner} {wide_msg}") {
-        bar.set_style(template);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+        bar.set_style(if has_unicode {
+            style
+        } else {
+            style.tick_chars(ASCII_SPINNER)
+        });
     }
     bar.enable_steady_tick(Duration::from_millis(120));
     bar
 }
 
-fn print(bar: &ProgressBar, ordered: &mpsc::Receiver<Order>, waiting: &AtomicUsize) {
-    for order in ordered {
-        match order {
-            Order::Print(to, text) => {
-                let bytes = text.len();
-                // The reader may be gone, or the disk full: the task goes on all the same.
-                let _ = match to {
-                    To::Output => write(io::stdout().lock(), &text),
-                    To::Error => write(io::stderr().lock(), &text),
-                    To::Screen => {
-                        bar.println(text);
-                        Ok(())
-                    }
-                    To::Status => {
-                        bar.set_message(text);
-                        Ok(())
-                    }
-                };
-                waiting.fetch_sub(bytes, Ordering::Relaxed);
-            }
-            Order::Finish(done) => {
-                bar.finish_and_clear();
-                let _ = done.send(());
-            }
-        }
-    }
-    bar.finish_and_clear();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_waits_is_bounded_and_what_is_left_out_is_counted() {
-        let (orders, ordered) = mpsc::channel();
-        let printer = Printer {
-            orders: Some(orders),
-            waiting: Arc::default(),
-            left_out: AtomicU64::new(0),
-            // Nobody prints.
-            thread: None,
-        };
-        let half = "x".repeat(WAITING_BYTES_MAX / 2);
-        for _ in 0..5 {
-            printer.print(To::Output, half.clone());
-        }
-        // What is small enough still fits, as soon as there is room for it.
-        printer.print(To::Error, String::new());
-        assert_eq!(printer.left_out.load(Ordering::Relaxed), 3);
-        drop(printer);
-        assert_eq!(ordered.iter().count(), 3);
+/// The reader may be gone, or the disk full: the task goes on all the same.
+fn show(bar: &ProgressBar, to: To, text: &str) {
+    // Lines of JSON are the same to who reads them, and no terminal obeys them.
+    let text = if to == To::Output && io::stdout().is_terminal() {
+        visible(text)
+    } else {
+        Cow::Borrowed(text)
+    };
+    let line = format!("{text}\n");
+    match to {
+        To::Output => drop(write(io::stdout().lock(), &line)),
+        To::Result => match write(io::stdout().lock(), &line) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => remark(&unwritten(&error)),
+            _ => {}
+        },
+        To::Screen if !bar.is_hidden() && !bar.is_finished() => bar.println(text),
+        To::Screen | To::Error => drop(write(io::stderr().lock(), &line)),
+        To::Status => bar.set_message(text.into_owned()),
+        To::End => bar.finish_and_clear(),
     }
 }

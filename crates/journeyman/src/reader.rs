@@ -71,6 +71,17 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// Whether somebody works on tasks.
+    pub(crate) fn is_attended(&self) -> bool {
+        match self {
+            Self::Server(_) => true,
+            Self::Journal(journal) => journal.holder().is_some(),
+            Self::Nothing => false,
+        }
+    }
+}
+
 /// What an answer of the server says of a task's standing.
 pub(crate) fn standing_in(view: &Value) -> Option<(Status, Option<PauseReason>)> {
     let status = serde_json::from_value(view["status"].clone()).ok()?;

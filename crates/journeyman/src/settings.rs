@@ -16,6 +16,8 @@ use clap::{Arg, ArgAction, ArgMatches};
 use journeyman_tools::{Pattern, ServerConfig, ServerName};
 use serde::Serialize;
 
+use crate::looks::Colour;
+
 pub(crate) use conflicts::Conflicts;
 use table::{SECRETS, SETTINGS, Setting};
 
@@ -80,6 +82,8 @@ pub(crate) struct Settings {
     pub(crate) queue: journeyman_queue::Options,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
+    pub(crate) colour: Colour,
+    pub(crate) progress_interval: Duration,
     /// None if nothing was said.
     pub(crate) log: Option<String>,
     pub(crate) log_json: bool,
@@ -304,6 +308,10 @@ impl Settings {
             },
             json: flag("json")?,
             quiet: flag("quiet")?,
+            colour: parsed(get("color"), "auto, always or never", Colour::parse)?,
+            progress_interval: parsed(get("progress_interval"), "a time such as 15s", |text| {
+                parse_duration(text).ok()
+            })?,
             log: (get("log").origin != Origin::Default).then(|| get("log").value.clone()),
             log_json: parsed(get("log_format"), "text or json", |text| match text {
                 "json" => Some(true),

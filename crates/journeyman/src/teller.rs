@@ -44,6 +44,8 @@ struct State<T> {
     waiting: VecDeque<T>,
     bytes: usize,
     lost: u64,
+    /// How many were taken to be said so far.
+    taken: u64,
     /// Whether something is being said at the moment.
     is_busy: bool,
     is_over: bool,
@@ -80,6 +82,7 @@ impl<T: Saying> Teller<T> {
                 waiting: VecDeque::new(),
                 bytes: 0,
                 lost: 0,
+                taken: 0,
                 is_busy: false,
                 is_over: false,
             }),
@@ -101,41 +104,82 @@ impl<T: Saying> Teller<T> {
 
     /// Hands something over.
     pub(crate) fn tell(&self, what: T) {
-        let shared = &self.0.0;
-        let mut state = shared.state();
+        let mut state = self.0.0.state();
         if state.is_over || state.waiting.len() >= WAITING_MAX || state.bytes >= BYTES_MAX {
             state.lost += 1;
             return;
         }
-        state.bytes += what.bytes();
-        state.waiting.push_back(what);
-        drop(state);
-        shared.changed.notify_all();
+        self.0.0.put(state, what);
     }
 
-    /// Waits until everything is said, so long at the most; for ever without a limit.
-    pub(crate) fn flush(&self, limit: Option<Duration>) {
-        let shared = &self.0.0;
-        let is_open =
-            |state: &mut State<T>| !state.is_over && (state.is_busy || !state.waiting.is_empty());
-        let state = shared.state();
-        // Whether it was in time makes no difference to who waits.
-        match limit {
-            Some(limit) => {
-                drop(shared.changed.wait_timeout_while(state, limit, is_open));
-            }
-            None => drop(shared.changed.wait_while(state, is_open)),
+    /// Hands over what is worth saying at this moment only: nothing, where something else waits.
+    pub(crate) fn tell_if_heard(&self, what: T) {
+        let state = self.0.0.state();
+        if !state.is_over && !state.is_open() {
+            self.0.0.put(state, what);
         }
+    }
+
+    /// Hands over what must not be lost for want of room: it is little, and said once.
+    pub(crate) fn tell_surely(&self, what: T) {
+        let state = self.0.0.state();
+        if !state.is_over {
+            self.0.0.put(state, what);
+        }
+    }
+
+    /// Waits until everything is said, so long at the most.
+    pub(crate) fn flush(&self, limit: Duration) {
+        let shared = &self.0.0;
+        let waited = shared
+            .changed
+            .wait_timeout_while(shared.state(), limit, |state| state.is_open());
+        // Whether it was in time makes no difference to who waits.
+        drop(waited);
+    }
+
+    /// Waits until everything is said, for as long as somebody listens: who takes nothing for so long is
+    /// taken for gone. Whether everything was said.
+    pub(crate) fn flush_while_heard(&self, patience: Duration) -> bool {
+        let shared = &self.0.0;
+        let mut state = shared.state();
+        while state.is_open() {
+            let before = state.taken;
+            let waited = shared.changed.wait_timeout_while(state, patience, |state| {
+                state.is_open() && state.taken == before
+            });
+            let (after, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            if timeout.timed_out() {
+                return false;
+            }
+            state = after;
+        }
+        true
+    }
+}
+
+impl<T> State<T> {
+    /// Whether something is still to be said.
+    fn is_open(&self) -> bool {
+        !self.is_over && (self.is_busy || !self.waiting.is_empty())
     }
 }
 
 impl<T: Saying> Shared<T> {
+    fn put(&self, mut state: MutexGuard<'_, State<T>>, what: T) {
+        state.bytes += what.bytes();
+        state.waiting.push_back(what);
+        drop(state);
+        self.changed.notify_all();
+    }
+
     fn next(&self) -> Option<(T, u64)> {
         let mut state = self.state();
         loop {
             if let Some(what) = state.waiting.pop_front() {
                 state.bytes -= what.bytes();
                 state.is_busy = true;
+                state.taken += 1;
                 return Some((what, std::mem::take(&mut state.lost)));
             }
             if state.is_over {
@@ -177,7 +221,7 @@ mod tests {
         for _ in 0..WAITING_MAX + 10 {
             teller.tell(vec![0; 2]);
         }
-        teller.flush(Some(Duration::ZERO));
+        teller.flush(Duration::ZERO);
         go_on.send(()).unwrap();
         assert_eq!(said.recv().unwrap(), (2, 10));
         go_on.send(()).unwrap();
@@ -202,6 +246,35 @@ mod tests {
     }
 
     #[test]
+    fn what_must_not_be_lost_finds_room_and_who_takes_nothing_is_given_up() {
+        let (go_on, told) = mpsc::channel::<()>();
+        let (say, said) = mpsc::channel();
+        let teller = Teller::start("test", move |what: Vec<u8>, _| {
+            told.recv().map_err(io::Error::other)?;
+            say.send(what.len()).map_err(io::Error::other)
+        });
+        for _ in 0..=WAITING_MAX + 1 {
+            teller.tell(vec![0; 1]);
+        }
+        teller.tell_surely(vec![0; 7]);
+        // Nobody listens.
+        assert!(!teller.flush_while_heard(Duration::from_millis(20)));
+        // Somebody slow does, who needs longer than that in all.
+        let slow = thread::spawn(move || {
+            let texts = (0..).map_while(|n| {
+                if n < 8 {
+                    thread::sleep(Duration::from_millis(10));
+                }
+                go_on.send(()).ok()?;
+                said.recv().ok()
+            });
+            texts.take_while(|len| *len < 7).count()
+        });
+        assert!(teller.flush_while_heard(Duration::from_secs(5)));
+        assert!(slow.join().unwrap() >= WAITING_MAX);
+    }
+
+    #[test]
     fn what_cannot_be_written_or_panics_is_counted_and_the_rest_is_said() {
         let (say, said) = mpsc::channel();
         let teller = Teller::start("test", move |what: Vec<u8>, lost| match what[0] {
@@ -215,7 +288,7 @@ mod tests {
         for what in ["fails", "panics", "good", "good"] {
             teller.tell(what.into());
         }
-        teller.flush(None);
+        assert!(teller.flush_while_heard(Duration::from_mins(1)));
         drop(teller);
         assert_eq!(said.iter().collect::<Vec<_>>(), [2, 0]);
     }

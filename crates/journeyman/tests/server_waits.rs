@@ -35,7 +35,7 @@ fn a_task_waits_for_one_that_rests_or_asks_until_that_has_ended() {
     let early = server.submit(&json!({"prompt": "x", "depends_on": [rests]}));
     server.event(&rests, "model_call_started");
     kind(&server, &rests, "pause");
-    let late = server.submit(&json!({"prompt": "x", "depends_on": [rests, "t-never-was"]}));
+    let late = server.submit(&json!({"prompt": "x", "depends_on": [rests, rests]}));
     let waiting = [early, late];
     let all_wait = |server: &Server| {
         started_later(server);
@@ -44,6 +44,11 @@ fn a_task_waits_for_one_that_rests_or_asks_until_that_has_ended() {
         }
     };
     all_wait(&server);
+    let shown = home.run(&["show", &waiting[0]]).stdout;
+    assert!(
+        shown.contains(&format!("waits for  {rests} (paused)")),
+        "{shown}"
+    );
     // So it is after a restart, and when it goes on.
     server.crash();
     server = Server::start(&home, SLOW, &[]);
@@ -76,12 +81,29 @@ fn a_task_waits_for_one_that_rests_or_asks_until_that_has_ended() {
 
 #[test]
 fn a_circle_is_named_also_over_tasks_that_rest() {
+    let one_at_a_time = ["--max-concurrent", "1"];
+    let start = |home: &Home| {
+        let server = Server::start(home, SLOW, &one_at_a_time);
+        let busy = server.submit(&json!({"prompt": "x"}));
+        server.event(&busy, "model_call_started");
+        server
+    };
+    // A task is brought from elsewhere without the one that it waits for.
+    let elsewhere = Home::new();
+    let there = start(&elsewhere);
+    there.submit(&json!({"prompt": "x", "task_id": "b"}));
+    there.submit(&json!({"prompt": "x", "task_id": "a", "depends_on": ["b"]}));
+    kind(&there, "a", "pause");
+    drop(there);
+    let exported = elsewhere.path().join("a.jsonl");
+    let exported = exported.to_str().unwrap();
+    let export = elsewhere.run(&["journal", "export", "--task", "a", "--out", exported]);
+    assert_eq!(export.code, Some(0), "{}", export.stderr);
     let home = Home::new();
-    let mut server = Server::start(&home, SLOW, &["--max-concurrent", "1"]);
-    let busy = server.submit(&json!({"prompt": "x"}));
-    server.event(&busy, "model_call_started");
-    server.submit(&json!({"prompt": "x", "task_id": "a", "depends_on": ["b"]}));
-    kind(&server, "a", "pause");
+    let import = home.run(&["journal", "import", exported]);
+    assert_eq!(import.code, Some(0), "{}", import.stderr);
+    let mut server = start(&home);
+    server.submit(&json!({"prompt": "x", "task_id": "other"}));
     let check = |server: &Server| {
         let ring = json!({"prompt": "x", "task_id": "b", "depends_on": ["other", "a"]});
         let problem = server.post(TASKS, &ring).problem(422);
@@ -92,7 +114,7 @@ fn a_circle_is_named_also_over_tasks_that_rest() {
     };
     check(&server);
     server.crash();
-    server = Server::start(&home, SLOW, &["--max-concurrent", "1"]);
+    server = Server::start(&home, SLOW, &one_at_a_time);
     check(&server);
     // What ends closes none.
     end(&server, "a");

@@ -32,6 +32,7 @@ use crate::{Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Requ
 pub const LLAMA_CPP: Requirement = Requirement {
     name: "xllamacpp",
     version: "2026.10.11549",
+    bytes: 34_000_000,
 };
 
 const POLL: Duration = Duration::from_millis(50);

@@ -131,7 +131,7 @@ pub(crate) struct NewTask {
     /// Its name; drawn if nothing is said.
     #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
     task_id: Option<String>,
-    /// Tasks that must have ended before it starts.
+    /// Tasks that must have ended before it starts, however they end. Each must be there already.
     #[schema(max_items = 100)]
     depends_on: Option<Vec<TaskName>>,
     /// The same key and content again is the same task again. `Idempotency-Key` says the same.

@@ -350,7 +350,31 @@ impl Tasks {
         Ok(state.status.is_ended())
     }
 
-    /// Tells the queue which of these tasks have ended, or are not there: of those in it, it knows. A
+    /// Refuses what is to wait for a task that is not there: it would not wait, and whoever named it meant
+    /// another.
+    pub(super) async fn check_dependencies(
+        &self,
+        principal: &Principal,
+        task: &TaskId,
+        depends_on: &[TaskId],
+    ) -> Result<(), Error> {
+        // The circle of a task that waits for itself is told as one.
+        for other in depends_on.iter().filter(|other| *other != task) {
+            match self.current(principal, other).await {
+                Err(Error::NoSuchTask { .. }) => {
+                    return Err(Error::BadInput {
+                        field: "depends_on",
+                        reason: format!("there is no task {other}; submit it first"),
+                    });
+                }
+                known => drop(known?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the queue which of these tasks have ended, or are not there (an imported task may wait for one
+    /// that was left behind): of those in it, it knows. A
     /// circle that `task` would close with some that rest is an error, and named.
     pub(super) async fn settle_dependencies(
         &self,

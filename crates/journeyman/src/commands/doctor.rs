@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use super::engine::{engine_json, engine_text};
 use super::tools;
 use crate::exit::Exit;
-use crate::output::{grouped, json, line};
+use crate::output::{json, line};
 use crate::parts::{connection, probe_sandbox, read_journal};
 use crate::settings::Settings;
+use crate::words::grouped;
 
 /// One line of the report.
 struct Check {
@@ -257,7 +258,10 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
         (None, Some(environment)) if environment.has(LLAMA_CPP) => {
             format!("engine {} {}", LLAMA_CPP.name, LLAMA_CPP.version)
         }
-        _ => "engine not installed yet".to_owned(),
+        _ => format!(
+            "engine not installed yet ({} MB)",
+            LLAMA_CPP.bytes / 1_000_000
+        ),
     };
     let models: Vec<String> = catalogue()
         .iter()
@@ -267,11 +271,13 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
                 .join("models")
                 .join(&model.file.name)
                 .exists();
-            format!(
-                "{} {}",
-                model.name,
-                if there { "fetched" } else { "not fetched" }
-            )
+            let state = if there {
+                "fetched".to_owned()
+            } else {
+                let mb = model.file.bytes.div_ceil(1_000_000);
+                format!("not fetched ({} MB)", grouped(mb))
+            };
+            format!("{} {state}", model.name)
         })
         .collect();
     checks.push(Check {

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
@@ -11,10 +10,11 @@ use serde_json::{Value, json};
 
 use crate::cli::EngineCommand;
 use crate::exit::{Exit, report};
-use crate::output::{grouped, json, line, one_line};
+use crate::output::{json, line};
 use crate::parts::{connection, ensure_python};
 use crate::progress::{Progress, Style};
 use crate::settings::Settings;
+use crate::words::{grouped, one_line};
 
 pub(crate) async fn engine(settings: &Settings, command: EngineCommand) -> anyhow::Result<Exit> {
     match command {
@@ -64,10 +64,10 @@ async fn prepared<T>(
         journeyman_fetch::Report<'_>,
     ) -> Result<T, journeyman_llm::Error>,
 ) -> anyhow::Result<T> {
-    let progress = Arc::new(Progress::new(Style::of(settings.json, settings.quiet)));
+    let progress = Progress::start(Style::of(settings), settings);
     let done = async {
         let environment = ensure_python(settings, &progress).await?;
-        let report = |step: journeyman_fetch::Progress| progress.prepare(&step.to_string());
+        let report = |step: journeyman_fetch::Progress| progress.fetch(&step);
         Ok(work(&connection(settings)?, &environment, &report).await?)
     };
     let done = done.await;

@@ -16,12 +16,13 @@ use serde_json::json;
 
 use crate::cli::{EvalArgs, ScorerCommand};
 use crate::client::Client;
-use crate::commands::run::{cancel_on_signals, limits};
+use crate::commands::run::limits;
 use crate::exit::{Exit, UsageError};
 use crate::output::{json, line};
 use crate::parts::{ensure_python, open_journal, probe_sandbox, workshop};
 use crate::progress::{Progress, Style};
 use crate::settings::Settings;
+use crate::signals::cancel_on_signals;
 
 /// The hidden command under which this program scores.
 const SCORER_COMMAND: &str = "eval-scorer";
@@ -58,7 +59,7 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
     } else {
         Style::Remarks
     };
-    let progress = Arc::new(Progress::new(style));
+    let progress = Progress::start(style, settings);
     let (name, dataset) = dataset(settings, &args, &progress).await?;
     let mode = if args.tests_given {
         Mode::TestsGiven
@@ -133,7 +134,7 @@ async fn dataset(
     let (name, path) = match (args.name.as_str(), &args.file) {
         ("humaneval", None) => {
             let environment = ensure_python(settings, progress).await?;
-            let report = |step: journeyman_fetch::Progress| progress.prepare(&step.to_string());
+            let report = |step: journeyman_fetch::Progress| progress.fetch(&step);
             let folder = settings.data_dir.join(FOLDER);
             let path = assemble(&humaneval(), &environment, &folder, &report).await?;
             return Ok(("HumanEval".to_owned(), path));
@@ -231,7 +232,7 @@ pub(crate) async fn scorer_main(
             let mut code = String::new();
             std::io::stdin().read_to_string(&mut code)?;
             let environment =
-                ensure_python(settings, &Arc::new(Progress::new(Style::Quiet))).await?;
+                ensure_python(settings, &Progress::start(Style::Quiet, settings)).await?;
             let python = Python::discover(&environment.interpreter()).await?;
             let sandbox = probe_sandbox(settings, &python).await?;
             let work: &Path = &settings.data_dir.join(FOLDER);

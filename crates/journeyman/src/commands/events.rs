@@ -6,10 +6,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::EventsArgs;
 use crate::client::Client;
+use crate::event_text::{json_line, plain_line};
 use crate::exit::Exit;
 use crate::output::{nobody_reads, stream};
 use crate::parts::read_journal;
-use crate::progress::{json_line, plain_line};
 use crate::settings::Settings;
 
 /// Events read at a time.

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::show::existing;
 use crate::cli::FilesArgs;
 use crate::exit::Exit;
-use crate::output::{json, line};
+use crate::output::{exact, json, line};
 use crate::settings::Settings;
 
 pub(crate) async fn files(settings: &Settings, args: FilesArgs) -> anyhow::Result<Exit> {
@@ -32,7 +32,7 @@ pub(crate) async fn files(settings: &Settings, args: FilesArgs) -> anyhow::Resul
         if settings.json {
             json(&as_json(file, true))?;
         } else {
-            line(file.text.trim_end_matches('\n'))?;
+            exact(&file.text)?;
         }
         return Ok(Exit::Success);
     }

@@ -12,9 +12,10 @@ use serde_json::json;
 use crate::client::Client;
 
 use crate::exit::Exit;
-use crate::output::{grouped, json, line, stream};
+use crate::output::{json, line, stream};
 use crate::parts::{open_journal, read_journal};
 use crate::settings::Settings;
+use crate::words::grouped;
 
 /// No line of an export is as long: a text has 10 MiB at most.
 const LINE_BYTES_MAX: u64 = 128 << 20;

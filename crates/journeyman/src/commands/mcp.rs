@@ -13,13 +13,14 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::run::{Site, cancel_on_signals};
+use super::run::Site;
 use crate::client::{Client, Forwarded};
 use crate::exit::Exit;
 use crate::holder::Holder;
 use crate::output::remark;
 use crate::progress::{Progress, Style};
 use crate::settings::Settings;
+use crate::signals::cancel_on_signals;
 
 /// How often one request is tried at the most.
 const TRIES: u32 = 3;
@@ -32,7 +33,7 @@ pub(crate) async fn mcp(settings: &Settings) -> anyhow::Result<Exit> {
     let mut finder = Finder {
         settings,
         // Standard output is the client's.
-        progress: Arc::new(Progress::new(Style::Quiet)),
+        progress: Progress::start(Style::Quiet, settings),
         cancel: cancel.clone(),
         found: None,
         holder: None,

@@ -3,12 +3,13 @@
 use journeyman_llm::{Error, Model, ModelState, Models, Source};
 use serde_json::json;
 
-use super::run::cancel_on_signals;
 use crate::exit::{Exit, UsageError};
-use crate::output::{grouped, json, line};
+use crate::output::{json, line};
 use crate::parts::hub;
 use crate::progress::{Progress, Style};
 use crate::settings::Settings;
+use crate::signals::cancel_on_signals;
+use crate::words::grouped;
 
 fn models(settings: &Settings) -> Models {
     Models::new(&settings.data_dir, hub(settings))
@@ -62,10 +63,10 @@ pub(crate) async fn pull(settings: &Settings, name: &str) -> anyhow::Result<Exit
         );
         return Err(UsageError(text).into());
     }
-    let progress = Progress::new(Style::of(settings.json, settings.quiet));
+    let progress = Progress::start(Style::of(settings), settings);
     let cancel = cancel_on_signals()?;
     let models = models(settings);
-    let report = |step: journeyman_fetch::Progress| progress.prepare(&step.to_string());
+    let report = |step: journeyman_fetch::Progress| progress.fetch(&step);
     let pulling = models.pull(&source, &report);
     let pulled = cancel.run_until_cancelled(pulling).await;
     progress.finish().await;

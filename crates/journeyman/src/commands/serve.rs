@@ -10,7 +10,6 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::run::cancel_on_signals;
 use crate::cli::ServeArgs;
 use crate::exit::{Exit, UsageError};
 use crate::holder::{Entrance, Holder};
@@ -19,6 +18,7 @@ use crate::parts::{open_journal, workshop};
 use crate::port_file::PortFile;
 use crate::progress::{Progress, Style};
 use crate::settings::Settings;
+use crate::signals::cancel_on_signals;
 use crate::space::{self, NoSpace};
 
 /// How often it is looked whether a full disk has space again.
@@ -49,7 +49,7 @@ pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Resul
     } else {
         Style::Remarks
     };
-    let progress = std::sync::Arc::new(Progress::new(style));
+    let progress = Progress::start(style, settings);
     if let Some(file) = &mut port_file {
         let written = file.write(address.port());
         written.context("cannot write the port to --port-file")?;

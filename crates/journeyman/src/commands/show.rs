@@ -1,5 +1,7 @@
 //! `show`: one task, whole.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use journeyman_agent::{Moment, headline, module_path};
 use journeyman_event::payload::PauseReason;
@@ -7,11 +9,50 @@ use journeyman_event::state::Status;
 use journeyman_event::{TaskId, TaskState};
 use serde_json::json;
 
+use crate::event_text::name;
 use crate::exit::Exit;
-use crate::output::{grouped, json, line, one_line};
-use crate::progress::name;
+use crate::output::{json, line};
 use crate::reader::Reader;
 use crate::settings::Settings;
+use crate::words::{counted, grouped, lasted, one_line};
+
+/// What a task waits for that has not begun, or cannot go on; none if nobody needs to do anything about it.
+async fn waits_for(
+    reader: &Reader,
+    state: &TaskState,
+    (status, pause): (Status, Option<PauseReason>),
+) -> anyhow::Result<Option<String>> {
+    match (status, pause) {
+        (_, Some(PauseReason::ModelUnreachable)) => {
+            let trouble = state.trouble.as_deref().unwrap_or("the model server");
+            Ok(Some(trouble.to_owned()))
+        }
+        (Status::Running, _) if state.started.is_none() => Ok(Some("the model server".to_owned())),
+        (Status::Queued, _) => {
+            let asked = state.submission.as_ref();
+            let mut others = Vec::new();
+            for other in asked.map_or(&[][..], |asked| &asked.depends_on) {
+                // One that is not there is waited for by nobody.
+                let Some(state) = reader.state(other).await? else {
+                    continue;
+                };
+                let (status, _) = reader.standing(other, (state.status, state.pause)).await?;
+                if !status.is_ended() {
+                    others.push(format!("{other} ({})", status.as_str()));
+                }
+            }
+            Ok(Some(if !others.is_empty() {
+                others.join(", ")
+            } else if reader.is_attended() {
+                "its turn".to_owned()
+            } else {
+                "somebody who works on tasks: `journeyman serve`, or `journeyman resume` with its id"
+                    .to_owned()
+            }))
+        }
+        _ => Ok(None),
+    }
+}
 
 /// The state of one of the user's tasks, and where it stands.
 pub(super) async fn existing(
@@ -53,8 +94,11 @@ pub(crate) async fn show(
     let reason = pause.map_or_else(String::new, |pause| format!(" ({})", name(&pause)));
     line(&format!("task       {task}"))?;
     line(&format!("status     {}{reason}", status.as_str()))?;
-    if let (Some(PauseReason::ModelUnreachable), Some(trouble)) = (pause, &state.trouble) {
-        line(&format!("waits for  {trouble}"))?;
+    if at.is_none() {
+        let reader = Reader::open(settings).await?;
+        if let Some(what) = waits_for(&reader, &state, (status, pause)).await? {
+            line(&format!("waits for  {}", one_line(&what, 400)))?;
+        }
     }
     if let Some(ending) = &state.ending {
         line(&format!("result     {}", headline(ending)))?;
@@ -79,10 +123,10 @@ pub(crate) async fn show(
         ))?;
     }
     line(&format!(
-        "spent      {} of {} tokens, {:.1} s",
+        "spent      {} of {}, {}",
         grouped(state.spent.0),
-        grouped(state.budget().0),
-        state.active.as_secs_f64()
+        counted(state.budget().0, "token"),
+        lasted(Duration::try_from(state.active).unwrap_or_default())
     ))?;
     for module in &state.modules {
         let tests = module.runs.last().map_or_else(

@@ -5,11 +5,12 @@ use journeyman_event::{Principal, Sequence};
 use journeyman_server::TaskSummary;
 use serde_json::Value;
 
+use crate::event_text::name;
 use crate::exit::Exit;
-use crate::output::{grouped, json, line, one_line};
-use crate::progress::name;
+use crate::output::{json, line};
 use crate::reader::{Reader, unattended};
 use crate::settings::Settings;
+use crate::words::{grouped, one_line};
 
 /// Tasks that a server lists at a time.
 const PAGE: usize = 1_000;

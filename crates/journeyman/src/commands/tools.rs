@@ -12,9 +12,10 @@ use serde_json::{Map, Value, json};
 use crate::cli::CallArgs;
 use crate::client::Client;
 use crate::exit::{Exit, UsageError};
-use crate::output::{json, line, one_line};
+use crate::output::{json, line};
 use crate::parts::{settled, start_servers};
 use crate::settings::Settings;
+use crate::words::one_line;
 
 /// Characters of a tool's description that are shown.
 const DESCRIPTION_MAX: usize = 80;

@@ -222,6 +222,22 @@ pub(super) const SETTINGS: &[Setting] = &[
         help: "Print the result only",
     },
     Setting {
+        key: "color",
+        flag: "color",
+        variable: "JOURNEYMAN_COLOR",
+        value: Some("WHEN"),
+        default: "auto",
+        help: "Colour: always, never, or auto: on a terminal, as NO_COLOR, CLICOLOR and CLICOLOR_FORCE say",
+    },
+    Setting {
+        key: "progress_interval",
+        flag: "progress-interval",
+        variable: "JOURNEYMAN_PROGRESS_INTERVAL",
+        value: Some("TIME"),
+        default: "15s",
+        help: "How often is said what is under way where there is no terminal, while nothing else is",
+    },
+    Setting {
         key: "log",
         flag: "log",
         variable: "JOURNEYMAN_LOG",

@@ -1,0 +1,454 @@
+//! What is under way, for how long and how far: the words of the status line, and of the lines that are
+//! printed where nothing else is said for a while. Only what is known is told: where tokens are not heard
+//! (a task that a server works on), nothing is said of them.
+
+use std::time::{Duration, Instant};
+
+use journeyman_event::payload::{PauseReason, Purpose, TestScope};
+use journeyman_event::state::{Action, OpenEffect, Status};
+use journeyman_event::{EventId, TaskState};
+use journeyman_fetch::Progress as Step;
+
+use crate::words::{counted, grouped, lasted_so_far, token_rate};
+
+/// Before anything arrived, how fast it will come is a guess: a middling line.
+const EXPECTED_MB_PER_SECOND: u64 = 10;
+/// What was fetched so far tells the rate after this time.
+const RATE_TIME_MIN: Duration = Duration::from_secs(1);
+
+/// What is under way.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    doing: Option<Doing>,
+    since: Instant,
+    hears_tokens: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Doing {
+    /// Something that is not counted.
+    Plain(String),
+    /// Something is fetched.
+    Fetch { begun_at: u64, last: Step },
+    /// An effect of the task that is no call of the model.
+    Effect(EventId, String),
+    /// A call of the model.
+    Call {
+        intent: EventId,
+        attempt: u32,
+        what: String,
+        /// Whether the model server has it.
+        is_asked: bool,
+        tokens: u64,
+        /// When the first token came.
+        first: Option<Instant>,
+    },
+}
+
+impl Activity {
+    pub(crate) fn none(now: Instant) -> Self {
+        Self {
+            doing: None,
+            since: now,
+            hears_tokens: false,
+        }
+    }
+
+    /// From now on every token of the task's calls is told.
+    pub(crate) fn hears_tokens(&mut self) {
+        self.hears_tokens = true;
+    }
+
+    /// Nothing is under way any more.
+    pub(crate) fn end(&mut self) {
+        self.doing = None;
+    }
+
+    fn begin(&mut self, doing: Doing, now: Instant) {
+        if self.doing.as_ref() != Some(&doing) {
+            self.doing = Some(doing);
+            self.since = now;
+        }
+    }
+
+    /// Something is prepared.
+    pub(crate) fn prepare(&mut self, what: &str, now: Instant) {
+        self.begin(Doing::Plain(what.to_owned()), now);
+    }
+
+    /// Work waits for something to get better.
+    pub(crate) fn wait(&mut self, what: &str, now: Instant) {
+        self.begin(Doing::Plain(format!("still waiting: {what}")), now);
+    }
+
+    /// Something is fetched, or a step of that is done. What it will take, where that begins.
+    pub(crate) fn fetch(&mut self, step: &Step, now: Instant) -> Option<String> {
+        if let Some(Doing::Fetch { last, .. }) = &mut self.doing
+            && last.what == step.what
+            && step.total.is_some()
+        {
+            *last = step.clone();
+            return None;
+        }
+        if step.total.is_none() {
+            let is_new = self.doing != Some(Doing::Plain(step.what.clone()));
+            self.prepare(&step.what, now);
+            return is_new.then(|| expected(step));
+        }
+        let doing = Doing::Fetch {
+            begun_at: step.done,
+            last: step.clone(),
+        };
+        self.begin(doing, now);
+        Some(expected(step))
+    }
+
+    /// The task is in this state now.
+    pub(crate) fn goes_on(&mut self, state: &TaskState, now: Instant) {
+        let Some(doing) = doing(state) else {
+            self.end();
+            return;
+        };
+        if let (
+            Doing::Call {
+                intent, attempt, ..
+            },
+            Some(current),
+        ) = (&doing, &self.doing)
+            && matches!(current, Doing::Call { intent: same, attempt: again, .. }
+                if (same, again) == (intent, attempt))
+        {
+            // Something else was recorded while the call is under way.
+            return;
+        }
+        self.begin(doing, now);
+    }
+
+    /// The call under way has got its place at the model server.
+    pub(crate) fn asked(&mut self) {
+        if let Some(Doing::Call { is_asked, .. }) = &mut self.doing {
+            *is_asked = true;
+        }
+    }
+
+    /// The model said something more.
+    pub(crate) fn token(&mut self, now: Instant) {
+        if let Some(Doing::Call { tokens, first, .. }) = &mut self.doing {
+            *tokens += 1;
+            first.get_or_insert(now);
+        }
+    }
+
+    /// What is under way, how far, and for how long.
+    pub(crate) fn text(&self, now: Instant) -> Option<String> {
+        let time = now.saturating_duration_since(self.since);
+        let so_long = if time < Duration::from_secs(1) {
+            String::new()
+        } else {
+            format!(", {}", lasted_so_far(time))
+        };
+        Some(match self.doing.as_ref()? {
+            Doing::Plain(what) | Doing::Effect(_, what) => format!("{what}{so_long}"),
+            Doing::Fetch { begun_at, last } => fetched(*begun_at, last, time),
+            Doing::Call { what, .. } if !self.hears_tokens => format!("{what}{so_long}"),
+            Doing::Call {
+                what,
+                is_asked: false,
+                ..
+            } => {
+                format!("{what}: waits for a place at the model server{so_long}")
+            }
+            Doing::Call {
+                what,
+                tokens,
+                first,
+                ..
+            } => match first {
+                None => format!("{what}: the model reads the prompt{so_long}"),
+                Some(first) => {
+                    let rate = token_rate(*tokens, now.saturating_duration_since(*first));
+                    let rate = rate.map_or_else(String::new, |rate| format!(", {rate}"));
+                    format!("{what}: {}{rate}{so_long}", counted(*tokens, "token"))
+                }
+            },
+        })
+    }
+}
+
+/// What a task in this state does, or waits for; nothing if it has ended, or rests until somebody says more.
+fn doing(state: &TaskState) -> Option<Doing> {
+    let plain = |text: &str| Some(Doing::Plain(text.to_owned()));
+    match (&state.effect, state.status) {
+        (_, Status::Complete | Status::Failed | Status::Cancelled) => None,
+        (_, Status::Paused) => match (state.pause, &state.trouble) {
+            (Some(PauseReason::ModelUnreachable), Some(trouble)) => {
+                plain(&format!("waiting for the model server: {trouble}"))
+            }
+            (Some(PauseReason::ModelUnreachable), None) => plain("waiting for the model server"),
+            (Some(PauseReason::Question), _) => plain("waiting for your answer"),
+            _ => None,
+        },
+        (Some(effect), _) => Some(of_effect(effect)),
+        (None, Status::Queued) => plain("waiting in the queue"),
+        (None, Status::Running) => plain("deciding what comes next"),
+    }
+}
+
+fn of_effect(effect: &OpenEffect) -> Doing {
+    let about = |what: &str| match &effect.module {
+        Some(module) => format!("{what} module `{module}`"),
+        None => format!("{what} everything"),
+    };
+    let what = match &effect.action {
+        Action::CallModel(call) => {
+            let what = match call.purpose {
+                Purpose::Plan => "planning".to_owned(),
+                Purpose::Code => about("writing"),
+                Purpose::Tests => about("writing tests for"),
+                Purpose::Fix => about("correcting"),
+                Purpose::LookUp => "finding out what to look up".to_owned(),
+                Purpose::Review => "reviewing".to_owned(),
+            };
+            return Doing::Call {
+                intent: effect.intent,
+                attempt: effect.attempt,
+                what,
+                is_asked: false,
+                tokens: 0,
+                first: None,
+            };
+        }
+        Action::CallTool(call) => format!("calling the tool {}", call.tool),
+        Action::RunTests(tests) => match tests.scope {
+            TestScope::Module => about("testing"),
+            TestScope::Integration => "testing everything".to_owned(),
+        },
+        Action::Analyse => "looking for unused code".to_owned(),
+        Action::WriteOutput(_) => "writing the result".to_owned(),
+    };
+    Doing::Effect(effect.intent, what)
+}
+
+/// Where a task is, for the status line: module, iteration, tests, tokens.
+pub(crate) fn place(state: &TaskState) -> String {
+    let mut parts = Vec::new();
+    let current = state
+        .modules
+        .iter()
+        .position(|module| module.completion.is_none());
+    if let Some(at) = current {
+        let module = &state.modules[at];
+        parts.push(format!("module {} of {}", at + 1, state.modules.len()));
+        parts.push(format!("iteration {}", module.iteration.max(1)));
+        if let Some(run) = module.runs.last() {
+            parts.push(format!("{} of {} passed", run.passed(), run.tests.len()));
+        }
+    }
+    parts.push(format!(
+        "{} of {} tokens",
+        grouped(state.spent.0),
+        grouped(state.budget().0)
+    ));
+    parts.join(" · ")
+}
+
+fn mb(bytes: u64) -> u64 {
+    bytes.div_ceil(1_000_000)
+}
+
+/// What something will take that is about to be fetched.
+fn expected(step: &Step) -> String {
+    let Step {
+        what,
+        done,
+        total,
+        bytes,
+        ..
+    } = step;
+    let Some(bytes) = bytes else {
+        return step.to_string();
+    };
+    // Of one that goes on where it broke, the rest.
+    let total = u128::from(total.unwrap_or(1).max(1));
+    let left = u128::from(*bytes) * total.saturating_sub(u128::from(*done)) / total;
+    let left = u64::try_from(left).unwrap_or(*bytes);
+    let time = lasted_so_far(Duration::from_secs(mb(left) / EXPECTED_MB_PER_SECOND));
+    let size = if *done == 0 {
+        format!("{} MB", grouped(mb(*bytes)))
+    } else {
+        format!(
+            "{} of {} MB to come",
+            grouped(mb(left)),
+            grouped(mb(*bytes))
+        )
+    };
+    format!("{what}: {size}, about {time} at {EXPECTED_MB_PER_SECOND} MB/s")
+}
+
+/// How far something is that is fetched, how fast, and how long it takes yet.
+fn fetched(begun_at: u64, last: &Step, time: Duration) -> String {
+    let text = last.to_string();
+    let here = last.done.saturating_sub(begun_at);
+    if here == 0 || time < RATE_TIME_MIN {
+        return text;
+    }
+    let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let rate = if last.unit == "MB" {
+        let tenths = here.saturating_mul(10_000) / ms;
+        format!(", {}.{} MB/s", tenths / 10, tenths % 10)
+    } else {
+        String::new()
+    };
+    let left = last.total.unwrap_or(last.done).saturating_sub(last.done);
+    let left = Duration::from_millis(ms.saturating_mul(left) / here);
+    if left < RATE_TIME_MIN {
+        return text + &rate;
+    }
+    format!("{text}{rate}, about {} left", lasted_so_far(left))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test fails by panicking
+mod tests {
+    use journeyman_event::payload::{TestOrigin, TestStarted};
+    use journeyman_event::{ModuleName, VectorClock};
+
+    use super::*;
+    use crate::event_text::tests::call;
+
+    fn at_work(intent: u8, action: Action) -> TaskState {
+        TaskState {
+            status: Status::Running,
+            effect: Some(OpenEffect {
+                intent: EventId::from_bytes([intent; 16]),
+                attempt: 1,
+                module: Some(ModuleName::new("durations").unwrap()),
+                action,
+                clock: VectorClock::default(),
+                overtaken: false,
+            }),
+            ..TaskState::default()
+        }
+    }
+
+    fn code() -> TaskState {
+        at_work(1, Action::CallModel(call(Purpose::Code)))
+    }
+
+    fn after(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_is_under_way_is_told_with_how_far_it_is_and_how_long_it_takes() {
+        let start = Instant::now();
+        let mut activity = Activity::none(start);
+        activity.hears_tokens();
+        assert_eq!(activity.text(start), None);
+        let mut texts = Vec::new();
+        activity.prepare("starting the model server", start);
+        texts.push(activity.text(after(start, 17)));
+        activity.goes_on(&TaskState::default(), start);
+        texts.push(activity.text(after(start, 62)));
+        activity.goes_on(&code(), start);
+        texts.push(activity.text(after(start, 2)));
+        activity.asked();
+        // Something else of the task was recorded.
+        activity.goes_on(&code(), after(start, 9));
+        texts.push(activity.text(after(start, 17)));
+        activity.token(after(start, 18));
+        texts.push(activity.text(after(start, 18)));
+        for _ in 1..212 {
+            activity.token(after(start, 20));
+        }
+        texts.push(activity.text(after(start, 33)));
+        let testing = Action::RunTests(TestStarted {
+            scope: TestScope::Module,
+            origin: TestOrigin::Generated,
+            files: Vec::new(),
+            code: Vec::new(),
+            basis: None,
+        });
+        activity.goes_on(&at_work(2, testing), after(start, 40));
+        texts.push(activity.text(after(start, 45)));
+        activity.wait("the disk is full", after(start, 50));
+        activity.wait("the disk is full", after(start, 60));
+        texts.push(activity.text(after(start, 65)));
+        let rests = TaskState {
+            status: Status::Paused,
+            pause: Some(PauseReason::ModelUnreachable),
+            trouble: Some("nobody answers".to_owned()),
+            ..TaskState::default()
+        };
+        activity.goes_on(&rests, after(start, 70));
+        texts.push(activity.text(after(start, 90)));
+        assert_eq!(
+            texts.into_iter().flatten().collect::<Vec<_>>(),
+            [
+                "starting the model server, 17 s",
+                "waiting in the queue, 1 min 2 s",
+                "writing module `durations`: waits for a place at the model server, 2 s",
+                "writing module `durations`: the model reads the prompt, 17 s",
+                "writing module `durations`: 1 token, 18 s",
+                "writing module `durations`: 212 tokens, 14 tokens/s, 33 s",
+                "testing module `durations`, 5 s",
+                "still waiting: the disk is full, 15 s",
+                "waiting for the model server: nobody answers, 20 s",
+            ]
+        );
+        let ended = TaskState {
+            status: Status::Complete,
+            ..TaskState::default()
+        };
+        activity.goes_on(&ended, start);
+        assert_eq!(activity.text(after(start, 90)), None);
+    }
+
+    #[test]
+    fn of_a_task_that_others_work_on_nothing_is_said_that_is_not_heard() {
+        let start = Instant::now();
+        let mut activity = Activity::none(start);
+        activity.goes_on(&code(), start);
+        assert_eq!(
+            activity.text(after(start, 17)).unwrap(),
+            "writing module `durations`, 17 s"
+        );
+    }
+
+    #[test]
+    fn what_is_fetched_is_told_with_its_size_before_it_begins_and_with_its_rate_then() {
+        let step = |done, total, unit| Step {
+            what: "downloading small.gguf".to_owned(),
+            done,
+            total: Some(total),
+            unit,
+            bytes: Some(490_000_000),
+        };
+        let cases = [
+            (
+                (0, 98, 490, "MB"),
+                "downloading small.gguf: 490 MB, about 49 s at 10 MB/s",
+                "downloading small.gguf: 98 of 490 MB, 9.8 MB/s, about 40 s left",
+            ),
+            (
+                (245, 250, 490, "MB"),
+                "downloading small.gguf: 245 of 490 MB to come, about 24 s at 10 MB/s",
+                "downloading small.gguf: 250 of 490 MB, 0.5 MB/s, about 8 min 0 s left",
+            ),
+            (
+                (0, 3, 12, "parts"),
+                "downloading small.gguf: 490 MB, about 49 s at 10 MB/s",
+                "downloading small.gguf: 3 of 12 parts, about 30 s left",
+            ),
+        ];
+        for ((first, then, total, unit), before, later) in cases {
+            let start = Instant::now();
+            let mut activity = Activity::none(start);
+            let begins = activity.fetch(&step(first, total, unit), start);
+            assert_eq!(begins.unwrap(), before);
+            let goes_on = activity.fetch(&step(then, total, unit), after(start, 10));
+            assert_eq!(goes_on, None);
+            assert_eq!(activity.text(after(start, 10)).unwrap(), later);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Where a task is worked on, and the work in this process.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use journeyman_agent::{Intervention, Notice, ServiceEnding, Submission, Tasks};
+use journeyman_event::{Principal, TaskId, TaskState};
+use journeyman_journal::Filter;
+use journeyman_queue::Full;
+use tokio_util::sync::CancellationToken;
+
+use super::answers::{answers, asks};
+use super::{Changes, HOLDER_TIME, RETRY, Wish};
+use crate::client::Client;
+use crate::holder::{Entrance, Holder};
+use crate::parts::{open_journal, workshop};
+use crate::progress::Progress;
+use crate::settings::Settings;
+
+/// Events read at a time.
+const PAGE: usize = 1_000;
+
+/// Where a task is worked on.
+pub(crate) enum Site {
+    Here(Box<Holder>),
+    There(Client),
+}
+
+impl Site {
+    /// The named server, the holder of the data folder, or this process as its new holder. None if that
+    /// was interrupted.
+    pub(crate) async fn find(
+        settings: &Settings,
+        progress: &Arc<Progress>,
+        cancel: &CancellationToken,
+    ) -> anyhow::Result<Option<Self>> {
+        let began = Instant::now();
+        loop {
+            if let Some(client) = Client::find(settings).await? {
+                return Ok(Some(Self::There(client)));
+            }
+            let journal = match open_journal(&settings.data_dir) {
+                Ok(journal) => journal,
+                // Its holder may be about to answer, or to end.
+                Err(error) if is_locked(&error) && began.elapsed() < HOLDER_TIME => {
+                    tokio::select! {
+                        () = tokio::time::sleep(RETRY) => continue,
+                        () = cancel.cancelled() => return Ok(None),
+                    }
+                }
+                Err(error) => return Err(error),
+            };
+            let prepared = tokio::select! {
+                prepared = workshop(settings, &settings.data_dir, progress) => prepared?,
+                () = cancel.cancelled() => return Ok(None),
+            };
+            let entrance = Entrance::local();
+            let holder = Holder::start(settings, journal, prepared, entrance).await?;
+            return Ok(Some(Self::Here(Box::new(holder))));
+        }
+    }
+}
+
+fn is_locked(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(journeyman_journal::Error::Locked { .. })
+    )
+}
+
+pub(super) async fn work_here(
+    settings: &Settings,
+    holder: Holder,
+    task: &TaskId,
+    wish: &Wish,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> anyhow::Result<TaskState> {
+    let (me, tasks) = (Principal::local(), holder.tasks.clone());
+    let began = begin_here(&tasks, task, wish).await;
+    let mut ending = ServiceEnding::Shutdown;
+    let mut answered = Ok(());
+    let mut goes_on = matches!(began, Ok(true));
+    while goes_on {
+        tokio::select! {
+            () = tasks.left(&me, task) => {}
+            () = cancel.cancelled() => {
+                ending = ServiceEnding::Interrupted;
+                break;
+            }
+        }
+        let state = tasks.state(&me, task).await;
+        let Some(state) = state.ok().filter(asks) else {
+            break;
+        };
+        answered = answer_here(&tasks, task, &state, progress, cancel).await;
+        goes_on = answered.is_ok() && !cancel.is_cancelled();
+    }
+    holder.close(settings.grace, ending).await?;
+    began?;
+    answered?;
+    Ok(tasks.state(&me, task).await?)
+}
+
+/// Puts the task into the queue; false if it has come to its end.
+async fn begin_here(
+    tasks: &Tasks,
+    task: &TaskId,
+    wish: &Wish,
+) -> Result<bool, journeyman_agent::Error> {
+    let me = Principal::local();
+    let known = match (tasks.state(&me, task).await, wish) {
+        (Ok(state), _) => Some(state),
+        (Err(journeyman_agent::Error::NoSuchTask { .. }), Wish::Submit(_)) => None,
+        (Err(error), _) => return Err(error),
+    };
+    match (wish, known) {
+        (Wish::Submit(content), None) => {
+            let submission = Submission {
+                task_id: Some(task.clone()),
+                content: content.clone(),
+                full: Full::Refuse,
+                idempotency_key: None,
+            };
+            tasks.submit(&me, submission).await?;
+        }
+        (wish, known) => match wish.of(&known.unwrap_or_default()) {
+            None => return Ok(false),
+            Some(Changes { limits, out }) => {
+                let resume = Intervention::Resume { limits, out };
+                tasks.intervene(&me, task, resume).await?;
+            }
+        },
+    }
+    Ok(true)
+}
+
+async fn answer_here(
+    tasks: &Tasks,
+    task: &TaskId,
+    state: &TaskState,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> anyhow::Result<()> {
+    for answer in answers(state, progress, cancel).await? {
+        tasks.intervene(&Principal::local(), task, answer).await?;
+    }
+    Ok(())
+}
+
+/// Shows what was recorded of a task since it was last seen at a server that is gone.
+pub(super) async fn catch_up(
+    tasks: &Tasks,
+    task: &TaskId,
+    seen: &TaskState,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    let (me, mut state) = (Principal::local(), seen.clone());
+    let filter = Filter::of_task(task);
+    loop {
+        let journal = tasks.journal();
+        let page = journal.read(&me, &filter, state.sequence, PAGE).await?;
+        for event in page.events {
+            state.evolve(&event)?;
+            progress.notice(&Notice::Event {
+                event,
+                state: Arc::new(state.clone()),
+            });
+        }
+        if page.ended {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! The result of a task: brought into the user's folder, and told.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use journeyman_agent::{TaskFile, examples_notice, headline, task_files, write_result};
+use journeyman_event::payload::{FailureReason, Verification};
+use journeyman_event::state::{Ending, Status};
+use journeyman_event::{TaskId, TaskState};
+use journeyman_fetch::Environment;
+use serde_json::{Value, json};
+
+use super::Wish;
+use crate::event_text::name;
+use crate::exit::Exit;
+use crate::looks::Looks;
+use crate::progress::Progress;
+use crate::settings::Settings;
+use crate::words::{counted, grouped, lasted, quoted, visible};
+
+/// Writes a result that was made elsewhere, or before, into the user's folder.
+pub(super) async fn bring_home(
+    task: &TaskId,
+    wish: &Wish,
+    mut state: TaskState,
+) -> anyhow::Result<TaskState> {
+    let asked = state.submission.as_ref();
+    let is_there = |out: &str| {
+        state.output.is_some() && asked.is_some_and(|asked| asked.out.as_deref() == Some(out))
+    };
+    let Some(out) = wish.out().filter(|out| !is_there(out)) else {
+        return Ok(state);
+    };
+    let has_code = state.modules.iter().any(|module| module.code().is_some());
+    if !state.status.is_ended() || !has_code || state.output_problem.is_some() {
+        return Ok(state);
+    }
+    let (folder, task, result) = (PathBuf::from(out), task.clone(), state.clone());
+    let written = tokio::task::spawn_blocking(move || write_result(&folder, &task, &result));
+    match written.await? {
+        Ok(files) => state.output = Some(files),
+        Err(problem) => {
+            let detail = problem.to_string();
+            state.output_problem = Some(detail.clone());
+            if let Some(Ending::Complete(_)) = state.ending {
+                let reason = FailureReason::Output;
+                state.ending = Some(Ending::Failed { reason, detail });
+            }
+        }
+    }
+    if let Some(asked) = &mut state.submission {
+        asked.out = Some(out.to_owned());
+    }
+    Ok(state)
+}
+
+/// Tells the result on standard output.
+pub(super) fn tell_result(
+    settings: &Settings,
+    progress: &Progress,
+    task: &TaskId,
+    state: &TaskState,
+) {
+    if settings.json {
+        progress.result(visible(&as_json(task, state).to_string()).into_owned());
+        return;
+    }
+    let looks = progress.looks();
+    for line in lines(task, state, looks) {
+        progress.result(line);
+    }
+    let folder = asked_out(state).map(Path::new);
+    let output = state.output.as_deref().unwrap_or_default();
+    let paths: Vec<&str> = output.iter().map(|file| file.path.as_str()).collect();
+    match folder {
+        Some(folder) if !paths.is_empty() => {
+            let interpreter = Environment::find(&settings.data_dir)
+                .map_or_else(|| "python3".into(), |found| found.interpreter());
+            let made = Made {
+                folder,
+                paths: &paths,
+                files: &task_files(state),
+            };
+            for line in made.lines(&interpreter, looks) {
+                progress.result(line);
+            }
+        }
+        _ => progress.result(format!("files: `journeyman files {task}`")),
+    }
+    for line in hints(task, state) {
+        progress.result(line);
+    }
+}
+
+fn asked_out(state: &TaskState) -> Option<&str> {
+    state.submission.as_ref()?.out.as_deref()
+}
+
+fn as_json(task: &TaskId, state: &TaskState) -> Value {
+    let verification = match &state.ending {
+        Some(Ending::Complete(verification)) => serde_json::to_value(verification),
+        _ => Ok(json!({"by": "none"})),
+    };
+    let verification = verification.unwrap_or_default();
+    let output = state.output.as_deref().unwrap_or_default();
+    let files: Vec<&str> = output.iter().map(|file| file.path.as_str()).collect();
+    json!({
+        "type": "result",
+        "task_id": task,
+        "status": state.status,
+        "verification": verification["by"],
+        "confidence": verification.get("confidence"),
+        "reason": match &state.ending {
+            Some(Ending::Failed { reason, .. }) => Some(name(reason)),
+            _ => None,
+        },
+        "files": files,
+        "tokens": state.spent,
+        "seconds": state.active.as_secs_f64(),
+    })
+}
+
+/// How the task ended, what was taken for tests, and what it cost.
+fn lines(task: &TaskId, state: &TaskState, looks: Looks) -> Vec<String> {
+    let end = match &state.ending {
+        Some(ending) => headline(ending),
+        None => format!(
+            "{}: `journeyman resume {task}` goes on.",
+            capitalised(state.status)
+        ),
+    };
+    let mark = match &state.ending {
+        Some(Ending::Complete(Verification::GivenTests)) => looks.good(),
+        Some(Ending::Complete(_)) | None => looks.open(),
+        Some(Ending::Failed { .. } | Ending::Cancelled) => looks.bad(),
+    };
+    let end = looks.strong(&visible(&end));
+    let mut lines = vec![if looks.is_screen {
+        format!("{mark} {end}")
+    } else {
+        end
+    }];
+    let asked = state.submission.as_ref();
+    let notice = asked.and_then(|asked| examples_notice(&asked.tests));
+    lines.extend(notice.map(|notice| looks.plain(&visible(&notice))));
+    let time = Duration::try_from(state.active).unwrap_or_default();
+    lines.push(format!(
+        "task {task}: {} of {}, {}",
+        grouped(state.spent.0),
+        counted(state.budget().0, "token"),
+        lasted(time)
+    ));
+    lines
+}
+
+/// What else can be done about it.
+fn hints(task: &TaskId, state: &TaskState) -> Vec<String> {
+    let hints = [
+        (
+            state.output_problem.is_some(),
+            format!("`journeyman resume {task} --out DIR` writes the result elsewhere"),
+        ),
+        (
+            Exit::of(state.ending.as_ref()) == Exit::Limit,
+            format!("`journeyman resume {task}` with a larger limit goes on"),
+        ),
+        (
+            state.failed_by_model(),
+            format!("`journeyman resume {task}` tries it again"),
+        ),
+    ];
+    let so = hints.into_iter().filter(|(is_so, _)| *is_so);
+    so.map(|(_, hint)| hint).collect()
+}
+
+fn capitalised(status: Status) -> &'static str {
+    match status {
+        Status::Paused => "Paused",
+        _ => "Interrupted",
+    }
+}
+
+/// What was written into a folder.
+struct Made<'a> {
+    folder: &'a Path,
+    paths: &'a [&'a str],
+    files: &'a [TaskFile],
+}
+
+impl Made<'_> {
+    /// The files with their lines, and how to run them.
+    fn lines(&self, interpreter: &Path, looks: Looks) -> Vec<String> {
+        let folder = self.folder.display().to_string();
+        let count = counted(self.paths.len() as u64, "file");
+        let mut lines = vec![format!("{count} in {}", visible(&folder))];
+        let width = self.paths.iter().map(|path| path.chars().count()).max();
+        let width = width.unwrap_or_default();
+        lines.extend(self.paths.iter().map(|path| {
+            let length = self.length(path).map(|length| counted(length, "line"));
+            let length = looks.faint(&length.unwrap_or_default());
+            format!("  {:<width$}  {length}", visible(path))
+                .trim_end()
+                .to_owned()
+        }));
+        if !self.folder.is_dir() {
+            // It is on the server's machine.
+            return lines;
+        }
+        let inside = format!("cd {}", quoted(&folder));
+        let has_tests = self.paths.iter().any(|path| path.starts_with("tests/test"));
+        let tests = has_tests.then(|| {
+            let python = quoted(&interpreter.display().to_string());
+            ("tests", format!("{inside} && {python} -m pytest tests"))
+        });
+        let program = self
+            .program()
+            .map(|module| ("program", format!("{inside} && python3 -m {module}")));
+        let has_summary = self.paths.contains(&"SUMMARY.md");
+        let summary = has_summary.then(|| {
+            let path = self.folder.join("SUMMARY.md");
+            ("summary", path.display().to_string())
+        });
+        let how = [tests, program, summary].into_iter().flatten();
+        lines.extend(how.map(|(what, text)| {
+            let what = looks.faint(&format!("{what:<7}"));
+            format!("{what}  {}", visible(&text))
+        }));
+        lines
+    }
+
+    /// The lines of a file: as it was made, else as it is there.
+    fn length(&self, path: &str) -> Option<u64> {
+        let made = self.files.iter().rfind(|file| file.path == path);
+        let there = || fs::read_to_string(self.folder.join(path)).ok();
+        let text = made.map(|file| file.text.clone()).or_else(there)?;
+        Some(text.lines().count() as u64)
+    }
+
+    /// The module that is a program, by its dotted name: what Python calls `__main__`, else what begins when
+    /// it is run itself. Of several, one that is named after it, else the last, which may use the others.
+    fn program(&self) -> Option<String> {
+        let is_program = |path: &&&str| {
+            let source = self.files.iter().rfind(|file| file.path == ***path);
+            source.is_some_and(|file| {
+                let lines = &mut file.text.lines();
+                lines.any(|line| line.starts_with("if __name__ =="))
+            })
+        };
+        let code = || self.paths.iter().filter(|path| !path.starts_with("tests/"));
+        let stem = |path: &str| {
+            let path = path.strip_suffix(".py")?;
+            Some(path.rsplit('/').next().unwrap_or(path).to_owned())
+        };
+        let is_main =
+            |path: &&&str| stem(path).is_some_and(|stem| stem == "__main__") && path.contains('/');
+        let is_named = |path: &&&str| {
+            let names = ["cli", "main", "app"];
+            stem(path).is_some_and(|stem| names.contains(&stem.as_str()))
+        };
+        let path = code()
+            .find(is_main)
+            .or_else(|| code().filter(is_program).find(is_named))
+            .or_else(|| code().rfind(is_program))?;
+        let module = path.strip_suffix(".py")?.replace('/', ".");
+        let module = module.strip_suffix(".__main__").unwrap_or(&module);
+        Some(module.to_owned())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test fails by panicking
+mod tests {
+    use super::*;
+
+    const BARE: Looks = Looks {
+        has_colour: false,
+        has_unicode: true,
+        is_screen: false,
+    };
+    /// The files, and the module that is a program.
+    type Case<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>);
+
+    const MAIN: &str = "def main():\n    pass\n\n\nif __name__ == \"__main__\":\n    main()\n";
+
+    fn told(folder: &Path, files: &[(&str, &str)]) -> Vec<String> {
+        let paths: Vec<&str> = files.iter().map(|(path, _)| *path).collect();
+        let file = |(path, text): &(&str, &str)| TaskFile {
+            path: (*path).to_owned(),
+            version: Some(1),
+            text: (*text).to_owned(),
+        };
+        let files: Vec<TaskFile> = files.iter().map(file).collect();
+        let made = Made {
+            folder,
+            paths: &paths,
+            files: &files,
+        };
+        made.lines(Path::new("/data/bin/python"), BARE)
+    }
+
+    #[test]
+    fn what_was_made_is_told_with_its_lines_and_how_to_run_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("my code");
+        fs::create_dir(&folder).unwrap();
+        let here = folder.display();
+        let files = [
+            ("SUMMARY.md", "a\n"),
+            ("pack/__init__.py", ""),
+            ("pack/cli.py", MAIN),
+            ("pack/core.py", MAIN),
+            ("tests/test_pack_core.py", MAIN),
+        ];
+        assert_eq!(
+            told(&folder, &files),
+            [
+                format!("5 files in {here}"),
+                "  SUMMARY.md               1 line".to_owned(),
+                "  pack/__init__.py         0 lines".to_owned(),
+                "  pack/cli.py              6 lines".to_owned(),
+                "  pack/core.py             6 lines".to_owned(),
+                "  tests/test_pack_core.py  6 lines".to_owned(),
+                format!("tests    cd '{here}' && /data/bin/python -m pytest tests"),
+                format!("program  cd '{here}' && python3 -m pack.cli"),
+                format!("summary  {here}/SUMMARY.md"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_program_is_what_python_runs_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let cases: [Case<'_>; 5] = [
+            (&[("solution.py", "x = 1\n")], None),
+            (&[("tests/test_solution.py", MAIN)], None),
+            (&[("solution.py", MAIN)], Some("solution")),
+            (&[("a/__main__.py", ""), ("a/cli.py", MAIN)], Some("a")),
+            (&[("a/one.py", MAIN), ("a/two.py", MAIN)], Some("a.two")),
+        ];
+        for (files, module) in cases {
+            let lines = told(folder.path(), files);
+            let program = lines.iter().find(|line| line.starts_with("program"));
+            let program = program.and_then(|line| line.rsplit(' ').next());
+            assert_eq!(program, module, "{lines:?}");
+        }
+        // What is on another machine is not run here.
+        let lines = told(Path::new("/not/here"), &[("solution.py", MAIN)]);
+        assert_eq!(lines, ["1 file in /not/here", "  solution.py  6 lines"]);
+    }
+}

@@ -1,0 +1,119 @@
+//! A task that somebody else works on: the holder of the data folder, or a server.
+
+use std::sync::Arc;
+
+use anyhow::bail;
+use journeyman_agent::{Intervention, Notice};
+use journeyman_event::payload::PauseReason;
+use journeyman_event::{TaskId, TaskState};
+use tokio_util::sync::CancellationToken;
+
+use super::answers::{answers, asks};
+use super::{Changes, Wish};
+use crate::client::{Client, Watched, is_lost};
+use crate::progress::Progress;
+use crate::settings::Settings;
+
+/// A task at a server.
+pub(super) struct There<'a> {
+    pub(super) client: &'a Client,
+    pub(super) settings: &'a Settings,
+    pub(super) task: &'a TaskId,
+    pub(super) progress: &'a Progress,
+    pub(super) cancel: &'a CancellationToken,
+}
+
+impl There<'_> {
+    /// Sees to it that the task goes on, and watches it until it has ended or rests. `seen` is what was
+    /// seen of it; `is_sent` says whether the server may have it.
+    pub(super) async fn watch(
+        &self,
+        wish: &Wish,
+        seen: &mut Option<TaskState>,
+        is_sent: &mut bool,
+    ) -> anyhow::Result<Watched> {
+        let (client, task) = (self.client, self.task);
+        self.say_conflicts(*is_sent).await?;
+        let known = match wish {
+            Wish::Submit(_) if !*is_sent => None,
+            _ => client.state(task, None).await?,
+        };
+        match (wish, &known) {
+            (Wish::Submit(content), None) => {
+                *is_sent = true;
+                client.submit(task, content).await?;
+            }
+            (_, None) => bail!("there is no task {task}; `journeyman tasks` lists them"),
+            (wish, Some(now)) => {
+                *is_sent = true;
+                if let Some(Changes { limits, out }) = wish.of(now) {
+                    // Into a folder of this machine the result is brought at the end.
+                    let out = out.filter(|_| client.is_local());
+                    let resume = Intervention::Resume { limits, out };
+                    client.intervene(task, &resume).await?;
+                }
+            }
+        }
+        let state = seen.get_or_insert_with(|| match wish {
+            Wish::Submit(_) => TaskState::default(),
+            Wish::Resume(_) => known.unwrap_or_default(),
+        });
+        loop {
+            match self.watch_on(state).await? {
+                Watched::Ended if asks(state) && !self.cancel.is_cancelled() => {
+                    for answer in answers(state, self.progress, self.cancel).await? {
+                        client.intervene(task, &answer).await?;
+                    }
+                    if self.cancel.is_cancelled() {
+                        return self.pause(state).await;
+                    }
+                }
+                watched => return Ok(watched),
+            }
+        }
+    }
+
+    /// Until it has ended, or rests, or nothing more is heard of it.
+    async fn watch_on(&self, state: &mut TaskState) -> anyhow::Result<Watched> {
+        let watching = self.client.watch(self.task, state.sequence, |event| {
+            state.evolve(&event)?;
+            self.progress.notice(&Notice::Event {
+                event,
+                state: Arc::new(state.clone()),
+            });
+            let waits = [Some(PauseReason::User), Some(PauseReason::Question)];
+            Ok(!state.status.is_ended() && !waits.contains(&state.pause))
+        });
+        tokio::select! {
+            watched = watching => return watched,
+            () = self.cancel.cancelled() => {}
+        }
+        self.pause(state).await
+    }
+
+    /// Lets the task rest for its user who wants to go. It may have ended at that moment.
+    async fn pause(&self, state: &mut TaskState) -> anyhow::Result<Watched> {
+        let paused = self.client.intervene(self.task, &Intervention::Pause).await;
+        let now = self.client.state(self.task, None).await;
+        match (paused, now) {
+            (Ok(_), Ok(now)) => *state = now.unwrap_or_default(),
+            (Err(_), Ok(Some(now))) if now.status.is_ended() => *state = now,
+            // With its holder it came to rest.
+            (Err(error), _) if is_lost(&error) => {}
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        }
+        Ok(Watched::Ended)
+    }
+
+    /// What of the settings cannot be had there: before the task is there it is refused.
+    async fn say_conflicts(&self, is_sent: bool) -> anyhow::Result<()> {
+        let conflicts = self.client.conflicts(self.settings).await?;
+        if !is_sent {
+            conflicts.refuse()?;
+        }
+        for words in conflicts.refused.iter().chain(&conflicts.told) {
+            self.progress.warn(&format!("{}: {words}", conflicts.with));
+        }
+        Ok(())
+    }
+}
