@@ -534,7 +534,7 @@ fn both(first: TestReport, second: TestReport) -> TestReport {
         detail: joined(first.detail, second.detail),
         passed: first.passed + second.passed,
         failed: first.failed + second.failed,
-        skipped: first.skipped + second.skipped,
+        skipped: first.skipped.into_iter().chain(second.skipped).collect(),
         tests: first.tests.into_iter().chain(second.tests).collect(),
         idle: first.idle.into_iter().chain(second.idle).collect(),
         runner: first.runner.or(second.runner),
