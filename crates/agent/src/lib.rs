@@ -60,6 +60,6 @@ pub use service::{
 };
 pub use slots::ModelSlots;
 pub use strategy::{ModuleStep, ModuleStrategy, WholeFile};
-pub use summary::headline;
+pub use summary::{headline, test_remarks};
 pub use toolbox::Toolbox;
 pub use worker::{Moment, Options, Worker, load, load_at};

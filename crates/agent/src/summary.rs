@@ -8,7 +8,7 @@ use journeyman_event::payload::Verification;
 use journeyman_event::state::{Ending, ModuleState};
 
 use crate::examples::examples_in_short;
-use crate::layout::{Files, module_path};
+use crate::layout::{Files, given_paths, is_in, module_path};
 use crate::request::{prompt_note, without_secrets};
 
 /// One line that says how a task ended.
@@ -36,12 +36,45 @@ pub fn headline(ending: &Ending) -> String {
     }
 }
 
+/// What the user should know of the tests that they gave, though the task is verified: which were
+/// skipped, and which could not fail. A line for each.
+pub fn test_remarks(state: &TaskState) -> Vec<String> {
+    let Some(run) = state.current_integration() else {
+        return Vec::new();
+    };
+    let given = given_paths(state);
+    let of_given = |names: &[String]| -> Vec<String> {
+        let is_given = |name: &&String| given.iter().any(|path| is_in(name, path));
+        names.iter().filter(is_given).cloned().collect()
+    };
+    let mut lines = Vec::new();
+    for (names, what) in [
+        (
+            of_given(&run.skipped),
+            "were skipped or expected to fail, and show nothing",
+        ),
+        (of_given(&run.idle), "cannot fail, whatever the code does"),
+    ] {
+        if !names.is_empty() {
+            lines.push(format!(
+                "{} of your tests {what}: {}.",
+                names.len(),
+                names.join(", ")
+            ));
+        }
+    }
+    lines
+}
+
 pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> String {
     let prompt = state
         .submission
         .as_ref()
         .map_or("", |submission| submission.prompt.trim());
     let mut text = format!("# Summary\n\n{}\n\n", headline(ending));
+    for remark in test_remarks(state) {
+        let _ = writeln!(text, "Note: {remark}\n");
+    }
     let _ = writeln!(text, "## Task\n\n{}\n", quote(&without_secrets(prompt)));
     if let Some(note) = prompt_note(prompt) {
         let _ = writeln!(text, "Note: {note}.\n");

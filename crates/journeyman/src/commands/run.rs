@@ -11,7 +11,8 @@ use journeyman_agent::limits::{
 };
 use journeyman_agent::{
     Intervention, Notice, ServiceEnding, Submission, Tasks, check_output, examples_notice,
-    headline, prompt_note, prompt_problem, test_file_problem, tests_in_prompt, write_result,
+    headline, prompt_note, prompt_problem, test_file_problem, test_remarks, tests_in_prompt,
+    write_result,
 };
 use journeyman_event::payload::{
     FailureReason, GivenTest, Limits, PauseReason, TaskSubmitted, TestOrigin,
@@ -785,6 +786,9 @@ fn print_result(settings: &Settings, task: &TaskId, state: &TaskState) -> anyhow
         ),
     };
     line(&end)?;
+    for remark in test_remarks(state) {
+        line(&remark)?;
+    }
     let asked = state.submission.as_ref();
     if let Some(notice) = asked.and_then(|asked| examples_notice(&asked.tests)) {
         line(&notice)?;
