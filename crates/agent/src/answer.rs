@@ -2,46 +2,14 @@
 //! syntax: the code that parses and defines what was planned. Never fails on odd text, only says why
 //! nothing usable is in it.
 
-use journeyman_event::payload::{Purpose, ReviewCompleted, ToolRequest};
-use journeyman_event::state::PendingAnswer;
-use journeyman_syntax::{Kind, Source};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+mod blocks;
+mod file;
+mod json;
+mod repaired;
 
-/// Findings of a review that are kept, and characters of each.
-const FINDINGS_MAX: usize = 8;
-const FINDING_CHARS_MAX: usize = 400;
-/// Answers with more than this are not code that a person would read.
-const SOURCE_BYTES_MAX: usize = 256 * 1024;
-/// Blocks of an answer that are looked at.
-const BLOCKS_MAX: usize = 40;
-/// What a block is marked with that holds no Python.
-const OTHER_BLOCKS: &[&str] = &[
-    "bash",
-    "sh",
-    "shell",
-    "console",
-    "text",
-    "txt",
-    "output",
-    "json",
-    "yaml",
-    "toml",
-    "ini",
-    "diff",
-    "markdown",
-    "md",
-    "html",
-    "css",
-    "javascript",
-    "js",
-    "tool",
-    "xml",
-    "csv",
-];
-/// What a block is marked with that may stand behind words on a line.
-const PYTHON_BLOCKS: &[&str] = &["python", "py", "python3"];
+pub(crate) use file::{test_file, whole_file};
+pub(crate) use json::{json_in, review, tool_requests};
+
 /// What ends a turn in the templates of models, and is no part of it.
 const TURN_ENDS: &[&str] = &[
     "<|im_end|>",
@@ -62,110 +30,27 @@ const THOUGHTS: &[(&str, &str)] = &[
     ("<reasoning>", "</reasoning>"),
 ];
 
-const CUT_OFF: &str = "it was cut off before the file's end; write a shorter file";
+/// What a model says in channels begins with one of these.
+const CHANNEL_STARTS: &[&str] = &["<|channel|>", "<|start|>assistant<|channel|>"];
 
-/// The whole file in an answer: of its blocks, or of what else may be code in it, the one that defines
-/// the most of `names`, parses and is longest. The error says what is wrong, in words for the model.
-pub(crate) fn whole_file(answer: &str, cut_short: bool, names: &[&str]) -> Result<String, String> {
-    let said = spoken(answer);
-    if said.trim().is_empty() && !answer.trim().is_empty() {
-        return Err("it has only thoughts and no answer; answer at once with the file".to_owned());
+/// What is said in the channel of the answer, of a text that is in channels; nothing if it has none.
+fn of_final_channel(text: &str) -> &str {
+    if !CHANNEL_STARTS.iter().any(|start| text.starts_with(start)) {
+        return text;
     }
-    let (closed, open) = fenced_blocks(&said);
-    let mut candidates: Vec<Candidate> = Vec::new();
-    for block in closed.iter().take(BLOCKS_MAX) {
-        let info = block.info.split([' ', '{', ',']).next().unwrap_or_default();
-        if !OTHER_BLOCKS.contains(&info.to_ascii_lowercase().as_str()) {
-            candidates.push(Candidate::of(block.text.clone(), names));
-        }
-    }
-    candidates.extend(joined(&candidates, names));
-    if !candidates.iter().any(|candidate| candidate.is_whole(names)) {
-        candidates.extend(
-            wrapped(&said)
-                .into_iter()
-                .map(|text| Candidate::of(text, names)),
-        );
-    }
-    let has_whole = candidates.iter().any(|candidate| candidate.is_whole(names));
-    // A block that never ends is the file if the model only forgot the closing fence. What comes
-    // after the code, if anything does, does not parse.
-    if let Some(open) = open.filter(|_| !has_whole || names.is_empty()) {
-        let longest = candidates
-            .iter()
-            .map(|candidate| candidate.text.len())
-            .max();
-        if !cut_short {
-            let whole = Source::of(&open.text).whole_beginning().map(str::to_owned);
-            candidates.push(Candidate::of(whole.unwrap_or(open.text), names));
-        } else if longest.is_none_or(|longest| longest < open.text.len()) {
-            return Err(CUT_OFF.to_owned());
-        }
-    }
-    if candidates.is_empty() {
-        if cut_short {
-            return Err(CUT_OFF.to_owned());
-        }
-        candidates.extend(bare_code(&said).map(|text| Candidate::of(text, names)));
-    }
-    // The first of equals is the last one that is found.
-    let best = candidates.into_iter().max_by_key(Candidate::rank);
-    let best = best.ok_or("it has no ```python block; give the whole file in one")?;
-    usable(&best.text)
+    let last = text.split_once("<|channel|>final");
+    let said = last.and_then(|(_, after)| after.split_once("<|message|>"));
+    said.map_or("", |(_, said)| said)
 }
 
-/// What may be the file.
-struct Candidate {
-    text: String,
-    /// How many of the names wanted it defines.
-    defined: usize,
-    parses: bool,
-}
-
-impl Candidate {
-    fn of(text: String, names: &[&str]) -> Self {
-        let source = Source::of(&text);
-        // What is imported is used here, and not defined.
-        let own = source
-            .definitions()
-            .into_iter()
-            .filter(|own| own.kind != Kind::Import);
-        let defined: Vec<String> = own.flat_map(|own| own.names).collect();
-        let is_defined = |name: &&&str| defined.iter().any(|own| own == *name);
-        Self {
-            defined: names.iter().filter(is_defined).count(),
-            parses: source.parses(),
-            text,
-        }
-    }
-
-    fn rank(&self) -> (usize, bool, usize) {
-        // Empty lines are no code.
-        let has_code = !self.text.trim().is_empty();
-        (self.defined, self.parses && has_code, self.text.len())
-    }
-
-    fn is_whole(&self, names: &[&str]) -> bool {
-        self.parses && self.defined == names.len()
-    }
-}
-
-/// A file that was given in several blocks: those that define names that are wanted, in their order,
-/// if only all of them together define more than any of them.
-fn joined(blocks: &[Candidate], names: &[&str]) -> Option<Candidate> {
-    let parts: Vec<&Candidate> = blocks
-        .iter()
-        .filter(|block| block.parses && block.defined > 0)
-        .collect();
-    let most = parts.iter().map(|block| block.defined).max()?;
-    let text: Vec<&str> = parts.iter().map(|block| block.text.as_str()).collect();
-    let all = Candidate::of(text.join("\n\n"), names);
-    (all.defined > most).then_some(all)
+/// All of an answer that holds nothing but thoughts, for who finds the file in them.
+fn thoughts(answer: &str) -> Option<&str> {
+    (spoken(answer).trim().is_empty() && !answer.trim().is_empty()).then_some(answer)
 }
 
 /// An answer without thoughts, without what its template puts around it, and without a byte order mark.
 fn spoken(answer: &str) -> String {
-    let mut text = answer.trim_start_matches(['\u{feff}', ' ', '\n', '\r']);
+    let mut text = of_final_channel(answer.trim_start_matches(['\u{feff}', ' ', '\n', '\r']));
     // The prompt's template may have opened them.
     for (open, close) in THOUGHTS {
         if let Some((before, after)) = text.split_once(close)
@@ -202,446 +87,11 @@ fn spoken(answer: &str) -> String {
     kept
 }
 
-/// Code in the arguments of a tool call, or between tags.
-fn wrapped(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut open: Vec<Value> = json_values(text);
-    while let Some(value) = open.pop() {
-        match value {
-            Value::String(text) if text.contains('\n') => found.push(text),
-            // Arguments are often JSON in a string.
-            Value::String(text) => {
-                open.extend(serde_json::from_str(&text).ok().filter(Value::is_object));
-            }
-            Value::Array(values) => open.extend(values),
-            Value::Object(members) => open.extend(members.into_iter().map(|(_, value)| value)),
-            _ => {}
-        }
-    }
-    for (at, _) in text.match_indices('<').take(BLOCKS_MAX) {
-        let Some((tag, after)) = text[at + 1..].split_once('>') else {
-            break;
-        };
-        let name = tag.split([' ', '=', '\n']).next().unwrap_or_default();
-        if name.is_empty()
-            || !name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-        {
-            continue;
-        }
-        if let Some((inside, _)) = after.split_once(&format!("</{name}>")) {
-            let inside = inside
-                .trim_start_matches("<![CDATA[")
-                .trim_end_matches("]]>");
-            // `x &lt; 2` is Python too, but nobody means it.
-            let plain = [
-                ("&lt;", "<"),
-                ("&gt;", ">"),
-                ("&quot;", "\""),
-                ("&amp;", "&"),
-            ];
-            let inside = plain.iter().fold(inside.to_owned(), |text, (escaped, c)| {
-                text.replace(escaped, c)
-            });
-            found.push(inside);
-        }
-    }
-    found.retain(|text| {
-        let source = Source::of(text);
-        source.parses() && is_program(&source)
-    });
-    found
-}
-
-/// Whether there is a function, a class or an import in it.
-fn is_program(source: &Source<'_>) -> bool {
-    let mut all = source.definitions().into_iter();
-    all.any(|definition| definition.kind != Kind::Value)
-}
-
-/// Code without any fence around it: from the first line that may begin a file on.
-fn bare_code(text: &str) -> Option<String> {
-    /// Lines at which it may begin.
-    const STARTS_MAX: usize = 20;
-    let mut starts = Vec::new();
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        if starts_like_code(line) {
-            starts.push(at);
-        }
-        at += line.len();
-    }
-    for start in starts.into_iter().take(STARTS_MAX) {
-        let Some(whole) = Source::of(&text[start..]).whole_beginning() else {
-            continue;
-        };
-        if is_program(&Source::of(whole)) {
-            return Some(whole.to_owned());
-        }
-    }
-    // Code with an error in it is corrected like any other.
-    let first = text.lines().find(|line| !line.trim().is_empty())?;
-    (starts_like_code(first) && !first.starts_with('#')).then(|| text.to_owned())
-}
-
-/// A file's text without empty lines around it, or why it cannot be a file.
-fn usable(source: &str) -> Result<String, String> {
-    let source = source
-        .trim_start_matches('\u{feff}')
-        .trim_matches(['\n', '\r', ' ']);
-    if source.trim().is_empty() {
-        return Err("its code block is empty; give the whole file".to_owned());
-    }
-    if source.len() > SOURCE_BYTES_MAX {
-        return Err(format!(
-            "its file has {} bytes; write a shorter one",
-            source.len()
-        ));
-    }
-    if source.contains('\0') {
-        return Err("its file has NUL characters".to_owned());
-    }
-    Ok(format!("{source}\n"))
-}
-
-/// The test file in an answer. One that was cut off still has the tests before the cut: small models
-/// often go on until they are stopped.
-pub(crate) fn test_file(answer: &str, cut_short: bool) -> Result<String, String> {
-    let said = spoken(answer);
-    let (closed, open) = fenced_blocks(&said);
-    // What a model says about its tests may hold code too.
-    let tests = closed
-        .into_iter()
-        .map(|block| block.text)
-        .filter(|text| has_tests(text));
-    let tests = tests
-        .map(|text| Candidate::of(text, &[]))
-        .max_by_key(Candidate::rank);
-    let file = match (tests, whole_file(answer, cut_short, &[]), open) {
-        (Some(tests), ..) => usable(&tests.text)?,
-        (None, Ok(file), _) => file,
-        (None, Err(problem), Some(Block { text: open, .. })) if cut_short => {
-            let whole = open.rfind("\ndef ").map_or("", |at| &open[..at]);
-            if !has_tests(whole) {
-                return Err(problem);
-            }
-            usable(whole.trim_end())?
-        }
-        (None, Err(problem), _) => return Err(problem),
-    };
-    if has_tests(&file) {
-        Ok(file)
-    } else {
-        Err("it has no function whose name begins with test".to_owned())
-    }
-}
-
-fn has_tests(text: &str) -> bool {
-    text.contains("def test")
-}
-
-/// A request as a model writes it.
-#[derive(Deserialize)]
-struct RawRequest {
-    name: String,
-    #[serde(default)]
-    arguments: serde_json::Map<String, serde_json::Value>,
-}
-
-/// The tools that an answer asks for: in fenced `tool` blocks, or where it is asked for them alone, in
-/// JSON. The error says what is wrong, in words for the model.
-pub(crate) fn tool_requests(answer: &str, purpose: Purpose) -> Result<Vec<ToolRequest>, String> {
-    #[derive(Deserialize)]
-    struct Wish {
-        tools: Vec<RawRequest>,
-    }
-    let request = |raw: RawRequest| ToolRequest {
-        name: raw.name,
-        arguments: raw.arguments,
-    };
-    if purpose == Purpose::LookUp {
-        let wish: Wish = json_in(answer)
-            .map_err(|error| format!("it is no JSON object with `tools`: {error}"))?;
-        return Ok(wish.tools.into_iter().map(request).collect());
-    }
-    let (closed, open) = fenced_blocks(&spoken(answer));
-    let blocks = closed.into_iter().chain(open);
-    let mut requests = Vec::new();
-    for block in blocks.filter(|block| block.info == "tool") {
-        let raw: RawRequest = serde_json::from_str(block.text.trim())
-            .map_err(|error| format!("its tool block: {error}; give one JSON object in it"))?;
-        requests.push(request(raw));
-    }
-    Ok(requests)
-}
-
-/// What a review found. One that cannot be read is none.
-pub(crate) fn review(answer: &PendingAnswer) -> ReviewCompleted {
-    #[derive(Deserialize)]
-    struct Raw {
-        findings: Vec<String>,
-    }
-    match json_in(&answer.text) {
-        Ok(Raw { findings }) => {
-            let findings = findings.iter().map(|finding| {
-                let finding = finding.trim().chars();
-                finding.take(FINDING_CHARS_MAX).collect::<String>()
-            });
-            let findings = findings.filter(|finding| !finding.is_empty());
-            ReviewCompleted {
-                findings: findings.take(FINDINGS_MAX).collect(),
-                problem: None,
-            }
-        }
-        Err(error) => ReviewCompleted {
-            findings: Vec::new(),
-            problem: Some(format!("the model's review cannot be read: {error}")),
-        },
-    }
-}
-
-/// What a model said in JSON: of the objects in its answer the first that fits. Comments, commas too
-/// many and words around it are forgiven. The error says why none fits, in words for the model.
-pub(crate) fn json_in<T: DeserializeOwned>(answer: &str) -> Result<T, String> {
-    let said = spoken(answer);
-    let mut problem = said.find('{').map_or_else(
-        || "it is not a JSON object".to_owned(),
-        |at| {
-            let read = serde_json::from_str::<Value>(&said[at..]);
-            read.map_or_else(|error| format!("its JSON: {error}"), |_| String::new())
-        },
-    );
-    for value in json_values(&said) {
-        match serde_json::from_value(value) {
-            Ok(read) => return Ok(read),
-            Err(error) => problem = format!("its JSON: {error}"),
-        }
-    }
-    Err(problem)
-}
-
-/// The JSON objects in a text that stand in no other, in order.
-fn json_values(text: &str) -> Vec<Value> {
-    /// Braces that are tried.
-    const TRIES_MAX: usize = 50;
-    let mut found = Vec::new();
-    let mut rest = text;
-    for _ in 0..TRIES_MAX {
-        let Some(at) = rest.find('{') else {
-            break;
-        };
-        rest = &rest[at..];
-        let strict = object_at(rest).and_then(|object| {
-            let value = serde_json::from_str(object).ok()?;
-            Some((value, object.len()))
-        });
-        let read = strict.or_else(|| {
-            let (clean, length) = without_extras(rest)?;
-            Some((serde_json::from_str(&clean).ok()?, length))
-        });
-        let (value, length) = read.map_or((None, 1), |(value, length)| (Some(value), length));
-        found.extend(value);
-        rest = &rest[length..];
-    }
-    found
-}
-
-/// The object that begins a text, to its closing brace.
-fn object_at(text: &str) -> Option<&str> {
-    let (mut depth, mut is_string, mut is_escaped) = (0_u32, false, false);
-    for (at, c) in text.char_indices() {
-        match c {
-            _ if is_escaped => is_escaped = false,
-            '\\' if is_string => is_escaped = true,
-            '"' => is_string = !is_string,
-            _ if is_string => {}
-            '{' => depth += 1,
-            '}' => {
-                depth = depth.checked_sub(1)?;
-                if depth == 0 {
-                    return Some(&text[..=at]);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
-}
-
-/// The object that begins a text without comments and without commas before a closing bracket, and
-/// how much of the text it took.
-fn without_extras(text: &str) -> Option<(String, usize)> {
-    let mut clean = String::new();
-    let (mut depth, mut is_string) = (0_u32, false);
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let mut taken = c.len_utf8();
-        if is_string {
-            if c == '\\' {
-                taken += rest[1..].chars().next().map_or(0, char::len_utf8);
-            }
-            is_string = c != '"';
-            clean.push_str(&rest[..taken]);
-        } else if rest.starts_with("//") || c == '#' {
-            taken = rest.find('\n').unwrap_or(rest.len());
-        } else if rest.starts_with("/*") {
-            taken = rest.find("*/").map_or(rest.len(), |end| end + 2);
-        } else {
-            match c {
-                '"' => is_string = true,
-                '{' => depth += 1,
-                '}' | ']' => {
-                    let bare = clean.trim_end();
-                    if bare.ends_with(',') {
-                        clean.truncate(bare.len() - 1);
-                    }
-                    depth = depth.checked_sub(u32::from(c == '}'))?;
-                }
-                _ => {}
-            }
-            clean.push(c);
-        }
-        rest = &rest[taken..];
-        if depth == 0 {
-            return Some((clean, text.len() - rest.len()));
-        }
-    }
-    None
-}
-
-/// A fenced block.
-struct Block {
-    /// What stands behind its opening fence.
-    info: String,
-    text: String,
-}
-
-/// A block that is being read.
-struct Open {
-    fence: char,
-    length: usize,
-    indent: usize,
-    block: Block,
-}
-
-/// Every closed fenced block, and the one left open at the end. Fences are of backticks or tildes,
-/// may be indented with what is in them, and may stand behind words.
-fn fenced_blocks(text: &str) -> (Vec<Block>, Option<Block>) {
-    let mut closed = Vec::new();
-    let mut current: Option<Open> = None;
-    let lines: Vec<&str> = text.lines().collect();
-    for (at, line) in lines.iter().enumerate() {
-        let bare = line.trim_start();
-        let Some(mut open) = current.take() else {
-            current = opened_by(line);
-            continue;
-        };
-        let length = bare.chars().take_while(|&c| c == open.fence).count();
-        let closes = length >= open.length && bare[length..].trim().is_empty();
-        // The file may have such fences in its own strings.
-        if closes && !is_inside_a_string(&open, &lines[at..]) {
-            closed.push(open.block);
-            continue;
-        }
-        let indent = open.indent.min(line.len() - bare.len());
-        let line = line.get(indent..).unwrap_or(bare);
-        let glued = line.trim_end().strip_suffix("```");
-        let glued = glued
-            .filter(|code| open.fence == '`' && !code.contains('`') && !code.trim().is_empty());
-        if let Some(code) = glued {
-            let text = format!("{}{code}\n", open.block.text);
-            if Source::of(&text).parses() {
-                open.block.text = text;
-                closed.push(open.block);
-                continue;
-            }
-        }
-        open.block.text.push_str(line);
-        open.block.text.push('\n');
-        current = Some(open);
-    }
-    (closed, current.map(|open| open.block))
-}
-
-/// The block that a line opens.
-fn opened_by(line: &str) -> Option<Open> {
-    let bare = line.trim_start();
-    let (fence, length, info, indent) = if let Some(fence @ ('`' | '~')) = bare.chars().next() {
-        let length = bare.chars().take_while(|&c| c == fence).count();
-        let info = bare[length..].trim();
-        // Code within a line is no block.
-        if length < 3 || info.contains(fence) {
-            return None;
-        }
-        (fence, length, info, line.len() - bare.len())
-    } else {
-        let (_, info) = line.rsplit_once("```")?;
-        let info = info.trim();
-        if !PYTHON_BLOCKS.contains(&info.to_ascii_lowercase().as_str()) {
-            return None;
-        }
-        ('`', 3, info, 0)
-    };
-    let block = Block {
-        info: info.to_owned(),
-        text: String::new(),
-    };
-    Some(Open {
-        fence,
-        length,
-        indent,
-        block,
-    })
-}
-
-/// Whether the first of `rest`, which looks like the end of a block of Python, stands in a string of
-/// its own: only with a later end does it parse.
-fn is_inside_a_string(open: &Open, rest: &[&str]) -> bool {
-    /// Later ends that are tried.
-    const ENDS_MAX: usize = 6;
-    let text = &open.block.text;
-    let is_python = PYTHON_BLOCKS.contains(&open.block.info.to_ascii_lowercase().as_str());
-    let quotes = ["\"\"\"", "'''"];
-    let has_open = quotes
-        .iter()
-        .any(|quote| text.matches(quote).count() % 2 == 1);
-    if !is_python || !has_open || Source::of(text).parses() {
-        return false;
-    }
-    let fence: String = std::iter::repeat_n(open.fence, open.length).collect();
-    let ends = rest
-        .iter()
-        .enumerate()
-        .skip(1)
-        .filter(|(_, line)| line.trim() == fence);
-    let mut longer = ends
-        .take(ENDS_MAX)
-        .map(|(end, _)| format!("{text}{}\n", rest[..end].join("\n")));
-    longer.any(|longer| Source::of(&longer).parses())
-}
-
-fn starts_like_code(line: &str) -> bool {
-    let starts = [
-        "import ",
-        "from ",
-        "def ",
-        "class ",
-        "async def ",
-        "@",
-        "\"\"\"",
-        "'''",
-        "#",
-    ];
-    starts.iter().any(|start| line.starts_with(start))
-        || line
-            .split_once(" = ")
-            .is_some_and(|(name, _)| crate::python::is_name(name))
-}
-
 #[cfg(test)]
 mod tests {
+    use journeyman_event::payload::Purpose;
     use proptest::prelude::*;
+    use serde::Deserialize;
 
     use super::*;
 
@@ -688,6 +138,16 @@ mod tests {
                 BODY.replace('<', "&lt;")
             ),
             format!("\u{feff}{BODY}\n"),
+            format!(
+                "<|channel|>analysis<|message|>A draft:\n```python\nx = '{long}'\n```<|end|><|start|>assistant<|channel|>final<|message|>```python\n{BODY}\n```<|return|>"
+            ),
+            format!("<think>\nSo I write\n```python\n{BODY}\n```\n</think>\n"),
+            format!("<think>\nSo I write\n```python\n{BODY}\n```\nand that is all"),
+            format!("<|channel|>analysis<|message|>So:\n```python\n{BODY}\n```\n<|end|>"),
+            format!("Sure:\n\n    {}\n\nThat is it.", BODY.replace('\n', "\n    ")),
+            format!("```diff\n--- /dev/null\n+++ b/m.py\n@@ -0,0 +1,4 @@\n+{}\n```", BODY.replace('\n', "\n+")),
+            "```python\n>>> import re\n>>>\n>>> def f(x):\n...     return x < 2\n>>> f(1)\nTrue\n```".to_owned(),
+            format!("```python\n{}\n```", BODY.replace("    return", "\u{a0}\u{a0}\u{a0} return\u{200b}")),
             format!("```python\n\u{feff}{BODY}\n```"),
         ] {
             let found = whole_file(&answer, false, &["f"]);
@@ -713,6 +173,21 @@ mod tests {
                 "only thoughts",
             ),
             ("<think>\nHm.\n</think>\n", false, "only thoughts"),
+            (
+                "<think>\n```python\ndef g(): return 1\n```\n</think>",
+                false,
+                "only thoughts",
+            ),
+            (
+                "<|channel|>analysis<|message|>Hm.<|end|>",
+                false,
+                "only thoughts",
+            ),
+            (
+                "```diff\n-def f(x):\n+def f(x, y):\n     return x\n```",
+                false,
+                "no ```python block",
+            ),
             (
                 "# Plan\nFirst I read the task.\n",
                 false,
@@ -803,6 +278,9 @@ mod tests {
         let file = test_file(answer, true).unwrap();
         assert_eq!(file, "import m\n\ndef test_a():\n    assert m.f(1) == 2\n");
         assert!(test_file("```python\nimport m\n\ndef test_a():\n    ass", true).is_err());
+        let asks =
+            "```python\nfrom m import f\n\nx = input()\n\ndef test_a():\n    assert f(x)\n```";
+        assert!(test_file(asks, false).unwrap_err().contains("input()"));
         let nul = "```python\n\0\n\ndef test_a():\n    pass\n\ndef test_b():\n    pa";
         assert!(test_file(nul, true).unwrap_err().contains("NUL"));
         assert!(

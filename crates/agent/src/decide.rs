@@ -5,8 +5,8 @@ use journeyman_context::may_ask;
 use journeyman_event::payload::{
     AgentOutcome, AnswerRejected, CodeOrigin, CodeUnderTest, CorrectionCompleted, FailureReason,
     PauseReason, PlanningComplete, PlanningRejected, Purpose, TaskCancelled, TaskComplete,
-    TaskFailed, TaskPaused, TestFailureKind, TestOrigin, TestResult, TestScope, TestStarted,
-    TestsGenerated, ToolRequest, Verification,
+    TaskFailed, TaskPaused, TestFailureKind, TestOrigin, TestScope, TestStarted, TestsGenerated,
+    ToolRequest, Verification,
 };
 use journeyman_event::state::{Ending, ModuleState, PendingAnswer, TestRun};
 use journeyman_event::{ModuleName, Payload, TaskState, Tokens};
@@ -456,7 +456,9 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
             let ruling: Vec<&str> = run
                 .tests
                 .iter()
-                .filter(|test| !test.passed && given.iter().any(|path| is_in(test, path)))
+                .filter(|test| {
+                    !test.passed && given.iter().any(|path| layout::is_in(&test.name, path))
+                })
                 .map(|test| test.name.as_str())
                 .collect();
             if !ruling.is_empty() {
@@ -489,7 +491,7 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
     let idle = layout::given_paths(state).into_iter().find(|path| {
         !run.tests
             .iter()
-            .any(|test| test.passed && is_in(test, path))
+            .any(|test| test.passed && layout::is_in(&test.name, path))
     });
     let idle = idle.map(|path| format!("no test of the given {path} was run"));
     if let Some(detail) = idle.or_else(|| hidden(state)) {
@@ -508,12 +510,6 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
         };
     }
     end(state, Ending::Complete(verification(state, run)))
-}
-
-/// Whether a test is one of the file at this path.
-fn is_in(test: &TestResult, path: &str) -> bool {
-    let rest = test.name.strip_prefix(path);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 /// Of two given files at one path only one was there to be run.

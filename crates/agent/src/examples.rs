@@ -419,6 +419,8 @@ mod tests {
                         passed: message.is_empty(),
                         message: format!("in f\n{message}"),
                     }],
+                    idle: Vec::new(),
+                    skipped: Vec::new(),
                     output: String::new(),
                     clock: journeyman_event::VectorClock::default(),
                     outcome: None,

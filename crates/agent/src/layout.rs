@@ -45,6 +45,12 @@ pub(crate) fn given_paths(state: &TaskState) -> Vec<String> {
     state.given_tests().iter().map(given_path).collect()
 }
 
+/// Whether a test of this name is one of the file at this path.
+pub(crate) fn is_in(name: &str, path: &str) -> bool {
+    let rest = name.strip_prefix(path);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
 /// The test files of a run: the given ones of these names, and the generated ones of `module`, or
 /// of every module that has no given tests.
 pub(crate) fn test_files(

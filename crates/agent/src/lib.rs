@@ -61,6 +61,6 @@ pub use service::{
 };
 pub use slots::ModelSlots;
 pub use strategy::{ModuleStep, ModuleStrategy, WholeFile};
-pub use summary::{doubts, headline};
+pub use summary::{doubts, headline, test_remarks};
 pub use toolbox::Toolbox;
 pub use worker::{Moment, Options, Worker, load, load_at};

@@ -235,7 +235,12 @@ fn summary(run: &TestRun, kind: TestFailureKind) -> String {
         TestFailureKind::DoesNotImport => format!("does not import: {}", last_line(&run.output)),
         TestFailureKind::NoTests => "the test file has no test".to_owned(),
         TestFailureKind::TimedOut => "the tests do not end in time".to_owned(),
-        TestFailureKind::Killed => format!("the tests were killed: {}", last_line(&run.output)),
+        TestFailureKind::Killed => {
+            format!(
+                "the run of the tests does not count: {}",
+                last_line(&run.output)
+            )
+        }
     }
 }
 
@@ -476,6 +481,8 @@ fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
         .runs
         .iter()
         .filter(|run| run.origin == TestOrigin::Generated && !run.tests.is_empty())
+        // Where the tests did not come to their end, those that passed before it show nothing.
+        .filter(|run| matches!(run.failure, None | Some(TestFailureKind::Failed)))
         .max_by(|a, b| {
             share_passed(a)
                 .total_cmp(&share_passed(b))

@@ -8,14 +8,20 @@ use journeyman_event::payload::{TestFailureKind, Verification};
 use journeyman_event::state::{Ending, ModuleState};
 
 use crate::examples::examples_in_short;
-use crate::layout::{Files, module_path};
+use crate::layout::{Files, given_paths, is_in, module_path};
 use crate::request::{prompt_note, without_secrets};
 
-/// One line that says how a task ended.
-pub fn headline(ending: &Ending) -> String {
+/// One line that says how a task ended, or will have ended.
+pub fn headline(state: &TaskState, ending: &Ending) -> String {
     match ending {
         Ending::Complete(Verification::GivenTests) => {
-            "Complete and verified: the given tests ran and passed.".to_owned()
+            let skipped = state.current_integration().map(|run| given_among(state, &run.skipped));
+            match skipped.map_or(0, |skipped| skipped.len()) {
+                0 => "Complete and verified: the given tests ran and passed.".to_owned(),
+                count => format!(
+                    "Complete and verified: the given tests that ran passed; {count} did not run."
+                ),
+            }
         }
         Ending::Complete(Verification::Agreement { confidence }) => format!(
             "Complete, not verified: no tests were given; the code passes {:.0} % of the tests \
@@ -34,6 +40,38 @@ pub fn headline(ending: &Ending) -> String {
         }
         Ending::Cancelled => "Cancelled by the user.".to_owned(),
     }
+}
+
+/// What the user should know of the tests that they gave, though the task is verified: which were
+/// skipped, and which could not fail. A line for each.
+pub fn test_remarks(state: &TaskState) -> Vec<String> {
+    let Some(run) = state.current_integration() else {
+        return Vec::new();
+    };
+    let mut lines = Vec::new();
+    for (names, what) in [
+        (
+            given_among(state, &run.skipped),
+            "were skipped or expected to fail, and show nothing",
+        ),
+        (given_among(state, &run.idle), "cannot fail, whatever the code does"),
+    ] {
+        if !names.is_empty() {
+            lines.push(format!(
+                "{} of your tests {what}: {}.",
+                names.len(),
+                names.join(", ")
+            ));
+        }
+    }
+    lines
+}
+
+/// Those of the names of tests that are of given files.
+fn given_among<'a>(state: &TaskState, names: &'a [String]) -> Vec<&'a str> {
+    let given = given_paths(state);
+    let is_given = |name: &&str| given.iter().any(|path| is_in(name, path));
+    names.iter().map(String::as_str).filter(is_given).collect()
 }
 
 /// What of a complete task its own generated tests leave in doubt, one line a module.
@@ -73,7 +111,10 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
         .submission
         .as_ref()
         .map_or("", |submission| submission.prompt.trim());
-    let mut text = format!("# Summary\n\n{}\n\n", headline(ending));
+    let mut text = format!("# Summary\n\n{}\n\n", headline(state, ending));
+    for remark in test_remarks(state) {
+        let _ = writeln!(text, "Note: {remark}\n");
+    }
     let _ = writeln!(text, "## Task\n\n{}\n", quote(&without_secrets(prompt)));
     if let Some(note) = prompt_note(prompt) {
         let _ = writeln!(text, "Note: {note}.\n");

@@ -383,6 +383,7 @@ impl Drive {
                 TestPassed {
                     tests,
                     idle: Vec::new(),
+                    skipped: Vec::new(),
                     wall_ms: 1,
                 },
             );

@@ -71,6 +71,8 @@ fn run(failure: &str) -> TestRun {
             passed: false,
             message: failure.into(),
         }],
+        idle: Vec::new(),
+        skipped: Vec::new(),
         output: String::new(),
         clock: VectorClock::default(),
         outcome: None,

@@ -198,6 +198,12 @@ pub struct TestRun {
     pub failure: Option<TestFailureKind>,
     /// Each test.
     pub tests: Vec<TestResult>,
+    /// Tests of a run that passed which say nothing of the code.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub idle: Vec<String>,
+    /// Tests of a run that passed which were skipped or were expected to fail.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
     /// The end of what was printed.
     pub output: String,
     /// What was known when it was begun: it tells nothing of code that was made later.

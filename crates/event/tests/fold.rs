@@ -131,6 +131,7 @@ impl Maker {
                 message: String::new(),
             }],
             idle: Vec::new(),
+            skipped: Vec::new(),
             wall_ms: 1,
         };
         self.add(None, Some(intent), passed);

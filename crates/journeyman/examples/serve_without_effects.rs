@@ -76,7 +76,7 @@ impl Language for NoEffects {
             detail: String::new(),
             passed: u32::try_from(tests.len()).unwrap(),
             failed: 0,
-            skipped: 0,
+            skipped: Vec::new(),
             idle: Vec::new(),
             tests,
             runner: None,

@@ -142,6 +142,28 @@ fn statuses(home: &Home) -> Vec<Value> {
 }
 
 #[test]
+fn what_given_tests_do_not_show_is_told_though_the_task_is_verified() {
+    let home = home();
+    let skipped = "\n\nimport unittest\n\n\nclass Later(unittest.TestCase):\n    @unittest.skip('later')\n    \
+                   def test_later(self):\n        self.fail()\n";
+    fs::write(
+        home.path().join("test_part.py"),
+        format!("{PASSES}{skipped}"),
+    )
+    .unwrap();
+    let ran = home.simulate(
+        GOOD,
+        &["Make it", "--tests", "test_part.py", "--out", "part"],
+    );
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let summary = fs::read_to_string(home.path().join("part/SUMMARY.md")).unwrap();
+    for told in [&ran.stdout, &summary] {
+        assert!(told.contains("1 of your tests were skipped"), "{told}");
+        assert!(told.contains("Later::test_later"), "{told}");
+    }
+}
+
+#[test]
 fn a_task_ends_with_its_own_code_whoever_reads() {
     let home = home();
     check_all(&home, &READERS, GOOD, &[]);

@@ -140,7 +140,60 @@ at_each_level! {
         // What a test does itself is its own affair.
         sandboxed.write("test_own.py", "import pytest\n\ndef test_a():\n    pass\n\ndef test_b():\n    pytest.skip('later')\n");
         let report = sandboxed.test(&["test_own.py"]).await;
-        assert_eq!((report.outcome, report.skipped), (TestOutcome::Passed, 1), "{report:#?}");
+        assert_eq!((report.outcome, report.skipped.len()), (TestOutcome::Passed, 1), "{report:#?}");
+    }
+
+    code_that_changes_how_tests_are_run_is_no_pass => |sandboxed| {
+        let wrong = "def add(a, b):\n    return a - b\n";
+        let hooks = "def pytest_pyfunc_call(pyfuncitem): return True\n";
+        for (change, told) in [
+            ("import _pytest.python as p\np.Function.runtest = lambda self: None", "Function.runtest"),
+            ("import unittest\nunittest.TestCase.run.__code__ = (lambda self, result=None: None).__code__", "TestCase.run"),
+            ("import builtins\nbuiltins.len = lambda x: 3", "builtins.len"),
+            ("import sys, types\nsys.modules['pytest'] = types.ModuleType('pytest')", "pytest is another module"),
+            ("import sys\nsys.settrace(lambda *a: None)", "traced"),
+            ("import pytest\nAssertionError = pytest.skip.Exception", "a test that must fail: "),
+            ("import asyncio\nasyncio.run = lambda c: c.close()", "a test that must fail: "),
+            ("pytest_plugins = ['calc']", "a test that must fail: "),
+            ("open('test_calc.py', 'w').write('def test_add(): pass')", "written anew"),
+        ] {
+            sandboxed.write("calc.py", &format!("{wrong}{hooks}{change}\n"));
+            sandboxed.write("test_calc.py", "from calc import *\n\ndef test_add():\n    assert add(1, 2) == 3\n");
+            let report = sandboxed.test(&["test_calc.py"]).await;
+            assert_eq!((report.outcome, report.passed), (TestOutcome::Killed, 0), "{change}: {report:#?}");
+            assert!(report.tests.is_empty() && report.detail.contains(told), "{change}: {report:#?}");
+        }
+    }
+
+    what_a_test_file_takes_over_with_everything_is_not_its_own => |sandboxed| {
+        let theirs = "import unittest\nimport pytest\n\ndef test_theirs():\n    pass\n\nclass TestTheirs(unittest.TestCase):\n    \
+             def test_one(self):\n        pass\n\n@pytest.fixture(autouse=True)\ndef skip():\n    pytest.skip('no')\n\n\
+             pytestmark = pytest.mark.skip\n\ndef setup_module(module):\n    1 / 0\n";
+        sandboxed.write("calc.py", &format!("{ADD}{theirs}"));
+        let own = "from calc import *\n\n";
+        sandboxed.write("test_calc.py", &format!("{own}def test_add():\n    assert add(1, 2) == 3\n"));
+        let report = sandboxed.test(&["test_calc.py"]).await;
+        assert_eq!((report.outcome, report.passed), (TestOutcome::Passed, 1), "{report:#?}");
+        sandboxed.write("test_none.py", own);
+        let report = sandboxed.test(&["test_none.py"]).await;
+        assert_eq!(report.outcome, TestOutcome::NoTests, "{report:#?}");
+    }
+
+    code_that_does_more_than_define_when_it_is_loaded_is_told_so => |sandboxed| {
+        sandboxed.write("test_calc.py", "import calc\n\ndef test_x():\n    assert calc.add(1, 2) == 3\n");
+        for (end, told) in [
+            ("import unittest\nunittest.main()", "calc.py runs tests while it is loaded"),
+            ("import pytest\npytest.main()", "calc.py runs tests while it is loaded"),
+            ("def main(): return 0\nimport sys\nsys.exit(main())", "ended while the file is loaded"),
+            ("input()", "nobody is there to answer"),
+            ("while True: pass", "while code was loaded: what waits, serves"),
+        ] {
+            sandboxed.write("calc.py", &format!("{ADD}{end}\n"));
+            let limits = Limits { wall_ms_max: 4_000, ..Limits::default() };
+            let report = sandboxed.test_within(&["test_calc.py"], limits).await;
+            assert_ne!(report.outcome, TestOutcome::Passed, "{end}: {report:#?}");
+            assert!(report.detail.contains(told) && report.detail.contains("if __name__ == '__main__':"), "{end}: {report:#?}");
+        }
     }
 
     a_module_does_not_stand_in_for_the_test_runner => |sandboxed| {
@@ -183,12 +236,14 @@ at_each_level! {
         sandboxed.write("calc.py", "def add(a, b):\n    return a + b\n\ndef is_even(n):\n    return n % 2 == 0\n\nclass Stack:\n    \
             def __init__(self):\n        self.items = []\n    def push(self, x):\n        self.items.append(x)\n");
         let head = "import pytest\nimport unittest\nfrom calc import add, is_even, Stack\n\ndef helper(x):\n    return x * 2\n\n\
-            @pytest.fixture\ndef stack():\n    return Stack()\n\n";
+            @pytest.fixture\ndef stack():\n    return Stack()\n\nKEPT = Stack()\nKEPT.push(1)\nMADE = add(1, 2)\n\n\
+            @pytest.mark.parametrize('function', [add])\ndef test_passed_on(function):\n    assert function(1, 2) == 3\n\n";
         let tests = [
             ("assert add(1, 2) == 3", true), ("assert add(1, 2) != 4", true), ("assert is_even(2)", true),
             ("assert not is_even(1)", true), ("assert is_even(2) is True", true), ("assert add(1, 2) is not None", true),
             ("with pytest.raises(TypeError): add(1)", true), ("s = Stack(); s.push(1); assert s.items == [1]", true),
             ("pass", false), ("assert True", false), ("assert add(1, 2) == add(1, 2)", false), ("add(1, 2)", false),
+            ("assert add(1, 2) or True", false), ("assert KEPT.items == [1]", true), ("assert MADE == 3", true),
             ("assert helper(2) == 4", false), ("try:\n        assert add(1, 2) == 9\n    except Exception:\n        pass", false),
         ];
         let made = |(number, (body, _)): (usize, &(&str, bool))| {
@@ -209,6 +264,7 @@ at_each_level! {
         for (number, (body, counts)) in tests.iter().enumerate() {
             assert_eq!(!is_idle(&format!("test_{number}")), *counts, "{body}: {:?}", report.idle);
         }
+        assert!(!is_idle("test_passed_on[add]"), "{:?}", report.idle);
         assert!(!is_idle("test_stack") && is_idle("test_plugin"), "{:?}", report.idle);
         assert!(!is_idle("test_add") && is_idle("test_nothing"), "{:?}", report.idle);
         sandboxed.write("test_idle.py", "import calc\n\ndef test_x():\n    assert True\n");
@@ -241,12 +297,16 @@ at_each_level! {
         sandboxed.write("bad.py", "import validators\n1 / 0\n");
         sandboxed.write("ends.py", "import os\nos._exit(0)\n");
         sandboxed.write("json.py", "X = 1\n");
+        sandboxed.write("tests_itself.py", "import unittest\nunittest.main()\n");
+        sandboxed.write("exits.py", "import sys\nsys.exit()\n");
         let expected = [
             ("validators.email", None),
             ("bad", Some("bad.py:2: in <module>")),
             ("missing", Some("No module named 'missing'")),
             ("ends", Some("ended the process")),
             ("json", Some("module of Python itself")),
+            ("tests_itself", Some("runs tests while it is loaded")),
+            ("exits", Some("ended while the file is loaded")),
         ];
         for (module, error) in expected {
             let check = sandboxed
@@ -309,6 +369,25 @@ async fn without_pytest_unittest_runs_the_tests() {
         "tests/test_calc.py::AddTest::test_bad"
     );
     assert!(report.tests[1].message.contains("3 != 4"), "{report:#?}");
+    sandboxed.write(
+        "own.py",
+        "import unittest\n\ndef test_theirs():\n    pass\n",
+    );
+    sandboxed.write(
+        "tests/test_own.py",
+        "from own import *\n\nasync def test_x():\n    assert 1 == 2\n",
+    );
+    let report = sandboxed.test(&["tests/test_own.py"]).await;
+    assert_eq!((report.passed, report.failed), (0, 1), "{report:#?}");
+    sandboxed.write(
+        "own.py",
+        "import unittest\nunittest.TestCase.run = lambda *a: None\n",
+    );
+    let report = sandboxed.test(&["tests/test_own.py"]).await;
+    assert!(
+        report.detail.contains("changes how tests are run"),
+        "{report:#?}"
+    );
     sandboxed.write("tests/test_broken.py", "1 / 0\n");
     let report = sandboxed.test(&["tests/test_broken.py"]).await;
     assert_eq!(report.outcome, TestOutcome::DoesNotImport, "{report:#?}");

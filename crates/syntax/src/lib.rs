@@ -12,6 +12,28 @@ use tree_sitter::{Node, Parser, Tree};
 /// Nodes of one text that are looked at, at most: what lies beyond is code that nobody reads.
 const NODES_MAX: usize = 1_000_000;
 
+/// What begins a string or a comment, and what ends it: first as Python has it.
+const STRINGS: &[(&str, &[&str])] = &[
+    ("#", &["\n"]),
+    ("\"\"\"", &["\"\"\""]),
+    ("'''", &["'''"]),
+    ("\"", &["\""]),
+    ("'", &["'"]),
+    ("\u{201c}", &["\"", "\u{201d}"]),
+    ("\u{201d}", &["\"", "\u{201d}"]),
+    ("\u{2018}", &["'", "\u{2019}"]),
+    ("\u{2019}", &["'", "\u{2019}"]),
+];
+
+/// Whether it is a space that Python does not know, or a mark of no width.
+fn is_stray(c: char) -> bool {
+    let is_mark = matches!(
+        c,
+        '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}'
+    );
+    is_mark || (c.is_whitespace() && !c.is_ascii())
+}
+
 /// A text that was read as Python.
 #[derive(Debug)]
 pub struct Source<'s> {
@@ -103,9 +125,64 @@ impl<'s> Source<'s> {
         // Statements of Python 2 that the grammar knows too.
         let is_old = |node: &Node<'_>| matches!(node.kind(), "print_statement" | "exec_statement");
         let first = nodes.find(|node| node.is_error() || node.is_missing() || is_old(node));
-        first
+        let broken = first
             .map(|node| node.start_position().row + 1)
-            .or_else(|| root.has_error().then_some(1))
+            .or_else(|| root.has_error().then_some(1));
+        broken.into_iter().chain(self.stray_line(root)).min()
+    }
+
+    /// The first line with a space or a mark that the grammar passes over and Python does not: one that
+    /// is neither in a string nor in a comment.
+    fn stray_line(&self, root: Node<'_>) -> Option<usize> {
+        let mut all = self.text.char_indices();
+        let (at, _) = all.find(|&(at, c)| {
+            let is_text =
+                |node: Node<'_>| node.kind() == "comment" || node.kind().starts_with("string");
+            // One that begins the file says how it is encoded.
+            at > 0
+                && is_stray(c)
+                && !root
+                    .descendant_for_byte_range(at, at + c.len_utf8())
+                    .is_some_and(is_text)
+        })?;
+        Some(self.text[..at].matches('\n').count() + 1)
+    }
+
+    /// The text with plain spaces and quotes where it has those of a word processor, outside of strings
+    /// and comments; none if it has none there.
+    pub fn with_plain_characters(&self) -> Option<String> {
+        let mut plain = String::new();
+        // How the string or comment that is open ends.
+        let mut end: Option<&[&str]> = None;
+        let mut rest = self.text;
+        while let Some(c) = rest.chars().next() {
+            let mut taken = c.len_utf8();
+            if let Some(ends) = end {
+                let closing = ends.iter().find(|closing| rest.starts_with(**closing));
+                if c == '\\' && ends[0] != "\n" {
+                    taken += rest[1..].chars().next().map_or(0, char::len_utf8);
+                    plain.push_str(&rest[..taken]);
+                } else if let Some(closing) = closing {
+                    taken = closing.len();
+                    plain.push_str(ends[0]);
+                    end = None;
+                } else {
+                    plain.push(c);
+                }
+            } else if let Some((open, ends)) =
+                STRINGS.iter().find(|(open, _)| rest.starts_with(open))
+            {
+                taken = open.len();
+                plain.push_str(if *open == "#" { open } else { ends[0] });
+                end = Some(ends);
+            } else if !is_stray(c) {
+                plain.push(c);
+            } else if c.is_whitespace() {
+                plain.push(' ');
+            }
+            rest = &rest[taken..];
+        }
+        (plain != self.text).then_some(plain)
     }
 
     /// Whether all of it is Python 3.
@@ -441,6 +518,9 @@ mod tests {
             ("x = 1\nThis is a sentence.\n", Some(2)),
             ("def f(:\n    pass\n", Some(1)),
             ("f(1\n", Some(1)),
+            ("x = 1\ny =\u{a0}2\n", Some(2)),
+            ("x = 1\u{200b}\n", Some(1)),
+            ("\u{feff}x = '\u{a0}'  # \u{a0}\n", None),
             ("x = '''open", Some(1)),
             ("function f() { return 1; }\n", Some(1)),
         ] {
@@ -521,6 +601,26 @@ mod tests {
             "'assert f(1)'",
         ] {
             assert!(Source::of(text).assertions().is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn characters_of_a_word_processor_are_plain_outside_of_strings() {
+        for (text, plain) in [
+            ("x =\u{a0}1\u{200b}\n", Some("x = 1\n")),
+            (
+                "x = \u{201c}it\u{2019}s\u{201d}\n",
+                Some("x = \"it\u{2019}s\"\n"),
+            ),
+            (
+                "x = \u{2018}a\u{2019}, '\u{201c}\\'' # \u{a0}\ny = f(\u{a0})",
+                Some("x = 'a', '\u{201c}\\'' # \u{a0}\ny = f( )"),
+            ),
+            ("x = '''\u{a0}''''\n", None),
+            ("x = 1", None),
+        ] {
+            let found = Source::of(text).with_plain_characters();
+            assert_eq!(found.as_deref(), plain, "{text}");
         }
     }
 

@@ -97,10 +97,13 @@ impl TestFailureKind {
 pub struct TestPassed {
     /// Each test.
     pub tests: Vec<TestResult>,
-    /// Generated tests that say nothing of the code: they pass whatever it does, or need what is not
-    /// there. They count for nothing and are not in `tests`.
+    /// Tests that say nothing of the code: they pass whatever it does, or need what is not there.
+    /// Generated ones count for nothing and are not in `tests`; given ones are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub idle: Vec<String>,
+    /// Tests that were skipped or were expected to fail. They are not in `tests`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
     /// Milliseconds.
     pub wall_ms: u64,
 }

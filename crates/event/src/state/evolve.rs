@@ -275,9 +275,13 @@ impl TaskState {
                 _ => self.uncounted.flagged += 1,
             },
             Payload::TestStarted(started) => self.open(event, Action::RunTests(started.clone())),
-            Payload::TestPassed(passed) => self.tested(event, None, &passed.tests, ""),
+            Payload::TestPassed(passed) => {
+                let unsaid = (&passed.idle[..], &passed.skipped[..]);
+                self.tested(event, None, &passed.tests, unsaid, "");
+            }
             Payload::TestFailed(failed) => {
-                self.tested(event, Some(failed.kind), &failed.tests, &failed.output);
+                let (kind, output) = (Some(failed.kind), &failed.output);
+                self.tested(event, kind, &failed.tests, (&[], &[]), output);
             }
             Payload::AnalysisStarted(_) => self.open(event, Action::Analyse),
             Payload::DeadCodeAnalysis(analysis) => {
@@ -499,6 +503,7 @@ impl TaskState {
         event: &Event,
         failure: Option<TestFailureKind>,
         tests: &[TestResult],
+        (idle, skipped): (&[String], &[String]),
         output: &str,
     ) {
         let Some(OpenEffect {
@@ -538,6 +543,8 @@ impl TaskState {
             basis: started.basis,
             failure,
             tests: tests.to_vec(),
+            idle: idle.to_vec(),
+            skipped: skipped.to_vec(),
             output: output.to_owned(),
             clock,
             outcome: Some(event.id()),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use journeyman_agent::{Moment, headline, module_path};
+use journeyman_agent::{Moment, headline, module_path, test_remarks};
 use journeyman_event::payload::PauseReason;
 use journeyman_event::state::Status;
 use journeyman_event::{TaskId, TaskState};
@@ -102,6 +102,9 @@ pub(crate) async fn show(
     }
     if let Some(ending) = &state.ending {
         line(&format!("result     {}", headline(ending)))?;
+        for remark in test_remarks(&state) {
+            line(&format!("           {remark}"))?;
+        }
     }
     if let Some(submission) = &state.submission {
         line(&format!("prompt     {}", one_line(&submission.prompt, 200)))?;

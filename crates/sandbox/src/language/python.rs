@@ -19,7 +19,11 @@ use super::{
 use crate::{Command, Error, Exit, Limits, Output, Result, Sandbox};
 
 const CHANNEL: &str = include_str!("python/channel.py");
-const TEST: &str = include_str!("python/test.py");
+const TEST: &str = concat!(
+    include_str!("python/trust.py"),
+    include_str!("python/doubt.py"),
+    include_str!("python/test.py")
+);
 const IMPORT: &str = include_str!("python/import.py");
 const ANALYSE: &str = include_str!("python/analyse.py");
 const DISCOVER: &str = include_str!("python/discover.py");
@@ -28,6 +32,8 @@ const DISCOVER: &str = include_str!("python/discover.py");
 const REPORT_BYTES_MIN: usize = 1 << 20;
 /// What a report keeps of the output.
 const OUTPUT_CHARACTERS_MAX: usize = 8 << 10;
+/// Where code may do what must not happen while a file is loaded.
+const MAIN_ONLY: &str = "below `if __name__ == '__main__':` only";
 /// An interpreter that takes longer to say who it is, is broken.
 const DISCOVER_MS_MAX: u64 = 20_000;
 
@@ -187,6 +193,12 @@ enum TestLine {
         file: String,
         message: String,
     },
+    Skipped {
+        name: String,
+    },
+    NotTrusted {
+        change: String,
+    },
     Idle {
         name: String,
     },
@@ -279,7 +291,7 @@ impl Language for Python {
             (Some(ImportLine::Imported), Exit::Code(0)) => None,
             (Some(ImportLine::Failed { error }), _) => Some(error),
             (_, exit) => Some(format!(
-                "importing it ended the process ({})",
+                "importing it ended the process ({}): what waits, serves or ends the program belongs {MAIN_ONLY}",
                 in_words(exit)
             )),
         };
@@ -348,13 +360,17 @@ fn judge(output: &Output, lines: Vec<TestLine>) -> TestReport {
     for (file, message) in &seen.not_loaded {
         let _ = write!(detail, "\n{file} could not be loaded:\n{message}");
     }
-    let (passed, failed, skipped) = seen.totals();
+    if seen.not_trusted.is_some() {
+        seen.tests.clear();
+        seen.finished = None;
+    }
+    let (passed, failed) = seen.totals();
     TestReport {
         outcome,
         detail: visible(detail.trim()),
         passed,
         failed,
-        skipped,
+        skipped: seen.skipped,
         tests: seen.tests,
         idle: seen.idle,
         runner: seen.runner,
@@ -370,6 +386,9 @@ struct Seen {
     tests: Vec<TestResult>,
     idle: Vec<String>,
     not_loaded: Vec<(String, String)>,
+    skipped: Vec<String>,
+    /// What shows that tests are not run as they should be.
+    not_trusted: Option<String>,
     finished: Option<(i32, [u32; 3])>,
     /// Tests that were found.
     collected: u32,
@@ -392,6 +411,13 @@ impl Seen {
                     message: visible(&message),
                 });
             }
+            TestLine::Skipped { name } => {
+                self.running = None;
+                self.skipped.push(name);
+            }
+            TestLine::NotTrusted { change } => {
+                self.not_trusted.get_or_insert(change);
+            }
             TestLine::Idle { name } => {
                 self.running = None;
                 self.idle.push(name);
@@ -410,12 +436,12 @@ impl Seen {
         }
     }
 
-    fn totals(&self) -> (u32, u32, u32) {
-        if let Some((_, [passed, failed, skipped])) = self.finished {
-            return (passed, failed, skipped);
+    fn totals(&self) -> (u32, u32) {
+        if let Some((_, [passed, failed, _])) = self.finished {
+            return (passed, failed);
         }
         let all = u32::try_from(self.tests.len()).unwrap_or(u32::MAX);
-        (all.saturating_sub(self.failing()), self.failing(), 0)
+        (all.saturating_sub(self.failing()), self.failing())
     }
 
     /// Tests that are reported to fail.
@@ -427,9 +453,19 @@ impl Seen {
     fn outcome(&self, exit: Exit) -> (TestOutcome, String) {
         let place = match (&self.running, self.runner) {
             (Some(name), _) => format!("while {name} ran"),
-            (None, Some(_)) => "while code was loaded, or between tests".to_owned(),
+            (None, Some(_)) if self.tests.is_empty() => format!(
+                "while code was loaded: what waits, serves or ends the program belongs {MAIN_ONLY}"
+            ),
+            (None, Some(_)) => "between tests".to_owned(),
             (None, None) => "before any test ran".to_owned(),
         };
+        if let Some(change) = &self.not_trusted {
+            let words = "the code, or a test, changes how tests are run";
+            return (
+                TestOutcome::Killed,
+                format!("{words} ({change}): no result of theirs counts"),
+            );
+        }
         let broken_off = |outcome| (outcome, format!("{} {place}", in_words(exit)));
         match (exit, self.finished) {
             (Exit::WallTime, _) => broken_off(TestOutcome::TimedOut),

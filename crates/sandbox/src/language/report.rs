@@ -54,11 +54,11 @@ pub struct TestReport {
     pub passed: u32,
     /// Tests that failed.
     pub failed: u32,
-    /// Tests that were skipped or were expected to fail.
-    pub skipped: u32,
+    /// Tests that were skipped or were expected to fail, by name.
+    pub skipped: Vec<String>,
     /// Every test that passed or failed, in the order in which they ran.
     pub tests: Vec<TestResult>,
-    /// Tests that say nothing of the code; only where they were doubted. They are counted as skipped.
+    /// Tests that say nothing of the code; only where they were doubted. They count for nothing.
     pub idle: Vec<String>,
     /// The program that ran them; `None` if it never came so far.
     pub runner: Option<TestRunner>,

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use journeyman_agent::{TaskFile, examples_notice, headline, task_files, write_result};
+use journeyman_agent::{
+    TaskFile, doubts, examples_notice, headline, task_files, test_remarks, write_result,
+};
 use journeyman_event::payload::{FailureReason, Verification};
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{TaskId, TaskState};
@@ -124,7 +126,7 @@ fn as_json(task: &TaskId, state: &TaskState) -> Value {
 /// How the task ended, what was taken for tests, and what it cost.
 fn lines(task: &TaskId, state: &TaskState, looks: Looks) -> Vec<String> {
     let end = match &state.ending {
-        Some(ending) => headline(ending),
+        Some(ending) => headline(state, ending),
         None => format!(
             "{}: `journeyman resume {task}` goes on.",
             capitalised(state.status)
@@ -141,6 +143,8 @@ fn lines(task: &TaskId, state: &TaskState, looks: Looks) -> Vec<String> {
     } else {
         end
     }];
+    let remarks = test_remarks(state).into_iter().chain(doubts(state));
+    lines.extend(remarks.map(|remark| looks.plain(&visible(&remark))));
     let asked = state.submission.as_ref();
     let notice = asked.and_then(|asked| examples_notice(&asked.tests));
     lines.extend(notice.map(|notice| looks.plain(&visible(&notice))));

@@ -58,4 +58,28 @@ def _own_traceback(error, folder):
         if frame.line:
             lines.append("    " + frame.line)
     lines += "".join(traceback.format_exception_only(type(error), error)).replace(folder + os.sep, "").splitlines()
+    if isinstance(error, SystemExit) and any(frame.name == "<module>" for frame in frames):
+        lines.append(f"The program is ended while the file is loaded; {_MAIN_ONLY}.")
     return "\n".join(lines)
+
+
+_MAIN_ONLY = "do that only below `if __name__ == '__main__':`"
+
+
+def _nobody(prompt=""):
+    __tracebackhide__ = True
+    place = "in what runs below `if __name__ == '__main__':`"
+    raise EOFError(f"input({prompt!r}) was called and nobody is there to answer; ask only {place}")
+
+
+def _not_here(folder, own, *args, **kwargs):
+    # In the stead of what runs tests: a test file that would run its own is run anyway. Code that does so while it is
+    # loaded would end every program that imports it.
+    __tracebackhide__ = True
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if frame.f_code.co_name == "<module>" and file.startswith(folder + os.sep) and file not in own:
+            raise RuntimeError(f"{os.path.relpath(file, folder)} runs tests while it is loaded; {_MAIN_ONLY}")
+        frame = frame.f_back
+    return 0

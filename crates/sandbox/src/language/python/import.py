@@ -1,10 +1,8 @@
 # Imports one module and reports whether that worked, and whether it was the one in the task's folder.
 import builtins
+import functools
 import importlib
-
-
-def _nobody(prompt=""):
-    raise EOFError(f"input({prompt!r}) was called while the module was loaded; call it in main() only")
+import unittest
 
 
 def _main():
@@ -13,6 +11,7 @@ def _main():
     name = sys.argv.pop(1)
     sys.path.insert(0, folder)
     builtins.input = _nobody
+    unittest.main = functools.partial(_not_here, folder, ())
     try:
         module = importlib.import_module(name)
         places = [getattr(module, "__file__", None) or "", *getattr(module, "__path__", [])]

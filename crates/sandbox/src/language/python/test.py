@@ -14,102 +14,15 @@ def _like_a_test(file):
     return name.startswith("test_") or name.endswith("_test.py")
 
 
-def _is_code(path, folder, own):
-    # Of the project, and neither one of the test files nor what configures them.
-    return path.startswith(folder + os.sep) and path not in own and os.path.basename(path) != "conftest.py"
-
-
-class _Enough(BaseException):
-    pass
-
-
-def _wrong_results():
-    # What a function that is wrong may answer. Always the same one: a test that compares a call with
-    # itself does not fail by it.
-    class Wrong:
-        def __init__(self, truth):
-            self.truth = truth
-
-        def __bool__(self):
-            return self.truth
-
-    class Equal(Wrong):
-        def __eq__(self, other):
-            return True
-
-        def __ne__(self, other):
-            return False
-
-        __hash__ = object.__hash__
-
-    return [Wrong(True), Wrong(False), None, Equal(True)]
-
-
-def _cannot_fail(item, folder, files):
-    # Whether a test that passes also passes where every function of the task is a wrong one.
-    import signal
-
-    fixtures = getattr(item, "_fixtureinfo", None)
-    own = fixtures.name2fixturedefs.values() if fixtures else []
-    # What a fixture made before is not known to come of the code.
-    if any(getattr(found[-1].func, "__module__", None) == item.module.__name__ for found in own):
-        return False
-    tests = {os.path.join(folder, file) for file in files}
-    loaded = list(sys.modules.values())
-    modules = [module for module in loaded if _is_code(getattr(module, "__file__", None) or "", folder, tests)]
-    names = {module.__name__ for module in modules}
-    ours = {}
-    for module in modules:
-        for value in list(vars(module).values()):
-            is_error = isinstance(value, type) and issubclass(value, BaseException)
-            if callable(value) and not is_error and getattr(value, "__module__", None) in names:
-                ours[id(value)] = value
-
-    def enough(*_):
-        raise _Enough
-
-    def passes_with(wrong):
-        changed = []
-        for place in [*modules, item.module]:
-            for name, value in list(vars(place).items()):
-                if id(value) in ours:
-                    changed.append((place, name, value))
-                    setattr(place, name, lambda *args, **kwargs: wrong)
-        before = signal.signal(signal.SIGALRM, enough)
-        signal.setitimer(signal.ITIMER_REAL, 1)
-        try:
-            item.runtest()
-            return not getattr(item, "_excinfo", None)
-        except BaseException:
-            return False
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
-            if hasattr(item, "_excinfo"):
-                item._excinfo = None
-            for place, name, value in changed:
-                setattr(place, name, value)
-
-    return all(map(passes_with, _wrong_results()))
-
-
-def _cannot_run_here(text):
-    # A fixture or a plugin that is not there, or the network.
-    return (
-        ("fixture '" in text and "' not found" in text)
-        or "gaierror" in text
-        or ("PermissionError" in text and "socket" in text)
-    )
-
-
-def _with_pytest(emit, folder, files, doubts):
+def _with_pytest(emit, folder, files, own, doubts):
     import pytest
+    from _pytest.assertion.rewrite import rewrite_asserts
+    from _pytest.unittest import UnitTestCase
 
     run = pytest.main
-    pytest.main = _not_here
+    pytest.main = functools.partial(_not_here, folder, own)
     counts = {"collected": 0, "passed": 0, "failed": 0, "skipped": 0}
     outcomes = {}
-    own = {os.path.join(folder, file) for file in files}
     skips = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
     idle = set()
     message_budget = [100_000]
@@ -129,9 +42,70 @@ def _with_pytest(emit, folder, files, doubts):
             _is_code(str(entry.path), folder, own) for entry in error.traceback
         )
 
+    class TestFile(pytest.Module):
+        def _getobj(self):
+            module = super()._getobj()
+            _without_hooks(module, _code_modules(folder, own))
+            return module
+
     class Reporter:
+        def __init__(self):
+            self.texts = {file: _text_of(file) for file in own}
+            self.canaries = {}
+            self.is_broken = False
+
+        def pytest_load_initial_conftests(self):
+            # pytest has changed what it changes in itself, and nothing of the folder is loaded.
+            self.runner = _Runner()
+
+        def is_canary(self, nodeid):
+            return any(nodeid == name or nodeid.startswith(name + "::") for name in self.canaries)
+
+        def check(self, change=None):
+            change = change or self.runner.change()
+            if change:
+                emit(kind="not_trusted", change=change)
+
+        def canaries_for(self, collector):
+            tests = _canaries(vars(collector.obj), str(collector.path), rewrite_asserts)
+            for test in tests:
+                # Not below the test file, whose marks and fixtures may be about all that is in it.
+                if isinstance(test, type):
+                    item = UnitTestCase.from_parent(collector.parent, name=test.__name__)
+                    item._obj = test
+                else:
+                    item = pytest.Function.from_parent(collector.parent, name=test.__name__, callobj=test)
+                self.canaries[item.nodeid] = "did not run"
+                yield item
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_report_teststatus(self, report):
+            return ("", "", "") if self.is_canary(report.nodeid) else None
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_pycollect_makemodule(self, module_path, parent):
+            return TestFile.from_parent(parent, path=module_path)
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_pycollect_makeitem(self, collector, name, obj):
+            is_theirs = isinstance(collector, pytest.Module) and _theirs(name, obj, _code_modules(folder, own))
+            return [] if is_theirs else None
+
         def pytest_collection_finish(self, session):
-            counts["collected"] = len(session.items)
+            counts["collected"] = sum(not self.is_canary(item.nodeid) for item in session.items)
+            self.check()
+
+        def pytest_sessionfinish(self, session):
+            self.check()
+            # Where the run was broken off, that is what is told.
+            is_whole = counts["passed"] + counts["failed"] + counts["skipped"] == counts["collected"]
+            for outcome in set(self.canaries.values()) - {"failed"}:
+                if is_whole or outcome != "did not run":
+                    self.check(f"a test that must fail: {outcome}")
+            for plugin in session.config.pluginmanager.get_plugins():
+                module = plugin if inspect.ismodule(plugin) else sys.modules.get(type(plugin).__module__)
+                if _is_code(getattr(module, "__file__", None) or "", folder, own):
+                    self.check(module.__name__ + " is a plugin of it")
 
         @pytest.hookimpl(wrapper=True, tryfirst=True)
         def pytest_runtest_makereport(self, item, call):
@@ -146,13 +120,21 @@ def _with_pytest(emit, folder, files, doubts):
         @pytest.hookimpl(wrapper=True, tryfirst=True)
         def pytest_make_collect_report(self, collector):
             try:
-                return (yield)
+                report = yield
             except SystemExit as end:
                 text = _own_traceback(end, folder)
                 return pytest.CollectReport(collector.nodeid, "failed", text, [])
+            if isinstance(collector, pytest.Module) and report.passed and report.result:
+                file = str(collector.path)
+                if file in self.texts and self.texts[file] != _text_of(file):
+                    self.check(f"{os.path.relpath(file, folder)} was written anew")
+                before, after = list(self.canaries_for(collector)), list(self.canaries_for(collector))
+                report.result = [*before, *report.result, *after]
+            return report
 
         def pytest_collectreport(self, report):
             if report.failed:
+                self.is_broken = True
                 emit(kind="not_loaded", file=report.nodeid, message=message_of(report))
 
         @pytest.hookimpl(tryfirst=True)
@@ -168,12 +150,13 @@ def _with_pytest(emit, folder, files, doubts):
         def pytest_runtest_call(self, item):
             result = yield
             passes = not getattr(item, "_excinfo", None)
-            if doubts and passes and hasattr(item, "module") and _cannot_fail(item, folder, files):
+            if doubts and passes and getattr(item, "module", None) and _cannot_fail(item, folder, own):
                 idle.add(item.nodeid)
             return result
 
         def pytest_runtest_logstart(self, nodeid, location):
-            emit(kind="started", name=nodeid)
+            if not self.is_canary(nodeid):
+                emit(kind="started", name=nodeid)
 
         def pytest_runtest_logreport(self, report):
             name = report.nodeid
@@ -187,12 +170,19 @@ def _with_pytest(emit, folder, files, doubts):
             outcomes[name] = (outcome, message)
             if report.when == "teardown":
                 del outcomes[name]
+                if self.is_canary(name):
+                    for canary in self.canaries:
+                        if name == canary or name.startswith(canary + "::"):
+                            self.canaries[canary] = outcome
+                    return
                 if name in idle:
                     counts["skipped"] += 1
                     emit(kind="idle", name=name)
                     return
                 counts[outcome] += 1
-                if outcome != "skipped":
+                if outcome == "skipped":
+                    emit(kind="skipped", name=name)
+                else:
                     emit(kind="test", name=name, passed=outcome == "passed", message=message)
 
     arguments = [
@@ -210,17 +200,25 @@ def _with_pytest(emit, folder, files, doubts):
     ]
     if not all(map(_like_a_test, files)):
         arguments.append("--doctest-modules")
-    code = int(run(arguments + ["--"] + files, plugins=[Reporter()]))
-    if doubts and code in (0, 1):
+    reporter = Reporter()
+    code = int(run(arguments + ["--"] + files, plugins=[reporter]))
+    if code in (0, 1, 5):
         # What does not count has no say in how it ended.
-        code = 1 if counts["failed"] else 0 if counts["passed"] else 5
+        code = 1 if counts["failed"] or reporter.is_broken else 0 if counts["passed"] else 5
     return code, counts
 
 
-def _with_unittest(emit, folder, files):
+def _with_unittest(emit, folder, files, own):
     counts = {"collected": 0, "passed": 0, "failed": 0, "skipped": 0}
     names = {}
-    own = {os.path.join(folder, file) for file in files}
+    canaries = {}
+    runner = _Runner()
+    texts = {file: _text_of(file) for file in own}
+
+    def check(change=None):
+        change = change or runner.change()
+        if change:
+            emit(kind="not_trusted", change=change)
 
     def name_of(test):
         return names.get(id(test)) or test.id()
@@ -228,23 +226,29 @@ def _with_unittest(emit, folder, files):
     class Result(unittest.TextTestResult):
         def startTest(self, test):
             super().startTest(test)
-            emit(kind="started", name=name_of(test))
+            if id(test) not in canaries:
+                emit(kind="started", name=name_of(test))
             self.journeyman_failure = None
             self.journeyman_skipped = False
 
         def stopTest(self, test):
-            if self.journeyman_failure is not None:
+            if id(test) in canaries:
+                canaries[id(test)] = self.journeyman_failure is not None
+                self.testsRun -= 1
+            elif self.journeyman_failure is not None:
                 counts["failed"] += 1
                 emit(kind="test", name=name_of(test), passed=False, message=self.journeyman_failure)
             elif self.journeyman_skipped:
                 counts["skipped"] += 1
+                emit(kind="skipped", name=name_of(test))
             else:
                 counts["passed"] += 1
                 emit(kind="test", name=name_of(test), passed=True, message="")
             super().stopTest(test)
 
         def addFailure(self, test, error):
-            super().addFailure(test, error)
+            if id(test) not in canaries:
+                super().addFailure(test, error)
             self.journeyman_failure = _shorten(_own_traceback(error[1], folder))
 
         addError = addFailure
@@ -278,6 +282,16 @@ def _with_unittest(emit, folder, files):
             else:
                 yield test
 
+    def canaries_for(module, file):
+        function, later, case = _canaries(vars(module), file)
+        tests = [
+            unittest.FunctionTestCase(function),
+            unittest.FunctionTestCase(_waiting(later)),
+            *unittest.defaultTestLoader.loadTestsFromTestCase(case),
+        ]
+        canaries.update((id(test), False) for test in tests)
+        return tests
+
     suite = unittest.TestSuite()
     broken = False
     for index, file in enumerate(files):
@@ -290,39 +304,43 @@ def _with_unittest(emit, folder, files):
             broken = True
             emit(kind="not_loaded", file=file, message=_shorten(_own_traceback(error, folder)))
             continue
-        found = list(flatten(unittest.defaultTestLoader.loadTestsFromModule(module)))
+        check()
+        path = os.path.join(folder, file)
+        if texts[path] != _text_of(path):
+            check(f"{file} was written anew")
+        modules = _code_modules(folder, own)
+        _without_hooks(module, modules)
+        found = [
+            test
+            for test in flatten(unittest.defaultTestLoader.loadTestsFromModule(module))
+            if not _theirs(type(test).__name__, type(test), modules)
+        ]
         for test in found:
             names[id(test)] = f"{file}::{type(test).__name__}::{test._testMethodName}"
         for name, function in vars(module).items():
+            if _theirs(name, function, modules):
+                continue
             if name.startswith("test") and inspect.isfunction(function) and not inspect.signature(function).parameters:
                 is_async = inspect.iscoroutinefunction(function)
-                whole = functools.partial(_run_async, function) if is_async else function
-                test = unittest.FunctionTestCase(whole)
+                test = unittest.FunctionTestCase(_waiting(function) if is_async else function)
                 names[id(test)] = f"{file}::{name}"
                 found.append(test)
         if not _like_a_test(file):
             found += flatten(doctest.DocTestSuite(module))
-        suite.addTests(found)
-        # The suite forgets tests once they ran, and an id must not be used twice.
-        names[file] = found
-    runner = unittest.TextTestRunner(stream=sys.stdout, resultclass=Result, buffer=True)
-    counts["collected"] = suite.countTestCases()
-    result = runner.run(suite)
-    good = result.wasSuccessful() and not broken and counts["failed"] == 0
-    return (0 if good else 1), counts
+        counts["collected"] += len(found)
+        for part in (canaries_for(module, path), found, canaries_for(module, path)):
+            suite.addTests(part)
+            # The suite forgets tests once they ran, and an id must not be used twice.
+            names[file, len(names)] = part
+    unittest.TextTestRunner(stream=sys.stdout, resultclass=Result, buffer=True).run(suite)
+    check()
+    if not all(canaries.values()):
+        check("a test that must fail: passed")
+    return (1 if broken or counts["failed"] else 0), counts
 
 
-def _run_async(function):
-    asyncio.run(function())
-
-
-def _not_here(*args, **kwargs):
-    # A test file that would run its tests itself: they are run.
-    return 0
-
-
-def _nobody(prompt=""):
-    raise EOFError(f"input({prompt!r}) was called and nobody is there to answer; call it in main() only")
+def _waiting(function):
+    return functools.wraps(function)(lambda: asyncio.run(function()))
 
 
 def _main():
@@ -336,7 +354,8 @@ def _main():
     has_pytest = importlib.util.find_spec("pytest") is not None
     if has_pytest:
         import pytest  # noqa: F401
-    unittest.main = _not_here
+    own = _test_files(folder, files)
+    unittest.main = functools.partial(_not_here, folder, own)
     builtins.input = _nobody
     # Helpers beside a test file can be imported by it, modules of the project by everything.
     for path in [*dict.fromkeys(os.path.dirname(os.path.join(folder, file)) for file in files), folder]:
@@ -346,9 +365,9 @@ def _main():
     sys.argv[1:] = []
     emit(kind="runner", name="pytest" if has_pytest else "unittest")
     if has_pytest:
-        code, counts = _with_pytest(emit, folder, files, doubts)
+        code, counts = _with_pytest(emit, folder, files, own, doubts)
     else:
-        code, counts = _with_unittest(emit, folder, files)
+        code, counts = _with_unittest(emit, folder, files, own)
     emit(kind="finished", code=code, **counts)
     _end(code)
 

@@ -1,0 +1,117 @@
+//! The fenced blocks of a text. What a block holds is not judged here.
+
+use journeyman_syntax::Source;
+
+/// What a block is marked with that may stand behind words on a line.
+const PYTHON_BLOCKS: &[&str] = &["python", "py", "python3"];
+
+/// A fenced block.
+pub(super) struct Block {
+    /// What stands behind its opening fence.
+    pub(super) info: String,
+    pub(super) text: String,
+}
+
+/// A block that is being read.
+struct Open {
+    fence: char,
+    length: usize,
+    indent: usize,
+    block: Block,
+}
+
+/// Every closed fenced block, and the one left open at the end. Fences are of backticks or tildes,
+/// may be indented with what is in them, and may stand behind words.
+pub(super) fn fenced_blocks(text: &str) -> (Vec<Block>, Option<Block>) {
+    let mut closed = Vec::new();
+    let mut current: Option<Open> = None;
+    let lines: Vec<&str> = text.lines().collect();
+    for (at, line) in lines.iter().enumerate() {
+        let bare = line.trim_start();
+        let Some(mut open) = current.take() else {
+            current = opened_by(line);
+            continue;
+        };
+        let length = bare.chars().take_while(|&c| c == open.fence).count();
+        let closes = length >= open.length && bare[length..].trim().is_empty();
+        // The file may have such fences in its own strings.
+        if closes && !is_inside_a_string(&open, &lines[at..]) {
+            closed.push(open.block);
+            continue;
+        }
+        let indent = open.indent.min(line.len() - bare.len());
+        let line = line.get(indent..).unwrap_or(bare);
+        let glued = line.trim_end().strip_suffix("```");
+        let glued = glued
+            .filter(|code| open.fence == '`' && !code.contains('`') && !code.trim().is_empty());
+        if let Some(code) = glued {
+            let text = format!("{}{code}\n", open.block.text);
+            if Source::of(&text).parses() {
+                open.block.text = text;
+                closed.push(open.block);
+                continue;
+            }
+        }
+        open.block.text.push_str(line);
+        open.block.text.push('\n');
+        current = Some(open);
+    }
+    (closed, current.map(|open| open.block))
+}
+
+/// The block that a line opens.
+fn opened_by(line: &str) -> Option<Open> {
+    let bare = line.trim_start();
+    let (fence, length, info, indent) = if let Some(fence @ ('`' | '~')) = bare.chars().next() {
+        let length = bare.chars().take_while(|&c| c == fence).count();
+        let info = bare[length..].trim();
+        // Code within a line is no block.
+        if length < 3 || info.contains(fence) {
+            return None;
+        }
+        (fence, length, info, line.len() - bare.len())
+    } else {
+        let (_, info) = line.rsplit_once("```")?;
+        let info = info.trim();
+        if !PYTHON_BLOCKS.contains(&info.to_ascii_lowercase().as_str()) {
+            return None;
+        }
+        ('`', 3, info, 0)
+    };
+    let block = Block {
+        info: info.to_owned(),
+        text: String::new(),
+    };
+    Some(Open {
+        fence,
+        length,
+        indent,
+        block,
+    })
+}
+
+/// Whether the first of `rest`, which looks like the end of a block of Python, stands in a string of
+/// its own: only with a later end does it parse.
+fn is_inside_a_string(open: &Open, rest: &[&str]) -> bool {
+    /// Later ends that are tried.
+    const ENDS_MAX: usize = 6;
+    let text = &open.block.text;
+    let is_python = PYTHON_BLOCKS.contains(&open.block.info.to_ascii_lowercase().as_str());
+    let quotes = ["\"\"\"", "'''"];
+    let has_open = quotes
+        .iter()
+        .any(|quote| text.matches(quote).count() % 2 == 1);
+    if !is_python || !has_open || Source::of(text).parses() {
+        return false;
+    }
+    let fence: String = std::iter::repeat_n(open.fence, open.length).collect();
+    let ends = rest
+        .iter()
+        .enumerate()
+        .skip(1)
+        .filter(|(_, line)| line.trim() == fence);
+    let mut longer = ends
+        .take(ENDS_MAX)
+        .map(|(end, _)| format!("{text}{}\n", rest[..end].join("\n")));
+    longer.any(|longer| Source::of(&longer).parses())
+}
