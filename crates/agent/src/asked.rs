@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::passages::{Role, Statement, passages_in};
 use crate::python::{defined_name, is_builtin, is_identifier, is_name, stub_signatures};
 
 /// Words after which a name is that of what is asked for, where it is written as code: with
@@ -81,126 +82,151 @@ const FILLERS: &[&str] = &[
 
 /// What a sentence or a heading says where its results are not what is wanted.
 const REPORTS: &[&str] = &[
-    "wrong",
-    "wrongly",
-    "incorrect",
-    "incorrectly",
-    "currently",
-    "current",
-    "at the moment",
-    "right now",
-    "bug",
-    "bugs",
-    "buggy",
-    "broken",
-    "fail",
-    "fails",
-    "failing",
-    "failed",
     "actual",
     "actually",
-    "observed",
+    "at the moment",
+    "current",
+    "currently",
+    "got",
+    "incorrect",
+    "incorrectly",
     "instead",
+    "mistake",
+    "mistakes",
     "must not",
-    "should not",
-    "shouldn't",
     "mustn't",
     "never",
-    "got",
-    "error",
-    "errors",
+    "observed",
     "old",
     "previously",
+    "right now",
+    "should not",
+    "shouldn't",
+    "wrong",
+    "wrongly",
+];
+/// What a sentence or a heading says of what is to be mended. After one of `REQUESTS` it only names it.
+const FAULTS: &[&str] = &[
+    "broken", "bug", "bugs", "buggy", "error", "errors", "fail", "failed", "failing", "fails",
+];
+/// How a sentence begins that asks for something.
+const REQUESTS: &[&str] = &[
+    "correct",
+    "fix",
+    "implement",
+    "make",
+    "please",
+    "repair",
+    "write",
+];
+/// What a heading alone says where its results are not what is wanted.
+const HEADINGS: &[&str] = &["bad", "not work"];
+/// What was before or is now: in a sentence and in a heading no plain expectation.
+const PAST: &[&str] = &["before", "today", "used to", "yesterday"];
+/// Who may claim something, and with which words they ask for it instead.
+const CLAIMANTS: &[&str] = &["he", "i", "people", "she", "they", "users", "we", "you"];
+const WISHES: &[&str] = &["expect", "must", "need", "require", "should", "want"];
+/// After these words `that` begins what is wanted, and no report.
+const DEMANDS: &[&str] = &[
+    "assert", "check", "ensure", "expect", "means", "note", "require", "so", "such", "sure",
+    "verify", "want",
 ];
 /// What a sentence says too where it is no plain expectation: it denies, contrasts, reports or asks.
 const DOUBTS: &[&str] = &[
-    "not",
-    "no",
-    "don't",
-    "doesn't",
-    "isn't",
-    "won't",
+    "although",
+    "apparently",
+    "assume",
+    "believe",
+    "believes",
+    "but",
     "can't",
     "cannot",
-    "didn't",
-    "but",
-    "however",
-    "although",
-    "though",
-    "whereas",
-    "while",
-    "rather than",
-    "unlike",
-    "except",
-    "unless",
-    "without",
-    "now",
-    "today",
-    "yesterday",
-    "used to",
-    "before",
-    "says",
-    "said",
-    "claims",
     "claimed",
-    "reports",
-    "reported",
-    "returned",
+    "claims",
+    "complained",
+    "complains",
+    "didn't",
+    "doesn't",
+    "don't",
+    "except",
     "gave",
     "gets",
-    "i get",
-    "we get",
-    "you get",
-    "thinks",
-    "told",
-    "why",
+    "guess",
     "how come",
-    "maybe",
-    "perhaps",
-    "suppose",
+    "however",
+    "i get",
     "imagine",
-    "assume",
+    "isn't",
+    "maybe",
+    "might",
+    "no",
+    "not",
+    "now",
+    "perhaps",
+    "probably",
+    "rather than",
+    "reported",
+    "reports",
+    "returned",
+    "said",
+    "says",
+    "seems",
+    "still",
     "strange",
+    "suppose",
+    "supposedly",
     "surprising",
     "surprisingly",
-    "complains",
-    "complained",
-    "still",
+    "think",
+    "thinks",
+    "though",
+    "told",
+    "unless",
+    "unlike",
+    "we get",
+    "whereas",
+    "while",
+    "why",
+    "without",
+    "won't",
+    "you get",
 ];
 /// How a sentence begins that takes the one before it back.
 const CORRECTIONS: &[&str] = &[
     "but",
-    "however",
-    "instead",
-    "it should",
-    "this should",
-    "that should",
-    "should be",
-    "it must",
-    "i expect",
-    "expected",
-    "that is wrong",
-    "that's wrong",
-    "this is wrong",
-    "which is wrong",
-    "why",
     "correct would be",
+    "expected",
+    "however",
+    "i expect",
+    "instead",
+    "it must",
+    "it should",
+    "right would be",
+    "should be",
+    "that is not",
+    "that is wrong",
+    "that should",
+    "that's not",
+    "that's wrong",
     "the correct",
     "the right",
-    "right would be",
-    "wrong.",
-    "wrong!",
-    "that is not",
-    "that's not",
     "this is not",
+    "this is wrong",
+    "this should",
+    "which is wrong",
+    "why",
+    "wrong!",
+    "wrong.",
 ];
 /// How a sentence begins that only supposes or asks what it says.
 const OPENINGS: &[&str] = &[
-    "if", "when", "whenever", "does", "do", "did", "is", "can", "could", "would", "what", "how",
-    "has",
+    "can", "could", "did", "do", "does", "has", "how", "if", "is", "what", "when", "whenever",
+    "would",
 ];
 /// What a fenced block of Python is marked with.
 const PYTHON_BLOCKS: &[&str] = &["", "python", "py", "python3", "pycon", "doctest", "pytest"];
+/// What opens and closes a block.
+const FENCES: &[&str] = &["```", "~~~"];
 /// Lines above an example in which its heading is looked for.
 const HEADING_LINES_MAX: usize = 15;
 
@@ -213,6 +239,8 @@ pub(crate) struct Prompt<'p> {
     defined: BTreeSet<&'p str>,
     named: BTreeSet<&'p str>,
     coroutines: BTreeSet<&'p str>,
+    /// The Python code in it that checks something, statement by statement.
+    pub(crate) passages: Vec<Vec<Statement>>,
 }
 
 /// A line of a prompt.
@@ -228,9 +256,18 @@ impl<'p> Prompt<'p> {
     pub(crate) fn of(text: &'p str) -> Self {
         let lines = lines_of(text);
         let stub = stub_signatures(text);
+        let passages = passages_in(&lines);
+        let tests: Vec<_> = passages
+            .iter()
+            .flatten()
+            .filter(|one| matches!(one.role, Role::Helper | Role::Test))
+            .map(|one| one.lines.clone())
+            .collect();
+        let is_test = |at: &usize| tests.iter().any(|lines| lines.contains(at));
         let (mut defined, mut named, mut coroutines) =
             (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for line in lines.iter().filter(|line| line.is_own) {
+        let own = lines.iter().enumerate().filter(|(_, line)| line.is_own);
+        for (_, line) in own.filter(|(at, _)| !is_test(at)) {
             for (at, word) in [("def ", 4), ("class ", 6)]
                 .iter()
                 .flat_map(|&(word, len)| {
@@ -260,7 +297,19 @@ impl<'p> Prompt<'p> {
             defined,
             named,
             coroutines,
+            passages,
         }
+    }
+
+    /// The names of all that it asks for, in order.
+    pub(crate) fn asked_names(&self) -> impl Iterator<Item = &'p str> {
+        let all = self.defined.union(&self.named).copied();
+        all.filter(|name| self.asks_for(name))
+    }
+
+    /// Whether the task is to write the coroutine `name`.
+    pub(crate) fn asks_for_coroutine(&self, name: &str) -> bool {
+        self.coroutines.contains(name)
     }
 
     /// Whether the task is to write `name`, plainly.
@@ -290,17 +339,16 @@ impl<'p> Prompt<'p> {
         let heading = self.lines[..at].iter().rev().take(HEADING_LINES_MAX);
         for line in heading.map(|line| line.text.trim()) {
             let bare = line.trim_end_matches(['*', '_', '`', ' ']);
-            if bare.ends_with(':') || line.starts_with("##") {
-                if says_any(line, REPORTS) {
-                    return true;
-                }
-                break;
-            }
+            let is_heading = bare.ends_with(':') || line.starts_with("##");
             let goes_on = line.is_empty()
                 || line.starts_with(['-', '*', '>', '`', '"', '#'])
                 || line.contains(['(', '=', '>'])
                 || !line.ends_with(['.', '!', '?']) && !line.contains(' ');
-            if !goes_on {
+            if is_heading || !goes_on {
+                // A sentence that does not end goes on with what stands below it.
+                if !line.ends_with(['.', '!', '?']) && heads_a_report(line) {
+                    return true;
+                }
                 break;
             }
         }
@@ -313,6 +361,13 @@ impl<'p> Prompt<'p> {
             })
             .find(|line| !line.is_empty());
         next.is_some_and(|next| starts_with_any(next, CORRECTIONS))
+    }
+
+    /// Whether a comment behind the code of a line says that the code does not hold.
+    pub(crate) fn is_reported_beside(&self, at: usize) -> bool {
+        let line = without_strings(self.lines[at].text);
+        let comment = line.split_once('#').map_or("", |(_, comment)| comment);
+        says_any(comment, REPORTS) || says_any(comment, FAULTS)
     }
 
     /// Whether the sentence around a part of line `at` plainly expects what it says there. The part
@@ -361,10 +416,48 @@ impl<'p> Prompt<'p> {
             && !is_part
             && !trail.trim_end().ends_with('?')
             && !says_any(&sentence, REPORTS)
+            && !says_any(&sentence, FAULTS)
+            && !is_claimed(lead)
             && !says_any(&sentence, DOUBTS)
+            && !says_any(&sentence, PAST)
             && (should || lead.trim_end().ends_with(':') || !starts_with_any(opening, OPENINGS))
             && !starts_with_any(next, CORRECTIONS)
     }
+}
+
+/// Whether a line opens or closes a block.
+pub(crate) fn is_fence(bare: &str) -> bool {
+    FENCES.iter().any(|fence| bare.starts_with(fence))
+}
+
+/// Whether a line is a comment of Python's, or a heading of Markdown's.
+pub(crate) fn is_comment(bare: &str) -> bool {
+    bare.starts_with('#')
+}
+
+/// Whether a line leads over to what is not wanted.
+fn heads_a_report(line: &str) -> bool {
+    let ends = [". ", "! ", "? "];
+    let from = ends.iter().filter_map(|end| line.rfind(end)).max();
+    let last = from.map_or(line, |at| &line[at + 2..]);
+    let opening = last.trim_start_matches([' ', '-', '*', '#', '"', '`', '\'']);
+    says_any(last, REPORTS)
+        || says_any(last, HEADINGS)
+        || says_any(last, PAST)
+        || says_any(last, FAULTS) && !starts_with_any(opening, REQUESTS)
+}
+
+/// Whether what follows `lead` is what somebody says or believes: `I believe f(1) returns 2`,
+/// `they found that f(1) == 2`.
+fn is_claimed(lead: &str) -> bool {
+    let lead = lead.trim_end_matches([' ', '`', '\n']).to_lowercase();
+    let mut words = lead.split_whitespace().rev();
+    let (last, before) = (
+        words.next().unwrap_or_default(),
+        words.next().unwrap_or_default(),
+    );
+    last == "that" && !DEMANDS.contains(&before)
+        || CLAIMANTS.contains(&before) && !WISHES.contains(&last)
 }
 
 fn lines_of(text: &str) -> Vec<Line<'_>> {
@@ -377,9 +470,7 @@ fn lines_of(text: &str) -> Vec<Line<'_>> {
         let line = whole.strip_suffix('\n').unwrap_or(whole);
         let line = line.strip_suffix('\r').unwrap_or(line);
         let bare = line.trim_start();
-        let fence = ["```", "~~~"]
-            .into_iter()
-            .find(|fence| bare.starts_with(fence));
+        let fence = FENCES.iter().copied().find(|fence| bare.starts_with(fence));
         match (fence, block) {
             (Some(fence), None) => {
                 let info = bare
@@ -453,7 +544,7 @@ fn names_in_prose<'p>(line: &'p str, names: &mut BTreeSet<&'p str>) {
 
 /// Whether what stands in parentheses are parameters: names with or without a type or a default, or
 /// nothing at all.
-fn has_parameters(text: &str) -> bool {
+pub(crate) fn has_parameters(text: &str) -> bool {
     let Some((inside, _)) = text.split_once(')') else {
         return false;
     };
@@ -553,4 +644,27 @@ fn without_strings(text: &str) -> String {
     }
     // A mark that nothing closes opened nothing.
     if open.is_some() { text.to_owned() } else { out }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_in_order_and_none_is_there_twice() {
+        let of_reports = [REPORTS, FAULTS, DOUBTS, HEADINGS, PAST].concat();
+        assert_eq!(BTreeSet::from_iter(&of_reports).len(), of_reports.len());
+        for list in [
+            REPORTS,
+            FAULTS,
+            DOUBTS,
+            HEADINGS,
+            REQUESTS,
+            DEMANDS,
+            CORRECTIONS,
+            OPENINGS,
+        ] {
+            assert!(list.is_sorted_by(|one, next| one < next), "{list:?}");
+        }
+    }
 }

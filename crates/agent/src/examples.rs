@@ -1,16 +1,19 @@
-//! The examples in a prompt: doctest sessions, `assert` lines and what it states in its own words.
-//! They are tests that rule.
+//! The examples in a prompt: doctest sessions, `assert` lines, code of several lines and what it
+//! states in its own words. They are tests that rule. What looks like one and is none is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::ops::RangeInclusive;
 
-use journeyman_event::payload::{GivenTest, TestOrigin};
+use journeyman_event::payload::{GivenTest, TaskSubmitted, TestOrigin};
 use journeyman_event::state::ModuleState;
-use journeyman_syntax::Source;
+use journeyman_syntax::{Kind, Source};
 
-use crate::asked::Prompt;
-use crate::literal::identifier;
+use crate::asked::{Prompt, is_comment};
+use crate::literal::{identifier, literal};
+use crate::passages::{BLOCK, is_library, tests_in_passages};
 use crate::python::{is_builtin, is_standard};
-use crate::stated::{stated_examples, stated_in_session};
+use crate::stated::{call_at, is_labelled, stated_examples, stated_in_session};
 
 /// The name under which doctest examples are kept.
 pub(crate) const EXAMPLES_FILE: &str = "test_examples.py";
@@ -18,31 +21,205 @@ pub(crate) const EXAMPLES_FILE: &str = "test_examples.py";
 pub(crate) const ASSERTIONS_FILE: &str = "test_assertions.py";
 
 /// The tests that a prompt gives: what it plainly expects of what it asks for. Where that is in doubt
-/// it is no test, for right code would fail by it.
+/// it is no test, for right code would fail by it; `left_out_notice` tells of such lines.
 pub fn tests_in_prompt(prompt: &str) -> Vec<GivenTest> {
-    let prompt = Prompt::of(prompt);
-    let (examples, mut assertions) = doctests(&prompt);
-    let lines = 0..prompt.lines.len();
-    assertions.extend(lines.filter_map(|at| assertion(&prompt, at)));
-    assertions.extend(stated_examples(&prompt));
-    let mut seen = BTreeSet::new();
-    assertions.retain(|line| seen.insert(line.clone()));
-    let mut tests = Vec::new();
-    if !examples.is_empty() {
-        tests.push(GivenTest {
-            name: EXAMPLES_FILE.to_owned(),
-            origin: TestOrigin::Examples,
-            source: examples.join("\n\n"),
-        });
+    Reading::of(&Prompt::of(prompt)).tests
+}
+
+/// What is said of the lines of a prompt that look like tests and are not run; nothing if there are
+/// none, or if the user wants none to be run.
+pub fn left_out_notice(task: &TaskSubmitted) -> Option<String> {
+    if task.no_examples {
+        return None;
     }
-    if !assertions.is_empty() {
-        tests.push(GivenTest {
-            name: ASSERTIONS_FILE.to_owned(),
-            origin: TestOrigin::Assertions,
-            source: assertions.join("\n"),
-        });
+    let prompt = Prompt::of(&task.prompt);
+    let reading = Reading::of(&prompt);
+    let (first, count) = (reading.left_out.first()?, reading.left_out.len());
+    let first = clipped(prompt.lines[*first].text.trim());
+    let mut text = if count == 1 {
+        format!("1 line of your prompt looks like a test and is not run: `{first}`")
+    } else {
+        format!("{count} lines of your prompt look like tests and are not run: `{first}`; ...")
+    };
+    if let Some(call) = reading.contradicted.first() {
+        let _ = write!(
+            text,
+            " (the prompt gives `{}` different results)",
+            clipped(call)
+        );
     }
-    tests
+    Some(text)
+}
+
+/// What is made of a prompt's lines.
+struct Reading {
+    tests: Vec<GivenTest>,
+    /// Lines that look like tests and are none of them, by their place.
+    left_out: Vec<usize>,
+    /// Calls for which the prompt plainly states different results.
+    contradicted: BTreeSet<String>,
+}
+
+/// A test of one or a few lines, and where it stands.
+struct Found {
+    lines: RangeInclusive<usize>,
+    text: String,
+}
+
+impl Reading {
+    fn of(prompt: &Prompt<'_>) -> Self {
+        let is_plain = |at| assertion(prompt, at).is_some();
+        let (code, mut taken) = tests_in_passages(prompt, &is_plain);
+        let on_its_own = |at: &usize| !taken.contains(at);
+        let (mut examples, mut assertions) = doctests(prompt);
+        let lines = (0..prompt.lines.len()).filter(on_its_own);
+        let plain = lines.filter_map(|at| Some((at, assertion(prompt, at)?)));
+        let stated = stated_examples(prompt)
+            .into_iter()
+            .filter(|(at, _)| on_its_own(at));
+        assertions.extend(plain.chain(stated).map(|(at, text)| Found {
+            lines: at..=at,
+            text,
+        }));
+        let contradicted = contradicted(examples.iter().chain(&assertions));
+        let is_clear = |found: &Found| {
+            expected(&found.text).is_none_or(|(call, _)| !contradicted.contains(&call))
+        };
+        for all in [&mut examples, &mut assertions] {
+            all.retain(is_clear);
+            taken.extend(all.iter().flat_map(|found| found.lines.clone()));
+        }
+        let is_left_out = |at: &usize| {
+            let is_contradicted = || {
+                let bare = prompt.lines[*at].text.trim().trim_start_matches(">>> ");
+                let bare = bare.trim_start_matches("assert ");
+                call_at(bare, &|_| true)
+                    .is_some_and(|(call, _)| contradicted.contains(&spelled(&call)))
+            };
+            (!taken.contains(at) || is_contradicted()) && looks_like_a_test(prompt, *at)
+        };
+        let left_out = (0..prompt.lines.len()).filter(is_left_out).collect();
+        let mut seen = BTreeSet::new();
+        assertions.retain(|found| seen.insert(found.text.clone()));
+        let mut tests = Vec::new();
+        let listed = [
+            (EXAMPLES_FILE, TestOrigin::Examples, examples, "\n\n"),
+            (ASSERTIONS_FILE, TestOrigin::Assertions, assertions, "\n"),
+        ];
+        for (name, origin, all, between) in listed {
+            let all: Vec<String> = all.into_iter().map(|found| found.text).collect();
+            if !all.is_empty() {
+                tests.push(GivenTest {
+                    name: name.to_owned(),
+                    origin,
+                    source: all.join(between),
+                });
+            }
+        }
+        tests.extend(code);
+        Self {
+            tests,
+            left_out,
+            contradicted,
+        }
+    }
+}
+
+/// The call and the result of a test that is no more than these.
+fn expected(test: &str) -> Option<(String, String)> {
+    let call = |text| call_at(text, &|_| true);
+    let ((call, _), result) = if let Some(session) = test.strip_prefix(">>> ") {
+        let (line, result) = session.split_once('\n')?;
+        (
+            call(line).filter(|(_, rest)| rest.trim().is_empty())?,
+            result,
+        )
+    } else {
+        let (found, rest) = call(test.strip_prefix("assert ")?)?;
+        ((found, rest), rest.trim_start().strip_prefix("==")?)
+    };
+    let (value, rest) = literal(result.trim())?;
+    let is_all = rest.trim().is_empty() || rest.trim_start().starts_with('#');
+    is_all.then(|| (spelled(&call), spelled(&value)))
+}
+
+/// A text with one kind of quotation marks.
+fn spelled(text: &str) -> String {
+    text.replace('"', "'")
+}
+
+fn contradicted<'f>(all: impl Iterator<Item = &'f Found>) -> BTreeSet<String> {
+    let mut results: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (call, value) in all.filter_map(|found| expected(&found.text)) {
+        results.entry(call).or_default().insert(value);
+    }
+    results.retain(|_, values| values.len() > 1);
+    results.into_keys().collect()
+}
+
+/// Whether a line of the user's checks something, or shows a result, of what is asked for.
+fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
+    let line = &prompt.lines[at];
+    let bare = line.text.trim();
+    if !line.is_own || is_comment(bare) {
+        return false;
+    }
+    if let Some(code) = bare.strip_prefix(">>> ") {
+        return about_the_task(prompt, code);
+    }
+    let is_check = [
+        "assert ",
+        "assert(",
+        "self.assert",
+        "with self.assert",
+        "pytest.raises(",
+        "with pytest.raises(",
+    ]
+    .iter()
+    .any(|start| bare.starts_with(start));
+    if is_check {
+        let source = Source::of(bare);
+        let (called, _) = source.names();
+        let is_code = source.parses() || bare.ends_with(['(', '[', '{', ',', '\\', ':']);
+        return is_code
+            && called.iter().any(|name| !is_builtin(name)) | bare.ends_with([':', '(', '[', '{'])
+            && !is_in_code(prompt, at);
+    }
+    let source = Source::of(bare);
+    is_labelled(prompt, at)
+        || bare.contains("==")
+            && source.is_idle_expression()
+            && source.parses()
+            && source.names().0.iter().any(|name| prompt.asks_for(name))
+            && !is_in_code(prompt, at)
+}
+
+/// Whether code calls what the prompt asks for; anything, if it asks for nothing by name.
+fn about_the_task(prompt: &Prompt<'_>, code: &str) -> bool {
+    let (called, free) = Source::of(code).names();
+    let mut names = called.iter().filter(|name| !is_builtin(name)).chain(&free);
+    if prompt.asks_by_name() {
+        names.any(|name| prompt.asks_for(name))
+    } else {
+        called.iter().any(|name| !is_builtin(name))
+    }
+}
+
+/// Whether a line stands in a function that is no test.
+fn is_in_code(prompt: &Prompt<'_>, at: usize) -> bool {
+    let indent = |text: &str| text.len() - text.trim_start().len();
+    let mut own = indent(prompt.lines[at].text);
+    for line in prompt.lines[..at].iter().rev().map(|line| line.text) {
+        let bare = line.trim_start();
+        if !bare.is_empty() && indent(line) < own {
+            own = indent(line);
+            let is_function = bare.starts_with("def ") || bare.starts_with("async def ");
+            if is_function {
+                return !bare.trim_start_matches("async ").starts_with("def test");
+            }
+        }
+    }
+    false
 }
 
 /// The examples among given tests, in short, one line each: `add(2, 2) == 4`.
@@ -55,10 +232,56 @@ pub fn examples_in_short(tests: &[GivenTest]) -> Vec<String> {
                 let lines = test.source.lines();
                 all.extend(lines.map(|line| line.trim_start_matches("assert ").to_owned()));
             }
+            TestOrigin::Code => {
+                let functions = functions_in(&test.source).into_iter();
+                all.extend(functions.map(|(_, short)| short));
+            }
             TestOrigin::File | TestOrigin::Generated => {}
         }
     }
     all
+}
+
+/// The tests of a file made of code in a prompt, by name, and in short.
+fn functions_in(source: &str) -> Vec<(String, String)> {
+    let definitions = Source::of(source).definitions().into_iter();
+    let tests = definitions.filter_map(|definition| {
+        let name = definition.names.into_iter().next()?;
+        let text = &source[definition.range];
+        if name.starts_with(BLOCK) {
+            let short = block_in_short(text);
+            return Some((name, short));
+        }
+        let is_test = name.starts_with("test") || definition.kind == Kind::Class;
+        is_test.then(|| (name.clone(), name))
+    });
+    tests.collect()
+}
+
+/// Loose statements in one line, without the head of the function that they were put in.
+fn block_in_short(function: &str) -> String {
+    let mut short = String::new();
+    for line in function.lines().skip(1) {
+        let goes_on = line.starts_with("     ") || line.trim_start().starts_with([')', ']', '}']);
+        if !short.is_empty() {
+            short.push_str(if goes_on { " " } else { "; " });
+        }
+        short.push_str(line.trim());
+    }
+    let only = short
+        .strip_prefix("assert ")
+        .filter(|rest| !rest.contains("; "));
+    clipped(only.unwrap_or(&short))
+}
+
+/// The beginning of a text that fits into a line of words.
+fn clipped(text: &str) -> String {
+    /// Characters that are shown.
+    const CHARS_MAX: usize = 80;
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// What is said of the examples that were found in a prompt; nothing if there are none.
@@ -104,8 +327,14 @@ fn session_in_short(session: &str) -> String {
 pub(crate) fn example_behind(tests: &[GivenTest], name: &str) -> Option<String> {
     let (file, function) = name.rsplit_once("::")?;
     let file = file.rsplit('/').next()?;
-    let number: usize = function.rsplit('_').next()?.parse().ok()?;
     let test = tests.iter().find(|test| test.name == file)?;
+    if test.origin == TestOrigin::Code {
+        let mut all = functions_in(&test.source).into_iter();
+        return all
+            .find(|(name, _)| name == function)
+            .map(|(_, short)| short);
+    }
+    let number: usize = function.rsplit('_').next()?.parse().ok()?;
     let all = examples_in_short(std::slice::from_ref(test));
     all.into_iter().nth(number.checked_sub(1)?)
 }
@@ -154,6 +383,7 @@ fn assertion(prompt: &Prompt<'_>, at: usize) -> Option<String> {
         || text.ends_with(';')
         || !line.is_own
         || prompt.is_reported(at, at)
+        || prompt.is_reported_beside(at)
     {
         return None;
     }
@@ -170,16 +400,24 @@ fn assertion(prompt: &Prompt<'_>, at: usize) -> Option<String> {
     let [found] = found.as_slice() else {
         return None;
     };
-    if is_raised || !source.parses() {
+    // `f(1) == 2 is False` compares 2 with False.
+    let is_chain = found.text.contains("==")
+        && ["True", "False", "None"]
+            .iter()
+            .any(|word| found.text.ends_with(&format!(" is {word}")));
+    if is_raised || is_chain || !source.parses() {
         return None;
     }
-    let own = |name: &&String| !is_builtin(name) && !is_standard(name);
+    let own = |name: &&String| !is_builtin(name) && (prompt.asks_for(name) || !is_library(name));
     let mut called = found.called.iter().filter(own).peekable();
     called.peek()?;
     // With no definition in sight, an assertion at the margin or in a test says itself what is wanted.
     let says_itself = !prompt.defines() && is_free_standing(prompt, at);
     let is_plain = called.all(|name| says_itself || prompt.asks_for(name))
-        && !found.free.iter().any(|name| own(&name));
+        && !found
+            .free
+            .iter()
+            .any(|name| own(&name) && !prompt.asks_for(name));
     is_plain.then(|| text.to_owned())
 }
 
@@ -242,8 +480,8 @@ fn session_about_the_task(prompt: &Prompt<'_>, session: &str) -> Option<String> 
 /// Doctest examples, one text a group: a group ends at a blank line, at a line that closes a
 /// docstring or a code block, and its indentation is taken away. Beside them, as assertions, those
 /// whose line states the result itself (`>>> f(2) == 4`): doctest would take it for no result.
-fn doctests(prompt: &Prompt<'_>) -> (Vec<String>, Vec<String>) {
-    let mut groups: Vec<String> = Vec::new();
+fn doctests(prompt: &Prompt<'_>) -> (Vec<Found>, Vec<Found>) {
+    let mut examples = Vec::new();
     let mut assertions = Vec::new();
     let mut group = String::new();
     let mut indent = 0;
@@ -259,11 +497,15 @@ fn doctests(prompt: &Prompt<'_>) -> (Vec<String>, Vec<String>) {
         let next = text_of(at + 1).trim_start();
         if prompt_line
             && (closes_group(next) || next.starts_with(">>>"))
-            && let Some(assertion) = bare.get(4..).and_then(stated_in_session)
+            && let Some(text) = bare.get(4..).and_then(stated_in_session)
         {
             let about = session_about_the_task(prompt, bare);
-            if about.is_some() && !prompt.is_reported(at, at) {
-                assertions.push(assertion);
+            let is_reported = prompt.is_reported(at, at) || prompt.is_reported_beside(at);
+            if about.is_some() && !is_reported && !is_skipped(bare) {
+                assertions.push(Found {
+                    lines: at..=at,
+                    text,
+                });
             }
             continue;
         }
@@ -275,7 +517,12 @@ fn doctests(prompt: &Prompt<'_>) -> (Vec<String>, Vec<String>) {
             let whole = std::mem::take(&mut group);
             let last = at.saturating_sub(1);
             if !whole.is_empty() && !prompt.is_reported(first, last) {
-                groups.extend(session_about_the_task(prompt, whole.trim_end()));
+                let about = session_about_the_task(prompt, &without_skipped(&whole));
+                let texts = about.iter().flat_map(|session| apart(session));
+                examples.extend(texts.map(|text| Found {
+                    lines: first..=last,
+                    text,
+                }));
             }
         } else if prompt_line || !group.is_empty() {
             // No more than there is: an answer may stand further left than its question.
@@ -285,10 +532,24 @@ fn doctests(prompt: &Prompt<'_>) -> (Vec<String>, Vec<String>) {
             group.push('\n');
         }
     }
-    (
-        groups.iter().flat_map(|group| apart(group)).collect(),
-        assertions,
-    )
+    (examples, assertions)
+}
+
+/// Whether doctest is told not to run a line of a session.
+fn is_skipped(line: &str) -> bool {
+    line.contains("doctest:") && line.contains("+SKIP")
+}
+
+/// A session without the examples that doctest is told to leave out.
+fn without_skipped(session: &str) -> String {
+    let mut skips = false;
+    let kept = session.lines().filter(|line| {
+        if line.starts_with(">>>") {
+            skips = is_skipped(line);
+        }
+        !skips
+    });
+    kept.collect::<Vec<_>>().join("\n")
 }
 
 /// The examples of a group, each on its own if none depends on another: if all of them are calls.

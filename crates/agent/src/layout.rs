@@ -3,13 +3,15 @@
 //! Python: a dotted module is a file in a package folder, tests are in `tests/`. Nothing is read or
 //! written here; every path is made of checked names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use journeyman_event::payload::{GivenTest, TestOrigin};
 use journeyman_event::state::{Ending, ModuleState};
 use journeyman_event::{ModuleName, TaskState};
+use journeyman_syntax::Source;
 
+use crate::passages::is_library;
 use crate::python::{defined_name, mentions};
 use crate::summary::summary;
 
@@ -157,8 +159,16 @@ fn mark_disputed(disputed: &[&str]) -> String {
 fn render(state: &TaskState, test: &GivenTest) -> String {
     match test.origin {
         TestOrigin::File | TestOrigin::Generated => test.source.clone(),
+        TestOrigin::Code => {
+            let mut text = imports(state, test);
+            text.push_str(&test.source);
+            text
+        }
         TestOrigin::Assertions => {
             let mut text = imports(state, test);
+            for name in library_names(&test.source) {
+                let _ = writeln!(text, "import {name}");
+            }
             for (number, line) in test.source.lines().enumerate() {
                 let _ = write!(
                     text,
@@ -216,6 +226,12 @@ def _check(text):
 /// leaves out when it writes the characters themselves.
 fn python_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+/// The modules of the library that assertions use: they have no imports of their own.
+fn library_names(source: &str) -> BTreeSet<String> {
+    let (_, free) = Source::of(source).names();
+    free.into_iter().filter(|name| is_library(name)).collect()
 }
 
 /// Imports of every module whose functions the test mentions; of the one it is run with at least.
