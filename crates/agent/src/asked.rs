@@ -107,7 +107,7 @@ const REPORTS: &[&str] = &[
 ];
 /// What a sentence or a heading says of what is to be mended. After one of `REQUESTS` it only names it.
 const FAULTS: &[&str] = &[
-    "broken", "bug", "bugs", "buggy", "error", "errors", "fail", "failed", "failing", "fails",
+    "broken", "bug", "buggy", "bugs", "fail", "failed", "failing", "fails",
 ];
 /// How a sentence begins that asks for something.
 const REQUESTS: &[&str] = &[
@@ -148,6 +148,8 @@ const DOUBTS: &[&str] = &[
     "didn't",
     "doesn't",
     "don't",
+    "error",
+    "errors",
     "except",
     "gave",
     "gets",
@@ -342,7 +344,7 @@ impl<'p> Prompt<'p> {
             let is_heading = bare.ends_with(':') || line.starts_with("##");
             let goes_on = line.is_empty()
                 || line.starts_with(['-', '*', '>', '`', '"', '#'])
-                || line.contains(['(', '=', '>'])
+                || last_sentence(line).contains(['(', '=', '>'])
                 || !line.ends_with(['.', '!', '?']) && !line.contains(' ');
             if is_heading || !goes_on {
                 // A sentence that does not end goes on with what stands below it.
@@ -435,11 +437,15 @@ pub(crate) fn is_comment(bare: &str) -> bool {
     bare.starts_with('#')
 }
 
-/// Whether a line leads over to what is not wanted.
-fn heads_a_report(line: &str) -> bool {
+fn last_sentence(line: &str) -> &str {
     let ends = [". ", "! ", "? "];
     let from = ends.iter().filter_map(|end| line.rfind(end)).max();
-    let last = from.map_or(line, |at| &line[at + 2..]);
+    from.map_or(line, |at| &line[at + 2..])
+}
+
+/// Whether a line leads over to what is not wanted.
+fn heads_a_report(line: &str) -> bool {
+    let last = last_sentence(line);
     let opening = last.trim_start_matches([' ', '-', '*', '#', '"', '`', '\'']);
     says_any(last, REPORTS)
         || says_any(last, HEADINGS)

@@ -11,7 +11,7 @@ use journeyman_syntax::{Kind, Source};
 
 use crate::asked::{Prompt, is_comment};
 use crate::literal::{identifier, literal};
-use crate::passages::{BLOCK, is_library, tests_in_passages};
+use crate::passages::{BLOCK, is_chain, is_library, is_open, tests_in_passages};
 use crate::python::{is_builtin, is_standard};
 use crate::stated::{call_at, is_labelled, stated_examples, stated_in_session};
 
@@ -179,11 +179,10 @@ fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
     .any(|start| bare.starts_with(start));
     if is_check {
         let source = Source::of(bare);
-        let (called, _) = source.names();
-        let is_code = source.parses() || bare.ends_with(['(', '[', '{', ',', '\\', ':']);
-        return is_code
-            && called.iter().any(|name| !is_builtin(name)) | bare.ends_with([':', '(', '[', '{'])
-            && !is_in_code(prompt, at);
+        let (called, free) = source.names();
+        let has_own = || called.iter().chain(&free).any(|name| !is_builtin(name));
+        let is_code = source.parses() && has_own() || is_open(bare) || bare.ends_with(':');
+        return is_code && !is_in_code(prompt, at);
     }
     let source = Source::of(bare);
     is_labelled(prompt, at)
@@ -262,11 +261,13 @@ fn functions_in(source: &str) -> Vec<(String, String)> {
 fn block_in_short(function: &str) -> String {
     let mut short = String::new();
     for line in function.lines().skip(1) {
-        let goes_on = line.starts_with("     ") || line.trim_start().starts_with([')', ']', '}']);
-        if !short.is_empty() {
+        let bare = line.trim().trim_end_matches('\\').trim_end();
+        let closes = bare.starts_with([')', ']', '}']);
+        if !(short.is_empty() || closes || short.ends_with(['(', '[', '{'])) {
+            let goes_on = line.starts_with("     ");
             short.push_str(if goes_on { " " } else { "; " });
         }
-        short.push_str(line.trim());
+        short.push_str(bare);
     }
     let only = short
         .strip_prefix("assert ")
@@ -400,12 +401,7 @@ fn assertion(prompt: &Prompt<'_>, at: usize) -> Option<String> {
     let [found] = found.as_slice() else {
         return None;
     };
-    // `f(1) == 2 is False` compares 2 with False.
-    let is_chain = found.text.contains("==")
-        && ["True", "False", "None"]
-            .iter()
-            .any(|word| found.text.ends_with(&format!(" is {word}")));
-    if is_raised || is_chain || !source.parses() {
+    if is_raised || is_chain(text) || !source.parses() {
         return None;
     }
     let own = |name: &&String| !is_builtin(name) && (prompt.asks_for(name) || !is_library(name));
@@ -585,7 +581,8 @@ mod tests {
     use super::*;
 
     /// One prompt and what is taken of it: the prompt, a line of dashes, what is taken in short (one
-    /// line each, nothing if that is nothing), a line of equals signs.
+    /// line each, nothing if that is nothing), the lines that look like tests and are none, a line of
+    /// equals signs.
     const PROMPTS: &str = include_str!("examples/prompts.txt");
 
     #[test]
@@ -598,7 +595,14 @@ mod tests {
         {
             let (prompt, expected) = case.split_once("\n-----").unwrap();
             let expected: Vec<&str> = expected.lines().filter(|line| !line.is_empty()).collect();
-            let found = examples_in_short(&tests_in_prompt(prompt));
+            let read = Prompt::of(prompt);
+            let reading = Reading::of(&read);
+            let mut found = examples_in_short(&reading.tests);
+            let left_out = reading
+                .left_out
+                .iter()
+                .map(|&at| read.lines[at].text.trim());
+            found.extend(left_out.map(|line| format!("not run: {line}")));
             if found != expected {
                 wrong.push(format!(
                     "{prompt}\n  expected {expected:?}\n  found    {found:?}"
@@ -612,7 +616,7 @@ mod tests {
             wrong.len(),
             wrong.join("\n\n")
         );
-        assert!(count >= 60, "{count}");
+        assert!(count >= 110, "{count}");
     }
 
     #[test]
@@ -723,5 +727,28 @@ mod tests {
             Some("f(3) -> 4")
         );
         assert_eq!(behind("tests/test_x.py::test_f"), None);
+        let tests = tests_in_prompt("Write f(x).\nx = 1\nassert f(x) == 2\n");
+        let behind = example_behind(&tests, "tests/test_prompt_1.py::test_block_1");
+        assert_eq!(behind.as_deref(), Some("x = 1; assert f(x) == 2"));
+    }
+
+    #[test]
+    fn what_looks_like_a_test_and_is_none_is_told_in_one_line() {
+        let said = |prompt: &str| left_out_notice(&TaskSubmitted::of(prompt));
+        assert_eq!(said("Write f(x).\nassert f(1) == 2\n"), None);
+        assert_eq!(
+            said("Write f(x).\nassert f(y) == 2\n").as_deref(),
+            Some("1 line of your prompt looks like a test and is not run: `assert f(y) == 2`")
+        );
+        assert_eq!(
+            said("Write f(x).\n>>> f(1)\n2\n\n>>> f(1)\n3\n").as_deref(),
+            Some(
+                "2 lines of your prompt look like tests and are not run: `>>> f(1)`; ... (the prompt \
+                 gives `f(1)` different results)"
+            )
+        );
+        let mut task = TaskSubmitted::of("Write f(x).\nassert f(y) == 2\n");
+        task.no_examples = true;
+        assert_eq!(left_out_notice(&task), None);
     }
 }

@@ -248,3 +248,33 @@ fn imports(state: &TaskState, test: &GivenTest) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use journeyman_event::payload::TaskSubmitted;
+
+    use super::*;
+    use crate::examples::tests_in_prompt;
+
+    #[test]
+    fn tests_of_a_prompt_are_files_that_import_what_they_use() {
+        let prompt = "Write f(x).\nimport math\nassert f(1) == math.pi\nassert f(\n    2) == 3\n";
+        let submission = TaskSubmitted {
+            tests: tests_in_prompt(prompt),
+            ..TaskSubmitted::of(prompt)
+        };
+        let state = TaskState {
+            submission: Some(submission),
+            ..TaskState::default()
+        };
+        let files = working_files(&state);
+        assert_eq!(
+            files["tests/test_assertions.py"],
+            "import math\n\n\ndef test_assertion_1():\n    assert f(1) == math.pi\n"
+        );
+        assert_eq!(
+            files["tests/test_prompt_1.py"],
+            "def test_block_1():\n    assert f(\n        2) == 3\n"
+        );
+    }
+}

@@ -220,7 +220,8 @@ fn dedented(lines: &[Line<'_>], indent: usize) -> String {
     texts.collect::<Vec<_>>().join("\n")
 }
 
-fn is_open(text: &str) -> bool {
+/// Whether a bracket or a string is open at the end of a text.
+pub(crate) fn is_open(text: &str) -> bool {
     let count = |marks: &[char]| text.matches(marks).count();
     count(&['(', '[', '{']) > count(&[')', ']', '}'])
         || text.matches("\"\"\"").count() % 2 == 1
@@ -290,6 +291,7 @@ impl File<'_> {
         let (first, last) = (*check.lines.start(), *check.lines.end());
         !self.prompt.is_reported(first, last)
             && !(first == last && self.prompt.is_reported_beside(first))
+            && !is_chain(&check.text)
     }
 
     /// The loose statements that have to run one after the other: preparations, and the checks that
@@ -298,7 +300,7 @@ impl File<'_> {
         let (mut run, mut bound) = (Vec::new(), BTreeSet::new());
         let mut acts = false;
         for (at, one) in self.statements.iter().enumerate() {
-            let is_known = || self.needs(one, &bound).is_some();
+            let is_known = || self.needs(one, &bound, &[]).is_some();
             if one.role == Role::Setup && !one.text.starts_with("print(") && is_known() {
                 run.push(at);
                 acts |= one.bound.is_empty();
@@ -319,9 +321,22 @@ impl File<'_> {
     }
 
     /// What a statement needs beside what is `bound` around it; none if something is unknown.
-    fn needs(&self, statement: &Statement, bound: &BTreeSet<String>) -> Option<Needs> {
+    fn needs(
+        &self,
+        statement: &Statement,
+        bound: &BTreeSet<String>,
+        fixtures: &[usize],
+    ) -> Option<Needs> {
+        let is_checked = |name: &str| {
+            let mut checks = self.statements.iter().filter(|one| one.role != Role::Setup);
+            checks.any(|one| one.called.contains(name))
+        };
         let mut needs = Needs::default();
+        needs.above.extend(fixtures);
         let mut open: Vec<(&str, bool)> = names_of(statement);
+        for &at in fixtures {
+            open.extend(names_of(&self.statements[at]));
+        }
         let mut seen = BTreeSet::new();
         while let Some((name, is_called)) = open.pop() {
             let is_new = seen.insert(name);
@@ -341,13 +356,15 @@ impl File<'_> {
                 let other = &self.statements[at];
                 if other.role == Role::Import {
                     needs.what_is_asked |= self.is_foreign(other)?;
+                } else {
+                    open.extend(names_of(other));
                 }
                 needs.above.insert(at);
-                open.extend(names_of(other));
             } else if is_library(name) && !is_called {
                 needs.imports.insert(name.to_owned());
             } else if is_called && !is_builtin(name) && !self.prompt.defines() {
-                needs.what_is_asked = true;
+                // With no definition in sight, a check says itself what is wanted.
+                needs.what_is_asked |= is_checked(name);
             } else if !is_builtin(name) {
                 return None;
             }
@@ -395,17 +412,18 @@ impl File<'_> {
             return;
         };
         let is_function = parts.iter().all(|part| part.role == Role::Test);
-        let Some(mut needs) = self
-            .needs(&whole, &whole.bound)
-            .filter(|needs| needs.what_is_asked)
-        else {
+        let Some(fixtures) = self.fixtures(&whole) else {
+            return;
+        };
+        let needs = self.needs(&whole, &whole.bound, &fixtures);
+        let Some(mut needs) = needs.filter(|needs| needs.what_is_asked) else {
             return;
         };
         let waits = ["await", "return", "yield"]
             .iter()
             .any(|word| mentions(&whole.text, word));
         let test = if is_function {
-            if whole.text.contains("async def ") || !self.takes_fixtures(&whole, &mut needs) {
+            if whole.text.contains("async def ") {
                 return;
             }
             whole.text
@@ -425,29 +443,30 @@ impl File<'_> {
         self.taken.extend(lines);
     }
 
-    /// Whether pytest knows what to pass for every parameter of the test functions in a statement.
-    fn takes_fixtures(&self, test: &Statement, needs: &mut Needs) -> bool {
-        let mut heads = test.text.match_indices("def test");
-        heads.all(|(at, _)| {
-            let Some((_, inside)) = test.text[at..].split_once('(') else {
-                return false;
-            };
-            let parameters = inside.split(')').next().unwrap_or_default().split(',');
-            let mut names = parameters
-                .filter(|part| !part.contains('='))
-                .filter_map(|part| identifier(part.trim()).map(|(name, _)| name));
-            names.all(|name| {
+    /// The fixtures of the passage that the test functions in a statement take; none if pytest does
+    /// not know what to pass for a parameter.
+    fn fixtures(&self, test: &Statement) -> Option<Vec<usize>> {
+        let mut found = Vec::new();
+        for (at, _) in test.text.match_indices("def test") {
+            let (above, function) = test.text.split_at(at);
+            let inside = function.split_once('(')?.1.split(')').next()?;
+            let parameters = inside.split(',').filter(|part| !part.contains('='));
+            for (name, _) in parameters.filter_map(|part| identifier(part.trim())) {
                 let fixture = self.statements.iter().position(|other| {
                     other.role == Role::Helper
                         && other.text.contains("fixture")
                         && other.defines(name)
                 });
-                needs.above.extend(fixture);
-                let is_decorated =
-                    || mentions(&test.text[..at], name) && test.text.contains("parametrize");
-                name == "self" || FIXTURES.contains(&name) || fixture.is_some() || is_decorated()
-            })
-        })
+                let is_given = name == "self"
+                    || FIXTURES.contains(&name)
+                    || above.contains("parametrize") && mentions(above, name);
+                if fixture.is_none() && !is_given {
+                    return None;
+                }
+                found.extend(fixture);
+            }
+        }
+        Some(found)
     }
 
     fn text(&self) -> String {
@@ -491,6 +510,15 @@ fn names_of(statement: &Statement) -> Vec<(&str, bool)> {
     let called = statement.called.iter().map(|name| (name.as_str(), true));
     let free = statement.free.iter().map(|name| (name.as_str(), false));
     called.chain(free).collect()
+}
+
+/// Whether `f(1) == 2 is False` stands there, which compares 2 with False.
+pub(crate) fn is_chain(assertion: &str) -> bool {
+    let code = assertion.split('#').next().unwrap_or_default().trim_end();
+    let ends = ["True", "False", "None"]
+        .iter()
+        .any(|word| code.ends_with(&format!(" is {word}")));
+    ends && code.starts_with("assert ") && code.contains("==")
 }
 
 /// Whether a test can import this: the standard library or pytest.

@@ -11,7 +11,8 @@ use journeyman_agent::limits::{
 };
 use journeyman_agent::{
     Intervention, Notice, ServiceEnding, Submission, Tasks, check_output, examples_notice,
-    headline, prompt_note, prompt_problem, test_file_problem, tests_in_prompt, write_result,
+    headline, left_out_notice, prompt_note, prompt_problem, test_file_problem, tests_in_prompt,
+    write_result,
 };
 use journeyman_event::payload::{
     FailureReason, GivenTest, Limits, PauseReason, TaskSubmitted, TestOrigin,
@@ -242,7 +243,8 @@ fn remarks(content: &TaskSubmitted) -> Vec<String> {
             files.join(", ")
         )
     });
-    [examples, prompt_note(&content.prompt), files]
+    let left_out = left_out_notice(content);
+    [examples, left_out, prompt_note(&content.prompt), files]
         .into_iter()
         .flatten()
         .collect()
@@ -778,7 +780,7 @@ fn print_result(settings: &Settings, task: &TaskId, state: &TaskState) -> anyhow
         }));
     }
     let end = match &state.ending {
-        Some(ending) => headline(ending),
+        Some(ending) => headline(state, ending),
         None => format!(
             "{}: `journeyman resume {task}` goes on.",
             capitalised(state.status)
@@ -786,7 +788,8 @@ fn print_result(settings: &Settings, task: &TaskId, state: &TaskState) -> anyhow
     };
     line(&end)?;
     let asked = state.submission.as_ref();
-    if let Some(notice) = asked.and_then(|asked| examples_notice(&asked.tests)) {
+    let taken = asked.and_then(|asked| examples_notice(&asked.tests));
+    for notice in taken.into_iter().chain(asked.and_then(left_out_notice)) {
         line(&notice)?;
     }
     line(&format!(

@@ -57,7 +57,7 @@ pub(crate) async fn show(
         line(&format!("waits for  {trouble}"))?;
     }
     if let Some(ending) = &state.ending {
-        line(&format!("result     {}", headline(ending)))?;
+        line(&format!("result     {}", headline(&state, ending)))?;
     }
     if let Some(submission) = &state.submission {
         line(&format!("prompt     {}", one_line(&submission.prompt, 200)))?;
