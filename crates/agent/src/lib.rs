@@ -30,15 +30,18 @@ mod pace;
 mod passages;
 mod plan;
 mod python;
+mod reading;
 mod recorder;
 mod request;
 mod service;
+mod sessions;
 mod slots;
 mod snapshot;
 mod stated;
 mod strategy;
 mod summary;
 mod toolbox;
+mod wording;
 mod worker;
 mod workspace;
 

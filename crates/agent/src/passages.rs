@@ -43,6 +43,8 @@ const FIXTURES: &[&str] = &[
 ];
 /// Lines of one statement in which an open bracket or string is looked for to be closed.
 const OPEN_LINES_MAX: usize = 60;
+/// Statements of one passage. More in a row are several passages.
+const STATEMENTS_MAX: usize = 500;
 /// How the functions begin that are made of loose statements.
 pub(crate) const BLOCK: &str = "test_block_";
 
@@ -134,7 +136,10 @@ pub(crate) fn passages_in(lines: &[Line<'_>]) -> Vec<Vec<Statement>> {
         }
         let found = statement_at(lines, at);
         let indent = indent_of(line.text);
-        if found.is_none() || indent != margin {
+        let is_full = all
+            .last()
+            .is_some_and(|passage| passage.len() >= STATEMENTS_MAX);
+        if found.is_none() || indent != margin || is_full {
             all.push(Vec::new());
             margin = indent;
         }
@@ -148,14 +153,14 @@ pub(crate) fn passages_in(lines: &[Line<'_>]) -> Vec<Vec<Statement>> {
         roles.any(|role| matches!(role, Role::Test | Role::Check))
     });
     for passage in &mut all {
-        let known: Vec<bool> = passage
-            .iter()
-            .map(|one| uses_what_is_not_there(passage, one))
-            .collect();
-        for (statement, uses) in passage.iter_mut().zip(known) {
-            if statement.role == Role::Code && statement.text.starts_with("def ") && uses {
-                statement.role = Role::Helper;
-            }
+        let is_helper = |one: &Statement| {
+            one.role == Role::Code
+                && one.text.starts_with("def ")
+                && uses_what_is_not_there(passage, one)
+        };
+        let helpers: Vec<bool> = passage.iter().map(is_helper).collect();
+        for (statement, _) in passage.iter_mut().zip(helpers).filter(|(_, is)| *is) {
+            statement.role = Role::Helper;
         }
     }
     all
@@ -201,14 +206,17 @@ fn statement_at(lines: &[Line<'_>], at: usize) -> Option<Statement> {
         last = next;
     }
     let mut text = dedented(&lines[at..=last], indent);
-    // An open bracket or string goes on at any indentation.
-    while is_open(&text) && last - at < OPEN_LINES_MAX && !Source::of(&text).parses() {
-        let next = lines
-            .get(last + 1)
-            .filter(|line| line.is_own && !is_fence(line.text.trim()))?;
-        text.push('\n');
-        text.push_str(next.text.get(indent..).unwrap_or_default());
-        last += 1;
+    if is_open(&text) && !Source::of(&text).parses() {
+        // It goes on at any indentation.
+        let rest = lines.iter().skip(last + 1).take(OPEN_LINES_MAX);
+        for line in rest.take_while(|line| line.is_own && !is_fence(line.text.trim())) {
+            text.push('\n');
+            text.push_str(without_indent(line.text, indent));
+            last += 1;
+            if !is_open(&text) {
+                break;
+            }
+        }
     }
     Statement::of(at..=last, text)
 }
@@ -216,8 +224,13 @@ fn statement_at(lines: &[Line<'_>], at: usize) -> Option<Statement> {
 fn dedented(lines: &[Line<'_>], indent: usize) -> String {
     let texts = lines
         .iter()
-        .map(|line| line.text.get(indent..).unwrap_or_default().trim_end());
+        .map(|line| without_indent(line.text, indent).trim_end());
     texts.collect::<Vec<_>>().join("\n")
+}
+
+/// A line without its first spaces, as many as there are at most.
+fn without_indent(line: &str, indent: usize) -> &str {
+    &line[indent.min(indent_of(line))..]
 }
 
 /// Whether a bracket or a string is open at the end of a text.
@@ -289,9 +302,8 @@ impl File<'_> {
 
     fn is_wanted(&self, check: &Statement) -> bool {
         let (first, last) = (*check.lines.start(), *check.lines.end());
-        !self.prompt.is_reported(first, last)
-            && !(first == last && self.prompt.is_reported_beside(first))
-            && !is_chain(&check.text)
+        let is_wrong_by_comment = first == last && self.prompt.is_reported_beside(first);
+        !(is_wrong_by_comment || self.prompt.is_reported(first, last) || is_chain(&check.text))
     }
 
     /// The loose statements that have to run one after the other: preparations, and the checks that
