@@ -241,14 +241,21 @@ pub(crate) fn is_open(text: &str) -> bool {
         || text.matches("'''").count() % 2 == 1
 }
 
-/// The tests of the passages, one file a passage, and the lines of the prompt that are run with
-/// them. Lines for which `is_plain` holds are taken on their own.
-pub(crate) fn tests_in_passages(
-    prompt: &Prompt<'_>,
-    is_plain: &dyn Fn(usize) -> bool,
-) -> (Vec<GivenTest>, BTreeSet<usize>) {
-    let mut tests = Vec::new();
-    let mut taken = BTreeSet::new();
+/// What is made of the passages of a prompt.
+#[derive(Default)]
+pub(crate) struct Passages {
+    /// One file for each passage.
+    pub(crate) tests: Vec<GivenTest>,
+    /// The lines of the prompt that are run with them.
+    pub(crate) taken: BTreeSet<usize>,
+    /// The lines that need what stands around them, which cannot be run.
+    pub(crate) stuck: BTreeSet<usize>,
+}
+
+/// The tests of the passages. Lines for which `is_plain` holds are taken on their own where nothing
+/// has to be run with them.
+pub(crate) fn tests_in_passages(prompt: &Prompt<'_>, is_plain: &dyn Fn(usize) -> bool) -> Passages {
+    let mut all = Passages::default();
     for statements in &prompt.passages {
         let mut file = File {
             prompt,
@@ -257,18 +264,20 @@ pub(crate) fn tests_in_passages(
             imports: BTreeSet::new(),
             tests: Vec::new(),
             taken: BTreeSet::new(),
+            tried: BTreeSet::new(),
         };
         file.fill(is_plain);
+        all.stuck.extend(file.tried.difference(&file.taken));
         if !file.tests.is_empty() {
-            tests.push(GivenTest {
-                name: format!("test_prompt_{}.py", tests.len() + 1),
+            all.tests.push(GivenTest {
+                name: format!("test_prompt_{}.py", all.tests.len() + 1),
                 origin: TestOrigin::Code,
                 source: file.text(),
             });
-            taken.append(&mut file.taken);
+            all.taken.append(&mut file.taken);
         }
     }
-    (tests, taken)
+    all
 }
 
 /// A test file that is made of a passage.
@@ -280,7 +289,10 @@ struct File<'p> {
     /// Modules of the library that are used without being imported.
     imports: BTreeSet<String>,
     tests: Vec<String>,
+    /// The lines of the prompt that are tests here.
     taken: BTreeSet<usize>,
+    /// These, and those of which no test could be made.
+    tried: BTreeSet<usize>,
 }
 
 impl File<'_> {
@@ -419,6 +431,7 @@ impl File<'_> {
             .collect::<Vec<_>>()
             .join("\n");
         let lines: Vec<usize> = parts.iter().flat_map(|part| part.lines.clone()).collect();
+        self.tried.extend(&lines);
         let first = lines.first().copied().unwrap_or_default();
         let Some(whole) = Statement::of(first..=first, text) else {
             return;

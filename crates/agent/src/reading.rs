@@ -37,8 +37,9 @@ impl Reading {
     /// Reads a prompt.
     pub(crate) fn of(prompt: &Prompt<'_>) -> Self {
         let is_plain = |at| assertion(prompt, at).is_some();
-        let (code, mut taken) = tests_in_passages(prompt, &is_plain);
-        let on_its_own = |at: &usize| !taken.contains(at);
+        let passages = tests_in_passages(prompt, &is_plain);
+        let (code, mut taken) = (passages.tests, passages.taken);
+        let on_its_own = |at: &usize| !taken.contains(at) && !passages.stuck.contains(at);
         let (mut examples, mut assertions) = doctests(prompt);
         let lines = (0..prompt.lines.len()).filter(on_its_own);
         let plain = lines.filter_map(|at| Some((at, assertion(prompt, at)?)));
