@@ -3,7 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use crate::passages::{Role, Statement, passages_in};
 use crate::python::{defined_name, is_builtin, is_identifier, is_name, stub_signatures};
+use crate::wording::{
+    CORRECTIONS, DOUBTS, FAULTS, OPENINGS, PAST, REPORTS, before_in_sentence, behind_in_sentence,
+    heads_a_report, is_claimed, last_sentence, says_any, starts_with_any, without_strings,
+};
 
 /// Words after which a name is that of what is asked for, where it is written as code: with
 /// parentheses, backticks or an underscore.
@@ -79,128 +84,10 @@ const FILLERS: &[&str] = &[
     "class",
 ];
 
-/// What a sentence or a heading says where its results are not what is wanted.
-const REPORTS: &[&str] = &[
-    "wrong",
-    "wrongly",
-    "incorrect",
-    "incorrectly",
-    "currently",
-    "current",
-    "at the moment",
-    "right now",
-    "bug",
-    "bugs",
-    "buggy",
-    "broken",
-    "fail",
-    "fails",
-    "failing",
-    "failed",
-    "actual",
-    "actually",
-    "observed",
-    "instead",
-    "must not",
-    "should not",
-    "shouldn't",
-    "mustn't",
-    "never",
-    "got",
-    "error",
-    "errors",
-    "old",
-    "previously",
-];
-/// What a sentence says too where it is no plain expectation: it denies, contrasts, reports or asks.
-const DOUBTS: &[&str] = &[
-    "not",
-    "no",
-    "don't",
-    "doesn't",
-    "isn't",
-    "won't",
-    "can't",
-    "cannot",
-    "didn't",
-    "but",
-    "however",
-    "although",
-    "though",
-    "whereas",
-    "while",
-    "rather than",
-    "unlike",
-    "except",
-    "unless",
-    "without",
-    "now",
-    "today",
-    "yesterday",
-    "used to",
-    "before",
-    "says",
-    "said",
-    "claims",
-    "claimed",
-    "reports",
-    "reported",
-    "returned",
-    "gave",
-    "gets",
-    "i get",
-    "we get",
-    "you get",
-    "thinks",
-    "told",
-    "why",
-    "how come",
-    "maybe",
-    "perhaps",
-    "suppose",
-    "imagine",
-    "assume",
-    "strange",
-    "surprising",
-    "surprisingly",
-    "complains",
-    "complained",
-    "still",
-];
-/// How a sentence begins that takes the one before it back.
-const CORRECTIONS: &[&str] = &[
-    "but",
-    "however",
-    "instead",
-    "it should",
-    "this should",
-    "that should",
-    "should be",
-    "it must",
-    "i expect",
-    "expected",
-    "that is wrong",
-    "that's wrong",
-    "this is wrong",
-    "which is wrong",
-    "why",
-    "correct would be",
-    "the correct",
-    "the right",
-    "right would be",
-    "wrong.",
-    "wrong!",
-    "that is not",
-    "that's not",
-    "this is not",
-];
-/// How a sentence begins that only supposes or asks what it says.
-const OPENINGS: &[&str] = &[
-    "if", "when", "whenever", "does", "do", "did", "is", "can", "could", "would", "what", "how",
-    "has",
-];
 /// What a fenced block of Python is marked with.
 const PYTHON_BLOCKS: &[&str] = &["", "python", "py", "python3", "pycon", "doctest", "pytest"];
+/// What opens and closes a block.
+const FENCES: &[&str] = &["```", "~~~"];
 /// Lines above an example in which its heading is looked for.
 const HEADING_LINES_MAX: usize = 15;
 
@@ -213,6 +100,8 @@ pub(crate) struct Prompt<'p> {
     defined: BTreeSet<&'p str>,
     named: BTreeSet<&'p str>,
     coroutines: BTreeSet<&'p str>,
+    /// The Python code in it that checks something, statement by statement.
+    pub(crate) passages: Vec<Vec<Statement>>,
 }
 
 /// A line of a prompt.
@@ -228,9 +117,18 @@ impl<'p> Prompt<'p> {
     pub(crate) fn of(text: &'p str) -> Self {
         let lines = lines_of(text);
         let stub = stub_signatures(text);
+        let passages = passages_in(&lines);
+        let tests: Vec<_> = passages
+            .iter()
+            .flatten()
+            .filter(|one| matches!(one.role, Role::Helper | Role::Test))
+            .map(|one| one.lines.clone())
+            .collect();
+        let is_test = |at: &usize| tests.iter().any(|lines| lines.contains(at));
         let (mut defined, mut named, mut coroutines) =
             (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for line in lines.iter().filter(|line| line.is_own) {
+        let own = lines.iter().enumerate().filter(|(_, line)| line.is_own);
+        for (_, line) in own.filter(|(at, _)| !is_test(at)) {
             for (at, word) in [("def ", 4), ("class ", 6)]
                 .iter()
                 .flat_map(|&(word, len)| {
@@ -260,7 +158,19 @@ impl<'p> Prompt<'p> {
             defined,
             named,
             coroutines,
+            passages,
         }
+    }
+
+    /// The names of all that it asks for, in order.
+    pub(crate) fn asked_names(&self) -> impl Iterator<Item = &'p str> {
+        let all = self.defined.union(&self.named).copied();
+        all.filter(|name| self.asks_for(name))
+    }
+
+    /// Whether the task is to write the coroutine `name`.
+    pub(crate) fn asks_for_coroutine(&self, name: &str) -> bool {
+        self.coroutines.contains(name)
     }
 
     /// Whether the task is to write `name`, plainly.
@@ -290,17 +200,16 @@ impl<'p> Prompt<'p> {
         let heading = self.lines[..at].iter().rev().take(HEADING_LINES_MAX);
         for line in heading.map(|line| line.text.trim()) {
             let bare = line.trim_end_matches(['*', '_', '`', ' ']);
-            if bare.ends_with(':') || line.starts_with("##") {
-                if says_any(line, REPORTS) {
-                    return true;
-                }
-                break;
-            }
+            let is_heading = bare.ends_with(':') || line.starts_with("##");
             let goes_on = line.is_empty()
                 || line.starts_with(['-', '*', '>', '`', '"', '#'])
-                || line.contains(['(', '=', '>'])
+                || last_sentence(line).contains(['(', '=', '>'])
                 || !line.ends_with(['.', '!', '?']) && !line.contains(' ');
-            if !goes_on {
+            if is_heading || !goes_on {
+                // A sentence that does not end goes on with what stands below it.
+                if !line.ends_with(['.', '!', '?']) && heads_a_report(line) {
+                    return true;
+                }
                 break;
             }
         }
@@ -313,6 +222,13 @@ impl<'p> Prompt<'p> {
             })
             .find(|line| !line.is_empty());
         next.is_some_and(|next| starts_with_any(next, CORRECTIONS))
+    }
+
+    /// Whether a comment behind the code of a line says that the code does not hold.
+    pub(crate) fn is_reported_beside(&self, at: usize) -> bool {
+        let line = without_strings(self.lines[at].text);
+        let comment = line.split_once('#').map_or("", |(_, comment)| comment);
+        says_any(comment, REPORTS) || says_any(comment, FAULTS)
     }
 
     /// Whether the sentence around a part of line `at` plainly expects what it says there. The part
@@ -361,10 +277,23 @@ impl<'p> Prompt<'p> {
             && !is_part
             && !trail.trim_end().ends_with('?')
             && !says_any(&sentence, REPORTS)
+            && !says_any(&sentence, FAULTS)
+            && !is_claimed(lead)
             && !says_any(&sentence, DOUBTS)
+            && !says_any(&sentence, PAST)
             && (should || lead.trim_end().ends_with(':') || !starts_with_any(opening, OPENINGS))
             && !starts_with_any(next, CORRECTIONS)
     }
+}
+
+/// Whether a line opens or closes a block.
+pub(crate) fn is_fence(bare: &str) -> bool {
+    FENCES.iter().any(|fence| bare.starts_with(fence))
+}
+
+/// Whether a line is a comment of Python's, or a heading of Markdown's.
+pub(crate) fn is_comment(bare: &str) -> bool {
+    bare.starts_with('#')
 }
 
 fn lines_of(text: &str) -> Vec<Line<'_>> {
@@ -377,9 +306,7 @@ fn lines_of(text: &str) -> Vec<Line<'_>> {
         let line = whole.strip_suffix('\n').unwrap_or(whole);
         let line = line.strip_suffix('\r').unwrap_or(line);
         let bare = line.trim_start();
-        let fence = ["```", "~~~"]
-            .into_iter()
-            .find(|fence| bare.starts_with(fence));
+        let fence = FENCES.iter().copied().find(|fence| bare.starts_with(fence));
         match (fence, block) {
             (Some(fence), None) => {
                 let info = bare
@@ -453,7 +380,7 @@ fn names_in_prose<'p>(line: &'p str, names: &mut BTreeSet<&'p str>) {
 
 /// Whether what stands in parentheses are parameters: names with or without a type or a default, or
 /// nothing at all.
-fn has_parameters(text: &str) -> bool {
+pub(crate) fn has_parameters(text: &str) -> bool {
     let Some((inside, _)) = text.split_once(')') else {
         return false;
     };
@@ -464,93 +391,4 @@ fn has_parameters(text: &str) -> bool {
             .unwrap_or(name.len());
         part.trim().is_empty() || is_identifier(&name[..end])
     })
-}
-
-/// What stands before a place in its sentence.
-fn before_in_sentence(text: &str) -> &str {
-    let mut from = 0;
-    for end in [
-        ". ", ".\n", "! ", "!\n", "? ", "?\n", "\n\n", "\n-", "\n*", "; ", ":\n", "\n>>>",
-    ] {
-        if let Some(at) = text.rfind(end) {
-            from = from.max(at + 1);
-        }
-    }
-    let sentence = &text[from..];
-    // Of code above it, nothing is said about it.
-    match sentence.rfind('\n') {
-        Some(at) if sentence[..at].lines().last().is_some_and(is_code) => &sentence[at..],
-        _ => sentence,
-    }
-}
-
-fn is_code(line: &str) -> bool {
-    line.contains(['(', '=', '>']) || line.trim_end().ends_with(':')
-}
-
-/// What stands behind a place in its sentence, and what comes then.
-fn behind_in_sentence(text: &str) -> (&str, &str) {
-    let ends = [
-        ". ", ".\n", "! ", "!\n", "? ", "?\n", "\n\n", "\n-", "\n*", "; ", "\n",
-    ];
-    let end = ends.iter().filter_map(|end| text.find(end)).min();
-    match end {
-        // A sentence that goes on in the next line, unless that is code.
-        Some(at) if text[at..].starts_with('\n') => {
-            let next = text[at + 1..].lines().next().unwrap_or_default();
-            if next.trim().is_empty() || is_code(next) || next.trim_start().starts_with(['-', '*'])
-            {
-                return (
-                    &text[..at],
-                    text[at..].trim_start_matches(['\n', ' ', '-', '*']),
-                );
-            }
-            let end = at + 1 + next.find(". ").unwrap_or(next.len());
-            (
-                &text[..end],
-                text[end..].trim_start_matches(['.', '\n', ' ']),
-            )
-        }
-        Some(at) => {
-            let mark = text[at..].chars().next().map_or(1, char::len_utf8);
-            (&text[..at + mark], text[at + mark..].trim_start())
-        }
-        None => (text, ""),
-    }
-}
-
-fn starts_with_any(text: &str, words: &[&str]) -> bool {
-    let text = text.to_lowercase();
-    words.iter().any(|word| {
-        text.strip_prefix(word)
-            .is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
-    })
-}
-
-fn says_any(text: &str, words: &[&str]) -> bool {
-    let text = text.to_lowercase().replace('’', "'");
-    let part = |c: char| c.is_alphanumeric() || c == '_';
-    words.iter().any(|word| {
-        text.match_indices(word).any(|(at, _)| {
-            !text[..at].ends_with(part) && !text[at + word.len()..].starts_with(part)
-        })
-    })
-}
-
-/// A text without what stands in quotation marks: `f('wrong')` says nothing.
-fn without_strings(text: &str) -> String {
-    let mut out = String::new();
-    let mut open: Option<char> = None;
-    let mut before = ' ';
-    for c in text.chars() {
-        match open {
-            Some(quote) if c == quote => open = None,
-            None if matches!(c, '"' | '\'') && !before.is_alphanumeric() => open = Some(c),
-            Some(_) => {}
-            None => out.push(c),
-        }
-        before = c;
-    }
-    // A mark that nothing closes opened nothing.
-    if open.is_some() { text.to_owned() } else { out }
 }

@@ -1,48 +1,46 @@
-//! The examples in a prompt: doctest sessions, `assert` lines and what it states in its own words.
-//! They are tests that rule.
+//! The examples in a prompt: doctest sessions, `assert` lines, code of several lines and what it
+//! states in its own words. They are tests that rule. What looks like one and is none is told.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 
-use journeyman_event::payload::{GivenTest, TestOrigin};
+use journeyman_event::payload::{GivenTest, TaskSubmitted, TestOrigin};
 use journeyman_event::state::ModuleState;
-use journeyman_syntax::Source;
+use journeyman_syntax::{Kind, Source};
 
 use crate::asked::Prompt;
-use crate::literal::identifier;
-use crate::python::{is_builtin, is_standard};
-use crate::stated::{stated_examples, stated_in_session};
-
-/// The name under which doctest examples are kept.
-pub(crate) const EXAMPLES_FILE: &str = "test_examples.py";
-/// The name under which `assert` lines are kept.
-pub(crate) const ASSERTIONS_FILE: &str = "test_assertions.py";
+use crate::passages::BLOCK;
+use crate::reading::Reading;
 
 /// The tests that a prompt gives: what it plainly expects of what it asks for. Where that is in doubt
-/// it is no test, for right code would fail by it.
+/// it is no test, for right code would fail by it; `left_out_notice` tells of such lines.
 pub fn tests_in_prompt(prompt: &str) -> Vec<GivenTest> {
-    let prompt = Prompt::of(prompt);
-    let (examples, mut assertions) = doctests(&prompt);
-    let lines = 0..prompt.lines.len();
-    assertions.extend(lines.filter_map(|at| assertion(&prompt, at)));
-    assertions.extend(stated_examples(&prompt));
-    let mut seen = BTreeSet::new();
-    assertions.retain(|line| seen.insert(line.clone()));
-    let mut tests = Vec::new();
-    if !examples.is_empty() {
-        tests.push(GivenTest {
-            name: EXAMPLES_FILE.to_owned(),
-            origin: TestOrigin::Examples,
-            source: examples.join("\n\n"),
-        });
+    Reading::of(&Prompt::of(prompt)).tests
+}
+
+/// What is said of the lines of a prompt that look like tests and are not run; nothing if there are
+/// none, or if the user wants none to be run.
+pub fn left_out_notice(task: &TaskSubmitted) -> Option<String> {
+    if task.no_examples {
+        return None;
     }
-    if !assertions.is_empty() {
-        tests.push(GivenTest {
-            name: ASSERTIONS_FILE.to_owned(),
-            origin: TestOrigin::Assertions,
-            source: assertions.join("\n"),
-        });
+    let prompt = Prompt::of(&task.prompt);
+    let reading = Reading::of(&prompt);
+    let (first, count) = (reading.left_out.first()?, reading.left_out.len());
+    let first = clipped(prompt.lines[*first].text.trim());
+    let mut text = if count == 1 {
+        format!("1 line of your prompt looks like a test and is not run: `{first}`")
+    } else {
+        format!("{count} lines of your prompt look like tests and are not run: `{first}`; ...")
+    };
+    if let Some(call) = reading.contradicted.first() {
+        let _ = write!(
+            text,
+            " (the prompt gives `{}` different results)",
+            clipped(call)
+        );
     }
-    tests
+    Some(text)
 }
 
 /// The examples among given tests, in short, one line each: `add(2, 2) == 4`.
@@ -55,10 +53,58 @@ pub fn examples_in_short(tests: &[GivenTest]) -> Vec<String> {
                 let lines = test.source.lines();
                 all.extend(lines.map(|line| line.trim_start_matches("assert ").to_owned()));
             }
+            TestOrigin::Code => {
+                let functions = functions_in(&test.source).into_iter();
+                all.extend(functions.map(|(_, short)| short));
+            }
             TestOrigin::File | TestOrigin::Generated => {}
         }
     }
     all
+}
+
+/// The tests of a file made of code in a prompt, by name, and in short.
+fn functions_in(source: &str) -> Vec<(String, String)> {
+    let definitions = Source::of(source).definitions().into_iter();
+    let tests = definitions.filter_map(|definition| {
+        let name = definition.names.into_iter().next()?;
+        let text = &source[definition.range];
+        if name.starts_with(BLOCK) {
+            let short = block_in_short(text);
+            return Some((name, short));
+        }
+        let is_test = name.starts_with("test") || definition.kind == Kind::Class;
+        is_test.then(|| (name.clone(), name))
+    });
+    tests.collect()
+}
+
+/// Loose statements in one line, without the head of the function that they were put in.
+fn block_in_short(function: &str) -> String {
+    let mut short = String::new();
+    for line in function.lines().skip(1) {
+        let bare = line.trim().trim_end_matches('\\').trim_end();
+        let closes = bare.starts_with([')', ']', '}']);
+        if !(short.is_empty() || closes || short.ends_with(['(', '[', '{'])) {
+            let goes_on = line.starts_with("     ");
+            short.push_str(if goes_on { " " } else { "; " });
+        }
+        short.push_str(bare);
+    }
+    let only = short
+        .strip_prefix("assert ")
+        .filter(|rest| !rest.contains("; "));
+    clipped(only.unwrap_or(&short))
+}
+
+/// The beginning of a text that fits into a line of words.
+fn clipped(text: &str) -> String {
+    /// Characters that are shown.
+    const CHARS_MAX: usize = 80;
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// What is said of the examples that were found in a prompt; nothing if there are none.
@@ -104,8 +150,14 @@ fn session_in_short(session: &str) -> String {
 pub(crate) fn example_behind(tests: &[GivenTest], name: &str) -> Option<String> {
     let (file, function) = name.rsplit_once("::")?;
     let file = file.rsplit('/').next()?;
-    let number: usize = function.rsplit('_').next()?.parse().ok()?;
     let test = tests.iter().find(|test| test.name == file)?;
+    if test.origin == TestOrigin::Code {
+        let mut all = functions_in(&test.source).into_iter();
+        return all
+            .find(|(name, _)| name == function)
+            .map(|(_, short)| short);
+    }
+    let number: usize = function.rsplit('_').next()?.parse().ok()?;
     let all = examples_in_short(std::slice::from_ref(test));
     all.into_iter().nth(number.checked_sub(1)?)
 }
@@ -146,185 +198,13 @@ fn shown(message: &str) -> String {
     lines.map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
-/// The assertion on a line, if it is one of what the task asks for.
-fn assertion(prompt: &Prompt<'_>, at: usize) -> Option<String> {
-    let line = &prompt.lines[at];
-    let text = line.text.trim();
-    if !text.starts_with("assert ")
-        || text.ends_with(';')
-        || !line.is_own
-        || prompt.is_reported(at, at)
-    {
-        return None;
-    }
-    let around = |line: &crate::asked::Line<'_>| {
-        let text = line.text.trim();
-        text.starts_with("File \"") || text.starts_with("AssertionError")
-    };
-    let is_raised = at
-        .checked_sub(1)
-        .is_some_and(|above| around(&prompt.lines[above]))
-        || prompt.lines.get(at + 1).is_some_and(around);
-    let source = Source::of(text);
-    let found = source.assertions();
-    let [found] = found.as_slice() else {
-        return None;
-    };
-    if is_raised || !source.parses() {
-        return None;
-    }
-    let own = |name: &&String| !is_builtin(name) && !is_standard(name);
-    let mut called = found.called.iter().filter(own).peekable();
-    called.peek()?;
-    // With no definition in sight, an assertion at the margin or in a test says itself what is wanted.
-    let says_itself = !prompt.defines() && is_free_standing(prompt, at);
-    let is_plain = called.all(|name| says_itself || prompt.asks_for(name))
-        && !found.free.iter().any(|name| own(&name));
-    is_plain.then(|| text.to_owned())
-}
-
-/// Whether a line is in no function but a test.
-fn is_free_standing(prompt: &Prompt<'_>, at: usize) -> bool {
-    let indent = |text: &str| text.len() - text.trim_start().len();
-    let own = indent(prompt.lines[at].text);
-    let mut above = prompt.lines[..at].iter().rev().map(|line| line.text);
-    let head = above.find(|text| !text.trim().is_empty() && indent(text) < own);
-    head.is_none_or(|head| {
-        head.trim_start().starts_with("def test") || !head.trim_end().ends_with(':') || own == 0
-    })
-}
-
-/// The text of a session without imports of what is to be written, which it finds without them; none
-/// if it is not about what the task asks for.
-fn session_about_the_task(prompt: &Prompt<'_>, session: &str) -> Option<String> {
-    let code: Vec<&str> = session
-        .lines()
-        .filter_map(|line| {
-            line.strip_prefix(">>> ")
-                .or_else(|| line.strip_prefix("... "))
-        })
-        .collect();
-    let code = code.join("\n");
-    let source = Source::of(&code);
-    let imports = source.imports();
-    let is_ours = |module: &str| !is_standard(module.split('.').next().unwrap_or(module));
-    if imports
-        .iter()
-        .any(|import| import.names.is_empty() && is_ours(&import.module))
-    {
-        return None;
-    }
-    let (called, free) = source.names();
-    let own = |name: &&String| !is_builtin(name) && !is_standard(name);
-    let mut asked = called.iter().chain(&free).filter(own);
-    let taken = imports.iter().filter(|import| is_ours(&import.module));
-    let taken: BTreeSet<&String> = taken.flat_map(|import| &import.names).collect();
-    let is_asked = |name: &String| taken.contains(name) || prompt.asks_for(name);
-    let is_about = if prompt.asks_by_name() {
-        asked.clone().any(is_asked) && (prompt.stub.is_empty() || asked.all(is_asked))
-    } else {
-        asked.next().is_some() || !taken.is_empty()
-    };
-    if !is_about {
-        return None;
-    }
-    let kept = session.lines().filter(|line| {
-        let import = line
-            .strip_prefix(">>> from ")
-            .and_then(|rest| rest.split_once(" import "));
-        import.is_none_or(|(module, _)| !is_ours(module.trim()))
-    });
-    let kept: Vec<&str> = kept.collect();
-    let is_session = kept.first().is_some_and(|line| line.starts_with(">>>"));
-    is_session.then(|| kept.join("\n"))
-}
-
-/// Doctest examples, one text a group: a group ends at a blank line, at a line that closes a
-/// docstring or a code block, and its indentation is taken away. Beside them, as assertions, those
-/// whose line states the result itself (`>>> f(2) == 4`): doctest would take it for no result.
-fn doctests(prompt: &Prompt<'_>) -> (Vec<String>, Vec<String>) {
-    let mut groups: Vec<String> = Vec::new();
-    let mut assertions = Vec::new();
-    let mut group = String::new();
-    let mut indent = 0;
-    let mut first = 0;
-    let text_of = |at: usize| prompt.lines.get(at).map_or("", |line| line.text);
-    // One line more, which ends a group.
-    for at in 0..=prompt.lines.len() {
-        let line = text_of(at);
-        let bare = line.trim_start();
-        let is_own = prompt.lines.get(at).is_some_and(|line| line.is_own);
-        let prompt_line = is_own && (bare == ">>>" || bare.starts_with(">>> "));
-        let closes = closes_group(bare) || (!prompt_line && stated_in_session(bare).is_some());
-        let next = text_of(at + 1).trim_start();
-        if prompt_line
-            && (closes_group(next) || next.starts_with(">>>"))
-            && let Some(assertion) = bare.get(4..).and_then(stated_in_session)
-        {
-            let about = session_about_the_task(prompt, bare);
-            if about.is_some() && !prompt.is_reported(at, at) {
-                assertions.push(assertion);
-            }
-            continue;
-        }
-        if prompt_line && group.is_empty() {
-            indent = line.len() - bare.len();
-            first = at;
-        }
-        if closes {
-            let whole = std::mem::take(&mut group);
-            let last = at.saturating_sub(1);
-            if !whole.is_empty() && !prompt.is_reported(first, last) {
-                groups.extend(session_about_the_task(prompt, whole.trim_end()));
-            }
-        } else if prompt_line || !group.is_empty() {
-            // No more than there is: an answer may stand further left than its question.
-            let spaces = indent.min(line.len() - bare.len());
-            let text = line.get(spaces..).unwrap_or(bare);
-            group.push_str(text.trim_end());
-            group.push('\n');
-        }
-    }
-    (
-        groups.iter().flat_map(|group| apart(group)).collect(),
-        assertions,
-    )
-}
-
-/// The examples of a group, each on its own if none depends on another: if all of them are calls.
-/// Then what passes can be told from what fails.
-fn apart(group: &str) -> Vec<String> {
-    let mut calls = group.lines().filter_map(|line| line.strip_prefix(">>> "));
-    let called = |line: &str| identifier(line).is_some_and(|(_, rest)| rest.starts_with('('));
-    if !calls.all(called) {
-        return vec![group.to_owned()];
-    }
-    let mut examples: Vec<String> = Vec::new();
-    for line in group.lines() {
-        match examples.last_mut() {
-            Some(example) if !line.starts_with(">>> ") => {
-                example.push('\n');
-                example.push_str(line);
-            }
-            _ => examples.push(line.to_owned()),
-        }
-    }
-    examples
-}
-
-fn closes_group(line: &str) -> bool {
-    line.is_empty()
-        || ["```", "\"\"\"", "'''"]
-            .iter()
-            .any(|end| line.starts_with(end))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// One prompt and what is taken of it: the prompt, a line of dashes, what is taken in short (one
-    /// line each, nothing if that is nothing), a line of equals signs.
+    /// line each, nothing if that is nothing), the lines that look like tests and are none, a line of
+    /// equals signs.
     const PROMPTS: &str = include_str!("examples/prompts.txt");
 
     #[test]
@@ -337,7 +217,14 @@ mod tests {
         {
             let (prompt, expected) = case.split_once("\n-----").unwrap();
             let expected: Vec<&str> = expected.lines().filter(|line| !line.is_empty()).collect();
-            let found = examples_in_short(&tests_in_prompt(prompt));
+            let read = Prompt::of(prompt);
+            let reading = Reading::of(&read);
+            let mut found = examples_in_short(&reading.tests);
+            let left_out = reading
+                .left_out
+                .iter()
+                .map(|&at| read.lines[at].text.trim());
+            found.extend(left_out.map(|line| format!("not run: {line}")));
             if found != expected {
                 wrong.push(format!(
                     "{prompt}\n  expected {expected:?}\n  found    {found:?}"
@@ -351,7 +238,7 @@ mod tests {
             wrong.len(),
             wrong.join("\n\n")
         );
-        assert!(count >= 60, "{count}");
+        assert!(count >= 110, "{count}");
     }
 
     #[test]
@@ -464,5 +351,28 @@ mod tests {
             Some("f(3) -> 4")
         );
         assert_eq!(behind("tests/test_x.py::test_f"), None);
+        let tests = tests_in_prompt("Write f(x).\nx = 1\nassert f(x) == 2\n");
+        let behind = example_behind(&tests, "tests/test_prompt_1.py::test_block_1");
+        assert_eq!(behind.as_deref(), Some("x = 1; assert f(x) == 2"));
+    }
+
+    #[test]
+    fn what_looks_like_a_test_and_is_none_is_told_in_one_line() {
+        let said = |prompt: &str| left_out_notice(&TaskSubmitted::of(prompt));
+        assert_eq!(said("Write f(x).\nassert f(1) == 2\n"), None);
+        assert_eq!(
+            said("Write f(x).\nassert f(y) == 2\n").as_deref(),
+            Some("1 line of your prompt looks like a test and is not run: `assert f(y) == 2`")
+        );
+        assert_eq!(
+            said("Write f(x).\n>>> f(1)\n2\n\n>>> f(1)\n3\n").as_deref(),
+            Some(
+                "2 lines of your prompt look like tests and are not run: `>>> f(1)`; ... (the prompt \
+                 gives `f(1)` different results)"
+            )
+        );
+        let mut task = TaskSubmitted::of("Write f(x).\nassert f(y) == 2\n");
+        task.no_examples = true;
+        assert_eq!(left_out_notice(&task), None);
     }
 }

@@ -155,8 +155,12 @@ fn fuzz_the_tests_in_a_prompt() {
                     .strip_prefix("assert ")
                     .and_then(|call| call.split_once('('));
                 let called = stated.is_some_and(|(name, _)| prompt.contains(name));
+                // What a file of code needs besides its statements.
+                let is_added = line.starts_with("import ") || line.starts_with("def test_block_");
                 prop_assert!(
-                    given.contains(bare(line)) || (test.origin == TestOrigin::Assertions && called),
+                    given.contains(bare(line))
+                        || (test.origin == TestOrigin::Assertions && called)
+                        || (test.origin == TestOrigin::Code && is_added),
                     "{line:?} was not in the prompt"
                 );
             }

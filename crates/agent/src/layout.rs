@@ -3,13 +3,15 @@
 //! Python: a dotted module is a file in a package folder, tests are in `tests/`. Nothing is read or
 //! written here; every path is made of checked names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use journeyman_event::payload::{GivenTest, TestOrigin};
 use journeyman_event::state::{Ending, ModuleState};
 use journeyman_event::{ModuleName, TaskState};
+use journeyman_syntax::Source;
 
+use crate::passages::is_library;
 use crate::python::{defined_name, mentions};
 use crate::summary::summary;
 
@@ -163,8 +165,16 @@ fn mark_disputed(disputed: &[&str]) -> String {
 fn render(state: &TaskState, test: &GivenTest) -> String {
     match test.origin {
         TestOrigin::File | TestOrigin::Generated => test.source.clone(),
+        TestOrigin::Code => {
+            let mut text = imports(state, test);
+            text.push_str(&test.source);
+            text
+        }
         TestOrigin::Assertions => {
             let mut text = imports(state, test);
+            for name in library_names(&test.source) {
+                let _ = writeln!(text, "import {name}");
+            }
             for (number, line) in test.source.lines().enumerate() {
                 let _ = write!(
                     text,
@@ -224,6 +234,12 @@ fn python_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+/// The modules of the library that assertions use: they have no imports of their own.
+fn library_names(source: &str) -> BTreeSet<String> {
+    let (_, free) = Source::of(source).names();
+    free.into_iter().filter(|name| is_library(name)).collect()
+}
+
 /// Imports of every module whose functions the test mentions; of the one it is run with at least.
 fn imports(state: &TaskState, test: &GivenTest) -> String {
     let mut text = String::new();
@@ -237,4 +253,34 @@ fn imports(state: &TaskState, test: &GivenTest) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use journeyman_event::payload::TaskSubmitted;
+
+    use super::*;
+    use crate::examples::tests_in_prompt;
+
+    #[test]
+    fn tests_of_a_prompt_are_files_that_import_what_they_use() {
+        let prompt = "Write f(x).\nimport math\nassert f(1) == math.pi\nassert f(\n    2) == 3\n";
+        let submission = TaskSubmitted {
+            tests: tests_in_prompt(prompt),
+            ..TaskSubmitted::of(prompt)
+        };
+        let state = TaskState {
+            submission: Some(submission),
+            ..TaskState::default()
+        };
+        let files = working_files(&state);
+        assert_eq!(
+            files["tests/test_assertions.py"],
+            "import math\n\n\ndef test_assertion_1():\n    assert f(1) == math.pi\n"
+        );
+        assert_eq!(
+            files["tests/test_prompt_1.py"],
+            "def test_block_1():\n    assert f(\n        2) == 3\n"
+        );
+    }
 }

@@ -9,6 +9,7 @@ use journeyman_event::payload::{
     AskedQuestion, GivenTest, PlannedFunction, PlannedModule, PlanningComplete, QuestionsAsked,
     TestOrigin,
 };
+use journeyman_syntax::Source;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -389,7 +390,7 @@ fn obey_prompt(draft: &mut Draft, prompt: &str) {
 /// Given test files fix the names: what they import must be what is written.
 fn obey_imports(draft: &mut Draft, tests: &[GivenTest]) -> Result<(), String> {
     let mut required: Vec<(String, Vec<String>)> = Vec::new();
-    for test in tests.iter().filter(|test| test.origin == TestOrigin::File) {
+    for test in tests.iter().filter(|test| test.origin.is_file()) {
         for name in foreign_imports(&test.source) {
             if is_third_party(&name) {
                 continue;
@@ -484,12 +485,12 @@ fn obey_imports(draft: &mut Draft, tests: &[GivenTest]) -> Result<(), String> {
 /// Examples call functions that must exist under that name.
 fn name_what_examples_call(draft: &mut Draft, tests: &[GivenTest]) {
     for test in tests.iter().filter(|test| test.origin != TestOrigin::File) {
-        for name in called_names(&test.source) {
+        for name in called_names(test) {
             let known = draft.modules.iter().any(|module| {
                 module
                     .functions
                     .iter()
-                    .any(|f| defined_name(&f.signature) == Some(name))
+                    .any(|f| defined_name(&f.signature) == Some(name.as_str()))
             });
             if known {
                 continue;
@@ -499,7 +500,11 @@ fn name_what_examples_call(draft: &mut Draft, tests: &[GivenTest]) {
                 .push(format!("function {name} added: the examples call it"));
             if let Some(module) = draft.modules.last_mut() {
                 module.functions.push(PlannedFunction {
-                    signature: format!("def {name}(...)"),
+                    signature: if name.starts_with(char::is_uppercase) {
+                        format!("class {name}")
+                    } else {
+                        format!("def {name}(...)")
+                    },
                     behaviour: "as the examples show".to_owned(),
                 });
             }
@@ -507,9 +512,17 @@ fn name_what_examples_call(draft: &mut Draft, tests: &[GivenTest]) {
     }
 }
 
-/// Names directly called at the start of an example or assertion: `f` of `>>> f(1)`.
-fn called_names(source: &str) -> BTreeSet<&str> {
-    source
+/// Names that given tests call and do not define: directly at the start of an example or assertion,
+/// `f` of `>>> f(1)`, and anywhere in code.
+fn called_names(test: &GivenTest) -> BTreeSet<String> {
+    if test.origin == TestOrigin::Code {
+        let (called, _) = Source::of(&test.source).names();
+        return called
+            .into_iter()
+            .filter(|name| !is_builtin(name))
+            .collect();
+    }
+    test.source
         .lines()
         .filter_map(|line| {
             line.strip_prefix(">>> ")
@@ -521,6 +534,7 @@ fn called_names(source: &str) -> BTreeSet<&str> {
             line[end..].starts_with('(').then_some(&line[..end])
         })
         .filter(|name| is_name(name) && !is_builtin(name))
+        .map(str::to_owned)
         .collect()
 }
 
@@ -578,8 +592,9 @@ fn order(draft: &mut Draft) -> Vec<usize> {
 fn last_module_needed(modules: &[PlannedModule], test: &GivenTest) -> usize {
     let imports = foreign_imports(&test.source);
     let needed = |module: &PlannedModule| {
-        if test.origin == TestOrigin::File {
-            return imports.iter().any(|name| name == module.name.as_str());
+        let is_imported = imports.iter().any(|name| name == module.name.as_str());
+        if is_imported || test.origin == TestOrigin::File {
+            return is_imported;
         }
         module.functions.iter().any(|function| {
             defined_name(&function.signature).is_some_and(|name| mentions(&test.source, name))

@@ -2,7 +2,7 @@
 //! `Input: [1, 2]` with `Output: 3`, `For n = 5 the output should be 8`. Only what is plain is taken:
 //! a call with literal arguments and a literal result.
 
-use crate::asked::Prompt;
+use crate::asked::{Prompt, has_parameters};
 use crate::literal::{arguments, identifier, literal};
 use crate::python::defined_name;
 
@@ -38,27 +38,26 @@ const OUTCOMES: &[&str] = &[
     "=",
 ];
 
-/// The examples that a prompt states, each as an `assert` line, in order: of functions that it asks
-/// for, and where nothing denies, reports or quotes what it says.
-pub(crate) fn stated_examples(prompt: &Prompt<'_>) -> Vec<String> {
+/// The examples that a prompt states, each as an `assert` line with the place of the line that states
+/// it, in order: of functions that it asks for, and where nothing denies, reports or quotes what it
+/// says.
+pub(crate) fn stated_examples(prompt: &Prompt<'_>) -> Vec<(usize, String)> {
     let only = match prompt.stub.as_slice() {
         [signature] => Function::of(signature),
         _ => None,
     };
+    let in_prose = Function::in_prose(prompt).filter(|_| prompt.stub.is_empty());
     let known = |name: &str| prompt.asks_for(name);
-    let mut found = Vec::new();
+    let mut found: Vec<(usize, String)> = Vec::new();
     for (at, whole) in prompt.lines.iter().enumerate() {
         let line = whole.text.trim();
-        // These are read as Python elsewhere.
+        // These are read as Python elsewhere, or are commented out.
         let is_code = ["def ", "async def ", "class ", "assert ", ">>>", "..."];
-        if !whole.is_own || is_code.iter().any(|word| line.starts_with(word)) {
+        let code = line.trim_start_matches(['#', ' ']);
+        if !whole.is_own || is_code.iter().any(|word| code.starts_with(word)) {
             continue;
         }
-        let next = prompt.lines[at + 1..]
-            .iter()
-            .map(|next| next.text.trim())
-            .find(|next| !next.is_empty())
-            .unwrap_or_default();
+        let next = next_line(prompt, at);
         let relations = if only.is_some() || !prompt.stub.is_empty() {
             RELATIONS
         } else {
@@ -67,10 +66,10 @@ pub(crate) fn stated_examples(prompt: &Prompt<'_>) -> Vec<String> {
         };
         for stated in calls(whole.text, &known, relations) {
             if prompt.is_expectation(at, stated.before, stated.behind) {
-                found.push(stated.assertion);
+                found.push((at, stated.assertion));
             }
         }
-        let Some(function) = &only else {
+        let Some(function) = only.as_ref().or(in_prose.as_ref()) else {
             continue;
         };
         if !prompt.is_expectation(
@@ -81,18 +80,37 @@ pub(crate) fn stated_examples(prompt: &Prompt<'_>) -> Vec<String> {
             continue;
         }
         let line = line.trim_start_matches("\"\"\"").trim_start();
+        found.extend(input_and_output(line, next, function).map(|assertion| (at, assertion)));
+        if only.is_none() {
+            continue;
+        }
         // A call alone on its line and its result alone on the next.
         if let Some((call, "")) = call_at(line, &known)
             && let Some((value, "")) = literal(next)
         {
-            found.push(format!("assert {call} == {value}"));
+            found.push((at, format!("assert {call} == {value}")));
         }
-        found.extend(input_and_output(line, next, function));
-        found.extend(situation(line, function));
+        found.extend(situation(line, function).map(|assertion| (at, assertion)));
     }
-    found.dedup();
+    found.dedup_by(|one, other| one.1 == other.1);
     found.truncate(EXAMPLES_MAX);
     found
+}
+
+/// The next line of a prompt that is not empty, without its indentation.
+fn next_line<'p>(prompt: &Prompt<'p>, at: usize) -> &'p str {
+    let mut next = prompt.lines[at + 1..].iter().map(|line| line.text.trim());
+    next.find(|line| !line.is_empty()).unwrap_or_default()
+}
+
+/// Whether an input and its output are labelled so on this line, or on this and the next.
+pub(crate) fn is_labelled(prompt: &Prompt<'_>, at: usize) -> bool {
+    let line = prompt.lines[at].text.trim();
+    let Some(input) = after_label(line, "input").filter(|input| !input.is_empty()) else {
+        return false;
+    };
+    let is_below = after_label(next_line(prompt, at), "output").is_some_and(|out| !out.is_empty());
+    is_below || input.to_lowercase().contains("output")
 }
 
 /// The example in a doctest line that states its result itself: `>>> f(2) == 4` without a result
@@ -110,13 +128,13 @@ struct Stated {
     behind: usize,
 }
 
-struct Function<'s> {
-    name: &'s str,
-    parameters: Vec<&'s str>,
+struct Function {
+    name: String,
+    parameters: Vec<String>,
 }
 
-impl<'s> Function<'s> {
-    fn of(signature: &'s str) -> Option<Self> {
+impl Function {
+    fn of(signature: &str) -> Option<Self> {
         let name = defined_name(signature).filter(|_| signature.starts_with("def "))?;
         let inside = signature.split_once('(')?.1.rsplit_once(')')?.0;
         let mut depth = 0_i32;
@@ -126,14 +144,41 @@ impl<'s> Function<'s> {
         });
         let parameters = parts.filter_map(|part| identifier(part.trim()).map(|(name, _)| name));
         Some(Self {
-            name,
-            parameters: parameters.collect(),
+            name: name.to_owned(),
+            parameters: parameters.map(str::to_owned).collect(),
         })
+    }
+
+    /// The only function that a prompt asks for in its words, where it names its parameters.
+    fn in_prose(prompt: &Prompt<'_>) -> Option<Self> {
+        let mut names = prompt.asked_names();
+        let (name, None) = (names.next()?, names.next()) else {
+            return None;
+        };
+        let lines = prompt.lines.iter().filter(|line| line.is_own);
+        let mut all = lines.filter_map(|line| {
+            let (_, after) = line.text.split_once(&format!("{name}("))?;
+            let inside = has_parameters(after).then(|| after.split(')').next())??;
+            Self::of(&format!("def {name}({inside})"))
+        });
+        all.find(|function| {
+            function
+                .parameters
+                .first()
+                .is_some_and(|first| first != "self")
+        })
+    }
+
+    fn has(&self, parameter: &str) -> bool {
+        self.parameters.iter().any(|known| known == parameter)
     }
 }
 
 /// `name(arguments)` at the start of `text`, and what follows.
-fn call_at<'t>(text: &'t str, known: &dyn Fn(&str) -> bool) -> Option<(String, &'t str)> {
+pub(crate) fn call_at<'t>(
+    text: &'t str,
+    known: &dyn Fn(&str) -> bool,
+) -> Option<(String, &'t str)> {
     let (name, after) = identifier(text)?;
     let (inside, rest) = arguments(after.strip_prefix('(')?)?;
     known(name).then(|| (format!("{name}({inside})"), rest))
@@ -196,7 +241,8 @@ fn is_end(rest: &str) -> bool {
         return true;
     }
     let goes_on = next.starts_with(['+', '-', '*', '/', '%', '=', '<', '>', '[', '|', '&', '^'])
-        || ["or ", "and ", "if ", "in ", "for "]
+        || next.starts_with("!=")
+        || ["or ", "and ", "if ", "in ", "for ", "is ", "not "]
             .iter()
             .any(|word| next.starts_with(word))
         || (rest.starts_with('(') || rest.starts_with(char::is_alphanumeric));
@@ -204,7 +250,7 @@ fn is_end(rest: &str) -> bool {
 }
 
 /// `Input: ...` with `Output: ...` on the same line or the next.
-fn input_and_output(line: &str, next: &str, function: &Function<'_>) -> Option<String> {
+fn input_and_output(line: &str, next: &str, function: &Function) -> Option<String> {
     let input = after_label(line, "input")?;
     let (arguments, rest) = listed(input, function)?;
     let output =
@@ -231,14 +277,14 @@ fn after_label<'t>(text: &'t str, label: &str) -> Option<&'t str> {
 
 /// Arguments without parentheses: literals or `name = literal` for every parameter, with commas or
 /// `and` between them.
-fn listed<'t>(text: &'t str, function: &Function<'_>) -> Option<(String, &'t str)> {
+fn listed<'t>(text: &'t str, function: &Function) -> Option<(String, &'t str)> {
     let mut found = Vec::new();
     let mut rest = text;
     loop {
         let named = identifier(rest).and_then(|(name, after)| {
             let value = after.trim_start().trim_start_matches('=').trim_start();
             let assigned = after.trim_start().starts_with('=');
-            (assigned && function.parameters.contains(&name)).then_some((name, value))
+            (assigned && function.has(name)).then_some((name, value))
         });
         let (name, text) = named.map_or((None, rest), |(name, value)| (Some(name), value));
         let (value, after) = literal(text)?;
@@ -254,7 +300,7 @@ fn listed<'t>(text: &'t str, function: &Function<'_>) -> Option<(String, &'t str
 }
 
 /// `For n = 5 the output should be 8.`
-fn situation(line: &str, function: &Function<'_>) -> Option<String> {
+fn situation(line: &str, function: &Function) -> Option<String> {
     let start = ["for ", "if ", "when ", "given ", "with "]
         .iter()
         .find_map(|word| {
@@ -263,7 +309,7 @@ fn situation(line: &str, function: &Function<'_>) -> Option<String> {
         })?;
     // Only with names: a bare value in a sentence may be anything.
     let (name, _) = identifier(start)?;
-    function.parameters.contains(&name).then_some(())?;
+    function.has(name).then_some(())?;
     let (arguments, rest) = listed(start, function)?;
     let (at, outcome) = OUTCOMES
         .iter()
@@ -281,7 +327,8 @@ mod tests {
     const STUB: &str = "def f(text, n):\n    \"\"\"Does it.\n";
 
     fn of_stub(lines: &str) -> Vec<String> {
-        stated_examples(&Prompt::of(&format!("{STUB}    {lines}\n    \"\"\"\n")))
+        let found = stated_examples(&Prompt::of(&format!("{STUB}    {lines}\n    \"\"\"\n")));
+        found.into_iter().map(|(_, assertion)| assertion).collect()
     }
 
     #[test]
@@ -335,6 +382,10 @@ mod tests {
     fn several_in_a_line_and_calls_in_prose_are_found() {
         let prompt = "Write sq. sq(2) == 4, sq(3) returns 9; len([1]) == 1.";
         let found = stated_examples(&Prompt::of(prompt));
+        let found: Vec<&str> = found
+            .iter()
+            .map(|(_, assertion)| assertion.as_str())
+            .collect();
         assert_eq!(found, ["assert sq(2) == 4", "assert sq(3) == 9"]);
         assert_eq!(
             stated_in_session("f(1) == 2").as_deref(),

@@ -7,27 +7,36 @@ use journeyman_event::TaskState;
 use journeyman_event::payload::{TestFailureKind, Verification};
 use journeyman_event::state::{Ending, ModuleState};
 
-use crate::examples::examples_in_short;
+use crate::examples::{examples_in_short, left_out_notice};
 use crate::layout::{Files, given_paths, is_in, module_path};
 use crate::request::{prompt_note, without_secrets};
 
 /// One line that says how a task ended, or will have ended.
 pub fn headline(state: &TaskState, ending: &Ending) -> String {
+    let left_out = state.submission.as_ref().and_then(left_out_notice);
     match ending {
         Ending::Complete(Verification::GivenTests) => {
-            let skipped = state.current_integration().map(|run| given_among(state, &run.skipped));
-            match skipped.map_or(0, |skipped| skipped.len()) {
-                0 => "Complete and verified: the given tests ran and passed.".to_owned(),
-                count => format!(
-                    "Complete and verified: the given tests that ran passed; {count} did not run."
-                ),
-            }
+            let skipped = state
+                .current_integration()
+                .map(|run| given_among(state, &run.skipped));
+            let ran = match skipped.map_or(0, |skipped| skipped.len()) {
+                0 => "the given tests ran and passed".to_owned(),
+                count => format!("the given tests that ran passed; {count} did not run"),
+            };
+            let beside = left_out.map_or("", |_| " Not all that looks like a test was run.");
+            format!("Complete and verified: {ran}.{beside}")
         }
-        Ending::Complete(Verification::Agreement { confidence }) => format!(
-            "Complete, not verified: no tests were given; the code passes {:.0} % of the tests \
-             that the model wrote from the description.",
-            100.0 * confidence
-        ),
+        Ending::Complete(Verification::Agreement { confidence }) => {
+            let given = match left_out {
+                Some(_) => "what looks like a test in the prompt was not run",
+                None => "no tests were given",
+            };
+            format!(
+                "Complete, not verified: {given}; the code passes {:.0} % of the tests that the \
+                 model wrote from the description.",
+                100.0 * confidence
+            )
+        }
         Ending::Complete(Verification::None) => {
             "Complete, not verified: at least one module was only imported, not tested.".to_owned()
         }
@@ -54,7 +63,10 @@ pub fn test_remarks(state: &TaskState) -> Vec<String> {
             given_among(state, &run.skipped),
             "were skipped or expected to fail, and show nothing",
         ),
-        (given_among(state, &run.idle), "cannot fail, whatever the code does"),
+        (
+            given_among(state, &run.idle),
+            "cannot fail, whatever the code does",
+        ),
     ] {
         if !names.is_empty() {
             lines.push(format!(
@@ -126,6 +138,9 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
             let _ = writeln!(text, "- `{}`", without_secrets(&example));
         }
         text.push('\n');
+    }
+    if let Some(notice) = state.submission.as_ref().and_then(left_out_notice) {
+        let _ = writeln!(text, "Note: {}.\n", without_secrets(&notice));
     }
     text.push_str("## Modules\n\n| file | versions | checked by | result |\n|---|---|---|---|\n");
     for module in &state.modules {
@@ -229,4 +244,49 @@ fn row(module: &ModuleState) -> String {
         "| `{path}` | {} | {checked} | {result} |",
         module.versions.len()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use journeyman_event::payload::TaskSubmitted;
+
+    use super::*;
+    use crate::examples::tests_in_prompt;
+
+    #[test]
+    fn what_looks_like_a_test_and_is_not_run_is_named_beside_the_result() {
+        let agreed = Verification::Agreement { confidence: 1.0 };
+        for (prompt, verification, says, notes) in [
+            ("Write f(x).", agreed, "no tests were given", false),
+            (
+                "Write f(x).\n\nself.assertEqual(f(1), 2)",
+                agreed,
+                "what looks like a test in the prompt was not run",
+                true,
+            ),
+            (
+                "Write f(x).\nassert f(1) == 2\nassert f(y) == 2",
+                Verification::GivenTests,
+                "Not all that looks like a test was run",
+                true,
+            ),
+        ] {
+            let submission = TaskSubmitted {
+                tests: tests_in_prompt(prompt),
+                ..TaskSubmitted::of(prompt)
+            };
+            let state = TaskState {
+                submission: Some(submission),
+                ..TaskState::default()
+            };
+            let ending = Ending::Complete(verification);
+            let text = summary(&state, &ending, &Files::new());
+            assert!(headline(&state, &ending).contains(says), "{prompt}");
+            assert_eq!(
+                text.contains("Note: 1 line of your prompt looks"),
+                notes,
+                "{text}"
+            );
+        }
+    }
 }

@@ -22,6 +22,8 @@ fn a_submission_is_durable_when_it_is_answered_and_the_task_completes() {
     let url = format!("{TASKS}/{task}");
     assert_eq!(answer.header("location"), Some(url.as_str()));
     assert_eq!(accepted["is_duplicate"], false);
+    let said = accepted["notices"][0].as_str().unwrap();
+    assert!(said.contains("of your prompt"), "{said}");
     assert_eq!(accepted["urls"]["task"], url);
     let socket = format!("ws://127.0.0.1:{}/ws/{task}", server.port);
     assert_eq!(accepted["urls"]["socket"], socket);

@@ -12,8 +12,8 @@ use journeyman_agent::limits::{
     ANSWERS_MAX, TESTS_MAX, check_count, check_source, check_submission, check_text,
 };
 use journeyman_agent::{
-    ForkOf, Moment, Submission, Submitted, load_at, prompt_problem, test_file_problem,
-    tests_in_prompt,
+    ForkOf, Moment, Submission, Submitted, examples_notice, left_out_notice, load_at, prompt_note,
+    prompt_problem, test_file_problem, tests_in_prompt,
 };
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
 use journeyman_event::{Principal, Priority, Sequence, TaskId, TaskState, Tokens};
@@ -348,12 +348,23 @@ fn idempotency_key(
     Ok(key)
 }
 
-fn accepted(submitted: Submitted, headers: &HeaderMap) -> Response {
+/// What is said of a prompt before work begins.
+fn notices(content: &TaskSubmitted) -> Vec<String> {
+    let all = [
+        examples_notice(&content.tests),
+        left_out_notice(content),
+        prompt_note(&content.prompt),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn accepted(submitted: Submitted, notices: Vec<String>, headers: &HeaderMap) -> Response {
     let task = submitted.task_id;
     let location = [(header::LOCATION, format!("/api/v1/tasks/{task}"))];
     let accepted = Accepted {
         sequence: submitted.sequence.0,
         is_duplicate: submitted.is_duplicate,
+        notices,
         urls: Urls::of(&task, headers),
         task_id: task.to_string(),
     };
@@ -374,8 +385,9 @@ pub(crate) async fn submit(
 ) -> Result<Response, Problem> {
     caller.may_do()?;
     let submission = task.submission(&app, &caller, &headers)?;
+    let notices = notices(&submission.content);
     let submitted = app.tasks.submit(&caller.principal, submission).await?;
-    Ok(accepted(submitted, &headers))
+    Ok(accepted(submitted, notices, &headers))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -512,7 +524,7 @@ pub(crate) async fn retry(
     caller.may_do()?;
     let fork = ForkOf::default();
     let submitted = app.tasks.fork(&caller.principal, &task, fork).await?;
-    Ok(accepted(submitted, &headers))
+    Ok(accepted(submitted, Vec::new(), &headers))
 }
 
 /// What is different in a fork; what is not said stays as it was.
@@ -594,6 +606,7 @@ pub(crate) async fn fork(
         content: Some(content),
         task_id: task_id.map(|text| task_name("task_id", text)).transpose()?,
     };
+    let notices = fork.content.as_ref().map(notices).unwrap_or_default();
     let submitted = app.tasks.fork(&caller.principal, &task, fork).await?;
-    Ok(accepted(submitted, &headers))
+    Ok(accepted(submitted, notices, &headers))
 }

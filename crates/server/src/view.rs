@@ -75,6 +75,11 @@ pub(crate) struct Accepted {
     pub(crate) sequence: u64,
     /// Whether the same submission, by its idempotency key, had been taken before.
     pub(crate) is_duplicate: bool,
+    /// What is made of its prompt, and what is not: the examples that are run, and lines that look
+    /// like tests and are not. Left out where there is nothing to say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub(crate) notices: Vec<String>,
     /// Where more about it is.
     pub(crate) urls: Urls,
 }
@@ -353,7 +358,7 @@ impl TaskView {
             verification,
             confidence,
             reason,
-            result: state.ending.as_ref().map(headline),
+            result: state.ending.as_ref().map(|ending| headline(state, ending)),
             review: state.review.as_ref().map(|review| review.findings.clone()),
             output: output.map(|files| files.iter().map(|file| file.path.clone()).collect()),
             submitted_at: time(state.submitted_at),

@@ -362,33 +362,65 @@ impl<'s> Source<'s> {
             .unwrap_or_default()
     }
 
+    /// The names that something anywhere in it gives a value, also as a parameter or an import.
+    pub fn bound(&self) -> BTreeSet<String> {
+        let root = self.root();
+        root.map(|root| self.bound_in(root)).unwrap_or_default()
+    }
+
+    /// The lines, from 0, on which a test checks something: `assert`, `self.assertEqual(...)`,
+    /// `pytest.raises(...)`.
+    pub fn checks(&self) -> Vec<usize> {
+        let nodes = self.root().into_iter().flat_map(Nodes::of);
+        let checks = nodes.filter(|node| match node.kind() {
+            "assert_statement" => true,
+            "call" => {
+                let function = node.child_by_field_name("function");
+                let name = function.and_then(|function| function.child_by_field_name("attribute"));
+                let name = name.map_or("", |name| self.text_of(name));
+                name.starts_with("assert") || matches!(name, "raises" | "warns")
+            }
+            _ => false,
+        });
+        checks.map(|node| node.start_position().row).collect()
+    }
+
+    /// Whether all of it is one expression that does nothing by itself: neither a call nor an
+    /// assignment.
+    pub fn is_idle_expression(&self) -> bool {
+        let Some(root) = self.root().filter(|root| root.named_child_count() == 1) else {
+            return false;
+        };
+        let statement = root.named_child(0);
+        let inner = statement
+            .filter(|statement| statement.kind() == "expression_statement")
+            .and_then(|statement| statement.named_child(0));
+        inner.is_some_and(|inner| {
+            !matches!(inner.kind(), "call" | "assignment" | "augmented_assignment")
+        })
+    }
+
+    /// Whether a string in it goes on over several lines: its text changes with the indentation.
+    pub fn has_long_string(&self) -> bool {
+        let mut nodes = self.root().into_iter().flat_map(Nodes::of);
+        nodes.any(|node| {
+            node.kind() == "string" && node.start_position().row < node.end_position().row
+        })
+    }
+
     fn names_in(&self, within: Node<'_>) -> (BTreeSet<String>, BTreeSet<String>) {
         let mut called = BTreeSet::new();
         let mut used = BTreeSet::new();
-        let mut bound = BTreeSet::new();
         for node in Nodes::of(within) {
-            if node.kind() != "identifier" {
-                continue;
-            }
-            let Some(parent) = node.parent() else {
+            let parent = node.parent().filter(|_| node.kind() == "identifier");
+            let Some(parent) = parent else {
                 continue;
             };
-            let name = self.text_of(node).to_owned();
             let is_field = |field: &str| parent.child_by_field_name(field) == Some(node);
+            let name = self.text_of(node).to_owned();
             match parent.kind() {
                 "attribute" if is_field("attribute") => {}
                 "keyword_argument" if is_field("name") => {}
-                "lambda_parameters" | "for_in_clause" | "pattern_list" | "tuple_pattern"
-                | "parameters"
-                    if !is_field("right") =>
-                {
-                    bound.insert(name);
-                }
-                "assignment" | "named_expression" | "for_statement"
-                    if is_field("left") || is_field("name") =>
-                {
-                    bound.insert(name);
-                }
                 "call" if is_field("function") => {
                     called.insert(name);
                 }
@@ -397,11 +429,45 @@ impl<'s> Source<'s> {
                 }
             }
         }
-        let imported = Nodes::of(within)
-            .filter(|node| matches!(node.kind(), "import_statement" | "import_from_statement"));
-        bound.extend(imported.flat_map(|node| self.bound_by_import(node)));
+        let bound = self.bound_in(within);
         let free = |names: BTreeSet<String>| names.difference(&bound).cloned().collect();
         (free(called), free(used))
+    }
+
+    fn bound_in(&self, within: Node<'_>) -> BTreeSet<String> {
+        let mut bound = BTreeSet::new();
+        for node in Nodes::of(within) {
+            if matches!(node.kind(), "import_statement" | "import_from_statement") {
+                bound.extend(self.bound_by_import(node));
+            }
+            let parent = node.parent().filter(|_| node.kind() == "identifier");
+            let Some(parent) = parent else {
+                continue;
+            };
+            let is_field = |field: &str| parent.child_by_field_name(field) == Some(node);
+            let binds = match parent.kind() {
+                "lambda_parameters"
+                | "pattern_list"
+                | "tuple_pattern"
+                | "list_pattern"
+                | "parameters"
+                | "typed_parameter"
+                | "list_splat_pattern"
+                | "dictionary_splat_pattern"
+                | "as_pattern_target" => true,
+                "assignment" | "for_statement" | "for_in_clause" => is_field("left"),
+                "named_expression"
+                | "function_definition"
+                | "class_definition"
+                | "default_parameter"
+                | "typed_default_parameter" => is_field("name"),
+                _ => false,
+            };
+            if binds {
+                bound.insert(self.text_of(node).to_owned());
+            }
+        }
+        bound
     }
 
     /// The longest beginning, cut at the left margin, that parses and defines something. Words
@@ -622,6 +688,47 @@ mod tests {
             let found = Source::of(text).with_plain_characters();
             assert_eq!(found.as_deref(), plain, "{text}");
         }
+    }
+
+    #[test]
+    fn a_test_tells_what_it_checks_binds_and_takes_for_given() {
+        for (text, checks, called, free) in [
+            (
+                "def test_a(x, y: int = 1, *z):\n    with open(x) as h:\n        assert f(h, y, z)\n",
+                &[2][..],
+                &["f", "open"][..],
+                &["int"][..],
+            ),
+            (
+                "class TestF(TestCase):\n    def test_a(self):\n        self.assertEqual(f(1), 2)\n",
+                &[2],
+                &["f"],
+                &["TestCase"],
+            ),
+            (
+                "with pytest.raises(ValueError) as e:\n    f(1)\n",
+                &[0],
+                &["f"],
+                &["ValueError", "pytest"],
+            ),
+            (
+                "for a, [b, (c, d)] in cases:\n    assert f(a) == b + c + d\n",
+                &[1],
+                &["f"],
+                &["cases"],
+            ),
+            ("s = f(1)\ns.assert_it\n", &[], &["f"], &[]),
+        ] {
+            let source = Source::of(text);
+            assert_eq!(source.checks(), checks, "{text}");
+            assert_eq!(source.names(), (set(called), set(free)), "{text}");
+        }
+        let idle = |text: &str| Source::of(text).is_idle_expression();
+        assert!(
+            idle("f(1) == 2") && idle("x") && !idle("f(1)") && !idle("x = 1\n") && !idle("a\nb")
+        );
+        assert!(Source::of("x = '''a\nb'''\n").has_long_string());
+        assert!(!Source::of("f('a',\n  'b')\n").has_long_string());
     }
 
     #[test]

@@ -114,10 +114,19 @@ pub enum TestOrigin {
     Examples,
     /// `assert` lines in the prompt.
     Assertions,
+    /// Test functions and other code of several lines in the prompt, as a file.
+    Code,
     /// A file of the user's.
     File,
     /// Written by the model: it proves agreement, not correctness.
     Generated,
+}
+
+impl TestOrigin {
+    /// Whether such a test is a file that has its own imports, and no list of examples.
+    pub fn is_file(self) -> bool {
+        matches!(self, Self::Code | Self::File)
+    }
 }
 
 /// What a task may spend.

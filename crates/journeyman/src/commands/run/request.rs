@@ -10,7 +10,8 @@ use journeyman_agent::limits::{
     SOURCE_CHARS_MAX, TEXT_CHARS_MAX, check_source, check_submission, check_text,
 };
 use journeyman_agent::{
-    examples_notice, prompt_note, prompt_problem, test_file_problem, tests_in_prompt,
+    examples_notice, left_out_notice, prompt_note, prompt_problem, test_file_problem,
+    tests_in_prompt,
 };
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
 use journeyman_event::{TaskState, Tokens};
@@ -32,7 +33,8 @@ pub(super) fn remarks(content: &TaskSubmitted) -> Vec<String> {
             files.join(", ")
         )
     });
-    [examples, prompt_note(&content.prompt), files]
+    let left_out = left_out_notice(content);
+    [examples, left_out, prompt_note(&content.prompt), files]
         .into_iter()
         .flatten()
         .collect()

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use journeyman_agent::{
-    TaskFile, doubts, examples_notice, headline, task_files, test_remarks, write_result,
+    TaskFile, doubts, examples_notice, headline, left_out_notice, task_files, test_remarks,
+    write_result,
 };
 use journeyman_event::payload::{FailureReason, Verification};
 use journeyman_event::state::{Ending, Status};
@@ -146,8 +147,9 @@ fn lines(task: &TaskId, state: &TaskState, looks: Looks) -> Vec<String> {
     let remarks = test_remarks(state).into_iter().chain(doubts(state));
     lines.extend(remarks.map(|remark| looks.plain(&visible(&remark))));
     let asked = state.submission.as_ref();
-    let notice = asked.and_then(|asked| examples_notice(&asked.tests));
-    lines.extend(notice.map(|notice| looks.plain(&visible(&notice))));
+    let taken = asked.and_then(|asked| examples_notice(&asked.tests));
+    let notices = taken.into_iter().chain(asked.and_then(left_out_notice));
+    lines.extend(notices.map(|notice| looks.plain(&visible(&notice))));
     let time = Duration::try_from(state.active).unwrap_or_default();
     lines.push(format!(
         "task {task}: {} of {}, {}",

@@ -1,0 +1,566 @@
+//! Tests that a prompt writes as Python code of more than one line: test functions and classes,
+//! assertions over several lines, loops over cases, and assertions that need lines above them. Each
+//! passage of such code becomes one test file. What depends on anything unknown is left out.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use journeyman_event::payload::{GivenTest, TestOrigin};
+use journeyman_syntax::{Kind, Source};
+
+use crate::asked::{Line, Prompt, is_comment, is_fence};
+use crate::literal::identifier;
+use crate::python::{is_builtin, is_standard, is_third_party, mentions};
+
+/// Statements of several lines begin like this; others with a name.
+const STATEMENTS: &[&str] = &[
+    "@",
+    "assert ",
+    "assert(",
+    "async def ",
+    "class ",
+    "def ",
+    "for ",
+    "from ",
+    "if ",
+    "import ",
+    "try:",
+    "while ",
+    "with ",
+];
+/// How a line goes on with the statement above it at the same indentation.
+const CONTINUATIONS: &[&str] = &[")", "]", "}", "elif ", "else:", "except", "finally:"];
+/// Names that pytest gives to a test function that has them as parameters.
+const FIXTURES: &[&str] = &[
+    "capfd",
+    "caplog",
+    "capsys",
+    "monkeypatch",
+    "recwarn",
+    "request",
+    "tmp_path",
+    "tmpdir",
+];
+/// Lines of one statement in which an open bracket or string is looked for to be closed.
+const OPEN_LINES_MAX: usize = 60;
+/// Statements of one passage. More in a row are several passages.
+const STATEMENTS_MAX: usize = 500;
+/// How the functions begin that are made of loose statements.
+pub(crate) const BLOCK: &str = "test_block_";
+
+/// A statement of a prompt, decorators included.
+pub(crate) struct Statement {
+    /// The lines of the prompt on which it stands.
+    pub(crate) lines: RangeInclusive<usize>,
+    /// Its text without the indentation of all of it.
+    text: String,
+    pub(crate) role: Role,
+    called: BTreeSet<String>,
+    free: BTreeSet<String>,
+    bound: BTreeSet<String>,
+}
+
+/// What a statement is for in a passage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Import,
+    /// A function or class that holds tests.
+    Test,
+    /// A function that tests use: a fixture, or one that itself uses what is asked for.
+    Helper,
+    /// Code that is there or is to be written.
+    Code,
+    /// A statement at the margin that checks something.
+    Check,
+    /// A statement at the margin that prepares a check.
+    Setup,
+}
+
+impl Statement {
+    fn of(lines: RangeInclusive<usize>, text: String) -> Option<Self> {
+        let source = Source::of(&text);
+        if !source.parses() || source.is_idle_expression() {
+            return None;
+        }
+        let definitions = source.definitions();
+        let first = definitions.first();
+        let name = first.map_or("", |first| first.names.first().map_or("", String::as_str));
+        let has_checks = !source.checks().is_empty();
+        let role = match first.map(|first| first.kind) {
+            _ if text.starts_with("if __name__") => Role::Code,
+            Some(Kind::Import) => Role::Import,
+            Some(Kind::Function) if name.starts_with("test") && has_checks => Role::Test,
+            Some(Kind::Class)
+                if has_checks && (name.starts_with("Test") || text.contains("TestCase")) =>
+            {
+                Role::Test
+            }
+            Some(Kind::Function) if text.contains("fixture") => Role::Helper,
+            Some(Kind::Function | Kind::AsyncFunction | Kind::Class) => Role::Code,
+            _ if has_checks => Role::Check,
+            _ => Role::Setup,
+        };
+        let (called, free) = source.names();
+        let bound = source.bound();
+        Some(Self {
+            lines,
+            text,
+            role,
+            called,
+            free,
+            bound,
+        })
+    }
+
+    fn defines(&self, name: &str) -> bool {
+        match self.role {
+            Role::Helper | Role::Code => {
+                let text = self.text.lines().find(|line| !line.starts_with('@'));
+                text.and_then(crate::python::defined_name) == Some(name)
+            }
+            Role::Import | Role::Setup => self.bound.contains(name),
+            Role::Test | Role::Check => false,
+        }
+    }
+}
+
+/// The passages of Python statements in a prompt that check something, in order.
+pub(crate) fn passages_in(lines: &[Line<'_>]) -> Vec<Vec<Statement>> {
+    let mut all: Vec<Vec<Statement>> = vec![Vec::new()];
+    let (mut at, mut margin) = (0, 0);
+    while let Some(line) = lines.get(at) {
+        let bare = line.text.trim();
+        if bare.is_empty() || is_comment(bare) {
+            at += 1;
+            continue;
+        }
+        let found = statement_at(lines, at);
+        let indent = indent_of(line.text);
+        let is_full = all
+            .last()
+            .is_some_and(|passage| passage.len() >= STATEMENTS_MAX);
+        if found.is_none() || indent != margin || is_full {
+            all.push(Vec::new());
+            margin = indent;
+        }
+        at = found.as_ref().map_or(at, |found| *found.lines.end()) + 1;
+        if let (Some(found), Some(passage)) = (found, all.last_mut()) {
+            passage.push(found);
+        }
+    }
+    all.retain(|passage| {
+        let mut roles = passage.iter().map(|statement| statement.role);
+        roles.any(|role| matches!(role, Role::Test | Role::Check))
+    });
+    for passage in &mut all {
+        let is_helper = |one: &Statement| {
+            one.role == Role::Code
+                && one.text.starts_with("def ")
+                && uses_what_is_not_there(passage, one)
+        };
+        let helpers: Vec<bool> = passage.iter().map(is_helper).collect();
+        for (statement, _) in passage.iter_mut().zip(helpers).filter(|(_, is)| *is) {
+            statement.role = Role::Helper;
+        }
+    }
+    all
+}
+
+fn uses_what_is_not_there(passage: &[Statement], statement: &Statement) -> bool {
+    statement.called.iter().any(|name| {
+        let is_there = is_builtin(name) || passage.iter().any(|other| other.defines(name));
+        !is_there
+    })
+}
+
+fn indent_of(text: &str) -> usize {
+    text.len() - text.trim_start_matches([' ', '\t']).len()
+}
+
+fn statement_at(lines: &[Line<'_>], at: usize) -> Option<Statement> {
+    let bare = lines[at].text.trim();
+    let indent = indent_of(lines[at].text);
+    let is_code = STATEMENTS.iter().any(|start| bare.starts_with(start))
+        || identifier(bare).is_some_and(|(_, rest)| {
+            let next = rest.trim_start();
+            next.starts_with('=') || rest.starts_with(['.', '(', ',', '['])
+        });
+    if !lines[at].is_own || !is_code {
+        return None;
+    }
+    let mut last = at;
+    let mut decorates = bare.starts_with('@');
+    for (next, line) in lines.iter().enumerate().skip(at + 1) {
+        let bare = line.text.trim();
+        if bare.is_empty() {
+            continue;
+        }
+        let own = indent_of(line.text);
+        let goes_on = own > indent
+            || own == indent
+                && (decorates || CONTINUATIONS.iter().any(|start| bare.starts_with(start)));
+        if !line.is_own || is_fence(bare) || !goes_on {
+            break;
+        }
+        decorates &= bare.starts_with('@') || own > indent;
+        last = next;
+    }
+    let mut text = dedented(&lines[at..=last], indent);
+    if is_open(&text) && !Source::of(&text).parses() {
+        // It goes on at any indentation.
+        let rest = lines.iter().skip(last + 1).take(OPEN_LINES_MAX);
+        for line in rest.take_while(|line| line.is_own && !is_fence(line.text.trim())) {
+            text.push('\n');
+            text.push_str(without_indent(line.text, indent));
+            last += 1;
+            if !is_open(&text) {
+                break;
+            }
+        }
+    }
+    Statement::of(at..=last, text)
+}
+
+fn dedented(lines: &[Line<'_>], indent: usize) -> String {
+    let texts = lines
+        .iter()
+        .map(|line| without_indent(line.text, indent).trim_end());
+    texts.collect::<Vec<_>>().join("\n")
+}
+
+/// A line without its first spaces, as many as there are at most.
+fn without_indent(line: &str, indent: usize) -> &str {
+    &line[indent.min(indent_of(line))..]
+}
+
+/// Whether a bracket or a string is open at the end of a text.
+pub(crate) fn is_open(text: &str) -> bool {
+    let count = |marks: &[char]| text.matches(marks).count();
+    count(&['(', '[', '{']) > count(&[')', ']', '}'])
+        || text.matches("\"\"\"").count() % 2 == 1
+        || text.matches("'''").count() % 2 == 1
+}
+
+/// What is made of the passages of a prompt.
+#[derive(Default)]
+pub(crate) struct Passages {
+    /// One file for each passage.
+    pub(crate) tests: Vec<GivenTest>,
+    /// The lines of the prompt that are run with them.
+    pub(crate) taken: BTreeSet<usize>,
+    /// The lines that need what stands around them, which cannot be run.
+    pub(crate) stuck: BTreeSet<usize>,
+}
+
+/// The tests of the passages. Lines for which `is_plain` holds are taken on their own where nothing
+/// has to be run with them.
+pub(crate) fn tests_in_passages(prompt: &Prompt<'_>, is_plain: &dyn Fn(usize) -> bool) -> Passages {
+    let mut all = Passages::default();
+    for statements in &prompt.passages {
+        let mut file = File {
+            prompt,
+            statements,
+            above: BTreeSet::new(),
+            imports: BTreeSet::new(),
+            tests: Vec::new(),
+            taken: BTreeSet::new(),
+            tried: BTreeSet::new(),
+        };
+        file.fill(is_plain);
+        all.stuck.extend(file.tried.difference(&file.taken));
+        if !file.tests.is_empty() {
+            all.tests.push(GivenTest {
+                name: format!("test_prompt_{}.py", all.tests.len() + 1),
+                origin: TestOrigin::Code,
+                source: file.text(),
+            });
+            all.taken.append(&mut file.taken);
+        }
+    }
+    all
+}
+
+/// A test file that is made of a passage.
+struct File<'p> {
+    prompt: &'p Prompt<'p>,
+    statements: &'p [Statement],
+    /// The statements that stand above the tests, by their place in the passage.
+    above: BTreeSet<usize>,
+    /// Modules of the library that are used without being imported.
+    imports: BTreeSet<String>,
+    tests: Vec<String>,
+    /// The lines of the prompt that are tests here.
+    taken: BTreeSet<usize>,
+    /// These, and those of which no test could be made.
+    tried: BTreeSet<usize>,
+}
+
+impl File<'_> {
+    fn fill(&mut self, is_plain: &dyn Fn(usize) -> bool) {
+        let checks: Vec<usize> = (0..self.statements.len())
+            .filter(|&at| matches!(self.statements[at].role, Role::Test | Role::Check))
+            .filter(|&at| self.is_wanted(&self.statements[at]))
+            .collect();
+        let run = self.run(&checks);
+        let last = run.last().copied();
+        for at in checks {
+            if Some(at) == last {
+                self.add(&run);
+            } else if !run.contains(&at) && !is_flat(self.prompt, &self.statements[at], is_plain) {
+                self.add(&[at]);
+            }
+        }
+    }
+
+    fn is_wanted(&self, check: &Statement) -> bool {
+        let (first, last) = (*check.lines.start(), *check.lines.end());
+        let is_wrong_by_comment = first == last && self.prompt.is_reported_beside(first);
+        !(is_wrong_by_comment || self.prompt.is_reported(first, last) || is_chain(&check.text))
+    }
+
+    /// The loose statements that have to run one after the other: preparations, and the checks that
+    /// need them. All checks do, if a preparation changes what is there already.
+    fn run(&self, checks: &[usize]) -> Vec<usize> {
+        let (mut run, mut bound) = (Vec::new(), BTreeSet::new());
+        let mut acts = false;
+        for (at, one) in self.statements.iter().enumerate() {
+            let is_known = || self.needs(one, &bound, &[]).is_some();
+            if one.role == Role::Setup && !one.text.starts_with("print(") && is_known() {
+                run.push(at);
+                acts |= one.bound.is_empty();
+                bound.extend(one.bound.iter().cloned());
+            }
+        }
+        let loose = checks.iter().filter(|&&at| {
+            let one = &self.statements[at];
+            let mut names = one.called.iter().chain(&one.free);
+            one.role == Role::Check && (acts || names.any(|name| bound.contains(name)))
+        });
+        let loose: Vec<usize> = loose.copied().collect();
+        let last = loose.last().copied();
+        run.extend(loose);
+        run.sort_unstable();
+        run.retain(|&at| last.is_some_and(|last| at <= last));
+        run
+    }
+
+    /// What a statement needs beside what is `bound` around it; none if something is unknown.
+    fn needs(
+        &self,
+        statement: &Statement,
+        bound: &BTreeSet<String>,
+        fixtures: &[usize],
+    ) -> Option<Needs> {
+        let is_checked = |name: &str| {
+            let mut checks = self.statements.iter().filter(|one| one.role != Role::Setup);
+            checks.any(|one| one.called.contains(name))
+        };
+        let mut needs = Needs::default();
+        needs.above.extend(fixtures);
+        let mut open: Vec<(&str, bool)> = names_of(statement);
+        for &at in fixtures {
+            open.extend(names_of(&self.statements[at]));
+        }
+        let mut seen = BTreeSet::new();
+        while let Some((name, is_called)) = open.pop() {
+            let is_new = seen.insert(name);
+            if !is_new || bound.contains(name) || name == "__name__" {
+                continue;
+            }
+            let given = self.statements.iter().position(|other| {
+                matches!(other.role, Role::Import | Role::Helper | Role::Setup)
+                    && other.defines(name)
+            });
+            // What a test file imports must be where it imports it from, unless the prompt is that file.
+            let is_asked = self.is_asked(name, statement);
+            let given = given.filter(|_| !is_asked || self.prompt.stub.is_empty());
+            if is_asked && given.is_none() {
+                needs.what_is_asked = true;
+            } else if let Some(at) = given {
+                let other = &self.statements[at];
+                if other.role == Role::Import {
+                    needs.what_is_asked |= self.is_foreign(other)?;
+                } else {
+                    open.extend(names_of(other));
+                }
+                needs.above.insert(at);
+            } else if is_library(name) && !is_called {
+                needs.imports.insert(name.to_owned());
+            } else if is_called && !is_builtin(name) && !self.prompt.defines() {
+                // With no definition in sight, a check says itself what is wanted.
+                needs.what_is_asked |= is_checked(name);
+            } else if !is_builtin(name) {
+                return None;
+            }
+        }
+        Some(needs)
+    }
+
+    fn is_asked(&self, name: &str, statement: &Statement) -> bool {
+        self.prompt.asks_for(name)
+            || self.prompt.asks_for_coroutine(name)
+                && statement.text.contains(&format!("asyncio.run({name}("))
+    }
+
+    /// Whether an import is of what is to be written; none if it cannot be had at all.
+    fn is_foreign(&self, import: &Statement) -> Option<bool> {
+        let source = Source::of(&import.text);
+        let mut is_foreign = false;
+        for import in source.imports() {
+            let top = import.module.split('.').next().unwrap_or_default();
+            let is_there = is_library(top);
+            if import.is_relative || is_third_party(top) || top == "__future__" {
+                return None;
+            }
+            // A prompt that begins as code is a module of its own.
+            if !is_there && !self.prompt.stub.is_empty() {
+                return None;
+            }
+            is_foreign |= !is_there;
+        }
+        Some(is_foreign)
+    }
+
+    /// Adds a test of these statements, if all that they need is known and they use what is asked
+    /// for.
+    fn add(&mut self, places: &[usize]) {
+        let parts: Vec<&Statement> = places.iter().map(|&at| &self.statements[at]).collect();
+        let text = parts
+            .iter()
+            .map(|part| part.text.as_str())
+            .collect::<Vec<_>>()
+            .join("\n");
+        let lines: Vec<usize> = parts.iter().flat_map(|part| part.lines.clone()).collect();
+        self.tried.extend(&lines);
+        let first = lines.first().copied().unwrap_or_default();
+        let Some(whole) = Statement::of(first..=first, text) else {
+            return;
+        };
+        let is_function = parts.iter().all(|part| part.role == Role::Test);
+        let Some(fixtures) = self.fixtures(&whole) else {
+            return;
+        };
+        let needs = self.needs(&whole, &whole.bound, &fixtures);
+        let Some(mut needs) = needs.filter(|needs| needs.what_is_asked) else {
+            return;
+        };
+        let waits = ["await", "return", "yield"]
+            .iter()
+            .any(|word| mentions(&whole.text, word));
+        let test = if is_function {
+            if whole.text.contains("async def ") {
+                return;
+            }
+            whole.text
+        } else if waits || Source::of(&whole.text).has_long_string() {
+            return;
+        } else {
+            let body = whole.text.lines().map(|line| format!("    {line}"));
+            let body = body
+                .map(|line| line.trim_end().to_owned())
+                .collect::<Vec<_>>()
+                .join("\n");
+            format!("def {BLOCK}{}():\n{body}", self.tests.len() + 1)
+        };
+        self.tests.push(test);
+        self.above.append(&mut needs.above);
+        self.imports.append(&mut needs.imports);
+        self.taken.extend(lines);
+    }
+
+    /// The fixtures of the passage that the test functions in a statement take; none if pytest does
+    /// not know what to pass for a parameter.
+    fn fixtures(&self, test: &Statement) -> Option<Vec<usize>> {
+        let mut found = Vec::new();
+        for (at, _) in test.text.match_indices("def test") {
+            let (above, function) = test.text.split_at(at);
+            let inside = function.split_once('(')?.1.split(')').next()?;
+            let parameters = inside.split(',').filter(|part| !part.contains('='));
+            for (name, _) in parameters.filter_map(|part| identifier(part.trim())) {
+                let fixture = self.statements.iter().position(|other| {
+                    other.role == Role::Helper
+                        && other.text.contains("fixture")
+                        && other.defines(name)
+                });
+                let is_given = name == "self"
+                    || FIXTURES.contains(&name)
+                    || above.contains("parametrize") && mentions(above, name);
+                if fixture.is_none() && !is_given {
+                    return None;
+                }
+                found.extend(fixture);
+            }
+        }
+        Some(found)
+    }
+
+    fn text(&self) -> String {
+        let mut imports: Vec<String> = self
+            .imports
+            .iter()
+            .map(|name| format!("import {name}"))
+            .collect();
+        let mut parts = Vec::new();
+        for &at in &self.above {
+            let one = &self.statements[at];
+            if one.role == Role::Import {
+                imports.push(one.text.clone());
+            } else {
+                parts.push(one.text.clone());
+            }
+        }
+        parts.extend(self.tests.iter().cloned());
+        if !imports.is_empty() {
+            parts.insert(0, imports.join("\n"));
+        }
+        let mut text = parts.join("\n\n");
+        text.push('\n');
+        text
+    }
+}
+
+/// What a test needs that does not stand in it.
+#[derive(Default)]
+struct Needs {
+    /// Statements of its passage.
+    above: BTreeSet<usize>,
+    /// Modules of the library.
+    imports: BTreeSet<String>,
+    /// Whether it uses anything that is to be written.
+    what_is_asked: bool,
+}
+
+/// The names that a statement takes for given, and whether it calls them.
+fn names_of(statement: &Statement) -> Vec<(&str, bool)> {
+    let called = statement.called.iter().map(|name| (name.as_str(), true));
+    let free = statement.free.iter().map(|name| (name.as_str(), false));
+    called.chain(free).collect()
+}
+
+/// Whether `f(1) == 2 is False` stands there, which compares 2 with False.
+pub(crate) fn is_chain(assertion: &str) -> bool {
+    let code = assertion.split('#').next().unwrap_or_default().trim_end();
+    let ends = ["True", "False", "None"]
+        .iter()
+        .any(|word| code.ends_with(&format!(" is {word}")));
+    ends && code.starts_with("assert ") && code.contains("==")
+}
+
+/// Whether a test can import this: the standard library or pytest.
+pub(crate) fn is_library(name: &str) -> bool {
+    is_standard(name) || name == "pytest"
+}
+
+/// Whether a statement is made of assertions that are taken on their own.
+fn is_flat(prompt: &Prompt<'_>, check: &Statement, is_plain: &dyn Fn(usize) -> bool) -> bool {
+    let mut lines = check.lines.clone();
+    if check.role == Role::Check {
+        return lines.start() == lines.end() && is_plain(*lines.start());
+    }
+    check.text.starts_with("def test")
+        && check.text.contains("():")
+        && lines.by_ref().skip(1).all(|at| {
+            let bare = prompt.lines[at].text.trim();
+            bare.is_empty() || is_comment(bare) || is_plain(at)
+        })
+}

@@ -1,0 +1,243 @@
+//! What is made of the lines of a prompt: which are run as tests, and which only look like tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+
+use journeyman_event::payload::{GivenTest, TestOrigin};
+use journeyman_syntax::Source;
+
+use crate::asked::{Line, Prompt, is_comment};
+use crate::literal::literal;
+use crate::passages::{is_chain, is_library, is_open, tests_in_passages};
+use crate::python::is_builtin;
+use crate::sessions::doctests;
+use crate::stated::{call_at, is_labelled, stated_examples};
+
+/// The name under which doctest examples are kept.
+const EXAMPLES_FILE: &str = "test_examples.py";
+/// The name under which `assert` lines are kept.
+const ASSERTIONS_FILE: &str = "test_assertions.py";
+
+/// What is made of a prompt's lines.
+pub(crate) struct Reading {
+    pub(crate) tests: Vec<GivenTest>,
+    /// Lines that look like tests and are none of them, by their place.
+    pub(crate) left_out: Vec<usize>,
+    /// Calls for which the prompt plainly states different results.
+    pub(crate) contradicted: BTreeSet<String>,
+}
+
+/// A test of one or a few lines, and where it stands.
+pub(crate) struct Found {
+    pub(crate) lines: RangeInclusive<usize>,
+    pub(crate) text: String,
+}
+
+impl Reading {
+    /// Reads a prompt.
+    pub(crate) fn of(prompt: &Prompt<'_>) -> Self {
+        let is_plain = |at| assertion(prompt, at).is_some();
+        let passages = tests_in_passages(prompt, &is_plain);
+        let (code, mut taken) = (passages.tests, passages.taken);
+        let on_its_own = |at: &usize| !taken.contains(at) && !passages.stuck.contains(at);
+        let (mut examples, mut assertions) = doctests(prompt);
+        let lines = (0..prompt.lines.len()).filter(on_its_own);
+        let plain = lines.filter_map(|at| Some((at, assertion(prompt, at)?)));
+        let stated = stated_examples(prompt)
+            .into_iter()
+            .filter(|(at, _)| on_its_own(at));
+        assertions.extend(plain.chain(stated).map(|(at, text)| Found {
+            lines: at..=at,
+            text,
+        }));
+        let contradicted = contradicted(examples.iter().chain(&assertions));
+        let is_clear = |found: &Found| {
+            expected(&found.text).is_none_or(|(call, _)| !contradicted.contains(&call))
+        };
+        for all in [&mut examples, &mut assertions] {
+            all.retain(is_clear);
+            taken.extend(all.iter().flat_map(|found| found.lines.clone()));
+        }
+        let is_left_out = |at: &usize| {
+            let is_contradicted = || {
+                let bare = prompt.lines[*at].text.trim().trim_start_matches(">>> ");
+                let bare = bare.trim_start_matches("assert ");
+                call_at(bare, &|_| true)
+                    .is_some_and(|(call, _)| contradicted.contains(&spelled(&call)))
+            };
+            (!taken.contains(at) || is_contradicted()) && looks_like_a_test(prompt, *at)
+        };
+        let left_out = (0..prompt.lines.len()).filter(is_left_out).collect();
+        let mut seen = BTreeSet::new();
+        assertions.retain(|found| seen.insert(found.text.clone()));
+        let mut tests = Vec::new();
+        let listed = [
+            (EXAMPLES_FILE, TestOrigin::Examples, examples, "\n\n"),
+            (ASSERTIONS_FILE, TestOrigin::Assertions, assertions, "\n"),
+        ];
+        for (name, origin, all, between) in listed {
+            let all: Vec<String> = all.into_iter().map(|found| found.text).collect();
+            if !all.is_empty() {
+                tests.push(GivenTest {
+                    name: name.to_owned(),
+                    origin,
+                    source: all.join(between),
+                });
+            }
+        }
+        tests.extend(code);
+        Self {
+            tests,
+            left_out,
+            contradicted,
+        }
+    }
+}
+
+/// The call and the result of a test that is no more than these.
+fn expected(test: &str) -> Option<(String, String)> {
+    let call = |text| call_at(text, &|_| true);
+    let ((call, _), result) = if let Some(session) = test.strip_prefix(">>> ") {
+        let (line, result) = session.split_once('\n')?;
+        (
+            call(line).filter(|(_, rest)| rest.trim().is_empty())?,
+            result,
+        )
+    } else {
+        let (found, rest) = call(test.strip_prefix("assert ")?)?;
+        ((found, rest), rest.trim_start().strip_prefix("==")?)
+    };
+    let (value, rest) = literal(result.trim())?;
+    let is_all = rest.trim().is_empty() || rest.trim_start().starts_with('#');
+    is_all.then(|| (spelled(&call), spelled(&value)))
+}
+
+/// A text with one kind of quotation marks.
+fn spelled(text: &str) -> String {
+    text.replace('"', "'")
+}
+
+fn contradicted<'f>(all: impl Iterator<Item = &'f Found>) -> BTreeSet<String> {
+    let mut results: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (call, value) in all.filter_map(|found| expected(&found.text)) {
+        results.entry(call).or_default().insert(value);
+    }
+    results.retain(|_, values| values.len() > 1);
+    results.into_keys().collect()
+}
+
+/// Whether a line of the user's checks something, or shows a result, of what is asked for.
+fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
+    let line = &prompt.lines[at];
+    let bare = line.text.trim();
+    if !line.is_own || is_comment(bare) {
+        return false;
+    }
+    if let Some(code) = bare.strip_prefix(">>> ") {
+        return about_the_task(prompt, code);
+    }
+    let is_check = [
+        "assert ",
+        "assert(",
+        "self.assert",
+        "with self.assert",
+        "pytest.raises(",
+        "with pytest.raises(",
+    ]
+    .iter()
+    .any(|start| bare.starts_with(start));
+    if is_check {
+        let source = Source::of(bare);
+        let (called, free) = source.names();
+        let has_own = || called.iter().chain(&free).any(|name| !is_builtin(name));
+        let is_code = source.parses() && has_own() || is_open(bare) || bare.ends_with(':');
+        return is_code && !is_in_code(prompt, at);
+    }
+    let source = Source::of(bare);
+    is_labelled(prompt, at)
+        || bare.contains("==")
+            && source.is_idle_expression()
+            && source.parses()
+            && source.names().0.iter().any(|name| prompt.asks_for(name))
+            && !is_in_code(prompt, at)
+}
+
+/// Whether code calls what the prompt asks for; anything, if it asks for nothing by name.
+fn about_the_task(prompt: &Prompt<'_>, code: &str) -> bool {
+    let (called, free) = Source::of(code).names();
+    let mut names = called.iter().filter(|name| !is_builtin(name)).chain(&free);
+    if prompt.asks_by_name() {
+        names.any(|name| prompt.asks_for(name))
+    } else {
+        called.iter().any(|name| !is_builtin(name))
+    }
+}
+
+/// Whether a line stands in a function that is no test.
+fn is_in_code(prompt: &Prompt<'_>, at: usize) -> bool {
+    let indent = |text: &str| text.len() - text.trim_start().len();
+    let mut own = indent(prompt.lines[at].text);
+    for line in prompt.lines[..at].iter().rev().map(|line| line.text) {
+        let bare = line.trim_start();
+        if !bare.is_empty() && indent(line) < own {
+            own = indent(line);
+            let is_function = bare.starts_with("def ") || bare.starts_with("async def ");
+            if is_function {
+                return !bare.trim_start_matches("async ").starts_with("def test");
+            }
+        }
+    }
+    false
+}
+
+/// The assertion on a line, if it is one of what the task asks for.
+fn assertion(prompt: &Prompt<'_>, at: usize) -> Option<String> {
+    let line = &prompt.lines[at];
+    let text = line.text.trim();
+    if !text.starts_with("assert ")
+        || text.ends_with(';')
+        || !line.is_own
+        || prompt.is_reported(at, at)
+        || prompt.is_reported_beside(at)
+    {
+        return None;
+    }
+    let around = |line: &Line<'_>| {
+        let text = line.text.trim();
+        text.starts_with("File \"") || text.starts_with("AssertionError")
+    };
+    let is_raised = at
+        .checked_sub(1)
+        .is_some_and(|above| around(&prompt.lines[above]))
+        || prompt.lines.get(at + 1).is_some_and(around);
+    let source = Source::of(text);
+    let found = source.assertions();
+    let [found] = found.as_slice() else {
+        return None;
+    };
+    if is_raised || is_chain(text) || !source.parses() {
+        return None;
+    }
+    let own = |name: &&String| !is_builtin(name) && (prompt.asks_for(name) || !is_library(name));
+    let mut called = found.called.iter().filter(own).peekable();
+    called.peek()?;
+    // With no definition in sight, an assertion at the margin or in a test says itself what is wanted.
+    let says_itself = !prompt.defines() && is_free_standing(prompt, at);
+    let is_plain = called.all(|name| says_itself || prompt.asks_for(name))
+        && !found
+            .free
+            .iter()
+            .any(|name| own(&name) && !prompt.asks_for(name));
+    is_plain.then(|| text.to_owned())
+}
+
+/// Whether a line is in no function but a test.
+fn is_free_standing(prompt: &Prompt<'_>, at: usize) -> bool {
+    let indent = |text: &str| text.len() - text.trim_start().len();
+    let own = indent(prompt.lines[at].text);
+    let mut above = prompt.lines[..at].iter().rev().map(|line| line.text);
+    let head = above.find(|text| !text.trim().is_empty() && indent(text) < own);
+    head.is_none_or(|head| {
+        head.trim_start().starts_with("def test") || !head.trim_end().ends_with(':') || own == 0
+    })
+}

@@ -1,0 +1,160 @@
+//! Doctest sessions in a prompt: where one ends, what of it is run, and whether it is about what the
+//! prompt asks for.
+
+use std::collections::BTreeSet;
+
+use journeyman_syntax::Source;
+
+use crate::asked::Prompt;
+use crate::literal::identifier;
+use crate::python::{is_builtin, is_standard};
+use crate::reading::Found;
+use crate::stated::stated_in_session;
+
+/// The text of a session without imports of what is to be written, which it finds without them; none
+/// if it is not about what the task asks for.
+fn session_about_the_task(prompt: &Prompt<'_>, session: &str) -> Option<String> {
+    let code: Vec<&str> = session
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix(">>> ")
+                .or_else(|| line.strip_prefix("... "))
+        })
+        .collect();
+    let code = code.join("\n");
+    let source = Source::of(&code);
+    let imports = source.imports();
+    let is_ours = |module: &str| !is_standard(module.split('.').next().unwrap_or(module));
+    if imports
+        .iter()
+        .any(|import| import.names.is_empty() && is_ours(&import.module))
+    {
+        return None;
+    }
+    let (called, free) = source.names();
+    let own = |name: &&String| !is_builtin(name) && !is_standard(name);
+    let mut asked = called.iter().chain(&free).filter(own);
+    let taken = imports.iter().filter(|import| is_ours(&import.module));
+    let taken: BTreeSet<&String> = taken.flat_map(|import| &import.names).collect();
+    let is_asked = |name: &String| taken.contains(name) || prompt.asks_for(name);
+    let is_about = if prompt.asks_by_name() {
+        asked.clone().any(is_asked) && (prompt.stub.is_empty() || asked.all(is_asked))
+    } else {
+        asked.next().is_some() || !taken.is_empty()
+    };
+    if !is_about {
+        return None;
+    }
+    let kept = session.lines().filter(|line| {
+        let import = line
+            .strip_prefix(">>> from ")
+            .and_then(|rest| rest.split_once(" import "));
+        import.is_none_or(|(module, _)| !is_ours(module.trim()))
+    });
+    let kept: Vec<&str> = kept.collect();
+    let is_session = kept.first().is_some_and(|line| line.starts_with(">>>"));
+    is_session.then(|| kept.join("\n"))
+}
+
+/// Doctest examples, one text a group: a group ends at a blank line, at a line that closes a
+/// docstring or a code block, and its indentation is taken away. Beside them, as assertions, those
+/// whose line states the result itself (`>>> f(2) == 4`): doctest would take it for no result.
+pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<Found>, Vec<Found>) {
+    let mut examples = Vec::new();
+    let mut assertions = Vec::new();
+    let mut group = String::new();
+    let mut indent = 0;
+    let mut first = 0;
+    let text_of = |at: usize| prompt.lines.get(at).map_or("", |line| line.text);
+    // One line more, which ends a group.
+    for at in 0..=prompt.lines.len() {
+        let line = text_of(at);
+        let bare = line.trim_start();
+        let is_own = prompt.lines.get(at).is_some_and(|line| line.is_own);
+        let prompt_line = is_own && (bare == ">>>" || bare.starts_with(">>> "));
+        let closes = closes_group(bare) || (!prompt_line && stated_in_session(bare).is_some());
+        let next = text_of(at + 1).trim_start();
+        if prompt_line
+            && (closes_group(next) || next.starts_with(">>>"))
+            && let Some(text) = bare.get(4..).and_then(stated_in_session)
+        {
+            let about = session_about_the_task(prompt, bare);
+            let is_reported = prompt.is_reported(at, at) || prompt.is_reported_beside(at);
+            if about.is_some() && !is_reported && !is_skipped(bare) {
+                assertions.push(Found {
+                    lines: at..=at,
+                    text,
+                });
+            }
+            continue;
+        }
+        if prompt_line && group.is_empty() {
+            indent = line.len() - bare.len();
+            first = at;
+        }
+        if closes {
+            let whole = std::mem::take(&mut group);
+            let last = at.saturating_sub(1);
+            if !whole.is_empty() && !prompt.is_reported(first, last) {
+                let about = session_about_the_task(prompt, &without_skipped(&whole));
+                let texts = about.iter().flat_map(|session| apart(session));
+                examples.extend(texts.map(|text| Found {
+                    lines: first..=last,
+                    text,
+                }));
+            }
+        } else if prompt_line || !group.is_empty() {
+            // No more than there is: an answer may stand further left than its question.
+            let spaces = indent.min(line.len() - bare.len());
+            let text = line.get(spaces..).unwrap_or(bare);
+            group.push_str(text.trim_end());
+            group.push('\n');
+        }
+    }
+    (examples, assertions)
+}
+
+/// Whether doctest is told not to run a line of a session.
+fn is_skipped(line: &str) -> bool {
+    line.contains("doctest:") && line.contains("+SKIP")
+}
+
+/// A session without the examples that doctest is told to leave out.
+fn without_skipped(session: &str) -> String {
+    let mut skips = false;
+    let kept = session.lines().filter(|line| {
+        if line.starts_with(">>>") {
+            skips = is_skipped(line);
+        }
+        !skips
+    });
+    kept.collect::<Vec<_>>().join("\n")
+}
+
+/// The examples of a group, each on its own if none depends on another: if all of them are calls.
+/// Then what passes can be told from what fails.
+fn apart(group: &str) -> Vec<String> {
+    let mut calls = group.lines().filter_map(|line| line.strip_prefix(">>> "));
+    let called = |line: &str| identifier(line).is_some_and(|(_, rest)| rest.starts_with('('));
+    if !calls.all(called) {
+        return vec![group.to_owned()];
+    }
+    let mut examples: Vec<String> = Vec::new();
+    for line in group.lines() {
+        match examples.last_mut() {
+            Some(example) if !line.starts_with(">>> ") => {
+                example.push('\n');
+                example.push_str(line);
+            }
+            _ => examples.push(line.to_owned()),
+        }
+    }
+    examples
+}
+
+fn closes_group(line: &str) -> bool {
+    line.is_empty()
+        || ["```", "\"\"\"", "'''"]
+            .iter()
+            .any(|end| line.starts_with(end))
+}
