@@ -2,7 +2,8 @@
 //! syntax: the code that parses and defines what was planned. Never fails on odd text, only says why
 //! nothing usable is in it.
 
-use journeyman_event::payload::{Purpose, ReviewCompleted, ToolRequest};
+use journeyman_event::payload::{PromptAnswered, Purpose, ReviewCompleted, ToolRequest};
+use journeyman_event::printable;
 use journeyman_event::state::PendingAnswer;
 use journeyman_syntax::{Kind, Source};
 use serde::Deserialize;
@@ -374,6 +375,19 @@ pub(crate) fn tool_requests(answer: &str, purpose: Purpose) -> Result<Vec<ToolRe
         requests.push(request(raw));
     }
     Ok(requests)
+}
+
+/// What the model says to a question. The error says why that is none, in words for the model.
+pub(crate) fn reply(answer: &PendingAnswer) -> Result<PromptAnswered, String> {
+    let said = spoken(&answer.text);
+    let text = printable(&said).trim().to_owned();
+    if text.is_empty() {
+        return Err("it says nothing; answer the question".to_owned());
+    }
+    Ok(PromptAnswered {
+        text,
+        cut_short: answer.cut_short,
+    })
 }
 
 /// What a review found. One that cannot be read is none.

@@ -53,13 +53,13 @@ pub use listing::Listing;
 pub use notice::{Notice, Notices};
 pub use output::{OutputError, check_output, write_result};
 pub use python::test_file_problem;
-pub use request::{prompt_note, prompt_problem};
+pub use request::{is_plain_question, prompt_note, prompt_problem};
 pub use service::{
     Ending as ServiceEnding, ForkOf, Intervention, Listed, Parts, Submission, Submitted, Tasks,
     list,
 };
 pub use slots::ModelSlots;
 pub use strategy::{ModuleStep, ModuleStrategy, WholeFile};
-pub use summary::headline;
+pub use summary::{answered, headline};
 pub use toolbox::Toolbox;
 pub use worker::{Moment, Options, Worker, load, load_at};

@@ -4,16 +4,30 @@
 use std::fmt::Write;
 
 use journeyman_event::TaskState;
-use journeyman_event::payload::Verification;
+use journeyman_event::payload::{PromptAnswered, Verification};
 use journeyman_event::state::{Ending, ModuleState};
 
 use crate::examples::examples_in_short;
 use crate::layout::{Files, module_path};
 use crate::request::{prompt_note, without_secrets};
 
-/// One line that says how a task ended.
-pub fn headline(ending: &Ending) -> String {
+/// What is said with every answer to a question.
+const ANSWERED: &str = "The model's answer; nothing was run or checked.";
+
+/// The model's answer to a question, marked as what it is.
+pub fn answered(reply: &PromptAnswered) -> String {
+    let cut = if reply.cut_short {
+        "\n\n(It was cut off here, at the limit of its length.)"
+    } else {
+        ""
+    };
+    format!("{ANSWERED}\n\n{}{cut}\n", reply.text)
+}
+
+/// One line that says how a task ended, or is about to.
+pub fn headline(state: &TaskState, ending: &Ending) -> String {
     match ending {
+        Ending::Complete(_) if state.reply.is_some() => ANSWERED.to_owned(),
         Ending::Complete(Verification::GivenTests) => {
             "Complete and verified: the given tests ran and passed.".to_owned()
         }
@@ -41,7 +55,7 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
         .submission
         .as_ref()
         .map_or("", |submission| submission.prompt.trim());
-    let mut text = format!("# Summary\n\n{}\n\n", headline(ending));
+    let mut text = format!("# Summary\n\n{}\n\n", headline(state, ending));
     let _ = writeln!(text, "## Task\n\n{}\n", quote(&without_secrets(prompt)));
     if let Some(note) = prompt_note(prompt) {
         let _ = writeln!(text, "Note: {note}.\n");
@@ -54,7 +68,12 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
         }
         text.push('\n');
     }
-    text.push_str("## Modules\n\n| file | versions | checked by | result |\n|---|---|---|---|\n");
+    if state.reply.is_some() {
+        text.push_str("The answer is in `ANSWER.md`.\n");
+    } else {
+        text.push_str("## Modules\n\n| file | versions | checked by | result |\n");
+        text.push_str("|---|---|---|---|\n");
+    }
     for module in &state.modules {
         let _ = writeln!(text, "{}", row(module));
     }

@@ -123,7 +123,7 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
             Purpose::Plan => Some(schema_of_plan(request.state)),
             Purpose::LookUp => Some(schema_of_look_up(request.tools)),
             Purpose::Review => Some(schema_of_review()),
-            Purpose::Code | Purpose::Tests | Purpose::Fix => None,
+            Purpose::Code | Purpose::Tests | Purpose::Fix | Purpose::Answer => None,
         },
         record: ContextBuilt {
             purpose: request.purpose,
@@ -135,11 +135,11 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
     })
 }
 
-/// Plans and tests are short; a small model that goes on and on with one repeats itself.
+/// Plans, tests and answers are short; a small model that goes on and on with one repeats itself.
 fn answer_share(profile: &Profile, purpose: Purpose) -> Tokens {
     match purpose {
         Purpose::Code | Purpose::Fix => profile.generation,
-        Purpose::Plan | Purpose::Tests => profile.generation.percent(50),
+        Purpose::Plan | Purpose::Tests | Purpose::Answer => profile.generation.percent(50),
         Purpose::LookUp | Purpose::Review => profile.generation.percent(20),
     }
 }

@@ -6,6 +6,7 @@
 use std::io::{self, ErrorKind, Write};
 use std::ops::ControlFlow;
 
+use journeyman_event::printable;
 use serde::Serialize;
 
 /// Prints a line. A reader that went away is no error: the line is for nobody then.
@@ -81,6 +82,7 @@ pub(crate) fn grouped(number: u64) -> String {
 
 /// A text on one line, cut to a width.
 pub(crate) fn one_line(text: &str, chars: usize) -> String {
+    let text = printable(text);
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.chars().count() <= chars {
         return text;
@@ -105,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_with_a_mark() {
-        assert_eq!(one_line("a  b\nc", 10), "a b c");
+        assert_eq!(one_line("a  b\n\u{1b}[31mc", 10), "a b c");
         assert_eq!(one_line("abcdef", 4), "abc…");
     }
 }

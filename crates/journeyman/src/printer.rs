@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use journeyman_event::printable;
 use tokio::sync::oneshot;
 
 use crate::output::write;
@@ -61,6 +62,10 @@ impl Printer {
 
     /// Prints a text some time soon. Where too much waits already it is left out.
     pub(crate) fn print(&self, to: To, text: String) {
+        let text = match to {
+            To::Output => text,
+            To::Error | To::Screen | To::Status => printable(&text).into_owned(),
+        };
         let bytes = text.len();
         let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
         if before.saturating_add(bytes) > WAITING_BYTES_MAX {

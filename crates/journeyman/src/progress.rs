@@ -263,6 +263,7 @@ fn detail(payload: &Payload) -> String {
                 .map(|question| question.text.as_str());
             texts.collect::<Vec<_>>().join(" ")
         }
+        Payload::PromptAnswered(answered) => answered.text.clone(),
         Payload::ContextBuilt(built) => {
             let cut = built.decisions.iter().filter(|d| !d.why.is_empty()).count();
             format!(
@@ -420,6 +421,7 @@ fn status(state: &TaskState) -> String {
                 Purpose::Fix => "correcting",
                 Purpose::LookUp => "finding out what to look up",
                 Purpose::Review => "reviewing",
+                Purpose::Answer => "answering",
             },
             Action::CallTool(_) => "calling a tool",
             Action::RunTests(_) if current.is_none() => "testing everything",

@@ -281,6 +281,8 @@ pub(crate) struct TaskView {
     reason: Option<String>,
     /// How it ended, in words.
     result: Option<String>,
+    /// The model's answer to a prompt that is a plain question: nothing of it was run or checked.
+    answer: Option<String>,
     /// What the model found in the finished code, where it was asked to review it.
     review: Option<Vec<String>>,
     /// The files of the result that were written out.
@@ -353,7 +355,8 @@ impl TaskView {
             verification,
             confidence,
             reason,
-            result: state.ending.as_ref().map(headline),
+            result: state.ending.as_ref().map(|ending| headline(state, ending)),
+            answer: state.reply.as_ref().map(|reply| reply.text.clone()),
             review: state.review.as_ref().map(|review| review.findings.clone()),
             output: output.map(|files| files.iter().map(|file| file.path.clone()).collect()),
             submitted_at: time(state.submitted_at),

@@ -21,6 +21,8 @@ pub enum Purpose {
     LookUp,
     /// What a reader would say of the finished code.
     Review,
+    /// The answer to a prompt that is a plain question.
+    Answer,
 }
 
 impl Purpose {
@@ -33,6 +35,7 @@ impl Purpose {
             Self::Fix => "fix",
             Self::LookUp => "look_up",
             Self::Review => "review",
+            Self::Answer => "answer",
         }
     }
 }

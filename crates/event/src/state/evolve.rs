@@ -161,6 +161,10 @@ impl TaskState {
                 self.questions.extend(questions);
                 self.accept_answer();
             }
+            Payload::PromptAnswered(answered) => {
+                self.reply = Some(answered.clone());
+                self.accept_answer();
+            }
             Payload::AgentStarted(started) => {
                 self.agents += 1;
                 self.looked_up |= started.purpose == Purpose::LookUp;

@@ -10,14 +10,15 @@ use journeyman_agent::limits::{
     SOURCE_CHARS_MAX, TEXT_CHARS_MAX, check_source, check_submission, check_text,
 };
 use journeyman_agent::{
-    Intervention, Notice, ServiceEnding, Submission, Tasks, check_output, examples_notice,
-    headline, prompt_note, prompt_problem, test_file_problem, tests_in_prompt, write_result,
+    Intervention, Notice, ServiceEnding, Submission, Tasks, answered, check_output,
+    examples_notice, headline, prompt_note, prompt_problem, test_file_problem, tests_in_prompt,
+    write_result,
 };
 use journeyman_event::payload::{
     FailureReason, GivenTest, Limits, PauseReason, TaskSubmitted, TestOrigin,
 };
 use journeyman_event::state::{Ending, Status};
-use journeyman_event::{Principal, TaskId, TaskState, Tokens};
+use journeyman_event::{Principal, TaskId, TaskState, Tokens, printable};
 use journeyman_journal::Filter;
 use journeyman_queue::Full;
 use serde_json::json;
@@ -583,8 +584,7 @@ async fn bring_home(task: &TaskId, wish: &Wish, mut state: TaskState) -> anyhow:
     let Some(out) = wish.out().filter(|out| !is_there(out)) else {
         return Ok(state);
     };
-    let has_code = state.modules.iter().any(|module| module.code().is_some());
-    if !state.status.is_ended() || !has_code || state.output_problem.is_some() {
+    if !state.status.is_ended() || !state.has_result() || state.output_problem.is_some() {
         return Ok(state);
     }
     let (folder, task, result) = (PathBuf::from(out), task.clone(), state.clone());
@@ -773,18 +773,20 @@ fn print_result(settings: &Settings, task: &TaskId, state: &TaskState) -> anyhow
                 _ => None,
             },
             "files": files,
+            "answer": state.reply.as_ref().map(|reply| &reply.text),
             "tokens": state.spent,
             "seconds": seconds,
         }));
     }
     let end = match &state.ending {
-        Some(ending) => headline(ending),
+        Some(Ending::Complete(_)) if let Some(reply) = &state.reply => answered(reply),
+        Some(ending) => headline(state, ending),
         None => format!(
             "{}: `journeyman resume {task}` goes on.",
             capitalised(state.status)
         ),
     };
-    line(&end)?;
+    line(&printable(&end))?;
     let asked = state.submission.as_ref();
     if let Some(notice) = asked.and_then(|asked| examples_notice(&asked.tests)) {
         line(&notice)?;

@@ -4,7 +4,7 @@ use anyhow::Context;
 use journeyman_agent::{Moment, headline, module_path};
 use journeyman_event::payload::PauseReason;
 use journeyman_event::state::Status;
-use journeyman_event::{TaskId, TaskState};
+use journeyman_event::{TaskId, TaskState, printable};
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -54,10 +54,13 @@ pub(crate) async fn show(
     line(&format!("task       {task}"))?;
     line(&format!("status     {}{reason}", status.as_str()))?;
     if let (Some(PauseReason::ModelUnreachable), Some(trouble)) = (pause, &state.trouble) {
-        line(&format!("waits for  {trouble}"))?;
+        line(&format!("waits for  {}", printable(trouble)))?;
     }
     if let Some(ending) = &state.ending {
-        line(&format!("result     {}", headline(ending)))?;
+        line(&format!(
+            "result     {}",
+            printable(&headline(&state, ending))
+        ))?;
     }
     if let Some(submission) = &state.submission {
         line(&format!("prompt     {}", one_line(&submission.prompt, 200)))?;
@@ -98,6 +101,9 @@ pub(crate) async fn show(
             module_path(&module.plan.name),
             module.version()
         ))?;
+    }
+    if let Some(reply) = &state.reply {
+        line(&format!("answer     {}", one_line(&reply.text, 200)))?;
     }
     for repair in &state.plan_repairs {
         line(&format!("repaired   {repair}"))?;
