@@ -63,11 +63,28 @@ const THOUGHTS: &[(&str, &str)] = &[
     ("<reasoning>", "</reasoning>"),
 ];
 
-const CUT_OFF: &str = "it was cut off before the file's end; write a shorter file";
+/// What is said of a file that is not whole.
+pub(crate) const CUT_OFF: &str = "it was cut off before the file's end; write a shorter file";
 
-/// The whole file in an answer: of its blocks, or of what else may be code in it, the one that defines
+/// Why an answer is not whole, in words for the model; none if it is. `shorter` is what to do about one
+/// that is too long.
+pub(crate) fn cut_off(answer: &PendingAnswer, shorter: &str) -> Option<String> {
+    if let Some(repeated) = &answer.repeated {
+        return Some(format!(
+            "it was cut off because it said the same again and again; say each thing once. This was \
+             repeated:\n{repeated}"
+        ));
+    }
+    answer.cut_short.then(|| shorter.to_owned())
+}
+
+/// The whole file in an answer, which was `cut` for that reason: of its blocks, or of what else may be code in it, the one that defines
 /// the most of `names`, parses and is longest. The error says what is wrong, in words for the model.
-pub(crate) fn whole_file(answer: &str, cut_short: bool, names: &[&str]) -> Result<String, String> {
+pub(crate) fn whole_file(
+    answer: &str,
+    cut: Option<&str>,
+    names: &[&str],
+) -> Result<String, String> {
     let said = spoken(answer);
     if said.trim().is_empty() && !answer.trim().is_empty() {
         return Err("it has only thoughts and no answer; answer at once with the file".to_owned());
@@ -96,16 +113,18 @@ pub(crate) fn whole_file(answer: &str, cut_short: bool, names: &[&str]) -> Resul
             .iter()
             .map(|candidate| candidate.text.len())
             .max();
-        if !cut_short {
+        if let Some(why) = cut {
+            if longest.is_none_or(|longest| longest < open.text.len()) {
+                return Err(why.to_owned());
+            }
+        } else {
             let whole = Source::of(&open.text).whole_beginning().map(str::to_owned);
             candidates.push(Candidate::of(whole.unwrap_or(open.text), names));
-        } else if longest.is_none_or(|longest| longest < open.text.len()) {
-            return Err(CUT_OFF.to_owned());
         }
     }
     if candidates.is_empty() {
-        if cut_short {
-            return Err(CUT_OFF.to_owned());
+        if let Some(why) = cut {
+            return Err(why.to_owned());
         }
         candidates.extend(bare_code(&said).map(|text| Candidate::of(text, names)));
     }
@@ -308,7 +327,7 @@ fn usable(source: &str) -> Result<String, String> {
 
 /// The test file in an answer. One that was cut off still has the tests before the cut: small models
 /// often go on until they are stopped.
-pub(crate) fn test_file(answer: &str, cut_short: bool) -> Result<String, String> {
+pub(crate) fn test_file(answer: &str, cut: Option<&str>) -> Result<String, String> {
     let said = spoken(answer);
     let (closed, open) = fenced_blocks(&said);
     // What a model says about its tests may hold code too.
@@ -319,10 +338,10 @@ pub(crate) fn test_file(answer: &str, cut_short: bool) -> Result<String, String>
     let tests = tests
         .map(|text| Candidate::of(text, &[]))
         .max_by_key(Candidate::rank);
-    let file = match (tests, whole_file(answer, cut_short, &[]), open) {
+    let file = match (tests, whole_file(answer, cut, &[]), open) {
         (Some(tests), ..) => usable(&tests.text)?,
         (None, Ok(file), _) => file,
-        (None, Err(problem), Some(Block { text: open, .. })) if cut_short => {
+        (None, Err(problem), Some(Block { text: open, .. })) if cut.is_some() => {
             let whole = open.rfind("\ndef ").map_or("", |at| &open[..at]);
             if !has_tests(whole) {
                 return Err(problem);
@@ -704,14 +723,14 @@ mod tests {
             format!("\u{feff}{BODY}\n"),
             format!("```python\n\u{feff}{BODY}\n```"),
         ] {
-            let found = whole_file(&answer, false, &["f"]);
+            let found = whole_file(&answer, None, &["f"]);
             assert_eq!(found.as_deref(), Ok(FILE), "{answer}");
         }
         let commented = format!("# m.py: small numbers\n{BODY}\n");
-        assert_eq!(whole_file(&commented, false, &["f"]), Ok(commented));
+        assert_eq!(whole_file(&commented, None, &["f"]), Ok(commented));
         let documented =
             "```python\n\"\"\"M.\n\n```\nf(1)\n```\n\"\"\"\ndef f(x):\n    return 1\n```";
-        let file = whole_file(documented, false, &["f"]).unwrap();
+        let file = whole_file(documented, None, &["f"]).unwrap();
         assert!(
             file.starts_with("\"\"\"M.") && file.ends_with("return 1\n"),
             "{file}"
@@ -739,12 +758,12 @@ mod tests {
             ),
             ("```python\n", false, "empty"),
         ] {
-            let found = whole_file(answer, cut, &["f"]);
+            let found = whole_file(answer, cut.then_some(CUT_OFF), &["f"]);
             let told = found.as_ref().is_err_and(|said| said.contains(problem));
             assert!(told, "{answer:?}: {found:?}");
         }
         let tags = "```python\ndef f(text):\n    return text.split('</think>')[-1]\n```";
-        let file = whole_file(tags, false, &["f"]).unwrap();
+        let file = whole_file(tags, None, &["f"]).unwrap();
         assert!(file.contains("split('</think>')"), "{file}");
     }
 
@@ -752,7 +771,7 @@ mod tests {
     fn a_file_in_two_blocks_is_put_together() {
         let answer = "```python\ndef f():\n    return 1\n```\nand\n```python\ndef g():\n    return f()\n```\n\
                       ```python\nprint(g(), f(), 'and so on and so on')\n```";
-        let file = whole_file(answer, false, &["f", "g"]).unwrap();
+        let file = whole_file(answer, None, &["f", "g"]).unwrap();
         assert_eq!(
             file,
             "def f():\n    return 1\n\n\ndef g():\n    return f()\n"
@@ -793,7 +812,7 @@ mod tests {
         let answer =
             "Like `x`:\n```python\nx = 1\n```\nand\n```python\nimport re\n\nx = 2\n```\nDone.";
         assert_eq!(
-            whole_file(answer, false, &[]).unwrap(),
+            whole_file(answer, None, &[]).unwrap(),
             "import re\n\nx = 2\n"
         );
     }
@@ -801,11 +820,11 @@ mod tests {
     #[test]
     fn a_forgotten_closing_fence_is_forgiven_unless_the_answer_was_cut() {
         assert_eq!(
-            whole_file("```python\nx = 1", false, &[]).unwrap(),
+            whole_file("```python\nx = 1", None, &[]).unwrap(),
             "x = 1\n"
         );
         assert!(
-            whole_file("```python\nx = 1", true, &[])
+            whole_file("```python\nx = 1", Some(CUT_OFF), &[])
                 .unwrap_err()
                 .contains("cut off")
         );
@@ -814,13 +833,19 @@ mod tests {
     #[test]
     fn a_test_file_that_was_cut_off_keeps_its_whole_tests() {
         let answer = "```python\nimport m\n\ndef test_a():\n    assert m.f(1) == 2\n\ndef test_b():\n    assert m.";
-        let file = test_file(answer, true).unwrap();
+        let file = test_file(answer, Some(CUT_OFF)).unwrap();
         assert_eq!(file, "import m\n\ndef test_a():\n    assert m.f(1) == 2\n");
-        assert!(test_file("```python\nimport m\n\ndef test_a():\n    ass", true).is_err());
-        let nul = "```python\n\0\n\ndef test_a():\n    pass\n\ndef test_b():\n    pa";
-        assert!(test_file(nul, true).unwrap_err().contains("NUL"));
         assert!(
-            test_file("```python\nx = 1\n```", false)
+            test_file(
+                "```python\nimport m\n\ndef test_a():\n    ass",
+                Some(CUT_OFF)
+            )
+            .is_err()
+        );
+        let nul = "```python\n\0\n\ndef test_a():\n    pass\n\ndef test_b():\n    pa";
+        assert!(test_file(nul, Some(CUT_OFF)).unwrap_err().contains("NUL"));
+        assert!(
+            test_file("```python\nx = 1\n```", None)
                 .unwrap_err()
                 .contains("begins with test")
         );
@@ -850,19 +875,19 @@ mod tests {
     #[test]
     fn a_block_inside_a_docstring_does_not_end_the_file() {
         let answer = "````python\n\"\"\"\n```\nx\n```\n\"\"\"\ny = 1\n````";
-        assert!(whole_file(answer, false, &[]).unwrap().ends_with("y = 1\n"));
+        assert!(whole_file(answer, None, &[]).unwrap().ends_with("y = 1\n"));
     }
 
     #[test]
     fn bare_code_is_a_file_and_prose_is_not() {
-        assert!(whole_file("def f():\n    return 1\n", false, &[]).is_ok());
+        assert!(whole_file("def f():\n    return 1\n", None, &[]).is_ok());
         assert!(
-            whole_file("Sure! I can do that.", false, &[])
+            whole_file("Sure! I can do that.", None, &[])
                 .unwrap_err()
                 .contains("```python")
         );
         assert!(
-            whole_file("```python\n\n```", false, &[])
+            whole_file("```python\n\n```", None, &[])
                 .unwrap_err()
                 .contains("empty")
         );
@@ -871,7 +896,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_gives_a_file_or_a_reason(text in "(?s).{0,400}|(```|\n|python|x = 1|`|\r){0,30}", cut: bool) {
-            if let Ok(source) = whole_file(&text, cut, &[]) {
+            if let Ok(source) = whole_file(&text, cut.then_some(CUT_OFF), &[]) {
                 prop_assert!(source.ends_with('\n') && source.trim() != "");
             }
         }

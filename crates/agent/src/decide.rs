@@ -11,7 +11,7 @@ use journeyman_event::payload::{
 use journeyman_event::state::{Ending, ModuleState, PendingAnswer, TestRun};
 use journeyman_event::{ModuleName, Payload, TaskState, Tokens};
 
-use crate::answer::{reply, review, test_file, whole_file};
+use crate::answer::{CUT_OFF, cut_off, reply, review, test_file, whole_file};
 use crate::crew::{LOOK_UPS_MAX, completed, step};
 use crate::fact::{Fact, Role};
 use crate::layout;
@@ -267,7 +267,7 @@ fn facts_in(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
         )],
         (Purpose::Tests, Some(module)) => {
             let name = &module.plan.name;
-            match test_file(&answer.text, answer.cut_short) {
+            match test_file(&answer.text, cut_off(answer, CUT_OFF).as_deref()) {
                 Ok(source) => {
                     let source = with_full_imports(&source, &module_names(state));
                     let source = of_the_module(module, &source);
@@ -291,8 +291,9 @@ fn facts_in(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
 
 fn plan_or_refusal(state: &TaskState, answer: &PendingAnswer) -> journeyman_event::Payload {
     let may_ask = may_ask(state);
-    let read = if answer.cut_short {
-        Err("it was cut off; plan fewer modules with shorter descriptions".to_owned())
+    let shorter = "it was cut off; plan fewer modules with shorter descriptions";
+    let read = if let Some(problem) = cut_off(answer, shorter) {
+        Err(problem)
     } else if let Some(asked) = questions_in_answer(&answer.text).filter(|_| may_ask) {
         return asked.into();
     } else {
@@ -313,7 +314,7 @@ fn code_file(
     answer: &PendingAnswer,
 ) -> Result<String, String> {
     let names = planned_names(module);
-    let source = whole_file(&answer.text, answer.cut_short, &names)?;
+    let source = whole_file(&answer.text, cut_off(answer, CUT_OFF).as_deref(), &names)?;
     let source = without_own_imports(&source, module.plan.name.as_str());
     let mut source = with_full_imports(&source, &module_names(state));
     let prompt = state.submission.as_ref().map(|asked| asked.prompt.as_str());

@@ -79,6 +79,10 @@ const PRODUCTS: &[&str] = &[
     "package",
     "game",
 ];
+/// Languages that are also something to use, and are meant where a product of theirs is named.
+const OTHER_MEANINGS: &[&str] = &["shell", "bash", "powershell", "react"];
+/// After one of these stands a thing, and no language.
+const ARTICLES: &[&str] = &["a", "an", "the", "my", "your", "our", "this"];
 /// What ends the name of the thing that is wanted.
 const ENDS: &[&str] = &[
     "that", "which", "to", "for", "from", "with", "using", "where", "so", "who", "whose", "and",
@@ -149,7 +153,16 @@ pub fn prompt_note(prompt: &str) -> Option<String> {
         return None;
     }
     let words = words(prompt);
-    let named = words.iter().find_map(|word| language(word))?;
+    let named = words.iter().enumerate().find_map(|(at, word)| {
+        let is = |at: Option<usize>, known: &[&str]| {
+            let other = at.and_then(|at| words.get(at));
+            other.is_some_and(|other| known.contains(&other.to_lowercase().as_str()))
+        };
+        let is_of_product = is(Some(at + 1), PRODUCTS);
+        let is_word = OTHER_MEANINGS.contains(&word.to_lowercase().as_str())
+            || is(at.checked_sub(1), ARTICLES);
+        language(word).filter(|_| is_of_product || !is_word)
+    })?;
     Some(format!(
         "the prompt names {named}; what is written is Python"
     ))
@@ -363,6 +376,8 @@ mod tests {
         );
         for prompt in [
             "Write a function that lets it go.",
+            "I tried it in the shell and it fails. Write add(a, b).",
+            "Write a class that runs Bash commands.",
             "In Python, not in Java.",
             "Write add(a, b).",
         ] {

@@ -17,7 +17,7 @@ const ANSWERED: &str = "The model's answer; nothing was run or checked.";
 /// The model's answer to a question, marked as what it is.
 pub fn answered(reply: &PromptAnswered) -> String {
     let cut = if reply.cut_short {
-        "\n\n(It was cut off here, at the limit of its length.)"
+        "\n\n(It was cut off here.)"
     } else {
         ""
     };

@@ -249,6 +249,7 @@ impl Drive {
                     ModelCallCompleted {
                         text,
                         cut_short: n == 3,
+                        repeated: None,
                         prompt_tokens: Tokens(10),
                         completion_tokens: Tokens(10),
                         exact: true,

@@ -141,6 +141,9 @@ pub struct PendingAnswer {
     pub text: String,
     /// Whether it was cut at the token limit.
     pub cut_short: bool,
+    /// What was said again and again, where that is why it was cut.
+    #[serde(default)]
+    pub repeated: Option<String>,
 }
 
 /// A question of the planner's, and what became of it.

@@ -523,7 +523,8 @@ fn what_the_document_says_of_sizes_is_what_is_taken() {
     };
     let prompt = |length| json!({"prompt": "x".repeat(length)});
     let test = |length| {
-        let source = format!("#{}", "x".repeat(length - 1));
+        let start = "def test_y(): pass\n#";
+        let source = format!("{start}{}", "x".repeat(length - start.len()));
         json!({"prompt": "y", "tests": [{"name": "test_y.py", "source": source}]})
     };
     let prompt_max = most("NewTask", "prompt");

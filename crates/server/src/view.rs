@@ -75,6 +75,8 @@ pub(crate) struct Accepted {
     pub(crate) sequence: u64,
     /// Whether the same submission, by its idempotency key, had been taken before.
     pub(crate) is_duplicate: bool,
+    /// What was made of it otherwise than it was given, in words.
+    pub(crate) notes: Vec<String>,
     /// Where more about it is.
     pub(crate) urls: Urls,
 }

@@ -126,6 +126,9 @@ pub struct ModelCallCompleted {
     pub text: String,
     /// Whether it was cut at the token limit.
     pub cut_short: bool,
+    /// What was said again and again, where that is why it was cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeated: Option<String>,
     /// Tokens of the prompt.
     pub prompt_tokens: Tokens,
     /// Tokens generated.

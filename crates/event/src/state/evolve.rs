@@ -240,6 +240,7 @@ impl TaskState {
                     module,
                     text: done.text.clone(),
                     cut_short: done.cut_short,
+                    repeated: done.repeated.clone(),
                 });
             }
             Payload::ModelCallFailed(failed) => {

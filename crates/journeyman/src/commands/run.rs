@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::string::FromUtf8Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,8 @@ use journeyman_agent::limits::{
 };
 use journeyman_agent::{
     Intervention, Notice, ServiceEnding, Submission, Tasks, answered, check_output,
-    examples_notice, headline, prompt_note, prompt_problem, test_file_problem, tests_in_prompt,
-    write_result,
+    examples_notice, headline, prompt_note, prompt_problem, test_file_name, test_file_problem,
+    tests_in_prompt, write_result,
 };
 use journeyman_event::payload::{
     FailureReason, GivenTest, Limits, PauseReason, TaskSubmitted, TestOrigin,
@@ -48,15 +49,16 @@ const PAGE: usize = 1_000;
 const TEST_BYTES_MAX: u64 = 4 * SOURCE_CHARS_MAX as u64;
 
 pub(crate) async fn run(settings: &Settings, args: RunArgs) -> anyhow::Result<Exit> {
+    let (asked, notes) = submission(args)?;
     let submission = TaskSubmitted {
         tools: settings.tools_said(),
-        ..submission(args)?
+        ..asked
     };
     let task = TaskId::random(&SystemRandom);
     if let Some(out) = &submission.out {
         check_out(settings, &task, out)?;
     }
-    follow(settings, &task, Wish::Submit(submission)).await
+    follow(settings, &task, Wish::Submit(submission), notes).await
 }
 
 pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Result<Exit> {
@@ -77,7 +79,7 @@ pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Res
         model_required: settings.model_required && !failed_to_write(&state),
         ..settings.clone()
     };
-    follow(settings, &task, Wish::Resume(changes)).await
+    follow(settings, &task, Wish::Resume(changes), Vec::new()).await
 }
 
 /// A folder that the result cannot go to is told before anything is done.
@@ -131,13 +133,19 @@ fn failed_to_write(state: &TaskState) -> bool {
     matches!(&state.ending, Some(Ending::Failed { reason: why, .. }) if *why == reason)
 }
 
-/// Sees a task through to its end, shows how it goes, and prints the result. Whether anybody reads that
+/// Sees a task through to its end, shows how it goes, and prints the result, with what is to be noted
+/// of it first. Whether anybody reads that
 /// changes nothing.
-async fn follow(settings: &Settings, task: &TaskId, wish: Wish) -> anyhow::Result<Exit> {
+async fn follow(
+    settings: &Settings,
+    task: &TaskId,
+    wish: Wish,
+    notes: Vec<String>,
+) -> anyhow::Result<Exit> {
     let progress = Arc::new(Progress::new(Style::of(settings.json, settings.quiet)));
     progress.only(task);
     if let Wish::Submit(content) = &wish {
-        for remark in remarks(content) {
+        for remark in notes.into_iter().chain(remarks(content)) {
             progress.say(&remark);
         }
     }
@@ -645,7 +653,8 @@ fn ignored_signals() -> u64 {
     mask.unwrap_or_default()
 }
 
-fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
+/// What is asked for, and what was made of it otherwise than it was given.
+fn submission(args: RunArgs) -> anyhow::Result<(TaskSubmitted, Vec<String>)> {
     let prompt = if args.prompt == "-" {
         let mut text = String::new();
         std::io::stdin()
@@ -666,11 +675,15 @@ fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
     } else {
         tests_in_prompt(&prompt)
     };
+    let mut notes = Vec::new();
     for path in &args.tests {
-        let test = given_test(path)?;
-        if tests.iter().any(|other| other.name == test.name) {
-            let text = format!("two test files are called {}; rename one", test.name);
-            return Err(UsageError(text).into());
+        let test = given_test(path, &tests)?;
+        if path.file_name().is_none_or(|name| *name != *test.name) {
+            notes.push(format!(
+                "the test file {} is kept as {}",
+                path.display(),
+                test.name
+            ));
         }
         tests.push(test);
     }
@@ -687,7 +700,7 @@ fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
         ..TaskSubmitted::of(prompt)
     };
     check_submission(&content).map_err(usage)?;
-    Ok(content)
+    Ok((content, notes))
 }
 
 fn absolute(path: &Path) -> anyhow::Result<String> {
@@ -698,39 +711,41 @@ fn absolute(path: &Path) -> anyhow::Result<String> {
         .map_err(|path| UsageError(format!("--out {} is not UTF-8", path.display())).into())
 }
 
-/// A test file of the user's. Its name goes into the result, so it must be a plain one.
-fn given_test(path: &PathBuf) -> anyhow::Result<GivenTest> {
+/// A test file of the user's, kept under a name that none of the others has.
+fn given_test(path: &Path, others: &[GivenTest]) -> anyhow::Result<GivenTest> {
     let refuse = |why: String| UsageError(format!("--tests {}: {why}", path.display()));
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    let plain = name
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
-    if !plain
-        || Path::new(name)
-            .extension()
-            .is_none_or(|ending| ending != "py")
-    {
-        return Err(
-            refuse("a name of letters, digits and _ that ends in .py is needed".into()).into(),
-        );
-    }
     let meta = std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
     if meta.len() > TEST_BYTES_MAX {
         return Err(refuse(format!("it has more than {SOURCE_CHARS_MAX} characters")).into());
     }
-    let source = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+    let bytes = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
+    let source = String::from_utf8(bytes).map_err(|error| refuse(not_utf8(path, &error)))?;
     check_source("tests", &source).map_err(|error| refuse(error.to_string()))?;
     if let Some(problem) = test_file_problem(&source) {
         return Err(refuse(problem).into());
     }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     Ok(GivenTest {
-        name: name.to_owned(),
+        name: test_file_name(&name, &source, others),
         origin: TestOrigin::File,
         source,
     })
+}
+
+/// Where a file is not UTF-8, and what to do about it.
+fn not_utf8(path: &Path, error: &FromUtf8Error) -> String {
+    let (bytes, at) = (error.as_bytes(), error.utf8_error().valid_up_to());
+    let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+    let encoding = match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16",
+        _ => "LATIN1",
+    };
+    format!(
+        "line {line} has the byte 0x{:02X}, which is no UTF-8; convert the file, such as with \
+         `iconv -f {encoding} -t UTF-8 {}`",
+        bytes.get(at).copied().unwrap_or_default(),
+        path.display()
+    )
 }
 
 pub(crate) fn limits(base: Limits, args: &LimitArgs) -> Limits {
