@@ -12,8 +12,8 @@ use journeyman_agent::limits::{
 };
 use journeyman_agent::{
     Intervention, Notice, ServiceEnding, Submission, Tasks, answered, check_output,
-    examples_notice, headline, prompt_note, prompt_problem, test_file_name, test_file_problem,
-    tests_in_prompt, write_result,
+    examples_notice, headline, is_plain_question, prompt_note, prompt_problem, test_file_name,
+    test_file_problem, tests_in_prompt, write_result,
 };
 use journeyman_event::payload::{
     FailureReason, GivenTest, Limits, PauseReason, TaskSubmitted, TestOrigin,
@@ -251,7 +251,11 @@ fn remarks(content: &TaskSubmitted) -> Vec<String> {
             files.join(", ")
         )
     });
-    [examples, prompt_note(&content.prompt), files]
+    let is_question = content.tests.is_empty() && is_plain_question(&content.prompt);
+    let question = is_question.then(|| {
+        "a plain question: the model answers it in words, and nothing is written or run".to_owned()
+    });
+    [examples, question, prompt_note(&content.prompt), files]
         .into_iter()
         .flatten()
         .collect()
