@@ -311,7 +311,7 @@ impl Source<'_> {
                 marks.used.extend(words.flat_map(|word| self.words(word)));
             }
             "staticmethod" => marks.is_unknown = true,
-            _ => marks.is_unknown |= before != "mark" && !before.ends_with(".mark"),
+            _ => marks.is_unknown |= before.rsplit('.').next() != Some("mark"),
         }
     }
 
