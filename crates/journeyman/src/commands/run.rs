@@ -739,7 +739,7 @@ fn given_test(path: &Path, others: &[GivenTest]) -> anyhow::Result<GivenTest> {
 /// Where a file is not UTF-8, and what to do about it.
 fn not_utf8(path: &Path, error: &FromUtf8Error) -> String {
     let (bytes, at) = (error.as_bytes(), error.utf8_error().valid_up_to());
-    let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+    let line = bytes[..at].split(|byte| *byte == b'\n').count();
     let encoding = match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16",
         _ => "LATIN1",
