@@ -7,21 +7,13 @@ mod file;
 mod json;
 mod repaired;
 
-pub(crate) use file::{test_file, whole_file};
+pub(crate) use file::{CUT_OFF, cut_off, test_file, whole_file};
+use journeyman_event::payload::PromptAnswered;
+use journeyman_event::printable;
+use journeyman_event::state::PendingAnswer;
+use journeyman_llm::end_of_turn;
 pub(crate) use json::{json_in, review, tool_requests};
 
-/// What ends a turn in the templates of models, and is no part of it.
-const TURN_ENDS: &[&str] = &[
-    "<|im_end|>",
-    "<|endoftext|>",
-    "<|eot_id|>",
-    "<|end_of_text|>",
-    "<|end|>",
-    "<end_of_turn>",
-    "<|return|>",
-    "</s>",
-    "<｜end▁of▁sentence｜>",
-];
 /// The marks between which models think.
 const THOUGHTS: &[(&str, &str)] = &[
     ("<think>", "</think>"),
@@ -60,15 +52,7 @@ fn spoken(answer: &str) -> String {
             text = after;
         }
     }
-    for end in TURN_ENDS {
-        let at = text.match_indices(end).find(|(at, _)| {
-            let rest = text[at + end.len()..].trim_start_matches(' ');
-            rest.is_empty() || rest.starts_with(['\n', '\r', '<'])
-        });
-        if let Some((at, _)) = at {
-            text = &text[..at];
-        }
-    }
+    text = &text[..end_of_turn(text).unwrap_or(text.len())];
     let mut kept = String::new();
     let mut is_in_block = false;
     while !text.is_empty() {
@@ -85,6 +69,19 @@ fn spoken(answer: &str) -> String {
         text = &text[line.len()..];
     }
     kept
+}
+
+/// What the model says to a question. The error says why that is none, in words for the model.
+pub(crate) fn reply(answer: &PendingAnswer) -> Result<PromptAnswered, String> {
+    let said = spoken(&answer.text);
+    let text = printable(&said).trim().to_owned();
+    if text.is_empty() {
+        return Err("it says nothing; answer the question".to_owned());
+    }
+    Ok(PromptAnswered {
+        text,
+        cut_short: answer.cut_short,
+    })
 }
 
 #[cfg(test)]
@@ -150,14 +147,14 @@ mod tests {
             format!("```python\n{}\n```", BODY.replace("    return", "\u{a0}\u{a0}\u{a0} return\u{200b}")),
             format!("```python\n\u{feff}{BODY}\n```"),
         ] {
-            let found = whole_file(&answer, false, &["f"]);
+            let found = whole_file(&answer, None, &["f"]);
             assert_eq!(found.as_deref(), Ok(FILE), "{answer}");
         }
         let commented = format!("# m.py: small numbers\n{BODY}\n");
-        assert_eq!(whole_file(&commented, false, &["f"]), Ok(commented));
+        assert_eq!(whole_file(&commented, None, &["f"]), Ok(commented));
         let documented =
             "```python\n\"\"\"M.\n\n```\nf(1)\n```\n\"\"\"\ndef f(x):\n    return 1\n```";
-        let file = whole_file(documented, false, &["f"]).unwrap();
+        let file = whole_file(documented, None, &["f"]).unwrap();
         assert!(
             file.starts_with("\"\"\"M.") && file.ends_with("return 1\n"),
             "{file}"
@@ -200,12 +197,12 @@ mod tests {
             ),
             ("```python\n", false, "empty"),
         ] {
-            let found = whole_file(answer, cut, &["f"]);
+            let found = whole_file(answer, cut.then_some(CUT_OFF), &["f"]);
             let told = found.as_ref().is_err_and(|said| said.contains(problem));
             assert!(told, "{answer:?}: {found:?}");
         }
         let tags = "```python\ndef f(text):\n    return text.split('</think>')[-1]\n```";
-        let file = whole_file(tags, false, &["f"]).unwrap();
+        let file = whole_file(tags, None, &["f"]).unwrap();
         assert!(file.contains("split('</think>')"), "{file}");
     }
 
@@ -213,7 +210,7 @@ mod tests {
     fn a_file_in_two_blocks_is_put_together() {
         let answer = "```python\ndef f():\n    return 1\n```\nand\n```python\ndef g():\n    return f()\n```\n\
                       ```python\nprint(g(), f(), 'and so on and so on')\n```";
-        let file = whole_file(answer, false, &["f", "g"]).unwrap();
+        let file = whole_file(answer, None, &["f", "g"]).unwrap();
         assert_eq!(
             file,
             "def f():\n    return 1\n\n\ndef g():\n    return f()\n"
@@ -254,7 +251,7 @@ mod tests {
         let answer =
             "Like `x`:\n```python\nx = 1\n```\nand\n```python\nimport re\n\nx = 2\n```\nDone.";
         assert_eq!(
-            whole_file(answer, false, &[]).unwrap(),
+            whole_file(answer, None, &[]).unwrap(),
             "import re\n\nx = 2\n"
         );
     }
@@ -262,11 +259,11 @@ mod tests {
     #[test]
     fn a_forgotten_closing_fence_is_forgiven_unless_the_answer_was_cut() {
         assert_eq!(
-            whole_file("```python\nx = 1", false, &[]).unwrap(),
+            whole_file("```python\nx = 1", None, &[]).unwrap(),
             "x = 1\n"
         );
         assert!(
-            whole_file("```python\nx = 1", true, &[])
+            whole_file("```python\nx = 1", Some(CUT_OFF), &[])
                 .unwrap_err()
                 .contains("cut off")
         );
@@ -275,16 +272,22 @@ mod tests {
     #[test]
     fn a_test_file_that_was_cut_off_keeps_its_whole_tests() {
         let answer = "```python\nimport m\n\ndef test_a():\n    assert m.f(1) == 2\n\ndef test_b():\n    assert m.";
-        let file = test_file(answer, true).unwrap();
+        let file = test_file(answer, Some(CUT_OFF)).unwrap();
         assert_eq!(file, "import m\n\ndef test_a():\n    assert m.f(1) == 2\n");
-        assert!(test_file("```python\nimport m\n\ndef test_a():\n    ass", true).is_err());
+        assert!(
+            test_file(
+                "```python\nimport m\n\ndef test_a():\n    ass",
+                Some(CUT_OFF)
+            )
+            .is_err()
+        );
         let asks =
             "```python\nfrom m import f\n\nx = input()\n\ndef test_a():\n    assert f(x)\n```";
-        assert!(test_file(asks, false).unwrap_err().contains("input()"));
+        assert!(test_file(asks, None).unwrap_err().contains("input()"));
         let nul = "```python\n\0\n\ndef test_a():\n    pass\n\ndef test_b():\n    pa";
-        assert!(test_file(nul, true).unwrap_err().contains("NUL"));
+        assert!(test_file(nul, Some(CUT_OFF)).unwrap_err().contains("NUL"));
         assert!(
-            test_file("```python\nx = 1\n```", false)
+            test_file("```python\nx = 1\n```", None)
                 .unwrap_err()
                 .contains("begins with test")
         );
@@ -314,19 +317,19 @@ mod tests {
     #[test]
     fn a_block_inside_a_docstring_does_not_end_the_file() {
         let answer = "````python\n\"\"\"\n```\nx\n```\n\"\"\"\ny = 1\n````";
-        assert!(whole_file(answer, false, &[]).unwrap().ends_with("y = 1\n"));
+        assert!(whole_file(answer, None, &[]).unwrap().ends_with("y = 1\n"));
     }
 
     #[test]
     fn bare_code_is_a_file_and_prose_is_not() {
-        assert!(whole_file("def f():\n    return 1\n", false, &[]).is_ok());
+        assert!(whole_file("def f():\n    return 1\n", None, &[]).is_ok());
         assert!(
-            whole_file("Sure! I can do that.", false, &[])
+            whole_file("Sure! I can do that.", None, &[])
                 .unwrap_err()
                 .contains("```python")
         );
         assert!(
-            whole_file("```python\n\n```", false, &[])
+            whole_file("```python\n\n```", None, &[])
                 .unwrap_err()
                 .contains("empty")
         );
@@ -335,7 +338,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_gives_a_file_or_a_reason(text in "(?s).{0,400}|(```|\n|python|x = 1|`|\r){0,30}", cut: bool) {
-            if let Ok(source) = whole_file(&text, cut, &[]) {
+            if let Ok(source) = whole_file(&text, cut.then_some(CUT_OFF), &[]) {
                 prop_assert!(source.ends_with('\n') && source.trim() != "");
             }
         }

@@ -18,7 +18,7 @@ pub(crate) const TOOL_CALLS_MAX: usize = 4;
 /// The role that does this.
 pub(crate) const fn role_of(purpose: Purpose) -> Role {
     match purpose {
-        Purpose::Plan | Purpose::LookUp => Role::Planner,
+        Purpose::Plan | Purpose::LookUp | Purpose::Answer => Role::Planner,
         Purpose::Code => Role::Coder,
         Purpose::Tests => Role::Tester,
         Purpose::Fix => Role::Fixer,

@@ -11,7 +11,7 @@ use journeyman_event::payload::{
 use journeyman_event::state::{Ending, ModuleState, PendingAnswer, TestRun};
 use journeyman_event::{ModuleName, Payload, TaskState, Tokens};
 
-use crate::answer::{review, test_file, whole_file};
+use crate::answer::{CUT_OFF, cut_off, reply, review, test_file, whole_file};
 use crate::crew::{LOOK_UPS_MAX, completed, step};
 use crate::fact::{Fact, Role};
 use crate::layout;
@@ -20,6 +20,7 @@ use crate::python::{
     completed_from, defined_name, foreign_imports, undefined, with_full_imports,
     without_definitions, without_own_imports,
 };
+use crate::request::is_plain_question;
 use crate::strategy::{ModuleStep, ModuleStrategy};
 
 /// Answers in a row that may be unusable before the task fails.
@@ -31,6 +32,7 @@ const BROKEN_CALLS_MAX: u32 = 10;
 const TOKENS_MIN: Tokens = Tokens(256);
 const PLAN_TEMPERATURE: f32 = 0.2;
 const REVIEW_TEMPERATURE: f32 = 0.2;
+const ANSWER_TEMPERATURE: f32 = 0.2;
 
 /// What comes next.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,6 +121,9 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDu
     if !state.looked_up && started.is_some_and(|started| !started.tools.is_empty()) {
         return look_up();
     }
+    if state.reply.is_some() {
+        return end(state, Ending::Complete(Verification::None));
+    }
     if !state.planned {
         if state.open_questions().next().is_some() {
             let reason = PauseReason::Question;
@@ -169,7 +174,7 @@ fn limit(state: &TaskState, active: SignedDuration) -> Option<(FailureReason, St
         return Some((FailureReason::Timeout, detail));
     }
     // What was asked for already is still used: only a further call needs tokens.
-    let needs_model = state.answer.is_none() && !state.modules_complete();
+    let needs_model = state.answer.is_none() && state.reply.is_none() && !state.modules_complete();
     if needs_model && state.left() < TOKENS_MIN {
         let detail = format!("{} of {} tokens are spent", state.spent, state.budget());
         return Some((FailureReason::Budget, detail));
@@ -192,10 +197,18 @@ fn prompt_of(state: &TaskState) -> &str {
 }
 
 fn plan(state: &TaskState) -> Step {
+    let times = f32::from(u16::try_from(state.refusals).unwrap_or(u16::MAX));
+    // Whoever gives tests wants code.
+    if state.given_tests().is_empty() && is_plain_question(prompt_of(state)) {
+        return Step::CallModel {
+            purpose: Purpose::Answer,
+            module: None,
+            temperature: (ANSWER_TEMPERATURE + 0.2 * times).min(1.0),
+        };
+    }
     if let Some(plan) = plan_of_stub(prompt_of(state), state.given_tests()) {
         return Step::Record(vec![Fact::of_task(Role::Planner, plan)]);
     }
-    let times = f32::from(u16::try_from(state.refusals).unwrap_or(u16::MAX));
     Step::CallModel {
         purpose: Purpose::Plan,
         module: None,
@@ -241,6 +254,10 @@ fn facts_in(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
         answer.module.as_ref().and_then(|name| state.module(name)),
     ) {
         (Purpose::Review, _) => vec![Fact::of_task(Role::Reviewer, review(answer))],
+        (Purpose::Answer, _) => vec![match reply(answer) {
+            Ok(reply) => Fact::of_task(Role::Planner, reply),
+            Err(problem) => refuse(Purpose::Answer, None, &problem),
+        }],
         // Nothing more is to be looked up.
         (Purpose::LookUp, _) => Vec::new(),
         (Purpose::Plan, _) => vec![Fact::of_task(Role::Planner, plan_or_refusal(state, answer))],
@@ -251,7 +268,7 @@ fn facts_in(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
         )],
         (Purpose::Tests, Some(module)) => {
             let name = &module.plan.name;
-            match test_file(&answer.text, answer.cut_short) {
+            match test_file(&answer.text, cut_off(answer, CUT_OFF).as_deref()) {
                 Ok(source) => {
                     let source = with_full_imports(&source, &module_names(state));
                     let source = of_the_module(module, &source);
@@ -275,8 +292,9 @@ fn facts_in(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
 
 fn plan_or_refusal(state: &TaskState, answer: &PendingAnswer) -> journeyman_event::Payload {
     let may_ask = may_ask(state);
-    let read = if answer.cut_short {
-        Err("it was cut off; plan fewer modules with shorter descriptions".to_owned())
+    let shorter = "it was cut off; plan fewer modules with shorter descriptions";
+    let read = if let Some(problem) = cut_off(answer, shorter) {
+        Err(problem)
     } else if let Some(asked) = questions_in_answer(&answer.text).filter(|_| may_ask) {
         return asked.into();
     } else {
@@ -297,7 +315,7 @@ fn code_file(
     answer: &PendingAnswer,
 ) -> Result<String, String> {
     let names = planned_names(module);
-    let source = whole_file(&answer.text, answer.cut_short, &names)?;
+    let source = whole_file(&answer.text, cut_off(answer, CUT_OFF).as_deref(), &names)?;
     let source = without_own_imports(&source, module.plan.name.as_str());
     let mut source = with_full_imports(&source, &module_names(state));
     let prompt = state.submission.as_ref().map(|asked| asked.prompt.as_str());
@@ -564,9 +582,8 @@ fn end(state: &TaskState, ending: Ending) -> Step {
         .submission
         .as_ref()
         .and_then(|submission| submission.out.clone());
-    let has_code = state.modules.iter().any(|module| module.code().is_some());
     if let Some(folder) = folder
-        && has_code
+        && state.has_result()
         && state.output.is_none()
         && state.output_problem.is_none()
     {

@@ -33,6 +33,8 @@ use crate::workspace::TaskWorkspace;
 const OUTPUT_CHARS_MAX: usize = 4_000;
 /// What is kept of one failing test's message.
 const MESSAGE_CHARS_MAX: usize = 2_000;
+/// What is kept of what a model said again and again.
+const REPEATED_CHARS_MAX: usize = 200;
 
 /// How an effect ended.
 pub(crate) enum Outcome {
@@ -158,6 +160,9 @@ impl Effects {
                 role,
                 ModelCallCompleted {
                     cut_short: answer.finish != Finish::Stop,
+                    repeated: answer
+                        .repeated
+                        .map(|text| first_chars(&text, REPEATED_CHARS_MAX)),
                     text: answer.text,
                     prompt_tokens: answer.usage.prompt,
                     completion_tokens: answer.usage.completion,
@@ -630,6 +635,10 @@ fn unused(state: &TaskState, found: &[DeadCode]) -> Vec<UnusedCode> {
         );
     }
     unused
+}
+
+fn first_chars(text: &str, max: usize) -> String {
+    text.trim().chars().take(max).collect()
 }
 
 fn last_chars(text: &str, max: usize) -> String {

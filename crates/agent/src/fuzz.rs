@@ -96,8 +96,8 @@ fn fuzz_a_file_in_an_answer() {
     fuzz(1_500, &(text(), any::<bool>()), |(answer, cut_short)| {
         let given = lines_of(&answer);
         for file in [
-            whole_file(&answer, cut_short, &[]),
-            test_file(&answer, cut_short),
+            whole_file(&answer, cut_short.then_some("cut"), &[]),
+            test_file(&answer, cut_short.then_some("cut")),
         ] {
             match file {
                 Ok(file) => {
@@ -120,7 +120,7 @@ fn fuzz_a_file_in_an_answer() {
                 Err(problem) => prop_assert!(!problem.is_empty()),
             }
         }
-        if let Ok(file) = test_file(&answer, cut_short) {
+        if let Ok(file) = test_file(&answer, cut_short.then_some("cut")) {
             prop_assert!(file.contains("def test"));
         }
         Ok(())
@@ -134,7 +134,7 @@ fn fuzz_a_file_that_is_fenced_is_found_as_it_is() {
         let file = format!("{}\n", file.trim_matches(['\n', ' ']));
         let before = before.replace(['`', '~'], "");
         let answer = format!("{before}\n```python\n{file}```\nThat is all.");
-        prop_assert_eq!(whole_file(&answer, false, &[]), Ok(file));
+        prop_assert_eq!(whole_file(&answer, None, &[]), Ok(file));
         Ok(())
     });
 }

@@ -13,13 +13,16 @@ use journeyman_syntax::Source;
 
 use crate::passages::is_library;
 use crate::python::{defined_name, mentions};
-use crate::summary::summary;
+use crate::summary::{answered, summary};
 
 /// Relative path to text, in path order.
 pub type Files = BTreeMap<String, String>;
 
 /// The file of the result that says how it stands.
 pub(crate) const SUMMARY_FILE: &str = "SUMMARY.md";
+
+/// The file of the result that holds the answer to a question.
+const ANSWER_FILE: &str = "ANSWER.md";
 
 /// The path of a module's file.
 pub fn module_path(name: &ModuleName) -> String {
@@ -93,6 +96,9 @@ pub(crate) fn working_files(state: &TaskState) -> Files {
     }
     for test in state.given_tests() {
         files.insert(given_path(test), render(state, test));
+    }
+    if let Some(reply) = &state.reply {
+        files.insert(ANSWER_FILE.to_owned(), answered(reply));
     }
     files
 }

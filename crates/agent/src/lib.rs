@@ -20,6 +20,7 @@ mod fact;
 mod folder;
 #[cfg(test)]
 mod fuzz;
+mod given;
 mod layout;
 pub mod limits;
 mod listing;
@@ -53,18 +54,18 @@ pub use decide::{Step, decide};
 pub use error::Error;
 pub use examples::{examples_in_short, examples_notice, left_out_notice, tests_in_prompt};
 pub use fact::{Fact, Role};
+pub use given::{test_file_name, test_file_problem};
 pub use layout::{Files, TaskFile, module_path, task_files};
 pub use listing::Listing;
 pub use notice::{Notice, Notices};
 pub use output::{OutputError, check_output, write_result};
-pub use python::test_file_problem;
-pub use request::{prompt_note, prompt_problem};
+pub use request::{is_plain_question, prompt_note, prompt_problem};
 pub use service::{
     Ending as ServiceEnding, ForkOf, Intervention, Listed, Parts, Submission, Submitted, Tasks,
     list,
 };
 pub use slots::ModelSlots;
 pub use strategy::{ModuleStep, ModuleStrategy, WholeFile};
-pub use summary::{doubts, headline, test_remarks};
+pub use summary::{answered, doubts, headline, test_remarks};
 pub use toolbox::Toolbox;
 pub use worker::{Moment, Options, Worker, load, load_at};

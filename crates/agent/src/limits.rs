@@ -22,17 +22,22 @@ pub const SUBMISSION_BYTES_MAX: usize = 8 << 20;
 
 /// Whether a user may say this.
 pub fn check_text(field: &'static str, text: &str) -> Result<(), Error> {
-    check(field, text, TEXT_CHARS_MAX)
+    check(field, text, TEXT_CHARS_MAX, "say what is wanted")
 }
 
 /// Whether a user may give this file.
 pub fn check_source(field: &'static str, text: &str) -> Result<(), Error> {
-    check(field, text, SOURCE_CHARS_MAX)
+    check(
+        field,
+        text,
+        SOURCE_CHARS_MAX,
+        "give a file with something in it",
+    )
 }
 
-fn check(field: &'static str, text: &str, chars_max: usize) -> Result<(), Error> {
+fn check(field: &'static str, text: &str, chars_max: usize, advice: &str) -> Result<(), Error> {
     if text.trim().is_empty() {
-        let reason = "it is empty; say what is wanted".to_owned();
+        let reason = format!("it is empty; {advice}");
         return Err(Error::BadInput { field, reason });
     }
     // Most texts are shorter in bytes than they may be in characters.

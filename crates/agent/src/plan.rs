@@ -16,8 +16,8 @@ use serde_json::Value;
 use crate::answer::json_in;
 use crate::named::{module_named, package_named, speaks_of_a_package};
 use crate::python::{
-    defined_name, foreign_imports, imported_from, is_builtin, is_identifier, is_name, is_taken,
-    is_test_module, is_third_party, mentions, stub_signatures,
+    defined_name, file_name_of, foreign_imports, imported_from, is_builtin, is_identifier, is_name,
+    is_taken, is_test_module, is_third_party, mentions, stub_signatures,
 };
 
 /// More modules than this are not planned by a small model in earnest.
@@ -252,6 +252,11 @@ fn stem(text: &str) -> Option<String> {
         .chars()
         .map(|c| if c == '-' || c == ' ' { '_' } else { c })
         .collect();
+    let name = if name.is_empty() {
+        name
+    } else {
+        file_name_of(&name)
+    };
     (is_identifier(&name) && name.len() <= 60).then_some(name)
 }
 
@@ -713,6 +718,23 @@ mod tests {
         }
         let merged = plan_of_answer(apart, "A module `roman`", &[]).unwrap();
         assert_eq!(merged.modules[0].functions.len(), 2);
+    }
+
+    #[test]
+    fn a_module_whose_name_is_none_for_a_file_is_renamed_and_not_asked_for_again() {
+        for (given, name) in [
+            ("größe", "groesse"),
+            ("Œuvre", "oeuvre"),
+            ("имя", "u438u43cu44f"),
+            ("2048", "_2048"),
+            ("class", "class_"),
+        ] {
+            let answer = format!(r#"{{"package":"","modules":[{{"name":"{given}"}}]}}"#);
+            let plan = plan_of_answer(&answer, "", &[]).unwrap();
+            assert_eq!(names(&plan), [name]);
+            assert_eq!(plan.repairs.len(), 1, "{:?}", plan.repairs);
+        }
+        assert!(plan_of_answer(r#"{"package":"","modules":[{"name":"a$b"}]}"#, "", &[]).is_err());
     }
 
     #[test]

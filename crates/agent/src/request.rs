@@ -79,6 +79,10 @@ const PRODUCTS: &[&str] = &[
     "package",
     "game",
 ];
+/// Languages that are also something to use, and are meant where a product of theirs is named.
+const OTHER_MEANINGS: &[&str] = &["shell", "bash", "powershell", "react"];
+/// After one of these stands a thing, and no language.
+const ARTICLES: &[&str] = &["a", "an", "the", "my", "your", "our", "this"];
 /// What ends the name of the thing that is wanted.
 const ENDS: &[&str] = &[
     "that", "which", "to", "for", "from", "with", "using", "where", "so", "who", "whose", "and",
@@ -116,23 +120,27 @@ pub fn prompt_problem(prompt: &str) -> Option<String> {
     if lower.contains("python") || !stub_signatures(prompt).is_empty() {
         return None;
     }
-    if let Some(language) = language_wanted(prompt) {
-        return Some(format!(
-            "it asks for {language}, and so far only Python can be written and run; say that it is to \
-             be Python, or use another tool"
-        ));
-    }
+    let language = language_wanted(prompt)?;
+    Some(format!(
+        "it asks for {language}, and so far only Python can be written and run; say that it is to \
+         be Python, or use another tool"
+    ))
+}
+
+/// Whether a prompt is a question that words answer, and no code.
+pub fn is_plain_question(prompt: &str) -> bool {
+    let lower = prompt.to_lowercase();
     let words: Vec<&str> = lower
         .split(|c: char| !(c.is_alphanumeric() || c == '\''))
         .filter(|word| !word.is_empty())
         .collect();
-    let is_question = lower.trim_end().ends_with('?')
-        && words.first().is_some_and(|first| QUESTIONS.contains(first))
+    let mut spoken = words.iter().skip_while(|word| POLITE.contains(word));
+    let asks = lower.trim_end().ends_with('?')
+        && words.first().is_some_and(|first| QUESTIONS.contains(first));
+    (asks || spoken.next() == Some(&"explain"))
         && !words.iter().any(|word| CODE_WORDS.contains(word))
-        && !prompt.contains('(');
-    is_question.then(|| {
-        "it is a question, and what is made here is code that was run, no text; say what is to be written".to_owned()
-    })
+        && !prompt.contains('(')
+        && stub_signatures(prompt).is_empty()
 }
 
 /// What a user may take for granted of a prompt and does not happen.
@@ -141,8 +149,20 @@ pub fn prompt_note(prompt: &str) -> Option<String> {
     if lower.contains("python") || !stub_signatures(prompt).is_empty() {
         return None;
     }
+    if is_plain_question(prompt) {
+        return None;
+    }
     let words = words(prompt);
-    let named = words.iter().find_map(|word| language(word))?;
+    let named = words.iter().enumerate().find_map(|(at, word)| {
+        let is = |at: Option<usize>, known: &[&str]| {
+            let other = at.and_then(|at| words.get(at));
+            other.is_some_and(|other| known.contains(&other.to_lowercase().as_str()))
+        };
+        let is_of_product = is(Some(at + 1), PRODUCTS);
+        let is_word = OTHER_MEANINGS.contains(&word.to_lowercase().as_str())
+            || is(at.checked_sub(1), ARTICLES);
+        language(word).filter(|_| is_of_product || !is_word)
+    })?;
     Some(format!(
         "the prompt names {named}; what is written is Python"
     ))
@@ -326,8 +346,14 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_question_is_no_task() {
+    fn a_plain_question_is_told_from_a_wish_for_code() {
         for (prompt, is_question) in [
+            ("What is the difference between a list and a tuple?", true),
+            ("What is the GIL in Python?", true),
+            ("What is a goroutine in Go?", true),
+            ("Explain decorators.", true),
+            ("Can you explain generators to me?", true),
+            ("Explain this function.", false),
             ("What is a list comprehension?", true),
             ("Why is the sky blue?", true),
             ("How do I write a function that sorts a list?", false),
@@ -336,7 +362,8 @@ mod tests {
             ("Which script sorts files? Make one.", false),
             ("Sort a list.", false),
         ] {
-            assert_eq!(prompt_problem(prompt).is_some(), is_question, "{prompt}");
+            assert_eq!(is_plain_question(prompt), is_question, "{prompt}");
+            assert_eq!(prompt_problem(prompt), None, "{prompt}");
         }
     }
 
@@ -349,6 +376,8 @@ mod tests {
         );
         for prompt in [
             "Write a function that lets it go.",
+            "I tried it in the shell and it fails. Write add(a, b).",
+            "Write a class that runs Bash commands.",
             "In Python, not in Java.",
             "Write add(a, b).",
         ] {

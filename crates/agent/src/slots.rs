@@ -116,7 +116,7 @@ impl fmt::Debug for ModelSlots {
 
 const fn kind_of(purpose: Purpose) -> WorkKind {
     match purpose {
-        Purpose::Plan | Purpose::LookUp => WorkKind::Planning,
+        Purpose::Plan | Purpose::LookUp | Purpose::Answer => WorkKind::Planning,
         Purpose::Code => WorkKind::CodeGeneration,
         Purpose::Tests => WorkKind::Tests,
         Purpose::Fix => WorkKind::Correction,

@@ -4,17 +4,31 @@
 use std::fmt::Write;
 
 use journeyman_event::TaskState;
-use journeyman_event::payload::{TestFailureKind, Verification};
+use journeyman_event::payload::{PromptAnswered, TestFailureKind, Verification};
 use journeyman_event::state::{Ending, ModuleState};
 
 use crate::examples::{examples_in_short, left_out_notice};
 use crate::layout::{Files, given_paths, is_in, module_path};
 use crate::request::{prompt_note, without_secrets};
 
-/// One line that says how a task ended, or will have ended.
+/// What is said with every answer to a question.
+const ANSWERED: &str = "The model's answer; nothing was run or checked.";
+
+/// The model's answer to a question, marked as what it is.
+pub fn answered(reply: &PromptAnswered) -> String {
+    let cut = if reply.cut_short {
+        "\n\n(It was cut off here.)"
+    } else {
+        ""
+    };
+    format!("{ANSWERED}\n\n{}{cut}\n", reply.text)
+}
+
+/// One line that says how a task ended, or is about to.
 pub fn headline(state: &TaskState, ending: &Ending) -> String {
     let left_out = state.submission.as_ref().and_then(left_out_notice);
     match ending {
+        Ending::Complete(_) if state.reply.is_some() => ANSWERED.to_owned(),
         Ending::Complete(Verification::GivenTests) => {
             let skipped = state
                 .current_integration()
@@ -142,7 +156,12 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
     if let Some(notice) = state.submission.as_ref().and_then(left_out_notice) {
         let _ = writeln!(text, "Note: {}.\n", without_secrets(&notice));
     }
-    text.push_str("## Modules\n\n| file | versions | checked by | result |\n|---|---|---|---|\n");
+    if state.reply.is_some() {
+        text.push_str("The answer is in `ANSWER.md`.\n");
+    } else {
+        text.push_str("## Modules\n\n| file | versions | checked by | result |\n");
+        text.push_str("|---|---|---|---|\n");
+    }
     for module in &state.modules {
         let _ = writeln!(text, "{}", row(module));
     }

@@ -509,7 +509,7 @@ impl Worker {
     /// What an agent that is to do this is offered, as a model reads it. A plan is made of what was
     /// looked up before.
     fn offers(&self, state: &TaskState, purpose: Purpose) -> Vec<ToolOffer> {
-        if purpose == Purpose::Plan {
+        if matches!(purpose, Purpose::Plan | Purpose::Answer) {
             return Vec::new();
         }
         let role = role_of(purpose);

@@ -249,6 +249,7 @@ impl Drive {
                     ModelCallCompleted {
                         text,
                         cut_short: n == 3,
+                        repeated: None,
                         prompt_tokens: Tokens(10),
                         completion_tokens: Tokens(10),
                         exact: true,
@@ -332,6 +333,7 @@ impl Drive {
 
     fn text(&self, purpose: Purpose) -> String {
         match purpose {
+            Purpose::Answer => "It is\u{1b}[2J so.".to_owned(),
             Purpose::Review => r#"{"findings": ["f is wrong"]}"#.to_owned(),
             Purpose::LookUp if self.below(2) == 0 => r#"{"tools": []}"#.to_owned(),
             Purpose::LookUp => {
@@ -462,8 +464,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_outcomes_bring_a_task_to_its_end_within_its_bounds(seed: u64, given: bool, out: bool) {
-        let mut drive = Drive::new(seed, submission(given, out));
+    fn any_outcomes_bring_a_task_to_its_end_within_its_bounds(seed: u64, given: bool, out: bool, question: bool) {
+        let mut asked = submission(given, out);
+        if question {
+            asked.prompt = "What is a list?".to_owned();
+        }
+        let mut drive = Drive::new(seed, asked);
         let mut steps = 0;
         while drive.step(SignedDuration::ZERO) {
             steps += 1;
@@ -481,6 +487,10 @@ proptest! {
         let count = |kind| drive.events.iter().filter(|event| event.kind() == kind).count();
         prop_assert_eq!(count("agent_started"), count("agent_completed"));
         prop_assert!(count("questions_asked") <= usize::from(given));
+        // A question without tests is answered, with no more than was asked, or has failed.
+        let is_complete = drive.state.status == Status::Complete;
+        prop_assert_eq!(drive.state.reply.is_some(), question && !given && is_complete);
+        prop_assert!(drive.state.reply.is_none() || drive.state.modules.is_empty());
         // What is reported as verified was run.
         if let Some(Ending::Complete(Verification::GivenTests)) = drive.state.ending {
             let run = drive.state.integration.as_ref().unwrap();

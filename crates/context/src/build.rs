@@ -116,14 +116,14 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
         .map(|(piece, whole)| decision(piece, whole))
         .collect();
     Ok(Built {
-        max_tokens: answer_share(&profile, request.purpose).min(room),
+        max_tokens: answer_share(&profile, request.purpose, server.thinks()).min(room),
         prompt_tokens: count.tokens,
         exact: count.exact,
         schema: match request.purpose {
             Purpose::Plan => Some(schema_of_plan(request.state)),
             Purpose::LookUp => Some(schema_of_look_up(request.tools)),
             Purpose::Review => Some(schema_of_review()),
-            Purpose::Code | Purpose::Tests | Purpose::Fix => None,
+            Purpose::Code | Purpose::Tests | Purpose::Fix | Purpose::Answer => None,
         },
         record: ContextBuilt {
             purpose: request.purpose,
@@ -135,13 +135,20 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
     })
 }
 
-/// Plans and tests are short; a small model that goes on and on with one repeats itself.
-fn answer_share(profile: &Profile, purpose: Purpose) -> Tokens {
-    match purpose {
+/// Plans, tests and answers are short; a small model that goes on and on with one repeats itself. One
+/// that thinks has room for its thoughts beside.
+fn answer_share(profile: &Profile, purpose: Purpose, thinks: bool) -> Tokens {
+    let thoughts = if thinks {
+        profile.thoughts
+    } else {
+        Tokens::ZERO
+    };
+    let answer = match purpose {
         Purpose::Code | Purpose::Fix => profile.generation,
-        Purpose::Plan | Purpose::Tests => profile.generation.percent(50),
+        Purpose::Plan | Purpose::Tests | Purpose::Answer => profile.generation.percent(50),
         Purpose::LookUp | Purpose::Review => profile.generation.percent(20),
-    }
+    };
+    answer + thoughts
 }
 
 fn messages(purpose: Purpose, pieces: &[Piece]) -> Vec<Message> {

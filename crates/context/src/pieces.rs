@@ -73,7 +73,7 @@ pub(crate) fn pieces(
     module: Option<&ModuleState>,
     tools: &[ToolOffer],
 ) -> Vec<Piece> {
-    let mut all = vec![task(state, module)];
+    let mut all = vec![task(state, purpose, module)];
     if let Some(module) = module {
         all.extend(plan(state, module));
         if !module.plan.completes_prompt {
@@ -97,6 +97,7 @@ pub(crate) fn pieces(
     match (purpose, module) {
         (Purpose::LookUp, _) => all.push(look_up_request()),
         (Purpose::Review, _) => all.extend(review_request(state)),
+        (Purpose::Answer, _) => all.push(answer_request()),
         (Purpose::Plan, _) | (_, None) => all.push(plan_request(state)),
         (Purpose::Code, Some(module)) => all.push(code_request(state, module)),
         (Purpose::Tests, Some(module)) => all.push(tests_request(state, module)),
@@ -115,7 +116,7 @@ fn piece(layer: LayerName, rank: Rank, name: impl Into<String>, text: String) ->
     }
 }
 
-fn task(state: &TaskState, module: Option<&ModuleState>) -> Piece {
+fn task(state: &TaskState, purpose: Purpose, module: Option<&ModuleState>) -> Piece {
     let prompt = state
         .submission
         .as_ref()
@@ -126,6 +127,7 @@ fn task(state: &TaskState, module: Option<&ModuleState>) -> Piece {
             "Complete the file `{}` that begins so.\n\n```python\n{prompt}\n```",
             path(&module.plan.name)
         ),
+        _ if purpose == Purpose::Answer => format!("# The question\n{prompt}"),
         _ => format!("# The task\n{prompt}"),
     };
     piece(LayerName::State, Rank::Critical, "task", text)
@@ -359,6 +361,11 @@ fn review_request(state: &TaskState) -> Vec<Piece> {
 
 fn look_up_request() -> Piece {
     let text = "Which tools have to be called?".to_owned();
+    piece(LayerName::Current, Rank::Critical, "request", text)
+}
+
+fn answer_request() -> Piece {
+    let text = "Answer the question.".to_owned();
     piece(LayerName::Current, Rank::Critical, "request", text)
 }
 

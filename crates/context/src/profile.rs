@@ -3,7 +3,7 @@
 
 use journeyman_event::Tokens;
 
-/// The shares of one window. They never add up to more than the window.
+/// The shares of one window. Without thoughts they never add up to more than the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// The whole window.
@@ -16,6 +16,8 @@ pub struct Profile {
     pub context: Tokens,
     /// For the answer.
     pub generation: Tokens,
+    /// For what a model thinks before its answer, if it does and as far as the prompt leaves room.
+    pub thoughts: Tokens,
     /// Kept free: templates and counts that are not exact.
     pub buffer: Tokens,
 }
@@ -42,6 +44,7 @@ impl Profile {
             task: share(1),
             context: share(2),
             generation: share(3),
+            thoughts: share(3),
             buffer: share(4),
         }
     }

@@ -41,6 +41,10 @@ const LOOK_UP: &str = r#"You decide which tools have to be called before a progr
 
 const REVIEW: &str = r#"You review finished Python code against its task. Name only what is wrong or missing, with the function's name: a case that the task asks for and the code does not handle, an error that will happen, a wrong result. No remarks about style. Answer with JSON: {"findings": ["..."]}, or {"findings": []} if nothing is wrong."#;
 
+const ANSWER: &str = "\
+You are an experienced Python programmer who answers a question in plain words: correct, short, and \
+to the point, with an example where one helps. Say so if you do not know.";
+
 /// The system prompt of a purpose.
 pub(crate) const fn system(purpose: Purpose) -> &'static str {
     match purpose {
@@ -50,6 +54,7 @@ pub(crate) const fn system(purpose: Purpose) -> &'static str {
         Purpose::Fix => FIX,
         Purpose::LookUp => LOOK_UP,
         Purpose::Review => REVIEW,
+        Purpose::Answer => ANSWER,
     }
 }
 

@@ -15,6 +15,7 @@ mod ids;
 mod line;
 mod ordering;
 pub mod payload;
+mod printable;
 mod priority;
 mod shortage;
 pub mod state;
@@ -30,6 +31,7 @@ pub use ids::{EventId, InvalidId, ModuleName, Owner, Principal, Revision, Sequen
 pub use line::{HASH_SUFFIX_LEN, SCHEMA, StoredLine, chain_hash, line_hash, split_hash};
 pub use ordering::{Staleness, Standing, Validity, is_report_valid};
 pub use payload::Payload;
+pub use printable::printable;
 pub use priority::Priority;
 pub use shortage::{is_shortage, names_shortage};
 pub use state::TaskState;

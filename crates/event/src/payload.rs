@@ -96,6 +96,7 @@ payloads! {
     "planning_complete" => PlanningComplete,
     "planning_rejected" => PlanningRejected,
     "questions_asked" => QuestionsAsked,
+    "prompt_answered" => PromptAnswered,
     // Model calls: context, intent, outcomes.
     "context_built" => ContextBuilt,
     "context_refused" => ContextRefused,

@@ -15,7 +15,7 @@ use crate::ids::{EventId, ModuleName, Revision, Sequence};
 use crate::ordering::Standing;
 use crate::payload::{
     Approach, CodeOrigin, CodeUnderTest, FailureReason, GivenTest, Limits, ModelCallStarted,
-    ModuleComplete, OutputFile, OutputStarted, PauseReason, PlannedModule, Purpose,
+    ModuleComplete, OutputFile, OutputStarted, PauseReason, PlannedModule, PromptAnswered, Purpose,
     ReviewCompleted, TaskStarted, TaskSubmitted, TestFailureKind, TestOrigin, TestResult,
     TestScope, TestStarted, ToolExecuting, ToolOutcome, ToolRequest, UnusedCode, Verification,
 };
@@ -141,6 +141,9 @@ pub struct PendingAnswer {
     pub text: String,
     /// Whether it was cut at the token limit.
     pub cut_short: bool,
+    /// What was said again and again, where that is why it was cut.
+    #[serde(default)]
+    pub repeated: Option<String>,
 }
 
 /// A question of the planner's, and what became of it.
@@ -405,6 +408,9 @@ pub struct TaskState {
     /// What the planner asked.
     #[serde(default)]
     pub questions: Vec<Question>,
+    /// The model's answer to a prompt that is a plain question.
+    #[serde(default)]
+    pub reply: Option<PromptAnswered>,
     /// What was repaired in the plan.
     pub plan_repairs: Vec<String>,
     /// Why the last plan was refused, until one is accepted.
@@ -543,6 +549,11 @@ impl TaskState {
             now.duration_since(since).max(SignedDuration::ZERO)
         });
         self.active.saturating_add(running)
+    }
+
+    /// Whether there is something to write out: code, or the answer to a question.
+    pub fn has_result(&self) -> bool {
+        self.reply.is_some() || self.modules.iter().any(|module| module.code().is_some())
     }
 
     /// Whether every module is done.

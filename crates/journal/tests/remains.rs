@@ -55,18 +55,21 @@ async fn killed_in_place() -> TempDir {
     folder
 }
 
+/// What is done to a folder.
+type Harm = (&'static str, fn(&Path));
+
 /// What is lost of a store that a killed process left.
-const LOST: &[(&str, fn(&Path))] = &[
+const LOST: &[Harm] = &[
     ("the log is emptied", |data| {
-        cut(&data.join("journal.db-wal"), 0)
+        cut(&data.join("journal.db-wal"), 0);
     }),
-    ("the log is cut in half", |data| {
+    ("the log is cut short", |data| {
         let log = data.join("journal.db-wal");
         let len = fs::metadata(&log).unwrap().len();
         cut(&log, len - 4_000);
     }),
     ("the log is deleted", |data| {
-        fs::remove_file(data.join("journal.db-wal")).unwrap()
+        fs::remove_file(data.join("journal.db-wal")).unwrap();
     }),
     ("the log and its index are deleted", |data| {
         fs::remove_file(data.join("journal.db-wal")).unwrap();

@@ -206,6 +206,7 @@ fn of_effect(effect: &OpenEffect) -> Doing {
                 Purpose::Code => about("writing"),
                 Purpose::Tests => about("writing tests for"),
                 Purpose::Fix => about("correcting"),
+                Purpose::Answer => "answering".to_owned(),
                 Purpose::LookUp => "finding out what to look up".to_owned(),
                 Purpose::Review => "reviewing".to_owned(),
             };

@@ -24,7 +24,7 @@ Examples:
 
 Exit codes of run and resume:
     0  complete, and the tests that you gave passed
-    3  complete, not verified (generated tests only, or none)
+    3  complete, not verified (generated tests only, or none; the answer to a plain question)
     4  failed
     5  a limit (tokens, time) is spent: resume with a larger one goes on
   130  interrupted: resume goes on

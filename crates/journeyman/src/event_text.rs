@@ -51,6 +51,7 @@ fn detail(payload: &Payload) -> String {
             .collect::<Vec<_>>()
             .join(", "),
         Payload::PlanningRejected(rejected) => rejected.problem.clone(),
+        Payload::PromptAnswered(answered) => answered.text.clone(),
         Payload::QuestionsAsked(asked) => {
             let texts = asked
                 .questions

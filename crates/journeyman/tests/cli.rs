@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 
 /// A model that makes no mistakes, at once.
 const GOOD: &str = "?latency_ms=0&wrong=0&malformed=0";
+/// A file with a test that is not there when it runs.
+const NONE: &str =
+    "import sys\n\nif sys.version_info < (3, 0):\n\n    def test_old():\n        assert False\n";
 const PASSES: &str =
     "from simulated.core import core_step\n\n\ndef test_step():\n    assert core_step(4) == 5\n";
 const FAILS: &str =
@@ -90,8 +93,18 @@ fn a_prompt_becomes_modules_tests_and_an_honest_summary() {
 #[test]
 fn given_tests_that_pass_verify_and_given_tests_that_fail_fail() {
     let home = Home::new();
-    fs::write(home.path().join("test_ok.py"), PASSES).unwrap();
+    fs::write(home.path().join("its tests-1.py"), PASSES).unwrap();
     fs::write(home.path().join("test_bad.py"), FAILS).unwrap();
+    let named = home.simulate(GOOD, &["Make it", "--tests", "its tests-1.py"]);
+    assert_eq!(named.code, Some(0), "{}", named.stderr);
+    assert!(
+        named
+            .stderr
+            .contains("its tests-1.py is kept as its_tests_1.py"),
+        "{}",
+        named.stderr
+    );
+    fs::write(home.path().join("test_ok.py"), PASSES).unwrap();
     let good = home.simulate(GOOD, &["Make it", "--tests", "test_ok.py", "--json"]);
     assert_eq!(good.code, Some(0), "{}", good.stderr);
     assert_eq!(
@@ -108,7 +121,7 @@ fn given_tests_that_pass_verify_and_given_tests_that_fail_fail() {
 fn a_given_file_of_which_nothing_runs_verifies_nothing() {
     let home = Home::new();
     fs::write(home.path().join("test_ok.py"), PASSES).unwrap();
-    fs::write(home.path().join("test_none.py"), "# nothing yet\n").unwrap();
+    fs::write(home.path().join("test_none.py"), NONE).unwrap();
     let both = [
         "Make it",
         "--tests",
@@ -257,14 +270,19 @@ fn wrong_use_ends_with_2_says_why_and_leaves_no_task() {
     fs::create_dir(home.path().join("full")).unwrap();
     fs::write(home.path().join("full/mine"), "x").unwrap();
     fs::write(home.path().join("empty.py"), " ").unwrap();
-    fs::write(home.path().join("te st.py"), "x").unwrap();
+    fs::write(home.path().join("latin.py"), b"# caf\xe9\n").unwrap();
+    fs::write(home.path().join("script.py"), "x = 1\nassert x\n").unwrap();
     let cases: &[(&[&str], &str)] = &[
         (&["run", " "], "`prompt`: it is empty"),
         (&["run", "x", "--out", "full"], "not empty"),
         (&["run", "x", "--out", "full/mine"], "not a folder"),
         (&["run", "x", "--tests", "none.py"], "none.py"),
         (&["run", "x", "--tests", "empty.py"], "empty"),
-        (&["run", "x", "--tests", "te st.py"], "letters, digits"),
+        (
+            &["run", "x", "--tests", "latin.py"],
+            "line 1 has the byte 0xE9",
+        ),
+        (&["run", "x", "--tests", "script.py"], "no test in it"),
         (&["run", "x", "--language", "cobol"], "python"),
         (&["run", "x", "--timeout", "soon"], "90s"),
         (&["run", "x", "--max-iterations", "0"], "max-iterations"),

@@ -501,6 +501,16 @@ fn each_revision_of_mcp_is_spoken_as_it_is_written() {
         let status = new.post(&server, &list(id.clone())).status;
         assert!((200..500).contains(&status), "{id}: {status}");
     }
+    for (bad, code) in [
+        ("{", -32_700),
+        ("{\"jsonrpc\": \"2.0\", \"id\": 1}", -32_600),
+    ] {
+        let json = [("Content-Type", "application/json")];
+        let answer = server
+            .ask("POST", "/mcp", &json, bad.as_bytes())
+            .expect(400);
+        assert_eq!(answer["error"]["code"], code, "{answer}");
+    }
     let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "nobody"}});
     assert_eq!(new.post(&server, &cancel).status, 202);
     until("the same id twice is answered", || {
@@ -523,7 +533,8 @@ fn what_the_document_says_of_sizes_is_what_is_taken() {
     };
     let prompt = |length| json!({"prompt": "x".repeat(length)});
     let test = |length| {
-        let source = format!("#{}", "x".repeat(length - 1));
+        let start = "def test_y(): pass\n#";
+        let source = format!("{start}{}", "x".repeat(length - start.len()));
         json!({"prompt": "y", "tests": [{"name": "test_y.py", "source": source}]})
     };
     let prompt_max = most("NewTask", "prompt");

@@ -289,6 +289,10 @@ impl ModelServer for Later {
         server.answer(request, on_delta, cancel).await
     }
 
+    fn thinks(&self) -> bool {
+        self.found.get().is_some_and(|server| server.thinks())
+    }
+
     /// Where no server was looked for yet, nobody waits at it.
     async fn waiting(&self) -> Option<u64> {
         self.found.get()?.waiting().await

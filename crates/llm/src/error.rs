@@ -25,12 +25,14 @@ pub enum Error {
         reason: String,
     },
     /// The server is there and cannot answer now: it loads its model, is busy, or failed at this call.
-    #[error("the model server at {url} cannot answer now (status {status}): {message}")]
+    #[error("the model server at {url} cannot answer now{}: {message}", of_status(" (status ", *.status, ")", *.is_told))]
     Failing {
         /// Where.
         url: String,
         /// The HTTP status, or the code of an error inside a stream.
         status: u16,
+        /// Whether the server told it: else it is what its words mean.
+        is_told: bool,
         /// Its own words, bounded.
         message: String,
     },
@@ -49,10 +51,12 @@ pub enum Error {
         tried: Vec<String>,
     },
     /// The server does not want the request, now or later.
-    #[error("the model server refuses the request with status {status}: {message}{}", advice(*.status))]
+    #[error("the model server refuses the request{}: {message}{}", of_status(" with status ", *.status, "", *.is_told), advice(*.status))]
     Rejected {
-        /// The HTTP status.
+        /// The HTTP status, or the code of an error inside a stream.
         status: u16,
+        /// Whether the server told it: else it is what its words mean.
+        is_told: bool,
         /// Its own words, bounded.
         message: String,
     },
@@ -155,6 +159,15 @@ pub enum Error {
     /// Something that the managed server needs could not be fetched.
     #[error(transparent)]
     Fetch(#[from] journeyman_fetch::Error),
+}
+
+/// A status as it is told, if it was told.
+fn of_status(before: &str, status: u16, after: &str, is_told: bool) -> String {
+    if is_told {
+        format!("{before}{status}{after}")
+    } else {
+        String::new()
+    }
 }
 
 /// What a person can do about a refusal.

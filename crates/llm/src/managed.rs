@@ -412,6 +412,10 @@ impl ModelServer for Managed {
         client.answer(request, on_delta, cancel).await
     }
 
+    fn thinks(&self) -> bool {
+        self.inner.client().thinks()
+    }
+
     async fn waiting(&self) -> Option<u64> {
         self.inner.client().waiting().await
     }

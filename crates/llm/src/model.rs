@@ -29,6 +29,12 @@ pub trait ModelServer: Send + Sync + Debug {
         cancel: &CancellationToken,
     ) -> Result<Answer, Error>;
 
+    /// Whether the model was seen to think before it answers, although it is asked not to where that
+    /// can be asked: its thoughts take tokens of the answer.
+    fn thinks(&self) -> bool {
+        false
+    }
+
     /// Requests that wait at the server for it to begin with them, whoever sent them, asked now; none if
     /// it does not tell.
     async fn waiting(&self) -> Option<u64> {
@@ -183,6 +189,8 @@ pub struct Answer {
     pub text: String,
     /// Why it ended.
     pub finish: Finish,
+    /// What was said again and again, where that ended it.
+    pub repeated: Option<String>,
     /// What it took.
     pub usage: Usage,
     /// Milliseconds until the first piece.

@@ -87,6 +87,8 @@ struct Known {
     about: Option<About>,
     /// The window of the model as it runs. None until it was looked up.
     running: Option<Running>,
+    /// The model thought all the same.
+    thinks: bool,
     /// The server said that it cannot hold answers to a schema.
     schema_refused: bool,
 }
@@ -365,18 +367,9 @@ impl Ollama {
         let told = stream::read(response, bounds, &mut reading, so_far, on_delta).await?;
         let last = reading.last;
         let usage = self.usage(request, so_far, &told.thoughts, &last)?;
-        if so_far.trim().is_empty() && !told.thoughts.trim().is_empty() {
-            let tokens = usage.prompt + usage.completion;
-            return Err(Error::OnlyThoughts { tokens });
-        }
-        Ok(Answer {
-            text: std::mem::take(so_far),
-            finish: told.finish,
-            usage,
-            time_to_first_token_ms: http::ms(waited + told.first),
-            total_ms: http::ms(waited + told.total),
-            model: last.model.unwrap_or_else(|| self.options.model.clone()),
-        })
+        let model = last.model.unwrap_or_else(|| self.options.model.clone());
+        self.known().thinks |= !told.thoughts.trim().is_empty();
+        told.into_answer(so_far, usage, waited, model)
     }
 
     /// What the call took; an error if the server did not read the whole prompt.
@@ -561,6 +554,10 @@ impl ModelServer for Ollama {
             tokens: self.known().estimator.estimate_prompt(messages),
             exact: false,
         })
+    }
+
+    fn thinks(&self) -> bool {
+        self.known().thinks
     }
 
     async fn answer(

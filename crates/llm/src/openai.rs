@@ -88,6 +88,10 @@ struct Known {
     name: Option<String>,
     /// What the server refused and is asked without.
     refused: Vec<Parameter>,
+    /// The model thought before it answered.
+    thinks: bool,
+    /// It did so although it was told not to.
+    thinks_on: bool,
     /// The window by which the server refused a call.
     window: Option<Tokens>,
     /// It did not say how many wait there; before this it is not asked again.
@@ -189,6 +193,7 @@ impl OpenAi {
             Parameter::StreamOptions => !refused(Parameter::Stream),
             Parameter::MaxCompletionTokens => refused(Parameter::MaxTokens),
             Parameter::System => request.messages.iter().any(|one| one.role == Role::System),
+            Parameter::Thinking => known.thinks,
             Parameter::Temperature | Parameter::Stream | Parameter::MaxTokens => true,
         };
         is_said && !refused(parameter)
@@ -220,6 +225,9 @@ impl OpenAi {
         }
         if has(Parameter::Seed) {
             body["seed"] = json!(request.seed);
+        }
+        if has(Parameter::Thinking) {
+            body["chat_template_kwargs"] = json!({"enable_thinking": false});
         }
         if has(Parameter::Stop) {
             body["stop"] = json!(request.stop);
@@ -304,6 +312,7 @@ impl OpenAi {
     ) -> Result<Answer, Error> {
         let start = std::time::Instant::now();
         let response = self.begin(request).await?;
+        let was_told = self.has(Parameter::Thinking, request);
         let waited = start.elapsed();
         let bounds = Bounds {
             url: &self.root,
@@ -323,18 +332,13 @@ impl OpenAi {
         let told = stream::read(response, bounds, &mut reading, so_far, on_delta).await?;
         let Reading { model, usage, .. } = reading;
         let usage = self.usage(request, so_far, &told.thoughts, usage);
-        if so_far.trim().is_empty() && !told.thoughts.trim().is_empty() {
-            let tokens = usage.prompt + usage.completion;
-            return Err(Error::OnlyThoughts { tokens });
+        let model = model.unwrap_or_else(|| self.options.model.clone());
+        if !told.thoughts.trim().is_empty() {
+            let mut known = self.known();
+            known.thinks = true;
+            known.thinks_on |= was_told;
         }
-        Ok(Answer {
-            text: std::mem::take(so_far),
-            finish: told.finish,
-            usage,
-            time_to_first_token_ms: http::ms(waited + told.first),
-            total_ms: http::ms(waited + told.total),
-            model: model.unwrap_or_else(|| self.options.model.clone()),
-        })
+        told.into_answer(so_far, usage, waited, model)
     }
 
     /// What the call took. What the server does not say is estimated.
@@ -497,6 +501,11 @@ impl ModelServer for OpenAi {
                 partial: so_far,
             })
         })
+    }
+
+    fn thinks(&self) -> bool {
+        let known = self.known();
+        known.thinks_on || (known.thinks && known.refused.contains(&Parameter::Thinking))
     }
 
     async fn waiting(&self) -> Option<u64> {

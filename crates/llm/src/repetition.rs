@@ -47,35 +47,37 @@ impl Default for Watch {
 }
 
 impl Watch {
-    /// Takes a piece of the text in. True when it says the same again and again.
-    pub(crate) fn repeats(&mut self, piece: &str) -> bool {
+    /// Takes a piece of the text in. What is said again and again, if something is.
+    pub(crate) fn repeats(&mut self, piece: &str) -> Option<String> {
         let mut rest = piece;
         while let Some((end, after)) = rest.split_once('\n') {
             self.line.push_str(end);
-            if self.end_line() {
-                return true;
+            if let Some(repeated) = self.end_line() {
+                return Some(repeated);
             }
             rest = after;
         }
         self.line.push_str(rest);
         if self.line.len() < LINE_CHARS.max(self.looked_at + LINE_STEP) {
-            return false;
+            return None;
         }
         self.looked_at = self.line.len();
-        is_periodic(&self.line.as_bytes()[self.line.len() - LINE_CHARS..])
+        let last = &self.line.as_bytes()[self.line.len() - LINE_CHARS..];
+        period(last)
+            .map(|period| String::from_utf8_lossy(&last[last.len() - period..]).into_owned())
     }
 
-    fn end_line(&mut self) -> bool {
+    fn end_line(&mut self) -> Option<String> {
         self.looked_at = 0;
         let line = std::mem::take(&mut self.line);
         let line = line.trim_end();
         if line.is_empty() {
             self.empty += 1;
-            return self.empty > EMPTY_LINES_MAX;
+            return (self.empty > EMPTY_LINES_MAX).then(|| "empty lines".to_owned());
         }
         self.empty = 0;
         let line = without_number(line);
-        let mut repeats = false;
+        let mut repeated = None;
         // Rows that are all the same are also the same as those three or forty before them.
         let mut rows = 0;
         for (before, equal) in self.equal.iter_mut().enumerate() {
@@ -93,13 +95,15 @@ impl Watch {
             if size <= 2 {
                 rows = rows.max(*equal);
             }
-            repeats |= *equal >= max;
+            if *equal >= max {
+                repeated.get_or_insert(size);
+            }
         }
         if self.lines.len() == BLOCK_LINES_MAX {
             self.lines.remove(0);
         }
         self.lines.push(line);
-        repeats
+        repeated.map(|size| self.lines[self.lines.len() - size..].join("\n"))
     }
 }
 
@@ -113,9 +117,9 @@ fn without_number(line: &str) -> String {
     }
 }
 
-/// Whether a few bytes are repeated over and over.
-fn is_periodic(bytes: &[u8]) -> bool {
-    (1..=LINE_PERIOD_MAX).any(|period| {
+/// How many bytes are repeated over and over, if some are.
+fn period(bytes: &[u8]) -> Option<usize> {
+    (1..=LINE_PERIOD_MAX).find(|&period| {
         let mut pairs = bytes.iter().zip(&bytes[period..]);
         pairs.all(|(one, other)| one == other)
     })
@@ -135,7 +139,7 @@ mod tests {
                 seen += piece.len();
                 watch
                     .repeats(&piece.iter().collect::<String>())
-                    .then_some(seen)
+                    .map(|_| seen)
             })
         };
         let (one, other) = (at(1), at(7));
@@ -171,6 +175,15 @@ mod tests {
             let at = noticed(&text);
             assert!(at.is_some_and(|at| at < before), "{name}: {at:?}");
         }
+    }
+
+    #[test]
+    fn what_is_repeated_is_told() {
+        let told = |text: &str| Watch::default().repeats(text).unwrap_or_default();
+        assert_eq!(told(&"a = 1\nb = 2\n".repeat(200)), "a = 1\nb = 2");
+        assert_eq!(told(&"x = 1\n".repeat(200)), "x = 1");
+        assert_eq!(told(&"the ".repeat(5_000)), "the ");
+        assert_eq!(told(&"\n".repeat(500)), "empty lines");
     }
 
     #[test]

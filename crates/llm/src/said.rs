@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use journeyman_event::Tokens;
+use journeyman_event::{Tokens, printable};
 use serde_json::Value;
 
 use crate::Error;
@@ -39,6 +39,14 @@ const TOO_LONG: &[&str] = &[
     "maximum model length",
     "max_model_len",
     "maximum input length",
+    "maximum encoder input length",
+    "maximum sequence length",
+    "max_seq_len",
+    "max_input_len",
+    "max_input_length",
+    "max_total_tokens",
+    "max_num_tokens",
+    "must have less than",
     "prompt is too long",
     "prompt too long",
     "prompt is longer",
@@ -58,9 +66,18 @@ const BEFORE_WINDOW: &[&str] = &[
     "context window",
     "context size",
     "maximum model length",
+    "maximum sequence length",
     "max_model_len",
+    "max_seq_len",
+    "max_input_len",
+    "max_total_tokens",
+    "max_num_tokens",
     "n_ctx",
     "must be <=",
+    "must have less than",
+    "cannot exceed",
+    "too large for model with",
+    "maximum encoder input length",
     "maximum number of tokens allowed",
     "maximum input length",
     "limit",
@@ -72,6 +89,8 @@ const BEFORE_WINDOW: &[&str] = &[
 pub(crate) struct Said {
     /// The HTTP status, or the code of an error inside a stream.
     pub(crate) status: u16,
+    /// Whether the server told that status, and it is not what its words mean.
+    is_told: bool,
     /// Its own words, bounded, on one line.
     pub(crate) words: String,
     /// The parameter that it names as the one at fault.
@@ -88,9 +107,10 @@ impl Said {
     /// What the body of an answer with this status says.
     pub(crate) fn of(status: u16, body: &str) -> Self {
         match serde_json::from_str::<Value>(body) {
-            Ok(value) => Self::read(status, &value),
+            Ok(value) => Self::read((status, true), &value),
             Err(_) => Self {
                 status,
+                is_told: true,
                 words: told(body),
                 parameter: None,
                 prompt: None,
@@ -110,6 +130,7 @@ impl Said {
         let words = told(&format!("it has moved to {to}; name that with --model-url"));
         Self {
             status,
+            is_told: true,
             text: String::new(),
             words,
             parameter: None,
@@ -118,13 +139,14 @@ impl Said {
         }
     }
 
-    fn read(status: u16, value: &Value) -> Self {
+    fn read((status, is_told): (u16, bool), value: &Value) -> Self {
         let error = value.get("error").filter(|error| error.is_object());
         let error = error.unwrap_or(value);
         let parameter = error.get("param").and_then(Value::as_str);
         let prompt = error.get("n_prompt_tokens").and_then(Value::as_u64);
         Self {
             status,
+            is_told,
             words: told(&message_in(value)),
             parameter: parameter.map(str::to_owned),
             prompt: prompt.map(Tokens),
@@ -152,8 +174,8 @@ impl Said {
     /// The window, where it is told.
     pub(crate) fn window(&self) -> Option<Tokens> {
         let window = BEFORE_WINDOW.iter().find_map(|before| {
-            let (_, after) = self.text.split_once(before)?;
-            first_number(after)
+            let mut places = self.text.match_indices(before);
+            places.find_map(|(at, _)| first_number(&self.text[at + before.len()..]))
         })?;
         (window >= WINDOW_MIN).then_some(Tokens(window))
     }
@@ -180,11 +202,13 @@ impl Said {
             return Error::Failing {
                 url: url.to_owned(),
                 status: self.status,
+                is_told: self.is_told,
                 message: self.words,
             };
         }
         Error::Rejected {
             status: self.status,
+            is_told: self.is_told,
             message: self.words,
         }
     }
@@ -200,8 +224,8 @@ fn first_number(text: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
-/// The status that an error without one means.
-fn status_in(error: &Value) -> u16 {
+/// The status of an error inside an answer, and whether it is told there: else it is what its words mean.
+fn status_in(error: &Value) -> (u16, bool) {
     let of = error.get("error").filter(|inner| inner.is_object());
     let of = of.unwrap_or(error);
     let number = |name: &str| -> Option<u16> {
@@ -215,7 +239,7 @@ fn status_in(error: &Value) -> u16 {
         .into_iter()
         .find_map(number)
     {
-        return status;
+        return (status, true);
     }
     let text = of.to_string().to_lowercase();
     let meant: &[(&str, u16)] = &[
@@ -228,7 +252,7 @@ fn status_in(error: &Value) -> u16 {
         ("badrequest", 400),
     ];
     let found = meant.iter().find(|(word, _)| text.contains(word));
-    found.map_or(500, |(_, status)| *status)
+    (found.map_or(500, |(_, status)| *status), false)
 }
 
 /// What an error's JSON says to a person.
@@ -277,7 +301,7 @@ pub(crate) fn told(text: &str) -> String {
         _ if is_page => "a page of HTML".to_owned(),
         _ => start,
     };
-    let words = words.replace(|c: char| c.is_control(), " ");
+    let words = printable(&words);
     let words: Vec<&str> = words.split_whitespace().collect();
     let words = words.join(" ");
     if words.is_empty() {
@@ -315,7 +339,7 @@ mod tests {
                 "Provider returned error: full",
             ),
             (r#"[{"error":{"message":"no"}}]"#, "no"),
-            ("plain\n words\u{1b}[1m", "plain words [1m"),
+            ("plain\n words\u{1b}[1m", "plain words"),
             (
                 "<html><head><title>502 Bad Gateway</title>",
                 "a page of HTML, \"502 Bad Gateway\"",
@@ -382,6 +406,41 @@ mod tests {
                 "Groq",
                 "Request too large for model `x` on tokens per minute (TPM): Limit 6000, Requested 8000",
                 Some(6_000),
+            ),
+            (
+                "vLLM's ancestors, Infinity",
+                "The input (2050 tokens) is longer than the maximum sequence length of this model: 1024",
+                Some(1_024),
+            ),
+            (
+                "TGI",
+                "Input validation error: `inputs` must have less than 1024 tokens. Given: 2050",
+                Some(1_024),
+            ),
+            (
+                "TensorRT-LLM",
+                "The sum of prompt length (2050.0) and max_tokens (500) should not exceed max_seq_len (1024)",
+                Some(1_024),
+            ),
+            (
+                "TensorRT-LLM",
+                "Prompt length (2050) exceeds maximum input length (1024). Set truncate_prompt to true",
+                Some(1_024),
+            ),
+            (
+                "Mistral",
+                "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length",
+                Some(32_768),
+            ),
+            (
+                "Cohere",
+                "too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 5000",
+                Some(4_081),
+            ),
+            (
+                "TabbyAPI",
+                "Prompt length 5000 is greater than max_seq_len 4096",
+                Some(4_096),
             ),
             (
                 "another",
@@ -453,7 +512,12 @@ mod tests {
             (json!({"error": {"code": 7}}), 500),
         ];
         for (error, status) in cases {
-            assert_eq!(Said::inside(&error).status, status, "{error}");
+            let said = Said::inside(&error);
+            assert_eq!(said.status, status, "{error}");
+            // A status that nobody told is not told on.
+            let told = said.into_error("u").to_string();
+            let names = error.to_string().contains(&status.to_string());
+            assert_eq!(told.contains(&status.to_string()), names, "{told}");
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::estimate::Estimator;
 use crate::repetition::Watch;
 use crate::sse::{Record, Records};
 use crate::turns::Turn;
-use crate::{Delta, Error, Finish, OnDelta};
+use crate::{Answer, Delta, Error, Finish, OnDelta, Usage};
 use crate::{http, said};
 
 /// An answer longer than this is not one.
@@ -55,11 +55,39 @@ pub(crate) struct Piece {
 #[derive(Debug)]
 pub(crate) struct Told {
     pub(crate) finish: Finish,
+    /// What was said again and again, where that ended it.
+    pub(crate) repeated: Option<String>,
     /// What the model thought before.
     pub(crate) thoughts: String,
     /// Until the first piece, be it a thought.
     pub(crate) first: Duration,
     pub(crate) total: Duration,
+}
+
+impl Told {
+    /// The answer with this text, before whose first piece `waited` was spent; an error if there were
+    /// thoughts alone.
+    pub(crate) fn into_answer(
+        self,
+        text: &mut String,
+        usage: Usage,
+        waited: Duration,
+        model: String,
+    ) -> Result<Answer, Error> {
+        if text.trim().is_empty() && !self.thoughts.trim().is_empty() {
+            let tokens = usage.prompt + usage.completion;
+            return Err(Error::OnlyThoughts { tokens });
+        }
+        Ok(Answer {
+            text: std::mem::take(text),
+            finish: self.finish,
+            repeated: self.repeated,
+            usage,
+            time_to_first_token_ms: http::ms(waited + self.first),
+            total_ms: http::ms(waited + self.total),
+            model,
+        })
+    }
 }
 
 /// Understands the records of one format.
@@ -103,6 +131,7 @@ pub(crate) async fn read(
     let mut meter = Meter::new(estimator, tokens_max);
     let (mut first, mut finish) = (None, None);
     let mut thoughts = String::new();
+    let mut repetition = None;
     let (mut deadline, mut waits) = (start + patience.first, patience.first);
     let mut ended = false;
     while !ended {
@@ -149,7 +178,8 @@ pub(crate) async fn read(
                 deadline = Instant::now() + TRAILER_TIMEOUT.min(patience.idle);
             }
             let passed = meter.passed(text, &piece.thought);
-            if let Some(reason) = passed.filter(|_| finish.is_none()) {
+            if let Some((reason, what)) = passed.filter(|_| finish.is_none()) {
+                repetition = what;
                 // The connection is dropped, and the server stops.
                 finish = Some(reason);
                 ended = true;
@@ -168,6 +198,7 @@ pub(crate) async fn read(
     };
     Ok(Told {
         finish,
+        repeated: repetition,
         thoughts,
         first: first.unwrap_or_else(|| start.elapsed()),
         total: start.elapsed(),
@@ -199,8 +230,8 @@ impl Meter {
         }
     }
 
-    /// Why the answer is to end with this piece, if it is.
-    fn passed(&mut self, text: &str, thought: &str) -> Option<Finish> {
+    /// Why the answer is to end with this piece, if it is, and what it repeats, if it does.
+    fn passed(&mut self, text: &str, thought: &str) -> Option<(Finish, Option<String>)> {
         for piece in [text, thought] {
             self.stretch.push_str(piece);
         }
@@ -209,12 +240,13 @@ impl Meter {
             self.stretch.clear();
         }
         if self.tokens > self.tokens_max {
-            return Some(Finish::Length);
+            return Some((Finish::Length, None));
         }
         if self.turn.ended(text) {
-            return Some(Finish::Stop);
+            return Some((Finish::Stop, None));
         }
-        let repeats = self.answer.repeats(text) || self.thoughts.repeats(thought);
-        repeats.then_some(Finish::Repeating)
+        let repeated = self.answer.repeats(text);
+        let repeated = repeated.or_else(|| self.thoughts.repeats(thought))?;
+        Some((Finish::Repeating, Some(repeated)))
     }
 }

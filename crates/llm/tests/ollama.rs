@@ -342,7 +342,7 @@ async fn a_busy_server_is_asked_again_and_a_refusal_is_not_repeated() {
     let fake = fake(vec![failed], routes(8_192)).await;
     let error = ask(options(&fake), &request()).await.0.unwrap_err();
     assert!(
-        matches!(&error, Error::Rejected { status: 400, message } if message == "unable to load model"),
+        matches!(&error, Error::Rejected { status: 400, message, .. } if message == "unable to load model"),
         "{error}"
     );
 }

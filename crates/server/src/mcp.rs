@@ -11,6 +11,7 @@ mod catalogue;
 mod conformance;
 mod handler;
 mod http;
+mod json_rpc;
 mod lenient;
 mod prompts;
 mod resources;

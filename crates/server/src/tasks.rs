@@ -13,7 +13,7 @@ use journeyman_agent::limits::{
 };
 use journeyman_agent::{
     ForkOf, Moment, Submission, Submitted, examples_notice, left_out_notice, load_at, prompt_note,
-    prompt_problem, test_file_problem, tests_in_prompt,
+    prompt_problem, test_file_name, test_file_problem, tests_in_prompt,
 };
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
 use journeyman_event::{Principal, Priority, Sequence, TaskId, TaskState, Tokens};
@@ -76,8 +76,8 @@ pub(crate) enum Language {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewTest {
-    /// The file's name, without a folder.
-    #[schema(pattern = "^[A-Za-z0-9_.]+\\.py$", max_length = 100)]
+    /// The file's name. One that pytest could not load is kept as another, and `notices` of the answer
+    /// says so.
     name: String,
     /// Its text.
     #[schema(pattern = "\\S", max_length = 262_144)]
@@ -217,37 +217,27 @@ pub(crate) fn limits(
     })
 }
 
-/// The tests that rule: those in a prompt whose examples are to be run, and files.
+/// The tests that rule: those in a prompt whose examples are to be run, and files. What becomes of
+/// their names is noted.
 fn given_tests(
     prompt: Option<&String>,
     files: Option<Vec<Object<NewTest>>>,
+    notes: &mut Vec<String>,
 ) -> Result<Vec<GivenTest>, Problem> {
     let mut tests = prompt.map_or_else(Vec::new, |prompt| tests_in_prompt(prompt));
     let files = files.unwrap_or_default();
     check_count("tests", files.len(), TESTS_MAX)?;
     for Object(file) in files {
-        let plain = file
-            .name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
-        let ending = file
-            .name
-            .strip_suffix(".py")
-            .filter(|stem| !stem.is_empty());
-        if !plain || ending.is_none() || file.name.len() > 100 {
-            let detail = "a test's `name` is letters, digits and _, and ends in .py";
-            return Err(Problem::field("tests", detail));
-        }
-        if tests.iter().any(|other| other.name == file.name) {
-            let detail = format!("two tests are called {}; rename one", file.name);
-            return Err(Problem::field("tests", detail));
-        }
         check_source("tests", &file.source)?;
         if let Some(problem) = test_file_problem(&file.source) {
             return Err(Problem::field("tests", format!("{}: {problem}", file.name)));
         }
+        let name = test_file_name(&file.name, &file.source, &tests);
+        if name != file.name {
+            notes.push(format!("the test file {:?} is kept as {name}", file.name));
+        }
         tests.push(GivenTest {
-            name: file.name,
+            name,
             origin: TestOrigin::File,
             source: file.source,
         });
@@ -261,7 +251,8 @@ impl NewTask {
         app: &App,
         caller: &Caller,
         headers: &HeaderMap,
-    ) -> Result<Submission, Problem> {
+    ) -> Result<(Submission, Vec<String>), Problem> {
+        let mut notes = Vec::new();
         check_text("prompt", &self.prompt)?; // tests are looked for in it
         if let Some(problem) = prompt_problem(&self.prompt) {
             return Err(Problem::field("prompt", format!("`prompt`: {problem}")));
@@ -295,7 +286,11 @@ impl NewTask {
         )?;
         let Language::Python = self.language.unwrap_or(Language::Python);
         let content = TaskSubmitted {
-            tests: given_tests(Some(&self.prompt).filter(|_| !no_examples), self.tests)?,
+            tests: given_tests(
+                Some(&self.prompt).filter(|_| !no_examples),
+                self.tests,
+                &mut notes,
+            )?,
             no_examples,
             limits,
             out,
@@ -310,7 +305,7 @@ impl NewTask {
             ..TaskSubmitted::of(self.prompt)
         };
         check_submission(&content)?;
-        Ok(Submission {
+        let submission = Submission {
             task_id,
             full: match wait_ms {
                 0 => Full::Refuse,
@@ -318,7 +313,8 @@ impl NewTask {
             },
             idempotency_key: idempotency_key(self.idempotency_key, headers)?,
             content,
-        })
+        };
+        Ok((submission, notes))
     }
 }
 
@@ -384,8 +380,8 @@ pub(crate) async fn submit(
     Body(task): Body<NewTask>,
 ) -> Result<Response, Problem> {
     caller.may_do()?;
-    let submission = task.submission(&app, &caller, &headers)?;
-    let notices = notices(&submission.content);
+    let (submission, mut notices) = task.submission(&app, &caller, &headers)?;
+    notices.extend(self::notices(&submission.content));
     let submitted = app.tasks.submit(&caller.principal, submission).await?;
     Ok(accepted(submitted, notices, &headers))
 }

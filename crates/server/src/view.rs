@@ -75,8 +75,8 @@ pub(crate) struct Accepted {
     pub(crate) sequence: u64,
     /// Whether the same submission, by its idempotency key, had been taken before.
     pub(crate) is_duplicate: bool,
-    /// What is made of its prompt, and what is not: the examples that are run, and lines that look
-    /// like tests and are not. Left out where there is nothing to say.
+    /// What is made of it, and what is not: the examples that are run, lines that look like tests and are
+    /// not, names that were changed. Left out where there is nothing to say.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub(crate) notices: Vec<String>,
@@ -286,6 +286,8 @@ pub(crate) struct TaskView {
     reason: Option<String>,
     /// How it ended, in words.
     result: Option<String>,
+    /// The model's answer to a prompt that is a plain question: nothing of it was run or checked.
+    answer: Option<String>,
     /// What the model found in the finished code, where it was asked to review it.
     review: Option<Vec<String>>,
     /// The files of the result that were written out.
@@ -359,6 +361,7 @@ impl TaskView {
             confidence,
             reason,
             result: state.ending.as_ref().map(|ending| headline(state, ending)),
+            answer: state.reply.as_ref().map(|reply| reply.text.clone()),
             review: state.review.as_ref().map(|review| review.findings.clone()),
             output: output.map(|files| files.iter().map(|file| file.path.clone()).collect()),
             submitted_at: time(state.submitted_at),

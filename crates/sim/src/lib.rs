@@ -163,6 +163,7 @@ impl ModelServer for SimulatedModel {
         Ok(Answer {
             text: said,
             finish,
+            repeated: None,
             usage,
             time_to_first_token_ms: first_token_ms,
             total_ms,

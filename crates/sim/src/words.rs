@@ -14,6 +14,8 @@ const TOOLS: &str = "# Tools\n";
 const LOOK_UP: &str = "Which tools have to be called?";
 /// How it ends when it asks for a review.
 const REVIEW: &str = "Review the code.";
+/// How it ends when the task is a question.
+const ANSWER: &str = "Answer the question.";
 /// How a line of a task's text says what to look up: `Use the tool NAME with {...}`.
 const USE_TOOL: &str = "Use the tool ";
 /// And what to use while it is worked on.
@@ -26,6 +28,9 @@ const MAY_ASK: &str = "{\"questions\":";
 pub(crate) fn answer(asked: &str, wrong: bool, questions: u8) -> String {
     if asked.trim_end().ends_with(REVIEW) {
         return r#"{"findings": ["The simulated reviewer read it."]}"#.to_owned();
+    }
+    if asked.trim_end().ends_with(ANSWER) {
+        return "\u{1b}[1mThe simulated answer.\u{1b}[0m".to_owned();
     }
     if asked.trim_end().ends_with(LOOK_UP) {
         let wishes: Vec<String> = tool_wishes(asked, USE_TOOL).collect();

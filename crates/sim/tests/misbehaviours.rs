@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use Must::{Again, Answers, Cut, Fail, Learn, Wait, Without};
+use Must::{Again, Answers, Cut, Fail, Later, Learn, Wait, Without};
 
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,8 @@ enum Must {
     Answers,
     /// The answer is right, and from then on the server is asked without this.
     Without(&'static str),
+    /// Whatever becomes of the first call: the next are right, and say this or, in the end, do not.
+    Later(&'static str, bool),
     /// The answer is cut off for this reason, long before the server would have ended it.
     Cut(Finish),
     /// It is told in these words, waiting helps, and the next call is answered right.
@@ -83,6 +85,8 @@ const TABLE: &[(&str, Must)] = &[
     ("thinks", Answers),
     ("thinks_as_reasoning", Answers),
     ("thinks_in_parts", Answers),
+    ("thinks_unless_told", Later("chat_template_kwargs", true)),
+    ("thinks_and_refuses", Later("chat_template_kwargs", false)),
     ("finish_and_stay", Answers),
     ("finish_and_comments", Answers),
     ("finish_and_reset", Answers),
@@ -251,7 +255,20 @@ async fn check(name: &'static str, must: Must) {
                 "{name}: not remembered"
             );
         }
+        (Later(member, says), _) => {
+            for _ in 0..2 {
+                let (again, shown) = ask(&client).await;
+                is_right(&again.unwrap(), &shown);
+            }
+            let last = server.calls().pop().unwrap();
+            assert_eq!(last.get(member).is_some(), says, "{name}: {last}");
+        }
         (Cut(finish), Ok(answer)) => {
+            assert_eq!(
+                finish == Finish::Repeating,
+                answer.repeated.is_some(),
+                "{name}"
+            );
             assert_eq!(answer.finish, finish, "{name}");
             assert!(
                 answer.usage.completion < Tokens(1_000),

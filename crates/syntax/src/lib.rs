@@ -7,6 +7,9 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+mod suite;
+
+pub use suite::{Suite, TestFunction};
 use tree_sitter::{Node, Parser, Tree};
 
 /// Nodes of one text that are looked at, at most: what lies beyond is code that nobody reads.

@@ -1,5 +1,6 @@
 //! The file in an answer, found by syntax: the code that parses and defines what was planned.
 
+use journeyman_event::state::PendingAnswer;
 use journeyman_syntax::{Kind, Source};
 use serde_json::Value;
 
@@ -35,11 +36,28 @@ const OTHER_BLOCKS: &[&str] = &[
     "xml",
     "csv",
 ];
-const CUT_OFF: &str = "it was cut off before the file's end; write a shorter file";
+/// What is said of a file that is not whole.
+pub(crate) const CUT_OFF: &str = "it was cut off before the file's end; write a shorter file";
 
-/// The whole file in an answer: of its blocks, or of what else may be code in it, the one that defines
-/// the most of `names`, parses and is longest. The error says what is wrong, in words for the model.
-pub(crate) fn whole_file(answer: &str, cut_short: bool, names: &[&str]) -> Result<String, String> {
+/// Why an answer is not whole, in words for the model; none if it is. `shorter` is what to do about one
+/// that is too long.
+pub(crate) fn cut_off(answer: &PendingAnswer, shorter: &str) -> Option<String> {
+    if let Some(repeated) = &answer.repeated {
+        return Some(format!(
+            "it was cut off because it said the same again and again; say each thing once. This was \
+             repeated:\n{repeated}"
+        ));
+    }
+    answer.cut_short.then(|| shorter.to_owned())
+}
+
+/// The whole file in an answer, which was `cut` for that reason: of its blocks, or of what else may be
+/// code in it, the one that defines the most of `names`, parses and is longest. The error says what is wrong, in words for the model.
+pub(crate) fn whole_file(
+    answer: &str,
+    cut: Option<&str>,
+    names: &[&str],
+) -> Result<String, String> {
     if let Some(thoughts) = thoughts(answer) {
         return thought_file(thoughts, names).ok_or_else(|| {
             "it has only thoughts and no answer; answer at once with the file".to_owned()
@@ -73,16 +91,18 @@ pub(crate) fn whole_file(answer: &str, cut_short: bool, names: &[&str]) -> Resul
             .iter()
             .map(|candidate| candidate.text.len())
             .max();
-        if !cut_short {
+        if let Some(why) = cut {
+            if longest.is_none_or(|longest| longest < open.text.len()) {
+                return Err(why.to_owned());
+            }
+        } else {
             let whole = Source::of(&open.text).whole_beginning().map(str::to_owned);
             candidates.push(Candidate::of(whole.unwrap_or(open.text), names));
-        } else if longest.is_none_or(|longest| longest < open.text.len()) {
-            return Err(CUT_OFF.to_owned());
         }
     }
     if candidates.is_empty() {
-        if cut_short {
-            return Err(CUT_OFF.to_owned());
+        if let Some(why) = cut {
+            return Err(why.to_owned());
         }
         candidates.extend(bare_code(&said).map(|text| Candidate::of(text, names)));
     }
@@ -265,7 +285,7 @@ fn usable(source: &str) -> Result<String, String> {
 
 /// The test file in an answer. One that was cut off still has the tests before the cut: small models
 /// often go on until they are stopped.
-pub(crate) fn test_file(answer: &str, cut_short: bool) -> Result<String, String> {
+pub(crate) fn test_file(answer: &str, cut: Option<&str>) -> Result<String, String> {
     let said = spoken(answer);
     let (closed, open) = fenced_blocks(&said);
     // What a model says about its tests may hold code too.
@@ -276,10 +296,10 @@ pub(crate) fn test_file(answer: &str, cut_short: bool) -> Result<String, String>
     let tests = tests
         .map(|text| Candidate::of(text, &[]))
         .max_by_key(Candidate::rank);
-    let file = match (tests, whole_file(answer, cut_short, &[]), open) {
+    let file = match (tests, whole_file(answer, cut, &[]), open) {
         (Some(tests), ..) => usable(&tests.text)?,
         (None, Ok(file), _) => file,
-        (None, Err(problem), Some(Block { text: open, .. })) if cut_short => {
+        (None, Err(problem), Some(Block { text: open, .. })) if cut.is_some() => {
             let whole = open.rfind("\ndef ").map_or("", |at| &open[..at]);
             if !has_tests(whole) {
                 return Err(problem);

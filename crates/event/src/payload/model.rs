@@ -21,6 +21,8 @@ pub enum Purpose {
     LookUp,
     /// What a reader would say of the finished code.
     Review,
+    /// The answer to a prompt that is a plain question.
+    Answer,
 }
 
 impl Purpose {
@@ -33,6 +35,7 @@ impl Purpose {
             Self::Fix => "fix",
             Self::LookUp => "look_up",
             Self::Review => "review",
+            Self::Answer => "answer",
         }
     }
 }
@@ -123,6 +126,9 @@ pub struct ModelCallCompleted {
     pub text: String,
     /// Whether it was cut at the token limit.
     pub cut_short: bool,
+    /// What was said again and again, where that is why it was cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeated: Option<String>,
     /// Tokens of the prompt.
     pub prompt_tokens: Tokens,
     /// Tokens generated.

@@ -259,6 +259,16 @@ pub struct QuestionsAsked {
     pub questions: Vec<AskedQuestion>,
 }
 
+/// The prompt is a plain question, and this is the model's answer to it. Nothing of it was run or checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptAnswered {
+    /// The answer, without characters that control a terminal.
+    pub text: String,
+    /// Whether it was cut at the token limit.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut_short: bool,
+}
+
 /// One question of the planner's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AskedQuestion {

@@ -161,6 +161,10 @@ impl TaskState {
                 self.questions.extend(questions);
                 self.accept_answer();
             }
+            Payload::PromptAnswered(answered) => {
+                self.reply = Some(answered.clone());
+                self.accept_answer();
+            }
             Payload::AgentStarted(started) => {
                 self.agents += 1;
                 self.looked_up |= started.purpose == Purpose::LookUp;
@@ -236,6 +240,7 @@ impl TaskState {
                     module,
                     text: done.text.clone(),
                     cut_short: done.cut_short,
+                    repeated: done.repeated.clone(),
                 });
             }
             Payload::ModelCallFailed(failed) => {

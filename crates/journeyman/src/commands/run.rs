@@ -41,15 +41,16 @@ const HOLDER_TIME: Duration = Duration::from_secs(5);
 const SERVER_TIME: Duration = Duration::from_mins(1);
 
 pub(crate) async fn run(settings: &Settings, args: RunArgs) -> anyhow::Result<Exit> {
+    let (asked, notes) = submission(args)?;
     let submission = TaskSubmitted {
         tools: settings.tools_said(),
-        ..submission(args)?
+        ..asked
     };
     let task = TaskId::random(&SystemRandom);
     if let Some(out) = &submission.out {
         check_out(settings, &task, out)?;
     }
-    follow(settings, &task, Wish::Submit(submission)).await
+    follow(settings, &task, Wish::Submit(submission), notes).await
 }
 
 pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Result<Exit> {
@@ -70,7 +71,7 @@ pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Res
         model_required: settings.model_required && !failed_to_write(&state),
         ..settings.clone()
     };
-    follow(settings, &task, Wish::Resume(changes)).await
+    follow(settings, &task, Wish::Resume(changes), Vec::new()).await
 }
 
 /// A folder that the result cannot go to is told before anything is done.
@@ -124,13 +125,18 @@ fn failed_to_write(state: &TaskState) -> bool {
     matches!(&state.ending, Some(Ending::Failed { reason: why, .. }) if *why == reason)
 }
 
-/// Sees a task through to its end, shows how it goes, and prints the result. Whether anybody reads that
-/// changes nothing.
-async fn follow(settings: &Settings, task: &TaskId, wish: Wish) -> anyhow::Result<Exit> {
+/// Sees a task through to its end, shows how it goes, and prints the result, with what is to be noted of
+/// it first. Whether anybody reads that changes nothing.
+async fn follow(
+    settings: &Settings,
+    task: &TaskId,
+    wish: Wish,
+    notes: Vec<String>,
+) -> anyhow::Result<Exit> {
     let progress = Progress::start(Style::of(settings), settings);
     progress.only(task);
     if let Wish::Submit(content) = &wish {
-        for remark in remarks(content) {
+        for remark in notes.into_iter().chain(remarks(content)) {
             progress.say(&remark);
         }
     }

@@ -146,6 +146,12 @@ pub(crate) async fn show(
             module.version()
         ))?;
     }
+    if let Some(reply) = &state.reply {
+        line(&format!("answer     {}", one_line(&reply.text, 200)))?;
+    }
+    if let Some(reply) = &state.reply {
+        line(&format!("answer     {}", one_line(&reply.text, 200)))?;
+    }
     for repair in &state.plan_repairs {
         line(&format!("repaired   {repair}"))?;
     }

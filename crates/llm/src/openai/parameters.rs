@@ -15,6 +15,8 @@ pub(super) enum Parameter {
     Schema,
     /// The answer comes whole then.
     Stream,
+    /// That the model is not to think: a switch of its template.
+    Thinking,
     /// Newer servers want `max_completion_tokens` in its place.
     MaxTokens,
     /// What comes is counted anyway.
@@ -45,6 +47,10 @@ const NAMES: &[(Parameter, &[&str])] = &[
             "guided",
             "json mode",
         ],
+    ),
+    (
+        Parameter::Thinking,
+        &["chat_template_kwargs", "enable_thinking"],
     ),
     (Parameter::Stream, &["stream", "streaming"]),
     (Parameter::MaxTokens, &["max_tokens"]),
@@ -106,7 +112,9 @@ mod tests {
 
     #[test]
     fn a_refusal_names_what_is_left_out() {
-        use Parameter::{MaxTokens, Schema, Seed, Stream, StreamOptions, System, Temperature};
+        use Parameter::{
+            MaxTokens, Schema, Seed, Stream, StreamOptions, System, Temperature, Thinking,
+        };
         let cases = [
             (
                 400,
@@ -146,6 +154,11 @@ mod tests {
                 400,
                 "Your organization must be verified to stream this model.",
                 Some(Stream),
+            ),
+            (
+                400,
+                "Unrecognized request argument supplied: chat_template_kwargs",
+                Some(Thinking),
             ),
             (400, "the stream broke", None),
             (500, "temperature of the machine is too high", None),

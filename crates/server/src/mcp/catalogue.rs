@@ -52,7 +52,7 @@ pub(super) fn all(schemas: &Schemas) -> Vec<Tool> {
             START,
             "Gives a coding task to Journeyman: it plans Python modules, writes them, tests them in a sandbox and corrects \
              them until the tests pass. Answers as soon as the task is durable; it goes on in the background and survives \
-             crashes. Follow it with wait_for_task, collect the result with get_files.",
+             crashes. A plain question is answered in words, of which nothing is run or checked. Follow it with wait_for_task, collect the result with get_files.",
             schemas.complete(Value::Object(start)),
         )
         .with_title("Start a coding task")

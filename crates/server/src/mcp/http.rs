@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::Account;
 use super::conformance::Fixtures;
+use super::json_rpc::Malformed;
 use super::sessions::{InTheId, InUse, SessionId, Sessions, TOLD_MAX};
 use super::{Mcp, Reach};
 use crate::app::{App, McpOffer};
@@ -123,6 +124,13 @@ async fn enter(State(door): State<Door>, request: Request) -> Result<Response, P
         })?,
         _ => Bytes::new(),
     };
+    if parts.method == Method::POST
+        && says_json(&parts.headers)
+        && !is_batch(&body)
+        && let Some(malformed) = Malformed::find(&body)
+    {
+        return Ok(malformed.into_response());
+    }
     let account = Account::new(&door.app.room);
     parts.extensions.insert(account.clone());
     parts.extensions.insert(caller.clone());
@@ -144,9 +152,14 @@ impl Door {
     ) -> Result<Response, Problem> {
         let method = parts.method.clone();
         let id = session.as_ref().map(|(id, _)| id);
-        let request = Request::from_parts(parts, Body::from(body));
+        let is_json = method == Method::POST && says_json(&parts.headers);
+        let request = Request::from_parts(parts, Body::from(body.clone()));
         let (response, told) = Box::pin(Sessions::within(id, self.service.handle(request))).await;
         let mut response = response.map(Body::new);
+        if is_json && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            // It was read, and understood as nothing: that is told as text otherwise.
+            return Ok(Malformed::unknown(&body).into_response());
+        }
         if method == Method::DELETE && response.status() == StatusCode::ACCEPTED {
             *response.status_mut() = StatusCode::NO_CONTENT; // clients take 202 for a failure here
             if let Some((id, _used)) = session {
@@ -267,10 +280,22 @@ fn check_ids(requests: &[Bytes]) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Whether messages come together.
+fn is_batch(body: &Bytes) -> bool {
+    body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
+}
+
+/// Whether a client says that it sends JSON.
+fn says_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+}
+
 /// The messages of a batch; none if it is none.
 fn batch(parts: &Parts, body: &Bytes) -> Result<Option<Vec<Bytes>>, Problem> {
-    let begins = body.iter().find(|byte| !byte.is_ascii_whitespace());
-    if begins != Some(&b'[') {
+    if !is_batch(body) {
         return Ok(None);
     }
     let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "bad-batch", detail);

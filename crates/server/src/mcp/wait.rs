@@ -91,6 +91,9 @@ fn questions(view: &Value) -> impl Iterator<Item = (&str, &str)> {
 /// What a client should do about a task that stands so.
 fn next(view: &Value) -> &'static str {
     match view["status"].as_str().unwrap_or_default() {
+        "complete" if view["answer"].is_string() => {
+            "It was a question: `answer` is what the model says, and nothing of it was run or checked."
+        }
         "complete" => "It is done: get_files has the result.",
         "failed" => "It has failed; `result` says why. get_files has what there is.",
         "cancelled" => "It was cancelled.",

@@ -208,6 +208,14 @@ pub const MISBEHAVIOURS: &[Misbehaviour] = &[
         chunks.extend(call.chunks());
         done(&chunks)
     })),
+    does("thinks_unless_told", "thinks its tokens away unless its template's switch is off", |call| chat(call, || {
+        let mut chunks = vec![chunk(json!({"reasoning_content": "Let me think of it.\n"})); 9];
+        chunks.push(ending("length"));
+        done(&chunks)
+    }).filter(|_| call.body["chat_template_kwargs"]["enable_thinking"] != false)),
+    does("thinks_and_refuses", "thinks, and knows no switch for it", |call| {
+        refuses(call, "chat_template_kwargs", "Unrecognized request argument supplied: chat_template_kwargs").or_else(|| thinks(call, "reasoning"))
+    }),
     // The answer does not end as it should.
     does("finish_and_stay", "the connection stays open behind the end", |call| chat(call, || Reply::events(&call.finished()).then(End::Stay))),
     does("finish_and_comments", "comments keep the connection behind the end", |call| chat(call, || Reply::events(&call.finished()).then(End::Comments))),

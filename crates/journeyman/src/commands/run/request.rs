@@ -2,7 +2,8 @@
 //! of it before work begins.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::string::FromUtf8Error;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -10,8 +11,8 @@ use journeyman_agent::limits::{
     SOURCE_CHARS_MAX, TEXT_CHARS_MAX, check_source, check_submission, check_text,
 };
 use journeyman_agent::{
-    examples_notice, left_out_notice, prompt_note, prompt_problem, test_file_problem,
-    tests_in_prompt,
+    examples_notice, is_plain_question, left_out_notice, prompt_note, prompt_problem,
+    test_file_name, test_file_problem, tests_in_prompt,
 };
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
 use journeyman_event::{TaskState, Tokens};
@@ -34,10 +35,20 @@ pub(super) fn remarks(content: &TaskSubmitted) -> Vec<String> {
         )
     });
     let left_out = left_out_notice(content);
-    [examples, left_out, prompt_note(&content.prompt), files]
-        .into_iter()
-        .flatten()
-        .collect()
+    let is_question = content.tests.is_empty() && is_plain_question(&content.prompt);
+    let question = is_question.then(|| {
+        "a plain question: the model answers it in words, and nothing is written or run".to_owned()
+    });
+    [
+        examples,
+        left_out,
+        question,
+        prompt_note(&content.prompt),
+        files,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The files of a folder that a prompt names.
@@ -59,7 +70,8 @@ fn files_named(prompt: &str, folder: &Path) -> Vec<String> {
     files
 }
 
-pub(super) fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
+/// What is asked for, and what was made of it otherwise than it was given.
+pub(super) fn submission(args: RunArgs) -> anyhow::Result<(TaskSubmitted, Vec<String>)> {
     let prompt = if args.prompt == "-" {
         let mut text = String::new();
         std::io::stdin()
@@ -80,11 +92,15 @@ pub(super) fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
     } else {
         tests_in_prompt(&prompt)
     };
+    let mut notes = Vec::new();
     for path in &args.tests {
-        let test = given_test(path)?;
-        if tests.iter().any(|other| other.name == test.name) {
-            let text = format!("two test files are called {}; rename one", test.name);
-            return Err(UsageError(text).into());
+        let test = given_test(path, &tests)?;
+        if path.file_name().is_none_or(|name| *name != *test.name) {
+            notes.push(format!(
+                "the test file {} is kept as {}",
+                path.display(),
+                test.name
+            ));
         }
         tests.push(test);
     }
@@ -101,7 +117,7 @@ pub(super) fn submission(args: RunArgs) -> anyhow::Result<TaskSubmitted> {
         ..TaskSubmitted::of(prompt)
     };
     check_submission(&content).map_err(usage)?;
-    Ok(content)
+    Ok((content, notes))
 }
 
 pub(super) fn absolute(path: &Path) -> anyhow::Result<String> {
@@ -112,39 +128,41 @@ pub(super) fn absolute(path: &Path) -> anyhow::Result<String> {
         .map_err(|path| UsageError(format!("--out {} is not UTF-8", path.display())).into())
 }
 
-/// A test file of the user's. Its name goes into the result, so it must be a plain one.
-fn given_test(path: &PathBuf) -> anyhow::Result<GivenTest> {
+/// A test file of the user's, kept under a name that none of the others has.
+fn given_test(path: &Path, others: &[GivenTest]) -> anyhow::Result<GivenTest> {
     let refuse = |why: String| UsageError(format!("--tests {}: {why}", path.display()));
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    let plain = name
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
-    if !plain
-        || Path::new(name)
-            .extension()
-            .is_none_or(|ending| ending != "py")
-    {
-        return Err(
-            refuse("a name of letters, digits and _ that ends in .py is needed".into()).into(),
-        );
-    }
     let meta = std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
     if meta.len() > TEST_BYTES_MAX {
         return Err(refuse(format!("it has more than {SOURCE_CHARS_MAX} characters")).into());
     }
-    let source = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+    let bytes = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
+    let source = String::from_utf8(bytes).map_err(|error| refuse(not_utf8(path, &error)))?;
     check_source("tests", &source).map_err(|error| refuse(error.to_string()))?;
     if let Some(problem) = test_file_problem(&source) {
         return Err(refuse(problem).into());
     }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     Ok(GivenTest {
-        name: name.to_owned(),
+        name: test_file_name(&name, &source, others),
         origin: TestOrigin::File,
         source,
     })
+}
+
+/// Where a file is not UTF-8, and what to do about it.
+fn not_utf8(path: &Path, error: &FromUtf8Error) -> String {
+    let (bytes, at) = (error.as_bytes(), error.utf8_error().valid_up_to());
+    let line = bytes[..at].split(|byte| *byte == b'\n').count();
+    let encoding = match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16",
+        _ => "LATIN1",
+    };
+    format!(
+        "line {line} has the byte 0x{:02X}, which is no UTF-8; convert the file, such as with \
+         `iconv -f {encoding} -t UTF-8 {}`",
+        bytes.get(at).copied().unwrap_or_default(),
+        path.display()
+    )
 }
 
 pub(crate) fn limits(base: Limits, args: &LimitArgs) -> Limits {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use journeyman_agent::{
-    TaskFile, doubts, examples_notice, headline, left_out_notice, task_files, test_remarks,
-    write_result,
+    TaskFile, answered, doubts, examples_notice, headline, left_out_notice, task_files,
+    test_remarks, write_result,
 };
 use journeyman_event::payload::{FailureReason, Verification};
 use journeyman_event::state::{Ending, Status};
@@ -35,8 +35,7 @@ pub(super) async fn bring_home(
     let Some(out) = wish.out().filter(|out| !is_there(out)) else {
         return Ok(state);
     };
-    let has_code = state.modules.iter().any(|module| module.code().is_some());
-    if !state.status.is_ended() || !has_code || state.output_problem.is_some() {
+    if !state.status.is_ended() || !state.has_result() || state.output_problem.is_some() {
         return Ok(state);
     }
     let (folder, task, result) = (PathBuf::from(out), task.clone(), state.clone());
@@ -119,6 +118,7 @@ fn as_json(task: &TaskId, state: &TaskState) -> Value {
             _ => None,
         },
         "files": files,
+        "answer": state.reply.as_ref().map(|reply| &reply.text),
         "tokens": state.spent,
         "seconds": state.active.as_secs_f64(),
     })
@@ -127,6 +127,7 @@ fn as_json(task: &TaskId, state: &TaskState) -> Value {
 /// How the task ended, what was taken for tests, and what it cost.
 fn lines(task: &TaskId, state: &TaskState, looks: Looks) -> Vec<String> {
     let end = match &state.ending {
+        Some(Ending::Complete(_)) if let Some(reply) = &state.reply => answered(reply),
         Some(ending) => headline(state, ending),
         None => format!(
             "{}: `journeyman resume {task}` goes on.",

@@ -1,0 +1,460 @@
+//! What a file of tests has for pytest, as far as its text says: tests, fixtures, and what is asked for.
+
+use std::collections::BTreeSet;
+
+use tree_sitter::Node;
+
+use crate::{Kind, Nodes, Source};
+
+/// The tests of a file and what they can use.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Suite {
+    /// The tests that pytest collects, and the fixtures that ask for others.
+    pub functions: Vec<TestFunction>,
+    /// Names that may be fixtures: marked as such, imported, or bound to something unknown.
+    pub fixtures: BTreeSet<String>,
+    /// Whether more may be there than the text shows: imports of everything, hooks, names that are
+    /// made when it runs.
+    pub is_open: bool,
+}
+
+/// A test, or a fixture.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TestFunction {
+    /// Its name.
+    pub name: String,
+    /// The line on which it is defined, from 1.
+    pub line: usize,
+    /// Whether it is a test, and no fixture.
+    pub is_test: bool,
+    /// Whether it is a coroutine that pytest alone does not run.
+    pub is_async: bool,
+    /// Whether it is never run, by a mark or its first statement.
+    pub is_skipped: bool,
+    /// The fixtures that it asks for.
+    pub needs: Vec<String>,
+}
+
+/// Names by which a file may have more than its text shows.
+const OPENING: &[&str] = &[
+    "pytest_plugins",
+    "pytest_generate_tests",
+    "pytest_collection_modifyitems",
+    "globals",
+    "vars",
+    "exec",
+    "setattr",
+    "__import__",
+];
+
+/// What decorators say of what they stand above.
+#[derive(Clone, Debug, Default)]
+struct Marks {
+    is_fixture: bool,
+    is_skipped: bool,
+    /// Parameters that get their values otherwise.
+    given: BTreeSet<String>,
+    /// Fixtures that are asked for by a mark.
+    used: Vec<String>,
+    /// Whether something is there that may give parameters their values.
+    is_unknown: bool,
+}
+
+impl Marks {
+    /// These, and those of what stands around.
+    fn within(mut self, outer: &Self) -> Self {
+        self.is_skipped |= outer.is_skipped;
+        self.is_unknown |= outer.is_unknown;
+        self.given.extend(outer.given.iter().cloned());
+        self.used.extend(outer.used.iter().cloned());
+        self
+    }
+}
+
+/// A class that is looked into.
+struct Class {
+    marks: Marks,
+    /// Whether it may have more than is seen, of other classes.
+    has_bases: bool,
+    /// Whether pytest collects its tests.
+    is_collected: bool,
+}
+
+impl Source<'_> {
+    /// What pytest finds in it.
+    pub fn suite(&self) -> Suite {
+        let mut suite = Suite::default();
+        let Some(root) = self.root() else {
+            return suite;
+        };
+        let mut module = self.module_marks(root);
+        for definition in self.definitions() {
+            if matches!(definition.kind, Kind::Import | Kind::Value) {
+                let bound = definition.names.into_iter();
+                for name in bound {
+                    // What comes from elsewhere, or is made, may be a test.
+                    suite.is_open |= name == "*"
+                        || OPENING.contains(&name.as_str())
+                        || name.starts_with("test")
+                        || name.starts_with("Test");
+                    suite.fixtures.insert(name);
+                }
+            }
+        }
+        let (called, used) = self.names();
+        suite.is_open |= OPENING
+            .iter()
+            .any(|name| called.contains(*name) || used.contains(*name));
+        suite.is_open |= self.definitions().iter().any(|definition| {
+            definition
+                .names
+                .iter()
+                .any(|name| OPENING.contains(&name.as_str()))
+        });
+        module.is_fixture = false;
+        self.collect(root, &module, None, &mut suite);
+        suite
+    }
+
+    fn module_marks(&self, root: Node<'_>) -> Marks {
+        let mut marks = Marks::default();
+        let mut cursor = root.walk();
+        for statement in root.named_children(&mut cursor) {
+            let Some(inner) = statement.named_child(0) else {
+                continue;
+            };
+            let left = inner.child_by_field_name("left");
+            if inner.kind() == "assignment" && left.is_some_and(|l| self.text_of(l) == "pytestmark")
+            {
+                let right = inner.child_by_field_name("right");
+                for node in right.into_iter().flat_map(Nodes::of) {
+                    if matches!(node.kind(), "call" | "attribute") && !is_called(node) {
+                        self.mark(node, &mut marks);
+                    }
+                }
+            }
+            if statement.kind() == "expression_statement" && self.is_skip(inner) {
+                marks.is_skipped = true;
+            }
+        }
+        marks
+    }
+
+    fn collect(&self, within: Node<'_>, outer: &Marks, class: Option<&Class>, suite: &mut Suite) {
+        let mut open = vec![within];
+        while let Some(node) = open.pop() {
+            let definition = match node.kind() {
+                "decorated_definition" => node.child_by_field_name("definition"),
+                "function_definition" | "class_definition" => Some(node),
+                "module" | "block" | "if_statement" | "try_statement" | "else_clause"
+                | "elif_clause" | "except_clause" | "finally_clause" | "with_statement" => {
+                    let mut cursor = node.walk();
+                    let children: Vec<Node<'_>> = node.named_children(&mut cursor).collect();
+                    open.extend(children.into_iter().rev());
+                    None
+                }
+                _ => None,
+            };
+            let Some(definition) = definition else {
+                continue;
+            };
+            let marks = self.marks(node);
+            if definition.kind() == "class_definition" {
+                self.collect_class(definition, marks.within(outer), suite);
+            } else {
+                self.function(definition, marks, outer, class, suite);
+            }
+        }
+    }
+
+    fn collect_class(&self, node: Node<'_>, marks: Marks, suite: &mut Suite) {
+        let (Some(name), Some(body)) = (
+            node.child_by_field_name("name"),
+            node.child_by_field_name("body"),
+        ) else {
+            return;
+        };
+        let bases = node.child_by_field_name("superclasses");
+        let has_bases = bases.is_some_and(|bases| {
+            let mut cursor = bases.walk();
+            bases
+                .named_children(&mut cursor)
+                .any(|base| self.text_of(base) != "object")
+        });
+        let mut cursor = body.walk();
+        let makes_itself = body.named_children(&mut cursor).any(|statement| {
+            let name = statement.child_by_field_name("name");
+            name.is_some_and(|name| self.text_of(name) == "__init__")
+        });
+        let is_test = self.text_of(name).starts_with("Test");
+        let class = Class {
+            is_collected: has_bases || (is_test && !makes_itself),
+            has_bases,
+            marks,
+        };
+        let before = suite.functions.len();
+        self.collect(body, &class.marks, Some(&class), suite);
+        // It may have its tests from the class that it extends.
+        suite.is_open |= is_test && has_bases && suite.functions.len() == before;
+    }
+
+    fn function(
+        &self,
+        node: Node<'_>,
+        marks: Marks,
+        outer: &Marks,
+        class: Option<&Class>,
+        suite: &mut Suite,
+    ) {
+        let Some(name) = node.child_by_field_name("name") else {
+            return;
+        };
+        let name = self.text_of(name).to_owned();
+        if marks.is_fixture || marks.is_unknown {
+            suite.fixtures.insert(name.clone());
+        }
+        suite
+            .fixtures
+            .extend(marks.given.iter().filter(|_| marks.is_fixture).cloned());
+        let is_collected = class.is_none_or(|class| class.is_collected);
+        let is_test = !marks.is_fixture && name.starts_with("test") && is_collected;
+        if !is_test && !marks.is_fixture {
+            return;
+        }
+        let is_fixture = marks.is_fixture;
+        let marks = if is_fixture {
+            marks
+        } else {
+            marks.within(outer)
+        };
+        let has_bases = class.is_some_and(|class| class.has_bases);
+        let knows = !marks.is_unknown && !has_bases;
+        let mut needs = marks.used.clone();
+        if knows {
+            let parameters = self.parameters(node).into_iter();
+            let own = usize::from(class.is_some());
+            needs.extend(
+                parameters
+                    .skip(own)
+                    .filter(|name| !marks.given.contains(name)),
+            );
+        }
+        let body = node.child_by_field_name("body");
+        let first = body.and_then(first_statement);
+        suite.functions.push(TestFunction {
+            line: node.start_position().row + 1,
+            is_test,
+            is_async: is_test && knows && self.text_of(node).starts_with("async"),
+            is_skipped: marks.is_skipped || first.is_some_and(|first| self.is_skip(first)),
+            needs,
+            name,
+        });
+    }
+
+    /// The parameters that have no value of their own, by name.
+    fn parameters(&self, function: Node<'_>) -> Vec<String> {
+        let Some(parameters) = function.child_by_field_name("parameters") else {
+            return Vec::new();
+        };
+        let mut cursor = parameters.walk();
+        let plain = parameters.named_children(&mut cursor).filter_map(|one| {
+            let one = match one.kind() {
+                "typed_parameter" => one.named_child(0)?,
+                _ => one,
+            };
+            (one.kind() == "identifier").then(|| self.text_of(one).to_owned())
+        });
+        plain.collect()
+    }
+
+    fn marks(&self, node: Node<'_>) -> Marks {
+        let mut marks = Marks::default();
+        let mut cursor = node.walk();
+        for decorator in node.named_children(&mut cursor) {
+            if decorator.kind() == "decorator"
+                && let Some(expression) = decorator.named_child(0)
+            {
+                self.mark(expression, &mut marks);
+            }
+        }
+        marks
+    }
+
+    fn mark(&self, expression: Node<'_>, marks: &mut Marks) {
+        let function = expression.child_by_field_name("function");
+        let path = self.text_of(function.unwrap_or(expression));
+        let arguments = expression.child_by_field_name("arguments");
+        let (before, last) = path.rsplit_once('.').unwrap_or(("", path));
+        match last {
+            "fixture" | "yield_fixture" => {
+                marks.is_fixture = true;
+                let name = arguments.and_then(|all| self.keyword(all, "name"));
+                marks
+                    .given
+                    .extend(name.into_iter().flat_map(|name| self.words(name)));
+            }
+            "skip" => marks.is_skipped = true,
+            "skipif" | "skipIf" => {
+                let condition = arguments.and_then(|all| all.named_child(0));
+                marks.is_skipped |= condition.is_some_and(|c| self.text_of(c) == "True");
+            }
+            "parametrize" => {
+                let named = arguments.and_then(|all| self.keyword(all, "argnames"));
+                let names = named.or_else(|| arguments.and_then(|all| all.named_child(0)));
+                let names = names.map(|names| self.words(names)).unwrap_or_default();
+                marks.is_unknown |= names.is_empty();
+                marks.given.extend(names);
+            }
+            "usefixtures" => {
+                let mut nodes = arguments.into_iter().flat_map(Nodes::of);
+                let words = nodes.by_ref().filter(|node| node.kind() == "string");
+                marks.used.extend(words.flat_map(|word| self.words(word)));
+            }
+            "staticmethod" => marks.is_unknown = true,
+            _ => marks.is_unknown |= before.rsplit('.').next() != Some("mark"),
+        }
+    }
+
+    fn keyword<'t>(&self, arguments: Node<'t>, name: &str) -> Option<Node<'t>> {
+        let mut cursor = arguments.walk();
+        let found = arguments.named_children(&mut cursor).find(|one| {
+            let named = one.child_by_field_name("name");
+            one.kind() == "keyword_argument" && named.is_some_and(|n| self.text_of(n) == name)
+        });
+        found.and_then(|one| one.child_by_field_name("value"))
+    }
+
+    /// The names in a string, or in a list of strings; none if it is something else.
+    fn words(&self, node: Node<'_>) -> Vec<String> {
+        let strings = Nodes::of(node).filter(|node| node.kind() == "string_content");
+        let texts = strings.map(|content| self.text_of(content));
+        let words = texts.flat_map(|text| text.split(','));
+        let words = words.map(|word| word.trim().to_owned());
+        words.filter(|word| !word.is_empty()).collect()
+    }
+
+    /// Whether a statement ends a test, or a file, as one that is not run.
+    fn is_skip(&self, statement: Node<'_>) -> bool {
+        let inner = match statement.kind() {
+            "expression_statement" | "raise_statement" => statement.named_child(0),
+            _ => Some(statement),
+        };
+        let function = inner.and_then(|inner| inner.child_by_field_name("function"));
+        function.is_some_and(|function| {
+            let skips = [
+                "pytest.skip",
+                "self.skipTest",
+                "unittest.SkipTest",
+                "SkipTest",
+            ];
+            skips.contains(&self.text_of(function))
+        })
+    }
+}
+
+/// Whether it is what a call calls: then the call is looked at.
+fn is_called(node: Node<'_>) -> bool {
+    let parent = node.parent();
+    parent.is_some_and(|parent| {
+        parent.kind() == "attribute" || parent.child_by_field_name("function") == Some(node)
+    })
+}
+
+/// The first statement of a body behind its docstring.
+fn first_statement(body: Node<'_>) -> Option<Node<'_>> {
+    let mut cursor = body.walk();
+    let mut statements = body.named_children(&mut cursor).filter(|statement| {
+        let inner = statement.named_child(0).map(|inner| inner.kind());
+        statement.kind() != "comment" && inner != Some("string")
+    });
+    statements.next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_fixtures_and_what_they_ask_for_are_found() {
+        let text = "import pytest\nfrom help import shop as store\n\n\
+            @pytest.fixture\ndef db(engine, tmp_path):\n    yield 1\n\n\
+            @pytest.fixture(name=\"cart\")\ndef make_cart(): return []\n\n\
+            def helper(x): pass\n\n\
+            def test_a(db, cart, limit=3): assert db\n\n\
+            @pytest.mark.parametrize(\"a, b\", [(1, 2)])\n@pytest.mark.parametrize([\"c\"], [1])\n\
+            def test_b(a, b, c, missing): pass\n\n\
+            @patch(\"x.y\")\ndef test_c(mocked): pass\n\n\
+            @pytest.mark.usefixtures(\"other\")\nclass TestD:\n    def test_d(self, db: int): pass\n\
+            \x20   @pytest.mark.skip(reason=\"x\")\n    async def test_e(self): pass\n\n\
+            class TestMade:\n    def __init__(self): pass\n    def test_f(self): pass\n\n\
+            class Checks(unittest.TestCase):\n    def test_g(self): self.skipTest(\"x\")\n\
+            \x20   async def test_h(self): pass\n";
+        let suite = Source::of(text).suite();
+        let told: Vec<String> = suite
+            .functions
+            .iter()
+            .map(|f| {
+                let marks = [(f.is_test, "t"), (f.is_async, "a"), (f.is_skipped, "s")];
+                let marks: String = marks
+                    .iter()
+                    .filter(|(is, _)| *is)
+                    .map(|(_, m)| *m)
+                    .collect();
+                format!("{} {marks} {}", f.name, f.needs.join(","))
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "db  engine,tmp_path",
+                "make_cart  ",
+                "test_a t db,cart",
+                "test_b t missing",
+                "test_c t ",
+                "test_d t other,db",
+                "test_e tas other",
+                "test_g ts ",
+                "test_h t ",
+            ]
+        );
+        assert!(!suite.is_open);
+        for name in ["db", "cart", "store", "pytest"] {
+            assert!(suite.fixtures.contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_file_may_have_besides_is_not_denied() {
+        for text in [
+            "from helpers import *\n",
+            "test_x = make(1)\n",
+            "from base import TestAll\n",
+            "from base import Base\nclass TestAll(Base): pass\n",
+            "globals()['test_x'] = f\n",
+            "def pytest_generate_tests(metafunc): pass\n",
+        ] {
+            assert!(Source::of(text).suite().is_open, "{text}");
+        }
+        for text in ["", "import pytest\nx = 1\n", "def helper(): pass\n"] {
+            assert!(!Source::of(text).suite().is_open, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_skipped_for_all_is_skipped_for_each() {
+        for text in [
+            "pytestmark = pytest.mark.skip(reason='later')\ndef test_a(): pass\n",
+            "pytestmark = [pytest.mark.slow, pytest.mark.skip]\ndef test_a(): pass\n",
+            "pytest.skip('later', allow_module_level=True)\ndef test_a(): pass\n",
+            "@unittest.skip('later')\nclass TestA:\n    def test_a(self): pass\n",
+            "def test_a():\n    \"\"\"Doc.\"\"\"\n    pytest.skip('later')\n",
+            "@pytest.mark.skipif(True, reason='x')\ndef test_a(): pass\n",
+        ] {
+            let suite = Source::of(text).suite();
+            assert!(suite.functions.iter().all(|f| f.is_skipped), "{text}");
+            assert_eq!(suite.functions.len(), 1, "{text}");
+        }
+        let some = "@pytest.mark.skipif(sys.platform == 'x', reason='')\ndef test_a(): pass\n";
+        assert!(!Source::of(some).suite().functions[0].is_skipped);
+    }
+}
