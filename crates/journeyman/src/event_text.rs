@@ -336,6 +336,7 @@ pub(crate) mod tests {
         Payload::from(ModelCallCompleted {
             text: String::new(),
             cut_short: false,
+            repeated: None,
             prompt_tokens: Tokens(1_377),
             completion_tokens: Tokens(tokens),
             exact: true,
@@ -422,6 +423,7 @@ pub(crate) mod tests {
                 Payload::from(TestPassed {
                     tests: tests([true; 3]),
                     idle: Vec::new(),
+                    skipped: Vec::new(),
                     wall_ms: 92_000,
                 }),
             ),
