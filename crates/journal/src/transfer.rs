@@ -38,7 +38,7 @@ const BATCH_BYTES: usize = 8 << 20;
 /// Lines that were refused, and events that were left out, that are named; the rest is counted.
 const REFUSED_MAX: usize = 1_000;
 const BYTE_ORDER_MARK: char = '\u{feff}';
-const HASH_CHARS: usize = 3 + 64;
+pub(crate) const HASH_CHARS: usize = 3 + 64;
 
 /// How an export writes events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,6 +13,11 @@ use crate::Error;
 use crate::engine::{Engine, Row, StreamShown, Summary, Walker};
 use crate::reader::Head;
 use crate::relay;
+use crate::transfer::HASH_CHARS;
+
+/// The members of a payload that name a text by its hash, up to the hash; within a string of the
+/// payload the quotation marks would be escaped.
+const CITES: &[&str] = &["\"blob\":\"", "\"schema\":\""];
 
 /// What is wrong with a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +40,8 @@ pub enum Flaw {
     Columns,
     /// A payload that is kept as a blob is missing or has other bytes.
     Blob(ContentHash),
+    /// A text that the event cites as a part of a prompt is missing.
+    Text(ContentHash),
     /// An actor's clock went back within its stream.
     Clock,
     /// The stream's row is not what its last event says.
@@ -58,6 +65,7 @@ impl fmt::Display for Flaw {
             }
             Self::Columns => f.write_str("the row's columns do not fit its line"),
             Self::Blob(hash) => write!(f, "its payload {hash} is missing or changed"),
+            Self::Text(hash) => write!(f, "the text {hash}, which it cites, is missing"),
             Self::Clock => f.write_str("the actor's vector clock went back"),
             Self::Stream => f.write_str("the stream's last position does not fit its events"),
             Self::Summary => f.write_str("what lists show of its stream was changed"),
@@ -211,6 +219,12 @@ impl Walk {
         {
             return Err(Flaw::Blob(hash));
         }
+        if let Some(missing) = texts_of(row.line).find(|hash| {
+            let (owner, hash) = (row.owner.to_owned(), *hash);
+            !self.blobs.contains(&(owner, hash)) && !self.bad_blobs.iter().any(|bad| bad.hash == hash)
+        }) {
+            return Err(Flaw::Text(missing));
+        }
         let mut bad = self.bad_blobs.iter();
         let cited = bad.find(|bad| bad.owner == row.owner && row.line.contains(&bad.cited_as));
         if let Some(cited) = cited {
@@ -247,9 +261,15 @@ impl Walk {
     }
 }
 
+/// The texts that a line cites.
+fn texts_of(line: &str) -> impl Iterator<Item = ContentHash> {
+    CITES.iter().flat_map(|cites| {
+        let named = line.match_indices(cites).map(|(at, _)| &line[at + cites.len()..]);
+        named.filter_map(|rest| rest.get(..HASH_CHARS)?.parse().ok())
+    })
+}
+
 impl Walker for Walk {
-    /// A blob that is missing shows only where it is an event's payload: which others an event
-    /// cites is the payload's own affair.
     fn blob(&mut self, owner: &str, hash: &[u8], bytes: &[u8]) -> ControlFlow<()> {
         let Ok(hash) = hash.try_into().map(ContentHash::from_bytes) else {
             let reason = "the hash of a blob has not 32 bytes".to_owned();

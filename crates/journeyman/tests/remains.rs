@@ -93,3 +93,30 @@ fn a_server_whose_store_is_moved_away_says_so_and_goes_on_when_it_is_back() {
     assert_eq!(home.run(&["tasks", "--json"]).json_lines().len(), 2);
     assert_eq!(home.run(&["journal", "verify"]).code, Some(0));
 }
+
+#[test]
+fn a_text_that_is_gone_is_missed() {
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &[]);
+    let task = server.submit(&json!({"prompt": "A module that counts words"}));
+    server.ended(&task);
+    let context = format!("{TASKS}/{task}/context");
+    assert_eq!(server.get(&context).status, 200);
+    server.crash();
+    assert_eq!(home.run(&["journal", "verify"]).code, Some(0));
+    let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); \
+                  db.execute('DELETE FROM blobs'); db.commit()";
+    let done = std::process::Command::new("python3")
+        .args(["-c", script])
+        .arg(home.data_dir().join("journal.db"))
+        .status()
+        .unwrap();
+    assert!(done.success());
+    let verified = home.run(&["journal", "verify"]);
+    assert_eq!(verified.code, Some(1), "{}", verified.stdout);
+    let said = verified.stdout + &verified.stderr;
+    assert!(said.contains("which it cites, is missing"), "{said}");
+    let server = Server::start(&home, GOOD, &[]);
+    let missing = server.get(&context);
+    assert_eq!(missing.status, 500, "what is not there is not empty");
+}

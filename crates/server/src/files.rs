@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use journeyman_agent::task_files;
 use journeyman_event::{ContentHash, Payload, Sequence};
@@ -164,7 +165,12 @@ pub(crate) async fn context(
         return Err(none());
     };
     let read = async |hash: ContentHash| -> Result<String, Problem> {
-        let bytes = journal.blob(principal, hash).await?.unwrap_or_default();
+        let bytes = journal.blob(principal, hash).await?.ok_or_else(|| {
+            let detail = format!(
+                "the text {hash} of what the model was asked is missing; `journeyman journal verify` says more"
+            );
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "journal-damaged", detail)
+        })?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     let mut messages = Vec::new();
