@@ -72,16 +72,19 @@ pub fn test_remarks(state: &TaskState) -> Vec<String> {
         return Vec::new();
     };
     let mut lines = Vec::new();
-    for (names, what) in [
+    for (names, one, many) in [
         (
             given_among(state, &run.skipped),
+            "was skipped or expected to fail, and shows nothing",
             "were skipped or expected to fail, and show nothing",
         ),
         (
             given_among(state, &run.idle),
             "cannot fail, whatever the code does",
+            "cannot fail, whatever the code does",
         ),
     ] {
+        let what = if names.len() == 1 { one } else { many };
         if !names.is_empty() {
             lines.push(format!(
                 "{} of your tests {what}: {}.",

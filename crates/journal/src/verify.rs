@@ -221,7 +221,8 @@ impl Walk {
         }
         if let Some(missing) = texts_of(row.line).find(|hash| {
             let (owner, hash) = (row.owner.to_owned(), *hash);
-            !self.blobs.contains(&(owner, hash)) && !self.bad_blobs.iter().any(|bad| bad.hash == hash)
+            !self.blobs.contains(&(owner, hash))
+                && !self.bad_blobs.iter().any(|bad| bad.hash == hash)
         }) {
             return Err(Flaw::Text(missing));
         }
@@ -264,7 +265,9 @@ impl Walk {
 /// The texts that a line cites.
 fn texts_of(line: &str) -> impl Iterator<Item = ContentHash> {
     CITES.iter().flat_map(|cites| {
-        let named = line.match_indices(cites).map(|(at, _)| &line[at + cites.len()..]);
+        let named = line
+            .match_indices(cites)
+            .map(|(at, _)| &line[at + cites.len()..]);
         named.filter_map(|rest| rest.get(..HASH_CHARS)?.parse().ok())
     })
 }

@@ -1,0 +1,217 @@
+//! What a plan owes to the prompt and to the given tests: their names, and where each test is run.
+
+use std::collections::BTreeSet;
+
+use journeyman_event::payload::{GivenTest, PlannedFunction, PlannedModule, TestOrigin};
+
+use super::{Draft, DraftModule};
+use crate::named::{module_named, package_named, speaks_of_a_package};
+use crate::python::{
+    defined_name, foreign_imports, imported_from, is_builtin, is_name, is_taken, is_test_module,
+    is_third_party, mentions,
+};
+
+/// What the prompt names is called so. Small models often take the one module that is asked for for a
+/// package, with a module for each of its functions.
+pub(super) fn obey_prompt(draft: &mut Draft, prompt: &str) {
+    if let Some(package) = package_named(prompt).filter(|name| !is_taken(name)) {
+        draft.package = package;
+    }
+    let speaks_of_a_package = speaks_of_a_package(prompt);
+    let named = module_named(prompt).filter(|name| !is_taken(name) && !is_test_module(name));
+    if let Some(name) = named
+        && draft.modules.iter().all(|module| module.name != name)
+    {
+        if draft.package == name && !speaks_of_a_package {
+            draft.merge();
+        }
+        if let [module] = draft.modules.as_mut_slice() {
+            let repair = format!(
+                "module {} renamed to {name}: the prompt calls it so",
+                module.name
+            );
+            draft.repairs.push(repair);
+            module.name = name;
+        }
+    }
+    let [module] = draft.modules.as_slice() else {
+        return;
+    };
+    if !draft.package.is_empty() && !speaks_of_a_package && !is_taken(&module.name) {
+        let repair = format!(
+            "package {} left out: it would have one module",
+            draft.package
+        );
+        draft.repairs.push(repair);
+        draft.package.clear();
+    }
+}
+
+/// Given test files fix the names: what they import must be what is written.
+pub(super) fn obey_imports(draft: &mut Draft, tests: &[GivenTest]) -> Result<(), String> {
+    let mut required: Vec<(String, Vec<String>)> = Vec::new();
+    for test in tests.iter().filter(|test| test.origin.is_file()) {
+        for name in foreign_imports(&test.source) {
+            if is_third_party(&name) {
+                continue;
+            }
+            let mut taken = imported_from(&test.source, &name);
+            match required.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, names)) => names.append(&mut taken),
+                None => required.push((name, taken)),
+            }
+        }
+    }
+    // `import shop` beside `from shop.cart import add` is the package itself.
+    let packages: Vec<String> = required
+        .iter()
+        .filter_map(|(name, _)| name.rsplit_once('.').map(|(package, _)| package.to_owned()))
+        .collect();
+    required.retain(|(name, _)| !packages.iter().any(|package| package == name));
+    let package_of = |name: &str| {
+        name.rsplit_once('.')
+            .map_or("", |(package, _)| package)
+            .to_owned()
+    };
+    let Some((first, _)) = required.first() else {
+        return Ok(());
+    };
+    let package = package_of(first);
+    if let Some((other, _)) = required
+        .iter()
+        .find(|(name, _)| package_of(name) != package)
+    {
+        return Err(format!(
+            "the tests import {first} and {other}, which are not in one package"
+        ));
+    }
+    let leaf = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
+    let is_planned =
+        |draft: &Draft, name: &str| draft.modules.iter().any(|module| module.name == leaf(name));
+    let missing: Vec<&(String, Vec<String>)> = required
+        .iter()
+        .filter(|(name, _)| !is_planned(draft, name))
+        .collect();
+    let is_single = draft.modules.len() == 1;
+    if !is_single && !missing.is_empty() {
+        let names: Vec<&str> = missing.iter().map(|(name, _)| name.as_str()).collect();
+        return Err(format!(
+            "the tests import the modules {}; plan modules with exactly these names",
+            names.join(", ")
+        ));
+    }
+    let mut is_free = missing.len() == required.len();
+    for (name, names) in missing {
+        let leaf = leaf(name);
+        if is_free {
+            is_free = false;
+            let module = &mut draft.modules[0];
+            let repair = format!(
+                "module {} renamed to {leaf}: the tests import it",
+                module.name
+            );
+            draft.repairs.push(repair);
+            module.name = leaf;
+            continue;
+        }
+        draft
+            .repairs
+            .push(format!("module {leaf} added: the tests import it"));
+        let functions = names.iter().map(|name| PlannedFunction {
+            signature: if name.starts_with(char::is_uppercase) {
+                format!("class {name}")
+            } else {
+                format!("def {name}(...)")
+            },
+            behaviour: "as the tests show".to_owned(),
+        });
+        draft.modules.push(DraftModule {
+            name: leaf,
+            purpose: "What the tests import from it.".to_owned(),
+            functions: functions.collect(),
+            depends_on: Vec::new(),
+        });
+    }
+    if draft.package != package {
+        draft.repairs.push(format!(
+            "package {package:?} instead of {:?}: the tests import it so",
+            draft.package
+        ));
+        draft.package = package;
+    }
+    Ok(())
+}
+
+/// Examples call functions that must exist under that name.
+pub(super) fn name_what_examples_call(draft: &mut Draft, tests: &[GivenTest]) {
+    for test in tests.iter().filter(|test| test.origin != TestOrigin::File) {
+        for name in called_names(test) {
+            let known = draft.modules.iter().any(|module| {
+                module
+                    .functions
+                    .iter()
+                    .any(|f| defined_name(&f.signature) == Some(name.as_str()))
+            });
+            if known {
+                continue;
+            }
+            draft
+                .repairs
+                .push(format!("function {name} added: the examples call it"));
+            if let Some(module) = draft.modules.last_mut() {
+                module.functions.push(PlannedFunction {
+                    signature: if name.starts_with(char::is_uppercase) {
+                        format!("class {name}")
+                    } else {
+                        format!("def {name}(...)")
+                    },
+                    behaviour: "as the examples show".to_owned(),
+                });
+            }
+        }
+    }
+}
+
+/// Names that given tests call and do not define: directly at the start of an example or assertion,
+/// `f` of `>>> f(1)`, and anywhere in code.
+fn called_names(test: &GivenTest) -> BTreeSet<String> {
+    if test.origin == TestOrigin::Code {
+        let (called, _) = Source::of(&test.source).names();
+        return called
+            .into_iter()
+            .filter(|name| !is_builtin(name))
+            .collect();
+    }
+    test.source
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix(">>> ")
+                .or_else(|| line.strip_prefix("assert "))
+        })
+        .map(|line| line.trim_start_matches("not ").trim_start())
+        .filter_map(|line| {
+            let end = line.find(|c: char| !(c.is_alphanumeric() || c == '_'))?;
+            line[end..].starts_with('(').then_some(&line[..end])
+        })
+        .filter(|name| is_name(name) && !is_builtin(name))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Where a given test is run first: at the last of the modules that it needs.
+pub(super) fn last_module_needed(modules: &[PlannedModule], test: &GivenTest) -> usize {
+    let imports = foreign_imports(&test.source);
+    let needed = |module: &PlannedModule| {
+        let is_imported = imports.iter().any(|name| name == module.name.as_str());
+        if is_imported || test.origin == TestOrigin::File {
+            return is_imported;
+        }
+        module.functions.iter().any(|function| {
+            defined_name(&function.signature).is_some_and(|name| mentions(&test.source, name))
+        })
+    };
+    modules
+        .iter()
+        .rposition(needed)
+        .unwrap_or(modules.len() - 1)
+}
