@@ -66,6 +66,6 @@ pub use service::{
 };
 pub use slots::ModelSlots;
 pub use strategy::{ModuleStep, ModuleStrategy, WholeFile};
-pub use summary::{answered, doubts, headline, test_remarks};
+pub use summary::{answered, headline, remarks};
 pub use toolbox::Toolbox;
 pub use worker::{Moment, Options, Worker, load, load_at};

@@ -7,6 +7,7 @@ mod cache;
 mod calls;
 mod fork;
 mod interventions;
+mod naming;
 mod recovery;
 mod runner;
 #[cfg(test)]
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use journeyman_event::payload::{BackpressureAlert, PauseReason, TaskSubmitted};
 use journeyman_event::state::Status;
-use journeyman_event::{Event, Principal, Randomness, Sequence, TaskId, TaskState, TimeSource};
+use journeyman_event::{Principal, Randomness, Sequence, TaskId, TaskState, TimeSource};
 use journeyman_journal::{Filter, Journal, StreamName};
 use journeyman_queue::{Full, Job, Permit, Queue, Refusal, Statistics};
 use tokio_util::sync::CancellationToken;
@@ -234,45 +235,27 @@ impl Tasks {
         submission: Submission,
     ) -> Result<Submitted, Error> {
         check_submission(&submission.content)?;
-        let named = match (&submission.task_id, &submission.idempotency_key) {
-            (Some(task_id), _) => Some(task_id.clone()),
-            (None, Some(key)) => Some(keyed(principal, key)),
-            (None, None) => None,
-        };
-        let is_drawn = named.is_none();
-        let task_id = named.unwrap_or_else(|| TaskId::random(&*self.parts.randomness));
-        let has_key = submission.idempotency_key.is_some();
+        let Submission {
+            task_id,
+            content,
+            full,
+            idempotency_key,
+        } = submission;
+        let name = self.name(principal, task_id, idempotency_key.as_deref());
         loop {
-            // A name that was just drawn is nobody's yet, which the journal sees to once more.
-            let known = if is_drawn {
-                None
-            } else {
-                load(&self.parts.journal, principal, &task_id).await?
-            };
-            if let Some(state) = known {
-                let is_same = state.submission.as_ref() == Some(&submission.content);
-                if has_key && !is_same && submission.task_id.is_none() {
-                    return Err(Error::KeyUsed { task: task_id });
-                }
-                if !has_key || !is_same {
-                    return Err(Error::TaskExists { task: task_id });
-                }
-                return Ok(Submitted {
-                    sequence: self.submitted_at(principal, &task_id).await?,
-                    task_id,
-                    is_duplicate: true,
-                });
+            if let Some(known) = self.known(principal, &name, &content).await? {
+                return Ok(known);
             }
-            check_patterns(submission.content.tools.as_deref().unwrap_or_default())?;
-            fork::check_tests(&submission.content)?;
-            if let Some(out) = &submission.content.out {
-                self.check_out(&task_id, out).await?;
+            let task_id = &name.task_id;
+            check_patterns(content.tools.as_deref().unwrap_or_default())?;
+            fork::check_tests(&content)?;
+            if let Some(out) = &content.out {
+                self.check_out(task_id, out).await?;
             }
-            let content = submission.content.clone();
-            let submitted = self.submit_new(principal, &task_id, content, submission.full);
+            let submitted = self.submit_new(principal, task_id, content.clone(), full);
             match submitted.await {
                 // Another one with the same key is on its way: it is there soon, or gives up.
-                Err(Error::TaskExists { .. }) if has_key => tokio::time::sleep(AGAIN).await,
+                Err(Error::TaskExists { .. }) if name.has_key => tokio::time::sleep(AGAIN).await,
                 submitted => return submitted,
             }
         }
@@ -347,17 +330,6 @@ impl Tasks {
             field: "out",
             reason: error.to_string(),
         })
-    }
-
-    async fn submitted_at(
-        &self,
-        principal: &Principal,
-        task_id: &TaskId,
-    ) -> Result<Sequence, Error> {
-        let filter = Filter::of_task(task_id);
-        let journal = &self.parts.journal;
-        let page = journal.read(principal, &filter, Sequence::ZERO, 1).await?;
-        Ok(page.events.first().map_or(Sequence::ZERO, Event::sequence))
     }
 
     /// The state of a task.
@@ -556,12 +528,6 @@ fn worker(parts: &Parts, bench: &Bench, principal: &Principal) -> Worker {
         randomness: Arc::clone(&parts.randomness),
         notices: parts.notices.clone(),
     })
-}
-
-/// The name of the task that a key stands for: the same key of the same owner, the same task.
-fn keyed(principal: &Principal, key: &str) -> TaskId {
-    let content = format!("{}\n{key}", principal.owner());
-    TaskId::of_content(journeyman_event::ContentHash::of(content.as_bytes()))
 }
 
 fn refused(refusal: Refusal<StreamName>, task: &TaskId) -> Error {

@@ -65,9 +65,17 @@ pub fn headline(state: &TaskState, ending: &Ending) -> String {
     }
 }
 
+/// What the user should know beside how a task ended: of the tests that they gave, and of those that the
+/// model wrote. A line for each.
+pub fn remarks(state: &TaskState) -> Vec<String> {
+    let mut remarks = test_remarks(state);
+    remarks.extend(doubts(state));
+    remarks
+}
+
 /// What the user should know of the tests that they gave, though the task is verified: which were
 /// skipped, and which could not fail. A line for each.
-pub fn test_remarks(state: &TaskState) -> Vec<String> {
+fn test_remarks(state: &TaskState) -> Vec<String> {
     let Some(run) = state.current_integration() else {
         return Vec::new();
     };
@@ -104,7 +112,7 @@ fn given_among<'a>(state: &TaskState, names: &'a [String]) -> Vec<&'a str> {
 }
 
 /// What of a complete task its own generated tests leave in doubt, one line a module.
-pub fn doubts(state: &TaskState) -> Vec<String> {
+fn doubts(state: &TaskState) -> Vec<String> {
     let doubt = |module: &ModuleState| {
         let (name, done) = (&module.plan.name, module.completion.as_ref()?);
         if !done.disputed.is_empty() {

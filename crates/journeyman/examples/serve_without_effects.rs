@@ -31,7 +31,7 @@ use journeyman_sandbox::{
     DeadCode, ImportCheck, Language, Launcher, Limits, Python, Sandbox, TestOutcome, TestReport,
     TestResult,
 };
-use journeyman_server::{Door, Hosts, Readiness, ToolServers};
+use journeyman_server::{Door, Hosts, Patience, Readiness, ToolServers};
 use journeyman_sim::{Script, SimulatedModel};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
@@ -177,6 +177,7 @@ async fn serve(folder: PathBuf) {
         settings: Vec::new(),
         readiness: Arc::new(Always),
         connections_max: usize::MAX,
+        patience: Patience::default(),
         servers: Arc::new(Always),
         offer: journeyman_server::Offer::default(),
         randomness: Arc::new(SystemRandom),

@@ -9,7 +9,7 @@ use journeyman_agent::{Notices, Parts, ServiceEnding, Tasks};
 use journeyman_bus::Bus;
 use journeyman_journal::Journal;
 use journeyman_llm::ModelServer;
-use journeyman_server::{Door, Hosts, Offer, Options, Readiness, ToolServers};
+use journeyman_server::{Door, Hosts, Offer, Options, Patience, Readiness, ToolServers};
 use journeyman_tools::McpServers;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -126,6 +126,7 @@ impl Holder {
                 watch,
             }),
             connections_max: descriptors::connections_max(settings.queue.max_concurrent),
+            patience: Patience::default(),
             servers: Arc::new(Servers(servers.unwrap_or_default())),
             randomness: Arc::new(SystemRandom),
             stop: stop.clone(),

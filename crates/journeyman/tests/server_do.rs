@@ -668,7 +668,7 @@ fn a_fork_takes_another_prompt_and_name_and_refuses_what_does_not_fit() {
     let no_place = server.post(&format!("{TASKS}/{task}/fork"), &json!({}));
     assert_eq!(no_place.problem(422)["field"], "at");
     let too_early = server.post(&format!("{TASKS}/{task}/fork?at=0"), &json!({}));
-    too_early.problem(404);
+    assert_eq!(too_early.problem(422)["field"], "at");
 }
 
 /// What the server says of an intervention that was sent with this id; events before it are passed over.

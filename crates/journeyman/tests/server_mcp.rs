@@ -1051,7 +1051,7 @@ fn a_token_that_is_taken_back_ends_what_waits_with_it() {
     let legacy = Mcp::legacy(&server, "ada-1");
     let call = json!({"name": "wait_for_task", "arguments": {"task_id": task}});
     let waiting = [&ada, &legacy].map(|client| client.open("POST", "tools/call", call.clone()));
-    let long = json!({"name": "get_events", "arguments": {"task_id": task, "after": 1_000, "wait_ms": 50_000}});
+    let long = json!({"name": "get_events", "arguments": {"task_id": task, "after": 0, "kind": "task_complete", "wait_ms": 50_000}});
     let events = ada.open("POST", "tools/call", long);
     std::thread::sleep(Duration::from_millis(500));
     tokens(&home, &known[1..]);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use journeyman_agent::Tasks;
 use journeyman_event::Randomness;
@@ -57,6 +58,25 @@ pub enum McpOffer {
     WithFixtures,
 }
 
+/// How long a client is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For a request's head, also the first one's, and the next one's after an answer. Then the connection
+    /// is closed.
+    pub head: Duration,
+    /// For a request's body, from when its head is there. Then it is refused.
+    pub body: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(30),
+            body: Duration::from_mins(1),
+        }
+    }
+}
+
 /// What a server needs.
 #[derive(Clone)]
 pub struct Options {
@@ -76,6 +96,8 @@ pub struct Options {
     pub readiness: Arc<dyn Readiness>,
     /// Connections at the same time that the process has descriptors for; 20,000 at the most in any case.
     pub connections_max: usize,
+    /// How long a client is waited for.
+    pub patience: Patience,
     /// Where tickets come from.
     pub randomness: Arc<dyn Randomness>,
     /// How the external servers are whose tools agents may call.

@@ -130,19 +130,24 @@ fn not_json() -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail)
 }
 
-/// Whether it is refused because it came too slowly.
-fn is_slow(rejection: &(dyn std::error::Error + 'static)) -> bool {
-    rejection.is::<TooSlow>() || rejection.source().is_some_and(is_slow)
+/// How it was too slow, if it is refused for that.
+fn slowness<'a>(rejection: &'a (dyn std::error::Error + 'static)) -> Option<&'a TooSlow> {
+    let slow = rejection.downcast_ref::<TooSlow>();
+    slow.or_else(|| rejection.source().and_then(slowness))
 }
 
-async fn bytes_of<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+/// All of a body, if it is there in time and not too large.
+pub(crate) async fn bytes_of<S: Send + Sync>(
+    request: Request,
+    state: &S,
+) -> Result<Bytes, Problem> {
     let read = Bytes::from_request(request, state).await;
     read.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             let limit = BODY_MAX >> 20;
             Problem::too_large(format!("the body is larger than {limit} MiB; shorten it"))
-        } else if is_slow(&rejection) {
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", TooSlow.to_string())
+        } else if let Some(slow) = slowness(&rejection) {
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", slow.to_string())
         } else {
             Problem::new(StatusCode::BAD_REQUEST, "bad-body", rejection.body_text())
         }

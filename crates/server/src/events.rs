@@ -160,7 +160,7 @@ pub(crate) async fn events(
         (Some(after), before) => {
             let until = before.map(|before| Sequence(before.sequence().0.saturating_sub(1)));
             let filter = Filter { until, ..filter };
-            let after = after.sequence();
+            let after = after.seen(journal, "after").await?;
             let page = journal.read(principal, &filter, after, limit).await?;
             if page.events.is_empty() && until.is_none() && wait_ms > 0 {
                 app.tasks.current(principal, &task).await?;
@@ -283,7 +283,10 @@ pub(crate) async fn lines(
         until: query.until.map(Position::sequence),
         ..Filter::default()
     };
-    let after = query.after.map_or(Sequence::ZERO, Position::sequence);
+    let after = match query.after {
+        None => Sequence::ZERO,
+        Some(after) => after.seen(app.tasks.journal(), "after").await?,
+    };
     let lines = Lines {
         events: VecDeque::new(),
         at: after,

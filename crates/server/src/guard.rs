@@ -52,8 +52,12 @@ impl Hosts {
     }
 
     fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let authority = text(header::HOST).unwrap_or_default().to_ascii_lowercase();
+        let Some(authority) = headers.get(header::HOST) else {
+            let detail = "the request has no `Host`, and nothing but /health, /ready and /metrics is \
+                          answered without one: send it, as HTTP/1.1 does";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "no-host", detail));
+        };
+        let authority = authority.to_str().unwrap_or_default().to_ascii_lowercase();
         if !self.takes_host(host_of(&authority)) {
             return Err(Problem::forbidden(format!(
                 "this server does not answer under the name {authority:?}; use its address, or start \
@@ -97,7 +101,10 @@ fn address(host: &str) -> Option<IpAddr> {
 /// Lets in what is addressed rightly. The socket of the data folder has no name to be mistaken for.
 pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     let is_local = request.extensions().get::<Local>().is_some();
-    if !is_local && let Err(problem) = app.hosts.check(request.headers()) {
+    if !is_local
+        && !is_probe(&request)
+        && let Err(problem) = app.hosts.check(request.headers())
+    {
         return problem.into_response();
     }
     let Some(origin) = request.headers().get(header::ORIGIN).cloned() else {
@@ -131,6 +138,14 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
     let headers = response.headers_mut();
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     response
+}
+
+/// Whether it is one of the questions that simple programs ask, in HTTP/1.0 and without a `Host`. No browser
+/// leaves that out, so no page sent it.
+fn is_probe(request: &Request) -> bool {
+    let headers = request.headers();
+    let is_plain = !headers.contains_key(header::HOST) && !headers.contains_key(header::ORIGIN);
+    is_plain && matches!(request.uri().path(), "/health" | "/ready" | "/metrics")
 }
 
 /// What a page of an allowed origin may ask with.

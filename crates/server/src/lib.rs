@@ -14,6 +14,7 @@ mod door;
 mod events;
 mod feed;
 mod files;
+mod forks;
 mod guard;
 mod health;
 mod interventions;
@@ -36,7 +37,7 @@ mod tools;
 mod view;
 mod websocket;
 
-pub use app::{McpOffer, Offer, Options, Readiness, TcpOffer, ToolServers};
+pub use app::{McpOffer, Offer, Options, Patience, Readiness, TcpOffer, ToolServers};
 pub use door::{BadTokens, Door, Role, TokenFile, TokenLine};
 pub use guard::Hosts;
 pub use listener::serve;

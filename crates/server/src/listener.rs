@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use crate::app::{App, Options};
+use crate::app::{App, Options, Patience};
 use crate::connections::{Connections, Place};
 use crate::door::Local;
 use crate::pace::Paced;
@@ -37,10 +37,6 @@ use crate::routes::router;
 const CONNECTIONS_MAX: usize = 20_000;
 /// One of so many is kept for the data folder's socket.
 const LOCAL_SHARE: usize = 4;
-/// A request's head has to be there by then, also the first one's, and the next one's after an answer.
-const HEAD_TIME: Duration = Duration::from_secs(30);
-/// A request's body has to be there by then.
-const BODY_TIME: Duration = Duration::from_mins(1);
 /// A client that gets no place has this long to take the answer, and one that gives way to take the rest of
 /// its last one.
 const CLOSING_TIME: Duration = Duration::from_millis(100);
@@ -63,6 +59,7 @@ pub async fn serve(
     socket: UnixListener,
 ) -> io::Result<()> {
     let stop = options.stop.clone();
+    let patience = options.patience;
     let max = options.connections_max.min(CONNECTIONS_MAX);
     let local_max = (max / LOCAL_SHARE).max(1);
     let app = App::new(options);
@@ -73,6 +70,7 @@ pub async fn serve(
         connections: Connections::new(local_max),
         room: room.clone(),
         router: router.clone().layer(Extension(Local)),
+        patience,
         stop: stop.clone(),
     };
     let local = local.listen(socket);
@@ -82,6 +80,7 @@ pub async fn serve(
                 connections: Connections::new(max - local_max.min(max - 1)),
                 room,
                 router,
+                patience,
                 stop: stop.clone(),
             };
             remote.listen(tcp).await;
@@ -124,6 +123,7 @@ struct Listening {
     /// What waits to get out, of all clients.
     room: Room,
     router: Router,
+    patience: Patience,
     stop: CancellationToken,
 }
 
@@ -165,8 +165,9 @@ impl Listening {
         let answer = service_fn(|request: Request<Incoming>| {
             let at_work = AtWork::on(&place);
             let mut router = self.router.clone();
+            let time = self.patience.body;
             async move {
-                let answered = router.call(request.map(in_time)).await;
+                let answered = router.call(request.map(|body| in_time(body, time))).await;
                 answered.map(|response: Response<Body>| {
                     response.map(|body| Answering {
                         body,
@@ -178,7 +179,7 @@ impl Listening {
         let io = TokioIo::new(Paced::new(io, self.room.clone(), Arc::clone(&place)));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
+            .header_read_timeout(self.patience.head)
             .serve_connection(io, answer)
             .with_upgrades();
         let mut connection = pin!(connection);
@@ -256,11 +257,11 @@ impl HttpBody for Answering {
 
 /// The body of a request came too slowly.
 #[derive(Debug)]
-pub(crate) struct TooSlow;
+pub(crate) struct TooSlow(Duration);
 
 impl fmt::Display for TooSlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = BODY_TIME.as_secs();
+        let seconds = self.0.as_secs_f64();
         write!(
             f,
             "the body was not there within {seconds} s; send it again"
@@ -273,15 +274,16 @@ impl std::error::Error for TooSlow {}
 /// The body of a request, which has to be there in time.
 struct InTime {
     body: Incoming,
+    time: Duration,
     until: Pin<Box<Sleep>>,
 }
 
-fn in_time(body: Incoming) -> Body {
+fn in_time(body: Incoming, time: Duration) -> Body {
     if body.is_end_stream() {
         return Body::empty();
     }
-    let until = Box::pin(tokio::time::sleep(BODY_TIME));
-    Body::new(InTime { body, until })
+    let until = Box::pin(tokio::time::sleep(time));
+    Body::new(InTime { body, time, until })
 }
 
 impl HttpBody for InTime {
@@ -296,7 +298,7 @@ impl HttpBody for InTime {
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         let late = self.until.as_mut().poll(context);
-        late.map(|()| Some(Err(TooSlow.into())))
+        late.map(|()| Some(Err(TooSlow(self.time).into())))
     }
 
     fn is_end_stream(&self) -> bool {

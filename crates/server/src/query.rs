@@ -3,7 +3,8 @@
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
-use journeyman_event::{Sequence, TaskId};
+use journeyman_event::{Principal, Sequence, TaskId};
+use journeyman_journal::Journal;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -27,7 +28,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
                 // `field: what is wrong`, or a name in backticks.
                 let named = text.split_once(": ").map(|(field, _)| field);
                 let quoted = text.split('`').nth(1);
-                Problem::field(named.or(quoted).unwrap_or("query"), text)
+                let field = named.or(quoted).unwrap_or("query");
+                if text.starts_with("missing field ") {
+                    let detail = format!("the query parameter `{field}` is missing: `?{field}=`");
+                    return Problem::field(field, detail);
+                }
+                Problem::field(field, text)
             })
     }
 }
@@ -40,6 +46,19 @@ pub(crate) struct Position(Sequence);
 impl Position {
     pub(crate) const fn sequence(self) -> Sequence {
         self.0
+    }
+
+    /// The position, for whoever wants what comes after it: nobody has seen an event that is not there
+    /// yet, and who waited after it would miss all those before.
+    pub(crate) async fn seen(self, journal: &Journal, field: &str) -> Result<Sequence, Problem> {
+        let head = journal.head(&Principal::system()).await?;
+        if self.0 <= head.sequence {
+            return Ok(self.0);
+        }
+        let detail = format!(
+            "`{field}` is ahead of every event; give the sequence of the last one that you have"
+        );
+        Err(Problem::field(field, detail))
     }
 }
 

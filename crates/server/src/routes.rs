@@ -21,8 +21,8 @@ use crate::body::BODY_MAX;
 use crate::door::Local;
 use crate::problem::Problem;
 use crate::{
-    answers, events, files, guard, health, interventions, mcp, page, queue, request_id, settings,
-    socket, stream, tasks, tools,
+    answers, events, files, forks, guard, health, interventions, mcp, page, queue, request_id,
+    settings, socket, stream, tasks, tools,
 };
 
 #[derive(OpenApi)]
@@ -40,8 +40,8 @@ fn documented() -> OpenApiRouter<App> {
     let api = OpenApiRouter::new()
         .routes(routes!(tasks::submit, tasks::list))
         .routes(routes!(tasks::get))
-        .routes(routes!(tasks::retry))
-        .routes(routes!(tasks::fork))
+        .routes(routes!(forks::retry))
+        .routes(routes!(forks::fork))
         .routes(routes!(interventions::intervene))
         .routes(routes!(interventions::cancel))
         .routes(routes!(events::events))

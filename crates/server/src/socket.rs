@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -22,7 +22,7 @@ use crate::door::{Caller, known_caller};
 use crate::feed::{Feed, PIECE, pieces};
 use crate::interventions::apply;
 use crate::problem::Problem;
-use crate::query::Asked;
+use crate::query::{Asked, Position};
 use crate::view::TaskView;
 use crate::websocket::{At, Heard, Upgrade, WebSocket};
 
@@ -57,6 +57,8 @@ enum Close {
     Unauthorized,
     /// No such task.
     UnknownTask,
+    /// `after` is ahead of every event.
+    Ahead,
     /// Messages did not get out: come back, and say where you were.
     TooSlow,
     /// What came was no WebSocket message that is taken; the code of RFC 6455 for that.
@@ -72,6 +74,7 @@ impl Close {
             Self::Unauthorized => 4401,
             Self::UnknownTask => 4404,
             Self::TooSlow => 4408,
+            Self::Ahead => 4422,
             Self::Wrong(code) => code,
         }
     }
@@ -83,6 +86,7 @@ impl Close {
             Self::BadMessage => "the message is not understood".to_owned(),
             Self::Unauthorized => "a known token is needed".to_owned(),
             Self::UnknownTask => "there is no such task".to_owned(),
+            Self::Ahead => format!("`after` is ahead of every event: there is none at {at} yet"),
             Self::TooSlow => format!("too slow; resume from here with after={at}"),
             Self::Wrong(1003) => "messages are text, JSON in UTF-8".to_owned(),
             Self::Wrong(1007) => "the text is not UTF-8".to_owned(),
@@ -96,7 +100,7 @@ impl Close {
 #[serde(deny_unknown_fields)]
 pub(crate) struct SocketQuery {
     /// Only events after this position.
-    after: Option<u64>,
+    after: Option<Position>,
     /// A ticket, where the client cannot send a header.
     ticket: Option<String>,
 }
@@ -206,14 +210,14 @@ async fn upgrade(app: App, task: Option<String>, request: Request) -> Response {
         (None, Ok(known)) => known,
         (None, Err(problem)) => return problem.into_response(),
     };
-    let after = Sequence(query.after.unwrap_or(0));
     // Whoever stops the server waits until it has said so here.
     let sockets = app.sockets.clone();
     upgrade.serve(move |socket| {
         sockets.track_future(async move {
-            let mut client = Client { socket, at: after };
+            let at = Sequence::ZERO;
+            let mut client = Client { socket, at };
             let ended = client
-                .serve(&app, task.as_deref(), caller, &parts.headers)
+                .serve(&app, task.as_deref(), query.after, caller, &parts.headers)
                 .await;
             if let Err(close) = ended {
                 client.close(close).await;
@@ -235,9 +239,11 @@ impl Client {
         &mut self,
         app: &App,
         task: Option<&str>,
+        after: Option<Position>,
         caller: Option<Caller>,
         headers: &HeaderMap,
     ) -> Result<(), Close> {
+        self.at = after.map_or(Sequence::ZERO, Position::sequence);
         let caller = match caller {
             Some(caller) => caller,
             None => self.authenticate(app).await?,
@@ -265,6 +271,13 @@ impl Client {
             headers,
         };
         let journal = app.tasks.journal();
+        if let Some(after) = after {
+            let seen = after.seen(journal, "after").await;
+            seen.map_err(|problem| match problem.status() {
+                StatusCode::UNPROCESSABLE_ENTITY => Close::Ahead,
+                _ => Close::Internal,
+            })?;
+        }
         let events = journal.subscribe(&caller.principal, filter, self.at);
         let events = Feed::new(events, &app.room);
         let revoked = app.door.revoked(&caller);

@@ -116,6 +116,7 @@ pub(crate) async fn stream(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let state = app.tasks.current(&caller.principal, &task).await?;
+    let journal = app.tasks.journal();
     let last = match headers.get("last-event-id") {
         None => None,
         Some(value) => {
@@ -123,17 +124,17 @@ pub(crate) async fn stream(
             let parsed = number.and_then(|number| Position::try_from(number).ok());
             let bad =
                 || Problem::field("Last-Event-ID", "it is the `id` of an event: its sequence");
-            Some(parsed.ok_or_else(bad)?)
+            Some((parsed.ok_or_else(bad)?, "Last-Event-ID"))
         }
     };
-    let after = last
-        .or(query.after)
-        .map_or(Sequence::ZERO, Position::sequence);
+    let after = match last.or(query.after.map(|after| (after, "after"))) {
+        None => Sequence::ZERO,
+        Some((after, field)) => after.seen(journal, field).await?,
+    };
     if state.ended_at.is_some_and(|end| after >= end) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let filter = Filter::of_task(&task);
-    let journal = app.tasks.journal();
     let open = Open {
         events: Feed::new(
             journal.subscribe(&caller.principal, filter, after),

@@ -1,4 +1,4 @@
-//! Tasks: submit, list, look at, do again, fork.
+//! Tasks: submit, list, look at.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use journeyman_agent::limits::{
-    ANSWERS_MAX, TESTS_MAX, check_count, check_source, check_submission, check_text,
+    TESTS_MAX, check_count, check_source, check_submission, check_text,
 };
 use journeyman_agent::{
-    ForkOf, Moment, Submission, Submitted, examples_notice, left_out_notice, load_at, prompt_note,
+    Moment, Submission, Submitted, examples_notice, left_out_notice, load_at, prompt_note,
     prompt_problem, test_file_name, test_file_problem, tests_in_prompt,
 };
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
@@ -24,7 +24,7 @@ use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::app::App;
-use crate::body::{Body, MaybeBody, Object, Whole};
+use crate::body::{Body, Object, Whole};
 use crate::door::Caller;
 use crate::problem::Problem;
 use crate::query::{Asked, Position, Task};
@@ -146,7 +146,7 @@ pub(crate) struct NewTask {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(transparent)]
 #[schema(pattern = "\\S", max_length = 100_000)]
-pub(crate) struct Answer(String);
+pub(crate) struct Answer(pub(crate) String);
 
 /// A tool's name, in which `*` stands for any characters.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -169,7 +169,7 @@ pub(crate) fn checked_word(field: &str, word: Option<&str>, max: usize) -> Resul
     Err(Problem::field(field, detail))
 }
 
-fn task_name(field: &str, text: &str) -> Result<TaskId, Problem> {
+pub(crate) fn task_name(field: &str, text: &str) -> Result<TaskId, Problem> {
     TaskId::new(text).map_err(|error| Problem::field(field, error.to_string()))
 }
 
@@ -328,24 +328,41 @@ pub(crate) fn checked_out(out: Option<String>, caller: &Caller) -> Result<Option
     Ok(out.filter(|out| !out.is_empty()))
 }
 
-fn idempotency_key(
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code)] // read by `idempotency_key`; here for the document
+pub(crate) struct IdempotencyKey {
+    /// The same key and content again is the same task again.
+    #[param(rename = "Idempotency-Key", pattern = "^[\\x21-\\x7e]{1,200}$")]
+    idempotency_key: Option<String>,
+}
+
+/// The key of a submission: in its body, in the header, or in both if they are the same.
+pub(crate) fn idempotency_key(
     in_body: Option<String>,
     headers: &HeaderMap,
 ) -> Result<Option<String>, Problem> {
-    let header = headers.get("idempotency-key");
-    let text = header.map(|value| value.to_str().unwrap_or_default().to_owned());
-    let key = in_body.or(text);
-    let fits =
-        |key: &String| (1..=200).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
-    if key.as_ref().is_some_and(|key| !fits(key)) {
-        let detail = "an idempotency key is 1 to 200 visible characters";
-        return Err(Problem::field("idempotency_key", detail));
+    let of_headers = headers.get_all("idempotency-key").iter();
+    let of_headers = of_headers.map(|value| value.to_str().unwrap_or_default().to_owned());
+    let mut keys = in_body.into_iter().chain(of_headers);
+    let Some(key) = keys.next() else {
+        return Ok(None);
+    };
+    let bad = |detail| Err(Problem::field("idempotency_key", detail));
+    if keys.any(|other| other != key) {
+        return bad(
+            "two different idempotency keys are given; give one, in `Idempotency-Key` or in \
+             `idempotency_key`",
+        );
     }
-    Ok(key)
+    if !(1..=200).contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
+        return bad("an idempotency key is 1 to 200 visible characters");
+    }
+    Ok(Some(key))
 }
 
 /// What is said of a prompt before work begins.
-fn notices(content: &TaskSubmitted) -> Vec<String> {
+pub(crate) fn notices(content: &TaskSubmitted) -> Vec<String> {
     let all = [
         examples_notice(&content.tests),
         left_out_notice(content),
@@ -354,7 +371,11 @@ fn notices(content: &TaskSubmitted) -> Vec<String> {
     all.into_iter().flatten().collect()
 }
 
-fn accepted(submitted: Submitted, notices: Vec<String>, headers: &HeaderMap) -> Response {
+pub(crate) fn accepted(
+    submitted: Submitted,
+    notices: Vec<String>,
+    headers: &HeaderMap,
+) -> Response {
     let task = submitted.task_id;
     let location = [(header::LOCATION, format!("/api/v1/tasks/{task}"))];
     let accepted = Accepted {
@@ -370,7 +391,7 @@ fn accepted(submitted: Submitted, notices: Vec<String>, headers: &HeaderMap) -> 
 /// Submit a task. When this answers, the task is durable.
 #[utoipa::path(
     post, path = "/tasks", tag = "tasks", request_body = NewTask,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and content again is the same task again", pattern = "^[\\x21-\\x7e]{1,200}$")),
+    params(IdempotencyKey),
     responses((status = 202, body = Accepted, headers(("Location" = String, description = "The task")))),
 )]
 pub(crate) async fn submit(
@@ -504,105 +525,4 @@ pub(crate) struct TaskPath {
     /// The task.
     #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
     task_id: String,
-}
-
-/// Do a task once more, from its beginning, as a new task.
-#[utoipa::path(
-    post, path = "/tasks/{task_id}/retry", tag = "tasks", params(TaskPath),
-    responses((status = 202, body = Accepted)),
-)]
-pub(crate) async fn retry(
-    State(app): State<App>,
-    caller: Caller,
-    Task(task): Task,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    caller.may_do()?;
-    let fork = ForkOf::default();
-    let submitted = app.tasks.fork(&caller.principal, &task, fork).await?;
-    Ok(accepted(submitted, Vec::new(), &headers))
-}
-
-/// What is different in a fork; what is not said stays as it was.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ForkTask {
-    /// What is wanted.
-    #[schema(pattern = "\\S", max_length = 100_000)]
-    prompt: Option<String>,
-    /// Answers given beforehand.
-    #[schema(max_items = 1_000)]
-    answers: Option<Vec<Answer>>,
-    /// How urgent it is.
-    priority: Option<PriorityWord>,
-    /// Tokens that it may spend, those that the past has spent included.
-    #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000_000_000_000_u64)]
-    budget: Option<Whole>,
-    /// Seconds that it may work.
-    #[schema(minimum = 0, maximum = 31_536_000)]
-    timeout: Option<f64>,
-    /// Code versions tried for a module.
-    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000)]
-    max_iterations: Option<Whole>,
-    /// Its name; drawn if nothing is said.
-    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
-    task_id: Option<String>,
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ForkQuery {
-    /// The last position of the task's past that counts.
-    #[param(value_type = u64, minimum = 0)]
-    at: Position,
-}
-
-/// Start a new task from a past event of this one: what was reached up to then is its too.
-#[utoipa::path(
-    post, path = "/tasks/{task_id}/fork", tag = "tasks", params(TaskPath, ForkQuery),
-    request_body = Option<ForkTask>, responses((status = 202, body = Accepted)),
-)]
-pub(crate) async fn fork(
-    State(app): State<App>,
-    caller: Caller,
-    Task(task): Task,
-    Asked(query): Asked<ForkQuery>,
-    headers: HeaderMap,
-    MaybeBody(changes): MaybeBody<ForkTask>,
-) -> Result<Response, Problem> {
-    caller.may_do()?;
-    let parent = app.tasks.current(&caller.principal, &task).await?;
-    let asked = parent.submission.clone();
-    let mut content = asked.unwrap_or_else(|| TaskSubmitted::of(""));
-    content.out = None;
-    content.limits = limits(
-        content.limits,
-        changes.budget,
-        changes.timeout,
-        changes.max_iterations,
-    )?;
-    if let Some(prompt) = changes.prompt {
-        check_text("prompt", &prompt)?;
-        content = content.with_prompt(prompt, tests_in_prompt);
-    }
-    if let Some(answers) = changes.answers {
-        check_count("answers", answers.len(), ANSWERS_MAX)?;
-        for Answer(answer) in &answers {
-            check_text("answers", answer)?;
-        }
-        content.answers = answers.into_iter().map(|Answer(text)| text).collect();
-    }
-    if let Some(PriorityWord(priority)) = changes.priority {
-        content.priority = priority;
-    }
-    let task_id = changes.task_id.as_deref();
-    let fork = ForkOf {
-        at: Some(query.at.sequence()),
-        content: Some(content),
-        task_id: task_id.map(|text| task_name("task_id", text)).transpose()?,
-    };
-    let notices = fork.content.as_ref().map(notices).unwrap_or_default();
-    let submitted = app.tasks.fork(&caller.principal, &task, fork).await?;
-    Ok(accepted(submitted, notices, &headers))
 }

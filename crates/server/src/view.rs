@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
-use journeyman_agent::{Listed, Listing, headline, module_path};
+use journeyman_agent::{Listed, Listing, headline, module_path, remarks};
 use journeyman_event::payload::{PauseReason, Verification};
 use journeyman_event::state::{Ending, ModuleState, Question, Status};
 use journeyman_event::{Principal, Priority, TaskId, TaskState};
@@ -286,6 +286,9 @@ pub(crate) struct TaskView {
     reason: Option<String>,
     /// How it ended, in words.
     result: Option<String>,
+    /// What there is to know of its tests beside that, a sentence each: given ones that were skipped or
+    /// cannot fail, and those of the model that the code does not pass or that could not be run.
+    remarks: Vec<String>,
     /// The model's answer to a prompt that is a plain question: nothing of it was run or checked.
     answer: Option<String>,
     /// What the model found in the finished code, where it was asked to review it.
@@ -361,6 +364,10 @@ impl TaskView {
             confidence,
             reason,
             result: state.ending.as_ref().map(|ending| headline(state, ending)),
+            remarks: match state.ending {
+                Some(_) => remarks(state),
+                None => Vec::new(),
+            },
             answer: state.reply.as_ref().map(|reply| reply.text.clone()),
             review: state.review.as_ref().map(|review| review.findings.clone()),
             output: output.map(|files| files.iter().map(|file| file.path.clone()).collect()),

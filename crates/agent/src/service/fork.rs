@@ -9,7 +9,7 @@ use journeyman_event::{Event, EventId, NewEvent, Payload, Principal, Sequence, T
 use journeyman_journal::{Append, Expected, Filter, StreamName};
 use journeyman_queue::Full;
 
-use super::{Submitted, Tasks, refused};
+use super::{AGAIN, Submitted, Tasks, refused};
 use crate::Error;
 use crate::limits::check_submission;
 use crate::listing::Listing;
@@ -28,6 +28,8 @@ pub struct ForkOf {
     pub content: Option<TaskSubmitted>,
     /// The new task's name; none draws one.
     pub task_id: Option<TaskId>,
+    /// The same key and content again is the same task again, not another one.
+    pub idempotency_key: Option<String>,
 }
 
 impl Tasks {
@@ -50,9 +52,13 @@ impl Tasks {
         fork: ForkOf,
     ) -> Result<Submitted, Error> {
         let events = self.past(principal, parent, fork.at).await?;
-        let first = events.first().ok_or_else(|| Error::NoSuchTask {
-            task: parent.clone(),
-        })?;
+        let Some(first) = events.first() else {
+            self.current(principal, parent).await?; // or it is not there at all
+            return Err(bad_at(format!(
+                "task {parent} begins at position {}; name that or a later one",
+                self.submitted_at(principal, parent).await?
+            )));
+        };
         let Payload::TaskSubmitted(asked) = first.payload() else {
             let reason = "the task does not begin with a submission".to_owned();
             return Err(Error::BadInput {
@@ -88,17 +94,38 @@ impl Tasks {
         }
         check_submission(&content)?;
         check_patterns(content.tools.as_deref().unwrap_or_default())?;
+        let name = self.name(principal, fork.task_id, fork.idempotency_key.as_deref());
+        loop {
+            if let Some(known) = self.known(principal, &name, &content).await? {
+                return Ok(known);
+            }
+            let forked = self.record_fork(principal, &name.task_id, first, &content, &copied);
+            match Box::pin(forked).await {
+                // Another one with the same key is on its way: it is there soon, or gives up.
+                Err(Error::TaskExists { .. }) if name.has_key => tokio::time::sleep(AGAIN).await,
+                forked => return forked,
+            }
+        }
+    }
+
+    /// Records a fork and puts it into the queue.
+    async fn record_fork(
+        &self,
+        principal: &Principal,
+        task_id: &TaskId,
+        first: &Event,
+        content: &TaskSubmitted,
+        copied: &[&Event],
+    ) -> Result<Submitted, Error> {
+        let (task_id, content) = (task_id.clone(), content.clone());
         let priority = content.priority;
-        let task_id = fork
-            .task_id
-            .unwrap_or_else(|| TaskId::random(&*self.parts.randomness));
         if let Some(out) = &content.out {
             self.check_out(&task_id, out).await?;
         }
         let key = StreamName::of(principal.owner(), &task_id);
         let permit = self.queue.admit(key, &[], Full::Refuse).await;
         let permit = permit.map_err(|refusal| refused(refusal, &task_id))?;
-        let (events, state) = self.copies(principal, &task_id, first, content, &copied)?;
+        let (events, state) = self.copies(principal, &task_id, first, content, copied)?;
         let append = Append {
             task_id: task_id.clone(),
             expected: Expected::Revision(journeyman_event::Revision::ZERO),
@@ -119,7 +146,10 @@ impl Tasks {
             permit.submit(priority, None);
         }
         Ok(Submitted {
-            sequence: appended.events.first().map_or(last, Event::sequence),
+            sequence: appended
+                .events
+                .first()
+                .map_or(first.sequence(), Event::sequence),
             task_id,
             is_duplicate: false,
         })
@@ -138,6 +168,12 @@ impl Tasks {
             ..Filter::default()
         };
         let journal = &self.parts.journal;
+        let head = journal.head(&Principal::system()).await?;
+        if let Some(at) = at.filter(|at| *at > head.sequence) {
+            return Err(bad_at(format!(
+                "nothing is recorded up to position {at} yet; name that of an event of the task"
+            )));
+        }
         let limit = if at.is_some() { COPIED_MAX + 200 } else { 1 };
         let page = journal
             .read(principal, &filter, Sequence::ZERO, limit)
@@ -226,6 +262,10 @@ fn too_long(events: usize) -> Error {
         "{events} or more events stand before it; a fork takes {COPIED_MAX} at the most: fork from \
          an earlier one"
     );
+    bad_at(reason)
+}
+
+fn bad_at(reason: String) -> Error {
     Error::BadInput {
         field: "at",
         reason,

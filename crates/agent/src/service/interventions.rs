@@ -152,7 +152,7 @@ impl Tasks {
             }
             Ok(facts)
         };
-        let state = self.record_all(principal, task, facts).await?;
+        let state = self.record_all(principal, task, |_| false, facts).await?;
         if state.status == Status::Queued {
             let name = StreamName::of(principal.owner(), task);
             self.enqueue(&name, &state).await?;
@@ -169,17 +169,23 @@ impl Tasks {
         fact: impl Fn(&TaskState) -> Result<Fact, Error>,
     ) -> Result<TaskState, Error> {
         let facts = |state: &TaskState| Ok(vec![fact(state)?]);
-        self.record_all(principal, task, facts).await
+        self.record_all(principal, task, |_| false, facts).await
     }
 
+    /// The same with several facts. Where the state is already as it is wanted (`is_done`), also by
+    /// somebody else meanwhile, nothing is recorded.
     async fn record_all(
         &self,
         principal: &Principal,
         task: &TaskId,
+        is_done: impl Fn(&TaskState) -> bool,
         facts: impl Fn(&TaskState) -> Result<Vec<Fact>, Error>,
     ) -> Result<TaskState, Error> {
         let mut state = self.state(principal, task).await?;
         loop {
+            if is_done(&state) {
+                return Ok(state);
+            }
             if state.status.is_ended() {
                 return Err(ended(task, &state));
             }
@@ -223,18 +229,11 @@ impl Tasks {
                 had_run = true;
                 // Where the queue itself was stopped meanwhile, what is recorded says what became of it.
                 let _ = end.await;
-                let state = self.state(principal, task).await?;
-                if is_done(&state) {
-                    return Ok(state);
-                }
-                if state.status.is_ended() {
-                    return Err(ended(task, &state));
-                }
             }
             Withdrawal::Unknown => {}
         }
         let facts = |state: &TaskState| Ok(facts(reason.clone(), state));
-        let recorded = self.record_all(principal, task, facts).await;
+        let recorded = self.record_all(principal, task, is_done, facts).await;
         match &recorded {
             Ok(_) | Err(Error::Ended { .. }) => {
                 if let Some(held) = held {

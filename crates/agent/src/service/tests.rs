@@ -16,6 +16,7 @@ use journeyman_journal::{
     Changes, Engine, Head, Known, Lines, Memory, Query, Snapshot, StreamRow, Walker, Wanted, Writer,
 };
 
+use super::naming::keyed;
 use super::recovery::goes_on;
 use super::*;
 use crate::notice::tests::to;

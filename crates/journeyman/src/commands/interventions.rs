@@ -121,7 +121,7 @@ pub(crate) async fn fork(settings: &Settings, args: ForkArgs) -> anyhow::Result<
         let fork = ForkOf {
             at: Some(Sequence(args.at)),
             content: Some(content),
-            task_id: None,
+            ..ForkOf::default()
         };
         json!(desk.fork(&me, task, fork).await?.task_id)
     };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use journeyman_agent::{Moment, doubts, headline, module_path, test_remarks};
+use journeyman_agent::{Moment, headline, module_path, remarks};
 use journeyman_event::payload::PauseReason;
 use journeyman_event::state::Status;
 use journeyman_event::{TaskId, TaskState};
@@ -102,7 +102,7 @@ pub(crate) async fn show(
     }
     if let Some(ending) = &state.ending {
         line(&format!("result     {}", headline(&state, ending)))?;
-        for remark in test_remarks(&state).into_iter().chain(doubts(&state)) {
+        for remark in remarks(&state) {
             line(&format!("           {remark}"))?;
         }
     }

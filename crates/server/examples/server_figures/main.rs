@@ -31,7 +31,7 @@ use journeyman_agent::{Intervention, Notices, Parts, Tasks};
 use journeyman_bus::{Bus, Stamp};
 use journeyman_event::{Principal, SeededRandom, TaskId, TimeSource};
 use journeyman_journal::{Journal, Sqlite};
-use journeyman_server::{Door, Hosts, Options, Readiness, ToolServers};
+use journeyman_server::{Door, Hosts, Options, Patience, Readiness, ToolServers};
 use rustix::process::{Resource, Rlimit};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{TcpListener, UnixListener};
@@ -132,6 +132,7 @@ impl Server {
             settings: Vec::new(),
             readiness: Arc::new(Always),
             connections_max: usize::MAX,
+            patience: Patience::default(),
             servers: Arc::new(Always),
             randomness: random,
             stop: stop.clone(),

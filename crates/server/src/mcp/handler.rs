@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams,
-    CompleteRequestParams, CompleteResult, CompletionInfo, ContentBlock, GetPromptRequestParams,
+    CacheScope, CallToolRequestMethod, CallToolRequestParams, CallToolResponse, CallToolResult,
+    CancelTaskParams, CompleteRequestParams, CompleteResult, CompletionInfo, ConstString,
+    ContentBlock, CustomRequest, CustomResult, ErrorCode, GetPromptRequestParams,
     GetPromptResponse, GetTaskParams, GetTaskResult, Implementation, InputRequiredResult,
     ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
     PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
-    ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool,
-    UnsubscribeRequestParams, UpdateTaskParams,
+    ServerConfig, ServerResult, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
+    Tool, UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -150,6 +151,27 @@ impl ServerHandler for Mcp {
             Ok(value) => Ok(told(value).into()),
             Err(refused) => Ok(not_done(refused).into()),
         }
+    }
+
+    /// What the protocol's own types do not fit: a call whose arguments are no object is one.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        if request.method != CallToolRequestMethod::VALUE {
+            return Err(ErrorData::new(
+                ErrorCode::METHOD_NOT_FOUND,
+                request.method,
+                None,
+            ));
+        }
+        let call = lenient::call(request.params);
+        let call = call.map_err(|why| ErrorData::invalid_params(why, None))?;
+        let answer = ServerResult::from(self.call_tool(call, context).await?);
+        let answer = serde_json::to_value(answer);
+        let answer = answer.map_err(|error| ErrorData::internal_error(error.to_string(), None));
+        answer.map(CustomResult::new)
     }
 
     async fn get_task(

@@ -24,7 +24,7 @@ use super::json_rpc::Malformed;
 use super::sessions::{InTheId, InUse, SessionId, Sessions, TOLD_MAX};
 use super::{Mcp, Reach};
 use crate::app::{App, McpOffer};
-use crate::body::BODY_MAX;
+use crate::body::{BODY_MAX, bytes_of};
 use crate::door::Caller;
 use crate::problem::Problem;
 use crate::room::{Held, Room};
@@ -119,9 +119,7 @@ async fn enter(State(door): State<Door>, request: Request) -> Result<Response, P
         }
     };
     let body = match parts.method {
-        Method::POST => to_bytes(body, BODY_MAX).await.map_err(|_| {
-            Problem::too_large(format!("the body is larger than {} MiB", BODY_MAX >> 20))
-        })?,
+        Method::POST => bytes_of(Request::from_parts(parts.clone(), body), &door.app).await?,
         _ => Bytes::new(),
     };
     if parts.method == Method::POST

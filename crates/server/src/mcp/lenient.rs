@@ -1,11 +1,29 @@
 //! Arguments as models write them: a list, an object or a number as the text of its JSON. Where the
 //! schema wants no text, what the text says is taken; whether that fits is checked by whoever reads it.
 
-use rmcp::model::JsonObject;
+use rmcp::model::{CallToolRequestParams, JsonObject};
 use serde_json::Value;
 
 /// How deep schemas and values are followed.
 const DEPTH_MAX: usize = 16;
+
+/// A call of a tool that is none of the protocol's as it stands: its arguments may be an object as text.
+/// Else why it is none.
+pub(super) fn call(params: Option<Value>) -> Result<CallToolRequestParams, String> {
+    let mut params = params.unwrap_or_default();
+    if let Some(given) = params.get_mut("arguments") {
+        if let Some(said) = given
+            .as_str()
+            .and_then(|text| serde_json::from_str(text).ok())
+        {
+            *given = said;
+        }
+        if !given.is_object() && !given.is_null() {
+            return Err("`arguments` has to be an object".to_owned());
+        }
+    }
+    serde_json::from_value(params).map_err(|error| format!("the call of the tool: {error}"))
+}
 
 /// The arguments as their schema has them, where what was given says the same.
 pub(super) fn read(given: JsonObject, schema: &JsonObject) -> JsonObject {
@@ -91,6 +109,37 @@ mod tests {
     use super::super::catalogue;
     use super::super::schema::Schemas;
     use super::*;
+
+    #[test]
+    fn arguments_are_an_object_or_its_text() {
+        for (params, arguments) in [
+            (
+                json!({"name": "x", "arguments": "{\"a\":1}"}),
+                Ok(json!({"a": 1})),
+            ),
+            (
+                json!({"name": "x", "arguments": {"a": 1}}),
+                Ok(json!({"a": 1})),
+            ),
+            (json!({"name": "x", "arguments": "[1]"}), Err("`arguments`")),
+            (
+                json!({"name": "x", "arguments": "much"}),
+                Err("`arguments`"),
+            ),
+            (json!({"name": "x", "arguments": [1]}), Err("`arguments`")),
+            (json!({"name": "x", "arguments": 5}), Err("`arguments`")),
+            (json!({"arguments": "{}"}), Err("`name`")),
+            (Value::Null, Err("the call of the tool")),
+        ] {
+            match (call(Some(params.clone())), arguments) {
+                (Ok(call), Ok(wanted)) => {
+                    assert_eq!(call.arguments.map(Value::Object), Some(wanted), "{params}");
+                }
+                (Err(why), Err(wanted)) => assert!(why.contains(wanted), "{params}: {why}"),
+                (call, _) => panic!("{params}: {call:?}"),
+            }
+        }
+    }
 
     #[test]
     fn json_in_a_text_is_taken_where_no_text_is_wanted() {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use journeyman_agent::{
-    TaskFile, answered, doubts, examples_notice, headline, left_out_notice, task_files,
-    test_remarks, write_result,
+    TaskFile, answered, examples_notice, headline, left_out_notice, remarks, task_files,
+    write_result,
 };
 use journeyman_event::payload::{FailureReason, Verification};
 use journeyman_event::state::{Ending, Status};
@@ -117,6 +117,7 @@ fn as_json(task: &TaskId, state: &TaskState) -> Value {
             Some(Ending::Failed { reason, .. }) => Some(name(reason)),
             _ => None,
         },
+        "remarks": remarks(state),
         "files": files,
         "answer": state.reply.as_ref().map(|reply| &reply.text),
         "tokens": state.spent,
@@ -145,8 +146,8 @@ fn lines(task: &TaskId, state: &TaskState, looks: Looks) -> Vec<String> {
     } else {
         end
     }];
-    let remarks = test_remarks(state).into_iter().chain(doubts(state));
-    lines.extend(remarks.map(|remark| looks.plain(&visible(&remark))));
+    let remarks = remarks(state);
+    lines.extend(remarks.iter().map(|remark| looks.plain(&visible(remark))));
     let asked = state.submission.as_ref();
     let taken = asked.and_then(|asked| examples_notice(&asked.tests));
     let notices = taken.into_iter().chain(asked.and_then(left_out_notice));

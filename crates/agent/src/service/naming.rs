@@ -1,0 +1,94 @@
+//! What a new task is called, and whether it is the one that the same key was given for before.
+
+use journeyman_event::payload::TaskSubmitted;
+use journeyman_event::{ContentHash, Event, Principal, Sequence, TaskId};
+use journeyman_journal::Filter;
+
+use super::{Submitted, Tasks};
+use crate::Error;
+use crate::worker::load;
+
+/// The name of a task that is to be recorded.
+pub(super) struct Name {
+    pub(super) task_id: TaskId,
+    /// Whether a key was given: then the same content again is the same task again.
+    pub(super) has_key: bool,
+    origin: Origin,
+}
+
+/// Where a name comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Given,
+    Key,
+    Drawn,
+}
+
+impl Tasks {
+    /// The name that was given, else the one that the key stands for, else one that is drawn.
+    pub(super) fn name(
+        &self,
+        principal: &Principal,
+        given: Option<TaskId>,
+        key: Option<&str>,
+    ) -> Name {
+        let (task_id, origin) = match (given, key) {
+            (Some(task_id), _) => (task_id, Origin::Given),
+            (None, Some(key)) => (keyed(principal, key), Origin::Key),
+            (None, None) => (TaskId::random(&*self.parts.randomness), Origin::Drawn),
+        };
+        Name {
+            task_id,
+            has_key: key.is_some(),
+            origin,
+        }
+    }
+
+    /// The task of this name and content, if the same key was given for it before. A task of this name
+    /// that is another one is an error.
+    pub(super) async fn known(
+        &self,
+        principal: &Principal,
+        name: &Name,
+        content: &TaskSubmitted,
+    ) -> Result<Option<Submitted>, Error> {
+        // A name that was just drawn is nobody's yet, which the journal sees to once more.
+        if name.origin == Origin::Drawn {
+            return Ok(None);
+        }
+        let task_id = name.task_id.clone();
+        let Some(state) = load(&self.parts.journal, principal, &task_id).await? else {
+            return Ok(None);
+        };
+        let is_same = state.submission.as_ref() == Some(content);
+        if name.has_key && is_same {
+            return Ok(Some(Submitted {
+                sequence: self.submitted_at(principal, &task_id).await?,
+                task_id,
+                is_duplicate: true,
+            }));
+        }
+        match name.origin {
+            Origin::Key => Err(Error::KeyUsed { task: task_id }),
+            Origin::Given | Origin::Drawn => Err(Error::TaskExists { task: task_id }),
+        }
+    }
+
+    /// The position of a task's first event.
+    pub(super) async fn submitted_at(
+        &self,
+        principal: &Principal,
+        task_id: &TaskId,
+    ) -> Result<Sequence, Error> {
+        let filter = Filter::of_task(task_id);
+        let journal = &self.parts.journal;
+        let page = journal.read(principal, &filter, Sequence::ZERO, 1).await?;
+        Ok(page.events.first().map_or(Sequence::ZERO, Event::sequence))
+    }
+}
+
+/// The name of the task that a key stands for: the same key of the same owner, the same task.
+pub(super) fn keyed(principal: &Principal, key: &str) -> TaskId {
+    let content = format!("{}\n{key}", principal.owner());
+    TaskId::of_content(ContentHash::of(content.as_bytes()))
+}
