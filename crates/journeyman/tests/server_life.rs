@@ -393,6 +393,22 @@ fn a_client_elsewhere_works_at_the_server_and_writes_the_result_on_its_own_side(
 }
 
 #[test]
+fn a_file_that_may_not_grow_is_an_error_that_is_told() {
+    let home = Home::new();
+    let run = home.command(&["run", STUB, "--model-url", &format!("sim:?{GOOD}")]);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -f 100; exec \"$@\"", "sh"]);
+    command.arg(run.get_program()).args(run.get_args());
+    command.env_clear().current_dir(home.path());
+    let variables = run.get_envs();
+    command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(!stderr.trim().is_empty());
+}
+
+#[test]
 fn a_run_with_a_server_that_is_not_there_is_one_clear_error() {
     let home = Home::bare();
     let run = home.run(&["tasks", "--server", "http://127.0.0.1:1"]);
