@@ -13,6 +13,9 @@ const SAYS_SO: &[&[&str]] = &[
     &["as", "is"],
 ];
 
+/// Words of a definition that does nothing on purpose.
+const SAYS_NOTHING_IS_MEANT: &[&str] = &["nothing", "no", "noop", "abstract"];
+
 /// A file with the definitions that it leaves out as unchanged: each is that of the first of the
 /// texts `known` that has it with something to run in it. The error names those that none of them
 /// has, in words for the model.
@@ -89,9 +92,13 @@ fn is_left_out(source: &str, definition: &Definition) -> bool {
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .collect();
-    SAYS_SO
+    let is_meant = words
         .iter()
-        .any(|wanted| words.windows(wanted.len()).any(|some| some == *wanted))
+        .any(|word| SAYS_NOTHING_IS_MEANT.contains(word));
+    !is_meant
+        && SAYS_SO
+            .iter()
+            .any(|wanted| words.windows(wanted.len()).any(|some| some == *wanted))
 }
 
 /// What comes behind the colon that ends the signature of a definition.
@@ -100,12 +107,11 @@ fn without_signature(definition: &str) -> &str {
     for (at, c) in definition.char_indices() {
         match (quote, c) {
             (Some(open), c) if open == c => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(c),
             (None, '(' | '[' | '{') => depth += 1,
             (None, ')' | ']' | '}') => depth = depth.saturating_sub(1),
             (None, ':') if depth == 0 => return &definition[at..],
-            (None, _) => {}
+            _ => {}
         }
     }
     ""
@@ -147,6 +153,10 @@ mod tests {
             ),
             ("def helper(x):\n    return x  # unchanged", None),
             ("def open_one(): ...  # unchanged", None),
+            (
+                "def on_idle():\n    \"\"\"Does nothing for the rest of it.\"\"\"",
+                None,
+            ),
             (
                 "def helper(x: int): ...  # same for str\n\ndef helper(x):\n    return x",
                 None,

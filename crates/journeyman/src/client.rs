@@ -425,6 +425,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_passes_is_told_from_what_is_refused() {
+        for (status, kind, waits, stops) in [
+            (503, "urn:journeyman:problem:shutting-down", true, true),
+            (503, "urn:journeyman:problem:journal-degraded", true, false),
+            (502, "", true, false),
+            (504, "", true, false),
+            (500, "urn:journeyman:problem:internal", false, false),
+            (409, "urn:journeyman:problem:task-exists", false, false),
+        ] {
+            let refused = Refused {
+                status: StatusCode::from_u16(status).unwrap(),
+                kind: kind.to_owned(),
+                detail: String::new(),
+            };
+            let error = anyhow::Error::from(refused);
+            let found = (is_not_now(&error), is_stopping(&error));
+            assert_eq!(found, (waits, stops), "{status} {kind}");
+        }
+    }
+
+    #[test]
     fn nothing_of_a_submission_is_lost_on_its_way_to_a_server() {
         let content = TaskSubmitted {
             tests: vec![GivenTest {
