@@ -1,17 +1,20 @@
-//! Which agents live, of whom, and what each is doing: of this moment and this process, for whoever
-//! looks. What an agent did is in the journal.
+//! Which agents live, of whom, and what each is doing, and which tasks rest because something is short: of
+//! this moment and this process, for whoever looks. What an agent did is in the journal.
 //!
 //! An entry lives as long as somebody works on its task, however that ends: the work holds it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use journeyman_event::payload::Purpose;
+use journeyman_event::payload::{PauseReason, Purpose};
 use journeyman_event::state::Action;
 use journeyman_event::{ModuleName, Owner, Principal, TaskId, TaskState};
 use journeyman_journal::StreamName;
+
+/// Tasks that are named where they are told.
+const NAMED_MAX: usize = 3;
 
 /// What an agent is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,18 +51,26 @@ pub struct LivingAgent {
 /// Which agents live. Clones are the same registry. One task has one agent at a time, so there are at
 /// most as many as tasks are worked on.
 #[derive(Clone, Default)]
-pub struct AgentRegistry(Arc<Mutex<HashMap<StreamName, LivingAgent>>>);
+pub struct AgentRegistry(Arc<Mutex<Work>>);
+
+/// What is worked on.
+#[derive(Default)]
+struct Work {
+    living: HashMap<StreamName, LivingAgent>,
+    /// The tasks that rest because something is short, and what the system said.
+    short: BTreeMap<StreamName, String>,
+}
 
 impl fmt::Debug for AgentRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("AgentRegistry")
-            .field(&self.lock().len())
+            .field(&self.lock().living.len())
             .finish()
     }
 }
 
 impl AgentRegistry {
-    fn lock(&self) -> MutexGuard<'_, HashMap<StreamName, LivingAgent>> {
+    fn lock(&self) -> MutexGuard<'_, Work> {
         // Nothing panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -68,11 +79,28 @@ impl AgentRegistry {
     pub fn of(&self, principal: &Principal) -> Vec<LivingAgent> {
         let all = self.lock();
         let own = all
+            .living
             .iter()
             .filter(|(name, _)| &name.owner == principal.owner());
         let mut own: Vec<LivingAgent> = own.map(|(_, agent)| agent.clone()).collect();
         own.sort_by(|a, b| a.task_id.as_str().cmp(b.task_id.as_str()));
         own
+    }
+
+    /// What to tell of tasks that rest because something is short; nothing if none does.
+    pub(crate) fn obstacle(&self) -> Option<String> {
+        let work = self.lock();
+        let why = work.short.values().next()?;
+        let names = work.short.keys().take(NAMED_MAX).map(ToString::to_string);
+        let names: Vec<String> = names.collect();
+        let more = match work.short.len() - names.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Some(format!(
+            "tasks: something they need is short, and they rest until it is there ({}{more}): {why}",
+            names.join(", ")
+        ))
     }
 
     /// For whoever works on a task.
@@ -91,10 +119,17 @@ pub(crate) struct Presence {
 }
 
 impl Presence {
-    /// Says who is at work, and at what, as a state has it.
+    /// Says who is at work, at what, and whether something is short, as a state has it.
     pub(crate) fn note(&self, state: &TaskState, now: Timestamp) {
+        let mut work = self.registry.lock();
+        if state.pause == Some(PauseReason::Shortage) {
+            let why = state.trouble.clone().unwrap_or_default();
+            work.short.insert(self.name.clone(), why);
+        } else {
+            work.short.remove(&self.name);
+        }
         let Some(agent) = &state.agent else {
-            self.registry.lock().remove(&self.name);
+            work.living.remove(&self.name);
             return;
         };
         let doing = match state.effect.as_ref().map(|effect| &effect.action) {
@@ -102,8 +137,7 @@ impl Presence {
             Some(Action::CallTool(call)) => Doing::Calling(call.tool.clone()),
             _ => Doing::Deciding,
         };
-        let mut all = self.registry.lock();
-        let known = all.get(&self.name);
+        let known = work.living.get(&self.name);
         let is_same = known.is_some_and(|known| known.agent == agent.id && known.doing == doing);
         let since = known.filter(|_| is_same).map_or(now, |known| known.since);
         let living = LivingAgent {
@@ -116,12 +150,53 @@ impl Presence {
             doing,
             since,
         };
-        all.insert(self.name.clone(), living);
+        work.living.insert(self.name.clone(), living);
     }
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.registry.lock().remove(&self.name);
+        let mut work = self.registry.lock();
+        work.living.remove(&self.name);
+        work.short.remove(&self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_that_rest_for_a_shortage_are_told_as_long_as_they_do() {
+        let registry = AgentRegistry::default();
+        let owner = Principal::local().owner().clone();
+        let names: Vec<TaskId> = (1..=4)
+            .map(|n| TaskId::new(format!("t-{n}")).unwrap())
+            .collect();
+        let all: Vec<Presence> = names
+            .iter()
+            .map(|task| registry.enter(&owner, task))
+            .collect();
+        let mut state = TaskState {
+            pause: Some(PauseReason::Shortage),
+            trouble: Some("Disk quota exceeded".to_owned()),
+            ..TaskState::default()
+        };
+        assert_eq!(registry.obstacle(), None);
+        for presence in &all {
+            presence.note(&state, Timestamp::UNIX_EPOCH);
+        }
+        let told = registry.obstacle().unwrap();
+        for words in ["t-1", "t-3 and 1 more", "Disk quota exceeded"] {
+            assert!(told.contains(words), "{told}");
+        }
+        state.pause = None;
+        for presence in &all[1..] {
+            presence.note(&state, Timestamp::UNIX_EPOCH);
+        }
+        let told = registry.obstacle().unwrap();
+        assert!(told.contains("t-1") && !told.contains("t-2"), "{told}");
+        drop(all);
+        assert_eq!(registry.obstacle(), None);
     }
 }

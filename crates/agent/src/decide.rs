@@ -22,6 +22,7 @@ use crate::python::{
 };
 use crate::request::is_plain_question;
 use crate::strategy::{ModuleStep, ModuleStrategy};
+use crate::unchanged::put_back;
 
 /// Answers in a row that may be unusable before the task fails.
 const REFUSALS_MAX: u32 = 4;
@@ -321,10 +322,10 @@ fn code_file(
     let prompt = state.submission.as_ref().map(|asked| asked.prompt.as_str());
     let began = prompt.filter(|_| module.plan.completes_prompt);
     let corrected = module.code().filter(|_| answer.purpose == Purpose::Fix);
-    for known in [corrected.map(|code| code.source.as_str()), began]
-        .into_iter()
-        .flatten()
-    {
+    let known = [corrected.map(|code| code.source.as_str()), began];
+    let known: Vec<&str> = known.into_iter().flatten().collect();
+    source = put_back(&source, &known)?;
+    for known in known {
         source = completed_from(&source, known, &names);
     }
     match undefined(&source, &names).as_slice() {

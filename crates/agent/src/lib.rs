@@ -43,6 +43,7 @@ mod stated;
 mod strategy;
 mod summary;
 mod toolbox;
+mod unchanged;
 mod wording;
 mod worker;
 mod workspace;

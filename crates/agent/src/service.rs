@@ -219,6 +219,8 @@ impl Tasks {
             ));
         }
         obstacles.extend(self.watchdog.obstacle());
+        let bench = self.parts.bench.as_ref();
+        obstacles.extend(bench.and_then(|bench| bench.agents.obstacle()));
         obstacles
     }
 

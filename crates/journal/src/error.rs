@@ -12,8 +12,8 @@ use thiserror::Error;
 pub enum Error {
     /// Another process writes to this folder.
     #[error(
-        "the data folder {} is in use by process {pid}; wait for it, end it, or name another \
-         folder with --data-dir", folder.display()
+        "the data folder {} is in use by {}; wait for it, end it, or name another folder with \
+         --data-dir", folder.display(), holder_of(*pid)
     )]
     Locked {
         /// The folder.
@@ -58,7 +58,7 @@ pub enum Error {
     #[error("this journal is open for reading only")]
     ReadOnly,
     /// No space. Nothing was written; what was recorded stays readable.
-    #[error("no space left for the journal in {}; free some, it goes on by itself", folder.display())]
+    #[error("no space left for the journal in {}; free some", folder.display())]
     Full {
         /// The folder.
         folder: PathBuf,
@@ -194,5 +194,13 @@ impl Error {
                 reason: error.to_string(),
             },
         }
+    }
+}
+
+/// Who holds a folder, for a person: who locked it may have said nothing.
+fn holder_of(pid: u32) -> String {
+    match pid {
+        0 => "a process that does not tell its number".to_owned(),
+        pid => format!("process {pid}"),
     }
 }

@@ -56,6 +56,18 @@ async fn a_second_writer_is_told_who_holds_the_folder() {
     assert_eq!(reader.holder(), Some(std::process::id()));
 }
 
+#[test]
+fn a_lock_of_somebody_who_says_nothing_is_told_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let foreign = std::fs::File::create(folder.path().join("journal.lock")).unwrap();
+    foreign.lock().unwrap();
+    let told = refused(folder.path()).to_string();
+    assert!(
+        told.contains("in use by a process that does not tell"),
+        "{told}"
+    );
+}
+
 #[tokio::test]
 async fn a_journal_goes_on_where_it_ended() {
     let (folder, mut journal) = fresh();

@@ -37,6 +37,8 @@ pub(crate) struct Client {
 #[error("{detail}")]
 pub(crate) struct Refused {
     status: StatusCode,
+    /// What kind of problem, where it said so.
+    kind: String,
     detail: String,
 }
 
@@ -48,10 +50,17 @@ pub(crate) fn is_lost(error: &anyhow::Error) -> bool {
         .any(<dyn std::error::Error>::is::<reqwest::Error>)
 }
 
-/// Whether a server cannot do it now: it is about to stop, or its disk is full.
+/// Whether a server cannot do it now: it is about to stop, its disk is full, or what stands before it (a
+/// proxy) does not find it.
 pub(crate) fn is_not_now(error: &anyhow::Error) -> bool {
     let refused = error.downcast_ref::<Refused>();
-    refused.is_some_and(|refused| refused.status == StatusCode::SERVICE_UNAVAILABLE)
+    refused.is_some_and(|refused| matches!(refused.status.as_u16(), 502..=504))
+}
+
+/// Whether a server is about to stop.
+pub(crate) fn is_stopping(error: &anyhow::Error) -> bool {
+    let refused = error.downcast_ref::<Refused>();
+    refused.is_some_and(|refused| refused.kind.ends_with(":shutting-down"))
 }
 
 /// What became of a request that was passed on.
@@ -187,7 +196,13 @@ impl Client {
             || format!("the server at {} answers {status}", self.base),
             str::to_owned,
         );
-        Err(Refused { status, detail }.into())
+        let kind = problem["type"].as_str().unwrap_or_default().to_owned();
+        let refused = Refused {
+            status,
+            kind,
+            detail,
+        };
+        Err(refused.into())
     }
 
     /// Asks what somebody else wants to know.
@@ -408,6 +423,27 @@ mod tests {
     use journeyman_event::{Priority, Tokens};
 
     use super::*;
+
+    #[test]
+    fn what_passes_is_told_from_what_is_refused() {
+        for (status, kind, waits, stops) in [
+            (503, "urn:journeyman:problem:shutting-down", true, true),
+            (503, "urn:journeyman:problem:journal-degraded", true, false),
+            (502, "", true, false),
+            (504, "", true, false),
+            (500, "urn:journeyman:problem:internal", false, false),
+            (409, "urn:journeyman:problem:task-exists", false, false),
+        ] {
+            let refused = Refused {
+                status: StatusCode::from_u16(status).unwrap(),
+                kind: kind.to_owned(),
+                detail: String::new(),
+            };
+            let error = anyhow::Error::from(refused);
+            let found = (is_not_now(&error), is_stopping(&error));
+            assert_eq!(found, (waits, stops), "{status} {kind}");
+        }
+    }
 
     #[test]
     fn nothing_of_a_submission_is_lost_on_its_way_to_a_server() {

@@ -23,6 +23,7 @@ use crate::cli::{Command, ConfigCommand, Invocation, JournalCommand, ModelComman
 use crate::exit::Exit;
 use crate::log::Log;
 use crate::output::exact;
+use crate::signals::survive_file_limit;
 
 pub(crate) use self::engine::supervise as supervise_engine;
 use self::interventions::intervene;
@@ -42,6 +43,7 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
         .build()?;
     let settings = &settings;
     let ended = runtime.block_on(async {
+        survive_file_limit()?;
         match command {
             Command::Run(args) => Box::pin(run::run(settings, args)).await,
             Command::Resume(args) => Box::pin(run::resume(settings, args)).await,

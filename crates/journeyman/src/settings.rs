@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::looks::Colour;
 
-pub(crate) use conflicts::Conflicts;
+pub(crate) use conflicts::{Conflicts, OtherModel};
 use table::{SECRETS, SETTINGS, Setting};
 
 /// The environment as it was handed to the process.

@@ -6,6 +6,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
 
+/// A file that would grow over its limit (`ulimit -f`) fails to be written, and is told as that; without this
+/// the system ends the process without a word. What this process starts has the system's way again.
+pub(crate) fn survive_file_limit() -> anyhow::Result<()> {
+    let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    // It stays caught, though nobody listens.
+    drop(signal(kind).context("cannot listen for signals")?);
+    Ok(())
+}
+
 /// The first signal asks for a clean stop, the second ends at once: nothing recorded is lost.
 pub(crate) fn cancel_on_signals() -> anyhow::Result<CancellationToken> {
     let cancel = CancellationToken::new();

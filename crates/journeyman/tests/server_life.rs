@@ -7,7 +7,7 @@ mod common;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use common::run::Run;
 use common::server::{GOOD, SLOW, STEADY, STUB, Server, check_history, count, until};
@@ -393,6 +393,67 @@ fn a_client_elsewhere_works_at_the_server_and_writes_the_result_on_its_own_side(
 }
 
 #[test]
+fn a_run_at_a_server_elsewhere_waits_for_its_return() {
+    for signal in [Signal::KILL, Signal::TERM] {
+        let (home, client) = (Home::new(), Home::bare());
+        let server = Server::start(&home, STEADY, &[]);
+        let (url, port) = (server.url(), server.port.to_string());
+        let mut run = Run::start(&client, STEADY, &["Make a thing", "--server", &url]);
+        run.until("code_generated");
+        server.signal(signal);
+        drop(server);
+        let model = format!("sim:?{STEADY}");
+        let serve = ["serve", "--port", &port, "--json", "--model-url", &model];
+        let _server = Server::launch(&home, home.command(&serve));
+        let (code, shown) = run.end();
+        assert_eq!(code, Some(3), "{signal:?}: {shown:?}");
+        assert_eq!(shown.last().unwrap()["status"], "complete", "{signal:?}");
+    }
+}
+
+#[test]
+fn a_run_that_named_no_model_goes_on_with_none_that_its_task_did_not_have() {
+    let home = Home::new();
+    let server = Server::start(&home, STEADY, &[]);
+    let mut run = home.command(&["run", "Make a thing"]);
+    let run = run.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let run = run.spawn().unwrap();
+    let task = until("it is worked on", || {
+        let tasks = server.get(TASKS).json();
+        let task = tasks["tasks"][0]["task_id"].as_str()?.to_owned();
+        let begun = server.events(&task);
+        (count(&begun, "code_generated") > 0).then_some(task)
+    });
+    server.crash();
+    let output = run.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    let url = format!("sim:?{STEADY}");
+    let told = format!(
+        "{task} was worked on with simulated at {url}; `journeyman resume {task} --model-url '{url}'` goes on"
+    );
+    assert!(stderr.contains(&told), "{stderr}");
+    let resumed = home.run(&["resume", &task, "--model-url", &url, "--json"]);
+    assert_eq!(resumed.code, Some(3), "{}", resumed.stderr);
+}
+
+#[test]
+fn a_file_that_may_not_grow_is_an_error_that_is_told() {
+    let home = Home::new();
+    let run = home.command(&["run", STUB, "--model-url", &format!("sim:?{GOOD}")]);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -f 100; exec \"$@\"", "sh"]);
+    command.arg(run.get_program()).args(run.get_args());
+    command.env_clear().current_dir(home.path());
+    let variables = run.get_envs();
+    command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(!stderr.trim().is_empty());
+}
+
+#[test]
 fn a_run_with_a_server_that_is_not_there_is_one_clear_error() {
     let home = Home::bare();
     let run = home.run(&["tasks", "--server", "http://127.0.0.1:1"]);
@@ -468,6 +529,18 @@ fn a_server_whose_disk_is_full_says_so_loses_nothing_and_goes_on_with_space() {
     let ready = server.get("/ready").expect(503);
     let reason = ready["reasons"][0].as_str().unwrap();
     assert!(reason.starts_with("journal: no space left"), "{ready}");
+    // A run beside it, or at it, ends with the server's reason: there is no task to go on with.
+    let url = server.url();
+    for at in [&["--server", &url][..], &[]] {
+        let mut run = home.command(&[&["run", STUB], at].concat());
+        let output = run.env("JOURNEYMAN_DATA_DIR", &disk).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains("no space left"), "{stderr}");
+        for lie in ["resume", "gone", "by itself"] {
+            assert!(!stderr.contains(lie), "{stderr}");
+        }
+    }
     // It lives, and shows what it has. What cannot be recorded does not happen: the task goes on.
     let cancel = server.intervene(&before, &json!({"kind": "cancel"}));
     cancel.problem(503);

@@ -110,7 +110,7 @@ pub enum Error {
         /// What.
         problem: String,
     },
-    /// The model thought until its tokens were used up, or ended after its thoughts.
+    /// The model thought until its tokens were used up, or until it said the same again and again.
     #[error(
         "the model spent {tokens} tokens on thoughts and prompt and gave no answer; give it a larger \
          window (--model-context), or choose one that thinks less"

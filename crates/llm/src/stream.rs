@@ -65,8 +65,9 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// The answer with this text, before whose first piece `waited` was spent; an error if there were
-    /// thoughts alone.
+    /// The answer with this text, before whose first piece `waited` was spent. Of a model that said all
+    /// it had to say in its thoughts these are the text, marked as such; an error if they did not come
+    /// to their end.
     pub(crate) fn into_answer(
         self,
         text: &mut String,
@@ -75,8 +76,11 @@ impl Told {
         model: String,
     ) -> Result<Answer, Error> {
         if text.trim().is_empty() && !self.thoughts.trim().is_empty() {
-            let tokens = usage.prompt + usage.completion;
-            return Err(Error::OnlyThoughts { tokens });
+            if self.finish != Finish::Stop {
+                let tokens = usage.prompt + usage.completion;
+                return Err(Error::OnlyThoughts { tokens });
+            }
+            *text = format!("<think>\n{}\n</think>\n", self.thoughts.trim());
         }
         Ok(Answer {
             text: std::mem::take(text),

@@ -21,13 +21,15 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use Must::{Again, Answers, Cut, Fail, Later, Learn, Wait, Without};
+use Must::{Again, Answers, Cut, Fail, Later, Learn, Thinks, Wait, Without};
 
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug)]
 enum Must {
     /// The answer is right.
     Answers,
+    /// The right answer is all that the model thought, is marked as that, and is not shown.
+    Thinks,
     /// The answer is right, and from then on the server is asked without this.
     Without(&'static str),
     /// Whatever becomes of the first call: the next are right, and say this or, in the end, do not.
@@ -103,6 +105,7 @@ const TABLE: &[(&str, Must)] = &[
     ("comments_in_answer", Wait(SILENT)),
     ("content_filter", Again("content filter cut the answer off", 0)),
     ("finish_error", Wait("it says: error")),
+    ("answers_in_thoughts", Thinks),
     ("only_thoughts", Again("gave no answer", 100)),
     ("ignores_max_tokens", Cut(Finish::Length)),
     ("thinks_for_ever", Again("gave no answer", 500)),
@@ -242,6 +245,12 @@ async fn check(name: &'static str, must: Must) {
     let told = told.unwrap_or_else(|| "an answer".to_owned());
     match (must, result) {
         (Answers, Ok(answer)) => is_right(&answer, &shown),
+        (Thinks, Ok(answer)) => {
+            let thought = format!("<think>\n{}\n</think>\n", right.trim());
+            assert_eq!((answer.text, shown.as_str()), (thought, ""), "{name}");
+            assert_eq!(answer.finish, Finish::Stop, "{name}");
+            assert!(answer.usage.completion > Tokens::ZERO, "{name}");
+        }
         (Without(member), Ok(answer)) => {
             is_right(&answer, &shown);
             let calls = server.calls();

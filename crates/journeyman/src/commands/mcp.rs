@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use async_trait::async_trait;
 use journeyman_agent::ServiceEnding;
 use journeyman_server::mcp::{Answer, Api, Unreachable, serve_stdio};
@@ -13,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::run::Site;
+use super::run::{Site, hold};
 use crate::client::{Client, Forwarded};
 use crate::exit::Exit;
 use crate::holder::Holder;
@@ -101,7 +102,7 @@ impl Finder<'_> {
     }
 
     async fn look(&mut self) -> anyhow::Result<Client> {
-        match Site::find(self.settings, &self.progress, &self.cancel).await? {
+        match Site::find(self.settings, &self.cancel).await? {
             Some(Site::There(client)) => {
                 let conflicts = client.conflicts(self.settings).await?;
                 conflicts.refuse()?;
@@ -110,9 +111,11 @@ impl Finder<'_> {
                 }
                 Ok(client)
             }
-            Some(Site::Here(holder)) => {
+            Some(Site::Free(journal)) => {
+                let holder = hold(self.settings, journal, &self.progress, &self.cancel).await?;
+                let holder = holder.context("this process is ending")?;
                 holder.tasks.recover().await?;
-                self.holder = Some(*holder);
+                self.holder = Some(holder);
                 let found = Client::find(self.settings).await?;
                 found.ok_or_else(|| anyhow::anyhow!("the data folder's socket does not answer"))
             }

@@ -18,15 +18,15 @@ use journeyman_event::{TaskId, TaskState};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{ResumeArgs, RunArgs};
-use crate::client::{Watched, is_lost, is_not_now};
+use crate::client::{Watched, is_lost, is_not_now, is_stopping};
 use crate::environment::SystemRandom;
 use crate::exit::{Exit, UsageError};
 use crate::progress::{Progress, Style};
 use crate::reader::Reader;
-use crate::settings::Settings;
+use crate::settings::{OtherModel, Settings};
 use crate::signals::cancel_on_signals;
 
-pub(crate) use place::Site;
+pub(crate) use place::{Site, hold};
 use place::{catch_up, work_here};
 pub(crate) use request::limits;
 use request::{absolute, changed_limits, is_larger, remarks, submission};
@@ -173,18 +173,33 @@ async fn see_through(
         // Nobody need work on it any more.
         return Ok(Some(state));
     }
-    // What was seen of it at a server, and whether that may have it.
-    let (mut seen, mut is_sent) = (None, false);
+    // What was seen of it at a server, whether that may have it, and its model, if that is not ours.
+    let (mut seen, mut is_sent, mut other_model) = (None, false, None);
     let mut lost_since = None;
     loop {
-        match Site::find(settings, progress, cancel).await? {
+        match Site::find(settings, cancel).await? {
             None => return Ok(seen),
-            Some(Site::Here(holder)) => {
-                let caught_up = match &seen {
-                    Some(seen) => catch_up(&holder.tasks, task, seen, progress).await,
+            Some(Site::Free(journal)) => {
+                let caught_up = match &mut seen {
+                    Some(seen) => catch_up(&journal, task, seen, progress).await,
                     None => Ok(()),
                 };
-                let state = work_here(settings, *holder, task, wish, progress, cancel).await?;
+                if let (Some(state), Ok(())) = (&seen, &caught_up) {
+                    if wish.of(state).is_none() {
+                        return Ok(seen);
+                    }
+                    let other = other_model.as_ref().filter(|_| state.started.is_some());
+                    if let Some(OtherModel { what, flag }) = other {
+                        progress.warn(&format!(
+                            "{task} was worked on with {what}; `journeyman resume {task} {flag}` goes on"
+                        ));
+                        return Ok(seen);
+                    }
+                }
+                let Some(holder) = hold(settings, journal, progress, cancel).await? else {
+                    return Ok(seen);
+                };
+                let state = work_here(settings, holder, task, wish, progress, cancel).await?;
                 caught_up?;
                 return Ok(Some(state));
             }
@@ -197,13 +212,16 @@ async fn see_through(
                     cancel,
                 };
                 let before = is_sent;
-                let problem = match there.watch(wish, &mut seen, &mut is_sent).await {
+                let watched = there.watch(wish, &mut seen, &mut is_sent, &mut other_model);
+                let problem = match watched.await {
                     Ok(Watched::Ended) => return Ok(seen),
                     Ok(Watched::Lost) => None,
                     Err(error) if is_lost(&error) && (client.is_local() || before || is_sent) => {
                         Some(error)
                     }
-                    Err(error) if is_not_now(&error) && client.is_local() => Some(error),
+                    // Somebody takes its place, or it has space again, and has the task.
+                    Err(error) if is_stopping(&error) && client.is_local() => Some(error),
+                    Err(error) if is_not_now(&error) && before => Some(error),
                     Err(error) => return Err(error),
                 };
                 if problem.is_none() {
@@ -215,16 +233,27 @@ async fn see_through(
                 } else {
                     SERVER_TIME
                 };
+                let words = match &problem {
+                    Some(error) if !is_lost(error) && !is_stopping(error) => {
+                        format!("{error:#}; trying again")
+                    }
+                    _ => "the server is gone or stopping; going on from there".to_owned(),
+                };
                 if let Some(error) = problem.filter(|_| since.elapsed() > patience) {
-                    let hint = format!(
-                        "the connection to {} is lost; `journeyman resume {task}` shows what becomes \
-                         of the task there",
-                        client.who(settings)
-                    );
-                    return Err(error.context(hint));
+                    let who = client.who(settings);
+                    let what = if is_lost(&error) {
+                        format!("the connection to {who} is lost")
+                    } else if seen.is_some() {
+                        format!("{who} cannot go on now")
+                    } else {
+                        return Err(error);
+                    };
+                    return Err(error.context(format!(
+                        "{what}; `journeyman resume {task}` shows what becomes of the task there"
+                    )));
                 }
                 if since.elapsed() < RETRY {
-                    progress.say("the server is gone or stopping; going on from there");
+                    progress.say(&words);
                 }
                 tokio::select! {
                     () = tokio::time::sleep(RETRY) => {}

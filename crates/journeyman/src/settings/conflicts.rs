@@ -14,6 +14,17 @@ pub(crate) struct Conflicts {
     pub(crate) refused: Vec<String>,
     /// What a person should know.
     pub(crate) told: Vec<String>,
+    /// Their model, where another one would work here that nobody asked for.
+    pub(crate) other_model: Option<OtherModel>,
+}
+
+/// The model of who works on the tasks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OtherModel {
+    /// In words.
+    pub(crate) what: String,
+    /// The flag that names it.
+    pub(crate) flag: String,
 }
 
 impl Conflicts {
@@ -53,6 +64,7 @@ impl Settings {
             with,
             refused: Vec::new(),
             told: Vec::new(),
+            other_model: self.other_model(&theirs.model, has("model.name"), has("model.url")),
         };
         for (key, unavailable) in OF_WORK {
             let Some(found) = self.find(key).filter(|found| found.is_said()) else {
@@ -89,6 +101,32 @@ impl Settings {
             conflicts.told.push(words);
         }
         conflicts
+    }
+
+    /// Their model, if it is known, is another than the one here, and no model was asked for here.
+    fn other_model(
+        &self,
+        model: &str,
+        name: Option<&str>,
+        url: Option<&str>,
+    ) -> Option<OtherModel> {
+        let is_said = |key| self.find(key).is_some_and(Found::is_said);
+        let (name, url) = (name?, url?);
+        let is_same = name == self.model && url == self.model_url.as_deref().unwrap_or_default();
+        if is_same || is_said("model.name") || is_said("model.url") {
+            return None;
+        }
+        Some(if url.is_empty() {
+            OtherModel {
+                what: model.to_owned(),
+                flag: format!("--model {name}"),
+            }
+        } else {
+            OtherModel {
+                what: format!("{model} at {url}"),
+                flag: format!("--model-url '{url}'"),
+            }
+        })
     }
 
     /// The tools that were asked for; none if nothing was said of them.

@@ -241,6 +241,10 @@ pub const MISBEHAVIOURS: &[Misbehaviour] = &[
         chunks.push(ending("length"));
         done(&chunks)
     })),
+    does("answers_in_thoughts", "the answer stands in the thoughts, and nothing behind them", |call| chat(call, || {
+        let answer = call.completion()["choices"][0]["message"]["content"].take();
+        done(&[chunk(json!({"reasoning_content": answer})), ending("stop")])
+    })),
     does("ignores_max_tokens", "the answer goes on and on", |call| rambles(call, |nth| format!("x_{nth} = {}\n", nth * 7))),
     does("thinks_for_ever", "the thoughts go on and on", |call| chat(call, || {
         let chunks: Vec<Value> = (0..RAMBLE).map(|nth| chunk(json!({"reasoning": format!("Step {nth} of it.\n")}))).collect();

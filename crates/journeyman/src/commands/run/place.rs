@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use journeyman_agent::{Intervention, Notice, ServiceEnding, Submission, Tasks};
 use journeyman_event::{Principal, TaskId, TaskState};
-use journeyman_journal::Filter;
+use journeyman_journal::{Filter, Journal};
 use journeyman_queue::Full;
 use tokio_util::sync::CancellationToken;
 
@@ -20,18 +20,18 @@ use crate::settings::Settings;
 /// Events read at a time.
 const PAGE: usize = 1_000;
 
-/// Where a task is worked on.
+/// Where tasks are worked on.
 pub(crate) enum Site {
-    Here(Box<Holder>),
+    /// Nowhere: the journal is ours.
+    Free(Journal),
     There(Client),
 }
 
 impl Site {
-    /// The named server, the holder of the data folder, or this process as its new holder. None if that
+    /// The named server, the holder of the data folder, or its journal if nobody holds it. None if that
     /// was interrupted.
     pub(crate) async fn find(
         settings: &Settings,
-        progress: &Arc<Progress>,
         cancel: &CancellationToken,
     ) -> anyhow::Result<Option<Self>> {
         let began = Instant::now();
@@ -39,26 +39,34 @@ impl Site {
             if let Some(client) = Client::find(settings).await? {
                 return Ok(Some(Self::There(client)));
             }
-            let journal = match open_journal(&settings.data_dir) {
-                Ok(journal) => journal,
+            match open_journal(&settings.data_dir) {
+                Ok(journal) => return Ok(Some(Self::Free(journal))),
                 // Its holder may be about to answer, or to end.
                 Err(error) if is_locked(&error) && began.elapsed() < HOLDER_TIME => {
                     tokio::select! {
-                        () = tokio::time::sleep(RETRY) => continue,
+                        () = tokio::time::sleep(RETRY) => {}
                         () = cancel.cancelled() => return Ok(None),
                     }
                 }
                 Err(error) => return Err(error),
-            };
-            let prepared = tokio::select! {
-                prepared = workshop(settings, &settings.data_dir, progress) => prepared?,
-                () = cancel.cancelled() => return Ok(None),
-            };
-            let entrance = Entrance::local();
-            let holder = Holder::start(settings, journal, prepared, entrance).await?;
-            return Ok(Some(Self::Here(Box::new(holder))));
+            }
         }
     }
+}
+
+/// Makes this process the holder of the data folder. None if that was interrupted.
+pub(crate) async fn hold(
+    settings: &Settings,
+    journal: Journal,
+    progress: &Arc<Progress>,
+    cancel: &CancellationToken,
+) -> anyhow::Result<Option<Holder>> {
+    let prepared = tokio::select! {
+        prepared = workshop(settings, &settings.data_dir, progress) => prepared?,
+        () = cancel.cancelled() => return Ok(None),
+    };
+    let holder = Holder::start(settings, journal, prepared, Entrance::local());
+    Ok(Some(holder.await?))
 }
 
 fn is_locked(error: &anyhow::Error) -> bool {
@@ -150,21 +158,19 @@ async fn answer_here(
 
 /// Shows what was recorded of a task since it was last seen at a server that is gone.
 pub(super) async fn catch_up(
-    tasks: &Tasks,
+    journal: &Journal,
     task: &TaskId,
-    seen: &TaskState,
+    seen: &mut TaskState,
     progress: &Progress,
 ) -> anyhow::Result<()> {
-    let (me, mut state) = (Principal::local(), seen.clone());
-    let filter = Filter::of_task(task);
+    let (me, filter) = (Principal::local(), Filter::of_task(task));
     loop {
-        let journal = tasks.journal();
-        let page = journal.read(&me, &filter, state.sequence, PAGE).await?;
+        let page = journal.read(&me, &filter, seen.sequence, PAGE).await?;
         for event in page.events {
-            state.evolve(&event)?;
+            seen.evolve(&event)?;
             progress.notice(&Notice::Event {
                 event,
-                state: Arc::new(state.clone()),
+                state: Arc::new(seen.clone()),
             });
         }
         if page.ended {

@@ -12,7 +12,7 @@ use super::answers::{answers, asks};
 use super::{Changes, Wish};
 use crate::client::{Client, Watched, is_lost};
 use crate::progress::Progress;
-use crate::settings::Settings;
+use crate::settings::{OtherModel, Settings};
 
 /// A task at a server.
 pub(super) struct There<'a> {
@@ -25,15 +25,17 @@ pub(super) struct There<'a> {
 
 impl There<'_> {
     /// Sees to it that the task goes on, and watches it until it has ended or rests. `seen` is what was
-    /// seen of it; `is_sent` says whether the server may have it.
+    /// seen of it; `is_sent` says whether the server may have it, `other_model` what works there and
+    /// would not here.
     pub(super) async fn watch(
         &self,
         wish: &Wish,
         seen: &mut Option<TaskState>,
         is_sent: &mut bool,
+        other_model: &mut Option<OtherModel>,
     ) -> anyhow::Result<Watched> {
         let (client, task) = (self.client, self.task);
-        self.say_conflicts(*is_sent).await?;
+        *other_model = self.say_conflicts(*is_sent).await?;
         let known = match wish {
             Wish::Submit(_) if !*is_sent => None,
             _ => client.state(task, None).await?,
@@ -105,8 +107,9 @@ impl There<'_> {
         Ok(Watched::Ended)
     }
 
-    /// What of the settings cannot be had there: before the task is there it is refused.
-    async fn say_conflicts(&self, is_sent: bool) -> anyhow::Result<()> {
+    /// What of the settings cannot be had there: before the task is there it is refused. Says what model
+    /// works there and would not here.
+    async fn say_conflicts(&self, is_sent: bool) -> anyhow::Result<Option<OtherModel>> {
         let conflicts = self.client.conflicts(self.settings).await?;
         if !is_sent {
             conflicts.refuse()?;
@@ -114,6 +117,6 @@ impl There<'_> {
         for words in conflicts.refused.iter().chain(&conflicts.told) {
             self.progress.warn(&format!("{}: {words}", conflicts.with));
         }
-        Ok(())
+        Ok(conflicts.other_model)
     }
 }

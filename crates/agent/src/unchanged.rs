@@ -1,0 +1,182 @@
+//! What a file only says to be as it was: `def helper(x): ...  # unchanged` stands for the definition
+//! that was there before.
+
+use journeyman_syntax::{Definition, Kind, Source};
+
+/// Words that say of a definition that it is as it was.
+const SAYS_SO: &[&[&str]] = &[
+    &["unchanged"],
+    &["same"],
+    &["rest"],
+    &["existing"],
+    &["as", "before"],
+    &["as", "is"],
+];
+
+/// Words of a definition that does nothing on purpose.
+const SAYS_NOTHING_IS_MEANT: &[&str] = &["nothing", "no", "noop", "abstract"];
+
+/// A file with the definitions that it leaves out as unchanged: each is that of the first of the
+/// texts `known` that has it with something to run in it. The error names those that none of them
+/// has, in words for the model.
+pub(crate) fn put_back(source: &str, known: &[&str]) -> Result<String, String> {
+    let read = Source::of(source);
+    if !read.parses() {
+        return Ok(source.to_owned());
+    }
+    let all = read.definitions();
+    let is_whole_elsewhere = |name: &str| {
+        all.iter()
+            .any(|other| other.has_body && other.names[..] == [name])
+    };
+    let mut text = source.to_owned();
+    let mut missing = Vec::new();
+    // From the end, so that what is not changed yet stays where it is.
+    for stub in all.iter().rev().filter(|own| is_left_out(source, own)) {
+        let [name] = stub.names.as_slice() else {
+            continue;
+        };
+        if is_whole_elsewhere(name) {
+            continue;
+        }
+        let mut before = known.iter().filter_map(|known| definition_of(known, name));
+        match before
+            .clone()
+            .find_map(|(text, has_body)| has_body.then_some(text))
+        {
+            Some(whole) => text.replace_range(stub.range.clone(), whole),
+            // An exception may have a docstring alone, and speak of the same of something.
+            None if stub.kind != Kind::Class && before.next().is_none() => {
+                missing.insert(0, name.as_str());
+            }
+            None => {}
+        }
+    }
+    if missing.is_empty() {
+        return Ok(text);
+    }
+    Err(format!(
+        "its file leaves out what {} does; give the whole file, with everything in it",
+        missing.join(", ")
+    ))
+}
+
+/// The definition of a name at the left margin of a text, and whether there is something to run in it.
+fn definition_of<'k>(known: &'k str, name: &str) -> Option<(&'k str, bool)> {
+    let all = Source::of(known).definitions().into_iter();
+    let found = all
+        .filter(|own| own.kind != Kind::Import && is_at_margin(known, own))
+        .find(|own| own.names[..] == [name])?;
+    Some((known.get(found.range)?.trim_end(), found.has_body))
+}
+
+fn is_at_margin(text: &str, definition: &Definition) -> bool {
+    let before = text.get(..definition.range.start).unwrap_or_default();
+    before.is_empty() || before.ends_with('\n')
+}
+
+/// Whether nothing is to run in a definition, and its docstring or a comment says that it is as it was.
+fn is_left_out(source: &str, definition: &Definition) -> bool {
+    if definition.has_body || !is_at_margin(source, definition) {
+        return false;
+    }
+    let own = source.get(definition.range.clone()).unwrap_or_default();
+    // A comment behind the last statement belongs to nobody in the tree.
+    let after = source.get(definition.range.end..).unwrap_or_default();
+    let mut lines = after.lines();
+    let behind = lines.next().unwrap_or_default();
+    let below = lines.take_while(|line| line.starts_with([' ', '\t']));
+    let comments = [behind].into_iter().chain(below).collect::<Vec<_>>();
+    let said = format!("{}\n{}", without_signature(own), comments.join("\n")).to_lowercase();
+    let words: Vec<&str> = said
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let is_meant = words
+        .iter()
+        .any(|word| SAYS_NOTHING_IS_MEANT.contains(word));
+    !is_meant
+        && SAYS_SO
+            .iter()
+            .any(|wanted| words.windows(wanted.len()).any(|some| some == *wanted))
+}
+
+/// What comes behind the colon that ends the signature of a definition.
+fn without_signature(definition: &str) -> &str {
+    let (mut depth, mut quote) = (0_u32, None);
+    for (at, c) in definition.char_indices() {
+        match (quote, c) {
+            (Some(open), c) if open == c => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '(' | '[' | '{') => depth += 1,
+            (None, ')' | ']' | '}') => depth = depth.saturating_sub(1),
+            (None, ':') if depth == 0 => return &definition[at..],
+            _ => {}
+        }
+    }
+    ""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_to_be_unchanged_is_as_it_was() {
+        let known = "import re\n\n@cache\ndef helper(x):\n    return 2 * x\n\ndef open_one():\n    pass\n\n\
+                     class Box:\n    size = 1\n";
+        let file =
+            |helper: &str| format!("import re\n\n{helper}\n\ndef f(x):\n    return helper(x)\n");
+        let whole = "@cache\ndef helper(x):\n    return 2 * x";
+        for (helper, put) in [
+            ("def helper(x): ...", Some(" # unchanged")),
+            ("def helper(x): pass", Some("  # Same as before.")),
+            ("def helper(x):\n    ...", Some("  # (UNCHANGED)")),
+            (
+                "def helper(x):\n    pass",
+                Some("\n    # rest of the code as it was"),
+            ),
+            (
+                "def helper(x):\n    # ... existing code ...\n    pass",
+                Some(""),
+            ),
+            ("def helper(x):\n    \"\"\"As before.\"\"\"", Some("")),
+            (
+                "@cache\ndef helper(x):\n    '''As is.'''\n    ...",
+                Some(""),
+            ),
+            // Only where it is said.
+            ("def helper(x): ...", None),
+            (
+                "@rest('same')\ndef helper(same='the same', rest=1): ...",
+                None,
+            ),
+            ("def helper(x):\n    return x  # unchanged", None),
+            ("def open_one(): ...  # unchanged", None),
+            (
+                "def on_idle():\n    \"\"\"Does nothing for the rest of it.\"\"\"",
+                None,
+            ),
+            (
+                "def helper(x: int): ...  # same for str\n\ndef helper(x):\n    return x",
+                None,
+            ),
+            (
+                "class Same(Exception):\n    \"\"\"The same again.\"\"\"",
+                None,
+            ),
+            ("def helper(x:\n    ...  # unchanged", None),
+        ] {
+            let source = file(&format!("{helper}{}", put.unwrap_or_default()));
+            let text = put_back(&source, &["", known]).unwrap();
+            let is_back = text.contains(whole) && text.matches("def helper").count() == 1;
+            assert_eq!(is_back, put.is_some(), "{text}");
+            assert_eq!(text == source, put.is_none(), "{text}");
+        }
+        let boxed = put_back("class Box: ...  # unchanged\n", &[known]).unwrap();
+        assert!(boxed.starts_with("class Box:\n    size = 1"), "{boxed}");
+        let unknown = file("def helper(x): ...  # unchanged\n\nasync def go(): pass  # as before");
+        let told = put_back(&unknown, &[]).unwrap_err();
+        assert!(told.contains("leaves out what helper, go does"), "{told}");
+    }
+}
