@@ -10,7 +10,6 @@ use journeyman_event::ModuleName;
 use journeyman_event::payload::{
     AskedQuestion, GivenTest, PlannedFunction, PlannedModule, PlanningComplete, QuestionsAsked,
 };
-use journeyman_syntax::Source;
 use serde::Deserialize;
 use serde_json::Value;
 

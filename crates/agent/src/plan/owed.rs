@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use journeyman_event::payload::{GivenTest, PlannedFunction, PlannedModule, TestOrigin};
+use journeyman_syntax::Source;
 
 use super::{Draft, DraftModule};
 use crate::named::{module_named, package_named, speaks_of_a_package};
