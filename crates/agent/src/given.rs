@@ -247,7 +247,11 @@ mod tests {
             ("测试.py", "u6d4bu8bd5.py"),
             ("", "_.py"),
         ] {
-            let name = test_file_name(given, "from shop import add\n", &[known.clone()]);
+            let name = test_file_name(
+                given,
+                "from shop import add\n",
+                std::slice::from_ref(&known),
+            );
             assert_eq!(name, kept, "{given}");
         }
     }
