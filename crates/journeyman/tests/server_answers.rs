@@ -13,6 +13,8 @@ use common::server::{Answer, GOOD, SLOW, Server, count};
 use serde_json::{Value, json};
 
 const TASKS: &str = "/api/v1/tasks";
+/// A position that no test's journal reaches.
+const AHEAD: &str = "99999999";
 
 #[test]
 fn whoever_asks_for_what_another_has_just_done_is_answered_the_same() {
@@ -137,7 +139,6 @@ fn a_position_at_which_nothing_is_says_so() {
     let nobody = server.post(&format!("{TASKS}/nobody/fork?at=0"), &json!({}));
     nobody.problem(404);
 
-    const AHEAD: &str = "99999999";
     for path in [
         format!("{TASKS}/{task}/events?after={AHEAD}"),
         format!("{TASKS}/{task}/stream?after={AHEAD}"),
@@ -206,8 +207,8 @@ fn call(server: &Server, name: &str, arguments: &Value) -> Value {
     ];
     let answer = server.ask("POST", "/mcp", &headers, body.to_string().as_bytes());
     let text = answer.text();
-    let data = text.lines().filter_map(|line| line.strip_prefix("data: {"));
-    match data.last() {
+    let mut data = text.lines().filter_map(|line| line.strip_prefix("data: {"));
+    match data.next_back() {
         Some(data) => serde_json::from_str(&format!("{{{data}")).unwrap(),
         None => answer.json(),
     }
