@@ -158,7 +158,7 @@ fn what_given_tests_do_not_show_is_told_though_the_task_is_verified() {
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
     let summary = fs::read_to_string(home.path().join("part/SUMMARY.md")).unwrap();
     for told in [&ran.stdout, &summary] {
-        assert!(told.contains("1 of your tests were skipped"), "{told}");
+        assert!(told.contains("1 of your tests was skipped"), "{told}");
         assert!(told.contains("Later::test_later"), "{told}");
     }
 }

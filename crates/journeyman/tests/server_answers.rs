@@ -245,11 +245,11 @@ fn what_given_tests_do_not_show_is_told_wherever_the_task_is() {
     let remarks = view["remarks"].as_array().unwrap();
     assert_eq!(remarks.len(), 1, "{view}");
     let remark = remarks[0].as_str().unwrap();
-    assert!(remark.contains("1 of your tests were skipped"), "{remark}");
+    assert!(remark.contains("1 of your tests was skipped"), "{remark}");
     let told = call(&server, "wait_for_task", &json!({"task_id": task}));
     let told = &told["result"]["structuredContent"];
     assert!(
-        told.to_string().contains("1 of your tests were skipped"),
+        told.to_string().contains("1 of your tests was skipped"),
         "{told}"
     );
     let shown = home.run(&["resume", &task, "--json"]).json_lines();
