@@ -319,7 +319,7 @@ fn finish(mut draft: Draft, tests: &[GivenTest]) -> Result<PlanningComplete, Str
             defined_name(&function.signature).is_some_and(|name| names.insert(name.to_owned()))
         });
     }
-    name_what_examples_call(&mut draft, tests);
+    name_what_examples_call(&mut draft, tests)?;
     let order = order(&mut draft);
     let full = |name: &str| {
         let name = if draft.package.is_empty() {
@@ -608,6 +608,20 @@ mod tests {
                 .iter()
                 .any(|f| f.signature.starts_with("def shout"))
         );
+    }
+
+    #[test]
+    fn a_plan_of_something_else_is_refused() {
+        let tests = [GivenTest {
+            name: "test_examples.py".into(),
+            origin: TestOrigin::Examples,
+            source: ">>> shout('a')\n'A'".into(),
+        }];
+        let other = r#"{"modules":[{"name":"convert","functions":["def to_kelvin(c)"]},
+            {"name":"cli","functions":["def main()"]}]}"#;
+        let refused = plan_of_answer(other, "Write shout(text).", &tests).unwrap_err();
+        assert!(refused.contains("shout"), "{refused}");
+        assert!(plan_of_answer(other, "Convert temperatures.", &[]).is_ok());
     }
 
     #[test]

@@ -206,7 +206,18 @@ fn a_task_whose_holder_was_killed_ends_with_its_own_code() {
 #[test]
 fn a_closed_terminal_interrupts_the_task_and_it_goes_on_later() {
     let home = home();
-    let mut command = home.command(&["run", "Make it", "--model-url", &format!("sim:?{SLOW}")]);
+    let run = home.command(&["run", "Make it", "--model-url", &format!("sim:?{SLOW}")]);
+    // The tests themselves may have been started to outlive their terminal.
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP").env_clear();
+    command.envs(
+        run.get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    command
+        .arg(run.get_program())
+        .args(run.get_args())
+        .current_dir(home.path());
     command.stdout(gone()).stderr(gone());
     let child = command.spawn().unwrap();
     until("it runs", || (statuses(&home) == ["running"]).then_some(()));

@@ -13,11 +13,13 @@ const ENDS: &[&str] = &[
     "</s>",
     "<｜end▁of▁sentence｜>",
 ];
+/// Who speaks next, where no other mark stands before that.
+const SPEAKERS: &[&str] = &["assistant\n", "model\n", "system\n", "user\n"];
 /// The longest of them, in bytes, and what must follow.
-const END_BYTES_MAX: usize = 32;
+const END_BYTES_MAX: usize = 48;
 
-/// Where the first turn of a text ends: at a mark behind which nothing, a new line or another mark
-/// stands. In the strings of a program something else stands there.
+/// Where the first turn of a text ends: at a mark behind which nothing, a new line, another mark or the next
+/// speaker stands. In the strings of a program something else stands there.
 pub fn end_of_turn(text: &str) -> Option<usize> {
     ENDS.iter()
         .filter_map(|end| {
@@ -26,7 +28,10 @@ pub fn end_of_turn(text: &str) -> Option<usize> {
                 let rest = text[at + end.len()..].trim_start_matches(' ');
                 // In HTML it ends what is struck through.
                 let is_html = *end == "</s>" && text[..*at].contains("<s>");
-                !is_html && (rest.is_empty() || rest.starts_with(['\n', '\r', '<']))
+                !is_html
+                    && (rest.is_empty()
+                        || rest.starts_with(['\n', '\r', '<'])
+                        || SPEAKERS.iter().any(|speaker| rest.starts_with(speaker)))
             })
         })
         .map(|(at, _)| at)
@@ -73,6 +78,7 @@ mod tests {
             ("x = 1</s>", Some(5)),
             ("PAGE = '<s>x</s>\n", None),
             ("x = 1<|im_end|>", Some(5)),
+            ("x = 1\n<|im_end|>user\nThanks", Some(6)),
             ("END = \"<|im_end|>\"\n", None),
             ("x < 1\n", None),
         ] {

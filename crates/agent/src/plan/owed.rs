@@ -143,34 +143,45 @@ pub(super) fn obey_imports(draft: &mut Draft, tests: &[GivenTest]) -> Result<(),
     Ok(())
 }
 
-/// Examples call functions that must exist under that name.
-pub(super) fn name_what_examples_call(draft: &mut Draft, tests: &[GivenTest]) {
-    for test in tests.iter().filter(|test| test.origin != TestOrigin::File) {
-        for name in called_names(test) {
-            let known = draft.modules.iter().any(|module| {
-                module
-                    .functions
-                    .iter()
-                    .any(|f| defined_name(&f.signature) == Some(name.as_str()))
+/// Examples call functions that must exist under that name. A plan of several modules without any of them is
+/// one of something else: small models repeat the plan that they were shown.
+pub(super) fn name_what_examples_call(
+    draft: &mut Draft,
+    tests: &[GivenTest],
+) -> Result<(), String> {
+    let tests = tests.iter().filter(|test| test.origin != TestOrigin::File);
+    let called: BTreeSet<String> = tests.flat_map(called_names).collect();
+    let is_planned = |name: &&String| {
+        let mut functions = draft.modules.iter().flat_map(|module| &module.functions);
+        functions.any(|function| defined_name(&function.signature) == Some(name.as_str()))
+    };
+    let missing: Vec<String> = called
+        .iter()
+        .filter(|name| !is_planned(name))
+        .cloned()
+        .collect();
+    if draft.modules.len() > 1 && !called.is_empty() && missing.len() == called.len() {
+        return Err(format!(
+            "it has nothing of what the task's examples call: {}; plan the task that is given",
+            missing.join(", ")
+        ));
+    }
+    for name in missing {
+        let repair = format!("function {name} added: the examples call it");
+        draft.repairs.push(repair);
+        let kind = if name.starts_with(char::is_uppercase) {
+            format!("class {name}")
+        } else {
+            format!("def {name}(...)")
+        };
+        if let Some(module) = draft.modules.last_mut() {
+            module.functions.push(PlannedFunction {
+                signature: kind,
+                behaviour: "as the examples show".to_owned(),
             });
-            if known {
-                continue;
-            }
-            draft
-                .repairs
-                .push(format!("function {name} added: the examples call it"));
-            if let Some(module) = draft.modules.last_mut() {
-                module.functions.push(PlannedFunction {
-                    signature: if name.starts_with(char::is_uppercase) {
-                        format!("class {name}")
-                    } else {
-                        format!("def {name}(...)")
-                    },
-                    behaviour: "as the examples show".to_owned(),
-                });
-            }
         }
     }
+    Ok(())
 }
 
 /// Names that given tests call and do not define: directly at the start of an example or assertion,
