@@ -73,6 +73,14 @@ pub(super) fn sound_head(connection: &Connection) -> rusqlite::Result<Head> {
     Ok(head)
 }
 
+/// The last position that anything in the store knows of.
+pub(super) fn last_sequence(connection: &Connection) -> rusqlite::Result<Sequence> {
+    let sql = "SELECT max(coalesce((SELECT max(sequence) FROM events), 0), \
+               coalesce((SELECT max(sequence) FROM streams), 0))";
+    let last = connection.query_row(sql, [], |row| row.get(0))?;
+    Ok(Sequence(last))
+}
+
 pub(super) fn hash_at(
     connection: &Connection,
     sequence: Sequence,

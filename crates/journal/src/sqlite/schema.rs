@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use journeyman_event::Sequence;
 use rusqlite::config::DbConfig;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags, params};
@@ -96,7 +97,7 @@ pub(super) fn open_writer(place: &Place, new_store_id: &str) -> Result<Link, Err
         check_format(&connection, place)?;
         read::begin_every_table(&connection).map_err(failed)?;
         read::sound_head(&connection).map_err(failed)?;
-        check_newest(&connection, place, acknowledged)?;
+        check_same(&connection, place, acknowledged)?;
     }
     write_safely(&connection, place)?;
     if is_new {
@@ -173,8 +174,25 @@ fn check_alone(place: &Place, acknowledged: Option<Acknowledged>) -> Result<(), 
     check_newest(&alone, place, acknowledged)
 }
 
-/// That the newest event that was acknowledged is there.
+/// That the store does not end before the newest event that was acknowledged. Where its tables do not agree
+/// on where it ends it is damaged, which is told where that is read.
 fn check_newest(
+    connection: &Connection,
+    place: &Place,
+    acknowledged: Option<Acknowledged>,
+) -> Result<(), Error> {
+    let Some(Acknowledged { sequence, .. }) = acknowledged else {
+        return Ok(());
+    };
+    let last = read::last_sequence(connection).map_err(|error| place.failed(&error))?;
+    if last >= sequence {
+        return Ok(());
+    }
+    Err(lost(place, sequence))
+}
+
+/// That it is the event that was acknowledged, and not another one, before anything is written behind it.
+fn check_same(
     connection: &Connection,
     place: &Place,
     acknowledged: Option<Acknowledged>,
@@ -186,10 +204,14 @@ fn check_newest(
     if found == Some(hash) {
         return Ok(());
     }
-    Err(place.remains(&format!(
+    Err(lost(place, sequence))
+}
+
+fn lost(place: &Place, sequence: Sequence) -> Error {
+    place.remains(&format!(
         "event {sequence} was acknowledged and is missing: its log journal.db-wal was deleted, cut short or \
          replaced, or journal.db was; to go on with what is left, delete journal.last"
-    )))
+    ))
 }
 
 /// Opens a file that nobody writes to and that has no log, without making any file beside it.
