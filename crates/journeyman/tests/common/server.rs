@@ -221,6 +221,11 @@ impl Server {
         let mut bytes = Vec::new();
         let mut stream = self.open(method, path, headers, body);
         stream.read_to_end(&mut bytes).unwrap();
+        assert!(
+            !bytes.is_empty(),
+            "{method} {path} has no answer; the server said: {}",
+            self.log()
+        );
         parse(&bytes)
     }
 
