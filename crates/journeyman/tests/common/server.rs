@@ -223,7 +223,8 @@ impl Server {
         stream.read_to_end(&mut bytes).unwrap();
         assert!(
             !bytes.is_empty(),
-            "{method} {path} has no answer; the server said: {}",
+            "{method} {path} has no answer; the server ({}) said: {}",
+            fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default(),
             self.log()
         );
         parse(&bytes)
