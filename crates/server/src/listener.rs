@@ -6,6 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ use crate::routes::router;
 const CONNECTIONS_MAX: usize = 20_000;
 /// One of so many is kept for the data folder's socket.
 const LOCAL_SHARE: usize = 4;
+/// A server that stops waits so long for the first request of a connection that it took.
+const FIRST_REQUEST_TIME: Duration = Duration::from_millis(250);
 /// A client that gets no place has this long to take the answer, and one that gives way to take the rest of
 /// its last one.
 const CLOSING_TIME: Duration = Duration::from_millis(100);
@@ -162,7 +165,9 @@ impl Listening {
     /// Answers what comes over a connection.
     async fn attend(self, io: impl Taken, place: Arc<Place>) {
         place.rests();
+        let was_asked = AtomicBool::new(false);
         let answer = service_fn(|request: Request<Incoming>| {
+            was_asked.store(true, Ordering::Relaxed);
             let at_work = AtWork::on(&place);
             let mut router = self.router.clone();
             let time = self.patience.body;
@@ -204,6 +209,13 @@ impl Listening {
                 }
                 () = self.stop.cancelled(), if !is_told => {
                     is_told = true;
+                    // What was sent on a connection that has just been taken is read and answered: where
+                    // another server takes over the port, its client knows nothing of that.
+                    if !was_asked.load(Ordering::Relaxed)
+                        && tokio::time::timeout(FIRST_REQUEST_TIME, connection.as_mut()).await.is_ok()
+                    {
+                        break;
+                    }
                     connection.as_mut().graceful_shutdown();
                 }
             }
