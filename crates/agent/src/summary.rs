@@ -26,7 +26,14 @@ pub fn answered(reply: &PromptAnswered) -> String {
 
 /// One line that says how a task ended, or is about to.
 pub fn headline(state: &TaskState, ending: &Ending) -> String {
-    let left_out = state.submission.as_ref().and_then(left_out_notice);
+    // The prompt is read for it, and this is asked with every look at a task: only where it is told.
+    let has_left_out = || {
+        state
+            .submission
+            .as_ref()
+            .and_then(left_out_notice)
+            .is_some()
+    };
     match ending {
         Ending::Complete(_) if state.reply.is_some() => ANSWERED.to_owned(),
         Ending::Complete(Verification::GivenTests) => {
@@ -37,13 +44,18 @@ pub fn headline(state: &TaskState, ending: &Ending) -> String {
                 0 => "the given tests ran and passed".to_owned(),
                 count => format!("the given tests that ran passed; {count} did not run"),
             };
-            let beside = left_out.map_or("", |_| " Not all that looks like a test was run.");
+            let beside = if has_left_out() {
+                " Not all that looks like a test was run."
+            } else {
+                ""
+            };
             format!("Complete and verified: {ran}.{beside}")
         }
         Ending::Complete(Verification::Agreement { confidence }) => {
-            let given = match left_out {
-                Some(_) => "what looks like a test in the prompt was not run",
-                None => "no tests were given",
+            let given = if has_left_out() {
+                "what looks like a test in the prompt was not run"
+            } else {
+                "no tests were given"
             };
             format!(
                 "Complete, not verified: {given}; the code passes {:.0} % of the tests that the \

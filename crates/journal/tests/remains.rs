@@ -16,17 +16,24 @@ use journeyman_journal_conformance::{Maker, all, assert_sound, lines, sequences}
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+/// The files of a store that is open.
+const STORE: [&str; 3] = ["journal.db", "journal.db-wal", "journal.db-shm"];
+
+fn copy_of(store: &Path) -> TempDir {
+    let copy = TempDir::new().unwrap();
+    for name in STORE {
+        fs::copy(store.join(name), copy.path().join(name)).unwrap();
+    }
+    copy
+}
+
 /// A store with 20 events as a killed process leaves it: the newest are in its log alone.
 async fn killed() -> (TempDir, Vec<String>) {
     let (folder, journal) = fresh();
     let (me, make) = (Principal::local(), Maker::new(1));
     let twenty = make.append(&me, "t-1", 20);
     let written = journal.append(&me, twenty).await.unwrap().events;
-    let copy = TempDir::new().unwrap();
-    for name in ["journal.db", "journal.db-wal", "journal.db-shm"] {
-        fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();
-    }
-    (copy, lines(&written))
+    (copy_of(folder.path()), lines(&written))
 }
 
 /// The same in the folder where it was written, which knows what was acknowledged.
@@ -41,14 +48,10 @@ async fn killed_in_place() -> TempDir {
         .append(&me, make.append(&me, "t-2", 10))
         .await
         .unwrap();
-    let kept = TempDir::new().unwrap();
-    let files = ["journal.db", "journal.db-wal", "journal.db-shm"];
-    for name in files {
-        fs::copy(folder.path().join(name), kept.path().join(name)).unwrap();
-    }
+    let kept = copy_of(folder.path());
     drop(written);
     // Into the same file: its inode is what the note is about.
-    for name in files {
+    for name in STORE {
         let bytes = fs::read(kept.path().join(name)).unwrap();
         fs::write(folder.path().join(name), bytes).unwrap();
     }
