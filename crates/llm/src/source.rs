@@ -427,13 +427,24 @@ fn fetched(stored: Stored) -> Model {
 pub(crate) fn has_chat_template(weights: &Path) -> bool {
     /// No vocabulary is larger than this.
     const METADATA_BYTES_MAX: u64 = 64 << 20;
+    const STRETCH_BYTES: u64 = 1 << 20;
     const KEY: &[u8] = b"tokenizer.chat_template";
-    let mut metadata = Vec::new();
-    let read = File::open(weights).and_then(|file| {
-        let mut file = file.take(METADATA_BYTES_MAX);
-        file.read_to_end(&mut metadata)
-    });
-    read.is_err() || metadata.windows(KEY.len()).any(|bytes| bytes == KEY)
+    let Ok(file) = File::open(weights) else {
+        return true;
+    };
+    let mut file = file.take(METADATA_BYTES_MAX);
+    // A stretch at a time, with the end of the one before: mostly it stands near the beginning.
+    let mut stretch = Vec::new();
+    loop {
+        let kept = stretch.len().saturating_sub(KEY.len());
+        stretch.drain(..kept);
+        match file.by_ref().take(STRETCH_BYTES).read_to_end(&mut stretch) {
+            Ok(0) => return false,
+            Ok(_) if stretch.windows(KEY.len()).any(|bytes| bytes == KEY) => return true,
+            Ok(_) => {}
+            Err(_) => return true,
+        }
+    }
 }
 
 /// Whether a file of the user's own can be weights.
@@ -573,6 +584,11 @@ mod tests {
             std::fs::write(&file, metadata).unwrap();
             assert_eq!(has_chat_template(&file), has);
         }
+        // It may stand across what is read at a time.
+        let mut far = vec![b'.'; (1 << 20) - 10];
+        far.extend(b"tokenizer.chat_template..");
+        std::fs::write(&file, far).unwrap();
+        assert!(has_chat_template(&file));
         assert!(has_chat_template(&folder.path().join("none")));
     }
 }
