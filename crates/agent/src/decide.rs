@@ -15,7 +15,7 @@ use crate::answer::{CUT_OFF, cut_off, reply, review, test_file, whole_file};
 use crate::crew::{LOOK_UPS_MAX, completed, step};
 use crate::fact::{Fact, Role};
 use crate::layout;
-use crate::plan::{plan_of_answer, plan_of_stub, questions_in_answer};
+use crate::plan::{plan_of_answer, plan_of_names, plan_of_stub, questions_in_answer};
 use crate::python::{
     completed_from, defined_name, foreign_imports, undefined, with_full_imports,
     without_definitions, without_own_imports,
@@ -207,7 +207,9 @@ fn plan(state: &TaskState) -> Step {
             temperature: (ANSWER_TEMPERATURE + 0.2 * times).min(1.0),
         };
     }
-    if let Some(plan) = plan_of_stub(prompt_of(state), state.given_tests()) {
+    let (prompt, tests) = (prompt_of(state), state.given_tests());
+    let own_plan = || plan_of_names(prompt, tests).filter(|_| !may_ask(state));
+    if let Some(plan) = plan_of_stub(prompt, tests).or_else(own_plan) {
         return Step::Record(vec![Fact::of_task(Role::Planner, plan)]);
     }
     Step::CallModel {

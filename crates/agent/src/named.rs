@@ -3,12 +3,19 @@
 
 use std::collections::BTreeSet;
 
-use crate::python::is_identifier;
+use journeyman_syntax::Source;
+
+use crate::python::{defined_name, is_builtin, is_identifier};
 
 /// Words that stand before the name of a module.
 const MODULES: &[&str] = &["module", "script", "program"];
 /// Words that stand before the name of a package.
 const PACKAGES: &[&str] = &["package", "library"];
+/// Words of a prompt that asks for more than functions in one module.
+const MORE: &[&str] = &[
+    "modules", "package", "packages", "library", "class", "classes", "method", "methods", "cli",
+    "command", "commands", "script", "program",
+];
 /// Words that may stand between these and a name, after which it needs no marks.
 const CALLED: &[&str] = &["called", "named", "name"];
 
@@ -25,6 +32,32 @@ pub(crate) fn package_named(prompt: &str) -> Option<String> {
 /// Whether a prompt speaks of a package.
 pub(crate) fn speaks_of_a_package(prompt: &str) -> bool {
     words(prompt).any(|word| PACKAGES.contains(&word.bare.as_str()))
+}
+
+/// The signatures of the functions that a prompt names, `def slugify(title)`, in the order in which it names
+/// them: what stands in marks and is written like a call with parameters. None if it asks for more than
+/// functions in one module.
+pub(crate) fn functions_named(prompt: &str) -> Vec<String> {
+    if words(prompt).any(|word| MORE.contains(&word.bare.as_str())) {
+        return Vec::new();
+    }
+    let mut names = BTreeSet::new();
+    let marked = prompt.split('`').skip(1).step_by(2);
+    marked
+        .filter_map(|text| {
+            let text = text.trim().trim_end_matches(':');
+            let signature = if text.starts_with("def ") || text.starts_with("async def ") {
+                text.to_owned()
+            } else {
+                format!("def {text}")
+            };
+            let name = defined_name(&signature)?.to_owned();
+            let is_signature = signature.contains('(')
+                && !signature.contains('\n')
+                && Source::of(&format!("{signature}:\n    pass\n")).parses();
+            (is_signature && !is_builtin(&name) && names.insert(name)).then_some(signature)
+        })
+        .collect()
 }
 
 fn only(names: BTreeSet<String>) -> Option<String> {
@@ -88,6 +121,36 @@ fn names_after(prompt: &str, cues: &[&str]) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn functions_are_named_by_their_signatures_in_marks() {
+        for (prompt, functions) in [
+            (
+                "A module `slugs` with a function `slugify(title)`",
+                &["def slugify(title)"][..],
+            ),
+            (
+                "`to_roman(number)` writes and `def from_roman(text: str) -> int:` reads; not `to_roman(number)`",
+                &["def to_roman(number)", "def from_roman(text: str) -> int"],
+            ),
+            (
+                "`async def fetch(url, *, tries=3)`",
+                &["async def fetch(url, *, tries=3)"],
+            ),
+            ("`f(3)` is 4, `g(\"x\")` fails, `h` and `a.b(c)` too", &[]),
+            (
+                "A function `top(items)` like `sorted(items)`",
+                &["def top(items)"],
+            ),
+            ("a class with `push(item)`", &[]),
+            ("`parse(text)` and a command line over it", &[]),
+            ("```\nx(y)\n```", &[]),
+            ("`unclosed(x", &[]),
+            ("", &[]),
+        ] {
+            assert_eq!(functions_named(prompt), functions, "{prompt}");
+        }
+    }
 
     #[test]
     fn a_module_is_called_what_the_prompt_calls_it() {

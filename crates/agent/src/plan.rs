@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::answer::json_in;
+use crate::named::{functions_named, module_named};
 use crate::python::{
     defined_name, file_name_of, is_identifier, is_taken, is_test_module, stub_signatures,
 };
@@ -55,6 +56,41 @@ pub(crate) fn plan_of_stub(prompt: &str, tests: &[GivenTest]) -> Option<Planning
         module.completes_prompt = true;
     }
     Some(plan)
+}
+
+/// The plan of a prompt that leaves nothing to plan: it names its one module and the functions of it, and has
+/// given tests that call no others. None if it leaves something. What small models add to such a prompt are
+/// helpers that lead the code astray.
+pub(crate) fn plan_of_names(prompt: &str, tests: &[GivenTest]) -> Option<PlanningComplete> {
+    let name = module_named(prompt)?;
+    let functions: Vec<PlannedFunction> = functions_named(prompt)
+        .into_iter()
+        .map(|signature| PlannedFunction {
+            signature,
+            behaviour: "as the task says".to_owned(),
+        })
+        .collect();
+    if functions.is_empty() || tests.is_empty() {
+        return None;
+    }
+    let named = functions.len();
+    let raw = RawModule {
+        name,
+        purpose: String::new(),
+        functions: Vec::new(),
+        depends_on: Vec::new(),
+    };
+    let mut draft = Draft::of(RawPlan {
+        package: None,
+        modules: vec![raw],
+    })
+    .ok()?;
+    draft.modules[0].functions = functions;
+    let plan = finish(draft, tests).ok()?;
+    let [module] = plan.modules.as_slice() else {
+        return None;
+    };
+    (module.functions.len() == named).then_some(plan)
 }
 
 /// Reads a model's plan. The error says what is wrong, in words for the model.
@@ -640,6 +676,46 @@ mod tests {
                 .behaviour
                 .contains("`def get(self, key)`: Finds.")
         );
+    }
+
+    #[test]
+    fn a_prompt_that_leaves_nothing_to_plan_is_its_own_plan() {
+        let examples = |calls: &str| GivenTest {
+            name: "test_examples.py".into(),
+            origin: TestOrigin::Examples,
+            source: format!(">>> {calls}(1)\n'I'"),
+        };
+        let roman = "A module `roman` with functions `to_roman(number)` and `from_roman(text)`.";
+        let plan = plan_of_names(roman, &[examples("to_roman")]).unwrap();
+        assert_eq!(names(&plan), ["roman"]);
+        let signatures = plan.modules[0].functions.iter().map(|f| &f.signature);
+        assert!(signatures.eq(["def to_roman(number)", "def from_roman(text)"]));
+        assert_eq!(plan.modules[0].given_tests, ["test_examples.py"]);
+
+        let renamed = plan_of_names("The module `email`: `check(text)`", &[examples("check")]);
+        assert_eq!(names(&renamed.unwrap()), ["email_module"]);
+        for (prompt, tests) in [
+            (roman, vec![]),
+            (roman, vec![examples("is_roman")]),
+            (
+                roman,
+                vec![file(
+                    "test_x.py",
+                    "from roman import parse\nfrom more import f\n",
+                )],
+            ),
+            (
+                "A module `roman` for Roman numerals.",
+                vec![examples("to_roman")],
+            ),
+            ("A function `to_roman(number)`.", vec![examples("to_roman")]),
+            (
+                "A package with a module `roman`: `to_roman(number)`.",
+                vec![examples("to_roman")],
+            ),
+        ] {
+            assert!(plan_of_names(prompt, &tests).is_none(), "{prompt}");
+        }
     }
 
     #[test]
