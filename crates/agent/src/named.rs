@@ -43,7 +43,9 @@ pub(crate) fn functions_named(prompt: &str) -> Vec<String> {
     }
     let mut names = BTreeSet::new();
     let marked = prompt.split('`').skip(1).step_by(2);
+    // What stands over several lines is a block of code.
     marked
+        .filter(|text| !text.contains('\n'))
         .filter_map(|text| {
             let text = text.trim().trim_end_matches(':');
             let signature = if text.starts_with("def ") || text.starts_with("async def ") {
@@ -53,7 +55,6 @@ pub(crate) fn functions_named(prompt: &str) -> Vec<String> {
             };
             let name = defined_name(&signature)?.to_owned();
             let is_signature = signature.contains('(')
-                && !signature.contains('\n')
                 && Source::of(&format!("{signature}:\n    pass\n")).parses();
             (is_signature && !is_builtin(&name) && names.insert(name)).then_some(signature)
         })
