@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use journeyman_syntax::Source;
 
-use crate::python::{defined_name, is_builtin, is_identifier};
+use crate::asked::Prompt;
+use crate::python::{defined_name, is_identifier};
 
 /// Words that stand before the name of a module.
 const MODULES: &[&str] = &["module", "script", "program"];
@@ -13,8 +14,8 @@ const MODULES: &[&str] = &["module", "script", "program"];
 const PACKAGES: &[&str] = &["package", "library"];
 /// Words of a prompt that asks for more than functions in one module.
 const MORE: &[&str] = &[
-    "modules", "package", "packages", "library", "class", "classes", "method", "methods", "cli",
-    "command", "commands", "script", "program",
+    "modules", "packages", "class", "classes", "method", "methods", "cli", "command", "commands",
+    "script", "program",
 ];
 /// Words that may stand between these and a name, after which it needs no marks.
 const CALLED: &[&str] = &["called", "named", "name"];
@@ -34,17 +35,18 @@ pub(crate) fn speaks_of_a_package(prompt: &str) -> bool {
     words(prompt).any(|word| PACKAGES.contains(&word.bare.as_str()))
 }
 
-/// The signatures of the functions that a prompt names, `def slugify(title)`, in the order in which it names
+/// The signatures of the functions that a prompt asks for, `def slugify(title)`, in the order in which it names
 /// them: what stands in marks and is written like a call with parameters. None if it asks for more than
-/// functions in one module.
+/// such functions in one module.
 pub(crate) fn functions_named(prompt: &str) -> Vec<String> {
-    if words(prompt).any(|word| MORE.contains(&word.bare.as_str())) {
+    if speaks_of_a_package(prompt) || words(prompt).any(|word| MORE.contains(&word.bare.as_str())) {
         return Vec::new();
     }
+    let read = Prompt::of(prompt);
     let mut names = BTreeSet::new();
     let marked = prompt.split('`').skip(1).step_by(2);
     // What stands over several lines is a block of code.
-    marked
+    let signatures = marked
         .filter(|text| !text.contains('\n'))
         .filter_map(|text| {
             let text = text.trim().trim_end_matches(':');
@@ -53,12 +55,19 @@ pub(crate) fn functions_named(prompt: &str) -> Vec<String> {
             } else {
                 format!("def {text}")
             };
-            let name = defined_name(&signature)?.to_owned();
+            let name = defined_name(&signature)?;
+            // What is there already, or is only compared with, is not to be written.
+            let is_asked = read.asks_for(name) || read.asks_for_coroutine(name);
             let is_signature = signature.contains('(')
                 && Source::of(&format!("{signature}:\n    pass\n")).parses();
-            (is_signature && !is_builtin(&name) && names.insert(name)).then_some(signature)
+            (is_signature && is_asked && names.insert(name.to_owned())).then_some(signature)
         })
-        .collect()
+        .collect();
+    let module = module_named(prompt);
+    let has_more = read
+        .asked_names()
+        .any(|name| !names.contains(name) && module.as_deref() != Some(name));
+    if has_more { Vec::new() } else { signatures }
 }
 
 fn only(names: BTreeSet<String>) -> Option<String> {
@@ -142,6 +151,15 @@ mod tests {
             (
                 "A function `top(items)` like `sorted(items)`",
                 &["def top(items)"],
+            ),
+            (
+                "A function `slugify(title)`; our `render(page)` calls it, unlike `old_slug(title)`",
+                &["def slugify(title)"],
+            ),
+            ("Functions `slugify(title)` and `shout`", &[]),
+            (
+                "The function `slugify(title)`, and a function named shout",
+                &[],
             ),
             ("a class with `push(item)`", &[]),
             ("`parse(text)` and a command line over it", &[]),

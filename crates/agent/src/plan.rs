@@ -33,17 +33,10 @@ pub(crate) fn plan_of_stub(prompt: &str, tests: &[GivenTest]) -> Option<Planning
     if signatures.is_empty() {
         return None;
     }
-    let functions = signatures
-        .into_iter()
-        .map(|signature| PlannedFunction {
-            signature,
-            behaviour: "as the task says".into(),
-        })
-        .collect();
     let draft = DraftModule {
         name: STUB_MODULE.to_owned(),
         purpose: "Complete the code of the task, keeping what it begins with.".to_owned(),
-        functions,
+        functions: as_the_task_says(signatures),
         depends_on: Vec::new(),
     };
     let draft = Draft {
@@ -58,18 +51,20 @@ pub(crate) fn plan_of_stub(prompt: &str, tests: &[GivenTest]) -> Option<Planning
     Some(plan)
 }
 
+fn as_the_task_says(signatures: Vec<String>) -> Vec<PlannedFunction> {
+    let function = |signature| PlannedFunction {
+        signature,
+        behaviour: "as the task says".to_owned(),
+    };
+    signatures.into_iter().map(function).collect()
+}
+
 /// The plan of a prompt that leaves nothing to plan: it names its one module and the functions of it, and has
 /// given tests that call no others. None if it leaves something. What small models add to such a prompt are
 /// helpers that lead the code astray.
 pub(crate) fn plan_of_names(prompt: &str, tests: &[GivenTest]) -> Option<PlanningComplete> {
     let name = module_named(prompt)?;
-    let functions: Vec<PlannedFunction> = functions_named(prompt)
-        .into_iter()
-        .map(|signature| PlannedFunction {
-            signature,
-            behaviour: "as the task says".to_owned(),
-        })
-        .collect();
+    let functions = as_the_task_says(functions_named(prompt));
     if functions.is_empty() || tests.is_empty() {
         return None;
     }
@@ -715,6 +710,19 @@ mod tests {
             ),
         ] {
             assert!(plan_of_names(prompt, &tests).is_none(), "{prompt}");
+        }
+    }
+
+    #[test]
+    fn the_first_tasks_are_their_own_plans() {
+        for prompt in [
+            include_str!("../../../checks/demonstration/cards.txt"),
+            include_str!("../../../checks/demonstration/roman.txt"),
+            include_str!("../../../checks/demonstration/sizes.txt"),
+            include_str!("../../../checks/demonstration/words.txt"),
+        ] {
+            let tests = crate::tests_in_prompt(prompt);
+            assert!(plan_of_names(prompt, &tests).is_some(), "{prompt}");
         }
     }
 

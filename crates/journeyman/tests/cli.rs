@@ -151,6 +151,27 @@ fn examples_in_the_prompt_rule() {
 }
 
 #[test]
+fn no_model_is_asked_for_a_plan_that_the_prompt_gives() {
+    let home = Home::new();
+    let prompt =
+        "A module `steps` with a function `step(value)` that adds one.\n\n>>> step(1)\n2\n";
+    let run = home.simulate(GOOD, &[prompt, "--json", "--out", "o"]);
+    assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+    assert!(
+        !run.stdout.contains("\"purpose\":\"plan\""),
+        "{}",
+        run.stdout
+    );
+    assert!(home.path().join("o/steps.py").exists());
+    let asked = home.simulate(GOOD, &[&prompt.replace(">>> step(1)\n2\n", ""), "--json"]);
+    assert!(
+        asked.stdout.contains("\"purpose\":\"plan\""),
+        "{}",
+        asked.stdout
+    );
+}
+
+#[test]
 fn json_is_one_event_a_line_and_ends_with_the_result() {
     let home = Home::new();
     let lines = home
