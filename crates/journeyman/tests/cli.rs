@@ -118,6 +118,33 @@ fn given_tests_that_pass_verify_and_given_tests_that_fail_fail() {
 }
 
 #[test]
+fn a_given_test_that_cannot_fail_is_named_everywhere() {
+    let home = Home::new();
+    let idle = "def test_idle():\n    assert core_step(1) == core_step(1)\n";
+    fs::write(
+        home.path().join("test_ok.py"),
+        format!("{PASSES}\n\n{idle}"),
+    )
+    .unwrap();
+    let run = home.simulate(GOOD, &["Make it", "--tests", "test_ok.py", "--out", "o"]);
+    assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+    let told = "1 of your tests cannot fail, whatever the code does: ";
+    assert!(run.stdout.contains(told), "{}", run.stdout);
+    let task = last_task(&home);
+    let summary = fs::read_to_string(home.path().join("o/SUMMARY.md")).unwrap();
+    for text in [summary, home.run(&["show", &task]).stdout] {
+        assert!(text.contains(told) && text.contains("test_idle"), "{text}");
+    }
+    let shown = home.run(&["show", &task, "--json"]).json_lines();
+    assert!(
+        shown[0]["remarks"][0]
+            .as_str()
+            .unwrap()
+            .contains("test_idle")
+    );
+}
+
+#[test]
 fn a_given_file_of_which_nothing_runs_verifies_nothing() {
     let home = Home::new();
     fs::write(home.path().join("test_ok.py"), PASSES).unwrap();

@@ -88,6 +88,7 @@ pub(crate) async fn show(
         value["status"] = json!(status);
         value["pause"] = json!(pause);
         value["budget"] = json!(state.budget());
+        value["remarks"] = json!(remarks(&state));
         json(&value)?;
         return Ok(Exit::Success);
     }
@@ -145,9 +146,6 @@ pub(crate) async fn show(
             module_path(&module.plan.name),
             module.version()
         ))?;
-    }
-    if let Some(reply) = &state.reply {
-        line(&format!("answer     {}", one_line(&reply.text, 200)))?;
     }
     if let Some(reply) = &state.reply {
         line(&format!("answer     {}", one_line(&reply.text, 200)))?;
