@@ -1,12 +1,13 @@
 //! Makes agents: who does what in a task, with which tools; and ends them. Pure: what is made here are
 //! facts to be recorded.
 
+use journeyman_context::Descriptor;
 use journeyman_event::payload::{AgentCompleted, AgentOutcome, AgentStarted, AgentStep, Purpose};
 use journeyman_event::state::PendingAnswer;
 use journeyman_event::{ModuleName, TaskState};
 
 use crate::answer::tool_requests;
-use crate::fact::{Fact, Role};
+use crate::fact::Fact;
 
 /// Steps in which an agent may call tools; then it has to answer.
 pub(crate) const TOOL_STEPS_MAX: u32 = 4;
@@ -14,17 +15,6 @@ pub(crate) const TOOL_STEPS_MAX: u32 = 4;
 pub(crate) const LOOK_UPS_MAX: u32 = 2;
 /// Calls in one step.
 pub(crate) const TOOL_CALLS_MAX: usize = 4;
-
-/// The role that does this.
-pub(crate) const fn role_of(purpose: Purpose) -> Role {
-    match purpose {
-        Purpose::Plan | Purpose::LookUp | Purpose::Answer => Role::Planner,
-        Purpose::Code => Role::Coder,
-        Purpose::Tests => Role::Tester,
-        Purpose::Fix => Role::Fixer,
-        Purpose::Review => Role::Reviewer,
-    }
-}
 
 /// What is to be recorded before the model is asked: a new agent's beginning, unless the one at work
 /// is asking once more.
@@ -49,7 +39,7 @@ pub(crate) fn at_work(
     };
     facts.push(Fact {
         module: module.cloned(),
-        ..Fact::of_task(role_of(purpose), started)
+        ..Fact::of_task(Descriptor::of(purpose).role, started)
     });
     facts
 }
@@ -63,7 +53,7 @@ pub(crate) fn completed(state: &TaskState, outcome: AgentOutcome) -> Option<Fact
     };
     Some(Fact {
         module: agent.module.clone(),
-        ..Fact::of_task(role_of(agent.purpose), completed)
+        ..Fact::of_task(Descriptor::of(agent.purpose).role, completed)
     })
 }
 
@@ -96,6 +86,6 @@ pub(crate) fn step(state: &TaskState, answer: &PendingAnswer) -> Result<Option<F
     };
     Ok(Some(Fact {
         module: agent.module.clone(),
-        ..Fact::of_task(role_of(agent.purpose), step)
+        ..Fact::of_task(Descriptor::of(agent.purpose).role, step)
     }))
 }

@@ -1,7 +1,7 @@
 //! What comes next: a pure function of the state. Effects happen in `effects`, never here.
 
 use jiff::SignedDuration;
-use journeyman_context::may_ask;
+use journeyman_context::{Descriptor, may_ask};
 use journeyman_event::payload::{
     AgentOutcome, AnswerRejected, CodeOrigin, CodeUnderTest, CorrectionCompleted, FailureReason,
     PauseReason, PlanningComplete, PlanningRejected, Purpose, TaskCancelled, TaskComplete,
@@ -31,9 +31,6 @@ const REFUSALS_MAX: u32 = 4;
 const BROKEN_CALLS_MAX: u32 = 10;
 /// With fewer tokens left than this no call is worth beginning.
 const TOKENS_MIN: Tokens = Tokens(256);
-const PLAN_TEMPERATURE: f32 = 0.2;
-const REVIEW_TEMPERATURE: f32 = 0.2;
-const ANSWER_TEMPERATURE: f32 = 0.2;
 
 /// What comes next.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,7 +88,7 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDu
         }
         if agent.purpose == Purpose::LookUp && agent.awaits_model {
             return if agent.steps < LOOK_UPS_MAX {
-                look_up()
+                ask(Purpose::LookUp, 0)
             } else {
                 Step::Record(completed(state, AgentOutcome::Done).into_iter().collect())
             };
@@ -120,7 +117,7 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDu
     }
     let started = state.started.as_ref();
     if !state.looked_up && started.is_some_and(|started| !started.tools.is_empty()) {
-        return look_up();
+        return ask(Purpose::LookUp, 0);
     }
     if state.reply.is_some() {
         return end(state, Ending::Complete(Verification::None));
@@ -183,12 +180,14 @@ fn limit(state: &TaskState, active: SignedDuration) -> Option<(FailureReason, St
     None
 }
 
-/// Asks what has to be looked up.
-fn look_up() -> Step {
+/// A call about the task as a whole, which was refused so many times: the same question again wants another
+/// answer.
+fn ask(purpose: Purpose, refusals: u32) -> Step {
+    let times = f32::from(u16::try_from(refusals).unwrap_or(u16::MAX));
     Step::CallModel {
-        purpose: Purpose::LookUp,
+        purpose,
         module: None,
-        temperature: 0.0,
+        temperature: (Descriptor::of(purpose).temperature + 0.2 * times).min(1.0),
     }
 }
 
@@ -198,25 +197,16 @@ fn prompt_of(state: &TaskState) -> &str {
 }
 
 fn plan(state: &TaskState) -> Step {
-    let times = f32::from(u16::try_from(state.refusals).unwrap_or(u16::MAX));
-    // Whoever gives tests wants code.
-    if state.given_tests().is_empty() && is_plain_question(prompt_of(state)) {
-        return Step::CallModel {
-            purpose: Purpose::Answer,
-            module: None,
-            temperature: (ANSWER_TEMPERATURE + 0.2 * times).min(1.0),
-        };
-    }
     let (prompt, tests) = (prompt_of(state), state.given_tests());
+    // Whoever gives tests wants code.
+    if tests.is_empty() && is_plain_question(prompt) {
+        return ask(Purpose::Answer, state.refusals);
+    }
     let own_plan = || plan_of_names(prompt, tests).filter(|_| !may_ask(state));
     if let Some(plan) = plan_of_stub(prompt, tests).or_else(own_plan) {
         return Step::Record(vec![Fact::of_task(Role::Planner, plan)]);
     }
-    Step::CallModel {
-        purpose: Purpose::Plan,
-        module: None,
-        temperature: (PLAN_TEMPERATURE + 0.2 * times).min(1.0),
-    }
+    ask(Purpose::Plan, state.refusals)
 }
 
 /// What is made of a model's answer, and of the agent that asked for it.
@@ -524,11 +514,7 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
     }
     let asked = state.submission.as_ref();
     if asked.is_some_and(|asked| asked.review) && state.review.is_none() {
-        return Step::CallModel {
-            purpose: Purpose::Review,
-            module: None,
-            temperature: REVIEW_TEMPERATURE,
-        };
+        return ask(Purpose::Review, 0);
     }
     end(state, Ending::Complete(verification(state, run)))
 }

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use journeyman_context::Descriptor;
 use journeyman_event::payload::{
     DeadCodeAnalysis, EffectInterrupted, Interruption, ModelCallCompleted, ModelCallFailed,
     ModelCallStarted, OutputFailed, OutputWritten, TestFailed, TestFailureKind, TestPassed,
@@ -19,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::bench::Bench;
-use crate::crew::role_of;
 use crate::decide::Step;
 use crate::fact::{Fact, Role};
 use crate::folder::FreshFolder;
@@ -424,7 +424,7 @@ impl Effects {
         let role = state
             .agent
             .as_ref()
-            .map_or(Role::Conductor, |agent| role_of(agent.purpose));
+            .map_or(Role::Conductor, |agent| Descriptor::of(agent.purpose).role);
         let dispatcher = self.bench.tools.dispatcher();
         let completed = match dispatcher.check(&self.calls_of(task, state, role, stop), request) {
             Ok(checked) => dispatcher.run(checked).await,

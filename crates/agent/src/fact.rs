@@ -1,41 +1,8 @@
 //! A fact: an event to be, as `decide` and the effects state it. The `recorder` makes events of it.
 
+pub use journeyman_event::Role;
 use journeyman_event::payload::{CodeGenerated, CodeOrigin};
 use journeyman_event::{ContentHash, EventId, ModuleName, Payload};
-
-/// Who does something in a task. The name is the event's actor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// The person who uses the product.
-    User,
-    /// Decides what comes next.
-    Conductor,
-    /// Plans.
-    Planner,
-    /// Writes code.
-    Coder,
-    /// Writes and runs tests.
-    Tester,
-    /// Corrects code.
-    Fixer,
-    /// Reads finished code.
-    Reviewer,
-}
-
-impl Role {
-    /// The actor's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Conductor => "conductor",
-            Self::Planner => "planner",
-            Self::Coder => "coder",
-            Self::Tester => "tester",
-            Self::Fixer => "fixer",
-            Self::Reviewer => "reviewer",
-        }
-    }
-}
 
 /// An event to be.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use journeyman_event::{
-    ContentHash, Draft, Event, EventId, NewEvent, ORIGIN_HASH, Payload, Principal, ProcessId,
-    Randomness, TaskId, TaskState, TimeSource,
+    ContentHash, Draft, EventId, NewEvent, Payload, Principal, ProcessId, Randomness, TaskId,
+    TaskState, TimeSource,
 };
 use journeyman_journal::{Append, Expected, Filter, Journal};
 use tokio_util::sync::CancellationToken;
@@ -57,7 +57,21 @@ impl Recorder {
         cancel: &CancellationToken,
     ) -> Result<Recorded, Error> {
         let (events, after) = self.events(task, state, facts)?;
-        let summary = Listing::of(&after).to_bytes();
+        self.append(task, state, (events, &after), blobs, cancel)
+            .await
+    }
+
+    /// Appends events after what `state` knows, as `record` does its facts; beside them stands the state
+    /// after them.
+    pub(crate) async fn append(
+        &self,
+        task: &TaskId,
+        state: &mut TaskState,
+        (events, after): (Vec<NewEvent>, &TaskState),
+        blobs: Vec<Bytes>,
+        cancel: &CancellationToken,
+    ) -> Result<Recorded, Error> {
+        let summary = Listing::of(after).to_bytes();
         let mut pause = RETRY_FIRST;
         let appended = loop {
             let append = Append {
@@ -142,9 +156,8 @@ impl Recorder {
         }
     }
 
-    /// The events, and the state as it will be: positions in the store are not known yet, so
-    /// provisional ones stand in for them.
-    fn events(
+    /// The events, and the state as it will be.
+    pub(crate) fn events(
         &self,
         task: &TaskId,
         state: &TaskState,
@@ -154,13 +167,7 @@ impl Recorder {
         let mut events = Vec::new();
         for fact in facts {
             let event = self.event(task, &after, fact)?;
-            let provisional: Event = event.seal(
-                after.sequence.next(),
-                after.revision.next(),
-                ORIGIN_HASH,
-                None,
-            )?;
-            after.evolve(&provisional)?;
+            after.foresee(&event);
             events.push(event);
         }
         Ok((events, after))

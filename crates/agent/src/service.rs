@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use journeyman_event::payload::{BackpressureAlert, PauseReason, TaskSubmitted};
 use journeyman_event::state::Status;
-use journeyman_event::{Principal, Randomness, Sequence, TaskId, TaskState, TimeSource};
+use journeyman_event::{NewEvent, Principal, Randomness, Sequence, TaskId, TaskState, TimeSource};
 use journeyman_journal::{Filter, Journal, StreamName};
 use journeyman_queue::{Full, Job, Permit, Queue, Refusal, Statistics};
 use tokio_util::sync::CancellationToken;
@@ -297,20 +297,35 @@ impl Tasks {
         content: TaskSubmitted,
         permit: Permit<TaskRunner>,
     ) -> Result<Submitted, Error> {
-        let priority = content.priority;
-        let mut state = TaskState::default();
         let fact = Fact::of_task(Role::User, content);
         let recorder = self.recorder(principal);
-        let cancel = give_up_soon();
-        let recorded = recorder.record(&task_id, &mut state, vec![fact], Vec::new(), &cancel);
-        if recorded.await? == Recorded::Overtaken {
+        let (events, after) = recorder.events(&task_id, &TaskState::default(), vec![fact])?;
+        self.append_new(principal, task_id, (events, after), permit)
+            .await
+    }
+
+    /// Appends the first events of a task that has a place in the queue, and puts it there; beside them stands
+    /// the state after them.
+    async fn append_new(
+        &self,
+        principal: &Principal,
+        task_id: TaskId,
+        (events, after): (Vec<NewEvent>, TaskState),
+        permit: Permit<TaskRunner>,
+    ) -> Result<Submitted, Error> {
+        let priority = after.submission.as_ref().map(|asked| asked.priority);
+        let mut state = TaskState::default();
+        let (recorder, cancel) = (self.recorder(principal), give_up_soon());
+        let appended = recorder.append(&task_id, &mut state, (events, &after), Vec::new(), &cancel);
+        if appended.await? == Recorded::Overtaken {
             return Err(Error::TaskExists { task: task_id });
         }
-        let sequence = state.sequence;
+        // The events of one append stand side by side.
+        let sequence = Sequence(state.sequence.0 + 1 - state.revision.0);
         let ended = Box::pin(self.end_without_time(principal, &task_id, &mut state));
         // Where its end could not be recorded, it comes when it is its turn.
         if !ended.await.unwrap_or(false) {
-            permit.submit(priority, None);
+            permit.submit(priority.unwrap_or_default(), None);
         }
         Ok(Submitted {
             task_id,

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use journeyman_context::Descriptor;
 use journeyman_event::Priority;
 use journeyman_event::payload::Purpose;
-use journeyman_queue::WorkKind;
 use tokio::sync::oneshot;
 
 /// Places at the model server. Clones are the same places.
@@ -61,7 +61,7 @@ impl ModelSlots {
                 Some(0) => {
                     let (sender, receiver) = oneshot::channel();
                     places.arrivals += 1;
-                    let rank = (task, kind_of(purpose).priority(), places.arrivals);
+                    let rank = (task, Descriptor::of(purpose).priority, places.arrivals);
                     places.waiting.insert(rank, sender);
                     receiver
                 }
@@ -111,16 +111,6 @@ impl fmt::Debug for ModelSlots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut slots = f.debug_struct("ModelSlots");
         slots.field("waiting", &self.waiting()).finish()
-    }
-}
-
-const fn kind_of(purpose: Purpose) -> WorkKind {
-    match purpose {
-        Purpose::Plan | Purpose::LookUp | Purpose::Answer => WorkKind::Planning,
-        Purpose::Code => WorkKind::CodeGeneration,
-        Purpose::Tests => WorkKind::Tests,
-        Purpose::Fix => WorkKind::Correction,
-        Purpose::Review => WorkKind::DeadCodeAnalysis,
     }
 }
 

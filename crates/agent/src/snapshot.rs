@@ -3,7 +3,7 @@
 //! A snapshot only saves time: one that this version's code would not have made is passed over.
 
 use bytes::Bytes;
-use journeyman_event::{ContentHash, Event, Revision, TaskState};
+use journeyman_event::{Event, FOLD_VERSION, Revision, TaskState};
 use journeyman_journal::{SNAPSHOT_BYTES_MAX, Snapshot};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ const EVERY: u64 = 1_000;
 
 #[derive(Serialize, Deserialize)]
 struct Kept<S> {
-    rules: ContentHash,
+    rules: u32,
     state: S,
 }
 
@@ -23,15 +23,18 @@ pub(crate) fn is_due(before: Revision, after: Revision) -> bool {
 
 /// The state after `last`, as it is kept. None if it is too large: then it is folded from its events.
 pub(crate) fn of(state: &TaskState, last: &Event) -> Option<Snapshot> {
-    let rules = TaskState::rules();
-    let bytes = Bytes::from(serde_json::to_vec(&Kept { rules, state }).ok()?);
+    let kept = Kept {
+        rules: FOLD_VERSION,
+        state,
+    };
+    let bytes = Bytes::from(serde_json::to_vec(&kept).ok()?);
     (bytes.len() <= SNAPSHOT_BYTES_MAX).then(|| Snapshot::after(last, bytes))
 }
 
 /// The state that was kept, if this version would have made the same.
 pub(crate) fn state_in(snapshot: &Snapshot) -> Option<TaskState> {
     let kept: Kept<TaskState> = serde_json::from_slice(&snapshot.bytes).ok()?;
-    let fits = kept.rules == TaskState::rules() && kept.state.sequence == snapshot.sequence;
+    let fits = kept.rules == FOLD_VERSION && kept.state.sequence == snapshot.sequence;
     fits.then_some(kept.state)
 }
 
@@ -43,7 +46,9 @@ mod tests {
 
     use journeyman_bus::Bus;
     use journeyman_event::payload::{Limits, LimitsChanged};
-    use journeyman_event::{Principal, SeededRandom, Sequence, SteppedTime, TaskId, Tokens};
+    use journeyman_event::{
+        ContentHash, Principal, SeededRandom, Sequence, SteppedTime, TaskId, Tokens,
+    };
     use journeyman_journal::{Filter, Journal, Memory};
     use tokio_util::sync::CancellationToken;
 
@@ -119,10 +124,11 @@ mod tests {
             .unwrap();
         let state = load(&journal, &me, &task).await.unwrap().unwrap();
         assert_eq!(state.instructions, marked.instructions);
-        let rules = TaskState::rules().to_string();
-        let other = ContentHash::of(b"other rules").to_string();
+        let [rules, other] =
+            [FOLD_VERSION, FOLD_VERSION + 1].map(|rules| format!("{{\"rules\":{rules},"));
         let bytes = String::from_utf8(kept.bytes.to_vec()).unwrap();
-        let bytes = Bytes::from(bytes.replace(&rules, &other));
+        assert!(bytes.starts_with(&rules), "{rules}");
+        let bytes = Bytes::from(bytes.replacen(&rules, &other, 1));
         let others = Snapshot {
             bytes_hash: ContentHash::of(&bytes),
             bytes,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use journeyman_context::Descriptor;
 use journeyman_event::TaskState;
 use journeyman_event::payload::{
     Approach, BugReportReceived, CodeOrigin, CorrectionStarted, FailureReason, ModuleComplete,
@@ -73,9 +74,7 @@ const CANDIDATES_GENERATED_MAX: u32 = 3;
 /// for repairs.
 const CANDIDATES_BUDGET_PERCENT: u64 = 60;
 
-const FIRST_TEMPERATURE: f32 = 0.0;
-const REPAIR_TEMPERATURE: f32 = 0.2;
-const TESTS_TEMPERATURE: f32 = 0.2;
+/// Candidates that are to differ from what was written before.
 const FRESH_TEMPERATURE: f32 = 0.8;
 
 impl ModuleStrategy for WholeFile {
@@ -95,22 +94,19 @@ impl ModuleStrategy for WholeFile {
             ]);
         }
         let Some(code) = module.code() else {
-            return call(Purpose::Code, hotter(FIRST_TEMPERATURE, task.refusals));
+            return call(Purpose::Code, task.refusals);
         };
         if module.tests_wanted {
             if task.refusals >= TEST_REFUSALS_MAX {
                 return settle(task, module);
             }
-            return call(Purpose::Tests, hotter(FRESH_TEMPERATURE, task.refusals));
+            return call_at(Purpose::Tests, FRESH_TEMPERATURE, task.refusals);
         }
         if let Some(from_version) = module.correcting {
             debug_assert_eq!(from_version, code.version);
             return match module.approach {
-                Approach::Rewrite => call(Purpose::Code, FRESH_TEMPERATURE),
-                _ => call(
-                    Purpose::Fix,
-                    hotter(REPAIR_TEMPERATURE, module.iteration + task.refusals),
-                ),
+                Approach::Rewrite => call_at(Purpose::Code, FRESH_TEMPERATURE, 0),
+                _ => call(Purpose::Fix, module.iteration + task.refusals),
             };
         }
         match module.current_run() {
@@ -124,17 +120,17 @@ impl ModuleStrategy for WholeFile {
     }
 }
 
-fn call(purpose: Purpose, temperature: f32) -> ModuleStep {
-    ModuleStep::CallModel {
-        purpose,
-        temperature,
-    }
+/// A call that was refused or repeated so many times: the same question again wants another answer.
+fn call(purpose: Purpose, times: u32) -> ModuleStep {
+    call_at(purpose, Descriptor::of(purpose).temperature, times)
 }
 
-/// The same question again wants another answer.
-fn hotter(temperature: f32, times: u32) -> f32 {
+fn call_at(purpose: Purpose, temperature: f32, times: u32) -> ModuleStep {
     let times = f32::from(u16::try_from(times).unwrap_or(u16::MAX));
-    (temperature + 0.15 * times).min(1.0)
+    ModuleStep::CallModel {
+        purpose,
+        temperature: (temperature + 0.15 * times).min(1.0),
+    }
 }
 
 fn first_run(task: &TaskState, module: &ModuleState) -> ModuleStep {
@@ -146,7 +142,7 @@ fn first_run(task: &TaskState, module: &ModuleState) -> ModuleStep {
         };
     }
     if module.generated_tests.is_empty() && task.refusals < TEST_REFUSALS_MAX {
-        return call(Purpose::Tests, hotter(TESTS_TEMPERATURE, task.refusals));
+        return call(Purpose::Tests, task.refusals);
     }
     ModuleStep::RunTests {
         origin: TestOrigin::Generated,

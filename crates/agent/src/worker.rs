@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use journeyman_bus::Context;
-use journeyman_context::{Refusal, ToolOffer};
+use journeyman_context::{Descriptor, Refusal, ToolOffer};
 use journeyman_event::payload::{
     AnalysisStarted, ContextRefused, EffectInterrupted, EffectRetried, Interruption,
     ModelCallStarted, OutputStarted, PauseReason, Purpose, SentMessage, TaskPaused, TaskResumed,
@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Error;
 use crate::bench::Bench;
 use crate::control::Control;
-use crate::crew::{at_work, may_call, role_of};
+use crate::crew::{at_work, may_call};
 use crate::decide::{Step, decide};
 use crate::effects::{Effects, Outcome, word};
 use crate::fact::{Fact, Role};
@@ -428,7 +428,7 @@ impl Worker {
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
         let server = &*self.effects.bench.server;
-        let role = role_of(purpose);
+        let role = Descriptor::of(purpose).role;
         let offers = self.offers(state, purpose);
         let names = offers.iter().map(|offer| offer.name.clone()).collect();
         let at_work = at_work(state, purpose, module.as_ref(), names);
@@ -509,10 +509,12 @@ impl Worker {
     /// What an agent that is to do this is offered, as a model reads it. A plan is made of what was
     /// looked up before.
     fn offers(&self, state: &TaskState, purpose: Purpose) -> Vec<ToolOffer> {
-        if matches!(purpose, Purpose::Plan | Purpose::Answer) {
+        let Descriptor {
+            role, takes_tools, ..
+        } = *Descriptor::of(purpose);
+        if !takes_tools {
             return Vec::new();
         }
-        let role = role_of(purpose);
         let asked = state.submission.as_ref();
         let allowed = asked.and_then(|asked| asked.tools.as_deref());
         let specs = self.effects.bench.tools.offers(role, allowed).into_iter();
@@ -535,7 +537,7 @@ impl Worker {
         let Some(agent) = &state.agent else {
             return Err(Error::NoEffect);
         };
-        let (role, module) = (role_of(agent.purpose), agent.module.clone());
+        let (role, module) = (Descriptor::of(agent.purpose).role, agent.module.clone());
         let agent = Some(agent.id.clone());
         let wanted = journeyman_tools::Request {
             name: request.name.clone(),

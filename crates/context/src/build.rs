@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::offer::ToolOffer;
 use crate::pieces::{Keep, LayerName, Piece, Rank, pieces};
 use crate::profile::Profile;
-use crate::prompts::{schema_of_look_up, schema_of_plan, schema_of_review, system};
+use crate::purpose::Descriptor;
 
 /// An answer shorter than this is of no use: the call is refused instead.
 const ANSWER_MIN: Tokens = Tokens(192);
@@ -76,6 +76,7 @@ pub enum Refusal {
 
 /// Puts a prompt together.
 pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Built, Refusal> {
+    let descriptor = Descriptor::of(request.purpose);
     let profile = Profile::of(request.window);
     let left = request.state.left();
     let prompt_max = profile.prompt_max().min(left - ANSWER_MIN);
@@ -84,7 +85,7 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
     let whole: Vec<usize> = pieces.iter().map(|piece| piece.text.len()).collect();
 
     let (messages, count) = loop {
-        let messages = messages(request.purpose, &pieces);
+        let messages = messages(descriptor, &pieces);
         let count = server.count(&messages).await?;
         if count.tokens <= prompt_max {
             break (messages, count);
@@ -116,15 +117,10 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
         .map(|(piece, whole)| decision(piece, whole))
         .collect();
     Ok(Built {
-        max_tokens: answer_share(&profile, request.purpose, server.thinks()).min(room),
+        max_tokens: answer_share(&profile, descriptor, server.thinks()).min(room),
         prompt_tokens: count.tokens,
         exact: count.exact,
-        schema: match request.purpose {
-            Purpose::Plan => Some(schema_of_plan(request.state)),
-            Purpose::LookUp => Some(schema_of_look_up(request.tools)),
-            Purpose::Review => Some(schema_of_review()),
-            Purpose::Code | Purpose::Tests | Purpose::Fix | Purpose::Answer => None,
-        },
+        schema: (descriptor.schema)(&request),
         record: ContextBuilt {
             purpose: request.purpose,
             window: request.window,
@@ -135,23 +131,17 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
     })
 }
 
-/// Plans, tests and answers are short; a small model that goes on and on with one repeats itself. One
-/// that thinks has room for its thoughts beside.
-fn answer_share(profile: &Profile, purpose: Purpose, thinks: bool) -> Tokens {
+/// The most tokens of an answer. A model that thinks has room for its thoughts beside.
+fn answer_share(profile: &Profile, descriptor: &Descriptor, thinks: bool) -> Tokens {
     let thoughts = if thinks {
         profile.thoughts
     } else {
         Tokens::ZERO
     };
-    let answer = match purpose {
-        Purpose::Code | Purpose::Fix => profile.generation,
-        Purpose::Plan | Purpose::Tests | Purpose::Answer => profile.generation.percent(50),
-        Purpose::LookUp | Purpose::Review => profile.generation.percent(20),
-    };
-    answer + thoughts
+    profile.generation.percent(descriptor.share) + thoughts
 }
 
-fn messages(purpose: Purpose, pieces: &[Piece]) -> Vec<Message> {
+fn messages(descriptor: &Descriptor, pieces: &[Piece]) -> Vec<Message> {
     let texts: Vec<&str> = pieces
         .iter()
         .filter(|piece| !piece.text.is_empty())
@@ -160,7 +150,7 @@ fn messages(purpose: Purpose, pieces: &[Piece]) -> Vec<Message> {
     vec![
         Message {
             role: Role::System,
-            content: system(purpose).to_owned(),
+            content: descriptor.system.to_owned(),
         },
         Message {
             role: Role::User,
@@ -223,7 +213,11 @@ fn layers(profile: &Profile, purpose: Purpose, pieces: &[Piece], total: Tokens) 
             .sum()
     };
     let parts = [
-        ("system", profile.system, system(purpose).len()),
+        (
+            "system",
+            profile.system,
+            Descriptor::of(purpose).system.len(),
+        ),
         (
             LayerName::State.as_str(),
             profile.task,

@@ -10,8 +10,10 @@ mod offer;
 mod pieces;
 mod profile;
 mod prompts;
+mod purpose;
 
 pub use build::{Built, Refusal, Request, build};
 pub use offer::ToolOffer;
 pub use profile::Profile;
 pub use prompts::{QUESTIONS_MAX, may_ask, plan_schema};
+pub use purpose::Descriptor;

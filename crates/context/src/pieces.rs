@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::offer::ToolOffer;
 use crate::prompts::{ASK, may_ask};
+use crate::purpose::Descriptor;
 
 /// Which layer a piece belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,15 +95,7 @@ pub(crate) fn pieces(
     all.extend(instructions(state));
     all.extend(offers(purpose, tools));
     all.extend(called(state));
-    match (purpose, module) {
-        (Purpose::LookUp, _) => all.push(look_up_request()),
-        (Purpose::Review, _) => all.extend(review_request(state)),
-        (Purpose::Answer, _) => all.push(answer_request()),
-        (Purpose::Plan, _) | (_, None) => all.push(plan_request(state)),
-        (Purpose::Code, Some(module)) => all.push(code_request(state, module)),
-        (Purpose::Tests, Some(module)) => all.push(tests_request(state, module)),
-        (Purpose::Fix, Some(module)) => all.extend(fix_request(state, module)),
-    }
+    all.extend((Descriptor::of(purpose).request)(state, module));
     all
 }
 
@@ -343,7 +336,7 @@ fn looked_up(state: &TaskState) -> Vec<Piece> {
 }
 
 /// All of the code, and what is asked of it.
-fn review_request(state: &TaskState) -> Vec<Piece> {
+pub(crate) fn review_request(state: &TaskState) -> Vec<Piece> {
     let modules = state.modules.iter();
     let mut all: Vec<Piece> = modules
         .filter_map(|module| {
@@ -359,12 +352,12 @@ fn review_request(state: &TaskState) -> Vec<Piece> {
     all
 }
 
-fn look_up_request() -> Piece {
+pub(crate) fn look_up_request() -> Piece {
     let text = "Which tools have to be called?".to_owned();
     piece(LayerName::Current, Rank::Critical, "request", text)
 }
 
-fn answer_request() -> Piece {
+pub(crate) fn answer_request() -> Piece {
     let text = "Answer the question.".to_owned();
     piece(LayerName::Current, Rank::Critical, "request", text)
 }
@@ -416,7 +409,7 @@ fn round(module: ModuleName, run: &TestRun) -> String {
     )
 }
 
-fn plan_request(state: &TaskState) -> Piece {
+pub(crate) fn plan_request(state: &TaskState) -> Piece {
     let mut text = String::new();
     if let Some(problem) = &state.plan_problem {
         let _ = write!(text, "Your last plan could not be used: {problem}\n\n");
@@ -438,30 +431,39 @@ fn refusal(state: &TaskState) -> String {
     })
 }
 
-fn code_request(state: &TaskState, module: &ModuleState) -> Piece {
+pub(crate) fn code_request(state: &TaskState, module: Option<&ModuleState>) -> Vec<Piece> {
+    let Some(module) = module else {
+        return Vec::new();
+    };
     if module.plan.completes_prompt {
         let text = format!("{}Give the whole file.", refusal(state));
-        return piece(LayerName::Current, Rank::Critical, "request", text);
+        return vec![piece(LayerName::Current, Rank::Critical, "request", text)];
     }
     let text = format!(
         "{}Write the file `{}`.",
         refusal(state),
         path(&module.plan.name)
     );
-    piece(LayerName::Current, Rank::Critical, "request", text)
+    vec![piece(LayerName::Current, Rank::Critical, "request", text)]
 }
 
-fn tests_request(state: &TaskState, module: &ModuleState) -> Piece {
+pub(crate) fn tests_request(state: &TaskState, module: Option<&ModuleState>) -> Vec<Piece> {
+    let Some(module) = module else {
+        return Vec::new();
+    };
     let name = &module.plan.name;
     let text = format!(
         "{}Write pytest tests for module `{name}`: 4 to 8 test functions of one case each. \
          Begin with `import pytest` and `from {name} import ...`.",
         refusal(state)
     );
-    piece(LayerName::Current, Rank::Critical, "request", text)
+    vec![piece(LayerName::Current, Rank::Critical, "request", text)]
 }
 
-fn fix_request(state: &TaskState, module: &ModuleState) -> Vec<Piece> {
+pub(crate) fn fix_request(state: &TaskState, module: Option<&ModuleState>) -> Vec<Piece> {
+    let Some(module) = module else {
+        return Vec::new();
+    };
     let mut all = Vec::new();
     if let Some(code) = module.code() {
         let text = format!(

@@ -269,6 +269,24 @@ impl NewEvent {
         })))
     }
 
+    /// What the fold reads, at the position that the event is expected to get.
+    pub(crate) fn to_fold(&self, sequence: Sequence, revision: Revision) -> ToFold<'_> {
+        let d = &self.draft;
+        ToFold {
+            sequence,
+            revision,
+            id: d.id,
+            module: d.module.as_ref(),
+            occurred_at: d.occurred_at,
+            actor: &d.actor,
+            clock: &d.clock,
+            causation_id: d.causation_id,
+            code_version: d.code_version,
+            origin: self.origin.as_ref(),
+            payload: &d.payload,
+        }
+    }
+
     /// Whether `stored` is this very event, wherever it was stored: what an idempotent retry must prove.
     /// `stored_data` is its whole payload as JSON text.
     pub fn is_same_as(&self, stored: &Event, stored_data: &str) -> bool {
@@ -286,6 +304,22 @@ impl NewEvent {
             && d.code_hash == stored.code_hash
             && self.data.get() == stored_data
     }
+}
+
+/// What the fold reads of an event, stored or about to be.
+#[derive(Clone, Copy)]
+pub(crate) struct ToFold<'e> {
+    pub(crate) sequence: Sequence,
+    pub(crate) revision: Revision,
+    pub(crate) id: EventId,
+    pub(crate) module: Option<&'e ModuleName>,
+    pub(crate) occurred_at: Timestamp,
+    pub(crate) actor: &'e str,
+    pub(crate) clock: &'e VectorClock,
+    pub(crate) causation_id: Option<EventId>,
+    pub(crate) code_version: u64,
+    pub(crate) origin: Option<&'e Origin>,
+    pub(crate) payload: &'e Payload,
 }
 
 /// A stored event: immutable, with its position, its place in the hash chain and its exact bytes.
@@ -352,6 +386,24 @@ fn check_name(field: &'static str, name: &str) -> Result<(), InvalidEvent> {
 }
 
 impl Event {
+    /// What the fold reads.
+    pub(crate) fn to_fold(&self) -> ToFold<'_> {
+        let stored = &*self.0;
+        ToFold {
+            sequence: stored.sequence,
+            revision: stored.revision,
+            id: stored.id,
+            module: stored.module.as_ref(),
+            occurred_at: stored.occurred_at,
+            actor: &stored.actor,
+            clock: &stored.clock,
+            causation_id: stored.causation_id,
+            code_version: stored.code_version,
+            origin: stored.origin.as_ref(),
+            payload: &stored.payload,
+        }
+    }
+
     /// Reads a stored line: exactly one that [`NewEvent::seal`] could have written, so that nothing in it is passed over
     /// and no change to it goes unseen by its looks alone. A payload that is kept elsewhere stays a blob reference (see
     /// [`Event::blob`]) until [`Event::with_data`] brings it in. The chain is not checked here.

@@ -4,7 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use journeyman_event::payload::{PauseReason, Purpose, TestScope};
+use journeyman_context::Descriptor;
+use journeyman_event::payload::{PauseReason, TestScope};
 use journeyman_event::state::{Action, OpenEffect, Status};
 use journeyman_event::{EventId, TaskState};
 use journeyman_fetch::Progress as Step;
@@ -201,14 +202,10 @@ fn of_effect(effect: &OpenEffect) -> Doing {
     };
     let what = match &effect.action {
         Action::CallModel(call) => {
-            let what = match call.purpose {
-                Purpose::Plan => "planning".to_owned(),
-                Purpose::Code => about("writing"),
-                Purpose::Tests => about("writing tests for"),
-                Purpose::Fix => about("correcting"),
-                Purpose::Answer => "answering".to_owned(),
-                Purpose::LookUp => "finding out what to look up".to_owned(),
-                Purpose::Review => "reviewing".to_owned(),
+            let doing = Descriptor::of(call.purpose).doing;
+            let what = match &effect.module {
+                Some(_) => about(doing),
+                None => doing.to_owned(),
             };
             return Doing::Call {
                 intent: effect.intent,
@@ -311,7 +308,7 @@ fn fetched(begun_at: u64, last: &Step, time: Duration) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // a test fails by panicking
 mod tests {
-    use journeyman_event::payload::{TestOrigin, TestStarted};
+    use journeyman_event::payload::{Purpose, TestOrigin, TestStarted};
     use journeyman_event::{ModuleName, VectorClock};
 
     use super::*;

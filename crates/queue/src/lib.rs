@@ -22,7 +22,6 @@ mod shared;
 mod statistics;
 mod stop;
 mod tasks;
-mod work;
 
 pub use backpressure::{Alarm, Alert, Level, Marks, Monitor, Sample, Watched};
 pub use held::Held;
@@ -33,4 +32,3 @@ pub use refusal::Refusal;
 pub use runner::{Ended, Removal, Runner};
 pub use statistics::{Counts, Quantiles, Statistics};
 pub use stop::{Stop, StopReason};
-pub use work::WorkKind;

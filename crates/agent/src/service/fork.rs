@@ -6,13 +6,12 @@ use std::collections::HashMap;
 
 use journeyman_event::payload::{Fork, TaskSubmitted};
 use journeyman_event::{Event, EventId, NewEvent, Payload, Principal, Sequence, TaskId, TaskState};
-use journeyman_journal::{Append, Expected, Filter, StreamName};
+use journeyman_journal::{Filter, StreamName};
 use journeyman_queue::Full;
 
 use super::{AGAIN, Submitted, Tasks, refused};
 use crate::Error;
 use crate::limits::check_submission;
-use crate::listing::Listing;
 use crate::toolbox::check_patterns;
 
 /// Events that a fork copies at the most: all of them and the submission are one append.
@@ -117,42 +116,15 @@ impl Tasks {
         content: &TaskSubmitted,
         copied: &[&Event],
     ) -> Result<Submitted, Error> {
-        let (task_id, content) = (task_id.clone(), content.clone());
-        let priority = content.priority;
         if let Some(out) = &content.out {
-            self.check_out(&task_id, out).await?;
+            self.check_out(task_id, out).await?;
         }
-        let key = StreamName::of(principal.owner(), &task_id);
+        let key = StreamName::of(principal.owner(), task_id);
         let permit = self.queue.admit(key, &[], Full::Refuse).await;
-        let permit = permit.map_err(|refusal| refused(refusal, &task_id))?;
-        let (events, state) = self.copies(principal, &task_id, first, content, copied)?;
-        let append = Append {
-            task_id: task_id.clone(),
-            expected: Expected::Revision(journeyman_event::Revision::ZERO),
-            events,
-            blobs: Vec::new(),
-            summary: Some(Listing::of(&state).to_bytes()),
-        };
-        let appended = self.parts.journal.append(principal, append).await;
-        let appended = match appended {
-            Err(journeyman_journal::Error::WrongRevision { .. }) => {
-                return Err(Error::TaskExists { task: task_id });
-            }
-            other => other?,
-        };
-        let mut recorded = TaskState::fold(&appended.events)?;
-        let ended = Box::pin(self.end_without_time(principal, &task_id, &mut recorded));
-        if !ended.await.unwrap_or(false) {
-            permit.submit(priority, None);
-        }
-        Ok(Submitted {
-            sequence: appended
-                .events
-                .first()
-                .map_or(first.sequence(), Event::sequence),
-            task_id,
-            is_duplicate: false,
-        })
+        let permit = permit.map_err(|refusal| refused(refusal, task_id))?;
+        let new = self.copies(principal, task_id, first, content.clone(), copied)?;
+        self.append_new(principal, task_id.clone(), new, permit)
+            .await
     }
 
     /// The task's events up to a position; only the first without one.
@@ -201,9 +173,7 @@ impl Tasks {
         for (original, payload) in originals.chain(copied.iter().map(|event| (*event, None))) {
             let event = self.copy(principal, task_id, original, payload, &ids)?;
             ids.insert(original.id(), event.id());
-            let (sequence, revision) = (state.sequence.next(), state.revision.next());
-            let zero = journeyman_event::ORIGIN_HASH;
-            state.evolve(&event.seal(sequence, revision, zero, None)?)?;
+            state.foresee(&event);
             events.push(event);
         }
         Ok((events, state))

@@ -8,7 +8,7 @@ use super::{
     Status, TaskState, TestRun, ToolCall,
 };
 use crate::content::ContentHash;
-use crate::event::Event;
+use crate::event::{Event, NewEvent, ToFold};
 use crate::ids::Sequence;
 use crate::ordering::{Standing, is_report_valid};
 use crate::payload::{
@@ -54,25 +54,35 @@ impl TaskState {
                 at: self.sequence,
             });
         }
-        self.apply(event);
-        self.sequence = event.sequence();
-        self.revision = event.revision();
-        self.last_event = Some(event.id());
-        self.last_at = Some(event.occurred_at());
-        if self.active_since.is_some() && event.actor() != USER {
-            self.worked_at = Some(event.occurred_at());
-        }
-        self.clock.merge(event.clock());
+        self.take_in(event.to_fold());
         Ok(())
     }
 
-    fn apply(&mut self, event: &Event) {
-        match event.payload() {
+    /// Takes in an event that is about to be appended: the state as it will be, but for the position in the
+    /// store, which is not known yet and taken for the next.
+    pub fn foresee(&mut self, event: &NewEvent) {
+        self.take_in(event.to_fold(self.sequence.next(), self.revision.next()));
+    }
+
+    fn take_in(&mut self, event: ToFold<'_>) {
+        self.apply(event);
+        self.sequence = event.sequence;
+        self.revision = event.revision;
+        self.last_event = Some(event.id);
+        self.last_at = Some(event.occurred_at);
+        if self.active_since.is_some() && event.actor != USER {
+            self.worked_at = Some(event.occurred_at);
+        }
+        self.clock.merge(event.clock);
+    }
+
+    fn apply(&mut self, event: ToFold<'_>) {
+        match event.payload {
             Payload::TaskSubmitted(submitted) => {
                 self.limits = submitted.limits;
                 self.submission = Some(submitted.clone());
                 self.instructions.clone_from(&submitted.answers);
-                self.submitted_at = Some(event.occurred_at());
+                self.submitted_at = Some(event.occurred_at);
             }
             Payload::TaskStarted(started) => {
                 self.started = Some(started.clone());
@@ -170,9 +180,9 @@ impl TaskState {
                 self.looked_up |= started.purpose == Purpose::LookUp;
                 self.agent = Some(Agent {
                     id: started.agent.clone(),
-                    role: event.actor().to_owned(),
+                    role: event.actor.to_owned(),
                     purpose: started.purpose,
-                    module: event.module().cloned(),
+                    module: event.module.cloned(),
                     tools: started.tools.clone(),
                     steps: 0,
                     wanted: Vec::new(),
@@ -235,7 +245,7 @@ impl TaskState {
                     return;
                 };
                 self.answer = Some(PendingAnswer {
-                    event: event.id(),
+                    event: event.id,
                     purpose: call.purpose,
                     module,
                     text: done.text.clone(),
@@ -274,7 +284,7 @@ impl TaskState {
                 }
             }
             Payload::EffectRetried(retried) => match &mut self.effect {
-                Some(effect) if Some(effect.intent) == event.causation_id() => {
+                Some(effect) if Some(effect.intent) == event.causation_id => {
                     effect.attempt = retried.attempt;
                 }
                 _ => self.uncounted.flagged += 1,
@@ -322,8 +332,8 @@ impl TaskState {
         }
     }
 
-    fn apply_to_module(&mut self, event: &Event) {
-        let Some(index) = event.module().and_then(|name| {
+    fn apply_to_module(&mut self, event: ToFold<'_>) {
+        let Some(index) = event.module.and_then(|name| {
             self.modules
                 .iter()
                 .position(|module| &module.plan.name == name)
@@ -332,7 +342,7 @@ impl TaskState {
             return;
         };
         let module = &mut self.modules[index];
-        match event.payload() {
+        match event.payload {
             Payload::ModuleStarted(_) => module.started = true,
             Payload::ModuleIteration(round) => {
                 module.iteration = round.iteration;
@@ -342,16 +352,16 @@ impl TaskState {
                 module.tests_wanted = round.approach == Approach::RewriteTests;
             }
             Payload::CodeGenerated(code) => {
-                if event.code_version() <= module.version() {
+                if event.code_version <= module.version() {
                     self.uncounted.stale += 1;
                     return;
                 }
                 module.versions.push(CodeVersion {
-                    version: event.code_version(),
+                    version: event.code_version,
                     hash: ContentHash::of(code.source.as_bytes()),
                     source: code.source.clone(),
                     origin: code.origin,
-                    clock: event.clock().clone(),
+                    clock: event.clock.clone(),
                 });
                 module.completion = None;
                 if code.origin == CodeOrigin::Edited {
@@ -401,10 +411,10 @@ impl TaskState {
                 let runs = module.runs.iter().rev().chain(&self.integration);
                 let run = runs
                     .filter(|run| run.outcome.is_some())
-                    .find(|run| run.outcome == event.causation_id());
+                    .find(|run| run.outcome == event.causation_id);
                 let about = Standing {
                     version: report.version,
-                    clock: run.map_or_else(|| event.clock().clone(), |run| run.clock.clone()),
+                    clock: run.map_or_else(|| event.clock.clone(), |run| run.clock.clone()),
                     hash: Some(report.code_hash),
                 };
                 let current = module.standing();
@@ -423,18 +433,18 @@ impl TaskState {
         }
     }
 
-    fn run_from(&mut self, event: &Event) {
+    fn run_from(&mut self, event: ToFold<'_>) {
         self.stop_running_at_last_event();
         self.status = Status::Running;
         self.pause = None;
-        self.active_since = Some(event.occurred_at());
+        self.active_since = Some(event.occurred_at);
     }
 
     /// Who works on a task says so when that stops. Its user stops one that nobody works on any more
     /// as well: after a crash, when it is not known since when.
-    fn stop_running(&mut self, event: &Event) {
-        if event.actor() != USER {
-            self.worked_at = Some(event.occurred_at());
+    fn stop_running(&mut self, event: ToFold<'_>) {
+        if event.actor != USER {
+            self.worked_at = Some(event.occurred_at);
         }
         self.stop_running_at_last_event();
     }
@@ -448,13 +458,13 @@ impl TaskState {
         self.worked_at = None;
     }
 
-    fn end(&mut self, event: &Event, status: Status, ending: Ending) {
+    fn end(&mut self, event: ToFold<'_>, status: Status, ending: Ending) {
         self.stop_running(event);
         self.agent = None;
         self.status = status;
         self.pause = None;
         self.ending = Some(ending);
-        self.ended_at = Some(event.sequence());
+        self.ended_at = Some(event.sequence);
     }
 
     /// A task that failed rests and can go on; whether it had failed.
@@ -468,35 +478,35 @@ impl TaskState {
         has_failed
     }
 
-    fn open(&mut self, event: &Event, action: Action) {
+    fn open(&mut self, event: ToFold<'_>, action: Action) {
         self.effect = Some(OpenEffect {
-            intent: event.id(),
+            intent: event.id,
             attempt: 1,
-            module: event.module().cloned(),
+            module: event.module.cloned(),
             action,
-            clock: event.clock().clone(),
+            clock: event.clock.clone(),
             overtaken: false,
         });
     }
 
     /// What the model says of this event's module, or is about to say, is of no use any more.
-    fn overtake(&mut self, event: &Event) {
+    fn overtake(&mut self, event: ToFold<'_>) {
         let answered = self.answer.as_ref();
-        if answered.is_some_and(|answer| answer.module.as_ref() == event.module()) {
+        if answered.is_some_and(|answer| answer.module.as_ref() == event.module) {
             self.answer = None;
         }
         if let Some(effect) = &mut self.effect
-            && effect.module.as_ref() == event.module()
+            && effect.module.as_ref() == event.module
         {
             effect.overtaken = true;
         }
     }
 
     /// The open effect, if `event` is its outcome.
-    fn close(&mut self, event: &Event) -> Option<OpenEffect> {
+    fn close(&mut self, event: ToFold<'_>) -> Option<OpenEffect> {
         let closed = self
             .effect
-            .take_if(|effect| Some(effect.intent) == event.causation_id());
+            .take_if(|effect| Some(effect.intent) == event.causation_id);
         if closed.is_none() {
             self.uncounted.flagged += 1;
         }
@@ -505,7 +515,7 @@ impl TaskState {
 
     fn tested(
         &mut self,
-        event: &Event,
+        event: ToFold<'_>,
         failure: Option<TestFailureKind>,
         tests: &[TestResult],
         (idle, skipped): (&[String], &[String]),
@@ -521,7 +531,7 @@ impl TaskState {
             return;
         };
         let basis = self.basis(module.as_ref());
-        let is_copied = event.origin().is_some()
+        let is_copied = event.origin.is_some()
             && self
                 .submission
                 .as_ref()
@@ -552,7 +562,7 @@ impl TaskState {
             skipped: skipped.to_vec(),
             output: output.to_owned(),
             clock,
-            outcome: Some(event.id()),
+            outcome: Some(event.id),
         };
         match (started.scope, module) {
             (TestScope::Module, Some(module)) => module.runs.push(run),
@@ -561,7 +571,7 @@ impl TaskState {
         }
     }
 
-    fn tool_completed(&mut self, event: &Event, done: &ToolCompleted) {
+    fn tool_completed(&mut self, event: ToFold<'_>, done: &ToolCompleted) {
         // One that was refused was never begun.
         if done.outcome != ToolOutcome::Refused {
             self.close(event);

@@ -1,0 +1,126 @@
+//! What each purpose of a model call is: one descriptor for each. To add a purpose, add its name to
+//! [`Purpose`], its descriptor here, and what is made of its answer to `agent/src/decide.rs`.
+
+use journeyman_event::payload::Purpose;
+use journeyman_event::state::ModuleState;
+use journeyman_event::{Priority, Role, TaskState};
+use serde_json::Value;
+
+use crate::build::Request;
+use crate::pieces::{
+    Piece, answer_request, code_request, fix_request, look_up_request, plan_request,
+    review_request, tests_request,
+};
+use crate::prompts::{
+    ANSWER, CODE, FIX, LOOK_UP, PLAN, REVIEW, TESTS, schema_of_look_up, schema_of_plan,
+    schema_of_review,
+};
+
+/// All that is to be said of a purpose of a model call.
+#[derive(Debug)]
+pub struct Descriptor {
+    /// Who makes the call.
+    pub role: Role,
+    /// How urgent it is among the calls of equally urgent tasks that wait for the model server.
+    pub priority: Priority,
+    /// The sampling temperature of a first try, 0 to 1.
+    pub temperature: f32,
+    /// Whether tools may be called before it is answered.
+    pub takes_tools: bool,
+    /// What is done, as it is shown, before the name of a module or alone.
+    pub doing: &'static str,
+    /// The longest answer, in percent of what the window gives to generation. Plans, tests and answers are
+    /// short; a small model that goes on and on with one repeats itself.
+    pub(crate) share: u64,
+    /// The system prompt, byte-identical from call to call so that a model server's prompt cache hits.
+    pub(crate) system: &'static str,
+    /// The JSON schema of the answer, where it has one.
+    pub(crate) schema: fn(&Request<'_>) -> Option<Value>,
+    /// The last pieces of the prompt: what is asked for.
+    pub(crate) request: fn(&TaskState, Option<&ModuleState>) -> Vec<Piece>,
+}
+
+impl Descriptor {
+    /// The descriptor of a purpose.
+    pub fn of(purpose: Purpose) -> &'static Self {
+        match purpose {
+            Purpose::Plan => &Self {
+                role: Role::Planner,
+                priority: Priority::MEDIUM,
+                temperature: 0.2,
+                takes_tools: false,
+                doing: "planning",
+                share: 50,
+                system: PLAN,
+                schema: |request| Some(schema_of_plan(request.state)),
+                request: |task, _| vec![plan_request(task)],
+            },
+            Purpose::Code => &Self {
+                role: Role::Coder,
+                priority: Priority::HIGH,
+                temperature: 0.0,
+                takes_tools: true,
+                doing: "writing",
+                share: 100,
+                system: CODE,
+                schema: |_| None,
+                request: code_request,
+            },
+            Purpose::Tests => &Self {
+                role: Role::Tester,
+                priority: Priority::MEDIUM,
+                temperature: 0.2,
+                takes_tools: true,
+                doing: "writing tests for",
+                share: 50,
+                system: TESTS,
+                schema: |_| None,
+                request: tests_request,
+            },
+            Purpose::Fix => &Self {
+                role: Role::Fixer,
+                priority: Priority::HIGH,
+                temperature: 0.2,
+                takes_tools: true,
+                doing: "correcting",
+                share: 100,
+                system: FIX,
+                schema: |_| None,
+                request: fix_request,
+            },
+            Purpose::LookUp => &Self {
+                role: Role::Planner,
+                priority: Priority::MEDIUM,
+                temperature: 0.0,
+                takes_tools: true,
+                doing: "finding out what to look up",
+                share: 20,
+                system: LOOK_UP,
+                schema: |request| Some(schema_of_look_up(request.tools)),
+                request: |_, _| vec![look_up_request()],
+            },
+            Purpose::Review => &Self {
+                role: Role::Reviewer,
+                priority: Priority::LOW,
+                temperature: 0.2,
+                takes_tools: true,
+                doing: "reviewing",
+                share: 20,
+                system: REVIEW,
+                schema: |_| Some(schema_of_review()),
+                request: |task, _| review_request(task),
+            },
+            Purpose::Answer => &Self {
+                role: Role::Planner,
+                priority: Priority::MEDIUM,
+                temperature: 0.2,
+                takes_tools: false,
+                doing: "answering",
+                share: 50,
+                system: ANSWER,
+                schema: |_| None,
+                request: |_, _| vec![answer_request()],
+            },
+        }
+    }
+}
