@@ -33,10 +33,11 @@ environment() {
   keep "$1" "$2"
 }
 
+# find_program ARGUMENTS...: how it is built.
 find_program() {
   program=${JOURNEYMAN_BIN:-}
   [[ ! $program ]] || return 0
-  cargo build --quiet --locked --package journeyman
+  cargo build --quiet --locked --package journeyman "$@"
   program=$(cargo metadata --format-version 1 --no-deps | "$python" -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')/debug/journeyman
 }
 

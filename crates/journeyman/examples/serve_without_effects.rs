@@ -179,7 +179,7 @@ async fn serve(folder: PathBuf) {
         connections_max: usize::MAX,
         patience: Patience::default(),
         servers: Arc::new(Always),
-        offer: journeyman_server::Offer::default(),
+        tcp: journeyman_server::TcpOffer::default(),
         randomness: Arc::new(SystemRandom),
         stop: stop.clone(),
     };

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use journeyman_agent::Moment;
 use journeyman_event::{ModuleName, Owner, Priority, TaskId};
 use journeyman_journal::Head;
-use journeyman_server::{McpOffer, Offer, Role, TcpOffer};
+use journeyman_server::{Role, TcpOffer};
 
 use crate::settings::{Settings, Variables, flags, parse_duration};
 
@@ -270,24 +270,14 @@ pub(crate) struct ServeArgs {
     /// Answer to nothing but MCP on the port
     #[arg(long)]
     mcp_only: bool,
-    /// Have what the protocol's conformance suite wants of a server
-    #[arg(long, hide = true)]
-    mcp_conformance: bool,
 }
 
 impl ServeArgs {
-    pub(crate) fn offer(&self) -> Offer {
-        Offer {
-            tcp: if self.mcp_only {
-                TcpOffer::Mcp
-            } else {
-                TcpOffer::Everything
-            },
-            mcp: if self.mcp_conformance {
-                McpOffer::WithFixtures
-            } else {
-                McpOffer::Product
-            },
+    pub(crate) const fn offer(&self) -> TcpOffer {
+        if self.mcp_only {
+            TcpOffer::Mcp
+        } else {
+            TcpOffer::Everything
         }
     }
 }

@@ -9,7 +9,7 @@ use journeyman_agent::{Notices, Parts, ServiceEnding, Tasks};
 use journeyman_bus::Bus;
 use journeyman_journal::Journal;
 use journeyman_llm::ModelServer;
-use journeyman_server::{Door, Hosts, Offer, Options, Patience, Readiness, ToolServers};
+use journeyman_server::{Door, Hosts, Options, Patience, Readiness, TcpOffer, ToolServers};
 use journeyman_tools::McpServers;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -40,7 +40,7 @@ pub(crate) struct Holder {
 pub(crate) struct Entrance {
     pub(crate) tcp: Option<TcpListener>,
     pub(crate) door: Door,
-    pub(crate) offer: Offer,
+    pub(crate) offer: TcpOffer,
 }
 
 impl Entrance {
@@ -49,7 +49,7 @@ impl Entrance {
         Self {
             tcp: None,
             door: Door::open(),
-            offer: Offer::default(),
+            offer: TcpOffer::default(),
         }
     }
 }
@@ -114,7 +114,7 @@ impl Holder {
             tasks: tasks.clone(),
             door: entrance.door,
             hosts: Hosts::allow(settings.allowed_hosts.iter().cloned()),
-            offer: entrance.offer,
+            tcp: entrance.offer,
             model,
             settings: settings.served(),
             readiness: Arc::new(Ready {

@@ -369,13 +369,3 @@ fn mcp_alone_can_be_had_and_other_commands_still_find_the_server() {
     let listed = home.run(&["tasks"]);
     assert_eq!(listed.code, Some(0), "{}", listed.stderr);
 }
-
-#[test]
-fn what_the_conformance_suite_wants_is_there_only_if_asked_for() {
-    let home = Home::new();
-    let server = Server::start(&home, GOOD, &["--mcp-conformance"]);
-    let offered = tools(&server);
-    assert!(offered.contains("start_coding_task"), "{offered}");
-    assert!(offered.contains("test_simple_text"), "{offered}");
-    server.get("/health").expect(200);
-}

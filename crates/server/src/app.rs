@@ -29,15 +29,6 @@ pub trait ToolServers: Send + Sync + 'static {
     fn status(&self) -> Vec<serde_json::Value>;
 }
 
-/// What a server has for whom.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Offer {
-    /// What answers over TCP.
-    pub tcp: TcpOffer,
-    /// What is behind `/mcp`.
-    pub mcp: McpOffer,
-}
-
 /// What answers over TCP. Over the data folder's socket everything does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TcpOffer {
@@ -46,16 +37,6 @@ pub enum TcpOffer {
     Everything,
     /// `/mcp` alone.
     Mcp,
-}
-
-/// What is behind `/mcp`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum McpOffer {
-    /// What this product does.
-    #[default]
-    Product,
-    /// And what the protocol's conformance suite wants a server to have.
-    WithFixtures,
 }
 
 /// How long a client is waited for.
@@ -86,8 +67,8 @@ pub struct Options {
     pub door: Door,
     /// Under which names this server may be addressed.
     pub hosts: Hosts,
-    /// What it has for whom.
-    pub offer: Offer,
+    /// What answers over TCP.
+    pub tcp: TcpOffer,
     /// The model that tasks are worked on with.
     pub model: String,
     /// The settings that tasks are worked on with.
@@ -114,7 +95,7 @@ pub(crate) struct Shared {
     pub(crate) tasks: Tasks,
     pub(crate) door: Door,
     pub(crate) hosts: Hosts,
-    pub(crate) offer: Offer,
+    pub(crate) tcp: TcpOffer,
     pub(crate) model: String,
     pub(crate) settings: Vec<ServedSetting>,
     pub(crate) readiness: Arc<dyn Readiness>,
@@ -133,7 +114,7 @@ impl App {
             tasks: options.tasks,
             door: options.door,
             hosts: options.hosts,
-            offer: options.offer,
+            tcp: options.tcp,
             model: options.model,
             settings: options.settings,
             readiness: options.readiness,

@@ -37,7 +37,7 @@ mod tools;
 mod view;
 mod websocket;
 
-pub use app::{McpOffer, Offer, Options, Patience, Readiness, TcpOffer, ToolServers};
+pub use app::{Options, Patience, Readiness, TcpOffer, ToolServers};
 pub use door::{BadTokens, Door, Role, TokenFile, TokenLine};
 pub use guard::Hosts;
 pub use listener::serve;

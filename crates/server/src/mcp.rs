@@ -8,6 +8,7 @@
 
 mod api;
 mod catalogue;
+#[cfg(feature = "mcp-conformance")]
 mod conformance;
 mod handler;
 mod http;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 
 use axum::http::header;
 use axum::http::request::Parts;
-use rmcp::model::{DetailedTask, ReadResourceResult, Tool};
+use rmcp::model::Tool;
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServiceExt};
 use tokio_util::sync::CancellationToken;
@@ -35,7 +36,6 @@ pub use api::{Answer, Api, Unreachable};
 pub(crate) use http::{is_path, router};
 
 use api::InProcess;
-use conformance::Fixtures;
 use session::Session;
 
 use crate::door::Caller;
@@ -55,8 +55,6 @@ struct Mcp {
     reach: Reach,
     tools: Arc<Vec<Tool>>,
     session: Arc<Session>,
-    /// What the conformance suite wants beside; not usually.
-    fixtures: Option<Arc<Fixtures>>,
 }
 
 /// Serves one client over standard input and output, until it goes away.
@@ -75,15 +73,6 @@ impl Mcp {
             reach,
             tools: Arc::new(catalogue::all(&schema::Schemas::new())),
             session: Arc::default(),
-            fixtures: None,
-        }
-    }
-
-    /// With what the conformance suite wants beside.
-    fn with_fixtures(self, fixtures: Fixtures) -> Self {
-        Self {
-            fixtures: Some(Arc::new(fixtures)),
-            ..self
         }
     }
 
@@ -93,20 +82,6 @@ impl Mcp {
             session: Arc::default(),
             ..self.clone()
         }
-    }
-
-    fn all_tools(&self) -> impl Iterator<Item = &Tool> {
-        let fixtures = self.fixtures.iter().flat_map(|fixtures| fixtures.tools());
-        self.tools.iter().chain(fixtures)
-    }
-
-    fn fixture_resource(&self, uri: &str) -> Option<ReadResourceResult> {
-        self.fixtures.as_ref().and_then(|_| Fixtures::read(uri))
-    }
-
-    fn fixture_task(&self, id: &str) -> Option<(&Fixtures, DetailedTask)> {
-        let fixtures = self.fixtures.as_deref()?;
-        Some((fixtures, fixtures.task(id)?))
     }
 
     /// Waits until this process stops.

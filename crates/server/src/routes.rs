@@ -172,7 +172,7 @@ pub(crate) fn router(app: App) -> Router {
 /// Lets through what is for whoever asks.
 async fn only_offered(State(app): State<App>, request: Request, next: Next) -> Response {
     let is_local = request.extensions().get::<Local>().is_some();
-    if is_local || app.offer.tcp == TcpOffer::Everything || mcp::is_path(request.uri().path()) {
+    if is_local || app.tcp == TcpOffer::Everything || mcp::is_path(request.uri().path()) {
         return next.run(request).await;
     }
     Problem::not_found("this server has MCP alone here, at /mcp").into_response()

@@ -11,7 +11,7 @@ use journeyman_agent::{Notices, Parts, Tasks};
 use journeyman_bus::{Bus, Stamp};
 use journeyman_event::{SeededRandom, TimeSource};
 use journeyman_journal::{Journal, Sqlite};
-use journeyman_server::{Door, Hosts, Offer, Options, Patience, Readiness, ToolServers};
+use journeyman_server::{Door, Hosts, Options, Patience, Readiness, TcpOffer, ToolServers};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_util::sync::CancellationToken;
@@ -63,7 +63,7 @@ async fn answer(patience: Patience, sent: &str) -> String {
         tasks: Tasks::start(parts, &journeyman_queue::Options::default()),
         door: Door::open(),
         hosts: Hosts::default(),
-        offer: Offer::default(),
+        tcp: TcpOffer::default(),
         model: "none".to_owned(),
         settings: Vec::new(),
         readiness: Arc::new(Always),

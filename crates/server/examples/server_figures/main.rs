@@ -127,7 +127,7 @@ impl Server {
             tasks: tasks.clone(),
             door: Door::open(),
             hosts: Hosts::default(),
-            offer: journeyman_server::Offer::default(),
+            tcp: journeyman_server::TcpOffer::default(),
             model: "none".to_owned(),
             settings: Vec::new(),
             readiness: Arc::new(Always),

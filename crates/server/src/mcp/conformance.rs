@@ -1,6 +1,6 @@
-//! What the protocol's conformance suite wants a server to have, beside what this one has: tools,
-//! resources and prompts with names and texts of the suite's own. Only `--mcp-conformance` brings them;
-//! the ways that they are listed, called and read are the product's.
+//! What the protocol's conformance suites want a server to have, beside what this one has: tools,
+//! resources and prompts with names and texts of the suites' own. They stand around the product's
+//! handler and answer what is asked of them; everything else is the product's.
 
 mod asks;
 mod input;
@@ -9,18 +9,25 @@ mod resources;
 mod tasks;
 mod tools;
 
+use std::sync::Arc;
+
 use journeyman_event::ContentHash;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CompleteRequestParams, DetailedTask,
-    GetPromptRequestParams, GetPromptResponse, InputResponses, Prompt, ReadResourceResult,
-    RequestStateCodec, Resource, ResourceTemplate, ServerCapabilities, Tool,
+    CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams,
+    CompleteResult, CustomRequest, CustomResult, GetPromptRequestParams, GetPromptResponse,
+    GetTaskParams, GetTaskResult, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams,
+    ReadResourceResponse, RequestStateCodec, ServerConfig, SetLevelRequestParams,
+    SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
 };
-use rmcp::service::{RequestContext, SubscriptionContext};
+use rmcp::service::{RequestContext, SubscriptionContext, SubscriptionSink};
 use rmcp::task_manager::TaskManager;
-use rmcp::{ErrorData, RoleServer};
+use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio::sync::broadcast;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::session::Session;
+use super::Mcp;
+use super::handler::completions;
 
 /// A small picture and a short sound.
 const PICTURE: &str =
@@ -36,8 +43,8 @@ enum Change {
     Prompts,
 }
 
-/// The suite's own tools, resources and prompts.
-pub(super) struct Fixtures {
+/// The suites' own tools, and what these need.
+struct Fixtures {
     tools: Vec<Tool>,
     /// Seals what a client carries from one round of a question to the next.
     codec: RequestStateCodec,
@@ -45,117 +52,249 @@ pub(super) struct Fixtures {
     tasks: TaskManager,
 }
 
-impl Fixtures {
+/// The MCP server with what the suites want beside, for one client.
+#[derive(Clone)]
+pub(super) struct WithFixtures {
+    mcp: Mcp,
+    fixtures: Arc<Fixtures>,
+}
+
+impl WithFixtures {
     /// With a secret that no client knows.
-    pub(super) fn new(secret: &str) -> Self {
+    pub(super) fn new(mcp: Mcp, secret: &str) -> Self {
         // A hash is as long as a key has to be.
         let key = ContentHash::of(format!("{secret}\nfixtures").as_bytes());
-        Self {
+        let fixtures = Arc::new(Fixtures {
             tools: tools::all(),
             codec: RequestStateCodec::new_unchecked(key.to_string()),
             changes: broadcast::channel(CHANGES_MAX).0,
             tasks: TaskManager::new(),
-        }
+        });
+        Self { mcp, fixtures }
     }
 
-    /// The lists of the product never change; these are said to.
-    pub(super) fn announce(capabilities: &mut ServerCapabilities) {
-        if let Some(tools) = &mut capabilities.tools {
+    /// The same for another client.
+    pub(super) fn for_another(&self) -> Self {
+        Self {
+            mcp: self.mcp.for_another(),
+            fixtures: Arc::clone(&self.fixtures),
+        }
+    }
+}
+
+impl ServerHandler for WithFixtures {
+    fn get_info(&self) -> ServerConfig {
+        let mut info = self.mcp.get_info();
+        // The lists of the product never change; these are said to.
+        if let Some(tools) = &mut info.capabilities.tools {
             tools.list_changed = Some(true);
         }
-        if let Some(prompts) = &mut capabilities.prompts {
+        if let Some(prompts) = &mut info.capabilities.prompts {
             prompts.list_changed = Some(true);
         }
+        info
     }
 
-    pub(super) fn tools(&self) -> &[Tool] {
-        &self.tools
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        let mut own = self.fixtures.tools.iter();
+        let own = own.find(|tool| tool.name == name).cloned();
+        own.or_else(|| self.mcp.get_tool(name))
     }
 
-    /// Calls a tool; nothing, if it is none of these.
-    pub(super) async fn call(
+    async fn list_tools(
         &self,
-        request: &CallToolRequestParams,
-        session: &Session,
-        context: &RequestContext<RoleServer>,
-    ) -> Option<Result<CallToolResponse, ErrorData>> {
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let mut list = self.mcp.list_tools(request, context).await?;
+        list.tools.extend_from_slice(&self.fixtures.tools);
+        Ok(list)
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let fixtures = &*self.fixtures;
         if let Some(steps) = input::tool(&request.name) {
             let said = (&request.request_state, &request.input_responses);
-            return Some(input::go(&self.codec, steps, said, context).map(Into::into));
+            return input::go(&fixtures.codec, steps, said, &context).map(Into::into);
         }
-        if let Some(result) = tasks::call(self, request, context).await {
-            return Some(result);
+        if let Some(result) = tasks::call(fixtures, &request, &context).await {
+            return result;
         }
-        if self.tools.iter().any(|tool| tool.name == request.name) {
-            return Some(tools::call(self, request, session, context).await);
+        if fixtures.tools.iter().any(|tool| tool.name == request.name) {
+            return tools::call(fixtures, &request, &self.mcp.session, &context).await;
         }
-        None
+        self.mcp.call_tool(request, context).await
     }
 
-    /// One of the tasks of these tools; nothing, if it is none.
-    pub(super) fn task(&self, id: &str) -> Option<DetailedTask> {
-        self.tasks.get_task(id).ok()
-    }
-
-    pub(super) fn update_task(&self, id: &str, responses: InputResponses) -> Result<(), ErrorData> {
-        self.tasks.update_task(id, responses)
-    }
-
-    pub(super) fn cancel_task(&self, id: &str) -> Result<(), ErrorData> {
-        self.tasks.cancel_task(id)
-    }
-
-    pub(super) fn resources() -> Vec<Resource> {
-        resources::all()
-    }
-
-    pub(super) fn templates() -> Vec<ResourceTemplate> {
-        resources::templates()
-    }
-
-    /// Reads a resource; nothing, if it is none of these.
-    pub(super) fn read(uri: &str) -> Option<ReadResourceResult> {
-        resources::read(uri)
-    }
-
-    pub(super) fn prompts() -> Vec<Prompt> {
-        prompts::all()
-    }
-
-    /// A prompt; nothing, if it is none of these.
-    pub(super) fn prompt(
+    async fn on_custom_request(
         &self,
-        request: &GetPromptRequestParams,
-        context: &RequestContext<RoleServer>,
-    ) -> Option<Result<GetPromptResponse, ErrorData>> {
+        request: CustomRequest,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        self.mcp.on_custom_request(request, context).await
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        match self.fixtures.tasks.get_task(&request.task_id) {
+            Ok(task) => Ok(GetTaskResult::new(task)),
+            Err(_) => self.mcp.get_task(request, context).await,
+        }
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let tasks = &self.fixtures.tasks;
+        if tasks.get_task(&request.task_id).is_ok() {
+            return tasks.update_task(&request.task_id, request.input_responses);
+        }
+        self.mcp.update_task(request, context).await
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let tasks = &self.fixtures.tasks;
+        if tasks.get_task(&request.task_id).is_ok() {
+            return tasks.cancel_task(&request.task_id);
+        }
+        self.mcp.cancel_task(request, context).await
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let is_first = request.as_ref().is_none_or(|page| page.cursor.is_none());
+        let mut list = self.mcp.list_resources(request, context).await?;
+        if is_first {
+            list.resources.splice(0..0, resources::all());
+        }
+        Ok(list)
+    }
+
+    async fn list_resource_templates(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        let mut list = self.mcp.list_resource_templates(request, context).await?;
+        list.resource_templates.extend(resources::templates());
+        Ok(list)
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        match resources::read(&request.uri) {
+            Some(found) => Ok(found.into()),
+            None => self.mcp.read_resource(request, context).await,
+        }
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        if resources::read(&request.uri).is_some() {
+            return Ok(()); // it never changes
+        }
+        self.mcp.subscribe(request, context).await
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.mcp.unsubscribe(request, context).await
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        Some(requested.supported_by(&self.get_info().capabilities))
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let (changes, sink) = (self.fixtures.changes.subscribe(), context.sink().clone());
+        let _telling = AbortOnDropHandle::new(tokio::spawn(tell_changes(changes, sink)));
+        self.mcp.listen(context).await
+    }
+
+    async fn list_prompts(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        let mut list = self.mcp.list_prompts(request, context).await?;
+        list.prompts.extend(prompts::all());
+        Ok(list)
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
         if request.name == prompts::ASKING {
             let said = (&request.request_state, &request.input_responses);
-            let went = input::go(&self.codec, &prompts::QUESTION, said, context);
-            return Some(went.map(prompts::asked));
+            let went = input::go(&self.fixtures.codec, &prompts::QUESTION, said, &context);
+            return went.map(prompts::asked);
         }
-        prompts::get(request).map(|prompt| Ok(prompt.into()))
+        match prompts::get(&request) {
+            Some(prompt) => Ok(prompt.into()),
+            None => self.mcp.get_prompt(request, context).await,
+        }
     }
 
-    /// How an argument may go on; nothing, if it is of something else.
-    pub(super) fn complete(request: &CompleteRequestParams) -> Option<Vec<String>> {
-        prompts::complete(request)
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        match prompts::complete(&request) {
+            Some(all) => completions(all),
+            None => self.mcp.complete(request, context).await,
+        }
     }
 
-    /// Tells a subscription of the changes that it wants to hear of, while it is open.
-    pub(super) async fn tell_changes(&self, context: &SubscriptionContext) {
-        let mut changes = self.changes.subscribe();
-        loop {
-            let change = tokio::select! {
-                change = changes.recv() => change,
-                () = context.cancelled() => return,
-            };
-            // What it does not want is refused there.
-            let _ = match change {
-                Ok(Change::Tools) => context.sink().notify_tool_list_changed().await,
-                Ok(Change::Prompts) => context.sink().notify_prompt_list_changed().await,
-                Err(_) => continue, // it was behind
-            };
-        }
+    async fn set_level(
+        &self,
+        request: SetLevelRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.mcp.set_level(request, context).await
+    }
+}
+
+/// Tells a subscription of the changes that it wants to hear of, while it is open.
+async fn tell_changes(mut changes: broadcast::Receiver<Change>, sink: SubscriptionSink) {
+    loop {
+        // What it does not want is refused there.
+        let _ = match changes.recv().await {
+            Ok(Change::Tools) => sink.notify_tool_list_changed().await,
+            Ok(Change::Prompts) => sink.notify_prompt_list_changed().await,
+            Err(broadcast::error::RecvError::Lagged(_)) => continue, // it was behind
+            Err(broadcast::error::RecvError::Closed) => return,
+        };
     }
 }
 

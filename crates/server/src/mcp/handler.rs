@@ -18,7 +18,6 @@ use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::api::Refused;
-use super::conformance::Fixtures;
 use super::session::{WATCHED_MAX, is_modern};
 use super::{Mcp, lenient, prompts, resources, tasks, tools, wait};
 
@@ -50,13 +49,24 @@ fn not_done(refused: Refused) -> CallToolResult {
     CallToolResult::error(vec![ContentBlock::text(words)])
 }
 
+/// As many of these as are given at a time.
+pub(super) fn completions(all: Vec<String>) -> Result<CompleteResult, ErrorData> {
+    let total = u32::try_from(all.len()).ok();
+    let has_more = all.len() > COMPLETIONS_MAX;
+    let values = all.into_iter().take(COMPLETIONS_MAX).collect();
+    let completion = CompletionInfo::with_pagination(values, total, has_more);
+    completion
+        .map(CompleteResult::new)
+        .map_err(|error| ErrorData::internal_error(error, None))
+}
+
 fn internal(refused: Refused) -> ErrorData {
     ErrorData::internal_error(refused.detail().to_owned(), Some(refused.0))
 }
 
 impl ServerHandler for Mcp {
     fn get_info(&self) -> ServerConfig {
-        let mut capabilities = ServerCapabilities::builder()
+        let capabilities = ServerCapabilities::builder()
             .enable_tools()
             .enable_prompts()
             .enable_resources()
@@ -65,9 +75,6 @@ impl ServerHandler for Mcp {
             .enable_logging()
             .enable_tasks()
             .build();
-        if self.fixtures.is_some() {
-            Fixtures::announce(&mut capabilities);
-        }
         let me =
             Implementation::new("journeyman", env!("CARGO_PKG_VERSION")).with_title("Journeyman");
         ServerConfig::new(capabilities)
@@ -76,7 +83,7 @@ impl ServerHandler for Mcp {
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.all_tools().find(|tool| tool.name == name).cloned()
+        self.tools.iter().find(|tool| tool.name == name).cloned()
     }
 
     async fn list_tools(
@@ -84,11 +91,9 @@ impl ServerHandler for Mcp {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(
-            ListToolsResult::with_all_items(self.all_tools().cloned().collect())
-                .with_ttl_ms(LASTING_MS)
-                .with_cache_scope(CacheScope::Public),
-        )
+        Ok(ListToolsResult::with_all_items(self.tools.to_vec())
+            .with_ttl_ms(LASTING_MS)
+            .with_cache_scope(CacheScope::Public))
     }
 
     async fn call_tool(
@@ -96,11 +101,6 @@ impl ServerHandler for Mcp {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        if let Some(fixtures) = &self.fixtures
-            && let Some(result) = fixtures.call(&request, &self.session, &context).await
-        {
-            return result;
-        }
         let api = self.api(&context)?;
         let given = request.arguments.unwrap_or_default();
         let given = match self.tools.iter().find(|tool| tool.name == request.name) {
@@ -179,9 +179,6 @@ impl ServerHandler for Mcp {
         request: GetTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetTaskResult, ErrorData> {
-        if let Some((_, task)) = self.fixture_task(&request.task_id) {
-            return Ok(GetTaskResult::new(task));
-        }
         let api = self.api(&context)?;
         tasks::get(&*api, &request.task_id)
             .await
@@ -193,9 +190,6 @@ impl ServerHandler for Mcp {
         request: UpdateTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        if let Some((fixtures, _)) = self.fixture_task(&request.task_id) {
-            return fixtures.update_task(&request.task_id, request.input_responses);
-        }
         let api = self.api(&context)?;
         tasks::update(&*api, &request.task_id, &request.input_responses).await
     }
@@ -205,9 +199,6 @@ impl ServerHandler for Mcp {
         request: CancelTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        if let Some((fixtures, _)) = self.fixture_task(&request.task_id) {
-            return fixtures.cancel_task(&request.task_id);
-        }
         let api = self.api(&context)?;
         tasks::cancel(&*api, &request.task_id).await
     }
@@ -228,11 +219,7 @@ impl ServerHandler for Mcp {
                 None,
             ));
         }
-        let is_first = cursor.is_none();
-        let mut list = resources::list(&*api, cursor).await.map_err(internal)?;
-        if self.fixtures.is_some() && is_first {
-            list.resources.splice(0..0, Fixtures::resources());
-        }
+        let list = resources::list(&*api, cursor).await.map_err(internal)?;
         Ok(list.with_ttl_ms(0).with_cache_scope(CacheScope::Private))
     }
 
@@ -241,13 +228,11 @@ impl ServerHandler for Mcp {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        let mut templates = resources::templates();
-        if self.fixtures.is_some() {
-            templates.extend(Fixtures::templates());
-        }
-        Ok(ListResourceTemplatesResult::with_all_items(templates)
-            .with_ttl_ms(LASTING_MS)
-            .with_cache_scope(CacheScope::Public))
+        Ok(
+            ListResourceTemplatesResult::with_all_items(resources::templates())
+                .with_ttl_ms(LASTING_MS)
+                .with_cache_scope(CacheScope::Public),
+        )
     }
 
     async fn read_resource(
@@ -255,10 +240,7 @@ impl ServerHandler for Mcp {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let found = match self.fixture_resource(&request.uri) {
-            Some(fixture) => fixture,
-            None => resources::read(&*self.api(&context)?, &request.uri).await?,
-        };
+        let found = resources::read(&*self.api(&context)?, &request.uri).await?;
         let found = found.with_ttl_ms(0).with_cache_scope(CacheScope::Private);
         Ok(found.into())
     }
@@ -268,9 +250,6 @@ impl ServerHandler for Mcp {
         request: SubscribeRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        if self.fixture_resource(&request.uri).is_some() {
-            return Ok(()); // it never changes
-        }
         let api = self.api(&context)?;
         resources::read(&*api, &request.uri).await?; // or it is not there at all
         let (uri, peer) = (request.uri.clone(), context.peer.clone());
@@ -314,10 +293,7 @@ impl ServerHandler for Mcp {
                 resources::watch(&*api, &uri, tell).await;
             })));
         }
-        match &self.fixtures {
-            Some(fixtures) => fixtures.tell_changes(&context).await,
-            None => context.cancelled().await,
-        }
+        context.cancelled().await;
         Ok(())
     }
 
@@ -326,11 +302,7 @@ impl ServerHandler for Mcp {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        let mut all = prompts::all();
-        if self.fixtures.is_some() {
-            all.extend(Fixtures::prompts());
-        }
-        Ok(ListPromptsResult::with_all_items(all)
+        Ok(ListPromptsResult::with_all_items(prompts::all())
             .with_ttl_ms(LASTING_MS)
             .with_cache_scope(CacheScope::Public))
     }
@@ -338,13 +310,8 @@ impl ServerHandler for Mcp {
     async fn get_prompt(
         &self,
         request: GetPromptRequestParams,
-        context: RequestContext<RoleServer>,
+        _: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
-        if let Some(fixtures) = &self.fixtures
-            && let Some(result) = fixtures.prompt(&request, &context)
-        {
-            return result;
-        }
         let given = request.arguments.unwrap_or_default();
         prompts::get(&request.name, &given).map(Into::into)
     }
@@ -363,23 +330,8 @@ impl ServerHandler for Mcp {
             .and_then(|known| known.get("task_id"))
             .map(String::as_str);
         let (name, begun) = (&request.argument.name, &request.argument.value);
-        let fixture = self
-            .fixtures
-            .as_ref()
-            .and_then(|_| Fixtures::complete(&request));
-        let all = match fixture {
-            Some(all) => all,
-            None => resources::complete(&*api, name, begun, task)
-                .await
-                .map_err(internal)?,
-        };
-        let total = u32::try_from(all.len()).ok();
-        let has_more = all.len() > COMPLETIONS_MAX;
-        let values = all.into_iter().take(COMPLETIONS_MAX).collect();
-        let completion = CompletionInfo::with_pagination(values, total, has_more);
-        completion
-            .map(CompleteResult::new)
-            .map_err(|error| ErrorData::internal_error(error, None))
+        let all = resources::complete(&*api, name, begun, task).await;
+        completions(all.map_err(internal)?)
     }
 
     async fn set_level(

@@ -19,11 +19,10 @@ use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use super::api::Account;
-use super::conformance::Fixtures;
 use super::json_rpc::Malformed;
 use super::sessions::{InTheId, InUse, SessionId, Sessions, TOLD_MAX};
 use super::{Mcp, Reach};
-use crate::app::{App, McpOffer};
+use crate::app::App;
 use crate::body::{BODY_MAX, bytes_of};
 use crate::door::Caller;
 use crate::problem::Problem;
@@ -43,7 +42,13 @@ const BATCH_MAX: usize = 64;
 /// answered.
 const ANSWERING: Duration = Duration::from_secs(1);
 
-type Service = StreamableHttpService<Mcp, Sessions>;
+/// What answers: the product, in a build for the conformance suites with what these want beside.
+#[cfg(feature = "mcp-conformance")]
+type Handler = super::conformance::WithFixtures;
+#[cfg(not(feature = "mcp-conformance"))]
+type Handler = Mcp;
+
+type Service = StreamableHttpService<Handler, Sessions>;
 
 #[derive(Clone)]
 struct Door {
@@ -60,10 +65,8 @@ pub(crate) fn is_path(path: &str) -> bool {
 /// The route, with the REST interface that stands behind it.
 pub(crate) fn router(app: &App, api: Router) -> Router {
     let mcp = Mcp::new(Reach::Here(api, app.stop.clone()));
-    let mcp = match app.offer.mcp {
-        McpOffer::Product => mcp,
-        McpOffer::WithFixtures => mcp.with_fixtures(Fixtures::new(&app.tickets.random_hex())),
-    };
+    #[cfg(feature = "mcp-conformance")]
+    let mcp = Handler::new(mcp, &app.tickets.random_hex());
     let sessions = Sessions::new();
     // What waits is answered when the server stops: a client whose stream just ends would wait on.
     let (stop, answered) = (app.stop.clone(), CancellationToken::new());
