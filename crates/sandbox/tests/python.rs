@@ -253,7 +253,9 @@ at_each_level! {
         file.extend(tests.iter().enumerate().map(made));
         file += "def test_stack(stack):\n    stack.push(1)\n    assert stack.items == [1]\n\ndef test_plugin(mocker):\n    assert add(1, 2) == 3\n\n\
             class TestOld(unittest.TestCase):\n    def test_add(self):\n        self.assertEqual(add(1, 2), 3)\n    \
-            def test_nothing(self):\n        self.assertTrue(True)\n";
+            def test_nothing(self):\n        self.assertTrue(True)\n    def test_parts(self):\n        for n in (1, 2):\n            \
+             with self.subTest(n=n):\n                self.assertEqual(add(n, n), 2 * n)\n    \
+             def test_idle_parts(self):\n        with self.subTest(n=1):\n            self.assertTrue(True)\n";
         sandboxed.write("test_calc.py", &file);
         let cancel = CancellationToken::new();
         let folder = sandboxed.folder.path();
@@ -266,6 +268,7 @@ at_each_level! {
         }
         assert!(!is_idle("test_passed_on[add]"), "{:?}", report.idle);
         assert!(!is_idle("test_stack") && is_idle("test_plugin"), "{:?}", report.idle);
+        assert!(!is_idle("test_parts") && is_idle("test_idle_parts"), "{:?}", report.idle);
         assert!(!is_idle("test_add") && is_idle("test_nothing"), "{:?}", report.idle);
         sandboxed.write("test_idle.py", "import calc\n\ndef test_x():\n    assert True\n");
         let doubted = sandboxed.python.run_doubted_tests(&sandboxed.sandbox, folder, &["test_idle.py"], &cancel).await;

@@ -99,7 +99,8 @@ def _cannot_fail(item, folder, own):
             is_error = isinstance(value, type) and issubclass(value, BaseException)
             if callable(value) and not is_error and getattr(value, "__module__", None) in names:
                 ours[id(value)] = value
-    if _is_prepared(item, ours, modules):
+    # What the parts of a test say that are told one by one is not seen here.
+    if _is_prepared(item, ours, modules) or "subtests" in getattr(item, "fixturenames", ()):
         return False
     functions = [function for value in ours.values() for function in _bare_functions(value)]
     codes = [function.__code__ for function in functions]
@@ -108,7 +109,7 @@ def _cannot_fail(item, folder, own):
         raise _Enough
 
     def passes_with(wrong):
-        changed = []
+        changed, parts = [], []
         for place in [*modules, item.module]:
             for name, value in list(vars(place).items()):
                 if id(value) in ours:
@@ -116,11 +117,13 @@ def _cannot_fail(item, folder, own):
                     setattr(place, name, lambda *args, **kwargs: wrong)
         for function in functions:
             function.__code__ = _answering(function, wrong)
+        if hasattr(item, "addSubTest"):  # unittest's parts of a test
+            item.addSubTest = lambda case, part, error: parts.append(error)
         before = signal.signal(signal.SIGALRM, enough)
         signal.setitimer(signal.ITIMER_REAL, 1)
         try:
             item.runtest()
-            return not getattr(item, "_excinfo", None)
+            return not getattr(item, "_excinfo", None) and not any(parts)
         except BaseException:
             return False
         finally:
@@ -128,6 +131,7 @@ def _cannot_fail(item, folder, own):
             signal.signal(signal.SIGALRM, before)
             if hasattr(item, "_excinfo"):
                 item._excinfo = None
+            vars(item).pop("addSubTest", None)
             for function, code in zip(functions, codes):
                 function.__code__ = code
             for place, name, value in changed:
