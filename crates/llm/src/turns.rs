@@ -13,6 +13,8 @@ const ENDS: &[&str] = &[
     "</s>",
     "<｜end▁of▁sentence｜>",
 ];
+/// Begins the name of a channel.
+const CHANNEL: &str = "<|channel|>";
 /// Who speaks next, where no other mark stands before that.
 const SPEAKERS: &[&str] = &["assistant\n", "model\n", "system\n", "user\n"];
 /// The longest of them, in bytes, and what must follow.
@@ -20,8 +22,14 @@ const END_BYTES_MAX: usize = 48;
 
 /// Where the first turn of a text ends: at a mark behind which nothing, a new line, another mark or the next
 /// speaker stands. In the strings of a program something else stands there.
+/// In an answer that comes in channels (OpenAI's Harmony format) `<|end|>` ends one message of several.
 pub fn end_of_turn(text: &str) -> Option<usize> {
+    end_of(text, text.contains(CHANNEL))
+}
+
+fn end_of(text: &str, has_channels: bool) -> Option<usize> {
     ENDS.iter()
+        .filter(|end| !(has_channels && **end == "<|end|>"))
         .filter_map(|end| {
             let mut marks = text.match_indices(end);
             marks.find(|(at, _)| {
@@ -43,6 +51,8 @@ pub fn end_of_turn(text: &str) -> Option<usize> {
 pub(crate) struct Turn {
     /// The end of what came.
     tail: String,
+    /// Whether it comes in channels.
+    has_channels: bool,
 }
 
 impl Turn {
@@ -50,7 +60,8 @@ impl Turn {
     pub(crate) fn ended(&mut self, piece: &str) -> bool {
         self.tail.push_str(piece);
         // A mark at the very end may stand in a string whose rest is still to come.
-        let ended = end_of_turn(self.tail.trim_end_matches(' ')).is_some_and(|at| {
+        self.has_channels |= self.tail.contains(CHANNEL);
+        let ended = end_of(self.tail.trim_end_matches(' '), self.has_channels).is_some_and(|at| {
             let line = self.tail[at..].trim_end_matches(' ');
             // Of what came before it too little is known to tell HTML.
             let goes_on = line.contains(['\n', '\r']) || line.matches('<').count() > 1;
@@ -81,6 +92,11 @@ mod tests {
             ("x = 1\n<|im_end|>user\nThanks", Some(6)),
             ("END = \"<|im_end|>\"\n", None),
             ("x < 1\n", None),
+            (
+                "<|channel|>analysis<|message|>Simple, and so long that the channel's mark is out of sight.<|end|>\
+                 <|start|>assistant<|channel|>final<|message|>x = 1\n",
+                None,
+            ),
         ] {
             assert_eq!(end_of_turn(text), end, "{text}");
             let mut turn = Turn::default();
