@@ -124,7 +124,7 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
         record: ContextBuilt {
             purpose: request.purpose,
             window: request.window,
-            layers: layers(&profile, request.purpose, &pieces, count.tokens),
+            layers: layers(&profile, descriptor, &pieces, count.tokens),
             decisions,
         },
         messages,
@@ -204,7 +204,12 @@ fn decision(piece: &Piece, whole: usize) -> ContextDecision {
 }
 
 /// What each layer took: the exact total, divided by the share of bytes.
-fn layers(profile: &Profile, purpose: Purpose, pieces: &[Piece], total: Tokens) -> Vec<Layer> {
+fn layers(
+    profile: &Profile,
+    descriptor: &Descriptor,
+    pieces: &[Piece],
+    total: Tokens,
+) -> Vec<Layer> {
     let bytes_of = |layer: LayerName| -> usize {
         pieces
             .iter()
@@ -213,11 +218,7 @@ fn layers(profile: &Profile, purpose: Purpose, pieces: &[Piece], total: Tokens) 
             .sum()
     };
     let parts = [
-        (
-            "system",
-            profile.system,
-            Descriptor::of(purpose).system.len(),
-        ),
+        ("system", profile.system, descriptor.system.len()),
         (
             LayerName::State.as_str(),
             profile.task,
