@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 
 use crate::passages::{Role, Statement, passages_in};
 use crate::python::{defined_name, is_builtin, is_identifier, is_name, stub_signatures};
+use crate::spoken::Spoken;
 use crate::wording::{
-    CORRECTIONS, DOUBTS, FAULTS, OPENINGS, PAST, REPORTS, before_in_sentence, behind_in_sentence,
-    heads_a_report, is_claimed, last_sentence, says_any, starts_with_any, without_strings,
+    DOUBTS, FAULTS, OPENINGS, PAST, REPORTS, before_in_sentence, behind_in_sentence,
+    heads_a_report, is_claimed, last_sentence, says_any, starts_with_any, takes_back,
+    without_strings,
 };
 
 /// Words after which a name is that of what is asked for, where it is written as code: with
@@ -108,6 +110,8 @@ pub(crate) struct Prompt<'p> {
 pub(crate) struct Line<'p> {
     pub(crate) text: &'p str,
     start: usize,
+    /// Whether it stands between the fences of a block.
+    pub(crate) is_fenced: bool,
     /// Whether what it says may be an expectation: it is no quotation, no report of a test, and not in a
     /// block of another language.
     pub(crate) is_own: bool,
@@ -221,7 +225,7 @@ impl<'p> Prompt<'p> {
                     .trim_start_matches(['-', '*', '`', ' ', '#'])
             })
             .find(|line| !line.is_empty());
-        next.is_some_and(|next| starts_with_any(next, CORRECTIONS))
+        next.is_some_and(takes_back) || self.is_denied_beside(at, last)
     }
 
     /// Whether a comment behind the code of a line says that the code does not hold.
@@ -276,13 +280,14 @@ impl<'p> Prompt<'p> {
         !is_quoted
             && !is_part
             && !trail.trim_end().ends_with('?')
+            && Spoken::of(&sentence) != Spoken::Unknown
             && !says_any(&sentence, REPORTS)
             && !says_any(&sentence, FAULTS)
             && !is_claimed(lead)
             && !says_any(&sentence, DOUBTS)
             && !says_any(&sentence, PAST)
             && (should || lead.trim_end().ends_with(':') || !starts_with_any(opening, OPENINGS))
-            && !starts_with_any(next, CORRECTIONS)
+            && !takes_back(next)
     }
 }
 
@@ -329,11 +334,42 @@ fn lines_of(text: &str) -> Vec<Line<'_>> {
         lines.push(Line {
             text: line,
             start,
+            is_fenced: block.is_some(),
             is_own: block.is_none_or(|(_, is_python)| is_python) && !in_traceback && !is_quotation,
         });
         start += whole.len();
     }
+    disown_logs(&mut lines);
     lines
+}
+
+/// What a log of failing tests is about is no expectation: a block or a paragraph with a line that
+/// only such a log has.
+fn disown_logs(lines: &mut [Line<'_>]) {
+    let is_mark = |line: &Line<'_>| {
+        let bare = line.text.trim();
+        bare.starts_with("AssertionError")
+            || bare.starts_with("E   ")
+            || bare.starts_with("FAILED ")
+            || bare.starts_with("Failed example:")
+            || bare.starts_with("Traceback (most recent call last)")
+            || bare.starts_with("=====") && bare.contains(" FAILURES ")
+    };
+    let mut from = 0;
+    while from < lines.len() {
+        let is_fenced = lines[from].is_fenced;
+        let ends = |line: &Line<'_>| {
+            line.is_fenced != is_fenced || !is_fenced && line.text.trim().is_empty()
+        };
+        let len = lines[from..].iter().skip(1).position(ends);
+        let to = len.map_or(lines.len(), |len| from + 1 + len);
+        if lines[from..to].iter().any(is_mark) {
+            for line in &mut lines[from..to] {
+                line.is_own = false;
+            }
+        }
+        from = to;
+    }
 }
 
 /// Names that running text asks for.
@@ -342,6 +378,8 @@ fn names_in_prose<'p>(line: &'p str, names: &mut BTreeSet<&'p str>) {
     let bare =
         bare.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ')' || c == ' ');
     let mut cue = if bare.is_empty() { "" } else { "and" };
+    // The cues are English: in another language parameters have to do.
+    let is_english = Spoken::of(line) != Spoken::Unknown;
     let mut rest = bare;
     while !rest.is_empty() {
         let end = rest
@@ -365,8 +403,12 @@ fn names_in_prose<'p>(line: &'p str, names: &mut BTreeSet<&'p str>) {
         let lower = word.to_lowercase();
         let at_call = after.starts_with('(') && has_parameters(&after[1..]);
         let is_code = at_call || (ticked && after.starts_with('`')) || word.contains('_');
+        let is_called = at_call && !is_english && !after.starts_with("()");
         let is_bare = NAMING.contains(&cue) && !FILLERS.contains(&lower.as_str());
-        if !before.ends_with('.') && is_name(word) && (is_code && CUES.contains(&cue) || is_bare) {
+        if !before.ends_with('.')
+            && is_name(word)
+            && (is_code && CUES.contains(&cue) || is_bare || is_called)
+        {
             names.insert(word);
         }
         cue = CUES

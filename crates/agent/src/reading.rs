@@ -11,7 +11,7 @@ use crate::literal::literal;
 use crate::passages::{is_chain, is_library, is_open, tests_in_passages};
 use crate::python::is_builtin;
 use crate::sessions::doctests;
-use crate::stated::{call_at, is_labelled, stated_examples};
+use crate::stated::{call_at, is_labelled, shows_a_result, stated_examples};
 
 /// The name under which doctest examples are kept.
 const EXAMPLES_FILE: &str = "test_examples.py";
@@ -155,6 +155,7 @@ fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
     }
     let source = Source::of(bare);
     is_labelled(prompt, at)
+        || shows_a_result(prompt, line.text) && !is_in_code(prompt, at)
         || bare.contains("==")
             && source.is_idle_expression()
             && source.parses()

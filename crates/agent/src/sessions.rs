@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use journeyman_syntax::Source;
 
-use crate::asked::Prompt;
-use crate::literal::identifier;
+use crate::asked::{Prompt, is_comment};
+use crate::literal::{identifier, literal};
 use crate::python::{is_builtin, is_standard};
 use crate::reading::Found;
 use crate::stated::stated_in_session;
@@ -95,7 +95,11 @@ pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<Found>, Vec<Found>) {
         if closes {
             let whole = std::mem::take(&mut group);
             let last = at.saturating_sub(1);
-            if !whole.is_empty() && !prompt.is_reported(first, last) {
+            let is_denied = || {
+                prompt.is_reported(first, last)
+                    || (first..=last).any(|at| prompt.is_reported_beside(at))
+            };
+            if !whole.is_empty() && !is_denied() {
                 let about = session_about_the_task(prompt, &without_skipped(&whole));
                 let texts = about.iter().flat_map(|session| apart(session));
                 examples.extend(texts.map(|text| Found {
@@ -107,11 +111,22 @@ pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<Found>, Vec<Found>) {
             // No more than there is: an answer may stand further left than its question.
             let spaces = indent.min(line.len() - bare.len());
             let text = line.get(spaces..).unwrap_or(bare);
-            group.push_str(text.trim_end());
+            group.push_str(without_remark(text, prompt_line));
             group.push('\n');
         }
     }
     (examples, assertions)
+}
+
+/// A line of a session without a comment behind its result, which doctest would compare.
+fn without_remark(line: &str, is_question: bool) -> &str {
+    let result = (!is_question).then(|| literal(line)).flatten();
+    match result {
+        Some((_, rest)) if is_comment(rest.trim_start()) => {
+            line[..line.len() - rest.len()].trim_end()
+        }
+        _ => line.trim_end(),
+    }
 }
 
 /// Whether doctest is told not to run a line of a session.

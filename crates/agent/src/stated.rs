@@ -11,10 +11,19 @@ const EXAMPLES_MAX: usize = 40;
 
 /// What may stand between a call and its result, longest first; the last one only in a docstring.
 const RELATIONS: &[&str] = &[
+    "should evaluate to",
     "should return",
+    "should equal",
+    "should give",
     "should be",
+    "must return",
+    "must equal",
+    "must give",
+    "must be",
     "returns",
     "return",
+    "equals",
+    "yields",
     "gives",
     "==>",
     "=>",
@@ -111,6 +120,16 @@ pub(crate) fn is_labelled(prompt: &Prompt<'_>, at: usize) -> bool {
     };
     let is_below = after_label(next_line(prompt, at), "output").is_some_and(|out| !out.is_empty());
     is_below || input.to_lowercase().contains("output")
+}
+
+/// Whether a line shows a call of what is asked for and a result beside it, however it says so.
+pub(crate) fn shows_a_result(prompt: &Prompt<'_>, line: &str) -> bool {
+    /// What else may stand between a call and its result where it is not taken for an example.
+    const LOOSE: &[&str] = &["has to be", "prints", "produces", "is", ":", "=", ""];
+    let known = |name: &str| prompt.asks_for(name);
+    // A row of a table, and what is struck out.
+    let line = line.replace("~~", " ").replace('|', " ");
+    !calls(&line, &known, RELATIONS).is_empty() || !calls(&line, &known, LOOSE).is_empty()
 }
 
 /// The example in a doctest line that states its result itself: `>>> f(2) == 4` without a result

@@ -1,6 +1,8 @@
 //! How a prompt says a thing: the words by which a sentence or a heading denies, doubts, reports or
 //! takes back what it says, and where a sentence begins and ends.
 
+use crate::spoken::denies_in_another_language;
+
 /// What a sentence or a heading says where its results are not what is wanted.
 pub(crate) const REPORTS: &[&str] = &[
     "actual",
@@ -115,37 +117,42 @@ pub(crate) const DOUBTS: &[&str] = &[
     "you get",
 ];
 /// How a sentence begins that takes the one before it back.
-pub(crate) const CORRECTIONS: &[&str] = &[
+const CORRECTIONS: &[&str] = &[
     "but",
     "correct would be",
     "expected",
     "however",
     "i expect",
     "instead",
-    "it must",
-    "it should",
     "right would be",
     "should be",
     "that is not",
     "that is wrong",
-    "that should",
     "that's not",
     "that's wrong",
     "the correct",
     "the right",
     "this is not",
     "this is wrong",
-    "this should",
     "which is wrong",
     "why",
     "wrong!",
     "wrong.",
 ];
+/// How a sentence begins that takes the result before it back, if it names another one.
+const OTHERWISE: &[&str] = &["it must", "it should", "that should", "this should"];
 /// How a sentence begins that only supposes or asks what it says.
 pub(crate) const OPENINGS: &[&str] = &[
     "can", "could", "did", "do", "does", "has", "how", "if", "is", "what", "when", "whenever",
     "would",
 ];
+/// The first sentence of a text.
+fn first_sentence(text: &str) -> &str {
+    let ends = [". ", "! ", "? ", "\n"];
+    let to = ends.iter().filter_map(|end| text.find(end)).min();
+    to.map_or(text, |to| &text[..to])
+}
+
 /// The last sentence of a line.
 pub(crate) fn last_sentence(line: &str) -> &str {
     let ends = [". ", "! ", "? "];
@@ -157,7 +164,8 @@ pub(crate) fn last_sentence(line: &str) -> &str {
 pub(crate) fn heads_a_report(line: &str) -> bool {
     let last = last_sentence(line);
     let opening = last.trim_start_matches([' ', '-', '*', '#', '"', '`', '\'']);
-    says_any(last, REPORTS)
+    denies_in_another_language(last)
+        || says_any(last, REPORTS)
         || says_any(last, HEADINGS)
         || says_any(last, PAST)
         || says_any(last, FAULTS) && !starts_with_any(opening, REQUESTS)
@@ -180,10 +188,11 @@ pub(crate) fn is_claimed(lead: &str) -> bool {
 pub(crate) fn before_in_sentence(text: &str) -> &str {
     let mut from = 0;
     for end in [
-        ". ", ".\n", "! ", "!\n", "? ", "?\n", "\n\n", "\n-", "\n*", "; ", ":\n", "\n>>>",
+        ". ", ".\n", "! ", "!\n", "? ", "?\n", "。", "！", "？", "\n\n", "\n-", "\n*", "; ", ":\n",
+        "\n>>>",
     ] {
         if let Some(at) = text.rfind(end) {
-            from = from.max(at + 1);
+            from = from.max(at + end.chars().next().map_or(1, char::len_utf8));
         }
     }
     let sentence = &text[from..];
@@ -201,7 +210,7 @@ fn is_code(line: &str) -> bool {
 /// What stands behind a place in its sentence, and what comes then.
 pub(crate) fn behind_in_sentence(text: &str) -> (&str, &str) {
     let ends = [
-        ". ", ".\n", "! ", "!\n", "? ", "?\n", "\n\n", "\n-", "\n*", "; ", "\n",
+        ". ", ".\n", "! ", "!\n", "? ", "?\n", "。", "！", "？", "\n\n", "\n-", "\n*", "; ", "\n",
     ];
     let end = ends.iter().filter_map(|end| text.find(end)).min();
     match end {
@@ -236,6 +245,18 @@ pub(crate) fn starts_with_any(text: &str, words: &[&str]) -> bool {
         text.strip_prefix(word)
             .is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
     })
+}
+
+/// Whether a text begins by taking back what stands before it: `That is wrong`, `It should be 4`.
+pub(crate) fn takes_back(text: &str) -> bool {
+    let names_a_value = |text: &str| {
+        text.contains(|c: char| c.is_ascii_digit() || "\"'[({`".contains(c))
+            || ["True", "False", "None"]
+                .iter()
+                .any(|value| text.contains(value))
+    };
+    starts_with_any(text, CORRECTIONS)
+        || starts_with_any(text, OTHERWISE) && names_a_value(first_sentence(text))
 }
 
 /// Whether one of these words stands in a text.

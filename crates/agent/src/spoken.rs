@@ -1,0 +1,451 @@
+//! Which language the prose of a prompt is in. An example rules only where the words around it are
+//! understood: English, or no more than a label such as `Beispiel:`. Of other languages only the words
+//! are known by which a heading or a sentence plainly denies what it stands beside.
+
+/// What is known of the words of a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    /// There are none, or only labels such as `Example:` or `Beispiel:`.
+    Nothing,
+    English,
+    /// Another language, or words that say nothing by themselves.
+    Unknown,
+}
+
+/// Words of English prose, none of which is common in another language or in programs everywhere, as
+/// `test` and `string` are. One of them shows that a sentence is English.
+const ENGLISH: &[&str] = &[
+    "about",
+    "above",
+    "accepts",
+    "after",
+    "all",
+    "also",
+    "always",
+    "and",
+    "another",
+    "answer",
+    "any",
+    "are",
+    "because",
+    "become",
+    "becomes",
+    "been",
+    "before",
+    "being",
+    "below",
+    "between",
+    "both",
+    "but",
+    "by",
+    "call",
+    "called",
+    "calls",
+    "change",
+    "changes",
+    "character",
+    "characters",
+    "contains",
+    "correct",
+    "counts",
+    "create",
+    "currently",
+    "define",
+    "different",
+    "digit",
+    "digits",
+    "does",
+    "done",
+    "each",
+    "edge",
+    "either",
+    "empty",
+    "ensure",
+    "equal",
+    "equals",
+    "even",
+    "every",
+    "example",
+    "examples",
+    "expect",
+    "expected",
+    "expects",
+    "fewer",
+    "first",
+    "fix",
+    "followed",
+    "following",
+    "for",
+    "from",
+    "get",
+    "gets",
+    "given",
+    "gives",
+    "got",
+    "greater",
+    "handle",
+    "handles",
+    "has",
+    "have",
+    "hence",
+    "here",
+    "how",
+    "if",
+    "implement",
+    "instead",
+    "into",
+    "is",
+    "it",
+    "its",
+    "just",
+    "keep",
+    "keeps",
+    "large",
+    "larger",
+    "last",
+    "least",
+    "length",
+    "less",
+    "letter",
+    "letters",
+    "like",
+    "longer",
+    "make",
+    "means",
+    "missing",
+    "more",
+    "most",
+    "must",
+    "named",
+    "names",
+    "need",
+    "needs",
+    "never",
+    "new",
+    "next",
+    "not",
+    "now",
+    "number",
+    "numbers",
+    "odd",
+    "of",
+    "one",
+    "only",
+    "other",
+    "otherwise",
+    "our",
+    "out",
+    "over",
+    "passes",
+    "prints",
+    "produces",
+    "provide",
+    "raises",
+    "repeated",
+    "result",
+    "results",
+    "return",
+    "returned",
+    "returning",
+    "returns",
+    "right",
+    "same",
+    "second",
+    "see",
+    "shorter",
+    "should",
+    "shown",
+    "shows",
+    "since",
+    "small",
+    "smaller",
+    "some",
+    "sorted",
+    "space",
+    "spaces",
+    "such",
+    "take",
+    "takes",
+    "than",
+    "that",
+    "the",
+    "their",
+    "them",
+    "then",
+    "there",
+    "these",
+    "they",
+    "third",
+    "this",
+    "those",
+    "three",
+    "to",
+    "too",
+    "two",
+    "twice",
+    "unchanged",
+    "use",
+    "uses",
+    "using",
+    "value",
+    "values",
+    "very",
+    "we",
+    "when",
+    "where",
+    "whether",
+    "which",
+    "while",
+    "whole",
+    "with",
+    "without",
+    "word",
+    "words",
+    "works",
+    "would",
+    "write",
+    "yields",
+    "you",
+    "your",
+];
+
+/// Words of other languages that no English sentence has. One of them shows that a sentence is not
+/// English.
+const FOREIGN: &[&str] = &[
+    "aber", "agora", "ahora", "au", "auf", "aux", "avec", "beim", "bir", "bu", "ce", "ces",
+    "cette", "che", "cual", "dans", "das", "dass", "dat", "dello", "dem", "der", "derzeit", "dit",
+    "een", "ein", "eine", "einen", "einer", "el", "ergibt", "es", "est", "esta", "este", "está",
+    "et", "für", "gibt", "het", "ich", "ist", "jetzt", "je", "kann", "las", "les", "liefert",
+    "los", "maar", "momentan", "muss", "nicht", "niet", "och", "oder", "olarak", "ou", "para",
+    "pero", "por", "pour", "que", "questo", "qui", "sich", "sollte", "sono", "sur", "sus", "toch",
+    "uma", "und", "une", "voor", "werden", "wie", "wird", "ya", "zu", "zur", "è", "é",
+];
+
+/// Labels of examples and words of programs in many languages, which deny nothing.
+const LABELS: &[&str] = &[
+    "beispiel",
+    "beispiele",
+    "case",
+    "cases",
+    "class",
+    "code",
+    "e.g",
+    "eg",
+    "ejemplo",
+    "ejemplos",
+    "esempi",
+    "esempio",
+    "exemple",
+    "exemples",
+    "exemplo",
+    "exemplos",
+    "function",
+    "i.e",
+    "ie",
+    "input",
+    "method",
+    "output",
+    "przykład",
+    "pytest",
+    "python",
+    "test",
+    "tests",
+    "testy",
+    "voorbeeld",
+    "voorbeelden",
+    "örnek",
+    "пример",
+    "примеры",
+    "тесты",
+    "テスト",
+    "예",
+    "예시",
+    "例",
+    "例如",
+    "例子",
+    "測試",
+    "测试",
+];
+
+/// By what other languages plainly say that something is wrong, of the past, or merely the case now.
+/// Parts of words, since some of these languages have no spaces and others have endings.
+const DENIALS: &[&str] = &[
+    "falsch",
+    "fehler",
+    "momentan",
+    "derzeit",
+    "aktuell",
+    "zur zeit",
+    "zurzeit",
+    "veraltet",
+    "bisher",
+    "nicht richtig",
+    "nicht korrekt",
+    "nicht mehr",
+    "sollte nicht",
+    "darf nicht",
+    "ignorier",
+    "kaputt",
+    "faux",
+    "fausse",
+    "erron",
+    "actuel",
+    "pour l'instant",
+    "en ce moment",
+    "incorrect",
+    "obsol",
+    "ancien",
+    "ne doit pas",
+    "ne doivent pas",
+    "mauvais",
+    "ignore",
+    "bogue",
+    "ahora mismo",
+    "actual",
+    "equivocad",
+    "está mal",
+    "están mal",
+    "no debe",
+    "antigu",
+    "viej",
+    "atual",
+    "errad",
+    "está mau",
+    "não deve",
+    "sbagliat",
+    "attual",
+    "adesso",
+    "non deve",
+    "vecchi",
+    "fout",
+    "verkeerd",
+    "op dit moment",
+    "momenteel",
+    "niet meer",
+    "mag niet",
+    "verouderd",
+    "yanlış",
+    "şu an",
+    "hatalı",
+    "eski",
+    "błęd",
+    "obecnie",
+    "teraz",
+    "źle",
+    "nie powin",
+    "неправ",
+    "невер",
+    "ошиб",
+    "сейчас",
+    "устар",
+    "не долж",
+    "старый",
+    "старая",
+    "старые",
+    "错",
+    "錯",
+    "现在",
+    "現在",
+    "目前",
+    "过时",
+    "過時",
+    "不应",
+    "不應",
+    "不要",
+    "旧",
+    "舊",
+    "今は",
+    "今の",
+    "間違",
+    "誤",
+    "バグ",
+    "古い",
+    "버그",
+    "지금",
+    "현재",
+    "틀린",
+    "틀렸",
+    "잘못",
+    "오래된",
+    "하지 않",
+    "خطأ",
+    "حاليا",
+    "गलत",
+    "अभी",
+];
+
+impl Spoken {
+    pub(crate) fn of(sentence: &str) -> Self {
+        let lower = sentence.to_lowercase();
+        let words: Vec<&str> = words(&lower).collect();
+        let is_in = |known: &[&str], word: &str| known.contains(&word);
+        if words.iter().all(|word| is_in(LABELS, word)) {
+            Self::Nothing
+        } else if words.iter().any(|word| is_in(ENGLISH, word))
+            && !words.iter().any(|word| is_in(FOREIGN, word))
+        {
+            Self::English
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
+/// Whether a sentence of a language other than English denies what it stands beside.
+pub(crate) fn denies_in_another_language(sentence: &str) -> bool {
+    let lower = sentence.to_lowercase();
+    Spoken::of(sentence) == Spoken::Unknown && DENIALS.iter().any(|denial| lower.contains(denial))
+}
+
+/// The words of a text that are prose: nothing that is written as code.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    // Every other part stands between backticks.
+    let prose = text.split('`').step_by(2);
+    prose.flat_map(|part| {
+        let parts: Vec<&str> = part
+            .split(|c: char| c.is_whitespace() || ",;:!?/|…。、：".contains(c))
+            .filter(|part| !part.is_empty())
+            .collect();
+        let is_named = |at: usize| parts.get(at + 1).is_some_and(|next| next.starts_with('='));
+        let words = (0..parts.len())
+            .filter(|&at| !is_named(at))
+            .map(|at| parts[at]);
+        let words = words.map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()));
+        words.filter(|word| is_word(word)).collect::<Vec<_>>()
+    })
+}
+
+fn is_word(word: &str) -> bool {
+    // A letter alone is a name as often as a word.
+    let is_short = word.is_ascii() && word.len() < 2;
+    !is_short && !word.contains(|c: char| "_(=[".contains(c) || c.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_is_understood_or_not() {
+        for (sentence, spoken) in [
+            ("", Spoken::Nothing),
+            ("- 1) : ", Spoken::Nothing),
+            ("Beispiel: ", Spoken::Nothing),
+            ("例：", Spoken::Nothing),
+            ("x `total` y", Spoken::Nothing),
+            ("The empty list:", Spoken::English),
+            ("Edge case", Spoken::English),
+            ("Momentan gibt … zurück", Spoken::Unknown),
+            ("Op dit moment is", Spoken::Unknown),
+            ("Ahora mismo da", Spoken::Unknown),
+            ("今は … になってしまうバグがあります", Spoken::Unknown),
+            ("Şu anda", Spoken::Unknown),
+        ] {
+            assert_eq!(Spoken::of(sentence), spoken, "{sentence}");
+        }
+        assert!(denies_in_another_language("So sieht es momentan aus:"));
+        assert!(!denies_in_another_language("Schreibe f, die Tests sind:"));
+        // English, which is judged by its own words.
+        assert!(!denies_in_another_language("the actual tests are these"));
+    }
+}
