@@ -203,7 +203,7 @@ pub async fn a_read_only_journal_follows_live_appends(store: Fresh) {
     let (store, journal) = fresh(store);
     let me = Principal::local();
     let reader = store.open_read_only();
-    assert_eq!(reader.holder(), Some(std::process::id()));
+    assert!(reader.holder().is_some());
     assert_eq!(reader.store_part(), journal.store_part());
     let following = tokio::spawn(follow(reader.clone(), 0, 5, false));
     let count = write(journal.clone(), 5).await;

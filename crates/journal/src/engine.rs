@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,6 +14,10 @@ use journeyman_event::{ContentHash, Event, EventId, Owner, Revision, Sequence, T
 
 use crate::Error;
 use crate::reader::{Filter, Head, Snapshot};
+
+/// Reads that the journal does at once, each on a thread of its own: so many connections an engine
+/// needs for them.
+pub const READS_MAX: usize = 16;
 
 /// Snapshots that are kept of a stream: the newest.
 pub const SNAPSHOTS_KEPT: usize = 4;
@@ -25,11 +28,11 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// the writer lives, another one gets [`Error::Locked`].
     fn open_writer(&self, new_store_id: &str) -> Result<Box<dyn Writer>, Error>;
 
-    /// The process that holds the store for writing, if one does; 0 if it did not say.
-    fn holder(&self) -> Option<u32>;
+    /// Who holds the store for writing, if anybody does.
+    fn holder(&self) -> Option<Holder>;
 
-    /// What errors call the store: its file.
-    fn place(&self) -> &Path;
+    /// What errors call the store: a file's path, the name of a database.
+    fn name(&self) -> &str;
 
     /// What stands in the way of the next write, as far as that is known without trying:
     /// [`Error::Moved`] if the store's files were moved, deleted, replaced or cut short meanwhile, or why the store
@@ -91,6 +94,28 @@ pub trait Writer: Send {
 
     /// Gives up what is open and opens the store again, without making one.
     fn reopen(&mut self) -> Result<(), Error>;
+}
+
+/// The writer of a store, as its engine names it to a person: `process 4711`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder(String);
+
+impl Holder {
+    /// A writer that is called so.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// A process of this machine.
+    pub fn process(id: u32) -> Self {
+        Self(format!("process {id}"))
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// What names a stream.

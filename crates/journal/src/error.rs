@@ -1,25 +1,23 @@
 //! What can go wrong with the journal: what happened, why, what to do.
 
-use std::io;
-use std::path::{Path, PathBuf};
-
 use journeyman_event::{InvalidEvent, Revision, Sequence, TaskId};
 use thiserror::Error;
+
+use crate::engine::Holder;
 
 /// Why the journal did not do what was asked. Nothing that was acknowledged is ever lost by any of
 /// these.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Error {
-    /// Another process writes to this folder.
+    /// Another writer has the store.
     #[error(
-        "the data folder {} is in use by {}; wait for it, end it, or name another folder with \
-         --data-dir", folder.display(), holder_of(*pid)
+        "the journal in {store} is in use by {holder}; wait for it, end it, or name another folder with --data-dir"
     )]
     Locked {
-        /// The folder.
-        folder: PathBuf,
-        /// The process that holds it; 0 if it did not say.
-        pid: u32,
+        /// What the store is called.
+        store: String,
+        /// Who has it.
+        holder: Holder,
     },
     /// The stream is not where the caller thought.
     #[error("task {task} is at revision {actual}, not {expected}; nothing was written")]
@@ -58,16 +56,18 @@ pub enum Error {
     #[error("this journal is open for reading only")]
     ReadOnly,
     /// No space. Nothing was written; what was recorded stays readable.
-    #[error("no space left for the journal in {}; free some", folder.display())]
+    #[error("no space left for the journal in {store}; free some")]
     Full {
-        /// The folder.
-        folder: PathBuf,
+        /// What the store is called.
+        store: String,
     },
     /// No right to write. Nothing was written.
-    #[error("the journal in {} cannot be written to ({reason}); check its rights and its disk", folder.display())]
+    #[error(
+        "the journal in {store} cannot be written to ({reason}); check its rights and its disk"
+    )]
     NotWritable {
-        /// The folder.
-        folder: PathBuf,
+        /// What the store is called.
+        store: String,
         /// What the system said.
         reason: String,
     },
@@ -82,69 +82,73 @@ pub enum Error {
     },
     /// After an I/O error something that was acknowledged is not there any more.
     #[error(
-        "the journal {} lost events that were acknowledged; stop, keep its folder as it is, and \
-         restore it from a copy", file.display()
+        "the journal {store} lost events that were acknowledged; stop, keep its folder as it is, and \
+         restore it from a copy"
     )]
     LostAcknowledged {
-        /// The file.
-        file: PathBuf,
+        /// What the store is called.
+        store: String,
     },
     /// An event is not as it was written, or is missing. All others can still be read.
     #[error(
-        "event {sequence} in {} is damaged: {reason}. What stands before and after it can still be \
-         read; keep the file as it is and restore a copy", file.display()
+        "event {sequence} in {store} is damaged: {reason}. What stands before and after it can still be \
+         read; keep the file as it is and restore a copy"
     )]
     Damaged {
-        /// The file.
-        file: PathBuf,
+        /// What the store is called.
+        store: String,
         /// Its position.
         sequence: Sequence,
         /// What is wrong.
         reason: String,
     },
     /// The file is not a sound journal.
-    #[error("{} is damaged or not a journal ({reason}); keep it as it is and restore a copy, or name another folder", file.display())]
+    #[error(
+        "{store} is damaged or not a journal ({reason}); keep it as it is and restore a copy, or name another folder"
+    )]
     Corrupt {
-        /// The file.
-        file: PathBuf,
+        /// What the store is called.
+        store: String,
         /// What is wrong.
         reason: String,
     },
     /// There is no store to be read.
-    #[error("there is no journal in {} yet; `journeyman run` makes one", folder.display())]
+    #[error("there is no journal in {store} yet; `journeyman run` makes one")]
     NoStore {
-        /// The folder.
-        folder: PathBuf,
+        /// What the store is called.
+        store: String,
     },
     /// What lies there is not whole, and may be all that is left of what was acknowledged. Nothing of
     /// it was opened or changed.
     #[error(
-        "{} holds what looks like the remains of a journal ({found}); nothing was touched. Copy the \
+        "{store} holds what looks like the remains of a journal ({found}); nothing was touched. Copy the \
          folder, then put back what is missing; if nothing in it is wanted, move the files \
-         journal.db* away; or name another folder with --data-dir", folder.display()
+         journal.db* away; or name another folder with --data-dir"
     )]
     Remains {
-        /// The folder.
-        folder: PathBuf,
+        /// What the store is called.
+        store: String,
         /// What is there.
         found: String,
     },
     /// A file of the store was moved, deleted, replaced, cut short or written to by another program while it was
     /// in use. Nothing more is acknowledged.
     #[error(
-        "{} was moved, deleted, replaced or changed by another program while it was in use; nothing more is \
+        "{store} was moved, deleted, replaced or changed by another program while it was in use; nothing more is \
          written. Put it back, and it goes on by itself; or stop this process and start it again to use what is \
-         there now", file.display()
+         there now"
     )]
     Moved {
-        /// The file as it was called.
-        file: PathBuf,
+        /// What the store is called.
+        store: String,
     },
     /// A newer version wrote it.
-    #[error("{} was written by a newer version of journeyman (format {found}, this one knows {known}); update journeyman", file.display())]
+    #[error(
+        "{store} was written by a newer version of journeyman (format {found}, this one knows {known}); update journeyman"
+    )]
     Newer {
-        /// The file.
-        file: PathBuf,
+        /// What the store is called.
+        store: String,
         /// Its format.
         found: i64,
         /// The newest format known here.
@@ -182,25 +186,5 @@ impl Error {
         Self::BadAppend {
             reason: reason.to_string(),
         }
-    }
-
-    pub(crate) fn of_io(folder: &Path, error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full {
-                folder: folder.to_owned(),
-            },
-            _ => Self::NotWritable {
-                folder: folder.to_owned(),
-                reason: error.to_string(),
-            },
-        }
-    }
-}
-
-/// Who holds a folder, for a person: who locked it may have said nothing.
-fn holder_of(pid: u32) -> String {
-    match pid {
-        0 => "a process that does not tell its number".to_owned(),
-        pid => format!("process {pid}"),
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::Error;
 use crate::batch::{APPEND_BYTES_MAX, Append, Appended};
-use crate::engine::{Direction, Engine, StreamName};
+use crate::engine::{Direction, Engine, Holder, READS_MAX, StreamName};
 use crate::reader::{self, Filter, Head, Most, Page, SNAPSHOT_BYTES_MAX, Snapshot, StreamInfo};
 use crate::subscription::{Live, Subscription};
 use crate::transfer::{Export, Format, Import};
@@ -23,8 +23,6 @@ use crate::writer::{AppendOrder, Committed, Order, SnapshotOrder, Trust, WriterT
 const QUEUE_MAX: usize = 1_024;
 /// Bytes of their payloads and blobs: two of the largest appends.
 const QUEUE_BYTES_MAX: usize = 2 * APPEND_BYTES_MAX;
-/// Queries that run at once, each on a thread and a connection of its own; further ones wait.
-pub(crate) const QUERIES_MAX: usize = 16;
 /// Streams that one list names at the most.
 const STREAMS_MAX: usize = 10_000;
 
@@ -105,7 +103,10 @@ impl Journal {
         let thread = thread::Builder::new()
             .name("journal-writer".to_owned())
             .spawn(move || writer.run(queue))
-            .map_err(|error| Error::of_io(engine.place(), &error))?;
+            .map_err(|error| Error::NotWritable {
+                store: engine.name().to_owned(),
+                reason: error.to_string(),
+            })?;
         let writing = Writing {
             orders: Some(orders),
             room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)),
@@ -119,7 +120,7 @@ impl Journal {
             inner: Arc::new(Inner {
                 engine,
                 store_id,
-                queries: Arc::new(Semaphore::new(QUERIES_MAX)),
+                queries: Arc::new(Semaphore::new(READS_MAX)),
                 writing: Some(writing),
             }),
         })
@@ -132,18 +133,15 @@ impl Journal {
             inner: Arc::new(Inner {
                 engine,
                 store_id,
-                queries: Arc::new(Semaphore::new(QUERIES_MAX)),
+                queries: Arc::new(Semaphore::new(READS_MAX)),
                 writing: None,
             }),
         })
     }
 
-    /// The process that holds the store for writing, if one does.
-    pub fn holder(&self) -> Option<u32> {
-        match self.inner.writing {
-            Some(_) => Some(std::process::id()),
-            None => self.inner.engine.holder(),
-        }
+    /// Who holds the store for writing, if anybody does: also this journal itself.
+    pub fn holder(&self) -> Option<Holder> {
+        self.inner.engine.holder()
     }
 
     /// Why the last append was not written, where the store could not be written to, or why the next one

@@ -3,7 +3,7 @@
 //! Floor 2. An append is durable before it is acknowledged; sequences are gap-free and given by the
 //! one writer at the append; every stored line is chained to the one before it. The journal knows
 //! streams, not tasks: payloads, summaries and snapshots are opaque bytes to it. What it keeps its
-//! lines in is an [`Engine`]: [`Sqlite`], or [`Memory`] for tests and simulation.
+//! lines in is an [`Engine`]: a crate of its own, or [`Memory`] for tests and simulation.
 
 mod batch;
 mod engine;
@@ -12,7 +12,6 @@ mod handle;
 mod memory;
 mod reader;
 mod relay;
-mod sqlite;
 mod subscription;
 mod transfer;
 mod verify;
@@ -20,14 +19,14 @@ mod writer;
 
 pub use batch::{Append, Appended, Expected};
 pub use engine::{
-    Changes, Direction, Engine, Known, Lines, Linked, Query, Row, SNAPSHOTS_KEPT, StreamChange,
-    StreamName, StreamRow, StreamShown, Summary, Walker, Wanted, Writer,
+    Changes, Direction, Engine, Holder, Known, Lines, Linked, Query, READS_MAX, Row,
+    SNAPSHOTS_KEPT, StreamChange, StreamName, StreamRow, StreamShown, Summary, Walker, Wanted,
+    Writer,
 };
 pub use error::Error;
 pub use handle::Journal;
 pub use memory::Memory;
 pub use reader::{Filter, Head, Most, Page, SNAPSHOT_BYTES_MAX, Snapshot, StreamInfo};
-pub use sqlite::{SQLITE_VERSION_MIN, Sqlite};
 pub use subscription::Subscription;
 pub use transfer::{Export, Format, Import, Imported, Refused};
 pub use verify::{Bad, Flaw, VerifyReport};

@@ -2,7 +2,6 @@
 //! as the last clone; nothing of it survives the process.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -10,13 +9,13 @@ use journeyman_event::{ContentHash, Event, EventId, ORIGIN_HASH, Owner, Revision
 
 use crate::Error;
 use crate::engine::{
-    Changes, Direction, Engine, Known, Lines, Linked, Query, Row, SNAPSHOTS_KEPT, StreamName,
-    StreamRow, StreamShown, Summary, Walker, Wanted, Writer,
+    Changes, Direction, Engine, Holder, Known, Lines, Linked, Query, Row, SNAPSHOTS_KEPT,
+    StreamName, StreamRow, StreamShown, Summary, Walker, Wanted, Writer,
 };
 use crate::reader::{Head, Snapshot};
 
 /// What errors call it.
-const PLACE: &str = "memory";
+const NAME: &str = "memory";
 
 /// A store in memory. Clones are the same store.
 #[derive(Clone, Debug, Default)]
@@ -72,8 +71,8 @@ impl Engine for Memory {
         let mut tables = self.tables();
         if tables.is_held {
             return Err(Error::Locked {
-                folder: PLACE.into(),
-                pid: std::process::id(),
+                store: NAME.to_owned(),
+                holder: Holder::process(std::process::id()),
             });
         }
         tables.is_held = true;
@@ -83,12 +82,13 @@ impl Engine for Memory {
         Ok(Box::new(MemoryWriter(self.clone())))
     }
 
-    fn holder(&self) -> Option<u32> {
-        self.tables().is_held.then(std::process::id)
+    fn holder(&self) -> Option<Holder> {
+        let is_held = self.tables().is_held;
+        is_held.then(|| Holder::process(std::process::id()))
     }
 
-    fn place(&self) -> &Path {
-        Path::new(PLACE)
+    fn name(&self) -> &str {
+        NAME
     }
 
     fn store_id(&self) -> Result<String, Error> {
@@ -96,7 +96,7 @@ impl Engine for Memory {
             .store_id
             .clone()
             .ok_or_else(|| Error::Corrupt {
-                file: PLACE.into(),
+                store: NAME.to_owned(),
                 reason: "nothing was ever stored in it".to_owned(),
             })
     }

@@ -445,7 +445,7 @@ fn whole(engine: &dyn Engine, event: Event) -> Result<(Event, usize), Error> {
 
 fn damaged(engine: &dyn Engine, sequence: Sequence, reason: impl ToString) -> Error {
     Error::Damaged {
-        file: engine.place().to_owned(),
+        store: engine.name().to_owned(),
         sequence,
         reason: reason.to_string(),
     }
@@ -453,7 +453,7 @@ fn damaged(engine: &dyn Engine, sequence: Sequence, reason: impl ToString) -> Er
 
 fn corrupt(engine: &dyn Engine, reason: impl ToString) -> Error {
     Error::Corrupt {
-        file: engine.place().to_owned(),
+        store: engine.name().to_owned(),
         reason: reason.to_string(),
     }
 }

@@ -260,9 +260,9 @@ impl Export {
             let bytes = match self.journal.blob(&its_owner, blob).await {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) => continue,
-                Err(Error::Corrupt { file, reason }) => {
+                Err(Error::Corrupt { store, reason }) => {
                     self.leave_out(Error::Damaged {
-                        file,
+                        store,
                         sequence: event.sequence(),
                         reason: format!("a text that it cites is left out: {reason}"),
                     });

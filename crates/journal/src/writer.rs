@@ -282,7 +282,7 @@ impl WriterThread {
         }
         match self.trust {
             Trust::Lost => Err(Error::LostAcknowledged {
-                file: self.engine.place().to_owned(),
+                store: self.engine.name().to_owned(),
             }),
             Trust::Sure | Trust::Doubtful => Ok(()),
         }

@@ -1,13 +1,12 @@
 //! After an error in doubt: the writer over an engine that says so, whether it wrote or not.
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 
 use bytes::Bytes;
 use journeyman_event::{ContentHash, Owner, Principal, SeededRandom, Sequence};
 use journeyman_journal::{
-    Changes, Engine, Error, Filter, Head, Journal, Known, Lines, Memory, Query, Snapshot,
+    Changes, Engine, Error, Filter, Head, Holder, Journal, Known, Lines, Memory, Query, Snapshot,
     StreamName, StreamRow, Walker, Wanted, Writer,
 };
 use journeyman_journal_conformance::{Maker, all, assert_sound, lines, sequences};
@@ -109,12 +108,12 @@ impl Engine for Doubtful {
         }))
     }
 
-    fn holder(&self) -> Option<u32> {
+    fn holder(&self) -> Option<Holder> {
         self.memory.holder()
     }
 
-    fn place(&self) -> &Path {
-        self.memory.place()
+    fn name(&self) -> &str {
+        self.memory.name()
     }
 
     fn store_id(&self) -> Result<String, Error> {

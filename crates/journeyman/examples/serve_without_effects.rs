@@ -26,7 +26,8 @@ use journeyman_agent::{
     AgentRegistry, Bench, ModelSlots, Notices, Parts, ServiceEnding, Tasks, Toolbox, WholeFile,
 };
 use journeyman_bus::Bus;
-use journeyman_journal::{Journal, Sqlite};
+use journeyman_journal::Journal;
+use journeyman_journal_sqlite::Sqlite;
 use journeyman_sandbox::{
     DeadCode, ImportCheck, Language, Launcher, Limits, Python, Sandbox, TestOutcome, TestReport,
     TestResult,

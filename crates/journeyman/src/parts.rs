@@ -9,7 +9,8 @@ use journeyman_agent::{AgentRegistry, Bench, ModelSlots, Notices, Toolbox, Whole
 use journeyman_bus::{Bus, Registration};
 use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::{Environment, Hub};
-use journeyman_journal::{Journal, Sqlite};
+use journeyman_journal::Journal;
+use journeyman_journal_sqlite::Sqlite;
 use journeyman_llm::{Connected, Connection, Later, ModelServer, SupervisorCommand};
 use journeyman_sandbox::{Launcher, Python, Sandbox};
 use journeyman_sim::{Script, SimulatedModel};
@@ -67,6 +68,11 @@ pub(crate) fn read_journal(settings: &Settings) -> anyhow::Result<Option<Journal
         return Ok(None);
     }
     Ok(Some(Journal::open_read_only(Arc::new(store))?))
+}
+
+/// The process that holds a data folder for writing, if one does; 0 if it did not say.
+pub(crate) fn holding_process(folder: &Path) -> Option<u32> {
+    Sqlite::new(folder.to_owned()).process()
 }
 
 /// Prepares Python, the sandbox and the model; [`space::NoSpace`] where a disk is full. Code runs below `folder`, which this process holds.

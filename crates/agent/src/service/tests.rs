@@ -1,7 +1,7 @@
 //! What is recorded is acted on, whoever listens and whatever the disk does.
 
 use std::future::poll_fn;
-use std::path::Path;
+
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -13,7 +13,8 @@ use journeyman_bus::Bus;
 use journeyman_event::payload::{AskedQuestion, QuestionsAsked, TaskPaused};
 use journeyman_event::{ContentHash, Owner, SeededRandom, SteppedTime};
 use journeyman_journal::{
-    Changes, Engine, Head, Known, Lines, Memory, Query, Snapshot, StreamRow, Walker, Wanted, Writer,
+    Changes, Engine, Head, Holder, Known, Lines, Memory, Query, Snapshot, StreamRow, Walker,
+    Wanted, Writer,
 };
 
 use super::naming::keyed;
@@ -41,11 +42,11 @@ impl Engine for Disk {
             disk: self.clone(),
         }))
     }
-    fn holder(&self) -> Option<u32> {
+    fn holder(&self) -> Option<Holder> {
         self.memory.holder()
     }
-    fn place(&self) -> &Path {
-        self.memory.place()
+    fn name(&self) -> &str {
+        self.memory.name()
     }
     fn store_id(&self) -> Result<String, journeyman_journal::Error> {
         self.memory.store_id()
@@ -101,8 +102,8 @@ impl Writer for DiskWriter {
         let is_deadly = self.disk.is_deadly.load(Ordering::Relaxed);
         assert!(!is_deadly, "as a defect would");
         if self.disk.is_full.load(Ordering::Relaxed) {
-            let folder = "disk".into();
-            return Err(journeyman_journal::Error::Full { folder });
+            let store = "disk".into();
+            return Err(journeyman_journal::Error::Full { store });
         }
         self.writer.write(wanted, plan)
     }

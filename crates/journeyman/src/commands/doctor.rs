@@ -13,7 +13,7 @@ use super::engine::{engine_json, engine_text};
 use super::tools;
 use crate::exit::Exit;
 use crate::output::{json, line};
-use crate::parts::{connection, probe_sandbox, read_journal};
+use crate::parts::{connection, holding_process, probe_sandbox, read_journal};
 use crate::settings::Settings;
 use crate::words::grouped;
 
@@ -61,8 +61,9 @@ async fn journal(settings: &Settings) -> Check {
         };
         let head = journal.head(&Principal::system()).await?;
         let tasks = journal.streams(&Principal::local(), 10_000).await?.len();
-        Ok::<_, anyhow::Error>(Some((head, tasks, journal.holder())))
+        Ok::<_, anyhow::Error>(Some((head, tasks)))
     };
+    let holder = holding_process(&settings.data_dir);
     match found.await {
         Ok(None) => Check {
             what,
@@ -70,7 +71,7 @@ async fn journal(settings: &Settings) -> Check {
             text: format!("none yet in {folder}"),
             detail: json!({"folder": settings.data_dir, "events": 0}),
         },
-        Ok(Some((head, tasks, holder))) => Check {
+        Ok(Some((head, tasks))) => Check {
             what,
             ok: true,
             text: format!(

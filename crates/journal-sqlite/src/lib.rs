@@ -1,5 +1,8 @@
 //! The engine that keeps a journal in one `SQLite` file, which any `SQLite` tool can open: WAL,
 //! every commit flushed to the disk, readers on connections of their own.
+//!
+//! Floor 3, beside the journal whose lines it keeps: it gives no sequence and checks no rule. What a
+//! data folder is (its files, its lock, its remains) is known here alone.
 
 mod in_use;
 mod lock;
@@ -9,16 +12,18 @@ mod read;
 mod schema;
 mod write;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use bytes::Bytes;
 use journeyman_event::{ContentHash, Owner, Sequence};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, ffi, params};
 
-use crate::Error;
-use crate::engine::{Engine, Lines, Query, StreamName, StreamRow, Walker, Writer};
-use crate::reader::{Head, Snapshot};
+use journeyman_journal::Error;
+use journeyman_journal::{
+    Engine, Holder, Lines, Query, READS_MAX, StreamName, StreamRow, Walker, Writer,
+};
+use journeyman_journal::{Head, Snapshot};
 use lock::Lock;
 use place::{Found, Place};
 use schema::Reader;
@@ -26,7 +31,7 @@ pub use schema::SQLITE_VERSION_MIN;
 use write::SqliteWriter;
 
 /// Idle connections that are kept: as many as queries run at once.
-const IDLE_MAX: usize = crate::handle::QUERIES_MAX;
+const IDLE_MAX: usize = READS_MAX;
 
 /// A store in a data folder.
 #[derive(Debug)]
@@ -64,6 +69,11 @@ impl Sqlite {
     /// something of it is missing, [`Error::Corrupt`] where something else has its name.
     pub fn exists(&self) -> Result<bool, Error> {
         Ok(self.place.look()? == Found::Store)
+    }
+
+    /// The process that holds the folder for writing, if one does; 0 if it did not say.
+    pub fn process(&self) -> Option<u32> {
+        lock::process(&self.place.folder)
     }
 
     /// Runs a query on a connection of its own.
@@ -104,7 +114,7 @@ impl Place {
             _ => {}
         }
         let full = Error::Full {
-            folder: self.folder.clone(),
+            store: self.folder_name(),
         };
         if error.sqlite_error().map(|error| error.extended_code) == Some(ffi::SQLITE_IOERR_SHMSIZE)
         {
@@ -119,7 +129,7 @@ impl Place {
                 | ErrorCode::DatabaseLocked
                 | ErrorCode::DatabaseBusy,
             ) => Error::NotWritable {
-                folder: self.folder.clone(),
+                store: self.folder_name(),
                 reason,
             },
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => self.corrupt(reason),
@@ -147,12 +157,12 @@ impl Engine for Sqlite {
         )?))
     }
 
-    fn holder(&self) -> Option<u32> {
-        lock::holder(&self.place.folder)
+    fn holder(&self) -> Option<Holder> {
+        self.process().map(lock::holder)
     }
 
-    fn place(&self) -> &Path {
-        &self.place.file
+    fn name(&self) -> &str {
+        &self.place.name
     }
 
     fn obstacle(&self) -> Option<Error> {

@@ -10,8 +10,9 @@ use std::path::Path;
 use bytes::Bytes;
 use common::{fresh, open, open_read_only, try_open, try_open_read_only};
 use journeyman_event::{Principal, Sequence};
-use journeyman_journal::{Append, Error, Expected, Filter, Snapshot, Sqlite};
+use journeyman_journal::{Append, Error, Expected, Filter, Holder, Snapshot};
 use journeyman_journal_conformance::{Maker, all, append, assert_sound, lines, sequences};
+use journeyman_journal_sqlite::Sqlite;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -28,10 +29,10 @@ fn refused(folder: &Path) -> Error {
 async fn a_second_writer_is_told_who_holds_the_folder() {
     let (folder, journal) = fresh();
     let (me, make) = (Principal::local(), Maker::new(1));
-    assert_eq!(journal.holder(), Some(std::process::id()));
+    assert_eq!(journal.holder(), Some(Holder::process(std::process::id())));
     let locked = Error::Locked {
-        folder: folder.path().to_owned(),
-        pid: std::process::id(),
+        store: folder.path().display().to_string(),
+        holder: Holder::process(std::process::id()),
     };
     assert_eq!(refused(folder.path()), locked);
     // The first is not disturbed.
@@ -48,12 +49,12 @@ async fn a_second_writer_is_told_who_holds_the_folder() {
         "a clone is the same journal"
     );
     let reader = open_read_only(folder.path());
-    assert_eq!(reader.holder(), Some(std::process::id()));
+    assert_eq!(reader.holder(), Some(Holder::process(std::process::id())));
     drop(clone);
     assert_eq!(reader.holder(), None);
     let again = open(folder.path());
     assert_eq!(sequences(&all(&again, &me).await), [1]);
-    assert_eq!(reader.holder(), Some(std::process::id()));
+    assert_eq!(reader.holder(), Some(Holder::process(std::process::id())));
 }
 
 #[test]
@@ -221,7 +222,7 @@ async fn a_full_store_refuses_appends_whole_and_stays_readable() {
                 assert_eq!(
                     error,
                     Error::Full {
-                        folder: folder.path().to_owned()
+                        store: folder.path().display().to_string()
                     }
                 );
                 assert!(error.may_pass());
@@ -303,7 +304,7 @@ fn sqlite_is_new_enough_to_be_trusted_with_wal() {
         "{}",
         rusqlite::version()
     );
-    assert_eq!(journeyman_journal::SQLITE_VERSION_MIN, 3_051_003);
+    assert_eq!(journeyman_journal_sqlite::SQLITE_VERSION_MIN, 3_051_003);
 }
 
 #[tokio::test]

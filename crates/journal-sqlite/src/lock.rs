@@ -7,26 +7,28 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use crate::Error;
+use journeyman_journal::{Error, Holder};
+
+use crate::place::failed_io;
 
 /// Readers look at the lock for a moment each; a writer tries again for about this long.
 const TRIES: u32 = 10;
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(crate) struct Lock {
     /// Held for as long as this value lives.
     _file: File,
 }
 
 /// The file that is locked.
-pub(super) fn path(folder: &Path) -> PathBuf {
+pub(crate) fn path(folder: &Path) -> PathBuf {
     folder.join("journal.lock")
 }
 
 impl Lock {
-    pub(super) fn take(folder: &Path) -> Result<Self, Error> {
-        let failed = |error: std::io::Error| Error::of_io(folder, &error);
+    pub(crate) fn take(folder: &Path) -> Result<Self, Error> {
+        let failed = |error: std::io::Error| failed_io(folder, &error);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -39,10 +41,9 @@ impl Lock {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) if attempt < TRIES => thread::sleep(BETWEEN_TRIES),
                 Err(TryLockError::WouldBlock) => {
-                    let pid = read_pid(&mut file).unwrap_or(0);
                     return Err(Error::Locked {
-                        folder: folder.to_owned(),
-                        pid,
+                        store: folder.display().to_string(),
+                        holder: holder(read_pid(&mut file).unwrap_or(0)),
                     });
                 }
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
@@ -60,11 +61,19 @@ impl Lock {
 }
 
 /// The process that holds the folder, if one does; 0 if it did not say.
-pub(super) fn holder(folder: &Path) -> Option<u32> {
+pub(crate) fn process(folder: &Path) -> Option<u32> {
     let mut file = File::open(path(folder)).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Some(read_pid(&mut file).unwrap_or(0)),
         _ => None,
+    }
+}
+
+/// A process by the number that it noted.
+pub(crate) fn holder(process: u32) -> Holder {
+    match process {
+        0 => Holder::new("a process that does not tell its number"),
+        number => Holder::process(number),
     }
 }
 

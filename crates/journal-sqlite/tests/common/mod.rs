@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use journeyman_event::SeededRandom;
-use journeyman_journal::{Error, Journal, Sqlite};
+use journeyman_journal::{Error, Journal};
+use journeyman_journal_sqlite::Sqlite;
 use tempfile::TempDir;
 
 /// Opens a store for writing.

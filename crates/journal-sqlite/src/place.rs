@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::in_use::beginning;
-use super::lock;
-use super::mark::{self, Acknowledged};
-use super::schema::APPLICATION_ID;
-use crate::Error;
+use crate::in_use::beginning;
+use crate::lock;
+use crate::mark::{self, Acknowledged};
+use crate::schema::APPLICATION_ID;
+use journeyman_journal::Error;
 
 /// Others may pass through the folder (code runs below it as another user) but not list it.
 const FOLDER_MODE: u32 = 0o711;
@@ -35,11 +35,13 @@ const MAKING: &str = "journal.new";
 
 /// Where the file is and how it is opened.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) folder: PathBuf,
-    pub(super) file: PathBuf,
-    pub(super) bytes_max: Option<u64>,
-    pub(super) vfs: Option<String>,
+pub(crate) struct Place {
+    pub(crate) folder: PathBuf,
+    /// What errors call the store: its file.
+    pub(crate) name: String,
+    pub(crate) file: PathBuf,
+    pub(crate) bytes_max: Option<u64>,
+    pub(crate) vfs: Option<String>,
     /// What was opened; clones of the place know the same.
     opened: Arc<Opened>,
 }
@@ -64,7 +66,7 @@ struct Opened {
 
 /// What lies where a store is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// Nothing, or a store whose making was begun and not finished.
     Nothing,
     /// A store, as far as its first bytes tell.
@@ -76,13 +78,13 @@ type Stamp = Option<(u64, SystemTime)>;
 
 /// Which file a path means, whatever it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct FileId {
-    pub(super) device: u64,
-    pub(super) inode: u64,
+pub(crate) struct FileId {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
 }
 
 impl FileId {
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let meta = fs::metadata(path)?;
         Ok(Self {
             device: meta.dev(),
@@ -92,9 +94,11 @@ impl FileId {
 }
 
 impl Place {
-    pub(super) fn new(folder: PathBuf) -> Self {
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        let file = folder.join("journal.db");
         Self {
-            file: folder.join("journal.db"),
+            name: file.display().to_string(),
+            file,
             folder,
             bytes_max: None,
             vfs: None,
@@ -104,7 +108,7 @@ impl Place {
 
     /// What lies here. Nothing is opened for writing, made or changed. What looks like the remains of
     /// a store is [`Error::Remains`], what is something else altogether [`Error::Corrupt`].
-    pub(super) fn look(&self) -> Result<Found, Error> {
+    pub(crate) fn look(&self) -> Result<Found, Error> {
         let failed = |error: io::Error| self.failed_io(&error);
         match fs::symlink_metadata(&self.file) {
             Ok(_) => {}
@@ -179,7 +183,7 @@ impl Place {
     }
 
     /// Whether there is no log, not even an empty one.
-    pub(super) fn has_no_log(&self) -> bool {
+    pub(crate) fn has_no_log(&self) -> bool {
         self.vfs.is_none() && fs::symlink_metadata(self.beside("-wal")).is_err()
     }
 
@@ -190,26 +194,26 @@ impl Place {
     }
 
     /// The newest event that was acknowledged here, as far as it is noted.
-    pub(super) fn acknowledged(&self) -> Option<Acknowledged> {
+    pub(crate) fn acknowledged(&self) -> Option<Acknowledged> {
         let about = FileId::of(&self.file).ok().filter(|_| self.vfs.is_none())?;
         mark::noted(&self.folder, about)
     }
 
     /// A write begins, or the log is emptied.
-    pub(super) fn begin_write(&self) {
+    pub(crate) fn begin_write(&self) {
         self.opened.log_len.store(0, Ordering::SeqCst);
         *self.left() = None;
     }
 
     /// A write has ended, and this is how it leaves the files.
-    pub(super) fn end_write(&self) {
+    pub(crate) fn end_write(&self) {
         self.opened.log_len.store(self.log_len(), Ordering::SeqCst);
         *self.left() = self.vfs.is_none().then(|| self.stamps());
     }
 
     /// Whether nobody but this process changed the files since its last write: [`Error::Moved`] otherwise.
     /// For the one who writes.
-    pub(super) fn unchanged(&self) -> Result<(), Error> {
+    pub(crate) fn unchanged(&self) -> Result<(), Error> {
         let left = *self.left();
         // One that is gone is another matter, see `in_place`.
         let differs = |(left, now): (Stamp, Stamp)| now.is_some() && left != now;
@@ -236,7 +240,7 @@ impl Place {
     }
 
     /// Whether nobody has the file open for writing and everything is in it.
-    pub(super) fn is_at_rest(&self) -> bool {
+    pub(crate) fn is_at_rest(&self) -> bool {
         // A writer always has both beside it. Of another VFS nothing is known.
         let index = fs::metadata(self.beside("-shm"));
         self.vfs.is_none()
@@ -245,12 +249,12 @@ impl Place {
     }
 
     /// Whether the making of a store was begun here and has not ended.
-    pub(super) fn is_being_made(&self) -> bool {
+    pub(crate) fn is_being_made(&self) -> bool {
         self.folder.join(MAKING).exists()
     }
 
     /// Makes the folder if there is none.
-    pub(super) fn make_folder(&self) -> io::Result<()> {
+    pub(crate) fn make_folder(&self) -> io::Result<()> {
         if self.folder.exists() {
             return Ok(());
         }
@@ -267,7 +271,7 @@ impl Place {
 
     /// Begins to make a store: before `SQLite` opens the file, so that the files beside it take over
     /// its mode.
-    pub(super) fn begin_making(&self) -> io::Result<()> {
+    pub(crate) fn begin_making(&self) -> io::Result<()> {
         File::create(self.folder.join(MAKING))?;
         // No file with nothing in it may survive a power loss that this does not.
         File::open(&self.folder)?.sync_all()?;
@@ -283,7 +287,7 @@ impl Place {
     }
 
     /// The store is made.
-    pub(super) fn end_making(&self) {
+    pub(crate) fn end_making(&self) {
         match fs::remove_file(self.folder.join(MAKING)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 tracing::warn!(%error, "cannot remove {MAKING}; the journal is made all the same");
@@ -293,7 +297,7 @@ impl Place {
     }
 
     /// Keeps others from a store of ours.
-    pub(super) fn close_to_others(&self) -> io::Result<()> {
+    pub(crate) fn close_to_others(&self) -> io::Result<()> {
         let mode = fs::metadata(&self.file)?.permissions().mode();
         if mode & 0o777 == FILE_MODE {
             return Ok(());
@@ -302,7 +306,7 @@ impl Place {
     }
 
     /// Notes which file the path means when it is first opened; later, that it still means that one.
-    pub(super) fn same_database(&self) -> Result<(), Error> {
+    pub(crate) fn same_database(&self) -> Result<(), Error> {
         if self.vfs.is_some() {
             return Ok(());
         }
@@ -317,7 +321,7 @@ impl Place {
     }
 
     /// Notes the files that this process writes to from now on.
-    pub(super) fn note_written(&self) {
+    pub(crate) fn note_written(&self) {
         if self.vfs.is_some() {
             return;
         }
@@ -335,37 +339,37 @@ impl Place {
     }
 
     /// Forgets the log, which goes with its last connection.
-    pub(super) fn forget_log(&self) {
+    pub(crate) fn forget_log(&self) {
         let log = self.beside("-wal");
         self.written().retain(|(path, _)| path != &log);
     }
 
     /// This process writes no more.
-    pub(super) fn forget_written(&self) {
+    pub(crate) fn forget_written(&self) {
         self.written().clear();
         self.note_obstacle(None);
     }
 
     /// Notes why this process cannot write yet, or that it can.
-    pub(super) fn note_obstacle(&self, obstacle: Option<Error>) {
+    pub(crate) fn note_obstacle(&self, obstacle: Option<Error>) {
         let known = self.opened.obstacle.lock();
         *known.unwrap_or_else(PoisonError::into_inner) = obstacle;
     }
 
     /// What stands in the way of the next write, as far as that is known without trying.
-    pub(super) fn obstacle(&self) -> Option<Error> {
+    pub(crate) fn obstacle(&self) -> Option<Error> {
         let known = self.opened.obstacle.lock();
         let known = known.unwrap_or_else(PoisonError::into_inner).clone();
         known.or_else(|| self.in_place().err())
     }
 
     /// Whether this process writes here.
-    pub(super) fn is_written(&self) -> bool {
+    pub(crate) fn is_written(&self) -> bool {
         !self.written().is_empty()
     }
 
     /// Whether what is written still goes where others find it: [`Error::Moved`] otherwise.
-    pub(super) fn in_place(&self) -> Result<(), Error> {
+    pub(crate) fn in_place(&self) -> Result<(), Error> {
         let written = self.written();
         let gone = written
             .iter()
@@ -380,7 +384,7 @@ impl Place {
     }
 
     /// Whether somebody else wrote to the database or its log: what is left of them stays as it is.
-    pub(super) fn is_overwritten(&self) -> bool {
+    pub(crate) fn is_overwritten(&self) -> bool {
         self.is_cut_short() || self.is_log_cut_short() || self.unchanged().is_err()
     }
 
@@ -404,20 +408,25 @@ impl Place {
         written.unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn failed_io(&self, error: &io::Error) -> Error {
-        Error::of_io(&self.folder, error)
+    pub(crate) fn failed_io(&self, error: &io::Error) -> Error {
+        failed_io(&self.folder, error)
     }
 
-    pub(super) fn corrupt(&self, reason: String) -> Error {
+    /// What errors call the folder.
+    pub(crate) fn folder_name(&self) -> String {
+        self.folder.display().to_string()
+    }
+
+    pub(crate) fn corrupt(&self, reason: String) -> Error {
         Error::Corrupt {
-            file: self.file.clone(),
+            store: self.name.clone(),
             reason,
         }
     }
 
-    pub(super) fn remains(&self, found: &str) -> Error {
+    pub(crate) fn remains(&self, found: &str) -> Error {
         Error::Remains {
-            folder: self.folder.clone(),
+            store: self.folder_name(),
             found: found.to_owned(),
         }
     }
@@ -425,6 +434,18 @@ impl Place {
 
 fn moved(file: &Path) -> Error {
     Error::Moved {
-        file: file.to_owned(),
+        store: file.display().to_string(),
+    }
+}
+
+/// What an error of the file system means for the journal in a folder.
+pub(crate) fn failed_io(folder: &Path, error: &io::Error) -> Error {
+    let store = folder.display().to_string();
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full { store },
+        _ => Error::NotWritable {
+            store,
+            reason: error.to_string(),
+        },
     }
 }

@@ -10,19 +10,19 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::in_use::Link;
-use super::mark::Acknowledged;
-use super::place::{Found, Place};
-use super::read;
-use crate::Error;
-use crate::engine::Summary;
+use crate::in_use::Link;
+use crate::mark::Acknowledged;
+use crate::place::{Found, Place};
+use crate::read;
+use journeyman_journal::Error;
+use journeyman_journal::Summary;
 
 /// The oldest `SQLite` that is safe here, as its version number (3.51.3): older ones can corrupt a
 /// database when a WAL is reset while another connection checkpoints.
 pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
 /// `JRNY`: marks the file as a journal (`PRAGMA application_id`).
-pub(super) const APPLICATION_ID: i64 = 0x4a52_4e59;
+pub(crate) const APPLICATION_ID: i64 = 0x4a52_4e59;
 /// The format that this version writes (`PRAGMA user_version`).
 const FORMAT: i64 = 3;
 /// Without snapshots.
@@ -78,7 +78,7 @@ CREATE TABLE snapshots(
 ";
 
 /// Opens the file for the writer, and makes the store in it if that was begun.
-pub(super) fn open_writer(place: &Place, new_store_id: &str) -> Result<Link, Error> {
+pub(crate) fn open_writer(place: &Place, new_store_id: &str) -> Result<Link, Error> {
     let acknowledged = place.acknowledged();
     check_alone(place, acknowledged)?;
     let mut connection = connect(
@@ -118,7 +118,7 @@ fn keep_log(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
 }
 
 /// Opens the file for the writer once more. It must be there, with what it had.
-pub(super) fn open_again(place: &Place) -> Result<Link, Error> {
+pub(crate) fn open_again(place: &Place) -> Result<Link, Error> {
     let mut connection = connect(place, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     check_format(&connection, place)?;
     let failed = |error: rusqlite::Error| place.failed(&error);
@@ -129,11 +129,11 @@ pub(super) fn open_again(place: &Place) -> Result<Link, Error> {
 }
 
 /// Opens the file for reading, beside a writer or without one.
-pub(super) fn open_reader(place: &Place) -> Result<Reader, Error> {
+pub(crate) fn open_reader(place: &Place) -> Result<Reader, Error> {
     place.same_database()?;
     if place.look()? == Found::Nothing {
         return Err(Error::NoStore {
-            folder: place.folder.clone(),
+            store: place.folder_name(),
         });
     }
     // Before the file is opened: a writer may go on meanwhile.
@@ -222,10 +222,10 @@ fn open_immutable(place: &Place) -> Result<Link, Error> {
 
 /// A connection that reads.
 #[derive(Debug)]
-pub(super) struct Reader {
-    pub(super) connection: Link,
+pub(crate) struct Reader {
+    pub(crate) connection: Link,
     /// Otherwise it would not notice that somebody begins to write.
-    pub(super) may_be_kept: bool,
+    pub(crate) may_be_kept: bool,
 }
 
 /// The file as a URI that says that nobody writes to it.
@@ -281,7 +281,7 @@ fn write_safely(connection: &Connection, place: &Place) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::NotWritable {
-        folder: place.folder.clone(),
+        store: place.folder_name(),
         reason: format!("SQLite stays at {settled:?} for its modes journal_mode and synchronous"),
     })
 }
@@ -302,13 +302,13 @@ fn last_answer<T: FromSql>(connection: &Connection, sql: &str) -> rusqlite::Resu
 /// A log that a dead process left may end in a commit whose flush had failed: it can be read (it is
 /// in the page cache), but the disk may never have got it, and a later flush does not write it
 /// again. What is appended behind it would be lost with it when the power goes.
-pub(super) fn empty_log(connection: &Connection, place: &Place) -> Result<(), Error> {
+pub(crate) fn empty_log(connection: &Connection, place: &Place) -> Result<(), Error> {
     place.begin_write();
     let busy = last_answer::<bool>(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
         .map_err(|error| place.failed(&error))?;
     if busy != Some(false) {
         return Err(Error::NotWritable {
-            folder: place.folder.clone(),
+            store: place.folder_name(),
             reason: "another process has been reading for a long time; try again when it is done"
                 .to_owned(),
         });
@@ -395,7 +395,7 @@ fn check_format(connection: &Connection, place: &Place) -> Result<(), Error> {
     }
     if format > FORMAT {
         return Err(Error::Newer {
-            file: place.file.clone(),
+            store: place.name.clone(),
             found: format,
             known: FORMAT,
         });

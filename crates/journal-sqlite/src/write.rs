@@ -5,18 +5,20 @@ use std::collections::HashMap;
 use journeyman_event::{ContentHash, Revision, Sequence};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::in_use::Link;
-use super::lock::Lock;
-use super::mark::{Acknowledged, Mark};
-use super::place::{FileId, Found, Place};
-use super::read::{find_blob, hash_at, sound_head};
-use super::schema;
-use crate::Error;
-use crate::engine::{Changes, Known, SNAPSHOTS_KEPT, StreamChange, StreamName, Wanted, Writer};
-use crate::reader::{Head, Snapshot};
+use crate::in_use::Link;
+use crate::lock::Lock;
+use crate::mark::{Acknowledged, Mark};
+use crate::place::{FileId, Found, Place};
+use crate::read::{find_blob, hash_at, sound_head};
+use crate::schema;
+use journeyman_journal::Error;
+use journeyman_journal::{
+    Changes, Known, SNAPSHOTS_KEPT, StreamChange, StreamName, Wanted, Writer,
+};
+use journeyman_journal::{Head, Snapshot};
 
 /// The one connection that writes.
-pub(super) struct SqliteWriter {
+pub(crate) struct SqliteWriter {
     place: Place,
     /// None while it could not be opened for want of space, or opened again.
     connection: Option<Link>,
@@ -30,7 +32,7 @@ pub(super) struct SqliteWriter {
 impl SqliteWriter {
     /// Opens the file, and makes the store in it if there is none. A store that is there and that there
     /// is no space to write to is held and read; writing waits until it can be opened.
-    pub(super) fn open(
+    pub(crate) fn open(
         place: &Place,
         lock: Lock,
         found: Found,

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use journeyman_event::{ContentHash, Sequence};
 
-use super::place::FileId;
+use crate::place::FileId;
 
 const NAME: &str = "journal.last";
 const MODE: u32 = 0o600;
@@ -21,21 +21,21 @@ const LEN: usize = 160;
 
 /// An event that was acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Acknowledged {
-    pub(super) sequence: Sequence,
-    pub(super) hash: ContentHash,
+pub(crate) struct Acknowledged {
+    pub(crate) sequence: Sequence,
+    pub(crate) hash: ContentHash,
 }
 
 /// The file of the note, open.
 #[derive(Debug)]
-pub(super) struct Mark {
+pub(crate) struct Mark {
     file: File,
     about: FileId,
 }
 
 impl Mark {
     /// Begins to note what is acknowledged in the database `about`.
-    pub(super) fn open(folder: &Path, about: FileId) -> io::Result<Self> {
+    pub(crate) fn open(folder: &Path, about: FileId) -> io::Result<Self> {
         let file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -45,7 +45,7 @@ impl Mark {
         Ok(Self { file, about })
     }
 
-    pub(super) fn note(&self, newest: Acknowledged) -> io::Result<()> {
+    pub(crate) fn note(&self, newest: Acknowledged) -> io::Result<()> {
         let FileId { device, inode } = self.about;
         let Acknowledged { sequence, hash } = newest;
         let note = format!("{device} {inode} {sequence} {hash}");
@@ -59,7 +59,7 @@ fn path(folder: &Path) -> PathBuf {
 }
 
 /// What was acknowledged in the database `about`, as far as is known.
-pub(super) fn noted(folder: &Path, about: FileId) -> Option<Acknowledged> {
+pub(crate) fn noted(folder: &Path, about: FileId) -> Option<Acknowledged> {
     let note = fs::read_to_string(path(folder)).ok()?;
     let mut words = note.split_ascii_whitespace();
     let mut number = || words.next()?.parse::<u64>().ok();

@@ -21,8 +21,9 @@ use std::time::{Duration, Instant};
 use journeyman_event::{
     EventId, Principal, Revision, SeededRandom, Sequence, SteppedTime, TaskId, TaskState,
 };
-use journeyman_journal::{Append, Expected, Filter, Journal, Sqlite};
+use journeyman_journal::{Append, Expected, Filter, Journal};
 use journeyman_journal_conformance::Maker;
+use journeyman_journal_sqlite::Sqlite;
 use rusqlite::{Connection, params};
 
 const RUNS: usize = 3;

@@ -8,8 +8,9 @@ use std::path::Path;
 use bytes::Bytes;
 use common::{fresh, open, open_read_only, try_open};
 use journeyman_event::{ContentHash, Principal, Revision, Sequence};
-use journeyman_journal::{Append, Bad, Error, Expected, Filter, Flaw, Head, Sqlite, VerifyReport};
+use journeyman_journal::{Append, Bad, Error, Expected, Filter, Flaw, Head, VerifyReport};
 use journeyman_journal_conformance::{Maker, all, append, user};
+use journeyman_journal_sqlite::Sqlite;
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 

@@ -13,8 +13,9 @@ use std::sync::{Mutex, PoisonError};
 
 use common::{open, open_read_only, try_open};
 use journeyman_event::Principal;
-use journeyman_journal::{Error, Sqlite};
+use journeyman_journal::Error;
 use journeyman_journal_conformance::{Maker, all, assert_sound, lines};
+use journeyman_journal_sqlite::Sqlite;
 use tempfile::TempDir;
 
 const FOLDER: &str = "JOURNEYMAN_TEST_FOLDER";

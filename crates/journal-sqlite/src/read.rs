@@ -11,12 +11,12 @@ use journeyman_event::{
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, ffi, params, params_from_iter};
 
-use crate::engine::{
+use journeyman_journal::Head;
+use journeyman_journal::{
     Direction, Lines, Linked, Query, Row, StreamName, StreamRow, StreamShown, Summary, Walker,
 };
-use crate::reader::Head;
 
-pub(super) fn damaged(reason: &str) -> rusqlite::Error {
+pub(crate) fn damaged(reason: &str) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(
         ffi::Error::new(ffi::SQLITE_CORRUPT),
         Some(reason.to_owned()),
@@ -24,11 +24,11 @@ pub(super) fn damaged(reason: &str) -> rusqlite::Error {
 }
 
 /// A position as `SQLite` counts; past its range is past every event.
-pub(super) fn integer(n: u64) -> i64 {
+pub(crate) fn integer(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-pub(super) fn read_head(connection: &Connection) -> rusqlite::Result<Head> {
+pub(crate) fn read_head(connection: &Connection) -> rusqlite::Result<Head> {
     let last: Option<u64> =
         connection.query_row("SELECT max(sequence) FROM events", [], |row| row.get(0))?;
     let sequence = Sequence(last.unwrap_or(0));
@@ -37,7 +37,7 @@ pub(super) fn read_head(connection: &Connection) -> rusqlite::Result<Head> {
 }
 
 /// Reads where each table begins: of a file that was cut short beside its log, some are gone.
-pub(super) fn begin_every_table(connection: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn begin_every_table(connection: &Connection) -> rusqlite::Result<()> {
     let mut names = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
     let mut names = names.query([])?;
     while let Some(row) = names.next()? {
@@ -50,7 +50,7 @@ pub(super) fn begin_every_table(connection: &Connection) -> rusqlite::Result<()>
 
 /// The last event, where the streams agree that it is the last one and it follows the one before it:
 /// otherwise the newest events were cut off or changed, and going on would give their positions again.
-pub(super) fn sound_head(connection: &Connection) -> rusqlite::Result<Head> {
+pub(crate) fn sound_head(connection: &Connection) -> rusqlite::Result<Head> {
     let head = read_head(connection)?;
     let last: Option<u64> =
         connection.query_row("SELECT max(sequence) FROM streams", [], |row| row.get(0))?;
@@ -74,14 +74,14 @@ pub(super) fn sound_head(connection: &Connection) -> rusqlite::Result<Head> {
 }
 
 /// The last position that anything in the store knows of.
-pub(super) fn last_sequence(connection: &Connection) -> rusqlite::Result<Sequence> {
+pub(crate) fn last_sequence(connection: &Connection) -> rusqlite::Result<Sequence> {
     let sql = "SELECT max(coalesce((SELECT max(sequence) FROM events), 0), \
                coalesce((SELECT max(sequence) FROM streams), 0))";
     let last = connection.query_row(sql, [], |row| row.get(0))?;
     Ok(Sequence(last))
 }
 
-pub(super) fn hash_at(
+pub(crate) fn hash_at(
     connection: &Connection,
     sequence: Sequence,
 ) -> rusqlite::Result<Option<ContentHash>> {
@@ -96,7 +96,7 @@ pub(super) fn hash_at(
     line.map(hash_of).transpose()
 }
 
-pub(super) fn find_blob(
+pub(crate) fn find_blob(
     connection: &Connection,
     owner: &Owner,
     hash: ContentHash,
@@ -110,7 +110,7 @@ pub(super) fn find_blob(
         .map(|bytes| bytes.map(Bytes::from))
 }
 
-pub(super) fn read_lines(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<Lines> {
+pub(crate) fn read_lines(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<Lines> {
     // One transaction: what is read stands beside what its stream says of the same moment.
     let transaction = connection.unchecked_transaction()?;
     let found = find_lines(&transaction, query)?;
@@ -262,7 +262,7 @@ fn are_summaries_hashed(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// Streams whose last event stands before a position, the newest first.
-pub(super) fn read_streams(
+pub(crate) fn read_streams(
     connection: &Connection,
     owner: Option<&Owner>,
     before: Sequence,
@@ -304,7 +304,7 @@ pub(super) fn read_streams(
 }
 
 /// Shows the walker the store; breaks off where it does.
-pub(super) fn walk(
+pub(crate) fn walk(
     connection: &Connection,
     walker: &mut dyn Walker,
 ) -> rusqlite::Result<ControlFlow<()>> {

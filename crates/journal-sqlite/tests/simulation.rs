@@ -20,8 +20,9 @@ use journeyman_crash_vfs::{Disk, Fault, FaultKind, Lasts};
 use journeyman_event::{
     ContentHash, Event, NewEvent, Principal, Randomness, SeededRandom, Sequence,
 };
-use journeyman_journal::{Append, Error, Filter, Journal, Sqlite, Subscription};
+use journeyman_journal::{Append, Error, Filter, Journal, Subscription};
 use journeyman_journal_conformance::{Maker, all, assert_sound, lines};
+use journeyman_journal_sqlite::Sqlite;
 use tempfile::TempDir;
 
 const SEEDS: u64 = 1_000;

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
-use super::place::FileId;
+use crate::place::FileId;
 
 /// How many connections each file has.
 static OPEN: Mutex<BTreeMap<FileId, usize>> = Mutex::new(BTreeMap::new());
@@ -25,7 +25,7 @@ fn open() -> MutexGuard<'static, BTreeMap<FileId, usize>> {
 
 /// A connection whose file counts as open until it is closed.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     // Closed before the file counts as closed.
     connection: Connection,
     _use: Use,
@@ -33,7 +33,7 @@ pub(super) struct Link {
 
 impl Link {
     /// Opens a connection to a file.
-    pub(super) fn open<E>(
+    pub(crate) fn open<E>(
         file: &Path,
         open: impl FnOnce() -> Result<Connection, E>,
     ) -> Result<Self, E> {
@@ -87,7 +87,7 @@ impl Drop for Use {
 }
 
 /// The first bytes of a file, `len` at the most; none while this process has it open.
-pub(super) fn beginning(file: &Path, len: usize) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn beginning(file: &Path, len: usize) -> io::Result<Option<Vec<u8>>> {
     // Nobody opens it while it is looked into.
     let open = open();
     if open.contains_key(&FileId::of(file)?) {

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use common::{fresh, open, open_read_only, try_open, try_open_read_only};
 use journeyman_event::{Principal, Sequence};
-use journeyman_journal::{Error, Filter, Journal, Sqlite};
+use journeyman_journal::{Error, Filter, Journal};
 use journeyman_journal_conformance::{Maker, all, assert_sound, lines, sequences};
+use journeyman_journal_sqlite::Sqlite;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
