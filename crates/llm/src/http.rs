@@ -1,6 +1,7 @@
 //! What clients of model servers have in common over HTTP: sending with patience, repeating what is
 //! safe to repeat, and naming what went wrong. No wire format is known here.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -11,7 +12,7 @@ use reqwest::header::{
     LOCATION, RETRY_AFTER,
 };
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 
 use crate::Error;
 use crate::said::Said;
@@ -26,6 +27,12 @@ pub(crate) const QUESTION_TIMEOUT: Duration = Duration::from_secs(20);
 /// What is read of a refusal: more than any needs.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 const REDIRECTS_MAX: usize = 5;
+
+tokio::task_local! {
+    /// Where the request under way was sent on to: of a connection that then fails, the error of the
+    /// HTTP client names the first address only.
+    static SENT_ON: RefCell<Option<Url>>;
+}
 
 /// A client for the server at this URL. `api_key` is sent with every request as a bearer token.
 pub(crate) fn client(
@@ -48,11 +55,21 @@ pub(crate) fn client(
                 StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
             );
             // The others make a question of what was a request for an answer.
-            if keeps_method && attempt.previous().len() <= REDIRECTS_MAX {
-                attempt.follow()
-            } else {
-                attempt.stop()
+            if !keeps_method {
+                return attempt.stop();
             }
+            if attempt.previous().contains(attempt.url()) {
+                let to = bare(attempt.url());
+                return attempt.error(format!("it redirects in a circle, back to {to}"));
+            }
+            if attempt.previous().len() > REDIRECTS_MAX {
+                let to = bare(attempt.url());
+                let why = format!("it redirects more than {REDIRECTS_MAX} times, at last to {to}");
+                return attempt.error(why);
+            }
+            // Outside of a request that is followed nobody asks for it.
+            let _ = SENT_ON.try_with(|to| *to.borrow_mut() = Some(attempt.url().clone()));
+            attempt.follow()
         }));
     if is_loopback(root) {
         // A proxy would look for the server on its own machine.
@@ -105,17 +122,31 @@ pub(crate) async fn send(
     patience: Duration,
     request: RequestBuilder,
 ) -> Result<Response, Refused> {
-    let sent = tokio::time::timeout(patience, request.send())
-        .await
-        .map_err(|_| Refused::Lost(timed_out(root, patience)))?;
+    let follow = async {
+        let sent = tokio::time::timeout(patience, request.send()).await;
+        let at = SENT_ON.with(|to| to.borrow().as_ref().map(bare));
+        (sent, at)
+    };
+    let (sent, sent_on) = SENT_ON.scope(RefCell::default(), follow).await;
+    let at = sent_on.as_deref().unwrap_or(root);
     let response = match sent {
-        Ok(response) => response,
-        Err(error) if error.is_connect() => return Err(Refused::NotSent(gone(root, &error))),
-        Err(error) => return Err(Refused::Lost(broken(root, &error))),
+        Err(_) => return Err(Refused::Lost(timed_out(at, patience))),
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) if error.is_redirect() => {
+            return Err(Refused::Answered(Box::new(Said::astray(&innermost(
+                &error,
+            )))));
+        }
+        Ok(Err(error)) if error.is_connect() => return Err(Refused::NotSent(gone(at, &error))),
+        Ok(Err(error)) => return Err(Refused::Lost(broken(at, &error))),
     };
     let status = response.status();
     if !status.is_success() {
-        return Err(Refused::Answered(Box::new(said(response).await)));
+        let mut said = said(response).await;
+        if let Some(at) = sent_on {
+            said.words = format!("{} (says {at}, where it redirects to)", said.words);
+        }
+        return Err(Refused::Answered(Box::new(said)));
     }
     let encoding = response.headers().get(CONTENT_ENCODING);
     match encoding.filter(|encoding| *encoding != "identity") {
@@ -224,6 +255,13 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     })?;
     let wait = Duration::try_from_secs_f64(seconds.max(0.0)).ok()?;
     Some(wait.min(RETRY_AFTER_MAX))
+}
+
+/// An address without what is not to be shown: who asks, and with which words.
+fn bare(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port().map_or(String::new(), |port| format!(":{port}"));
+    format!("{}://{host}{port}{}", url.scheme(), url.path())
 }
 
 /// What the network said. The whole chain: the outermost says only that a request failed.

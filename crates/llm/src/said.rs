@@ -139,6 +139,19 @@ impl Said {
         }
     }
 
+    /// It redirects without an end; `how` says how.
+    pub(crate) fn astray(how: &str) -> Self {
+        Self {
+            status: 308,
+            is_told: false,
+            text: String::new(),
+            words: told(&format!("{how}; name another address with --model-url")),
+            parameter: None,
+            prompt: None,
+            retry_after: None,
+        }
+    }
+
     fn read((status, is_told): (u16, bool), value: &Value) -> Self {
         let error = value.get("error").filter(|error| error.is_object());
         let error = error.unwrap_or(value);

@@ -288,6 +288,24 @@ pub const MISBEHAVIOURS: &[Misbehaviour] = &[
     does("422", "cannot process it", |call| chat(call, || Reply::whole(422, "application/json", "{\"detail\": [{\"loc\": [\"body\", \"messages\"], \"msg\": \"field required\"}]}"))),
     does("quota", "is busy for good: the account is empty", |call| chat(call, || Reply::whole(429, "application/json", "{\"error\": {\"code\": \"insufficient_quota\", \"message\": \"You exceeded your current quota\"}}"))),
     does("moved", "is elsewhere (301)", |call| chat(call, || Reply::fails(301, "moved").with("Location", "https://box.example/v1"))),
+    does("moved_to_refusal", "requests are redirected (307) to where a key is wanted", |call| match call.route {
+        Route::Chat => Some(Reply::fails(307, "moved").with("Location", "/moved/chat/completions")),
+        Route::Moved => Some(Reply::fails(401, "a key is wanted")),
+        Route::Models | Route::Other => None,
+    }),
+    does("moved_to_nobody", "the first requests are redirected (307) to where nobody listens", |call| {
+        first(PATIENT, call, || Reply::fails(307, "moved").with("Location", "http://127.0.0.1:1/v1/chat/completions"))
+    }),
+    does("moved_to_itself", "requests are redirected (307) to where they were sent", |call| chat(call, || Reply::fails(307, "moved").with("Location", "/v1/chat/completions"))),
+    does("moved_in_a_circle", "requests are redirected (308) to a place that redirects them back", |call| match call.route {
+        Route::Chat => Some(Reply::fails(308, "moved").with("Location", "/moved/chat/completions")),
+        Route::Moved => Some(Reply::fails(308, "moved").with("Location", "/v1/chat/completions")),
+        Route::Models | Route::Other => None,
+    }),
+    does("moved_on_and_on", "requests are redirected (307) ever further", |call| match call.route {
+        Route::Chat | Route::Moved => Some(Reply::fails(307, "moved").with("Location", &format!("/moved/chat/completions?{}", call.nth + u32::from(call.route == Route::Moved)))),
+        Route::Models | Route::Other => None,
+    }),
     // A parameter is refused.
     does("no_seed", "does not know seed", |call| refuses(call, "seed", "openai does not support parameters: ['seed']")),
     does("no_stream_options", "does not know stream_options", |call| refuses(call, "stream_options", "[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), 'msg': 'Extra inputs are not permitted'}]")),
