@@ -324,6 +324,10 @@ impl Settings {
             if SECRETS.contains(&entry.key) && !entry.value.is_empty() {
                 "(hidden)".clone_into(&mut entry.value);
             }
+            // An address may have a password in it.
+            if entry.value.contains("://") {
+                entry.value = journeyman_llm::shown(&entry.value);
+            }
         }
         Ok(Self { found, ..settings })
     }
@@ -567,6 +571,11 @@ mod tests {
         assert_eq!(settings.api_key.as_deref(), Some("secret"));
         assert_eq!(settings.hf_token.as_deref(), Some("secret"));
         assert!(settings.found.iter().all(|found| found.value != "secret"));
+        let url = "http://user:secret@box:80/v1";
+        let settings = read(&[], &[("JOURNEYMAN_MODEL_URL", url)]).unwrap();
+        assert_eq!(settings.model_url.as_deref(), Some(url));
+        let shown = settings.found.iter().find(|found| found.key == "model.url");
+        assert_eq!(shown.unwrap().value, "http://user:***@box:80/v1");
     }
 
     #[test]

@@ -34,17 +34,54 @@ tokio::task_local! {
     static SENT_ON: RefCell<Option<Url>>;
 }
 
-/// A client for the server at this URL. `api_key` is sent with every request as a bearer token.
+/// A URL as it may be shown: in place of a password stars. What is no URL is treated as one all the same.
+pub fn shown(url: &str) -> String {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let rest = &url[start..];
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    // A password whose signs are not escaped ends what looks like the host.
+    let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) || port.ends_with(']');
+    let at = authority.rfind('@');
+    let Some(at) = at.or_else(|| rest.rfind('@').filter(|_| !is_port)) else {
+        return url.to_owned();
+    };
+    let user = rest[..at].split(':').next().unwrap_or_default();
+    format!("{}{user}:***{}", &url[..start], &rest[at..])
+}
+
+/// A base URL without the name and the password in it, and the header that they are sent as.
+pub(crate) fn address(url: &str) -> Result<(String, Option<HeaderValue>), Error> {
+    let wrong = |error: &dyn std::fmt::Display| Error::Unsupported {
+        what: format!("{:?} is no URL: {error}", shown(url)),
+    };
+    let parsed = Url::parse(url).map_err(|error| wrong(&error))?;
+    if parsed.username().is_empty() && parsed.password().is_none() {
+        return Ok((url.to_owned(), None));
+    }
+    let request = Client::new().get(parsed).build();
+    let mut request = request.map_err(|error| wrong(&innermost(&error)))?;
+    let header = request.headers_mut().remove(AUTHORIZATION);
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let end = rest.find('/').unwrap_or(rest.len());
+    let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
+    Ok((format!("{scheme}://{}", &rest[host..]), header))
+}
+
+/// A client for the server at this URL. With every request `credentials` are sent, else `api_key` as a
+/// bearer token.
 pub(crate) fn client(
     root: &str,
     api_key: Option<&str>,
+    credentials: Option<HeaderValue>,
     connect_timeout: Duration,
 ) -> Result<Client, Error> {
     let mut headers = HeaderMap::new();
     // Answers come in small pieces as they are made; nothing is gained by packing them.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if let Some(bearer) = bearer(api_key)? {
-        headers.insert(AUTHORIZATION, bearer);
+    if let Some(mut who) = credentials.or(bearer(api_key)?) {
+        who.set_sensitive(true);
+        headers.insert(AUTHORIZATION, who);
     }
     let mut http = Client::builder()
         .connect_timeout(connect_timeout)
@@ -88,14 +125,13 @@ fn bearer(api_key: Option<&str>) -> Result<Option<HeaderValue>, Error> {
     };
     let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
     let value = HeaderValue::from_str(&format!("Bearer {key}"));
-    let (true, Ok(mut value)) = (visible, value) else {
+    let (true, Ok(value)) = (visible, value) else {
         let what = "the key in --model-api-key has a space, a line break or another character in it that \
                     no key has; copy it again";
         return Err(Error::Unsupported {
             what: what.to_owned(),
         });
     };
-    value.set_sensitive(true);
     Ok(Some(value))
 }
 
@@ -343,11 +379,50 @@ mod tests {
     }
 
     #[test]
+    fn a_password_in_a_url_is_sent_and_never_shown() {
+        for (url, visible, root) in [
+            (
+                "http://u:s3@box:80/v1",
+                "http://u:***@box:80/v1",
+                "http://box:80/v1",
+            ),
+            ("https://u:s%40@box", "https://u:***@box", "https://box"),
+            (
+                "https://u:s@3@box/a@b",
+                "https://u:***@box/a@b",
+                "https://box/a@b",
+            ),
+            ("http://s3@box", "http://s3:***@box", "http://box"),
+        ] {
+            assert_eq!(shown(url), visible);
+            let (address, header) = address(url).unwrap();
+            assert_eq!(address, root, "{url}");
+            assert!(header.is_some_and(|header| header.to_str().unwrap().starts_with("Basic ")));
+        }
+        for url in [
+            "http://box:80/a@b",
+            "http://[::1]:80/a@b",
+            "http://box",
+            "sim:?a=1",
+        ] {
+            assert_eq!(shown(url), url);
+        }
+        for (bad, visible) in [
+            ("http://u:s/3@box/v1", "http://u:***@box/v1"),
+            ("http://u:s#3@box/v1", "http://u:***@box/v1"),
+            ("u:s3@box", "u:***@box"),
+        ] {
+            assert_eq!(shown(bad), visible);
+        }
+        let error = address("http://u:s/3@box/v1").unwrap_err().to_string();
+        assert!(!error.contains("s/3"), "{error}");
+    }
+
+    #[test]
     fn what_stands_around_a_key_is_left_out_and_what_no_key_has_is_told_without_showing_it() {
         for key in ["sk-1", "sk-1\n", "  sk-1\r\n"] {
             let header = bearer(Some(key)).unwrap().unwrap();
             assert_eq!(header, "Bearer sk-1");
-            assert!(header.is_sensitive());
         }
         for none in [None, Some(""), Some(" \n")] {
             assert!(bearer(none).unwrap().is_none());

@@ -26,6 +26,7 @@ pub use catalogue::{CataloguedModel, catalogue};
 pub use connect::{Connected, Connection, Found, Later, connect, describe, look_around};
 pub use error::Error;
 pub use estimate::Estimator;
+pub use http::shown;
 pub use managed::{
     Engine, EngineState, EngineStatus, LLAMA_CPP, Managed, ManagedOptions, Patience,
     SupervisorCommand, engine, find_engine, stop_engine, supervise,

@@ -123,9 +123,9 @@ impl std::fmt::Debug for Ollama {
 impl Ollama {
     /// A client; nothing is asked yet.
     pub fn new(options: OllamaOptions) -> Result<Self, Error> {
-        let root = root(&options.url)?;
+        let (root, credentials) = http::address(&root(&options.url)?)?;
         let key = options.api_key.as_deref();
-        let http = http::client(&root, key, options.connect_timeout)?;
+        let http = http::client(&root, key, credentials, options.connect_timeout)?;
         Ok(Self {
             options,
             root,
@@ -430,7 +430,8 @@ fn is_cut(counted: Tokens, estimated: Tokens, share: f64) -> bool {
 
 /// Whether Ollama listens there: its version.
 pub(crate) async fn version(root: &str, timeout: Duration) -> Option<String> {
-    let http = http::client(root, None, timeout).ok()?;
+    let (root, credentials) = http::address(root).ok()?;
+    let http = http::client(&root, None, credentials, timeout).ok()?;
     let ask = http.get(format!("{root}/api/version")).timeout(timeout);
     let version: Version = ask.send().await.ok()?.json().await.ok()?;
     Some(version.version)
@@ -454,7 +455,8 @@ fn root(url: &str) -> Result<String, Error> {
     }
     let wrong = || Error::Unsupported {
         what: format!(
-            "{url:?} is no address of an Ollama server; write ollama://host or ollama://host:port"
+            "{:?} is no address of an Ollama server; write ollama://host or ollama://host:port",
+            http::shown(url)
         ),
     };
     let parsed = Url::parse(trimmed).map_err(|_| wrong())?;
@@ -463,7 +465,11 @@ fn root(url: &str) -> Result<String, Error> {
         return Err(wrong());
     };
     let port = parsed.port().unwrap_or(USUAL_PORT);
-    Ok(format!("http://{host}:{port}"))
+    let who = match (parsed.username(), parsed.password()) {
+        ("", None) => String::new(),
+        (name, password) => format!("{name}:{}@", password.unwrap_or_default()),
+    };
+    Ok(format!("http://{who}{host}:{port}"))
 }
 
 /// Whether a name in a list is the one that was asked for.
@@ -676,13 +682,20 @@ mod tests {
             ("ollama://box:80/", "http://box:80"),
             ("ollama://[::1]:99", "http://[::1]:99"),
             ("http://box:7/v1", "http://box:7"),
+            ("ollama://u:s3@box", "http://u:s3@box:11434"),
         ];
         for (url, expected) in cases {
             assert_eq!(root(url).unwrap(), expected);
         }
-        for bad in ["ollama:", "ollama://", "ollama://box/path", "box:11434"] {
+        for bad in [
+            "ollama:",
+            "ollama://",
+            "ollama://u:s3@box/path",
+            "box:11434",
+        ] {
             let error = root(bad).unwrap_err().to_string();
             assert!(error.contains("ollama://host:port"), "{error}");
+            assert!(!error.contains("s3"), "{error}");
         }
     }
 

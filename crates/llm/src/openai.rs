@@ -37,7 +37,8 @@ const WAITING_AGAIN: Duration = Duration::from_mins(1);
 /// How the client behaves.
 #[derive(Clone)]
 pub struct OpenAiOptions {
-    /// The base URL, with or without the version that its path ends with (`/v1`).
+    /// The base URL, with or without the version that its path ends with (`/v1`). A name and a password in
+    /// it are sent with every request, and never shown.
     pub url: String,
     /// The model's name.
     pub model: String,
@@ -133,13 +134,14 @@ impl OpenAi {
         let Some(api) = api_of(&options.url) else {
             let what = format!(
                 "{:?} is no URL of an OpenAI-compatible server; it begins with http:// or https://",
-                options.url
+                http::shown(&options.url)
             );
             return Err(Error::Unsupported { what });
         };
+        let (api, credentials) = http::address(&api)?;
         let root = api.strip_suffix("/v1").unwrap_or(&api).to_owned();
         let key = options.api_key.as_deref();
-        let http = http::client(&root, key, options.connect_timeout)?;
+        let http = http::client(&root, key, credentials, options.connect_timeout)?;
         Ok(Self {
             options,
             root,

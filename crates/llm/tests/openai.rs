@@ -105,6 +105,34 @@ async fn the_url_may_end_in_v1_and_the_key_is_sent_and_not_shown() {
 }
 
 #[tokio::test]
+async fn a_password_in_the_url_is_sent_with_every_request_and_never_shown() {
+    let busy = Reply::Whole("503 Service Unavailable", "Retry-After: 0\r\n", "{}".into());
+    let mut replies = vec![Reply::Stream(whole())];
+    replies.extend(vec![busy; 4]);
+    let models = ("/v1/models", json!({"data": [{"id": "m"}]}).to_string());
+    let fake = fake(replies, vec![models]).await;
+    let url = fake.url.replace("http://", "http://user:s3cret@");
+    let client = OpenAi::new(options(&url)).unwrap();
+    let info = client.describe().await.unwrap();
+    let answer = common::ask(&client, &request()).await.0.unwrap();
+    let failing = common::ask(&client, &request()).await.0.unwrap_err();
+    let gone = OpenAi::new(options("http://user:s3cret@127.0.0.1:1")).unwrap();
+    let gone = gone.describe().await.unwrap_err();
+    let wrong = OpenAi::new(options("ftp://user:s3cret@box")).unwrap_err();
+    let told = format!("{info:?} {answer:?} {failing} {gone} {wrong} {client:?}");
+    assert!(!told.contains("s3cret"), "{told}");
+    assert_eq!(info.url, fake.url);
+    let seen = fake.seen.lock().unwrap();
+    assert!(
+        seen.heads.iter().all(|head| head
+            .to_lowercase()
+            .contains("authorization: basic dxnlcjpzm2nyzxq=")),
+        "{:?}",
+        seen.heads
+    );
+}
+
+#[tokio::test]
 async fn without_usage_tokens_are_estimated_and_said_to_be() {
     let pieces = vec![
         delta("Hello there"),

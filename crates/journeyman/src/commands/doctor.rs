@@ -5,7 +5,7 @@ use std::path::Path;
 
 use journeyman_event::Principal;
 use journeyman_fetch::Environment;
-use journeyman_llm::{EngineStatus, LLAMA_CPP, catalogue, describe, look_around};
+use journeyman_llm::{EngineStatus, LLAMA_CPP, catalogue, describe, look_around, shown};
 use journeyman_sandbox::{Error, Python};
 use serde_json::{Value, json};
 
@@ -230,14 +230,14 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
             Ok(info) => Check {
                 what,
                 ok: true,
-                text: format!("{url}: {}", window(&info)),
+                text: format!("{}: {}", shown(url), window(&info)),
                 detail: json!(info),
             },
             Err(error) => Check {
                 what,
                 ok: false,
                 text: error.to_string(),
-                detail: json!({"url": url}),
+                detail: json!({"url": shown(url)}),
             },
         }];
     }
