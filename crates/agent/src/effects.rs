@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use journeyman_context::Descriptor;
 use journeyman_event::payload::{
@@ -42,8 +43,12 @@ pub(crate) enum Outcome {
     Reached(Fact),
     /// Stopped before that; `fact` wants its reason.
     Stopped { fact: Fact, tokens: Tokens },
-    /// The model server is gone.
-    ModelGone { fact: Fact, problem: String },
+    /// The model server is gone, or refuses for now and wants to be left alone for so long.
+    ModelGone {
+        fact: Fact,
+        problem: String,
+        wait: Duration,
+    },
     /// What it needs is short for the moment.
     Short { fact: Fact, problem: String },
 }
@@ -171,13 +176,19 @@ impl Effects {
                     total_ms: answer.total_ms,
                 },
             ),
-            Err(journeyman_llm::Error::Interrupted { tokens, .. }) => {
+            Err(journeyman_llm::Error::Interrupted {
+                tokens, was_asked, ..
+            }) => {
                 let Outcome::Stopped { fact, .. } = stopped(effect) else {
                     return Err(Error::NoEffect);
                 };
                 Outcome::Stopped {
                     fact,
-                    tokens: call.prompt_tokens + tokens,
+                    tokens: if was_asked {
+                        call.prompt_tokens + tokens
+                    } else {
+                        Tokens::ZERO
+                    },
                 }
             }
             Err(error) if error.is_shortage() => return Err(error.into()),
@@ -191,11 +202,15 @@ impl Effects {
                     reason,
                     tokens: lost,
                 };
-                let problem = error.to_string();
+                let (problem, wait) = (error.to_string(), error.wait());
                 let Outcome::Reached(fact) = reached(effect, role, interrupted) else {
                     return Err(Error::NoEffect);
                 };
-                Outcome::ModelGone { fact, problem }
+                Outcome::ModelGone {
+                    fact,
+                    problem,
+                    wait,
+                }
             }
             Err(error) => {
                 let fatal = !error.is_retryable();

@@ -218,14 +218,15 @@ impl Worker {
                 break;
             }
         }
-        // Before the next call, when one came to nothing.
+        // Before the next call, when one came to nothing; and as long as the server asked for.
         let mut rest = MODEL_RETRY_FIRST;
+        let mut asked = Duration::ZERO;
         let mut patience = SHORTAGE_FIRST;
         while !state.status.is_ended() {
             presence.note(&state, self.recorder.time.now());
             // Also when it is to stop: an effect whose intent is recorded has its outcome recorded.
             if state.effect.is_some() && state.status != Status::Paused {
-                self.perform(task, &mut state, cancel).await?;
+                asked = self.perform(task, &mut state, cancel).await?;
                 if state.pause != Some(PauseReason::Shortage) {
                     patience = SHORTAGE_FIRST;
                 }
@@ -248,7 +249,9 @@ impl Worker {
                 continue;
             }
             if state.status == Status::Paused {
-                self.wait_for_model(task, &mut state, rest, cancel).await?;
+                let rested = rest.max(std::mem::take(&mut asked));
+                self.wait_for_model(task, &mut state, rested, cancel)
+                    .await?;
                 rest = (2 * rest).min(MODEL_REST_MAX);
                 continue;
             }
@@ -401,17 +404,18 @@ impl Worker {
     async fn model(&self, cancel: &CancellationToken) -> Result<Option<ModelInfo>, Error> {
         let mut pause = MODEL_RETRY_FIRST;
         loop {
-            match self.effects.bench.server.describe().await {
+            let asked = match self.effects.bench.server.describe().await {
                 Ok(info) => return Ok(Some(info)),
                 Err(error) if error.may_pass() => {
                     self.recorder.notices.emit(|| Notice::Waiting {
                         what: error.to_string(),
                     });
+                    error.wait()
                 }
                 Err(error) => return Err(error.into()),
-            }
+            };
             tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (2 * pause).min(MODEL_RETRY_MAX),
+                () = tokio::time::sleep(pause.max(asked)) => pause = (2 * pause).min(MODEL_RETRY_MAX),
                 () = cancel.cancelled() => return Ok(None),
             }
         }
@@ -575,12 +579,14 @@ impl Worker {
         Ok(())
     }
 
+    /// Performs the open effect and records what came of it. How long the model server asks to be left
+    /// alone is given back.
     async fn perform(
         &self,
         task: &TaskId,
         state: &mut TaskState,
         cancel: &CancellationToken,
-    ) -> Result<(), Error> {
+    ) -> Result<Duration, Error> {
         let left = SignedDuration::try_from(state.limits.active_max())
             .unwrap_or(SignedDuration::MAX)
             .saturating_sub(self.active(state));
@@ -599,6 +605,7 @@ impl Worker {
             }
         };
         let now = self.pace.look();
+        let mut asked = Duration::ZERO;
         let facts = match outcome {
             Outcome::Reached(fact) => vec![fact],
             Outcome::Stopped { fact, tokens } => {
@@ -612,7 +619,12 @@ impl Worker {
                     ..fact
                 }]
             }
-            Outcome::ModelGone { fact, problem } => {
+            Outcome::ModelGone {
+                fact,
+                problem,
+                wait,
+            } => {
+                asked = wait;
                 vec![fact, self.rests(PauseReason::ModelUnreachable, &problem)]
             }
             Outcome::Short { fact, problem } => {
@@ -628,7 +640,7 @@ impl Worker {
         if recorded.await? {
             self.pace.note(now);
         }
-        Ok(())
+        Ok(asked)
     }
 
     /// Says that the task waits for something, and why.

@@ -128,13 +128,13 @@ impl Evaluation {
     ) -> Result<Option<BareAnswer>, Error> {
         let mut pause = RETRY_FIRST;
         loop {
-            match bare(&*self.server, info, problem, &self.cache, cancel).await {
+            let asked = match bare(&*self.server, info, problem, &self.cache, cancel).await {
                 Err(Error::Model(journeyman_llm::Error::Interrupted { .. })) => return Ok(None),
-                Err(Error::Model(error)) if error.may_pass() => {}
+                Err(Error::Model(error)) if error.may_pass() => error.wait(),
                 answer => return answer.map(Some),
-            }
+            };
             tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (2 * pause).min(RETRY_MAX),
+                () = tokio::time::sleep(pause.max(asked)) => pause = (2 * pause).min(RETRY_MAX),
                 () = cancel.cancelled() => return Ok(None),
             }
         }

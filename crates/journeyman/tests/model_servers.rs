@@ -6,6 +6,7 @@
 mod common;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use common::server::STUB;
 use common::{Home, Output};
@@ -73,6 +74,35 @@ fn a_fault_that_may_pass_is_waited_for_with_its_reason_and_the_task_completes() 
         let detail = paused[0]["data"]["detail"].as_str().unwrap();
         assert!(detail.contains(reason), "{name}: {detail}");
     }
+}
+
+#[test]
+fn a_wait_that_the_server_asks_for_is_told_and_kept_and_costs_nothing() {
+    let (home, serving) = (Home::new(), serve("429_for_seconds"));
+    let url = serving
+        .server
+        .url()
+        .replace("http://", "http://user:s3cret@");
+    let began = Instant::now();
+    let model = ["--model-url", &url, "--model", SERVED_MODEL];
+    let ended = home.run(&[&model[..], &["run", STUB]].concat());
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    assert!(began.elapsed() > Duration::from_secs(3));
+    let words = "slow down; it asks to be left alone for 3 s";
+    assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    let interrupted = events(&home, "effect_interrupted");
+    assert_eq!(interrupted[0]["data"]["reason"], "model_busy");
+    assert_eq!(interrupted[0]["data"]["tokens"], 0);
+    let paused = events(&home, "task_paused");
+    let detail = paused[0]["data"]["detail"].as_str().unwrap();
+    assert!(detail.contains(words), "{detail}");
+    // What of the address is secret stands nowhere.
+    let doctor = home.run(&[&model[..], &["doctor"]].concat());
+    let told = [ended.stdout, ended.stderr, doctor.stdout, doctor.stderr].concat();
+    assert!(!told.contains("s3cret"), "{told}");
+    assert!(told.contains("user:***@"), "{told}");
+    let all = home.run(&["events", "--json"]).stdout;
+    assert!(!all.contains("s3cret"), "{all}");
 }
 
 #[test]

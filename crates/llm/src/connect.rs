@@ -182,7 +182,7 @@ pub async fn connect(
                     report(Progress::step(why.clone()));
                     said = why;
                 }
-                tokio::time::sleep(READY_POLL).await;
+                tokio::time::sleep(READY_POLL.max(error.wait())).await;
             }
             done => return done,
         }

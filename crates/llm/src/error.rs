@@ -1,5 +1,7 @@
 //! What can go wrong with a model server: what happened, why, what to do.
 
+use std::time::Duration;
+
 use journeyman_event::Tokens;
 use thiserror::Error;
 
@@ -25,7 +27,7 @@ pub enum Error {
         reason: String,
     },
     /// The server is there and cannot answer now: it loads its model, is busy, or failed at this call.
-    #[error("the model server at {url} cannot answer now{}: {message}", of_status(" (status ", *.status, ")", *.is_told))]
+    #[error("the model server at {url} cannot answer now{}: {message}{}", of_status(" (status ", *.status, ")", *.is_told), of_wait(*.retry_after))]
     Failing {
         /// Where.
         url: String,
@@ -35,6 +37,8 @@ pub enum Error {
         is_told: bool,
         /// Its own words, bounded.
         message: String,
+        /// How long it asks to be left alone.
+        retry_after: Option<Duration>,
     },
     /// Something is short here, on our side, for a connection to it.
     #[error("no connection to the model server at {url} can be made now: {reason}")]
@@ -129,6 +133,8 @@ pub enum Error {
         partial: String,
         /// Tokens generated until then, estimated.
         tokens: Tokens,
+        /// Whether the server had the prompt at that time, and may have read it.
+        was_asked: bool,
     },
     /// Something of this form is not supported.
     #[error("{what}")]
@@ -170,6 +176,17 @@ fn of_status(before: &str, status: u16, after: &str, is_told: bool) -> String {
     }
 }
 
+/// How long a server asks to be left alone, as it is told. What is over at once is not worth a word.
+fn of_wait(wait: Option<Duration>) -> String {
+    match wait.map(|wait| wait.as_secs_f64().ceil()) {
+        Some(seconds) if seconds > 0.0 => format!("; it asks to be left alone for {seconds} s"),
+        _ => String::new(),
+    }
+}
+
+/// The longest wait that a server may ask for. One that asks for more is asked again after this time.
+const WAIT_MAX: Duration = Duration::from_mins(10);
+
 /// What a person can do about a refusal.
 fn advice(status: u16) -> &'static str {
     match status {
@@ -209,6 +226,14 @@ impl Error {
                 ..
             }
         )
+    }
+
+    /// How long the server is to be left alone before it is asked again, by its own wish.
+    pub fn wait(&self) -> Duration {
+        match self {
+            Self::Failing { retry_after, .. } => retry_after.unwrap_or_default().min(WAIT_MAX),
+            _ => Duration::ZERO,
+        }
     }
 
     /// Whether a further call may succeed: later the same one, or now another one.

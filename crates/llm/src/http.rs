@@ -20,8 +20,9 @@ use crate::said::Said;
 /// Attempts of one call, as long as nothing of the answer came.
 const ATTEMPTS_MAX: u32 = 4;
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
-/// The longest wait that a server may ask for with `Retry-After`.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
+/// The longest wait between two attempts of one call. Whoever makes the call waits longer ones, for it
+/// can say so.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Answers to questions about the server itself come at once.
 pub(crate) const QUESTION_TIMEOUT: Duration = Duration::from_secs(20);
 /// What is read of a refusal: more than any needs.
@@ -255,13 +256,13 @@ impl Attempts {
     }
 
     /// Waits until the next one is due, as long as the server asked for or a random time. `problem` is
-    /// given back when enough were made.
+    /// given back when enough were made, or when the server asked for more than a moment.
     pub(crate) async fn again(
         &mut self,
         problem: Error,
         asked: Option<Duration>,
     ) -> Result<(), Error> {
-        if self.made >= ATTEMPTS_MAX {
+        if self.made >= ATTEMPTS_MAX || asked.is_some_and(|asked| asked > PAUSE_MAX) {
             return Err(problem);
         }
         self.made += 1;
@@ -289,8 +290,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
             Some(left.as_secs_f64())
         })
     })?;
-    let wait = Duration::try_from_secs_f64(seconds.max(0.0)).ok()?;
-    Some(wait.min(RETRY_AFTER_MAX))
+    Duration::try_from_secs_f64(seconds.max(0.0)).ok()
 }
 
 /// An address without what is not to be shown: who asks, and with which words.
@@ -355,7 +355,7 @@ mod tests {
             ("retry-after: 7", Some(7_000)),
             ("retry-after: 1.5", Some(1_500)),
             ("retry-after-ms: 40", Some(40)),
-            ("retry-after: 86400", Some(30_000)),
+            ("retry-after: 86400", Some(86_400_000)),
             ("retry-after: -3", Some(0)),
             (
                 "retry-after: Sun, 06 Nov 1994 08:49:42 GMT\ndate: Sun, 06 Nov 1994 08:49:37 GMT",

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::estimate::Estimator;
 use crate::http::{self, Attempts, Refused};
 use crate::said::Said;
-use crate::stream::{self, Bounds, Patience, Piece, Reader};
+use crate::stream::{self, Bounds, Patience, Piece, Reader, SoFar};
 use crate::{
     Answer, Count, Error, Finish, Message, ModelInfo, ModelServer, OnDelta, Request, Usage, Window,
     WindowSource,
@@ -140,7 +140,8 @@ impl Ollama {
         let about = self.about().await?;
         let mut body = self.common(about);
         body["stream"] = json!(false);
-        self.send(&[], 0, || body.clone(), |_| false).await?;
+        let body = || body.clone();
+        self.send(&[], 0, body, |_| false, &mut false).await?;
         let running: RunningModels = self.ask(self.http.get(self.route("ps"))).await?;
         let of_this = |model: &&RunningModel| is_called(&model.name, &self.options.model);
         let told = running.models.iter().find(of_this);
@@ -258,12 +259,16 @@ impl Ollama {
         seed: u64,
         body: impl Fn() -> Value,
         changes: impl Fn(&Said) -> bool,
+        was_asked: &mut bool,
     ) -> Result<Response, Error> {
         let (url, patience) = (self.route("chat"), self.options.first_timeout);
         let mut attempts = Attempts::new(seed);
         loop {
             let ask = self.http.post(&url).json(&body());
-            match http::send(&self.root, patience, ask).await {
+            *was_asked = true;
+            let sent = http::send(&self.root, patience, ask).await;
+            *was_asked = sent.is_ok();
+            match sent {
                 Ok(response) => return Ok(response),
                 Err(Refused::Lost(error)) => return Err(error),
                 Err(Refused::NotSent(error)) => attempts.again(error, None).await?,
@@ -282,11 +287,17 @@ impl Ollama {
         }
     }
 
-    async fn begin(&self, request: &Request, about: About) -> Result<Response, Error> {
+    async fn begin(
+        &self,
+        request: &Request,
+        about: About,
+        was_asked: &mut bool,
+    ) -> Result<Response, Error> {
         let body = || self.body(request, about);
         let seed = request.seed.unwrap_or(0);
         let changes = |said: &Said| self.drops_schema(said, request);
-        self.send(&request.messages, seed, body, changes).await
+        self.send(&request.messages, seed, body, changes, was_asked)
+            .await
     }
 
     /// A model that cannot be held to a schema is asked without from now on: the caller reads the
@@ -340,7 +351,7 @@ impl Ollama {
     async fn stream(
         &self,
         request: &Request,
-        so_far: &mut String,
+        so_far: &mut SoFar,
         on_delta: &mut OnDelta<'_>,
     ) -> Result<Answer, Error> {
         let about = self.about().await?;
@@ -348,7 +359,7 @@ impl Ollama {
             self.load().await?;
         }
         let start = Instant::now();
-        let response = self.begin(request, about).await?;
+        let response = self.begin(request, about, &mut so_far.was_asked).await?;
         let waited = start.elapsed();
         let bounds = Bounds {
             url: &self.root,
@@ -364,6 +375,7 @@ impl Ollama {
             request,
             last: Chunk::default(),
         };
+        let so_far = &mut so_far.text;
         let told = stream::read(response, bounds, &mut reading, so_far, on_delta).await?;
         let last = reading.last;
         let usage = self.usage(request, so_far, &told.thoughts, &last)?;
@@ -572,15 +584,10 @@ impl ModelServer for Ollama {
         on_delta: &mut OnDelta<'_>,
         cancel: &CancellationToken,
     ) -> Result<Answer, Error> {
-        let mut so_far = String::new();
+        let mut so_far = SoFar::default();
         let stream = self.stream(request, &mut so_far, on_delta);
         let result = cancel.run_until_cancelled(stream).await;
-        result.unwrap_or_else(|| {
-            Err(Error::Interrupted {
-                tokens: self.known().estimator.estimate(&so_far),
-                partial: so_far,
-            })
-        })
+        result.unwrap_or_else(|| Err(so_far.interrupted(&self.known().estimator)))
     }
 }
 

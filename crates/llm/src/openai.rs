@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::estimate::Estimator;
 use crate::http::{self, Attempts, Refused};
 use crate::said::{self, Said};
-use crate::stream::{self, Bounds, Patience, Piece, Reader};
+use crate::stream::{self, Bounds, Patience, Piece, Reader, SoFar};
 use crate::{
     Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Request, Role, Usage, Window,
     WindowSource, llama_cpp,
@@ -245,13 +245,16 @@ impl OpenAi {
 
     /// Sends the request until the server begins to answer: without what it refuses, and again where
     /// that is safe, for nothing of an answer was seen yet.
-    async fn begin(&self, request: &Request) -> Result<Response, Error> {
+    async fn begin(&self, request: &Request, was_asked: &mut bool) -> Result<Response, Error> {
         let url = format!("{}/chat/completions", self.api);
         let patience = self.options.first_timeout;
         let mut attempts = Attempts::new(request.seed.unwrap_or(0));
         loop {
             let ask = self.http.post(&url).json(&self.body(request));
-            match http::send(&self.root, patience, ask).await {
+            *was_asked = true;
+            let sent = http::send(&self.root, patience, ask).await;
+            *was_asked = sent.is_ok();
+            match sent {
                 Ok(response) => return Ok(response),
                 Err(Refused::Lost(error)) => return Err(error),
                 Err(Refused::NotSent(error)) => attempts.again(error, None).await?,
@@ -309,11 +312,11 @@ impl OpenAi {
     async fn stream(
         &self,
         request: &Request,
-        so_far: &mut String,
+        so_far: &mut SoFar,
         on_delta: &mut OnDelta<'_>,
     ) -> Result<Answer, Error> {
         let start = std::time::Instant::now();
-        let response = self.begin(request).await?;
+        let response = self.begin(request, &mut so_far.was_asked).await?;
         let was_told = self.has(Parameter::Thinking, request);
         let waited = start.elapsed();
         let bounds = Bounds {
@@ -331,6 +334,7 @@ impl OpenAi {
             model: None,
             usage: Reported::default(),
         };
+        let so_far = &mut so_far.text;
         let told = stream::read(response, bounds, &mut reading, so_far, on_delta).await?;
         let Reading { model, usage, .. } = reading;
         let usage = self.usage(request, so_far, &told.thoughts, usage);
@@ -494,15 +498,10 @@ impl ModelServer for OpenAi {
         on_delta: &mut OnDelta<'_>,
         cancel: &CancellationToken,
     ) -> Result<Answer, Error> {
-        let mut so_far = String::new();
+        let mut so_far = SoFar::default();
         let stream = self.stream(request, &mut so_far, on_delta);
         let result = cancel.run_until_cancelled(stream).await;
-        result.unwrap_or_else(|| {
-            Err(Error::Interrupted {
-                tokens: self.known().estimator.estimate(&so_far),
-                partial: so_far,
-            })
-        })
+        result.unwrap_or_else(|| Err(so_far.interrupted(&self.known().estimator)))
     }
 
     fn thinks(&self) -> bool {

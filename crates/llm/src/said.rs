@@ -217,6 +217,7 @@ impl Said {
                 status: self.status,
                 is_told: self.is_told,
                 message: self.words,
+                retry_after: self.retry_after,
             };
         }
         Error::Rejected {

@@ -36,6 +36,25 @@ pub(crate) struct Patience {
     pub(crate) idle: Duration,
 }
 
+/// An answer as far as it has come, for when it is stopped.
+#[derive(Debug, Default)]
+pub(crate) struct SoFar {
+    pub(crate) text: String,
+    /// Whether the server has the prompt.
+    pub(crate) was_asked: bool,
+}
+
+impl SoFar {
+    /// The error that a call is which was stopped here.
+    pub(crate) fn interrupted(self, estimator: &Estimator) -> Error {
+        Error::Interrupted {
+            tokens: estimator.estimate(&self.text),
+            partial: self.text,
+            was_asked: self.was_asked,
+        }
+    }
+}
+
 /// What a record says.
 #[derive(Debug, Default)]
 pub(crate) struct Piece {

@@ -237,7 +237,12 @@ async fn cancelling_drops_the_connection_and_keeps_what_came() {
         .answer(&request(), &mut take, &cancel)
         .await
         .unwrap_err();
-    let Error::Interrupted { partial, tokens } = &error else {
+    let Error::Interrupted {
+        partial,
+        tokens,
+        was_asked: true,
+    } = &error
+    else {
         panic!("{error}");
     };
     assert_eq!(partial, "Hello wor");
@@ -245,6 +250,37 @@ async fn cancelling_drops_the_connection_and_keeps_what_came() {
     while fake.seen.lock().unwrap().gone == 0 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_call_that_is_stopped_after_a_refusal_was_never_read() {
+    let busy = Reply::Whole("429 Too Many Requests", "Retry-After: 1\r\n", "{}".into());
+    let fake = fake(vec![busy], vec![]).await;
+    let client = OpenAi::new(options(&fake.url)).unwrap();
+    let (mut ignore, cancel, stop) = (
+        |_: Delta<'_>| {},
+        CancellationToken::new(),
+        Duration::from_millis(500),
+    );
+    let call = request();
+    let answer = client.answer(&call, &mut ignore, &cancel);
+    let stopped = async {
+        tokio::time::sleep(stop).await;
+        cancel.cancel();
+    };
+    let (answer, ()) = tokio::join!(answer, stopped);
+    let error = answer.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Interrupted {
+                was_asked: false,
+                tokens: Tokens::ZERO,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

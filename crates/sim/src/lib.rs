@@ -139,7 +139,7 @@ impl ModelServer for SimulatedModel {
                 () = tokio::time::sleep(latency) => {}
                 () = cancel.cancelled() => {
                     let tokens = tokens(said.len());
-                    return Err(Error::Interrupted { partial: said, tokens });
+                    return Err(Error::Interrupted { partial: said, tokens, was_asked: true });
                 }
             }
             total_ms += self.script.latency_ms;

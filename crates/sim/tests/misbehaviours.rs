@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use journeyman_event::Tokens;
 use journeyman_llm::{
@@ -47,6 +47,8 @@ enum Must {
 }
 
 const SILENT: &str = "sent nothing of an answer for";
+/// A fault that is to be waited for is told within this time, so that a person sees why nothing happens.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Lines of the table that are checked at a time.
 const SIDE_BY_SIDE: usize = 4;
 
@@ -113,6 +115,8 @@ const TABLE: &[(&str, Must)] = &[
     ("500_once", Answers),
     ("408_once", Answers),
     ("429_once", Answers),
+    ("429_for_long", Wait("(status 429): slow down; it asks to be left alone for 60 s")),
+    ("429_for_seconds", Wait("(status 429): slow down; it asks to be left alone for 3 s")),
     ("429_until", Answers),
     ("502_page", Answers),
     ("503_once", Answers),
@@ -245,6 +249,7 @@ async fn check(name: &'static str, must: Must) {
         assert!(answer.usage.prompt > Tokens::ZERO, "{name}");
         assert!(answer.usage.completion > Tokens::ZERO, "{name}");
     };
+    let began = Instant::now();
     let (result, shown) = ask(&client).await;
     let told = result.as_ref().err().map(ToString::to_string);
     let told = told.unwrap_or_else(|| "an answer".to_owned());
@@ -294,6 +299,7 @@ async fn check(name: &'static str, must: Must) {
             assert!(told.contains(words), "{name}: {told}");
             assert!(error.may_pass() && error.is_retryable(), "{name}: {told}");
             assert!(right.starts_with(&shown), "{name}: {shown}");
+            assert!(began.elapsed() < PATIENCE, "{name}: {:?}", began.elapsed());
             let (again, shown) = ask(&client).await;
             is_right(&again.unwrap(), &shown);
         }

@@ -131,7 +131,10 @@ async fn a_call_that_is_stopped_tells_what_had_come() {
         .answer(&request(CODE), &mut take, &cancel)
         .await
         .unwrap_err();
-    let Error::Interrupted { partial, tokens } = error else {
+    let Error::Interrupted {
+        partial, tokens, ..
+    } = error
+    else {
         panic!("{error}");
     };
     assert_eq!(partial, came);

@@ -257,6 +257,8 @@ pub const MISBEHAVIOURS: &[Misbehaviour] = &[
     does("500_once", "fails once", |call| first(1, call, || Reply::fails(500, "boom"))),
     does("408_once", "gives up waiting once", |call| first(1, call, || Reply::fails(408, "late"))),
     does("429_once", "is busy, and says for how long in seconds", |call| first(1, call, || Reply::fails(429, "slow down").with("Retry-After", "0"))),
+    does("429_for_long", "is busy, and says for a minute", |call| first(1, call, || Reply::fails(429, "slow down").with("Retry-After", "60"))),
+    does("429_for_seconds", "is busy, and says for three seconds", |call| first(1, call, || Reply::fails(429, "slow down").with("Retry-After", "3"))),
     does("429_until", "is busy, and says until when", |call| first(1, call, || {
         Reply::fails(429, "slow down").with("Date", "Sun, 06 Nov 1994 08:49:37 GMT").with("Retry-After", "Sun, 06 Nov 1994 08:49:37 GMT")
     })),
