@@ -8,11 +8,11 @@ use futures_util::StreamExt;
 use jiff::fmt::rfc2822;
 use journeyman_event::{Randomness, SeededRandom, is_shortage};
 use reqwest::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, DATE, HeaderMap, HeaderName, HeaderValue,
-    LOCATION, RETRY_AFTER,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, HeaderMap, HeaderName,
+    HeaderValue, LOCATION, RETRY_AFTER, TRANSFER_ENCODING,
 };
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, Version};
 
 use crate::Error;
 use crate::said::Said;
@@ -193,6 +193,16 @@ pub(crate) async fn send(
             problem: format!("it is packed ({encoding:?}), which was not asked for"),
         })),
     }
+}
+
+/// Whether the end of a body is said in HTTP, so that one that is torn is an error and not an end.
+pub(crate) fn says_its_end(response: &Response) -> bool {
+    let headers = response.headers();
+    let is_chunked = headers.get(TRANSFER_ENCODING).is_some_and(|coding| {
+        let coding = coding.as_bytes().to_ascii_lowercase();
+        coding.ends_with(b"chunked")
+    });
+    is_chunked || headers.contains_key(CONTENT_LENGTH) || response.version() >= Version::HTTP_2
 }
 
 /// Asks a question about the server itself: for its answer's text, which is bounded.

@@ -369,6 +369,7 @@ impl Ollama {
             },
             tokens_max: request.max_tokens,
             estimator: self.known().estimator.clone(),
+            always_says_end: true,
         };
         let mut reading = Reading {
             client: self,

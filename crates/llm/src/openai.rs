@@ -327,6 +327,7 @@ impl OpenAi {
             },
             tokens_max: request.max_tokens,
             estimator: self.known().estimator.clone(),
+            always_says_end: false,
         };
         let mut reading = Reading {
             client: self,

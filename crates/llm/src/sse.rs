@@ -68,6 +68,11 @@ impl Records {
         }
     }
 
+    /// Whether no record has begun that did not end.
+    pub(crate) fn are_whole(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     fn line(&mut self, line: &str, records: &mut Vec<Record>) -> Result<(), String> {
         let line = line.trim();
         if !self.pending.is_empty() && self.origin == Origin::Raw {

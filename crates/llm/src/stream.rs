@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use journeyman_event::Tokens;
 use reqwest::Response;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -128,6 +129,9 @@ pub(crate) struct Bounds<'a> {
     pub(crate) patience: Patience,
     pub(crate) tokens_max: Tokens,
     pub(crate) estimator: Estimator,
+    /// Whether an answer in this format always says that it ended. Else one counts, too, whose body ended
+    /// as HTTP announced it and in whose text nothing is open.
+    pub(crate) always_says_end: bool,
 }
 
 /// Reads an answer. `so_far` is its text, also when this is dropped or ends with an error.
@@ -144,7 +148,9 @@ pub(crate) async fn read(
         patience,
         tokens_max,
         estimator,
+        always_says_end,
     } = bounds;
+    let may_end_unsaid = !always_says_end && http::says_its_end(&response);
     let malformed = |problem: String| Error::Malformed {
         url: url.to_owned(),
         problem,
@@ -156,17 +162,17 @@ pub(crate) async fn read(
     let mut thoughts = String::new();
     let mut repetition = None;
     let (mut deadline, mut waits) = (start + patience.first, patience.first);
-    let mut ended = false;
+    let (mut ended, mut is_done, mut body_ended) = (false, false, false);
     while !ended {
         let next = tokio::time::timeout_at(deadline, bytes.next()).await;
         let got = match next {
             Ok(Some(Ok(piece))) => records.push(&piece).map_err(malformed)?,
             // What came is whole; only the usage may be missing.
-            Ok(Some(Err(_))) | Err(_) if finish.is_some() => break,
+            Ok(Some(Err(_))) | Err(_) if finish.is_some() || is_done => break,
             Ok(Some(Err(error))) => return Err(http::broken(url, &error)),
             Err(_) => return Err(http::timed_out(url, waits)),
             Ok(None) => {
-                ended = true;
+                (ended, body_ended) = (true, true);
                 records.end().map_err(malformed)?
             }
         };
@@ -175,7 +181,10 @@ pub(crate) async fn read(
                 Record::Chunk(value) => reader.read(&value)?,
                 Record::Failed(value) => return Err(reader.failed(&value)),
                 Record::Done => {
-                    ended = true;
+                    is_done = true;
+                    // Of an answer that did not say why it ended the body's own end tells more.
+                    ended = finish.is_some() || !may_end_unsaid;
+                    deadline = Instant::now() + TRAILER_TIMEOUT.min(patience.idle);
                     break;
                 }
             };
@@ -213,7 +222,8 @@ pub(crate) async fn read(
             return Err(malformed("an endless answer".to_owned()));
         }
     }
-    let Some(finish) = finish else {
+    let is_whole = may_end_unsaid && body_ended && records.are_whole() && is_closed(so_far);
+    let Some(finish) = finish.or(is_whole.then_some(Finish::Stop)) else {
         return Err(match records.stray() {
             stray if first.is_none() && !stray.is_empty() => malformed(said::told(stray)),
             _ => http::cut_short(url),
@@ -226,6 +236,23 @@ pub(crate) async fn read(
         first: first.unwrap_or_else(|| start.elapsed()),
         total: start.elapsed(),
     })
+}
+
+/// Whether there is text, and nothing in it is open that its syntax closes: a fenced block, or JSON.
+fn is_closed(text: &str) -> bool {
+    let (mut at, mut open) = (0, None);
+    for line in text.split_inclusive('\n') {
+        at += line.len();
+        let bare = line.trim_start();
+        if bare.starts_with("```") || bare.starts_with("~~~") {
+            open = open.is_none().then_some(at);
+        }
+    }
+    let last = open.map_or(text, |at| &text[at..]).trim();
+    if open.is_some() || last.starts_with('{') {
+        return serde_json::from_str::<IgnoredAny>(last).is_ok();
+    }
+    !last.is_empty()
 }
 
 /// Counts what comes, and watches it.
@@ -271,5 +298,33 @@ impl Meter {
         let repeated = self.answer.repeats(text);
         let repeated = repeated.or_else(|| self.thoughts.repeats(thought))?;
         Some((Finish::Repeating, Some(repeated)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_open_in_a_text_is_told_by_its_syntax() {
+        for whole in [
+            "Yes.",
+            "```python\nx = 1\n```",
+            "```python\nx = 1\n```\nDone.",
+            "{\"a\": 1}\n",
+            "```json\n{\"a\": 1}\n",
+        ] {
+            assert!(is_closed(whole), "{whole}");
+        }
+        for open in [
+            "",
+            " \n",
+            "```python\nx = 1\n",
+            "```",
+            "{\"a\": ",
+            "A:\n~~~\n{\"a\"",
+        ] {
+            assert!(!is_closed(open), "{open}");
+        }
     }
 }

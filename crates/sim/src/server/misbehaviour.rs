@@ -227,6 +227,16 @@ pub const MISBEHAVIOURS: &[Misbehaviour] = &[
     })),
     does("cut_and_done", "the stream says that it is done, and not why", |call| first(1, call, || done(&call.begun()))),
     does("cut_in_a_record", "the connection closes within a record", |call| first(1, call, || Reply::events(&call.begun()).and("data: {\"choices\": [{\"delta\""))),
+    does("unsaid_end", "nothing but the body's end says that the answer ended", |call| chat(call, || Reply::events(&call.unended()).chunked(true))),
+    does("unsaid_end_of_length", "the same, and the body's length is said before", |call| chat(call, || {
+        let text: String = call.unended().iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+        Reply::whole(200, "text/event-stream", &text)
+    })),
+    does("unsaid_reason", "the stream says that it is done and not why, and its body ends as it should", |call| chat(call, || done(&call.unended()).chunked(true))),
+    does("torn", "the connection closes before the body's end is said, behind all of the answer", |call| first(1, call, || Reply::events(&call.unended()).chunked(false))),
+    does("unsaid_end_in_answer", "the body ends as it should in the middle of the answer", |call| first(1, call, || Reply::events(&call.begun()).chunked(true))),
+    does("unsaid_end_in_a_record", "the body ends as it should in the middle of a record", |call| first(1, call, || Reply::events(&call.unended()).and("data: {\"choices\": [{\"delta\"").chunked(true))),
+    does("unsaid_end_of_nothing", "the body ends as it should, and nothing was said", |call| first(1, call, || Reply::events([]).chunked(true))),
     does("broken_record", "a record is no JSON", |call| first(1, call, || Reply::events(&call.begun()).and("data: {\"choices\": [{oops}]}\n\n"))),
     does("reset_in_answer", "the connection is reset in the middle", |call| first(1, call, || Reply::events(&call.begun()).then(End::Reset))),
     does("reset_at_once", "the connection is reset before anything is said", |call| first(1, call, || Reply { status: None, ..Reply::stream([]) }.then(End::Reset))),

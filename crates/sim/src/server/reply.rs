@@ -86,6 +86,20 @@ impl Reply {
         self
     }
 
+    /// In chunks as HTTP has them; `is_whole` is whether the end of the body is said.
+    pub(super) fn chunked(self, is_whole: bool) -> Self {
+        let mut reply = self.with("Transfer-Encoding", "chunked");
+        for piece in &mut reply.pieces {
+            let size = format!("{:x}\r\n", piece.len());
+            *piece = [size.as_bytes(), piece, b"\r\n"].concat();
+        }
+        if is_whole {
+            reply.and("0\r\n\r\n")
+        } else {
+            reply
+        }
+    }
+
     /// What a good server answers.
     pub(super) fn answer(call: &Call<'_>) -> Self {
         if call.body["stream"] == false {
@@ -152,6 +166,13 @@ impl Call<'_> {
     /// All but the usage, which comes last.
     pub(super) fn finished(&self) -> Vec<Value> {
         let mut chunks = self.chunks();
+        chunks.pop();
+        chunks
+    }
+
+    /// The pieces of the answer, all of its text, without its end and its usage.
+    pub(super) fn unended(&self) -> Vec<Value> {
+        let mut chunks = self.finished();
         chunks.pop();
         chunks
     }
