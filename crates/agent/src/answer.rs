@@ -12,6 +12,7 @@ use journeyman_event::payload::PromptAnswered;
 use journeyman_event::printable;
 use journeyman_event::state::PendingAnswer;
 use journeyman_llm::end_of_turn;
+use json::json_values;
 pub(crate) use json::{json_in, review, tool_requests};
 
 /// The marks between which models think.
@@ -38,6 +39,38 @@ fn of_final_channel(text: &str) -> &str {
 /// All of an answer that holds nothing but thoughts, for who finds the file in them.
 fn thoughts(answer: &str) -> Option<&str> {
     (spoken(answer).trim().is_empty() && !answer.trim().is_empty()).then_some(answer)
+}
+
+/// What came in place of an answer, in words for the model: nothing, only thoughts, or a tool call.
+/// None where it is something else.
+fn in_place(answer: &str) -> Option<String> {
+    if answer.trim().is_empty() {
+        return Some("the answer is empty; give what was asked for".to_owned());
+    }
+    if thoughts(answer).is_some() {
+        return Some("only thoughts came and no answer; answer at once".to_owned());
+    }
+    called(&spoken(answer)).map(|tool| {
+        format!(
+            "the answer is a call of the tool {tool:?} and no text; give what was asked for as text"
+        )
+    })
+}
+
+/// The tool that is called in a text.
+fn called(text: &str) -> Option<String> {
+    /// What of a tool's name is told.
+    const NAME_CHARS_MAX: usize = 60;
+    let call = json_values(text).into_iter().find_map(|value| {
+        let is_call = ["arguments", "parameters"]
+            .iter()
+            .any(|name| value.get(name).is_some());
+        value["name"]
+            .as_str()
+            .filter(|_| is_call)
+            .map(str::to_owned)
+    });
+    call.map(|name| name.chars().take(NAME_CHARS_MAX).collect())
 }
 
 /// An answer without thoughts, without what its template puts around it, and without a byte order mark.
@@ -75,8 +108,9 @@ fn spoken(answer: &str) -> String {
 pub(crate) fn reply(answer: &PendingAnswer) -> Result<PromptAnswered, String> {
     let said = spoken(&answer.text);
     let text = printable(&said).trim().to_owned();
-    if text.is_empty() {
-        return Err("it says nothing; answer the question".to_owned());
+    if text.is_empty() || text.starts_with("<tool_call>") {
+        let problem = in_place(&answer.text);
+        return Err(problem.unwrap_or_else(|| "it says nothing; answer the question".to_owned()));
     }
     Ok(PromptAnswered {
         text,
@@ -196,6 +230,12 @@ mod tests {
                 "cut off",
             ),
             ("```python\n", false, "empty"),
+            ("", false, "the answer is empty"),
+            (
+                "<tool_call>\n{\"arguments\": {\"path\": \"m.py\"}, \"name\": \"read_file\"}\n</tool_call>\n",
+                false,
+                "a call of the tool \"read_file\"",
+            ),
         ] {
             let found = whole_file(answer, cut.then_some(CUT_OFF), &["f"]);
             let told = found.as_ref().is_err_and(|said| said.contains(problem));
@@ -236,6 +276,15 @@ mod tests {
         }
         for (answer, problem) in [
             ("no", "not a JSON object"),
+            (" \n", "the answer is empty"),
+            (
+                "<think>\nA plan of one module.\n</think>\n",
+                "only thoughts came",
+            ),
+            (
+                "<tool_call>\n{\"arguments\": {\"modules\": 1}, \"name\": \"plan\"}\n</tool_call>\n",
+                "a call of the tool \"plan\"",
+            ),
             ("{\"modules\": 1}", "its JSON"),
             ("{oh", "its JSON"),
         ] {

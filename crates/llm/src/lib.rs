@@ -5,6 +5,7 @@
 //!
 //! To add a model server: one module that implements [`ModelServer`], and a place in `connect`.
 
+mod calls;
 mod catalogue;
 mod connect;
 mod error;

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::calls::Call;
 use crate::estimate::Estimator;
 use crate::http::{self, Attempts, Refused};
 use crate::said::Said;
@@ -516,6 +517,7 @@ impl Reader for Reading<'_> {
         let piece = Piece {
             text: said(message.map(|message| &message.content)),
             thought: said(message.map(|message| &message.thinking)),
+            calls: Call::of(&record["message"]),
             finish: chunk.done.then_some(finish),
             is_whole: false,
             is_last: chunk.done,

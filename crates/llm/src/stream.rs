@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use futures_util::StreamExt;
 
+use crate::calls::Call;
 use crate::estimate::Estimator;
 use crate::repetition::Watch;
 use crate::sse::{Record, Records};
@@ -63,6 +64,8 @@ pub(crate) struct Piece {
     pub(crate) text: String,
     /// Of what the model thinks before it.
     pub(crate) thought: String,
+    /// Of calls of tools.
+    pub(crate) calls: Vec<Call>,
     /// Why the answer ended, if it did.
     pub(crate) finish: Option<Finish>,
     /// Whether `text` is all of the answer.
@@ -134,7 +137,8 @@ pub(crate) struct Bounds<'a> {
     pub(crate) always_says_end: bool,
 }
 
-/// Reads an answer. `so_far` is its text, also when this is dropped or ends with an error.
+/// Reads an answer. `so_far` is its text, also when this is dropped or ends with an error; calls of tools
+/// follow in it when the answer has ended.
 pub(crate) async fn read(
     response: Response,
     bounds: Bounds<'_>,
@@ -160,6 +164,7 @@ pub(crate) async fn read(
     let mut meter = Meter::new(estimator, tokens_max);
     let (mut first, mut finish) = (None, None);
     let mut thoughts = String::new();
+    let mut calls: Vec<Call> = Vec::new();
     let mut repetition = None;
     let (mut deadline, mut waits) = (start + patience.first, patience.first);
     let (mut ended, mut is_done, mut body_ended) = (false, false, false);
@@ -190,9 +195,9 @@ pub(crate) async fn read(
             };
             ended |= piece.is_last;
             // Some say at the end again what they said in pieces.
-            let repeated = piece.is_whole && !so_far.is_empty();
+            let repeated = piece.is_whole && !(so_far.is_empty() && calls.is_empty());
             let text = if repeated { "" } else { piece.text.as_str() };
-            if !text.is_empty() || !piece.thought.is_empty() {
+            if !text.is_empty() || !piece.thought.is_empty() || !piece.calls.is_empty() {
                 first.get_or_insert_with(|| start.elapsed());
                 waits = patience.idle;
                 if finish.is_none() {
@@ -204,12 +209,17 @@ pub(crate) async fn read(
                 on_delta(Delta { text });
             }
             thoughts.push_str(&piece.thought);
+            let mut unspoken = piece.thought;
+            for call in piece.calls.into_iter().filter(|_| !repeated) {
+                unspoken.push_str(&call.arguments);
+                call.add(&mut calls);
+            }
             if let Some(reason) = piece.finish
                 && finish.replace(reason).is_none()
             {
                 deadline = Instant::now() + TRAILER_TIMEOUT.min(patience.idle);
             }
-            let passed = meter.passed(text, &piece.thought);
+            let passed = meter.passed(text, &unspoken);
             if let Some((reason, what)) = passed.filter(|_| finish.is_none()) {
                 repetition = what;
                 // The connection is dropped, and the server stops.
@@ -218,17 +228,26 @@ pub(crate) async fn read(
                 break;
             }
         }
-        if so_far.len().max(thoughts.len()) > ANSWER_BYTES_MAX {
+        let called = calls.iter().map(|call| call.arguments.len()).sum();
+        if so_far.len().max(thoughts.len()).max(called) > ANSWER_BYTES_MAX {
             return Err(malformed("an endless answer".to_owned()));
         }
     }
-    let is_whole = may_end_unsaid && body_ended && records.are_whole() && is_closed(so_far);
+    let is_closed = match calls.as_slice() {
+        [] => is_closed(so_far),
+        calls => calls.iter().all(Call::is_whole),
+    };
+    let is_whole = may_end_unsaid && body_ended && records.are_whole() && is_closed;
     let Some(finish) = finish.or(is_whole.then_some(Finish::Stop)) else {
         return Err(match records.stray() {
             stray if first.is_none() && !stray.is_empty() => malformed(said::told(stray)),
             _ => http::cut_short(url),
         });
     };
+    if !calls.is_empty() && !so_far.is_empty() && !so_far.ends_with('\n') {
+        so_far.push('\n');
+    }
+    so_far.extend(calls.iter().map(Call::text));
     Ok(Told {
         finish,
         repeated: repetition,

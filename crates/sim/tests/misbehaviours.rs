@@ -16,12 +16,12 @@ use journeyman_llm::{
 use journeyman_sim::{
     MISBEHAVIOURS, SERVED_MODEL, Script, ServerOptions, SimServer, SimulatedModel, misbehaviour,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use Must::{Again, Answers, Cut, Fail, Later, Learn, Thinks, Wait, Without};
+use Must::{Again, Answers, Calls, Cut, Fail, Later, Learn, Nothing, Thinks, Wait, Without};
 
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,10 @@ enum Must {
     Answers,
     /// The right answer is all that the model thought, is marked as that, and is not shown.
     Thinks,
+    /// The right answer stands in the arguments of a tool call, which is the text.
+    Calls,
+    /// There is an answer, and nothing in it.
+    Nothing,
     /// The answer is right, and from then on the server is asked without this.
     Without(&'static str),
     /// Whatever becomes of the first call: the next are right, and say this or, in the end, do not.
@@ -115,6 +119,9 @@ const TABLE: &[(&str, Must)] = &[
     ("content_filter", Again("content filter cut the answer off", 0)),
     ("finish_error", Wait("it says: error")),
     ("answers_in_thoughts", Thinks),
+    ("answers_in_a_call", Calls),
+    ("answers_nothing", Nothing),
+    ("calls_for_ever", Cut(Finish::Length)),
     ("only_thoughts", Again("gave no answer", 100)),
     ("ignores_max_tokens", Cut(Finish::Length)),
     ("thinks_for_ever", Again("gave no answer", 500)),
@@ -268,6 +275,15 @@ async fn check(name: &'static str, must: Must) {
             assert_eq!(answer.finish, Finish::Stop, "{name}");
             assert!(answer.usage.completion > Tokens::ZERO, "{name}");
         }
+        (Calls, Ok(answer)) => {
+            let call = answer.text.strip_prefix("<tool_call>\n").unwrap();
+            let call = call.strip_suffix("\n</tool_call>\n").unwrap();
+            let call: Value = serde_json::from_str(call).unwrap();
+            assert_eq!(call["name"], "write_file", "{name}");
+            assert_eq!(call["arguments"]["content"], right, "{name}");
+            assert_eq!((answer.finish, shown.as_str()), (Finish::Stop, ""));
+        }
+        (Nothing, Ok(answer)) => assert_eq!((answer.text.as_str(), shown.as_str()), ("", "")),
         (Without(member), Ok(answer)) => {
             is_right(&answer, &shown);
             let calls = server.calls();
@@ -300,7 +316,9 @@ async fn check(name: &'static str, must: Must) {
                 answer.usage.completion < Tokens(1_000),
                 "{name}: {answer:?}"
             );
-            assert_eq!(shown, answer.text, "{name}");
+            // What is called is no text until the answer has ended.
+            let is_call = answer.text.starts_with("<tool_call>");
+            assert!(shown == answer.text || is_call, "{name}: {shown}");
         }
         (Wait(words), Err(error)) => {
             assert!(told.contains(words), "{name}: {told}");

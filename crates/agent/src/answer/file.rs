@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::blocks::{Block, fenced_blocks};
 use super::json::json_values;
 use super::repaired::{added, at_the_margin, repaired};
-use super::{spoken, thoughts};
+use super::{in_place, spoken, thoughts};
 
 /// Answers with more than this are not code that a person would read.
 const SOURCE_BYTES_MAX: usize = 256 * 1024;
@@ -108,7 +108,10 @@ pub(crate) fn whole_file(
     }
     // The first of equals is the last one that is found.
     let best = candidates.into_iter().max_by_key(Candidate::rank);
-    let best = best.ok_or("it has no ```python block; give the whole file in one")?;
+    let best = best.ok_or_else(|| {
+        let no_block = "it has no ```python block; give the whole file in one";
+        in_place(answer).unwrap_or_else(|| no_block.to_owned())
+    })?;
     usable(&best.text)
 }
 

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::blocks::fenced_blocks;
-use super::spoken;
+use super::{in_place, spoken};
 
 /// Findings of a review that are kept, and characters of each.
 const FINDINGS_MAX: usize = 8;
@@ -91,7 +91,7 @@ pub(crate) fn json_in<T: DeserializeOwned>(answer: &str) -> Result<T, String> {
             Err(error) => problem = format!("its JSON: {error}"),
         }
     }
-    Err(problem)
+    Err(in_place(answer).unwrap_or(problem))
 }
 
 /// The JSON objects in a text that stand in no other, in order.

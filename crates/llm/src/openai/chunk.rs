@@ -4,6 +4,7 @@
 use journeyman_event::Tokens;
 use serde_json::Value;
 
+use crate::calls::Call;
 use crate::stream::Piece;
 use crate::{Finish, said};
 
@@ -97,6 +98,7 @@ pub(super) fn read(chunk: &Value) -> Chunk {
         let text = choice["text"].as_str().or(said["refusal"].as_str());
         piece.text.push_str(text.unwrap_or_default());
     }
+    piece.calls = Call::of(said);
     piece.is_whole = whole;
     let reason = choice["finish_reason"].as_str().unwrap_or_default();
     match reason.to_ascii_lowercase().as_str() {

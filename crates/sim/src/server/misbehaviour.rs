@@ -255,6 +255,17 @@ pub const MISBEHAVIOURS: &[Misbehaviour] = &[
         let answer = call.completion()["choices"][0]["message"]["content"].take();
         done(&[chunk(json!({"reasoning_content": answer})), ending("stop")])
     })),
+    does("answers_in_a_call", "the answer is the argument of a tool call, in pieces", |call| chat(call, || {
+        let arguments = json!({"path": "core.py", "content": call.text}).to_string();
+        let (start, rest) = arguments.split_at(9);
+        let piece = |name: Value, arguments: &str| chunk(json!({"content": null, "tool_calls": [{"index": 0, "function": {"name": name, "arguments": arguments}}]}));
+        done(&[piece(json!("write_file"), ""), piece(Value::Null, start), piece(Value::Null, rest), ending("tool_calls")])
+    })),
+    does("answers_nothing", "the answer is empty", |call| chat(call, || done(&[chunk(json!({"role": "assistant", "content": ""})), ending("stop")]))),
+    does("calls_for_ever", "the arguments of a tool call go on and on", |call| chat(call, || {
+        let piece = |nth: u32| chunk(json!({"tool_calls": [{"index": 0, "function": {"arguments": format!("x_{nth} = {}\n", nth * 7)}}]}));
+        Reply::events(&(0..RAMBLE).map(piece).collect::<Vec<_>>())
+    })),
     does("ignores_max_tokens", "the answer goes on and on", |call| rambles(call, |nth| format!("x_{nth} = {}\n", nth * 7))),
     does("thinks_for_ever", "the thoughts go on and on", |call| chat(call, || {
         let chunks: Vec<Value> = (0..RAMBLE).map(|nth| chunk(json!({"reasoning": format!("Step {nth} of it.\n")}))).collect();
