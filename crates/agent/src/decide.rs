@@ -286,14 +286,12 @@ fn facts_in(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
 fn plan_or_refusal(state: &TaskState, answer: &PendingAnswer) -> journeyman_event::Payload {
     let may_ask = may_ask(state);
     let shorter = "it was cut off; plan fewer modules with shorter descriptions";
-    let read = if let Some(problem) = cut_off(answer, shorter) {
-        Err(problem)
-    } else if let Some(asked) = questions_in_answer(&answer.text).filter(|_| may_ask) {
+    if let Some(asked) = questions_in_answer(&answer.text).filter(|_| may_ask) {
         return asked.into();
-    } else {
-        plan_of_answer(&answer.text, prompt_of(state), state.given_tests())
-    };
-    match read {
+    }
+    let read = plan_of_answer(&answer.text, prompt_of(state), state.given_tests());
+    // Of an answer that was cut off the plan may be whole: some servers say that of every answer.
+    match read.map_err(|problem| cut_off(answer, shorter).unwrap_or(problem)) {
         Ok(PlanningComplete { modules, repairs }) => PlanningComplete { modules, repairs }.into(),
         Err(problem) => PlanningRejected { problem }.into(),
     }
@@ -596,8 +594,57 @@ fn end(state: &TaskState, ending: Ending) -> Step {
 
 #[cfg(test)]
 mod tests {
+    use journeyman_event::payload::TaskSubmitted;
+
     use super::*;
     use crate::strategy::WholeFile;
+
+    #[test]
+    fn a_plan_whose_json_is_whole_is_used_whatever_is_said_of_its_end() {
+        let plan = r#"{"modules": [{"name": "core", "functions": [{"signature": "def f(x: int) -> int"}]}]}"#;
+        let asks = r#"{"questions": ["Which file?"]}"#;
+        for (text, cut_short, repeated, expected) in [
+            (plan, false, None, "planning_complete"),
+            (plan, true, None, "planning_complete"),
+            (plan, true, Some("x"), "planning_complete"),
+            (asks, true, None, "questions_asked"),
+            (
+                &plan[..plan.len() - 2],
+                true,
+                None,
+                "it was cut off; plan fewer modules",
+            ),
+            (
+                &plan[..plan.len() - 2],
+                true,
+                Some("x"),
+                "the same again and again",
+            ),
+            (&plan[..plan.len() - 2], false, None, "its JSON"),
+        ] {
+            let answer = PendingAnswer {
+                event: journeyman_event::EventId::from_bytes([0; 16]),
+                purpose: Purpose::Plan,
+                module: None,
+                text: text.to_owned(),
+                cut_short,
+                repeated: repeated.map(str::to_owned),
+            };
+            let state = TaskState {
+                submission: Some(TaskSubmitted {
+                    ask: true,
+                    ..TaskSubmitted::of("Write something.".to_owned())
+                }),
+                ..TaskState::default()
+            };
+            let read = plan_or_refusal(&state, &answer);
+            let told = match &read {
+                Payload::PlanningRejected(rejected) => rejected.problem.as_str(),
+                other => other.kind(),
+            };
+            assert!(told.contains(expected), "{text} {cut_short}: {told}");
+        }
+    }
 
     #[test]
     fn a_server_that_breaks_off_every_call_is_not_asked_for_ever() {
