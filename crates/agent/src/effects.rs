@@ -155,6 +155,11 @@ impl Effects {
         let role = Role::Conductor;
         self.notices.emit(|| Notice::Asked);
         let result = self.bench.server.answer(&request, &mut show, stop).await;
+        if let Ok(answer) = &result
+            && let Some(what) = answer.remark.clone()
+        {
+            self.notices.emit(|| Notice::Remark { what });
+        }
         let lost = match deltas {
             0 => Tokens::ZERO,
             some => call.prompt_tokens + Tokens(some),

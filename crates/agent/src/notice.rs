@@ -26,6 +26,11 @@ pub enum Notice {
         /// The text.
         text: String,
     },
+    /// Something that a person should know of the model server, said once. On the bus: `remark`.
+    Remark {
+        /// What.
+        what: String,
+    },
     /// Work waits for something to get better. On the bus: `waiting`.
     Waiting {
         /// What happened and what would help.
@@ -39,6 +44,7 @@ impl Message for Notice {
             Self::Event { event, .. } => event.kind(),
             Self::Asked => "asked",
             Self::Delta { .. } => "delta",
+            Self::Remark { .. } => "remark",
             Self::Waiting { .. } => "waiting",
         }
     }

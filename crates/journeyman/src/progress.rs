@@ -138,9 +138,10 @@ impl Progress {
             let told = &emitted.message;
             let about = match told {
                 Notice::Event { event, .. } => Some(event.task_id().as_str()),
-                Notice::Asked | Notice::Delta { .. } | Notice::Waiting { .. } => {
-                    emitted.context.task_id.as_deref()
-                }
+                Notice::Asked
+                | Notice::Delta { .. }
+                | Notice::Remark { .. }
+                | Notice::Waiting { .. } => emitted.context.task_id.as_deref(),
             };
             let shown = progress.task.get().map(TaskId::as_str);
             if shown.is_none() || about == shown {
@@ -232,6 +233,7 @@ impl Progress {
             Notice::Event { event, state } => self.event(event, state),
             Notice::Asked => self.now().activity.asked(),
             Notice::Delta { .. } => self.now().activity.token(Instant::now()),
+            Notice::Remark { what } => self.say(what),
             Notice::Waiting { what } => {
                 self.now().activity.wait(what, Instant::now());
                 match self.style {

@@ -106,6 +106,16 @@ fn a_wait_that_the_server_asks_for_is_told_and_kept_and_costs_nothing() {
 }
 
 #[test]
+fn tokens_that_cannot_be_are_not_charged_and_that_is_said_once() {
+    let (home, serving) = (Home::new(), serve("usage_that_cannot_be"));
+    let ended = with(&home, &serving, &["run", STUB]);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    assert!(serving.server.calls().len() > 1);
+    let told = ended.stderr.matches("which cannot be").count();
+    assert_eq!(told, 1, "{}", ended.stderr);
+}
+
+#[test]
 fn a_server_that_is_not_ready_at_the_start_is_waited_for() {
     let (home, serving) = (Home::new(), serve("models_503_once"));
     let ended = with(&home, &serving, &["run", STUB]);

@@ -3,12 +3,44 @@
 
 use journeyman_event::Tokens;
 
-use crate::Message;
+use crate::{Message, Request};
 
 /// How much one report moves the calibration.
 const WEIGHT: f64 = 0.3;
 /// A calibration outside of this is a report that means something else.
 const RATIOS: std::ops::RangeInclusive<f64> = 0.25..=4.0;
+
+/// Tokens that a call may have taken beyond those of its texts: of the chat template, and of what a server
+/// tells its model by itself.
+const UNSEEN_MAX: u64 = 2_048;
+
+/// Takes out of the figures that a server reports of a call those that cannot be, for no token is shorter
+/// than a byte. Thoughts that are not shown are bounded by what the answer might take. What was taken out
+/// is said in words for a person.
+pub(crate) fn doubt(
+    request: &Request,
+    answer_bytes: usize,
+    prompt: &mut Option<Tokens>,
+    completion: &mut Option<Tokens>,
+) -> Option<String> {
+    let prompt_bytes: usize = request.messages.iter().map(|one| one.content.len()).sum();
+    let most = |bytes: usize| Tokens(bytes as u64 + UNSEEN_MAX);
+    let (prompt_max, answer_max) = (
+        most(prompt_bytes),
+        most(answer_bytes).max(request.max_tokens),
+    );
+    let prompt = prompt.take_if(|told| *told > prompt_max);
+    let completion = completion.take_if(|told| *told > answer_max);
+    let (what, told, bytes) = match (prompt, completion) {
+        (Some(told), _) => ("a prompt", told, prompt_bytes),
+        (None, Some(told)) => ("an answer", told, answer_bytes),
+        (None, None) => return None,
+    };
+    Some(format!(
+        "the model server reports {told} tokens for {what} of {bytes} bytes, which cannot be: such figures \
+         of it are estimated"
+    ))
+}
 
 /// An estimator of one model's tokens.
 #[derive(Clone, Debug)]
@@ -136,6 +168,42 @@ mod tests {
             "Great job! 🎉🎉 See you tomorrow 😀👍 and bring the cake 🍰🎂 please 🙏🚀",
         ),
     ];
+
+    #[test]
+    fn a_report_that_cannot_be_is_taken_out_and_one_that_may_be_stays() {
+        let message = |content: &str| Message {
+            role: crate::Role::User,
+            content: content.to_owned(),
+        };
+        let request = Request {
+            messages: vec![message(&"word ".repeat(200)), message("word")],
+            max_tokens: Tokens(5_000),
+            temperature: 0.0,
+            seed: None,
+            stop: Vec::new(),
+            schema: None,
+        };
+        let (prompt_max, answer_max) = (1_004 + UNSEEN_MAX, 10_000 + UNSEEN_MAX);
+        for (answer, prompt, completion, stay) in [
+            (10_000, prompt_max, answer_max, (true, true)),
+            (10_000, prompt_max + 1, answer_max + 1, (false, false)),
+            (10_000, 99_999_999, 3, (false, true)),
+            (10_000, 3, u64::MAX, (true, false)),
+            // Thoughts that are not shown are counted.
+            (10, 3, 5_000, (true, true)),
+            (10, 3, 5_001, (true, false)),
+        ] {
+            let (mut told, mut said) = (Some(Tokens(prompt)), Some(Tokens(completion)));
+            let words = doubt(&request, answer, &mut told, &mut said);
+            assert_eq!(
+                (told.is_some(), said.is_some()),
+                stay,
+                "{prompt} {completion}"
+            );
+            assert_eq!(words.is_none(), stay == (true, true), "{words:?}");
+        }
+        assert_eq!(doubt(&request, 0, &mut None, &mut None), None);
+    }
 
     fn error(estimator: &Estimator, text: &str, actual: u64) -> f64 {
         let estimate = estimator.estimate(text).0;

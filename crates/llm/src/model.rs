@@ -199,4 +199,6 @@ pub struct Answer {
     pub total_ms: u64,
     /// The model that answered, by its own account.
     pub model: String,
+    /// What a person should know of the server; each thing is said once.
+    pub remark: Option<String>,
 }

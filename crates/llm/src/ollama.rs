@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::calls::Call;
-use crate::estimate::Estimator;
+use crate::estimate::{self, Estimator};
 use crate::http::{self, Attempts, Refused};
 use crate::said::Said;
 use crate::stream::{self, Bounds, Patience, Piece, Reader, SoFar};
@@ -90,6 +90,8 @@ struct Known {
     running: Option<Running>,
     /// The model thought all the same.
     thinks: bool,
+    /// It reported tokens that cannot be, and that was said.
+    was_doubted: bool,
     /// The server said that it cannot hold answers to a schema.
     schema_refused: bool,
 }
@@ -378,8 +380,12 @@ impl Ollama {
             last: Chunk::default(),
         };
         let so_far = &mut so_far.text;
-        let told = stream::read(response, bounds, &mut reading, so_far, on_delta).await?;
-        let last = reading.last;
+        let mut told = stream::read(response, bounds, &mut reading, so_far, on_delta).await?;
+        let mut last = reading.last;
+        let said = so_far.len() + told.thoughts.len();
+        let (prompt, completion) = (&mut last.prompt_eval_count, &mut last.eval_count);
+        let doubt = estimate::doubt(request, said, prompt, completion);
+        told.remark = doubt.filter(|_| !std::mem::replace(&mut self.known().was_doubted, true));
         let usage = self.usage(request, so_far, &told.thoughts, &last)?;
         let model = last.model.unwrap_or_else(|| self.options.model.clone());
         self.known().thinks |= !told.thoughts.trim().is_empty();
@@ -408,7 +414,7 @@ impl Ollama {
         let Some(prompt) = last.prompt_eval_count else {
             return Ok(Usage {
                 prompt: estimated,
-                completion: said,
+                completion: last.eval_count.unwrap_or(said),
                 cached: Tokens::ZERO,
                 exact: false,
             });
@@ -430,7 +436,7 @@ impl Ollama {
             prompt,
             completion: last.eval_count.unwrap_or(said),
             cached: Tokens::ZERO,
-            exact: true,
+            exact: last.eval_count.is_some(),
         })
     }
 }

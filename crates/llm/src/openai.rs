@@ -13,7 +13,7 @@ use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::estimate::Estimator;
+use crate::estimate::{self, Estimator};
 use crate::http::{self, Attempts, Refused};
 use crate::said::{self, Said};
 use crate::stream::{self, Bounds, Patience, Piece, Reader, SoFar};
@@ -93,6 +93,8 @@ struct Known {
     thinks: bool,
     /// It did so although it was told not to.
     thinks_on: bool,
+    /// It reported tokens that cannot be, and that was said.
+    was_doubted: bool,
     /// The window by which the server refused a call.
     window: Option<Tokens>,
     /// It did not say how many wait there; before this it is not asked again.
@@ -336,8 +338,13 @@ impl OpenAi {
             usage: Reported::default(),
         };
         let so_far = &mut so_far.text;
-        let told = stream::read(response, bounds, &mut reading, so_far, on_delta).await?;
-        let Reading { model, usage, .. } = reading;
+        let mut told = stream::read(response, bounds, &mut reading, so_far, on_delta).await?;
+        let Reading {
+            model, mut usage, ..
+        } = reading;
+        let said = so_far.len() + told.thoughts.len();
+        let doubt = estimate::doubt(request, said, &mut usage.prompt, &mut usage.completion);
+        told.remark = doubt.filter(|_| !std::mem::replace(&mut self.known().was_doubted, true));
         let usage = self.usage(request, so_far, &told.thoughts, usage);
         let model = model.unwrap_or_else(|| self.options.model.clone());
         if !told.thoughts.trim().is_empty() {
@@ -355,12 +362,12 @@ impl OpenAi {
             estimator.calibrate_prompt(&request.messages, prompt);
         }
         let estimated = || estimator.estimate(answer) + estimator.estimate(thoughts);
+        let prompt = reported.prompt;
+        let prompt = prompt.unwrap_or_else(|| estimator.estimate_prompt(&request.messages));
         Usage {
-            prompt: reported
-                .prompt
-                .unwrap_or_else(|| estimator.estimate_prompt(&request.messages)),
+            prompt,
             completion: reported.completion.unwrap_or_else(estimated),
-            cached: reported.cached.unwrap_or(Tokens::ZERO),
+            cached: reported.cached.unwrap_or(Tokens::ZERO).min(prompt),
             exact: reported.prompt.is_some() && reported.completion.is_some(),
         }
     }

@@ -85,6 +85,8 @@ pub(crate) struct Told {
     /// Until the first piece, be it a thought.
     pub(crate) first: Duration,
     pub(crate) total: Duration,
+    /// What a person should know of the server.
+    pub(crate) remark: Option<String>,
 }
 
 impl Told {
@@ -113,6 +115,7 @@ impl Told {
             time_to_first_token_ms: http::ms(waited + self.first),
             total_ms: http::ms(waited + self.total),
             model,
+            remark: self.remark,
         })
     }
 }
@@ -254,6 +257,7 @@ pub(crate) async fn read(
         thoughts,
         first: first.unwrap_or_else(|| start.elapsed()),
         total: start.elapsed(),
+        remark: None,
     })
 }
 

@@ -147,6 +147,25 @@ async fn without_usage_tokens_are_estimated_and_said_to_be() {
 }
 
 #[tokio::test]
+async fn tokens_that_cannot_be_are_estimated_and_that_is_said_once() {
+    let chunk =
+        json!({"choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 99_999_999}});
+    let pieces = vec![delta("Hello"), finish("stop"), format!("data: {chunk}\n\n")];
+    let fake = fake(vec![Reply::Stream(pieces); 2], vec![]).await;
+    let client = OpenAi::new(options(&fake.url)).unwrap();
+    let first = common::ask(&client, &request()).await.0.unwrap();
+    assert_eq!(first.usage.prompt, Tokens(12));
+    assert!(first.usage.completion < Tokens(10) && !first.usage.exact);
+    let remark = first.remark.unwrap();
+    assert!(
+        remark.contains("99999999 tokens for an answer of 5 bytes"),
+        "{remark}"
+    );
+    let second = common::ask(&client, &request()).await.0.unwrap();
+    assert_eq!((second.usage, second.remark), (first.usage, None));
+}
+
+#[tokio::test]
 async fn a_busy_server_is_asked_again_as_it_wishes() {
     let busy = Reply::Whole("429 Too Many Requests", "Retry-After: 0\r\n", "{}".into());
     let down = Reply::Whole("503 Service Unavailable", "Retry-After: 0\r\n", "{}".into());

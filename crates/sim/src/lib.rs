@@ -168,6 +168,7 @@ impl ModelServer for SimulatedModel {
             time_to_first_token_ms: first_token_ms,
             total_ms,
             model: "simulated".to_owned(),
+            remark: None,
         })
     }
 }

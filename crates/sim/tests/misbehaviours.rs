@@ -60,6 +60,7 @@ const SIDE_BY_SIDE: usize = 4;
 const TABLE: &[(&str, Must)] = &[
     ("cached_tokens_null", Answers),
     ("no_completion_tokens", Answers),
+    ("usage_that_cannot_be", Answers),
     ("no_usage", Answers),
     ("usage_in_every_chunk", Answers),
     ("choices_null", Answers),
@@ -262,6 +263,11 @@ async fn check(name: &'static str, must: Must) {
         assert_eq!(answer.finish, Finish::Stop, "{name}");
         assert!(answer.usage.prompt > Tokens::ZERO, "{name}");
         assert!(answer.usage.completion > Tokens::ZERO, "{name}");
+        // As far as the texts allow.
+        let usage = answer.usage;
+        assert!(usage.prompt < Tokens(2_000), "{name}: {usage:?}");
+        assert!(usage.completion < Tokens(500), "{name}: {usage:?}");
+        assert!(usage.cached <= usage.prompt, "{name}: {usage:?}");
     };
     let began = Instant::now();
     let (result, shown) = ask(&client).await;

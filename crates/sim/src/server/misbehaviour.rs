@@ -112,6 +112,9 @@ pub const MISBEHAVIOURS: &[Misbehaviour] = &[
     does("no_completion_tokens", "the usage counts the prompt alone", |call| chat(call, || {
         done(&call.each(|mut chunk| { if chunk["usage"].is_object() { chunk["usage"] = json!({"prompt_tokens": 9}); } chunk }))
     })),
+    does("usage_that_cannot_be", "the usage is far more than the texts can have", |call| chat(call, || {
+        done(&call.each(|mut chunk| { if chunk["usage"].is_object() { chunk["usage"] = json!({"prompt_tokens": 99_999_999, "completion_tokens": 1e300, "prompt_tokens_details": {"cached_tokens": 99_999_999}}); } chunk }))
+    })),
     does("no_usage", "no chunk has a usage", |call| chat(call, || done(&call.finished()))),
     does("usage_in_every_chunk", "every chunk has a usage, at first one of zeros", |call| chat(call, || {
         done(&call.each(|mut chunk| { if chunk["usage"].is_null() { chunk["usage"] = json!({"prompt_tokens": 0, "completion_tokens": 0}); } chunk }))
