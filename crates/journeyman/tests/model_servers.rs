@@ -108,9 +108,15 @@ fn a_wait_that_the_server_asks_for_is_told_and_kept_and_costs_nothing() {
 #[test]
 fn tokens_that_cannot_be_are_not_charged_and_that_is_said_once() {
     let (home, serving) = (Home::new(), serve("usage_that_cannot_be"));
-    let ended = with(&home, &serving, &["run", STUB]);
-    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    let ended = with(&home, &serving, &["run", "Make one thing"]);
     assert!(serving.server.calls().len() > 1);
+    assert_eq!(
+        events(&home, "task_complete").len(),
+        1,
+        "{}{}",
+        ended.stdout,
+        ended.stderr
+    );
     let told = ended.stderr.matches("which cannot be").count();
     assert_eq!(told, 1, "{}", ended.stderr);
 }
