@@ -14,43 +14,20 @@ const RATIOS: std::ops::RangeInclusive<f64> = 0.25..=4.0;
 /// tells its model by itself.
 const UNSEEN_MAX: u64 = 2_048;
 
-/// Takes out of the figures that a server reports of a call those that cannot be, for no token is shorter
-/// than a byte. Thoughts that are not shown are bounded by what the answer might take. What was taken out
-/// is said in words for a person.
-pub(crate) fn doubt(
-    request: &Request,
-    answer_bytes: usize,
-    prompt: &mut Option<Tokens>,
-    completion: &mut Option<Tokens>,
-) -> Option<String> {
-    let prompt_bytes: usize = request.messages.iter().map(|one| one.content.len()).sum();
-    let most = |bytes: usize| Tokens(bytes as u64 + UNSEEN_MAX);
-    let (prompt_max, answer_max) = (
-        most(prompt_bytes),
-        most(answer_bytes).max(request.max_tokens),
-    );
-    let prompt = prompt.take_if(|told| *told > prompt_max);
-    let completion = completion.take_if(|told| *told > answer_max);
-    let (what, told, bytes) = match (prompt, completion) {
-        (Some(told), _) => ("a prompt", told, prompt_bytes),
-        (None, Some(told)) => ("an answer", told, answer_bytes),
-        (None, None) => return None,
-    };
-    Some(format!(
-        "the model server reports {told} tokens for {what} of {bytes} bytes, which cannot be: such figures \
-         of it are estimated"
-    ))
-}
-
 /// An estimator of one model's tokens.
 #[derive(Clone, Debug)]
 pub struct Estimator {
     ratio: f64,
+    /// A report was not believed, and that was said.
+    has_doubted: bool,
 }
 
 impl Default for Estimator {
     fn default() -> Self {
-        Self { ratio: 1.0 }
+        Self {
+            ratio: 1.0,
+            has_doubted: false,
+        }
     }
 }
 
@@ -66,6 +43,36 @@ impl Estimator {
             .iter()
             .map(|message| self.estimate(&message.content) + Tokens(5))
             .sum()
+    }
+
+    /// Takes out of the figures that a server reports of a call those that cannot be, for no token is shorter
+    /// than a byte. Thoughts that are not shown are bounded by what the answer might take. What was taken out
+    /// is said in words for a person, once.
+    pub(crate) fn doubt(
+        &mut self,
+        request: &Request,
+        answer_bytes: usize,
+        prompt: &mut Option<Tokens>,
+        completion: &mut Option<Tokens>,
+    ) -> Option<String> {
+        let prompt_bytes: usize = request.messages.iter().map(|one| one.content.len()).sum();
+        let most = |bytes: usize| Tokens(bytes as u64 + UNSEEN_MAX);
+        let (prompt_max, answer_max) = (
+            most(prompt_bytes),
+            most(answer_bytes).max(request.max_tokens),
+        );
+        let prompt = prompt.take_if(|told| *told > prompt_max);
+        let completion = completion.take_if(|told| *told > answer_max);
+        let (what, told, bytes) = match (prompt, completion) {
+            (Some(told), _) => ("a prompt", told, prompt_bytes),
+            (None, Some(told)) => ("an answer", told, answer_bytes),
+            (None, None) => return None,
+        };
+        let words = format!(
+            "the model server reports {told} tokens for {what} of {bytes} bytes, which cannot be: such figures \
+             of it are estimated"
+        );
+        (!std::mem::replace(&mut self.has_doubted, true)).then_some(words)
     }
 
     /// Learns from a prompt whose tokens are known.
@@ -194,7 +201,7 @@ mod tests {
             (10, 3, 5_001, (true, false)),
         ] {
             let (mut told, mut said) = (Some(Tokens(prompt)), Some(Tokens(completion)));
-            let words = doubt(&request, answer, &mut told, &mut said);
+            let words = Estimator::default().doubt(&request, answer, &mut told, &mut said);
             assert_eq!(
                 (told.is_some(), said.is_some()),
                 stay,
@@ -202,7 +209,10 @@ mod tests {
             );
             assert_eq!(words.is_none(), stay == (true, true), "{words:?}");
         }
-        assert_eq!(doubt(&request, 0, &mut None, &mut None), None);
+        let mut estimator = Estimator::default();
+        assert_eq!(estimator.doubt(&request, 0, &mut None, &mut None), None);
+        let mut absurd = || estimator.doubt(&request, 0, &mut Some(Tokens(99_999)), &mut None);
+        assert!(absurd().is_some() && absurd().is_none(), "once");
     }
 
     fn error(estimator: &Estimator, text: &str, actual: u64) -> f64 {

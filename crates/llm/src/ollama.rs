@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::calls::Call;
-use crate::estimate::{self, Estimator};
+use crate::estimate::Estimator;
 use crate::http::{self, Attempts, Refused};
 use crate::said::Said;
 use crate::stream::{self, Bounds, Patience, Piece, Reader, SoFar};
@@ -90,8 +90,6 @@ struct Known {
     running: Option<Running>,
     /// The model thought all the same.
     thinks: bool,
-    /// It reported tokens that cannot be, and that was said.
-    was_doubted: bool,
     /// The server said that it cannot hold answers to a schema.
     schema_refused: bool,
 }
@@ -384,8 +382,10 @@ impl Ollama {
         let mut last = reading.last;
         let said = so_far.len() + told.thoughts.len();
         let (prompt, completion) = (&mut last.prompt_eval_count, &mut last.eval_count);
-        let doubt = estimate::doubt(request, said, prompt, completion);
-        told.remark = doubt.filter(|_| !std::mem::replace(&mut self.known().was_doubted, true));
+        told.remark = self
+            .known()
+            .estimator
+            .doubt(request, said, prompt, completion);
         let usage = self.usage(request, so_far, &told.thoughts, &last)?;
         let model = last.model.unwrap_or_else(|| self.options.model.clone());
         self.known().thinks |= !told.thoughts.trim().is_empty();

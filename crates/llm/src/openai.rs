@@ -13,7 +13,7 @@ use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::estimate::{self, Estimator};
+use crate::estimate::Estimator;
 use crate::http::{self, Attempts, Refused};
 use crate::said::{self, Said};
 use crate::stream::{self, Bounds, Patience, Piece, Reader, SoFar};
@@ -93,8 +93,6 @@ struct Known {
     thinks: bool,
     /// It did so although it was told not to.
     thinks_on: bool,
-    /// It reported tokens that cannot be, and that was said.
-    was_doubted: bool,
     /// The window by which the server refused a call.
     window: Option<Tokens>,
     /// It did not say how many wait there; before this it is not asked again.
@@ -343,8 +341,11 @@ impl OpenAi {
             model, mut usage, ..
         } = reading;
         let said = so_far.len() + told.thoughts.len();
-        let doubt = estimate::doubt(request, said, &mut usage.prompt, &mut usage.completion);
-        told.remark = doubt.filter(|_| !std::mem::replace(&mut self.known().was_doubted, true));
+        let (prompt, completion) = (&mut usage.prompt, &mut usage.completion);
+        told.remark = self
+            .known()
+            .estimator
+            .doubt(request, said, prompt, completion);
         let usage = self.usage(request, so_far, &told.thoughts, usage);
         let model = model.unwrap_or_else(|| self.options.model.clone());
         if !told.thoughts.trim().is_empty() {

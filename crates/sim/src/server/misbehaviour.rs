@@ -232,8 +232,8 @@ pub const MISBEHAVIOURS: &[Misbehaviour] = &[
     does("cut_in_a_record", "the connection closes within a record", |call| first(1, call, || Reply::events(&call.begun()).and("data: {\"choices\": [{\"delta\""))),
     does("unsaid_end", "nothing but the body's end says that the answer ended", |call| chat(call, || Reply::events(&call.unended()).chunked(true))),
     does("unsaid_end_of_length", "the same, and the body's length is said before", |call| chat(call, || {
-        let text: String = call.unended().iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
-        Reply::whole(200, "text/event-stream", &text)
+        let body = Reply::events(&call.unended()).pieces.concat();
+        Reply::whole(200, "text/event-stream", &String::from_utf8_lossy(&body))
     })),
     does("unsaid_reason", "the stream says that it is done and not why, and its body ends as it should", |call| chat(call, || done(&call.unended()).chunked(true))),
     does("torn", "the connection closes before the body's end is said, behind all of the answer", |call| first(1, call, || Reply::events(&call.unended()).chunked(false))),
