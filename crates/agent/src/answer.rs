@@ -12,6 +12,7 @@ use journeyman_event::payload::PromptAnswered;
 use journeyman_event::printable;
 use journeyman_event::state::PendingAnswer;
 use journeyman_llm::end_of_turn;
+use journeyman_syntax::is_invisible;
 use json::json_values;
 pub(crate) use json::{json_in, review, tool_requests};
 
@@ -21,6 +22,11 @@ const THOUGHTS: &[(&str, &str)] = &[
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),
     ("<reasoning>", "</reasoning>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("◁think▷", "◁/think▷"),
 ];
 
 /// What a model says in channels begins with one of these.
@@ -34,6 +40,11 @@ fn of_final_channel(text: &str) -> &str {
     let last = text.split_once("<|channel|>final");
     let said = last.and_then(|(_, after)| after.split_once("<|message|>"));
     said.map_or("", |(_, said)| said)
+}
+
+/// A line without what stands before its first character that can be seen.
+fn bare(line: &str) -> &str {
+    line.trim_start_matches(|c: char| c.is_whitespace() || is_invisible(c))
 }
 
 /// All of an answer that holds nothing but thoughts, for who finds the file in them.
@@ -75,7 +86,7 @@ fn called(text: &str) -> Option<String> {
 
 /// An answer without thoughts, without what its template puts around it, and without a byte order mark.
 fn spoken(answer: &str) -> String {
-    let mut text = of_final_channel(answer.trim_start_matches(['\u{feff}', ' ', '\n', '\r']));
+    let mut text = of_final_channel(bare(answer));
     // The prompt's template may have opened them.
     for (open, close) in THOUGHTS {
         if let Some((before, after)) = text.split_once(close)
@@ -90,7 +101,7 @@ fn spoken(answer: &str) -> String {
     let mut is_in_block = false;
     while !text.is_empty() {
         let line = text.split_inclusive('\n').next().unwrap_or(text);
-        let bare = line.trim_start();
+        let bare = bare(line);
         let thought = THOUGHTS.iter().find(|(open, _)| bare.starts_with(open));
         if let Some((_, close)) = thought.filter(|_| !is_in_block) {
             // One that does not end goes on to the end.
@@ -180,6 +191,32 @@ mod tests {
             "```python\n>>> import re\n>>>\n>>> def f(x):\n...     return x < 2\n>>> f(1)\nTrue\n```".to_owned(),
             format!("```python\n{}\n```", BODY.replace("    return", "\u{a0}\u{a0}\u{a0} return\u{200b}")),
             format!("```python\n\u{feff}{BODY}\n```"),
+            // Characters that cannot be seen.
+            format!("\u{200b}```python\n{BODY}\n\u{200b}```\nDone."),
+            format!("```python\n\u{200b}{BODY}\u{2064}\n```"),
+            format!("Here's the file:\n\n\u{200b}\u{feff}{BODY}\n\nIt's done.\n"),
+            format!("```python\n{}\n```", BODY.replace("f(x)", "f\u{202a}(x\u{202c})")),
+            // Thoughts of open models.
+            format!("[THINK]\nA draft:\n```python\ndef f(x): return {long:?}\n```\n[/THINK]\n```python\n{BODY}\n```"),
+            format!("<|begin_of_thought|>\n```python\ndef f(x): return {long:?}\n```\n<|end_of_thought|>\n\n```python\n{BODY}\n```"),
+            format!("<seed:think>\n```python\ndef f(x): return {long:?}\n```\n</seed:think>```python\n{BODY}\n```"),
+            format!("◁think▷\n```python\ndef f(x): return {long:?}\n```\n◁/think▷\n```python\n{BODY}\n```"),
+            format!("<|START_THINKING|>```python\ndef f(x): return {long:?}\n```\n<|END_THINKING|>\n```python\n{BODY}\n```"),
+            format!("```python\ndef f(x): return {long:?}\n```\n[/THINK]\n```python\n{BODY}\n```"),
+            // Edits that begin a file.
+            format!("m.py\n```python\n<<<<<<< SEARCH\n=======\n{BODY}\n>>>>>>> REPLACE\n```"),
+            format!("m.py\n<<<<<<< SEARCH\n=======\n{BODY}\n>>>>>>> REPLACE\n"),
+            format!("```\nother.py\n<<<<<<< SEARCH\n\n=======\nx = 1\n>>>>>>> REPLACE\n\nm.py\n<<<<<<< SEARCH\n=======\n{BODY}\n>>>>>>> REPLACE\n```"),
+            format!("```\n*** Begin Patch\n*** Add File: m.py\n+{}\n*** End Patch\n```", BODY.replace('\n', "\n+")),
+            // Numbers of lines.
+            numbered(BODY, |number| format!("{number} | ")),
+            numbered(BODY, |number| format!("  {number}: ")),
+            numbered(BODY, |number| format!("{number}\t")),
+            numbered(BODY, |number| format!("     {number}→")),
+            numbered(BODY, |number| format!("{:03}  ", number + 98)),
+            format!("The file:\n\n{}\n\nThat is all.", numbered(BODY, |number| format!("{number} | ")).replace("```python\n", "").replace("```", "")),
+            // HTML.
+            format!("```python\n{}\n```", BODY.replace("x < 2", "x &lt; 2")),
         ] {
             let found = whole_file(&answer, None, &["f"]);
             assert_eq!(found.as_deref(), Ok(FILE), "{answer}");
@@ -191,6 +228,147 @@ mod tests {
         let file = whole_file(documented, None, &["f"]).unwrap();
         assert!(
             file.starts_with("\"\"\"M.") && file.ends_with("return 1\n"),
+            "{file}"
+        );
+    }
+
+    /// A listing of code in a block.
+    fn numbered(code: &str, mark: impl Fn(usize) -> String) -> String {
+        let lines = code.lines().zip(1..);
+        let lines = lines.map(|(line, number)| format!("{}{line}\n", mark(number)));
+        format!("```python\n{}```", lines.collect::<String>())
+    }
+
+    #[test]
+    fn html_is_read_where_it_is_no_python_as_it_stands() {
+        for (code, meant) in [
+            (
+                "if a &lt; b and c &gt;= d:\n    e = &quot;&amp;lt;&quot;",
+                "if a < b and c >= d:\n    e = \"&lt;\"",
+            ),
+            ("x = a &amp; b\ny = &#39;c&#x27;", "x = a & b\ny = 'c'"),
+            ("x = a &gt; 2", "x = a > 2"),
+            // As it stands.
+            (
+                "x = '&lt;&amp;'.replace('&lt;', '<')",
+                "x = '&lt;&amp;'.replace('&lt;', '<')",
+            ),
+            ("lt = 1\nx = 2 &lt; lt", "lt = 1\nx = 2 &lt; lt"),
+        ] {
+            let found = whole_file(&format!("```python\n{code}\n```"), None, &[]);
+            assert_eq!(found, Ok(format!("{meant}\n")), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_as_wrong_is_not_the_file() {
+        let right = format!("```python\n{BODY}\n```");
+        let long = "x".repeat(99);
+        let wrong = format!("```python\nimport re\n\ndef f(x):\n    return x > 2  # {long}\n```");
+        for words in [
+            "Do not write it like this:",
+            "Don't do this:",
+            "**Wrong:**",
+            "### Before",
+            "Before:",
+            "Old version:",
+            "The following is NOT correct:",
+            "You should never write",
+            "A common mistake is",
+            "Instead of",
+            "Avoid this:",
+        ] {
+            for answer in [
+                format!("{right}\n\n{words}\n\n{wrong}\n"),
+                format!("{words}\n{wrong}\n\nAfter:\n\n{right}\n"),
+                format!("{words}\n{wrong}\n\nThe right one:\n\n```python\n{BODY}\n"),
+                format!(
+                    "{right}\n{}",
+                    wrong.replace("import re", &format!("# {words}\nimport re"))
+                ),
+                format!("<think>\n{right}\n{words}\n{wrong}\n</think>\n"),
+            ] {
+                let found = whole_file(&answer, None, &["f"]);
+                assert_eq!(found.as_deref(), Ok(FILE), "{answer}");
+            }
+            // Where there is no other, it is what there is.
+            assert!(whole_file(&format!("{words}\n{wrong}\n"), None, &["f"]).is_ok());
+            let tests = format!(
+                "```python\ndef test_f():\n    assert f(1)\n```\n{words}\n```python\ndef test_f():\n    assert f(9), '{long}'\n```\n"
+            );
+            let file = test_file(&tests, None).unwrap();
+            assert!(file.contains("f(1)"), "{file}");
+        }
+        for words in [
+            "The broken one, corrected:",
+            "The original file, with the mistake fixed:",
+            "Before you use it, install nothing. Here it is:",
+        ] {
+            let answer = format!("```python\ndef f(x): pass\n```\n{words}\n{right}");
+            let found = whole_file(&answer, None, &["f"]);
+            assert_eq!(found.as_deref(), Ok(FILE), "{answer}");
+        }
+    }
+
+    #[test]
+    fn blocks_that_use_each_other_are_one_file() {
+        let block = |code: &&str| format!("```python\n{code}\n```\nand\n");
+        let (import, helper) = ("import re", "def near(x):\n    return x < 2");
+        let f = "def f(x):\n    return near(x) and re.match('a', x)";
+        for (blocks, file) in [
+            (&[import, helper, f][..], &[import, helper, f][..]),
+            (
+                &[helper, "import re\n\ndef f(x):\n    return near(x)"],
+                &[helper, "import re\n\ndef f(x):\n    return near(x)"],
+            ),
+            (
+                &[
+                    "LIMIT = 2",
+                    "def f(x):\n    return x < LIMIT",
+                    "print(f(2))\nshown = 1",
+                ],
+                &["LIMIT = 2", "def f(x):\n    return x < LIMIT"],
+            ),
+            (
+                &[
+                    "import re\nfrom dataclasses import dataclass",
+                    "@dataclass\nclass Box:\n    x: int",
+                    "def f(x):\n    return Box(x)",
+                ],
+                &[
+                    "import re\nfrom dataclasses import dataclass",
+                    "@dataclass\nclass Box:\n    x: int",
+                    "def f(x):\n    return Box(x)",
+                ],
+            ),
+            // The last of two; and nothing that defines what is there.
+            (
+                &["def near(x):\n    return x < 1", helper, import, f],
+                &[helper, import, f],
+            ),
+            (
+                &[
+                    "import re\n\ndef f(x):\n    return re",
+                    "import os\nfrom m import f\n\nprint(f(os.name), 'and so on')",
+                ],
+                &["import re\n\ndef f(x):\n    return re"],
+            ),
+            (
+                &[
+                    "def near(x):\n    return 1\n\ndef f(x):\n    return 1",
+                    "import re\n\ndef f(x):\n    return near(x), 'longer than the first'",
+                ],
+                &["import re\n\ndef f(x):\n    return near(x), 'longer than the first'"],
+            ),
+        ] {
+            let answer: String = blocks.iter().map(block).collect();
+            let found = whole_file(&answer, None, &["f"]);
+            assert_eq!(found, Ok(format!("{}\n", file.join("\n\n\n"))), "{answer}");
+        }
+        let tests = "```python\nimport pytest\nfrom m import f\n```\nand\n```python\ndef test_f():\n    assert f(1) == pytest.approx(1)\n```";
+        let file = test_file(tests, None).unwrap();
+        assert!(
+            file.starts_with("import pytest\n") && file.contains("def test_f"),
             "{file}"
         );
     }

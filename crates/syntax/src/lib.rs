@@ -28,13 +28,27 @@ const STRINGS: &[(&str, &[&str])] = &[
     ("\u{2019}", &["'", "\u{2019}"]),
 ];
 
+/// Whether it is a mark of no width: a joiner, a direction, a byte order mark, a selector of a form.
+pub const fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{180b}'..='\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
 /// Whether it is a space that Python does not know, or a mark of no width.
 fn is_stray(c: char) -> bool {
-    let is_mark = matches!(
-        c,
-        '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}'
-    );
-    is_mark || (c.is_whitespace() && !c.is_ascii())
+    is_invisible(c) || (c.is_whitespace() && !c.is_ascii())
 }
 
 /// A text that was read as Python.
@@ -142,7 +156,7 @@ impl<'s> Source<'s> {
             let is_text =
                 |node: Node<'_>| node.kind() == "comment" || node.kind().starts_with("string");
             // One that begins the file says how it is encoded.
-            at > 0
+            (at > 0 || c != '\u{feff}')
                 && is_stray(c)
                 && !root
                     .descendant_for_byte_range(at, at + c.len_utf8())
@@ -589,6 +603,9 @@ mod tests {
             ("f(1\n", Some(1)),
             ("x = 1\ny =\u{a0}2\n", Some(2)),
             ("x = 1\u{200b}\n", Some(1)),
+            ("\u{200b}x = 1\n", Some(1)),
+            ("x = 1\ny\u{202e} = 2\n", Some(2)),
+            ("\u{2062}x = '\u{2062}'\n", Some(1)),
             ("\u{feff}x = '\u{a0}'  # \u{a0}\n", None),
             ("x = '''open", Some(1)),
             ("function f() { return 1; }\n", Some(1)),
@@ -677,6 +694,10 @@ mod tests {
     fn characters_of_a_word_processor_are_plain_outside_of_strings() {
         for (text, plain) in [
             ("x =\u{a0}1\u{200b}\n", Some("x = 1\n")),
+            (
+                "\u{200b}x\u{2064} = '\u{2064}'\u{fe0f}\n",
+                Some("x = '\u{2064}'\n"),
+            ),
             (
                 "x = \u{201c}it\u{2019}s\u{201d}\n",
                 Some("x = \"it\u{2019}s\"\n"),

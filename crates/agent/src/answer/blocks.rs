@@ -2,11 +2,15 @@
 
 use journeyman_syntax::Source;
 
+use super::bare;
+
 /// What a block is marked with that may stand behind words on a line.
 const PYTHON_BLOCKS: &[&str] = &["python", "py", "python3"];
 
 /// A fenced block.
 pub(super) struct Block {
+    /// The words before it: the last line above it that is not empty, or what stands before its fence.
+    pub(super) said: String,
     /// What stands behind its opening fence.
     pub(super) info: String,
     pub(super) text: String,
@@ -26,10 +30,16 @@ pub(super) fn fenced_blocks(text: &str) -> (Vec<Block>, Option<Block>) {
     let mut closed = Vec::new();
     let mut current: Option<Open> = None;
     let lines: Vec<&str> = text.lines().collect();
-    for (at, line) in lines.iter().enumerate() {
-        let bare = line.trim_start();
+    let mut said = "";
+    for (at, &line) in lines.iter().enumerate() {
+        let bare = bare(line);
         let Some(mut open) = current.take() else {
-            current = opened_by(line);
+            current = opened_by(line, said);
+            if current.is_some() {
+                said = "";
+            } else if !bare.is_empty() {
+                said = line;
+            }
             continue;
         };
         let length = bare.chars().take_while(|&c| c == open.fence).count();
@@ -39,7 +49,7 @@ pub(super) fn fenced_blocks(text: &str) -> (Vec<Block>, Option<Block>) {
             closed.push(open.block);
             continue;
         }
-        let indent = open.indent.min(line.len() - bare.len());
+        let indent = open.indent.min(indent_of(line));
         let line = line.get(indent..).unwrap_or(bare);
         let glued = line.trim_end().strip_suffix("```");
         let glued = glued
@@ -59,26 +69,32 @@ pub(super) fn fenced_blocks(text: &str) -> (Vec<Block>, Option<Block>) {
     (closed, current.map(|open| open.block))
 }
 
-/// The block that a line opens.
-fn opened_by(line: &str) -> Option<Open> {
-    let bare = line.trim_start();
-    let (fence, length, info, indent) = if let Some(fence @ ('`' | '~')) = bare.chars().next() {
+fn indent_of(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+/// The block that a line opens, behind a line that said something.
+fn opened_by(line: &str, said: &str) -> Option<Open> {
+    let bare = bare(line);
+    let (fence, length, info, indent, said) = if let Some(fence @ ('`' | '~')) = bare.chars().next()
+    {
         let length = bare.chars().take_while(|&c| c == fence).count();
         let info = bare[length..].trim();
         // Code within a line is no block.
         if length < 3 || info.contains(fence) {
             return None;
         }
-        (fence, length, info, line.len() - bare.len())
+        (fence, length, info, indent_of(line), said)
     } else {
-        let (_, info) = line.rsplit_once("```")?;
+        let (said, info) = line.rsplit_once("```")?;
         let info = info.trim();
         if !PYTHON_BLOCKS.contains(&info.to_ascii_lowercase().as_str()) {
             return None;
         }
-        ('`', 3, info, 0)
+        ('`', 3, info, 0, said)
     };
     let block = Block {
+        said: said.to_owned(),
         info: info.to_owned(),
         text: String::new(),
     };

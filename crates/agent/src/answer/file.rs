@@ -1,13 +1,16 @@
 //! The file in an answer, found by syntax: the code that parses and defines what was planned.
 
+use std::collections::BTreeSet;
+
 use journeyman_event::state::PendingAnswer;
-use journeyman_syntax::{Kind, Source};
+use journeyman_syntax::{Definition, Kind, Source, is_invisible};
 use serde_json::Value;
 
 use super::blocks::{Block, fenced_blocks};
 use super::json::json_values;
-use super::repaired::{added, at_the_margin, repaired};
-use super::{in_place, spoken, thoughts};
+use super::repaired::{at_the_margin, new_file, numbered, repaired, unescaped};
+use super::{bare, in_place, spoken, thoughts};
+use crate::python::is_builtin;
 
 /// Answers with more than this are not code that a person would read.
 const SOURCE_BYTES_MAX: usize = 256 * 1024;
@@ -36,6 +39,42 @@ const OTHER_BLOCKS: &[&str] = &[
     "xml",
     "csv",
 ];
+/// Words before code that say that it is not to be so.
+const WARNINGS: &[&[&str]] = &[
+    &["do", "not"],
+    &["don", "t"],
+    &["dont"],
+    &["should", "not"],
+    &["shouldn", "t"],
+    &["not", "like", "this"],
+    &["not", "correct"],
+    &["not", "work"],
+    &["won", "t", "work"],
+    &["instead", "of"],
+    &["rather", "than"],
+    &["wrong"],
+    &["wrongly"],
+    &["incorrect"],
+    &["never"],
+    &["avoid"],
+    &["bad"],
+    &["buggy"],
+    &["broken"],
+    &["mistake"],
+    &["fails"],
+];
+/// Words that say of what it was: where they begin the few that are said.
+const FORMERS: &[&str] = &["before", "old", "original", "previous", "previously"];
+/// Words by which it is the right one after all: "the broken one, corrected".
+const CORRECTIONS: &[&str] = &[
+    "correct",
+    "corrected",
+    "correction",
+    "fix",
+    "fixed",
+    "right",
+];
+
 /// What is said of a file that is not whole.
 pub(crate) const CUT_OFF: &str = "it was cut off before the file's end; write a shorter file";
 
@@ -66,16 +105,27 @@ pub(crate) fn whole_file(
     let said = spoken(answer);
     let (closed, open) = fenced_blocks(&said);
     let mut candidates: Vec<Candidate> = Vec::new();
+    // What is not to be so, for where nothing else is.
+    let mut warned: Vec<Candidate> = Vec::new();
     for block in closed.iter().take(BLOCKS_MAX) {
         let info = block.info.split([' ', '{', ',']).next().unwrap_or_default();
         let info = info.to_ascii_lowercase();
-        if info == "diff" || info == "patch" {
-            candidates.extend(added(&block.text).map(|text| Candidate::of(text, names)));
-        } else if !OTHER_BLOCKS.contains(&info.as_str()) {
-            candidates.push(Candidate::of(block.text.clone(), names));
+        if OTHER_BLOCKS.contains(&info.as_str()) {
+            continue;
+        }
+        let candidate = Candidate::of(block.text.clone(), names);
+        // A diff that changes something is no file.
+        if (info == "diff" || info == "patch") && !candidate.parses {
+            continue;
+        }
+        if is_warned_of(block) {
+            warned.push(candidate);
+        } else {
+            candidates.push(candidate);
         }
     }
-    candidates.extend(joined(&candidates, names));
+    let best = (0..candidates.len()).max_by_key(|&at| candidates[at].rank());
+    candidates.extend(best.and_then(|best| joined(&candidates, best, names)));
     if !candidates.iter().any(|candidate| candidate.is_whole(names)) {
         candidates.extend(
             wrapped(&said)
@@ -100,6 +150,9 @@ pub(crate) fn whole_file(
             candidates.push(Candidate::of(whole.unwrap_or(open.text), names));
         }
     }
+    if !candidates.iter().any(|candidate| candidate.is_whole(names)) {
+        candidates.append(&mut warned);
+    }
     if candidates.is_empty() {
         if let Some(why) = cut {
             return Err(why.to_owned());
@@ -119,10 +172,11 @@ pub(crate) fn whole_file(
 /// it there.
 fn thought_file(thoughts: &str, names: &[&str]) -> Option<String> {
     let (closed, _) = fenced_blocks(thoughts);
-    let mut candidates = closed
+    let blocks = closed.into_iter().rev().take(BLOCKS_MAX);
+    let (warned, others): (Vec<Block>, Vec<Block>) = blocks.partition(is_warned_of);
+    let mut candidates = others
         .into_iter()
-        .rev()
-        .take(BLOCKS_MAX)
+        .chain(warned)
         .map(|block| Candidate::of(block.text, names));
     let whole = candidates.find(|candidate| {
         let source = Source::of(&candidate.text);
@@ -168,17 +222,103 @@ impl Candidate {
     }
 }
 
-/// A file that was given in several blocks: those that define names that are wanted, in their order,
-/// if only all of them together define more than any of them.
-fn joined(blocks: &[Candidate], names: &[&str]) -> Option<Candidate> {
-    let parts: Vec<&Candidate> = blocks
-        .iter()
-        .filter(|block| block.parses && block.defined > 0)
+/// A file that was given in several blocks, in their order: the `best` of them, and those that define what is
+/// wanted, or what these use, and nothing that these define.
+fn joined(blocks: &[Candidate], best: usize, names: &[&str]) -> Option<Candidate> {
+    let mut taken = BTreeSet::from([best]);
+    let wanted: BTreeSet<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let mut all = Names::of(&blocks[best].text);
+    // The last that has something may have corrected the others.
+    let mut next = || {
+        let missing: Vec<String> = wanted.union(&all.used).cloned().collect();
+        let (at, own) = (0..blocks.len()).rev().find_map(|at| {
+            let own =
+                (!taken.contains(&at) && blocks[at].parses).then(|| Names::of(&blocks[at].text))?;
+            let gives = |name: &String| own.has(name) && !all.has(name);
+            (missing.iter().any(gives) && !own.clashes_with(&all)).then_some((at, own))
+        })?;
+        taken.insert(at);
+        all.extend(own);
+        Some(())
+    };
+    while next().is_some() {}
+    if taken.len() == 1 {
+        return None;
+    }
+    let text: Vec<&str> = taken.iter().map(|&at| blocks[at].text.as_str()).collect();
+    Some(Candidate::of(text.join("\n\n"), names))
+}
+
+/// The names that code defines, imports and takes from elsewhere.
+struct Names {
+    defined: BTreeSet<String>,
+    imported: BTreeSet<String>,
+    used: BTreeSet<String>,
+}
+
+impl Names {
+    fn of(text: &str) -> Self {
+        let source = Source::of(text);
+        let (imports, others): (Vec<Definition>, Vec<Definition>) = source
+            .definitions()
+            .into_iter()
+            .partition(|own| own.kind == Kind::Import);
+        let names = |all: Vec<Definition>| all.into_iter().flat_map(|own| own.names).collect();
+        let (called, used) = source.names();
+        Self {
+            defined: names(others),
+            imported: names(imports),
+            used: called
+                .into_iter()
+                .chain(used)
+                .filter(|name| !is_builtin(name))
+                .collect(),
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.defined.contains(name) || self.imported.contains(name)
+    }
+
+    /// Whether both define a name. What both import is the same.
+    fn clashes_with(&self, other: &Self) -> bool {
+        self.defined.iter().any(|name| other.has(name))
+            || other.defined.iter().any(|name| self.has(name))
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.defined.extend(other.defined);
+        self.imported.extend(other.imported);
+        self.used.extend(other.used);
+    }
+}
+
+/// Whether the words before a block, or the comment that begins it, say that it is not to be so.
+fn is_warned_of(block: &Block) -> bool {
+    let first = block.text.lines().find(|line| !line.trim().is_empty());
+    let comment = first.filter(|line| line.trim_start().starts_with('#'));
+    [Some(block.said.as_str()), comment]
+        .into_iter()
+        .flatten()
+        .any(warns)
+}
+
+fn warns(said: &str) -> bool {
+    /// Words of a title.
+    const TITLE_MAX: usize = 4;
+    let said = said.to_lowercase();
+    let words: Vec<&str> = said
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
         .collect();
-    let most = parts.iter().map(|block| block.defined).max()?;
-    let text: Vec<&str> = parts.iter().map(|block| block.text.as_str()).collect();
-    let all = Candidate::of(text.join("\n\n"), names);
-    (all.defined > most).then_some(all)
+    let has = |wanted: &[&str]| words.windows(wanted.len()).any(|some| some == wanted);
+    let is_former =
+        words.len() <= TITLE_MAX && words.first().is_some_and(|first| FORMERS.contains(first));
+    let is_corrected = words.iter().enumerate().any(|(at, word)| {
+        let is_denied = at > 0 && ["not", "t"].contains(&words[at - 1]);
+        CORRECTIONS.contains(word) && !is_denied
+    });
+    is_former || (WARNINGS.iter().any(|wanted| has(wanted)) && !is_corrected)
 }
 
 /// Code in the arguments of a tool call, or between tags.
@@ -213,19 +353,11 @@ fn wrapped(text: &str) -> Vec<String> {
             let inside = inside
                 .trim_start_matches("<![CDATA[")
                 .trim_end_matches("]]>");
-            // `x &lt; 2` is Python too, but nobody means it.
-            let plain = [
-                ("&lt;", "<"),
-                ("&gt;", ">"),
-                ("&quot;", "\""),
-                ("&amp;", "&"),
-            ];
-            let inside = plain.iter().fold(inside.to_owned(), |text, (escaped, c)| {
-                text.replace(escaped, c)
-            });
-            found.push(inside);
+            found.push(unescaped(inside));
         }
     }
+    let edits = text.match_indices("<<<<<<<").take(BLOCKS_MAX);
+    found.extend(edits.filter_map(|(at, _)| new_file(&text[at..])));
     found.retain(|text| {
         let source = Source::of(text);
         source.parses() && is_program(&source)
@@ -246,24 +378,37 @@ fn bare_code(text: &str) -> Option<String> {
     let mut starts = Vec::new();
     let mut at = 0;
     for line in text.split_inclusive('\n') {
-        if starts_like_code(line.trim_start_matches([' ', '\t'])) {
+        if starts_like_code(bare(line)) {
             starts.push(at);
         }
         at += line.len();
     }
     for start in starts.into_iter().take(STARTS_MAX) {
+        let rest = text[start..].trim_start_matches(is_invisible);
         // It may be indented as a whole.
-        let rest = at_the_margin(&text[start..]);
-        let Some(whole) = Source::of(&rest).whole_beginning() else {
-            continue;
-        };
-        if is_program(&Source::of(whole)) {
-            return Some(whole.to_owned());
+        let rest = at_the_margin(rest);
+        let plain = || Source::of(&rest).with_plain_characters();
+        let found = program_at_the_beginning(&rest).or_else(|| program_at_the_beginning(&plain()?));
+        if found.is_some() {
+            return found;
         }
+    }
+    let mut lines = text
+        .lines()
+        .filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
+    let listing: String = lines.by_ref().flat_map(|line| [line, "\n"]).collect();
+    let listed = numbered(&listing).and_then(|code| program_at_the_beginning(&code));
+    if listed.is_some() {
+        return listed;
     }
     // Code with an error in it is corrected like any other.
     let first = text.lines().find(|line| !line.trim().is_empty())?;
     (starts_like_code(first) && !first.starts_with('#')).then(|| text.to_owned())
+}
+
+fn program_at_the_beginning(text: &str) -> Option<String> {
+    let whole = Source::of(text).whole_beginning()?;
+    is_program(&Source::of(whole)).then(|| whole.to_owned())
 }
 
 /// A file's text without empty lines around it, or why it cannot be a file.
@@ -292,13 +437,26 @@ pub(crate) fn test_file(answer: &str, cut: Option<&str>) -> Result<String, Strin
     let said = spoken(answer);
     let (closed, open) = fenced_blocks(&said);
     // What a model says about its tests may hold code too.
-    let tests = closed
+    let (warned, others): (Vec<Block>, Vec<Block>) = closed.into_iter().partition(is_warned_of);
+    let has_others = others.iter().any(|block| has_tests(&block.text));
+    let blocks = if has_others { others } else { warned };
+    let (tests, others): (Vec<Block>, Vec<Block>) = blocks
         .into_iter()
-        .map(|block| block.text)
-        .filter(|text| has_tests(text));
-    let tests = tests
-        .map(|text| Candidate::of(text, &[]))
-        .max_by_key(Candidate::rank);
+        .take(BLOCKS_MAX)
+        .partition(|block| has_tests(&block.text));
+    let candidates = |blocks: Vec<Block>| {
+        blocks
+            .into_iter()
+            .map(|block| Candidate::of(block.text, &[]))
+    };
+    let tests = candidates(tests).max_by_key(Candidate::rank);
+    // Of what is not tested itself.
+    let imports = candidates(others).filter(|other| Names::of(&other.text).defined.is_empty());
+    let tests = tests.and_then(|tests| {
+        let mut blocks: Vec<Candidate> = imports.collect();
+        blocks.push(tests);
+        joined(&blocks, blocks.len() - 1, &[]).or(blocks.pop())
+    });
     let file = match (tests, whole_file(answer, cut, &[]), open) {
         (Some(tests), ..) => usable(&tests.text)?,
         (None, Ok(file), _) => file,

@@ -1,5 +1,6 @@
-//! Python that is not written as a file: in a transcript of the interpreter, in a diff, indented as a
-//! whole, with characters of a word processor. Each is read as what it plainly means, or not at all.
+//! Python that is not written as a file: in a transcript of the interpreter, in a diff or in an edit, with
+//! the numbers of its lines, as HTML, indented as a whole, with characters of a word processor. Each is
+//! read as what it plainly means, or not at all.
 
 use std::borrow::Cow;
 
@@ -7,13 +8,109 @@ use journeyman_syntax::Source;
 
 /// A text that does not parse as what it means, if that does.
 pub(super) fn repaired(text: String) -> String {
-    if Source::of(&text).parses() {
-        return text;
+    let source = Source::of(&text);
+    if source.parses() {
+        return if names_entities(&source) {
+            unescaped(&text)
+        } else {
+            text
+        };
     }
-    let meant = transcript(&text).or_else(|| Source::of(&text).with_plain_characters());
-    meant
-        .filter(|meant| Source::of(meant).parses())
-        .unwrap_or(text)
+    let readings = [transcript, added, numbered, new_file, as_html, plain];
+    let meant = readings
+        .iter()
+        .find_map(|read| read(&text).filter(|meant| Source::of(meant).parses()));
+    meant.unwrap_or(text)
+}
+
+fn plain(text: &str) -> Option<String> {
+    Source::of(text).with_plain_characters()
+}
+
+/// What HTML writes for characters that it needs itself. That of `&` is last, so that what was written twice
+/// is read once.
+const ENTITIES: &[(&str, &str)] = &[
+    ("&lt;", "<"),
+    ("&gt;", ">"),
+    ("&quot;", "\""),
+    ("&#34;", "\""),
+    ("&apos;", "'"),
+    ("&#39;", "'"),
+    ("&#x27;", "'"),
+    ("&nbsp;", " "),
+    ("&amp;", "&"),
+];
+
+/// A text that was written as HTML.
+pub(super) fn unescaped(text: &str) -> String {
+    let entities = ENTITIES.iter();
+    entities.fold(text.to_owned(), |text, (escaped, c)| {
+        text.replace(escaped, c)
+    })
+}
+
+fn as_html(text: &str) -> Option<String> {
+    let meant = unescaped(text);
+    (meant != text).then_some(meant)
+}
+
+/// Whether code uses the name of an entity that it gives no value: `x &lt; 2` is Python too, but nobody
+/// means it.
+fn names_entities(source: &Source<'_>) -> bool {
+    let (_, used) = source.names();
+    ["lt", "gt", "quot", "apos", "amp"]
+        .iter()
+        .any(|name| used.contains(*name))
+}
+
+/// The lines of a listing without their numbers: `1 | import re`, `2: import os`, and what stands between the
+/// number and the code.
+pub(super) fn numbered(text: &str) -> Option<String> {
+    let mut code: Vec<&str> = Vec::new();
+    let mut last: Option<usize> = None;
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let line = line.trim_start();
+        let (number, rest) = line.split_at(
+            line.find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(line.len()),
+        );
+        let number: usize = number.parse().ok()?;
+        if last.is_some_and(|last| number != last + 1) {
+            return None;
+        }
+        last = Some(number);
+        let unspaced = rest.trim_start_matches(' ');
+        code.push(
+            unspaced
+                .strip_prefix(['|', ':', '\t', '│', '→', '.', ')'])
+                .unwrap_or(rest),
+        );
+    }
+    let code_lines = code.iter().filter(|line| !line.trim().is_empty());
+    let margin = code_lines
+        .map(|line| line.len() - line.trim_start_matches(' ').len())
+        .min()?;
+    let lines = code
+        .iter()
+        .map(|line| line.get(margin..).unwrap_or_default());
+    Some(lines.flat_map(|line| [line, "\n"]).collect())
+}
+
+/// The file that an edit makes of nothing: what is to stand where nothing stood, in the marks of a conflict.
+pub(super) fn new_file(text: &str) -> Option<String> {
+    let (_, edit) = text.split_once("<<<<<<<")?;
+    let mut lines = edit.lines().skip(1);
+    let before = lines.by_ref().find(|line| !line.trim().is_empty())?;
+    if !before.starts_with("=====") {
+        return None;
+    }
+    let mut is_closed = false;
+    let new = lines.take_while(|line| {
+        is_closed = line.starts_with(">>>>>");
+        !is_closed
+    });
+    let new: String = new.flat_map(|line| [line, "\n"]).collect();
+    is_closed.then_some(new)
 }
 
 /// What a transcript of the interpreter defines: neither what was only tried in it, nor what it printed.
@@ -42,7 +139,7 @@ fn transcript(text: &str) -> Option<String> {
 
 /// The file that a diff makes of nothing: one that adds lines and does nothing else.
 pub(super) fn added(diff: &str) -> Option<String> {
-    let heads = ["diff ", "index ", "new file", "--- ", "+++ ", "@@"];
+    let heads = ["diff ", "index ", "new file", "--- ", "+++ ", "*** ", "@@"];
     let mut file = String::new();
     for line in diff.lines() {
         let is_head = heads.iter().any(|head| line.starts_with(head));
