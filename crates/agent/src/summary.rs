@@ -3,9 +3,9 @@
 
 use std::fmt::Write;
 
-use journeyman_event::TaskState;
 use journeyman_event::payload::{PromptAnswered, TestFailureKind, Verification};
 use journeyman_event::state::{Ending, ModuleState};
+use journeyman_event::{TaskState, printable};
 
 use crate::examples::{examples_in_short, left_out_notice};
 use crate::layout::{Files, given_paths, is_in, module_path};
@@ -82,7 +82,53 @@ pub fn headline(state: &TaskState, ending: &Ending) -> String {
 pub fn remarks(state: &TaskState) -> Vec<String> {
     let mut remarks = test_remarks(state);
     remarks.extend(doubts(state));
+    let ending = state.ending.as_ref();
+    remarks.extend(ending.and_then(|ending| last_failure(state, ending)));
     remarks
+}
+
+/// What the last test that failed says, of a task that failed: the first lines of its assertion or
+/// exception.
+fn last_failure(state: &TaskState, ending: &Ending) -> Option<String> {
+    /// Lines that are told, and characters of each.
+    const LINES_MAX: usize = 3;
+    const LINE_CHARS_MAX: usize = 160;
+    if !matches!(ending, Ending::Failed { .. }) {
+        return None;
+    }
+    let incomplete = state
+        .modules
+        .iter()
+        .rev()
+        .filter(|module| module.completion.is_none());
+    let last = incomplete.filter_map(|module| module.runs.last());
+    let (run, kind) = state
+        .integration
+        .iter()
+        .chain(last)
+        .find_map(|run| Some((run, run.failure?)))?;
+    let failing = run.tests.iter().find(|test| !test.passed);
+    let (what, said) = match failing {
+        Some(test) => (format!("`{}` fails", test.name), &test.message),
+        None => (format!("The last tests: {}", kind.in_words()), &run.output),
+    };
+    let said = printable(said);
+    let mut lines: Vec<&str> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("E "))
+        .collect();
+    if lines.is_empty() {
+        // The exception stands at the end of a traceback.
+        lines = said
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
+        lines.drain(..lines.len().saturating_sub(1));
+    }
+    let lines = lines.iter().take(LINES_MAX);
+    let lines = lines.map(|line| line.trim().chars().take(LINE_CHARS_MAX).collect::<String>());
+    let said = lines.collect::<Vec<String>>().join("; ");
+    (!said.is_empty()).then(|| format!("{what}: {said}"))
 }
 
 /// What the user should know of the tests that they gave, though the task is verified: which were
@@ -161,7 +207,10 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
         .as_ref()
         .map_or("", |submission| submission.prompt.trim());
     let mut text = format!("# Summary\n\n{}\n\n", headline(state, ending));
-    for remark in test_remarks(state) {
+    for remark in test_remarks(state)
+        .into_iter()
+        .chain(last_failure(state, ending))
+    {
         let _ = writeln!(text, "Note: {remark}\n");
     }
     let _ = writeln!(text, "## Task\n\n{}\n", quote(&without_secrets(prompt)));
@@ -290,10 +339,76 @@ fn row(module: &ModuleState) -> String {
 
 #[cfg(test)]
 mod tests {
-    use journeyman_event::payload::TaskSubmitted;
+    use journeyman_event::VectorClock;
+    use journeyman_event::payload::{
+        FailureReason, TaskSubmitted, TestOrigin, TestResult, TestScope,
+    };
+    use journeyman_event::state::TestRun;
 
     use super::*;
     use crate::examples::tests_in_prompt;
+
+    fn run_of(tests: Vec<TestResult>, output: &str) -> TestRun {
+        TestRun {
+            scope: TestScope::Integration,
+            origin: TestOrigin::File,
+            files: Vec::new(),
+            code: Vec::new(),
+            tests_version: 0,
+            basis: None,
+            failure: Some(TestFailureKind::Failed),
+            tests,
+            idle: Vec::new(),
+            skipped: Vec::new(),
+            output: output.to_owned(),
+            clock: VectorClock::default(),
+            outcome: None,
+        }
+    }
+
+    #[test]
+    fn a_failed_task_tells_what_its_last_failing_test_said() {
+        let failed = Ending::Failed {
+            reason: FailureReason::Attempts,
+            detail: "5 versions were tried".to_owned(),
+        };
+        let long = format!("E   {}\n", "x".repeat(500));
+        for (message, output, says) in [
+            (
+                "    def test_f():\n>       assert f(1) == 3\nE       \u{1b}[31massert 2 == 3\nE        +  where 2 = f(1)\n",
+                "",
+                Some("`test_m.py::test_f` fails: assert 2 == 3; +  where 2 = f(1)"),
+            ),
+            (
+                "Traceback:\n  File\nValueError: no\n",
+                "",
+                Some("fails: ValueError: no"),
+            ),
+            (&long.repeat(9), "", Some("xxx; xxx")),
+            ("", "E   ImportError: no f\n", None),
+        ] {
+            let tests = vec![TestResult {
+                name: "test_m.py::test_f".to_owned(),
+                passed: false,
+                message: message.to_owned(),
+            }];
+            let run = run_of(tests, output);
+            let state = TaskState {
+                integration: Some(run),
+                ending: Some(failed.clone()),
+                ..TaskState::default()
+            };
+            let told = remarks(&state).join("\n");
+            assert_eq!(told.is_empty(), says.is_none(), "{told}");
+            assert!(
+                told.contains(says.unwrap_or_default()) && told.len() < 600,
+                "{told}"
+            );
+            assert!(!told.contains(['\u{1b}', '\n']), "{told}");
+            let text = summary(&state, &failed, &Files::new());
+            assert!(text.contains(&told), "{text}");
+        }
+    }
 
     #[test]
     fn what_looks_like_a_test_and_is_not_run_is_named_beside_the_result() {
