@@ -5,19 +5,36 @@ use std::borrow::Cow;
 
 use crate::python::stub_signatures;
 
-/// Languages that are asked for and cannot be written: how they are spelled in a prompt (as it is
-/// where it is a word of English too, else in lower case), and their names.
+/// Languages that are asked for and cannot be written: how they are spelled in a prompt, in lower
+/// case, and their names.
 const LANGUAGES: &[(&str, &str)] = &[
     ("javascript", "JavaScript"),
     ("js", "JavaScript"),
     ("node.js", "JavaScript"),
     ("typescript", "TypeScript"),
-    ("Go", "Go"),
+    ("go", "Go"),
     ("golang", "Go"),
-    ("Rust", "Rust"),
+    ("rust", "Rust"),
+    ("c", "C"),
+    ("r", "R"),
+    ("dart", "Dart"),
+    ("zig", "Zig"),
+    ("julia", "Julia"),
+    ("elixir", "Elixir"),
+    ("erlang", "Erlang"),
+    ("ocaml", "OCaml"),
+    ("clojure", "Clojure"),
+    ("fortran", "Fortran"),
+    ("cobol", "COBOL"),
+    ("matlab", "MATLAB"),
+    ("f#", "F#"),
+    ("vba", "VBA"),
+    ("cpp", "C++"),
+    ("csharp", "C#"),
+    ("nodejs", "JavaScript"),
     ("java", "Java"),
     ("kotlin", "Kotlin"),
-    ("Swift", "Swift"),
+    ("swift", "Swift"),
     ("c++", "C++"),
     ("c#", "C#"),
     ("ruby", "Ruby"),
@@ -79,6 +96,11 @@ const PRODUCTS: &[&str] = &[
     "package",
     "game",
 ];
+/// Languages whose names are words or letters of English too: they are meant where they are written as names
+/// (but for letters), behind `in` and the like, or before what is written in one.
+const WORDS: &[&str] = &["Go", "Rust", "Swift", "Dart", "Julia", "C", "R"];
+/// Words before the name of a language.
+const BEFORE: &[&str] = &["in", "using", "with", "use"];
 /// Languages that are also something to use, and are meant where a product of theirs is named.
 const OTHER_MEANINGS: &[&str] = &["shell", "bash", "powershell", "react"];
 /// After one of these stands a thing, and no language.
@@ -158,10 +180,10 @@ pub fn prompt_note(prompt: &str) -> Option<String> {
             let other = at.and_then(|at| words.get(at));
             other.is_some_and(|other| known.contains(&other.to_lowercase().as_str()))
         };
-        let is_of_product = is(Some(at + 1), PRODUCTS);
+        let is_of_product = words.get(at + 1).is_some_and(|next| is_product(next));
         let is_word = OTHER_MEANINGS.contains(&word.to_lowercase().as_str())
             || is(at.checked_sub(1), ARTICLES);
-        language(word).filter(|_| is_of_product || !is_word)
+        language(&words, at).filter(|_| is_of_product || !is_word)
     })?;
     Some(format!(
         "the prompt names {named}; what is written is Python"
@@ -187,15 +209,11 @@ fn language_wanted(prompt: &str) -> Option<&'static str> {
                 .take_while(|word| !ENDS.contains(&word.to_lowercase().as_str()))
                 .collect();
             let count = name.len();
-            name.iter().enumerate().find_map(|(at, word)| {
-                let language = language(word)?;
-                let is_in = at > 0 && name[at - 1] == "in" && at + 1 == count;
-                let product = name.last()?.to_lowercase();
-                let is_of = at + 2 == count
-                    && (PRODUCTS.contains(&product.as_str())
-                        || product
-                            .strip_suffix('s')
-                            .is_some_and(|one| PRODUCTS.contains(&one)));
+            (0..count).find_map(|at| {
+                let language = language(&name, at)?;
+                let is_before_a_thing = name.get(at + 1).is_none_or(|next| ARTICLES.contains(next));
+                let is_in = at > 0 && name[at - 1] == "in" && is_before_a_thing;
+                let is_of = at + 2 == count && is_product(name[at + 1]);
                 (is_in || is_of).then_some(language)
             })
         })
@@ -208,12 +226,24 @@ fn words(text: &str) -> Vec<&str> {
     words.filter(|word| !word.is_empty()).collect()
 }
 
-fn language(word: &str) -> Option<&'static str> {
+/// The language that a word among others names.
+fn language(words: &[&str], at: usize) -> Option<&'static str> {
+    let word = *words.get(at)?;
     let lower = word.to_lowercase();
-    let known = LANGUAGES
-        .iter()
-        .find(|(spelled, _)| *spelled == word || *spelled == lower);
-    known.map(|(_, name)| *name)
+    let (_, name) = LANGUAGES.iter().find(|(spelled, _)| *spelled == lower)?;
+    let before = at.checked_sub(1).and_then(|before| words.get(before));
+    let is_written_as_one = word == *name && name.len() > 1;
+    let is_meant = !WORDS.contains(name)
+        || is_written_as_one
+        || before.is_some_and(|before| BEFORE.contains(&before.to_lowercase().as_str()))
+        || words.get(at + 1).is_some_and(|next| is_product(next));
+    is_meant.then_some(*name)
+}
+
+fn is_product(word: &str) -> bool {
+    let lower = word.to_lowercase();
+    let one = lower.strip_suffix('s');
+    PRODUCTS.contains(&lower.as_str()) || one.is_some_and(|one| PRODUCTS.contains(&one))
 }
 
 /// How secrets begin, each with the least characters that follow.
@@ -315,6 +345,15 @@ mod tests {
                 Some("Bash"),
             ),
             ("I need a small Rust program to count words", Some("Rust")),
+            ("Write a rust program that counts words", Some("Rust")),
+            ("Write quicksort in rust", Some("Rust")),
+            ("Write in go a function that adds", Some("Go")),
+            ("Make a C program that sorts", Some("C")),
+            ("Implement a stack in C.", Some("C")),
+            ("Write an R script that plots", Some("R")),
+            ("Write a function that turns degrees C to F", None),
+            ("Write a swift reply function", None),
+            ("Write a class for the letters R and C in text", None),
             ("Build a React component for a todo list", Some("React")),
             ("Write a C++ class for matrices", Some("C++")),
             ("Write a Python script that writes an HTML page", None),
@@ -374,8 +413,19 @@ mod tests {
             note.contains("JavaScript") && note.contains("Python"),
             "{note}"
         );
+        for (prompt, named) in [
+            ("A rust program that counts words.", "Rust"),
+            ("Using Go, a function that adds.", "Go"),
+            ("Quicksort, in rust please.", "Rust"),
+            ("Some C functions for strings.", "C;"),
+            ("The language is TypeScript.", "TypeScript"),
+        ] {
+            let note = prompt_note(prompt).unwrap_or_default();
+            assert!(note.contains(named), "{prompt}: {note}");
+        }
         for prompt in [
             "Write a function that lets it go.",
+            "Find rust on iron, with a function of c and r.",
             "I tried it in the shell and it fails. Write add(a, b).",
             "Write a class that runs Bash commands.",
             "In Python, not in Java.",
