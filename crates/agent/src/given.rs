@@ -4,7 +4,9 @@
 use journeyman_event::payload::GivenTest;
 use journeyman_syntax::{Source, Suite};
 
-use crate::python::{file_name_of, foreign_imports, is_taken, is_third_party, transliterated};
+use crate::python::{
+    file_name_of, foreign_imports, is_taken, is_test_module, is_third_party, transliterated,
+};
 
 /// Characters of a test file's name.
 const NAME_CHARS_MAX: usize = 80;
@@ -60,6 +62,16 @@ const PLUGINS: &[(&str, &str)] = &[
 /// What is wrong with a test file of the user's, in words for the user; none if it can be run.
 pub fn test_file_problem(source: &str) -> Option<String> {
     let read = Source::of(source.trim_start_matches('\u{feff}'));
+    let suite = read.suite();
+    let mut lines = source.lines().map(str::trim_start);
+    let has_examples = lines.any(|line| line.starts_with(">>> "));
+    if has_examples && !suite.is_open && !suite.functions.iter().any(|function| function.is_test) {
+        return Some(
+            "its examples (>>>) are not run from a test file: put them into the prompt, where they are, or \
+             write each as an `assert` in a function whose name begins with test_"
+                .to_owned(),
+        );
+    }
     if let Some(line) = read.error_line() {
         return Some(format!(
             "line {line} is no valid Python; correct it, for no code could pass such a test"
@@ -82,8 +94,119 @@ pub fn test_file_problem(source: &str) -> Option<String> {
             transliterated(&import.module)
         ));
     }
-    let suite = read.suite();
     without_tests(&read, &suite).or_else(|| not_runnable(&suite))
+}
+
+/// Why no plan could have all that the test files of a user's import, in words for the user; none if one
+/// could.
+pub fn imports_problem(tests: &[GivenTest]) -> Option<String> {
+    let wanted = modules_wanted(tests);
+    if let Some(name) = wanted.iter().find(|name| {
+        let mut parts = name.split('.');
+        parts.any(|part| is_test_module(part))
+    }) {
+        return Some(format!(
+            "they import {name}, which is not among them and is not written as part of the program; give it \
+             with --tests where it has tests too, else put what they use of it into the test file"
+        ));
+    }
+    let package = |name: &String| name.rsplit_once('.').map(|(package, _)| package.to_owned());
+    let packages: Vec<String> = wanted.iter().filter_map(package).collect();
+    // `import shop` beside `import shop.cart` is the package itself.
+    let mut modules = wanted.iter().filter(|name| !packages.contains(name));
+    let first = modules.next()?;
+    let other = modules.find(|name| package(name) != package(first))?;
+    Some(format!(
+        "they import {first} and {other}, which are not in one package, and one is written; put what they use \
+         of files of your own into the test file"
+    ))
+}
+
+/// What is plain of given tests before work begins, and easily missed: modules of which a user may think
+/// that they are there, and results that contradict each other.
+pub fn tests_notes(tests: &[GivenTest]) -> Vec<String> {
+    let wanted = modules_wanted(tests);
+    let modules = (wanted.len() > 1).then(|| {
+        format!(
+            "the tests import {}, and all of them are written: a file of yours of such a name is not used; put \
+             what the tests need of it into the test file",
+            wanted.join(", ")
+        )
+    });
+    modules.into_iter().chain(contradiction(tests)).collect()
+}
+
+/// The modules that test files import and that are not there, nor among them.
+fn modules_wanted(tests: &[GivenTest]) -> Vec<String> {
+    let mut wanted: Vec<String> = Vec::new();
+    for test in tests.iter().filter(|test| test.origin.is_file()) {
+        for name in foreign_imports(&test.source) {
+            if !is_third_party(&name) && !is_given(&name, tests) && !wanted.contains(&name) {
+                wanted.push(name);
+            }
+        }
+    }
+    wanted
+}
+
+/// Whether a module that a test imports is one of the given files.
+pub(crate) fn is_given(module: &str, tests: &[GivenTest]) -> bool {
+    let stem = module.strip_prefix("tests.").unwrap_or(module);
+    tests
+        .iter()
+        .any(|test| test.name.strip_suffix(".py") == Some(stem))
+}
+
+/// Two assertions that want different results of the same call.
+fn contradiction(tests: &[GivenTest]) -> Option<String> {
+    let mut wants: Vec<(String, String)> = Vec::new();
+    for test in tests {
+        for assertion in Source::of(&test.source).assertions() {
+            // What is called without anything may count.
+            let is_plain = assertion.called.len() == 1 && assertion.free.is_empty();
+            let stated = assertion.text.strip_prefix("assert ");
+            let sides = stated
+                .and_then(|stated| stated.rsplit_once("=="))
+                .filter(|_| is_plain);
+            let Some((call, result)) = sides else {
+                continue;
+            };
+            let (call, result) = (call.trim(), result.trim());
+            let is_call = call.ends_with(')') && !call.ends_with("()") && Source::of(call).parses();
+            let Some(value) = plain_value(result).filter(|_| is_call) else {
+                continue;
+            };
+            let other = wants.iter().find(|(known, _)| known == call);
+            if let Some((_, other)) =
+                other.filter(|(_, other)| plain_value(other).as_ref() != Some(&value))
+            {
+                return Some(format!(
+                    "the tests want {call} to be {other} and to be {result}: no code gives both, unless it counts \
+                     its calls"
+                ));
+            }
+            wants.push((call.to_owned(), result.to_owned()));
+        }
+    }
+    None
+}
+
+/// A value that is written out, in one form for all that are equal; none of one that may equal others.
+fn plain_value(text: &str) -> Option<String> {
+    let inside = |quote: char| {
+        let inside = text.strip_prefix(quote)?.strip_suffix(quote)?;
+        (!inside.contains([quote, '\\'])).then(|| format!("{inside:?}"))
+    };
+    match text {
+        "None" => Some("None".to_owned()),
+        "True" => Some("1".to_owned()),
+        "False" => Some("0".to_owned()),
+        _ => {
+            let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+            let number = number.map(|number| (number + 0.0).to_string());
+            number.or_else(|| inside('\'')).or_else(|| inside('"'))
+        }
+    }
 }
 
 /// Why nothing of a file would be run.
@@ -205,6 +328,18 @@ mod tests {
             ),
             ("# nothing yet\n", Some("no test in it: give functions")),
             (
+                "Some words.\n\n    >>> f(1)\n    2\n",
+                Some("put them into the prompt"),
+            ),
+            (
+                "def helper():\n    \"\"\"H.\n\n    >>> f(1)\n    2\n    \"\"\"\n",
+                Some("put them into the prompt"),
+            ),
+            (
+                "def test_a():\n    \"\"\"A.\n\n    >>> f(1)\n    2\n    \"\"\"\n    assert f(1) == 2\n",
+                None,
+            ),
+            (
                 "from shop import add\nassert add(1, 2) == 3\n",
                 Some("put its assertions"),
             ),
@@ -223,6 +358,89 @@ mod tests {
                 .as_ref()
                 .is_none_or(|found| found.contains(problem.unwrap()));
             assert!(told, "{source}: {found:?}");
+        }
+    }
+
+    fn files(sources: &[(&str, &str)]) -> Vec<GivenTest> {
+        let file = |(name, source): &(&str, &str)| GivenTest {
+            name: (*name).to_owned(),
+            origin: TestOrigin::File,
+            source: (*source).to_owned(),
+        };
+        sources.iter().map(file).collect()
+    }
+
+    #[test]
+    fn what_tests_import_and_nobody_gives_is_told_before_work_begins() {
+        let helper = ("test_help.py", "def test_a(): pass\n");
+        for (sources, problem, notes) in [
+            (&[("a.py", "from shop import add\n")][..], None, 0),
+            (
+                &[("a.py", "import shop\nfrom shop.cart import add\n")],
+                None,
+                1,
+            ),
+            (
+                &[("a.py", "from shop import add\nfrom helpers import x\n")],
+                None,
+                1,
+            ),
+            (
+                &[("a.py", "from shop.cart import add\nfrom helpers import x\n")],
+                Some("not in one package"),
+                1,
+            ),
+            (
+                &[("a.py", "from shop import add\nfrom conftest import x\n")],
+                Some("import conftest"),
+                1,
+            ),
+            (
+                &[(
+                    "a.py",
+                    "from shop import add\nfrom tests.helpers import x\n",
+                )],
+                Some("tests.helpers"),
+                1,
+            ),
+            (
+                &[
+                    ("a.py", "from shop import add\nfrom test_help import x\n"),
+                    helper,
+                ],
+                None,
+                0,
+            ),
+        ] {
+            let tests = files(sources);
+            let found = imports_problem(&tests);
+            assert_eq!(found.is_some(), problem.is_some(), "{sources:?}: {found:?}");
+            assert!(
+                found.is_none_or(|found| found.contains(problem.unwrap())),
+                "{sources:?}"
+            );
+            assert_eq!(tests_notes(&tests).len(), notes, "{sources:?}");
+        }
+    }
+
+    #[test]
+    fn assertions_that_contradict_each_other_are_told() {
+        for (first, second, is_told) in [
+            ("assert f(1) == 2", "assert f(1) == 3", true),
+            ("assert f('a') == 'x'", "assert f('a') == None", true),
+            ("assert f(1) == True", "assert f(1) == 0", true),
+            ("assert f(1) == 2", "assert f(1) == 2.0", false),
+            ("assert f('a') == \"x\"", "assert f('a') == 'x'", false),
+            ("assert f(1) == 2", "assert f(2) == 3", false),
+            ("assert f() == 1", "assert f() == 2", false),
+            ("assert f(x) == 1", "assert f(x) == 2", false),
+            ("assert f(1) == {1, 2}", "assert f(1) == {2, 1}", false),
+            ("assert f(1) != 2", "assert f(1) == 3", false),
+        ] {
+            let file = |check: &str| format!("from m import f\n\ndef test_a():\n    {check}\n");
+            let (one, other) = (file(first), file(second));
+            let notes = tests_notes(&files(&[("a.py", &one), ("b.py", &other)]));
+            assert_eq!(!notes.is_empty(), is_told, "{first}, {second}: {notes:?}");
         }
     }
 

@@ -57,7 +57,7 @@ pub use decide::{Step, decide};
 pub use error::Error;
 pub use examples::{examples_in_short, examples_notice, left_out_notice, tests_in_prompt};
 pub use fact::{Fact, Role};
-pub use given::{test_file_name, test_file_problem};
+pub use given::{imports_problem, test_file_name, test_file_problem, tests_notes};
 pub use layout::{Files, TaskFile, module_path, task_files};
 pub use listing::Listing;
 pub use notice::{Notice, Notices};

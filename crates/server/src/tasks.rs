@@ -12,8 +12,8 @@ use journeyman_agent::limits::{
     TESTS_MAX, check_count, check_source, check_submission, check_text,
 };
 use journeyman_agent::{
-    Moment, Submission, Submitted, examples_notice, left_out_notice, load_at, prompt_note,
-    prompt_problem, test_file_name, test_file_problem, tests_in_prompt,
+    Moment, Submission, Submitted, examples_notice, imports_problem, left_out_notice, load_at,
+    prompt_note, prompt_problem, test_file_name, test_file_problem, tests_in_prompt, tests_notes,
 };
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
 use journeyman_event::{Principal, Priority, Sequence, TaskId, TaskState, Tokens};
@@ -242,6 +242,10 @@ fn given_tests(
             source: file.source,
         });
     }
+    if let Some(problem) = imports_problem(&tests) {
+        return Err(Problem::field("tests", problem));
+    }
+    notes.extend(tests_notes(&tests));
     Ok(tests)
 }
 

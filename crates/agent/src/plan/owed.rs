@@ -6,6 +6,7 @@ use journeyman_event::payload::{GivenTest, PlannedFunction, PlannedModule, TestO
 use journeyman_syntax::Source;
 
 use super::{Draft, DraftModule};
+use crate::given::is_given;
 use crate::named::{module_named, package_named, speaks_of_a_package};
 use crate::python::{
     defined_name, foreign_imports, imported_from, is_builtin, is_name, is_taken, is_test_module,
@@ -53,7 +54,7 @@ pub(super) fn obey_imports(draft: &mut Draft, tests: &[GivenTest]) -> Result<(),
     let mut required: Vec<(String, Vec<String>)> = Vec::new();
     for test in tests.iter().filter(|test| test.origin.is_file()) {
         for name in foreign_imports(&test.source) {
-            if is_third_party(&name) {
+            if is_third_party(&name) || is_given(&name, tests) {
                 continue;
             }
             let mut taken = imported_from(&test.source, &name);
