@@ -18,7 +18,7 @@ pub enum Error {
         tried: String,
     },
     /// A command of Python's failed.
-    #[error("{what} failed: {output}; check the network and pip's settings, then try again")]
+    #[error("{what} failed: {output}; {}", what_to_do(output))]
     Command {
         /// What was to be done.
         what: String,
@@ -125,6 +125,27 @@ pub enum Error {
     Thread(String),
 }
 
+/// What to do about a command of Python's that failed: as the operating system said why, where it did.
+fn what_to_do(output: &str) -> &'static str {
+    let says = |words: &[&str]| words.iter().any(|word| output.contains(word));
+    if says(&[
+        "No space left on device",
+        "Errno 28]",
+        "quota exceeded",
+        "Errno 122]",
+    ]) {
+        "the disk or the quota is full: free some space in the data folder and in that of temporary files, then \
+         try again"
+    } else if says(&["Read-only file system", "Errno 30]"]) {
+        "the folder cannot be written to: choose another one with --data-dir, or another one of temporary files \
+         with TMPDIR"
+    } else if says(&["Permission denied", "Errno 13]"]) {
+        "check the rights in the data folder and in that of temporary files, then try again"
+    } else {
+        "check the network and pip's settings, then try again"
+    }
+}
+
 impl Error {
     pub(crate) fn io(path: &Path, source: io::Error) -> Self {
         let needed = "check the space and the rights there".to_owned();
@@ -132,6 +153,46 @@ impl Error {
             path: path.to_owned(),
             source,
             needed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_said_of_a_failed_command_says_what_to_do() {
+        for (output, advice) in [
+            (
+                "OSError: [Errno 28] No space left on device",
+                "free some space",
+            ),
+            (
+                "OSError: [Errno 122] Disk quota exceeded: 'x'",
+                "free some space",
+            ),
+            (
+                "OSError: [Errno 30] Read-only file system: 'x'",
+                "--data-dir",
+            ),
+            (
+                "PermissionError: [Errno 13] Permission denied",
+                "check the rights",
+            ),
+            ("Could not find a version", "check the network"),
+        ] {
+            let error = Error::Command {
+                what: "installing".to_owned(),
+                output: output.to_owned(),
+            };
+            let told = error.to_string();
+            assert!(told.contains(advice), "{told}");
+            assert_eq!(
+                told.contains("network"),
+                advice.contains("network"),
+                "{told}"
+            );
         }
     }
 }
