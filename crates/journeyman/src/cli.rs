@@ -1,10 +1,12 @@
 //! The commands and their arguments.
 
 use std::ffi::OsString;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use journeyman_agent::Moment;
@@ -25,7 +27,7 @@ Examples:
 Exit codes of run and resume:
     0  complete, and the tests that you gave passed
     3  complete, not verified (generated tests only, or none; the answer to a plain question)
-    4  failed
+    4  failed, or cancelled
     5  a limit (tokens, time) is spent: resume with a larger one goes on
   130  interrupted: resume goes on
     2  wrong use
@@ -173,7 +175,7 @@ pub(crate) enum Command {
     /// List the tasks
     Tasks {
         /// How many, newest first
-        #[arg(long, default_value_t = 50, value_name = "N")]
+        #[arg(long, default_value = "50", value_name = "N", value_parser = parse_length)]
         limit: usize,
     },
     /// Show one task: its state, modules, tests and result
@@ -287,7 +289,7 @@ pub(crate) struct ForkArgs {
     /// The task
     pub(crate) task: TaskId,
     /// The last sequence number of its past that counts; with another prompt only what you said until then
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_sequence)]
     pub(crate) at: u64,
     /// What is wanted instead
     #[arg(long)]
@@ -335,13 +337,13 @@ impl Language {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LimitArgs {
     /// Tokens of prompts and answers together [default: 20000 a module]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_tokens)]
     pub(crate) budget_tokens: Option<u64>,
     /// Time spent working, such as 90s, 15m, 2h [default: 30m]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,
     /// Code versions tried for a module [default: 5]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     pub(crate) max_iterations: Option<NonZeroU32>,
 }
 
@@ -373,7 +375,7 @@ pub(crate) struct EventsArgs {
     #[arg(long)]
     pub(crate) task: Option<TaskId>,
     /// Only those after this sequence number
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value = "0", value_name = "N", value_parser = parse_sequence)]
     pub(crate) after: u64,
     /// Only those of this kind; may be given more than once
     #[arg(long, value_name = "KIND")]
@@ -391,7 +393,7 @@ pub(crate) struct EventsArgs {
     #[arg(long, value_name = "TIME")]
     pub(crate) before: Option<Timestamp>,
     /// Only the newest so many of them
-    #[arg(long, value_name = "N", conflicts_with = "follow")]
+    #[arg(long, value_name = "N", conflicts_with = "follow", value_parser = parse_length)]
     pub(crate) last: Option<usize>,
     /// Go on with new ones until interrupted
     #[arg(long)]
@@ -405,7 +407,7 @@ pub(crate) struct FilesArgs {
     /// A file to print, as the list names it
     pub(crate) path: Option<String>,
     /// The version of the module [default: the latest]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_version)]
     pub(crate) version: Option<u64>,
     /// As they were then: after the event of a sequence number, or at a time
     #[arg(long, value_name = "N|TIME")]
@@ -429,10 +431,10 @@ pub(crate) struct EvalArgs {
     /// The file, for mbpp
     pub(crate) file: Option<PathBuf>,
     /// How many problems [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_length)]
     pub(crate) limit: Option<usize>,
     /// How many to leave out at the start
-    #[arg(long, default_value_t = 0, value_name = "M")]
+    #[arg(long, default_value = "0", value_name = "M", value_parser = parse_offset)]
     pub(crate) offset: usize,
     /// Give the workflow the tests that score it, as a user who has tests
     #[arg(long)]
@@ -441,7 +443,7 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Vec<PathBuf>,
     /// Problems at a time
-    #[arg(long, default_value = "4", value_name = "N")]
+    #[arg(long, default_value = "4", value_name = "N", value_parser = parse_count)]
     pub(crate) parallel: NonZeroU32,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
@@ -555,6 +557,52 @@ pub(crate) struct Invocation {
     pub(crate) settings: Settings,
 }
 
+fn whole<T: FromStr>(text: &str, needed: &str) -> Result<T, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| format!("a whole number {needed} is needed"))
+}
+
+fn parse_count(text: &str) -> Result<NonZeroU32, String> {
+    whole(text, "from 1")
+}
+
+fn parse_length(text: &str) -> Result<usize, String> {
+    whole(text, "from 1").map(NonZeroUsize::get)
+}
+
+fn parse_offset(text: &str) -> Result<usize, String> {
+    whole(text, "from 0")
+}
+
+fn parse_sequence(text: &str) -> Result<u64, String> {
+    whole(text, "from 0")
+}
+
+fn parse_version(text: &str) -> Result<u64, String> {
+    whole(text, "from 1").map(NonZeroU64::get)
+}
+
+fn parse_tokens(text: &str) -> Result<u64, String> {
+    let needed = "from 1, such as 20000,";
+    whole(text, needed)
+        .map(NonZeroU64::get)
+        .map_err(|why| format!("{why}; without the option a task has 20000 a module"))
+}
+
+/// A prompt of several words without quotes is told as that.
+fn with_hint(mut error: clap::Error, args: &[OsString]) -> clap::Error {
+    let words = args.iter().skip_while(|arg| *arg != "run").skip(1);
+    let mut words = words.take_while(|arg| !arg.to_string_lossy().starts_with('-'));
+    if error.kind() == ErrorKind::UnknownArgument && words.nth(1).is_some() {
+        let hint = "put the prompt in quotes: journeyman run 'A slugify function'";
+        error.remove(ContextKind::Suggested);
+        let hint = ContextValue::StyledStrs(vec![hint.to_owned().into()]);
+        error.insert(ContextKind::Suggested, hint);
+    }
+    error
+}
+
 /// The whole command, for parsing and for completions.
 pub(crate) fn command() -> clap::Command {
     Cli::command().args(flags())
@@ -562,7 +610,10 @@ pub(crate) fn command() -> clap::Command {
 
 /// Parses the arguments and reads the settings.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Invocation> {
-    let matches = command().try_get_matches_from(args)?;
+    let args: Vec<OsString> = args.into_iter().collect();
+    let matches = command()
+        .try_get_matches_from(&args)
+        .map_err(|error| with_hint(error, &args))?;
     let Cli { command } = Cli::from_arg_matches(&matches)?;
     // Global flags given after the command are among the command's matches too; clap copies them up.
     let mut variables: Variables = std::env::vars_os()

@@ -25,7 +25,7 @@ pub(crate) enum Exit {
     Usage = 2,
     /// Complete, not verified.
     NotVerified = 3,
-    /// The task failed.
+    /// The task failed, or was cancelled.
     Failed = 4,
     /// A limit is spent; larger limits go on.
     Limit = 5,
@@ -127,6 +127,7 @@ mod tests {
             (Some(failed(FailureReason::GivenTests)), 4),
             (Some(failed(FailureReason::Budget)), 5),
             (Some(failed(FailureReason::Timeout)), 5),
+            (Some(Ending::Cancelled), 4),
             (None, 130),
         ];
         for (ending, code) in codes {

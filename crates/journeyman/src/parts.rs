@@ -17,6 +17,7 @@ use journeyman_sim::{Script, SimulatedModel};
 use journeyman_tools::{Dispatcher, Host, McpServers, Registry, ServerState, ServerStatus};
 
 use crate::environment::{SystemRandom, SystemStamp, SystemTime};
+use crate::exit::UsageError;
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::space;
@@ -81,6 +82,7 @@ pub(crate) async fn workshop(
     folder: &Path,
     progress: &Arc<Progress>,
 ) -> anyhow::Result<Workshop> {
+    check_model_server(settings)?;
     space::check(folder)?;
     progress.prepare("preparing Python");
     let environment = ensure_python(settings, progress).await?;
@@ -158,7 +160,12 @@ pub(crate) async fn ensure_python(
     progress: &Arc<Progress>,
 ) -> anyhow::Result<Environment> {
     let report = |step: journeyman_fetch::Progress| progress.fetch(&step);
-    Ok(Environment::ensure(&settings.data_dir, &report).await?)
+    let ensured = Environment::ensure(&settings.data_dir, &report).await;
+    if ensured.is_err() {
+        // Python's own tools often hide why they failed.
+        space::check(&settings.data_dir)?;
+    }
+    Ok(ensured?)
 }
 
 pub(crate) async fn probe_sandbox(settings: &Settings, python: &Python) -> anyhow::Result<Sandbox> {
@@ -196,6 +203,20 @@ fn work_folder(data_dir: &Path) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot create {}", folder.display()))?;
     Ok(folder)
+}
+
+/// What no model server could be reached by is wrong use, and told before anything is prepared.
+fn check_model_server(settings: &Settings) -> anyhow::Result<()> {
+    let usage = |error: String| UsageError(format!("--model-url: {error}"));
+    match settings.model_url.as_deref() {
+        Some(url) if url.starts_with("sim:") => {
+            url.parse::<Script>()
+                .map_err(|error| usage(error.to_string()))?;
+        }
+        _ => journeyman_llm::check(&connection(settings)?)
+            .map_err(|error| UsageError(error.to_string()))?,
+    }
+    Ok(())
 }
 
 async fn connect(

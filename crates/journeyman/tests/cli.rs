@@ -115,6 +115,15 @@ fn given_tests_that_pass_verify_and_given_tests_that_fail_fail() {
     assert_eq!(bad.code, Some(4), "{}", bad.stderr);
     let summary = fs::read_to_string(home.path().join("bad/SUMMARY.md")).unwrap();
     assert!(summary.contains("Failed (attempts)"), "{summary}");
+    let shown = home.run(&["show", &last_task(&home)]).stdout;
+    for told in [&summary, &shown, &bad.stdout] {
+        let failed = "test_bad.py::test_step` fails: ";
+        let (_, said) = told.split_once(failed).unwrap_or_else(|| panic!("{told}"));
+        assert!(
+            said.lines().next().unwrap().contains("assert 5 == 6"),
+            "{told}"
+        );
+    }
 }
 
 #[test]
@@ -320,6 +329,9 @@ fn wrong_use_ends_with_2_says_why_and_leaves_no_task() {
     fs::write(home.path().join("empty.py"), " ").unwrap();
     fs::write(home.path().join("latin.py"), b"# caf\xe9\n").unwrap();
     fs::write(home.path().join("script.py"), "x = 1\nassert x\n").unwrap();
+    fs::write(home.path().join("doc.txt"), "Words.\n\n>>> f(1)\n2\n").unwrap();
+    let helped = "from conftest import x\nfrom m import f\ndef test_a(): assert f(x)\n";
+    fs::write(home.path().join("helped.py"), helped).unwrap();
     let cases: &[(&[&str], &str)] = &[
         (&["run", " "], "`prompt`: it is empty"),
         (&["run", "x", "--out", "full"], "not empty"),
@@ -333,7 +345,56 @@ fn wrong_use_ends_with_2_says_why_and_leaves_no_task() {
         (&["run", "x", "--tests", "script.py"], "no test in it"),
         (&["run", "x", "--language", "cobol"], "python"),
         (&["run", "x", "--timeout", "soon"], "90s"),
-        (&["run", "x", "--max-iterations", "0"], "max-iterations"),
+        (&["run", "x", "--tests", "doc.txt"], "into the prompt"),
+        (
+            &["run", "x", "--tests", "helped.py"],
+            "they import conftest",
+        ),
+        (
+            &["run", "x", "--max-iterations", "0"],
+            "a whole number from 1 is needed",
+        ),
+        (
+            &["run", "x", "--budget-tokens", "0"],
+            "a whole number from 1, such as 20000,",
+        ),
+        (
+            &["run", "x", "--budget-tokens", "many"],
+            "without the option",
+        ),
+        (&["tasks", "--limit", "0"], "a whole number from 1"),
+        (&["events", "--after", "x"], "a whole number from 0"),
+        (
+            &["eval", "mbpp", "--parallel", "0"],
+            "a whole number from 1",
+        ),
+        (
+            &["files", "t-0123456789ab", "a.py", "--version", "0"],
+            "a whole number from 1",
+        ),
+        (
+            &["run", "write", "a", "function"],
+            "put the prompt in quotes",
+        ),
+        (&["run", "x", "--model-url", "nonsense"], "is no URL"),
+        (&["run", "x", "--model-url", "http://"], "is no URL"),
+        (&["run", "x", "--model-url", "http://a b/"], "is no URL"),
+        (&["run", "x", "--model-url", "ollama://:x"], "Ollama"),
+        (
+            &["run", "x", "--model-url", "sim:?wrong=much"],
+            "--model-url",
+        ),
+        (
+            &[
+                "run",
+                "x",
+                "--model-url",
+                "http://127.0.0.1:9",
+                "--model-api-key",
+                "a b",
+            ],
+            "--model-api-key",
+        ),
         (&["run", "x", "--model-context", "7"], "2048"),
         (&["show", "../etc"], "task_id"),
         (&["frobnicate"], "frobnicate"),
@@ -563,6 +624,26 @@ fn looking_at_nothing_is_no_error() {
     );
     assert_eq!(home.run(&["completions", "bash"]).code, Some(0));
     assert!(!home.data_dir().exists(), "looking makes nothing");
+}
+
+#[test]
+fn doctor_finds_the_sandbox_before_there_is_a_data_folder() {
+    let home = Home::bare();
+    let doctor = home.run(&["doctor", "--json"]).json_lines();
+    let sandbox = doctor.iter().find(|check| check["check"] == "sandbox");
+    assert_eq!(sandbox.unwrap()["ok"], true, "{doctor:?}");
+    assert!(!home.data_dir().exists());
+}
+
+#[test]
+fn another_language_is_told_however_quiet_it_is_to_be() {
+    let home = Home::new();
+    let run = home.simulate(GOOD, &["A rust program, please", "--quiet"]);
+    assert!(
+        run.stderr.contains("the prompt names Rust"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]

@@ -138,6 +138,16 @@ async fn speak(connection: &Connection, url: &str) -> Result<(Spoken, ModelInfo)
     Ok((Spoken::OpenAi(server), described?))
 }
 
+/// Whether the configured server could be spoken to, by what is written of it: its URL and the key. Asks
+/// nobody.
+pub fn check(connection: &Connection) -> Result<(), Error> {
+    match connection.url.as_deref() {
+        Some(url) if url.starts_with("ollama:") => ollama_client(connection, url).map(|_| ()),
+        Some(url) => client(connection, url).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
 /// What the configured server at `url` says of itself. Loads nothing.
 pub async fn describe(connection: &Connection, url: &str) -> Result<ModelInfo, Error> {
     speak(connection, url).await.map(|(_, info)| info)

@@ -24,7 +24,7 @@ mod stream;
 mod turns;
 
 pub use catalogue::{CataloguedModel, catalogue};
-pub use connect::{Connected, Connection, Found, Later, connect, describe, look_around};
+pub use connect::{Connected, Connection, Found, Later, check, connect, describe, look_around};
 pub use error::Error;
 pub use estimate::Estimator;
 pub use http::shown;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use journeyman_event::Tokens;
-use reqwest::{Client, Response};
+use reqwest::{Client, Response, Url};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -115,7 +115,9 @@ fn api_of(url: &str) -> Option<String> {
     }
     let trimmed = trimmed.trim_end_matches('/');
     let (scheme, rest) = trimmed.split_once("://")?;
-    if !["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()) || rest.is_empty() {
+    if !["http", "https"].contains(&scheme.to_ascii_lowercase().as_str())
+        || Url::parse(trimmed).is_err()
+    {
         return None;
     }
     let last = rest.split('/').skip(1).last().unwrap_or_default();

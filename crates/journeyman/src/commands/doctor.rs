@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use anyhow::Context;
 use journeyman_event::Principal;
 use journeyman_fetch::Environment;
 use journeyman_llm::{EngineStatus, LLAMA_CPP, catalogue, describe, look_around, shown};
@@ -146,7 +147,16 @@ async fn sandbox(settings: &Settings, environment: Option<&Environment>) -> Chec
         environment.map_or_else(|| "/usr/bin/python3".into(), Environment::interpreter);
     let probed = async {
         let python = Python::discover(&interpreter).await?;
-        anyhow::Ok(probe_sandbox(settings, &python).await?)
+        if settings.data_dir.exists() {
+            return probe_sandbox(settings, &python).await;
+        }
+        // Nothing is made by looking: a folder that goes away again stands for it.
+        let stand_in = tempfile::tempdir().context("cannot make a folder to try the sandbox in")?;
+        let settings = Settings {
+            data_dir: stand_in.path().to_owned(),
+            ..settings.clone()
+        };
+        probe_sandbox(&settings, &python).await
     };
     match probed.await {
         Ok(sandbox) => Check {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use journeyman_agent::check_output;
+use journeyman_agent::{check_output, prompt_note};
 use journeyman_event::payload::{FailureReason, Limits, TaskSubmitted};
 use journeyman_event::state::Ending;
 use journeyman_event::{TaskId, TaskState};
@@ -138,6 +138,10 @@ async fn follow(
     if let Wish::Submit(content) = &wish {
         for remark in notes.into_iter().chain(remarks(content)) {
             progress.say(&remark);
+        }
+        // Nobody should take Python for another language, however quiet it is to be.
+        if let Some(note) = prompt_note(&content.prompt) {
+            progress.warn(&note);
         }
     }
     let cancel = cancel_on_signals()?;

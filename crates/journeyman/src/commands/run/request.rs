@@ -11,8 +11,8 @@ use journeyman_agent::limits::{
     SOURCE_CHARS_MAX, TEXT_CHARS_MAX, check_source, check_submission, check_text,
 };
 use journeyman_agent::{
-    examples_notice, is_plain_question, left_out_notice, prompt_note, prompt_problem,
-    test_file_name, test_file_problem, tests_in_prompt,
+    examples_notice, imports_problem, is_plain_question, left_out_notice, prompt_problem,
+    test_file_name, test_file_problem, tests_in_prompt, tests_notes,
 };
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
 use journeyman_event::{TaskState, Tokens};
@@ -39,16 +39,10 @@ pub(super) fn remarks(content: &TaskSubmitted) -> Vec<String> {
     let question = is_question.then(|| {
         "a plain question: the model answers it in words, and nothing is written or run".to_owned()
     });
-    [
-        examples,
-        left_out,
-        question,
-        prompt_note(&content.prompt),
-        files,
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [examples, left_out, question, files]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The files of a folder that a prompt names.
@@ -116,6 +110,10 @@ pub(super) fn submission(args: RunArgs) -> anyhow::Result<(TaskSubmitted, Vec<St
         no_examples: args.no_examples,
         ..TaskSubmitted::of(prompt)
     };
+    if let Some(problem) = imports_problem(&content.tests) {
+        return Err(UsageError(format!("--tests: {problem}")).into());
+    }
+    notes.extend(tests_notes(&content.tests));
     check_submission(&content).map_err(usage)?;
     Ok((content, notes))
 }
