@@ -103,7 +103,7 @@ pub fn imports_problem(tests: &[GivenTest]) -> Option<String> {
     let wanted = modules_wanted(tests);
     if let Some(name) = wanted.iter().find(|name| {
         let mut parts = name.split('.');
-        parts.any(|part| is_test_module(part))
+        parts.any(is_test_module)
     }) {
         return Some(format!(
             "they import {name}, which is not among them and is not written as part of the program; give it \
