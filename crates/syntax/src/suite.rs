@@ -11,11 +11,24 @@ use crate::{Kind, Nodes, Source};
 pub struct Suite {
     /// The tests that pytest collects, and the fixtures that ask for others.
     pub functions: Vec<TestFunction>,
+    /// What looks like a test and is never run, in order.
+    pub never_run: Vec<NeverRun>,
     /// Names that may be fixtures: marked as such, imported, or bound to something unknown.
     pub fixtures: BTreeSet<String>,
     /// Whether more may be there than the text shows: imports of everything, hooks, names that are
     /// made when it runs.
     pub is_open: bool,
+}
+
+/// Something that looks like a test and that pytest does not run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NeverRun {
+    /// The line on which it begins, from 1.
+    pub line: usize,
+    /// Its name, or its text where it has none.
+    pub name: String,
+    /// Why it is not run, as the end of a sentence.
+    pub why: &'static str,
 }
 
 /// A test, or a fixture.
@@ -29,11 +42,16 @@ pub struct TestFunction {
     pub is_test: bool,
     /// Whether it is a coroutine that pytest alone does not run.
     pub is_async: bool,
+    /// Whether it yields: pytest runs no such test.
+    pub is_generator: bool,
     /// Whether it is never run, by a mark or its first statement.
     pub is_skipped: bool,
     /// The fixtures that it asks for.
     pub needs: Vec<String>,
 }
+
+/// What a whole file is called among what is never run.
+const MODULE: &str = "the whole file";
 
 /// Names by which a file may have more than its text shows.
 const OPENING: &[&str] = &[
@@ -113,7 +131,83 @@ impl Source<'_> {
         });
         module.is_fixture = false;
         self.collect(root, &module, None, &mut suite);
+        self.not_seen(root, &mut suite);
+        suite.never_run.sort();
+        if suite.never_run.iter().any(|one| one.name == MODULE) {
+            suite.functions.retain(|function| !function.is_test);
+        }
         suite
+    }
+
+    /// What a body has that looks like a test and is not run: what a later one of the same name hides, what is
+    /// marked as no test, and what is asserted where only a program comes by.
+    fn not_seen(&self, body: Node<'_>, suite: &mut Suite) {
+        let is_module = body.kind() == "module";
+        let mut add = |node: Node<'_>, name: &str, why| {
+            suite.never_run.push(NeverRun {
+                line: node.start_position().row + 1,
+                name: name.to_owned(),
+                why,
+            });
+        };
+        let mut defined: Vec<(&str, Node<'_>)> = Vec::new();
+        let mut classes = Vec::new();
+        let mut cursor = body.walk();
+        for statement in body.named_children(&mut cursor) {
+            let inner = match statement.kind() {
+                "decorated_definition" => statement.child_by_field_name("definition"),
+                "expression_statement" => statement.named_child(0),
+                _ => Some(statement),
+            };
+            let Some(inner) = inner else { continue };
+            let name = inner
+                .child_by_field_name("name")
+                .map(|name| self.text_of(name));
+            match (inner.kind(), name) {
+                ("function_definition" | "class_definition", Some(name)) => {
+                    // A class that unittest runs may have any name.
+                    let is_test = name.starts_with("test") || name.starts_with("Test");
+                    let hidden = defined.iter().position(|(other, _)| *other == name);
+                    if let Some((_, first)) = hidden.map(|at| defined.swap_remove(at)) {
+                        add(first, name, "a later one of the same name hides it");
+                    }
+                    if is_test {
+                        defined.push((name, inner));
+                    }
+                    if inner.kind() == "class_definition" {
+                        classes.extend(inner.child_by_field_name("body"));
+                    }
+                }
+                ("assignment", _) => {
+                    let side = |name| inner.child_by_field_name(name).map(|n| self.text_of(n));
+                    if side("left") == Some("__test__") && side("right") == Some("False") {
+                        let class = body.parent().and_then(|c| c.child_by_field_name("name"));
+                        let name = class.map_or(MODULE, |name| self.text_of(name));
+                        add(
+                            statement,
+                            name,
+                            "`__test__ = False` says that it is no test",
+                        );
+                    }
+                }
+                ("if_statement", _) if is_module => {
+                    let condition = inner.child_by_field_name("condition");
+                    let condition = condition.map_or("", |condition| self.text_of(condition));
+                    if condition.contains("__name__") && condition.contains("__main__") {
+                        let block = inner.child_by_field_name("consequence");
+                        let nodes = block.into_iter().flat_map(Nodes::of);
+                        for node in nodes.filter(|node| node.kind() == "assert_statement") {
+                            let text = self.text_of(node).lines().next().unwrap_or_default();
+                            add(node, text, "it stands below `if __name__ == \"__main__\"`");
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        for class in classes {
+            self.not_seen(class, suite);
+        }
     }
 
     fn module_marks(&self, root: Node<'_>) -> Marks {
@@ -187,8 +281,18 @@ impl Source<'_> {
             name.is_some_and(|name| self.text_of(name) == "__init__")
         });
         let is_test = self.text_of(name).starts_with("Test");
+        if is_test && !has_bases && makes_itself {
+            suite.never_run.push(NeverRun {
+                line: node.start_position().row + 1,
+                name: self.text_of(name).to_owned(),
+                why: "pytest runs no test class that has an `__init__`",
+            });
+        }
+        let is_no_test = body
+            .named_children(&mut cursor)
+            .any(|statement| self.text_of(statement).replace(' ', "") == "__test__=False");
         let class = Class {
-            is_collected: has_bases || (is_test && !makes_itself),
+            is_collected: !is_no_test && (has_bases || (is_test && !makes_itself)),
             has_bases,
             marks,
         };
@@ -245,6 +349,7 @@ impl Source<'_> {
             line: node.start_position().row + 1,
             is_test,
             is_async: is_test && knows && self.text_of(node).starts_with("async"),
+            is_generator: is_test && body.is_some_and(yields),
             is_skipped: marks.is_skipped || first.is_some_and(|first| self.is_skip(first)),
             needs,
             name,
@@ -352,6 +457,24 @@ impl Source<'_> {
     }
 }
 
+/// Whether a function's body yields, and not only that of a function in it.
+fn yields(body: Node<'_>) -> bool {
+    let mut open = vec![body];
+    while let Some(node) = open.pop() {
+        if node.kind() == "yield" {
+            return true;
+        }
+        if !matches!(
+            node.kind(),
+            "function_definition" | "lambda" | "class_definition"
+        ) {
+            let mut cursor = node.walk();
+            open.extend(node.named_children(&mut cursor));
+        }
+    }
+    false
+}
+
 /// Whether it is what a call calls: then the call is looked at.
 fn is_called(node: Node<'_>) -> bool {
     let parent = node.parent();
@@ -420,6 +543,41 @@ mod tests {
         assert!(!suite.is_open);
         for name in ["db", "cart", "store", "pytest"] {
             assert!(suite.fixtures.contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_test_and_is_never_run_is_named() {
+        let test = "def test_a():\n    assert 1\n";
+        for (text, names) in [
+            (format!("{test}{test}"), &["1 test_a"][..]),
+            (format!("{test}@mark\n{test}"), &["1 test_a"]),
+            ("class TestA:\n    def __init__(self): pass\n    def test_a(self): pass\n".into(), &["1 TestA"]),
+            ("class TestA:\n    __test__ = False\n    def test_a(self): pass\n".into(), &["2 TestA"]),
+            (format!("__test__ = False\n{test}"), &["1 the whole file"]),
+            ("class A(TestCase):\n    def test_a(self): pass\n    def test_a(self): pass\n".into(), &["2 test_a"]),
+            ("class TestA: pass\nclass TestA: pass\n".into(), &["1 TestA"]),
+            ("if __name__ == '__main__':\n    for x in y:\n        assert f(x)\n".into(), &["3 assert f(x)"]),
+            (format!("if x:\n    {0}else:\n    {0}", "def test_a(): pass\n"), &[]),
+            ("def f(): pass\ndef f(): pass\n".into(), &[]),
+            ("class TestA(Base):\n    def __init__(self): pass\n".into(), &[]),
+            ("class TestA:\n    def test_a(self): pass\nclass TestB:\n    def test_a(self): pass\n".into(), &[]),
+        ] {
+            let suite = Source::of(&text).suite();
+            let found = suite.never_run.iter().map(|one| format!("{} {}", one.line, one.name));
+            assert_eq!(found.collect::<Vec<_>>(), names, "{text}");
+        }
+        for (body, is_generator) in [
+            ("yield f, 1", true),
+            ("x = [i for i in y]", false),
+            ("def g(): yield", false),
+        ] {
+            let text = format!("def test_a():\n    {body}\n");
+            assert_eq!(
+                Source::of(&text).suite().functions[0].is_generator,
+                is_generator,
+                "{body}"
+            );
         }
     }
 
