@@ -21,8 +21,9 @@ use crate::python::{
     without_definitions, without_own_imports,
 };
 use crate::request::is_plain_question;
-use crate::strategy::{ModuleStep, ModuleStrategy};
+use crate::strategy::{ModuleStep, ModuleStrategy, broken_tests};
 use crate::unchanged::put_back;
+use crate::verdict::unproven;
 
 /// Answers in a row that may be unusable before the task fails.
 const REFUSALS_MAX: u32 = 4;
@@ -481,6 +482,11 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
                 );
             }
         }
+        Some(_) if run.broken_tests => {
+            let reason = FailureReason::GivenTests;
+            let detail = broken_tests(run);
+            return end(state, Ending::Failed { reason, detail });
+        }
         Some(kind) => {
             let detail = format!(
                 "the modules do not work together ({}): {}",
@@ -497,11 +503,10 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
         }
     }
     // What is reported as verified was run: a given file that ran nothing verifies nothing.
-    let idle = layout::given_paths(state).into_iter().find(|path| {
-        !run.tests
-            .iter()
-            .any(|test| test.passed && layout::is_in(&test.name, path))
-    });
+    let passed = run.tests.iter().filter(|test| test.passed);
+    let found: Vec<&String> = passed.map(|test| &test.name).chain(&run.skipped).collect();
+    let mut given = layout::given_paths(state).into_iter();
+    let idle = given.find(|path| !found.iter().any(|name| layout::is_in(name, path)));
     let idle = idle.map(|path| format!("no test of the given {path} was run"));
     if let Some(detail) = idle.or_else(|| hidden(state)) {
         let reason = FailureReason::GivenTests;
@@ -528,11 +533,14 @@ fn hidden(state: &TaskState) -> Option<String> {
     ))
 }
 
-/// Given tests rule: all of them ran and passed when this is asked. Without any, the weakest of what
-/// the modules and the run of everything together show.
+/// Given tests rule: all of them that ran have passed when this is asked. Without any, the weakest of
+/// what the modules and the run of everything together show.
 fn verification(state: &TaskState, run: &TestRun) -> Verification {
     if !state.given_tests().is_empty() {
-        return Verification::GivenTests;
+        return match unproven(state, run) {
+            None => Verification::GivenTests,
+            Some(_) => Verification::None,
+        };
     }
     let unchecked = state.modules.iter().any(|module| {
         module

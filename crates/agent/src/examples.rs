@@ -308,6 +308,7 @@ mod tests {
                     }],
                     idle: Vec::new(),
                     skipped: Vec::new(),
+                    broken_tests: false,
                     output: String::new(),
                     clock: journeyman_event::VectorClock::default(),
                     outcome: None,

@@ -209,6 +209,15 @@ fn plain_value(text: &str) -> Option<String> {
     }
 }
 
+/// What of a test file looks like a test and is never run, as lines for the user; it may have others that are.
+pub fn never_run(source: &str) -> Vec<String> {
+    let suite = Source::of(source.trim_start_matches('\u{feff}')).suite();
+    let found = suite.never_run.into_iter();
+    found
+        .map(|one| format!("line {}: {} is not run: {}", one.line, one.name, one.why))
+        .collect()
+}
+
 /// Why nothing of a file would be run.
 fn without_tests(read: &Source<'_>, suite: &Suite) -> Option<String> {
     if suite.is_open {
@@ -241,6 +250,12 @@ fn not_runnable(suite: &Suite) -> Option<String> {
             return Some(format!(
                 "line {line}: {name} is a coroutine, and pytest-asyncio is not there; make it a plain \
                  function that calls asyncio.run"
+            ));
+        }
+        if function.is_generator {
+            return Some(format!(
+                "line {line}: {name} yields, and pytest runs no such test; make it a loop that asserts, or \
+                 use @pytest.mark.parametrize"
             ));
         }
         let is_there = |need: &&String| {
@@ -326,6 +341,7 @@ mod tests {
                 "import pytest\n@pytest.mark.asyncio\nasync def test_a(): pass\n",
                 Some("pytest-asyncio"),
             ),
+            ("def test_a():\n    yield f, 1\n", Some("yields")),
             ("# nothing yet\n", Some("no test in it: give functions")),
             (
                 "Some words.\n\n    >>> f(1)\n    2\n",

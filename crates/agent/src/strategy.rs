@@ -195,6 +195,20 @@ fn report(
             detail: format!("no test was run of the given {}", run.files.join(", ")),
         };
     }
+    if run.broken_tests {
+        return ModuleStep::GiveUp {
+            reason: FailureReason::GivenTests,
+            detail: broken_tests(run),
+        };
+    }
+    if run.origin != TestOrigin::Generated
+        && let Some(detail) = endless_test(module, run)
+    {
+        return ModuleStep::GiveUp {
+            reason: FailureReason::GivenTests,
+            detail,
+        };
+    }
     // Nothing to correct with: do not report what nobody will read.
     if is_last_round(task, module) && !round_goes_on(task, module, run) {
         return settle(task, module);
@@ -210,6 +224,41 @@ fn report(
         Some(outcome) => fact.caused_by(outcome),
         None => fact,
     }])
+}
+
+/// What is to be said where given tests cannot be loaded, whatever the code is.
+pub(crate) fn broken_tests(run: &TestRun) -> String {
+    format!(
+        "the given tests cannot be loaded, and the code has no part in it: {}",
+        run.output.trim()
+    )
+}
+
+/// What is to be said where a given test did not come to its end with another version of the code either: each
+/// further one would cost a whole run's time, and the likelier fault is the test's.
+fn endless_test(module: &ModuleState, run: &TestRun) -> Option<String> {
+    let name = test_out_of_time(run)?;
+    let code = |run: &TestRun| run.code_of(&module.plan.name).map(|code| code.hash);
+    let mut others = module.runs.iter().filter(|other| code(other) != code(run));
+    others
+        .any(|other| test_out_of_time(other) == Some(name))
+        .then(|| {
+            format!(
+                "the given test {name} did not come to its end with two versions of the code: see whether it can end"
+            )
+        })
+}
+
+/// The test that ran when a run's time, or its processor time, was up.
+fn test_out_of_time(run: &TestRun) -> Option<&str> {
+    let how = match run.failure? {
+        TestFailureKind::TimedOut => "it ran out of time while ",
+        TestFailureKind::Killed => "it used up its processor time while ",
+        _ => return None,
+    };
+    last_line(&run.output)
+        .strip_prefix(how)?
+        .strip_suffix(" ran")
 }
 
 fn summary(run: &TestRun, kind: TestFailureKind) -> String {

@@ -3,13 +3,15 @@
 
 use std::fmt::Write;
 
-use journeyman_event::payload::{PromptAnswered, TestFailureKind, Verification};
+use journeyman_event::payload::{PromptAnswered, TestFailureKind, TestOrigin, Verification};
 use journeyman_event::state::{Ending, ModuleState};
 use journeyman_event::{TaskState, printable};
 
 use crate::examples::{examples_in_short, left_out_notice};
+use crate::given::never_run;
 use crate::layout::{Files, given_paths, is_in, module_path};
 use crate::request::{prompt_note, without_secrets};
+use crate::verdict::unproven;
 
 /// What is said with every answer to a question.
 const ANSWERED: &str = "The model's answer; nothing was run or checked.";
@@ -40,7 +42,8 @@ pub fn headline(state: &TaskState, ending: &Ending) -> String {
             let skipped = state
                 .current_integration()
                 .map(|run| given_among(state, &run.skipped));
-            let ran = match skipped.map_or(0, |skipped| skipped.len()) {
+            let never_run = never_run_of(state).len();
+            let ran = match never_run + skipped.map_or(0, |skipped| skipped.len()) {
                 0 => "the given tests ran and passed".to_owned(),
                 count => format!("the given tests that ran passed; {count} did not run"),
             };
@@ -63,6 +66,9 @@ pub fn headline(state: &TaskState, ending: &Ending) -> String {
                 100.0 * confidence
             )
         }
+        Ending::Complete(Verification::None) if let Some(why) = given_unproven(state) => {
+            format!("Complete, not verified: {why}.")
+        }
         Ending::Complete(Verification::None) => {
             "Complete, not verified: at least one module was only imported, not tested.".to_owned()
         }
@@ -75,6 +81,13 @@ pub fn headline(state: &TaskState, ending: &Ending) -> String {
         }
         Ending::Cancelled => "Cancelled by the user.".to_owned(),
     }
+}
+
+/// Why given tests that passed verify nothing.
+fn given_unproven(state: &TaskState) -> Option<String> {
+    let run = state.current_integration()?;
+    let is_given = !state.given_tests().is_empty();
+    unproven(state, run).filter(|_| is_given)
 }
 
 /// What the user should know beside how a task ended: of the tests that they gave, and of those that the
@@ -132,12 +145,12 @@ fn last_failure(state: &TaskState, ending: &Ending) -> Option<String> {
 }
 
 /// What the user should know of the tests that they gave, though the task is verified: which were
-/// skipped, and which could not fail. A line for each.
+/// skipped, and which pass whatever the code returns. A line for each.
 fn test_remarks(state: &TaskState) -> Vec<String> {
+    let mut lines = never_run_of(state);
     let Some(run) = state.current_integration() else {
-        return Vec::new();
+        return lines;
     };
-    let mut lines = Vec::new();
     for (names, one, many) in [
         (
             given_among(state, &run.skipped),
@@ -146,8 +159,8 @@ fn test_remarks(state: &TaskState) -> Vec<String> {
         ),
         (
             given_among(state, &run.idle),
-            "cannot fail, whatever the code does",
-            "cannot fail, whatever the code does",
+            "passes also where the functions of the code return something wrong; it shows at most that nothing is raised",
+            "pass also where the functions of the code return something wrong; they show at most that nothing is raised",
         ),
     ] {
         let what = if names.len() == 1 { one } else { many };
@@ -160,6 +173,17 @@ fn test_remarks(state: &TaskState) -> Vec<String> {
         }
     }
     lines
+}
+
+/// What of the given files looks like a test and is never run, a line each.
+fn never_run_of(state: &TaskState) -> Vec<String> {
+    let files = state.given_tests().iter();
+    let files = files.filter(|test| test.origin == TestOrigin::File);
+    let lines = files.flat_map(|test| {
+        let lines = never_run(&test.source).into_iter();
+        lines.map(|line| format!("tests/{} {line}.", test.name))
+    });
+    lines.collect()
 }
 
 /// Those of the names of tests that are of given files.
@@ -281,8 +305,13 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
             let _ = writeln!(text, "- {repair}");
         }
     }
-    if files.keys().any(|path| path.starts_with("tests/")) {
-        text.push_str("\n## Run the tests\n\n```\npython3 -m pytest tests\n```\n");
+    let tests = test_paths(files.keys().map(String::as_str));
+    if !tests.is_empty() {
+        let _ = writeln!(
+            text,
+            "\n## Run the tests\n\n```\npython3 -m pytest {}\n```\n\nThey need pytest: `python3 -m pip install pytest`.",
+            tests.join(" ")
+        );
     }
     let _ = writeln!(
         text,
@@ -291,6 +320,12 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
         state.budget()
     );
     text
+}
+
+/// The test files among the paths of a result. They are named one by one: pytest looks for `test_*.py` only.
+pub fn test_paths<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let tests = paths.filter(|path| path.starts_with("tests/") && path.ends_with(".py"));
+    tests.filter(|path| *path != "tests/conftest.py").collect()
 }
 
 fn quote(text: &str) -> String {

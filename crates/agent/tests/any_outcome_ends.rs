@@ -33,12 +33,15 @@ struct Drive {
     random: SeededRandom,
     /// How often the user may still do something.
     meddling: u32,
+    /// How every run of tests ends, and the last line of what it printed.
+    fails: Option<(TestFailureKind, &'static str)>,
 }
 
 impl Drive {
     fn new(seed: u64, submission: TaskSubmitted) -> Self {
         let mut drive = Self {
             state: TaskState::default(),
+            fails: None,
             events: Vec::new(),
             time: SteppedTime::default(),
             random: SeededRandom::new(seed),
@@ -362,6 +365,18 @@ impl Drive {
             ..Fact::of_task(Role::Tester, started)
         };
         self.record(intent);
+        if let Some((kind, output)) = self.fails {
+            let failed = TestFailed {
+                kind,
+                tests: Vec::new(),
+                idle: Vec::new(),
+                broken_tests: kind == TestFailureKind::DoesNotImport,
+                output: output.to_owned(),
+                wall_ms: 1,
+            };
+            self.outcome(module, failed);
+            return;
+        }
         let all = 3 * u64::from(!files.is_empty());
         let passed = if self.below(3) == 0 {
             all
@@ -380,11 +395,13 @@ impl Drive {
             })
             .collect();
         if passed == all {
+            let names = tests.iter().map(|test| test.name.clone());
+            let idle = names.filter(|_| self.below(2) == 0).collect();
             self.outcome(
                 module,
                 TestPassed {
                     tests,
-                    idle: Vec::new(),
+                    idle,
                     skipped: Vec::new(),
                     wall_ms: 1,
                 },
@@ -412,6 +429,7 @@ impl Drive {
                 kind,
                 tests,
                 output,
+                broken_tests: false,
                 idle: Vec::new(),
                 wall_ms: 1,
             },
@@ -497,7 +515,9 @@ proptest! {
         if let Some(Ending::Complete(Verification::GivenTests)) = drive.state.ending {
             let run = drive.state.integration.as_ref().unwrap();
             prop_assert!(given);
-            prop_assert!(run.tests.iter().all(|t| t.passed || !t.name.starts_with("tests/test_given.py")));
+            let given = || run.tests.iter().filter(|t| t.name.starts_with("tests/test_given.py"));
+            prop_assert!(given().all(|t| t.passed));
+            prop_assert!(given().any(|t| !run.idle.contains(&t.name)), "none of them could fail");
         }
         // The same events give the same state, also in another order.
         let mut shuffled: Vec<&Event> = drive.events.iter().collect();
@@ -643,4 +663,58 @@ fn tests_that_test_themselves_are_made_to_test_the_module() {
         tests.starts_with("import pytest\nfrom p.a import f\n\ndef test_"),
         "{tests}"
     );
+}
+
+#[test]
+fn a_fault_of_the_given_tests_ends_a_task_before_its_attempts_are_spent() {
+    let endless = "it ran out of time while tests/test_given.py::test_f ran";
+    let processor = "it used up its processor time while tests/test_given.py::test_f ran";
+    for (kind, output, runs, told) in [
+        (
+            TestFailureKind::TimedOut,
+            endless,
+            2,
+            "tests/test_given.py::test_f did not come to its end",
+        ),
+        (
+            TestFailureKind::Killed,
+            processor,
+            2,
+            "tests/test_given.py::test_f did not come to its end",
+        ),
+        (
+            TestFailureKind::DoesNotImport,
+            "No such file: 'data.json'",
+            1,
+            "No such file: 'data.json'",
+        ),
+    ] {
+        let mut seen = 0;
+        for seed in 0..40 {
+            let mut drive = Drive::new(seed, submission(true, false));
+            drive.fails = Some((kind, output));
+            while drive.step(SignedDuration::ZERO) {}
+            let Some(Ending::Failed {
+                reason: FailureReason::GivenTests,
+                detail,
+            }) = &drive.state.ending
+            else {
+                continue; // the model gave nothing of use
+            };
+            assert!(detail.contains(told), "{detail}");
+            let runs_of = |module: &journeyman_event::state::ModuleState| module.runs.len();
+            let most = drive.state.modules.iter().map(runs_of).max().unwrap();
+            assert!(most >= runs, "seed {seed}: {most}");
+            let codes = drive
+                .state
+                .modules
+                .iter()
+                .flat_map(|module| &module.runs)
+                .map(|run| &run.code);
+            let mut codes: Vec<_> = codes.map(|code| format!("{code:?}")).collect();
+            codes.dedup();
+            seen += usize::from(codes.len() == runs);
+        }
+        assert!(seen > 10, "{kind:?}: {seen}");
+    }
 }

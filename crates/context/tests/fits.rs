@@ -73,6 +73,7 @@ fn run(failure: &str) -> TestRun {
         }],
         idle: Vec::new(),
         skipped: Vec::new(),
+        broken_tests: false,
         output: String::new(),
         clock: VectorClock::default(),
         outcome: None,

@@ -207,6 +207,9 @@ pub struct TestRun {
     /// Tests of a run that passed which were skipped or were expected to fail.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<String>,
+    /// Whether given tests cannot be loaded by a fault of their own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub broken_tests: bool,
     /// The end of what was printed.
     pub output: String,
     /// What was known when it was begun: it tells nothing of code that was made later.

@@ -252,6 +252,7 @@ fn failed() -> TestFailed {
         kind: TestFailureKind::Failed,
         tests: Vec::new(),
         idle: Vec::new(),
+        broken_tests: false,
         output: String::new(),
         wall_ms: 1,
     }

@@ -81,6 +81,7 @@ impl Language for NoEffects {
             idle: Vec::new(),
             tests,
             runner: None,
+            broken_tests: false,
             output: String::new(),
             wall_ms: 0,
         })

@@ -412,6 +412,7 @@ pub(crate) mod tests {
                     kind: TestFailureKind::Failed,
                     tests: tests([true, false, false]),
                     idle: Vec::new(),
+                    broken_tests: false,
                     output: String::new(),
                     wall_ms: 400,
                 }),

@@ -108,6 +108,49 @@ at_each_level! {
         assert!(report.detail.contains("signal 9 while test_killed.py::test_killed ran"), "{}", report.detail);
     }
 
+    a_test_that_may_fail_shows_nothing_though_it_passes => |sandboxed| {
+        sandboxed.write("calc.py", ADD);
+        let marked = |mark: &str, sum: u8| format!("@pytest.mark.xfail({mark})\ndef test_x():\n    assert add(1, 2) == {sum}\n");
+        for (mark, sum, outcome) in [
+            ("", 3, TestOutcome::NoTests),
+            ("", 4, TestOutcome::NoTests),
+            ("strict=True", 3, TestOutcome::Failed),
+            ("strict=True", 4, TestOutcome::NoTests),
+        ] {
+            sandboxed.write("test_x.py", &format!("import pytest\nfrom calc import add\n\n{}", marked(mark, sum)));
+            let report = sandboxed.test(&["test_x.py"]).await;
+            assert_eq!(report.outcome, outcome, "{mark} {sum}: {report:#?}");
+            let skipped = usize::from(outcome == TestOutcome::NoTests);
+            assert_eq!((report.skipped.len(), report.passed), (skipped, 0), "{mark} {sum}: {report:#?}");
+        }
+    }
+
+    a_test_file_that_cannot_be_loaded_is_blamed_only_where_the_code_has_no_part => |sandboxed| {
+        sandboxed.write("calc.py", "import json\nX = 'missing.json'\n\ndef load(path):\n    return json.load(open(path))\n");
+        let head = "import json\nimport sys\nfrom pathlib import Path\nimport calc\n\nHERE = Path(__file__).parent\n\n\
+            def read(name):\n    return (HERE / name).read_text()\n\ndef made(name):\n    return calc.load(name)\n\n";
+        for (line, is_own) in [
+            ("DATA = json.load(open('missing.json'))", true),
+            ("DATA = read('missing.json')", true),
+            ("sys.exit()", true),
+            ("from . import helper", true),
+            ("1 / 0", true),
+            ("DATA = made('missing.json')", false),
+            ("DATA = calc.load('missing.json')", false),
+            ("DATA = open(calc.X)", false),
+            ("NAME = calc.X\nDATA = read(NAME)", false),
+            ("Y = calc.Y", false),
+            ("from calc import g", false),
+            ("import no_such_module", false),
+            ("assert calc.X == 1", false),
+        ] {
+            sandboxed.write("test_calc.py", &format!("{head}{line}\n\ndef test_x():\n    assert calc.X\n"));
+            let report = sandboxed.test(&["test_calc.py"]).await;
+            assert_eq!(report.outcome, TestOutcome::DoesNotImport, "{line}: {report:#?}");
+            assert_eq!(report.broken_tests, is_own, "{line}: {report:#?}");
+        }
+    }
+
     no_tests_is_no_pass => |sandboxed| {
         sandboxed.write("test_nothing.py", "X = 1\n");
         sandboxed.write("test_skipped.py", "import pytest\n\n@pytest.mark.skip\ndef test_x():\n    assert False\n");
@@ -186,6 +229,7 @@ at_each_level! {
             ("import pytest\npytest.main()", "calc.py runs tests while it is loaded"),
             ("def main(): return 0\nimport sys\nsys.exit(main())", "ended while the file is loaded"),
             ("input()", "nobody is there to answer"),
+            ("import threading, time\ndef work(): time.sleep(30)\nthreading.Thread(target=work).start()", "leaves a thread running (work)"),
             ("while True: pass", "while code was loaded: what waits, serves"),
         ] {
             sandboxed.write("calc.py", &format!("{ADD}{end}\n"));
@@ -270,6 +314,16 @@ at_each_level! {
         assert!(!is_idle("test_stack") && is_idle("test_plugin"), "{:?}", report.idle);
         assert!(!is_idle("test_parts") && is_idle("test_idle_parts"), "{:?}", report.idle);
         assert!(!is_idle("test_add") && is_idle("test_nothing"), "{:?}", report.idle);
+        // What a test looks at elsewhere than in what it calls is not overlooked.
+        sandboxed.write("shown.py", "def twice(a):\n    '''\n    >>> twice(2)\n    4\n    '''\n    return a * 2\n\n\
+            if __name__ == '__main__':\n    print(twice(2))\n");
+        sandboxed.write("test_shown.py", "import doctest\nimport subprocess\nimport sys\nimport pytest\nimport warnings\nimport shown\n\n\
+            def test_docs():\n    assert doctest.testmod(shown).failed == 0\n\ndef test_docs_unseen():\n    doctest.testmod(shown)\n\n\
+            def test_run():\n    assert subprocess.check_output([sys.executable, 'shown.py']) == b'4\\n'\n\n\
+            def test_warns():\n    with warnings.catch_warnings():\n        warnings.simplefilter('error')\n        shown.twice(1)\n");
+        let doubted = sandboxed.python.run_doubted_tests(&sandboxed.sandbox, folder, &["test_shown.py"], &cancel).await;
+        let report = doubted.expect("the tests can be run");
+        assert_eq!(report.idle, ["test_shown.py::test_docs_unseen", "test_shown.py::test_warns"], "{report:#?}");
         sandboxed.write("test_idle.py", "import calc\n\ndef test_x():\n    assert True\n");
         let doubted = sandboxed.python.run_doubted_tests(&sandboxed.sandbox, folder, &["test_idle.py"], &cancel).await;
         let report = doubted.expect("the tests can be run");
@@ -302,6 +356,11 @@ at_each_level! {
         sandboxed.write("json.py", "X = 1\n");
         sandboxed.write("tests_itself.py", "import unittest\nunittest.main()\n");
         sandboxed.write("exits.py", "import sys\nsys.exit()\n");
+        let thread = |more: &str| format!("import threading\nimport time\n\ndef work():\n    time.sleep(30)\n\n{more}\n");
+        sandboxed.write("waits.py", &thread("threading.Thread(target=work).start()"));
+        sandboxed.write("serves.py", &thread("threading.Thread(target=work, daemon=True).start()"));
+        sandboxed.write("soon.py", &thread("threading.Thread(target=print).start()"));
+        sandboxed.write("pool.py", "from concurrent.futures import ThreadPoolExecutor\nPOOL = ThreadPoolExecutor()\nPOOL.submit(print)\n");
         let expected = [
             ("validators.email", None),
             ("bad", Some("bad.py:2: in <module>")),
@@ -309,6 +368,10 @@ at_each_level! {
             ("ends", Some("ended the process")),
             ("json", Some("module of Python itself")),
             ("tests_itself", Some("runs tests while it is loaded")),
+            ("waits", Some("leaves a thread running (work)")),
+            ("serves", None),
+            ("soon", None),
+            ("pool", None),
             ("exits", Some("ended while the file is loaded")),
         ];
         for (module, error) in expected {
@@ -393,5 +456,6 @@ async fn without_pytest_unittest_runs_the_tests() {
     );
     sandboxed.write("tests/test_broken.py", "1 / 0\n");
     let report = sandboxed.test(&["tests/test_broken.py"]).await;
+    assert!(report.broken_tests, "{report:#?}");
     assert_eq!(report.outcome, TestOutcome::DoesNotImport, "{report:#?}");
 }

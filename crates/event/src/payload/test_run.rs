@@ -119,6 +119,9 @@ pub struct TestFailed {
     /// there. They count for nothing and are not in `tests`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub idle: Vec<String>,
+    /// Whether given tests cannot be loaded by a fault of their own, in which the code has no part.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub broken_tests: bool,
     /// The end of what the test runner printed.
     pub output: String,
     /// Milliseconds.

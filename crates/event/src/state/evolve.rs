@@ -292,11 +292,11 @@ impl TaskState {
             Payload::TestStarted(started) => self.open(event, Action::RunTests(started.clone())),
             Payload::TestPassed(passed) => {
                 let unsaid = (&passed.idle[..], &passed.skipped[..]);
-                self.tested(event, None, &passed.tests, unsaid, "");
+                self.tested(event, None, &passed.tests, unsaid, ("", false));
             }
             Payload::TestFailed(failed) => {
-                let (kind, output) = (Some(failed.kind), &failed.output);
-                self.tested(event, kind, &failed.tests, (&[], &[]), output);
+                let (kind, why) = (Some(failed.kind), (&*failed.output, failed.broken_tests));
+                self.tested(event, kind, &failed.tests, (&[], &[]), why);
             }
             Payload::AnalysisStarted(_) => self.open(event, Action::Analyse),
             Payload::DeadCodeAnalysis(analysis) => {
@@ -519,7 +519,7 @@ impl TaskState {
         failure: Option<TestFailureKind>,
         tests: &[TestResult],
         (idle, skipped): (&[String], &[String]),
-        output: &str,
+        (output, broken_tests): (&str, bool),
     ) {
         let Some(OpenEffect {
             module,
@@ -560,6 +560,7 @@ impl TaskState {
             tests: tests.to_vec(),
             idle: idle.to_vec(),
             skipped: skipped.to_vec(),
+            broken_tests,
             output: output.to_owned(),
             clock,
             outcome: Some(event.id),

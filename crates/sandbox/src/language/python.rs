@@ -192,6 +192,8 @@ enum TestLine {
     NotLoaded {
         file: String,
         message: String,
+        /// Whether the code has no part in it.
+        own_fault: bool,
     },
     Skipped {
         name: String,
@@ -373,6 +375,7 @@ fn judge(output: &Output, lines: Vec<TestLine>) -> TestReport {
         skipped: seen.skipped,
         tests: seen.tests,
         idle: seen.idle,
+        broken_tests: seen.broken_tests && outcome == TestOutcome::DoesNotImport,
         runner: seen.runner,
         output: visible(&tail(&output.stdout)),
         wall_ms: output.wall_ms,
@@ -386,6 +389,7 @@ struct Seen {
     tests: Vec<TestResult>,
     idle: Vec<String>,
     not_loaded: Vec<(String, String)>,
+    broken_tests: bool,
     skipped: Vec<String>,
     /// What shows that tests are not run as they should be.
     not_trusted: Option<String>,
@@ -422,7 +426,14 @@ impl Seen {
                 self.running = None;
                 self.idle.push(name);
             }
-            TestLine::NotLoaded { file, message } => self.not_loaded.push((file, message)),
+            TestLine::NotLoaded {
+                file,
+                message,
+                own_fault,
+            } => {
+                self.not_loaded.push((file, message));
+                self.broken_tests |= own_fault;
+            }
             TestLine::Finished {
                 code,
                 collected,

@@ -60,6 +60,8 @@ pub struct TestReport {
     pub tests: Vec<TestResult>,
     /// Tests that say nothing of the code; only where they were doubted. They count for nothing.
     pub idle: Vec<String>,
+    /// Whether a test file cannot be loaded by a fault of its own, in which the code has no part.
+    pub broken_tests: bool,
     /// The program that ran them; `None` if it never came so far.
     pub runner: Option<TestRunner>,
     /// The end of what the run printed, bounded.

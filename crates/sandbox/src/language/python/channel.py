@@ -63,6 +63,22 @@ def _own_traceback(error, folder):
     return "\n".join(lines)
 
 
+def _left_running(counts=lambda function: True):
+    # What would keep a program from its end that imports the code, in words. A pool's threads end with the program.
+    import threading
+
+    for thread in threading.enumerate():
+        target = getattr(thread, "_target", None)
+        is_pools = getattr(target, "__module__", None) == "concurrent.futures.thread"
+        if thread is threading.main_thread() or thread.daemon or is_pools or not counts(target or type(thread).run):
+            continue
+        thread.join(1)
+        if thread.is_alive():
+            named = getattr(target, "__qualname__", thread.name)
+            return f"importing it leaves a thread running ({named}), and no program that imports it ends; {_MAIN_ONLY}"
+    return None
+
+
 _MAIN_ONLY = "do that only below `if __name__ == '__main__':`"
 
 

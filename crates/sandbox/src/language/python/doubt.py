@@ -1,4 +1,5 @@
-# Whether a test says anything of the code: it does not if it passes whatever the code's functions answer.
+# Whether a test says anything of the code: it does not if it passes whatever the code's functions answer. One that only
+# calls them passes so too, though it fails where they raise: that nothing is raised is not what a test is there for.
 
 
 class _Enough(BaseException):
@@ -47,6 +48,23 @@ def _answering(function, wrong):
     return code.replace(co_consts=constants, co_freevars=function.__code__.co_freevars)
 
 
+def _mentioned(code):
+    nested = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return set(code.co_names).union(*map(_mentioned, nested))
+
+
+def _loads_code_anew(item, ours):
+    # Whether a test may run the code otherwise than by the names that it has already.
+    code = getattr(inspect.unwrap(item.function), "__code__", None)
+    names = _mentioned(code) if code is not None else set()
+    known = vars(item.module)
+    helpers = [known[name] for name in names if isinstance(known.get(name), types.FunctionType)]
+    names = names.union(*(_mentioned(helper.__code__) for helper in helpers if id(helper) not in ours))
+    has_classes = any(isinstance(value, type) for value in ours.values())
+    ways = {"check_call", "check_output", "exec", "multiprocessing", "reload", "run_module", "run_path", "subprocess", "system"}
+    return bool(names & ways) or (has_classes and bool(names & {"doctest", "run_docstring_examples", "testmod"}))
+
+
 def _is_prepared(item, ours, modules):
     # Whether something that the test uses was made before it ran: that it came of the code is possible.
     fixtures = getattr(item, "_fixtureinfo", None)
@@ -66,10 +84,6 @@ def _is_prepared(item, ours, modules):
         has_call = any(isinstance(part, ast.Call) for part in ast.walk(node))
         return bool(names & made) or (has_call and any(theirs))
 
-    def mentioned(code):
-        nested = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-        return set(code.co_names).union(*map(mentioned, nested))
-
     with open(item.path, "rb") as file:
         open_bodies = [ast.parse(file.read()).body]
     for body in open_bodies:
@@ -84,7 +98,7 @@ def _is_prepared(item, ours, modules):
                 made.update(part.id for part in stored if isinstance(part, ast.Name))
                 made.update(part.attr for part in stored if isinstance(part, ast.Attribute))
     code = getattr(inspect.unwrap(item.function), "__code__", None)
-    return code is not None and bool(mentioned(code) & made)
+    return code is not None and bool(_mentioned(code) & made)
 
 
 def _cannot_fail(item, folder, own):
@@ -99,8 +113,9 @@ def _cannot_fail(item, folder, own):
             is_error = isinstance(value, type) and issubclass(value, BaseException)
             if callable(value) and not is_error and getattr(value, "__module__", None) in names:
                 ours[id(value)] = value
-    # What the parts of a test say that are told one by one is not seen here.
-    if _is_prepared(item, ours, modules) or "subtests" in getattr(item, "fixturenames", ()):
+    # What the parts of a test say that are told one by one is not seen here, and neither is code that it loads anew.
+    fixtures = getattr(item, "fixturenames", ())
+    if _is_prepared(item, ours, modules) or "subtests" in fixtures or _loads_code_anew(item, ours):
         return False
     functions = [function for value in ours.values() for function in _bare_functions(value)]
     codes = [function.__code__ for function in functions]
@@ -112,7 +127,8 @@ def _cannot_fail(item, folder, own):
         changed, parts = [], []
         for place in [*modules, item.module]:
             for name, value in list(vars(place).items()):
-                if id(value) in ours:
+                # A function keeps its name, and with it its docstring, for a test that looks at that.
+                if id(value) in ours and not isinstance(value, types.FunctionType):
                     changed.append((place, name, value))
                     setattr(place, name, lambda *args, **kwargs: wrong)
         for function in functions:

@@ -15,7 +15,10 @@ def _main():
     try:
         module = importlib.import_module(name)
         places = [getattr(module, "__file__", None) or "", *getattr(module, "__path__", [])]
-        if any(place.startswith(folder + os.sep) for place in places):
+        running = _left_running()
+        if running:
+            emit(kind="failed", error=running)
+        elif any(place.startswith(folder + os.sep) for place in places):
             emit(kind="imported")
         else:
             emit(kind="failed", error=f"`{name}` is the name of a module of Python itself; use another name")

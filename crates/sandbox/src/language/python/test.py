@@ -9,6 +9,10 @@ import traceback
 import unittest
 
 
+def _file_of(function):
+    return getattr(_code_of(function), "co_filename", "")
+
+
 def _like_a_test(file):
     name = os.path.basename(file)
     return name.startswith("test_") or name.endswith("_test.py")
@@ -43,8 +47,14 @@ def _with_pytest(emit, folder, files, own, doubts):
         )
 
     class TestFile(pytest.Module):
+        own_fault = False
+
         def _getobj(self):
-            module = super()._getobj()
+            try:
+                module = super()._getobj()
+            except BaseException as error:
+                self.own_fault = _is_own_fault(error.__cause__ or error, str(self.path), folder, own)
+                raise
             _without_hooks(module, _code_modules(folder, own))
             return module
 
@@ -53,6 +63,7 @@ def _with_pytest(emit, folder, files, own, doubts):
             self.texts = {file: _text_of(file) for file in own}
             self.canaries = {}
             self.is_broken = False
+            self.own_faults = set()
 
         def pytest_load_initial_conftests(self):
             # pytest has changed what it changes in itself, and nothing of the folder is loaded.
@@ -93,6 +104,10 @@ def _with_pytest(emit, folder, files, own, doubts):
 
         def pytest_collection_finish(self, session):
             counts["collected"] = sum(not self.is_canary(item.nodeid) for item in session.items)
+            running = _left_running(lambda function: _is_code(_file_of(function), folder, own))
+            if running:
+                self.is_broken = True
+                emit(kind="not_loaded", file="the code", message=running, own_fault=False)
             self.check()
 
         def pytest_sessionfinish(self, session):
@@ -122,8 +137,12 @@ def _with_pytest(emit, folder, files, own, doubts):
             try:
                 report = yield
             except SystemExit as end:
+                if getattr(collector, "own_fault", False):
+                    self.own_faults.add(collector.nodeid)
                 text = _own_traceback(end, folder)
                 return pytest.CollectReport(collector.nodeid, "failed", text, [])
+            if getattr(collector, "own_fault", False):
+                self.own_faults.add(collector.nodeid)
             if isinstance(collector, pytest.Module) and report.passed and report.result:
                 file = str(collector.path)
                 if file in self.texts and self.texts[file] != _text_of(file):
@@ -135,7 +154,8 @@ def _with_pytest(emit, folder, files, own, doubts):
         def pytest_collectreport(self, report):
             if report.failed:
                 self.is_broken = True
-                emit(kind="not_loaded", file=report.nodeid, message=message_of(report))
+                own_fault = report.nodeid in self.own_faults
+                emit(kind="not_loaded", file=report.nodeid, message=message_of(report), own_fault=own_fault)
 
         @pytest.hookimpl(tryfirst=True)
         def pytest_pyfunc_call(self, pyfuncitem):
@@ -163,7 +183,8 @@ def _with_pytest(emit, folder, files, own, doubts):
             outcome, message = outcomes.get(name, ("passed", ""))
             if report.failed and outcome != "failed":
                 outcome, message = "failed", message_of(report)
-            elif report.skipped and outcome == "passed":
+            elif (report.skipped or hasattr(report, "wasxfail")) and outcome == "passed":
+                # One that may fail and passes shows no more than one that fails.
                 outcome = "skipped"
             if doubts and report.failed and _cannot_run_here(report.longreprtext):
                 idle.add(name)
@@ -302,7 +323,9 @@ def _with_unittest(emit, folder, files, own):
             spec.loader.exec_module(module)
         except BaseException as error:
             broken = True
-            emit(kind="not_loaded", file=file, message=_shorten(_own_traceback(error, folder)))
+            own_fault = _is_own_fault(error, os.path.join(folder, file), folder, own)
+            message = _shorten(_own_traceback(error, folder))
+            emit(kind="not_loaded", file=file, message=message, own_fault=own_fault)
             continue
         check()
         path = os.path.join(folder, file)

@@ -4,6 +4,7 @@ import ast
 import builtins
 import inspect
 import operator  # noqa: F401
+import traceback
 import types
 import unittest
 
@@ -79,6 +80,41 @@ def _test_files(folder, files):
         for above, _, names in os.walk(place):
             own.update(os.path.join(above, name) for name in names if name.endswith(".py"))
     return own
+
+
+def _is_own_fault(error, path, folder, own):
+    # Whether a test file cannot be loaded whatever the code is: no frame of the code is in it, and the statement that
+    # failed uses nothing of the code, nor anything that was made of it.
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == path and frame.name == "<module>"]
+    if not lines or any(_is_code(frame.filename, folder, own) for frame in frames):
+        return False
+    library = {"pytest", "_pytest", *getattr(sys, "stdlib_module_names", ())}
+
+    def of_library(node):
+        if isinstance(node, ast.ImportFrom):
+            return node.level > 0 or node.module.split(".")[0] in library
+        return all(alias.name.split(".")[0] in library for alias in node.names)
+
+    try:
+        body = ast.parse(_text_of(path)).body
+    except SyntaxError:
+        return False
+    clean = set(vars(builtins)) | {"__file__", "__name__", "__doc__"}
+    for node in body:
+        parts = list(ast.walk(node))
+        imports = [part for part in parts if isinstance(part, (ast.Import, ast.ImportFrom))]
+        stored = {part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+        stored.update(part.arg for part in parts if isinstance(part, ast.arg))
+        stored.update(part.name for part in parts if hasattr(part, "name") and isinstance(part.name, str))
+        for part in imports:
+            stored.update((alias.asname or alias.name).split(".")[0] for alias in part.names)
+        used = {part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)}
+        is_clean = all(map(of_library, imports)) and used <= clean | stored
+        if node.lineno <= lines[0] <= node.end_lineno:
+            return is_clean
+        clean = clean | stored if is_clean else clean - stored
+    return False
 
 
 def _text_of(file):

@@ -1,0 +1,144 @@
+//! Whether the given tests that passed show that the code does what was asked, and if not, why. A pure function of the
+//! state; `decide` ends a task by it, and the summary tells it.
+
+use journeyman_event::TaskState;
+use journeyman_event::state::TestRun;
+use journeyman_syntax::Source;
+
+use crate::layout::{given_paths, is_in, module_path};
+
+/// Why a task whose given tests passed is not verified, as a whole clause; none if it is.
+///
+/// It takes one given test that ran, passed and can fail. A test that passes also where every function returns something
+/// wrong is not enough, even where it would fail if one raised: code that does nothing raises nothing. And what passed
+/// shows nothing where the code can tell that it is tested, or is equal to everything.
+pub(crate) fn unproven(state: &TaskState, run: &TestRun) -> Option<String> {
+    evasion(state).or_else(|| shows_nothing(state, run))
+}
+
+fn shows_nothing(state: &TaskState, run: &TestRun) -> Option<String> {
+    let given = given_paths(state);
+    let is_given = |name: &String| given.iter().any(|path| is_in(name, path));
+    let passed = || {
+        run.tests
+            .iter()
+            .filter(|test| test.passed && is_given(&test.name))
+    };
+    if passed().any(|test| !run.idle.contains(&test.name)) {
+        return None;
+    }
+    Some(if passed().next().is_none() {
+        "every given test was skipped or may fail, and none of them shows anything".to_owned()
+    } else {
+        "every given test passes also where the functions of the code return something wrong"
+            .to_owned()
+    })
+}
+
+fn evasion(state: &TaskState) -> Option<String> {
+    let tests = state.given_tests();
+    let names: Vec<&str> = tests.iter().map(|test| test.name.as_str()).collect();
+    state.modules.iter().find_map(|module| {
+        let (line, what) = Source::of(&module.code()?.source).evasion(&names)?;
+        let path = module_path(&module.plan.name);
+        Some(format!(
+            "{path} line {line} {what}, so that passing the given tests shows little"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use journeyman_event::payload::{
+        CodeOrigin, GivenTest, PlanningComplete, TaskSubmitted, TestOrigin, TestResult, TestScope,
+    };
+    use journeyman_event::state::{CodeVersion, ModuleState};
+    use journeyman_event::{ContentHash, VectorClock};
+
+    use super::*;
+
+    #[test]
+    fn it_takes_a_given_test_that_can_fail_and_code_that_does_not_look_who_runs_it() {
+        let tests = vec![GivenTest {
+            name: "test_m.py".to_owned(),
+            origin: TestOrigin::File,
+            source: "from m import f\ndef test_f(): assert f() == 1\n".to_owned(),
+        }];
+        let plan: PlanningComplete =
+            crate::plan::plan_of_answer(r#"{"modules":[{"name":"m"}]}"#, "", &tests).unwrap();
+        let (sound, own) = ("def f():\n    return 1\n", "tests/test_m.py::test_f");
+        let equal = "class A:\n    def __eq__(self, other):\n        return True\n";
+        for (source, ran, idle, skipped, told) in [
+            (sound, &[own][..], &[][..], &[][..], None),
+            (sound, &[own, "tests/test_m.py::test_g"], &[own], &[], None),
+            (sound, &[own], &[own], &[], Some("something wrong")),
+            (
+                sound,
+                &[own],
+                &[own],
+                &["tests/test_m.py::test_g"],
+                Some("something wrong"),
+            ),
+            (
+                sound,
+                &["tests/test_x.py::test_f"],
+                &[],
+                &[own],
+                Some("skipped"),
+            ),
+            (sound, &[], &[], &[own], Some("skipped")),
+            (equal, &[own], &[], &[], Some("m.py line 2 has an `__eq__`")),
+            (
+                "open('test_m.py')\n",
+                &[own],
+                &[],
+                &[],
+                Some("the test file `test_m.py`"),
+            ),
+        ] {
+            let mut module = ModuleState::new(plan.modules[0].clone());
+            module.versions.push(CodeVersion {
+                version: 1,
+                hash: ContentHash::of(source.as_bytes()),
+                source: source.to_owned(),
+                origin: CodeOrigin::Generated,
+                clock: VectorClock::default(),
+            });
+            let submission = TaskSubmitted {
+                tests: tests.clone(),
+                ..TaskSubmitted::of("Write f().")
+            };
+            let state = TaskState {
+                submission: Some(submission),
+                modules: vec![module],
+                ..TaskState::default()
+            };
+            let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+            let passed = |name: &&str| TestResult {
+                name: (*name).to_owned(),
+                passed: true,
+                message: String::new(),
+            };
+            let run = TestRun {
+                scope: TestScope::Integration,
+                origin: TestOrigin::File,
+                files: Vec::new(),
+                code: Vec::new(),
+                tests_version: 0,
+                basis: None,
+                failure: None,
+                tests: ran.iter().map(passed).collect(),
+                idle: names(idle),
+                skipped: names(skipped),
+                broken_tests: false,
+                output: String::new(),
+                clock: VectorClock::default(),
+                outcome: None,
+            };
+            let why = unproven(&state, &run);
+            assert_eq!(why.is_some(), told.is_some(), "{source} {ran:?}: {why:?}");
+            let is_told = why.as_ref().is_none_or(|why| why.contains(told.unwrap()));
+            assert!(is_told, "{source} {ran:?}: {why:?}");
+        }
+    }
+}
