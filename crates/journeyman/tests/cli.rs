@@ -137,7 +137,7 @@ fn a_given_test_that_cannot_fail_is_named_everywhere() {
     .unwrap();
     let run = home.simulate(GOOD, &["Make it", "--tests", "test_ok.py", "--out", "o"]);
     assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
-    let told = "1 of your tests cannot fail, whatever the code does: ";
+    let told = "1 of your tests passes also where the functions of the code return something wrong";
     assert!(run.stdout.contains(told), "{}", run.stdout);
     let task = last_task(&home);
     let summary = fs::read_to_string(home.path().join("o/SUMMARY.md")).unwrap();
@@ -150,6 +150,77 @@ fn a_given_test_that_cannot_fail_is_named_everywhere() {
             .as_str()
             .unwrap()
             .contains("test_idle")
+    );
+}
+
+#[test]
+fn given_tests_of_which_none_could_fail_verify_nothing() {
+    let home = Home::new();
+    let head = "import pytest\nfrom simulated.core import core_step\n\n\n";
+    let idle =
+        "every given test passes also where the functions of the code return something wrong";
+    let skipped = "every given test was skipped or may fail";
+    for (test, told) in [
+        (
+            "def test_a():\n    assert core_step(1) == core_step(1)\n",
+            idle,
+        ),
+        ("def test_a():\n    core_step(1)\n", idle),
+        (
+            "@pytest.mark.xfail\ndef test_a():\n    assert core_step(1) == 2\n",
+            skipped,
+        ),
+        (
+            "@pytest.mark.xfail\ndef test_a():\n    assert core_step(1) == 3\n",
+            skipped,
+        ),
+        (
+            "@pytest.mark.skipif(core_step(1) == 2, reason='x')\ndef test_a():\n    assert core_step(1) == 2\n",
+            skipped,
+        ),
+    ] {
+        fs::write(home.path().join("test_it.py"), format!("{head}{test}")).unwrap();
+        let run = home.simulate(GOOD, &["Make it", "--tests", "test_it.py"]);
+        assert_eq!(run.code, Some(3), "{test}: {}{}", run.stdout, run.stderr);
+        let told = format!("Complete, not verified: {told}");
+        assert!(run.stdout.contains(&told), "{test}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn what_looks_like_a_given_test_and_never_runs_is_named_before_and_after() {
+    let home = Home::new();
+    let hidden = "def test_step():\n    assert core_step(1) == 7\n\n\n";
+    let text = PASSES.replace("def ", &format!("{hidden}def "));
+    fs::write(home.path().join("test_it.py"), text).unwrap();
+    let run = home.simulate(GOOD, &["Make it", "--tests", "test_it.py"]);
+    assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+    let told = "test_it.py line 4: test_step is not run: a later one of the same name hides it";
+    assert!(run.stderr.contains(told), "{}", run.stderr);
+    assert!(run.stdout.contains(told), "{}", run.stdout);
+    let ran = "the given tests that ran passed; 1 did not run";
+    assert!(run.stdout.contains(ran), "{}", run.stdout);
+}
+
+#[test]
+fn the_printed_command_runs_given_tests_of_any_name_and_a_given_file_counts_as_read() {
+    let home = Home::new();
+    fs::write(home.path().join("checks.py"), PASSES).unwrap();
+    fs::write(home.path().join("notes.txt"), "x").unwrap();
+    let prompt = "Make what checks.py and notes.txt want";
+    let run = home.simulate(GOOD, &[prompt, "--tests", "checks.py", "--out", "o"]);
+    assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+    assert!(
+        run.stderr.contains("not read: notes.txt;"),
+        "{}",
+        run.stderr
+    );
+    let told = "-m pytest tests/checks.py";
+    assert!(run.stdout.contains(told), "{}", run.stdout);
+    let summary = fs::read_to_string(home.path().join("o/SUMMARY.md")).unwrap();
+    assert!(
+        summary.contains(told) && summary.contains("pip install pytest"),
+        "{summary}"
     );
 }
 

@@ -11,8 +11,8 @@ use journeyman_agent::limits::{
     SOURCE_CHARS_MAX, TEXT_CHARS_MAX, check_source, check_submission, check_text,
 };
 use journeyman_agent::{
-    examples_notice, imports_problem, is_plain_question, left_out_notice, prompt_problem,
-    test_file_name, test_file_problem, tests_in_prompt, tests_notes,
+    examples_notice, imports_problem, is_plain_question, left_out_notice, never_run,
+    prompt_problem, test_file_name, test_file_problem, tests_in_prompt, tests_notes,
 };
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
 use journeyman_event::{TaskState, Tokens};
@@ -27,7 +27,13 @@ const TEST_BYTES_MAX: u64 = 4 * SOURCE_CHARS_MAX as u64;
 pub(super) fn remarks(content: &TaskSubmitted) -> Vec<String> {
     let examples = examples_notice(&content.tests);
     let examples = examples.map(|notice| format!("{notice} (--no-examples leaves them alone)"));
-    let files = files_named(&content.prompt, Path::new("."));
+    let mut files = files_named(&content.prompt, Path::new("."));
+    // A file that was given as a test was read, by whatever path the prompt names it.
+    files.retain(|file| {
+        let text = std::fs::read_to_string(file).ok();
+        let is_it = |test: &GivenTest| text.as_ref() == Some(&test.source);
+        !content.tests.iter().any(is_it)
+    });
     let files = (!files.is_empty()).then(|| {
         format!(
             "not read: {}; what is to be known of them has to stand in the prompt",
@@ -96,6 +102,8 @@ pub(super) fn submission(args: RunArgs) -> anyhow::Result<(TaskSubmitted, Vec<St
                 test.name
             ));
         }
+        let never_run = never_run(&test.source).into_iter();
+        notes.extend(never_run.map(|line| format!("{} {line}", path.display())));
         tests.push(test);
     }
     let out = args.out.as_deref().map(absolute).transpose()?;

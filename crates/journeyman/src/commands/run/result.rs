@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use journeyman_agent::{
     TaskFile, answered, examples_notice, headline, left_out_notice, remarks, task_files,
-    write_result,
+    test_paths, write_result,
 };
 use journeyman_event::payload::{FailureReason, Verification};
 use journeyman_event::state::{Ending, Status};
@@ -216,10 +216,11 @@ impl Made<'_> {
             return lines;
         }
         let inside = format!("cd {}", quoted(&folder));
-        let has_tests = self.paths.iter().any(|path| path.starts_with("tests/test"));
-        let tests = has_tests.then(|| {
+        let tests = test_paths(self.paths.iter().copied());
+        let tests = (!tests.is_empty()).then(|| {
             let python = quoted(&interpreter.display().to_string());
-            ("tests", format!("{inside} && {python} -m pytest tests"))
+            let tests = tests.join(" ");
+            ("tests", format!("{inside} && {python} -m pytest {tests}"))
         });
         let program = self
             .program()
@@ -318,18 +319,24 @@ mod tests {
             ("pack/__init__.py", ""),
             ("pack/cli.py", MAIN),
             ("pack/core.py", MAIN),
+            ("tests/checks.py", MAIN),
+            ("tests/conftest.py", ""),
             ("tests/test_pack_core.py", MAIN),
         ];
         assert_eq!(
             told(&folder, &files),
             [
-                format!("5 files in {here}"),
+                format!("7 files in {here}"),
                 "  SUMMARY.md               1 line".to_owned(),
                 "  pack/__init__.py         0 lines".to_owned(),
                 "  pack/cli.py              6 lines".to_owned(),
                 "  pack/core.py             6 lines".to_owned(),
+                "  tests/checks.py          6 lines".to_owned(),
+                "  tests/conftest.py        0 lines".to_owned(),
                 "  tests/test_pack_core.py  6 lines".to_owned(),
-                format!("tests    cd '{here}' && /data/bin/python -m pytest tests"),
+                format!(
+                    "tests    cd '{here}' && /data/bin/python -m pytest tests/checks.py tests/test_pack_core.py"
+                ),
                 format!("program  cd '{here}' && python3 -m pack.cli"),
                 format!("summary  {here}/SUMMARY.md"),
             ]
