@@ -98,7 +98,12 @@ impl ModuleStrategy for WholeFile {
         };
         if module.tests_wanted {
             if task.refusals >= TEST_REFUSALS_MAX {
-                return settle(task, module);
+                // What the user wrote since has to be tested before anything can be said of it.
+                return if module.was_tested() {
+                    settle(task, module)
+                } else {
+                    first_run(task, module)
+                };
             }
             return call_at(Purpose::Tests, FRESH_TEMPERATURE, task.refusals);
         }

@@ -718,3 +718,14 @@ fn a_fault_of_the_given_tests_ends_a_task_before_its_attempts_are_spent() {
         assert!(seen > 10, "{kind:?}: {seen}");
     }
 }
+
+#[test]
+fn code_that_its_user_wrote_while_tests_were_refused_is_tested_before_it_is_settled() {
+    let mut drive = Drive::new(2_399_777_201_398_620_918, submission(true, true));
+    drive.meddling = 15;
+    let mut steps = 0;
+    while drive.step(SignedDuration::ZERO) {
+        steps += 1;
+        assert!(steps < STEPS_MAX, "no end in sight");
+    }
+}

@@ -343,7 +343,7 @@ impl ModuleState {
     }
 
     /// Whether a run was made with the bytes that are the current code.
-    fn was_tested(&self) -> bool {
+    pub fn was_tested(&self) -> bool {
         let now = self.code().map(|code| code.hash);
         let tested = |run: &TestRun| run.code_of(&self.plan.name).map(|code| code.hash);
         self.runs.iter().any(|run| tested(run) == now)
