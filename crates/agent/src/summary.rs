@@ -324,8 +324,12 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
 
 /// The test files among the paths of a result. They are named one by one: pytest looks for `test_*.py` only.
 pub fn test_paths<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let tests = paths.filter(|path| path.starts_with("tests/") && path.ends_with(".py"));
-    tests.filter(|path| *path != "tests/conftest.py").collect()
+    let stem = |path: &str| {
+        let name = path.strip_prefix("tests/")?;
+        name.strip_suffix(".py").map(str::to_owned)
+    };
+    let is_test = |path: &&str| stem(path).is_some_and(|stem| stem != "conftest");
+    paths.filter(is_test).collect()
 }
 
 fn quote(text: &str) -> String {

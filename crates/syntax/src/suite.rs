@@ -33,6 +33,10 @@ pub struct NeverRun {
 
 /// A test, or a fixture.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own about a test, and any may hold with any other"
+)]
 pub struct TestFunction {
     /// Its name.
     pub name: String,
