@@ -398,6 +398,7 @@ mod tests {
             failure: Some(TestFailureKind::Failed),
             tests,
             idle: Vec::new(),
+            broken_tests: false,
             skipped: Vec::new(),
             output: output.to_owned(),
             clock: VectorClock::default(),
