@@ -28,7 +28,7 @@ pub enum Error {
     Scorer(String),
     /// The workflow stopped.
     #[error(transparent)]
-    Agent(#[from] journeyman_agent::Error),
+    Agent(#[from] journeyman_workflow::Error),
     /// The model server stopped.
     #[error(transparent)]
     Model(#[from] journeyman_llm::Error),

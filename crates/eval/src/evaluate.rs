@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use journeyman_agent::{Control, Worker, load, tests_in_prompt};
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin, Verification};
 use journeyman_event::state::{Ending, ModuleState};
 use journeyman_event::{Principal, TaskId, TaskState};
 use journeyman_journal::Journal;
 use journeyman_llm::{ModelInfo, ModelServer};
+use journeyman_workflow::{Control, Worker, load, tests_in_prompt};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 

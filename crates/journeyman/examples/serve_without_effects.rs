@@ -22,9 +22,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use journeyman_agent::{
-    AgentRegistry, Bench, ModelSlots, Notices, Parts, ServiceEnding, Tasks, Toolbox, WholeFile,
-};
 use journeyman_bus::Bus;
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
@@ -34,6 +31,8 @@ use journeyman_sandbox::{
 };
 use journeyman_server::{Door, Hosts, Patience, Readiness, ToolServers};
 use journeyman_sim::{Script, SimulatedModel};
+use journeyman_tasks::{Ending as ServiceEnding, Parts, Tasks};
+use journeyman_workflow::{AgentRegistry, Bench, ModelSlots, Notices, Toolbox, WholeFile};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;

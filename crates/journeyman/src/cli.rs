@@ -9,10 +9,10 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
-use journeyman_agent::Moment;
 use journeyman_event::{ModuleName, Owner, Priority, TaskId};
 use journeyman_journal::Head;
 use journeyman_server::{Role, TcpOffer};
+use journeyman_workflow::Moment;
 
 use crate::settings::{Settings, Variables, flags, parse_duration};
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use journeyman_agent::{Intervention, Moment};
 use journeyman_event::payload::{TaskSubmitted, TestOrigin};
 use journeyman_event::{Event, Sequence, TaskId, TaskState};
 use journeyman_server::ServedSettings;
+use journeyman_tasks::Intervention;
+use journeyman_workflow::Moment;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 

@@ -17,7 +17,7 @@ mod tasks;
 mod token;
 mod tools;
 
-use journeyman_agent::Intervention;
+use journeyman_tasks::Intervention;
 
 use crate::cli::{Command, ConfigCommand, Invocation, JournalCommand, ModelCommand};
 use crate::exit::Exit;

@@ -5,12 +5,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::Context;
-use journeyman_agent::{Notices, Parts, ServiceEnding, Tasks};
 use journeyman_bus::Bus;
 use journeyman_journal::Journal;
 use journeyman_llm::ModelServer;
 use journeyman_server::{Door, Hosts, Options, Patience, Readiness, TcpOffer, ToolServers};
+use journeyman_tasks::{Ending as ServiceEnding, Parts, Tasks};
 use journeyman_tools::McpServers;
+use journeyman_workflow::Notices;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

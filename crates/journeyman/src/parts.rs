@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use journeyman_agent::{AgentRegistry, Bench, ModelSlots, Notices, Toolbox, WholeFile, Worker};
 use journeyman_bus::{Bus, Registration};
 use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::{Environment, Hub};
@@ -15,6 +14,7 @@ use journeyman_llm::{Connected, Connection, Later, ModelServer, SupervisorComman
 use journeyman_sandbox::{Launcher, Python, Sandbox};
 use journeyman_sim::{Script, SimulatedModel};
 use journeyman_tools::{Dispatcher, Host, McpServers, Registry, ServerState, ServerStatus};
+use journeyman_workflow::{AgentRegistry, Bench, ModelSlots, Notices, Toolbox, WholeFile, Worker};
 
 use crate::environment::{SystemRandom, SystemStamp, SystemTime};
 use crate::exit::UsageError;
@@ -45,7 +45,7 @@ pub(crate) struct Workshop {
 impl Workshop {
     /// A worker for the local user's tasks.
     pub(crate) fn worker(&self, journal: Journal) -> Worker {
-        Worker::new(journeyman_agent::Options {
+        Worker::new(journeyman_workflow::Options {
             journal,
             principal: Principal::local(),
             bench: self.bench.clone(),

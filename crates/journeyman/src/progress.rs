@@ -5,9 +5,9 @@ use std::io::{IsTerminal, stderr, stdout};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use journeyman_agent::Notice;
 use journeyman_bus::{Bus, Emitted, Registration};
 use journeyman_event::{Event, TaskId, TaskState};
+use journeyman_workflow::Notice;
 
 use crate::activity::{Activity, place};
 use crate::event_text::{Steps, json_line, plain_line};

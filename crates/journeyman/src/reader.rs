@@ -1,11 +1,11 @@
 //! Where a command reads: at the server that holds the data folder or that the settings name, else from
 //! the journal itself.
 
-use journeyman_agent::{Moment, load_at};
 use journeyman_event::payload::PauseReason;
 use journeyman_event::state::Status;
 use journeyman_event::{Principal, TaskId, TaskState};
 use journeyman_journal::Journal;
+use journeyman_workflow::{Moment, load_at};
 use serde_json::Value;
 
 use crate::client::Client;

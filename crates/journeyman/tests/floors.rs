@@ -21,10 +21,11 @@ const FLOORS: &[(&str, u32)] = &[
     ("journeyman-queue", 3),
     ("journeyman-sim", 3),
     ("journeyman-tools", 4),
-    ("journeyman-agent", 5),
-    ("journeyman-eval", 6),
-    ("journeyman-server", 6),
-    ("journeyman", 7),
+    ("journeyman-workflow", 5),
+    ("journeyman-tasks", 6),
+    ("journeyman-eval", 7),
+    ("journeyman-server", 7),
+    ("journeyman", 8),
 ];
 
 /// What the product must not contain.

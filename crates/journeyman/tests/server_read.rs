@@ -629,7 +629,7 @@ fn what_is_logged_of_the_work_on_a_task_names_it() {
     let server = Server::start(
         &home,
         GOOD,
-        &["--log-format", "json", "--log", "journeyman_agent=trace"],
+        &["--log-format", "json", "--log", "journeyman_workflow=trace"],
     );
     let task = server.submit(&json!({"prompt": STUB}));
     server.ended(&task);

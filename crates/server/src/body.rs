@@ -15,7 +15,7 @@ use crate::listener::TooSlow;
 use crate::problem::Problem;
 
 /// Bytes of a body.
-pub(crate) const BODY_MAX: usize = journeyman_agent::limits::SUBMISSION_BYTES_MAX;
+pub(crate) const BODY_MAX: usize = journeyman_workflow::limits::SUBMISSION_BYTES_MAX;
 
 /// An object. A list of its members in order, which what is derived for a struct takes too, is none.
 #[derive(Debug)]

@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use journeyman_agent::task_files;
 use journeyman_event::{ContentHash, Payload, Sequence};
 use journeyman_journal::Filter;
+use journeyman_workflow::task_files;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 

@@ -3,9 +3,10 @@
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use journeyman_agent::limits::{ANSWERS_MAX, check_count, check_text};
-use journeyman_agent::{ForkOf, tests_in_prompt};
 use journeyman_event::payload::TaskSubmitted;
+use journeyman_tasks::ForkOf;
+use journeyman_workflow::limits::{ANSWERS_MAX, check_count, check_text};
+use journeyman_workflow::tests_in_prompt;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 

@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use journeyman_agent::Intervention;
 use journeyman_event::{ModuleName, TaskId};
+use journeyman_tasks::Intervention;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;

@@ -2,7 +2,7 @@
 //! MCP.
 //!
 //! Floor 6. One process and one port for every protocol, behind all of them the same journal and the
-//! same cursor: a sequence. This crate turns requests into calls of [`journeyman_agent::Tasks`] and
+//! same cursor: a sequence. This crate turns requests into calls of [`journeyman_tasks::Tasks`] and
 //! reads of the journal, and nothing else: it decides nothing about a task and appends no event. Who
 //! asks is settled once, at the door (`door.rs`, `guard.rs`); everything behind it takes a principal.
 

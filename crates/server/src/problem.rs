@@ -2,8 +2,8 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use journeyman_agent::Error;
 use journeyman_queue::Refusal;
+use journeyman_workflow::Error;
 use serde::Serialize;
 use utoipa::ToSchema;
 

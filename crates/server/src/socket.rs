@@ -254,7 +254,7 @@ impl Client {
                 let task = TaskId::new(name).map_err(|_| Close::UnknownTask)?;
                 let known = app.tasks.current(&caller.principal, &task).await;
                 known.map_err(|error| match error {
-                    journeyman_agent::Error::NoSuchTask { .. } => Close::UnknownTask,
+                    journeyman_workflow::Error::NoSuchTask { .. } => Close::UnknownTask,
                     _ => Close::Internal,
                 })?;
                 Some(task)

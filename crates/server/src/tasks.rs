@@ -8,16 +8,17 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use journeyman_agent::limits::{
-    TESTS_MAX, check_count, check_source, check_submission, check_text,
-};
-use journeyman_agent::{
-    Moment, Submission, Submitted, examples_notice, imports_problem, left_out_notice, load_at,
-    prompt_note, prompt_problem, test_file_name, test_file_problem, tests_in_prompt, tests_notes,
-};
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
 use journeyman_event::{Principal, Priority, Sequence, TaskId, TaskState, Tokens};
 use journeyman_queue::Full;
+use journeyman_tasks::{Submission, Submitted};
+use journeyman_workflow::limits::{
+    TESTS_MAX, check_count, check_source, check_submission, check_text,
+};
+use journeyman_workflow::{
+    Moment, examples_notice, imports_problem, left_out_notice, load_at, prompt_note,
+    prompt_problem, test_file_name, test_file_problem, tests_in_prompt, tests_notes,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};

@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use journeyman_agent::{Doing, LivingAgent};
 use journeyman_tools::{Completed, Outcome, Request, Source, Spec};
+use journeyman_workflow::{Doing, LivingAgent};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;

@@ -2,10 +2,11 @@
 
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
-use journeyman_agent::{Listed, Listing, headline, module_path, remarks};
 use journeyman_event::payload::{PauseReason, Verification};
 use journeyman_event::state::{Ending, ModuleState, Question, Status};
 use journeyman_event::{Principal, Priority, TaskId, TaskState};
+use journeyman_tasks::Listed;
+use journeyman_workflow::{Listing, headline, module_path, remarks};
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use journeyman_agent::{Notices, Parts, Tasks};
 use journeyman_bus::{Bus, Stamp};
 use journeyman_event::{SeededRandom, TimeSource};
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
 use journeyman_server::{Door, Hosts, Options, Patience, Readiness, TcpOffer, ToolServers};
+use journeyman_tasks::{Parts, Tasks};
+use journeyman_workflow::Notices;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_util::sync::CancellationToken;

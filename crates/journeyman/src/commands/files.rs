@@ -1,8 +1,8 @@
 //! `files`: what a task wrote, every version of it.
 
 use anyhow::Context;
-use journeyman_agent::{TaskFile, task_files};
 use journeyman_event::ContentHash;
+use journeyman_workflow::{TaskFile, task_files};
 use serde_json::json;
 
 use super::show::existing;

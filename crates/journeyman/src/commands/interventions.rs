@@ -7,10 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use journeyman_agent::{ForkOf, Intervention, Notices, Parts, Tasks};
 use journeyman_bus::Bus;
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::{Principal, Sequence, TaskId};
+use journeyman_tasks::{ForkOf, Intervention, Parts, Tasks};
+use journeyman_workflow::Notices;
 use serde_json::{Value, json};
 
 use super::run::limits;
@@ -114,7 +115,7 @@ pub(crate) async fn fork(settings: &Settings, args: ForkArgs) -> anyhow::Result<
             priority: args.priority.unwrap_or(asked.priority),
             out: None,
             ..match args.prompt {
-                Some(prompt) => asked.with_prompt(prompt, journeyman_agent::tests_in_prompt),
+                Some(prompt) => asked.with_prompt(prompt, journeyman_workflow::tests_in_prompt),
                 None => asked,
             }
         };

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use async_trait::async_trait;
-use journeyman_agent::ServiceEnding;
 use journeyman_server::mcp::{Answer, Api, Unreachable, serve_stdio};
+use journeyman_tasks::Ending as ServiceEnding;
 use reqwest::Method;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use journeyman_agent::{check_output, prompt_note};
 use journeyman_event::payload::{FailureReason, Limits, TaskSubmitted};
 use journeyman_event::state::Ending;
 use journeyman_event::{TaskId, TaskState};
+use journeyman_workflow::{check_output, prompt_note};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{ResumeArgs, RunArgs};

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use journeyman_agent::ServiceEnding;
 use journeyman_server::{Door, TokenFile};
+use journeyman_tasks::Ending as ServiceEnding;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use journeyman_agent::{Moment, headline, module_path, remarks};
 use journeyman_event::payload::PauseReason;
 use journeyman_event::state::Status;
 use journeyman_event::{TaskId, TaskState};
+use journeyman_workflow::{Moment, headline, module_path, remarks};
 use serde_json::json;
 
 use crate::event_text::name;

@@ -1,8 +1,8 @@
 //! `tasks`: a line per task, newest first.
 
-use journeyman_agent::list;
 use journeyman_event::{Principal, Sequence};
 use journeyman_server::TaskSummary;
+use journeyman_tasks::list;
 use serde_json::Value;
 
 use crate::event_text::name;

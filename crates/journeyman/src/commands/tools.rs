@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::io::Read;
 
 use anyhow::{Context, bail};
-use journeyman_agent::Toolbox;
 use journeyman_server::ToolList;
 use journeyman_tools::{Dispatcher, Options, Registry};
+use journeyman_workflow::Toolbox;
 use serde_json::{Map, Value, json};
 
 use crate::cli::CallArgs;

@@ -27,12 +27,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use journeyman_agent::{Intervention, Notices, Parts, Tasks};
 use journeyman_bus::{Bus, Stamp};
 use journeyman_event::{Principal, SeededRandom, TaskId, TimeSource};
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
 use journeyman_server::{Door, Hosts, Options, Patience, Readiness, ToolServers};
+use journeyman_tasks::{Intervention, Parts, Tasks};
+use journeyman_workflow::Notices;
 use rustix::process::{Resource, Rlimit};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{TcpListener, UnixListener};

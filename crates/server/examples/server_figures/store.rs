@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use journeyman_agent::{Listing, Submission, Tasks};
 use journeyman_event::payload::{
     Approach, BugReportReceived, CodeGenerated, CodeOrigin, LimitsChanged, ModuleIteration,
     ModuleStarted, PlannedFunction, PlannedModule, PlanningComplete, TaskSubmitted,
@@ -15,6 +14,8 @@ use journeyman_event::{
 };
 use journeyman_journal::{Append, Expected, Journal};
 use journeyman_queue::Full;
+use journeyman_tasks::{Submission, Tasks};
+use journeyman_workflow::Listing;
 
 use crate::Clock;
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use journeyman_agent::limits::TEXT_CHARS_MAX;
 use journeyman_event::TaskId;
+use journeyman_workflow::limits::TEXT_CHARS_MAX;
 use rmcp::model::{
     ElicitRequest, ElicitRequestParams, ElicitationAction, ElicitationSchema, InputRequest,
     InputRequests, InputResponses, LoggingLevel, PrimitiveSchemaDefinition,

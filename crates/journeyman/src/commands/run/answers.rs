@@ -1,9 +1,9 @@
 //! The planner's questions, put to the user of the command line.
 
 use anyhow::Context;
-use journeyman_agent::Intervention;
 use journeyman_event::TaskState;
 use journeyman_event::payload::PauseReason;
+use journeyman_tasks::Intervention;
 use tokio_util::sync::CancellationToken;
 
 use crate::progress::Progress;

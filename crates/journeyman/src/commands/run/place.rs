@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use journeyman_agent::{Intervention, Notice, ServiceEnding, Submission, Tasks};
 use journeyman_event::{Principal, TaskId, TaskState};
 use journeyman_journal::{Filter, Journal};
 use journeyman_queue::Full;
+use journeyman_tasks::{Ending as ServiceEnding, Intervention, Submission, Tasks};
+use journeyman_workflow::Notice;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{answers, asks};
@@ -115,11 +116,11 @@ async fn begin_here(
     tasks: &Tasks,
     task: &TaskId,
     wish: &Wish,
-) -> Result<bool, journeyman_agent::Error> {
+) -> Result<bool, journeyman_workflow::Error> {
     let me = Principal::local();
     let known = match (tasks.state(&me, task).await, wish) {
         (Ok(state), _) => Some(state),
-        (Err(journeyman_agent::Error::NoSuchTask { .. }), Wish::Submit(_)) => None,
+        (Err(journeyman_workflow::Error::NoSuchTask { .. }), Wish::Submit(_)) => None,
         (Err(error), _) => return Err(error),
     };
     match (wish, known) {

@@ -7,15 +7,15 @@ use std::string::FromUtf8Error;
 use std::time::Duration;
 
 use anyhow::Context;
-use journeyman_agent::limits::{
+use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
+use journeyman_event::{TaskState, Tokens};
+use journeyman_workflow::limits::{
     SOURCE_CHARS_MAX, TEXT_CHARS_MAX, check_source, check_submission, check_text,
 };
-use journeyman_agent::{
+use journeyman_workflow::{
     examples_notice, imports_problem, is_plain_question, left_out_notice, never_run,
     prompt_problem, test_file_name, test_file_problem, tests_in_prompt, tests_notes,
 };
-use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
-use journeyman_event::{TaskState, Tokens};
 
 use crate::cli::{LimitArgs, RunArgs};
 use crate::exit::UsageError;
@@ -82,7 +82,7 @@ pub(super) fn submission(args: RunArgs) -> anyhow::Result<(TaskSubmitted, Vec<St
     } else {
         args.prompt
     };
-    let usage = |error: journeyman_agent::Error| UsageError(error.to_string());
+    let usage = |error: journeyman_workflow::Error| UsageError(error.to_string());
     check_text("prompt", &prompt).map_err(usage)?; // tests are looked for in it
     if let Some(problem) = prompt_problem(&prompt) {
         return Err(UsageError(format!("this prompt is not worked on: {problem}")).into());

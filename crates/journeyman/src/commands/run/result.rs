@@ -4,14 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use journeyman_agent::{
-    TaskFile, answered, examples_notice, headline, left_out_notice, remarks, task_files,
-    test_paths, write_result,
-};
 use journeyman_event::payload::{FailureReason, Verification};
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{TaskId, TaskState};
 use journeyman_fetch::Environment;
+use journeyman_workflow::{
+    TaskFile, answered, examples_notice, headline, left_out_notice, remarks, task_files,
+    test_paths, write_result,
+};
 use serde_json::{Value, json};
 
 use super::Wish;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::bail;
-use journeyman_agent::{Intervention, Notice};
 use journeyman_event::payload::PauseReason;
 use journeyman_event::{TaskId, TaskState};
+use journeyman_tasks::Intervention;
+use journeyman_workflow::Notice;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{answers, asks};

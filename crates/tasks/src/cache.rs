@@ -14,7 +14,7 @@ const BYTES_MAX: usize = 64 << 20;
 const STATE_BYTES_MAX: usize = 8 << 20;
 
 #[derive(Default)]
-pub(super) struct Cache(Mutex<Kept>);
+pub(crate) struct Cache(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
@@ -32,7 +32,7 @@ struct One {
 }
 
 impl Cache {
-    pub(super) fn get(&self, name: &StreamName) -> Option<Arc<TaskState>> {
+    pub(crate) fn get(&self, name: &StreamName) -> Option<Arc<TaskState>> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.asked += 1;
         let now = kept.asked;
@@ -43,7 +43,7 @@ impl Cache {
 
     /// Keeps a state, unless it is large or a newer one is kept, and lets go those that were not asked
     /// for the longest where there is no room.
-    pub(super) fn put(&self, name: StreamName, state: &Arc<TaskState>) {
+    pub(crate) fn put(&self, name: StreamName, state: &Arc<TaskState>) {
         let bytes = text_bytes(state);
         if bytes > STATE_BYTES_MAX {
             return;

@@ -9,10 +9,10 @@ use journeyman_event::{Event, EventId, NewEvent, Payload, Principal, Sequence, T
 use journeyman_journal::{Filter, StreamName};
 use journeyman_queue::Full;
 
-use super::{AGAIN, Submitted, Tasks, refused};
-use crate::Error;
-use crate::limits::check_submission;
-use crate::toolbox::check_patterns;
+use crate::{AGAIN, Submitted, Tasks, refused};
+use journeyman_workflow::Error;
+use journeyman_workflow::check_patterns;
+use journeyman_workflow::limits::check_submission;
 
 /// Events that a fork copies at the most: all of them and the submission are one append.
 const COPIED_MAX: usize = 999;
@@ -208,7 +208,7 @@ impl Tasks {
 }
 
 /// Of two given files with one name, one would hide the other, and only that one would be run.
-pub(super) fn check_tests(content: &TaskSubmitted) -> Result<(), Error> {
+pub(crate) fn check_tests(content: &TaskSubmitted) -> Result<(), Error> {
     let mut names: Vec<&str> = content
         .tests
         .iter()

@@ -12,25 +12,6 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::worker::load;
 
-/// What a list shows of a stream: its summary, or where that is missing or not as it was written, what
-/// its events say. A task that cannot be read is shown as failed, with the reason.
-pub(crate) async fn of_stream(journal: &Journal, stream: &StreamInfo) -> Result<Listing, Error> {
-    let summary = stream.summary.as_deref().and_then(Listing::from_bytes);
-    if let Some(listing) = summary {
-        return Ok(listing);
-    }
-    let owner = Principal::user(stream.owner.clone());
-    match load(journal, &owner, &stream.task_id).await {
-        Ok(state) => Ok(Listing::of(&state.unwrap_or_default())),
-        Err(Error::Journal(error @ Damaged { .. })) => Ok(Listing {
-            status: Status::Failed,
-            prompt: format!("(cannot be read: {error})"),
-            ..Listing::default()
-        }),
-        Err(error) => Err(error),
-    }
-}
-
 /// A prompt is shown in lists up to this length.
 const PROMPT_CHARS: usize = 120;
 
@@ -65,6 +46,25 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// What a list shows of a stream: its summary, or where that is missing or not as it was written, what
+    /// its events say. A task that cannot be read is shown as failed, with the reason.
+    pub async fn of_stream(journal: &Journal, stream: &StreamInfo) -> Result<Self, Error> {
+        let summary = stream.summary.as_deref().and_then(Self::from_bytes);
+        if let Some(listing) = summary {
+            return Ok(listing);
+        }
+        let owner = Principal::user(stream.owner.clone());
+        match load(journal, &owner, &stream.task_id).await {
+            Ok(state) => Ok(Self::of(&state.unwrap_or_default())),
+            Err(Error::Journal(error @ Damaged { .. })) => Ok(Self {
+                status: Status::Failed,
+                prompt: format!("(cannot be read: {error})"),
+                ..Self::default()
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What a list shows of a task in this state.
     pub fn of(state: &TaskState) -> Self {
         let prompt = state
@@ -167,7 +167,7 @@ mod tests {
         bare.append(&me, append).await.unwrap();
         for journal in [&journal, &bare] {
             let stream = journal.streams(&me, 1).await.unwrap().remove(0);
-            let listing = of_stream(journal, &stream).await.unwrap();
+            let listing = Listing::of_stream(journal, &stream).await.unwrap();
             assert_eq!(listing, Listing::of(&state));
             assert_eq!(
                 (listing.status, &*listing.prompt),

@@ -1,8 +1,8 @@
 //! The coding workflow: a pure decider with effects at its edge.
 //!
 //! Floor 5. [`decide()`] names the next step from the state that `event` folds; the [`Worker`]
-//! performs it and records intent and outcome. Only this crate appends workflow events. It knows no
-//! wire format, no command line and no settings.
+//! performs it and records intent and outcome. Workflow events are appended through its [`Recorder`] alone. It
+//! knows no queue, no users' wishes (`tasks`), no wire format, no command line and no settings.
 //!
 //! To replace how a module is written and repaired: implement [`ModuleStrategy`].
 
@@ -35,7 +35,6 @@ mod python;
 mod reading;
 mod recorder;
 mod request;
-mod service;
 mod sessions;
 mod slots;
 mod snapshot;
@@ -54,7 +53,8 @@ mod workspace;
 pub use agents::{AgentRegistry, Doing, LivingAgent};
 pub use bench::Bench;
 pub use control::{Control, StopReason};
-pub use decide::{Step, decide};
+pub use decide::{Step, decide, without_time};
+pub use effects::completed_call;
 pub use error::Error;
 pub use examples::{examples_in_short, examples_notice, left_out_notice, tests_in_prompt};
 pub use fact::{Fact, Role};
@@ -63,13 +63,11 @@ pub use layout::{Files, TaskFile, module_path, task_files};
 pub use listing::Listing;
 pub use notice::{Notice, Notices};
 pub use output::{OutputError, check_output, write_result};
+pub use recorder::{PAGE, Recorded, Recorder};
 pub use request::{is_plain_question, prompt_note, prompt_problem};
-pub use service::{
-    Ending as ServiceEnding, ForkOf, Intervention, Listed, Parts, Submission, Submitted, Tasks,
-    list,
-};
 pub use slots::ModelSlots;
 pub use strategy::{ModuleStep, ModuleStrategy, WholeFile};
 pub use summary::{answered, headline, remarks, test_paths};
-pub use toolbox::Toolbox;
+pub use toolbox::{Toolbox, check_patterns, user_grants};
 pub use worker::{Moment, Options, Worker, load, load_at};
+pub use workspace::{FileWriter, TaskWorkspace};

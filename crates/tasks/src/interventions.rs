@@ -12,14 +12,14 @@ use journeyman_event::{ModuleName, Principal, TaskId, TaskState};
 use journeyman_journal::StreamName;
 use journeyman_queue::{Refusal, Withdrawal};
 
-use super::{Tasks, give_up_soon};
-use crate::Error;
-use crate::control::{StopReason, facts};
-use crate::decide::without_time;
-use crate::fact::{Fact, Role};
-use crate::layout::module_path;
-use crate::limits::{check_source, check_text};
-use crate::recorder::Recorded;
+use crate::{Tasks, give_up_soon};
+use journeyman_workflow::Error;
+use journeyman_workflow::Recorded;
+use journeyman_workflow::StopReason;
+use journeyman_workflow::limits::{check_source, check_text};
+use journeyman_workflow::module_path;
+use journeyman_workflow::without_time;
+use journeyman_workflow::{Fact, Role};
 
 /// Tasks that are looked at for a circle of dependencies.
 const CIRCLE_MAX: usize = 10_000;
@@ -80,7 +80,7 @@ impl Tasks {
     }
 
     /// The same, as a part of a call that is under way.
-    pub(super) async fn intervene_now(
+    pub(crate) async fn intervene_now(
         &self,
         principal: &Principal,
         task: &TaskId,
@@ -232,7 +232,7 @@ impl Tasks {
             }
             Withdrawal::Unknown => {}
         }
-        let facts = |state: &TaskState| Ok(facts(reason.clone(), state));
+        let facts = |state: &TaskState| Ok(reason.clone().facts(state));
         let recorded = self.record_all(principal, task, is_done, facts).await;
         match &recorded {
             Ok(_) | Err(Error::Ended { .. }) => {
@@ -328,7 +328,7 @@ impl Tasks {
     }
 
     /// Ends a task that may not be worked on for a moment: it needs no turn for that. Whether it is one.
-    pub(super) async fn end_without_time(
+    pub(crate) async fn end_without_time(
         &self,
         principal: &Principal,
         task: &TaskId,
@@ -351,7 +351,7 @@ impl Tasks {
 
     /// Refuses what is to wait for a task that is not there: it would not wait, and whoever named it meant
     /// another.
-    pub(super) async fn check_dependencies(
+    pub(crate) async fn check_dependencies(
         &self,
         principal: &Principal,
         task: &TaskId,
@@ -375,7 +375,7 @@ impl Tasks {
     /// Tells the queue which of these tasks have ended, or are not there (an imported task may wait for one
     /// that was left behind): of those in it, it knows. A
     /// circle that `task` would close with some that rest is an error, and named.
-    pub(super) async fn settle_dependencies(
+    pub(crate) async fn settle_dependencies(
         &self,
         principal: &Principal,
         task: &TaskId,
@@ -438,7 +438,7 @@ fn cycle(
     Error::Refused(Refusal::Cycle { ids: ids.collect() })
 }
 
-pub(super) fn ended(task: &TaskId, state: &TaskState) -> Error {
+pub(crate) fn ended(task: &TaskId, state: &TaskState) -> Error {
     Error::Ended {
         task: task.clone(),
         status: state.status,

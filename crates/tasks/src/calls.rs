@@ -13,14 +13,14 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::Error;
+use journeyman_workflow::Error;
 
 /// Calls that are under way at a time; further callers wait before theirs begins.
 const CALLS_MAX: usize = 10_000;
 
 /// Calls that are under way. Clones are the same calls.
 #[derive(Clone)]
-pub(super) struct Calls {
+pub(crate) struct Calls {
     under_way: TaskTracker,
     room: Arc<Semaphore>,
 }
@@ -38,7 +38,7 @@ impl Calls {
     /// Does something to its end, also when the caller does not wait for it any longer. A caller that goes
     /// away before it was begun gives it up. It is done on behalf of the same request, and a panic of it
     /// is the caller's.
-    pub(super) fn finish<T: Send + 'static>(
+    pub(crate) fn finish<T: Send + 'static>(
         &self,
         call: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> impl Future<Output = Result<T, Error>> + Send {
@@ -63,7 +63,7 @@ impl Calls {
     }
 
     /// Waits for what is under way, so long at the most. What begins later is not waited for.
-    pub(super) async fn ended(&self, limit: Duration) {
+    pub(crate) async fn ended(&self, limit: Duration) {
         self.under_way.close();
         if tokio::time::timeout(limit, self.under_way.wait())
             .await

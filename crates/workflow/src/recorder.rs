@@ -22,25 +22,32 @@ const NODE: &str = "n1";
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(15);
 
-/// Events read at a time.
-pub(crate) const PAGE: usize = 1_000;
+/// The number of events that are read at a time.
+pub const PAGE: usize = 1_000;
 
 /// What became of facts that were to be recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Recorded {
+pub enum Recorded {
     /// They are in the journal.
     Here,
     /// Somebody else recorded something since: what is right now is to be decided anew.
     Overtaken,
 }
 
+/// The only way into the journal for the workflow and for what people do to tasks: it turns facts into
+/// events, appends them after what their author knew, and tells of them.
 #[derive(Clone)]
-pub(crate) struct Recorder {
-    pub(crate) journal: Journal,
-    pub(crate) principal: Principal,
-    pub(crate) time: Arc<dyn TimeSource>,
-    pub(crate) randomness: Arc<dyn Randomness>,
-    pub(crate) notices: Notices,
+pub struct Recorder {
+    /// The journal that is appended to.
+    pub journal: Journal,
+    /// The principal in whose name that is done.
+    pub principal: Principal,
+    /// The clock that dates events.
+    pub time: Arc<dyn TimeSource>,
+    /// The random numbers that events are named by.
+    pub randomness: Arc<dyn Randomness>,
+    /// Where others hear of what was recorded.
+    pub notices: Notices,
 }
 
 impl Recorder {
@@ -48,7 +55,7 @@ impl Recorder {
     /// recorded something since, nothing of them is recorded and `state` is brought up to date with
     /// that. When the store is full or cannot be written to, waits and tries the very same events
     /// again until `cancel`.
-    pub(crate) async fn record(
+    pub async fn record(
         &self,
         task: &TaskId,
         state: &mut TaskState,
@@ -63,7 +70,7 @@ impl Recorder {
 
     /// Appends events after what `state` knows, as `record` does its facts; beside them stands the state
     /// after them.
-    pub(crate) async fn append(
+    pub async fn append(
         &self,
         task: &TaskId,
         state: &mut TaskState,
@@ -122,7 +129,7 @@ impl Recorder {
 
     /// Records `facts` whatever else was recorded meanwhile, as long as `holds` says so of the state.
     /// Whether it did.
-    pub(crate) async fn record_surely(
+    pub async fn record_surely(
         &self,
         task: &TaskId,
         state: &mut TaskState,
@@ -157,7 +164,7 @@ impl Recorder {
     }
 
     /// The events, and the state as it will be.
-    pub(crate) fn events(
+    pub fn events(
         &self,
         task: &TaskId,
         state: &TaskState,

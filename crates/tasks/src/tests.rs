@@ -17,10 +17,21 @@ use journeyman_journal::{
     Wanted, Writer,
 };
 
-use super::naming::keyed;
-use super::recovery::goes_on;
 use super::*;
-use crate::notice::tests::to;
+
+struct NoStamp;
+
+impl journeyman_bus::Stamp for NoStamp {
+    fn id(&self) -> uuid::Uuid {
+        uuid::Uuid::nil()
+    }
+
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::UNIX_EPOCH
+    }
+}
+use crate::naming::keyed;
+use crate::recovery::goes_on;
 
 /// A store that is full, or whose writer dies, when a test says so.
 #[derive(Clone, Debug, Default)]
@@ -126,7 +137,7 @@ fn service(disk: &Disk) -> Tasks {
         journal: Journal::open(Arc::new(disk.clone()), &*randomness).unwrap(),
         time: Arc::new(SteppedTime::default()),
         randomness,
-        notices: to(Bus::start()),
+        notices: Notices::new(Bus::start(), Arc::new(NoStamp)),
         bench: None,
     };
     Tasks::start(parts, &journeyman_queue::Options::default())
@@ -424,7 +435,5 @@ async fn what_is_lost_again_and_again_is_put_back_ever_more_seldom_and_told_for_
     }
     assert_eq!(looks, [1, 3, 7, 15, 31]);
     assert_eq!(tasks.obstacles().len(), 1);
-    tasks
-        .shut_down(Duration::ZERO, crate::ServiceEnding::Shutdown)
-        .await;
+    tasks.shut_down(Duration::ZERO, Ending::Shutdown).await;
 }

@@ -1,7 +1,8 @@
 //! Tasks as others drive them: submitted, queued by priority, worked on side by side, interrupted and
 //! intervened in, whoever asks and over whatever protocol.
 //!
-//! Every call names its principal. What a call answers is durable.
+//! Floor 6. Every call names its principal. What a call answers is durable. How a task is worked on is `workflow`'s; which protocol
+//! somebody speaks is the server's.
 
 mod cache;
 mod calls;
@@ -29,15 +30,15 @@ use journeyman_journal::{Filter, Journal, StreamName};
 use journeyman_queue::{Full, Job, Permit, Queue, Refusal, Statistics};
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::Bench;
-use crate::fact::{Fact, Role};
-use crate::limits::check_submission;
-use crate::listing::{self, Listing};
-use crate::output::check_output;
-use crate::recorder::{PAGE, Recorded, Recorder};
-use crate::toolbox::check_patterns;
-use crate::worker::{Options as WorkerOptions, Worker, load};
-use crate::{Error, Notices};
+use journeyman_workflow::Bench;
+use journeyman_workflow::Listing;
+use journeyman_workflow::check_output;
+use journeyman_workflow::check_patterns;
+use journeyman_workflow::limits::check_submission;
+use journeyman_workflow::{Error, Notices};
+use journeyman_workflow::{Fact, Role};
+use journeyman_workflow::{Options as WorkerOptions, Worker, load};
+use journeyman_workflow::{PAGE, Recorded, Recorder};
 
 use cache::Cache;
 use calls::Calls;
@@ -510,7 +511,7 @@ pub async fn list(
     let mut tasks = Vec::new();
     for stream in streams {
         last = Some(stream.sequence);
-        let listing = listing::of_stream(journal, &stream).await?;
+        let listing = Listing::of_stream(journal, &stream).await?;
         if status.is_none_or(|status| status == listing.status) {
             tasks.push(Listed {
                 task_id: stream.task_id,

@@ -4,15 +4,15 @@ use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::{ContentHash, Event, Principal, Sequence, TaskId};
 use journeyman_journal::Filter;
 
-use super::{Submitted, Tasks};
-use crate::Error;
-use crate::worker::load;
+use crate::{Submitted, Tasks};
+use journeyman_workflow::Error;
+use journeyman_workflow::load;
 
 /// The name of a task that is to be recorded.
-pub(super) struct Name {
-    pub(super) task_id: TaskId,
+pub(crate) struct Name {
+    pub(crate) task_id: TaskId,
     /// Whether a key was given: then the same content again is the same task again.
-    pub(super) has_key: bool,
+    pub(crate) has_key: bool,
     origin: Origin,
 }
 
@@ -26,7 +26,7 @@ enum Origin {
 
 impl Tasks {
     /// The name that was given, else the one that the key stands for, else one that is drawn.
-    pub(super) fn name(
+    pub(crate) fn name(
         &self,
         principal: &Principal,
         given: Option<TaskId>,
@@ -46,7 +46,7 @@ impl Tasks {
 
     /// The task of this name and content, if the same key was given for it before. A task of this name
     /// that is another one is an error.
-    pub(super) async fn known(
+    pub(crate) async fn known(
         &self,
         principal: &Principal,
         name: &Name,
@@ -75,7 +75,7 @@ impl Tasks {
     }
 
     /// The position of a task's first event.
-    pub(super) async fn submitted_at(
+    pub(crate) async fn submitted_at(
         &self,
         principal: &Principal,
         task_id: &TaskId,
@@ -88,7 +88,7 @@ impl Tasks {
 }
 
 /// The name of the task that a key stands for: the same key of the same owner, the same task.
-pub(super) fn keyed(principal: &Principal, key: &str) -> TaskId {
+pub(crate) fn keyed(principal: &Principal, key: &str) -> TaskId {
     let content = format!("{}\n{key}", principal.owner());
     TaskId::of_content(ContentHash::of(content.as_bytes()))
 }

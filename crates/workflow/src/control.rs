@@ -62,9 +62,9 @@ impl Control {
         self.stop.is_cancelled()
     }
 
-    /// What the stop means for the task, and for its agent where the task ends.
+    /// What the stop means for the task: [`StopReason::facts`].
     pub(crate) fn facts(&self, state: &TaskState) -> Vec<Fact> {
-        facts((self.why)(), state)
+        (self.why)().facts(state)
     }
 }
 
@@ -75,26 +75,28 @@ impl fmt::Debug for Control {
     }
 }
 
-/// What a stop means for a task in this state.
-pub(crate) fn facts(reason: StopReason, state: &TaskState) -> Vec<Fact> {
-    let agent = match reason {
-        StopReason::Cancelled => completed(state, AgentOutcome::Dropped),
-        _ => None,
-    };
-    agent.into_iter().chain([stopped(reason)]).collect()
-}
+impl StopReason {
+    /// What the stop means for a task in this state, and for its agent where the task ends.
+    pub fn facts(self, state: &TaskState) -> Vec<Fact> {
+        let agent = match self {
+            Self::Cancelled => completed(state, AgentOutcome::Dropped),
+            _ => None,
+        };
+        agent.into_iter().chain([self.fact()]).collect()
+    }
 
-/// What a stop means for a task that nobody works on.
-pub(crate) fn stopped(reason: StopReason) -> Fact {
-    let paused = |role, reason| {
-        let detail = None;
-        Fact::of_task(role, TaskPaused { reason, detail })
-    };
-    match reason {
-        StopReason::Interrupted => paused(Role::User, PauseReason::Interrupted),
-        StopReason::Shutdown => paused(Role::Conductor, PauseReason::Shutdown),
-        StopReason::Paused => paused(Role::User, PauseReason::User),
-        StopReason::Cancelled => Fact::of_task(Role::User, TaskCancelled {}),
-        StopReason::Preempted { by } => Fact::of_task(Role::Conductor, TaskPreempted { by }),
+    /// What the stop means for a task that nobody works on.
+    pub fn fact(self) -> Fact {
+        let paused = |role, reason| {
+            let detail = None;
+            Fact::of_task(role, TaskPaused { reason, detail })
+        };
+        match self {
+            Self::Interrupted => paused(Role::User, PauseReason::Interrupted),
+            Self::Shutdown => paused(Role::Conductor, PauseReason::Shutdown),
+            Self::Paused => paused(Role::User, PauseReason::User),
+            Self::Cancelled => Fact::of_task(Role::User, TaskCancelled {}),
+            Self::Preempted { by } => Fact::of_task(Role::Conductor, TaskPreempted { by }),
+        }
     }
 }

@@ -42,7 +42,8 @@ impl Toolbox {
         ))
     }
 
-    pub(crate) fn dispatcher(&self) -> &Dispatcher {
+    /// The dispatcher through which every call of a tool goes.
+    pub fn dispatcher(&self) -> &Dispatcher {
         &self.dispatcher
     }
 
@@ -75,7 +76,7 @@ impl Toolbox {
 }
 
 /// What a user may call.
-pub(crate) fn user_grants() -> Grants {
+pub fn user_grants() -> Grants {
     Grants::of([
         Permission::Read,
         Permission::Write,
@@ -85,7 +86,7 @@ pub(crate) fn user_grants() -> Grants {
 }
 
 /// Whether a task may say so which tools its agents may call.
-pub(crate) fn check_patterns(tools: &[String]) -> Result<(), Error> {
+pub fn check_patterns(tools: &[String]) -> Result<(), Error> {
     for name in tools {
         Pattern::new(name).map_err(|error: InvalidName| Error::BadInput {
             field: "tools",

@@ -142,7 +142,7 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDu
 }
 
 /// The end of a task that was never worked on and may not be for a moment; none if it may be.
-pub(crate) fn without_time(state: &TaskState) -> Option<Fact> {
+pub fn without_time(state: &TaskState) -> Option<Fact> {
     let may_not = state.started.is_none() && state.limits.active_ms_max == 0;
     if !may_not || state.status.is_ended() {
         return None;

@@ -8,11 +8,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use journeyman_event::{Principal, Sequence};
 use journeyman_journal::StreamName;
 
-use super::Tasks;
-use super::recovery::goes_on;
-use crate::Error;
-use crate::listing::{self, Listing};
-use crate::worker::load;
+use crate::Tasks;
+use crate::recovery::goes_on;
+use journeyman_workflow::Error;
+use journeyman_workflow::Listing;
+use journeyman_workflow::load;
 
 /// Streams read at a time.
 const PAGE: usize = 200;
@@ -26,7 +26,7 @@ const TIMES_MAX: u32 = 5;
 const NAMED_MAX: usize = 3;
 
 #[derive(Default)]
-pub(super) struct Watchdog(Mutex<Watched>);
+pub(crate) struct Watchdog(Mutex<Watched>);
 
 #[derive(Default)]
 struct Watched {
@@ -64,22 +64,22 @@ impl Watchdog {
     }
 
     /// From now on everything that goes on belongs into the queue.
-    pub(super) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.watched().is_on = true;
     }
 
     /// From now on what is recorded waits for the next start.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.watched().is_on = false;
     }
 
     /// How often a task was put back.
-    pub(super) fn put_back(&self) -> u64 {
+    pub(crate) fn put_back(&self) -> u64 {
         self.watched().put_back
     }
 
     /// What to tell of tasks that are lost; nothing if none is.
-    pub(super) fn obstacle(&self) -> Option<String> {
+    pub(crate) fn obstacle(&self) -> Option<String> {
         let watched = self.watched();
         let going_on = watched.going_on.iter();
         let lost = going_on.filter(|(_, going)| going.is_lost());
@@ -166,7 +166,7 @@ impl Tasks {
             for stream in new {
                 newest = newest.max(stream.sequence);
                 let name = StreamName::of(&stream.owner, &stream.task_id);
-                let listing = listing::of_stream(journal, stream).await?;
+                let listing = Listing::of_stream(journal, stream).await?;
                 let mut watched = self.watchdog.watched();
                 if !goes_on(&listing) {
                     watched.going_on.remove(&name);

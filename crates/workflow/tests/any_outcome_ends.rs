@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
-use journeyman_agent::{Fact, Role, Step, WholeFile, decide};
 use journeyman_event::payload::{
     AgentCompleted, AgentOutcome, AgentStarted, AnalysisStarted, CodeOrigin, ContextRefused,
     DeadCodeAnalysis, EffectInterrupted, FailureReason, GivenTest, Interruption,
@@ -21,6 +20,7 @@ use journeyman_event::{
     Draft, Event, EventId, ModuleName, NewEvent, ORIGIN_HASH, Owner, Payload, ProcessId,
     Randomness, SeededRandom, SteppedTime, TaskId, TaskState, TimeSource, Tokens,
 };
+use journeyman_workflow::{Fact, Role, Step, WholeFile, decide};
 use proptest::prelude::*;
 
 /// More steps than any task within its default limits can take.

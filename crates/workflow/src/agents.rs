@@ -88,7 +88,7 @@ impl AgentRegistry {
     }
 
     /// What to tell of tasks that rest because something is short; nothing if none does.
-    pub(crate) fn obstacle(&self) -> Option<String> {
+    pub fn obstacle(&self) -> Option<String> {
         let work = self.lock();
         let why = work.short.values().next()?;
         let names = work.short.keys().take(NAMED_MAX).map(ToString::to_string);

@@ -21,22 +21,27 @@ const PROGRAM_FOLDERS: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/
 /// Characters of failing tests that are told.
 const MESSAGE_CHARS_MAX: usize = 1_000;
 
-/// One task of one user.
-pub(crate) struct TaskWorkspace {
-    pub(crate) journal: Journal,
-    pub(crate) principal: Principal,
-    pub(crate) task: TaskId,
-    /// As it was when the call began.
-    pub(crate) state: Arc<TaskState>,
-    pub(crate) bench: Bench,
-    pub(crate) randomness: Arc<dyn Randomness>,
+/// One task of one user, for one call of a tool.
+pub struct TaskWorkspace {
+    /// The journal with the texts that the task's events cite.
+    pub journal: Journal,
+    /// The principal who reads there.
+    pub principal: Principal,
+    /// The task.
+    pub task: TaskId,
+    /// The task's state as it was when the call began.
+    pub state: Arc<TaskState>,
+    /// The sandbox and the language in which code is run.
+    pub bench: Bench,
+    /// The random numbers that folders are named by.
+    pub randomness: Arc<dyn Randomness>,
     /// By which the user writes files; an agent's file is its answer.
-    pub(crate) writer: Option<Arc<dyn FileWriter>>,
+    pub writer: Option<Arc<dyn FileWriter>>,
 }
 
 /// Writes files of one task.
 #[async_trait]
-pub(crate) trait FileWriter: Send + Sync {
+pub trait FileWriter: Send + Sync {
     /// Makes this the file's text, and gives its version; or says why that may not be.
     async fn write(&self, path: &str, source: String) -> Result<u64, String>;
 }

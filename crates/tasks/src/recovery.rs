@@ -6,9 +6,9 @@ use journeyman_event::{Principal, Sequence, TaskId};
 use journeyman_journal::StreamName;
 use journeyman_queue::Job;
 
-use super::Tasks;
-use crate::Error;
-use crate::listing::{self, Listing};
+use crate::Tasks;
+use journeyman_workflow::Error;
+use journeyman_workflow::Listing;
 
 /// Streams read at a time.
 const PAGE: usize = 5_000;
@@ -26,7 +26,7 @@ impl Tasks {
                 .streams_before(&Principal::system(), before, PAGE)
                 .await?;
             for stream in &page {
-                let listing = listing::of_stream(journal, stream).await?;
+                let listing = Listing::of_stream(journal, stream).await?;
                 if !goes_on(&listing) {
                     continue;
                 }
@@ -76,7 +76,7 @@ impl Tasks {
 }
 
 /// Whether a task that is recorded so belongs into a queue.
-pub(super) fn goes_on(listing: &Listing) -> bool {
+pub(crate) fn goes_on(listing: &Listing) -> bool {
     match listing.status {
         Status::Queued | Status::Running => listing.submitted_at.is_some(),
         Status::Paused => !matches!(

@@ -139,7 +139,7 @@ impl Error {
     /// Whether it may be better later without anything else being done: descriptors, memory, processes or
     /// space are short, or a disk may not be written to. The one place where that is decided: such an
     /// error lets a task rest for a moment, every other one ends it.
-    pub(crate) fn may_pass(&self) -> bool {
+    pub fn may_pass(&self) -> bool {
         match self {
             Self::Journal(error) => error.may_pass(),
             Self::Sandbox(error) => error.may_pass(),

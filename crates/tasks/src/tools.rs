@@ -12,16 +12,16 @@ use journeyman_tools::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::interventions::ended;
-use super::{Intervention, Tasks, give_up_soon};
-use crate::Error;
-use crate::agents::LivingAgent;
-use crate::effects::completed_call;
-use crate::fact::{Fact, Role};
-use crate::layout::module_path;
-use crate::recorder::Recorded;
-use crate::toolbox::user_grants;
-use crate::workspace::{FileWriter, TaskWorkspace};
+use crate::interventions::ended;
+use crate::{Intervention, Tasks, give_up_soon};
+use journeyman_workflow::Error;
+use journeyman_workflow::LivingAgent;
+use journeyman_workflow::Recorded;
+use journeyman_workflow::completed_call;
+use journeyman_workflow::module_path;
+use journeyman_workflow::user_grants;
+use journeyman_workflow::{Fact, Role};
+use journeyman_workflow::{FileWriter, TaskWorkspace};
 
 impl Tasks {
     /// Every tool that a user may call.

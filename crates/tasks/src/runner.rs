@@ -11,19 +11,19 @@ use journeyman_journal::StreamName;
 use journeyman_queue::{Alert, Ended, Removal, Runner, Stop};
 use tokio_util::sync::CancellationToken;
 
-use super::{Parts, recorder, worker};
-use crate::Error;
-use crate::control::{Control, StopReason, stopped};
-use crate::fact::{Fact, Role};
-use crate::worker::load;
+use crate::{Parts, recorder, worker};
+use journeyman_workflow::Error;
+use journeyman_workflow::load;
+use journeyman_workflow::{Control, StopReason};
+use journeyman_workflow::{Fact, Role};
 
 /// Before a task is tried again for which something was short.
 const SHORTAGE_PAUSE: Duration = Duration::from_secs(5);
 
-pub(super) struct TaskRunner {
-    pub(super) parts: Arc<Parts>,
+pub(crate) struct TaskRunner {
+    pub(crate) parts: Arc<Parts>,
     /// Whether a stop is the user's and not a shutdown.
-    pub(super) interrupted: Arc<AtomicBool>,
+    pub(crate) interrupted: Arc<AtomicBool>,
 }
 
 fn reason_of(
@@ -148,7 +148,7 @@ impl Runner for TaskRunner {
             // It goes on after the restart.
             Removal::Abandoned(Queued::Shutdown) => return,
             Removal::Withdrawn(reason) | Removal::Abandoned(reason) => {
-                stopped(reason_of(reason, &self.interrupted))
+                reason_of(reason, &self.interrupted).fact()
             }
             Removal::Panicked(words) => {
                 let detail = format!("a defect in journeyman: {words}");
@@ -175,7 +175,7 @@ impl Runner for TaskRunner {
 
 /// Records an alert among the system's own events. A store that cannot be written to is waited for
 /// until `cancel`.
-pub(super) async fn record_alert(
+pub(crate) async fn record_alert(
     parts: &Parts,
     told: BackpressureAlert,
     cancel: &CancellationToken,

@@ -1,5 +1,5 @@
 //! Reading what a model or a user wrote, and putting files where they belong, with anything at all.
-//! `JOURNEYMAN_FUZZ_SECONDS=600 cargo test -p journeyman-agent fuzz` makes each target run for that long, instead of for a
+//! `JOURNEYMAN_FUZZ_SECONDS=600 cargo test -p journeyman-workflow fuzz` makes each target run for that long, instead of for a
 //! few hundred cases.
 
 use std::collections::BTreeSet;

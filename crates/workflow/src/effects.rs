@@ -504,7 +504,7 @@ impl Effects {
 }
 
 /// How a tool call ended, to be recorded.
-pub(crate) fn completed_call(call: &ToolExecuting, completed: &Completed) -> ToolCompleted {
+pub fn completed_call(call: &ToolExecuting, completed: &Completed) -> ToolCompleted {
     let (outcome, kind) = match &completed.outcome {
         journeyman_tools::Outcome::Ok => (ToolOutcome::Ok, None),
         journeyman_tools::Outcome::Failed(kind) => (ToolOutcome::Failed, word(kind)),
