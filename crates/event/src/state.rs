@@ -1,6 +1,6 @@
 //! What is known of a task: the fold of its events. Shapes and questions here, the fold in `evolve`.
 //!
-//! Nothing is decided here (that is the `agent`'s `decide`), and nothing is read from outside.
+//! Nothing is decided here (that is `workflow`'s `decide`), and nothing is read from outside.
 
 mod evolve;
 
