@@ -13,11 +13,12 @@ use crate::clock::VectorClock;
 use crate::content::ContentHash;
 use crate::ids::{EventId, ModuleName, Revision, Sequence};
 use crate::ordering::Standing;
+pub use crate::payload::Ending;
 use crate::payload::{
     Approach, CodeOrigin, CodeUnderTest, FailureReason, GivenTest, Limits, ModelCallStarted,
     ModuleComplete, OutputFile, OutputStarted, PauseReason, PlannedModule, PromptAnswered, Purpose,
     ReviewCompleted, TaskStarted, TaskSubmitted, TestFailureKind, TestOrigin, TestResult,
-    TestScope, TestStarted, ToolExecuting, ToolOutcome, ToolRequest, UnusedCode, Verification,
+    TestScope, TestStarted, ToolExecuting, ToolOutcome, ToolRequest, UnusedCode,
 };
 use crate::tokens::Tokens;
 
@@ -359,23 +360,6 @@ impl ModuleState {
                     || run.tests_version == self.generated_tests.len())
         })
     }
-}
-
-/// How a task ended, or is about to end once its result is written out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ending {
-    /// With a result.
-    Complete(Verification),
-    /// Without what was asked for.
-    Failed {
-        /// Why.
-        reason: FailureReason,
-        /// For a person.
-        detail: String,
-    },
-    /// By the user.
-    Cancelled,
 }
 
 /// Events that did not count, and why.

@@ -4,9 +4,9 @@ use jiff::SignedDuration;
 use journeyman_context::{Descriptor, may_ask};
 use journeyman_event::payload::{
     AgentOutcome, AnswerRejected, CodeOrigin, CodeUnderTest, CorrectionCompleted, FailureReason,
-    PauseReason, PlanningComplete, PlanningRejected, Purpose, TaskCancelled, TaskComplete,
-    TaskFailed, TaskPaused, TestFailureKind, TestOrigin, TestScope, TestStarted, TestsGenerated,
-    ToolRequest, Verification,
+    OutputStarted, PauseReason, PlanningComplete, PlanningRejected, Purpose, TaskCancelled,
+    TaskComplete, TaskFailed, TaskPaused, TestFailureKind, TestOrigin, TestScope, TestStarted,
+    TestsGenerated, ToolRequest, Verification,
 };
 use journeyman_event::state::{Ending, ModuleState, PendingAnswer, TestRun};
 use journeyman_event::{ModuleName, Payload, TaskState, Tokens};
@@ -61,13 +61,8 @@ pub enum Step {
     },
     /// The whole is to be analysed for unused code.
     Analyse,
-    /// The result is to be written to the task's folder; `ending` is what it will say.
-    WriteOutput {
-        /// The folder.
-        folder: String,
-        /// How the task is about to end.
-        ending: Ending,
-    },
+    /// The result is to be written to the task's folder.
+    WriteOutput(OutputStarted),
     /// Nothing: the task has ended.
     Rest,
 }
@@ -582,7 +577,8 @@ fn end(state: &TaskState, ending: Ending) -> Step {
         && state.output.is_none()
         && state.output_problem.is_none()
     {
-        return Step::WriteOutput { folder, ending };
+        let ending = Some(ending);
+        return Step::WriteOutput(OutputStarted { folder, ending });
     }
     let ended = match ending {
         Ending::Complete(verification) => {

@@ -21,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::bench::Bench;
-use crate::decide::Step;
 use crate::fact::{Fact, Role};
 use crate::folder::FreshFolder;
 use crate::layout::{self, Files, module_path, output_files, working_files};
@@ -62,19 +61,17 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
-    /// Performs the open effect of `state`. `step` is what `decide` says of the same state: it
-    /// knows how the task is about to end when the result is written.
+    /// Performs the open effect of `state`, as its recorded intent says.
     pub(crate) async fn perform(
         &self,
         task: &TaskId,
         state: &TaskState,
-        step: &Step,
         stop: &CancellationToken,
     ) -> Result<Outcome, Error> {
         let Some(effect) = &state.effect else {
             return Err(Error::NoEffect);
         };
-        match self.try_to(task, state, effect, step, stop).await {
+        match self.try_to(task, state, effect, stop).await {
             Err(error) if error.may_pass() => Ok(Outcome::Short {
                 fact: interrupted(effect, Interruption::Shortage),
                 problem: error.to_string(),
@@ -88,7 +85,6 @@ impl Effects {
         task: &TaskId,
         state: &TaskState,
         effect: &OpenEffect,
-        step: &Step,
         stop: &CancellationToken,
     ) -> Result<Outcome, Error> {
         match &effect.action {
@@ -107,13 +103,13 @@ impl Effects {
             Action::RunTests(started) => self.run_tests(task, state, effect, started, stop).await,
             Action::CallTool(call) => Ok(self.call_tool(task, state, effect, call, stop).await),
             Action::Analyse => self.analyse(task, state, effect, stop).await,
-            Action::WriteOutput(started) => {
-                let Step::WriteOutput { ending, .. } = step else {
-                    return Ok(stopped(effect));
-                };
-                self.write_output(task, state, effect, &started.folder, ending)
-                    .await
-            }
+            Action::WriteOutput(started) => match &started.ending {
+                Some(ending) => {
+                    self.write_output(task, state, effect, &started.folder, ending)
+                        .await
+                }
+                None => Ok(stopped(effect)),
+            },
         }
     }
 

@@ -14,8 +14,8 @@ use journeyman_bus::Context;
 use journeyman_context::{Descriptor, Refusal, ToolOffer};
 use journeyman_event::payload::{
     AnalysisStarted, ContextRefused, EffectInterrupted, EffectRetried, Interruption,
-    ModelCallStarted, OutputStarted, PauseReason, Purpose, SentMessage, TaskPaused, TaskResumed,
-    TaskStarted, TaskSubmitted, ToolCompleted, ToolExecuting, ToolOutcome, ToolRequest,
+    ModelCallStarted, PauseReason, Purpose, SentMessage, TaskPaused, TaskResumed, TaskStarted,
+    TaskSubmitted, ToolCompleted, ToolExecuting, ToolOutcome, ToolRequest,
 };
 use journeyman_event::state::{Action, Status};
 use journeyman_event::{
@@ -285,8 +285,8 @@ impl Worker {
                     let intent = Fact::of_task(Role::Tester, AnalysisStarted {});
                     self.record(task, &mut state, vec![intent], cancel).await?;
                 }
-                Step::WriteOutput { folder, .. } => {
-                    let intent = Fact::of_task(Role::Conductor, OutputStarted { folder });
+                Step::WriteOutput(started) => {
+                    let intent = Fact::of_task(Role::Conductor, started);
                     self.record(task, &mut state, vec![intent], cancel).await?;
                 }
                 Step::Rest => break,
@@ -590,10 +590,9 @@ impl Worker {
         let left = SignedDuration::try_from(state.limits.active_max())
             .unwrap_or(SignedDuration::MAX)
             .saturating_sub(self.active(state));
-        let step = decide(state, &*self.strategy, self.active(state));
         let stop = cancel.child_token();
         let outcome = {
-            let work = self.effects.perform(task, state, &step, &stop);
+            let work = self.effects.perform(task, state, &stop);
             tokio::pin!(work);
             let deadline = tokio::time::sleep(left.try_into().unwrap_or_default());
             tokio::select! {

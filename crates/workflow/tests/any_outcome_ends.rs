@@ -10,10 +10,9 @@ use journeyman_event::payload::{
     AgentCompleted, AgentOutcome, AgentStarted, AnalysisStarted, CodeOrigin, ContextRefused,
     DeadCodeAnalysis, EffectInterrupted, FailureReason, GivenTest, Interruption,
     ModelCallCompleted, ModelCallFailed, ModelCallStarted, ModuleSkipped, OutputFailed,
-    OutputStarted, OutputWritten, PauseReason, Purpose, TaskQueued, TaskResumed, TaskStarted,
-    TaskSubmitted, TestFailed, TestFailureKind, TestOrigin, TestPassed, TestResult, TestStarted,
-    ToolCompleted, ToolExecuting, ToolOutcome, ToolRequest, UserAnswered, UserIntervention,
-    Verification,
+    OutputWritten, PauseReason, Purpose, TaskQueued, TaskResumed, TaskStarted, TaskSubmitted,
+    TestFailed, TestFailureKind, TestOrigin, TestPassed, TestResult, TestStarted, ToolCompleted,
+    ToolExecuting, ToolOutcome, ToolRequest, UserAnswered, UserIntervention, Verification,
 };
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{
@@ -168,8 +167,8 @@ impl Drive {
                     },
                 );
             }
-            Step::WriteOutput { folder, .. } => {
-                self.record(Fact::of_task(Role::Conductor, OutputStarted { folder }));
+            Step::WriteOutput(started) => {
+                self.record(Fact::of_task(Role::Conductor, started));
                 if self.below(4) == 0 {
                     self.outcome(
                         None,

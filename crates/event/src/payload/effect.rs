@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::model::Purpose;
-use super::task::FailureReason;
+use super::task::{Ending, FailureReason};
 use crate::content::ContentHash;
 use crate::ids::ModuleName;
 use crate::tokens::Tokens;
@@ -101,6 +101,10 @@ pub struct ReviewCompleted {
 pub struct OutputStarted {
     /// The folder.
     pub folder: String,
+    /// How the task is about to end, which the result says. Versions before this key stood here did
+    /// not record it: then the step is decided anew.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ending: Option<Ending>,
 }
 
 /// One file of the result.

@@ -354,6 +354,23 @@ pub enum Verification {
     None,
 }
 
+/// How a task ended, or is about to end once its result is written out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// With a result.
+    Complete(Verification),
+    /// Without what was asked for.
+    Failed {
+        /// Why.
+        reason: FailureReason,
+        /// For a person.
+        detail: String,
+    },
+    /// By the user.
+    Cancelled,
+}
+
 /// The task ended with a result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskComplete {
