@@ -191,7 +191,7 @@ impl Draft {
     }
 
     fn add(&mut self, raw: RawModule) -> Result<(), String> {
-        let Some(mut name) = stem(&raw.name) else {
+        let Some(name) = stem(&raw.name) else {
             return Err(format!(
                 "{:?} is not a module name; use an identifier",
                 raw.name
@@ -206,13 +206,6 @@ impl Draft {
                 "module {name} left out: it is not part of the program"
             ));
             return Ok(());
-        }
-        if self.package.is_empty() && is_taken(&name) {
-            let renamed = format!("{name}_module");
-            self.repairs.push(format!(
-                "module {name} renamed to {renamed}: it would hide the library's"
-            ));
-            name = renamed;
         }
         let functions: Vec<PlannedFunction> = raw.functions.iter().filter_map(function).collect();
         let dropped = raw.functions.len() - functions.len();
@@ -245,6 +238,31 @@ impl Draft {
 }
 
 impl Draft {
+    /// Renames modules that stand in no package and would hide one of the library's.
+    fn hide_nothing(&mut self) {
+        if !self.package.is_empty() {
+            return;
+        }
+        let names = self.modules.iter().map(|module| &module.name);
+        for name in names
+            .filter(|name| is_taken(name))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
+            let renamed = format!("{name}_module");
+            self.repairs.push(format!(
+                "module {name} renamed to {renamed}: it would hide the library's"
+            ));
+            for module in &mut self.modules {
+                let mut named = std::iter::once(&mut module.name).chain(&mut module.depends_on);
+                named
+                    .by_ref()
+                    .filter(|other| **other == name)
+                    .for_each(|other| other.clone_from(&renamed));
+            }
+        }
+    }
+
     /// Makes one module of all of them.
     fn merge(&mut self) {
         let mut modules = std::mem::take(&mut self.modules).into_iter();
@@ -344,6 +362,7 @@ fn with_methods_in_their_class(functions: Vec<PlannedFunction>) -> Vec<PlannedFu
 /// Names, dependencies, order and given tests: what holds for every plan wherever it came from.
 fn finish(mut draft: Draft, tests: &[GivenTest]) -> Result<PlanningComplete, String> {
     obey_imports(&mut draft, tests)?;
+    draft.hide_nothing();
     for module in &mut draft.modules {
         let mut names = BTreeSet::new();
         module.functions.retain(|function| {
@@ -510,6 +529,15 @@ mod tests {
         let plan =
             plan_of_answer(r#"{"package":"v","modules":[{"name":"email"}]}"#, "", &[]).unwrap();
         assert_eq!(names(&plan), ["v.email"]);
+        // Where the tests take the package away, too.
+        let plan = plan_of_answer(
+            r#"{"package":"shop","modules":[{"name":"json"},{"name":"cart","depends_on":["json"]}]}"#,
+            "",
+            &[file("test_a.py", "from cart import f\nassert f() == 1\n")],
+        )
+        .unwrap();
+        assert_eq!(names(&plan), ["json_module", "cart"]);
+        assert_eq!(plan.modules[1].depends_on[0].as_str(), "json_module");
     }
 
     #[test]
