@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use journeyman_event::payload::{PlannedModule, Purpose, TestOrigin};
 use journeyman_event::state::{ModuleState, TestRun};
-use journeyman_event::{ModuleName, TaskState};
+use journeyman_event::{ModuleName, TaskState, last_chars};
 use serde_json::Value;
 
 use crate::offer::ToolOffer;
@@ -518,12 +518,4 @@ fn failures(run: &TestRun) -> String {
         let _ = write!(text, "\nAlso failing: {}", rest.join(", "));
     }
     text
-}
-
-fn last_chars(text: &str, max: usize) -> &str {
-    let text = text.trim_end();
-    let skip = text.chars().count().saturating_sub(max);
-    text.char_indices()
-        .nth(skip)
-        .map_or(text, |(at, _)| &text[at..])
 }

@@ -32,7 +32,7 @@ pub use ids::{EventId, InvalidId, ModuleName, Owner, Principal, Revision, Sequen
 pub use line::{HASH_SUFFIX_LEN, SCHEMA, StoredLine, chain_hash, line_hash, split_hash};
 pub use ordering::{Staleness, Standing, Validity, is_report_valid};
 pub use payload::Payload;
-pub use printable::printable;
+pub use printable::{last_chars, printable, word};
 pub use priority::Priority;
 pub use role::Role;
 pub use shortage::{is_shortage, names_shortage};

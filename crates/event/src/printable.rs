@@ -1,6 +1,22 @@
-//! Texts of others, as they may be shown to a person.
+//! Texts of others, as they may be shown to a person or kept in an event.
 
 use std::borrow::Cow;
+
+/// The last `max` characters of a text without the white space at its end.
+pub fn last_chars(text: &str, max: usize) -> &str {
+    let text = text.trim_end();
+    let skip = text.chars().count().saturating_sub(max);
+    text.char_indices()
+        .nth(skip)
+        .map_or("", |(at, _)| &text[at..])
+}
+
+/// The word by which events name a value, such as `given_tests`; none for a value that is not named by
+/// one word.
+pub fn word(value: &impl serde::Serialize) -> Option<String> {
+    let value = serde_json::to_value(value).ok()?;
+    value.as_str().map(str::to_owned)
+}
 
 /// A text without what controls a terminal or the direction of writing: escape sequences and control
 /// characters are left out, but for the ends of lines and tabs.

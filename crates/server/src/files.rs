@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use journeyman_event::{ContentHash, Payload, Sequence};
+use journeyman_event::{ContentHash, Payload, Sequence, word};
 use journeyman_journal::Filter;
 use journeyman_workflow::task_files;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,6 @@ use crate::events::text;
 use crate::problem::Problem;
 use crate::query::{Asked, Position, Task, TaskAnd};
 use crate::tasks::{AtQuery, TaskPath};
-use crate::view::word;
 
 /// One file in one version.
 #[derive(Debug, Serialize, ToSchema)]

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use journeyman_event::word;
 use journeyman_tools::{Completed, Outcome, Request, Source, Spec};
 use journeyman_workflow::{Doing, LivingAgent};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use crate::door::Caller;
 use crate::problem::Problem;
 use crate::query::Task;
 use crate::tasks::TaskPath;
-use crate::view::{time, word};
+use crate::view::time;
 
 /// Calls in one request.
 const STEPS_MAX: usize = 16;

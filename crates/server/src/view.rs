@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 use journeyman_event::payload::{PauseReason, Verification};
 use journeyman_event::state::{Ending, ModuleState, Question, Status};
-use journeyman_event::{Principal, Priority, TaskId, TaskState};
+use journeyman_event::{Principal, Priority, TaskId, TaskState, word};
 use journeyman_tasks::Listed;
 use journeyman_workflow::{Listing, headline, module_path, remarks};
 use serde::Serialize;
@@ -12,12 +12,6 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::problem::Problem;
-
-/// A word as it stands in events.
-pub(crate) fn word(value: &impl Serialize) -> Option<String> {
-    let value = serde_json::to_value(value).ok()?;
-    value.as_str().map(str::to_owned)
-}
 
 pub(crate) fn time(at: Option<Timestamp>) -> Option<String> {
     at.map(|at| format!("{at:.6}"))

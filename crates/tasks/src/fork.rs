@@ -8,11 +8,10 @@ use journeyman_event::payload::{Fork, TaskSubmitted};
 use journeyman_event::{Event, EventId, NewEvent, Payload, Principal, Sequence, TaskId, TaskState};
 use journeyman_journal::{Filter, StreamName};
 use journeyman_queue::Full;
+use journeyman_workflow::limits::check_submission;
+use journeyman_workflow::{Error, check_patterns};
 
 use crate::{AGAIN, Submitted, Tasks, refused};
-use journeyman_workflow::Error;
-use journeyman_workflow::check_patterns;
-use journeyman_workflow::limits::check_submission;
 
 /// Events that a fork copies at the most: all of them and the submission are one append.
 const COPIED_MAX: usize = 999;

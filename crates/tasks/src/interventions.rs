@@ -11,15 +11,10 @@ use journeyman_event::state::{Ending, Status};
 use journeyman_event::{ModuleName, Principal, TaskId, TaskState};
 use journeyman_journal::StreamName;
 use journeyman_queue::{Refusal, Withdrawal};
+use journeyman_workflow::limits::{check_source, check_text};
+use journeyman_workflow::{Error, Fact, Recorded, Role, StopReason, module_path, without_time};
 
 use crate::{Tasks, give_up_soon};
-use journeyman_workflow::Error;
-use journeyman_workflow::Recorded;
-use journeyman_workflow::StopReason;
-use journeyman_workflow::limits::{check_source, check_text};
-use journeyman_workflow::module_path;
-use journeyman_workflow::without_time;
-use journeyman_workflow::{Fact, Role};
 
 /// Tasks that are looked at for a circle of dependencies.
 const CIRCLE_MAX: usize = 10_000;

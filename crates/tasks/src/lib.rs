@@ -28,17 +28,12 @@ use journeyman_event::state::Status;
 use journeyman_event::{NewEvent, Principal, Randomness, Sequence, TaskId, TaskState, TimeSource};
 use journeyman_journal::{Filter, Journal, StreamName};
 use journeyman_queue::{Full, Job, Permit, Queue, Refusal, Statistics};
-use tokio_util::sync::CancellationToken;
-
-use journeyman_workflow::Bench;
-use journeyman_workflow::Listing;
-use journeyman_workflow::check_output;
-use journeyman_workflow::check_patterns;
 use journeyman_workflow::limits::check_submission;
-use journeyman_workflow::{Error, Notices};
-use journeyman_workflow::{Fact, Role};
-use journeyman_workflow::{Options as WorkerOptions, Worker, load};
-use journeyman_workflow::{PAGE, Recorded, Recorder};
+use journeyman_workflow::{
+    Bench, Error, Fact, Listing, Notices, Options as WorkerOptions, PAGE, Recorded, Recorder, Role,
+    Worker, check_output, check_patterns, load,
+};
+use tokio_util::sync::CancellationToken;
 
 use cache::Cache;
 use calls::Calls;

@@ -3,10 +3,9 @@
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::{ContentHash, Event, Principal, Sequence, TaskId};
 use journeyman_journal::Filter;
+use journeyman_workflow::{Error, load};
 
 use crate::{Submitted, Tasks};
-use journeyman_workflow::Error;
-use journeyman_workflow::load;
 
 /// The name of a task that is to be recorded.
 pub(crate) struct Name {

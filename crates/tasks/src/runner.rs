@@ -9,13 +9,10 @@ use journeyman_event::state::{Ending, Status};
 use journeyman_event::{Principal, TaskId, TaskState};
 use journeyman_journal::StreamName;
 use journeyman_queue::{Alert, Ended, Removal, Runner, Stop};
+use journeyman_workflow::{Control, Error, Fact, Role, StopReason, load};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Parts, recorder, worker};
-use journeyman_workflow::Error;
-use journeyman_workflow::load;
-use journeyman_workflow::{Control, StopReason};
-use journeyman_workflow::{Fact, Role};
 
 /// Before a task is tried again for which something was short.
 const SHORTAGE_PAUSE: Duration = Duration::from_secs(5);

@@ -10,18 +10,14 @@ use journeyman_event::{EventId, Payload, Principal, TaskId};
 use journeyman_tools::{
     CallContext, CallRef, Chain, ChainRefusal, Completed, Record, RecordError, Request, Spec,
 };
+use journeyman_workflow::{
+    Error, Fact, FileWriter, LivingAgent, Recorded, Role, TaskWorkspace, completed_call,
+    module_path, user_grants,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::interventions::ended;
 use crate::{Intervention, Tasks, give_up_soon};
-use journeyman_workflow::Error;
-use journeyman_workflow::LivingAgent;
-use journeyman_workflow::Recorded;
-use journeyman_workflow::completed_call;
-use journeyman_workflow::module_path;
-use journeyman_workflow::user_grants;
-use journeyman_workflow::{Fact, Role};
-use journeyman_workflow::{FileWriter, TaskWorkspace};
 
 impl Tasks {
     /// Every tool that a user may call.

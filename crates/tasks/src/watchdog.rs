@@ -7,12 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use journeyman_event::{Principal, Sequence};
 use journeyman_journal::StreamName;
+use journeyman_workflow::{Error, Listing, load};
 
 use crate::Tasks;
 use crate::recovery::goes_on;
-use journeyman_workflow::Error;
-use journeyman_workflow::Listing;
-use journeyman_workflow::load;
 
 /// Streams read at a time.
 const PAGE: usize = 200;

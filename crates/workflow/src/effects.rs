@@ -12,7 +12,9 @@ use journeyman_event::payload::{
     TestResult, TestScope, TestStarted, ToolCompleted, ToolExecuting, ToolOutcome, UnusedCode,
 };
 use journeyman_event::state::{Action, Ending, ModuleState, OpenEffect};
-use journeyman_event::{ContentHash, Principal, Priority, Randomness, TaskId, TaskState, Tokens};
+use journeyman_event::{
+    ContentHash, Principal, Priority, Randomness, TaskId, TaskState, Tokens, last_chars, word,
+};
 use journeyman_journal::Journal;
 use journeyman_llm::{Finish, Message, Request};
 use journeyman_sandbox::{DeadCode, TestOutcome, TestReport};
@@ -344,7 +346,7 @@ impl Effects {
                         tests: Vec::new(),
                         idle: Vec::new(),
                         broken_tests: false,
-                        output: last_chars(&check.error, OUTPUT_CHARS_MAX),
+                        output: last_chars(&check.error, OUTPUT_CHARS_MAX).to_owned(),
                         wall_ms: 0,
                     };
                     return Ok(Some(reached(effect, Role::Tester, failed)));
@@ -517,12 +519,6 @@ pub fn completed_call(call: &ToolExecuting, completed: &Completed) -> ToolComple
     }
 }
 
-/// A word as it stands in events.
-pub(crate) fn word(value: &impl serde::Serialize) -> Option<String> {
-    let value = serde_json::to_value(value).ok()?;
-    value.as_str().map(str::to_owned)
-}
-
 fn reached(
     effect: &OpenEffect,
     role: Role,
@@ -597,7 +593,7 @@ fn outcome_of_report(effect: &OpenEffect, report: TestReport) -> Outcome {
         .map(|test| TestResult {
             name: test.name,
             passed: test.passed,
-            message: last_chars(&test.message, MESSAGE_CHARS_MAX),
+            message: last_chars(&test.message, MESSAGE_CHARS_MAX).to_owned(),
         })
         .collect();
     let kind = match report.outcome {
@@ -621,7 +617,7 @@ fn outcome_of_report(effect: &OpenEffect, report: TestReport) -> Outcome {
     } else {
         format!("{}\n{}", report.output, report.detail)
     };
-    let output = last_chars(&output, OUTPUT_CHARS_MAX);
+    let output = last_chars(&output, OUTPUT_CHARS_MAX).to_owned();
     reached(
         effect,
         Role::Tester,
@@ -663,10 +659,4 @@ fn unused(state: &TaskState, found: &[DeadCode]) -> Vec<UnusedCode> {
 
 fn first_chars(text: &str, max: usize) -> String {
     text.trim().chars().take(max).collect()
-}
-
-fn last_chars(text: &str, max: usize) -> String {
-    let text = text.trim_end();
-    let skip = text.chars().count().saturating_sub(max);
-    text.chars().skip(skip).collect()
 }

@@ -20,7 +20,7 @@ use journeyman_event::payload::{
 use journeyman_event::state::{Action, Status};
 use journeyman_event::{
     ContentHash, Event, ModuleName, Payload, Principal, Randomness, Sequence, TaskId, TaskState,
-    TimeSource, Tokens,
+    TimeSource, Tokens, word,
 };
 use journeyman_journal::{Filter, Journal};
 use journeyman_llm::ModelInfo;
@@ -31,7 +31,7 @@ use crate::bench::Bench;
 use crate::control::Control;
 use crate::crew::{at_work, may_call};
 use crate::decide::{Step, decide};
-use crate::effects::{Effects, Outcome, word};
+use crate::effects::{Effects, Outcome};
 use crate::fact::{Fact, Role};
 use crate::notice::{Notice, Notices};
 use crate::pace::Pace;
