@@ -9,9 +9,10 @@ use journeyman_llm::{Message, ModelServer, Role};
 use thiserror::Error;
 
 use crate::offer::ToolOffer;
-use crate::pieces::{Keep, LayerName, Piece, Rank, pieces};
+use crate::piece::{Keep, LayerName, Piece, Rank};
 use crate::profile::Profile;
 use crate::purpose::Descriptor;
+use crate::sources::{Asked, gather};
 
 /// An answer shorter than this is of no use: the call is refused instead.
 const ANSWER_MIN: Tokens = Tokens(192);
@@ -81,7 +82,13 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
     let left = request.state.left();
     let prompt_max = profile.prompt_max().min(left - ANSWER_MIN);
     let module = request.module.and_then(|name| request.state.module(name));
-    let mut pieces = pieces(request.state, request.purpose, module, request.tools);
+    let asked = Asked {
+        state: request.state,
+        purpose: request.purpose,
+        module,
+        tools: request.tools,
+    };
+    let mut pieces = gather(asked).await;
     let whole: Vec<usize> = pieces.iter().map(|piece| piece.text.len()).collect();
 
     let (messages, count) = loop {

@@ -7,10 +7,12 @@
 
 mod build;
 mod offer;
-mod pieces;
+mod piece;
 mod profile;
 mod prompts;
 mod purpose;
+mod requests;
+mod sources;
 
 pub use build::{Built, Refusal, Request, build};
 pub use offer::ToolOffer;

@@ -1,5 +1,5 @@
 //! What each purpose of a model call is: one descriptor for each. To add a purpose, add its name to
-//! [`Purpose`], its descriptor here, and what is made of its answer to `agent/src/decide.rs`.
+//! [`Purpose`], its descriptor here, and what is made of its answer to `workflow/src/decide.rs`.
 
 use journeyman_event::payload::Purpose;
 use journeyman_event::state::ModuleState;
@@ -7,13 +7,14 @@ use journeyman_event::{Priority, Role, TaskState};
 use serde_json::Value;
 
 use crate::build::Request;
-use crate::pieces::{
-    Piece, answer_request, code_request, fix_request, look_up_request, plan_request,
-    review_request, tests_request,
-};
+use crate::piece::Piece;
 use crate::prompts::{
     ANSWER, CODE, FIX, LOOK_UP, PLAN, REVIEW, TESTS, schema_of_look_up, schema_of_plan,
     schema_of_review,
+};
+use crate::requests::{
+    answer_request, code_request, fix_request, look_up_request, plan_request, review_request,
+    tests_request,
 };
 
 /// All that is to be said of a purpose of a model call.

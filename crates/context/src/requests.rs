@@ -1,0 +1,148 @@
+//! What each purpose of a model call asks for: the last pieces of its prompt.
+
+use std::fmt::Write;
+
+use journeyman_event::state::{ModuleState, TestRun};
+use journeyman_event::{TaskState, last_chars};
+
+use crate::piece::{Keep, LayerName, Piece, Rank, path, piece};
+use crate::prompts::{ASK, may_ask};
+
+/// Test messages longer than this are cut before anything else is.
+const MESSAGE_CHARS_MAX: usize = 700;
+/// Failing tests that are shown at a time: one cause often fails many.
+const FAILURES_SHOWN: usize = 3;
+
+/// All of the code, and what is asked of it.
+pub(crate) fn review_request(state: &TaskState) -> Vec<Piece> {
+    let modules = state.modules.iter();
+    let mut all: Vec<Piece> = modules
+        .filter_map(|module| {
+            let code = module.code()?;
+            let path = path(&module.plan.name);
+            let text = format!("# `{path}`\n```python\n{}\n```", code.source.trim_end());
+            let name = format!("code of {}", module.plan.name);
+            Some(piece(LayerName::Current, Rank::High, name, text))
+        })
+        .collect();
+    let text = "Review the code.".to_owned();
+    all.push(piece(LayerName::Current, Rank::Critical, "request", text));
+    all
+}
+
+pub(crate) fn look_up_request() -> Piece {
+    let text = "Which tools have to be called?".to_owned();
+    piece(LayerName::Current, Rank::Critical, "request", text)
+}
+
+pub(crate) fn answer_request() -> Piece {
+    let text = "Answer the question.".to_owned();
+    piece(LayerName::Current, Rank::Critical, "request", text)
+}
+
+pub(crate) fn plan_request(state: &TaskState) -> Piece {
+    let mut text = String::new();
+    if let Some(problem) = &state.plan_problem {
+        let _ = write!(text, "Your last plan could not be used: {problem}\n\n");
+    }
+    if may_ask(state) {
+        let _ = write!(text, "{ASK}\n\n");
+    }
+    text.push_str("Plan the modules.");
+    piece(LayerName::Current, Rank::Critical, "request", text)
+}
+
+pub(crate) fn code_request(state: &TaskState, module: Option<&ModuleState>) -> Vec<Piece> {
+    let Some(module) = module else {
+        return Vec::new();
+    };
+    if module.plan.completes_prompt {
+        let text = format!("{}Give the whole file.", refusal(state));
+        return vec![piece(LayerName::Current, Rank::Critical, "request", text)];
+    }
+    let text = format!(
+        "{}Write the file `{}`.",
+        refusal(state),
+        path(&module.plan.name)
+    );
+    vec![piece(LayerName::Current, Rank::Critical, "request", text)]
+}
+
+pub(crate) fn tests_request(state: &TaskState, module: Option<&ModuleState>) -> Vec<Piece> {
+    let Some(module) = module else {
+        return Vec::new();
+    };
+    let name = &module.plan.name;
+    let text = format!(
+        "{}Write pytest tests for module `{name}`: 4 to 8 test functions of one case each. \
+         Begin with `import pytest` and `from {name} import ...`.",
+        refusal(state)
+    );
+    vec![piece(LayerName::Current, Rank::Critical, "request", text)]
+}
+
+pub(crate) fn fix_request(state: &TaskState, module: Option<&ModuleState>) -> Vec<Piece> {
+    let Some(module) = module else {
+        return Vec::new();
+    };
+    let mut all = Vec::new();
+    if let Some(code) = module.code() {
+        let text = format!(
+            "# `{}` as it is now\n```python\n{}\n```",
+            path(&module.plan.name),
+            code.source.trim_end()
+        );
+        all.push(piece(LayerName::Current, Rank::High, "current code", text));
+    }
+    if let Some(run) = module.runs.last().filter(|run| run.failure.is_some()) {
+        let text = format!("# What fails\n{}", failures(run));
+        all.push(Piece {
+            keep: Keep::Tail,
+            ..piece(LayerName::Current, Rank::High, "test results", text)
+        });
+    } else if let Some(bug) = &module.bug {
+        let text = format!("# What fails\n{}", bug.summary);
+        all.push(piece(LayerName::Current, Rank::High, "bug report", text));
+    }
+    let text = format!(
+        "{}Correct the file `{}` so that these tests pass.",
+        refusal(state),
+        path(&module.plan.name)
+    );
+    all.push(piece(LayerName::Current, Rank::Critical, "request", text));
+    all
+}
+
+fn refusal(state: &TaskState) -> String {
+    state.refusal.as_ref().map_or_else(String::new, |problem| {
+        format!("Your last answer could not be used: {problem}\n\n")
+    })
+}
+
+/// What matters of a failed run: the first few failing tests, else the end of the output.
+fn failures(run: &TestRun) -> String {
+    let failing: Vec<_> = run.tests.iter().filter(|test| !test.passed).collect();
+    if failing.is_empty() {
+        return format!(
+            "```\n{}\n```",
+            last_chars(&run.output, 2 * MESSAGE_CHARS_MAX)
+        );
+    }
+    let mut text = format!("{} of {} tests fail.", failing.len(), run.tests.len());
+    for test in failing.iter().take(FAILURES_SHOWN) {
+        let _ = write!(
+            text,
+            "\n{}\n```\n{}\n```",
+            test.name,
+            last_chars(&test.message, MESSAGE_CHARS_MAX)
+        );
+    }
+    if failing.len() > FAILURES_SHOWN {
+        let rest: Vec<&str> = failing[FAILURES_SHOWN..]
+            .iter()
+            .map(|test| test.name.as_str())
+            .collect();
+        let _ = write!(text, "\nAlso failing: {}", rest.join(", "));
+    }
+    text
+}

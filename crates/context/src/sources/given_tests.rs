@@ -1,0 +1,39 @@
+//! Test files that the user gave: those of the module at hand, or all of them.
+
+use async_trait::async_trait;
+use journeyman_event::TaskState;
+use journeyman_event::payload::{PlannedModule, TestOrigin};
+
+use super::{Asked, Source};
+use crate::piece::{LayerName, Piece, Rank, piece};
+
+pub(crate) struct GivenTests;
+
+#[async_trait]
+impl Source for GivenTests {
+    async fn pieces(&self, asked: Asked<'_>) -> Vec<Piece> {
+        given_tests(asked.state, asked.module.map(|module| &module.plan))
+    }
+}
+
+/// The given tests, but for those that the prompt itself states.
+fn given_tests(state: &TaskState, module: Option<&PlannedModule>) -> Vec<Piece> {
+    state
+        .given_tests()
+        .iter()
+        .filter(|test| test.origin == TestOrigin::File)
+        .filter(|test| module.is_none_or(|module| module.given_tests.contains(&test.name)))
+        .map(|test| {
+            let text = format!(
+                "# These tests must pass ({})\n```python\n{}\n```",
+                test.name, test.source
+            );
+            piece(
+                LayerName::State,
+                Rank::High,
+                format!("given tests {}", test.name),
+                text,
+            )
+        })
+        .collect()
+}

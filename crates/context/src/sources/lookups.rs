@@ -1,0 +1,46 @@
+//! What was looked up before anything was planned.
+
+use async_trait::async_trait;
+use journeyman_event::TaskState;
+use journeyman_event::payload::Purpose;
+use serde_json::Value;
+
+use super::{Asked, Source};
+use crate::piece::{LayerName, Piece, Rank, piece};
+
+pub(crate) struct Lookups;
+
+#[async_trait]
+impl Source for Lookups {
+    async fn pieces(&self, asked: Asked<'_>) -> Vec<Piece> {
+        match asked.purpose {
+            Purpose::LookUp => Vec::new(),
+            _ => looked_up(asked.state),
+        }
+    }
+}
+
+/// What was looked up before anything was planned: the same for all that follows.
+fn looked_up(state: &TaskState) -> Vec<Piece> {
+    let pieces = state.lookups.iter().map(|call| {
+        let values = call.request.arguments.values().filter_map(Value::as_str);
+        let about = values.collect::<Vec<_>>().join(", ");
+        let about = if about.is_empty() {
+            &call.request.name
+        } else {
+            &about
+        };
+        // Under the tool's name and without the last line, small models plan programs that call it.
+        let text = format!(
+            "# {about}\n```\n{}\n```\nThis is known already: the program must not read it.",
+            call.text
+        );
+        piece(
+            LayerName::State,
+            Rank::High,
+            format!("looked up {about}"),
+            text,
+        )
+    });
+    pieces.collect()
+}

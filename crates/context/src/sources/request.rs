@@ -1,0 +1,16 @@
+//! What is asked for, as the purpose's descriptor has it: the last pieces of a prompt.
+
+use async_trait::async_trait;
+
+use super::{Asked, Source};
+use crate::piece::Piece;
+use crate::purpose::Descriptor;
+
+pub(crate) struct Request;
+
+#[async_trait]
+impl Source for Request {
+    async fn pieces(&self, asked: Asked<'_>) -> Vec<Piece> {
+        (Descriptor::of(asked.purpose).request)(asked.state, asked.module)
+    }
+}

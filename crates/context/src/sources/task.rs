@@ -1,0 +1,35 @@
+//! The task itself, as its user put it: the one piece that is never left out.
+
+use async_trait::async_trait;
+use journeyman_event::TaskState;
+use journeyman_event::payload::Purpose;
+use journeyman_event::state::ModuleState;
+
+use super::{Asked, Source};
+use crate::piece::{LayerName, Piece, Rank, path, piece};
+
+pub(crate) struct Task;
+
+#[async_trait]
+impl Source for Task {
+    async fn pieces(&self, asked: Asked<'_>) -> Vec<Piece> {
+        vec![task(asked.state, asked.purpose, asked.module)]
+    }
+}
+
+fn task(state: &TaskState, purpose: Purpose, module: Option<&ModuleState>) -> Piece {
+    let prompt = state
+        .submission
+        .as_ref()
+        .map_or("", |submission| submission.prompt.trim());
+    // What code completion is trained on, where the prompt is code.
+    let text = match module {
+        Some(module) if module.plan.completes_prompt => format!(
+            "Complete the file `{}` that begins so.\n\n```python\n{prompt}\n```",
+            path(&module.plan.name)
+        ),
+        _ if purpose == Purpose::Answer => format!("# The question\n{prompt}"),
+        _ => format!("# The task\n{prompt}"),
+    };
+    piece(LayerName::State, Rank::Critical, "task", text)
+}
