@@ -7,7 +7,7 @@ use crate::passages::{Role, Statement, passages_in};
 use crate::python::{defined_name, is_builtin, is_identifier, is_name, stub_signatures};
 use crate::spoken::Spoken;
 use crate::wording::{
-    DOUBTS, FAULTS, OPENINGS, PAST, REPORTS, before_in_sentence, behind_in_sentence,
+    CROSSES, DOUBTS, FAULTS, OPENINGS, PAST, REPORTS, before_in_sentence, behind_in_sentence,
     heads_a_report, is_claimed, last_sentence, says_any, starts_with_any, takes_back,
     without_strings,
 };
@@ -45,6 +45,8 @@ const CUES: &[&str] = &[
     "an",
     "the",
     "and",
+    "by",
+    "into",
     "with",
     "that",
     "called",
@@ -78,6 +80,17 @@ const FILLERS: &[&str] = &[
     "python",
     "in",
     "and",
+    "as",
+    "at",
+    "below",
+    "by",
+    "from",
+    "into",
+    "is",
+    "of",
+    "on",
+    "so",
+    "then",
     "with",
     "function",
     "module",
@@ -203,6 +216,9 @@ impl<'p> Prompt<'p> {
     pub(crate) fn is_reported(&self, at: usize, last: usize) -> bool {
         let heading = self.lines[..at].iter().rev().take(HEADING_LINES_MAX);
         for line in heading.map(|line| line.text.trim()) {
+            if is_comment(line) && heads_a_report(line) {
+                return true;
+            }
             let bare = line.trim_end_matches(['*', '_', '`', ' ']);
             let is_heading = bare.ends_with(':') || line.starts_with("##");
             let goes_on = line.is_empty()
@@ -232,14 +248,18 @@ impl<'p> Prompt<'p> {
     pub(crate) fn is_reported_beside(&self, at: usize) -> bool {
         let line = without_strings(self.lines[at].text);
         let comment = line.split_once('#').map_or("", |(_, comment)| comment);
-        says_any(comment, REPORTS) || says_any(comment, FAULTS)
+        let names_another = || comment.contains(|c: char| c.is_ascii_digit() || "[({".contains(c));
+        line.contains(CROSSES)
+            || says_any(comment, REPORTS)
+            || says_any(comment, FAULTS)
+            || says_any(comment, &["expected", "should be"]) && names_another()
     }
 
     /// Whether the sentence around a part of line `at` plainly expects what it says there. The part
     /// is given by how much of the line stands before and behind it.
     pub(crate) fn is_expectation(&self, at: usize, before: usize, behind: usize) -> bool {
         let line = &self.lines[at];
-        if !line.is_own || self.is_reported(at, at) {
+        if !line.is_own || line.text.contains(CROSSES) || self.is_reported(at, at) {
             return false;
         }
         let from = line.start + before;

@@ -134,7 +134,7 @@ fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
         return false;
     }
     if let Some(code) = bare.strip_prefix(">>> ") {
-        return about_the_task(prompt, code);
+        return about_the_task(prompt, code) || calls_something(code);
     }
     let is_check = [
         "assert ",
@@ -161,6 +161,12 @@ fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
             && source.parses()
             && source.names().0.iter().any(|name| prompt.asks_for(name))
             && !is_in_code(prompt, at)
+}
+
+/// Whether code calls anything that is not Python's own.
+fn calls_something(code: &str) -> bool {
+    let (called, _) = Source::of(code).names();
+    called.iter().any(|name| !is_builtin(name))
 }
 
 /// Whether code calls what the prompt asks for; anything, if it asks for nothing by name.

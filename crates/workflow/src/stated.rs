@@ -122,14 +122,48 @@ pub(crate) fn is_labelled(prompt: &Prompt<'_>, at: usize) -> bool {
     is_below || input.to_lowercase().contains("output")
 }
 
-/// Whether a line shows a call of what is asked for and a result beside it, however it says so.
+/// Whether a line shows a call of what is asked for and something beside it, however it says so, or a
+/// value and what becomes of it (`- [1, 2] -> 3`, `| [1, 2] | 3 |`).
 pub(crate) fn shows_a_result(prompt: &Prompt<'_>, line: &str) -> bool {
-    /// What else may stand between a call and its result where it is not taken for an example.
-    const LOOSE: &[&str] = &["has to be", "prints", "produces", "is", ":", "=", ""];
     let known = |name: &str| prompt.asks_for(name);
-    // A row of a table, and what is struck out.
-    let line = line.replace("~~", " ").replace('|', " ");
-    !calls(&line, &known, RELATIONS).is_empty() || !calls(&line, &known, LOOSE).is_empty()
+    has_call(line, &known) || prompt.asked_names().next().is_some() && is_pair(line)
+}
+
+/// Whether a line is an example and no sentence about one: it begins with the call or the value.
+pub(crate) fn begins_with_an_example(prompt: &Prompt<'_>, line: &str) -> bool {
+    let bare = line.trim_start_matches(['-', '*', '`', ' ', '\t', '|']);
+    let known = |name: &str| prompt.asks_for(name);
+    call_at(bare, &known).is_some() || is_pair(line)
+}
+
+/// Whether a call with values stands in a line and is not all of it.
+fn has_call(line: &str, known: &dyn Fn(&str) -> bool) -> bool {
+    let starts = line.char_indices().filter(|&(at, c)| {
+        let is_inside = line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '.');
+        (c.is_alphabetic() || c == '_') && !is_inside
+    });
+    let mut calls = starts.filter_map(|(at, _)| call_at(&line[at..], known));
+    calls.any(|(call, rest)| {
+        let has_values = !call.ends_with("()");
+        let goes_on =
+            rest.contains(|c: char| c.is_alphanumeric() || c == '"' || c == '\'' || c == '[');
+        goes_on && (has_values || !result(rest, RELATIONS).is_none())
+    })
+}
+
+/// Whether a line is a value, a mark, and another value.
+fn is_pair(line: &str) -> bool {
+    let bare = line.trim().trim_start_matches(['-', '*', '|', ' ']);
+    let bare = bare.trim_end_matches(['|', ' ', '.', ',']).replace('`', "");
+    let Some((first, rest)) = literal(&bare) else {
+        return false;
+    };
+    let rest = rest.trim_start();
+    let mark = ["->", "=>", "→", "➞", "|", "=="]
+        .iter()
+        .find_map(|mark| rest.strip_prefix(mark));
+    let is_value = |rest: &str| literal(rest.trim()).is_some_and(|(_, end)| end.trim().is_empty());
+    !first.is_empty() && mark.is_some_and(is_value)
 }
 
 /// The example in a doctest line that states its result itself: `>>> f(2) == 4` without a result

@@ -4,8 +4,10 @@
 use journeyman_syntax::Source;
 
 use crate::asked::{Prompt, is_fence};
-use crate::spoken::denies_in_another_language;
-use crate::wording::{says_any, starts_with_any};
+use crate::python::mentions;
+use crate::spoken::{Spoken, denies_in_another_language};
+use crate::stated::begins_with_an_example;
+use crate::wording::{REQUESTS, last_sentence, says_any, starts_with_any};
 
 /// Lines on either side in which the end of the code and the prose beside it are looked for.
 const LINES_MAX: usize = 60;
@@ -31,6 +33,8 @@ const FAULTY: &[&str] = &[
     "erroneous",
     "faulty",
     "flawed",
+    "has to go",
+    "have to go",
     "ignore",
     "ignored",
     "incorrect",
@@ -46,6 +50,8 @@ const FAULTY: &[&str] = &[
     "not valid",
     "not what",
     "obsolete",
+    "off by one",
+    "off-by-one",
     "out of date",
     "outdated",
     "right now",
@@ -78,7 +84,13 @@ const POINTERS: &[&str] = &[
 ];
 /// How a sentence begins that takes back what stands above it.
 const TAKEN_BACK: &[&str] = &[
+    "^ off by one",
+    "^ wrong",
     "both are wrong",
+    "i would expect",
+    "i would have",
+    "i'd expect",
+    "i'd have",
     "it is wrong",
     "it's wrong",
     "not correct",
@@ -103,6 +115,128 @@ const SHOWN: &[&str] = &[
 ];
 /// What says that the code that is shown is to hold, or only does not yet.
 const DEMANDED: &[&str] = &["fail", "failing", "fails", "pass", "passes"];
+/// What says all the same that it is not to hold.
+const UNWANTED: &[&str] = &[
+    "but must not",
+    "but should not",
+    "but shouldn't",
+    "must fail",
+    "should fail",
+];
+/// What a line says that leads over to what is wanted.
+const AFFIRMED: &[&str] = &[
+    "acceptance",
+    "after",
+    "another",
+    "assert",
+    "assertion",
+    "assertions",
+    "asserts",
+    "behave",
+    "behaves",
+    "behavior",
+    "behaviour",
+    "case",
+    "cases",
+    "check",
+    "checks",
+    "correct",
+    "criteria",
+    "desired",
+    "doctest",
+    "doctests",
+    "e.g",
+    "example",
+    "examples",
+    "expect",
+    "expectation",
+    "expectations",
+    "expected",
+    "expects",
+    "following",
+    "good",
+    "has to",
+    "have to",
+    "input",
+    "instance",
+    "like",
+    "must",
+    "need",
+    "needs",
+    "new",
+    "now",
+    "pass",
+    "passes",
+    "required",
+    "requirement",
+    "requirements",
+    "right",
+    "sample",
+    "samples",
+    "session",
+    "shall",
+    "should",
+    "so",
+    "spec",
+    "specification",
+    "such",
+    "test",
+    "tests",
+    "usage",
+    "use",
+    "verify",
+    "want",
+    "wanted",
+    "wants",
+    "works",
+];
+/// The same in other languages, as parts of words.
+const AFFIRMED_ELSEWHERE: &[&str] = &[
+    "assert",
+    "atteso",
+    "attendu",
+    "atten",
+    "beisp",
+    "besteh",
+    "besteht",
+    "debe",
+    "deben",
+    "deve",
+    "devono",
+    "doit",
+    "doivent",
+    "ejemplo",
+    "erwart",
+    "esempi",
+    "esperad",
+    "exempl",
+    "moet",
+    "muss",
+    "müssen",
+    "prueba",
+    "przykł",
+    "soll",
+    "test",
+    "verwacht",
+    "voorbeeld",
+    "örnek",
+    "ожида",
+    "пример",
+    "тест",
+    "должн",
+    "例",
+    "应",
+    "應",
+    "期待",
+    "期望",
+    "测试",
+    "測試",
+    "テスト",
+    "예",
+    "테스트",
+    "해야",
+    "기대",
+];
 /// What points at the code that comes.
 const FORWARD: &[&str] = &["below", "following", "here", "next"];
 
@@ -121,7 +255,44 @@ impl Prompt<'_> {
         let mut above = sentences(&above).filter(|one| !says_any(one, &["above"]));
         let mut below = sentences(&below).filter(|one| comes_back(one));
         above.any(|one| leads_here(one) && is_denial(one))
+            || self.is_led_astray(&up)
             || below.any(|one| is_denial(one) || starts_with_any(one, TAKEN_BACK))
+    }
+
+    /// Whether the line that leads over to code does not say that it is wanted: `In production we see:`. A
+    /// prompt that begins as code describes what it wants all along.
+    fn is_led_astray(&self, up: &[usize]) -> bool {
+        let Some(line) = self.paragraph(up).0.first().copied() else {
+            return false;
+        };
+        let lead = last_sentence(line);
+        let bare = lead.trim_end_matches(['*', '_', '`', ' ']);
+        let is_heading = ["#", "**", "<", "__"]
+            .iter()
+            .any(|mark| line.starts_with(mark));
+        let is_item = line.starts_with(['-', '*', '•']) && !is_heading && !bare.ends_with(':');
+        let is_lead = is_heading || !is_item && !bare.ends_with(['.', '!', '?', ')', '。']);
+        // `A class Stack with push and pop:` is what is asked for.
+        let is_request = starts_with_any(lead, &["a", "an"])
+            && self.asked_names().any(|name| mentions(lead, name));
+        if !self.stub.is_empty() || !is_lead || is_request {
+            return false;
+        }
+        let opening = lead.trim_start_matches([' ', '-', '*', '#', '"', '`', '\'', '>']);
+        let opening = opening
+            .trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ')' || c == ' ');
+        let lower = lead.to_lowercase();
+        match Spoken::of(lead) {
+            Spoken::Nothing => false,
+            Spoken::English => !says_any(lead, AFFIRMED) && !starts_with_any(opening, REQUESTS),
+            // It may be English without a word that says so.
+            Spoken::Unknown => {
+                let is_wanted = |part: &&str| lower.contains(*part);
+                !AFFIRMED_ELSEWHERE.iter().any(|part| is_wanted(part))
+                    && !says_any(lead, AFFIRMED)
+                    && !starts_with_any(opening, REQUESTS)
+            }
+        }
     }
 
     /// The lines of the paragraph of prose that comes first on these lines, and the lines behind it.
@@ -145,6 +316,9 @@ impl Prompt<'_> {
         line.is_fenced
             || is_fence(bare)
             || bare.starts_with(">>>")
+            || bare.starts_with("import ")
+            || bare.starts_with("from ") && Source::of(bare).parses()
+            || begins_with_an_example(self, bare)
             || bare.contains(['(', '=', ':', '@']) && Source::of(bare).parses()
             || [
                 "def ",
@@ -164,6 +338,9 @@ impl Prompt<'_> {
 
 /// Whether a sentence says that the code beside it does not hold.
 fn is_denial(sentence: &str) -> bool {
+    if says_any(sentence, UNWANTED) {
+        return true;
+    }
     let speaks_of_the_code = !says_any(sentence, SUBJECTS) || says_any(sentence, SHOWN);
     denies_in_another_language(sentence)
         || says_any(sentence, FAULTY)

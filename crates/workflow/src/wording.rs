@@ -30,11 +30,25 @@ pub(crate) const REPORTS: &[&str] = &[
 ];
 /// What a sentence or a heading says of what is to be mended. After one of `REQUESTS` it only names it.
 pub(crate) const FAULTS: &[&str] = &[
-    "broken", "bug", "buggy", "bugs", "fail", "failed", "failing", "fails",
+    "broken",
+    "bug",
+    "buggy",
+    "bugs",
+    "fail",
+    "failed",
+    "failing",
+    "fails",
+    "off by one",
+    "off-by-one",
 ];
 /// How a sentence begins that asks for something.
-const REQUESTS: &[&str] = &[
+pub(crate) const REQUESTS: &[&str] = &[
+    "build",
+    "change",
     "correct",
+    "create",
+    "define",
+    "extend",
     "fix",
     "implement",
     "make",
@@ -43,7 +57,14 @@ const REQUESTS: &[&str] = &[
     "write",
 ];
 /// What a heading alone says where its results are not what is wanted.
-const HEADINGS: &[&str] = &["bad", "not work"];
+const HEADINGS: &[&str] = &[
+    "bad",
+    "happened",
+    "happens",
+    "not work",
+    "regressed",
+    "regression",
+];
 /// What was before or is now: in a sentence and in a heading no plain expectation.
 pub(crate) const PAST: &[&str] = &["before", "today", "used to", "yesterday"];
 /// Who may claim something, and with which words they ask for it instead.
@@ -246,6 +267,9 @@ pub(crate) fn starts_with_any(text: &str, words: &[&str]) -> bool {
             .is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
     })
 }
+
+/// Marks by which a line is shown to be wrong.
+pub(crate) const CROSSES: &[char] = &['❌', '✗', '✘', '✖', '❎', '🚫', '⛔', '🐛', '👎'];
 
 /// Whether a text begins by taking back what stands before it: `That is wrong`, `It should be 4`.
 pub(crate) fn takes_back(text: &str) -> bool {
