@@ -372,7 +372,6 @@ fn disown_logs(lines: &mut [Line<'_>]) {
             || bare.starts_with("E   ")
             || bare.starts_with("FAILED ")
             || bare.starts_with("Failed example:")
-            || bare.starts_with("Traceback (most recent call last)")
             || bare.starts_with("=====") && bare.contains(" FAILURES ")
     };
     let mut from = 0;

@@ -98,6 +98,7 @@ pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<Found>, Vec<Found>) {
             let is_denied = || {
                 prompt.is_reported(first, last)
                     || (first..=last).any(|at| prompt.is_reported_beside(at))
+                    || whole.lines().any(is_abridged)
             };
             if !whole.is_empty() && !is_denied() {
                 let about = session_about_the_task(prompt, &without_skipped(&whole));
@@ -127,6 +128,12 @@ fn without_remark(line: &str, is_question: bool) -> &str {
         }
         _ => line.trim_end(),
     }
+}
+
+/// Whether a result is not written out: `[2, 3, 5, ...]`.
+fn is_abridged(line: &str) -> bool {
+    let bare = line.trim_start();
+    bare.contains("...") && !bare.starts_with(">>>") && !bare.starts_with("...")
 }
 
 /// Whether doctest is told not to run a line of a session.

@@ -147,7 +147,7 @@ fn has_call(line: &str, known: &dyn Fn(&str) -> bool) -> bool {
         let has_values = !call.ends_with("()");
         let goes_on =
             rest.contains(|c: char| c.is_alphanumeric() || c == '"' || c == '\'' || c == '[');
-        goes_on && (has_values || !result(rest, RELATIONS).is_none())
+        goes_on && (has_values || result(rest, RELATIONS).is_some())
     })
 }
 
@@ -282,6 +282,14 @@ fn result<'t>(text: &'t str, relations: &[&str]) -> Option<(String, &'t str)> {
 /// Whether a result ends here: what follows is not more of an expression.
 fn is_end(rest: &str) -> bool {
     let next = rest.trim_start_matches([' ', '\t', '`']);
+    // `f([3, 1]) returns 1, 3` is a tuple, or two results.
+    let listed = next.strip_prefix(',').map(str::trim_start);
+    if listed
+        .and_then(literal)
+        .is_some_and(|(_, rest)| !rest.starts_with('('))
+    {
+        return false;
+    }
     let another = next.strip_prefix("and ").and_then(identifier);
     if another.is_some_and(|(_, rest)| rest.starts_with('(')) {
         return true;

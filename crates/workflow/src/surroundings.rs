@@ -288,7 +288,7 @@ impl Prompt<'_> {
             // It may be English without a word that says so.
             Spoken::Unknown => {
                 let is_wanted = |part: &&str| lower.contains(*part);
-                !AFFIRMED_ELSEWHERE.iter().any(|part| is_wanted(part))
+                !AFFIRMED_ELSEWHERE.iter().any(is_wanted)
                     && !says_any(lead, AFFIRMED)
                     && !starts_with_any(opening, REQUESTS)
             }
