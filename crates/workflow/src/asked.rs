@@ -1,6 +1,7 @@
 //! What a prompt asks for, and how it says a thing: whether a line of it is an expectation, or
 //! something that is reported, denied, quoted or written in another language.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use crate::passages::{Role, Statement, passages_in};
@@ -117,6 +118,8 @@ pub(crate) struct Prompt<'p> {
     coroutines: BTreeSet<&'p str>,
     /// The Python code in it that checks something, statement by statement.
     pub(crate) passages: Vec<Vec<Statement>>,
+    /// Which of its lines are code, once that was asked for.
+    pub(crate) code: OnceCell<Vec<bool>>,
 }
 
 /// A line of a prompt.
@@ -176,6 +179,7 @@ impl<'p> Prompt<'p> {
             named,
             coroutines,
             passages,
+            code: OnceCell::new(),
         }
     }
 

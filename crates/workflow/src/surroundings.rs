@@ -308,8 +308,17 @@ impl Prompt<'_> {
         (text.collect(), &rest[end..])
     }
 
-    /// Whether a line is in a block, or reads as Python.
     fn is_code(&self, at: usize) -> bool {
+        let read = || {
+            (0..self.lines.len())
+                .map(|at| self.reads_as_code(at))
+                .collect()
+        };
+        self.code.get_or_init(read)[at]
+    }
+
+    /// Whether a line is in a block, or reads as Python.
+    fn reads_as_code(&self, at: usize) -> bool {
         let line = &self.lines[at];
         let bare = line.text.trim();
         let is_result = || at > 0 && self.lines[at - 1].text.trim_start().starts_with(">>>");
