@@ -135,8 +135,8 @@ pub(crate) struct Bounds<'a> {
     pub(crate) patience: Patience,
     pub(crate) tokens_max: Tokens,
     pub(crate) estimator: Estimator,
-    /// Whether an answer in this format always says that it ended. Else one counts, too, whose body ended
-    /// as HTTP announced it and in whose text nothing is open.
+    /// Whether an answer in this format always says that it ended: why, or at least that it is done. Else
+    /// one counts, too, whose body ended as HTTP announced it and in whose text nothing is open.
     pub(crate) always_says_end: bool,
 }
 
@@ -176,7 +176,7 @@ pub(crate) async fn read(
         let got = match next {
             Ok(Some(Ok(piece))) => records.push(&piece).map_err(malformed)?,
             // What came is whole; only the usage may be missing.
-            Ok(Some(Err(_))) | Err(_) if finish.is_some() || is_done => break,
+            Ok(Some(Err(_))) | Err(_) if finish.is_some() => break,
             Ok(Some(Err(error))) => return Err(http::broken(url, &error)),
             Err(_) => return Err(http::timed_out(url, waits)),
             Ok(None) => {
@@ -189,10 +189,7 @@ pub(crate) async fn read(
                 Record::Chunk(value) => reader.read(&value)?,
                 Record::Failed(value) => return Err(reader.failed(&value)),
                 Record::Done => {
-                    is_done = true;
-                    // Of an answer that did not say why it ended the body's own end tells more.
-                    ended = finish.is_some() || !may_end_unsaid;
-                    deadline = Instant::now() + TRAILER_TIMEOUT.min(patience.idle);
+                    (ended, is_done) = (true, true);
                     break;
                 }
             };
@@ -240,7 +237,10 @@ pub(crate) async fn read(
         [] => is_closed(so_far),
         calls => calls.iter().all(Call::is_whole),
     };
-    let is_whole = may_end_unsaid && body_ended && records.are_whole() && is_closed;
+    // One that says that it is done is whole as one that says why; what is no answer says nothing.
+    let is_said = is_done && (first.is_some() || records.stray().is_empty());
+    let is_unsaid = may_end_unsaid && body_ended && is_closed;
+    let is_whole = records.are_whole() && (is_said || is_unsaid);
     let Some(finish) = finish.or(is_whole.then_some(Finish::Stop)) else {
         return Err(match records.stray() {
             stray if first.is_none() && !stray.is_empty() => malformed(said::told(stray)),

@@ -226,11 +226,37 @@ async fn a_stream_that_breaks_off_is_a_lost_server_and_never_an_answer() {
     for pieces in [
         vec![delta("Hel")],
         vec![],
-        vec![delta("Hel"), "data: [DONE]\n\n".into()],
+        vec![
+            delta("Hel"),
+            "data: {\"choices\": [\ndata: [DONE]\n\n".into(),
+        ],
+        vec!["Sign in first\n\ndata: [DONE]\n\n".into()],
     ] {
         let fake = fake(vec![Reply::Stream(pieces)], vec![]).await;
         let error = ask(options(&fake.url), &request()).await.0.unwrap_err();
         assert!(error.may_pass(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_done_is_whole_whatever_reason_it_gives() {
+    let done = || "data: [DONE]\n\n".to_owned();
+    for (pieces, text, exact) in [
+        (vec![delta("Hello"), done()], "Hello", false),
+        (vec![delta("Hello"), finish(""), done()], "Hello", false),
+        (vec![delta("Hello"), usage()], "Hello", true),
+        (vec![delta("Hello"), finish(""), usage()], "Hello", true),
+        (vec![delta("```\n{"), done()], "```\n{", false),
+        (vec![delta(""), done()], "", false),
+        (vec![done()], "", false),
+    ] {
+        // Neither the body's end nor a connection that stays open changes it.
+        for reply in [Reply::Stream(pieces.clone()), Reply::Hang(pieces.clone())] {
+            let fake = fake(vec![reply], vec![]).await;
+            let answer = ask(options(&fake.url), &request()).await.0.unwrap();
+            assert_eq!((answer.text.as_str(), answer.finish), (text, Finish::Stop));
+            assert_eq!(answer.usage.exact, exact, "{pieces:?}");
+        }
     }
 }
 

@@ -228,7 +228,7 @@ pub const MISBEHAVIOURS: &[Misbehaviour] = &[
         let chunks: Vec<Value> = call.begun().into_iter().map(|mut chunk| { chunk["choices"][0]["finish_reason"] = json!(""); chunk }).collect();
         Reply::events(&chunks)
     })),
-    does("cut_and_done", "the stream says that it is done, and not why", |call| first(1, call, || done(&call.begun()))),
+    does("cut_and_done", "the stream says in the middle that it is done, and not why", |call| first(1, call, || done(&call.begun()))),
     does("cut_in_a_record", "the connection closes within a record", |call| first(1, call, || Reply::events(&call.begun()).and("data: {\"choices\": [{\"delta\""))),
     does("unsaid_end", "nothing but the body's end says that the answer ended", |call| chat(call, || Reply::events(&call.unended()).chunked(true))),
     does("unsaid_end_of_length", "the same, and the body's length is said before", |call| chat(call, || {
