@@ -18,6 +18,7 @@ mod ollama;
 mod openai;
 mod repetition;
 mod said;
+mod secrets;
 mod source;
 mod sse;
 mod stream;

@@ -20,6 +20,7 @@ use crate::calls::Call;
 use crate::estimate::Estimator;
 use crate::http::{self, Attempts, Refused};
 use crate::said::Said;
+use crate::secrets::Secrets;
 use crate::stream::{self, Bounds, Patience, Piece, Reader, SoFar};
 use crate::{
     Answer, Count, Error, Finish, Message, ModelInfo, ModelServer, OnDelta, Request, Usage, Window,
@@ -78,6 +79,7 @@ pub struct Ollama {
     options: OllamaOptions,
     root: String,
     http: Client,
+    secrets: Secrets,
     known: Mutex<Known>,
 }
 
@@ -124,13 +126,16 @@ impl std::fmt::Debug for Ollama {
 impl Ollama {
     /// A client; nothing is asked yet.
     pub fn new(options: OllamaOptions) -> Result<Self, Error> {
-        let (root, credentials) = http::address(&root(&options.url)?)?;
         let key = options.api_key.as_deref();
+        let written = root(&options.url)?;
+        let (root, credentials) = http::address(&written)?;
+        let secrets = Secrets::of(&written, credentials.as_ref(), key);
         let http = http::client(&root, key, credentials, options.connect_timeout)?;
         Ok(Self {
             options,
             root,
             http,
+            secrets,
             known: Mutex::default(),
         })
     }
@@ -138,6 +143,11 @@ impl Ollama {
     /// Loads the model with the window that it is to have, and looks up which it really has. May
     /// take minutes. [`ModelServer::answer`] does the same if need be.
     pub async fn load(&self) -> Result<(), Error> {
+        let loaded = self.load_now().await;
+        loaded.map_err(|error| self.secrets.hidden_in(error))
+    }
+
+    async fn load_now(&self) -> Result<(), Error> {
         let about = self.about().await?;
         let mut body = self.common(about);
         body["stream"] = json!(false);
@@ -349,6 +359,34 @@ impl Ollama {
         }
     }
 
+    async fn look(&self) -> Result<ModelInfo, Error> {
+        let version: Version = self.ask(self.http.get(self.route("version"))).await?;
+        if is_too_old(&version.version) {
+            let what = format!(
+                "Ollama {} at {} is too old; {}.{} or newer is needed, which holds answers to a \
+                 schema and counts whole prompts: update it",
+                version.version, self.root, VERSION_MIN.0, VERSION_MIN.1
+            );
+            return Err(Error::Unsupported { what });
+        }
+        let models = self.models().await?;
+        let found = models
+            .iter()
+            .find(|name| is_called(name, &self.options.model));
+        let Some(name) = found.cloned() else {
+            return Err(self.no_such_model(models));
+        };
+        self.ask_about().await?;
+        Ok(ModelInfo {
+            name,
+            server: "ollama".to_owned(),
+            url: self.root.clone(),
+            window: self.window(),
+            tokenizer: false,
+            json_schema: !self.known().schema_refused,
+        })
+    }
+
     async fn stream(
         &self,
         request: &Request,
@@ -357,7 +395,7 @@ impl Ollama {
     ) -> Result<Answer, Error> {
         let about = self.about().await?;
         if self.known().running.is_none() {
-            self.load().await?;
+            self.load_now().await?;
         }
         let start = Instant::now();
         let response = self.begin(request, about, &mut so_far.was_asked).await?;
@@ -549,31 +587,8 @@ impl Reader for Reading<'_> {
 #[async_trait]
 impl ModelServer for Ollama {
     async fn describe(&self) -> Result<ModelInfo, Error> {
-        let version: Version = self.ask(self.http.get(self.route("version"))).await?;
-        if is_too_old(&version.version) {
-            let what = format!(
-                "Ollama {} at {} is too old; {}.{} or newer is needed, which holds answers to a \
-                 schema and counts whole prompts: update it",
-                version.version, self.root, VERSION_MIN.0, VERSION_MIN.1
-            );
-            return Err(Error::Unsupported { what });
-        }
-        let models = self.models().await?;
-        let found = models
-            .iter()
-            .find(|name| is_called(name, &self.options.model));
-        let Some(name) = found.cloned() else {
-            return Err(self.no_such_model(models));
-        };
-        self.ask_about().await?;
-        Ok(ModelInfo {
-            name,
-            server: "ollama".to_owned(),
-            url: self.root.clone(),
-            window: self.window(),
-            tokenizer: false,
-            json_schema: !self.known().schema_refused,
-        })
+        let described = self.look().await;
+        described.map_err(|error| self.secrets.hidden_in(error))
     }
 
     async fn count(&self, messages: &[Message]) -> Result<Count, Error> {
@@ -596,7 +611,8 @@ impl ModelServer for Ollama {
         let mut so_far = SoFar::default();
         let stream = self.stream(request, &mut so_far, on_delta);
         let result = cancel.run_until_cancelled(stream).await;
-        result.unwrap_or_else(|| Err(so_far.interrupted(&self.known().estimator)))
+        let result = result.unwrap_or_else(|| Err(so_far.interrupted(&self.known().estimator)));
+        result.map_err(|error| self.secrets.hidden_in(error))
     }
 }
 

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::estimate::Estimator;
 use crate::http::{self, Attempts, Refused};
 use crate::said::{self, Said};
+use crate::secrets::Secrets;
 use crate::stream::{self, Bounds, Patience, Piece, Reader, SoFar};
 use crate::{
     Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Request, Role, Usage, Window,
@@ -77,6 +78,7 @@ pub struct OpenAi {
     /// The URL with its version.
     api: String,
     http: Client,
+    secrets: Secrets,
     known: Mutex<Known>,
 }
 
@@ -140,15 +142,18 @@ impl OpenAi {
             );
             return Err(Error::Unsupported { what });
         };
-        let (api, credentials) = http::address(&api)?;
-        let root = api.strip_suffix("/v1").unwrap_or(&api).to_owned();
         let key = options.api_key.as_deref();
+        let written = api;
+        let (api, credentials) = http::address(&written)?;
+        let secrets = Secrets::of(&written, credentials.as_ref(), key);
+        let root = api.strip_suffix("/v1").unwrap_or(&api).to_owned();
         let http = http::client(&root, key, credentials, options.connect_timeout)?;
         Ok(Self {
             options,
             root,
             api,
             http,
+            secrets,
             known: Mutex::default(),
         })
     }
@@ -284,7 +289,8 @@ impl OpenAi {
         else {
             return false;
         };
-        tracing::info!(?parameter, words = said.words, "left out from now on");
+        let words = self.secrets.hidden(&said.words);
+        tracing::info!(?parameter, words, "left out from now on");
         self.known().refused.push(parameter);
         true
     }
@@ -309,6 +315,77 @@ impl OpenAi {
             prompt: said.prompt.unwrap_or(tried),
             window: told.unwrap_or(next),
         }
+    }
+
+    async fn ask_about(&self) -> Result<ModelInfo, Error> {
+        let props = self.http.get(format!("{}/props", self.root));
+        let window = llama_cpp::window(&self.root, props).await?;
+        let entries = self.models().await?.unwrap_or_default();
+        let is_llama_cpp = window.is_some();
+        let wanted = &self.options.model;
+        // A llama.cpp server has one model and answers with it whatever it is called.
+        let entry =
+            chunk::find(&entries, wanted).or_else(|| entries.first().filter(|_| is_llama_cpp));
+        if entry.is_none() && !chunk::may_have(&entries, wanted) {
+            return Err(Error::NoSuchModel {
+                url: self.root.clone(),
+                wanted: wanted.clone(),
+                has: entries.into_iter().map(|entry| entry.name).collect(),
+            });
+        }
+        let name = entry.map_or(wanted, |entry| &entry.name).clone();
+        let mut known = self.known();
+        known.is_llama_cpp = is_llama_cpp;
+        known.name = Some(name.clone());
+        let told = window.or(entry.and_then(|entry| entry.window));
+        let window = told.map_or(
+            Window {
+                tokens: self.options.window,
+                source: WindowSource::Configured,
+            },
+            |tokens| Window {
+                tokens,
+                source: WindowSource::Asked,
+            },
+        );
+        let learned = known.window.filter(|learned| *learned < window.tokens);
+        Ok(ModelInfo {
+            name,
+            server: if is_llama_cpp {
+                "llama.cpp"
+            } else {
+                "openai-compatible"
+            }
+            .to_owned(),
+            url: self.root.clone(),
+            window: learned.map_or(window, |tokens| Window {
+                tokens,
+                source: WindowSource::Learned,
+            }),
+            tokenizer: is_llama_cpp,
+            json_schema: !known.refused.contains(&Parameter::Schema),
+        })
+    }
+
+    async fn measure(&self, messages: &[Message]) -> Result<Count, Error> {
+        if self.known().is_llama_cpp {
+            let ask = |route: &str| self.http.post(format!("{}/{route}", self.root));
+            match llama_cpp::count(&self.root, messages, ask).await {
+                Ok(tokens) => {
+                    return Ok(Count {
+                        tokens,
+                        exact: true,
+                    });
+                }
+                // A version or a build without these routes.
+                Err(Error::Rejected { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Count {
+            tokens: self.known().estimator.estimate_prompt(messages),
+            exact: false,
+        })
     }
 
     async fn stream(
@@ -433,74 +510,13 @@ impl Reader for Reading<'_> {
 #[async_trait]
 impl ModelServer for OpenAi {
     async fn describe(&self) -> Result<ModelInfo, Error> {
-        let props = self.http.get(format!("{}/props", self.root));
-        let window = llama_cpp::window(&self.root, props).await?;
-        let entries = self.models().await?.unwrap_or_default();
-        let is_llama_cpp = window.is_some();
-        let wanted = &self.options.model;
-        // A llama.cpp server has one model and answers with it whatever it is called.
-        let entry =
-            chunk::find(&entries, wanted).or_else(|| entries.first().filter(|_| is_llama_cpp));
-        if entry.is_none() && !chunk::may_have(&entries, wanted) {
-            return Err(Error::NoSuchModel {
-                url: self.root.clone(),
-                wanted: wanted.clone(),
-                has: entries.into_iter().map(|entry| entry.name).collect(),
-            });
-        }
-        let name = entry.map_or(wanted, |entry| &entry.name).clone();
-        let mut known = self.known();
-        known.is_llama_cpp = is_llama_cpp;
-        known.name = Some(name.clone());
-        let told = window.or(entry.and_then(|entry| entry.window));
-        let window = told.map_or(
-            Window {
-                tokens: self.options.window,
-                source: WindowSource::Configured,
-            },
-            |tokens| Window {
-                tokens,
-                source: WindowSource::Asked,
-            },
-        );
-        let learned = known.window.filter(|learned| *learned < window.tokens);
-        Ok(ModelInfo {
-            name,
-            server: if is_llama_cpp {
-                "llama.cpp"
-            } else {
-                "openai-compatible"
-            }
-            .to_owned(),
-            url: self.root.clone(),
-            window: learned.map_or(window, |tokens| Window {
-                tokens,
-                source: WindowSource::Learned,
-            }),
-            tokenizer: is_llama_cpp,
-            json_schema: !known.refused.contains(&Parameter::Schema),
-        })
+        let described = self.ask_about().await;
+        described.map_err(|error| self.secrets.hidden_in(error))
     }
 
     async fn count(&self, messages: &[Message]) -> Result<Count, Error> {
-        if self.known().is_llama_cpp {
-            let ask = |route: &str| self.http.post(format!("{}/{route}", self.root));
-            match llama_cpp::count(&self.root, messages, ask).await {
-                Ok(tokens) => {
-                    return Ok(Count {
-                        tokens,
-                        exact: true,
-                    });
-                }
-                // A version or a build without these routes.
-                Err(Error::Rejected { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Count {
-            tokens: self.known().estimator.estimate_prompt(messages),
-            exact: false,
-        })
+        let counted = self.measure(messages).await;
+        counted.map_err(|error| self.secrets.hidden_in(error))
     }
 
     async fn answer(
@@ -512,7 +528,8 @@ impl ModelServer for OpenAi {
         let mut so_far = SoFar::default();
         let stream = self.stream(request, &mut so_far, on_delta);
         let result = cancel.run_until_cancelled(stream).await;
-        result.unwrap_or_else(|| Err(so_far.interrupted(&self.known().estimator)))
+        let result = result.unwrap_or_else(|| Err(so_far.interrupted(&self.known().estimator)));
+        result.map_err(|error| self.secrets.hidden_in(error))
     }
 
     fn thinks(&self) -> bool {

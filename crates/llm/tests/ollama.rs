@@ -323,6 +323,28 @@ async fn a_stream_that_ends_in_an_error_or_too_early_is_a_lost_server() {
 }
 
 #[tokio::test]
+async fn what_a_server_repeats_of_the_clients_secrets_is_never_told() {
+    let said = "bob:s3cretpw, Basic Ym9iOnMzY3JldHB3, sk-1234 are wrong";
+    let inside = format!("{}\n", json!({"error": said}));
+    for replies in [
+        vec![refusal("401 Unauthorized", said)],
+        vec![loaded(), refusal("401 Unauthorized", said)],
+        vec![loaded(), Reply::Stream(vec![piece("Hel"), inside])],
+    ] {
+        let fake = fake(replies, routes(8_192)).await;
+        let mut options = options(&fake);
+        options.url = options.url.replace("://", "://bob:s3cretpw@");
+        options.api_key = Some("sk-1234".into());
+        let error = ask(options, &request()).await.0.unwrap_err();
+        let told = format!("{error} {error:?}");
+        for secret in ["s3cretpw", "Ym9iOnMzY3JldHB3", "sk-1234"] {
+            assert!(!told.contains(secret), "{told}");
+        }
+        assert!(told.contains("bob:***"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_its_format_is_malformed() {
     let replies = vec![loaded(), Reply::Stream(vec!["<html>\n".into()])];
     let fake = fake(replies, routes(8_192)).await;

@@ -133,6 +133,30 @@ async fn a_password_in_the_url_is_sent_with_every_request_and_never_shown() {
 }
 
 #[tokio::test]
+async fn what_a_server_repeats_of_the_clients_secrets_is_never_told() {
+    let said = "bob:s3cretpw, Basic Ym9iOnMzY3JldHB3, sk-1234 are wrong";
+    let body = json!({"error": {"message": said}});
+    let whole = |status| Reply::Whole(status, "Retry-After: 0\r\n", body.to_string());
+    let page = Reply::Stream(vec![format!("{said}\n")]);
+    for replies in [
+        vec![whole("401 Unauthorized")],
+        vec![whole("503 Service Unavailable"); 4],
+        vec![Reply::Stream(vec![delta("x"), format!("data: {body}\n\n")])],
+        vec![page],
+    ] {
+        let fake = fake(replies, vec![]).await;
+        let mut options = options(&fake.url.replace("http://", "http://bob:s3cretpw@"));
+        options.api_key = Some("sk-1234".into());
+        let error = ask(options, &request()).await.0.unwrap_err();
+        let told = format!("{error} {error:?}");
+        for secret in ["s3cretpw", "Ym9iOnMzY3JldHB3", "sk-1234"] {
+            assert!(!told.contains(secret), "{told}");
+        }
+        assert!(told.contains("bob:***"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn without_usage_tokens_are_estimated_and_said_to_be() {
     let pieces = vec![
         delta("Hello there"),
