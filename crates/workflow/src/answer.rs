@@ -311,6 +311,79 @@ mod tests {
     }
 
     #[test]
+    fn an_old_version_or_an_alternative_does_not_replace_the_file() {
+        let right = format!("```python\n{BODY}\n```");
+        let long = "x".repeat(99);
+        let other = format!("```python\nimport re\n\ndef f(x):\n    return x > 2  # {long}\n```");
+        let first = |answer: &str, words: &str| {
+            let found = whole_file(answer, None, &["f"]);
+            assert_eq!(found.as_deref(), Ok(FILE), "{words}");
+        };
+        let olds = [
+            "Your old version was:",
+            "For comparison, this was the original code:",
+            "What you had, the previous implementation, for reference:",
+            "Falsch wäre:",
+            "Das hier ist die veraltete Fassung:",
+            "Ce qui est faux :",
+            "Esto está mal:",
+            "Sbagliato:",
+            "Verkeerd:",
+            "Неправильно:",
+            "错误的写法：",
+            "間違った例：",
+        ];
+        for words in olds {
+            first(&format!("{right}\n\n{words}\n\n{other}\n"), words);
+            first(&format!("{words}\n{other}\n\nAfter:\n\n{right}\n"), words);
+        }
+        let offers = [
+            "If you want subtraction instead:",
+            "Alternatively",
+            "**Alternative:**",
+            "An alternative implementation is",
+            "If you'd rather have it strict:",
+            "You could also write",
+            "Alternativ:",
+            "Falls du es lieber umgekehrt willst:",
+            "Sinon, si vous préférez :",
+            "Alternativamente:",
+            "Alternatief:",
+            "或者：",
+        ];
+        for words in offers {
+            first(&format!("{right}\n\n{words}\n\n{other}\n"), words);
+            let thoughts = format!("<think>\n{right}\n{words}\n{other}\n</think>\n");
+            first(&thoughts, words);
+            let tests = format!(
+                "```python\ndef test_f():\n    assert f(1)\n```\n{words}\n```python\ndef test_f():\n    assert f(9), '{long}'\n```\n"
+            );
+            let file = test_file(&tests, None).unwrap();
+            assert!(file.contains("f(1)"), "{words}: {file}");
+        }
+        for words in olds.iter().chain(&offers) {
+            // Where nothing else is whole, it is what there is.
+            first(&format!("{words}\n{right}\n"), words);
+            let part = "```python\ndef g(x):\n    return x\n```";
+            first(&format!("{part}\n{words}\n{right}\n"), words);
+        }
+        for words in [
+            "The old version, improved:",
+            "Like the previous one, but it works:",
+            "If you want it whole, here it is:",
+            "Die korrigierte Fassung, ohne Fehler:",
+            "La versión actualizada:",
+            "Le code corrigé :",
+            "修正后的代码，错误已解决：",
+            "Use this instead:",
+            "Returns the previous number:",
+        ] {
+            let draft = "```python\ndef f(x): pass\n```";
+            first(&format!("{draft}\n{words}\n{right}\n"), words);
+        }
+    }
+
+    #[test]
     fn blocks_that_use_each_other_are_one_file() {
         let block = |code: &&str| format!("```python\n{code}\n```\nand\n");
         let (import, helper) = ("import re", "def near(x):\n    return x < 2");

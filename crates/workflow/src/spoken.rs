@@ -374,6 +374,75 @@ const DENIALS: &[&str] = &[
     "अभी",
 ];
 
+/// By what other languages say that something was mended. Parts of words, too.
+const MENDED: &[&str] = &[
+    "korrigiert",
+    "behoben",
+    "aktualisiert",
+    "verbessert",
+    "ohne fehler",
+    "corrig",
+    "correg",
+    "corrett",
+    "actualis",
+    "actualiz",
+    "atualiz",
+    "aggiorn",
+    "sans erreur",
+    "sin error",
+    "gecorrigeerd",
+    "bijgewerkt",
+    "verbeterd",
+    "düzelt",
+    "popraw",
+    "исправ",
+    "обновл",
+    "修正",
+    "更正",
+    "修复",
+    "修復",
+    "수정",
+];
+
+/// By what other languages offer something beside what was said. Parts of words, too. What begins with
+/// `alternativ` is English as well.
+const ALTERNATIVES: &[&str] = &[
+    "alternatief",
+    "alternatyw",
+    "alternatif",
+    "falls du",
+    "falls sie",
+    "wenn du lieber",
+    "wenn sie lieber",
+    "oder so:",
+    "sinon",
+    "si tu préf",
+    "si vous préf",
+    "si tu veux",
+    "si vous voulez",
+    "si prefier",
+    "si quier",
+    "otra opción",
+    "se prefer",
+    "se quiser",
+    "outra opção",
+    "se vuoi",
+    "als je liever",
+    "als u liever",
+    "альтернатив",
+    "если вы хотите",
+    "если хотите",
+    "或者",
+    "如果你想",
+    "如果您想",
+    "另一种",
+    "另一種",
+    "別の方法",
+    "あるいは",
+    "대안",
+    "또는",
+];
+
 impl Spoken {
     pub(crate) fn of(sentence: &str) -> Self {
         let lower = sentence.to_lowercase();
@@ -395,6 +464,18 @@ impl Spoken {
 pub(crate) fn denies_in_another_language(sentence: &str) -> bool {
     let lower = sentence.to_lowercase();
     Spoken::of(sentence) == Spoken::Unknown && DENIALS.iter().any(|denial| lower.contains(denial))
+}
+
+/// Whether a sentence of a language other than English says that what it stands beside was mended.
+pub(crate) fn mends_in_another_language(sentence: &str) -> bool {
+    let lower = sentence.to_lowercase();
+    MENDED.iter().any(|mended| lower.contains(mended))
+}
+
+/// Whether a sentence of a language other than English offers something beside what was said.
+pub(crate) fn offers_in_another_language(sentence: &str) -> bool {
+    let lower = sentence.to_lowercase();
+    ALTERNATIVES.iter().any(|offer| lower.contains(offer))
 }
 
 /// The words of a text that are prose: nothing that is written as code.

@@ -11,6 +11,9 @@ use super::json::json_values;
 use super::repaired::{at_the_margin, new_file, numbered, repaired, unescaped};
 use super::{bare, in_place, spoken, thoughts};
 use crate::python::is_builtin;
+use crate::spoken::{
+    denies_in_another_language, mends_in_another_language, offers_in_another_language,
+};
 
 /// Answers with more than this are not code that a person would read.
 const SOURCE_BYTES_MAX: usize = 256 * 1024;
@@ -75,6 +78,53 @@ const CORRECTIONS: &[&str] = &[
     "right",
 ];
 
+/// Words of what was there before, and what they are said of.
+const OLD: &[&str] = &[
+    "old", "older", "original", "previous", "former", "earlier", "prior", "outdated",
+];
+const VERSIONS: &[&str] = &[
+    "version",
+    "code",
+    "implementation",
+    "file",
+    "function",
+    "class",
+    "method",
+    "module",
+    "program",
+    "script",
+    "solution",
+    "answer",
+    "attempt",
+    "draft",
+    "approach",
+    "one",
+];
+/// Words before code that offer it beside what was given.
+const OFFERS: &[&[&str]] = &[
+    &["another", "way"],
+    &["another", "option"],
+    &["another", "approach"],
+    &["another", "possibility"],
+    &["another", "variant"],
+    &["you", "could", "also"],
+    &["you", "can", "also"],
+    &["if", "you", "want"],
+    &["if", "you", "wanted"],
+    &["if", "you", "need"],
+    &["if", "you", "prefer"],
+    &["if", "you", "like"],
+    &["if", "you", "would"],
+    &["if", "you", "d"],
+    &["if", "you", "rather"],
+    &["in", "case", "you"],
+    &["optionally"],
+];
+/// Words by which it is meant all the same.
+const MEANT: &[&str] = &[
+    "new", "final", "improved", "updated", "complete", "whole", "full", "but", "with",
+];
+
 /// What is said of a file that is not whole.
 pub(crate) const CUT_OFF: &str = "it was cut off before the file's end; write a shorter file";
 
@@ -107,6 +157,8 @@ pub(crate) fn whole_file(
     let mut candidates: Vec<Candidate> = Vec::new();
     // What is not to be so, for where nothing else is.
     let mut warned: Vec<Candidate> = Vec::new();
+    // What may be beside the file, where another block is whole.
+    let mut beside: Vec<(usize, Candidate, Beside)> = Vec::new();
     for block in closed.iter().take(BLOCKS_MAX) {
         let info = block.info.split([' ', '{', ',']).next().unwrap_or_default();
         let info = info.to_ascii_lowercase();
@@ -120,8 +172,22 @@ pub(crate) fn whole_file(
         }
         if is_warned_of(block) {
             warned.push(candidate);
+        } else if let Some(how) = beside_the_file(block) {
+            beside.push((candidates.len(), candidate, how));
         } else {
             candidates.push(candidate);
+        }
+    }
+    // From the last on, so that the places of the others stay.
+    for (at, candidate, how) in beside.into_iter().rev() {
+        let others = match how {
+            Beside::Old => &candidates[..],
+            Beside::Offered => &candidates[..at],
+        };
+        if others.iter().any(|other| other.is_whole(names)) {
+            warned.push(candidate);
+        } else {
+            candidates.insert(at, candidate);
         }
     }
     let best = (0..candidates.len()).max_by_key(|&at| candidates[at].rank());
@@ -174,8 +240,12 @@ fn thought_file(thoughts: &str, names: &[&str]) -> Option<String> {
     let (closed, _) = fenced_blocks(thoughts);
     let blocks = closed.into_iter().rev().take(BLOCKS_MAX);
     let (warned, others): (Vec<Block>, Vec<Block>) = blocks.partition(is_warned_of);
+    let (beside, others): (Vec<Block>, Vec<Block>) = others
+        .into_iter()
+        .partition(|block| beside_the_file(block).is_some());
     let mut candidates = others
         .into_iter()
+        .chain(beside)
         .chain(warned)
         .map(|block| Candidate::of(block.text, names));
     let whole = candidates.find(|candidate| {
@@ -293,32 +363,73 @@ impl Names {
     }
 }
 
-/// Whether the words before a block, or the comment that begins it, say that it is not to be so.
-fn is_warned_of(block: &Block) -> bool {
+/// The words before a block, and the comment that begins it.
+fn said_of(block: &Block) -> impl Iterator<Item = &str> {
     let first = block.text.lines().find(|line| !line.trim().is_empty());
     let comment = first.filter(|line| line.trim_start().starts_with('#'));
-    [Some(block.said.as_str()), comment]
-        .into_iter()
-        .flatten()
-        .any(warns)
+    [Some(block.said.as_str()), comment].into_iter().flatten()
+}
+
+/// Whether what is said of a block says that it is not to be so.
+fn is_warned_of(block: &Block) -> bool {
+    said_of(block).any(warns)
+}
+
+/// Why a block may not be the file although nothing warns of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    /// It was so, or is said to be wrong in words that are not wholly understood.
+    Old,
+    /// It is offered beside what was given before.
+    Offered,
+}
+
+/// Whether what is said of a block names it an old version, or offers it beside another.
+fn beside_the_file(block: &Block) -> Option<Beside> {
+    said_of(block).find_map(|said| {
+        let lower = said.to_lowercase();
+        let words = words_of(&lower);
+        let is_meant = words
+            .iter()
+            .any(|word| MEANT.contains(word) || CORRECTIONS.contains(word));
+        if is_meant || mends_in_another_language(said) {
+            return None;
+        }
+        let is_old = words.iter().enumerate().any(|(at, word)| {
+            let next = words.get(at + 1);
+            OLD.contains(word) && next.is_none_or(|next| VERSIONS.contains(next))
+        });
+        if is_old || denies_in_another_language(said) {
+            return Some(Beside::Old);
+        }
+        let is_offered = OFFERS.iter().any(|wanted| has(&words, wanted))
+            || words.iter().any(|word| word.starts_with("alternativ"))
+            || offers_in_another_language(said);
+        is_offered.then_some(Beside::Offered)
+    })
+}
+
+fn words_of(lower: &str) -> Vec<&str> {
+    let words = lower.split(|c: char| !c.is_alphanumeric());
+    words.filter(|word| !word.is_empty()).collect()
+}
+
+fn has(words: &[&str], wanted: &[&str]) -> bool {
+    words.windows(wanted.len()).any(|some| some == wanted)
 }
 
 fn warns(said: &str) -> bool {
     /// Words of a title.
     const TITLE_MAX: usize = 4;
     let said = said.to_lowercase();
-    let words: Vec<&str> = said
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .collect();
-    let has = |wanted: &[&str]| words.windows(wanted.len()).any(|some| some == wanted);
+    let words = words_of(&said);
     let is_former =
         words.len() <= TITLE_MAX && words.first().is_some_and(|first| FORMERS.contains(first));
     let is_corrected = words.iter().enumerate().any(|(at, word)| {
         let is_denied = at > 0 && ["not", "t"].contains(&words[at - 1]);
         CORRECTIONS.contains(word) && !is_denied
     });
-    is_former || (WARNINGS.iter().any(|wanted| has(wanted)) && !is_corrected)
+    is_former || (WARNINGS.iter().any(|wanted| has(&words, wanted)) && !is_corrected)
 }
 
 /// Code in the arguments of a tool call, or between tags.
@@ -439,7 +550,19 @@ pub(crate) fn test_file(answer: &str, cut: Option<&str>) -> Result<String, Strin
     // What a model says about its tests may hold code too.
     let (warned, others): (Vec<Block>, Vec<Block>) = closed.into_iter().partition(is_warned_of);
     let has_others = others.iter().any(|block| has_tests(&block.text));
-    let blocks = if has_others { others } else { warned };
+    let mut blocks = if has_others { others } else { warned };
+    // What is offered beside tests that were given, or was there before, is none of them.
+    let mut has_first = false;
+    let is_plain = |block: &Block| has_tests(&block.text) && beside_the_file(block).is_none();
+    let has_plain = blocks.iter().any(is_plain);
+    blocks.retain(|block| {
+        has_first |= is_plain(block);
+        match beside_the_file(block) {
+            None => true,
+            Some(Beside::Old) => !has_plain,
+            Some(Beside::Offered) => !has_first,
+        }
+    });
     let (tests, others): (Vec<Block>, Vec<Block>) = blocks
         .into_iter()
         .take(BLOCKS_MAX)
