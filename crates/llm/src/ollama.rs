@@ -561,6 +561,7 @@ impl Reader for Reading<'_> {
         let piece = Piece {
             text: said(message.map(|message| &message.content)),
             thought: said(message.map(|message| &message.thinking)),
+            refusal: String::new(),
             calls: Call::of(&record["message"]),
             finish: chunk.done.then_some(finish),
             is_whole: false,

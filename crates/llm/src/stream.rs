@@ -64,6 +64,8 @@ pub(crate) struct Piece {
     pub(crate) text: String,
     /// Of what the model thinks before it.
     pub(crate) thought: String,
+    /// Of a refusal, where the server tells it from the text.
+    pub(crate) refusal: String,
     /// Of calls of tools.
     pub(crate) calls: Vec<Call>,
     /// Why the answer ended, if it did.
@@ -140,8 +142,8 @@ pub(crate) struct Bounds<'a> {
     pub(crate) always_says_end: bool,
 }
 
-/// Reads an answer. `so_far` is its text, also when this is dropped or ends with an error; calls of tools
-/// follow in it when the answer has ended.
+/// Reads an answer. `so_far` is its text, also when this is dropped or ends with an error; a refusal and
+/// calls of tools follow in it when the answer has ended, marked as such.
 pub(crate) async fn read(
     response: Response,
     bounds: Bounds<'_>,
@@ -166,7 +168,7 @@ pub(crate) async fn read(
     let mut records = Records::default();
     let mut meter = Meter::new(estimator, tokens_max);
     let (mut first, mut finish) = (None, None);
-    let mut thoughts = String::new();
+    let (mut thoughts, mut refusal) = (String::new(), String::new());
     let mut calls: Vec<Call> = Vec::new();
     let mut repetition = None;
     let (mut deadline, mut waits) = (start + patience.first, patience.first);
@@ -195,9 +197,12 @@ pub(crate) async fn read(
             };
             ended |= piece.is_last;
             // Some say at the end again what they said in pieces.
-            let repeated = piece.is_whole && !(so_far.is_empty() && calls.is_empty());
+            let repeated =
+                piece.is_whole && !(so_far.is_empty() && calls.is_empty() && refusal.is_empty());
             let text = if repeated { "" } else { piece.text.as_str() };
-            if !text.is_empty() || !piece.thought.is_empty() || !piece.calls.is_empty() {
+            let unseen = [&piece.thought, &piece.refusal];
+            let is_unseen = unseen.iter().any(|said| !said.is_empty());
+            if !text.is_empty() || is_unseen || !piece.calls.is_empty() {
                 first.get_or_insert_with(|| start.elapsed());
                 waits = patience.idle;
                 if finish.is_none() {
@@ -210,6 +215,10 @@ pub(crate) async fn read(
             }
             thoughts.push_str(&piece.thought);
             let mut unspoken = piece.thought;
+            if !repeated {
+                unspoken.push_str(&piece.refusal);
+                refusal.push_str(&piece.refusal);
+            }
             for call in piece.calls.into_iter().filter(|_| !repeated) {
                 unspoken.push_str(&call.arguments);
                 call.add(&mut calls);
@@ -229,12 +238,13 @@ pub(crate) async fn read(
             }
         }
         let called = calls.iter().map(|call| call.arguments.len()).sum();
-        if so_far.len().max(thoughts.len()).max(called) > ANSWER_BYTES_MAX {
+        let longest = so_far.len().max(thoughts.len()).max(refusal.len());
+        if longest.max(called) > ANSWER_BYTES_MAX {
             return Err(malformed("an endless answer".to_owned()));
         }
     }
     let is_closed = match calls.as_slice() {
-        [] => is_closed(so_far),
+        [] => is_closed(so_far) || !refusal.is_empty(),
         calls => calls.iter().all(Call::is_whole),
     };
     // One that says that it is done is whole as one that says why; what is no answer says nothing.
@@ -247,10 +257,17 @@ pub(crate) async fn read(
             _ => http::cut_short(url),
         });
     };
-    if !calls.is_empty() && !so_far.is_empty() && !so_far.ends_with('\n') {
+    let refusal = Some(refusal.trim()).filter(|words| !words.is_empty());
+    let refusal = refusal.map(|words| format!("<refusal>\n{words}\n</refusal>\n"));
+    let unsaid: String = refusal
+        .into_iter()
+        .chain(calls.iter().map(Call::text))
+        .collect();
+    let is_open = !so_far.is_empty() && !so_far.ends_with('\n');
+    if is_open && !unsaid.is_empty() {
         so_far.push('\n');
     }
-    so_far.extend(calls.iter().map(Call::text));
+    so_far.push_str(&unsaid);
     Ok(Told {
         finish,
         repeated: repetition,

@@ -285,6 +285,41 @@ async fn an_answer_that_is_done_is_whole_whatever_reason_it_gives() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_the_model_is_marked_as_one() {
+    let piece = |words: &str| {
+        let chunk = json!({"choices": [{"delta": {"content": null, "refusal": words}}]});
+        format!("data: {chunk}\n\n")
+    };
+    let marked = "<refusal>\nI cannot do that.\n</refusal>\n";
+    let whole =
+        json!({"choices": [{"message": {"content": null, "refusal": "I cannot do that."}}]});
+    for (pieces, text) in [
+        (
+            vec![
+                piece("I cannot"),
+                piece(" do that."),
+                finish("stop"),
+                usage(),
+            ],
+            marked.to_owned(),
+        ),
+        (
+            vec![piece("I cannot do that."), "data: [DONE]\n\n".into()],
+            marked.to_owned(),
+        ),
+        (vec![format!("data: {whole}\n\n")], marked.to_owned()),
+        (
+            vec![delta("Hm."), piece("I cannot do that."), finish("stop")],
+            format!("Hm.\n{marked}"),
+        ),
+    ] {
+        let fake = fake(vec![Reply::Stream(pieces)], vec![]).await;
+        let answer = ask(options(&fake.url), &request()).await.0.unwrap();
+        assert_eq!((answer.text, answer.finish), (text, Finish::Stop));
+    }
+}
+
+#[tokio::test]
 async fn nonsense_and_errors_inside_a_stream_are_told() {
     let nonsense = fake(vec![Reply::Stream(vec!["data: {oops\n\n".into()])], vec![]).await;
     let error = ask(options(&nonsense.url), &request()).await.0.unwrap_err();

@@ -52,8 +52,8 @@ fn thoughts(answer: &str) -> Option<&str> {
     (spoken(answer).trim().is_empty() && !answer.trim().is_empty()).then_some(answer)
 }
 
-/// What came in place of an answer, in words for the model: nothing, only thoughts, or a tool call.
-/// None where it is something else.
+/// What came in place of an answer, in words for the model: nothing, only thoughts, a refusal, or a tool
+/// call. None where it is something else.
 fn in_place(answer: &str) -> Option<String> {
     if answer.trim().is_empty() {
         return Some("the answer is empty; give what was asked for".to_owned());
@@ -61,11 +61,26 @@ fn in_place(answer: &str) -> Option<String> {
     if thoughts(answer).is_some() {
         return Some("only thoughts came and no answer; answer at once".to_owned());
     }
-    called(&spoken(answer)).map(|tool| {
+    let said = spoken(answer);
+    if let Some(why) = refusal(&said) {
+        return Some(format!("the model refuses: {why}"));
+    }
+    called(&said).map(|tool| {
         format!(
             "the answer is a call of the tool {tool:?} and no text; give what was asked for as text"
         )
     })
+}
+
+/// The words of a refusal that the server marked as one.
+fn refusal(text: &str) -> Option<String> {
+    /// What is told of them.
+    const WORDS_CHARS_MAX: usize = 300;
+    let (_, words) = text.split_once("<refusal>\n")?;
+    let (words, _) = words.rsplit_once("\n</refusal>")?;
+    let words = printable(words);
+    let words: Vec<&str> = words.split_whitespace().collect();
+    Some(words.join(" ").chars().take(WORDS_CHARS_MAX).collect())
 }
 
 /// The tool that is called in a text.
@@ -119,7 +134,11 @@ fn spoken(answer: &str) -> String {
 pub(crate) fn reply(answer: &PendingAnswer) -> Result<PromptAnswered, String> {
     let said = spoken(&answer.text);
     let text = printable(&said).trim().to_owned();
-    if text.is_empty() || text.starts_with("<tool_call>") {
+    if text.is_empty()
+        || ["<tool_call>", "<refusal>"]
+            .iter()
+            .any(|mark| text.starts_with(mark))
+    {
         let problem = in_place(&answer.text);
         return Err(problem.unwrap_or_else(|| "it says nothing; answer the question".to_owned()));
     }
@@ -482,6 +501,11 @@ mod tests {
             ),
             ("```python\n", false, "empty"),
             ("", false, "the answer is empty"),
+            (
+                "<refusal>\nI cannot\ndo that.\n</refusal>\n",
+                false,
+                "the model refuses: I cannot do that.",
+            ),
             (
                 "<tool_call>\n{\"arguments\": {\"path\": \"m.py\"}, \"name\": \"read_file\"}\n</tool_call>\n",
                 false,

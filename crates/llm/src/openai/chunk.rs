@@ -94,10 +94,14 @@ pub(super) fn read(chunk: &Value) -> Chunk {
         }
     }
     if piece.text.is_empty() {
-        // The older completions' name; a refusal is the model's answer, too.
-        let text = choice["text"].as_str().or(said["refusal"].as_str());
-        piece.text.push_str(text.unwrap_or_default());
+        // The older completions' name.
+        piece
+            .text
+            .push_str(choice["text"].as_str().unwrap_or_default());
     }
+    piece
+        .refusal
+        .push_str(said["refusal"].as_str().unwrap_or_default());
     piece.calls = Call::of(said);
     piece.is_whole = whole;
     let reason = choice["finish_reason"].as_str().unwrap_or_default();
@@ -261,7 +265,6 @@ mod tests {
                 "",
                 "hm",
             ),
-            (json!({"delta": {"refusal": "no"}}), "no", ""),
             (json!({"text": "a"}), "a", ""),
             (
                 json!({"message": {"role": "assistant", "content": "a"}}),
