@@ -10,8 +10,10 @@ use crate::Error;
 
 /// Characters of a server's words that are told.
 const WORDS_MAX: usize = 500;
-/// A window smaller than this is another figure of the message.
+/// A window smaller than this is another figure of the message, unless it is plainly told as tokens.
 const WINDOW_MIN: u64 = 256;
+/// Words between those and a figure that is plainly theirs.
+const PLAIN: &[&str] = &["is", "of", "only", "just", "size"];
 
 /// Words of a refusal that waiting helps against, whatever its status.
 const PASSING: &[&str] = &[
@@ -186,11 +188,14 @@ impl Said {
 
     /// The window, where it is told.
     pub(crate) fn window(&self) -> Option<Tokens> {
-        let window = BEFORE_WINDOW.iter().find_map(|before| {
+        let (window, is_plain) = BEFORE_WINDOW.iter().find_map(|before| {
             let mut places = self.text.match_indices(before);
-            places.find_map(|(at, _)| first_number(&self.text[at + before.len()..]))
+            places.find_map(|(at, _)| {
+                let after = &self.text[at + before.len()..];
+                Some((first_number(after)?, begins_with_tokens(after)))
+            })
         })?;
-        (window >= WINDOW_MIN).then_some(Tokens(window))
+        (window >= WINDOW_MIN || (is_plain && window > 0)).then_some(Tokens(window))
     }
 
     /// Whether one of these, in small letters, occurs.
@@ -226,6 +231,17 @@ impl Said {
             message: self.words,
         }
     }
+}
+
+/// Whether a text begins with a number of tokens: " is 100 tokens".
+fn begins_with_tokens(text: &str) -> bool {
+    let start = text.find(|c: char| c.is_ascii_digit());
+    start.is_some_and(|start| {
+        let between = text[..start].split(|c: char| !c.is_alphanumeric());
+        let mut between = between.filter(|word| !word.is_empty());
+        let unit = text[start..].trim_start_matches(|c: char| c.is_ascii_digit() || c == ',');
+        between.all(|word| PLAIN.contains(&word)) && unit.trim_start().starts_with("token")
+    })
 }
 
 /// The first number of a text, with or without commas between its digits.
@@ -375,6 +391,16 @@ mod tests {
                 "OpenAI, vLLM",
                 "This model's maximum context length is 16384 tokens. However, you requested 19591 tokens (9591 in the messages, 10000 in the completion). Please reduce the length of the messages or completion.",
                 Some(16_384),
+            ),
+            (
+                "OpenAI, vLLM",
+                "This model's maximum context length is 100 tokens. However, you requested 900 tokens.",
+                Some(100),
+            ),
+            (
+                "OpenAI, vLLM",
+                "The prompt is above the context window by 100 tokens.",
+                None,
             ),
             (
                 "vLLM",

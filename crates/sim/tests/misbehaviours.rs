@@ -176,6 +176,7 @@ const TABLE: &[(&str, Must)] = &[
     ("no_parameters", Without("response_format")),
     ("too_long", Learn(600)),
     ("small_window", Answers),
+    ("too_long_for_all", Learn(100)),
     ("too_long_without_figure", Learn(1_000)),
     ("too_long_413", Learn(1_000)),
     ("too_long_in_stream", Learn(600)),

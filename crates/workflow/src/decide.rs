@@ -106,7 +106,7 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDu
         };
         let last = state.refusal.as_deref().unwrap_or("unknown");
         let detail = format!(
-            "{} answers in a row were of no use; the last: {last}",
+            "{} calls of the model in a row brought nothing of use; the last: {last}",
             state.refusals
         );
         return end(state, Ending::Failed { reason, detail });

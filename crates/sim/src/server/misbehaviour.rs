@@ -354,6 +354,7 @@ pub const MISBEHAVIOURS: &[Misbehaviour] = &[
     does("small_window", "the same, and answers what fits", |call| chat(call, || {
         Reply::fails(400, &format!("Trying to keep the first {} tokens when context the overflows. However, the model is loaded with context length of only {SMALL_WINDOW} tokens, which is not enough.", call.prompt_tokens))
     }).filter(|_| call.prompt_tokens + call.body["max_tokens"].as_u64().unwrap_or(SMALL_WINDOW) > SMALL_WINDOW)),
+    does("too_long_for_all", "the same, with a window that no request fits into", |call| chat(call, || Reply::fails(400, "This model's maximum context length is 100 tokens. Please reduce the length of the messages."))),
     does("too_long_without_figure", "the same, without the figure", |call| chat(call, || Reply::fails(400, "prompt is too long"))),
     does("too_long_413", "the same, as a status", |call| chat(call, || Reply::whole(413, "text/plain", "Payload Too Large"))),
     does("too_long_in_stream", "the same, inside a stream", |call| chat(call, || Reply::events([&json!({"error": {"code": 400, "message": "the request exceeds the available context size (600 tokens)"}})]))),
