@@ -324,6 +324,37 @@ at_each_level! {
         let doubted = sandboxed.python.run_doubted_tests(&sandboxed.sandbox, folder, &["test_shown.py"], &cancel).await;
         let report = doubted.expect("the tests can be run");
         assert_eq!(report.idle, ["test_shown.py::test_docs_unseen", "test_shown.py::test_warns"], "{report:#?}");
+        // Neither is what is no function: errors, constants, other names of something, what the library has, the text.
+        sandboxed.write("things.py", "import operator\nimport re\nfrom operator import mul\n\nclass AppError(Exception):\n    code = 7\n    \
+            def __init__(self, n):\n        super().__init__(f'code {n}')\n\nadd = operator.add\nISO = re.compile('[0-9]+')\nRATE = 3\n\
+            LIMIT = 9\n__version__ = '2'\n\nclass Store:\n    size = 0\n\nstore = Store()\n\ndef check(n):\n    '''Checks.'''\n    return n > 0\n");
+        sandboxed.write("tests/helping.py", "from things import RATE\n\ndef helped():\n    return RATE\n");
+        let head = "import inspect\nimport pytest\nimport things\nfrom operator import sub, mul as times\nfrom things import AppError, add, mul, ISO, RATE, store, check\n\
+            from helping import helped\n\nTRIPLE = RATE * 2\nMY = 3\n\n";
+        let tests = [
+            ("e = AppError(3); assert str(e) == 'code 3'", true), ("assert AppError.code == 7", true),
+            ("with pytest.raises(AppError): raise AppError(1)", true), ("assert issubclass(AppError, Exception)", true),
+            ("with pytest.raises(AppError) as e: raise AppError(3)\n    assert str(e.value) == 'code 3'", true),
+            ("assert add(1, 2) == 3", true), ("assert mul(2, 3) == 6", true), ("assert things.mul(2, 3) == 6", true),
+            ("assert ISO.match('1')", true), ("assert not things.ISO.match('a')", true), ("assert RATE == 3", true),
+            ("assert things.LIMIT == 9", true), ("from things import LIMIT\n    assert LIMIT == 9", true),
+            ("assert things.__version__ == '2'", true), ("assert store.size == 0", true), ("assert TRIPLE == 6", true),
+            ("assert helped() == 3", true), ("assert check.__doc__ == 'Checks.'", true),
+            ("assert 'eval' not in open('things.py').read()", true), ("assert 'eval' not in inspect.getsource(check)", true),
+            ("assert times(2, 3) == 6 and sub(2, 1) == 1", false), ("assert MY == 3", false), ("check(1)", false),
+            ("try:\n        check(1)\n    except AppError:\n        pass", false), ("add(1, 2); mul(1, 2)", false),
+            ("assert RATE or True", false), ("assert things.RATE == RATE", false),
+        ];
+        let mut file = head.to_owned();
+        file.extend(tests.iter().enumerate().map(made));
+        sandboxed.write("tests/test_things.py", &file);
+        let doubted = sandboxed.python.run_doubted_tests(&sandboxed.sandbox, folder, &["tests/test_things.py"], &cancel).await;
+        let report = doubted.expect("the tests can be run");
+        assert_eq!(report.failed, 0, "{report:#?}");
+        for (number, (body, counts)) in tests.iter().enumerate() {
+            let is_idle = report.idle.iter().any(|idle| idle.ends_with(&format!("::test_{number}")));
+            assert_eq!(!is_idle, *counts, "{body}: {:?}", report.idle);
+        }
         sandboxed.write("test_idle.py", "import calc\n\ndef test_x():\n    assert True\n");
         let doubted = sandboxed.python.run_doubted_tests(&sandboxed.sandbox, folder, &["test_idle.py"], &cancel).await;
         let report = doubted.expect("the tests can be run");
