@@ -31,6 +31,32 @@ const LOOKS_AROUND: &[&str] = &[
     "walk_stack",
 ];
 
+/// Words of a statement in which the name of the test runner is looked for, not only written.
+const SEEKS_RUNNER: &[&str] = &[
+    "__import__",
+    "find_spec",
+    "getenv",
+    "import_module",
+    "environ",
+];
+
+/// Types that are nobody's own: to be equal to all of one says nothing of a value.
+const TYPES: &[&str] = &[
+    "bool",
+    "bytearray",
+    "bytes",
+    "complex",
+    "dict",
+    "float",
+    "frozenset",
+    "int",
+    "list",
+    "object",
+    "set",
+    "str",
+    "tuple",
+];
+
 /// Modules that only tests have a use for, or by which the program that runs is reached.
 const OF_TESTS: &[&str] = &["__main__", "_pytest", "pytest", "unittest.mock"];
 
@@ -58,7 +84,7 @@ impl Source<'_> {
     fn evades(&self, node: Node<'_>, files: &[&str]) -> Option<String> {
         let text = self.text_of(node);
         match node.kind() {
-            "identifier" if LOOKS_AROUND.contains(&text) => Some(format!("uses `{text}`")),
+            "identifier" if self.looks_around(text) => Some(format!("uses `{text}`")),
             "attribute" if ["sys.modules", "inspect.stack", "inspect.trace"].contains(&text) => {
                 Some(format!("uses `{text}`"))
             }
@@ -77,9 +103,8 @@ impl Source<'_> {
                 ))
             }
             "string_content" if !is_docstring(node) => {
-                let lower = text.to_lowercase();
                 let mentions = |name: &&&str| text.contains(**name);
-                if lower.contains("pytest") || LOOKS_AROUND.contains(&text) {
+                if self.looks_around(text) || self.seeks_runner(node) {
                     Some(format!("mentions `{}`", shortened(text)))
                 } else if ["__eq__", "__ne__"].contains(&text) {
                     Some(format!("makes an `{text}` by its name"))
@@ -108,7 +133,45 @@ impl Source<'_> {
         }
     }
 
-    /// Whether this is a comparison that never looks at what it is compared with.
+    /// Whether a name is one by which code looks around. Of those only `get_objects` is a likely name for
+    /// something of its own.
+    fn looks_around(&self, name: &str) -> bool {
+        let has_gc = || self.imports().iter().any(|import| import.module == "gc");
+        LOOKS_AROUND.contains(&name) && (name != "get_objects" || has_gc())
+    }
+
+    /// Whether a string is the test runner's name, or begins the names of its variables, where modules, the
+    /// environment or the program's name are looked at.
+    fn seeks_runner(&self, content: Node<'_>) -> bool {
+        let text = self.text_of(content);
+        let is_key = text.len() > 2 && (text.starts_with("PYTEST") || "PYTEST".starts_with(text));
+        if is_key {
+            let mut nodes = self.root().into_iter().flat_map(Nodes::of);
+            return nodes.any(|node| {
+                node.kind() == "identifier"
+                    && ["environ", "environb", "getenv"].contains(&self.text_of(node))
+            });
+        }
+        if !text.to_lowercase().contains("pytest") {
+            return false;
+        }
+        let mut place = content;
+        while let Some(parent) = place.parent() {
+            let kind = parent.kind();
+            if matches!(kind, "block" | "module" | "function_definition")
+                || (kind.ends_with("_statement") && !kind.starts_with("expression"))
+            {
+                break;
+            }
+            place = parent;
+        }
+        self.text_of(place).contains("sys.argv[0]")
+            || Nodes::of(place).any(|node| {
+                node.kind() == "identifier" && SEEKS_RUNNER.contains(&self.text_of(node))
+            })
+    }
+
+    /// Whether this is a comparison that never looks at what it is compared with, and may say that it is equal.
     fn compares_nothing(&self, name: &str, parameters: Node<'_>, body: Node<'_>) -> Option<String> {
         if !["__eq__", "__ne__"].contains(&name) {
             return None;
@@ -116,15 +179,91 @@ impl Source<'_> {
         let names = Nodes::of(parameters).filter(|node| node.kind() == "identifier");
         let other = names.map(|node| self.text_of(node)).nth(1);
         let mut uses = Nodes::of(body).filter(|node| node.kind() == "identifier");
-        let is_compared = other.is_some_and(|other| uses.any(|node| self.text_of(node) == other));
-        // One that only says that it does not know is answered by the other side.
-        let mut words = Nodes::of(body).filter(|node| node.kind() == "identifier");
-        let knows_nothing = words.all(|node| self.text_of(node) == "NotImplemented")
-            && self.text_of(body).contains("NotImplemented");
+        let is_compared = uses.any(|node| Some(self.text_of(node)) == other && self.weighs(node));
         let raises = Nodes::of(body).any(|node| node.kind() == "raise_statement");
-        (!is_compared && !knows_nothing && !raises)
-            .then(|| format!("has an `{name}` that compares nothing"))
+        if is_compared || raises {
+            return None;
+        }
+        let answers: Vec<&str> = if body.kind() == "block" {
+            let returns = Nodes::of(body).filter(|node| node.kind() == "return_statement");
+            returns
+                .map(|node| {
+                    node.named_child(0)
+                        .map_or("None", |node| self.text_of(node))
+                })
+                .collect()
+        } else {
+            vec![self.text_of(body)]
+        };
+        // One that does not know is answered by the other side, and one that is never equal has no test pass.
+        let is_equal = |answer: &&str| match (name, *answer) {
+            (_, "NotImplemented")
+            | ("__eq__", "False" | "None" | "0")
+            | ("__ne__", "True" | "1") => false,
+            _ => true,
+        };
+        let says_equal = answers.iter().any(is_equal) || (name == "__ne__" && answers.is_empty());
+        says_equal.then(|| format!("has an `{name}` that compares nothing"))
     }
+
+    /// Whether the result may depend on an operand in this place: not where it is only kept, compared with itself
+    /// or asked whether it is of a type that is nobody's own.
+    fn weighs(&self, operand: Node<'_>) -> bool {
+        let text = self.text_of(operand);
+        let Some(parent) = operand.parent() else {
+            return true;
+        };
+        let is_of_types = |nodes: &[Node<'_>]| {
+            let names = nodes.iter().flat_map(|node| Nodes::of(*node));
+            let mut names = names.filter(|node| node.kind() == "identifier");
+            names.all(|node| TYPES.contains(&self.text_of(node)))
+        };
+        match parent.kind() {
+            "expression_statement" => false,
+            "assignment" => parent
+                .child_by_field_name("left")
+                .is_none_or(|left| left.kind() == "identifier"),
+            "comparison_operator" => children(parent)
+                .iter()
+                .any(|side| self.text_of(*side) != text),
+            "argument_list" => {
+                let Some(call) = parent.parent() else {
+                    return true;
+                };
+                let called = call.child_by_field_name("function");
+                let called = called.map_or("", |called| self.text_of(called));
+                let is_alone = call
+                    .parent()
+                    .is_some_and(|on| on.kind() == "expression_statement");
+                let others: Vec<Node<'_>> = children(parent)
+                    .into_iter()
+                    .filter(|node| node.id() != operand.id())
+                    .collect();
+                match called.rsplit('.').next().unwrap_or_default() {
+                    "isinstance" => !is_of_types(&others),
+                    "type" => {
+                        let compared = call
+                            .parent()
+                            .filter(|on| on.kind() == "comparison_operator");
+                        let sides = compared.map(children).unwrap_or_default();
+                        let sides: Vec<Node<'_>> = sides
+                            .into_iter()
+                            .filter(|side| side.id() != call.id())
+                            .collect();
+                        sides.is_empty() || !is_of_types(&sides)
+                    }
+                    "append" | "add" | "print" | "setattr" => !is_alone,
+                    _ => true,
+                }
+            }
+            _ => true,
+        }
+    }
+}
+
+fn children(node: Node<'_>) -> Vec<Node<'_>> {
+    let mut cursor = node.walk();
+    node.named_children(&mut cursor).collect()
 }
 
 /// Whether a string stands for itself, as a description does.
@@ -176,7 +315,7 @@ mod tests {
             (
                 "import sys\nif 'pytest' in sys.modules: pass\n",
                 2,
-                "mentions `pytest`",
+                "uses `sys.modules`",
             ),
             ("import sys\nm = sys.modules\n", 2, "uses `sys.modules`"),
             (
@@ -209,6 +348,59 @@ mod tests {
                 "`__eq__` that compares nothing",
             ),
             (
+                &method("self.last = other\n        return True"),
+                2,
+                "`__eq__` that compares nothing",
+            ),
+            (
+                &method("self.seen.append(other)\n        return True"),
+                2,
+                "`__eq__` that compares nothing",
+            ),
+            (
+                &method("return other == other"),
+                2,
+                "`__eq__` that compares nothing",
+            ),
+            (
+                &method("return isinstance(other, (int, str))"),
+                2,
+                "`__eq__` that compares nothing",
+            ),
+            (
+                &method(
+                    "if type(other) is str:\n            return True\n        return NotImplemented",
+                ),
+                2,
+                "`__eq__` that compares nothing",
+            ),
+            (
+                "class A:\n    def __ne__(s, o): return False\n",
+                2,
+                "`__ne__` that compares nothing",
+            ),
+            (
+                "class A:\n    def __ne__(s, o): pass\n",
+                2,
+                "`__ne__` that compares nothing",
+            ),
+            (
+                "import os\nx = any(k.startswith('PYT') for k in os.environ)\n",
+                2,
+                "mentions `PYT`",
+            ),
+            (
+                "import importlib\nimportlib.import_module('pytest')\n",
+                2,
+                "mentions `pytest`",
+            ),
+            (
+                "import sys\nif 'pytest' in sys.argv[0]: pass\n",
+                2,
+                "mentions `pytest`",
+            ),
+            ("import gc\ngc.get_objects()\n", 2, "uses `get_objects`"),
+            (
                 "A = type('A', (int,), {'__eq__': f})\n",
                 1,
                 "makes an `__eq__`",
@@ -225,6 +417,18 @@ mod tests {
                 "if not isinstance(other, A):\n            return NotImplemented\n        return True",
             ),
             "'''Not for pytest.'''\ndef f():\n    '''See test_core.py.'''\n    return sys.argv\n",
+            &method("return False"),
+            &method("self.asked = True\n        return False"),
+            &method(
+                "if isinstance(other, int):\n            return self.x == other\n        return False",
+            ),
+            &method("return isinstance(other, A)"),
+            &method("return type(other) is type(self)"),
+            &method("return self.key() == key(other)"),
+            "class A:\n    __ne__ = lambda self, other: True\n",
+            "def tools(names):\n    return [n for n in names if 'pytest' not in n and n != 'PYTEST']\n",
+            "TOOLS = ['ruff', 'pytest']\nif name == 'pytest':\n    import os\n    os.environ.get('PYTHONPATH')\n",
+            "class Store:\n    def get_objects(self): return self.objects\n",
             "# pytest\nimport unittest\nfrom dataclasses import dataclass\n@dataclass\nclass A: pass\n",
             "frame = {}\nstack = [1]\nstack.append(2)\nmodules = stack\n",
         ] {
