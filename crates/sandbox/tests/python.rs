@@ -127,6 +127,7 @@ at_each_level! {
 
     a_test_file_that_cannot_be_loaded_is_blamed_only_where_the_code_has_no_part => |sandboxed| {
         sandboxed.write("calc.py", "import json\nX = 'missing.json'\n\ndef load(path):\n    return json.load(open(path))\n");
+        sandboxed.write("broken.py", "def f():\n\tif 1:\n        return 1\n");
         let head = "import json\nimport sys\nfrom pathlib import Path\nimport calc\n\nHERE = Path(__file__).parent\n\n\
             def read(name):\n    return (HERE / name).read_text()\n\ndef made(name):\n    return calc.load(name)\n\n";
         for (line, is_own) in [
@@ -135,6 +136,11 @@ at_each_level! {
             ("sys.exit()", true),
             ("from . import helper", true),
             ("1 / 0", true),
+            ("def f():\n\tif 1:\n        return 1", true),
+            ("def f():\n    if 1:\n        pass\n   return 1", true),
+            ("return 1", true),
+            ("pytest_plugins = ['no_such_plugin']", true),
+            ("import broken", false),
             ("DATA = made('missing.json')", false),
             ("DATA = calc.load('missing.json')", false),
             ("DATA = open(calc.X)", false),

@@ -10,7 +10,7 @@ use std::ops::Range;
 mod evasion;
 mod suite;
 
-pub use suite::{NeverRun, Suite, TestFunction};
+pub use suite::{HAS_INIT, NeverRun, Suite, TestFunction};
 use tree_sitter::{Node, Parser, Tree};
 
 /// Nodes of one text that are looked at, at most: what lies beyond is code that nobody reads.
@@ -147,6 +147,61 @@ impl<'s> Source<'s> {
             .map(|node| node.start_position().row + 1)
             .or_else(|| root.has_error().then_some(1));
         broken.into_iter().chain(self.stray_line(root)).min()
+    }
+
+    /// The first line whose indentation Python refuses and the grammar does not: it goes back to where no block
+    /// stands, or what it is below depends on how wide a tab is.
+    pub fn misindented_line(&self) -> Option<usize> {
+        let lines: Vec<&str> = self.text.split('\n').collect();
+        let mut open = vec![(0, 0)];
+        let mut last = None;
+        for node in self.root().into_iter().flat_map(Nodes::of) {
+            let kind = node.kind();
+            let begins = ["_statement", "_definition"]
+                .iter()
+                .any(|end| kind.ends_with(end))
+                || matches!(
+                    kind,
+                    "decorator"
+                        | "elif_clause"
+                        | "else_clause"
+                        | "except_clause"
+                        | "finally_clause"
+                        | "case_clause"
+                );
+            let at = node.start_position();
+            let line = lines.get(at.row).copied().unwrap_or_default();
+            let is_first = line
+                .get(..at.column)
+                .is_some_and(|before| before.trim().is_empty());
+            if !begins || !is_first || last >= Some(at.row) {
+                continue;
+            }
+            last = Some(at.row);
+            // As wide as it is with tabs of eight, and with tabs of one.
+            let (mut wide, mut narrow) = (0, 0);
+            for c in line.chars().take(at.column) {
+                (wide, narrow) = match c {
+                    '\t' => (wide / 8 * 8 + 8, narrow + 1),
+                    '\x0c' => (0, 0),
+                    _ => (wide + 1, narrow + 1),
+                };
+            }
+            while open.last().is_some_and(|&(other, _)| wide < other) {
+                open.pop();
+                if open.last().is_none_or(|&(other, _)| wide > other) {
+                    return Some(at.row + 1);
+                }
+            }
+            match open.last() {
+                Some(&(other, alike)) if wide == other && narrow == alike => {}
+                Some(&(other, alike)) if wide > other && narrow > alike => {
+                    open.push((wide, narrow))
+                }
+                _ => return Some(at.row + 1),
+            }
+        }
+        None
     }
 
     /// The first line with a space or a mark that the grammar passes over and Python does not: one that
@@ -771,5 +826,39 @@ mod tests {
             assert_eq!(whole, Some(code.trim_end()), "{after:?}");
         }
         assert_eq!(Source::of("Sure, I can.\n").whole_beginning(), None);
+    }
+}
+
+#[cfg(test)]
+mod indentation {
+    use super::*;
+
+    #[test]
+    fn indentation_that_python_refuses_is_found_and_no_other() {
+        for (text, line) in [
+            ("def f():\n\tif a:\n        return 1\n", Some(3)),
+            ("def f():\n        a = 1\n\treturn a\n", Some(3)),
+            ("if a:\n    b = 1\n  c = 2\n", Some(3)),
+            (
+                "class A:\n    def f(self):\n        return 1\n   def g(self):\n        return 1\n",
+                Some(4),
+            ),
+            ("def f():\n\tif a:\n\t\treturn 1\n\treturn 2\n", None),
+            (
+                "def f():\n\tif a:\n\t    return 1\n\treturn 2\n\ndef g():\n    return 3\n",
+                None,
+            ),
+            (
+                "@d\ndef f(a,\n  b):\n    x = [\n\t1,\n  2]\n    # c\n  # d\n    s = \"\"\"\n\t a\n b\"\"\"\n    return x if a \\\n\telse s\n",
+                None,
+            ),
+            (
+                "try:\n    a\nexcept E: b; c\nelse:\n  if a: b\n  elif c:\n      d\n  else: e\nfinally:\n    f\nmatch a:\n    case 1:\n        b\n    case _: c\n",
+                None,
+            ),
+            ("def f():\r\n    return 1\r\n\r\n\r\nx = 1\r\n", None),
+        ] {
+            assert_eq!(Source::of(text).misindented_line(), line, "{text}");
+        }
     }
 }

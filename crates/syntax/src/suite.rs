@@ -57,6 +57,9 @@ pub struct TestFunction {
 /// What a whole file is called among what is never run.
 const MODULE: &str = "the whole file";
 
+/// Why a class that makes itself is not run.
+pub const HAS_INIT: &str = "pytest runs no test class that has an `__init__`";
+
 /// Names by which a file may have more than its text shows.
 const OPENING: &[&str] = &[
     "pytest_plugins",
@@ -289,7 +292,7 @@ impl Source<'_> {
             suite.never_run.push(NeverRun {
                 line: node.start_position().row + 1,
                 name: self.text_of(name).to_owned(),
-                why: "pytest runs no test class that has an `__init__`",
+                why: HAS_INIT,
             });
         }
         let is_no_test = body

@@ -2,7 +2,7 @@
 //! are kept.
 
 use journeyman_event::payload::GivenTest;
-use journeyman_syntax::{Source, Suite};
+use journeyman_syntax::{HAS_INIT, Source, Suite};
 
 use crate::python::{
     file_name_of, foreign_imports, is_taken, is_test_module, is_third_party, transliterated,
@@ -75,6 +75,12 @@ pub fn test_file_problem(source: &str) -> Option<String> {
     if let Some(line) = read.error_line() {
         return Some(format!(
             "line {line} is no valid Python; correct it, for no code could pass such a test"
+        ));
+    }
+    if let Some(line) = read.misindented_line() {
+        return Some(format!(
+            "line {line} is not indented as Python wants it (tabs and spaces mixed, or a step back to where no \
+             block stands); correct it, for no code could pass such a test"
         ));
     }
     let imports = read.imports();
@@ -225,6 +231,13 @@ fn without_tests(read: &Source<'_>, suite: &Suite) -> Option<String> {
     }
     let mut tests = suite.functions.iter().filter(|function| function.is_test);
     let Some(first) = tests.next() else {
+        let mut hidden = suite.never_run.iter();
+        if let Some(class) = hidden.find(|one| one.why == HAS_INIT) {
+            return Some(format!(
+                "there is no test in it: line {}: {} is not run: {}; prepare in `setup_method`",
+                class.line, class.name, class.why
+            ));
+        }
         let advice = if !read.assertions().is_empty() {
             "put its assertions into functions whose names begin with test_"
         } else if read.defined().is_empty() {
@@ -326,6 +339,14 @@ mod tests {
             ),
             ("class TestA:\n    def test_a(self): pass\n", None),
             ("def test_a(:\n    pass\n", Some("line 1")),
+            (
+                "def test_a():\n\tif 1:\n        assert 1\n",
+                Some("line 3 is not indented"),
+            ),
+            (
+                "class TestA:\n    def __init__(self):\n        self.x = 1\n    def test_a(self):\n        assert self.x\n",
+                Some("TestA is not run: pytest runs no test class that has an `__init__`"),
+            ),
             ("from größe import f\ndef test_a(): pass\n", Some("groesse")),
             ("import numpy as np\n", Some("numpy")),
             (

@@ -53,7 +53,7 @@ def _with_pytest(emit, folder, files, own, doubts):
             try:
                 module = super()._getobj()
             except BaseException as error:
-                self.own_fault = _is_own_fault(error.__cause__ or error, str(self.path), folder, own)
+                self.own_fault = _is_own_fault(error.__cause__ or error, str(self.path), folder, own) or _wants_plugin(error, folder)
                 raise
             _without_hooks(module, _code_modules(folder, own))
             return module

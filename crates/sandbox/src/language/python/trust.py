@@ -86,8 +86,14 @@ def _is_own_fault(error, path, folder, own):
     # Whether a test file cannot be loaded whatever the code is: no frame of the code is in it, and the statement that
     # failed uses nothing of the code, nor anything that was made of it.
     frames = traceback.extract_tb(error.__traceback__)
+    if any(_is_code(frame.filename, folder, own) for frame in frames):
+        return False
+    try:
+        compile(_text_of(path) or b"", path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return True
     lines = [frame.lineno for frame in frames if frame.filename == path and frame.name == "<module>"]
-    if not lines or any(_is_code(frame.filename, folder, own) for frame in frames):
+    if not lines:
         return False
     library = {"pytest", "_pytest", *getattr(sys, "stdlib_module_names", ())}
 
@@ -96,10 +102,7 @@ def _is_own_fault(error, path, folder, own):
             return node.level > 0 or node.module.split(".")[0] in library
         return all(alias.name.split(".")[0] in library for alias in node.names)
 
-    try:
-        body = ast.parse(_text_of(path)).body
-    except SyntaxError:
-        return False
+    body = ast.parse(_text_of(path)).body
     clean = set(vars(builtins)) | {"__file__", "__name__", "__doc__"}
     for node in body:
         parts = list(ast.walk(node))
@@ -115,6 +118,15 @@ def _is_own_fault(error, path, folder, own):
             return is_clean
         clean = clean | stored if is_clean else clean - stored
     return False
+
+
+def _wants_plugin(error, folder):
+    # Whether pytest was to load a plugin that neither is there nor is of the code.
+    cause = error.__cause__
+    if not isinstance(cause, ModuleNotFoundError) or f'Error importing plugin "{cause.name}' not in str(error):
+        return False
+    place = os.path.join(folder, cause.name.split(".")[0])
+    return not os.path.exists(place) and not os.path.exists(place + ".py")
 
 
 def _text_of(file):
