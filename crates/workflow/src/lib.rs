@@ -28,6 +28,7 @@ mod literal;
 mod named;
 mod notice;
 mod output;
+mod own_fault;
 mod pace;
 mod passages;
 mod plan;

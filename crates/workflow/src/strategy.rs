@@ -7,13 +7,14 @@ use journeyman_context::Descriptor;
 use journeyman_event::TaskState;
 use journeyman_event::payload::{
     Approach, BugReportReceived, CodeOrigin, CorrectionStarted, FailureReason, ModuleComplete,
-    ModuleIteration, ModuleStarted, Purpose, TestFailureKind, TestOrigin, TestsGenerated,
-    Verification,
+    ModuleIteration, ModuleStarted, Purpose, TestFailureKind, TestOrigin, TestResult,
+    TestsGenerated, Verification,
 };
 use journeyman_event::state::{CodeVersion, ModuleState, TestRun};
 
 use crate::examples::doubtful_example;
 use crate::fact::{Fact, Role};
+use crate::own_fault::own_fault;
 use crate::python::{defined_name, mentions};
 
 /// What is next for a module.
@@ -207,7 +208,7 @@ fn report(
         };
     }
     if run.origin != TestOrigin::Generated
-        && let Some(detail) = endless_test(module, run)
+        && let Some(detail) = endless_test(module, run).or_else(|| test_at_fault(task, module, run))
     {
         return ModuleStep::GiveUp {
             reason: FailureReason::GivenTests,
@@ -252,6 +253,32 @@ fn endless_test(module: &ModuleState, run: &TestRun) -> Option<String> {
                 "the given test {name} did not come to its end with two versions of the code: see whether it can end"
             )
         })
+}
+
+/// What is to be said where a given test failed with the same error, where nothing of the code is used, with another
+/// version of the code too: no further one could pass it.
+fn test_at_fault(task: &TaskState, module: &ModuleState, run: &TestRun) -> Option<String> {
+    let own_error = |test: &TestResult| {
+        let path = test.name.split("::").next().unwrap_or_default();
+        let mut given = task.given_tests().iter();
+        let file = given.find(|given| path == format!("tests/{}", given.name))?;
+        own_fault(&test.message, path, &file.source).map(str::to_owned)
+    };
+    let code = |run: &TestRun| run.code_of(&module.plan.name).map(|code| code.hash);
+    let others = || module.runs.iter().filter(|other| code(other) != code(run));
+    run.tests.iter().filter(|test| !test.passed).find_map(|test| {
+        let error = own_error(test)?;
+        let is_it = |other: &TestResult| {
+            other.name == test.name && own_error(other).as_ref() == Some(&error)
+        };
+        others().any(|other| other.tests.iter().any(is_it)).then(|| {
+            format!(
+                "the given test {} fails with two versions of the code by itself, in lines that the code has no part in: \
+                 {error}; correct the test",
+                test.name
+            )
+        })
+    })
 }
 
 /// The test that ran when a run's time, or its processor time, was up.

@@ -365,9 +365,14 @@ impl Drive {
         };
         self.record(intent);
         if let Some((kind, output)) = self.fails {
+            let failing = (kind == TestFailureKind::Failed).then(|| TestResult {
+                name: "tests/test_given.py::test_f".to_owned(),
+                passed: false,
+                message: output.to_owned(),
+            });
             let failed = TestFailed {
                 kind,
-                tests: Vec::new(),
+                tests: failing.into_iter().collect(),
                 idle: Vec::new(),
                 broken_tests: kind == TestFailureKind::DoesNotImport,
                 output: output.to_owned(),
@@ -680,6 +685,12 @@ fn a_fault_of_the_given_tests_ends_a_task_before_its_attempts_are_spent() {
             processor,
             2,
             "tests/test_given.py::test_f did not come to its end",
+        ),
+        (
+            TestFailureKind::Failed,
+            "tests/test_given.py:3: in test_f\n    assert f() == one\nE   NameError: name 'one' is not defined",
+            2,
+            "tests/test_given.py::test_f fails with two versions of the code by itself",
         ),
         (
             TestFailureKind::DoesNotImport,
