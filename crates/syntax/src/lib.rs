@@ -196,7 +196,7 @@ impl<'s> Source<'s> {
             match open.last() {
                 Some(&(other, alike)) if wide == other && narrow == alike => {}
                 Some(&(other, alike)) if wide > other && narrow > alike => {
-                    open.push((wide, narrow))
+                    open.push((wide, narrow));
                 }
                 _ => return Some(at.row + 1),
             }
