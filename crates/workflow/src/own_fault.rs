@@ -10,7 +10,7 @@ const PRINTED: &str = "\nprinted: ";
 /// The error of a test that failed where nothing of the code is used; none where the code may have a part in it.
 ///
 /// `message` is pytest's short traceback, `path` the test file as it is named there. A name that nobody defines is the
-/// test's fault wherever it stands in the test file, for the code cannot define it there. Any other error is where each
+/// test's fault wherever it stands in the test file itself, for the code cannot define it there. Any other error is where each
 /// function of the traceback, up to the line that failed, mentions nothing that came of the code.
 pub(crate) fn own_fault<'m>(message: &'m str, path: &str, source: &str) -> Option<&'m str> {
     let message = message.split(PRINTED).next().unwrap_or_default();
@@ -20,10 +20,12 @@ pub(crate) fn own_fault<'m>(message: &'m str, path: &str, source: &str) -> Optio
     }
     let mut places = Vec::new();
     let mut error = None;
+    let mut is_last_own = false;
     for line in message.lines() {
         if let Some((file, number)) = place(line) {
             error = None;
-            if file == path {
+            is_last_own = file == path;
+            if is_last_own {
                 places.push(number);
             } else if !file.starts_with('/') && !file.starts_with("<frozen ") {
                 return None;
@@ -33,7 +35,7 @@ pub(crate) fn own_fault<'m>(message: &'m str, path: &str, source: &str) -> Optio
         }
     }
     let error = error.filter(|_| !places.is_empty())?;
-    if error.starts_with("NameError: name '") {
+    if error.starts_with("NameError: name '") && is_last_own {
         return Some(error);
     }
     let prepares = ["autouse", "def setup", "def setUp"];
@@ -204,6 +206,12 @@ mod tests {
                 "def test_f():\n    assert g() == 2\n",
                 &[(own, 11)],
                 "assert 1 == 2",
+                false,
+            ),
+            (
+                "def test_f():\n    typing.get_type_hints(g)\n",
+                &[(own, 11), ("/usr/lib/typing.py", 3)],
+                "NameError: name 'X' is not defined",
                 false,
             ),
             (

@@ -260,7 +260,10 @@ fn endless_test(module: &ModuleState, run: &TestRun) -> Option<String> {
 fn test_at_fault(task: &TaskState, module: &ModuleState, run: &TestRun) -> Option<String> {
     let own_error = |test: &TestResult| {
         let path = test.name.split("::").next().unwrap_or_default();
-        let mut given = task.given_tests().iter();
+        let mut given = task
+            .given_tests()
+            .iter()
+            .filter(|given| given.origin.is_file());
         let file = given.find(|given| path == format!("tests/{}", given.name))?;
         own_fault(&test.message, path, &file.source).map(str::to_owned)
     };
