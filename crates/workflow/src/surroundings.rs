@@ -3,7 +3,7 @@
 
 use journeyman_syntax::Source;
 
-use crate::asked::{Prompt, is_fence};
+use crate::asked::{Prompt, is_comment, is_fence};
 use crate::python::mentions;
 use crate::spoken::{Spoken, denies_in_another_language};
 use crate::stated::begins_with_an_example;
@@ -322,8 +322,16 @@ impl Prompt<'_> {
         let line = &self.lines[at];
         let bare = line.text.trim();
         let is_result = || at > 0 && self.lines[at - 1].text.trim_start().starts_with(">>>");
+        // A comment stands right above its code; a heading mostly does not.
+        let is_remark = || {
+            let mut below = (at + 1..self.lines.len()).take(LINES_MAX);
+            let next = below.find(|&next| !is_comment(self.lines[next].text.trim()));
+            let holds_code = |next: usize| !self.lines[next].text.trim().is_empty();
+            next.is_some_and(|next| holds_code(next) && self.reads_as_code(next))
+        };
         line.is_fenced
             || is_fence(bare)
+            || is_comment(bare) && is_remark()
             || bare.starts_with(">>>")
             || bare.starts_with("import ")
             || bare.starts_with("from ") && Source::of(bare).parses()
