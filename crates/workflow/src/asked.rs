@@ -16,6 +16,7 @@ use crate::wording::{
 /// Words after which a name is that of what is asked for, where it is written as code: with
 /// parentheses, backticks or an underscore.
 const CUES: &[&str] = &[
+    "func",
     "function",
     "functions",
     "funktion",
@@ -60,6 +61,7 @@ const NAMING: &[&str] = &[
     "write",
     "implement",
     "define",
+    "func",
     "function",
     "fix",
 ];
@@ -287,6 +289,12 @@ impl<'p> Prompt<'p> {
             (lead, behind_in_sentence(&self.text[to..]))
         };
         let sentence = without_strings(&format!("{lead} … {trail}"));
+        // The relation between call and result is a word of the sentence, too.
+        let stated = without_strings(&self.text[from.min(to)..to]);
+        let relation = ["should", "must", "returns", "gives"]
+            .iter()
+            .find(|word| says_any(&stated, &[word]));
+        let whole = format!("{sentence} {}", relation.unwrap_or(&""));
         let last = lead.trim_end().chars().next_back();
         let is_quoted = last.is_some_and(|c| matches!(c, '"' | '\'' | '“' | '‘' | '«' | '„'))
             && !lead.ends_with("\"\"\"")
@@ -304,7 +312,7 @@ impl<'p> Prompt<'p> {
         !is_quoted
             && !is_part
             && !trail.trim_end().ends_with('?')
-            && Spoken::of(&sentence) != Spoken::Unknown
+            && Spoken::of(&whole) != Spoken::Unknown
             && !says_any(&sentence, REPORTS)
             && !says_any(&sentence, FAULTS)
             && !is_claimed(lead)
@@ -427,7 +435,8 @@ fn names_in_prose<'p>(line: &'p str, names: &mut BTreeSet<&'p str>) {
         let at_call = after.starts_with('(') && has_parameters(&after[1..]);
         let is_code = at_call || (ticked && after.starts_with('`')) || word.contains('_');
         let is_called = at_call && !is_english && !after.starts_with("()");
-        let is_bare = NAMING.contains(&cue) && !FILLERS.contains(&lower.as_str());
+        let is_class = cue == "class" && word.starts_with(char::is_uppercase);
+        let is_bare = (NAMING.contains(&cue) || is_class) && !FILLERS.contains(&lower.as_str());
         if !before.ends_with('.')
             && is_name(word)
             && (is_code && CUES.contains(&cue) || is_bare || is_called)

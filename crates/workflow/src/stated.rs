@@ -4,7 +4,7 @@
 
 use crate::asked::{Prompt, has_parameters};
 use crate::literal::{arguments, identifier, literal};
-use crate::python::defined_name;
+use crate::python::{defined_name, is_builtin};
 
 /// More examples than this are not needed to tell right from wrong.
 const EXAMPLES_MAX: usize = 40;
@@ -26,6 +26,7 @@ const RELATIONS: &[&str] = &[
     "yields",
     "gives",
     "==>",
+    "-->",
     "=>",
     "==",
     "->",
@@ -125,13 +126,17 @@ pub(crate) fn is_labelled(prompt: &Prompt<'_>, at: usize) -> bool {
 /// Whether a line shows a call of what is asked for and something beside it, however it says so, or a
 /// value and what becomes of it (`- [1, 2] -> 3`, `| [1, 2] | 3 |`).
 pub(crate) fn shows_a_result(prompt: &Prompt<'_>, line: &str) -> bool {
-    let known = |name: &str| prompt.asks_for(name);
+    let asks_for_none = !prompt.asks_by_name();
+    let known = |name: &str| prompt.asks_for(name) || asks_for_none && !is_builtin(name);
     has_call(line, &known) || prompt.asked_names().next().is_some() && is_pair(line)
 }
 
 /// Whether a line is an example and no sentence about one: it begins with the call or the value.
 pub(crate) fn begins_with_an_example(prompt: &Prompt<'_>, line: &str) -> bool {
-    let bare = line.trim_start_matches(['-', '*', '`', ' ', '\t', '|']);
+    let bare = line.trim_start_matches(['-', '*', ' ', '\t', '|']);
+    let numbered = bare.trim_start_matches(|c: char| c.is_ascii_digit());
+    let numbered = numbered.strip_prefix(['.', ')']).unwrap_or(bare);
+    let bare = numbered.trim_start_matches([' ', '`']);
     let known = |name: &str| prompt.asks_for(name);
     call_at(bare, &known).is_some() || is_pair(line)
 }

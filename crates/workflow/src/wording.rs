@@ -59,11 +59,19 @@ pub(crate) const REQUESTS: &[&str] = &[
 /// What a heading alone says where its results are not what is wanted.
 const HEADINGS: &[&str] = &[
     "bad",
+    "customer",
     "happened",
     "happens",
+    "last week",
+    "legacy",
     "not work",
+    "production",
     "regressed",
     "regression",
+    "release",
+    "released",
+    "staging",
+    "ticket",
 ];
 /// What was before or is now: in a sentence and in a heading no plain expectation.
 pub(crate) const PAST: &[&str] = &["before", "today", "used to", "yesterday"];
