@@ -298,7 +298,10 @@ impl Prompt<'_> {
             .trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ')' || c == ' ');
         let lower = lead.to_lowercase();
         match Spoken::of(lead) {
-            Spoken::Nothing => false,
+            // `v1:` is one version of several.
+            Spoken::Nothing => opening
+                .strip_prefix(['v', 'V'])
+                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())),
             Spoken::English => !says_any(lead, AFFIRMED) && !starts_with_any(opening, REQUESTS),
             // It may be English without a word that says so.
             Spoken::Unknown => {
