@@ -629,7 +629,12 @@ fn what_is_logged_of_the_work_on_a_task_names_it() {
     let server = Server::start(
         &home,
         GOOD,
-        &["--log-format", "json", "--log", "journeyman_workflow=trace"],
+        &[
+            "--log-format",
+            "json",
+            "--log",
+            "journeyman_workflow=trace,journeyman_tasks=trace",
+        ],
     );
     let task = server.submit(&json!({"prompt": STUB}));
     server.ended(&task);

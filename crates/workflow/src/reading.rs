@@ -11,7 +11,7 @@ use crate::literal::literal;
 use crate::passages::{is_chain, is_library, is_open, tests_in_passages};
 use crate::python::is_builtin;
 use crate::sessions::doctests;
-use crate::stated::{call_at, is_labelled, shows_a_result, stated_examples};
+use crate::stated::{call_at, is_labelled, results_shown, shows_a_result, stated_examples};
 
 /// The name under which doctest examples are kept.
 const EXAMPLES_FILE: &str = "test_examples.py";
@@ -43,13 +43,21 @@ impl Reading {
         let (mut examples, mut assertions) = doctests(prompt);
         let lines = (0..prompt.lines.len()).filter(on_its_own);
         let plain = lines.filter_map(|at| Some((at, assertion(prompt, at)?)));
-        let stated = stated_examples(prompt)
-            .into_iter()
-            .filter(|(at, _)| on_its_own(at));
-        assertions.extend(plain.chain(stated).map(|(at, text)| Found {
+        let mut stated = stated_examples(prompt);
+        stated.retain(|(at, _)| on_its_own(at));
+        assertions.extend(plain.chain(stated.iter().cloned()).map(|(at, text)| Found {
             lines: at..=at,
             text,
         }));
+        // Of several in a line, some may be taken and others not.
+        let mut stated_on: BTreeMap<usize, usize> = BTreeMap::new();
+        for (at, _) in &stated {
+            *stated_on.entry(*at).or_default() += 1;
+        }
+        let has_more = |at: &usize| {
+            let taken = stated_on.get(at);
+            taken.is_some_and(|&taken| results_shown(prompt, prompt.lines[*at].text) > taken)
+        };
         let contradicted = contradicted(examples.iter().chain(&assertions));
         let is_clear = |found: &Found| {
             expected(&found.text).is_none_or(|(call, _)| !contradicted.contains(&call))
@@ -65,7 +73,8 @@ impl Reading {
                 call_at(bare, &|_| true)
                     .is_some_and(|(call, _)| contradicted.contains(&spelled(&call)))
             };
-            (!taken.contains(at) || is_contradicted()) && looks_like_a_test(prompt, *at)
+            (!taken.contains(at) || is_contradicted() || has_more(at))
+                && looks_like_a_test(prompt, *at)
         };
         let left_out = (0..prompt.lines.len()).filter(is_left_out).collect();
         let mut seen = BTreeSet::new();

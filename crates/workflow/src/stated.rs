@@ -126,9 +126,14 @@ pub(crate) fn is_labelled(prompt: &Prompt<'_>, at: usize) -> bool {
 /// Whether a line shows a call of what is asked for and something beside it, however it says so, or a
 /// value and what becomes of it (`- [1, 2] -> 3`, `| [1, 2] | 3 |`).
 pub(crate) fn shows_a_result(prompt: &Prompt<'_>, line: &str) -> bool {
+    results_shown(prompt, line) > 0 || prompt.asked_names().next().is_some() && is_pair(line)
+}
+
+/// How many calls of what is asked for stand in a line with something beside them.
+pub(crate) fn results_shown(prompt: &Prompt<'_>, line: &str) -> usize {
     let asks_for_none = !prompt.asks_by_name();
     let known = |name: &str| prompt.asks_for(name) || asks_for_none && !is_builtin(name);
-    has_call(line, &known) || prompt.asked_names().next().is_some() && is_pair(line)
+    calls_with_more(line, &known)
 }
 
 /// Whether a line is an example and no sentence about one: it begins with the call or the value.
@@ -141,19 +146,21 @@ pub(crate) fn begins_with_an_example(prompt: &Prompt<'_>, line: &str) -> bool {
     call_at(bare, &known).is_some() || is_pair(line)
 }
 
-/// Whether a call with values stands in a line and is not all of it.
-fn has_call(line: &str, known: &dyn Fn(&str) -> bool) -> bool {
+/// How many calls with values stand in a line and are not all of it.
+fn calls_with_more(line: &str, known: &dyn Fn(&str) -> bool) -> usize {
     let starts = line.char_indices().filter(|&(at, c)| {
         let is_inside = line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '.');
         (c.is_alphabetic() || c == '_') && !is_inside
     });
-    let mut calls = starts.filter_map(|(at, _)| call_at(&line[at..], known));
-    calls.any(|(call, rest)| {
+    let calls = starts.filter_map(|(at, _)| call_at(&line[at..], known));
+    let is_ipython = line.trim_start().starts_with("In [");
+    let shown = calls.filter(|(call, rest)| {
         let has_values = !call.ends_with("()");
         let goes_on =
             rest.contains(|c: char| c.is_alphanumeric() || c == '"' || c == '\'' || c == '[');
-        goes_on && (has_values || result(rest, RELATIONS).is_some())
-    })
+        (goes_on || is_ipython) && (has_values || result(rest, RELATIONS).is_some())
+    });
+    shown.count()
 }
 
 /// Whether a line is a value, a mark, and another value.
@@ -164,9 +171,11 @@ fn is_pair(line: &str) -> bool {
         return false;
     };
     let rest = rest.trim_start();
-    let mark = ["->", "=>", "→", "➞", "|", "=="]
-        .iter()
-        .find_map(|mark| rest.strip_prefix(mark));
+    let mark = [
+        "->", "=>", "→", "➞", "|", "==", "gives", "returns", "becomes",
+    ]
+    .iter()
+    .find_map(|mark| rest.strip_prefix(mark));
     let is_value = |rest: &str| literal(rest.trim()).is_some_and(|(_, end)| end.trim().is_empty());
     !first.is_empty() && mark.is_some_and(is_value)
 }

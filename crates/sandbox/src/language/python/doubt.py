@@ -177,7 +177,12 @@ def _cannot_fail(item, folder, own):
     helpers = [found for found in loaded if getattr(found, "__file__", None) in own and found is not item.module]
     taken = {id(place): _taken(place, modules) for place in [item.module, *helpers]}
     # What the parts of a test say that are told one by one is not seen here, and neither is code that it loads anew.
-    fixtures = getattr(item, "fixturenames", ())
+    fixtures = set(getattr(item, "fixturenames", ()))
+    # What the right code left there is there still: files, and what was logged.
+    keeping = {"cache", "caplog", "pytester", "recwarn", "tmp_path", "tmp_path_factory", "tmpdir", "tmpdir_factory"}
+    files = {"exists", "glob", "is_file", "isfile", "listdir", "open", "read_bytes", "read_text", "stat"}
+    if fixtures & keeping or _uses(item, ours)[0] & files:
+        return False
     is_prepared = _is_prepared(item, ours, modules, own, taken[id(item.module)])
     if is_prepared or "subtests" in fixtures or _looks_elsewhere(item, ours, modules):
         return False
