@@ -321,11 +321,14 @@ at_each_level! {
         assert!(!is_idle("test_parts") && is_idle("test_idle_parts"), "{:?}", report.idle);
         assert!(!is_idle("test_add") && is_idle("test_nothing"), "{:?}", report.idle);
         // What a test looks at elsewhere than in what it calls is not overlooked.
-        sandboxed.write("shown.py", "def twice(a):\n    '''\n    >>> twice(2)\n    4\n    '''\n    return a * 2\n\n\
+        sandboxed.write("shown.py", "import logging\n\ndef twice(a):\n    '''\n    >>> twice(2)\n    4\n    '''\n    return a * 2\n\n\
+            def save(path, text):\n    logging.warning('saved')\n    path.write_text(text)\n\n\
             if __name__ == '__main__':\n    print(twice(2))\n");
         sandboxed.write("test_shown.py", "import doctest\nimport subprocess\nimport sys\nimport pytest\nimport warnings\nimport shown\n\n\
             def test_docs():\n    assert doctest.testmod(shown).failed == 0\n\ndef test_docs_unseen():\n    doctest.testmod(shown)\n\n\
             def test_run():\n    assert subprocess.check_output([sys.executable, 'shown.py']) == b'4\\n'\n\n\
+            def test_saved(tmp_path):\n    shown.save(tmp_path / 'x', 'hi')\n    assert (tmp_path / 'x').read_text() == 'hi'\n\n\
+            def test_logged(tmp_path, caplog):\n    shown.save(tmp_path / 'x', 'hi')\n    assert 'saved' in caplog.text\n\n\
             def test_warns():\n    with warnings.catch_warnings():\n        warnings.simplefilter('error')\n        shown.twice(1)\n");
         let doubted = sandboxed.python.run_doubted_tests(&sandboxed.sandbox, folder, &["test_shown.py"], &cancel).await;
         let report = doubted.expect("the tests can be run");
