@@ -258,6 +258,7 @@ impl<'p> Prompt<'p> {
         line.contains(CROSSES)
             || says_any(comment, REPORTS)
             || says_any(comment, FAULTS)
+            || says_any(comment, &["legacy"])
             || says_any(comment, &["expected", "should be"]) && names_another()
     }
 

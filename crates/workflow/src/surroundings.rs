@@ -95,7 +95,15 @@ const TAKEN_BACK: &[&str] = &[
     "it's wrong",
     "not correct",
     "not right",
+    "that can't be",
+    "that cannot be",
+    "that is what i get",
+    "that is what we get",
+    "that's what i get",
+    "that's what we get",
     "they are wrong",
+    "this is what i get",
+    "this is what we get",
 ];
 /// What says that the fault is that of the code that is to be mended, and not that of what is shown.
 const SUBJECTS: &[&str] = &[
@@ -121,7 +129,9 @@ const UNWANTED: &[&str] = &[
     "but should not",
     "but shouldn't",
     "must fail",
+    "must not pass",
     "should fail",
+    "should not pass",
 ];
 /// What a line says that leads over to what is wanted.
 const AFFIRMED: &[&str] = &[
