@@ -243,23 +243,21 @@ impl Draft {
         if !self.package.is_empty() {
             return;
         }
-        let names = self.modules.iter().map(|module| &module.name);
-        for name in names
-            .filter(|name| is_taken(name))
-            .cloned()
-            .collect::<Vec<_>>()
-        {
+        for at in 0..self.modules.len() {
+            let name = self.modules[at].name.clone();
+            if !is_taken(&name) {
+                continue;
+            }
             let renamed = format!("{name}_module");
             self.repairs.push(format!(
                 "module {name} renamed to {renamed}: it would hide the library's"
             ));
-            for module in &mut self.modules {
-                let mut named = std::iter::once(&mut module.name).chain(&mut module.depends_on);
-                named
-                    .by_ref()
-                    .filter(|other| **other == name)
-                    .for_each(|other| other.clone_from(&renamed));
+            for dependency in self.modules.iter_mut().flat_map(|one| &mut one.depends_on) {
+                if *dependency == name {
+                    dependency.clone_from(&renamed);
+                }
             }
+            self.modules[at].name = renamed;
         }
     }
 

@@ -223,9 +223,7 @@ const AFFIRMED_ELSEWHERE: &[&str] = &[
     "atten",
     "beisp",
     "besteh",
-    "besteht",
     "debe",
-    "deben",
     "deve",
     "devono",
     "doit",
@@ -306,19 +304,20 @@ impl Prompt<'_> {
         let opening = lead.trim_start_matches([' ', '-', '*', '#', '"', '`', '\'', '>']);
         let opening = opening
             .trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ')' || c == ' ');
-        let lower = lead.to_lowercase();
         match Spoken::of(lead) {
             // `v1:` is one version of several.
             Spoken::Nothing => opening
                 .strip_prefix(['v', 'V'])
                 .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())),
-            Spoken::English => !says_any(lead, AFFIRMED) && !starts_with_any(opening, REQUESTS),
             // It may be English without a word that says so.
-            Spoken::Unknown => {
-                let is_wanted = |part: &&str| lower.contains(*part);
-                !AFFIRMED_ELSEWHERE.iter().any(is_wanted)
-                    && !says_any(lead, AFFIRMED)
-                    && !starts_with_any(opening, REQUESTS)
+            spoken => {
+                let is_wanted = says_any(lead, AFFIRMED) || starts_with_any(opening, REQUESTS);
+                let is_wanted_elsewhere = || {
+                    let lower = lead.to_lowercase();
+                    spoken == Spoken::Unknown
+                        && AFFIRMED_ELSEWHERE.iter().any(|part| lower.contains(part))
+                };
+                !is_wanted && !is_wanted_elsewhere()
             }
         }
     }
@@ -336,6 +335,7 @@ impl Prompt<'_> {
         (text.collect(), &rest[end..])
     }
 
+    /// Whether a line is code; all lines are read at the first question.
     fn is_code(&self, at: usize) -> bool {
         let read = || {
             (0..self.lines.len())
@@ -373,7 +373,6 @@ impl Prompt<'_> {
                 "if ",
                 "with ",
                 "assert ",
-                "import ",
             ]
             .iter()
             .any(|start| bare.starts_with(start) && bare.ends_with([':', '(', ',', '[', '\\']))
@@ -383,11 +382,9 @@ impl Prompt<'_> {
 
 /// Whether a sentence says that the code beside it does not hold.
 fn is_denial(sentence: &str) -> bool {
-    if says_any(sentence, UNWANTED) {
-        return true;
-    }
     let speaks_of_the_code = !says_any(sentence, SUBJECTS) || says_any(sentence, SHOWN);
-    denies_in_another_language(sentence)
+    says_any(sentence, UNWANTED)
+        || denies_in_another_language(sentence)
         || says_any(sentence, FAULTY)
             && says_any(sentence, POINTERS)
             && speaks_of_the_code

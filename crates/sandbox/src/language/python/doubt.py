@@ -84,17 +84,20 @@ def _uses(item, ours):
 
 
 def _looks_elsewhere(item, ours, modules):
-    # Whether a test may get at the code otherwise than by the names that it has already: it runs it anew, or reads it.
+    # Whether a test may get at the code otherwise than by the names that it has already: it runs it anew, or reads it
+    # or what the right code left there, such as files and what was logged.
     names, texts = _uses(item, ours)
     has_classes = any(isinstance(value, type) for value in ours.values())
     ways = {
         *("check_call", "check_output", "exec", "exec_module", "multiprocessing", "reload", "run_module", "run_path"),
         *("spec_from_file_location", "subprocess", "system", "__doc__", "getdoc", "getsource", "getsourcelines"),
     }
+    left = {"exists", "glob", "is_file", "isfile", "listdir", "open", "read_bytes", "read_text", "stat"}
+    keeping = {"cache", "caplog", "pytester", "recwarn", "tmp_path", "tmp_path_factory", "tmpdir", "tmpdir_factory"}
     files = {os.path.basename(module.__file__) for module in modules} - {"__init__.py"}
-    if any(file in text for text in texts for file in files):
+    if any(file in text for text in texts for file in files) or keeping.intersection(getattr(item, "fixturenames", ())):
         return True
-    return bool(names & ways) or (has_classes and bool(names & {"doctest", "run_docstring_examples", "testmod"}))
+    return bool(names & (ways | left)) or (has_classes and bool(names & {"doctest", "run_docstring_examples", "testmod"}))
 
 
 def _taken(module, modules):
@@ -177,12 +180,7 @@ def _cannot_fail(item, folder, own):
     helpers = [found for found in loaded if getattr(found, "__file__", None) in own and found is not item.module]
     taken = {id(place): _taken(place, modules) for place in [item.module, *helpers]}
     # What the parts of a test say that are told one by one is not seen here, and neither is code that it loads anew.
-    fixtures = set(getattr(item, "fixturenames", ()))
-    # What the right code left there is there still: files, and what was logged.
-    keeping = {"cache", "caplog", "pytester", "recwarn", "tmp_path", "tmp_path_factory", "tmpdir", "tmpdir_factory"}
-    files = {"exists", "glob", "is_file", "isfile", "listdir", "open", "read_bytes", "read_text", "stat"}
-    if fixtures & keeping or _uses(item, ours)[0] & files:
-        return False
+    fixtures = getattr(item, "fixturenames", ())
     is_prepared = _is_prepared(item, ours, modules, own, taken[id(item.module)])
     if is_prepared or "subtests" in fixtures or _looks_elsewhere(item, ours, modules):
         return False
