@@ -74,7 +74,7 @@ pub struct Submitted {
 /// One task of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listed {
-    /// The task.
+    /// The name of the task, by which every other call finds it.
     pub task_id: TaskId,
     /// What lists show of it.
     pub listing: Listing,

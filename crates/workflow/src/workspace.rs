@@ -27,7 +27,7 @@ pub struct TaskWorkspace {
     pub journal: Journal,
     /// The principal who reads there.
     pub principal: Principal,
-    /// The task.
+    /// The task whose files, versions and tests are reached, and no other.
     pub task: TaskId,
     /// The task's state as it was when the call began.
     pub state: Arc<TaskState>,

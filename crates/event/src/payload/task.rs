@@ -358,16 +358,16 @@ pub enum Verification {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// With a result.
+    /// With a result, and how that was checked.
     Complete(Verification),
     /// Without what was asked for.
     Failed {
-        /// Why.
+        /// Why the result is not what was asked for.
         reason: FailureReason,
-        /// For a person.
+        /// What happened, in words for a person.
         detail: String,
     },
-    /// By the user.
+    /// By the wish of its user.
     Cancelled,
 }
 
