@@ -3,42 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "this is a test")]
 
-use std::fmt::Debug;
 use std::path::{Component, Path};
-use std::time::{Duration, Instant};
 
 use journeyman_event::payload::{GivenTest, Payload, TaskSubmitted, TestOrigin};
 use journeyman_event::{
     ContentHash, Draft, Event, EventId, ModuleName, NewEvent, Owner, ProcessId, Revision, Sequence,
     TaskId, split_hash,
 };
+use journeyman_fuzz::fuzz;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
-
-/// Runs a law over made-up values: `cases` of them, or for as long as the environment says.
-fn fuzz<S: Strategy<Value: Debug>>(
-    cases: u32,
-    strategy: &S,
-    law: impl Fn(S::Value) -> Result<(), TestCaseError>,
-) {
-    let seconds = std::env::var("JOURNEYMAN_FUZZ_SECONDS").ok();
-    let time = Duration::from_secs(seconds.map_or(0, |text| text.parse().unwrap()));
-    let start = Instant::now();
-    loop {
-        let config = Config {
-            cases,
-            failure_persistence: None,
-            ..Config::default()
-        };
-        if let Err(error) = TestRunner::new(config).run(strategy, &law) {
-            panic!("{error}");
-        }
-        if start.elapsed() >= time {
-            return;
-        }
-    }
-}
 
 /// What text of a user's or a model's is like, at its worst.
 fn odd_text() -> impl Strategy<Value = String> {

@@ -11,6 +11,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("journeyman-crash-vfs", 1),
     ("journeyman-event", 1),
     ("journeyman-fetch", 1),
+    ("journeyman-fuzz", 1),
     ("journeyman-journal", 2),
     ("journeyman-llm", 2),
     ("journeyman-sandbox", 2),
@@ -29,7 +30,11 @@ const FLOORS: &[(&str, u32)] = &[
 ];
 
 /// What the product must not contain.
-const FOR_TESTS: &[&str] = &["journeyman-crash-vfs", "journeyman-journal-conformance"];
+const FOR_TESTS: &[&str] = &[
+    "journeyman-crash-vfs",
+    "journeyman-fuzz",
+    "journeyman-journal-conformance",
+];
 
 /// Our own crates that a manifest names as dependencies, tests' ones left out.
 fn own_dependencies(manifest: &str) -> Vec<String> {

@@ -3,18 +3,16 @@
 //! few hundred cases.
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path};
-use std::time::{Duration, Instant};
 
 use journeyman_event::payload::{GivenTest, PlanningComplete, TestOrigin};
 use journeyman_event::{ContentHash, TaskId};
+use journeyman_fuzz::fuzz;
 use journeyman_syntax::Source;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::json;
 
 use crate::answer::{test_file, whole_file};
@@ -23,30 +21,6 @@ use crate::layout::{Files, module_path};
 use crate::output::write_output;
 use crate::plan::{plan_of_answer, plan_of_stub};
 use crate::python::is_standard;
-
-/// Runs a law over made-up values: `cases` of them, or for as long as the environment says.
-fn fuzz<S: Strategy<Value: Debug>>(
-    cases: u32,
-    strategy: &S,
-    law: impl Fn(S::Value) -> Result<(), TestCaseError>,
-) {
-    let seconds = std::env::var("JOURNEYMAN_FUZZ_SECONDS").ok();
-    let time = Duration::from_secs(seconds.map_or(0, |text| text.parse().unwrap()));
-    let start = Instant::now();
-    loop {
-        let config = Config {
-            cases,
-            failure_persistence: None,
-            ..Config::default()
-        };
-        if let Err(error) = TestRunner::new(config).run(strategy, &law) {
-            panic!("{error}");
-        }
-        if start.elapsed() >= time {
-            return;
-        }
-    }
-}
 
 /// Pieces that answers and prompts are made of, in any order.
 fn text() -> impl Strategy<Value = String> {
