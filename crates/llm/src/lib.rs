@@ -10,10 +10,12 @@ mod catalogue;
 mod connect;
 mod error;
 mod estimate;
+mod gguf;
 mod http;
 mod llama_cpp;
 mod managed;
 mod model;
+mod models;
 mod ollama;
 mod openai;
 mod repetition;
@@ -37,7 +39,8 @@ pub use model::{
     Answer, Count, Delta, Finish, Message, ModelInfo, ModelServer, OnDelta, Request, Role, Usage,
     Window, WindowSource,
 };
+pub use models::{Model, ModelState, Models};
 pub use ollama::{Ollama, OllamaOptions};
 pub use openai::{OpenAi, OpenAiOptions};
-pub use source::{Model, ModelState, Models, Pick, Source};
+pub use source::{Pick, Source};
 pub use turns::end_of_turn;

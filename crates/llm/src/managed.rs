@@ -24,8 +24,10 @@ pub use self::files::{EngineState, EngineStatus};
 use self::files::{Files, Load, Users, log_end};
 use self::supervisor::Order;
 pub use self::supervisor::{Patience, supervise};
+use crate::gguf::has_chat_template;
+use crate::models::Models;
 use crate::openai::{OpenAi, OpenAiOptions};
-use crate::source::{Models, Source, has_chat_template};
+use crate::source::Source;
 use crate::{Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Request};
 
 /// The Python package that carries llama.cpp's server.

@@ -21,7 +21,7 @@ use crate::estimate::Estimator;
 use crate::http::{self, Attempts, Refused};
 use crate::said::Said;
 use crate::secrets::Secrets;
-use crate::stream::{self, Bounds, Patience, Piece, Reader, SoFar};
+use crate::stream::{self, Bounds, Patience, Piece, Reader, SoFar, Streaming};
 use crate::{
     Answer, Count, Error, Finish, Message, ModelInfo, ModelServer, OnDelta, Request, Usage, Window,
     WindowSource,
@@ -387,49 +387,6 @@ impl Ollama {
         })
     }
 
-    async fn stream(
-        &self,
-        request: &Request,
-        so_far: &mut SoFar,
-        on_delta: &mut OnDelta<'_>,
-    ) -> Result<Answer, Error> {
-        let about = self.about().await?;
-        if self.known().running.is_none() {
-            self.load_now().await?;
-        }
-        let start = Instant::now();
-        let response = self.begin(request, about, &mut so_far.was_asked).await?;
-        let waited = start.elapsed();
-        let bounds = Bounds {
-            url: &self.root,
-            patience: Patience {
-                first: self.options.first_timeout,
-                idle: self.options.idle_timeout,
-            },
-            tokens_max: request.max_tokens,
-            estimator: self.known().estimator.clone(),
-            always_says_end: true,
-        };
-        let mut reading = Reading {
-            client: self,
-            request,
-            last: Chunk::default(),
-        };
-        let so_far = &mut so_far.text;
-        let mut told = stream::read(response, bounds, &mut reading, so_far, on_delta).await?;
-        let mut last = reading.last;
-        let said = so_far.len() + told.thoughts.len();
-        let (prompt, completion) = (&mut last.prompt_eval_count, &mut last.eval_count);
-        told.remark = self
-            .known()
-            .estimator
-            .doubt(request, said, prompt, completion);
-        let usage = self.usage(request, so_far, &told.thoughts, &last)?;
-        let model = last.model.unwrap_or_else(|| self.options.model.clone());
-        self.known().thinks |= !told.thoughts.trim().is_empty();
-        told.into_answer(so_far, usage, waited, model)
-    }
-
     /// What the call took; an error if the server did not read the whole prompt.
     fn usage(
         &self,
@@ -586,6 +543,60 @@ impl Reader for Reading<'_> {
 }
 
 #[async_trait]
+impl Streaming for Ollama {
+    async fn stream(
+        &self,
+        request: &Request,
+        so_far: &mut SoFar,
+        on_delta: &mut OnDelta<'_>,
+    ) -> Result<Answer, Error> {
+        let about = self.about().await?;
+        if self.known().running.is_none() {
+            self.load_now().await?;
+        }
+        let start = Instant::now();
+        let response = self.begin(request, about, &mut so_far.was_asked).await?;
+        let waited = start.elapsed();
+        let bounds = Bounds {
+            url: &self.root,
+            patience: Patience {
+                first: self.options.first_timeout,
+                idle: self.options.idle_timeout,
+            },
+            tokens_max: request.max_tokens,
+            estimator: self.estimator(),
+            always_says_end: true,
+        };
+        let mut reading = Reading {
+            client: self,
+            request,
+            last: Chunk::default(),
+        };
+        let so_far = &mut so_far.text;
+        let mut told = stream::read(response, bounds, &mut reading, so_far, on_delta).await?;
+        let mut last = reading.last;
+        let said = so_far.len() + told.thoughts.len();
+        let (prompt, completion) = (&mut last.prompt_eval_count, &mut last.eval_count);
+        told.remark = self
+            .known()
+            .estimator
+            .doubt(request, said, prompt, completion);
+        let usage = self.usage(request, so_far, &told.thoughts, &last)?;
+        let model = last.model.unwrap_or_else(|| self.options.model.clone());
+        self.known().thinks |= !told.thoughts.trim().is_empty();
+        told.into_answer(so_far, usage, waited, model)
+    }
+
+    fn estimator(&self) -> Estimator {
+        self.known().estimator.clone()
+    }
+
+    fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+}
+
+#[async_trait]
 impl ModelServer for Ollama {
     async fn describe(&self) -> Result<ModelInfo, Error> {
         let described = self.look().await;
@@ -609,11 +620,7 @@ impl ModelServer for Ollama {
         on_delta: &mut OnDelta<'_>,
         cancel: &CancellationToken,
     ) -> Result<Answer, Error> {
-        let mut so_far = SoFar::default();
-        let stream = self.stream(request, &mut so_far, on_delta);
-        let result = cancel.run_until_cancelled(stream).await;
-        let result = result.unwrap_or_else(|| Err(so_far.interrupted(&self.known().estimator)));
-        result.map_err(|error| self.secrets.hidden_in(error))
+        stream::answer(self, request, on_delta, cancel).await
     }
 }
 

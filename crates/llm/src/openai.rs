@@ -17,7 +17,7 @@ use crate::estimate::Estimator;
 use crate::http::{self, Attempts, Refused};
 use crate::said::{self, Said};
 use crate::secrets::Secrets;
-use crate::stream::{self, Bounds, Patience, Piece, Reader, SoFar};
+use crate::stream::{self, Bounds, Patience, Piece, Reader, SoFar, Streaming};
 use crate::{
     Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Request, Role, Usage, Window,
     WindowSource, llama_cpp,
@@ -388,53 +388,6 @@ impl OpenAi {
         })
     }
 
-    async fn stream(
-        &self,
-        request: &Request,
-        so_far: &mut SoFar,
-        on_delta: &mut OnDelta<'_>,
-    ) -> Result<Answer, Error> {
-        let start = std::time::Instant::now();
-        let response = self.begin(request, &mut so_far.was_asked).await?;
-        let was_told = self.has(Parameter::Thinking, request);
-        let waited = start.elapsed();
-        let bounds = Bounds {
-            url: &self.root,
-            patience: Patience {
-                first: self.options.first_timeout,
-                idle: self.options.idle_timeout,
-            },
-            tokens_max: request.max_tokens,
-            estimator: self.known().estimator.clone(),
-            always_says_end: false,
-        };
-        let mut reading = Reading {
-            client: self,
-            request,
-            model: None,
-            usage: Reported::default(),
-        };
-        let so_far = &mut so_far.text;
-        let mut told = stream::read(response, bounds, &mut reading, so_far, on_delta).await?;
-        let Reading {
-            model, mut usage, ..
-        } = reading;
-        let said = so_far.len() + told.thoughts.len();
-        let (prompt, completion) = (&mut usage.prompt, &mut usage.completion);
-        told.remark = self
-            .known()
-            .estimator
-            .doubt(request, said, prompt, completion);
-        let usage = self.usage(request, so_far, &told.thoughts, usage);
-        let model = model.unwrap_or_else(|| self.options.model.clone());
-        if !told.thoughts.trim().is_empty() {
-            let mut known = self.known();
-            known.thinks = true;
-            known.thinks_on |= was_told;
-        }
-        told.into_answer(so_far, usage, waited, model)
-    }
-
     /// What the call took. What the server does not say is estimated.
     fn usage(&self, request: &Request, answer: &str, thoughts: &str, reported: Reported) -> Usage {
         let estimator = &mut self.known().estimator;
@@ -508,6 +461,64 @@ impl Reader for Reading<'_> {
 }
 
 #[async_trait]
+impl Streaming for OpenAi {
+    async fn stream(
+        &self,
+        request: &Request,
+        so_far: &mut SoFar,
+        on_delta: &mut OnDelta<'_>,
+    ) -> Result<Answer, Error> {
+        let start = std::time::Instant::now();
+        let response = self.begin(request, &mut so_far.was_asked).await?;
+        let was_told = self.has(Parameter::Thinking, request);
+        let waited = start.elapsed();
+        let bounds = Bounds {
+            url: &self.root,
+            patience: Patience {
+                first: self.options.first_timeout,
+                idle: self.options.idle_timeout,
+            },
+            tokens_max: request.max_tokens,
+            estimator: self.estimator(),
+            always_says_end: false,
+        };
+        let mut reading = Reading {
+            client: self,
+            request,
+            model: None,
+            usage: Reported::default(),
+        };
+        let so_far = &mut so_far.text;
+        let mut told = stream::read(response, bounds, &mut reading, so_far, on_delta).await?;
+        let Reading {
+            model, mut usage, ..
+        } = reading;
+        let said = so_far.len() + told.thoughts.len();
+        let (prompt, completion) = (&mut usage.prompt, &mut usage.completion);
+        told.remark = self
+            .known()
+            .estimator
+            .doubt(request, said, prompt, completion);
+        let usage = self.usage(request, so_far, &told.thoughts, usage);
+        let model = model.unwrap_or_else(|| self.options.model.clone());
+        if !told.thoughts.trim().is_empty() {
+            let mut known = self.known();
+            known.thinks = true;
+            known.thinks_on |= was_told;
+        }
+        told.into_answer(so_far, usage, waited, model)
+    }
+
+    fn estimator(&self) -> Estimator {
+        self.known().estimator.clone()
+    }
+
+    fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+}
+
+#[async_trait]
 impl ModelServer for OpenAi {
     async fn describe(&self) -> Result<ModelInfo, Error> {
         let described = self.ask_about().await;
@@ -525,11 +536,7 @@ impl ModelServer for OpenAi {
         on_delta: &mut OnDelta<'_>,
         cancel: &CancellationToken,
     ) -> Result<Answer, Error> {
-        let mut so_far = SoFar::default();
-        let stream = self.stream(request, &mut so_far, on_delta);
-        let result = cancel.run_until_cancelled(stream).await;
-        let result = result.unwrap_or_else(|| Err(so_far.interrupted(&self.known().estimator)));
-        result.map_err(|error| self.secrets.hidden_in(error))
+        stream::answer(self, request, on_delta, cancel).await
     }
 
     fn thinks(&self) -> bool {

@@ -3,20 +3,22 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
+use futures_util::StreamExt;
 use journeyman_event::Tokens;
 use reqwest::Response;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use tokio::time::Instant;
-
-use futures_util::StreamExt;
+use tokio_util::sync::CancellationToken;
 
 use crate::calls::Call;
 use crate::estimate::Estimator;
 use crate::repetition::Watch;
+use crate::secrets::Secrets;
 use crate::sse::{Record, Records};
 use crate::turns::Turn;
-use crate::{Answer, Delta, Error, Finish, OnDelta, Usage};
+use crate::{Answer, Delta, Error, Finish, OnDelta, Request, Usage};
 use crate::{http, said};
 
 /// An answer longer than this is not one.
@@ -48,13 +50,45 @@ pub(crate) struct SoFar {
 
 impl SoFar {
     /// The error that a call is which was stopped here.
-    pub(crate) fn interrupted(self, estimator: &Estimator) -> Error {
+    fn interrupted(self, estimator: &Estimator) -> Error {
         Error::Interrupted {
             tokens: estimator.estimate(&self.text),
             partial: self.text,
             was_asked: self.was_asked,
         }
     }
+}
+
+/// A client of one wire format, as far as its answers stream.
+#[async_trait]
+pub(crate) trait Streaming: Sync {
+    /// Asks and reads the answer. `so_far` is its text, however this ends.
+    async fn stream(
+        &self,
+        request: &Request,
+        so_far: &mut SoFar,
+        on_delta: &mut OnDelta<'_>,
+    ) -> Result<Answer, Error>;
+
+    /// How many tokens a text has, as far as this client knows.
+    fn estimator(&self) -> Estimator;
+
+    /// What no error may tell.
+    fn secrets(&self) -> &Secrets;
+}
+
+/// Asks, until the answer is there or is not wanted any more.
+pub(crate) async fn answer(
+    client: &dyn Streaming,
+    request: &Request,
+    on_delta: &mut OnDelta<'_>,
+    cancel: &CancellationToken,
+) -> Result<Answer, Error> {
+    let mut so_far = SoFar::default();
+    let stream = client.stream(request, &mut so_far, on_delta);
+    let result = cancel.run_until_cancelled(stream).await;
+    let result = result.unwrap_or_else(|| Err(so_far.interrupted(&client.estimator())));
+    result.map_err(|error| client.secrets().hidden_in(error))
 }
 
 /// What a record says.

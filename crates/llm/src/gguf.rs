@@ -1,0 +1,78 @@
+//! What a file of weights says of itself (GGUF: `docs/gguf.md` of github.com/ggml-org/ggml).
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::Error;
+use crate::source::wrong;
+
+/// With what a file of weights begins.
+pub(crate) const MAGIC: &[u8] = b"GGUF";
+
+/// Whether a file of weights brings the template of its model's conversations. Models without one were not
+/// taught to follow instructions. The key is one of the file's metadata, which stand before the weights; a file that
+/// cannot be read is taken to have one.
+pub(crate) fn has_chat_template(weights: &Path) -> bool {
+    /// No vocabulary is larger than this.
+    const METADATA_BYTES_MAX: u64 = 64 << 20;
+    const STRETCH_BYTES: u64 = 1 << 20;
+    const KEY: &[u8] = b"tokenizer.chat_template";
+    let Ok(file) = File::open(weights) else {
+        return true;
+    };
+    let mut file = file.take(METADATA_BYTES_MAX);
+    // A stretch at a time, with the end of the one before: mostly it stands near the beginning.
+    let mut stretch = Vec::new();
+    loop {
+        let kept = stretch.len().saturating_sub(KEY.len());
+        stretch.drain(..kept);
+        match file.by_ref().take(STRETCH_BYTES).read_to_end(&mut stretch) {
+            Ok(0) => return false,
+            Ok(_) if stretch.windows(KEY.len()).any(|bytes| bytes == KEY) => return true,
+            Ok(_) => {}
+            Err(_) => return true,
+        }
+    }
+}
+
+/// Whether a file of the user's own can be weights.
+pub(crate) fn check_file(path: &Path) -> Result<(), Error> {
+    let begins = || {
+        let mut first = [0; MAGIC.len()];
+        File::open(path)?.read_exact(&mut first).map(|()| first)
+    };
+    let why = match begins() {
+        Ok(first) if first == MAGIC => return Ok(()),
+        Ok(_) => "it is no GGUF file".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(wrong(format!(
+        "{} cannot be used as a model: {why}",
+        path.display()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_without_a_chat_template_are_told_from_those_with_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("m.gguf");
+        for (metadata, has) in [
+            (&b"GGUF..tokenizer.chat_template..{% for %}"[..], true),
+            (b"GGUF..tokenizer.ggml.tokens", false),
+        ] {
+            std::fs::write(&file, metadata).unwrap();
+            assert_eq!(has_chat_template(&file), has);
+        }
+        // It may stand across what is read at a time.
+        let mut far = vec![b'.'; (1 << 20) - 10];
+        far.extend(b"tokenizer.chat_template..");
+        std::fs::write(&file, far).unwrap();
+        assert!(has_chat_template(&file));
+        assert!(has_chat_template(&folder.path().join("none")));
+    }
+}
