@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use journeyman_sandbox::{Command, Exit, Limits, Python, Sandbox};
+use journeyman_language::python::Python;
+use journeyman_sandbox::{Command, Exit, Limits, Sandbox};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 

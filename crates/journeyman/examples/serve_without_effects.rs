@@ -25,10 +25,9 @@ use async_trait::async_trait;
 use journeyman_bus::Bus;
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
-use journeyman_sandbox::{
-    DeadCode, ImportCheck, Language, Launcher, Limits, Python, Sandbox, TestOutcome, TestReport,
-    TestResult,
-};
+use journeyman_language::python::Python;
+use journeyman_language::{DeadCode, ImportCheck, Runner, TestOutcome, TestReport, TestResult};
+use journeyman_sandbox::{Launcher, Limits, Sandbox};
 use journeyman_server::{Door, Hosts, Patience, Readiness, ToolServers};
 use journeyman_sim::{Script, SimulatedModel};
 use journeyman_tasks::{Ending as ServiceEnding, Parts, Tasks};
@@ -48,7 +47,7 @@ const GRACE: Duration = Duration::from_secs(10);
 struct NoEffects;
 
 #[async_trait]
-impl Language for NoEffects {
+impl Runner for NoEffects {
     fn name(&self) -> &'static str {
         "python"
     }
@@ -64,7 +63,7 @@ impl Language for NoEffects {
         files: &[&str],
         _: Option<Limits>,
         _: &CancellationToken,
-    ) -> journeyman_sandbox::Result<TestReport> {
+    ) -> journeyman_language::Result<TestReport> {
         let tests = files.iter().map(|file| TestResult {
             name: format!("{file}::declared_and_not_run"),
             passed: true,
@@ -92,7 +91,7 @@ impl Language for NoEffects {
         _: &Path,
         _: &str,
         _: &CancellationToken,
-    ) -> journeyman_sandbox::Result<ImportCheck> {
+    ) -> journeyman_language::Result<ImportCheck> {
         Ok(ImportCheck {
             imports: true,
             error: String::new(),
@@ -105,7 +104,7 @@ impl Language for NoEffects {
         _: &Path,
         _: &[&str],
         _: &CancellationToken,
-    ) -> journeyman_sandbox::Result<Vec<DeadCode>> {
+    ) -> journeyman_language::Result<Vec<DeadCode>> {
         Ok(Vec::new())
     }
 }
@@ -152,7 +151,7 @@ async fn serve(folder: PathBuf) {
         server: Arc::new(model),
         slots: ModelSlots::new(None),
         sandbox: sandbox().await,
-        language: Arc::new(NoEffects),
+        runner: Arc::new(NoEffects),
         strategy: Arc::new(WholeFile),
         work_folder,
         tools: Toolbox::built_in().unwrap(),

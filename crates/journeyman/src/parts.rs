@@ -10,8 +10,9 @@ use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::{Environment, Hub};
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
+use journeyman_language::python::Python;
 use journeyman_llm::{Connected, Connection, Later, ModelServer, SupervisorCommand};
-use journeyman_sandbox::{Launcher, Python, Sandbox};
+use journeyman_sandbox::{Launcher, Sandbox};
 use journeyman_sim::{Script, SimulatedModel};
 use journeyman_tools::{Dispatcher, Host, McpServers, Registry, ServerState, ServerStatus};
 use journeyman_workflow::{AgentRegistry, Bench, ModelSlots, Notices, Toolbox, WholeFile, Worker};
@@ -103,7 +104,7 @@ pub(crate) async fn workshop(
             server,
             slots: ModelSlots::new(settings.model_calls()),
             sandbox,
-            language: Arc::new(python),
+            runner: Arc::new(python),
             strategy: Arc::new(WholeFile),
             work_folder,
             tools: Toolbox::new(dispatcher, settings.tools.clone()),

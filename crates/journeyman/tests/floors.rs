@@ -18,6 +18,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("journeyman-syntax", 2),
     ("journeyman-context", 3),
     ("journeyman-journal-conformance", 3),
+    ("journeyman-language", 3),
     ("journeyman-journal-sqlite", 3),
     ("journeyman-queue", 3),
     ("journeyman-sim", 3),

@@ -58,14 +58,6 @@ pub enum Error {
         /// For how long it was tried.
         waited_ms: u64,
     },
-    /// The interpreter cannot be used.
-    #[error("{} is not a usable interpreter: {reason}", .path.display())]
-    Interpreter {
-        /// The interpreter that was asked.
-        path: PathBuf,
-        /// What happened.
-        reason: String,
-    },
     /// The operating system refused something on our side.
     #[error("cannot {action}: {source}")]
     Io {

@@ -1,7 +1,7 @@
-//! Runs untrusted code in a probed sandbox, and the adapters that know how a language is tested.
+//! Runs untrusted code in a probed sandbox.
 //!
 //! Purpose: model-generated code runs here and nowhere else. Floor 2: this crate knows no events, no tasks, no
-//! models; its caller records what happened. It must never run a command outside of a level that was probed.
+//! models, no language; its caller records what happened. It must never run a command outside of a level that was probed.
 //!
 //! # The ladder
 //! 1. [`Level::Bubblewrap`]: own user, pid, network, ipc, uts and mount namespaces through `bwrap`, and everything of
@@ -22,13 +22,10 @@
 //! without `unsafe`. The code of both is in `inside`. The socket is the supervisor's life line: it closes when we ask
 //! for the end, when the future of [`Sandbox::run`] is dropped and when our process dies by whatever signal, and each
 //! time the supervisor kills every descendant before it ends itself.
-//!
-//! To add a language: one file in `language/`, one line in `language/mod.rs`.
 
 mod capture;
 mod error;
 mod inside;
-mod language;
 mod level;
 mod options;
 mod ownership;
@@ -38,10 +35,6 @@ mod run;
 
 pub use error::{Error, Result};
 pub use inside::init_main;
-pub use language::{
-    DeadCode, DeadCodeKind, ImportCheck, Language, Python, TestOutcome, TestReport, TestResult,
-    TestRunner,
-};
 pub use level::{Finding, Level, Probe};
 pub use options::{Command, Exit, Launcher, Limits, Options, Output};
 pub use run::Sandbox;

@@ -18,7 +18,8 @@ use std::path::Path;
 
 use attempts::{AREAS, Attempt, Way};
 use common::Sandboxed;
-use journeyman_sandbox::{Command, Exit, Language, Level, Limits, Output, TestOutcome};
+use journeyman_language::{Runner, TestOutcome};
+use journeyman_sandbox::{Command, Exit, Level, Limits, Output};
 use tokio_util::sync::CancellationToken;
 use world::{World, listen_in};
 

@@ -7,14 +7,10 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-mod evasion;
-mod suite;
+mod node;
 
-pub use suite::{HAS_INIT, NeverRun, Suite, TestFunction};
-use tree_sitter::{Node, Parser, Tree};
-
-/// Nodes of one text that are looked at, at most: what lies beyond is code that nobody reads.
-const NODES_MAX: usize = 1_000_000;
+pub use node::Node;
+use tree_sitter::{Parser, Tree};
 
 /// What begins a string or a comment, and what ends it: first as Python has it.
 const STRINGS: &[(&str, &[&str])] = &[
@@ -126,12 +122,16 @@ impl<'s> Source<'s> {
         Self { text, tree }
     }
 
-    fn root(&self) -> Option<Node<'_>> {
-        self.tree.as_ref().map(Tree::root_node)
+    /// All of it; none where the parser gave it up.
+    pub fn root(&self) -> Option<Node<'_>> {
+        let tree = self.tree.as_ref()?;
+        Some(Node::of(tree.root_node(), self.text))
     }
 
-    fn text_of(&self, node: Node<'_>) -> &'s str {
-        self.text.get(node.byte_range()).unwrap_or_default()
+    /// The line, from 1, on which the byte at this place stands.
+    pub fn line_of(&self, at: usize) -> usize {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        before.matches('\n').count() + 1
     }
 
     /// The first line that is no Python 3, from 1; none if all of it is.
@@ -139,12 +139,12 @@ impl<'s> Source<'s> {
         let Some(root) = self.root() else {
             return Some(1);
         };
-        let mut nodes = Nodes::of(root);
+        let mut nodes = root.all();
         // Statements of Python 2 that the grammar knows too.
         let is_old = |node: &Node<'_>| matches!(node.kind(), "print_statement" | "exec_statement");
-        let first = nodes.find(|node| node.is_error() || node.is_missing() || is_old(node));
+        let first = nodes.find(|node| node.is_error() || is_old(node));
         let broken = first
-            .map(|node| node.start_position().row + 1)
+            .map(|node| node.row() + 1)
             .or_else(|| root.has_error().then_some(1));
         broken.into_iter().chain(self.stray_line(root)).min()
     }
@@ -155,7 +155,7 @@ impl<'s> Source<'s> {
         let lines: Vec<&str> = self.text.split('\n').collect();
         let mut open = vec![(0, 0)];
         let mut last = None;
-        for node in self.root().into_iter().flat_map(Nodes::of) {
+        for node in self.root().into_iter().flat_map(Node::all) {
             let kind = node.kind();
             let begins = ["_statement", "_definition"]
                 .iter()
@@ -169,18 +169,18 @@ impl<'s> Source<'s> {
                         | "finally_clause"
                         | "case_clause"
                 );
-            let at = node.start_position();
-            let line = lines.get(at.row).copied().unwrap_or_default();
+            let (row, column) = (node.row(), node.column());
+            let line = lines.get(row).copied().unwrap_or_default();
             let is_first = line
-                .get(..at.column)
+                .get(..column)
                 .is_some_and(|before| before.trim().is_empty());
-            if !begins || !is_first || last >= Some(at.row) {
+            if !begins || !is_first || last >= Some(row) {
                 continue;
             }
-            last = Some(at.row);
+            last = Some(row);
             // As wide as it is with tabs of eight, and with tabs of one.
             let (mut wide, mut narrow) = (0, 0);
-            for c in line.chars().take(at.column) {
+            for c in line.chars().take(column) {
                 (wide, narrow) = match c {
                     '\t' => (wide / 8 * 8 + 8, narrow + 1),
                     '\x0c' => (0, 0),
@@ -190,7 +190,7 @@ impl<'s> Source<'s> {
             while open.last().is_some_and(|&(other, _)| wide < other) {
                 open.pop();
                 if open.last().is_none_or(|&(other, _)| wide > other) {
-                    return Some(at.row + 1);
+                    return Some(row + 1);
                 }
             }
             match open.last() {
@@ -198,7 +198,7 @@ impl<'s> Source<'s> {
                 Some(&(other, alike)) if wide > other && narrow > alike => {
                     open.push((wide, narrow));
                 }
-                _ => return Some(at.row + 1),
+                _ => return Some(row + 1),
             }
         }
         None
@@ -214,11 +214,9 @@ impl<'s> Source<'s> {
             // One that begins the file says how it is encoded.
             (at > 0 || c != '\u{feff}')
                 && is_stray(c)
-                && !root
-                    .descendant_for_byte_range(at, at + c.len_utf8())
-                    .is_some_and(is_text)
+                && !root.at(at..at + c.len_utf8()).is_some_and(is_text)
         })?;
-        Some(self.text[..at].matches('\n').count() + 1)
+        Some(self.line_of(at))
     }
 
     /// The text with plain spaces and quotes where it has those of a word processor, outside of strings
@@ -280,78 +278,12 @@ impl<'s> Source<'s> {
                 | "finally_clause"
                 | "with_statement"
                 | "expression_statement" => {
-                    let mut cursor = node.walk();
-                    let children: Vec<Node<'_>> = node.named_children(&mut cursor).collect();
-                    open.extend(children.into_iter().rev());
+                    open.extend(node.children().into_iter().rev());
                 }
-                _ => found.extend(self.definition(node)),
+                _ => found.extend(definition(node)),
             }
         }
         found
-    }
-
-    fn definition(&self, node: Node<'_>) -> Option<Definition> {
-        let (kind, names, body) = match node.kind() {
-            "decorated_definition" => {
-                let inner = self.definition(node.child_by_field_name("definition")?)?;
-                let range = node.byte_range();
-                return Some(Definition { range, ..inner });
-            }
-            "function_definition" | "class_definition" => {
-                let kind = match self.text_of(node) {
-                    text if text.starts_with("class") => Kind::Class,
-                    text if text.starts_with("async") => Kind::AsyncFunction,
-                    _ => Kind::Function,
-                };
-                let name = self.text_of(node.child_by_field_name("name")?);
-                (
-                    kind,
-                    vec![name.to_owned()],
-                    node.child_by_field_name("body"),
-                )
-            }
-            "assignment" => {
-                let mut nodes = Nodes::of(node.child_by_field_name("left")?);
-                let names = nodes
-                    .by_ref()
-                    .filter(|node| node.kind() == "identifier")
-                    .map(|node| self.text_of(node).to_owned());
-                (Kind::Value, names.collect(), None)
-            }
-            "import_statement" | "import_from_statement" => {
-                (Kind::Import, self.bound_by_import(node), None)
-            }
-            _ => return None,
-        };
-        Some(Definition {
-            kind,
-            names,
-            range: node.byte_range(),
-            has_body: body.is_none_or(|body| does_something(body)),
-        })
-    }
-
-    fn bound_by_import(&self, node: Node<'_>) -> Vec<String> {
-        let mut names = Vec::new();
-        let mut cursor = node.walk();
-        for part in node.children_by_field_name("name", &mut cursor) {
-            let bound = part.child_by_field_name("alias").unwrap_or(part);
-            let text = self.text_of(bound);
-            let text = if node.kind() == "import_statement" {
-                text.split('.').next().unwrap_or(text)
-            } else {
-                text
-            };
-            names.push(text.to_owned());
-        }
-        let mut cursor = node.walk();
-        if node
-            .named_children(&mut cursor)
-            .any(|part| part.kind() == "wildcard_import")
-        {
-            names.push("*".to_owned());
-        }
-        names
     }
 
     /// The names that are defined at the left margin; `*` stands for all those of another module.
@@ -365,38 +297,36 @@ impl<'s> Source<'s> {
     /// Every import, wherever it stands, in order.
     pub fn imports(&self) -> Vec<Import> {
         let mut found = Vec::new();
-        for node in self.root().into_iter().flat_map(Nodes::of) {
-            let at_margin = node.start_position().column == 0;
+        for node in self.root().into_iter().flat_map(Node::all) {
+            let at_margin = node.column() == 0;
             if node.kind() == "import_from_statement"
-                && let Some(name) = node.child_by_field_name("module_name")
+                && let Some(name) = node.field("module_name")
             {
                 let is_relative = name.kind() == "relative_import";
-                let mut cursor = node.walk();
-                let parts = node.children_by_field_name("name", &mut cursor);
+                let parts = node.fields("name").into_iter();
                 let names = parts.map(|part| {
-                    let name = part.child_by_field_name("name").unwrap_or(part);
-                    self.text_of(name).to_owned()
+                    let name = part.field("name").unwrap_or(part);
+                    name.text().to_owned()
                 });
                 let mut names: Vec<String> = names.collect();
                 if names.is_empty() {
                     names.push("*".to_owned());
                 }
                 found.push(Import {
-                    module: self.text_of(name).trim_start_matches('.').to_owned(),
-                    range: name.byte_range(),
+                    module: name.text().trim_start_matches('.').to_owned(),
+                    range: name.range(),
                     names,
                     is_plain: false,
                     is_relative,
                     at_margin,
                 });
             } else if node.kind() == "import_statement" {
-                let mut cursor = node.walk();
-                for part in node.children_by_field_name("name", &mut cursor) {
-                    let alias = part.child_by_field_name("alias");
-                    let name = part.child_by_field_name("name").unwrap_or(part);
+                for part in node.fields("name") {
+                    let alias = part.field("alias");
+                    let name = part.field("name").unwrap_or(part);
                     found.push(Import {
-                        module: self.text_of(name).to_owned(),
-                        range: name.byte_range(),
+                        module: name.text().to_owned(),
+                        range: name.range(),
                         names: Vec::new(),
                         is_plain: alias.is_none(),
                         is_relative: false,
@@ -410,15 +340,15 @@ impl<'s> Source<'s> {
 
     /// Every `assert` that parses, wherever it stands, in order.
     pub fn assertions(&self) -> Vec<Assertion> {
-        let nodes = self.root().into_iter().flat_map(Nodes::of);
+        let nodes = self.root().into_iter().flat_map(Node::all);
         nodes
             .filter(|node| node.kind() == "assert_statement" && !node.has_error())
             .filter_map(|node| {
-                let condition = node.named_child(0)?;
-                let text = self.text.get(node.start_byte()..condition.end_byte())?;
-                let (called, free) = self.names_in(condition);
+                let condition = node.first_child()?;
+                let text = self.text.get(node.range().start..condition.range().end)?;
+                let (called, free) = names_in(condition);
                 Some(Assertion {
-                    line: node.start_position().row,
+                    line: node.row(),
                     text: text.to_owned(),
                     called,
                     free,
@@ -430,44 +360,42 @@ impl<'s> Source<'s> {
     /// The names that are called anywhere in it, and those that it uses otherwise without giving
     /// them a value.
     pub fn names(&self) -> (BTreeSet<String>, BTreeSet<String>) {
-        self.root()
-            .map(|root| self.names_in(root))
-            .unwrap_or_default()
+        self.root().map(|root| names_in(root)).unwrap_or_default()
     }
 
     /// The names that something anywhere in it gives a value, also as a parameter or an import.
     pub fn bound(&self) -> BTreeSet<String> {
         let root = self.root();
-        root.map(|root| self.bound_in(root)).unwrap_or_default()
+        root.map(|root| bound_in(root)).unwrap_or_default()
     }
 
     /// The lines, from 0, on which a test checks something: `assert`, `self.assertEqual(...)`,
     /// `pytest.raises(...)`.
     pub fn checks(&self) -> Vec<usize> {
-        let nodes = self.root().into_iter().flat_map(Nodes::of);
+        let nodes = self.root().into_iter().flat_map(Node::all);
         let checks = nodes.filter(|node| match node.kind() {
             "assert_statement" => true,
             "call" => {
-                let function = node.child_by_field_name("function");
-                let name = function.and_then(|function| function.child_by_field_name("attribute"));
-                let name = name.map_or("", |name| self.text_of(name));
+                let function = node.field("function");
+                let name = function.and_then(|function| function.field("attribute"));
+                let name = name.map_or("", Node::text);
                 name.starts_with("assert") || matches!(name, "raises" | "warns")
             }
             _ => false,
         });
-        checks.map(|node| node.start_position().row).collect()
+        checks.map(node::Node::row).collect()
     }
 
     /// Whether all of it is one expression that does nothing by itself: neither a call nor an
     /// assignment.
     pub fn is_idle_expression(&self) -> bool {
-        let Some(root) = self.root().filter(|root| root.named_child_count() == 1) else {
+        let Some(root) = self.root().filter(|root| root.children().len() == 1) else {
             return false;
         };
-        let statement = root.named_child(0);
+        let statement = root.first_child();
         let inner = statement
             .filter(|statement| statement.kind() == "expression_statement")
-            .and_then(|statement| statement.named_child(0));
+            .and_then(node::Node::first_child);
         inner.is_some_and(|inner| {
             !matches!(inner.kind(), "call" | "assignment" | "augmented_assignment")
         })
@@ -475,72 +403,8 @@ impl<'s> Source<'s> {
 
     /// Whether a string in it goes on over several lines: its text changes with the indentation.
     pub fn has_long_string(&self) -> bool {
-        let mut nodes = self.root().into_iter().flat_map(Nodes::of);
-        nodes.any(|node| {
-            node.kind() == "string" && node.start_position().row < node.end_position().row
-        })
-    }
-
-    fn names_in(&self, within: Node<'_>) -> (BTreeSet<String>, BTreeSet<String>) {
-        let mut called = BTreeSet::new();
-        let mut used = BTreeSet::new();
-        for node in Nodes::of(within) {
-            let parent = node.parent().filter(|_| node.kind() == "identifier");
-            let Some(parent) = parent else {
-                continue;
-            };
-            let is_field = |field: &str| parent.child_by_field_name(field) == Some(node);
-            let name = self.text_of(node).to_owned();
-            match parent.kind() {
-                "attribute" if is_field("attribute") => {}
-                "keyword_argument" if is_field("name") => {}
-                "call" if is_field("function") => {
-                    called.insert(name);
-                }
-                _ => {
-                    used.insert(name);
-                }
-            }
-        }
-        let bound = self.bound_in(within);
-        let free = |names: BTreeSet<String>| names.difference(&bound).cloned().collect();
-        (free(called), free(used))
-    }
-
-    fn bound_in(&self, within: Node<'_>) -> BTreeSet<String> {
-        let mut bound = BTreeSet::new();
-        for node in Nodes::of(within) {
-            if matches!(node.kind(), "import_statement" | "import_from_statement") {
-                bound.extend(self.bound_by_import(node));
-            }
-            let parent = node.parent().filter(|_| node.kind() == "identifier");
-            let Some(parent) = parent else {
-                continue;
-            };
-            let is_field = |field: &str| parent.child_by_field_name(field) == Some(node);
-            let binds = match parent.kind() {
-                "lambda_parameters"
-                | "pattern_list"
-                | "tuple_pattern"
-                | "list_pattern"
-                | "parameters"
-                | "typed_parameter"
-                | "list_splat_pattern"
-                | "dictionary_splat_pattern"
-                | "as_pattern_target" => true,
-                "assignment" | "for_statement" | "for_in_clause" => is_field("left"),
-                "named_expression"
-                | "function_definition"
-                | "class_definition"
-                | "default_parameter"
-                | "typed_default_parameter" => is_field("name"),
-                _ => false,
-            };
-            if binds {
-                bound.insert(self.text_of(node).to_owned());
-            }
-        }
-        bound
+        let mut nodes = self.root().into_iter().flat_map(Node::all);
+        nodes.any(|node| node.kind() == "string" && node.row() < node.end_row())
     }
 
     /// The longest beginning, cut at the left margin, that parses and defines something. Words
@@ -574,58 +438,151 @@ impl<'s> Source<'s> {
         let Some(root) = self.root() else {
             return self.text;
         };
-        let mut cursor = root.walk();
-        let statements: Vec<Node<'_>> = root.named_children(&mut cursor).collect();
+        let statements: Vec<Node<'_>> = root.children().into_iter().collect();
         for statement in statements.iter().rev() {
             let is_word = statement.kind() == "expression_statement"
                 && statement
-                    .named_child(0)
+                    .first_child()
                     .is_some_and(|inner| matches!(inner.kind(), "identifier" | "attribute"));
             if !is_word {
                 break;
             }
-            end = statement.start_byte();
+            end = statement.range().start;
         }
         self.text.get(..end).unwrap_or(self.text)
     }
 }
 
-/// A node and all below it, in the order in which they stand.
-struct Nodes<'t> {
-    open: Vec<Node<'t>>,
-    left: usize,
+/// What a statement defines; none if it is no definition.
+fn definition(node: Node<'_>) -> Option<Definition> {
+    let (kind, names, body) = match node.kind() {
+        "decorated_definition" => {
+            let inner = definition(node.field("definition")?)?;
+            let range = node.range();
+            return Some(Definition { range, ..inner });
+        }
+        "function_definition" | "class_definition" => {
+            let kind = match node.text() {
+                text if text.starts_with("class") => Kind::Class,
+                text if text.starts_with("async") => Kind::AsyncFunction,
+                _ => Kind::Function,
+            };
+            let name = node.field("name")?.text();
+            (kind, vec![name.to_owned()], node.field("body"))
+        }
+        "assignment" => {
+            let mut nodes = node.field("left")?.all();
+            let names = nodes
+                .by_ref()
+                .filter(|node| node.kind() == "identifier")
+                .map(|node| node.text().to_owned());
+            (Kind::Value, names.collect(), None)
+        }
+        "import_statement" | "import_from_statement" => (Kind::Import, bound_by_import(node), None),
+        _ => return None,
+    };
+    Some(Definition {
+        kind,
+        names,
+        range: node.range(),
+        has_body: body.is_none_or(|body| does_something(body)),
+    })
 }
 
-impl<'t> Nodes<'t> {
-    fn of(node: Node<'t>) -> Self {
-        Self {
-            open: vec![node],
-            left: NODES_MAX,
+/// The names that are called within a node, and those that it uses otherwise without giving them a value.
+fn names_in(within: Node<'_>) -> (BTreeSet<String>, BTreeSet<String>) {
+    let mut called = BTreeSet::new();
+    let mut used = BTreeSet::new();
+    for node in within.all() {
+        let parent = node.parent().filter(|_| node.kind() == "identifier");
+        let Some(parent) = parent else {
+            continue;
+        };
+        let is_field = |field: &str| parent.field(field) == Some(node);
+        let name = node.text().to_owned();
+        match parent.kind() {
+            "attribute" if is_field("attribute") => {}
+            "keyword_argument" if is_field("name") => {}
+            "call" if is_field("function") => {
+                called.insert(name);
+            }
+            _ => {
+                used.insert(name);
+            }
         }
     }
+    let bound = bound_in(within);
+    let free = |names: BTreeSet<String>| names.difference(&bound).cloned().collect();
+    (free(called), free(used))
 }
 
-impl<'t> Iterator for Nodes<'t> {
-    type Item = Node<'t>;
-
-    fn next(&mut self) -> Option<Node<'t>> {
-        let node = self.open.pop()?;
-        self.left = self.left.checked_sub(1)?;
-        let mut cursor = node.walk();
-        let children: Vec<Node<'t>> = node.children(&mut cursor).collect();
-        self.open.extend(children.into_iter().rev());
-        Some(node)
+/// The names that something within a node gives a value.
+fn bound_in(within: Node<'_>) -> BTreeSet<String> {
+    let mut bound = BTreeSet::new();
+    for node in within.all() {
+        if matches!(node.kind(), "import_statement" | "import_from_statement") {
+            bound.extend(bound_by_import(node));
+        }
+        let parent = node.parent().filter(|_| node.kind() == "identifier");
+        let Some(parent) = parent else {
+            continue;
+        };
+        let is_field = |field: &str| parent.field(field) == Some(node);
+        let binds = match parent.kind() {
+            "lambda_parameters"
+            | "pattern_list"
+            | "tuple_pattern"
+            | "list_pattern"
+            | "parameters"
+            | "typed_parameter"
+            | "list_splat_pattern"
+            | "dictionary_splat_pattern"
+            | "as_pattern_target" => true,
+            "assignment" | "for_statement" | "for_in_clause" => is_field("left"),
+            "named_expression"
+            | "function_definition"
+            | "class_definition"
+            | "default_parameter"
+            | "typed_default_parameter" => is_field("name"),
+            _ => false,
+        };
+        if binds {
+            bound.insert(node.text().to_owned());
+        }
     }
+    bound
+}
+
+/// The names that an import gives to what it brings; `*` for all there is.
+fn bound_by_import(node: Node<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for part in node.fields("name") {
+        let bound = part.field("alias").unwrap_or(part);
+        let text = bound.text();
+        let text = if node.kind() == "import_statement" {
+            text.split('.').next().unwrap_or(text)
+        } else {
+            text
+        };
+        names.push(text.to_owned());
+    }
+    if node
+        .children()
+        .into_iter()
+        .any(|part| part.kind() == "wildcard_import")
+    {
+        names.push("*".to_owned());
+    }
+    names
 }
 
 /// Whether a body has a statement beside words, `pass` and `...`.
 fn does_something(body: Node<'_>) -> bool {
-    let mut cursor = body.walk();
-    body.named_children(&mut cursor).any(|statement| {
+    body.children().into_iter().any(|statement| {
         let idle = match statement.kind() {
             "pass_statement" | "comment" => true,
             "expression_statement" => statement
-                .named_child(0)
+                .first_child()
                 .is_some_and(|inner| matches!(inner.kind(), "string" | "ellipsis")),
             _ => false,
         };

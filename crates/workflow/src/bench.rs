@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use journeyman_language::Runner;
 use journeyman_llm::ModelServer;
-use journeyman_sandbox::{Language, Sandbox};
+use journeyman_sandbox::Sandbox;
 
 use crate::agents::AgentRegistry;
 use crate::slots::ModelSlots;
@@ -20,8 +21,8 @@ pub struct Bench {
     pub slots: ModelSlots,
     /// Where code runs.
     pub sandbox: Sandbox,
-    /// The programming language.
-    pub language: Arc<dyn Language>,
+    /// What runs code there, in its programming language.
+    pub runner: Arc<dyn Runner>,
     /// How modules are written.
     pub strategy: Arc<dyn ModuleStrategy>,
     /// What agents and users may call.

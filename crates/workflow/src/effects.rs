@@ -16,8 +16,9 @@ use journeyman_event::{
     ContentHash, Principal, Priority, Randomness, TaskId, TaskState, Tokens, last_chars, word,
 };
 use journeyman_journal::Journal;
+use journeyman_language::{DeadCode, TestOutcome, TestReport};
 use journeyman_llm::{Finish, Message, Request};
-use journeyman_sandbox::{DeadCode, TestOutcome, TestReport};
+
 use journeyman_tools::{CallContext, Completed};
 use tokio_util::sync::CancellationToken;
 
@@ -269,12 +270,12 @@ impl Effects {
                 continue;
             }
             let folder = self.fresh_folder(task, effect, &files).await?;
-            let (language, sandbox) = (&self.bench.language, &self.bench.sandbox);
+            let (runner, sandbox) = (&self.bench.runner, &self.bench.sandbox);
             let report = if are_given {
-                let ran = language.run_tests(sandbox, folder.path(), &names, None, stop);
+                let ran = runner.run_tests(sandbox, folder.path(), &names, None, stop);
                 ran.await
             } else {
-                let ran = language.run_doubted_tests(sandbox, folder.path(), &names, stop);
+                let ran = runner.run_doubted_tests(sandbox, folder.path(), &names, stop);
                 ran.await
             };
             folder.remove().await;
@@ -290,7 +291,7 @@ impl Effects {
                 && report.outcome == TestOutcome::Passed;
             if rules && !stop.is_cancelled() {
                 let folder = self.fresh_folder(task, effect, &files).await?;
-                let doubted = language.run_doubted_tests(sandbox, folder.path(), &names, stop);
+                let doubted = runner.run_doubted_tests(sandbox, folder.path(), &names, stop);
                 let doubted = doubted.await;
                 folder.remove().await;
                 report.idle = doubted?.idle;
@@ -334,7 +335,7 @@ impl Effects {
             for code in &started.code {
                 let check = self
                     .bench
-                    .language
+                    .runner
                     .check_import(&self.bench.sandbox, folder, code.module.as_str(), stop)
                     .await?;
                 if stop.is_cancelled() {
@@ -374,7 +375,7 @@ impl Effects {
         let files: Vec<&str> = paths.iter().map(String::as_str).collect();
         let found = self
             .bench
-            .language
+            .runner
             .analyse(&self.bench.sandbox, folder.path(), &files, stop)
             .await;
         folder.remove().await;

@@ -84,9 +84,9 @@ pub enum Error {
     /// The model server.
     #[error(transparent)]
     Model(#[from] journeyman_llm::Error),
-    /// The sandbox.
+    /// Running code.
     #[error(transparent)]
-    Sandbox(#[from] journeyman_sandbox::Error),
+    Run(#[from] journeyman_language::Error),
     /// An event was refused.
     #[error(transparent)]
     Event(#[from] InvalidEvent),
@@ -142,7 +142,7 @@ impl Error {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Journal(error) => error.may_pass(),
-            Self::Sandbox(error) => error.may_pass(),
+            Self::Run(error) => error.may_pass(),
             Self::Model(error) => error.is_shortage(),
             Self::Output(error) => error.may_pass(),
             Self::Work { source, .. } => {

@@ -20,19 +20,15 @@ mod fact;
 mod folder;
 #[cfg(test)]
 mod fuzz;
-mod given;
 mod layout;
 pub mod limits;
 mod listing;
-mod literal;
 mod named;
 mod notice;
 mod output;
-mod own_fault;
 mod pace;
 mod passages;
 mod plan;
-mod python;
 mod reading;
 mod recorder;
 mod request;
@@ -59,7 +55,10 @@ pub use effects::completed_call;
 pub use error::Error;
 pub use examples::{examples_in_short, examples_notice, left_out_notice, tests_in_prompt};
 pub use fact::{Fact, Role};
-pub use given::{imports_problem, never_run, test_file_name, test_file_problem, tests_notes};
+pub use journeyman_language::python::given::{
+    imports_problem, never_run, test_file_name, test_file_problem, tests_notes,
+};
+use journeyman_language::python::{self, given, literal, own_fault};
 pub use layout::{Files, TaskFile, module_path, task_files};
 pub use listing::Listing;
 pub use notice::{Notice, Notices};

@@ -3,9 +3,9 @@
 
 use journeyman_event::TaskState;
 use journeyman_event::state::TestRun;
-use journeyman_syntax::Source;
 
 use crate::layout::{given_paths, is_in, module_path};
+use crate::python;
 
 /// Why a task whose given tests passed is not verified, as a whole clause; none if it is.
 ///
@@ -39,7 +39,7 @@ fn evasion(state: &TaskState) -> Option<String> {
     let tests = state.given_tests();
     let names: Vec<&str> = tests.iter().map(|test| test.name.as_str()).collect();
     state.modules.iter().find_map(|module| {
-        let (line, what) = Source::of(&module.code()?.source).evasion(&names)?;
+        let (line, what) = python::evasion(&module.code()?.source, &names)?;
         let path = module_path(&module.plan.name);
         Some(format!(
             "{path} line {line} {what}, so that passing the given tests shows little"

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use journeyman_event::{ContentHash, Principal, Randomness, Sequence, TaskId, TaskState};
 use journeyman_journal::{Filter, Journal};
-use journeyman_sandbox::{Command, Exit, TestOutcome, TestReport};
+use journeyman_language::{TestOutcome, TestReport};
+use journeyman_sandbox::{Command, Exit};
 use journeyman_tools::{CommandRun, FileEntry, FilePath, TestRun, Workspace, WorkspaceError};
 use tokio_util::sync::CancellationToken;
 
@@ -126,9 +127,9 @@ impl Workspace for TaskWorkspace {
         let folder = self.folder().await?;
         let names: Vec<&str> = files.iter().map(String::as_str).collect();
         let Bench {
-            language, sandbox, ..
+            runner, sandbox, ..
         } = &self.bench;
-        let ran = language.run_tests(sandbox, folder.path(), &names, None, cancel);
+        let ran = runner.run_tests(sandbox, folder.path(), &names, None, cancel);
         let report = ran.await;
         folder.remove().await;
         let report = report.map_err(failed)?;
@@ -209,7 +210,7 @@ impl TaskWorkspace {
 
     /// The executable that a command's first word means.
     fn program(&self, name: &str) -> Option<PathBuf> {
-        if let Some(program) = self.bench.language.program(name) {
+        if let Some(program) = self.bench.runner.program(name) {
             return Some(program);
         }
         if name.starts_with('/') {

@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::Context;
 use journeyman_event::Principal;
 use journeyman_fetch::Environment;
+use journeyman_language::python::Python;
 use journeyman_llm::{EngineStatus, LLAMA_CPP, catalogue, describe, look_around, shown};
-use journeyman_sandbox::{Error, Python};
+use journeyman_sandbox::Error;
 use serde_json::{Value, json};
 
 use super::engine::{engine_json, engine_text};

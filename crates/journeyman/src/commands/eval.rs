@@ -11,7 +11,7 @@ use journeyman_eval::{
 };
 use journeyman_event::payload::Limits;
 use journeyman_fetch::{FilePlan, assemble};
-use journeyman_sandbox::Python;
+use journeyman_language::python::Python;
 use serde_json::json;
 
 use crate::cli::{EvalArgs, ScorerCommand};

@@ -6,9 +6,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command as StdCommand;
 
-use journeyman_sandbox::{
-    Command, Language, Launcher, Level, Limits, Options, Output, Python, Sandbox, TestReport,
-};
+use journeyman_language::python::Python;
+use journeyman_language::{Runner, TestReport};
+use journeyman_sandbox::{Command, Launcher, Level, Limits, Options, Output, Sandbox};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -16,8 +16,11 @@ use tokio_util::sync::CancellationToken;
 const PYTEST: &str = "pytest==9.*";
 
 pub fn launcher() -> Launcher {
+    // This crate's own, or that of `language`, whose tests share this module.
+    let program = option_env!("CARGO_BIN_EXE_sandbox-init");
+    let program = program.or(option_env!("CARGO_BIN_EXE_language-sandbox-init"));
     Launcher {
-        program: PathBuf::from(env!("CARGO_BIN_EXE_sandbox-init")),
+        program: PathBuf::from(program.expect("cargo builds it for tests")),
         arguments: Vec::new(),
     }
 }

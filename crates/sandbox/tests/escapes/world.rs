@@ -11,7 +11,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use journeyman_sandbox::{Level, Python};
+use journeyman_language::python::Python;
+use journeyman_sandbox::Level;
 use tempfile::TempDir;
 
 use crate::common::task_folder;

@@ -2,9 +2,10 @@
 //! are kept.
 
 use journeyman_event::payload::GivenTest;
-use journeyman_syntax::{HAS_INIT, Source, Suite};
+use journeyman_syntax::Source;
 
-use crate::python::{
+use super::suite::{HAS_INIT, Suite, suite};
+use super::{
     file_name_of, foreign_imports, is_taken, is_test_module, is_third_party, transliterated,
 };
 
@@ -62,7 +63,7 @@ const PLUGINS: &[(&str, &str)] = &[
 /// What is wrong with a test file of the user's, in words for the user; none if it can be run.
 pub fn test_file_problem(source: &str) -> Option<String> {
     let read = Source::of(source.trim_start_matches('\u{feff}'));
-    let suite = read.suite();
+    let suite = suite(&read);
     let mut lines = source.lines().map(str::trim_start);
     let has_examples = lines.any(|line| line.starts_with(">>> "));
     if has_examples && !suite.is_open && !suite.functions.iter().any(|function| function.is_test) {
@@ -156,7 +157,7 @@ fn modules_wanted(tests: &[GivenTest]) -> Vec<String> {
 }
 
 /// Whether a module that a test imports is one of the given files.
-pub(crate) fn is_given(module: &str, tests: &[GivenTest]) -> bool {
+pub fn is_given(module: &str, tests: &[GivenTest]) -> bool {
     let stem = module.strip_prefix("tests.").unwrap_or(module);
     tests
         .iter()
@@ -217,7 +218,7 @@ fn plain_value(text: &str) -> Option<String> {
 
 /// What of a test file looks like a test and is never run, as lines for the user; it may have others that are.
 pub fn never_run(source: &str) -> Vec<String> {
-    let suite = Source::of(source.trim_start_matches('\u{feff}')).suite();
+    let suite = suite(&Source::of(source.trim_start_matches('\u{feff}')));
     let found = suite.never_run.into_iter();
     found
         .map(|one| format!("line {}: {} is not run: {}", one.line, one.name, one.why))

@@ -1,26 +1,17 @@
-//! The seam for languages: what an adapter must be able to do, and the shapes of what it finds. No language's own
-//! knowledge is here, and no adapter runs anything but through a `Sandbox`.
-//!
-//! To add a language: a file beside this one that implements [`Language`], and a `mod` line below.
-
-mod python;
-mod report;
+//! How the code of a language is run: its tests, its imports, and what in it is not used.
 
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-pub use python::Python;
-pub use report::{
-    DeadCode, DeadCodeKind, ImportCheck, TestOutcome, TestReport, TestResult, TestRunner,
-};
+use journeyman_sandbox::{Limits, Sandbox};
 
-use crate::{Limits, Result, Sandbox};
+use crate::{DeadCode, ImportCheck, Result, TestReport};
 
-/// What the workflow needs to know of a programming language.
+/// Runs the code of a language, in a sandbox and nowhere else.
 #[async_trait]
-pub trait Language: Send + Sync {
+pub trait Runner: Send + Sync {
     /// Its name as people write it in settings: lower case.
     fn name(&self) -> &'static str;
 

@@ -1,4 +1,4 @@
-//! Python: pytest (or unittest), imports, dead code. All the work is done by scripts in `python/`, run in the sandbox;
+//! Python: pytest (or unittest), imports, dead code. All the work is done by scripts in `scripts/`, run in the sandbox;
 //! here their reports are judged. A report counts only if it carries the secret of its run, and never alone: the exit
 //! code has to agree.
 
@@ -9,24 +9,25 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use journeyman_sandbox::{Command, Exit, Limits, Output, Sandbox};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    DeadCode, DeadCodeKind, ImportCheck, Language, TestOutcome, TestReport, TestResult, TestRunner,
+use crate::{
+    DeadCode, DeadCodeKind, Error, ImportCheck, Result, Runner, TestOutcome, TestReport,
+    TestResult, TestRunner,
 };
-use crate::{Command, Error, Exit, Limits, Output, Result, Sandbox};
 
-const CHANNEL: &str = include_str!("python/channel.py");
+const CHANNEL: &str = include_str!("scripts/channel.py");
 const TEST: &str = concat!(
-    include_str!("python/trust.py"),
-    include_str!("python/doubt.py"),
-    include_str!("python/test.py")
+    include_str!("scripts/trust.py"),
+    include_str!("scripts/doubt.py"),
+    include_str!("scripts/test.py")
 );
-const IMPORT: &str = include_str!("python/import.py");
-const ANALYSE: &str = include_str!("python/analyse.py");
-const DISCOVER: &str = include_str!("python/discover.py");
+const IMPORT: &str = include_str!("scripts/import.py");
+const ANALYSE: &str = include_str!("scripts/analyse.py");
+const DISCOVER: &str = include_str!("scripts/discover.py");
 
 /// The reports of a few thousand tests; beyond it single results may be missing, the totals are still there.
 const REPORT_BYTES_MIN: usize = 1 << 20;
@@ -90,7 +91,7 @@ impl Python {
         &self.interpreter
     }
 
-    /// What it needs to read to run; belongs into [`crate::Options::readable`].
+    /// What it needs to read to run; belongs into [`journeyman_sandbox::Options::readable`].
     pub fn readable(&self) -> &[PathBuf] {
         &self.readable
     }
@@ -237,7 +238,7 @@ enum AnalysisLine {
 }
 
 #[async_trait]
-impl Language for Python {
+impl Runner for Python {
     fn name(&self) -> &'static str {
         "python"
     }

@@ -2,9 +2,11 @@
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "this is a test")]
 
+#[path = "../../sandbox/tests/common/mod.rs"]
 mod common;
 
-use journeyman_sandbox::{DeadCodeKind, Language, Limits, TestOutcome, TestRunner};
+use journeyman_language::{DeadCodeKind, Runner, TestOutcome, TestRunner};
+use journeyman_sandbox::Limits;
 use tokio_util::sync::CancellationToken;
 
 const ADD: &str = "def add(a, b):\n    return a + b\n";

@@ -71,12 +71,12 @@ const BUILTINS: &[&str] = &[
 ];
 
 /// Whether `name` is one of those.
-pub(crate) fn is_builtin(name: &str) -> bool {
+pub fn is_builtin(name: &str) -> bool {
     BUILTINS.binary_search(&name).is_ok()
 }
 
 /// Whether `import name` is answered by the standard library.
-pub(crate) fn is_standard(name: &str) -> bool {
+pub fn is_standard(name: &str) -> bool {
     STANDARD_LIBRARY.binary_search(&name).is_ok()
 }
 
@@ -102,19 +102,19 @@ fn is_runners(name: &str) -> bool {
 
 /// Whether a module of a task must not be called this: it would hide one that Python or the test
 /// runner needs, or the folder of the tests.
-pub(crate) fn is_taken(name: &str) -> bool {
+pub fn is_taken(name: &str) -> bool {
     is_standard(name) || is_runners(name) || name == "tests"
 }
 
 /// Whether a module of this name holds tests: `test_x` does, `testimonials` does not.
-pub(crate) fn is_test_module(name: &str) -> bool {
+pub fn is_test_module(name: &str) -> bool {
     ["test", "tests", "conftest"].contains(&name)
         || name.starts_with("test_")
         || name.ends_with("_test")
 }
 
 /// Whether a file may be called this.
-pub(crate) fn is_identifier(name: &str) -> bool {
+pub fn is_identifier(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && !KEYWORDS.contains(&name)
@@ -145,7 +145,7 @@ const LETTERS: &[(&str, &str)] = &[
 ];
 
 /// A name with no letters but those of ASCII, as files are called: `größe` is `groesse`.
-pub(crate) fn transliterated(name: &str) -> String {
+pub fn transliterated(name: &str) -> String {
     let mut plain = String::new();
     for c in name.chars() {
         if c.is_ascii() || !c.is_alphabetic() {
@@ -166,7 +166,7 @@ pub(crate) fn transliterated(name: &str) -> String {
 
 /// A name that a file may have: letters are transliterated, and what a name of Python must not begin
 /// with, or be, gets an underscore.
-pub(crate) fn file_name_of(name: &str) -> String {
+pub fn file_name_of(name: &str) -> String {
     let plain = transliterated(name);
     if plain.is_empty() || plain.starts_with(|c: char| c.is_ascii_digit()) {
         return format!("_{plain}");
@@ -178,7 +178,7 @@ pub(crate) fn file_name_of(name: &str) -> String {
 }
 
 /// Whether Python takes this for a name, in whatever script it is written.
-pub(crate) fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_alphabetic() || c == '_')
         && name.chars().all(is_name_part)
         && !KEYWORDS.contains(&name)
@@ -190,7 +190,7 @@ fn is_name_part(c: char) -> bool {
 
 /// The modules that a file imports and that are neither the standard library's nor a test runner's,
 /// each once, in order of appearance. What stands in strings is no import.
-pub(crate) fn foreign_imports(source: &str) -> Vec<String> {
+pub fn foreign_imports(source: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let imports = Source::of(source).imports().into_iter();
     for import in imports.filter(|import| !import.is_relative) {
@@ -206,7 +206,7 @@ pub(crate) fn foreign_imports(source: &str) -> Vec<String> {
 }
 
 /// What a file imports by name from a module.
-pub(crate) fn imported_from(source: &str, module: &str) -> Vec<String> {
+pub fn imported_from(source: &str, module: &str) -> Vec<String> {
     let imports = Source::of(source).imports().into_iter();
     let names = imports
         .filter(|import| import.module == module)
@@ -262,13 +262,13 @@ const THIRD_PARTY: &[&str] = &[
 ];
 
 /// Whether an import is answered by a package that people know, and that is not there.
-pub(crate) fn is_third_party(module: &str) -> bool {
+pub fn is_third_party(module: &str) -> bool {
     THIRD_PARTY.contains(&module.split('.').next().unwrap_or(module))
 }
 
 /// The names that a file does not define at its left margin; none is missing where it does not parse,
 /// for then nobody knows, or takes all there is from another module.
-pub(crate) fn undefined<'n>(source: &str, names: &[&'n str]) -> Vec<&'n str> {
+pub fn undefined<'n>(source: &str, names: &[&'n str]) -> Vec<&'n str> {
     let source = Source::of(source);
     let defined = source.defined();
     if !source.parses() || defined.contains("*") {
@@ -280,7 +280,7 @@ pub(crate) fn undefined<'n>(source: &str, names: &[&'n str]) -> Vec<&'n str> {
 
 /// A file with what it leaves out and needs, from another text: definitions of `names`, and whatever
 /// is mentioned in the file or in what is added, with something to run in them, and imports.
-pub(crate) fn completed_from(source: &str, known: &str, names: &[&str]) -> String {
+pub fn completed_from(source: &str, known: &str, names: &[&str]) -> String {
     let read = Source::of(source);
     if !read.parses() {
         return source.to_owned();
@@ -313,7 +313,7 @@ pub(crate) fn completed_from(source: &str, known: &str, names: &[&str]) -> Strin
 
 /// A file whose imports name modules of the task in full: `from core import add` in the package
 /// `shop` means `shop.core`.
-pub(crate) fn with_full_imports(source: &str, modules: &[&str]) -> String {
+pub fn with_full_imports(source: &str, modules: &[&str]) -> String {
     let mut text = source.to_owned();
     // From the end, so that what is not changed yet stays where it is.
     for import in Source::of(source).imports().into_iter().rev() {
@@ -346,7 +346,7 @@ pub(crate) fn with_full_imports(source: &str, modules: &[&str]) -> String {
 }
 
 /// The name that a signature defines: `f` of `def f(x) -> int`.
-pub(crate) fn defined_name(signature: &str) -> Option<&str> {
+pub fn defined_name(signature: &str) -> Option<&str> {
     let rest = signature.trim().trim_start_matches("async ").trim_start();
     let rest = rest
         .strip_prefix("def ")
@@ -357,7 +357,7 @@ pub(crate) fn defined_name(signature: &str) -> Option<&str> {
 }
 
 /// The source without its own top-level definitions of these names, and their decorators.
-pub(crate) fn without_definitions(source: &str, names: &[&str]) -> String {
+pub fn without_definitions(source: &str, names: &[&str]) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut inside = false;
     for line in source.lines() {
@@ -379,7 +379,7 @@ pub(crate) fn without_definitions(source: &str, names: &[&str]) -> String {
 
 /// The source of a module without its imports of itself: small models copy them from the tests, and
 /// names that are not defined yet cannot be imported.
-pub(crate) fn without_own_imports(source: &str, module: &str) -> String {
+pub fn without_own_imports(source: &str, module: &str) -> String {
     let is_own = |line: &&str| {
         let from = line
             .strip_prefix("from ")
@@ -395,7 +395,7 @@ pub(crate) fn without_own_imports(source: &str, module: &str) -> String {
 }
 
 /// Whether `source` uses `name` as a word.
-pub(crate) fn mentions(source: &str, name: &str) -> bool {
+pub fn mentions(source: &str, name: &str) -> bool {
     let word = is_name_part;
     source.match_indices(name).any(|(at, _)| {
         !source[..at].ends_with(word) && !source[at + name.len()..].starts_with(word)
@@ -404,7 +404,7 @@ pub(crate) fn mentions(source: &str, name: &str) -> bool {
 
 /// The lines of a prompt that define functions or classes at the left margin: the prompt is then
 /// itself the beginning of a file, and the file is the plan.
-pub(crate) fn stub_signatures(prompt: &str) -> Vec<String> {
+pub fn stub_signatures(prompt: &str) -> Vec<String> {
     let first = prompt
         .lines()
         .find(|line| !line.trim().is_empty())

@@ -5,7 +5,7 @@ const DEPTH_MAX: usize = 20;
 
 /// The literal at the start of `text`, as Python spells it, and what follows it. `true`, `false` and
 /// `null`, as other languages spell them, are taken for Python's.
-pub(crate) fn literal(text: &str) -> Option<(String, &str)> {
+pub fn literal(text: &str) -> Option<(String, &str)> {
     let mut scanner = Scanner {
         rest: text,
         out: String::new(),
@@ -16,7 +16,7 @@ pub(crate) fn literal(text: &str) -> Option<(String, &str)> {
 
 /// The arguments of a call after its opening parenthesis, and what follows the closing one: only
 /// literals, positional or by name.
-pub(crate) fn arguments(text: &str) -> Option<(String, &str)> {
+pub fn arguments(text: &str) -> Option<(String, &str)> {
     let mut scanner = Scanner {
         rest: text,
         out: String::new(),
@@ -27,12 +27,12 @@ pub(crate) fn arguments(text: &str) -> Option<(String, &str)> {
 }
 
 /// The identifier at the start of `text`, and what follows it.
-pub(crate) fn identifier(text: &str) -> Option<(&str, &str)> {
+pub fn identifier(text: &str) -> Option<(&str, &str)> {
     let end = text
         .find(|c: char| !(c.is_alphanumeric() || c == '_'))
         .unwrap_or(text.len());
     let name = &text[..end];
-    crate::python::is_name(name).then_some((name, &text[end..]))
+    super::is_name(name).then_some((name, &text[end..]))
 }
 
 struct Scanner<'t> {

@@ -1,0 +1,52 @@
+//! What can go wrong on our side of a run. Code that fails is no error: see `TestOutcome`.
+
+use std::path::PathBuf;
+
+use journeyman_event::is_shortage;
+
+/// The result of this crate's calls.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why code could not be run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The interpreter or compiler cannot be used.
+    #[error("{} is not a usable interpreter: {reason}", .path.display())]
+    Interpreter {
+        /// The program that was asked.
+        path: PathBuf,
+        /// What happened.
+        reason: String,
+    },
+    /// The operating system refused something on our side.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// What was tried, with the path if there is one.
+        action: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] journeyman_sandbox::Error),
+}
+
+impl Error {
+    /// Whether the same run may succeed later without anything else being done: descriptors, memory,
+    /// processes or space were short.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Interpreter { .. } => false,
+            Self::Io { source, .. } => is_shortage(source),
+            Self::Sandbox(error) => error.may_pass(),
+        }
+    }
+
+    pub(crate) fn io(action: impl Into<String>, source: impl Into<std::io::Error>) -> Self {
+        Self::Io {
+            action: action.into(),
+            source: source.into(),
+        }
+    }
+}
