@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
 
-use async_trait::async_trait;
+mod common;
+
+use common::Counter;
 use journeyman_context::{Built, Profile, Refusal, Request, build};
 use journeyman_event::payload::{
     Approach, CodeOrigin, CodeUnderTest, FailureReason, PlannedFunction, PlannedModule, Purpose,
@@ -11,43 +13,7 @@ use journeyman_event::payload::{
 };
 use journeyman_event::state::{CodeVersion, ModuleState, TestRun};
 use journeyman_event::{ContentHash, ModuleName, TaskState, Tokens, VectorClock};
-use journeyman_llm::{
-    Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Request as Call,
-};
 use proptest::prelude::*;
-use tokio_util::sync::CancellationToken;
-
-/// Counts a token for every four bytes and answers nothing.
-#[derive(Debug)]
-struct Counter;
-
-#[async_trait]
-impl ModelServer for Counter {
-    async fn describe(&self) -> Result<ModelInfo, Error> {
-        Err(Error::Unsupported {
-            what: "not asked".into(),
-        })
-    }
-
-    async fn count(&self, messages: &[Message]) -> Result<Count, Error> {
-        let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
-        Ok(Count {
-            tokens: Tokens(bytes.div_ceil(4) as u64),
-            exact: true,
-        })
-    }
-
-    async fn answer(
-        &self,
-        _: &Call,
-        _: &mut OnDelta<'_>,
-        _: &CancellationToken,
-    ) -> Result<Answer, Error> {
-        Err(Error::Unsupported {
-            what: "not asked".into(),
-        })
-    }
-}
 
 fn name() -> ModuleName {
     ModuleName::new("pkg.mod").unwrap()
