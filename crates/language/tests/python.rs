@@ -286,8 +286,9 @@ at_each_level! {
 
     tests_that_say_nothing_of_the_code_do_not_count => |sandboxed| {
         sandboxed.write("calc.py", "def add(a, b):\n    return a + b\n\ndef is_even(n):\n    return n % 2 == 0\n\nclass Stack:\n    \
-            def __init__(self):\n        self.items = []\n    def push(self, x):\n        self.items.append(x)\n");
-        let head = "import pytest\nimport unittest\nfrom calc import add, is_even, Stack\n\ndef helper(x):\n    return x * 2\n\n\
+            def __init__(self):\n        self.items = []\n    def push(self, x):\n        self.items.append(x)\n\n\
+            class Config:\n    _only = None\n    def __new__(cls):\n        cls._only = cls._only or object.__new__(cls)\n        return cls._only\n");
+        let head = "import pytest\nimport unittest\nfrom calc import add, is_even, Config, Stack\n\ndef helper(x):\n    return x * 2\n\n\
             @pytest.fixture\ndef stack():\n    return Stack()\n\nKEPT = Stack()\nKEPT.push(1)\nMADE = add(1, 2)\n\n\
             @pytest.mark.parametrize('function', [add])\ndef test_passed_on(function):\n    assert function(1, 2) == 3\n\n";
         let tests = [
@@ -295,7 +296,8 @@ at_each_level! {
             ("assert not is_even(1)", true), ("assert is_even(2) is True", true), ("assert add(1, 2) is not None", true),
             ("with pytest.raises(TypeError): add(1)", true), ("s = Stack(); s.push(1); assert s.items == [1]", true),
             ("pass", false), ("assert True", false), ("assert add(1, 2) == add(1, 2)", false), ("add(1, 2)", false),
-            ("assert add(1, 2) or True", false), ("assert KEPT.items == [1]", true), ("assert MADE == 3", true),
+            ("assert add(1, 2) or True", false), ("assert Config() is Config()", true), ("assert Config() == Config()", false),
+            ("assert len({add(1, 2), add(1, 2)}) == 1", false), ("assert KEPT.items == [1]", true), ("assert MADE == 3", true),
             ("assert helper(2) == 4", false), ("try:\n        assert add(1, 2) == 9\n    except Exception:\n        pass", false),
         ];
         let made = |(number, (body, _)): (usize, &(&str, bool))| {

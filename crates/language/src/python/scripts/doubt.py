@@ -1,6 +1,7 @@
 # Whether a test says anything of the code: it does not if it passes whatever the code's functions answer. One that only
 # calls them passes so too, though it fails where they raise: that nothing is raised is not what a test is there for.
-# One that takes something of the code which cannot be made wrong here counts as one that can fail.
+# One that takes something of the code which cannot be made wrong here counts as one that can fail. So does one that a
+# single wrong answer fails, though most would pass: `assert add(1, 2) is not None` notices a forgotten `return`.
 
 
 class _Enough(BaseException):
@@ -8,8 +9,8 @@ class _Enough(BaseException):
 
 
 def _wrong_results():
-    # What a function that is wrong may answer. Always the same one: a test that compares a call with
-    # itself does not fail by it.
+    # What makes the answers of a function that is wrong. A test that compares a call with itself does not fail by them:
+    # they are always the same one, or equal to everything. One whether two calls give the same thing does by the last.
     class Wrong:
         def __init__(self, truth):
             self.truth = truth
@@ -24,9 +25,11 @@ def _wrong_results():
         def __ne__(self, other):
             return False
 
-        __hash__ = object.__hash__
+        def __hash__(self):
+            return 0
 
-    return [Wrong(True), Wrong(False), None, Equal(True)]
+    always = [Wrong(True), Wrong(False), None]
+    return [*(lambda wrong=wrong: wrong for wrong in always), lambda: Equal(True)]
 
 
 def _bare_functions(value):
@@ -43,9 +46,9 @@ def _bare_functions(value):
                 yield from _bare_functions(part)
 
 
-def _answering(function, wrong):
-    code = (lambda *args, **kwargs: "wrong").__code__
-    constants = tuple(wrong if constant == "wrong" else constant for constant in code.co_consts)
+def _answering(function, make):
+    code = (lambda *args, **kwargs: "make".__call__()).__code__
+    constants = tuple(make if constant == "make" else constant for constant in code.co_consts)
     return code.replace(co_consts=constants, co_freevars=function.__code__.co_freevars)
 
 
@@ -198,15 +201,15 @@ def _cannot_fail(item, folder, own):
             return False
         return name not in taken[id(place)] if id(place) in taken else name in _OF_MODULES
 
-    def passes_with(wrong):
+    def passes_with(make):
         changed, parts = [], []
         for place in [*modules, item.module, *helpers]:
             for name, value in list(vars(place).items()):
                 if not is_left(place, name, value):
                     changed.append((place, name, value))
-                    setattr(place, name, (lambda *args, **kwargs: wrong) if callable(value) else wrong)
+                    setattr(place, name, (lambda *args, **kwargs: make()) if callable(value) else make())
         for function in functions:
-            function.__code__ = _answering(function, wrong)
+            function.__code__ = _answering(function, make)
         if hasattr(item, "addSubTest"):  # unittest's parts of a test
             item.addSubTest = lambda case, part, error: parts.append(error)
         before = signal.signal(signal.SIGALRM, enough)
