@@ -218,14 +218,19 @@ pub(crate) fn limits(
     })
 }
 
-/// The tests that rule: those in a prompt whose examples are to be run, and files. What becomes of
-/// their names is noted.
+/// The tests that rule: those in a prompt unless its examples are to be left alone, and files. What
+/// becomes of their names is noted.
 fn given_tests(
-    prompt: Option<&String>,
+    prompt: &str,
+    no_examples: bool,
     files: Option<Vec<Object<NewTest>>>,
     notes: &mut Vec<String>,
 ) -> Result<Vec<GivenTest>, Problem> {
-    let mut tests = prompt.map_or_else(Vec::new, |prompt| tests_in_prompt(prompt));
+    let mut tests = if no_examples {
+        Vec::new()
+    } else {
+        tests_in_prompt(prompt)
+    };
     let files = files.unwrap_or_default();
     check_count("tests", files.len(), TESTS_MAX)?;
     for Object(file) in files {
@@ -246,7 +251,7 @@ fn given_tests(
     if let Some(problem) = imports_problem(&tests) {
         return Err(Problem::field("tests", problem));
     }
-    notes.extend(tests_notes(&tests));
+    notes.extend(tests_notes(&tests, prompt));
     Ok(tests)
 }
 
@@ -291,11 +296,7 @@ impl NewTask {
         )?;
         let Language::Python = self.language.unwrap_or(Language::Python);
         let content = TaskSubmitted {
-            tests: given_tests(
-                Some(&self.prompt).filter(|_| !no_examples),
-                self.tests,
-                &mut notes,
-            )?,
+            tests: given_tests(&self.prompt, no_examples, self.tests, &mut notes)?,
             no_examples,
             limits,
             out,

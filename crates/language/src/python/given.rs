@@ -6,7 +6,8 @@ use journeyman_syntax::Source;
 
 use super::suite::{HAS_INIT, Suite, suite};
 use super::{
-    file_name_of, foreign_imports, is_taken, is_test_module, is_third_party, transliterated,
+    file_name_of, foreign_imports, is_taken, is_test_module, is_third_party, mentions,
+    transliterated,
 };
 
 /// Characters of a test file's name.
@@ -130,13 +131,17 @@ pub fn imports_problem(tests: &[GivenTest]) -> Option<String> {
 }
 
 /// What is plain of given tests before work begins, and easily missed: modules of which a user may think
-/// that they are there, and results that contradict each other.
-pub fn tests_notes(tests: &[GivenTest]) -> Vec<String> {
-    let wanted = modules_wanted(tests);
-    let modules = (wanted.len() > 1).then(|| {
+/// that they are there, and results that contradict each other. Modules that the prompt names, and those
+/// of one package, are plainly the program that is asked for.
+pub fn tests_notes(tests: &[GivenTest], prompt: &str) -> Vec<String> {
+    let mut wanted = modules_wanted(tests);
+    let top = |name: &String| name.split('.').next().map(str::to_owned);
+    let are_apart = wanted.iter().any(|name| top(name) != top(&wanted[0]));
+    wanted.retain(|name| are_apart && !mentions(prompt, name));
+    let modules = (!wanted.is_empty()).then(|| {
         format!(
-            "the tests import {}, and all of them are written: a file of yours of such a name is not used; put \
-             what the tests need of it into the test file",
+            "the tests also import {}, of which the prompt says nothing: a file of yours of such a name is not \
+             used, it is written anew; put what the tests need of it into the test file",
             wanted.join(", ")
         )
     });
@@ -416,12 +421,17 @@ mod tests {
             (
                 &[("a.py", "import shop\nfrom shop.cart import add\n")],
                 None,
-                1,
+                0,
             ),
             (
                 &[("a.py", "from shop import add\nfrom helpers import x\n")],
                 None,
                 1,
+            ),
+            (
+                &[("a.py", "from shop import add\nfrom prices import x\n")],
+                None,
+                0,
             ),
             (
                 &[("a.py", "from shop.cart import add\nfrom helpers import x\n")],
@@ -457,7 +467,8 @@ mod tests {
                 found.is_none_or(|found| found.contains(problem.unwrap())),
                 "{sources:?}"
             );
-            assert_eq!(tests_notes(&tests).len(), notes, "{sources:?}");
+            let said = tests_notes(&tests, "Write a shop and its prices.");
+            assert_eq!(said.len(), notes, "{sources:?}");
         }
     }
 
@@ -477,7 +488,7 @@ mod tests {
         ] {
             let file = |check: &str| format!("from m import f\n\ndef test_a():\n    {check}\n");
             let (one, other) = (file(first), file(second));
-            let notes = tests_notes(&files(&[("a.py", &one), ("b.py", &other)]));
+            let notes = tests_notes(&files(&[("a.py", &one), ("b.py", &other)]), "");
             assert_eq!(!notes.is_empty(), is_told, "{first}, {second}: {notes:?}");
         }
     }

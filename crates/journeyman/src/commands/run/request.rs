@@ -121,7 +121,7 @@ pub(super) fn submission(args: RunArgs) -> anyhow::Result<(TaskSubmitted, Vec<St
     if let Some(problem) = imports_problem(&content.tests) {
         return Err(UsageError(format!("--tests: {problem}")).into());
     }
-    notes.extend(tests_notes(&content.tests));
+    notes.extend(tests_notes(&content.tests, &content.prompt));
     check_submission(&content).map_err(usage)?;
     Ok((content, notes))
 }
