@@ -7,11 +7,7 @@ use std::collections::BTreeSet;
 use crate::passages::{Role, Statement, passages_in};
 use crate::python::{defined_name, is_builtin, is_identifier, is_name, stub_signatures};
 use crate::spoken::Spoken;
-use crate::wording::{
-    CROSSES, DOUBTS, FAULTS, OPENINGS, PAST, REPORTS, before_in_sentence, behind_in_sentence,
-    heads_a_report, is_claimed, last_sentence, says_any, starts_with_any, takes_back,
-    without_strings,
-};
+use crate::wording::{demands, requests};
 
 /// Words after which a name is that of what is asked for, where it is written as code: with
 /// parentheses, backticks or an underscore.
@@ -106,13 +102,13 @@ const FILLERS: &[&str] = &[
 const PYTHON_BLOCKS: &[&str] = &["", "python", "py", "python3", "pycon", "doctest", "pytest"];
 /// What opens and closes a block.
 const FENCES: &[&str] = &["```", "~~~"];
-/// Lines above an example in which its heading is looked for.
-const HEADING_LINES_MAX: usize = 15;
 
 /// A prompt, line by line.
 pub(crate) struct Prompt<'p> {
     pub(crate) lines: Vec<Line<'p>>,
-    text: &'p str,
+    pub(crate) text: &'p str,
+    /// Where the first sentence begins that asks for something, if one does.
+    pub(crate) request: Option<usize>,
     /// The signatures of a prompt that is itself the beginning of a file.
     pub(crate) stub: Vec<String>,
     defined: BTreeSet<&'p str>,
@@ -127,7 +123,7 @@ pub(crate) struct Prompt<'p> {
 /// A line of a prompt.
 pub(crate) struct Line<'p> {
     pub(crate) text: &'p str,
-    start: usize,
+    pub(crate) start: usize,
     /// Whether it stands between the fences of a block.
     pub(crate) is_fenced: bool,
     /// Whether what it says may be an expectation: it is no quotation, no report of a test, and not in a
@@ -173,9 +169,11 @@ impl<'p> Prompt<'p> {
             }
             names_in_prose(line.text, &mut named);
         }
+        let request = first_request(&lines);
         Self {
             lines,
             text,
+            request,
             stub,
             defined,
             named,
@@ -217,111 +215,34 @@ impl<'p> Prompt<'p> {
         self.defines() || !self.named.is_empty()
     }
 
-    /// Whether what stands on line `at` stands under a heading that reports it (`Wrong results:`), or
-    /// is taken back by what follows line `last`.
-    pub(crate) fn is_reported(&self, at: usize, last: usize) -> bool {
-        let heading = self.lines[..at].iter().rev().take(HEADING_LINES_MAX);
-        for line in heading.map(|line| line.text.trim()) {
-            if is_comment(line) && heads_a_report(line) {
-                return true;
-            }
-            let bare = line.trim_end_matches(['*', '_', '`', ' ']);
-            let is_heading = bare.ends_with(':') || line.starts_with("##");
-            let goes_on = line.is_empty()
-                || line.starts_with(['-', '*', '>', '`', '"', '#'])
-                || last_sentence(line).contains(['(', '=', '>'])
-                || !line.ends_with(['.', '!', '?']) && !line.contains(' ');
-            if is_heading || !goes_on {
-                // A sentence that does not end goes on with what stands below it.
-                if !line.ends_with(['.', '!', '?']) && heads_a_report(line) {
-                    return true;
+    /// The name of the innermost function around a line.
+    pub(crate) fn function_around(&self, at: usize) -> Option<&'p str> {
+        let indent = |text: &str| text.len() - text.trim_start().len();
+        let mut own = indent(self.lines[at].text);
+        for line in self.lines[..at].iter().rev().map(|line| line.text) {
+            let bare = line.trim_start();
+            if !bare.is_empty() && indent(line) < own {
+                own = indent(line);
+                if let Some(name) = defined_name(bare).filter(|_| !bare.starts_with("class ")) {
+                    return Some(name);
                 }
-                break;
             }
         }
-        let next = self.lines[(last + 1).min(self.lines.len())..]
-            .iter()
-            .map(|line| {
-                line.text
-                    .trim()
-                    .trim_start_matches(['-', '*', '`', ' ', '#'])
-            })
-            .find(|line| !line.is_empty());
-        next.is_some_and(takes_back) || self.is_denied_beside(at, last)
+        None
     }
+}
 
-    /// Whether a comment behind the code of a line says that the code does not hold.
-    pub(crate) fn is_reported_beside(&self, at: usize) -> bool {
-        let line = without_strings(self.lines[at].text);
-        let comment = line.split_once('#').map_or("", |(_, comment)| comment);
-        let names_another = || comment.contains(|c: char| c.is_ascii_digit() || "[({".contains(c));
-        line.contains(CROSSES)
-            || says_any(comment, REPORTS)
-            || says_any(comment, FAULTS)
-            || says_any(comment, &["legacy"])
-            || says_any(comment, &["expected", "should be"]) && names_another()
-    }
-
-    /// Whether the sentence around a part of line `at` plainly expects what it says there. The part
-    /// is given by how much of the line stands before and behind it.
-    pub(crate) fn is_expectation(&self, at: usize, before: usize, behind: usize) -> bool {
-        let line = &self.lines[at];
-        if !line.is_own || line.text.contains(CROSSES) || self.is_reported(at, at) {
-            return false;
-        }
-        let from = line.start + before;
-        let to = line.start + line.text.len() - behind;
-        let (start, end) = (
-            &self.text[line.start..from],
-            &self.text[to..line.start + line.text.len()],
-        );
-        // What fills its line is no part of the sentences around it.
-        let is_alone = start
-            .trim_start_matches([' ', '\t', '-', '*', '`'])
-            .is_empty()
-            && (end
-                .trim_matches([' ', '\t', '`', '.', ',', ';', '\r'])
-                .is_empty()
-                || end.trim_start().starts_with('#'));
-        let (lead, (trail, next)) = if is_alone {
-            (start, (end, ""))
-        } else {
-            let lead = before_in_sentence(&self.text[..from]);
-            (lead, behind_in_sentence(&self.text[to..]))
-        };
-        let sentence = without_strings(&format!("{lead} … {trail}"));
-        // The relation between call and result is a word of the sentence, too.
-        let stated = without_strings(&self.text[from.min(to)..to]);
-        let relation = ["should", "must", "returns", "gives"]
-            .iter()
-            .find(|word| says_any(&stated, &[word]));
-        let whole = format!("{sentence} {}", relation.unwrap_or(&""));
-        let last = lead.trim_end().chars().next_back();
-        let is_quoted = last.is_some_and(|c| matches!(c, '"' | '\'' | '“' | '‘' | '«' | '„'))
-            && !lead.ends_with("\"\"\"")
-            && !lead.ends_with("'''");
-        // Part of a larger expression: `1 + f(2) == 4`.
-        let is_part = last
-            .is_some_and(|c| matches!(c, '+' | '/' | '%' | '=' | '<' | '!' | '&' | '|' | '~'))
-            || lead.ends_with('(')
-                && lead[..lead.len() - 1].ends_with(|c: char| c.is_alphanumeric())
-            || ["await", "not", "lambda", "yield"]
-                .iter()
-                .any(|word| lead.trim_end().ends_with(word));
-        let should = trail.trim_start_matches([' ', '`']).starts_with("should");
-        let opening = sentence.trim_start_matches([' ', '-', '*', '#', '"', '`', '\'']);
-        !is_quoted
-            && !is_part
-            && !trail.trim_end().ends_with('?')
-            && Spoken::of(&whole) != Spoken::Unknown
-            && !says_any(&sentence, REPORTS)
-            && !says_any(&sentence, FAULTS)
-            && !is_claimed(lead)
-            && !says_any(&sentence, DOUBTS)
-            && !says_any(&sentence, PAST)
-            && (should || lead.trim_end().ends_with(':') || !starts_with_any(opening, OPENINGS))
-            && !takes_back(next)
-    }
+/// Where the first sentence begins that asks for something, in bytes of the prompt.
+fn first_request(lines: &[Line<'_>]) -> Option<usize> {
+    let mut prose = lines.iter().filter(|line| line.is_own && !line.is_fenced);
+    prose.find_map(|line| {
+        let mut start = line.start;
+        line.text.split_inclusive(['.', '!', '?']).find_map(|one| {
+            let at = start;
+            start += one.len();
+            (requests(one) || demands(one)).then_some(at)
+        })
+    })
 }
 
 /// Whether a line opens or closes a block.

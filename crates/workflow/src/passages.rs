@@ -315,7 +315,7 @@ impl File<'_> {
     fn is_wanted(&self, check: &Statement) -> bool {
         let (first, last) = (*check.lines.start(), *check.lines.end());
         let is_wrong_by_comment = first == last && self.prompt.is_reported_beside(first);
-        !(is_wrong_by_comment || self.prompt.is_reported(first, last) || is_chain(&check.text))
+        !is_wrong_by_comment && self.prompt.is_wanted(first, last) && !is_chain(&check.text)
     }
 
     /// The loose statements that have to run one after the other: preparations, and the checks that

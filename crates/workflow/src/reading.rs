@@ -191,19 +191,9 @@ fn about_the_task(prompt: &Prompt<'_>, code: &str) -> bool {
 
 /// Whether a line stands in a function that is no test.
 fn is_in_code(prompt: &Prompt<'_>, at: usize) -> bool {
-    let indent = |text: &str| text.len() - text.trim_start().len();
-    let mut own = indent(prompt.lines[at].text);
-    for line in prompt.lines[..at].iter().rev().map(|line| line.text) {
-        let bare = line.trim_start();
-        if !bare.is_empty() && indent(line) < own {
-            own = indent(line);
-            let is_function = bare.starts_with("def ") || bare.starts_with("async def ");
-            if is_function {
-                return !bare.trim_start_matches("async ").starts_with("def test");
-            }
-        }
-    }
-    false
+    prompt
+        .function_around(at)
+        .is_some_and(|name| !name.starts_with("test"))
 }
 
 /// The assertion on a line, if it is one of what the task asks for.
@@ -213,7 +203,7 @@ fn assertion(prompt: &Prompt<'_>, at: usize) -> Option<String> {
     if !text.starts_with("assert ")
         || text.ends_with(';')
         || !line.is_own
-        || prompt.is_reported(at, at)
+        || !prompt.is_wanted(at, at)
         || prompt.is_reported_beside(at)
     {
         return None;

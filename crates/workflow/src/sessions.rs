@@ -79,7 +79,7 @@ pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<Found>, Vec<Found>) {
             && let Some(text) = bare.get(4..).and_then(stated_in_session)
         {
             let about = session_about_the_task(prompt, bare);
-            let is_reported = prompt.is_reported(at, at) || prompt.is_reported_beside(at);
+            let is_reported = !prompt.is_wanted(at, at) || prompt.is_reported_beside(at);
             if about.is_some() && !is_reported && !is_skipped(bare) {
                 assertions.push(Found {
                     lines: at..=at,
@@ -96,7 +96,7 @@ pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<Found>, Vec<Found>) {
             let whole = std::mem::take(&mut group);
             let last = at.saturating_sub(1);
             let is_denied = || {
-                prompt.is_reported(first, last)
+                !prompt.is_wanted(first, last)
                     || (first..=last).any(|at| prompt.is_reported_beside(at))
                     || whole.lines().any(is_abridged)
             };

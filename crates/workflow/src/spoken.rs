@@ -466,6 +466,12 @@ pub(crate) fn denies_in_another_language(sentence: &str) -> bool {
     Spoken::of(sentence) == Spoken::Unknown && DENIALS.iter().any(|denial| lower.contains(denial))
 }
 
+/// Whether a sentence of a language other than English has one of these parts of words, by which it asks.
+pub(crate) fn asks_in_another_language(sentence: &str, parts: &[&str]) -> bool {
+    let lower = sentence.to_lowercase();
+    Spoken::of(sentence) == Spoken::Unknown && parts.iter().any(|part| lower.contains(part))
+}
+
 /// Whether a sentence of a language other than English says that what it stands beside was mended.
 pub(crate) fn mends_in_another_language(sentence: &str) -> bool {
     let lower = sentence.to_lowercase();

@@ -5,9 +5,13 @@ use journeyman_syntax::Source;
 
 use crate::asked::{Prompt, is_comment, is_fence};
 use crate::python::mentions;
-use crate::spoken::{Spoken, denies_in_another_language};
-use crate::stated::begins_with_an_example;
-use crate::wording::{REQUESTS, last_sentence, says_any, starts_with_any};
+use crate::spoken::{Spoken, asks_in_another_language, denies_in_another_language};
+use crate::stated::{begins_with_an_example, results_shown};
+use crate::wording::{
+    DOUBTS, FAULTS, REPORTS, before_in_sentence, behind_in_sentence, demands, goes_on,
+    heads_a_report, is_crossed, last_sentence, leads_to_an_example, only_explains, opening,
+    requests, says_any, starts_with_any, tells_of_people, without_strings,
+};
 
 /// Lines on either side in which the end of the code and the prose beside it are looked for.
 const LINES_MAX: usize = 60;
@@ -82,29 +86,6 @@ const POINTERS: &[&str] = &[
     "this",
     "those",
 ];
-/// How a sentence begins that takes back what stands above it.
-const TAKEN_BACK: &[&str] = &[
-    "^ off by one",
-    "^ wrong",
-    "both are wrong",
-    "i would expect",
-    "i would have",
-    "i'd expect",
-    "i'd have",
-    "it is wrong",
-    "it's wrong",
-    "not correct",
-    "not right",
-    "that can't be",
-    "that cannot be",
-    "that is what i get",
-    "that is what we get",
-    "that's what i get",
-    "that's what we get",
-    "they are wrong",
-    "this is what i get",
-    "this is what we get",
-];
 /// What says that the fault is that of the code that is to be mended, and not that of what is shown.
 const SUBJECTS: &[&str] = &[
     "attempt",
@@ -133,9 +114,8 @@ const UNWANTED: &[&str] = &[
     "should fail",
     "should not pass",
 ];
-/// What a line says that leads over to what is wanted.
+/// What a line says that leads over to what is wanted, beside what demands it.
 const AFFIRMED: &[&str] = &[
-    "acceptance",
     "after",
     "another",
     "assert",
@@ -154,10 +134,8 @@ const AFFIRMED: &[&str] = &[
     "checks",
     "clear",
     "correct",
-    "criteria",
     "demo",
     "demonstration",
-    "desired",
     "doctest",
     "doctests",
     "done when",
@@ -165,41 +143,29 @@ const AFFIRMED: &[&str] = &[
     "end result",
     "example",
     "examples",
-    "expect",
     "expectation",
     "expectations",
-    "expected",
-    "expects",
     "following",
     "good",
-    "has to",
-    "have to",
     "i/o",
     "illustrate",
     "illustration",
     "in mind",
     "input",
     "instance",
-    "like",
-    "must",
-    "need",
-    "needs",
+    "something like",
     "new",
     "now",
-    "pass",
     "passes",
     "quick start",
     "quickstart",
     "repl",
-    "required",
     "requirement",
     "requirements",
     "right",
     "sample",
     "samples",
     "session",
-    "shall",
-    "should",
     "so",
     "spec",
     "specification",
@@ -209,10 +175,8 @@ const AFFIRMED: &[&str] = &[
     "think of it",
     "usage",
     "use",
+    "used",
     "verify",
-    "want",
-    "wanted",
-    "wants",
     "works",
 ];
 /// The same in other languages, as parts of words.
@@ -263,9 +227,202 @@ const AFFIRMED_ELSEWHERE: &[&str] = &[
 /// What points at the code that comes.
 const FORWARD: &[&str] = &["below", "following", "here", "next"];
 
+/// Lines above an example in which its heading is looked for.
+const HEADING_LINES_MAX: usize = 15;
+
+/// How what leads over to code speaks of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lead {
+    /// It is not said that what comes is wanted: `In production we see:`.
+    Astray,
+    /// There is none, or a sentence of its own.
+    Nothing,
+    Example,
+    /// It is to be so: `This must hold:`.
+    Demand,
+}
+
 impl Prompt<'_> {
+    /// Whether the code on lines `first` to `last` is plainly what is wanted. Where it is not demanded it
+    /// has to stand behind what the prompt asks for, and nothing may follow that could take it back.
+    pub(crate) fn is_wanted(&self, first: usize, last: usize) -> bool {
+        if self.is_reported(first, last) {
+            return false;
+        }
+        let around = self.function_around(first);
+        let is_test = ["def test", "class Test", "@"]
+            .iter()
+            .any(|start| self.lines[first].text.trim_start().starts_with(start))
+            || around.is_some_and(|name| name.starts_with("test"));
+        let lead = self.lead(first);
+        !self.stub.is_empty()
+            || lead == Lead::Demand
+            || around.is_some_and(|name| self.asks_for(name))
+            || (is_test || lead == Lead::Example || self.is_placed(self.lines[first].start))
+                && self.goes_on_plainly(last)
+    }
+
+    /// Whether a place of the prompt stands behind the beginning of what it asks for, or its request speaks
+    /// of tests that stand above it.
+    fn is_placed(&self, place: usize) -> bool {
+        let sentence = |start: usize| {
+            self.text[start..]
+                .lines()
+                .next()
+                .and_then(|line| sentences(line).next())
+        };
+        self.request.is_none_or(|start| {
+            place >= start
+                || sentence(start).is_some_and(|asked| {
+                    says_any(asked, SHOWN) && !says_any(asked, REPORTS) && !says_any(asked, DOUBTS)
+                })
+        })
+    }
+
+    /// Whether the prose that comes first behind a line takes nothing back of what stands on it.
+    fn goes_on_plainly(&self, last: usize) -> bool {
+        let down: Vec<usize> = (last + 1..self.lines.len()).take(LINES_MAX).collect();
+        let lines = self.paragraph(&down).0.into_iter();
+        let mut next = lines.flat_map(|line| self.sentences_about_it(line));
+        next.next().is_none_or(goes_on)
+    }
+
+    /// The sentences of a text that show no result themselves.
+    fn sentences_about_it<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> {
+        split(text, &['.', '!', '?'])
+            .filter(|one| !opening(one).is_empty() && results_shown(self, one) == 0)
+    }
+
+    /// Whether what stands on line `at` stands under a heading that reports it (`Wrong results:`), or
+    /// prose beside lines `at` to `last` says that they do not hold.
+    fn is_reported(&self, at: usize, last: usize) -> bool {
+        let heading = self.lines[..at].iter().rev().take(HEADING_LINES_MAX);
+        for line in heading.map(|line| line.text.trim()) {
+            if is_comment(line) && heads_a_report(line) {
+                return true;
+            }
+            let bare = line.trim_end_matches(['*', '_', '`', ' ']);
+            let is_heading = bare.ends_with(':') || line.starts_with("##");
+            let goes_on = line.is_empty()
+                || line.starts_with(['-', '*', '>', '`', '"', '#'])
+                || last_sentence(line).contains(['(', '=', '>'])
+                || !line.ends_with(['.', '!', '?']) && !line.contains(' ');
+            if is_heading || !goes_on {
+                // A sentence that does not end goes on with what stands below it.
+                if !line.ends_with(['.', '!', '?']) && heads_a_report(line) {
+                    return true;
+                }
+                break;
+            }
+        }
+        self.is_denied_beside(at, last)
+    }
+
+    /// Whether a comment behind the code of a line says that the code does not hold.
+    pub(crate) fn is_reported_beside(&self, at: usize) -> bool {
+        let line = without_strings(self.lines[at].text);
+        let comment = line.split_once('#').map_or("", |(_, comment)| comment);
+        let names_another = || comment.contains(|c: char| c.is_ascii_digit() || "[({".contains(c));
+        is_crossed(&line)
+            || says_any(comment, REPORTS)
+            || says_any(comment, FAULTS)
+            || says_any(comment, &["expected", "should be"]) && names_another()
+    }
+
+    /// Whether the sentence around a part of line `at` plainly expects what it says there. The part
+    /// is given by how much of the line stands before and behind it.
+    pub(crate) fn is_expectation(&self, at: usize, before: usize, behind: usize) -> bool {
+        let line = &self.lines[at];
+        if !line.is_own || is_crossed(line.text) {
+            return false;
+        }
+        let from = line.start + before;
+        let to = line.start + line.text.len() - behind;
+        let (start, end) = (
+            &self.text[line.start..from],
+            &self.text[to..line.start + line.text.len()],
+        );
+        // What fills its line is no part of the sentences around it.
+        let is_alone = start
+            .trim_start_matches(|c: char| c.is_ascii_digit() || " \t-*`.)".contains(c))
+            .is_empty()
+            && (end
+                .trim_matches([' ', '\t', '`', '.', ',', ';', '\r'])
+                .is_empty()
+                || end.trim_start().starts_with('#'));
+        let (lead, trail) = if is_alone {
+            (start, end)
+        } else {
+            let lead = before_in_sentence(&self.text[..from]);
+            (lead, behind_in_sentence(&self.text[to..]))
+        };
+        let sentence = without_strings(&format!("{lead} … {trail}"));
+        // The relation between call and result is a word of the sentence, too.
+        let stated = without_strings(&self.text[from.min(to)..to]);
+        let relation = ["should", "must", "returns", "gives"]
+            .iter()
+            .find(|word| says_any(&stated, &[word]));
+        let whole = format!("{sentence} {}", relation.unwrap_or(&""));
+        let last = lead.trim_end().chars().next_back();
+        let is_quoted = last.is_some_and(|c| matches!(c, '"' | '\'' | '“' | '‘' | '«' | '„'))
+            && !lead.ends_with("\"\"\"")
+            && !lead.ends_with("'''");
+        // Part of a larger expression: `1 + f(2) == 4`.
+        let is_part = last
+            .is_some_and(|c| matches!(c, '+' | '/' | '%' | '=' | '<' | '!' | '&' | '|' | '~'))
+            || lead.ends_with('(')
+                && lead[..lead.len() - 1].ends_with(|c: char| c.is_alphanumeric())
+            || ["await", "not", "lambda", "yield"]
+                .iter()
+                .any(|word| lead.trim_end().ends_with(word));
+        let is_doubted = is_quoted
+            || is_part
+            || trail.trim_end().ends_with('?')
+            || Spoken::of(&whole) == Spoken::Unknown
+            || says_any(&sentence, REPORTS)
+            || says_any(&sentence, FAULTS)
+            || says_any(&sentence, DOUBTS);
+        if is_doubted {
+            return false;
+        }
+        if is_alone {
+            return self.is_wanted(at, at);
+        }
+        let is_demanded = demands(&whole) || !self.stub.is_empty();
+        let rest = &end[trail.len().min(end.len())..];
+        let mut next = self.sentences_about_it(rest);
+        let mut is_followed = || match next.next() {
+            Some(next) => goes_on(next),
+            None => self.goes_on_plainly(at),
+        };
+        !self.is_reported(at, at)
+            && (is_demanded
+                || self.is_placed(from)
+                    && self.leads_here(lead)
+                    && self.explains(trail)
+                    && is_followed())
+    }
+
+    /// Whether what stands before an example in its sentence speaks of what is asked for, or leads to it.
+    fn leads_here(&self, lead: &str) -> bool {
+        let describes = || {
+            self.asked_names()
+                .any(|name| lead.contains(&format!("{name}(")))
+        };
+        let is_label = || lead.trim().ends_with(':') && lead.split_whitespace().count() < 3;
+        leads_to_an_example(lead)
+            || results_shown(self, lead) > 0
+            || describes() && !tells_of_people(lead)
+            || is_label() && says_any(lead, AFFIRMED)
+    }
+
+    /// Whether what stands behind an example in its sentence explains it, or is another one.
+    fn explains(&self, trail: &str) -> bool {
+        only_explains(trail) || results_shown(self, trail) > 0
+    }
+
     /// Whether a sentence beside the code on lines `first` to `last` says that it does not hold.
-    pub(crate) fn is_denied_beside(&self, first: usize, last: usize) -> bool {
+    fn is_denied_beside(&self, first: usize, last: usize) -> bool {
         let up: Vec<usize> = (0..first).rev().take(LINES_MAX).collect();
         let down: Vec<usize> = (last + 1..self.lines.len()).take(LINES_MAX).collect();
         let (above, rest) = self.paragraph(&up);
@@ -278,15 +435,22 @@ impl Prompt<'_> {
         let mut above = sentences(&above).filter(|one| !says_any(one, &["above"]));
         let mut below = sentences(&below).filter(|one| comes_back(one));
         above.any(|one| leads_here(one) && is_denial(one))
-            || self.is_led_astray(&up)
-            || below.any(|one| is_denial(one) || starts_with_any(one, TAKEN_BACK))
+            || self.lead(first) == Lead::Astray
+            || below.any(is_denial)
     }
 
-    /// Whether the line that leads over to code does not say that it is wanted: `In production we see:`. A
-    /// prompt that begins as code describes what it wants all along.
-    fn is_led_astray(&self, up: &[usize]) -> bool {
-        let Some(line) = self.paragraph(up).0.first().copied() else {
-            return false;
+    /// How the line that leads over to the code on a line speaks of it. A prompt that begins as code
+    /// describes what it wants all along.
+    fn lead(&self, first: usize) -> Lead {
+        let up: Vec<usize> = (0..first).rev().take(LINES_MAX).collect();
+        let Some(line) = self
+            .paragraph(&up)
+            .0
+            .first()
+            .copied()
+            .filter(|_| self.stub.is_empty())
+        else {
+            return Lead::Nothing;
         };
         let lead = last_sentence(line);
         let bare = lead.trim_end_matches(['*', '_', '`', ' ']);
@@ -298,27 +462,36 @@ impl Prompt<'_> {
         // `A class Stack with push and pop:` is what is asked for.
         let is_request = starts_with_any(lead, &["a", "an"])
             && self.asked_names().any(|name| mentions(lead, name));
-        if !self.stub.is_empty() || !is_lead || is_request {
-            return false;
+        if is_request {
+            return Lead::Nothing;
+        }
+        if !is_lead {
+            let astray = tells_of_people(lead);
+            return if astray { Lead::Astray } else { Lead::Nothing };
         }
         let opening = lead.trim_start_matches([' ', '-', '*', '#', '"', '`', '\'', '>']);
-        let opening = opening
-            .trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ')' || c == ' ');
-        match Spoken::of(lead) {
-            // `v1:` is one version of several.
-            Spoken::Nothing => opening
-                .strip_prefix(['v', 'V'])
-                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())),
-            // It may be English without a word that says so.
-            spoken => {
-                let is_wanted = says_any(lead, AFFIRMED) || starts_with_any(opening, REQUESTS);
-                let is_wanted_elsewhere = || {
-                    let lower = lead.to_lowercase();
-                    spoken == Spoken::Unknown
-                        && AFFIRMED_ELSEWHERE.iter().any(|part| lower.contains(part))
-                };
-                !is_wanted && !is_wanted_elsewhere()
-            }
+        let spoken = Spoken::of(lead);
+        // `v1:` is one version of several.
+        let is_version = opening
+            .strip_prefix(['v', 'V'])
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        if spoken == Spoken::Nothing {
+            let has_words = lead.contains(char::is_alphabetic);
+            return match (is_version, has_words) {
+                (true, _) => Lead::Astray,
+                (false, true) => Lead::Example,
+                (false, false) => Lead::Nothing,
+            };
+        }
+        // It may be English without a word that says so.
+        if demands(lead) {
+            Lead::Demand
+        } else if says_any(lead, AFFIRMED) || asks_in_another_language(lead, AFFIRMED_ELSEWHERE) {
+            Lead::Example
+        } else if requests(lead) {
+            Lead::Nothing
+        } else {
+            Lead::Astray
         }
     }
 
@@ -391,11 +564,16 @@ fn is_denial(sentence: &str) -> bool {
             && !says_any(sentence, DEMANDED)
 }
 
-/// The sentences of a text, with the marks that end them.
+/// The sentences of a text, with the marks that end them, and leads that end with a colon.
 fn sentences(text: &str) -> impl Iterator<Item = &str> {
+    split(text, &['.', '!', '?', ':'])
+}
+
+/// The parts of a text that end with one of these marks and a space, or as sentences of Chinese and Japanese do.
+fn split<'t>(text: &'t str, marks: &'static [char]) -> impl Iterator<Item = &'t str> {
     let mut before = ' ';
     let ends = move |c: char| {
-        let is_end = c == ' ' && matches!(before, '.' | '!' | '?' | ':');
+        let is_end = c == ' ' && marks.contains(&before);
         before = c;
         is_end
     };

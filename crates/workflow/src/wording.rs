@@ -1,19 +1,21 @@
 //! How a prompt says a thing: the words by which a sentence or a heading denies, doubts, reports or
 //! takes back what it says, and where a sentence begins and ends.
 
-use crate::spoken::denies_in_another_language;
+use crate::spoken::{Spoken, asks_in_another_language, denies_in_another_language};
 
-/// What a sentence or a heading says where its results are not what is wanted.
+/// What a sentence or a heading says where its results are not what is wanted, but what was or is.
 pub(crate) const REPORTS: &[&str] = &[
     "actual",
     "actually",
     "at the moment",
+    "before",
     "current",
     "currently",
     "got",
     "incorrect",
     "incorrectly",
     "instead",
+    "legacy",
     "mistake",
     "mistakes",
     "must not",
@@ -25,8 +27,11 @@ pub(crate) const REPORTS: &[&str] = &[
     "right now",
     "should not",
     "shouldn't",
+    "today",
+    "used to",
     "wrong",
     "wrongly",
+    "yesterday",
 ];
 /// What a sentence or a heading says of what is to be mended. After one of `REQUESTS` it only names it.
 pub(crate) const FAULTS: &[&str] = &[
@@ -41,62 +46,12 @@ pub(crate) const FAULTS: &[&str] = &[
     "off by one",
     "off-by-one",
 ];
-/// How a sentence begins that asks for something.
-pub(crate) const REQUESTS: &[&str] = &[
-    "build",
-    "change",
-    "correct",
-    "create",
-    "define",
-    "extend",
-    "fix",
-    "implement",
-    "make",
-    "please",
-    "repair",
-    "write",
-];
-/// What a heading alone says where its results are not what is wanted.
-const HEADINGS: &[&str] = &[
-    "bad",
-    "customer",
-    "happened",
-    "happens",
-    "last week",
-    "legacy",
-    "not work",
-    "production",
-    "regressed",
-    "regression",
-    "release",
-    "released",
-    "staging",
-    "ticket",
-];
-/// What was before or is now: in a sentence and in a heading no plain expectation.
-pub(crate) const PAST: &[&str] = &["before", "today", "used to", "yesterday"];
-/// Who may claim something, and with which words they ask for it instead.
-const CLAIMANTS: &[&str] = &["he", "i", "people", "she", "they", "users", "we", "you"];
-const WISHES: &[&str] = &["expect", "must", "need", "require", "should", "want"];
-/// After these words `that` begins what is wanted, and no report.
-const DEMANDS: &[&str] = &[
-    "assert", "check", "ensure", "expect", "means", "note", "require", "so", "such", "sure",
-    "verify", "want",
-];
-/// What a sentence says too where it is no plain expectation: it denies, contrasts, reports or asks.
+/// What a sentence says too where it is no plain expectation: it denies, contrasts or doubts.
 pub(crate) const DOUBTS: &[&str] = &[
     "although",
-    "apparently",
-    "assume",
-    "believe",
-    "believes",
     "but",
     "can't",
     "cannot",
-    "claimed",
-    "claims",
-    "complained",
-    "complains",
     "didn't",
     "doesn't",
     "don't",
@@ -105,38 +60,33 @@ pub(crate) const DOUBTS: &[&str] = &[
     "except",
     "gave",
     "gets",
-    "guess",
+    "he",
     "how come",
     "however",
     "i get",
-    "imagine",
     "isn't",
     "maybe",
     "might",
     "no",
     "not",
     "now",
+    "people",
     "perhaps",
     "probably",
     "rather than",
-    "reported",
-    "reports",
     "returned",
     "said",
     "says",
     "seems",
+    "she",
     "still",
-    "strange",
     "suppose",
-    "supposedly",
-    "surprising",
-    "surprisingly",
-    "think",
-    "thinks",
+    "they",
     "though",
     "told",
     "unless",
     "unlike",
+    "users",
     "we get",
     "whereas",
     "while",
@@ -145,43 +95,257 @@ pub(crate) const DOUBTS: &[&str] = &[
     "won't",
     "you get",
 ];
-/// How a sentence begins that takes the one before it back.
-const CORRECTIONS: &[&str] = &[
-    "but",
-    "correct would be",
+/// How a clause begins that asks for something.
+pub(crate) const REQUESTS: &[&str] = &[
+    "add",
+    "build",
+    "change",
+    "complete",
+    "correct",
+    "create",
+    "define",
+    "develop",
+    "extend",
+    "fix",
+    "handle",
+    "i need",
+    "i want",
+    "implement",
+    "keep",
+    "let's",
+    "make",
+    "please",
+    "program",
+    "provide",
+    "put",
+    "raise",
+    "refactor",
+    "repair",
+    "replace",
+    "rewrite",
+    "use",
+    "we need",
+    "we want",
+    "write",
+];
+/// What a sentence says anywhere that asks for something.
+const POLITE: &[&str] = &[
+    "can u",
+    "can you",
+    "could you",
+    "i'd like",
+    "please",
+    "would like",
+    "would you",
+];
+/// The same in other languages, as parts of words, with words of thanks.
+const POLITE_ELSEWHERE: &[&str] = &[
+    "baue",
+    "bitte",
+    "brauche",
+    "crea ",
+    "crée",
+    "danke",
+    "ecri",
+    "erstell",
+    "escrev",
+    "escrib",
+    "gracias",
+    "grazie",
+    "implement",
+    "maak",
+    "merci",
+    "napisz",
+    "necesit",
+    "por favor",
+    "s'il",
+    "schreib",
+    "schrijf",
+    "scriv",
+    "skriv",
+    "yaz",
+    "écri",
+    "напиш",
+    "нужн",
+    "спасибо",
+    "создай",
+    "写",
+    "寫",
+    "请",
+    "請",
+    "谢谢",
+    "書いて",
+    "作って",
+    "ください",
+    "ありがとう",
+    "작성",
+    "만들",
+    "주세요",
+    "감사",
+];
+/// How a request begins that is about what was just shown, and says that it is wrong: `Fix that.`
+const MENDING: &[&str] = &["change", "correct", "fix", "make", "repair"];
+/// By what a sentence shows that it demands what it states.
+pub(crate) const DEMANDING: &[&str] = &[
+    "acceptance",
+    "criteria",
+    "desired",
+    "ensure",
+    "expect",
     "expected",
-    "however",
-    "i expect",
-    "instead",
-    "right would be",
-    "should be",
-    "that is not",
-    "that is wrong",
-    "that's not",
-    "that's wrong",
-    "the correct",
-    "the right",
-    "this is not",
-    "this is wrong",
-    "which is wrong",
-    "why",
-    "wrong!",
-    "wrong.",
+    "expects",
+    "has to",
+    "have to",
+    "make sure",
+    "must",
+    "need",
+    "needs",
+    "pass",
+    "required",
+    "shall",
+    "should",
+    "want",
+    "wanted",
+    "wants",
 ];
-/// How a sentence begins that takes the result before it back, if it names another one.
-const OTHERWISE: &[&str] = &["it must", "it should", "that should", "this should"];
-/// How a sentence begins that only supposes or asks what it says.
-pub(crate) const OPENINGS: &[&str] = &[
-    "can", "could", "did", "do", "does", "has", "how", "if", "is", "what", "when", "whenever",
-    "would",
+/// By what a sentence shows that it gives an example, or leads to one in its words: `so that f(1) == 2`.
+const EXEMPLIFYING: &[&str] = &[
+    "e.g",
+    "eg",
+    "example",
+    "examples",
+    "for instance",
+    "i.e",
+    "so that",
+    "such as",
+    "such that",
 ];
-/// The first sentence of a text.
-fn first_sentence(text: &str) -> &str {
-    let ends = [". ", "! ", "? ", "\n"];
-    let to = ends.iter().filter_map(|end| text.find(end)).min();
-    to.map_or(text, |to| &text[..to])
-}
-
+/// How the rest of a sentence begins that only explains its result.
+const EXPLAINING: &[&str] = &[
+    "and so on",
+    "as",
+    "because",
+    "etc",
+    "for",
+    "if",
+    "of course",
+    "please",
+    "since",
+    "so",
+    "thanks",
+    "thx",
+    "too",
+    "when",
+    "where",
+    "with",
+];
+/// By what a sentence behind an example shows that it gives a rule.
+const RULES: &[&str] = &[
+    "accept",
+    "accepts",
+    "allowed",
+    "does not change",
+    "does not count",
+    "does not matter",
+    "handle",
+    "handles",
+    "ignored",
+    "needed",
+    "optional",
+    "raise",
+    "raised",
+    "raises",
+    "support",
+    "supports",
+    "use",
+    "work",
+    "works",
+];
+/// How a sentence begins that gives a rule, or only remarks something or thanks.
+const RULE_OPENINGS: &[&str] = &[
+    "all",
+    "any",
+    "anything",
+    "best",
+    "cheers",
+    "constraints",
+    "do not",
+    "don't",
+    "each",
+    "empty",
+    "every",
+    "everything",
+    "explanation",
+    "hint",
+    "if",
+    "invalid",
+    "kind regards",
+    "negative",
+    "no",
+    "note",
+    "only",
+    "other",
+    "otherwise",
+    "regards",
+    "tests",
+    "thank",
+    "thanks",
+    "the class",
+    "the code",
+    "the function",
+    "the method",
+    "the module",
+    "the order",
+    "the tests",
+    "thx",
+    "where",
+];
+/// How a sentence begins that speaks of something named before, or of one thing: no general rule.
+const PARTICULAR: &[&str] = &[
+    "as",
+    "here",
+    "it",
+    "one",
+    "so",
+    "some",
+    "something",
+    "still",
+    "that",
+    "the",
+    "there",
+    "these",
+    "this",
+    "what",
+    "which",
+];
+/// What people say of a result that lacks something.
+const COMPLAINTS: &[&str] = &[
+    "forgets",
+    "forgotten",
+    "lacks",
+    "left out",
+    "loses",
+    "lost",
+    "missed",
+    "missing",
+    "skipped",
+    "skips",
+];
+/// By what a sentence shows that it tells of people and what they met with.
+const PEOPLE: &[&str] = &[
+    "customer",
+    "customers",
+    "i",
+    "me",
+    "my",
+    "our",
+    "people",
+    "they",
+    "us",
+    "user",
+    "users",
+    "we",
+];
 /// The last sentence of a line.
 pub(crate) fn last_sentence(line: &str) -> &str {
     let ends = [". ", "! ", "? "];
@@ -192,25 +356,9 @@ pub(crate) fn last_sentence(line: &str) -> &str {
 /// Whether a line leads over to what is not wanted.
 pub(crate) fn heads_a_report(line: &str) -> bool {
     let last = last_sentence(line);
-    let opening = last.trim_start_matches([' ', '-', '*', '#', '"', '`', '\'']);
     denies_in_another_language(last)
         || says_any(last, REPORTS)
-        || says_any(last, HEADINGS)
-        || says_any(last, PAST)
-        || says_any(last, FAULTS) && !starts_with_any(opening, REQUESTS)
-}
-
-/// Whether what follows `lead` is what somebody says or believes: `I believe f(1) returns 2`,
-/// `they found that f(1) == 2`.
-pub(crate) fn is_claimed(lead: &str) -> bool {
-    let lead = lead.trim_end_matches([' ', '`', '\n']).to_lowercase();
-    let mut words = lead.split_whitespace().rev();
-    let (last, before) = (
-        words.next().unwrap_or_default(),
-        words.next().unwrap_or_default(),
-    );
-    last == "that" && !DEMANDS.contains(&before)
-        || CLAIMANTS.contains(&before) && !WISHES.contains(&last)
+        || says_any(last, FAULTS) && !starts_with_any(opening(last), REQUESTS)
 }
 
 /// What stands before a place in its sentence.
@@ -236,59 +384,119 @@ fn is_code(line: &str) -> bool {
     line.contains(['(', '=', '>']) || line.trim_end().ends_with(':')
 }
 
-/// What stands behind a place in its sentence, and what comes then.
-pub(crate) fn behind_in_sentence(text: &str) -> (&str, &str) {
+/// What stands behind a place in its sentence.
+pub(crate) fn behind_in_sentence(text: &str) -> &str {
     let ends = [
         ". ", ".\n", "! ", "!\n", "? ", "?\n", "。", "！", "？", "\n\n", "\n-", "\n*", "; ", "\n",
     ];
-    let end = ends.iter().filter_map(|end| text.find(end)).min();
-    match end {
-        // A sentence that goes on in the next line, unless that is code.
-        Some(at) if text[at..].starts_with('\n') => {
-            let next = text[at + 1..].lines().next().unwrap_or_default();
-            if next.trim().is_empty() || is_code(next) || next.trim_start().starts_with(['-', '*'])
-            {
-                return (
-                    &text[..at],
-                    text[at..].trim_start_matches(['\n', ' ', '-', '*']),
-                );
-            }
-            let end = at + 1 + next.find(". ").unwrap_or(next.len());
-            (
-                &text[..end],
-                text[end..].trim_start_matches(['.', '\n', ' ']),
-            )
-        }
-        Some(at) => {
-            let mark = text[at..].chars().next().map_or(1, char::len_utf8);
-            (&text[..at + mark], text[at + mark..].trim_start())
-        }
-        None => (text, ""),
+    let Some(at) = ends.iter().filter_map(|end| text.find(end)).min() else {
+        return text;
+    };
+    if !text[at..].starts_with('\n') {
+        let mark = text[at..].chars().next().map_or(1, char::len_utf8);
+        return &text[..at + mark];
     }
+    // A sentence goes on in the next line, unless that is code.
+    let next = text[at + 1..].lines().next().unwrap_or_default();
+    if next.trim().is_empty() || is_code(next) || next.trim_start().starts_with(['-', '*']) {
+        return &text[..at];
+    }
+    &text[..at + 1 + next.find(". ").unwrap_or(next.len())]
 }
 
 /// Whether a text begins with one of these words.
 pub(crate) fn starts_with_any(text: &str, words: &[&str]) -> bool {
     let text = text.to_lowercase();
     words.iter().any(|word| {
-        text.strip_prefix(word)
-            .is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+        text.strip_prefix(word).is_some_and(|rest| {
+            !rest.starts_with(|c: char| c.is_alphanumeric() || "_(".contains(c))
+        })
     })
 }
 
 /// Marks by which a line is shown to be wrong.
-pub(crate) const CROSSES: &[char] = &['❌', '✗', '✘', '✖', '❎', '🚫', '⛔', '🐛', '👎'];
+const CROSSES: &[char] = &['❌', '✗', '✘', '✖', '❎', '🚫', '⛔', '🐛', '👎'];
 
-/// Whether a text begins by taking back what stands before it: `That is wrong`, `It should be 4`.
-pub(crate) fn takes_back(text: &str) -> bool {
-    let names_a_value = |text: &str| {
-        text.contains(|c: char| c.is_ascii_digit() || "\"'[({`".contains(c))
-            || ["True", "False", "None"]
-                .iter()
-                .any(|value| text.contains(value))
+/// Whether a line has a mark that shows it to be wrong, and not in a string of its code.
+pub(crate) fn is_crossed(line: &str) -> bool {
+    without_strings(line).contains(CROSSES)
+}
+
+/// A sentence without the marks and the number of a list item.
+pub(crate) fn opening(sentence: &str) -> &str {
+    let is_mark = |c: char| " \n-*#\"`'>•".contains(c);
+    let bare = sentence.trim_start_matches(is_mark);
+    let numbered = bare.trim_start_matches(|c: char| c.is_ascii_digit());
+    let item = numbered
+        .strip_prefix(['.', ')'])
+        .filter(|_| numbered.len() < bare.len());
+    item.unwrap_or(bare).trim_start_matches(is_mark)
+}
+
+/// Whether a sentence asks for something to be made or done.
+pub(crate) fn requests(sentence: &str) -> bool {
+    let mut clauses = sentence.split([',', ':', ';']).map(opening);
+    clauses.any(|clause| starts_with_any(clause, REQUESTS))
+        || says_any(sentence, POLITE)
+        || asks_in_another_language(sentence, POLITE_ELSEWHERE)
+}
+
+/// Whether a sentence demands what it states.
+pub(crate) fn demands(sentence: &str) -> bool {
+    says_any(sentence, DEMANDING)
+}
+
+/// Whether a sentence tells of people and what they met with: no rule, and no request.
+pub(crate) fn tells_of_people(sentence: &str) -> bool {
+    says_any(sentence, PEOPLE) && !requests(sentence) && !demands(sentence)
+}
+
+/// Whether what stands before an example in its sentence leads to one.
+pub(crate) fn leads_to_an_example(lead: &str) -> bool {
+    let is_situation = || {
+        starts_with_any(opening(lead), &["for", "note", "when", "with"]) && !tells_of_people(lead)
     };
-    starts_with_any(text, CORRECTIONS)
-        || starts_with_any(text, OTHERWISE) && names_a_value(first_sentence(text))
+    Spoken::of(lead) == Spoken::Nothing
+        || says_any(lead, EXEMPLIFYING)
+        || requests(lead)
+        || is_situation()
+}
+
+/// Whether what stands behind an example in its sentence only explains it.
+pub(crate) fn only_explains(trail: &str) -> bool {
+    let bare = trail.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '(');
+    bare.is_empty()
+        || bare.starts_with('(')
+        || starts_with_any(bare, EXPLAINING) && !tells_of_people(bare)
+        || Spoken::of(bare) == Spoken::Nothing
+}
+
+/// Whether a sentence behind an example plainly takes nothing of it back: it leads to something else, asks,
+/// thanks or gives a rule. Whatever else people may say of a result is not known to be no complaint.
+pub(crate) fn goes_on(sentence: &str) -> bool {
+    let bare = opening(sentence);
+    let end = sentence.trim_end_matches(['*', '_']);
+    let is_heading = sentence.starts_with(['#', '|', '<'])
+        || end.ends_with(':')
+        || !end.ends_with(['.', '!', '?']) && says_any(sentence, EXEMPLIFYING);
+    let begins_with_a_value =
+        bare.starts_with(|c: char| c.is_ascii_digit() || "\"'[({:".contains(c));
+    if is_heading || Spoken::of(sentence) == Spoken::Nothing && !begins_with_a_value {
+        return true;
+    }
+    let names_a_value = sentence.contains(|c: char| c.is_ascii_digit() || "\"'[{".contains(c));
+    let asks = requests(sentence);
+    let is_correction = names_a_value && demands(sentence)
+        || begins_with_a_value
+        || starts_with_any(bare, MENDING) && says_any(bare, &["it", "that", "this"])
+        || sentence.contains('?') && !asks
+        || says_any(sentence, COMPLAINTS)
+        || tells_of_people(sentence);
+    let is_general = !starts_with_any(bare, PARTICULAR)
+        && says_any(sentence, &["are", "is"])
+        && !says_any(sentence, REPORTS);
+    let is_rule = says_any(sentence, RULES) || starts_with_any(bare, RULE_OPENINGS) || is_general;
+    !is_correction && (asks || is_rule)
 }
 
 /// Whether one of these words stands in a text.
@@ -328,17 +536,22 @@ mod tests {
 
     #[test]
     fn words_are_in_order_and_none_is_there_twice() {
-        let of_reports = [REPORTS, FAULTS, DOUBTS, HEADINGS, PAST].concat();
+        let of_reports = [REPORTS, FAULTS, DOUBTS].concat();
         assert_eq!(BTreeSet::from_iter(&of_reports).len(), of_reports.len());
         for list in [
             REPORTS,
             FAULTS,
             DOUBTS,
-            HEADINGS,
             REQUESTS,
-            DEMANDS,
-            CORRECTIONS,
-            OPENINGS,
+            POLITE,
+            MENDING,
+            DEMANDING,
+            EXPLAINING,
+            RULES,
+            RULE_OPENINGS,
+            PARTICULAR,
+            COMPLAINTS,
+            PEOPLE,
         ] {
             assert!(list.is_sorted_by(|one, next| one < next), "{list:?}");
         }
