@@ -229,9 +229,10 @@ def _check(text):
     example = doctest.DocTestParser().get_doctest(text + "\n", dict(globals()), "example", None, 0)
     report = []
     runner = doctest.DocTestRunner(_Checker(), verbose=False, optionflags=doctest.NORMALIZE_WHITESPACE)
+    runner.DIVIDER = ""
     results = runner.run(example, out=report.append)
     assert results.attempted > 0, "the example was not run"
-    assert results.failed == 0, "".join(report)
+    assert results.failed == 0, "".join("".join(report).partition("Failed example:")[1:])
 "#;
 
 /// A Python string literal: a JSON string is one, but for its escapes of other planes, which JSON
