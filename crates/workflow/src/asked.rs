@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use crate::passages::{Role, Statement, passages_in};
 use crate::python::{defined_name, is_builtin, is_identifier, is_name, stub_signatures};
 use crate::spoken::Spoken;
+use crate::stated::after_label;
 use crate::wording::{demands, requests};
 
 /// Words after which a name is that of what is asked for, where it is written as code: with
@@ -129,6 +130,8 @@ pub(crate) struct Line<'p> {
     /// Whether what it says may be an expectation: it is no quotation, no report of a test, and not in a
     /// block of another language.
     pub(crate) is_own: bool,
+    /// Whether it is quoted, as in a mail.
+    pub(crate) is_quotation: bool,
 }
 
 impl<'p> Prompt<'p> {
@@ -283,13 +286,20 @@ fn lines_of(text: &str) -> Vec<Line<'_>> {
         } else if bare.is_empty() || fence.is_some() {
             in_traceback = false;
         }
-        let is_quotation =
-            bare.starts_with('>') && !bare.starts_with(">>>") || line.starts_with("E  ");
+        // Problems are often set as quotations, and their labels with them.
+        let is_label = ["input", "output"]
+            .iter()
+            .any(|label| after_label(bare, label).is_some());
+        let is_quotation = bare.starts_with('>') && !bare.starts_with(">>>") && !is_label;
         lines.push(Line {
             text: line,
             start,
             is_fenced: block.is_some(),
-            is_own: block.is_none_or(|(_, is_python)| is_python) && !in_traceback && !is_quotation,
+            is_own: block.is_none_or(|(_, is_python)| is_python)
+                && !in_traceback
+                && !is_quotation
+                && !line.starts_with("E  "),
+            is_quotation: is_quotation && !in_traceback,
         });
         start += whole.len();
     }

@@ -11,6 +11,7 @@ use journeyman_syntax::{Kind, Source};
 use crate::asked::Prompt;
 use crate::passages::BLOCK;
 use crate::reading::Reading;
+use crate::sessions::ANY_DETAIL;
 
 /// The tests that a prompt gives: what it plainly expects of what it asks for. Where that is in doubt
 /// it is no test, for right code would fail by it; `left_out_notice` tells of such lines.
@@ -24,10 +25,9 @@ pub fn left_out_notice(task: &TaskSubmitted) -> Option<String> {
     if task.no_examples {
         return None;
     }
-    let prompt = Prompt::of(&task.prompt);
-    let reading = Reading::of(&prompt);
+    let reading = Reading::of(&Prompt::of(&task.prompt));
     let (first, count) = (reading.left_out.first()?, reading.left_out.len());
-    let first = clipped(prompt.lines[*first].text.trim());
+    let first = clipped(first);
     let mut text = if count == 1 {
         format!("1 line of your prompt looks like a test and is not run: `{first}`")
     } else {
@@ -141,7 +141,7 @@ fn session_in_short(session: &str) -> String {
         if !text.is_empty() {
             text.push_str(if is_code { "; " } else { " -> " });
         }
-        text.push_str(code.trim());
+        text.push_str(code.trim().trim_end_matches(ANY_DETAIL));
     }
     text
 }
@@ -217,14 +217,14 @@ mod tests {
         {
             let (prompt, expected) = case.split_once("\n-----").unwrap();
             let expected: Vec<&str> = expected.lines().filter(|line| !line.is_empty()).collect();
-            let read = Prompt::of(prompt);
-            let reading = Reading::of(&read);
+            let reading = Reading::of(&Prompt::of(prompt));
             let mut found = examples_in_short(&reading.tests);
-            let left_out = reading
-                .left_out
-                .iter()
-                .map(|&at| read.lines[at].text.trim());
-            found.extend(left_out.map(|line| format!("not run: {line}")));
+            found.extend(
+                reading
+                    .left_out
+                    .iter()
+                    .map(|line| format!("not run: {line}")),
+            );
             if found != expected {
                 wrong.push(format!(
                     "{prompt}\n  expected {expected:?}\n  found    {found:?}"

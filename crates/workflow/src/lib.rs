@@ -43,6 +43,7 @@ mod surroundings;
 mod toolbox;
 mod unchanged;
 mod verdict;
+mod volatile;
 mod wording;
 mod worker;
 mod workspace;

@@ -11,7 +11,10 @@ use crate::literal::literal;
 use crate::passages::{is_chain, is_library, is_open, tests_in_passages};
 use crate::python::is_builtin;
 use crate::sessions::doctests;
-use crate::stated::{call_at, is_labelled, results_shown, shows_a_result, stated_examples};
+use crate::stated::{
+    Shown, call_at, calls_shown, is_case, is_labelled, shows_a_result, stated_examples,
+};
+use crate::volatile::is_volatile;
 
 /// The name under which doctest examples are kept.
 const EXAMPLES_FILE: &str = "test_examples.py";
@@ -21,8 +24,9 @@ const ASSERTIONS_FILE: &str = "test_assertions.py";
 /// What is made of a prompt's lines.
 pub(crate) struct Reading {
     pub(crate) tests: Vec<GivenTest>,
-    /// Lines that look like tests and are none of them, by their place.
-    pub(crate) left_out: Vec<usize>,
+    /// What looks like a test and is none of them, line by line: the line, or the calls on it that are not
+    /// run where others are.
+    pub(crate) left_out: Vec<String>,
     /// Calls for which the prompt plainly states different results.
     pub(crate) contradicted: BTreeSet<String>,
 }
@@ -49,34 +53,56 @@ impl Reading {
             lines: at..=at,
             text,
         }));
-        // Of several in a line, some may be taken and others not.
-        let mut stated_on: BTreeMap<usize, usize> = BTreeMap::new();
-        for (at, _) in &stated {
-            *stated_on.entry(*at).or_default() += 1;
-        }
-        let has_more = |at: &usize| {
-            let taken = stated_on.get(at);
-            taken.is_some_and(|&taken| results_shown(prompt, prompt.lines[*at].text) > taken)
-        };
         let contradicted = contradicted(examples.iter().chain(&assertions));
         let is_clear = |found: &Found| {
-            expected(&found.text).is_none_or(|(call, _)| !contradicted.contains(&call))
+            expected(&found.text).is_none_or(|(call, result)| {
+                !contradicted.contains(&call) && !is_volatile(prompt, &call, &result)
+            })
         };
         for all in [&mut examples, &mut assertions] {
             all.retain(is_clear);
             taken.extend(all.iter().flat_map(|found| found.lines.clone()));
         }
-        let is_left_out = |at: &usize| {
-            let is_contradicted = || {
-                let bare = prompt.lines[*at].text.trim().trim_start_matches(">>> ");
-                let bare = bare.trim_start_matches("assert ");
-                call_at(bare, &|_| true)
-                    .is_some_and(|(call, _)| contradicted.contains(&spelled(&call)))
+        // Of several in a line, some may be taken and others not.
+        let mut run: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        for found in &assertions {
+            run.entry(*found.lines.start())
+                .or_default()
+                .push(spelled(&found.text));
+        }
+        let left_out = (0..prompt.lines.len()).filter_map(|at| {
+            let text = prompt.lines[at].text.trim();
+            if !taken.contains(&at) {
+                return looks_like_a_test(prompt, at).then(|| text.to_owned());
+            }
+            let bare = text
+                .trim_start_matches(">>> ")
+                .trim_start_matches("assert ");
+            let shown = calls_shown(prompt, bare);
+            if shown
+                .iter()
+                .any(|one| contradicted.contains(&spelled(&one.call)))
+                && looks_like_a_test(prompt, at)
+            {
+                return Some(text.to_owned());
+            }
+            let run = run.get(&at)?;
+            let is_run = |one: &&Shown<'_>| {
+                // Of a call that stands there twice, the one with a result was run.
+                let is_other = |other: &Shown<'_>| other.call == one.call && other.value.is_some();
+                let value = one.value.as_deref().map(spelled).unwrap_or_default();
+                run.iter()
+                    .any(|test| test.contains(&spelled(&one.call)) && test.contains(&value))
+                    && (one.value.is_some() || !shown.iter().any(is_other))
             };
-            (!taken.contains(at) || is_contradicted() || has_more(at))
-                && looks_like_a_test(prompt, *at)
-        };
-        let left_out = (0..prompt.lines.len()).filter(is_left_out).collect();
+            let missed: Vec<&str> = shown
+                .iter()
+                .filter(|one| !is_run(one))
+                .map(|one| one.text)
+                .collect();
+            (!missed.is_empty()).then(|| format!("{} (in: {text})", missed.join("; ")))
+        });
+        let left_out = left_out.collect();
         let mut seen = BTreeSet::new();
         assertions.retain(|found| seen.insert(found.text.clone()));
         let mut tests = Vec::new();
@@ -138,8 +164,14 @@ fn contradicted<'f>(all: impl Iterator<Item = &'f Found>) -> BTreeSet<String> {
 /// Whether a line of the user's checks something, or shows a result, of what is asked for.
 fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
     let line = &prompt.lines[at];
-    let bare = line.text.trim();
-    if !line.is_own || is_comment(bare) {
+    let bare = line
+        .text
+        .trim()
+        .trim_start_matches(|c| line.is_quotation && (c == '>' || c == ' '));
+    if is_case(prompt, at) {
+        return true;
+    }
+    if !(line.is_own || line.is_quotation) || is_comment(bare) {
         return false;
     }
     if let Some(code) = bare.strip_prefix(">>> ") {
@@ -164,7 +196,7 @@ fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
     }
     let source = Source::of(bare);
     is_labelled(prompt, at)
-        || shows_a_result(prompt, line.text) && !is_in_code(prompt, at)
+        || shows_a_result(prompt, bare) && !is_in_code(prompt, at)
         || bare.contains("==")
             && source.is_idle_expression()
             && source.parses()

@@ -112,11 +112,44 @@ pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<Found>, Vec<Found>) {
             // No more than there is: an answer may stand further left than its question.
             let spaces = indent.min(line.len() - bare.len());
             let text = line.get(spaces..).unwrap_or(bare);
-            group.push_str(without_remark(text, prompt_line));
-            group.push('\n');
+            if !prompt_line && is_error(text) {
+                expect_error(&mut group, text);
+            } else {
+                group.push_str(without_remark(text, prompt_line));
+                group.push('\n');
+            }
         }
     }
     (examples, assertions)
+}
+
+/// What doctest is told where an error may say anything.
+pub(crate) const ANY_DETAIL: &str = "  # doctest: +IGNORE_EXCEPTION_DETAIL";
+
+/// Whether a result is the name of one of Python's errors, alone or with what it says.
+fn is_error(result: &str) -> bool {
+    let name = result.split(':').next().unwrap_or_default().trim_end();
+    name.ends_with("Error") && is_builtin(name)
+}
+
+/// Adds to a session that its last line raises an error. Doctest wants a traceback above it.
+fn expect_error(group: &mut String, error: &str) {
+    const TRACEBACK: &str = "Traceback (most recent call last):\n";
+    let asked = group.trim_end_matches('\n');
+    if asked
+        .lines()
+        .last()
+        .is_some_and(|line| line.starts_with(">>> "))
+    {
+        group.truncate(asked.len());
+        if !error.contains(':') {
+            group.push_str(ANY_DETAIL);
+        }
+        group.push('\n');
+        group.push_str(TRACEBACK);
+    }
+    group.push_str(error.trim_end());
+    group.push('\n');
 }
 
 /// A line of a session without a comment behind its result, which doctest would compare.

@@ -5,6 +5,7 @@
 use crate::asked::{Prompt, has_parameters};
 use crate::literal::{arguments, identifier, literal};
 use crate::python::{defined_name, is_builtin};
+use crate::wording::says_any;
 
 /// More examples than this are not needed to tell right from wrong.
 const EXAMPLES_MAX: usize = 40;
@@ -123,14 +124,82 @@ pub(crate) fn is_labelled(prompt: &Prompt<'_>, at: usize) -> bool {
     is_below || input.to_lowercase().contains("output")
 }
 
+/// Whether a line is a case of a list of cases, as data or as Gherkin has it: `{"input": 1, "expected": 2}`,
+/// `Then the result is 3`, a row of a table with a column of results.
+pub(crate) fn is_case(prompt: &Prompt<'_>, at: usize) -> bool {
+    let text_of = |at: usize| prompt.lines.get(at).map_or("", |line| line.text.trim());
+    let line = text_of(at);
+    let has_key =
+        |text: &str, keys: &[&str]| keys.iter().any(|key| text.contains(&format!("\"{key}\"")));
+    let results = &["expected", "output", "result"];
+    if has_key(line, &["input", "inputs", "args"]) {
+        return line.contains(':') && (has_key(line, results) || has_key(text_of(at + 1), results));
+    }
+    let mut above = prompt.lines[..at].iter().rev().map(|line| line.text.trim());
+    if line.starts_with("Then ") {
+        let is_step = |line: &&str| {
+            ["Given ", "When ", "And "]
+                .iter()
+                .any(|word| line.starts_with(word))
+        };
+        return above
+            .take_while(is_step)
+            .any(|line| line.starts_with("When "));
+    }
+    let is_ruler = |line: &str| line.starts_with('|') && line.contains("--");
+    let is_row = line.starts_with('|') && !is_ruler(line) && prompt.asks_by_name();
+    is_row && above.any(is_ruler) && {
+        let rows = prompt.lines[..at].iter().rev().map(|line| line.text.trim());
+        let head = rows
+            .take_while(|line| line.starts_with('|'))
+            .last()
+            .unwrap_or_default();
+        says_any(head, &["expected", "output", "result", "returns"])
+    }
+}
+
 /// Whether a line shows a call of what is asked for and something beside it, however it says so, or a
-/// value and what becomes of it (`- [1, 2] -> 3`, `| [1, 2] | 3 |`).
+/// value and what becomes of it (`- [1, 2] -> 3`, `| [1, 2] | 3 |`), or prints something with a comment
+/// of what that is.
 pub(crate) fn shows_a_result(prompt: &Prompt<'_>, line: &str) -> bool {
-    results_shown(prompt, line) > 0 || prompt.asked_names().next().is_some() && is_pair(line)
+    let is_value = |text: &str| literal(text.trim_start_matches([' ', '=', '>'])).is_some();
+    let is_shown = || {
+        let comment = line
+            .strip_prefix("print(")
+            .and_then(|rest| rest.split_once(") "));
+        comment.is_some_and(|(_, rest)| rest.trim_start().strip_prefix('#').is_some_and(is_value))
+    };
+    results_shown(prompt, line) > 0
+        || prompt.asked_names().next().is_some() && (is_pair(line) || has_pair(line) || is_shown())
+        || prompt.asked_names().any(|name| is_unclosed(line, name))
+}
+
+/// Whether a call on a line is not closed on it, and a result stands behind it.
+fn is_unclosed(line: &str, name: &str) -> bool {
+    let call = line.split_once(&format!("{name}(")).map(|(_, call)| call);
+    call.is_some_and(|call| {
+        !call.contains(')')
+            && ["==", "->", "=>", "returns"]
+                .iter()
+                .any(|mark| call.contains(mark))
+    })
 }
 
 /// How many calls of what is asked for stand in a line with something beside them.
 pub(crate) fn results_shown(prompt: &Prompt<'_>, line: &str) -> usize {
+    calls_shown(prompt, line).len()
+}
+
+/// A call that stands in a line with something beside it, which may be its result.
+pub(crate) struct Shown<'l> {
+    pub(crate) call: String,
+    pub(crate) value: Option<String>,
+    /// The line from the call to the end of its result.
+    pub(crate) text: &'l str,
+}
+
+/// The calls of what is asked for that stand in a line with something beside them.
+pub(crate) fn calls_shown<'l>(prompt: &Prompt<'_>, line: &'l str) -> Vec<Shown<'l>> {
     let asks_for_none = !prompt.asks_by_name();
     let known = |name: &str| prompt.asks_for(name) || asks_for_none && !is_builtin(name);
     calls_with_more(line, &known)
@@ -146,21 +215,42 @@ pub(crate) fn begins_with_an_example(prompt: &Prompt<'_>, line: &str) -> bool {
     call_at(bare, &known).is_some() || is_pair(line)
 }
 
-/// How many calls with values stand in a line and are not all of it.
-fn calls_with_more(line: &str, known: &dyn Fn(&str) -> bool) -> usize {
+/// The calls with values that stand in a line and are not all of it.
+fn calls_with_more<'l>(line: &'l str, known: &dyn Fn(&str) -> bool) -> Vec<Shown<'l>> {
     let starts = line.char_indices().filter(|&(at, c)| {
         let is_inside = line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '.');
         (c.is_alphabetic() || c == '_') && !is_inside
     });
-    let calls = starts.filter_map(|(at, _)| call_at(&line[at..], known));
     let is_ipython = line.trim_start().starts_with("In [");
-    let shown = calls.filter(|(call, rest)| {
-        let has_values = !call.ends_with("()");
+    let shown = starts.filter_map(|(at, _)| {
+        let (call, rest) = call_at(&line[at..], known)?;
+        let stated = result(rest, RELATIONS);
         let goes_on =
             rest.contains(|c: char| c.is_alphanumeric() || c == '"' || c == '\'' || c == '[');
-        (goes_on || is_ipython) && (has_values || result(rest, RELATIONS).is_some())
+        let has_values = !call.ends_with("()");
+        let is_shown = (goes_on || is_ipython) && (has_values || stated.is_some());
+        let rest = stated.as_ref().map_or(rest, |(_, _, rest)| rest);
+        is_shown.then(|| Shown {
+            call,
+            text: &line[at..line.len() - rest.len()],
+            value: stated.map(|(_, value, _)| value),
+        })
     });
-    shown.count()
+    shown.collect()
+}
+
+/// What may stand between a value and what becomes of it.
+const PAIRING: &[&str] = &["->", "=>", "→", "➞", "gives", "returns", "becomes"];
+
+/// Whether a value in quotation marks or brackets, a mark and another value stand in a sentence.
+fn has_pair(line: &str) -> bool {
+    let starts = line.match_indices(['"', '\'', '[']).map(|(at, _)| at);
+    let mut pairs = starts.filter(|&at| !line[..at].ends_with(|c: char| c.is_alphanumeric()));
+    pairs.any(|at| {
+        let rest = literal(&line[at..]).map(|(_, rest)| rest.trim_start_matches([' ', '`']));
+        let value = rest.and_then(|rest| PAIRING.iter().find_map(|mark| rest.strip_prefix(mark)));
+        value.is_some_and(|value| literal(value.trim_start_matches([' ', '`'])).is_some())
+    })
 }
 
 /// Whether a line is a value, a mark, and another value.
@@ -171,11 +261,8 @@ fn is_pair(line: &str) -> bool {
         return false;
     };
     let rest = rest.trim_start();
-    let mark = [
-        "->", "=>", "→", "➞", "|", "==", "gives", "returns", "becomes",
-    ]
-    .iter()
-    .find_map(|mark| rest.strip_prefix(mark));
+    let mut marks = PAIRING.iter().chain(&["|", "=="]);
+    let mark = marks.find_map(|mark| rest.strip_prefix(mark));
     let is_value = |rest: &str| literal(rest.trim()).is_some_and(|(_, end)| end.trim().is_empty());
     !first.is_empty() && mark.is_some_and(is_value)
 }
@@ -260,10 +347,15 @@ fn calls(line: &str, known: &dyn Fn(&str) -> bool, relations: &[&str]) -> Vec<St
         let goes_on = last.is_alphanumeric() || last == '_' || last == '.';
         if !goes_on
             && let Some((call, after)) = call_at(rest, known)
-            && let Some((value, after)) = result(after, relations)
+            && let Some((relation, value, after)) = result(after, relations)
         {
+            let assertion = if relation == "==" {
+                format!("assert {call} == {value}")
+            } else {
+                as_written(&call, &value)
+            };
             found.push(Stated {
-                assertion: format!("assert {call} == {value}"),
+                assertion,
                 before: line.len() - rest.len(),
                 behind: after.len(),
             });
@@ -277,20 +369,32 @@ fn calls(line: &str, known: &dyn Fn(&str) -> bool, relations: &[&str]) -> Vec<St
     found
 }
 
-/// The relation and the result after a call.
-fn result<'t>(text: &'t str, relations: &[&str]) -> Option<(String, &'t str)> {
+/// A call and the result that words give it, as an assertion. A fraction of several digits may be rounded:
+/// it is compared in the precision in which it is written.
+fn as_written(call: &str, value: &str) -> String {
+    let digits = value.split_once('.').map_or("", |(_, digits)| digits);
+    let is_fraction = digits.len() > 1 && digits.bytes().all(|b| b.is_ascii_digit());
+    if !is_fraction {
+        return format!("assert {call} == {value}");
+    }
+    let (places, zeros) = (digits.len(), "0".repeat(digits.len() - 1));
+    format!("assert abs({call} - {value}) < 0.{zeros}1  # to {places} digits, as written")
+}
+
+/// The relation, the result after a call, and what follows.
+fn result<'t, 'r>(text: &'t str, relations: &[&'r str]) -> Option<(&'r str, String, &'t str)> {
     let text = text.trim_start_matches([' ', '\t', '`']);
     let text = text.strip_prefix('#').unwrap_or(text).trim_start();
     let (relation, text) = relations
         .iter()
-        .find_map(|relation| Some((relation, text.strip_prefix(relation)?)))?;
+        .find_map(|&relation| Some((relation, text.strip_prefix(relation)?)))?;
     let text = text.trim_start_matches([' ', '\t', '`', ':']);
     let (value, rest) = literal(text)?;
     // `main() -> None` is a signature.
-    if *relation == "->" && value == "None" {
+    if relation == "->" && value == "None" {
         return None;
     }
-    is_end(rest).then_some((value, rest))
+    is_end(rest).then_some((relation, value, rest))
 }
 
 /// Whether a result ends here: what follows is not more of an expression.
@@ -329,12 +433,12 @@ fn input_and_output(line: &str, next: &str, function: &Function) -> Option<Strin
                 .flatten()
         })?;
     let (value, rest) = literal(output)?;
-    is_end(rest).then(|| format!("assert {}({arguments}) == {value}", function.name))
+    is_end(rest).then(|| as_written(&format!("{}({arguments})", function.name), &value))
 }
 
 /// What follows `label:`, in any case.
-fn after_label<'t>(text: &'t str, label: &str) -> Option<&'t str> {
-    let text = text.trim_start_matches(['-', '*', ' ', '`']);
+pub(crate) fn after_label<'t>(text: &'t str, label: &str) -> Option<&'t str> {
+    let text = text.trim_start_matches(['-', '*', '>', ' ', '`']);
     let head = text.get(..label.len())?;
     let rest = text[label.len()..].trim_start_matches(['s', '*', ' ', '`']);
     head.eq_ignore_ascii_case(label)
@@ -385,7 +489,7 @@ fn situation(line: &str, function: &Function) -> Option<String> {
         .min()?;
     let result = rest[at + outcome.len()..].trim_start_matches([' ', ':', '`']);
     let (value, end) = literal(result)?;
-    is_end(end).then(|| format!("assert {}({arguments}) == {value}", function.name))
+    is_end(end).then(|| as_written(&format!("{}({arguments})", function.name), &value))
 }
 
 #[cfg(test)]
