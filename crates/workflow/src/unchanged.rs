@@ -1,6 +1,8 @@
 //! What a file only says to be as it was: `def helper(x): ...  # unchanged` stands for the definition
 //! that was there before.
 
+use std::ops::Range;
+
 use journeyman_syntax::{Definition, Kind, Source};
 
 /// Words that say of a definition that it is as it was.
@@ -16,27 +18,55 @@ const SAYS_SO: &[&[&str]] = &[
 /// Words of a definition that does nothing on purpose.
 const SAYS_NOTHING_IS_MEANT: &[&str] = &["nothing", "no", "noop", "abstract"];
 
-/// A file with the definitions that it leaves out as unchanged: each is that of the first of the
-/// texts `known` that has it with something to run in it. The error names those that none of them
-/// has, in words for the model.
+/// A file with the definitions that it leaves out as unchanged, methods included: each is that of the
+/// first of the texts `known` that has it with something to run in it. The error names those that none of
+/// them has, in words for the model.
 pub(crate) fn put_back(source: &str, known: &[&str]) -> Result<String, String> {
-    let read = Source::of(source);
-    if !read.parses() {
+    if !Source::of(source).parses() {
         return Ok(source.to_owned());
     }
-    let all = read.definitions();
+    let mut missing = Vec::new();
+    let text = restored(source, known, "", &mut missing);
+    if missing.is_empty() {
+        return Ok(text);
+    }
+    missing.reverse();
+    Err(format!(
+        "its file leaves out what {} does; give the whole file, with everything in it",
+        missing.join(", ")
+    ))
+}
+
+/// A text with the definitions at its left margin that it leaves out, and those in its classes. `within`
+/// stands before the names of those that are `missing`, which are added from the last one on.
+fn restored(source: &str, known: &[&str], within: &str, missing: &mut Vec<String>) -> String {
+    let all = Source::of(source).definitions();
     let is_whole_elsewhere = |name: &str| {
         all.iter()
             .any(|other| other.has_body && other.names[..] == [name])
     };
     let mut text = source.to_owned();
-    let mut missing = Vec::new();
     // From the end, so that what is not changed yet stays where it is.
-    for stub in all.iter().rev().filter(|own| is_left_out(source, own)) {
-        let [name] = stub.names.as_slice() else {
+    for own in all.iter().rev().filter(|own| is_at_margin(source, own)) {
+        let [name] = own.names.as_slice() else {
             continue;
         };
-        if is_whole_elsewhere(name) {
+        if own.kind == Kind::Class && own.has_body {
+            let Some(body) = Body::of(source, own.range.clone()) else {
+                continue;
+            };
+            let whole = known.iter().filter_map(|known| definition_of(known, name));
+            let bodies: Vec<Body> = whole
+                .filter_map(|(whole, _)| Body::of(whole, 0..whole.len()))
+                .collect();
+            let known: Vec<&str> = bodies.iter().map(|body| body.text.as_str()).collect();
+            let filled = restored(&body.text, &known, &format!("{within}{name}."), missing);
+            if filled != body.text {
+                text.replace_range(body.range.clone(), &body.indented(&filled));
+            }
+            continue;
+        }
+        if !is_left_out(source, own) || is_whole_elsewhere(name) {
             continue;
         }
         let mut before = known.iter().filter_map(|known| definition_of(known, name));
@@ -44,30 +74,75 @@ pub(crate) fn put_back(source: &str, known: &[&str]) -> Result<String, String> {
             .clone()
             .find_map(|(text, has_body)| has_body.then_some(text))
         {
-            Some(whole) => text.replace_range(stub.range.clone(), whole),
+            Some(whole) => text.replace_range(own.range.clone(), whole),
             // An exception may have a docstring alone, and speak of the same of something.
-            None if stub.kind != Kind::Class && before.next().is_none() => {
-                missing.insert(0, name.as_str());
+            None if own.kind != Kind::Class && before.next().is_none() => {
+                missing.push(format!("{within}{name}"));
             }
             None => {}
         }
     }
-    if missing.is_empty() {
-        return Ok(text);
-    }
-    Err(format!(
-        "its file leaves out what {} does; give the whole file, with everything in it",
-        missing.join(", ")
-    ))
+    text
 }
 
-/// The definition of a name at the left margin of a text, and whether there is something to run in it.
+/// The body of a class.
+struct Body {
+    /// Where it stands, with the comments behind it.
+    range: Range<usize>,
+    indent: String,
+    /// Its lines without the indentation.
+    text: String,
+}
+
+impl Body {
+    /// The body of the class at this place; none if it stands on the line of the signature, or if a line
+    /// of it stands further left than the first.
+    fn of(source: &str, class: Range<usize>) -> Option<Self> {
+        let own = source.get(class.clone())?;
+        let head = own.len() - without_signature(own).len();
+        let start = class.start + head + own[head..].find('\n')? + 1;
+        let is_comment =
+            |line: &&str| line.starts_with([' ', '\t']) && line.trim_start().starts_with('#');
+        let mut behind = source.get(class.end..)?.split_inclusive('\n');
+        let rest = behind.next().unwrap_or_default().len();
+        let comments: usize = behind.take_while(is_comment).map(str::len).sum();
+        let body = source.get(start..class.end + rest + comments)?.trim_end();
+        let first = body.lines().find(|line| !line.trim().is_empty())?;
+        let indent = &first[..first.len() - first.trim_start().len()];
+        let unindented = |line: &str| match line.trim() {
+            "" => Some(String::new()),
+            _ => line.strip_prefix(indent).map(str::to_owned),
+        };
+        let lines: Option<Vec<String>> = body.lines().map(unindented).collect();
+        Some(Self {
+            range: start..start + body.len(),
+            indent: indent.to_owned(),
+            text: lines?.join("\n"),
+        })
+    }
+
+    /// A text with the indentation of the body.
+    fn indented(&self, text: &str) -> String {
+        let lines = text.lines().map(|line| match line {
+            "" => String::new(),
+            _ => format!("{}{line}", self.indent),
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// The definition of a name at the left margin of a text, and whether there is something to run in it;
+/// none if several have something to run, as a property and its setter.
 fn definition_of<'k>(known: &'k str, name: &str) -> Option<(&'k str, bool)> {
     let all = Source::of(known).definitions().into_iter();
-    let found = all
+    let mut found = all
         .filter(|own| own.kind != Kind::Import && is_at_margin(known, own))
-        .find(|own| own.names[..] == [name])?;
-    Some((known.get(found.range)?.trim_end(), found.has_body))
+        .filter(|own| own.names[..] == [name]);
+    let first = found.next()?;
+    if first.has_body && found.any(|other| other.has_body) {
+        return None;
+    }
+    Some((known.get(first.range)?.trim_end(), first.has_body))
 }
 
 fn is_at_margin(text: &str, definition: &Definition) -> bool {
@@ -77,7 +152,7 @@ fn is_at_margin(text: &str, definition: &Definition) -> bool {
 
 /// Whether nothing is to run in a definition, and its docstring or a comment says that it is as it was.
 fn is_left_out(source: &str, definition: &Definition) -> bool {
-    if definition.has_body || !is_at_margin(source, definition) {
+    if definition.has_body {
         return false;
     }
     let own = source.get(definition.range.clone()).unwrap_or_default();
@@ -178,5 +253,41 @@ mod tests {
         let unknown = file("def helper(x): ...  # unchanged\n\nasync def go(): pass  # as before");
         let told = put_back(&unknown, &[]).unwrap_err();
         assert!(told.contains("leaves out what helper, go does"), "{told}");
+    }
+
+    #[test]
+    fn a_method_that_is_said_to_be_unchanged_is_as_it_was() {
+        let known = "class Box:\n    def __init__(self):\n        self.items = []\n\n    def put(self, x):\n        \
+                     self.items.append(x)\n\n    @property\n    def size(self):\n        return 1\n\n    \
+                     @size.setter\n    def size(self, n):\n        self.n = n\n";
+        let class = |methods: &str| format!("class Box:\n{methods}\n\nx = 1\n");
+        let put = "    def put(self, x):\n        self.items.append(x)";
+        for stub in [
+            "    def put(self, x): ...  # unchanged",
+            "    def put(self, x):\n        # ... unchanged\n        pass",
+            "    def put(self, x):\n        ...\n        # as before",
+        ] {
+            let new = "    def take(self):\n        return self.items.pop()";
+            for methods in [format!("{new}\n\n{stub}"), format!("{stub}\n\n{new}")] {
+                let text = put_back(&class(&methods), &[known]).unwrap();
+                assert!(text.contains(put) && text.contains(new), "{text}");
+                assert_eq!(text.matches("def put").count(), 1, "{text}");
+                assert!(
+                    text.ends_with("\n\nx = 1\n") && Source::of(&text).parses(),
+                    "{text}"
+                );
+            }
+        }
+        let told = |methods: &str| put_back(&class(methods), &[known]).unwrap_err();
+        let unknown = "    def take(self): ...  # unchanged\n    def keep(self): pass  # same";
+        assert!(
+            told(unknown).contains("what Box.take, Box.keep does"),
+            "{}",
+            told(unknown)
+        );
+        // Which of two it is, nobody knows.
+        assert!(told("    def size(self): ...  # unchanged").contains("Box.size"));
+        let odd = "class Box:\n    text = '''\nleft\n'''\n    def put(self, x): ...  # unchanged\n";
+        assert_eq!(put_back(odd, &[known]).unwrap(), odd);
     }
 }
