@@ -6,7 +6,7 @@ use axum::response::Response;
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_tasks::ForkOf;
 use journeyman_workflow::limits::{ANSWERS_MAX, check_count, check_text};
-use journeyman_workflow::tests_in_prompt;
+use journeyman_workflow::{examples_notice, left_out_notice, prompt_note, tests_in_prompt};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -16,8 +16,7 @@ use crate::door::Caller;
 use crate::problem::Problem;
 use crate::query::{Asked, Position, Task};
 use crate::tasks::{
-    Answer, IdempotencyKey, PriorityWord, TaskPath, accepted, idempotency_key, limits, notices,
-    task_name,
+    Answer, IdempotencyKey, PriorityWord, TaskPath, accepted, idempotency_key, limits, task_name,
 };
 use crate::view::Accepted;
 
@@ -137,4 +136,14 @@ pub(crate) async fn fork(
     let notices = fork.content.as_ref().map(notices).unwrap_or_default();
     let submitted = app.tasks.fork(&caller.principal, &task, fork).await?;
     Ok(accepted(submitted, notices, &headers))
+}
+
+/// What is said of a fork's prompt before work begins.
+fn notices(content: &TaskSubmitted) -> Vec<String> {
+    let all = [
+        examples_notice(&content.tests),
+        left_out_notice(content),
+        prompt_note(&content.prompt),
+    ];
+    all.into_iter().flatten().collect()
 }

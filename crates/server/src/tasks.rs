@@ -16,8 +16,8 @@ use journeyman_workflow::limits::{
     TESTS_MAX, check_count, check_source, check_submission, check_text,
 };
 use journeyman_workflow::{
-    Moment, examples_notice, imports_problem, left_out_notice, load_at, prompt_note,
-    prompt_problem, test_file_name, test_file_problem, tests_in_prompt, tests_notes,
+    Examples, Moment, examples_notice, imports_problem, load_at, prompt_note, prompt_problem,
+    test_file_name, test_file_problem, tests_notes,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::RefOr;
@@ -226,11 +226,14 @@ fn given_tests(
     files: Option<Vec<Object<NewTest>>>,
     notes: &mut Vec<String>,
 ) -> Result<Vec<GivenTest>, Problem> {
-    let mut tests = if no_examples {
-        Vec::new()
+    let examples = if no_examples {
+        Examples::default()
     } else {
-        tests_in_prompt(prompt)
+        Examples::of(prompt)
     };
+    notes.extend(examples_notice(&examples.tests));
+    notes.extend(examples.left_out);
+    let mut tests = examples.tests;
     let files = files.unwrap_or_default();
     check_count("tests", files.len(), TESTS_MAX)?;
     for Object(file) in files {
@@ -367,16 +370,6 @@ pub(crate) fn idempotency_key(
     Ok(Some(key))
 }
 
-/// What is said of a prompt before work begins.
-pub(crate) fn notices(content: &TaskSubmitted) -> Vec<String> {
-    let all = [
-        examples_notice(&content.tests),
-        left_out_notice(content),
-        prompt_note(&content.prompt),
-    ];
-    all.into_iter().flatten().collect()
-}
-
 pub(crate) fn accepted(
     submitted: Submitted,
     notices: Vec<String>,
@@ -408,7 +401,7 @@ pub(crate) async fn submit(
 ) -> Result<Response, Problem> {
     caller.may_do()?;
     let (submission, mut notices) = task.submission(&app, &caller, &headers)?;
-    notices.extend(self::notices(&submission.content));
+    notices.extend(prompt_note(&submission.content.prompt));
     let submitted = app.tasks.submit(&caller.principal, submission).await?;
     Ok(accepted(submitted, notices, &headers))
 }

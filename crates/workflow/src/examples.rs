@@ -13,19 +13,39 @@ use crate::passages::BLOCK;
 use crate::reading::Reading;
 use crate::sessions::ANY_DETAIL;
 
-/// The tests that a prompt gives: what it plainly expects of what it asks for. Where that is in doubt
-/// it is no test, for right code would fail by it; `left_out_notice` tells of such lines.
-pub fn tests_in_prompt(prompt: &str) -> Vec<GivenTest> {
-    Reading::of(&Prompt::of(prompt)).tests
+/// What is made of the examples of a prompt.
+#[derive(Debug, Default)]
+pub struct Examples {
+    /// The tests that it gives: what it plainly expects of what it asks for. Where that is in doubt it is
+    /// no test, for right code would fail by it.
+    pub tests: Vec<GivenTest>,
+    /// What is said of the lines that look like tests and are not run; nothing if there are none.
+    pub left_out: Option<String>,
 }
 
-/// What is said of the lines of a prompt that look like tests and are not run; nothing if there are
-/// none, or if the user wants none to be run.
-pub fn left_out_notice(task: &TaskSubmitted) -> Option<String> {
-    if task.no_examples {
-        return None;
+impl Examples {
+    /// Reads a prompt.
+    pub fn of(prompt: &str) -> Self {
+        let reading = Reading::of(&Prompt::of(prompt));
+        Self {
+            left_out: left_out(&reading),
+            tests: reading.tests,
+        }
     }
-    let reading = Reading::of(&Prompt::of(&task.prompt));
+}
+
+/// The tests that a prompt gives.
+pub fn tests_in_prompt(prompt: &str) -> Vec<GivenTest> {
+    Examples::of(prompt).tests
+}
+
+/// What is said of the lines of a task's prompt that look like tests and are not run; nothing if there
+/// are none, or if the user wants none to be run.
+pub fn left_out_notice(task: &TaskSubmitted) -> Option<String> {
+    (!task.no_examples).then(|| Examples::of(&task.prompt).left_out)?
+}
+
+fn left_out(reading: &Reading) -> Option<String> {
     let (first, count) = (reading.left_out.first()?, reading.left_out.len());
     let first = clipped(first);
     let mut text = if count == 1 {

@@ -54,7 +54,9 @@ pub use control::{Control, StopReason};
 pub use decide::{Step, decide, without_time};
 pub use effects::completed_call;
 pub use error::Error;
-pub use examples::{examples_in_short, examples_notice, left_out_notice, tests_in_prompt};
+pub use examples::{
+    Examples, examples_in_short, examples_notice, left_out_notice, tests_in_prompt,
+};
 pub use fact::{Fact, Role};
 pub use journeyman_language::python::given::{
     imports_problem, never_run, test_file_name, test_file_problem, tests_notes,

@@ -13,8 +13,8 @@ use journeyman_workflow::limits::{
     SOURCE_CHARS_MAX, TEXT_CHARS_MAX, check_source, check_submission, check_text,
 };
 use journeyman_workflow::{
-    examples_notice, imports_problem, is_plain_question, left_out_notice, never_run,
-    prompt_problem, test_file_name, test_file_problem, tests_in_prompt, tests_notes,
+    Examples, examples_notice, imports_problem, is_plain_question, never_run, prompt_problem,
+    test_file_name, test_file_problem, tests_notes,
 };
 
 use crate::cli::{LimitArgs, RunArgs};
@@ -23,10 +23,9 @@ use crate::exit::UsageError;
 /// No file that fits has more bytes: none is read to see that.
 const TEST_BYTES_MAX: u64 = 4 * SOURCE_CHARS_MAX as u64;
 
-/// What is said of a task before it is submitted: what is made of its prompt, and what is not.
+/// What is said of a task before it is submitted, beside its examples: what is made of its prompt, and
+/// what is not.
 pub(super) fn remarks(content: &TaskSubmitted) -> Vec<String> {
-    let examples = examples_notice(&content.tests);
-    let examples = examples.map(|notice| format!("{notice} (--no-examples leaves them alone)"));
     let mut files = files_named(&content.prompt, Path::new("."));
     // A file that was given as a test was read, by whatever path the prompt names it.
     files.retain(|file| {
@@ -40,15 +39,11 @@ pub(super) fn remarks(content: &TaskSubmitted) -> Vec<String> {
             files.join(", ")
         )
     });
-    let left_out = left_out_notice(content);
     let is_question = content.tests.is_empty() && is_plain_question(&content.prompt);
     let question = is_question.then(|| {
         "a plain question: the model answers it in words, and nothing is written or run".to_owned()
     });
-    [examples, left_out, question, files]
-        .into_iter()
-        .flatten()
-        .collect()
+    question.into_iter().chain(files).collect()
 }
 
 /// The files of a folder that a prompt names.
@@ -87,12 +82,15 @@ pub(super) fn submission(args: RunArgs) -> anyhow::Result<(TaskSubmitted, Vec<St
     if let Some(problem) = prompt_problem(&prompt) {
         return Err(UsageError(format!("this prompt is not worked on: {problem}")).into());
     }
-    let mut tests = if args.no_examples {
-        Vec::new()
+    let examples = if args.no_examples {
+        Examples::default()
     } else {
-        tests_in_prompt(&prompt)
+        Examples::of(&prompt)
     };
-    let mut notes = Vec::new();
+    let taken = examples_notice(&examples.tests);
+    let taken = taken.map(|notice| format!("{notice} (--no-examples leaves them alone)"));
+    let mut notes: Vec<String> = taken.into_iter().chain(examples.left_out).collect();
+    let mut tests = examples.tests;
     for path in &args.tests {
         let test = given_test(path, &tests)?;
         if path.file_name().is_none_or(|name| *name != *test.name) {
