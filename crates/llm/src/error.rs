@@ -55,7 +55,7 @@ pub enum Error {
         tried: Vec<String>,
     },
     /// The server does not want the request, now or later.
-    #[error("the model server refuses the request{}: {message}{}", of_status(" with status ", *.status, "", *.is_told), advice(*.status))]
+    #[error("the model server refuses the request{}: {message}{}", of_status(" with status ", *.status, "", *.is_told), advice(*.status, *.named_in_address))]
     Rejected {
         /// The HTTP status, or the code of an error inside a stream.
         status: u16,
@@ -63,6 +63,9 @@ pub enum Error {
         is_told: bool,
         /// Its own words, bounded.
         message: String,
+        /// Whether the client named itself by the name and the password in the server's address, and not by
+        /// a key.
+        named_in_address: bool,
     },
     /// The server does not have the model.
     #[error("the model server at {url} has no model {wanted}; it has: {}; choose one with --model", has.join(", "))]
@@ -188,8 +191,9 @@ fn of_wait(wait: Option<Duration>) -> String {
 const WAIT_MAX: Duration = Duration::from_mins(10);
 
 /// What a person can do about a refusal.
-fn advice(status: u16) -> &'static str {
+fn advice(status: u16, named_in_address: bool) -> &'static str {
     match status {
+        401 | 403 if named_in_address => "; check the name and the password in --model-url",
         401 | 403 => "; check the key in --model-api-key",
         404 => "; check --model and --model-url",
         _ => "",

@@ -167,6 +167,9 @@ pub enum Finish {
     Length,
     /// It said the same again and again, and was cut off.
     Repeating,
+    /// The server said that it was done and not why, and a block or JSON in its text is open: it may have
+    /// been cut off, or the model forgot to close it.
+    Unsaid,
 }
 
 /// What a call took.

@@ -229,6 +229,7 @@ impl Said {
             status: self.status,
             is_told: self.is_told,
             message: self.words,
+            named_in_address: false,
         }
     }
 }

@@ -16,7 +16,11 @@ const STARS: &str = "***";
 const CUT: &str = " ...";
 
 /// What is not to be shown, the longest first. It has no `Debug`.
-pub(crate) struct Secrets(Vec<String>);
+pub(crate) struct Secrets {
+    texts: Vec<String>,
+    /// Whether it is the address that has them, and not the key.
+    in_address: bool,
+}
 
 impl Secrets {
     /// The key, the password in the URL as it is written and as it is meant, and the header's value.
@@ -40,20 +44,23 @@ impl Secrets {
         secrets.retain(|one| one.chars().count() >= SECRET_CHARS_MIN);
         secrets.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
         secrets.dedup();
-        Self(secrets)
+        Self {
+            texts: secrets,
+            in_address: credentials.is_some(),
+        }
     }
 
     /// A server's text without them.
     pub(crate) fn hidden(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for secret in &self.0 {
+        for secret in &self.texts {
             text = text.replace(secret, STARS);
         }
         // The bound of its words may have cut one in two.
         if !text.contains(CUT) {
             return text;
         }
-        for secret in &self.0 {
+        for secret in &self.texts {
             let starts = secret.char_indices().map(|(end, _)| &secret[..end]);
             let starts: Vec<&str> = starts.skip(SECRET_CHARS_MIN).collect();
             for start in starts.into_iter().rev() {
@@ -63,7 +70,7 @@ impl Secrets {
         text
     }
 
-    /// An error whose texts of a server are without them.
+    /// An error whose texts of a server are without them, and which says where they were given.
     pub(crate) fn hidden_in(&self, mut error: Error) -> Error {
         let hide = |text: &mut String| *text = self.hidden(text);
         match &mut error {
@@ -71,7 +78,15 @@ impl Secrets {
             | Error::Broken { reason, .. }
             | Error::Shortage { reason, .. }
             | Error::Managed { reason } => hide(reason),
-            Error::Failing { message, .. } | Error::Rejected { message, .. } => hide(message),
+            Error::Failing { message, .. } => hide(message),
+            Error::Rejected {
+                message,
+                named_in_address,
+                ..
+            } => {
+                *named_in_address = self.in_address;
+                hide(message);
+            }
             Error::NoServer { tried } => tried.iter_mut().for_each(hide),
             Error::NoSuchModel { has, .. } => has.iter_mut().for_each(hide),
             Error::Malformed { problem, .. } => hide(problem),

@@ -285,7 +285,13 @@ pub(crate) async fn read(
     let is_said = is_done && (first.is_some() || records.stray().is_empty());
     let is_unsaid = may_end_unsaid && body_ended && is_closed;
     let is_whole = records.are_whole() && (is_said || is_unsaid);
-    let Some(finish) = finish.or(is_whole.then_some(Finish::Stop)) else {
+    let says_nothing = so_far.trim().is_empty() && calls.is_empty();
+    let unsaid = if is_closed || says_nothing {
+        Finish::Stop
+    } else {
+        Finish::Unsaid
+    };
+    let Some(finish) = finish.or(is_whole.then_some(unsaid)) else {
         return Err(match records.stray() {
             stray if first.is_none() && !stray.is_empty() => malformed(said::told(stray)),
             _ => http::cut_short(url),

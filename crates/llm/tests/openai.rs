@@ -153,7 +153,15 @@ async fn what_a_server_repeats_of_the_clients_secrets_is_never_told() {
             assert!(!told.contains(secret), "{told}");
         }
         assert!(told.contains("bob:***"), "{told}");
+        assert!(!told.contains("--model-api-key"), "{told}");
     }
+    let fake = fake(vec![whole("401 Unauthorized")], vec![]).await;
+    let options = options(&fake.url.replace("http://", "http://bob:s3cretpw@"));
+    let error = ask(options, &request()).await.0.unwrap_err().to_string();
+    assert!(
+        error.ends_with("; check the name and the password in --model-url"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -265,12 +273,13 @@ async fn a_stream_that_breaks_off_is_a_lost_server_and_never_an_answer() {
 #[tokio::test]
 async fn an_answer_that_is_done_is_whole_whatever_reason_it_gives() {
     let done = || "data: [DONE]\n\n".to_owned();
+    let open = "```\n{";
     for (pieces, text, exact) in [
         (vec![delta("Hello"), done()], "Hello", false),
         (vec![delta("Hello"), finish(""), done()], "Hello", false),
         (vec![delta("Hello"), usage()], "Hello", true),
         (vec![delta("Hello"), finish(""), usage()], "Hello", true),
-        (vec![delta("```\n{"), done()], "```\n{", false),
+        (vec![delta(open), done()], open, false),
         (vec![delta(""), done()], "", false),
         (vec![done()], "", false),
     ] {
@@ -278,7 +287,12 @@ async fn an_answer_that_is_done_is_whole_whatever_reason_it_gives() {
         for reply in [Reply::Stream(pieces.clone()), Reply::Hang(pieces.clone())] {
             let fake = fake(vec![reply], vec![]).await;
             let answer = ask(options(&fake.url), &request()).await.0.unwrap();
-            assert_eq!((answer.text.as_str(), answer.finish), (text, Finish::Stop));
+            let ended = if text == open {
+                Finish::Unsaid
+            } else {
+                Finish::Stop
+            };
+            assert_eq!((answer.text.as_str(), answer.finish), (text, ended));
             assert_eq!(answer.usage.exact, exact, "{pieces:?}");
         }
     }

@@ -101,7 +101,7 @@ const TABLE: &[(&str, Must)] = &[
     ("finish_and_reset", Answers),
     ("cut", Wait("closed before the answer was whole")),
     ("cut_after_empty_finish", Wait("closed before the answer was whole")),
-    ("cut_and_done", Cut(Finish::Stop)),
+    ("cut_and_done", Cut(Finish::Unsaid)),
     ("cut_in_a_record", Wait("closed before the answer was whole")),
     ("unsaid_end", Answers),
     ("unsaid_end_of_length", Answers),

@@ -7,12 +7,13 @@ mod file;
 mod json;
 mod repaired;
 
+use blocks::fenced_blocks;
 pub(crate) use file::{CUT_OFF, cut_off, test_file, whole_file};
 use journeyman_event::payload::PromptAnswered;
 use journeyman_event::printable;
 use journeyman_event::state::PendingAnswer;
 use journeyman_llm::end_of_turn;
-use journeyman_syntax::is_invisible;
+use journeyman_syntax::{Source, is_invisible};
 use json::json_values;
 pub(crate) use json::{json_in, review, tool_requests};
 
@@ -146,6 +147,14 @@ pub(crate) fn reply(answer: &PendingAnswer) -> Result<PromptAnswered, String> {
         text,
         cut_short: answer.cut_short,
     })
+}
+
+/// Whether an answer of which nobody said why it ended was cut off: what it opens and does not close is
+/// neither Python nor JSON as far as it goes.
+pub(crate) fn is_torn(answer: &str) -> bool {
+    let open = fenced_blocks(&spoken(answer)).1;
+    let is_python = open.is_some_and(|open| Source::of(&open.text).parses());
+    !is_python && json_in::<serde_json::Value>(answer).is_err()
 }
 
 #[cfg(test)]
@@ -665,6 +674,20 @@ mod tests {
             if let Ok(source) = whole_file(&text, cut.then_some(CUT_OFF), &[]) {
                 prop_assert!(source.ends_with('\n') && source.trim() != "");
             }
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_reason_is_torn_where_what_is_open_is_no_whole() {
+        for (answer, is_cut) in [
+            ("```python\ndef f(x):\n    return x + 1", false),
+            ("```python\ndef f(x):\n    return x +", true),
+            ("```python\ndef f(x", true),
+            ("```json\n{\"modules\": []}", false),
+            ("{\"modules\": [", true),
+            ("{\"modules\": [], // none\n}", false),
+        ] {
+            assert_eq!(is_torn(answer), is_cut, "{answer}");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::answer::is_torn;
 use journeyman_context::Descriptor;
 use journeyman_event::payload::{
     DeadCodeAnalysis, EffectInterrupted, Interruption, ModelCallCompleted, ModelCallFailed,
@@ -168,7 +169,11 @@ impl Effects {
                 effect,
                 role,
                 ModelCallCompleted {
-                    cut_short: answer.finish != Finish::Stop,
+                    cut_short: match answer.finish {
+                        Finish::Stop => false,
+                        Finish::Length | Finish::Repeating => true,
+                        Finish::Unsaid => is_torn(&answer.text),
+                    },
                     repeated: answer
                         .repeated
                         .map(|text| first_chars(&text, REPEATED_CHARS_MAX)),
