@@ -1,11 +1,12 @@
 //! The simulated model as a server: OpenAI's chat completions over HTTP, well behaved or with one
-//! misbehaviour of real servers, by name.
+//! misbehaviour of real servers, by name; in Ollama's own API where the misbehaviour is Ollama's.
 //!
 //! It speaks HTTP/1.1 by hand, one request a connection: half of what it plays (bytes cut anywhere,
 //! resets, connections that stay open) is below what an HTTP library lets one say.
 
 mod http;
 mod misbehaviour;
+mod ollama;
 mod reply;
 
 use std::collections::HashMap;
@@ -73,12 +74,20 @@ enum Route {
     Chat,
     /// The same at the place to which [`Route::Chat`] was moved.
     Moved,
+    /// An answer, in Ollama's own API.
+    OllamaChat,
+    /// Something else in Ollama's own API.
+    About(ollama::About),
     Other,
 }
 
 impl Route {
-    fn of(path: &str) -> Self {
-        match path.split('?').next().unwrap_or_default() {
+    fn of(path: &str, body: &Value) -> Self {
+        let path = path.split('?').next().unwrap_or_default();
+        if let Some(route) = Self::of_ollama(path, body) {
+            return route;
+        }
+        match path {
             "/v1/models" => Self::Models,
             "/v1/chat/completions" => Self::Chat,
             "/moved/chat/completions" => Self::Moved,
@@ -151,10 +160,10 @@ impl Shared {
     /// Answers one request. A client that goes away is no concern of the server's.
     async fn serve(&self, mut socket: TcpStream) -> io::Result<()> {
         let asked = http::read(&mut socket).await?;
-        let route = Route::of(&asked.path);
+        let route = Route::of(&asked.path, &asked.body);
         let nth = {
             let mut seen = self.seen();
-            if route == Route::Chat {
+            if matches!(route, Route::Chat | Route::OllamaChat) {
                 seen.calls.push(asked.body.clone());
             }
             let nth = seen.asked.entry(route).or_default();
@@ -167,7 +176,7 @@ impl Shared {
 
     async fn reply(&self, route: Route, nth: u32, body: &Value) -> Reply {
         let answer = match route {
-            Route::Chat | Route::Moved => {
+            Route::Chat | Route::Moved | Route::OllamaChat => {
                 let script = Script {
                     latency_ms: 0,
                     ..self.script
@@ -180,7 +189,7 @@ impl Shared {
                     Err(error) => return Reply::fails(400, &error.to_string()),
                 }
             }
-            Route::Models | Route::Other => None,
+            Route::Models | Route::About(_) | Route::Other => None,
         };
         let usage = answer.as_ref().map(|answer| answer.usage);
         let usage = usage.unwrap_or_default();
@@ -201,7 +210,9 @@ impl Shared {
                 {"id": SERVED_MODEL, "object": "model", "max_model_len": self.script.window},
             ]})),
             Route::Chat | Route::Moved => Reply::answer(&call),
-            Route::Other => Reply::fails(404, "there is no such route"),
+            Route::OllamaChat | Route::About(_) | Route::Other => {
+                Reply::fails(404, "there is no such route")
+            }
         })
     }
 }
@@ -218,6 +229,7 @@ fn request(body: &Value) -> Request {
     };
     let limits = ["max_tokens", "max_completion_tokens"];
     let limit = limits.iter().find_map(|name| body[name].as_u64());
+    let limit = limit.or_else(|| body["options"]["num_predict"].as_u64());
     Request {
         messages: list.iter().map(message).collect(),
         max_tokens: Tokens(limit.unwrap_or(ANSWER_TOKENS_MAX)),

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::reply::{End, Reply, chunk, delta, ending};
-use super::{Call, Route};
+use super::{Call, Route, ollama};
 
 /// Chunks of an answer without an end, as far as a test is concerned.
 const RAMBLE: u32 = 4_000;
@@ -317,7 +317,7 @@ pub const MISBEHAVIOURS: &[Misbehaviour] = &[
     does("moved_to_refusal", "requests are redirected (307) to where a key is wanted", |call| match call.route {
         Route::Chat => Some(Reply::fails(307, "moved").with("Location", "/moved/chat/completions")),
         Route::Moved => Some(Reply::fails(401, "a key is wanted")),
-        Route::Models | Route::Other => None,
+        Route::Models | Route::OllamaChat | Route::About(_) | Route::Other => None,
     }),
     does("moved_to_nobody", "the first requests are redirected (307) to where nobody listens", |call| {
         first(PATIENT, call, || Reply::fails(307, "moved").with("Location", "http://127.0.0.1:1/v1/chat/completions"))
@@ -326,11 +326,11 @@ pub const MISBEHAVIOURS: &[Misbehaviour] = &[
     does("moved_in_a_circle", "requests are redirected (308) to a place that redirects them back", |call| match call.route {
         Route::Chat => Some(Reply::fails(308, "moved").with("Location", "/moved/chat/completions")),
         Route::Moved => Some(Reply::fails(308, "moved").with("Location", "/v1/chat/completions")),
-        Route::Models | Route::Other => None,
+        Route::Models | Route::OllamaChat | Route::About(_) | Route::Other => None,
     }),
     does("moved_on_and_on", "requests are redirected (307) ever further", |call| match call.route {
         Route::Chat | Route::Moved => Some(Reply::fails(307, "moved").with("Location", &format!("/moved/chat/completions?{}", call.nth + u32::from(call.route == Route::Moved)))),
-        Route::Models | Route::Other => None,
+        Route::Models | Route::OllamaChat | Route::About(_) | Route::Other => None,
     }),
     // A parameter is refused.
     does("no_seed", "does not know seed", |call| refuses(call, "seed", "openai does not support parameters: ['seed']")),
@@ -368,4 +368,13 @@ pub const MISBEHAVIOURS: &[Misbehaviour] = &[
     does("models_other", "has another model", |call| models(call, || Reply::json(&json!({"data": [{"id": "another"}]})))),
     does("models_page", "shows a page of HTML once", |call| models(call, || Reply::whole(200, "text/html", "<!doctype html><title>Chat</title>")).filter(|_| call.nth == 1)),
     does("models_503_once", "loads while it is asked for its models", |call| models(call, || Reply::fails(503, "Loading model")).filter(|_| call.nth == 1)),
+    // Ollama's own API.
+    does("ollama_cut", "the connection closes in the middle", |call| ollama::but_at_first(call, |call| ollama::records(&call.ollama_begun()))),
+    does("ollama_error_in_answer", "an error in the middle", |call| ollama::but_at_first(call, |call| {
+        ollama::records(&call.ollama_begun()).and("{\"error\": \"llama runner process has terminated\"}\n")
+    })),
+    does("ollama_never_done", "all of the answer, and nothing says that it is done", |call| ollama::but_at_first(call, |call| {
+        ollama::records(&call.ollama_unended()).chunked(true)
+    })),
+    does("ollama_500_once", "fails once", |call| ollama::but_at_first(call, |_| Reply::whole(500, "application/json", "{\"error\": \"boom\"}"))),
 ];

@@ -110,7 +110,7 @@ impl Reply {
 }
 
 impl Call<'_> {
-    fn finish(&self) -> &'static str {
+    pub(super) fn finish(&self) -> &'static str {
         if self.was_cut { "length" } else { "stop" }
     }
 
