@@ -8,96 +8,18 @@ use crate::passages::{Role, Statement, passages_in};
 use crate::python::{defined_name, is_builtin, is_identifier, is_name, stub_signatures};
 use crate::spoken::Spoken;
 use crate::stated::after_label;
-use crate::wording::{demands, requests};
+use crate::wording::{demands, each, requests};
 
 /// Words after which a name is that of what is asked for, where it is written as code: with
 /// parentheses, backticks or an underscore.
-const CUES: &[&str] = &[
-    "func",
-    "function",
-    "functions",
-    "funktion",
-    "fonction",
-    "función",
-    "one",
-    "method",
-    "class",
-    "helper",
-    "predicate",
-    "generator",
-    "write",
-    "implement",
-    "create",
-    "make",
-    "add",
-    "build",
-    "define",
-    "provide",
-    "offer",
-    "fix",
-    "repair",
-    "correct",
-    "need",
-    "want",
-    "complete",
-    "a",
-    "an",
-    "the",
-    "and",
-    "by",
-    "into",
-    "with",
-    "that",
-    "called",
-    "named",
-];
+const CUES: &str = "func, function, functions, funktion, fonction, función, one, method, class, helper, predicate, \
+    generator, write, implement, create, make, add, build, define, provide, offer, fix, repair, \
+    correct, need, want, complete, a, an, the, and, by, into, with, that, called, named";
 /// After these a bare word is a name too.
-const NAMING: &[&str] = &[
-    "called",
-    "named",
-    "write",
-    "implement",
-    "define",
-    "func",
-    "function",
-    "fix",
-];
+const NAMING: &str = "called, named, write, implement, define, func, function, fix";
 /// Bare words that stand there and are no names.
-const FILLERS: &[&str] = &[
-    "a",
-    "an",
-    "the",
-    "that",
-    "which",
-    "to",
-    "for",
-    "it",
-    "this",
-    "me",
-    "some",
-    "something",
-    "code",
-    "python",
-    "in",
-    "and",
-    "as",
-    "at",
-    "below",
-    "by",
-    "from",
-    "into",
-    "is",
-    "of",
-    "on",
-    "so",
-    "then",
-    "with",
-    "function",
-    "module",
-    "program",
-    "script",
-    "class",
-];
+const FILLERS: &str = "a, an, the, that, which, to, for, it, this, me, some, something, code, python, in, and, as, at, \
+    below, by, from, into, is, of, on, so, then, with, function, module, program, script, class";
 
 /// What a fenced block of Python is marked with.
 const PYTHON_BLOCKS: &[&str] = &["", "python", "py", "python3", "pycon", "doctest", "pytest"];
@@ -368,18 +290,15 @@ fn names_in_prose<'p>(line: &'p str, names: &mut BTreeSet<&'p str>) {
         let is_code = at_call || (ticked && after.starts_with('`')) || word.contains('_');
         let is_called = at_call && !is_english && !after.starts_with("()");
         let is_class = cue == "class" && word.starts_with(char::is_uppercase);
-        let is_bare = (NAMING.contains(&cue) || is_class) && !FILLERS.contains(&lower.as_str());
+        let is_bare = (each(NAMING).any(|known| known == cue) || is_class)
+            && !each(FILLERS).any(|filler| filler == lower);
         if !before.ends_with('.')
             && is_name(word)
-            && (is_code && CUES.contains(&cue) || is_bare || is_called)
+            && (is_code && each(CUES).any(|known| known == cue) || is_bare || is_called)
         {
             names.insert(word);
         }
-        cue = CUES
-            .iter()
-            .find(|&&known| known == lower)
-            .copied()
-            .unwrap_or_default();
+        cue = each(CUES).find(|known| *known == lower).unwrap_or_default();
         rest = after;
     }
 }

@@ -2,6 +2,8 @@
 //! understood: English, or no more than a label such as `Beispiel:`. Of other languages only the words
 //! are known by which a heading or a sentence plainly denies what it stands beside.
 
+use crate::wording::each;
+
 /// What is known of the words of a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spoken {
@@ -14,440 +16,65 @@ pub(crate) enum Spoken {
 
 /// Words of English prose, none of which is common in another language or in programs everywhere, as
 /// `test` and `string` are. One of them shows that a sentence is English.
-const ENGLISH: &[&str] = &[
-    "about",
-    "above",
-    "accepts",
-    "after",
-    "all",
-    "also",
-    "always",
-    "and",
-    "another",
-    "answer",
-    "any",
-    "are",
-    "because",
-    "become",
-    "becomes",
-    "been",
-    "before",
-    "being",
-    "below",
-    "between",
-    "both",
-    "but",
-    "by",
-    "call",
-    "called",
-    "calls",
-    "change",
-    "changes",
-    "character",
-    "characters",
-    "contains",
-    "correct",
-    "counts",
-    "create",
-    "currently",
-    "define",
-    "different",
-    "digit",
-    "digits",
-    "does",
-    "done",
-    "each",
-    "edge",
-    "either",
-    "empty",
-    "ensure",
-    "equal",
-    "equals",
-    "even",
-    "every",
-    "example",
-    "examples",
-    "expect",
-    "expected",
-    "expects",
-    "fewer",
-    "first",
-    "fix",
-    "followed",
-    "following",
-    "for",
-    "from",
-    "get",
-    "gets",
-    "given",
-    "gives",
-    "got",
-    "greater",
-    "handle",
-    "handles",
-    "has",
-    "have",
-    "hence",
-    "here",
-    "how",
-    "if",
-    "implement",
-    "instead",
-    "into",
-    "is",
-    "it",
-    "its",
-    "just",
-    "keep",
-    "keeps",
-    "large",
-    "larger",
-    "last",
-    "least",
-    "length",
-    "less",
-    "letter",
-    "letters",
-    "like",
-    "longer",
-    "make",
-    "means",
-    "missing",
-    "more",
-    "most",
-    "must",
-    "named",
-    "names",
-    "need",
-    "needs",
-    "never",
-    "new",
-    "next",
-    "not",
-    "now",
-    "number",
-    "numbers",
-    "odd",
-    "of",
-    "one",
-    "only",
-    "other",
-    "otherwise",
-    "our",
-    "out",
-    "over",
-    "passes",
-    "prints",
-    "produces",
-    "provide",
-    "raises",
-    "repeated",
-    "result",
-    "results",
-    "return",
-    "returned",
-    "returning",
-    "returns",
-    "right",
-    "same",
-    "second",
-    "see",
-    "shorter",
-    "should",
-    "shown",
-    "shows",
-    "since",
-    "small",
-    "smaller",
-    "some",
-    "sorted",
-    "space",
-    "spaces",
-    "such",
-    "take",
-    "takes",
-    "than",
-    "that",
-    "the",
-    "their",
-    "them",
-    "then",
-    "there",
-    "these",
-    "they",
-    "third",
-    "this",
-    "those",
-    "three",
-    "to",
-    "too",
-    "two",
-    "twice",
-    "unchanged",
-    "use",
-    "uses",
-    "using",
-    "value",
-    "values",
-    "very",
-    "we",
-    "when",
-    "where",
-    "whether",
-    "which",
-    "while",
-    "whole",
-    "with",
-    "without",
-    "word",
-    "words",
-    "works",
-    "would",
-    "write",
-    "yields",
-    "you",
-    "your",
-];
+const ENGLISH: &str = "about, above, accepts, after, all, also, always, and, another, answer, any, are, because, become, \
+    becomes, been, before, being, below, between, both, but, by, call, called, calls, change, changes, \
+    character, characters, contains, correct, counts, create, currently, define, different, digit, \
+    digits, does, done, each, edge, either, empty, ensure, equal, equals, even, every, example, \
+    examples, expect, expected, expects, fewer, first, fix, followed, following, for, from, get, gets, \
+    given, gives, got, greater, handle, handles, has, have, hence, here, how, if, implement, instead, \
+    into, is, it, its, just, keep, keeps, large, larger, last, least, length, less, letter, letters, \
+    like, longer, make, means, missing, more, most, must, named, names, need, needs, never, new, next, \
+    not, now, number, numbers, odd, of, one, only, other, otherwise, our, out, over, passes, prints, \
+    produces, provide, raises, repeated, result, results, return, returned, returning, returns, right, \
+    same, second, see, shorter, should, shown, shows, since, small, smaller, some, sorted, space, \
+    spaces, such, take, takes, than, that, the, their, them, then, there, these, they, third, this, \
+    those, three, to, too, two, twice, unchanged, use, uses, using, value, values, very, we, when, \
+    where, whether, which, while, whole, with, without, word, words, works, would, write, yields, you, \
+    your";
 
 /// Words of other languages that no English sentence has. One of them shows that a sentence is not
 /// English.
-const FOREIGN: &[&str] = &[
-    "aber", "agora", "ahora", "au", "auf", "aux", "avec", "beim", "bir", "bu", "ce", "ces",
-    "cette", "che", "cual", "dans", "das", "dass", "dat", "dello", "dem", "der", "derzeit", "dit",
-    "een", "ein", "eine", "einen", "einer", "el", "ergibt", "es", "est", "esta", "este", "está",
-    "et", "für", "gibt", "het", "ich", "ist", "jetzt", "je", "kann", "las", "les", "liefert",
-    "los", "maar", "momentan", "muss", "nicht", "niet", "och", "oder", "olarak", "ou", "para",
-    "pero", "por", "pour", "que", "questo", "qui", "sich", "sollte", "sono", "sur", "sus", "toch",
-    "uma", "und", "une", "voor", "werden", "wie", "wird", "ya", "zu", "zur", "è", "é",
-];
+const FOREIGN: &str = "aber, agora, ahora, au, auf, aux, avec, beim, bir, bu, ce, ces, cette, che, cual, dans, das, dass, \
+    dat, dello, dem, der, derzeit, dit, een, ein, eine, einen, einer, el, ergibt, es, est, esta, este, \
+    está, et, für, gibt, het, ich, ist, jetzt, je, kann, las, les, liefert, los, maar, momentan, muss, \
+    nicht, niet, och, oder, olarak, ou, para, pero, por, pour, que, questo, qui, sich, sollte, sono, \
+    sur, sus, toch, uma, und, une, voor, werden, wie, wird, ya, zu, zur, è, é";
 
 /// Labels of examples and words of programs in many languages, which deny nothing.
-const LABELS: &[&str] = &[
-    "beispiel",
-    "beispiele",
-    "case",
-    "cases",
-    "class",
-    "code",
-    "e.g",
-    "eg",
-    "ejemplo",
-    "ejemplos",
-    "esempi",
-    "esempio",
-    "exemple",
-    "exemples",
-    "exemplo",
-    "exemplos",
-    "function",
-    "i.e",
-    "ie",
-    "input",
-    "method",
-    "output",
-    "przykład",
-    "pytest",
-    "python",
-    "test",
-    "tests",
-    "testy",
-    "voorbeeld",
-    "voorbeelden",
-    "örnek",
-    "пример",
-    "примеры",
-    "тесты",
-    "テスト",
-    "예",
-    "예시",
-    "例",
-    "例如",
-    "例子",
-    "測試",
-    "测试",
-];
+const LABELS: &str = "beispiel, beispiele, case, cases, class, code, e.g, eg, ejemplo, ejemplos, esempi, esempio, \
+    exemple, exemples, exemplo, exemplos, function, i.e, ie, input, method, output, przykład, pytest, \
+    python, test, tests, testy, voorbeeld, voorbeelden, örnek, пример, примеры, тесты, テスト, 예, 예시, 例, \
+    例如, 例子, 測試, 测试";
 
 /// By what other languages plainly say that something is wrong, of the past, or merely the case now.
 /// Parts of words, since some of these languages have no spaces and others have endings.
-const DENIALS: &[&str] = &[
-    "falsch",
-    "fehler",
-    "momentan",
-    "derzeit",
-    "aktuell",
-    "zur zeit",
-    "zurzeit",
-    "veraltet",
-    "bisher",
-    "nicht richtig",
-    "nicht korrekt",
-    "nicht mehr",
-    "sollte nicht",
-    "darf nicht",
-    "ignorier",
-    "kaputt",
-    "faux",
-    "fausse",
-    "erron",
-    "actuel",
-    "pour l'instant",
-    "en ce moment",
-    "incorrect",
-    "obsol",
-    "ancien",
-    "ne doit pas",
-    "ne doivent pas",
-    "mauvais",
-    "ignore",
-    "bogue",
-    "ahora mismo",
-    "actual",
-    "equivocad",
-    "está mal",
-    "están mal",
-    "no debe",
-    "antigu",
-    "viej",
-    "atual",
-    "errad",
-    "está mau",
-    "não deve",
-    "sbagliat",
-    "attual",
-    "adesso",
-    "non deve",
-    "vecchi",
-    "fout",
-    "verkeerd",
-    "op dit moment",
-    "momenteel",
-    "niet meer",
-    "mag niet",
-    "verouderd",
-    "yanlış",
-    "şu an",
-    "hatalı",
-    "eski",
-    "błęd",
-    "obecnie",
-    "teraz",
-    "źle",
-    "nie powin",
-    "неправ",
-    "невер",
-    "ошиб",
-    "сейчас",
-    "устар",
-    "не долж",
-    "старый",
-    "старая",
-    "старые",
-    "错",
-    "錯",
-    "现在",
-    "現在",
-    "目前",
-    "过时",
-    "過時",
-    "不应",
-    "不應",
-    "不要",
-    "旧",
-    "舊",
-    "今は",
-    "今の",
-    "間違",
-    "誤",
-    "バグ",
-    "古い",
-    "버그",
-    "지금",
-    "현재",
-    "틀린",
-    "틀렸",
-    "잘못",
-    "오래된",
-    "하지 않",
-    "خطأ",
-    "حاليا",
-    "गलत",
-    "अभी",
-];
+const DENIALS: &str = "falsch, fehler, momentan, derzeit, aktuell, zur zeit, zurzeit, veraltet, bisher, nicht richtig, \
+    nicht korrekt, nicht mehr, sollte nicht, darf nicht, ignorier, kaputt, faux, fausse, erron, actuel, \
+    pour l'instant, en ce moment, incorrect, obsol, ancien, ne doit pas, ne doivent pas, mauvais, \
+    ignore, bogue, ahora mismo, actual, equivocad, está mal, están mal, no debe, antigu, viej, atual, \
+    errad, está mau, não deve, sbagliat, attual, adesso, non deve, vecchi, fout, verkeerd, \
+    op dit moment, momenteel, niet meer, mag niet, verouderd, yanlış, şu an, hatalı, eski, błęd, \
+    obecnie, teraz, źle, nie powin, неправ, невер, ошиб, сейчас, устар, не долж, старый, старая, \
+    старые, 错, 錯, 现在, 現在, 目前, 过时, 過時, 不应, 不應, 不要, 旧, 舊, 今は, 今の, 間違, 誤, バグ, 古い, 버그, 지금, 현재, 틀린, 틀렸, 잘못, \
+    오래된, 하지 않, خطأ, حاليا, गलत, अभी";
 
 /// By what other languages say that something was mended. Parts of words, too.
-const MENDED: &[&str] = &[
-    "korrigiert",
-    "behoben",
-    "aktualisiert",
-    "verbessert",
-    "ohne fehler",
-    "corrig",
-    "correg",
-    "corrett",
-    "actualis",
-    "actualiz",
-    "atualiz",
-    "aggiorn",
-    "sans erreur",
-    "sin error",
-    "gecorrigeerd",
-    "bijgewerkt",
-    "verbeterd",
-    "düzelt",
-    "popraw",
-    "исправ",
-    "обновл",
-    "修正",
-    "更正",
-    "修复",
-    "修復",
-    "수정",
-];
+const MENDED: &str = "korrigiert, behoben, aktualisiert, verbessert, ohne fehler, corrig, correg, corrett, actualis, \
+    actualiz, atualiz, aggiorn, sans erreur, sin error, gecorrigeerd, bijgewerkt, verbeterd, düzelt, \
+    popraw, исправ, обновл, 修正, 更正, 修复, 修復, 수정";
 
 /// By what other languages offer something beside what was said. Parts of words, too. What begins with
 /// `alternativ` is English as well.
-const ALTERNATIVES: &[&str] = &[
-    "alternatief",
-    "alternatyw",
-    "alternatif",
-    "falls du",
-    "falls sie",
-    "wenn du lieber",
-    "wenn sie lieber",
-    "oder so:",
-    "sinon",
-    "si tu préf",
-    "si vous préf",
-    "si tu veux",
-    "si vous voulez",
-    "si prefier",
-    "si quier",
-    "otra opción",
-    "se prefer",
-    "se quiser",
-    "outra opção",
-    "se vuoi",
-    "als je liever",
-    "als u liever",
-    "альтернатив",
-    "если вы хотите",
-    "если хотите",
-    "或者",
-    "如果你想",
-    "如果您想",
-    "另一种",
-    "另一種",
-    "別の方法",
-    "あるいは",
-    "대안",
-    "또는",
-];
+const ALTERNATIVES: &str = "alternatief, alternatyw, alternatif, falls du, falls sie, wenn du lieber, wenn sie lieber, \
+    oder so:, sinon, si tu préf, si vous préf, si tu veux, si vous voulez, si prefier, si quier, \
+    otra opción, se prefer, se quiser, outra opção, se vuoi, als je liever, als u liever, альтернатив, \
+    если вы хотите, если хотите, 或者, 如果你想, 如果您想, 另一种, 另一種, 別の方法, あるいは, 대안, 또는";
 
 impl Spoken {
     pub(crate) fn of(sentence: &str) -> Self {
         let lower = sentence.to_lowercase();
         let words: Vec<&str> = words(&lower).collect();
-        let is_in = |known: &[&str], word: &str| known.contains(&word);
+        let is_in = |known: &str, word: &str| each(known).any(|known| known == word);
         if words.iter().all(|word| is_in(LABELS, word)) {
             Self::Nothing
         } else if words.iter().any(|word| is_in(ENGLISH, word))
@@ -463,25 +90,25 @@ impl Spoken {
 /// Whether a sentence of a language other than English denies what it stands beside.
 pub(crate) fn denies_in_another_language(sentence: &str) -> bool {
     let lower = sentence.to_lowercase();
-    Spoken::of(sentence) == Spoken::Unknown && DENIALS.iter().any(|denial| lower.contains(denial))
+    Spoken::of(sentence) == Spoken::Unknown && each(DENIALS).any(|denial| lower.contains(denial))
 }
 
 /// Whether a sentence of a language other than English has one of these parts of words, by which it asks.
-pub(crate) fn asks_in_another_language(sentence: &str, parts: &[&str]) -> bool {
+pub(crate) fn asks_in_another_language(sentence: &str, parts: &str) -> bool {
     let lower = sentence.to_lowercase();
-    Spoken::of(sentence) == Spoken::Unknown && parts.iter().any(|part| lower.contains(part))
+    Spoken::of(sentence) == Spoken::Unknown && each(parts).any(|part| lower.contains(part))
 }
 
 /// Whether a sentence of a language other than English says that what it stands beside was mended.
 pub(crate) fn mends_in_another_language(sentence: &str) -> bool {
     let lower = sentence.to_lowercase();
-    MENDED.iter().any(|mended| lower.contains(mended))
+    each(MENDED).any(|mended| lower.contains(mended))
 }
 
 /// Whether a sentence of a language other than English offers something beside what was said.
 pub(crate) fn offers_in_another_language(sentence: &str) -> bool {
     let lower = sentence.to_lowercase();
-    ALTERNATIVES.iter().any(|offer| lower.contains(offer))
+    each(ALTERNATIVES).any(|offer| lower.contains(offer))
 }
 
 /// The words of a text that are prose: nothing that is written as code.

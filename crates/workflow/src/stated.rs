@@ -154,7 +154,7 @@ pub(crate) fn is_case(prompt: &Prompt<'_>, at: usize) -> bool {
             .take_while(|line| line.starts_with('|'))
             .last()
             .unwrap_or_default();
-        says_any(head, &["expected", "output", "result", "returns"])
+        says_any(head, "expected, output, result, returns")
     }
 }
 

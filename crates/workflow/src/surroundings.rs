@@ -16,216 +16,37 @@ use crate::wording::{
 /// Lines on either side in which the end of the code and the prose beside it are looked for.
 const LINES_MAX: usize = 60;
 /// What a sentence says of code that does not hold, whatever it is called.
-const FAULTY: &[&str] = &[
-    "any more",
-    "anymore",
-    "at the moment",
-    "bogus",
-    "buggy",
-    "currently",
-    "deprecated",
-    "disregard",
-    "do not follow",
-    "do not rely",
-    "do not trust",
-    "do not use",
-    "does not hold",
-    "don't follow",
-    "don't rely",
-    "don't trust",
-    "don't use",
-    "erroneous",
-    "faulty",
-    "flawed",
-    "has to go",
-    "have to go",
-    "ignore",
-    "ignored",
-    "incorrect",
-    "isn't correct",
-    "isn't right",
-    "made up",
-    "misleading",
-    "mistaken",
-    "no longer",
-    "not correct",
-    "not right",
-    "not true",
-    "not valid",
-    "not what",
-    "obsolete",
-    "off by one",
-    "off-by-one",
-    "out of date",
-    "outdated",
-    "right now",
-    "stale",
-    "superseded",
-    "untrue",
-    "wrong",
-];
+const FAULTY: &str = "any more, anymore, at the moment, bogus, buggy, currently, deprecated, disregard, do not follow, \
+    do not rely, do not trust, do not use, does not hold, don't follow, don't rely, don't trust, \
+    don't use, erroneous, faulty, flawed, has to go, have to go, ignore, ignored, incorrect, \
+    isn't correct, isn't right, made up, misleading, mistaken, no longer, not correct, not right, \
+    not true, not valid, not what, obsolete, off by one, off-by-one, out of date, outdated, right now, \
+    stale, superseded, untrue, wrong";
 /// What points at code that stands beside a sentence.
-const POINTERS: &[&str] = &[
-    "above",
-    "assert",
-    "assertion",
-    "assertions",
-    "asserts",
-    "below",
-    "example",
-    "examples",
-    "following",
-    "next",
-    "output",
-    "result",
-    "results",
-    "test",
-    "tests",
-    "that",
-    "these",
-    "this",
-    "those",
-];
+const POINTERS: &str = "above, assert, assertion, assertions, asserts, below, example, examples, following, next, output, \
+    result, results, test, tests, that, these, this, those";
 /// What says that the fault is that of the code that is to be mended, and not that of what is shown.
-const SUBJECTS: &[&str] = &[
-    "attempt",
-    "code",
-    "function",
-    "implementation",
-    "method",
-    "module",
-    "program",
-    "script",
-    "version",
-];
+const SUBJECTS: &str =
+    "attempt, code, function, implementation, method, module, program, script, version";
 /// What a sentence with one of the `SUBJECTS` speaks of all the same.
-const SHOWN: &[&str] = &[
-    "above", "assert", "asserts", "below", "example", "examples", "test", "tests",
-];
+const SHOWN: &str = "above, assert, asserts, below, example, examples, test, tests";
 /// What says that the code that is shown is to hold, or only does not yet.
-const DEMANDED: &[&str] = &["fail", "failing", "fails", "pass", "passes"];
+const DEMANDED: &str = "fail, failing, fails, pass, passes";
 /// What says all the same that it is not to hold.
-const UNWANTED: &[&str] = &[
-    "but must not",
-    "but should not",
-    "but shouldn't",
-    "must fail",
-    "must not pass",
-    "should fail",
-    "should not pass",
-];
+const UNWANTED: &str = "but must not, but should not, but shouldn't, must fail, must not pass, should fail, should not pass";
 /// What a line says that leads over to what is wanted, beside what demands it.
-const AFFIRMED: &[&str] = &[
-    "after",
-    "another",
-    "assert",
-    "assertion",
-    "assertions",
-    "asserts",
-    "behave",
-    "behaves",
-    "behavior",
-    "behaviour",
-    "call",
-    "called",
-    "case",
-    "cases",
-    "check",
-    "checks",
-    "clear",
-    "correct",
-    "demo",
-    "demonstration",
-    "doctest",
-    "doctests",
-    "done when",
-    "e.g",
-    "end result",
-    "example",
-    "examples",
-    "expectation",
-    "expectations",
-    "following",
-    "good",
-    "i/o",
-    "illustrate",
-    "illustration",
-    "in mind",
-    "input",
-    "instance",
-    "something like",
-    "new",
-    "now",
-    "passes",
-    "quick start",
-    "quickstart",
-    "repl",
-    "requirement",
-    "requirements",
-    "right",
-    "sample",
-    "samples",
-    "session",
-    "so",
-    "spec",
-    "specification",
-    "such",
-    "test",
-    "tests",
-    "think of it",
-    "usage",
-    "use",
-    "used",
-    "verify",
-    "works",
-];
+const AFFIRMED: &str = "after, another, assert, assertion, assertions, asserts, behave, behaves, behavior, behaviour, call, \
+    called, case, cases, check, checks, clear, correct, demo, demonstration, doctest, doctests, \
+    done when, e.g, end result, example, examples, expectation, expectations, following, good, i/o, \
+    illustrate, illustration, in mind, input, instance, something like, new, now, passes, quick start, \
+    quickstart, repl, requirement, requirements, right, sample, samples, session, so, spec, \
+    specification, such, test, tests, think of it, usage, use, used, verify, works";
 /// The same in other languages, as parts of words.
-const AFFIRMED_ELSEWHERE: &[&str] = &[
-    "assert",
-    "atteso",
-    "attendu",
-    "atten",
-    "beisp",
-    "besteh",
-    "debe",
-    "deve",
-    "devono",
-    "doit",
-    "doivent",
-    "ejemplo",
-    "erwart",
-    "esempi",
-    "esperad",
-    "exempl",
-    "moet",
-    "muss",
-    "müssen",
-    "prueba",
-    "przykł",
-    "soll",
-    "test",
-    "verwacht",
-    "voorbeeld",
-    "örnek",
-    "ожида",
-    "пример",
-    "тест",
-    "должн",
-    "例",
-    "应",
-    "應",
-    "期待",
-    "期望",
-    "测试",
-    "測試",
-    "テスト",
-    "예",
-    "테스트",
-    "해야",
-    "기대",
-];
+const AFFIRMED_ELSEWHERE: &str = "assert, atteso, attendu, atten, beisp, besteh, debe, deve, devono, doit, doivent, ejemplo, erwart, \
+    esempi, esperad, exempl, moet, muss, müssen, prueba, przykł, soll, test, verwacht, voorbeeld, \
+    örnek, ожида, пример, тест, должн, 例, 应, 應, 期待, 期望, 测试, 測試, テスト, 예, 테스트, 해야, 기대";
 /// What points at the code that comes.
-const FORWARD: &[&str] = &["below", "following", "here", "next"];
+const FORWARD: &str = "below, following, here, next";
 
 /// Lines above an example in which its heading is looked for.
 const HEADING_LINES_MAX: usize = 15;
@@ -326,7 +147,7 @@ impl Prompt<'_> {
         is_crossed(&line)
             || says_any(comment, REPORTS)
             || says_any(comment, FAULTS)
-            || says_any(comment, &["expected", "should be"]) && names_another()
+            || says_any(comment, "expected, should be") && names_another()
     }
 
     /// Whether the sentence around a part of line `at` plainly expects what it says there. The part
@@ -361,7 +182,7 @@ impl Prompt<'_> {
         let stated = without_strings(&self.text[from.min(to)..to]);
         let relation = ["should", "must", "returns", "gives"]
             .iter()
-            .find(|word| says_any(&stated, &[word]));
+            .find(|word| says_any(&stated, word));
         let whole = format!("{sentence} {}", relation.unwrap_or(&""));
         let last = lead.trim_end().chars().next_back();
         let is_quoted = last.is_some_and(|c| matches!(c, '"' | '\'' | '“' | '‘' | '«' | '„'))
@@ -432,7 +253,7 @@ impl Prompt<'_> {
         let above = above.into_iter().rev().collect::<Vec<_>>().join(" ");
         let below = self.paragraph(&down).0.join(" ");
         let comes_back = |one: &str| !one.ends_with(':') && !says_any(one, FORWARD);
-        let mut above = sentences(&above).filter(|one| !says_any(one, &["above"]));
+        let mut above = sentences(&above).filter(|one| !says_any(one, "above"));
         let mut below = sentences(&below).filter(|one| comes_back(one));
         above.any(|one| leads_here(one) && is_denial(one))
             || self.lead(first) == Lead::Astray
@@ -460,8 +281,8 @@ impl Prompt<'_> {
         let is_item = line.starts_with(['-', '*', '•']) && !is_heading && !bare.ends_with(':');
         let is_lead = is_heading || !is_item && !bare.ends_with(['.', '!', '?', ')', '。']);
         // `A class Stack with push and pop:` is what is asked for.
-        let is_request = starts_with_any(lead, &["a", "an"])
-            && self.asked_names().any(|name| mentions(lead, name));
+        let is_request =
+            starts_with_any(lead, "a, an") && self.asked_names().any(|name| mentions(lead, name));
         if is_request {
             return Lead::Nothing;
         }

@@ -3,36 +3,17 @@
 use crate::asked::Prompt;
 use crate::literal::identifier;
 use crate::python::mentions;
-use crate::wording::says_any;
+use crate::wording::{each, says_any};
 
 /// Parts of the names of functions whose answers are drawn by lot.
-const DRAWN: &[&str] = &[
-    "coin", "dice", "flip", "password", "pick", "rand", "random", "roll", "shuffle", "toss",
-    "token", "uuid",
-];
+const DRAWN: &str =
+    "coin, dice, flip, password, pick, rand, random, roll, shuffle, toss, token, uuid";
 /// Parts of the names of functions whose answers depend on when they are called.
-const TIMED: &[&str] = &[
-    "age",
-    "date",
-    "now",
-    "time",
-    "timestamp",
-    "today",
-    "tomorrow",
-    "yesterday",
-];
+const TIMED: &str = "age, date, now, time, timestamp, today, tomorrow, yesterday";
 /// What a line says of a function that draws its answers.
-const RANDOMLY: &[&str] = &[
-    "aleatorio",
-    "aléatoire",
-    "random",
-    "randomly",
-    "zufällig",
-    "zufällige",
-    "zufälligen",
-];
+const RANDOMLY: &str = "aleatorio, aléatoire, random, randomly, zufällig, zufällige, zufälligen";
 /// What a line says of a function that looks at the calendar.
-const CURRENTLY: &[&str] = &["current date", "heute", "hoy", "today", "today's"];
+const CURRENTLY: &str = "current date, heute, hoy, today, today's";
 
 /// Whether what a prompt asks for answers a call anew each time, or each day: it is drawn by lot, or it
 /// counts from today.
@@ -40,19 +21,19 @@ pub(crate) fn is_volatile(prompt: &Prompt<'_>, call: &str, result: &str) -> bool
     let Some((name, arguments)) = identifier(call) else {
         return false;
     };
-    let begins_with = |words: &[&str]| words.contains(&name.split('_').next().unwrap_or_default());
-    let has_part = |words: &[&str]| {
+    let first = name.split('_').next().unwrap_or_default();
+    let has_part = |words: &str| {
         name.split('_')
-            .any(|part| words.contains(&part.to_lowercase().as_str()))
+            .any(|part| each(words).any(|word| word == part.to_lowercase()))
     };
-    let is_said = |words: &[&str]| {
+    let is_said = |words: &str| {
         let mut lines = prompt.lines.iter().map(|line| line.text);
         lines.any(|line| mentions(line, name) && says_any(line, words))
     };
     let takes_nothing = arguments == "()";
-    let is_seeded = || says_any(prompt.text, &["seed", "seeded"]);
+    let is_seeded = || says_any(prompt.text, "seed, seeded");
     takes_nothing && (has_part(DRAWN) || has_part(TIMED))
-        || (begins_with(&["rand", "random", "shuffle"]) || is_said(RANDOMLY)) && !is_seeded()
+        || (["rand", "random", "shuffle"].contains(&first) || is_said(RANDOMLY)) && !is_seeded()
         || (has_date(call) || has_date(result)) && is_said(CURRENTLY)
 }
 

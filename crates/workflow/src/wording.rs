@@ -1,351 +1,63 @@
 //! How a prompt says a thing: the words by which a sentence or a heading denies, doubts, reports or
-//! takes back what it says, and where a sentence begins and ends.
+//! takes back what it says, and where a sentence begins and ends. A list of words is one text, with commas
+//! between them.
 
 use crate::spoken::{Spoken, asks_in_another_language, denies_in_another_language};
 
 /// What a sentence or a heading says where its results are not what is wanted, but what was or is.
-pub(crate) const REPORTS: &[&str] = &[
-    "actual",
-    "actually",
-    "at the moment",
-    "before",
-    "current",
-    "currently",
-    "got",
-    "incorrect",
-    "incorrectly",
-    "instead",
-    "legacy",
-    "mistake",
-    "mistakes",
-    "must not",
-    "mustn't",
-    "never",
-    "observed",
-    "old",
-    "previously",
-    "right now",
-    "should not",
-    "shouldn't",
-    "today",
-    "used to",
-    "wrong",
-    "wrongly",
-    "yesterday",
-];
+pub(crate) const REPORTS: &str = "actual, actually, at the moment, before, current, currently, got, incorrect, incorrectly, instead, \
+    legacy, mistake, mistakes, must not, mustn't, never, observed, old, previously, right now, \
+    should not, shouldn't, today, used to, wrong, wrongly, yesterday";
 /// What a sentence or a heading says of what is to be mended. After one of `REQUESTS` it only names it.
-pub(crate) const FAULTS: &[&str] = &[
-    "broken",
-    "bug",
-    "buggy",
-    "bugs",
-    "fail",
-    "failed",
-    "failing",
-    "fails",
-    "off by one",
-    "off-by-one",
-];
+pub(crate) const FAULTS: &str =
+    "broken, bug, buggy, bugs, fail, failed, failing, fails, off by one, off-by-one";
 /// What a sentence says too where it is no plain expectation: it denies, contrasts or doubts.
-pub(crate) const DOUBTS: &[&str] = &[
-    "although",
-    "but",
-    "can't",
-    "cannot",
-    "didn't",
-    "doesn't",
-    "don't",
-    "error",
-    "errors",
-    "except",
-    "gave",
-    "gets",
-    "he",
-    "how come",
-    "however",
-    "i get",
-    "isn't",
-    "maybe",
-    "might",
-    "no",
-    "not",
-    "now",
-    "people",
-    "perhaps",
-    "probably",
-    "rather than",
-    "returned",
-    "said",
-    "says",
-    "seems",
-    "she",
-    "still",
-    "suppose",
-    "they",
-    "though",
-    "told",
-    "unless",
-    "unlike",
-    "users",
-    "we get",
-    "whereas",
-    "while",
-    "why",
-    "without",
-    "won't",
-    "you get",
-];
+pub(crate) const DOUBTS: &str = "although, but, can't, cannot, didn't, doesn't, don't, error, errors, except, gave, gets, he, \
+    how come, however, i get, isn't, maybe, might, no, not, now, people, perhaps, probably, \
+    rather than, returned, said, says, seems, she, still, suppose, they, though, told, unless, unlike, \
+    users, we get, whereas, while, why, without, won't, you get";
 /// How a clause begins that asks for something.
-pub(crate) const REQUESTS: &[&str] = &[
-    "add",
-    "build",
-    "change",
-    "complete",
-    "correct",
-    "create",
-    "define",
-    "develop",
-    "extend",
-    "fix",
-    "handle",
-    "i need",
-    "i want",
-    "implement",
-    "keep",
-    "let's",
-    "make",
-    "please",
-    "program",
-    "provide",
-    "put",
-    "raise",
-    "refactor",
-    "repair",
-    "replace",
-    "rewrite",
-    "use",
-    "we need",
-    "we want",
-    "write",
-];
+pub(crate) const REQUESTS: &str = "add, build, change, complete, correct, create, define, develop, extend, fix, handle, i need, \
+    i want, implement, keep, let's, make, please, program, provide, put, raise, refactor, repair, \
+    replace, rewrite, use, we need, we want, write";
 /// What a sentence says anywhere that asks for something.
-const POLITE: &[&str] = &[
-    "can u",
-    "can you",
-    "could you",
-    "i'd like",
-    "please",
-    "would like",
-    "would you",
-];
+const POLITE: &str = "can u, can you, could you, i'd like, please, would like, would you";
 /// The same in other languages, as parts of words, with words of thanks.
-const POLITE_ELSEWHERE: &[&str] = &[
-    "baue",
-    "bitte",
-    "brauche",
-    "crea ",
-    "crée",
-    "danke",
-    "ecri",
-    "erstell",
-    "escrev",
-    "escrib",
-    "gracias",
-    "grazie",
-    "implement",
-    "maak",
-    "merci",
-    "napisz",
-    "necesit",
-    "por favor",
-    "s'il",
-    "schreib",
-    "schrijf",
-    "scriv",
-    "skriv",
-    "yaz",
-    "écri",
-    "напиш",
-    "нужн",
-    "спасибо",
-    "создай",
-    "写",
-    "寫",
-    "请",
-    "請",
-    "谢谢",
-    "書いて",
-    "作って",
-    "ください",
-    "ありがとう",
-    "작성",
-    "만들",
-    "주세요",
-    "감사",
-];
+const POLITE_ELSEWHERE: &str = "baue, bitte, brauche, crea , crée, danke, ecri, erstell, escrev, escrib, gracias, grazie, \
+    implement, maak, merci, napisz, necesit, por favor, s'il, schreib, schrijf, scriv, skriv, yaz, \
+    écri, напиш, нужн, спасибо, создай, 写, 寫, 请, 請, 谢谢, 書いて, 作って, ください, ありがとう, 작성, 만들, 주세요, 감사";
 /// How a request begins that is about what was just shown, and says that it is wrong: `Fix that.`
-const MENDING: &[&str] = &["change", "correct", "fix", "make", "repair"];
+const MENDING: &str = "change, correct, fix, make, repair";
 /// By what a sentence shows that it demands what it states.
-pub(crate) const DEMANDING: &[&str] = &[
-    "acceptance",
-    "criteria",
-    "desired",
-    "ensure",
-    "expect",
-    "expected",
-    "expects",
-    "has to",
-    "have to",
-    "make sure",
-    "must",
-    "need",
-    "needs",
-    "pass",
-    "required",
-    "shall",
-    "should",
-    "want",
-    "wanted",
-    "wants",
-];
+pub(crate) const DEMANDING: &str = "acceptance, criteria, desired, ensure, expect, expected, expects, has to, have to, make sure, must, \
+    need, needs, pass, required, shall, should, want, wanted, wants";
 /// By what a sentence shows that it gives an example, or leads to one in its words: `so that f(1) == 2`.
-const EXEMPLIFYING: &[&str] = &[
-    "e.g",
-    "eg",
-    "example",
-    "examples",
-    "for instance",
-    "i.e",
-    "so that",
-    "such as",
-    "such that",
-];
+const EXEMPLIFYING: &str =
+    "e.g, eg, example, examples, for instance, i.e, so that, such as, such that";
 /// How the rest of a sentence begins that only explains its result.
-const EXPLAINING: &[&str] = &[
-    "and so on",
-    "as",
-    "because",
-    "etc",
-    "for",
-    "if",
-    "of course",
-    "please",
-    "since",
-    "so",
-    "thanks",
-    "thx",
-    "too",
-    "when",
-    "where",
-    "with",
-];
+const EXPLAINING: &str = "and so on, as, because, etc, for, if, of course, please, since, so, thanks, thx, too, when, where, \
+    with";
 /// By what a sentence behind an example shows that it gives a rule.
-const RULES: &[&str] = &[
-    "accept",
-    "accepts",
-    "allowed",
-    "does not change",
-    "does not count",
-    "does not matter",
-    "handle",
-    "handles",
-    "ignored",
-    "needed",
-    "optional",
-    "raise",
-    "raised",
-    "raises",
-    "support",
-    "supports",
-    "use",
-    "work",
-    "works",
-];
+const RULES: &str = "accept, accepts, allowed, does not change, does not count, does not matter, handle, handles, \
+    ignored, needed, optional, raise, raised, raises, support, supports, use, work, works";
 /// How a sentence begins that gives a rule, or only remarks something or thanks.
-const RULE_OPENINGS: &[&str] = &[
-    "all",
-    "any",
-    "anything",
-    "best",
-    "cheers",
-    "constraints",
-    "do not",
-    "don't",
-    "each",
-    "empty",
-    "every",
-    "everything",
-    "explanation",
-    "hint",
-    "if",
-    "invalid",
-    "kind regards",
-    "negative",
-    "no",
-    "note",
-    "only",
-    "other",
-    "otherwise",
-    "regards",
-    "tests",
-    "thank",
-    "thanks",
-    "the class",
-    "the code",
-    "the function",
-    "the method",
-    "the module",
-    "the order",
-    "the tests",
-    "thx",
-    "where",
-];
+const RULE_OPENINGS: &str = "all, any, anything, best, cheers, constraints, do not, don't, each, empty, every, everything, \
+    explanation, hint, if, invalid, kind regards, negative, no, note, only, other, otherwise, regards, \
+    tests, thank, thanks, the class, the code, the function, the method, the module, the order, \
+    the tests, thx, where";
 /// How a sentence begins that speaks of something named before, or of one thing: no general rule.
-const PARTICULAR: &[&str] = &[
-    "as",
-    "here",
-    "it",
-    "one",
-    "so",
-    "some",
-    "something",
-    "still",
-    "that",
-    "the",
-    "there",
-    "these",
-    "this",
-    "what",
-    "which",
-];
+const PARTICULAR: &str =
+    "as, here, it, one, so, some, something, still, that, the, there, these, this, what, which";
 /// What people say of a result that lacks something.
-const COMPLAINTS: &[&str] = &[
-    "forgets",
-    "forgotten",
-    "lacks",
-    "left out",
-    "loses",
-    "lost",
-    "missed",
-    "missing",
-    "skipped",
-    "skips",
-];
+const COMPLAINTS: &str =
+    "forgets, forgotten, lacks, left out, loses, lost, missed, missing, skipped, skips";
 /// By what a sentence shows that it tells of people and what they met with.
-const PEOPLE: &[&str] = &[
-    "customer",
-    "customers",
-    "i",
-    "me",
-    "my",
-    "our",
-    "people",
-    "they",
-    "us",
-    "user",
-    "users",
-    "we",
-];
+const PEOPLE: &str = "customer, customers, i, me, my, our, people, they, us, user, users, we";
+/// The words and phrases of a list.
+pub(crate) fn each(words: &str) -> impl Iterator<Item = &str> {
+    words.split(", ")
+}
+
 /// The last sentence of a line.
 pub(crate) fn last_sentence(line: &str) -> &str {
     let ends = [". ", "! ", "? "];
@@ -405,9 +117,9 @@ pub(crate) fn behind_in_sentence(text: &str) -> &str {
 }
 
 /// Whether a text begins with one of these words.
-pub(crate) fn starts_with_any(text: &str, words: &[&str]) -> bool {
+pub(crate) fn starts_with_any(text: &str, words: &str) -> bool {
     let text = text.to_lowercase();
-    words.iter().any(|word| {
+    each(words).any(|word| {
         text.strip_prefix(word).is_some_and(|rest| {
             !rest.starts_with(|c: char| c.is_alphanumeric() || "_(".contains(c))
         })
@@ -453,9 +165,8 @@ pub(crate) fn tells_of_people(sentence: &str) -> bool {
 
 /// Whether what stands before an example in its sentence leads to one.
 pub(crate) fn leads_to_an_example(lead: &str) -> bool {
-    let is_situation = || {
-        starts_with_any(opening(lead), &["for", "note", "when", "with"]) && !tells_of_people(lead)
-    };
+    let is_situation =
+        || starts_with_any(opening(lead), "for, note, when, with") && !tells_of_people(lead);
     Spoken::of(lead) == Spoken::Nothing
         || says_any(lead, EXEMPLIFYING)
         || requests(lead)
@@ -488,22 +199,22 @@ pub(crate) fn goes_on(sentence: &str) -> bool {
     let asks = requests(sentence);
     let is_correction = names_a_value && demands(sentence)
         || begins_with_a_value
-        || starts_with_any(bare, MENDING) && says_any(bare, &["it", "that", "this"])
+        || starts_with_any(bare, MENDING) && says_any(bare, "it, that, this")
         || sentence.contains('?') && !asks
         || says_any(sentence, COMPLAINTS)
         || tells_of_people(sentence);
     let is_general = !starts_with_any(bare, PARTICULAR)
-        && says_any(sentence, &["are", "is"])
+        && says_any(sentence, "are, is")
         && !says_any(sentence, REPORTS);
     let is_rule = says_any(sentence, RULES) || starts_with_any(bare, RULE_OPENINGS) || is_general;
     !is_correction && (asks || is_rule)
 }
 
 /// Whether one of these words stands in a text.
-pub(crate) fn says_any(text: &str, words: &[&str]) -> bool {
+pub(crate) fn says_any(text: &str, words: &str) -> bool {
     let text = text.to_lowercase().replace('’', "'");
     let part = |c: char| c.is_alphanumeric() || c == '_';
-    words.iter().any(|word| {
+    each(words).any(|word| {
         text.match_indices(word).any(|(at, _)| {
             !text[..at].ends_with(part) && !text[at + word.len()..].starts_with(part)
         })
@@ -536,8 +247,9 @@ mod tests {
 
     #[test]
     fn words_are_in_order_and_none_is_there_twice() {
-        let of_reports = [REPORTS, FAULTS, DOUBTS].concat();
-        assert_eq!(BTreeSet::from_iter(&of_reports).len(), of_reports.len());
+        let of_reports = [REPORTS, FAULTS, DOUBTS].join(", ");
+        let different: BTreeSet<&str> = each(&of_reports).collect();
+        assert_eq!(different.len(), each(&of_reports).count());
         for list in [
             REPORTS,
             FAULTS,
@@ -553,7 +265,7 @@ mod tests {
             COMPLAINTS,
             PEOPLE,
         ] {
-            assert!(list.is_sorted_by(|one, next| one < next), "{list:?}");
+            assert!(each(list).is_sorted_by(|one, next| one < next), "{list}");
         }
     }
 }
