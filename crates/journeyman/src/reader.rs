@@ -1,12 +1,12 @@
 //! Where a command reads: at the server that holds the data folder or that the settings name, else from
 //! the journal itself.
 
+use journeyman_api::{Call, TaskView};
 use journeyman_event::payload::PauseReason;
 use journeyman_event::state::Status;
 use journeyman_event::{Principal, TaskId, TaskState};
 use journeyman_journal::Journal;
 use journeyman_workflow::{Moment, load_at};
-use serde_json::Value;
 
 use crate::client::Client;
 use crate::parts::read_journal;
@@ -61,7 +61,7 @@ impl Reader {
     ) -> anyhow::Result<(Status, Option<PauseReason>)> {
         match self {
             Self::Server(client) => {
-                let view = client.get(&format!("/api/v1/tasks/{task}")).await?;
+                let view = client.call(Call::task(task, None)).await?;
                 Ok(standing_in(&view).unwrap_or(recorded))
             }
             // Held by a process that does not answer: it may well be at work.
@@ -83,9 +83,9 @@ impl Reader {
 }
 
 /// What an answer of the server says of a task's standing.
-pub(crate) fn standing_in(view: &Value) -> Option<(Status, Option<PauseReason>)> {
-    let status = serde_json::from_value(view["status"].clone()).ok()?;
-    Some((status, serde_json::from_value(view["pause"].clone()).ok()?))
+fn standing_in(view: &TaskView) -> Option<(Status, Option<PauseReason>)> {
+    let pause = serde_json::to_value(&view.pause).and_then(serde_json::from_value);
+    Some((view.status.into(), pause.ok()?))
 }
 
 /// A task that was running when its holder died rests, whatever was recorded last.

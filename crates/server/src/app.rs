@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use journeyman_api::ServedSetting;
 use journeyman_event::Randomness;
 use journeyman_tasks::Tasks;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,6 @@ use tokio_util::task::TaskTracker;
 use crate::door::Door;
 use crate::guard::Hosts;
 use crate::room::Room;
-use crate::settings::ServedSetting;
 use crate::tickets::Tickets;
 
 /// Whether work can be done now. Asked by `GET /ready`.

@@ -10,13 +10,14 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, State};
 use axum::http::header;
 use axum::http::request::Parts;
+use journeyman_api::Problem;
 use journeyman_event::{ContentHash, Owner, Principal};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::app::App;
-use crate::problem::Problem;
+use crate::problem::Rejection;
 
 /// How often the token file is looked at.
 const REREAD: Duration = Duration::from_millis(400);
@@ -328,13 +329,14 @@ pub(crate) fn known_caller(app: &App, parts: &Parts) -> Result<Option<Caller>, P
 }
 
 impl FromRequestParts<App> for Caller {
-    type Rejection = Problem;
+    type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Rejection> {
         let State(app) = State::<App>::from_request_parts(parts, app)
             .await
             .map_err(|_: std::convert::Infallible| Problem::forbidden("nobody"))?;
-        known_caller(&app, parts)?
-            .ok_or_else(|| Problem::unauthorized("send a token: `Authorization: Bearer ...`"))
+        let caller = known_caller(&app, parts)?;
+        let nobody = || Problem::unauthorized("send a token: `Authorization: Bearer ...`");
+        Ok(caller.ok_or_else(nobody)?)
     }
 }

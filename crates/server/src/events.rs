@@ -11,19 +11,20 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
+use journeyman_api::limits::{EVENT_WAIT_MS_MAX, check_word, page_limit, wait_ms};
+use journeyman_api::{
+    BlobPath, EventPage, EventView, EventsQuery, LinesQuery, Position, Problem, TaskPath,
+};
 use journeyman_event::{ContentHash, Event, ModuleName, Sequence, TaskId};
 use journeyman_journal::{Filter, Most};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::door::Caller;
 use crate::feed::pieces;
-use crate::problem::Problem;
-use crate::query::{Asked, Position, Task, TaskAnd};
+use crate::problem::Rejection;
+use crate::query::{Asked, Task, TaskAnd, seen};
 use crate::room::{Held, weight};
-use crate::tasks::{TaskPath, checked_limit, checked_word};
 use crate::view::time;
 
 /// Events on one page.
@@ -32,97 +33,25 @@ const PAGE: usize = 100;
 const PAGE_BYTES: usize = 2 << 20;
 /// Bytes of lines that are held for one client.
 const PART_BYTES: usize = 128 << 10;
-/// How long a reader may wait for an event, in milliseconds: less than clients give an answer.
-const WAIT_MS_MAX: u64 = 50_000;
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct EventsQuery {
-    /// Only events after this position, oldest first. Without it: the newest first.
-    #[param(value_type = Option<u64>, minimum = 0)]
-    after: Option<Position>,
-    /// Only events before this position, newest first; with `after`, those between, oldest first.
-    #[param(value_type = Option<u64>, minimum = 0)]
-    before: Option<Position>,
-    /// How many at most.
-    #[param(minimum = 1, maximum = 1_000)]
-    limit: Option<usize>,
-    /// Only events of this kind.
-    #[param(min_length = 1, max_length = 100)]
-    kind: Option<String>,
-    /// Only events about this module.
-    #[param(
-        pattern = "^[A-Za-z_][A-Za-z0-9_]*(\\.[A-Za-z_][A-Za-z0-9_]*)*$",
-        max_length = 200
-    )]
-    module: Option<String>,
-    /// Only events of this agent or user.
-    #[param(min_length = 1, max_length = 200)]
-    actor: Option<String>,
-    /// Whether their payloads are wanted.
-    data: Option<bool>,
-    /// With `after`, where there is nothing yet: how long to wait for something, in milliseconds.
-    #[param(minimum = 0, maximum = 50_000)]
-    wait_ms: Option<u64>,
-}
-
-/// An event as it is stored. Members that it has not are `null`; its payload too, unless it was asked
-/// for.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct EventView {
-    sequence: u64,
-    revision: u64,
-    id: String,
-    task_id: String,
-    module: Option<String>,
-    kind: String,
-    occurred_at: Option<String>,
-    actor: String,
-    causation_id: Option<String>,
-    code_version: u64,
-    code_hash: Option<String>,
-    /// What its maker knew: a count for each process.
-    #[schema(value_type = Object)]
-    clock: serde_json::Value,
-    /// Where it was first stored, if that was not here.
-    #[schema(value_type = Option<Object>)]
-    origin: serde_json::Value,
-    hash: String,
-    #[schema(value_type = Option<Object>)]
-    data: Option<Box<RawValue>>,
-}
-
-impl EventView {
-    fn of(event: &Event, with_data: bool) -> Self {
-        let data = with_data.then(|| event.payload().to_json().ok()).flatten();
-        Self {
-            sequence: event.sequence().0,
-            revision: event.revision().0,
-            id: event.id().to_string(),
-            task_id: event.task_id().to_string(),
-            module: event.module().map(ToString::to_string),
-            kind: event.kind().to_owned(),
-            occurred_at: time(Some(event.occurred_at())),
-            actor: event.actor().to_owned(),
-            causation_id: event.causation_id().map(|id| id.to_string()),
-            code_version: event.code_version(),
-            code_hash: event.code_hash().map(|hash| hash.to_string()),
-            clock: serde_json::to_value(event.clock()).unwrap_or_default(),
-            origin: serde_json::to_value(event.origin()).unwrap_or_default(),
-            hash: event.hash().to_string(),
-            data: data.and_then(|data| RawValue::from_string(data).ok()),
-        }
+fn view(event: &Event, with_data: bool) -> EventView {
+    let data = with_data.then(|| event.payload().to_json().ok()).flatten();
+    EventView {
+        sequence: event.sequence().0,
+        revision: event.revision().0,
+        id: event.id().to_string(),
+        task_id: event.task_id().to_string(),
+        module: event.module().map(ToString::to_string),
+        kind: event.kind().to_owned(),
+        occurred_at: time(Some(event.occurred_at())),
+        actor: event.actor().to_owned(),
+        causation_id: event.causation_id().map(|id| id.to_string()),
+        code_version: event.code_version(),
+        code_hash: event.code_hash().map(|hash| hash.to_string()),
+        clock: serde_json::to_value(event.clock()).unwrap_or_default(),
+        origin: serde_json::to_value(event.origin()).unwrap_or_default(),
+        hash: event.hash().to_string(),
+        data: data.and_then(|data| RawValue::from_string(data).ok()),
     }
-}
-
-/// A page of events.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct EventPage {
-    /// In the order that was asked for.
-    events: Vec<EventView>,
-    /// Where the next page begins (`after` or `before`, whichever was used); none if there are no more.
-    next: Option<u64>,
 }
 
 /// List a task's events.
@@ -135,13 +64,13 @@ pub(crate) async fn events(
     caller: Caller,
     Task(task): Task,
     Asked(query): Asked<EventsQuery>,
-) -> Result<Json<EventPage>, Problem> {
+) -> Result<Json<EventPage>, Rejection> {
     let limit = Most {
-        events: checked_limit(query.limit, PAGE)?,
+        events: page_limit(query.limit, PAGE)?,
         bytes: PAGE_BYTES,
     };
-    checked_word("kind", query.kind.as_deref(), 100)?;
-    checked_word("actor", query.actor.as_deref(), 200)?;
+    check_word("kind", query.kind.as_deref(), 100)?;
+    check_word("actor", query.actor.as_deref(), 200)?;
     let module = query.module.as_deref().map(ModuleName::new).transpose();
     let filter = Filter {
         task_id: Some(task.clone()),
@@ -150,17 +79,13 @@ pub(crate) async fn events(
         actor: query.actor,
         ..Filter::default()
     };
-    let wait_ms = query.wait_ms.unwrap_or(0);
-    if wait_ms > WAIT_MS_MAX {
-        let detail = format!("`wait_ms` is a number from 0 to {WAIT_MS_MAX}");
-        return Err(Problem::field("wait_ms", detail));
-    }
+    let wait_ms = wait_ms(query.wait_ms, EVENT_WAIT_MS_MAX)?;
     let (journal, principal) = (app.tasks.journal(), &caller.principal);
     let page = match (query.after, query.before) {
         (Some(after), before) => {
             let until = before.map(|before| Sequence(before.sequence().0.saturating_sub(1)));
             let filter = Filter { until, ..filter };
-            let after = after.seen(journal, "after").await?;
+            let after = seen(after, journal, "after").await?;
             let page = journal.read(principal, &filter, after, limit).await?;
             if page.events.is_empty() && until.is_none() && wait_ms > 0 {
                 app.tasks.current(principal, &task).await?;
@@ -191,11 +116,7 @@ pub(crate) async fn events(
     let with_data = query.data.unwrap_or(false);
     let last = page.events.last().map(|event| event.sequence().0);
     Ok(Json(EventPage {
-        events: page
-            .events
-            .iter()
-            .map(|e| EventView::of(e, with_data))
-            .collect(),
+        events: page.events.iter().map(|e| view(e, with_data)).collect(),
         next: last.filter(|_| !page.ended),
     }))
 }
@@ -212,15 +133,6 @@ async fn wait(app: &App, caller: &Caller, filter: &Filter, after: Sequence, time
     }
 }
 
-#[derive(IntoParams)]
-#[into_params(parameter_in = Path)]
-#[allow(dead_code)] // read by `query::TaskAnd`; here for the document
-pub(crate) struct BlobPath {
-    /// The hash that an event cites.
-    #[param(pattern = "^b3:[0-9a-f]{64}$")]
-    hash: String,
-}
-
 /// Get a text that an event cites by its hash, byte for byte.
 #[utoipa::path(
     get, path = "/tasks/{task_id}/blobs/{hash}", tag = "events", params(TaskPath, BlobPath),
@@ -230,7 +142,7 @@ pub(crate) async fn blob(
     State(app): State<App>,
     caller: Caller,
     TaskAnd(task, hash): TaskAnd,
-) -> Result<Response, Problem> {
+) -> Result<Response, Rejection> {
     let parsed: Result<ContentHash, _> = hash.parse();
     let hash = parsed.map_err(|error| Problem::field("hash", error.to_string()))?;
     app.tasks.current(&caller.principal, &task).await?;
@@ -248,24 +160,6 @@ pub(crate) fn text(bytes: impl IntoResponse) -> Response {
     (headers, bytes).into_response()
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct LinesQuery {
-    /// Only events after this position.
-    #[param(value_type = Option<u64>, minimum = 0)]
-    after: Option<Position>,
-    /// Only events up to this position.
-    #[param(value_type = Option<u64>, minimum = 0)]
-    until: Option<Position>,
-    /// How many at most; fewer mean that there are no more.
-    #[param(minimum = 1, maximum = 1_000)]
-    limit: Option<usize>,
-    /// Only events of this task.
-    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
-    task: Option<String>,
-}
-
 /// Get events as they are stored, oldest first: a line of JSON each.
 #[utoipa::path(
     get, path = "/events", tag = "events", params(LinesQuery),
@@ -275,8 +169,8 @@ pub(crate) async fn lines(
     State(app): State<App>,
     caller: Caller,
     Asked(query): Asked<LinesQuery>,
-) -> Result<Response, Problem> {
-    let limit = checked_limit(query.limit, PAGE)?;
+) -> Result<Response, Rejection> {
+    let limit = page_limit(query.limit, PAGE)?;
     let task_id = query.task.as_deref().map(TaskId::new).transpose();
     let filter = Filter {
         task_id: task_id.map_err(|error| Problem::field("task", error.to_string()))?,
@@ -285,7 +179,7 @@ pub(crate) async fn lines(
     };
     let after = match query.after {
         None => Sequence::ZERO,
-        Some(after) => after.seen(app.tasks.journal(), "after").await?,
+        Some(after) => seen(after, app.tasks.journal(), "after").await?,
     };
     let lines = Lines {
         events: VecDeque::new(),

@@ -4,38 +4,20 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use journeyman_api::{
+    AtQuery, ContextView, FileList, FilePath, FileQuery, FileView, MessageView, Position, Problem,
+    TaskPath,
+};
 use journeyman_event::{ContentHash, Payload, Sequence, word};
 use journeyman_journal::Filter;
 use journeyman_workflow::task_files;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::door::Caller;
 use crate::events::text;
-use crate::problem::Problem;
-use crate::query::{Asked, Position, Task, TaskAnd};
-use crate::tasks::{AtQuery, TaskPath};
-
-/// One file in one version.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct FileView {
-    /// Its path in the result.
-    path: String,
-    /// The version of the module; none for tests and other files.
-    version: Option<u64>,
-    /// Its size.
-    bytes: usize,
-    /// Its BLAKE3 hash.
-    hash: String,
-}
-
-/// A task's files.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct FileList {
-    /// Every version of every file, older versions first.
-    files: Vec<FileView>,
-}
+use crate::problem::Rejection;
+use crate::query::{Asked, Task, TaskAnd};
+use crate::tasks::state_at;
 
 /// List a task's files.
 #[utoipa::path(
@@ -47,8 +29,8 @@ pub(crate) async fn files(
     caller: Caller,
     Task(task): Task,
     Asked(at): Asked<AtQuery>,
-) -> Result<Json<FileList>, Problem> {
-    let state = at.state(&app, &caller.principal, &task).await?;
+) -> Result<Json<FileList>, Rejection> {
+    let state = state_at(at.at, &app, &caller.principal, &task).await?;
     let files = task_files(&state).into_iter().map(|file| FileView {
         bytes: file.text.len(),
         hash: ContentHash::of(file.text.as_bytes()).to_string(),
@@ -58,26 +40,6 @@ pub(crate) async fn files(
     Ok(Json(FileList {
         files: files.collect(),
     }))
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct FileQuery {
-    /// The version of the module; the latest if nothing is said.
-    #[param(minimum = 0)]
-    version: Option<u64>,
-    /// As it was after the event at this position, or the last one before it.
-    #[param(value_type = Option<u64>, minimum = 0)]
-    at: Option<Position>,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Path)]
-#[allow(dead_code)] // read by `query::TaskAnd`; here for the document
-pub(crate) struct FilePath {
-    /// The file, as the list names it.
-    path: String,
 }
 
 /// Get one file.
@@ -90,48 +52,13 @@ pub(crate) async fn file(
     caller: Caller,
     TaskAnd(task, path): TaskAnd,
     Asked(query): Asked<FileQuery>,
-) -> Result<Response, Problem> {
-    let at = AtQuery { at: query.at };
-    let state = at.state(&app, &caller.principal, &task).await?;
+) -> Result<Response, Rejection> {
+    let state = state_at(query.at, &app, &caller.principal, &task).await?;
     let mut files = task_files(&state).into_iter();
     let is_meant = |version: Option<u64>| query.version.is_none_or(|v| version == Some(v));
     let file = files.rfind(|file| file.path == path && is_meant(file.version));
     let none = || Problem::not_found(format!("task {task} has no such file {path}"));
     Ok(text(file.ok_or_else(none)?.text))
-}
-
-/// One message of a prompt.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct MessageView {
-    /// `system`, `user` or `assistant`.
-    role: String,
-    /// The text, byte for byte as it was sent.
-    content: String,
-}
-
-/// A call of the model: what it was asked.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ContextView {
-    /// The position of the call.
-    sequence: u64,
-    /// What for: `look_up`, `plan`, `code`, `tests`, `fix` or `review`.
-    purpose: Option<String>,
-    /// For which module.
-    module: Option<String>,
-    /// The messages, in order.
-    messages: Vec<MessageView>,
-    /// The JSON schema that the answer had to fit.
-    schema: Option<String>,
-    /// Tokens of the prompt.
-    prompt_tokens: u64,
-    /// Whether the model server counted them.
-    is_exact: bool,
-    /// Tokens that the answer might have.
-    max_tokens: u64,
-    /// Sampling temperature.
-    temperature: f32,
-    /// Sampling seed.
-    seed: u64,
 }
 
 /// See exactly what the model was asked: the last call at or before a position.
@@ -144,7 +71,7 @@ pub(crate) async fn context(
     caller: Caller,
     Task(task): Task,
     Asked(query): Asked<AtQuery>,
-) -> Result<Json<ContextView>, Problem> {
+) -> Result<Json<ContextView>, Rejection> {
     let (journal, principal) = (app.tasks.journal(), &caller.principal);
     let filter = Filter {
         task_id: Some(task.clone()),
@@ -161,9 +88,9 @@ pub(crate) async fn context(
     };
     let event = page.events.first().ok_or_else(none)?;
     let Payload::ModelCallStarted(call) = event.payload() else {
-        return Err(none());
+        return Err(none().into());
     };
-    let read = async |hash: ContentHash| -> Result<String, Problem> {
+    let read = async |hash: ContentHash| -> Result<String, Rejection> {
         let bytes = journal.blob(principal, hash).await?.ok_or_else(|| {
             let detail = format!(
                 "the text {hash} of what the model was asked is missing; `journeyman journal verify` says more"

@@ -6,40 +6,21 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use journeyman_api::{Health, Ready, Ticket};
 use journeyman_queue::Quantiles;
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::door::Caller;
-use crate::problem::Problem;
+use crate::problem::Rejection;
 use crate::tickets::TICKET_TTL;
-
-/// Whether the process lives.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Health {
-    /// Always `ok`.
-    status: &'static str,
-    /// The program's version.
-    version: &'static str,
-}
 
 /// Whether the process lives.
 #[utoipa::path(get, path = "/health", tag = "server", security(()), responses((status = 200, body = Health)))]
 pub(crate) async fn health() -> Json<Health> {
     Json(Health {
-        status: "ok",
-        version: env!("CARGO_PKG_VERSION"),
+        status: "ok".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
     })
-}
-
-/// Whether work can be done now.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Ready {
-    /// Whether it can.
-    ready: bool,
-    /// What stands in the way.
-    reasons: Vec<String>,
 }
 
 /// Whether work can be done now, and what stands in the way.
@@ -61,15 +42,6 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
     (status, Json(ready)).into_response()
 }
 
-/// A ticket for a WebSocket.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Ticket {
-    /// `?ticket=` of the WebSocket's address. It is good once.
-    ticket: String,
-    /// For how many seconds.
-    seconds: u64,
-}
-
 /// Get a ticket for a WebSocket, for clients that cannot send headers.
 #[utoipa::path(post, path = "/tickets", tag = "events", responses((status = 200, body = Ticket)))]
 pub(crate) async fn ticket(State(app): State<App>, caller: Caller) -> Json<Ticket> {
@@ -84,7 +56,7 @@ pub(crate) async fn ticket(State(app): State<App>, caller: Caller) -> Json<Ticke
     get, path = "/metrics", tag = "server",
     responses((status = 200, body = String, content_type = "text/plain")),
 )]
-pub(crate) async fn metrics(State(app): State<App>, caller: Caller) -> Result<Response, Problem> {
+pub(crate) async fn metrics(State(app): State<App>, caller: Caller) -> Result<Response, Rejection> {
     caller.may_see_server()?;
     let figures = app.tasks.statistics();
     let mut text = String::new();

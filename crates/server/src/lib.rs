@@ -42,6 +42,5 @@ pub use door::{BadTokens, Door, Role, TokenFile, TokenLine};
 pub use guard::Hosts;
 pub use listener::serve;
 pub use routes::openapi;
-pub use settings::{ServedSetting, ServedSettings};
-pub use tools::ToolList;
-pub use view::TaskSummary;
+pub use tools::tool_list;
+pub use view::summary;

@@ -2,7 +2,7 @@
 //! other way to the REST interface.
 //!
 //! It keeps nothing of a task. Tools, resources and the protocol's own tasks are other words for the
-//! REST interface ([`Api`]): what a client may see and do, and what is durable, is settled there.
+//! REST interface: what a client may see and do, and what is durable, is settled there.
 
 #![allow(deprecated)] // subscribing and logging as clients of the revisions before 2026-07-28 do
 
@@ -27,12 +27,12 @@ use std::sync::Arc;
 
 use axum::http::header;
 use axum::http::request::Parts;
+use journeyman_api::Client;
 use rmcp::model::Tool;
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServiceExt};
 use tokio_util::sync::CancellationToken;
 
-pub use api::{Answer, Api, Unreachable};
 pub(crate) use http::{is_path, router};
 
 use api::InProcess;
@@ -46,7 +46,7 @@ enum Reach {
     /// In this process, as whoever was let in, until it stops.
     Here(axum::Router, CancellationToken),
     /// In this way, whoever asks.
-    There(Arc<dyn Api>),
+    There(Client),
 }
 
 /// The MCP server, for one client.
@@ -58,7 +58,7 @@ struct Mcp {
 }
 
 /// Serves one client over standard input and output, until it goes away.
-pub async fn serve_stdio(api: Arc<dyn Api>) -> std::io::Result<()> {
+pub async fn serve_stdio(api: Client) -> std::io::Result<()> {
     let running = Mcp::new(Reach::There(api))
         .serve(rmcp::transport::stdio())
         .await
@@ -93,19 +93,19 @@ impl Mcp {
     }
 
     /// REST as whoever sent this request.
-    fn api(&self, context: &RequestContext<RoleServer>) -> Result<Arc<dyn Api>, ErrorData> {
+    fn api(&self, context: &RequestContext<RoleServer>) -> Result<Client, ErrorData> {
         match &self.reach {
-            Reach::There(api) => Ok(Arc::clone(api)),
+            Reach::There(api) => Ok(api.clone()),
             Reach::Here(router, _) => {
                 let parts = context.extensions.get::<Parts>();
                 let caller = parts.and_then(|parts| parts.extensions.get::<Caller>());
                 let nobody = || ErrorData::invalid_request("nobody knows who asks", None);
-                Ok(Arc::new(InProcess {
+                Ok(Client::new(Arc::new(InProcess {
                     router: router.clone(),
                     caller: caller.ok_or_else(nobody)?.clone(),
                     account: parts.and_then(|parts| parts.extensions.get().cloned()),
                     host: parts.and_then(|parts| parts.headers.get(header::HOST).cloned()),
-                }))
+                })))
             }
         }
     }

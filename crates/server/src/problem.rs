@@ -1,116 +1,50 @@
-//! What goes wrong, as problem details (RFC 9457).
+//! What goes wrong, as a response: problem details (RFC 9457), made of the errors of what stands below.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use journeyman_api::Problem;
 use journeyman_queue::Refusal;
-use journeyman_workflow::Error;
-use serde::Serialize;
-use utoipa::ToSchema;
+use journeyman_tasks::Error;
 
 /// Before a request is worth trying again that the store or the queue could not take, in seconds.
 const RETRY_AFTER_S: u64 = 5;
 
-/// A problem.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct Problem {
-    /// What kind of problem, `urn:journeyman:problem:` and a word.
-    #[serde(rename = "type")]
-    kind: String,
-    /// The kind in words.
-    title: String,
-    /// The HTTP status.
-    status: u16,
-    /// What happened and what to do.
-    detail: String,
-    /// The field at fault.
-    field: Option<String>,
-    /// Seconds until it is worth trying again.
-    retry_after: Option<u64>,
+/// Why a request is not answered as it asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Rejection(pub(crate) Problem);
+
+/// Code of ours panicked; the log says where.
+pub(crate) fn defect() -> Problem {
+    let detail = "a defect in journeyman; the server's log says more, under this request's id";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
 }
 
-impl Problem {
-    pub(crate) fn new(status: StatusCode, kind: &str, detail: impl Into<String>) -> Self {
-        Self {
-            kind: format!("urn:journeyman:problem:{kind}"),
-            title: kind.replace('-', " "),
-            status: status.as_u16(),
-            detail: detail.into(),
-            field: None,
-            retry_after: None,
-        }
-    }
-
-    pub(crate) fn field(field: &str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-field", detail).of_field(field)
-    }
-
-    pub(crate) fn of_field(self, field: &str) -> Self {
-        Self {
-            field: Some(field.to_owned()),
-            ..self
-        }
-    }
-
-    /// Names this field where none is named but the body as a whole.
-    pub(crate) fn or_of_field(self, field: &str) -> Self {
-        if self.field.as_deref() == Some("body") {
-            return self.of_field(field);
-        }
-        self
-    }
-
-    /// Code of ours panicked; the log says where.
-    pub(crate) fn defect() -> Self {
-        let detail = "a defect in journeyman; the server's log says more, under this request's id";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
-    }
-
-    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", detail)
-    }
-
-    pub(crate) fn too_large(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
-    }
-
-    pub(crate) fn unauthorized(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
-    }
-
-    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
-    }
-
-    pub(crate) fn later(
-        status: StatusCode,
-        kind: &str,
-        detail: impl Into<String>,
-        seconds: u64,
-    ) -> Self {
-        Self {
-            retry_after: Some(seconds),
-            ..Self::new(status, kind, detail)
-        }
-    }
-
-    pub(crate) fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+impl From<Problem> for Rejection {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
     }
 }
 
-impl IntoResponse for Problem {
+impl From<journeyman_api::Unfit> for Rejection {
+    fn from(unfit: journeyman_api::Unfit) -> Self {
+        Self(unfit.into())
+    }
+}
+
+impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = (self.status(), body).into_response();
+        let Self(problem) = self;
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut response = (problem.status(), body).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if let Some(seconds) = self.retry_after {
+        if let Some(seconds) = problem.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.status == StatusCode::UNAUTHORIZED.as_u16() {
+        if problem.status() == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
             headers.insert(header::WWW_AUTHENTICATE, scheme);
         }
@@ -118,26 +52,30 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<Error> for Problem {
+impl From<Error> for Rejection {
     fn from(error: Error) -> Self {
         let detail = error.to_string();
-        match error {
-            Error::NoSuchTask { .. } => Self::not_found(detail),
-            Error::TaskExists { .. } => Self::new(StatusCode::CONFLICT, "task-exists", detail),
-            Error::KeyUsed { .. } => {
-                Self::new(StatusCode::CONFLICT, "key-used", detail).of_field("idempotency_key")
-            }
-            Error::Ended { .. } => Self::new(StatusCode::CONFLICT, "task-ended", detail),
-            Error::Overtaken { .. } => Self::new(StatusCode::CONFLICT, "overtaken", detail),
-            Error::BadInput { field, .. } => Self::field(field, detail),
-            Error::TooLarge { field, .. } => Self::too_large(detail).of_field(field),
-            Error::NoModule { .. } => Self::new(StatusCode::CONFLICT, "no-such-module", detail),
-            Error::NoTool { .. } => Self::new(StatusCode::CONFLICT, "no-such-tool", detail),
-            Error::NoBench => Self::new(StatusCode::CONFLICT, "no-bench", detail),
+        let conflict = |kind, detail| Problem::new(StatusCode::CONFLICT, kind, detail);
+        Self(match error {
+            Error::NoSuchTask { .. } => Problem::not_found(detail),
+            Error::TaskExists { .. } => conflict("task-exists", detail),
+            Error::KeyUsed { .. } => conflict("key-used", detail).of_field("idempotency_key"),
+            Error::Ended { .. } => conflict("task-ended", detail),
+            Error::Overtaken { .. } => conflict("overtaken", detail),
+            Error::Unfit(unfit) => unfit.into(),
+            Error::NoModule { .. } => conflict("no-such-module", detail),
+            Error::NoTool { .. } => conflict("no-such-tool", detail),
+            Error::NoBench => conflict("no-bench", detail),
             Error::Refused(refusal) => refused(&refusal, detail),
-            Error::Journal(error) => error.into(),
-            _ => internal(&detail),
-        }
+            Error::Journal(error) => return error.into(),
+            Error::Workflow(_) | Error::Thread(_) => internal(&detail),
+        })
+    }
+}
+
+impl From<journeyman_workflow::Error> for Rejection {
+    fn from(error: journeyman_workflow::Error) -> Self {
+        Error::from(error).into()
     }
 }
 
@@ -173,17 +111,17 @@ fn internal(detail: &str) -> Problem {
     )
 }
 
-impl From<journeyman_journal::Error> for Problem {
+impl From<journeyman_journal::Error> for Rejection {
     fn from(error: journeyman_journal::Error) -> Self {
         use journeyman_journal::Error as Journal;
         let detail = error.to_string();
-        match error {
+        Self(match error {
             Journal::Full { .. }
             | Journal::NotWritable { .. }
             | Journal::Unknown { .. }
             | Journal::Moved { .. } => {
                 tracing::error!(%error, "the journal cannot be written to");
-                Self::later(
+                Problem::later(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "journal-degraded",
                     detail,
@@ -192,10 +130,10 @@ impl From<journeyman_journal::Error> for Problem {
             }
             Journal::Damaged { .. } => {
                 tracing::error!(%error, "a record of the journal is damaged");
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "journal-damaged", detail)
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "journal-damaged", detail)
             }
-            Journal::Invalid(invalid) => Self::field(invalid.field, detail),
+            Journal::Invalid(invalid) => Problem::field(invalid.field, detail),
             _ => internal(&detail),
-        }
+        })
     }
 }

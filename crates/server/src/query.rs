@@ -3,20 +3,20 @@
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
+use journeyman_api::{Position, Problem, task_name};
 use journeyman_event::{Principal, Sequence, TaskId};
 use journeyman_journal::Journal;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::problem::Problem;
+use crate::problem::Rejection;
 
 /// A query that fits.
 pub(crate) struct Asked<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
-    type Rejection = Problem;
+    type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let query = Query::from_request_parts(parts, state).await;
         query
             .map(|Query(value)| Self(value))
@@ -31,46 +31,28 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
                 let field = named.or(quoted).unwrap_or("query");
                 if text.starts_with("missing field ") {
                     let detail = format!("the query parameter `{field}` is missing: `?{field}=`");
-                    return Problem::field(field, detail);
+                    return Problem::field(field, detail).into();
                 }
-                Problem::field(field, text)
+                Problem::field(field, text).into()
             })
     }
 }
 
-/// A position in the store, as a request may name one: the store counts in 63 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "u64")]
-pub(crate) struct Position(Sequence);
-
-impl Position {
-    pub(crate) const fn sequence(self) -> Sequence {
-        self.0
+/// A position, for whoever wants what comes after it: nobody has seen an event that is not there yet, and who
+/// waited after it would miss all those before.
+pub(crate) async fn seen(
+    position: Position,
+    journal: &Journal,
+    field: &str,
+) -> Result<Sequence, Rejection> {
+    let head = journal.head(&Principal::system()).await?;
+    if position.sequence() <= head.sequence {
+        return Ok(position.sequence());
     }
-
-    /// The position, for whoever wants what comes after it: nobody has seen an event that is not there
-    /// yet, and who waited after it would miss all those before.
-    pub(crate) async fn seen(self, journal: &Journal, field: &str) -> Result<Sequence, Problem> {
-        let head = journal.head(&Principal::system()).await?;
-        if self.0 <= head.sequence {
-            return Ok(self.0);
-        }
-        let detail = format!(
-            "`{field}` is ahead of every event; give the sequence of the last one that you have"
-        );
-        Err(Problem::field(field, detail))
-    }
-}
-
-impl TryFrom<u64> for Position {
-    type Error = String;
-
-    fn try_from(position: u64) -> Result<Self, String> {
-        if position <= i64::MAX.unsigned_abs() {
-            return Ok(Self(Sequence(position)));
-        }
-        Err(format!("a position is at most {}", i64::MAX))
-    }
+    let detail = format!(
+        "`{field}` is ahead of every event; give the sequence of the last one that you have"
+    );
+    Err(Problem::field(field, detail).into())
 }
 
 /// The task that a path names.
@@ -79,30 +61,26 @@ pub(crate) struct Task(pub(crate) TaskId);
 /// What else the path names, beside the task.
 pub(crate) struct TaskAnd(pub(crate) TaskId, pub(crate) String);
 
-fn task_id(text: String) -> Result<TaskId, Problem> {
-    TaskId::new(text).map_err(|error| Problem::field("task_id", error.to_string()))
-}
-
 fn bad_path(rejection: impl std::fmt::Display) -> Problem {
     Problem::field("path", rejection.to_string())
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Task {
-    type Rejection = Problem;
+    type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let path = Path::<String>::from_request_parts(parts, state).await;
         let Path(text) = path.map_err(bad_path)?;
-        task_id(text).map(Self)
+        Ok(Self(task_name("task_id", &text)?))
     }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for TaskAnd {
-    type Rejection = Problem;
+    type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let path = Path::<(String, String)>::from_request_parts(parts, state).await;
         let Path((task, more)) = path.map_err(bad_path)?;
-        Ok(Self(task_id(task)?, more))
+        Ok(Self(task_name("task_id", &task)?, more))
     }
 }

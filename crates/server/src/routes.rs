@@ -7,10 +7,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
 use bytes::Bytes;
+use journeyman_api::Problem;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::{AdditionalProperties, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
@@ -19,7 +20,7 @@ use utoipa_axum::routes;
 use crate::app::{App, TcpOffer};
 use crate::body::BODY_MAX;
 use crate::door::Local;
-use crate::problem::Problem;
+use crate::problem::{Rejection, defect};
 use crate::{
     answers, events, files, forks, guard, health, interventions, mcp, page, queue, request_id,
     settings, socket, stream, tasks, tools,
@@ -116,13 +117,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
-    if let Some(RefOr::T(Schema::OneOf(kinds))) = components.schemas.get_mut("NewIntervention") {
-        for kind in &mut kinds.items {
-            if let RefOr::T(Schema::Object(kind)) = kind {
-                kind.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
-            }
-        }
-    }
+    journeyman_api::schema::close_interventions(&mut components.schemas);
     document
 }
 
@@ -175,26 +170,30 @@ async fn only_offered(State(app): State<App>, request: Request, next: Next) -> R
     if is_local || app.tcp == TcpOffer::Everything || mcp::is_path(request.uri().path()) {
         return next.run(request).await;
     }
-    Problem::not_found("this server has MCP alone here, at /mcp").into_response()
+    Rejection(Problem::not_found(
+        "this server has MCP alone here, at /mcp",
+    ))
+    .into_response()
 }
 
-async fn nothing(request: Request) -> Problem {
-    Problem::not_found(format!(
+async fn nothing(request: Request) -> Rejection {
+    let detail = format!(
         "there is nothing at {}; /api/v1/openapi.json says what there is",
         request.uri().path()
-    ))
+    );
+    Problem::not_found(detail).into()
 }
 
-async fn wrong_method(request: Request) -> Problem {
+async fn wrong_method(request: Request) -> Rejection {
     let detail = format!(
         "{} is not for {}; `Allow` says what is",
         request.method(),
         request.uri().path()
     );
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", detail)
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", detail).into()
 }
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a request panicked");
-    Problem::defect().into_response()
+    Rejection(defect()).into_response()
 }

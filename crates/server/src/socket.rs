@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use journeyman_api::{Position, Problem, TaskView, task_name};
 use journeyman_event::{Event, Sequence, TaskId};
 use journeyman_journal::Filter;
 use serde::{Deserialize, Serialize};
@@ -21,9 +22,8 @@ use crate::app::App;
 use crate::door::{Caller, known_caller};
 use crate::feed::{Feed, PIECE, pieces};
 use crate::interventions::apply;
-use crate::problem::Problem;
-use crate::query::{Asked, Position};
-use crate::view::TaskView;
+use crate::problem::Rejection;
+use crate::query::{Asked, seen};
 use crate::websocket::{At, Heard, Upgrade, WebSocket};
 
 /// The version of the messages.
@@ -155,23 +155,21 @@ impl Session<'_> {
         named: Option<String>,
         intervention: Map<String, Value>,
     ) -> Told {
-        let named = named.map(|name| {
-            TaskId::new(name).map_err(|error| Problem::field("task_id", error.to_string()))
-        });
+        let named = named.map(|name| task_name("task_id", &name));
         let task = named.unwrap_or_else(|| {
             let none = || Problem::field("task_id", "say which task is meant");
             self.task.cloned().ok_or_else(none)
         });
         let done = match task {
             Ok(task) => apply(self.app, self.caller, &task, intervention, self.headers).await,
-            Err(problem) => Err(problem),
+            Err(problem) => Err(problem.into()),
         };
         match done {
             Ok(task) => Told::Done {
                 id,
                 task: Box::new(task),
             },
-            Err(problem) => Told::Problem { id, problem },
+            Err(Rejection(problem)) => Told::Problem { id, problem },
         }
     }
 }
@@ -194,7 +192,7 @@ async fn upgrade(app: App, task: Option<String>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     let upgrade = match Upgrade::of(&mut parts) {
         Ok(upgrade) => upgrade,
-        Err(problem) => return problem.into_response(),
+        Err(problem) => return Rejection(problem).into_response(),
     };
     let query = Asked::<SocketQuery>::from_request_parts(&mut parts, &app).await;
     let Asked(query) = match query {
@@ -208,7 +206,7 @@ async fn upgrade(app: App, task: Option<String>, request: Request) -> Response {
     let caller = match (by_ticket, known_caller(&app, &parts)) {
         (Some(caller), _) => Some(caller),
         (None, Ok(known)) => known,
-        (None, Err(problem)) => return problem.into_response(),
+        (None, Err(problem)) => return Rejection(problem).into_response(),
     };
     // Whoever stops the server waits until it has said so here.
     let sockets = app.sockets.clone();
@@ -254,7 +252,7 @@ impl Client {
                 let task = TaskId::new(name).map_err(|_| Close::UnknownTask)?;
                 let known = app.tasks.current(&caller.principal, &task).await;
                 known.map_err(|error| match error {
-                    journeyman_workflow::Error::NoSuchTask { .. } => Close::UnknownTask,
+                    journeyman_tasks::Error::NoSuchTask { .. } => Close::UnknownTask,
                     _ => Close::Internal,
                 })?;
                 Some(task)
@@ -272,8 +270,8 @@ impl Client {
         };
         let journal = app.tasks.journal();
         if let Some(after) = after {
-            let seen = after.seen(journal, "after").await;
-            seen.map_err(|problem| match problem.status() {
+            let seen = seen(after, journal, "after").await;
+            seen.map_err(|Rejection(problem)| match problem.status() {
                 StatusCode::UNPROCESSABLE_ENTITY => Close::Ahead,
                 _ => Close::Internal,
             })?;

@@ -11,42 +11,19 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
+use journeyman_api::{Position, Problem, SentEvent, StreamQuery, TaskPath};
 use journeyman_event::{Event, Payload, Sequence};
 use journeyman_journal::Filter;
-use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::door::Caller;
 use crate::feed::{Feed, pieces};
-use crate::problem::Problem;
-use crate::query::{Asked, Position, Task};
+use crate::problem::Rejection;
+use crate::query::{Asked, Task, seen};
 use crate::room::Held;
-use crate::tasks::TaskPath;
 
 /// A comment is sent this often where nothing else is, so that a dead client is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct StreamQuery {
-    /// Only events after this position; `Last-Event-ID` says the same and goes before it.
-    #[param(value_type = Option<u64>, minimum = 0)]
-    after: Option<Position>,
-}
-
-/// One of the events that are sent.
-#[derive(ToSchema)]
-#[allow(dead_code)] // for the document
-pub(crate) struct SentEvent {
-    /// Its position, for `Last-Event-ID`.
-    id: String,
-    /// Its kind.
-    event: String,
-    /// The event as it is stored, as JSON.
-    data: String,
-}
 
 struct Open {
     app: App,
@@ -114,7 +91,7 @@ pub(crate) async fn stream(
     Task(task): Task,
     Asked(query): Asked<StreamQuery>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response, Rejection> {
     let state = app.tasks.current(&caller.principal, &task).await?;
     let journal = app.tasks.journal();
     let last = match headers.get("last-event-id") {
@@ -129,7 +106,7 @@ pub(crate) async fn stream(
     };
     let after = match last.or(query.after.map(|after| (after, "after"))) {
         None => Sequence::ZERO,
-        Some((after, field)) => after.seen(journal, field).await?,
+        Some((after, field)) => seen(after, journal, field).await?,
     };
     if state.ended_at.is_some_and(|end| after >= end) {
         return Ok(StatusCode::NO_CONTENT.into_response());

@@ -2,91 +2,24 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
-use std::pin::Pin;
-use std::sync::Arc;
+mod common;
+
 use std::time::Duration;
 
-use jiff::Timestamp;
-use journeyman_bus::{Bus, Stamp};
-use journeyman_event::{SeededRandom, TimeSource};
-use journeyman_journal::Journal;
-use journeyman_journal_sqlite::Sqlite;
-use journeyman_server::{Door, Hosts, Options, Patience, Readiness, TcpOffer, ToolServers};
-use journeyman_tasks::{Parts, Tasks};
-use journeyman_workflow::Notices;
+use journeyman_server::Patience;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio_util::sync::CancellationToken;
-
-struct Always;
-
-impl TimeSource for Always {
-    fn now(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-}
-
-impl Stamp for Always {
-    fn id(&self) -> uuid::Uuid {
-        uuid::Uuid::nil()
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-}
-
-impl ToolServers for Always {
-    fn status(&self) -> Vec<serde_json::Value> {
-        Vec::new()
-    }
-}
-
-impl Readiness for Always {
-    fn obstacles(&self) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
-        Box::pin(async { Vec::new() })
-    }
-}
+use tokio::net::TcpStream;
 
 /// What is answered to a client that sends this and no more, until the connection is closed.
 async fn answer(patience: Patience, sent: &str) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let random = Arc::new(SeededRandom::new(7));
-    let sqlite = Sqlite::new(folder.path().to_owned());
-    let parts = Parts {
-        journal: Journal::open(Arc::new(sqlite), &*random).unwrap(),
-        time: Arc::new(Always),
-        randomness: random.clone(),
-        notices: Notices::new(Bus::start(), Arc::new(Always)),
-        bench: None,
-    };
-    let stop = CancellationToken::new();
-    let options = Options {
-        tasks: Tasks::start(parts, &journeyman_queue::Options::default()),
-        door: Door::open(),
-        hosts: Hosts::default(),
-        tcp: TcpOffer::default(),
-        model: "none".to_owned(),
-        settings: Vec::new(),
-        readiness: Arc::new(Always),
-        connections_max: 100,
-        patience,
-        servers: Arc::new(Always),
-        randomness: random,
-        stop: stop.clone(),
-    };
-    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = tcp.local_addr().unwrap();
-    let socket = UnixListener::bind(folder.path().join("socket")).unwrap();
-    let served = tokio::spawn(journeyman_server::serve(options, Some(tcp), socket));
-    let mut client = TcpStream::connect(address).await.unwrap();
+    let served = common::serve(|options| options.patience = patience).await;
+    let mut client = TcpStream::connect(served.address).await.unwrap();
     client.write_all(sent.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let all = client.read_to_end(&mut answer);
     let read = tokio::time::timeout(Duration::from_secs(20), all).await;
     read.unwrap().unwrap();
-    stop.cancel();
-    served.await.unwrap().unwrap();
+    served.end().await;
     String::from_utf8(answer).unwrap()
 }
 

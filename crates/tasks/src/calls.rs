@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journeyman_bus::Context;
-use journeyman_workflow::Error;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
+
+use crate::Error;
 
 /// Calls that are under way at a time; further callers wait before theirs begins.
 const CALLS_MAX: usize = 10_000;

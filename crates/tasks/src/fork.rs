@@ -4,14 +4,13 @@
 
 use std::collections::HashMap;
 
+use journeyman_api::CheckedTask;
 use journeyman_event::payload::{Fork, TaskSubmitted};
 use journeyman_event::{Event, EventId, NewEvent, Payload, Principal, Sequence, TaskId, TaskState};
 use journeyman_journal::{Filter, StreamName};
 use journeyman_queue::Full;
-use journeyman_workflow::limits::check_submission;
-use journeyman_workflow::{Error, check_patterns};
 
-use crate::{AGAIN, Submitted, Tasks, refused};
+use crate::{AGAIN, Error, Submitted, Tasks, check_patterns, refused};
 
 /// Events that a fork copies at the most: all of them and the submission are one append.
 const COPIED_MAX: usize = 999;
@@ -58,11 +57,8 @@ impl Tasks {
             )));
         };
         let Payload::TaskSubmitted(asked) = first.payload() else {
-            let reason = "the task does not begin with a submission".to_owned();
-            return Err(Error::BadInput {
-                field: "task_id",
-                reason,
-            });
+            let reason = "the task does not begin with a submission";
+            return Err(Error::bad("task_id", reason));
         };
         let last = fork.at.map_or(first.sequence(), |at| at);
         let content = TaskSubmitted {
@@ -90,7 +86,7 @@ impl Tasks {
         if copied.len() > COPIED_MAX {
             return Err(too_long(copied.len()));
         }
-        check_submission(&content)?;
+        let content = CheckedTask::new(content)?.into_content();
         check_patterns(content.tools.as_deref().unwrap_or_default())?;
         let name = self.name(principal, fork.task_id, fork.idempotency_key.as_deref());
         loop {
@@ -216,13 +212,13 @@ pub(crate) fn check_tests(content: &TaskSubmitted) -> Result<(), Error> {
     names.sort_unstable();
     match names.windows(2).find(|two| two[0] == two[1]) {
         None => Ok(()),
-        Some(two) => Err(Error::BadInput {
-            field: "tests",
-            reason: format!(
+        Some(two) => Err(Error::bad(
+            "tests",
+            format!(
                 "two tests are called {}, one of a file and one of the prompt's own; rename the file",
                 two[0]
             ),
-        }),
+        )),
     }
 }
 
@@ -235,10 +231,7 @@ fn too_long(events: usize) -> Error {
 }
 
 fn bad_at(reason: String) -> Error {
-    Error::BadInput {
-        field: "at",
-        reason,
-    }
+    Error::bad("at", reason)
 }
 
 /// What of a task's past is the fork's past too: not how it was run, rested or ended, and not an

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use journeyman_api::limits::{check_source, check_text};
 use journeyman_event::payload::{
     CodeOrigin, FailureReason, Limits, LimitsChanged, ModuleSkipped, OutChanged, PauseReason,
     TaskQueued, UserAnswered, UserIntervention,
@@ -11,10 +12,9 @@ use journeyman_event::state::{Ending, Status};
 use journeyman_event::{ModuleName, Principal, TaskId, TaskState};
 use journeyman_journal::StreamName;
 use journeyman_queue::{Refusal, Withdrawal};
-use journeyman_workflow::limits::{check_source, check_text};
-use journeyman_workflow::{Error, Fact, Recorded, Role, StopReason, module_path, without_time};
+use journeyman_workflow::{Fact, Recorded, Role, StopReason, module_path, without_time};
 
-use crate::{Tasks, give_up_soon};
+use crate::{Error, Tasks, give_up_soon};
 
 /// Tasks that are looked at for a circle of dependencies.
 const CIRCLE_MAX: usize = 10_000;
@@ -356,10 +356,8 @@ impl Tasks {
         for other in depends_on.iter().filter(|other| *other != task) {
             match self.current(principal, other).await {
                 Err(Error::NoSuchTask { .. }) => {
-                    return Err(Error::BadInput {
-                        field: "depends_on",
-                        reason: format!("there is no task {other}; submit it first"),
-                    });
+                    let reason = format!("there is no task {other}; submit it first");
+                    return Err(Error::bad("depends_on", reason));
                 }
                 known => drop(known?),
             }

@@ -6,6 +6,7 @@
 
 mod cache;
 mod calls;
+mod error;
 mod fork;
 mod interventions;
 mod naming;
@@ -23,20 +24,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use journeyman_api::CheckedTask;
 use journeyman_event::payload::{BackpressureAlert, PauseReason, TaskSubmitted};
 use journeyman_event::state::Status;
 use journeyman_event::{NewEvent, Principal, Randomness, Sequence, TaskId, TaskState, TimeSource};
 use journeyman_journal::{Filter, Journal, StreamName};
 use journeyman_queue::{Full, Job, Permit, Queue, Refusal, Statistics};
-use journeyman_workflow::limits::check_submission;
 use journeyman_workflow::{
-    Bench, Error, Fact, Listing, Notices, Options as WorkerOptions, PAGE, Recorded, Recorder, Role,
-    Worker, check_output, check_patterns, load,
+    Bench, Fact, Listing, Notices, Options as WorkerOptions, PAGE, Recorded, Recorder, Role,
+    Worker, check_output, load,
 };
 use tokio_util::sync::CancellationToken;
 
 use cache::Cache;
 use calls::Calls;
+pub use error::Error;
 pub use fork::ForkOf;
 pub use interventions::Intervention;
 use runner::TaskRunner;
@@ -53,7 +55,7 @@ pub struct Submission {
     /// Its name; none draws one.
     pub task_id: Option<TaskId>,
     /// What is asked for.
-    pub content: TaskSubmitted,
+    pub content: CheckedTask,
     /// What to do when the queue is full.
     pub full: Full,
     /// The same key and content again is the same task again, not another one.
@@ -232,13 +234,13 @@ impl Tasks {
         principal: &Principal,
         submission: Submission,
     ) -> Result<Submitted, Error> {
-        check_submission(&submission.content)?;
         let Submission {
             task_id,
             content,
             full,
             idempotency_key,
         } = submission;
+        let content = content.into_content();
         let name = self.name(principal, task_id, idempotency_key.as_deref());
         loop {
             if let Some(known) = self.known(principal, &name, &content).await? {
@@ -339,10 +341,9 @@ impl Tasks {
         let task = task.clone();
         let checked =
             tokio::task::spawn_blocking(move || check_output(&out, Some(&task), ours.as_deref()));
-        checked.await?.map_err(|error| Error::BadInput {
-            field: "out",
-            reason: error.to_string(),
-        })
+        checked
+            .await?
+            .map_err(|error| Error::bad("out", error.to_string()))
     }
 
     /// The state of a task.
@@ -548,6 +549,12 @@ fn refused(refusal: Refusal<StreamName>, task: &TaskId) -> Error {
         Refusal::Duplicate { .. } => Error::TaskExists { task: task.clone() },
         other => Error::Refused(other),
     }
+}
+
+/// Whether a task may say so which tools its agents may call.
+fn check_patterns(tools: &[String]) -> Result<(), Error> {
+    let checked = journeyman_workflow::check_patterns(tools);
+    checked.map_err(|error| Error::bad("tools", error.to_string()))
 }
 
 /// For somebody who waits for an answer: a store that cannot be written to is an error at once.

@@ -3,9 +3,9 @@
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::{ContentHash, Event, Principal, Sequence, TaskId};
 use journeyman_journal::Filter;
-use journeyman_workflow::{Error, load};
+use journeyman_workflow::load;
 
-use crate::{Submitted, Tasks};
+use crate::{Error, Submitted, Tasks};
 
 /// The name of a task that is to be recorded.
 pub(crate) struct Name {

@@ -5,9 +5,9 @@ use journeyman_event::state::Status;
 use journeyman_event::{Principal, Sequence, TaskId};
 use journeyman_journal::StreamName;
 use journeyman_queue::Job;
-use journeyman_workflow::{Error, Listing};
+use journeyman_workflow::Listing;
 
-use crate::Tasks;
+use crate::{Error, Tasks};
 
 /// Streams read at a time.
 const PAGE: usize = 5_000;

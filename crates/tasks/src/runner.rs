@@ -176,11 +176,9 @@ pub(crate) async fn record_alert(
     parts: &Parts,
     told: BackpressureAlert,
     cancel: &CancellationToken,
-) -> Result<(), Error> {
-    let task = TaskId::new(ALERTS).map_err(|error| Error::BadInput {
-        field: "task_id",
-        reason: error.to_string(),
-    })?;
+) -> Result<(), crate::Error> {
+    let task =
+        TaskId::new(ALERTS).map_err(|error| crate::Error::bad("task_id", error.to_string()))?;
     let system = Principal::system();
     let state = load(&parts.journal, &system, &task).await?;
     let fact = [Fact::of_task(Role::Conductor, told)];

@@ -154,7 +154,7 @@ fn name(task: &str) -> StreamName {
 async fn submit(tasks: &Tasks, task: &str, key: Option<&str>) -> Result<(), Error> {
     let submission = Submission {
         task_id: key.is_none().then(|| id(task)),
-        content: TaskSubmitted::of("a word counter"),
+        content: CheckedTask::new(TaskSubmitted::of("a word counter")).unwrap(),
         full: Full::Refuse,
         idempotency_key: key.map(str::to_owned),
     };
@@ -337,7 +337,7 @@ async fn who_waits_for_a_place_and_goes_away_leaves_nothing() {
     submit(&tasks, "first", None).await.unwrap();
     let submission = Submission {
         task_id: Some(id("t")),
-        content: TaskSubmitted::of("a word counter"),
+        content: CheckedTask::new(TaskSubmitted::of("a word counter")).unwrap(),
         full: Full::Wait(Duration::from_mins(10)),
         idempotency_key: None,
     };

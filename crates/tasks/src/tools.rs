@@ -11,13 +11,13 @@ use journeyman_tools::{
     CallContext, CallRef, Chain, ChainRefusal, Completed, Record, RecordError, Request, Spec,
 };
 use journeyman_workflow::{
-    Error, Fact, FileWriter, LivingAgent, Recorded, Role, TaskWorkspace, completed_call,
-    module_path, user_grants,
+    Fact, FileWriter, LivingAgent, Recorded, Role, TaskWorkspace, completed_call, module_path,
+    user_grants,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::interventions::ended;
-use crate::{Intervention, Tasks, give_up_soon};
+use crate::{Error, Intervention, Tasks, give_up_soon};
 
 impl Tasks {
     /// Every tool that a user may call.
@@ -98,10 +98,9 @@ impl Tasks {
             ChainRefusal::Refused { .. } => Error::NoTool {
                 reason: refusal.to_string(),
             },
-            ChainRefusal::Steps { .. } | ChainRefusal::Reference { .. } => Error::BadInput {
-                field: "steps",
-                reason: refusal.to_string(),
-            },
+            ChainRefusal::Steps { .. } | ChainRefusal::Reference { .. } => {
+                Error::bad("steps", refusal.to_string())
+            }
         })
     }
 }

@@ -7,10 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use journeyman_event::{Principal, Sequence};
 use journeyman_journal::StreamName;
-use journeyman_workflow::{Error, Listing, load};
+use journeyman_workflow::{Listing, load};
 
-use crate::Tasks;
 use crate::recovery::goes_on;
+use crate::{Error, Tasks};
 
 /// Streams read at a time.
 const PAGE: usize = 200;

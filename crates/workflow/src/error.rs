@@ -4,9 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use journeyman_event::state::FoldError;
-use journeyman_event::state::Status;
 use journeyman_event::{ClockError, ContentHash, InvalidEvent, TaskId, is_shortage};
-use journeyman_journal::StreamName;
 use thiserror::Error;
 
 use crate::output::OutputError;
@@ -26,58 +24,6 @@ pub enum Error {
         /// The name that was given.
         task: TaskId,
     },
-    /// An idempotency key was used before, for something else.
-    #[error(
-        "the idempotency key was used for task {task}, with other content; use another key for another \
-         task"
-    )]
-    KeyUsed {
-        /// The task that the key stands for.
-        task: TaskId,
-    },
-    /// Something that was given does not fit.
-    #[error("field `{field}`: {reason}")]
-    BadInput {
-        /// Which.
-        field: &'static str,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Something that was given is larger than is taken.
-    #[error("field `{field}`: {reason}; shorten it")]
-    TooLarge {
-        /// Which.
-        field: &'static str,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The task has ended.
-    #[error("task {task} is {} already: nothing can be done to it any more; `retry` and `fork` make a new one of it", status.as_str())]
-    Ended {
-        /// The task.
-        task: TaskId,
-        /// How it ended.
-        status: Status,
-    },
-    /// The task has no such module.
-    #[error("task {task} has no module {given}: {known}")]
-    NoModule {
-        /// The task.
-        task: TaskId,
-        /// What was given.
-        given: String,
-        /// What there is.
-        known: String,
-    },
-    /// Something else happened to the task at the same moment.
-    #[error("something else happened to task {task} at the same moment; look at it and try again")]
-    Overtaken {
-        /// The task.
-        task: TaskId,
-    },
-    /// The queue does not take it.
-    #[error(transparent)]
-    Refused(journeyman_queue::Refusal<StreamName>),
     /// The journal.
     #[error(transparent)]
     Journal(#[from] journeyman_journal::Error),
@@ -110,15 +56,6 @@ pub enum Error {
     /// An effect was to be performed and none is open.
     #[error("no effect is open: a defect in journeyman, please report it")]
     NoEffect,
-    /// A tool is not there, or may not be called.
-    #[error("{reason}")]
-    NoTool {
-        /// Which, and why.
-        reason: String,
-    },
-    /// Nobody works on tasks here.
-    #[error("tools are called where tasks are worked on: at a server, or while `run` goes on")]
-    NoBench,
     /// The folder that code runs in.
     #[error("cannot prepare {}: {source}; check the space and rights of the data folder", path.display())]
     Work {

@@ -21,7 +21,6 @@ mod folder;
 #[cfg(test)]
 mod fuzz;
 mod layout;
-pub mod limits;
 mod listing;
 mod named;
 mod notice;

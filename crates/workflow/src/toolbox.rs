@@ -5,7 +5,6 @@ use std::fmt;
 
 use journeyman_tools::{Dispatcher, Grants, InvalidName, Pattern, Permission, Registry, Spec};
 
-use crate::Error;
 use crate::fact::Role;
 
 /// The tools, and those that agents may call where a task does not say.
@@ -86,14 +85,10 @@ pub fn user_grants() -> Grants {
 }
 
 /// Whether a task may say so which tools its agents may call.
-pub fn check_patterns(tools: &[String]) -> Result<(), Error> {
-    for name in tools {
-        Pattern::new(name).map_err(|error: InvalidName| Error::BadInput {
-            field: "tools",
-            reason: error.to_string(),
-        })?;
-    }
-    Ok(())
+pub fn check_patterns(tools: &[String]) -> Result<(), InvalidName> {
+    tools
+        .iter()
+        .try_for_each(|name| Pattern::new(name).map(drop))
 }
 
 #[cfg(test)]

@@ -313,7 +313,7 @@ async fn mcp_servers(settings: &Settings) -> Vec<Check> {
         return Vec::new();
     }
     let mut servers = match tools::listed(settings).await {
-        Ok(list) => list["servers"].as_array().cloned().unwrap_or_default(),
+        Ok(list) => list.servers,
         Err(error) => {
             return vec![Check {
                 what,

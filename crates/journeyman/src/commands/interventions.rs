@@ -7,12 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use journeyman_api::json::Whole;
+use journeyman_api::{Call, ForkQuery, ForkTask, PriorityWord, RetryTask};
 use journeyman_bus::Bus;
 use journeyman_event::payload::TaskSubmitted;
+use journeyman_event::state::Status;
 use journeyman_event::{Principal, Sequence, TaskId};
 use journeyman_tasks::{ForkOf, Intervention, Parts, Tasks};
 use journeyman_workflow::Notices;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::run::limits;
 use crate::cli::ForkArgs;
@@ -47,12 +50,13 @@ pub(crate) async fn intervene(
 ) -> anyhow::Result<Exit> {
     let status = if let Some(client) = Client::find(settings).await? {
         let view = client.intervene(task, &intervention).await?;
-        view["status"].as_str().unwrap_or_default().to_owned()
+        Status::from(view.status)
     } else {
         let me = Principal::local();
         let state = desk(settings)?.intervene(&me, task, intervention).await?;
-        state.status.as_str().to_owned()
+        state.status
     };
+    let status = status.as_str();
     if settings.json {
         json(&json!({"task_id": task, "status": status}))?;
     } else {
@@ -85,11 +89,12 @@ pub(crate) async fn edit(
 
 pub(crate) async fn retry(settings: &Settings, task: &TaskId) -> anyhow::Result<Exit> {
     let new = if let Some(client) = Client::find(settings).await? {
-        let path = format!("/api/v1/tasks/{task}/retry");
-        client.post(&path, &json!({})).await?["task_id"].clone()
+        let accepted = client.call(Call::retry(task, &RetryTask::default()));
+        accepted.await?.task_id
     } else {
         let (me, desk) = (Principal::local(), desk(settings)?);
-        json!(desk.fork(&me, task, ForkOf::default()).await?.task_id)
+        let new = desk.fork(&me, task, ForkOf::default()).await?;
+        new.task_id.to_string()
     };
     say_new(settings, &new)
 }
@@ -97,15 +102,18 @@ pub(crate) async fn retry(settings: &Settings, task: &TaskId) -> anyhow::Result<
 pub(crate) async fn fork(settings: &Settings, args: ForkArgs) -> anyhow::Result<Exit> {
     let task = &args.task;
     let new = if let Some(client) = Client::find(settings).await? {
-        let body = json!({
-            "prompt": args.prompt,
-            "priority": args.priority,
-            "budget": args.limits.budget_tokens,
-            "timeout": args.limits.timeout.map(|time| time.as_secs_f64()),
-            "max_iterations": args.limits.max_iterations,
-        });
-        let path = format!("/api/v1/tasks/{task}/fork?at={}", args.at);
-        client.post(&path, &body).await?["task_id"].clone()
+        let iterations = args.limits.max_iterations;
+        let changes = ForkTask {
+            prompt: args.prompt,
+            priority: args.priority.map(PriorityWord),
+            budget: args.limits.budget_tokens.map(Whole),
+            timeout: args.limits.timeout.map(|time| time.as_secs_f64()),
+            max_iterations: iterations.map(|max| Whole(max.get().into())),
+            ..ForkTask::default()
+        };
+        let at = Sequence(args.at).into();
+        let accepted = client.call(Call::fork(task, &ForkQuery { at }, &changes));
+        accepted.await?.task_id
     } else {
         let (me, desk) = (Principal::local(), desk(settings)?);
         let asked = desk.state(&me, task).await?.submission;
@@ -124,13 +132,12 @@ pub(crate) async fn fork(settings: &Settings, args: ForkArgs) -> anyhow::Result<
             content: Some(content),
             ..ForkOf::default()
         };
-        json!(desk.fork(&me, task, fork).await?.task_id)
+        desk.fork(&me, task, fork).await?.task_id.to_string()
     };
     say_new(settings, &new)
 }
 
-fn say_new(settings: &Settings, task: &Value) -> anyhow::Result<Exit> {
-    let task = task.as_str().unwrap_or_default();
+fn say_new(settings: &Settings, task: &str) -> anyhow::Result<Exit> {
     if settings.json {
         json(&json!({"task_id": task}))?;
     } else {

@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use async_trait::async_trait;
-use journeyman_server::mcp::{Answer, Api, Unreachable, serve_stdio};
+use journeyman_api::{Answer, Request, Transport, Unreachable};
+use journeyman_server::mcp::serve_stdio;
 use journeyman_tasks::Ending as ServiceEnding;
-use reqwest::Method;
-use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::run::{Site, hold};
-use crate::client::{Client, Forwarded};
+use crate::client::Client;
 use crate::exit::Exit;
 use crate::holder::Holder;
 use crate::output::remark;
@@ -39,12 +38,12 @@ pub(crate) async fn mcp(settings: &Settings) -> anyhow::Result<Exit> {
         found: None,
         holder: None,
     };
-    let way = Arc::new(Way {
+    let way: Arc<dyn Transport> = Arc::new(Way {
         wanted,
         is_elsewhere: settings.server.is_some(),
     });
     let served = tokio::select! {
-        served = serve_stdio(way) => served,
+        served = serve_stdio(journeyman_api::Client::new(way)) => served,
         () = finder.run(wishes) => Ok(()),
         () = cancel.cancelled() => Ok(()),
     };
@@ -96,7 +95,7 @@ impl Finder<'_> {
 
     async fn find(&mut self) -> Result<Arc<Client>, Unreachable> {
         let client = self.look().await;
-        let client = Arc::new(client.map_err(|error| Unreachable(format!("{error:#}")))?);
+        let client = Arc::new(client.map_err(|error| Unreachable::NotTaken(format!("{error:#}")))?);
         self.found = Some(Arc::clone(&client));
         Ok(client)
     }
@@ -134,36 +133,31 @@ struct Way {
 impl Way {
     async fn client(&self, gone: Option<Arc<Client>>) -> Result<Arc<Client>, Unreachable> {
         let (reply, found) = oneshot::channel();
-        let ending = |_| Unreachable("this process is ending".to_owned());
+        let ending = |_| Unreachable::NotTaken("this process is ending".to_owned());
         let sent = self.wanted.send(Wish { gone, reply }).await;
-        sent.map_err(|_| Unreachable("this process is ending".to_owned()))?;
+        sent.map_err(|_| Unreachable::NotTaken("this process is ending".to_owned()))?;
         found.await.map_err(ending)?
     }
 }
 
 #[async_trait]
-impl Api for Way {
-    async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> Result<Answer, Unreachable> {
+impl Transport for Way {
+    async fn ask(&self, request: &Request) -> Result<Answer, Unreachable> {
         let mut client = self.client(None).await?;
         let mut tries = 1;
         loop {
-            let problem = match client.forward(method.clone(), path, body.as_ref()).await {
-                Forwarded::Answered { status, body } => return Ok(Answer { status, body }),
-                Forwarded::Lost(problem) if method != Method::GET => {
-                    return Err(Unreachable(format!(
+            let problem = match client.way().ask(request).await {
+                Ok(answer) => return Ok(answer),
+                Err(Unreachable::Lost(problem)) if !request.only_looks() => {
+                    return Err(Unreachable::Lost(format!(
                         "{problem}; whether it was done is not known: look with list_tasks"
                     )));
                 }
                 // What was not taken, or only looked at, may be asked of another one.
-                Forwarded::NotTaken(problem) | Forwarded::Lost(problem) => problem,
+                Err(problem) => problem,
             };
             if tries >= TRIES || self.is_elsewhere {
-                return Err(Unreachable(problem));
+                return Err(problem);
             }
             client = self.client(Some(client)).await?;
             tries += 1;

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use journeyman_event::payload::{FailureReason, Limits, TaskSubmitted};
+use journeyman_api::CheckedTask;
+use journeyman_event::payload::{FailureReason, Limits};
 use journeyman_event::state::Ending;
 use journeyman_event::{TaskId, TaskState};
 use journeyman_workflow::{check_output, prompt_note};
@@ -41,13 +42,9 @@ const HOLDER_TIME: Duration = Duration::from_secs(5);
 const SERVER_TIME: Duration = Duration::from_mins(1);
 
 pub(crate) async fn run(settings: &Settings, args: RunArgs) -> anyhow::Result<Exit> {
-    let (asked, notes) = submission(args)?;
-    let submission = TaskSubmitted {
-        tools: settings.tools_said(),
-        ..asked
-    };
+    let (submission, notes) = submission(args, settings.tools_said())?;
     let task = TaskId::random(&SystemRandom);
-    if let Some(out) = &submission.out {
+    if let Some(out) = &submission.content().out {
         check_out(settings, &task, out)?;
     }
     follow(settings, &task, Wish::Submit(submission), notes).await
@@ -82,7 +79,7 @@ fn check_out(settings: &Settings, task: &TaskId, out: &str) -> Result<(), UsageE
 
 /// What is wanted of a task.
 enum Wish {
-    Submit(TaskSubmitted),
+    Submit(CheckedTask),
     Resume(Changes),
 }
 
@@ -114,7 +111,7 @@ impl Wish {
     /// Where the result is to go, as it was said now.
     fn out(&self) -> Option<&str> {
         match self {
-            Self::Submit(content) => content.out.as_deref(),
+            Self::Submit(task) => task.content().out.as_deref(),
             Self::Resume(changes) => changes.out.as_deref(),
         }
     }
@@ -135,7 +132,8 @@ async fn follow(
 ) -> anyhow::Result<Exit> {
     let progress = Progress::start(Style::of(settings), settings);
     progress.only(task);
-    if let Wish::Submit(content) = &wish {
+    if let Wish::Submit(task) = &wish {
+        let content = task.content();
         for remark in notes.into_iter().chain(remarks(content)) {
             progress.say(&remark);
         }

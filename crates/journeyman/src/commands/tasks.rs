@@ -1,9 +1,11 @@
 //! `tasks`: a line per task, newest first.
 
+use journeyman_api::limits::PAGE_MAX;
+use journeyman_api::{Call, ListQuery, TaskSummary};
+use journeyman_event::state::Status;
 use journeyman_event::{Principal, Sequence};
-use journeyman_server::TaskSummary;
+use journeyman_server::summary;
 use journeyman_tasks::list;
-use serde_json::Value;
 
 use crate::event_text::name;
 use crate::exit::Exit;
@@ -11,9 +13,6 @@ use crate::output::{json, line};
 use crate::reader::{Reader, unattended};
 use crate::settings::Settings;
 use crate::words::{grouped, one_line};
-
-/// Tasks that a server lists at a time.
-const PAGE: usize = 1_000;
 
 pub(crate) async fn tasks(settings: &Settings, limit: usize) -> anyhow::Result<Exit> {
     let tasks = match Reader::open(settings).await? {
@@ -25,18 +24,15 @@ pub(crate) async fn tasks(settings: &Settings, limit: usize) -> anyhow::Result<E
         }
         Reader::Server(client) => {
             let mut tasks = Vec::new();
-            let mut before = None;
+            let mut query = ListQuery::default();
             while tasks.len() < limit {
-                let count = PAGE.min(limit - tasks.len());
-                let from = before.map_or_else(String::new, |at: u64| format!("&before={at}"));
-                let page = client
-                    .get(&format!("/api/v1/tasks?limit={count}{from}"))
-                    .await?;
-                tasks.extend(page["tasks"].as_array().into_iter().flatten().cloned());
-                before = page["next"].as_u64();
-                if before.is_none() {
+                query.limit = Some(PAGE_MAX.min(limit - tasks.len()));
+                let page = client.call(Call::tasks(&query)).await?;
+                tasks.extend(page.tasks);
+                let Some(next) = page.next else {
                     break;
-                }
+                };
+                query.before = Some(Sequence(next).into());
             }
             tasks
         }
@@ -52,14 +48,14 @@ pub(crate) async fn tasks(settings: &Settings, limit: usize) -> anyhow::Result<E
                 } else {
                     unattended(recorded)
                 };
-                shown.push(serde_json::to_value(TaskSummary::new(listed, standing))?);
+                shown.push(summary(listed, standing));
             }
             shown
         }
     };
     for task in &tasks {
         if settings.json {
-            json(task)?;
+            json(&serde_json::to_value(task)?)?;
         } else {
             line(&row(task))?;
         }
@@ -67,20 +63,16 @@ pub(crate) async fn tasks(settings: &Settings, limit: usize) -> anyhow::Result<E
     Ok(Exit::Success)
 }
 
-fn row(task: &Value) -> String {
-    let text = |key: &str| task[key].as_str().unwrap_or_default();
-    let number = |key: &str| task[key].as_u64().unwrap_or_default();
-    let verification = match text("verification") {
-        "" => String::new(),
-        by => format!(" ({})", name(&by)),
-    };
+fn row(task: &TaskSummary) -> String {
+    let verification = task.verification.as_ref();
+    let verification = verification.map_or_else(String::new, |by| format!(" ({})", name(by)));
     format!(
         "{}  {:<9}{verification}  {}/{} modules  {:>7} tokens  {}",
-        text("task_id"),
-        text("status"),
-        number("modules_complete"),
-        number("modules"),
-        grouped(number("tokens")),
-        one_line(text("prompt"), 60),
+        task.task_id,
+        Status::from(task.status).as_str(),
+        task.modules_complete,
+        task.modules,
+        grouped(task.tokens),
+        one_line(&task.prompt, 60),
     )
 }

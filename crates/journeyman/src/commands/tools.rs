@@ -4,7 +4,9 @@ use std::fmt::Write;
 use std::io::Read;
 
 use anyhow::{Context, bail};
-use journeyman_server::ToolList;
+use journeyman_api::json::Object;
+use journeyman_api::{Call, ToolCalls, ToolList, ToolStep};
+use journeyman_server::tool_list;
 use journeyman_tools::{Dispatcher, Options, Registry};
 use journeyman_workflow::Toolbox;
 use serde_json::{Map, Value, json};
@@ -23,22 +25,21 @@ const DESCRIPTION_MAX: usize = 80;
 const ARGUMENTS_MAX: u64 = 1 << 20;
 
 pub(crate) async fn tools(settings: &Settings) -> anyhow::Result<Exit> {
-    let list = listed(settings).await?;
-    let of = |key: &str| list[key].as_array().cloned().unwrap_or_default();
-    let (tools, servers) = (of("tools"), of("servers"));
+    let ToolList { tools, servers } = listed(settings).await?;
     if settings.json {
-        for (kind, mut one) in typed("tool", tools).chain(typed("server", servers)) {
+        let tools: Result<Vec<Value>, _> = tools.iter().map(serde_json::to_value).collect();
+        for (kind, mut one) in typed("tool", tools?).chain(typed("server", servers)) {
             one["type"] = json!(kind);
             json(&one)?;
         }
         return Ok(Exit::Success);
     }
-    let text = |tool: &Value, key: &str| tool[key].as_str().unwrap_or_default().to_owned();
-    let widths = tools.iter().map(|tool| text(tool, "name").chars().count());
+    let widths = tools.iter().map(|tool| tool.name.chars().count());
     let width = widths.max().unwrap_or_default();
     for tool in &tools {
-        let (name, permission) = (text(tool, "name"), text(tool, "permission"));
-        let description = one_line(&text(tool, "description"), DESCRIPTION_MAX);
+        let name = &tool.name;
+        let permission = tool.permission.as_deref().unwrap_or_default();
+        let description = one_line(&tool.description, DESCRIPTION_MAX);
         line(&format!("{name:<width$}  {permission:<8}  {description}"))?;
     }
     for (at, server) in servers.iter().enumerate() {
@@ -53,9 +54,9 @@ fn typed(kind: &'static str, values: Vec<Value>) -> impl Iterator<Item = (&'stat
 }
 
 /// The tools and servers of whoever holds the data folder, or of the settings where nobody does.
-pub(super) async fn listed(settings: &Settings) -> anyhow::Result<Value> {
+pub(super) async fn listed(settings: &Settings) -> anyhow::Result<ToolList> {
     if let Some(client) = Client::find(settings).await? {
-        return client.get("/api/v1/tools").await;
+        return Ok(client.call(Call::tools()).await?);
     }
     let registry = Registry::with_built_ins()?;
     let servers = start_servers(settings, &registry);
@@ -63,9 +64,9 @@ pub(super) async fn listed(settings: &Settings) -> anyhow::Result<Value> {
     let toolbox = Toolbox::new(Dispatcher::new(registry, Options::default()), Vec::new());
     let standings: Result<Vec<Value>, _> =
         servers.status().iter().map(serde_json::to_value).collect();
-    let list = ToolList::new(toolbox.all(), standings?);
+    let list = tool_list(toolbox.all(), standings?);
     servers.shutdown().await;
-    Ok(serde_json::to_value(list)?)
+    Ok(list)
 }
 
 /// How a server is, with what of it was not taken.
@@ -103,19 +104,23 @@ pub(crate) async fn call(settings: &Settings, args: CallArgs) -> anyhow::Result<
             settings.data_dir.display()
         );
     };
-    let steps = json!({"steps": [{"name": tool, "arguments": arguments}]});
-    let path = format!("/api/v1/tasks/{task}/tools");
-    let ended = client.post(&path, &steps).await?["completed"][0].take();
-    let is_ok = ended["outcome"] == "ok";
+    let step = ToolStep {
+        name: tool.clone(),
+        arguments: Some(arguments),
+    };
+    let steps = vec![Object(step)];
+    let calls = client.call(Call::call_tools(&task, &ToolCalls { steps }));
+    let ended = calls.await?.completed.into_iter().next();
+    let ended = ended.context("the server does not say how the call ended")?;
+    let is_ok = ended.outcome == "ok";
     if settings.json {
-        json(&ended)?;
+        json(&serde_json::to_value(&ended)?)?;
     } else {
-        let text = ended["text"].as_str().unwrap_or_default();
         if !is_ok {
-            let how = ended["kind"].as_str().or(ended["outcome"].as_str());
-            bail!("{tool} ({}): {text}", how.unwrap_or_default());
+            let how = ended.kind.as_ref().unwrap_or(&ended.outcome);
+            bail!("{tool} ({how}): {}", ended.text);
         }
-        line(text.trim_end_matches('\n'))?;
+        line(ended.text.trim_end_matches('\n'))?;
     }
     Ok(if is_ok { Exit::Success } else { Exit::Error })
 }

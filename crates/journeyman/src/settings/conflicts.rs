@@ -1,6 +1,6 @@
 //! What of the settings cannot be had, because somebody else works on the tasks and does so with others.
 
-use journeyman_server::{ServedSetting, ServedSettings};
+use journeyman_api::{ServedSetting, ServedSettings};
 
 use super::table::{MCP_SERVERS, OF_WORK, PRIVATE, SECRETS, Unavailable};
 use super::{Found, Origin, Settings};

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use journeyman_api::CheckedTask;
 use journeyman_event::payload::{
     Approach, BugReportReceived, CodeGenerated, CodeOrigin, LimitsChanged, ModuleIteration,
     ModuleStarted, PlannedFunction, PlannedModule, PlanningComplete, TaskSubmitted,
@@ -163,7 +164,7 @@ fn long(task: &str, events: usize) -> Maker {
 pub(crate) async fn submit(tasks: &Tasks, task: &str) -> String {
     let submission = Submission {
         task_id: TaskId::new(task).ok(),
-        content: TaskSubmitted::of(PROMPT),
+        content: CheckedTask::new(TaskSubmitted::of(PROMPT)).unwrap(),
         full: Full::Refuse,
         idempotency_key: None,
     };

@@ -1,5 +1,5 @@
-//! REST as the MCP server uses it. Whatever MCP can do, REST can: the tools, resources and tasks here
-//! are other words for it, with the same checks and the same answers.
+//! REST as the MCP server uses it over HTTP: within this process. Whatever MCP can do, REST can: the tools,
+//! resources and tasks here are other words for it, with the same checks and the same answers.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,13 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderValue, Method, Request, header};
-use bytes::Bytes;
-use serde_json::Value;
+use axum::http::{HeaderValue, Request, header};
+use journeyman_api::{Answer, Transport, Unreachable};
 use tower::Service;
 
 use crate::door::Caller;
-use crate::problem::Problem;
 use crate::room::{Held, Room};
 
 /// Bytes of one answer of REST that are taken.
@@ -21,37 +19,6 @@ pub(super) const ANSWER_MAX: usize = 64 << 20;
 
 /// Smaller answers are as good as nothing.
 const COUNTED_MIN: usize = 4 << 10;
-
-/// What REST answered.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The body.
-    pub body: Bytes,
-}
-
-/// A server that cannot be asked, in words for a person.
-#[derive(Clone, Debug)]
-pub struct Unreachable(pub String);
-
-impl fmt::Display for Unreachable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Somebody's way to the REST interface.
-#[async_trait]
-pub trait Api: Send + Sync + 'static {
-    /// Asks: a path with its query, and for a `POST` a body.
-    async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> Result<Answer, Unreachable>;
-}
 
 /// What the answer to one request of a client holds, from when it is made until it is out.
 #[derive(Clone)]
@@ -78,7 +45,8 @@ impl Account {
         }
         let held = self.0.room.hold_made(TIMES * bytes).await;
         let held = held.ok_or_else(|| {
-            Unreachable("too many clients do not read what they asked for; try again".to_owned())
+            let words = "too many clients do not read what they asked for; try again";
+            Unreachable::Lost(words.to_owned())
         })?;
         let mut all = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
         all.push(held);
@@ -97,23 +65,20 @@ pub(super) struct InProcess {
 }
 
 #[async_trait]
-impl Api for InProcess {
-    async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> Result<Answer, Unreachable> {
-        let broken = |problem: &dyn fmt::Display| Unreachable(format!("a defect: {problem}"));
-        let mut request = Request::builder().method(method).uri(path);
+impl Transport for InProcess {
+    async fn ask(&self, asked: &journeyman_api::Request) -> Result<Answer, Unreachable> {
+        let broken = |problem: &dyn fmt::Display| Unreachable::Lost(format!("a defect: {problem}"));
+        let mut request = Request::builder()
+            .method(asked.method.clone())
+            .uri(&asked.path);
         if let Some(host) = &self.host {
             request = request.header(header::HOST, host);
         }
-        let body = match body {
+        let body = match &asked.body {
             None => Body::empty(),
             Some(body) => {
                 request = request.header(header::CONTENT_TYPE, "application/json");
-                Body::from(body.to_string())
+                Body::from(body.clone())
             }
         };
         let mut request = request.body(body).map_err(|error| broken(&error))?;
@@ -127,80 +92,4 @@ impl Api for InProcess {
         }
         Ok(Answer { status, body })
     }
-}
-
-/// Why something was not done: a problem as REST states it.
-#[derive(Clone, Debug)]
-pub(super) struct Refused(pub(super) Value);
-
-impl Refused {
-    /// In words, for whoever asked.
-    pub(super) fn detail(&self) -> &str {
-        self.0["detail"].as_str().unwrap_or("something went wrong")
-    }
-
-    /// What is at fault.
-    pub(super) fn field(&self) -> Option<&str> {
-        self.0["field"].as_str()
-    }
-
-    pub(super) fn is_not_found(&self) -> bool {
-        self.0["status"] == 404
-    }
-}
-
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Self {
-        Self(serde_json::to_value(&problem).unwrap_or_default())
-    }
-}
-
-impl From<Unreachable> for Refused {
-    fn from(error: Unreachable) -> Self {
-        let status = axum::http::StatusCode::SERVICE_UNAVAILABLE;
-        Problem::new(status, "unreachable", error.0).into()
-    }
-}
-
-impl dyn Api {
-    async fn bytes(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> Result<Bytes, Refused> {
-        let answer = self.ask(method, path, body).await?;
-        if (200..300).contains(&answer.status) {
-            return Ok(answer.body);
-        }
-        let problem = serde_json::from_slice(&answer.body);
-        Err(Refused(problem.unwrap_or_else(|_| {
-            serde_json::json!({"status": answer.status, "detail": format!("the server answers {}", answer.status)})
-        })))
-    }
-
-    pub(super) async fn get(&self, path: &str) -> Result<Value, Refused> {
-        json(&self.bytes(Method::GET, path, None).await?)
-    }
-
-    pub(super) async fn get_text(&self, path: &str) -> Result<String, Refused> {
-        let bytes = self.bytes(Method::GET, path, None).await?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    pub(super) async fn post(&self, path: &str, body: Value) -> Result<Value, Refused> {
-        json(&self.bytes(Method::POST, path, Some(body)).await?)
-    }
-}
-
-fn json(bytes: &[u8]) -> Result<Value, Refused> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let status = axum::http::StatusCode::BAD_GATEWAY;
-        Problem::new(
-            status,
-            "bad-answer",
-            format!("the server's answer: {error}"),
-        )
-        .into()
-    })
 }

@@ -1,7 +1,6 @@
 //! What a client asks, and who answers it: the protocol's requests, one method each.
 
-use std::sync::Arc;
-
+use journeyman_api::{Position, Problem};
 use rmcp::model::{
     CacheScope, CallToolRequestMethod, CallToolRequestParams, CallToolResponse, CallToolResult,
     CancelTaskParams, CompleteRequestParams, CompleteResult, CompletionInfo, ConstString,
@@ -17,7 +16,6 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::api::Refused;
 use super::session::{WATCHED_MAX, is_modern};
 use super::{Mcp, lenient, prompts, resources, tasks, tools, wait};
 
@@ -39,12 +37,12 @@ fn told(value: Value) -> CallToolResult {
 }
 
 /// What went wrong, for the client's model to read.
-fn not_done(refused: Refused) -> CallToolResult {
-    let words = match refused.field() {
-        Some(field) if !refused.detail().contains(field) => {
-            format!("{field}: {}", refused.detail())
+fn not_done(problem: Problem) -> CallToolResult {
+    let words = match &problem.field {
+        Some(field) if !problem.detail.contains(field) => {
+            format!("{field}: {}", problem.detail)
         }
-        _ => refused.detail().to_owned(),
+        _ => problem.detail,
     };
     CallToolResult::error(vec![ContentBlock::text(words)])
 }
@@ -60,8 +58,9 @@ pub(super) fn completions(all: Vec<String>) -> Result<CompleteResult, ErrorData>
         .map_err(|error| ErrorData::internal_error(error, None))
 }
 
-fn internal(refused: Refused) -> ErrorData {
-    ErrorData::internal_error(refused.detail().to_owned(), Some(refused.0))
+pub(super) fn internal(problem: Problem) -> ErrorData {
+    let data = serde_json::to_value(&problem).ok();
+    ErrorData::internal_error(problem.detail, data)
 }
 
 impl ServerHandler for Mcp {
@@ -111,7 +110,7 @@ impl ServerHandler for Mcp {
             let waited = async {
                 let wish = tools::arguments(given)?;
                 wait::wait(
-                    &*api,
+                    &api,
                     &self.session,
                     &context,
                     self.stopped(),
@@ -129,7 +128,7 @@ impl ServerHandler for Mcp {
                 Err(refused) => not_done(refused).into(),
             });
         }
-        let Some(result) = tools::call(&*api, &request.name, given).await else {
+        let Some(result) = tools::call(&api, &request.name, given).await else {
             let known: Vec<&str> = self.tools.iter().map(|tool| &*tool.name).collect();
             let words = format!(
                 "there is no tool {:?}; there are {}",
@@ -145,7 +144,7 @@ impl ServerHandler for Mcp {
                 .is_some_and(|capabilities| capabilities.supports_tasks());
         match result {
             Ok(accepted) if request.name == tools::START && has_tasks => {
-                let created = tasks::created(&*api, &accepted).await;
+                let created = tasks::created(&api, &accepted).await;
                 created.map(CallToolResponse::Task).map_err(internal)
             }
             Ok(value) => Ok(told(value).into()),
@@ -180,7 +179,7 @@ impl ServerHandler for Mcp {
         context: RequestContext<RoleServer>,
     ) -> Result<GetTaskResult, ErrorData> {
         let api = self.api(&context)?;
-        tasks::get(&*api, &request.task_id)
+        tasks::get(&api, &request.task_id)
             .await
             .map(GetTaskResult::new)
     }
@@ -191,7 +190,7 @@ impl ServerHandler for Mcp {
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
         let api = self.api(&context)?;
-        tasks::update(&*api, &request.task_id, &request.input_responses).await
+        tasks::update(&api, &request.task_id, &request.input_responses).await
     }
 
     async fn cancel_task(
@@ -200,7 +199,7 @@ impl ServerHandler for Mcp {
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
         let api = self.api(&context)?;
-        tasks::cancel(&*api, &request.task_id).await
+        tasks::cancel(&api, &request.task_id).await
     }
 
     async fn list_resources(
@@ -210,16 +209,15 @@ impl ServerHandler for Mcp {
     ) -> Result<ListResourcesResult, ErrorData> {
         let api = self.api(&context)?;
         let cursor = request.and_then(|request| request.cursor);
-        if cursor
-            .as_ref()
-            .is_some_and(|cursor| cursor.parse::<u64>().is_err())
-        {
-            return Err(ErrorData::invalid_params(
-                "the cursor is none that was given here",
-                None,
-            ));
-        }
-        let list = resources::list(&*api, cursor).await.map_err(internal)?;
+        let position = |cursor: &str| Position::try_from(cursor.parse::<u64>().ok()?).ok();
+        let before = match cursor.as_deref().map(position) {
+            Some(None) => {
+                let words = "the cursor is none that was given here";
+                return Err(ErrorData::invalid_params(words, None));
+            }
+            cursor => cursor.flatten(),
+        };
+        let list = resources::list(&api, before).await.map_err(internal)?;
         Ok(list.with_ttl_ms(0).with_cache_scope(CacheScope::Private))
     }
 
@@ -240,7 +238,7 @@ impl ServerHandler for Mcp {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let found = resources::read(&*self.api(&context)?, &request.uri).await?;
+        let found = resources::read(&self.api(&context)?, &request.uri).await?;
         let found = found.with_ttl_ms(0).with_cache_scope(CacheScope::Private);
         Ok(found.into())
     }
@@ -251,10 +249,10 @@ impl ServerHandler for Mcp {
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
         let api = self.api(&context)?;
-        resources::read(&*api, &request.uri).await?; // or it is not there at all
+        resources::read(&api, &request.uri).await?; // or it is not there at all
         let (uri, peer) = (request.uri.clone(), context.peer.clone());
         let telling = tokio::spawn(async move {
-            resources::watch(&*api, &uri, || resources::tell_peer(&peer, &uri)).await;
+            resources::watch(&api, &uri, || resources::tell_peer(&peer, &uri)).await;
         });
         if self
             .session
@@ -287,10 +285,10 @@ impl ServerHandler for Mcp {
         let uris = context.accepted().resource_subscriptions.clone();
         let mut watching = Vec::new();
         for uri in uris.into_iter().flatten().take(WATCHED_MAX) {
-            let (api, sink) = (Arc::clone(&api), context.sink().clone());
+            let (api, sink) = (api.clone(), context.sink().clone());
             watching.push(AbortOnDropHandle::new(tokio::spawn(async move {
                 let tell = || async { sink.notify_resource_updated(uri.clone()).await.is_ok() };
-                resources::watch(&*api, &uri, tell).await;
+                resources::watch(&api, &uri, tell).await;
             })));
         }
         context.cancelled().await;
@@ -330,7 +328,7 @@ impl ServerHandler for Mcp {
             .and_then(|known| known.get("task_id"))
             .map(String::as_str);
         let (name, begun) = (&request.argument.name, &request.argument.value);
-        let all = resources::complete(&*api, name, begun, task).await;
+        let all = resources::complete(&api, name, begun, task).await;
         completions(all.map_err(internal)?)
     }
 

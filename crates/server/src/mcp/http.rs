@@ -13,6 +13,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::any;
 use bytes::Bytes;
 use futures_util::{StreamExt, future};
+use journeyman_api::Problem;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -25,7 +26,7 @@ use super::{Mcp, Reach};
 use crate::app::App;
 use crate::body::{BODY_MAX, bytes_of};
 use crate::door::Caller;
-use crate::problem::Problem;
+use crate::problem::Rejection;
 use crate::room::{Held, Room};
 
 /// Where MCP is.
@@ -98,7 +99,7 @@ pub(crate) fn router(app: &App, api: Router) -> Router {
         .with_state(door)
 }
 
-async fn enter(State(door): State<Door>, request: Request) -> Result<Response, Problem> {
+async fn enter(State(door): State<Door>, request: Request) -> Result<Response, Rejection> {
     let (mut parts, body) = request.into_parts();
     if parts.method == Method::GET && wants_page(&parts.headers) {
         return Ok(Html(include_str!("../../static/mcp.html")).into_response());
@@ -150,7 +151,7 @@ impl Door {
         body: Bytes,
         session: Option<(SessionId, InUse)>,
         caller: &Caller,
-    ) -> Result<Response, Problem> {
+    ) -> Result<Response, Rejection> {
         let method = parts.method.clone();
         let id = session.as_ref().map(|(id, _)| id);
         let is_json = method == Method::POST && says_json(&parts.headers);
@@ -191,7 +192,7 @@ impl Door {
         parts: &Parts,
         session: Option<&(SessionId, InUse)>,
         requests: Vec<Bytes>,
-    ) -> Result<Response, Problem> {
+    ) -> Result<Response, Rejection> {
         check_ids(&requests)?;
         let id = session.map(|(id, _)| id);
         let all = requests.into_iter().map(|body| async move {
@@ -205,7 +206,7 @@ impl Door {
         for (status, body) in future::join_all(all).await {
             if !status.is_success() {
                 let detail = String::from_utf8_lossy(&body).into_owned();
-                return Err(Problem::new(status, "bad-batch", detail));
+                return Err(Problem::new(status, "bad-batch", detail).into());
             }
             let events = std::str::from_utf8(&body).unwrap_or_default().lines();
             let messages = events.filter_map(|line| line.strip_prefix("data:"));

@@ -1,6 +1,8 @@
 //! Tasks as resources: `task://{task_id}`, its files, events and prompts.
 
-use journeyman_event::TaskId;
+use journeyman_api::limits::PAGE_MAX;
+use journeyman_api::{Call, Client, EventsQuery, FileQuery, ListQuery, Position, Problem};
+use journeyman_event::{Sequence, TaskId};
 use percent_encoding::percent_decode_str;
 use rmcp::model::{
     ListResourcesResult, ReadResourceResult, Resource, ResourceContents, ResourceTemplate,
@@ -8,14 +10,16 @@ use rmcp::model::{
 use rmcp::{ErrorData, Peer, RoleServer};
 use serde_json::{Value, json};
 
-use super::api::{Api, Refused};
-use super::tools::{file_path, task_path, with_query};
+use super::handler::internal;
+use super::tools::look;
 use super::wait::is_settled;
 
 const SCHEME: &str = "task://";
 const JSON: &str = "application/json";
 /// How long one look for changes is, in milliseconds.
 const LOOK_MS: u64 = 45_000;
+/// Tasks on a page of resources.
+const PAGE: usize = 50;
 
 /// What an address means.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,11 +95,15 @@ pub(super) fn templates() -> Vec<ResourceTemplate> {
 
 /// A page of tasks.
 pub(super) async fn list(
-    api: &dyn Api,
-    cursor: Option<String>,
-) -> Result<ListResourcesResult, Refused> {
-    let query = [("before", cursor), ("limit", Some("50".to_owned()))];
-    let page = api.get(&with_query("/api/v1/tasks", &query)).await?;
+    api: &Client,
+    before: Option<Position>,
+) -> Result<ListResourcesResult, Problem> {
+    let query = ListQuery {
+        before,
+        limit: Some(PAGE),
+        ..ListQuery::default()
+    };
+    let page = api.call(Call::tasks(&query).as_json()).await?;
     let tasks = page["tasks"].as_array().into_iter().flatten();
     let resources = tasks.filter_map(|task| {
         let id = task["task_id"].as_str()?;
@@ -118,24 +126,24 @@ pub(super) async fn list(
 }
 
 /// One resource.
-pub(super) async fn read(api: &dyn Api, uri: &str) -> Result<ReadResourceResult, ErrorData> {
+pub(super) async fn read(api: &Client, uri: &str) -> Result<ReadResourceResult, ErrorData> {
     let none =
         || ErrorData::resource_not_found(format!("there is no {uri}"), Some(json!({"uri": uri})));
     let (task, what) = parse(uri).ok_or_else(none)?;
-    let path = task_path(&task);
-    let (path, kind) = match &what {
-        What::Task => (path, JSON),
-        What::Files => (format!("{path}/files"), JSON),
-        What::File(file) => (file_path(&task, file), "text/plain"),
-        What::Events => (format!("{path}/events?data=true"), JSON),
-        What::Context => (format!("{path}/context"), JSON),
+    let with_data = EventsQuery {
+        data: Some(true),
+        ..EventsQuery::default()
     };
-    let text = api.get_text(&path).await.map_err(|refused| {
-        if refused.is_not_found() {
-            none()
-        } else {
-            ErrorData::internal_error(refused.detail().to_owned(), Some(refused.0))
-        }
+    let (call, kind) = match &what {
+        What::Task => (Call::task(&task, None).as_text(), JSON),
+        What::Files => (Call::files(&task, None).as_text(), JSON),
+        What::File(file) => (Call::file(&task, file, &FileQuery::default()), "text/plain"),
+        What::Events => (Call::events(&task, &with_data).as_text(), JSON),
+        What::Context => (Call::context(&task, None).as_text(), JSON),
+    };
+    let text = api.text(call).await.map_err(|error| match error.status() {
+        Some(404) => none(),
+        _ => internal(error.into()),
     })?;
     Ok(ReadResourceResult::new(vec![
         ResourceContents::text(text, uri).with_mime_type(kind),
@@ -144,11 +152,11 @@ pub(super) async fn read(api: &dyn Api, uri: &str) -> Result<ReadResourceResult,
 
 /// What a task is called that begins so, or a file of the task.
 pub(super) async fn complete(
-    api: &dyn Api,
+    api: &Client,
     argument: &str,
     begun: &str,
     task: Option<&str>,
-) -> Result<Vec<String>, Refused> {
+) -> Result<Vec<String>, Problem> {
     let begins = |name: &&str| name.starts_with(begun);
     let names = |list: &Value, member: &str| -> Vec<String> {
         let items = list.as_array().into_iter().flatten();
@@ -162,13 +170,17 @@ pub(super) async fn complete(
     };
     match (argument, task.map(TaskId::new)) {
         ("task_id", _) => {
-            let page = api.get("/api/v1/tasks?limit=1000").await?;
+            let query = ListQuery {
+                limit: Some(PAGE_MAX),
+                ..ListQuery::default()
+            };
+            let page = api.call(Call::tasks(&query).as_json()).await?;
             Ok(names(&page["tasks"], "task_id"))
         }
-        ("path", Some(Ok(task))) => match api.get(&format!("{}/files", task_path(&task))).await {
+        ("path", Some(Ok(task))) => match api.call(Call::files(&task, None).as_json()).await {
             Ok(list) => Ok(names(&list["files"], "path")),
-            Err(refused) if refused.is_not_found() => Ok(Vec::new()),
-            Err(refused) => Err(refused),
+            Err(error) if error.status() == Some(404) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
         },
         _ => Ok(Vec::new()),
     }
@@ -176,33 +188,30 @@ pub(super) async fn complete(
 
 /// Waits for each change of what an address means, from now on, and tells of it. Ends with the task,
 /// or when nobody hears it.
-pub(super) async fn watch<F>(api: &dyn Api, uri: &str, tell: impl Fn() -> F)
+pub(super) async fn watch<F>(api: &Client, uri: &str, tell: impl Fn() -> F)
 where
     F: Future<Output = bool>,
 {
     let Some((task, _)) = parse(uri) else {
         return;
     };
-    let path = task_path(&task);
-    let Ok(mut view) = api.get(&path).await else {
+    let Ok(mut view) = look(api, &task, None).await else {
         return;
     };
     while !is_settled(&view) || view["status"] == "paused" {
-        let query = [
-            ("after", Some(view["sequence"].to_string())),
-            ("wait_ms", Some(LOOK_MS.to_string())),
-            ("limit", Some("1".to_owned())),
-        ];
-        let Ok(page) = api
-            .get(&with_query(&format!("{path}/events"), &query))
-            .await
-        else {
+        let query = EventsQuery {
+            after: view["sequence"].as_u64().map(|at| Sequence(at).into()),
+            wait_ms: Some(LOOK_MS),
+            limit: Some(1),
+            ..EventsQuery::default()
+        };
+        let Ok(page) = api.call(Call::events(&task, &query).as_json()).await else {
             return;
         };
         let changed = page["events"]
             .as_array()
             .is_some_and(|events| !events.is_empty());
-        let Ok(now) = api.get(&path).await else {
+        let Ok(now) = look(api, &task, None).await else {
             return;
         };
         view = now;

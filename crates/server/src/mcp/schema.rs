@@ -1,5 +1,5 @@
-//! What tools take and give, as JSON Schema: taken from the `OpenAPI` document, which is 3.1 and so
-//! states it in that very language.
+//! What tools take and give, as JSON Schema: the schemas of the `OpenAPI` document, which is 3.1 and so
+//! states them in that very language.
 
 use std::collections::BTreeSet;
 
@@ -12,14 +12,11 @@ pub(super) struct Schemas(Map<String, Value>);
 
 impl Schemas {
     pub(super) fn new() -> Self {
-        let document = serde_json::to_value(crate::openapi()).unwrap_or_default();
-        let schemas = document.pointer("/components/schemas");
-        Self(
-            schemas
-                .and_then(Value::as_object)
-                .cloned()
-                .unwrap_or_default(),
-        )
+        let schemas = serde_json::to_value(journeyman_api::schema::schemas());
+        let schemas = schemas
+            .ok()
+            .and_then(|schemas| schemas.as_object().cloned());
+        Self(schemas.unwrap_or_default())
     }
 
     /// A schema with everything that it refers to.

@@ -1,6 +1,7 @@
 //! The tasks extension (SEP-2663): a coding task is a task of the protocol, with the same name. Its
 //! state is the journal's, so it is its principal's alone and outlives this process.
 
+use journeyman_api::{Client, Problem, task_name};
 use journeyman_event::TaskId;
 use rmcp::ErrorData;
 use rmcp::model::{
@@ -9,17 +10,17 @@ use rmcp::model::{
 };
 use serde_json::Value;
 
-use super::api::{Api, Refused};
-use super::tools::{cancel_one, task_path};
+use super::handler::internal;
+use super::tools::{cancel_one, look};
 use super::wait::{asks, input_requests, take_responses};
 
 /// How often a client may look, in milliseconds.
 const POLL_MS: u64 = 1_000;
 
 /// A task that was just started.
-pub(super) async fn created(api: &dyn Api, accepted: &Value) -> Result<CreateTaskResult, Refused> {
+pub(super) async fn created(api: &Client, accepted: &Value) -> Result<CreateTaskResult, Problem> {
     let name = accepted["task_id"].as_str().unwrap_or_default();
-    let view = api.get(&format!("/api/v1/tasks/{name}")).await?;
+    let view = look(api, &task_name("task_id", name)?, None).await?;
     Ok(CreateTaskResult::new(task(&view)))
 }
 
@@ -55,17 +56,15 @@ fn name(text: &str) -> Result<TaskId, ErrorData> {
     TaskId::new(text).map_err(|error| ErrorData::invalid_params(error.to_string(), None))
 }
 
-fn refused(refused: Refused) -> ErrorData {
-    let words = refused.detail().to_owned();
-    let status = refused.0["status"].as_u64().unwrap_or_default();
-    if (400..500).contains(&status) {
-        return ErrorData::invalid_params(words, None);
+fn refused(problem: Problem) -> ErrorData {
+    if (400..500).contains(&problem.status) {
+        return ErrorData::invalid_params(problem.detail, None);
     }
-    ErrorData::internal_error(words, Some(refused.0))
+    internal(problem)
 }
 
-pub(super) async fn get(api: &dyn Api, id: &str) -> Result<DetailedTask, ErrorData> {
-    let view = api.get(&task_path(&name(id)?)).await.map_err(refused)?;
+pub(super) async fn get(api: &Client, id: &str) -> Result<DetailedTask, ErrorData> {
+    let view = look(api, &name(id)?, None).await.map_err(refused)?;
     let payload = match status(&view) {
         TaskStatus::Completed => TaskPayload::Completed {
             result: result(&view),
@@ -97,21 +96,21 @@ fn result(view: &Value) -> JsonObject {
 /// Passes on what was answered. What answers no open question is let be: it may have been answered
 /// in another way meanwhile.
 pub(super) async fn update(
-    api: &dyn Api,
+    api: &Client,
     id: &str,
     responses: &InputResponses,
 ) -> Result<(), ErrorData> {
     let task = name(id)?;
-    let view = api.get(&task_path(&task)).await.map_err(refused)?;
+    let view = look(api, &task, None).await.map_err(refused)?;
     take_responses(api, &task, &view, responses)
         .await
         .map_err(refused)
 }
 
 /// One that has ended stays as it is.
-pub(super) async fn cancel(api: &dyn Api, id: &str) -> Result<(), ErrorData> {
+pub(super) async fn cancel(api: &Client, id: &str) -> Result<(), ErrorData> {
     match cancel_one(api, &name(id)?).await {
-        Err(problem) if problem.0["status"] != 409 => Err(refused(problem)),
+        Err(problem) if problem.status != 409 => Err(refused(problem)),
         _ => Ok(()),
     }
 }
@@ -119,14 +118,12 @@ pub(super) async fn cancel(api: &dyn Api, id: &str) -> Result<(), ErrorData> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use async_trait::async_trait;
-    use axum::http::Method;
-
+    use journeyman_api::{Answer, Request, Transport, Unreachable};
     use serde_json::json;
 
-    use super::super::api::{Answer, Unreachable};
     use super::*;
 
     /// A task with one open question. Keeps what it is told.
@@ -134,16 +131,13 @@ mod tests {
     struct Asking(Mutex<Vec<Value>>);
 
     #[async_trait]
-    impl Api for Asking {
-        async fn ask(
-            &self,
-            _: Method,
-            _: &str,
-            body: Option<Value>,
-        ) -> Result<Answer, Unreachable> {
+    impl Transport for Asking {
+        async fn ask(&self, asked: &Request) -> Result<Answer, Unreachable> {
             let question = json!({"id": "q-1", "text": "Which?", "is_open": true});
             let view = json!({"status": "paused", "pause": "question", "questions": [question]});
-            self.0.lock().unwrap().extend(body);
+            let body = asked.body.as_ref();
+            let body = body.map(|body| serde_json::from_str(body).unwrap());
+            self.0.lock().unwrap().extend::<Option<Value>>(body);
             let body = view.to_string().into();
             Ok(Answer { status: 200, body })
         }
@@ -151,12 +145,13 @@ mod tests {
 
     #[tokio::test]
     async fn answers_to_open_questions_are_passed_on_and_others_let_be() {
-        let api = Asking::default();
+        let asking = Arc::new(Asking::default());
+        let api = Client::new(Arc::clone(&asking) as Arc<dyn Transport>);
         let said = json!({"action": "accept", "content": {"answer": "this"}});
         let both = [("q-1", said.clone()), ("q-0", said)];
         let both = both.map(|(name, said)| (name.to_owned(), said)).into();
         update(&api, "t-1", &both).await.unwrap();
         let told = json!({"kind": "answer", "answer": "this", "question": "q-1"});
-        assert_eq!(*api.0.lock().unwrap(), [told]);
+        assert_eq!(*asking.0.lock().unwrap(), [told]);
     }
 }

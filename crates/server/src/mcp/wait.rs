@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use journeyman_event::TaskId;
-use journeyman_workflow::limits::TEXT_CHARS_MAX;
+use journeyman_api::limits::{PAGE_MAX, TEXT_CHARS_MAX};
+use journeyman_api::{Call, Client, EventsQuery, NewIntervention, Position, Problem};
+use journeyman_event::{Sequence, TaskId};
 use rmcp::model::{
     ElicitRequest, ElicitRequestParams, ElicitationAction, ElicitationSchema, InputRequest,
     InputRequests, InputResponses, LoggingLevel, PrimitiveSchemaDefinition,
@@ -17,15 +18,20 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::api::{Api, Refused};
 use super::session::{Session, is_modern};
-use super::tools::{GivenAnswer, answer_one, task_path, tell, with_query};
-use crate::problem::Problem;
+use super::tools::{GivenAnswer, answer_one, look, tell};
 
 /// Clients give up after a minute, and REST lets nobody wait longer for an event than 50 s; what they
 /// are told before that they can go on from.
 pub(super) const WAIT_SECONDS_MAX: f64 = 49.0;
 const WAIT_SECONDS: f64 = 45.0;
+/// Lets a task go on as it is.
+const RESUME: NewIntervention = NewIntervention::Resume {
+    budget: None,
+    timeout: None,
+    max_iterations: None,
+    out: None,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -142,11 +148,11 @@ fn form<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Elicitation
 
 /// Takes what a client's user said to [`input_requests`]. What is missing or no answer is asked again.
 pub(super) async fn take_responses(
-    api: &dyn Api,
+    api: &Client,
     task: &TaskId,
     view: &Value,
     responses: &InputResponses,
-) -> Result<(), Refused> {
+) -> Result<(), Problem> {
     let mut declined = false;
     for (id, _) in questions(view) {
         let Some(response) = responses.get(id) else {
@@ -161,18 +167,18 @@ pub(super) async fn take_responses(
         }
     }
     if declined {
-        tell(api, task, json!({"kind": "resume"})).await?;
+        tell(api, task, &RESUME).await?;
     }
     Ok(())
 }
 
 /// Passes on what the user said to a question. Whether that is an answer: nothing and blanks are none.
 async fn pass_on(
-    api: &dyn Api,
+    api: &Client,
     task: &TaskId,
     question: &str,
     said: &Value,
-) -> Result<bool, Refused> {
+) -> Result<bool, Problem> {
     let Some(answer) = said.as_str().filter(|answer| !answer.trim().is_empty()) else {
         return Ok(false);
     };
@@ -186,7 +192,7 @@ async fn pass_on(
 
 /// Waits for a task.
 pub(super) async fn wait(
-    api: &dyn Api,
+    api: &Client,
     session: &Session,
     context: &RequestContext<RoleServer>,
     stopped: impl Future<Output = ()>,
@@ -196,33 +202,32 @@ pub(super) async fn wait(
     }: WaitFor,
     responses: Option<InputResponses>,
     state: Option<String>,
-) -> Result<Waited, Refused> {
+) -> Result<Waited, Problem> {
     let seconds = timeout_seconds.unwrap_or(WAIT_SECONDS);
     if !(0.0..=WAIT_SECONDS_MAX).contains(&seconds) {
         let detail = format!("`timeout_seconds` is a number from 0 to {WAIT_SECONDS_MAX}");
-        return Err(Problem::field("timeout_seconds", detail).into());
+        return Err(Problem::field("timeout_seconds", detail));
     }
     let until = Instant::now() + Duration::from_secs_f64(seconds);
     tokio::pin!(stopped);
     let way = Way::of(context);
-    let path = task_path(&task_id);
-    let mut view = api.get(&path).await?;
+    let mut view = look(api, &task_id, None).await?;
     let last = state.and_then(|state| state.parse::<u64>().ok());
-    let mut seen = last.map_or_else(|| view["sequence"].clone(), Value::from);
+    let mut seen = Sequence(last.or(view["sequence"].as_u64()).unwrap_or_default());
     if let Some(responses) = responses {
         take_responses(api, &task_id, &view, &responses).await?;
-        view = api.get(&path).await?;
+        view = look(api, &task_id, None).await?;
     }
     loop {
         if asks(&view) && way == Way::Answer {
-            tell_events(api, session, context, &path, &mut seen, 0).await?;
+            tell_events(api, session, context, &task_id, &mut seen, 0).await?;
             return Ok(Waited::Asks(input_requests(&view), seen.to_string()));
         }
         let left = until.saturating_duration_since(Instant::now());
         let mut goes_on = !is_settled(&view) && !left.is_zero();
         if asks(&view) && way == Way::Elicit {
             goes_on = elicit(api, &context.peer, &task_id, &view, until).await?;
-            view = api.get(&path).await?;
+            view = look(api, &task_id, None).await?;
         } else if goes_on {
             drop(view); // many may wait, and long
             let ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
@@ -230,13 +235,13 @@ pub(super) async fn wait(
                 biased;
                 // While there is time to say so; the task is durable, and the client calls again.
                 () = &mut stopped => goes_on = false,
-                told = tell_events(api, session, context, &path, &mut seen, ms.max(1)) => told?,
+                told = tell_events(api, session, context, &task_id, &mut seen, ms.max(1)) => told?,
                 () = context.ct.cancelled() => goes_on = false,
             }
-            view = api.get(&path).await?;
+            view = look(api, &task_id, None).await?;
         }
         if !goes_on {
-            tell_events(api, session, context, &path, &mut seen, 0).await?; // what the last look has too
+            tell_events(api, session, context, &task_id, &mut seen, 0).await?; // what the last look has too
             return Ok(Waited::Told(json!({
                 "is_settled": is_settled(&view),
                 "next": next(&view),
@@ -248,12 +253,12 @@ pub(super) async fn wait(
 
 /// Asks the client's user. Whether that changed something.
 async fn elicit(
-    api: &dyn Api,
+    api: &Client,
     peer: &Peer<RoleServer>,
     task: &TaskId,
     view: &Value,
     until: Instant,
-) -> Result<bool, Refused> {
+) -> Result<bool, Problem> {
     let asked: Vec<(&str, &str)> = questions(view).collect();
     let message = format!("Task {task} asks before it plans.");
     let form = form(asked.iter().copied());
@@ -264,7 +269,7 @@ async fn elicit(
     };
     match said.action {
         ElicitationAction::Decline => {
-            tell(api, task, json!({"kind": "resume"})).await?;
+            tell(api, task, &RESUME).await?;
             Ok(true)
         }
         ElicitationAction::Accept => {
@@ -282,26 +287,25 @@ async fn elicit(
 /// Tells a client of a task's events after a position, as soon as there are some; the position is the
 /// last one's then.
 async fn tell_events(
-    api: &dyn Api,
+    api: &Client,
     session: &Session,
     context: &RequestContext<RoleServer>,
-    path: &str,
-    seen: &mut Value,
+    task: &TaskId,
+    seen: &mut Sequence,
     wait_ms: u64,
-) -> Result<(), Refused> {
+) -> Result<(), Problem> {
     let mut wait_ms = Some(wait_ms).filter(|ms| *ms > 0);
     loop {
-        let query = [
-            ("after", Some(seen.to_string())),
-            ("wait_ms", wait_ms.take().map(|ms| ms.to_string())),
-            ("limit", Some("1000".to_owned())),
-        ];
-        let page = api
-            .get(&with_query(&format!("{path}/events"), &query))
-            .await?;
+        let query = EventsQuery {
+            after: Some(Position::from(*seen)),
+            wait_ms: wait_ms.take(),
+            limit: Some(PAGE_MAX),
+            ..EventsQuery::default()
+        };
+        let page = api.call(Call::events(task, &query).as_json()).await?;
         for event in page["events"].as_array().into_iter().flatten() {
             tell_progress(session, context, event).await;
-            *seen = event["sequence"].clone();
+            *seen = event["sequence"].as_u64().map_or(*seen, Sequence);
         }
         if page["next"].is_null() {
             return Ok(());

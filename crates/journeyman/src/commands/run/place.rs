@@ -116,11 +116,11 @@ async fn begin_here(
     tasks: &Tasks,
     task: &TaskId,
     wish: &Wish,
-) -> Result<bool, journeyman_workflow::Error> {
+) -> Result<bool, journeyman_tasks::Error> {
     let me = Principal::local();
     let known = match (tasks.state(&me, task).await, wish) {
         (Ok(state), _) => Some(state),
-        (Err(journeyman_workflow::Error::NoSuchTask { .. }), Wish::Submit(_)) => None,
+        (Err(journeyman_tasks::Error::NoSuchTask { .. }), Wish::Submit(_)) => None,
         (Err(error), _) => return Err(error),
     };
     match (wish, known) {

@@ -7,11 +7,10 @@ use std::string::FromUtf8Error;
 use std::time::Duration;
 
 use anyhow::Context;
+use journeyman_api::limits::{SOURCE_CHARS_MAX, TEXT_CHARS_MAX, check_source, check_text};
+use journeyman_api::{CheckedTask, Unfit};
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
 use journeyman_event::{TaskState, Tokens};
-use journeyman_workflow::limits::{
-    SOURCE_CHARS_MAX, TEXT_CHARS_MAX, check_source, check_submission, check_text,
-};
 use journeyman_workflow::{
     Examples, examples_notice, imports_problem, is_plain_question, never_run, prompt_problem,
     test_file_name, test_file_problem, tests_notes,
@@ -66,7 +65,10 @@ fn files_named(prompt: &str, folder: &Path) -> Vec<String> {
 }
 
 /// What is asked for, and what was made of it otherwise than it was given.
-pub(super) fn submission(args: RunArgs) -> anyhow::Result<(TaskSubmitted, Vec<String>)> {
+pub(super) fn submission(
+    args: RunArgs,
+    tools: Option<Vec<String>>,
+) -> anyhow::Result<(CheckedTask, Vec<String>)> {
     let prompt = if args.prompt == "-" {
         let mut text = String::new();
         std::io::stdin()
@@ -77,7 +79,7 @@ pub(super) fn submission(args: RunArgs) -> anyhow::Result<(TaskSubmitted, Vec<St
     } else {
         args.prompt
     };
-    let usage = |error: journeyman_workflow::Error| UsageError(error.to_string());
+    let usage = |error: Unfit| UsageError(error.to_string());
     check_text("prompt", &prompt).map_err(usage)?; // tests are looked for in it
     if let Some(problem) = prompt_problem(&prompt) {
         return Err(UsageError(format!("this prompt is not worked on: {problem}")).into());
@@ -114,14 +116,14 @@ pub(super) fn submission(args: RunArgs) -> anyhow::Result<(TaskSubmitted, Vec<St
         ask: args.ask,
         review: args.review,
         no_examples: args.no_examples,
+        tools,
         ..TaskSubmitted::of(prompt)
     };
     if let Some(problem) = imports_problem(&content.tests) {
         return Err(UsageError(format!("--tests: {problem}")).into());
     }
     notes.extend(tests_notes(&content.tests, &content.prompt));
-    check_submission(&content).map_err(usage)?;
-    Ok((content, notes))
+    Ok((CheckedTask::new(content).map_err(usage)?, notes))
 }
 
 pub(super) fn absolute(path: &Path) -> anyhow::Result<String> {

@@ -44,7 +44,7 @@ impl There<'_> {
         match (wish, &known) {
             (Wish::Submit(content), None) => {
                 *is_sent = true;
-                client.submit(task, content).await?;
+                client.submit(task, content.content()).await?;
             }
             (_, None) => bail!("there is no task {task}; `journeyman tasks` lists them"),
             (wish, Some(now)) => {
@@ -78,7 +78,7 @@ impl There<'_> {
 
     /// Until it has ended, or rests, or nothing more is heard of it.
     async fn watch_on(&self, state: &mut TaskState) -> anyhow::Result<Watched> {
-        let watching = self.client.watch(self.task, state.sequence, |event| {
+        let watching = self.client.follow(self.task, state.sequence, |event| {
             state.evolve(&event)?;
             self.progress.notice(&Notice::Event {
                 event,
@@ -96,7 +96,8 @@ impl There<'_> {
 
     /// Lets the task rest for its user who wants to go. It may have ended at that moment.
     async fn pause(&self, state: &mut TaskState) -> anyhow::Result<Watched> {
-        let paused = self.client.intervene(self.task, &Intervention::Pause).await;
+        let paused = self.client.intervene(self.task, &Intervention::Pause);
+        let paused = paused.await.map_err(anyhow::Error::from);
         let now = self.client.state(self.task, None).await;
         match (paused, now) {
             (Ok(_), Ok(now)) => *state = now.unwrap_or_default(),

@@ -1,0 +1,304 @@
+//! What can be asked of a server: a value for each request, which knows its address and what it is answered
+//! with. No other code knows addresses.
+
+use std::fmt::Write;
+use std::marker::PhantomData;
+
+use http::Method;
+use journeyman_event::{ContentHash, Sequence, TaskId};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::events::{EventPage, EventsQuery, LinesQuery, StreamQuery};
+use crate::files::{ContextView, FileList, FileQuery};
+use crate::interventions::{NewIntervention, Nothing};
+use crate::server::{Health, QueueChange, QueueView, Ready, ServedSettings, Ticket};
+use crate::tasks::{
+    AtQuery, ForkQuery, ForkTask, ListQuery, NewTask, Position, RetryTask, TaskPage,
+};
+use crate::tools::{AgentList, CallsView, ToolCalls, ToolList};
+use crate::view::{Accepted, TaskView};
+
+/// What stands in an address as it is (RFC 3986, section 2.3).
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A request as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// `GET` only looks; `POST` may change something.
+    pub method: Method,
+    /// The path with its query.
+    pub path: String,
+    /// The body, JSON.
+    pub body: Option<String>,
+}
+
+impl Request {
+    /// Whether it only looks, and may be asked again of whoever answers.
+    pub fn only_looks(&self) -> bool {
+        self.method == Method::GET
+    }
+}
+
+/// A text, byte for byte; no JSON.
+#[derive(Debug)]
+pub enum Text {}
+
+/// Events as they come, as server-sent events.
+#[derive(Debug)]
+pub enum Stream {}
+
+/// A request, and by its type what it is answered with.
+#[derive(Debug)]
+pub struct Call<A> {
+    request: Request,
+    answer: PhantomData<fn() -> A>,
+}
+
+impl<A> Call<A> {
+    fn get(path: String) -> Self {
+        Self::of(Method::GET, path, None)
+    }
+
+    fn get_with(path: &str, query: &impl Serialize) -> Self {
+        // No query here has parts that cannot be said.
+        let query = serde_urlencoded::to_string(query).unwrap_or_default();
+        let sign = if query.is_empty() { "" } else { "?" };
+        Self::get(format!("{path}{sign}{query}"))
+    }
+
+    fn post(path: String, body: &impl Serialize) -> Self {
+        // No body here has keys other than texts.
+        let body = serde_json::to_string(body).unwrap_or_default();
+        Self::of(Method::POST, path, Some(body))
+    }
+
+    fn of(method: Method, path: String, body: Option<String>) -> Self {
+        Self {
+            request: Request { method, path, body },
+            answer: PhantomData,
+        }
+    }
+
+    /// The request as it is sent.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The same, answered with whatever JSON comes: for whoever passes it on.
+    pub fn as_json(self) -> Call<Value> {
+        self.answered()
+    }
+
+    /// The same, answered with the text of what comes, byte for byte.
+    pub fn as_text(self) -> Call<Text> {
+        self.answered()
+    }
+
+    fn answered<B>(self) -> Call<B> {
+        Call {
+            request: self.request,
+            answer: PhantomData,
+        }
+    }
+}
+
+fn of_task(task: &TaskId) -> String {
+    format!("/api/v1/tasks/{task}")
+}
+
+fn at(at: Option<Sequence>) -> AtQuery {
+    AtQuery {
+        at: at.map(Position::from),
+    }
+}
+
+impl Call<Accepted> {
+    /// Submits a task.
+    pub fn submit(task: &NewTask) -> Self {
+        Self::post("/api/v1/tasks".to_owned(), task)
+    }
+
+    /// Does a task once more.
+    pub fn retry(task: &TaskId, said: &RetryTask) -> Self {
+        Self::post(format!("{}/retry", of_task(task)), said)
+    }
+
+    /// Starts a new task from the past of this one.
+    pub fn fork(task: &TaskId, query: &ForkQuery, changes: &ForkTask) -> Self {
+        let at = query.at.sequence();
+        Self::post(format!("{}/fork?at={at}", of_task(task)), changes)
+    }
+}
+
+impl Call<TaskPage> {
+    /// Lists tasks.
+    pub fn tasks(query: &ListQuery) -> Self {
+        Self::get_with("/api/v1/tasks", query)
+    }
+}
+
+impl Call<TaskView> {
+    /// Looks at a task, as it is or as it was after a position.
+    pub fn task(task: &TaskId, moment: Option<Sequence>) -> Self {
+        Self::get_with(&of_task(task), &at(moment))
+    }
+
+    /// Does something to a task.
+    pub fn intervene(task: &TaskId, intervention: &NewIntervention) -> Self {
+        Self::post(format!("{}/interventions", of_task(task)), intervention)
+    }
+
+    /// Ends a task.
+    pub fn cancel(task: &TaskId) -> Self {
+        Self::post(format!("{}/cancel", of_task(task)), &Nothing {})
+    }
+}
+
+impl Call<EventPage> {
+    /// Lists a task's events.
+    pub fn events(task: &TaskId, query: &EventsQuery) -> Self {
+        Self::get_with(&format!("{}/events", of_task(task)), query)
+    }
+}
+
+impl Call<Text> {
+    /// Gets events as they are stored, a line each.
+    pub fn lines(query: &LinesQuery) -> Self {
+        Self::get_with("/api/v1/events", query)
+    }
+
+    /// Gets a text that an event cites.
+    pub fn blob(task: &TaskId, hash: &ContentHash) -> Self {
+        Self::get(format!("{}/blobs/{hash}", of_task(task)))
+    }
+
+    /// Gets one file of a task.
+    pub fn file(task: &TaskId, path: &str, query: &FileQuery) -> Self {
+        let mut address = format!("{}/files", of_task(task));
+        for part in path.split('/') {
+            // A String takes everything.
+            let _ = write!(address, "/{}", utf8_percent_encode(part, PLAIN));
+        }
+        Self::get_with(&address, query)
+    }
+
+    /// Gets the queue's figures in the text form of Prometheus.
+    pub fn metrics() -> Self {
+        Self::get("/metrics".to_owned())
+    }
+}
+
+impl Call<Stream> {
+    /// Watches a task: its events since a position, then those to come, until it has ended.
+    pub fn stream(task: &TaskId, after: Sequence) -> Self {
+        let after = Some(after.into());
+        Self::get_with(&format!("{}/stream", of_task(task)), &StreamQuery { after })
+    }
+}
+
+impl Call<FileList> {
+    /// Lists a task's files, as they are or as they were after a position.
+    pub fn files(task: &TaskId, moment: Option<Sequence>) -> Self {
+        Self::get_with(&format!("{}/files", of_task(task)), &at(moment))
+    }
+}
+
+impl Call<ContextView> {
+    /// Sees what the model was asked last, or last before a position.
+    pub fn context(task: &TaskId, moment: Option<Sequence>) -> Self {
+        Self::get_with(&format!("{}/context", of_task(task)), &at(moment))
+    }
+}
+
+impl Call<ToolList> {
+    /// Lists the tools that may be called on a task.
+    pub fn tools() -> Self {
+        Self::get("/api/v1/tools".to_owned())
+    }
+}
+
+impl Call<CallsView> {
+    /// Calls tools on a task.
+    pub fn call_tools(task: &TaskId, calls: &ToolCalls) -> Self {
+        Self::post(format!("{}/tools", of_task(task)), calls)
+    }
+}
+
+impl Call<AgentList> {
+    /// Lists the agents that are at work.
+    pub fn agents() -> Self {
+        Self::get("/api/v1/agents".to_owned())
+    }
+}
+
+impl Call<QueueView> {
+    /// Sees the queue's figures.
+    pub fn queue() -> Self {
+        Self::get("/api/v1/queue".to_owned())
+    }
+
+    /// Changes how much of the queue runs at once.
+    pub fn change_queue(change: &QueueChange) -> Self {
+        Self::post("/api/v1/queue".to_owned(), change)
+    }
+}
+
+impl Call<ServedSettings> {
+    /// Gets the settings that tasks are worked on with.
+    pub fn settings() -> Self {
+        Self::get("/api/v1/settings".to_owned())
+    }
+}
+
+impl Call<Ticket> {
+    /// Gets a ticket for a WebSocket.
+    pub fn ticket() -> Self {
+        Self::of(Method::POST, "/api/v1/tickets".to_owned(), None)
+    }
+}
+
+impl Call<Health> {
+    /// Asks whether the server lives.
+    pub fn health() -> Self {
+        Self::get("/health".to_owned())
+    }
+}
+
+impl Call<Ready> {
+    /// Asks whether work can be done now. That it cannot is answered with 503, which is no problem's.
+    pub fn ready() -> Self {
+        Self::get("/ready".to_owned())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_an_address_is_escaped() {
+        let task = TaskId::new("t-1").unwrap();
+        let file = Call::file(&task, "a b/../c?.py", &FileQuery::default());
+        assert_eq!(
+            file.request().path,
+            "/api/v1/tasks/t-1/files/a%20b/../c%3F.py"
+        );
+        let query = EventsQuery {
+            after: Some(Sequence(7).into()),
+            kind: Some("a&b=c".to_owned()),
+            data: Some(true),
+            ..EventsQuery::default()
+        };
+        assert_eq!(
+            Call::events(&task, &query).request().path,
+            "/api/v1/tasks/t-1/events?after=7&kind=a%26b%3Dc&data=true"
+        );
+    }
+}

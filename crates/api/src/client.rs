@@ -1,0 +1,195 @@
+//! A client: it asks, over whichever way leads to a server, and reads what is answered.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::StatusCode;
+use serde::de::DeserializeOwned;
+
+use crate::call::{Call, Request, Text};
+use crate::problem::Problem;
+
+/// What a server answered, whatever its status.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// A server that did not answer, in words for a person.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Unreachable {
+    /// Nobody took the request: it may be asked of another one.
+    #[error("{0}")]
+    NotTaken(String),
+    /// Whether what was asked was done is not known.
+    #[error("{0}")]
+    Lost(String),
+}
+
+/// Somebody's way to a server.
+#[async_trait]
+pub trait Transport: Send + Sync + 'static {
+    /// Asks, and waits for all of the answer.
+    async fn ask(&self, request: &Request) -> Result<Answer, Unreachable>;
+}
+
+/// Why a call has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server refuses it.
+    #[error("{}", .0.detail)]
+    Refused(Box<Problem>),
+    /// The connection is gone, or there never was one.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+    /// What the server answers is not what was asked for.
+    #[error("the server's answer cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl Error {
+    /// Whether this came of the connection and not of what was asked: what was asked may have been done, and
+    /// may be asked again.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Unreachable(_))
+    }
+
+    /// Whether a server cannot do it now: it is about to stop, its disk is full, or what stands before it (a
+    /// proxy) does not find it.
+    pub fn is_not_now(&self) -> bool {
+        matches!(self.status(), Some(502..=504))
+    }
+
+    /// Whether a server is about to stop.
+    pub fn is_stopping(&self) -> bool {
+        matches!(self, Self::Refused(problem) if problem.word() == "shutting-down")
+    }
+
+    /// The HTTP status of a refusal.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused(problem) => Some(problem.status),
+            Self::Unreachable(_) | Self::Unreadable(_) => None,
+        }
+    }
+
+    pub(crate) fn refused(status: u16, body: &[u8]) -> Self {
+        let problem = serde_json::from_slice(body);
+        Self::Refused(Box::new(problem.unwrap_or_else(|_| unknown(status))))
+    }
+}
+
+/// A refusal that is no problem of ours: of a proxy, say.
+fn unknown(status: u16) -> Problem {
+    let known = StatusCode::from_u16(status).ok();
+    let title = known.and_then(|known| known.canonical_reason());
+    Problem {
+        kind: "about:blank".to_owned(),
+        title: title.unwrap_or("unknown").to_owned(),
+        status,
+        detail: format!("the server answers {status} {}", title.unwrap_or_default())
+            .trim_end()
+            .to_owned(),
+        field: None,
+        retry_after: None,
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let (status, kind) = match error {
+            Error::Refused(problem) => return *problem,
+            Error::Unreachable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unreachable"),
+            Error::Unreadable(_) => (StatusCode::BAD_GATEWAY, "bad-answer"),
+        };
+        Self::new(status, kind, error.to_string())
+    }
+}
+
+/// Asks a server. Clones ask the same one.
+#[derive(Debug)]
+pub struct Client<T: ?Sized = dyn Transport>(Arc<T>);
+
+impl<T: ?Sized> Clone for Client<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: Transport + ?Sized> Client<T> {
+    /// A client that asks over this way.
+    pub const fn new(way: Arc<T>) -> Self {
+        Self(way)
+    }
+
+    /// The way.
+    pub fn way(&self) -> &Arc<T> {
+        &self.0
+    }
+
+    /// Asks for something that is answered in JSON.
+    pub async fn call<A: DeserializeOwned>(&self, call: Call<A>) -> Result<A, Error> {
+        let body = self.answered(call.request()).await?;
+        serde_json::from_slice(&body).map_err(|error| Error::Unreadable(error.to_string()))
+    }
+
+    /// Asks for a text.
+    pub async fn text(&self, call: Call<Text>) -> Result<String, Error> {
+        let body = self.answered(call.request()).await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    async fn answered(&self, request: &Request) -> Result<Bytes, Error> {
+        let Answer { status, body } = self.0.ask(request).await?;
+        if (200..300).contains(&status) {
+            return Ok(body);
+        }
+        Err(Error::refused(status, &body))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_told_from_what_is_refused() {
+        for (status, kind, waits, stops) in [
+            (503, "shutting-down", true, true),
+            (503, "journal-degraded", true, false),
+            (500, "internal", false, false),
+            (409, "task-exists", false, false),
+        ] {
+            let problem = Problem::new(StatusCode::from_u16(status).unwrap(), kind, "words");
+            let error = Error::refused(status, &serde_json::to_vec(&problem).unwrap());
+            let found = (error.is_not_now(), error.is_stopping(), error.is_lost());
+            assert_eq!(found, (waits, stops, false), "{status} {kind}");
+            assert_eq!(error.to_string(), "words");
+            assert_eq!(Problem::from(error), problem);
+        }
+    }
+
+    #[test]
+    fn a_refusal_that_is_no_problem_of_ours_is_told_all_the_same() {
+        for (status, waits) in [(502, true), (504, true), (418, false)] {
+            let error = Error::refused(status, b"<html>");
+            assert_eq!((error.is_not_now(), error.status()), (waits, Some(status)));
+            assert!(error.to_string().contains(&status.to_string()), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_a_lost_connection_is_lost_and_each_is_a_problem_for_others() {
+        let lost = Error::from(Unreachable::Lost("gone".to_owned()));
+        assert!(lost.is_lost() && !lost.is_not_now() && lost.status().is_none());
+        assert_eq!(Problem::from(lost).word(), "unreachable");
+        let unreadable = Error::Unreadable("no JSON".to_owned());
+        assert!(!unreadable.is_lost());
+        assert_eq!(Problem::from(unreadable).word(), "bad-answer");
+    }
+}

@@ -1,0 +1,144 @@
+//! What a user does to a task that was submitted.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::json::{Object, Whole, part};
+use crate::problem::Problem;
+
+/// What a user does to a task. It takes effect at the task's next event boundary.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum NewIntervention {
+    /// Say what else is wanted.
+    Instruction {
+        /// The words: part of every prompt from now on.
+        #[schema(pattern = "\\S", max_length = 100_000)]
+        instruction: String,
+    },
+    /// Answer a question.
+    Answer {
+        /// The question, by its name (`q1`) or its text. Nothing means the only open one, or that none
+        /// was asked.
+        #[schema(max_length = 10_000)]
+        question: Option<String>,
+        /// The answer.
+        #[schema(pattern = "\\S", max_length = 100_000)]
+        answer: String,
+    },
+    /// Write a module's file oneself: its next version, tested like any other.
+    EditFile {
+        /// The file, as the list of files names it.
+        #[schema(min_length = 1, max_length = 300)]
+        path: String,
+        /// The whole file.
+        #[schema(pattern = "\\S", max_length = 262_144)]
+        source: String,
+    },
+    /// Want no more work on a module.
+    SkipModule {
+        /// The module.
+        #[schema(
+            pattern = "^[A-Za-z_][A-Za-z0-9_]*(\\.[A-Za-z_][A-Za-z0-9_]*)*$",
+            max_length = 200
+        )]
+        module: String,
+    },
+    /// Let the task rest until it is resumed.
+    Pause {},
+    /// Let it go on; with larger limits also one that failed at a limit.
+    Resume {
+        /// Tokens that it may spend.
+        #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000_000_000_000_u64)]
+        budget: Option<Whole>,
+        /// Seconds that it may work.
+        #[schema(minimum = 0, maximum = 31_536_000)]
+        timeout: Option<f64>,
+        /// Code versions tried for a module.
+        #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000)]
+        max_iterations: Option<Whole>,
+        /// Another folder for the result, on the server's machine: only for those who sit at it. A task
+        /// whose result could not be written goes on with it.
+        #[schema(value_type = Option<String>, max_length = 0)]
+        out: Option<String>,
+    },
+    /// End it.
+    Cancel {},
+}
+
+/// What the members are in all interventions that have them. What is read by its kind cannot say which
+/// member is at fault; this can.
+#[derive(Deserialize)]
+#[allow(dead_code)] // read for its errors
+struct Members {
+    kind: String,
+    instruction: Option<String>,
+    question: Option<String>,
+    answer: Option<String>,
+    path: Option<String>,
+    source: Option<String>,
+    module: Option<String>,
+    budget: Option<Whole>,
+    timeout: Option<f64>,
+    max_iterations: Option<Whole>,
+    out: Option<String>,
+}
+
+impl NewIntervention {
+    /// What a body says; where something does not fit, the member at fault is named.
+    pub fn read(body: &Value) -> Result<Self, Problem> {
+        part::<Object<Members>>(body)?;
+        // Where no member is named, its kind is what is not known.
+        part(body).map_err(|problem: Problem| problem.or_of_field("kind"))
+    }
+}
+
+/// Nothing.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_intervention_is_read_as_it_is_written() {
+        for body in [
+            json!({"kind": "instruction", "instruction": "be brief"}),
+            json!({"kind": "answer", "question": "q1", "answer": "yes"}),
+            json!({"kind": "edit_file", "path": "a.py", "source": "x"}),
+            json!({"kind": "skip_module", "module": "a.b"}),
+            json!({"kind": "pause"}),
+            json!({"kind": "resume", "budget": 5, "timeout": 1.5, "max_iterations": 2, "out": "/o"}),
+            json!({"kind": "cancel"}),
+        ] {
+            let read = NewIntervention::read(&body).unwrap();
+            assert_eq!(serde_json::to_value(read).unwrap(), body);
+        }
+    }
+
+    #[test]
+    fn the_member_at_fault_is_named() {
+        for (body, field) in [
+            (json!({}), "kind"),
+            (json!(1), "body"),
+            (json!({"kind": "dance"}), "kind"),
+            (json!({"kind": "pause", "more": 1}), "more"),
+            (json!({"kind": "instruction"}), "instruction"),
+            (
+                json!({"kind": "instruction", "instruction": 5}),
+                "instruction",
+            ),
+            (json!({"kind": "resume", "budget": "x"}), "budget"),
+        ] {
+            let problem = NewIntervention::read(&body).unwrap_err();
+            let found = (problem.status, problem.field.as_deref());
+            assert_eq!(found, (422, Some(field)), "{body}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What is said over the wire: requests, answers and problems, how much of each is taken, and the schemas that
+//! say so; and one client that says it, over a socket, over HTTP or within a process.
+//!
+//! Floor 2. It knows events and nothing above them: not what a task does with what it is told, not how a server
+//! is reached on its side. Every address stands in `call.rs`, every bound in [`limits`].
+
+mod call;
+mod client;
+mod events;
+mod files;
+mod interventions;
+pub mod json;
+pub mod limits;
+mod problem;
+pub mod schema;
+mod server;
+mod tasks;
+mod tools;
+mod view;
+mod wire;
+
+pub use call::{Call, Request, Stream, Text};
+pub use client::{Answer, Client, Error, Transport, Unreachable};
+pub use events::{BlobPath, EventPage, EventView, EventsQuery, LinesQuery, SentEvent, StreamQuery};
+pub use files::{ContextView, FileList, FilePath, FileQuery, FileView, MessageView};
+pub use interventions::{NewIntervention, Nothing};
+pub use limits::{CheckedTask, Unfit};
+pub use problem::Problem;
+pub use server::{
+    Depth, Health, QueueChange, QueueView, Ready, ServedSetting, ServedSettings, Ticket, Times,
+};
+pub use tasks::{
+    Answer as GivenAnswer, AtQuery, ForkQuery, ForkTask, IdempotencyKey, Language, ListQuery,
+    NewTask, NewTest, Position, PriorityWord, RetryTask, TaskName, TaskPage, TaskPath, ToolPattern,
+    task_name,
+};
+pub use tools::{
+    AgentList, AgentView, CallView, CallsView, ToolCalls, ToolList, ToolStep, ToolView,
+};
+pub use view::{Accepted, ModuleView, QuestionView, StatusWord, TaskSummary, TaskView, Urls};
+pub use wire::{Watch, Wire};

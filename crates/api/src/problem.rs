@@ -1,0 +1,118 @@
+//! What goes wrong, as problem details (RFC 9457).
+
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::limits::Unfit;
+
+/// How the types of our own problems begin.
+const URN: &str = "urn:journeyman:problem:";
+
+/// A problem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// What kind of problem, `urn:journeyman:problem:` and a word.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened and what to do.
+    pub detail: String,
+    /// The field at fault.
+    pub field: Option<String>,
+    /// Seconds until it is worth trying again.
+    pub retry_after: Option<u64>,
+}
+
+impl Problem {
+    /// A problem of a kind, which is a word or several with hyphens.
+    pub fn new(status: StatusCode, kind: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("{URN}{kind}"),
+            title: kind.replace('-', " "),
+            status: status.as_u16(),
+            detail: detail.into(),
+            field: None,
+            retry_after: None,
+        }
+    }
+
+    /// A field does not fit.
+    pub fn field(field: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-field", detail).of_field(field)
+    }
+
+    /// The same, with the field that is at fault.
+    pub fn of_field(self, field: &str) -> Self {
+        Self {
+            field: Some(field.to_owned()),
+            ..self
+        }
+    }
+
+    /// Names this field where none is named but the body as a whole.
+    pub fn or_of_field(self, field: &str) -> Self {
+        if self.field.as_deref() == Some("body") {
+            return self.of_field(field);
+        }
+        self
+    }
+
+    /// Code of ours panicked; the log says where.
+    pub fn defect() -> Self {
+        let detail = "a defect in journeyman; the server's log says more, under this request's id";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
+    /// Something is not there.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", detail)
+    }
+
+    /// Something is larger than is taken.
+    pub fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
+    }
+
+    /// Who asks is not known.
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    /// Who asks may not do this.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    /// It cannot be done now, and is worth trying again after so many seconds.
+    pub fn later(status: StatusCode, kind: &str, detail: impl Into<String>, seconds: u64) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(status, kind, detail)
+        }
+    }
+
+    /// What kind of problem, as a word: the end of its type.
+    pub fn word(&self) -> &str {
+        let word = self.kind.strip_prefix(URN);
+        word.unwrap_or_default()
+    }
+
+    /// The HTTP status; 500 where it is none.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl From<Unfit> for Problem {
+    fn from(unfit: Unfit) -> Self {
+        let detail = unfit.to_string();
+        match unfit {
+            Unfit::Bad { field, .. } => Self::field(field, detail),
+            Unfit::TooLarge { field, .. } => Self::too_large(detail).of_field(field),
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! Tasks: submitted, listed, looked at, and begun once more.
+
+use journeyman_event::payload::{TaskSubmitted, TestOrigin};
+use journeyman_event::{Priority, Sequence, TaskId};
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
+
+use crate::json::{Object, Whole};
+use crate::problem::Problem;
+use crate::view::{StatusWord, TaskSummary};
+
+/// `critical`, `high`, `medium`, `low`, `background`, or a number from 0 (first) to 100.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PriorityWord(pub Priority);
+
+impl PartialSchema for PriorityWord {
+    fn schema() -> RefOr<Schema> {
+        let names = Priority::LEVELS.map(|(name, _)| name);
+        let name = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(names));
+        let number = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(0))
+            .maximum(Some(100));
+        let either = AnyOfBuilder::new().item(name).item(number);
+        let words = "A name in any case, or a number: lower comes first.";
+        RefOr::T(Schema::AnyOf(either.description(Some(words)).build()))
+    }
+}
+
+impl ToSchema for PriorityWord {}
+
+/// The programming language.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// Python 3.
+    Python,
+}
+
+/// A test file that must pass.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTest {
+    /// The file's name. One that pytest could not load is kept as another, and `notices` of the answer
+    /// says so.
+    pub name: String,
+    /// Its text.
+    #[schema(pattern = "\\S", max_length = 262_144)]
+    pub source: String,
+}
+
+/// A task to be done.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTask {
+    /// What is wanted.
+    #[schema(pattern = "\\S", max_length = 100_000)]
+    pub prompt: String,
+    /// Answers given beforehand to questions that may come up.
+    #[schema(max_items = 1_000)]
+    pub answers: Option<Vec<Answer>>,
+    /// The tools that its agents may call, by name or pattern (`*`); what the server allows if nothing
+    /// is said.
+    #[schema(max_items = 100)]
+    pub tools: Option<Vec<ToolPattern>>,
+    /// Whether the finished code is to be reviewed by the model: told, and not part of what is verified.
+    pub review: Option<bool>,
+    /// Whether somebody is there to answer questions: then the planner may ask some, and the task
+    /// rests (`pause` is `question`) until they are answered. It asks none if nothing is said.
+    pub ask: Option<bool>,
+    /// Whether the examples in the prompt are run as tests that rule; they are if nothing is said.
+    pub examples: Option<bool>,
+    /// How urgent it is; medium if nothing is said.
+    pub priority: Option<PriorityWord>,
+    /// The programming language; Python if nothing is said.
+    pub language: Option<Language>,
+    /// The model: the one that this server serves, or nothing.
+    #[schema(value_type = Option<String>, max_length = 0)]
+    pub model: Option<String>,
+    /// Test files that must pass.
+    #[schema(value_type = Option<Vec<NewTest>>, max_items = 100)]
+    pub tests: Option<Vec<Object<NewTest>>>,
+    /// Tokens that it may spend, prompts and answers together; 20,000 a module if nothing is said.
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000_000_000_000_u64)]
+    pub budget: Option<Whole>,
+    /// Seconds that it may work; 1,800 if nothing is said.
+    #[schema(minimum = 0, maximum = 31_536_000)]
+    pub timeout: Option<f64>,
+    /// Code versions tried for a module; 5 if nothing is said.
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000)]
+    pub max_iterations: Option<Whole>,
+    /// How long to wait for a place in a full queue, in milliseconds; refused at once if nothing is
+    /// said.
+    #[schema(value_type = Option<u64>, minimum = 0, maximum = 600_000)]
+    pub wait_ms: Option<Whole>,
+    /// Its name; drawn if nothing is said.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
+    pub task_id: Option<String>,
+    /// Tasks that must have ended before it starts, however they end. Each must be there already.
+    #[schema(max_items = 100)]
+    pub depends_on: Option<Vec<TaskName>>,
+    /// The same key and content again is the same task again. `Idempotency-Key` says the same.
+    #[schema(pattern = "^[\\x21-\\x7e]{1,200}$")]
+    pub idempotency_key: Option<String>,
+    /// Folder for the result, on the server's machine: taken over the socket in its data folder alone.
+    #[schema(value_type = Option<String>, max_length = 0)]
+    pub out: Option<String>,
+}
+
+/// An answer.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(pattern = "\\S", max_length = 100_000)]
+pub struct Answer(pub String);
+
+/// A tool's name, in which `*` stands for any characters.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(pattern = "^[A-Za-z0-9_.*-]{1,128}$")]
+pub struct ToolPattern(pub String);
+
+/// A task's name.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
+pub struct TaskName(pub String);
+
+impl TaskName {
+    /// The name, checked; a field of this name is at fault where it is none.
+    pub fn checked(&self, field: &str) -> Result<TaskId, Problem> {
+        task_name(field, &self.0)
+    }
+}
+
+/// A task's name as a field of a request has it.
+pub fn task_name(field: &str, text: &str) -> Result<TaskId, Problem> {
+    TaskId::new(text).map_err(|error| Problem::field(field, error.to_string()))
+}
+
+impl NewTask {
+    /// What was asked for, to be asked of a server under this name. What stands in the prompt as tests is found
+    /// there too. A fork is asked for otherwise, and its parent is left out.
+    pub fn of(task: &TaskId, content: &TaskSubmitted) -> Self {
+        // Each member by its name, so that a new one is thought of here.
+        let TaskSubmitted {
+            prompt,
+            language: _, // there is one
+            tests,
+            limits,
+            out,
+            priority,
+            answers,
+            tools,
+            review,
+            ask,
+            no_examples,
+            depends_on,
+            fork: _,
+        } = content;
+        let files = tests.iter().filter(|test| test.origin == TestOrigin::File);
+        let files = files.map(|test| {
+            Object(NewTest {
+                name: test.name.clone(),
+                source: test.source.clone(),
+            })
+        });
+        let patterns = |tools: &Vec<String>| tools.iter().cloned().map(ToolPattern).collect();
+        Self {
+            prompt: prompt.clone(),
+            answers: Some(answers.iter().cloned().map(Answer).collect()),
+            tools: tools.as_ref().map(patterns),
+            review: Some(*review),
+            ask: Some(*ask),
+            examples: Some(!no_examples),
+            priority: Some(PriorityWord(*priority)),
+            language: Some(Language::Python),
+            model: None,
+            tests: Some(files.collect()),
+            budget: limits.tokens_max.map(|tokens| Whole(tokens.0)),
+            timeout: Some(limits.active_max().as_secs_f64()),
+            max_iterations: Some(Whole(limits.iterations_max.get().into())),
+            wait_ms: None,
+            task_id: Some(task.to_string()),
+            depends_on: Some(
+                depends_on
+                    .iter()
+                    .map(|task| TaskName(task.to_string()))
+                    .collect(),
+            ),
+            idempotency_key: None,
+            out: out.clone(),
+        }
+    }
+}
+
+/// A position in the store, as a request may name one: the store counts in 63 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
+pub struct Position(Sequence);
+
+impl Position {
+    /// The position.
+    pub const fn sequence(self) -> Sequence {
+        self.0
+    }
+}
+
+impl From<Sequence> for Position {
+    /// The nearest one that a request may name.
+    fn from(Sequence(position): Sequence) -> Self {
+        Self(Sequence(position.min(i64::MAX.unsigned_abs())))
+    }
+}
+
+impl From<Position> for u64 {
+    fn from(position: Position) -> Self {
+        position.0.0
+    }
+}
+
+impl TryFrom<u64> for Position {
+    type Error = String;
+
+    fn try_from(position: u64) -> Result<Self, String> {
+        if position <= i64::MAX.unsigned_abs() {
+            return Ok(Self(Sequence(position)));
+        }
+        Err(format!("a position is at most {}", i64::MAX))
+    }
+}
+
+/// Which tasks a list is to have.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// Only tasks of this status.
+    pub status: Option<StatusWord>,
+    /// Only tasks whose last event stands before this position: `next` of the page before.
+    #[param(value_type = Option<u64>, minimum = 0)]
+    pub before: Option<Position>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 1_000)]
+    pub limit: Option<usize>,
+}
+
+/// A page of tasks.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TaskPage {
+    /// Newest first.
+    pub tasks: Vec<TaskSummary>,
+    /// Where the next page begins (`before`); none if there is none.
+    pub next: Option<u64>,
+}
+
+/// At which moment a task is looked at.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AtQuery {
+    /// As it was after the event at this position, or the last one before it.
+    #[param(value_type = Option<u64>, minimum = 0)]
+    pub at: Option<Position>,
+}
+
+/// What is said of another try.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetryTask {
+    /// The same key again is the same task again. `Idempotency-Key` says the same.
+    #[schema(pattern = "^[\\x21-\\x7e]{1,200}$")]
+    pub idempotency_key: Option<String>,
+}
+
+/// What is different in a fork; what is not said stays as it was.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForkTask {
+    /// What is wanted.
+    #[schema(pattern = "\\S", max_length = 100_000)]
+    pub prompt: Option<String>,
+    /// Answers given beforehand.
+    #[schema(max_items = 1_000)]
+    pub answers: Option<Vec<Answer>>,
+    /// How urgent it is.
+    pub priority: Option<PriorityWord>,
+    /// Tokens that it may spend, those that the past has spent included.
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000_000_000_000_u64)]
+    pub budget: Option<Whole>,
+    /// Seconds that it may work.
+    #[schema(minimum = 0, maximum = 31_536_000)]
+    pub timeout: Option<f64>,
+    /// Code versions tried for a module.
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000)]
+    pub max_iterations: Option<Whole>,
+    /// Its name; drawn if nothing is said.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
+    pub task_id: Option<String>,
+    /// The same key and content again is the same task again. `Idempotency-Key` says the same.
+    #[schema(pattern = "^[\\x21-\\x7e]{1,200}$")]
+    pub idempotency_key: Option<String>,
+}
+
+/// From where a task is forked.
+#[derive(Clone, Debug, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ForkQuery {
+    /// The last position of the task's past that counts: its first event's or a later one.
+    #[param(value_type = u64, minimum = 0)]
+    pub at: Position,
+}
+
+/// Which task a path is about.
+#[derive(Clone, Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct TaskPath {
+    /// The task.
+    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
+    pub task_id: String,
+}
+
+/// The header that makes a submission harmless to repeat.
+#[derive(Clone, Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct IdempotencyKey {
+    /// The same key and content again is the same task again.
+    #[param(rename = "Idempotency-Key", pattern = "^[\\x21-\\x7e]{1,200}$")]
+    pub idempotency_key: Option<String>,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use journeyman_event::Tokens;
+    use journeyman_event::payload::{GivenTest, Limits};
+    use serde_json::json;
+
+    use super::*;
+
+    fn given(name: &str, origin: TestOrigin) -> GivenTest {
+        GivenTest {
+            name: name.to_owned(),
+            origin,
+            source: "x".to_owned(),
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_submission_is_lost_on_its_way_to_a_server() {
+        let content = TaskSubmitted {
+            tests: vec![
+                given("test_it.py", TestOrigin::File),
+                // What stands in the prompt, the server finds there too.
+                given("examples", TestOrigin::Examples),
+            ],
+            limits: Limits {
+                tokens_max: Some(Tokens(7)),
+                iterations_max: NonZeroU32::new(3).unwrap(),
+                active_ms_max: 1_500,
+            },
+            out: Some("/out".to_owned()),
+            priority: Priority::HIGH,
+            answers: vec!["yes".to_owned()],
+            tools: Some(vec!["docs.*".to_owned()]),
+            review: true,
+            ask: true,
+            no_examples: true,
+            depends_on: vec![TaskId::new("t-0").unwrap()],
+            ..TaskSubmitted::of("Make it")
+        };
+        let sent = serde_json::to_value(NewTask::of(&TaskId::new("t-1").unwrap(), &content));
+        let expected = json!({
+            "prompt": "Make it",
+            "answers": ["yes"],
+            "tools": ["docs.*"],
+            "review": true,
+            "ask": true,
+            "examples": false,
+            "priority": "high",
+            "language": "python",
+            "model": null,
+            "tests": [{"name": "test_it.py", "source": "x"}],
+            "budget": 7,
+            "timeout": 1.5,
+            "max_iterations": 3,
+            "wait_ms": null,
+            "task_id": "t-1",
+            "depends_on": ["t-0"],
+            "idempotency_key": null,
+            "out": "/out",
+        });
+        assert_eq!(sent.unwrap(), expected);
+    }
+
+    #[test]
+    fn a_position_is_one_that_the_store_can_count_to() {
+        let largest = i64::MAX.unsigned_abs();
+        assert!(Position::try_from(largest).is_ok());
+        assert!(Position::try_from(largest + 1).is_err());
+        assert_eq!(u64::from(Position::from(Sequence(u64::MAX))), largest);
+    }
+}

@@ -1,0 +1,207 @@
+//! The way over HTTP: to a port, or to the socket in a data folder.
+
+use std::error::Error as _;
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::{StatusCode, header};
+use journeyman_event::{Event, Sequence, TaskId};
+use reqwest::Response;
+
+use crate::call::{Call, Request, Stream};
+use crate::client::{Answer, Client, Error, Transport, Unreachable};
+use crate::events::LinesQuery;
+use crate::limits::PAGE_MAX;
+
+/// To get a connection, and for a server to say that it lives.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// A server that is reached over HTTP.
+#[derive(Debug)]
+pub struct Wire {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+}
+
+/// An error with everything that it came of.
+fn whole(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let _ = write!(text, ": {error}"); // a String takes everything
+        source = error.source();
+    }
+    text
+}
+
+impl Wire {
+    /// The server at this address (`http://host:port`), asked with this token if there is one.
+    pub fn http(url: &str, token: Option<String>) -> Result<Self, Error> {
+        Self::new(builder(), url.trim_end_matches('/').to_owned(), token)
+    }
+
+    /// The server that listens on this Unix socket.
+    pub fn socket(path: &Path) -> Result<Self, Error> {
+        let http = builder().unix_socket(path);
+        Self::new(http, "http://localhost".to_owned(), None)
+    }
+
+    fn new(
+        http: reqwest::ClientBuilder,
+        base: String,
+        token: Option<String>,
+    ) -> Result<Self, Error> {
+        let http = http.build();
+        let http = http.map_err(|error| Unreachable::NotTaken(whole(&error)))?;
+        Ok(Self { http, base, token })
+    }
+
+    /// The address that it is asked at.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    fn prepare(&self, request: &Request) -> reqwest::RequestBuilder {
+        let Request { method, path, body } = request;
+        let mut request = self
+            .http
+            .request(method.clone(), format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(body.clone());
+        }
+        request
+    }
+
+    async fn send(&self, request: &Request) -> Result<Response, Unreachable> {
+        self.prepare(request).send().await.map_err(|error| {
+            let words = format!(
+                "the server at {} does not answer: {}",
+                self.base,
+                whole(&error)
+            );
+            if error.is_connect() {
+                Unreachable::NotTaken(words)
+            } else {
+                Unreachable::Lost(words)
+            }
+        })
+    }
+
+    async fn read(answer: Response) -> Result<Answer, Unreachable> {
+        let status = answer.status().as_u16();
+        let body = answer.bytes().await;
+        let broke_off = |error: reqwest::Error| {
+            Unreachable::Lost(format!("the server's answer broke off: {}", whole(&error)))
+        };
+        let body = body.map_err(broke_off)?;
+        Ok(Answer { status, body })
+    }
+}
+
+#[async_trait]
+impl Transport for Wire {
+    async fn ask(&self, request: &Request) -> Result<Answer, Unreachable> {
+        Self::read(self.send(request).await?).await
+    }
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIME)
+        .no_proxy()
+}
+
+impl Client<Wire> {
+    /// A client of this server.
+    pub fn over(wire: Wire) -> Self {
+        Self::new(Arc::new(wire))
+    }
+
+    /// Whether the server answers at all.
+    pub async fn is_there(&self) -> bool {
+        let asked = self.way().prepare(Call::health().request());
+        let answer = asked.timeout(CONNECT_TIME).send().await;
+        matches!(answer, Ok(answer) if answer.status().is_success())
+    }
+
+    /// Stored events in order after a position, those of one task or all, up to a position if one is given; and
+    /// whether there are more.
+    pub async fn events(
+        &self,
+        task: Option<&TaskId>,
+        after: Sequence,
+        until: Option<Sequence>,
+    ) -> Result<(Vec<Event>, bool), Error> {
+        let query = LinesQuery {
+            after: Some(after.into()),
+            until: until.map(Into::into),
+            limit: Some(PAGE_MAX),
+            task: task.map(ToString::to_string),
+        };
+        let text = self.text(Call::lines(&query)).await?;
+        let events: Result<Vec<Event>, _> = text.lines().map(event).collect();
+        let events = events?;
+        let has_more = events.len() == PAGE_MAX;
+        Ok((events, has_more))
+    }
+
+    /// Watches a task: its events after a position, then those to come. None if it has ended and all of them
+    /// were seen. Whoever loses the connection watches again after the last event that came.
+    pub async fn watch(&self, task: &TaskId, after: Sequence) -> Result<Option<Watch>, Error> {
+        let call: Call<Stream> = Call::stream(task, after);
+        let answer = self.way().send(call.request()).await?;
+        let status = answer.status();
+        if status == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        if !status.is_success() {
+            let Answer { status, body } = Wire::read(answer).await?;
+            return Err(Error::refused(status, &body));
+        }
+        Ok(Some(Watch {
+            answer,
+            buffer: Vec::new(),
+        }))
+    }
+}
+
+fn event(line: &str) -> Result<Event, Error> {
+    Event::from_line(line).map_err(|error| Error::Unreadable(format!("it is no event: {error}")))
+}
+
+/// A task's events as they come.
+#[derive(Debug)]
+pub struct Watch {
+    answer: Response,
+    /// What came and is not a whole line yet, or was not looked at.
+    buffer: Vec<u8>,
+}
+
+impl Watch {
+    /// The next event. None where the stream has ended or broke off: which of both, the task's state says.
+    /// Cancel-safe.
+    pub async fn next(&mut self) -> Result<Option<Event>, Error> {
+        loop {
+            while let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                let line = String::from_utf8_lossy(&line);
+                if let Some(data) = line.trim_end().strip_prefix("data: ") {
+                    return event(data).map(Some);
+                }
+            }
+            let Ok(Some(chunk)) = self.answer.chunk().await else {
+                return Ok(None);
+            };
+            self.buffer.extend_from_slice(&chunk);
+        }
+    }
+}
