@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
+use journeyman_event::Owner;
 use serde::de::DeserializeOwned;
 
 use crate::call::{Call, Request, Text};
@@ -35,6 +36,16 @@ pub enum Unreachable {
 pub trait Transport: Send + Sync + 'static {
     /// Asks, and waits for all of the answer.
     async fn ask(&self, request: &Request) -> Result<Answer, Unreachable>;
+}
+
+/// Somebody who was let in: what a protocol beside REST is told of whoever sends a request, among the request's
+/// extensions.
+#[derive(Clone)]
+pub struct Visitor {
+    /// Whose things they see.
+    pub owner: Owner,
+    /// The REST interface, asked as they. What is answered to them is counted as long as this lives.
+    pub rest: Client,
 }
 
 /// Why a call has no answer.

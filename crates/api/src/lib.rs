@@ -20,7 +20,7 @@ mod view;
 mod wire;
 
 pub use call::{Call, Request, Stream, Text};
-pub use client::{Answer, Client, Error, Transport, Unreachable};
+pub use client::{Answer, Client, Error, Transport, Unreachable, Visitor};
 pub use events::{BlobPath, EventPage, EventView, EventsQuery, LinesQuery, SentEvent, StreamQuery};
 pub use files::{ContextView, FileList, FilePath, FileQuery, FileView, MessageView};
 pub use interventions::{NewIntervention, Nothing};

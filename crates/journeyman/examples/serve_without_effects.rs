@@ -28,7 +28,7 @@ use journeyman_journal_sqlite::Sqlite;
 use journeyman_language::python::Python;
 use journeyman_language::{DeadCode, ImportCheck, Runner, TestOutcome, TestReport, TestResult};
 use journeyman_sandbox::{Launcher, Limits, Sandbox};
-use journeyman_server::{Door, Hosts, Patience, Readiness, ToolServers};
+use journeyman_server::{Door, Hosts, Mounted, Patience, Readiness, ToolServers};
 use journeyman_sim::{Script, SimulatedModel};
 use journeyman_tasks::{Ending as ServiceEnding, Parts, Tasks};
 use journeyman_workflow::{AgentRegistry, Bench, ModelSlots, Notices, Toolbox, WholeFile};
@@ -178,6 +178,12 @@ async fn serve(folder: PathBuf) {
         readiness: Arc::new(Always),
         connections_max: usize::MAX,
         patience: Patience::default(),
+        mounted: Some(Mounted {
+            name: "MCP",
+            path: journeyman_mcp::PATH,
+            page: journeyman_mcp::PAGE,
+            router: journeyman_mcp::router(stop.clone()),
+        }),
         servers: Arc::new(Always),
         tcp: journeyman_server::TcpOffer::default(),
         randomness: Arc::new(SystemRandom),

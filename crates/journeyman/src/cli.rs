@@ -277,7 +277,7 @@ pub(crate) struct ServeArgs {
 impl ServeArgs {
     pub(crate) const fn offer(&self) -> TcpOffer {
         if self.mcp_only {
-            TcpOffer::Mcp
+            TcpOffer::Mounted
         } else {
             TcpOffer::Everything
         }

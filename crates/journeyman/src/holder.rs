@@ -8,7 +8,9 @@ use anyhow::Context;
 use journeyman_bus::Bus;
 use journeyman_journal::Journal;
 use journeyman_llm::ModelServer;
-use journeyman_server::{Door, Hosts, Options, Patience, Readiness, TcpOffer, ToolServers};
+use journeyman_server::{
+    Door, Hosts, Mounted, Options, Patience, Readiness, TcpOffer, ToolServers,
+};
 use journeyman_tasks::{Ending as ServiceEnding, Parts, Tasks};
 use journeyman_tools::McpServers;
 use journeyman_workflow::Notices;
@@ -128,6 +130,12 @@ impl Holder {
             }),
             connections_max: descriptors::connections_max(settings.queue.max_concurrent),
             patience: Patience::default(),
+            mounted: Some(Mounted {
+                name: "MCP",
+                path: journeyman_mcp::PATH,
+                page: journeyman_mcp::PAGE,
+                router: journeyman_mcp::router(stop.clone()),
+            }),
             servers: Arc::new(Servers(servers.unwrap_or_default())),
             randomness: Arc::new(SystemRandom),
             stop: stop.clone(),

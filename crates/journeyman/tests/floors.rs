@@ -27,6 +27,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("journeyman-workflow", 5),
     ("journeyman-tasks", 6),
     ("journeyman-eval", 7),
+    ("journeyman-mcp", 7),
     ("journeyman-server", 7),
     ("journeyman", 8),
 ];

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use journeyman_api::Problem;
 
 use crate::app::App;
-use crate::problem::{Rejection, defect};
+use crate::problem::defect;
 use crate::room::Held;
 
 /// Smaller answers are as good as nothing.
@@ -28,7 +28,7 @@ pub(crate) async fn count(State(app): State<App>, request: Request, next: Next) 
     let Some(held) = app.room.hold_made(size).await else {
         let detail = "too many clients do not read what they asked for; try again";
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        return Rejection(Problem::later(status, "busy", detail, 1)).into_response();
+        return Problem::later(status, "busy", detail, 1).into_response();
     };
     let (parts, body) = response.into_parts();
     match to_bytes(body, size).await {
@@ -36,6 +36,6 @@ pub(crate) async fn count(State(app): State<App>, request: Request, next: Next) 
             let bytes = Held::around(&Arc::new(held), bytes);
             Response::from_parts(parts, Body::from(bytes))
         }
-        Err(_) => Rejection(defect()).into_response(),
+        Err(_) => defect().into_response(),
     }
 }

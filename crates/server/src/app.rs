@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::door::Door;
 use crate::guard::Hosts;
+use crate::mount::Mounted;
 use crate::room::Room;
 use crate::tickets::Tickets;
 
@@ -35,8 +36,8 @@ pub enum TcpOffer {
     /// Every protocol.
     #[default]
     Everything,
-    /// `/mcp` alone.
-    Mcp,
+    /// The mounted protocol alone.
+    Mounted,
 }
 
 /// How long a client is waited for.
@@ -81,6 +82,8 @@ pub struct Options {
     pub patience: Patience,
     /// Where tickets come from.
     pub randomness: Arc<dyn Randomness>,
+    /// A protocol beside REST.
+    pub mounted: Option<Mounted>,
     /// How the external servers are whose tools agents may call.
     pub servers: Arc<dyn ToolServers>,
     /// Stops the server: nothing new is taken, what is open is closed.
@@ -100,6 +103,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Vec<ServedSetting>,
     pub(crate) readiness: Arc<dyn Readiness>,
     pub(crate) servers: Arc<dyn ToolServers>,
+    pub(crate) mounted: Option<Mounted>,
     pub(crate) tickets: Tickets,
     /// What waits to get out to clients.
     pub(crate) room: Room,
@@ -119,6 +123,7 @@ impl App {
             settings: options.settings,
             readiness: options.readiness,
             servers: options.servers,
+            mounted: options.mounted,
             tickets: Tickets::new(options.randomness),
             room: Room::new(),
             sockets: TaskTracker::new(),

@@ -15,7 +15,6 @@ use journeyman_api::Problem;
 
 use crate::app::App;
 use crate::door::Local;
-use crate::problem::Rejection;
 
 /// The names under which the server may be addressed, beside addresses and `localhost`.
 #[derive(Clone, Debug, Default)]
@@ -106,7 +105,7 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
         && !is_probe(&request)
         && let Err(problem) = app.hosts.check(request.headers())
     {
-        return Rejection(problem).into_response();
+        return problem.into_response();
     }
     let Some(origin) = request.headers().get(header::ORIGIN).cloned() else {
         return next.run(request).await;

@@ -1,7 +1,7 @@
-//! Tasks over HTTP: REST with an `OpenAPI` document made from the code, server-sent events, WebSocket,
-//! MCP.
+//! Tasks over HTTP: REST with an `OpenAPI` document made from the code, server-sent events, WebSocket, and
+//! whatever protocol is mounted beside them.
 //!
-//! Floor 6. One process and one port for every protocol, behind all of them the same journal and the
+//! Floor 7. One process and one port for every protocol, behind all of them the same journal and the
 //! same cursor: a sequence. This crate turns requests into calls of [`journeyman_tasks::Tasks`] and
 //! reads of the journal, and nothing else: it decides nothing about a task and appends no event. Who
 //! asks is settled once, at the door (`door.rs`, `guard.rs`); everything behind it takes a principal.
@@ -19,7 +19,7 @@ mod guard;
 mod health;
 mod interventions;
 mod listener;
-pub mod mcp;
+mod mount;
 mod pace;
 mod page;
 mod problem;
@@ -41,6 +41,7 @@ pub use app::{Options, Patience, Readiness, TcpOffer, ToolServers};
 pub use door::{BadTokens, Door, Role, TokenFile, TokenLine};
 pub use guard::Hosts;
 pub use listener::serve;
+pub use mount::Mounted;
 pub use routes::openapi;
 pub use tools::tool_list;
 pub use view::summary;

@@ -1,6 +1,6 @@
 //! What goes wrong, as a response: problem details (RFC 9457), made of the errors of what stands below.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use journeyman_api::Problem;
 use journeyman_queue::Refusal;
@@ -33,22 +33,7 @@ impl From<journeyman_api::Unfit> for Rejection {
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        let Self(problem) = self;
-        let body = serde_json::to_vec(&problem).unwrap_or_default();
-        let mut response = (problem.status(), body).into_response();
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        if let Some(seconds) = problem.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if problem.status() == StatusCode::UNAUTHORIZED {
-            let scheme = HeaderValue::from_static("Bearer");
-            headers.insert(header::WWW_AUTHENTICATE, scheme);
-        }
-        response
+        self.0.into_response()
     }
 }
 

@@ -20,9 +20,10 @@ use utoipa_axum::routes;
 use crate::app::{App, TcpOffer};
 use crate::body::BODY_MAX;
 use crate::door::Local;
+use crate::mount::Mounted;
 use crate::problem::{Rejection, defect};
 use crate::{
-    answers, events, files, forks, guard, health, interventions, mcp, page, queue, request_id,
+    answers, events, files, forks, guard, health, interventions, mount, page, queue, request_id,
     settings, socket, stream, tasks, tools,
 };
 
@@ -142,7 +143,9 @@ pub(crate) fn router(app: App) -> Router {
     let document = Bytes::from(serde_json::to_vec(&openapi()).unwrap_or_default());
     let api = api.route("/api/v1/tasks/{task_id}/files/{*path}", get(files::file));
     let behind = api.clone().layer(DefaultBodyLimit::max(BODY_MAX));
-    let mcp = mcp::router(&app, behind.with_state(app.clone()));
+    let behind = behind.with_state(app.clone());
+    let mounted = app.mounted.as_ref();
+    let mounted = mounted.map(|mounted| mount::router(&app, mounted, behind));
     api.route(
         "/api/v1/openapi.json",
         get(|| async move { ([(header::CONTENT_TYPE, "application/json")], document) }),
@@ -154,7 +157,7 @@ pub(crate) fn router(app: App) -> Router {
     .route("/page.css", get(page::style))
     .layer(middleware::from_fn_with_state(app.clone(), answers::count))
     .with_state(app.clone())
-    .merge(mcp)
+    .merge(mounted.unwrap_or_default())
     .fallback(nothing)
     .method_not_allowed_fallback(wrong_method)
     .layer(DefaultBodyLimit::max(BODY_MAX))
@@ -167,13 +170,15 @@ pub(crate) fn router(app: App) -> Router {
 /// Lets through what is for whoever asks.
 async fn only_offered(State(app): State<App>, request: Request, next: Next) -> Response {
     let is_local = request.extensions().get::<Local>().is_some();
-    if is_local || app.tcp == TcpOffer::Everything || mcp::is_path(request.uri().path()) {
+    if is_local || app.tcp == TcpOffer::Everything {
         return next.run(request).await;
     }
-    Rejection(Problem::not_found(
-        "this server has MCP alone here, at /mcp",
-    ))
-    .into_response()
+    let detail = match &app.mounted {
+        Some(mounted) if mounted.is_at(request.uri().path()) => return next.run(request).await,
+        Some(Mounted { name, path, .. }) => format!("this server has {name} alone here, at {path}"),
+        None => "this server has nothing here".to_owned(),
+    };
+    Problem::not_found(detail).into_response()
 }
 
 async fn nothing(request: Request) -> Rejection {
@@ -195,5 +200,5 @@ async fn wrong_method(request: Request) -> Rejection {
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a request panicked");
-    Rejection(defect()).into_response()
+    defect().into_response()
 }

@@ -192,7 +192,7 @@ async fn upgrade(app: App, task: Option<String>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     let upgrade = match Upgrade::of(&mut parts) {
         Ok(upgrade) => upgrade,
-        Err(problem) => return Rejection(problem).into_response(),
+        Err(problem) => return problem.into_response(),
     };
     let query = Asked::<SocketQuery>::from_request_parts(&mut parts, &app).await;
     let Asked(query) = match query {
@@ -206,7 +206,7 @@ async fn upgrade(app: App, task: Option<String>, request: Request) -> Response {
     let caller = match (by_ticket, known_caller(&app, &parts)) {
         (Some(caller), _) => Some(caller),
         (None, Ok(known)) => known,
-        (None, Err(problem)) => return Rejection(problem).into_response(),
+        (None, Err(problem)) => return problem.into_response(),
     };
     // Whoever stops the server waits until it has said so here.
     let sockets = app.sockets.clone();

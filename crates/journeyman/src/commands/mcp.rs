@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use async_trait::async_trait;
 use journeyman_api::{Answer, Request, Transport, Unreachable};
-use journeyman_server::mcp::serve_stdio;
+use journeyman_mcp::serve_stdio;
 use journeyman_tasks::Ending as ServiceEnding;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;

@@ -31,7 +31,7 @@ use journeyman_bus::{Bus, Stamp};
 use journeyman_event::{Principal, SeededRandom, TaskId, TimeSource};
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
-use journeyman_server::{Door, Hosts, Options, Patience, Readiness, ToolServers};
+use journeyman_server::{Door, Hosts, Mounted, Options, Patience, Readiness, ToolServers};
 use journeyman_tasks::{Intervention, Parts, Tasks};
 use journeyman_workflow::Notices;
 use rustix::process::{Resource, Rlimit};
@@ -135,6 +135,12 @@ impl Server {
             readiness: Arc::new(Always),
             connections_max: usize::MAX,
             patience: Patience::default(),
+            mounted: Some(Mounted {
+                name: "MCP",
+                path: journeyman_mcp::PATH,
+                page: journeyman_mcp::PAGE,
+                router: journeyman_mcp::router(stop.clone()),
+            }),
             servers: Arc::new(Always),
             randomness: random,
             stop: stop.clone(),

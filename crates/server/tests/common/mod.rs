@@ -11,7 +11,7 @@ use journeyman_api::{Client, Wire};
 use journeyman_bus::{Bus, Stamp};
 use journeyman_event::{SeededRandom, TimeSource};
 use journeyman_journal::{Journal, Memory};
-use journeyman_server::{Door, Hosts, Options, Patience, Readiness, TcpOffer, ToolServers};
+use journeyman_server::{Door, Hosts, Mounted, Options, Patience, Readiness, TcpOffer, ToolServers};
 use journeyman_tasks::{Parts, Tasks};
 use journeyman_workflow::Notices;
 use tokio::net::{TcpListener, UnixListener};
@@ -77,6 +77,12 @@ pub(crate) async fn serve(change: impl FnOnce(&mut Options)) -> Served {
         readiness: Arc::new(Always),
         connections_max: 100,
         patience: Patience::default(),
+        mounted: Some(Mounted {
+            name: "MCP",
+            path: journeyman_mcp::PATH,
+            page: journeyman_mcp::PAGE,
+            router: journeyman_mcp::router(stop.clone()),
+        }),
         servers: Arc::new(Always),
         randomness: random,
         stop: stop.clone(),

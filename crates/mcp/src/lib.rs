@@ -1,14 +1,14 @@
-//! The Model Context Protocol, in its revisions up to 2026-07-28: over HTTP at `/mcp`, or over any
-//! other way to the REST interface.
+//! The Model Context Protocol, in its revisions up to 2026-07-28: over HTTP ([`router`]), and over standard input
+//! and output ([`serve_stdio`]).
 //!
-//! It keeps nothing of a task. Tools, resources and the protocol's own tasks are other words for the
-//! REST interface: what a client may see and do, and what is durable, is settled there.
+//! Floor 7, beside `server`, of which it knows nothing. It keeps nothing of a task. Tools, resources and the
+//! protocol's own tasks are other words for the REST interface, which it asks as whoever speaks to it
+//! ([`Visitor`]): what a client may see and do, and what is durable, is settled there.
 
 #![allow(deprecated)] // subscribing and logging as clients of the revisions before 2026-07-28 do
 
-mod api;
 mod catalogue;
-#[cfg(feature = "mcp-conformance")]
+#[cfg(feature = "conformance")]
 mod conformance;
 mod handler;
 mod http;
@@ -25,26 +25,22 @@ mod wait;
 
 use std::sync::Arc;
 
-use axum::http::header;
 use axum::http::request::Parts;
-use journeyman_api::Client;
+use journeyman_api::{Client, Visitor};
 use rmcp::model::Tool;
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServiceExt};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use http::{is_path, router};
+pub use http::{PAGE, PATH, router};
 
-use api::InProcess;
 use session::Session;
-
-use crate::door::Caller;
 
 /// How a request gets to the REST interface.
 #[derive(Clone)]
 enum Reach {
-    /// In this process, as whoever was let in, until it stops.
-    Here(axum::Router, CancellationToken),
+    /// As whoever was let in with it ([`Visitor`]), until this process stops.
+    Here(CancellationToken),
     /// In this way, whoever asks.
     There(Client),
 }
@@ -87,7 +83,7 @@ impl Mcp {
     /// Waits until this process stops.
     async fn stopped(&self) {
         match &self.reach {
-            Reach::Here(_, stop) => stop.cancelled().await,
+            Reach::Here(stop) => stop.cancelled().await,
             Reach::There(_) => std::future::pending().await,
         }
     }
@@ -96,16 +92,11 @@ impl Mcp {
     fn api(&self, context: &RequestContext<RoleServer>) -> Result<Client, ErrorData> {
         match &self.reach {
             Reach::There(api) => Ok(api.clone()),
-            Reach::Here(router, _) => {
+            Reach::Here(_) => {
                 let parts = context.extensions.get::<Parts>();
-                let caller = parts.and_then(|parts| parts.extensions.get::<Caller>());
+                let visitor = parts.and_then(|parts| parts.extensions.get::<Visitor>());
                 let nobody = || ErrorData::invalid_request("nobody knows who asks", None);
-                Ok(Client::new(Arc::new(InProcess {
-                    router: router.clone(),
-                    caller: caller.ok_or_else(nobody)?.clone(),
-                    account: parts.and_then(|parts| parts.extensions.get().cloned()),
-                    host: parts.and_then(|parts| parts.headers.get(header::HOST).cloned()),
-                })))
+                Ok(visitor.ok_or_else(nobody)?.rest.clone())
             }
         }
     }

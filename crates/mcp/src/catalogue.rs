@@ -5,9 +5,9 @@ use std::sync::Arc;
 use rmcp::model::{Tool, ToolAnnotations};
 use serde_json::{Value, json};
 
-use super::schema::Schemas;
-use super::tools::{START, WAIT};
-use super::wait::WAIT_SECONDS_MAX;
+use crate::schema::Schemas;
+use crate::tools::{START, WAIT};
+use crate::wait::WAIT_SECONDS_MAX;
 
 fn task_id() -> Value {
     json!({
@@ -22,7 +22,7 @@ fn object(properties: Value, required: &[&str]) -> Value {
 }
 
 /// All of them.
-pub(super) fn all(schemas: &Schemas) -> Vec<Tool> {
+pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
     let position = |words: &str| json!({"type": "integer", "minimum": 0, "description": words});
     let reads = || ToolAnnotations::new().read_only(true).open_world(false);
     let does = || {

@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 const COMPONENTS: &str = "#/components/schemas/";
 
 /// The schemas of the `OpenAPI` document.
-pub(super) struct Schemas(Map<String, Value>);
+pub(crate) struct Schemas(Map<String, Value>);
 
 impl Schemas {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let schemas = serde_json::to_value(journeyman_api::schema::schemas());
         let schemas = schemas
             .ok()
@@ -20,12 +20,12 @@ impl Schemas {
     }
 
     /// A schema with everything that it refers to.
-    pub(super) fn whole(&self, name: &str) -> Map<String, Value> {
+    pub(crate) fn whole(&self, name: &str) -> Map<String, Value> {
         self.complete(self.0.get(name).cloned().unwrap_or_else(|| json!({})))
     }
 
     /// The same of a schema that refers to others by `#/components/schemas/...`.
-    pub(super) fn complete(&self, mut schema: Value) -> Map<String, Value> {
+    pub(crate) fn complete(&self, mut schema: Value) -> Map<String, Value> {
         let mut wanted = BTreeSet::new();
         refer(&mut schema, &mut wanted);
         let mut definitions = Map::new();
@@ -47,7 +47,7 @@ impl Schemas {
     }
 
     /// A reference to a schema, for [`Schemas::complete`].
-    pub(super) fn reference(name: &str) -> Value {
+    pub(crate) fn reference(name: &str) -> Value {
         json!({"$ref": format!("{COMPONENTS}{name}")})
     }
 }

@@ -10,8 +10,8 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
 use serde_json::{Value, json};
 
-use super::super::session::Session;
 use super::{Change, Fixtures, PICTURE, SOUND, asks, input, tasks};
+use crate::session::Session;
 
 /// Between two things that are told.
 const PAUSE: Duration = Duration::from_millis(50);

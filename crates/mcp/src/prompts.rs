@@ -93,7 +93,7 @@ const TEMPLATES: &[Template] = &[
     },
 ];
 
-pub(super) fn all() -> Vec<Prompt> {
+pub(crate) fn all() -> Vec<Prompt> {
     let prompts = TEMPLATES.iter().map(|template| {
         let arguments = template.arguments.iter().map(|(name, words, required)| {
             PromptArgument::new(*name)
@@ -111,7 +111,7 @@ pub(super) fn all() -> Vec<Prompt> {
 }
 
 /// A prompt with what was given for its arguments.
-pub(super) fn get(name: &str, given: &JsonObject) -> Result<GetPromptResult, ErrorData> {
+pub(crate) fn get(name: &str, given: &JsonObject) -> Result<GetPromptResult, ErrorData> {
     let template = TEMPLATES.iter().find(|template| template.name == name);
     let template = template.ok_or_else(|| {
         let known: Vec<&str> = TEMPLATES.iter().map(|template| template.name).collect();

@@ -11,17 +11,17 @@ use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Tasks that one client may watch at a time.
-pub(super) const WATCHED_MAX: usize = 64;
+pub(crate) const WATCHED_MAX: usize = 64;
 
 /// Whether a client speaks the revision without sessions, in which an answer may be other than final.
-pub(super) fn is_modern(context: &RequestContext<RoleServer>) -> bool {
+pub(crate) fn is_modern(context: &RequestContext<RoleServer>) -> bool {
     let version = context.protocol_version();
     version.is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
 }
 
 /// One client.
 #[derive(Default)]
-pub(super) struct Session {
+pub(crate) struct Session {
     /// What is logged to it, if it has said so.
     level: Mutex<Option<LoggingLevel>>,
     /// What tells it of changes, by address.
@@ -29,12 +29,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn set_level(&self, level: LoggingLevel) {
+    pub(crate) fn set_level(&self, level: LoggingLevel) {
         *self.level.lock().unwrap_or_else(PoisonError::into_inner) = Some(level);
     }
 
     /// Watches something from now on. Not, if that would be too many.
-    pub(super) fn watch(&self, uri: String, telling: AbortOnDropHandle<()>) -> bool {
+    pub(crate) fn watch(&self, uri: String, telling: AbortOnDropHandle<()>) -> bool {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched.retain(|_, telling| !telling.is_finished());
         if watched.len() >= WATCHED_MAX && !watched.contains_key(&uri) {
@@ -44,14 +44,14 @@ impl Session {
         true
     }
 
-    pub(super) fn unwatch(&self, uri: &str) {
+    pub(crate) fn unwatch(&self, uri: &str) {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched.remove(uri);
     }
 
     /// A line of the client's log, if it wants lines of this level: as it says in the request
     /// (2026-07-28), or as it has said before.
-    pub(super) async fn log(
+    pub(crate) async fn log(
         &self,
         context: &RequestContext<RoleServer>,
         level: LoggingLevel,

@@ -1,36 +1,35 @@
-//! `/mcp`: Streamable HTTP. Who asks is settled at the door as for every other protocol; a session is
-//! its owner's alone; and a browser is told what this is.
+//! Streamable HTTP. Who asks, and that what is asked is not too large, is settled before: each request brings a
+//! [`Visitor`]. A session is its owner's alone.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use axum::{Extension, Router};
 use bytes::Bytes;
 use futures_util::{StreamExt, future};
-use journeyman_api::Problem;
+use journeyman_api::limits::SUBMISSION_BYTES_MAX;
+use journeyman_api::{Problem, Visitor};
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-use super::api::Account;
-use super::json_rpc::Malformed;
-use super::sessions::{InTheId, InUse, SessionId, Sessions, TOLD_MAX};
-use super::{Mcp, Reach};
-use crate::app::App;
-use crate::body::{BODY_MAX, bytes_of};
-use crate::door::Caller;
-use crate::problem::Rejection;
-use crate::room::{Held, Room};
+use crate::json_rpc::Malformed;
+use crate::sessions::{InTheId, InUse, SessionId, Sessions, TOLD_MAX};
+use crate::{Mcp, Reach};
 
-/// Where MCP is.
-const PATH: &str = "/mcp";
+/// Where it is.
+pub const PATH: &str = "/mcp";
+/// What a browser is shown there.
+pub const PAGE: &str = include_str!("../static/mcp.html");
+/// Bytes of the answers to one message of a batch.
+const ANSWER_MAX: usize = 64 << 20;
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// Both kinds of answers that the protocol has.
@@ -39,38 +38,32 @@ const BOTH: &str = "application/json, text/event-stream";
 const BATCHES: &str = "2025-03-26";
 /// Requests of such a batch.
 const BATCH_MAX: usize = 64;
-/// After a stop, or when a token lets nobody in any more, this long for what is under way to be
-/// answered.
+/// After a stop, this long for what is under way to be answered.
 const ANSWERING: Duration = Duration::from_secs(1);
 
 /// What answers: the product, in a build for the conformance suites with what these want beside.
-#[cfg(feature = "mcp-conformance")]
-type Handler = super::conformance::WithFixtures;
-#[cfg(not(feature = "mcp-conformance"))]
+#[cfg(feature = "conformance")]
+type Handler = crate::conformance::WithFixtures;
+#[cfg(not(feature = "conformance"))]
 type Handler = Mcp;
 
 type Service = StreamableHttpService<Handler, Sessions>;
 
 #[derive(Clone)]
-struct Door {
-    app: App,
+struct Entry {
     service: Service,
     sessions: Sessions,
 }
 
-/// Whether MCP is there.
-pub(crate) fn is_path(path: &str) -> bool {
-    path.strip_suffix('/').unwrap_or(path) == PATH
-}
-
-/// The route, with the REST interface that stands behind it.
-pub(crate) fn router(app: &App, api: Router) -> Router {
-    let mcp = Mcp::new(Reach::Here(api, app.stop.clone()));
-    #[cfg(feature = "mcp-conformance")]
-    let mcp = Handler::new(mcp, &app.tickets.random_hex());
+/// The route, until this process stops. Each request has a [`Visitor`] among its extensions and is read already.
+/// Started within a runtime.
+pub fn router(stop: CancellationToken) -> Router {
+    let mcp = Mcp::new(Reach::Here(stop.clone()));
+    #[cfg(feature = "conformance")]
+    let mcp = Handler::new(mcp);
     let sessions = Sessions::new();
     // What waits is answered when the server stops: a client whose stream just ends would wait on.
-    let (stop, answered) = (app.stop.clone(), CancellationToken::new());
+    let answered = CancellationToken::new();
     let streams = answered.clone();
     tokio::spawn(async move {
         stop.cancelled().await;
@@ -83,28 +76,27 @@ pub(crate) fn router(app: &App, api: Router) -> Router {
         .disable_allowed_hosts()
         .disable_allowed_origins()
         .with_sse_retry(None)
-        .with_max_request_body_bytes(BODY_MAX)
+        .with_max_request_body_bytes(SUBMISSION_BYTES_MAX)
         .with_cancellation_token(streams);
     config.session_store = Some(Arc::new(InTheId));
     let make = move || Ok(mcp.for_another());
-    let door = Door {
+    let entry = Entry {
         service: StreamableHttpService::new(make, Arc::new(sessions.clone()), config),
         sessions,
-        app: app.clone(),
     };
     let with_slash = format!("{PATH}/");
     Router::new()
         .route(PATH, any(enter))
         .route(&with_slash, any(enter))
-        .with_state(door)
+        .with_state(entry)
 }
 
-async fn enter(State(door): State<Door>, request: Request) -> Result<Response, Rejection> {
+async fn enter(
+    State(entry): State<Entry>,
+    Extension(visitor): Extension<Visitor>,
+    request: Request,
+) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    if parts.method == Method::GET && wants_page(&parts.headers) {
-        return Ok(Html(include_str!("../../static/mcp.html")).into_response());
-    }
-    let caller = Caller::from_request_parts(&mut parts, &door.app).await?;
     if takes_anything(&parts.headers) {
         let both = HeaderValue::from_static(BOTH);
         parts.headers.insert(header::ACCEPT, both);
@@ -116,14 +108,16 @@ async fn enter(State(door): State<Door>, request: Request) -> Result<Response, R
         Some(id) => {
             let id = id.to_str().ok().and_then(SessionId::read);
             let id = id.ok_or_else(none)?;
-            let owner = caller.principal.owner();
-            let used = door.sessions.enter(&id, owner).await.ok_or_else(none)?;
+            let used = entry.sessions.enter(&id, &visitor.owner).await;
+            let used = used.ok_or_else(none)?;
             parts.headers.insert(SESSION, used.within.clone());
             Some((id, used))
         }
     };
     let body = match parts.method {
-        Method::POST => bytes_of(Request::from_parts(parts.clone(), body), &door.app).await?,
+        Method::POST => to_bytes(body, SUBMISSION_BYTES_MAX)
+            .await
+            .unwrap_or_default(),
         _ => Bytes::new(),
     };
     if parts.method == Method::POST
@@ -133,25 +127,21 @@ async fn enter(State(door): State<Door>, request: Request) -> Result<Response, R
     {
         return Ok(malformed.into_response());
     }
-    let account = Account::new(&door.app.room);
-    parts.extensions.insert(account.clone());
-    parts.extensions.insert(caller.clone());
-    let response = match batch(&parts, &body)? {
-        Some(requests) => door.answer_all(&parts, session.as_ref(), requests).await?,
-        None => Box::pin(door.answer(parts, body, session, &caller)).await?,
-    };
-    Ok(door.sent(response, caller, account))
+    match batch(&parts, &body)? {
+        Some(requests) => entry.answer_all(&parts, session.as_ref(), requests).await,
+        None => Box::pin(entry.answer(parts, body, session, &visitor)).await,
+    }
 }
 
-impl Door {
+impl Entry {
     /// Answers one message of a client.
     async fn answer(
         &self,
         parts: Parts,
         body: Bytes,
         session: Option<(SessionId, InUse)>,
-        caller: &Caller,
-    ) -> Result<Response, Rejection> {
+        visitor: &Visitor,
+    ) -> Result<Response, Problem> {
         let method = parts.method.clone();
         let id = session.as_ref().map(|(id, _)| id);
         let is_json = method == Method::POST && says_json(&parts.headers);
@@ -171,8 +161,7 @@ impl Door {
         }
         let name = response.headers().get(&SESSION);
         if let Some((name, told)) = name.and_then(|name| name.to_str().ok()).zip(told) {
-            let owner = caller.principal.owner();
-            let id = self.sessions.begun(name, owner, &told).await;
+            let id = self.sessions.begun(name, &visitor.owner, &told).await;
             let id = id.ok_or_else(|| {
                 let limit = TOLD_MAX >> 10;
                 Problem::too_large(format!(
@@ -192,21 +181,21 @@ impl Door {
         parts: &Parts,
         session: Option<&(SessionId, InUse)>,
         requests: Vec<Bytes>,
-    ) -> Result<Response, Rejection> {
+    ) -> Result<Response, Problem> {
         check_ids(&requests)?;
         let id = session.map(|(id, _)| id);
         let all = requests.into_iter().map(|body| async move {
             let request = Request::from_parts(parts.clone(), Body::from(body));
             let (response, _) = Box::pin(Sessions::within(id, self.service.handle(request))).await;
             let (head, body) = response.map(Body::new).into_parts();
-            let body = to_bytes(body, super::api::ANSWER_MAX).await;
+            let body = to_bytes(body, ANSWER_MAX).await;
             (head.status, body.unwrap_or_default())
         });
         let mut answers = Vec::new();
         for (status, body) in future::join_all(all).await {
             if !status.is_success() {
                 let detail = String::from_utf8_lossy(&body).into_owned();
-                return Err(Problem::new(status, "bad-batch", detail).into());
+                return Err(Problem::new(status, "bad-batch", detail));
             }
             let events = std::str::from_utf8(&body).unwrap_or_default().lines();
             let messages = events.filter_map(|line| line.strip_prefix("data:"));
@@ -218,39 +207,6 @@ impl Door {
             return Ok(StatusCode::ACCEPTED.into_response());
         }
         Ok(axum::Json(answers).into_response())
-    }
-
-    /// An answer on its way out: it ends with what let its caller in, and its bytes are counted.
-    fn sent(&self, response: Response, caller: Caller, account: Account) -> Response {
-        let door = self.app.door.clone();
-        // What waits with it is told so first.
-        let revoked = async move {
-            door.revoked(&caller).await;
-            tokio::time::sleep(ANSWERING).await;
-        };
-        let room = self.app.room.clone();
-        response.map(|body| {
-            let counted = body.into_data_stream().then(move |chunk| {
-                let room = room.clone();
-                async move {
-                    match chunk {
-                        Ok(bytes) => Ok(counted(&room, bytes).await),
-                        Err(error) => Err(error),
-                    }
-                }
-            });
-            let all = counted.take_until(Box::pin(revoked));
-            Body::from_stream(all.inspect(move |_| {
-                let _until_here = &account;
-            }))
-        })
-    }
-}
-
-async fn counted(room: &Room, bytes: Bytes) -> Bytes {
-    match room.hold(bytes.len()).await {
-        Some(held) => Held::around(&Arc::new(held), bytes),
-        None => bytes,
     }
 }
 
@@ -333,13 +289,4 @@ fn takes_anything(headers: &HeaderMap) -> bool {
         .map(|kind| kind.split(';').next().unwrap_or_default().trim())
         .peekable();
     kinds.peek().is_none() || kinds.any(|kind| kind == "*/*")
-}
-
-/// A browser says that it takes pages; a client of the protocol that it takes events.
-fn wants_page(headers: &HeaderMap) -> bool {
-    let accept = headers
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok());
-    accept
-        .is_some_and(|accept| accept.contains("text/html") && !accept.contains("text/event-stream"))
 }

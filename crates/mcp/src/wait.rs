@@ -18,12 +18,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::session::{Session, is_modern};
-use super::tools::{GivenAnswer, answer_one, look, tell};
+use crate::session::{Session, is_modern};
+use crate::tools::{GivenAnswer, answer_one, look, tell};
 
 /// Clients give up after a minute, and REST lets nobody wait longer for an event than 50 s; what they
 /// are told before that they can go on from.
-pub(super) const WAIT_SECONDS_MAX: f64 = 49.0;
+pub(crate) const WAIT_SECONDS_MAX: f64 = 49.0;
 const WAIT_SECONDS: f64 = 45.0;
 /// Lets a task go on as it is.
 const RESUME: NewIntervention = NewIntervention::Resume {
@@ -35,13 +35,13 @@ const RESUME: NewIntervention = NewIntervention::Resume {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct WaitFor {
+pub(crate) struct WaitFor {
     task_id: TaskId,
     timeout_seconds: Option<f64>,
 }
 
 /// What came of waiting.
-pub(super) enum Waited {
+pub(crate) enum Waited {
     /// What there is to tell.
     Told(Value),
     /// The client is to ask its user, and then to call again, with this to go on from.
@@ -73,7 +73,7 @@ impl Way {
     }
 }
 
-pub(super) fn is_settled(view: &Value) -> bool {
+pub(crate) fn is_settled(view: &Value) -> bool {
     let status = view["status"].as_str().unwrap_or_default();
     ["complete", "failed", "cancelled"].contains(&status) || waits_for_user(view)
 }
@@ -83,7 +83,7 @@ fn waits_for_user(view: &Value) -> bool {
     ["question", "user"].contains(&pause)
 }
 
-pub(super) fn asks(view: &Value) -> bool {
+pub(crate) fn asks(view: &Value) -> bool {
     view["pause"] == "question"
 }
 
@@ -114,7 +114,7 @@ fn next(view: &Value) -> &'static str {
 }
 
 /// A task's questions as requests for the client's user, one each.
-pub(super) fn input_requests(view: &Value) -> InputRequests {
+pub(crate) fn input_requests(view: &Value) -> InputRequests {
     questions(view)
         .map(|(id, text)| {
             let form = form([("answer", text)]);
@@ -147,7 +147,7 @@ fn form<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Elicitation
 }
 
 /// Takes what a client's user said to [`input_requests`]. What is missing or no answer is asked again.
-pub(super) async fn take_responses(
+pub(crate) async fn take_responses(
     api: &Client,
     task: &TaskId,
     view: &Value,
@@ -191,7 +191,7 @@ async fn pass_on(
 }
 
 /// Waits for a task.
-pub(super) async fn wait(
+pub(crate) async fn wait(
     api: &Client,
     session: &Session,
     context: &RequestContext<RoleServer>,

@@ -10,9 +10,9 @@ use rmcp::model::{
 use rmcp::{ErrorData, Peer, RoleServer};
 use serde_json::{Value, json};
 
-use super::handler::internal;
-use super::tools::look;
-use super::wait::is_settled;
+use crate::handler::internal;
+use crate::tools::look;
+use crate::wait::is_settled;
 
 const SCHEME: &str = "task://";
 const JSON: &str = "application/json";
@@ -53,7 +53,7 @@ fn parse(uri: &str) -> Option<(TaskId, What)> {
 }
 
 /// What there is to read of every task.
-pub(super) fn templates() -> Vec<ResourceTemplate> {
+pub(crate) fn templates() -> Vec<ResourceTemplate> {
     let template = |uri: &str, name: &str, words: &str, kind: &str| {
         ResourceTemplate::new(uri, name)
             .with_description(words)
@@ -94,7 +94,7 @@ pub(super) fn templates() -> Vec<ResourceTemplate> {
 }
 
 /// A page of tasks.
-pub(super) async fn list(
+pub(crate) async fn list(
     api: &Client,
     before: Option<Position>,
 ) -> Result<ListResourcesResult, Problem> {
@@ -126,7 +126,7 @@ pub(super) async fn list(
 }
 
 /// One resource.
-pub(super) async fn read(api: &Client, uri: &str) -> Result<ReadResourceResult, ErrorData> {
+pub(crate) async fn read(api: &Client, uri: &str) -> Result<ReadResourceResult, ErrorData> {
     let none =
         || ErrorData::resource_not_found(format!("there is no {uri}"), Some(json!({"uri": uri})));
     let (task, what) = parse(uri).ok_or_else(none)?;
@@ -151,7 +151,7 @@ pub(super) async fn read(api: &Client, uri: &str) -> Result<ReadResourceResult, 
 }
 
 /// What a task is called that begins so, or a file of the task.
-pub(super) async fn complete(
+pub(crate) async fn complete(
     api: &Client,
     argument: &str,
     begun: &str,
@@ -188,7 +188,7 @@ pub(super) async fn complete(
 
 /// Waits for each change of what an address means, from now on, and tells of it. Ends with the task,
 /// or when nobody hears it.
-pub(super) async fn watch<F>(api: &Client, uri: &str, tell: impl Fn() -> F)
+pub(crate) async fn watch<F>(api: &Client, uri: &str, tell: impl Fn() -> F)
 where
     F: Future<Output = bool>,
 {
@@ -222,7 +222,7 @@ where
 }
 
 /// Tells a client of the revisions before 2026-07-28 of a change.
-pub(super) async fn tell_peer(peer: &Peer<RoleServer>, uri: &str) -> bool {
+pub(crate) async fn tell_peer(peer: &Peer<RoleServer>, uri: &str) -> bool {
     let changed = rmcp::model::ResourceUpdatedNotificationParam::new(uri);
     peer.notify_resource_updated(changed).await.is_ok()
 }

@@ -12,7 +12,7 @@ const INVALID_REQUEST: i64 = -32_600;
 
 /// Why a message is refused.
 #[derive(Debug, PartialEq)]
-pub(super) struct Malformed {
+pub(crate) struct Malformed {
     code: i64,
     words: String,
     /// The request that it answers; null where none is known.
@@ -21,7 +21,7 @@ pub(super) struct Malformed {
 
 impl Malformed {
     /// What is wrong with the form of a message; none if it is one.
-    pub(super) fn find(body: &[u8]) -> Option<Self> {
+    pub(crate) fn find(body: &[u8]) -> Option<Self> {
         let message: Value = match serde_json::from_slice(body) {
             Ok(message) => message,
             Err(error) => {
@@ -37,7 +37,7 @@ impl Malformed {
     }
 
     /// A message whose form is right and that fits nothing the protocol has.
-    pub(super) fn unknown(body: &[u8]) -> Self {
+    pub(crate) fn unknown(body: &[u8]) -> Self {
         let message = serde_json::from_slice(body).unwrap_or_default();
         Self::of(&message, "it fits no message of the protocol")
     }

@@ -9,7 +9,7 @@ const DEPTH_MAX: usize = 16;
 
 /// A call of a tool that is none of the protocol's as it stands: its arguments may be an object as text.
 /// Else why it is none.
-pub(super) fn call(params: Option<Value>) -> Result<CallToolRequestParams, String> {
+pub(crate) fn call(params: Option<Value>) -> Result<CallToolRequestParams, String> {
     let mut params = params.unwrap_or_default();
     if let Some(given) = params.get_mut("arguments") {
         if let Some(said) = given
@@ -26,7 +26,7 @@ pub(super) fn call(params: Option<Value>) -> Result<CallToolRequestParams, Strin
 }
 
 /// The arguments as their schema has them, where what was given says the same.
-pub(super) fn read(given: JsonObject, schema: &JsonObject) -> JsonObject {
+pub(crate) fn read(given: JsonObject, schema: &JsonObject) -> JsonObject {
     let root = Value::Object(schema.clone());
     let mut given = Value::Object(given);
     mend(&mut given, &[&root], &root, DEPTH_MAX);
@@ -106,9 +106,9 @@ fn mend(value: &mut Value, schemas: &[&Value], root: &Value, depth: usize) {
 mod tests {
     use serde_json::json;
 
-    use super::super::catalogue;
-    use super::super::schema::Schemas;
     use super::*;
+    use crate::catalogue;
+    use crate::schema::Schemas;
 
     #[test]
     fn arguments_are_an_object_or_its_text() {

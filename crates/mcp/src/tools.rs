@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 const FILES_BYTES_MAX: usize = 256 << 10;
 
 /// The names of the tools that are answered by [`call`].
-pub(super) const START: &str = "start_coding_task";
-pub(super) const WAIT: &str = "wait_for_task";
+pub(crate) const START: &str = "start_coding_task";
+pub(crate) const WAIT: &str = "wait_for_task";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,9 +38,9 @@ struct Answers {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct GivenAnswer {
-    pub(super) question: Option<String>,
-    pub(super) answer: String,
+pub(crate) struct GivenAnswer {
+    pub(crate) question: Option<String>,
+    pub(crate) answer: String,
 }
 
 #[derive(Deserialize)]
@@ -73,12 +73,12 @@ struct GetEvents {
 }
 
 /// What a tool was given, as its own type.
-pub(super) fn arguments<T: for<'de> Deserialize<'de>>(given: JsonObject) -> Result<T, Problem> {
+pub(crate) fn arguments<T: for<'de> Deserialize<'de>>(given: JsonObject) -> Result<T, Problem> {
     part::<Object<T>>(&Value::Object(given)).map(|Object(arguments)| arguments)
 }
 
 /// Calls a tool; none if there is no such tool.
-pub(super) async fn call(
+pub(crate) async fn call(
     api: &Client,
     name: &str,
     given: JsonObject,
@@ -116,7 +116,7 @@ async fn status(api: &Client, given: JsonObject) -> Result<Value, Problem> {
 }
 
 /// A task, as it is or as it was.
-pub(super) async fn look(
+pub(crate) async fn look(
     api: &Client,
     task: &TaskId,
     at: Option<Position>,
@@ -141,7 +141,7 @@ async fn answer(api: &Client, given: JsonObject) -> Result<Value, Problem> {
 }
 
 /// Answers one question.
-pub(super) async fn answer_one(
+pub(crate) async fn answer_one(
     api: &Client,
     task: &TaskId,
     given: &GivenAnswer,
@@ -154,7 +154,7 @@ pub(super) async fn answer_one(
 }
 
 /// Says something to a task.
-pub(super) async fn tell(
+pub(crate) async fn tell(
     api: &Client,
     task: &TaskId,
     intervention: &NewIntervention,
@@ -176,7 +176,7 @@ async fn cancel(api: &Client, given: JsonObject) -> Result<Value, Problem> {
     cancel_one(api, &task_id).await
 }
 
-pub(super) async fn cancel_one(api: &Client, task: &TaskId) -> Result<Value, Problem> {
+pub(crate) async fn cancel_one(api: &Client, task: &TaskId) -> Result<Value, Problem> {
     Ok(api.call(Call::cancel(task).as_json()).await?)
 }
 

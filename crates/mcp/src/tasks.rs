@@ -10,15 +10,15 @@ use rmcp::model::{
 };
 use serde_json::Value;
 
-use super::handler::internal;
-use super::tools::{cancel_one, look};
-use super::wait::{asks, input_requests, take_responses};
+use crate::handler::internal;
+use crate::tools::{cancel_one, look};
+use crate::wait::{asks, input_requests, take_responses};
 
 /// How often a client may look, in milliseconds.
 const POLL_MS: u64 = 1_000;
 
 /// A task that was just started.
-pub(super) async fn created(api: &Client, accepted: &Value) -> Result<CreateTaskResult, Problem> {
+pub(crate) async fn created(api: &Client, accepted: &Value) -> Result<CreateTaskResult, Problem> {
     let name = accepted["task_id"].as_str().unwrap_or_default();
     let view = look(api, &task_name("task_id", name)?, None).await?;
     Ok(CreateTaskResult::new(task(&view)))
@@ -63,7 +63,7 @@ fn refused(problem: Problem) -> ErrorData {
     internal(problem)
 }
 
-pub(super) async fn get(api: &Client, id: &str) -> Result<DetailedTask, ErrorData> {
+pub(crate) async fn get(api: &Client, id: &str) -> Result<DetailedTask, ErrorData> {
     let view = look(api, &name(id)?, None).await.map_err(refused)?;
     let payload = match status(&view) {
         TaskStatus::Completed => TaskPayload::Completed {
@@ -95,7 +95,7 @@ fn result(view: &Value) -> JsonObject {
 
 /// Passes on what was answered. What answers no open question is let be: it may have been answered
 /// in another way meanwhile.
-pub(super) async fn update(
+pub(crate) async fn update(
     api: &Client,
     id: &str,
     responses: &InputResponses,
@@ -108,7 +108,7 @@ pub(super) async fn update(
 }
 
 /// One that has ended stays as it is.
-pub(super) async fn cancel(api: &Client, id: &str) -> Result<(), ErrorData> {
+pub(crate) async fn cancel(api: &Client, id: &str) -> Result<(), ErrorData> {
     match cancel_one(api, &name(id)?).await {
         Err(problem) if problem.status != 409 => Err(refused(problem)),
         _ => Ok(()),

@@ -16,8 +16,8 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::session::{WATCHED_MAX, is_modern};
-use super::{Mcp, lenient, prompts, resources, tasks, tools, wait};
+use crate::session::{WATCHED_MAX, is_modern};
+use crate::{Mcp, lenient, prompts, resources, tasks, tools, wait};
 
 const INSTRUCTIONS: &str = "Journeyman writes Python modules with a small local model: it plans, writes, tests in a sandbox and \
     corrects. Give it a whole task with start_coding_task, follow it with wait_for_task (call it again while is_settled is \
@@ -48,7 +48,7 @@ fn not_done(problem: Problem) -> CallToolResult {
 }
 
 /// As many of these as are given at a time.
-pub(super) fn completions(all: Vec<String>) -> Result<CompleteResult, ErrorData> {
+pub(crate) fn completions(all: Vec<String>) -> Result<CompleteResult, ErrorData> {
     let total = u32::try_from(all.len()).ok();
     let has_more = all.len() > COMPLETIONS_MAX;
     let values = all.into_iter().take(COMPLETIONS_MAX).collect();
@@ -58,7 +58,7 @@ pub(super) fn completions(all: Vec<String>) -> Result<CompleteResult, ErrorData>
         .map_err(|error| ErrorData::internal_error(error, None))
 }
 
-pub(super) fn internal(problem: Problem) -> ErrorData {
+pub(crate) fn internal(problem: Problem) -> ErrorData {
     let data = serde_json::to_value(&problem).ok();
     ErrorData::internal_error(problem.detail, data)
 }

@@ -28,11 +28,11 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 /// Sessions that are open at a time; each takes some tens of KiB.
-pub(super) const SESSIONS_MAX: usize = 1_000;
+pub(crate) const SESSIONS_MAX: usize = 1_000;
 /// Of these, one owner's.
-pub(super) const OWNERS_MAX: usize = 500;
+pub(crate) const OWNERS_MAX: usize = 500;
 /// Bytes of what a client tells of itself at the beginning.
-pub(super) const TOLD_MAX: usize = 16 << 10;
+pub(crate) const TOLD_MAX: usize = 16 << 10;
 /// Bytes of the capabilities that an id carries. Of more it carries those that are used here.
 const CAPABILITIES_MAX: usize = 2 << 10;
 /// Ids of sessions that were ended by their clients, which are not made again.
@@ -53,14 +53,14 @@ struct Kept {
 }
 
 /// An id as its client has it.
-pub(super) struct SessionId {
+pub(crate) struct SessionId {
     name: String,
     told: SessionState,
 }
 
 impl SessionId {
     /// Reads an id; none if it is none that was given out here.
-    pub(super) fn read(id: &str) -> Option<Self> {
+    pub(crate) fn read(id: &str) -> Option<Self> {
         let (name, told) = id.split_once('.')?;
         let kept: Kept = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(told).ok()?).ok()?;
         let is_name = name.len() == 36 && name.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
@@ -111,7 +111,7 @@ struct Known {
 
 /// The sessions. Clones are the same.
 #[derive(Clone)]
-pub(super) struct Sessions(Arc<Inside>);
+pub(crate) struct Sessions(Arc<Inside>);
 
 struct Inside {
     local: LocalSessionManager,
@@ -119,11 +119,11 @@ struct Inside {
 }
 
 /// A session while a request uses it.
-pub(super) struct InUse {
+pub(crate) struct InUse {
     sessions: Sessions,
     name: String,
     /// What it is called here.
-    pub(super) within: HeaderValue,
+    pub(crate) within: HeaderValue,
 }
 
 impl Drop for InUse {
@@ -136,7 +136,7 @@ impl Drop for InUse {
 }
 
 impl Sessions {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut local = LocalSessionManager::default();
         // There is a bound, and the one that was not used for the longest goes first.
         local.session_config.keep_alive = None;
@@ -151,7 +151,7 @@ impl Sessions {
     }
 
     /// Performs a request of a session that began so, or of one that begins.
-    pub(super) async fn within<T>(
+    pub(crate) async fn within<T>(
         told: Option<&SessionId>,
         request: impl Future<Output = T>,
     ) -> (T, Option<InitializeRequestParams>) {
@@ -165,7 +165,7 @@ impl Sessions {
     }
 
     /// Uses a session; none if it is another owner's, or its client has ended it.
-    pub(super) async fn enter(&self, id: &SessionId, owner: &Owner) -> Option<InUse> {
+    pub(crate) async fn enter(&self, id: &SessionId, owner: &Owner) -> Option<InUse> {
         let (within, excess) = {
             let mut known = self.known();
             if known.ended.contains(&id.name) {
@@ -194,7 +194,7 @@ impl Sessions {
     }
 
     /// Takes in a session that was begun: its id, or none if its client tells too much.
-    pub(super) async fn begun(
+    pub(crate) async fn begun(
         &self,
         name: &str,
         owner: &Owner,
@@ -216,7 +216,7 @@ impl Sessions {
     }
 
     /// That its client has ended a session.
-    pub(super) fn ended(&self, id: SessionId) {
+    pub(crate) fn ended(&self, id: SessionId) {
         let mut known = self.known();
         known.open.remove(&id.name);
         if known.ended.len() >= ENDED_MAX {
@@ -342,7 +342,7 @@ impl SessionManager for Sessions {
 }
 
 /// What a session began with is in the request that needs it: nothing is stored.
-pub(super) struct InTheId;
+pub(crate) struct InTheId;
 
 #[async_trait]
 impl SessionStore for InTheId {

@@ -1,0 +1,215 @@
+//! Protocols beside REST, which say in other words what REST says: who asks is settled here, and they ask REST
+//! within this process as whoever was let in. So they have no checks of their own, and can do nothing that REST cannot.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{Html, IntoResponse, Response};
+use axum::{Router, http};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use journeyman_api::{Answer, Client, Transport, Unreachable, Visitor};
+use tower::Service;
+
+use crate::app::App;
+use crate::body::bytes_of;
+use crate::door::Caller;
+use crate::problem::Rejection;
+use crate::room::{Held, Room};
+
+/// Bytes of one answer of REST that are taken.
+const ANSWER_MAX: usize = 64 << 20;
+/// When a token lets nobody in any more, this long for what is under way to be answered.
+const ANSWERING: Duration = Duration::from_secs(1);
+
+/// Smaller answers are as good as nothing.
+const COUNTED_MIN: usize = 4 << 10;
+
+/// A protocol beside REST.
+#[derive(Clone)]
+pub struct Mounted {
+    /// What it is called.
+    pub name: &'static str,
+    /// Where it is, with or without a slash at the end.
+    pub path: &'static str,
+    /// What a browser is shown there, whoever it is.
+    pub page: &'static str,
+    /// What answers. Each request that comes to it has a [`Visitor`] among its extensions, and the body of a `POST` is
+    /// there whole.
+    pub router: Router,
+}
+
+impl Mounted {
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        path.strip_suffix('/').unwrap_or(path) == self.path
+    }
+}
+
+/// What lets visitors in to a mounted protocol.
+#[derive(Clone)]
+struct Entrance {
+    app: App,
+    rest: Router,
+    page: &'static str,
+}
+
+/// The protocol's routes, with the REST interface that stands behind it.
+pub(crate) fn router(app: &App, mounted: &Mounted, rest: Router) -> Router {
+    let entrance = Entrance {
+        app: app.clone(),
+        rest,
+        page: mounted.page,
+    };
+    let router = mounted.router.clone();
+    router.layer(from_fn_with_state(entrance, enter))
+}
+
+async fn enter(
+    State(entrance): State<Entrance>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Rejection> {
+    let Entrance { app, rest, page } = entrance;
+    let (mut parts, body) = request.into_parts();
+    if parts.method == Method::GET && wants_page(&parts.headers) {
+        return Ok(Html(page).into_response());
+    }
+    let caller = Caller::from_request_parts(&mut parts, &app).await?;
+    let body = match parts.method {
+        Method::POST => bytes_of(Request::from_parts(parts.clone(), body), &app).await?,
+        _ => Bytes::new(),
+    };
+    let account = Account::new(&app.room);
+    let rest = InProcess {
+        router: rest,
+        caller: caller.clone(),
+        account: account.clone(),
+        host: parts.headers.get(header::HOST).cloned(),
+    };
+    parts.extensions.insert(Visitor {
+        owner: caller.principal.owner().clone(),
+        rest: Client::new(Arc::new(rest)),
+    });
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    Ok(sent(&app, response, caller, account))
+}
+
+/// An answer on its way out: it ends with what let its caller in, and its bytes are counted.
+fn sent(app: &App, response: Response, caller: Caller, account: Account) -> Response {
+    let door = app.door.clone();
+    // What waits with it is told so first.
+    let revoked = async move {
+        door.revoked(&caller).await;
+        tokio::time::sleep(ANSWERING).await;
+    };
+    let room = app.room.clone();
+    response.map(|body| {
+        let counted = body.into_data_stream().then(move |chunk| {
+            let room = room.clone();
+            async move {
+                match chunk {
+                    Ok(bytes) => Ok(counted(&room, bytes).await),
+                    Err(error) => Err(error),
+                }
+            }
+        });
+        let all = counted.take_until(Box::pin(revoked));
+        Body::from_stream(all.inspect(move |_| {
+            let _until_here = &account;
+        }))
+    })
+}
+
+async fn counted(room: &Room, bytes: Bytes) -> Bytes {
+    match room.hold(bytes.len()).await {
+        Some(held) => Held::around(&Arc::new(held), bytes),
+        None => bytes,
+    }
+}
+
+/// A browser says that it takes pages; a client of a protocol does not, or that it takes events too.
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok());
+    accept
+        .is_some_and(|accept| accept.contains("text/html") && !accept.contains("text/event-stream"))
+}
+
+/// What the answer to one request of a client holds, from when it is made until it is out.
+#[derive(Clone)]
+struct Account(Arc<Bill>);
+
+struct Bill {
+    room: Room,
+    held: Mutex<Vec<Held>>,
+}
+
+impl Account {
+    fn new(room: &Room) -> Self {
+        Self(Arc::new(Bill {
+            room: room.clone(),
+            held: Mutex::default(),
+        }))
+    }
+
+    /// Counts what is made of so many bytes of REST's: their text, and the same as data.
+    async fn hold(&self, bytes: usize) -> Result<(), Unreachable> {
+        const TIMES: usize = 4;
+        if bytes < COUNTED_MIN {
+            return Ok(());
+        }
+        let held = self.0.room.hold_made(TIMES * bytes).await;
+        let held = held.ok_or_else(|| {
+            let words = "too many clients do not read what they asked for; try again";
+            Unreachable::Lost(words.to_owned())
+        })?;
+        let mut all = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(held);
+        Ok(())
+    }
+}
+
+/// The REST interface of this very process, asked by a caller who was let in already.
+struct InProcess {
+    router: Router,
+    caller: Caller,
+    /// What the answer to the client holds.
+    account: Account,
+    /// As what this server was addressed: it stands in the addresses of the answers.
+    host: Option<HeaderValue>,
+}
+
+#[async_trait]
+impl Transport for InProcess {
+    async fn ask(&self, asked: &journeyman_api::Request) -> Result<Answer, Unreachable> {
+        let broken = |problem: &dyn fmt::Display| Unreachable::Lost(format!("a defect: {problem}"));
+        let mut request = http::Request::builder()
+            .method(asked.method.clone())
+            .uri(&asked.path);
+        if let Some(host) = &self.host {
+            request = request.header(header::HOST, host);
+        }
+        let body = match &asked.body {
+            None => Body::empty(),
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Body::from(body.clone())
+            }
+        };
+        let mut request = request.body(body).map_err(|error| broken(&error))?;
+        request.extensions_mut().insert(self.caller.clone());
+        let Ok(response) = self.router.clone().call(request).await;
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), ANSWER_MAX).await;
+        let body = body.map_err(|error| broken(&error))?;
+        self.account.hold(body.len()).await?;
+        Ok(Answer { status, body })
+    }
+}
