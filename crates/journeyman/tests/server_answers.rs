@@ -91,29 +91,6 @@ fn another_try_and_a_fork_read_their_bodies_and_keys() {
 }
 
 #[test]
-fn two_different_keys_are_refused_and_equal_ones_are_one() {
-    let home = Home::new();
-    let server = Server::start(&home, SLOW, &[]);
-    let with_key = r#"{"prompt":"x","idempotency_key":"a"}"#;
-    for (keys, body, status) in [
-        (&["b"][..], with_key, 422),
-        (&["a", "b"], r#"{"prompt":"x"}"#, 422),
-        (&["a", "b"], with_key, 422),
-        (&["a"], with_key, 202),
-        (&["a", "a"], r#"{"prompt":"x"}"#, 202),
-    ] {
-        let answer = keyed(&server, TASKS, keys, body);
-        assert_eq!(answer.status, status, "{keys:?} {body}: {}", answer.text());
-        if status == 422 {
-            let problem = answer.problem(422);
-            assert_eq!(problem["field"], "idempotency_key");
-            let detail = problem["detail"].as_str().unwrap();
-            assert!(detail.contains("two different"), "{detail}");
-        }
-    }
-}
-
-#[test]
 fn a_position_at_which_nothing_is_says_so() {
     let home = Home::new();
     let server = Server::start(&home, SLOW, &[]);

@@ -11,9 +11,12 @@ use journeyman_api::{Client, Wire};
 use journeyman_bus::{Bus, Stamp};
 use journeyman_event::{SeededRandom, TimeSource};
 use journeyman_journal::{Journal, Memory};
-use journeyman_server::{Door, Hosts, Mounted, Options, Patience, Readiness, TcpOffer, ToolServers};
+use journeyman_server::{
+    Door, Hosts, Mounted, Options, Patience, Readiness, TcpOffer, ToolServers,
+};
 use journeyman_tasks::{Parts, Tasks};
 use journeyman_workflow::Notices;
+use serde_json::Value;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -116,5 +119,91 @@ impl Served {
     pub(crate) async fn end(self) {
         self.stop.cancel();
         self.running.await.unwrap().unwrap();
+    }
+
+    /// Asks exactly this. A header without a value is left out.
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
+        let url = format!("http://{}{path}", self.address);
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut request = http
+            .request(method.parse().unwrap(), url)
+            .body(body.to_vec());
+        for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().await.unwrap();
+        Reply {
+            status: answer.status().as_u16(),
+            headers: answer.headers().clone(),
+            body: answer.text().await.unwrap(),
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.ask("GET", path, &[], b"").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Reply {
+        let json = [("Content-Type", "application/json")];
+        self.ask("POST", path, &json, body.to_string().as_bytes())
+            .await
+    }
+
+    /// Submits a task and gives its name.
+    pub(crate) async fn submit(&self, task: &Value) -> String {
+        let accepted = self.post("/api/v1/tasks", task).await.expect(202);
+        accepted["task_id"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn task(&self, task: &str) -> Value {
+        self.get(&format!("/api/v1/tasks/{task}")).await.expect(200)
+    }
+
+    pub(crate) async fn intervene(&self, task: &str, body: &Value) -> Reply {
+        self.post(&format!("/api/v1/tasks/{task}/interventions"), body)
+            .await
+    }
+}
+
+/// An answer, whatever it is.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    headers: reqwest::header::HeaderMap,
+    body: String,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.body
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.body))
+    }
+
+    /// The body, if the status is this one.
+    pub(crate) fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.body);
+        self.json()
+    }
+
+    /// The problem, if the status is this one.
+    pub(crate) fn problem(&self, status: u16) -> Value {
+        let problem = self.expect(status);
+        let kind = self.header("content-type");
+        assert_eq!(kind, Some("application/problem+json"), "{problem}");
+        assert_eq!(problem["status"], status);
+        problem
     }
 }
