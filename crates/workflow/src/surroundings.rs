@@ -1,5 +1,7 @@
-//! What the prose on either side of code in a prompt says of that code: `This is the old test, do not
-//! follow it:` above a block, `The assert above is wrong.` below one.
+//! Whether what a prompt shows is plainly wanted. It is where it is demanded (`must`, `Expected:`), in the
+//! docstring of what is asked for, or where it stands behind the first sentence that asks for something
+//! (or under a lead that names examples) and what follows it takes nothing back. What is not known to
+//! take nothing back counts as if it did: no list of the words by which people complain is complete.
 
 use journeyman_syntax::Source;
 
