@@ -5,6 +5,7 @@ use journeyman_event::payload::{
     ContextBuilt, ContextDecision, FailureReason, Layer, Purpose, Verdict,
 };
 use journeyman_event::{ModuleName, TaskState, Tokens};
+use journeyman_language::of_task;
 use journeyman_llm::{Message, ModelServer, Role};
 use thiserror::Error;
 
@@ -78,6 +79,7 @@ pub enum Refusal {
 /// Puts a prompt together.
 pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Built, Refusal> {
     let descriptor = Descriptor::of(request.purpose);
+    let system = (descriptor.system)(of_task(request.state).words());
     let profile = Profile::of(request.window);
     let left = request.state.left();
     let prompt_max = profile.prompt_max().min(left - ANSWER_MIN);
@@ -92,7 +94,7 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
     let whole: Vec<usize> = pieces.iter().map(|piece| piece.text.len()).collect();
 
     let (messages, count) = loop {
-        let messages = messages(descriptor, &pieces);
+        let messages = messages(system, &pieces);
         let count = server.count(&messages).await?;
         if count.tokens <= prompt_max {
             break (messages, count);
@@ -131,7 +133,7 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
         record: ContextBuilt {
             purpose: request.purpose,
             window: request.window,
-            layers: layers(&profile, descriptor, &pieces, count.tokens),
+            layers: layers(&profile, system, &pieces, count.tokens),
             decisions,
         },
         messages,
@@ -148,7 +150,7 @@ fn answer_share(profile: &Profile, descriptor: &Descriptor, thinks: bool) -> Tok
     profile.generation.percent(descriptor.share) + thoughts
 }
 
-fn messages(descriptor: &Descriptor, pieces: &[Piece]) -> Vec<Message> {
+fn messages(system: &str, pieces: &[Piece]) -> Vec<Message> {
     let texts: Vec<&str> = pieces
         .iter()
         .filter(|piece| !piece.text.is_empty())
@@ -157,7 +159,7 @@ fn messages(descriptor: &Descriptor, pieces: &[Piece]) -> Vec<Message> {
     vec![
         Message {
             role: Role::System,
-            content: descriptor.system.to_owned(),
+            content: system.to_owned(),
         },
         Message {
             role: Role::User,
@@ -211,12 +213,7 @@ fn decision(piece: &Piece, whole: usize) -> ContextDecision {
 }
 
 /// What each layer took: the exact total, divided by the share of bytes.
-fn layers(
-    profile: &Profile,
-    descriptor: &Descriptor,
-    pieces: &[Piece],
-    total: Tokens,
-) -> Vec<Layer> {
+fn layers(profile: &Profile, system: &str, pieces: &[Piece], total: Tokens) -> Vec<Layer> {
     let bytes_of = |layer: LayerName| -> usize {
         pieces
             .iter()
@@ -225,7 +222,7 @@ fn layers(
             .sum()
     };
     let parts = [
-        ("system", profile.system, descriptor.system.len()),
+        ("system", profile.system, system.len()),
         (
             LayerName::State.as_str(),
             profile.task,

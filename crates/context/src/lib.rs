@@ -1,6 +1,6 @@
 //! What goes into a model call, and why.
 //!
-//! Floor 3. From a task's state to the messages of one call, in four layers: system prompt, state
+//! Floor 4. From a task's state to the messages of one call, in four layers: system prompt, state
 //! summary, compressed events, current event. The prompt never exceeds its share of the model's
 //! real window; what was kept, cut and left out is said. It calls no model (it asks the model
 //! server to count tokens) and records nothing.

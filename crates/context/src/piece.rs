@@ -1,7 +1,5 @@
 //! A piece of a context: a text, where it stands, and what becomes of it when there is no room.
 
-use journeyman_event::ModuleName;
-
 /// Which layer a piece belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LayerName {
@@ -56,9 +54,4 @@ pub(crate) fn piece(layer: LayerName, rank: Rank, name: impl Into<String>, text:
         rank,
         keep: Keep::Head,
     }
-}
-
-/// The path of a module's file, as the model is told it.
-pub(crate) fn path(module: &ModuleName) -> String {
-    format!("{}.py", module.as_str().replace('.', "/"))
 }

@@ -4,14 +4,12 @@
 use journeyman_event::payload::Purpose;
 use journeyman_event::state::ModuleState;
 use journeyman_event::{Priority, Role, TaskState};
+use journeyman_language::Words;
 use serde_json::Value;
 
 use crate::build::Request;
 use crate::piece::Piece;
-use crate::prompts::{
-    ANSWER, CODE, FIX, LOOK_UP, PLAN, REVIEW, TESTS, schema_of_look_up, schema_of_plan,
-    schema_of_review,
-};
+use crate::prompts::{LOOK_UP, schema_of_look_up, schema_of_plan, schema_of_review};
 use crate::requests::{
     answer_request, code_request, fix_request, look_up_request, plan_request, review_request,
     tests_request,
@@ -33,8 +31,9 @@ pub struct Descriptor {
     /// The longest answer, in percent of what the window gives to generation. Plans, tests and answers are
     /// short; a small model that goes on and on with one repeats itself.
     pub(crate) share: u64,
-    /// The system prompt, byte-identical from call to call so that a model server's prompt cache hits.
-    pub(crate) system: &'static str,
+    /// The system prompt in words of the task's language, byte-identical from call to call so that a model server's
+    /// prompt cache hits.
+    pub(crate) system: fn(&Words) -> &'static str,
     /// The JSON schema of the answer, where it has one.
     pub(crate) schema: fn(&Request<'_>) -> Option<Value>,
     /// The last pieces of the prompt: what is asked for.
@@ -52,7 +51,7 @@ impl Descriptor {
                 takes_tools: false,
                 doing: "planning",
                 share: 50,
-                system: PLAN,
+                system: |words| words.plan,
                 schema: |request| Some(schema_of_plan(request.state)),
                 request: |task, _| vec![plan_request(task)],
             },
@@ -63,7 +62,7 @@ impl Descriptor {
                 takes_tools: true,
                 doing: "writing",
                 share: 100,
-                system: CODE,
+                system: |words| words.code,
                 schema: |_| None,
                 request: code_request,
             },
@@ -74,7 +73,7 @@ impl Descriptor {
                 takes_tools: true,
                 doing: "writing tests for",
                 share: 50,
-                system: TESTS,
+                system: |words| words.tests,
                 schema: |_| None,
                 request: tests_request,
             },
@@ -85,7 +84,7 @@ impl Descriptor {
                 takes_tools: true,
                 doing: "correcting",
                 share: 100,
-                system: FIX,
+                system: |words| words.fix,
                 schema: |_| None,
                 request: fix_request,
             },
@@ -96,7 +95,7 @@ impl Descriptor {
                 takes_tools: true,
                 doing: "finding out what to look up",
                 share: 20,
-                system: LOOK_UP,
+                system: |_| LOOK_UP,
                 schema: |request| Some(schema_of_look_up(request.tools)),
                 request: |_, _| vec![look_up_request()],
             },
@@ -107,7 +106,7 @@ impl Descriptor {
                 takes_tools: true,
                 doing: "reviewing",
                 share: 20,
-                system: REVIEW,
+                system: |words| words.review,
                 schema: |_| Some(schema_of_review()),
                 request: |task, _| review_request(task),
             },
@@ -118,7 +117,7 @@ impl Descriptor {
                 takes_tools: false,
                 doing: "answering",
                 share: 50,
-                system: ANSWER,
+                system: |words| words.answer,
                 schema: |_| None,
                 request: |_, _| vec![answer_request()],
             },

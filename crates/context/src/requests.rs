@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use journeyman_event::state::{ModuleState, TestRun};
 use journeyman_event::{TaskState, last_chars};
+use journeyman_language::of_task;
 
-use crate::piece::{Keep, LayerName, Piece, Rank, path, piece};
+use crate::piece::{Keep, LayerName, Piece, Rank, piece};
 use crate::prompts::{ASK, may_ask};
 
 /// Test messages longer than this are cut before anything else is.
@@ -15,12 +16,14 @@ const FAILURES_SHOWN: usize = 3;
 
 /// All of the code, and what is asked of it.
 pub(crate) fn review_request(state: &TaskState) -> Vec<Piece> {
+    let language = of_task(state);
     let modules = state.modules.iter();
     let mut all: Vec<Piece> = modules
         .filter_map(|module| {
             let code = module.code()?;
-            let path = path(&module.plan.name);
-            let text = format!("# `{path}`\n```python\n{}\n```", code.source.trim_end());
+            let path = language.module_path(module.plan.name.as_str());
+            let block = language.words().block(code.source.trim_end());
+            let text = format!("# `{path}`\n{block}");
             let name = format!("code of {}", module.plan.name);
             Some(piece(LayerName::Current, Rank::High, name, text))
         })
@@ -63,7 +66,7 @@ pub(crate) fn code_request(state: &TaskState, module: Option<&ModuleState>) -> V
     let text = format!(
         "{}Write the file `{}`.",
         refusal(state),
-        path(&module.plan.name)
+        of_task(state).module_path(module.plan.name.as_str())
     );
     vec![piece(LayerName::Current, Rank::Critical, "request", text)]
 }
@@ -72,12 +75,9 @@ pub(crate) fn tests_request(state: &TaskState, module: Option<&ModuleState>) -> 
     let Some(module) = module else {
         return Vec::new();
     };
-    let name = &module.plan.name;
-    let text = format!(
-        "{}Write pytest tests for module `{name}`: 4 to 8 test functions of one case each. \
-         Begin with `import pytest` and `from {name} import ...`.",
-        refusal(state)
-    );
+    let words = of_task(state).words();
+    let asked = words.ask_for_tests(module.plan.name.as_str());
+    let text = format!("{}{asked}", refusal(state));
     vec![piece(LayerName::Current, Rank::Critical, "request", text)]
 }
 
@@ -85,13 +85,12 @@ pub(crate) fn fix_request(state: &TaskState, module: Option<&ModuleState>) -> Ve
     let Some(module) = module else {
         return Vec::new();
     };
+    let language = of_task(state);
+    let path = language.module_path(module.plan.name.as_str());
     let mut all = Vec::new();
     if let Some(code) = module.code() {
-        let text = format!(
-            "# `{}` as it is now\n```python\n{}\n```",
-            path(&module.plan.name),
-            code.source.trim_end()
-        );
+        let block = language.words().block(code.source.trim_end());
+        let text = format!("# `{path}` as it is now\n{block}");
         all.push(piece(LayerName::Current, Rank::High, "current code", text));
     }
     if let Some(run) = module.runs.last().filter(|run| run.failure.is_some()) {
@@ -105,9 +104,8 @@ pub(crate) fn fix_request(state: &TaskState, module: Option<&ModuleState>) -> Ve
         all.push(piece(LayerName::Current, Rank::High, "bug report", text));
     }
     let text = format!(
-        "{}Correct the file `{}` so that these tests pass.",
-        refusal(state),
-        path(&module.plan.name)
+        "{}Correct the file `{path}` so that these tests pass.",
+        refusal(state)
     );
     all.push(piece(LayerName::Current, Rank::Critical, "request", text));
     all

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use journeyman_language::python::Python;
+use journeyman_language::python::Interpreter;
 use journeyman_sandbox::{Command, Exit, Limits, Sandbox};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ pub async fn score(
     dataset: &Dataset,
     id: &str,
     code: &str,
-    python: &Python,
+    python: &Interpreter,
     sandbox: &Sandbox,
     work: &Path,
 ) -> Result<Score, Error> {
@@ -45,7 +45,7 @@ async fn score_in(
     folder: &Path,
     problem: &Hidden,
     code: &str,
-    python: &Python,
+    python: &Interpreter,
     sandbox: &Sandbox,
 ) -> Result<Score, Error> {
     let write = |name: &str, text: &str| {

@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use journeyman_bus::Bus;
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
-use journeyman_language::python::Python;
+use journeyman_language::python::Interpreter;
 use journeyman_language::{DeadCode, ImportCheck, Runner, TestOutcome, TestReport, TestResult};
 use journeyman_sandbox::{Launcher, Limits, Sandbox};
 use journeyman_server::{Door, Hosts, Mounted, Patience, Readiness, ToolServers};
@@ -48,7 +48,7 @@ struct NoEffects;
 
 #[async_trait]
 impl Runner for NoEffects {
-    fn name(&self) -> &'static str {
+    fn language(&self) -> &'static str {
         "python"
     }
 
@@ -125,7 +125,7 @@ impl ToolServers for Always {
 
 /// There is no workflow without a sandbox that was probed; nothing is run in this one.
 async fn sandbox() -> Sandbox {
-    let python = Python::discover(Path::new("python3")).await.unwrap();
+    let python = Interpreter::discover(Path::new("python3")).await.unwrap();
     let launcher = Launcher {
         program: std::env::current_exe().unwrap(),
         arguments: vec![SANDBOX.into()],

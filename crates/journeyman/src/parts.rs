@@ -10,7 +10,7 @@ use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::{Environment, Hub};
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
-use journeyman_language::python::Python;
+use journeyman_language::python::Interpreter;
 use journeyman_llm::{Connected, Connection, Later, ModelServer, SupervisorCommand};
 use journeyman_sandbox::{Launcher, Sandbox};
 use journeyman_sim::{Script, SimulatedModel};
@@ -87,7 +87,7 @@ pub(crate) async fn workshop(
     space::check(folder)?;
     progress.prepare("preparing Python");
     let environment = ensure_python(settings, progress).await?;
-    let python = Python::discover(&environment.interpreter()).await?;
+    let python = Interpreter::discover(&environment.interpreter()).await?;
     progress.prepare("probing the sandbox");
     let sandbox = probe_sandbox(settings, &python).await?;
     let work_folder = work_folder(folder)?;
@@ -169,7 +169,10 @@ pub(crate) async fn ensure_python(
     Ok(ensured?)
 }
 
-pub(crate) async fn probe_sandbox(settings: &Settings, python: &Python) -> anyhow::Result<Sandbox> {
+pub(crate) async fn probe_sandbox(
+    settings: &Settings,
+    python: &Interpreter,
+) -> anyhow::Result<Sandbox> {
     space::check(&settings.data_dir)?;
     let options = sandbox_options(settings, python)?;
     Ok(Sandbox::probe(options, python.interpreter()).await?)
@@ -177,7 +180,7 @@ pub(crate) async fn probe_sandbox(settings: &Settings, python: &Python) -> anyho
 
 fn sandbox_options(
     settings: &Settings,
-    python: &Python,
+    python: &Interpreter,
 ) -> anyhow::Result<journeyman_sandbox::Options> {
     let launcher = Launcher {
         program: own_program()?,

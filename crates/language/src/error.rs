@@ -1,4 +1,4 @@
-//! What can go wrong on our side of a run. Code that fails is no error: see `TestOutcome`.
+//! What can go wrong with a language, and on our side of a run. Code that fails is no error: see `TestOutcome`.
 
 use std::path::PathBuf;
 
@@ -11,6 +11,21 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// No language has this name.
+    #[error(
+        "{name:?} cannot be written and run here; these can: {}",
+        crate::names()
+    )]
+    Unknown {
+        /// The name that was given.
+        name: String,
+    },
+    /// There is no runner of a language.
+    #[error("nothing that runs {title} is ready here")]
+    NotReady {
+        /// The language.
+        title: &'static str,
+    },
     /// The interpreter or compiler cannot be used.
     #[error("{} is not a usable interpreter: {reason}", .path.display())]
     Interpreter {
@@ -37,7 +52,7 @@ impl Error {
     /// processes or space were short.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Interpreter { .. } => false,
+            Self::Unknown { .. } | Self::NotReady { .. } | Self::Interpreter { .. } => false,
             Self::Io { source, .. } => is_shortage(source),
             Self::Sandbox(error) => error.may_pass(),
         }

@@ -12,8 +12,8 @@ use crate::{DeadCode, ImportCheck, Result, TestReport};
 /// Runs the code of a language, in a sandbox and nowhere else.
 #[async_trait]
 pub trait Runner: Send + Sync {
-    /// Its name as people write it in settings: lower case.
-    fn name(&self) -> &'static str;
+    /// The name of the language that it runs.
+    fn language(&self) -> &'static str;
 
     /// The executable that a command's first word means, where it is one of the language's own.
     fn program(&self, word: &str) -> Option<PathBuf>;

@@ -66,13 +66,13 @@ pub fn summary(listed: Listed, (status, pause): (Status, Option<PauseReason>)) -
     }
 }
 
-fn module(module: &ModuleState) -> ModuleView {
+fn module(state: &TaskState, module: &ModuleState) -> ModuleView {
     let run = module.runs.last();
     let plan = &module.plan;
     let functions = plan.functions.iter();
     ModuleView {
         name: plan.name.to_string(),
-        path: module_path(&plan.name),
+        path: module_path(state, &plan.name),
         purpose: plan.purpose.clone(),
         signatures: functions.map(|f| f.signature.clone()).collect(),
         depends_on: plan.depends_on.iter().map(ToString::to_string).collect(),
@@ -142,7 +142,7 @@ pub(crate) fn task(task: &TaskId, state: &TaskState, headers: &HeaderMap) -> Tas
             .and_then(|asked| asked.fork.as_ref())
             .map(|fork| fork.task_id.to_string()),
         model: state.started.as_ref().map(|started| started.model.clone()),
-        modules: state.modules.iter().map(module).collect(),
+        modules: state.modules.iter().map(|one| module(state, one)).collect(),
         tokens: state.spent.0,
         tokens_max: state.budget().0,
         active_seconds: state.active.as_secs_f64(),

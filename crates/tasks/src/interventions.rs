@@ -440,7 +440,7 @@ pub(crate) fn ended(task: &TaskId, state: &TaskState) -> Error {
 
 fn no_module(task: &TaskId, state: &TaskState, given: &str) -> Error {
     let modules = state.modules.iter();
-    let known: Vec<String> = modules.map(|m| module_path(&m.plan.name)).collect();
+    let known: Vec<String> = modules.map(|m| module_path(state, &m.plan.name)).collect();
     Error::NoModule {
         task: task.clone(),
         given: given.to_owned(),
@@ -456,7 +456,7 @@ fn no_module(task: &TaskId, state: &TaskState, given: &str) -> Error {
 fn edit(task: &TaskId, state: &TaskState, path: &str, source: &str) -> Result<Fact, Error> {
     let mut modules = state.modules.iter();
     let module = modules
-        .find(|module| module_path(&module.plan.name) == path)
+        .find(|module| module_path(state, &module.plan.name) == path)
         .ok_or_else(|| no_module(task, state, path))?;
     Ok(Fact::new_code(
         Role::User,

@@ -125,7 +125,7 @@ impl FileWriter for Edits {
             .await;
         let state = state.map_err(|error| error.to_string())?;
         let mut modules = state.modules.iter();
-        let module = modules.find(|module| module_path(&module.plan.name) == path);
+        let module = modules.find(|module| module_path(&state, &module.plan.name) == path);
         Ok(module.map_or(1, ModuleState::version))
     }
 }

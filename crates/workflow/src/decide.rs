@@ -10,16 +10,13 @@ use journeyman_event::payload::{
 };
 use journeyman_event::state::{Ending, ModuleState, PendingAnswer, TestRun};
 use journeyman_event::{ModuleName, Payload, TaskState, Tokens};
+use journeyman_language::of_task;
 
 use crate::answer::{CUT_OFF, cut_off, reply, review, test_file, whole_file};
 use crate::crew::{LOOK_UPS_MAX, completed, step};
 use crate::fact::{Fact, Role};
 use crate::layout;
 use crate::plan::{plan_of_answer, plan_of_names, plan_of_stub, questions_in_answer};
-use crate::python::{
-    completed_from, defined_name, foreign_imports, undefined, with_full_imports,
-    without_definitions, without_own_imports,
-};
 use crate::request::is_plain_question;
 use crate::strategy::{ModuleStep, ModuleStrategy, broken_tests};
 use crate::unchanged::put_back;
@@ -198,8 +195,9 @@ fn plan(state: &TaskState) -> Step {
     if tests.is_empty() && is_plain_question(prompt) {
         return ask(Purpose::Answer, state.refusals);
     }
-    let own_plan = || plan_of_names(prompt, tests).filter(|_| !may_ask(state));
-    if let Some(plan) = plan_of_stub(prompt, tests).or_else(own_plan) {
+    let language = of_task(state);
+    let own_plan = || plan_of_names(language, prompt, tests).filter(|_| !may_ask(state));
+    if let Some(plan) = plan_of_stub(language, prompt, tests).or_else(own_plan) {
         return Step::Record(vec![Fact::of_task(Role::Planner, plan)]);
     }
     ask(Purpose::Plan, state.refusals)
@@ -259,8 +257,10 @@ fn facts_in(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
             let name = &module.plan.name;
             match test_file(&answer.text, cut_off(answer, CUT_OFF).as_deref()) {
                 Ok(source) => {
-                    let source = with_full_imports(&source, &module_names(state));
-                    let source = of_the_module(module, &source);
+                    let language = of_task(state);
+                    let source = language.with_full_imports(&source, &module_names(state));
+                    let names = planned_names(state, module);
+                    let source = language.tests_of(&source, name.as_str(), &names);
                     vec![Fact::of_module(
                         Role::Tester,
                         name,
@@ -285,7 +285,13 @@ fn plan_or_refusal(state: &TaskState, answer: &PendingAnswer) -> journeyman_even
     if let Some(asked) = questions_in_answer(&answer.text).filter(|_| may_ask) {
         return asked.into();
     }
-    let read = plan_of_answer(&answer.text, prompt_of(state), state.given_tests());
+    let language = of_task(state);
+    let read = plan_of_answer(
+        language,
+        &answer.text,
+        prompt_of(state),
+        state.given_tests(),
+    );
     // Of an answer that was cut off the plan may be whole: some servers say that of every answer.
     match read.map_err(|problem| cut_off(answer, shorter).unwrap_or(problem)) {
         Ok(PlanningComplete { modules, repairs }) => PlanningComplete { modules, repairs }.into(),
@@ -301,10 +307,11 @@ fn code_file(
     module: &ModuleState,
     answer: &PendingAnswer,
 ) -> Result<String, String> {
-    let names = planned_names(module);
+    let language = of_task(state);
+    let names = planned_names(state, module);
     let source = whole_file(&answer.text, cut_off(answer, CUT_OFF).as_deref(), &names)?;
-    let source = without_own_imports(&source, module.plan.name.as_str());
-    let mut source = with_full_imports(&source, &module_names(state));
+    let source = language.without_own_imports(&source, module.plan.name.as_str());
+    let mut source = language.with_full_imports(&source, &module_names(state));
     let prompt = state.submission.as_ref().map(|asked| asked.prompt.as_str());
     let began = prompt.filter(|_| module.plan.completes_prompt);
     let corrected = module.code().filter(|_| answer.purpose == Purpose::Fix);
@@ -312,9 +319,9 @@ fn code_file(
     let known: Vec<&str> = known.into_iter().flatten().collect();
     source = put_back(&source, &known)?;
     for known in known {
-        source = completed_from(&source, known, &names);
+        source = language.completed_from(&source, known, &names);
     }
-    match undefined(&source, &names).as_slice() {
+    match language.undefined(&source, &names).as_slice() {
         [] => Ok(source),
         missing => Err(format!(
             "its file does not define {}; give the whole file, with everything in it",
@@ -323,34 +330,16 @@ fn code_file(
     }
 }
 
-fn planned_names(module: &ModuleState) -> Vec<&str> {
+fn planned_names<'m>(state: &TaskState, module: &'m ModuleState) -> Vec<&'m str> {
+    let language = of_task(state);
     let functions = module.plan.functions.iter();
-    let names = functions.filter_map(|function| defined_name(&function.signature));
+    let names = functions.filter_map(|function| language.defined_name(&function.signature));
     names.collect()
 }
 
 fn module_names(state: &TaskState) -> Vec<&str> {
     let modules = state.modules.iter();
     modules.map(|module| module.plan.name.as_str()).collect()
-}
-
-/// Small models forget the imports that they were told to write; which they are is known. And they
-/// write what they should test into the test file, which then tests itself.
-fn of_the_module(module: &ModuleState, source: &str) -> String {
-    let plan = &module.plan;
-    let names = planned_names(module);
-    let source = without_definitions(source, &names);
-    let imported = foreign_imports(&source)
-        .iter()
-        .any(|name| name == plan.name.as_str());
-    if imported || names.is_empty() {
-        return source;
-    }
-    format!(
-        "import pytest\nfrom {} import {}\n\n{source}",
-        plan.name,
-        names.join(", ")
-    )
 }
 
 fn refuse(purpose: Purpose, module: Option<&ModuleName>, problem: &str) -> Fact {
@@ -457,13 +446,11 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
         // None of the model's own tests says anything: then nothing is verified, and nothing wrong.
         Some(TestFailureKind::NoTests) if run.origin == TestOrigin::Generated => {}
         Some(TestFailureKind::Failed) => {
-            let given = layout::given_paths(state);
+            let is_given = layout::given_names(state);
             let ruling: Vec<&str> = run
                 .tests
                 .iter()
-                .filter(|test| {
-                    !test.passed && given.iter().any(|path| layout::is_in(&test.name, path))
-                })
+                .filter(|test| !test.passed && is_given(&test.name))
                 .map(|test| test.name.as_str())
                 .collect();
             if !ruling.is_empty() {
@@ -501,7 +488,8 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
     let passed = run.tests.iter().filter(|test| test.passed);
     let found: Vec<&String> = passed.map(|test| &test.name).chain(&run.skipped).collect();
     let mut given = layout::given_paths(state).into_iter();
-    let idle = given.find(|path| !found.iter().any(|name| layout::is_in(name, path)));
+    let language = of_task(state);
+    let idle = given.find(|path| !found.iter().any(|name| language.is_test_of(name, path)));
     let idle = idle.map(|path| format!("no test of the given {path} was run"));
     if let Some(detail) = idle.or_else(|| hidden(state)) {
         let reason = FailureReason::GivenTests;

@@ -17,7 +17,7 @@ use journeyman_event::{
     ContentHash, Principal, Priority, Randomness, TaskId, TaskState, Tokens, last_chars, word,
 };
 use journeyman_journal::Journal;
-use journeyman_language::{DeadCode, TestOutcome, TestReport};
+use journeyman_language::{DeadCode, TestOutcome, TestReport, of_task};
 use journeyman_llm::{Finish, Message, Request};
 
 use journeyman_tools::{CallContext, Completed};
@@ -30,7 +30,6 @@ use crate::folder::FreshFolder;
 use crate::layout::{self, Files, module_path, output_files, working_files};
 use crate::notice::{Notice, Notices};
 use crate::output::write_output;
-use crate::python::defined_name;
 use crate::workspace::TaskWorkspace;
 
 /// The end of a test run's output that is kept.
@@ -375,7 +374,7 @@ impl Effects {
         let paths: Vec<String> = state
             .modules
             .iter()
-            .map(|module| module_path(&module.plan.name))
+            .map(|module| module_path(state, &module.plan.name))
             .collect();
         let files: Vec<&str> = paths.iter().map(String::as_str).collect();
         let found = self
@@ -640,14 +639,15 @@ fn outcome_of_report(effect: &OpenEffect, report: TestReport) -> Outcome {
 
 /// What nothing refers to, without what the plan asked for: that is there for others.
 fn unused(state: &TaskState, found: &[DeadCode]) -> Vec<UnusedCode> {
+    let language = of_task(state);
     let mut unused = Vec::new();
     for module in &state.modules {
-        let path = module_path(&module.plan.name);
+        let path = module_path(state, &module.plan.name);
         let planned: Vec<&str> = module
             .plan
             .functions
             .iter()
-            .filter_map(|function| defined_name(&function.signature))
+            .filter_map(|function| language.defined_name(&function.signature))
             .collect();
         let own = found.iter().filter(|item| item.file == path);
         unused.extend(

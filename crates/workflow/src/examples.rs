@@ -295,8 +295,13 @@ mod tests {
         use journeyman_event::payload::{PlanningComplete, TestResult};
         use journeyman_event::state::{CodeVersion, TestRun};
         let tests = tests_in_prompt("Write f(x).\nassert f(1) == 3\n");
-        let plan: PlanningComplete =
-            crate::plan::plan_of_answer(r#"{"modules":[{"name":"m"}]}"#, "", &tests).unwrap();
+        let plan: PlanningComplete = crate::plan::plan_of_answer(
+            &journeyman_language::python::Python,
+            r#"{"modules":[{"name":"m"}]}"#,
+            "",
+            &tests,
+        )
+        .unwrap();
         let module = |messages: &[&str]| {
             let mut module = ModuleState::new(plan.modules[0].clone());
             for (version, message) in (1..).zip(messages) {

@@ -10,6 +10,8 @@ use std::path::{Component, Path};
 use journeyman_event::payload::{GivenTest, PlanningComplete, TestOrigin};
 use journeyman_event::{ContentHash, TaskId};
 use journeyman_fuzz::fuzz;
+use journeyman_language::Language;
+use journeyman_language::python::Python;
 use journeyman_syntax::Source;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -17,7 +19,7 @@ use serde_json::json;
 
 use crate::answer::{test_file, whole_file};
 use crate::examples::tests_in_prompt;
-use crate::layout::{Files, module_path};
+use crate::layout::Files;
 use crate::output::write_output;
 use crate::plan::{plan_of_answer, plan_of_stub};
 use crate::python::is_standard;
@@ -151,7 +153,7 @@ fn fuzz_the_tests_in_a_prompt() {
                 prop_assert!(group.starts_with(">>>"), "{group:?}");
             }
         }
-        if let Some(plan) = plan_of_stub(&prompt, &tests) {
+        if let Some(plan) = plan_of_stub(&Python, &prompt, &tests) {
             is_sound(&plan, &tests)?;
         }
         Ok(())
@@ -163,7 +165,7 @@ fn is_sound(plan: &PlanningComplete, tests: &[GivenTest]) -> Result<(), TestCase
     prop_assert!((1..=6).contains(&plan.modules.len()));
     let mut before = BTreeSet::new();
     for module in &plan.modules {
-        let path = module_path(&module.name);
+        let path = Python.module_path(module.name.as_str());
         prop_assert!(inside(&path), "{path:?}");
         let parts: Vec<_> = Path::new(&path).components().collect();
         prop_assert!(parts.len() <= 12, "{path:?}");
@@ -253,7 +255,7 @@ fn fuzz_a_plan_in_an_answer() {
             format!("{around}\n{answer}\n{around}"),
             around,
         ] {
-            match plan_of_answer(&answer, "", &tests) {
+            match plan_of_answer(&Python, &answer, "", &tests) {
                 Ok(plan) => is_sound(&plan, &tests)?,
                 Err(problem) => prop_assert!(!problem.is_empty()),
             }

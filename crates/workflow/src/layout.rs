@@ -1,18 +1,14 @@
 //! Where a task's files lie: modules, tests and what is left for the user, as paths and texts.
 //!
-//! Python: a dotted module is a file in a package folder, tests are in `tests/`. Nothing is read or
-//! written here; every path is made of checked names.
+//! How files are called is the language's. Nothing is read or written here; every path is made of checked names.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
+use std::collections::BTreeMap;
 
-use journeyman_event::payload::{GivenTest, TestOrigin};
+use journeyman_event::payload::GivenTest;
 use journeyman_event::state::{Ending, ModuleState};
 use journeyman_event::{ModuleName, TaskState};
-use journeyman_syntax::Source;
+use journeyman_language::of_task;
 
-use crate::passages::is_library;
-use crate::python::{defined_name, mentions};
 use crate::summary::{answered, summary};
 
 /// Relative path to text, in path order.
@@ -25,35 +21,34 @@ pub(crate) const SUMMARY_FILE: &str = "SUMMARY.md";
 const ANSWER_FILE: &str = "ANSWER.md";
 
 /// The path of a module's file.
-pub fn module_path(name: &ModuleName) -> String {
-    format!("{}.py", name.as_str().replace('.', "/"))
+pub fn module_path(state: &TaskState, name: &ModuleName) -> String {
+    of_task(state).module_path(name.as_str())
 }
 
 /// The path of a module's generated tests.
 pub(crate) fn generated_tests_path(state: &TaskState, module: &ModuleName) -> String {
-    let path = format!("tests/test_{}.py", module.as_str().replace('.', "_"));
+    let [path, other] = of_task(state).generated_tests_paths(module.as_str());
     if given_paths(state).contains(&path) {
-        return format!(
-            "tests/test_{}_generated.py",
-            module.as_str().replace('.', "_")
-        );
+        other
+    } else {
+        path
     }
-    path
 }
 
-fn given_path(test: &GivenTest) -> String {
-    format!("tests/{}", test.name)
+fn given_path(state: &TaskState, test: &GivenTest) -> String {
+    of_task(state).given_tests_path(&test.name)
 }
 
 /// The paths of the tests that rule.
 pub(crate) fn given_paths(state: &TaskState) -> Vec<String> {
-    state.given_tests().iter().map(given_path).collect()
+    let tests = state.given_tests().iter();
+    tests.map(|test| given_path(state, test)).collect()
 }
 
-/// Whether a test of this name is one of the file at this path.
-pub(crate) fn is_in(name: &str, path: &str) -> bool {
-    let rest = name.strip_prefix(path);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+/// Tells whether a test of some name is one of the given ones.
+pub(crate) fn given_names(state: &TaskState) -> impl Fn(&str) -> bool {
+    let (language, paths) = (of_task(state), given_paths(state));
+    move |name| paths.iter().any(|path| language.is_test_of(name, path))
 }
 
 /// The test files of a run: the given ones of these names, and the generated ones of `module`, or
@@ -67,7 +62,7 @@ pub(crate) fn test_files(
         .given_tests()
         .iter()
         .filter(|test| given.contains(&test.name));
-    let mut files: Vec<String> = tests.map(given_path).collect();
+    let mut files: Vec<String> = tests.map(|test| given_path(state, test)).collect();
     if module.is_none() || given.is_empty() {
         let modules = state.modules.iter().filter(|other| {
             module.is_none_or(|module| module.plan.name == other.plan.name)
@@ -84,10 +79,9 @@ pub(crate) fn working_files(state: &TaskState) -> Files {
     for module in &state.modules {
         let name = &module.plan.name;
         if let Some(code) = module.code() {
-            files.insert(module_path(name), code.source.clone());
-            for (at, _) in name.as_str().match_indices('.') {
-                let folder = name.as_str()[..at].replace('.', "/");
-                files.entry(format!("{folder}/__init__.py")).or_default();
+            files.insert(module_path(state, name), code.source.clone());
+            for path in of_task(state).package_files(name.as_str()) {
+                files.entry(path).or_default();
             }
         }
         if let Some(tests) = module.tests() {
@@ -95,7 +89,7 @@ pub(crate) fn working_files(state: &TaskState) -> Files {
         }
     }
     for test in state.given_tests() {
-        files.insert(given_path(test), render(state, test));
+        files.insert(given_path(state, test), render(state, test));
     }
     if let Some(reply) = &state.reply {
         files.insert(ANSWER_FILE.to_owned(), answered(reply));
@@ -119,7 +113,7 @@ pub fn task_files(state: &TaskState) -> Vec<TaskFile> {
     let mut files = Vec::new();
     for module in &state.modules {
         files.extend(module.versions.iter().map(|code| TaskFile {
-            path: module_path(&module.plan.name),
+            path: module_path(state, &module.plan.name),
             version: Some(code.version),
             text: code.source.clone(),
         }));
@@ -146,120 +140,27 @@ pub(crate) fn output_files(state: &TaskState, ending: &Ending) -> Files {
         .flat_map(|done| done.disputed.iter().map(String::as_str))
         .collect();
     if !disputed.is_empty() {
-        files.insert("tests/conftest.py".to_owned(), mark_disputed(&disputed));
+        files.extend(of_task(state).disputed(&disputed));
     }
     files.insert(SUMMARY_FILE.to_owned(), summary(state, ending, &files));
     files
 }
 
-fn mark_disputed(disputed: &[&str]) -> String {
-    let mut names = String::new();
-    for name in disputed {
-        let _ = writeln!(names, "    {name:?},");
-    }
-    format!(
-        "\"\"\"Generated tests that the code does not pass; either may be wrong: see SUMMARY.md.\"\"\"\n\
-         import pytest\n\nDISPUTED = {{\n{names}}}\n\n\n\
-         def pytest_collection_modifyitems(items):\n    \
-             for item in items:\n        \
-                 if item.nodeid in DISPUTED:\n            \
-                     item.add_marker(pytest.mark.xfail(reason=\"disputed generated test\"))\n"
-    )
-}
-
-/// A given test as a file that a test runner takes.
+/// A given test as a file that a test runner takes: with imports of every module whose functions it mentions, and of
+/// the one it is run with at least.
 fn render(state: &TaskState, test: &GivenTest) -> String {
-    match test.origin {
-        TestOrigin::File | TestOrigin::Generated => test.source.clone(),
-        TestOrigin::Code => {
-            let mut text = imports(state, test);
-            text.push_str(&test.source);
-            text
-        }
-        TestOrigin::Assertions => {
-            let mut text = imports(state, test);
-            for name in library_names(&test.source) {
-                let _ = writeln!(text, "import {name}");
-            }
-            for (number, line) in test.source.lines().enumerate() {
-                let _ = write!(
-                    text,
-                    "\n\ndef test_assertion_{}():\n    {line}\n",
-                    number + 1
-                );
-            }
-            text
-        }
-        TestOrigin::Examples => {
-            let mut text = format!(
-                "import ast\nimport doctest\nimport math\n\n{}{EXAMPLE_RUNNER}",
-                imports(state, test)
-            );
-            for (number, example) in test.source.split("\n\n").enumerate() {
-                let _ = write!(
-                    text,
-                    "\n\ndef test_example_{}():\n    _check({})\n",
-                    number + 1,
-                    python_string(example)
-                );
-            }
-            text
-        }
-    }
-}
-
-const EXAMPLE_RUNNER: &str = r#"
-
-class _Checker(doctest.OutputChecker):
-    """As doctest compares, or equal as values: 'a' is "a", [1,2] is [1, 2], 0.1 is 0.1000000001."""
-
-    def check_output(self, want, got, flags):
-        if super().check_output(want, got, flags):
-            return True
-        try:
-            want, got = ast.literal_eval(want.strip()), ast.literal_eval(got.strip())
-        except (ValueError, SyntaxError):
-            return False
-        if isinstance(want, float) and isinstance(got, float):
-            return math.isclose(want, got, rel_tol=1e-9)
-        return want == got and type(want) is type(got)
-
-
-def _check(text):
-    example = doctest.DocTestParser().get_doctest(text + "\n", dict(globals()), "example", None, 0)
-    report = []
-    runner = doctest.DocTestRunner(_Checker(), verbose=False, optionflags=doctest.NORMALIZE_WHITESPACE)
-    runner.DIVIDER = ""
-    results = runner.run(example, out=report.append)
-    assert results.attempted > 0, "the example was not run"
-    assert results.failed == 0, "".join("".join(report).partition("Failed example:")[1:])
-"#;
-
-/// A Python string literal: a JSON string is one, but for its escapes of other planes, which JSON
-/// leaves out when it writes the characters themselves.
-fn python_string(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-/// The modules of the library that assertions use: they have no imports of their own.
-fn library_names(source: &str) -> BTreeSet<String> {
-    let (_, free) = Source::of(source).names();
-    free.into_iter().filter(|name| is_library(name)).collect()
-}
-
-/// Imports of every module whose functions the test mentions; of the one it is run with at least.
-fn imports(state: &TaskState, test: &GivenTest) -> String {
-    let mut text = String::new();
-    for module in &state.modules {
-        let used = module.plan.given_tests.contains(&test.name)
-            || module.plan.functions.iter().any(|function| {
-                defined_name(&function.signature).is_some_and(|name| mentions(&test.source, name))
-            });
-        if used {
-            let _ = writeln!(text, "from {} import *", module.plan.name);
-        }
-    }
-    text
+    let language = of_task(state);
+    let uses = |module: &&ModuleState| {
+        let mut functions = module.plan.functions.iter();
+        module.plan.given_tests.contains(&test.name)
+            || functions.any(|function| {
+                let name = language.defined_name(&function.signature);
+                name.is_some_and(|name| language.mentions(&test.source, name))
+            })
+    };
+    let modules = state.modules.iter().filter(uses);
+    let names: Vec<&str> = modules.map(|module| module.plan.name.as_str()).collect();
+    language.rendered(test, &names)
 }
 
 #[cfg(test)]

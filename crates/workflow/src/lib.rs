@@ -60,7 +60,7 @@ pub use fact::{Fact, Role};
 pub use journeyman_language::python::given::{
     imports_problem, never_run, test_file_name, test_file_problem, tests_notes,
 };
-use journeyman_language::python::{self, given, literal, own_fault};
+use journeyman_language::python::{self, literal};
 pub use layout::{Files, TaskFile, module_path, task_files};
 pub use listing::Listing;
 pub use notice::{Notice, Notices};
@@ -69,7 +69,7 @@ pub use recorder::{PAGE, Recorded, Recorder};
 pub use request::{is_plain_question, prompt_note, prompt_problem};
 pub use slots::ModelSlots;
 pub use strategy::{ModuleStep, ModuleStrategy, WholeFile};
-pub use summary::{answered, headline, remarks, test_paths};
+pub use summary::{answered, headline, remarks};
 pub use toolbox::{Toolbox, check_patterns, user_grants};
 pub use worker::{Moment, Options, Worker, load, load_at};
 pub use workspace::{FileWriter, TaskWorkspace};

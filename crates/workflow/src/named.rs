@@ -3,10 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use journeyman_syntax::Source;
+use journeyman_language::Language;
 
 use crate::asked::Prompt;
-use crate::python::{defined_name, is_identifier};
 
 /// Words that stand before the name of a module.
 const MODULES: &[&str] = &["module", "script", "program"];
@@ -21,13 +20,13 @@ const MORE: &[&str] = &[
 const CALLED: &[&str] = &["called", "named", "name"];
 
 /// The one module that a prompt names; none if it names none or several.
-pub(crate) fn module_named(prompt: &str) -> Option<String> {
-    only(names_after(prompt, MODULES))
+pub(crate) fn module_named(language: &dyn Language, prompt: &str) -> Option<String> {
+    only(names_after(language, prompt, MODULES))
 }
 
 /// The one package that a prompt names; none if it names none or several.
-pub(crate) fn package_named(prompt: &str) -> Option<String> {
-    only(names_after(prompt, PACKAGES))
+pub(crate) fn package_named(language: &dyn Language, prompt: &str) -> Option<String> {
+    only(names_after(language, prompt, PACKAGES))
 }
 
 /// Whether a prompt speaks of a package.
@@ -38,7 +37,7 @@ pub(crate) fn speaks_of_a_package(prompt: &str) -> bool {
 /// The signatures of the functions that a prompt asks for, `def slugify(title)`, in the order in which it names
 /// them: what stands in marks and is written like a call with parameters. None if it asks for more than
 /// such functions in one module.
-pub(crate) fn functions_named(prompt: &str) -> Vec<String> {
+pub(crate) fn functions_named(language: &dyn Language, prompt: &str) -> Vec<String> {
     if speaks_of_a_package(prompt) || words(prompt).any(|word| MORE.contains(&word.bare.as_str())) {
         return Vec::new();
     }
@@ -49,21 +48,14 @@ pub(crate) fn functions_named(prompt: &str) -> Vec<String> {
     let signatures = marked
         .filter(|text| !text.contains('\n'))
         .filter_map(|text| {
-            let text = text.trim().trim_end_matches(':');
-            let signature = if text.starts_with("def ") || text.starts_with("async def ") {
-                text.to_owned()
-            } else {
-                format!("def {text}")
-            };
-            let name = defined_name(&signature)?;
+            let signature = language.whole_signature(text)?;
+            let name = language.defined_name(&signature)?;
             // What is there already, or is only compared with, is not to be written.
             let is_asked = read.asks_for(name) || read.asks_for_coroutine(name);
-            let is_signature = signature.contains('(')
-                && Source::of(&format!("{signature}:\n    pass\n")).parses();
-            (is_signature && is_asked && names.insert(name.to_owned())).then_some(signature)
+            (is_asked && names.insert(name.to_owned())).then_some(signature)
         })
         .collect();
-    let module = module_named(prompt);
+    let module = module_named(language, prompt);
     let has_more = read
         .asked_names()
         .any(|name| !names.contains(name) && module.as_deref() != Some(name));
@@ -84,15 +76,14 @@ struct Word<'p> {
 impl Word<'_> {
     /// The name that the word is, if it is written as one: in marks, with its ending, or, where the
     /// words before it say so, plainly.
-    fn name(&self, is_called: bool) -> Option<String> {
+    fn name(&self, language: &dyn Language, is_called: bool) -> Option<String> {
         let inside = self
             .marked
             .trim_end_matches(['.', ',', ';', ':', '!', '?', ')']);
         let unmarked = inside.trim_matches(['`', '"', '\'', '*']);
-        let stem = unmarked.strip_suffix(".py");
-        let is_written_as_one = inside.starts_with('`') || stem.is_some() || is_called;
-        let name = stem.unwrap_or(unmarked);
-        (is_written_as_one && is_identifier(name)).then(|| name.to_ascii_lowercase())
+        let name = language.without_ending(unmarked);
+        let is_written_as_one = inside.starts_with('`') || name != unmarked || is_called;
+        (is_written_as_one && language.is_identifier(name)).then(|| name.to_ascii_lowercase())
     }
 }
 
@@ -105,7 +96,7 @@ fn words(prompt: &str) -> impl Iterator<Item = Word<'_>> {
     })
 }
 
-fn names_after(prompt: &str, cues: &[&str]) -> BTreeSet<String> {
+fn names_after(language: &dyn Language, prompt: &str, cues: &[&str]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut words = words(prompt).peekable();
     let mut before: Option<String> = None;
@@ -118,11 +109,11 @@ fn names_after(prompt: &str, cues: &[&str]) -> BTreeSet<String> {
                 let is_called = words
                     .next_if(|next| CALLED.contains(&next.bare.as_str()))
                     .is_some();
-                names.extend(words.peek().and_then(|next| next.name(is_called)));
+                names.extend(words.peek().and_then(|next| next.name(language, is_called)));
             }
         }
         before = word
-            .name(false)
+            .name(language, false)
             .filter(|_| !ends && word.marked.starts_with('`'));
     }
     names
@@ -130,6 +121,8 @@ fn names_after(prompt: &str, cues: &[&str]) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
+    use journeyman_language::python::Python;
+
     use super::*;
 
     #[test]
@@ -167,7 +160,7 @@ mod tests {
             ("`unclosed(x", &[]),
             ("", &[]),
         ] {
-            assert_eq!(functions_named(prompt), functions, "{prompt}");
+            assert_eq!(functions_named(&Python, prompt), functions, "{prompt}");
         }
     }
 
@@ -189,10 +182,10 @@ mod tests {
             ("a module `my-thing`", None),
             ("", None),
         ] {
-            assert_eq!(module_named(prompt).as_deref(), module, "{prompt}");
+            assert_eq!(module_named(&Python, prompt).as_deref(), module, "{prompt}");
         }
         assert_eq!(
-            package_named("a package `shop` with a module `cart`").as_deref(),
+            package_named(&Python, "a package `shop` with a module `cart`").as_deref(),
             Some("shop")
         );
         assert!(speaks_of_a_package("A package, please"));

@@ -10,7 +10,8 @@ use journeyman_syntax::{Kind, Source};
 
 use crate::asked::{Line, Prompt, is_comment, is_fence};
 use crate::literal::identifier;
-use crate::python::{is_builtin, is_standard, is_third_party, mentions};
+pub(crate) use crate::python::is_library;
+use crate::python::{is_builtin, is_third_party, mentions};
 
 /// Statements of several lines begin like this; others with a name.
 const STATEMENTS: &[&str] = &[
@@ -544,11 +545,6 @@ pub(crate) fn is_chain(assertion: &str) -> bool {
         .iter()
         .any(|word| code.ends_with(&format!(" is {word}")));
     ends && code.starts_with("assert ") && code.contains("==")
-}
-
-/// Whether a test can import this: the standard library or pytest.
-pub(crate) fn is_library(name: &str) -> bool {
-    is_standard(name) || name == "pytest"
 }
 
 /// Whether a statement is made of assertions that are taken on their own.

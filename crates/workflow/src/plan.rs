@@ -10,14 +10,12 @@ use journeyman_event::ModuleName;
 use journeyman_event::payload::{
     AskedQuestion, GivenTest, PlannedFunction, PlannedModule, PlanningComplete, QuestionsAsked,
 };
+use journeyman_language::Language;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::answer::json_in;
 use crate::named::{functions_named, module_named};
-use crate::python::{
-    defined_name, file_name_of, is_identifier, is_taken, is_test_module, stub_signatures,
-};
 use owed::{last_module_needed, name_what_examples_call, obey_imports, obey_prompt};
 
 /// More modules than this are not planned by a small model in earnest.
@@ -27,9 +25,13 @@ const QUESTION_CHARS_MAX: usize = 500;
 /// The module of a task whose prompt is the beginning of a file.
 const STUB_MODULE: &str = "solution";
 
-/// The plan of a prompt that is itself the beginning of a Python file; none if it is not.
-pub(crate) fn plan_of_stub(prompt: &str, tests: &[GivenTest]) -> Option<PlanningComplete> {
-    let signatures = stub_signatures(prompt);
+/// The plan of a prompt that is itself the beginning of a file; none if it is not.
+pub(crate) fn plan_of_stub(
+    language: &dyn Language,
+    prompt: &str,
+    tests: &[GivenTest],
+) -> Option<PlanningComplete> {
+    let signatures = language.stub_signatures(prompt);
     if signatures.is_empty() {
         return None;
     }
@@ -44,7 +46,7 @@ pub(crate) fn plan_of_stub(prompt: &str, tests: &[GivenTest]) -> Option<Planning
         modules: vec![draft],
         repairs: Vec::new(),
     };
-    let mut plan = finish(draft, tests).ok()?;
+    let mut plan = finish(language, draft, tests).ok()?;
     for module in &mut plan.modules {
         module.completes_prompt = true;
     }
@@ -62,9 +64,13 @@ fn as_the_task_says(signatures: Vec<String>) -> Vec<PlannedFunction> {
 /// The plan of a prompt that leaves nothing to plan: it names its one module and the functions of it, and has
 /// given tests that call no others. None if it leaves something. What small models add to such a prompt are
 /// helpers that lead the code astray.
-pub(crate) fn plan_of_names(prompt: &str, tests: &[GivenTest]) -> Option<PlanningComplete> {
-    let name = module_named(prompt)?;
-    let functions = as_the_task_says(functions_named(prompt));
+pub(crate) fn plan_of_names(
+    language: &dyn Language,
+    prompt: &str,
+    tests: &[GivenTest],
+) -> Option<PlanningComplete> {
+    let name = module_named(language, prompt)?;
+    let functions = as_the_task_says(functions_named(language, prompt));
     if functions.is_empty() || tests.is_empty() {
         return None;
     }
@@ -75,13 +81,13 @@ pub(crate) fn plan_of_names(prompt: &str, tests: &[GivenTest]) -> Option<Plannin
         functions: Vec::new(),
         depends_on: Vec::new(),
     };
-    let mut draft = Draft::of(RawPlan {
+    let raw = RawPlan {
         package: None,
         modules: vec![raw],
-    })
-    .ok()?;
+    };
+    let mut draft = Draft::of(language, raw).ok()?;
     draft.modules[0].functions = functions;
-    let plan = finish(draft, tests).ok()?;
+    let plan = finish(language, draft, tests).ok()?;
     let [module] = plan.modules.as_slice() else {
         return None;
     };
@@ -90,14 +96,15 @@ pub(crate) fn plan_of_names(prompt: &str, tests: &[GivenTest]) -> Option<Plannin
 
 /// Reads a model's plan. The error says what is wrong, in words for the model.
 pub(crate) fn plan_of_answer(
+    language: &dyn Language,
     answer: &str,
     prompt: &str,
     tests: &[GivenTest],
 ) -> Result<PlanningComplete, String> {
     let raw: RawPlan = json_in(answer)?;
-    let mut draft = Draft::of(raw)?;
-    obey_prompt(&mut draft, prompt);
-    finish(draft, tests)
+    let mut draft = Draft::of(language, raw)?;
+    obey_prompt(language, &mut draft, prompt);
+    finish(language, draft, tests)
 }
 
 /// The questions that a model asks instead of planning; none if it asks none.
@@ -160,11 +167,11 @@ struct Draft {
 }
 
 impl Draft {
-    fn of(raw: RawPlan) -> Result<Self, String> {
+    fn of(language: &dyn Language, raw: RawPlan) -> Result<Self, String> {
         let mut repairs = Vec::new();
         let package = raw.package.unwrap_or_default();
-        let package = match stem(&package) {
-            Some(name) if !is_taken(&name) => name,
+        let package = match stem(language, &package) {
+            Some(name) if !language.is_taken(&name) => name,
             Some(name) => {
                 repairs.push(format!(
                     "package {name} renamed: it would hide the library's"
@@ -179,7 +186,7 @@ impl Draft {
             repairs,
         };
         for module in raw.modules {
-            draft.add(module)?;
+            draft.add(language, module)?;
         }
         if draft.modules.is_empty() {
             return Err("it has no module that could be written".to_owned());
@@ -190,8 +197,8 @@ impl Draft {
         Ok(draft)
     }
 
-    fn add(&mut self, raw: RawModule) -> Result<(), String> {
-        let Some(name) = stem(&raw.name) else {
+    fn add(&mut self, language: &dyn Language, raw: RawModule) -> Result<(), String> {
+        let Some(name) = stem(language, &raw.name) else {
             return Err(format!(
                 "{:?} is not a module name; use an identifier",
                 raw.name
@@ -201,20 +208,22 @@ impl Draft {
             self.repairs
                 .push(format!("module {:?} renamed to {name}", raw.name));
         }
-        if is_test_module(&name) || ["setup", "__init__"].contains(&name.as_str()) {
+        if language.is_test_module(&name) || language.is_for_tools(&name) {
             self.repairs.push(format!(
                 "module {name} left out: it is not part of the program"
             ));
             return Ok(());
         }
-        let functions: Vec<PlannedFunction> = raw.functions.iter().filter_map(function).collect();
+        let functions = raw.functions.iter();
+        let functions = functions.filter_map(|raw| function(language, raw));
+        let functions: Vec<PlannedFunction> = functions.collect();
         let dropped = raw.functions.len() - functions.len();
         if dropped > 0 {
             self.repairs.push(format!(
                 "module {name}: {dropped} functions without a signature left out"
             ));
         }
-        let functions = with_methods_in_their_class(functions);
+        let functions = with_methods_in_their_class(language, functions);
         if let Some(twin) = self.modules.iter_mut().find(|module| module.name == name) {
             self.repairs
                 .push(format!("module {name} was planned twice: taken together"));
@@ -225,7 +234,7 @@ impl Draft {
             .depends_on
             .iter()
             .filter_map(Value::as_str)
-            .filter_map(stem)
+            .filter_map(|name| stem(language, name))
             .collect();
         self.modules.push(DraftModule {
             name,
@@ -239,13 +248,13 @@ impl Draft {
 
 impl Draft {
     /// Renames modules that stand in no package and would hide one of the library's.
-    fn hide_nothing(&mut self) {
+    fn hide_nothing(&mut self, language: &dyn Language) {
         if !self.package.is_empty() {
             return;
         }
         for at in 0..self.modules.len() {
             let name = self.modules[at].name.clone();
-            if !is_taken(&name) {
+            if !language.is_taken(&name) {
                 continue;
             }
             let renamed = format!("{name}_module");
@@ -282,15 +291,12 @@ impl Draft {
 
 /// The bare module name in what a model wrote: no folder, no package, no ending. None if nothing
 /// plain remains.
-fn stem(text: &str) -> Option<String> {
+fn stem(language: &dyn Language, text: &str) -> Option<String> {
     let text = text.trim();
     if text.contains("..") || text.contains('\0') {
         return None;
     }
-    let text = text
-        .strip_suffix(".py")
-        .unwrap_or(text)
-        .trim_end_matches('/');
+    let text = language.without_ending(text).trim_end_matches('/');
     let last = text.rsplit(['/', '\\', '.']).next()?;
     let name: String = last
         .trim()
@@ -301,13 +307,13 @@ fn stem(text: &str) -> Option<String> {
     let name = if name.is_empty() {
         name
     } else {
-        file_name_of(&name)
+        language.file_name_of(&name)
     };
-    (is_identifier(&name) && name.len() <= 60).then_some(name)
+    (language.is_identifier(&name) && name.len() <= 60).then_some(name)
 }
 
 /// A function as a model wrote it: an object, or only its signature.
-fn function(raw: &Value) -> Option<PlannedFunction> {
+fn function(language: &dyn Language, raw: &Value) -> Option<PlannedFunction> {
     let (signature, behaviour) = match raw {
         Value::String(signature) => (signature.as_str(), ""),
         Value::Object(fields) => (
@@ -322,32 +328,21 @@ fn function(raw: &Value) -> Option<PlannedFunction> {
         ),
         _ => return None,
     };
-    let first = signature
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())?;
-    let first = first.trim_end_matches(':').trim_end();
-    let signature = if defined_name(first).is_some() {
-        first.to_owned()
-    } else {
-        format!("def {first}")
-    };
-    defined_name(&signature)?;
     Some(PlannedFunction {
-        signature,
+        signature: language.signature(signature)?,
         behaviour: behaviour.trim().to_owned(),
     })
 }
 
 /// Methods that a model listed beside their class belong to the class's description.
-fn with_methods_in_their_class(functions: Vec<PlannedFunction>) -> Vec<PlannedFunction> {
+fn with_methods_in_their_class(
+    language: &dyn Language,
+    functions: Vec<PlannedFunction>,
+) -> Vec<PlannedFunction> {
     let mut kept: Vec<PlannedFunction> = Vec::new();
     for function in functions {
         match kept.last_mut() {
-            Some(class)
-                if class.signature.starts_with("class ")
-                    && function.signature.contains("(self") =>
-            {
+            Some(class) if language.is_method_of(&function.signature, &class.signature) => {
                 let method = format!(" Method `{}`: {}", function.signature, function.behaviour);
                 class.behaviour.push_str(&method);
             }
@@ -358,16 +353,21 @@ fn with_methods_in_their_class(functions: Vec<PlannedFunction>) -> Vec<PlannedFu
 }
 
 /// Names, dependencies, order and given tests: what holds for every plan wherever it came from.
-fn finish(mut draft: Draft, tests: &[GivenTest]) -> Result<PlanningComplete, String> {
-    obey_imports(&mut draft, tests)?;
-    draft.hide_nothing();
+fn finish(
+    language: &dyn Language,
+    mut draft: Draft,
+    tests: &[GivenTest],
+) -> Result<PlanningComplete, String> {
+    obey_imports(language, &mut draft, tests)?;
+    draft.hide_nothing(language);
     for module in &mut draft.modules {
         let mut names = BTreeSet::new();
         module.functions.retain(|function| {
-            defined_name(&function.signature).is_some_and(|name| names.insert(name.to_owned()))
+            let name = language.defined_name(&function.signature);
+            name.is_some_and(|name| names.insert(name.to_owned()))
         });
     }
-    name_what_examples_call(&mut draft, tests)?;
+    name_what_examples_call(language, &mut draft, tests)?;
     let order = order(&mut draft);
     let full = |name: &str| {
         let name = if draft.package.is_empty() {
@@ -394,7 +394,7 @@ fn finish(mut draft: Draft, tests: &[GivenTest]) -> Result<PlanningComplete, Str
         });
     }
     for test in tests {
-        let index = last_module_needed(&modules, test);
+        let index = last_module_needed(language, &modules, test);
         modules[index].given_tests.push(test.name.clone());
     }
     Ok(PlanningComplete {
@@ -458,6 +458,8 @@ mod tests {
     use journeyman_event::payload::TestOrigin;
     use proptest::prelude::*;
 
+    use journeyman_language::python::Python;
+
     use super::*;
 
     fn names(plan: &PlanningComplete) -> Vec<&str> {
@@ -477,7 +479,7 @@ mod tests {
 
     #[test]
     fn modules_follow_those_that_they_depend_on() {
-        let plan = plan_of_answer(r#"{"package":"shop","modules":[
+        let plan = plan_of_answer(&Python, r#"{"package":"shop","modules":[
               {"name":"cli","purpose":"p","functions":[{"signature":"def main()","behaviour":""}],"depends_on":["cart","shop.prices"]},
               {"name":"cart.py","purpose":"p","functions":["add(x: int) -> int:"],"depends_on":["prices"]},
               {"name":"prices","purpose":"p","functions":[],"depends_on":[]}]}"#, "", &[])
@@ -492,6 +494,7 @@ mod tests {
     #[test]
     fn self_unknown_repeated_and_cyclic_dependencies_are_repaired_and_said() {
         let plan = plan_of_answer(
+            &Python,
             r#"{"package":"","modules":[
               {"name":"a","functions":["def f()"],"depends_on":["a","b","b","requests"]},
               {"name":"b","functions":["def g()"],"depends_on":["a"]}]}"#,
@@ -511,24 +514,40 @@ mod tests {
 
     #[test]
     fn names_that_look_like_paths_become_plain_or_are_refused() {
-        let plan = plan_of_answer(r#"{"modules":[{"name":"src/My-Tool.py"}]}"#, "", &[]).unwrap();
+        let plan = plan_of_answer(
+            &Python,
+            r#"{"modules":[{"name":"src/My-Tool.py"}]}"#,
+            "",
+            &[],
+        )
+        .unwrap();
         assert_eq!(names(&plan), ["my_tool"]);
         for bad in ["../../etc/passwd", "..", "", "a b;c", "\u{0}"] {
             let json = serde_json::json!({"modules": [{"name": bad}]}).to_string();
-            assert!(plan_of_answer(&json, "", &[]).is_err(), "{bad:?}");
+            assert!(plan_of_answer(&Python, &json, "", &[]).is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn a_flat_module_never_hides_the_standard_library() {
-        let plan =
-            plan_of_answer(r#"{"package":"","modules":[{"name":"email"}]}"#, "", &[]).unwrap();
+        let plan = plan_of_answer(
+            &Python,
+            r#"{"package":"","modules":[{"name":"email"}]}"#,
+            "",
+            &[],
+        )
+        .unwrap();
         assert_eq!(names(&plan), ["email_module"]);
-        let plan =
-            plan_of_answer(r#"{"package":"v","modules":[{"name":"email"}]}"#, "", &[]).unwrap();
+        let plan = plan_of_answer(
+            &Python,
+            r#"{"package":"v","modules":[{"name":"email"}]}"#,
+            "",
+            &[],
+        )
+        .unwrap();
         assert_eq!(names(&plan), ["v.email"]);
         // Where the tests take the package away, too.
-        let plan = plan_of_answer(
+        let plan = plan_of_answer(&Python,
             r#"{"package":"shop","modules":[{"name":"json"},{"name":"cart","depends_on":["json"]}]}"#,
             "",
             &[file("test_a.py", "from cart import f\nassert f() == 1\n")],
@@ -565,10 +584,10 @@ mod tests {
                 &["roman", "cli"],
             ),
         ] {
-            let plan = plan_of_answer(answer, prompt, &[]).unwrap();
+            let plan = plan_of_answer(&Python, answer, prompt, &[]).unwrap();
             assert_eq!(names(&plan), planned, "{prompt}");
         }
-        let merged = plan_of_answer(apart, "A module `roman`", &[]).unwrap();
+        let merged = plan_of_answer(&Python, apart, "A module `roman`", &[]).unwrap();
         assert_eq!(merged.modules[0].functions.len(), 2);
     }
 
@@ -582,11 +601,19 @@ mod tests {
             ("class", "class_"),
         ] {
             let answer = format!(r#"{{"package":"","modules":[{{"name":"{given}"}}]}}"#);
-            let plan = plan_of_answer(&answer, "", &[]).unwrap();
+            let plan = plan_of_answer(&Python, &answer, "", &[]).unwrap();
             assert_eq!(names(&plan), [name]);
             assert_eq!(plan.repairs.len(), 1, "{:?}", plan.repairs);
         }
-        assert!(plan_of_answer(r#"{"package":"","modules":[{"name":"a$b"}]}"#, "", &[]).is_err());
+        assert!(
+            plan_of_answer(
+                &Python,
+                r#"{"package":"","modules":[{"name":"a$b"}]}"#,
+                "",
+                &[]
+            )
+            .is_err()
+        );
     }
 
     #[test]
@@ -604,10 +631,11 @@ mod tests {
             ("from src.app.slug import slugify\n", &["src.app.slug"]),
             ("import shop\nfrom shop.cart import add\n", &["shop.cart"]),
         ] {
-            let plan = plan_of_answer(one, "", &[file("test_x.py", source)]).unwrap();
+            let plan = plan_of_answer(&Python, one, "", &[file("test_x.py", source)]).unwrap();
             assert_eq!(names(&plan), planned, "{source}: {:?}", plan.repairs);
         }
         let added = plan_of_answer(
+            &Python,
             one,
             "",
             &[file("test_x.py", "from a import f\nfrom b import G, h\n")],
@@ -621,7 +649,7 @@ mod tests {
         assert_eq!(signatures, ["class G", "def h(...)"]);
         let two = [file("test_x.py", "from a.x import f\nfrom b.y import g\n")];
         assert!(
-            plan_of_answer(one, "", &two)
+            plan_of_answer(&Python, one, "", &two)
                 .unwrap_err()
                 .contains("not in one package")
         );
@@ -631,6 +659,7 @@ mod tests {
     fn given_tests_fix_the_names() {
         let tests = [file("test_x.py", "from textkit.slug import slugify\n")];
         let plan = plan_of_answer(
+            &Python,
             r#"{"package":"","modules":[{"name":"slugifier"}]}"#,
             "",
             &tests,
@@ -640,7 +669,7 @@ mod tests {
         assert_eq!(plan.modules[0].given_tests, ["test_x.py"]);
         let two = r#"{"modules":[{"name":"one"},{"name":"two"}]}"#;
         assert!(
-            plan_of_answer(two, "", &tests)
+            plan_of_answer(&Python, two, "", &tests)
                 .unwrap_err()
                 .contains("textkit.slug")
         );
@@ -654,6 +683,7 @@ mod tests {
             source: ">>> shout('a')\n'A'".into(),
         }];
         let plan = plan_of_answer(
+            &Python,
             r#"{"modules":[{"name":"m","functions":["def whisper(x)"]}]}"#,
             "",
             &tests,
@@ -676,14 +706,15 @@ mod tests {
         }];
         let other = r#"{"modules":[{"name":"convert","functions":["def to_kelvin(c)"]},
             {"name":"cli","functions":["def main()"]}]}"#;
-        let refused = plan_of_answer(other, "Write shout(text).", &tests).unwrap_err();
+        let refused = plan_of_answer(&Python, other, "Write shout(text).", &tests).unwrap_err();
         assert!(refused.contains("shout"), "{refused}");
-        assert!(plan_of_answer(other, "Convert temperatures.", &[]).is_ok());
+        assert!(plan_of_answer(&Python, other, "Convert temperatures.", &[]).is_ok());
     }
 
     #[test]
     fn methods_listed_beside_their_class_are_described_with_it() {
         let plan = plan_of_answer(
+            &Python,
             r#"{"modules":[{"name":"m","functions":["class Cache(capacity: int)",
               {"signature":"def get(self, key)","behaviour":"Finds."},"def make()"]}]}"#,
             "",
@@ -707,13 +738,17 @@ mod tests {
             source: format!(">>> {calls}(1)\n'I'"),
         };
         let roman = "A module `roman` with functions `to_roman(number)` and `from_roman(text)`.";
-        let plan = plan_of_names(roman, &[examples("to_roman")]).unwrap();
+        let plan = plan_of_names(&Python, roman, &[examples("to_roman")]).unwrap();
         assert_eq!(names(&plan), ["roman"]);
         let signatures = plan.modules[0].functions.iter().map(|f| &f.signature);
         assert!(signatures.eq(["def to_roman(number)", "def from_roman(text)"]));
         assert_eq!(plan.modules[0].given_tests, ["test_examples.py"]);
 
-        let renamed = plan_of_names("The module `email`: `check(text)`", &[examples("check")]);
+        let renamed = plan_of_names(
+            &Python,
+            "The module `email`: `check(text)`",
+            &[examples("check")],
+        );
         assert_eq!(names(&renamed.unwrap()), ["email_module"]);
         for (prompt, tests) in [
             (roman, vec![]),
@@ -735,7 +770,7 @@ mod tests {
                 vec![examples("to_roman")],
             ),
         ] {
-            assert!(plan_of_names(prompt, &tests).is_none(), "{prompt}");
+            assert!(plan_of_names(&Python, prompt, &tests).is_none(), "{prompt}");
         }
     }
 
@@ -748,15 +783,15 @@ mod tests {
             include_str!("../../../checks/demonstration/words.txt"),
         ] {
             let tests = crate::tests_in_prompt(prompt);
-            assert!(plan_of_names(prompt, &tests).is_some(), "{prompt}");
+            assert!(plan_of_names(&Python, prompt, &tests).is_some(), "{prompt}");
         }
     }
 
     #[test]
     fn a_stub_is_its_own_plan() {
-        let plan = plan_of_stub("def add(a, b):\n    \"\"\"Adds.\"\"\"\n", &[]).unwrap();
+        let plan = plan_of_stub(&Python, "def add(a, b):\n    \"\"\"Adds.\"\"\"\n", &[]).unwrap();
         assert_eq!(names(&plan), ["solution"]);
-        assert!(plan_of_stub("Write add(a, b).", &[]).is_none());
+        assert!(plan_of_stub(&Python, "Write add(a, b).", &[]).is_none());
     }
 
     proptest! {
@@ -769,7 +804,7 @@ mod tests {
                 "depends_on": edges.iter().filter(|e| e.0 == i).map(|e| format!("m{}", e.1)).collect::<Vec<_>>(),
             })).collect();
             let json = serde_json::json!({"modules": modules}).to_string();
-            let plan = plan_of_answer(&json, "", &[]).unwrap();
+            let plan = plan_of_answer(&Python, &json, "", &[]).unwrap();
             prop_assert_eq!(plan.modules.len(), 5);
             for (at, module) in plan.modules.iter().enumerate() {
                 for dependency in &module.depends_on {
@@ -780,7 +815,7 @@ mod tests {
 
         #[test]
         fn any_text_is_a_plan_or_a_reason(text in "(?s).{0,200}") {
-            let _ = plan_of_answer(&text, "", &[]);
+            let _ = plan_of_answer(&Python, &text, "", &[]);
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::python::stub_signatures;
+use journeyman_language::{ALL, Language};
 
 /// Languages that are asked for and cannot be written: how they are spelled in a prompt, in lower
 /// case, and their names.
@@ -138,14 +138,14 @@ const CODE_WORDS: &[&str] = &[
 
 /// Why a prompt asks for what cannot be done, in words for the user; none if it may well be done.
 pub fn prompt_problem(prompt: &str) -> Option<String> {
-    let lower = prompt.to_lowercase();
-    if lower.contains("python") || !stub_signatures(prompt).is_empty() {
+    if names_ours(prompt) || begins_a_file(prompt) {
         return None;
     }
     let language = language_wanted(prompt)?;
+    let ours = titles();
     Some(format!(
-        "it asks for {language}, and so far only Python can be written and run; say that it is to \
-         be Python, or use another tool"
+        "it asks for {language}, and so far only {ours} can be written and run; say that it is to \
+         be {ours}, or use another tool"
     ))
 }
 
@@ -162,13 +162,12 @@ pub fn is_plain_question(prompt: &str) -> bool {
     (asks || spoken.next() == Some(&"explain"))
         && !words.iter().any(|word| CODE_WORDS.contains(word))
         && !prompt.contains('(')
-        && stub_signatures(prompt).is_empty()
+        && !begins_a_file(prompt)
 }
 
 /// What a user may take for granted of a prompt and does not happen.
 pub fn prompt_note(prompt: &str) -> Option<String> {
-    let lower = prompt.to_lowercase();
-    if lower.contains("python") || !stub_signatures(prompt).is_empty() {
+    if names_ours(prompt) || begins_a_file(prompt) {
         return None;
     }
     if is_plain_question(prompt) {
@@ -186,8 +185,27 @@ pub fn prompt_note(prompt: &str) -> Option<String> {
         language(&words, at).filter(|_| is_of_product || !is_word)
     })?;
     Some(format!(
-        "the prompt names {named}; what is written is Python"
+        "the prompt names {named}; what is written is {}",
+        titles()
     ))
+}
+
+/// Whether a prompt names a language that can be written.
+fn names_ours(prompt: &str) -> bool {
+    let lower = prompt.to_lowercase();
+    ALL.iter().any(|language| lower.contains(language.name()))
+}
+
+/// Whether a prompt is itself the beginning of a file.
+fn begins_a_file(prompt: &str) -> bool {
+    let begins = |language: &&dyn Language| !language.stub_signatures(prompt).is_empty();
+    ALL.iter().any(begins)
+}
+
+/// The languages that can be written, for a person.
+fn titles() -> String {
+    let titles: Vec<&str> = ALL.iter().map(|language| language.words().title).collect();
+    titles.join(" or ")
 }
 
 /// The language that something is plainly to be written in.

@@ -11,11 +11,10 @@ use journeyman_event::payload::{
     TestsGenerated, Verification,
 };
 use journeyman_event::state::{CodeVersion, ModuleState, TestRun};
+use journeyman_language::{ImportFailure, of_task};
 
 use crate::examples::doubtful_example;
 use crate::fact::{Fact, Role};
-use crate::own_fault::own_fault;
-use crate::python::{defined_name, mentions};
 
 /// What is next for a module.
 #[derive(Clone, Debug, PartialEq)]
@@ -258,14 +257,20 @@ fn endless_test(module: &ModuleState, run: &TestRun) -> Option<String> {
 /// What is to be said where a given test failed with the same error, where nothing of the code is used, with another
 /// version of the code too: no further one could pass it.
 fn test_at_fault(task: &TaskState, module: &ModuleState, run: &TestRun) -> Option<String> {
+    let language = of_task(task);
     let own_error = |test: &TestResult| {
-        let path = test.name.split("::").next().unwrap_or_default();
         let mut given = task
             .given_tests()
             .iter()
             .filter(|given| given.origin.is_file());
-        let file = given.find(|given| path == format!("tests/{}", given.name))?;
-        own_fault(&test.message, path, &file.source).map(str::to_owned)
+        let (path, file) = given.find_map(|given| {
+            let path = language.given_tests_path(&given.name);
+            language
+                .is_test_of(&test.name, &path)
+                .then_some((path, given))
+        })?;
+        let error = language.own_fault(&test.message, &path, &file.source);
+        error.map(str::to_owned)
     };
     let code = |run: &TestRun| run.code_of(&module.plan.name).map(|code| code.hash);
     let others = || module.runs.iter().filter(|other| code(other) != code(run));
@@ -465,7 +470,7 @@ fn approach(
             > 1
     });
     let circling = module.unchanged > 0 || seen_before || same_failures >= 2;
-    let tests_broken = kind == TestFailureKind::NoTests || blames_tests(module, run, kind);
+    let tests_broken = kind == TestFailureKind::NoTests || blames_tests(task, module, run, kind);
     // Where most tests fail the code is the likelier fault, until it was written anew in vain; where
     // few do, and always the same, those tests are.
     let code_doubtful = share_passed(run) < AGREEMENT_MIN && module.approach != Approach::Rewrite;
@@ -491,41 +496,38 @@ fn failing(run: &TestRun) -> BTreeSet<(&str, &str)> {
 
 /// Whether an import error is the generated tests' own: they ask for what was never planned, or
 /// the module's file has no part in it.
-fn blames_tests(module: &ModuleState, run: &TestRun, kind: TestFailureKind) -> bool {
+fn blames_tests(
+    task: &TaskState,
+    module: &ModuleState,
+    run: &TestRun,
+    kind: TestFailureKind,
+) -> bool {
     if kind != TestFailureKind::DoesNotImport {
         return false;
     }
-    if let Some((_, rest)) = run.output.split_once("cannot import name '") {
-        let wanted = rest.split('\'').next().unwrap_or_default();
-        return !module
-            .plan
-            .functions
-            .iter()
-            .any(|function| defined_name(&function.signature) == Some(wanted));
-    }
-    if let Some((_, rest)) = run.output.split_once("No module named '") {
+    let language = of_task(task);
+    match language.import_failure(&run.output) {
+        ImportFailure::Name(wanted) => {
+            let mut functions = module.plan.functions.iter();
+            !functions.any(|function| language.defined_name(&function.signature) == Some(wanted))
+        }
         // A plugin or a package that is not there, and that the code does not ask for.
-        let wanted = rest.split(['\'', '.']).next().unwrap_or_default();
-        let uses = |code: &CodeVersion| mentions(&code.source, wanted);
-        return !wanted.is_empty()
-            && module
-                .plan
-                .name
-                .as_str()
-                .split('.')
-                .all(|part| part != wanted)
-            && !module
-                .plan
-                .depends_on
-                .iter()
-                .any(|name| mentions(name.as_str(), wanted))
-            && !module.code().is_some_and(uses);
+        ImportFailure::Module(wanted) => {
+            let uses = |code: &CodeVersion| language.mentions(&code.source, wanted);
+            let mut parts = module.plan.name.as_str().split('.');
+            let mut needs = module.plan.depends_on.iter();
+            !wanted.is_empty()
+                && parts.all(|part| part != wanted)
+                && !needs.any(|name| language.mentions(name.as_str(), wanted))
+                && !module.code().is_some_and(uses)
+        }
+        ImportFailure::SomeModule => false,
+        ImportFailure::Other => {
+            let file = language.module_path(module.plan.name.leaf());
+            let mut words = run.output.split(['/', '"', ' ', '\n', ':']);
+            !words.any(|word| word == file)
+        }
     }
-    let file = format!("{}.py", module.plan.name.leaf());
-    !run.output
-        .split(['/', '"', ' ', '\n', ':'])
-        .any(|word| word == file)
-        && !mentions(&run.output, "ModuleNotFoundError")
 }
 
 /// The attempts are spent. Given tests rule; generated ones are as fallible as the code, so the

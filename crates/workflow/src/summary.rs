@@ -6,10 +6,10 @@ use std::fmt::Write;
 use journeyman_event::payload::{PromptAnswered, TestFailureKind, TestOrigin, Verification};
 use journeyman_event::state::{Ending, ModuleState};
 use journeyman_event::{TaskState, printable};
+use journeyman_language::of_task;
 
 use crate::examples::{examples_in_short, left_out_notice};
-use crate::given::never_run;
-use crate::layout::{Files, given_paths, is_in, module_path};
+use crate::layout::{Files, given_names, module_path};
 use crate::request::{prompt_note, without_secrets};
 use crate::verdict::unproven;
 
@@ -177,20 +177,22 @@ fn test_remarks(state: &TaskState) -> Vec<String> {
 
 /// What of the given files looks like a test and is never run, a line each.
 fn never_run_of(state: &TaskState) -> Vec<String> {
+    let language = of_task(state);
     let files = state.given_tests().iter();
     let files = files.filter(|test| test.origin == TestOrigin::File);
     let lines = files.flat_map(|test| {
-        let lines = never_run(&test.source).into_iter();
-        lines.map(|line| format!("tests/{} {line}.", test.name))
+        let path = language.given_tests_path(&test.name);
+        let lines = language.never_run(&test.source).into_iter();
+        lines.map(move |line| format!("{path} {line}."))
     });
     lines.collect()
 }
 
 /// Those of the names of tests that are of given files.
 fn given_among<'a>(state: &TaskState, names: &'a [String]) -> Vec<&'a str> {
-    let given = given_paths(state);
-    let is_given = |name: &&str| given.iter().any(|path| is_in(name, path));
-    names.iter().map(String::as_str).filter(is_given).collect()
+    let is_given = given_names(state);
+    let names = names.iter().map(String::as_str);
+    names.filter(|name| is_given(name)).collect()
 }
 
 /// What of a complete task its own generated tests leave in doubt, one line a module.
@@ -259,8 +261,11 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
         text.push_str("|---|---|---|---|\n");
     }
     for module in &state.modules {
-        let _ = writeln!(text, "{}", row(module));
+        let _ = writeln!(text, "{}", row(state, module));
     }
+    let language = of_task(state);
+    let marks = language.disputed(&[]);
+    let marks = marks.map_or_else(String::new, |(path, _)| format!(" `{path}` marks them."));
     for module in &state.modules {
         let disputed = module
             .completion
@@ -270,7 +275,7 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
             let _ = writeln!(
                 text,
                 "\nDisputed tests of `{}`: the model wrote them, the code does not pass them, and \
-                 which of the two is wrong is for you to judge. `tests/conftest.py` marks them.\n",
+                 which of the two is wrong is for you to judge.{marks}\n",
                 module.plan.name
             );
             for name in disputed {
@@ -281,7 +286,7 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
     if let Some(unused) = state.unused.as_ref().filter(|unused| !unused.is_empty()) {
         text.push_str("\n## Not referred to by anything (reported, not removed)\n\n");
         for item in unused {
-            let path = module_path(&item.module);
+            let path = module_path(state, &item.module);
             let _ = writeln!(
                 text,
                 "- `{path}` line {}: {} `{}`",
@@ -305,12 +310,14 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
             let _ = writeln!(text, "- {repair}");
         }
     }
-    let tests = test_paths(files.keys().map(String::as_str));
+    let paths = files.keys().map(String::as_str);
+    let tests: Vec<&str> = paths.filter(|path| language.is_test_file(path)).collect();
     if !tests.is_empty() {
         let _ = writeln!(
             text,
-            "\n## Run the tests\n\n```\npython3 -m pytest {}\n```\n\nThey need pytest: `python3 -m pip install pytest`.",
-            tests.join(" ")
+            "\n## Run the tests\n\n```\n{}\n```\n\n{}",
+            language.test_command(None, &tests),
+            language.words().test_tools
         );
     }
     let _ = writeln!(
@@ -322,16 +329,6 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
     text
 }
 
-/// The test files among the paths of a result. They are named one by one: pytest looks for `test_*.py` only.
-pub fn test_paths<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let stem = |path: &str| {
-        let name = path.strip_prefix("tests/")?;
-        name.strip_suffix(".py").map(str::to_owned)
-    };
-    let is_test = |path: &&str| stem(path).is_some_and(|stem| stem != "conftest");
-    paths.filter(is_test).collect()
-}
-
 fn quote(text: &str) -> String {
     text.lines()
         .map(|line| format!("> {line}").trim_end().to_owned())
@@ -339,7 +336,7 @@ fn quote(text: &str) -> String {
         .join("\n")
 }
 
-fn row(module: &ModuleState) -> String {
+fn row(state: &TaskState, module: &ModuleState) -> String {
     let (checked, result) = match (&module.completion, module.runs.last()) {
         (None, _) if module.skipped => ("nothing: skipped", "not tested as it is".to_owned()),
         (Some(done), Some(run)) => {
@@ -369,7 +366,7 @@ fn row(module: &ModuleState) -> String {
         ),
         (_, None) => ("nothing", "not tested".to_owned()),
     };
-    let path = module_path(&module.plan.name);
+    let path = module_path(state, &module.plan.name);
     format!(
         "| `{path}` | {} | {checked} | {result} |",
         module.versions.len()

@@ -3,9 +3,9 @@
 
 use journeyman_event::TaskState;
 use journeyman_event::state::TestRun;
+use journeyman_language::of_task;
 
-use crate::layout::{given_paths, is_in, module_path};
-use crate::python;
+use crate::layout::{given_names, module_path};
 
 /// Why a task whose given tests passed is not verified, as a whole clause; none if it is.
 ///
@@ -17,8 +17,7 @@ pub(crate) fn unproven(state: &TaskState, run: &TestRun) -> Option<String> {
 }
 
 fn shows_nothing(state: &TaskState, run: &TestRun) -> Option<String> {
-    let given = given_paths(state);
-    let is_given = |name: &String| given.iter().any(|path| is_in(name, path));
+    let is_given = given_names(state);
     let passed = || {
         run.tests
             .iter()
@@ -39,8 +38,8 @@ fn evasion(state: &TaskState) -> Option<String> {
     let tests = state.given_tests();
     let names: Vec<&str> = tests.iter().map(|test| test.name.as_str()).collect();
     state.modules.iter().find_map(|module| {
-        let (line, what) = python::evasion(&module.code()?.source, &names)?;
-        let path = module_path(&module.plan.name);
+        let (line, what) = of_task(state).evasion(&module.code()?.source, &names)?;
+        let path = module_path(state, &module.plan.name);
         Some(format!(
             "{path} line {line} {what}, so that passing the given tests shows little"
         ))
@@ -64,8 +63,13 @@ mod tests {
             origin: TestOrigin::File,
             source: "from m import f\ndef test_f(): assert f() == 1\n".to_owned(),
         }];
-        let plan: PlanningComplete =
-            crate::plan::plan_of_answer(r#"{"modules":[{"name":"m"}]}"#, "", &tests).unwrap();
+        let plan: PlanningComplete = crate::plan::plan_of_answer(
+            &journeyman_language::python::Python,
+            r#"{"modules":[{"name":"m"}]}"#,
+            "",
+            &tests,
+        )
+        .unwrap();
         let (sound, own) = ("def f():\n    return 1\n", "tests/test_m.py::test_f");
         let equal = "class A:\n    def __eq__(self, other):\n        return True\n";
         for (source, ran, idle, skipped, told) in [

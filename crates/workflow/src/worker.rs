@@ -23,6 +23,7 @@ use journeyman_event::{
     TimeSource, Tokens, word,
 };
 use journeyman_journal::{Filter, Journal};
+use journeyman_language::check_runner;
 use journeyman_llm::ModelInfo;
 use tokio_util::sync::CancellationToken;
 
@@ -211,6 +212,7 @@ impl Worker {
     async fn work_on(&self, task: &TaskId, control: &Control) -> Result<TaskState, Error> {
         let cancel = control.token();
         let mut state = self.load(task).await?;
+        check_runner(&state, self.effects.bench.runner.language())?;
         let owner = self.recorder.principal.owner();
         let presence = self.effects.bench.agents.enter(owner, task);
         while !state.status.is_ended() {

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use journeyman_event::TaskState;
 use journeyman_event::state::ModuleState;
+use journeyman_language::{Language, of_task};
 
 use super::modules::signatures;
 use super::{Asked, Source};
@@ -21,6 +22,7 @@ impl Source for Dependencies {
 }
 
 fn dependencies(state: &TaskState, module: &ModuleState) -> Vec<Piece> {
+    let language = of_task(state);
     let needed = module
         .plan
         .depends_on
@@ -30,10 +32,10 @@ fn dependencies(state: &TaskState, module: &ModuleState) -> Vec<Piece> {
         .map(|dependency| {
             let plan = &dependency.plan;
             let text = format!(
-                "# Module {} exists; import from it with `from {} import ...`\n{}",
+                "# Module {} exists; {}\n{}",
                 plan.name,
-                plan.name,
-                outline(dependency)
+                language.words().import_from(plan.name.as_str()),
+                outline(language, dependency)
             );
             piece(
                 LayerName::State,
@@ -46,25 +48,8 @@ fn dependencies(state: &TaskState, module: &ModuleState) -> Vec<Piece> {
 }
 
 /// The definitions of a module as they stand in its code, bodies left out.
-fn outline(module: &ModuleState) -> String {
-    let Some(code) = module.code() else {
-        return signatures(&module.plan);
-    };
-    let lines: Vec<&str> = code
-        .source
-        .lines()
-        .filter(|line| {
-            let bare = line.trim_start();
-            let indent = line.len() - bare.len();
-            indent <= 4
-                && ["def ", "class ", "async def "]
-                    .iter()
-                    .any(|word| bare.starts_with(word))
-        })
-        .collect();
-    if lines.is_empty() {
-        signatures(&module.plan)
-    } else {
-        lines.join("\n")
-    }
+fn outline(language: &dyn Language, module: &ModuleState) -> String {
+    let outline = module.code().map(|code| language.outline(&code.source));
+    let outline = outline.filter(|outline| !outline.is_empty());
+    outline.unwrap_or_else(|| signatures(&module.plan))
 }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use journeyman_event::TaskState;
 use journeyman_event::payload::{PlannedModule, TestOrigin};
+use journeyman_language::of_task;
 
 use super::{Asked, Source};
 use crate::piece::{LayerName, Piece, Rank, piece};
@@ -24,10 +25,8 @@ fn given_tests(state: &TaskState, module: Option<&PlannedModule>) -> Vec<Piece> 
         .filter(|test| test.origin == TestOrigin::File)
         .filter(|test| module.is_none_or(|module| module.given_tests.contains(&test.name)))
         .map(|test| {
-            let text = format!(
-                "# These tests must pass ({})\n```python\n{}\n```",
-                test.name, test.source
-            );
+            let block = of_task(state).words().block(&test.source);
+            let text = format!("# These tests must pass ({})\n{block}", test.name);
             piece(
                 LayerName::State,
                 Rank::High,

@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use journeyman_event::TaskState;
 use journeyman_event::payload::Purpose;
 use journeyman_event::state::ModuleState;
+use journeyman_language::of_task;
 
 use super::{Asked, Source};
-use crate::piece::{LayerName, Piece, Rank, path, piece};
+use crate::piece::{LayerName, Piece, Rank, piece};
 
 pub(crate) struct Task;
 
@@ -22,11 +23,13 @@ fn task(state: &TaskState, purpose: Purpose, module: Option<&ModuleState>) -> Pi
         .submission
         .as_ref()
         .map_or("", |submission| submission.prompt.trim());
+    let language = of_task(state);
     // What code completion is trained on, where the prompt is code.
     let text = match module {
         Some(module) if module.plan.completes_prompt => format!(
-            "Complete the file `{}` that begins so.\n\n```python\n{prompt}\n```",
-            path(&module.plan.name)
+            "Complete the file `{}` that begins so.\n\n{}",
+            language.module_path(module.plan.name.as_str()),
+            language.words().block(prompt)
         ),
         _ if purpose == Purpose::Answer => format!("# The question\n{prompt}"),
         _ => format!("# The task\n{prompt}"),

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use journeyman_event::Principal;
 use journeyman_fetch::Environment;
-use journeyman_language::python::Python;
+use journeyman_language::python::Interpreter;
 use journeyman_llm::{EngineStatus, LLAMA_CPP, catalogue, describe, look_around, shown};
 use journeyman_sandbox::Error;
 use serde_json::{Value, json};
@@ -147,7 +147,7 @@ async fn sandbox(settings: &Settings, environment: Option<&Environment>) -> Chec
     let interpreter =
         environment.map_or_else(|| "/usr/bin/python3".into(), Environment::interpreter);
     let probed = async {
-        let python = Python::discover(&interpreter).await?;
+        let python = Interpreter::discover(&interpreter).await?;
         if settings.data_dir.exists() {
             return probe_sandbox(settings, &python).await;
         }

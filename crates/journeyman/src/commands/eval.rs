@@ -11,7 +11,7 @@ use journeyman_eval::{
 };
 use journeyman_event::payload::Limits;
 use journeyman_fetch::{FilePlan, assemble};
-use journeyman_language::python::Python;
+use journeyman_language::python::Interpreter;
 use serde_json::json;
 
 use crate::cli::{EvalArgs, ScorerCommand};
@@ -233,7 +233,7 @@ pub(crate) async fn scorer_main(
             std::io::stdin().read_to_string(&mut code)?;
             let environment =
                 ensure_python(settings, &Progress::start(Style::Quiet, settings)).await?;
-            let python = Python::discover(&environment.interpreter()).await?;
+            let python = Interpreter::discover(&environment.interpreter()).await?;
             let sandbox = probe_sandbox(settings, &python).await?;
             let work: &Path = &settings.data_dir.join(FOLDER);
             if !work.is_dir() {

@@ -143,7 +143,7 @@ pub(crate) async fn show(
         };
         line(&format!(
             "module     {}  version {}, {tests}, {done}",
-            module_path(&module.plan.name),
+            module_path(&state, &module.plan.name),
             module.version()
         ))?;
     }

@@ -60,7 +60,7 @@ const OF_TESTS: &[&str] = &["__main__", "_pytest", "pytest", "unittest.mock"];
 
 /// The first thing by which code may tell that it is tested, or be equal to everything: its line, from 1, and what
 /// it is, as the end of a sentence. `files` are the names of test files, which it must not mention.
-pub fn evasion(source: &str, files: &[&str]) -> Option<(usize, String)> {
+pub(super) fn evasion(source: &str, files: &[&str]) -> Option<(usize, String)> {
     let source = &Source::of(source);
     let import = source.imports().into_iter().find_map(|import| {
         let from = |name: &String| OF_TESTS.contains(&&*format!("{}.{name}", import.module));

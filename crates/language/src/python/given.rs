@@ -4,11 +4,9 @@
 use journeyman_event::payload::GivenTest;
 use journeyman_syntax::Source;
 
+use super::names::{file_name_of, is_taken, is_test_module, is_third_party, transliterated};
+use super::source::{foreign_imports, mentions};
 use super::suite::{HAS_INIT, Suite, suite};
-use super::{
-    file_name_of, foreign_imports, is_taken, is_test_module, is_third_party, mentions,
-    transliterated,
-};
 
 /// Characters of a test file's name.
 const NAME_CHARS_MAX: usize = 80;

@@ -1,4 +1,5 @@
-//! Python literals in running text: where one ends, and what it is in Python's own spelling.
+//! Python literals in running text: where one ends, and what it is in Python's own spelling. Read by hand: a parse tree
+//! does not tell where in a sentence a literal ends, and what other languages write for `True` is no literal to it.
 
 /// Nesting deeper than this is not an example that a person would read.
 const DEPTH_MAX: usize = 20;

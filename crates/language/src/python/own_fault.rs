@@ -2,8 +2,8 @@
 
 use journeyman_syntax::{Kind, Source};
 
+use super::source::{foreign_imports, mentions};
 use super::suite::suite;
-use super::{foreign_imports, mentions};
 
 /// What is said in the end of a test's message of what the test printed.
 const PRINTED: &str = "\nprinted: ";
@@ -13,7 +13,7 @@ const PRINTED: &str = "\nprinted: ";
 /// `message` is pytest's short traceback, `path` the test file as it is named there. A name that nobody defines is the
 /// test's fault wherever it stands in the test file itself, for the code cannot define it there. Any other error is where each
 /// function of the traceback, up to the line that failed, mentions nothing that came of the code.
-pub fn own_fault<'m>(message: &'m str, path: &str, source: &str) -> Option<&'m str> {
+pub(super) fn own_fault<'m>(message: &'m str, path: &str, source: &str) -> Option<&'m str> {
     let message = message.split(PRINTED).next().unwrap_or_default();
     let suite = suite(&Source::of(source));
     if message.contains("[...]") || suite.is_open {

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command as StdCommand;
 
-use journeyman_language::python::Python;
+use journeyman_language::python::Interpreter;
 use journeyman_language::{Runner, TestReport};
 use journeyman_sandbox::{Command, Launcher, Level, Limits, Options, Output, Sandbox};
 use tempfile::TempDir;
@@ -26,15 +26,15 @@ pub fn launcher() -> Launcher {
 }
 
 /// An environment with pytest, below the target folder; made by the first test that asks.
-pub async fn python() -> Python {
-    Python::discover(&environment("with-pytest", Some(PYTEST)).join("bin/python"))
+pub async fn python() -> Interpreter {
+    Interpreter::discover(&environment("with-pytest", Some(PYTEST)).join("bin/python"))
         .await
         .expect("the test environment works")
 }
 
 /// An environment without pytest.
-pub async fn bare_python() -> Python {
-    Python::discover(&environment("bare", None).join("bin/python"))
+pub async fn bare_python() -> Interpreter {
+    Interpreter::discover(&environment("bare", None).join("bin/python"))
         .await
         .expect("the bare test environment works")
 }
@@ -80,7 +80,7 @@ fn must(command: &mut StdCommand) {
 }
 
 /// A sandbox at exactly this level. A machine that cannot offer it fails the test: what was not tried is not tested.
-pub async fn sandbox(level: Level, python: &Python) -> Sandbox {
+pub async fn sandbox(level: Level, python: &Interpreter) -> Sandbox {
     let mut options = Options::new(launcher());
     options.only = Some(level);
     options.readable = python.readable().to_vec();
@@ -92,7 +92,7 @@ pub async fn sandbox(level: Level, python: &Python) -> Sandbox {
 
 /// A level, a sandbox at it, and a task's folder.
 pub struct Sandboxed {
-    pub python: Python,
+    pub python: Interpreter,
     pub sandbox: Sandbox,
     pub folder: TempDir,
 }

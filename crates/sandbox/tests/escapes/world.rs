@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use journeyman_language::python::Python;
+use journeyman_language::python::Interpreter;
 use journeyman_sandbox::Level;
 use tempfile::TempDir;
 
@@ -45,7 +45,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(level: Level, python: &Python) -> Self {
+    pub(crate) fn new(level: Level, python: &Interpreter) -> Self {
         let other_task = task_folder();
         let inside = |name: &str| other_task.path().join(name);
         fs::write(inside(SECRET), SECRET).expect("a file can be made");

@@ -3,24 +3,20 @@
 use std::collections::BTreeSet;
 
 use journeyman_event::payload::{GivenTest, PlannedFunction, PlannedModule, TestOrigin};
-use journeyman_syntax::Source;
+use journeyman_language::Language;
 
 use super::{Draft, DraftModule};
-use crate::given::is_given;
 use crate::named::{module_named, package_named, speaks_of_a_package};
-use crate::python::{
-    defined_name, foreign_imports, imported_from, is_builtin, is_name, is_taken, is_test_module,
-    is_third_party, mentions,
-};
 
 /// What the prompt names is called so. Small models often take the one module that is asked for for a
 /// package, with a module for each of its functions.
-pub(super) fn obey_prompt(draft: &mut Draft, prompt: &str) {
-    if let Some(package) = package_named(prompt).filter(|name| !is_taken(name)) {
+pub(super) fn obey_prompt(language: &dyn Language, draft: &mut Draft, prompt: &str) {
+    if let Some(package) = package_named(language, prompt).filter(|name| !language.is_taken(name)) {
         draft.package = package;
     }
     let speaks_of_a_package = speaks_of_a_package(prompt);
-    let named = module_named(prompt).filter(|name| !is_taken(name) && !is_test_module(name));
+    let named = module_named(language, prompt)
+        .filter(|name| !language.is_taken(name) && !language.is_test_module(name));
     if let Some(name) = named
         && draft.modules.iter().all(|module| module.name != name)
     {
@@ -39,7 +35,7 @@ pub(super) fn obey_prompt(draft: &mut Draft, prompt: &str) {
     let [module] = draft.modules.as_slice() else {
         return;
     };
-    if !draft.package.is_empty() && !speaks_of_a_package && !is_taken(&module.name) {
+    if !draft.package.is_empty() && !speaks_of_a_package && !language.is_taken(&module.name) {
         let repair = format!(
             "package {} left out: it would have one module",
             draft.package
@@ -50,14 +46,18 @@ pub(super) fn obey_prompt(draft: &mut Draft, prompt: &str) {
 }
 
 /// Given test files fix the names: what they import must be what is written.
-pub(super) fn obey_imports(draft: &mut Draft, tests: &[GivenTest]) -> Result<(), String> {
+pub(super) fn obey_imports(
+    language: &dyn Language,
+    draft: &mut Draft,
+    tests: &[GivenTest],
+) -> Result<(), String> {
     let mut required: Vec<(String, Vec<String>)> = Vec::new();
     for test in tests.iter().filter(|test| test.origin.is_file()) {
-        for name in foreign_imports(&test.source) {
-            if is_third_party(&name) || is_given(&name, tests) {
+        for name in language.foreign_imports(&test.source) {
+            if language.is_third_party(&name) || language.is_given(&name, tests) {
                 continue;
             }
-            let mut taken = imported_from(&test.source, &name);
+            let mut taken = language.imported_from(&test.source, &name);
             match required.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, names)) => names.append(&mut taken),
                 None => required.push((name, taken)),
@@ -120,11 +120,7 @@ pub(super) fn obey_imports(draft: &mut Draft, tests: &[GivenTest]) -> Result<(),
             .repairs
             .push(format!("module {leaf} added: the tests import it"));
         let functions = names.iter().map(|name| PlannedFunction {
-            signature: if name.starts_with(char::is_uppercase) {
-                format!("class {name}")
-            } else {
-                format!("def {name}(...)")
-            },
+            signature: language.signature_of(name),
             behaviour: "as the tests show".to_owned(),
         });
         draft.modules.push(DraftModule {
@@ -147,14 +143,15 @@ pub(super) fn obey_imports(draft: &mut Draft, tests: &[GivenTest]) -> Result<(),
 /// Examples call functions that must exist under that name. A plan of several modules without any of them is
 /// one of something else: small models repeat the plan that they were shown.
 pub(super) fn name_what_examples_call(
+    language: &dyn Language,
     draft: &mut Draft,
     tests: &[GivenTest],
 ) -> Result<(), String> {
     let tests = tests.iter().filter(|test| test.origin != TestOrigin::File);
-    let called: BTreeSet<String> = tests.flat_map(called_names).collect();
+    let called: BTreeSet<String> = tests.flat_map(|test| language.called_names(test)).collect();
     let is_planned = |name: &&String| {
         let mut functions = draft.modules.iter().flat_map(|module| &module.functions);
-        functions.any(|function| defined_name(&function.signature) == Some(name.as_str()))
+        functions.any(|function| language.defined_name(&function.signature) == Some(name.as_str()))
     };
     let missing: Vec<String> = called
         .iter()
@@ -170,14 +167,9 @@ pub(super) fn name_what_examples_call(
     for name in missing {
         let repair = format!("function {name} added: the examples call it");
         draft.repairs.push(repair);
-        let kind = if name.starts_with(char::is_uppercase) {
-            format!("class {name}")
-        } else {
-            format!("def {name}(...)")
-        };
         if let Some(module) = draft.modules.last_mut() {
             module.functions.push(PlannedFunction {
-                signature: kind,
+                signature: language.signature_of(&name),
                 behaviour: "as the examples show".to_owned(),
             });
         }
@@ -185,42 +177,21 @@ pub(super) fn name_what_examples_call(
     Ok(())
 }
 
-/// Names that given tests call and do not define: directly at the start of an example or assertion,
-/// `f` of `>>> f(1)`, and anywhere in code.
-fn called_names(test: &GivenTest) -> BTreeSet<String> {
-    if test.origin == TestOrigin::Code {
-        let (called, _) = Source::of(&test.source).names();
-        return called
-            .into_iter()
-            .filter(|name| !is_builtin(name))
-            .collect();
-    }
-    test.source
-        .lines()
-        .filter_map(|line| {
-            line.strip_prefix(">>> ")
-                .or_else(|| line.strip_prefix("assert "))
-        })
-        .map(|line| line.trim_start_matches("not ").trim_start())
-        .filter_map(|line| {
-            let end = line.find(|c: char| !(c.is_alphanumeric() || c == '_'))?;
-            line[end..].starts_with('(').then_some(&line[..end])
-        })
-        .filter(|name| is_name(name) && !is_builtin(name))
-        .map(str::to_owned)
-        .collect()
-}
-
 /// Where a given test is run first: at the last of the modules that it needs.
-pub(super) fn last_module_needed(modules: &[PlannedModule], test: &GivenTest) -> usize {
-    let imports = foreign_imports(&test.source);
+pub(super) fn last_module_needed(
+    language: &dyn Language,
+    modules: &[PlannedModule],
+    test: &GivenTest,
+) -> usize {
+    let imports = language.foreign_imports(&test.source);
     let needed = |module: &PlannedModule| {
         let is_imported = imports.iter().any(|name| name == module.name.as_str());
         if is_imported || test.origin == TestOrigin::File {
             return is_imported;
         }
         module.functions.iter().any(|function| {
-            defined_name(&function.signature).is_some_and(|name| mentions(&test.source, name))
+            let name = language.defined_name(&function.signature);
+            name.is_some_and(|name| language.mentions(&test.source, name))
         })
     };
     modules

@@ -8,9 +8,10 @@ use journeyman_event::payload::{FailureReason, Verification};
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{TaskId, TaskState};
 use journeyman_fetch::Environment;
+use journeyman_language::{Language, of_task};
 use journeyman_workflow::{
     TaskFile, answered, examples_notice, headline, left_out_notice, remarks, task_files,
-    test_paths, write_result,
+    write_result,
 };
 use serde_json::{Value, json};
 
@@ -83,6 +84,7 @@ pub(super) fn tell_result(
                 folder,
                 paths: &paths,
                 files: &task_files(state),
+                language: of_task(state),
             };
             for line in made.lines(&interpreter, looks) {
                 progress.result(line);
@@ -194,6 +196,7 @@ struct Made<'a> {
     folder: &'a Path,
     paths: &'a [&'a str],
     files: &'a [TaskFile],
+    language: &'a dyn Language,
 }
 
 impl Made<'_> {
@@ -216,15 +219,21 @@ impl Made<'_> {
             return lines;
         }
         let inside = format!("cd {}", quoted(&folder));
-        let tests = test_paths(self.paths.iter().copied());
+        let tests = self.paths.iter().copied();
+        let tests: Vec<&str> = tests
+            .filter(|path| self.language.is_test_file(path))
+            .collect();
         let tests = (!tests.is_empty()).then(|| {
-            let python = quoted(&interpreter.display().to_string());
-            let tests = tests.join(" ");
-            ("tests", format!("{inside} && {python} -m pytest {tests}"))
+            let interpreter = quoted(&interpreter.display().to_string());
+            let command = self.language.test_command(Some(&interpreter), &tests);
+            ("tests", format!("{inside} && {command}"))
         });
-        let program = self
-            .program()
-            .map(|module| ("program", format!("{inside} && python3 -m {module}")));
+        let text = |path: &str| {
+            let file = self.files.iter().rfind(|file| file.path == path);
+            file.map(|file| file.text.clone())
+        };
+        let program = self.language.program_command(self.paths, &text);
+        let program = program.map(|command| ("program", format!("{inside} && {command}")));
         let has_summary = self.paths.contains(&"SUMMARY.md");
         let summary = has_summary.then(|| {
             let path = self.folder.join("SUMMARY.md");
@@ -245,41 +254,13 @@ impl Made<'_> {
         let text = made.map(|file| file.text.clone()).or_else(there)?;
         Some(text.lines().count() as u64)
     }
-
-    /// The module that is a program, by its dotted name: what Python calls `__main__`, else what begins when
-    /// it is run itself. Of several, one that is named after it, else the last, which may use the others.
-    fn program(&self) -> Option<String> {
-        let is_program = |path: &&&str| {
-            let source = self.files.iter().rfind(|file| file.path == ***path);
-            source.is_some_and(|file| {
-                let lines = &mut file.text.lines();
-                lines.any(|line| line.starts_with("if __name__ =="))
-            })
-        };
-        let code = || self.paths.iter().filter(|path| !path.starts_with("tests/"));
-        let stem = |path: &str| {
-            let path = path.strip_suffix(".py")?;
-            Some(path.rsplit('/').next().unwrap_or(path).to_owned())
-        };
-        let is_main =
-            |path: &&&str| stem(path).is_some_and(|stem| stem == "__main__") && path.contains('/');
-        let is_named = |path: &&&str| {
-            let names = ["cli", "main", "app"];
-            stem(path).is_some_and(|stem| names.contains(&stem.as_str()))
-        };
-        let path = code()
-            .find(is_main)
-            .or_else(|| code().filter(is_program).find(is_named))
-            .or_else(|| code().rfind(is_program))?;
-        let module = path.strip_suffix(".py")?.replace('/', ".");
-        let module = module.strip_suffix(".__main__").unwrap_or(&module);
-        Some(module.to_owned())
-    }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // a test fails by panicking
 mod tests {
+    use journeyman_language::python::Python;
+
     use super::*;
 
     const BARE: Looks = Looks {
@@ -304,6 +285,7 @@ mod tests {
             folder,
             paths: &paths,
             files: &files,
+            language: &Python,
         };
         made.lines(Path::new("/data/bin/python"), BARE)
     }
@@ -344,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_what_python_runs_and_nothing_else() {
+    fn a_program_is_what_the_language_runs_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let cases: [Case<'_>; 5] = [
             (&[("solution.py", "x = 1\n")], None),

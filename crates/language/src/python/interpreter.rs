@@ -40,8 +40,8 @@ const DISCOVER_MS_MAX: u64 = 20_000;
 
 /// A Python interpreter and the folders it lives in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Python {
-    interpreter: PathBuf,
+pub struct Interpreter {
+    program: PathBuf,
     readable: Vec<PathBuf>,
     version: String,
 }
@@ -53,7 +53,7 @@ struct Discovered {
     readable: Vec<PathBuf>,
 }
 
-impl Python {
+impl Interpreter {
     /// Asks an interpreter (a trusted one: it runs outside of any sandbox) who and where it is. A wrapper script, such
     /// as pyenv's, is replaced by the interpreter behind it.
     pub async fn discover(interpreter: &Path) -> Result<Self> {
@@ -80,7 +80,7 @@ impl Python {
             ))
         })?;
         Ok(Self {
-            interpreter: found.executable,
+            program: found.executable,
             readable: found.readable,
             version: found.version,
         })
@@ -88,7 +88,7 @@ impl Python {
 
     /// The executable.
     pub fn interpreter(&self) -> &Path {
-        &self.interpreter
+        &self.program
     }
 
     /// What it needs to read to run; belongs into [`journeyman_sandbox::Options::readable`].
@@ -129,7 +129,7 @@ impl Python {
         list.push(secret_file.clone().into());
         list.extend(arguments.iter().map(OsString::from));
         let command = Command {
-            program: self.interpreter.clone(),
+            program: self.program.clone(),
             arguments: list,
             folder: folder.to_owned(),
             environment: [("PYTHONHASHSEED", "0"), ("PYTHONDONTWRITEBYTECODE", "1")]
@@ -238,15 +238,15 @@ enum AnalysisLine {
 }
 
 #[async_trait]
-impl Runner for Python {
-    fn name(&self) -> &'static str {
+impl Runner for Interpreter {
+    fn language(&self) -> &'static str {
         "python"
     }
 
     fn program(&self, word: &str) -> Option<PathBuf> {
         ["python", "python3"]
             .contains(&word)
-            .then(|| self.interpreter.clone())
+            .then(|| self.program.clone())
     }
 
     async fn run_tests(
@@ -340,7 +340,7 @@ impl Runner for Python {
             Ok(dead)
         } else {
             Err(Error::Interpreter {
-                path: self.interpreter.clone(),
+                path: self.program.clone(),
                 reason: format!("the analysis ended early ({})", in_words(output.exit)),
             })
         }

@@ -1,0 +1,46 @@
+//! What is said in words of a language.
+
+/// What is said to a model, and to a user, in words of a language: whole prompts, for what leads a small model in one
+/// language is not what leads it in another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// Its name as people know it, such as `Python`.
+    pub title: &'static str,
+    /// The word behind the backticks that begin a block of its code.
+    pub fence: &'static str,
+    /// System prompt: plan the modules of a task, as JSON.
+    pub plan: &'static str,
+    /// System prompt: write a module.
+    pub code: &'static str,
+    /// System prompt: write tests of a module.
+    pub tests: &'static str,
+    /// System prompt: correct a module that fails its tests.
+    pub fix: &'static str,
+    /// System prompt: review finished code, as JSON.
+    pub review: &'static str,
+    /// System prompt: answer a question.
+    pub answer: &'static str,
+    /// What is asked for where tests are to be written; `{module}` stands for the module's name.
+    pub(crate) ask_for_tests: &'static str,
+    /// How something is imported from a module, as the end of a sentence; `{module}` stands for its name.
+    pub(crate) import_from: &'static str,
+    /// What tests need, and how a person gets it.
+    pub test_tools: &'static str,
+}
+
+impl Words {
+    /// Code in a block of this language.
+    pub fn block(&self, code: &str) -> String {
+        format!("```{}\n{code}\n```", self.fence)
+    }
+
+    /// How tests of a module are asked for.
+    pub fn ask_for_tests(&self, module: &str) -> String {
+        self.ask_for_tests.replace("{module}", module)
+    }
+
+    /// How something is imported from a module, as the end of a sentence.
+    pub fn import_from(&self, module: &str) -> String {
+        self.import_from.replace("{module}", module)
+    }
+}
