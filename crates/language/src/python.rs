@@ -3,7 +3,7 @@
 //! A dotted module is a file in a package folder, tests are in `tests/`.
 
 mod evasion;
-pub mod given;
+mod given;
 mod interpreter;
 pub mod literal;
 mod names;

@@ -18,11 +18,12 @@ use journeyman_api::{
 };
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
 use journeyman_event::{Principal, Priority, Sequence, TaskId, TaskState};
+use journeyman_language::Language as Knowledge;
+use journeyman_language::python::Python;
 use journeyman_queue::Full;
 use journeyman_tasks::{Submission, Submitted};
 use journeyman_workflow::{
-    Examples, Moment, examples_notice, imports_problem, load_at, prompt_note, prompt_problem,
-    test_file_name, test_file_problem, tests_notes,
+    Examples, Moment, examples_notice, load_at, prompt_note, prompt_problem,
 };
 
 use crate::app::App;
@@ -38,6 +39,7 @@ const PAGE: usize = 50;
 /// The tests that rule: those in a prompt unless its examples are to be left alone, and files. What
 /// becomes of their names is noted.
 fn given_tests(
+    language: &dyn Knowledge,
     prompt: &str,
     no_examples: bool,
     files: Option<Vec<Object<NewTest>>>,
@@ -55,10 +57,10 @@ fn given_tests(
     check_count("tests", files.len(), TESTS_MAX)?;
     for Object(file) in files {
         check_source("tests", &file.source)?;
-        if let Some(problem) = test_file_problem(&file.source) {
+        if let Some(problem) = language.test_file_problem(&file.source) {
             return Err(Problem::field("tests", format!("{}: {problem}", file.name)));
         }
-        let name = test_file_name(&file.name, &file.source, &tests);
+        let name = language.test_file_name(&file.name, &file.source, &tests);
         if name != file.name {
             notes.push(format!("the test file {:?} is kept as {name}", file.name));
         }
@@ -68,10 +70,10 @@ fn given_tests(
             source: file.source,
         });
     }
-    if let Some(problem) = imports_problem(&tests) {
+    if let Some(problem) = language.imports_problem(&tests) {
         return Err(Problem::field("tests", problem));
     }
-    notes.extend(tests_notes(&tests, prompt));
+    notes.extend(language.tests_notes(&tests, prompt));
     Ok(tests)
 }
 
@@ -108,9 +110,12 @@ fn submission(
         task.timeout,
         task.max_iterations,
     )?;
-    let Language::Python = task.language.unwrap_or(Language::Python);
+    let language = match task.language {
+        None | Some(Language::Python) => &Python,
+    };
     let content = TaskSubmitted {
-        tests: given_tests(&task.prompt, no_examples, task.tests, &mut notes)?,
+        language: language.name().to_owned(),
+        tests: given_tests(language, &task.prompt, no_examples, task.tests, &mut notes)?,
         no_examples,
         limits,
         out,

@@ -57,9 +57,6 @@ pub use examples::{
     Examples, examples_in_short, examples_notice, left_out_notice, tests_in_prompt,
 };
 pub use fact::{Fact, Role};
-pub use journeyman_language::python::given::{
-    imports_problem, never_run, test_file_name, test_file_problem, tests_notes,
-};
 use journeyman_language::python::{self, literal};
 pub use layout::{Files, TaskFile, module_path, task_files};
 pub use listing::Listing;

@@ -60,7 +60,7 @@ const PLUGINS: &[(&str, &str)] = &[
 ];
 
 /// What is wrong with a test file of the user's, in words for the user; none if it can be run.
-pub fn test_file_problem(source: &str) -> Option<String> {
+pub(super) fn test_file_problem(source: &str) -> Option<String> {
     let read = Source::of(source.trim_start_matches('\u{feff}'));
     let suite = suite(&read);
     let mut lines = source.lines().map(str::trim_start);
@@ -105,7 +105,7 @@ pub fn test_file_problem(source: &str) -> Option<String> {
 
 /// Why no plan could have all that the test files of a user's import, in words for the user; none if one
 /// could.
-pub fn imports_problem(tests: &[GivenTest]) -> Option<String> {
+pub(super) fn imports_problem(tests: &[GivenTest]) -> Option<String> {
     let wanted = modules_wanted(tests);
     if let Some(name) = wanted.iter().find(|name| {
         let mut parts = name.split('.');
@@ -131,7 +131,7 @@ pub fn imports_problem(tests: &[GivenTest]) -> Option<String> {
 /// What is plain of given tests before work begins, and easily missed: modules of which a user may think
 /// that they are there, and results that contradict each other. Modules that the prompt names, and those
 /// of one package, are plainly the program that is asked for.
-pub fn tests_notes(tests: &[GivenTest], prompt: &str) -> Vec<String> {
+pub(super) fn tests_notes(tests: &[GivenTest], prompt: &str) -> Vec<String> {
     let mut wanted = modules_wanted(tests);
     let top = |name: &String| name.split('.').next().map(str::to_owned);
     let are_apart = wanted.iter().any(|name| top(name) != top(&wanted[0]));
@@ -160,7 +160,7 @@ fn modules_wanted(tests: &[GivenTest]) -> Vec<String> {
 }
 
 /// Whether a module that a test imports is one of the given files.
-pub fn is_given(module: &str, tests: &[GivenTest]) -> bool {
+pub(super) fn is_given(module: &str, tests: &[GivenTest]) -> bool {
     let stem = module.strip_prefix("tests.").unwrap_or(module);
     tests
         .iter()
@@ -220,7 +220,7 @@ fn plain_value(text: &str) -> Option<String> {
 }
 
 /// What of a test file looks like a test and is never run, as lines for the user; it may have others that are.
-pub fn never_run(source: &str) -> Vec<String> {
+pub(super) fn never_run(source: &str) -> Vec<String> {
     let suite = suite(&Source::of(source.trim_start_matches('\u{feff}')));
     let found = suite.never_run.into_iter();
     found
@@ -294,7 +294,7 @@ fn not_runnable(suite: &Suite) -> Option<String> {
 
 /// The name under which a test file is kept, whatever its own is: one that pytest can load, that hides
 /// nothing, and that none of the others has.
-pub fn test_file_name(given: &str, source: &str, others: &[GivenTest]) -> String {
+pub(super) fn test_file_name(given: &str, source: &str, others: &[GivenTest]) -> String {
     let name = given.rsplit(['/', '\\']).next().unwrap_or(given);
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     let is_other = |c: char| !(c.is_ascii_alphanumeric() || c == '_');

@@ -11,10 +11,8 @@ use journeyman_api::limits::{SOURCE_CHARS_MAX, TEXT_CHARS_MAX, check_source, che
 use journeyman_api::{CheckedTask, Unfit};
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
 use journeyman_event::{TaskState, Tokens};
-use journeyman_workflow::{
-    Examples, examples_notice, imports_problem, is_plain_question, never_run, prompt_problem,
-    test_file_name, test_file_problem, tests_notes,
-};
+use journeyman_language::{Language, find};
+use journeyman_workflow::{Examples, examples_notice, is_plain_question, prompt_problem};
 
 use crate::cli::{LimitArgs, RunArgs};
 use crate::exit::UsageError;
@@ -93,8 +91,9 @@ pub(super) fn submission(
     let taken = taken.map(|notice| format!("{notice} (--no-examples leaves them alone)"));
     let mut notes: Vec<String> = taken.into_iter().chain(examples.left_out).collect();
     let mut tests = examples.tests;
+    let language = find(args.language.as_str()).map_err(|error| UsageError(error.to_string()))?;
     for path in &args.tests {
-        let test = given_test(path, &tests)?;
+        let test = given_test(language, path, &tests)?;
         if path.file_name().is_none_or(|name| *name != *test.name) {
             notes.push(format!(
                 "the test file {} is kept as {}",
@@ -102,13 +101,13 @@ pub(super) fn submission(
                 test.name
             ));
         }
-        let never_run = never_run(&test.source).into_iter();
+        let never_run = language.never_run(&test.source).into_iter();
         notes.extend(never_run.map(|line| format!("{} {line}", path.display())));
         tests.push(test);
     }
     let out = args.out.as_deref().map(absolute).transpose()?;
     let content = TaskSubmitted {
-        language: args.language.as_str().to_owned(),
+        language: language.name().to_owned(),
         tests,
         limits: limits(Limits::default(), &args.limits),
         out,
@@ -119,10 +118,10 @@ pub(super) fn submission(
         tools,
         ..TaskSubmitted::of(prompt)
     };
-    if let Some(problem) = imports_problem(&content.tests) {
+    if let Some(problem) = language.imports_problem(&content.tests) {
         return Err(UsageError(format!("--tests: {problem}")).into());
     }
-    notes.extend(tests_notes(&content.tests, &content.prompt));
+    notes.extend(language.tests_notes(&content.tests, &content.prompt));
     Ok((CheckedTask::new(content).map_err(usage)?, notes))
 }
 
@@ -135,7 +134,11 @@ pub(super) fn absolute(path: &Path) -> anyhow::Result<String> {
 }
 
 /// A test file of the user's, kept under a name that none of the others has.
-fn given_test(path: &Path, others: &[GivenTest]) -> anyhow::Result<GivenTest> {
+fn given_test(
+    language: &dyn Language,
+    path: &Path,
+    others: &[GivenTest],
+) -> anyhow::Result<GivenTest> {
     let refuse = |why: String| UsageError(format!("--tests {}: {why}", path.display()));
     let meta = std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
     if meta.len() > TEST_BYTES_MAX {
@@ -144,12 +147,12 @@ fn given_test(path: &Path, others: &[GivenTest]) -> anyhow::Result<GivenTest> {
     let bytes = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
     let source = String::from_utf8(bytes).map_err(|error| refuse(not_utf8(path, &error)))?;
     check_source("tests", &source).map_err(|error| refuse(error.to_string()))?;
-    if let Some(problem) = test_file_problem(&source) {
+    if let Some(problem) = language.test_file_problem(&source) {
         return Err(refuse(problem).into());
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     Ok(GivenTest {
-        name: test_file_name(&name, &source, others),
+        name: language.test_file_name(&name, &source, others),
         origin: TestOrigin::File,
         source,
     })
