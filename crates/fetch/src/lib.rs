@@ -23,5 +23,5 @@ pub use error::Error;
 pub use hub::{HUB, Hub, HubFile};
 pub use parts::{Assembled, FilePlan, assemble, find_assembled, remove_assembled};
 pub use progress::{Progress, Report};
-pub use python::{Environment, PYTEST, Requirement};
+pub use python::{Environment, Requirement};
 pub use store::{Stored, find_stored, list_stored, remove_stored};

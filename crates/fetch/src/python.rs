@@ -26,13 +26,6 @@ pub struct Requirement {
     pub bytes: u64,
 }
 
-/// Runs the tests of generated code.
-pub const PYTEST: Requirement = Requirement {
-    name: "pytest",
-    version: "9.2.0",
-    bytes: 2_000_000,
-};
-
 const FOLDER: &str = "python";
 const MADE: &str = "made";
 /// The end of a failed command's output that is shown.
@@ -68,15 +61,8 @@ impl Environment {
         (environment.base()? == Path::new(&base)).then_some(environment)
     }
 
-    /// The environment of this data folder, made if need be, with pytest in it.
-    pub async fn ensure(data_dir: &Path, report: Report<'_>) -> Result<Self, Error> {
-        let environment = Self::ensure_empty(data_dir, report).await?;
-        environment.install(PYTEST, report).await?;
-        Ok(environment)
-    }
-
     /// The environment of this data folder, made if need be, with nothing installed for it.
-    pub async fn ensure_empty(data_dir: &Path, report: Report<'_>) -> Result<Self, Error> {
+    pub async fn ensure(data_dir: &Path, report: Report<'_>) -> Result<Self, Error> {
         match Self::find(data_dir) {
             Some(environment) => Ok(environment),
             None => Self::make(data_dir, report).await,

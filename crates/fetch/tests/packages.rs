@@ -39,8 +39,8 @@ async fn shop() -> &'static Shop {
         let seen = Mutex::new(Vec::new());
         let report = |progress| seen.lock().unwrap().push(progress);
         let (one, two) = tokio::join!(
-            Environment::ensure_empty(data_dir.path(), &report),
-            Environment::ensure_empty(data_dir.path(), &report)
+            Environment::ensure(data_dir.path(), &report),
+            Environment::ensure(data_dir.path(), &report)
         );
         two.unwrap();
         let shelf = data_dir.path().join("shelf");

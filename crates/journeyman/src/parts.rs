@@ -10,7 +10,7 @@ use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::{Environment, Hub};
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
-use journeyman_language::python::Interpreter;
+use journeyman_language::python::{self, Interpreter};
 use journeyman_llm::{Connected, Connection, Later, ModelServer, SupervisorCommand};
 use journeyman_sandbox::{Launcher, Sandbox};
 use journeyman_sim::{Script, SimulatedModel};
@@ -161,7 +161,7 @@ pub(crate) async fn ensure_python(
     progress: &Arc<Progress>,
 ) -> anyhow::Result<Environment> {
     let report = |step: journeyman_fetch::Progress| progress.fetch(&step);
-    let ensured = Environment::ensure(&settings.data_dir, &report).await;
+    let ensured = python::prepare(&settings.data_dir, &report).await;
     if ensured.is_err() {
         // Python's own tools often hide why they failed.
         space::check(&settings.data_dir)?;

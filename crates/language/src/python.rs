@@ -2,6 +2,7 @@
 //!
 //! A dotted module is a file in a package folder, tests are in `tests/`.
 
+mod environment;
 mod evasion;
 mod given;
 mod interpreter;
@@ -18,6 +19,7 @@ use std::collections::BTreeSet;
 
 use journeyman_event::payload::GivenTest;
 
+pub use environment::prepare;
 pub use interpreter::Interpreter;
 pub use names::{
     BUILTINS, STANDARD_LIBRARY, is_builtin, is_identifier, is_library, is_name, is_standard,

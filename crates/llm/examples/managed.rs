@@ -37,7 +37,7 @@ async fn use_server(arguments: Vec<String>) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let seconds = move || start.elapsed().as_secs_f32();
     let report = move |step| eprintln!("{:7.1} s  {step}", seconds());
-    let environment = Environment::ensure_empty(data_dir.as_ref(), &report).await?;
+    let environment = Environment::ensure(data_dir.as_ref(), &report).await?;
     let options = ManagedOptions {
         data_dir: data_dir.into(),
         environment,

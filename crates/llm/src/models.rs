@@ -162,7 +162,7 @@ impl Models {
                     return Ok(there);
                 }
                 if self.pull_from_hub(model, report).await?.is_none() {
-                    let environment = Environment::ensure_empty(&self.data_dir, report).await?;
+                    let environment = Environment::ensure(&self.data_dir, report).await?;
                     assemble(&model.file, &environment, &self.store, report).await?;
                 }
                 Ok(self.catalogued(model))

@@ -421,7 +421,7 @@ async fn a_cancelled_call_gives_what_had_come_and_drops_the_connection() {
 #[tokio::test]
 async fn it_is_chosen_by_its_own_address_and_recognised_under_a_plain_one() {
     let folder = tempfile::tempdir().unwrap();
-    let environment = journeyman_fetch::Environment::ensure_empty(folder.path(), &|_| {})
+    let environment = journeyman_fetch::Environment::ensure(folder.path(), &|_| {})
         .await
         .unwrap();
     for scheme in ["ollama://", "http://"] {

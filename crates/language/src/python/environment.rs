@@ -1,0 +1,19 @@
+//! The environment that Python's code is run in.
+
+use std::path::Path;
+
+use journeyman_fetch::{Environment, Error, Report, Requirement};
+
+/// Runs the tests.
+const PYTEST: Requirement = Requirement {
+    name: "pytest",
+    version: "9.2.0",
+    bytes: 2_000_000,
+};
+
+/// The environment of a data folder with all that running Python's tests takes, made if need be.
+pub async fn prepare(data_dir: &Path, report: Report<'_>) -> Result<Environment, Error> {
+    let environment = Environment::ensure(data_dir, report).await?;
+    environment.install(PYTEST, report).await?;
+    Ok(environment)
+}
