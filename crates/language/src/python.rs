@@ -251,3 +251,27 @@ impl Language for Python {
         Some(format!("python3 -m {module}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_an_import_failed_is_read_from_what_python_says() {
+        for (output, failure) in [
+            (
+                "ImportError: cannot import name 'f' from 'm' (/m.py)",
+                ImportFailure::Name("f"),
+            ),
+            (
+                "ModuleNotFoundError: No module named 'a.b'",
+                ImportFailure::Module("a"),
+            ),
+            ("E   ModuleNotFoundError", ImportFailure::SomeModule),
+            ("SyntaxError: invalid syntax", ImportFailure::Other),
+            ("", ImportFailure::Other),
+        ] {
+            assert_eq!(Python.import_failure(output), failure, "{output}");
+        }
+    }
+}

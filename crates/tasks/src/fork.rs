@@ -10,7 +10,7 @@ use journeyman_event::{Event, EventId, NewEvent, Payload, Principal, Sequence, T
 use journeyman_journal::{Filter, StreamName};
 use journeyman_queue::Full;
 
-use crate::{AGAIN, Error, Submitted, Tasks, check_patterns, refused};
+use crate::{AGAIN, Error, Submitted, Tasks, check_language, check_patterns, refused};
 
 /// Events that a fork copies at the most: all of them and the submission are one append.
 const COPIED_MAX: usize = 999;
@@ -87,6 +87,7 @@ impl Tasks {
             return Err(too_long(copied.len()));
         }
         let content = CheckedTask::new(content)?.into_content();
+        check_language(&content.language)?;
         check_patterns(content.tools.as_deref().unwrap_or_default())?;
         let name = self.name(principal, fork.task_id, fork.idempotency_key.as_deref());
         loop {

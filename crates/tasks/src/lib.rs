@@ -247,6 +247,7 @@ impl Tasks {
                 return Ok(known);
             }
             let task_id = &name.task_id;
+            check_language(&content.language)?;
             check_patterns(content.tools.as_deref().unwrap_or_default())?;
             fork::check_tests(&content)?;
             if let Some(out) = &content.out {
@@ -549,6 +550,13 @@ fn refused(refusal: Refusal<StreamName>, task: &TaskId) -> Error {
         Refusal::Duplicate { .. } => Error::TaskExists { task: task.clone() },
         other => Error::Refused(other),
     }
+}
+
+/// Whether a task may be in this language.
+fn check_language(name: &str) -> Result<(), Error> {
+    let found = journeyman_language::find(name);
+    found.map_err(|error| Error::bad("language", error.to_string()))?;
+    Ok(())
 }
 
 /// Whether a task may say so which tools its agents may call.

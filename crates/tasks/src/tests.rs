@@ -356,6 +356,29 @@ async fn who_waits_for_a_place_and_goes_away_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_task_in_a_language_that_is_not_known_is_refused_and_not_recorded() {
+    let tasks = service(&Disk::default());
+    let submission = Submission {
+        task_id: Some(id("t")),
+        content: CheckedTask::new(TaskSubmitted {
+            language: "cobol".to_owned(),
+            ..TaskSubmitted::of("a word counter")
+        })
+        .unwrap(),
+        full: Full::Refuse,
+        idempotency_key: None,
+    };
+    let refused = tasks.submit(&Principal::local(), submission).await;
+    let told = refused.map(|_| ()).unwrap_err().to_string();
+    assert!(
+        told.contains("language") && told.contains("cobol"),
+        "{told}"
+    );
+    let state = load(tasks.journal(), &Principal::local(), &id("t")).await;
+    assert!(state.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn a_queued_task_that_cannot_be_recorded_as_stopped_stays_in_the_queue() {
     for stop in [Intervention::Cancel, Intervention::Pause] {
         let disk = Disk::default();

@@ -381,6 +381,8 @@ mod tests {
         let rest = "import m\n\ndef test_f():\n    def f():\n        pass\n    assert f(1)\n";
         assert_eq!(without_definitions(source, &["f"]), rest);
         assert_eq!(without_definitions(source, &["g"]), source);
+        let quoted = "TEXT = '''\ndef f(x):\n    pass\n'''\nif TEXT:\n    def f(): pass\nf = f\n";
+        assert_eq!(without_definitions(quoted, &["f"]), quoted);
     }
 
     #[test]
@@ -389,6 +391,8 @@ mod tests {
         let rest = "import re\nfrom a.b import (\n    f,\n)\nfrom a.c import g\nx = 1\n";
         assert_eq!(without_own_imports(source, "a.b"), rest);
         assert_eq!(without_own_imports(rest, "a"), rest);
+        let quoted = "'''\nimport a.b\n'''\nimport a.b, a.c\nimport a.b as b\nfrom .b import f\n";
+        assert_eq!(without_own_imports(quoted, "a.b"), quoted);
     }
 
     #[test]
