@@ -171,7 +171,8 @@ pub(super) fn without_own_imports(source: &str, module: &str) -> String {
             .split_inclusive('\n')
             .next()
             .unwrap_or_default();
-        rest.trim().is_empty().then_some(start..end + rest.len())
+        let is_last = rest.trim().is_empty() || rest.trim_start().starts_with('#');
+        is_last.then_some(start..end + rest.len())
     });
     without(source, lines)
 }
@@ -387,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_module_does_not_import_itself() {
-        let source = "import re\nfrom a.b import *\nimport a.b\nfrom a.b import (\n    f,\n)\nfrom a.c import g\nx = 1\n";
+        let source = "import re\nfrom a.b import *  # all\nimport a.b\nfrom a.b import (\n    f,\n)\nfrom a.c import g\nx = 1\n";
         let rest = "import re\nfrom a.b import (\n    f,\n)\nfrom a.c import g\nx = 1\n";
         assert_eq!(without_own_imports(source, "a.b"), rest);
         assert_eq!(without_own_imports(rest, "a"), rest);
