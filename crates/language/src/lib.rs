@@ -18,9 +18,7 @@ use journeyman_event::TaskState;
 
 pub use error::{Error, Result};
 pub use language::{ImportFailure, Language};
-pub use report::{
-    DeadCode, DeadCodeKind, ImportCheck, TestOutcome, TestReport, TestResult, TestRunner,
-};
+pub use report::{DeadCode, DeadCodeKind, ImportCheck, TestOutcome, TestReport, TestResult};
 pub use runner::Runner;
 pub use words::Words;
 

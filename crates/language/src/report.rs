@@ -2,16 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The program that ran the tests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TestRunner {
-    /// pytest, which runs unittest's classes and doctests too.
-    Pytest,
-    /// The standard library's unittest, where pytest is not installed.
-    Unittest,
-}
-
 /// What a run of tests says about the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -62,8 +52,8 @@ pub struct TestReport {
     pub idle: Vec<String>,
     /// Whether a test file cannot be loaded by a fault of its own, in which the code has no part.
     pub broken_tests: bool,
-    /// The program that ran them; `None` if it never came so far.
-    pub runner: Option<TestRunner>,
+    /// The program that ran them, such as `pytest`; `None` if it never came so far.
+    pub runner: Option<String>,
     /// The end of what the run printed, bounded.
     pub output: String,
     /// Real time of the whole run.

@@ -5,7 +5,7 @@
 #[path = "../../sandbox/tests/common/mod.rs"]
 mod common;
 
-use journeyman_language::{DeadCodeKind, Runner, TestOutcome, TestRunner};
+use journeyman_language::{DeadCodeKind, Runner, TestOutcome};
 use journeyman_sandbox::Limits;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +26,7 @@ at_each_level! {
         let report = sandboxed.test(&["tests/test_add.py"]).await;
         assert_eq!(report.outcome, TestOutcome::Passed, "{report:#?}");
         assert_eq!((report.passed, report.failed), (3, 0));
-        assert_eq!(report.runner, Some(TestRunner::Pytest));
+        assert_eq!(report.runner.as_deref(), Some("pytest"));
         assert_eq!(report.tests[0].name, "tests/test_add.py::test_add[1]");
     }
 
@@ -472,7 +472,7 @@ async fn without_pytest_unittest_runs_the_tests() {
     );
     let report = sandboxed.test(&["tests/test_calc.py"]).await;
     assert_eq!(report.outcome, TestOutcome::Failed, "{report:#?}");
-    assert_eq!(report.runner, Some(TestRunner::Unittest));
+    assert_eq!(report.runner.as_deref(), Some("unittest"));
     assert_eq!((report.passed, report.failed), (2, 1), "{report:#?}");
     assert_eq!(
         report.tests[1].name,

@@ -15,8 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    DeadCode, DeadCodeKind, Error, ImportCheck, Result, Runner, TestOutcome, TestReport,
-    TestResult, TestRunner,
+    DeadCode, DeadCodeKind, Error, ImportCheck, Result, Runner, TestOutcome, TestReport, TestResult,
 };
 
 const CHANNEL: &str = include_str!("scripts/channel.py");
@@ -180,7 +179,7 @@ async fn secret() -> Result<String> {
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum TestLine {
     Runner {
-        name: TestRunner,
+        name: String,
     },
     Started {
         name: String,
@@ -385,7 +384,7 @@ fn judge(output: &Output, lines: Vec<TestLine>) -> TestReport {
 
 #[derive(Default)]
 struct Seen {
-    runner: Option<TestRunner>,
+    runner: Option<String>,
     running: Option<String>,
     tests: Vec<TestResult>,
     idle: Vec<String>,
@@ -463,7 +462,7 @@ impl Seen {
     }
 
     fn outcome(&self, exit: Exit) -> (TestOutcome, String) {
-        let place = match (&self.running, self.runner) {
+        let place = match (&self.running, &self.runner) {
             (Some(name), _) => format!("while {name} ran"),
             (None, Some(_)) if self.tests.is_empty() => format!(
                 "while code was loaded: what waits, serves or ends the program belongs {MAIN_ONLY}"

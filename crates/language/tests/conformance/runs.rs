@@ -93,6 +93,7 @@ pub(crate) async fn right_code_passes_and_wrong_code_fails_by_name(sample: &'sta
     let (right, path) = report(sample, sample.right, sample.tests).await;
     assert_eq!(right.outcome, TestOutcome::Passed, "{right:#?}");
     assert_eq!((right.passed, right.failed, right.tests.len()), (2, 0, 2));
+    assert!(right.runner.as_ref().is_some_and(|name| !name.is_empty()));
     let (wrong, _) = report(sample, sample.wrong, sample.tests).await;
     assert_eq!(wrong.outcome, TestOutcome::Failed, "{wrong:#?}");
     assert_eq!(wrong.failed, 2);
