@@ -4,8 +4,11 @@
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
+use journeyman_language::python::{
+    defined_name, is_builtin, is_identifier, is_name, stub_signatures,
+};
+
 use crate::passages::{Role, Statement, passages_in};
-use crate::python::{defined_name, is_builtin, is_identifier, is_name, stub_signatures};
 use crate::spoken::Spoken;
 use crate::stated::after_label;
 use crate::wording::{demands, each, requests};

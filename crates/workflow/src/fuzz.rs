@@ -12,6 +12,7 @@ use journeyman_event::{ContentHash, TaskId};
 use journeyman_fuzz::fuzz;
 use journeyman_language::Language;
 use journeyman_language::python::Python;
+use journeyman_language::python::is_standard;
 use journeyman_syntax::Source;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -22,7 +23,6 @@ use crate::examples::tests_in_prompt;
 use crate::layout::Files;
 use crate::output::write_output;
 use crate::plan::{plan_of_answer, plan_of_stub};
-use crate::python::is_standard;
 
 /// Pieces that answers and prompts are made of, in any order.
 fn text() -> impl Strategy<Value = String> {

@@ -57,8 +57,6 @@ pub use examples::{
     Examples, examples_in_short, examples_notice, left_out_notice, tests_in_prompt,
 };
 pub use fact::{Fact, Role};
-// By what reads tests in prompts and files in answers, which are Python's so far.
-use journeyman_language::python::{self, literal};
 pub use layout::{Files, TaskFile, module_path, task_files};
 pub use listing::Listing;
 pub use notice::{Notice, Notices};

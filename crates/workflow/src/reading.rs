@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use journeyman_event::payload::{GivenTest, TestOrigin};
+use journeyman_language::python::literal::literal;
+use journeyman_language::python::{is_builtin, is_library};
 use journeyman_syntax::Source;
 
 use crate::asked::{Line, Prompt, is_comment};
-use crate::literal::literal;
-use crate::passages::{is_chain, is_library, is_open, tests_in_passages};
-use crate::python::is_builtin;
+use crate::passages::{is_chain, is_open, tests_in_passages};
 use crate::sessions::doctests;
 use crate::stated::{
     Shown, call_at, calls_shown, is_case, is_labelled, shows_a_result, stated_examples,

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use journeyman_language::python::literal::{identifier, literal};
+use journeyman_language::python::{is_builtin, is_standard};
 use journeyman_syntax::Source;
 
 use crate::asked::{Prompt, is_comment};
-use crate::literal::{identifier, literal};
-use crate::python::{is_builtin, is_standard};
 use crate::reading::Found;
 use crate::stated::stated_in_session;
 

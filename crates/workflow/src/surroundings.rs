@@ -3,10 +3,10 @@
 //! (or under a lead that names examples) and what follows it takes nothing back. What is not known to
 //! take nothing back counts as if it did: no list of the words by which people complain is complete.
 
+use journeyman_language::python::mentions;
 use journeyman_syntax::Source;
 
 use crate::asked::{Prompt, is_comment, is_fence};
-use crate::python::mentions;
 use crate::spoken::{Spoken, asks_in_another_language, denies_in_another_language};
 use crate::stated::{begins_with_an_example, results_shown};
 use crate::wording::{

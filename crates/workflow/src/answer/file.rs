@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use journeyman_event::state::PendingAnswer;
+use journeyman_language::python::is_builtin;
 use journeyman_syntax::{Definition, Kind, Source, is_invisible};
 use serde_json::Value;
 
@@ -10,7 +11,6 @@ use super::blocks::{Block, fenced_blocks};
 use super::json::json_values;
 use super::repaired::{at_the_margin, new_file, numbered, repaired, unescaped};
 use super::{bare, in_place, spoken, thoughts};
-use crate::python::is_builtin;
 use crate::spoken::{
     denies_in_another_language, mends_in_another_language, offers_in_another_language,
 };
@@ -624,5 +624,5 @@ fn starts_like_code(line: &str) -> bool {
     starts.iter().any(|start| line.starts_with(start))
         || line
             .split_once(" = ")
-            .is_some_and(|(name, _)| crate::python::is_name(name))
+            .is_some_and(|(name, _)| journeyman_language::python::is_name(name))
 }
