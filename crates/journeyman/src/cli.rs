@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
+use journeyman_api::limits::{BUDGET_MAX, ITERATIONS_MAX};
 use journeyman_event::{ModuleName, Owner, Priority, TaskId};
 use journeyman_journal::Head;
 use journeyman_server::{Role, TcpOffer};
@@ -343,7 +344,7 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,
     /// Code versions tried for a module [default: 5]
-    #[arg(long, value_name = "N", value_parser = parse_count)]
+    #[arg(long, value_name = "N", value_parser = parse_iterations)]
     pub(crate) max_iterations: Option<NonZeroU32>,
 }
 
@@ -584,10 +585,19 @@ fn parse_version(text: &str) -> Result<u64, String> {
 }
 
 fn parse_tokens(text: &str) -> Result<u64, String> {
-    let needed = "from 1, such as 20000,";
-    whole(text, needed)
-        .map(NonZeroU64::get)
-        .map_err(|why| format!("{why}; without the option a task has 20000 a module"))
+    let tokens = whole(text, "").map(NonZeroU64::get).ok();
+    tokens.filter(|&tokens| tokens <= BUDGET_MAX).ok_or_else(|| {
+        format!(
+            "a whole number from 1 to {BUDGET_MAX}, such as 20000, is needed; without the option a task has \
+             20000 a module"
+        )
+    })
+}
+
+fn parse_iterations(text: &str) -> Result<NonZeroU32, String> {
+    let count = parse_count(text).ok();
+    let fits = count.filter(|count| count.get() <= ITERATIONS_MAX);
+    fits.ok_or_else(|| format!("a whole number from 1 to {ITERATIONS_MAX} is needed"))
 }
 
 /// A prompt of several words without quotes is told as that.

@@ -423,11 +423,16 @@ fn wrong_use_ends_with_2_says_why_and_leaves_no_task() {
         ),
         (
             &["run", "x", "--max-iterations", "0"],
-            "a whole number from 1 is needed",
+            "a whole number from 1 to 1000 is needed",
         ),
+        (&["run", "x", "--max-iterations", "1001"], "1000"),
         (
             &["run", "x", "--budget-tokens", "0"],
-            "a whole number from 1, such as 20000,",
+            "a whole number from 1 to 1000000000000, such as 20000,",
+        ),
+        (
+            &["run", "x", "--budget-tokens", "1000000000001"],
+            "1000000000000",
         ),
         (
             &["run", "x", "--budget-tokens", "many"],

@@ -16,15 +16,13 @@ use journeyman_api::{
     Accepted, AtQuery, CheckedTask, GivenAnswer, IdempotencyKey, Language, ListQuery, NewTask,
     NewTest, Position, Problem, TaskPage, TaskPath, TaskView, ToolPattern, task_name,
 };
-use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
+use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted};
 use journeyman_event::{Principal, Priority, Sequence, TaskId, TaskState};
 use journeyman_language::Language as Knowledge;
 use journeyman_language::python::Python;
 use journeyman_queue::Full;
 use journeyman_tasks::{Submission, Submitted};
-use journeyman_workflow::{
-    Examples, Moment, examples_notice, load_at, prompt_note, prompt_problem,
-};
+use journeyman_workflow::{GivenTests, Moment, load_at, prompt_note, prompt_problem};
 
 use crate::app::App;
 use crate::body::Body;
@@ -36,45 +34,20 @@ use crate::view;
 /// Tasks on a page whose size nobody says.
 const PAGE: usize = 50;
 
-/// The tests that rule: those in a prompt unless its examples are to be left alone, and files. What
-/// becomes of their names is noted.
+/// The tests that rule, and what is to be told of them.
 fn given_tests(
-    language: &dyn Knowledge,
-    prompt: &str,
-    no_examples: bool,
+    mut tests: GivenTests<'_>,
     files: Option<Vec<Object<NewTest>>>,
-    notes: &mut Vec<String>,
-) -> Result<Vec<GivenTest>, Problem> {
-    let examples = if no_examples {
-        Examples::default()
-    } else {
-        Examples::of(prompt)
-    };
-    notes.extend(examples_notice(&examples.tests));
-    notes.extend(examples.left_out);
-    let mut tests = examples.tests;
+) -> Result<(Vec<GivenTest>, Vec<String>), Problem> {
     let files = files.unwrap_or_default();
     check_count("tests", files.len(), TESTS_MAX)?;
-    for Object(file) in files {
-        check_source("tests", &file.source)?;
-        if let Some(problem) = language.test_file_problem(&file.source) {
-            return Err(Problem::field("tests", format!("{}: {problem}", file.name)));
-        }
-        let name = language.test_file_name(&file.name, &file.source, &tests);
-        if name != file.name {
-            notes.push(format!("the test file {:?} is kept as {name}", file.name));
-        }
-        tests.push(GivenTest {
-            name,
-            origin: TestOrigin::File,
-            source: file.source,
-        });
+    for Object(NewTest { name, source }) in files {
+        check_source("tests", &source)?;
+        let added = tests.add(&name, &format!("{name:?}"), source);
+        added.map_err(|problem| Problem::field("tests", format!("{name}: {problem}")))?;
     }
-    if let Some(problem) = language.imports_problem(&tests) {
-        return Err(Problem::field("tests", problem));
-    }
-    notes.extend(language.tests_notes(&tests, prompt));
-    Ok(tests)
+    let finished = tests.finish();
+    finished.map_err(|problem| Problem::field("tests", problem))
 }
 
 /// What is to be done, and what was made of it otherwise than it was given.
@@ -84,7 +57,6 @@ fn submission(
     caller: &Caller,
     headers: &HeaderMap,
 ) -> Result<(Submission, Vec<String>), Problem> {
-    let mut notes = Vec::new();
     check_text("prompt", &task.prompt)?; // tests are looked for in it
     if let Some(problem) = prompt_problem(&task.prompt) {
         return Err(Problem::field("prompt", format!("`prompt`: {problem}")));
@@ -113,9 +85,15 @@ fn submission(
     let language = match task.language {
         None | Some(Language::Python) => &Python,
     };
+    let tests = if no_examples {
+        GivenTests::without_examples(language, &task.prompt)
+    } else {
+        GivenTests::of_prompt(language, &task.prompt, None)
+    };
+    let (tests, notes) = given_tests(tests, task.tests)?;
     let content = TaskSubmitted {
         language: language.name().to_owned(),
-        tests: given_tests(language, &task.prompt, no_examples, task.tests, &mut notes)?,
+        tests,
         no_examples,
         limits,
         out,

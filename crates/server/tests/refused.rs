@@ -358,3 +358,24 @@ async fn the_document_describes_every_operation_and_its_problems() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_is_made_of_given_tests_is_told() {
+    let server = common::serve(|_| {}).await;
+    let twice = "from m import f\n\n\ndef test_a():\n    assert f(1) == 7\n\n\ndef test_a():\n    assert f(1) == 2\n";
+    let files = json!([{"name": "my-tests.py", "source": twice}]);
+    let task = json!({"prompt": "Write f(x). f(2) == 3", "tests": files});
+    let accepted = server.post(TASKS, &task).await.expect(202);
+    let told = accepted["notices"].to_string();
+    for part in [
+        "1 example of your prompt is run",
+        "is kept as",
+        "test_a is not run: a later one of the same name hides it",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let alone = json!({"prompt": "Write f(x). f(2) == 3", "examples": false});
+    let accepted = server.post(TASKS, &alone).await.expect(202);
+    assert!(accepted["notices"].as_array().is_none_or(Vec::is_empty));
+    server.end().await;
+}

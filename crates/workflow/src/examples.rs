@@ -15,17 +15,17 @@ use crate::sessions::ANY_DETAIL;
 
 /// What is made of the examples of a prompt.
 #[derive(Debug, Default)]
-pub struct Examples {
+pub(crate) struct Examples {
     /// The tests that it gives: what it plainly expects of what it asks for. Where that is in doubt it is
     /// no test, for right code would fail by it.
-    pub tests: Vec<GivenTest>,
+    pub(crate) tests: Vec<GivenTest>,
     /// What is said of the lines that look like tests and are not run; nothing if there are none.
-    pub left_out: Option<String>,
+    pub(crate) left_out: Option<String>,
 }
 
 impl Examples {
     /// Reads a prompt.
-    pub fn of(prompt: &str) -> Self {
+    pub(crate) fn of(prompt: &str) -> Self {
         let reading = Reading::of(&Prompt::of(prompt));
         Self {
             left_out: left_out(&reading),

@@ -20,6 +20,7 @@ mod fact;
 mod folder;
 #[cfg(test)]
 mod fuzz;
+mod given;
 mod layout;
 mod listing;
 mod named;
@@ -53,10 +54,9 @@ pub use control::{Control, StopReason};
 pub use decide::{Step, decide, without_time};
 pub use effects::completed_call;
 pub use error::Error;
-pub use examples::{
-    Examples, examples_in_short, examples_notice, left_out_notice, tests_in_prompt,
-};
+pub use examples::{examples_in_short, examples_notice, left_out_notice, tests_in_prompt};
 pub use fact::{Fact, Role};
+pub use given::GivenTests;
 pub use layout::{Files, TaskFile, module_path, task_files};
 pub use listing::Listing;
 pub use notice::{Notice, Notices};

@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::Context;
 use journeyman_api::limits::{SOURCE_CHARS_MAX, TEXT_CHARS_MAX, check_source, check_text};
 use journeyman_api::{CheckedTask, Unfit};
-use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin};
+use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted};
 use journeyman_event::{TaskState, Tokens};
-use journeyman_language::{Language, find};
-use journeyman_workflow::{Examples, examples_notice, is_plain_question, prompt_problem};
+use journeyman_language::find;
+use journeyman_workflow::{GivenTests, is_plain_question, prompt_problem};
 
 use crate::cli::{LimitArgs, RunArgs};
 use crate::exit::UsageError;
@@ -82,29 +82,18 @@ pub(super) fn submission(
     if let Some(problem) = prompt_problem(&prompt) {
         return Err(UsageError(format!("this prompt is not worked on: {problem}")).into());
     }
-    let examples = if args.no_examples {
-        Examples::default()
-    } else {
-        Examples::of(&prompt)
-    };
-    let taken = examples_notice(&examples.tests);
-    let taken = taken.map(|notice| format!("{notice} (--no-examples leaves them alone)"));
-    let mut notes: Vec<String> = taken.into_iter().chain(examples.left_out).collect();
-    let mut tests = examples.tests;
     let language = find(args.language.as_str()).map_err(|error| UsageError(error.to_string()))?;
+    let mut tests = if args.no_examples {
+        GivenTests::without_examples(language, &prompt)
+    } else {
+        GivenTests::of_prompt(language, &prompt, Some("--no-examples leaves them alone"))
+    };
     for path in &args.tests {
-        let test = given_test(language, path, &tests)?;
-        if path.file_name().is_none_or(|name| *name != *test.name) {
-            notes.push(format!(
-                "the test file {} is kept as {}",
-                path.display(),
-                test.name
-            ));
-        }
-        let never_run = language.never_run(&test.source).into_iter();
-        notes.extend(never_run.map(|line| format!("{} {line}", path.display())));
-        tests.push(test);
+        add_test(&mut tests, path)?;
     }
+    let (tests, notes) = tests
+        .finish()
+        .map_err(|problem| UsageError(format!("--tests: {problem}")))?;
     let out = args.out.as_deref().map(absolute).transpose()?;
     let content = TaskSubmitted {
         language: language.name().to_owned(),
@@ -118,10 +107,6 @@ pub(super) fn submission(
         tools,
         ..TaskSubmitted::of(prompt)
     };
-    if let Some(problem) = language.imports_problem(&content.tests) {
-        return Err(UsageError(format!("--tests: {problem}")).into());
-    }
-    notes.extend(language.tests_notes(&content.tests, &content.prompt));
     Ok((CheckedTask::new(content).map_err(usage)?, notes))
 }
 
@@ -133,12 +118,8 @@ pub(super) fn absolute(path: &Path) -> anyhow::Result<String> {
         .map_err(|path| UsageError(format!("--out {} is not UTF-8", path.display())).into())
 }
 
-/// A test file of the user's, kept under a name that none of the others has.
-fn given_test(
-    language: &dyn Language,
-    path: &Path,
-    others: &[GivenTest],
-) -> anyhow::Result<GivenTest> {
+/// Adds a test file of the user's.
+fn add_test(tests: &mut GivenTests<'_>, path: &Path) -> anyhow::Result<()> {
     let refuse = |why: String| UsageError(format!("--tests {}: {why}", path.display()));
     let meta = std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
     if meta.len() > TEST_BYTES_MAX {
@@ -147,15 +128,9 @@ fn given_test(
     let bytes = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
     let source = String::from_utf8(bytes).map_err(|error| refuse(not_utf8(path, &error)))?;
     check_source("tests", &source).map_err(|error| refuse(error.to_string()))?;
-    if let Some(problem) = language.test_file_problem(&source) {
-        return Err(refuse(problem).into());
-    }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    Ok(GivenTest {
-        name: language.test_file_name(&name, &source, others),
-        origin: TestOrigin::File,
-        source,
-    })
+    let shown = path.display().to_string();
+    Ok(tests.add(&name, &shown, source).map_err(refuse)?)
 }
 
 /// Where a file is not UTF-8, and what to do about it.
