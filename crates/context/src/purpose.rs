@@ -1,5 +1,5 @@
 //! What each purpose of a model call is: one descriptor for each. To add a purpose, add its name to
-//! [`Purpose`], its descriptor here, and what is made of its answer to `workflow/src/decide.rs`.
+//! [`Purpose`], its descriptor here, and what is made of its answer to `workflow/src/interpret.rs`.
 
 use journeyman_event::payload::Purpose;
 use journeyman_event::state::ModuleState;

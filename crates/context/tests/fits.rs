@@ -8,7 +8,7 @@ mod common;
 use common::Counter;
 use journeyman_context::{Built, Profile, Refusal, Request, build};
 use journeyman_event::payload::{
-    Approach, CodeOrigin, CodeUnderTest, FailureReason, PlannedFunction, PlannedModule, Purpose,
+    CodeOrigin, CodeUnderTest, FailureReason, PlannedFunction, PlannedModule, Purpose,
     TaskSubmitted, TestFailureKind, TestOrigin, TestResult, TestScope, Verdict,
 };
 use journeyman_event::state::{CodeVersion, ModuleState, TestRun};
@@ -48,22 +48,20 @@ fn run(failure: &str) -> TestRun {
 
 /// A task in the middle of a correction.
 fn state(prompt: &str, code: &str, failure: &str, rounds: usize) -> TaskState {
+    let plan = PlannedModule {
+        name: name(),
+        purpose: "Does it.".into(),
+        functions: vec![PlannedFunction {
+            signature: "def f(x: int) -> int".into(),
+            behaviour: "Returns x.".into(),
+        }],
+        depends_on: Vec::new(),
+        given_tests: Vec::new(),
+        completes_prompt: false,
+    };
     let module = ModuleState {
-        plan: PlannedModule {
-            name: name(),
-            purpose: "Does it.".into(),
-            functions: vec![PlannedFunction {
-                signature: "def f(x: int) -> int".into(),
-                behaviour: "Returns x.".into(),
-            }],
-            depends_on: Vec::new(),
-            given_tests: Vec::new(),
-            completes_prompt: false,
-        },
         started: true,
         iteration: 2,
-        approach: Approach::Repair,
-        candidates: 0,
         versions: vec![CodeVersion {
             version: 1,
             hash: ContentHash::of(code.as_bytes()),
@@ -73,12 +71,7 @@ fn state(prompt: &str, code: &str, failure: &str, rounds: usize) -> TaskState {
         }],
         generated_tests: vec!["def test_a(): ...".into()],
         runs: vec![run(failure); rounds],
-        bug: None,
-        correcting: Some(1),
-        tests_wanted: false,
-        unchanged: 0,
-        completion: None,
-        skipped: false,
+        ..ModuleState::new(plan)
     };
     TaskState {
         submission: Some(TaskSubmitted {

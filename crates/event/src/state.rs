@@ -3,11 +3,13 @@
 //! Nothing is decided here (that is `workflow`'s `decide`), and nothing is read from outside.
 
 mod evolve;
+mod rounds;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use evolve::FoldError;
+pub use rounds::Rounds;
 
 use crate::clock::VectorClock;
 use crate::content::ContentHash;
@@ -15,8 +17,8 @@ use crate::ids::{EventId, ModuleName, Revision, Sequence};
 use crate::ordering::Standing;
 pub use crate::payload::Ending;
 use crate::payload::{
-    Approach, CodeOrigin, CodeUnderTest, FailureReason, GivenTest, Limits, ModelCallStarted,
-    ModuleComplete, OutputFile, OutputStarted, PauseReason, PlannedModule, PromptAnswered, Purpose,
+    CodeOrigin, CodeUnderTest, FailureReason, GivenTest, Limits, ModelCallStarted, ModuleComplete,
+    OutputFile, OutputStarted, PauseReason, PlannedModule, PromptAnswered, Purpose,
     ReviewCompleted, TaskStarted, TaskSubmitted, TestFailureKind, TestOrigin, TestResult,
     TestScope, TestStarted, ToolExecuting, ToolOutcome, ToolRequest, UnusedCode,
 };
@@ -257,10 +259,8 @@ pub struct ModuleState {
     pub started: bool,
     /// Rounds so far.
     pub iteration: u32,
-    /// How the present round goes about it.
-    pub approach: Approach,
-    /// Corrections that the present round has had.
-    pub candidates: u32,
+    /// What the strategy of whole files knows of it.
+    pub rounds: Rounds,
     /// Every version of its code.
     pub versions: Vec<CodeVersion>,
     /// Every writing of its generated tests.
@@ -269,12 +269,6 @@ pub struct ModuleState {
     pub runs: Vec<TestRun>,
     /// The bug that is being worked on.
     pub bug: Option<Bug>,
-    /// The version that is being corrected.
-    pub correcting: Option<u64>,
-    /// Whether its generated tests are to be written anew.
-    pub tests_wanted: bool,
-    /// Corrections in a row that gave back the same code.
-    pub unchanged: u32,
     /// How it ended, once it is done.
     pub completion: Option<ModuleComplete>,
     /// Whether the user wants no more work on it.
@@ -289,15 +283,11 @@ impl ModuleState {
             plan,
             started: false,
             iteration: 0,
-            approach: Approach::Write,
-            candidates: 0,
+            rounds: Rounds::default(),
             versions: Vec::new(),
             generated_tests: Vec::new(),
             runs: Vec::new(),
             bug: None,
-            correcting: None,
-            tests_wanted: false,
-            unchanged: 0,
             completion: None,
             skipped: false,
         }
@@ -475,7 +465,7 @@ pub struct TaskState {
 /// The version of the rules by which states are folded: a state that was kept under another version is not
 /// what this one would make of the same events. It is raised with every change after which a history gives
 /// another state; `tests/golden.rs` compares one that was recorded.
-pub const FOLD_VERSION: u32 = 1;
+pub const FOLD_VERSION: u32 = 2;
 
 impl TaskState {
     /// Whether it ended by its model server's fault, so that another try is worth it.
@@ -492,6 +482,12 @@ impl TaskState {
     /// The questions that the task waits for.
     pub fn open_questions(&self) -> impl Iterator<Item = &Question> {
         self.questions.iter().filter(|question| question.is_open())
+    }
+
+    /// What was asked, in the user's words; empty before it was.
+    pub fn prompt(&self) -> &str {
+        let asked = self.submission.as_ref();
+        asked.map_or("", |asked| asked.prompt.as_str())
     }
 
     /// The given tests.

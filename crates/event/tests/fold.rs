@@ -289,7 +289,7 @@ fn a_correction_without_its_start_is_kept_and_flagged() {
     );
     let state = maker.fold();
     assert_eq!(state.uncounted.flagged, 1);
-    assert_eq!(state.modules[0].unchanged, 2);
+    assert_eq!(state.modules[0].rounds.unchanged, 2);
 }
 
 #[test]
@@ -390,6 +390,7 @@ fn started() -> TaskStarted {
         window: Tokens(1),
         sandbox: String::new(),
         tools: Vec::new(),
+        strategy: None,
     }
 }
 

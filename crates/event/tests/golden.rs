@@ -12,8 +12,8 @@ use journeyman_event::{ContentHash, Event, FOLD_VERSION, TaskId, TaskState};
 const EVENTS: &str = include_str!("golden/events.jsonl");
 /// The version of the rules, and the hash of all states along the way.
 const FOLDED: (u32, &str) = (
-    1,
-    "b3:4a309883e8974e11de461562c83e0748386e37ad23f1fa8961805d8d44c345f1",
+    2,
+    "b3:8bd400c576081dafcd01aa21b054040633fdc69fc0cb3323599169fa566a7dbe",
 );
 
 #[test]

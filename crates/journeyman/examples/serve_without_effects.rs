@@ -31,7 +31,9 @@ use journeyman_sandbox::{Launcher, Limits, Sandbox};
 use journeyman_server::{Door, Hosts, Mounted, Patience, Readiness, ToolServers};
 use journeyman_sim::{Script, SimulatedModel};
 use journeyman_tasks::{Ending as ServiceEnding, Parts, Tasks};
-use journeyman_workflow::{AgentRegistry, Bench, ModelSlots, Notices, Toolbox, WholeFile};
+use journeyman_workflow::{
+    AgentRegistry, Bench, ModelSlots, Notices, Strategies, Toolbox, WholeFile,
+};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -152,7 +154,7 @@ async fn serve(folder: PathBuf) {
         slots: ModelSlots::new(None),
         sandbox: sandbox().await,
         runner: Arc::new(NoEffects),
-        strategy: Arc::new(WholeFile),
+        strategies: Strategies::new(Arc::new(WholeFile), Vec::new()),
         work_folder,
         tools: Toolbox::built_in().unwrap(),
         agents: AgentRegistry::default(),

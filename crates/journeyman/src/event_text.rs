@@ -383,6 +383,7 @@ pub(crate) mod tests {
                     window: Tokens(8_192),
                     sandbox: "bubblewrap".to_owned(),
                     tools: Vec::new(),
+                    strategy: None,
                 }),
             ),
             (20, call(Purpose::Plan).into()),

@@ -15,7 +15,9 @@ use journeyman_llm::{Connected, Connection, Later, ModelServer, SupervisorComman
 use journeyman_sandbox::{Launcher, Sandbox};
 use journeyman_sim::{Script, SimulatedModel};
 use journeyman_tools::{Dispatcher, Host, McpServers, Registry, ServerState, ServerStatus};
-use journeyman_workflow::{AgentRegistry, Bench, ModelSlots, Notices, Toolbox, WholeFile, Worker};
+use journeyman_workflow::{
+    AgentRegistry, Bench, ModelSlots, Notices, Strategies, Toolbox, WholeFile, Worker,
+};
 
 use crate::environment::{SystemRandom, SystemStamp, SystemTime};
 use crate::exit::UsageError;
@@ -105,7 +107,7 @@ pub(crate) async fn workshop(
             slots: ModelSlots::new(settings.model_calls()),
             sandbox,
             runner: Arc::new(python),
-            strategy: Arc::new(WholeFile),
+            strategies: Strategies::new(Arc::new(WholeFile), Vec::new()),
             work_folder,
             tools: Toolbox::new(dispatcher, settings.tools.clone()),
             agents: AgentRegistry::default(),

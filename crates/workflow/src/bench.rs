@@ -9,7 +9,7 @@ use journeyman_sandbox::Sandbox;
 
 use crate::agents::AgentRegistry;
 use crate::slots::ModelSlots;
-use crate::strategy::ModuleStrategy;
+use crate::strategy::Strategies;
 use crate::toolbox::Toolbox;
 
 /// What tasks are worked on with.
@@ -24,7 +24,7 @@ pub struct Bench {
     /// What runs code there, in its programming language.
     pub runner: Arc<dyn Runner>,
     /// How modules are written.
-    pub strategy: Arc<dyn ModuleStrategy>,
+    pub strategies: Strategies,
     /// What agents and users may call.
     pub tools: Toolbox,
     /// Who is at work.

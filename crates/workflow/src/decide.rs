@@ -3,24 +3,22 @@
 use jiff::SignedDuration;
 use journeyman_context::{Descriptor, may_ask};
 use journeyman_event::payload::{
-    AgentOutcome, AnswerRejected, CodeOrigin, CodeUnderTest, CorrectionCompleted, FailureReason,
-    OutputStarted, PauseReason, PlanningComplete, PlanningRejected, Purpose, TaskCancelled,
+    AgentOutcome, CodeUnderTest, FailureReason, OutputStarted, PauseReason, Purpose, TaskCancelled,
     TaskComplete, TaskFailed, TaskPaused, TestFailureKind, TestOrigin, TestScope, TestStarted,
-    TestsGenerated, ToolRequest, Verification,
+    ToolRequest, Verification,
 };
-use journeyman_event::state::{Ending, ModuleState, PendingAnswer, TestRun};
-use journeyman_event::{ModuleName, Payload, TaskState, Tokens};
+use journeyman_event::state::{Ending, ModuleState, TestRun};
+use journeyman_event::{ModuleName, TaskState, Tokens};
 use journeyman_language::of_task;
 
-use crate::answer::{CUT_OFF, cut_off, reply, review, test_file, whole_file};
-use crate::crew::{LOOK_UPS_MAX, completed, step};
+use crate::crew::{LOOK_UPS_MAX, completed};
 use crate::fact::{Fact, Role};
+use crate::interpret::facts_of;
 use crate::layout;
-use crate::plan::{plan_of_answer, plan_of_names, plan_of_stub, questions_in_answer};
+use crate::plan::{plan_of_names, plan_of_stub};
 use crate::request::is_plain_question;
-use crate::strategy::{ModuleStep, ModuleStrategy, broken_tests};
-use crate::unchanged::put_back;
-use crate::verdict::unproven;
+use crate::strategy::{ModuleStep, ModuleStrategy};
+use crate::verdict::{broken_tests, unproven};
 
 /// Answers in a row that may be unusable before the task fails.
 const REFUSALS_MAX: u32 = 4;
@@ -73,7 +71,7 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDu
         return end(state, Ending::Failed { reason, detail });
     }
     if let Some(answer) = &state.answer {
-        return Step::Record(use_answer(state, answer));
+        return Step::Record(facts_of(state, strategy, answer));
     }
     if let Some(agent) = &state.agent {
         if let Some(request) = agent.wanted.first().cloned() {
@@ -184,13 +182,8 @@ fn ask(purpose: Purpose, refusals: u32) -> Step {
     }
 }
 
-fn prompt_of(state: &TaskState) -> &str {
-    let asked = state.submission.as_ref();
-    asked.map_or("", |asked| asked.prompt.as_str())
-}
-
 fn plan(state: &TaskState) -> Step {
-    let (prompt, tests) = (prompt_of(state), state.given_tests());
+    let (prompt, tests) = (state.prompt(), state.given_tests());
     // Whoever gives tests wants code.
     if tests.is_empty() && is_plain_question(prompt) {
         return ask(Purpose::Answer, state.refusals);
@@ -201,188 +194,6 @@ fn plan(state: &TaskState) -> Step {
         return Step::Record(vec![Fact::of_task(Role::Planner, plan)]);
     }
     ask(Purpose::Plan, state.refusals)
-}
-
-/// What is made of a model's answer, and of the agent that asked for it.
-fn use_answer(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
-    let module = answer.module.as_ref();
-    let (mut facts, outcome) = match step(state, answer) {
-        Ok(Some(step)) => return vec![step.caused_by(answer.event)],
-        Ok(None) => {
-            let facts = facts_in(state, answer);
-            let is_refused = |fact: &Fact| {
-                matches!(
-                    fact.payload,
-                    Payload::AnswerRejected(_) | Payload::PlanningRejected(_)
-                )
-            };
-            let outcome = if facts.iter().any(is_refused) {
-                AgentOutcome::Rejected
-            } else {
-                AgentOutcome::Done
-            };
-            (facts, outcome)
-        }
-        Err(problem) => (
-            vec![refuse(answer.purpose, module, &problem)],
-            AgentOutcome::Rejected,
-        ),
-    };
-    facts.extend(completed(state, outcome));
-    facts
-        .into_iter()
-        .map(|fact| fact.caused_by(answer.event))
-        .collect()
-}
-
-fn facts_in(state: &TaskState, answer: &PendingAnswer) -> Vec<Fact> {
-    match (
-        answer.purpose,
-        answer.module.as_ref().and_then(|name| state.module(name)),
-    ) {
-        (Purpose::Review, _) => vec![Fact::of_task(Role::Reviewer, review(answer))],
-        (Purpose::Answer, _) => vec![match reply(answer) {
-            Ok(reply) => Fact::of_task(Role::Planner, reply),
-            Err(problem) => refuse(Purpose::Answer, None, &problem),
-        }],
-        // Nothing more is to be looked up.
-        (Purpose::LookUp, _) => Vec::new(),
-        (Purpose::Plan, _) => vec![Fact::of_task(Role::Planner, plan_or_refusal(state, answer))],
-        (purpose, None) => vec![refuse(
-            purpose,
-            None,
-            "it is for a module that does not exist",
-        )],
-        (Purpose::Tests, Some(module)) => {
-            let name = &module.plan.name;
-            match test_file(&answer.text, cut_off(answer, CUT_OFF).as_deref()) {
-                Ok(source) => {
-                    let language = of_task(state);
-                    let source = language.with_full_imports(&source, &module_names(state));
-                    let names = planned_names(state, module);
-                    let source = language.tests_of(&source, name.as_str(), &names);
-                    vec![Fact::of_module(
-                        Role::Tester,
-                        name,
-                        TestsGenerated { source },
-                    )]
-                }
-                Err(problem) => vec![refuse(Purpose::Tests, Some(name), &problem)],
-            }
-        }
-        (purpose @ (Purpose::Code | Purpose::Fix), Some(module)) => {
-            match code_file(state, module, answer) {
-                Ok(source) => new_version(module, source),
-                Err(problem) => vec![refuse(purpose, Some(&module.plan.name), &problem)],
-            }
-        }
-    }
-}
-
-fn plan_or_refusal(state: &TaskState, answer: &PendingAnswer) -> journeyman_event::Payload {
-    let may_ask = may_ask(state);
-    let shorter = "it was cut off; plan fewer modules with shorter descriptions";
-    if let Some(asked) = questions_in_answer(&answer.text).filter(|_| may_ask) {
-        return asked.into();
-    }
-    let language = of_task(state);
-    let read = plan_of_answer(
-        language,
-        &answer.text,
-        prompt_of(state),
-        state.given_tests(),
-    );
-    // Of an answer that was cut off the plan may be whole: some servers say that of every answer.
-    match read.map_err(|problem| cut_off(answer, shorter).unwrap_or(problem)) {
-        Ok(PlanningComplete { modules, repairs }) => PlanningComplete { modules, repairs }.into(),
-        Err(problem) => PlanningRejected { problem }.into(),
-    }
-}
-
-/// A module's whole file as an answer gives it. What it leaves out and what is there already is put
-/// back: helpers and imports that the prompt begins with, what a correction left as it was. The error
-/// says what is wrong, in words for the model.
-fn code_file(
-    state: &TaskState,
-    module: &ModuleState,
-    answer: &PendingAnswer,
-) -> Result<String, String> {
-    let language = of_task(state);
-    let names = planned_names(state, module);
-    let source = whole_file(&answer.text, cut_off(answer, CUT_OFF).as_deref(), &names)?;
-    let source = language.without_own_imports(&source, module.plan.name.as_str());
-    let mut source = language.with_full_imports(&source, &module_names(state));
-    let prompt = state.submission.as_ref().map(|asked| asked.prompt.as_str());
-    let began = prompt.filter(|_| module.plan.completes_prompt);
-    let corrected = module.code().filter(|_| answer.purpose == Purpose::Fix);
-    let known = [corrected.map(|code| code.source.as_str()), began];
-    let known: Vec<&str> = known.into_iter().flatten().collect();
-    source = put_back(&source, &known)?;
-    for known in known {
-        source = language.completed_from(&source, known, &names);
-    }
-    match language.undefined(&source, &names).as_slice() {
-        [] => Ok(source),
-        missing => Err(format!(
-            "its file does not define {}; give the whole file, with everything in it",
-            missing.join(", ")
-        )),
-    }
-}
-
-fn planned_names<'m>(state: &TaskState, module: &'m ModuleState) -> Vec<&'m str> {
-    let language = of_task(state);
-    let functions = module.plan.functions.iter();
-    let names = functions.filter_map(|function| language.defined_name(&function.signature));
-    names.collect()
-}
-
-fn module_names(state: &TaskState) -> Vec<&str> {
-    let modules = state.modules.iter();
-    modules.map(|module| module.plan.name.as_str()).collect()
-}
-
-fn refuse(purpose: Purpose, module: Option<&ModuleName>, problem: &str) -> Fact {
-    let rejected = AnswerRejected {
-        purpose,
-        problem: problem.to_owned(),
-    };
-    Fact {
-        module: module.cloned(),
-        ..Fact::of_task(Role::Conductor, rejected)
-    }
-}
-
-fn new_version(module: &ModuleState, source: String) -> Vec<Fact> {
-    let name = &module.plan.name;
-    let version = module.version();
-    let Some(from_version) = module.correcting else {
-        return vec![Fact::new_code(
-            Role::Coder,
-            name,
-            version + 1,
-            CodeOrigin::Generated,
-            source,
-        )];
-    };
-    let unchanged = module.code().is_some_and(|code| code.source == source);
-    let to_version = if unchanged { version } else { version + 1 };
-    let completed = CorrectionCompleted {
-        from_version,
-        to_version,
-    };
-    let mut facts = Vec::new();
-    if !unchanged {
-        facts.push(Fact::new_code(
-            Role::Fixer,
-            name,
-            to_version,
-            CodeOrigin::Corrected,
-            source,
-        ));
-    }
-    facts.push(Fact::of_module(Role::Fixer, name, completed));
-    facts
 }
 
 fn work_on(state: &TaskState, module: &ModuleState, strategy: &dyn ModuleStrategy) -> Step {
@@ -586,57 +397,10 @@ fn end(state: &TaskState, ending: Ending) -> Step {
 
 #[cfg(test)]
 mod tests {
-    use journeyman_event::payload::TaskSubmitted;
+    use journeyman_event::Payload;
 
     use super::*;
     use crate::strategy::WholeFile;
-
-    #[test]
-    fn a_plan_whose_json_is_whole_is_used_whatever_is_said_of_its_end() {
-        let plan = r#"{"modules": [{"name": "core", "functions": [{"signature": "def f(x: int) -> int"}]}]}"#;
-        let asks = r#"{"questions": ["Which file?"]}"#;
-        for (text, cut_short, repeated, expected) in [
-            (plan, false, None, "planning_complete"),
-            (plan, true, None, "planning_complete"),
-            (plan, true, Some("x"), "planning_complete"),
-            (asks, true, None, "questions_asked"),
-            (
-                &plan[..plan.len() - 2],
-                true,
-                None,
-                "it was cut off; plan fewer modules",
-            ),
-            (
-                &plan[..plan.len() - 2],
-                true,
-                Some("x"),
-                "the same again and again",
-            ),
-            (&plan[..plan.len() - 2], false, None, "its JSON"),
-        ] {
-            let answer = PendingAnswer {
-                event: journeyman_event::EventId::from_bytes([0; 16]),
-                purpose: Purpose::Plan,
-                module: None,
-                text: text.to_owned(),
-                cut_short,
-                repeated: repeated.map(str::to_owned),
-            };
-            let state = TaskState {
-                submission: Some(TaskSubmitted {
-                    ask: true,
-                    ..TaskSubmitted::of("Write something.".to_owned())
-                }),
-                ..TaskState::default()
-            };
-            let read = plan_or_refusal(&state, &answer);
-            let told = match &read {
-                Payload::PlanningRejected(rejected) => rejected.problem.as_str(),
-                other => other.kind(),
-            };
-            assert!(told.contains(expected), "{text} {cut_short}: {told}");
-        }
-    }
 
     #[test]
     fn a_server_that_breaks_off_every_call_is_not_asked_for_ever() {

@@ -56,6 +56,14 @@ pub enum Error {
     /// An effect was to be performed and none is open.
     #[error("no effect is open: a defect in journeyman, please report it")]
     NoEffect,
+    /// The task was started with a strategy that this version does not have.
+    #[error(
+        "the task was started with the strategy {name:?}, which this version of journeyman does not have; go on with the version that started it"
+    )]
+    NoSuchStrategy {
+        /// Its name.
+        name: String,
+    },
     /// The folder that code runs in.
     #[error("cannot prepare {}: {source}; check the space and rights of the data folder", path.display())]
     Work {

@@ -21,6 +21,7 @@ mod folder;
 #[cfg(test)]
 mod fuzz;
 mod given;
+mod interpret;
 mod layout;
 mod listing;
 mod named;
@@ -64,7 +65,7 @@ pub use output::{OutputError, check_output, write_result};
 pub use recorder::{PAGE, Recorded, Recorder};
 pub use request::{is_plain_question, prompt_note, prompt_problem};
 pub use slots::ModelSlots;
-pub use strategy::{ModuleStep, ModuleStrategy, WholeFile};
+pub use strategy::{ModuleStep, ModuleStrategy, Strategies, WholeFile};
 pub use summary::{answered, headline, remarks};
 pub use toolbox::{Toolbox, check_patterns, user_grants};
 pub use worker::{Moment, Options, Worker, load, load_at};

@@ -1,20 +1,17 @@
-//! How one module is written and repaired: a replaceable part. It looks at the state and names the
-//! next step; it does nothing itself.
+//! How modules are written and repaired: replaceable parts. A strategy reads what the model answers about a
+//! module and names the next step; it does nothing itself.
 
-use std::collections::BTreeSet;
+mod whole_file;
 
-use journeyman_context::Descriptor;
+use std::sync::Arc;
+
 use journeyman_event::TaskState;
-use journeyman_event::payload::{
-    Approach, BugReportReceived, CodeOrigin, CorrectionStarted, FailureReason, ModuleComplete,
-    ModuleIteration, ModuleStarted, Purpose, TestFailureKind, TestOrigin, TestResult,
-    TestsGenerated, Verification,
-};
-use journeyman_event::state::{CodeVersion, ModuleState, TestRun};
-use journeyman_language::{ImportFailure, of_task};
+use journeyman_event::payload::{FailureReason, Purpose, TestOrigin};
+use journeyman_event::state::{ModuleState, PendingAnswer};
+pub use whole_file::WholeFile;
 
-use crate::examples::doubtful_example;
-use crate::fact::{Fact, Role};
+use crate::Error;
+use crate::fact::Fact;
 
 /// What is next for a module.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,574 +42,116 @@ pub enum ModuleStep {
 }
 
 /// How one module is written, tested and repaired until it is complete.
+///
+/// What it has to know of a module beyond what every module has is a state of its own in
+/// [`ModuleState`], folded from the module's events, in a file in `event/src/state`.
 pub trait ModuleStrategy: Send + Sync {
+    /// The name by which a task records that its modules are written so.
+    fn name(&self) -> &str;
+
+    /// What follows from an answer of the model's about a module: facts, of which one takes it in. The error
+    /// says what is wrong with it, in words for the model. Pure.
+    fn read(
+        &self,
+        task: &TaskState,
+        module: &ModuleState,
+        answer: &PendingAnswer,
+    ) -> Result<Vec<Fact>, String>;
+
     /// The next step for a module that is not complete. Pure: the same state gives the same step,
     /// and every step changes the state so that the steps come to an end.
     fn next(&self, task: &TaskState, module: &ModuleState) -> ModuleStep;
 }
 
-/// Whole files. The first candidate is the model's likeliest; where it fails, fresh candidates are
-/// drawn and the best of them is repaired, in turns: with small models another sample helps more
-/// often than a repair (Olausson et al., "Is Self-Repair a Silver Bullet for Code Generation?",
-/// ICLR 2024). Without given tests, tests are generated from the description alone, and doubted in
-/// their turn.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct WholeFile;
+/// The strategies that there are. A task goes on with the one that it was started with.
+#[derive(Clone)]
+pub struct Strategies {
+    first: Arc<dyn ModuleStrategy>,
+    others: Vec<Arc<dyn ModuleStrategy>>,
+}
 
-/// Answers to one question that may be unusable before the question is dropped.
-const TEST_REFUSALS_MAX: u32 = 2;
-/// How often a module's tests are written at most.
-const TEST_WRITINGS_MAX: usize = 3;
-/// Where a smaller share of a module's generated tests passes, 0 to 1, its code is the likelier fault.
-const AGREEMENT_MIN: f64 = 0.5;
+impl Strategies {
+    /// `first` for new tasks, and `others` for those that were started with one of them.
+    pub fn new(first: Arc<dyn ModuleStrategy>, others: Vec<Arc<dyn ModuleStrategy>>) -> Self {
+        Self { first, others }
+    }
 
-/// Fresh candidates in one round, when given tests tell a right one from a wrong one.
-const CANDIDATES_GIVEN_MAX: u32 = 4;
-/// The same, when generated tests do: they are wrong too often for more.
-const CANDIDATES_GENERATED_MAX: u32 = 3;
-/// How far into its share of the budget a module draws fresh candidates, in percent: the rest is
-/// for repairs.
-const CANDIDATES_BUDGET_PERCENT: u64 = 60;
-
-/// Candidates that are to differ from what was written before.
-const FRESH_TEMPERATURE: f32 = 0.8;
-
-impl ModuleStrategy for WholeFile {
-    fn next(&self, task: &TaskState, module: &ModuleState) -> ModuleStep {
-        let name = &module.plan.name;
-        if !module.started {
-            return ModuleStep::Record(vec![
-                Fact::of_module(Role::Conductor, name, ModuleStarted {}),
-                Fact::of_module(
-                    Role::Conductor,
-                    name,
-                    ModuleIteration {
-                        iteration: 1,
-                        approach: Approach::Write,
-                    },
-                ),
-            ]);
-        }
-        let Some(code) = module.code() else {
-            return call(Purpose::Code, task.refusals);
+    /// The strategy of a task: the one that it was started with, else the one for new tasks.
+    ///
+    /// # Errors
+    /// The task was started with one that is not among these.
+    pub fn of(&self, task: &TaskState) -> Result<&dyn ModuleStrategy, Error> {
+        let Some(started) = &task.started else {
+            return Ok(&*self.first);
         };
-        if module.tests_wanted {
-            if task.refusals >= TEST_REFUSALS_MAX {
-                // What the user wrote since has to be tested before anything can be said of it.
-                return if module.was_tested() {
-                    settle(task, module)
-                } else {
-                    first_run(task, module)
-                };
-            }
-            return call_at(Purpose::Tests, FRESH_TEMPERATURE, task.refusals);
-        }
-        if let Some(from_version) = module.correcting {
-            debug_assert_eq!(from_version, code.version);
-            return match module.approach {
-                Approach::Rewrite => call_at(Purpose::Code, FRESH_TEMPERATURE, 0),
-                _ => call(Purpose::Fix, module.iteration + task.refusals),
-            };
-        }
-        match module.current_run() {
-            None => first_run(task, module),
-            Some(run) => match run.failure {
-                None => ModuleStep::Record(vec![complete(module, run, Vec::new())]),
-                Some(kind) if module.bug.is_none() => report(task, module, run, kind),
-                Some(kind) => next_round(task, module, run, kind),
-            },
-        }
+        let name = started.strategy.as_deref().unwrap_or(WholeFile::NAME);
+        let all = [&self.first].into_iter().chain(&self.others);
+        all.map(|strategy| &**strategy)
+            .find(|strategy| strategy.name() == name)
+            .ok_or_else(|| Error::NoSuchStrategy {
+                name: name.to_owned(),
+            })
     }
 }
 
-/// A call that was refused or repeated so many times: the same question again wants another answer.
-fn call(purpose: Purpose, times: u32) -> ModuleStep {
-    call_at(purpose, Descriptor::of(purpose).temperature, times)
-}
+#[cfg(test)]
+mod tests {
+    use journeyman_event::Tokens;
+    use journeyman_event::payload::TaskStarted;
 
-fn call_at(purpose: Purpose, temperature: f32, times: u32) -> ModuleStep {
-    let times = f32::from(u16::try_from(times).unwrap_or(u16::MAX));
-    ModuleStep::CallModel {
-        purpose,
-        temperature: (temperature + 0.15 * times).min(1.0),
+    use super::*;
+
+    struct Other;
+
+    impl ModuleStrategy for Other {
+        fn name(&self) -> &'static str {
+            "other"
+        }
+
+        fn read(
+            &self,
+            _: &TaskState,
+            _: &ModuleState,
+            _: &PendingAnswer,
+        ) -> Result<Vec<Fact>, String> {
+            Ok(Vec::new())
+        }
+
+        fn next(&self, _: &TaskState, _: &ModuleState) -> ModuleStep {
+            ModuleStep::Record(Vec::new())
+        }
     }
-}
 
-fn first_run(task: &TaskState, module: &ModuleState) -> ModuleStep {
-    let given = module.plan.given_tests.clone();
-    if !given.is_empty() {
-        return ModuleStep::RunTests {
-            origin: TestOrigin::File,
-            given,
+    #[test]
+    fn a_task_goes_on_with_the_strategy_that_it_was_started_with() {
+        let strategies = Strategies::new(Arc::new(Other), vec![Arc::new(WholeFile)]);
+        let name_of = |task: &TaskState| {
+            let strategy = strategies.of(task).map(ModuleStrategy::name);
+            strategy.map_err(|error| error.to_string())
         };
-    }
-    if module.generated_tests.is_empty() && task.refusals < TEST_REFUSALS_MAX {
-        return call(Purpose::Tests, task.refusals);
-    }
-    ModuleStep::RunTests {
-        origin: TestOrigin::Generated,
-        given,
-    }
-}
-
-fn complete(module: &ModuleState, run: &TestRun, disputed: Vec<String>) -> Fact {
-    let verification = if run.tests.is_empty() {
-        Verification::None
-    } else if run.origin == TestOrigin::Generated {
-        Verification::Agreement {
-            confidence: share_passed(run),
+        assert_eq!(name_of(&TaskState::default()), Ok("other"));
+        for (recorded, expected) in [
+            (None, Ok("whole_file")), // by an older version, which had no other
+            (Some("whole_file"), Ok("whole_file")),
+            (Some("other"), Ok("other")),
+        ] {
+            assert_eq!(name_of(&started_with(recorded)), expected);
         }
-    } else {
-        Verification::GivenTests
-    };
-    let done = ModuleComplete {
-        verification,
-        disputed,
-    };
-    Fact::of_module(Role::Tester, &module.plan.name, done)
-}
-
-/// The share of a run's tests that passed, 0 to 1.
-fn share_passed(run: &TestRun) -> f64 {
-    let count = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
-    if run.tests.is_empty() {
-        0.0
-    } else {
-        count(run.passed()) / count(run.tests.len())
+        let unknown = name_of(&started_with(Some("newer"))).unwrap_err();
+        assert!(unknown.contains("newer"), "{unknown}");
     }
-}
 
-fn report(
-    task: &TaskState,
-    module: &ModuleState,
-    run: &TestRun,
-    kind: TestFailureKind,
-) -> ModuleStep {
-    let Some(code) = module.code() else {
-        return ModuleStep::GiveUp {
-            reason: FailureReason::Attempts,
-            detail: format!("module {}: tested without code", module.plan.name),
-        };
-    };
-    if run.origin != TestOrigin::Generated && kind == TestFailureKind::NoTests {
-        return ModuleStep::GiveUp {
-            reason: FailureReason::GivenTests,
-            detail: format!("no test was run of the given {}", run.files.join(", ")),
-        };
-    }
-    if run.broken_tests {
-        return ModuleStep::GiveUp {
-            reason: FailureReason::GivenTests,
-            detail: broken_tests(run),
-        };
-    }
-    if run.origin != TestOrigin::Generated
-        && let Some(detail) = endless_test(module, run).or_else(|| test_at_fault(task, module, run))
-    {
-        return ModuleStep::GiveUp {
-            reason: FailureReason::GivenTests,
-            detail,
-        };
-    }
-    // Nothing to correct with: do not report what nobody will read.
-    if is_last_round(task, module) && !round_goes_on(task, module, run) {
-        return settle(task, module);
-    }
-    let report = BugReportReceived {
-        version: code.version,
-        code_hash: code.hash,
-        summary: summary(run, kind),
-        given: run.origin != TestOrigin::Generated,
-    };
-    let fact = Fact::of_module(Role::Tester, &module.plan.name, report);
-    ModuleStep::Record(vec![match run.outcome {
-        Some(outcome) => fact.caused_by(outcome),
-        None => fact,
-    }])
-}
-
-/// What is to be said where given tests cannot be loaded, whatever the code is.
-pub(crate) fn broken_tests(run: &TestRun) -> String {
-    format!(
-        "the given tests cannot be loaded, and the code has no part in it: {}",
-        run.output.trim()
-    )
-}
-
-/// What is to be said where a given test did not come to its end with another version of the code either: each
-/// further one would cost a whole run's time, and the likelier fault is the test's.
-fn endless_test(module: &ModuleState, run: &TestRun) -> Option<String> {
-    let name = test_out_of_time(run)?;
-    let code = |run: &TestRun| run.code_of(&module.plan.name).map(|code| code.hash);
-    let mut others = module.runs.iter().filter(|other| code(other) != code(run));
-    others
-        .any(|other| test_out_of_time(other) == Some(name))
-        .then(|| {
-            format!(
-                "the given test {name} did not come to its end with two versions of the code: see whether it can end"
-            )
-        })
-}
-
-/// What is to be said where a given test failed with the same error, where nothing of the code is used, with another
-/// version of the code too: no further one could pass it.
-fn test_at_fault(task: &TaskState, module: &ModuleState, run: &TestRun) -> Option<String> {
-    let language = of_task(task);
-    let own_error = |test: &TestResult| {
-        let mut given = task
-            .given_tests()
-            .iter()
-            .filter(|given| given.origin.is_file());
-        let (path, file) = given.find_map(|given| {
-            let path = language.given_tests_path(&given.name);
-            language
-                .is_test_of(&test.name, &path)
-                .then_some((path, given))
-        })?;
-        let error = language.own_fault(&test.message, &path, &file.source);
-        error.map(str::to_owned)
-    };
-    let code = |run: &TestRun| run.code_of(&module.plan.name).map(|code| code.hash);
-    let others = || module.runs.iter().filter(|other| code(other) != code(run));
-    run.tests.iter().filter(|test| !test.passed).find_map(|test| {
-        let error = own_error(test)?;
-        let is_it = |other: &TestResult| {
-            other.name == test.name && own_error(other).as_ref() == Some(&error)
-        };
-        others().any(|other| other.tests.iter().any(is_it)).then(|| {
-            format!(
-                "the given test {} fails with two versions of the code by itself, in lines that the code has no part in: \
-                 {error}; correct the test",
-                test.name
-            )
-        })
-    })
-}
-
-/// The test that ran when a run's time, or its processor time, was up.
-fn test_out_of_time(run: &TestRun) -> Option<&str> {
-    let how = match run.failure? {
-        TestFailureKind::TimedOut => "it ran out of time while ",
-        TestFailureKind::Killed => "it used up its processor time while ",
-        _ => return None,
-    };
-    last_line(&run.output)
-        .strip_prefix(how)?
-        .strip_suffix(" ran")
-}
-
-fn summary(run: &TestRun, kind: TestFailureKind) -> String {
-    let failing: Vec<&str> = run
-        .tests
-        .iter()
-        .filter(|test| !test.passed)
-        .map(|test| test.name.as_str())
-        .collect();
-    match kind {
-        TestFailureKind::Failed => {
-            format!(
-                "{} of {} tests fail: {}",
-                failing.len(),
-                run.tests.len(),
-                failing.join(", ")
-            )
-        }
-        TestFailureKind::DoesNotImport => format!("does not import: {}", last_line(&run.output)),
-        TestFailureKind::NoTests => "the test file has no test".to_owned(),
-        TestFailureKind::TimedOut => "the tests do not end in time".to_owned(),
-        TestFailureKind::Killed => {
-            format!(
-                "the run of the tests does not count: {}",
-                last_line(&run.output)
-            )
+    fn started_with(strategy: Option<&str>) -> TaskState {
+        TaskState {
+            started: Some(TaskStarted {
+                model: String::new(),
+                server: String::new(),
+                window: Tokens(8_192),
+                sandbox: String::new(),
+                tools: Vec::new(),
+                strategy: strategy.map(str::to_owned),
+            }),
+            ..TaskState::default()
         }
     }
-}
-
-fn last_line(text: &str) -> &str {
-    text.lines()
-        .rev()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or("no output")
-}
-
-fn is_last_round(task: &TaskState, module: &ModuleState) -> bool {
-    module.iteration >= task.limits.iterations_max.get()
-}
-
-/// Whether the present round has another candidate, or its repair still to come.
-fn round_goes_on(task: &TaskState, module: &ModuleState, run: &TestRun) -> bool {
-    match module.approach {
-        Approach::Rewrite => {
-            let max = if run.origin == TestOrigin::Generated {
-                CANDIDATES_GENERATED_MAX
-            } else {
-                CANDIDATES_GIVEN_MAX
-            };
-            module.candidates < max && affords_candidates(task, module)
-        }
-        // The best version was put back for it and tested.
-        Approach::Repair => module.candidates == 0,
-        Approach::Write | Approach::RewriteTests => false,
-    }
-}
-
-/// Each module has an equal share of the budget, and what those before it left over.
-fn affords_candidates(task: &TaskState, module: &ModuleState) -> bool {
-    let modules = task.modules.len().max(1) as u64;
-    let done = task
-        .modules
-        .iter()
-        .filter(|other| other.completion.is_some() && other.plan.name != module.plan.name)
-        .count() as u64;
-    let share = (100 * done + CANDIDATES_BUDGET_PERCENT) / modules;
-    task.spent < task.budget().percent(share)
-}
-
-fn next_round(
-    task: &TaskState,
-    module: &ModuleState,
-    run: &TestRun,
-    kind: TestFailureKind,
-) -> ModuleStep {
-    let name = &module.plan.name;
-    let correction = |approach| {
-        let started = CorrectionStarted {
-            from_version: module.version(),
-            approach,
-        };
-        Fact::of_module(Role::Fixer, name, started)
-    };
-    if round_goes_on(task, module, run) {
-        return ModuleStep::Record(vec![correction(module.approach)]);
-    }
-    if is_last_round(task, module) {
-        return settle(task, module);
-    }
-    let approach = approach(task, module, run, kind);
-    let iteration = ModuleIteration {
-        iteration: module.iteration + 1,
-        approach,
-    };
-    let mut facts = vec![Fact::of_module(Role::Conductor, name, iteration)];
-    match approach {
-        Approach::Repair => match better_version(module, run) {
-            // It is tested again before it is repaired: its failures are what is shown.
-            Some(better) => facts.push(restored(module, better)),
-            None => facts.push(correction(approach)),
-        },
-        Approach::Rewrite => facts.push(correction(approach)),
-        Approach::Write | Approach::RewriteTests => {}
-    }
-    ModuleStep::Record(facts)
-}
-
-/// The earliest version that passes the most of the tests that `run` ran, unless that is the
-/// current code.
-fn better_version<'a>(module: &'a ModuleState, run: &TestRun) -> Option<&'a CodeVersion> {
-    let name = &module.plan.name;
-    let comparable = module
-        .runs
-        .iter()
-        .filter(|other| other.files == run.files && other.tests_version == run.tests_version);
-    let best = comparable.rev().max_by_key(|other| other.passed())?;
-    let version = best.version_of(name)?;
-    let code = module
-        .versions
-        .iter()
-        .find(|code| code.version == version)?;
-    module
-        .code()
-        .is_some_and(|current| current.hash != code.hash)
-        .then_some(code)
-}
-
-fn restored(module: &ModuleState, code: &CodeVersion) -> Fact {
-    Fact::new_code(
-        Role::Conductor,
-        &module.plan.name,
-        module.version() + 1,
-        CodeOrigin::Restored,
-        code.source.clone(),
-    )
-}
-
-/// More of the same does not help a loop that is stuck: the same failure again, the same code
-/// again, or an earlier version again.
-fn approach(
-    task: &TaskState,
-    module: &ModuleState,
-    run: &TestRun,
-    kind: TestFailureKind,
-) -> Approach {
-    if run.origin != TestOrigin::Generated {
-        // In turns: neither can get stuck.
-        let fresh = module.approach != Approach::Rewrite && affords_candidates(task, module);
-        return if fresh {
-            Approach::Rewrite
-        } else {
-            Approach::Repair
-        };
-    }
-    let same_failures = module
-        .runs
-        .iter()
-        .rev()
-        .take_while(|other| failing(other) == failing(run) && other.failure == run.failure)
-        .count();
-    let seen_before = module.code().is_some_and(|code| {
-        module
-            .versions
-            .iter()
-            .filter(|other| other.hash == code.hash)
-            .count()
-            > 1
-    });
-    let circling = module.unchanged > 0 || seen_before || same_failures >= 2;
-    let tests_broken = kind == TestFailureKind::NoTests || blames_tests(task, module, run, kind);
-    // Where most tests fail the code is the likelier fault, until it was written anew in vain; where
-    // few do, and always the same, those tests are.
-    let code_doubtful = share_passed(run) < AGREEMENT_MIN && module.approach != Approach::Rewrite;
-    if module.generated_tests.len() < TEST_WRITINGS_MAX
-        && (tests_broken || (circling && !code_doubtful))
-    {
-        return Approach::RewriteTests;
-    }
-    if circling {
-        Approach::Rewrite
-    } else {
-        Approach::Repair
-    }
-}
-
-fn failing(run: &TestRun) -> BTreeSet<(&str, &str)> {
-    run.tests
-        .iter()
-        .filter(|test| !test.passed)
-        .map(|test| (test.name.as_str(), last_line(&test.message)))
-        .collect()
-}
-
-/// Whether an import error is the generated tests' own: they ask for what was never planned, or
-/// the module's file has no part in it.
-fn blames_tests(
-    task: &TaskState,
-    module: &ModuleState,
-    run: &TestRun,
-    kind: TestFailureKind,
-) -> bool {
-    if kind != TestFailureKind::DoesNotImport {
-        return false;
-    }
-    let language = of_task(task);
-    match language.import_failure(&run.output) {
-        ImportFailure::Name(wanted) => {
-            let mut functions = module.plan.functions.iter();
-            !functions.any(|function| language.defined_name(&function.signature) == Some(wanted))
-        }
-        // A plugin or a package that is not there, and that the code does not ask for.
-        ImportFailure::Module(wanted) => {
-            let uses = |code: &CodeVersion| language.mentions(&code.source, wanted);
-            let mut parts = module.plan.name.as_str().split('.');
-            let mut needs = module.plan.depends_on.iter();
-            !wanted.is_empty()
-                && parts.all(|part| part != wanted)
-                && !needs.any(|name| language.mentions(name.as_str(), wanted))
-                && !module.code().is_some_and(uses)
-        }
-        ImportFailure::SomeModule => false,
-        ImportFailure::Other => {
-            let file = language.module_path(module.plan.name.leaf());
-            let mut words = run.output.split(['/', '"', ' ', '\n', ':']);
-            !words.any(|word| word == file)
-        }
-    }
-}
-
-/// The attempts are spent. Given tests rule; generated ones are as fallible as the code, so the
-/// version that passes most of them is kept and the rest are disputed. Tests that never ran are
-/// dropped: then it counts whether the code imports.
-fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
-    let name = &module.plan.name;
-    let give_up = |detail: String| ModuleStep::GiveUp {
-        reason: FailureReason::Attempts,
-        detail: format!(
-            "module {name}: {detail} after {} of {} iterations",
-            module.iteration, task.limits.iterations_max
-        ),
-    };
-    let Some(last) = module.runs.last() else {
-        return give_up("its code was never tested".to_owned());
-    };
-    if last.origin != TestOrigin::Generated {
-        // What is left to the user is the best there was.
-        if let Some(better) = better_version(module, last) {
-            return ModuleStep::Record(vec![restored(module, better)]);
-        }
-        let mut detail = last
-            .failure
-            .map_or_else(String::new, |kind| summary(last, kind));
-        if let Some(doubt) = doubtful_example(task.given_tests(), module) {
-            detail = format!("{detail}; {doubt}");
-        }
-        return give_up(detail);
-    }
-    // Whatever was written when: the pair of code and tests that agree most.
-    let best = module
-        .runs
-        .iter()
-        .filter(|run| run.origin == TestOrigin::Generated && !run.tests.is_empty())
-        // Where the tests did not come to their end, those that passed before it show nothing.
-        .filter(|run| matches!(run.failure, None | Some(TestFailureKind::Failed)))
-        .max_by(|a, b| {
-            share_passed(a)
-                .total_cmp(&share_passed(b))
-                .then(a.passed().cmp(&b.passed()))
-        });
-    let Some(best) = best else {
-        // The code was loaded by tests of which none says anything: it is there, and not verified.
-        if last.failure == Some(TestFailureKind::NoTests) {
-            return ModuleStep::Record(vec![complete(module, last, Vec::new())]);
-        }
-        if module.tests().is_some() {
-            let source = String::new();
-            let dropped = Fact::of_module(Role::Conductor, name, TestsGenerated { source });
-            return ModuleStep::Record(vec![dropped]);
-        }
-        return give_up(
-            last.failure
-                .map_or_else(String::new, |kind| summary(last, kind)),
-        );
-    };
-    let best_code = best
-        .version_of(name)
-        .and_then(|version| module.versions.iter().find(|code| code.version == version));
-    let best_tests = best
-        .tests_version
-        .checked_sub(1)
-        .and_then(|at| module.generated_tests.get(at));
-    let mut put_back = Vec::new();
-    if let (Some(code), Some(best_code)) = (module.code(), best_code)
-        && code.hash != best_code.hash
-    {
-        put_back.push(restored(module, best_code));
-    }
-    if let Some(source) = best_tests
-        && module.generated_tests.last() != Some(source)
-    {
-        let tests = TestsGenerated {
-            source: source.clone(),
-        };
-        put_back.push(Fact::of_module(Role::Conductor, name, tests));
-    }
-    if !put_back.is_empty() {
-        return ModuleStep::Record(put_back);
-    }
-    let disputed = best
-        .tests
-        .iter()
-        .filter(|test| !test.passed)
-        .map(|test| test.name.clone());
-    ModuleStep::Record(vec![complete(module, best, disputed.collect())])
 }

@@ -16,6 +16,14 @@ pub(crate) fn unproven(state: &TaskState, run: &TestRun) -> Option<String> {
     evasion(state).or_else(|| shows_nothing(state, run))
 }
 
+/// What is to be said where given tests cannot be loaded, whatever the code is.
+pub(crate) fn broken_tests(run: &TestRun) -> String {
+    format!(
+        "the given tests cannot be loaded, and the code has no part in it: {}",
+        run.output.trim()
+    )
+}
+
 fn shows_nothing(state: &TaskState, run: &TestRun) -> Option<String> {
     let is_given = given_names(state);
     let passed = || {

@@ -38,7 +38,6 @@ use crate::notice::{Notice, Notices};
 use crate::pace::Pace;
 use crate::recorder::{PAGE, Recorded, Recorder};
 use crate::snapshot;
-use crate::strategy::ModuleStrategy;
 
 /// What a worker needs.
 #[derive(Clone)]
@@ -61,7 +60,6 @@ pub struct Options {
 pub struct Worker {
     recorder: Recorder,
     effects: Effects,
-    strategy: Arc<dyn ModuleStrategy>,
     pace: Pace,
 }
 
@@ -167,7 +165,6 @@ impl Worker {
         } = options;
         Self {
             pace: Pace::new(Arc::clone(&time)),
-            strategy: Arc::clone(&bench.strategy),
             effects: Effects {
                 journal: journal.clone(),
                 principal: principal.clone(),
@@ -261,7 +258,8 @@ impl Worker {
                 rest = MODEL_RETRY_FIRST;
             }
             // Whatever is decided is decided anew where somebody else recorded something since.
-            match decide(&state, &*self.strategy, self.active(&state)) {
+            let strategy = self.effects.bench.strategies.of(&state)?;
+            match decide(&state, strategy, self.active(&state)) {
                 Step::Record(facts) => {
                     self.record(task, &mut state, facts, cancel).await?;
                 }
@@ -354,6 +352,7 @@ impl Worker {
             let Some(info) = self.model(control.token()).await? else {
                 return Ok(Recorded::Here);
             };
+            let strategy = self.effects.bench.strategies.of(state)?;
             Fact::of_task(
                 Role::Conductor,
                 TaskStarted {
@@ -366,6 +365,7 @@ impl Worker {
                         .into_iter()
                         .map(|offer| offer.name)
                         .collect(),
+                    strategy: Some(strategy.name().to_owned()),
                 },
             )
         } else {

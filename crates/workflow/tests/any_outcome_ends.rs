@@ -55,6 +55,7 @@ impl Drive {
                 window: Tokens(8_192),
                 sandbox: "none".into(),
                 tools: vec!["read_file".to_owned()],
+                strategy: None,
             },
         ));
         drive

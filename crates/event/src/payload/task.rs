@@ -184,6 +184,10 @@ pub struct TaskStarted {
     /// The tools by which something may be looked up before it is planned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<String>,
+    /// The strategy by which its modules are written, to the end; none of a task that an older version
+    /// started, which had only the one of whole files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<String>,
 }
 
 /// Why a task rests.

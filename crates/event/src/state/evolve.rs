@@ -12,9 +12,8 @@ use crate::event::{Event, NewEvent, ToFold};
 use crate::ids::Sequence;
 use crate::ordering::{Standing, is_report_valid};
 use crate::payload::{
-    Approach, CodeOrigin, FailureReason, Interruption, PauseReason, Payload, Purpose,
-    ReviewCompleted, TestFailureKind, TestResult, TestScope, ToolCompleted, ToolOutcome,
-    Verification,
+    CodeOrigin, FailureReason, Interruption, PauseReason, Payload, Purpose, ReviewCompleted,
+    TestFailureKind, TestResult, TestScope, ToolCompleted, ToolOutcome, Verification,
 };
 
 /// The actor of what a user does: it tells nothing of when the task was worked on.
@@ -342,20 +341,19 @@ impl TaskState {
             return;
         };
         let module = &mut self.modules[index];
+        let is_stale = matches!(event.payload, Payload::CodeGenerated(_))
+            && event.code_version <= module.version();
+        if is_stale {
+            self.uncounted.stale += 1;
+            return;
+        }
+        if !module.rounds.take_in(event.payload) {
+            self.uncounted.flagged += 1;
+        }
         match event.payload {
             Payload::ModuleStarted(_) => module.started = true,
-            Payload::ModuleIteration(round) => {
-                module.iteration = round.iteration;
-                module.candidates = 0;
-                module.correcting = None;
-                module.approach = round.approach;
-                module.tests_wanted = round.approach == Approach::RewriteTests;
-            }
+            Payload::ModuleIteration(round) => module.iteration = round.iteration,
             Payload::CodeGenerated(code) => {
-                if event.code_version <= module.version() {
-                    self.uncounted.stale += 1;
-                    return;
-                }
                 module.versions.push(CodeVersion {
                     version: event.code_version,
                     hash: ContentHash::of(code.source.as_bytes()),
@@ -365,7 +363,6 @@ impl TaskState {
                 });
                 module.completion = None;
                 if code.origin == CodeOrigin::Edited {
-                    module.correcting = None;
                     module.bug = None;
                     self.overtake(event);
                 } else {
@@ -376,18 +373,7 @@ impl TaskState {
                 module.skipped = true;
                 self.overtake(event);
             }
-            Payload::CorrectionStarted(started) => module.correcting = Some(started.from_version),
-            Payload::CorrectionCompleted(completed) => {
-                if module.correcting != Some(completed.from_version) {
-                    self.uncounted.flagged += 1;
-                }
-                module.unchanged = if completed.to_version == completed.from_version {
-                    module.unchanged + 1
-                } else {
-                    0
-                };
-                module.candidates += 1;
-                module.correcting = None;
+            Payload::CorrectionCompleted(_) => {
                 module.bug = None;
                 self.accept_answer();
             }
@@ -400,8 +386,6 @@ impl TaskState {
             }
             Payload::TestsGenerated(tests) => {
                 module.generated_tests.push(tests.source.clone());
-                module.unchanged = 0;
-                module.tests_wanted = false;
                 module.bug = None;
                 self.accept_answer();
             }

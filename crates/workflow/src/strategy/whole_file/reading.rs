@@ -1,0 +1,104 @@
+//! Facts of an answer that is a file: a version of the module's code, or its tests.
+
+use journeyman_event::TaskState;
+use journeyman_event::payload::{CodeOrigin, CorrectionCompleted, Purpose, TestsGenerated};
+use journeyman_event::state::{ModuleState, PendingAnswer};
+use journeyman_language::of_task;
+
+use crate::answer::{CUT_OFF, cut_off, test_file, whole_file};
+use crate::fact::{Fact, Role};
+use crate::unchanged::put_back;
+
+/// What an answer brings. The error says what is wrong with it, in words for the model.
+pub(super) fn facts(
+    task: &TaskState,
+    module: &ModuleState,
+    answer: &PendingAnswer,
+) -> Result<Vec<Fact>, String> {
+    if answer.purpose != Purpose::Tests {
+        return Ok(new_version(module, code_file(task, module, answer)?));
+    }
+    let source = test_file(&answer.text, cut_off(answer, CUT_OFF).as_deref())?;
+    let language = of_task(task);
+    let source = language.with_full_imports(&source, &module_names(task));
+    let names = planned_names(task, module);
+    let source = language.tests_of(&source, module.plan.name.as_str(), &names);
+    let tests = TestsGenerated { source };
+    let fact = Fact::of_module(Role::Tester, &module.plan.name, tests);
+    Ok(vec![fact])
+}
+
+/// A module's whole file as an answer gives it. What it leaves out and what is there already is put
+/// back: helpers and imports that the prompt begins with, what a correction left as it was. The error
+/// says what is wrong, in words for the model.
+fn code_file(
+    state: &TaskState,
+    module: &ModuleState,
+    answer: &PendingAnswer,
+) -> Result<String, String> {
+    let language = of_task(state);
+    let names = planned_names(state, module);
+    let source = whole_file(&answer.text, cut_off(answer, CUT_OFF).as_deref(), &names)?;
+    let source = language.without_own_imports(&source, module.plan.name.as_str());
+    let mut source = language.with_full_imports(&source, &module_names(state));
+    let prompt = state.submission.as_ref().map(|asked| asked.prompt.as_str());
+    let began = prompt.filter(|_| module.plan.completes_prompt);
+    let corrected = module.code().filter(|_| answer.purpose == Purpose::Fix);
+    let known = [corrected.map(|code| code.source.as_str()), began];
+    let known: Vec<&str> = known.into_iter().flatten().collect();
+    source = put_back(&source, &known)?;
+    for known in known {
+        source = language.completed_from(&source, known, &names);
+    }
+    match language.undefined(&source, &names).as_slice() {
+        [] => Ok(source),
+        missing => Err(format!(
+            "its file does not define {}; give the whole file, with everything in it",
+            missing.join(", ")
+        )),
+    }
+}
+
+fn planned_names<'m>(state: &TaskState, module: &'m ModuleState) -> Vec<&'m str> {
+    let language = of_task(state);
+    let functions = module.plan.functions.iter();
+    let names = functions.filter_map(|function| language.defined_name(&function.signature));
+    names.collect()
+}
+
+fn module_names(state: &TaskState) -> Vec<&str> {
+    let modules = state.modules.iter();
+    modules.map(|module| module.plan.name.as_str()).collect()
+}
+
+fn new_version(module: &ModuleState, source: String) -> Vec<Fact> {
+    let name = &module.plan.name;
+    let version = module.version();
+    let Some(from_version) = module.rounds.correcting else {
+        return vec![Fact::new_code(
+            Role::Coder,
+            name,
+            version + 1,
+            CodeOrigin::Generated,
+            source,
+        )];
+    };
+    let unchanged = module.code().is_some_and(|code| code.source == source);
+    let to_version = if unchanged { version } else { version + 1 };
+    let completed = CorrectionCompleted {
+        from_version,
+        to_version,
+    };
+    let mut facts = Vec::new();
+    if !unchanged {
+        facts.push(Fact::new_code(
+            Role::Fixer,
+            name,
+            to_version,
+            CodeOrigin::Corrected,
+            source,
+        ));
+    }
+    facts.push(Fact::of_module(Role::Fixer, name, completed));
+    facts
+}
