@@ -60,12 +60,12 @@ pub(crate) fn code_request(state: &TaskState, module: Option<&ModuleState>) -> V
         return Vec::new();
     };
     if module.plan.completes_prompt {
-        let text = format!("{}Give the whole file.", refusal(state));
+        let text = format!("{}Give the whole file.", refusal(module));
         return vec![piece(LayerName::Current, Rank::Critical, "request", text)];
     }
     let text = format!(
         "{}Write the file `{}`.",
-        refusal(state),
+        refusal(module),
         of_task(state).module_path(module.plan.name.as_str())
     );
     vec![piece(LayerName::Current, Rank::Critical, "request", text)]
@@ -77,7 +77,7 @@ pub(crate) fn tests_request(state: &TaskState, module: Option<&ModuleState>) -> 
     };
     let words = of_task(state).words();
     let asked = words.ask_for_tests(module.plan.name.as_str());
-    let text = format!("{}{asked}", refusal(state));
+    let text = format!("{}{asked}", refusal(module));
     vec![piece(LayerName::Current, Rank::Critical, "request", text)]
 }
 
@@ -105,14 +105,15 @@ pub(crate) fn fix_request(state: &TaskState, module: Option<&ModuleState>) -> Ve
     }
     let text = format!(
         "{}Correct the file `{path}` so that these tests pass.",
-        refusal(state)
+        refusal(module)
     );
     all.push(piece(LayerName::Current, Rank::Critical, "request", text));
     all
 }
 
-fn refusal(state: &TaskState) -> String {
-    state.refusal.as_ref().map_or_else(String::new, |problem| {
+fn refusal(module: &ModuleState) -> String {
+    let problem = module.refusals.last.as_ref();
+    problem.map_or_else(String::new, |problem| {
         format!("Your last answer could not be used: {problem}\n\n")
     })
 }

@@ -108,7 +108,7 @@ pub struct ToolCall {
     pub text: String,
 }
 
-/// The agent at work: a role on one thing, until its answer was used or refused.
+/// An agent at work: a role on one thing, until its answer was used or refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Agent {
     /// Its name within the task.
@@ -147,6 +147,15 @@ pub struct PendingAnswer {
     /// What was said again and again, where that is why it was cut.
     #[serde(default)]
     pub repeated: Option<String>,
+}
+
+/// Answers of the model's that were of no use, since the last one that was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusals {
+    /// How many, in a row.
+    pub count: u32,
+    /// Why the last of them could not be used, in words for the model.
+    pub last: Option<String>,
 }
 
 /// A question of the planner's, and what became of it.
@@ -269,6 +278,8 @@ pub struct ModuleState {
     pub runs: Vec<TestRun>,
     /// The bug that is being worked on.
     pub bug: Option<Bug>,
+    /// Answers about it that could not be used.
+    pub refusals: Refusals,
     /// How it ended, once it is done.
     pub completion: Option<ModuleComplete>,
     /// Whether the user wants no more work on it.
@@ -288,6 +299,7 @@ impl ModuleState {
             generated_tests: Vec::new(),
             runs: Vec::new(),
             bug: None,
+            refusals: Refusals::default(),
             completion: None,
             skipped: false,
         }
@@ -400,27 +412,25 @@ pub struct TaskState {
     pub generated: Tokens,
     /// Milliseconds in which tokens were generated.
     pub generating_ms: u64,
-    /// The effect under way.
-    pub effect: Option<OpenEffect>,
-    /// The agent at work.
-    pub agent: Option<Agent>,
+    /// The effects under way, in the order in which they were begun.
+    pub effects: Vec<OpenEffect>,
+    /// The agents at work: one for each module that somebody is at, or one for the task as a whole.
+    pub crew: Vec<Agent>,
     /// Agents that were ever at work.
     pub agents: u64,
     /// Whether it was asked what has to be looked up.
     pub looked_up: bool,
     /// What was looked up, for all agents to come.
     pub lookups: Vec<ToolCall>,
-    /// The answer nothing was made of yet.
-    pub answer: Option<PendingAnswer>,
+    /// The answers nothing was made of yet, in the order in which they came.
+    pub answers: Vec<PendingAnswer>,
     /// Calls in a row that the model server broke off.
     pub broken_calls: u32,
     /// What it said when the task last rested because of it; none once it answered.
     #[serde(default)]
     pub trouble: Option<String>,
-    /// Answers in a row that could not be used.
-    pub refusals: u32,
-    /// Why the last of them could not.
-    pub refusal: Option<String>,
+    /// Answers about the task as a whole that could not be used.
+    pub refusals: Refusals,
     /// The latest run of everything together.
     pub integration: Option<TestRun>,
     /// What nothing refers to, once analysed.
@@ -477,6 +487,23 @@ impl TaskState {
     /// The module of this name.
     pub fn module(&self, name: &ModuleName) -> Option<&ModuleState> {
         self.modules.iter().find(|module| &module.plan.name == name)
+    }
+
+    /// The effect with this intent, if it is under way.
+    pub fn effect(&self, intent: EventId) -> Option<&OpenEffect> {
+        self.effects.iter().find(|effect| effect.intent == intent)
+    }
+
+    /// The agent at work on this module, or on the task as a whole.
+    pub fn agent(&self, module: Option<&ModuleName>) -> Option<&Agent> {
+        let mut crew = self.crew.iter();
+        crew.find(|agent| agent.module.as_ref() == module)
+    }
+
+    /// Answers about this module, or about the task as a whole, that could not be used.
+    pub fn refusals(&self, module: Option<&ModuleName>) -> &Refusals {
+        let module = module.and_then(|name| self.module(name));
+        module.map_or(&self.refusals, |module| &module.refusals)
     }
 
     /// The questions that the task waits for.

@@ -5,13 +5,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 use journeyman_event::payload::{
-    Approach, BugReportReceived, ClockJumped, CodeGenerated, CodeOrigin, CodeUnderTest,
-    CorrectionCompleted, CorrectionStarted, EffectInterrupted, EffectRetried, FailureReason,
-    GivenTest, Interruption, Limits, LimitsChanged, ModelCallFailed, ModelCallStarted,
-    ModuleComplete, ModuleStarted, PauseReason, PlannedModule, PlanningComplete, Purpose,
-    TaskCancelled, TaskComplete, TaskFailed, TaskPaused, TaskResumed, TaskStarted, TaskSubmitted,
-    TestFailed, TestFailureKind, TestOrigin, TestPassed, TestResult, TestScope, TestStarted,
-    UserIntervention, Verification,
+    AgentStarted, AnswerRejected, Approach, BugReportReceived, ClockJumped, CodeGenerated,
+    CodeOrigin, CodeUnderTest, CorrectionCompleted, CorrectionStarted, EffectInterrupted,
+    EffectRetried, FailureReason, GivenTest, Interruption, Limits, LimitsChanged,
+    ModelCallCompleted, ModelCallFailed, ModelCallStarted, ModuleComplete, ModuleStarted,
+    PauseReason, PlannedModule, PlanningComplete, Purpose, TaskCancelled, TaskComplete, TaskFailed,
+    TaskPaused, TaskResumed, TaskStarted, TaskSubmitted, TestFailed, TestFailureKind, TestOrigin,
+    TestPassed, TestResult, TestScope, TestStarted, UserIntervention, Verification,
 };
 use journeyman_event::state::{Ending, FoldError, Status};
 use journeyman_event::{
@@ -20,8 +20,46 @@ use journeyman_event::{
     Tokens, VectorClock,
 };
 
+fn planned(name: &str) -> PlannedModule {
+    PlannedModule {
+        name: ModuleName::new(name).unwrap(),
+        purpose: String::new(),
+        functions: Vec::new(),
+        depends_on: Vec::new(),
+        given_tests: Vec::new(),
+        completes_prompt: false,
+    }
+}
+
+fn call() -> ModelCallStarted {
+    ModelCallStarted {
+        purpose: Purpose::Code,
+        messages: Vec::new(),
+        prompt_tokens: Tokens(1),
+        exact: true,
+        max_tokens: Tokens(1),
+        temperature: 0.0,
+        seed: 0,
+        schema: None,
+    }
+}
+
+fn answer(text: &str) -> ModelCallCompleted {
+    ModelCallCompleted {
+        text: text.to_owned(),
+        cut_short: false,
+        repeated: None,
+        prompt_tokens: Tokens(1),
+        completion_tokens: Tokens(1),
+        exact: true,
+        first_token_ms: 0,
+        total_ms: 1,
+    }
+}
+
 struct Maker {
     actor: &'static str,
+    about: &'static str,
     ahead: SignedDuration,
     time: SteppedTime,
     random: SeededRandom,
@@ -33,6 +71,7 @@ impl Maker {
     fn new() -> Self {
         Self {
             actor: "coder",
+            about: "m",
             ahead: SignedDuration::ZERO,
             time: SteppedTime::default(),
             random: SeededRandom::new(1),
@@ -58,7 +97,7 @@ impl Maker {
             id: EventId::new(&self.time, &self.random),
             task_id: TaskId::new("t-1").unwrap(),
             owner: Owner::new("local").unwrap(),
-            module: Some(Self::module()),
+            module: Some(ModuleName::new(self.about).unwrap()),
             occurred_at: self.time.now() + self.ahead,
             actor: self.actor.into(),
             clock: self.clock.clone(),
@@ -84,22 +123,9 @@ impl Maker {
     fn planned_for(asked: TaskSubmitted) -> Self {
         let mut maker = Self::new();
         maker.add(None, None, asked);
-        let module = PlannedModule {
-            name: Self::module(),
-            purpose: String::new(),
-            functions: Vec::new(),
-            depends_on: Vec::new(),
-            given_tests: Vec::new(),
-            completes_prompt: false,
-        };
-        maker.add(
-            None,
-            None,
-            PlanningComplete {
-                modules: vec![module],
-                repairs: Vec::new(),
-            },
-        );
+        let modules = vec![planned("m")];
+        let repairs = Vec::new();
+        maker.add(None, None, PlanningComplete { modules, repairs });
         maker.add(None, None, ModuleStarted {});
         maker
     }
@@ -317,19 +343,9 @@ fn unknown_and_unreadable_payloads_are_counted_and_change_nothing() {
 #[test]
 fn an_effect_is_open_until_its_own_outcome() {
     let mut maker = Maker::planned();
-    let call = ModelCallStarted {
-        purpose: Purpose::Code,
-        messages: Vec::new(),
-        prompt_tokens: Tokens(1),
-        exact: true,
-        max_tokens: Tokens(1),
-        temperature: 0.0,
-        seed: 0,
-        schema: None,
-    };
-    let intent = maker.add(None, None, call);
+    let intent = maker.add(None, None, call());
     maker.add(None, Some(intent), EffectRetried { attempt: 2 });
-    assert_eq!(maker.fold().effect.unwrap().attempt, 2);
+    assert_eq!(maker.fold().effects[0].attempt, 2);
     let stop = EffectInterrupted {
         reason: Interruption::Requested,
         tokens: Tokens(7),
@@ -338,13 +354,68 @@ fn an_effect_is_open_until_its_own_outcome() {
     maker.add(None, Some(other), stop.clone());
     let state = maker.fold();
     assert!(
-        state.effect.is_some(),
+        !state.effects.is_empty(),
         "another event's outcome does not close it"
     );
     assert_eq!(state.uncounted.flagged, 1);
     maker.add(None, Some(intent), stop);
     let state = maker.fold();
-    assert_eq!((state.effect, state.spent), (None, Tokens(14)));
+    assert_eq!((state.effects.len(), state.spent), (0, Tokens(14)));
+}
+
+#[test]
+fn effects_of_several_modules_are_open_at_once_and_each_has_its_own_outcome() {
+    let mut maker = Maker::new();
+    maker.add(None, None, TaskSubmitted::of("Make three."));
+    let modules = ["m", "n", "o"].map(planned).to_vec();
+    let repairs = Vec::new();
+    maker.add(None, None, PlanningComplete { modules, repairs });
+    let mut intents = Vec::new();
+    for (about, agent) in [("m", "a1"), ("n", "a2"), ("o", "a3")] {
+        maker.about = about;
+        let (agent, purpose, tools) = (agent.to_owned(), Purpose::Code, Vec::new());
+        let started = AgentStarted {
+            agent,
+            purpose,
+            tools,
+        };
+        maker.add(None, None, started);
+        intents.push(maker.add(None, None, call()));
+    }
+    let state = maker.fold();
+    let open: Vec<EventId> = state.effects.iter().map(|effect| effect.intent).collect();
+    assert_eq!((&open, state.crew.len()), (&intents, 3));
+
+    maker.about = "n";
+    maker.add(None, Some(intents[1]), answer("for n"));
+    maker.about = "o";
+    maker.add(None, Some(intents[2]), answer("for o"));
+    let state = maker.fold();
+    let answers = state.answers.iter().map(|answer| answer.text.as_str());
+    assert!(answers.eq(["for n", "for o"]));
+    let awaits: Vec<bool> = state.crew.iter().map(|agent| agent.awaits_model).collect();
+    assert_eq!(awaits, [true, false, false]);
+
+    // What is said of one module takes nothing from another.
+    maker.about = "n";
+    let (purpose, problem) = (Purpose::Code, "no code".to_owned());
+    maker.add(None, None, AnswerRejected { purpose, problem });
+    let state = maker.fold();
+    let counts = state.modules.iter().map(|module| module.refusals.count);
+    assert!(counts.eq([0, 1, 0]) && state.refusals.count == 0);
+    assert_eq!(state.answers.len(), 1);
+    let edited = |source: &str| CodeGenerated {
+        origin: CodeOrigin::Edited,
+        source: source.to_owned(),
+    };
+    maker.about = "m";
+    maker.add(Some((1, "x = 1")), None, edited("x = 1"));
+    maker.add(None, Some(intents[0]), answer("for m"));
+    let state = maker.fold();
+    let answers = state.answers.iter().map(|answer| answer.text.as_str());
+    assert!(answers.eq(["for o"]), "the user wrote m meanwhile");
+    assert_eq!((state.effects.len(), state.uncounted.flagged), (0, 0));
+    assert_eq!(state.spent, Tokens(6));
 }
 
 #[test]
@@ -357,13 +428,13 @@ fn what_the_model_server_did_is_known_until_it_answers_and_is_no_unusable_answer
     };
     maker.add(None, None, refused(true));
     let state = maker.fold();
-    assert_eq!(state.refusals, 0);
+    assert_eq!(state.modules[0].refusals.count, 0);
     assert_eq!(
         state.obstacle,
         Some((FailureReason::Model, "no such key".to_owned()))
     );
     maker.add(None, None, refused(false));
-    assert_eq!(maker.fold().refusals, 1);
+    assert_eq!(maker.fold().modules[0].refusals.count, 1);
     let paused = TaskPaused {
         reason: PauseReason::ModelUnreachable,
         detail: Some("Loading model".into()),

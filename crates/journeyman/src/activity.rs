@@ -179,7 +179,7 @@ impl Activity {
 /// What a task in this state does, or waits for; nothing if it has ended, or rests until somebody says more.
 fn doing(state: &TaskState) -> Option<Doing> {
     let plain = |text: &str| Some(Doing::Plain(text.to_owned()));
-    match (&state.effect, state.status) {
+    match (state.effects.first(), state.status) {
         (_, Status::Complete | Status::Failed | Status::Cancelled) => None,
         (_, Status::Paused) => match (state.pause, &state.trouble) {
             (Some(PauseReason::ModelUnreachable), Some(trouble)) => {

@@ -98,8 +98,8 @@ fn text_bytes(state: &TaskState) -> usize {
         asked.prompt.len() + tests.chain(answers).sum::<usize>()
     });
     let said = state.instructions.iter().map(String::len);
-    let answer = state.answer.as_ref().map_or(0, |answer| answer.text.len());
-    of_modules.chain(said).sum::<usize>() + asked + answer
+    let answers = state.answers.iter().map(|answer| answer.text.len());
+    of_modules.chain(said).chain(answers).sum::<usize>() + asked
 }
 
 #[cfg(test)]

@@ -262,7 +262,7 @@ fn inherited(events: &[Event]) -> Vec<&Event> {
         })
         .collect();
     let state = TaskState::fold(kept.iter().copied()).unwrap_or_default();
-    if let Some(open) = state.effect {
+    for open in state.effects {
         kept.retain(|event| event.id() != open.intent && event.causation_id() != Some(open.intent));
     }
     kept

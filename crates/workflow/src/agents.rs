@@ -48,15 +48,14 @@ pub struct LivingAgent {
     pub since: Timestamp,
 }
 
-/// Which agents live. Clones are the same registry. One task has one agent at a time, so there are at
-/// most as many as tasks are worked on.
+/// Which agents live. Clones are the same registry. A task has one agent for each of its modules at most.
 #[derive(Clone, Default)]
 pub struct AgentRegistry(Arc<Mutex<Work>>);
 
 /// What is worked on.
 #[derive(Default)]
 struct Work {
-    living: HashMap<StreamName, LivingAgent>,
+    living: HashMap<StreamName, Vec<LivingAgent>>,
     /// The tasks that rest because something is short, and what the system said.
     short: BTreeMap<StreamName, String>,
 }
@@ -64,7 +63,7 @@ struct Work {
 impl fmt::Debug for AgentRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("AgentRegistry")
-            .field(&self.lock().living.len())
+            .field(&self.lock().living.values().map(Vec::len).sum::<usize>())
             .finish()
     }
 }
@@ -75,14 +74,14 @@ impl AgentRegistry {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A principal's living agents, by task.
+    /// A principal's living agents, by task, in the order in which they began.
     pub fn of(&self, principal: &Principal) -> Vec<LivingAgent> {
         let all = self.lock();
         let own = all
             .living
             .iter()
             .filter(|(name, _)| &name.owner == principal.owner());
-        let mut own: Vec<LivingAgent> = own.map(|(_, agent)| agent.clone()).collect();
+        let mut own: Vec<LivingAgent> = own.flat_map(|(_, agents)| agents.clone()).collect();
         own.sort_by(|a, b| a.task_id.as_str().cmp(b.task_id.as_str()));
         own
     }
@@ -112,7 +111,7 @@ impl AgentRegistry {
     }
 }
 
-/// Work on a task: its agent lives no longer.
+/// Work on a task: its agents live no longer.
 pub(crate) struct Presence {
     registry: AgentRegistry,
     name: StreamName,
@@ -128,29 +127,32 @@ impl Presence {
         } else {
             work.short.remove(&self.name);
         }
-        let Some(agent) = &state.agent else {
-            work.living.remove(&self.name);
-            return;
-        };
-        let doing = match state.effect.as_ref().map(|effect| &effect.action) {
-            Some(Action::CallModel(_)) => Doing::Asking,
-            Some(Action::CallTool(call)) => Doing::Calling(call.tool.clone()),
-            _ => Doing::Deciding,
-        };
-        let known = work.living.get(&self.name);
-        let is_same = known.is_some_and(|known| known.agent == agent.id && known.doing == doing);
-        let since = known.filter(|_| is_same).map_or(now, |known| known.since);
-        let living = LivingAgent {
-            agent: agent.id.clone(),
-            task_id: self.name.task_id.clone(),
-            role: agent.role.clone(),
-            purpose: agent.purpose,
-            module: agent.module.clone(),
-            steps: agent.steps,
-            doing,
-            since,
-        };
-        work.living.insert(self.name.clone(), living);
+        let known = work.living.remove(&self.name).unwrap_or_default();
+        let crew = state.crew.iter().map(|agent| {
+            let mut open = state.effects.iter();
+            let open = open.find(|effect| effect.module == agent.module);
+            let doing = match open.map(|effect| &effect.action) {
+                Some(Action::CallModel(_)) => Doing::Asking,
+                Some(Action::CallTool(call)) => Doing::Calling(call.tool.clone()),
+                _ => Doing::Deciding,
+            };
+            let mut known = known.iter();
+            let same = known.find(|known| known.agent == agent.id && known.doing == doing);
+            LivingAgent {
+                agent: agent.id.clone(),
+                task_id: self.name.task_id.clone(),
+                role: agent.role.clone(),
+                purpose: agent.purpose,
+                module: agent.module.clone(),
+                steps: agent.steps,
+                doing,
+                since: same.map_or(now, |known| known.since),
+            }
+        });
+        let crew: Vec<LivingAgent> = crew.collect();
+        if !crew.is_empty() {
+            work.living.insert(self.name.clone(), crew);
+        }
     }
 }
 

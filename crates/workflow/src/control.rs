@@ -3,13 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use journeyman_event::payload::{
-    AgentOutcome, PauseReason, TaskCancelled, TaskPaused, TaskPreempted,
-};
+use journeyman_event::payload::{PauseReason, TaskCancelled, TaskPaused, TaskPreempted};
 use journeyman_event::{TaskId, TaskState};
 use tokio_util::sync::CancellationToken;
 
-use crate::crew::completed;
+use crate::crew::dismissed;
 use crate::fact::{Fact, Role};
 
 /// Why work on a task should stop.
@@ -76,13 +74,14 @@ impl fmt::Debug for Control {
 }
 
 impl StopReason {
-    /// What the stop means for a task in this state, and for its agent where the task ends.
+    /// What the stop means for a task in this state, and for its agents where the task ends.
     pub fn facts(self, state: &TaskState) -> Vec<Fact> {
-        let agent = match self {
-            Self::Cancelled => completed(state, AgentOutcome::Dropped),
-            _ => None,
+        let mut facts = match self {
+            Self::Cancelled => dismissed(state),
+            _ => Vec::new(),
         };
-        agent.into_iter().chain([self.fact()]).collect()
+        facts.push(self.fact());
+        facts
     }
 
     /// What the stop means for a task that nobody works on.

@@ -3,7 +3,7 @@
 
 use journeyman_context::Descriptor;
 use journeyman_event::payload::{AgentCompleted, AgentOutcome, AgentStarted, AgentStep, Purpose};
-use journeyman_event::state::PendingAnswer;
+use journeyman_event::state::{Agent, PendingAnswer};
 use journeyman_event::{ModuleName, TaskState};
 
 use crate::answer::tool_requests;
@@ -17,21 +17,19 @@ pub(crate) const LOOK_UPS_MAX: u32 = 2;
 pub(crate) const TOOL_CALLS_MAX: usize = 4;
 
 /// What is to be recorded before the model is asked: a new agent's beginning, unless the one at work
-/// is asking once more.
+/// there is asking once more.
 pub(crate) fn at_work(
     state: &TaskState,
     purpose: Purpose,
     module: Option<&ModuleName>,
     tools: Vec<String>,
 ) -> Vec<Fact> {
-    if let Some(agent) = &state.agent
-        && (agent.purpose, agent.module.as_ref()) == (purpose, module)
-    {
+    let before = state.agent(module);
+    if before.is_some_and(|agent| agent.purpose == purpose) {
         return Vec::new();
     }
-    let mut facts: Vec<Fact> = completed(state, AgentOutcome::Dropped)
-        .into_iter()
-        .collect();
+    let dropped = before.map(|agent| completed(agent, AgentOutcome::Dropped));
+    let mut facts: Vec<Fact> = dropped.into_iter().collect();
     let started = AgentStarted {
         agent: format!("a{}", state.agents + 1),
         purpose,
@@ -44,29 +42,35 @@ pub(crate) fn at_work(
     facts
 }
 
-/// The end of the agent at work, if there is one.
-pub(crate) fn completed(state: &TaskState, outcome: AgentOutcome) -> Option<Fact> {
-    let agent = state.agent.as_ref()?;
+/// The end of an agent at work.
+pub(crate) fn completed(agent: &Agent, outcome: AgentOutcome) -> Fact {
     let completed = AgentCompleted {
         agent: agent.id.clone(),
         outcome,
     };
-    Some(Fact {
+    Fact {
         module: agent.module.clone(),
         ..Fact::of_task(Descriptor::of(agent.purpose).role, completed)
-    })
+    }
 }
 
-/// Whether the agent at work may call tools once more.
-pub(crate) fn may_call(state: &TaskState) -> bool {
-    let agent = state.agent.as_ref();
-    agent.is_some_and(|agent| !agent.tools.is_empty() && agent.steps < TOOL_STEPS_MAX)
+/// The end of all agents at work, of whom nothing more is wanted.
+pub(crate) fn dismissed(state: &TaskState) -> Vec<Fact> {
+    let crew = state.crew.iter();
+    crew.map(|agent| completed(agent, AgentOutcome::Dropped))
+        .collect()
+}
+
+/// Whether an agent may call tools once more.
+pub(crate) fn may_call(agent: &Agent) -> bool {
+    !agent.tools.is_empty() && agent.steps < TOOL_STEPS_MAX
 }
 
 /// The step of an agent that wants to call tools before it answers; none if it wants none. The error
 /// says what is wrong with what it wants, in words for the model.
 pub(crate) fn step(state: &TaskState, answer: &PendingAnswer) -> Result<Option<Fact>, String> {
-    let Some(agent) = state.agent.as_ref().filter(|agent| !agent.tools.is_empty()) else {
+    let agent = state.agent(answer.module.as_ref());
+    let Some(agent) = agent.filter(|agent| !agent.tools.is_empty()) else {
         return Ok(None);
     };
     let mut calls = tool_requests(&answer.text, answer.purpose)?;

@@ -7,11 +7,11 @@ use journeyman_event::payload::{
     TaskComplete, TaskFailed, TaskPaused, TestFailureKind, TestOrigin, TestScope, TestStarted,
     ToolRequest, Verification,
 };
-use journeyman_event::state::{Ending, ModuleState, TestRun};
+use journeyman_event::state::{Ending, ModuleState, Refusals, TestRun};
 use journeyman_event::{ModuleName, TaskState, Tokens};
 use journeyman_language::of_task;
 
-use crate::crew::{LOOK_UPS_MAX, completed};
+use crate::crew::{LOOK_UPS_MAX, completed, dismissed};
 use crate::fact::{Fact, Role};
 use crate::interpret::facts_of;
 use crate::layout;
@@ -49,8 +49,10 @@ pub enum Step {
         /// The intent.
         started: TestStarted,
     },
-    /// The agent at work wants this tool called.
+    /// An agent at work wants this tool called.
     CallTool {
+        /// The module that it is at work on.
+        module: Option<ModuleName>,
         /// What it wants.
         request: ToolRequest,
     },
@@ -70,39 +72,36 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDu
     if let Some((reason, detail)) = limit(state, active) {
         return end(state, Ending::Failed { reason, detail });
     }
-    if let Some(answer) = &state.answer {
+    if let Some(answer) = state.answers.first() {
         return Step::Record(facts_of(state, strategy, answer));
     }
-    if let Some(agent) = &state.agent {
+    for agent in &state.crew {
         if let Some(request) = agent.wanted.first().cloned() {
-            return Step::CallTool { request };
+            let module = agent.module.clone();
+            return Step::CallTool { module, request };
         }
         if agent.purpose == Purpose::LookUp && agent.awaits_model {
             return if agent.steps < LOOK_UPS_MAX {
                 ask(Purpose::LookUp, 0)
             } else {
-                Step::Record(completed(state, AgentOutcome::Done).into_iter().collect())
+                Step::Record(vec![completed(agent, AgentOutcome::Done)])
             };
         }
         // What the model said is of no use any more, and nothing was made of it.
         if !agent.awaits_model {
-            return Step::Record(
-                completed(state, AgentOutcome::Dropped)
-                    .into_iter()
-                    .collect(),
-            );
+            return Step::Record(vec![completed(agent, AgentOutcome::Dropped)]);
         }
     }
-    if state.refusals >= REFUSALS_MAX {
+    if let Some(refusals) = useless(state) {
         let reason = if state.planned {
             FailureReason::Attempts
         } else {
             FailureReason::Plan
         };
-        let last = state.refusal.as_deref().unwrap_or("unknown");
+        let last = refusals.last.as_deref().unwrap_or("unknown");
         let detail = format!(
             "{} calls of the model in a row brought nothing of use; the last: {last}",
-            state.refusals
+            refusals.count
         );
         return end(state, Ending::Failed { reason, detail });
     }
@@ -144,6 +143,13 @@ pub fn without_time(state: &TaskState) -> Option<Fact> {
     ))
 }
 
+/// The answers of no use that are too many, about whatever they are.
+fn useless(state: &TaskState) -> Option<&Refusals> {
+    let open = state.modules.iter().filter(|module| !module.is_settled());
+    let mut all = open.map(|module| &module.refusals).chain([&state.refusals]);
+    all.find(|refusals| refusals.count >= REFUSALS_MAX)
+}
+
 /// Which of the task's limits is spent.
 fn limit(state: &TaskState, active: SignedDuration) -> Option<(FailureReason, String)> {
     if let Some((reason, detail)) = &state.obstacle {
@@ -163,7 +169,8 @@ fn limit(state: &TaskState, active: SignedDuration) -> Option<(FailureReason, St
         return Some((FailureReason::Timeout, detail));
     }
     // What was asked for already is still used: only a further call needs tokens.
-    let needs_model = state.answer.is_none() && state.reply.is_none() && !state.modules_complete();
+    let needs_model =
+        state.answers.is_empty() && state.reply.is_none() && !state.modules_complete();
     if needs_model && state.left() < TOKENS_MIN {
         let detail = format!("{} of {} tokens are spent", state.spent, state.budget());
         return Some((FailureReason::Budget, detail));
@@ -186,14 +193,14 @@ fn plan(state: &TaskState) -> Step {
     let (prompt, tests) = (state.prompt(), state.given_tests());
     // Whoever gives tests wants code.
     if tests.is_empty() && is_plain_question(prompt) {
-        return ask(Purpose::Answer, state.refusals);
+        return ask(Purpose::Answer, state.refusals.count);
     }
     let language = of_task(state);
     let own_plan = || plan_of_names(language, prompt, tests).filter(|_| !may_ask(state));
     if let Some(plan) = plan_of_stub(language, prompt, tests).or_else(own_plan) {
         return Step::Record(vec![Fact::of_task(Role::Planner, plan)]);
     }
-    ask(Purpose::Plan, state.refusals)
+    ask(Purpose::Plan, state.refusals.count)
 }
 
 fn work_on(state: &TaskState, module: &ModuleState, strategy: &dyn ModuleStrategy) -> Step {
@@ -388,9 +395,7 @@ fn end(state: &TaskState, ending: Ending) -> Step {
         }
         Ending::Cancelled => Fact::of_task(Role::User, TaskCancelled {}),
     };
-    let mut facts: Vec<Fact> = completed(state, AgentOutcome::Dropped)
-        .into_iter()
-        .collect();
+    let mut facts = dismissed(state);
     facts.push(ended);
     Step::Record(facts)
 }

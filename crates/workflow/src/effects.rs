@@ -14,7 +14,8 @@ use journeyman_event::payload::{
 };
 use journeyman_event::state::{Action, Ending, ModuleState, OpenEffect};
 use journeyman_event::{
-    ContentHash, Principal, Priority, Randomness, TaskId, TaskState, Tokens, last_chars, word,
+    ContentHash, ModuleName, Principal, Priority, Randomness, TaskId, TaskState, Tokens,
+    last_chars, word,
 };
 use journeyman_journal::Journal;
 use journeyman_language::{DeadCode, TestOutcome, TestReport, of_task};
@@ -64,16 +65,14 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
-    /// Performs the open effect of `state`, as its recorded intent says.
+    /// Performs an open effect of `state`, as its recorded intent says.
     pub(crate) async fn perform(
         &self,
         task: &TaskId,
         state: &TaskState,
+        effect: &OpenEffect,
         stop: &CancellationToken,
     ) -> Result<Outcome, Error> {
-        let Some(effect) = &state.effect else {
-            return Err(Error::NoEffect);
-        };
         match self.try_to(task, state, effect, stop).await {
             Err(error) if error.may_pass() => Ok(Outcome::Short {
                 fact: interrupted(effect, Interruption::Shortage),
@@ -449,12 +448,11 @@ impl Effects {
             name: call.tool.clone(),
             arguments: call.arguments.clone(),
         };
-        let role = state
-            .agent
-            .as_ref()
-            .map_or(Role::Conductor, |agent| Descriptor::of(agent.purpose).role);
+        let agent = state.agent(effect.module.as_ref());
+        let role = agent.map_or(Role::Conductor, |agent| Descriptor::of(agent.purpose).role);
         let dispatcher = self.bench.tools.dispatcher();
-        let completed = match dispatcher.check(&self.calls_of(task, state, role, stop), request) {
+        let context = self.calls_of(task, state, role, effect.module.clone(), stop);
+        let completed = match dispatcher.check(&context, request) {
             Ok(checked) => dispatcher.run(checked).await,
             // It was there when the intent was recorded.
             Err(refusal) => {
@@ -476,12 +474,13 @@ impl Effects {
         reached(effect, role, completed_call(call, &completed))
     }
 
-    /// What an agent of this role may call, on which task.
+    /// What an agent of this role may call, on which module of which task.
     pub(crate) fn calls_of(
         &self,
         task: &TaskId,
         state: &TaskState,
         role: Role,
+        module: Option<ModuleName>,
         stop: &CancellationToken,
     ) -> CallContext {
         let asked = state.submission.as_ref();
@@ -489,7 +488,7 @@ impl Effects {
         CallContext {
             principal: self.principal.clone(),
             task_id: task.clone(),
-            module: state.agent.as_ref().and_then(|agent| agent.module.clone()),
+            module,
             actor: role.as_str().to_owned(),
             grants: self.bench.tools.grants(role, allowed),
             workspace: Arc::new(TaskWorkspace {

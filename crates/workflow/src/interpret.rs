@@ -44,7 +44,8 @@ pub(crate) fn facts_of(
             AgentOutcome::Rejected,
         ),
     };
-    facts.extend(completed(state, outcome));
+    let agent = state.agent(answer.module.as_ref());
+    facts.extend(agent.map(|agent| completed(agent, outcome)));
     facts
         .into_iter()
         .map(|fact| fact.caused_by(answer.event))

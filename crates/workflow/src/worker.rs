@@ -224,7 +224,7 @@ impl Worker {
         while !state.status.is_ended() {
             presence.note(&state, self.recorder.time.now());
             // Also when it is to stop: an effect whose intent is recorded has its outcome recorded.
-            if state.effect.is_some() && state.status != Status::Paused {
+            if !state.effects.is_empty() && state.status != Status::Paused {
                 asked = self.perform(task, &mut state, cancel).await?;
                 if state.pause != Some(PauseReason::Shortage) {
                     patience = SHORTAGE_FIRST;
@@ -254,7 +254,7 @@ impl Worker {
                 rest = (2 * rest).min(MODEL_REST_MAX);
                 continue;
             }
-            if state.answer.is_some() {
+            if !state.answers.is_empty() {
                 rest = MODEL_RETRY_FIRST;
             }
             // Whatever is decided is decided anew where somebody else recorded something since.
@@ -278,8 +278,9 @@ impl Worker {
                     };
                     self.record(task, &mut state, vec![intent], cancel).await?;
                 }
-                Step::CallTool { request } => {
-                    self.prepare_tool(task, &mut state, request, cancel).await?;
+                Step::CallTool { module, request } => {
+                    self.prepare_tool(task, &mut state, module, request, cancel)
+                        .await?;
                 }
                 Step::Analyse => {
                     let intent = Fact::of_task(Role::Tester, AnalysisStarted {});
@@ -372,7 +373,7 @@ impl Worker {
             Fact::of_task(Role::Conductor, TaskResumed {})
         };
         let mut facts = vec![first];
-        if let Some(effect) = &state.effect {
+        for effect in &state.effects {
             let attempt = effect.attempt + 1;
             let fact = if let Action::CallTool(call) = &effect.action
                 && !call.repeatable
@@ -438,7 +439,7 @@ impl Worker {
         let offers = self.offers(state, purpose);
         let names = offers.iter().map(|offer| offer.name.clone()).collect();
         let at_work = at_work(state, purpose, module.as_ref(), names);
-        let may_call = !at_work.is_empty() || may_call(state);
+        let may_call = !at_work.is_empty() || state.agent(module.as_ref()).is_some_and(may_call);
         let built = match server.describe().await {
             Ok(info) => {
                 let request = journeyman_context::Request {
@@ -537,19 +538,22 @@ impl Worker {
         &self,
         task: &TaskId,
         state: &mut TaskState,
+        module: Option<ModuleName>,
         request: ToolRequest,
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
-        let Some(agent) = &state.agent else {
+        let Some(agent) = state.agent(module.as_ref()) else {
             return Err(Error::NoEffect);
         };
-        let (role, module) = (Descriptor::of(agent.purpose).role, agent.module.clone());
+        let role = Descriptor::of(agent.purpose).role;
         let agent = Some(agent.id.clone());
         let wanted = journeyman_tools::Request {
             name: request.name.clone(),
             arguments: request.arguments.clone(),
         };
-        let context = self.effects.calls_of(task, state, role, cancel);
+        let context = self
+            .effects
+            .calls_of(task, state, role, module.clone(), cancel);
         let payload = match self
             .effects
             .bench
@@ -594,7 +598,10 @@ impl Worker {
             .saturating_sub(self.active(state));
         let stop = cancel.child_token();
         let outcome = {
-            let work = self.effects.perform(task, state, &stop);
+            let Some(effect) = state.effects.first() else {
+                return Err(Error::NoEffect);
+            };
+            let work = self.effects.perform(task, state, effect, &stop);
             tokio::pin!(work);
             let deadline = tokio::time::sleep(left.try_into().unwrap_or_default());
             tokio::select! {
@@ -635,7 +642,7 @@ impl Worker {
         };
         let facts = self.pace.timed(state, now, facts);
         // What came of it is recorded whatever the user said meanwhile, unless that was the end.
-        let is_open = |state: &TaskState| state.effect.is_some() && !state.status.is_ended();
+        let is_open = |state: &TaskState| !state.effects.is_empty() && !state.status.is_ended();
         let recorder = &self.recorder;
         let recorded = recorder.record_surely(task, state, &facts, cancel, is_open);
         if recorded.await? {

@@ -103,7 +103,7 @@ impl Drive {
         module: Option<ModuleName>,
         payload: impl Into<journeyman_event::Payload>,
     ) {
-        let intent = self.state.effect.as_ref().map(|effect| effect.intent);
+        let intent = self.state.effects.first().map(|effect| effect.intent);
         self.meddle();
         let fact = Fact {
             module,
@@ -156,7 +156,7 @@ impl Drive {
             Step::CallModel {
                 purpose, module, ..
             } => self.call(purpose, module),
-            Step::CallTool { request } => self.call_tool(&request),
+            Step::CallTool { module, request } => self.call_tool(module, &request),
             Step::RunTests { module, started } => self.test(module, started),
             Step::Analyse => {
                 self.record(Fact::of_task(Role::Tester, AnalysisStarted {}));
@@ -266,8 +266,8 @@ impl Drive {
 
     /// As a worker does before it calls the model.
     fn employ(&mut self, purpose: Purpose, module: Option<&ModuleName>) {
-        if let Some(agent) = &self.state.agent {
-            if (agent.purpose, agent.module.as_ref()) == (purpose, module) {
+        if let Some(agent) = self.state.agent(module) {
+            if agent.purpose == purpose {
                 return;
             }
             let completed = AgentCompleted {
@@ -287,8 +287,9 @@ impl Drive {
         });
     }
 
-    fn call_tool(&mut self, request: &ToolRequest) {
-        let agent = self.state.agent.as_ref().map(|agent| agent.id.clone());
+    fn call_tool(&mut self, module: Option<ModuleName>, request: &ToolRequest) {
+        let agent = self.state.agent(module.as_ref());
+        let agent = agent.map(|agent| agent.id.clone());
         let completed = |outcome| ToolCompleted {
             agent: agent.clone(),
             tool: request.name.clone(),
@@ -308,15 +309,18 @@ impl Drive {
             arguments: request.arguments.clone(),
             repeatable: true,
         };
-        self.record(Fact::of_task(Role::Coder, executing));
+        self.record(Fact {
+            module: module.clone(),
+            ..Fact::of_task(Role::Coder, executing)
+        });
         match self.below(5) {
             0 => {
                 let reason = Interruption::Requested;
                 let tokens = Tokens::ZERO;
-                self.outcome(None, EffectInterrupted { reason, tokens });
+                self.outcome(module, EffectInterrupted { reason, tokens });
             }
-            1 => self.outcome(None, completed(ToolOutcome::Unknown)),
-            _ => self.outcome(None, completed(ToolOutcome::Ok)),
+            1 => self.outcome(module, completed(ToolOutcome::Unknown)),
+            _ => self.outcome(module, completed(ToolOutcome::Ok)),
         }
     }
 
@@ -499,7 +503,7 @@ proptest! {
             prop_assert!(steps < STEPS_MAX, "no end in sight");
         }
         prop_assert!(drive.state.status.is_ended());
-        prop_assert!(drive.state.effect.is_none());
+        prop_assert!(drive.state.effects.is_empty());
         for module in &drive.state.modules {
             prop_assert!(module.iteration <= drive.state.limits.iterations_max.get());
             let versions: Vec<u64> = module.versions.iter().map(|code| code.version).collect();
@@ -549,7 +553,7 @@ proptest! {
             prop_assert!(steps < STEPS_MAX, "no end in sight");
         }
         prop_assert!(drive.state.status.is_ended());
-        prop_assert!(drive.state.effect.is_none());
+        prop_assert!(drive.state.effects.is_empty());
         prop_assert_eq!(drive.state.uncounted.flagged, 0);
         for module in &drive.state.modules {
             let versions: Vec<u64> = module.versions.iter().map(|code| code.version).collect();

@@ -1,9 +1,8 @@
-//! The tools that may be called, and what they said to the agent at work.
+//! The tools that may be called, and what they said to the agent that asks.
 
 use std::fmt::Write;
 
 use async_trait::async_trait;
-use journeyman_event::TaskState;
 use journeyman_event::payload::Purpose;
 use serde_json::Value;
 
@@ -20,7 +19,7 @@ pub(crate) struct Tools;
 impl Source for Tools {
     async fn pieces(&self, asked: Asked<'_>) -> Vec<Piece> {
         let offers = offers(asked.purpose, asked.tools).into_iter();
-        offers.chain(called(asked.state)).collect()
+        offers.chain(called(asked)).collect()
     }
 }
 
@@ -67,9 +66,11 @@ fn arguments(schema: &Value) -> String {
     format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
 }
 
-/// What the tools said to the agent at work.
-fn called(state: &TaskState) -> Vec<Piece> {
-    let calls = state.agent.iter().flat_map(|agent| &agent.calls);
+/// What the tools said to the agent that asks.
+fn called(asked: Asked<'_>) -> Vec<Piece> {
+    let module = asked.module.map(|module| &module.plan.name);
+    let agent = asked.state.agent(module).into_iter();
+    let calls = agent.flat_map(|agent| &agent.calls);
     let pieces = calls.map(|call| {
         let arguments = Value::Object(call.request.arguments.clone());
         let text = format!("# {} {arguments} said\n{}", call.request.name, call.text);

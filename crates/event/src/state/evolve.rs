@@ -5,11 +5,11 @@ use thiserror::Error;
 
 use super::{
     Action, Agent, Bug, CodeVersion, Ending, ModuleState, OpenEffect, PendingAnswer, Question,
-    Status, TaskState, TestRun, ToolCall,
+    Refusals, Status, TaskState, TestRun, ToolCall,
 };
 use crate::content::ContentHash;
 use crate::event::{Event, NewEvent, ToFold};
-use crate::ids::Sequence;
+use crate::ids::{ModuleName, Sequence};
 use crate::ordering::{Standing, is_report_valid};
 use crate::payload::{
     CodeOrigin, FailureReason, Interruption, PauseReason, Payload, Purpose, ReviewCompleted,
@@ -154,11 +154,11 @@ impl TaskState {
                 self.plan_repairs.clone_from(&plan.repairs);
                 self.planned = true;
                 self.plan_problem = None;
-                self.accept_answer();
+                self.accept_answer(event.module);
             }
             Payload::PlanningRejected(rejected) => {
                 self.plan_problem = Some(rejected.problem.clone());
-                self.refuse_answer(&rejected.problem);
+                self.refuse_answer(event.module, &rejected.problem);
             }
             Payload::QuestionsAsked(asked) => {
                 let questions = asked.questions.iter().map(|question| Question {
@@ -168,16 +168,18 @@ impl TaskState {
                     waived: false,
                 });
                 self.questions.extend(questions);
-                self.accept_answer();
+                self.accept_answer(event.module);
             }
             Payload::PromptAnswered(answered) => {
                 self.reply = Some(answered.clone());
-                self.accept_answer();
+                self.accept_answer(event.module);
             }
             Payload::AgentStarted(started) => {
                 self.agents += 1;
                 self.looked_up |= started.purpose == Purpose::LookUp;
-                self.agent = Some(Agent {
+                self.crew
+                    .retain(|agent| agent.module.as_ref() != event.module);
+                self.crew.push(Agent {
                     id: started.agent.clone(),
                     role: event.actor.to_owned(),
                     purpose: started.purpose,
@@ -190,21 +192,24 @@ impl TaskState {
                 });
             }
             Payload::AgentStep(step) => {
-                self.answer = None;
-                match self.agent.as_mut().filter(|agent| agent.id == step.agent) {
+                match self.crew.iter_mut().find(|agent| agent.id == step.agent) {
                     Some(agent) => {
                         agent.steps = step.step;
                         agent.wanted.clone_from(&step.calls);
                         agent.awaits_model = true;
+                        let about = agent.module.clone();
+                        self.drop_answers(about.as_ref());
                     }
                     None => self.uncounted.flagged += 1,
                 }
             }
             Payload::AgentCompleted(done) => {
-                self.answer = None;
-                let ended = self.agent.take_if(|agent| agent.id == done.agent);
-                if ended.is_none() {
-                    self.uncounted.flagged += 1;
+                match self.crew.iter().position(|agent| agent.id == done.agent) {
+                    Some(at) => {
+                        let agent = self.crew.remove(at);
+                        self.drop_answers(agent.module.as_ref());
+                    }
+                    None => self.uncounted.flagged += 1,
                 }
             }
             Payload::ToolExecuting(call) if call.agent.is_some() => {
@@ -231,19 +236,23 @@ impl TaskState {
                 self.broken_calls = 0;
                 self.trouble = None;
                 self.generating_ms += done.total_ms.saturating_sub(done.first_token_ms);
-                if let Some(agent) = &mut self.agent {
-                    agent.awaits_model = false;
-                }
                 let Some(OpenEffect {
                     module,
                     action: Action::CallModel(call),
-                    overtaken: false,
+                    overtaken,
                     ..
                 }) = self.close(event)
                 else {
                     return;
                 };
-                self.answer = Some(PendingAnswer {
+                let mut crew = self.crew.iter_mut();
+                if let Some(agent) = crew.find(|agent| agent.module == module) {
+                    agent.awaits_model = false;
+                }
+                if overtaken {
+                    return;
+                }
+                self.answers.push(PendingAnswer {
                     event: event.id,
                     purpose: call.purpose,
                     module,
@@ -267,10 +276,12 @@ impl TaskState {
                     // There was no answer; however often it is resumed, none was of no use.
                     self.obstacle = Some((FailureReason::Model, failed.problem.clone()));
                 } else {
-                    self.refuse_answer(&failed.problem);
+                    self.refuse_answer(event.module, &failed.problem);
                 }
             }
-            Payload::AnswerRejected(rejected) => self.refuse_answer(&rejected.problem),
+            Payload::AnswerRejected(rejected) => {
+                self.refuse_answer(event.module, &rejected.problem);
+            }
             Payload::EffectInterrupted(interrupted) => {
                 self.spent += interrupted.tokens;
                 self.close(event);
@@ -282,11 +293,9 @@ impl TaskState {
                     self.obstacle = Some((FailureReason::Crashes, detail));
                 }
             }
-            Payload::EffectRetried(retried) => match &mut self.effect {
-                Some(effect) if Some(effect.intent) == event.causation_id => {
-                    effect.attempt = retried.attempt;
-                }
-                _ => self.uncounted.flagged += 1,
+            Payload::EffectRetried(retried) => match self.effect_of(event) {
+                Some(at) => self.effects[at].attempt = retried.attempt,
+                None => self.uncounted.flagged += 1,
             },
             Payload::TestStarted(started) => self.open(event, Action::RunTests(started.clone())),
             Payload::TestPassed(passed) => {
@@ -304,7 +313,7 @@ impl TaskState {
             }
             Payload::ReviewCompleted(review) => {
                 self.review = Some(review.clone());
-                self.accept_answer();
+                self.accept_answer(event.module);
             }
             Payload::OutputStarted(started) => {
                 self.open(event, Action::WriteOutput(started.clone()));
@@ -366,7 +375,7 @@ impl TaskState {
                     module.bug = None;
                     self.overtake(event);
                 } else {
-                    self.accept_answer();
+                    self.accept_answer(event.module);
                 }
             }
             Payload::ModuleSkipped(_) => {
@@ -375,19 +384,18 @@ impl TaskState {
             }
             Payload::CorrectionCompleted(_) => {
                 module.bug = None;
-                self.accept_answer();
+                self.accept_answer(event.module);
             }
             Payload::ModuleComplete(_) if !module.was_tested() => self.uncounted.stale += 1,
             Payload::ModuleComplete(complete) => {
                 module.completion = Some(complete.clone());
                 module.bug = None;
-                self.refusals = 0;
-                self.refusal = None;
+                module.refusals = Refusals::default();
             }
             Payload::TestsGenerated(tests) => {
                 module.generated_tests.push(tests.source.clone());
                 module.bug = None;
-                self.accept_answer();
+                self.accept_answer(event.module);
             }
             Payload::BugReportReceived(report) => {
                 // It knows no more than the run that it reports on. The event's own clock knows all
@@ -444,7 +452,7 @@ impl TaskState {
 
     fn end(&mut self, event: ToFold<'_>, status: Status, ending: Ending) {
         self.stop_running(event);
-        self.agent = None;
+        self.crew.clear();
         self.status = status;
         self.pause = None;
         self.ending = Some(ending);
@@ -463,7 +471,7 @@ impl TaskState {
     }
 
     fn open(&mut self, event: ToFold<'_>, action: Action) {
-        self.effect = Some(OpenEffect {
+        self.effects.push(OpenEffect {
             intent: event.id,
             attempt: 1,
             module: event.module.cloned(),
@@ -475,26 +483,26 @@ impl TaskState {
 
     /// What the model says of this event's module, or is about to say, is of no use any more.
     fn overtake(&mut self, event: ToFold<'_>) {
-        let answered = self.answer.as_ref();
-        if answered.is_some_and(|answer| answer.module.as_ref() == event.module) {
-            self.answer = None;
-        }
-        if let Some(effect) = &mut self.effect
-            && effect.module.as_ref() == event.module
-        {
+        self.drop_answers(event.module);
+        let open = self.effects.iter_mut();
+        for effect in open.filter(|effect| effect.module.as_ref() == event.module) {
             effect.overtaken = true;
         }
     }
 
-    /// The open effect, if `event` is its outcome.
+    /// The open effect that `event` is about.
+    fn effect_of(&self, event: ToFold<'_>) -> Option<usize> {
+        let mut open = self.effects.iter();
+        open.position(|effect| Some(effect.intent) == event.causation_id)
+    }
+
+    /// The open effect whose outcome `event` is: it is open no more.
     fn close(&mut self, event: ToFold<'_>) -> Option<OpenEffect> {
-        let closed = self
-            .effect
-            .take_if(|effect| Some(effect.intent) == event.causation_id);
-        if closed.is_none() {
+        let Some(at) = self.effect_of(event) else {
             self.uncounted.flagged += 1;
-        }
-        closed
+            return None;
+        };
+        Some(self.effects.remove(at))
     }
 
     fn tested(
@@ -562,9 +570,9 @@ impl TaskState {
             self.close(event);
         }
         let agent = self
-            .agent
-            .as_mut()
-            .filter(|agent| Some(&agent.id) == done.agent.as_ref());
+            .crew
+            .iter_mut()
+            .find(|agent| Some(&agent.id) == done.agent.as_ref());
         match agent {
             Some(agent) if !agent.wanted.is_empty() => {
                 let call = ToolCall {
@@ -609,15 +617,28 @@ impl TaskState {
         });
     }
 
-    fn accept_answer(&mut self) {
-        self.answer = None;
-        self.refusals = 0;
-        self.refusal = None;
+    fn drop_answers(&mut self, about: Option<&ModuleName>) {
+        self.answers
+            .retain(|answer| answer.module.as_ref() != about);
     }
 
-    fn refuse_answer(&mut self, problem: &str) {
-        self.answer = None;
-        self.refusals += 1;
-        self.refusal = Some(problem.to_owned());
+    fn refusals_mut(&mut self, about: Option<&ModuleName>) -> &mut Refusals {
+        let mut modules = self.modules.iter_mut();
+        match modules.find(|module| Some(&module.plan.name) == about) {
+            Some(module) => &mut module.refusals,
+            None => &mut self.refusals,
+        }
+    }
+
+    fn accept_answer(&mut self, about: Option<&ModuleName>) {
+        self.drop_answers(about);
+        *self.refusals_mut(about) = Refusals::default();
+    }
+
+    fn refuse_answer(&mut self, about: Option<&ModuleName>, problem: &str) {
+        self.drop_answers(about);
+        let refusals = self.refusals_mut(about);
+        refusals.count += 1;
+        refusals.last = Some(problem.to_owned());
     }
 }

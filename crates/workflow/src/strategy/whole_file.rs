@@ -80,28 +80,28 @@ impl ModuleStrategy for WholeFile {
             ]);
         }
         let Some(code) = module.code() else {
-            return call(Purpose::Code, task.refusals);
+            return call(Purpose::Code, module.refusals.count);
         };
         if module.rounds.tests_wanted {
-            if task.refusals >= TEST_REFUSALS_MAX {
+            if module.refusals.count >= TEST_REFUSALS_MAX {
                 // What the user wrote since has to be tested before anything can be said of it.
                 return if module.was_tested() {
                     settle(task, module)
                 } else {
-                    first_run(task, module)
+                    first_run(module)
                 };
             }
-            return call_at(Purpose::Tests, FRESH_TEMPERATURE, task.refusals);
+            return call_at(Purpose::Tests, FRESH_TEMPERATURE, module.refusals.count);
         }
         if let Some(from_version) = module.rounds.correcting {
             debug_assert_eq!(from_version, code.version);
             return match module.rounds.approach {
                 Approach::Rewrite => call_at(Purpose::Code, FRESH_TEMPERATURE, 0),
-                _ => call(Purpose::Fix, module.iteration + task.refusals),
+                _ => call(Purpose::Fix, module.iteration + module.refusals.count),
             };
         }
         match module.current_run() {
-            None => first_run(task, module),
+            None => first_run(module),
             Some(run) => match run.failure {
                 None => ModuleStep::Record(vec![complete(module, run, Vec::new())]),
                 Some(kind) if module.bug.is_none() => report(task, module, run, kind),
@@ -124,7 +124,7 @@ fn call_at(purpose: Purpose, temperature: f32, times: u32) -> ModuleStep {
     }
 }
 
-fn first_run(task: &TaskState, module: &ModuleState) -> ModuleStep {
+fn first_run(module: &ModuleState) -> ModuleStep {
     let given = module.plan.given_tests.clone();
     if !given.is_empty() {
         return ModuleStep::RunTests {
@@ -132,8 +132,8 @@ fn first_run(task: &TaskState, module: &ModuleState) -> ModuleStep {
             given,
         };
     }
-    if module.generated_tests.is_empty() && task.refusals < TEST_REFUSALS_MAX {
-        return call(Purpose::Tests, task.refusals);
+    if module.generated_tests.is_empty() && module.refusals.count < TEST_REFUSALS_MAX {
+        return call(Purpose::Tests, module.refusals.count);
     }
     ModuleStep::RunTests {
         origin: TestOrigin::Generated,
