@@ -79,6 +79,10 @@ pub struct OpenEffect {
     /// Whether the user wrote the module's code meanwhile: a model's answer is about another one.
     #[serde(default)]
     pub overtaken: bool,
+    /// Whether the model server broke off another call while this one was under way: where it breaks off
+    /// this one as well, that is no further sign of anything.
+    #[serde(default)]
+    pub excused: bool,
 }
 
 /// What an effect does.
@@ -280,6 +284,8 @@ pub struct ModuleState {
     pub bug: Option<Bug>,
     /// Answers about it that could not be used.
     pub refusals: Refusals,
+    /// Tokens spent on it.
+    pub spent: Tokens,
     /// How it ended, once it is done.
     pub completion: Option<ModuleComplete>,
     /// Whether the user wants no more work on it.
@@ -300,6 +306,7 @@ impl ModuleState {
             runs: Vec::new(),
             bug: None,
             refusals: Refusals::default(),
+            spent: Tokens::ZERO,
             completion: None,
             skipped: false,
         }
@@ -424,7 +431,7 @@ pub struct TaskState {
     pub lookups: Vec<ToolCall>,
     /// The answers nothing was made of yet, in the order in which they came.
     pub answers: Vec<PendingAnswer>,
-    /// Calls in a row that the model server broke off.
+    /// Times in a row that the model server broke off a call, or several at once.
     pub broken_calls: u32,
     /// What it said when the task last rested because of it; none once it answered.
     #[serde(default)]
@@ -532,6 +539,18 @@ impl TaskState {
     /// What is left of it.
     pub fn left(&self) -> Tokens {
         self.budget() - self.spent
+    }
+
+    /// What of that the calls under way may not take: another call may.
+    pub fn free(&self) -> Tokens {
+        let calls = self
+            .effects
+            .iter()
+            .filter_map(|effect| match &effect.action {
+                Action::CallModel(call) => Some(call.prompt_tokens + call.max_tokens),
+                _ => None,
+            });
+        calls.fold(self.left(), |left, most| left - most)
     }
 
     /// Time spent working, up to `now`, by the clock that its events have their times from.

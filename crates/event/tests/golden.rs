@@ -13,7 +13,7 @@ const EVENTS: &str = include_str!("golden/events.jsonl");
 /// The version of the rules, and the hash of all states along the way.
 const FOLDED: (u32, &str) = (
     2,
-    "b3:b331b2f836ebbf93ba7ca3b36a4b81b5cf183c8a4b85b4895a62a34d124b9311",
+    "b3:f09a539cb6199637eb5aee9c03ded8b57c2f275ebe1bd89c71be2b35ac345e86",
 );
 
 #[test]

@@ -20,8 +20,8 @@ const RATE_TIME_MIN: Duration = Duration::from_secs(1);
 /// What is under way.
 #[derive(Debug)]
 pub(crate) struct Activity {
-    doing: Option<Doing>,
-    since: Instant,
+    /// Each with the time since when. Only effects of a task are several.
+    doing: Vec<(Doing, Instant)>,
     hears_tokens: bool,
 }
 
@@ -47,10 +47,9 @@ enum Doing {
 }
 
 impl Activity {
-    pub(crate) fn none(now: Instant) -> Self {
+    pub(crate) fn none() -> Self {
         Self {
-            doing: None,
-            since: now,
+            doing: Vec::new(),
             hears_tokens: false,
         }
     }
@@ -62,13 +61,12 @@ impl Activity {
 
     /// Nothing is under way any more.
     pub(crate) fn end(&mut self) {
-        self.doing = None;
+        self.doing.clear();
     }
 
     fn begin(&mut self, doing: Doing, now: Instant) {
-        if self.doing.as_ref() != Some(&doing) {
-            self.doing = Some(doing);
-            self.since = now;
+        if !matches!(&self.doing[..], [(known, _)] if *known == doing) {
+            self.doing = vec![(doing, now)];
         }
     }
 
@@ -84,7 +82,7 @@ impl Activity {
 
     /// Something is fetched, or a step of that is done. What it will take, where that begins.
     pub(crate) fn fetch(&mut self, step: &Step, now: Instant) -> Option<String> {
-        if let Some(Doing::Fetch { last, .. }) = &mut self.doing
+        if let [(Doing::Fetch { last, .. }, _)] = &mut self.doing[..]
             && last.what == step.what
             && step.total.is_some()
         {
@@ -92,7 +90,8 @@ impl Activity {
             return None;
         }
         if step.total.is_none() {
-            let is_new = self.doing != Some(Doing::Plain(step.what.clone()));
+            let what = Doing::Plain(step.what.clone());
+            let is_new = self.doing.iter().all(|(known, _)| *known != what);
             self.prepare(&step.what, now);
             return is_new.then(|| expected(step));
         }
@@ -104,51 +103,58 @@ impl Activity {
         Some(expected(step))
     }
 
-    /// The task is in this state now.
+    /// The task is in this state now. What was under way before goes on.
     pub(crate) fn goes_on(&mut self, state: &TaskState, now: Instant) {
-        let Some(doing) = doing(state) else {
-            self.end();
-            return;
-        };
-        if let (
-            Doing::Call {
-                intent, attempt, ..
-            },
-            Some(current),
-        ) = (&doing, &self.doing)
-            && matches!(current, Doing::Call { intent: same, attempt: again, .. }
-                if (same, again) == (intent, attempt))
-        {
-            // Something else was recorded while the call is under way.
-            return;
-        }
-        self.begin(doing, now);
+        let mut known = std::mem::take(&mut self.doing);
+        let doing = doing(state).into_iter().map(|doing| {
+            let mut all = known.iter();
+            let at = all.position(|(known, _)| known.is_same(&doing));
+            at.map_or((doing, now), |at| known.remove(at))
+        });
+        self.doing = doing.collect();
     }
 
-    /// The call under way has got its place at the model server.
-    pub(crate) fn asked(&mut self) {
-        if let Some(Doing::Call { is_asked, .. }) = &mut self.doing {
-            *is_asked = true;
+    /// The call of this intent has got its place at the model server.
+    pub(crate) fn asked(&mut self, call: EventId) {
+        for (doing, _) in &mut self.doing {
+            if let Doing::Call {
+                intent, is_asked, ..
+            } = doing
+            {
+                *is_asked |= *intent == call;
+            }
         }
     }
 
-    /// The model said something more.
-    pub(crate) fn token(&mut self, now: Instant) {
-        if let Some(Doing::Call { tokens, first, .. }) = &mut self.doing {
-            *tokens += 1;
-            first.get_or_insert(now);
+    /// The model said something more in answer to the call of this intent.
+    pub(crate) fn token(&mut self, call: EventId, now: Instant) {
+        for (doing, _) in &mut self.doing {
+            if let Doing::Call {
+                intent,
+                is_asked,
+                tokens,
+                first,
+                ..
+            } = doing
+                && *intent == call
+            {
+                *is_asked = true;
+                *tokens += 1;
+                first.get_or_insert(now);
+            }
         }
     }
 
     /// What is under way, how far, and for how long.
     pub(crate) fn text(&self, now: Instant) -> Option<String> {
-        let time = now.saturating_duration_since(self.since);
+        let (doing, since) = self.doing.first()?;
+        let time = now.saturating_duration_since(*since);
         let so_long = if time < Duration::from_secs(1) {
             String::new()
         } else {
             format!(", {}", lasted_so_far(time))
         };
-        Some(match self.doing.as_ref()? {
+        let text = match doing {
             Doing::Plain(what) | Doing::Effect(_, what) => format!("{what}{so_long}"),
             Doing::Fetch { begun_at, last } => fetched(*begun_at, last, time),
             Doing::Call { what, .. } if !self.hears_tokens => format!("{what}{so_long}"),
@@ -172,26 +178,49 @@ impl Activity {
                     format!("{what}: {}{rate}{so_long}", counted(*tokens, "token"))
                 }
             },
+        };
+        Some(match self.doing.len() - 1 {
+            0 => text,
+            more => format!("{text}, and {more} more"),
         })
     }
 }
 
+impl Doing {
+    /// Whether both are the same attempt at the same, however far.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Call {
+                    intent, attempt, ..
+                },
+                Self::Call {
+                    intent: other,
+                    attempt: again,
+                    ..
+                },
+            ) => (intent, attempt) == (other, again),
+            _ => self == other,
+        }
+    }
+}
+
 /// What a task in this state does, or waits for; nothing if it has ended, or rests until somebody says more.
-fn doing(state: &TaskState) -> Option<Doing> {
-    let plain = |text: &str| Some(Doing::Plain(text.to_owned()));
-    match (state.effects.first(), state.status) {
-        (_, Status::Complete | Status::Failed | Status::Cancelled) => None,
-        (_, Status::Paused) => match (state.pause, &state.trouble) {
+fn doing(state: &TaskState) -> Vec<Doing> {
+    let plain = |text: &str| vec![Doing::Plain(text.to_owned())];
+    match state.status {
+        Status::Complete | Status::Failed | Status::Cancelled => Vec::new(),
+        Status::Paused => match (state.pause, &state.trouble) {
             (Some(PauseReason::ModelUnreachable), Some(trouble)) => {
                 plain(&format!("waiting for the model server: {trouble}"))
             }
             (Some(PauseReason::ModelUnreachable), None) => plain("waiting for the model server"),
             (Some(PauseReason::Question), _) => plain("waiting for your answer"),
-            _ => None,
+            _ => Vec::new(),
         },
-        (Some(effect), _) => Some(of_effect(effect)),
-        (None, Status::Queued) => plain("waiting in the queue"),
-        (None, Status::Running) => plain("deciding what comes next"),
+        _ if !state.effects.is_empty() => state.effects.iter().map(of_effect).collect(),
+        Status::Queued => plain("waiting in the queue"),
+        Status::Running => plain("deciding what comes next"),
     }
 }
 
@@ -314,17 +343,22 @@ mod tests {
     use super::*;
     use crate::event_text::tests::call;
 
+    fn intent_of(number: u8) -> EventId {
+        EventId::from_bytes([number; 16])
+    }
+
     fn at_work(intent: u8, action: Action) -> TaskState {
         TaskState {
             status: Status::Running,
-            effect: Some(OpenEffect {
-                intent: EventId::from_bytes([intent; 16]),
+            effects: vec![OpenEffect {
+                intent: intent_of(intent),
                 attempt: 1,
                 module: Some(ModuleName::new("durations").unwrap()),
                 action,
                 clock: VectorClock::default(),
                 overtaken: false,
-            }),
+                excused: false,
+            }],
             ..TaskState::default()
         }
     }
@@ -340,7 +374,7 @@ mod tests {
     #[test]
     fn what_is_under_way_is_told_with_how_far_it_is_and_how_long_it_takes() {
         let start = Instant::now();
-        let mut activity = Activity::none(start);
+        let mut activity = Activity::none();
         activity.hears_tokens();
         assert_eq!(activity.text(start), None);
         let mut texts = Vec::new();
@@ -350,16 +384,26 @@ mod tests {
         texts.push(activity.text(after(start, 62)));
         activity.goes_on(&code(), start);
         texts.push(activity.text(after(start, 2)));
-        activity.asked();
+        activity.asked(intent_of(1));
         // Something else of the task was recorded.
         activity.goes_on(&code(), after(start, 9));
         texts.push(activity.text(after(start, 17)));
-        activity.token(after(start, 18));
+        activity.token(intent_of(1), after(start, 18));
         texts.push(activity.text(after(start, 18)));
         for _ in 1..212 {
-            activity.token(after(start, 20));
+            activity.token(intent_of(1), after(start, 20));
         }
         texts.push(activity.text(after(start, 33)));
+        // Another call beside it, of which its tokens are its own.
+        let mut both = code();
+        both.effects
+            .extend(at_work(3, Action::CallModel(call(Purpose::Code))).effects);
+        activity.goes_on(&both, after(start, 34));
+        activity.token(intent_of(3), after(start, 35));
+        texts.push(activity.text(after(start, 35)));
+        both.effects.remove(0);
+        activity.goes_on(&both, after(start, 36));
+        texts.push(activity.text(after(start, 37)));
         let testing = Action::RunTests(TestStarted {
             scope: TestScope::Module,
             origin: TestOrigin::Generated,
@@ -389,6 +433,8 @@ mod tests {
                 "writing module `durations`: the model reads the prompt, 17 s",
                 "writing module `durations`: 1 token, 18 s",
                 "writing module `durations`: 212 tokens, 14 tokens/s, 33 s",
+                "writing module `durations`: 212 tokens, 13 tokens/s, 35 s, and 1 more",
+                "writing module `durations`: 1 token, 3 s",
                 "testing module `durations`, 5 s",
                 "still waiting: the disk is full, 15 s",
                 "waiting for the model server: nobody answers, 20 s",
@@ -405,7 +451,7 @@ mod tests {
     #[test]
     fn of_a_task_that_others_work_on_nothing_is_said_that_is_not_heard() {
         let start = Instant::now();
-        let mut activity = Activity::none(start);
+        let mut activity = Activity::none();
         activity.goes_on(&code(), start);
         assert_eq!(
             activity.text(after(start, 17)).unwrap(),
@@ -441,7 +487,7 @@ mod tests {
         ];
         for ((first, then, total, unit), before, later) in cases {
             let start = Instant::now();
-            let mut activity = Activity::none(start);
+            let mut activity = Activity::none();
             let begins = activity.fetch(&step(first, total, unit), start);
             assert_eq!(begins.unwrap(), before);
             let goes_on = activity.fetch(&step(then, total, unit), after(start, 10));

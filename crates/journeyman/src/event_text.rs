@@ -1,5 +1,6 @@
 //! Events in words: a plain line for each, and the few that are worth a lasting line on a terminal.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -174,8 +175,8 @@ fn lines(text: &str) -> String {
 /// What the lasting lines need to know of the events before.
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
-    /// What the last call brought, and how long it took.
-    call: Option<(String, String)>,
+    /// What the last call for a module, or for everything, brought, and how long it took.
+    calls: BTreeMap<String, (String, String)>,
     /// When the tests under way began.
     tests_since: Option<Timestamp>,
 }
@@ -187,13 +188,14 @@ impl Steps {
         let module = event.module().map(ToString::to_string);
         let module = module.as_deref().unwrap_or("everything");
         let call = |steps: &mut Self| {
-            let (generated, time) = steps.call.take()?;
+            let (generated, time) = steps.calls.remove(module)?;
             Some(format!("{generated} · {time}"))
         };
         let (mark, text, more) = match payload {
             Payload::TaskStarted(_) => (String::new(), String::new(), Some(detail(payload))),
             Payload::ModelCallCompleted(done) => {
-                self.call = Some((generated(done), lasted_ms(done.total_ms)));
+                let brought = (generated(done), lasted_ms(done.total_ms));
+                self.calls.insert(module.to_owned(), brought);
                 return None;
             }
             Payload::TestStarted(_) => {
@@ -299,6 +301,8 @@ pub(crate) mod tests {
                 None
             }
             Payload::ModelCallStarted(ref call) if call.purpose == Purpose::Plan => None,
+            // The plan.
+            Payload::ModelCallCompleted(ref done) if done.completion_tokens == Tokens(1) => None,
             _ => Some(ModuleName::new("durations").unwrap()),
         };
         let draft = Draft {
@@ -454,7 +458,7 @@ pub(crate) mod tests {
                 r"     1 00:00:00 task_submitted: Parse \u001b[31mdurations\u001b[0m",
                 r"     2 00:00:00 task_started: small\u0007 (llama.cpp), window 8192, sandbox bubblewrap",
                 "     3 00:00:00 model_call_started: plan, prompt 1,377 tokens, at most 1 more",
-                "     4 00:00:01 model_call_completed durations: 1 token, first after 1.0 s",
+                "     4 00:00:01 model_call_completed: 1 token, first after 1.0 s",
                 "     5 00:00:01 planning_complete",
                 "     6 00:00:01 model_call_started durations: code, prompt 1,377 tokens, at most 1 more",
                 r"     7 00:00:02 model_call_failed durations: the server says \u001b]0;owned\u0007",

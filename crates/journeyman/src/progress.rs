@@ -97,7 +97,7 @@ impl Progress {
             printer: Printer::start(style == Style::Terminal, looks.has_unicode),
             interval,
             now: Mutex::new(Now {
-                activity: Activity::none(began),
+                activity: Activity::none(),
                 steps: Steps::default(),
                 place: String::new(),
                 said: began,
@@ -138,7 +138,7 @@ impl Progress {
             let told = &emitted.message;
             let about = match told {
                 Notice::Event { event, .. } => Some(event.task_id().as_str()),
-                Notice::Asked
+                Notice::Asked { .. }
                 | Notice::Delta { .. }
                 | Notice::Remark { .. }
                 | Notice::Waiting { .. } => emitted.context.task_id.as_deref(),
@@ -231,8 +231,10 @@ impl Progress {
     pub(crate) fn notice(&self, notice: &Notice) {
         match notice {
             Notice::Event { event, state } => self.event(event, state),
-            Notice::Asked => self.now().activity.asked(),
-            Notice::Delta { .. } => self.now().activity.token(Instant::now()),
+            Notice::Asked { intent } => self.now().activity.asked(*intent),
+            Notice::Delta { intent, .. } => {
+                self.now().activity.token(*intent, Instant::now());
+            }
             Notice::Remark { what } => self.say(what),
             Notice::Waiting { what } => {
                 self.now().activity.wait(what, Instant::now());

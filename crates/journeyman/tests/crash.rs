@@ -221,3 +221,28 @@ fn killed_tasks_go_on_where_they_were_and_repeat_nothing() {
         }
     }
 }
+
+#[test]
+fn a_kill_with_several_effects_under_way_has_each_made_again_and_none_twice() {
+    let home = Home::new();
+    let mut most = 0;
+    for run in 0..4 {
+        let prompt = format!("Three independent modules, {run}");
+        let url = "sim:?malformed=0&wrong=0&latency_ms=20";
+        let start = ["run", &prompt, "--json", "--model-url", url].map(str::to_owned);
+        let wait = Duration::from_millis(40 * run);
+        let (before, killed) = run_until(&home, &start, "generating", wait);
+        assert!(killed, "{before:?}");
+        let first: Value = serde_json::from_str(&before[0]).unwrap();
+        let task = first["task_id"].as_str().unwrap().to_owned();
+        let after = home.run(&["resume", &task, "--json", "--model-url", url]);
+        assert!(matches!(after.code, Some(0 | 3)), "{}", after.stderr);
+        let lines = events(&home, &task);
+        check_history(&lines);
+        let retried = lines
+            .iter()
+            .filter(|line| line.contains("\"kind\":\"effect_retried\""));
+        most = most.max(retried.count());
+    }
+    assert!(most > 1, "no kill cut off several effects");
+}

@@ -86,13 +86,14 @@ fn fenced(source: &str) -> String {
     format!("Here is the file.\n\n```python\n{source}```\n")
 }
 
-/// One to three modules, as many as the task's text is odd: each depends on the one before it.
+/// One to three modules, as many as the task's text is odd: each depends on the one before it, unless the text
+/// says that they are independent.
 fn plan(asked: &str) -> String {
     let modules = 1 + asked.bytes().filter(u8::is_ascii_alphabetic).count() % 3;
     let names = &[FALLBACK_MODULE, "helpers", "report"][..modules];
     let mut text = String::from("{\"package\": \"simulated\", \"modules\": [");
     for (at, name) in names.iter().enumerate() {
-        let depends_on = if at == 0 {
+        let depends_on = if at == 0 || asked.contains("independent") {
             String::new()
         } else {
             format!("{:?}", names[at - 1])
@@ -191,6 +192,7 @@ mod tests_of_words {
         for task in ["a", "ab", "abc"] {
             let text = plan(task);
             assert!(text.matches("\"name\"").count() <= 3, "{text}");
+            assert!(!plan(&format!("{task} independent")).contains("_on\": [\""));
         }
     }
 }

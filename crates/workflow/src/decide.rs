@@ -7,7 +7,7 @@ use journeyman_event::payload::{
     TaskComplete, TaskFailed, TaskPaused, TestFailureKind, TestOrigin, TestScope, TestStarted,
     ToolRequest, Verification,
 };
-use journeyman_event::state::{Ending, ModuleState, Refusals, TestRun};
+use journeyman_event::state::{Action, Agent, Ending, ModuleState, OpenEffect, Refusals, TestRun};
 use journeyman_event::{ModuleName, TaskState, Tokens};
 use journeyman_language::of_task;
 
@@ -27,6 +27,19 @@ const REFUSALS_MAX: u32 = 4;
 const BROKEN_CALLS_MAX: u32 = 10;
 /// With fewer tokens left than this no call is worth beginning.
 const TOKENS_MIN: Tokens = Tokens(256);
+
+/// Effects of one task under way at a time: as many calls as a model server on one machine answers together,
+/// and no more that a crash cuts off at once.
+const EFFECTS_MAX: usize = 4;
+
+/// What a state does not say of the moment at which something is decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// The time spent on the task.
+    pub active: SignedDuration,
+    /// Whether another call of the model may be begun beside those under way.
+    pub has_place: bool,
+}
 
 /// What comes next.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,37 +73,33 @@ pub enum Step {
     Analyse,
     /// The result is to be written to the task's folder.
     WriteOutput(OutputStarted),
+    /// Nothing before an effect that is under way has its outcome, or another call may be begun.
+    Wait,
     /// Nothing: the task has ended.
     Rest,
 }
 
-/// Names the next step of a task that has no effect under way. `active` is the time spent on it.
-pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDuration) -> Step {
+/// Names the next step of a task, beside the effects that are under way. With none under way it is never
+/// [`Step::Wait`].
+///
+/// Side by side are effects of modules of which neither depends on the other, one for each module, and one run
+/// of tests among them: runs are short, and several at once on few cores would run out of their time. What is
+/// about the task as a whole is alone.
+pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, now: Now) -> Step {
     if state.status.is_ended() {
         return Step::Rest;
     }
-    if let Some((reason, detail)) = limit(state, active) {
-        return end(state, Ending::Failed { reason, detail });
+    if let Some((reason, detail)) = limit(state, now.active) {
+        return alone(state, end(state, Ending::Failed { reason, detail }));
     }
     if let Some(answer) = state.answers.first() {
         return Step::Record(facts_of(state, strategy, answer));
     }
-    for agent in &state.crew {
-        if let Some(request) = agent.wanted.first().cloned() {
-            let module = agent.module.clone();
-            return Step::CallTool { module, request };
-        }
-        if agent.purpose == Purpose::LookUp && agent.awaits_model {
-            return if agent.steps < LOOK_UPS_MAX {
-                ask(Purpose::LookUp, 0)
-            } else {
-                Step::Record(vec![completed(agent, AgentOutcome::Done)])
-            };
-        }
-        // What the model said is of no use any more, and nothing was made of it.
-        if !agent.awaits_model {
-            return Step::Record(vec![completed(agent, AgentOutcome::Dropped)]);
-        }
+    if state.effects.iter().any(|effect| effect.module.is_none()) {
+        return Step::Wait;
+    }
+    if let Some(step) = state.crew.iter().find_map(|agent| serve(state, agent)) {
+        return step;
     }
     if let Some(refusals) = useless(state) {
         let reason = if state.planned {
@@ -103,14 +112,14 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDu
             "{} calls of the model in a row brought nothing of use; the last: {last}",
             refusals.count
         );
-        return end(state, Ending::Failed { reason, detail });
+        return alone(state, end(state, Ending::Failed { reason, detail }));
     }
     let started = state.started.as_ref();
     if !state.looked_up && started.is_some_and(|started| !started.tools.is_empty()) {
-        return ask(Purpose::LookUp, 0);
+        return alone(state, ask(Purpose::LookUp, 0));
     }
     if state.reply.is_some() {
-        return end(state, Ending::Complete(Verification::None));
+        return alone(state, end(state, Ending::Complete(Verification::None)));
     }
     if !state.planned {
         if state.open_questions().next().is_some() {
@@ -121,13 +130,52 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, active: SignedDu
         }
         return plan(state);
     }
-    if let Some(module) = state.modules.iter().find(|module| !module.is_settled()) {
-        return work_on(state, module, strategy);
+    if !state.modules_complete() {
+        return work_on_modules(state, strategy, now);
     }
-    match state.current_integration() {
-        None => test_everything(state),
-        Some(run) => conclude(state, run),
+    alone(
+        state,
+        match state.current_integration() {
+            None => test_everything(state),
+            Some(run) => conclude(state, run),
+        },
+    )
+}
+
+/// A step that nothing else may be under way beside.
+fn alone(state: &TaskState, step: Step) -> Step {
+    if state.effects.is_empty() {
+        step
+    } else {
+        Step::Wait
     }
+}
+
+/// What an agent at work wants besides the next call of its module; nothing if it has to wait.
+fn serve(state: &TaskState, agent: &Agent) -> Option<Step> {
+    let is_busy = |effect: &OpenEffect| effect.module == agent.module;
+    if state.effects.iter().any(is_busy) {
+        return None;
+    }
+    let module = agent.module.as_ref().and_then(|name| state.module(name));
+    // What the model said is of no use any more, and nothing was made of it; or nothing is wanted of it.
+    let is_over = !agent.awaits_model && agent.wanted.is_empty();
+    if is_over || module.is_some_and(ModuleState::is_settled) {
+        return Some(Step::Record(vec![completed(agent, AgentOutcome::Dropped)]));
+    }
+    if let Some(request) = agent.wanted.first().cloned() {
+        let module = agent.module.clone();
+        let may_begin = state.effects.len() < EFFECTS_MAX;
+        return may_begin.then_some(Step::CallTool { module, request });
+    }
+    if agent.purpose != Purpose::LookUp {
+        return None;
+    }
+    Some(if agent.steps < LOOK_UPS_MAX {
+        alone(state, ask(Purpose::LookUp, 0))
+    } else {
+        Step::Record(vec![completed(agent, AgentOutcome::Done)])
+    })
 }
 
 /// The end of a task that was never worked on and may not be for a moment; none if it may be.
@@ -203,9 +251,85 @@ fn plan(state: &TaskState) -> Step {
     ask(Purpose::Plan, state.refusals.count)
 }
 
-fn work_on(state: &TaskState, module: &ModuleState, strategy: &dyn ModuleStrategy) -> Step {
+/// The next step of a module that can be worked on now; those that stand first in the plan come first.
+fn work_on_modules(state: &TaskState, strategy: &dyn ModuleStrategy, now: Now) -> Step {
+    let open = state.modules.iter().filter(|module| !module.is_settled());
+    // What the first one depends on stands before it.
+    let ready = open.enumerate().filter(|(at, module)| {
+        let mut needed = module.plan.depends_on.iter();
+        let is_settled = |name| state.module(name).is_none_or(ModuleState::is_settled);
+        *at == 0 || needed.all(is_settled)
+    });
+    let ready = ready
+        .map(|(_, module)| module)
+        .filter(|module| is_free(state, &module.plan.name));
+    let next: Vec<(&ModuleState, ModuleStep)> = ready
+        .map(|module| (module, strategy.next(state, module)))
+        .collect();
+    let given_up = next.iter().find_map(|(_, step)| match step {
+        ModuleStep::GiveUp { reason, detail } => Some((*reason, detail.clone())),
+        _ => None,
+    });
+    if let Some((reason, detail)) = given_up {
+        return alone(state, end(state, Ending::Failed { reason, detail }));
+    }
+    let may_begin = |module: &ModuleState, step: &ModuleStep| match step {
+        // A module that could go no further is not begun.
+        ModuleStep::Record(_) => module.started || may_call(state, now),
+        ModuleStep::CallModel { .. } => may_call(state, now),
+        ModuleStep::RunTests { .. } => may_test(state),
+        ModuleStep::GiveUp { .. } => false,
+    };
+    let mut next = next.into_iter();
+    let first = next.find(|(module, step)| may_begin(module, step));
+    first.map_or(Step::Wait, |(module, step)| step_of(state, module, step))
+}
+
+/// Whether nothing is under way, or waits to be, that may not be beside an effect of this module.
+fn is_free(state: &TaskState, name: &ModuleName) -> bool {
+    let open = state.effects.iter();
+    let mut open = open.filter_map(|effect| effect.module.as_ref());
+    let agent = state.agent(Some(name));
+    agent.is_none_or(|agent| agent.wanted.is_empty())
+        && open
+            .all(|other| other != name && !needs(state, other, name) && !needs(state, name, other))
+}
+
+/// Whether a module depends on another one, be it through others. What it depends on stands before it in the
+/// plan; what does not is no dependency.
+fn needs(state: &TaskState, one: &ModuleName, other: &ModuleName) -> bool {
+    let all = &state.modules;
+    let at = all.iter().position(|module| &module.plan.name == one);
+    at.is_some_and(|at| {
+        let before = &all[..at];
+        let mut needed = all[at].plan.depends_on.iter();
+        needed.any(|name| {
+            before.iter().any(|module| &module.plan.name == name)
+                && (name == other || needs(state, name, other))
+        })
+    })
+}
+
+/// Whether another call of the model may be begun beside what is under way.
+fn may_call(state: &TaskState, now: Now) -> bool {
+    let has_place = now.has_place || !state.effects.iter().any(is_call);
+    has_place && state.effects.len() < EFFECTS_MAX
+}
+
+/// Whether an effect is a call of the model.
+pub(crate) fn is_call(effect: &OpenEffect) -> bool {
+    matches!(effect.action, Action::CallModel(_))
+}
+
+/// Whether a run of tests may be begun beside what is under way.
+fn may_test(state: &TaskState) -> bool {
+    let is_test = |effect: &OpenEffect| matches!(effect.action, Action::RunTests(_));
+    state.effects.len() < EFFECTS_MAX && !state.effects.iter().any(is_test)
+}
+
+fn step_of(state: &TaskState, module: &ModuleState, step: ModuleStep) -> Step {
     let name = &module.plan.name;
-    match strategy.next(state, module) {
+    match step {
         ModuleStep::Record(facts) => Step::Record(facts),
         ModuleStep::CallModel {
             purpose,
@@ -415,7 +539,11 @@ mod tests {
                 trouble: Some("its words".to_owned()),
                 ..TaskState::default()
             };
-            let step = decide(&state, &WholeFile, SignedDuration::ZERO);
+            let now = Now {
+                active: SignedDuration::ZERO,
+                has_place: false,
+            };
+            let step = decide(&state, &WholeFile, now);
             let failed = match step {
                 Step::Record(facts) => facts.into_iter().find_map(|fact| match fact.payload {
                     Payload::TaskFailed(failed) => Some(failed),

@@ -31,6 +31,7 @@ use crate::folder::FreshFolder;
 use crate::layout::{self, Files, module_path, output_files, working_files};
 use crate::notice::{Notice, Notices};
 use crate::output::write_output;
+use crate::slots::{Claim, Slot};
 use crate::workspace::TaskWorkspace;
 
 /// The end of a test run's output that is kept.
@@ -56,6 +57,20 @@ pub(crate) enum Outcome {
     Short { fact: Fact, problem: String },
 }
 
+/// What a call has at the model server when it begins.
+pub(crate) enum Place {
+    /// A place.
+    Taken(Slot),
+    /// The wish for one.
+    Wanted(Claim),
+}
+
+/// How urgent a task is.
+pub(crate) fn priority_of(state: &TaskState) -> Priority {
+    let asked = state.submission.as_ref();
+    asked.map_or(Priority::MEDIUM, |asked| asked.priority)
+}
+
 pub(crate) struct Effects {
     pub(crate) journal: Journal,
     pub(crate) principal: Principal,
@@ -71,9 +86,10 @@ impl Effects {
         task: &TaskId,
         state: &TaskState,
         effect: &OpenEffect,
+        place: Place,
         stop: &CancellationToken,
     ) -> Result<Outcome, Error> {
-        match self.try_to(task, state, effect, stop).await {
+        match self.try_to(task, state, effect, place, stop).await {
             Err(error) if error.may_pass() => Ok(Outcome::Short {
                 fact: interrupted(effect, Interruption::Shortage),
                 problem: error.to_string(),
@@ -87,20 +103,21 @@ impl Effects {
         task: &TaskId,
         state: &TaskState,
         effect: &OpenEffect,
+        place: Place,
         stop: &CancellationToken,
     ) -> Result<Outcome, Error> {
         match &effect.action {
             Action::CallModel(call) => {
-                let asked = state.submission.as_ref();
-                let priority = asked.map_or(Priority::MEDIUM, |asked| asked.priority);
-                tokio::select! {
-                    slot = self.bench.slots.take(priority, call.purpose) => {
-                        let outcome = self.call_model(effect, call, stop).await;
-                        drop(slot);
-                        outcome
-                    }
-                    () = stop.cancelled() => Ok(stopped(effect)),
-                }
+                let slot = match place {
+                    Place::Taken(slot) => slot,
+                    Place::Wanted(claim) => tokio::select! {
+                        slot = self.bench.slots.take(claim, priority_of(state), call.purpose) => slot,
+                        () = stop.cancelled() => return Ok(stopped(effect)),
+                    },
+                };
+                let outcome = self.call_model(effect, call, stop).await;
+                drop(slot);
+                outcome
             }
             Action::RunTests(started) => self.run_tests(task, state, effect, started, stop).await,
             Action::CallTool(call) => Ok(self.call_tool(task, state, effect, call, stop).await),
@@ -147,11 +164,14 @@ impl Effects {
         let mut show = |delta: journeyman_llm::Delta<'_>| {
             deltas += 1;
             self.notices.emit(|| Notice::Delta {
+                intent: effect.intent,
                 text: delta.text.to_owned(),
             });
         };
         let role = Role::Conductor;
-        self.notices.emit(|| Notice::Asked);
+        self.notices.emit(|| Notice::Asked {
+            intent: effect.intent,
+        });
         let result = self.bench.server.answer(&request, &mut show, stop).await;
         if let Ok(answer) = &result
             && let Some(what) = answer.remark.clone()

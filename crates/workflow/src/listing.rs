@@ -10,7 +10,7 @@ use journeyman_journal::{Journal, StreamInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::worker::load;
+use crate::load::load;
 
 /// A prompt is shown in lists up to this length.
 const PROMPT_CHARS: usize = 120;

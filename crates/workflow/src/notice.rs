@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use journeyman_bus::{Emitter, Message};
-use journeyman_event::{Event, TaskState};
+use journeyman_event::{Event, EventId, TaskState};
 
 /// Sends notices; their context names the task.
 pub type Notices = Emitter<Notice>;
@@ -19,10 +19,15 @@ pub enum Notice {
         /// The state.
         state: Arc<TaskState>,
     },
-    /// The model server is asked: the call under way has got its place there. On the bus: `asked`.
-    Asked,
+    /// The model server is asked: a call under way has got its place there. On the bus: `asked`.
+    Asked {
+        /// The call's intent.
+        intent: EventId,
+    },
     /// The model said something more: about one token. On the bus: `delta`.
     Delta {
+        /// The intent of the call that it answers.
+        intent: EventId,
         /// The text.
         text: String,
     },
@@ -42,7 +47,7 @@ impl Message for Notice {
     fn kind(&self) -> &str {
         match self {
             Self::Event { event, .. } => event.kind(),
-            Self::Asked => "asked",
+            Self::Asked { .. } => "asked",
             Self::Delta { .. } => "delta",
             Self::Remark { .. } => "remark",
             Self::Waiting { .. } => "waiting",

@@ -1,5 +1,6 @@
-//! Places at the model server: so many calls at a time, and who waits longest is not always next. More
-//! urgent tasks go first, and in them the more urgent kind of work.
+//! Places at the model server: so many calls at a time, and who waits longest is not always next. Tasks that
+//! have no place go before those that want a further one; then more urgent tasks go first, and in them the
+//! more urgent kind of work.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,8 +23,17 @@ struct Places {
     arrivals: u64,
 }
 
-/// The task's priority, then the work's, then who came first.
-type Rank = (Priority, Priority, u64);
+/// Whose turn it is: first by the claim, then by the task's priority, then by the work's, then by who came first.
+type Rank = (Claim, Priority, Priority, u64);
+
+/// What a task has at the model server when it wants a place there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Claim {
+    /// Nothing: without a place its work stands still.
+    First,
+    /// Another call already: it gets a place that no task waits for which has none.
+    Further,
+}
 
 /// A place, until it is dropped.
 pub(crate) struct Slot {
@@ -53,7 +63,7 @@ impl ModelSlots {
     }
 
     /// Waits for a place. Dropping the call gives up the wish.
-    pub(crate) async fn take(&self, task: Priority, purpose: Purpose) -> Slot {
+    pub(crate) async fn take(&self, claim: Claim, task: Priority, purpose: Purpose) -> Slot {
         let waiting = {
             let mut places = self.places();
             match &mut places.free {
@@ -61,7 +71,8 @@ impl ModelSlots {
                 Some(0) => {
                     let (sender, receiver) = oneshot::channel();
                     places.arrivals += 1;
-                    let rank = (task, Descriptor::of(purpose).priority, places.arrivals);
+                    let work = Descriptor::of(purpose).priority;
+                    let rank = (claim, task, work, places.arrivals);
                     places.waiting.insert(rank, sender);
                     receiver
                 }
@@ -124,7 +135,9 @@ mod tests {
     #[tokio::test]
     async fn the_more_urgent_task_is_next_and_in_it_the_more_urgent_work() {
         let slots = ModelSlots::new(Some(1));
-        let held = slots.take(Priority::MEDIUM, Purpose::Code).await;
+        let held = slots
+            .take(Claim::First, Priority::MEDIUM, Purpose::Code)
+            .await;
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut waiting = Vec::new();
         for (name, task, purpose) in [
@@ -135,7 +148,7 @@ mod tests {
         ] {
             let (slots, order) = (slots.clone(), Arc::clone(&order));
             let call = async move {
-                let _slot = slots.take(task, purpose).await;
+                let _slot = slots.take(Claim::First, task, purpose).await;
                 order.lock().unwrap().push(name);
             };
             let mut call = Box::pin(call);
@@ -152,19 +165,19 @@ mod tests {
     #[tokio::test]
     async fn who_gives_up_takes_no_place_and_loses_none() {
         let slots = ModelSlots::new(Some(1));
-        let held = slots.take(Priority::LOW, Purpose::Fix).await;
+        let held = slots.take(Claim::First, Priority::LOW, Purpose::Fix).await;
         {
-            let gone = slots.take(Priority::HIGH, Purpose::Fix);
+            let gone = slots.take(Claim::First, Priority::HIGH, Purpose::Fix);
             pin_mut!(gone);
             assert!(gone.as_mut().now_or_never().is_none());
         }
         {
-            let given = slots.take(Priority::HIGH, Purpose::Fix);
+            let given = slots.take(Claim::First, Priority::HIGH, Purpose::Fix);
             pin_mut!(given);
             assert!(given.as_mut().now_or_never().is_none());
             drop(held); // passed over who is gone, given to this one, which goes too
         }
-        let again = slots.take(Priority::LOW, Purpose::Fix);
+        let again = slots.take(Claim::First, Priority::LOW, Purpose::Fix);
         assert!(again.now_or_never().is_some());
         assert_eq!(slots.waiting(), 0);
     }
@@ -172,13 +185,32 @@ mod tests {
     #[tokio::test]
     async fn without_a_bound_nobody_waits() {
         let slots = ModelSlots::new(None);
-        let first = slots.take(Priority::LOW, Purpose::Fix).await;
+        let first = slots.take(Claim::First, Priority::LOW, Purpose::Fix).await;
         assert!(
             slots
-                .take(Priority::LOW, Purpose::Fix)
+                .take(Claim::First, Priority::LOW, Purpose::Fix)
                 .now_or_never()
                 .is_some()
         );
         drop(first);
+    }
+
+    #[tokio::test]
+    async fn a_further_place_is_had_only_where_no_task_without_one_waits() {
+        let slots = ModelSlots::new(Some(1));
+        let held = slots
+            .take(Claim::First, Priority::MEDIUM, Purpose::Code)
+            .await;
+        let further = slots.take(Claim::Further, Priority::CRITICAL, Purpose::Code);
+        let first = slots.take(Claim::First, Priority::LOW, Purpose::Tests);
+        pin_mut!(further, first);
+        assert!(further.as_mut().now_or_never().is_none());
+        assert!(first.as_mut().now_or_never().is_none());
+        drop(held);
+        assert!(further.as_mut().now_or_never().is_none());
+        let got = first.as_mut().now_or_never();
+        assert!(got.is_some());
+        drop(got);
+        assert!(further.now_or_never().is_some());
     }
 }

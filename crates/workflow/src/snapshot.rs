@@ -54,8 +54,8 @@ mod tests {
 
     use super::*;
     use crate::fact::{Fact, Role};
+    use crate::load::{Moment, load, load_at};
     use crate::recorder::Recorder;
-    use crate::worker::{Moment, load, load_at};
 
     /// A task of so many events.
     async fn long(journal: &Journal, task: &TaskId, events: u64) {

@@ -1,43 +1,45 @@
-//! Works on one task: asks `decide` for the next step, performs it, records what came of it.
+//! Works on one task: asks `decide` for the next step, begins it, records what came of it. Several effects may
+//! be under way; one place, here, records what becomes of them, one after the other.
 //!
 //! Everything that happens is recorded before anything is made of it, and every effect's intent
 //! before the effect; so a worker that starts with a task half done goes on exactly where the last
 //! one was cut off.
 
-use std::str::FromStr;
+mod patience;
+mod prepare;
+mod running;
+
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use journeyman_bus::Context;
-use journeyman_context::{Descriptor, Refusal, ToolOffer};
 use journeyman_event::payload::{
-    AnalysisStarted, ContextRefused, EffectInterrupted, EffectRetried, Interruption,
-    ModelCallStarted, PauseReason, Purpose, SentMessage, TaskPaused, TaskResumed, TaskStarted,
-    TaskSubmitted, ToolCompleted, ToolExecuting, ToolOutcome, ToolRequest,
+    AnalysisStarted, EffectInterrupted, EffectRetried, Interruption, PauseReason, Purpose,
+    TaskPaused, TaskResumed, TaskStarted, TaskSubmitted, ToolCompleted, ToolExecuting, ToolOutcome,
 };
-use journeyman_event::state::{Action, Status};
-use journeyman_event::{
-    ContentHash, Event, ModuleName, Payload, Principal, Randomness, Sequence, TaskId, TaskState,
-    TimeSource, Tokens, word,
-};
-use journeyman_journal::{Filter, Journal};
+use journeyman_event::state::{Action, OpenEffect, Status};
+use journeyman_event::{Principal, Randomness, TaskId, TaskState, TimeSource, Tokens};
+use journeyman_journal::Journal;
 use journeyman_language::check_runner;
 use journeyman_llm::ModelInfo;
+use patience::{MODEL_RETRY_FIRST, MODEL_RETRY_MAX, Patience};
+use running::{Ended, Running};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::bench::Bench;
 use crate::control::Control;
-use crate::crew::{at_work, may_call};
-use crate::decide::{Step, decide};
-use crate::effects::{Effects, Outcome};
+use crate::decide::{Now, Step, decide, is_call};
+use crate::effects::{Effects, Outcome, Place, priority_of};
 use crate::fact::{Fact, Role};
+use crate::load::load;
 use crate::notice::{Notice, Notices};
 use crate::pace::Pace;
-use crate::recorder::{PAGE, Recorded, Recorder};
-use crate::snapshot;
+use crate::recorder::{Recorded, Recorder};
+use crate::slots::{Claim, Slot};
 
 /// What a worker needs.
 #[derive(Clone)]
@@ -63,93 +65,13 @@ pub struct Worker {
     pace: Pace,
 }
 
-const MODEL_RETRY_FIRST: Duration = Duration::from_millis(500);
-const MODEL_RETRY_MAX: Duration = Duration::from_secs(10);
-/// Between two calls of a server that answers questions about itself and fails at its work.
-const MODEL_REST_MAX: Duration = Duration::from_mins(1);
-/// Before a step is tried again for which something was short.
-const SHORTAGE_FIRST: Duration = Duration::from_secs(1);
-const SHORTAGE_MAX: Duration = Duration::from_secs(30);
-/// Characters of the name of a tool that there is not.
-const TOOL_NAME_MAX: usize = 128;
-
-/// A moment in a task's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
-    /// After the event at this position, or the last one before it.
-    Sequence(Sequence),
-    /// Before the first event that happened later than this.
-    Time(Timestamp),
-}
-
-impl FromStr for Moment {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(sequence) = text.parse() {
-            return Ok(Self::Sequence(Sequence(sequence)));
-        }
-        let time = text.parse().map(Self::Time);
-        time.map_err(|_| {
-            format!("{text:?} is neither a sequence number nor a time like 2026-11-21T09:30:00Z")
-        })
-    }
-}
-
-/// The state of a task, folded from its events. None if there is no such task.
-pub async fn load(
-    journal: &Journal,
-    principal: &Principal,
-    task: &TaskId,
-) -> Result<Option<TaskState>, Error> {
-    load_at(journal, principal, task, None).await
-}
-
-/// The state of a task as it was then, or as it is now. None if there was no such task.
-pub async fn load_at(
-    journal: &Journal,
-    principal: &Principal,
-    task: &TaskId,
-    moment: Option<Moment>,
-) -> Result<Option<TaskState>, Error> {
-    let until = match moment {
-        Some(Moment::Sequence(sequence)) => Some(sequence),
-        _ => None,
-    };
-    let filter = Filter {
-        task_id: Some(task.clone()),
-        until,
-        ..Filter::default()
-    };
-    let is_later = |event: &Event| match moment {
-        Some(Moment::Time(time)) => event.occurred_at() > time,
-        _ => false,
-    };
-    // Of a moment in time a snapshot does not say whether any of its events happened later.
-    let snapshot = if let Some(Moment::Time(_)) = moment {
-        None
-    } else {
-        let at = until.unwrap_or(Sequence(u64::MAX));
-        let found = journal.snapshot(principal, task, at).await;
-        found.unwrap_or_else(|error| {
-            tracing::warn!(%error, "a snapshot cannot be read and is passed over");
-            None
-        })
-    };
-    let kept = snapshot.as_ref().and_then(snapshot::state_in);
-    let mut state = kept.unwrap_or_default();
-    loop {
-        let page = journal
-            .read(principal, &filter, state.sequence, PAGE)
-            .await?;
-        let later = page.events.iter().position(is_later);
-        for event in &page.events[..later.unwrap_or(page.events.len())] {
-            state.evolve(event)?;
-        }
-        if page.ended || later.is_some() {
-            break;
-        }
-    }
-    Ok((state.sequence > Sequence::ZERO).then_some(state))
+/// Work on one task, from when it is taken up until it rests.
+struct Shift<'w> {
+    task: &'w TaskId,
+    state: TaskState,
+    /// Tells it to stop.
+    cancel: &'w CancellationToken,
+    patience: Patience,
 }
 
 impl Worker {
@@ -190,8 +112,13 @@ impl Worker {
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
         let fact = Fact::of_task(Role::User, submission);
-        let mut state = TaskState::default();
-        match self.record(task, &mut state, vec![fact], cancel).await? {
+        let mut shift = Shift {
+            task,
+            state: TaskState::default(),
+            cancel,
+            patience: Patience::default(),
+        };
+        match self.record(&mut shift, vec![fact]).await? {
             Recorded::Here => Ok(()),
             Recorded::Overtaken => Err(Error::TaskExists { task: task.clone() }),
         }
@@ -207,93 +134,162 @@ impl Worker {
     }
 
     async fn work_on(&self, task: &TaskId, control: &Control) -> Result<TaskState, Error> {
-        let cancel = control.token();
-        let mut state = self.load(task).await?;
-        check_runner(&state, self.effects.bench.runner.language())?;
+        let mut shift = Shift {
+            task,
+            state: self.load(task).await?,
+            cancel: control.token(),
+            patience: Patience::default(),
+        };
+        check_runner(&shift.state, self.effects.bench.runner.language())?;
         let owner = self.recorder.principal.owner();
         let presence = self.effects.bench.agents.enter(owner, task);
-        while !state.status.is_ended() {
-            if self.begin(task, &mut state, control).await? == Recorded::Here {
+        while !shift.state.status.is_ended() {
+            if self.begin(&mut shift).await? == Recorded::Here {
                 break;
             }
         }
-        // Before the next call, when one came to nothing; and as long as the server asked for.
-        let mut rest = MODEL_RETRY_FIRST;
-        let mut asked = Duration::ZERO;
-        let mut patience = SHORTAGE_FIRST;
-        while !state.status.is_ended() {
-            presence.note(&state, self.recorder.time.now());
+        let mut running = Running::default();
+        // Had for the call that is begun next.
+        let mut place = None;
+        // Whether another call would take more than those under way leave of the budget.
+        let mut is_full = false;
+        while !shift.state.status.is_ended() {
+            presence.note(&shift.state, self.recorder.time.now());
+            if shift.state.status != Status::Paused {
+                self.set_about(&shift, &mut running, &mut place);
+            }
             // Also when it is to stop: an effect whose intent is recorded has its outcome recorded.
-            if !state.effects.is_empty() && state.status != Status::Paused {
-                asked = self.perform(task, &mut state, cancel).await?;
-                if state.pause != Some(PauseReason::Shortage) {
-                    patience = SHORTAGE_FIRST;
-                }
+            if control.is_stopped() && !running.is_empty() {
+                shift.patience.release();
+                running.wait().await;
+            }
+            if let Some(ended) = running.take() {
+                // What comes of it may be that nothing is begun for a while.
+                (place, is_full) = (None, false);
+                running.during(self.conclude(&mut shift, ended)).await?;
                 continue;
             }
             if control.is_stopped() {
-                let stopped = control.facts(&state);
-                match self.record(task, &mut state, stopped, cancel).await? {
+                let stopped = control.facts(&shift.state);
+                match self.record(&mut shift, stopped).await? {
                     Recorded::Here => break,
                     Recorded::Overtaken => continue,
                 }
             }
-            if state.pause == Some(PauseReason::Question) {
-                break;
+            match shift.state.pause {
+                Some(PauseReason::Question) => break,
+                Some(PauseReason::Shortage) => {
+                    self.wait_for_more(&mut shift).await?;
+                    continue;
+                }
+                _ if shift.state.status == Status::Paused => {
+                    self.wait_for_model(&mut shift).await?;
+                    continue;
+                }
+                _ => {}
             }
-            if state.pause == Some(PauseReason::Shortage) {
-                self.wait_for_more(task, &mut state, patience, cancel)
-                    .await?;
-                patience = (2 * patience).min(SHORTAGE_MAX);
+            if let Some(until) = shift.patience.held_until() {
+                tokio::select! {
+                    biased;
+                    () = running.wait() => {}
+                    () = tokio::time::sleep_until(until) => shift.patience.release(),
+                }
                 continue;
             }
-            if state.status == Status::Paused {
-                let rested = rest.max(std::mem::take(&mut asked));
-                self.wait_for_model(task, &mut state, rested, cancel)
-                    .await?;
-                rest = (2 * rest).min(MODEL_REST_MAX);
-                continue;
-            }
-            if !state.answers.is_empty() {
-                rest = MODEL_RETRY_FIRST;
+            if !shift.state.answers.is_empty() {
+                shift.patience.answered();
             }
             // Whatever is decided is decided anew where somebody else recorded something since.
-            let strategy = self.effects.bench.strategies.of(&state)?;
-            match decide(&state, strategy, self.active(&state)) {
-                Step::Record(facts) => {
-                    self.record(task, &mut state, facts, cancel).await?;
-                }
-                Step::CallModel {
-                    purpose,
-                    module,
-                    temperature,
-                } => {
-                    self.prepare_call(task, &mut state, purpose, module, temperature, cancel)
-                        .await?;
-                }
-                Step::RunTests { module, started } => {
-                    let intent = Fact {
-                        module,
-                        ..Fact::of_task(Role::Tester, started)
-                    };
-                    self.record(task, &mut state, vec![intent], cancel).await?;
-                }
-                Step::CallTool { module, request } => {
-                    self.prepare_tool(task, &mut state, module, request, cancel)
-                        .await?;
-                }
-                Step::Analyse => {
-                    let intent = Fact::of_task(Role::Tester, AnalysisStarted {});
-                    self.record(task, &mut state, vec![intent], cancel).await?;
-                }
-                Step::WriteOutput(started) => {
-                    let intent = Fact::of_task(Role::Conductor, started);
-                    self.record(task, &mut state, vec![intent], cancel).await?;
-                }
+            let strategy = self.effects.bench.strategies.of(&shift.state)?;
+            let now = Now {
+                active: self.active(&shift.state),
+                has_place: place.is_some(),
+            };
+            match decide(&shift.state, strategy, now) {
                 Step::Rest => break,
+                Step::Wait if running.is_empty() => return Err(Error::NoEffect),
+                Step::Wait => {
+                    // A place that is of no use to it is somebody else's.
+                    let had_one = place.take().is_some();
+                    let further = Now {
+                        has_place: true,
+                        ..now
+                    };
+                    let wants_one = !had_one
+                        && !is_full
+                        && decide(&shift.state, strategy, further) != Step::Wait;
+                    let (slots, priority) = (&self.effects.bench.slots, priority_of(&shift.state));
+                    tokio::select! {
+                        biased;
+                        () = running.wait() => {}
+                        slot = slots.take(Claim::Further, priority, Purpose::Code), if wants_one => {
+                            place = Some(slot);
+                        }
+                    }
+                }
+                step => {
+                    if !running.during(self.take_step(&mut shift, step)).await? {
+                        (place, is_full) = (None, true);
+                    }
+                }
             }
         }
-        Ok(state)
+        Ok(shift.state)
+    }
+
+    /// Begins every open effect that is not under way here; a call has the place, where there is one.
+    fn set_about<'w>(
+        &'w self,
+        shift: &Shift<'w>,
+        running: &mut Running<'w>,
+        place: &mut Option<Slot>,
+    ) {
+        let open = &shift.state.effects;
+        for (at, effect) in open.iter().enumerate() {
+            if running.has(effect.intent) {
+                continue;
+            }
+            let claim = if open[..at].iter().any(is_call) {
+                Claim::Further
+            } else {
+                Claim::First
+            };
+            let place = place.take_if(|_| is_call(effect));
+            let place = place.map_or(Place::Wanted(claim), Place::Taken);
+            let state = Arc::new(shift.state.clone());
+            let work = self.perform(shift.task, state, effect.clone(), place, shift.cancel);
+            running.begin(effect.intent, work);
+        }
+    }
+
+    /// Records what follows from the state, or the intent of what is to be done. Whether there was room for it.
+    async fn take_step(&self, shift: &mut Shift<'_>, step: Step) -> Result<bool, Error> {
+        let facts = match step {
+            Step::Record(facts) => facts,
+            Step::CallModel {
+                purpose,
+                module,
+                temperature,
+            } => {
+                let prepared = self.prepare_call(shift, purpose, module, temperature);
+                return prepared.await;
+            }
+            Step::CallTool { module, request } => {
+                self.prepare_tool(shift, module, request).await?;
+                return Ok(true);
+            }
+            Step::RunTests { module, started } => vec![Fact {
+                module,
+                ..Fact::of_task(Role::Tester, started)
+            }],
+            Step::Analyse => vec![Fact::of_task(Role::Tester, AnalysisStarted {})],
+            Step::WriteOutput(started) => vec![Fact::of_task(Role::Conductor, started)],
+            Step::Wait | Step::Rest => Vec::new(),
+        };
+        if !facts.is_empty() {
+            self.record(shift, facts).await?;
+        }
+        Ok(true)
     }
 
     async fn load(&self, task: &TaskId) -> Result<TaskState, Error> {
@@ -302,31 +298,23 @@ impl Worker {
             .ok_or_else(|| Error::NoSuchTask { task: task.clone() })
     }
 
-    async fn record(
-        &self,
-        task: &TaskId,
-        state: &mut TaskState,
-        facts: Vec<Fact>,
-        cancel: &CancellationToken,
-    ) -> Result<Recorded, Error> {
-        self.record_with(task, state, facts, Vec::new(), cancel)
-            .await
+    async fn record(&self, shift: &mut Shift<'_>, facts: Vec<Fact>) -> Result<Recorded, Error> {
+        self.record_with(shift, facts, Vec::new()).await
     }
 
     /// Records facts, and before them what the wall clock has jumped since the last ones: their times
     /// are from that clock.
     async fn record_with(
         &self,
-        task: &TaskId,
-        state: &mut TaskState,
+        shift: &mut Shift<'_>,
         facts: Vec<Fact>,
         blobs: Vec<Bytes>,
-        cancel: &CancellationToken,
     ) -> Result<Recorded, Error> {
         let now = self.pace.look();
-        let facts = self.pace.timed(state, now, facts);
+        let facts = self.pace.timed(&shift.state, now, facts);
         let recorder = &self.recorder;
-        let recorded = recorder.record(task, state, facts, blobs, cancel).await?;
+        let recorded = recorder.record(shift.task, &mut shift.state, facts, blobs, shift.cancel);
+        let recorded = recorded.await?;
         if recorded == Recorded::Here {
             self.pace.note(now);
         }
@@ -338,19 +326,15 @@ impl Worker {
         state.active_until(self.pace.now())
     }
 
-    /// Says that work begins or goes on, and what becomes of an effect that a crash cut off.
-    async fn begin(
-        &self,
-        task: &TaskId,
-        state: &mut TaskState,
-        control: &Control,
-    ) -> Result<Recorded, Error> {
+    /// Says that work begins or goes on, and what becomes of the effects that a crash cut off.
+    async fn begin(&self, shift: &mut Shift<'_>) -> Result<Recorded, Error> {
+        let state = &shift.state;
         if state.started.is_none() && state.limits.active_ms_max == 0 {
             // Not a moment is to be spent: `decide` says so.
             return Ok(Recorded::Here);
         }
         let first = if state.started.is_none() {
-            let Some(info) = self.model(control.token()).await? else {
+            let Some(info) = self.model(shift.cancel).await? else {
                 return Ok(Recorded::Here);
             };
             let strategy = self.effects.bench.strategies.of(state)?;
@@ -398,7 +382,8 @@ impl Worker {
         }
         self.pace.begin();
         let recorder = &self.recorder;
-        let recorded = recorder.record(task, state, facts, Vec::new(), control.token());
+        let state = &mut shift.state;
+        let recorded = recorder.record(shift.task, state, facts, Vec::new(), shift.cancel);
         recorded.await
     }
 
@@ -424,231 +409,86 @@ impl Worker {
         }
     }
 
-    /// Puts the prompt together and records it with the intent to send it.
-    async fn prepare_call(
-        &self,
-        task: &TaskId,
-        state: &mut TaskState,
-        purpose: Purpose,
-        module: Option<ModuleName>,
-        temperature: f32,
-        cancel: &CancellationToken,
-    ) -> Result<(), Error> {
-        let server = &*self.effects.bench.server;
-        let role = Descriptor::of(purpose).role;
-        let offers = self.offers(state, purpose);
-        let names = offers.iter().map(|offer| offer.name.clone()).collect();
-        let at_work = at_work(state, purpose, module.as_ref(), names);
-        let may_call = !at_work.is_empty() || state.agent(module.as_ref()).is_some_and(may_call);
-        let built = match server.describe().await {
-            Ok(info) => {
-                let request = journeyman_context::Request {
-                    state,
-                    purpose,
-                    module: module.as_ref(),
-                    window: info.window.tokens,
-                    tools: if may_call { &offers } else { &[] },
-                };
-                journeyman_context::build(server, request).await
-            }
-            Err(error) => Err(Refusal::Count(error)),
-        };
-        let built = match built {
-            Ok(built) => built,
-            Err(Refusal::Count(error)) if error.may_pass() => {
-                let fact = self.rests(PauseReason::ModelUnreachable, &error.to_string());
-                self.record(task, state, vec![fact], cancel).await?;
-                return Ok(());
-            }
-            Err(Refusal::Count(error)) => return Err(error.into()),
-            Err(refusal @ Refusal::DoesNotFit { reason, .. }) => {
-                let refused = ContextRefused {
-                    purpose,
-                    reason,
-                    detail: refusal.to_string(),
-                };
-                let fact = Fact {
-                    module,
-                    ..Fact::of_task(Role::Conductor, refused)
-                };
-                self.record(task, state, vec![fact], cancel).await?;
-                return Ok(());
-            }
-        };
-        let mut blobs = Vec::new();
-        let mut keep = |text: String| {
-            let hash = ContentHash::of(text.as_bytes());
-            blobs.push(Bytes::from(text));
-            hash
-        };
-        let messages = built
-            .messages
-            .into_iter()
-            .map(|message| SentMessage {
-                role: message.role.as_str().to_owned(),
-                blob: keep(message.content),
-            })
-            .collect();
-        let schema = built.schema.map(|schema| keep(schema.to_string()));
-        let started = ModelCallStarted {
-            purpose,
-            messages,
-            prompt_tokens: built.prompt_tokens,
-            exact: built.exact,
-            max_tokens: built.max_tokens,
-            temperature,
-            seed: self.recorder.randomness.next_u64() >> 33,
-            schema,
-        };
-        let mut facts = at_work;
-        facts.push(Fact {
-            module: module.clone(),
-            ..Fact::of_task(role, built.record)
-        });
-        facts.push(Fact {
-            module,
-            ..Fact::of_task(role, started)
-        });
-        self.record_with(task, state, facts, blobs, cancel).await?;
-        Ok(())
-    }
-
-    /// What an agent that is to do this is offered, as a model reads it. A plan is made of what was
-    /// looked up before.
-    fn offers(&self, state: &TaskState, purpose: Purpose) -> Vec<ToolOffer> {
-        let Descriptor {
-            role, takes_tools, ..
-        } = *Descriptor::of(purpose);
-        if !takes_tools {
-            return Vec::new();
-        }
-        let asked = state.submission.as_ref();
-        let allowed = asked.and_then(|asked| asked.tools.as_deref());
-        let specs = self.effects.bench.tools.offers(role, allowed).into_iter();
-        let offers = specs.map(|spec| ToolOffer {
-            name: spec.name.to_string(),
-            description: spec.description,
-            schema: spec.input_schema.into(),
-        });
-        offers.collect()
-    }
-
-    /// Records the intent to call a tool, or why it is not called.
-    async fn prepare_tool(
-        &self,
-        task: &TaskId,
-        state: &mut TaskState,
-        module: Option<ModuleName>,
-        request: ToolRequest,
-        cancel: &CancellationToken,
-    ) -> Result<(), Error> {
-        let Some(agent) = state.agent(module.as_ref()) else {
-            return Err(Error::NoEffect);
-        };
-        let role = Descriptor::of(agent.purpose).role;
-        let agent = Some(agent.id.clone());
-        let wanted = journeyman_tools::Request {
-            name: request.name.clone(),
-            arguments: request.arguments.clone(),
-        };
-        let context = self
-            .effects
-            .calls_of(task, state, role, module.clone(), cancel);
-        let payload = match self
-            .effects
-            .bench
-            .tools
-            .dispatcher()
-            .check(&context, wanted)
-        {
-            Ok(checked) => Payload::from(ToolExecuting {
-                agent,
-                tool: request.name,
-                arguments: request.arguments,
-                repeatable: checked.spec().repeatable,
-            }),
-            Err(refusal) => Payload::from(ToolCompleted {
-                agent,
-                tool: request.name.chars().take(TOOL_NAME_MAX).collect(),
-                outcome: ToolOutcome::Refused,
-                kind: word(&refusal.kind()),
-                text: refusal.to_string(),
-                truncated: false,
-                wall_ms: 0,
-            }),
-        };
-        let fact = Fact {
-            module,
-            ..Fact::of_task(role, payload)
-        };
-        self.record(task, state, vec![fact], cancel).await?;
-        Ok(())
-    }
-
-    /// Performs the open effect and records what came of it. How long the model server asks to be left
-    /// alone is given back.
+    /// Performs an effect, within what is left of the task's time.
     async fn perform(
         &self,
         task: &TaskId,
-        state: &mut TaskState,
+        state: Arc<TaskState>,
+        effect: OpenEffect,
+        place: Place,
         cancel: &CancellationToken,
-    ) -> Result<Duration, Error> {
+    ) -> Ended {
         let left = SignedDuration::try_from(state.limits.active_max())
             .unwrap_or(SignedDuration::MAX)
-            .saturating_sub(self.active(state));
+            .saturating_sub(self.active(&state));
         let stop = cancel.child_token();
-        let outcome = {
-            let Some(effect) = state.effects.first() else {
-                return Err(Error::NoEffect);
-            };
-            let work = self.effects.perform(task, state, effect, &stop);
-            tokio::pin!(work);
-            let deadline = tokio::time::sleep(left.try_into().unwrap_or_default());
-            tokio::select! {
-                outcome = &mut work => outcome?,
-                () = deadline => {
-                    stop.cancel();
-                    work.await?
-                }
+        let mut work = pin!(self.effects.perform(task, &state, &effect, place, &stop));
+        let outcome = tokio::select! {
+            outcome = &mut work => outcome,
+            () = tokio::time::sleep(left.try_into().unwrap_or_default()) => {
+                stop.cancel();
+                work.await
             }
         };
+        Ended {
+            intent: effect.intent,
+            outcome,
+            is_overdue: stop.is_cancelled() && !cancel.is_cancelled(),
+        }
+    }
+
+    /// Records what came of an effect.
+    async fn conclude(&self, shift: &mut Shift<'_>, ended: Ended) -> Result<(), Error> {
         let now = self.pace.look();
-        let mut asked = Duration::ZERO;
-        let facts = match outcome {
-            Outcome::Reached(fact) => vec![fact],
+        let mut facts = vec![match ended.outcome? {
+            Outcome::Reached(fact) => fact,
             Outcome::Stopped { fact, tokens } => {
-                let reason = if stop.is_cancelled() && !cancel.is_cancelled() {
+                let reason = if ended.is_overdue {
                     Interruption::TimeLimit
                 } else {
                     Interruption::Requested
                 };
-                vec![Fact {
+                Fact {
                     payload: EffectInterrupted { reason, tokens }.into(),
                     ..fact
-                }]
+                }
             }
             Outcome::ModelGone {
                 fact,
                 problem,
                 wait,
             } => {
-                asked = wait;
-                vec![fact, self.rests(PauseReason::ModelUnreachable, &problem)]
+                let reason = PauseReason::ModelUnreachable;
+                shift.patience.hold(reason, problem, wait);
+                fact
             }
             Outcome::Short { fact, problem } => {
                 tracing::warn!(problem, "the task rests until what it needs is there");
-                vec![fact, self.rests(PauseReason::Shortage, &problem)]
+                let reason = PauseReason::Shortage;
+                shift.patience.hold(reason, problem, Duration::ZERO);
+                fact
             }
-        };
-        let facts = self.pace.timed(state, now, facts);
+        }];
+        let mut open = shift.state.effects.iter();
+        if open.all(|effect| effect.intent == ended.intent)
+            && let Some(held) = shift.patience.take_held()
+        {
+            facts.push(self.rests(held.reason, &held.problem));
+        }
+        let facts = self.pace.timed(&shift.state, now, facts);
         // What came of it is recorded whatever the user said meanwhile, unless that was the end.
-        let is_open = |state: &TaskState| !state.effects.is_empty() && !state.status.is_ended();
-        let recorder = &self.recorder;
-        let recorded = recorder.record_surely(task, state, &facts, cancel, is_open);
+        let is_open =
+            |state: &TaskState| state.effect(ended.intent).is_some() && !state.status.is_ended();
+        let (recorder, state) = (&self.recorder, &mut shift.state);
+        let recorded = recorder.record_surely(shift.task, state, &facts, shift.cancel, is_open);
         if recorded.await? {
             self.pace.note(now);
         }
-        Ok(asked)
+        let is_short = shift.state.pause == Some(PauseReason::Shortage);
+        if !is_short && shift.patience.held_until().is_none() {
+            shift.patience.had_enough();
+        }
+        Ok(())
     }
 
     /// Says that the task waits for something, and why.
@@ -663,37 +503,23 @@ impl Worker {
     }
 
     /// Goes on after a while: what was short may be there.
-    async fn wait_for_more(
-        &self,
-        task: &TaskId,
-        state: &mut TaskState,
-        patience: Duration,
-        cancel: &CancellationToken,
-    ) -> Result<(), Error> {
-        tokio::select! {
-            () = tokio::time::sleep(patience) => {}
-            () = cancel.cancelled() => return Ok(()),
+    async fn wait_for_more(&self, shift: &mut Shift<'_>) -> Result<(), Error> {
+        let rest = tokio::time::sleep(shift.patience.before_more());
+        if shift.cancel.run_until_cancelled(rest).await.is_some() {
+            let fact = Fact::of_task(Role::Conductor, TaskResumed {});
+            self.record(shift, vec![fact]).await?;
         }
-        let fact = Fact::of_task(Role::Conductor, TaskResumed {});
-        self.record(task, state, vec![fact], cancel).await?;
         Ok(())
     }
 
     /// Goes on after a rest, as soon as the model server can be reached.
-    async fn wait_for_model(
-        &self,
-        task: &TaskId,
-        state: &mut TaskState,
-        rest: Duration,
-        cancel: &CancellationToken,
-    ) -> Result<(), Error> {
-        let rested = cancel.run_until_cancelled(tokio::time::sleep(rest)).await;
-        if rested.is_none() {
-            return Ok(());
-        }
-        if self.model(cancel).await?.is_some() {
+    async fn wait_for_model(&self, shift: &mut Shift<'_>) -> Result<(), Error> {
+        let rest = tokio::time::sleep(shift.patience.before_call());
+        if shift.cancel.run_until_cancelled(rest).await.is_some()
+            && self.model(shift.cancel).await?.is_some()
+        {
             let fact = Fact::of_task(Role::Conductor, TaskResumed {});
-            self.record(task, state, vec![fact], cancel).await?;
+            self.record(shift, vec![fact]).await?;
         }
         Ok(())
     }

@@ -8,18 +8,18 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 use journeyman_event::payload::{
     AgentCompleted, AgentOutcome, AgentStarted, AnalysisStarted, CodeOrigin, ContextRefused,
-    DeadCodeAnalysis, EffectInterrupted, FailureReason, GivenTest, Interruption,
+    DeadCodeAnalysis, EffectInterrupted, EffectRetried, FailureReason, GivenTest, Interruption,
     ModelCallCompleted, ModelCallFailed, ModelCallStarted, ModuleSkipped, OutputFailed,
     OutputWritten, PauseReason, Purpose, TaskQueued, TaskResumed, TaskStarted, TaskSubmitted,
     TestFailed, TestFailureKind, TestOrigin, TestPassed, TestResult, TestStarted, ToolCompleted,
     ToolExecuting, ToolOutcome, ToolRequest, UserAnswered, UserIntervention, Verification,
 };
-use journeyman_event::state::{Ending, Status};
+use journeyman_event::state::{Action, Ending, OpenEffect, Status};
 use journeyman_event::{
     Draft, Event, EventId, ModuleName, NewEvent, ORIGIN_HASH, Owner, Payload, ProcessId,
     Randomness, SeededRandom, SteppedTime, TaskId, TaskState, TimeSource, Tokens,
 };
-use journeyman_workflow::{Fact, Role, Step, WholeFile, decide};
+use journeyman_workflow::{Fact, Now, Role, Step, WholeFile, decide};
 use proptest::prelude::*;
 
 /// More steps than any task within its default limits can take.
@@ -34,6 +34,12 @@ struct Drive {
     meddling: u32,
     /// How every run of tests ends, and the last line of what it printed.
     fails: Option<(TestFailureKind, &'static str)>,
+    /// Whether there are modules that do not depend on each other, and effects go on side by side.
+    side_by_side: bool,
+    /// Whether another call would take more than those under way leave of the budget.
+    is_full: bool,
+    /// The most effects, and the most calls, that were under way at once.
+    most: (usize, usize),
 }
 
 impl Drive {
@@ -41,6 +47,9 @@ impl Drive {
         let mut drive = Self {
             state: TaskState::default(),
             fails: None,
+            side_by_side: false,
+            is_full: false,
+            most: (0, 0),
             events: Vec::new(),
             time: SteppedTime::default(),
             random: SeededRandom::new(seed),
@@ -98,19 +107,119 @@ impl Drive {
         self.events.push(event);
     }
 
-    fn outcome(
-        &mut self,
-        module: Option<ModuleName>,
-        payload: impl Into<journeyman_event::Payload>,
-    ) {
-        let intent = self.state.effects.first().map(|effect| effect.intent);
+    /// An effect has this outcome.
+    fn outcome(&mut self, effect: &OpenEffect, payload: impl Into<Payload>) {
         self.meddle();
         let fact = Fact {
-            module,
-            cause: intent,
+            module: effect.module.clone(),
+            cause: Some(effect.intent),
             ..Fact::of_task(Role::Conductor, payload)
         };
         self.record(fact);
+    }
+
+    /// An intent was recorded: it is carried out now or at some later time.
+    fn begun(&mut self) {
+        self.check_what_is_under_way();
+        if !self.side_by_side {
+            self.conclude(0);
+        }
+    }
+
+    /// What is under way may be side by side.
+    fn check_what_is_under_way(&mut self) {
+        let open = &self.state.effects;
+        let calls = open.iter().filter_map(|effect| match &effect.action {
+            Action::CallModel(call) => Some(call),
+            _ => None,
+        });
+        let calls: Vec<_> = calls.collect();
+        self.most = (self.most.0.max(open.len()), self.most.1.max(calls.len()));
+        if open.len() < 2 {
+            return;
+        }
+        assert!(open.len() <= 4);
+        let tests = open.iter();
+        let tests = tests.filter(|effect| matches!(effect.action, Action::RunTests(_)));
+        assert!(tests.count() < 2);
+        for (at, effect) in open.iter().enumerate() {
+            let module = effect.module.as_ref().expect("the whole task is alone");
+            for other in &open[at + 1..] {
+                let other = other.module.as_ref().expect("the whole task is alone");
+                assert_ne!(module, other);
+                let depends = |one: &ModuleName, other: &ModuleName| {
+                    // Nothing in the plan is further away.
+                    self.state
+                        .module(one)
+                        .unwrap()
+                        .plan
+                        .depends_on
+                        .contains(other)
+                };
+                assert!(!depends(module, other) && !depends(other, module));
+            }
+        }
+        if calls.len() > 1 {
+            let most = calls
+                .iter()
+                .map(|call| call.prompt_tokens + call.max_tokens);
+            let most = most.fold(self.state.spent, |sum, most| sum + most);
+            assert!(
+                most <= self.state.budget(),
+                "{most} of {}",
+                self.state.budget()
+            );
+        }
+    }
+
+    /// An effect that is under way ends, in whatever way.
+    fn conclude(&mut self, at: usize) {
+        self.is_full = false;
+        let effect = self.state.effects[at].clone();
+        match &effect.action {
+            Action::CallModel(call) => self.answer(&effect, call),
+            Action::CallTool(call) => self.tool_called(&effect, call),
+            Action::RunTests(started) => self.tested(&effect, started),
+            Action::Analyse => {
+                let analysis = DeadCodeAnalysis {
+                    unused: Vec::new(),
+                    problem: None,
+                };
+                self.outcome(&effect, analysis);
+            }
+            Action::WriteOutput(_) if self.below(4) == 0 => {
+                let problem = "disk".into();
+                self.outcome(&effect, OutputFailed { problem });
+            }
+            Action::WriteOutput(_) => {
+                let files = Vec::new();
+                self.outcome(&effect, OutputWritten { files });
+            }
+        }
+    }
+
+    /// Some effect that is under way ends.
+    fn conclude_any(&mut self) {
+        let open = self.state.effects.len();
+        assert!(open > 0, "it waits for nothing");
+        let at = usize::try_from(self.below(open as u64)).unwrap();
+        self.conclude(at);
+    }
+
+    /// As a worker does that finds what a crash cut off.
+    fn crash(&mut self) {
+        self.is_full = false;
+        for effect in self.state.effects.clone() {
+            let attempt = effect.attempt + 1;
+            let fact = if attempt > EffectRetried::ATTEMPTS_MAX {
+                let (reason, tokens) = (Interruption::Crashes, Tokens::ZERO);
+                Fact::of_task(Role::Conductor, EffectInterrupted { reason, tokens })
+            } else {
+                Fact::of_task(Role::Conductor, EffectRetried { attempt })
+            };
+            let module = effect.module.clone();
+            self.record(Fact { module, ..fact }.caused_by(effect.intent));
+        }
     }
 
     /// The user does something, or nothing.
@@ -150,36 +259,42 @@ impl Drive {
             self.reply();
             return true;
         }
-        match decide(&self.state, &WholeFile, active) {
+        if self.side_by_side && !self.state.effects.is_empty() {
+            match self.below(60) {
+                0 => self.crash(),
+                1..20 => {
+                    self.conclude_any();
+                    return true;
+                }
+                _ => {}
+            }
+        }
+        let now = Now {
+            active,
+            has_place: self.side_by_side && !self.is_full && self.below(3) > 0,
+        };
+        match decide(&self.state, &WholeFile, now) {
             Step::Rest => return false,
+            Step::Wait => self.conclude_any(),
             Step::Record(facts) => facts.into_iter().for_each(|fact| self.record(fact)),
             Step::CallModel {
                 purpose, module, ..
             } => self.call(purpose, module),
             Step::CallTool { module, request } => self.call_tool(module, &request),
-            Step::RunTests { module, started } => self.test(module, started),
+            Step::RunTests { module, started } => {
+                self.record(Fact {
+                    module,
+                    ..Fact::of_task(Role::Tester, started)
+                });
+                self.begun();
+            }
             Step::Analyse => {
                 self.record(Fact::of_task(Role::Tester, AnalysisStarted {}));
-                self.outcome(
-                    None,
-                    DeadCodeAnalysis {
-                        unused: Vec::new(),
-                        problem: None,
-                    },
-                );
+                self.begun();
             }
             Step::WriteOutput(started) => {
                 self.record(Fact::of_task(Role::Conductor, started));
-                if self.below(4) == 0 {
-                    self.outcome(
-                        None,
-                        OutputFailed {
-                            problem: "disk".into(),
-                        },
-                    );
-                } else {
-                    self.outcome(None, OutputWritten { files: Vec::new() });
-                }
+                self.begun();
             }
         }
         true
@@ -198,43 +313,57 @@ impl Drive {
             });
             return;
         }
+        let (mut prompt_tokens, mut max_tokens) = (Tokens(10), Tokens(100));
+        if self.side_by_side {
+            // As a context is built: within what is left.
+            prompt_tokens = Tokens(1_000).min(self.state.left());
+            max_tokens = Tokens(500 + self.below(4_000)).min(self.state.left() - prompt_tokens);
+        }
+        let mut open = self.state.effects.iter();
+        let is_beside = open.any(|open| matches!(open.action, Action::CallModel(_)));
+        if is_beside && prompt_tokens + max_tokens > self.state.free() {
+            self.is_full = true;
+            return;
+        }
         self.employ(purpose, module.as_ref());
         let started = ModelCallStarted {
             purpose,
             messages: Vec::new(),
-            prompt_tokens: Tokens(10),
+            prompt_tokens,
             exact: true,
-            max_tokens: Tokens(100),
+            max_tokens,
             temperature: 0.2,
             seed: 1,
             schema: None,
         };
         self.record(Fact {
-            module: module.clone(),
+            module,
             ..Fact::of_task(Role::Coder, started)
         });
+        self.begun();
+    }
+
+    fn answer(&mut self, effect: &OpenEffect, call: &ModelCallStarted) {
+        let purpose = call.purpose;
         match self.below(12) {
             0 => {
-                let reason = Interruption::Requested;
-                self.outcome(
-                    module,
-                    EffectInterrupted {
-                        reason,
-                        tokens: Tokens(5),
-                    },
-                );
+                let reason = if self.side_by_side && self.below(3) == 0 {
+                    Interruption::ModelUnreachable
+                } else {
+                    Interruption::Requested
+                };
+                let tokens = Tokens(5);
+                self.outcome(effect, EffectInterrupted { reason, tokens });
             }
             1 => {
                 let fatal = self.below(20) == 0;
-                let problem = "no".to_owned();
-                self.outcome(
-                    module,
-                    ModelCallFailed {
-                        problem,
-                        tokens: Tokens::ZERO,
-                        fatal,
-                    },
-                );
+                let (problem, tokens) = ("no".to_owned(), Tokens::ZERO);
+                let failed = ModelCallFailed {
+                    problem,
+                    tokens,
+                    fatal,
+                };
+                self.outcome(effect, failed);
             }
             n => {
                 let text = match n {
@@ -247,19 +376,21 @@ impl Drive {
                     }
                     _ => self.text(purpose),
                 };
-                self.outcome(
-                    module,
-                    ModelCallCompleted {
-                        text,
-                        cut_short: n == 3,
-                        repeated: None,
-                        prompt_tokens: Tokens(10),
-                        completion_tokens: Tokens(10),
-                        exact: true,
-                        first_token_ms: 1,
-                        total_ms: 2,
-                    },
-                );
+                let completed = ModelCallCompleted {
+                    text,
+                    cut_short: n == 3,
+                    repeated: None,
+                    prompt_tokens: call.prompt_tokens,
+                    completion_tokens: call.max_tokens.min(Tokens(if self.side_by_side {
+                        2_000
+                    } else {
+                        10
+                    })),
+                    exact: true,
+                    first_token_ms: 1,
+                    total_ms: 2,
+                };
+                self.outcome(effect, completed);
             }
         }
     }
@@ -290,37 +421,34 @@ impl Drive {
     fn call_tool(&mut self, module: Option<ModuleName>, request: &ToolRequest) {
         let agent = self.state.agent(module.as_ref());
         let agent = agent.map(|agent| agent.id.clone());
-        let completed = |outcome| ToolCompleted {
-            agent: agent.clone(),
-            tool: request.name.clone(),
-            outcome,
-            kind: None,
-            text: "text".to_owned(),
-            truncated: false,
-            wall_ms: 1,
-        };
+        let tool = request.name.clone();
         if self.below(4) == 0 {
-            self.record(Fact::of_task(Role::Coder, completed(ToolOutcome::Refused)));
+            let refused = completed(agent, tool, ToolOutcome::Refused);
+            self.record(Fact::of_task(Role::Coder, refused));
             return;
         }
         let executing = ToolExecuting {
-            agent: agent.clone(),
-            tool: request.name.clone(),
+            agent,
+            tool,
             arguments: request.arguments.clone(),
             repeatable: true,
         };
         self.record(Fact {
-            module: module.clone(),
+            module,
             ..Fact::of_task(Role::Coder, executing)
         });
+        self.begun();
+    }
+
+    fn tool_called(&mut self, effect: &OpenEffect, call: &ToolExecuting) {
+        let ended = |outcome| completed(call.agent.clone(), call.tool.clone(), outcome);
         match self.below(5) {
             0 => {
-                let reason = Interruption::Requested;
-                let tokens = Tokens::ZERO;
-                self.outcome(module, EffectInterrupted { reason, tokens });
+                let (reason, tokens) = (Interruption::Requested, Tokens::ZERO);
+                self.outcome(effect, EffectInterrupted { reason, tokens });
             }
-            1 => self.outcome(module, completed(ToolOutcome::Unknown)),
-            _ => self.outcome(module, completed(ToolOutcome::Ok)),
+            1 => self.outcome(effect, ended(ToolOutcome::Unknown)),
+            _ => self.outcome(effect, ended(ToolOutcome::Ok)),
         }
     }
 
@@ -349,6 +477,12 @@ impl Drive {
                     r#"{{"tools": [{{"name": "read_file", "arguments": {{"path": "{path}"}}}}]}}"#
                 )
             }
+            Purpose::Plan if self.side_by_side => r#"{"package":"p","modules":[
+                {"name":"a","purpose":"x","functions":["def f()"],"depends_on":[]},
+                {"name":"b","purpose":"y","functions":["def g()"],"depends_on":[]},
+                {"name":"c","purpose":"z","functions":["def g()"],"depends_on":["a"]},
+                {"name":"d","purpose":"z","functions":["def f()"],"depends_on":[]}]}"#
+                .to_owned(),
             Purpose::Plan => r#"{"package":"p","modules":[
                 {"name":"a","purpose":"x","functions":["def f()"],"depends_on":[]},
                 {"name":"b","purpose":"y","functions":["def g()"],"depends_on":["a"]}]}"#
@@ -362,13 +496,8 @@ impl Drive {
         }
     }
 
-    fn test(&mut self, module: Option<ModuleName>, started: TestStarted) {
+    fn tested(&mut self, effect: &OpenEffect, started: &TestStarted) {
         let files = started.files.clone();
-        let intent = Fact {
-            module: module.clone(),
-            ..Fact::of_task(Role::Tester, started)
-        };
-        self.record(intent);
         if let Some((kind, output)) = self.fails {
             let failing = (kind == TestFailureKind::Failed).then(|| TestResult {
                 name: "tests/test_given.py::test_f".to_owned(),
@@ -383,7 +512,7 @@ impl Drive {
                 output: output.to_owned(),
                 wall_ms: 1,
             };
-            self.outcome(module, failed);
+            self.outcome(effect, failed);
             return;
         }
         let all = 3 * u64::from(!files.is_empty());
@@ -407,7 +536,7 @@ impl Drive {
             let names = tests.iter().map(|test| test.name.clone());
             let idle = names.filter(|_| self.below(2) == 0).collect();
             self.outcome(
-                module,
+                effect,
                 TestPassed {
                     tests,
                     idle,
@@ -433,7 +562,7 @@ impl Drive {
         };
         let output = "ImportError: cannot import name 'h' from 'p.a'".to_owned();
         self.outcome(
-            module,
+            effect,
             TestFailed {
                 kind,
                 tests,
@@ -443,6 +572,18 @@ impl Drive {
                 wall_ms: 1,
             },
         );
+    }
+}
+
+fn completed(agent: Option<String>, tool: String, outcome: ToolOutcome) -> ToolCompleted {
+    ToolCompleted {
+        agent,
+        tool,
+        outcome,
+        kind: None,
+        text: "text".to_owned(),
+        truncated: false,
+        wall_ms: 1,
     }
 }
 
@@ -567,8 +708,48 @@ proptest! {
     }
 
     #[test]
-    fn a_task_ends_at_its_time_limit_wherever_it_is(seed: u64, after in 0..60_usize) {
+    fn modules_side_by_side_come_to_the_end_whatever_crashes_and_whatever_their_user_does(
+        seed: u64, given: bool, budget in 3_000..200_000_u64, times in 0..10_u32,
+    ) {
+        let mut asked = submission(given, true);
+        asked.limits.tokens_max = Some(Tokens(budget));
+        let mut drive = Drive::new(seed, asked);
+        drive.side_by_side = true;
+        drive.meddling = times;
+        let mut steps = 0;
+        while drive.step(SignedDuration::ZERO) {
+            steps += 1;
+            prop_assert!(steps < STEPS_MAX, "no end in sight");
+            let mut names: Vec<_> = drive.state.crew.iter().map(|agent| &agent.module).collect();
+            names.sort();
+            names.dedup();
+            prop_assert_eq!(names.len(), drive.state.crew.len());
+        }
+        prop_assert!(drive.state.status.is_ended());
+        prop_assert!(drive.state.effects.is_empty());
+        prop_assert_eq!((drive.state.uncounted.flagged, drive.state.uncounted.stale), (0, 0));
+        prop_assert!(drive.state.spent <= drive.state.budget());
+        let count = |kind| drive.events.iter().filter(|event| event.kind() == kind).count();
+        prop_assert_eq!(count("agent_started"), count("agent_completed"));
+        prop_assert_eq!(overwritten(&drive.events), None);
+        if let Some(Ending::Complete(Verification::GivenTests)) = drive.state.ending {
+            let run = drive.state.current_integration().unwrap();
+            prop_assert!(run.tests.iter().all(|t| t.passed || !t.name.starts_with("tests/test_given.py")));
+        }
+        // From a state that was kept on the way, as after a crash.
+        let at = usize::try_from(drive.below(drive.events.len() as u64)).unwrap();
+        let kept = serde_json::to_string(&TaskState::fold(&drive.events[..at]).unwrap()).unwrap();
+        let mut state: TaskState = serde_json::from_str(&kept).unwrap();
+        for event in &drive.events[at..] {
+            state.evolve(event).unwrap();
+        }
+        prop_assert_eq!(state, drive.state);
+    }
+
+    #[test]
+    fn a_task_ends_at_its_time_limit_wherever_it_is(seed: u64, side_by_side: bool, after in 0..60_usize) {
         let mut drive = Drive::new(seed, submission(false, true));
+        drive.side_by_side = side_by_side;
         for _ in 0..after {
             if !drive.step(SignedDuration::ZERO) {
                 return Ok(());
@@ -581,6 +762,23 @@ proptest! {
         }
         prop_assert!(drive.state.status.is_ended());
     }
+}
+
+#[test]
+fn modules_that_do_not_depend_on_each_other_are_written_and_tested_side_by_side() {
+    let most = |seed| {
+        let mut drive = Drive::new(seed, submission(false, false));
+        drive.side_by_side = true;
+        while drive.step(SignedDuration::ZERO) {}
+        drive.most
+    };
+    let most: Vec<(usize, usize)> = (0..40).map(most).collect();
+    assert!(most.iter().any(|(effects, _)| *effects == 3), "{most:?}");
+    assert!(most.iter().any(|(_, calls)| *calls == 3), "{most:?}");
+    assert!(
+        most.iter().any(|(effects, calls)| effects > calls),
+        "{most:?}"
+    );
 }
 
 #[test]

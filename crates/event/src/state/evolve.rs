@@ -15,6 +15,7 @@ use crate::payload::{
     CodeOrigin, FailureReason, Interruption, PauseReason, Payload, Purpose, ReviewCompleted,
     TestFailureKind, TestResult, TestScope, ToolCompleted, ToolOutcome, Verification,
 };
+use crate::tokens::Tokens;
 
 /// The actor of what a user does: it tells nothing of when the task was worked on.
 const USER: &str = "user";
@@ -231,7 +232,7 @@ impl TaskState {
             }
             Payload::ModelCallStarted(call) => self.open(event, Action::CallModel(call.clone())),
             Payload::ModelCallCompleted(done) => {
-                self.spent += done.prompt_tokens + done.completion_tokens;
+                self.spend(event, done.prompt_tokens + done.completion_tokens);
                 self.generated += done.completion_tokens;
                 self.broken_calls = 0;
                 self.trouble = None;
@@ -262,7 +263,7 @@ impl TaskState {
                 });
             }
             Payload::ModelCallFailed(failed) => {
-                self.spent += failed.tokens;
+                self.spend(event, failed.tokens);
                 if let Some(OpenEffect {
                     action: Action::CallModel(call),
                     ..
@@ -283,10 +284,14 @@ impl TaskState {
                 self.refuse_answer(event.module, &rejected.problem);
             }
             Payload::EffectInterrupted(interrupted) => {
-                self.spent += interrupted.tokens;
-                self.close(event);
+                self.spend(event, interrupted.tokens);
+                let closed = self.close(event);
                 if interrupted.reason == Interruption::ModelUnreachable {
-                    self.broken_calls += 1;
+                    let is_excused = closed.is_some_and(|effect| effect.excused);
+                    self.broken_calls += u32::from(!is_excused);
+                    for effect in &mut self.effects {
+                        effect.excused = true;
+                    }
                 }
                 if interrupted.reason == Interruption::Crashes {
                     let detail = "an effect was cut off by crashes again and again".to_owned();
@@ -294,7 +299,10 @@ impl TaskState {
                 }
             }
             Payload::EffectRetried(retried) => match self.effect_of(event) {
-                Some(at) => self.effects[at].attempt = retried.attempt,
+                Some(at) => {
+                    self.effects[at].attempt = retried.attempt;
+                    self.effects[at].excused = false;
+                }
                 None => self.uncounted.flagged += 1,
             },
             Payload::TestStarted(started) => self.open(event, Action::RunTests(started.clone())),
@@ -478,6 +486,7 @@ impl TaskState {
             action,
             clock: event.clock.clone(),
             overtaken: false,
+            excused: false,
         });
     }
 
@@ -615,6 +624,14 @@ impl TaskState {
             findings: Vec::new(),
             problem: Some(problem.to_owned()),
         });
+    }
+
+    fn spend(&mut self, event: ToFold<'_>, tokens: Tokens) {
+        self.spent += tokens;
+        let mut modules = self.modules.iter_mut();
+        if let Some(module) = modules.find(|module| Some(&module.plan.name) == event.module) {
+            module.spent += tokens;
+        }
     }
 
     fn drop_answers(&mut self, about: Option<&ModuleName>) {

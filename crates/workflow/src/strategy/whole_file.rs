@@ -336,16 +336,19 @@ fn round_goes_on(task: &TaskState, module: &ModuleState, run: &TestRun) -> bool 
     }
 }
 
-/// Each module has an equal share of the budget, and what those before it left over.
+/// Each module has an equal share of the budget, and what those that are done left over. What is spent on
+/// modules that are written beside it is spent of their own shares.
 fn affords_candidates(task: &TaskState, module: &ModuleState) -> bool {
+    let others = || {
+        let modules = task.modules.iter();
+        modules.filter(|other| other.plan.name != module.plan.name)
+    };
+    let done = others().filter(|other| other.completion.is_some()).count() as u64;
     let modules = task.modules.len().max(1) as u64;
-    let done = task
-        .modules
-        .iter()
-        .filter(|other| other.completion.is_some() && other.plan.name != module.plan.name)
-        .count() as u64;
     let share = (100 * done + CANDIDATES_BUDGET_PERCENT) / modules;
-    task.spent < task.budget().percent(share)
+    let beside = others().filter(|other| other.completion.is_none());
+    let spent = beside.fold(task.spent, |spent, other| spent - other.spent);
+    spent < task.budget().percent(share)
 }
 
 fn next_round(

@@ -1,0 +1,90 @@
+//! Folds a task's state from the journal: as it is, or as it was.
+
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use journeyman_event::{Event, Principal, Sequence, TaskId, TaskState};
+use journeyman_journal::{Filter, Journal};
+
+use crate::Error;
+use crate::recorder::PAGE;
+use crate::snapshot;
+
+/// A moment in a task's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// After the event at this position, or the last one before it.
+    Sequence(Sequence),
+    /// Before the first event that happened later than this.
+    Time(Timestamp),
+}
+
+impl FromStr for Moment {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(sequence) = text.parse() {
+            return Ok(Self::Sequence(Sequence(sequence)));
+        }
+        let time = text.parse().map(Self::Time);
+        time.map_err(|_| {
+            format!("{text:?} is neither a sequence number nor a time like 2026-11-21T09:30:00Z")
+        })
+    }
+}
+
+/// The state of a task, folded from its events. None if there is no such task.
+pub async fn load(
+    journal: &Journal,
+    principal: &Principal,
+    task: &TaskId,
+) -> Result<Option<TaskState>, Error> {
+    load_at(journal, principal, task, None).await
+}
+
+/// The state of a task as it was then, or as it is now. None if there was no such task.
+pub async fn load_at(
+    journal: &Journal,
+    principal: &Principal,
+    task: &TaskId,
+    moment: Option<Moment>,
+) -> Result<Option<TaskState>, Error> {
+    let until = match moment {
+        Some(Moment::Sequence(sequence)) => Some(sequence),
+        _ => None,
+    };
+    let filter = Filter {
+        task_id: Some(task.clone()),
+        until,
+        ..Filter::default()
+    };
+    let is_later = |event: &Event| match moment {
+        Some(Moment::Time(time)) => event.occurred_at() > time,
+        _ => false,
+    };
+    // Of a moment in time a snapshot does not say whether any of its events happened later.
+    let snapshot = if let Some(Moment::Time(_)) = moment {
+        None
+    } else {
+        let at = until.unwrap_or(Sequence(u64::MAX));
+        let found = journal.snapshot(principal, task, at).await;
+        found.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a snapshot cannot be read and is passed over");
+            None
+        })
+    };
+    let kept = snapshot.as_ref().and_then(snapshot::state_in);
+    let mut state = kept.unwrap_or_default();
+    loop {
+        let page = journal
+            .read(principal, &filter, state.sequence, PAGE)
+            .await?;
+        let later = page.events.iter().position(is_later);
+        for event in &page.events[..later.unwrap_or(page.events.len())] {
+            state.evolve(event)?;
+        }
+        if page.ended || later.is_some() {
+            break;
+        }
+    }
+    Ok((state.sequence > Sequence::ZERO).then_some(state))
+}

@@ -1,0 +1,190 @@
+//! Makes a wish an intent: the prompt of a call with all that is sent, a tool call that may be made.
+
+use bytes::Bytes;
+use journeyman_context::{Descriptor, Refusal, ToolOffer};
+use journeyman_event::payload::{
+    ContextRefused, ModelCallStarted, PauseReason, Purpose, SentMessage, ToolCompleted,
+    ToolExecuting, ToolOutcome, ToolRequest,
+};
+use journeyman_event::{ContentHash, ModuleName, Payload, TaskState, word};
+
+use super::{Shift, Worker};
+use crate::Error;
+use crate::crew::{at_work, may_call};
+use crate::decide::is_call;
+use crate::fact::{Fact, Role};
+
+/// Characters of the name of a tool that there is not.
+const TOOL_NAME_MAX: usize = 128;
+
+impl Worker {
+    /// Puts the prompt together and records it with the intent to send it.
+    ///
+    /// Whether there was room for it: with those under way it may not take more than is left of the budget.
+    pub(super) async fn prepare_call(
+        &self,
+        shift: &mut Shift<'_>,
+        purpose: Purpose,
+        module: Option<ModuleName>,
+        temperature: f32,
+    ) -> Result<bool, Error> {
+        let state = &shift.state;
+        let server = &*self.effects.bench.server;
+        let role = Descriptor::of(purpose).role;
+        let offers = self.offers(state, purpose);
+        let names = offers.iter().map(|offer| offer.name.clone()).collect();
+        let at_work = at_work(state, purpose, module.as_ref(), names);
+        let may_call = !at_work.is_empty() || state.agent(module.as_ref()).is_some_and(may_call);
+        let built = match server.describe().await {
+            Ok(info) => {
+                let request = journeyman_context::Request {
+                    state,
+                    purpose,
+                    module: module.as_ref(),
+                    window: info.window.tokens,
+                    tools: if may_call { &offers } else { &[] },
+                };
+                journeyman_context::build(server, request).await
+            }
+            Err(error) => Err(Refusal::Count(error)),
+        };
+        let built = match built {
+            Ok(built) => built,
+            Err(Refusal::Count(error)) if error.may_pass() => {
+                let (reason, problem) = (PauseReason::ModelUnreachable, error.to_string());
+                if state.effects.is_empty() {
+                    let fact = self.rests(reason, &problem);
+                    self.record(shift, vec![fact]).await?;
+                } else {
+                    shift.patience.hold(reason, problem, error.wait());
+                }
+                return Ok(true);
+            }
+            Err(Refusal::Count(error)) => return Err(error.into()),
+            Err(refusal @ Refusal::DoesNotFit { reason, .. }) => {
+                let refused = ContextRefused {
+                    purpose,
+                    reason,
+                    detail: refusal.to_string(),
+                };
+                let fact = Fact {
+                    module,
+                    ..Fact::of_task(Role::Conductor, refused)
+                };
+                self.record(shift, vec![fact]).await?;
+                return Ok(true);
+            }
+        };
+        let is_beside = state.effects.iter().any(is_call);
+        if is_beside && built.prompt_tokens + built.max_tokens > state.free() {
+            return Ok(false);
+        }
+        let mut blobs = Vec::new();
+        let mut keep = |text: String| {
+            let hash = ContentHash::of(text.as_bytes());
+            blobs.push(Bytes::from(text));
+            hash
+        };
+        let messages = built
+            .messages
+            .into_iter()
+            .map(|message| SentMessage {
+                role: message.role.as_str().to_owned(),
+                blob: keep(message.content),
+            })
+            .collect();
+        let schema = built.schema.map(|schema| keep(schema.to_string()));
+        let started = ModelCallStarted {
+            purpose,
+            messages,
+            prompt_tokens: built.prompt_tokens,
+            exact: built.exact,
+            max_tokens: built.max_tokens,
+            temperature,
+            seed: self.recorder.randomness.next_u64() >> 33,
+            schema,
+        };
+        let mut facts = at_work;
+        facts.push(Fact {
+            module: module.clone(),
+            ..Fact::of_task(role, built.record)
+        });
+        facts.push(Fact {
+            module,
+            ..Fact::of_task(role, started)
+        });
+        self.record_with(shift, facts, blobs).await?;
+        Ok(true)
+    }
+
+    /// What an agent that is to do this is offered, as a model reads it. A plan is made of what was
+    /// looked up before.
+    pub(super) fn offers(&self, state: &TaskState, purpose: Purpose) -> Vec<ToolOffer> {
+        let Descriptor {
+            role, takes_tools, ..
+        } = *Descriptor::of(purpose);
+        if !takes_tools {
+            return Vec::new();
+        }
+        let asked = state.submission.as_ref();
+        let allowed = asked.and_then(|asked| asked.tools.as_deref());
+        let specs = self.effects.bench.tools.offers(role, allowed).into_iter();
+        let offers = specs.map(|spec| ToolOffer {
+            name: spec.name.to_string(),
+            description: spec.description,
+            schema: spec.input_schema.into(),
+        });
+        offers.collect()
+    }
+
+    /// Records the intent to call a tool, or why it is not called.
+    pub(super) async fn prepare_tool(
+        &self,
+        shift: &mut Shift<'_>,
+        module: Option<ModuleName>,
+        request: ToolRequest,
+    ) -> Result<(), Error> {
+        let (task, state) = (shift.task, &shift.state);
+        let Some(agent) = state.agent(module.as_ref()) else {
+            return Err(Error::NoEffect);
+        };
+        let role = Descriptor::of(agent.purpose).role;
+        let agent = Some(agent.id.clone());
+        let wanted = journeyman_tools::Request {
+            name: request.name.clone(),
+            arguments: request.arguments.clone(),
+        };
+        let context = self
+            .effects
+            .calls_of(task, state, role, module.clone(), shift.cancel);
+        let payload = match self
+            .effects
+            .bench
+            .tools
+            .dispatcher()
+            .check(&context, wanted)
+        {
+            Ok(checked) => Payload::from(ToolExecuting {
+                agent,
+                tool: request.name,
+                arguments: request.arguments,
+                repeatable: checked.spec().repeatable,
+            }),
+            Err(refusal) => Payload::from(ToolCompleted {
+                agent,
+                tool: request.name.chars().take(TOOL_NAME_MAX).collect(),
+                outcome: ToolOutcome::Refused,
+                kind: word(&refusal.kind()),
+                text: refusal.to_string(),
+                truncated: false,
+                wall_ms: 0,
+            }),
+        };
+        let fact = Fact {
+            module,
+            ..Fact::of_task(role, payload)
+        };
+        self.record(shift, vec![fact]).await?;
+        Ok(())
+    }
+}
