@@ -64,6 +64,16 @@ pub enum Unfit {
     },
 }
 
+impl From<Unfit> for Problem {
+    fn from(unfit: Unfit) -> Self {
+        let detail = unfit.to_string();
+        match unfit {
+            Unfit::Bad { field, .. } => Self::field(field, detail),
+            Unfit::TooLarge { field, .. } => Self::too_large(detail).of_field(field),
+        }
+    }
+}
+
 /// Whether a user may say this.
 pub fn check_text(field: &'static str, text: &str) -> Result<(), Unfit> {
     check(field, text, TEXT_CHARS_MAX, "say what is wanted")

@@ -4,8 +4,6 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::limits::Unfit;
-
 /// How the types of our own problems begin.
 const URN: &str = "urn:journeyman:problem:";
 
@@ -104,16 +102,6 @@ impl Problem {
     /// The HTTP status; 500 where it is none.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-    }
-}
-
-impl From<Unfit> for Problem {
-    fn from(unfit: Unfit) -> Self {
-        let detail = unfit.to_string();
-        match unfit {
-            Unfit::Bad { field, .. } => Self::field(field, detail),
-            Unfit::TooLarge { field, .. } => Self::too_large(detail).of_field(field),
-        }
     }
 }
 

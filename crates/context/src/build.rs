@@ -129,7 +129,7 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
         max_tokens: answer_share(&profile, descriptor, server.thinks()).min(room),
         prompt_tokens: count.tokens,
         exact: count.exact,
-        schema: (descriptor.schema)(&request),
+        schema: (descriptor.schema)(request.state, request.tools),
         record: ContextBuilt {
             purpose: request.purpose,
             window: request.window,

@@ -7,7 +7,7 @@ use journeyman_event::{Priority, Role, TaskState};
 use journeyman_language::Words;
 use serde_json::Value;
 
-use crate::build::Request;
+use crate::offer::ToolOffer;
 use crate::piece::Piece;
 use crate::prompts::{LOOK_UP, schema_of_look_up, schema_of_plan, schema_of_review};
 use crate::requests::{
@@ -34,8 +34,8 @@ pub struct Descriptor {
     /// The system prompt in words of the task's language, byte-identical from call to call so that a model server's
     /// prompt cache hits.
     pub(crate) system: fn(&Words) -> &'static str,
-    /// The JSON schema of the answer, where it has one.
-    pub(crate) schema: fn(&Request<'_>) -> Option<Value>,
+    /// The JSON schema of the answer, where it has one, by the task and the tools that may be called.
+    pub(crate) schema: fn(&TaskState, &[ToolOffer]) -> Option<Value>,
     /// The last pieces of the prompt: what is asked for.
     pub(crate) request: fn(&TaskState, Option<&ModuleState>) -> Vec<Piece>,
 }
@@ -52,7 +52,7 @@ impl Descriptor {
                 doing: "planning",
                 share: 50,
                 system: |words| words.plan,
-                schema: |request| Some(schema_of_plan(request.state)),
+                schema: |task, _| Some(schema_of_plan(task)),
                 request: |task, _| vec![plan_request(task)],
             },
             Purpose::Code => &Self {
@@ -63,7 +63,7 @@ impl Descriptor {
                 doing: "writing",
                 share: 100,
                 system: |words| words.code,
-                schema: |_| None,
+                schema: |_, _| None,
                 request: code_request,
             },
             Purpose::Tests => &Self {
@@ -74,7 +74,7 @@ impl Descriptor {
                 doing: "writing tests for",
                 share: 50,
                 system: |words| words.tests,
-                schema: |_| None,
+                schema: |_, _| None,
                 request: tests_request,
             },
             Purpose::Fix => &Self {
@@ -85,7 +85,7 @@ impl Descriptor {
                 doing: "correcting",
                 share: 100,
                 system: |words| words.fix,
-                schema: |_| None,
+                schema: |_, _| None,
                 request: fix_request,
             },
             Purpose::LookUp => &Self {
@@ -96,7 +96,7 @@ impl Descriptor {
                 doing: "finding out what to look up",
                 share: 20,
                 system: |_| LOOK_UP,
-                schema: |request| Some(schema_of_look_up(request.tools)),
+                schema: |_, tools| Some(schema_of_look_up(tools)),
                 request: |_, _| vec![look_up_request()],
             },
             Purpose::Review => &Self {
@@ -107,7 +107,7 @@ impl Descriptor {
                 doing: "reviewing",
                 share: 20,
                 system: |words| words.review,
-                schema: |_| Some(schema_of_review()),
+                schema: |_, _| Some(schema_of_review()),
                 request: |task, _| review_request(task),
             },
             Purpose::Answer => &Self {
@@ -118,7 +118,7 @@ impl Descriptor {
                 doing: "answering",
                 share: 50,
                 system: |words| words.answer,
-                schema: |_| None,
+                schema: |_, _| None,
                 request: |_, _| vec![answer_request()],
             },
         }
