@@ -306,10 +306,28 @@ impl File<'_> {
         for at in checks {
             if Some(at) == last {
                 self.add(&run);
-            } else if !run.contains(&at) && !is_flat(self.prompt, &self.statements[at], is_plain) {
+            } else if !run.contains(&at)
+                && (self.leans(&self.statements[at])
+                    || !is_flat(self.prompt, &self.statements[at], is_plain))
+            {
                 self.add(&[at]);
             }
         }
+    }
+
+    /// Whether a check uses what an import or a helper of the passage brings, beside what is asked for. Modules of
+    /// the library under their own names are there without it.
+    fn leans(&self, check: &Statement) -> bool {
+        let brings = |other: &Statement, name: &str| match other.role {
+            Role::Import => {
+                !is_library(name) && other.defines(name) && self.is_foreign(other) == Some(false)
+            }
+            Role::Helper => other.defines(name),
+            _ => false,
+        };
+        names_of(check).iter().any(|&(name, _)| {
+            !self.is_asked(name, check) && self.statements.iter().any(|other| brings(other, name))
+        })
     }
 
     fn is_wanted(&self, check: &Statement) -> bool {

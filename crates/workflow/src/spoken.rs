@@ -49,7 +49,7 @@ const LABELS: &str = "beispiel, beispiele, case, cases, class, code, e.g, eg, ej
 /// By what other languages plainly say that something is wrong, of the past, or merely the case now.
 /// Parts of words, since some of these languages have no spaces and others have endings.
 const DENIALS: &str = "falsch, fehler, momentan, derzeit, aktuell, zur zeit, zurzeit, veraltet, bisher, nicht richtig, \
-    nicht korrekt, nicht mehr, sollte nicht, darf nicht, ignorier, kaputt, faux, fausse, erron, actuel, \
+    nicht korrekt, nicht mehr, sollte nicht, so nicht, darf nicht, ignorier, kaputt, faux, fausse, erron, actuel, \
     pour l'instant, en ce moment, incorrect, obsol, ancien, ne doit pas, ne doivent pas, mauvais, \
     ignore, bogue, ahora mismo, actual, equivocad, está mal, están mal, no debe, antigu, viej, atual, \
     errad, está mau, não deve, sbagliat, attual, adesso, non deve, vecchi, fout, verkeerd, \

@@ -6,7 +6,7 @@
 use journeyman_language::python::mentions;
 use journeyman_syntax::Source;
 
-use crate::asked::{Prompt, is_comment, is_fence};
+use crate::asked::{Line, Prompt, is_comment, is_fence};
 use crate::spoken::{Spoken, asks_in_another_language, denies_in_another_language};
 use crate::stated::{begins_with_an_example, results_shown};
 use crate::wording::{
@@ -15,6 +15,9 @@ use crate::wording::{
     requests, says_any, starts_with_any, tells_of_people, without_strings,
 };
 
+/// How a request begins that wants code to do something else than it does. What is to be fixed or refactored is to do
+/// what its docstring says.
+const CHANGES: &str = "adapt, alter, change, modify, rewrite, switch, turn, update";
 /// Lines on either side in which the end of the code and the prose beside it are looked for.
 const LINES_MAX: usize = 60;
 /// What a sentence says of code that does not hold, whatever it is called.
@@ -69,7 +72,7 @@ impl Prompt<'_> {
     /// Whether the code on lines `first` to `last` is plainly what is wanted. Where it is not demanded it
     /// has to stand behind what the prompt asks for, and nothing may follow that could take it back.
     pub(crate) fn is_wanted(&self, first: usize, last: usize) -> bool {
-        if self.is_reported(first, last) {
+        if self.is_reported(first, last) || self.is_of_what_changes(first) {
             return false;
         }
         let around = self.function_around(first);
@@ -78,11 +81,40 @@ impl Prompt<'_> {
             .any(|start| self.lines[first].text.trim_start().starts_with(start))
             || around.is_some_and(|name| name.starts_with("test"));
         let lead = self.lead(first);
+        let is_led = matches!(lead, Lead::Demand | Lead::Example);
         !self.stub.is_empty()
-            || lead == Lead::Demand
             || around.is_some_and(|name| self.asks_for(name))
-            || (is_test || lead == Lead::Example || self.is_placed(self.lines[first].start))
+            || (is_test || is_led || self.is_placed(self.lines[first].start))
                 && self.goes_on_plainly(last)
+    }
+
+    /// Whether a line stands in the docstring of a function that is there already and is to be changed: what is shown
+    /// there is what it does today.
+    fn is_of_what_changes(&self, at: usize) -> bool {
+        let asked = self.request.map(|start| &self.text[start..]);
+        let asked =
+            asked.and_then(|text| text.lines().next().and_then(|line| sentences(line).next()));
+        let is_change = |asked: &str| {
+            starts_with_any(opening(asked), CHANGES)
+                && !says_any(asked, DEMANDED)
+                && !says_any(asked, SHOWN)
+        };
+        if !asked.is_some_and(is_change) {
+            return false;
+        }
+        let is_end = |line: &Line<'_>| line.text.contains("\"\"\"") || line.text.contains("'''");
+        let mut below = self.lines[at..]
+            .iter()
+            .skip_while(|line| !is_end(line))
+            .skip(1);
+        let body = below.find(|line| !line.text.trim().is_empty());
+        body.is_some_and(|line| {
+            let bare = line.text.trim();
+            line.text.starts_with([' ', '\t'])
+                && !["pass", "...", "raise NotImplementedError", "#"]
+                    .iter()
+                    .any(|start| bare.starts_with(start))
+        })
     }
 
     /// Whether a place of the prompt stands behind the beginning of what it asks for, or its request speaks
@@ -201,6 +233,7 @@ impl Prompt<'_> {
         let is_doubted = is_quoted
             || is_part
             || trail.trim_end().ends_with('?')
+            || trail.trim_end().ends_with('!') && !demands(&whole)
             || Spoken::of(&whole) == Spoken::Unknown
             || says_any(&sentence, REPORTS)
             || says_any(&sentence, FAULTS)
@@ -211,7 +244,7 @@ impl Prompt<'_> {
         if is_alone {
             return self.is_wanted(at, at);
         }
-        let is_demanded = demands(&whole) || !self.stub.is_empty();
+        let is_demanded = demands(&whole);
         let rest = &end[trail.len().min(end.len())..];
         let mut next = self.sentences_about_it(rest);
         let mut is_followed = || match next.next() {
@@ -219,8 +252,8 @@ impl Prompt<'_> {
             None => self.goes_on_plainly(at),
         };
         !self.is_reported(at, at)
-            && (is_demanded
-                || self.is_placed(from)
+            && (!self.stub.is_empty()
+                || (is_demanded || self.is_placed(from))
                     && self.leads_here(lead)
                     && self.explains(trail)
                     && is_followed())
@@ -234,6 +267,7 @@ impl Prompt<'_> {
         };
         let is_label = || lead.trim().ends_with(':') && lead.split_whitespace().count() < 3;
         leads_to_an_example(lead)
+            || demands(lead) && !tells_of_people(lead)
             || results_shown(self, lead) > 0
             || describes() && !tells_of_people(lead)
             || is_label() && says_any(lead, AFFIRMED)

@@ -14,7 +14,7 @@ pub(crate) const FAULTS: &str =
 /// What a sentence says too where it is no plain expectation: it denies, contrasts or doubts.
 pub(crate) const DOUBTS: &str = "although, but, can't, cannot, didn't, doesn't, don't, error, errors, except, gave, gets, he, \
     how come, however, i get, isn't, maybe, might, no, not, now, people, perhaps, probably, \
-    rather than, returned, said, says, seems, she, still, suppose, they, though, told, unless, unlike, \
+    rather than, returned, said, says, seems, she, sic, still, suppose, they, though, told, typo, unless, unlike, \
     users, we get, whereas, while, why, without, won't, you get";
 /// How a clause begins that asks for something.
 pub(crate) const REQUESTS: &str = "add, build, change, complete, correct, create, define, develop, extend, fix, handle, i need, \
@@ -126,12 +126,19 @@ pub(crate) fn starts_with_any(text: &str, words: &str) -> bool {
     })
 }
 
+/// How what stands before an example in its sentence ends where it only names its result: `the result of f(1)`.
+const RESULTS: &[&str] = &["calling", "output of", "result of", "value of"];
+/// Marks beyond ASCII that say nothing of an example.
+const NEUTRAL: &str = "…”’»“‘「」。，、✅✔✓☑👍—–→⇒";
+
 /// Marks by which a line is shown to be wrong.
 const CROSSES: &[char] = &['❌', '✗', '✘', '✖', '❎', '🚫', '⛔', '🐛', '👎'];
 
 /// Whether a line has a mark that shows it to be wrong, and not in a string of its code.
 pub(crate) fn is_crossed(line: &str) -> bool {
-    without_strings(line).contains(CROSSES)
+    let line = without_strings(line);
+    // What is struck out in Markdown; three of them are a fence.
+    line.contains(CROSSES) || line.contains("~~") && !line.contains("~~~")
 }
 
 /// A sentence without the marks and the number of a list item.
@@ -169,15 +176,22 @@ pub(crate) fn leads_to_an_example(lead: &str) -> bool {
         || starts_with_any(opening(lead), "for, note, when, with") && !tells_of_people(lead);
     Spoken::of(lead) == Spoken::Nothing
         || says_any(lead, EXEMPLIFYING)
+        || RESULTS
+            .iter()
+            .any(|end| lead.trim_end().to_lowercase().ends_with(end))
         || requests(lead)
         || is_situation()
 }
 
 /// Whether what stands behind an example in its sentence only explains it.
 pub(crate) fn only_explains(trail: &str) -> bool {
+    let speaks = |c: char| !c.is_ascii() && !c.is_alphanumeric() && !NEUTRAL.contains(c);
     let bare = trail.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '(');
+    if trail.contains(speaks) || bare.starts_with(|c: char| c.is_ascii_digit()) {
+        return false;
+    }
     bare.is_empty()
-        || bare.starts_with('(')
+        || bare.starts_with('(') && bare.contains(')')
         || starts_with_any(bare, EXPLAINING) && !tells_of_people(bare)
         || Spoken::of(bare) == Spoken::Nothing
 }
@@ -205,6 +219,7 @@ pub(crate) fn goes_on(sentence: &str) -> bool {
         || tells_of_people(sentence);
     let is_general = !starts_with_any(bare, PARTICULAR)
         && says_any(sentence, "are, is")
+        && !says_any(sentence, "it, that, these, this, those")
         && !says_any(sentence, REPORTS);
     let is_rule = says_any(sentence, RULES) || starts_with_any(bare, RULE_OPENINGS) || is_general;
     !is_correction && (asks || is_rule)
