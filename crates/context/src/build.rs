@@ -58,8 +58,8 @@ pub struct Built {
 pub enum Refusal {
     /// The task and the request alone do not fit.
     #[error(
-        "the {limit} is too small: the task and the request need {needed} tokens and an answer of \
-         {ANSWER_MIN} or more, and only {available} tokens are available for both"
+        "the {limit} is too small: the task and the request need {needed} tokens, and {available} are there for \
+         them; the rest is kept for the answer"
     )]
     DoesNotFit {
         /// `model's window` or `token budget left`.
@@ -68,7 +68,7 @@ pub enum Refusal {
         reason: FailureReason,
         /// The smallest prompt, in tokens.
         needed: Tokens,
-        /// What prompt and answer may take.
+        /// What a prompt may take.
         available: Tokens,
     },
     /// The model server could not count.
@@ -101,20 +101,16 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
         }
         if !shrink(&mut pieces, count.tokens - prompt_max) {
             let budget = left < profile.prompt_max() + ANSWER_MIN;
-            let (limit, reason, available) = if budget {
-                ("token budget left", FailureReason::Budget, left)
+            let (limit, reason) = if budget {
+                ("token budget left", FailureReason::Budget)
             } else {
-                (
-                    "model's window",
-                    FailureReason::Window,
-                    profile.window - profile.buffer,
-                )
+                ("model's window", FailureReason::Window)
             };
             return Err(Refusal::DoesNotFit {
                 limit,
                 reason,
                 needed: count.tokens,
-                available,
+                available: prompt_max,
             });
         }
     };

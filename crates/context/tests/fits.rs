@@ -216,7 +216,8 @@ proptest! {
                 let task = state.submission.as_ref().unwrap().prompt.trim();
                 prop_assert!(built.messages[1].content.contains(task));
             }
-            Err(Refusal::DoesNotFit { needed, .. }) => {
+            Err(Refusal::DoesNotFit { needed, available, .. }) => {
+                prop_assert!(needed > available, "what is told makes sense");
                 let max = Profile::of(Tokens(window)).prompt_max();
                 prop_assert!(needed > max || needed + Tokens(192) > state.left());
             }

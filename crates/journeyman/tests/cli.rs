@@ -6,6 +6,7 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Command;
 use std::process::{Child, Stdio};
 
 use common::{Home, Output};
@@ -397,6 +398,10 @@ fn wrong_use_ends_with_2_says_why_and_leaves_no_task() {
     let home = Home::new();
     fs::create_dir(home.path().join("full")).unwrap();
     fs::write(home.path().join("full/mine"), "x").unwrap();
+    let pipe = Command::new("mkfifo")
+        .arg(home.path().join("pipe"))
+        .status();
+    assert!(pipe.unwrap().success());
     fs::write(home.path().join("empty.py"), " ").unwrap();
     fs::write(home.path().join("latin.py"), b"# caf\xe9\n").unwrap();
     fs::write(home.path().join("script.py"), "x = 1\nassert x\n").unwrap();
@@ -414,6 +419,8 @@ fn wrong_use_ends_with_2_says_why_and_leaves_no_task() {
             "line 1 has the byte 0xE9",
         ),
         (&["run", "x", "--tests", "script.py"], "no test in it"),
+        (&["run", "x", "--tests", "pipe"], "it is no file"),
+        (&["run", "x", "--tests", "full"], "it is no file"),
         (&["run", "x", "--language", "cobol"], "python"),
         (&["run", "x", "--timeout", "soon"], "90s"),
         (&["run", "x", "--tests", "doc.txt"], "into the prompt"),
@@ -494,6 +501,8 @@ fn a_spent_budget_ends_with_5_and_a_larger_one_goes_on() {
     );
     assert_eq!(run.code, Some(5), "{}{}", run.stdout, run.stderr);
     let task = last_task(&home);
+    let told = format!("`journeyman resume {task} --model-url 'sim:{GOOD}'` with a larger limit");
+    assert!(run.stdout.contains(&told), "{}", run.stdout);
     let same = home.run(&["resume", &task, "--model-url", "sim:"]);
     assert_eq!(same.code, Some(5), "without a larger limit it stays ended");
     let more = home.run(&[

@@ -131,6 +131,16 @@ impl Settings {
         })
     }
 
+    /// The flags by which the model was chosen on the command line, as they have to be given again to go on with it;
+    /// without a password. Each has a space before it.
+    pub(crate) fn model_flags(&self) -> String {
+        let by_flag = |key| self.find(key).filter(|found| found.origin == Origin::Flag);
+        let url = by_flag("model.url").map(|found| journeyman_llm::shown(&found.value));
+        let url = url.map(|url| format!(" --model-url '{url}'"));
+        let name = by_flag("model.name").map(|found| format!(" --model '{}'", found.value));
+        url.into_iter().chain(name).collect()
+    }
+
     /// The tools that were asked for; none if nothing was said of them.
     pub(crate) fn tools_said(&self) -> Option<Vec<String>> {
         let found = self.find("agent.tools");

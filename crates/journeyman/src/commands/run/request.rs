@@ -122,6 +122,10 @@ pub(super) fn absolute(path: &Path) -> anyhow::Result<String> {
 fn add_test(tests: &mut GivenTests<'_>, path: &Path) -> anyhow::Result<()> {
     let refuse = |why: String| UsageError(format!("--tests {}: {why}", path.display()));
     let meta = std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
+    if !meta.is_file() {
+        // A pipe would be waited for.
+        return Err(refuse("it is no file".to_owned()).into());
+    }
     if meta.len() > TEST_BYTES_MAX {
         return Err(refuse(format!("it has more than {SOURCE_CHARS_MAX} characters")).into());
     }

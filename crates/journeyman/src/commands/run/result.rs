@@ -70,7 +70,8 @@ pub(super) fn tell_result(
         return;
     }
     let looks = progress.looks();
-    for line in lines(task, state, looks) {
+    let resume = format!("journeyman resume {task}{}", settings.model_flags());
+    for line in lines(task, state, &resume, looks) {
         progress.result(line);
     }
     let folder = asked_out(state).map(Path::new);
@@ -92,7 +93,7 @@ pub(super) fn tell_result(
         }
         _ => progress.result(format!("files: `journeyman files {task}`")),
     }
-    for line in hints(task, state) {
+    for line in hints(&resume, state) {
         progress.result(line);
     }
 }
@@ -128,14 +129,11 @@ fn as_json(task: &TaskId, state: &TaskState) -> Value {
 }
 
 /// How the task ended, what was taken for tests, and what it cost.
-fn lines(task: &TaskId, state: &TaskState, looks: Looks) -> Vec<String> {
+fn lines(task: &TaskId, state: &TaskState, resume: &str, looks: Looks) -> Vec<String> {
     let end = match &state.ending {
         Some(Ending::Complete(_)) if let Some(reply) = &state.reply => answered(reply),
         Some(ending) => headline(state, ending),
-        None => format!(
-            "{}: `journeyman resume {task}` goes on.",
-            capitalised(state.status)
-        ),
+        None => format!("{}: `{resume}` goes on.", capitalised(state.status)),
     };
     let mark = match &state.ending {
         Some(Ending::Complete(Verification::GivenTests)) => looks.good(),
@@ -165,19 +163,19 @@ fn lines(task: &TaskId, state: &TaskState, looks: Looks) -> Vec<String> {
 }
 
 /// What else can be done about it.
-fn hints(task: &TaskId, state: &TaskState) -> Vec<String> {
+fn hints(resume: &str, state: &TaskState) -> Vec<String> {
     let hints = [
         (
             state.output_problem.is_some(),
-            format!("`journeyman resume {task} --out DIR` writes the result elsewhere"),
+            format!("`{resume} --out DIR` writes the result elsewhere"),
         ),
         (
             Exit::of(state.ending.as_ref()) == Exit::Limit,
-            format!("`journeyman resume {task}` with a larger limit goes on"),
+            format!("`{resume}` with a larger limit goes on"),
         ),
         (
             state.failed_by_model(),
-            format!("`journeyman resume {task}` tries it again"),
+            format!("`{resume}` tries it again"),
         ),
     ];
     let so = hints.into_iter().filter(|(is_so, _)| *is_so);
