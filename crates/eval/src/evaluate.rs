@@ -14,8 +14,9 @@ use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TestOrigin, Ve
 use journeyman_event::state::{Ending, ModuleState};
 use journeyman_event::{Principal, TaskId, TaskState};
 use journeyman_journal::Journal;
+use journeyman_language::of_submission;
 use journeyman_llm::{ModelInfo, ModelServer};
-use journeyman_workflow::{Control, Worker, load, tests_in_prompt};
+use journeyman_workflow::{Control, Worker, load};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -147,7 +148,8 @@ impl Evaluation {
         info: &ModelInfo,
         cancel: &CancellationToken,
     ) -> Result<(TaskId, TaskState), Error> {
-        let mut tests = tests_in_prompt(&problem.prompt);
+        let asked = TaskSubmitted::of(problem.prompt.clone());
+        let mut tests = of_submission(&asked).examples(&asked.prompt).tests;
         tests.extend(problem.tests.clone().map(|source| GivenTest {
             name: TEST_FILE.to_owned(),
             origin: TestOrigin::File,
@@ -156,7 +158,7 @@ impl Evaluation {
         let submission = TaskSubmitted {
             tests,
             limits: self.limits,
-            ..TaskSubmitted::of(problem.prompt.clone())
+            ..asked
         };
         let content = json!({
             "program": self.program, "model": info.name, "server": info.server,

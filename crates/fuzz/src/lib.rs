@@ -6,7 +6,7 @@
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use proptest::strategy::Strategy;
+use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 /// Checks a law on `cases` values of a strategy, and goes on with as many again until the seconds in the environment's
@@ -45,4 +45,21 @@ fn seconds() -> u64 {
     read.unwrap_or_else(|_| {
         panic!("JOURNEYMAN_FUZZ_SECONDS is {text:?}, not a whole number of seconds")
     })
+}
+
+/// Texts that are made of pieces of prompts and answers, in any order: marks of blocks, Python and its transcripts, spaces,
+/// odd characters, and anything at all.
+pub fn text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        8 => prop::sample::select(vec![
+            "```", "````", "```python", "```python\n", "~~~", "`", "\n", "\n\n", "\r\n", "\r", "    ", "\t", " ",
+            "def test_a():\n", "def ", "\ndef ", "class A:\n", "async def f():", "import re\n", "from a.b import c\n",
+            "import a.b, c as d", "@", "\"\"\"", "'''", "#!", ">>> f(1)\n", ">>>", ">>> ", "... ", "assert ",
+            "assert f(1) == 2", "assert f([1", "x = 1\n", "return 1\n", "test", "(", ")", "{", "}", "[", "]", "\0",
+            "\u{a0}", "\u{3000}", "\u{2028}", "é", "🦀", "\u{feff}", "\u{1}", "not ", "f(", "solution",
+        ]).prop_map(str::to_owned),
+        1 => any::<String>(),
+        1 => "[a-z_]{1,8}",
+    ];
+    prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use journeyman_event::payload::GivenTest;
 
-use crate::Words;
+use crate::{Examples, Words};
 
 /// Knowledge of a programming language: pure, the same wherever and whenever it is asked, so that a task's history
 /// can be read again anywhere. What has to be run for it is a [`Runner`](crate::Runner)'s.
@@ -131,6 +131,58 @@ pub trait Language: Send + Sync {
     /// The path and the text of a file by which the test runner expects that tests of these names fail; none where it
     /// has no such file.
     fn disputed(&self, tests: &[&str]) -> Option<(String, String)>;
+
+    // Prompts.
+
+    /// The examples in a prompt that are tests, and what is said of those that look like some and are none.
+    fn examples(&self, prompt: &str) -> Examples;
+
+    /// The examples among given tests, in short, one line each: `add(2, 2) == 4`.
+    fn examples_in_short(&self, tests: &[GivenTest]) -> Vec<String>;
+
+    /// The example that a given test of this name, as the test runner reports it, stands for; none if it is no example's.
+    fn example_behind(&self, tests: &[GivenTest], name: &str) -> Option<String>;
+
+    /// What a failing test's message shows of the results, as the test runner marks it; empty where it shows none.
+    fn result_shown(&self, message: &str) -> String;
+
+    /// The signatures of the functions that a prompt asks for, in the order in which it names them: those that stand in
+    /// marks with their parameters. None if it asks for more than these and what is called `module`.
+    fn functions_asked_for(&self, prompt: &str, module: Option<&str>) -> Vec<String>;
+
+    // Answers.
+
+    /// The whole file in an answer: of what may be code in it the one that defines the most of `names`, parses and is
+    /// longest. Where the answer was cut off, `cut` says what to do about it.
+    ///
+    /// # Errors
+    /// What is wrong, in words for the model: there is no file in it, or none that can be used.
+    fn code_in_answer(
+        &self,
+        answer: &str,
+        cut: Option<&str>,
+        names: &[&str],
+    ) -> Result<String, String>;
+
+    /// The test file in an answer. One that was cut off still has the tests before the cut.
+    ///
+    /// # Errors
+    /// What is wrong, in words for the model: there is no file with tests in it, or none that can be used.
+    fn tests_in_answer(&self, answer: &str, cut: Option<&str>) -> Result<String, String>;
+
+    /// The texts of the fenced blocks of an answer that are marked with `mark`, one that is left open at its end
+    /// included. What stands in a block of code is no block of its own.
+    fn blocks_in_answer(&self, answer: &str, mark: &str) -> Vec<String>;
+
+    /// Whether an answer ends in a block that is left open and whose code is whole as far as it goes.
+    fn ends_in_whole_code(&self, answer: &str) -> bool;
+
+    /// A file with the definitions that it only says to be unchanged: each is that of the first of the texts `known`
+    /// that has it.
+    ///
+    /// # Errors
+    /// Names those that none of them has, in words for the model.
+    fn put_back(&self, source: &str, known: &[&str]) -> Result<String, String>;
 
     // Suites.
 

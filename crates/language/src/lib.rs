@@ -1,22 +1,28 @@
-//! What is known of a programming language: its names and layout, how its sources are read, what is said in its
-//! words, and how its tests are run.
+//! What is known of a programming language: its names and layout, how its sources are read, which
+//! tests a prompt gives and which file an answer holds, what is said in its words, and how its tests are run.
 //!
 //! Floor 3. A [`Language`] is pure knowledge, found by its name ([`of`]); a [`Runner`] runs code of it, through a
 //! `Sandbox` alone. It knows no task's state beyond the language that it is in, and records nothing.
+//! What a language needs to read texts of people and of models whatever they are in is beside it ([`answer`], `prose`).
 //!
 //! To add a language: a folder beside `python` that implements both, a line in [`ALL`], and a test that has it pass
 //! the suite in `tests/conformance.rs`.
 
+pub mod answer;
 mod error;
+mod examples;
 mod language;
+mod prose;
 pub mod python;
 mod report;
 mod runner;
 mod words;
 
 use journeyman_event::TaskState;
+use journeyman_event::payload::TaskSubmitted;
 
 pub use error::{Error, Result};
+pub use examples::Examples;
 pub use language::{ImportFailure, Language};
 pub use report::{DeadCode, DeadCodeKind, ImportCheck, TestOutcome, TestReport, TestResult};
 pub use runner::Runner;
@@ -35,10 +41,12 @@ pub fn of(name: &str) -> Option<&'static dyn Language> {
 /// The language of a task. One that is not submitted yet, or names a language that is not known here, is read as the
 /// first; no such task is worked on.
 pub fn of_task(state: &TaskState) -> &'static dyn Language {
-    let asked = state.submission.as_ref();
-    asked
-        .and_then(|asked| of(&asked.language))
-        .unwrap_or(&Python)
+    state.submission.as_ref().map_or(&Python, of_submission)
+}
+
+/// The language that is asked for; the first where it is not known here.
+pub fn of_submission(asked: &TaskSubmitted) -> &'static dyn Language {
+    of(&asked.language).unwrap_or(&Python)
 }
 
 /// The language of this name; an error that names those that there are, where it is none of them.

@@ -2,17 +2,20 @@
 //!
 //! A dotted module is a file in a package folder, tests are in `tests/`.
 
+mod answer;
 mod environment;
 mod evasion;
 mod given;
 mod interpreter;
-pub mod literal;
+mod literal;
 mod names;
 mod own_fault;
 mod program;
+mod prompt;
 mod rendering;
 mod source;
 mod suite;
+mod unchanged;
 mod words;
 
 use std::collections::BTreeSet;
@@ -21,13 +24,11 @@ use journeyman_event::payload::GivenTest;
 
 pub use environment::prepare;
 pub use interpreter::Interpreter;
-pub use names::{
-    BUILTINS, STANDARD_LIBRARY, is_builtin, is_identifier, is_library, is_name, is_standard,
-    is_third_party,
-};
-pub use source::{defined_name, mentions, stub_signatures};
+pub use names::{BUILTINS, STANDARD_LIBRARY, is_standard};
+use names::{is_builtin, is_identifier, is_library, is_name, is_third_party};
+use source::{defined_name, mentions, stub_signatures};
 
-use crate::{ImportFailure, Language, Words};
+use crate::{Examples, ImportFailure, Language, Words};
 
 /// Python, as far as it is known without being run.
 #[derive(Clone, Copy, Debug)]
@@ -187,6 +188,51 @@ impl Language for Python {
     fn disputed(&self, tests: &[&str]) -> Option<(String, String)> {
         let text = rendering::disputed(tests);
         Some(("tests/conftest.py".to_owned(), text))
+    }
+
+    fn examples(&self, prompt: &str) -> Examples {
+        prompt::examples(prompt)
+    }
+
+    fn examples_in_short(&self, tests: &[GivenTest]) -> Vec<String> {
+        prompt::examples_in_short(tests)
+    }
+
+    fn example_behind(&self, tests: &[GivenTest], name: &str) -> Option<String> {
+        prompt::example_behind(tests, name)
+    }
+
+    fn result_shown(&self, message: &str) -> String {
+        prompt::result_shown(message)
+    }
+
+    fn functions_asked_for(&self, prompt: &str, module: Option<&str>) -> Vec<String> {
+        prompt::functions_asked_for(prompt, module)
+    }
+
+    fn code_in_answer(
+        &self,
+        answer: &str,
+        cut: Option<&str>,
+        names: &[&str],
+    ) -> Result<String, String> {
+        answer::whole_file(answer, cut, names)
+    }
+
+    fn tests_in_answer(&self, answer: &str, cut: Option<&str>) -> Result<String, String> {
+        answer::test_file(answer, cut)
+    }
+
+    fn blocks_in_answer(&self, answer: &str, mark: &str) -> Vec<String> {
+        answer::blocks_marked(answer, mark)
+    }
+
+    fn ends_in_whole_code(&self, answer: &str) -> bool {
+        answer::ends_in_whole_code(answer)
+    }
+
+    fn put_back(&self, source: &str, known: &[&str]) -> Result<String, String> {
+        unchanged::put_back(source, known)
     }
 
     fn test_file_problem(&self, source: &str) -> Option<String> {

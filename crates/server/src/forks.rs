@@ -9,8 +9,9 @@ use journeyman_api::{
     task_name,
 };
 use journeyman_event::payload::TaskSubmitted;
+use journeyman_language::of_submission;
 use journeyman_tasks::ForkOf;
-use journeyman_workflow::{examples_notice, left_out_notice, prompt_note, tests_in_prompt};
+use journeyman_workflow::{examples_notice, left_out_notice, prompt_note};
 
 use crate::app::App;
 use crate::body::MaybeBody;
@@ -66,7 +67,8 @@ pub(crate) async fn fork(
     )?;
     if let Some(prompt) = changes.prompt {
         check_text("prompt", &prompt)?;
-        content = content.with_prompt(prompt, tests_in_prompt);
+        let language = of_submission(&content);
+        content = content.with_prompt(prompt, |prompt| language.examples(prompt).tests);
     }
     if let Some(answers) = changes.answers {
         check_count("answers", answers.len(), ANSWERS_MAX)?;
@@ -93,7 +95,7 @@ pub(crate) async fn fork(
 /// What is said of a fork's prompt before work begins.
 fn notices(content: &TaskSubmitted) -> Vec<String> {
     let all = [
-        examples_notice(&content.tests),
+        examples_notice(of_submission(content), &content.tests),
         left_out_notice(content),
         prompt_note(&content.prompt),
     ];

@@ -1,135 +1,14 @@
-//! From a model's free text to a file or to JSON. Thoughts are dropped, what was meant is found by
-//! syntax: the code that parses and defines what was planned. Never fails on odd text, only says why
-//! nothing usable is in it.
+//! What a model says in an answer that is no file: words, plans, reviews and tools that it asks for; and why an answer
+//! is not whole. Never fails on odd text, only says why nothing usable is in it.
 
-mod blocks;
-mod file;
 mod json;
-mod repaired;
 
-use blocks::fenced_blocks;
-pub(crate) use file::{CUT_OFF, cut_off, test_file, whole_file};
 use journeyman_event::payload::PromptAnswered;
 use journeyman_event::printable;
 use journeyman_event::state::PendingAnswer;
-use journeyman_llm::end_of_turn;
-use journeyman_syntax::{Source, is_invisible};
-use json::json_values;
+use journeyman_language::Language;
+use journeyman_language::answer::{in_place, spoken};
 pub(crate) use json::{json_in, review, tool_requests};
-
-/// The marks between which models think.
-const THOUGHTS: &[(&str, &str)] = &[
-    ("<think>", "</think>"),
-    ("<thinking>", "</thinking>"),
-    ("<thought>", "</thought>"),
-    ("<reasoning>", "</reasoning>"),
-    ("<seed:think>", "</seed:think>"),
-    ("[THINK]", "[/THINK]"),
-    ("<|begin_of_thought|>", "<|end_of_thought|>"),
-    ("<|START_THINKING|>", "<|END_THINKING|>"),
-    ("◁think▷", "◁/think▷"),
-];
-
-/// What a model says in channels begins with one of these.
-const CHANNEL_STARTS: &[&str] = &["<|channel|>", "<|start|>assistant<|channel|>"];
-
-/// What is said in the channel of the answer, of a text that is in channels; nothing if it has none.
-fn of_final_channel(text: &str) -> &str {
-    if !CHANNEL_STARTS.iter().any(|start| text.starts_with(start)) {
-        return text;
-    }
-    let last = text.split_once("<|channel|>final");
-    let said = last.and_then(|(_, after)| after.split_once("<|message|>"));
-    said.map_or("", |(_, said)| said)
-}
-
-/// A line without what stands before its first character that can be seen.
-fn bare(line: &str) -> &str {
-    line.trim_start_matches(|c: char| c.is_whitespace() || is_invisible(c))
-}
-
-/// All of an answer that holds nothing but thoughts, for who finds the file in them.
-fn thoughts(answer: &str) -> Option<&str> {
-    (spoken(answer).trim().is_empty() && !answer.trim().is_empty()).then_some(answer)
-}
-
-/// What came in place of an answer, in words for the model: nothing, only thoughts, a refusal, or a tool
-/// call. None where it is something else.
-fn in_place(answer: &str) -> Option<String> {
-    if answer.trim().is_empty() {
-        return Some("the answer is empty; give what was asked for".to_owned());
-    }
-    if thoughts(answer).is_some() {
-        return Some("only thoughts came and no answer; answer at once".to_owned());
-    }
-    let said = spoken(answer);
-    if let Some(why) = refusal(&said) {
-        return Some(format!("the model refuses: {why}"));
-    }
-    called(&said).map(|tool| {
-        format!(
-            "the answer is a call of the tool {tool:?} and no text; give what was asked for as text"
-        )
-    })
-}
-
-/// The words of a refusal that the server marked as one.
-fn refusal(text: &str) -> Option<String> {
-    /// What is told of them.
-    const WORDS_CHARS_MAX: usize = 300;
-    let (_, words) = text.split_once("<refusal>\n")?;
-    let (words, _) = words.rsplit_once("\n</refusal>")?;
-    let words = printable(words);
-    let words: Vec<&str> = words.split_whitespace().collect();
-    Some(words.join(" ").chars().take(WORDS_CHARS_MAX).collect())
-}
-
-/// The tool that is called in a text.
-fn called(text: &str) -> Option<String> {
-    /// What of a tool's name is told.
-    const NAME_CHARS_MAX: usize = 60;
-    let call = json_values(text).into_iter().find_map(|value| {
-        let is_call = ["arguments", "parameters"]
-            .iter()
-            .any(|name| value.get(name).is_some());
-        value["name"]
-            .as_str()
-            .filter(|_| is_call)
-            .map(str::to_owned)
-    });
-    call.map(|name| name.chars().take(NAME_CHARS_MAX).collect())
-}
-
-/// An answer without thoughts, without what its template puts around it, and without a byte order mark.
-fn spoken(answer: &str) -> String {
-    let mut text = of_final_channel(bare(answer));
-    // The prompt's template may have opened them.
-    for (open, close) in THOUGHTS {
-        if let Some((before, after)) = text.split_once(close)
-            && !before.contains(open)
-            && (before.ends_with('\n') || after.starts_with('\n'))
-        {
-            text = after;
-        }
-    }
-    text = &text[..end_of_turn(text).unwrap_or(text.len())];
-    let mut kept = String::new();
-    let mut is_in_block = false;
-    while !text.is_empty() {
-        let line = text.split_inclusive('\n').next().unwrap_or(text);
-        let bare = bare(line);
-        let thought = THOUGHTS.iter().find(|(open, _)| bare.starts_with(open));
-        if let Some((_, close)) = thought.filter(|_| !is_in_block) {
-            // One that does not end goes on to the end.
-            text = text.split_once(close).map_or("", |(_, after)| after);
-            continue;
-        }
-        is_in_block ^= bare.starts_with("```") || bare.starts_with("~~~");
-        kept.push_str(line);
-        text = &text[line.len()..];
-    }
-    kept
-}
 
 /// What the model says to a question. The error says why that is none, in words for the model.
 pub(crate) fn reply(answer: &PendingAnswer) -> Result<PromptAnswered, String> {
@@ -149,397 +28,34 @@ pub(crate) fn reply(answer: &PendingAnswer) -> Result<PromptAnswered, String> {
     })
 }
 
+/// What is said of a file that is not whole.
+pub(crate) const CUT_OFF: &str = "it was cut off before the file's end; write a shorter file";
+
+/// Why an answer is not whole, in words for the model; none if it is. `shorter` is what to do about one
+/// that is too long.
+pub(crate) fn cut_off(answer: &PendingAnswer, shorter: &str) -> Option<String> {
+    if let Some(repeated) = &answer.repeated {
+        return Some(format!(
+            "it was cut off because it said the same again and again; say each thing once. This was \
+             repeated:\n{repeated}"
+        ));
+    }
+    answer.cut_short.then(|| shorter.to_owned())
+}
+
 /// Whether an answer of which nobody said why it ended was cut off: what it opens and does not close is
-/// neither Python nor JSON as far as it goes.
-pub(crate) fn is_torn(answer: &str) -> bool {
-    let open = fenced_blocks(&spoken(answer)).1;
-    let is_python = open.is_some_and(|open| Source::of(&open.text).parses());
-    !is_python && json_in::<serde_json::Value>(answer).is_err()
+/// neither code nor JSON as far as it goes.
+pub(crate) fn is_torn(language: &dyn Language, answer: &str) -> bool {
+    !language.ends_in_whole_code(answer) && json_in::<serde_json::Value>(answer).is_err()
 }
 
 #[cfg(test)]
 mod tests {
     use journeyman_event::payload::Purpose;
-    use proptest::prelude::*;
+    use journeyman_language::python::Python;
     use serde::Deserialize;
 
     use super::*;
-
-    /// The file that each of the answers below means.
-    const FILE: &str = "import re\n\ndef f(x):\n    return x < 2\n";
-    const BODY: &str = "import re\n\ndef f(x):\n    return x < 2";
-
-    #[test]
-    fn the_file_is_found_however_a_model_wraps_it() {
-        let indented = BODY.replace('\n', "\n  ");
-        let json = serde_json::to_string(BODY).unwrap();
-        let usage = "# How to use it\nfrom m import f\nfor number in range(100):\n    print(number, f(number))\n";
-        let tests = "def test_f():\n    assert f(1)\n".repeat(5);
-        let long = "x".repeat(99);
-        for answer in [
-            format!("```python\n{BODY}\n```\nUse it so:\n```python\n{usage}```"),
-            format!(
-                "```python\n{BODY}\n```\n```bash\npython -m pytest tests/test_m.py --verbose --color=no\n```"
-            ),
-            format!("```python\n{BODY}\n```\n```python\n{tests}```"),
-            format!(
-                "<think>\nA draft {{:\n```python\ndef f(x):\n    return None  # {long}\n```\n</think>\n```python\n{BODY}\n```"
-            ),
-            format!("Thinking of f ...\n</think>\n\n```python\n{BODY}\n```"),
-            format!("<think>done</think>```python\n{BODY}\n```"),
-            format!("1. The file:\n  ```python\n  {indented}\n  ```\n"),
-            format!("Here it is:```python\n{BODY}\n```"),
-            format!("```python\n{BODY}```\nThat is all."),
-            format!("~~~python\n{BODY}\n~~~\n"),
-            format!("```python\n{BODY}\n\nThis function checks whether x is small.\n"),
-            format!("```python\n{BODY}\n<|im_end|>\n<|im_start|>user\nThanks!"),
-            format!("```python\n{BODY}\n```<|im_end|>"),
-            format!("{BODY}\n<|endoftext|>"),
-            format!("Sure, the file:\n\n{BODY}\n\nIt is done.\n"),
-            format!(
-                "{{\"name\": \"write_file\", \"arguments\": {{\"path\": \"m.py\", \"content\": {json}}}}}"
-            ),
-            format!(
-                "<tool_call>\n{{\"name\": \"write\", \"arguments\": {{\"code\": {json}}}}}\n</tool_call>"
-            ),
-            format!("<write_file path=\"m.py\">\n{BODY}\n</write_file>"),
-            format!(
-                "<function=write><parameter=content>\n{}\n</parameter></function>",
-                BODY.replace('<', "&lt;")
-            ),
-            format!("\u{feff}{BODY}\n"),
-            format!(
-                "<|channel|>analysis<|message|>A draft:\n```python\nx = '{long}'\n```<|end|><|start|>assistant<|channel|>final<|message|>```python\n{BODY}\n```<|return|>"
-            ),
-            format!("<think>\nSo I write\n```python\n{BODY}\n```\n</think>\n"),
-            format!("<think>\nSo I write\n```python\n{BODY}\n```\nand that is all"),
-            format!("<|channel|>analysis<|message|>So:\n```python\n{BODY}\n```\n<|end|>"),
-            format!("Sure:\n\n    {}\n\nThat is it.", BODY.replace('\n', "\n    ")),
-            format!("```diff\n--- /dev/null\n+++ b/m.py\n@@ -0,0 +1,4 @@\n+{}\n```", BODY.replace('\n', "\n+")),
-            "```python\n>>> import re\n>>>\n>>> def f(x):\n...     return x < 2\n>>> f(1)\nTrue\n```".to_owned(),
-            format!("```python\n{}\n```", BODY.replace("    return", "\u{a0}\u{a0}\u{a0} return\u{200b}")),
-            format!("```python\n\u{feff}{BODY}\n```"),
-            // Characters that cannot be seen.
-            format!("\u{200b}```python\n{BODY}\n\u{200b}```\nDone."),
-            format!("```python\n\u{200b}{BODY}\u{2064}\n```"),
-            format!("Here's the file:\n\n\u{200b}\u{feff}{BODY}\n\nIt's done.\n"),
-            format!("```python\n{}\n```", BODY.replace("f(x)", "f\u{202a}(x\u{202c})")),
-            // Thoughts of open models.
-            format!("[THINK]\nA draft:\n```python\ndef f(x): return {long:?}\n```\n[/THINK]\n```python\n{BODY}\n```"),
-            format!("<|begin_of_thought|>\n```python\ndef f(x): return {long:?}\n```\n<|end_of_thought|>\n\n```python\n{BODY}\n```"),
-            format!("<seed:think>\n```python\ndef f(x): return {long:?}\n```\n</seed:think>```python\n{BODY}\n```"),
-            format!("◁think▷\n```python\ndef f(x): return {long:?}\n```\n◁/think▷\n```python\n{BODY}\n```"),
-            format!("<|START_THINKING|>```python\ndef f(x): return {long:?}\n```\n<|END_THINKING|>\n```python\n{BODY}\n```"),
-            format!("```python\ndef f(x): return {long:?}\n```\n[/THINK]\n```python\n{BODY}\n```"),
-            // Edits that begin a file.
-            format!("m.py\n```python\n<<<<<<< SEARCH\n=======\n{BODY}\n>>>>>>> REPLACE\n```"),
-            format!("m.py\n<<<<<<< SEARCH\n=======\n{BODY}\n>>>>>>> REPLACE\n"),
-            format!("```\nother.py\n<<<<<<< SEARCH\n\n=======\nx = 1\n>>>>>>> REPLACE\n\nm.py\n<<<<<<< SEARCH\n=======\n{BODY}\n>>>>>>> REPLACE\n```"),
-            format!("```\n*** Begin Patch\n*** Add File: m.py\n+{}\n*** End Patch\n```", BODY.replace('\n', "\n+")),
-            // Numbers of lines.
-            numbered(BODY, |number| format!("{number} | ")),
-            numbered(BODY, |number| format!("  {number}: ")),
-            numbered(BODY, |number| format!("{number}\t")),
-            numbered(BODY, |number| format!("     {number}→")),
-            numbered(BODY, |number| format!("{:03}  ", number + 98)),
-            format!("The file:\n\n{}\n\nThat is all.", numbered(BODY, |number| format!("{number} | ")).replace("```python\n", "").replace("```", "")),
-            // HTML.
-            format!("```python\n{}\n```", BODY.replace("x < 2", "x &lt; 2")),
-        ] {
-            let found = whole_file(&answer, None, &["f"]);
-            assert_eq!(found.as_deref(), Ok(FILE), "{answer}");
-        }
-        let commented = format!("# m.py: small numbers\n{BODY}\n");
-        assert_eq!(whole_file(&commented, None, &["f"]), Ok(commented));
-        let documented =
-            "```python\n\"\"\"M.\n\n```\nf(1)\n```\n\"\"\"\ndef f(x):\n    return 1\n```";
-        let file = whole_file(documented, None, &["f"]).unwrap();
-        assert!(
-            file.starts_with("\"\"\"M.") && file.ends_with("return 1\n"),
-            "{file}"
-        );
-    }
-
-    /// A listing of code in a block.
-    fn numbered(code: &str, mark: impl Fn(usize) -> String) -> String {
-        let lines = code.lines().zip(1..);
-        let lines = lines.map(|(line, number)| format!("{}{line}\n", mark(number)));
-        format!("```python\n{}```", lines.collect::<String>())
-    }
-
-    #[test]
-    fn html_is_read_where_it_is_no_python_as_it_stands() {
-        for (code, meant) in [
-            (
-                "if a &lt; b and c &gt;= d:\n    e = &quot;&amp;lt;&quot;",
-                "if a < b and c >= d:\n    e = \"&lt;\"",
-            ),
-            ("x = a &amp; b\ny = &#39;c&#x27;", "x = a & b\ny = 'c'"),
-            ("x = a &gt; 2", "x = a > 2"),
-            // As it stands.
-            (
-                "x = '&lt;&amp;'.replace('&lt;', '<')",
-                "x = '&lt;&amp;'.replace('&lt;', '<')",
-            ),
-            ("lt = 1\nx = 2 &lt; lt", "lt = 1\nx = 2 &lt; lt"),
-        ] {
-            let found = whole_file(&format!("```python\n{code}\n```"), None, &[]);
-            assert_eq!(found, Ok(format!("{meant}\n")), "{code}");
-        }
-    }
-
-    #[test]
-    fn what_is_shown_as_wrong_is_not_the_file() {
-        let right = format!("```python\n{BODY}\n```");
-        let long = "x".repeat(99);
-        let wrong = format!("```python\nimport re\n\ndef f(x):\n    return x > 2  # {long}\n```");
-        for words in [
-            "Do not write it like this:",
-            "Don't do this:",
-            "**Wrong:**",
-            "### Before",
-            "Before:",
-            "Old version:",
-            "The following is NOT correct:",
-            "You should never write",
-            "A common mistake is",
-            "Instead of",
-            "Avoid this:",
-        ] {
-            for answer in [
-                format!("{right}\n\n{words}\n\n{wrong}\n"),
-                format!("{words}\n{wrong}\n\nAfter:\n\n{right}\n"),
-                format!("{words}\n{wrong}\n\nThe right one:\n\n```python\n{BODY}\n"),
-                format!(
-                    "{right}\n{}",
-                    wrong.replace("import re", &format!("# {words}\nimport re"))
-                ),
-                format!("<think>\n{right}\n{words}\n{wrong}\n</think>\n"),
-            ] {
-                let found = whole_file(&answer, None, &["f"]);
-                assert_eq!(found.as_deref(), Ok(FILE), "{answer}");
-            }
-            // Where there is no other, it is what there is.
-            assert!(whole_file(&format!("{words}\n{wrong}\n"), None, &["f"]).is_ok());
-            let tests = format!(
-                "```python\ndef test_f():\n    assert f(1)\n```\n{words}\n```python\ndef test_f():\n    assert f(9), '{long}'\n```\n"
-            );
-            let file = test_file(&tests, None).unwrap();
-            assert!(file.contains("f(1)"), "{file}");
-        }
-        for words in [
-            "The broken one, corrected:",
-            "The original file, with the mistake fixed:",
-            "Before you use it, install nothing. Here it is:",
-        ] {
-            let answer = format!("```python\ndef f(x): pass\n```\n{words}\n{right}");
-            let found = whole_file(&answer, None, &["f"]);
-            assert_eq!(found.as_deref(), Ok(FILE), "{answer}");
-        }
-    }
-
-    #[test]
-    fn an_old_version_or_an_alternative_does_not_replace_the_file() {
-        let right = format!("```python\n{BODY}\n```");
-        let long = "x".repeat(99);
-        let other = format!("```python\nimport re\n\ndef f(x):\n    return x > 2  # {long}\n```");
-        let first = |answer: &str, words: &str| {
-            let found = whole_file(answer, None, &["f"]);
-            assert_eq!(found.as_deref(), Ok(FILE), "{words}");
-        };
-        let olds = [
-            "Your old version was:",
-            "For comparison, this was the original code:",
-            "What you had, the previous implementation, for reference:",
-            "Falsch wäre:",
-            "Das hier ist die veraltete Fassung:",
-            "Ce qui est faux :",
-            "Esto está mal:",
-            "Sbagliato:",
-            "Verkeerd:",
-            "Неправильно:",
-            "错误的写法：",
-            "間違った例：",
-        ];
-        for words in olds {
-            first(&format!("{right}\n\n{words}\n\n{other}\n"), words);
-            first(&format!("{words}\n{other}\n\nAfter:\n\n{right}\n"), words);
-        }
-        let offers = [
-            "If you want subtraction instead:",
-            "Alternatively",
-            "**Alternative:**",
-            "An alternative implementation is",
-            "If you'd rather have it strict:",
-            "You could also write",
-            "Alternativ:",
-            "Falls du es lieber umgekehrt willst:",
-            "Sinon, si vous préférez :",
-            "Alternativamente:",
-            "Alternatief:",
-            "或者：",
-        ];
-        for words in offers {
-            first(&format!("{right}\n\n{words}\n\n{other}\n"), words);
-            let thoughts = format!("<think>\n{right}\n{words}\n{other}\n</think>\n");
-            first(&thoughts, words);
-            let tests = format!(
-                "```python\ndef test_f():\n    assert f(1)\n```\n{words}\n```python\ndef test_f():\n    assert f(9), '{long}'\n```\n"
-            );
-            let file = test_file(&tests, None).unwrap();
-            assert!(file.contains("f(1)"), "{words}: {file}");
-        }
-        for words in olds.iter().chain(&offers) {
-            // Where nothing else is whole, it is what there is.
-            first(&format!("{words}\n{right}\n"), words);
-            let part = "```python\ndef g(x):\n    return x\n```";
-            first(&format!("{part}\n{words}\n{right}\n"), words);
-        }
-        for words in [
-            "The old version, improved:",
-            "Like the previous one, but it works:",
-            "If you want it whole, here it is:",
-            "Die korrigierte Fassung, ohne Fehler:",
-            "La versión actualizada:",
-            "Le code corrigé :",
-            "修正后的代码，错误已解决：",
-            "Use this instead:",
-            "Returns the previous number:",
-        ] {
-            let draft = "```python\ndef f(x): pass\n```";
-            first(&format!("{draft}\n{words}\n{right}\n"), words);
-        }
-    }
-
-    #[test]
-    fn blocks_that_use_each_other_are_one_file() {
-        let block = |code: &&str| format!("```python\n{code}\n```\nand\n");
-        let (import, helper) = ("import re", "def near(x):\n    return x < 2");
-        let f = "def f(x):\n    return near(x) and re.match('a', x)";
-        for (blocks, file) in [
-            (&[import, helper, f][..], &[import, helper, f][..]),
-            (
-                &[helper, "import re\n\ndef f(x):\n    return near(x)"],
-                &[helper, "import re\n\ndef f(x):\n    return near(x)"],
-            ),
-            (
-                &[
-                    "LIMIT = 2",
-                    "def f(x):\n    return x < LIMIT",
-                    "print(f(2))\nshown = 1",
-                ],
-                &["LIMIT = 2", "def f(x):\n    return x < LIMIT"],
-            ),
-            (
-                &[
-                    "import re\nfrom dataclasses import dataclass",
-                    "@dataclass\nclass Box:\n    x: int",
-                    "def f(x):\n    return Box(x)",
-                ],
-                &[
-                    "import re\nfrom dataclasses import dataclass",
-                    "@dataclass\nclass Box:\n    x: int",
-                    "def f(x):\n    return Box(x)",
-                ],
-            ),
-            // The last of two; and nothing that defines what is there.
-            (
-                &["def near(x):\n    return x < 1", helper, import, f],
-                &[helper, import, f],
-            ),
-            (
-                &[
-                    "import re\n\ndef f(x):\n    return re",
-                    "import os\nfrom m import f\n\nprint(f(os.name), 'and so on')",
-                ],
-                &["import re\n\ndef f(x):\n    return re"],
-            ),
-            (
-                &[
-                    "def near(x):\n    return 1\n\ndef f(x):\n    return 1",
-                    "import re\n\ndef f(x):\n    return near(x), 'longer than the first'",
-                ],
-                &["import re\n\ndef f(x):\n    return near(x), 'longer than the first'"],
-            ),
-        ] {
-            let answer: String = blocks.iter().map(block).collect();
-            let found = whole_file(&answer, None, &["f"]);
-            assert_eq!(found, Ok(format!("{}\n", file.join("\n\n\n"))), "{answer}");
-        }
-        let tests = "```python\nimport pytest\nfrom m import f\n```\nand\n```python\ndef test_f():\n    assert f(1) == pytest.approx(1)\n```";
-        let file = test_file(tests, None).unwrap();
-        assert!(
-            file.starts_with("import pytest\n") && file.contains("def test_f"),
-            "{file}"
-        );
-    }
-
-    #[test]
-    fn what_has_no_file_is_told_so() {
-        for (answer, cut, problem) in [
-            (
-                "<think>\nLet me see, def f(x): return 1 ...",
-                true,
-                "only thoughts",
-            ),
-            ("<think>\nHm.\n</think>\n", false, "only thoughts"),
-            (
-                "<think>\n```python\ndef g(): return 1\n```\n</think>",
-                false,
-                "only thoughts",
-            ),
-            (
-                "<|channel|>analysis<|message|>Hm.<|end|>",
-                false,
-                "only thoughts",
-            ),
-            (
-                "```diff\n-def f(x):\n+def f(x, y):\n     return x\n```",
-                false,
-                "no ```python block",
-            ),
-            (
-                "# Plan\nFirst I read the task.\n",
-                false,
-                "no ```python block",
-            ),
-            (
-                "```python\ndef g():\n    return 1\n```\n```python\ndef f(x):\n    return 'something that is longer",
-                true,
-                "cut off",
-            ),
-            ("```python\n", false, "empty"),
-            ("", false, "the answer is empty"),
-            (
-                "<refusal>\nI cannot\ndo that.\n</refusal>\n",
-                false,
-                "the model refuses: I cannot do that.",
-            ),
-            (
-                "<tool_call>\n{\"arguments\": {\"path\": \"m.py\"}, \"name\": \"read_file\"}\n</tool_call>\n",
-                false,
-                "a call of the tool \"read_file\"",
-            ),
-        ] {
-            let found = whole_file(answer, cut.then_some(CUT_OFF), &["f"]);
-            let told = found.as_ref().is_err_and(|said| said.contains(problem));
-            assert!(told, "{answer:?}: {found:?}");
-        }
-        let tags = "```python\ndef f(text):\n    return text.split('</think>')[-1]\n```";
-        let file = whole_file(tags, None, &["f"]).unwrap();
-        assert!(file.contains("split('</think>')"), "{file}");
-    }
-
-    #[test]
-    fn a_file_in_two_blocks_is_put_together() {
-        let answer = "```python\ndef f():\n    return 1\n```\nand\n```python\ndef g():\n    return f()\n```\n\
-                      ```python\nprint(g(), f(), 'and so on and so on')\n```";
-        let file = whole_file(answer, None, &["f", "g"]).unwrap();
-        assert_eq!(
-            file,
-            "def f():\n    return 1\n\n\ndef g():\n    return f()\n"
-        );
-    }
 
     #[test]
     fn json_is_found_with_comments_commas_and_words_around_it() {
@@ -580,101 +96,27 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_block_is_the_file() {
-        let answer =
-            "Like `x`:\n```python\nx = 1\n```\nand\n```python\nimport re\n\nx = 2\n```\nDone.";
-        assert_eq!(
-            whole_file(answer, None, &[]).unwrap(),
-            "import re\n\nx = 2\n"
-        );
-    }
-
-    #[test]
-    fn a_forgotten_closing_fence_is_forgiven_unless_the_answer_was_cut() {
-        assert_eq!(
-            whole_file("```python\nx = 1", None, &[]).unwrap(),
-            "x = 1\n"
-        );
-        assert!(
-            whole_file("```python\nx = 1", Some(CUT_OFF), &[])
-                .unwrap_err()
-                .contains("cut off")
-        );
-    }
-
-    #[test]
-    fn a_test_file_that_was_cut_off_keeps_its_whole_tests() {
-        let answer = "```python\nimport m\n\ndef test_a():\n    assert m.f(1) == 2\n\ndef test_b():\n    assert m.";
-        let file = test_file(answer, Some(CUT_OFF)).unwrap();
-        assert_eq!(file, "import m\n\ndef test_a():\n    assert m.f(1) == 2\n");
-        assert!(
-            test_file(
-                "```python\nimport m\n\ndef test_a():\n    ass",
-                Some(CUT_OFF)
-            )
-            .is_err()
-        );
-        let asks =
-            "```python\nfrom m import f\n\nx = input()\n\ndef test_a():\n    assert f(x)\n```";
-        assert!(test_file(asks, None).unwrap_err().contains("input()"));
-        let nul = "```python\n\0\n\ndef test_a():\n    pass\n\ndef test_b():\n    pa";
-        assert!(test_file(nul, Some(CUT_OFF)).unwrap_err().contains("NUL"));
-        assert!(
-            test_file("```python\nx = 1\n```", None)
-                .unwrap_err()
-                .contains("begins with test")
-        );
-    }
-
-    #[test]
     fn tools_are_asked_for_in_blocks_of_their_own_or_in_json() {
         let answer = "First.\n```tool\n{\"name\": \"read_file\", \"arguments\": {\"path\": \"a.py\"}}\n```\n```tool\n{\"name\": \"run_tests\"}\n```";
-        let wanted = tool_requests(answer, Purpose::Code).unwrap();
+        let wanted = tool_requests(&Python, answer, Purpose::Code).unwrap();
         let names: Vec<&str> = wanted.iter().map(|wish| wish.name.as_str()).collect();
         assert_eq!(names, ["read_file", "run_tests"]);
         assert_eq!(wanted[0].arguments["path"], "a.py");
-        let problem = tool_requests("```tool\nread a.py\n```", Purpose::Fix).unwrap_err();
+        let problem = tool_requests(&Python, "```tool\nread a.py\n```", Purpose::Fix).unwrap_err();
         assert!(problem.contains("one JSON object"), "{problem}");
         assert!(
-            tool_requests("```python\nx = 1\n```", Purpose::Fix)
+            tool_requests(&Python, "```python\nx = 1\n```", Purpose::Fix)
                 .unwrap()
                 .is_empty()
         );
         let wish = "{\"tools\": [{\"name\": \"list_files\", \"arguments\": {}}]}";
-        assert_eq!(tool_requests(wish, Purpose::LookUp).unwrap().len(), 1);
-        let none = tool_requests("{\"tools\": []}", Purpose::LookUp).unwrap();
+        assert_eq!(
+            tool_requests(&Python, wish, Purpose::LookUp).unwrap().len(),
+            1
+        );
+        let none = tool_requests(&Python, "{\"tools\": []}", Purpose::LookUp).unwrap();
         assert!(none.is_empty());
-        assert!(tool_requests("None.", Purpose::LookUp).is_err());
-    }
-
-    #[test]
-    fn a_block_inside_a_docstring_does_not_end_the_file() {
-        let answer = "````python\n\"\"\"\n```\nx\n```\n\"\"\"\ny = 1\n````";
-        assert!(whole_file(answer, None, &[]).unwrap().ends_with("y = 1\n"));
-    }
-
-    #[test]
-    fn bare_code_is_a_file_and_prose_is_not() {
-        assert!(whole_file("def f():\n    return 1\n", None, &[]).is_ok());
-        assert!(
-            whole_file("Sure! I can do that.", None, &[])
-                .unwrap_err()
-                .contains("```python")
-        );
-        assert!(
-            whole_file("```python\n\n```", None, &[])
-                .unwrap_err()
-                .contains("empty")
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_gives_a_file_or_a_reason(text in "(?s).{0,400}|(```|\n|python|x = 1|`|\r){0,30}", cut: bool) {
-            if let Ok(source) = whole_file(&text, cut.then_some(CUT_OFF), &[]) {
-                prop_assert!(source.ends_with('\n') && source.trim() != "");
-            }
-        }
+        assert!(tool_requests(&Python, "None.", Purpose::LookUp).is_err());
     }
 
     #[test]
@@ -687,7 +129,7 @@ mod tests {
             ("{\"modules\": [", true),
             ("{\"modules\": [], // none\n}", false),
         ] {
-            assert_eq!(is_torn(answer), is_cut, "{answer}");
+            assert_eq!(is_torn(&Python, answer), is_cut, "{answer}");
         }
     }
 }

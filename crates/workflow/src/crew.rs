@@ -5,6 +5,7 @@ use journeyman_context::Descriptor;
 use journeyman_event::payload::{AgentCompleted, AgentOutcome, AgentStarted, AgentStep, Purpose};
 use journeyman_event::state::{Agent, PendingAnswer};
 use journeyman_event::{ModuleName, TaskState};
+use journeyman_language::of_task;
 
 use crate::answer::tool_requests;
 use crate::fact::Fact;
@@ -73,7 +74,7 @@ pub(crate) fn step(state: &TaskState, answer: &PendingAnswer) -> Result<Option<F
     let Some(agent) = agent.filter(|agent| !agent.tools.is_empty()) else {
         return Ok(None);
     };
-    let mut calls = tool_requests(&answer.text, answer.purpose)?;
+    let mut calls = tool_requests(of_task(state), &answer.text, answer.purpose)?;
     // Small models ask again for what they were told.
     calls.retain(|wanted| agent.calls.iter().all(|call| call.request != *wanted));
     if calls.is_empty() {

@@ -115,7 +115,7 @@ impl Effects {
                         () = stop.cancelled() => return Ok(stopped(effect)),
                     },
                 };
-                let outcome = self.call_model(effect, call, stop).await;
+                let outcome = self.call_model(state, effect, call, stop).await;
                 drop(slot);
                 outcome
             }
@@ -134,6 +134,7 @@ impl Effects {
 
     async fn call_model(
         &self,
+        state: &TaskState,
         effect: &OpenEffect,
         call: &ModelCallStarted,
         stop: &CancellationToken,
@@ -190,7 +191,7 @@ impl Effects {
                     cut_short: match answer.finish {
                         Finish::Stop => false,
                         Finish::Length | Finish::Repeating => true,
-                        Finish::Unsaid => is_torn(&answer.text),
+                        Finish::Unsaid => is_torn(of_task(state), &answer.text),
                     },
                     repeated: answer
                         .repeated

@@ -1,137 +1,22 @@
-//! The examples in a prompt: doctest sessions, `assert` lines, code of several lines and what it
-//! states in its own words. They are tests that rule. What looks like one and is none is told.
+//! What is said of the examples in a prompt: those that are run, those that are not, and one that may be wrong.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
-use journeyman_event::payload::{GivenTest, TaskSubmitted, TestOrigin};
+use journeyman_event::payload::{GivenTest, TaskSubmitted};
 use journeyman_event::state::ModuleState;
-use journeyman_syntax::{Kind, Source};
-
-use crate::asked::Prompt;
-use crate::passages::BLOCK;
-use crate::reading::Reading;
-use crate::sessions::ANY_DETAIL;
-
-/// What is made of the examples of a prompt.
-#[derive(Debug, Default)]
-pub(crate) struct Examples {
-    /// The tests that it gives: what it plainly expects of what it asks for. Where that is in doubt it is
-    /// no test, for right code would fail by it.
-    pub(crate) tests: Vec<GivenTest>,
-    /// What is said of the lines that look like tests and are not run; nothing if there are none.
-    pub(crate) left_out: Option<String>,
-}
-
-impl Examples {
-    /// Reads a prompt.
-    pub(crate) fn of(prompt: &str) -> Self {
-        let reading = Reading::of(&Prompt::of(prompt));
-        Self {
-            left_out: left_out(&reading),
-            tests: reading.tests,
-        }
-    }
-}
-
-/// The tests that a prompt gives.
-pub fn tests_in_prompt(prompt: &str) -> Vec<GivenTest> {
-    Examples::of(prompt).tests
-}
+use journeyman_language::{Language, of_submission};
 
 /// What is said of the lines of a task's prompt that look like tests and are not run; nothing if there
 /// are none, or if the user wants none to be run.
 pub fn left_out_notice(task: &TaskSubmitted) -> Option<String> {
-    (!task.no_examples).then(|| Examples::of(&task.prompt).left_out)?
-}
-
-fn left_out(reading: &Reading) -> Option<String> {
-    let (first, count) = (reading.left_out.first()?, reading.left_out.len());
-    let first = clipped(first);
-    let mut text = if count == 1 {
-        format!("1 line of your prompt looks like a test and is not run: `{first}`")
-    } else {
-        format!("{count} lines of your prompt look like tests and are not run: `{first}`; ...")
-    };
-    if let Some(call) = reading.contradicted.first() {
-        let _ = write!(
-            text,
-            " (the prompt gives `{}` different results)",
-            clipped(call)
-        );
-    }
-    Some(text)
-}
-
-/// The examples among given tests, in short, one line each: `add(2, 2) == 4`.
-pub fn examples_in_short(tests: &[GivenTest]) -> Vec<String> {
-    let mut all = Vec::new();
-    for test in tests {
-        match test.origin {
-            TestOrigin::Examples => all.extend(test.source.split("\n\n").map(session_in_short)),
-            TestOrigin::Assertions => {
-                let lines = test.source.lines();
-                all.extend(lines.map(|line| line.trim_start_matches("assert ").to_owned()));
-            }
-            TestOrigin::Code => {
-                let functions = functions_in(&test.source).into_iter();
-                all.extend(functions.map(|(_, short)| short));
-            }
-            TestOrigin::File | TestOrigin::Generated => {}
-        }
-    }
-    all
-}
-
-/// The tests of a file made of code in a prompt, by name, and in short.
-fn functions_in(source: &str) -> Vec<(String, String)> {
-    let definitions = Source::of(source).definitions().into_iter();
-    let tests = definitions.filter_map(|definition| {
-        let name = definition.names.into_iter().next()?;
-        let text = &source[definition.range];
-        if name.starts_with(BLOCK) {
-            let short = block_in_short(text);
-            return Some((name, short));
-        }
-        let is_test = name.starts_with("test") || definition.kind == Kind::Class;
-        is_test.then(|| (name.clone(), name))
-    });
-    tests.collect()
-}
-
-/// Loose statements in one line, without the head of the function that they were put in.
-fn block_in_short(function: &str) -> String {
-    let mut short = String::new();
-    for line in function.lines().skip(1) {
-        let bare = line.trim().trim_end_matches('\\').trim_end();
-        let closes = bare.starts_with([')', ']', '}']);
-        if !(short.is_empty() || closes || short.ends_with(['(', '[', '{'])) {
-            let goes_on = line.starts_with("     ");
-            short.push_str(if goes_on { " " } else { "; " });
-        }
-        short.push_str(bare);
-    }
-    let only = short
-        .strip_prefix("assert ")
-        .filter(|rest| !rest.contains("; "));
-    clipped(only.unwrap_or(&short))
-}
-
-/// The beginning of a text that fits into a line of words.
-fn clipped(text: &str) -> String {
-    /// Characters that are shown.
-    const CHARS_MAX: usize = 80;
-    match text.char_indices().nth(CHARS_MAX) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
+    (!task.no_examples).then(|| of_submission(task).examples(&task.prompt).left_out)?
 }
 
 /// What is said of the examples that were found in a prompt; nothing if there are none.
-pub fn examples_notice(tests: &[GivenTest]) -> Option<String> {
+pub fn examples_notice(language: &dyn Language, tests: &[GivenTest]) -> Option<String> {
     /// Examples that are named.
     const NAMED_MAX: usize = 3;
-    let all = examples_in_short(tests);
+    let all = language.examples_in_short(tests);
     let (first, count) = (all.first()?, all.len());
     let mut text = if count == 1 {
         format!("1 example of your prompt is run: {first}")
@@ -148,46 +33,16 @@ pub fn examples_notice(tests: &[GivenTest]) -> Option<String> {
     Some(text)
 }
 
-fn session_in_short(session: &str) -> String {
-    let mut text = String::new();
-    for line in session.lines() {
-        let (code, is_code) = match line
-            .strip_prefix(">>> ")
-            .or_else(|| line.strip_prefix("... "))
-        {
-            Some(code) => (code, true),
-            None => (line, false),
-        };
-        if !text.is_empty() {
-            text.push_str(if is_code { "; " } else { " -> " });
-        }
-        text.push_str(code.trim().trim_end_matches(ANY_DETAIL));
-    }
-    text
-}
-
-/// The example that a given test of this name stands for: `tests/test_assertions.py::test_assertion_2`.
-pub(crate) fn example_behind(tests: &[GivenTest], name: &str) -> Option<String> {
-    let (file, function) = name.rsplit_once("::")?;
-    let file = file.rsplit('/').next()?;
-    let test = tests.iter().find(|test| test.name == file)?;
-    if test.origin == TestOrigin::Code {
-        let mut all = functions_in(&test.source).into_iter();
-        return all
-            .find(|(name, _)| name == function)
-            .map(|(_, short)| short);
-    }
-    let number: usize = function.rsplit('_').next()?.parse().ok()?;
-    let all = examples_in_short(std::slice::from_ref(test));
-    all.into_iter().nth(number.checked_sub(1)?)
-}
-
 /// An example of the prompt that no version passes while all of them agree on another result, in words:
 /// then the example is as doubtful as the code. None if there is none, or only one version.
-pub(crate) fn doubtful_example(tests: &[GivenTest], module: &ModuleState) -> Option<String> {
+pub(crate) fn doubtful_example(
+    language: &dyn Language,
+    tests: &[GivenTest],
+    module: &ModuleState,
+) -> Option<String> {
     let failing = module.runs.last()?.tests.iter().filter(|test| !test.passed);
     failing.into_iter().find_map(|failing| {
-        let example = example_behind(tests, &failing.name)?;
+        let example = language.example_behind(tests, &failing.name)?;
         let (mut versions, mut results) = (BTreeSet::new(), BTreeSet::new());
         for run in &module.runs {
             let Some(test) = run.tests.iter().find(|test| test.name == failing.name) else {
@@ -199,7 +54,7 @@ pub(crate) fn doubtful_example(tests: &[GivenTest], module: &ModuleState) -> Opt
             let version = run.version_of(&module.plan.name);
             let code = module.versions.iter().find(|code| Some(code.version) == version)?;
             versions.insert(code.source.as_str());
-            results.insert(shown(&test.message));
+            results.insert(language.result_shown(&test.message));
         }
         let result = results.pop_first().filter(|result| !result.is_empty() && results.is_empty())?;
         (versions.len() > 1).then(|| {
@@ -212,96 +67,21 @@ pub(crate) fn doubtful_example(tests: &[GivenTest], module: &ModuleState) -> Opt
     })
 }
 
-/// What a failing test shows of the results, as pytest marks it.
-fn shown(message: &str) -> String {
-    let lines = message.lines().filter_map(|line| line.strip_prefix('E'));
-    lines.map(str::trim).collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
+    use journeyman_event::payload::TestOrigin;
+    use journeyman_language::python::Python;
+
     use super::*;
-
-    /// One prompt and what is taken of it: the prompt, a line of dashes, what is taken in short (one
-    /// line each, nothing if that is nothing), the lines that look like tests and are none, a line of
-    /// equals signs.
-    const PROMPTS: &str = include_str!("examples/prompts.txt");
-
-    #[test]
-    fn what_a_prompt_plainly_expects_is_a_test_and_nothing_else_is() {
-        let mut wrong = Vec::new();
-        let mut count = 0;
-        for case in PROMPTS
-            .split("\n=====\n")
-            .filter(|case| !case.trim().is_empty())
-        {
-            let (prompt, expected) = case.split_once("\n-----").unwrap();
-            let expected: Vec<&str> = expected.lines().filter(|line| !line.is_empty()).collect();
-            let reading = Reading::of(&Prompt::of(prompt));
-            let mut found = examples_in_short(&reading.tests);
-            found.extend(
-                reading
-                    .left_out
-                    .iter()
-                    .map(|line| format!("not run: {line}")),
-            );
-            if found != expected {
-                wrong.push(format!(
-                    "{prompt}\n  expected {expected:?}\n  found    {found:?}"
-                ));
-            }
-            count += 1;
-        }
-        assert!(
-            wrong.is_empty(),
-            "{} of {count}:\n\n{}",
-            wrong.len(),
-            wrong.join("\n\n")
-        );
-        assert!(count >= 230, "{count}");
-    }
-
-    #[test]
-    fn examples_of_a_docstring_are_found_with_their_results() {
-        let prompt = "def add(a, b):\n    \"\"\"Adds.\n    >>> add(1, 2)\n    3\n    >>> add(0, 0)\n    0\n    \"\"\"\n";
-        let tests = tests_in_prompt(prompt);
-        assert_eq!(tests.len(), 1);
-        assert_eq!(tests[0].source, ">>> add(1, 2)\n3\n\n>>> add(0, 0)\n0");
-        let session = tests_in_prompt(">>> x = add(1, 2)\n>>> x\n3\n");
-        assert_eq!(session[0].source, ">>> x = add(1, 2)\n>>> x\n3");
-    }
-
-    #[test]
-    fn examples_in_prose_end_at_a_blank_line_and_at_a_fence() {
-        let prompt = "Write f.\n>>> f(1)\n2\n\nMore examples\n```\n>>> for x in f(2):\n...     print(x)\n1\n```\nThanks.";
-        let tests = tests_in_prompt(prompt);
-        assert_eq!(
-            tests[0].source,
-            ">>> f(1)\n2\n\n>>> for x in f(2):\n...     print(x)\n1"
-        );
-    }
-
-    #[test]
-    fn a_session_line_that_states_its_result_is_an_assertion() {
-        let tests = tests_in_prompt(
-            "def f(x):\n    \"\"\"F.\n    >>> f(1) == 2\n    >>> f(2)\n    3\n    f(3) ➞ 4\n    \"\"\"\n",
-        );
-        assert_eq!(tests[0].source, ">>> f(2)\n3");
-        assert_eq!(tests[1].source, "assert f(1) == 2\nassert f(3) == 4");
-    }
 
     #[test]
     fn an_example_that_all_versions_agree_against_is_doubted() {
         use journeyman_event::payload::{PlanningComplete, TestResult};
         use journeyman_event::state::{CodeVersion, TestRun};
-        let tests = tests_in_prompt("Write f(x).\nassert f(1) == 3\n");
-        let plan: PlanningComplete = crate::plan::plan_of_answer(
-            &journeyman_language::python::Python,
-            r#"{"modules":[{"name":"m"}]}"#,
-            "",
-            &tests,
-        )
-        .unwrap();
+        let tests = Python.examples("Write f(x).\nassert f(1) == 3\n").tests;
+        let plan: PlanningComplete =
+            crate::plan::plan_of_answer(&Python, r#"{"modules":[{"name":"m"}]}"#, "", &tests)
+                .unwrap();
         let module = |messages: &[&str]| {
             let mut module = ModuleState::new(plan.modules[0].clone());
             for (version, message) in (1..).zip(messages) {
@@ -348,7 +128,7 @@ mod tests {
             (&["", "E   assert 2 == 3", "E   assert 2 == 3"], false),
             (&["E   assert 2 == 3", ""], false),
         ] {
-            let doubt = doubtful_example(&tests, &module(messages));
+            let doubt = doubtful_example(&Python, &tests, &module(messages));
             assert_eq!(doubt.is_some(), doubted, "{messages:?}");
             assert!(
                 doubt.is_none_or(
@@ -360,26 +140,15 @@ mod tests {
 
     #[test]
     fn what_was_taken_is_told_in_one_line() {
-        let tests = tests_in_prompt("assert f(1) == 2\nassert f(2) == 3\n>>> f(3)\n4\n");
-        let notice = examples_notice(&tests).unwrap();
+        let tests = Python
+            .examples("assert f(1) == 2\nassert f(2) == 3\n>>> f(3)\n4\n")
+            .tests;
+        let notice = examples_notice(&Python, &tests).unwrap();
         assert_eq!(
             notice,
             "3 examples of your prompt are run: f(3) -> 4; f(1) == 2; f(2) == 3"
         );
-        assert_eq!(examples_notice(&[]), None);
-        let behind = |name| example_behind(&tests, name);
-        assert_eq!(
-            behind("tests/test_assertions.py::test_assertion_2").as_deref(),
-            Some("f(2) == 3")
-        );
-        assert_eq!(
-            behind("tests/test_examples.py::test_example_1").as_deref(),
-            Some("f(3) -> 4")
-        );
-        assert_eq!(behind("tests/test_x.py::test_f"), None);
-        let tests = tests_in_prompt("Write f(x).\nx = 1\nassert f(x) == 2\n");
-        let behind = example_behind(&tests, "tests/test_prompt_1.py::test_block_1");
-        assert_eq!(behind.as_deref(), Some("x = 1; assert f(x) == 2"));
+        assert_eq!(examples_notice(&Python, &[]), None);
     }
 
     #[test]

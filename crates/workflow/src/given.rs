@@ -1,9 +1,9 @@
 //! The tests that rule a task, put together before it is submitted, and what the user is told of them then.
 
 use journeyman_event::payload::{GivenTest, TestOrigin};
-use journeyman_language::Language;
+use journeyman_language::{Examples, Language};
 
-use crate::examples::{Examples, examples_notice};
+use crate::examples::examples_notice;
 
 /// The tests that rule: those that a prompt gives, and files of the user's.
 pub struct GivenTests<'a> {
@@ -16,8 +16,8 @@ pub struct GivenTests<'a> {
 impl<'a> GivenTests<'a> {
     /// Those of a prompt. `switch` says how its examples are left alone, where that is to be told.
     pub fn of_prompt(language: &'a dyn Language, prompt: &'a str, switch: Option<&str>) -> Self {
-        let Examples { tests, left_out } = Examples::of(prompt);
-        let taken = examples_notice(&tests).map(|notice| match switch {
+        let Examples { tests, left_out } = language.examples(prompt);
+        let taken = examples_notice(language, &tests).map(|notice| match switch {
             Some(switch) => format!("{notice} ({switch})"),
             None => notice,
         });

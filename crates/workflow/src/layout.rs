@@ -166,15 +166,16 @@ fn render(state: &TaskState, test: &GivenTest) -> String {
 #[cfg(test)]
 mod tests {
     use journeyman_event::payload::TaskSubmitted;
+    use journeyman_language::Language;
+    use journeyman_language::python::Python;
 
     use super::*;
-    use crate::examples::tests_in_prompt;
 
     #[test]
     fn tests_of_a_prompt_are_files_that_import_what_they_use() {
         let prompt = "Write f(x).\nimport math\nassert f(1) == math.pi\nassert f(\n    2) == 3\n";
         let submission = TaskSubmitted {
-            tests: tests_in_prompt(prompt),
+            tests: Python.examples(prompt).tests,
             ..TaskSubmitted::of(prompt)
         };
         let state = TaskState {

@@ -2,13 +2,13 @@
 //!
 //! Floor 5. [`decide()`] names the next step from the state that `event` folds; the [`Worker`]
 //! performs it and records intent and outcome. Workflow events are appended through its [`Recorder`] alone. It
-//! knows no queue, no users' wishes (`tasks`), no wire format, no command line and no settings.
+//! knows no programming language's sources (`language`), no queue, no users' wishes (`tasks`), no wire format, no
+//! command line and no settings.
 //!
 //! To replace how a module is written and repaired: implement [`ModuleStrategy`].
 
 mod agents;
 mod answer;
-mod asked;
 mod bench;
 mod control;
 mod crew;
@@ -29,24 +29,15 @@ mod named;
 mod notice;
 mod output;
 mod pace;
-mod passages;
 mod plan;
-mod reading;
 mod recorder;
 mod request;
-mod sessions;
 mod slots;
 mod snapshot;
-mod spoken;
-mod stated;
 mod strategy;
 mod summary;
-mod surroundings;
 mod toolbox;
-mod unchanged;
 mod verdict;
-mod volatile;
-mod wording;
 mod worker;
 mod workspace;
 
@@ -56,7 +47,7 @@ pub use control::{Control, StopReason};
 pub use decide::{Now, Step, decide, without_time};
 pub use effects::completed_call;
 pub use error::Error;
-pub use examples::{examples_in_short, examples_notice, left_out_notice, tests_in_prompt};
+pub use examples::{examples_notice, left_out_notice};
 pub use fact::{Fact, Role};
 pub use given::GivenTests;
 pub use layout::{Files, TaskFile, module_path, task_files};

@@ -5,8 +5,6 @@ use std::collections::BTreeSet;
 
 use journeyman_language::Language;
 
-use crate::asked::Prompt;
-
 /// Words that stand before the name of a module.
 const MODULES: &[&str] = &["module", "script", "program"];
 /// Words that stand before the name of a package.
@@ -41,25 +39,8 @@ pub(crate) fn functions_named(language: &dyn Language, prompt: &str) -> Vec<Stri
     if speaks_of_a_package(prompt) || words(prompt).any(|word| MORE.contains(&word.bare.as_str())) {
         return Vec::new();
     }
-    let read = Prompt::of(prompt);
-    let mut names = BTreeSet::new();
-    let marked = prompt.split('`').skip(1).step_by(2);
-    // What stands over several lines is a block of code.
-    let signatures = marked
-        .filter(|text| !text.contains('\n'))
-        .filter_map(|text| {
-            let signature = language.whole_signature(text)?;
-            let name = language.defined_name(&signature)?;
-            // What is there already, or is only compared with, is not to be written.
-            let is_asked = read.asks_for(name) || read.asks_for_coroutine(name);
-            (is_asked && names.insert(name.to_owned())).then_some(signature)
-        })
-        .collect();
     let module = module_named(language, prompt);
-    let has_more = read
-        .asked_names()
-        .any(|name| !names.contains(name) && module.as_deref() != Some(name));
-    if has_more { Vec::new() } else { signatures }
+    language.functions_asked_for(prompt, module.as_deref())
 }
 
 fn only(names: BTreeSet<String>) -> Option<String> {

@@ -782,7 +782,7 @@ mod tests {
             include_str!("../../../checks/demonstration/sizes.txt"),
             include_str!("../../../checks/demonstration/words.txt"),
         ] {
-            let tests = crate::tests_in_prompt(prompt);
+            let tests = Python.examples(prompt).tests;
             assert!(plan_of_names(&Python, prompt, &tests).is_some(), "{prompt}");
         }
     }

@@ -8,7 +8,7 @@ use journeyman_event::state::{Ending, ModuleState};
 use journeyman_event::{TaskState, printable};
 use journeyman_language::of_task;
 
-use crate::examples::{examples_in_short, left_out_notice};
+use crate::examples::left_out_notice;
 use crate::layout::{Files, given_names, module_path};
 use crate::request::{prompt_note, without_secrets};
 use crate::verdict::unproven;
@@ -243,7 +243,7 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
     if let Some(note) = prompt_note(prompt) {
         let _ = writeln!(text, "Note: {note}.\n");
     }
-    let examples = examples_in_short(state.given_tests());
+    let examples = of_task(state).examples_in_short(state.given_tests());
     if !examples.is_empty() {
         text.push_str("## Examples of the task that were taken for tests\n\n");
         for example in examples {
@@ -380,9 +380,10 @@ mod tests {
         FailureReason, TaskSubmitted, TestOrigin, TestResult, TestScope,
     };
     use journeyman_event::state::TestRun;
+    use journeyman_language::Language;
+    use journeyman_language::python::Python;
 
     use super::*;
-    use crate::examples::tests_in_prompt;
 
     fn run_of(tests: Vec<TestResult>, output: &str) -> TestRun {
         TestRun {
@@ -466,7 +467,7 @@ mod tests {
             ),
         ] {
             let submission = TaskSubmitted {
-                tests: tests_in_prompt(prompt),
+                tests: Python.examples(prompt).tests,
                 ..TaskSubmitted::of(prompt)
             };
             let state = TaskState {

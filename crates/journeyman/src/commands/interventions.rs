@@ -13,6 +13,7 @@ use journeyman_bus::Bus;
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::state::Status;
 use journeyman_event::{Principal, Sequence, TaskId};
+use journeyman_language::of_submission;
 use journeyman_tasks::{ForkOf, Intervention, Parts, Tasks};
 use journeyman_workflow::Notices;
 use serde_json::json;
@@ -123,7 +124,10 @@ pub(crate) async fn fork(settings: &Settings, args: ForkArgs) -> anyhow::Result<
             priority: args.priority.unwrap_or(asked.priority),
             out: None,
             ..match args.prompt {
-                Some(prompt) => asked.with_prompt(prompt, journeyman_workflow::tests_in_prompt),
+                Some(prompt) => {
+                    let language = of_submission(&asked);
+                    asked.with_prompt(prompt, |prompt| language.examples(prompt).tests)
+                }
                 None => asked,
             }
         };

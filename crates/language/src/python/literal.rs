@@ -6,7 +6,7 @@ const DEPTH_MAX: usize = 20;
 
 /// The literal at the start of `text`, as Python spells it, and what follows it. `true`, `false` and
 /// `null`, as other languages spell them, are taken for Python's.
-pub fn literal(text: &str) -> Option<(String, &str)> {
+pub(super) fn literal(text: &str) -> Option<(String, &str)> {
     let mut scanner = Scanner {
         rest: text,
         out: String::new(),
@@ -17,7 +17,7 @@ pub fn literal(text: &str) -> Option<(String, &str)> {
 
 /// The arguments of a call after its opening parenthesis, and what follows the closing one: only
 /// literals, positional or by name.
-pub fn arguments(text: &str) -> Option<(String, &str)> {
+pub(super) fn arguments(text: &str) -> Option<(String, &str)> {
     let mut scanner = Scanner {
         rest: text,
         out: String::new(),
@@ -28,7 +28,7 @@ pub fn arguments(text: &str) -> Option<(String, &str)> {
 }
 
 /// The identifier at the start of `text`, and what follows it.
-pub fn identifier(text: &str) -> Option<(&str, &str)> {
+pub(super) fn identifier(text: &str) -> Option<(&str, &str)> {
     let end = text
         .find(|c: char| !(c.is_alphanumeric() || c == '_'))
         .unwrap_or(text.len());

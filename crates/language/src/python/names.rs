@@ -70,7 +70,7 @@ pub const BUILTINS: &[&str] = &[
 ];
 
 /// Whether `name` is one of those.
-pub fn is_builtin(name: &str) -> bool {
+pub(super) fn is_builtin(name: &str) -> bool {
     BUILTINS.binary_search(&name).is_ok()
 }
 
@@ -113,7 +113,7 @@ pub(super) fn is_test_module(name: &str) -> bool {
 }
 
 /// Whether a file may be called this.
-pub fn is_identifier(name: &str) -> bool {
+pub(super) fn is_identifier(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && !KEYWORDS.contains(&name)
@@ -177,7 +177,7 @@ pub(super) fn file_name_of(name: &str) -> String {
 }
 
 /// Whether Python takes this for a name, in whatever script it is written.
-pub fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_alphabetic() || c == '_')
         && name.chars().all(is_name_part)
         && !KEYWORDS.contains(&name)
@@ -235,12 +235,12 @@ const THIRD_PARTY: &[&str] = &[
 ];
 
 /// Whether an import is answered by a package that people know, and that is not there.
-pub fn is_third_party(module: &str) -> bool {
+pub(super) fn is_third_party(module: &str) -> bool {
     THIRD_PARTY.contains(&module.split('.').next().unwrap_or(module))
 }
 
 /// Whether a test can import this: the standard library or pytest.
-pub fn is_library(name: &str) -> bool {
+pub(super) fn is_library(name: &str) -> bool {
     is_standard(name) || name == "pytest"
 }
 

@@ -115,7 +115,7 @@ pub(super) fn with_full_imports(source: &str, modules: &[&str]) -> String {
 
 /// The name that a signature defines: `f` of `def f(x) -> int`. Read by hand: a signature without its body is no
 /// Python, nor is one that a model cut short, such as `def f(...)`.
-pub fn defined_name(signature: &str) -> Option<&str> {
+pub(super) fn defined_name(signature: &str) -> Option<&str> {
     let rest = signature.trim().trim_start_matches("async ").trim_start();
     let rest = rest
         .strip_prefix("def ")
@@ -190,7 +190,7 @@ fn without(text: &str, pieces: impl Iterator<Item = Range<usize>>) -> String {
 }
 
 /// Whether `source` uses `name` as a word.
-pub fn mentions(source: &str, name: &str) -> bool {
+pub(super) fn mentions(source: &str, name: &str) -> bool {
     let word = is_name_part;
     source.match_indices(name).any(|(at, _)| {
         !source[..at].ends_with(word) && !source[at + name.len()..].starts_with(word)
@@ -199,7 +199,7 @@ pub fn mentions(source: &str, name: &str) -> bool {
 
 /// The lines of a prompt that define functions or classes at the left margin: the prompt is then
 /// itself the beginning of a file, and the file is the plan. Read by hand, for what follows may be prose.
-pub fn stub_signatures(prompt: &str) -> Vec<String> {
+pub(super) fn stub_signatures(prompt: &str) -> Vec<String> {
     let first = prompt
         .lines()
         .find(|line| !line.trim().is_empty())

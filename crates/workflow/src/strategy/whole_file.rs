@@ -535,7 +535,7 @@ fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
         let mut detail = last
             .failure
             .map_or_else(String::new, |kind| summary(last, kind));
-        if let Some(doubt) = doubtful_example(task.given_tests(), module) {
+        if let Some(doubt) = doubtful_example(of_task(task), task.given_tests(), module) {
             detail = format!("{detail}; {doubt}");
         }
         return give_up(detail);

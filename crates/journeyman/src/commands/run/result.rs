@@ -149,7 +149,7 @@ fn lines(task: &TaskId, state: &TaskState, resume: &str, looks: Looks) -> Vec<St
     let remarks = remarks(state);
     lines.extend(remarks.iter().map(|remark| looks.plain(&visible(remark))));
     let asked = state.submission.as_ref();
-    let taken = asked.and_then(|asked| examples_notice(&asked.tests));
+    let taken = asked.and_then(|asked| examples_notice(of_task(state), &asked.tests));
     let notices = taken.into_iter().chain(asked.and_then(left_out_notice));
     lines.extend(notices.map(|notice| looks.plain(&visible(&notice))));
     let time = Duration::try_from(state.active).unwrap_or_default();

@@ -5,9 +5,8 @@ use journeyman_event::payload::{CodeOrigin, CorrectionCompleted, Purpose, TestsG
 use journeyman_event::state::{ModuleState, PendingAnswer};
 use journeyman_language::of_task;
 
-use crate::answer::{CUT_OFF, cut_off, test_file, whole_file};
+use crate::answer::{CUT_OFF, cut_off};
 use crate::fact::{Fact, Role};
-use crate::unchanged::put_back;
 
 /// What an answer brings. The error says what is wrong with it, in words for the model.
 pub(super) fn facts(
@@ -18,8 +17,8 @@ pub(super) fn facts(
     if answer.purpose != Purpose::Tests {
         return Ok(new_version(module, code_file(task, module, answer)?));
     }
-    let source = test_file(&answer.text, cut_off(answer, CUT_OFF).as_deref())?;
     let language = of_task(task);
+    let source = language.tests_in_answer(&answer.text, cut_off(answer, CUT_OFF).as_deref())?;
     let source = language.with_full_imports(&source, &module_names(task));
     let names = planned_names(task, module);
     let source = language.tests_of(&source, module.plan.name.as_str(), &names);
@@ -38,7 +37,8 @@ fn code_file(
 ) -> Result<String, String> {
     let language = of_task(state);
     let names = planned_names(state, module);
-    let source = whole_file(&answer.text, cut_off(answer, CUT_OFF).as_deref(), &names)?;
+    let source =
+        language.code_in_answer(&answer.text, cut_off(answer, CUT_OFF).as_deref(), &names)?;
     let source = language.without_own_imports(&source, module.plan.name.as_str());
     let mut source = language.with_full_imports(&source, &module_names(state));
     let prompt = state.submission.as_ref().map(|asked| asked.prompt.as_str());
@@ -46,7 +46,7 @@ fn code_file(
     let corrected = module.code().filter(|_| answer.purpose == Purpose::Fix);
     let known = [corrected.map(|code| code.source.as_str()), began];
     let known: Vec<&str> = known.into_iter().flatten().collect();
-    source = put_back(&source, &known)?;
+    source = language.put_back(&source, &known)?;
     for known in known {
         source = language.completed_from(&source, known, &names);
     }

@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use journeyman_event::payload::{GivenTest, TestOrigin};
-use journeyman_language::python::literal::literal;
-use journeyman_language::python::{is_builtin, is_library};
 use journeyman_syntax::Source;
 
-use crate::asked::{Line, Prompt, is_comment};
-use crate::passages::{is_chain, is_open, tests_in_passages};
-use crate::sessions::doctests;
-use crate::stated::{
+use super::asked::{Line, Prompt, is_comment};
+use super::passages::{is_chain, is_open, tests_in_passages};
+use super::sessions::doctests;
+use super::stated::{
     Shown, call_at, calls_shown, is_case, is_labelled, shows_a_result, stated_examples,
 };
-use crate::volatile::is_volatile;
+use super::volatile::is_volatile;
+use crate::python::literal::literal;
+use crate::python::{is_builtin, is_library};
 
 /// The name under which doctest examples are kept.
 const EXAMPLES_FILE: &str = "test_examples.py";

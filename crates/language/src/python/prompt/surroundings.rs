@@ -3,17 +3,17 @@
 //! (or under a lead that names examples) and what follows it takes nothing back. What is not known to
 //! take nothing back counts as if it did: no list of the words by which people complain is complete.
 
-use journeyman_language::python::mentions;
 use journeyman_syntax::Source;
 
-use crate::asked::{Line, Prompt, is_comment, is_fence};
-use crate::spoken::{Spoken, asks_in_another_language, denies_in_another_language};
-use crate::stated::{begins_with_an_example, results_shown};
-use crate::wording::{
+use super::asked::{Line, Prompt, is_comment, is_fence};
+use super::stated::{begins_with_an_example, results_shown};
+use crate::prose::spoken::{Spoken, asks_in_another_language, denies_in_another_language};
+use crate::prose::wording::{
     DOUBTS, FAULTS, REPORTS, before_in_sentence, behind_in_sentence, demands, goes_on,
     heads_a_report, is_crossed, last_sentence, leads_to_an_example, only_explains, opening,
     requests, says_any, starts_with_any, tells_of_people, without_strings,
 };
+use crate::python::mentions;
 
 /// How a request begins that wants code to do something else than it does. What is to be fixed or refactored is to do
 /// what its docstring says.

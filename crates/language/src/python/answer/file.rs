@@ -2,18 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use journeyman_event::state::PendingAnswer;
-use journeyman_language::python::is_builtin;
 use journeyman_syntax::{Definition, Kind, Source, is_invisible};
 use serde_json::Value;
 
 use super::blocks::{Block, fenced_blocks};
-use super::json::json_values;
 use super::repaired::{at_the_margin, new_file, numbered, repaired, unescaped};
-use super::{bare, in_place, spoken, thoughts};
-use crate::spoken::{
+use crate::answer::{bare, in_place, json_values, spoken, thoughts};
+use crate::prose::spoken::{
     denies_in_another_language, mends_in_another_language, offers_in_another_language,
 };
+use crate::python::is_builtin;
 
 /// Answers with more than this are not code that a person would read.
 const SOURCE_BYTES_MAX: usize = 256 * 1024;
@@ -125,24 +123,9 @@ const MEANT: &[&str] = &[
     "new", "final", "improved", "updated", "complete", "whole", "full", "but", "with",
 ];
 
-/// What is said of a file that is not whole.
-pub(crate) const CUT_OFF: &str = "it was cut off before the file's end; write a shorter file";
-
-/// Why an answer is not whole, in words for the model; none if it is. `shorter` is what to do about one
-/// that is too long.
-pub(crate) fn cut_off(answer: &PendingAnswer, shorter: &str) -> Option<String> {
-    if let Some(repeated) = &answer.repeated {
-        return Some(format!(
-            "it was cut off because it said the same again and again; say each thing once. This was \
-             repeated:\n{repeated}"
-        ));
-    }
-    answer.cut_short.then(|| shorter.to_owned())
-}
-
 /// The whole file in an answer, which was `cut` for that reason: of its blocks, or of what else may be
 /// code in it, the one that defines the most of `names`, parses and is longest. The error says what is wrong, in words for the model.
-pub(crate) fn whole_file(
+pub(in crate::python) fn whole_file(
     answer: &str,
     cut: Option<&str>,
     names: &[&str],
@@ -544,7 +527,7 @@ fn usable(source: &str) -> Result<String, String> {
 
 /// The test file in an answer. One that was cut off still has the tests before the cut: small models
 /// often go on until they are stopped.
-pub(crate) fn test_file(answer: &str, cut: Option<&str>) -> Result<String, String> {
+pub(in crate::python) fn test_file(answer: &str, cut: Option<&str>) -> Result<String, String> {
     let said = spoken(answer);
     let (closed, open) = fenced_blocks(&said);
     // What a model says about its tests may hold code too.
@@ -624,5 +607,5 @@ fn starts_like_code(line: &str) -> bool {
     starts.iter().any(|start| line.starts_with(start))
         || line
             .split_once(" = ")
-            .is_some_and(|(name, _)| journeyman_language::python::is_name(name))
+            .is_some_and(|(name, _)| crate::python::is_name(name))
 }

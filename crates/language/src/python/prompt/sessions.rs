@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use journeyman_language::python::literal::{identifier, literal};
-use journeyman_language::python::{is_builtin, is_standard};
 use journeyman_syntax::Source;
 
-use crate::asked::{Prompt, is_comment};
-use crate::reading::Found;
-use crate::stated::stated_in_session;
+use super::asked::{Prompt, is_comment};
+use super::reading::Found;
+use super::stated::stated_in_session;
+use crate::python::literal::{identifier, literal};
+use crate::python::{is_builtin, is_standard};
 
 /// The text of a session without imports of what is to be written, which it finds without them; none
 /// if it is not about what the task asks for.

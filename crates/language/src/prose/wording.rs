@@ -2,7 +2,7 @@
 //! takes back what it says, and where a sentence begins and ends. A list of words is one text, with commas
 //! between them.
 
-use crate::spoken::{Spoken, asks_in_another_language, denies_in_another_language};
+use super::spoken::{Spoken, asks_in_another_language, denies_in_another_language};
 
 /// What a sentence or a heading says where its results are not what is wanted, but what was or is.
 pub(crate) const REPORTS: &str = "actual, actually, at the moment, before, current, currently, got, incorrect, incorrectly, instead, \

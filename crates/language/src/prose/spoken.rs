@@ -2,7 +2,7 @@
 //! understood: English, or no more than a label such as `Beispiel:`. Of other languages only the words
 //! are known by which a heading or a sentence plainly denies what it stands beside.
 
-use crate::wording::each;
+use super::wording::each;
 
 /// What is known of the words of a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

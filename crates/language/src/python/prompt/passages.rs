@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use journeyman_event::payload::{GivenTest, TestOrigin};
-use journeyman_language::python::literal::identifier;
-use journeyman_language::python::{is_builtin, is_library, is_third_party, mentions};
 use journeyman_syntax::{Kind, Source};
 
-use crate::asked::{Line, Prompt, is_comment, is_fence};
+use super::asked::{Line, Prompt, is_comment, is_fence};
+use crate::python::literal::identifier;
+use crate::python::{is_builtin, is_library, is_third_party, mentions};
 
 /// Statements of several lines begin like this; others with a name.
 const STATEMENTS: &[&str] = &[
@@ -116,7 +116,7 @@ impl Statement {
         match self.role {
             Role::Helper | Role::Code => {
                 let text = self.text.lines().find(|line| !line.starts_with('@'));
-                text.and_then(journeyman_language::python::defined_name) == Some(name)
+                text.and_then(crate::python::defined_name) == Some(name)
             }
             Role::Import | Role::Setup => self.bound.contains(name),
             Role::Test | Role::Check => false,

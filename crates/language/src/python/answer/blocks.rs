@@ -1,8 +1,8 @@
-//! The fenced blocks of a text. What a block holds is not judged here.
+//! The fenced blocks of a text, those of Python ended where their code may end. What else a block holds is not judged here.
 
 use journeyman_syntax::Source;
 
-use super::bare;
+use crate::answer::bare;
 
 /// What a block is marked with that may stand behind words on a line.
 const PYTHON_BLOCKS: &[&str] = &["python", "py", "python3"];

@@ -4,14 +4,12 @@
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
-use journeyman_language::python::{
-    defined_name, is_builtin, is_identifier, is_name, stub_signatures,
-};
-
-use crate::passages::{Role, Statement, passages_in};
-use crate::spoken::Spoken;
-use crate::stated::after_label;
-use crate::wording::{demands, each, requests};
+use super::passages::{Role, Statement, passages_in};
+use super::stated::after_label;
+use crate::prose::spoken::Spoken;
+use crate::prose::wording::{demands, each, requests};
+use crate::python::source::whole_signature;
+use crate::python::{defined_name, is_builtin, is_identifier, is_name, stub_signatures};
 
 /// Words after which a name is that of what is asked for, where it is written as code: with
 /// parentheses, backticks or an underscore.
@@ -158,6 +156,30 @@ impl<'p> Prompt<'p> {
         }
         None
     }
+}
+
+/// The signatures of the functions that a prompt asks for, in the order in which it names them: what stands in
+/// marks and is written like a call with parameters. None if it asks for more than these and a module of the name
+/// given.
+pub(in crate::python) fn functions_asked_for(prompt: &str, module: Option<&str>) -> Vec<String> {
+    let read = Prompt::of(prompt);
+    let mut names = BTreeSet::new();
+    let marked = prompt.split('`').skip(1).step_by(2);
+    // What stands over several lines is a block of code.
+    let signatures = marked
+        .filter(|text| !text.contains('\n'))
+        .filter_map(|text| {
+            let signature = whole_signature(text)?;
+            let name = defined_name(&signature)?;
+            // What is there already, or is only compared with, is not to be written.
+            let is_asked = read.asks_for(name) || read.asks_for_coroutine(name);
+            (is_asked && names.insert(name.to_owned())).then_some(signature)
+        })
+        .collect();
+    let has_more = read
+        .asked_names()
+        .any(|name| !names.contains(name) && module != Some(name));
+    if has_more { Vec::new() } else { signatures }
 }
 
 /// Where the first sentence begins that asks for something, in bytes of the prompt.

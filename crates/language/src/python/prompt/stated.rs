@@ -2,11 +2,10 @@
 //! `Input: [1, 2]` with `Output: 3`, `For n = 5 the output should be 8`. Only what is plain is taken:
 //! a call with literal arguments and a literal result.
 
-use journeyman_language::python::literal::{arguments, identifier, literal};
-use journeyman_language::python::{defined_name, is_builtin};
-
-use crate::asked::{Prompt, has_parameters};
-use crate::wording::says_any;
+use super::asked::{Prompt, has_parameters};
+use crate::prose::wording::says_any;
+use crate::python::literal::{arguments, identifier, literal};
+use crate::python::{defined_name, is_builtin};
 
 /// More examples than this are not needed to tell right from wrong.
 const EXAMPLES_MAX: usize = 40;

@@ -1,10 +1,9 @@
 //! Calls that answer otherwise each time or each day. A result of one that a prompt shows is no test.
 
-use journeyman_language::python::literal::identifier;
-use journeyman_language::python::mentions;
-
-use crate::asked::Prompt;
-use crate::wording::{each, says_any};
+use super::asked::Prompt;
+use crate::prose::wording::{each, says_any};
+use crate::python::literal::identifier;
+use crate::python::mentions;
 
 /// Parts of the names of functions whose answers are drawn by lot.
 const DRAWN: &str =
