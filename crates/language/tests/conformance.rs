@@ -96,6 +96,8 @@ macro_rules! conforms {
                 sources_are_read
                 sources_are_put_right
                 a_prompt_may_begin_a_file
+                a_prompt_shows_what_it_expects
+                an_answer_holds_a_file
                 given_tests_are_judged
                 code_that_evades_is_told
                 commands_name_what_they_run

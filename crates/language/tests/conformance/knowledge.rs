@@ -226,6 +226,71 @@ pub(crate) fn a_prompt_may_begin_a_file(sample: &Sample) {
     }
 }
 
+pub(crate) fn a_prompt_shows_what_it_expects(sample: &Sample) {
+    let language = sample.language;
+    let asked = format!("Write a module `sums` with a function `{}`.\n", sample.call);
+    let found = language.examples(&asked);
+    assert!(found.tests.is_empty() && found.left_out.is_none());
+    let functions = language.functions_asked_for(&asked, Some("sums"));
+    let names: Vec<Option<&str>> = functions
+        .iter()
+        .map(|one| language.defined_name(one))
+        .collect();
+    assert_eq!(names, [Some(sample.function)]);
+    assert!(language.functions_asked_for("", None).is_empty());
+    for shown in [sample.examples, sample.assertions] {
+        let tests = language
+            .examples(&format!("{asked}\n{shown}\n\nThank you.\n"))
+            .tests;
+        assert_eq!(tests.len(), 1, "{tests:?}");
+        assert_ne!(tests[0].origin, TestOrigin::File);
+        assert_eq!(tests[0].source, shown);
+        let short = language.examples_in_short(&tests);
+        assert_eq!(short.len(), 2, "{short:?}");
+        assert!(short.iter().all(|one| one.contains(sample.function)));
+    }
+    let given = [file("test", sample.tests)];
+    assert!(language.examples_in_short(&given).is_empty());
+    assert_eq!(language.example_behind(&given, "test"), None);
+}
+
+pub(crate) fn an_answer_holds_a_file(sample: &Sample) {
+    let language = sample.language;
+    let words = language.words();
+    let said = |source: &str| format!("Here it is:\n\n{}\n\nDone.", words.block(source.trim()));
+    let names = &[sample.function];
+    let found = language.code_in_answer(&said(sample.right), None, names);
+    assert_eq!(found.as_deref(), Ok(sample.right));
+    let found = language.tests_in_answer(&said(sample.tests), None);
+    assert_eq!(found.as_deref(), Ok(sample.tests));
+    for none in ["", "I cannot do that."] {
+        assert!(language.code_in_answer(none, None, names).is_err());
+        assert!(language.tests_in_answer(none, None).is_err());
+    }
+    assert!(
+        language
+            .tests_in_answer(&said(sample.no_tests), None)
+            .is_err()
+    );
+
+    let open = |source: &str| format!("```{}\n{source}", words.fence);
+    let cut = language.code_in_answer(&open(sample.right), Some("be short"), names);
+    assert_eq!(cut, Err("be short".to_owned()));
+    assert!(language.ends_in_whole_code(&open(sample.right)));
+    assert!(!language.ends_in_whole_code(&open(sample.unreadable)));
+    assert!(!language.ends_in_whole_code(&said(sample.right)));
+
+    let tool = format!("{}\n```tool\n{{}}\n```", said(sample.right));
+    assert_eq!(language.blocks_in_answer(&tool, "tool"), ["{}\n"]);
+    assert!(
+        language
+            .blocks_in_answer(&said(sample.right), "tool")
+            .is_empty()
+    );
+    let same = language.put_back(sample.right, &[sample.wrong]);
+    assert_eq!(same.as_deref(), Ok(sample.right));
+}
+
 pub(crate) fn given_tests_are_judged(sample: &Sample) {
     let language = sample.language;
     for source in [sample.tests, sample.hidden_test] {
