@@ -228,16 +228,28 @@ position! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     owner: Owner,
-    system: bool,
+    kind: Kind,
+}
+
+/// What a principal sees, and whether it may change that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Viewer,
+    User,
+    System,
 }
 
 impl Principal {
     /// A user, who sees and writes their own streams only.
     pub fn user(owner: Owner) -> Self {
-        Self {
-            owner,
-            system: false,
-        }
+        let kind = Kind::User;
+        Self { owner, kind }
+    }
+
+    /// A user, who sees their own streams and changes nothing.
+    pub fn viewer(owner: Owner) -> Self {
+        let kind = Kind::Viewer;
+        Self { owner, kind }
     }
 
     /// The one user of a machine without user management, `local`.
@@ -249,7 +261,7 @@ impl Principal {
     pub fn system() -> Self {
         Self {
             owner: Owner("system".into()),
-            system: true,
+            kind: Kind::System,
         }
     }
 
@@ -260,12 +272,17 @@ impl Principal {
 
     /// Whether this principal sees every owner's streams.
     pub fn is_system(&self) -> bool {
-        self.system
+        self.kind == Kind::System
+    }
+
+    /// Whether this principal may do more than look.
+    pub fn may_change(&self) -> bool {
+        self.kind != Kind::Viewer
     }
 
     /// Whether this principal may see what `owner` owns.
     pub fn sees(&self, owner: &Owner) -> bool {
-        self.system || &self.owner == owner
+        self.is_system() || &self.owner == owner
     }
 }
 

@@ -10,7 +10,7 @@ use journeyman_api::{
 };
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_language::of_submission;
-use journeyman_tasks::ForkOf;
+use journeyman_tasks::{ForkOf, check_may_change};
 use journeyman_workflow::{examples_notice, left_out_notice, prompt_note};
 
 use crate::app::App;
@@ -32,7 +32,6 @@ pub(crate) async fn retry(
     headers: HeaderMap,
     MaybeBody(asked): MaybeBody<RetryTask>,
 ) -> Result<Response, Rejection> {
-    caller.may_do()?;
     let fork = ForkOf {
         idempotency_key: idempotency_key(asked.idempotency_key, &headers)?,
         ..ForkOf::default()
@@ -54,7 +53,7 @@ pub(crate) async fn fork(
     headers: HeaderMap,
     MaybeBody(changes): MaybeBody<ForkTask>,
 ) -> Result<Response, Rejection> {
-    caller.may_do()?;
+    check_may_change(&caller.principal)?; // before it is told whether there is such a task
     let parent = app.tasks.current(&caller.principal, &task).await?;
     let asked = parent.submission.clone();
     let mut content = asked.unwrap_or_else(|| TaskSubmitted::of(""));

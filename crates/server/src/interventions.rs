@@ -41,7 +41,6 @@ pub(crate) async fn apply(
     headers: &HeaderMap,
 ) -> Result<TaskView, Rejection> {
     app.door.again(caller)?; // a socket is open for long
-    caller.may_do()?;
     let intervention = match NewIntervention::read(&Value::Object(body))? {
         NewIntervention::Instruction { instruction } => Intervention::Instruct { instruction },
         NewIntervention::Answer { question, answer } => {
@@ -111,7 +110,6 @@ pub(crate) async fn cancel(
     headers: HeaderMap,
     MaybeBody(Nothing {}): MaybeBody<Nothing>,
 ) -> Result<Json<TaskView>, Rejection> {
-    caller.may_do()?;
     does(&app, &caller, &task, Intervention::Cancel, &headers)
         .await
         .map(Json)

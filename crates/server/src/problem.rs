@@ -42,6 +42,7 @@ impl From<Error> for Rejection {
         let detail = error.to_string();
         let conflict = |kind, detail| Problem::new(StatusCode::CONFLICT, kind, detail);
         Self(match error {
+            Error::MayNot => Problem::forbidden(detail),
             Error::NoSuchTask { .. } => Problem::not_found(detail),
             Error::TaskExists { .. } => conflict("task-exists", detail),
             Error::KeyUsed { .. } => conflict("key-used", detail).of_field("idempotency_key"),

@@ -182,7 +182,6 @@ pub(crate) async fn submit(
     headers: HeaderMap,
     Body(task): Body<NewTask>,
 ) -> Result<Response, Rejection> {
-    caller.may_do()?;
     let (submission, mut notices) = submission(task, &app, &caller, &headers)?;
     notices.extend(prompt_note(&submission.content.content().prompt));
     let submitted = app.tasks.submit(&caller.principal, submission).await?;

@@ -2,7 +2,7 @@
 
 use journeyman_api::Unfit;
 use journeyman_event::state::{FoldError, Status};
-use journeyman_event::{InvalidEvent, TaskId};
+use journeyman_event::{InvalidEvent, Principal, TaskId};
 use journeyman_journal::StreamName;
 use journeyman_queue::Refusal;
 use thiserror::Error;
@@ -10,6 +10,9 @@ use thiserror::Error;
 /// Why something is not done to a task. What was recorded before stays.
 #[derive(Debug, Error)]
 pub enum Error {
+    /// The principal may look at tasks and change nothing.
+    #[error("a viewer may only look")]
+    MayNot,
     /// There is no such task.
     #[error("there is no task {task}; `journeyman tasks` lists them")]
     NoSuchTask {
@@ -112,4 +115,15 @@ impl Error {
         let reason = reason.into();
         Self::Unfit(Unfit::Bad { field, reason })
     }
+}
+
+/// Whether a principal may do anything to tasks. Every call of `Tasks` that changes something begins with this.
+///
+/// # Errors
+/// [`Error::MayNot`] of one that may only look.
+pub fn check_may_change(principal: &Principal) -> Result<(), Error> {
+    if principal.may_change() {
+        return Ok(());
+    }
+    Err(Error::MayNot)
 }

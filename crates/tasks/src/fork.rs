@@ -10,7 +10,9 @@ use journeyman_event::{Event, EventId, NewEvent, Payload, Principal, Sequence, T
 use journeyman_journal::{Filter, StreamName};
 use journeyman_queue::Full;
 
-use crate::{AGAIN, Error, Submitted, Tasks, check_language, check_patterns, refused};
+use crate::{
+    AGAIN, Error, Submitted, Tasks, check_language, check_may_change, check_patterns, refused,
+};
 
 /// Events that a fork copies at the most: all of them and the submission are one append.
 const COPIED_MAX: usize = 999;
@@ -37,6 +39,7 @@ impl Tasks {
         parent: &TaskId,
         fork: ForkOf,
     ) -> Result<Submitted, Error> {
+        check_may_change(principal)?;
         let (tasks, principal, parent) = (self.clone(), principal.clone(), parent.clone());
         let forked = async move { tasks.fork_now(&principal, &parent, fork).await };
         self.calls.finish(forked).await

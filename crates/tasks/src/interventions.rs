@@ -14,7 +14,7 @@ use journeyman_journal::StreamName;
 use journeyman_queue::{Refusal, Withdrawal};
 use journeyman_workflow::{Fact, Recorded, Role, StopReason, module_path, without_time};
 
-use crate::{Error, Tasks, give_up_soon};
+use crate::{Error, Tasks, check_may_change, give_up_soon};
 
 /// Tasks that are looked at for a circle of dependencies.
 const CIRCLE_MAX: usize = 10_000;
@@ -69,6 +69,7 @@ impl Tasks {
         task: &TaskId,
         intervention: Intervention,
     ) -> Result<TaskState, Error> {
+        check_may_change(principal)?;
         let (tasks, principal, task) = (self.clone(), principal.clone(), task.clone());
         let done = async move { tasks.intervene_now(&principal, &task, intervention).await };
         self.calls.finish(done).await

@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use cache::Cache;
 use calls::Calls;
-pub use error::Error;
+pub use error::{Error, check_may_change};
 pub use fork::ForkOf;
 pub use interventions::Intervention;
 use runner::TaskRunner;
@@ -234,6 +234,7 @@ impl Tasks {
         principal: &Principal,
         submission: Submission,
     ) -> Result<Submitted, Error> {
+        check_may_change(principal)?;
         let Submission {
             task_id,
             content,

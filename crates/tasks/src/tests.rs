@@ -16,6 +16,7 @@ use journeyman_journal::{
     Changes, Engine, Head, Holder, Known, Lines, Memory, Query, Snapshot, StreamRow, Walker,
     Wanted, Writer,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 
@@ -376,6 +377,40 @@ async fn a_task_in_a_language_that_is_not_known_is_refused_and_not_recorded() {
     );
     let state = load(tasks.journal(), &Principal::local(), &id("t")).await;
     assert!(state.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_viewer_sees_their_tasks_and_changes_nothing() {
+    let tasks = service(&Disk::default());
+    submit(&tasks, "t", None).await.unwrap();
+    let viewer = Principal::viewer(Principal::local().owner().clone());
+    let before = tasks.current(&viewer, &id("t")).await.unwrap();
+    let submission = Submission {
+        task_id: Some(id("u")),
+        content: CheckedTask::new(TaskSubmitted::of("a word counter")).unwrap(),
+        full: Full::Refuse,
+        idempotency_key: None,
+    };
+    let stop = CancellationToken::new();
+    let refused = [
+        tasks.submit(&viewer, submission).await.map(|_| ()),
+        tasks
+            .fork(&viewer, &id("t"), ForkOf::default())
+            .await
+            .map(|_| ()),
+        tasks
+            .intervene(&viewer, &id("t"), Intervention::Cancel)
+            .await
+            .map(|_| ()),
+        tasks
+            .call_tools(&viewer, &id("t"), Vec::new(), &stop)
+            .await
+            .map(|_| ()),
+    ];
+    for refused in refused {
+        assert!(matches!(refused, Err(Error::MayNot)), "{refused:?}");
+    }
+    assert_eq!(tasks.current(&viewer, &id("t")).await.unwrap(), before);
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use journeyman_workflow::{
 use tokio_util::sync::CancellationToken;
 
 use crate::interventions::ended;
-use crate::{Error, Intervention, Tasks, give_up_soon};
+use crate::{Error, Intervention, Tasks, check_may_change, give_up_soon};
 
 impl Tasks {
     /// Every tool that a user may call.
@@ -45,6 +45,7 @@ impl Tasks {
         steps: Vec<Request>,
         cancel: &CancellationToken,
     ) -> Result<Chain, Error> {
+        check_may_change(principal)?;
         let stop = cancel.child_token();
         let _gone = stop.clone().drop_guard();
         let (tasks, principal, task) = (self.clone(), principal.clone(), task.clone());
