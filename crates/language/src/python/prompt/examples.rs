@@ -146,6 +146,7 @@ pub(in crate::python) fn result_shown(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::python::source::called_names;
 
     fn tests_in_prompt(prompt: &str) -> Vec<GivenTest> {
         examples(prompt).tests
@@ -198,6 +199,46 @@ mod tests {
         assert_eq!(tests[0].source, ">>> add(1, 2)\n3\n\n>>> add(0, 0)\n0");
         let session = tests_in_prompt(">>> x = add(1, 2)\n>>> x\n3\n");
         assert_eq!(session[0].source, ">>> x = add(1, 2)\n>>> x\n3");
+    }
+
+    #[test]
+    fn an_assertion_is_run_with_what_is_imported_or_defined_above_it_for_that() {
+        for (above, check, wanted) in [
+            (
+                "from datetime import date\n",
+                "parse('x') == date(2024, 1, 2)",
+                "parse",
+            ),
+            (
+                "from math import isclose\n",
+                "isclose(norm([3, 4]), 5)",
+                "norm",
+            ),
+            (
+                "import datetime as dt\n",
+                "parse('x') == dt.date(2024, 1, 2)",
+                "parse",
+            ),
+            (
+                "def near(a, b):\n    return abs(a - b) < 1e-9\n\n",
+                "near(norm([3, 4]), 5)",
+                "norm",
+            ),
+        ] {
+            let prompt = format!("Write it.\n\n```python\n{above}assert {check}\n```\n");
+            let tests = tests_in_prompt(&prompt);
+            let [test] = tests.as_slice() else {
+                panic!("{prompt}: {tests:?}");
+            };
+            assert!(test.source.contains(above.trim_end()), "{}", test.source);
+            assert!(
+                test.source.contains(&format!("assert {check}")),
+                "{}",
+                test.source
+            );
+            let called: Vec<String> = called_names(test).into_iter().collect();
+            assert_eq!(called, [wanted], "{}", test.source);
+        }
     }
 
     #[test]

@@ -156,7 +156,8 @@ pub(crate) fn passages_in(lines: &[Line<'_>]) -> Vec<Vec<Statement>> {
         let is_helper = |one: &Statement| {
             one.role == Role::Code
                 && one.text.starts_with("def ")
-                && uses_what_is_not_there(passage, one)
+                && (uses_what_is_not_there(passage, one)
+                    || compares_what_is_not_there(passage, one))
         };
         let helpers: Vec<bool> = passage.iter().map(is_helper).collect();
         for (statement, _) in passage.iter_mut().zip(helpers).filter(|(_, is)| *is) {
@@ -164,6 +165,16 @@ pub(crate) fn passages_in(lines: &[Line<'_>]) -> Vec<Vec<Statement>> {
         }
     }
     all
+}
+
+/// Whether a whole function is called in a check of something that is not there: it helps to check that.
+fn compares_what_is_not_there(passage: &[Statement], function: &Statement) -> bool {
+    let mut checks = passage.iter().filter(|one| one.role == Role::Check);
+    function.text.contains("return ")
+        && checks.any(|check| {
+            check.called.iter().any(|name| function.defines(name))
+                && uses_what_is_not_there(passage, check)
+        })
 }
 
 fn uses_what_is_not_there(passage: &[Statement], statement: &Statement) -> bool {
