@@ -168,7 +168,7 @@ fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
         .text
         .trim()
         .trim_start_matches(|c| line.is_quotation && (c == '>' || c == ' '));
-    if is_case(prompt, at) {
+    if is_case(prompt, at) || is_shown_below(prompt, at) {
         return true;
     }
     if !(line.is_own || line.is_quotation) || is_comment(bare) {
@@ -202,6 +202,18 @@ fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
             && source.parses()
             && source.names().0.iter().any(|name| prompt.asks_for(name))
             && !is_in_code(prompt, at)
+}
+
+/// Whether a line is a call of what is asked for, and the next one shows a value behind a mark: `f(1)` above `# 2`.
+fn is_shown_below(prompt: &Prompt<'_>, at: usize) -> bool {
+    let bare = prompt.lines[at].text.trim();
+    let is_call = call_at(bare, &|name| prompt.asks_for(name))
+        .is_some_and(|(_, rest)| rest.trim().is_empty());
+    let below = prompt.lines.get(at + 1).map_or("", |line| line.text.trim());
+    let value = ["#", "->", "=>", "→"]
+        .iter()
+        .find_map(|mark| below.strip_prefix(mark));
+    is_call && value.is_some_and(|value| literal(value.trim()).is_some())
 }
 
 /// Whether code calls anything that is not Python's own.
