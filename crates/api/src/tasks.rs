@@ -36,10 +36,23 @@ impl ToSchema for PriorityWord {}
 
 /// The programming language.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum Language {
     /// Python 3.
     Python,
+}
+
+impl TryFrom<String> for Language {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        match name.as_str() {
+            "python" => Ok(Self::Python),
+            _ => Err(format!(
+                "{name:?} cannot be written and run here; these can: python"
+            )),
+        }
+    }
 }
 
 /// A test file that must pass.

@@ -503,6 +503,17 @@ fn a_spent_budget_ends_with_5_and_a_larger_one_goes_on() {
     let task = last_task(&home);
     let told = format!("`journeyman resume {task} --model-url 'sim:{GOOD}'` with a larger limit");
     assert!(run.stdout.contains(&told), "{}", run.stdout);
+    let elsewhere = home.data_dir().display().to_string();
+    let there = [
+        "Make a thing",
+        "--budget-tokens",
+        "700",
+        "--data-dir",
+        &elsewhere,
+    ];
+    let run = home.simulate(GOOD, &there);
+    let told = format!(" --data-dir '{elsewhere}' --model-url 'sim:{GOOD}'` with a larger limit");
+    assert!(run.stdout.contains(&told), "{}", run.stdout);
     let same = home.run(&["resume", &task, "--model-url", "sim:"]);
     assert_eq!(same.code, Some(5), "without a larger limit it stays ended");
     let more = home.run(&[

@@ -27,6 +27,7 @@ async fn what_does_not_fit_is_refused_and_the_field_is_named() {
         (json!({"prompt": "x", "priority": 101}), "priority"),
         (json!({"prompt": "x", "priority": 1.5}), "priority"),
         (json!({"prompt": "x", "language": "cobol"}), "language"),
+        (json!({"prompt": "x", "language": 5}), "language"),
         (json!({"prompt": "x", "model": "another"}), "model"),
         (json!({"prompt": "x", "budget": 0}), "budget"),
         (json!({"prompt": "x", "budget": -5}), "budget"),

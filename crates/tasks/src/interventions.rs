@@ -441,7 +441,12 @@ pub(crate) fn ended(task: &TaskId, state: &TaskState) -> Error {
 
 fn no_module(task: &TaskId, state: &TaskState, given: &str) -> Error {
     let modules = state.modules.iter();
-    let known: Vec<String> = modules.map(|m| module_path(state, &m.plan.name)).collect();
+    let known: Vec<String> = modules
+        .map(|module| {
+            let name = &module.plan.name;
+            format!("{name} ({})", module_path(state, name))
+        })
+        .collect();
     Error::NoModule {
         task: task.clone(),
         given: given.to_owned(),
@@ -453,11 +458,14 @@ fn no_module(task: &TaskId, state: &TaskState, given: &str) -> Error {
     }
 }
 
-/// The next version of the module that this file is.
+/// The next version of the module that this file is; it may be given by the module's name as well.
 fn edit(task: &TaskId, state: &TaskState, path: &str, source: &str) -> Result<Fact, Error> {
     let mut modules = state.modules.iter();
     let module = modules
-        .find(|module| module_path(state, &module.plan.name) == path)
+        .find(|module| {
+            let name = &module.plan.name;
+            module_path(state, name) == path || name.as_str() == path
+        })
         .ok_or_else(|| no_module(task, state, path))?;
     Ok(Fact::new_code(
         Role::User,

@@ -131,14 +131,30 @@ impl Settings {
         })
     }
 
-    /// The flags by which the model was chosen on the command line, as they have to be given again to go on with it;
-    /// without a password. Each has a space before it.
+    /// The flags of the command line that have to be given again to reach a task: which folder or server it is at.
+    /// Each has a space before it.
+    pub(crate) fn place_flags(&self) -> String {
+        self.flags_again(&[("data_dir", "data-dir"), ("server.url", "server")])
+    }
+
+    /// The flags that have to be given again to go on with its model, without a password.
     pub(crate) fn model_flags(&self) -> String {
-        let by_flag = |key| self.find(key).filter(|found| found.origin == Origin::Flag);
-        let url = by_flag("model.url").map(|found| journeyman_llm::shown(&found.value));
-        let url = url.map(|url| format!(" --model-url '{url}'"));
-        let name = by_flag("model.name").map(|found| format!(" --model '{}'", found.value));
-        url.into_iter().chain(name).collect()
+        self.flags_again(&[("model.url", "model-url"), ("model.name", "model")])
+    }
+
+    fn flags_again(&self, settings: &[(&str, &str)]) -> String {
+        let flags = settings.iter().filter_map(|&(key, flag)| {
+            let found = self
+                .find(key)
+                .filter(|found| found.origin == Origin::Flag)?;
+            let value = if found.value.contains("://") {
+                journeyman_llm::shown(&found.value)
+            } else {
+                found.value.clone()
+            };
+            Some(format!(" --{flag} '{value}'"))
+        });
+        flags.collect()
     }
 
     /// The tools that were asked for; none if nothing was said of them.

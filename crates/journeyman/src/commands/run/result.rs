@@ -70,7 +70,8 @@ pub(super) fn tell_result(
         return;
     }
     let looks = progress.looks();
-    let resume = format!("journeyman resume {task}{}", settings.model_flags());
+    let place = settings.place_flags();
+    let resume = format!("journeyman resume {task}{place}{}", settings.model_flags());
     for line in lines(task, state, &resume, looks) {
         progress.result(line);
     }
@@ -91,7 +92,7 @@ pub(super) fn tell_result(
                 progress.result(line);
             }
         }
-        _ => progress.result(format!("files: `journeyman files {task}`")),
+        _ => progress.result(format!("files: `journeyman files {task}{place}`")),
     }
     for line in hints(&resume, state) {
         progress.result(line);
