@@ -561,6 +561,13 @@ impl TaskState {
         self.active.saturating_add(running)
     }
 
+    /// The time spent on it up to the last event of that work: what is known of a task that is being worked on, or
+    /// whose worker died.
+    pub fn worked(&self) -> SignedDuration {
+        let last = self.worked_at.map(|last| self.active_until(last));
+        last.unwrap_or(self.active)
+    }
+
     /// Whether there is something to write out: code, or the answer to a question.
     pub fn has_result(&self) -> bool {
         self.reply.is_some() || self.modules.iter().any(|module| module.code().is_some())

@@ -487,8 +487,11 @@ fn only_time_at_work_counts_and_after_a_crash_up_to_the_last_event() {
     let last = maker.events[3]
         .occurred_at()
         .duration_since(maker.events[2].occurred_at());
+    // What is known of it is told before somebody takes it up again.
+    assert_eq!(maker.fold().worked(), worked + last);
     maker.add(None, None, TaskResumed {});
     assert_eq!(maker.fold().active, worked + last);
+    assert_eq!(maker.fold().worked(), worked + last);
 }
 
 #[test]

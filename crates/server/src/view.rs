@@ -145,7 +145,7 @@ pub(crate) fn task(task: &TaskId, state: &TaskState, headers: &HeaderMap) -> Tas
         modules: state.modules.iter().map(|one| module(state, one)).collect(),
         tokens: state.spent.0,
         tokens_max: state.budget().0,
-        active_seconds: state.active.as_secs_f64(),
+        active_seconds: state.worked().as_secs_f64(),
         timeout: state.limits.active_max().as_secs_f64(),
         verification,
         confidence,

@@ -92,7 +92,7 @@ impl Listing {
                 .filter(|m| m.completion.is_some())
                 .count(),
             tokens: state.spent.0,
-            active_seconds: state.active.as_secs_f64(),
+            active_seconds: state.worked().as_secs_f64(),
             submitted_at: state.submitted_at,
             priority: state
                 .submission

@@ -130,7 +130,7 @@ pub(crate) async fn show(
         "spent      {} of {}, {}",
         grouped(state.spent.0),
         counted(state.budget().0, "token"),
-        lasted(Duration::try_from(state.active).unwrap_or_default())
+        lasted(Duration::try_from(state.worked()).unwrap_or_default())
     ))?;
     for module in &state.modules {
         let tests = module.runs.last().map_or_else(

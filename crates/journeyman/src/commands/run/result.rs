@@ -125,7 +125,7 @@ fn as_json(task: &TaskId, state: &TaskState) -> Value {
         "files": files,
         "answer": state.reply.as_ref().map(|reply| &reply.text),
         "tokens": state.spent,
-        "seconds": state.active.as_secs_f64(),
+        "seconds": state.worked().as_secs_f64(),
     })
 }
 
@@ -153,7 +153,7 @@ fn lines(task: &TaskId, state: &TaskState, resume: &str, looks: Looks) -> Vec<St
     let taken = asked.and_then(|asked| examples_notice(of_task(state), &asked.tests));
     let notices = taken.into_iter().chain(asked.and_then(left_out_notice));
     lines.extend(notices.map(|notice| looks.plain(&visible(&notice))));
-    let time = Duration::try_from(state.active).unwrap_or_default();
+    let time = Duration::try_from(state.worked()).unwrap_or_default();
     lines.push(format!(
         "task {task}: {} of {}, {}",
         grouped(state.spent.0),
