@@ -134,25 +134,24 @@ impl Settings {
     /// The flags of the command line that have to be given again to reach a task: which folder or server it is at.
     /// Each has a space before it.
     pub(crate) fn place_flags(&self) -> String {
-        self.flags_again(&[("data_dir", "data-dir"), ("server.url", "server")])
+        self.flags_again(["data_dir", "server.url"])
     }
 
     /// The flags that have to be given again to go on with its model, without a password.
     pub(crate) fn model_flags(&self) -> String {
-        self.flags_again(&[("model.url", "model-url"), ("model.name", "model")])
+        self.flags_again(["model.url", "model.name"])
     }
 
-    fn flags_again(&self, settings: &[(&str, &str)]) -> String {
-        let flags = settings.iter().filter_map(|&(key, flag)| {
-            let found = self
-                .find(key)
-                .filter(|found| found.origin == Origin::Flag)?;
-            let value = if found.value.contains("://") {
-                journeyman_llm::shown(&found.value)
+    fn flags_again(&self, keys: [&str; 2]) -> String {
+        let found = keys.into_iter().filter_map(|key| self.find(key));
+        let given = found.filter(|found| found.origin == Origin::Flag);
+        let flags = given.map(|Found { source, value, .. }| {
+            let shown = if value.contains("://") {
+                journeyman_llm::shown(value)
             } else {
-                found.value.clone()
+                value.clone()
             };
-            Some(format!(" --{flag} '{value}'"))
+            format!(" {source} '{shown}'")
         });
         flags.collect()
     }

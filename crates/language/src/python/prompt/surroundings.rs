@@ -63,9 +63,8 @@ enum Lead {
     Astray,
     /// There is none, or a sentence of its own.
     Nothing,
+    /// It is an example, or to be so: `This must hold:`.
     Example,
-    /// It is to be so: `This must hold:`.
-    Demand,
 }
 
 impl Prompt<'_> {
@@ -80,8 +79,7 @@ impl Prompt<'_> {
             .iter()
             .any(|start| self.lines[first].text.trim_start().starts_with(start))
             || around.is_some_and(|name| name.starts_with("test"));
-        let lead = self.lead(first);
-        let is_led = matches!(lead, Lead::Demand | Lead::Example);
+        let is_led = self.lead(first) == Lead::Example;
         !self.stub.is_empty()
             || around.is_some_and(|name| self.asks_for(name))
             || (is_test || is_led || self.is_placed(self.lines[first].start))
@@ -91,15 +89,12 @@ impl Prompt<'_> {
     /// Whether a line stands in the docstring of a function that is there already and is to be changed: what is shown
     /// there is what it does today.
     fn is_of_what_changes(&self, at: usize) -> bool {
-        let asked = self.request.map(|start| &self.text[start..]);
-        let asked =
-            asked.and_then(|text| text.lines().next().and_then(|line| sentences(line).next()));
-        let is_change = |asked: &str| {
+        let is_change = self.request_sentence().is_some_and(|asked| {
             starts_with_any(opening(asked), CHANGES)
                 && !says_any(asked, DEMANDED)
                 && !says_any(asked, SHOWN)
-        };
-        if !asked.is_some_and(is_change) {
+        });
+        if !is_change {
             return false;
         }
         let is_end = |line: &Line<'_>| line.text.contains("\"\"\"") || line.text.contains("'''");
@@ -117,21 +112,20 @@ impl Prompt<'_> {
         })
     }
 
+    /// The first sentence that asks for something, as far as it stands on its line.
+    fn request_sentence(&self) -> Option<&str> {
+        let line = self.text[self.request?..].lines().next()?;
+        sentences(line).next()
+    }
+
     /// Whether a place of the prompt stands behind the beginning of what it asks for, or its request speaks
     /// of tests that stand above it.
     fn is_placed(&self, place: usize) -> bool {
-        let sentence = |start: usize| {
-            self.text[start..]
-                .lines()
-                .next()
-                .and_then(|line| sentences(line).next())
+        let speaks_of_tests = |asked: &str| {
+            says_any(asked, SHOWN) && !says_any(asked, REPORTS) && !says_any(asked, DOUBTS)
         };
-        self.request.is_none_or(|start| {
-            place >= start
-                || sentence(start).is_some_and(|asked| {
-                    says_any(asked, SHOWN) && !says_any(asked, REPORTS) && !says_any(asked, DOUBTS)
-                })
-        })
+        self.request.is_none_or(|start| place >= start)
+            || self.request_sentence().is_some_and(speaks_of_tests)
     }
 
     /// Whether the prose that comes first behind a line takes nothing back of what stands on it.
@@ -341,9 +335,10 @@ impl Prompt<'_> {
             };
         }
         // It may be English without a word that says so.
-        if demands(lead) {
-            Lead::Demand
-        } else if says_any(lead, AFFIRMED) || asks_in_another_language(lead, AFFIRMED_ELSEWHERE) {
+        if demands(lead)
+            || says_any(lead, AFFIRMED)
+            || asks_in_another_language(lead, AFFIRMED_ELSEWHERE)
+        {
             Lead::Example
         } else if requests(lead) {
             Lead::Nothing
