@@ -14,6 +14,8 @@
 
 #[path = "../src/environment.rs"]
 mod environment;
+#[path = "../tests/common/no_effects.rs"]
+mod no_effects;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -21,13 +23,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use journeyman_bus::Bus;
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
 use journeyman_language::python::Interpreter;
-use journeyman_language::{DeadCode, ImportCheck, Runner, TestOutcome, TestReport, TestResult};
-use journeyman_sandbox::{Launcher, Limits, Sandbox};
+use journeyman_sandbox::{Launcher, Sandbox};
 use journeyman_server::{Door, Hosts, Mounted, Patience, Readiness, ToolServers};
 use journeyman_sim::{Script, SimulatedModel};
 use journeyman_tasks::{Ending as ServiceEnding, Parts, Tasks};
@@ -39,77 +39,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use environment::{SystemRandom, SystemStamp, SystemTime};
+use no_effects::NoEffects;
 
 /// The first argument with which the sandbox starts this program again.
 const SANDBOX: &str = "sandbox-init";
 /// What the product gives running tasks by default when it stops.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// Runs nothing, and says that all is well.
-struct NoEffects;
-
-#[async_trait]
-impl Runner for NoEffects {
-    fn language(&self) -> &'static str {
-        "python"
-    }
-
-    fn program(&self, _: &str) -> Option<PathBuf> {
-        None
-    }
-
-    async fn run_tests(
-        &self,
-        _: &Sandbox,
-        _: &Path,
-        files: &[&str],
-        _: Option<Limits>,
-        _: &CancellationToken,
-    ) -> journeyman_language::Result<TestReport> {
-        let tests = files.iter().map(|file| TestResult {
-            name: format!("{file}::declared_and_not_run"),
-            passed: true,
-            message: String::new(),
-        });
-        let tests: Vec<TestResult> = tests.collect();
-        Ok(TestReport {
-            outcome: TestOutcome::Passed,
-            detail: String::new(),
-            passed: u32::try_from(tests.len()).unwrap(),
-            failed: 0,
-            skipped: Vec::new(),
-            idle: Vec::new(),
-            tests,
-            runner: None,
-            broken_tests: false,
-            output: String::new(),
-            wall_ms: 0,
-        })
-    }
-
-    async fn check_import(
-        &self,
-        _: &Sandbox,
-        _: &Path,
-        _: &str,
-        _: &CancellationToken,
-    ) -> journeyman_language::Result<ImportCheck> {
-        Ok(ImportCheck {
-            imports: true,
-            error: String::new(),
-        })
-    }
-
-    async fn analyse(
-        &self,
-        _: &Sandbox,
-        _: &Path,
-        _: &[&str],
-        _: &CancellationToken,
-    ) -> journeyman_language::Result<Vec<DeadCode>> {
-        Ok(Vec::new())
-    }
-}
 
 struct Always;
 

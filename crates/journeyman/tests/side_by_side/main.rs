@@ -5,6 +5,8 @@
 
 #[path = "../../src/environment.rs"]
 mod environment;
+#[path = "../common/no_effects.rs"]
+mod no_effects;
 mod shop;
 
 use std::sync::Arc;
@@ -299,6 +301,12 @@ async fn several_calls_never_promise_more_than_the_budget() {
         let mut asked = asked();
         asked.limits.tokens_max = Some(Tokens(budget));
         let shop = Shop::with(None, asked).await;
+        // Where there is room for two calls, neither is answered before both are under way.
+        let together = Arc::new(Barrier::new(expected));
+        for module in &["a", "b"][..expected] {
+            let answered = Fate::With(together.clone(), End::Answered);
+            shop.model.next(module, answered);
+        }
         let state = shop.work().await;
         assert!(state.spent <= Tokens(budget));
         let events = shop.events().await;

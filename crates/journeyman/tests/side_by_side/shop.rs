@@ -1,7 +1,7 @@
 //! A worker over a journal in memory, with a model whose calls go as a test says and tests that pass.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,12 +12,11 @@ use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::{Event, Payload, Principal, SeededRandom, TaskId, TaskState, Tokens};
 use journeyman_journal::{Filter, Journal, Memory};
 use journeyman_language::python::Interpreter;
-use journeyman_language::{DeadCode, ImportCheck, Runner, TestOutcome, TestReport, TestResult};
 use journeyman_llm::{
     Answer, Count, Error, Finish, Message, ModelInfo, ModelServer, OnDelta, Request, Usage, Window,
     WindowSource,
 };
-use journeyman_sandbox::{Launcher, Limits, Sandbox};
+use journeyman_sandbox::{Launcher, Sandbox};
 use journeyman_workflow::{
     AgentRegistry, Bench, Control, Fact, ModelSlots, Notices, Recorder, Role, StopReason,
     Strategies, Toolbox, WholeFile, Worker,
@@ -26,6 +25,7 @@ use tokio::sync::{Barrier, Notify};
 use tokio_util::sync::CancellationToken;
 
 use super::environment::{SystemRandom, SystemStamp, SystemTime};
+use super::no_effects::NoEffects;
 
 /// What the model says that a prompt takes.
 pub(crate) const PROMPT: Tokens = Tokens(1_000);
@@ -224,72 +224,6 @@ impl ModelServer for Model {
     }
 }
 
-/// Runs nothing, and says that all is well.
-struct Passes;
-
-#[async_trait]
-impl Runner for Passes {
-    fn language(&self) -> &'static str {
-        "python"
-    }
-
-    fn program(&self, _: &str) -> Option<PathBuf> {
-        None
-    }
-
-    async fn run_tests(
-        &self,
-        _: &Sandbox,
-        _: &Path,
-        files: &[&str],
-        _: Option<Limits>,
-        _: &CancellationToken,
-    ) -> journeyman_language::Result<TestReport> {
-        let tests = files.iter().map(|file| TestResult {
-            name: format!("{file}::test_f"),
-            passed: true,
-            message: String::new(),
-        });
-        let tests: Vec<TestResult> = tests.collect();
-        Ok(TestReport {
-            outcome: TestOutcome::Passed,
-            detail: String::new(),
-            passed: u32::try_from(tests.len()).unwrap(),
-            failed: 0,
-            skipped: Vec::new(),
-            idle: Vec::new(),
-            tests,
-            runner: None,
-            broken_tests: false,
-            output: String::new(),
-            wall_ms: 0,
-        })
-    }
-
-    async fn check_import(
-        &self,
-        _: &Sandbox,
-        _: &Path,
-        _: &str,
-        _: &CancellationToken,
-    ) -> journeyman_language::Result<ImportCheck> {
-        Ok(ImportCheck {
-            imports: true,
-            error: String::new(),
-        })
-    }
-
-    async fn analyse(
-        &self,
-        _: &Sandbox,
-        _: &Path,
-        _: &[&str],
-        _: &CancellationToken,
-    ) -> journeyman_language::Result<Vec<DeadCode>> {
-        Ok(Vec::new())
-    }
-}
-
 /// A journal, and all that a worker needs.
 pub(crate) struct Shop {
     pub(crate) journal: Journal,
@@ -321,7 +255,7 @@ impl Shop {
                 server: model.clone(),
                 slots: ModelSlots::new(places),
                 sandbox,
-                runner: Arc::new(Passes),
+                runner: Arc::new(NoEffects),
                 strategies: Strategies::new(Arc::new(WholeFile), Vec::new()),
                 tools: Toolbox::built_in().unwrap(),
                 agents: AgentRegistry::default(),
