@@ -28,7 +28,7 @@ use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
 use journeyman_language::python::Interpreter;
 use journeyman_sandbox::{Launcher, Sandbox};
-use journeyman_server::{Door, Hosts, Mounted, Patience, Readiness, ToolServers};
+use journeyman_server::{Auth, ClientTimeouts, Hosts, MountedProtocol, Readiness, ToolServers};
 use journeyman_sim::{Script, SimulatedModel};
 use journeyman_tasks::{Ending as ServiceEnding, Parts, Tasks};
 use journeyman_workflow::{
@@ -108,21 +108,21 @@ async fn serve(folder: PathBuf) {
     let stop = CancellationToken::new();
     let options = journeyman_server::Options {
         tasks: tasks.clone(),
-        door: Door::open(),
+        auth: Auth::open(),
         hosts: Hosts::default(),
         model: "simulated".to_owned(),
         settings: Vec::new(),
         readiness: Arc::new(Always),
         connections_max: usize::MAX,
-        patience: Patience::default(),
-        mounted: Some(Mounted {
+        timeouts: ClientTimeouts::default(),
+        mounted: Some(MountedProtocol {
             name: "MCP",
             path: journeyman_mcp::PATH,
             page: journeyman_mcp::PAGE,
             router: journeyman_mcp::router(stop.clone()),
         }),
         servers: Arc::new(Always),
-        tcp: journeyman_server::TcpOffer::default(),
+        tcp: journeyman_server::TcpProtocols::default(),
         randomness: Arc::new(SystemRandom),
         stop: stop.clone(),
     };

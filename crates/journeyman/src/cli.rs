@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use journeyman_api::limits::{BUDGET_MAX, ITERATIONS_MAX};
 use journeyman_event::{ModuleName, Owner, Priority, TaskId};
 use journeyman_journal::Head;
-use journeyman_server::{Role, TcpOffer};
+use journeyman_server::{Role, TcpProtocols};
 use journeyman_workflow::Moment;
 
 use crate::settings::{Settings, Variables, flags, parse_duration};
@@ -276,11 +276,11 @@ pub(crate) struct ServeArgs {
 }
 
 impl ServeArgs {
-    pub(crate) const fn offer(&self) -> TcpOffer {
+    pub(crate) const fn offer(&self) -> TcpProtocols {
         if self.mcp_only {
-            TcpOffer::Mounted
+            TcpProtocols::Mounted
         } else {
-            TcpOffer::Everything
+            TcpProtocols::Everything
         }
     }
 }

@@ -9,7 +9,7 @@ use journeyman_bus::Bus;
 use journeyman_journal::Journal;
 use journeyman_llm::ModelServer;
 use journeyman_server::{
-    Door, Hosts, Mounted, Options, Patience, Readiness, TcpOffer, ToolServers,
+    Auth, ClientTimeouts, Hosts, MountedProtocol, Options, Readiness, TcpProtocols, ToolServers,
 };
 use journeyman_tasks::{Ending as ServiceEnding, Parts, Tasks};
 use journeyman_tools::McpServers;
@@ -42,8 +42,8 @@ pub(crate) struct Holder {
 /// Who is let in, where, and what for.
 pub(crate) struct Entrance {
     pub(crate) tcp: Option<TcpListener>,
-    pub(crate) door: Door,
-    pub(crate) offer: TcpOffer,
+    pub(crate) auth: Auth,
+    pub(crate) offer: TcpProtocols,
 }
 
 impl Entrance {
@@ -51,8 +51,8 @@ impl Entrance {
     pub(crate) fn local() -> Self {
         Self {
             tcp: None,
-            door: Door::open(),
-            offer: TcpOffer::default(),
+            auth: Auth::open(),
+            offer: TcpProtocols::default(),
         }
     }
 }
@@ -115,7 +115,7 @@ impl Holder {
         let servers = workshop.as_ref().map(|made| Arc::downgrade(&made.servers));
         let options = Options {
             tasks: tasks.clone(),
-            door: entrance.door,
+            auth: entrance.auth,
             hosts: Hosts::allow(settings.allowed_hosts.iter().cloned()),
             tcp: entrance.offer,
             model,
@@ -129,8 +129,8 @@ impl Holder {
                 watch,
             }),
             connections_max: descriptors::connections_max(settings.queue.max_concurrent),
-            patience: Patience::default(),
-            mounted: Some(Mounted {
+            timeouts: ClientTimeouts::default(),
+            mounted: Some(MountedProtocol {
                 name: "MCP",
                 path: journeyman_mcp::PATH,
                 page: journeyman_mcp::PAGE,

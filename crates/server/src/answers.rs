@@ -1,4 +1,4 @@
-//! Answers on their way out: their bytes are counted in the [`crate::room`], and they say which pages
+//! Answers on their way out: their bytes are counted in the [`crate::send_budget`], and they say which pages
 //! may read them.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use journeyman_api::Problem;
 
 use crate::app::App;
 use crate::problem::defect;
-use crate::room::Held;
+use crate::send_budget::Reservation;
 
 /// Smaller answers are as good as nothing.
 const COUNTED_MIN: u64 = 16 << 10;
@@ -25,7 +25,7 @@ pub(crate) async fn count(State(app): State<App>, request: Request, next: Next) 
         return response;
     };
     let size = usize::try_from(size).unwrap_or(usize::MAX);
-    let Some(held) = app.room.hold_made(size).await else {
+    let Some(held) = app.send_budget.reserve_built(size).await else {
         let detail = "too many clients do not read what they asked for; try again";
         let status = StatusCode::SERVICE_UNAVAILABLE;
         return Problem::later(status, "busy", detail, 1).into_response();
@@ -33,7 +33,7 @@ pub(crate) async fn count(State(app): State<App>, request: Request, next: Next) 
     let (parts, body) = response.into_parts();
     match to_bytes(body, size).await {
         Ok(bytes) => {
-            let bytes = Held::around(&Arc::new(held), bytes);
+            let bytes = Reservation::attach(&Arc::new(held), bytes);
             Response::from_parts(parts, Body::from(bytes))
         }
         Err(_) => defect().into_response(),

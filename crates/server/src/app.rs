@@ -12,10 +12,10 @@ use journeyman_tasks::Tasks;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::door::Door;
+use crate::auth::Auth;
 use crate::guard::Hosts;
-use crate::mount::Mounted;
-use crate::room::Room;
+use crate::mount::MountedProtocol;
+use crate::send_budget::SendBudget;
 use crate::tickets::Tickets;
 
 /// Whether work can be done now. Asked by `GET /ready`.
@@ -32,7 +32,7 @@ pub trait ToolServers: Send + Sync + 'static {
 
 /// What answers over TCP. Over the data folder's socket everything does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TcpOffer {
+pub enum TcpProtocols {
     /// Every protocol.
     #[default]
     Everything,
@@ -42,7 +42,7 @@ pub enum TcpOffer {
 
 /// How long a client is waited for.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct ClientTimeouts {
     /// For a request's head, also the first one's, and the next one's after an answer. Then the connection
     /// is closed.
     pub head: Duration,
@@ -50,7 +50,7 @@ pub struct Patience {
     pub body: Duration,
 }
 
-impl Default for Patience {
+impl Default for ClientTimeouts {
     fn default() -> Self {
         Self {
             head: Duration::from_secs(30),
@@ -65,11 +65,11 @@ pub struct Options {
     /// The tasks.
     pub tasks: Tasks,
     /// Who may come in.
-    pub door: Door,
+    pub auth: Auth,
     /// Under which names this server may be addressed.
     pub hosts: Hosts,
     /// What answers over TCP.
-    pub tcp: TcpOffer,
+    pub tcp: TcpProtocols,
     /// The model that tasks are worked on with.
     pub model: String,
     /// The settings that tasks are worked on with.
@@ -79,11 +79,11 @@ pub struct Options {
     /// Connections at the same time that the process has descriptors for; 20,000 at the most in any case.
     pub connections_max: usize,
     /// How long a client is waited for.
-    pub patience: Patience,
+    pub timeouts: ClientTimeouts,
     /// Where tickets come from.
     pub randomness: Arc<dyn Randomness>,
     /// A protocol beside REST.
-    pub mounted: Option<Mounted>,
+    pub mounted: Option<MountedProtocol>,
     /// How the external servers are whose tools agents may call.
     pub servers: Arc<dyn ToolServers>,
     /// Stops the server: nothing new is taken, what is open is closed.
@@ -96,17 +96,17 @@ pub(crate) struct App(Arc<Shared>);
 
 pub(crate) struct Shared {
     pub(crate) tasks: Tasks,
-    pub(crate) door: Door,
+    pub(crate) auth: Auth,
     pub(crate) hosts: Hosts,
-    pub(crate) tcp: TcpOffer,
+    pub(crate) tcp: TcpProtocols,
     pub(crate) model: String,
     pub(crate) settings: Vec<ServedSetting>,
     pub(crate) readiness: Arc<dyn Readiness>,
     pub(crate) servers: Arc<dyn ToolServers>,
-    pub(crate) mounted: Option<Mounted>,
+    pub(crate) mounted: Option<MountedProtocol>,
     pub(crate) tickets: Tickets,
     /// What waits to get out to clients.
-    pub(crate) room: Room,
+    pub(crate) send_budget: SendBudget,
     /// The sockets that are open.
     pub(crate) sockets: TaskTracker,
     pub(crate) stop: CancellationToken,
@@ -116,7 +116,7 @@ impl App {
     pub(crate) fn new(options: Options) -> Self {
         Self(Arc::new(Shared {
             tasks: options.tasks,
-            door: options.door,
+            auth: options.auth,
             hosts: options.hosts,
             tcp: options.tcp,
             model: options.model,
@@ -125,7 +125,7 @@ impl App {
             servers: options.servers,
             mounted: options.mounted,
             tickets: Tickets::new(options.randomness),
-            room: Room::new(),
+            send_budget: SendBudget::new(),
             sockets: TaskTracker::new(),
             stop: options.stop,
         }))

@@ -13,19 +13,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// How long one that gives way has for it before the next one is asked.
-const GIVING_WAY: Duration = Duration::from_millis(100);
+const EVICTION_TIME: Duration = Duration::from_millis(100);
 
 /// The places of one listener.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     /// Of one foreign address.
     peer_max: usize,
-    seated: Mutex<Seated>,
+    slots: Mutex<SlotTable>,
 }
 
 #[derive(Debug, Default)]
-struct Seated {
+struct SlotTable {
     /// Foreign addresses, and how many places each has.
     peers: HashMap<IpAddr, usize>,
     /// Those that wait for a request, the one that has waited the longest first.
@@ -35,10 +35,10 @@ struct Seated {
 
 /// The place of one connection, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionSlot {
     of: Arc<Connections>,
     peer: Option<IpAddr>,
-    gives_way: CancellationToken,
+    evicted: CancellationToken,
     /// Where it stands among the idle ones.
     idle: Mutex<Option<u64>>,
     permit: Option<OwnedSemaphorePermit>,
@@ -49,52 +49,55 @@ impl Connections {
     pub(crate) fn new(max: usize) -> Arc<Self> {
         let max = max.max(1);
         Arc::new(Self {
-            places: Arc::new(Semaphore::new(max)),
+            permits: Arc::new(Semaphore::new(max)),
             peer_max: max.div_ceil(2),
-            seated: Mutex::default(),
+            slots: Mutex::default(),
         })
     }
 
-    fn seated(&self) -> MutexGuard<'_, Seated> {
-        self.seated.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slots(&self) -> MutexGuard<'_, SlotTable> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives a connection from this address a place. Where there is none, whoever has been idle for the
     /// longest gives way, and where nobody is idle, it waits. None if the address has as many as one may:
     /// those of this machine are all one address, and are bounded together only.
-    pub(crate) async fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Place> {
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+    ) -> Option<ConnectionSlot> {
         let peer = address.map(network).filter(|peer| !peer.is_loopback());
         if let Some(peer) = peer {
-            let mut seated = self.seated();
-            let count = seated.peers.entry(peer).or_default();
+            let mut slots = self.slots();
+            let count = slots.peers.entry(peer).or_default();
             if *count >= self.peer_max {
                 return None;
             }
             *count += 1;
         }
-        let mut place = Place {
+        let mut slot = ConnectionSlot {
             of: Arc::clone(self),
             peer,
-            gives_way: CancellationToken::new(),
+            evicted: CancellationToken::new(),
             idle: Mutex::default(),
             permit: None,
         };
-        let permit = match Arc::clone(&self.places).try_acquire_owned() {
+        let permit = match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => Some(permit),
             Err(_) => self.wait().await,
         };
-        place.permit = permit;
-        Some(place)
+        slot.permit = permit;
+        Some(slot)
     }
 
     async fn wait(&self) -> Option<OwnedSemaphorePermit> {
         loop {
-            let longest = self.seated().idle.pop_first();
+            let longest = self.slots().idle.pop_first();
             if let Some((_, longest)) = longest {
                 longest.cancel();
             }
-            let free = Arc::clone(&self.places).acquire_owned();
-            if let Ok(permit) = tokio::time::timeout(GIVING_WAY, free).await {
+            let free = Arc::clone(&self.permits).acquire_owned();
+            if let Ok(permit) = tokio::time::timeout(EVICTION_TIME, free).await {
                 return permit.ok(); // never closed
             }
         }
@@ -112,23 +115,23 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-impl Place {
+impl ConnectionSlot {
     /// It waits for a request.
-    pub(crate) fn rests(&self) {
-        let mut seated = self.of.seated();
-        seated.count += 1;
-        let number = seated.count;
-        seated.idle.insert(number, self.gives_way.clone());
+    pub(crate) fn mark_idle(&self) {
+        let mut slots = self.of.slots();
+        slots.count += 1;
+        let number = slots.count;
+        slots.idle.insert(number, self.evicted.clone());
         if let Some(before) = self.stands_at().replace(number) {
-            seated.idle.remove(&before);
+            slots.idle.remove(&before);
         }
     }
 
     /// A request is being answered, or it is none of HTTP any more.
-    pub(crate) fn works(&self) {
-        let mut seated = self.of.seated();
+    pub(crate) fn mark_busy(&self) {
+        let mut slots = self.of.slots();
         if let Some(number) = self.stands_at().take() {
-            seated.idle.remove(&number);
+            slots.idle.remove(&number);
         }
     }
 
@@ -138,8 +141,8 @@ impl Place {
     }
 
     /// Becomes ready when it is to give way to another one.
-    pub(crate) fn gives_way(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.gives_way.clone().cancelled_owned()
+    pub(crate) fn evicted(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.evicted.clone().cancelled_owned()
     }
 
     fn stands_at(&self) -> MutexGuard<'_, Option<u64>> {
@@ -147,18 +150,18 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.works();
+        self.mark_busy();
         drop(self.permit.take());
         let Some(peer) = self.peer else {
             return;
         };
-        let mut seated = self.of.seated();
-        if let Some(count) = seated.peers.get_mut(&peer) {
+        let mut slots = self.of.slots();
+        if let Some(count) = slots.peers.get_mut(&peer) {
             *count -= 1;
             if *count == 0 {
-                seated.peers.remove(&peer);
+                slots.peers.remove(&peer);
             }
         }
     }
@@ -184,45 +187,45 @@ mod tests {
         ] {
             let connections = Connections::new(4);
             let held = [
-                connections.enter(Some(address(first))).await.unwrap(),
-                connections.enter(Some(address(second))).await.unwrap(),
+                connections.acquire(Some(address(first))).await.unwrap(),
+                connections.acquire(Some(address(second))).await.unwrap(),
             ];
-            assert!(connections.enter(Some(address(second))).await.is_none());
-            let others = connections.enter(Some(address(other))).await;
+            assert!(connections.acquire(Some(address(second))).await.is_none());
+            let others = connections.acquire(Some(address(other))).await;
             assert!(others.is_some());
             drop(held);
-            assert!(connections.enter(Some(address(first))).await.is_some());
+            assert!(connections.acquire(Some(address(first))).await.is_some());
         }
         let connections = Connections::new(4);
         let mut held = Vec::new();
         for from in ["127.0.0.1", "127.0.0.1", "::1", "::1"] {
-            held.push(connections.enter(Some(address(from))).await.unwrap());
+            held.push(connections.acquire(Some(address(from))).await.unwrap());
         }
-        assert_eq!(connections.seated().peers.len(), 0);
+        assert_eq!(connections.slots().peers.len(), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_has_been_idle_the_longest_gives_way_and_who_is_at_work_does_not() {
         let connections = Connections::new(3);
-        let mut places = Vec::new();
+        let mut slots = Vec::new();
         for _ in 0..3 {
-            places.push(connections.enter(None).await.unwrap());
+            slots.push(connections.acquire(None).await.unwrap());
         }
-        for place in &places {
-            place.rests();
+        for slot in &slots {
+            slot.mark_idle();
         }
-        places[0].works();
-        places[0].rests(); // the newest of the idle ones
-        places[1].works();
-        let told: Vec<_> = places.iter().map(Place::gives_way).collect();
-        let mut next = Box::pin(connections.enter(None));
+        slots[0].mark_busy();
+        slots[0].mark_idle(); // the newest of the idle ones
+        slots[1].mark_busy();
+        let told: Vec<_> = slots.iter().map(ConnectionSlot::evicted).collect();
+        let mut next = Box::pin(connections.acquire(None));
         assert!((&mut next).now_or_never().is_none());
         let is_told: Vec<bool> = told
             .into_iter()
             .map(|told| told.now_or_never().is_some())
             .collect();
         assert_eq!(is_told, [false, false, true]);
-        drop(places.pop());
+        drop(slots.pop());
         assert!(next.await.is_some());
     }
 }

@@ -20,11 +20,11 @@ use journeyman_journal::{Filter, Most};
 use serde_json::value::RawValue;
 
 use crate::app::App;
-use crate::door::Caller;
+use crate::auth::Caller;
 use crate::feed::pieces;
 use crate::problem::Rejection;
-use crate::query::{Asked, Task, TaskAnd, seen};
-use crate::room::{Held, weight};
+use crate::query::{Task, TaskPathAnd, ValidQuery, seen};
+use crate::send_budget::{Reservation, weight};
 use crate::view::time;
 
 /// Events on one page.
@@ -63,7 +63,7 @@ pub(crate) async fn events(
     State(app): State<App>,
     caller: Caller,
     Task(task): Task,
-    Asked(query): Asked<EventsQuery>,
+    ValidQuery(query): ValidQuery<EventsQuery>,
 ) -> Result<Json<EventPage>, Rejection> {
     let limit = Most {
         events: page_limit(query.limit, PAGE)?,
@@ -97,7 +97,7 @@ pub(crate) async fn events(
                     Duration::from_millis(wait_ms),
                 )
                 .await;
-                app.door.again(&caller)?;
+                app.auth.recheck(&caller)?;
                 journal.read(principal, &filter, after, limit).await?
             } else {
                 page
@@ -129,7 +129,7 @@ async fn wait(app: &App, caller: &Caller, filter: &Filter, after: Sequence, time
         _ = events.next() => {}
         () = tokio::time::sleep(time) => {}
         () = app.stop.cancelled() => {}
-        () = app.door.revoked(caller) => {}
+        () = app.auth.revoked(caller) => {}
     }
 }
 
@@ -141,7 +141,7 @@ async fn wait(app: &App, caller: &Caller, filter: &Filter, after: Sequence, time
 pub(crate) async fn blob(
     State(app): State<App>,
     caller: Caller,
-    TaskAnd(task, hash): TaskAnd,
+    TaskPathAnd(task, hash): TaskPathAnd,
 ) -> Result<Response, Rejection> {
     let parsed: Result<ContentHash, _> = hash.parse();
     let hash = parsed.map_err(|error| Problem::field("hash", error.to_string()))?;
@@ -168,7 +168,7 @@ pub(crate) fn text(bytes: impl IntoResponse) -> Response {
 pub(crate) async fn lines(
     State(app): State<App>,
     caller: Caller,
-    Asked(query): Asked<LinesQuery>,
+    ValidQuery(query): ValidQuery<LinesQuery>,
 ) -> Result<Response, Rejection> {
     let limit = page_limit(query.limit, PAGE)?;
     let task_id = query.task.as_deref().map(TaskId::new).transpose();
@@ -215,18 +215,18 @@ impl Lines {
                 events: self.left,
                 bytes: PART_BYTES,
             };
-            let (journal, room) = (self.app.tasks.journal(), &self.app.room);
+            let (journal, send_budget) = (self.app.tasks.journal(), &self.app.send_budget);
             let principal = &self.caller.principal;
-            let place = room.reading().await;
+            let permit = send_budget.read_permit().await;
             let page = journal.read(principal, &self.filter, self.at, most).await?;
             let bytes = page.events.iter().map(weight).sum();
-            let held = room.hold(bytes).await;
-            drop(place);
+            let held = send_budget.reserve(bytes).await;
+            drop(permit);
             let held = Arc::new(held.ok_or(journeyman_journal::Error::Closed)?);
             for event in &page.events {
                 let pieces = pieces(event, "{").chain([Bytes::from_static(b"\n")]);
                 self.events
-                    .extend(pieces.map(|piece| Held::around(&held, piece)));
+                    .extend(pieces.map(|piece| Reservation::attach(&held, piece)));
                 self.at = event.sequence();
             }
             self.left = if page.ended {

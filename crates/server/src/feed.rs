@@ -8,7 +8,7 @@ use journeyman_event::Event;
 use journeyman_journal::{Error, Most, Subscription};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::room::{Held, Room, weight};
+use crate::send_budget::{Reservation, SendBudget, weight};
 
 /// What is made for one client at a time, give or take one event.
 const PAGE: Most = Most {
@@ -21,30 +21,30 @@ pub(crate) const PIECE: usize = 64 << 10;
 /// A subscription of which only one page is held, and that page's bytes are counted.
 pub(crate) struct Feed {
     events: Subscription,
-    room: Room,
+    send_budget: SendBudget,
     /// What was read, until there is room for it.
     taken: Vec<Event>,
     /// Its place among what is not counted.
-    place: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
     /// The wait for that room: whoever looks at something else in between does not lose its turn.
     holding: Option<Holding>,
 }
 
-type Holding = Pin<Box<dyn Future<Output = Option<Held>> + Send + Sync>>;
+type Holding = Pin<Box<dyn Future<Output = Option<Reservation>> + Send + Sync>>;
 
 /// Events, and the bytes that they hold.
 pub(crate) struct Page {
     pub(crate) events: Vec<Event>,
-    pub(crate) held: Arc<Held>,
+    pub(crate) held: Arc<Reservation>,
 }
 
 impl Feed {
-    pub(crate) fn new(events: Subscription, room: &Room) -> Self {
+    pub(crate) fn new(events: Subscription, send_budget: &SendBudget) -> Self {
         Self {
             events,
-            room: room.clone(),
+            send_budget: send_budget.clone(),
             taken: Vec::new(),
-            place: None,
+            permit: None,
             holding: None,
         }
     }
@@ -52,19 +52,25 @@ impl Feed {
     /// The next events, as soon as there are some and there is room for them. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Result<Page, Error> {
         while self.taken.is_empty() {
-            self.place = None; // who waits for events reads nothing
+            self.permit = None; // who waits for events reads nothing
             self.events.wait().await?;
-            self.place = self.room.reading().await;
+            self.permit = self.send_budget.read_permit().await;
             let taken = self.events.take(PAGE).await?;
-            self.taken = taken.into_iter().map(|e| self.room.share(e)).collect();
+            self.taken = taken
+                .into_iter()
+                .map(|e| self.send_budget.share(e))
+                .collect();
         }
         let holding = self.holding.get_or_insert_with(|| {
-            let (room, bytes) = (self.room.clone(), self.taken.iter().map(weight).sum());
-            Box::pin(async move { room.hold(bytes).await })
+            let (send_budget, bytes) = (
+                self.send_budget.clone(),
+                self.taken.iter().map(weight).sum(),
+            );
+            Box::pin(async move { send_budget.reserve(bytes).await })
         });
         let held = holding.await;
         self.holding = None;
-        self.place = None;
+        self.permit = None;
         let held = held.ok_or(Error::Closed)?;
         Ok(Page {
             events: std::mem::take(&mut self.taken),

@@ -13,10 +13,10 @@ use journeyman_journal::Filter;
 use journeyman_workflow::task_files;
 
 use crate::app::App;
-use crate::door::Caller;
+use crate::auth::Caller;
 use crate::events::text;
 use crate::problem::Rejection;
-use crate::query::{Asked, Task, TaskAnd};
+use crate::query::{Task, TaskPathAnd, ValidQuery};
 use crate::tasks::state_at;
 
 /// List a task's files.
@@ -28,7 +28,7 @@ pub(crate) async fn files(
     State(app): State<App>,
     caller: Caller,
     Task(task): Task,
-    Asked(at): Asked<AtQuery>,
+    ValidQuery(at): ValidQuery<AtQuery>,
 ) -> Result<Json<FileList>, Rejection> {
     let state = state_at(at.at, &app, &caller.principal, &task).await?;
     let files = task_files(&state).into_iter().map(|file| FileView {
@@ -50,8 +50,8 @@ pub(crate) async fn files(
 pub(crate) async fn file(
     State(app): State<App>,
     caller: Caller,
-    TaskAnd(task, path): TaskAnd,
-    Asked(query): Asked<FileQuery>,
+    TaskPathAnd(task, path): TaskPathAnd,
+    ValidQuery(query): ValidQuery<FileQuery>,
 ) -> Result<Response, Rejection> {
     let state = state_at(query.at, &app, &caller.principal, &task).await?;
     let mut files = task_files(&state).into_iter();
@@ -70,7 +70,7 @@ pub(crate) async fn context(
     State(app): State<App>,
     caller: Caller,
     Task(task): Task,
-    Asked(query): Asked<AtQuery>,
+    ValidQuery(query): ValidQuery<AtQuery>,
 ) -> Result<Json<ContextView>, Rejection> {
     let (journal, principal) = (app.tasks.journal(), &caller.principal);
     let filter = Filter {

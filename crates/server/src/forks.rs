@@ -14,10 +14,10 @@ use journeyman_tasks::{ForkOf, check_may_change};
 use journeyman_workflow::{examples_notice, left_out_notice, prompt_note};
 
 use crate::app::App;
+use crate::auth::Caller;
 use crate::body::MaybeBody;
-use crate::door::Caller;
 use crate::problem::Rejection;
-use crate::query::{Asked, Task};
+use crate::query::{Task, ValidQuery};
 use crate::tasks::{accepted, idempotency_key};
 
 /// Do a task once more, from its beginning, as a new task.
@@ -49,7 +49,7 @@ pub(crate) async fn fork(
     State(app): State<App>,
     caller: Caller,
     Task(task): Task,
-    Asked(query): Asked<ForkQuery>,
+    ValidQuery(query): ValidQuery<ForkQuery>,
     headers: HeaderMap,
     MaybeBody(changes): MaybeBody<ForkTask>,
 ) -> Result<Response, Rejection> {

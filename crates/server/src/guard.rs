@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use journeyman_api::Problem;
 
 use crate::app::App;
-use crate::door::Local;
+use crate::auth::Local;
 
 /// The names under which the server may be addressed, beside addresses and `localhost`.
 #[derive(Clone, Debug, Default)]

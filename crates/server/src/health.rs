@@ -10,7 +10,7 @@ use journeyman_api::{Health, Ready, Ticket};
 use journeyman_queue::Quantiles;
 
 use crate::app::App;
-use crate::door::Caller;
+use crate::auth::Caller;
 use crate::problem::Rejection;
 use crate::tickets::TICKET_TTL;
 
@@ -46,7 +46,7 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
 #[utoipa::path(post, path = "/tickets", tag = "events", responses((status = 200, body = Ticket)))]
 pub(crate) async fn ticket(State(app): State<App>, caller: Caller) -> Json<Ticket> {
     Json(Ticket {
-        ticket: app.tickets.give(caller),
+        ticket: app.tickets.issue(caller),
         seconds: TICKET_TTL.as_secs(),
     })
 }

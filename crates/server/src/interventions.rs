@@ -10,8 +10,8 @@ use journeyman_tasks::Intervention;
 use serde_json::{Map, Value};
 
 use crate::app::App;
+use crate::auth::Caller;
 use crate::body::{Body, MaybeBody};
-use crate::door::Caller;
 use crate::problem::Rejection;
 use crate::query::Task;
 use crate::tasks::checked_out;
@@ -40,7 +40,7 @@ pub(crate) async fn apply(
     body: Map<String, Value>,
     headers: &HeaderMap,
 ) -> Result<TaskView, Rejection> {
-    app.door.again(caller)?; // a socket is open for long
+    app.auth.recheck(caller)?; // a socket is open for long
     let intervention = match NewIntervention::read(&Value::Object(body))? {
         NewIntervention::Instruction { instruction } => Intervention::Instruct { instruction },
         NewIntervention::Answer { question, answer } => {

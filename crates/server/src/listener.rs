@@ -27,12 +27,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use crate::app::{App, Options, Patience};
-use crate::connections::{Connections, Place};
-use crate::door::Local;
-use crate::pace::Paced;
-use crate::room::Room;
+use crate::app::{App, ClientTimeouts, Options};
+use crate::auth::Local;
+use crate::connections::{ConnectionSlot, Connections};
 use crate::routes::router;
+use crate::send_budget::SendBudget;
+use crate::stall_timeout::StallTimeout;
 
 /// Connections at the same time, however many the process could have.
 const CONNECTIONS_MAX: usize = 20_000;
@@ -62,28 +62,28 @@ pub async fn serve(
     socket: UnixListener,
 ) -> io::Result<()> {
     let stop = options.stop.clone();
-    let patience = options.patience;
+    let timeouts = options.timeouts;
     let max = options.connections_max.min(CONNECTIONS_MAX);
     let local_max = (max / LOCAL_SHARE).max(1);
     let app = App::new(options);
-    let (sockets, room) = (app.sockets.clone(), app.room.clone());
+    let (sockets, send_budget) = (app.sockets.clone(), app.send_budget.clone());
     // Made ready once: what every connection gets is a clone of it, and cheap.
     let router = router(app).with_state(());
-    let local = Listening {
+    let local = AcceptLoop {
         connections: Connections::new(local_max),
-        room: room.clone(),
+        send_budget: send_budget.clone(),
         router: router.clone().layer(Extension(Local)),
-        patience,
+        timeouts,
         stop: stop.clone(),
     };
     let local = local.listen(socket);
     let remote = async {
         if let Some(tcp) = tcp {
-            let remote = Listening {
+            let remote = AcceptLoop {
                 connections: Connections::new(max - local_max.min(max - 1)),
-                room,
+                send_budget,
                 router,
-                patience,
+                timeouts,
                 stop: stop.clone(),
             };
             remote.listen(tcp).await;
@@ -100,12 +100,12 @@ pub async fn serve(
 }
 
 /// A connection as it is taken.
-trait Taken: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+trait Accepted: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Where it comes from, where that is somewhere.
     fn address(&self) -> Option<IpAddr>;
 }
 
-impl Taken for TcpStream {
+impl Accepted for TcpStream {
     fn address(&self) -> Option<IpAddr> {
         // An event that follows another at once must not wait until the client has answered that.
         let _ = self.set_nodelay(true); // it only comes later
@@ -113,7 +113,7 @@ impl Taken for TcpStream {
     }
 }
 
-impl Taken for UnixStream {
+impl Accepted for UnixStream {
     fn address(&self) -> Option<IpAddr> {
         None
     }
@@ -121,25 +121,25 @@ impl Taken for UnixStream {
 
 /// What listens at one place.
 #[derive(Clone)]
-struct Listening {
+struct AcceptLoop {
     connections: Arc<Connections>,
     /// What waits to get out, of all clients.
-    room: Room,
+    send_budget: SendBudget,
     router: Router,
-    patience: Patience,
+    timeouts: ClientTimeouts,
     stop: CancellationToken,
 }
 
-impl Listening {
+impl AcceptLoop {
     /// Takes connections until it is told to stop, then waits for those that are open.
-    async fn listen(self, mut listener: impl Listener<Io: Taken>) {
+    async fn listen(self, mut listener: impl Listener<Io: Accepted>) {
         let open = TaskTracker::new();
         let take = async {
             loop {
                 let (mut io, _) = listener.accept().await;
-                match self.connections.enter(io.address()).await {
-                    Some(place) => {
-                        open.spawn(self.clone().attend(io, Arc::new(place)));
+                match self.connections.acquire(io.address()).await {
+                    Some(slot) => {
+                        open.spawn(self.clone().serve_connection(io, Arc::new(slot)));
                     }
                     None => {
                         open.spawn(async move {
@@ -163,32 +163,33 @@ impl Listening {
     }
 
     /// Answers what comes over a connection.
-    async fn attend(self, io: impl Taken, place: Arc<Place>) {
-        place.rests();
+    async fn serve_connection(self, io: impl Accepted, slot: Arc<ConnectionSlot>) {
+        slot.mark_idle();
         let was_asked = AtomicBool::new(false);
         let answer = service_fn(|request: Request<Incoming>| {
             was_asked.store(true, Ordering::Relaxed);
-            let at_work = AtWork::on(&place);
+            let busy = BusyGuard::on(&slot);
             let mut router = self.router.clone();
-            let time = self.patience.body;
+            let time = self.timeouts.body;
             async move {
                 let answered = router.call(request.map(|body| in_time(body, time))).await;
                 answered.map(|response: Response<Body>| {
-                    response.map(|body| Answering {
-                        body,
-                        _at_work: at_work,
-                    })
+                    response.map(|body| ResponseBody { body, _busy: busy })
                 })
             }
         });
-        let io = TokioIo::new(Paced::new(io, self.room.clone(), Arc::clone(&place)));
+        let io = TokioIo::new(StallTimeout::new(
+            io,
+            self.send_budget.clone(),
+            Arc::clone(&slot),
+        ));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.patience.head)
+            .header_read_timeout(self.timeouts.head)
             .serve_connection(io, answer)
             .with_upgrades();
         let mut connection = pin!(connection);
-        let mut gives_way = pin!(place.gives_way());
+        let mut evicted = pin!(slot.evicted());
         let mut is_told = false;
         loop {
             tokio::select! {
@@ -198,12 +199,12 @@ impl Listening {
                     }
                     break;
                 }
-                () = gives_way.as_mut(), if !is_told => {
+                () = evicted.as_mut(), if !is_told => {
                     is_told = true;
                     connection.as_mut().graceful_shutdown();
                     let closed = tokio::time::timeout(CLOSING_TIME, connection.as_mut()).await;
                     // A request that came at that very moment is answered.
-                    if closed.is_ok() || place.is_idle() {
+                    if closed.is_ok() || slot.is_idle() {
                         break;
                     }
                 }
@@ -221,33 +222,33 @@ impl Listening {
             }
         }
         // What it became, if anything, waits for no request.
-        place.works();
+        slot.mark_busy();
     }
 }
 
 /// A request is being answered, until its answer is out.
-struct AtWork(Arc<Place>);
+struct BusyGuard(Arc<ConnectionSlot>);
 
-impl AtWork {
-    fn on(place: &Arc<Place>) -> Self {
-        place.works();
-        Self(Arc::clone(place))
+impl BusyGuard {
+    fn on(slot: &Arc<ConnectionSlot>) -> Self {
+        slot.mark_busy();
+        Self(Arc::clone(slot))
     }
 }
 
-impl Drop for AtWork {
+impl Drop for BusyGuard {
     fn drop(&mut self) {
-        self.0.rests();
+        self.0.mark_idle();
     }
 }
 
 /// The body of an answer.
-struct Answering {
+struct ResponseBody {
     body: Body,
-    _at_work: AtWork,
+    _busy: BusyGuard,
 }
 
-impl HttpBody for Answering {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -284,7 +285,7 @@ impl fmt::Display for TooSlow {
 impl std::error::Error for TooSlow {}
 
 /// The body of a request, which has to be there in time.
-struct InTime {
+struct TimedBody {
     body: Incoming,
     time: Duration,
     until: Pin<Box<Sleep>>,
@@ -295,10 +296,10 @@ fn in_time(body: Incoming, time: Duration) -> Body {
         return Body::empty();
     }
     let until = Box::pin(tokio::time::sleep(time));
-    Body::new(InTime { body, time, until })
+    Body::new(TimedBody { body, time, until })
 }
 
-impl HttpBody for InTime {
+impl HttpBody for TimedBody {
     type Data = Bytes;
     type Error = axum::BoxError;
 

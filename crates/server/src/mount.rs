@@ -18,10 +18,10 @@ use journeyman_api::{Answer, Client, Transport, Unreachable, Visitor};
 use tower::Service;
 
 use crate::app::App;
+use crate::auth::Caller;
 use crate::body::bytes_of;
-use crate::door::Caller;
 use crate::problem::Rejection;
-use crate::room::{Held, Room};
+use crate::send_budget::{Reservation, SendBudget};
 
 /// Bytes of one answer of REST that are taken.
 const ANSWER_MAX: usize = 64 << 20;
@@ -33,7 +33,7 @@ const COUNTED_MIN: usize = 4 << 10;
 
 /// A protocol beside REST.
 #[derive(Clone)]
-pub struct Mounted {
+pub struct MountedProtocol {
     /// What it is called.
     pub name: &'static str,
     /// Where it is, with or without a slash at the end.
@@ -45,7 +45,7 @@ pub struct Mounted {
     pub router: Router,
 }
 
-impl Mounted {
+impl MountedProtocol {
     pub(crate) fn is_at(&self, path: &str) -> bool {
         path.strip_suffix('/').unwrap_or(path) == self.path
     }
@@ -60,7 +60,7 @@ struct Entrance {
 }
 
 /// The protocol's routes, with the REST interface that stands behind it.
-pub(crate) fn router(app: &App, mounted: &Mounted, rest: Router) -> Router {
+pub(crate) fn router(app: &App, mounted: &MountedProtocol, rest: Router) -> Router {
     let entrance = Entrance {
         app: app.clone(),
         rest,
@@ -85,7 +85,7 @@ async fn enter(
         Method::POST => bytes_of(Request::from_parts(parts.clone(), body), &app).await?,
         _ => Bytes::new(),
     };
-    let account = Account::new(&app.room);
+    let account = Account::new(&app.send_budget);
     let rest = InProcess {
         router: rest,
         caller: caller.clone(),
@@ -102,19 +102,19 @@ async fn enter(
 
 /// An answer on its way out: it ends with what let its caller in, and its bytes are counted.
 fn sent(app: &App, response: Response, caller: Caller, account: Account) -> Response {
-    let door = app.door.clone();
+    let auth = app.auth.clone();
     // What waits with it is told so first.
     let revoked = async move {
-        door.revoked(&caller).await;
+        auth.revoked(&caller).await;
         tokio::time::sleep(ANSWERING).await;
     };
-    let room = app.room.clone();
+    let send_budget = app.send_budget.clone();
     response.map(|body| {
         let counted = body.into_data_stream().then(move |chunk| {
-            let room = room.clone();
+            let send_budget = send_budget.clone();
             async move {
                 match chunk {
-                    Ok(bytes) => Ok(counted(&room, bytes).await),
+                    Ok(bytes) => Ok(counted(&send_budget, bytes).await),
                     Err(error) => Err(error),
                 }
             }
@@ -126,9 +126,9 @@ fn sent(app: &App, response: Response, caller: Caller, account: Account) -> Resp
     })
 }
 
-async fn counted(room: &Room, bytes: Bytes) -> Bytes {
-    match room.hold(bytes.len()).await {
-        Some(held) => Held::around(&Arc::new(held), bytes),
+async fn counted(send_budget: &SendBudget, bytes: Bytes) -> Bytes {
+    match send_budget.reserve(bytes.len()).await {
+        Some(held) => Reservation::attach(&Arc::new(held), bytes),
         None => bytes,
     }
 }
@@ -147,25 +147,25 @@ fn wants_page(headers: &HeaderMap) -> bool {
 struct Account(Arc<Bill>);
 
 struct Bill {
-    room: Room,
-    held: Mutex<Vec<Held>>,
+    send_budget: SendBudget,
+    held: Mutex<Vec<Reservation>>,
 }
 
 impl Account {
-    fn new(room: &Room) -> Self {
+    fn new(send_budget: &SendBudget) -> Self {
         Self(Arc::new(Bill {
-            room: room.clone(),
+            send_budget: send_budget.clone(),
             held: Mutex::default(),
         }))
     }
 
     /// Counts what is made of so many bytes of REST's: their text, and the same as data.
-    async fn hold(&self, bytes: usize) -> Result<(), Unreachable> {
+    async fn reserve(&self, bytes: usize) -> Result<(), Unreachable> {
         const TIMES: usize = 4;
         if bytes < COUNTED_MIN {
             return Ok(());
         }
-        let held = self.0.room.hold_made(TIMES * bytes).await;
+        let held = self.0.send_budget.reserve_built(TIMES * bytes).await;
         let held = held.ok_or_else(|| {
             let words = "too many clients do not read what they asked for; try again";
             Unreachable::Lost(words.to_owned())
@@ -209,7 +209,7 @@ impl Transport for InProcess {
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), ANSWER_MAX).await;
         let body = body.map_err(|error| broken(&error))?;
-        self.account.hold(body.len()).await?;
+        self.account.reserve(body.len()).await?;
         Ok(Answer { status, body })
     }
 }

@@ -11,9 +11,9 @@ use serde::de::DeserializeOwned;
 use crate::problem::Rejection;
 
 /// A query that fits.
-pub(crate) struct Asked<T>(pub(crate) T);
+pub(crate) struct ValidQuery<T>(pub(crate) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ValidQuery<T> {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
@@ -59,7 +59,7 @@ pub(crate) async fn seen(
 pub(crate) struct Task(pub(crate) TaskId);
 
 /// What else the path names, beside the task.
-pub(crate) struct TaskAnd(pub(crate) TaskId, pub(crate) String);
+pub(crate) struct TaskPathAnd(pub(crate) TaskId, pub(crate) String);
 
 fn bad_path(rejection: impl std::fmt::Display) -> Problem {
     Problem::field("path", rejection.to_string())
@@ -75,7 +75,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Task {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for TaskAnd {
+impl<S: Send + Sync> FromRequestParts<S> for TaskPathAnd {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {

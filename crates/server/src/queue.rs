@@ -6,8 +6,8 @@ use journeyman_api::{Depth, QueueChange, QueueView, Times};
 use journeyman_queue::{Quantiles, Statistics};
 
 use crate::app::App;
+use crate::auth::Caller;
 use crate::body::Body;
-use crate::door::Caller;
 use crate::problem::Rejection;
 
 fn times(quantiles: &Quantiles) -> Times {

@@ -17,10 +17,10 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::app::{App, TcpOffer};
+use crate::app::{App, TcpProtocols};
+use crate::auth::Local;
 use crate::body::BODY_MAX;
-use crate::door::Local;
-use crate::mount::Mounted;
+use crate::mount::MountedProtocol;
 use crate::problem::{Rejection, defect};
 use crate::{
     answers, events, files, forks, guard, health, interventions, mount, page, queue, request_id,
@@ -170,12 +170,14 @@ pub(crate) fn router(app: App) -> Router {
 /// Lets through what is for whoever asks.
 async fn only_offered(State(app): State<App>, request: Request, next: Next) -> Response {
     let is_local = request.extensions().get::<Local>().is_some();
-    if is_local || app.tcp == TcpOffer::Everything {
+    if is_local || app.tcp == TcpProtocols::Everything {
         return next.run(request).await;
     }
     let detail = match &app.mounted {
         Some(mounted) if mounted.is_at(request.uri().path()) => return next.run(request).await,
-        Some(Mounted { name, path, .. }) => format!("this server has {name} alone here, at {path}"),
+        Some(MountedProtocol { name, path, .. }) => {
+            format!("this server has {name} alone here, at {path}")
+        }
         None => "this server has nothing here".to_owned(),
     };
     Problem::not_found(detail).into_response()

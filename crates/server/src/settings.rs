@@ -5,7 +5,7 @@ use axum::extract::State;
 use journeyman_api::ServedSettings;
 
 use crate::app::App;
-use crate::door::Caller;
+use crate::auth::Caller;
 
 /// Get the settings that tasks are worked on with.
 #[utoipa::path(get, path = "/settings", tag = "server", responses((status = 200, body = ServedSettings)))]

@@ -19,12 +19,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::app::App;
-use crate::door::{Caller, known_caller};
+use crate::auth::{Caller, known_caller};
 use crate::feed::{Feed, PIECE, pieces};
 use crate::interventions::apply;
 use crate::problem::Rejection;
-use crate::query::{Asked, seen};
-use crate::websocket::{At, Heard, Upgrade, WebSocket};
+use crate::query::{ValidQuery, seen};
+use crate::websocket::{FramePosition, Received, Upgrade, WebSocket};
 
 /// The version of the messages.
 const VERSION: u32 = 1;
@@ -33,10 +33,10 @@ const TOKEN_TIME: Duration = Duration::from_secs(10);
 /// A piece of a message has this long to get out; after that the client is gone or far too slow.
 const SEND_TIME: Duration = Duration::from_secs(10);
 /// And this long, where others wait for the bytes that it holds.
-const PRESSED_TIME: Duration = Duration::from_secs(1);
+const CONTENDED_TIME: Duration = Duration::from_secs(1);
 /// So long it is tried to say why a socket is closed, behind what did not get out: a client that was away
 /// learns where to go on. Where others wait for room, the connection is broken off before
-/// ([`crate::pace`]).
+/// ([`crate::stall_timeout`]).
 const CLOSE_TIME: Duration = Duration::from_secs(30);
 /// Where nothing is sent, a ping is, this often.
 const PING: Duration = Duration::from_secs(20);
@@ -108,7 +108,7 @@ pub(crate) struct SocketQuery {
 /// What a client may say.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-enum Said {
+enum ClientMessage {
     /// Who it is.
     Auth { token: String },
     /// What is to be done to a task: to the socket's own, if none is named.
@@ -125,14 +125,14 @@ enum Said {
 /// What became of an intervention.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Told {
+enum ServerMessage {
     /// It is durable; this is the task after it.
     Done { id: Value, task: Box<TaskView> },
     /// It is not done.
     Problem { id: Value, problem: Problem },
 }
 
-impl Told {
+impl ServerMessage {
     fn message(&self) -> Bytes {
         let members = serde_json::to_string(self).unwrap_or_default();
         let members = members.strip_prefix('{').unwrap_or_default();
@@ -154,7 +154,7 @@ impl Session<'_> {
         id: Value,
         named: Option<String>,
         intervention: Map<String, Value>,
-    ) -> Told {
+    ) -> ServerMessage {
         let named = named.map(|name| task_name("task_id", &name));
         let task = named.unwrap_or_else(|| {
             let none = || Problem::field("task_id", "say which task is meant");
@@ -165,11 +165,11 @@ impl Session<'_> {
             Err(problem) => Err(problem.into()),
         };
         match done {
-            Ok(task) => Told::Done {
+            Ok(task) => ServerMessage::Done {
                 id,
                 task: Box::new(task),
             },
-            Err(Rejection(problem)) => Told::Problem { id, problem },
+            Err(Rejection(problem)) => ServerMessage::Problem { id, problem },
         }
     }
 }
@@ -194,15 +194,15 @@ async fn upgrade(app: App, task: Option<String>, request: Request) -> Response {
         Ok(upgrade) => upgrade,
         Err(problem) => return problem.into_response(),
     };
-    let query = Asked::<SocketQuery>::from_request_parts(&mut parts, &app).await;
-    let Asked(query) = match query {
+    let query = ValidQuery::<SocketQuery>::from_request_parts(&mut parts, &app).await;
+    let ValidQuery(query) = match query {
         Ok(query) => query,
         Err(problem) => return problem.into_response(),
     };
     let by_ticket = query.ticket.as_deref();
     let by_ticket = by_ticket
-        .and_then(|ticket| app.tickets.take(ticket))
-        .filter(|caller| app.door.again(caller).is_ok());
+        .and_then(|ticket| app.tickets.redeem(ticket))
+        .filter(|caller| app.auth.recheck(caller).is_ok());
     let caller = match (by_ticket, known_caller(&app, &parts)) {
         (Some(caller), _) => Some(caller),
         (None, Ok(known)) => known,
@@ -277,8 +277,8 @@ impl Client {
             })?;
         }
         let events = journal.subscribe(&caller.principal, filter, self.at);
-        let events = Feed::new(events, &app.room);
-        let revoked = app.door.revoked(&caller);
+        let events = Feed::new(events, &app.send_budget);
+        let revoked = app.auth.revoked(&caller);
         tokio::pin!(revoked);
         tokio::select! {
             ended = self.send_all(events, &session) => ended,
@@ -291,22 +291,22 @@ impl Client {
     async fn authenticate(&mut self, app: &App) -> Result<Caller, Close> {
         let first = async {
             loop {
-                match self.socket.hear().await {
-                    Heard::Alive => {}
+                match self.socket.receive().await {
+                    Received::Alive => {}
                     heard => return heard,
                 }
             }
         };
         let text = match tokio::time::timeout(TOKEN_TIME, first).await {
-            Ok(Heard::Text(text)) => text,
-            Ok(Heard::Wrong(code)) => return Err(Close::Wrong(code)),
+            Ok(Received::Text(text)) => text,
+            Ok(Received::Wrong(code)) => return Err(Close::Wrong(code)),
             Ok(_) | Err(_) => return Err(Close::Unauthorized),
         };
         let said = serde_json::from_str(&text);
-        let Said::Auth { token } = said.map_err(|_| Close::BadMessage)? else {
+        let ClientMessage::Auth { token } = said.map_err(|_| Close::BadMessage)? else {
             return Err(Close::Unauthorized);
         };
-        app.door.caller(&token).ok_or(Close::Unauthorized)
+        app.auth.caller(&token).ok_or(Close::Unauthorized)
     }
 
     async fn send_all(&mut self, mut events: Feed, session: &Session<'_>) -> Result<(), Close> {
@@ -323,15 +323,15 @@ impl Client {
                         self.at = event.sequence();
                     }
                 }
-                Some(told) = doing.next() => self.send(session.app, Told::message(&told)).await?,
-                said = self.socket.hear(), if doing.len() < DOING_MAX => match said {
-                    Heard::Gone => return Ok(()),
-                    Heard::Wrong(code) => return Err(Close::Wrong(code)),
-                    Heard::Alive => heard = tokio::time::Instant::now(),
-                    Heard::Text(text) => match serde_json::from_str(&text) {
+                Some(told) = doing.next() => self.send(session.app, ServerMessage::message(&told)).await?,
+                said = self.socket.receive(), if doing.len() < DOING_MAX => match said {
+                    Received::Gone => return Ok(()),
+                    Received::Wrong(code) => return Err(Close::Wrong(code)),
+                    Received::Alive => heard = tokio::time::Instant::now(),
+                    Received::Text(text) => match serde_json::from_str(&text) {
                         // It is known already; a repeated token does no harm.
-                        Ok(Said::Auth { .. }) => {}
-                        Ok(Said::Intervene { id, task_id, intervention }) => {
+                        Ok(ClientMessage::Auth { .. }) => {}
+                        Ok(ClientMessage::Intervene { id, task_id, intervention }) => {
                             doing.push(session.intervene(id, task_id, intervention));
                         }
                         Err(_) => return Err(Close::BadMessage),
@@ -354,7 +354,7 @@ impl Client {
         let mut is_first = true;
         while let Some(piece) = pieces.next() {
             let is_last = pieces.peek().is_none();
-            let at = At { is_first, is_last };
+            let at = FramePosition { is_first, is_last };
             in_time(app, self.socket.send(piece, at)).await?;
             is_first = false;
         }
@@ -362,12 +362,12 @@ impl Client {
     }
 
     async fn send(&mut self, app: &App, message: Bytes) -> Result<(), Close> {
-        let held = app.room.hold_made(message.len()).await;
+        let held = app.send_budget.reserve_built(message.len()).await;
         let _held = held.ok_or(Close::TooSlow)?;
         let mut from = 0;
         while from < message.len() {
             let to = message.len().min(from + PIECE);
-            let at = At {
+            let at = FramePosition {
                 is_first: from == 0,
                 is_last: to == message.len(),
             };
@@ -378,7 +378,7 @@ impl Client {
     }
 
     async fn close(&mut self, close: Close) {
-        let said = self.socket.say_close(close.code(), close.reason(self.at));
+        let said = self.socket.send_close(close.code(), close.reason(self.at));
         let _ = tokio::time::timeout(CLOSE_TIME, said).await; // who does not read it needs none
     }
 }
@@ -388,8 +388,8 @@ async fn in_time<E>(app: &App, sent: impl Future<Output = Result<(), E>>) -> Res
     let too_slow = async {
         let began = tokio::time::Instant::now();
         loop {
-            tokio::time::sleep(PRESSED_TIME).await;
-            if app.room.is_pressed() || began.elapsed() >= SEND_TIME {
+            tokio::time::sleep(CONTENDED_TIME).await;
+            if app.send_budget.is_contended() || began.elapsed() >= SEND_TIME {
                 return;
             }
         }

@@ -16,11 +16,11 @@ use journeyman_event::{Event, Payload, Sequence};
 use journeyman_journal::Filter;
 
 use crate::app::App;
-use crate::door::Caller;
+use crate::auth::Caller;
 use crate::feed::{Feed, pieces};
 use crate::problem::Rejection;
-use crate::query::{Asked, Task, seen};
-use crate::room::Held;
+use crate::query::{Task, ValidQuery, seen};
+use crate::send_budget::Reservation;
 
 /// A comment is sent this often where nothing else is, so that a dead client is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -45,10 +45,10 @@ impl Open {
                 page = self.events.next() => page.ok()?,
                 () = tokio::time::sleep(KEEP_ALIVE) => return Some(Bytes::from_static(b":\n\n")),
                 () = self.app.stop.cancelled() => return None,
-                () = self.app.door.revoked(&self.caller) => return None,
+                () = self.app.auth.revoked(&self.caller) => return None,
             };
             for event in &page.events {
-                let sent = sent(event).map(|piece| Held::around(&page.held, piece));
+                let sent = sent(event).map(|piece| Reservation::attach(&page.held, piece));
                 self.made.extend(sent);
                 self.has_ended = ends(event.payload()) && self.stands(event).await?;
                 if self.has_ended {
@@ -89,7 +89,7 @@ pub(crate) async fn stream(
     State(app): State<App>,
     caller: Caller,
     Task(task): Task,
-    Asked(query): Asked<StreamQuery>,
+    ValidQuery(query): ValidQuery<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Rejection> {
     let state = app.tasks.current(&caller.principal, &task).await?;
@@ -115,7 +115,7 @@ pub(crate) async fn stream(
     let open = Open {
         events: Feed::new(
             journal.subscribe(&caller.principal, filter, after),
-            &app.room,
+            &app.send_budget,
         ),
         app,
         caller,

@@ -25,10 +25,10 @@ use journeyman_tasks::{Submission, Submitted};
 use journeyman_workflow::{GivenTests, Moment, load_at, prompt_note, prompt_problem};
 
 use crate::app::App;
+use crate::auth::Caller;
 use crate::body::Body;
-use crate::door::Caller;
 use crate::problem::Rejection;
-use crate::query::{Asked, Task};
+use crate::query::{Task, ValidQuery};
 use crate::view;
 
 /// Tasks on a page whose size nobody says.
@@ -196,7 +196,7 @@ pub(crate) async fn submit(
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
-    Asked(query): Asked<ListQuery>,
+    ValidQuery(query): ValidQuery<ListQuery>,
 ) -> Result<Json<TaskPage>, Rejection> {
     let before = query.before.map_or(Sequence(u64::MAX), Position::sequence);
     let limit = page_limit(query.limit, PAGE)?;
@@ -243,7 +243,7 @@ pub(crate) async fn get(
     State(app): State<App>,
     caller: Caller,
     Task(task): Task,
-    Asked(query): Asked<AtQuery>,
+    ValidQuery(query): ValidQuery<AtQuery>,
     headers: HeaderMap,
 ) -> Result<Json<TaskView>, Rejection> {
     let principal = &caller.principal;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use journeyman_event::Randomness;
 use tokio::time::Instant;
 
-use crate::door::Caller;
+use crate::auth::Caller;
 
 /// How long a ticket is good.
 pub(crate) const TICKET_TTL: Duration = Duration::from_secs(30);
@@ -34,7 +34,7 @@ impl Tickets {
         format!("{high:016x}{low:016x}")
     }
 
-    pub(crate) fn give(&self, caller: Caller) -> String {
+    pub(crate) fn issue(&self, caller: Caller) -> String {
         let ticket = self.random_hex();
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         out.retain(|_, (given, _)| given.elapsed() < TICKET_TTL);
@@ -49,7 +49,7 @@ impl Tickets {
     }
 
     /// Whose ticket this is. It is good once.
-    pub(crate) fn take(&self, ticket: &str) -> Option<Caller> {
+    pub(crate) fn redeem(&self, ticket: &str) -> Option<Caller> {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         let (given, caller) = out.remove(ticket)?;
         (given.elapsed() < TICKET_TTL).then_some(caller)
@@ -75,36 +75,36 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_ticket_is_good_once() {
         let tickets = tickets();
-        let ticket = tickets.give(Caller::of_port());
-        assert!(tickets.take(&ticket).is_some());
-        assert!(tickets.take(&ticket).is_none());
-        assert!(tickets.take("another").is_none());
+        let ticket = tickets.issue(Caller::of_port());
+        assert!(tickets.redeem(&ticket).is_some());
+        assert!(tickets.redeem(&ticket).is_none());
+        assert!(tickets.redeem("another").is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_ticket_is_good_for_30_seconds() {
         let tickets = tickets();
         let (in_time, too_late) = (
-            tickets.give(Caller::of_port()),
-            tickets.give(Caller::of_port()),
+            tickets.issue(Caller::of_port()),
+            tickets.issue(Caller::of_port()),
         );
         let moment = Duration::from_millis(1);
         tokio::time::advance(TICKET_TTL.saturating_sub(moment)).await;
-        assert!(tickets.take(&in_time).is_some());
+        assert!(tickets.redeem(&in_time).is_some());
         tokio::time::advance(moment).await;
-        assert!(tickets.take(&too_late).is_none());
+        assert!(tickets.redeem(&too_late).is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn of_too_many_tickets_the_oldest_is_taken_back() {
         let tickets = tickets();
-        let oldest = tickets.give(Caller::of_port());
+        let oldest = tickets.issue(Caller::of_port());
         tokio::time::advance(Duration::from_millis(1)).await;
-        let next = tickets.give(Caller::of_port());
+        let next = tickets.issue(Caller::of_port());
         for _ in 2..=TICKETS_MAX {
-            tickets.give(Caller::of_port());
+            tickets.issue(Caller::of_port());
         }
-        assert!(tickets.take(&oldest).is_none());
-        assert!(tickets.take(&next).is_some());
+        assert!(tickets.redeem(&oldest).is_none());
+        assert!(tickets.redeem(&next).is_some());
     }
 }

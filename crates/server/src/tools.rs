@@ -12,8 +12,8 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::auth::Caller;
 use crate::body::Body;
-use crate::door::Caller;
 use crate::problem::{Rejection, defect};
 use crate::query::Task;
 use crate::view::time;

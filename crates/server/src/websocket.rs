@@ -105,7 +105,7 @@ fn has_word(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
 
 /// What a client says, or how it ends.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum Received {
     /// A message.
     Text(String),
     /// That it lives.
@@ -131,23 +131,23 @@ impl WebSocket {
     }
 
     /// The next thing that the client says. Cancel-safe.
-    pub(crate) async fn hear(&mut self) -> Heard {
+    pub(crate) async fn receive(&mut self) -> Received {
         match self.0.next().await {
-            Some(Ok(Message::Text(text))) => Heard::Text(text.as_str().to_owned()),
+            Some(Ok(Message::Text(text))) => Received::Text(text.as_str().to_owned()),
             // 1003: a kind of data that is not taken.
-            Some(Ok(Message::Binary(_))) => Heard::Wrong(1003),
+            Some(Ok(Message::Binary(_))) => Received::Wrong(1003),
             Some(Ok(Message::Close(_))) => {
                 let _ = self.0.flush().await; // its close is answered
-                Heard::Gone
+                Received::Gone
             }
-            Some(Ok(_)) => Heard::Alive,
-            Some(Err(error)) => code(&error).map_or(Heard::Gone, Heard::Wrong),
-            None => Heard::Gone,
+            Some(Ok(_)) => Received::Alive,
+            Some(Err(error)) => code(&error).map_or(Received::Gone, Received::Wrong),
+            None => Received::Gone,
         }
     }
 
     /// Sends one message that comes in pieces, a frame each.
-    pub(crate) async fn send(&mut self, piece: Bytes, at: At) -> Result<(), Error> {
+    pub(crate) async fn send(&mut self, piece: Bytes, at: FramePosition) -> Result<(), Error> {
         let opcode = if at.is_first {
             Data::Text
         } else {
@@ -162,7 +162,7 @@ impl WebSocket {
     }
 
     /// Says why it is closed.
-    pub(crate) async fn say_close(&mut self, code: u16, reason: String) -> Result<(), Error> {
+    pub(crate) async fn send_close(&mut self, code: u16, reason: String) -> Result<(), Error> {
         let frame = CloseFrame {
             code: code.into(),
             reason: reason.into(),
@@ -190,7 +190,7 @@ impl WebSocket {
 
 /// Where a piece stands in its message.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct At {
+pub(crate) struct FramePosition {
     pub(crate) is_first: bool,
     pub(crate) is_last: bool,
 }

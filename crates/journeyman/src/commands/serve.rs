@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use journeyman_server::{Door, TokenFile};
+use journeyman_server::{Auth, TokenFile};
 use journeyman_tasks::Ending as ServiceEnding;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -25,7 +25,7 @@ use crate::space::{self, NoSpace};
 const LOOK: Duration = Duration::from_secs(1);
 
 pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Result<Exit> {
-    let door = door(settings)?;
+    let auth = auth(settings)?;
     let port_file = args.port_file.as_deref().map(PortFile::prepare);
     let mut port_file = port_file.transpose()?;
     let journal = open_journal(&settings.data_dir)?;
@@ -39,7 +39,7 @@ pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Resul
     let entrance = || {
         anyhow::Ok(Entrance {
             tcp: Some(TcpListener::from_std(tcp.try_clone()?)?),
-            door: door.clone(),
+            auth: auth.clone(),
             offer: args.offer(),
         })
     };
@@ -135,10 +135,10 @@ async fn wait_for_space(settings: &Settings, cancel: &CancellationToken) -> bool
 }
 
 /// Who may come in. Beyond this machine nobody without a token.
-fn door(settings: &Settings) -> anyhow::Result<Door> {
+fn auth(settings: &Settings) -> anyhow::Result<Auth> {
     match &settings.token_file {
-        Some(path) => Ok(Door::with_tokens(TokenFile::read(path)?)),
-        None if settings.host.is_loopback() => Ok(Door::open()),
+        Some(path) => Ok(Auth::with_tokens(TokenFile::read(path)?)),
+        None if settings.host.is_loopback() => Ok(Auth::open()),
         None => bail!(UsageError(format!(
             "listening on {} lets in others than this machine: --token-file must say who they are",
             settings.host

@@ -31,7 +31,9 @@ use journeyman_bus::{Bus, Stamp};
 use journeyman_event::{Principal, SeededRandom, TaskId, TimeSource};
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
-use journeyman_server::{Door, Hosts, Mounted, Options, Patience, Readiness, ToolServers};
+use journeyman_server::{
+    Auth, ClientTimeouts, Hosts, MountedProtocol, Options, Readiness, ToolServers,
+};
 use journeyman_tasks::{Intervention, Parts, Tasks};
 use journeyman_workflow::Notices;
 use rustix::process::{Resource, Rlimit};
@@ -127,15 +129,15 @@ impl Server {
         let stop = CancellationToken::new();
         let options = Options {
             tasks: tasks.clone(),
-            door: Door::open(),
+            auth: Auth::open(),
             hosts: Hosts::default(),
-            tcp: journeyman_server::TcpOffer::default(),
+            tcp: journeyman_server::TcpProtocols::default(),
             model: "none".to_owned(),
             settings: Vec::new(),
             readiness: Arc::new(Always),
             connections_max: usize::MAX,
-            patience: Patience::default(),
-            mounted: Some(Mounted {
+            timeouts: ClientTimeouts::default(),
+            mounted: Some(MountedProtocol {
                 name: "MCP",
                 path: journeyman_mcp::PATH,
                 page: journeyman_mcp::PAGE,

@@ -12,7 +12,7 @@ use journeyman_bus::{Bus, Stamp};
 use journeyman_event::{SeededRandom, TimeSource};
 use journeyman_journal::{Journal, Memory};
 use journeyman_server::{
-    Door, Hosts, Mounted, Options, Patience, Readiness, TcpOffer, ToolServers,
+    Auth, ClientTimeouts, Hosts, MountedProtocol, Options, Readiness, TcpProtocols, ToolServers,
 };
 use journeyman_tasks::{Parts, Tasks};
 use journeyman_workflow::Notices;
@@ -72,15 +72,15 @@ pub(crate) async fn serve(change: impl FnOnce(&mut Options)) -> Served {
     let stop = CancellationToken::new();
     let mut options = Options {
         tasks: Tasks::start(parts, &journeyman_queue::Options::default()),
-        door: Door::open(),
+        auth: Auth::open(),
         hosts: Hosts::default(),
-        tcp: TcpOffer::default(),
+        tcp: TcpProtocols::default(),
         model: "none".to_owned(),
         settings: Vec::new(),
         readiness: Arc::new(Always),
         connections_max: 100,
-        patience: Patience::default(),
-        mounted: Some(Mounted {
+        timeouts: ClientTimeouts::default(),
+        mounted: Some(MountedProtocol {
             name: "MCP",
             path: journeyman_mcp::PATH,
             page: journeyman_mcp::PAGE,

@@ -42,7 +42,7 @@ pub enum Role {
 
 /// A token file that cannot be used.
 #[derive(Debug, Error)]
-pub enum BadTokens {
+pub enum TokenFileError {
     /// It cannot be read.
     #[error("cannot read the token file {}: {source}", path.display())]
     Io {
@@ -100,7 +100,7 @@ pub struct TokenFile {
 
 impl TokenFile {
     /// Reads the file.
-    pub fn read(path: &Path) -> Result<Self, BadTokens> {
+    pub fn read(path: &Path) -> Result<Self, TokenFileError> {
         Ok(Self {
             known: read_tokens(path)?,
             path: path.to_owned(),
@@ -108,8 +108,8 @@ impl TokenFile {
     }
 }
 
-fn read_tokens(path: &Path) -> Result<Known, BadTokens> {
-    let io = |source| BadTokens::Io {
+fn read_tokens(path: &Path) -> Result<Known, TokenFileError> {
+    let io = |source| TokenFileError::Io {
         path: path.to_owned(),
         source,
     };
@@ -122,7 +122,7 @@ fn read_tokens(path: &Path) -> Result<Known, BadTokens> {
         if line.trim().is_empty() {
             continue;
         }
-        let bad = |problem: String| BadTokens::Line {
+        let bad = |problem: String| TokenFileError::Line {
             path: path.to_owned(),
             line: number + 1,
             problem,
@@ -145,12 +145,12 @@ fn read_tokens(path: &Path) -> Result<Known, BadTokens> {
 
 /// Lets callers in. Clones are the same door.
 #[derive(Clone)]
-pub struct Door {
+pub struct Auth {
     /// None lets everybody in who can reach the server: they are the one local user.
     tokens: Option<watch::Receiver<Arc<Known>>>,
 }
 
-impl Door {
+impl Auth {
     /// Whoever can reach the server is the local user.
     pub fn open() -> Self {
         Self { tokens: None }
@@ -216,7 +216,7 @@ impl Door {
     }
 
     /// Whether what let the caller in still does, as what they were let in.
-    pub(crate) fn again(&self, caller: &Caller) -> Result<(), Problem> {
+    pub(crate) fn recheck(&self, caller: &Caller) -> Result<(), Problem> {
         match (&self.tokens, &caller.by) {
             (Some(tokens), By::Token(hash)) if !lets_in(&tokens.borrow(), hash, caller) => {
                 Err(unknown_token())
@@ -226,10 +226,10 @@ impl Door {
     }
 }
 
-impl fmt::Debug for Door {
+impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut door = f.debug_struct("Door");
-        door.field("needs_token", &self.needs_token()).finish()
+        let mut auth = f.debug_struct("Door");
+        auth.field("needs_token", &self.needs_token()).finish()
     }
 }
 
@@ -303,13 +303,13 @@ impl Caller {
 /// the header.
 pub(crate) fn known_caller(app: &App, parts: &Parts) -> Result<Option<Caller>, Problem> {
     if let Some(caller) = parts.extensions.get::<Caller>() {
-        app.door.again(caller)?; // let in already, over another protocol
+        app.auth.recheck(caller)?; // let in already, over another protocol
         return Ok(Some(caller.clone()));
     }
     if parts.extensions.get::<Local>().is_some() {
         return Ok(Some(Caller::local(By::Socket)));
     }
-    if !app.door.needs_token() {
+    if !app.auth.needs_token() {
         return Ok(Some(Caller::local(By::Port)));
     }
     let Some(given) = parts.headers.get(header::AUTHORIZATION) else {
@@ -321,7 +321,7 @@ pub(crate) fn known_caller(app: &App, parts: &Parts) -> Result<Option<Caller>, P
             .eq_ignore_ascii_case("bearer")
             .then_some(token.trim())
     });
-    let caller = token.and_then(|token| app.door.caller(token));
+    let caller = token.and_then(|token| app.auth.caller(token));
     caller.map(Some).ok_or_else(unknown_token)
 }
 

@@ -9,29 +9,29 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use crate::room::Room;
+use crate::send_budget::SendBudget;
 
 /// A connection may take nothing for so long.
 const STALL_MAX: Duration = Duration::from_mins(1);
 /// And for so long where others wait for room; a socket was closed with a reason before.
-const PRESSED_MAX: Duration = Duration::from_secs(3);
+const CONTENDED_STALL_MAX: Duration = Duration::from_secs(3);
 /// After that it is looked this often whether somebody waits.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// A connection that is watched, with what it keeps as long as it is open, whatever it is used for.
-pub(crate) struct Paced<I, K> {
+pub(crate) struct StallTimeout<I, K> {
     io: I,
-    room: Room,
+    send_budget: SendBudget,
     _kept: K,
     /// Since when nothing is taken, and when that is looked at again.
     stalled: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-impl<I, K> Paced<I, K> {
-    pub(crate) fn new(io: I, room: Room, kept: K) -> Self {
+impl<I, K> StallTimeout<I, K> {
+    pub(crate) fn new(io: I, send_budget: SendBudget, kept: K) -> Self {
         Self {
             io,
-            room,
+            send_budget,
             _kept: kept,
             stalled: None,
         }
@@ -47,12 +47,17 @@ impl<I, K> Paced<I, K> {
             self.stalled = None;
             return written;
         }
-        let (since, look) = self
-            .stalled
-            .get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(PRESSED_MAX))));
+        let (since, look) = self.stalled.get_or_insert_with(|| {
+            (
+                Instant::now(),
+                Box::pin(tokio::time::sleep(CONTENDED_STALL_MAX)),
+            )
+        });
         while look.as_mut().poll(context).is_ready() {
             let stall = since.elapsed();
-            if stall >= STALL_MAX || (stall >= PRESSED_MAX && self.room.is_pressed()) {
+            if stall >= STALL_MAX
+                || (stall >= CONTENDED_STALL_MAX && self.send_budget.is_contended())
+            {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             look.as_mut().reset(Instant::now() + LOOK);
@@ -61,7 +66,7 @@ impl<I, K> Paced<I, K> {
     }
 }
 
-impl<I: AsyncRead + Unpin, K: Unpin> AsyncRead for Paced<I, K> {
+impl<I: AsyncRead + Unpin, K: Unpin> AsyncRead for StallTimeout<I, K> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -71,7 +76,7 @@ impl<I: AsyncRead + Unpin, K: Unpin> AsyncRead for Paced<I, K> {
     }
 }
 
-impl<I: AsyncWrite + Unpin, K: Unpin> AsyncWrite for Paced<I, K> {
+impl<I: AsyncWrite + Unpin, K: Unpin> AsyncWrite for StallTimeout<I, K> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -114,7 +119,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_is_broken_off_and_who_takes_a_little_is_not() {
         let (ours, mut theirs) = tokio::io::duplex(10);
-        let mut ours = Paced::new(ours, Room::new(), ());
+        let mut ours = StallTimeout::new(ours, SendBudget::new(), ());
         let began = Instant::now();
         let taking = tokio::spawn(async move {
             for _ in 0..5 {
@@ -133,12 +138,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_goes_soon_where_others_wait_for_room() {
         let (ours, _theirs) = tokio::io::duplex(10);
-        let room = Room::new();
-        let _held = room.hold(crate::room::HELD_MAX).await;
-        let waiting = room.clone();
-        tokio::spawn(async move { waiting.hold(1).await.is_some() });
+        let send_budget = SendBudget::new();
+        let _held = send_budget.reserve(crate::send_budget::RESERVED_MAX).await;
+        let waiting = send_budget.clone();
+        tokio::spawn(async move { waiting.reserve(1).await.is_some() });
         let began = Instant::now();
-        let mut ours = Paced::new(ours, room, ());
+        let mut ours = StallTimeout::new(ours, send_budget, ());
         ours.write_all(&[0; 50]).await.unwrap_err();
         assert!(began.elapsed() < STALL_MAX / 2, "{:?}", began.elapsed());
     }
