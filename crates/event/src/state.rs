@@ -422,7 +422,8 @@ pub struct TaskState {
     /// The effects under way, in the order in which they were begun.
     pub effects: Vec<OpenEffect>,
     /// The agents at work: one for each module that somebody is at, or one for the task as a whole.
-    pub crew: Vec<Agent>,
+    #[serde(rename = "crew")]
+    pub active_agents: Vec<Agent>,
     /// Agents that were ever at work.
     pub agents: u64,
     /// Whether it was asked what has to be looked up.
@@ -434,8 +435,8 @@ pub struct TaskState {
     /// Times in a row that the model server broke off a call, or several at once.
     pub broken_calls: u32,
     /// What it said when the task last rested because of it; none once it answered.
-    #[serde(default)]
-    pub trouble: Option<String>,
+    #[serde(default, rename = "trouble")]
+    pub model_problem: Option<String>,
     /// Answers about the task as a whole that could not be used.
     pub refusals: Refusals,
     /// The latest run of everything together.
@@ -503,8 +504,8 @@ impl TaskState {
 
     /// The agent at work on this module, or on the task as a whole.
     pub fn agent(&self, module: Option<&ModuleName>) -> Option<&Agent> {
-        let mut crew = self.crew.iter();
-        crew.find(|agent| agent.module.as_ref() == module)
+        let mut agents = self.active_agents.iter();
+        agents.find(|agent| agent.module.as_ref() == module)
     }
 
     /// Answers about this module, or about the task as a whole, that could not be used.

@@ -384,7 +384,7 @@ fn effects_of_several_modules_are_open_at_once_and_each_has_its_own_outcome() {
     }
     let state = maker.fold();
     let open: Vec<EventId> = state.effects.iter().map(|effect| effect.intent).collect();
-    assert_eq!((&open, state.crew.len()), (&intents, 3));
+    assert_eq!((&open, state.active_agents.len()), (&intents, 3));
 
     maker.about = "n";
     maker.add(None, Some(intents[1]), answer("for n"));
@@ -393,7 +393,11 @@ fn effects_of_several_modules_are_open_at_once_and_each_has_its_own_outcome() {
     let state = maker.fold();
     let answers = state.answers.iter().map(|answer| answer.text.as_str());
     assert!(answers.eq(["for n", "for o"]));
-    let awaits: Vec<bool> = state.crew.iter().map(|agent| agent.awaits_model).collect();
+    let awaits: Vec<bool> = state
+        .active_agents
+        .iter()
+        .map(|agent| agent.awaits_model)
+        .collect();
     assert_eq!(awaits, [true, false, false]);
 
     // What is said of one module takes nothing from another.
@@ -441,7 +445,7 @@ fn what_the_model_server_did_is_known_until_it_answers_and_is_no_unusable_answer
     };
     maker.add(None, None, paused);
     maker.add(None, None, TaskResumed {});
-    assert_eq!(maker.fold().trouble.as_deref(), Some("Loading model"));
+    assert_eq!(maker.fold().model_problem.as_deref(), Some("Loading model"));
     let failed = TaskFailed {
         reason: FailureReason::Model,
         detail: String::new(),

@@ -30,9 +30,9 @@ use journeyman_language::python::Interpreter;
 use journeyman_sandbox::{Launcher, Sandbox};
 use journeyman_server::{Auth, ClientTimeouts, Hosts, MountedProtocol, Readiness, ToolServers};
 use journeyman_sim::{Script, SimulatedModel};
-use journeyman_tasks::{Ending as ServiceEnding, Parts, Tasks};
+use journeyman_tasks::{ShutdownReason, Tasks, TasksOptions};
 use journeyman_workflow::{
-    AgentRegistry, Bench, ModelSlots, Notices, Strategies, Toolbox, WholeFile,
+    AgentRegistry, ModelSlots, Notices, Strategies, Toolbox, WholeFile, WorkerContext,
 };
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
@@ -84,7 +84,7 @@ async fn serve(folder: PathBuf) {
         latency_ms: 0,
         ..Script::default()
     });
-    let bench = Bench {
+    let worker_context = WorkerContext {
         server: Arc::new(model),
         slots: ModelSlots::new(None),
         sandbox: sandbox().await,
@@ -94,14 +94,14 @@ async fn serve(folder: PathBuf) {
         tools: Toolbox::built_in().unwrap(),
         agents: AgentRegistry::default(),
     };
-    let parts = Parts {
+    let tasks_options = TasksOptions {
         journal,
         time: Arc::new(SystemTime),
         randomness: Arc::new(SystemRandom),
         notices: Notices::new(Bus::start(), Arc::new(SystemStamp)),
-        bench: Some(bench),
+        worker_context: Some(worker_context),
     };
-    let tasks = Tasks::start(parts, &journeyman_queue::Options::default());
+    let tasks = Tasks::start(tasks_options, &journeyman_queue::Options::default());
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = tcp.local_addr().unwrap();
     let socket = UnixListener::bind(folder.join("server.sock")).unwrap();
@@ -131,7 +131,7 @@ async fn serve(folder: PathBuf) {
     let said = serde_json::json!({"type": "serving", "url": format!("http://{address}"), "recovered": recovered});
     println!("{said}");
     terminate.recv().await;
-    tasks.shut_down(GRACE, ServiceEnding::Shutdown).await;
+    tasks.shut_down(GRACE, ShutdownReason::Shutdown).await;
     stop.cancel();
     served.await.unwrap().unwrap();
 }

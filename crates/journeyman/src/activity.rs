@@ -210,9 +210,9 @@ fn doing(state: &TaskState) -> Vec<Doing> {
     let plain = |text: &str| vec![Doing::Plain(text.to_owned())];
     match state.status {
         Status::Complete | Status::Failed | Status::Cancelled => Vec::new(),
-        Status::Paused => match (state.pause, &state.trouble) {
-            (Some(PauseReason::ModelUnreachable), Some(trouble)) => {
-                plain(&format!("waiting for the model server: {trouble}"))
+        Status::Paused => match (state.pause, &state.model_problem) {
+            (Some(PauseReason::ModelUnreachable), Some(problem)) => {
+                plain(&format!("waiting for the model server: {problem}"))
             }
             (Some(PauseReason::ModelUnreachable), None) => plain("waiting for the model server"),
             (Some(PauseReason::Question), _) => plain("waiting for your answer"),
@@ -419,7 +419,7 @@ mod tests {
         let rests = TaskState {
             status: Status::Paused,
             pause: Some(PauseReason::ModelUnreachable),
-            trouble: Some("nobody answers".to_owned()),
+            model_problem: Some("nobody answers".to_owned()),
             ..TaskState::default()
         };
         activity.goes_on(&rests, after(start, 70));

@@ -11,7 +11,7 @@ use journeyman_llm::ModelServer;
 use journeyman_server::{
     Auth, ClientTimeouts, Hosts, MountedProtocol, Options, Readiness, TcpProtocols, ToolServers,
 };
-use journeyman_tasks::{Ending as ServiceEnding, Parts, Tasks};
+use journeyman_tasks::{ShutdownReason, Tasks, TasksOptions};
 use journeyman_tools::McpServers;
 use journeyman_workflow::Notices;
 use tokio::net::TcpListener;
@@ -65,7 +65,7 @@ impl Holder {
         workshop: Workshop,
         entrance: Entrance,
     ) -> anyhow::Result<Self> {
-        let server = Arc::clone(&workshop.bench.server);
+        let server = Arc::clone(&workshop.worker_context.server);
         let model = match tokio::time::timeout(MODEL_TIME, server.describe()).await {
             Ok(Ok(info)) => info.name,
             _ => settings.model.clone(),
@@ -96,9 +96,12 @@ impl Holder {
         let socket = place
             .listen()
             .with_context(|| format!("cannot listen on {}", place.path().display()))?;
-        let bench = workshop.as_ref().ok().map(|workshop| &workshop.bench);
+        let worker_context = workshop
+            .as_ref()
+            .ok()
+            .map(|workshop| &workshop.worker_context);
         let tasks = Tasks::start(
-            Parts {
+            TasksOptions {
                 journal,
                 time: Arc::new(SystemTime),
                 randomness: Arc::new(SystemRandom),
@@ -106,7 +109,7 @@ impl Holder {
                     Ok(workshop) => workshop.notices.clone(),
                     Err(_) => Notices::new(Bus::start(), Arc::new(SystemStamp)),
                 },
-                bench: bench.cloned(),
+                worker_context: worker_context.cloned(),
             },
             &settings.queue,
         );
@@ -122,7 +125,7 @@ impl Holder {
             settings: settings.served(),
             readiness: Arc::new(Ready {
                 server: match &workshop {
-                    Ok(workshop) => Ok(Arc::clone(&workshop.bench.server)),
+                    Ok(workshop) => Ok(Arc::clone(&workshop.worker_context.server)),
                     Err(why) => Err(why.clone()),
                 },
                 tasks: tasks.clone(),
@@ -154,7 +157,7 @@ impl Holder {
     }
 
     /// Lets running tasks come to an event boundary, then answers no more.
-    pub(crate) async fn close(self, grace: Duration, ending: ServiceEnding) -> anyhow::Result<()> {
+    pub(crate) async fn close(self, grace: Duration, ending: ShutdownReason) -> anyhow::Result<()> {
         self.tasks.shut_down(grace, ending).await;
         self.stop.cancel();
         self.server.await?.context("the server ended")?;
@@ -188,8 +191,8 @@ async fn watch(tasks: Tasks, stop: CancellationToken) {
             () = tokio::time::sleep(LOOK) => {}
             () = stop.cancelled() => return,
         }
-        tokio::join!(tasks.note_waiting_calls(), tasks.try_journal());
-        if let Err(error) = tasks.look_for_lost().await {
+        tokio::join!(tasks.note_waiting_calls(), tasks.probe_journal());
+        if let Err(error) = tasks.requeue_lost().await {
             tracing::debug!(%error, "whether a task is lost cannot be seen now");
         }
     }

@@ -16,7 +16,7 @@ use journeyman_sandbox::{Launcher, Sandbox};
 use journeyman_sim::{Script, SimulatedModel};
 use journeyman_tools::{Dispatcher, Host, McpServers, Registry, ServerState, ServerStatus};
 use journeyman_workflow::{
-    AgentRegistry, Bench, ModelSlots, Notices, Strategies, Toolbox, WholeFile, Worker,
+    AgentRegistry, ModelSlots, Notices, Strategies, Toolbox, WholeFile, Worker, WorkerContext,
 };
 
 use crate::environment::{SystemRandom, SystemStamp, SystemTime};
@@ -36,7 +36,7 @@ const SERVERS_TIME: Duration = Duration::from_secs(5);
 
 /// Everything that working on a task needs, ready.
 pub(crate) struct Workshop {
-    pub(crate) bench: Bench,
+    pub(crate) worker_context: WorkerContext,
     /// Where the workflow tells what it does.
     pub(crate) notices: Notices,
     /// The external servers whose tools may be called, for as long as this lives.
@@ -51,7 +51,7 @@ impl Workshop {
         Worker::new(journeyman_workflow::Options {
             journal,
             principal: Principal::local(),
-            bench: self.bench.clone(),
+            worker_context: self.worker_context.clone(),
             time: Arc::new(SystemTime),
             randomness: Arc::new(SystemRandom),
             notices: self.notices.clone(),
@@ -102,7 +102,7 @@ pub(crate) async fn workshop(
     let shown = progress.listen(&bus)?;
     progress.prepared();
     Ok(Workshop {
-        bench: Bench {
+        worker_context: WorkerContext {
             server,
             slots: ModelSlots::new(settings.model_calls()),
             sandbox,

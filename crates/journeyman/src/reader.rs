@@ -54,7 +54,7 @@ impl Reader {
     }
 
     /// Where a task of this recorded state stands: one that nobody works on any more rests.
-    pub(crate) async fn standing(
+    pub(crate) async fn status_of(
         &self,
         task: &TaskId,
         recorded: (Status, Option<PauseReason>),

@@ -10,7 +10,7 @@ use journeyman_api::{
 };
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_language::of_submission;
-use journeyman_tasks::{ForkOf, check_may_change};
+use journeyman_tasks::{ForkRequest, check_may_change};
 use journeyman_workflow::{examples_notice, left_out_notice, prompt_note};
 
 use crate::app::App;
@@ -32,9 +32,9 @@ pub(crate) async fn retry(
     headers: HeaderMap,
     MaybeBody(asked): MaybeBody<RetryTask>,
 ) -> Result<Response, Rejection> {
-    let fork = ForkOf {
+    let fork = ForkRequest {
         idempotency_key: idempotency_key(asked.idempotency_key, &headers)?,
-        ..ForkOf::default()
+        ..ForkRequest::default()
     };
     let submitted = app.tasks.fork(&caller.principal, &task, fork).await?;
     Ok(accepted(submitted, Vec::new(), &headers))
@@ -80,7 +80,7 @@ pub(crate) async fn fork(
         content.priority = priority;
     }
     let task_id = changes.task_id.as_deref();
-    let fork = ForkOf {
+    let fork = ForkRequest {
         at: Some(query.at.sequence()),
         content: Some(content),
         task_id: task_id.map(|text| task_name("task_id", text)).transpose()?,

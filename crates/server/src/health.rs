@@ -95,7 +95,7 @@ pub(crate) async fn metrics(State(app): State<App>, caller: Caller) -> Result<Re
         ("cancelled", counts.cancelled),
         ("panicked", counts.panicked),
         ("abandoned", counts.abandoned),
-        ("put_back", app.tasks.put_back()),
+        ("put_back", app.tasks.requeued()),
     ] {
         gauge(&format!("tasks_{name}_total"), "", &count);
     }

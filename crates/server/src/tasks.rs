@@ -209,8 +209,8 @@ pub(crate) async fn list(
     for listed in tasks {
         let recorded = (listed.listing.status, listed.listing.pause);
         let (principal, task) = (&caller.principal, &listed.task_id);
-        let standing = app.tasks.standing(principal, task, recorded).await?;
-        summaries.push(view::summary(listed, standing));
+        let status = app.tasks.status_of(principal, task, recorded).await?;
+        summaries.push(view::summary(listed, status));
     }
     Ok(Json(TaskPage {
         tasks: summaries,

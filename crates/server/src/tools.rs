@@ -7,7 +7,7 @@ use journeyman_api::{
 };
 use journeyman_event::word;
 use journeyman_tools::{Completed, Outcome, Request, Source, Spec};
-use journeyman_workflow::{Doing, LivingAgent};
+use journeyman_workflow::{ActiveAgent, AgentActivity};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -98,22 +98,22 @@ pub(crate) async fn call(
     }))
 }
 
-fn agent(living: LivingAgent) -> AgentView {
-    let (doing, tool) = match living.doing {
-        Doing::Deciding => ("deciding", None),
-        Doing::Asking => ("asking", None),
-        Doing::Calling(tool) => ("calling", Some(tool)),
+fn agent(active: ActiveAgent) -> AgentView {
+    let (doing, tool) = match active.doing {
+        AgentActivity::Deciding => ("deciding", None),
+        AgentActivity::Asking => ("asking", None),
+        AgentActivity::Calling(tool) => ("calling", Some(tool)),
     };
     AgentView {
-        agent: living.agent,
-        task_id: living.task_id.to_string(),
-        role: living.role,
-        purpose: word(&living.purpose),
-        module: living.module.map(|module| module.to_string()),
-        steps: living.steps,
+        agent: active.agent,
+        task_id: active.task_id.to_string(),
+        role: active.role,
+        purpose: word(&active.purpose),
+        module: active.module.map(|module| module.to_string()),
+        steps: active.steps,
         doing: doing.to_owned(),
         tool,
-        since: time(Some(living.since)),
+        since: time(Some(active.since)),
     }
 }
 

@@ -6,7 +6,7 @@ use journeyman_api::{ModuleView, QuestionView, TaskSummary, TaskView, Urls};
 use journeyman_event::payload::{PauseReason, Verification};
 use journeyman_event::state::{Ending, ModuleState, Question, Status};
 use journeyman_event::{Principal, Priority, TaskId, TaskState, word};
-use journeyman_tasks::Listed;
+use journeyman_tasks::ListedTask;
 use journeyman_workflow::{Listing, headline, module_path, remarks};
 
 use crate::app::App;
@@ -45,7 +45,7 @@ pub(crate) fn urls(task: &TaskId, headers: &HeaderMap) -> Urls {
 }
 
 /// A task of a list, and where it stands.
-pub fn summary(listed: Listed, (status, pause): (Status, Option<PauseReason>)) -> TaskSummary {
+pub fn summary(listed: ListedTask, (status, pause): (Status, Option<PauseReason>)) -> TaskSummary {
     let listing: Listing = listed.listing;
     let (verification, confidence) = checked(listing.verification.as_ref());
     TaskSummary {
@@ -102,7 +102,7 @@ pub(crate) async fn task_now(
     task: &TaskId,
     headers: &HeaderMap,
 ) -> Result<TaskView, Rejection> {
-    let (state, status, pause) = app.tasks.seen(principal, task).await?;
+    let (state, status, pause) = app.tasks.current_status(principal, task).await?;
     Ok(TaskView {
         status: status.into(),
         pause: pause.as_ref().and_then(word),

@@ -57,7 +57,7 @@ pub enum Error {
     },
     /// Something else happened to the task at the same moment.
     #[error("something else happened to task {task} at the same moment; look at it and try again")]
-    Overtaken {
+    Conflict {
         /// The task.
         task: TaskId,
     },
@@ -69,7 +69,7 @@ pub enum Error {
     },
     /// Nobody works on tasks here.
     #[error("tools are called where tasks are worked on: at a server, or while `run` goes on")]
-    NoBench,
+    NoWorkers,
     /// The queue does not take it.
     #[error(transparent)]
     Refused(Refusal<StreamName>),

@@ -19,7 +19,7 @@ const COPIED_MAX: usize = 999;
 
 /// What a fork starts from.
 #[derive(Clone, Debug, Default)]
-pub struct ForkOf {
+pub struct ForkRequest {
     /// The last position that counts; none means only the submission: the task once more.
     pub at: Option<Sequence>,
     /// What is asked for instead; none keeps what was asked. With another prompt or other tests only what
@@ -37,19 +37,19 @@ impl Tasks {
         &self,
         principal: &Principal,
         parent: &TaskId,
-        fork: ForkOf,
+        fork: ForkRequest,
     ) -> Result<Submitted, Error> {
         check_may_change(principal)?;
         let (tasks, principal, parent) = (self.clone(), principal.clone(), parent.clone());
         let forked = async move { tasks.fork_now(&principal, &parent, fork).await };
-        self.calls.finish(forked).await
+        self.detached.run(forked).await
     }
 
     async fn fork_now(
         &self,
         principal: &Principal,
         parent: &TaskId,
-        fork: ForkOf,
+        fork: ForkRequest,
     ) -> Result<Submitted, Error> {
         let events = self.past(principal, parent, fork.at).await?;
         let Some(first) = events.first() else {
@@ -138,7 +138,7 @@ impl Tasks {
             until: at,
             ..Filter::default()
         };
-        let journal = &self.parts.journal;
+        let journal = &self.options.journal;
         let head = journal.head(&Principal::system()).await?;
         if let Some(at) = at.filter(|at| *at > head.sequence) {
             return Err(bad_at(format!(
@@ -186,8 +186,8 @@ impl Tasks {
         payload: Option<Payload>,
         ids: &HashMap<EventId, EventId>,
     ) -> Result<NewEvent, Error> {
-        let (time, store) = (&*self.parts.time, self.parts.journal.store_id());
-        let id = EventId::new(time, &*self.parts.randomness);
+        let (time, store) = (&*self.options.time, self.options.journal.store_id());
+        let id = EventId::new(time, &*self.options.randomness);
         let cause = original.causation_id();
         // What the parent's submission caused, this one's causes; of the rest likewise.
         let cause = cause.map(|cause| ids.get(&cause).copied().unwrap_or(cause));

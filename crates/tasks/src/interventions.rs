@@ -72,7 +72,7 @@ impl Tasks {
         check_may_change(principal)?;
         let (tasks, principal, task) = (self.clone(), principal.clone(), task.clone());
         let done = async move { tasks.intervene_now(&principal, &task, intervention).await };
-        self.calls.finish(done).await
+        self.detached.run(done).await
     }
 
     /// The same, as a part of a call that is under way.
@@ -118,7 +118,7 @@ impl Tasks {
                 loop {
                     match Box::pin(self.resume(principal, task, limits, out.as_deref())).await {
                         // Somebody else recorded something first: it is said anew of the state after that.
-                        Err(Error::Overtaken { .. }) if tries < RESUME_TRIES => tries += 1,
+                        Err(Error::Conflict { .. }) if tries < RESUME_TRIES => tries += 1,
                         done => return done,
                     }
                 }
@@ -189,7 +189,7 @@ impl Tasks {
             let cancel = give_up_soon();
             let recorder = self.recorder(principal);
             let recorded = recorder.record(task, &mut state, facts, Vec::new(), &cancel);
-            if recorded.await? == Recorded::Here {
+            if recorded.await? == Recorded::Appended {
                 return Ok(state);
             }
         }
@@ -304,9 +304,9 @@ impl Tasks {
             let unchanged = |state: &TaskState| state.revision == revision;
             let cancel = give_up_soon();
             let recorder = self.recorder(principal);
-            let recorded = recorder.record_surely(task, &mut state, &facts, &cancel, unchanged);
+            let recorded = recorder.record_with_retry(task, &mut state, &facts, &cancel, unchanged);
             if !recorded.await? {
-                return Err(Error::Overtaken { task: task.clone() });
+                return Err(Error::Conflict { task: task.clone() });
             }
         }
         if Box::pin(self.end_without_time(principal, task, &mut state)).await? {
@@ -336,7 +336,7 @@ impl Tasks {
         let (recorder, cancel) = (self.recorder(principal), give_up_soon());
         let still = |state: &TaskState| without_time(state).is_some();
         recorder
-            .record_surely(task, state, &[end], &cancel, still)
+            .record_with_retry(task, state, &[end], &cancel, still)
             .await?;
         if state.status.is_ended() {
             let key = StreamName::of(principal.owner(), task);

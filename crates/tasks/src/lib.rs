@@ -5,7 +5,7 @@
 //! somebody speaks is the server's.
 
 mod cache;
-mod calls;
+mod detached;
 mod error;
 mod fork;
 mod interventions;
@@ -31,15 +31,15 @@ use journeyman_event::{NewEvent, Principal, Randomness, Sequence, TaskId, TaskSt
 use journeyman_journal::{Filter, Journal, StreamName};
 use journeyman_queue::{Full, Job, Permit, Queue, Refusal, Statistics};
 use journeyman_workflow::{
-    Bench, Fact, Listing, Notices, Options as WorkerOptions, PAGE, Recorded, Recorder, Role,
-    Worker, check_output, load,
+    Fact, Listing, Notices, Options as WorkerOptions, PAGE, Recorded, Recorder, Role, Worker,
+    WorkerContext, check_output, load,
 };
 use tokio_util::sync::CancellationToken;
 
 use cache::Cache;
-use calls::Calls;
+use detached::DetachedCalls;
 pub use error::{Error, check_may_change};
-pub use fork::ForkOf;
+pub use fork::ForkRequest;
 pub use interventions::Intervention;
 use runner::TaskRunner;
 use watchdog::Watchdog;
@@ -75,7 +75,7 @@ pub struct Submitted {
 
 /// One task of a list.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Listed {
+pub struct ListedTask {
     /// The name of the task, by which every other call finds it.
     pub task_id: TaskId,
     /// What lists show of it.
@@ -88,7 +88,7 @@ pub struct Listed {
 
 /// What the service needs.
 #[derive(Clone)]
-pub struct Parts {
+pub struct TasksOptions {
     /// Where events go.
     pub journal: Journal,
     /// The clock.
@@ -99,12 +99,12 @@ pub struct Parts {
     pub notices: Notices,
     /// What tasks are worked on with. Without it none is: what is recorded waits for a service that
     /// has one.
-    pub bench: Option<Bench>,
+    pub worker_context: Option<WorkerContext>,
 }
 
 /// Why the service stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum ShutdownReason {
     /// The server shuts down.
     Shutdown,
     /// Its user pressed Ctrl-C.
@@ -118,11 +118,11 @@ pub enum Ending {
 /// up the answer, and where a place in the queue is still waited for, the wish.
 #[derive(Clone)]
 pub struct Tasks {
-    parts: Arc<Parts>,
+    options: Arc<TasksOptions>,
     interrupted: Arc<AtomicBool>,
     queue: Queue<TaskRunner>,
     cache: Arc<Cache>,
-    calls: Calls,
+    detached: DetachedCalls,
     watchdog: Arc<Watchdog>,
 }
 
@@ -135,14 +135,14 @@ impl fmt::Debug for Tasks {
 
 impl Tasks {
     /// Starts the queue. Nothing of former times is in it: see [`Tasks::recover`].
-    pub fn start(parts: Parts, queue: &journeyman_queue::Options) -> Self {
-        let parts = Arc::new(parts);
+    pub fn start(options: TasksOptions, queue: &journeyman_queue::Options) -> Self {
+        let options = Arc::new(options);
         let interrupted = Arc::new(AtomicBool::new(false));
         let runner = TaskRunner {
-            parts: Arc::clone(&parts),
+            options: Arc::clone(&options),
             interrupted: Arc::clone(&interrupted),
         };
-        let max_concurrent = match parts.bench {
+        let max_concurrent = match options.worker_context {
             Some(_) => queue.max_concurrent,
             None => 0,
         };
@@ -153,16 +153,16 @@ impl Tasks {
         Self {
             queue: Queue::start(&queue, runner),
             interrupted,
-            parts,
+            options,
             cache: Arc::default(),
-            calls: Calls::default(),
+            detached: DetachedCalls::default(),
             watchdog: Arc::default(),
         }
     }
 
     /// The journal that everything is recorded in.
     pub fn journal(&self) -> &Journal {
-        &self.parts.journal
+        &self.options.journal
     }
 
     /// The queue's figures as they are now.
@@ -173,18 +173,18 @@ impl Tasks {
     /// Tells the queue once how many calls wait for the model, here and at its server where that tells,
     /// so that it can say when it is too many.
     pub async fn note_waiting_calls(&self) {
-        let Some(bench) = &self.parts.bench else {
+        let Some(worker_context) = &self.options.worker_context else {
             return self.queue.set_downstream(None);
         };
-        let there = bench.server.waiting().await.unwrap_or_default();
-        let here = bench.slots.waiting() as u64;
+        let there = worker_context.server.waiting().await.unwrap_or_default();
+        let here = worker_context.slots.waiting() as u64;
         self.queue.set_downstream(Some(here.saturating_add(there)));
     }
 
     /// Where the last append failed, tries whether the journal takes events again: the record of that is
     /// one. Who asks [`Journal::trouble`] learns of it without anybody's task.
-    pub async fn try_journal(&self) {
-        if self.parts.journal.trouble().is_none() {
+    pub async fn probe_journal(&self) {
+        if self.options.journal.trouble().is_none() {
             return;
         }
         let recovered = BackpressureAlert {
@@ -192,7 +192,7 @@ impl Tasks {
             level: "normal".to_owned(),
             percent: 0,
         };
-        match runner::record_alert(&self.parts, recovered, &give_up_soon()).await {
+        match runner::record_alert(&self.options, recovered, &give_up_soon()).await {
             Ok(()) => tracing::info!("the journal takes events again"),
             Err(error) => tracing::debug!(%error, "the journal takes no events yet"),
         }
@@ -206,7 +206,7 @@ impl Tasks {
     /// What stands in the way of tasks being worked on, each as a sentence; nothing if all is well.
     pub fn obstacles(&self) -> Vec<String> {
         let mut obstacles = Vec::new();
-        if let Some(error) = self.parts.journal.trouble() {
+        if let Some(error) = self.options.journal.trouble() {
             obstacles.push(format!("journal: {error}"));
         }
         let died = self.queue.statistics().died;
@@ -217,15 +217,16 @@ impl Tasks {
             ));
         }
         obstacles.extend(self.watchdog.obstacle());
-        let bench = self.parts.bench.as_ref();
-        obstacles.extend(bench.and_then(|bench| bench.agents.obstacle()));
+        let worker_context = self.options.worker_context.as_ref();
+        obstacles
+            .extend(worker_context.and_then(|worker_context| worker_context.agents.obstacle()));
         obstacles
     }
 
     /// How often a task was found recorded as going on and in no queue, and was put back; see
-    /// [`Tasks::look_for_lost`].
-    pub fn put_back(&self) -> u64 {
-        self.watchdog.put_back()
+    /// [`Tasks::requeue_lost`].
+    pub fn requeued(&self) -> u64 {
+        self.watchdog.requeued()
     }
 
     /// Records a task and puts it into the queue; when this answers, it is durable.
@@ -286,7 +287,7 @@ impl Tasks {
         Box::pin(self.settle_dependencies(principal, task_id, &content.depends_on)).await?;
         let (tasks, principal, task_id) = (self.clone(), principal.clone(), task_id.clone());
         let submitted = async move { tasks.record_new(&principal, task_id, content, permit).await };
-        self.calls.finish(submitted).await
+        self.detached.run(submitted).await
     }
 
     /// Records a task that has a place in the queue, and puts it there.
@@ -317,7 +318,7 @@ impl Tasks {
         let mut state = TaskState::default();
         let (recorder, cancel) = (self.recorder(principal), give_up_soon());
         let appended = recorder.append(&task_id, &mut state, (events, &after), Vec::new(), &cancel);
-        if appended.await? == Recorded::Overtaken {
+        if appended.await? == Recorded::Conflict {
             return Err(Error::TaskExists { task: task_id });
         }
         // The events of one append stand side by side.
@@ -337,8 +338,8 @@ impl Tasks {
     /// Whether a task may write its result into this folder: better said before work begins than after
     /// it.
     async fn check_out(&self, task: &TaskId, out: &str) -> Result<(), Error> {
-        let bench = self.parts.bench.as_ref();
-        let ours = bench.and_then(|bench| bench.work_folder.parent());
+        let worker_context = self.options.worker_context.as_ref();
+        let ours = worker_context.and_then(|worker_context| worker_context.work_folder.parent());
         let (ours, out) = (ours.map(Path::to_owned), PathBuf::from(out));
         let task = task.clone();
         let checked =
@@ -350,7 +351,7 @@ impl Tasks {
 
     /// The state of a task.
     pub async fn state(&self, principal: &Principal, task: &TaskId) -> Result<TaskState, Error> {
-        load(&self.parts.journal, principal, task)
+        load(&self.options.journal, principal, task)
             .await?
             .ok_or_else(|| Error::NoSuchTask { task: task.clone() })
     }
@@ -368,7 +369,7 @@ impl Tasks {
             self.cache.put(name, &state);
             return Ok(state);
         };
-        let journal = &self.parts.journal;
+        let journal = &self.options.journal;
         let filter = Filter::of_task(task);
         let page = journal
             .read(principal, &filter, known.sequence, PAGE)
@@ -396,8 +397,8 @@ impl Tasks {
         before: Sequence,
         limit: usize,
         status: Option<Status>,
-    ) -> Result<(Vec<Listed>, Option<Sequence>), Error> {
-        list(&self.parts.journal, principal, before, limit, status).await
+    ) -> Result<(Vec<ListedTask>, Option<Sequence>), Error> {
+        list(&self.options.journal, principal, before, limit, status).await
     }
 
     /// How many tasks start others from now on; see [`journeyman_queue::Options::workers`].
@@ -407,7 +408,7 @@ impl Tasks {
 
     /// Where a task stands that is recorded so: one that is recorded as running and that nobody works
     /// on rests.
-    pub async fn standing(
+    pub async fn status_of(
         &self,
         principal: &Principal,
         task: &TaskId,
@@ -416,12 +417,12 @@ impl Tasks {
         if self.is_attended(principal, task, recorded.0) {
             return Ok(recorded);
         }
-        let (_, status, pause) = self.seen(principal, task).await?;
+        let (_, status, pause) = self.current_status(principal, task).await?;
         Ok((status, pause))
     }
 
     /// The state of a task as [`Tasks::current`] gives it, and where it stands.
-    pub async fn seen(
+    pub async fn current_status(
         &self,
         principal: &Principal,
         task: &TaskId,
@@ -445,7 +446,7 @@ impl Tasks {
     }
 
     /// Waits until a task has left the queue: it has ended, or rests.
-    pub async fn left(&self, principal: &Principal, task: &TaskId) {
+    pub async fn wait_until_left(&self, principal: &Principal, task: &TaskId) {
         let key = StreamName::of(principal.owner(), task);
         // Where the queue was stopped, the task rests too.
         let _ = self.queue.ended(&key).await;
@@ -454,12 +455,12 @@ impl Tasks {
     /// Stops: admits nothing more, lets what runs come to an event boundary, interrupts after `grace` what
     /// has not, and lets calls that are under way end. After a restart [`Tasks::recover`] goes on. A second call with a shorter
     /// grace makes it faster.
-    pub async fn shut_down(&self, grace: Duration, ending: Ending) {
-        let interrupted = ending == Ending::Interrupted;
+    pub async fn shut_down(&self, grace: Duration, reason: ShutdownReason) {
+        let interrupted = reason == ShutdownReason::Interrupted;
         self.interrupted.store(interrupted, Ordering::Relaxed);
         self.watchdog.end();
         self.queue.shutdown(grace).await;
-        self.calls.ended(grace.max(CALLS_TIME)).await;
+        self.detached.wait(grace.max(CALLS_TIME)).await;
     }
 
     /// Puts a task that goes on into the queue, unless it is there.
@@ -488,7 +489,7 @@ impl Tasks {
     }
 
     fn recorder(&self, principal: &Principal) -> Recorder {
-        recorder(&self.parts, principal)
+        recorder(&self.options, principal)
     }
 }
 
@@ -499,7 +500,7 @@ pub async fn list(
     before: Sequence,
     limit: usize,
     status: Option<Status>,
-) -> Result<(Vec<Listed>, Option<Sequence>), Error> {
+) -> Result<(Vec<ListedTask>, Option<Sequence>), Error> {
     /// Streams that one page looks at where not each of them is meant.
     const SEARCH: usize = 2_000;
     let looked_at = if status.is_some() { SEARCH } else { limit };
@@ -511,7 +512,7 @@ pub async fn list(
         last = Some(stream.sequence);
         let listing = Listing::of_stream(journal, &stream).await?;
         if status.is_none_or(|status| status == listing.status) {
-            tasks.push(Listed {
+            tasks.push(ListedTask {
                 task_id: stream.task_id,
                 listing,
                 sequence: stream.sequence,
@@ -525,24 +526,24 @@ pub async fn list(
     Ok((tasks, last.filter(|_| !ended)))
 }
 
-fn recorder(parts: &Parts, principal: &Principal) -> Recorder {
+fn recorder(options: &TasksOptions, principal: &Principal) -> Recorder {
     Recorder {
-        journal: parts.journal.clone(),
+        journal: options.journal.clone(),
         principal: principal.clone(),
-        time: Arc::clone(&parts.time),
-        randomness: Arc::clone(&parts.randomness),
-        notices: parts.notices.clone(),
+        time: Arc::clone(&options.time),
+        randomness: Arc::clone(&options.randomness),
+        notices: options.notices.clone(),
     }
 }
 
-fn worker(parts: &Parts, bench: &Bench, principal: &Principal) -> Worker {
+fn worker(options: &TasksOptions, worker_context: &WorkerContext, principal: &Principal) -> Worker {
     Worker::new(WorkerOptions {
-        journal: parts.journal.clone(),
+        journal: options.journal.clone(),
         principal: principal.clone(),
-        bench: bench.clone(),
-        time: Arc::clone(&parts.time),
-        randomness: Arc::clone(&parts.randomness),
-        notices: parts.notices.clone(),
+        worker_context: worker_context.clone(),
+        time: Arc::clone(&options.time),
+        randomness: Arc::clone(&options.randomness),
+        notices: options.notices.clone(),
     })
 }
 

@@ -34,7 +34,7 @@ impl Tasks {
         let (task_id, origin) = match (given, key) {
             (Some(task_id), _) => (task_id, Origin::Given),
             (None, Some(key)) => (keyed(principal, key), Origin::Key),
-            (None, None) => (TaskId::random(&*self.parts.randomness), Origin::Drawn),
+            (None, None) => (TaskId::random(&*self.options.randomness), Origin::Drawn),
         };
         Name {
             task_id,
@@ -56,7 +56,7 @@ impl Tasks {
             return Ok(None);
         }
         let task_id = name.task_id.clone();
-        let Some(state) = load(&self.parts.journal, principal, &task_id).await? else {
+        let Some(state) = load(&self.options.journal, principal, &task_id).await? else {
             return Ok(None);
         };
         let is_same = state.submission.as_ref() == Some(content);
@@ -80,7 +80,7 @@ impl Tasks {
         task_id: &TaskId,
     ) -> Result<Sequence, Error> {
         let filter = Filter::of_task(task_id);
-        let journal = &self.parts.journal;
+        let journal = &self.options.journal;
         let page = journal.read(principal, &filter, Sequence::ZERO, 1).await?;
         Ok(page.events.first().map_or(Sequence::ZERO, Event::sequence))
     }

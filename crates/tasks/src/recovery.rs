@@ -15,12 +15,12 @@ const PAGE: usize = 5_000;
 impl Tasks {
     /// Puts every task into the queue that has not ended and that does not wait for its user: first those
     /// that had been worked on, then those that waited, as they were submitted. How many. From then on a
-    /// task that goes on and is in no queue is looked for ([`Tasks::look_for_lost`]).
+    /// task that goes on and is in no queue is looked for ([`Tasks::requeue_lost`]).
     pub async fn recover(&self) -> Result<usize, Error> {
         let mut jobs: Vec<((bool, Sequence), Job<StreamName>)> = Vec::new();
         let mut before = Sequence(u64::MAX);
         loop {
-            let journal = &self.parts.journal;
+            let journal = &self.options.journal;
             let page = journal
                 .streams_before(&Principal::system(), before, PAGE)
                 .await?;

@@ -12,13 +12,13 @@ use journeyman_queue::{Alert, Ended, Removal, Runner, Stop};
 use journeyman_workflow::{Control, Error, Fact, Role, StopReason, load};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Parts, recorder, worker};
+use crate::{TasksOptions, recorder, worker};
 
 /// Before a task is tried again for which something was short.
 const SHORTAGE_PAUSE: Duration = Duration::from_secs(5);
 
 pub(crate) struct TaskRunner {
-    pub(crate) parts: Arc<Parts>,
+    pub(crate) options: Arc<TasksOptions>,
     /// Whether a stop is the user's and not a shutdown.
     pub(crate) interrupted: Arc<AtomicBool>,
 }
@@ -43,13 +43,14 @@ impl TaskRunner {
     async fn record(&self, id: &StreamName, fact: Fact) -> bool {
         let principal = Principal::user(id.owner.clone());
         let recorded = async {
-            let Some(mut state) = load(&self.parts.journal, &principal, &id.task_id).await? else {
+            let Some(mut state) = load(&self.options.journal, &principal, &id.task_id).await?
+            else {
                 return Ok(true);
             };
             let cancel = CancellationToken::new();
             let goes_on = |state: &TaskState| !state.status.is_ended();
-            recorder(&self.parts, &principal)
-                .record_surely(&id.task_id, &mut state, &[fact], &cancel, goes_on)
+            recorder(&self.options, &principal)
+                .record_with_retry(&id.task_id, &mut state, &[fact], &cancel, goes_on)
                 .await?;
             Ok::<bool, Error>(state.status.is_ended())
         };
@@ -75,10 +76,10 @@ impl Runner for TaskRunner {
     #[tracing::instrument(name = "task", skip_all, fields(task = %id.task_id, owner = %id.owner))]
     async fn run(&self, id: StreamName, stop: Stop<StreamName>) -> Ended {
         let principal = Principal::user(id.owner.clone());
-        let Some(bench) = &self.parts.bench else {
+        let Some(worker_context) = &self.options.worker_context else {
             return Ended::Requeue; // nothing is started without one
         };
-        let worker = worker(&self.parts, bench, &principal);
+        let worker = worker(&self.options, worker_context, &principal);
         let token = CancellationToken::new();
         let told = stop.clone();
         // Asked when the stop is recorded: a stronger reason may have replaced the first.
@@ -164,7 +165,7 @@ impl Runner for TaskRunner {
             percent: alert.percent,
         };
         let cancel = CancellationToken::new();
-        if let Err(error) = record_alert(&self.parts, told, &cancel).await {
+        if let Err(error) = record_alert(&self.options, told, &cancel).await {
             tracing::error!(%error, "an alert is not recorded");
         }
     }
@@ -173,18 +174,18 @@ impl Runner for TaskRunner {
 /// Records an alert among the system's own events. A store that cannot be written to is waited for
 /// until `cancel`.
 pub(crate) async fn record_alert(
-    parts: &Parts,
+    options: &TasksOptions,
     told: BackpressureAlert,
     cancel: &CancellationToken,
 ) -> Result<(), crate::Error> {
     let task =
         TaskId::new(ALERTS).map_err(|error| crate::Error::bad("task_id", error.to_string()))?;
     let system = Principal::system();
-    let state = load(&parts.journal, &system, &task).await?;
+    let state = load(&options.journal, &system, &task).await?;
     let fact = [Fact::of_task(Role::Conductor, told)];
     let mut state = state.unwrap_or_default();
-    recorder(parts, &system)
-        .record_surely(&task, &mut state, &fact, cancel, |_| true)
+    recorder(options, &system)
+        .record_with_retry(&task, &mut state, &fact, cancel, |_| true)
         .await?;
     Ok(())
 }

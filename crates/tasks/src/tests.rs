@@ -134,14 +134,14 @@ impl Writer for DiskWriter {
 /// A service that records and queues, and works on nothing.
 fn service(disk: &Disk) -> Tasks {
     let randomness = Arc::new(SeededRandom::new(7));
-    let parts = Parts {
+    let options = TasksOptions {
         journal: Journal::open(Arc::new(disk.clone()), &*randomness).unwrap(),
         time: Arc::new(SteppedTime::default()),
         randomness,
         notices: Notices::new(Bus::start(), Arc::new(NoStamp)),
-        bench: None,
+        worker_context: None,
     };
-    Tasks::start(parts, &journeyman_queue::Options::default())
+    Tasks::start(options, &journeyman_queue::Options::default())
 }
 
 fn id(name: &str) -> TaskId {
@@ -244,10 +244,10 @@ async fn intervene_in(tasks: &Tasks, task: &str, intervention: Intervention) -> 
 }
 
 fn fork(tasks: &Tasks, at: Option<Sequence>) -> BoxFuture<'_, Result<(), Error>> {
-    let fork = ForkOf {
+    let fork = ForkRequest {
         at,
         task_id: Some(id("f")),
-        ..ForkOf::default()
+        ..ForkRequest::default()
     };
     async move {
         let (me, parent) = (Principal::local(), id("t"));
@@ -313,7 +313,7 @@ async fn a_call_whose_caller_goes_away_at_any_moment_is_done_whole_or_not_at_all
             let tasks = service(&Disk::default());
             prepare(&tasks, *before).await;
             let answered = polled(call(&tasks), times).await;
-            tasks.calls.ended(Duration::from_mins(1)).await;
+            tasks.detached.wait(Duration::from_mins(1)).await;
             // What was handed to the journal by then is there when this is.
             submit(&tasks, "last", None).await.unwrap();
             check(&tasks, &format!("{what}, dropped at poll {times}")).await;
@@ -334,7 +334,7 @@ async fn who_waits_for_a_place_and_goes_away_leaves_nothing() {
         capacity: 1,
         ..Default::default()
     };
-    let tasks = Tasks::start((*tasks.parts).clone(), &one);
+    let tasks = Tasks::start((*tasks.options).clone(), &one);
     submit(&tasks, "first", None).await.unwrap();
     let submission = Submission {
         task_id: Some(id("t")),
@@ -395,7 +395,7 @@ async fn a_viewer_sees_their_tasks_and_changes_nothing() {
     let refused = [
         tasks.submit(&viewer, submission).await.map(|_| ()),
         tasks
-            .fork(&viewer, &id("t"), ForkOf::default())
+            .fork(&viewer, &id("t"), ForkRequest::default())
             .await
             .map(|_| ()),
         tasks
@@ -459,9 +459,9 @@ async fn a_task_that_is_durable_and_nowhere_is_told_and_put_back() {
     assert_eq!(tasks.recover().await.unwrap(), 0);
     let lost = TaskSubmitted::of("a word counter");
     record(&tasks, "t", vec![Fact::of_task(Role::User, lost)]).await;
-    tasks.look_for_lost().await.unwrap();
+    tasks.requeue_lost().await.unwrap();
     assert_eq!(tasks.obstacles(), [] as [&str; 0], "it may be on its way");
-    tasks.look_for_lost().await.unwrap();
+    tasks.requeue_lost().await.unwrap();
     let [told] = &tasks.obstacles()[..] else {
         panic!("{:?}", tasks.obstacles());
     };
@@ -470,9 +470,9 @@ async fn a_task_that_is_durable_and_nowhere_is_told_and_put_back() {
         "{told}"
     );
     assert!(tasks.queue.contains(&name("t")));
-    tasks.look_for_lost().await.unwrap();
+    tasks.requeue_lost().await.unwrap();
     assert_eq!(tasks.obstacles(), [] as [&str; 0]);
-    assert_eq!(tasks.put_back(), 1);
+    assert_eq!(tasks.requeued(), 1);
 }
 
 #[tokio::test]
@@ -482,16 +482,18 @@ async fn what_is_lost_again_and_again_is_put_back_ever_more_seldom_and_told_for_
     submit(&tasks, "t", None).await.unwrap();
     let mut looks = Vec::new();
     for look in 0..200 {
-        let before = tasks.put_back();
+        let before = tasks.requeued();
         if let journeyman_queue::Withdrawal::WasWaiting(held) = tasks.queue.cancel(&name("t")) {
             held.out(); // and nothing is recorded of it
         }
-        tasks.look_for_lost().await.unwrap();
-        if tasks.put_back() > before {
+        tasks.requeue_lost().await.unwrap();
+        if tasks.requeued() > before {
             looks.push(look);
         }
     }
     assert_eq!(looks, [1, 3, 7, 15, 31]);
     assert_eq!(tasks.obstacles().len(), 1);
-    tasks.shut_down(Duration::ZERO, Ending::Shutdown).await;
+    tasks
+        .shut_down(Duration::ZERO, ShutdownReason::Shutdown)
+        .await;
 }

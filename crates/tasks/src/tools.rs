@@ -11,7 +11,7 @@ use journeyman_tools::{
     CallContext, CallRef, Chain, ChainRefusal, Completed, Record, RecordError, Request, Spec,
 };
 use journeyman_workflow::{
-    Fact, FileWriter, LivingAgent, Recorded, Role, TaskWorkspace, completed_call, module_path,
+    ActiveAgent, Fact, FileWriter, Recorded, Role, TaskWorkspace, completed_call, module_path,
     user_grants,
 };
 use tokio_util::sync::CancellationToken;
@@ -22,15 +22,17 @@ use crate::{Error, Intervention, Tasks, check_may_change, give_up_soon};
 impl Tasks {
     /// Every tool that a user may call.
     pub fn tools(&self) -> Vec<Spec> {
-        let bench = self.parts.bench.as_ref();
-        bench.map(|bench| bench.tools.all()).unwrap_or_default()
+        let worker_context = self.options.worker_context.as_ref();
+        worker_context
+            .map(|worker_context| worker_context.tools.all())
+            .unwrap_or_default()
     }
 
     /// A principal's agents that are at work.
-    pub fn agents(&self, principal: &Principal) -> Vec<LivingAgent> {
-        let bench = self.parts.bench.as_ref();
-        bench
-            .map(|bench| bench.agents.of(principal))
+    pub fn agents(&self, principal: &Principal) -> Vec<ActiveAgent> {
+        let worker_context = self.options.worker_context.as_ref();
+        worker_context
+            .map(|worker_context| worker_context.agents.of(principal))
             .unwrap_or_default()
     }
 
@@ -50,7 +52,7 @@ impl Tasks {
         let _gone = stop.clone().drop_guard();
         let (tasks, principal, task) = (self.clone(), principal.clone(), task.clone());
         let called = async move { tasks.call_tools_now(&principal, &task, steps, &stop).await };
-        self.calls.finish(called).await
+        self.detached.run(called).await
     }
 
     async fn call_tools_now(
@@ -64,8 +66,8 @@ impl Tasks {
         if state.status.is_ended() {
             return Err(ended(task, &state));
         }
-        let Some(bench) = &self.parts.bench else {
-            return Err(Error::NoBench);
+        let Some(worker_context) = &self.options.worker_context else {
+            return Err(Error::NoWorkers);
         };
         let context = CallContext {
             principal: principal.clone(),
@@ -74,12 +76,12 @@ impl Tasks {
             actor: Role::User.as_str().to_owned(),
             grants: user_grants(),
             workspace: Arc::new(TaskWorkspace {
-                journal: self.parts.journal.clone(),
+                journal: self.options.journal.clone(),
                 principal: principal.clone(),
                 task: task.clone(),
                 state,
-                bench: bench.clone(),
-                randomness: Arc::clone(&self.parts.randomness),
+                worker_context: worker_context.clone(),
+                randomness: Arc::clone(&self.options.randomness),
                 writer: Some(Arc::new(Edits {
                     tasks: self.clone(),
                     principal: principal.clone(),
@@ -94,7 +96,10 @@ impl Tasks {
             task,
             intents: Mutex::default(),
         };
-        let chain = bench.tools.dispatcher().chain(&context, steps, &record);
+        let chain = worker_context
+            .tools
+            .dispatcher()
+            .chain(&context, steps, &record);
         chain.await.map_err(|refusal| match refusal {
             ChainRefusal::Refused { .. } => Error::NoTool {
                 reason: refusal.to_string(),
@@ -160,7 +165,7 @@ impl UserCalls<'_> {
             let facts = vec![fact.clone()];
             let cancel = give_up_soon();
             let recorded = recorder.record(self.task, &mut state, facts, Vec::new(), &cancel);
-            if recorded.await? == Recorded::Here {
+            if recorded.await? == Recorded::Appended {
                 return Ok(state.last_event);
             }
         }

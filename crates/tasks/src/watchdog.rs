@@ -34,7 +34,7 @@ struct Watched {
     seen: Sequence,
     /// What is recorded as going on.
     going_on: HashMap<StreamName, Going>,
-    put_back: u64,
+    requeued: u64,
 }
 
 struct Going {
@@ -72,8 +72,8 @@ impl Watchdog {
     }
 
     /// How often a task was put back.
-    pub(crate) fn put_back(&self) -> u64 {
-        self.watched().put_back
+    pub(crate) fn requeued(&self) -> u64 {
+        self.watched().requeued
     }
 
     /// What to tell of tasks that are lost; nothing if none is.
@@ -104,10 +104,10 @@ impl Tasks {
     /// Looks whether everything that is recorded as going on is in the queue, and puts back what was
     /// missing at two looks in a row. To be called now and then; it does nothing before
     /// [`Tasks::recover`] and after [`Tasks::shut_down`].
-    pub async fn look_for_lost(&self) -> Result<(), Error> {
+    pub async fn requeue_lost(&self) -> Result<(), Error> {
         let seen = {
             let watched = self.watchdog.watched();
-            if !watched.is_on || self.parts.journal.trouble().is_some() {
+            if !watched.is_on || self.options.journal.trouble().is_some() {
                 return Ok(());
             }
             watched.seen
@@ -128,7 +128,7 @@ impl Tasks {
             going.times += 1;
         }
         let (principal, task) = (Principal::user(name.owner.clone()), &name.task_id);
-        let state = load(&self.parts.journal, &principal, task).await?;
+        let state = load(&self.options.journal, &principal, task).await?;
         let state = state.filter(|state| goes_on(&Listing::of(state)));
         {
             let mut watched = self.watchdog.watched();
@@ -147,7 +147,7 @@ impl Tasks {
             status = state.status.as_str(),
             "the task is recorded as going on and was in no queue; it is put back"
         );
-        self.watchdog.watched().put_back += 1;
+        self.watchdog.watched().requeued += 1;
         // A queue that was closed meanwhile takes nothing.
         self.enqueue(name, &state).await
     }
@@ -158,7 +158,7 @@ impl Tasks {
         let mut before = Sequence(u64::MAX);
         loop {
             let system = Principal::system();
-            let journal = &self.parts.journal;
+            let journal = &self.options.journal;
             let page = journal.streams_before(&system, before, PAGE).await?;
             let new = page.iter().take_while(|stream| stream.sequence > seen);
             for stream in new {

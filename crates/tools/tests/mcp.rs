@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use common::{Files, Kept, context, request};
 use journeyman_tools::{
-    Completed, Dispatcher, FailureKind, Grants, Host, McpServers, Options, Outcome, Permission,
-    RefusalKind, Registry, ServerConfig, ServerName, ServerState, ServerStatus,
+    Completed, Dispatcher, Options, FailureKind, Grants, Host, McpServers, Outcome,
+    Permission, RefusalKind, Registry, ServerConfig, ServerName, ServerState, ServerStatus,
 };
 use serde_json::{Value, json};
 
 /// Longer than anything here takes; that it is over is a failure.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-struct Bench {
+struct Fixture {
     servers: McpServers,
     registry: Registry,
     dispatcher: Dispatcher,
@@ -32,7 +32,7 @@ fn config(ways: &[&str], more: &str) -> ServerConfig {
     toml::from_str(&text).unwrap()
 }
 
-fn start(servers: &[(&str, ServerConfig)]) -> Bench {
+fn start(servers: &[(&str, ServerConfig)]) -> Fixture {
     let configs = servers
         .iter()
         .map(|(name, config)| (ServerName::new(name).unwrap(), config.clone()))
@@ -50,18 +50,18 @@ fn start(servers: &[(&str, ServerConfig)]) -> Bench {
     let registry = Registry::with_built_ins().unwrap();
     let servers = McpServers::start(configs, &registry, host);
     let dispatcher = Dispatcher::new(registry.clone(), Options::default());
-    Bench {
+    Fixture {
         servers,
         registry,
         dispatcher,
     }
 }
 
-fn one(ways: &[&str], more: &str) -> Bench {
+fn one(ways: &[&str], more: &str) -> Fixture {
     start(&[("fake", config(ways, more))])
 }
 
-impl Bench {
+impl Fixture {
     async fn until(&self, server: &str, fits: impl Fn(&ServerStatus) -> bool) -> ServerStatus {
         let server = ServerName::new(server).unwrap();
         let mut watch = self.servers.watch();
@@ -112,45 +112,45 @@ async fn until_gone(pids: &[String]) {
 
 #[tokio::test]
 async fn the_tools_of_a_server_are_called_by_its_name_and_theirs() {
-    let bench = one(&["noise"], "");
-    let status = bench.ready().await;
+    let fixture = one(&["noise"], "");
+    let status = fixture.ready().await;
     assert_eq!((status.tools, status.restarts), (11, 0));
-    let done = bench.call("fake.echo", json!({"text": "hello"})).await;
+    let done = fixture.call("fake.echo", json!({"text": "hello"})).await;
     assert_eq!((done.outcome, done.text.as_str()), (Outcome::Ok, "hello"));
     assert_eq!(done.structured, Some(json!({"text": "hello"})));
-    assert!(bench.registry.get("fake.dotted.name").is_some());
-    let spec = bench.registry.get("fake.echo").unwrap();
+    assert!(fixture.registry.get("fake.dotted.name").is_some());
+    let spec = fixture.registry.get("fake.echo").unwrap();
     assert!(spec.repeatable && spec.permission == Permission::External);
-    assert!(!bench.registry.get("fake.die").unwrap().repeatable);
-    bench.servers.shutdown().await;
-    assert!(bench.registry.get("fake.echo").is_none());
+    assert!(!fixture.registry.get("fake.die").unwrap().repeatable);
+    fixture.servers.shutdown().await;
+    assert!(fixture.registry.get("fake.echo").is_none());
 }
 
 #[tokio::test]
 async fn arguments_are_checked_against_the_schema_that_the_server_gave() {
-    let bench = one(&[], "");
-    bench.ready().await;
-    let done = bench.call("fake.echo", json!({"text": 3})).await;
+    let fixture = one(&[], "");
+    fixture.ready().await;
+    let done = fixture.call("fake.echo", json!({"text": 3})).await;
     assert_eq!(done.outcome, Outcome::Refused(RefusalKind::Arguments));
     assert!(done.text.contains("at /text"), "{}", done.text);
 }
 
 #[tokio::test]
 async fn only_the_tools_that_are_wanted_are_taken() {
-    let bench = one(&[], "tools = [\"e*\"]\npermission = \"run\"");
-    assert_eq!(bench.ready().await.tools, 2);
+    let fixture = one(&[], "tools = [\"e*\"]\npermission = \"run\"");
+    assert_eq!(fixture.ready().await.tools, 2);
     assert!(
-        bench.names().is_empty(),
+        fixture.names().is_empty(),
         "another permission was configured"
     );
-    assert!(bench.registry.get("fake.environment").is_some());
+    assert!(fixture.registry.get("fake.environment").is_some());
 }
 
 #[tokio::test]
 async fn a_server_gets_four_of_our_variables_and_its_own() {
-    let bench = one(&[], "env = {TOKEN = \"t\"}");
-    bench.ready().await;
-    let done = bench.call("fake.environment", json!({})).await;
+    let fixture = one(&[], "env = {TOKEN = \"t\"}");
+    fixture.ready().await;
+    let done = fixture.call("fake.environment", json!({})).await;
     let variables: BTreeMap<String, String> = serde_json::from_str(&done.text).unwrap();
     assert_eq!(variables["TOKEN"], "t");
     assert_eq!(variables["HOME"], "/nowhere");
@@ -160,12 +160,12 @@ async fn a_server_gets_four_of_our_variables_and_its_own() {
 #[tokio::test]
 async fn a_server_that_hangs_at_start_delays_no_other() {
     let hanging = config(&["hang_at_start"], "start_timeout_ms = 300");
-    let bench = start(&[("fake", hanging), ("good", config(&[], ""))]);
-    bench
+    let fixture = start(&[("fake", hanging), ("good", config(&[], ""))]);
+    fixture
         .until("good", |one| one.state == ServerState::Ready)
         .await;
-    assert_eq!(bench.gone().await, "not ready within 0.3 s");
-    let done = bench.call("fake.echo", json!({})).await;
+    assert_eq!(fixture.gone().await, "not ready within 0.3 s");
+    let done = fixture.call("fake.echo", json!({})).await;
     assert_eq!(done.outcome, Outcome::Refused(RefusalKind::Unavailable));
     assert!(
         done.text.contains("not ready within 0.3 s"),
@@ -173,39 +173,44 @@ async fn a_server_that_hangs_at_start_delays_no_other() {
         done.text
     );
     // It is tried again.
-    bench.until("fake", |one| one.restarts == 1).await;
+    fixture.until("fake", |one| one.restarts == 1).await;
 }
 
 #[tokio::test]
 async fn a_server_that_cannot_be_started_says_why() {
     let missing: ServerConfig = toml::from_str("command = \"no-such-program\"").unwrap();
-    let bench = start(&[("fake", missing)]);
-    let why = bench.gone().await;
+    let fixture = start(&[("fake", missing)]);
+    let why = fixture.gone().await;
     assert!(why.starts_with("cannot start \"no-such-program\""), "{why}");
-    let bench = one(&["die_at_start"], "");
-    let why = bench.gone().await;
+    let fixture = one(&["die_at_start"], "");
+    let why = fixture.gone().await;
     assert!(why.contains("closed"), "{why}");
 }
 
 #[tokio::test]
 async fn a_server_that_dies_in_a_call_ends_the_call_and_comes_back() {
-    let bench = one(&[], "");
-    bench.ready().await;
-    let done = bench.call("fake.die", json!({})).await;
+    let fixture = one(&[], "");
+    fixture.ready().await;
+    let done = fixture.call("fake.die", json!({})).await;
     assert_eq!(done.outcome, Outcome::Failed(FailureKind::Unavailable));
     assert!(
         done.text.contains("the server fake is gone"),
         "{}",
         done.text
     );
-    bench.gone().await;
+    fixture.gone().await;
     assert!(
-        bench.names().is_empty(),
+        fixture.names().is_empty(),
         "its tools are not offered meanwhile"
     );
     let again = |one: &ServerStatus| one.restarts == 1 && one.state == ServerState::Ready;
-    bench.until("fake", again).await;
-    assert!(bench.call("fake.echo", json!({"text": "x"})).await.is_ok());
+    fixture.until("fake", again).await;
+    assert!(
+        fixture
+            .call("fake.echo", json!({"text": "x"}))
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]
@@ -213,25 +218,30 @@ async fn a_call_that_hangs_is_cancelled_and_the_third_in_a_row_restarts_the_serv
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     let way = format!("log={}", log.display());
-    let bench = one(&[&way], "timeout_ms = 1000");
-    bench.ready().await;
+    let fixture = one(&[&way], "timeout_ms = 1000");
+    fixture.ready().await;
     for _ in 0..2 {
-        let done = bench.call("fake.hang", json!({})).await;
+        let done = fixture.call("fake.hang", json!({})).await;
         assert_eq!(done.outcome, Outcome::Failed(FailureKind::TimedOut));
         assert_eq!(done.text, "no answer within 1 s");
     }
     // One that answers begins the row anew.
-    assert!(bench.call("fake.echo", json!({"text": "x"})).await.is_ok());
+    assert!(
+        fixture
+            .call("fake.echo", json!({"text": "x"}))
+            .await
+            .is_ok()
+    );
     for _ in 0..3 {
-        bench.call("fake.hang", json!({})).await;
+        fixture.call("fake.hang", json!({})).await;
     }
-    assert_eq!(bench.gone().await, "it did not answer 3 calls in a row");
+    assert_eq!(fixture.gone().await, "it did not answer 3 calls in a row");
     let seen = std::fs::read_to_string(&log).unwrap();
     let cancelled = seen
         .lines()
         .filter(|line| *line == "notifications/cancelled");
     assert!(cancelled.count() >= 4, "{seen}");
-    bench
+    fixture
         .until("fake", |one| {
             one.restarts == 1 && one.state == ServerState::Ready
         })
@@ -240,20 +250,20 @@ async fn a_call_that_hangs_is_cancelled_and_the_third_in_a_row_restarts_the_serv
 
 #[tokio::test]
 async fn a_server_that_refuses_is_quoted() {
-    let bench = one(&[], "");
-    bench.ready().await;
-    let done = bench.call("fake.refuse", json!({})).await;
+    let fixture = one(&[], "");
+    fixture.ready().await;
+    let done = fixture.call("fake.refuse", json!({})).await;
     assert_eq!(done.outcome, Outcome::Failed(FailureKind::Tool));
     assert!(done.text.contains("not today"), "{}", done.text);
 }
 
 #[tokio::test]
 async fn what_a_server_lies_about_is_left_out_with_the_reason() {
-    let bench = one(&["lies"], "");
-    let status = bench.ready().await;
-    assert_eq!(bench.names(), ["fake.chatty", "fake.good"]);
+    let fixture = one(&["lies"], "");
+    let status = fixture.ready().await;
+    assert_eq!(fixture.names(), ["fake.chatty", "fake.good"]);
     assert_eq!(status.tools, 2);
-    let chatty = bench.registry.get("fake.chatty").unwrap();
+    let chatty = fixture.registry.get("fake.chatty").unwrap();
     assert!(chatty.description.len() <= 4 * 1_024);
     let why = |name: &str| {
         let of_name = |one: &&journeyman_tools::SkippedTool| one.name.contains(name);
@@ -279,21 +289,21 @@ async fn what_a_server_lies_about_is_left_out_with_the_reason() {
 
 #[tokio::test]
 async fn a_server_with_thousands_of_tools_has_128_of_them() {
-    let bench = one(&["many"], "");
-    let status = bench.ready().await;
-    assert_eq!((status.tools, bench.names().len()), (128, 128));
+    let fixture = one(&["many"], "");
+    let status = fixture.ready().await;
+    assert_eq!((status.tools, fixture.names().len()), (128, 128));
     assert_eq!(status.skipped.len(), 64);
     assert!(status.skipped[0].why.contains("choose with `tools`"));
 }
 
 #[tokio::test]
 async fn a_list_that_never_ends_is_not_read_to_its_end() {
-    let bench = start(&[
+    let fixture = start(&[
         ("fake", config(&["pages"], "")),
         ("same", config(&["same_page"], "")),
     ]);
-    assert_eq!(bench.ready().await.tools, 64);
-    let same = bench
+    assert_eq!(fixture.ready().await.tools, 64);
+    let same = fixture
         .until("same", |one| one.state == ServerState::Ready)
         .await;
     assert_eq!((same.tools, same.skipped.len()), (1, 1));
@@ -301,9 +311,9 @@ async fn a_list_that_never_ends_is_not_read_to_its_end() {
 
 #[tokio::test]
 async fn an_answer_of_megabytes_is_cut() {
-    let bench = one(&[], "result_bytes_max = 1000");
-    bench.ready().await;
-    let done = bench.call("fake.large", json!({})).await;
+    let fixture = one(&[], "result_bytes_max = 1000");
+    fixture.ready().await;
+    let done = fixture.call("fake.large", json!({})).await;
     assert!(done.is_ok() && done.truncated && done.text.len() <= 1_000);
     assert!(done.text.starts_with('a') && done.text.ends_with('z'));
 }
@@ -312,12 +322,12 @@ async fn an_answer_of_megabytes_is_cut() {
 async fn a_changed_list_is_taken_once_however_often_it_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
-    let bench = one(&[&format!("log={}", log.display())], "");
-    bench.ready().await;
-    assert!(bench.call("fake.change", json!({})).await.is_ok());
-    bench.until("fake", |one| one.tools == 1).await;
-    assert_eq!(bench.names(), ["fake.new"]);
-    bench.servers.shutdown().await;
+    let fixture = one(&[&format!("log={}", log.display())], "");
+    fixture.ready().await;
+    assert!(fixture.call("fake.change", json!({})).await.is_ok());
+    fixture.until("fake", |one| one.tools == 1).await;
+    assert_eq!(fixture.names(), ["fake.new"]);
+    fixture.servers.shutdown().await;
     let seen = std::fs::read_to_string(&log).unwrap();
     let lists = seen.lines().filter(|line| *line == "tools/list").count();
     assert!(lists <= 3, "listed {lists} times");
@@ -325,13 +335,13 @@ async fn a_changed_list_is_taken_once_however_often_it_is_told() {
 
 #[tokio::test]
 async fn a_server_that_hangs_keeps_no_place_of_other_tools() {
-    let bench = one(&[], "");
-    bench.ready().await;
+    let fixture = one(&[], "");
+    fixture.ready().await;
     let options = Options {
         concurrent_max: 1,
         ..Options::default()
     };
-    let dispatcher = Dispatcher::new(bench.registry.clone(), options);
+    let dispatcher = Dispatcher::new(fixture.registry.clone(), options);
     let context = context(Files::with(&[]));
     let hanging = (dispatcher.clone(), context.clone());
     let hanging = tokio::spawn(async move {
@@ -340,7 +350,11 @@ async fn a_server_that_hangs_keeps_no_place_of_other_tools() {
         dispatcher.call(&context, call, &Kept::default()).await
     });
     // Calls to one server are sent in their order: this one is answered after that was begun.
-    while !bench.call("fake.echo", json!({"text": "x"})).await.is_ok() {}
+    while !fixture
+        .call("fake.echo", json!({"text": "x"}))
+        .await
+        .is_ok()
+    {}
     let kept = Kept::default();
     let call = request("list_files", json!({}));
     assert!(dispatcher.call(&context, call, &kept).await.is_ok());
@@ -351,39 +365,41 @@ async fn a_server_that_hangs_keeps_no_place_of_other_tools() {
 
 #[tokio::test]
 async fn a_tool_of_a_server_that_is_being_started_is_not_unknown() {
-    let bench = one(&["hang_at_start"], "");
-    let done = bench.call("fake.echo", json!({})).await;
+    let fixture = one(&["hang_at_start"], "");
+    let done = fixture.call("fake.echo", json!({})).await;
     assert_eq!(done.outcome, Outcome::Refused(RefusalKind::Unavailable));
     assert!(done.text.contains("is being started"), "{}", done.text);
 }
 
 #[tokio::test]
 async fn a_flood_of_notifications_drowns_no_call() {
-    let bench = one(&[], "");
-    bench.ready().await;
-    assert!(bench.call("fake.flood", json!({})).await.is_ok());
+    let fixture = one(&[], "");
+    fixture.ready().await;
+    assert!(fixture.call("fake.flood", json!({})).await.is_ok());
     for _ in 0..10 {
-        let done = bench.call("fake.echo", json!({"text": "still here"})).await;
+        let done = fixture
+            .call("fake.echo", json!({"text": "still here"}))
+            .await;
         assert_eq!(done.text, "still here");
     }
 }
 
 #[tokio::test]
 async fn a_server_that_asks_on_and_on_and_never_reads_loses_its_connection() {
-    let bench = one(&[], "");
-    bench.ready().await;
-    let done = bench.call("fake.ask_on", json!({})).await;
+    let fixture = one(&[], "");
+    fixture.ready().await;
+    let done = fixture.call("fake.ask_on", json!({})).await;
     assert_eq!(done.outcome, Outcome::Failed(FailureKind::Unavailable));
-    bench.gone().await;
+    fixture.gone().await;
 }
 
 #[tokio::test]
 async fn what_a_server_asks_for_is_declined() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
-    let bench = one(&[&format!("log={}", log.display())], "");
-    bench.ready().await;
-    assert!(bench.call("fake.ask", json!({})).await.is_ok());
+    let fixture = one(&[&format!("log={}", log.display())], "");
+    fixture.ready().await;
+    assert!(fixture.call("fake.ask", json!({})).await.is_ok());
     let seen = std::fs::read_to_string(&log).unwrap();
     assert!(
         seen.contains(r#"elicitation/create {"action": "decline"}"#),
@@ -397,15 +413,15 @@ async fn what_a_server_asks_for_is_declined() {
 async fn a_server_ends_with_all_its_processes_when_it_is_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pids");
-    let bench = one(&[&format!("grandchild={}", file.display()), "stubborn"], "");
-    bench.ready().await;
+    let fixture = one(&[&format!("grandchild={}", file.display()), "stubborn"], "");
+    fixture.ready().await;
     let pids = std::fs::read_to_string(&file).unwrap();
     let pids: Vec<String> = pids.split(' ').map(ToOwned::to_owned).collect();
     assert_eq!(pids.len(), 2);
-    drop(bench.servers);
+    drop(fixture.servers);
     until_gone(&pids).await;
     // Its tools go with the task that kept it.
-    while bench.registry.get("fake.echo").is_some() {
+    while fixture.registry.get("fake.echo").is_some() {
         tokio::task::yield_now().await;
     }
 }
@@ -414,11 +430,11 @@ async fn a_server_ends_with_all_its_processes_when_it_is_dropped() {
 async fn shutdown_waits_for_the_end_of_a_server_that_does_not_want_to() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pids");
-    let bench = one(&[&format!("grandchild={}", file.display()), "stubborn"], "");
-    bench.ready().await;
+    let fixture = one(&[&format!("grandchild={}", file.display()), "stubborn"], "");
+    fixture.ready().await;
     let pids = std::fs::read_to_string(&file).unwrap();
     let start = Instant::now();
-    bench.servers.shutdown().await;
+    fixture.servers.shutdown().await;
     assert!(start.elapsed() < Duration::from_secs(10));
     let server = pids.split(' ').next().unwrap();
     assert!(
@@ -432,7 +448,7 @@ async fn shutdown_waits_for_the_end_of_a_server_that_does_not_want_to() {
 async fn a_server_that_is_still_starting_is_shut_down_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pids");
-    let bench = one(
+    let fixture = one(
         &[&format!("grandchild={}", file.display()), "hang_at_start"],
         "",
     );
@@ -443,6 +459,6 @@ async fn a_server_that_is_still_starting_is_shut_down_at_once() {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     };
-    bench.servers.shutdown().await;
+    fixture.servers.shutdown().await;
     until_gone(&pids.split(' ').map(ToOwned::to_owned).collect::<Vec<_>>()).await;
 }

@@ -18,7 +18,7 @@ const NAMED_MAX: usize = 3;
 
 /// What an agent is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Doing {
+pub enum AgentActivity {
     /// Nothing that takes time.
     Deciding,
     /// The model answers it.
@@ -29,7 +29,7 @@ pub enum Doing {
 
 /// An agent that lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LivingAgent {
+pub struct ActiveAgent {
     /// Its name within its task.
     pub agent: String,
     /// Its task.
@@ -43,7 +43,7 @@ pub struct LivingAgent {
     /// Steps so far in which it called tools.
     pub steps: u32,
     /// What it is doing.
-    pub doing: Doing,
+    pub doing: AgentActivity,
     /// Since when it does that.
     pub since: Timestamp,
 }
@@ -55,7 +55,7 @@ pub struct AgentRegistry(Arc<Mutex<Work>>);
 /// What is worked on.
 #[derive(Default)]
 struct Work {
-    living: HashMap<StreamName, Vec<LivingAgent>>,
+    active: HashMap<StreamName, Vec<ActiveAgent>>,
     /// The tasks that rest because something is short, and what the system said.
     short: BTreeMap<StreamName, String>,
 }
@@ -63,7 +63,7 @@ struct Work {
 impl fmt::Debug for AgentRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("AgentRegistry")
-            .field(&self.lock().living.values().map(Vec::len).sum::<usize>())
+            .field(&self.lock().active.values().map(Vec::len).sum::<usize>())
             .finish()
     }
 }
@@ -75,13 +75,13 @@ impl AgentRegistry {
     }
 
     /// A principal's living agents, by task, in the order in which they began.
-    pub fn of(&self, principal: &Principal) -> Vec<LivingAgent> {
+    pub fn of(&self, principal: &Principal) -> Vec<ActiveAgent> {
         let all = self.lock();
         let own = all
-            .living
+            .active
             .iter()
             .filter(|(name, _)| &name.owner == principal.owner());
-        let mut own: Vec<LivingAgent> = own.flat_map(|(_, agents)| agents.clone()).collect();
+        let mut own: Vec<ActiveAgent> = own.flat_map(|(_, agents)| agents.clone()).collect();
         own.sort_by(|a, b| a.task_id.as_str().cmp(b.task_id.as_str()));
         own
     }
@@ -103,8 +103,8 @@ impl AgentRegistry {
     }
 
     /// For whoever works on a task.
-    pub(crate) fn enter(&self, owner: &Owner, task: &TaskId) -> Presence {
-        Presence {
+    pub(crate) fn enter(&self, owner: &Owner, task: &TaskId) -> WorkGuard {
+        WorkGuard {
             registry: self.clone(),
             name: StreamName::of(owner, task),
         }
@@ -112,33 +112,33 @@ impl AgentRegistry {
 }
 
 /// Work on a task: its agents live no longer.
-pub(crate) struct Presence {
+pub(crate) struct WorkGuard {
     registry: AgentRegistry,
     name: StreamName,
 }
 
-impl Presence {
+impl WorkGuard {
     /// Says who is at work, at what, and whether something is short, as a state has it.
     pub(crate) fn note(&self, state: &TaskState, now: Timestamp) {
         let mut work = self.registry.lock();
         if state.pause == Some(PauseReason::Shortage) {
-            let why = state.trouble.clone().unwrap_or_default();
+            let why = state.model_problem.clone().unwrap_or_default();
             work.short.insert(self.name.clone(), why);
         } else {
             work.short.remove(&self.name);
         }
-        let known = work.living.remove(&self.name).unwrap_or_default();
-        let crew = state.crew.iter().map(|agent| {
+        let known = work.active.remove(&self.name).unwrap_or_default();
+        let agents = state.active_agents.iter().map(|agent| {
             let mut open = state.effects.iter();
             let open = open.find(|effect| effect.module == agent.module);
             let doing = match open.map(|effect| &effect.action) {
-                Some(Action::CallModel(_)) => Doing::Asking,
-                Some(Action::CallTool(call)) => Doing::Calling(call.tool.clone()),
-                _ => Doing::Deciding,
+                Some(Action::CallModel(_)) => AgentActivity::Asking,
+                Some(Action::CallTool(call)) => AgentActivity::Calling(call.tool.clone()),
+                _ => AgentActivity::Deciding,
             };
             let mut known = known.iter();
             let same = known.find(|known| known.agent == agent.id && known.doing == doing);
-            LivingAgent {
+            ActiveAgent {
                 agent: agent.id.clone(),
                 task_id: self.name.task_id.clone(),
                 role: agent.role.clone(),
@@ -149,17 +149,17 @@ impl Presence {
                 since: same.map_or(now, |known| known.since),
             }
         });
-        let crew: Vec<LivingAgent> = crew.collect();
-        if !crew.is_empty() {
-            work.living.insert(self.name.clone(), crew);
+        let agents: Vec<ActiveAgent> = agents.collect();
+        if !agents.is_empty() {
+            work.active.insert(self.name.clone(), agents);
         }
     }
 }
 
-impl Drop for Presence {
+impl Drop for WorkGuard {
     fn drop(&mut self) {
         let mut work = self.registry.lock();
-        work.living.remove(&self.name);
+        work.active.remove(&self.name);
         work.short.remove(&self.name);
     }
 }
@@ -175,13 +175,13 @@ mod tests {
         let names: Vec<TaskId> = (1..=4)
             .map(|n| TaskId::new(format!("t-{n}")).unwrap())
             .collect();
-        let all: Vec<Presence> = names
+        let all: Vec<WorkGuard> = names
             .iter()
             .map(|task| registry.enter(&owner, task))
             .collect();
         let mut state = TaskState {
             pause: Some(PauseReason::Shortage),
-            trouble: Some("Disk quota exceeded".to_owned()),
+            model_problem: Some("Disk quota exceeded".to_owned()),
             ..TaskState::default()
         };
         assert_eq!(registry.obstacle(), None);

@@ -7,7 +7,7 @@ use journeyman_event::payload::{PauseReason, TaskCancelled, TaskPaused, TaskPree
 use journeyman_event::{TaskId, TaskState};
 use tokio_util::sync::CancellationToken;
 
-use crate::crew::dismissed;
+use crate::agent_lifecycle::all_dropped;
 use crate::fact::{Fact, Role};
 
 /// Why work on a task should stop.
@@ -77,7 +77,7 @@ impl StopReason {
     /// What the stop means for a task in this state, and for its agents where the task ends.
     pub fn facts(self, state: &TaskState) -> Vec<Fact> {
         let mut facts = match self {
-            Self::Cancelled => dismissed(state),
+            Self::Cancelled => all_dropped(state),
             _ => Vec::new(),
         };
         facts.push(self.fact());

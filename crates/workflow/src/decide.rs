@@ -11,7 +11,7 @@ use journeyman_event::state::{Action, Agent, Ending, ModuleState, OpenEffect, Re
 use journeyman_event::{ModuleName, TaskState, Tokens};
 use journeyman_language::of_task;
 
-use crate::crew::{LOOK_UPS_MAX, completed, dismissed};
+use crate::agent_lifecycle::{LOOK_UPS_MAX, all_dropped, completed};
 use crate::fact::{Fact, Role};
 use crate::interpret::facts_of;
 use crate::layout;
@@ -38,7 +38,7 @@ pub struct Now {
     /// The time spent on the task.
     pub active: SignedDuration,
     /// Whether another call of the model may be begun beside those under way.
-    pub has_place: bool,
+    pub has_model_slot: bool,
 }
 
 /// What comes next.
@@ -76,7 +76,7 @@ pub enum Step {
     /// Nothing before an effect that is under way has its outcome, or another call may be begun.
     Wait,
     /// Nothing: the task has ended.
-    Rest,
+    Ended,
 }
 
 /// Names the next step of a task, beside the effects that are under way. With none under way it is never
@@ -87,7 +87,7 @@ pub enum Step {
 /// about the task as a whole is alone.
 pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, now: Now) -> Step {
     if state.status.is_ended() {
-        return Step::Rest;
+        return Step::Ended;
     }
     if let Some((reason, detail)) = limit(state, now.active) {
         return alone(state, end(state, Ending::Failed { reason, detail }));
@@ -98,7 +98,11 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, now: Now) -> Ste
     if state.effects.iter().any(|effect| effect.module.is_none()) {
         return Step::Wait;
     }
-    if let Some(step) = state.crew.iter().find_map(|agent| serve(state, agent)) {
+    if let Some(step) = state
+        .active_agents
+        .iter()
+        .find_map(|agent| serve(state, agent))
+    {
         return step;
     }
     if let Some(refusals) = useless(state) {
@@ -204,7 +208,10 @@ fn limit(state: &TaskState, active: SignedDuration) -> Option<(FailureReason, St
         return Some((*reason, detail.clone()));
     }
     if state.broken_calls >= BROKEN_CALLS_MAX {
-        let last = state.trouble.as_deref().unwrap_or("it gave no reason");
+        let last = state
+            .model_problem
+            .as_deref()
+            .unwrap_or("it gave no reason");
         let detail = format!(
             "{} calls in a row came to nothing; the last: {last}",
             state.broken_calls
@@ -312,8 +319,8 @@ fn needs(state: &TaskState, one: &ModuleName, other: &ModuleName) -> bool {
 
 /// Whether another call of the model may be begun beside what is under way.
 fn may_call(state: &TaskState, now: Now) -> bool {
-    let has_place = now.has_place || !state.effects.iter().any(is_call);
-    has_place && state.effects.len() < EFFECTS_MAX
+    let has_model_slot = now.has_model_slot || !state.effects.iter().any(is_call);
+    has_model_slot && state.effects.len() < EFFECTS_MAX
 }
 
 /// Whether an effect is a call of the model.
@@ -519,7 +526,7 @@ fn end(state: &TaskState, ending: Ending) -> Step {
         }
         Ending::Cancelled => Fact::of_task(Role::User, TaskCancelled {}),
     };
-    let mut facts = dismissed(state);
+    let mut facts = all_dropped(state);
     facts.push(ended);
     Step::Record(facts)
 }
@@ -536,12 +543,12 @@ mod tests {
         for (broken_calls, ends) in [(BROKEN_CALLS_MAX - 1, false), (BROKEN_CALLS_MAX, true)] {
             let state = TaskState {
                 broken_calls,
-                trouble: Some("its words".to_owned()),
+                model_problem: Some("its words".to_owned()),
                 ..TaskState::default()
             };
             let now = Now {
                 active: SignedDuration::ZERO,
-                has_place: false,
+                has_model_slot: false,
             };
             let step = decide(&state, &WholeFile, now);
             let failed = match step {

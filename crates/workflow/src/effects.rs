@@ -25,13 +25,13 @@ use journeyman_tools::{CallContext, Completed};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::bench::Bench;
 use crate::fact::{Fact, Role};
 use crate::folder::FreshFolder;
 use crate::layout::{self, Files, module_path, output_files, working_files};
 use crate::notice::{Notice, Notices};
 use crate::output::write_output;
 use crate::slots::{Claim, Slot};
+use crate::worker_context::WorkerContext;
 use crate::workspace::TaskWorkspace;
 
 /// The end of a test run's output that is kept.
@@ -58,9 +58,9 @@ pub(crate) enum Outcome {
 }
 
 /// What a call has at the model server when it begins.
-pub(crate) enum Place {
+pub(crate) enum CallSlot {
     /// A place.
-    Taken(Slot),
+    Acquired(Slot),
     /// The wish for one.
     Wanted(Claim),
 }
@@ -74,7 +74,7 @@ pub(crate) fn priority_of(state: &TaskState) -> Priority {
 pub(crate) struct Effects {
     pub(crate) journal: Journal,
     pub(crate) principal: Principal,
-    pub(crate) bench: Bench,
+    pub(crate) worker_context: WorkerContext,
     pub(crate) randomness: Arc<dyn Randomness>,
     pub(crate) notices: Notices,
 }
@@ -86,10 +86,10 @@ impl Effects {
         task: &TaskId,
         state: &TaskState,
         effect: &OpenEffect,
-        place: Place,
+        slot: CallSlot,
         stop: &CancellationToken,
     ) -> Result<Outcome, Error> {
-        match self.try_to(task, state, effect, place, stop).await {
+        match self.try_to(task, state, effect, slot, stop).await {
             Err(error) if error.may_pass() => Ok(Outcome::Short {
                 fact: interrupted(effect, Interruption::Shortage),
                 problem: error.to_string(),
@@ -103,15 +103,15 @@ impl Effects {
         task: &TaskId,
         state: &TaskState,
         effect: &OpenEffect,
-        place: Place,
+        slot: CallSlot,
         stop: &CancellationToken,
     ) -> Result<Outcome, Error> {
         match &effect.action {
             Action::CallModel(call) => {
-                let slot = match place {
-                    Place::Taken(slot) => slot,
-                    Place::Wanted(claim) => tokio::select! {
-                        slot = self.bench.slots.take(claim, priority_of(state), call.purpose) => slot,
+                let slot = match slot {
+                    CallSlot::Acquired(slot) => slot,
+                    CallSlot::Wanted(claim) => tokio::select! {
+                        slot = self.worker_context.slots.take(claim, priority_of(state), call.purpose) => slot,
                         () = stop.cancelled() => return Ok(stopped(effect)),
                     },
                 };
@@ -173,7 +173,11 @@ impl Effects {
         self.notices.emit(|| Notice::Asked {
             intent: effect.intent,
         });
-        let result = self.bench.server.answer(&request, &mut show, stop).await;
+        let result = self
+            .worker_context
+            .server
+            .answer(&request, &mut show, stop)
+            .await;
         if let Ok(answer) = &result
             && let Some(what) = answer.remark.clone()
         {
@@ -294,7 +298,7 @@ impl Effects {
                 continue;
             }
             let folder = self.fresh_folder(task, effect, &files).await?;
-            let (runner, sandbox) = (&self.bench.runner, &self.bench.sandbox);
+            let (runner, sandbox) = (&self.worker_context.runner, &self.worker_context.sandbox);
             let report = if are_given {
                 let ran = runner.run_tests(sandbox, folder.path(), &names, None, stop);
                 ran.await
@@ -358,9 +362,14 @@ impl Effects {
         if started.files.is_empty() || started.scope == TestScope::Integration {
             for code in &started.code {
                 let check = self
-                    .bench
+                    .worker_context
                     .runner
-                    .check_import(&self.bench.sandbox, folder, code.module.as_str(), stop)
+                    .check_import(
+                        &self.worker_context.sandbox,
+                        folder,
+                        code.module.as_str(),
+                        stop,
+                    )
                     .await?;
                 if stop.is_cancelled() {
                     return Ok(Some(stopped(effect)));
@@ -398,9 +407,9 @@ impl Effects {
             .collect();
         let files: Vec<&str> = paths.iter().map(String::as_str).collect();
         let found = self
-            .bench
+            .worker_context
             .runner
-            .analyse(&self.bench.sandbox, folder.path(), &files, stop)
+            .analyse(&self.worker_context.sandbox, folder.path(), &files, stop)
             .await;
         folder.remove().await;
         if stop.is_cancelled() {
@@ -453,7 +462,7 @@ impl Effects {
         files: &Files,
     ) -> Result<FreshFolder, Error> {
         let name = format!("{task}-{}-{}", effect.intent, effect.attempt);
-        FreshFolder::make(&self.bench.work_folder, &name, files).await
+        FreshFolder::make(&self.worker_context.work_folder, &name, files).await
     }
 
     /// Calls a tool for the agent at work.
@@ -471,7 +480,7 @@ impl Effects {
         };
         let agent = state.agent(effect.module.as_ref());
         let role = agent.map_or(Role::Conductor, |agent| Descriptor::of(agent.purpose).role);
-        let dispatcher = self.bench.tools.dispatcher();
+        let dispatcher = self.worker_context.tools.dispatcher();
         let context = self.calls_of(task, state, role, effect.module.clone(), stop);
         let completed = match dispatcher.check(&context, request) {
             Ok(checked) => dispatcher.run(checked).await,
@@ -511,13 +520,13 @@ impl Effects {
             task_id: task.clone(),
             module,
             actor: role.as_str().to_owned(),
-            grants: self.bench.tools.grants(role, allowed),
+            grants: self.worker_context.tools.grants(role, allowed),
             workspace: Arc::new(TaskWorkspace {
                 journal: self.journal.clone(),
                 principal: self.principal.clone(),
                 task: task.clone(),
                 state: Arc::new(state.clone()),
-                bench: self.bench.clone(),
+                worker_context: self.worker_context.clone(),
                 randomness: Arc::clone(&self.randomness),
                 writer: None,
             }),

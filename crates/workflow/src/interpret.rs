@@ -9,8 +9,8 @@ use journeyman_event::state::PendingAnswer;
 use journeyman_event::{ModuleName, Payload, TaskState};
 use journeyman_language::of_task;
 
+use crate::agent_lifecycle::{completed, step};
 use crate::answer::{cut_off, reply, review};
-use crate::crew::{completed, step};
 use crate::fact::{Fact, Role};
 use crate::plan::{plan_of_answer, questions_in_answer};
 use crate::strategy::ModuleStrategy;

@@ -7,11 +7,10 @@
 //!
 //! To replace how a module is written and repaired: implement [`ModuleStrategy`].
 
+mod agent_lifecycle;
 mod agents;
 mod answer;
-mod bench;
 mod control;
-mod crew;
 mod decide;
 mod effects;
 mod error;
@@ -28,7 +27,6 @@ mod load;
 mod named;
 mod notice;
 mod output;
-mod pace;
 mod plan;
 mod recorder;
 mod request;
@@ -38,11 +36,12 @@ mod strategy;
 mod summary;
 mod toolbox;
 mod verdict;
+mod work_clock;
 mod worker;
+mod worker_context;
 mod workspace;
 
-pub use agents::{AgentRegistry, Doing, LivingAgent};
-pub use bench::Bench;
+pub use agents::{ActiveAgent, AgentActivity, AgentRegistry};
 pub use control::{Control, StopReason};
 pub use decide::{Now, Step, decide, without_time};
 pub use effects::completed_call;
@@ -62,4 +61,5 @@ pub use strategy::{ModuleStep, ModuleStrategy, Strategies, WholeFile};
 pub use summary::{answered, headline, remarks};
 pub use toolbox::{Toolbox, check_patterns, user_grants};
 pub use worker::{Options, Worker};
+pub use worker_context::WorkerContext;
 pub use workspace::{FileWriter, TaskWorkspace};

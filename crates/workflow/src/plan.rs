@@ -1,7 +1,7 @@
 //! From a model's plan, which is not to be trusted, to one that can be worked on: repaired where
 //! the repair is plain, else refused with the reason.
 
-mod owed;
+mod requirements;
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::answer::json_in;
 use crate::named::{functions_named, module_named};
-use owed::{last_module_needed, name_what_examples_call, obey_imports, obey_prompt};
+use requirements::{add_example_calls, apply_prompt_names, apply_test_imports, last_module_needed};
 
 /// More modules than this are not planned by a small model in earnest.
 const MODULES_MAX: usize = 6;
@@ -103,7 +103,7 @@ pub(crate) fn plan_of_answer(
 ) -> Result<PlanningComplete, String> {
     let raw: RawPlan = json_in(answer)?;
     let mut draft = Draft::of(language, raw)?;
-    obey_prompt(language, &mut draft, prompt);
+    apply_prompt_names(language, &mut draft, prompt);
     finish(language, draft, tests)
 }
 
@@ -358,7 +358,7 @@ fn finish(
     mut draft: Draft,
     tests: &[GivenTest],
 ) -> Result<PlanningComplete, String> {
-    obey_imports(language, &mut draft, tests)?;
+    apply_test_imports(language, &mut draft, tests)?;
     draft.hide_nothing(language);
     for module in &mut draft.modules {
         let mut names = BTreeSet::new();
@@ -367,7 +367,7 @@ fn finish(
             name.is_some_and(|name| names.insert(name.to_owned()))
         });
     }
-    name_what_examples_call(language, &mut draft, tests)?;
+    add_example_calls(language, &mut draft, tests)?;
     let order = order(&mut draft);
     let full = |name: &str| {
         let name = if draft.package.is_empty() {

@@ -29,9 +29,9 @@ pub const PAGE: usize = 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
     /// They are in the journal.
-    Here,
+    Appended,
     /// Somebody else recorded something since: what is right now is to be decided anew.
-    Overtaken,
+    Conflict,
 }
 
 /// The only way into the journal for the workflow and for what people do to tasks: it turns facts into
@@ -92,7 +92,7 @@ impl Recorder {
                 Ok(appended) => break appended,
                 Err(journeyman_journal::Error::WrongRevision { .. }) => {
                     self.catch_up(task, state).await?;
-                    return Ok(Recorded::Overtaken);
+                    return Ok(Recorded::Conflict);
                 }
                 Err(error) if error.may_pass() => {
                     self.notices.emit(|| Notice::Waiting {
@@ -124,12 +124,12 @@ impl Recorder {
                 tracing::warn!(%error, "no snapshot was kept; loading the task takes longer");
             }
         }
-        Ok(Recorded::Here)
+        Ok(Recorded::Appended)
     }
 
     /// Records `facts` whatever else was recorded meanwhile, as long as `holds` says so of the state.
     /// Whether it did.
-    pub async fn record_surely(
+    pub async fn record_with_retry(
         &self,
         task: &TaskId,
         state: &mut TaskState,
@@ -139,7 +139,7 @@ impl Recorder {
     ) -> Result<bool, Error> {
         while holds(state) {
             let recorded = self.record(task, state, facts.to_vec(), Vec::new(), cancel);
-            if recorded.await? == Recorded::Here {
+            if recorded.await? == Recorded::Appended {
                 return Ok(true);
             }
         }

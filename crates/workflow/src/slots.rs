@@ -89,7 +89,7 @@ impl ModelSlots {
     }
 
     /// Hands a place on to who is next and still waits.
-    fn hand_on(&self) {
+    fn pass_on(&self) {
         loop {
             let next = {
                 let mut places = self.places();
@@ -113,7 +113,7 @@ impl ModelSlots {
 impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(slots) = self.of.take() {
-            slots.hand_on();
+            slots.pass_on();
         }
     }
 }

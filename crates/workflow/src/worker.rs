@@ -5,7 +5,7 @@
 //! before the effect; so a worker that starts with a task half done goes on exactly where the last
 //! one was cut off.
 
-mod patience;
+mod backoff;
 mod prepare;
 mod running;
 
@@ -13,6 +13,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backoff::{Backoff, MODEL_RETRY_FIRST, MODEL_RETRY_MAX};
 use bytes::Bytes;
 use jiff::SignedDuration;
 use journeyman_bus::Context;
@@ -25,21 +26,20 @@ use journeyman_event::{Principal, Randomness, TaskId, TaskState, TimeSource, Tok
 use journeyman_journal::Journal;
 use journeyman_language::check_runner;
 use journeyman_llm::ModelInfo;
-use patience::{MODEL_RETRY_FIRST, MODEL_RETRY_MAX, Patience};
 use running::{Ended, Running};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::bench::Bench;
 use crate::control::Control;
 use crate::decide::{Now, Step, decide, is_call};
-use crate::effects::{Effects, Outcome, Place, priority_of};
+use crate::effects::{CallSlot, Effects, Outcome, priority_of};
 use crate::fact::{Fact, Role};
 use crate::load::load;
 use crate::notice::{Notice, Notices};
-use crate::pace::Pace;
 use crate::recorder::{Recorded, Recorder};
 use crate::slots::{Claim, Slot};
+use crate::work_clock::WorkClock;
+use crate::worker_context::WorkerContext;
 
 /// What a worker needs.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ pub struct Options {
     /// On whose behalf.
     pub principal: Principal,
     /// What tasks are worked on with.
-    pub bench: Bench,
+    pub worker_context: WorkerContext,
     /// The clock.
     pub time: Arc<dyn TimeSource>,
     /// The random numbers.
@@ -62,16 +62,16 @@ pub struct Options {
 pub struct Worker {
     recorder: Recorder,
     effects: Effects,
-    pace: Pace,
+    work_clock: WorkClock,
 }
 
 /// Work on one task, from when it is taken up until it rests.
-struct Shift<'w> {
+struct TaskRun<'w> {
     task: &'w TaskId,
     state: TaskState,
     /// Tells it to stop.
     cancel: &'w CancellationToken,
-    patience: Patience,
+    backoff: Backoff,
 }
 
 impl Worker {
@@ -80,17 +80,17 @@ impl Worker {
         let Options {
             journal,
             principal,
-            bench,
+            worker_context,
             time,
             randomness,
             notices,
         } = options;
         Self {
-            pace: Pace::new(Arc::clone(&time)),
+            work_clock: WorkClock::new(Arc::clone(&time)),
             effects: Effects {
                 journal: journal.clone(),
                 principal: principal.clone(),
-                bench,
+                worker_context,
                 randomness: Arc::clone(&randomness),
                 notices: notices.clone(),
             },
@@ -112,15 +112,15 @@ impl Worker {
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
         let fact = Fact::of_task(Role::User, submission);
-        let mut shift = Shift {
+        let mut task_run = TaskRun {
             task,
             state: TaskState::default(),
             cancel,
-            patience: Patience::default(),
+            backoff: Backoff::default(),
         };
-        match self.record(&mut shift, vec![fact]).await? {
-            Recorded::Here => Ok(()),
-            Recorded::Overtaken => Err(Error::TaskExists { task: task.clone() }),
+        match self.record(&mut task_run, vec![fact]).await? {
+            Recorded::Appended => Ok(()),
+            Recorded::Conflict => Err(Error::TaskExists { task: task.clone() }),
         }
     }
 
@@ -134,117 +134,123 @@ impl Worker {
     }
 
     async fn work_on(&self, task: &TaskId, control: &Control) -> Result<TaskState, Error> {
-        let mut shift = Shift {
+        let mut task_run = TaskRun {
             task,
             state: self.load(task).await?,
             cancel: control.token(),
-            patience: Patience::default(),
+            backoff: Backoff::default(),
         };
-        check_runner(&shift.state, self.effects.bench.runner.language())?;
+        check_runner(
+            &task_run.state,
+            self.effects.worker_context.runner.language(),
+        )?;
         let owner = self.recorder.principal.owner();
-        let presence = self.effects.bench.agents.enter(owner, task);
-        while !shift.state.status.is_ended() {
-            if self.begin(&mut shift).await? == Recorded::Here {
+        let presence = self.effects.worker_context.agents.enter(owner, task);
+        while !task_run.state.status.is_ended() {
+            if self.begin(&mut task_run).await? == Recorded::Appended {
                 break;
             }
         }
         let mut running = Running::default();
         // Had for the call that is begun next.
-        let mut place = None;
+        let mut next_slot = None;
         // Whether another call would take more than those under way leave of the budget.
         let mut is_full = false;
-        while !shift.state.status.is_ended() {
-            presence.note(&shift.state, self.recorder.time.now());
-            if shift.state.status != Status::Paused {
-                self.set_about(&shift, &mut running, &mut place);
+        while !task_run.state.status.is_ended() {
+            presence.note(&task_run.state, self.recorder.time.now());
+            if task_run.state.status != Status::Paused {
+                self.start_open_effects(&task_run, &mut running, &mut next_slot);
             }
             // Also when it is to stop: an effect whose intent is recorded has its outcome recorded.
             if control.is_stopped() && !running.is_empty() {
-                shift.patience.release();
+                task_run.backoff.clear();
                 running.wait().await;
             }
             if let Some(ended) = running.take() {
                 // What comes of it may be that nothing is begun for a while.
-                (place, is_full) = (None, false);
-                running.during(self.conclude(&mut shift, ended)).await?;
+                (next_slot, is_full) = (None, false);
+                running.during(self.conclude(&mut task_run, ended)).await?;
                 continue;
             }
             if control.is_stopped() {
-                let stopped = control.facts(&shift.state);
-                match self.record(&mut shift, stopped).await? {
-                    Recorded::Here => break,
-                    Recorded::Overtaken => continue,
+                let stopped = control.facts(&task_run.state);
+                match self.record(&mut task_run, stopped).await? {
+                    Recorded::Appended => break,
+                    Recorded::Conflict => continue,
                 }
             }
-            match shift.state.pause {
+            match task_run.state.pause {
                 Some(PauseReason::Question) => break,
                 Some(PauseReason::Shortage) => {
-                    self.wait_for_more(&mut shift).await?;
+                    self.wait_for_more(&mut task_run).await?;
                     continue;
                 }
-                _ if shift.state.status == Status::Paused => {
-                    self.wait_for_model(&mut shift).await?;
+                _ if task_run.state.status == Status::Paused => {
+                    self.wait_for_model(&mut task_run).await?;
                     continue;
                 }
                 _ => {}
             }
-            if let Some(until) = shift.patience.held_until() {
+            if let Some(until) = task_run.backoff.delayed_until() {
                 tokio::select! {
                     biased;
                     () = running.wait() => {}
-                    () = tokio::time::sleep_until(until) => shift.patience.release(),
+                    () = tokio::time::sleep_until(until) => task_run.backoff.clear(),
                 }
                 continue;
             }
-            if !shift.state.answers.is_empty() {
-                shift.patience.answered();
+            if !task_run.state.answers.is_empty() {
+                task_run.backoff.reset_calls();
             }
             // Whatever is decided is decided anew where somebody else recorded something since.
-            let strategy = self.effects.bench.strategies.of(&shift.state)?;
+            let strategy = self.effects.worker_context.strategies.of(&task_run.state)?;
             let now = Now {
-                active: self.active(&shift.state),
-                has_place: place.is_some(),
+                active: self.active(&task_run.state),
+                has_model_slot: next_slot.is_some(),
             };
-            match decide(&shift.state, strategy, now) {
-                Step::Rest => break,
+            match decide(&task_run.state, strategy, now) {
+                Step::Ended => break,
                 Step::Wait if running.is_empty() => return Err(Error::NoEffect),
                 Step::Wait => {
                     // A place that is of no use to it is somebody else's.
-                    let had_one = place.take().is_some();
+                    let had_one = next_slot.take().is_some();
                     let further = Now {
-                        has_place: true,
+                        has_model_slot: true,
                         ..now
                     };
                     let wants_one = !had_one
                         && !is_full
-                        && decide(&shift.state, strategy, further) != Step::Wait;
-                    let (slots, priority) = (&self.effects.bench.slots, priority_of(&shift.state));
+                        && decide(&task_run.state, strategy, further) != Step::Wait;
+                    let (slots, priority) = (
+                        &self.effects.worker_context.slots,
+                        priority_of(&task_run.state),
+                    );
                     tokio::select! {
                         biased;
                         () = running.wait() => {}
                         slot = slots.take(Claim::Further, priority, Purpose::Code), if wants_one => {
-                            place = Some(slot);
+                            next_slot = Some(slot);
                         }
                     }
                 }
                 step => {
-                    if !running.during(self.take_step(&mut shift, step)).await? {
-                        (place, is_full) = (None, true);
+                    if !running.during(self.take_step(&mut task_run, step)).await? {
+                        (next_slot, is_full) = (None, true);
                     }
                 }
             }
         }
-        Ok(shift.state)
+        Ok(task_run.state)
     }
 
     /// Begins every open effect that is not under way here; a call has the place, where there is one.
-    fn set_about<'w>(
+    fn start_open_effects<'w>(
         &'w self,
-        shift: &Shift<'w>,
+        task_run: &TaskRun<'w>,
         running: &mut Running<'w>,
-        place: &mut Option<Slot>,
+        slot: &mut Option<Slot>,
     ) {
-        let open = &shift.state.effects;
+        let open = &task_run.state.effects;
         for (at, effect) in open.iter().enumerate() {
             if running.has(effect.intent) {
                 continue;
@@ -254,16 +260,16 @@ impl Worker {
             } else {
                 Claim::First
             };
-            let place = place.take_if(|_| is_call(effect));
-            let place = place.map_or(Place::Wanted(claim), Place::Taken);
-            let state = Arc::new(shift.state.clone());
-            let work = self.perform(shift.task, state, effect.clone(), place, shift.cancel);
+            let slot = slot.take_if(|_| is_call(effect));
+            let slot = slot.map_or(CallSlot::Wanted(claim), CallSlot::Acquired);
+            let state = Arc::new(task_run.state.clone());
+            let work = self.perform(task_run.task, state, effect.clone(), slot, task_run.cancel);
             running.begin(effect.intent, work);
         }
     }
 
     /// Records what follows from the state, or the intent of what is to be done. Whether there was room for it.
-    async fn take_step(&self, shift: &mut Shift<'_>, step: Step) -> Result<bool, Error> {
+    async fn take_step(&self, task_run: &mut TaskRun<'_>, step: Step) -> Result<bool, Error> {
         let facts = match step {
             Step::Record(facts) => facts,
             Step::CallModel {
@@ -271,11 +277,11 @@ impl Worker {
                 module,
                 temperature,
             } => {
-                let prepared = self.prepare_call(shift, purpose, module, temperature);
+                let prepared = self.prepare_call(task_run, purpose, module, temperature);
                 return prepared.await;
             }
             Step::CallTool { module, request } => {
-                self.prepare_tool(shift, module, request).await?;
+                self.prepare_tool(task_run, module, request).await?;
                 return Ok(true);
             }
             Step::RunTests { module, started } => vec![Fact {
@@ -284,10 +290,10 @@ impl Worker {
             }],
             Step::Analyse => vec![Fact::of_task(Role::Tester, AnalysisStarted {})],
             Step::WriteOutput(started) => vec![Fact::of_task(Role::Conductor, started)],
-            Step::Wait | Step::Rest => Vec::new(),
+            Step::Wait | Step::Ended => Vec::new(),
         };
         if !facts.is_empty() {
-            self.record(shift, facts).await?;
+            self.record(task_run, facts).await?;
         }
         Ok(true)
     }
@@ -298,53 +304,63 @@ impl Worker {
             .ok_or_else(|| Error::NoSuchTask { task: task.clone() })
     }
 
-    async fn record(&self, shift: &mut Shift<'_>, facts: Vec<Fact>) -> Result<Recorded, Error> {
-        self.record_with(shift, facts, Vec::new()).await
+    async fn record(
+        &self,
+        task_run: &mut TaskRun<'_>,
+        facts: Vec<Fact>,
+    ) -> Result<Recorded, Error> {
+        self.record_with(task_run, facts, Vec::new()).await
     }
 
     /// Records facts, and before them what the wall clock has jumped since the last ones: their times
     /// are from that clock.
     async fn record_with(
         &self,
-        shift: &mut Shift<'_>,
+        task_run: &mut TaskRun<'_>,
         facts: Vec<Fact>,
         blobs: Vec<Bytes>,
     ) -> Result<Recorded, Error> {
-        let now = self.pace.look();
-        let facts = self.pace.timed(&shift.state, now, facts);
+        let now = self.work_clock.read();
+        let facts = self.work_clock.timed(&task_run.state, now, facts);
         let recorder = &self.recorder;
-        let recorded = recorder.record(shift.task, &mut shift.state, facts, blobs, shift.cancel);
+        let recorded = recorder.record(
+            task_run.task,
+            &mut task_run.state,
+            facts,
+            blobs,
+            task_run.cancel,
+        );
         let recorded = recorded.await?;
-        if recorded == Recorded::Here {
-            self.pace.note(now);
+        if recorded == Recorded::Appended {
+            self.work_clock.note(now);
         }
         Ok(recorded)
     }
 
     /// The time spent on the task, whatever became of the wall clock.
     fn active(&self, state: &TaskState) -> SignedDuration {
-        state.active_until(self.pace.now())
+        state.active_until(self.work_clock.now())
     }
 
     /// Says that work begins or goes on, and what becomes of the effects that a crash cut off.
-    async fn begin(&self, shift: &mut Shift<'_>) -> Result<Recorded, Error> {
-        let state = &shift.state;
+    async fn begin(&self, task_run: &mut TaskRun<'_>) -> Result<Recorded, Error> {
+        let state = &task_run.state;
         if state.started.is_none() && state.limits.active_ms_max == 0 {
             // Not a moment is to be spent: `decide` says so.
-            return Ok(Recorded::Here);
+            return Ok(Recorded::Appended);
         }
         let first = if state.started.is_none() {
-            let Some(info) = self.model(shift.cancel).await? else {
-                return Ok(Recorded::Here);
+            let Some(info) = self.model(task_run.cancel).await? else {
+                return Ok(Recorded::Appended);
             };
-            let strategy = self.effects.bench.strategies.of(state)?;
+            let strategy = self.effects.worker_context.strategies.of(state)?;
             Fact::of_task(
                 Role::Conductor,
                 TaskStarted {
                     model: info.name,
                     server: info.server,
                     window: info.window.tokens,
-                    sandbox: self.effects.bench.sandbox.level().to_string(),
+                    sandbox: self.effects.worker_context.sandbox.level().to_string(),
                     tools: self
                         .offers(state, Purpose::LookUp)
                         .into_iter()
@@ -380,10 +396,10 @@ impl Worker {
                 ..fact.caused_by(effect.intent)
             });
         }
-        self.pace.begin();
+        self.work_clock.begin();
         let recorder = &self.recorder;
-        let state = &mut shift.state;
-        let recorded = recorder.record(shift.task, state, facts, Vec::new(), shift.cancel);
+        let state = &mut task_run.state;
+        let recorded = recorder.record(task_run.task, state, facts, Vec::new(), task_run.cancel);
         recorded.await
     }
 
@@ -392,7 +408,7 @@ impl Worker {
     async fn model(&self, cancel: &CancellationToken) -> Result<Option<ModelInfo>, Error> {
         let mut pause = MODEL_RETRY_FIRST;
         loop {
-            let asked = match self.effects.bench.server.describe().await {
+            let asked = match self.effects.worker_context.server.describe().await {
                 Ok(info) => return Ok(Some(info)),
                 Err(error) if error.may_pass() => {
                     self.recorder.notices.emit(|| Notice::Waiting {
@@ -415,14 +431,14 @@ impl Worker {
         task: &TaskId,
         state: Arc<TaskState>,
         effect: OpenEffect,
-        place: Place,
+        slot: CallSlot,
         cancel: &CancellationToken,
     ) -> Ended {
         let left = SignedDuration::try_from(state.limits.active_max())
             .unwrap_or(SignedDuration::MAX)
             .saturating_sub(self.active(&state));
         let stop = cancel.child_token();
-        let mut work = pin!(self.effects.perform(task, &state, &effect, place, &stop));
+        let mut work = pin!(self.effects.perform(task, &state, &effect, slot, &stop));
         let outcome = tokio::select! {
             outcome = &mut work => outcome,
             () = tokio::time::sleep(left.try_into().unwrap_or_default()) => {
@@ -438,8 +454,8 @@ impl Worker {
     }
 
     /// Records what came of an effect.
-    async fn conclude(&self, shift: &mut Shift<'_>, ended: Ended) -> Result<(), Error> {
-        let now = self.pace.look();
+    async fn conclude(&self, task_run: &mut TaskRun<'_>, ended: Ended) -> Result<(), Error> {
+        let now = self.work_clock.read();
         let mut facts = vec![match ended.outcome? {
             Outcome::Reached(fact) => fact,
             Outcome::Stopped { fact, tokens } => {
@@ -459,40 +475,41 @@ impl Worker {
                 wait,
             } => {
                 let reason = PauseReason::ModelUnreachable;
-                shift.patience.hold(reason, problem, wait);
+                task_run.backoff.delay(reason, problem, wait);
                 fact
             }
             Outcome::Short { fact, problem } => {
                 tracing::warn!(problem, "the task rests until what it needs is there");
                 let reason = PauseReason::Shortage;
-                shift.patience.hold(reason, problem, Duration::ZERO);
+                task_run.backoff.delay(reason, problem, Duration::ZERO);
                 fact
             }
         }];
-        let mut open = shift.state.effects.iter();
+        let mut open = task_run.state.effects.iter();
         if open.all(|effect| effect.intent == ended.intent)
-            && let Some(held) = shift.patience.take_held()
+            && let Some(delay) = task_run.backoff.take_delay()
         {
-            facts.push(self.rests(held.reason, &held.problem));
+            facts.push(self.pause_fact(delay.reason, &delay.problem));
         }
-        let facts = self.pace.timed(&shift.state, now, facts);
+        let facts = self.work_clock.timed(&task_run.state, now, facts);
         // What came of it is recorded whatever the user said meanwhile, unless that was the end.
         let is_open =
             |state: &TaskState| state.effect(ended.intent).is_some() && !state.status.is_ended();
-        let (recorder, state) = (&self.recorder, &mut shift.state);
-        let recorded = recorder.record_surely(shift.task, state, &facts, shift.cancel, is_open);
+        let (recorder, state) = (&self.recorder, &mut task_run.state);
+        let recorded =
+            recorder.record_with_retry(task_run.task, state, &facts, task_run.cancel, is_open);
         if recorded.await? {
-            self.pace.note(now);
+            self.work_clock.note(now);
         }
-        let is_short = shift.state.pause == Some(PauseReason::Shortage);
-        if !is_short && shift.patience.held_until().is_none() {
-            shift.patience.had_enough();
+        let is_short = task_run.state.pause == Some(PauseReason::Shortage);
+        if !is_short && task_run.backoff.delayed_until().is_none() {
+            task_run.backoff.reset_shortage();
         }
         Ok(())
     }
 
     /// Says that the task waits for something, and why.
-    fn rests(&self, reason: PauseReason, problem: &str) -> Fact {
+    fn pause_fact(&self, reason: PauseReason, problem: &str) -> Fact {
         let what = problem.to_owned();
         self.recorder.notices.emit(|| Notice::Waiting { what });
         let paused = TaskPaused {
@@ -503,23 +520,23 @@ impl Worker {
     }
 
     /// Goes on after a while: what was short may be there.
-    async fn wait_for_more(&self, shift: &mut Shift<'_>) -> Result<(), Error> {
-        let rest = tokio::time::sleep(shift.patience.before_more());
-        if shift.cancel.run_until_cancelled(rest).await.is_some() {
+    async fn wait_for_more(&self, task_run: &mut TaskRun<'_>) -> Result<(), Error> {
+        let rest = tokio::time::sleep(task_run.backoff.next_shortage_delay());
+        if task_run.cancel.run_until_cancelled(rest).await.is_some() {
             let fact = Fact::of_task(Role::Conductor, TaskResumed {});
-            self.record(shift, vec![fact]).await?;
+            self.record(task_run, vec![fact]).await?;
         }
         Ok(())
     }
 
     /// Goes on after a rest, as soon as the model server can be reached.
-    async fn wait_for_model(&self, shift: &mut Shift<'_>) -> Result<(), Error> {
-        let rest = tokio::time::sleep(shift.patience.before_call());
-        if shift.cancel.run_until_cancelled(rest).await.is_some()
-            && self.model(shift.cancel).await?.is_some()
+    async fn wait_for_model(&self, task_run: &mut TaskRun<'_>) -> Result<(), Error> {
+        let rest = tokio::time::sleep(task_run.backoff.next_call_delay());
+        if task_run.cancel.run_until_cancelled(rest).await.is_some()
+            && self.model(task_run.cancel).await?.is_some()
         {
             let fact = Fact::of_task(Role::Conductor, TaskResumed {});
-            self.record(shift, vec![fact]).await?;
+            self.record(task_run, vec![fact]).await?;
         }
         Ok(())
     }

@@ -13,9 +13,9 @@ use journeyman_sandbox::{Command, Exit};
 use journeyman_tools::{CommandRun, FileEntry, FilePath, TestRun, Workspace, WorkspaceError};
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::Bench;
 use crate::folder::FreshFolder;
 use crate::layout::{self, task_files, working_files};
+use crate::worker_context::WorkerContext;
 
 /// Where programs of the system are looked for.
 const PROGRAM_FOLDERS: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin"];
@@ -33,7 +33,7 @@ pub struct TaskWorkspace {
     /// The task's state as it was when the call began.
     pub state: Arc<TaskState>,
     /// The sandbox and the language in which code is run.
-    pub bench: Bench,
+    pub worker_context: WorkerContext,
     /// The random numbers that folders are named by.
     pub randomness: Arc<dyn Randomness>,
     /// By which the user writes files; an agent's file is its answer.
@@ -126,9 +126,9 @@ impl Workspace for TaskWorkspace {
         }
         let folder = self.folder().await?;
         let names: Vec<&str> = files.iter().map(String::as_str).collect();
-        let Bench {
+        let WorkerContext {
             runner, sandbox, ..
-        } = &self.bench;
+        } = &self.worker_context;
         let ran = runner.run_tests(sandbox, folder.path(), &names, None, cancel);
         let report = ran.await;
         folder.remove().await;
@@ -160,7 +160,7 @@ impl Workspace for TaskWorkspace {
             environment: Vec::new(),
             limits: None,
         };
-        let ran = self.bench.sandbox.run(command, cancel).await;
+        let ran = self.worker_context.sandbox.run(command, cancel).await;
         folder.remove().await;
         let output = ran.map_err(failed)?;
         let exit = match output.exit {
@@ -203,14 +203,14 @@ impl TaskWorkspace {
     async fn folder(&self) -> Result<FreshFolder, WorkspaceError> {
         let name = format!("{}-tool-{:016x}", self.task, self.randomness.next_u64());
         let files = working_files(&self.state);
-        FreshFolder::make(&self.bench.work_folder, &name, &files)
+        FreshFolder::make(&self.worker_context.work_folder, &name, &files)
             .await
             .map_err(failed)
     }
 
     /// The executable that a command's first word means.
     fn program(&self, name: &str) -> Option<PathBuf> {
-        if let Some(program) = self.bench.runner.program(name) {
+        if let Some(program) = self.worker_context.runner.program(name) {
             return Some(program);
         }
         if name.starts_with('/') {

@@ -271,10 +271,10 @@ impl Drive {
         }
         let now = Now {
             active,
-            has_place: self.side_by_side && !self.is_full && self.below(3) > 0,
+            has_model_slot: self.side_by_side && !self.is_full && self.below(3) > 0,
         };
         match decide(&self.state, &WholeFile, now) {
-            Step::Rest => return false,
+            Step::Ended => return false,
             Step::Wait => self.conclude_any(),
             Step::Record(facts) => facts.into_iter().for_each(|fact| self.record(fact)),
             Step::CallModel {
@@ -720,10 +720,10 @@ proptest! {
         while drive.step(SignedDuration::ZERO) {
             steps += 1;
             prop_assert!(steps < STEPS_MAX, "no end in sight");
-            let mut names: Vec<_> = drive.state.crew.iter().map(|agent| &agent.module).collect();
+            let mut names: Vec<_> = drive.state.active_agents.iter().map(|agent| &agent.module).collect();
             names.sort();
             names.dedup();
-            prop_assert_eq!(names.len(), drive.state.crew.len());
+            prop_assert_eq!(names.len(), drive.state.active_agents.len());
         }
         prop_assert!(drive.state.status.is_ended());
         prop_assert!(drive.state.effects.is_empty());

@@ -99,7 +99,7 @@ impl TaskState {
                 self.status = Status::Paused;
                 self.pause = Some(paused.reason);
                 if paused.detail.is_some() {
-                    self.trouble.clone_from(&paused.detail);
+                    self.model_problem.clone_from(&paused.detail);
                 }
             }
             Payload::LimitsChanged(changed) => {
@@ -178,9 +178,9 @@ impl TaskState {
             Payload::AgentStarted(started) => {
                 self.agents += 1;
                 self.looked_up |= started.purpose == Purpose::LookUp;
-                self.crew
+                self.active_agents
                     .retain(|agent| agent.module.as_ref() != event.module);
-                self.crew.push(Agent {
+                self.active_agents.push(Agent {
                     id: started.agent.clone(),
                     role: event.actor.to_owned(),
                     purpose: started.purpose,
@@ -193,7 +193,11 @@ impl TaskState {
                 });
             }
             Payload::AgentStep(step) => {
-                match self.crew.iter_mut().find(|agent| agent.id == step.agent) {
+                match self
+                    .active_agents
+                    .iter_mut()
+                    .find(|agent| agent.id == step.agent)
+                {
                     Some(agent) => {
                         agent.steps = step.step;
                         agent.wanted.clone_from(&step.calls);
@@ -205,9 +209,13 @@ impl TaskState {
                 }
             }
             Payload::AgentCompleted(done) => {
-                match self.crew.iter().position(|agent| agent.id == done.agent) {
+                match self
+                    .active_agents
+                    .iter()
+                    .position(|agent| agent.id == done.agent)
+                {
                     Some(at) => {
-                        let agent = self.crew.remove(at);
+                        let agent = self.active_agents.remove(at);
                         self.drop_answers(agent.module.as_ref());
                     }
                     None => self.uncounted.flagged += 1,
@@ -235,7 +243,7 @@ impl TaskState {
                 self.spend(event, done.prompt_tokens + done.completion_tokens);
                 self.generated += done.completion_tokens;
                 self.broken_calls = 0;
-                self.trouble = None;
+                self.model_problem = None;
                 self.generating_ms += done.total_ms.saturating_sub(done.first_token_ms);
                 let Some(OpenEffect {
                     module,
@@ -246,8 +254,8 @@ impl TaskState {
                 else {
                     return;
                 };
-                let mut crew = self.crew.iter_mut();
-                if let Some(agent) = crew.find(|agent| agent.module == module) {
+                let mut agents = self.active_agents.iter_mut();
+                if let Some(agent) = agents.find(|agent| agent.module == module) {
                     agent.awaits_model = false;
                 }
                 if overtaken {
@@ -460,7 +468,7 @@ impl TaskState {
 
     fn end(&mut self, event: ToFold<'_>, status: Status, ending: Ending) {
         self.stop_running(event);
-        self.crew.clear();
+        self.active_agents.clear();
         self.status = status;
         self.pause = None;
         self.ending = Some(ending);
@@ -579,7 +587,7 @@ impl TaskState {
             self.close(event);
         }
         let agent = self
-            .crew
+            .active_agents
             .iter_mut()
             .find(|agent| Some(&agent.id) == done.agent.as_ref());
         match agent {

@@ -332,7 +332,7 @@ async fn mcp_servers(settings: &Settings) -> Vec<Check> {
     let check = |server: Value| Check {
         what,
         ok: server["state"] == "ready",
-        text: tools::standing(&server),
+        text: tools::server_status(&server),
         detail: server,
     };
     servers.into_iter().map(check).collect()

@@ -92,7 +92,7 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
         program: program_hash()?,
         worker: workshop.worker(journal.clone()),
         journal,
-        server: workshop.bench.server.clone(),
+        server: workshop.worker_context.server.clone(),
         scorer,
         cache: folder.join("bare"),
     };

@@ -14,7 +14,7 @@ use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::state::Status;
 use journeyman_event::{Principal, Sequence, TaskId};
 use journeyman_language::of_submission;
-use journeyman_tasks::{ForkOf, Intervention, Parts, Tasks};
+use journeyman_tasks::{ForkRequest, Intervention, Tasks, TasksOptions};
 use journeyman_workflow::Notices;
 use serde_json::json;
 
@@ -32,15 +32,15 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The tasks of a data folder that nobody holds: what is done to them is recorded, and worked on by
 /// whoever works on them next.
-fn desk(settings: &Settings) -> anyhow::Result<Tasks> {
-    let parts = Parts {
+fn offline_tasks(settings: &Settings) -> anyhow::Result<Tasks> {
+    let tasks_options = TasksOptions {
         journal: open_journal(&settings.data_dir)?,
         time: Arc::new(SystemTime),
         randomness: Arc::new(SystemRandom),
         notices: Notices::new(Bus::start(), Arc::new(SystemStamp)),
-        bench: None,
+        worker_context: None,
     };
-    Ok(Tasks::start(parts, &settings.queue))
+    Ok(Tasks::start(tasks_options, &settings.queue))
 }
 
 /// Does something to a task.
@@ -54,7 +54,9 @@ pub(crate) async fn intervene(
         Status::from(view.status)
     } else {
         let me = Principal::local();
-        let state = desk(settings)?.intervene(&me, task, intervention).await?;
+        let state = offline_tasks(settings)?
+            .intervene(&me, task, intervention)
+            .await?;
         state.status
     };
     let status = status.as_str();
@@ -93,8 +95,10 @@ pub(crate) async fn retry(settings: &Settings, task: &TaskId) -> anyhow::Result<
         let accepted = client.call(Call::retry(task, &RetryTask::default()));
         accepted.await?.task_id
     } else {
-        let (me, desk) = (Principal::local(), desk(settings)?);
-        let new = desk.fork(&me, task, ForkOf::default()).await?;
+        let (me, offline_tasks) = (Principal::local(), offline_tasks(settings)?);
+        let new = offline_tasks
+            .fork(&me, task, ForkRequest::default())
+            .await?;
         new.task_id.to_string()
     };
     say_new(settings, &new)
@@ -116,8 +120,8 @@ pub(crate) async fn fork(settings: &Settings, args: ForkArgs) -> anyhow::Result<
         let accepted = client.call(Call::fork(task, &ForkQuery { at }, &changes));
         accepted.await?.task_id
     } else {
-        let (me, desk) = (Principal::local(), desk(settings)?);
-        let asked = desk.state(&me, task).await?.submission;
+        let (me, offline_tasks) = (Principal::local(), offline_tasks(settings)?);
+        let asked = offline_tasks.state(&me, task).await?.submission;
         let asked = asked.unwrap_or_else(|| TaskSubmitted::of(""));
         let content = TaskSubmitted {
             limits: limits(asked.limits, &args.limits),
@@ -131,12 +135,16 @@ pub(crate) async fn fork(settings: &Settings, args: ForkArgs) -> anyhow::Result<
                 None => asked,
             }
         };
-        let fork = ForkOf {
+        let fork = ForkRequest {
             at: Some(Sequence(args.at)),
             content: Some(content),
-            ..ForkOf::default()
+            ..ForkRequest::default()
         };
-        desk.fork(&me, task, fork).await?.task_id.to_string()
+        offline_tasks
+            .fork(&me, task, fork)
+            .await?
+            .task_id
+            .to_string()
     };
     say_new(settings, &new)
 }

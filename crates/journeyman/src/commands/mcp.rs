@@ -9,7 +9,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use journeyman_api::{Answer, Request, Transport, Unreachable};
 use journeyman_mcp::serve_stdio;
-use journeyman_tasks::Ending as ServiceEnding;
+use journeyman_tasks::ShutdownReason;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -50,7 +50,7 @@ pub(crate) async fn mcp(settings: &Settings) -> anyhow::Result<Exit> {
     cancel.cancel();
     if let Some(holder) = finder.holder {
         holder
-            .close(settings.grace, ServiceEnding::Shutdown)
+            .close(settings.grace, ShutdownReason::Shutdown)
             .await?;
     }
     served?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use journeyman_server::{Auth, TokenFile};
-use journeyman_tasks::Ending as ServiceEnding;
+use journeyman_tasks::ShutdownReason;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -71,7 +71,7 @@ pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Resul
             is_announced = true;
         }
         let has_space = wait_for_space(settings, &cancel).await;
-        idle.close(settings.grace, ServiceEnding::Shutdown).await?;
+        idle.close(settings.grace, ShutdownReason::Shutdown).await?;
         if !has_space {
             return Ok(Exit::Success);
         }
@@ -91,7 +91,7 @@ pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Resul
     drop(port_file);
     tracing::info!("stopping: no new tasks, running ones come to an event boundary");
     holder
-        .close(settings.grace, ServiceEnding::Shutdown)
+        .close(settings.grace, ShutdownReason::Shutdown)
         .await?;
     announced?;
     Ok(Exit::Success)

@@ -24,8 +24,8 @@ async fn waits_for(
 ) -> anyhow::Result<Option<String>> {
     match (status, pause) {
         (_, Some(PauseReason::ModelUnreachable)) => {
-            let trouble = state.trouble.as_deref().unwrap_or("the model server");
-            Ok(Some(trouble.to_owned()))
+            let problem = state.model_problem.as_deref().unwrap_or("the model server");
+            Ok(Some(problem.to_owned()))
         }
         (Status::Running, _) if state.started.is_none() => Ok(Some("the model server".to_owned())),
         (Status::Queued, _) => {
@@ -36,7 +36,7 @@ async fn waits_for(
                 let Some(state) = reader.state(other).await? else {
                     continue;
                 };
-                let (status, _) = reader.standing(other, (state.status, state.pause)).await?;
+                let (status, _) = reader.status_of(other, (state.status, state.pause)).await?;
                 if !status.is_ended() {
                     others.push(format!("{other} ({})", status.as_str()));
                 }
@@ -69,11 +69,11 @@ pub(super) async fn existing(
         ),
     })?;
     let recorded = (state.status, state.pause);
-    let standing = match at {
-        None => reader.standing(task, recorded).await?,
+    let status = match at {
+        None => reader.status_of(task, recorded).await?,
         Some(_) => recorded,
     };
-    Ok((state, standing))
+    Ok((state, status))
 }
 
 pub(crate) async fn show(

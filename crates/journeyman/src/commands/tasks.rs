@@ -43,12 +43,12 @@ pub(crate) async fn tasks(settings: &Settings, limit: usize) -> anyhow::Result<E
             let mut shown = Vec::new();
             for listed in tasks {
                 let recorded = (listed.listing.status, listed.listing.pause);
-                let standing = if is_held {
+                let status = if is_held {
                     recorded
                 } else {
                     unattended(recorded)
                 };
-                shown.push(summary(listed, standing));
+                shown.push(summary(listed, status));
             }
             shown
         }

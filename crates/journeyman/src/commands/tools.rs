@@ -44,7 +44,7 @@ pub(crate) async fn tools(settings: &Settings) -> anyhow::Result<Exit> {
     }
     for (at, server) in servers.iter().enumerate() {
         let lead = if at == 0 { "\n" } else { "" };
-        line(&format!("{lead}MCP server {}", standing(server)))?;
+        line(&format!("{lead}MCP server {}", server_status(server)))?;
     }
     Ok(Exit::Success)
 }
@@ -70,7 +70,7 @@ pub(super) async fn listed(settings: &Settings) -> anyhow::Result<ToolList> {
 }
 
 /// How a server is, with what of it was not taken.
-pub(super) fn standing(server: &Value) -> String {
+pub(super) fn server_status(server: &Value) -> String {
     let name = server["name"].as_str().unwrap_or_default();
     match server["state"].as_str() {
         Some("ready") => {

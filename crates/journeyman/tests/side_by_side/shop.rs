@@ -18,8 +18,8 @@ use journeyman_llm::{
 };
 use journeyman_sandbox::{Launcher, Sandbox};
 use journeyman_workflow::{
-    AgentRegistry, Bench, Control, Fact, ModelSlots, Notices, Recorder, Role, StopReason,
-    Strategies, Toolbox, WholeFile, Worker,
+    AgentRegistry, Control, Fact, ModelSlots, Notices, Recorder, Role, StopReason, Strategies,
+    Toolbox, WholeFile, Worker, WorkerContext,
 };
 use tokio::sync::{Barrier, Notify};
 use tokio_util::sync::CancellationToken;
@@ -229,7 +229,7 @@ pub(crate) struct Shop {
     pub(crate) journal: Journal,
     pub(crate) model: Arc<Model>,
     pub(crate) task: TaskId,
-    bench: Bench,
+    worker_context: WorkerContext,
     _work: tempfile::TempDir,
 }
 
@@ -251,7 +251,7 @@ impl Shop {
         let shop = Self {
             journal: Journal::open(Arc::new(Memory::new()), &SeededRandom::new(1)).unwrap(),
             task: TaskId::new("t-1").unwrap(),
-            bench: Bench {
+            worker_context: WorkerContext {
                 server: model.clone(),
                 slots: ModelSlots::new(places),
                 sandbox,
@@ -280,7 +280,7 @@ impl Shop {
         Worker::new(journeyman_workflow::Options {
             journal: self.journal.clone(),
             principal: Principal::local(),
-            bench: self.bench.clone(),
+            worker_context: self.worker_context.clone(),
             time: Arc::new(SystemTime),
             randomness: Arc::new(SystemRandom),
             notices: Notices::new(Bus::start(), Arc::new(SystemStamp)),
@@ -354,7 +354,8 @@ impl Shop {
         };
         let mut state = TaskState::fold(&self.events().await).unwrap();
         let cancel = CancellationToken::new();
-        let recorded = recorder.record_surely(&self.task, &mut state, &facts, &cancel, |_| true);
+        let recorded =
+            recorder.record_with_retry(&self.task, &mut state, &facts, &cancel, |_| true);
         assert!(recorded.await.unwrap());
     }
 

@@ -34,7 +34,7 @@ use journeyman_journal_sqlite::Sqlite;
 use journeyman_server::{
     Auth, ClientTimeouts, Hosts, MountedProtocol, Options, Readiness, ToolServers,
 };
-use journeyman_tasks::{Intervention, Parts, Tasks};
+use journeyman_tasks::{Intervention, Tasks, TasksOptions};
 use journeyman_workflow::Notices;
 use rustix::process::{Resource, Rlimit};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -114,18 +114,18 @@ impl Server {
         // The seeds of what is stored are small.
         let random = Arc::new(SeededRandom::new(u64::MAX));
         let journal = Journal::open(Arc::new(Sqlite::new(folder.to_owned())), &*random).unwrap();
-        let parts = Parts {
+        let tasks_options = TasksOptions {
             journal,
             time: Arc::new(Clock),
             randomness: random.clone(),
             notices: Notices::new(Bus::start(), Arc::new(Stamps)),
-            bench: None,
+            worker_context: None,
         };
         let queue = journeyman_queue::Options {
             capacity: 10_000_000,
             ..Default::default()
         };
-        let tasks = Tasks::start(parts, &queue);
+        let tasks = Tasks::start(tasks_options, &queue);
         let stop = CancellationToken::new();
         let options = Options {
             tasks: tasks.clone(),

@@ -14,7 +14,7 @@ use journeyman_journal::{Journal, Memory};
 use journeyman_server::{
     Auth, ClientTimeouts, Hosts, MountedProtocol, Options, Readiness, TcpProtocols, ToolServers,
 };
-use journeyman_tasks::{Parts, Tasks};
+use journeyman_tasks::{Tasks, TasksOptions};
 use journeyman_workflow::Notices;
 use serde_json::Value;
 use tokio::net::{TcpListener, UnixListener};
@@ -62,16 +62,16 @@ pub(crate) struct Served {
 /// Serves, with these changes to what is usual.
 pub(crate) async fn serve(change: impl FnOnce(&mut Options)) -> Served {
     let random = Arc::new(SeededRandom::new(7));
-    let parts = Parts {
+    let tasks_options = TasksOptions {
         journal: Journal::open(Arc::new(Memory::default()), &*random).unwrap(),
         time: Arc::new(Always),
         randomness: random.clone(),
         notices: Notices::new(Bus::start(), Arc::new(Always)),
-        bench: None,
+        worker_context: None,
     };
     let stop = CancellationToken::new();
     let mut options = Options {
-        tasks: Tasks::start(parts, &journeyman_queue::Options::default()),
+        tasks: Tasks::start(tasks_options, &journeyman_queue::Options::default()),
         auth: Auth::open(),
         hosts: Hosts::default(),
         tcp: TcpProtocols::default(),

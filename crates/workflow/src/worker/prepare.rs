@@ -8,9 +8,9 @@ use journeyman_event::payload::{
 };
 use journeyman_event::{ContentHash, ModuleName, Payload, TaskState, word};
 
-use super::{Shift, Worker};
+use super::{TaskRun, Worker};
 use crate::Error;
-use crate::crew::{at_work, may_call};
+use crate::agent_lifecycle::{may_call, started};
 use crate::decide::is_call;
 use crate::fact::{Fact, Role};
 
@@ -23,18 +23,19 @@ impl Worker {
     /// Whether there was room for it: with those under way it may not take more than is left of the budget.
     pub(super) async fn prepare_call(
         &self,
-        shift: &mut Shift<'_>,
+        task_run: &mut TaskRun<'_>,
         purpose: Purpose,
         module: Option<ModuleName>,
         temperature: f32,
     ) -> Result<bool, Error> {
-        let state = &shift.state;
-        let server = &*self.effects.bench.server;
+        let state = &task_run.state;
+        let server = &*self.effects.worker_context.server;
         let role = Descriptor::of(purpose).role;
         let offers = self.offers(state, purpose);
         let names = offers.iter().map(|offer| offer.name.clone()).collect();
-        let at_work = at_work(state, purpose, module.as_ref(), names);
-        let may_call = !at_work.is_empty() || state.agent(module.as_ref()).is_some_and(may_call);
+        let agent_started = started(state, purpose, module.as_ref(), names);
+        let may_call =
+            !agent_started.is_empty() || state.agent(module.as_ref()).is_some_and(may_call);
         let built = match server.describe().await {
             Ok(info) => {
                 let request = journeyman_context::Request {
@@ -53,10 +54,10 @@ impl Worker {
             Err(Refusal::Count(error)) if error.may_pass() => {
                 let (reason, problem) = (PauseReason::ModelUnreachable, error.to_string());
                 if state.effects.is_empty() {
-                    let fact = self.rests(reason, &problem);
-                    self.record(shift, vec![fact]).await?;
+                    let fact = self.pause_fact(reason, &problem);
+                    self.record(task_run, vec![fact]).await?;
                 } else {
-                    shift.patience.hold(reason, problem, error.wait());
+                    task_run.backoff.delay(reason, problem, error.wait());
                 }
                 return Ok(true);
             }
@@ -71,7 +72,7 @@ impl Worker {
                     module,
                     ..Fact::of_task(Role::Conductor, refused)
                 };
-                self.record(shift, vec![fact]).await?;
+                self.record(task_run, vec![fact]).await?;
                 return Ok(true);
             }
         };
@@ -104,7 +105,7 @@ impl Worker {
             seed: self.recorder.randomness.next_u64() >> 33,
             schema,
         };
-        let mut facts = at_work;
+        let mut facts = agent_started;
         facts.push(Fact {
             module: module.clone(),
             ..Fact::of_task(role, built.record)
@@ -113,7 +114,7 @@ impl Worker {
             module,
             ..Fact::of_task(role, started)
         });
-        self.record_with(shift, facts, blobs).await?;
+        self.record_with(task_run, facts, blobs).await?;
         Ok(true)
     }
 
@@ -128,7 +129,12 @@ impl Worker {
         }
         let asked = state.submission.as_ref();
         let allowed = asked.and_then(|asked| asked.tools.as_deref());
-        let specs = self.effects.bench.tools.offers(role, allowed).into_iter();
+        let specs = self
+            .effects
+            .worker_context
+            .tools
+            .offers(role, allowed)
+            .into_iter();
         let offers = specs.map(|spec| ToolOffer {
             name: spec.name.to_string(),
             description: spec.description,
@@ -140,11 +146,11 @@ impl Worker {
     /// Records the intent to call a tool, or why it is not called.
     pub(super) async fn prepare_tool(
         &self,
-        shift: &mut Shift<'_>,
+        task_run: &mut TaskRun<'_>,
         module: Option<ModuleName>,
         request: ToolRequest,
     ) -> Result<(), Error> {
-        let (task, state) = (shift.task, &shift.state);
+        let (task, state) = (task_run.task, &task_run.state);
         let Some(agent) = state.agent(module.as_ref()) else {
             return Err(Error::NoEffect);
         };
@@ -156,10 +162,10 @@ impl Worker {
         };
         let context = self
             .effects
-            .calls_of(task, state, role, module.clone(), shift.cancel);
+            .calls_of(task, state, role, module.clone(), task_run.cancel);
         let payload = match self
             .effects
-            .bench
+            .worker_context
             .tools
             .dispatcher()
             .check(&context, wanted)
@@ -184,7 +190,7 @@ impl Worker {
             module,
             ..Fact::of_task(role, payload)
         };
-        self.record(shift, vec![fact]).await?;
+        self.record(task_run, vec![fact]).await?;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use journeyman_event::{Principal, TaskId, TaskState};
 use journeyman_journal::{Filter, Journal};
 use journeyman_queue::Full;
-use journeyman_tasks::{Ending as ServiceEnding, Intervention, Submission, Tasks};
+use journeyman_tasks::{Intervention, ShutdownReason, Submission, Tasks};
 use journeyman_workflow::Notice;
 use tokio_util::sync::CancellationToken;
 
@@ -87,14 +87,14 @@ pub(super) async fn work_here(
 ) -> anyhow::Result<TaskState> {
     let (me, tasks) = (Principal::local(), holder.tasks.clone());
     let began = begin_here(&tasks, task, wish).await;
-    let mut ending = ServiceEnding::Shutdown;
+    let mut ending = ShutdownReason::Shutdown;
     let mut answered = Ok(());
     let mut goes_on = matches!(began, Ok(true));
     while goes_on {
         tokio::select! {
-            () = tasks.left(&me, task) => {}
+            () = tasks.wait_until_left(&me, task) => {}
             () = cancel.cancelled() => {
-                ending = ServiceEnding::Interrupted;
+                ending = ShutdownReason::Interrupted;
                 break;
             }
         }

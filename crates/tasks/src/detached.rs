@@ -20,12 +20,12 @@ const CALLS_MAX: usize = 10_000;
 
 /// Calls that are under way. Clones are the same calls.
 #[derive(Clone)]
-pub(crate) struct Calls {
+pub(crate) struct DetachedCalls {
     under_way: TaskTracker,
     room: Arc<Semaphore>,
 }
 
-impl Default for Calls {
+impl Default for DetachedCalls {
     fn default() -> Self {
         Self {
             under_way: TaskTracker::new(),
@@ -34,11 +34,11 @@ impl Default for Calls {
     }
 }
 
-impl Calls {
+impl DetachedCalls {
     /// Does something to its end, also when the caller does not wait for it any longer. A caller that goes
     /// away before it was begun gives it up. It is done on behalf of the same request, and a panic of it
     /// is the caller's.
-    pub(crate) fn finish<T: Send + 'static>(
+    pub(crate) fn run<T: Send + 'static>(
         &self,
         call: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> impl Future<Output = Result<T, Error>> + Send {
@@ -63,7 +63,7 @@ impl Calls {
     }
 
     /// Waits for what is under way, so long at the most. What begins later is not waited for.
-    pub(crate) async fn ended(&self, limit: Duration) {
+    pub(crate) async fn wait(&self, limit: Duration) {
         self.under_way.close();
         if tokio::time::timeout(limit, self.under_way.wait())
             .await

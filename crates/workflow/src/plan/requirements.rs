@@ -10,7 +10,7 @@ use crate::named::{module_named, package_named, speaks_of_a_package};
 
 /// What the prompt names is called so. Small models often take the one module that is asked for for a
 /// package, with a module for each of its functions.
-pub(super) fn obey_prompt(language: &dyn Language, draft: &mut Draft, prompt: &str) {
+pub(super) fn apply_prompt_names(language: &dyn Language, draft: &mut Draft, prompt: &str) {
     if let Some(package) = package_named(language, prompt).filter(|name| !language.is_taken(name)) {
         draft.package = package;
     }
@@ -46,7 +46,7 @@ pub(super) fn obey_prompt(language: &dyn Language, draft: &mut Draft, prompt: &s
 }
 
 /// Given test files fix the names: what they import must be what is written.
-pub(super) fn obey_imports(
+pub(super) fn apply_test_imports(
     language: &dyn Language,
     draft: &mut Draft,
     tests: &[GivenTest],
@@ -142,7 +142,7 @@ pub(super) fn obey_imports(
 
 /// Examples call functions that must exist under that name. A plan of several modules without any of them is
 /// one of something else: small models repeat the plan that they were shown.
-pub(super) fn name_what_examples_call(
+pub(super) fn add_example_calls(
     language: &dyn Language,
     draft: &mut Draft,
     tests: &[GivenTest],

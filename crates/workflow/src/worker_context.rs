@@ -14,7 +14,7 @@ use crate::toolbox::Toolbox;
 
 /// What tasks are worked on with.
 #[derive(Clone)]
-pub struct Bench {
+pub struct WorkerContext {
     /// The model.
     pub server: Arc<dyn ModelServer>,
     /// How many calls it takes at a time.

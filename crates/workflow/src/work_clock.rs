@@ -14,40 +14,45 @@ const JUMP_MIN: Duration = Duration::from_secs(1);
 
 /// Watches the wall clock while a task is worked on: beside a steady one it shows when it was set, or when
 /// the machine slept.
-pub(crate) struct Pace {
+pub(crate) struct WorkClock {
     time: Arc<dyn TimeSource>,
     /// How far the wall clock is ahead of the steady one, as the task's events have it.
-    ahead: Mutex<SignedDuration>,
+    noted_offset: Mutex<SignedDuration>,
 }
 
 /// How far the wall clock is ahead of the steady one at a moment: the same until somebody sets it.
 #[derive(Clone, Copy)]
-pub(crate) struct Ahead(SignedDuration);
+pub(crate) struct ClockOffset(SignedDuration);
 
-impl Pace {
+impl WorkClock {
     pub(crate) fn new(time: Arc<dyn TimeSource>) -> Self {
-        let pace = Self {
+        let work_clock = Self {
             time,
-            ahead: Mutex::default(),
+            noted_offset: Mutex::default(),
         };
-        pace.begin();
-        pace
+        work_clock.begin();
+        work_clock
     }
 
     /// Work begins: what the clock did before is nobody's affair.
     pub(crate) fn begin(&self) {
-        *self.ahead() = self.look().0;
+        *self.noted_offset() = self.read().0;
     }
 
     /// What the wall clock says now.
-    pub(crate) fn look(&self) -> Ahead {
+    pub(crate) fn read(&self) -> ClockOffset {
         let steady = SignedDuration::try_from(self.time.steady()).unwrap_or_default();
-        Ahead(self.time.now().as_duration().saturating_sub(steady))
+        ClockOffset(self.time.now().as_duration().saturating_sub(steady))
     }
 
     /// Facts that happen now, and before them what the clock has jumped: their times are from it. Nothing
     /// of a jump while the task rested.
-    pub(crate) fn timed(&self, state: &TaskState, now: Ahead, mut facts: Vec<Fact>) -> Vec<Fact> {
+    pub(crate) fn timed(
+        &self,
+        state: &TaskState,
+        now: ClockOffset,
+        mut facts: Vec<Fact>,
+    ) -> Vec<Fact> {
         let jumped = self.jumped(now).filter(|_| state.active_since.is_some());
         if let Some(by_ms) = jumped {
             let jump = Fact::of_task(Role::Conductor, ClockJumped { by_ms });
@@ -58,29 +63,31 @@ impl Pace {
 
     /// By how many milliseconds the wall clock has jumped since the last jump that was noted; none if it
     /// has not.
-    fn jumped(&self, now: Ahead) -> Option<i64> {
-        let by = now.0.saturating_sub(*self.ahead());
+    fn jumped(&self, now: ClockOffset) -> Option<i64> {
+        let by = now.0.saturating_sub(*self.noted_offset());
         let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         (by.unsigned_abs() >= JUMP_MIN).then_some(by_ms)
     }
 
     /// What it has jumped by then is recorded, or need not be. What is too small to be a jump adds up with
     /// what comes.
-    pub(crate) fn note(&self, now: Ahead) {
+    pub(crate) fn note(&self, now: ClockOffset) {
         if self.jumped(now).is_some() {
-            *self.ahead() = now.0;
+            *self.noted_offset() = now.0;
         }
     }
 
     /// The time as it would be if the clock had not been touched since the last jump that was noted.
     pub(crate) fn now(&self) -> Timestamp {
         let steady = SignedDuration::try_from(self.time.steady()).unwrap_or_default();
-        let now = steady.saturating_add(*self.ahead());
+        let now = steady.saturating_add(*self.noted_offset());
         Timestamp::from_duration(now).unwrap_or(Timestamp::MAX)
     }
 
-    fn ahead(&self) -> MutexGuard<'_, SignedDuration> {
-        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    fn noted_offset(&self) -> MutexGuard<'_, SignedDuration> {
+        self.noted_offset
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -127,32 +134,32 @@ mod tests {
     fn a_jump_is_told_once_and_no_time_passes_by_it() {
         for hours in [1, -1] {
             let clocks = Arc::new(Clocks::default());
-            let pace = Pace::new(Arc::clone(&clocks) as Arc<dyn TimeSource>);
-            let began = pace.now();
+            let work_clock = WorkClock::new(Arc::clone(&clocks) as Arc<dyn TimeSource>);
+            let began = work_clock.now();
             assert_eq!(began, clocks.now());
             clocks.pass(STEP);
-            assert_eq!(pace.jumped(pace.look()), None);
+            assert_eq!(work_clock.jumped(work_clock.read()), None);
             clocks.set(SignedDuration::from_hours(hours));
             clocks.pass(STEP);
             let worked = SignedDuration::from_secs(4);
             assert_eq!(
-                pace.now().duration_since(began),
+                work_clock.now().duration_since(began),
                 worked,
                 "before it is noted"
             );
-            let now = pace.look();
-            assert_eq!(pace.jumped(now), Some(hours * 3_600_000));
-            pace.note(now);
-            assert_eq!(pace.jumped(pace.look()), None);
+            let now = work_clock.read();
+            assert_eq!(work_clock.jumped(now), Some(hours * 3_600_000));
+            work_clock.note(now);
+            assert_eq!(work_clock.jumped(work_clock.read()), None);
             // From then on its times are those of events that come.
-            assert_eq!(pace.now(), clocks.now());
+            assert_eq!(work_clock.now(), clocks.now());
         }
     }
 
     #[test]
     fn what_happens_after_a_jump_follows_the_record_of_it_unless_the_task_rested() {
         let clocks = Arc::new(Clocks::default());
-        let pace = Pace::new(Arc::clone(&clocks) as Arc<dyn TimeSource>);
+        let work_clock = WorkClock::new(Arc::clone(&clocks) as Arc<dyn TimeSource>);
         let fact = Fact::of_task(Role::Conductor, AnalysisStarted {});
         let rests = TaskState::default();
         let runs = TaskState {
@@ -160,28 +167,28 @@ mod tests {
             ..TaskState::default()
         };
         let alone = vec![fact.clone()];
-        let facts = |state| pace.timed(state, pace.look(), alone.clone());
+        let facts = |state| work_clock.timed(state, work_clock.read(), alone.clone());
         assert_eq!(facts(&runs), alone);
         clocks.set(SignedDuration::from_secs(3_602));
         let by_ms = 3_602_000;
         let jump = Fact::of_task(Role::Conductor, ClockJumped { by_ms });
         assert_eq!(facts(&runs), [jump, fact]);
         assert_eq!(facts(&rests), alone);
-        pace.note(pace.look());
+        work_clock.note(work_clock.read());
         assert_eq!(facts(&runs), alone);
     }
 
     #[test]
     fn what_is_too_small_to_be_a_jump_adds_up_to_one() {
         let clocks = Arc::new(Clocks::default());
-        let pace = Pace::new(Arc::clone(&clocks) as Arc<dyn TimeSource>);
+        let work_clock = WorkClock::new(Arc::clone(&clocks) as Arc<dyn TimeSource>);
         for _ in 0..3 {
             clocks.set(SignedDuration::from_millis(300));
-            let now = pace.look();
-            assert_eq!(pace.jumped(now), None);
-            pace.note(now);
+            let now = work_clock.read();
+            assert_eq!(work_clock.jumped(now), None);
+            work_clock.note(now);
         }
         clocks.set(SignedDuration::from_millis(300));
-        assert_eq!(pace.jumped(pace.look()), Some(1_200));
+        assert_eq!(work_clock.jumped(work_clock.read()), Some(1_200));
     }
 }

@@ -19,7 +19,7 @@ pub(crate) const TOOL_CALLS_MAX: usize = 4;
 
 /// What is to be recorded before the model is asked: a new agent's beginning, unless the one at work
 /// there is asking once more.
-pub(crate) fn at_work(
+pub(crate) fn started(
     state: &TaskState,
     purpose: Purpose,
     module: Option<&ModuleName>,
@@ -56,9 +56,10 @@ pub(crate) fn completed(agent: &Agent, outcome: AgentOutcome) -> Fact {
 }
 
 /// The end of all agents at work, of whom nothing more is wanted.
-pub(crate) fn dismissed(state: &TaskState) -> Vec<Fact> {
-    let crew = state.crew.iter();
-    crew.map(|agent| completed(agent, AgentOutcome::Dropped))
+pub(crate) fn all_dropped(state: &TaskState) -> Vec<Fact> {
+    let agents = state.active_agents.iter();
+    agents
+        .map(|agent| completed(agent, AgentOutcome::Dropped))
         .collect()
 }
 
