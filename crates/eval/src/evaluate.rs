@@ -131,7 +131,7 @@ impl Evaluation {
         loop {
             let asked = match bare(&*self.server, info, problem, &self.cache, cancel).await {
                 Err(Error::Model(journeyman_llm::Error::Interrupted { .. })) => return Ok(None),
-                Err(Error::Model(error)) if error.may_pass() => error.wait(),
+                Err(Error::Model(error)) if error.is_transient() => error.wait(),
                 answer => return answer.map(Some),
             };
             tokio::select! {

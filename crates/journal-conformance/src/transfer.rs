@@ -3,7 +3,7 @@
 use crate::{Fresh, Maker, all, append, assert_sound, fresh, lines, user};
 use bytes::Bytes;
 use journeyman_event::{ContentHash, Event, Principal};
-use journeyman_journal::{Append, Expected, Filter, Format, Imported, Journal};
+use journeyman_journal::{Append, Expected, Filter, Format, ImportReport, Journal};
 
 async fn export(journal: &Journal, principal: &Principal, format: Format) -> Vec<String> {
     let mut export = journal.export(principal, Filter::default(), format);
@@ -17,7 +17,7 @@ async fn export(journal: &Journal, principal: &Principal, format: Format) -> Vec
     }
 }
 
-async fn import(journal: &Journal, principal: &Principal, lines: &[String]) -> Imported {
+async fn import(journal: &Journal, principal: &Principal, lines: &[String]) -> ImportReport {
     let mut import = journal.import(principal);
     for line in lines {
         import.line(line.as_bytes()).await.unwrap();
@@ -108,7 +108,7 @@ fn events_of(lines: &[String], owner: &str) -> Vec<u64> {
     meant.map(|(number, _)| number).collect()
 }
 
-fn refused(done: &Imported) -> Vec<u64> {
+fn refused(done: &ImportReport) -> Vec<u64> {
     let mut lines: Vec<u64> = done.refusals.iter().map(|one| one.line).collect();
     lines.sort_unstable();
     lines

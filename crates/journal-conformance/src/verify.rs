@@ -1,7 +1,7 @@
 //! What a walk over the store checks.
 
 use journeyman_event::{Principal, ProcessId, Sequence, VectorClock};
-use journeyman_journal::{Bad, Expected, Flaw};
+use journeyman_journal::{BadRecord, Expected, Flaw};
 
 use crate::{Fresh, Maker, append, fresh};
 
@@ -21,7 +21,7 @@ pub async fn a_clock_that_goes_back_is_named_and_an_unknown_cause_is_counted(sto
             .unwrap();
     }
     let report = journal.verify(&Principal::system(), None).await.unwrap();
-    let bad = Bad {
+    let bad = BadRecord {
         sequence: Sequence(5),
         what: Flaw::Clock,
     };

@@ -4,9 +4,9 @@
 //! Floor 3, beside the journal whose lines it keeps: it gives no sequence and checks no rule. What a
 //! data folder is (its files, its lock, its remains) is known here alone.
 
-mod in_use;
+mod high_water_mark;
 mod lock;
-mod mark;
+mod open_files;
 mod place;
 mod read;
 mod schema;
@@ -25,7 +25,7 @@ use journeyman_journal::{
 };
 use journeyman_journal::{Head, Snapshot};
 use lock::Lock;
-use place::{Found, Place};
+use place::{FolderContent, Place};
 use schema::Reader;
 pub use schema::SQLITE_VERSION_MIN;
 use write::SqliteWriter;
@@ -68,7 +68,7 @@ impl Sqlite {
     /// Whether there is a store. Looks, and touches nothing; [`Error::Remains`] where there was one and
     /// something of it is missing, [`Error::Corrupt`] where something else has its name.
     pub fn exists(&self) -> Result<bool, Error> {
-        Ok(self.place.look()? == Found::Store)
+        Ok(self.place.look()? == FolderContent::Store)
     }
 
     /// The process that holds the folder for writing, if one does; 0 if it did not say.
@@ -145,8 +145,8 @@ impl Engine for Sqlite {
         let lock = Lock::take(&place.folder)?;
         let found = place.look()?;
         let prepared = match found {
-            Found::Nothing => place.begin_making(),
-            Found::Store => place.close_to_others(),
+            FolderContent::Nothing => place.begin_making(),
+            FolderContent::Store => place.close_to_others(),
         };
         prepared.map_err(|e| place.failed_io(&e))?;
         Ok(Box::new(SqliteWriter::open(

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use crate::in_use::beginning;
+use crate::high_water_mark::{self, Acknowledged};
 use crate::lock;
-use crate::mark::{self, Acknowledged};
+use crate::open_files::beginning;
 use crate::schema::APPLICATION_ID;
 use journeyman_journal::Error;
 
@@ -66,7 +66,7 @@ struct Opened {
 
 /// What lies where a store is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum FolderContent {
     /// Nothing, or a store whose making was begun and not finished.
     Nothing,
     /// A store, as far as its first bytes tell.
@@ -108,7 +108,7 @@ impl Place {
 
     /// What lies here. Nothing is opened for writing, made or changed. What looks like the remains of
     /// a store is [`Error::Remains`], what is something else altogether [`Error::Corrupt`].
-    pub(crate) fn look(&self) -> Result<Found, Error> {
+    pub(crate) fn look(&self) -> Result<FolderContent, Error> {
         let failed = |error: io::Error| self.failed_io(&error);
         match fs::symlink_metadata(&self.file) {
             Ok(_) => {}
@@ -116,7 +116,7 @@ impl Place {
             Err(error) => return Err(failed(error)),
         }
         if self.vfs.is_some() {
-            return Ok(Found::Store); // what is in it, only SQLite can tell
+            return Ok(FolderContent::Store); // what is in it, only SQLite can tell
         }
         let meta = match fs::metadata(&self.file) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -132,13 +132,13 @@ impl Place {
         }
         if meta.len() == 0 {
             return if self.is_being_made() {
-                Ok(Found::Nothing)
+                Ok(FolderContent::Nothing)
             } else {
                 Err(self.remains("journal.db is empty"))
             };
         }
         let Some(header) = beginning(&self.file, HEADER_LEN).map_err(failed)? else {
-            return Ok(Found::Store); // this process has it open: it was looked into then
+            return Ok(FolderContent::Store); // this process has it open: it was looked into then
         };
         let id = header.get(APPLICATION_AT..).and_then(<[u8]>::first_chunk);
         let (true, Some(id)) = (header.starts_with(MAGIC), id) else {
@@ -153,20 +153,20 @@ impl Place {
             );
         }
         if id == APPLICATION_ID || may_be_young {
-            return Ok(Found::Store);
+            return Ok(FolderContent::Store);
         }
         Err(self.corrupt(format!("its application id is {id:#x}")))
     }
 
     /// There is no `journal.db`: then nothing that belongs to one may be there.
-    fn look_beside(&self) -> Result<Found, Error> {
+    fn look_beside(&self) -> Result<FolderContent, Error> {
         for end in ["-wal", "-shm", "-journal"] {
             if fs::symlink_metadata(self.beside(end)).is_ok() {
                 let found = format!("journal.db is missing, and its journal.db{end} is there");
                 return Err(self.remains(&found));
             }
         }
-        Ok(Found::Nothing)
+        Ok(FolderContent::Nothing)
     }
 
     /// A file that `SQLite` keeps beside the database.
@@ -196,7 +196,7 @@ impl Place {
     /// The newest event that was acknowledged here, as far as it is noted.
     pub(crate) fn acknowledged(&self) -> Option<Acknowledged> {
         let about = FileId::of(&self.file).ok().filter(|_| self.vfs.is_none())?;
-        mark::noted(&self.folder, about)
+        high_water_mark::noted(&self.folder, about)
     }
 
     /// A write begins, or the log is emptied.

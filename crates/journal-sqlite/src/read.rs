@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, ffi, params, params_from_iter};
 
 use journeyman_journal::Head;
 use journeyman_journal::{
-    Direction, Lines, Linked, Query, Row, StreamName, StreamRow, StreamShown, Summary, Walker,
+    ChainedLine, Direction, Lines, Query, RawStream, Row, StreamName, StreamRow, Summary, Walker,
 };
 
 pub(crate) fn damaged(reason: &str) -> rusqlite::Error {
@@ -199,7 +199,7 @@ fn find_lines(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<Li
         // What is no text does not fit its hash either, and is then named by its position.
         let line: Arc<str> = String::from_utf8_lossy(row.get_ref(1)?.as_bytes()?).into();
         bytes += line.len();
-        lines.push(Linked {
+        lines.push(ChainedLine {
             sequence: Sequence(row.get(0)?),
             line,
             previous: None,
@@ -221,7 +221,7 @@ fn find_lines(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<Li
 /// the store.
 fn link(
     connection: &Connection,
-    lines: &mut [Linked],
+    lines: &mut [ChainedLine],
     direction: Direction,
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached("SELECT line FROM events WHERE sequence = ?1")?;
@@ -368,7 +368,7 @@ pub(crate) fn walk(
             .filter(|_| !are_hashed)
             .map(|summary| Summary::hash_of(owner, task_id, summary));
         let taken = taken.as_ref().map(|hash| &hash.as_bytes()[..]);
-        let flow = walker.stream(&StreamShown {
+        let flow = walker.stream(&RawStream {
             owner,
             task_id,
             revision: row.get(2)?,

@@ -10,9 +10,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags, params};
 
-use crate::in_use::Link;
-use crate::mark::Acknowledged;
-use crate::place::{Found, Place};
+use crate::high_water_mark::Acknowledged;
+use crate::open_files::TrackedConnection;
+use crate::place::{FolderContent, Place};
 use crate::read;
 use journeyman_journal::Error;
 use journeyman_journal::Summary;
@@ -78,7 +78,7 @@ CREATE TABLE snapshots(
 ";
 
 /// Opens the file for the writer, and makes the store in it if that was begun.
-pub(crate) fn open_writer(place: &Place, new_store_id: &str) -> Result<Link, Error> {
+pub(crate) fn open_writer(place: &Place, new_store_id: &str) -> Result<TrackedConnection, Error> {
     let acknowledged = place.acknowledged();
     check_alone(place, acknowledged)?;
     let mut connection = connect(
@@ -118,7 +118,7 @@ fn keep_log(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
 }
 
 /// Opens the file for the writer once more. It must be there, with what it had.
-pub(crate) fn open_again(place: &Place) -> Result<Link, Error> {
+pub(crate) fn open_again(place: &Place) -> Result<TrackedConnection, Error> {
     let mut connection = connect(place, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     check_format(&connection, place)?;
     let failed = |error: rusqlite::Error| place.failed(&error);
@@ -131,7 +131,7 @@ pub(crate) fn open_again(place: &Place) -> Result<Link, Error> {
 /// Opens the file for reading, beside a writer or without one.
 pub(crate) fn open_reader(place: &Place) -> Result<Reader, Error> {
     place.same_database()?;
-    if place.look()? == Found::Nothing {
+    if place.look()? == FolderContent::Nothing {
         return Err(Error::NoStore {
             store: place.folder_name(),
         });
@@ -215,7 +215,7 @@ fn lost(place: &Place, sequence: Sequence) -> Error {
 }
 
 /// Opens a file that nobody writes to and that has no log, without making any file beside it.
-fn open_immutable(place: &Place) -> Result<Link, Error> {
+fn open_immutable(place: &Place) -> Result<TrackedConnection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     connect_to(place, &immutable(place), flags)
 }
@@ -223,7 +223,7 @@ fn open_immutable(place: &Place) -> Result<Link, Error> {
 /// A connection that reads.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    pub(crate) connection: Link,
+    pub(crate) connection: TrackedConnection,
     /// Otherwise it would not notice that somebody begins to write.
     pub(crate) may_be_kept: bool,
 }
@@ -243,11 +243,11 @@ fn immutable(place: &Place) -> PathBuf {
 }
 
 /// Without `SQLITE_OPEN_URI`: a folder's name is not read as a URI.
-fn connect(place: &Place, access: OpenFlags) -> Result<Link, Error> {
+fn connect(place: &Place, access: OpenFlags) -> Result<TrackedConnection, Error> {
     connect_to(place, &place.file, access)
 }
 
-fn connect_to(place: &Place, name: &Path, access: OpenFlags) -> Result<Link, Error> {
+fn connect_to(place: &Place, name: &Path, access: OpenFlags) -> Result<TrackedConnection, Error> {
     if rusqlite::version_number() < SQLITE_VERSION_MIN {
         return Err(Error::OldSqlite {
             found: rusqlite::version().to_owned(),
@@ -258,7 +258,7 @@ fn connect_to(place: &Place, name: &Path, access: OpenFlags) -> Result<Link, Err
         None => Connection::open_with_flags(name, flags),
         Some(vfs) => Connection::open_with_flags_and_vfs(name, flags, vfs.as_str()),
     };
-    Link::open(&place.file, open)
+    TrackedConnection::open(&place.file, open)
         .and_then(|connection| settle(&connection).map(|()| connection))
         .map_err(|error| place.failed(&error))
 }

@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use journeyman_event::{ContentHash, Revision, Sequence};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use crate::in_use::Link;
+use crate::high_water_mark::{Acknowledged, HighWaterMark};
 use crate::lock::Lock;
-use crate::mark::{Acknowledged, Mark};
-use crate::place::{FileId, Found, Place};
+use crate::open_files::TrackedConnection;
+use crate::place::{FileId, FolderContent, Place};
 use crate::read::{find_blob, hash_at, sound_head};
 use crate::schema;
 use journeyman_journal::Error;
 use journeyman_journal::{
-    Changes, Known, SNAPSHOTS_KEPT, StreamChange, StreamName, Wanted, Writer,
+    Changes, LookupKeys, LookupRows, SNAPSHOTS_KEPT, StreamChange, StreamName, Writer,
 };
 use journeyman_journal::{Head, Snapshot};
 
@@ -21,11 +21,11 @@ use journeyman_journal::{Head, Snapshot};
 pub(crate) struct SqliteWriter {
     place: Place,
     /// None while it could not be opened for want of space, or opened again.
-    connection: Option<Link>,
+    connection: Option<TrackedConnection>,
     /// Whether nothing that another process left in the log is before what is written now.
     log_is_empty: bool,
     /// None where it cannot be written; then less is known after a crash.
-    mark: Option<Mark>,
+    mark: Option<HighWaterMark>,
     _lock: Lock,
 }
 
@@ -35,11 +35,11 @@ impl SqliteWriter {
     pub(crate) fn open(
         place: &Place,
         lock: Lock,
-        found: Found,
+        found: FolderContent,
         new_store_id: &str,
     ) -> Result<Self, Error> {
         let connection = match schema::open_writer(place, new_store_id) {
-            Err(error @ Error::Full { .. }) if found == Found::Store => {
+            Err(error @ Error::Full { .. }) if found == FolderContent::Store => {
                 place.note_obstacle(Some(error));
                 None
             }
@@ -122,8 +122,8 @@ impl Writer for SqliteWriter {
 
     fn write(
         &mut self,
-        wanted: &Wanted,
-        plan: &mut dyn FnMut(&Known) -> Changes,
+        wanted: &LookupKeys,
+        plan: &mut dyn FnMut(&LookupRows) -> Changes,
     ) -> Result<(), Error> {
         self.prepare()?;
         let newest = self.with(|connection| {
@@ -218,11 +218,12 @@ impl Drop for SqliteWriter {
 }
 
 /// The note of the newest event, if it can be kept.
-fn mark(place: &Place) -> Option<Mark> {
+fn mark(place: &Place) -> Option<HighWaterMark> {
     if place.vfs.is_some() {
         return None;
     }
-    let opened = FileId::of(&place.file).and_then(|about| Mark::open(&place.folder, about));
+    let opened =
+        FileId::of(&place.file).and_then(|about| HighWaterMark::open(&place.folder, about));
     let noted =
         opened.inspect_err(|error| tracing::warn!(%error, "the newest event cannot be noted"));
     noted.ok()
@@ -241,8 +242,11 @@ const NO_CHECKPOINT: rusqlite::config::DbConfig =
 /// The numbers of streams in this file.
 type Numbers = HashMap<StreamName, i64>;
 
-fn look_up(transaction: &Transaction<'_>, wanted: &Wanted) -> rusqlite::Result<(Known, Numbers)> {
-    let (mut known, mut numbers) = (Known::default(), Numbers::new());
+fn look_up(
+    transaction: &Transaction<'_>,
+    wanted: &LookupKeys,
+) -> rusqlite::Result<(LookupRows, Numbers)> {
+    let (mut known, mut numbers) = (LookupRows::default(), Numbers::new());
     let mut by_id = transaction.prepare_cached("SELECT line FROM events WHERE event_id = ?1")?;
     for id in &wanted.events {
         let line = by_id

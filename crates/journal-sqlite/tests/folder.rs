@@ -225,7 +225,7 @@ async fn a_full_store_refuses_appends_whole_and_stays_readable() {
                         store: folder.path().display().to_string()
                     }
                 );
-                assert!(error.may_pass());
+                assert!(error.is_transient());
                 break one;
             }
         }

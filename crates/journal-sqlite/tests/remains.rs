@@ -117,7 +117,7 @@ async fn a_log_that_is_cut_short_while_it_is_in_use_stops_every_append() {
             .await
             .unwrap();
         cut(&folder.path().join("journal.db-wal"), left);
-        let trouble = journal.trouble();
+        let trouble = journal.write_error();
         assert!(matches!(trouble, Some(Error::Moved { .. })), "{trouble:?}");
         for _ in 0..2 {
             let error = journal
@@ -406,9 +406,9 @@ async fn a_store_that_is_moved_while_it_is_in_use_acknowledges_nothing_more() {
         let journal = open(&data);
         let first = journal.append(&me, make.append(&me, "t-1", 3)).await;
         let mut written = lines(&first.unwrap().events);
-        assert_eq!(journal.trouble(), None, "{what}");
+        assert_eq!(journal.write_error(), None, "{what}");
         away(&data);
-        let moved = journal.trouble();
+        let moved = journal.write_error();
         assert!(
             matches!(moved, Some(Error::Moved { .. })),
             "{what}: {moved:?}"
@@ -418,14 +418,14 @@ async fn a_store_that_is_moved_while_it_is_in_use_acknowledges_nothing_more() {
             let error = journal.append(&me, next.clone()).await.unwrap_err();
             assert!(matches!(error, Error::Moved { .. }), "{what}: {error:?}");
             assert!(error.to_string().contains("Put it back"), "{error}");
-            assert!(error.may_pass());
+            assert!(error.is_transient());
         }
         if let Some(back) = back {
             back(&data);
             let answer = journal.append(&me, next.clone()).await.unwrap();
             assert!(!answer.duplicate);
             written.extend(lines(&answer.events));
-            assert_eq!(journal.trouble(), None, "{what}");
+            assert_eq!(journal.write_error(), None, "{what}");
             assert_sound(&journal).await;
         }
         drop(journal);
@@ -446,12 +446,12 @@ async fn a_store_that_is_emptied_while_it_is_in_use_acknowledges_nothing_more_an
         let journal = open(&data);
         let first = journal.append(&me, make.append(&me, "t-1", 3)).await;
         first.unwrap();
-        assert_eq!(journal.trouble(), None);
+        assert_eq!(journal.write_error(), None);
         let file = fs::OpenOptions::new()
             .write(true)
             .open(data.join("journal.db"));
         file.unwrap().set_len(left).unwrap();
-        let trouble = journal.trouble();
+        let trouble = journal.write_error();
         assert!(matches!(trouble, Some(Error::Moved { .. })), "{trouble:?}");
         for _ in 0..2 {
             let next = make.append(&me, "t-1", 1);
@@ -525,7 +525,7 @@ async fn another_program_that_closes_a_store_in_use_does_not_delete_its_log() {
             written.to_string()
         );
         assert!(folder.path().join("journal.db-wal").exists());
-        assert_eq!(journal.trouble(), None);
+        assert_eq!(journal.write_error(), None);
     }
     assert_sound(&journal).await;
 }

@@ -105,7 +105,7 @@ impl World {
 
     /// Something did not work: after a few times the disk is mended.
     async fn failed(&mut self, error: Error) {
-        assert!(error.may_pass(), "{error:?}");
+        assert!(error.is_transient(), "{error:?}");
         self.failures += 1;
         assert!(self.failures < FAILURES_MAX, "it never goes on: {error}");
         if self.failures == PATIENCE {

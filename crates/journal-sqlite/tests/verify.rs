@@ -8,7 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 use common::{fresh, open, open_read_only, try_open};
 use journeyman_event::{ContentHash, Principal, Revision, Sequence};
-use journeyman_journal::{Append, Bad, Error, Expected, Filter, Flaw, Head, VerifyReport};
+use journeyman_journal::{Append, BadRecord, Error, Expected, Filter, Flaw, Head, VerifyReport};
 use journeyman_journal_conformance::{Maker, all, append, user};
 use journeyman_journal_sqlite::Sqlite;
 use rusqlite::{Connection, params};
@@ -81,7 +81,7 @@ async fn verified(folder: &Path) -> VerifyReport {
 async fn first_bad(folder: &Path) -> (u64, Flaw) {
     let report = verified(folder).await;
     assert!(!report.ok());
-    let Bad { sequence, what } = report.first_bad.unwrap();
+    let BadRecord { sequence, what } = report.first_bad.unwrap();
     assert!(!what.to_string().is_empty());
     (sequence.0, what)
 }
@@ -372,7 +372,7 @@ async fn a_tail_that_was_cut_or_written_anew_shows_against_a_head_that_was_kept(
     drop(connection);
     let bad = |what| {
         let sequence = Sequence(10);
-        Some(Bad { sequence, what })
+        Some(BadRecord { sequence, what })
     };
     // Where it was written it is known what is missing; a copy does not know.
     let refused = try_open(Sqlite::new(folder.path().to_owned())).unwrap_err();

@@ -13,7 +13,7 @@ use journeyman_event::{
 use serde_json::value::RawValue;
 
 use crate::Error;
-use crate::engine::{Changes, Known, StreamChange, StreamName, Summary, Wanted};
+use crate::engine::{Changes, LookupKeys, LookupRows, StreamChange, StreamName, Summary};
 use crate::reader::Head;
 
 /// Events of one append.
@@ -119,8 +119,10 @@ fn invalid(field: &'static str, reason: impl ToString) -> Error {
 }
 
 /// What a group of appends has to know of the store.
-pub(crate) fn wanted<'a>(appends: impl Iterator<Item = (&'a Owner, &'a Append)>) -> Wanted {
-    let mut wanted = Wanted::default();
+pub(crate) fn lookup_keys<'a>(
+    appends: impl Iterator<Item = (&'a Owner, &'a Append)>,
+) -> LookupKeys {
+    let mut wanted = LookupKeys::default();
     for (owner, append) in appends {
         wanted
             .streams
@@ -137,7 +139,7 @@ pub(crate) fn wanted<'a>(appends: impl Iterator<Item = (&'a Owner, &'a Append)>)
 
 /// A group of appends as it will have been written.
 pub(crate) struct Batch<'a> {
-    known: &'a Known,
+    known: &'a LookupRows,
     /// The last event, once all that was added is written.
     pub(crate) head: Head,
     /// What is to be written.
@@ -147,7 +149,7 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(known: &'a Known, head: Head) -> Self {
+    pub(crate) fn new(known: &'a LookupRows, head: Head) -> Self {
         Self {
             known,
             head,

@@ -84,8 +84,8 @@ pub trait Writer: Send {
     /// nothing is known, and [`Writer::reopen`] comes before all else.
     fn write(
         &mut self,
-        wanted: &Wanted,
-        plan: &mut dyn FnMut(&Known) -> Changes,
+        wanted: &LookupKeys,
+        plan: &mut dyn FnMut(&LookupRows) -> Changes,
     ) -> Result<(), Error>;
 
     /// Keeps a snapshot of a stream, and of all of that stream's the newest [`SNAPSHOTS_KEPT`];
@@ -174,7 +174,7 @@ pub struct Query<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
     /// Stored lines.
-    pub lines: Vec<Linked>,
+    pub lines: Vec<ChainedLine>,
     /// Whether there are no more.
     pub ended: bool,
     /// Where one stream, or the whole store, was asked for: where its last event stands by the streams'
@@ -184,7 +184,7 @@ pub struct Lines {
 
 /// A stored line, with what it takes to know that it is as it was written.
 #[derive(Clone, Debug)]
-pub struct Linked {
+pub struct ChainedLine {
     /// Its position.
     pub sequence: Sequence,
     /// The line.
@@ -195,7 +195,7 @@ pub struct Linked {
 
 /// What a group of appends has to know before it is written.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
+pub struct LookupKeys {
     /// Events that may be stored already.
     pub events: Vec<EventId>,
     /// Streams that are appended to.
@@ -206,7 +206,7 @@ pub struct Wanted {
 
 /// Of what was wanted, what there is.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
+pub struct LookupRows {
     /// Lines of events by their id.
     pub events: HashMap<EventId, Arc<str>>,
     /// The last revision of each stream.
@@ -295,12 +295,12 @@ pub trait Walker {
     /// A row that is not what an event's row is; 0 for what belongs to no event.
     fn unreadable(&mut self, sequence: i64, reason: String) -> ControlFlow<()>;
     /// The next stream.
-    fn stream(&mut self, stream: &StreamShown<'_>) -> ControlFlow<()>;
+    fn stream(&mut self, stream: &RawStream<'_>) -> ControlFlow<()>;
 }
 
 /// A stream as a walker is shown it, whatever is in it.
 #[derive(Clone, Copy, Debug)]
-pub struct StreamShown<'a> {
+pub struct RawStream<'a> {
     /// Whose.
     pub owner: &'a str,
     /// Which.

@@ -167,7 +167,7 @@ pub enum Error {
 
 impl Error {
     /// Whether the same append may succeed later without anyone calling differently.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(
             self,
             Self::Full { .. }

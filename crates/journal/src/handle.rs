@@ -13,11 +13,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use crate::Error;
 use crate::batch::{APPEND_BYTES_MAX, Append, Appended};
 use crate::engine::{Direction, Engine, Holder, READS_MAX, StreamName};
-use crate::reader::{self, Filter, Head, Most, Page, SNAPSHOT_BYTES_MAX, Snapshot, StreamInfo};
+use crate::reader::{
+    self, Filter, Head, Page, ReadLimit, SNAPSHOT_BYTES_MAX, Snapshot, StreamInfo,
+};
 use crate::subscription::{Live, Subscription};
 use crate::transfer::{Export, Format, Import};
 use crate::verify::{self, VerifyReport};
-use crate::writer::{AppendOrder, Committed, Order, SnapshotOrder, Trust, WriterThread};
+use crate::writer::{
+    AppendCommand, Command, CommitState, Committed, SnapshotCommand, WriterThread,
+};
 
 /// Appends that may wait for the writer; further callers wait to be let in.
 const QUEUE_MAX: usize = 1_024;
@@ -43,12 +47,12 @@ struct Inner {
 }
 
 struct Writing {
-    orders: Option<mpsc::Sender<Order>>,
+    commands: Option<mpsc::Sender<Command>>,
     /// The bytes that may still wait.
-    room: Arc<Semaphore>,
+    queue_bytes: Arc<Semaphore>,
     committed: watch::Receiver<Sequence>,
-    trouble: watch::Receiver<Option<Error>>,
-    untold: watch::Receiver<u64>,
+    write_error: watch::Receiver<Option<Error>>,
+    unpublished: watch::Receiver<u64>,
     bus: Bus<Committed>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -64,7 +68,7 @@ impl fmt::Debug for Writing {
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        self.orders = None;
+        self.commands = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -86,9 +90,9 @@ impl Journal {
         let store_id = engine.store_id()?;
         let head = store.head()?;
         let (committed, receiver) = watch::channel(head.sequence);
-        let (orders, queue) = mpsc::channel(QUEUE_MAX);
-        let (troubled, trouble) = watch::channel(None);
-        let (telling, untold) = watch::channel(0);
+        let (commands, queue) = mpsc::channel(QUEUE_MAX);
+        let (write_error_sender, write_error) = watch::channel(None);
+        let (unpublished_sender, unpublished) = watch::channel(0);
         let bus = Bus::start();
         let writer = WriterThread {
             engine: engine.clone(),
@@ -96,9 +100,9 @@ impl Journal {
             head,
             committed,
             bus: bus.clone(),
-            untold: telling,
-            trust: Trust::Sure,
-            trouble: troubled,
+            unpublished: unpublished_sender,
+            commit_state: CommitState::Known,
+            write_error: write_error_sender,
         };
         let thread = thread::Builder::new()
             .name("journal-writer".to_owned())
@@ -108,11 +112,11 @@ impl Journal {
                 reason: error.to_string(),
             })?;
         let writing = Writing {
-            orders: Some(orders),
-            room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)),
+            commands: Some(commands),
+            queue_bytes: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)),
             committed: receiver,
-            trouble,
-            untold,
+            write_error,
+            unpublished,
             bus,
             thread: Some(thread),
         };
@@ -147,12 +151,16 @@ impl Journal {
     /// Why the last append was not written, where the store could not be written to, or why the next one
     /// would not be, as far as that is known without trying: it is tried again by the next one.
     /// [`Error::Closed`] where the writer has died: no append succeeds any more.
-    pub fn trouble(&self) -> Option<Error> {
+    pub fn write_error(&self) -> Option<Error> {
         let writing = self.inner.writing.as_ref()?;
-        if writing.orders.as_ref().is_none_or(mpsc::Sender::is_closed) {
+        if writing
+            .commands
+            .as_ref()
+            .is_none_or(mpsc::Sender::is_closed)
+        {
             return Some(Error::Closed); // its thread has ended
         }
-        let known = writing.trouble.borrow().clone();
+        let known = writing.write_error.borrow().clone();
         known.or_else(|| self.inner.engine.obstacle())
     }
 
@@ -175,13 +183,13 @@ impl Journal {
     /// the call does not take back what was handed over.
     pub async fn append(&self, principal: &Principal, append: Append) -> Result<Appended, Error> {
         append.check(principal)?;
-        let room = self.room(append.bytes()).await?;
+        let permit = self.reserve_bytes(append.bytes()).await?;
         self.ask(|reply| {
-            Order::Append(AppendOrder {
+            Command::Append(AppendCommand {
                 owner: principal.owner().clone(),
                 append,
                 reply,
-                room,
+                permit,
             })
         })
         .await
@@ -205,24 +213,28 @@ impl Journal {
             ));
         }
         let stream = StreamName::of(principal.owner(), task_id);
-        let room = self.room(snapshot.bytes.len()).await?;
+        let permit = self.reserve_bytes(snapshot.bytes.len()).await?;
         self.ask(|reply| {
-            Order::Snapshot(SnapshotOrder {
+            Command::Snapshot(SnapshotCommand {
                 stream,
                 snapshot,
                 reply,
-                room,
+                permit,
             })
         })
         .await
     }
 
     /// Waits until so many bytes more may wait for the writer.
-    async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
+    async fn reserve_bytes(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
         // It fits: everything that is handed over has fewer bytes than may wait in all.
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let room = self.writing()?.room.clone().acquire_many_owned(bytes);
-        room.await.map_err(|_| Error::Closed)
+        let permit = self
+            .writing()?
+            .queue_bytes
+            .clone()
+            .acquire_many_owned(bytes);
+        permit.await.map_err(|_| Error::Closed)
     }
 
     fn writing(&self) -> Result<&Writing, Error> {
@@ -232,12 +244,12 @@ impl Journal {
     /// Hands an order to the writer and waits for what became of it.
     async fn ask<T>(
         &self,
-        order: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Order,
+        command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command,
     ) -> Result<T, Error> {
-        let orders = self.writing()?.orders.as_ref().ok_or(Error::Closed)?;
+        let commands = self.writing()?.commands.as_ref().ok_or(Error::Closed)?;
         let (reply, answer) = oneshot::channel();
-        let place = orders.reserve().await.map_err(|_| Error::Closed)?;
-        place.send(order(reply));
+        let place = commands.reserve().await.map_err(|_| Error::Closed)?;
+        place.send(command(reply));
         answer.await.map_err(|_| Error::Closed)?
     }
 
@@ -253,7 +265,7 @@ impl Journal {
             .await
     }
 
-    /// Events after a position, oldest first, and not more than [`Most`] says. Where one of them is not as it
+    /// Events after a position, oldest first, and not more than [`ReadLimit`] says. Where one of them is not as it
     /// was written, or is missing between them, [`Error::Damaged`] names the first; [`Filter::until`] reads
     /// what stands before it.
     pub async fn read(
@@ -261,10 +273,16 @@ impl Journal {
         principal: &Principal,
         filter: &Filter,
         after: Sequence,
-        most: impl Into<Most>,
+        read_limit: impl Into<ReadLimit>,
     ) -> Result<Page, Error> {
-        self.read_on(principal, filter, after, most.into(), Direction::Forwards)
-            .await
+        self.read_on(
+            principal,
+            filter,
+            after,
+            read_limit.into(),
+            Direction::Forwards,
+        )
+        .await
     }
 
     /// Events before a position, newest first; otherwise like [`Journal::read`].
@@ -273,10 +291,16 @@ impl Journal {
         principal: &Principal,
         filter: &Filter,
         before: Sequence,
-        most: impl Into<Most>,
+        read_limit: impl Into<ReadLimit>,
     ) -> Result<Page, Error> {
-        self.read_on(principal, filter, before, most.into(), Direction::Backwards)
-            .await
+        self.read_on(
+            principal,
+            filter,
+            before,
+            read_limit.into(),
+            Direction::Backwards,
+        )
+        .await
     }
 
     async fn read_on(
@@ -284,12 +308,12 @@ impl Journal {
         principal: &Principal,
         filter: &Filter,
         position: Sequence,
-        most: Most,
+        read_limit: ReadLimit,
         direction: Direction,
     ) -> Result<Page, Error> {
         let (principal, filter) = (principal.clone(), filter.clone());
         self.reading(move |engine| {
-            reader::read(engine, &principal, &filter, position, most, direction)
+            reader::read(engine, &principal, &filter, position, read_limit, direction)
         })
         .await
     }
@@ -308,7 +332,7 @@ impl Journal {
             Some(Live {
                 messages: writing.bus.subscribe(options).ok()?,
                 committed: writing.committed.clone(),
-                untold: writing.untold.clone(),
+                unpublished: writing.unpublished.clone(),
             })
         });
         Subscription::new(self.clone(), principal.clone(), filter, after, live)

@@ -19,14 +19,14 @@ mod writer;
 
 pub use batch::{Append, Appended, Expected};
 pub use engine::{
-    Changes, Direction, Engine, Holder, Known, Lines, Linked, Query, READS_MAX, Row,
-    SNAPSHOTS_KEPT, StreamChange, StreamName, StreamRow, StreamShown, Summary, Walker, Wanted,
-    Writer,
+    ChainedLine, Changes, Direction, Engine, Holder, Lines, LookupKeys, LookupRows, Query,
+    READS_MAX, RawStream, Row, SNAPSHOTS_KEPT, StreamChange, StreamName, StreamRow, Summary,
+    Walker, Writer,
 };
 pub use error::Error;
 pub use handle::Journal;
 pub use memory::Memory;
-pub use reader::{Filter, Head, Most, Page, SNAPSHOT_BYTES_MAX, Snapshot, StreamInfo};
+pub use reader::{Filter, Head, Page, ReadLimit, SNAPSHOT_BYTES_MAX, Snapshot, StreamInfo};
 pub use subscription::Subscription;
-pub use transfer::{Export, Format, Import, Imported, Refused};
-pub use verify::{Bad, Flaw, VerifyReport};
+pub use transfer::{Export, Format, Import, ImportReport, RefusedLine};
+pub use verify::{BadRecord, Flaw, VerifyReport};

@@ -9,8 +9,8 @@ use journeyman_event::{ContentHash, Event, EventId, ORIGIN_HASH, Owner, Revision
 
 use crate::Error;
 use crate::engine::{
-    Changes, Direction, Engine, Holder, Known, Lines, Linked, Query, Row, SNAPSHOTS_KEPT,
-    StreamName, StreamRow, StreamShown, Summary, Walker, Wanted, Writer,
+    ChainedLine, Changes, Direction, Engine, Holder, Lines, LookupKeys, LookupRows, Query,
+    RawStream, Row, SNAPSHOTS_KEPT, StreamName, StreamRow, Summary, Walker, Writer,
 };
 use crate::reader::{Head, Snapshot};
 
@@ -138,7 +138,7 @@ impl Engine for Memory {
             }
             bytes += event.line().len();
             let before = Sequence(event.sequence().0 - 1);
-            lines.push(Linked {
+            lines.push(ChainedLine {
                 sequence: event.sequence(),
                 line: event.line().into(),
                 previous: Some(tables.at(before).map_or(ORIGIN_HASH, Event::hash)),
@@ -216,7 +216,7 @@ impl Engine for Memory {
         }
         for (name, stream) in &tables.streams {
             let summary = stream.summary.as_ref();
-            let shown = StreamShown {
+            let shown = RawStream {
                 owner: name.owner.as_str(),
                 task_id: name.task_id.as_str(),
                 revision: signed(stream.revision.0),
@@ -254,15 +254,15 @@ impl Writer for MemoryWriter {
 
     fn write(
         &mut self,
-        wanted: &Wanted,
-        plan: &mut dyn FnMut(&Known) -> Changes,
+        wanted: &LookupKeys,
+        plan: &mut dyn FnMut(&LookupRows) -> Changes,
     ) -> Result<(), Error> {
         let mut tables = self.0.tables();
         let stored = |id: &EventId| {
             let place = tables.places.get(id)?;
             Some((*id, tables.events.get(*place)?.line().into()))
         };
-        let known = Known {
+        let known = LookupRows {
             events: wanted.events.iter().filter_map(stored).collect(),
             streams: wanted
                 .streams

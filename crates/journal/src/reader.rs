@@ -11,7 +11,7 @@ use journeyman_event::{
 };
 
 use crate::Error;
-use crate::engine::{Direction, Engine, Lines, Linked, Query, StreamName, StreamRow};
+use crate::engine::{ChainedLine, Direction, Engine, Lines, Query, StreamName, StreamRow};
 
 /// Events that one read gives at the most.
 const READ_MAX: usize = 10_000;
@@ -20,14 +20,14 @@ const READ_BYTES_MAX: usize = 16 << 20;
 
 /// How much one read gives at the most. A number stands for so many events, and the largest read's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Most {
+pub struct ReadLimit {
     /// Events; 10,000 are given at the most.
     pub events: usize,
     /// Bytes of lines and payloads, give or take one event; 16 MiB are given at the most.
     pub bytes: usize,
 }
 
-impl From<usize> for Most {
+impl From<usize> for ReadLimit {
     fn from(events: usize) -> Self {
         Self {
             events,
@@ -224,11 +224,11 @@ pub(crate) fn read(
     principal: &Principal,
     filter: &Filter,
     position: Sequence,
-    most: Most,
+    read_limit: ReadLimit,
     direction: Direction,
 ) -> Result<Page, Error> {
-    let limit = most.events.min(READ_MAX);
-    let bytes_max = most.bytes.clamp(1, READ_BYTES_MAX);
+    let limit = read_limit.events.min(READ_MAX);
+    let bytes_max = read_limit.bytes.clamp(1, READ_BYTES_MAX);
     let mut page = Page {
         events: Vec::new(),
         previous: Vec::new(),
@@ -236,7 +236,7 @@ pub(crate) fn read(
         ended: limit == 0,
     };
     let owner = (!principal.is_system()).then(|| principal.owner());
-    let mut order = Order::of(owner, filter, direction);
+    let mut gaps = GapCheck::of(owner, filter, direction);
     let (mut position, mut bytes) = (position, 0);
     // Lines that the filter leaves out do not count, so they are looked at until enough are there.
     while page.events.len() < limit && bytes < bytes_max && !page.ended {
@@ -254,12 +254,12 @@ pub(crate) fn read(
         };
         let lines = engine.lines(&query)?;
         page.ended = lines.ended;
-        order.begin(engine, &query, &lines)?;
+        gaps.begin(engine, &query, &lines)?;
         let mut left = lines.lines.into_iter();
         for line in left.by_ref() {
             let previous = line.previous;
             let event = sound(engine, owner, filter, line)?;
-            order.next(engine, &event)?;
+            gaps.next(engine, &event)?;
             position = event.sequence();
             if !filter.takes_rest(&event) {
                 continue;
@@ -274,7 +274,7 @@ pub(crate) fn read(
         }
         page.ended &= left.len() == 0;
         if page.ended {
-            order.end(engine, lines.newest, position)?;
+            gaps.end(engine, lines.newest, position)?;
         }
     }
     Ok(page)
@@ -285,7 +285,7 @@ fn sound(
     engine: &dyn Engine,
     owner: Option<&Owner>,
     filter: &Filter,
-    line: Linked,
+    line: ChainedLine,
 ) -> Result<Event, Error> {
     let at = line.sequence;
     let event = Event::from_line(line.line).map_err(|error| damaged(engine, at, error))?;
@@ -316,7 +316,7 @@ enum By {
 }
 
 /// Notices that an event is missing between others.
-struct Order {
+struct GapCheck {
     /// None where gaps are as they should be.
     by: Option<By>,
     direction: Direction,
@@ -326,7 +326,7 @@ struct Order {
     last: Option<u64>,
 }
 
-impl Order {
+impl GapCheck {
     fn of(owner: Option<&Owner>, filter: &Filter, direction: Direction) -> Self {
         let by = match (owner, &filter.task_id) {
             _ if !filter.kinds.is_empty() => None,

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use crate::Error;
-use crate::engine::{Engine, Row, StreamShown, Walker};
+use crate::engine::{Engine, RawStream, Row, Walker};
 
 /// Bytes that are handed over together, give or take one record.
 const BATCH_BYTES: usize = 256 << 10;
@@ -111,7 +111,7 @@ impl Batch {
                     sequence,
                     summary,
                     summary_hash,
-                } => walker.stream(&StreamShown {
+                } => walker.stream(&RawStream {
                     owner: parts.text(owner),
                     task_id: parts.text(task_id),
                     revision,
@@ -196,7 +196,7 @@ impl Walker for Relay {
         self.found(Record::Unreadable { sequence, reason })
     }
 
-    fn stream(&mut self, stream: &StreamShown<'_>) -> ControlFlow<()> {
+    fn stream(&mut self, stream: &RawStream<'_>) -> ControlFlow<()> {
         let record = Record::Stream {
             owner: self.batch.keep(stream.owner),
             task_id: self.batch.keep(stream.task_id),

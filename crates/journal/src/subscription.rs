@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::Error;
 use crate::handle::Journal;
-use crate::reader::{Filter, Most};
+use crate::reader::{Filter, ReadLimit};
 use crate::writer::Committed;
 
 /// Events read at a time.
@@ -50,7 +50,7 @@ pub struct Subscription {
 pub(crate) struct Live {
     pub(crate) messages: journeyman_bus::Subscription<Committed>,
     /// Changes when there may be events that it does not tell of.
-    pub(crate) untold: watch::Receiver<u64>,
+    pub(crate) unpublished: watch::Receiver<u64>,
     pub(crate) committed: watch::Receiver<Sequence>,
 }
 
@@ -119,12 +119,12 @@ impl Subscription {
 
     /// What there is now, and not more of it than this, give or take one event; perhaps nothing.
     /// Cancel-safe.
-    pub async fn take(&mut self, most: Most) -> Result<Vec<Event>, Error> {
+    pub async fn take(&mut self, read_limit: ReadLimit) -> Result<Vec<Event>, Error> {
         if self.ready.is_empty() && !self.listens() {
-            self.read(most).await?;
+            self.read(read_limit).await?;
         }
         let (mut taken, mut bytes) = (Vec::new(), 0);
-        while taken.len() < most.events && bytes < most.bytes {
+        while taken.len() < read_limit.events && bytes < read_limit.bytes {
             let Some(event) = self.ready.pop_front() else {
                 break;
             };
@@ -148,12 +148,12 @@ impl Subscription {
     }
 
     /// Reads the next page.
-    async fn read(&mut self, most: Most) -> Result<(), Error> {
+    async fn read(&mut self, read_limit: ReadLimit) -> Result<(), Error> {
         // Looked at before the page is read: what comes in meanwhile is on the bus.
         let head = self.head().await?;
         let page = self
             .journal
-            .read(&self.principal, &self.filter, self.position, most)
+            .read(&self.principal, &self.filter, self.position, read_limit)
             .await?;
         let last = page.events.last().map_or(self.position, Event::sequence);
         self.position = if page.ended { last.max(head) } else { last };
@@ -175,7 +175,7 @@ impl Subscription {
         tokio::select! {
             biased;
             // What it is told of is in the store, and so is what nobody was told of.
-            _ = live.untold.changed() => {
+            _ = live.unpublished.changed() => {
                 self.caught_up = false;
                 return Ok(());
             }

@@ -304,7 +304,7 @@ fn hashes_in(text: &str) -> impl Iterator<Item = ContentHash> {
 
 /// A line that was not imported.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedLine {
     /// Its number, from 1.
     pub line: u64,
     /// Why.
@@ -313,7 +313,7 @@ pub struct Refused {
 
 /// What an import did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Imported {
+pub struct ImportReport {
     /// Events that were added.
     pub events: u64,
     /// Events that were here already.
@@ -321,14 +321,14 @@ pub struct Imported {
     /// Lines that were refused.
     pub refused: u64,
     /// The first 1,000 of them.
-    pub refusals: Vec<Refused>,
+    pub refusals: Vec<RefusedLine>,
 }
 
 /// An import under way; see [`Journal::import`].
 pub struct Import {
     journal: Journal,
     principal: Principal,
-    done: Imported,
+    done: ImportReport,
     line: u64,
     store: Option<String>,
     /// What lists are to show of streams, and as of which revision, if that is known.
@@ -363,7 +363,7 @@ impl Import {
         Self {
             journal,
             principal,
-            done: Imported::default(),
+            done: ImportReport::default(),
             line: 0,
             store: None,
             summaries: HashMap::new(),
@@ -412,7 +412,7 @@ impl Import {
     }
 
     /// Everything was given: what waits is appended.
-    pub async fn finish(mut self) -> Result<Imported, Error> {
+    pub async fn finish(mut self) -> Result<ImportReport, Error> {
         self.flush().await?;
         Ok(self.done)
     }
@@ -420,7 +420,7 @@ impl Import {
     fn refuse(&mut self, line: u64, reason: String) {
         self.done.refused += 1;
         if self.done.refusals.len() < REFUSED_MAX {
-            self.done.refusals.push(Refused { line, reason });
+            self.done.refusals.push(RefusedLine { line, reason });
         }
     }
 

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use journeyman_event::{ContentHash, EventId, Revision, Sequence, StoredLine, VectorClock};
 
 use crate::Error;
-use crate::engine::{Engine, Row, StreamShown, Summary, Walker};
+use crate::engine::{Engine, RawStream, Row, Summary, Walker};
 use crate::reader::Head;
 use crate::relay;
 use crate::transfer::HASH_CHARS;
@@ -79,7 +79,7 @@ impl fmt::Display for Flaw {
 
 /// The first record that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bad {
+pub struct BadRecord {
     /// Where; 0 for a blob that no event cites.
     pub sequence: Sequence,
     /// What is wrong.
@@ -94,7 +94,7 @@ pub struct VerifyReport {
     /// The last sound event.
     pub head: Head,
     /// The first bad record.
-    pub first_bad: Option<Bad>,
+    pub first_bad: Option<BadRecord>,
     /// Events whose cause is not in the store: accepted, but worth a look.
     pub unknown_causes: u64,
 }
@@ -132,7 +132,7 @@ struct Walk {
     blobs: HashSet<(String, ContentHash)>,
     /// Blobs with other bytes than their hash says, until an event is found that cites them.
     bad_blobs: Vec<BadBlob>,
-    first_bad: Option<Bad>,
+    first_bad: Option<BadRecord>,
 }
 
 #[derive(Default)]
@@ -159,7 +159,7 @@ impl Walk {
     }
 
     fn bad(&mut self, sequence: Sequence, what: Flaw) -> ControlFlow<()> {
-        self.first_bad = Some(Bad { sequence, what });
+        self.first_bad = Some(BadRecord { sequence, what });
         ControlFlow::Break(())
     }
 
@@ -307,8 +307,8 @@ impl Walker for Walk {
         self.bad(sequence, Flaw::Unreadable(reason))
     }
 
-    fn stream(&mut self, stream: &StreamShown<'_>) -> ControlFlow<()> {
-        let StreamShown {
+    fn stream(&mut self, stream: &RawStream<'_>) -> ControlFlow<()> {
+        let RawStream {
             owner,
             task_id,
             revision,

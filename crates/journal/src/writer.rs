@@ -18,20 +18,20 @@ use crate::engine::{self, Engine, StreamName};
 use crate::reader::{Head, Snapshot};
 
 /// Orders that are taken together at the most.
-const BATCH_ORDERS_MAX: usize = 512;
+const BATCH_COMMANDS_MAX: usize = 512;
 /// Events that one transaction takes at the most, give or take one append.
 const BATCH_EVENTS_MAX: usize = 4_000;
 /// Bytes of payloads and blobs that one transaction takes at the most, give or take one append.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
 /// From so many writers at once on, a group waits for those that are about to come.
-const CROWD: usize = 8;
+const GATHER_MIN: usize = 8;
 /// How long it waits for them at the most.
-const GATHERING: Duration = Duration::from_micros(300);
+const GATHER_TIME: Duration = Duration::from_micros(300);
 
 /// Bytes of a line that is told over the bus. Hundreds wait there for a slow subscription, so it reads
 /// longer ones from the store when it is ready for them.
-const TOLD_BYTES_MAX: usize = 64 << 10;
+const PUBLISHED_BYTES_MAX: usize = 64 << 10;
 
 /// A committed event on its way to subscriptions. On the bus its kind is its task, so that news of one
 /// task wakes nobody who follows another.
@@ -44,7 +44,7 @@ pub(crate) struct Committed {
 
 impl Committed {
     fn of(event: &Event) -> Self {
-        let is_small = event.line().len() <= TOLD_BYTES_MAX && event.blob().is_none();
+        let is_small = event.line().len() <= PUBLISHED_BYTES_MAX && event.blob().is_none();
         Self {
             task: event.task_id().clone(),
             event: is_small.then(|| event.clone()),
@@ -59,34 +59,34 @@ impl Message for Committed {
 }
 
 /// What the writer is asked to do.
-pub(crate) enum Order {
-    Append(AppendOrder),
-    Snapshot(SnapshotOrder),
+pub(crate) enum Command {
+    Append(AppendCommand),
+    Snapshot(SnapshotCommand),
 }
 
-pub(crate) struct AppendOrder {
+pub(crate) struct AppendCommand {
     pub(crate) owner: Owner,
     pub(crate) append: Append,
     pub(crate) reply: oneshot::Sender<Result<Appended, Error>>,
     /// Its share of the bytes that may wait.
-    pub(crate) room: OwnedSemaphorePermit,
+    pub(crate) permit: OwnedSemaphorePermit,
 }
 
-pub(crate) struct SnapshotOrder {
+pub(crate) struct SnapshotCommand {
     pub(crate) stream: StreamName,
     pub(crate) snapshot: Snapshot,
     pub(crate) reply: oneshot::Sender<Result<(), Error>>,
     /// Its share of the bytes that may wait.
-    pub(crate) room: OwnedSemaphorePermit,
+    pub(crate) permit: OwnedSemaphorePermit,
 }
 
 /// What is known of what was acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trust {
+pub(crate) enum CommitState {
     /// It is there.
-    Sure,
+    Known,
     /// The store must be opened again before anything is written.
-    Doubtful,
+    InDoubt,
     /// Something is gone, for good.
     Lost,
 }
@@ -101,17 +101,17 @@ pub(crate) struct WriterThread {
     /// Where committed events are published.
     pub(crate) bus: Bus<Committed>,
     /// Counts up when events were found committed that nobody was told of.
-    pub(crate) untold: watch::Sender<u64>,
-    pub(crate) trust: Trust,
+    pub(crate) unpublished: watch::Sender<u64>,
+    pub(crate) commit_state: CommitState,
     /// Why the last append was not written; none if it was.
-    pub(crate) trouble: watch::Sender<Option<Error>>,
+    pub(crate) write_error: watch::Sender<Option<Error>>,
 }
 
 /// Orders that are taken together.
 #[derive(Default)]
 struct Group {
-    appends: Vec<AppendOrder>,
-    snapshots: Vec<SnapshotOrder>,
+    appends: Vec<AppendCommand>,
+    snapshots: Vec<SnapshotCommand>,
     events: usize,
     bytes: usize,
 }
@@ -120,13 +120,13 @@ impl Group {
     /// The first order and those that wait behind it. Where many write at once, those that were
     /// answered a moment ago are about to come again: a short wait for them makes one flush of what
     /// would be two (`commit_delay` and `commit_siblings` of PostgreSQL are the same idea).
-    fn gather(first: Order, orders: &mut mpsc::Receiver<Order>, expected: usize) -> Self {
+    fn gather(first: Command, commands: &mut mpsc::Receiver<Command>, expected: usize) -> Self {
         let mut group = Self::default();
         group.add(first);
-        let until = (expected >= CROWD).then(|| Instant::now() + GATHERING);
+        let until = (expected >= GATHER_MIN).then(|| Instant::now() + GATHER_TIME);
         while !group.is_full() {
-            if let Ok(order) = orders.try_recv() {
-                group.add(order);
+            if let Ok(command) = commands.try_recv() {
+                group.add(command);
             } else if group.len() < expected && until.is_some_and(|until| Instant::now() < until) {
                 thread::yield_now();
             } else {
@@ -136,16 +136,16 @@ impl Group {
         group
     }
 
-    fn add(&mut self, order: Order) {
-        match order {
-            Order::Append(order) => {
-                self.bytes += order.append.bytes();
-                self.events += order.append.events.len();
-                self.appends.push(order);
+    fn add(&mut self, command: Command) {
+        match command {
+            Command::Append(command) => {
+                self.bytes += command.append.bytes();
+                self.events += command.append.events.len();
+                self.appends.push(command);
             }
-            Order::Snapshot(order) => {
-                self.bytes += order.snapshot.bytes.len();
-                self.snapshots.push(order);
+            Command::Snapshot(command) => {
+                self.bytes += command.snapshot.bytes.len();
+                self.snapshots.push(command);
             }
         }
     }
@@ -155,7 +155,7 @@ impl Group {
     }
 
     fn is_full(&self) -> bool {
-        self.len() >= BATCH_ORDERS_MAX
+        self.len() >= BATCH_COMMANDS_MAX
             || self.events >= BATCH_EVENTS_MAX
             || self.bytes >= BATCH_BYTES_MAX
     }
@@ -163,27 +163,27 @@ impl Group {
 
 impl WriterThread {
     /// Takes orders until the journal is dropped, then ends.
-    pub(crate) fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+    pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         // How many may come soon: those that were answered last, and those that waited meanwhile.
         let mut expected = 0;
-        while let Some(first) = orders.blocking_recv() {
-            let group = Group::gather(first, &mut orders, expected);
+        while let Some(first) = commands.blocking_recv() {
+            let group = Group::gather(first, &mut commands, expected);
             expected = group.len();
             if !group.appends.is_empty() {
                 let results = self.write(&group.appends);
                 self.publish(&results);
-                for (order, result) in group.appends.into_iter().zip(results) {
-                    drop(order.room);
+                for (command, result) in group.appends.into_iter().zip(results) {
+                    drop(command.permit);
                     // A caller that stopped waiting loses nothing: what was written stays written.
-                    drop(order.reply.send(result));
+                    drop(command.reply.send(result));
                 }
             }
-            for order in group.snapshots {
-                let kept = self.keep_snapshot(&order.stream, &order.snapshot);
-                drop(order.room);
-                drop(order.reply.send(kept));
+            for command in group.snapshots {
+                let kept = self.keep_snapshot(&command.stream, &command.snapshot);
+                drop(command.permit);
+                drop(command.reply.send(kept));
             }
-            expected += orders.len();
+            expected += commands.len();
         }
     }
 
@@ -206,16 +206,16 @@ impl WriterThread {
         }
     }
 
-    fn write(&mut self, batch: &[AppendOrder]) -> Vec<Result<Appended, Error>> {
+    fn write(&mut self, batch: &[AppendCommand]) -> Vec<Result<Appended, Error>> {
         let all = |error: Error| batch.iter().map(|_| Err(error.clone())).collect();
         if let Err(error) = self.recover() {
-            self.trouble.send_replace(Some(error.clone()));
+            self.write_error.send_replace(Some(error.clone()));
             return all(error);
         }
         match self.try_write(batch) {
             Ok((results, head)) => {
-                self.trouble
-                    .send_if_modified(|trouble| trouble.take().is_some());
+                self.write_error
+                    .send_if_modified(|write_error| write_error.take().is_some());
                 if head.sequence > self.head.sequence {
                     self.head = head;
                     self.committed.send_replace(head.sequence);
@@ -225,11 +225,11 @@ impl WriterThread {
             Err(Error::Full { .. }) if batch.len() > 1 => {
                 // One that is too large must not fail those that still fit.
                 let alone = batch.iter().map(std::slice::from_ref);
-                alone.flat_map(|order| self.write(order)).collect()
+                alone.flat_map(|command| self.write(command)).collect()
             }
             Err(error) => {
                 tracing::error!(%error, "append failed");
-                self.trouble.send_replace(Some(error.clone()));
+                self.write_error.send_replace(Some(error.clone()));
                 self.note(Some(&error));
                 all(error)
             }
@@ -240,19 +240,21 @@ impl WriterThread {
     fn note(&mut self, error: Option<&Error>) {
         match error {
             None | Some(Error::Full { .. } | Error::NotWritable { .. }) => {}
-            Some(_) => self.trust = Trust::Doubtful,
+            Some(_) => self.commit_state = CommitState::InDoubt,
         }
     }
 
     /// One transaction. Its answers hold only if it is committed, which it then is.
     fn try_write(
         &mut self,
-        batch: &[AppendOrder],
+        batch: &[AppendCommand],
     ) -> Result<(Vec<Result<Appended, Error>>, Head), Error> {
         let mut head = self.head;
         let mut results = Vec::new();
-        let appends = batch.iter().map(|order| (&order.owner, &order.append));
-        let wanted = batch::wanted(appends.clone());
+        let appends = batch
+            .iter()
+            .map(|command| (&command.owner, &command.append));
+        let wanted = batch::lookup_keys(appends.clone());
         self.store.write(&wanted, &mut |known| {
             let mut group = Batch::new(known, self.head);
             results = appends
@@ -268,23 +270,25 @@ impl WriterThread {
     /// After an error in doubt: opens the store again and goes on only if the last event that was
     /// acknowledged is there as it was.
     fn recover(&mut self) -> Result<(), Error> {
-        if self.trust == Trust::Doubtful {
+        if self.commit_state == CommitState::InDoubt {
             match self.store.reopen() {
                 Ok(()) if self.store.hash_at(self.head.sequence)? == Some(self.head.hash) => {
                     self.head = self.store.head()?;
                     self.committed.send_replace(self.head.sequence);
-                    self.untold.send_modify(|times| *times += 1);
-                    self.trust = Trust::Sure;
+                    self.unpublished.send_modify(|times| *times += 1);
+                    self.commit_state = CommitState::Known;
                 }
-                Ok(()) | Err(Error::LostAcknowledged { .. }) => self.trust = Trust::Lost,
+                Ok(()) | Err(Error::LostAcknowledged { .. }) => {
+                    self.commit_state = CommitState::Lost
+                }
                 Err(error) => return Err(error),
             }
         }
-        match self.trust {
-            Trust::Lost => Err(Error::LostAcknowledged {
+        match self.commit_state {
+            CommitState::Lost => Err(Error::LostAcknowledged {
                 store: self.engine.name().to_owned(),
             }),
-            Trust::Sure | Trust::Doubtful => Ok(()),
+            CommitState::Known | CommitState::InDoubt => Ok(()),
         }
     }
 }

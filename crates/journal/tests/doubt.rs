@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use bytes::Bytes;
 use journeyman_event::{ContentHash, Owner, Principal, SeededRandom, Sequence};
 use journeyman_journal::{
-    Changes, Engine, Error, Filter, Head, Holder, Journal, Known, Lines, Memory, Query, Snapshot,
-    StreamName, StreamRow, Walker, Wanted, Writer,
+    Changes, Engine, Error, Filter, Head, Holder, Journal, Lines, LookupKeys, LookupRows, Memory,
+    Query, Snapshot, StreamName, StreamRow, Walker, Writer,
 };
 use journeyman_journal_conformance::{Maker, all, assert_sound, lines, sequences};
 
@@ -65,8 +65,8 @@ impl Writer for DoubtfulWriter {
 
     fn write(
         &mut self,
-        wanted: &Wanted,
-        plan: &mut dyn FnMut(&Known) -> Changes,
+        wanted: &LookupKeys,
+        plan: &mut dyn FnMut(&LookupRows) -> Changes,
     ) -> Result<(), Error> {
         let (trouble, gate) = {
             let mut planned = self.plan.lock().unwrap();
@@ -175,7 +175,7 @@ async fn a_retry_tells_what_became_of_an_append_in_doubt() {
         let doubtful = make.append(&me, "t-1", 3);
         let error = journal.append(&me, doubtful.clone()).await.unwrap_err();
         assert_eq!(error, in_doubt());
-        assert!(error.may_pass());
+        assert!(error.is_transient());
         let answer = journal.append(&me, doubtful).await.unwrap();
         assert_eq!(answer.duplicate, duplicate, "{trouble:?}");
         assert_eq!(sequences(&answer.events), [3, 4, 5]);
@@ -231,7 +231,7 @@ async fn a_store_that_cannot_be_opened_again_at_once_goes_on_later() {
     let one = make.append(&me, "t-1", 1);
     for _ in 0..3 {
         let error = journal.append(&me, one.clone()).await.unwrap_err();
-        assert!(error.may_pass(), "{error:?}");
+        assert!(error.is_transient(), "{error:?}");
     }
     let answer = journal.append(&me, one).await.unwrap();
     assert!(!answer.duplicate);
@@ -256,7 +256,7 @@ async fn a_store_that_lost_something_is_read_and_never_written_again() {
         plan.lock().unwrap().lost = lost;
         let error = journal.append(&me, one.clone()).await.unwrap_err();
         assert!(matches!(error, Error::LostAcknowledged { .. }), "{error:?}");
-        assert!(!error.may_pass());
+        assert!(!error.is_transient());
         let snapshot = Snapshot::after(&kept[1], Bytes::from_static(b"state"));
         let task = kept[1].task_id();
         let error = journal.keep_snapshot(&me, task, snapshot).await;

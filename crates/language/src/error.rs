@@ -50,11 +50,11 @@ pub enum Error {
 impl Error {
     /// Whether the same run may succeed later without anything else being done: descriptors, memory,
     /// processes or space were short.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Unknown { .. } | Self::NotReady { .. } | Self::Interpreter { .. } => false,
             Self::Io { source, .. } => is_shortage(source),
-            Self::Sandbox(error) => error.may_pass(),
+            Self::Sandbox(error) => error.is_transient(),
         }
     }
 

@@ -124,7 +124,7 @@ async fn speak(connection: &Connection, url: &str) -> Result<(Spoken, ModelInfo)
     let described = server.describe().await;
     match &described {
         Ok(info) if info.server == "llama.cpp" => {}
-        Err(error) if error.may_pass() && !matches!(error, Error::Malformed { .. }) => {}
+        Err(error) if error.is_transient() && !matches!(error, Error::Malformed { .. }) => {}
         _ => {
             let root = url.trim().trim_end_matches('/');
             let root = root.strip_suffix("/v1").unwrap_or(root);

@@ -202,7 +202,7 @@ fn advice(status: u16, named_in_address: bool) -> &'static str {
 
 impl Error {
     /// Whether the server is gone, fails or talks nonsense for now, so that waiting for it makes sense.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(
             self,
             Self::Unreachable { .. }
@@ -242,7 +242,7 @@ impl Error {
 
     /// Whether a further call may succeed: later the same one, or now another one.
     pub fn is_retryable(&self) -> bool {
-        self.may_pass()
+        self.is_transient()
             || matches!(
                 self,
                 Self::TooLong { .. } | Self::OnlyThoughts { .. } | Self::Filtered

@@ -266,7 +266,7 @@ impl Inner {
                                 return Ok(info);
                             }
                             // It has just died; its supervisor will see it.
-                            Err(error) if error.may_pass() => {}
+                            Err(error) if error.is_transient() => {}
                             Err(error) => return Err(error),
                         }
                     }

@@ -288,7 +288,7 @@ impl Ollama {
                     return Err(self.too_long(&said, messages));
                 }
                 Err(Refused::Answered(said)) => {
-                    if !said.may_pass() {
+                    if !said.is_transient() {
                         return Err(self.refusal(*said).await);
                     }
                     let asked = said.retry_after;

@@ -184,7 +184,7 @@ impl OpenAi {
             }),
             Ok(text) => Ok(chunk::models(&text)),
             Err(Refused::Answered(said))
-                if matches!(said.status, 400 | 404 | 405 | 410 | 501) && !said.may_pass() =>
+                if matches!(said.status, 400 | 404 | 405 | 410 | 501) && !said.is_transient() =>
             {
                 Ok(None)
             }
@@ -271,7 +271,7 @@ impl OpenAi {
                     }
                     let asked = said.retry_after;
                     let error = self.refusal(*said, request);
-                    if !error.may_pass() {
+                    if !error.is_transient() {
                         return Err(error);
                     }
                     attempts.again(error, asked).await?;

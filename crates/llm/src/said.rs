@@ -171,7 +171,7 @@ impl Said {
     }
 
     /// Whether waiting helps.
-    pub(crate) fn may_pass(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self.status {
             408 | 425 | 429 | 499 => !self.has(UNPAID),
             401..=403 | 501 | 505 | 506 | 510 | 511 => false,
@@ -216,7 +216,7 @@ impl Said {
 
     /// The error that it is, of a prompt that fits.
     pub(crate) fn into_error(self, url: &str) -> Error {
-        if self.may_pass() {
+        if self.is_transient() {
             return Error::Failing {
                 url: url.to_owned(),
                 status: self.status,
@@ -517,7 +517,7 @@ mod tests {
             (404, "No models loaded. Please load a model"),
         ];
         for (status, body) in passes {
-            assert!(Said::of(status, body).may_pass(), "{status} {body}");
+            assert!(Said::of(status, body).is_transient(), "{status} {body}");
         }
         let stays = [
             (400, "bad"),
@@ -534,7 +534,7 @@ mod tests {
             (301, ""),
         ];
         for (status, body) in stays {
-            assert!(!Said::of(status, body).may_pass(), "{status} {body}");
+            assert!(!Said::of(status, body).is_transient(), "{status} {body}");
         }
     }
 

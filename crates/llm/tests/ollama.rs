@@ -315,7 +315,7 @@ async fn a_stream_that_ends_in_an_error_or_too_early_is_a_lost_server() {
         let (result, deltas) = ask(options(&fake), &request()).await;
         let error = result.unwrap_err();
         assert!(
-            error.may_pass() && error.to_string().contains(reason),
+            error.is_transient() && error.to_string().contains(reason),
             "{error}"
         );
         assert_eq!(deltas, ["Hel"]);

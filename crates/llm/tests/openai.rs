@@ -216,7 +216,7 @@ async fn a_server_that_stays_busy_is_waited_for_and_its_words_are_kept() {
     let fake = fake(vec![busy; 4], vec![]).await;
     let error = ask(options(&fake.url), &request()).await.0.unwrap_err();
     assert!(
-        matches!(error, Error::Failing { status: 503, .. }) && error.may_pass(),
+        matches!(error, Error::Failing { status: 503, .. }) && error.is_transient(),
         "{error}"
     );
     assert!(error.to_string().contains("Loading model"), "{error}");
@@ -266,7 +266,7 @@ async fn a_stream_that_breaks_off_is_a_lost_server_and_never_an_answer() {
     ] {
         let fake = fake(vec![Reply::Stream(pieces)], vec![]).await;
         let error = ask(options(&fake.url), &request()).await.0.unwrap_err();
-        assert!(error.may_pass(), "{error}");
+        assert!(error.is_transient(), "{error}");
     }
 }
 
@@ -448,7 +448,7 @@ async fn nothing_that_listens_is_unreachable_and_names_the_url() {
     drop(listener);
     let error = ask(options(&url), &request()).await.0.unwrap_err();
     assert!(
-        error.may_pass() && error.to_string().contains(&url),
+        error.is_transient() && error.to_string().contains(&url),
         "{error}"
     );
     assert!(OpenAi::new(options("ftp://x")).is_err());

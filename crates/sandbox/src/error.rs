@@ -71,7 +71,7 @@ pub enum Error {
 impl Error {
     /// Whether the same run may succeed later without anything else being done: descriptors, memory,
     /// processes or space were short, or the supervisor was killed, as the kernel does for want of memory.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Io { source, .. } => is_shortage(source),
             Self::Setup { reason, .. } => names_shortage(reason),

@@ -16,7 +16,7 @@ use journeyman_api::{
     BlobPath, EventPage, EventView, EventsQuery, LinesQuery, Position, Problem, TaskPath,
 };
 use journeyman_event::{ContentHash, Event, ModuleName, Sequence, TaskId};
-use journeyman_journal::{Filter, Most};
+use journeyman_journal::{Filter, ReadLimit};
 use serde_json::value::RawValue;
 
 use crate::app::App;
@@ -65,7 +65,7 @@ pub(crate) async fn events(
     Task(task): Task,
     ValidQuery(query): ValidQuery<EventsQuery>,
 ) -> Result<Json<EventPage>, Rejection> {
-    let limit = Most {
+    let limit = ReadLimit {
         events: page_limit(query.limit, PAGE)?,
         bytes: PAGE_BYTES,
     };
@@ -211,14 +211,16 @@ struct Lines {
 impl Lines {
     async fn next(&mut self) -> Result<Option<Bytes>, journeyman_journal::Error> {
         if self.events.is_empty() && self.left > 0 {
-            let most = Most {
+            let read_limit = ReadLimit {
                 events: self.left,
                 bytes: PART_BYTES,
             };
             let (journal, send_budget) = (self.app.tasks.journal(), &self.app.send_budget);
             let principal = &self.caller.principal;
             let permit = send_budget.read_permit().await;
-            let page = journal.read(principal, &self.filter, self.at, most).await?;
+            let page = journal
+                .read(principal, &self.filter, self.at, read_limit)
+                .await?;
             let bytes = page.events.iter().map(weight).sum();
             let held = send_budget.reserve(bytes).await;
             drop(permit);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use journeyman_event::Event;
-use journeyman_journal::{Error, Most, Subscription};
+use journeyman_journal::{Error, ReadLimit, Subscription};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::send_budget::{Reservation, SendBudget, weight};
 
 /// What is made for one client at a time, give or take one event.
-const PAGE: Most = Most {
+const PAGE: ReadLimit = ReadLimit {
     events: 500,
     bytes: 128 << 10,
 };

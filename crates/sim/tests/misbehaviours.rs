@@ -342,7 +342,10 @@ async fn check(name: &'static str, must: Must) {
         }
         (Wait(words), Err(error)) => {
             assert!(told.contains(words), "{name}: {told}");
-            assert!(error.may_pass() && error.is_retryable(), "{name}: {told}");
+            assert!(
+                error.is_transient() && error.is_retryable(),
+                "{name}: {told}"
+            );
             assert!(right.starts_with(&shown), "{name}: {shown}");
             assert!(began.elapsed() < PATIENCE, "{name}: {:?}", began.elapsed());
             let (again, shown) = ask(client).await;
@@ -350,7 +353,10 @@ async fn check(name: &'static str, must: Must) {
         }
         (Again(words, tokens), Err(error)) => {
             assert!(told.contains(words), "{name}: {told}");
-            assert!(!error.may_pass() && error.is_retryable(), "{name}: {told}");
+            assert!(
+                !error.is_transient() && error.is_retryable(),
+                "{name}: {told}"
+            );
             assert!(
                 error.tokens() >= Tokens(tokens),
                 "{name}: {}",
@@ -359,14 +365,20 @@ async fn check(name: &'static str, must: Must) {
         }
         (Learn(most), Err(error)) => {
             assert!(matches!(error, Error::TooLong { .. }), "{name}: {told}");
-            assert!(!error.may_pass() && error.is_retryable(), "{name}: {told}");
+            assert!(
+                !error.is_transient() && error.is_retryable(),
+                "{name}: {told}"
+            );
             let window = client.describe().await.unwrap().window;
             assert_eq!(window.source, WindowSource::Learned, "{name}");
             assert!(window.tokens <= Tokens(most), "{name}: {window:?}");
         }
         (Fail(words), Err(error)) => {
             assert!(told.contains(words), "{name}: {told}");
-            assert!(!error.may_pass() && !error.is_retryable(), "{name}: {told}");
+            assert!(
+                !error.is_transient() && !error.is_retryable(),
+                "{name}: {told}"
+            );
         }
         (must, _) => panic!("{name}: {must:?}, and not {told}"),
     }

@@ -22,14 +22,14 @@ const CALLS_MAX: usize = 10_000;
 #[derive(Clone)]
 pub(crate) struct DetachedCalls {
     under_way: TaskTracker,
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl Default for DetachedCalls {
     fn default() -> Self {
         Self {
             under_way: TaskTracker::new(),
-            room: Arc::new(Semaphore::new(CALLS_MAX)),
+            permits: Arc::new(Semaphore::new(CALLS_MAX)),
         }
     }
 }
@@ -46,10 +46,10 @@ impl DetachedCalls {
         let call = Box::pin(call);
         async move {
             // Never closed; and a call that is let in without a place is no harm.
-            let room = Arc::clone(&self.room).acquire_owned().await.ok();
+            let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
             let call = Context::current().scope(async move {
                 let done = call.await;
-                drop(room);
+                drop(permit);
                 done
             });
             match self.under_way.spawn(call.in_current_span()).await {

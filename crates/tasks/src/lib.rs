@@ -184,7 +184,7 @@ impl Tasks {
     /// Where the last append failed, tries whether the journal takes events again: the record of that is
     /// one. Who asks [`Journal::trouble`] learns of it without anybody's task.
     pub async fn probe_journal(&self) {
-        if self.options.journal.trouble().is_none() {
+        if self.options.journal.write_error().is_none() {
             return;
         }
         let recovered = BackpressureAlert {
@@ -206,7 +206,7 @@ impl Tasks {
     /// What stands in the way of tasks being worked on, each as a sentence; nothing if all is well.
     pub fn obstacles(&self) -> Vec<String> {
         let mut obstacles = Vec::new();
-        if let Some(error) = self.options.journal.trouble() {
+        if let Some(error) = self.options.journal.write_error() {
             obstacles.push(format!("journal: {error}"));
         }
         let died = self.queue.statistics().died;

@@ -113,7 +113,7 @@ impl Runner for TaskRunner {
                 }
             }
             // What is recorded stays; the task goes on when what it needs is there.
-            Err(error) if error.may_pass() => {
+            Err(error) if error.is_transient() => {
                 tracing::error!(%error, "something is short; the task is tried again");
                 tokio::select! {
                     () = tokio::time::sleep(SHORTAGE_PAUSE) => Ended::Requeue,

@@ -13,8 +13,8 @@ use journeyman_bus::Bus;
 use journeyman_event::payload::{AskedQuestion, QuestionsAsked, TaskPaused};
 use journeyman_event::{ContentHash, Owner, SeededRandom, SteppedTime};
 use journeyman_journal::{
-    Changes, Engine, Head, Holder, Known, Lines, Memory, Query, Snapshot, StreamRow, Walker,
-    Wanted, Writer,
+    Changes, Engine, Head, Holder, Lines, LookupKeys, LookupRows, Memory, Query, Snapshot,
+    StreamRow, Walker, Writer,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -108,8 +108,8 @@ impl Writer for DiskWriter {
     }
     fn write(
         &mut self,
-        wanted: &Wanted,
-        plan: &mut dyn FnMut(&Known) -> Changes,
+        wanted: &LookupKeys,
+        plan: &mut dyn FnMut(&LookupRows) -> Changes,
     ) -> Result<(), journeyman_journal::Error> {
         let is_deadly = self.disk.is_deadly.load(Ordering::Relaxed);
         assert!(!is_deadly, "as a defect would");

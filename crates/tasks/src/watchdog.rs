@@ -107,7 +107,7 @@ impl Tasks {
     pub async fn requeue_lost(&self) -> Result<(), Error> {
         let seen = {
             let watched = self.watchdog.watched();
-            if !watched.is_on || self.options.journal.trouble().is_some() {
+            if !watched.is_on || self.options.journal.write_error().is_some() {
                 return Ok(());
             }
             watched.seen

@@ -90,7 +90,7 @@ impl Effects {
         stop: &CancellationToken,
     ) -> Result<Outcome, Error> {
         match self.try_to(task, state, effect, slot, stop).await {
-            Err(error) if error.may_pass() => Ok(Outcome::Short {
+            Err(error) if error.is_transient() => Ok(Outcome::Short {
                 fact: interrupted(effect, Interruption::Shortage),
                 problem: error.to_string(),
             }),
@@ -224,7 +224,7 @@ impl Effects {
                 }
             }
             Err(error) if error.is_shortage() => return Err(error.into()),
-            Err(error) if error.may_pass() => {
+            Err(error) if error.is_transient() => {
                 let reason = if error.is_busy() {
                     Interruption::ModelBusy
                 } else {
@@ -417,7 +417,7 @@ impl Effects {
         }
         // The analysis is a service: that it fails is worth a note, not the task.
         let analysis = match found {
-            Err(error) if error.may_pass() => return Err(error.into()),
+            Err(error) if error.is_transient() => return Err(error.into()),
             Ok(found) => DeadCodeAnalysis {
                 unused: unused(state, &found),
                 problem: None,
@@ -444,7 +444,7 @@ impl Effects {
             tokio::task::spawn_blocking(move || write_output(&folder, &task, &files)).await?;
         Ok(match written {
             Ok(files) => reached(effect, Role::Conductor, OutputWritten { files }),
-            Err(error) if error.may_pass() => return Err(error.into()),
+            Err(error) if error.is_transient() => return Err(error.into()),
             Err(error) => reached(
                 effect,
                 Role::Conductor,

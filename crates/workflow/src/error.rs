@@ -84,12 +84,12 @@ impl Error {
     /// Whether it may be better later without anything else being done: descriptors, memory, processes or
     /// space are short, or a disk may not be written to. The one place where that is decided: such an
     /// error lets a task rest for a moment, every other one ends it.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
-            Self::Journal(error) => error.may_pass(),
-            Self::Run(error) => error.may_pass(),
+            Self::Journal(error) => error.is_transient(),
+            Self::Run(error) => error.is_transient(),
             Self::Model(error) => error.is_shortage(),
-            Self::Output(error) => error.may_pass(),
+            Self::Output(error) => error.is_transient(),
             Self::Work { source, .. } => {
                 is_shortage(source) || source.kind() == io::ErrorKind::ReadOnlyFilesystem
             }

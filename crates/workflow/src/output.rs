@@ -81,7 +81,7 @@ pub enum OutputError {
 
 impl OutputError {
     /// Whether the same may succeed later without anything else being done.
-    pub(crate) fn may_pass(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Io { source, .. } => is_shortage(source),
             _ => false,

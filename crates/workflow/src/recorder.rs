@@ -94,7 +94,7 @@ impl Recorder {
                     self.catch_up(task, state).await?;
                     return Ok(Recorded::Conflict);
                 }
-                Err(error) if error.may_pass() => {
+                Err(error) if error.is_transient() => {
                     self.notices.emit(|| Notice::Waiting {
                         what: error.to_string(),
                     });

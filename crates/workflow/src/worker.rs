@@ -410,7 +410,7 @@ impl Worker {
         loop {
             let asked = match self.effects.worker_context.server.describe().await {
                 Ok(info) => return Ok(Some(info)),
-                Err(error) if error.may_pass() => {
+                Err(error) if error.is_transient() => {
                     self.recorder.notices.emit(|| Notice::Waiting {
                         what: error.to_string(),
                     });

@@ -51,7 +51,7 @@ impl Worker {
         };
         let built = match built {
             Ok(built) => built,
-            Err(Refusal::Count(error)) if error.may_pass() => {
+            Err(Refusal::Count(error)) if error.is_transient() => {
                 let (reason, problem) = (PauseReason::ModelUnreachable, error.to_string());
                 if state.effects.is_empty() {
                     let fact = self.pause_fact(reason, &problem);

@@ -25,13 +25,13 @@ fn open() -> MutexGuard<'static, BTreeMap<FileId, usize>> {
 
 /// A connection whose file counts as open until it is closed.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct TrackedConnection {
     // Closed before the file counts as closed.
     connection: Connection,
     _use: Use,
 }
 
-impl Link {
+impl TrackedConnection {
     /// Opens a connection to a file.
     pub(crate) fn open<E>(
         file: &Path,
@@ -45,7 +45,7 @@ impl Link {
     }
 }
 
-impl Deref for Link {
+impl Deref for TrackedConnection {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
@@ -53,7 +53,7 @@ impl Deref for Link {
     }
 }
 
-impl DerefMut for Link {
+impl DerefMut for TrackedConnection {
     fn deref_mut(&mut self) -> &mut Connection {
         &mut self.connection
     }

@@ -28,12 +28,12 @@ pub(crate) struct Acknowledged {
 
 /// The file of the note, open.
 #[derive(Debug)]
-pub(crate) struct Mark {
+pub(crate) struct HighWaterMark {
     file: File,
     about: FileId,
 }
 
-impl Mark {
+impl HighWaterMark {
     /// Begins to note what is acknowledged in the database `about`.
     pub(crate) fn open(folder: &Path, about: FileId) -> io::Result<Self> {
         let file = OpenOptions::new()
