@@ -16,7 +16,7 @@ use tokio::io::AsyncWriteExt;
 use crate::Error;
 use crate::http::{Follow, client, reason};
 use crate::lock::lock;
-use crate::progress::{Progress, Report};
+use crate::progress::{OnProgress, Progress};
 use crate::space::check_space;
 use crate::store::{
     Record, Stored, find_stored, folder_of, hex, lock_of, part_of, read_record, write_record,
@@ -54,7 +54,11 @@ pub struct Download {
 
 /// The file in the store, fetched if it is not there. A second process that wants the same file
 /// waits. Dropping the future stops the download; what arrived stays.
-pub async fn download(plan: &Download, store: &Path, report: Report<'_>) -> Result<Stored, Error> {
+pub async fn download(
+    plan: &Download,
+    store: &Path,
+    report: OnProgress<'_>,
+) -> Result<Stored, Error> {
     fs::create_dir_all(store).map_err(|e| Error::io(store, e))?;
     let folder = folder_of(store, &plan.source);
     let _lock = lock(&lock_of(&folder), &plan.name, report).await?;
@@ -111,7 +115,7 @@ struct Fetching<'a> {
     client: Client,
     folder: PathBuf,
     part: PathBuf,
-    report: Report<'a>,
+    report: OnProgress<'a>,
 }
 
 impl Fetching<'_> {

@@ -22,6 +22,6 @@ pub use download::{Download, download};
 pub use error::Error;
 pub use hub::{HUB, Hub, HubFile};
 pub use parts::{Assembled, FilePlan, assemble, find_assembled, remove_assembled};
-pub use progress::{Progress, Report};
+pub use progress::{OnProgress, Progress};
 pub use python::{Environment, Requirement};
 pub use store::{Stored, find_stored, list_stored, remove_stored};

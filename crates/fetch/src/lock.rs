@@ -5,14 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::Error;
-use crate::progress::{Progress, Report};
+use crate::progress::{OnProgress, Progress};
 
 /// File locks cannot be waited for without a thread, so they are asked for again and again.
 const POLL: Duration = Duration::from_millis(200);
 
 /// Waits until no other process holds the lock; it is free again when the value is dropped. The
 /// wait has no bound: the holder may be downloading for an hour, and its end always frees the lock.
-pub(crate) async fn lock(path: &Path, what: &str, report: Report<'_>) -> Result<File, Error> {
+pub(crate) async fn lock(path: &Path, what: &str, report: OnProgress<'_>) -> Result<File, Error> {
     let file = File::create(path).map_err(|e| Error::io(path, e))?;
     let mut told = false;
     loop {

@@ -12,7 +12,7 @@ use futures_util::stream;
 use crate::Error;
 use crate::join::join;
 use crate::lock::{lock, try_lock};
-use crate::progress::{Progress, Report};
+use crate::progress::{OnProgress, Progress};
 use crate::python::{Environment, remove_folder};
 
 /// Downloads at a time.
@@ -40,7 +40,7 @@ pub async fn assemble(
     plan: &FilePlan,
     environment: &Environment,
     folder: &Path,
-    report: Report<'_>,
+    report: OnProgress<'_>,
 ) -> Result<PathBuf, Error> {
     let target = folder.join(&plan.name);
     if is_whole(&target, plan) {
@@ -153,7 +153,7 @@ async fn download(
     plan: &FilePlan,
     environment: &Environment,
     parts: &Path,
-    report: Report<'_>,
+    report: OnProgress<'_>,
 ) -> Result<(), Error> {
     let mut done = 0;
     let tell = |done: u64| {

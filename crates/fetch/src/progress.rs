@@ -18,7 +18,7 @@ pub struct Progress {
 }
 
 /// Takes reports. It must not block.
-pub type Report<'a> = &'a (dyn Fn(Progress) + Send + Sync);
+pub type OnProgress<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 
 impl Progress {
     /// Something that is not counted.

@@ -13,7 +13,7 @@ use tokio::process::Command;
 use crate::Error;
 use crate::interpreter::find_interpreter;
 use crate::lock::lock;
-use crate::progress::{Progress, Report};
+use crate::progress::{OnProgress, Progress};
 
 /// A package in one exact version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,14 +62,14 @@ impl Environment {
     }
 
     /// The environment of this data folder, made if need be, with nothing installed for it.
-    pub async fn ensure(data_dir: &Path, report: Report<'_>) -> Result<Self, Error> {
+    pub async fn ensure(data_dir: &Path, report: OnProgress<'_>) -> Result<Self, Error> {
         match Self::find(data_dir) {
             Some(environment) => Ok(environment),
             None => Self::make(data_dir, report).await,
         }
     }
 
-    async fn make(data_dir: &Path, report: Report<'_>) -> Result<Self, Error> {
+    async fn make(data_dir: &Path, report: OnProgress<'_>) -> Result<Self, Error> {
         fs::create_dir_all(data_dir).map_err(|e| Error::io(data_dir, e))?;
         let _lock = lock(&data_dir.join("python.lock"), "Python", report).await?;
         // Another process may have made it while this one waited.
@@ -116,7 +116,11 @@ impl Environment {
 
     /// Installs a package and what it depends on, unless it is there. Only ready-made packages are
     /// taken: nothing is compiled, and no foreign set-up code is run.
-    pub async fn install(&self, requirement: Requirement, report: Report<'_>) -> Result<(), Error> {
+    pub async fn install(
+        &self,
+        requirement: Requirement,
+        report: OnProgress<'_>,
+    ) -> Result<(), Error> {
         if self.has(requirement) {
             return Ok(());
         }

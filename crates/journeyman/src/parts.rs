@@ -11,7 +11,7 @@ use journeyman_fetch::{Environment, Hub};
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
 use journeyman_language::python::{self, Interpreter};
-use journeyman_llm::{Connected, Connection, Later, ModelServer, SupervisorCommand};
+use journeyman_llm::{Connected, Connection, LazyServer, ModelServer, SupervisorCommand};
 use journeyman_sandbox::{Launcher, Sandbox};
 use journeyman_sim::{Script, SimulatedModel};
 use journeyman_tools::{Dispatcher, Host, McpServers, Registry, ServerState, ServerStatus};
@@ -239,7 +239,7 @@ async fn connect(
         return Ok(Arc::new(SimulatedModel::new(script)));
     }
     if !settings.model_required {
-        let later = Later::new(connection(settings)?, environment.clone());
+        let later = LazyServer::new(connection(settings)?, environment.clone());
         return Ok(Arc::new(later));
     }
     let report = |step: journeyman_fetch::Progress| progress.fetch(&step);

@@ -17,7 +17,7 @@ use journeyman_event::Tokens;
 use journeyman_fetch::Environment;
 use journeyman_llm::{
     Answer, EngineState, EngineStatus, Error, Managed, ManagedOptions, Message, ModelServer,
-    Patience, Request, Role, SupervisorCommand, engine,
+    Request, Role, SupervisorCommand, SupervisorTimeouts, engine,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -119,7 +119,7 @@ impl Lab {
             context: Tokens(4_096),
             slots: 2,
             idle: Duration::ZERO,
-            patience: Patience {
+            timeouts: SupervisorTimeouts {
                 start: Duration::from_secs(30),
                 health: Duration::from_secs(30),
                 stall: Duration::from_secs(30),
@@ -141,7 +141,7 @@ impl Lab {
     }
 
     /// Waits until the server's state is as wanted.
-    fn wait(&self, what: &str, mut wanted: impl FnMut(&journeyman_llm::Engine) -> bool) {
+    fn wait(&self, what: &str, mut wanted: impl FnMut(&journeyman_llm::EngineInfo) -> bool) {
         until(what, || wanted(&engine(&self.home.data_dir()).unwrap()));
     }
 }
@@ -377,7 +377,7 @@ async fn a_server_whose_port_was_taken_gets_another() {
 async fn a_server_that_answers_nothing_is_replaced() {
     let lab = Lab::new();
     let mut options = lab.options();
-    options.patience.health = Duration::from_secs(2);
+    options.timeouts.health = Duration::from_secs(2);
     let server = Managed::start(options, &|_| {}).await.unwrap();
     let pid = lab.last_pid();
     lab.tell("silent", &pid.to_string());
@@ -392,7 +392,7 @@ async fn a_server_that_answers_nothing_is_replaced() {
 async fn a_server_at_work_without_progress_is_replaced_and_a_slow_one_is_not() {
     let lab = Lab::new();
     let mut options = lab.options();
-    options.patience.stall = Duration::from_secs(2);
+    options.timeouts.stall = Duration::from_secs(2);
     let server = Managed::start(options, &|_| {}).await.unwrap();
     let pid = lab.last_pid();
     lab.tell("busy", "");

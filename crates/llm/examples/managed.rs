@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use journeyman_event::Tokens;
 use journeyman_fetch::{Environment, Hub};
 use journeyman_llm::{
-    Delta, Managed, ManagedOptions, Message, ModelServer, Patience, Request, Role,
-    SupervisorCommand, find_engine, supervise,
+    Delta, Managed, ManagedOptions, Message, ModelServer, Request, Role, SupervisorCommand,
+    SupervisorTimeouts, find_engine, supervise,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ const SUPERVISE: &str = "supervise";
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.as_slice() {
-        [first, order] if first == SUPERVISE => Ok(supervise(order)?),
+        [first, config] if first == SUPERVISE => Ok(supervise(config)?),
         _ => use_server(arguments),
     }
 }
@@ -46,7 +46,7 @@ async fn use_server(arguments: Vec<String>) -> Result<(), Box<dyn Error>> {
         context: Tokens(2_048),
         slots: 1,
         idle: Duration::ZERO,
-        patience: Patience::default(),
+        timeouts: SupervisorTimeouts::default(),
         supervisor: SupervisorCommand {
             program: std::env::current_exe()?,
             arguments: vec![SUPERVISE.into()],

@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use journeyman_event::Tokens;
-use journeyman_fetch::{Environment, Hub, Progress, Report};
+use journeyman_fetch::{Environment, Hub, OnProgress, Progress};
 use serde::Serialize;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use crate::managed::{Managed, ManagedOptions, Patience, SupervisorCommand, find_engine};
+use crate::managed::{Managed, ManagedOptions, SupervisorCommand, SupervisorTimeouts, find_engine};
 use crate::ollama::{self, Ollama, OllamaOptions};
 use crate::openai::{OpenAi, OpenAiOptions};
 use crate::source::Source;
-use crate::{Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Request};
+use crate::{Answer, Error, Message, ModelInfo, ModelServer, OnDelta, Request, TokenCount};
 
 /// Where llama.cpp's server listens if nobody says otherwise.
 const LLAMA_CPP_URL: &str = "http://127.0.0.1:8080";
@@ -66,7 +66,7 @@ impl Connection {
             context: self.context,
             slots: self.slots,
             idle: self.idle,
-            patience: Patience::default(),
+            timeouts: SupervisorTimeouts::default(),
             supervisor: self.supervisor.clone(),
         }
     }
@@ -83,7 +83,7 @@ pub struct Connected {
 
 /// A place where a model server was looked for.
 #[derive(Clone, Debug, Serialize)]
-pub struct Found {
+pub struct FoundServer {
     /// Where.
     pub url: String,
     /// What answers there.
@@ -158,7 +158,7 @@ async fn ready(
     spoken: Spoken,
     info: ModelInfo,
     why: &str,
-    report: Report<'_>,
+    report: OnProgress<'_>,
 ) -> Result<Connected, Error> {
     let server: Arc<dyn ModelServer> = match spoken {
         Spoken::OpenAi(server) => Arc::new(server),
@@ -180,7 +180,7 @@ async fn ready(
 pub async fn connect(
     connection: Connection,
     environment: &Environment,
-    report: Report<'_>,
+    report: OnProgress<'_>,
 ) -> Result<Connected, Error> {
     let deadline = Instant::now() + READY_TIMEOUT;
     let mut said = String::new();
@@ -203,7 +203,7 @@ pub async fn connect(
 async fn look(
     connection: &Connection,
     environment: &Environment,
-    report: Report<'_>,
+    report: OnProgress<'_>,
 ) -> Result<Connected, Error> {
     if let Some(url) = &connection.url {
         let (spoken, info) = speak(connection, url).await?;
@@ -214,7 +214,7 @@ async fn look(
     let around = if Source::is_explicit(&connection.model) {
         Vec::new()
     } else {
-        look_around(connection).await
+        discover_servers(connection).await
     };
     for found in around {
         match found.info {
@@ -251,13 +251,13 @@ async fn look(
 /// A model server that need not be there yet. Whenever something is asked of it, it is looked for as
 /// [`connect`] does, until it was found once; until then the error says what was tried.
 #[derive(Debug)]
-pub struct Later {
+pub struct LazyServer {
     connection: Connection,
     environment: Environment,
     found: OnceCell<Arc<dyn ModelServer>>,
 }
 
-impl Later {
+impl LazyServer {
     /// Looks for nothing yet.
     pub fn new(connection: Connection, environment: Environment) -> Self {
         Self {
@@ -280,12 +280,12 @@ impl Later {
 }
 
 #[async_trait]
-impl ModelServer for Later {
+impl ModelServer for LazyServer {
     async fn describe(&self) -> Result<ModelInfo, Error> {
         self.server().await?.describe().await
     }
 
-    async fn count(&self, messages: &[Message]) -> Result<Count, Error> {
+    async fn count(&self, messages: &[Message]) -> Result<TokenCount, Error> {
         self.server().await?.count(messages).await
     }
 
@@ -318,11 +318,11 @@ fn stranger(connection: &Connection) -> Connection {
 }
 
 /// Looks at the usual ports of this machine.
-pub async fn look_around(connection: &Connection) -> Vec<Found> {
+pub async fn discover_servers(connection: &Connection) -> Vec<FoundServer> {
     let stranger = stranger(connection);
     let look = async { client(&stranger, LLAMA_CPP_URL)?.describe().await };
     let llama_cpp = match tokio::time::timeout(LOOK_TIMEOUT, look).await {
-        Ok(Ok(info)) if info.server == "llama.cpp" => Found {
+        Ok(Ok(info)) if info.server == "llama.cpp" => FoundServer {
             url: LLAMA_CPP_URL.to_owned(),
             info: Some(info),
             note: "llama.cpp's server on its usual port".to_owned(),
@@ -334,16 +334,16 @@ pub async fn look_around(connection: &Connection) -> Vec<Found> {
         Ok(Err(Error::Unreachable { .. })) | Err(_) => nothing(LLAMA_CPP_URL, "nothing answers"),
         Ok(Err(error)) => nothing(LLAMA_CPP_URL, &format!("no llama.cpp server ({error})")),
     };
-    vec![llama_cpp, look_at_ollama(&stranger, OLLAMA_URL).await]
+    vec![llama_cpp, probe_ollama(&stranger, OLLAMA_URL).await]
 }
 
-async fn look_at_ollama(connection: &Connection, url: &str) -> Found {
+async fn probe_ollama(connection: &Connection, url: &str) -> FoundServer {
     let Some(version) = ollama::version(url, LOOK_TIMEOUT).await else {
         return nothing(url, "nothing answers");
     };
     let look = async { ollama_client(connection, url)?.describe().await };
     match look.await {
-        Ok(info) => Found {
+        Ok(info) => FoundServer {
             url: url.to_owned(),
             info: Some(info),
             note: format!("Ollama {version} on its usual port"),
@@ -352,8 +352,8 @@ async fn look_at_ollama(connection: &Connection, url: &str) -> Found {
     }
 }
 
-fn nothing(url: &str, note: &str) -> Found {
-    Found {
+fn nothing(url: &str, note: &str) -> FoundServer {
+    FoundServer {
         url: url.to_owned(),
         info: None,
         note: note.to_owned(),

@@ -15,7 +15,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, Version};
 
 use crate::Error;
-use crate::said::Said;
+use crate::error_reply::ErrorReply;
 
 /// Attempts of one call, as long as nothing of the answer came.
 const ATTEMPTS_MAX: u32 = 4;
@@ -146,7 +146,7 @@ fn is_loopback(root: &str) -> bool {
 /// Why a server did not begin to answer.
 pub(crate) enum Refused {
     /// It said no.
-    Answered(Box<Said>),
+    Answered(Box<ErrorReply>),
     /// Nobody took the request.
     NotSent(Error),
     /// It took the request, and may be at work on it.
@@ -156,34 +156,34 @@ pub(crate) enum Refused {
 /// Sends a request until the server begins to answer.
 pub(crate) async fn send(
     root: &str,
-    patience: Duration,
+    timeout: Duration,
     request: RequestBuilder,
 ) -> Result<Response, Refused> {
     let follow = async {
-        let sent = tokio::time::timeout(patience, request.send()).await;
+        let sent = tokio::time::timeout(timeout, request.send()).await;
         let at = SENT_ON.with(|to| to.borrow().as_ref().map(bare));
         (sent, at)
     };
     let (sent, sent_on) = SENT_ON.scope(RefCell::default(), follow).await;
     let at = sent_on.as_deref().unwrap_or(root);
     let response = match sent {
-        Err(_) => return Err(Refused::Lost(timed_out(at, patience))),
+        Err(_) => return Err(Refused::Lost(timed_out(at, timeout))),
         Ok(Ok(response)) => response,
         Ok(Err(error)) if error.is_redirect() => {
-            return Err(Refused::Answered(Box::new(Said::astray(&innermost(
-                &error,
-            )))));
+            return Err(Refused::Answered(Box::new(ErrorReply::redirect_loop(
+                &innermost(&error),
+            ))));
         }
         Ok(Err(error)) if error.is_connect() => return Err(Refused::NotSent(gone(at, &error))),
         Ok(Err(error)) => return Err(Refused::Lost(broken(at, &error))),
     };
     let status = response.status();
     if !status.is_success() {
-        let mut said = said(response).await;
+        let mut reply = read_reply(response).await;
         if let Some(at) = sent_on {
-            said.words = format!("{} (says {at}, where it redirects to)", said.words);
+            reply.words = format!("{} (says {at}, where it redirects to)", reply.words);
         }
-        return Err(Refused::Answered(Box::new(said)));
+        return Err(Refused::Answered(Box::new(reply)));
     }
     let encoding = response.headers().get(CONTENT_ENCODING);
     match encoding.filter(|encoding| *encoding != "identity") {
@@ -212,20 +212,20 @@ pub(crate) async fn ask(root: &str, question: RequestBuilder) -> Result<String, 
     text.map_err(|error| Refused::Lost(broken(root, &error)))
 }
 
-async fn said(response: Response) -> Said {
+async fn read_reply(response: Response) -> ErrorReply {
     let status = response.status();
     let headers = response.headers();
     let retry_after = retry_after(headers);
     let moved = headers.get(LOCATION).filter(|_| status.is_redirection());
     let moved = moved.map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned());
-    let mut said = if let Some(to) = moved {
-        Said::moved(status.as_u16(), &to)
+    let mut reply = if let Some(to) = moved {
+        ErrorReply::redirected(status.as_u16(), &to)
     } else {
         let body = text(response, REFUSAL_BYTES_MAX).await.unwrap_or_default();
-        Said::of(status.as_u16(), &body)
+        ErrorReply::of(status.as_u16(), &body)
     };
-    said.retry_after = retry_after;
-    said
+    reply.retry_after = retry_after;
+    reply
 }
 
 /// The text of a body, or as much of it as `bytes_max` and the time for questions allow.
@@ -344,10 +344,10 @@ pub(crate) fn cut_short(url: &str) -> Error {
     }
 }
 
-pub(crate) fn timed_out(url: &str, patience: Duration) -> Error {
+pub(crate) fn timed_out(url: &str, timeout: Duration) -> Error {
     Error::TimedOut {
         url: url.to_owned(),
-        seconds: patience.as_secs(),
+        seconds: timeout.as_secs(),
     }
 }
 

@@ -9,6 +9,7 @@ mod calls;
 mod catalogue;
 mod connect;
 mod error;
+mod error_reply;
 mod estimate;
 mod gguf;
 mod http;
@@ -19,7 +20,6 @@ mod models;
 mod ollama;
 mod openai;
 mod repetition;
-mod said;
 mod secrets;
 mod source;
 mod sse;
@@ -27,20 +27,22 @@ mod stream;
 mod turns;
 
 pub use catalogue::{CataloguedModel, catalogue};
-pub use connect::{Connected, Connection, Found, Later, check, connect, describe, look_around};
+pub use connect::{
+    Connected, Connection, FoundServer, LazyServer, check, connect, describe, discover_servers,
+};
 pub use error::Error;
 pub use estimate::Estimator;
 pub use http::shown;
 pub use managed::{
-    Engine, EngineState, EngineStatus, LLAMA_CPP, Managed, ManagedOptions, Patience,
-    SupervisorCommand, engine, find_engine, stop_engine, supervise,
+    EngineInfo, EngineState, EngineStatus, LLAMA_CPP, Managed, ManagedOptions, SupervisorCommand,
+    SupervisorTimeouts, engine, find_engine, stop_engine, supervise,
 };
 pub use model::{
-    Answer, Count, Delta, Finish, Message, ModelInfo, ModelServer, OnDelta, Request, Role, Usage,
-    Window, WindowSource,
+    Answer, Delta, FinishReason, Message, ModelInfo, ModelServer, OnDelta, Request, Role,
+    TokenCount, Usage, Window, WindowSource,
 };
 pub use models::{Model, ModelState, Models};
 pub use ollama::{Ollama, OllamaOptions};
 pub use openai::{OpenAi, OpenAiOptions};
-pub use source::{Pick, Source};
+pub use source::{FileSelector, Source};
 pub use turns::end_of_turn;

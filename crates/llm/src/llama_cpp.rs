@@ -40,8 +40,8 @@ pub(crate) async fn window(root: &str, ask: RequestBuilder) -> Result<Option<Tok
             Ok(props.map(|props| Tokens(props.default_generation_settings.n_ctx)))
         }
         // It is there, and still loads its model.
-        Err(Refused::Answered(said)) if said.status == 503 && said.has(&["loading"]) => {
-            Err(said.into_error(root))
+        Err(Refused::Answered(reply)) if reply.status == 503 && reply.has(&["loading"]) => {
+            Err(reply.into_error(root))
         }
         Err(Refused::Answered(_)) => Ok(None),
         Err(Refused::NotSent(error) | Refused::Lost(error)) => Err(error),
@@ -71,7 +71,7 @@ pub(crate) async fn is_healthy(ask: RequestBuilder) -> bool {
 
 /// What the server has done since it was started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Work {
+pub(crate) struct ServerCounters {
     /// Whether it works on a request.
     pub(crate) is_busy: bool,
     /// Steps of the model: batches of a prompt, and tokens.
@@ -81,14 +81,14 @@ pub(crate) struct Work {
 }
 
 /// Asks for the counters. Some versions answer between two steps of the model only.
-pub(crate) async fn work(ask: RequestBuilder) -> Result<Work, reqwest::Error> {
+pub(crate) async fn counters(ask: RequestBuilder) -> Result<ServerCounters, reqwest::Error> {
     let text = ask.send().await?.error_for_status()?.text().await?;
-    Ok(read_work(&text))
+    Ok(read_counters(&text))
 }
 
 /// Reads the text format of Prometheus, as far as it is used here: `name value`. A counter that an
 /// older server does not have stays 0.
-fn read_work(text: &str) -> Work {
+fn read_counters(text: &str) -> ServerCounters {
     let value = |name: &str| -> f64 {
         let mut lines = text.lines().filter_map(|line| line.split_once(' '));
         let line = lines.find(|(found, _)| *found == name);
@@ -98,7 +98,7 @@ fn read_work(text: &str) -> Work {
     // Counters, printed as floating-point numbers.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let count = |name: &str| value(name) as u64;
-    Work {
+    ServerCounters {
         is_busy: count("llamacpp:requests_processing") > 0,
         steps: count("llamacpp:n_decode_total"),
         generated: count("llamacpp:tokens_predicted_total"),
@@ -131,7 +131,7 @@ async fn send<T: for<'a> Deserialize<'a>>(root: &str, ask: RequestBuilder) -> Re
     let text = http::ask(root, ask)
         .await
         .map_err(|refused| match refused {
-            Refused::Answered(said) => said.into_error(root),
+            Refused::Answered(reply) => reply.into_error(root),
             Refused::NotSent(error) | Refused::Lost(error) => error,
         })?;
     serde_json::from_str(&text).map_err(|error| Error::Malformed {
@@ -162,12 +162,12 @@ mod tests {
                     llamacpp:n_decode_total 1188\n\
                     llamacpp:tokens_predicted_total 1.2e3\n\
                     llamacpp:requests_processing 1\n";
-        let work = Work {
+        let counters = ServerCounters {
             is_busy: true,
             steps: 1_188,
             generated: 1_200,
         };
-        assert_eq!(read_work(text), work);
-        assert_eq!(read_work("# nothing\n"), Work::default());
+        assert_eq!(read_counters(text), counters);
+        assert_eq!(read_counters("# nothing\n"), ServerCounters::default());
     }
 }

@@ -14,21 +14,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use journeyman_event::Tokens;
-use journeyman_fetch::{Environment, Hub, Progress, Report, Requirement};
+use journeyman_fetch::{Environment, Hub, OnProgress, Progress, Requirement};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use self::files::{EngineState, EngineStatus};
-use self::files::{Files, Load, Users, log_end};
-use self::supervisor::Order;
-pub use self::supervisor::{Patience, supervise};
+use self::files::{Files, ServedModel, Users, log_end};
+use self::supervisor::SupervisorConfig;
+pub use self::supervisor::{SupervisorTimeouts, supervise};
 use crate::gguf::has_chat_template;
 use crate::models::Models;
 use crate::openai::{OpenAi, OpenAiOptions};
 use crate::source::Source;
-use crate::{Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Request};
+use crate::{Answer, Error, Message, ModelInfo, ModelServer, OnDelta, Request, TokenCount};
 
 /// The Python package that carries llama.cpp's server.
 pub const LLAMA_CPP: Requirement = Requirement {
@@ -61,7 +61,7 @@ pub struct ManagedOptions {
     /// How long the server stays when nobody uses it. Counts when this process starts it.
     pub idle: Duration,
     /// How long the supervisor waits before it judges.
-    pub patience: Patience,
+    pub timeouts: SupervisorTimeouts,
     /// How a supervisor is started.
     pub supervisor: SupervisorCommand,
 }
@@ -84,7 +84,7 @@ pub struct Managed {
 
 #[derive(Debug)]
 struct Inner {
-    order: Order,
+    config: SupervisorConfig,
     command: SupervisorCommand,
     files: Files,
     /// That this process uses it.
@@ -116,7 +116,7 @@ impl Managed {
     /// model's name and the file of its weights.
     pub async fn install(
         options: &ManagedOptions,
-        report: Report<'_>,
+        report: OnProgress<'_>,
     ) -> Result<(String, PathBuf), Error> {
         let source = Source::parse(&options.model)?;
         if let Source::Catalogue(model) = &source
@@ -142,7 +142,7 @@ impl Managed {
 
     /// Gets what is missing, and uses the server that runs; starts one if none does. One that runs
     /// with something else is replaced if nobody uses it, else the error is [`Error::InUse`].
-    pub async fn start(options: ManagedOptions, report: Report<'_>) -> Result<Self, Error> {
+    pub async fn start(options: ManagedOptions, report: OnProgress<'_>) -> Result<Self, Error> {
         let (model, weights) = Self::install(&options, report).await?;
         let is_known = matches!(Source::parse(&model)?, Source::Catalogue(_));
         if !is_known && !has_chat_template(&weights) {
@@ -153,30 +153,30 @@ impl Managed {
         }
         // The supervisor lives in another folder than this process.
         let absolute = |path: &Path| std::path::absolute(path).map_err(failed);
-        let order = Order {
+        let config = SupervisorConfig {
             data_dir: absolute(&options.data_dir)?,
             interpreter: absolute(&options.environment.interpreter())?,
             engine: options.engine.as_deref().map(absolute).transpose()?,
-            load: Load {
+            load: ServedModel {
                 model,
                 weights: absolute(&weights)?,
                 context: options.context,
                 slots: options.slots,
             },
             idle: options.idle,
-            patience: options.patience,
+            timeouts: options.timeouts,
         };
         report(Progress::step(format!(
             "starting the model server with {}",
-            order.load.model
+            config.load.model
         )));
-        let files = Files::new(&order.data_dir);
+        let files = Files::new(&config.data_dir);
         files.create()?;
         let users = files.join().await?;
-        let nowhere = client(&order, "http://127.0.0.1:0")?;
+        let nowhere = client(&config, "http://127.0.0.1:0")?;
         let inner = Inner {
             client: RwLock::new(Arc::new(nowhere)),
-            order,
+            config,
             command: options.supervisor,
             files,
             users,
@@ -191,7 +191,7 @@ impl Managed {
 
 /// The managed server of a data folder, as it is now.
 #[derive(Clone, Debug)]
-pub struct Engine {
+pub struct EngineInfo {
     /// Where it is in its life.
     pub status: EngineStatus,
     /// What its supervisor says, or said last. None if there never was one.
@@ -201,7 +201,7 @@ pub struct Engine {
 }
 
 /// Looks at the managed server of a data folder; changes nothing.
-pub fn engine(data_dir: &Path) -> Result<Engine, Error> {
+pub fn engine(data_dir: &Path) -> Result<EngineInfo, Error> {
     let files = Files::new(data_dir);
     let living = files.supervised()?;
     let status = match (&living, files.last_state()) {
@@ -210,7 +210,7 @@ pub fn engine(data_dir: &Path) -> Result<Engine, Error> {
         // Whatever it said last: its supervisor is gone, and the server with it.
         (None, _) => EngineStatus::Stopped,
     };
-    Ok(Engine {
+    Ok(EngineInfo {
         status,
         state: living.or_else(|| files.last_state()),
         users: files.user_pids(),
@@ -232,9 +232,9 @@ fn failed(error: std::io::Error) -> Error {
     }
 }
 
-fn client(order: &Order, url: &str) -> Result<OpenAi, Error> {
-    let mut options = OpenAiOptions::new(url, &order.load.model);
-    options.window = order.load.context;
+fn client(config: &SupervisorConfig, url: &str) -> Result<OpenAi, Error> {
+    let mut options = OpenAiOptions::new(url, &config.load.model);
+    options.window = config.load.context;
     OpenAi::new(options)
 }
 
@@ -242,12 +242,14 @@ impl Inner {
     /// Waits until the server answers, wherever it is now; starts a supervisor if there is none.
     async fn attach(&self) -> Result<ModelInfo, Error> {
         let mut attached = self.attached.lock().await;
-        let patience = self.order.patience.start + ATTACH_MARGIN;
-        let deadline = Instant::now() + patience;
+        let timeout = self.config.timeouts.start + ATTACH_MARGIN;
+        let deadline = Instant::now() + timeout;
         let mut started = None;
         loop {
             match self.files.supervised()? {
-                Some(state) if !state.load.serves(&self.order.load) => self.replace(&state).await?,
+                Some(state) if !state.load.serves(&self.config.load) => {
+                    self.replace(&state).await?
+                }
                 Some(state) => {
                     attached.supervisor = Some(state.supervisor);
                     if state.status == EngineStatus::Running
@@ -256,7 +258,7 @@ impl Inner {
                         let client = if url == attached.url {
                             self.client()
                         } else {
-                            Arc::new(client(&self.order, &url)?)
+                            Arc::new(client(&self.config, &url)?)
                         };
                         match client.describe().await {
                             Ok(info) => {
@@ -288,7 +290,7 @@ impl Inner {
                 None => {}
             }
             if Instant::now() >= deadline {
-                let seconds = patience.as_secs();
+                let seconds = timeout.as_secs();
                 let log = log_end(&self.files.server_log());
                 let reason = format!("it did not answer within {seconds} s: {log}");
                 return Err(Error::Managed { reason });
@@ -326,9 +328,9 @@ impl Inner {
         let mut log = OpenOptions::new();
         let log = log.create(true).append(true).open(log_file);
         let log = log.map_err(failed)?;
-        let order = serde_json::to_string(&self.order).map_err(|error| failed(error.into()))?;
+        let config = serde_json::to_string(&self.config).map_err(|error| failed(error.into()))?;
         let mut command = Command::new(&self.command.program);
-        command.args(&self.command.arguments).arg(order);
+        command.args(&self.command.arguments).arg(config);
         // The server gets no more of the environment than it needs.
         command.env_clear();
         for name in [
@@ -371,7 +373,7 @@ impl Inner {
         users.retain(|&pid| pid != me);
         Error::InUse {
             running: describe(&running.load),
-            wanted: describe(&self.order.load),
+            wanted: describe(&self.config.load),
             users: users.iter().map(u32::to_string).collect(),
         }
     }
@@ -382,8 +384,8 @@ impl Inner {
     }
 }
 
-fn describe(load: &Load) -> String {
-    let Load {
+fn describe(load: &ServedModel) -> String {
+    let ServedModel {
         model,
         context,
         slots,
@@ -400,7 +402,7 @@ impl ModelServer for Managed {
         self.inner.attach().await
     }
 
-    async fn count(&self, messages: &[Message]) -> Result<Count, Error> {
+    async fn count(&self, messages: &[Message]) -> Result<TokenCount, Error> {
         self.inner.client().count(messages).await
     }
 

@@ -17,7 +17,7 @@ pub trait ModelServer: Send + Sync + Debug {
     async fn describe(&self) -> Result<ModelInfo, Error>;
 
     /// The tokens of a whole prompt, chat template included.
-    async fn count(&self, messages: &[Message]) -> Result<Count, Error>;
+    async fn count(&self, messages: &[Message]) -> Result<TokenCount, Error>;
 
     /// Streams an answer. `on_delta` is called as text comes; it must not block. When `cancel` is
     /// called the connection is dropped, the server stops, and the error is
@@ -85,7 +85,7 @@ pub enum WindowSource {
 
 /// Tokens of a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count {
+pub struct TokenCount {
     /// How many.
     pub tokens: Tokens,
     /// Whether the server counted them; else they are estimated.
@@ -160,16 +160,16 @@ pub struct Delta<'a> {
 
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finish {
+pub enum FinishReason {
     /// The model was done.
     Stop,
     /// The token limit was reached, be it that the server would have gone on.
     Length,
     /// It said the same again and again, and was cut off.
-    Repeating,
+    Repetition,
     /// The server said that it was done and not why, and a block or JSON in its text is open: it may have
     /// been cut off, or the model forgot to close it.
-    Unsaid,
+    Unknown,
 }
 
 /// What a call took.
@@ -191,7 +191,7 @@ pub struct Answer {
     /// The text.
     pub text: String,
     /// Why it ended.
-    pub finish: Finish,
+    pub finish: FinishReason,
     /// What was said again and again, where that ended it.
     pub repeated: Option<String>,
     /// What it took.

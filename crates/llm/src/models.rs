@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use journeyman_fetch::{
-    Download, Environment, Error as FetchError, Hub, Progress, Report, Stored, assemble, download,
-    find_assembled, find_stored, list_stored, remove_assembled, remove_stored,
+    Download, Environment, Error as FetchError, Hub, OnProgress, Progress, Stored, assemble,
+    download, find_assembled, find_stored, list_stored, remove_assembled, remove_stored,
 };
 use serde::Serialize;
 
 use crate::Error;
 use crate::catalogue::{CataloguedModel, catalogue};
 use crate::gguf::{self, MAGIC};
-use crate::source::{Pick, Source, choose, wrong};
+use crate::source::{FileSelector, Source, choose, wrong};
 
 /// A model as `journeyman model` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -108,12 +108,12 @@ impl Models {
     async fn pull_from_hub(
         &self,
         model: &CataloguedModel,
-        report: Report<'_>,
+        report: OnProgress<'_>,
     ) -> Result<Option<Stored>, Error> {
         if find_assembled(&model.file, &self.store).bytes_here > 0 {
             return Ok(None);
         }
-        let pick = Pick::File(model.file.name.clone());
+        let pick = FileSelector::File(model.file.name.clone());
         let plan = match self.plan_of_hub(model.repository, &pick).await {
             Ok(plan) if plan.sha256.as_ref() == Some(&model.file.sha256) => plan,
             Ok(_) => {
@@ -142,7 +142,7 @@ impl Models {
     }
 
     /// The file with a model's weights, fetched if it is not there.
-    pub async fn weights(&self, source: &Source, report: Report<'_>) -> Result<PathBuf, Error> {
+    pub async fn weights(&self, source: &Source, report: OnProgress<'_>) -> Result<PathBuf, Error> {
         match source {
             Source::File(path) => {
                 gguf::check_file(path)?;
@@ -154,7 +154,7 @@ impl Models {
 
     /// Fetches a model, unless it is there. A file of the user's own is refused: it need not be
     /// fetched.
-    pub async fn pull(&self, source: &Source, report: Report<'_>) -> Result<Model, Error> {
+    pub async fn pull(&self, source: &Source, report: OnProgress<'_>) -> Result<Model, Error> {
         match source {
             Source::Catalogue(model) => {
                 let there = self.catalogued(model);
@@ -193,9 +193,9 @@ impl Models {
     }
 
     /// What was fetched of a repository already: then the hub need not be asked which file is meant.
-    fn find_of_hub(&self, repository: &str, pick: &Pick) -> Result<Option<Stored>, Error> {
+    fn find_of_hub(&self, repository: &str, pick: &FileSelector) -> Result<Option<Stored>, Error> {
         let source = |file: &str| format!("hf:{repository}/{file}");
-        if let Pick::File(file) = pick {
+        if let FileSelector::File(file) = pick {
             return Ok(find_stored(&self.store, &source(file)));
         }
         let prefix = source("");
@@ -208,9 +208,9 @@ impl Models {
         Ok(chosen.and_then(|file| find_stored(&self.store, &source(&file))))
     }
 
-    async fn plan_of_hub(&self, repository: &str, pick: &Pick) -> Result<Download, Error> {
+    async fn plan_of_hub(&self, repository: &str, pick: &FileSelector) -> Result<Download, Error> {
         let files = match pick {
-            Pick::File(_) => Vec::new(),
+            FileSelector::File(_) => Vec::new(),
             _ => self.hub.files(repository).await?,
         };
         let path = choose(repository, &files, pick)?;

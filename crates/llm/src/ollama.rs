@@ -17,14 +17,14 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::calls::Call;
+use crate::error_reply::ErrorReply;
 use crate::estimate::Estimator;
 use crate::http::{self, Attempts, Refused};
-use crate::said::Said;
 use crate::secrets::Secrets;
-use crate::stream::{self, Bounds, Patience, Piece, Reader, SoFar, Streaming};
+use crate::stream::{self, Bounds, PartialAnswer, Piece, Reader, StreamTimeouts, Streaming};
 use crate::{
-    Answer, Count, Error, Finish, Message, ModelInfo, ModelServer, OnDelta, Request, Usage, Window,
-    WindowSource,
+    Answer, Error, FinishReason, Message, ModelInfo, ModelServer, OnDelta, Request, TokenCount,
+    Usage, Window, WindowSource,
 };
 
 /// Where Ollama listens if nobody says otherwise.
@@ -178,9 +178,9 @@ impl Ollama {
         match http::ask(&self.root, request).await {
             Ok(text) => serde_json::from_str(&text).map_err(|error| Error::Malformed {
                 url: self.root.clone(),
-                problem: format!("{error}: {}", crate::said::told(&text)),
+                problem: format!("{error}: {}", crate::error_reply::told(&text)),
             }),
-            Err(Refused::Answered(said)) => Err(said.into_error(&self.root)),
+            Err(Refused::Answered(reply)) => Err(reply.into_error(&self.root)),
             Err(Refused::NotSent(error) | Refused::Lost(error)) => Err(error),
         }
     }
@@ -269,30 +269,30 @@ impl Ollama {
         messages: &[Message],
         seed: u64,
         body: impl Fn() -> Value,
-        changes: impl Fn(&Said) -> bool,
+        changes: impl Fn(&ErrorReply) -> bool,
         was_asked: &mut bool,
     ) -> Result<Response, Error> {
-        let (url, patience) = (self.route("chat"), self.options.first_timeout);
+        let (url, timeout) = (self.route("chat"), self.options.first_timeout);
         let mut attempts = Attempts::new(seed);
         loop {
             let ask = self.http.post(&url).json(&body());
             *was_asked = true;
-            let sent = http::send(&self.root, patience, ask).await;
+            let sent = http::send(&self.root, timeout, ask).await;
             *was_asked = sent.is_ok();
             match sent {
                 Ok(response) => return Ok(response),
                 Err(Refused::Lost(error)) => return Err(error),
                 Err(Refused::NotSent(error)) => attempts.again(error, None).await?,
-                Err(Refused::Answered(said)) if changes(&said) => {}
-                Err(Refused::Answered(said)) if said.is_too_long() => {
-                    return Err(self.too_long(&said, messages));
+                Err(Refused::Answered(reply)) if changes(&reply) => {}
+                Err(Refused::Answered(reply)) if reply.is_too_long() => {
+                    return Err(self.too_long(&reply, messages));
                 }
-                Err(Refused::Answered(said)) => {
-                    if !said.is_transient() {
-                        return Err(self.refusal(*said).await);
+                Err(Refused::Answered(reply)) => {
+                    if !reply.is_transient() {
+                        return Err(self.refusal(*reply).await);
                     }
-                    let asked = said.retry_after;
-                    attempts.again(said.into_error(&self.root), asked).await?;
+                    let asked = reply.retry_after;
+                    attempts.again(reply.into_error(&self.root), asked).await?;
                 }
             }
         }
@@ -306,33 +306,33 @@ impl Ollama {
     ) -> Result<Response, Error> {
         let body = || self.body(request, about);
         let seed = request.seed.unwrap_or(0);
-        let changes = |said: &Said| self.drops_schema(said, request);
+        let changes = |reply: &ErrorReply| self.drops_schema(reply, request);
         self.send(&request.messages, seed, body, changes, was_asked)
             .await
     }
 
     /// A model that cannot be held to a schema is asked without from now on: the caller reads the
     /// answer leniently anyway.
-    fn drops_schema(&self, said: &Said, request: &Request) -> bool {
+    fn drops_schema(&self, reply: &ErrorReply, request: &Request) -> bool {
         request.schema.is_some()
-            && said.has(&["format", "grammar", "schema"])
+            && reply.has(&["format", "grammar", "schema"])
             && !std::mem::replace(&mut self.known().schema_refused, true)
     }
 
-    async fn refusal(&self, said: Said) -> Error {
-        if said.status == 404
+    async fn refusal(&self, reply: ErrorReply) -> Error {
+        if reply.status == 404
             && let Ok(has) = self.models().await
         {
             return self.no_such_model(has);
         }
-        said.into_error(&self.root)
+        reply.into_error(&self.root)
     }
 
     /// What a refusal means that says that the prompt does not fit. A smaller window that it tells is
     /// the real one.
-    fn too_long(&self, said: &Said, messages: &[Message]) -> Error {
+    fn too_long(&self, reply: &ErrorReply, messages: &[Message]) -> Error {
         let believed = self.window().tokens;
-        let told = said.window().filter(|told| *told < believed);
+        let told = reply.window().filter(|told| *told < believed);
         let mut known = self.known();
         if let Some(told) = told {
             known.running = Some(Running::Told(told));
@@ -405,11 +405,11 @@ impl Ollama {
         let window = self.window();
         let mut known = self.known();
         let estimated = known.estimator.estimate_prompt(&request.messages);
-        let said = known.estimator.estimate(answer) + known.estimator.estimate(thoughts);
+        let generated = known.estimator.estimate(answer) + known.estimator.estimate(thoughts);
         let Some(prompt) = last.prompt_eval_count else {
             return Ok(Usage {
                 prompt: estimated,
-                completion: last.eval_count.unwrap_or(said),
+                completion: last.eval_count.unwrap_or(generated),
                 cached: Tokens::ZERO,
                 exact: false,
             });
@@ -429,7 +429,7 @@ impl Ollama {
         known.estimator.calibrate_prompt(&request.messages, prompt);
         Ok(Usage {
             prompt,
-            completion: last.eval_count.unwrap_or(said),
+            completion: last.eval_count.unwrap_or(generated),
             cached: Tokens::ZERO,
             exact: last.eval_count.is_some(),
         })
@@ -510,14 +510,14 @@ impl Reader for Reading<'_> {
             problem: error.to_string(),
         })?;
         let message = chunk.message.as_ref();
-        let said = |text: Option<&Option<String>>| text.cloned().flatten().unwrap_or_default();
+        let text_of = |text: Option<&Option<String>>| text.cloned().flatten().unwrap_or_default();
         let finish = match chunk.done_reason.as_deref() {
-            Some("length") => Finish::Length,
-            _ => Finish::Stop,
+            Some("length") => FinishReason::Length,
+            _ => FinishReason::Stop,
         };
         let piece = Piece {
-            text: said(message.map(|message| &message.content)),
-            thought: said(message.map(|message| &message.thinking)),
+            text: text_of(message.map(|message| &message.content)),
+            thought: text_of(message.map(|message| &message.thinking)),
             refusal: String::new(),
             calls: Call::of(&record["message"]),
             finish: chunk.done.then_some(finish),
@@ -531,13 +531,13 @@ impl Reader for Reading<'_> {
     /// The process that runs the model broke down. The next call starts it again, as after a lost
     /// connection.
     fn failed(&mut self, record: &Value) -> Error {
-        let said = Said::inside(record);
-        if said.is_too_long() {
-            return self.client.too_long(&said, &self.request.messages);
+        let reply = ErrorReply::in_stream(record);
+        if reply.is_too_long() {
+            return self.client.too_long(&reply, &self.request.messages);
         }
         Error::Broken {
             url: self.client.root.clone(),
-            reason: said.words,
+            reason: reply.words,
         }
     }
 }
@@ -547,7 +547,7 @@ impl Streaming for Ollama {
     async fn stream(
         &self,
         request: &Request,
-        so_far: &mut SoFar,
+        so_far: &mut PartialAnswer,
         on_delta: &mut OnDelta<'_>,
     ) -> Result<Answer, Error> {
         let about = self.about().await?;
@@ -559,7 +559,7 @@ impl Streaming for Ollama {
         let waited = start.elapsed();
         let bounds = Bounds {
             url: &self.root,
-            patience: Patience {
+            timeouts: StreamTimeouts {
                 first: self.options.first_timeout,
                 idle: self.options.idle_timeout,
             },
@@ -575,12 +575,12 @@ impl Streaming for Ollama {
         let so_far = &mut so_far.text;
         let mut told = stream::read(response, bounds, &mut reading, so_far, on_delta).await?;
         let mut last = reading.last;
-        let said = so_far.len() + told.thoughts.len();
+        let answer_bytes = so_far.len() + told.thoughts.len();
         let (prompt, completion) = (&mut last.prompt_eval_count, &mut last.eval_count);
         told.remark = self
             .known()
             .estimator
-            .doubt(request, said, prompt, completion);
+            .doubt(request, answer_bytes, prompt, completion);
         let usage = self.usage(request, so_far, &told.thoughts, &last)?;
         let model = last.model.unwrap_or_else(|| self.options.model.clone());
         self.known().thinks |= !told.thoughts.trim().is_empty();
@@ -603,8 +603,8 @@ impl ModelServer for Ollama {
         described.map_err(|error| self.secrets.hidden_in(error))
     }
 
-    async fn count(&self, messages: &[Message]) -> Result<Count, Error> {
-        Ok(Count {
+    async fn count(&self, messages: &[Message]) -> Result<TokenCount, Error> {
+        Ok(TokenCount {
             tokens: self.known().estimator.estimate_prompt(messages),
             exact: false,
         })

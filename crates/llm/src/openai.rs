@@ -13,14 +13,14 @@ use reqwest::{Client, Response, Url};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::error_reply::{self, ErrorReply};
 use crate::estimate::Estimator;
 use crate::http::{self, Attempts, Refused};
-use crate::said::{self, Said};
 use crate::secrets::Secrets;
-use crate::stream::{self, Bounds, Patience, Piece, Reader, SoFar, Streaming};
+use crate::stream::{self, Bounds, PartialAnswer, Piece, Reader, StreamTimeouts, Streaming};
 use crate::{
-    Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Request, Role, Usage, Window,
-    WindowSource, llama_cpp,
+    Answer, Error, Message, ModelInfo, ModelServer, OnDelta, Request, Role, TokenCount, Usage,
+    Window, WindowSource, llama_cpp,
 };
 use chunk::{Broken, Reported};
 use parameters::Parameter;
@@ -166,7 +166,7 @@ impl OpenAi {
     /// The error that a refused question is.
     fn refused(&self, refused: Refused) -> Error {
         match refused {
-            Refused::Answered(said) => said.into_error(&self.root),
+            Refused::Answered(reply) => reply.into_error(&self.root),
             Refused::NotSent(error) | Refused::Lost(error) => error,
         }
     }
@@ -179,12 +179,12 @@ impl OpenAi {
                 url: self.root.clone(),
                 problem: format!(
                     "instead of its models it shows {}; --model-url wants the address of its API",
-                    said::told(&text)
+                    error_reply::told(&text)
                 ),
             }),
             Ok(text) => Ok(chunk::models(&text)),
-            Err(Refused::Answered(said))
-                if matches!(said.status, 400 | 404 | 405 | 410 | 501) && !said.is_transient() =>
+            Err(Refused::Answered(reply))
+                if matches!(reply.status, 400 | 404 | 405 | 410 | 501) && !reply.is_transient() =>
             {
                 Ok(None)
             }
@@ -254,23 +254,23 @@ impl OpenAi {
     /// that is safe, for nothing of an answer was seen yet.
     async fn begin(&self, request: &Request, was_asked: &mut bool) -> Result<Response, Error> {
         let url = format!("{}/chat/completions", self.api);
-        let patience = self.options.first_timeout;
+        let timeout = self.options.first_timeout;
         let mut attempts = Attempts::new(request.seed.unwrap_or(0));
         loop {
             let ask = self.http.post(&url).json(&self.body(request));
             *was_asked = true;
-            let sent = http::send(&self.root, patience, ask).await;
+            let sent = http::send(&self.root, timeout, ask).await;
             *was_asked = sent.is_ok();
             match sent {
                 Ok(response) => return Ok(response),
                 Err(Refused::Lost(error)) => return Err(error),
                 Err(Refused::NotSent(error)) => attempts.again(error, None).await?,
-                Err(Refused::Answered(said)) => {
-                    if self.leaves_out(&said, request) {
+                Err(Refused::Answered(reply)) => {
+                    if self.leaves_out(&reply, request) {
                         continue;
                     }
-                    let asked = said.retry_after;
-                    let error = self.refusal(*said, request);
+                    let asked = reply.retry_after;
+                    let error = self.refusal(*reply, request);
                     if !error.is_transient() {
                         return Err(error);
                     }
@@ -281,38 +281,38 @@ impl OpenAi {
     }
 
     /// Whether the request is to be sent again without something that the server refuses by name.
-    fn leaves_out(&self, said: &Said, request: &Request) -> bool {
-        if said.is_too_long() {
+    fn leaves_out(&self, reply: &ErrorReply, request: &Request) -> bool {
+        if reply.is_too_long() {
             return false;
         }
-        let Some(parameter) = parameters::named(said, |parameter| self.has(parameter, request))
+        let Some(parameter) = parameters::named(reply, |parameter| self.has(parameter, request))
         else {
             return false;
         };
-        let words = self.secrets.hidden(&said.words);
+        let words = self.secrets.hidden(&reply.words);
         tracing::info!(?parameter, words, "left out from now on");
         self.known().refused.push(parameter);
         true
     }
 
     /// The error that a refusal of this request is. Of a window that was not known, it teaches the size.
-    fn refusal(&self, said: Said, request: &Request) -> Error {
-        if !said.is_too_long() {
-            return said.into_error(&self.root);
+    fn refusal(&self, reply: ErrorReply, request: &Request) -> Error {
+        if !reply.is_too_long() {
+            return reply.into_error(&self.root);
         }
         let mut known = self.known();
-        if let Some(counted) = said.prompt {
+        if let Some(counted) = reply.prompt {
             known.estimator.calibrate_prompt(&request.messages, counted);
         }
         let prompt = known.estimator.estimate_prompt(&request.messages);
         let tried = prompt + request.max_tokens;
         // Where the figure is no smaller than what was tried, the estimate is too low.
-        let told = said.window();
+        let told = reply.window();
         let smaller = told.filter(|window| *window < tried);
         let next = smaller.unwrap_or(tried.percent(SHRINK_PERCENT).max(WINDOW_MIN));
         known.window = Some(known.window.map_or(next, |before| before.min(next)));
         Error::TooLong {
-            prompt: said.prompt.unwrap_or(tried),
+            prompt: reply.prompt.unwrap_or(tried),
             window: told.unwrap_or(next),
         }
     }
@@ -367,12 +367,12 @@ impl OpenAi {
         })
     }
 
-    async fn measure(&self, messages: &[Message]) -> Result<Count, Error> {
+    async fn measure(&self, messages: &[Message]) -> Result<TokenCount, Error> {
         if self.known().is_llama_cpp {
             let ask = |route: &str| self.http.post(format!("{}/{route}", self.root));
             match llama_cpp::count(&self.root, messages, ask).await {
                 Ok(tokens) => {
-                    return Ok(Count {
+                    return Ok(TokenCount {
                         tokens,
                         exact: true,
                     });
@@ -382,7 +382,7 @@ impl OpenAi {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Count {
+        Ok(TokenCount {
             tokens: self.known().estimator.estimate_prompt(messages),
             exact: false,
         })
@@ -456,7 +456,8 @@ impl Reader for Reading<'_> {
     }
 
     fn failed(&mut self, record: &Value) -> Error {
-        self.client.refusal(Said::inside(record), self.request)
+        self.client
+            .refusal(ErrorReply::in_stream(record), self.request)
     }
 }
 
@@ -465,7 +466,7 @@ impl Streaming for OpenAi {
     async fn stream(
         &self,
         request: &Request,
-        so_far: &mut SoFar,
+        so_far: &mut PartialAnswer,
         on_delta: &mut OnDelta<'_>,
     ) -> Result<Answer, Error> {
         let start = std::time::Instant::now();
@@ -474,7 +475,7 @@ impl Streaming for OpenAi {
         let waited = start.elapsed();
         let bounds = Bounds {
             url: &self.root,
-            patience: Patience {
+            timeouts: StreamTimeouts {
                 first: self.options.first_timeout,
                 idle: self.options.idle_timeout,
             },
@@ -493,12 +494,12 @@ impl Streaming for OpenAi {
         let Reading {
             model, mut usage, ..
         } = reading;
-        let said = so_far.len() + told.thoughts.len();
+        let answer_bytes = so_far.len() + told.thoughts.len();
         let (prompt, completion) = (&mut usage.prompt, &mut usage.completion);
         told.remark = self
             .known()
             .estimator
-            .doubt(request, said, prompt, completion);
+            .doubt(request, answer_bytes, prompt, completion);
         let usage = self.usage(request, so_far, &told.thoughts, usage);
         let model = model.unwrap_or_else(|| self.options.model.clone());
         if !told.thoughts.trim().is_empty() {
@@ -525,7 +526,7 @@ impl ModelServer for OpenAi {
         described.map_err(|error| self.secrets.hidden_in(error))
     }
 
-    async fn count(&self, messages: &[Message]) -> Result<Count, Error> {
+    async fn count(&self, messages: &[Message]) -> Result<TokenCount, Error> {
         let counted = self.measure(messages).await;
         counted.map_err(|error| self.secrets.hidden_in(error))
     }

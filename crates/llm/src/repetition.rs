@@ -22,7 +22,7 @@ const LINE_PERIOD_MAX: usize = 200;
 
 /// Watches one text.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct RepetitionDetector {
     /// The line under way.
     line: String,
     /// How long it was when it was last looked at.
@@ -34,7 +34,7 @@ pub(crate) struct Watch {
     empty: usize,
 }
 
-impl Default for Watch {
+impl Default for RepetitionDetector {
     fn default() -> Self {
         Self {
             line: String::new(),
@@ -46,7 +46,7 @@ impl Default for Watch {
     }
 }
 
-impl Watch {
+impl RepetitionDetector {
     /// Takes a piece of the text in. What is said again and again, if something is.
     pub(crate) fn repeats(&mut self, piece: &str) -> Option<String> {
         let mut rest = piece;
@@ -132,7 +132,7 @@ mod tests {
     /// After how many characters it is noticed, whatever the pieces are.
     fn noticed(text: &str) -> Option<usize> {
         let at = |size: usize| {
-            let mut watch = Watch::default();
+            let mut watch = RepetitionDetector::default();
             let chars: Vec<char> = text.chars().collect();
             let mut seen = 0;
             chars.chunks(size).find_map(|piece| {
@@ -179,7 +179,11 @@ mod tests {
 
     #[test]
     fn what_is_repeated_is_told() {
-        let told = |text: &str| Watch::default().repeats(text).unwrap_or_default();
+        let told = |text: &str| {
+            RepetitionDetector::default()
+                .repeats(text)
+                .unwrap_or_default()
+        };
         // Where the block begins, nobody can tell.
         let two = told(&"a = 1\nb = 2\n".repeat(200));
         assert!(["a = 1\nb = 2", "b = 2\na = 1"].contains(&&*two), "{two}");

@@ -21,7 +21,7 @@ pub enum Source {
         /// `owner/name`.
         repository: String,
         /// Which of its files.
-        pick: Pick,
+        pick: FileSelector,
     },
     /// A URL.
     Url {
@@ -38,7 +38,7 @@ pub enum Source {
 
 /// Which file of a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pick {
+pub enum FileSelector {
     /// The one with this path.
     File(String),
     /// The only one whose name ends with this, such as `Q4_K_M`.
@@ -106,12 +106,12 @@ fn parse_hub(name: &str, rest: &str) -> Result<Source, Error> {
     }
     let file = words[2..].join("/");
     let pick = match (file.is_empty(), ending) {
-        (true, None) => Pick::Only,
-        (true, Some(ending)) if is_plain(ending) => Pick::Ending(ending.to_owned()),
-        (false, None) if is_weights(&file) => Pick::File(file),
+        (true, None) => FileSelector::Only,
+        (true, Some(ending)) if is_plain(ending) => FileSelector::Ending(ending.to_owned()),
+        (false, None) if is_weights(&file) => FileSelector::File(file),
         _ => return Err(bad()),
     };
-    if let Pick::File(file) = &pick
+    if let FileSelector::File(file) = &pick
         && is_split(file)
     {
         return Err(wrong(format!(
@@ -178,11 +178,15 @@ fn is_split(file: &str) -> bool {
 }
 
 /// The one file of a repository that is meant.
-pub(crate) fn choose(repository: &str, files: &[String], pick: &Pick) -> Result<String, Error> {
+pub(crate) fn choose(
+    repository: &str,
+    files: &[String],
+    pick: &FileSelector,
+) -> Result<String, Error> {
     let ending = match pick {
-        Pick::File(file) => return Ok(file.clone()),
-        Pick::Ending(ending) => ending.to_ascii_lowercase(),
-        Pick::Only => String::new(),
+        FileSelector::File(file) => return Ok(file.clone()),
+        FileSelector::Ending(ending) => ending.to_ascii_lowercase(),
+        FileSelector::Only => String::new(),
     };
     // A projector is the part of a model that sees pictures, not a model.
     let is_model = |file: &&String| is_weights(file) && !file.contains("mmproj") && !is_split(file);
@@ -222,16 +226,19 @@ mod tests {
         };
         let sum = "AB".repeat(32);
         let cases = [
-            ("hf:Qwen/Some-GGUF/a.gguf", hub(Pick::File("a.gguf".into()))),
+            (
+                "hf:Qwen/Some-GGUF/a.gguf",
+                hub(FileSelector::File("a.gguf".into())),
+            ),
             (
                 "hf:Qwen/Some-GGUF/q/a.gguf",
-                hub(Pick::File("q/a.gguf".into())),
+                hub(FileSelector::File("q/a.gguf".into())),
             ),
             (
                 "hf:Qwen/Some-GGUF:Q4_K_M",
-                hub(Pick::Ending("Q4_K_M".into())),
+                hub(FileSelector::Ending("Q4_K_M".into())),
             ),
-            ("hf:Qwen/Some-GGUF", hub(Pick::Only)),
+            ("hf:Qwen/Some-GGUF", hub(FileSelector::Only)),
             ("./x.gguf", Source::File("./x.gguf".into())),
             ("/x.gguf", Source::File("/x.gguf".into())),
             (
@@ -290,7 +297,7 @@ mod tests {
         ]
         .map(str::to_owned)
         .into();
-        let pick = |ending: &str| choose("o/r", &files, &Pick::Ending(ending.into()));
+        let pick = |ending: &str| choose("o/r", &files, &FileSelector::Ending(ending.into()));
         assert_eq!(pick("Q4_K_M").unwrap(), "m-q4_k_m.gguf");
         assert_eq!(pick("q8_0").unwrap(), "m-q8_0.gguf");
         let error = pick("F16").unwrap_err().to_string();
@@ -298,7 +305,9 @@ mod tests {
             error.contains("none") && error.contains("m-q8_0.gguf"),
             "{error}"
         );
-        let error = choose("o/r", &files, &Pick::Only).unwrap_err().to_string();
+        let error = choose("o/r", &files, &FileSelector::Only)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("several"), "{error}");
     }
 }

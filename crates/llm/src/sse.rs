@@ -82,7 +82,7 @@ impl Records {
             self.is_error = false;
             return match self.pending.as_str() {
                 "" => Ok(()),
-                broken => Err(format!("no JSON: {}", crate::said::told(broken))),
+                broken => Err(format!("no JSON: {}", crate::error_reply::told(broken))),
             };
         }
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
@@ -126,7 +126,7 @@ impl Records {
                 return Ok(());
             }
         } else if origin == Origin::Data && serde_json::from_str::<Value>(value).is_ok() {
-            let broken = crate::said::told(&self.pending);
+            let broken = crate::error_reply::told(&self.pending);
             return Err(format!("no JSON: {broken}"));
         }
         self.origin = origin;

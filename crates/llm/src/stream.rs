@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::calls::Call;
 use crate::estimate::Estimator;
-use crate::repetition::Watch;
+use crate::repetition::RepetitionDetector;
 use crate::secrets::Secrets;
 use crate::sse::{Record, Records};
-use crate::turns::Turn;
-use crate::{Answer, Delta, Error, Finish, OnDelta, Request, Usage};
-use crate::{http, said};
+use crate::turns::TurnDetector;
+use crate::{Answer, Delta, Error, FinishReason, OnDelta, Request, Usage};
+use crate::{error_reply, http};
 
 /// An answer longer than this is not one.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
@@ -33,7 +33,7 @@ const TRAILER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a server may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct StreamTimeouts {
     /// Until the first piece of an answer.
     pub(crate) first: Duration,
     /// Between two pieces.
@@ -42,13 +42,13 @@ pub(crate) struct Patience {
 
 /// An answer as far as it has come, for when it is stopped.
 #[derive(Debug, Default)]
-pub(crate) struct SoFar {
+pub(crate) struct PartialAnswer {
     pub(crate) text: String,
     /// Whether the server has the prompt.
     pub(crate) was_asked: bool,
 }
 
-impl SoFar {
+impl PartialAnswer {
     /// The error that a call is which was stopped here.
     fn interrupted(self, estimator: &Estimator) -> Error {
         Error::Interrupted {
@@ -66,7 +66,7 @@ pub(crate) trait Streaming: Sync {
     async fn stream(
         &self,
         request: &Request,
-        so_far: &mut SoFar,
+        so_far: &mut PartialAnswer,
         on_delta: &mut OnDelta<'_>,
     ) -> Result<Answer, Error>;
 
@@ -84,7 +84,7 @@ pub(crate) async fn answer(
     on_delta: &mut OnDelta<'_>,
     cancel: &CancellationToken,
 ) -> Result<Answer, Error> {
-    let mut so_far = SoFar::default();
+    let mut so_far = PartialAnswer::default();
     let stream = client.stream(request, &mut so_far, on_delta);
     let result = cancel.run_until_cancelled(stream).await;
     let result = result.unwrap_or_else(|| Err(so_far.interrupted(&client.estimator())));
@@ -103,7 +103,7 @@ pub(crate) struct Piece {
     /// Of calls of tools.
     pub(crate) calls: Vec<Call>,
     /// Why the answer ended, if it did.
-    pub(crate) finish: Option<Finish>,
+    pub(crate) finish: Option<FinishReason>,
     /// Whether `text` is all of the answer.
     pub(crate) is_whole: bool,
     /// Whether nothing more comes.
@@ -112,8 +112,8 @@ pub(crate) struct Piece {
 
 /// What became of an answer whose text was given on.
 #[derive(Debug)]
-pub(crate) struct Told {
-    pub(crate) finish: Finish,
+pub(crate) struct StreamedAnswer {
+    pub(crate) finish: FinishReason,
     /// What was said again and again, where that ended it.
     pub(crate) repeated: Option<String>,
     /// What the model thought before.
@@ -125,7 +125,7 @@ pub(crate) struct Told {
     pub(crate) remark: Option<String>,
 }
 
-impl Told {
+impl StreamedAnswer {
     /// The answer with this text, before whose first piece `waited` was spent. Of a model that said all
     /// it had to say in its thoughts these are the text, marked as such; an error if they did not come
     /// to their end.
@@ -137,7 +137,7 @@ impl Told {
         model: String,
     ) -> Result<Answer, Error> {
         if text.trim().is_empty() && !self.thoughts.trim().is_empty() {
-            if self.finish != Finish::Stop {
+            if self.finish != FinishReason::Stop {
                 let tokens = usage.prompt + usage.completion;
                 return Err(Error::OnlyThoughts { tokens });
             }
@@ -168,7 +168,7 @@ pub(crate) trait Reader: Send {
 /// What is asked for, as far as it bounds the answer.
 pub(crate) struct Bounds<'a> {
     pub(crate) url: &'a str,
-    pub(crate) patience: Patience,
+    pub(crate) timeouts: StreamTimeouts,
     pub(crate) tokens_max: Tokens,
     pub(crate) estimator: Estimator,
     /// Whether an answer in this format always says that it ended: why, or at least that it is done. Else
@@ -184,11 +184,11 @@ pub(crate) async fn read(
     reader: &mut dyn Reader,
     so_far: &mut String,
     on_delta: &mut OnDelta<'_>,
-) -> Result<Told, Error> {
+) -> Result<StreamedAnswer, Error> {
     let start = Instant::now();
     let Bounds {
         url,
-        patience,
+        timeouts,
         tokens_max,
         estimator,
         always_says_end,
@@ -205,7 +205,7 @@ pub(crate) async fn read(
     let (mut thoughts, mut refusal) = (String::new(), String::new());
     let mut calls: Vec<Call> = Vec::new();
     let mut repetition = None;
-    let (mut deadline, mut waits) = (start + patience.first, patience.first);
+    let (mut deadline, mut waits) = (start + timeouts.first, timeouts.first);
     let (mut ended, mut is_done, mut body_ended) = (false, false, false);
     while !ended {
         let next = tokio::time::timeout_at(deadline, bytes.next()).await;
@@ -238,7 +238,7 @@ pub(crate) async fn read(
             let is_unseen = unseen.iter().any(|said| !said.is_empty());
             if !text.is_empty() || is_unseen || !piece.calls.is_empty() {
                 first.get_or_insert_with(|| start.elapsed());
-                waits = patience.idle;
+                waits = timeouts.idle;
                 if finish.is_none() {
                     deadline = Instant::now() + waits;
                 }
@@ -260,7 +260,7 @@ pub(crate) async fn read(
             if let Some(reason) = piece.finish
                 && finish.replace(reason).is_none()
             {
-                deadline = Instant::now() + TRAILER_TIMEOUT.min(patience.idle);
+                deadline = Instant::now() + TRAILER_TIMEOUT.min(timeouts.idle);
             }
             let passed = meter.passed(text, &unspoken);
             if let Some((reason, what)) = passed.filter(|_| finish.is_none()) {
@@ -287,13 +287,13 @@ pub(crate) async fn read(
     let is_whole = records.are_whole() && (is_said || is_unsaid);
     let says_nothing = so_far.trim().is_empty() && calls.is_empty();
     let unsaid = if is_closed || says_nothing {
-        Finish::Stop
+        FinishReason::Stop
     } else {
-        Finish::Unsaid
+        FinishReason::Unknown
     };
     let Some(finish) = finish.or(is_whole.then_some(unsaid)) else {
         return Err(match records.stray() {
-            stray if first.is_none() && !stray.is_empty() => malformed(said::told(stray)),
+            stray if first.is_none() && !stray.is_empty() => malformed(error_reply::told(stray)),
             _ => http::cut_short(url),
         });
     };
@@ -308,7 +308,7 @@ pub(crate) async fn read(
         so_far.push('\n');
     }
     so_far.push_str(&unsaid);
-    Ok(Told {
+    Ok(StreamedAnswer {
         finish,
         repeated: repetition,
         thoughts,
@@ -342,9 +342,9 @@ struct Meter {
     tokens: u64,
     /// What is not counted yet.
     stretch: String,
-    answer: Watch,
-    thoughts: Watch,
-    turn: Turn,
+    answer: RepetitionDetector,
+    thoughts: RepetitionDetector,
+    turn: TurnDetector,
 }
 
 impl Meter {
@@ -354,14 +354,14 @@ impl Meter {
             tokens_max: tokens_max.0.saturating_mul(OVER_PERCENT) / 100,
             tokens: 0,
             stretch: String::new(),
-            answer: Watch::default(),
-            thoughts: Watch::default(),
-            turn: Turn::default(),
+            answer: RepetitionDetector::default(),
+            thoughts: RepetitionDetector::default(),
+            turn: TurnDetector::default(),
         }
     }
 
     /// Why the answer is to end with this piece, if it is, and what it repeats, if it does.
-    fn passed(&mut self, text: &str, thought: &str) -> Option<(Finish, Option<String>)> {
+    fn passed(&mut self, text: &str, thought: &str) -> Option<(FinishReason, Option<String>)> {
         for piece in [text, thought] {
             self.stretch.push_str(piece);
         }
@@ -370,14 +370,14 @@ impl Meter {
             self.stretch.clear();
         }
         if self.tokens > self.tokens_max {
-            return Some((Finish::Length, None));
+            return Some((FinishReason::Length, None));
         }
         if self.turn.ended(text) {
-            return Some((Finish::Stop, None));
+            return Some((FinishReason::Stop, None));
         }
         let repeated = self.answer.repeats(text);
         let repeated = repeated.or_else(|| self.thoughts.repeats(thought))?;
-        Some((Finish::Repeating, Some(repeated)))
+        Some((FinishReason::Repetition, Some(repeated)))
     }
 }
 

@@ -48,14 +48,14 @@ fn end_of(text: &str, has_channels: bool) -> Option<usize> {
 
 /// Watches an answer while it streams.
 #[derive(Debug, Default)]
-pub(crate) struct Turn {
+pub(crate) struct TurnDetector {
     /// The end of what came.
     tail: String,
     /// Whether it comes in channels.
     has_channels: bool,
 }
 
-impl Turn {
+impl TurnDetector {
     /// Takes a piece of the text in. True when the turn has ended and something comes behind it.
     pub(crate) fn ended(&mut self, piece: &str) -> bool {
         self.tail.push_str(piece);
@@ -99,12 +99,12 @@ mod tests {
             ),
         ] {
             assert_eq!(end_of_turn(text), end, "{text}");
-            let mut turn = Turn::default();
+            let mut turn = TurnDetector::default();
             let pieces: Vec<String> = text.chars().map(String::from).collect();
             let ended = pieces.iter().any(|piece| turn.ended(piece));
             let goes_on = end.is_some_and(|at| !["<|im_end|>", "</s>"].contains(&&text[at..]));
             assert_eq!(ended, goes_on, "{text} in pieces");
-            assert_eq!(Turn::default().ended(text), goes_on, "{text}");
+            assert_eq!(TurnDetector::default().ended(text), goes_on, "{text}");
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{Fake, Reply};
 use journeyman_event::Tokens;
 use journeyman_llm::{
-    Answer, Connection, Delta, Error, Finish, ModelServer, Ollama, OllamaOptions, Request,
+    Answer, Connection, Delta, Error, FinishReason, ModelServer, Ollama, OllamaOptions, Request,
     SupervisorCommand, WindowSource, connect, describe,
 };
 use serde_json::{Value, json};
@@ -109,7 +109,7 @@ async fn an_answer_streams_with_its_usage() {
     let answer = answer.unwrap();
     assert_eq!(
         (answer.text.as_str(), answer.finish),
-        ("Hello", Finish::Stop)
+        ("Hello", FinishReason::Stop)
     );
     assert_eq!(deltas, ["Hel", "lo"]);
     assert_eq!(
@@ -160,7 +160,7 @@ async fn a_model_that_thinks_is_told_not_to_and_its_thoughts_are_no_answer() {
     let answer = ask(options(&fake), &request()).await.0.unwrap();
     assert_eq!(
         (answer.text.as_str(), answer.finish),
-        ("Hi", Finish::Length)
+        ("Hi", FinishReason::Length)
     );
     assert_eq!(fake.seen.lock().unwrap().bodies[1]["think"], false);
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{Fake, Reply};
 use journeyman_event::Tokens;
 use journeyman_llm::{
-    Answer, Delta, Error, Finish, ModelServer, OpenAi, OpenAiOptions, Request, WindowSource,
+    Answer, Delta, Error, FinishReason, ModelServer, OpenAi, OpenAiOptions, Request, WindowSource,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -75,7 +75,7 @@ async fn an_answer_streams_with_its_usage() {
     let answer = answer.unwrap();
     assert_eq!(
         (answer.text.as_str(), answer.finish),
-        ("Hello", Finish::Stop)
+        ("Hello", FinishReason::Stop)
     );
     assert_eq!(deltas, ["Hel", "lo"]);
     assert_eq!(
@@ -173,7 +173,7 @@ async fn without_usage_tokens_are_estimated_and_said_to_be() {
     ];
     let fake = fake(vec![Reply::Stream(pieces)], vec![]).await;
     let answer = ask(options(&fake.url), &request()).await.0.unwrap();
-    assert_eq!(answer.finish, Finish::Length);
+    assert_eq!(answer.finish, FinishReason::Length);
     assert!(!answer.usage.exact);
     assert!(answer.usage.completion > Tokens::ZERO);
 }
@@ -288,9 +288,9 @@ async fn an_answer_that_is_done_is_whole_whatever_reason_it_gives() {
             let fake = fake(vec![reply], vec![]).await;
             let answer = ask(options(&fake.url), &request()).await.0.unwrap();
             let ended = if text == open {
-                Finish::Unsaid
+                FinishReason::Unknown
             } else {
-                Finish::Stop
+                FinishReason::Stop
             };
             assert_eq!((answer.text.as_str(), answer.finish), (text, ended));
             assert_eq!(answer.usage.exact, exact, "{pieces:?}");
@@ -329,7 +329,7 @@ async fn a_refusal_of_the_model_is_marked_as_one() {
     ] {
         let fake = fake(vec![Reply::Stream(pieces)], vec![]).await;
         let answer = ask(options(&fake.url), &request()).await.0.unwrap();
-        assert_eq!((answer.text, answer.finish), (text, Finish::Stop));
+        assert_eq!((answer.text, answer.finish), (text, FinishReason::Stop));
     }
 }
 

@@ -16,8 +16,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use journeyman_event::{Randomness, SeededRandom, Tokens};
 use journeyman_llm::{
-    Answer, Count, Delta, Error, Finish, Message, ModelInfo, ModelServer, OnDelta, Request, Usage,
-    Window, WindowSource,
+    Answer, Delta, Error, FinishReason, Message, ModelInfo, ModelServer, OnDelta, Request,
+    TokenCount, Usage, Window, WindowSource,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -88,8 +88,8 @@ impl ModelServer for SimulatedModel {
         })
     }
 
-    async fn count(&self, messages: &[Message]) -> Result<Count, Error> {
-        Ok(Count {
+    async fn count(&self, messages: &[Message]) -> Result<TokenCount, Error> {
+        Ok(TokenCount {
             tokens: count(messages),
             exact: true,
         })
@@ -150,9 +150,9 @@ impl ModelServer for SimulatedModel {
             on_delta(Delta { text: piece });
         }
         let finish = if said.len() < whole.len() {
-            Finish::Length
+            FinishReason::Length
         } else {
-            Finish::Stop
+            FinishReason::Stop
         };
         let usage = Usage {
             prompt,

@@ -202,7 +202,7 @@ impl Shared {
             completion_tokens: usage.completion.0,
             was_cut: answer
                 .as_ref()
-                .is_some_and(|answer| answer.finish != journeyman_llm::Finish::Stop),
+                .is_some_and(|answer| answer.finish != journeyman_llm::FinishReason::Stop),
         };
         let played = self.misbehaviour.and_then(|one| (one.play)(&call));
         played.unwrap_or_else(|| match route {

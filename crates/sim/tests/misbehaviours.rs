@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use journeyman_event::Tokens;
 use journeyman_llm::{
-    Answer, Delta, Error, Finish, Message, ModelServer, Ollama, OllamaOptions, OpenAi,
+    Answer, Delta, Error, FinishReason, Message, ModelServer, Ollama, OllamaOptions, OpenAi,
     OpenAiOptions, Request, Role, WindowSource,
 };
 use journeyman_sim::{
@@ -39,7 +39,7 @@ enum Must {
     /// Whatever becomes of the first call: the next are right, and say this or, in the end, do not.
     Later(&'static str, bool),
     /// The answer is cut off for this reason, long before the server would have ended it.
-    Cut(Finish),
+    Cut(FinishReason),
     /// It is told in these words, waiting helps, and the next call is answered right.
     Wait(&'static str),
     /// It is told in these words, and another call may do better; so many tokens or more were spent.
@@ -101,7 +101,7 @@ const TABLE: &[(&str, Must)] = &[
     ("finish_and_reset", Answers),
     ("cut", Wait("closed before the answer was whole")),
     ("cut_after_empty_finish", Wait("closed before the answer was whole")),
-    ("cut_and_done", Cut(Finish::Unsaid)),
+    ("cut_and_done", Cut(FinishReason::Unknown)),
     ("cut_in_a_record", Wait("closed before the answer was whole")),
     ("unsaid_end", Answers),
     ("unsaid_end_of_length", Answers),
@@ -122,11 +122,11 @@ const TABLE: &[(&str, Must)] = &[
     ("answers_in_thoughts", Thinks),
     ("answers_in_a_call", Calls),
     ("answers_nothing", Nothing),
-    ("calls_for_ever", Cut(Finish::Length)),
+    ("calls_for_ever", Cut(FinishReason::Length)),
     ("only_thoughts", Again("gave no answer", 100)),
-    ("ignores_max_tokens", Cut(Finish::Length)),
+    ("ignores_max_tokens", Cut(FinishReason::Length)),
     ("thinks_for_ever", Again("gave no answer", 500)),
-    ("repeats", Cut(Finish::Repeating)),
+    ("repeats", Cut(FinishReason::Repetition)),
     ("500_once", Answers),
     ("408_once", Answers),
     ("429_once", Answers),
@@ -274,7 +274,7 @@ async fn check(name: &'static str, must: Must) {
     let is_right = |answer: &Answer, shown: &str| {
         assert_eq!(answer.text, right, "{name}");
         assert_eq!(shown, right, "{name}");
-        assert_eq!(answer.finish, Finish::Stop, "{name}");
+        assert_eq!(answer.finish, FinishReason::Stop, "{name}");
         assert!(answer.usage.prompt > Tokens::ZERO, "{name}");
         assert!(answer.usage.completion > Tokens::ZERO, "{name}");
         // As far as the texts allow.
@@ -292,7 +292,7 @@ async fn check(name: &'static str, must: Must) {
         (Thinks, Ok(answer)) => {
             let thought = format!("<think>\n{}\n</think>\n", right.trim());
             assert_eq!((answer.text, shown.as_str()), (thought, ""), "{name}");
-            assert_eq!(answer.finish, Finish::Stop, "{name}");
+            assert_eq!(answer.finish, FinishReason::Stop, "{name}");
             assert!(answer.usage.completion > Tokens::ZERO, "{name}");
         }
         (Calls, Ok(answer)) => {
@@ -301,7 +301,7 @@ async fn check(name: &'static str, must: Must) {
             let call: Value = serde_json::from_str(call).unwrap();
             assert_eq!(call["name"], "write_file", "{name}");
             assert_eq!(call["arguments"]["content"], right, "{name}");
-            assert_eq!((answer.finish, shown.as_str()), (Finish::Stop, ""));
+            assert_eq!((answer.finish, shown.as_str()), (FinishReason::Stop, ""));
         }
         (Nothing, Ok(answer)) => assert_eq!((answer.text.as_str(), shown.as_str()), ("", "")),
         (Without(member), Ok(answer)) => {
@@ -327,7 +327,7 @@ async fn check(name: &'static str, must: Must) {
         }
         (Cut(finish), Ok(answer)) => {
             assert_eq!(
-                finish == Finish::Repeating,
+                finish == FinishReason::Repetition,
                 answer.repeated.is_some(),
                 "{name}"
             );

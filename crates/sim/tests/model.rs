@@ -2,7 +2,7 @@
 
 use journeyman_event::Tokens;
 use journeyman_llm::{
-    Answer, Delta, Error, Finish, Message, ModelServer, Request, Role, WindowSource,
+    Answer, Delta, Error, FinishReason, Message, ModelServer, Request, Role, WindowSource,
 };
 use journeyman_sim::{Script, SimulatedModel};
 use tokio_util::sync::CancellationToken;
@@ -50,7 +50,7 @@ async fn the_pieces_are_the_answer_and_its_tokens_are_counted() {
     assert!(deltas.len() > 1);
     assert_eq!(deltas.concat(), answer.text);
     assert!(answer.text.contains("```python\n"), "{}", answer.text);
-    assert_eq!(answer.finish, Finish::Stop);
+    assert_eq!(answer.finish, FinishReason::Stop);
     assert!(answer.usage.exact);
     let counted = SimulatedModel::new(calm())
         .count(&request(CODE).messages)
@@ -242,7 +242,7 @@ async fn the_token_limit_cuts_an_answer_at_its_very_length() {
             ..request(CODE)
         };
         let cut = ask(calm(), &short).await.0.unwrap();
-        assert_eq!(cut.finish, Finish::Length, "{limit}");
+        assert_eq!(cut.finish, FinishReason::Length, "{limit}");
         assert_eq!(cut.usage.completion, Tokens(limit));
         assert!(whole.text.starts_with(&cut.text));
     }

@@ -19,7 +19,7 @@ use journeyman_event::{
 };
 use journeyman_journal::Journal;
 use journeyman_language::{DeadCode, TestOutcome, TestReport, of_task};
-use journeyman_llm::{Finish, Message, Request};
+use journeyman_llm::{FinishReason, Message, Request};
 
 use journeyman_tools::{CallContext, Completed};
 use tokio_util::sync::CancellationToken;
@@ -193,9 +193,9 @@ impl Effects {
                 role,
                 ModelCallCompleted {
                     cut_short: match answer.finish {
-                        Finish::Stop => false,
-                        Finish::Length | Finish::Repeating => true,
-                        Finish::Unsaid => is_torn(of_task(state), &answer.text),
+                        FinishReason::Stop => false,
+                        FinishReason::Length | FinishReason::Repetition => true,
+                        FinishReason::Unknown => is_torn(of_task(state), &answer.text),
                     },
                     repeated: answer
                         .repeated

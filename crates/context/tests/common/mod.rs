@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use journeyman_event::Tokens;
-use journeyman_llm::{Answer, Count, Error, Message, ModelInfo, ModelServer, OnDelta, Request};
+use journeyman_llm::{
+    Answer, Error, Message, ModelInfo, ModelServer, OnDelta, Request, TokenCount,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Counts a token for every four bytes and answers nothing.
@@ -17,9 +19,9 @@ impl ModelServer for Counter {
         })
     }
 
-    async fn count(&self, messages: &[Message]) -> Result<Count, Error> {
+    async fn count(&self, messages: &[Message]) -> Result<TokenCount, Error> {
         let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
-        Ok(Count {
+        Ok(TokenCount {
             tokens: Tokens(bytes.div_ceil(4) as u64),
             exact: true,
         })

@@ -7,7 +7,7 @@ use anyhow::Context;
 use journeyman_event::Principal;
 use journeyman_fetch::Environment;
 use journeyman_language::python::Interpreter;
-use journeyman_llm::{EngineStatus, LLAMA_CPP, catalogue, describe, look_around, shown};
+use journeyman_llm::{EngineStatus, LLAMA_CPP, catalogue, describe, discover_servers, shown};
 use journeyman_sandbox::Error;
 use serde_json::{Value, json};
 
@@ -253,7 +253,7 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
         }];
     }
     let mut checks = Vec::new();
-    for found in look_around(&connection).await {
+    for found in discover_servers(&connection).await {
         let text = match &found.info {
             Some(info) => format!("{}: {}", found.url, window(info)),
             None => format!("{}: {}", found.url, found.note),

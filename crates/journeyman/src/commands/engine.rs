@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
-use journeyman_llm::{Connection, Engine, EngineStatus, Managed};
+use journeyman_llm::{Connection, EngineInfo, EngineStatus, Managed};
 use serde_json::{Value, json};
 
 use crate::cli::EngineCommand;
@@ -61,7 +61,7 @@ async fn prepared<T>(
     work: impl AsyncFnOnce(
         &Connection,
         &journeyman_fetch::Environment,
-        journeyman_fetch::Report<'_>,
+        journeyman_fetch::OnProgress<'_>,
     ) -> Result<T, journeyman_llm::Error>,
 ) -> anyhow::Result<T> {
     let progress = Progress::start(Style::of(settings), settings);
@@ -98,7 +98,7 @@ async fn stop(settings: &Settings, force: bool) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-fn show(settings: &Settings) -> anyhow::Result<Engine> {
+fn show(settings: &Settings) -> anyhow::Result<EngineInfo> {
     let mut engine = journeyman_llm::engine(&settings.data_dir)?;
     // `engine start` itself is no user worth telling of.
     if let Some(users) = &mut engine.users {
@@ -120,13 +120,13 @@ fn list(pids: &[u32]) -> String {
 }
 
 /// Seconds since the server began to answer.
-fn uptime(engine: &Engine) -> Option<u64> {
+fn uptime(engine: &EngineInfo) -> Option<u64> {
     let since = engine.state.as_ref()?.since?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
     Some(now.saturating_sub(since))
 }
 
-fn is_there(engine: &Engine) -> bool {
+fn is_there(engine: &EngineInfo) -> bool {
     matches!(
         engine.status,
         EngineStatus::Running | EngineStatus::Starting
@@ -134,7 +134,7 @@ fn is_there(engine: &Engine) -> bool {
 }
 
 /// The managed server, for a program. What is not known or not there is null.
-pub(super) fn engine_json(engine: &Engine) -> Value {
+pub(super) fn engine_json(engine: &EngineInfo) -> Value {
     let there = engine.state.as_ref().filter(|_| is_there(engine));
     json!({
         "type": "engine",
@@ -155,7 +155,7 @@ pub(super) fn engine_json(engine: &Engine) -> Value {
 }
 
 /// The managed server, for a person.
-pub(super) fn engine_text(engine: &Engine) -> String {
+pub(super) fn engine_text(engine: &EngineInfo) -> String {
     let status = engine.status.as_str();
     let Some(state) = &engine.state else {
         return status.to_owned();
@@ -203,10 +203,10 @@ pub(crate) fn supervise(mut args: impl Iterator<Item = OsString>) -> ExitCode {
         // A log that cannot be written is no reason to end what it is about.
         .log_internal_errors(false)
         .init();
-    let order = args.next().and_then(|order| order.into_string().ok());
-    let done = order
+    let config = args.next().and_then(|config| config.into_string().ok());
+    let done = config
         .context("an order is missing; use `journeyman engine`")
-        .and_then(|order| Ok(journeyman_llm::supervise(&order)?));
+        .and_then(|config| Ok(journeyman_llm::supervise(&config)?));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report(&error),

@@ -13,8 +13,8 @@ use journeyman_event::{Event, Payload, Principal, SeededRandom, TaskId, TaskStat
 use journeyman_journal::{Filter, Journal, Memory};
 use journeyman_language::python::Interpreter;
 use journeyman_llm::{
-    Answer, Count, Error, Finish, Message, ModelInfo, ModelServer, OnDelta, Request, Usage, Window,
-    WindowSource,
+    Answer, Error, FinishReason, Message, ModelInfo, ModelServer, OnDelta, Request, TokenCount,
+    Usage, Window, WindowSource,
 };
 use journeyman_sandbox::{Launcher, Sandbox};
 use journeyman_workflow::{
@@ -163,8 +163,8 @@ impl ModelServer for Model {
         })
     }
 
-    async fn count(&self, _: &[Message]) -> Result<Count, Error> {
-        Ok(Count {
+    async fn count(&self, _: &[Message]) -> Result<TokenCount, Error> {
+        Ok(TokenCount {
             tokens: PROMPT,
             exact: true,
         })
@@ -208,7 +208,7 @@ impl ModelServer for Model {
         drop(open);
         Ok(Answer {
             text,
-            finish: Finish::Stop,
+            finish: FinishReason::Stop,
             repeated: None,
             usage: Usage {
                 prompt: PROMPT,

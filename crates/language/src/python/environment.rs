@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use journeyman_fetch::{Environment, Error, Report, Requirement};
+use journeyman_fetch::{Environment, Error, OnProgress, Requirement};
 
 /// Runs the tests.
 const PYTEST: Requirement = Requirement {
@@ -12,7 +12,7 @@ const PYTEST: Requirement = Requirement {
 };
 
 /// The environment of a data folder with all that running Python's tests takes, made if need be.
-pub async fn prepare(data_dir: &Path, report: Report<'_>) -> Result<Environment, Error> {
+pub async fn prepare(data_dir: &Path, report: OnProgress<'_>) -> Result<Environment, Error> {
     let environment = Environment::ensure(data_dir, report).await?;
     environment.install(PYTEST, report).await?;
     Ok(environment)

@@ -61,7 +61,7 @@ impl EngineStatus {
 
 /// What a server serves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Load {
+pub(crate) struct ServedModel {
     /// The model's name.
     pub(crate) model: String,
     /// Its weights.
@@ -72,7 +72,7 @@ pub(crate) struct Load {
     pub(crate) slots: u32,
 }
 
-impl Load {
+impl ServedModel {
     /// Whether a server with this load does for who wants that one.
     pub(crate) fn serves(&self, wanted: &Self) -> bool {
         self.model == wanted.model
@@ -95,7 +95,7 @@ pub struct EngineState {
     /// The server's port on the loopback interface.
     pub port: Option<u16>,
     #[serde(flatten)]
-    pub(crate) load: Load,
+    pub(crate) load: ServedModel,
     /// When the server began to answer, in seconds since 1970.
     pub since: Option<u64>,
     /// How often the server was started again.
@@ -332,10 +332,10 @@ impl Users {
 /// Tries for a lock until it is there (true) or the time is over (false). File locks cannot be waited
 /// for without a thread.
 async fn poll(
-    patience: Duration,
+    timeout: Duration,
     mut attempt: impl FnMut() -> Result<(), TryLockError>,
 ) -> io::Result<bool> {
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     loop {
         match attempt() {
             Ok(()) => return Ok(true),
@@ -375,8 +375,8 @@ mod tests {
 
     use super::*;
 
-    fn load(slots: u32) -> Load {
-        Load {
+    fn load(slots: u32) -> ServedModel {
+        ServedModel {
             model: "m".to_owned(),
             weights: PathBuf::from("/m.gguf"),
             context: Tokens(8_192),

@@ -16,7 +16,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-use super::files::{EngineState, EngineStatus, Files, Load, Users, log_end};
+use super::files::{EngineState, EngineStatus, Files, ServedModel, Users, log_end};
 use crate::llama_cpp;
 use crate::openai::{OpenAi, OpenAiOptions};
 use crate::{Error, ModelServer};
@@ -43,7 +43,7 @@ const SPINS: &str = "1000";
 
 /// How long the supervisor waits before it judges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Patience {
+pub struct SupervisorTimeouts {
     /// For a server to load its model.
     pub start: Duration,
     /// For any answer about its health.
@@ -55,7 +55,7 @@ pub struct Patience {
     pub backoff: Duration,
 }
 
-impl Default for Patience {
+impl Default for SupervisorTimeouts {
     fn default() -> Self {
         Self {
             start: Duration::from_mins(5),
@@ -69,26 +69,29 @@ impl Default for Patience {
 
 /// What a supervisor is told when it is started.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Order {
+pub(crate) struct SupervisorConfig {
     pub(crate) data_dir: PathBuf,
     /// The managed Python's interpreter.
     pub(crate) interpreter: PathBuf,
     /// llama.cpp's own program; None for the one in the managed Python.
     pub(crate) engine: Option<PathBuf>,
-    pub(crate) load: Load,
+    pub(crate) load: ServedModel,
     /// How long it stays when nobody uses it.
     pub(crate) idle: Duration,
-    pub(crate) patience: Patience,
+    pub(crate) timeouts: SupervisorTimeouts,
 }
 
-/// Supervises the managed server of a data folder until it is not wanted any more. `order` is what
+/// Supervises the managed server of a data folder until it is not wanted any more. `config` is what
 /// [`crate::Managed`] gave to the command. Returns at once if another process supervises already.
 ///
 /// To be called at the start of a process of its own: it makes this process the leader of a session.
-pub fn supervise(order: &str) -> Result<(), Error> {
-    let order: Order = serde_json::from_str(order).map_err(|error| Error::Unsupported {
-        what: format!("this command is for journeyman itself ({error}); use `journeyman engine`"),
-    })?;
+pub fn supervise(config: &str) -> Result<(), Error> {
+    let config: SupervisorConfig =
+        serde_json::from_str(config).map_err(|error| Error::Unsupported {
+            what: format!(
+                "this command is for journeyman itself ({error}); use `journeyman engine`"
+            ),
+        })?;
     if let Err(error) = rustix::process::setsid() {
         // It leads its process group already, because a shell started it.
         tracing::warn!(%error, "no session of its own");
@@ -97,7 +100,7 @@ pub fn supervise(order: &str) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(failed)?;
-    runtime.block_on(run(order))
+    runtime.block_on(run(config))
 }
 
 fn failed(error: std::io::Error) -> Error {
@@ -114,8 +117,8 @@ enum End {
     GaveUp(String),
 }
 
-async fn run(order: Order) -> Result<(), Error> {
-    let files = Files::new(&order.data_dir);
+async fn run(config: SupervisorConfig) -> Result<(), Error> {
+    let files = Files::new(&config.data_dir);
     files.create()?;
     let Some(_lock) = files.supervise().await? else {
         return Ok(());
@@ -128,17 +131,17 @@ async fn run(order: Order) -> Result<(), Error> {
         supervisor: std::process::id(),
         pid: None,
         port: None,
-        load: order.load.clone(),
+        load: config.load.clone(),
         since: None,
         restarts: 0,
         reason: None,
     };
     files.publish(&state)?;
-    tracing::info!(model = order.load.model, "supervising");
+    tracing::info!(model = config.load.model, "supervising");
     let supervisor = Supervisor {
         http: Client::builder().no_proxy().build().unwrap_or_default(),
         used: Cell::new(Instant::now()),
-        order,
+        config,
         files,
     };
     let mut server = None;
@@ -181,7 +184,7 @@ impl Server {
 }
 
 struct Supervisor {
-    order: Order,
+    config: SupervisorConfig,
     files: Files,
     http: Client,
     /// When the server was last used, by a user that was there or by a request that it worked on.
@@ -213,7 +216,7 @@ impl Supervisor {
             }
             if !users.alone().map_err(failed)? {
                 self.used.set(Instant::now());
-            } else if self.used.get().elapsed() >= self.order.idle {
+            } else if self.used.get().elapsed() >= self.config.idle {
                 tracing::info!("nobody uses it");
                 return Ok(End::Unwanted);
             } else {
@@ -251,7 +254,7 @@ impl Supervisor {
             state.restarts += u32::from(ever_ready);
             self.files.publish(state)?;
             if !death.port_taken {
-                tokio::time::sleep(backoff(self.order.patience.backoff, failures, &jitter)).await;
+                tokio::time::sleep(backoff(self.config.timeouts.backoff, failures, &jitter)).await;
             }
         }
     }
@@ -318,17 +321,17 @@ impl Supervisor {
         let mut log = OpenOptions::new();
         let log = log.create(true).append(true).open(log_file);
         let log = log.map_err(failed)?;
-        let Load {
+        let ServedModel {
             model,
             weights,
             context,
             slots,
-        } = &self.order.load;
+        } = &self.config.load;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let (port, threads) = (port.to_string(), threads.to_string());
-        let mut command = Command::new(&self.order.interpreter);
+        let mut command = Command::new(&self.config.interpreter);
         command.arg("-c");
-        if let Some(engine) = &self.order.engine {
+        if let Some(engine) = &self.config.engine {
             // It divides the window that it is told among its slots.
             let whole = Tokens(context.0.saturating_mul(u64::from(*slots))).to_string();
             command.arg(WATCH).arg(engine);
@@ -355,7 +358,7 @@ impl Supervisor {
     }
 
     async fn until_ready(&self, url: &str, child: &mut Child) -> Result<(), String> {
-        let client = OpenAi::new(OpenAiOptions::new(url, &self.order.load.model))
+        let client = OpenAi::new(OpenAiOptions::new(url, &self.config.load.model))
             .map_err(|error| error.to_string())?;
         let ready = async {
             loop {
@@ -368,13 +371,13 @@ impl Supervisor {
                 tokio::time::sleep(POLL).await;
             }
         };
-        let patience = self.order.patience.start;
-        tokio::time::timeout(patience, ready)
+        let timeout = self.config.timeouts.start;
+        tokio::time::timeout(timeout, ready)
             .await
             .unwrap_or_else(|_| {
                 Err(format!(
                     "it was not ready after {} s: {}",
-                    patience.as_secs(),
+                    timeout.as_secs(),
                     log_end(&self.files.server_log())
                 ))
             })
@@ -383,15 +386,15 @@ impl Supervisor {
     /// Waits until the server has not answered for too long. Its answers do not wait for the model's
     /// work.
     async fn until_silent(&self, url: &str) -> String {
-        let patience = self.order.patience.health;
+        let timeout = self.config.timeouts.health;
         let mut last = Instant::now();
         loop {
-            tokio::time::sleep(PROBE.min(patience / 4)).await;
+            tokio::time::sleep(PROBE.min(timeout / 4)).await;
             let ask = self.http.get(format!("{url}/health"));
-            if llama_cpp::is_healthy(ask.timeout(PROBE_TIMEOUT.min(patience / 2))).await {
+            if llama_cpp::is_healthy(ask.timeout(PROBE_TIMEOUT.min(timeout / 2))).await {
                 last = Instant::now();
-            } else if last.elapsed() >= patience {
-                return format!("it did not answer for {} s", patience.as_secs());
+            } else if last.elapsed() >= timeout {
+                return format!("it did not answer for {} s", timeout.as_secs());
             }
         }
     }
@@ -399,29 +402,29 @@ impl Supervisor {
     /// Waits until the server has been at work for too long without any progress. One question at a
     /// time: some versions answer it between two steps of the work only.
     async fn until_stalled(&self, url: &str, answered: &Cell<bool>) -> String {
-        let patience = self.order.patience.stall;
+        let timeout = self.config.timeouts.stall;
         let mut last = None;
         let mut moved = Instant::now();
         loop {
-            tokio::time::sleep(PROBE.min(patience / 4)).await;
-            let ask = self.http.get(format!("{url}/metrics")).timeout(patience);
-            match llama_cpp::work(ask).await {
-                Ok(work) => {
-                    answered.set(answered.get() || work.generated > 0);
-                    if !work.is_busy || Some(work.steps) != last {
+            tokio::time::sleep(PROBE.min(timeout / 4)).await;
+            let ask = self.http.get(format!("{url}/metrics")).timeout(timeout);
+            match llama_cpp::counters(ask).await {
+                Ok(counters) => {
+                    answered.set(answered.get() || counters.generated > 0);
+                    if !counters.is_busy || Some(counters.steps) != last {
                         moved = Instant::now();
                     }
-                    if work.is_busy {
+                    if counters.is_busy {
                         self.used.set(Instant::now());
                     }
-                    last = Some(work.steps);
+                    last = Some(counters.steps);
                 }
                 // Whether it is there at all is judged elsewhere.
                 Err(error) if !error.is_timeout() => moved = Instant::now(),
                 Err(_) => {}
             }
-            if moved.elapsed() >= patience {
-                return format!("it made no progress for {} s", patience.as_secs());
+            if moved.elapsed() >= timeout {
+                return format!("it made no progress for {} s", timeout.as_secs());
             }
         }
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::calls::Call;
 use crate::stream::Piece;
-use crate::{Finish, said};
+use crate::{FinishReason, error_reply};
 
 /// What a chunk says.
 #[derive(Debug, Default)]
@@ -107,15 +107,15 @@ pub(super) fn read(chunk: &Value) -> Chunk {
     let reason = choice["finish_reason"].as_str().unwrap_or_default();
     match reason.to_ascii_lowercase().as_str() {
         // A whole answer need not say why it ended.
-        "" => piece.finish = whole.then_some(Finish::Stop),
+        "" => piece.finish = whole.then_some(FinishReason::Stop),
         "length" | "max_tokens" | "max_length" | "model_length" | "max_output_tokens" => {
-            piece.finish = Some(Finish::Length);
+            piece.finish = Some(FinishReason::Length);
         }
         "content_filter" | "safety" => read.broken = Some(Broken::Filtered),
         "error" | "abort" | "aborted" | "cancelled" | "canceled" | "timeout" => {
-            read.broken = Some(Broken::Failed(said::told(reason)));
+            read.broken = Some(Broken::Failed(error_reply::told(reason)));
         }
-        _ => piece.finish = Some(Finish::Stop),
+        _ => piece.finish = Some(FinishReason::Stop),
     }
     read
 }
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn the_end_is_what_a_server_calls_one() {
-        let stop = Some(Finish::Stop);
+        let stop = Some(FinishReason::Stop);
         for (reason, finish, broken) in [
             (json!(null), None, None),
             (json!(""), None, None),
@@ -292,8 +292,8 @@ mod tests {
             (json!("eos"), stop, None),
             (json!("end_turn"), stop, None),
             (json!("tool_calls"), stop, None),
-            (json!("length"), Some(Finish::Length), None),
-            (json!("MAX_TOKENS"), Some(Finish::Length), None),
+            (json!("length"), Some(FinishReason::Length), None),
+            (json!("MAX_TOKENS"), Some(FinishReason::Length), None),
             (json!("content_filter"), None, Some(Broken::Filtered)),
             (
                 json!("error"),

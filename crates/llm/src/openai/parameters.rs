@@ -1,7 +1,7 @@
 //! What a request may be sent without: parameters that some servers or models refuse. What was refused
 //! once is left out from then on.
 
-use crate::said::Said;
+use crate::error_reply::ErrorReply;
 
 /// Something that a request says and that a server may not want.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +69,8 @@ const NAMES: &[(Parameter, &[&str])] = &[
 
 /// Which of those that a request has a refusal names, by its own member for that, else by what its
 /// message names first.
-pub(super) fn named(said: &Said, has: impl Fn(Parameter) -> bool) -> Option<Parameter> {
-    let by_refusal = match said.status {
+pub(super) fn named(reply: &ErrorReply, has: impl Fn(Parameter) -> bool) -> Option<Parameter> {
+    let by_refusal = match reply.status {
         401..=403 | 404 | 408 | 413 | 425 | 429 => return None,
         400..=499 | 501 => true,
         // Templates and grammars fail so in some servers; other words mean other things there.
@@ -82,18 +82,18 @@ pub(super) fn named(said: &Said, has: impl Fn(Parameter) -> bool) -> Option<Para
             Parameter::Schema | Parameter::System => true,
             // Many messages speak of a stream.
             Parameter::Stream => {
-                by_refusal && said.has(&["support", "verified", "allow", "permit"])
+                by_refusal && reply.has(&["support", "verified", "allow", "permit"])
             }
             _ => by_refusal,
         };
         fits && has(parameter)
     };
     let of = |(parameter, names): &(Parameter, &[&str])| {
-        let exact = said
+        let exact = reply
             .parameter
             .as_deref()
             .is_some_and(|name| names.contains(&name));
-        let positions = names.iter().filter_map(|name| said.position(name));
+        let positions = names.iter().filter_map(|name| reply.position(name));
         let position = if exact { Some(0) } else { positions.min() };
         position
             .filter(|_| can_be(*parameter))
@@ -168,12 +168,12 @@ mod tests {
             (400, "bad request", None),
         ];
         for (status, message, expected) in cases {
-            let said = Said::of(status, &json!({"error": {"message": message}}).to_string());
-            assert_eq!(named(&said, |_| true), expected, "{status} {message}");
+            let reply = ErrorReply::of(status, &json!({"error": {"message": message}}).to_string());
+            assert_eq!(named(&reply, |_| true), expected, "{status} {message}");
         }
         let body = json!({"error": {"message": "seed or temperature", "param": "temperature"}});
-        let said = Said::of(400, &body.to_string());
-        assert_eq!(named(&said, |_| true), Some(Temperature));
-        assert_eq!(named(&said, |parameter| parameter == Seed), Some(Seed));
+        let reply = ErrorReply::of(400, &body.to_string());
+        assert_eq!(named(&reply, |_| true), Some(Temperature));
+        assert_eq!(named(&reply, |parameter| parameter == Seed), Some(Seed));
     }
 }

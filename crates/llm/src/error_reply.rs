@@ -88,7 +88,7 @@ const BEFORE_WINDOW: &[&str] = &[
 
 /// A refusal.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Said {
+pub(crate) struct ErrorReply {
     /// The HTTP status, or the code of an error inside a stream.
     pub(crate) status: u16,
     /// Whether the server told that status, and it is not what its words mean.
@@ -105,7 +105,7 @@ pub(crate) struct Said {
     text: String,
 }
 
-impl Said {
+impl ErrorReply {
     /// What the body of an answer with this status says.
     pub(crate) fn of(status: u16, body: &str) -> Self {
         match serde_json::from_str::<Value>(body) {
@@ -123,12 +123,12 @@ impl Said {
     }
 
     /// What an error inside a stream says, whose status was 200.
-    pub(crate) fn inside(error: &Value) -> Self {
+    pub(crate) fn in_stream(error: &Value) -> Self {
         Self::read(status_in(error), error)
     }
 
     /// It is somewhere else.
-    pub(crate) fn moved(status: u16, to: &str) -> Self {
+    pub(crate) fn redirected(status: u16, to: &str) -> Self {
         let words = told(&format!("it has moved to {to}; name that with --model-url"));
         Self {
             status,
@@ -142,7 +142,7 @@ impl Said {
     }
 
     /// It redirects without an end; `how` says how.
-    pub(crate) fn astray(how: &str) -> Self {
+    pub(crate) fn redirect_loop(how: &str) -> Self {
         Self {
             status: 308,
             is_told: false,
@@ -300,17 +300,17 @@ fn message_in(value: &Value) -> String {
         }
         Value::Object(members) => {
             let names = ["error", "message", "detail", "msg", "title", "type", "code"];
-            let said = names.iter().filter_map(|name| members.get(*name));
-            let said = said.map(message_in).find(|text| !text.is_empty());
-            let mut said = said.unwrap_or_default();
+            let message = names.iter().filter_map(|name| members.get(*name));
+            let message = message.map(message_in).find(|text| !text.is_empty());
+            let mut message = message.unwrap_or_default();
             if let Some(Value::Array(place)) = members.get("loc") {
                 let place: Vec<String> = place.iter().map(message_in).collect();
-                said = format!("{}: {said}", place.join("."));
+                message = format!("{}: {message}", place.join("."));
             }
             if let Some(raw) = members.get("metadata").and_then(|more| more.get("raw")) {
-                said = format!("{said}: {}", message_in(raw));
+                message = format!("{message}: {}", message_in(raw));
             }
-            said
+            message
         }
         Value::Number(number) => number.to_string(),
         Value::Null | Value::Bool(_) => String::new(),
@@ -380,9 +380,9 @@ mod tests {
             ("{}", "it gives no reason"),
         ];
         for (body, words) in cases {
-            assert_eq!(Said::of(400, body).words, words, "{body}");
+            assert_eq!(ErrorReply::of(400, body).words, words, "{body}");
         }
-        assert!(Said::of(400, &long).words.len() < WORDS_MAX + 5);
+        assert!(ErrorReply::of(400, &long).words.len() < WORDS_MAX + 5);
     }
 
     #[test]
@@ -490,13 +490,13 @@ mod tests {
             ),
         ];
         for (server, message, window) in cases {
-            let said = Said::of(400, &json!({"error": {"message": message}}).to_string());
-            assert!(said.is_too_long(), "{server}");
-            assert_eq!(said.window(), window.map(Tokens), "{server}");
+            let reply = ErrorReply::of(400, &json!({"error": {"message": message}}).to_string());
+            assert!(reply.is_too_long(), "{server}");
+            assert_eq!(reply.window(), window.map(Tokens), "{server}");
         }
         let rate = "Rate limit reached on tokens per min (TPM): Limit 30000, Used 29000";
-        assert!(!Said::of(429, rate).is_too_long());
-        assert!(!Said::of(400, "unknown parameter: seed").is_too_long());
+        assert!(!ErrorReply::of(429, rate).is_too_long());
+        assert!(!ErrorReply::of(400, "unknown parameter: seed").is_too_long());
     }
 
     #[test]
@@ -517,7 +517,10 @@ mod tests {
             (404, "No models loaded. Please load a model"),
         ];
         for (status, body) in passes {
-            assert!(Said::of(status, body).is_transient(), "{status} {body}");
+            assert!(
+                ErrorReply::of(status, body).is_transient(),
+                "{status} {body}"
+            );
         }
         let stays = [
             (400, "bad"),
@@ -534,7 +537,10 @@ mod tests {
             (301, ""),
         ];
         for (status, body) in stays {
-            assert!(!Said::of(status, body).is_transient(), "{status} {body}");
+            assert!(
+                !ErrorReply::of(status, body).is_transient(),
+                "{status} {body}"
+            );
         }
     }
 
@@ -553,10 +559,10 @@ mod tests {
             (json!({"error": {"code": 7}}), 500),
         ];
         for (error, status) in cases {
-            let said = Said::inside(&error);
-            assert_eq!(said.status, status, "{error}");
+            let reply = ErrorReply::in_stream(&error);
+            assert_eq!(reply.status, status, "{error}");
             // A status that nobody told is not told on.
-            let told = said.into_error("u").to_string();
+            let told = reply.into_error("u").to_string();
             let names = error.to_string().contains(&status.to_string());
             assert_eq!(told.contains(&status.to_string()), names, "{told}");
         }
