@@ -79,7 +79,7 @@ pub enum Refusal {
 /// Puts a prompt together.
 pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Built, Refusal> {
     let descriptor = Descriptor::of(request.purpose);
-    let system = (descriptor.system)(of_task(request.state).words());
+    let system = (descriptor.system)(of_task(request.state).prompt_texts());
     let profile = Profile::of(request.window);
     let left = request.state.left();
     let prompt_max = profile.prompt_max().min(left - ANSWER_MIN);

@@ -4,7 +4,7 @@
 use journeyman_event::payload::Purpose;
 use journeyman_event::state::ModuleState;
 use journeyman_event::{Priority, Role, TaskState};
-use journeyman_language::Words;
+use journeyman_language::PromptTexts;
 use serde_json::Value;
 
 use crate::offer::ToolOffer;
@@ -33,7 +33,7 @@ pub struct Descriptor {
     pub(crate) share: u64,
     /// The system prompt in words of the task's language, byte-identical from call to call so that a model server's
     /// prompt cache hits.
-    pub(crate) system: fn(&Words) -> &'static str,
+    pub(crate) system: fn(&PromptTexts) -> &'static str,
     /// The JSON schema of the answer, where it has one, by the task and the tools that may be called.
     pub(crate) schema: fn(&TaskState, &[ToolOffer]) -> Option<Value>,
     /// The last pieces of the prompt: what is asked for.
@@ -51,7 +51,7 @@ impl Descriptor {
                 takes_tools: false,
                 doing: "planning",
                 share: 50,
-                system: |words| words.plan,
+                system: |texts| texts.plan,
                 schema: |task, _| Some(schema_of_plan(task)),
                 request: |task, _| vec![plan_request(task)],
             },
@@ -62,7 +62,7 @@ impl Descriptor {
                 takes_tools: true,
                 doing: "writing",
                 share: 100,
-                system: |words| words.code,
+                system: |texts| texts.code,
                 schema: |_, _| None,
                 request: code_request,
             },
@@ -73,7 +73,7 @@ impl Descriptor {
                 takes_tools: true,
                 doing: "writing tests for",
                 share: 50,
-                system: |words| words.tests,
+                system: |texts| texts.tests,
                 schema: |_, _| None,
                 request: tests_request,
             },
@@ -84,7 +84,7 @@ impl Descriptor {
                 takes_tools: true,
                 doing: "correcting",
                 share: 100,
-                system: |words| words.fix,
+                system: |texts| texts.fix,
                 schema: |_, _| None,
                 request: fix_request,
             },
@@ -106,7 +106,7 @@ impl Descriptor {
                 takes_tools: true,
                 doing: "reviewing",
                 share: 20,
-                system: |words| words.review,
+                system: |texts| texts.review,
                 schema: |_, _| Some(schema_of_review()),
                 request: |task, _| review_request(task),
             },
@@ -117,7 +117,7 @@ impl Descriptor {
                 takes_tools: false,
                 doing: "answering",
                 share: 50,
-                system: |words| words.answer,
+                system: |texts| texts.answer,
                 schema: |_, _| None,
                 request: |_, _| vec![answer_request()],
             },

@@ -22,7 +22,7 @@ pub(crate) fn review_request(state: &TaskState) -> Vec<Piece> {
         .filter_map(|module| {
             let code = module.code()?;
             let path = language.module_path(module.plan.name.as_str());
-            let block = language.words().block(code.source.trim_end());
+            let block = language.prompt_texts().block(code.source.trim_end());
             let text = format!("# `{path}`\n{block}");
             let name = format!("code of {}", module.plan.name);
             Some(piece(LayerName::Current, Rank::High, name, text))
@@ -75,7 +75,7 @@ pub(crate) fn tests_request(state: &TaskState, module: Option<&ModuleState>) -> 
     let Some(module) = module else {
         return Vec::new();
     };
-    let words = of_task(state).words();
+    let words = of_task(state).prompt_texts();
     let asked = words.ask_for_tests(module.plan.name.as_str());
     let text = format!("{}{asked}", refusal(module));
     vec![piece(LayerName::Current, Rank::Critical, "request", text)]
@@ -89,7 +89,7 @@ pub(crate) fn fix_request(state: &TaskState, module: Option<&ModuleState>) -> Ve
     let path = language.module_path(module.plan.name.as_str());
     let mut all = Vec::new();
     if let Some(code) = module.code() {
-        let block = language.words().block(code.source.trim_end());
+        let block = language.prompt_texts().block(code.source.trim_end());
         let text = format!("# `{path}` as it is now\n{block}");
         all.push(piece(LayerName::Current, Rank::High, "current code", text));
     }

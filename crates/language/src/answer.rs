@@ -41,20 +41,20 @@ pub(crate) fn bare(line: &str) -> &str {
 }
 
 /// All of an answer that holds nothing but thoughts, for who finds the file in them.
-pub(crate) fn thoughts(answer: &str) -> Option<&str> {
-    (spoken(answer).trim().is_empty() && !answer.trim().is_empty()).then_some(answer)
+pub(crate) fn only_reasoning(answer: &str) -> Option<&str> {
+    (without_reasoning(answer).trim().is_empty() && !answer.trim().is_empty()).then_some(answer)
 }
 
 /// What came in place of an answer, in words for the model: nothing, only thoughts, a refusal, or a tool
 /// call. None where it is something else.
-pub fn in_place(answer: &str) -> Option<String> {
+pub fn missing_answer(answer: &str) -> Option<String> {
     if answer.trim().is_empty() {
         return Some("the answer is empty; give what was asked for".to_owned());
     }
-    if thoughts(answer).is_some() {
+    if only_reasoning(answer).is_some() {
         return Some("only thoughts came and no answer; answer at once".to_owned());
     }
-    let said = spoken(answer);
+    let said = without_reasoning(answer);
     if let Some(why) = refusal(&said) {
         return Some(format!("the model refuses: {why}"));
     }
@@ -93,7 +93,7 @@ fn called(text: &str) -> Option<String> {
 }
 
 /// An answer without thoughts, without what its template puts around it, and without a byte order mark.
-pub fn spoken(answer: &str) -> String {
+pub fn without_reasoning(answer: &str) -> String {
     let mut text = of_final_channel(bare(answer));
     // The prompt's template may have opened them.
     for (open, close) in THOUGHTS {

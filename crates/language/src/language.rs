@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use journeyman_event::payload::GivenTest;
 
-use crate::{Examples, Words};
+use crate::{Examples, PromptTexts};
 
 /// Knowledge of a programming language: pure, the same wherever and whenever it is asked, so that a task's history
 /// can be read again anywhere. What has to be run for it is a [`Runner`](crate::Runner)'s.
@@ -18,7 +18,7 @@ pub trait Language: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// What is said to a model, and to a user, in words of this language.
-    fn words(&self) -> &'static Words;
+    fn prompt_texts(&self) -> &'static PromptTexts;
 
     // Names.
 
@@ -182,7 +182,7 @@ pub trait Language: Send + Sync {
     ///
     /// # Errors
     /// Names those that none of them has, in words for the model.
-    fn put_back(&self, source: &str, known: &[&str]) -> Result<String, String>;
+    fn restore_unchanged(&self, source: &str, known: &[&str]) -> Result<String, String>;
 
     // Suites.
 

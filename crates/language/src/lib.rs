@@ -12,11 +12,11 @@ pub mod answer;
 mod error;
 mod examples;
 mod language;
+mod prompt_texts;
 mod prose;
 pub mod python;
 mod report;
 mod runner;
-mod words;
 
 use journeyman_event::TaskState;
 use journeyman_event::payload::TaskSubmitted;
@@ -24,9 +24,9 @@ use journeyman_event::payload::TaskSubmitted;
 pub use error::{Error, Result};
 pub use examples::Examples;
 pub use language::{ImportFailure, Language};
+pub use prompt_texts::PromptTexts;
 pub use report::{DeadCode, DeadCodeKind, ImportCheck, TestOutcome, TestReport, TestResult};
 pub use runner::Runner;
-pub use words::Words;
 
 use python::Python;
 
@@ -66,7 +66,7 @@ pub fn check_runner(state: &TaskState, runs: &str) -> Result<()> {
     if language.name() == runs {
         return Ok(());
     }
-    let title = language.words().title;
+    let title = language.prompt_texts().title;
     Err(Error::NotReady { title })
 }
 

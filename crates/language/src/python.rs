@@ -12,11 +12,11 @@ mod names;
 mod own_fault;
 mod program;
 mod prompt;
+mod prompt_texts;
 mod rendering;
 mod source;
 mod suite;
 mod unchanged;
-mod words;
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ pub use names::{BUILTINS, STANDARD_LIBRARY, is_standard};
 use names::{is_builtin, is_identifier, is_library, is_name, is_third_party};
 use source::{defined_name, mentions, stub_signatures};
 
-use crate::{Examples, ImportFailure, Language, Words};
+use crate::{Examples, ImportFailure, Language, PromptTexts};
 
 /// Python, as far as it is known without being run.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +39,8 @@ impl Language for Python {
         "python"
     }
 
-    fn words(&self) -> &'static Words {
-        &words::WORDS
+    fn prompt_texts(&self) -> &'static PromptTexts {
+        &prompt_texts::PROMPT_TEXTS
     }
 
     fn is_identifier(&self, name: &str) -> bool {
@@ -231,8 +231,8 @@ impl Language for Python {
         answer::ends_in_whole_code(answer)
     }
 
-    fn put_back(&self, source: &str, known: &[&str]) -> Result<String, String> {
-        unchanged::put_back(source, known)
+    fn restore_unchanged(&self, source: &str, known: &[&str]) -> Result<String, String> {
+        unchanged::restore_unchanged(source, known)
     }
 
     fn test_file_problem(&self, source: &str) -> Option<String> {

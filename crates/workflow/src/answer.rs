@@ -7,19 +7,19 @@ use journeyman_event::payload::PromptAnswered;
 use journeyman_event::printable;
 use journeyman_event::state::PendingAnswer;
 use journeyman_language::Language;
-use journeyman_language::answer::{in_place, spoken};
+use journeyman_language::answer::{missing_answer, without_reasoning};
 pub(crate) use json::{json_in, review, tool_requests};
 
 /// What the model says to a question. The error says why that is none, in words for the model.
 pub(crate) fn reply(answer: &PendingAnswer) -> Result<PromptAnswered, String> {
-    let said = spoken(&answer.text);
+    let said = without_reasoning(&answer.text);
     let text = printable(&said).trim().to_owned();
     if text.is_empty()
         || ["<tool_call>", "<refusal>"]
             .iter()
             .any(|mark| text.starts_with(mark))
     {
-        let problem = in_place(&answer.text);
+        let problem = missing_answer(&answer.text);
         return Err(problem.unwrap_or_else(|| "it says nothing; answer the question".to_owned()));
     }
     Ok(PromptAnswered {

@@ -204,7 +204,10 @@ fn begins_a_file(prompt: &str) -> bool {
 
 /// The languages that can be written, for a person.
 fn titles() -> String {
-    let titles: Vec<&str> = ALL.iter().map(|language| language.words().title).collect();
+    let titles: Vec<&str> = ALL
+        .iter()
+        .map(|language| language.prompt_texts().title)
+        .collect();
     titles.join(" or ")
 }
 

@@ -317,7 +317,7 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
             text,
             "\n## Run the tests\n\n```\n{}\n```\n\n{}",
             language.test_command(None, &tests),
-            language.words().test_tools
+            language.prompt_texts().test_tools
         );
     }
     let _ = writeln!(

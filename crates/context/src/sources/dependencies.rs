@@ -34,7 +34,7 @@ fn dependencies(state: &TaskState, module: &ModuleState) -> Vec<Piece> {
             let text = format!(
                 "# Module {} exists; {}\n{}",
                 plan.name,
-                language.words().import_from(plan.name.as_str()),
+                language.prompt_texts().import_from(plan.name.as_str()),
                 outline(language, dependency)
             );
             piece(

@@ -25,7 +25,7 @@ fn given_tests(state: &TaskState, module: Option<&PlannedModule>) -> Vec<Piece> 
         .filter(|test| test.origin == TestOrigin::File)
         .filter(|test| module.is_none_or(|module| module.given_tests.contains(&test.name)))
         .map(|test| {
-            let block = of_task(state).words().block(&test.source);
+            let block = of_task(state).prompt_texts().block(&test.source);
             let text = format!("# These tests must pass ({})\n{block}", test.name);
             piece(
                 LayerName::State,

@@ -29,7 +29,7 @@ fn task(state: &TaskState, purpose: Purpose, module: Option<&ModuleState>) -> Pi
         Some(module) if module.plan.completes_prompt => format!(
             "Complete the file `{}` that begins so.\n\n{}",
             language.module_path(module.plan.name.as_str()),
-            language.words().block(prompt)
+            language.prompt_texts().block(prompt)
         ),
         _ if purpose == Purpose::Answer => format!("# The question\n{prompt}"),
         _ => format!("# The task\n{prompt}"),

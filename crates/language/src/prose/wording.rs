@@ -2,7 +2,9 @@
 //! takes back what it says, and where a sentence begins and ends. A list of words is one text, with commas
 //! between them.
 
-use super::spoken::{Spoken, asks_in_another_language, denies_in_another_language};
+use super::sentence_language::{
+    SentenceLanguage, asks_in_another_language, denies_in_another_language,
+};
 
 /// What a sentence or a heading says where its results are not what is wanted, but what was or is.
 pub(crate) const REPORTS: &str = "actual, actually, at the moment, before, current, currently, got, incorrect, incorrectly, instead, \
@@ -174,7 +176,7 @@ pub(crate) fn tells_of_people(sentence: &str) -> bool {
 pub(crate) fn leads_to_an_example(lead: &str) -> bool {
     let is_situation =
         || starts_with_any(opening(lead), "for, note, when, with") && !tells_of_people(lead);
-    Spoken::of(lead) == Spoken::Nothing
+    SentenceLanguage::of(lead) == SentenceLanguage::Nothing
         || says_any(lead, EXEMPLIFYING)
         || RESULTS
             .iter()
@@ -193,7 +195,7 @@ pub(crate) fn only_explains(trail: &str) -> bool {
     bare.is_empty()
         || bare.starts_with('(') && bare.contains(')')
         || starts_with_any(bare, EXPLAINING) && !tells_of_people(bare)
-        || Spoken::of(bare) == Spoken::Nothing
+        || SentenceLanguage::of(bare) == SentenceLanguage::Nothing
 }
 
 /// Whether a sentence behind an example plainly takes nothing of it back: it leads to something else, asks,
@@ -206,7 +208,9 @@ pub(crate) fn goes_on(sentence: &str) -> bool {
         || !end.ends_with(['.', '!', '?']) && says_any(sentence, EXEMPLIFYING);
     let begins_with_a_value =
         bare.starts_with(|c: char| c.is_ascii_digit() || "\"'[({:".contains(c));
-    if is_heading || Spoken::of(sentence) == Spoken::Nothing && !begins_with_a_value {
+    if is_heading
+        || SentenceLanguage::of(sentence) == SentenceLanguage::Nothing && !begins_with_a_value
+    {
         return true;
     }
     let names_a_value = sentence.contains(|c: char| c.is_ascii_digit() || "\"'[{".contains(c));

@@ -9,11 +9,11 @@ use blocks::fenced_blocks;
 pub(super) use file::{test_file, whole_file};
 use journeyman_syntax::Source;
 
-use crate::answer::spoken;
+use crate::answer::without_reasoning;
 
 /// The texts of the fenced blocks of an answer that are marked so, one that is left open at the end included.
 pub(super) fn blocks_marked(answer: &str, mark: &str) -> Vec<String> {
-    let (closed, open) = fenced_blocks(&spoken(answer));
+    let (closed, open) = fenced_blocks(&without_reasoning(answer));
     let blocks = closed.into_iter().chain(open);
     let marked = blocks.filter(|block| block.info == mark);
     marked.map(|block| block.text).collect()
@@ -21,7 +21,7 @@ pub(super) fn blocks_marked(answer: &str, mark: &str) -> Vec<String> {
 
 /// Whether an answer ends in a block that is not closed, and whose code is whole as far as it goes.
 pub(super) fn ends_in_whole_code(answer: &str) -> bool {
-    let open = fenced_blocks(&spoken(answer)).1;
+    let open = fenced_blocks(&without_reasoning(answer)).1;
     open.is_some_and(|open| Source::of(&open.text).parses())
 }
 

@@ -3,9 +3,9 @@
 mod asked;
 mod examples;
 mod passages;
+mod prose_examples;
 mod reading;
 mod sessions;
-mod stated;
 mod surroundings;
 mod volatile;
 

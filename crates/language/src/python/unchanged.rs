@@ -21,7 +21,7 @@ const SAYS_NOTHING_IS_MEANT: &[&str] = &["nothing", "no", "noop", "abstract"];
 /// A file with the definitions that it leaves out as unchanged, methods included: each is that of the
 /// first of the texts `known` that has it with something to run in it. The error names those that none of
 /// them has, in words for the model.
-pub(crate) fn put_back(source: &str, known: &[&str]) -> Result<String, String> {
+pub(crate) fn restore_unchanged(source: &str, known: &[&str]) -> Result<String, String> {
     if !Source::of(source).parses() {
         return Ok(source.to_owned());
     }
@@ -243,15 +243,15 @@ mod tests {
             ("def helper(x:\n    ...  # unchanged", None),
         ] {
             let source = file(&format!("{helper}{}", put.unwrap_or_default()));
-            let text = put_back(&source, &["", known]).unwrap();
+            let text = restore_unchanged(&source, &["", known]).unwrap();
             let is_back = text.contains(whole) && text.matches("def helper").count() == 1;
             assert_eq!(is_back, put.is_some(), "{text}");
             assert_eq!(text == source, put.is_none(), "{text}");
         }
-        let boxed = put_back("class Box: ...  # unchanged\n", &[known]).unwrap();
+        let boxed = restore_unchanged("class Box: ...  # unchanged\n", &[known]).unwrap();
         assert!(boxed.starts_with("class Box:\n    size = 1"), "{boxed}");
         let unknown = file("def helper(x): ...  # unchanged\n\nasync def go(): pass  # as before");
-        let told = put_back(&unknown, &[]).unwrap_err();
+        let told = restore_unchanged(&unknown, &[]).unwrap_err();
         assert!(told.contains("leaves out what helper, go does"), "{told}");
     }
 
@@ -269,7 +269,7 @@ mod tests {
         ] {
             let new = "    def take(self):\n        return self.items.pop()";
             for methods in [format!("{new}\n\n{stub}"), format!("{stub}\n\n{new}")] {
-                let text = put_back(&class(&methods), &[known]).unwrap();
+                let text = restore_unchanged(&class(&methods), &[known]).unwrap();
                 assert!(text.contains(put) && text.contains(new), "{text}");
                 assert_eq!(text.matches("def put").count(), 1, "{text}");
                 assert!(
@@ -278,7 +278,7 @@ mod tests {
                 );
             }
         }
-        let told = |methods: &str| put_back(&class(methods), &[known]).unwrap_err();
+        let told = |methods: &str| restore_unchanged(&class(methods), &[known]).unwrap_err();
         let unknown = "    def take(self): ...  # unchanged\n    def keep(self): pass  # same";
         assert!(
             told(unknown).contains("what Box.take, Box.keep does"),
@@ -288,6 +288,6 @@ mod tests {
         // Which of two it is, nobody knows.
         assert!(told("    def size(self): ...  # unchanged").contains("Box.size"));
         let odd = "class Box:\n    text = '''\nleft\n'''\n    def put(self, x): ...  # unchanged\n";
-        assert_eq!(put_back(odd, &[known]).unwrap(), odd);
+        assert_eq!(restore_unchanged(odd, &[known]).unwrap(), odd);
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn it_is_found_by_its_name(sample: &Sample) {
 }
 
 pub(crate) fn it_is_spoken_of(sample: &Sample) {
-    let words = sample.language.words();
+    let words = sample.language.prompt_texts();
     for (prompt, needed) in [
         (words.plan, words.title),
         (words.code, words.title),
@@ -256,7 +256,7 @@ pub(crate) fn a_prompt_shows_what_it_expects(sample: &Sample) {
 
 pub(crate) fn an_answer_holds_a_file(sample: &Sample) {
     let language = sample.language;
-    let words = language.words();
+    let words = language.prompt_texts();
     let said = |source: &str| format!("Here it is:\n\n{}\n\nDone.", words.block(source.trim()));
     let names = &[sample.function];
     let found = language.code_in_answer(&said(sample.right), None, names);
@@ -287,7 +287,7 @@ pub(crate) fn an_answer_holds_a_file(sample: &Sample) {
             .blocks_in_answer(&said(sample.right), "tool")
             .is_empty()
     );
-    let same = language.put_back(sample.right, &[sample.wrong]);
+    let same = language.restore_unchanged(sample.right, &[sample.wrong]);
     assert_eq!(same.as_deref(), Ok(sample.right));
 }
 

@@ -4,7 +4,7 @@
 use journeyman_event::payload::{Purpose, ReviewCompleted, ToolRequest};
 use journeyman_event::state::PendingAnswer;
 use journeyman_language::Language;
-use journeyman_language::answer::{in_place, json_values, spoken};
+use journeyman_language::answer::{json_values, missing_answer, without_reasoning};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -78,7 +78,7 @@ pub(crate) fn review(answer: &PendingAnswer) -> ReviewCompleted {
 /// What a model said in JSON: of the objects in its answer the first that fits. Comments, commas too
 /// many and words around it are forgiven. The error says why none fits, in words for the model.
 pub(crate) fn json_in<T: DeserializeOwned>(answer: &str) -> Result<T, String> {
-    let said = spoken(answer);
+    let said = without_reasoning(answer);
     let mut problem = said.find('{').map_or_else(
         || "it is not a JSON object".to_owned(),
         |at| {
@@ -92,5 +92,5 @@ pub(crate) fn json_in<T: DeserializeOwned>(answer: &str) -> Result<T, String> {
             Err(error) => problem = format!("its JSON: {error}"),
         }
     }
-    Err(in_place(answer).unwrap_or(problem))
+    Err(missing_answer(answer).unwrap_or(problem))
 }

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::blocks::{Block, fenced_blocks};
 use super::repaired::{at_the_margin, new_file, numbered, repaired, unescaped};
-use crate::answer::{bare, in_place, json_values, spoken, thoughts};
-use crate::prose::spoken::{
+use crate::answer::{bare, json_values, missing_answer, only_reasoning, without_reasoning};
+use crate::prose::sentence_language::{
     denies_in_another_language, mends_in_another_language, offers_in_another_language,
 };
 use crate::python::is_builtin;
@@ -130,12 +130,12 @@ pub(in crate::python) fn whole_file(
     cut: Option<&str>,
     names: &[&str],
 ) -> Result<String, String> {
-    if let Some(thoughts) = thoughts(answer) {
+    if let Some(thoughts) = only_reasoning(answer) {
         return thought_file(thoughts, names).ok_or_else(|| {
             "it has only thoughts and no answer; answer at once with the file".to_owned()
         });
     }
-    let said = spoken(answer);
+    let said = without_reasoning(answer);
     let (closed, open) = fenced_blocks(&said);
     let mut candidates: Vec<Candidate> = Vec::new();
     // What is not to be so, for where nothing else is.
@@ -212,7 +212,7 @@ pub(in crate::python) fn whole_file(
     let best = candidates.into_iter().max_by_key(Candidate::rank);
     let best = best.ok_or_else(|| {
         let no_block = "it has no ```python block; give the whole file in one";
-        in_place(answer).unwrap_or_else(|| no_block.to_owned())
+        missing_answer(answer).unwrap_or_else(|| no_block.to_owned())
     })?;
     usable(&best.text)
 }
@@ -528,7 +528,7 @@ fn usable(source: &str) -> Result<String, String> {
 /// The test file in an answer. One that was cut off still has the tests before the cut: small models
 /// often go on until they are stopped.
 pub(in crate::python) fn test_file(answer: &str, cut: Option<&str>) -> Result<String, String> {
-    let said = spoken(answer);
+    let said = without_reasoning(answer);
     let (closed, open) = fenced_blocks(&said);
     // What a model says about its tests may hold code too.
     let (warned, others): (Vec<Block>, Vec<Block>) = closed.into_iter().partition(is_warned_of);

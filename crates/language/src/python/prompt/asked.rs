@@ -4,9 +4,9 @@
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
-use super::passages::{Role, Statement, passages_in};
-use super::stated::after_label;
-use crate::prose::spoken::Spoken;
+use super::passages::{Statement, StatementRole, passages_in};
+use super::prose_examples::after_label;
+use crate::prose::sentence_language::SentenceLanguage;
 use crate::prose::wording::{demands, each, requests};
 use crate::python::source::whole_signature;
 use crate::python::{defined_name, is_builtin, is_identifier, is_name, stub_signatures};
@@ -65,7 +65,7 @@ impl<'p> Prompt<'p> {
         let tests: Vec<_> = passages
             .iter()
             .flatten()
-            .filter(|one| matches!(one.role, Role::Helper | Role::Test))
+            .filter(|one| matches!(one.role, StatementRole::Helper | StatementRole::Test))
             .map(|one| one.lines.clone())
             .collect();
         let is_test = |at: &usize| tests.iter().any(|lines| lines.contains(at));
@@ -289,7 +289,7 @@ fn names_in_prose<'p>(line: &'p str, names: &mut BTreeSet<&'p str>) {
         bare.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ')' || c == ' ');
     let mut cue = if bare.is_empty() { "" } else { "and" };
     // The cues are English: in another language parameters have to do.
-    let is_english = Spoken::of(line) != Spoken::Unknown;
+    let is_english = SentenceLanguage::of(line) != SentenceLanguage::Unknown;
     let mut rest = bare;
     while !rest.is_empty() {
         let end = rest

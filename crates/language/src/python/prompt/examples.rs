@@ -8,20 +8,20 @@ use journeyman_syntax::{Kind, Source};
 
 use super::asked::Prompt;
 use super::passages::BLOCK;
-use super::reading::Reading;
+use super::reading::PromptTests;
 use super::sessions::ANY_DETAIL;
 use crate::Examples;
 
 /// Reads a prompt.
 pub(in crate::python) fn examples(prompt: &str) -> Examples {
-    let reading = Reading::of(&Prompt::of(prompt));
+    let reading = PromptTests::of(&Prompt::of(prompt));
     Examples {
         left_out: left_out(&reading),
         tests: reading.tests,
     }
 }
 
-fn left_out(reading: &Reading) -> Option<String> {
+fn left_out(reading: &PromptTests) -> Option<String> {
     let (first, count) = (reading.left_out.first()?, reading.left_out.len());
     let first = clipped(first);
     let mut text = if count == 1 {
@@ -167,7 +167,7 @@ mod tests {
         {
             let (prompt, expected) = case.split_once("\n-----").unwrap();
             let expected: Vec<&str> = expected.lines().filter(|line| !line.is_empty()).collect();
-            let reading = Reading::of(&Prompt::of(prompt));
+            let reading = PromptTests::of(&Prompt::of(prompt));
             let mut found = examples_in_short(&reading.tests);
             found.extend(
                 reading

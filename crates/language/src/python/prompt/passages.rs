@@ -54,7 +54,7 @@ pub(crate) struct Statement {
     pub(crate) lines: RangeInclusive<usize>,
     /// Its text without the indentation of all of it.
     text: String,
-    pub(crate) role: Role,
+    pub(crate) role: StatementRole,
     called: BTreeSet<String>,
     free: BTreeSet<String>,
     bound: BTreeSet<String>,
@@ -62,7 +62,7 @@ pub(crate) struct Statement {
 
 /// What a statement is for in a passage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum StatementRole {
     Import,
     /// A function or class that holds tests.
     Test,
@@ -87,18 +87,18 @@ impl Statement {
         let name = first.map_or("", |first| first.names.first().map_or("", String::as_str));
         let has_checks = !source.checks().is_empty();
         let role = match first.map(|first| first.kind) {
-            _ if text.starts_with("if __name__") => Role::Code,
-            Some(Kind::Import) => Role::Import,
-            Some(Kind::Function) if name.starts_with("test") && has_checks => Role::Test,
+            _ if text.starts_with("if __name__") => StatementRole::Code,
+            Some(Kind::Import) => StatementRole::Import,
+            Some(Kind::Function) if name.starts_with("test") && has_checks => StatementRole::Test,
             Some(Kind::Class)
                 if has_checks && (name.starts_with("Test") || text.contains("TestCase")) =>
             {
-                Role::Test
+                StatementRole::Test
             }
-            Some(Kind::Function) if text.contains("fixture") => Role::Helper,
-            Some(Kind::Function | Kind::AsyncFunction | Kind::Class) => Role::Code,
-            _ if has_checks => Role::Check,
-            _ => Role::Setup,
+            Some(Kind::Function) if text.contains("fixture") => StatementRole::Helper,
+            Some(Kind::Function | Kind::AsyncFunction | Kind::Class) => StatementRole::Code,
+            _ if has_checks => StatementRole::Check,
+            _ => StatementRole::Setup,
         };
         let (called, free) = source.names();
         let bound = source.bound();
@@ -114,12 +114,12 @@ impl Statement {
 
     fn defines(&self, name: &str) -> bool {
         match self.role {
-            Role::Helper | Role::Code => {
+            StatementRole::Helper | StatementRole::Code => {
                 let text = self.text.lines().find(|line| !line.starts_with('@'));
                 text.and_then(crate::python::defined_name) == Some(name)
             }
-            Role::Import | Role::Setup => self.bound.contains(name),
-            Role::Test | Role::Check => false,
+            StatementRole::Import | StatementRole::Setup => self.bound.contains(name),
+            StatementRole::Test | StatementRole::Check => false,
         }
     }
 }
@@ -150,18 +150,18 @@ pub(crate) fn passages_in(lines: &[Line<'_>]) -> Vec<Vec<Statement>> {
     }
     all.retain(|passage| {
         let mut roles = passage.iter().map(|statement| statement.role);
-        roles.any(|role| matches!(role, Role::Test | Role::Check))
+        roles.any(|role| matches!(role, StatementRole::Test | StatementRole::Check))
     });
     for passage in &mut all {
         let is_helper = |one: &Statement| {
-            one.role == Role::Code
+            one.role == StatementRole::Code
                 && one.text.starts_with("def ")
                 && (uses_what_is_not_there(passage, one)
                     || compares_what_is_not_there(passage, one))
         };
         let helpers: Vec<bool> = passage.iter().map(is_helper).collect();
         for (statement, _) in passage.iter_mut().zip(helpers).filter(|(_, is)| *is) {
-            statement.role = Role::Helper;
+            statement.role = StatementRole::Helper;
         }
     }
     all
@@ -169,7 +169,9 @@ pub(crate) fn passages_in(lines: &[Line<'_>]) -> Vec<Vec<Statement>> {
 
 /// Whether a whole function is called in a check of something that is not there: it helps to check that.
 fn compares_what_is_not_there(passage: &[Statement], function: &Statement) -> bool {
-    let mut checks = passage.iter().filter(|one| one.role == Role::Check);
+    let mut checks = passage
+        .iter()
+        .filter(|one| one.role == StatementRole::Check);
     function.text.contains("return ")
         && checks.any(|check| {
             check.called.iter().any(|name| function.defines(name))
@@ -309,7 +311,12 @@ struct File<'p> {
 impl File<'_> {
     fn fill(&mut self, is_plain: &dyn Fn(usize) -> bool) {
         let checks: Vec<usize> = (0..self.statements.len())
-            .filter(|&at| matches!(self.statements[at].role, Role::Test | Role::Check))
+            .filter(|&at| {
+                matches!(
+                    self.statements[at].role,
+                    StatementRole::Test | StatementRole::Check
+                )
+            })
             .filter(|&at| self.is_wanted(&self.statements[at]))
             .collect();
         let run = self.run(&checks);
@@ -330,10 +337,10 @@ impl File<'_> {
     /// the library under their own names are there without it.
     fn leans(&self, check: &Statement) -> bool {
         let brings = |other: &Statement, name: &str| match other.role {
-            Role::Import => {
+            StatementRole::Import => {
                 !is_library(name) && other.defines(name) && self.is_foreign(other) == Some(false)
             }
-            Role::Helper => other.defines(name),
+            StatementRole::Helper => other.defines(name),
             _ => false,
         };
         names_of(check).iter().any(|&(name, _)| {
@@ -354,7 +361,7 @@ impl File<'_> {
         let mut acts = false;
         for (at, one) in self.statements.iter().enumerate() {
             let is_known = || self.needs(one, &bound, &[]).is_some();
-            if one.role == Role::Setup && !one.text.starts_with("print(") && is_known() {
+            if one.role == StatementRole::Setup && !one.text.starts_with("print(") && is_known() {
                 run.push(at);
                 acts |= one.bound.is_empty();
                 bound.extend(one.bound.iter().cloned());
@@ -363,7 +370,7 @@ impl File<'_> {
         let loose = checks.iter().filter(|&&at| {
             let one = &self.statements[at];
             let mut names = one.called.iter().chain(&one.free);
-            one.role == Role::Check && (acts || names.any(|name| bound.contains(name)))
+            one.role == StatementRole::Check && (acts || names.any(|name| bound.contains(name)))
         });
         let loose: Vec<usize> = loose.copied().collect();
         let last = loose.last().copied();
@@ -381,7 +388,10 @@ impl File<'_> {
         fixtures: &[usize],
     ) -> Option<Needs> {
         let is_checked = |name: &str| {
-            let mut checks = self.statements.iter().filter(|one| one.role != Role::Setup);
+            let mut checks = self
+                .statements
+                .iter()
+                .filter(|one| one.role != StatementRole::Setup);
             checks.any(|one| one.called.contains(name))
         };
         let mut needs = Needs::default();
@@ -397,8 +407,10 @@ impl File<'_> {
                 continue;
             }
             let given = self.statements.iter().position(|other| {
-                matches!(other.role, Role::Import | Role::Helper | Role::Setup)
-                    && other.defines(name)
+                matches!(
+                    other.role,
+                    StatementRole::Import | StatementRole::Helper | StatementRole::Setup
+                ) && other.defines(name)
             });
             // What a test file imports must be where it imports it from, unless the prompt is that file.
             let is_asked = self.is_asked(name, statement);
@@ -407,7 +419,7 @@ impl File<'_> {
                 needs.what_is_asked = true;
             } else if let Some(at) = given {
                 let other = &self.statements[at];
-                if other.role == Role::Import {
+                if other.role == StatementRole::Import {
                     needs.what_is_asked |= self.is_foreign(other)?;
                 } else {
                     open.extend(names_of(other));
@@ -465,7 +477,7 @@ impl File<'_> {
         let Some(whole) = Statement::of(first..=first, text) else {
             return;
         };
-        let is_function = parts.iter().all(|part| part.role == Role::Test);
+        let is_function = parts.iter().all(|part| part.role == StatementRole::Test);
         let Some(fixtures) = self.fixtures(&whole) else {
             return;
         };
@@ -507,7 +519,7 @@ impl File<'_> {
             let parameters = inside.split(',').filter(|part| !part.contains('='));
             for (name, _) in parameters.filter_map(|part| identifier(part.trim())) {
                 let fixture = self.statements.iter().position(|other| {
-                    other.role == Role::Helper
+                    other.role == StatementRole::Helper
                         && other.text.contains("fixture")
                         && other.defines(name)
                 });
@@ -532,7 +544,7 @@ impl File<'_> {
         let mut parts = Vec::new();
         for &at in &self.above {
             let one = &self.statements[at];
-            if one.role == Role::Import {
+            if one.role == StatementRole::Import {
                 imports.push(one.text.clone());
             } else {
                 parts.push(one.text.clone());
@@ -578,7 +590,7 @@ pub(crate) fn is_chain(assertion: &str) -> bool {
 /// Whether a statement is made of assertions that are taken on their own.
 fn is_flat(prompt: &Prompt<'_>, check: &Statement, is_plain: &dyn Fn(usize) -> bool) -> bool {
     let mut lines = check.lines.clone();
-    if check.role == Role::Check {
+    if check.role == StatementRole::Check {
         return lines.start() == lines.end() && is_plain(*lines.start());
     }
     check.text.starts_with("def test")

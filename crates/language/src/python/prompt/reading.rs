@@ -8,10 +8,10 @@ use journeyman_syntax::Source;
 
 use super::asked::{Line, Prompt, is_comment};
 use super::passages::{is_chain, is_open, tests_in_passages};
-use super::sessions::doctests;
-use super::stated::{
-    Shown, call_at, calls_shown, is_case, is_labelled, shows_a_result, stated_examples,
+use super::prose_examples::{
+    ShownCall, call_at, calls_shown, is_case, is_labelled, prose_examples, shows_a_result,
 };
+use super::sessions::doctests;
 use super::volatile::is_volatile;
 use crate::python::literal::literal;
 use crate::python::{is_builtin, is_library};
@@ -22,7 +22,7 @@ const EXAMPLES_FILE: &str = "test_examples.py";
 const ASSERTIONS_FILE: &str = "test_assertions.py";
 
 /// What is made of a prompt's lines.
-pub(crate) struct Reading {
+pub(crate) struct PromptTests {
     pub(crate) tests: Vec<GivenTest>,
     /// What looks like a test and is none of them, line by line: the line, or the calls on it that are not
     /// run where others are.
@@ -32,12 +32,12 @@ pub(crate) struct Reading {
 }
 
 /// A test of one or a few lines, and where it stands.
-pub(crate) struct Found {
+pub(crate) struct FoundTest {
     pub(crate) lines: RangeInclusive<usize>,
     pub(crate) text: String,
 }
 
-impl Reading {
+impl PromptTests {
     /// Reads a prompt.
     pub(crate) fn of(prompt: &Prompt<'_>) -> Self {
         let is_plain = |at| assertion(prompt, at).is_some();
@@ -47,14 +47,18 @@ impl Reading {
         let (mut examples, mut assertions) = doctests(prompt);
         let lines = (0..prompt.lines.len()).filter(on_its_own);
         let plain = lines.filter_map(|at| Some((at, assertion(prompt, at)?)));
-        let mut stated = stated_examples(prompt);
+        let mut stated = prose_examples(prompt);
         stated.retain(|(at, _)| on_its_own(at));
-        assertions.extend(plain.chain(stated.iter().cloned()).map(|(at, text)| Found {
-            lines: at..=at,
-            text,
-        }));
+        assertions.extend(
+            plain
+                .chain(stated.iter().cloned())
+                .map(|(at, text)| FoundTest {
+                    lines: at..=at,
+                    text,
+                }),
+        );
         let contradicted = contradicted(examples.iter().chain(&assertions));
-        let is_clear = |found: &Found| {
+        let is_clear = |found: &FoundTest| {
             expected(&found.text).is_none_or(|(call, result)| {
                 !contradicted.contains(&call) && !is_volatile(prompt, &call, &result)
             })
@@ -87,9 +91,10 @@ impl Reading {
                 return Some(text.to_owned());
             }
             let run = run.get(&at)?;
-            let is_run = |one: &&Shown<'_>| {
+            let is_run = |one: &&ShownCall<'_>| {
                 // Of a call that stands there twice, the one with a result was run.
-                let is_other = |other: &Shown<'_>| other.call == one.call && other.value.is_some();
+                let is_other =
+                    |other: &ShownCall<'_>| other.call == one.call && other.value.is_some();
                 let value = one.value.as_deref().map(spelled).unwrap_or_default();
                 run.iter()
                     .any(|test| test.contains(&spelled(&one.call)) && test.contains(&value))
@@ -152,7 +157,7 @@ fn spelled(text: &str) -> String {
     text.replace('"', "'")
 }
 
-fn contradicted<'f>(all: impl Iterator<Item = &'f Found>) -> BTreeSet<String> {
+fn contradicted<'f>(all: impl Iterator<Item = &'f FoundTest>) -> BTreeSet<String> {
     let mut results: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (call, value) in all.filter_map(|found| expected(&found.text)) {
         results.entry(call).or_default().insert(value);

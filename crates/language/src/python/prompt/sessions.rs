@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use journeyman_syntax::Source;
 
 use super::asked::{Prompt, is_comment};
-use super::reading::Found;
-use super::stated::stated_in_session;
+use super::prose_examples::result_on_session_line;
+use super::reading::FoundTest;
 use crate::python::literal::{identifier, literal};
 use crate::python::{is_builtin, is_standard};
 
@@ -59,7 +59,7 @@ fn session_about_the_task(prompt: &Prompt<'_>, session: &str) -> Option<String> 
 /// Doctest examples, one text a group: a group ends at a blank line, at a line that closes a
 /// docstring or a code block, and its indentation is taken away. Beside them, as assertions, those
 /// whose line states the result itself (`>>> f(2) == 4`): doctest would take it for no result.
-pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<Found>, Vec<Found>) {
+pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<FoundTest>, Vec<FoundTest>) {
     let mut examples = Vec::new();
     let mut assertions = Vec::new();
     let mut group = String::new();
@@ -72,16 +72,16 @@ pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<Found>, Vec<Found>) {
         let bare = line.trim_start();
         let is_own = prompt.lines.get(at).is_some_and(|line| line.is_own);
         let prompt_line = is_own && (bare == ">>>" || bare.starts_with(">>> "));
-        let closes = closes_group(bare) || (!prompt_line && stated_in_session(bare).is_some());
+        let closes = closes_group(bare) || (!prompt_line && result_on_session_line(bare).is_some());
         let next = text_of(at + 1).trim_start();
         if prompt_line
             && (closes_group(next) || next.starts_with(">>>"))
-            && let Some(text) = bare.get(4..).and_then(stated_in_session)
+            && let Some(text) = bare.get(4..).and_then(result_on_session_line)
         {
             let about = session_about_the_task(prompt, bare);
             let is_reported = !prompt.is_wanted(at, at) || prompt.is_reported_beside(at);
             if about.is_some() && !is_reported && !is_skipped(bare) {
-                assertions.push(Found {
+                assertions.push(FoundTest {
                     lines: at..=at,
                     text,
                 });
@@ -103,7 +103,7 @@ pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<Found>, Vec<Found>) {
             if !whole.is_empty() && !is_denied() {
                 let about = session_about_the_task(prompt, &without_skipped(&whole));
                 let texts = about.iter().flat_map(|session| apart(session));
-                examples.extend(texts.map(|text| Found {
+                examples.extend(texts.map(|text| FoundTest {
                     lines: first..=last,
                     text,
                 }));

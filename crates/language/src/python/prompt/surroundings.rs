@@ -6,8 +6,10 @@
 use journeyman_syntax::Source;
 
 use super::asked::{Line, Prompt, is_comment, is_fence};
-use super::stated::{begins_with_an_example, results_shown};
-use crate::prose::spoken::{Spoken, asks_in_another_language, denies_in_another_language};
+use super::prose_examples::{begins_with_an_example, results_shown};
+use crate::prose::sentence_language::{
+    SentenceLanguage, asks_in_another_language, denies_in_another_language,
+};
 use crate::prose::wording::{
     DOUBTS, FAULTS, REPORTS, before_in_sentence, behind_in_sentence, demands, goes_on,
     heads_a_report, is_crossed, last_sentence, leads_to_an_example, only_explains, opening,
@@ -228,7 +230,7 @@ impl Prompt<'_> {
             || is_part
             || trail.trim_end().ends_with('?')
             || trail.trim_end().ends_with('!') && !demands(&whole)
-            || Spoken::of(&whole) == Spoken::Unknown
+            || SentenceLanguage::of(&whole) == SentenceLanguage::Unknown
             || says_any(&sentence, REPORTS)
             || says_any(&sentence, FAULTS)
             || says_any(&sentence, DOUBTS);
@@ -321,12 +323,12 @@ impl Prompt<'_> {
             return if astray { Lead::Astray } else { Lead::Nothing };
         }
         let opening = lead.trim_start_matches([' ', '-', '*', '#', '"', '`', '\'', '>']);
-        let spoken = Spoken::of(lead);
+        let spoken = SentenceLanguage::of(lead);
         // `v1:` is one version of several.
         let is_version = opening
             .strip_prefix(['v', 'V'])
             .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-        if spoken == Spoken::Nothing {
+        if spoken == SentenceLanguage::Nothing {
             let has_words = lead.contains(char::is_alphabetic);
             return match (is_version, has_words) {
                 (true, _) => Lead::Astray,

@@ -46,7 +46,7 @@ fn code_file(
     let corrected = module.code().filter(|_| answer.purpose == Purpose::Fix);
     let known = [corrected.map(|code| code.source.as_str()), began];
     let known: Vec<&str> = known.into_iter().flatten().collect();
-    source = language.put_back(&source, &known)?;
+    source = language.restore_unchanged(&source, &known)?;
     for known in known {
         source = language.completed_from(&source, known, &names);
     }

@@ -57,7 +57,7 @@ const OUTCOMES: &[&str] = &[
 /// The examples that a prompt states, each as an `assert` line with the place of the line that states
 /// it, in order: of functions that it asks for, and where nothing denies, reports or quotes what it
 /// says.
-pub(crate) fn stated_examples(prompt: &Prompt<'_>) -> Vec<(usize, String)> {
+pub(crate) fn prose_examples(prompt: &Prompt<'_>) -> Vec<(usize, String)> {
     let only = match prompt.stub.as_slice() {
         [signature] => Function::of(signature),
         _ => None,
@@ -196,7 +196,7 @@ pub(crate) fn results_shown(prompt: &Prompt<'_>, line: &str) -> usize {
 }
 
 /// A call that stands in a line with something beside it, which may be its result.
-pub(crate) struct Shown<'l> {
+pub(crate) struct ShownCall<'l> {
     pub(crate) call: String,
     pub(crate) value: Option<String>,
     /// The line from the call to the end of its result.
@@ -204,7 +204,7 @@ pub(crate) struct Shown<'l> {
 }
 
 /// The calls of what is asked for that stand in a line with something beside them.
-pub(crate) fn calls_shown<'l>(prompt: &Prompt<'_>, line: &'l str) -> Vec<Shown<'l>> {
+pub(crate) fn calls_shown<'l>(prompt: &Prompt<'_>, line: &'l str) -> Vec<ShownCall<'l>> {
     let asks_for_none = !prompt.asks_by_name();
     let known = |name: &str| prompt.asks_for(name) || asks_for_none && !is_builtin(name);
     calls_with_more(line, &known)
@@ -221,7 +221,7 @@ pub(crate) fn begins_with_an_example(prompt: &Prompt<'_>, line: &str) -> bool {
 }
 
 /// The calls with values that stand in a line and are not all of it.
-fn calls_with_more<'l>(line: &'l str, known: &dyn Fn(&str) -> bool) -> Vec<Shown<'l>> {
+fn calls_with_more<'l>(line: &'l str, known: &dyn Fn(&str) -> bool) -> Vec<ShownCall<'l>> {
     let starts = line.char_indices().filter(|&(at, c)| {
         let is_inside = line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '.');
         (c.is_alphabetic() || c == '_') && !is_inside
@@ -235,7 +235,7 @@ fn calls_with_more<'l>(line: &'l str, known: &dyn Fn(&str) -> bool) -> Vec<Shown
         let has_values = !call.ends_with("()");
         let is_shown = (goes_on || is_ipython) && (has_values || stated.is_some());
         let rest = stated.as_ref().map_or(rest, |(_, _, rest)| rest);
-        is_shown.then(|| Shown {
+        is_shown.then(|| ShownCall {
             call,
             text: &line[at..line.len() - rest.len()],
             value: stated.map(|(_, value, _)| value),
@@ -274,13 +274,13 @@ fn is_pair(line: &str) -> bool {
 
 /// The example in a doctest line that states its result itself: `>>> f(2) == 4` without a result
 /// below it.
-pub(crate) fn stated_in_session(line: &str) -> Option<String> {
+pub(crate) fn result_on_session_line(line: &str) -> Option<String> {
     let stated = calls(line, &|_| true, RELATIONS).into_iter().next()?;
     Some(stated.assertion)
 }
 
 /// A call with its result in a line.
-struct Stated {
+struct CallWithResult {
     assertion: String,
     /// Bytes of the line before it, and behind it.
     before: usize,
@@ -344,7 +344,7 @@ pub(crate) fn call_at<'t>(
 }
 
 /// Every call in a line with its result.
-fn calls(line: &str, known: &dyn Fn(&str) -> bool, relations: &[&str]) -> Vec<Stated> {
+fn calls(line: &str, known: &dyn Fn(&str) -> bool, relations: &[&str]) -> Vec<CallWithResult> {
     let mut found = Vec::new();
     let mut rest = line;
     let mut last = ' ';
@@ -359,7 +359,7 @@ fn calls(line: &str, known: &dyn Fn(&str) -> bool, relations: &[&str]) -> Vec<St
             } else {
                 as_written(&call, &value)
             };
-            found.push(Stated {
+            found.push(CallWithResult {
                 assertion,
                 before: line.len() - rest.len(),
                 behind: after.len(),
@@ -504,7 +504,7 @@ mod tests {
     const STUB: &str = "def f(text, n):\n    \"\"\"Does it.\n";
 
     fn of_stub(lines: &str) -> Vec<String> {
-        let found = stated_examples(&Prompt::of(&format!("{STUB}    {lines}\n    \"\"\"\n")));
+        let found = prose_examples(&Prompt::of(&format!("{STUB}    {lines}\n    \"\"\"\n")));
         found.into_iter().map(|(_, assertion)| assertion).collect()
     }
 
@@ -558,14 +558,14 @@ mod tests {
     #[test]
     fn several_in_a_line_and_calls_in_prose_are_found() {
         let prompt = "Write sq. sq(2) == 4, sq(3) returns 9; len([1]) == 1.";
-        let found = stated_examples(&Prompt::of(prompt));
+        let found = prose_examples(&Prompt::of(prompt));
         let found: Vec<&str> = found
             .iter()
             .map(|(_, assertion)| assertion.as_str())
             .collect();
         assert_eq!(found, ["assert sq(2) == 4", "assert sq(3) == 9"]);
         assert_eq!(
-            stated_in_session("f(1) == 2").as_deref(),
+            result_on_session_line("f(1) == 2").as_deref(),
             Some("assert f(1) == 2")
         );
     }

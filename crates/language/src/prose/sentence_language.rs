@@ -6,7 +6,7 @@ use super::wording::each;
 
 /// What is known of the words of a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Spoken {
+pub(crate) enum SentenceLanguage {
     /// There are none, or only labels such as `Example:` or `Beispiel:`.
     Nothing,
     English,
@@ -70,7 +70,7 @@ const ALTERNATIVES: &str = "alternatief, alternatyw, alternatif, falls du, falls
     otra opción, se prefer, se quiser, outra opção, se vuoi, als je liever, als u liever, альтернатив, \
     если вы хотите, если хотите, 或者, 如果你想, 如果您想, 另一种, 另一種, 別の方法, あるいは, 대안, 또는";
 
-impl Spoken {
+impl SentenceLanguage {
     pub(crate) fn of(sentence: &str) -> Self {
         let lower = sentence.to_lowercase();
         let words: Vec<&str> = words(&lower).collect();
@@ -90,13 +90,15 @@ impl Spoken {
 /// Whether a sentence of a language other than English denies what it stands beside.
 pub(crate) fn denies_in_another_language(sentence: &str) -> bool {
     let lower = sentence.to_lowercase();
-    Spoken::of(sentence) == Spoken::Unknown && each(DENIALS).any(|denial| lower.contains(denial))
+    SentenceLanguage::of(sentence) == SentenceLanguage::Unknown
+        && each(DENIALS).any(|denial| lower.contains(denial))
 }
 
 /// Whether a sentence of a language other than English has one of these parts of words, by which it asks.
 pub(crate) fn asks_in_another_language(sentence: &str, parts: &str) -> bool {
     let lower = sentence.to_lowercase();
-    Spoken::of(sentence) == Spoken::Unknown && each(parts).any(|part| lower.contains(part))
+    SentenceLanguage::of(sentence) == SentenceLanguage::Unknown
+        && each(parts).any(|part| lower.contains(part))
 }
 
 /// Whether a sentence of a language other than English says that what it stands beside was mended.
@@ -142,20 +144,23 @@ mod tests {
     #[test]
     fn a_sentence_is_understood_or_not() {
         for (sentence, spoken) in [
-            ("", Spoken::Nothing),
-            ("- 1) : ", Spoken::Nothing),
-            ("Beispiel: ", Spoken::Nothing),
-            ("例：", Spoken::Nothing),
-            ("x `total` y", Spoken::Nothing),
-            ("The empty list:", Spoken::English),
-            ("Edge case", Spoken::English),
-            ("Momentan gibt … zurück", Spoken::Unknown),
-            ("Op dit moment is", Spoken::Unknown),
-            ("Ahora mismo da", Spoken::Unknown),
-            ("今は … になってしまうバグがあります", Spoken::Unknown),
-            ("Şu anda", Spoken::Unknown),
+            ("", SentenceLanguage::Nothing),
+            ("- 1) : ", SentenceLanguage::Nothing),
+            ("Beispiel: ", SentenceLanguage::Nothing),
+            ("例：", SentenceLanguage::Nothing),
+            ("x `total` y", SentenceLanguage::Nothing),
+            ("The empty list:", SentenceLanguage::English),
+            ("Edge case", SentenceLanguage::English),
+            ("Momentan gibt … zurück", SentenceLanguage::Unknown),
+            ("Op dit moment is", SentenceLanguage::Unknown),
+            ("Ahora mismo da", SentenceLanguage::Unknown),
+            (
+                "今は … になってしまうバグがあります",
+                SentenceLanguage::Unknown,
+            ),
+            ("Şu anda", SentenceLanguage::Unknown),
         ] {
-            assert_eq!(Spoken::of(sentence), spoken, "{sentence}");
+            assert_eq!(SentenceLanguage::of(sentence), spoken, "{sentence}");
         }
         assert!(denies_in_another_language("So sieht es momentan aus:"));
         assert!(!denies_in_another_language("Schreibe f, die Tests sind:"));

@@ -3,7 +3,7 @@
 /// What is said to a model, and to a user, in words of a language: whole prompts, for what leads a small model in one
 /// language is not what leads it in another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Words {
+pub struct PromptTexts {
     /// Its name as people know it, such as `Python`.
     pub title: &'static str,
     /// The word behind the backticks that begin a block of its code.
@@ -28,7 +28,7 @@ pub struct Words {
     pub test_tools: &'static str,
 }
 
-impl Words {
+impl PromptTexts {
     /// Code in a block of this language.
     pub fn block(&self, code: &str) -> String {
         format!("```{}\n{code}\n```", self.fence)

@@ -1,8 +1,8 @@
 //! What is said of Python, and in words of Python.
 
-use crate::Words;
+use crate::PromptTexts;
 
-pub(super) const WORDS: Words = Words {
+pub(super) const PROMPT_TEXTS: PromptTexts = PromptTexts {
     title: "Python",
     fence: "python",
     plan: PLAN,
