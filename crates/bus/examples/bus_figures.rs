@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use journeyman_bus::{Bus, Message, Options, Overflow};
+use journeyman_bus::{Bus, Message, Overflow, SubscriberOptions};
 use tokio::sync::broadcast;
 
 const RUNS: usize = 5;
@@ -54,7 +54,7 @@ async fn ours(count: u64, subscribers: usize) -> f64 {
     let handled = Arc::new(AtomicU64::new(0));
     let registrations: Vec<_> = (0..subscribers)
         .map(|_| {
-            let options = Options::new("counts")
+            let options = SubscriberOptions::new("counts")
                 .capacity(CAPACITY)
                 .overflow(Overflow::Wait);
             let handled = Arc::clone(&handled);
@@ -152,7 +152,7 @@ async fn our_latency(count: u64) -> [f64; 3] {
         .iter()
         .map(|times| {
             let times = Arc::clone(times);
-            let options = Options::new("times").capacity(100_000);
+            let options = SubscriberOptions::new("times").capacity(100_000);
             bus.handle(options, move |message: Arc<Tick>| {
                 let nanos = u64::try_from(message.sent.elapsed().as_nanos()).unwrap();
                 times.lock().unwrap().saturating_record(nanos);
@@ -213,7 +213,7 @@ fn quantiles(each: impl Iterator<Item = Histogram<u64>>) -> [f64; 3] {
 /// Messages lost in a burst that nobody waits for, with room for all of it.
 async fn lost_in_burst(count: u64) -> u64 {
     let bus = Bus::start();
-    let options = Options::new("bursts").capacity(usize::try_from(count).unwrap());
+    let options = SubscriberOptions::new("bursts").capacity(usize::try_from(count).unwrap());
     let _registration = bus
         .handle(options, |_: Arc<Tick>| std::future::ready(Ok(())))
         .unwrap();

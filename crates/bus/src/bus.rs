@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use crate::handler::{Handled, HandlerError, note, serve, serve_blocking, timed};
-use crate::options::{Kinds, Options};
+use crate::options::{Kinds, SubscriberOptions};
 use crate::statistics::{Statistics, SubscriberStatistics, add, get};
 use crate::subscriber::Subscriber;
 
@@ -199,7 +199,7 @@ impl<M: Message> Bus<M> {
 
     /// A subscriber that receives at its own speed. It gets every message that is published after
     /// this returned; so with the other kinds of subscribers.
-    pub fn subscribe(&self, options: Options) -> Result<Subscription<M>, Error> {
+    pub fn subscribe(&self, options: SubscriberOptions) -> Result<Subscription<M>, Error> {
         let (subscriber, registration) = self.join(options, |_| None)?;
         Ok(Subscription {
             subscriber,
@@ -208,7 +208,11 @@ impl<M: Message> Bus<M> {
     }
 
     /// An async handler, one message at a time, in a task of its own. It must not block its thread.
-    pub fn handle<F, Fut>(&self, options: Options, handler: F) -> Result<Registration, Error>
+    pub fn handle<F, Fut>(
+        &self,
+        options: SubscriberOptions,
+        handler: F,
+    ) -> Result<Registration, Error>
     where
         F: Fn(Arc<M>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
@@ -220,7 +224,11 @@ impl<M: Message> Bus<M> {
     }
 
     /// A handler that may block, one message at a time, on a thread of its own.
-    pub fn handle_blocking<F>(&self, options: Options, handler: F) -> Result<Registration, Error>
+    pub fn handle_blocking<F>(
+        &self,
+        options: SubscriberOptions,
+        handler: F,
+    ) -> Result<Registration, Error>
     where
         F: Fn(&M) -> Result<(), HandlerError> + Send + 'static,
     {
@@ -237,7 +245,7 @@ impl<M: Message> Bus<M> {
     /// microseconds. Its queue options mean nothing.
     pub fn handle_inline<F>(
         &self,
-        options: Options,
+        options: SubscriberOptions,
         priority: i32,
         handler: F,
     ) -> Result<Registration, Error>
@@ -257,7 +265,7 @@ impl<M: Message> Bus<M> {
 
     fn join(
         &self,
-        options: Options,
+        options: SubscriberOptions,
         inline: impl FnOnce(&Arc<Subscriber<M>>) -> Option<Arc<Inline<M>>>,
     ) -> Result<(Arc<Subscriber<M>>, Registration), Error> {
         let mut changes = self.shared.changing();

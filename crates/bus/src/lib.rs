@@ -22,5 +22,5 @@ pub use breaker::BreakerState;
 pub use bus::{Bus, Error, Message, Registration, Subscription};
 pub use emitter::{Context, Emitted, Emitter, Stamp};
 pub use handler::HandlerError;
-pub use options::{Kinds, Options, Overflow};
+pub use options::{Kinds, Overflow, SubscriberOptions};
 pub use statistics::{Latency, Statistics, SubscriberStatistics};

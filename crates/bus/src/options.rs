@@ -37,7 +37,7 @@ pub enum Overflow {
 
 /// How a subscriber is served.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct SubscriberOptions {
     pub(crate) name: String,
     pub(crate) kinds: Kinds,
     pub(crate) capacity: usize,
@@ -47,7 +47,7 @@ pub struct Options {
     pub(crate) pause: Duration,
 }
 
-impl Options {
+impl SubscriberOptions {
     /// Every message, 1,024 waiting at most and the oldest dropped, 30 s for a message, and a pause
     /// of 1 s after 5 failures in a row. The name is for statistics and logs.
     pub fn new(name: impl Into<String>) -> Self {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::breaker::{Breaker, BreakerState};
-use crate::options::{Kinds, Options};
+use crate::options::{Kinds, SubscriberOptions};
 use crate::queue::{Offer, Queue};
 use crate::statistics::{Counters, SubscriberStatistics, add, get};
 
@@ -32,7 +32,7 @@ pub(crate) struct Subscriber<M> {
 }
 
 impl<M> Subscriber<M> {
-    pub(crate) fn new(id: u64, options: Options) -> Self {
+    pub(crate) fn new(id: u64, options: SubscriberOptions) -> Self {
         Self {
             id,
             name: options.name,

@@ -7,8 +7,8 @@ use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::Duration;
 
 use journeyman_bus::{
-    BreakerState, Bus, Context, Emitted, Emitter, Error, Kinds, Message, Options, Overflow, Stamp,
-    Subscription,
+    BreakerState, Bus, Context, Emitted, Emitter, Error, Kinds, Message, Overflow, Stamp,
+    SubscriberOptions, Subscription,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,10 @@ async fn until(condition: impl Fn() -> bool) {
 #[tokio::test]
 async fn messages_go_to_those_who_asked_for_their_kind() {
     let bus = Bus::start();
-    let ask = |kinds| bus.subscribe(Options::new("one").kinds(kinds)).unwrap();
+    let ask = |kinds| {
+        bus.subscribe(SubscriberOptions::new("one").kinds(kinds))
+            .unwrap()
+    };
     let mut every = ask(Kinds::All);
     let mut exact = ask(Kinds::Exact("task.started".into()));
     let mut prefix = ask(Kinds::Prefix("task.".into()));
@@ -90,7 +93,9 @@ async fn messages_go_to_those_who_asked_for_their_kind() {
 async fn a_full_queue_drops_by_its_rule_and_counts() {
     let bus = Bus::start();
     let ask = |overflow| {
-        let options = Options::new("small").capacity(3).overflow(overflow);
+        let options = SubscriberOptions::new("small")
+            .capacity(3)
+            .overflow(overflow);
         bus.subscribe(options).unwrap()
     };
     let mut oldest = ask(Overflow::DropOldest);
@@ -115,9 +120,11 @@ async fn a_full_queue_drops_by_its_rule_and_counts() {
 #[tokio::test]
 async fn a_publisher_waits_for_one_who_wants_it_and_others_have_the_message_already() {
     let bus = Bus::start();
-    let options = Options::new("slow").capacity(1).overflow(Overflow::Wait);
+    let options = SubscriberOptions::new("slow")
+        .capacity(1)
+        .overflow(Overflow::Wait);
     let mut slow = bus.subscribe(options).unwrap();
-    let mut quick = bus.subscribe(Options::new("quick")).unwrap();
+    let mut quick = bus.subscribe(SubscriberOptions::new("quick")).unwrap();
     bus.publish(note(0)).await.unwrap();
     let publisher = tokio::spawn({
         let bus = bus.clone();
@@ -135,7 +142,9 @@ async fn a_publisher_waits_for_one_who_wants_it_and_others_have_the_message_alre
 #[tokio::test]
 async fn a_publisher_that_gives_up_waiting_has_dropped_its_message() {
     let bus = Bus::start();
-    let options = Options::new("slow").capacity(1).overflow(Overflow::Wait);
+    let options = SubscriberOptions::new("slow")
+        .capacity(1)
+        .overflow(Overflow::Wait);
     let mut slow = bus.subscribe(options).unwrap();
     bus.publish(note(0)).await.unwrap();
     let late = tokio::time::timeout(Duration::from_millis(5), bus.publish(note(1))).await;
@@ -153,21 +162,24 @@ async fn a_failing_handler_rests_and_is_tried_again() {
     let broken = Arc::new(AtomicBool::new(true));
     let calls = Arc::new(AtomicU64::new(0));
     let _registration = bus
-        .handle(Options::new("flaky").breaker(3, Duration::from_secs(10)), {
-            let (broken, calls) = (Arc::clone(&broken), Arc::clone(&calls));
-            move |message: Arc<Note>| {
-                let number = message.number;
-                let broken = broken.load(Ordering::SeqCst);
-                calls.fetch_add(1, Ordering::SeqCst);
-                async move {
-                    match number % 2 {
-                        _ if !broken => Ok(()),
-                        0 => panic!("on purpose"),
-                        _ => Err("on purpose".into()),
+        .handle(
+            SubscriberOptions::new("flaky").breaker(3, Duration::from_secs(10)),
+            {
+                let (broken, calls) = (Arc::clone(&broken), Arc::clone(&calls));
+                move |message: Arc<Note>| {
+                    let number = message.number;
+                    let broken = broken.load(Ordering::SeqCst);
+                    calls.fetch_add(1, Ordering::SeqCst);
+                    async move {
+                        match number % 2 {
+                            _ if !broken => Ok(()),
+                            0 => panic!("on purpose"),
+                            _ => Err("on purpose".into()),
+                        }
                     }
                 }
-            }
-        })
+            },
+        )
         .unwrap();
     let one = || bus.statistics().subscribers[0].clone();
     let publish = async |count: u64| {
@@ -201,7 +213,7 @@ async fn a_failing_handler_rests_and_is_tried_again() {
 async fn an_async_handler_that_hangs_is_stopped() {
     tokio::time::pause();
     let bus = Bus::start();
-    let options = Options::new("hangs").time_limit(Duration::from_secs(2));
+    let options = SubscriberOptions::new("hangs").time_limit(Duration::from_secs(2));
     let _registration = bus
         .handle(options, |message: Arc<Note>| async move {
             if message.number == 0 {
@@ -223,7 +235,7 @@ async fn a_blocking_handler_that_hangs_delays_nobody() {
     let bus = Bus::start();
     let (release, held) = mpsc::channel::<()>();
     let held = Mutex::new(held);
-    let options = Options::new("hangs")
+    let options = SubscriberOptions::new("hangs")
         .capacity(2)
         .overflow(Overflow::Wait)
         .time_limit(Duration::from_millis(20));
@@ -234,7 +246,7 @@ async fn a_blocking_handler_that_hangs_delays_nobody() {
             Ok(())
         })
         .unwrap();
-    let mut other = bus.subscribe(Options::new("other")).unwrap();
+    let mut other = bus.subscribe(SubscriberOptions::new("other")).unwrap();
     for number in 0..100 {
         bus.publish(note(number)).await.unwrap();
     }
@@ -255,7 +267,7 @@ fn inline_handlers_run_by_priority_in_the_publishers_call() {
         .into_iter()
         .map(|(name, priority)| {
             let order = Arc::clone(&order);
-            bus.handle_inline(Options::new(name), priority, move |_: &Note| {
+            bus.handle_inline(SubscriberOptions::new(name), priority, move |_: &Note| {
                 assert_ne!(name, "panics", "on purpose");
                 order.lock().unwrap().push(name);
                 Ok(())
@@ -279,7 +291,9 @@ async fn every_subscriber_sees_each_publishers_messages_in_order() {
     let seen: Vec<Arc<Mutex<Vec<Note>>>> = (0..6).map(|_| Arc::default()).collect();
     let mut registrations = Vec::new();
     for (index, seen) in seen.iter().enumerate() {
-        let options = Options::new("sees").capacity(8).overflow(Overflow::Wait);
+        let options = SubscriberOptions::new("sees")
+            .capacity(8)
+            .overflow(Overflow::Wait);
         let seen = Arc::clone(seen);
         let registration = if index % 2 == 0 {
             bus.handle(options, move |message: Arc<Note>| {
@@ -344,7 +358,7 @@ fn a_subscriber_sees_all_from_its_coming_to_its_leaving() {
     for _ in 0..500 {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let registration = bus
-            .handle_inline(Options::new("passes by"), 0, {
+            .handle_inline(SubscriberOptions::new("passes by"), 0, {
                 let seen = Arc::clone(&seen);
                 move |message: &Note| {
                     seen.lock().unwrap().push(message.number);
@@ -376,7 +390,7 @@ async fn a_drain_handles_all_that_was_accepted() {
     let bus = Bus::start();
     let handled = Arc::new(AtomicU64::new(0));
     let _registration = bus
-        .handle(Options::new("slow").capacity(10_000), {
+        .handle(SubscriberOptions::new("slow").capacity(10_000), {
             let handled = Arc::clone(&handled);
             move |_: Arc<Note>| {
                 let handled = Arc::clone(&handled);
@@ -396,7 +410,7 @@ async fn a_drain_handles_all_that_was_accepted() {
     assert_eq!(bus.publish(note(0)).await, Err(Error::Stopped));
     assert_eq!(bus.try_publish(note(0)), Err(Error::Stopped));
     assert_eq!(
-        bus.subscribe(Options::new("late")).err(),
+        bus.subscribe(SubscriberOptions::new("late")).err(),
         Some(Error::Stopped)
     );
     assert_eq!(bus.statistics().published, 200);
@@ -405,7 +419,7 @@ async fn a_drain_handles_all_that_was_accepted() {
 #[tokio::test]
 async fn a_drain_that_is_too_short_and_a_stop_say_what_was_discarded() {
     let bus = Bus::start();
-    let mut nobody_reads = bus.subscribe(Options::new("asleep")).unwrap();
+    let mut nobody_reads = bus.subscribe(SubscriberOptions::new("asleep")).unwrap();
     for number in 0..4 {
         bus.publish(note(number)).await.unwrap();
     }
@@ -418,7 +432,7 @@ async fn a_drain_that_is_too_short_and_a_stop_say_what_was_discarded() {
 #[tokio::test]
 async fn what_is_received_during_a_drain_is_not_discarded() {
     let bus = Bus::start();
-    let mut reads = bus.subscribe(Options::new("reads")).unwrap();
+    let mut reads = bus.subscribe(SubscriberOptions::new("reads")).unwrap();
     for number in 0..4 {
         bus.publish(note(number)).await.unwrap();
     }
@@ -430,7 +444,9 @@ async fn what_is_received_during_a_drain_is_not_discarded() {
 #[tokio::test]
 async fn those_who_left_are_still_in_the_totals() {
     let bus = Bus::start();
-    let leaves = bus.subscribe(Options::new("leaves").capacity(2)).unwrap();
+    let leaves = bus
+        .subscribe(SubscriberOptions::new("leaves").capacity(2))
+        .unwrap();
     for number in 0..5 {
         bus.publish(note(number)).await.unwrap();
     }
@@ -447,7 +463,9 @@ async fn a_burst_loses_only_what_the_rules_say() {
     let bus = Bus::start();
     let count = |overflow| {
         let handled = Arc::new(AtomicU64::new(0));
-        let options = Options::new("counts").capacity(100).overflow(overflow);
+        let options = SubscriberOptions::new("counts")
+            .capacity(100)
+            .overflow(overflow);
         let registration = bus.handle(options, {
             let handled = Arc::clone(&handled);
             move |_: Arc<Note>| {
@@ -473,7 +491,10 @@ async fn a_burst_loses_only_what_the_rules_say() {
 async fn a_thousand_subscribers_get_every_message() {
     let bus = Bus::start();
     let mut subscriptions: Vec<_> = (0..1_000)
-        .map(|number| bus.subscribe(Options::new(format!("s{number}"))).unwrap())
+        .map(|number| {
+            bus.subscribe(SubscriberOptions::new(format!("s{number}")))
+                .unwrap()
+        })
         .collect();
     for number in 0..50 {
         bus.publish(note(number)).await.unwrap();
@@ -486,9 +507,9 @@ async fn a_thousand_subscribers_get_every_message() {
 #[test]
 fn an_async_handler_outside_of_a_runtime_is_an_error_and_the_last_clone_stops_the_bus() {
     let bus: Bus<Note> = Bus::start();
-    let refused = bus.handle(Options::new("async"), |_| async { Ok(()) });
+    let refused = bus.handle(SubscriberOptions::new("async"), |_| async { Ok(()) });
     assert_eq!(refused.err(), Some(Error::NoRuntime));
-    let mut subscription = bus.subscribe(Options::new("left alone")).unwrap();
+    let mut subscription = bus.subscribe(SubscriberOptions::new("left alone")).unwrap();
     drop(bus);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -513,7 +534,7 @@ async fn an_emitter_says_when_and_for_whom_and_is_silent_when_nobody_listens() {
     let bus: Bus<Emitted<Note>> = Bus::start();
     let emitter = Emitter::new(bus.clone(), Arc::new(Counted(AtomicU64::new(1))));
     emitter.emit(|| panic!("nobody wants it"));
-    let mut subscription = bus.subscribe(Options::new("listens")).unwrap();
+    let mut subscription = bus.subscribe(SubscriberOptions::new("listens")).unwrap();
     let context = Context {
         request_id: Some("r-1".into()),
         task_id: Some("t-1".into()),

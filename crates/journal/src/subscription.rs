@@ -56,9 +56,12 @@ pub(crate) struct Live {
 
 impl Live {
     /// What is to be heard for a filter.
-    pub(crate) fn options(principal: &Principal, filter: &Filter) -> journeyman_bus::Options {
+    pub(crate) fn options(
+        principal: &Principal,
+        filter: &Filter,
+    ) -> journeyman_bus::SubscriberOptions {
         let task = one_stream(principal, filter);
-        journeyman_bus::Options::new("journal subscription")
+        journeyman_bus::SubscriberOptions::new("journal subscription")
             .kinds(task.map_or(Kinds::All, |task| Kinds::Exact(task.to_string())))
             .capacity(LIVE_MAX)
             // The newest is never dropped: it shows that something is missing before it.

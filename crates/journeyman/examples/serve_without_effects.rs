@@ -67,9 +67,9 @@ async fn sandbox() -> Sandbox {
         program: std::env::current_exe().unwrap(),
         arguments: vec![SANDBOX.into()],
     };
-    let options = journeyman_sandbox::Options {
+    let options = journeyman_sandbox::SandboxOptions {
         readable: python.readable().to_vec(),
-        ..journeyman_sandbox::Options::new(launcher)
+        ..journeyman_sandbox::SandboxOptions::new(launcher)
     };
     let probed = Sandbox::probe(options, python.interpreter()).await;
     probed.unwrap()
@@ -101,12 +101,12 @@ async fn serve(folder: PathBuf) {
         notices: Notices::new(Bus::start(), Arc::new(SystemStamp)),
         worker_context: Some(worker_context),
     };
-    let tasks = Tasks::start(tasks_options, &journeyman_queue::Options::default());
+    let tasks = Tasks::start(tasks_options, &journeyman_queue::QueueOptions::default());
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = tcp.local_addr().unwrap();
     let socket = UnixListener::bind(folder.join("server.sock")).unwrap();
     let stop = CancellationToken::new();
-    let options = journeyman_server::Options {
+    let options = journeyman_server::ServerOptions {
         tasks: tasks.clone(),
         auth: Auth::open(),
         hosts: Hosts::default(),

@@ -9,7 +9,8 @@ use journeyman_bus::Bus;
 use journeyman_journal::Journal;
 use journeyman_llm::ModelServer;
 use journeyman_server::{
-    Auth, ClientTimeouts, Hosts, MountedProtocol, Options, Readiness, TcpProtocols, ToolServers,
+    Auth, ClientTimeouts, Hosts, MountedProtocol, Readiness, ServerOptions, TcpProtocols,
+    ToolServers,
 };
 use journeyman_tasks::{ShutdownReason, Tasks, TasksOptions};
 use journeyman_tools::McpServers;
@@ -116,7 +117,7 @@ impl Holder {
         let stop = CancellationToken::new();
         let watch = tokio::spawn(watch(tasks.clone(), stop.clone()));
         let servers = workshop.as_ref().map(|made| Arc::downgrade(&made.servers));
-        let options = Options {
+        let options = ServerOptions {
             tasks: tasks.clone(),
             auth: entrance.auth,
             hosts: Hosts::allow(settings.allowed_hosts.iter().cloned()),

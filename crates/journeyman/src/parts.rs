@@ -48,7 +48,7 @@ pub(crate) struct Workshop {
 impl Workshop {
     /// A worker for the local user's tasks.
     pub(crate) fn worker(&self, journal: Journal) -> Worker {
-        Worker::new(journeyman_workflow::Options {
+        Worker::new(journeyman_workflow::WorkerOptions {
             journal,
             principal: Principal::local(),
             worker_context: self.worker_context.clone(),
@@ -97,7 +97,7 @@ pub(crate) async fn workshop(
     let server = connect(settings, &environment, progress).await?;
     let registry = Registry::with_built_ins()?;
     let servers = tool_servers(settings, &registry, progress).await;
-    let dispatcher = Dispatcher::new(registry, journeyman_tools::Options::default());
+    let dispatcher = Dispatcher::new(registry, journeyman_tools::DispatcherOptions::default());
     let bus = Bus::start();
     let shown = progress.listen(&bus)?;
     progress.prepared();
@@ -183,16 +183,16 @@ pub(crate) async fn probe_sandbox(
 fn sandbox_options(
     settings: &Settings,
     python: &Interpreter,
-) -> anyhow::Result<journeyman_sandbox::Options> {
+) -> anyhow::Result<journeyman_sandbox::SandboxOptions> {
     let launcher = Launcher {
         program: own_program()?,
         arguments: vec![SANDBOX_COMMAND.into()],
     };
-    Ok(journeyman_sandbox::Options {
+    Ok(journeyman_sandbox::SandboxOptions {
         minimum: settings.sandbox_minimum,
         readable: python.readable().to_vec(),
         tasks: Some(settings.data_dir.clone()),
-        ..journeyman_sandbox::Options::new(launcher)
+        ..journeyman_sandbox::SandboxOptions::new(launcher)
     })
 }
 

@@ -131,7 +131,7 @@ impl Progress {
         bus: &Bus<Emitted<Notice>>,
     ) -> Result<Registration, journeyman_bus::Error> {
         let progress = self.clone();
-        let options = journeyman_bus::Options::new("progress");
+        let options = journeyman_bus::SubscriberOptions::new("progress");
         // Who works here is heard token by token.
         self.now().activity.hears_tokens();
         bus.handle_inline(options, 0, move |emitted| {

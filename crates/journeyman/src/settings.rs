@@ -79,7 +79,7 @@ pub(crate) struct Settings {
     pub(crate) grace: Duration,
     pub(crate) tools: Vec<Pattern>,
     pub(crate) mcp_servers: BTreeMap<ServerName, ServerConfig>,
-    pub(crate) queue: journeyman_queue::Options,
+    pub(crate) queue: journeyman_queue::QueueOptions,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
     pub(crate) colour: Colour,
@@ -284,7 +284,7 @@ impl Settings {
                 },
             )?,
             mcp_servers: BTreeMap::new(),
-            queue: journeyman_queue::Options {
+            queue: journeyman_queue::QueueOptions {
                 capacity: parsed(get("queue.capacity"), "a number from 1 to 100000", |text| {
                     text.parse().ok().filter(|n| (1..=100_000).contains(n))
                 })?,
@@ -304,7 +304,7 @@ impl Settings {
                         })
                     })
                     .transpose()?,
-                ..journeyman_queue::Options::default()
+                ..journeyman_queue::QueueOptions::default()
             },
             json: flag("json")?,
             quiet: flag("quiet")?,

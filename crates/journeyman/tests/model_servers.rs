@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::server::STUB;
 use common::{Home, Output};
-use journeyman_sim::{SERVED_MODEL, Script, ServerOptions, SimServer, misbehaviour};
+use journeyman_sim::{SERVED_MODEL, Script, SimServer, SimServerOptions, misbehaviour};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -22,7 +22,7 @@ struct Serving {
 
 fn serve(name: &str) -> Serving {
     let runtime = Runtime::new().unwrap();
-    let options = ServerOptions {
+    let options = SimServerOptions {
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         script: "sim:?wrong=0&malformed=0".parse::<Script>().unwrap(),
         misbehaviour: Some(misbehaviour(name).unwrap()),

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use journeyman_event::Priority;
-use journeyman_queue::{Ended, Full, Options, Queue, Removal, Runner, Stop};
+use journeyman_queue::{Ended, Full, Queue, QueueOptions, Removal, Runner, Stop};
 
 const RUNS: usize = 5;
 
@@ -61,7 +61,7 @@ fn micros(nanos: u64) -> f64 {
 /// Microseconds from submit to start: median, 99 of 100, and the longest.
 async fn latency(jobs: u64, rest: Option<Duration>) -> [f64; 3] {
     let runner = noop(true);
-    let queue = Queue::start(&Options::default(), runner.clone());
+    let queue = Queue::start(&QueueOptions::default(), runner.clone());
     let mut times = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).unwrap();
     for id in 0..jobs {
         let permit = queue.admit(id, &[], Full::Refuse).await.unwrap();
@@ -79,7 +79,7 @@ async fn latency(jobs: u64, rest: Option<Duration>) -> [f64; 3] {
 }
 
 /// Jobs a second.
-async fn throughput(jobs: u64, submitters: u64, options: Options) -> f64 {
+async fn throughput(jobs: u64, submitters: u64, options: QueueOptions) -> f64 {
     let runner = noop(false);
     let queue = Queue::start(&options, runner.clone());
     let begin = Instant::now();
@@ -128,10 +128,10 @@ async fn main() {
         for submitters in [1, 4] {
             let mut rates = Vec::new();
             for _ in 0..RUNS {
-                let options = Options {
+                let options = QueueOptions {
                     capacity,
                     max_concurrent,
-                    ..Options::default()
+                    ..QueueOptions::default()
                 };
                 rates.push(throughput(300_000, submitters, options).await);
             }

@@ -18,7 +18,7 @@ use journeyman_event::Priority;
 use tokio::time::Instant;
 
 use crate::dependencies::Dependencies;
-use crate::{Ageing, Options};
+use crate::{Ageing, QueueOptions};
 
 /// By how much of priority a level is more urgent than the next.
 const LEVEL: u8 = 10;
@@ -178,7 +178,7 @@ pub(crate) struct Core<I, T> {
 }
 
 impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
-    pub(crate) fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &QueueOptions) -> Self {
         Self {
             jobs: HashMap::new(),
             dependencies: Dependencies::new(),

@@ -25,7 +25,7 @@ mod tasks;
 
 pub use backpressure::{Alarm, Alert, Level, Marks, Monitor, Sample, Watched};
 pub use held::Held;
-pub use options::{Ageing, Options};
+pub use options::{Ageing, QueueOptions};
 pub use permit::{Full, Permit};
 pub use queue::{End, Job, Queue, Stopped, Withdrawal};
 pub use refusal::Refusal;

@@ -6,7 +6,7 @@ use crate::Marks;
 
 /// How a queue behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
+pub struct QueueOptions {
     /// Jobs that may wait, those that are admitted and not submitted yet included; at least 1.
     /// Running ones do not count. 100.
     pub capacity: usize,
@@ -35,7 +35,7 @@ pub struct Ageing {
     pub levels_max: u8,
 }
 
-impl Default for Options {
+impl Default for QueueOptions {
     fn default() -> Self {
         Self {
             capacity: 100,

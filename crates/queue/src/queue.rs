@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::core::{Kill, Was};
 use crate::shared::{Shared, State};
-use crate::{Held, Options, Refusal, Runner, Sample, Statistics, StopReason};
+use crate::{Held, QueueOptions, Refusal, Runner, Sample, Statistics, StopReason};
 
 /// A handle to a queue; clones are the same queue. When the last one is dropped, nothing more is
 /// started, and what runs goes on to its end.
@@ -95,7 +95,7 @@ impl<R: Runner> Queue<R> {
     ///
     /// # Panics
     /// If it is not called in a tokio runtime with time.
-    pub fn start(options: &Options, runner: R) -> Self {
+    pub fn start(options: &QueueOptions, runner: R) -> Self {
         let (shared, alerts) = Shared::new(options, runner);
         let shared = Arc::new(shared);
         shared.puts_on_duty("clock", Arc::clone(&shared).clock());
@@ -139,7 +139,7 @@ impl<R: Runner> Queue<R> {
     }
 
     /// Ends a job: a waiting one is held back until the caller lets it out, a running one is told to stop
-    /// and is dropped if it does not within [`Options::kill_grace`]. It may be called as often as one
+    /// and is dropped if it does not within [`QueueOptions::kill_grace`]. It may be called as often as one
     /// likes.
     pub fn cancel(&self, id: &R::Id) -> Withdrawal<R> {
         self.take_out(id, StopReason::Cancelled, Kill::InTime)
@@ -260,7 +260,7 @@ impl<R: Runner> Queue<R> {
 
     /// Stops the queue: nothing is admitted or started any more, what waits stays unstarted, and
     /// what runs is told. After `grace` what still runs is dropped. Returns when nothing runs any
-    /// more; a job that cannot be dropped is given up after [`Options::kill_grace`]. A second call
+    /// more; a job that cannot be dropped is given up after [`QueueOptions::kill_grace`]. A second call
     /// with a shorter grace makes it faster.
     pub async fn shutdown(&self, grace: Duration) {
         let shared = self.shared();

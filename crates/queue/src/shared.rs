@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::core::{Core, Due};
 use crate::statistics::Times;
-use crate::{Alert, Counts, Monitor, Options, Removal, Runner, Sample, Stop, StopReason};
+use crate::{Alert, Counts, Monitor, QueueOptions, Removal, Runner, Sample, Stop, StopReason};
 
 /// Alerts that may wait for the runner; those that find no room are only logged.
 const ALERTS_MAX: usize = 64;
@@ -94,7 +94,7 @@ struct After<I> {
 }
 
 impl<R: Runner> Shared<R> {
-    pub(crate) fn new(options: &Options, runner: R) -> (Self, mpsc::Receiver<Alert>) {
+    pub(crate) fn new(options: &QueueOptions, runner: R) -> (Self, mpsc::Receiver<Alert>) {
         let (alerts, alerts_taken) = mpsc::channel(ALERTS_MAX);
         let shared = Self {
             runner,

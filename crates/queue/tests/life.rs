@@ -14,7 +14,8 @@ use futures_util::future::join_all;
 use futures_util::poll;
 use journeyman_event::Priority;
 use journeyman_queue::{
-    Ended, Full, Options, Queue, Refusal, Removal, Runner, Stop, StopReason, Stopped, Withdrawal,
+    Ended, Full, Queue, QueueOptions, Refusal, Removal, Runner, Stop, StopReason, Stopped,
+    Withdrawal,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -22,8 +23,8 @@ use tokio::time::Instant;
 const SECOND: Duration = Duration::from_secs(1);
 const MEDIUM: Priority = Priority::MEDIUM;
 
-fn full(places: usize) -> Options {
-    Options {
+fn full(places: usize) -> QueueOptions {
+    QueueOptions {
         capacity: places,
         ..single()
     }
@@ -118,7 +119,7 @@ async fn a_refusal_says_when_a_place_should_be_free() {
 
 #[tokio::test(start_paused = true)]
 async fn too_many_waiting_submitters_are_refused() {
-    let options = Options {
+    let options = QueueOptions {
         submitters_max: 0,
         ..full(1)
     };
@@ -131,7 +132,7 @@ async fn too_many_waiting_submitters_are_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_at_once_all_finish_or_are_refused() {
-    let (queue, lab) = start(&Options::default());
+    let (queue, lab) = start(&QueueOptions::default());
     let submitting = (0..1_000).map(|n| {
         let (queue, lab) = (queue.clone(), lab.clone());
         async move {
@@ -229,7 +230,7 @@ fn withdrawn(id: &str) -> Vec<(String, Removal<String>)> {
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_that_has_passed_ends_a_job_at_once_and_it_does_not_run() {
-    let (queue, lab) = start(&Options::default());
+    let (queue, lab) = start(&QueueOptions::default());
     submit_until(&queue, "zero", MEDIUM, Some(Instant::now())).await;
     assert_eq!(lab.log(), ids(&[]));
     assert_eq!(lab.removals(), withdrawn("zero"));
@@ -253,7 +254,7 @@ async fn a_waiting_job_ends_at_its_deadline_and_not_before() {
 
 #[tokio::test(start_paused = true)]
 async fn a_running_job_is_told_at_its_deadline_and_records_its_end_itself() {
-    let (queue, lab) = start(&Options::default());
+    let (queue, lab) = start(&QueueOptions::default());
     submit_until(&queue, "a", MEDIUM, Some(Instant::now() + SECOND)).await;
     tokio::time::sleep(SECOND).await;
     assert_eq!(lab.log(), ["+a", "a: its deadline has passed", "-a"]);
@@ -481,7 +482,7 @@ impl Runner for Returns {
 #[tokio::test(start_paused = true)]
 async fn a_job_that_wants_to_go_back_after_it_was_cancelled_leaves() {
     let runner = Returns::default();
-    let queue = Queue::start(&Options::default(), runner.clone());
+    let queue = Queue::start(&QueueOptions::default(), runner.clone());
     let permit = queue.admit(1, &[], Full::Refuse).await.unwrap();
     permit.submit(MEDIUM, None);
     quiet().await;
@@ -500,10 +501,10 @@ async fn a_job_that_wants_to_go_back_after_it_was_cancelled_leaves() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_refuses_tells_drops_and_leaves_what_waits() {
-    let (queue, lab) = start(&Options {
+    let (queue, lab) = start(&QueueOptions {
         capacity: 1,
         max_concurrent: 2,
-        ..Options::default()
+        ..QueueOptions::default()
     });
     lab.act("stubborn", Act::Ignore);
     submit(&queue, "good", MEDIUM).await;
@@ -586,7 +587,7 @@ impl Runner for Blocks {
 async fn work_that_holds_its_thread_loses_its_slot_all_the_same() {
     let (free, held) = mpsc::channel();
     let (tell, removals) = mpsc::channel();
-    let options = Options {
+    let options = QueueOptions {
         kill_grace: Duration::from_millis(20),
         ..single()
     };
@@ -611,9 +612,9 @@ async fn work_that_holds_its_thread_loses_its_slot_all_the_same() {
 
 #[tokio::test(start_paused = true)]
 async fn statistics_say_how_things_are_under_load() {
-    let (queue, lab) = start(&Options {
+    let (queue, lab) = start(&QueueOptions {
         max_concurrent: 2,
-        ..Options::default()
+        ..QueueOptions::default()
     });
     for (id, priority) in [
         ("a", MEDIUM),

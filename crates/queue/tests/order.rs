@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{Act, Lab, ids, job, leaves, quiet, single, start, submit};
 use journeyman_event::Priority;
-use journeyman_queue::{Ageing, Full, Options, Queue, Refusal};
+use journeyman_queue::{Ageing, Full, Queue, QueueOptions, Refusal};
 
 /// Frees jobs one after another; in which order they were started.
 async fn order(lab: &Lab, first: &str, count: usize) -> Vec<String> {
@@ -52,7 +52,7 @@ async fn with_ageing_background_work_is_late_but_not_starved() {
         levels_max: 3,
     });
     for (waited_seconds, first) in [(119, "fresh"), (121, "old")] {
-        let (queue, lab) = start(&Options { ageing, ..single() });
+        let (queue, lab) = start(&QueueOptions { ageing, ..single() });
         submit(&queue, "x", Priority::CRITICAL).await;
         submit(&queue, "old", Priority::BACKGROUND).await;
         tokio::time::sleep(Duration::from_secs(waited_seconds)).await;
@@ -67,7 +67,7 @@ async fn ageing_ends_at_its_cap() {
         step: Duration::from_mins(1),
         levels_max: 3,
     });
-    let (queue, lab) = start(&Options { ageing, ..single() });
+    let (queue, lab) = start(&QueueOptions { ageing, ..single() });
     submit(&queue, "x", Priority::CRITICAL).await;
     submit(&queue, "old", Priority::BACKGROUND).await;
     tokio::time::sleep(Duration::from_hours(10)).await;
@@ -83,7 +83,7 @@ async fn an_aged_job_preempts_nobody_and_is_preempted_like_any_other() {
         step: Duration::from_secs(1),
         levels_max: 4,
     });
-    let (queue, lab) = start(&Options { ageing, ..single() });
+    let (queue, lab) = start(&QueueOptions { ageing, ..single() });
     submit(&queue, "medium", Priority::MEDIUM).await;
     submit(&queue, "old", Priority::BACKGROUND).await;
     tokio::time::sleep(Duration::from_secs(100)).await;
@@ -102,7 +102,7 @@ async fn a_slot_goes_to_the_one_it_was_cleared_for_whoever_has_aged_meanwhile() 
         step: Duration::from_secs(1),
         levels_max: 4,
     });
-    let (queue, lab) = start(&Options { ageing, ..single() });
+    let (queue, lab) = start(&QueueOptions { ageing, ..single() });
     submit(&queue, "low", Priority::LOW).await;
     submit(&queue, "old", Priority::BACKGROUND).await;
     tokio::time::sleep(Duration::from_secs(100)).await;
@@ -116,7 +116,7 @@ async fn an_aged_job_keeps_its_slot_against_those_it_was_preferred_to() {
         step: Duration::from_secs(1),
         levels_max: 4,
     });
-    let (queue, lab) = start(&Options { ageing, ..single() });
+    let (queue, lab) = start(&QueueOptions { ageing, ..single() });
     submit(&queue, "first", Priority::MEDIUM).await;
     submit(&queue, "old", Priority::BACKGROUND).await;
     tokio::time::sleep(Duration::from_secs(100)).await;
@@ -139,9 +139,9 @@ async fn a_difference_of_20_preempts_and_one_of_10_does_not() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_is_preempted_while_a_slot_is_free() {
-    let options = Options {
+    let options = QueueOptions {
         max_concurrent: 2,
-        ..Options::default()
+        ..QueueOptions::default()
     };
     let (queue, lab) = start(&options);
     submit(&queue, "background", Priority::BACKGROUND).await;
@@ -151,7 +151,7 @@ async fn nobody_is_preempted_while_a_slot_is_free() {
 
 #[tokio::test(start_paused = true)]
 async fn a_preempted_job_goes_to_the_head_of_its_level_even_into_a_full_queue() {
-    let (queue, lab) = start(&Options {
+    let (queue, lab) = start(&QueueOptions {
         capacity: 2,
         ..single()
     });
@@ -164,9 +164,9 @@ async fn a_preempted_job_goes_to_the_head_of_its_level_even_into_a_full_queue() 
 
 #[tokio::test(start_paused = true)]
 async fn the_least_urgent_is_stopped_and_of_equals_the_one_started_last() {
-    let options = Options {
+    let options = QueueOptions {
         max_concurrent: 3,
-        ..Options::default()
+        ..QueueOptions::default()
     };
     let (queue, lab) = start(&options);
     submit(&queue, "low", Priority::LOW).await;
@@ -184,9 +184,9 @@ async fn the_least_urgent_is_stopped_and_of_equals_the_one_started_last() {
 
 #[tokio::test(start_paused = true)]
 async fn one_waiting_job_stops_one_running_job() {
-    let options = Options {
+    let options = QueueOptions {
         max_concurrent: 2,
-        ..Options::default()
+        ..QueueOptions::default()
     };
     let (queue, lab) = start(&options);
     lab.act("slow", Act::Ignore);
@@ -203,10 +203,10 @@ async fn one_waiting_job_stops_one_running_job() {
 #[tokio::test(start_paused = true)]
 async fn as_many_run_as_may_however_many_workers_there_are_and_however_that_changes() {
     for workers in [1, 3] {
-        let options = Options {
+        let options = QueueOptions {
             workers,
             max_concurrent: 2,
-            ..Options::default()
+            ..QueueOptions::default()
         };
         let (queue, lab) = start(&options);
         queue.recover((0..20).map(|n| job(&n.to_string(), Priority::MEDIUM)));
@@ -241,7 +241,7 @@ async fn as_many_run_as_may_however_many_workers_there_are_and_however_that_chan
 
 #[tokio::test(start_paused = true)]
 async fn a_job_waits_until_those_it_depends_on_have_ended() {
-    let (queue, lab) = start(&Options::default());
+    let (queue, lab) = start(&QueueOptions::default());
     lab.act("b", Act::Ignore);
     let needs_b = ids(&["b", "never-was"]);
     let a = queue
@@ -288,7 +288,7 @@ async fn what_a_job_depends_on_has_also_ended_when_it_was_given_up_cancelled_or_
 
 #[tokio::test(start_paused = true)]
 async fn what_a_job_depends_on_has_not_ended_while_it_only_rests() {
-    let (queue, lab) = start(&Options::default());
+    let (queue, lab) = start(&QueueOptions::default());
     let admit = async |id: &str, needed: &[&str]| {
         let permit = queue.admit(id.into(), &ids(needed), Full::Refuse).await;
         permit.unwrap().submit(Priority::MEDIUM, None);

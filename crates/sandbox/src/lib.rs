@@ -7,7 +7,7 @@
 //! 1. [`Level::Bubblewrap`]: own user, pid, network, ipc, uts and mount namespaces through `bwrap`, and everything of
 //!    the next rung inside them.
 //! 2. [`Level::Landlock`]: Landlock (files, TCP, signals, abstract sockets), seccomp, resource limits, a supervisor.
-//! 3. Neither works, or only one below [`Options::minimum`]: [`Error::TooWeak`], with each rung's finding.
+//! 3. Neither works, or only one below [`SandboxOptions::minimum`]: [`Error::TooWeak`], with each rung's finding.
 //!
 //! A rung counts as usable only after a Python program that tries to get out was run in it (`probe`).
 //!
@@ -36,5 +36,5 @@ mod run;
 pub use error::{Error, Result};
 pub use inside::init_main;
 pub use level::{Finding, Level, Probe};
-pub use options::{Command, Exit, Launcher, Limits, Options, Output};
+pub use options::{Command, Exit, Launcher, Limits, Output, SandboxOptions};
 pub use run::Sandbox;

@@ -55,7 +55,7 @@ impl Default for Limits {
 
 /// What a sandbox is made of.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct SandboxOptions {
     /// How to start our own executable again.
     pub launcher: Launcher,
     /// The weakest level that is acceptable; below it [`crate::Error::TooWeak`].
@@ -71,7 +71,7 @@ pub struct Options {
     pub only: Option<Level>,
 }
 
-impl Options {
+impl SandboxOptions {
     /// Options that accept every level of the ladder and grant nothing beyond the system's folders.
     pub fn new(launcher: Launcher) -> Self {
         Self {
@@ -100,7 +100,7 @@ pub struct Command {
     pub folder: PathBuf,
     /// Variables in addition to, or instead of, the small set every command gets.
     pub environment: Vec<(String, String)>,
-    /// The bounds of this run, instead of those of [`Options`].
+    /// The bounds of this run, instead of those of [`SandboxOptions`].
     pub limits: Option<Limits>,
 }
 

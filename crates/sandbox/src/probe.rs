@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::run::{Ran, become_uid, run_at};
-use crate::{Command, Error, Exit, Finding, Level, Limits, Options, Probe, Result};
+use crate::{Command, Error, Exit, Finding, Level, Limits, Probe, Result, SandboxOptions};
 
 /// Landlock denies signals to processes outside, our supervisor among them, from this interface version on.
 const LANDLOCK_ABI_WITH_SIGNALS: i32 = 6;
@@ -19,7 +19,7 @@ const LANDLOCK_ABI_WITH_SIGNALS: i32 = 6;
 /// Attempts what must fail and reports what happened, one word each: `denied` or what was possible.
 const ESCAPES: &str = include_str!("probe.py");
 
-pub(crate) async fn probe(options: &Options, check_with: &Path) -> Result<Probe> {
+pub(crate) async fn probe(options: &SandboxOptions, check_with: &Path) -> Result<Probe> {
     let mut findings = Vec::new();
     let mut level = None;
     for candidate in Level::STRONGEST_FIRST {
@@ -68,7 +68,7 @@ struct Attempt {
 /// Answers a description of the level, or why it is not usable. An error is a failure on our side.
 async fn try_out(
     level: Level,
-    options: &Options,
+    options: &SandboxOptions,
     check_with: &Path,
 ) -> Result<Result<String, String>> {
     let failed = |error| Error::io("prepare the probe of the sandbox", error);

@@ -21,7 +21,9 @@ use tokio_util::sync::CancellationToken;
 use crate::capture::{Captured, capture};
 use crate::inside::{self, SUPERVISE};
 use crate::policy::{End, NOBODY, Policy, Verdict};
-use crate::{Command, Error, Exit, Level, Limits, Options, Output, Probe, Result, ownership};
+use crate::{
+    Command, Error, Exit, Level, Limits, Output, Probe, Result, SandboxOptions, ownership,
+};
 
 /// How long the supervisor has, from being told to stop, to kill everything and report; it gives up earlier itself.
 const STOP_MS_MAX: u64 = 15_000;
@@ -36,15 +38,15 @@ pub struct Sandbox {
 
 #[derive(Debug)]
 struct Shared {
-    options: Options,
+    options: SandboxOptions,
     level: Level,
     probe: Probe,
 }
 
 impl Sandbox {
     /// Tries the levels out, the strongest first, by running `check_with` (a Python interpreter) with a program that
-    /// attempts what must not work. [`Error::TooWeak`] if none of at least [`Options::minimum`] holds.
-    pub async fn probe(options: Options, check_with: &Path) -> Result<Self> {
+    /// attempts what must not work. [`Error::TooWeak`] if none of at least [`SandboxOptions::minimum`] holds.
+    pub async fn probe(options: SandboxOptions, check_with: &Path) -> Result<Self> {
         let probe = crate::probe::probe(&options, check_with).await?;
         match probe.level {
             Some(level) if level >= options.minimum => Ok(Self {
@@ -98,7 +100,7 @@ pub(crate) fn become_uid() -> Option<u32> {
 
 pub(crate) async fn run_at(
     level: Level,
-    options: &Options,
+    options: &SandboxOptions,
     command: Command,
     cancel: &CancellationToken,
 ) -> Result<Ran> {
@@ -134,7 +136,7 @@ struct Prepared {
 
 async fn prepare(
     level: Level,
-    options: &Options,
+    options: &SandboxOptions,
     command: Command,
     limits: Limits,
 ) -> Result<Prepared> {

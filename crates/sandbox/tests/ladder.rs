@@ -8,12 +8,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use journeyman_sandbox::{Error, Launcher, Level, Options, Sandbox};
+use journeyman_sandbox::{Error, Launcher, Level, Sandbox, SandboxOptions};
 
 #[tokio::test]
 async fn the_strongest_level_that_works_is_taken_and_described() {
     let python = common::python().await;
-    let mut options = Options::new(common::launcher());
+    let mut options = SandboxOptions::new(common::launcher());
     options.readable = python.readable().to_vec();
     let sandbox = Sandbox::probe(options, python.interpreter())
         .await
@@ -28,7 +28,7 @@ async fn the_strongest_level_that_works_is_taken_and_described() {
 #[tokio::test]
 async fn less_than_the_minimum_is_refused_with_what_was_found() {
     let python = common::python().await;
-    let mut options = Options::new(common::launcher());
+    let mut options = SandboxOptions::new(common::launcher());
     options.readable = python.readable().to_vec();
     options.minimum = Level::Bubblewrap;
     options.only = Some(Level::Landlock);
@@ -47,7 +47,7 @@ async fn less_than_the_minimum_is_refused_with_what_was_found() {
 #[tokio::test]
 async fn an_interpreter_that_does_not_exist_is_no_level() {
     let error = Sandbox::probe(
-        Options::new(common::launcher()),
+        SandboxOptions::new(common::launcher()),
         Path::new("/no/such/python"),
     )
     .await
@@ -68,7 +68,7 @@ async fn an_interpreter_outside_of_the_readable_folders_makes_the_probe_fail_wit
     let copy = elsewhere.path().join("python");
     fs::copy(python.interpreter(), &copy).expect("an interpreter can be copied");
     for level in Level::STRONGEST_FIRST {
-        let mut options = Options::new(common::launcher());
+        let mut options = SandboxOptions::new(common::launcher());
         options.only = Some(level);
         let error = Sandbox::probe(options, &copy)
             .await
@@ -85,7 +85,7 @@ async fn tasks_below_a_folder_of_root_alone_need_bubblewrap() {
     fs::set_permissions(tasks.path(), fs::Permissions::from_mode(0o700))
         .expect("its mode can be set");
     for level in Level::STRONGEST_FIRST {
-        let mut options = Options::new(common::launcher());
+        let mut options = SandboxOptions::new(common::launcher());
         options.only = Some(level);
         options.readable = python.readable().to_vec();
         options.tasks = Some(tasks.path().to_owned());
@@ -106,7 +106,7 @@ async fn a_launcher_that_is_none_is_an_error_and_no_level() {
         program: PathBuf::from("/bin/true"),
         arguments: Vec::new(),
     };
-    let error = Sandbox::probe(Options::new(launcher), python.interpreter())
+    let error = Sandbox::probe(SandboxOptions::new(launcher), python.interpreter())
         .await
         .expect_err("nothing supervises");
     assert!(error.to_string().contains("supervisor"), "{error}");

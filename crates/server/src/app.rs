@@ -61,7 +61,7 @@ impl Default for ClientTimeouts {
 
 /// What a server needs.
 #[derive(Clone)]
-pub struct Options {
+pub struct ServerOptions {
     /// The tasks.
     pub tasks: Tasks,
     /// Who may come in.
@@ -113,7 +113,7 @@ pub(crate) struct Shared {
 }
 
 impl App {
-    pub(crate) fn new(options: Options) -> Self {
+    pub(crate) fn new(options: ServerOptions) -> Self {
         Self(Arc::new(Shared {
             tasks: options.tasks,
             auth: options.auth,

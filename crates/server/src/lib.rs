@@ -37,7 +37,7 @@ mod tools;
 mod view;
 mod websocket;
 
-pub use app::{ClientTimeouts, Options, Readiness, TcpProtocols, ToolServers};
+pub use app::{ClientTimeouts, Readiness, ServerOptions, TcpProtocols, ToolServers};
 pub use auth::{Auth, Role, TokenFile, TokenFileError, TokenLine};
 pub use guard::Hosts;
 pub use listener::serve;

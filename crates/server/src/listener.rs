@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use crate::app::{App, ClientTimeouts, Options};
+use crate::app::{App, ClientTimeouts, ServerOptions};
 use crate::auth::Local;
 use crate::connections::{ConnectionSlot, Connections};
 use crate::routes::router;
@@ -55,9 +55,9 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     connection: close\r\n\r\n\
     too many connections from this address; close some of them\n";
 
-/// Answers on these until [`Options::stop`]. What is open then is closed, within some seconds.
+/// Answers on these until [`ServerOptions::stop`]. What is open then is closed, within some seconds.
 pub async fn serve(
-    options: Options,
+    options: ServerOptions,
     tcp: Option<TcpListener>,
     socket: UnixListener,
 ) -> io::Result<()> {

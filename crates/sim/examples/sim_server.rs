@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use journeyman_sim::{MISBEHAVIOURS, Script, ServerOptions, SimServer, misbehaviour};
+use journeyman_sim::{MISBEHAVIOURS, Script, SimServer, SimServerOptions, misbehaviour};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         };
     let script = "sim:?wrong=0&malformed=0".parse::<Script>()?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse()?));
-    let options = ServerOptions {
+    let options = SimServerOptions {
         address,
         script,
         misbehaviour,

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use script::{InvalidScript, Script};
 pub use server::{
-    MISBEHAVIOURS, Misbehaviour, SERVED_MODEL, ServerOptions, SimServer, misbehaviour,
+    MISBEHAVIOURS, Misbehaviour, SERVED_MODEL, SimServer, SimServerOptions, misbehaviour,
 };
 
 /// Bytes a simulated token has.

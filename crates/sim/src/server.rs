@@ -33,7 +33,7 @@ const ANSWER_TOKENS_MAX: u64 = 4_096;
 
 /// How a server is started.
 #[derive(Clone, Copy, Debug)]
-pub struct ServerOptions {
+pub struct SimServerOptions {
     /// Where it listens; port 0 is any free one.
     pub address: SocketAddr,
     /// What its answers are. Latencies are passed over.
@@ -110,7 +110,7 @@ struct Call<'a> {
 
 impl SimServer {
     /// Begins to listen and to answer.
-    pub async fn start(options: ServerOptions) -> io::Result<Self> {
+    pub async fn start(options: SimServerOptions) -> io::Result<Self> {
         let listener = TcpListener::bind(options.address).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let shared = Arc::new(Shared {

@@ -14,7 +14,7 @@ use journeyman_llm::{
     OpenAiOptions, Request, Role, WindowSource,
 };
 use journeyman_sim::{
-    MISBEHAVIOURS, SERVED_MODEL, Script, ServerOptions, SimServer, SimulatedModel, misbehaviour,
+    MISBEHAVIOURS, SERVED_MODEL, Script, SimServer, SimServerOptions, SimulatedModel, misbehaviour,
 };
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -256,7 +256,7 @@ fn client(url: &str, must: Must) -> OpenAi {
 }
 
 async fn start(name: &str) -> SimServer {
-    let options = ServerOptions {
+    let options = SimServerOptions {
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         script: script(),
         misbehaviour: Some(misbehaviour(name).unwrap()),
@@ -424,7 +424,7 @@ fn every_misbehaviour_has_a_line_and_every_line_one() {
 
 #[tokio::test]
 async fn a_server_that_behaves_tells_its_window_and_its_usage() {
-    let options = ServerOptions {
+    let options = SimServerOptions {
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         script: script(),
         misbehaviour: None,

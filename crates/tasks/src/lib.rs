@@ -31,8 +31,8 @@ use journeyman_event::{NewEvent, Principal, Randomness, Sequence, TaskId, TaskSt
 use journeyman_journal::{Filter, Journal, StreamName};
 use journeyman_queue::{Full, Job, Permit, Queue, Refusal, Statistics};
 use journeyman_workflow::{
-    Fact, Listing, Notices, Options as WorkerOptions, PAGE, Recorded, Recorder, Role, Worker,
-    WorkerContext, check_output, load,
+    Fact, Listing, Notices, PAGE, Recorded, Recorder, Role, Worker, WorkerContext, WorkerOptions,
+    check_output, load,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -135,7 +135,7 @@ impl fmt::Debug for Tasks {
 
 impl Tasks {
     /// Starts the queue. Nothing of former times is in it: see [`Tasks::recover`].
-    pub fn start(options: TasksOptions, queue: &journeyman_queue::Options) -> Self {
+    pub fn start(options: TasksOptions, queue: &journeyman_queue::QueueOptions) -> Self {
         let options = Arc::new(options);
         let interrupted = Arc::new(AtomicBool::new(false));
         let runner = TaskRunner {
@@ -146,7 +146,7 @@ impl Tasks {
             Some(_) => queue.max_concurrent,
             None => 0,
         };
-        let queue = journeyman_queue::Options {
+        let queue = journeyman_queue::QueueOptions {
             max_concurrent,
             ..queue.clone()
         };
@@ -401,7 +401,7 @@ impl Tasks {
         list(&self.options.journal, principal, before, limit, status).await
     }
 
-    /// How many tasks start others from now on; see [`journeyman_queue::Options::workers`].
+    /// How many tasks start others from now on; see [`journeyman_queue::QueueOptions::workers`].
     pub fn set_workers(&self, workers: usize) {
         self.queue.set_workers(workers);
     }

@@ -141,7 +141,7 @@ fn service(disk: &Disk) -> Tasks {
         notices: Notices::new(Bus::start(), Arc::new(NoStamp)),
         worker_context: None,
     };
-    Tasks::start(options, &journeyman_queue::Options::default())
+    Tasks::start(options, &journeyman_queue::QueueOptions::default())
 }
 
 fn id(name: &str) -> TaskId {
@@ -330,7 +330,7 @@ async fn a_call_whose_caller_goes_away_at_any_moment_is_done_whole_or_not_at_all
 #[tokio::test]
 async fn who_waits_for_a_place_and_goes_away_leaves_nothing() {
     let tasks = service(&Disk::default());
-    let one = journeyman_queue::Options {
+    let one = journeyman_queue::QueueOptions {
         capacity: 1,
         ..Default::default()
     };

@@ -19,7 +19,7 @@ const NAME_MAX: usize = 128;
 
 /// The bounds of a dispatcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
+pub struct DispatcherOptions {
     /// How long a call may take, the waiting for its turn included.
     pub timeout: Duration,
     /// Bytes of an answer's text, and of its structured form.
@@ -32,7 +32,7 @@ pub struct Options {
     pub chain_max: usize,
 }
 
-impl Default for Options {
+impl Default for DispatcherOptions {
     fn default() -> Self {
         Self {
             timeout: Duration::from_mins(1),
@@ -48,14 +48,14 @@ impl Default for Options {
 #[derive(Clone)]
 pub struct Dispatcher {
     pub(crate) registry: Registry,
-    pub(crate) options: Options,
+    pub(crate) options: DispatcherOptions,
     places: Arc<Semaphore>,
     calls: Arc<AtomicU64>,
 }
 
 impl Dispatcher {
     /// Over these tools.
-    pub fn new(registry: Registry, options: Options) -> Self {
+    pub fn new(registry: Registry, options: DispatcherOptions) -> Self {
         let places = options.concurrent_max.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             registry,

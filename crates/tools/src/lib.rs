@@ -34,7 +34,7 @@ pub use call::{
 };
 pub use chain::{Chain, ChainRefusal, Stopped};
 pub use check::Checked;
-pub use dispatcher::{Dispatcher, Options};
+pub use dispatcher::{Dispatcher, DispatcherOptions};
 pub use grants::{Grants, Missing};
 pub use mcp::{
     ConfigError, Endpoint, Host, McpServers, Secret, ServerConfig, ServerState, ServerStatus,

@@ -5,13 +5,13 @@
 mod common;
 
 use common::{Files, Kept, context, request};
-use journeyman_tools::{Completed, Dispatcher, FilePath, Options, Registry};
+use journeyman_tools::{Completed, Dispatcher, DispatcherOptions, FilePath, Registry};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 async fn call(files: &[(&str, &str)], name: &str, arguments: Value) -> Completed {
     let registry = Registry::with_built_ins().unwrap();
-    Dispatcher::new(registry, Options::default())
+    Dispatcher::new(registry, DispatcherOptions::default())
         .call(
             &context(Files::with(files)),
             request(name, arguments),
@@ -36,7 +36,7 @@ async fn read_file_shows_all_or_some_lines() {
 #[tokio::test]
 async fn write_file_makes_a_new_version_and_the_old_one_can_be_read() {
     let registry = Registry::with_built_ins().unwrap();
-    let dispatcher = Dispatcher::new(registry, Options::default());
+    let dispatcher = Dispatcher::new(registry, DispatcherOptions::default());
     let (context, kept) = (context(Files::with(&[("a.py", "old")])), Kept::default());
     let write = request("write_file", json!({"path": "a.py", "content": "newer"}));
     let written = dispatcher.call(&context, write, &kept).await;

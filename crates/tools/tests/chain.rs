@@ -6,7 +6,8 @@ mod common;
 
 use common::{Files, Kept, Scripted, context, request};
 use journeyman_tools::{
-    ChainRefusal, Dispatcher, Grants, Options, Output, Permission, Registry, Request, Stopped,
+    ChainRefusal, Dispatcher, DispatcherOptions, Grants, Output, Permission, Registry, Request,
+    Stopped,
 };
 use serde_json::{Value, json};
 
@@ -14,7 +15,7 @@ fn dispatcher() -> Dispatcher {
     let registry = Registry::with_built_ins().unwrap();
     let long = |_| Ok(Output::text("x".repeat(100_000)));
     registry.register(Scripted::doing("long", long)).unwrap();
-    Dispatcher::new(registry, Options::default())
+    Dispatcher::new(registry, DispatcherOptions::default())
 }
 
 fn steps(steps: &[(&str, Value)]) -> Vec<Request> {

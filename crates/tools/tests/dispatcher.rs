@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use common::{Files, Kept, Scripted, context, request, spec};
 use journeyman_tools::{
-    Dispatcher, FailureKind, Grants, Options, Outcome, Output, Pattern, Permission, RefusalKind,
-    Registry, Source, ToolError,
+    Dispatcher, DispatcherOptions, FailureKind, Grants, Outcome, Output, Pattern, Permission,
+    RefusalKind, Registry, Source, ToolError,
 };
 use serde_json::{Value, json};
 
-fn built_in(options: Options) -> Dispatcher {
+fn built_in(options: DispatcherOptions) -> Dispatcher {
     Dispatcher::new(Registry::with_built_ins().unwrap(), options)
 }
 
@@ -23,14 +23,14 @@ fn of(tools: impl IntoIterator<Item = Arc<dyn journeyman_tools::Tool>>) -> Dispa
     for tool in tools {
         registry.register(tool).unwrap();
     }
-    Dispatcher::new(registry, Options::default())
+    Dispatcher::new(registry, DispatcherOptions::default())
 }
 
 #[tokio::test]
 async fn a_call_is_recorded_before_it_is_made_and_after() {
     let (files, kept) = (Files::with(&[("a.py", "x = 1\n")]), Kept::default());
     let call = request("read_file", json!({"path": "a.py"}));
-    let done = built_in(Options::default())
+    let done = built_in(DispatcherOptions::default())
         .call(&context(files), call, &kept)
         .await;
     assert_eq!((done.outcome, done.text.as_str()), (Outcome::Ok, "x = 1\n"));
@@ -48,7 +48,7 @@ async fn what_cannot_be_recorded_is_not_done() {
     let (files, kept) = (Files::with(&[]), Kept::failing_at("executing"));
     let context = context(files.clone());
     let call = request("write_file", json!({"path": "a.py", "content": "x"}));
-    let done = built_in(Options::default())
+    let done = built_in(DispatcherOptions::default())
         .call(&context, call, &kept)
         .await;
     assert_eq!(done.outcome, Outcome::Refused(RefusalKind::Record));
@@ -61,11 +61,11 @@ async fn an_end_that_is_not_recorded_is_told() {
     let (files, kept) = (Files::with(&[]), Kept::failing_at("completed"));
     let context = context(files);
     let call = request("write_file", json!({"path": "a.py", "content": "x"}));
-    let done = built_in(Options::default())
+    let done = built_in(DispatcherOptions::default())
         .call(&context, call.clone(), &kept)
         .await;
     assert!(done.is_ok() && !done.recorded);
-    let chain = built_in(Options::default())
+    let chain = built_in(DispatcherOptions::default())
         .chain(&context, vec![call.clone(), call], &kept)
         .await
         .unwrap();
@@ -77,7 +77,7 @@ async fn an_end_that_is_not_recorded_is_told() {
 async fn a_refused_call_is_recorded_as_well() {
     let kept = Kept::default();
     let call = request("read_fiel", json!({}));
-    let done = built_in(Options::default())
+    let done = built_in(DispatcherOptions::default())
         .call(&context(Files::with(&[])), call, &kept)
         .await;
     assert_eq!(
@@ -95,7 +95,7 @@ async fn an_unknown_tool_is_answered_with_those_that_may_be_called() {
     let mut context = context(Files::with(&[]));
     context.grants = Grants::of([Permission::Write, Permission::Run]);
     let call = request("deploy", json!({}));
-    let refusal = built_in(Options::default()).check(&context, call);
+    let refusal = built_in(DispatcherOptions::default()).check(&context, call);
     assert_eq!(
         refusal.err().unwrap().to_string(),
         r#"there is no tool "deploy"; there are run_command, run_tests, write_file"#
@@ -107,7 +107,7 @@ async fn who_lacks_the_permission_is_refused_by_its_name() {
     let mut context = context(Files::with(&[]));
     context.grants = Grants::of([Permission::Read]);
     let call = request("run_tests", json!({}));
-    let refusal = built_in(Options::default()).check(&context, call);
+    let refusal = built_in(DispatcherOptions::default()).check(&context, call);
     assert_eq!(
         refusal.err().unwrap().to_string(),
         "coder may not call run_tests: it needs the permission `run`"
@@ -118,7 +118,7 @@ async fn who_lacks_the_permission_is_refused_by_its_name() {
 async fn a_list_of_names_narrows_what_a_permission_gives() {
     let mut context = context(Files::with(&[]));
     context.grants = Grants::of([Permission::Read]).only(vec![Pattern::new("list_*").unwrap()]);
-    let dispatcher = built_in(Options::default());
+    let dispatcher = built_in(DispatcherOptions::default());
     let refusal = dispatcher.check(&context, request("expand_context", json!({})));
     assert_eq!(refusal.err().unwrap().kind(), RefusalKind::Permission);
     assert!(
@@ -130,7 +130,7 @@ async fn a_list_of_names_narrows_what_a_permission_gives() {
 
 #[tokio::test]
 async fn wrong_arguments_are_refused_with_the_field_at_fault() {
-    let dispatcher = built_in(Options::default());
+    let dispatcher = built_in(DispatcherOptions::default());
     let context = context(Files::with(&[]));
     let problem = |name: &str, arguments: Value| {
         let refusal = dispatcher.check(&context, request(name, arguments));
@@ -157,9 +157,9 @@ async fn wrong_arguments_are_refused_with_the_field_at_fault() {
 
 #[tokio::test]
 async fn arguments_are_bounded_in_size_and_depth() {
-    let options = Options {
+    let options = DispatcherOptions {
         arguments_bytes_max: 100,
-        ..Options::default()
+        ..DispatcherOptions::default()
     };
     let (dispatcher, kept) = (built_in(options), Kept::default());
     let context = context(Files::with(&[]));
@@ -220,9 +220,9 @@ async fn a_cancelled_call_ends_at_once() {
 async fn a_time_limit_also_stops_what_a_tool_started() {
     let registry = Registry::with_built_ins().unwrap();
     let context = context(Files::with(&[]));
-    let options = Options {
+    let options = DispatcherOptions {
         timeout: Duration::from_secs(3),
-        ..Options::default()
+        ..DispatcherOptions::default()
     };
     let call = request("run_command", json!({"command": ["wait"]}));
     let done = Dispatcher::new(registry, options)
@@ -293,9 +293,9 @@ async fn no_more_calls_than_may_are_made_at_once() {
     registry.register(Scripted::hanging("hang")).unwrap();
     let quick = Scripted::doing("quick", |_| Ok(Output::text("done")));
     registry.register(quick).unwrap();
-    let options = Options {
+    let options = DispatcherOptions {
         concurrent_max: 1,
-        ..Options::default()
+        ..DispatcherOptions::default()
     };
     let (dispatcher, context) = (
         Dispatcher::new(registry, options),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::{Files, Kept, context, request};
 use journeyman_tools::{
-    Completed, Dispatcher, Options, FailureKind, Grants, Host, McpServers, Outcome,
+    Completed, Dispatcher, DispatcherOptions, FailureKind, Grants, Host, McpServers, Outcome,
     Permission, RefusalKind, Registry, ServerConfig, ServerName, ServerState, ServerStatus,
 };
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ fn start(servers: &[(&str, ServerConfig)]) -> Fixture {
     };
     let registry = Registry::with_built_ins().unwrap();
     let servers = McpServers::start(configs, &registry, host);
-    let dispatcher = Dispatcher::new(registry.clone(), Options::default());
+    let dispatcher = Dispatcher::new(registry.clone(), DispatcherOptions::default());
     Fixture {
         servers,
         registry,
@@ -337,9 +337,9 @@ async fn a_changed_list_is_taken_once_however_often_it_is_told() {
 async fn a_server_that_hangs_keeps_no_place_of_other_tools() {
     let fixture = one(&[], "");
     fixture.ready().await;
-    let options = Options {
+    let options = DispatcherOptions {
         concurrent_max: 1,
-        ..Options::default()
+        ..DispatcherOptions::default()
     };
     let dispatcher = Dispatcher::new(fixture.registry.clone(), options);
     let context = context(Files::with(&[]));

@@ -15,7 +15,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use common::{Files, Kept, context, request};
 use journeyman_tools::{
-    Dispatcher, FailureKind, Host, McpServers, Options, Outcome, Registry, ServerConfig,
+    Dispatcher, DispatcherOptions, FailureKind, Host, McpServers, Outcome, Registry, ServerConfig,
     ServerName, ServerState, ServerStatus,
 };
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ async fn a_server_gets_its_token_and_headers_with_every_request() {
     let text = format!("url = \"{url}\"\nbearer_env = \"FAR_TOKEN\"\nheaders = {{x-team = \"a\"}}");
     let servers = start(&text, &registry);
     until(&servers, |one| one.state == ServerState::Ready).await;
-    let done = Dispatcher::new(registry, Options::default())
+    let done = Dispatcher::new(registry, DispatcherOptions::default())
         .call(
             &context(Files::with(&[])),
             request("far.echo", json!({})),
@@ -115,7 +115,7 @@ async fn a_server_that_goes_away_is_noticed_by_the_call() {
     until(&servers, |one| one.state == ServerState::Ready).await;
     task.abort();
     let _ = task.await;
-    let done = Dispatcher::new(registry.clone(), Options::default())
+    let done = Dispatcher::new(registry.clone(), DispatcherOptions::default())
         .call(
             &context(Files::with(&[])),
             request("far.echo", json!({})),
@@ -147,7 +147,7 @@ async fn an_answer_that_breaks_off_and_cannot_be_gone_on_with_ends_the_call() {
     let servers = start(&format!("url = \"{url}\""), &registry);
     until(&servers, |one| one.state == ServerState::Ready).await;
     let begun = Instant::now();
-    let done = Dispatcher::new(registry, Options::default())
+    let done = Dispatcher::new(registry, DispatcherOptions::default())
         .call(
             &context(Files::with(&[])),
             request("far.echo", json!({})),
@@ -205,7 +205,7 @@ async fn a_session_that_its_server_forgot_is_begun_anew_before_the_call_is_made(
     let registry = Registry::new();
     let servers = start(&format!("url = \"{url}\""), &registry);
     until(&servers, |one| one.state == ServerState::Ready).await;
-    let dispatcher = Dispatcher::new(registry, Options::default());
+    let dispatcher = Dispatcher::new(registry, DispatcherOptions::default());
     let (caller, record) = (context(Files::with(&[])), Kept::default());
     let call = || dispatcher.call(&caller, request("far.echo", json!({})), &record);
     assert!(call().await.is_ok());

@@ -60,6 +60,6 @@ pub use slots::ModelSlots;
 pub use strategy::{ModuleStep, ModuleStrategy, Strategies, WholeFile};
 pub use summary::{answered, headline, remarks};
 pub use toolbox::{Toolbox, check_patterns, user_grants};
-pub use worker::{Options, Worker};
+pub use worker::{Worker, WorkerOptions};
 pub use worker_context::WorkerContext;
 pub use workspace::{FileWriter, TaskWorkspace};

@@ -59,7 +59,7 @@ impl Message for Notice {
 #[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
     use jiff::Timestamp;
-    use journeyman_bus::{Bus, Context, Emitted, Kinds, Options, Stamp};
+    use journeyman_bus::{Bus, Context, Emitted, Kinds, Stamp, SubscriberOptions};
     use journeyman_event::payload::{Limits, LimitsChanged};
     use journeyman_event::{Principal, SeededRandom, SteppedTime, TaskId};
     use journeyman_journal::{Journal, Memory};
@@ -108,7 +108,9 @@ pub(crate) mod tests {
         };
         record().await; // nobody listens
         let kinds = Kinds::Exact("limits_changed".to_owned());
-        let mut heard = bus.subscribe(Options::new("test").kinds(kinds)).unwrap();
+        let mut heard = bus
+            .subscribe(SubscriberOptions::new("test").kinds(kinds))
+            .unwrap();
         let context = Context {
             task_id: Some("t-1".into()),
             ..Context::default()

@@ -36,7 +36,7 @@ impl Toolbox {
     pub fn built_in() -> Result<Self, journeyman_tools::RegisterError> {
         let registry = Registry::with_built_ins()?;
         Ok(Self::new(
-            Dispatcher::new(registry, journeyman_tools::Options::default()),
+            Dispatcher::new(registry, journeyman_tools::DispatcherOptions::default()),
             Vec::new(),
         ))
     }

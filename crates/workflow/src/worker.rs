@@ -43,7 +43,7 @@ use crate::worker_context::WorkerContext;
 
 /// What a worker needs.
 #[derive(Clone)]
-pub struct Options {
+pub struct WorkerOptions {
     /// Where events go.
     pub journal: Journal,
     /// On whose behalf.
@@ -76,8 +76,8 @@ struct TaskRun<'w> {
 
 impl Worker {
     /// A worker with these parts.
-    pub fn new(options: Options) -> Self {
-        let Options {
+    pub fn new(options: WorkerOptions) -> Self {
+        let WorkerOptions {
             journal,
             principal,
             worker_context,

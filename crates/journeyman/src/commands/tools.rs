@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use journeyman_api::json::Object;
 use journeyman_api::{Call, ToolCalls, ToolList, ToolStep};
 use journeyman_server::tool_list;
-use journeyman_tools::{Dispatcher, Options, Registry};
+use journeyman_tools::{Dispatcher, DispatcherOptions, Registry};
 use journeyman_workflow::Toolbox;
 use serde_json::{Map, Value, json};
 
@@ -61,7 +61,10 @@ pub(super) async fn listed(settings: &Settings) -> anyhow::Result<ToolList> {
     let registry = Registry::with_built_ins()?;
     let servers = start_servers(settings, &registry);
     settled(&servers).await;
-    let toolbox = Toolbox::new(Dispatcher::new(registry, Options::default()), Vec::new());
+    let toolbox = Toolbox::new(
+        Dispatcher::new(registry, DispatcherOptions::default()),
+        Vec::new(),
+    );
     let standings: Result<Vec<Value>, _> =
         servers.status().iter().map(serde_json::to_value).collect();
     let list = tool_list(toolbox.all(), standings?);

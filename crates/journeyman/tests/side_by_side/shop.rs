@@ -241,9 +241,9 @@ impl Shop {
             program: env!("CARGO_BIN_EXE_journeyman").into(),
             arguments: vec!["sandbox-init".into()],
         };
-        let options = journeyman_sandbox::Options {
+        let options = journeyman_sandbox::SandboxOptions {
             readable: python.readable().to_vec(),
-            ..journeyman_sandbox::Options::new(launcher)
+            ..journeyman_sandbox::SandboxOptions::new(launcher)
         };
         let sandbox = Sandbox::probe(options, python.interpreter()).await.unwrap();
         let work = tempfile::tempdir().unwrap();
@@ -277,7 +277,7 @@ impl Shop {
     }
 
     fn worker(&self) -> Worker {
-        Worker::new(journeyman_workflow::Options {
+        Worker::new(journeyman_workflow::WorkerOptions {
             journal: self.journal.clone(),
             principal: Principal::local(),
             worker_context: self.worker_context.clone(),

@@ -90,7 +90,7 @@ impl Interpreter {
         &self.program
     }
 
-    /// What it needs to read to run; belongs into [`journeyman_sandbox::Options::readable`].
+    /// What it needs to read to run; belongs into [`journeyman_sandbox::SandboxOptions::readable`].
     pub fn readable(&self) -> &[PathBuf] {
         &self.readable
     }

@@ -49,7 +49,7 @@ impl Plain {
 #[derive(Debug)]
 struct Model {
     jobs: Vec<Plain>,
-    options: Options,
+    options: QueueOptions,
     promised: usize,
     events: u64,
     head: i64,
@@ -57,7 +57,7 @@ struct Model {
 }
 
 impl Model {
-    fn new(options: &Options) -> Self {
+    fn new(options: &QueueOptions) -> Self {
         Self {
             jobs: Vec::new(),
             options: options.clone(),
@@ -410,19 +410,19 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-fn options() -> impl Strategy<Value = Options> {
+fn options() -> impl Strategy<Value = QueueOptions> {
     let ageing = (1..20_u64, 1..5_u8).prop_map(|(step, levels_max)| Ageing {
         step: Duration::from_secs(step),
         levels_max,
     });
     (1..6_usize, 1..4_usize, 0..4_usize, prop::option::of(ageing)).prop_map(
-        |(capacity, max_concurrent, submitters_max, ageing)| Options {
+        |(capacity, max_concurrent, submitters_max, ageing)| QueueOptions {
             capacity,
             max_concurrent,
             submitters_max,
             ageing,
             kill_grace: GRACE,
-            ..Options::default()
+            ..QueueOptions::default()
         },
     )
 }
@@ -439,7 +439,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(options: &Options) -> Self {
+    fn new(options: &QueueOptions) -> Self {
         Self {
             core: Core::new(options),
             model: Model::new(options),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use journeyman_event::Priority;
 use journeyman_queue::{
-    Alert, Ended, Full, Job, Options, Queue, Removal, Runner, Stop, StopReason, Withdrawal,
+    Alert, Ended, Full, Job, Queue, QueueOptions, Removal, Runner, Stop, StopReason, Withdrawal,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -127,16 +127,16 @@ impl Runner for Lab {
     }
 }
 
-pub(crate) fn start(options: &Options) -> (Queue<Lab>, Lab) {
+pub(crate) fn start(options: &QueueOptions) -> (Queue<Lab>, Lab) {
     let lab = Lab::default();
     (Queue::start(options, lab.clone()), lab)
 }
 
 /// One job at a time.
-pub(crate) fn single() -> Options {
-    Options {
+pub(crate) fn single() -> QueueOptions {
+    QueueOptions {
         max_concurrent: 1,
-        ..Options::default()
+        ..QueueOptions::default()
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::Command as StdCommand;
 
 use journeyman_language::python::Interpreter;
 use journeyman_language::{Runner, TestReport};
-use journeyman_sandbox::{Command, Launcher, Level, Limits, Options, Output, Sandbox};
+use journeyman_sandbox::{Command, Launcher, Level, Limits, Output, Sandbox, SandboxOptions};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -81,7 +81,7 @@ fn must(command: &mut StdCommand) {
 
 /// A sandbox at exactly this level. A machine that cannot offer it fails the test: what was not tried is not tested.
 pub async fn sandbox(level: Level, python: &Interpreter) -> Sandbox {
-    let mut options = Options::new(launcher());
+    let mut options = SandboxOptions::new(launcher());
     options.only = Some(level);
     options.readable = python.readable().to_vec();
     match Sandbox::probe(options, python.interpreter()).await {

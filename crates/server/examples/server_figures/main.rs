@@ -32,7 +32,7 @@ use journeyman_event::{Principal, SeededRandom, TaskId, TimeSource};
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
 use journeyman_server::{
-    Auth, ClientTimeouts, Hosts, MountedProtocol, Options, Readiness, ToolServers,
+    Auth, ClientTimeouts, Hosts, MountedProtocol, Readiness, ServerOptions, ToolServers,
 };
 use journeyman_tasks::{Intervention, Tasks, TasksOptions};
 use journeyman_workflow::Notices;
@@ -121,13 +121,13 @@ impl Server {
             notices: Notices::new(Bus::start(), Arc::new(Stamps)),
             worker_context: None,
         };
-        let queue = journeyman_queue::Options {
+        let queue = journeyman_queue::QueueOptions {
             capacity: 10_000_000,
             ..Default::default()
         };
         let tasks = Tasks::start(tasks_options, &queue);
         let stop = CancellationToken::new();
-        let options = Options {
+        let options = ServerOptions {
             tasks: tasks.clone(),
             auth: Auth::open(),
             hosts: Hosts::default(),

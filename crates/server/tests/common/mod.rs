@@ -12,7 +12,8 @@ use journeyman_bus::{Bus, Stamp};
 use journeyman_event::{SeededRandom, TimeSource};
 use journeyman_journal::{Journal, Memory};
 use journeyman_server::{
-    Auth, ClientTimeouts, Hosts, MountedProtocol, Options, Readiness, TcpProtocols, ToolServers,
+    Auth, ClientTimeouts, Hosts, MountedProtocol, Readiness, ServerOptions, TcpProtocols,
+    ToolServers,
 };
 use journeyman_tasks::{Tasks, TasksOptions};
 use journeyman_workflow::Notices;
@@ -60,7 +61,7 @@ pub(crate) struct Served {
 }
 
 /// Serves, with these changes to what is usual.
-pub(crate) async fn serve(change: impl FnOnce(&mut Options)) -> Served {
+pub(crate) async fn serve(change: impl FnOnce(&mut ServerOptions)) -> Served {
     let random = Arc::new(SeededRandom::new(7));
     let tasks_options = TasksOptions {
         journal: Journal::open(Arc::new(Memory::default()), &*random).unwrap(),
@@ -70,8 +71,8 @@ pub(crate) async fn serve(change: impl FnOnce(&mut Options)) -> Served {
         worker_context: None,
     };
     let stop = CancellationToken::new();
-    let mut options = Options {
-        tasks: Tasks::start(tasks_options, &journeyman_queue::Options::default()),
+    let mut options = ServerOptions {
+        tasks: Tasks::start(tasks_options, &journeyman_queue::QueueOptions::default()),
         auth: Auth::open(),
         hosts: Hosts::default(),
         tcp: TcpProtocols::default(),
