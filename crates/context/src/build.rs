@@ -6,7 +6,7 @@ use journeyman_event::payload::{
 };
 use journeyman_event::{ModuleName, TaskState, Tokens};
 use journeyman_language::of_task;
-use journeyman_llm::{Message, ModelServer, Role};
+use journeyman_llm::{Message, MessageRole, ModelServer};
 use thiserror::Error;
 
 use crate::offer::ToolOffer;
@@ -154,11 +154,11 @@ fn messages(system: &str, pieces: &[Piece]) -> Vec<Message> {
         .collect();
     vec![
         Message {
-            role: Role::System,
+            role: MessageRole::System,
             content: system.to_owned(),
         },
         Message {
-            role: Role::User,
+            role: MessageRole::User,
             content: texts.join("\n\n"),
         },
     ]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use journeyman_event::{ContentHash, Tokens};
-use journeyman_llm::{Message, ModelInfo, ModelServer, Request, Role};
+use journeyman_llm::{Message, MessageRole, ModelInfo, ModelServer, Request};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -72,7 +72,7 @@ pub(crate) async fn bare(
     }
     let request = Request {
         messages: vec![Message {
-            role: Role::User,
+            role: MessageRole::User,
             content,
         }],
         max_tokens: ANSWER_MAX,

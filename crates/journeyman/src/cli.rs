@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use journeyman_api::limits::{BUDGET_MAX, ITERATIONS_MAX};
 use journeyman_event::{ModuleName, Owner, Priority, TaskId};
 use journeyman_journal::Head;
-use journeyman_server::{Role, TcpProtocols};
+use journeyman_server::{TcpProtocols, UserRole};
 use journeyman_workflow::Moment;
 
 use crate::settings::{Settings, Variables, flags, parse_duration};
@@ -312,7 +312,7 @@ pub(crate) enum RoleArg {
     Admin,
 }
 
-impl From<RoleArg> for Role {
+impl From<RoleArg> for UserRole {
     fn from(role: RoleArg) -> Self {
         match role {
             RoleArg::Viewer => Self::Viewer,

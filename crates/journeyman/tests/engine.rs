@@ -16,8 +16,8 @@ use common::{Home, Output};
 use journeyman_event::Tokens;
 use journeyman_fetch::Environment;
 use journeyman_llm::{
-    Answer, EngineState, EngineStatus, Error, Managed, ManagedOptions, Message, ModelServer,
-    Request, Role, SupervisorCommand, SupervisorTimeouts, engine,
+    Answer, EngineState, EngineStatus, Error, Managed, ManagedOptions, Message, MessageRole,
+    ModelServer, Request, SupervisorCommand, SupervisorTimeouts, engine,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -185,7 +185,7 @@ fn is_gone(pid: i32) -> bool {
 async fn ask(server: &Managed) -> Result<Answer, Error> {
     let request = Request {
         messages: vec![Message {
-            role: Role::User,
+            role: MessageRole::User,
             content: "Who?".to_owned(),
         }],
         max_tokens: Tokens(8),

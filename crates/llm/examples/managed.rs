@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use journeyman_event::Tokens;
 use journeyman_fetch::{Environment, Hub};
 use journeyman_llm::{
-    Delta, Managed, ManagedOptions, Message, ModelServer, Request, Role, SupervisorCommand,
+    Delta, Managed, ManagedOptions, Message, MessageRole, ModelServer, Request, SupervisorCommand,
     SupervisorTimeouts, find_engine, supervise,
 };
 use tokio_util::sync::CancellationToken;
@@ -64,7 +64,7 @@ async fn use_server(arguments: Vec<String>) -> Result<(), Box<dyn Error>> {
 
     let request = Request {
         messages: vec![Message {
-            role: Role::User,
+            role: MessageRole::User,
             content: "Write a Python function that tells whether a number is prime.".to_owned(),
         }],
         max_tokens: Tokens(200),

@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn a_report_that_cannot_be_is_taken_out_and_one_that_may_be_stays() {
         let message = |content: &str| Message {
-            role: crate::Role::User,
+            role: crate::MessageRole::User,
             content: content.to_owned(),
         };
         let request = Request {

@@ -38,7 +38,7 @@ pub use managed::{
     SupervisorTimeouts, engine, find_engine, stop_engine, supervise,
 };
 pub use model::{
-    Answer, Delta, FinishReason, Message, ModelInfo, ModelServer, OnDelta, Request, Role,
+    Answer, Delta, FinishReason, Message, MessageRole, ModelInfo, ModelServer, OnDelta, Request,
     TokenCount, Usage, Window, WindowSource,
 };
 pub use models::{Model, ModelState, Models};

@@ -95,7 +95,7 @@ pub struct TokenCount {
 /// Who says a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub enum MessageRole {
     /// The instructions.
     System,
     /// The one who asks.
@@ -104,7 +104,7 @@ pub enum Role {
     Assistant,
 }
 
-impl Role {
+impl MessageRole {
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -115,7 +115,7 @@ impl Role {
     }
 }
 
-impl FromStr for Role {
+impl FromStr for MessageRole {
     type Err = ();
     fn from_str(name: &str) -> Result<Self, ()> {
         [Self::System, Self::User, Self::Assistant]
@@ -129,7 +129,7 @@ impl FromStr for Role {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// Who says it.
-    pub role: Role,
+    pub role: MessageRole,
     /// What.
     pub content: String,
 }

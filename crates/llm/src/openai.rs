@@ -19,8 +19,8 @@ use crate::http::{self, Attempts, Refused};
 use crate::secrets::Secrets;
 use crate::stream::{self, Bounds, PartialAnswer, Piece, Reader, StreamTimeouts, Streaming};
 use crate::{
-    Answer, Error, Message, ModelInfo, ModelServer, OnDelta, Request, Role, TokenCount, Usage,
-    Window, WindowSource, llama_cpp,
+    Answer, Error, Message, MessageRole, ModelInfo, ModelServer, OnDelta, Request, TokenCount,
+    Usage, Window, WindowSource, llama_cpp,
 };
 use chunk::{Broken, Reported};
 use parameters::Parameter;
@@ -201,7 +201,10 @@ impl OpenAi {
             Parameter::Schema => request.schema.is_some(),
             Parameter::StreamOptions => !refused(Parameter::Stream),
             Parameter::MaxCompletionTokens => refused(Parameter::MaxTokens),
-            Parameter::System => request.messages.iter().any(|one| one.role == Role::System),
+            Parameter::System => request
+                .messages
+                .iter()
+                .any(|one| one.role == MessageRole::System),
             Parameter::Thinking => known.thinks,
             Parameter::Temperature | Parameter::Stream | Parameter::MaxTokens => true,
         };
@@ -411,9 +414,12 @@ fn without_system(messages: &[Message]) -> Vec<Message> {
     let (system, mut others): (Vec<Message>, Vec<Message>) = messages
         .iter()
         .cloned()
-        .partition(|message| message.role == Role::System);
+        .partition(|message| message.role == MessageRole::System);
     let mut words: Vec<String> = system.into_iter().map(|message| message.content).collect();
-    match others.iter_mut().find(|message| message.role == Role::User) {
+    match others
+        .iter_mut()
+        .find(|message| message.role == MessageRole::User)
+    {
         Some(first) => {
             words.push(std::mem::take(&mut first.content));
             first.content = words.join("\n\n");
@@ -421,7 +427,7 @@ fn without_system(messages: &[Message]) -> Vec<Message> {
         None => others.insert(
             0,
             Message {
-                role: Role::User,
+                role: MessageRole::User,
                 content: words.join("\n\n"),
             },
         ),
@@ -592,12 +598,15 @@ mod tests {
             content: content.to_owned(),
         };
         let told = [
-            message(Role::System, "Be brief."),
-            message(Role::User, "Hi"),
+            message(MessageRole::System, "Be brief."),
+            message(MessageRole::User, "Hi"),
         ];
-        let expected = [message(Role::User, "Be brief.\n\nHi")];
+        let expected = [message(MessageRole::User, "Be brief.\n\nHi")];
         assert_eq!(without_system(&told), expected);
-        let alone = [message(Role::System, "Be brief.")];
-        assert_eq!(without_system(&alone), [message(Role::User, "Be brief.")]);
+        let alone = [message(MessageRole::System, "Be brief.")];
+        assert_eq!(
+            without_system(&alone),
+            [message(MessageRole::User, "Be brief.")]
+        );
     }
 }

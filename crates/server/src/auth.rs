@@ -31,7 +31,7 @@ pub(crate) struct Local;
 /// What somebody may do with their own tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub enum UserRole {
     /// Look.
     Viewer,
     /// Look and do.
@@ -73,12 +73,12 @@ pub enum TokenFileError {
 pub struct TokenLine {
     name: Owner,
     token_hash: ContentHash,
-    role: Role,
+    role: UserRole,
 }
 
 impl TokenLine {
     /// The line for a token of this user's.
-    pub fn new(name: Owner, token: &str, role: Role) -> Self {
+    pub fn new(name: Owner, token: &str, role: UserRole) -> Self {
         Self {
             name,
             token_hash: ContentHash::of(token.as_bytes()),
@@ -88,7 +88,7 @@ impl TokenLine {
 }
 
 /// Who has which token, by the token's hash.
-type Known = HashMap<ContentHash, (Principal, Role)>;
+type Known = HashMap<ContentHash, (Principal, UserRole)>;
 
 /// A file of tokens: a line of JSON for each, with a name, the BLAKE3 hash of the token and a role. It
 /// is read again when it changes.
@@ -132,8 +132,8 @@ fn read_tokens(path: &Path) -> Result<Known, TokenFileError> {
             return Err(bad("the name `system` is the server's own".to_owned()));
         }
         let principal = match line.role {
-            Role::Viewer => Principal::viewer(line.name),
-            Role::User | Role::Admin => Principal::user(line.name),
+            UserRole::Viewer => Principal::viewer(line.name),
+            UserRole::User | UserRole::Admin => Principal::user(line.name),
         };
         let caller = (principal, line.role);
         if known.insert(line.token_hash, caller).is_some() {
@@ -253,7 +253,7 @@ fn stamp(path: &Path) -> Option<(std::time::SystemTime, u64, u64)> {
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) principal: Principal,
-    role: Role,
+    role: UserRole,
     /// What let them in.
     by: By,
 }
@@ -274,7 +274,7 @@ impl Caller {
     fn local(by: By) -> Self {
         Self {
             principal: Principal::local(),
-            role: Role::Admin,
+            role: UserRole::Admin,
             by,
         }
     }
@@ -287,8 +287,8 @@ impl Caller {
 
     pub(crate) fn may_see_server(&self) -> Result<(), Problem> {
         match self.role {
-            Role::Admin => Ok(()),
-            Role::Viewer | Role::User => Err(Problem::forbidden("this is for admins")),
+            UserRole::Admin => Ok(()),
+            UserRole::Viewer | UserRole::User => Err(Problem::forbidden("this is for admins")),
         }
     }
 

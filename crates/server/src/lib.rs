@@ -38,7 +38,7 @@ mod view;
 mod websocket;
 
 pub use app::{ClientTimeouts, Readiness, ServerOptions, TcpProtocols, ToolServers};
-pub use auth::{Auth, Role, TokenFile, TokenFileError, TokenLine};
+pub use auth::{Auth, TokenFile, TokenFileError, TokenLine, UserRole};
 pub use guard::Hosts;
 pub use listener::serve;
 pub use mount::MountedProtocol;

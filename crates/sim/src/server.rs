@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use journeyman_event::Tokens;
-use journeyman_llm::{Message, ModelServer, Request, Role};
+use journeyman_llm::{Message, MessageRole, ModelServer, Request};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -224,7 +224,7 @@ fn request(body: &Value) -> Request {
         role: message["role"]
             .as_str()
             .and_then(|role| role.parse().ok())
-            .unwrap_or(Role::User),
+            .unwrap_or(MessageRole::User),
         content: message["content"].as_str().unwrap_or_default().to_owned(),
     };
     let limits = ["max_tokens", "max_completion_tokens"];

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use journeyman_event::Tokens;
 use journeyman_llm::{
-    Answer, Delta, Error, FinishReason, Message, ModelServer, Ollama, OllamaOptions, OpenAi,
-    OpenAiOptions, Request, Role, WindowSource,
+    Answer, Delta, Error, FinishReason, Message, MessageRole, ModelServer, Ollama, OllamaOptions,
+    OpenAi, OpenAiOptions, Request, WindowSource,
 };
 use journeyman_sim::{
     MISBEHAVIOURS, SERVED_MODEL, Script, SimServer, SimServerOptions, SimulatedModel, misbehaviour,
@@ -215,8 +215,8 @@ fn request() -> Request {
     );
     Request {
         messages: vec![
-            message(Role::System, "You write Python.".to_owned()),
-            message(Role::User, asked),
+            message(MessageRole::System, "You write Python.".to_owned()),
+            message(MessageRole::User, asked),
         ],
         max_tokens: Tokens(500),
         temperature: 0.2,

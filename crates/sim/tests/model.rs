@@ -2,7 +2,7 @@
 
 use journeyman_event::Tokens;
 use journeyman_llm::{
-    Answer, Delta, Error, FinishReason, Message, ModelServer, Request, Role, WindowSource,
+    Answer, Delta, Error, FinishReason, Message, MessageRole, ModelServer, Request, WindowSource,
 };
 use journeyman_sim::{Script, SimulatedModel};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ fn calm() -> Script {
 fn request(content: &str) -> Request {
     Request {
         messages: vec![Message {
-            role: Role::User,
+            role: MessageRole::User,
             content: content.to_owned(),
         }],
         max_tokens: Tokens(500),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use journeyman_event::Tokens;
-use journeyman_llm::{Answer, Delta, Error, Message, ModelServer, Request, Role};
+use journeyman_llm::{Answer, Delta, Error, Message, MessageRole, ModelServer, Request};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -145,7 +145,7 @@ async fn serve(
 pub(crate) fn request(temperature: f32) -> Request {
     Request {
         messages: vec![Message {
-            role: Role::User,
+            role: MessageRole::User,
             content: "Say hello, please.".into(),
         }],
         max_tokens: Tokens(50),
