@@ -29,7 +29,7 @@ pub const PLACE_WAIT_MS_MAX: u64 = 600_000;
 /// Seconds that a task may work at the most: a year.
 pub const TIMEOUT_S_MAX: f64 = 31_536_000.0;
 /// Tokens that a task may spend at the most.
-pub const BUDGET_MAX: u64 = 1_000_000_000_000;
+pub const TOKEN_BUDGET_MAX: u64 = 1_000_000_000_000;
 /// Code versions that may be tried for a module at the most.
 pub const ITERATIONS_MAX: u32 = 1_000;
 /// Characters by which a question is named.
@@ -166,8 +166,8 @@ pub fn changed_limits(
     timeout: Option<f64>,
     max_iterations: Option<Whole>,
 ) -> Result<Limits, Problem> {
-    if budget.is_some_and(|Whole(tokens)| tokens == 0 || tokens > BUDGET_MAX) {
-        let detail = format!("`budget` is a number of tokens from 1 to {BUDGET_MAX}");
+    if budget.is_some_and(|Whole(tokens)| tokens == 0 || tokens > TOKEN_BUDGET_MAX) {
+        let detail = format!("`budget` is a number of tokens from 1 to {TOKEN_BUDGET_MAX}");
         return Err(Problem::field("budget", detail));
     }
     let iterations_max = match max_iterations {
@@ -322,15 +322,15 @@ mod tests {
             changed_limits(base, budget.map(Whole), timeout, iterations.map(Whole))
         };
         assert_eq!(given(None, None, None), Ok(base));
-        let largest = given(Some(BUDGET_MAX), Some(TIMEOUT_S_MAX), Some(1_000)).unwrap();
-        assert_eq!(largest.tokens_max, Some(Tokens(BUDGET_MAX)));
+        let largest = given(Some(TOKEN_BUDGET_MAX), Some(TIMEOUT_S_MAX), Some(1_000)).unwrap();
+        assert_eq!(largest.tokens_max, Some(Tokens(TOKEN_BUDGET_MAX)));
         assert_eq!(largest.active_ms_max, 31_536_000_000);
         assert_eq!(largest.iterations_max.get(), ITERATIONS_MAX);
         let smallest = given(Some(1), Some(0.0), Some(1)).unwrap();
         assert_eq!(smallest.active_ms_max, 0);
         for (bad, field) in [
             (given(Some(0), None, None), "budget"),
-            (given(Some(BUDGET_MAX + 1), None, None), "budget"),
+            (given(Some(TOKEN_BUDGET_MAX + 1), None, None), "budget"),
             (given(None, Some(-0.1), None), "timeout"),
             (given(None, Some(TIMEOUT_S_MAX + 1.0), None), "timeout"),
             (given(None, Some(f64::NAN), None), "timeout"),

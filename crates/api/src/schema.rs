@@ -85,7 +85,7 @@ mod tests {
             );
         }
         let task = &document["NewTask"]["properties"];
-        assert_eq!(task["budget"]["maximum"], limits::BUDGET_MAX);
+        assert_eq!(task["budget"]["maximum"], limits::TOKEN_BUDGET_MAX);
         assert_eq!(task["max_iterations"]["maximum"], limits::ITERATIONS_MAX);
         assert_eq!(task["wait_ms"]["maximum"], limits::PLACE_WAIT_MS_MAX);
         assert_eq!(

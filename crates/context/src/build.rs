@@ -81,7 +81,7 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
     let descriptor = Descriptor::of(request.purpose);
     let system = (descriptor.system)(of_task(request.state).prompt_texts());
     let profile = Profile::of(request.window);
-    let left = request.state.left();
+    let left = request.state.token_budget_left();
     let prompt_max = profile.prompt_max().min(left - ANSWER_MIN);
     let module = request.module.and_then(|name| request.state.module(name));
     let asked = Asked {

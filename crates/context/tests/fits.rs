@@ -177,7 +177,7 @@ fn a_task_that_cannot_fit_is_refused_with_the_figures() {
 #[test]
 fn a_spent_budget_refuses_for_the_budgets_sake() {
     let mut state = state("Sum numbers.", "x = 1\n", "no", 1);
-    state.spent = state.budget() - Tokens(300);
+    state.spent = state.token_budget() - Tokens(300);
     let refused = fix(&state, 8_192).unwrap_err();
     assert!(
         matches!(
@@ -210,7 +210,7 @@ proptest! {
                 let sent: usize = built.messages.iter().map(|m| m.content.len()).sum();
                 prop_assert_eq!(built.prompt_tokens, Tokens(sent.div_ceil(4) as u64));
                 prop_assert!(built.prompt_tokens + built.max_tokens <= Tokens(window));
-                prop_assert!(built.prompt_tokens + built.max_tokens <= state.left());
+                prop_assert!(built.prompt_tokens + built.max_tokens <= state.token_budget_left());
                 prop_assert!(built.prompt_tokens <= Profile::of(Tokens(window)).prompt_max());
                 prop_assert!(built.max_tokens >= Tokens(100), "{}", built.max_tokens);
                 let task = state.submission.as_ref().unwrap().prompt.trim();
@@ -219,7 +219,7 @@ proptest! {
             Err(Refusal::DoesNotFit { needed, available, .. }) => {
                 prop_assert!(needed > available, "what is told makes sense");
                 let max = Profile::of(Tokens(window)).prompt_max();
-                prop_assert!(needed > max || needed + Tokens(192) > state.left());
+                prop_assert!(needed > max || needed + Tokens(192) > state.token_budget_left());
             }
             Err(error) => prop_assert!(false, "{error}"),
         }

@@ -533,17 +533,17 @@ impl TaskState {
     }
 
     /// The token budget.
-    pub fn budget(&self) -> Tokens {
-        self.limits.tokens(self.modules.len())
+    pub fn token_budget(&self) -> Tokens {
+        self.limits.token_budget(self.modules.len())
     }
 
     /// What is left of it.
-    pub fn left(&self) -> Tokens {
-        self.budget() - self.spent
+    pub fn token_budget_left(&self) -> Tokens {
+        self.token_budget() - self.spent
     }
 
     /// What of that the calls under way may not take: another call may.
-    pub fn free(&self) -> Tokens {
+    pub fn token_budget_free(&self) -> Tokens {
         let calls = self
             .effects
             .iter()
@@ -551,7 +551,7 @@ impl TaskState {
                 Action::CallModel(call) => Some(call.prompt_tokens + call.max_tokens),
                 _ => None,
             });
-        calls.fold(self.left(), |left, most| left - most)
+        calls.fold(self.token_budget_left(), |left, most| left - most)
     }
 
     /// Time spent working, up to `now`, by the clock that its events have their times from.

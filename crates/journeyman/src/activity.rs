@@ -274,7 +274,7 @@ pub(crate) fn place(state: &TaskState) -> String {
     parts.push(format!(
         "{} of {} tokens",
         grouped(state.spent.0),
-        grouped(state.budget().0)
+        grouped(state.token_budget().0)
     ));
     parts.join(" · ")
 }

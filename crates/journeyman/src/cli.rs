@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
-use journeyman_api::limits::{BUDGET_MAX, ITERATIONS_MAX};
+use journeyman_api::limits::{ITERATIONS_MAX, TOKEN_BUDGET_MAX};
 use journeyman_event::{ModuleName, Owner, Priority, TaskId};
 use journeyman_journal::Head;
 use journeyman_server::{TcpProtocols, UserRole};
@@ -586,9 +586,9 @@ fn parse_version(text: &str) -> Result<u64, String> {
 
 fn parse_tokens(text: &str) -> Result<u64, String> {
     let tokens = whole(text, "").map(NonZeroU64::get).ok();
-    tokens.filter(|&tokens| tokens <= BUDGET_MAX).ok_or_else(|| {
+    tokens.filter(|&tokens| tokens <= TOKEN_BUDGET_MAX).ok_or_else(|| {
         format!(
-            "a whole number from 1 to {BUDGET_MAX}, such as 20000, is needed; without the option a task has \
+            "a whole number from 1 to {TOKEN_BUDGET_MAX}, such as 20000, is needed; without the option a task has \
              20000 a module"
         )
     })

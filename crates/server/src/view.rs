@@ -144,7 +144,7 @@ pub(crate) fn task(task: &TaskId, state: &TaskState, headers: &HeaderMap) -> Tas
         model: state.started.as_ref().map(|started| started.model.clone()),
         modules: state.modules.iter().map(|one| module(state, one)).collect(),
         tokens: state.spent.0,
-        tokens_max: state.budget().0,
+        tokens_max: state.token_budget().0,
         active_seconds: state.worked().as_secs_f64(),
         timeout: state.limits.active_max().as_secs_f64(),
         verification,

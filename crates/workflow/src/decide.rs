@@ -226,8 +226,12 @@ fn limit(state: &TaskState, active: SignedDuration) -> Option<(FailureReason, St
     // What was asked for already is still used: only a further call needs tokens.
     let needs_model =
         state.answers.is_empty() && state.reply.is_none() && !state.modules_complete();
-    if needs_model && state.left() < TOKENS_MIN {
-        let detail = format!("{} of {} tokens are spent", state.spent, state.budget());
+    if needs_model && state.token_budget_left() < TOKENS_MIN {
+        let detail = format!(
+            "{} of {} tokens are spent",
+            state.spent,
+            state.token_budget()
+        );
         return Some((FailureReason::Budget, detail));
     }
     None

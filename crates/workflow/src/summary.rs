@@ -324,7 +324,7 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
         text,
         "\nModel tokens spent: {} of {}.",
         state.spent,
-        state.budget()
+        state.token_budget()
     );
     text
 }

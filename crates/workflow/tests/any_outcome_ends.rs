@@ -165,9 +165,9 @@ impl Drive {
                 .map(|call| call.prompt_tokens + call.max_tokens);
             let most = most.fold(self.state.spent, |sum, most| sum + most);
             assert!(
-                most <= self.state.budget(),
+                most <= self.state.token_budget(),
                 "{most} of {}",
-                self.state.budget()
+                self.state.token_budget()
             );
         }
     }
@@ -316,12 +316,13 @@ impl Drive {
         let (mut prompt_tokens, mut max_tokens) = (Tokens(10), Tokens(100));
         if self.side_by_side {
             // As a context is built: within what is left.
-            prompt_tokens = Tokens(1_000).min(self.state.left());
-            max_tokens = Tokens(500 + self.below(4_000)).min(self.state.left() - prompt_tokens);
+            prompt_tokens = Tokens(1_000).min(self.state.token_budget_left());
+            max_tokens =
+                Tokens(500 + self.below(4_000)).min(self.state.token_budget_left() - prompt_tokens);
         }
         let mut open = self.state.effects.iter();
         let is_beside = open.any(|open| matches!(open.action, Action::CallModel(_)));
-        if is_beside && prompt_tokens + max_tokens > self.state.free() {
+        if is_beside && prompt_tokens + max_tokens > self.state.token_budget_free() {
             self.is_full = true;
             return;
         }
@@ -728,7 +729,7 @@ proptest! {
         prop_assert!(drive.state.status.is_ended());
         prop_assert!(drive.state.effects.is_empty());
         prop_assert_eq!((drive.state.uncounted.flagged, drive.state.uncounted.stale), (0, 0));
-        prop_assert!(drive.state.spent <= drive.state.budget());
+        prop_assert!(drive.state.spent <= drive.state.token_budget());
         let count = |kind| drive.events.iter().filter(|event| event.kind() == kind).count();
         prop_assert_eq!(count("agent_started"), count("agent_completed"));
         prop_assert_eq!(overwritten(&drive.events), None);

@@ -146,7 +146,7 @@ impl Limits {
     pub const TOKENS_PER_MODULE: Tokens = Tokens(20_000);
 
     /// The token budget of a task with this many planned modules (none planned yet counts as one).
-    pub fn tokens(&self, modules: usize) -> Tokens {
+    pub fn token_budget(&self, modules: usize) -> Tokens {
         let modules = u64::try_from(modules.max(1)).unwrap_or(u64::MAX);
         self.tokens_max
             .unwrap_or(Tokens(Self::TOKENS_PER_MODULE.0.saturating_mul(modules)))

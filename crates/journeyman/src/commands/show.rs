@@ -87,7 +87,7 @@ pub(crate) async fn show(
         value["task_id"] = json!(task);
         value["status"] = json!(status);
         value["pause"] = json!(pause);
-        value["budget"] = json!(state.budget());
+        value["budget"] = json!(state.token_budget());
         value["remarks"] = json!(remarks(&state));
         json(&value)?;
         return Ok(Exit::Success);
@@ -129,7 +129,7 @@ pub(crate) async fn show(
     line(&format!(
         "spent      {} of {}, {}",
         grouped(state.spent.0),
-        counted(state.budget().0, "token"),
+        counted(state.token_budget().0, "token"),
         lasted(Duration::try_from(state.worked()).unwrap_or_default())
     ))?;
     for module in &state.modules {

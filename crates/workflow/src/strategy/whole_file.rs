@@ -348,7 +348,7 @@ fn affords_candidates(task: &TaskState, module: &ModuleState) -> bool {
     let share = (100 * done + CANDIDATES_BUDGET_PERCENT) / modules;
     let beside = others().filter(|other| other.completion.is_none());
     let spent = beside.fold(task.spent, |spent, other| spent - other.spent);
-    spent < task.budget().percent(share)
+    spent < task.token_budget().percent(share)
 }
 
 fn next_round(

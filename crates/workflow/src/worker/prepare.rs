@@ -77,7 +77,7 @@ impl Worker {
             }
         };
         let is_beside = state.effects.iter().any(is_call);
-        if is_beside && built.prompt_tokens + built.max_tokens > state.free() {
+        if is_beside && built.prompt_tokens + built.max_tokens > state.token_budget_free() {
             return Ok(false);
         }
         let mut blobs = Vec::new();

@@ -169,6 +169,6 @@ pub(super) fn changed_limits(state: &TaskState, args: &LimitArgs) -> Option<Limi
 
 pub(super) fn is_larger(state: &TaskState, new: &Limits) -> bool {
     let modules = state.modules.len();
-    new.tokens(modules) > state.limits.tokens(modules)
+    new.token_budget(modules) > state.limits.token_budget(modules)
         || new.active_ms_max > state.limits.active_ms_max
 }

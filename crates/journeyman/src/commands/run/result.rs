@@ -157,7 +157,7 @@ fn lines(task: &TaskId, state: &TaskState, resume: &str, looks: Looks) -> Vec<St
     lines.push(format!(
         "task {task}: {} of {}, {}",
         grouped(state.spent.0),
-        counted(state.budget().0, "token"),
+        counted(state.token_budget().0, "token"),
         lasted(time)
     ));
     lines
