@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use journeyman_event::Priority;
-use journeyman_queue::{Ended, Full, Queue, QueueOptions, Removal, Runner, Stop};
+use journeyman_queue::{Queue, QueueOptions, Removal, RunOutcome, Runner, Stop, WhenFull};
 
 const RUNS: usize = 5;
 
@@ -30,12 +30,12 @@ struct Noop {
 impl Runner for Noop {
     type Id = u64;
 
-    async fn run(&self, _: u64, _: Stop<u64>) -> Ended {
+    async fn run(&self, _: u64, _: Stop<u64>) -> RunOutcome {
         if self.measures {
             *self.started.lock().unwrap() = Some(Instant::now());
         }
         self.ended.fetch_add(1, Ordering::Relaxed);
-        Ended::Done
+        RunOutcome::Done
     }
 
     async fn removed(&self, _: u64, _: Removal<u64>) {}
@@ -64,7 +64,7 @@ async fn latency(jobs: u64, rest: Option<Duration>) -> [f64; 3] {
     let queue = Queue::start(&QueueOptions::default(), runner.clone());
     let mut times = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).unwrap();
     for id in 0..jobs {
-        let permit = queue.admit(id, &[], Full::Refuse).await.unwrap();
+        let permit = queue.admit(id, &[], WhenFull::Refuse).await.unwrap();
         if let Some(rest) = rest {
             tokio::time::sleep(rest).await;
         }
@@ -88,7 +88,7 @@ async fn throughput(jobs: u64, submitters: u64, options: QueueOptions) -> f64 {
             let queue = queue.clone();
             tokio::spawn(async move {
                 for id in (one..jobs).step_by(usize::try_from(submitters).unwrap()) {
-                    let wait = Full::Wait(Duration::from_mins(1));
+                    let wait = WhenFull::Wait(Duration::from_mins(1));
                     let permit = queue.admit(id, &[], wait).await.unwrap();
                     permit.submit(Priority::MEDIUM, None);
                 }

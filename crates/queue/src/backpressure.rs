@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// When to warn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Marks {
+pub struct AlertThresholds {
     /// A queue this full, in percent, is worth a warning. 80.
     pub warn_percent: u64,
     /// One this full is critical. 100.
@@ -23,7 +23,7 @@ pub struct Marks {
     pub downstream_max: u64,
 }
 
-impl Default for Marks {
+impl Default for AlertThresholds {
     fn default() -> Self {
         Self {
             warn_percent: 80,
@@ -38,7 +38,7 @@ impl Default for Marks {
 
 /// How serious it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub enum AlertLevel {
     /// All is well, again.
     Normal,
     /// It is getting tight.
@@ -47,7 +47,7 @@ pub enum Level {
     Critical,
 }
 
-impl Level {
+impl AlertLevel {
     /// All of them, the least serious first.
     pub const ALL: [Self; 3] = [Self::Normal, Self::Warning, Self::Critical];
 
@@ -67,9 +67,9 @@ pub enum Watched {
     /// The places that are taken, in percent of the capacity.
     Fill,
     /// For how long the oldest waiting job could have been started, in percent of
-    /// [`Marks::oldest_waiting_max`].
+    /// [`AlertThresholds::oldest_waiting_max`].
     OldestWaiting,
-    /// How many wait behind the queue, in percent of [`Marks::downstream_max`].
+    /// How many wait behind the queue, in percent of [`AlertThresholds::downstream_max`].
     Downstream,
 }
 
@@ -90,7 +90,7 @@ pub struct Alert {
     /// What is watched.
     pub watched: Watched,
     /// How serious it is now.
-    pub level: Level,
+    pub level: AlertLevel,
     /// What was seen; of what, says [`Watched`].
     pub percent: u64,
 }
@@ -98,9 +98,9 @@ pub struct Alert {
 impl fmt::Display for Alert {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let level = match self.level {
-            Level::Normal => "all is well again",
-            Level::Warning => "warning",
-            Level::Critical => "critical",
+            AlertLevel::Normal => "all is well again",
+            AlertLevel::Warning => "warning",
+            AlertLevel::Critical => "critical",
         };
         let what = match self.watched {
             Watched::Fill => "of the queue's places are taken",
@@ -117,14 +117,14 @@ pub struct Alarm {
     /// What is watched.
     pub watched: Watched,
     /// How serious it is now, whether there was an alert of it or not.
-    pub level: Level,
-    alerts: [u64; Level::ALL.len()],
+    pub level: AlertLevel,
+    alerts: [u64; AlertLevel::ALL.len()],
 }
 
 impl Alarm {
     /// Alerts of each level, the least serious first.
-    pub fn alerts(&self) -> impl Iterator<Item = (Level, u64)> + use<> {
-        Level::ALL.into_iter().zip(self.alerts)
+    pub fn alerts(&self) -> impl Iterator<Item = (AlertLevel, u64)> + use<> {
+        AlertLevel::ALL.into_iter().zip(self.alerts)
     }
 }
 
@@ -142,7 +142,7 @@ pub struct Sample {
 /// The alarms of one queue. A pure function of what it was shown: the time is given.
 #[derive(Debug)]
 pub struct Monitor {
-    marks: Marks,
+    thresholds: AlertThresholds,
     fill: Watch,
     oldest_waiting: Watch,
     downstream: Watch,
@@ -150,18 +150,18 @@ pub struct Monitor {
 
 impl Monitor {
     /// All is well at first.
-    pub fn new(marks: Marks) -> Self {
+    pub fn new(thresholds: AlertThresholds) -> Self {
         let of_marks = Watch::new(
             Watched::Fill,
-            marks.warn_percent,
-            Some(marks.critical_percent),
-            &marks,
+            thresholds.warn_percent,
+            Some(thresholds.critical_percent),
+            &thresholds,
         );
         Self {
-            marks,
+            thresholds,
             fill: of_marks,
-            oldest_waiting: Watch::new(Watched::OldestWaiting, 100, None, &marks),
-            downstream: Watch::new(Watched::Downstream, 100, None, &marks),
+            oldest_waiting: Watch::new(Watched::OldestWaiting, 100, None, &thresholds),
+            downstream: Watch::new(Watched::Downstream, 100, None, &thresholds),
         }
     }
 
@@ -172,12 +172,15 @@ impl Monitor {
         let fill = sample
             .fill
             .and_then(|(taken, all)| percent(wide(taken), wide(all)));
-        let oldest = sample
-            .oldest_waiting
-            .and_then(|age| percent(age.as_millis(), self.marks.oldest_waiting_max.as_millis()));
+        let oldest = sample.oldest_waiting.and_then(|age| {
+            percent(
+                age.as_millis(),
+                self.thresholds.oldest_waiting_max.as_millis(),
+            )
+        });
         let downstream = sample
             .downstream
-            .and_then(|many| percent(many.into(), self.marks.downstream_max.into()));
+            .and_then(|many| percent(many.into(), self.thresholds.downstream_max.into()));
         let alerts = [
             self.fill.observe(fill, now),
             self.oldest_waiting.observe(oldest, now),
@@ -210,48 +213,53 @@ struct Watch {
     critical: Option<u64>,
     clear: u64,
     pause: Duration,
-    level: Level,
+    level: AlertLevel,
     /// The level of the last alert.
-    told: Level,
+    told: AlertLevel,
     warned: Option<Instant>,
     was_critical: Option<Instant>,
     /// Alerts of each level.
-    alerts: [u64; Level::ALL.len()],
+    alerts: [u64; AlertLevel::ALL.len()],
 }
 
 impl Watch {
-    fn new(watched: Watched, warn: u64, critical: Option<u64>, marks: &Marks) -> Self {
+    fn new(
+        watched: Watched,
+        warn: u64,
+        critical: Option<u64>,
+        thresholds: &AlertThresholds,
+    ) -> Self {
         Self {
             watched,
             warn,
             critical,
-            clear: marks.clear_percent,
-            pause: marks.pause,
-            level: Level::Normal,
-            told: Level::Normal,
+            clear: thresholds.clear_percent,
+            pause: thresholds.pause,
+            level: AlertLevel::Normal,
+            told: AlertLevel::Normal,
             warned: None,
             was_critical: None,
-            alerts: [0; Level::ALL.len()],
+            alerts: [0; AlertLevel::ALL.len()],
         }
     }
 
     fn observe(&mut self, percent: Option<u64>, now: Instant) -> Option<Alert> {
         let percent = percent?;
         let seen = if self.critical.is_some_and(|critical| percent >= critical) {
-            Level::Critical
+            AlertLevel::Critical
         } else if percent >= self.warn {
-            Level::Warning
+            AlertLevel::Warning
         } else {
-            Level::Normal
+            AlertLevel::Normal
         };
         if percent < self.clear {
-            self.level = Level::Normal;
+            self.level = AlertLevel::Normal;
         } else {
             self.level = self.level.max(seen);
         }
-        if self.level == Level::Normal {
-            let news = self.told != Level::Normal;
-            self.told = Level::Normal;
+        if self.level == AlertLevel::Normal {
+            let news = self.told != AlertLevel::Normal;
+            self.told = AlertLevel::Normal;
             return news.then(|| self.alert(percent));
         }
         // What was not told in its time is not told when it is no longer so.
@@ -259,7 +267,7 @@ impl Watch {
             return None;
         }
         let last = match self.level {
-            Level::Critical => &mut self.was_critical,
+            AlertLevel::Critical => &mut self.was_critical,
             _ => &mut self.warned,
         };
         if last.is_some_and(|last| now.saturating_duration_since(last) < self.pause) {

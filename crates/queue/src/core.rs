@@ -81,7 +81,7 @@ struct Job<I, T> {
 
 /// How a job leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leaving {
+pub(crate) enum LeaveReason {
     /// Nobody has to wait for it any longer.
     Ended,
     /// It rests, and may come back: whoever depends on it goes on waiting.
@@ -90,7 +90,7 @@ pub(crate) enum Leaving {
 
 /// Why there is no place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NoPlace<I> {
+pub(crate) enum AdmitError<I> {
     Full,
     Duplicate,
     Cycle(Vec<I>),
@@ -127,7 +127,7 @@ pub(crate) enum Due<I, T> {
 
 /// Where a job was when it was asked to stop.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Was {
+pub(crate) enum PhaseAtStop {
     /// It is held back, by the wish of this number: [`Core::take`] or [`Core::put_back`] comes next.
     Waiting(u64),
     Running,
@@ -219,9 +219,9 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         depends_on: &[I],
         if_full: IfFull,
         now: Instant,
-    ) -> Result<Admission, NoPlace<I>> {
+    ) -> Result<Admission, AdmitError<I>> {
         if self.closed {
-            return Err(NoPlace::Closed);
+            return Err(AdmitError::Closed);
         }
         self.check(id, depends_on)?;
         let admission = if self.has_place() {
@@ -229,7 +229,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         } else if if_full == IfFull::Wait && self.outside.len() < self.submitters_max {
             Admission::Later
         } else {
-            return Err(NoPlace::Full);
+            return Err(AdmitError::Full);
         };
         let ticket = self.tick();
         self.enter(id, depends_on, Phase::Outside { ticket }, now);
@@ -249,9 +249,9 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         id: &I,
         depends_on: &[I],
         now: Instant,
-    ) -> Result<(), NoPlace<I>> {
+    ) -> Result<(), AdmitError<I>> {
         if self.closed {
-            return Err(NoPlace::Closed);
+            return Err(AdmitError::Closed);
         }
         self.check(id, depends_on)?;
         self.enter(id, depends_on, Phase::Admitted, now);
@@ -259,12 +259,12 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         Ok(())
     }
 
-    fn check(&self, id: &I, depends_on: &[I]) -> Result<(), NoPlace<I>> {
+    fn check(&self, id: &I, depends_on: &[I]) -> Result<(), AdmitError<I>> {
         if self.jobs.contains_key(id) {
-            return Err(NoPlace::Duplicate);
+            return Err(AdmitError::Duplicate);
         }
         let cycle = self.dependencies.cycle(id, depends_on);
-        cycle.map_or(Ok(()), |ids| Err(NoPlace::Cycle(ids)))
+        cycle.map_or(Ok(()), |ids| Err(AdmitError::Cycle(ids)))
     }
 
     fn enter(&mut self, id: &I, depends_on: &[I], phase: Phase, now: Instant) {
@@ -323,11 +323,11 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         match self.jobs.get(id)?.phase {
             Phase::Outside { ticket } => {
                 self.outside.remove(&ticket);
-                self.leave(id, Leaving::Ended, now)
+                self.leave(id, LeaveReason::Ended, now)
             }
             Phase::Admitted => {
                 self.admitted -= 1;
-                self.leave(id, Leaving::Ended, now)
+                self.leave(id, LeaveReason::Ended, now)
             }
             _ => None,
         }
@@ -375,17 +375,17 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
     }
 
     /// This job is forgotten.
-    fn leave(&mut self, id: &I, how: Leaving, now: Instant) -> Option<T> {
+    fn leave(&mut self, id: &I, how: LeaveReason, now: Instant) -> Option<T> {
         self.set_alarm(id, None);
         self.dependencies.forget(id);
-        if how == Leaving::Ended {
+        if how == LeaveReason::Ended {
             self.release(id, now);
         }
         self.jobs.remove(id).map(|job| job.kept)
     }
 
     /// A job that is not here has ended, or never was. One that is here says so itself.
-    pub(crate) fn has_ended(&mut self, id: &I, now: Instant) {
+    pub(crate) fn mark_ended(&mut self, id: &I, now: Instant) {
         if !self.jobs.get(id).is_some_and(Job::is_in) {
             self.release(id, now);
         }
@@ -450,7 +450,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         &mut self,
         id: &I,
         run: u64,
-        how: Leaving,
+        how: LeaveReason,
         now: Instant,
     ) -> Option<(Duration, T)> {
         let ran = self.unrun(id, run, now)?;
@@ -470,7 +470,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
     }
 
     /// A job is to stop: a waiting one is held back, a running one is to be told.
-    pub(crate) fn stop(&mut self, id: &I, kill: Kill, now: Instant) -> Was {
+    pub(crate) fn stop(&mut self, id: &I, kill: Kill, now: Instant) -> PhaseAtStop {
         match self.jobs.get(id).map(|job| job.phase) {
             Some(Phase::Blocked) => self.hold(id, None),
             Some(Phase::Ready { since }) => self.hold(id, Some(since)),
@@ -481,27 +481,33 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
                     }
                     Kill::InTime => self.urge(id, now),
                 }
-                Was::Running
+                PhaseAtStop::Running
             }
-            _ => Was::Unknown,
+            _ => PhaseAtStop::Unknown,
         }
     }
 
     /// Keeps a waiting job from starting, without taking its place away.
-    fn hold(&mut self, id: &I, since: Option<u64>) -> Was {
+    fn hold(&mut self, id: &I, since: Option<u64>) -> PhaseAtStop {
         let number = self.tick();
         if let Some(job) = self.jobs.get_mut(id) {
             self.ready.remove(&job.place);
             self.ages.remove(&(job.since, job.place));
             job.phase = Phase::Held { number, since };
         }
-        Was::Waiting(number)
+        PhaseAtStop::Waiting(number)
     }
 
     /// Takes out a job that is held back by this wish.
-    pub(crate) fn take(&mut self, id: &I, wish: u64, how: Leaving, now: Instant) -> Option<T> {
+    pub(crate) fn take(
+        &mut self,
+        id: &I,
+        hold_number: u64,
+        how: LeaveReason,
+        now: Instant,
+    ) -> Option<T> {
         let phase = self.jobs.get(id)?.phase;
-        if !matches!(phase, Phase::Held { number, .. } if number == wish) {
+        if !matches!(phase, Phase::Held { number, .. } if number == hold_number) {
             return None;
         }
         self.unwait(id);
@@ -509,13 +515,13 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
     }
 
     /// Puts a job that is held back by this wish to where it stood.
-    pub(crate) fn put_back(&mut self, id: &I, wish: u64, now: Instant) {
+    pub(crate) fn put_back(&mut self, id: &I, hold_number: u64, now: Instant) {
         let tick = self.tick();
         let Some(job) = self.jobs.get_mut(id) else {
             return;
         };
         let since = match job.phase {
-            Phase::Held { number, since } if number == wish => since,
+            Phase::Held { number, since } if number == hold_number => since,
             _ => return,
         };
         if !job.waits_for.is_empty() {
@@ -616,7 +622,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
     }
 
     /// Submitters that wait for a place.
-    pub(crate) fn outside_count(&self) -> usize {
+    pub(crate) fn waiting_submitters(&self) -> usize {
         self.outside.len()
     }
 

@@ -2,64 +2,69 @@
 
 use std::fmt;
 
-use crate::core::Leaving;
+use crate::core::LeaveReason;
 use crate::{Queue, Runner, StopReason};
 
 /// A job that waited when it was cancelled or paused. It is not started while it is held back, and keeps
-/// its place, so that its leaving can be recorded first: [`Held::out`] takes it out, dropping this puts
+/// its place, so that its leaving can be recorded first: [`HeldJob::remove`] takes it out, dropping this puts
 /// it back to where it stood. Where its deadline passes meanwhile, it is out, and both do nothing.
 #[must_use = "dropping it puts the job back"]
-pub struct Held<R: Runner> {
+pub struct HeldJob<R: Runner> {
     queue: Queue<R>,
     id: R::Id,
-    wish: u64,
+    hold_number: u64,
     reason: StopReason<R::Id>,
     is_out: bool,
 }
 
-impl<R: Runner> Held<R> {
-    pub(crate) fn new(queue: Queue<R>, id: R::Id, wish: u64, reason: StopReason<R::Id>) -> Self {
+impl<R: Runner> HeldJob<R> {
+    pub(crate) fn new(
+        queue: Queue<R>,
+        id: R::Id,
+        hold_number: u64,
+        reason: StopReason<R::Id>,
+    ) -> Self {
         Self {
             queue,
             id,
-            wish,
+            hold_number,
             reason,
             is_out: false,
         }
     }
 
     /// Takes the job out of the queue.
-    pub fn out(mut self) {
+    pub fn remove(mut self) {
         self.is_out = true;
         let is_cancel = self.reason == StopReason::Cancelled;
         let how = if is_cancel {
-            Leaving::Ended
+            LeaveReason::Ended
         } else {
-            Leaving::Rests
+            LeaveReason::Rests
         };
         let kept = self.queue.shared().change(|state, now| {
-            let kept = state.core.take(&self.id, self.wish, how, now)?;
+            let kept = state.core.take(&self.id, self.hold_number, how, now)?;
             state.counts.cancelled += u64::from(is_cancel);
             Some(kept)
         });
         if let Some(kept) = kept {
-            kept.has_ended();
+            kept.notify_ended();
         }
     }
 }
 
-impl<R: Runner> Drop for Held<R> {
+impl<R: Runner> Drop for HeldJob<R> {
     fn drop(&mut self) {
         if !self.is_out {
             let shared = self.queue.shared();
-            shared.change(|state, now| state.core.put_back(&self.id, self.wish, now));
+            shared.change(|state, now| state.core.put_back(&self.id, self.hold_number, now));
         }
     }
 }
 
-impl<R: Runner> fmt::Debug for Held<R> {
+impl<R: Runner> fmt::Debug for HeldJob<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut held = f.debug_struct("Held");
+        let mut held = f.debug_struct("HeldJob");
         held.field("id", &self.id).finish_non_exhaustive()
     }
 }

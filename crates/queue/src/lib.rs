@@ -23,12 +23,12 @@ mod statistics;
 mod stop;
 mod tasks;
 
-pub use backpressure::{Alarm, Alert, Level, Marks, Monitor, Sample, Watched};
-pub use held::Held;
+pub use backpressure::{Alarm, Alert, AlertLevel, AlertThresholds, Monitor, Sample, Watched};
+pub use held::HeldJob;
 pub use options::{Ageing, QueueOptions};
-pub use permit::{Full, Permit};
-pub use queue::{End, Job, Queue, Stopped, Withdrawal};
-pub use refusal::Refusal;
-pub use runner::{Ended, Removal, Runner};
+pub use permit::{Permit, WhenFull};
+pub use queue::{JobEnd, Queue, RecoveredJob, Stopped, Withdrawal};
+pub use refusal::AdmissionError;
+pub use runner::{Removal, RunOutcome, Runner};
 pub use statistics::{Counts, Quantiles, Statistics};
 pub use stop::{Stop, StopReason};

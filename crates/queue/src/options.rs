@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Marks;
+use crate::AlertThresholds;
 
 /// How a queue behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct QueueOptions {
     /// A job that was cancelled or timed out has this long to end before it is dropped. 5 s.
     pub kill_grace: Duration,
     /// When to warn.
-    pub marks: Marks,
+    pub thresholds: AlertThresholds,
 }
 
 /// A waiting job becomes more urgent: by one level (10 of priority) each step of time. Whom it
@@ -44,7 +44,7 @@ impl Default for QueueOptions {
             workers: 3,
             ageing: None,
             kill_grace: Duration::from_secs(5),
-            marks: Marks::default(),
+            thresholds: AlertThresholds::default(),
         }
     }
 }

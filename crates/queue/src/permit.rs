@@ -7,13 +7,13 @@ use journeyman_event::Priority;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::core::{Admission, IfFull, NoPlace};
+use crate::core::{Admission, AdmitError, IfFull};
 use crate::shared::State;
-use crate::{Queue, Refusal, Runner};
+use crate::{AdmissionError, Queue, Runner};
 
 /// What a submitter does if the queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Full {
+pub enum WhenFull {
     /// It is refused at once.
     Refuse,
     /// It waits for a place, this long at most. Who waits first is first.
@@ -52,7 +52,7 @@ impl<R: Runner> Drop for Permit<R> {
             let shared = self.queue.shared();
             let kept = shared.change(|state, now| state.core.withdraw(&self.id, now));
             if let Some(kept) = kept {
-                kept.has_ended();
+                kept.notify_ended();
             }
         }
     }
@@ -70,7 +70,7 @@ impl<R: Runner> Queue<R> {
     ///
     /// The job will wait for the jobs that it depends on to end, however they end; one that only rests has
     /// not ended. The queue knows of the end of those that are in it. Of each other one the caller says
-    /// with [`Queue::has_ended`] that it has ended or never was, as soon as it knows and after the job was
+    /// with [`Queue::mark_ended`] that it has ended or never was, as soon as it knows and after the job was
     /// admitted. If one is admitted later, it is waited for from then on, unless the job was started before: so who has several that depend on each
     /// other admits all of them, in any order, and then submits them. A job that would close a
     /// circle is refused; one that was started waits for nothing and closes none.
@@ -80,11 +80,11 @@ impl<R: Runner> Queue<R> {
         &self,
         id: R::Id,
         depends_on: &[R::Id],
-        full: Full,
-    ) -> Result<Permit<R>, Refusal<R::Id>> {
+        full: WhenFull,
+    ) -> Result<Permit<R>, AdmissionError<R::Id>> {
         let if_full = match full {
-            Full::Refuse => IfFull::Refuse,
-            Full::Wait(_) => IfFull::Wait,
+            WhenFull::Refuse => IfFull::Refuse,
+            WhenFull::Wait(_) => IfFull::Wait,
         };
         let granted = self.shared().change(|state, now| {
             match state.core.admit(&id, depends_on, if_full, now) {
@@ -104,19 +104,22 @@ impl<R: Runner> Queue<R> {
             id,
             submitted: false,
         };
-        let (Some(granted), Full::Wait(limit)) = (granted, full) else {
+        let (Some(granted), WhenFull::Wait(limit)) = (granted, full) else {
             return Ok(permit);
         };
         match tokio::time::timeout(limit, granted).await {
             Ok(Ok(())) => Ok(permit),
-            Ok(Err(_)) => Err(self.count_refused(|_| Refusal::ShuttingDown)),
-            Err(_) => Err(self.count_refused(|state| Refusal::WaitedTooLong {
+            Ok(Err(_)) => Err(self.count_refused(|_| AdmissionError::ShuttingDown)),
+            Err(_) => Err(self.count_refused(|state| AdmissionError::WaitedTooLong {
                 retry_after: state.retry_after(),
             })),
         }
     }
 
-    fn count_refused(&self, why: impl FnOnce(&State<R::Id>) -> Refusal<R::Id>) -> Refusal<R::Id> {
+    fn count_refused(
+        &self,
+        why: impl FnOnce(&State<R::Id>) -> AdmissionError<R::Id>,
+    ) -> AdmissionError<R::Id> {
         let mut state = self.shared().lock();
         state.counts.refused += 1;
         why(&state)
@@ -124,15 +127,15 @@ impl<R: Runner> Queue<R> {
 }
 
 impl<I: Clone + Eq + std::hash::Hash + fmt::Debug + fmt::Display> State<I> {
-    pub(crate) fn refuses(&mut self, id: &I, why: NoPlace<I>) -> Refusal<I> {
+    pub(crate) fn refuses(&mut self, id: &I, why: AdmitError<I>) -> AdmissionError<I> {
         self.counts.refused += 1;
         match why {
-            NoPlace::Full => Refusal::Full {
+            AdmitError::Full => AdmissionError::Full {
                 retry_after: self.retry_after(),
             },
-            NoPlace::Duplicate => Refusal::Duplicate { id: id.clone() },
-            NoPlace::Cycle(ids) => Refusal::Cycle { ids },
-            NoPlace::Closed => Refusal::ShuttingDown,
+            AdmitError::Duplicate => AdmissionError::Duplicate { id: id.clone() },
+            AdmitError::Cycle(ids) => AdmissionError::Cycle { ids },
+            AdmitError::Closed => AdmissionError::ShuttingDown,
         }
     }
 }

@@ -11,9 +11,9 @@ use journeyman_event::Priority;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::core::{Kill, Was};
+use crate::core::{Kill, PhaseAtStop};
 use crate::shared::{Shared, State};
-use crate::{Held, QueueOptions, Refusal, Runner, Sample, Statistics, StopReason};
+use crate::{AdmissionError, HeldJob, QueueOptions, Runner, Sample, Statistics, StopReason};
 
 /// A handle to a queue; clones are the same queue. When the last one is dropped, nothing more is
 /// started, and what runs goes on to its end.
@@ -46,7 +46,7 @@ impl<R: Runner> fmt::Debug for Queue<R> {
 
 /// A job of former times; see [`Queue::recover`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Job<I> {
+pub struct RecoveredJob<I> {
     /// Its name.
     pub id: I,
     /// How urgent it is.
@@ -62,9 +62,9 @@ pub struct Job<I> {
 #[derive(Debug)]
 pub enum Withdrawal<R: Runner> {
     /// It waited, and is held back until the caller has recorded that it leaves.
-    WasWaiting(Held<R>),
+    WasWaiting(HeldJob<R>),
     /// It runs, was told to stop, and records its end itself; here is how to wait for that.
-    Running(End),
+    Running(JobEnd),
     /// It is not known any more, not known yet, or admitted and not submitted.
     Unknown,
 }
@@ -72,14 +72,14 @@ pub enum Withdrawal<R: Runner> {
 /// Becomes ready when a job has left the queue: at once if it is not known. Cancel-safe.
 #[derive(Debug)]
 #[must_use = "it waits only if it is awaited"]
-pub struct End(Option<oneshot::Receiver<()>>);
+pub struct JobEnd(Option<oneshot::Receiver<()>>);
 
 /// The queue was stopped before the job had ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the queue was stopped before the job had ended; it goes on after the restart")]
 pub struct Stopped;
 
-impl Future for End {
+impl Future for JobEnd {
     type Output = Result<(), Stopped>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -98,8 +98,8 @@ impl<R: Runner> Queue<R> {
     pub fn start(options: &QueueOptions, runner: R) -> Self {
         let (shared, alerts) = Shared::new(options, runner);
         let shared = Arc::new(shared);
-        shared.puts_on_duty("clock", Arc::clone(&shared).clock());
-        shared.puts_on_duty("watch", Arc::clone(&shared).watch(alerts));
+        shared.spawn_supervised("clock", Arc::clone(&shared).clock());
+        shared.spawn_supervised("watch", Arc::clone(&shared).watch(alerts));
         let queue = Self {
             alive: Arc::new(Alive(shared)),
         };
@@ -116,8 +116,8 @@ impl<R: Runner> Queue<R> {
     /// what they depend on may come in any order. Those that are refused are returned.
     pub fn recover(
         &self,
-        jobs: impl IntoIterator<Item = Job<R::Id>>,
-    ) -> Vec<(R::Id, Refusal<R::Id>)> {
+        jobs: impl IntoIterator<Item = RecoveredJob<R::Id>>,
+    ) -> Vec<(R::Id, AdmissionError<R::Id>)> {
         self.shared().change(|state, now| {
             let mut refused = Vec::new();
             let mut admitted = Vec::new();
@@ -147,17 +147,17 @@ impl<R: Runner> Queue<R> {
 
     /// Says that a job which is not in the queue has ended, or never was: those that depend on it do not
     /// wait for it any longer. Nothing changes where it is in the queue, which sees its end itself.
-    pub fn has_ended(&self, id: &R::Id) {
+    pub fn mark_ended(&self, id: &R::Id) {
         self.shared()
-            .change(|state, now| state.core.has_ended(id, now));
+            .change(|state, now| state.core.mark_ended(id, now));
     }
 
     /// The same of a job whose time was up before it needed a turn: it is counted with those whose deadline
     /// passed.
-    pub fn has_timed_out(&self, id: &R::Id) {
+    pub fn mark_timed_out(&self, id: &R::Id) {
         self.shared().change(|state, now| {
             state.counts.timed_out += 1;
-            state.core.has_ended(id, now);
+            state.core.mark_ended(id, now);
         });
     }
 
@@ -170,22 +170,25 @@ impl<R: Runner> Queue<R> {
     fn take_out(&self, id: &R::Id, reason: StopReason<R::Id>, kill: Kill) -> Withdrawal<R> {
         self.shared()
             .change(|state, now| match state.core.stop(id, kill, now) {
-                Was::Waiting(wish) => {
-                    Withdrawal::WasWaiting(Held::new(self.clone(), id.clone(), wish, reason))
-                }
-                Was::Running => {
+                PhaseAtStop::Waiting(hold_number) => Withdrawal::WasWaiting(HeldJob::new(
+                    self.clone(),
+                    id.clone(),
+                    hold_number,
+                    reason,
+                )),
+                PhaseAtStop::Running => {
                     let is_cancel = reason == StopReason::Cancelled;
-                    let news = state.tell(id, reason);
+                    let news = state.request_stop(id, reason);
                     state.counts.cancelled += u64::from(is_cancel && news);
                     Withdrawal::Running(state.end_of(id))
                 }
-                Was::Unknown => Withdrawal::Unknown,
+                PhaseAtStop::Unknown => Withdrawal::Unknown,
             })
     }
 
     /// Waits until a job has left the queue, however; at once if it is not known. A job that goes
     /// back to the queue has not left it.
-    pub fn ended(&self, id: &R::Id) -> End {
+    pub fn ended(&self, id: &R::Id) -> JobEnd {
         self.shared().lock().end_of(id)
     }
 
@@ -211,7 +214,7 @@ impl<R: Runner> Queue<R> {
             new
         });
         for _ in 0..new {
-            shared.puts_on_duty("worker", Arc::clone(shared).work());
+            shared.spawn_supervised("worker", Arc::clone(shared).work());
         }
         shared.work.notify_waiters();
     }
@@ -239,7 +242,7 @@ impl<R: Runner> Queue<R> {
         let statistics = Statistics {
             depth: Vec::new(),
             occupied: state.core.occupied(),
-            submitters: state.core.outside_count(),
+            submitters: state.core.waiting_submitters(),
             running: state.core.running_count(),
             oldest_waiting: state.core.oldest(now),
             waiting_time: None,
@@ -268,7 +271,7 @@ impl<R: Runner> Queue<R> {
             state.closes();
             for id in state.core.running() {
                 state.core.stop(&id, Kill::Never, now);
-                state.tell(&id, StopReason::Shutdown);
+                state.request_stop(&id, StopReason::Shutdown);
             }
         });
         shared.work.notify_waiters();
@@ -285,11 +288,11 @@ impl<R: Runner> Queue<R> {
 impl<R: Runner> Shared<R> {
     async fn until_still(&self) {
         loop {
-            let still = self.still.notified();
-            if self.lock().is_still() {
+            let idle = self.idle.notified();
+            if self.lock().is_idle() {
                 return;
             }
-            still.await;
+            idle.await;
         }
     }
 }
@@ -307,16 +310,16 @@ impl<I: Clone + Eq + std::hash::Hash + fmt::Debug> State<I> {
         }
     }
 
-    fn end_of(&mut self, id: &I) -> End {
+    fn end_of(&mut self, id: &I) -> JobEnd {
         let closed = self.core.is_closed();
         let Some(kept) = self.core.kept(id) else {
-            return End(None);
+            return JobEnd(None);
         };
         let (sender, end) = oneshot::channel();
         // What waits in a closed queue does not end: its sender is dropped.
         if !closed || kept.stop.is_some() {
             kept.watchers.push(sender);
         }
-        End(Some(end))
+        JobEnd(Some(end))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Why a job is not admitted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal<I: Display + fmt::Debug> {
+pub enum AdmissionError<I: Display + fmt::Debug> {
     /// As many jobs wait as may.
     #[error(
         "the queue is full; try again in {} s",
@@ -21,7 +21,7 @@ pub enum Refusal<I: Display + fmt::Debug> {
         retry_after.as_secs_f64().ceil()
     )]
     WaitedTooLong {
-        /// As in [`Refusal::Full`].
+        /// As in [`AdmissionError::Full`].
         retry_after: Duration,
     },
     /// A job of this id is admitted, waits or runs.
@@ -63,11 +63,11 @@ mod tests {
     fn a_refusal_says_what_to_do() {
         let retry_after = Duration::from_millis(1_200);
         assert_eq!(
-            Refusal::<u8>::Full { retry_after }.to_string(),
+            AdmissionError::<u8>::Full { retry_after }.to_string(),
             "the queue is full; try again in 2 s"
         );
         assert_eq!(
-            Refusal::Cycle {
+            AdmissionError::Cycle {
                 ids: vec!["a", "b"]
             }
             .to_string(),

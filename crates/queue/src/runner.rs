@@ -16,7 +16,7 @@ pub trait Runner: Send + Sync + 'static {
     /// Runs a job until it is done or was told to stop. A panic is caught and given to
     /// [`Runner::removed`]. The future is dropped if it goes on for too long after a stop; one that
     /// never comes back to its executor cannot be dropped, and loses only its slot.
-    fn run(&self, id: Self::Id, stop: Stop<Self::Id>) -> impl Future<Output = Ended> + Send;
+    fn run(&self, id: Self::Id, stop: Stop<Self::Id>) -> impl Future<Output = RunOutcome> + Send;
 
     /// The queue has taken a job out, other than by an answer of [`Runner::run`] or a call that
     /// took out a waiting one: this is the place to record it. The slot of a job that ran is free
@@ -32,12 +32,12 @@ pub trait Runner: Send + Sync + 'static {
 
 /// How a run of a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum RunOutcome {
     /// The job has ended, well or not: whoever depends on it may start.
     Done,
     /// It rests outside of the queue and may come back: whoever depends on it goes on waiting.
     Rests,
-    /// As [`Ended::Done`], because the time was up that it had by its own rules; the queue counts it
+    /// As [`RunOutcome::Done`], because the time was up that it had by its own rules; the queue counts it
     /// with those whose deadline passed.
     TimedOut,
     /// It goes back to the head of its level, whether there is room or not. A job that was paused,
@@ -49,7 +49,7 @@ pub enum Ended {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removal<I> {
     /// It does not run and will not: its deadline passed while it waited, or it answered
-    /// [`Ended::Requeue`] after it was told to stop for this reason.
+    /// [`RunOutcome::Requeue`] after it was told to stop for this reason.
     Withdrawn(StopReason<I>),
     /// Its run panicked with these words.
     Panicked(String),

@@ -24,11 +24,11 @@ pub(crate) struct Shared<R: Runner> {
     /// Something is due earlier than was thought.
     pub(crate) alarm: Notify,
     /// Nothing runs any more, and nothing will.
-    pub(crate) still: Notify,
+    pub(crate) idle: Notify,
 }
 
 pub(crate) struct State<I> {
-    pub(crate) core: Core<I, Kept<I>>,
+    pub(crate) core: Core<I, JobEntry<I>>,
     pub(crate) counts: Counts,
     pub(crate) waiting_time: Times,
     pub(crate) service_time: Times,
@@ -49,7 +49,7 @@ pub(crate) struct State<I> {
 }
 
 /// What is kept with each job.
-pub(crate) struct Kept<I> {
+pub(crate) struct JobEntry<I> {
     /// Its submitter waits for a place.
     pub(crate) granted: Option<oneshot::Sender<()>>,
     /// It runs.
@@ -58,7 +58,7 @@ pub(crate) struct Kept<I> {
     pub(crate) watchers: Vec<oneshot::Sender<()>>,
 }
 
-impl<I> Default for Kept<I> {
+impl<I> Default for JobEntry<I> {
     fn default() -> Self {
         Self {
             granted: None,
@@ -68,9 +68,9 @@ impl<I> Default for Kept<I> {
     }
 }
 
-impl<I> Kept<I> {
+impl<I> JobEntry<I> {
     /// Tells those who wait for its end.
-    pub(crate) fn has_ended(self) {
+    pub(crate) fn notify_ended(self) {
         for watcher in self.watchers {
             // Who does not wait any longer need not know.
             let _ = watcher.send(());
@@ -82,14 +82,14 @@ impl<I> Kept<I> {
 struct Out<I> {
     id: I,
     removal: Removal<I>,
-    kept: Kept<I>,
+    kept: JobEntry<I>,
 }
 
 /// What a change leads to outside the lock.
 struct After<I> {
     out: Vec<Out<I>>,
     can_start: bool,
-    is_still: bool,
+    is_idle: bool,
     alarm: bool,
 }
 
@@ -105,7 +105,7 @@ impl<R: Runner> Shared<R> {
                 waiting_time: Times::default(),
                 service_time: Times::default(),
                 service_mean: Duration::ZERO,
-                monitor: Monitor::new(options.marks),
+                monitor: Monitor::new(options.thresholds),
                 downstream: None,
                 alerts,
                 workers: 0,
@@ -116,7 +116,7 @@ impl<R: Runner> Shared<R> {
             }),
             work: Notify::new(),
             alarm: Notify::new(),
-            still: Notify::new(),
+            idle: Notify::new(),
         };
         (shared, alerts_taken)
     }
@@ -146,19 +146,19 @@ impl<R: Runner> Shared<R> {
         if after.can_start {
             self.work.notify_one();
         }
-        if after.is_still {
-            self.still.notify_waiters();
+        if after.is_idle {
+            self.idle.notify_waiters();
             self.alarm.notify_one();
         }
         for out in after.out {
             let shared = Arc::clone(self);
-            self.puts_on_duty("record", shared.records(out));
+            self.spawn_supervised("record", shared.records(out));
         }
     }
 
     async fn records(self: Arc<Self>, out: Out<R::Id>) {
         self.record(out.id, out.removal).await;
-        out.kept.has_ended();
+        out.kept.notify_ended();
         self.change(|state, _| state.records -= 1);
     }
 }
@@ -178,7 +178,7 @@ impl<I: Clone + Eq + std::hash::Hash + std::fmt::Debug> State<I> {
         }
         while let Some((victim, by)) = self.core.victim() {
             self.counts.preempted += 1;
-            self.tell(&victim, StopReason::Preempted { by });
+            self.request_stop(&victim, StopReason::Preempted { by });
         }
         let fill = Some((self.core.occupied(), self.core.capacity()));
         self.watch(
@@ -197,12 +197,12 @@ impl<I: Clone + Eq + std::hash::Hash + std::fmt::Debug> State<I> {
         After {
             out,
             can_start: self.core.can_start(),
-            is_still: self.is_still(),
+            is_idle: self.is_idle(),
             alarm,
         }
     }
 
-    fn happens(&mut self, due: Due<I, Kept<I>>, out: &mut Vec<Out<I>>) {
+    fn happens(&mut self, due: Due<I, JobEntry<I>>, out: &mut Vec<Out<I>>) {
         match due {
             Due::Expired(id, kept) => {
                 self.counts.timed_out += 1;
@@ -211,7 +211,7 @@ impl<I: Clone + Eq + std::hash::Hash + std::fmt::Debug> State<I> {
             }
             Due::TimedOut(id) => {
                 self.counts.timed_out += 1;
-                self.tell(&id, StopReason::TimedOut);
+                self.request_stop(&id, StopReason::TimedOut);
             }
             Due::Kill(id) => {
                 if let Some(stop) = self.stop_of(&id) {
@@ -232,7 +232,7 @@ impl<I: Clone + Eq + std::hash::Hash + std::fmt::Debug> State<I> {
     }
 
     /// Tells a running job to stop; whether that was news.
-    pub(crate) fn tell(&mut self, id: &I, reason: StopReason<I>) -> bool {
+    pub(crate) fn request_stop(&mut self, id: &I, reason: StopReason<I>) -> bool {
         self.stop_of(id).is_some_and(|stop| stop.set(reason))
     }
 
@@ -257,14 +257,14 @@ impl<I: Clone + Eq + std::hash::Hash + std::fmt::Debug> State<I> {
 
     /// How long until a place should be free for one more submitter.
     pub(crate) fn retry_after(&self) -> Duration {
-        let ahead = u32::try_from(self.core.outside_count()).unwrap_or(u32::MAX);
+        let ahead = u32::try_from(self.core.waiting_submitters()).unwrap_or(u32::MAX);
         let slots = u32::try_from(self.core.max_concurrent).unwrap_or(u32::MAX);
         let turns = ahead.saturating_add(1).div_ceil(slots.max(1));
         let wait = self.service_mean.saturating_mul(turns);
         wait.max(Duration::from_secs(1))
     }
 
-    pub(crate) fn is_still(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.core.is_closed() && self.core.running_count() == 0 && self.records == 0
     }
 }

@@ -9,9 +9,9 @@ use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::core::Leaving;
-use crate::shared::{Kept, Shared, State};
-use crate::{Alert, Ended, Removal, Runner, Sample, Stop, StopReason};
+use crate::core::LeaveReason;
+use crate::shared::{JobEntry, Shared, State};
+use crate::{Alert, Removal, RunOutcome, Runner, Sample, Stop, StopReason};
 
 /// How many jobs a worker takes at a time.
 const BATCH_MAX: usize = 32;
@@ -31,7 +31,7 @@ impl<R: Runner> Shared<R> {
     /// Starts a task that the queue cannot do without. Where it panics, that is told
     /// ([`crate::Statistics::died`]) and not mended: what it was about to change may be half changed, and
     /// only a new queue, filled from what was recorded, is as it should be.
-    pub(crate) fn puts_on_duty(
+    pub(crate) fn spawn_supervised(
         self: &Arc<Self>,
         what: &'static str,
         duty: impl Future<Output = ()> + Send + 'static,
@@ -63,7 +63,7 @@ impl<R: Runner> Shared<R> {
                 more.await;
             }
             for run in batch.drain(..) {
-                self.puts_on_duty("run", Arc::clone(&self).run(run));
+                self.spawn_supervised("run", Arc::clone(&self).run(run));
             }
         }
     }
@@ -98,23 +98,23 @@ impl<R: Runner> Shared<R> {
         let work = async { self.runner.run(id.clone(), stop.clone()).await };
         let work = AssertUnwindSafe(work).catch_unwind();
         let removal = match stop.unless_killed(work).await {
-            Some(Ok(ended @ (Ended::Done | Ended::Rests | Ended::TimedOut))) => {
+            Some(Ok(ended @ (RunOutcome::Done | RunOutcome::Rests | RunOutcome::TimedOut))) => {
                 let how = match ended {
-                    Ended::Rests => Leaving::Rests,
-                    _ => Leaving::Ended,
+                    RunOutcome::Rests => LeaveReason::Rests,
+                    _ => LeaveReason::Ended,
                 };
                 let kept = self.change(|state, now| {
                     let kept = state.ends(&id, number, how, now)?;
                     state.counts.finished += 1;
-                    state.counts.timed_out += u64::from(ended == Ended::TimedOut);
+                    state.counts.timed_out += u64::from(ended == RunOutcome::TimedOut);
                     Some(kept)
                 });
                 if let Some(kept) = kept {
-                    kept.has_ended();
+                    kept.notify_ended();
                 }
                 return;
             }
-            Some(Ok(Ended::Requeue)) => {
+            Some(Ok(RunOutcome::Requeue)) => {
                 match self.change(|state, now| state.goes_back(&id, number, &stop, now)) {
                     Some(reason) => Removal::Withdrawn(reason),
                     None => return,
@@ -138,7 +138,7 @@ impl<R: Runner> Shared<R> {
             state.ends(&id, number, how, now)
         });
         if let Some(kept) = kept {
-            kept.has_ended();
+            kept.notify_ended();
         }
     }
 
@@ -151,7 +151,7 @@ impl<R: Runner> Shared<R> {
 
     /// Sees to what is due, until nothing runs and nothing will.
     pub(crate) async fn clock(self: Arc<Self>) {
-        while !self.lock().is_still() {
+        while !self.lock().is_idle() {
             let next = self.change(|state, _| {
                 let next = state.core.next_alarm();
                 state.looks_at = next;
@@ -171,8 +171,8 @@ impl<R: Runner> Shared<R> {
         let mut period = tokio::time::interval(WATCH_PERIOD);
         period.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let still = self.still.notified();
-            if self.lock().is_still() {
+            let idle = self.idle.notified();
+            if self.lock().is_idle() {
                 return;
             }
             tokio::select! {
@@ -189,22 +189,22 @@ impl<R: Runner> Shared<R> {
                     let told = async { self.runner.alert(alert).await };
                     contained(told, || format!("the alert {alert}")).await;
                 }
-                () = still => {}
+                () = idle => {}
             }
         }
     }
 }
 
 /// What a removal means for those who depend on the job.
-fn leaving<I>(removal: &Removal<I>) -> Leaving {
+fn leaving<I>(removal: &Removal<I>) -> LeaveReason {
     match removal {
         Removal::Withdrawn(reason) | Removal::Abandoned(reason) => match reason {
-            StopReason::Cancelled | StopReason::TimedOut => Leaving::Ended,
+            StopReason::Cancelled | StopReason::TimedOut => LeaveReason::Ended,
             StopReason::Preempted { .. } | StopReason::Paused | StopReason::Shutdown => {
-                Leaving::Rests
+                LeaveReason::Rests
             }
         },
-        Removal::Panicked(_) => Leaving::Ended,
+        Removal::Panicked(_) => LeaveReason::Ended,
     }
 }
 
@@ -233,7 +233,7 @@ fn words_of(panic: &(dyn Any + Send)) -> &str {
 }
 
 impl<I: Clone + Eq + std::hash::Hash + std::fmt::Debug> State<I> {
-    fn ends(&mut self, id: &I, number: u64, how: Leaving, now: Instant) -> Option<Kept<I>> {
+    fn ends(&mut self, id: &I, number: u64, how: LeaveReason, now: Instant) -> Option<JobEntry<I>> {
         let (ran, kept) = self.core.end(id, number, how, now)?;
         self.served(ran);
         Some(kept)

@@ -14,8 +14,8 @@ use futures_util::future::join_all;
 use futures_util::poll;
 use journeyman_event::Priority;
 use journeyman_queue::{
-    Ended, Full, Queue, QueueOptions, Refusal, Removal, Runner, Stop, StopReason, Stopped,
-    Withdrawal,
+    AdmissionError, Queue, QueueOptions, Removal, RunOutcome, Runner, Stop, StopReason, Stopped,
+    WhenFull, Withdrawal,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -30,7 +30,7 @@ fn full(places: usize) -> QueueOptions {
     }
 }
 
-async fn refused(queue: &Queue<Lab>, id: &str, full: Full) -> Refusal<String> {
+async fn refused(queue: &Queue<Lab>, id: &str, full: WhenFull) -> AdmissionError<String> {
     let admitted = queue.admit(id.into(), &[], full).await;
     admitted.expect_err("it is refused")
 }
@@ -42,14 +42,14 @@ async fn the_101st_is_admitted_the_moment_one_leaves_and_the_102nd_after_it() {
     for n in 0..100 {
         submit(&queue, &n.to_string(), MEDIUM).await;
     }
-    let wait = Full::Wait(SECOND * 100);
+    let wait = WhenFull::Wait(SECOND * 100);
     let mut first = Box::pin(queue.admit("first".into(), &[], wait));
     let mut second = Box::pin(queue.admit("second".into(), &[], wait));
     assert!(poll!(&mut first).is_pending());
     assert!(poll!(&mut second).is_pending());
     assert!(matches!(
-        refused(&queue, "third", Full::Refuse).await,
-        Refusal::Full { .. }
+        refused(&queue, "third", WhenFull::Refuse).await,
+        AdmissionError::Full { .. }
     ));
     let before = Instant::now();
     leaves(queue.cancel(&"50".into()));
@@ -73,8 +73,8 @@ async fn who_has_waited_too_long_for_a_place_is_refused_at_the_deadline() {
     submit(&queue, "runs", MEDIUM).await;
     submit(&queue, "waits", MEDIUM).await;
     let begin = Instant::now();
-    let refusal = refused(&queue, "late", Full::Wait(SECOND * 3)).await;
-    assert!(matches!(refusal, Refusal::WaitedTooLong { .. }));
+    let refusal = refused(&queue, "late", WhenFull::Wait(SECOND * 3)).await;
+    assert!(matches!(refusal, AdmissionError::WaitedTooLong { .. }));
     assert_eq!(begin.elapsed(), SECOND * 3);
     assert_eq!(queue.statistics().submitters, 0);
     assert_eq!(queue.statistics().counts.refused, 1);
@@ -85,7 +85,7 @@ async fn a_place_that_came_to_one_who_had_gone_goes_to_the_next() {
     let (queue, _lab) = start(&full(1));
     submit(&queue, "runs", MEDIUM).await;
     submit(&queue, "waits", MEDIUM).await;
-    let wait = Full::Wait(SECOND * 100);
+    let wait = WhenFull::Wait(SECOND * 100);
     let mut gone = Box::pin(queue.admit("gone".into(), &[], wait));
     let mut granted = Box::pin(queue.admit("granted".into(), &[], wait));
     let mut last = Box::pin(queue.admit("last".into(), &[], wait));
@@ -103,8 +103,8 @@ async fn a_place_that_came_to_one_who_had_gone_goes_to_the_next() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_says_when_a_place_should_be_free() {
     let (queue, lab) = start(&full(1));
-    let retry_after = async || match refused(&queue, "late", Full::Refuse).await {
-        Refusal::Full { retry_after } => retry_after,
+    let retry_after = async || match refused(&queue, "late", WhenFull::Refuse).await {
+        AdmissionError::Full { retry_after } => retry_after,
         other => panic!("{other}"),
     };
     submit(&queue, "runs", MEDIUM).await;
@@ -126,8 +126,8 @@ async fn too_many_waiting_submitters_are_refused() {
     let (queue, _lab) = start(&options);
     submit(&queue, "runs", MEDIUM).await;
     submit(&queue, "waits", MEDIUM).await;
-    let refusal = refused(&queue, "late", Full::Wait(SECOND)).await;
-    assert!(matches!(refusal, Refusal::Full { .. }));
+    let refusal = refused(&queue, "late", WhenFull::Wait(SECOND)).await;
+    assert!(matches!(refusal, AdmissionError::Full { .. }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,9 +139,9 @@ async fn a_thousand_at_once_all_finish_or_are_refused() {
             let id = n.to_string();
             lab.act(&id, Act::Done);
             let rule = if n % 2 == 0 {
-                Full::Refuse
+                WhenFull::Refuse
             } else {
-                Full::Wait(SECOND)
+                WhenFull::Wait(SECOND)
             };
             let permit = queue.admit(id.clone(), &[], rule).await.ok()?;
             permit.submit(MEDIUM, None);
@@ -167,19 +167,22 @@ async fn a_thousand_at_once_all_finish_or_are_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_job_that_is_admitted_waits_or_runs_is_refused_a_second_time() {
     let (queue, lab) = start(&full(2));
-    let again = async |id: &str| refused(&queue, id, Full::Wait(SECOND)).await;
-    let duplicate = |id: &str| Refusal::Duplicate { id: id.into() };
+    let again = async |id: &str| refused(&queue, id, WhenFull::Wait(SECOND)).await;
+    let duplicate = |id: &str| AdmissionError::Duplicate { id: id.into() };
     submit(&queue, "a", MEDIUM).await;
     assert_eq!(again("a").await, duplicate("a"));
     submit(&queue, "b", MEDIUM).await;
     assert_eq!(again("b").await, duplicate("b"));
-    let permit = queue.admit("c".into(), &[], Full::Refuse).await.unwrap();
+    let permit = queue
+        .admit("c".into(), &[], WhenFull::Refuse)
+        .await
+        .unwrap();
     assert_eq!(again("c").await, duplicate("c"));
     assert_eq!(
         queue.recover([job("c", MEDIUM)]),
         [("c".into(), duplicate("c"))]
     );
-    let mut waits = Box::pin(queue.admit("d".into(), &[], Full::Wait(SECOND)));
+    let mut waits = Box::pin(queue.admit("d".into(), &[], WhenFull::Wait(SECOND)));
     assert!(poll!(&mut waits).is_pending());
     assert_eq!(again("d").await, duplicate("d"));
     drop((permit, waits));
@@ -330,7 +333,10 @@ async fn cancelling_can_be_repeated_in_every_state() {
     assert_eq!((first.await, second.await), (Ok(()), Ok(())));
     assert!(matches!(cancel("a"), Withdrawal::Unknown));
     assert_eq!(queue.statistics().counts.cancelled, 2);
-    let permit = queue.admit("c".into(), &[], Full::Refuse).await.unwrap();
+    let permit = queue
+        .admit("c".into(), &[], WhenFull::Refuse)
+        .await
+        .unwrap();
     assert!(matches!(cancel("c"), Withdrawal::Unknown));
     permit.submit(MEDIUM, None);
     quiet().await;
@@ -424,8 +430,8 @@ struct Never;
 impl Runner for Never {
     type Id = Fragile;
 
-    async fn run(&self, _: Fragile, _: Stop<Fragile>) -> Ended {
-        Ended::Done
+    async fn run(&self, _: Fragile, _: Stop<Fragile>) -> RunOutcome {
+        RunOutcome::Done
     }
 
     async fn removed(&self, _: Fragile, _: Removal<Fragile>) {}
@@ -438,7 +444,7 @@ async fn a_queue_whose_own_task_died_says_which() {
     let broken = Arc::new(AtomicBool::new(false));
     queue.set_max_concurrent(0);
     let id = Fragile(1, Arc::clone(&broken));
-    let permit = queue.admit(id, &[], Full::Refuse).await.unwrap();
+    let permit = queue.admit(id, &[], WhenFull::Refuse).await.unwrap();
     permit.submit(MEDIUM, None);
     quiet().await;
     assert_eq!(queue.statistics().died, [] as [&str; 0]);
@@ -469,9 +475,9 @@ struct Returns {
 impl Runner for Returns {
     type Id = u8;
 
-    async fn run(&self, _: u8, _: Stop<u8>) -> Ended {
+    async fn run(&self, _: u8, _: Stop<u8>) -> RunOutcome {
         self.told.notified().await;
-        Ended::Requeue
+        RunOutcome::Requeue
     }
 
     async fn removed(&self, _: u8, removal: Removal<u8>) {
@@ -483,7 +489,7 @@ impl Runner for Returns {
 async fn a_job_that_wants_to_go_back_after_it_was_cancelled_leaves() {
     let runner = Returns::default();
     let queue = Queue::start(&QueueOptions::default(), runner.clone());
-    let permit = queue.admit(1, &[], Full::Refuse).await.unwrap();
+    let permit = queue.admit(1, &[], WhenFull::Refuse).await.unwrap();
     permit.submit(MEDIUM, None);
     quiet().await;
     runner.told.notify_one();
@@ -511,16 +517,19 @@ async fn a_shutdown_refuses_tells_drops_and_leaves_what_waits() {
     submit(&queue, "stubborn", MEDIUM).await;
     submit(&queue, "waits", MEDIUM).await;
     let waits = queue.ended(&"waits".into());
-    let mut outside = Box::pin(queue.admit("outside".into(), &[], Full::Wait(SECOND * 99)));
+    let mut outside = Box::pin(queue.admit("outside".into(), &[], WhenFull::Wait(SECOND * 99)));
     assert!(poll!(&mut outside).is_pending());
     lab.log();
     let begin = Instant::now();
     let mut shutdown = Box::pin(queue.shutdown(SECOND * 3));
     assert!(poll!(&mut shutdown).is_pending());
-    assert_eq!(outside.await.expect_err("refused"), Refusal::ShuttingDown);
     assert_eq!(
-        refused(&queue, "new", Full::Refuse).await,
-        Refusal::ShuttingDown
+        outside.await.expect_err("refused"),
+        AdmissionError::ShuttingDown
+    );
+    assert_eq!(
+        refused(&queue, "new", WhenFull::Refuse).await,
+        AdmissionError::ShuttingDown
     );
     assert_eq!(waits.await, Err(Stopped));
     assert_eq!(queue.ended(&"waits".into()).await, Err(Stopped));
@@ -570,12 +579,12 @@ struct Blocks(
 impl Runner for Blocks {
     type Id = u8;
 
-    async fn run(&self, id: u8, _: Stop<u8>) -> Ended {
+    async fn run(&self, id: u8, _: Stop<u8>) -> RunOutcome {
         if id == 0 {
             let _ = self.0.lock().unwrap().recv();
             panic!("too late to be recorded");
         }
-        Ended::Done
+        RunOutcome::Done
     }
 
     async fn removed(&self, _: u8, removal: Removal<u8>) {
@@ -592,13 +601,13 @@ async fn work_that_holds_its_thread_loses_its_slot_all_the_same() {
         ..single()
     };
     let queue = Queue::start(&options, Blocks(held.into(), tell));
-    let admitted = queue.admit(0, &[], Full::Refuse).await.unwrap();
+    let admitted = queue.admit(0, &[], WhenFull::Refuse).await.unwrap();
     admitted.submit(MEDIUM, Some(Instant::now() + Duration::from_millis(20)));
     queue.ended(&0).await.unwrap();
     let expected = Removal::Abandoned(StopReason::TimedOut);
     assert_eq!(removals.recv().unwrap(), expected);
     queue
-        .admit(1, &[], Full::Refuse)
+        .admit(1, &[], WhenFull::Refuse)
         .await
         .unwrap()
         .submit(MEDIUM, None);
@@ -625,7 +634,10 @@ async fn statistics_say_how_things_are_under_load() {
         submit(&queue, id, priority).await;
     }
     submit(&queue, "e", MEDIUM).await;
-    let _permit = queue.admit("f".into(), &[], Full::Refuse).await.unwrap();
+    let _permit = queue
+        .admit("f".into(), &[], WhenFull::Refuse)
+        .await
+        .unwrap();
     tokio::time::sleep(SECOND * 4).await;
     let now = queue.statistics();
     assert_eq!(now.depth, [(MEDIUM, 2), (Priority::LOW, 1)]);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{Act, Lab, ids, job, leaves, quiet, single, start, submit};
 use journeyman_event::Priority;
-use journeyman_queue::{Ageing, Full, Queue, QueueOptions, Refusal};
+use journeyman_queue::{AdmissionError, Ageing, Queue, QueueOptions, WhenFull};
 
 /// Frees jobs one after another; in which order they were started.
 async fn order(lab: &Lab, first: &str, count: usize) -> Vec<String> {
@@ -245,12 +245,15 @@ async fn a_job_waits_until_those_it_depends_on_have_ended() {
     lab.act("b", Act::Ignore);
     let needs_b = ids(&["b", "never-was"]);
     let a = queue
-        .admit("a".into(), &needs_b, Full::Refuse)
+        .admit("a".into(), &needs_b, WhenFull::Refuse)
         .await
         .unwrap();
-    let b = queue.admit("b".into(), &[], Full::Refuse).await.unwrap();
-    queue.has_ended(&"never-was".into());
-    queue.has_ended(&"b".into()); // which is not so: it is here, and the queue knows better
+    let b = queue
+        .admit("b".into(), &[], WhenFull::Refuse)
+        .await
+        .unwrap();
+    queue.mark_ended(&"never-was".into());
+    queue.mark_ended(&"b".into()); // which is not so: it is here, and the queue knows better
     a.submit(Priority::CRITICAL, None);
     b.submit(Priority::LAST, None);
     quiet().await;
@@ -266,14 +269,14 @@ async fn what_a_job_depends_on_has_also_ended_when_it_was_given_up_cancelled_or_
     submit(&queue, "x", Priority::CRITICAL).await;
     let needed = ids(&["permit", "cancelled", "expired"]);
     let permit = queue
-        .admit("permit".into(), &[], Full::Refuse)
+        .admit("permit".into(), &[], WhenFull::Refuse)
         .await
         .unwrap();
     submit(&queue, "cancelled", Priority::LOW).await;
     let soon = tokio::time::Instant::now() + Duration::from_secs(1);
     common::submit_until(&queue, "expired", Priority::LOW, Some(soon)).await;
     let last = queue
-        .admit("last".into(), &needed, Full::Refuse)
+        .admit("last".into(), &needed, WhenFull::Refuse)
         .await
         .unwrap();
     last.submit(Priority::LOW, None);
@@ -290,7 +293,7 @@ async fn what_a_job_depends_on_has_also_ended_when_it_was_given_up_cancelled_or_
 async fn what_a_job_depends_on_has_not_ended_while_it_only_rests() {
     let (queue, lab) = start(&QueueOptions::default());
     let admit = async |id: &str, needed: &[&str]| {
-        let permit = queue.admit(id.into(), &ids(needed), Full::Refuse).await;
+        let permit = queue.admit(id.into(), &ids(needed), WhenFull::Refuse).await;
         permit.unwrap().submit(Priority::MEDIUM, None);
         quiet().await;
     };
@@ -306,13 +309,13 @@ async fn what_a_job_depends_on_has_not_ended_while_it_only_rests() {
     lab.free("runs");
     quiet().await;
     assert_eq!(lab.log(), ["+runs", "-runs"]);
-    queue.has_ended(&"early".into());
+    queue.mark_ended(&"early".into());
     quiet().await;
     assert_eq!(lab.log(), ["+late"]);
 }
 
-async fn refused(queue: &Queue<Lab>, id: &str, needed: &[&str]) -> Refusal<String> {
-    let admitted = queue.admit(id.into(), &ids(needed), Full::Refuse).await;
+async fn refused(queue: &Queue<Lab>, id: &str, needed: &[&str]) -> AdmissionError<String> {
+    let admitted = queue.admit(id.into(), &ids(needed), WhenFull::Refuse).await;
     admitted.expect_err("it is refused")
 }
 
@@ -321,13 +324,13 @@ async fn a_cycle_is_refused_and_named() {
     let (queue, lab) = start(&single());
     submit(&queue, "x", Priority::CRITICAL).await;
     let admit = async |id: &str, needed: &[&str]| {
-        let permit = queue.admit(id.into(), &ids(needed), Full::Refuse).await;
+        let permit = queue.admit(id.into(), &ids(needed), WhenFull::Refuse).await;
         permit.unwrap().submit(Priority::MEDIUM, None);
     };
     admit("a", &["b"]).await;
     admit("c", &["other", "a"]).await;
-    queue.has_ended(&"other".into());
-    let cycle = Refusal::Cycle {
+    queue.mark_ended(&"other".into());
+    let cycle = AdmissionError::Cycle {
         ids: ids(&["b", "c", "a"]),
     };
     assert_eq!(refused(&queue, "b", &["z", "c"]).await, cycle);
@@ -337,19 +340,23 @@ async fn a_cycle_is_refused_and_named() {
     );
     // Nothing of it stays: the same job without the circle is good, and all of them run.
     admit("b", &["z"]).await;
-    queue.has_ended(&"z".into());
+    queue.mark_ended(&"z".into());
     assert_eq!(order(&lab, "x", 3).await, ["b", "a", "c"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_job_that_was_started_waits_for_nothing_and_closes_no_circle() {
     let (queue, lab) = start(&single());
-    let a = queue.admit("a".into(), &ids(&["b"]), Full::Refuse).await;
+    let a = queue
+        .admit("a".into(), &ids(&["b"]), WhenFull::Refuse)
+        .await;
     a.unwrap().submit(Priority::MEDIUM, None);
-    queue.has_ended(&"b".into());
+    queue.mark_ended(&"b".into());
     quiet().await;
     assert_eq!(lab.log(), ["+a"]);
-    let b = queue.admit("b".into(), &ids(&["a"]), Full::Refuse).await;
+    let b = queue
+        .admit("b".into(), &ids(&["a"]), WhenFull::Refuse)
+        .await;
     b.unwrap().submit(Priority::MEDIUM, None);
     assert_eq!(order(&lab, "a", 1).await, ["b"]);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{job, leaves, quiet, single, start};
 use journeyman_event::Priority;
-use journeyman_queue::{Alert, Level, Marks, Monitor, Sample, Watched};
+use journeyman_queue::{Alert, AlertLevel, AlertThresholds, Monitor, Sample, Watched};
 use tokio::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -21,13 +21,13 @@ struct Watch {
 impl Watch {
     fn new() -> Self {
         Self {
-            monitor: Monitor::new(Marks::default()),
+            monitor: Monitor::new(AlertThresholds::default()),
             now: Instant::now(),
         }
     }
 
     /// The level that an alert names when so many of 1,000 places are taken, if there is one.
-    fn fill(&mut self, taken: usize) -> Option<Level> {
+    fn fill(&mut self, taken: usize) -> Option<AlertLevel> {
         let sample = Sample {
             fill: Some((taken, 1_000)),
             ..Sample::default()
@@ -50,12 +50,12 @@ fn it_warns_at_80_is_critical_at_100_and_clears_below_70() {
     let mut watch = Watch::new();
     for (taken, level) in [
         (799, None),
-        (800, Some(Level::Warning)),
+        (800, Some(AlertLevel::Warning)),
         (999, None),
-        (1_000, Some(Level::Critical)),
+        (1_000, Some(AlertLevel::Critical)),
         (800, None),
         (700, None),
-        (699, Some(Level::Normal)),
+        (699, Some(AlertLevel::Normal)),
         (0, None),
     ] {
         assert_eq!(watch.fill(taken), level, "{taken}");
@@ -74,18 +74,18 @@ fn alerts_are_counted_by_what_is_watched_and_how_serious_it_is() {
         watched,
         [Watched::Fill, Watched::OldestWaiting, Watched::Downstream]
     );
-    assert_eq!(alarms[0].level, Level::Warning);
-    let told: Vec<(Level, u64)> = alarms[0].alerts().collect();
+    assert_eq!(alarms[0].level, AlertLevel::Warning);
+    let told: Vec<(AlertLevel, u64)> = alarms[0].alerts().collect();
     assert_eq!(
         told,
         [
-            (Level::Normal, 1),
-            (Level::Warning, 1),
-            (Level::Critical, 1)
+            (AlertLevel::Normal, 1),
+            (AlertLevel::Warning, 1),
+            (AlertLevel::Critical, 1)
         ]
     );
     for quiet in &alarms[1..] {
-        assert_eq!(quiet.level, Level::Normal);
+        assert_eq!(quiet.level, AlertLevel::Normal);
         assert!(quiet.alerts().all(|(_, count)| count == 0));
     }
 }
@@ -104,14 +104,14 @@ fn oscillation_around_the_mark_alerts_once() {
 #[test]
 fn however_it_oscillates_there_is_one_alert_a_level_in_5_seconds() {
     let mut watch = Watch::new();
-    let mut told: Vec<(Level, Instant)> = Vec::new();
+    let mut told: Vec<(AlertLevel, Instant)> = Vec::new();
     for n in 0..1_000 {
         if let Some(level) = watch.fill([1_000, 0, 850, 0][n % 4]) {
             told.push((level, watch.now));
         }
         watch.pass(SECOND / 10);
     }
-    for level in [Level::Warning, Level::Critical] {
+    for level in [AlertLevel::Warning, AlertLevel::Critical] {
         let mut of_level = told.iter().filter(|(other, _)| *other == level);
         let times: Vec<Instant> = of_level.by_ref().map(|(_, at)| *at).collect();
         assert!(times.len() >= 15, "{level:?}: {}", times.len());
@@ -122,19 +122,19 @@ fn however_it_oscillates_there_is_one_alert_a_level_in_5_seconds() {
 #[test]
 fn an_alert_that_came_too_soon_is_made_up_for_if_it_is_still_so_and_only_then() {
     let mut watch = Watch::new();
-    assert_eq!(watch.fill(800), Some(Level::Warning));
+    assert_eq!(watch.fill(800), Some(AlertLevel::Warning));
     watch.pass(SECOND);
     assert_eq!(
         watch.fill(0),
-        Some(Level::Normal),
+        Some(AlertLevel::Normal),
         "clearing is never delayed"
     );
     assert_eq!(watch.fill(900), None, "too soon");
     watch.pass(SECOND * 10);
     assert_eq!(watch.fill(799), None, "never a false alert below 80 %");
-    assert_eq!(watch.fill(800), Some(Level::Warning));
+    assert_eq!(watch.fill(800), Some(AlertLevel::Warning));
     // What was never told is not taken back.
-    assert_eq!(watch.fill(0), Some(Level::Normal));
+    assert_eq!(watch.fill(0), Some(AlertLevel::Normal));
     assert_eq!(watch.fill(900), None);
     assert_eq!(watch.fill(0), None);
 }
@@ -142,7 +142,7 @@ fn an_alert_that_came_too_soon_is_made_up_for_if_it_is_still_so_and_only_then() 
 #[test]
 fn missing_statistics_change_nothing() {
     let mut watch = Watch::new();
-    assert_eq!(watch.fill(900), Some(Level::Warning));
+    assert_eq!(watch.fill(900), Some(AlertLevel::Warning));
     let nothing = Sample::default();
     let no_capacity = Sample {
         fill: Some((3, 0)),
@@ -153,7 +153,7 @@ fn missing_statistics_change_nothing() {
         assert_eq!(watch.monitor.observe(sample, watch.now).count(), 0);
     }
     assert_eq!(watch.fill(900), None);
-    assert_eq!(watch.fill(0), Some(Level::Normal));
+    assert_eq!(watch.fill(0), Some(AlertLevel::Normal));
 }
 
 #[test]
@@ -171,13 +171,25 @@ fn a_long_wait_and_a_queue_behind_are_watched_apart_from_each_other() {
             .collect::<Vec<_>>()
     };
     assert_eq!(seen(59, Some(15)), []);
-    assert_eq!(seen(60, None), [(Watched::OldestWaiting, Level::Warning)]);
-    assert_eq!(seen(600, Some(16)), [(Watched::Downstream, Level::Warning)]);
-    assert_eq!(seen(0, Some(12)), [(Watched::OldestWaiting, Level::Normal)]);
-    assert_eq!(seen(0, Some(0)), [(Watched::Downstream, Level::Normal)]);
+    assert_eq!(
+        seen(60, None),
+        [(Watched::OldestWaiting, AlertLevel::Warning)]
+    );
+    assert_eq!(
+        seen(600, Some(16)),
+        [(Watched::Downstream, AlertLevel::Warning)]
+    );
+    assert_eq!(
+        seen(0, Some(12)),
+        [(Watched::OldestWaiting, AlertLevel::Normal)]
+    );
+    assert_eq!(
+        seen(0, Some(0)),
+        [(Watched::Downstream, AlertLevel::Normal)]
+    );
 }
 
-fn alert(watched: Watched, level: Level, percent: u64) -> Alert {
+fn alert(watched: Watched, level: AlertLevel, percent: u64) -> Alert {
     Alert {
         watched,
         level,
@@ -192,22 +204,25 @@ async fn each_queue_tells_its_own_runner() {
     queue.set_max_concurrent(0);
     queue.recover((0..100).map(|n| job(&n.to_string(), Priority::MEDIUM)));
     quiet().await;
-    assert_eq!(lab.alerts(), [alert(Watched::Fill, Level::Critical, 100)]);
+    assert_eq!(
+        lab.alerts(),
+        [alert(Watched::Fill, AlertLevel::Critical, 100)]
+    );
     for n in 0..31 {
         leaves(queue.cancel(&n.to_string()));
     }
     quiet().await;
-    assert_eq!(lab.alerts(), [alert(Watched::Fill, Level::Normal, 69)]);
+    assert_eq!(lab.alerts(), [alert(Watched::Fill, AlertLevel::Normal, 69)]);
     tokio::time::sleep(SECOND * 61).await;
     assert_eq!(
         lab.alerts(),
-        [alert(Watched::OldestWaiting, Level::Warning, 100)]
+        [alert(Watched::OldestWaiting, AlertLevel::Warning, 100)]
     );
     queue.set_downstream(Some(32));
     quiet().await;
     assert_eq!(
         lab.alerts(),
-        [alert(Watched::Downstream, Level::Warning, 200)]
+        [alert(Watched::Downstream, AlertLevel::Warning, 200)]
     );
     assert_eq!(other_lab.alerts(), []);
 }

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use journeyman_api::Problem;
-use journeyman_queue::Refusal;
+use journeyman_queue::AdmissionError;
 use journeyman_tasks::Error;
 
 /// Before a request is worth trying again that the store or the queue could not take, in seconds.
@@ -66,19 +66,21 @@ impl From<journeyman_workflow::Error> for Rejection {
 }
 
 fn refused<I: std::fmt::Display + std::fmt::Debug>(
-    refusal: &Refusal<I>,
+    refusal: &AdmissionError<I>,
     detail: String,
 ) -> Problem {
     match refusal {
-        Refusal::Full { retry_after } | Refusal::WaitedTooLong { retry_after } => {
+        AdmissionError::Full { retry_after } | AdmissionError::WaitedTooLong { retry_after } => {
             let seconds = retry_after.as_secs_f64().ceil().clamp(1.0, 3_600.0);
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped above
             let seconds = seconds as u64;
             Problem::later(StatusCode::TOO_MANY_REQUESTS, "queue-full", detail, seconds)
         }
-        Refusal::Cycle { .. } => Problem::field("depends_on", detail),
-        Refusal::Duplicate { .. } => Problem::new(StatusCode::CONFLICT, "task-exists", detail),
-        Refusal::ShuttingDown => Problem::later(
+        AdmissionError::Cycle { .. } => Problem::field("depends_on", detail),
+        AdmissionError::Duplicate { .. } => {
+            Problem::new(StatusCode::CONFLICT, "task-exists", detail)
+        }
+        AdmissionError::ShuttingDown => Problem::later(
             StatusCode::SERVICE_UNAVAILABLE,
             "shutting-down",
             detail,

@@ -20,7 +20,7 @@ use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted};
 use journeyman_event::{Principal, Priority, Sequence, TaskId, TaskState};
 use journeyman_language::Language as Knowledge;
 use journeyman_language::python::Python;
-use journeyman_queue::Full;
+use journeyman_queue::WhenFull;
 use journeyman_tasks::{Submission, Submitted};
 use journeyman_workflow::{GivenTests, Moment, load_at, prompt_note, prompt_problem};
 
@@ -111,8 +111,8 @@ fn submission(
     let submission = Submission {
         task_id,
         full: match wait_ms {
-            0 => Full::Refuse,
-            ms => Full::Wait(Duration::from_millis(ms)),
+            0 => WhenFull::Refuse,
+            ms => WhenFull::Wait(Duration::from_millis(ms)),
         },
         idempotency_key: idempotency_key(task.idempotency_key, headers)?,
         content,

@@ -4,7 +4,7 @@ use journeyman_api::Unfit;
 use journeyman_event::state::{FoldError, Status};
 use journeyman_event::{InvalidEvent, Principal, TaskId};
 use journeyman_journal::StreamName;
-use journeyman_queue::Refusal;
+use journeyman_queue::AdmissionError;
 use thiserror::Error;
 
 /// Why something is not done to a task. What was recorded before stays.
@@ -72,7 +72,7 @@ pub enum Error {
     NoWorkers,
     /// The queue does not take it.
     #[error(transparent)]
-    Refused(Refusal<StreamName>),
+    Refused(AdmissionError<StreamName>),
     /// The journal.
     #[error(transparent)]
     Journal(#[from] journeyman_journal::Error),

@@ -8,7 +8,7 @@ use journeyman_api::CheckedTask;
 use journeyman_event::payload::{Fork, TaskSubmitted};
 use journeyman_event::{Event, EventId, NewEvent, Payload, Principal, Sequence, TaskId, TaskState};
 use journeyman_journal::{Filter, StreamName};
-use journeyman_queue::Full;
+use journeyman_queue::WhenFull;
 
 use crate::{
     AGAIN, Error, Submitted, Tasks, check_language, check_may_change, check_patterns, refused,
@@ -119,7 +119,7 @@ impl Tasks {
             self.check_out(task_id, out).await?;
         }
         let key = StreamName::of(principal.owner(), task_id);
-        let permit = self.queue.admit(key, &[], Full::Refuse).await;
+        let permit = self.queue.admit(key, &[], WhenFull::Refuse).await;
         let permit = permit.map_err(|refusal| refused(refusal, task_id))?;
         let new = self.copies(principal, task_id, first, content.clone(), copied)?;
         self.append_new(principal, task_id.clone(), new, permit)

@@ -11,7 +11,7 @@ use journeyman_event::payload::{
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{ModuleName, Principal, TaskId, TaskState};
 use journeyman_journal::StreamName;
-use journeyman_queue::{Refusal, Withdrawal};
+use journeyman_queue::{AdmissionError, Withdrawal};
 use journeyman_workflow::{Fact, Recorded, Role, StopReason, module_path, without_time};
 
 use crate::{Error, Tasks, check_may_change, give_up_soon};
@@ -233,7 +233,7 @@ impl Tasks {
         match &recorded {
             Ok(_) | Err(Error::Ended { .. }) => {
                 if let Some(held) = held {
-                    held.out();
+                    held.remove();
                 }
             }
             // What is not recorded did not happen: it goes on. One that waited is put back when `held`
@@ -246,7 +246,7 @@ impl Tasks {
             Err(error) => matches!(error, Error::Ended { .. }),
         };
         if is_over {
-            self.queue.has_ended(&key);
+            self.queue.mark_ended(&key);
         }
         recorded
     }
@@ -313,9 +313,9 @@ impl Tasks {
             // It may wait for its turn, which it does not need.
             let key = StreamName::of(principal.owner(), task);
             if let Withdrawal::WasWaiting(held) = self.queue.pause(&key) {
-                held.out();
+                held.remove();
             }
-            self.queue.has_ended(&key);
+            self.queue.mark_ended(&key);
             return Ok(state);
         }
         self.enqueue(&StreamName::of(principal.owner(), task), &state)
@@ -340,7 +340,7 @@ impl Tasks {
             .await?;
         if state.status.is_ended() {
             let key = StreamName::of(principal.owner(), task);
-            self.queue.has_timed_out(&key);
+            self.queue.mark_timed_out(&key);
         }
         Ok(state.status.is_ended())
     }
@@ -388,7 +388,7 @@ impl Tasks {
                 needed_by.insert(other.clone(), task.clone());
                 open.push(other.clone());
             } else {
-                self.queue.has_ended(&key);
+                self.queue.mark_ended(&key);
             }
         }
         while let Some(at) = open.pop() {
@@ -429,7 +429,7 @@ fn cycle(
     let ids = path.iter().rev();
     let ids = ids.map(|task| StreamName::of(principal.owner(), task));
     debug_assert_eq!(path.last(), Some(&task));
-    Error::Refused(Refusal::Cycle { ids: ids.collect() })
+    Error::Refused(AdmissionError::Cycle { ids: ids.collect() })
 }
 
 pub(crate) fn ended(task: &TaskId, state: &TaskState) -> Error {

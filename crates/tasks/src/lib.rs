@@ -29,7 +29,7 @@ use journeyman_event::payload::{BackpressureAlert, PauseReason, TaskSubmitted};
 use journeyman_event::state::Status;
 use journeyman_event::{NewEvent, Principal, Randomness, Sequence, TaskId, TaskState, TimeSource};
 use journeyman_journal::{Filter, Journal, StreamName};
-use journeyman_queue::{Full, Job, Permit, Queue, Refusal, Statistics};
+use journeyman_queue::{AdmissionError, Permit, Queue, RecoveredJob, Statistics, WhenFull};
 use journeyman_workflow::{
     Fact, Listing, Notices, PAGE, Recorded, Recorder, Role, Worker, WorkerContext, WorkerOptions,
     check_output, load,
@@ -57,7 +57,7 @@ pub struct Submission {
     /// What is asked for.
     pub content: CheckedTask,
     /// What to do when the queue is full.
-    pub full: Full,
+    pub full: WhenFull,
     /// The same key and content again is the same task again, not another one.
     pub idempotency_key: Option<String>,
 }
@@ -269,7 +269,7 @@ impl Tasks {
         principal: &Principal,
         task_id: &TaskId,
         content: TaskSubmitted,
-        full: Full,
+        full: WhenFull,
     ) -> Result<Submitted, Error> {
         self.check_dependencies(principal, task_id, &content.depends_on)
             .await?;
@@ -476,7 +476,7 @@ impl Tasks {
         let depends_on = depends_on.map(|other| StreamName::of(&name.owner, other));
         if !self.queue.contains(name) {
             // Refused where it has just come there: then it goes on by itself.
-            let _ = self.queue.recover([Job {
+            let _ = self.queue.recover([RecoveredJob {
                 id: name.clone(),
                 priority: priority.unwrap_or_default(),
                 deadline: None,
@@ -547,9 +547,9 @@ fn worker(options: &TasksOptions, worker_context: &WorkerContext, principal: &Pr
     })
 }
 
-fn refused(refusal: Refusal<StreamName>, task: &TaskId) -> Error {
+fn refused(refusal: AdmissionError<StreamName>, task: &TaskId) -> Error {
     match refusal {
-        Refusal::Duplicate { .. } => Error::TaskExists { task: task.clone() },
+        AdmissionError::Duplicate { .. } => Error::TaskExists { task: task.clone() },
         other => Error::Refused(other),
     }
 }

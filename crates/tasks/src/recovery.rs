@@ -4,7 +4,7 @@ use journeyman_event::payload::PauseReason;
 use journeyman_event::state::Status;
 use journeyman_event::{Principal, Sequence, TaskId};
 use journeyman_journal::StreamName;
-use journeyman_queue::Job;
+use journeyman_queue::RecoveredJob;
 use journeyman_workflow::Listing;
 
 use crate::{Error, Tasks};
@@ -17,7 +17,7 @@ impl Tasks {
     /// that had been worked on, then those that waited, as they were submitted. How many. From then on a
     /// task that goes on and is in no queue is looked for ([`Tasks::requeue_lost`]).
     pub async fn recover(&self) -> Result<usize, Error> {
-        let mut jobs: Vec<((bool, Sequence), Job<StreamName>)> = Vec::new();
+        let mut jobs: Vec<((bool, Sequence), RecoveredJob<StreamName>)> = Vec::new();
         let mut before = Sequence(u64::MAX);
         loop {
             let journal = &self.options.journal;
@@ -32,7 +32,7 @@ impl Tasks {
                 let id = StreamName::of(&stream.owner, &stream.task_id);
                 let others = listing.depends_on.iter();
                 let depends_on = others.map(|other| StreamName::of(&stream.owner, other));
-                let job = Job {
+                let job = RecoveredJob {
                     id,
                     priority: listing.priority,
                     deadline: None,
@@ -56,7 +56,7 @@ impl Tasks {
         jobs.sort_by_key(|(order, _)| *order);
         let count = jobs.len();
         let jobs = jobs.into_iter().map(|(_, job)| job);
-        let jobs: Vec<Job<StreamName>> = jobs.collect();
+        let jobs: Vec<RecoveredJob<StreamName>> = jobs.collect();
         let refused = self.queue.recover(jobs.iter().cloned());
         for job in jobs.iter().filter(|job| !job.depends_on.is_empty()) {
             let others = job.depends_on.iter();

@@ -8,7 +8,7 @@ use journeyman_event::payload::{ALERTS, BackpressureAlert, FailureReason, TaskFa
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{Principal, TaskId, TaskState};
 use journeyman_journal::StreamName;
-use journeyman_queue::{Alert, Ended, Removal, Runner, Stop};
+use journeyman_queue::{Alert, Removal, RunOutcome, Runner, Stop};
 use journeyman_workflow::{Control, Error, Fact, Role, StopReason, load};
 use tokio_util::sync::CancellationToken;
 
@@ -62,8 +62,12 @@ impl TaskRunner {
 }
 
 /// How a run ended that leaves its task so.
-const fn ended(has_ended: bool) -> Ended {
-    if has_ended { Ended::Done } else { Ended::Rests }
+const fn ended(has_ended: bool) -> RunOutcome {
+    if has_ended {
+        RunOutcome::Done
+    } else {
+        RunOutcome::Rests
+    }
 }
 
 fn failed(reason: FailureReason, detail: String) -> Fact {
@@ -74,10 +78,10 @@ impl Runner for TaskRunner {
     type Id = StreamName;
 
     #[tracing::instrument(name = "task", skip_all, fields(task = %id.task_id, owner = %id.owner))]
-    async fn run(&self, id: StreamName, stop: Stop<StreamName>) -> Ended {
+    async fn run(&self, id: StreamName, stop: Stop<StreamName>) -> RunOutcome {
         let principal = Principal::user(id.owner.clone());
         let Some(worker_context) = &self.options.worker_context else {
-            return Ended::Requeue; // nothing is started without one
+            return RunOutcome::Requeue; // nothing is started without one
         };
         let worker = worker(&self.options, worker_context, &principal);
         let token = CancellationToken::new();
@@ -101,14 +105,14 @@ impl Runner for TaskRunner {
             }
         };
         match result {
-            Ok(state) if state.status == Status::Queued => Ended::Requeue,
+            Ok(state) if state.status == Status::Queued => RunOutcome::Requeue,
             Ok(state) => {
                 tracing::info!(status = state.status.as_str(), "left");
                 match state.ending {
                     Some(Ending::Failed {
                         reason: FailureReason::Timeout,
                         ..
-                    }) => Ended::TimedOut,
+                    }) => RunOutcome::TimedOut,
                     _ => ended(state.status.is_ended()),
                 }
             }
@@ -116,18 +120,18 @@ impl Runner for TaskRunner {
             Err(error) if error.is_transient() => {
                 tracing::error!(%error, "something is short; the task is tried again");
                 tokio::select! {
-                    () = tokio::time::sleep(SHORTAGE_PAUSE) => Ended::Requeue,
+                    () = tokio::time::sleep(SHORTAGE_PAUSE) => RunOutcome::Requeue,
                     reason = stop.stopped() => match reason {
                         // It goes on as soon as there is a place for it again.
-                        journeyman_queue::StopReason::Preempted { .. } => Ended::Requeue,
-                        _ => Ended::Rests,
+                        journeyman_queue::StopReason::Preempted { .. } => RunOutcome::Requeue,
+                        _ => RunOutcome::Rests,
                     },
                 }
             }
             // Nothing more can be recorded: it rests until somebody has mended the store.
             Err(Error::Journal(error)) => {
                 tracing::error!(%error, "the journal cannot be used");
-                Ended::Rests
+                RunOutcome::Rests
             }
             Err(error) => {
                 tracing::error!(%error, "work on the task failed");

@@ -156,7 +156,7 @@ async fn submit(tasks: &Tasks, task: &str, key: Option<&str>) -> Result<(), Erro
     let submission = Submission {
         task_id: key.is_none().then(|| id(task)),
         content: CheckedTask::new(TaskSubmitted::of("a word counter")).unwrap(),
-        full: Full::Refuse,
+        full: WhenFull::Refuse,
         idempotency_key: key.map(str::to_owned),
     };
     tasks
@@ -339,7 +339,7 @@ async fn who_waits_for_a_place_and_goes_away_leaves_nothing() {
     let submission = Submission {
         task_id: Some(id("t")),
         content: CheckedTask::new(TaskSubmitted::of("a word counter")).unwrap(),
-        full: Full::Wait(Duration::from_mins(10)),
+        full: WhenFull::Wait(Duration::from_mins(10)),
         idempotency_key: None,
     };
     let me = Principal::local();
@@ -366,7 +366,7 @@ async fn a_task_in_a_language_that_is_not_known_is_refused_and_not_recorded() {
             ..TaskSubmitted::of("a word counter")
         })
         .unwrap(),
-        full: Full::Refuse,
+        full: WhenFull::Refuse,
         idempotency_key: None,
     };
     let refused = tasks.submit(&Principal::local(), submission).await;
@@ -388,7 +388,7 @@ async fn a_viewer_sees_their_tasks_and_changes_nothing() {
     let submission = Submission {
         task_id: Some(id("u")),
         content: CheckedTask::new(TaskSubmitted::of("a word counter")).unwrap(),
-        full: Full::Refuse,
+        full: WhenFull::Refuse,
         idempotency_key: None,
     };
     let stop = CancellationToken::new();
@@ -484,7 +484,7 @@ async fn what_is_lost_again_and_again_is_put_back_ever_more_seldom_and_told_for_
     for look in 0..200 {
         let before = tasks.requeued();
         if let journeyman_queue::Withdrawal::WasWaiting(held) = tasks.queue.cancel(&name("t")) {
-            held.out(); // and nothing is recorded of it
+            held.remove(); // and nothing is recorded of it
         }
         tasks.requeue_lost().await.unwrap();
         if tasks.requeued() > before {

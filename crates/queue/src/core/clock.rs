@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use tokio::time::Instant;
 
-use super::{Core, Due, Leaving, Phase, Stopping};
+use super::{Core, Due, LeaveReason, Phase, Stopping};
 
 impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
     pub(super) fn set_alarm(&mut self, id: &I, at: Option<Instant>) {
@@ -35,7 +35,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         let id = self.alarms.first_key_value()?.1.clone();
         let Phase::Running { number, stop, .. } = self.jobs.get(&id)?.phase else {
             self.unwait(&id);
-            let kept = self.leave(&id, Leaving::Ended, now)?;
+            let kept = self.leave(&id, LeaveReason::Ended, now)?;
             return Some(Due::Expired(id, kept));
         };
         match stop {
@@ -48,7 +48,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
                 Some(Due::Kill(id))
             }
             Stopping::Killed => {
-                let (_, kept) = self.end(&id, number, Leaving::Ended, now)?;
+                let (_, kept) = self.end(&id, number, LeaveReason::Ended, now)?;
                 Some(Due::Lost(id, kept))
             }
         }

@@ -105,7 +105,7 @@ impl Model {
     }
 
     /// Somebody says that it has ended, who knows only of those that are not here.
-    fn has_ended(&mut self, id: u8) {
+    fn mark_ended(&mut self, id: u8) {
         let mut jobs = self.jobs.iter();
         if !jobs.any(|job| job.id == id && job.state != State::Outside) {
             self.ended(id);
@@ -150,12 +150,12 @@ impl Model {
         }
     }
 
-    fn check(&self, id: u8, needs: &[u8]) -> Result<(), NoPlace<u8>> {
+    fn check(&self, id: u8, needs: &[u8]) -> Result<(), AdmitError<u8>> {
         if self.jobs.iter().any(|job| job.id == id) {
-            return Err(NoPlace::Duplicate);
+            return Err(AdmitError::Duplicate);
         }
         if self.closes_a_circle(id, needs) {
-            return Err(NoPlace::Cycle(Vec::new()));
+            return Err(AdmitError::Cycle(Vec::new()));
         }
         Ok(())
     }
@@ -185,7 +185,7 @@ impl Model {
         needs: &[u8],
         if_full: IfFull,
         now: Instant,
-    ) -> Result<Admission, NoPlace<u8>> {
+    ) -> Result<Admission, AdmitError<u8>> {
         self.check(id, needs)?;
         let room = self.occupied() < self.options.capacity;
         let outside = self.all(State::Outside).len();
@@ -196,7 +196,7 @@ impl Model {
             self.enter(id, needs, State::Outside, now);
             Ok(Admission::Later)
         } else {
-            Err(NoPlace::Full)
+            Err(AdmitError::Full)
         }
     }
 
@@ -377,7 +377,7 @@ enum Call {
     Cancel(u8),
     Pause(u8),
     /// One that is held back leaves, for ever or to rest.
-    Take(u8, Leaving),
+    Take(u8, LeaveReason),
     /// Or does not.
     PutBack(u8),
     Pass(u64),
@@ -401,8 +401,8 @@ fn call() -> impl Strategy<Value = Call> {
         4 => id().prop_map(Call::Requeue),
         2 => id().prop_map(Call::Cancel),
         1 => id().prop_map(Call::Pause),
-        1 => id().prop_map(|id| Call::Take(id, Leaving::Ended)),
-        1 => id().prop_map(|id| Call::Take(id, Leaving::Rests)),
+        1 => id().prop_map(|id| Call::Take(id, LeaveReason::Ended)),
+        1 => id().prop_map(|id| Call::Take(id, LeaveReason::Rests)),
         2 => id().prop_map(Call::PutBack),
         4 => (0..20_u64).prop_map(Call::Pass),
         1 => (0..4_usize).prop_map(Call::SlotsMax),
@@ -457,7 +457,7 @@ impl Pair {
             Call::Admit(id, needs, waits) => {
                 let if_full = if waits { IfFull::Wait } else { IfFull::Refuse };
                 let mut got = core.admit(&id, &needs, if_full, now);
-                if let Err(NoPlace::Cycle(ids)) = &mut got {
+                if let Err(AdmitError::Cycle(ids)) = &mut got {
                     prop_assert_eq!(ids[0], id);
                     for (at, one) in ids.iter().enumerate() {
                         let next = ids[(at + 1) % ids.len()];
@@ -498,7 +498,11 @@ impl Pair {
             }
             Call::End(nth) | Call::Rest(nth) => {
                 let ends = matches!(call, Call::End(_));
-                let how = if ends { Leaving::Ended } else { Leaving::Rests };
+                let how = if ends {
+                    LeaveReason::Ended
+                } else {
+                    LeaveReason::Rests
+                };
                 let id = model.nth(State::Running, nth).unwrap_or(nth);
                 let ran = core.end(&id, run(&id), how, now).is_some();
                 prop_assert_eq!(ran, model.unrun(id));
@@ -510,8 +514,8 @@ impl Pair {
                 }
             }
             Call::HasEnded(id) => {
-                core.has_ended(&id, now);
-                model.has_ended(id);
+                core.mark_ended(&id, now);
+                model.mark_ended(id);
             }
             Call::Requeue(nth) => {
                 let id = model.nth(State::Running, nth).unwrap_or(nth);
@@ -524,31 +528,31 @@ impl Pair {
                     _ => Kill::Never,
                 };
                 let got = match core.stop(&id, kill, now) {
-                    Was::Waiting(number) => {
+                    PhaseAtStop::Waiting(number) => {
                         self.wishes.insert(id, number);
                         Some(State::Held)
                     }
-                    Was::Running => Some(State::Running),
-                    Was::Unknown => None,
+                    PhaseAtStop::Running => Some(State::Running),
+                    PhaseAtStop::Unknown => None,
                 };
                 prop_assert_eq!(got, model.stop(id, kill, now));
             }
             Call::Take(nth, how) => {
                 let id = model.nth(State::Held, nth).unwrap_or(nth);
-                let wish = self.wishes.get(&id).copied().unwrap_or(u64::MAX);
+                let hold_number = self.wishes.get(&id).copied().unwrap_or(u64::MAX);
                 let there = model.get(id, State::Held).is_some();
                 if there {
                     model.remove(id);
-                    if how == Leaving::Ended {
+                    if how == LeaveReason::Ended {
                         model.ended(id);
                     }
                 }
-                prop_assert_eq!(core.take(&id, wish, how, now).is_some(), there);
+                prop_assert_eq!(core.take(&id, hold_number, how, now).is_some(), there);
             }
             Call::PutBack(nth) => {
                 let id = model.nth(State::Held, nth).unwrap_or(nth);
-                let wish = self.wishes.get(&id).copied().unwrap_or(u64::MAX);
-                core.put_back(&id, wish, now);
+                let hold_number = self.wishes.get(&id).copied().unwrap_or(u64::MAX);
+                core.put_back(&id, hold_number, now);
                 if let Some(job) = model.get(id, State::Held) {
                     job.state = State::Waiting;
                 }
@@ -619,7 +623,7 @@ impl Pair {
         really.sort_unstable();
         prop_assert_eq!(really, running);
         prop_assert_eq!(core.occupied(), model.occupied());
-        prop_assert_eq!(core.outside_count(), model.all(State::Outside).len());
+        prop_assert_eq!(core.waiting_submitters(), model.all(State::Outside).len());
         let ready = model.ready();
         let oldest = ready.iter().map(|job| now - job.since).max();
         prop_assert_eq!(core.oldest(now), oldest);

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use journeyman_event::Priority;
 use journeyman_queue::{
-    Alert, Ended, Full, Job, Queue, QueueOptions, Removal, Runner, Stop, StopReason, Withdrawal,
+    Alert, Queue, QueueOptions, RecoveredJob, Removal, RunOutcome, Runner, Stop, StopReason,
+    WhenFull, Withdrawal,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -92,29 +93,29 @@ impl Drop for Leaves {
 impl Runner for Lab {
     type Id = String;
 
-    async fn run(&self, id: String, stop: Stop<String>) -> Ended {
+    async fn run(&self, id: String, stop: Stop<String>) -> RunOutcome {
         self.say(format!("+{id}"));
         let _leaves = Leaves(self.clone(), id.clone());
         let act = self.0.acts.lock().unwrap().get(&id).copied();
         match act.unwrap_or(Act::Hold) {
             Act::Hold => tokio::select! {
-                () = self.held(&id) => Ended::Done,
+                () = self.held(&id) => RunOutcome::Done,
                 reason = stop.stopped() => {
                     self.say(format!("{id}: {reason}"));
                     match reason {
-                        StopReason::Preempted { .. } => Ended::Requeue,
-                        StopReason::Paused => Ended::Rests,
-                        _ => Ended::Done,
+                        StopReason::Preempted { .. } => RunOutcome::Requeue,
+                        StopReason::Paused => RunOutcome::Rests,
+                        _ => RunOutcome::Done,
                     }
                 }
             },
             Act::Ignore => {
                 self.held(&id).await;
-                Ended::Done
+                RunOutcome::Done
             }
             Act::Panic => panic!("{id} had enough"),
-            Act::Done => Ended::Done,
-            Act::Late => Ended::TimedOut,
+            Act::Done => RunOutcome::Done,
+            Act::Late => RunOutcome::TimedOut,
         }
     }
 
@@ -155,7 +156,7 @@ pub(crate) async fn submit_until(
     priority: Priority,
     deadline: Option<Instant>,
 ) {
-    let permit = queue.admit(id.into(), &[], Full::Refuse).await.unwrap();
+    let permit = queue.admit(id.into(), &[], WhenFull::Refuse).await.unwrap();
     permit.submit(priority, deadline);
     quiet().await;
 }
@@ -163,13 +164,13 @@ pub(crate) async fn submit_until(
 /// Lets a waiting job that was cancelled or paused leave.
 pub(crate) fn leaves(withdrawal: Withdrawal<Lab>) {
     match withdrawal {
-        Withdrawal::WasWaiting(held) => held.out(),
+        Withdrawal::WasWaiting(held) => held.remove(),
         Withdrawal::Running(_) | Withdrawal::Unknown => panic!("it does not wait"),
     }
 }
 
-pub(crate) fn job(id: &str, priority: Priority) -> Job<String> {
-    Job {
+pub(crate) fn job(id: &str, priority: Priority) -> RecoveredJob<String> {
+    RecoveredJob {
         id: id.into(),
         priority,
         deadline: None,

@@ -14,7 +14,7 @@ use journeyman_event::{
     TimeSource, VectorClock,
 };
 use journeyman_journal::{Append, Expected, Journal};
-use journeyman_queue::Full;
+use journeyman_queue::WhenFull;
 use journeyman_tasks::{Submission, Tasks};
 use journeyman_workflow::Listing;
 
@@ -165,7 +165,7 @@ pub(crate) async fn submit(tasks: &Tasks, task: &str) -> String {
     let submission = Submission {
         task_id: TaskId::new(task).ok(),
         content: CheckedTask::new(TaskSubmitted::of(PROMPT)).unwrap(),
-        full: Full::Refuse,
+        full: WhenFull::Refuse,
         idempotency_key: None,
     };
     tasks.submit(&Principal::local(), submission).await.unwrap();

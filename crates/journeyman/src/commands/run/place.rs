@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use journeyman_event::{Principal, TaskId, TaskState};
 use journeyman_journal::{Filter, Journal};
-use journeyman_queue::Full;
+use journeyman_queue::WhenFull;
 use journeyman_tasks::{Intervention, ShutdownReason, Submission, Tasks};
 use journeyman_workflow::Notice;
 use tokio_util::sync::CancellationToken;
@@ -128,7 +128,7 @@ async fn begin_here(
             let submission = Submission {
                 task_id: Some(task.clone()),
                 content: content.clone(),
-                full: Full::Refuse,
+                full: WhenFull::Refuse,
                 idempotency_key: None,
             };
             tasks.submit(&me, submission).await?;
