@@ -10,7 +10,7 @@ use journeyman_event::state::{Action, OpenEffect, Status};
 use journeyman_event::{EventId, TaskState};
 use journeyman_fetch::Progress as Step;
 
-use crate::words::{counted, grouped, lasted_so_far, token_rate};
+use crate::text_format::{counted, grouped, lasted_so_far, token_rate};
 
 /// Before anything arrived, how fast it will come is a guess: a middling line.
 const EXPECTED_MB_PER_SECOND: u64 = 10;

@@ -54,7 +54,7 @@ pub(crate) fn is_stopping(error: &anyhow::Error) -> bool {
 }
 
 /// What became of a stream of events.
-pub(crate) enum Watched {
+pub(crate) enum WatchEnd {
     /// The task has ended.
     Ended,
     /// The connection is gone.
@@ -169,19 +169,19 @@ impl Client {
         task: &TaskId,
         after: Sequence,
         mut show: impl FnMut(Event) -> anyhow::Result<bool>,
-    ) -> anyhow::Result<Watched> {
+    ) -> anyhow::Result<WatchEnd> {
         let mut events: Watch = match self.watch(task, after).await {
             Ok(Some(events)) => events,
-            Ok(None) => return Ok(Watched::Ended),
-            Err(error) if error.is_lost() => return Ok(Watched::Lost),
+            Ok(None) => return Ok(WatchEnd::Ended),
+            Err(error) if error.is_lost() => return Ok(WatchEnd::Lost),
             Err(error) => return Err(error.into()),
         };
         while let Some(event) = events.next().await? {
             if !show(event)? {
-                return Ok(Watched::Ended);
+                return Ok(WatchEnd::Ended);
             }
         }
-        Ok(Watched::Lost)
+        Ok(WatchEnd::Lost)
     }
 
     /// For what works on files only.

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use journeyman_event::payload::{CodeOrigin, ModelCallCompleted, TestScope};
 use journeyman_event::{Event, Payload};
 
-use crate::looks::Looks;
-use crate::words::{counted, grouped, lasted, lasted_ms, one_line, token_rate, visible};
+use crate::text_format::{counted, grouped, lasted, lasted_ms, one_line, token_rate, visible};
+use crate::text_style::TextStyle;
 
 /// The stored line with its type in front.
 pub(crate) fn json_line(event: &Event) -> String {
@@ -183,7 +183,7 @@ pub(crate) struct Steps {
 
 impl Steps {
     /// The lasting line on a terminal for an event that is worth one.
-    pub(crate) fn headline(&mut self, event: &Event, looks: Looks) -> Option<String> {
+    pub(crate) fn headline(&mut self, event: &Event, text_style: TextStyle) -> Option<String> {
         let payload = event.payload();
         let module = event.module().map(ToString::to_string);
         let module = module.as_deref().unwrap_or("everything");
@@ -208,7 +208,7 @@ impl Steps {
                     "" => "plan".to_owned(),
                     names => format!("plan: {names}"),
                 };
-                (looks.good(), text, call(self))
+                (text_style.good(), text, call(self))
             }
             Payload::CodeGenerated(code) => {
                 let done = match code.origin {
@@ -218,27 +218,27 @@ impl Steps {
                     CodeOrigin::Edited => "written by you",
                 };
                 let text = format!("{module}: {done}, {}", lines(&code.source));
-                (looks.good(), text, call(self))
+                (text_style.good(), text, call(self))
             }
             Payload::TestsGenerated(tests) => {
                 let text = format!("{module}: tests written, {}", lines(&tests.source));
-                (looks.good(), text, call(self))
+                (text_style.good(), text, call(self))
             }
             Payload::TestPassed(_) => {
                 let text = format!("{module}: tests passed, {}", detail(payload));
-                (looks.good(), text, self.test_time(event))
+                (text_style.good(), text, self.test_time(event))
             }
             Payload::TestFailed(_) => {
                 let text = format!("{module}: tests {}", detail(payload));
-                (looks.bad(), text, self.test_time(event))
+                (text_style.bad(), text, self.test_time(event))
             }
             Payload::ReviewCompleted(_) => (
-                looks.good(),
+                text_style.good(),
                 format!("review: {}", detail(payload)),
                 call(self),
             ),
             Payload::ModuleComplete(_) => (
-                looks.good(),
+                text_style.good(),
                 format!("{module}: complete, {}", detail(payload)),
                 None,
             ),
@@ -252,14 +252,14 @@ impl Steps {
                     .module()
                     .map_or(String::new(), |_| format!("{module}: "));
                 let text = format!("{about}{kind}: {}", detail(payload));
-                (looks.open(), text, call(self))
+                (text_style.open(), text, call(self))
             }
             _ => return None,
         };
-        let text = looks.plain(&visible(&one_line(&text, 160)));
+        let text = text_style.plain(&visible(&one_line(&text, 160)));
         let dot = if text.is_empty() { "" } else { "· " };
         let more =
-            more.map(|more| looks.faint(&visible(&format!("{dot}{}", one_line(&more, 160)))));
+            more.map(|more| text_style.faint(&visible(&format!("{dot}{}", one_line(&more, 160)))));
         let parts = [mark, text, more.unwrap_or_default()];
         let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         Some(parts.join(" "))
@@ -287,7 +287,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    const BARE: Looks = Looks {
+    const BARE: TextStyle = TextStyle {
         has_colour: false,
         has_unicode: true,
         is_screen: true,
@@ -440,12 +440,12 @@ pub(crate) mod tests {
             .collect()
     }
 
-    fn headlines(looks: Looks) -> Vec<String> {
+    fn headlines(text_style: TextStyle) -> Vec<String> {
         let mut steps = Steps::default();
         let history = history();
         let lines = history.iter();
         lines
-            .filter_map(|event| steps.headline(event, looks))
+            .filter_map(|event| steps.headline(event, text_style))
             .collect()
     }
 
@@ -492,12 +492,12 @@ pub(crate) mod tests {
     #[test]
     fn a_terminal_gets_colour_and_marks_as_far_as_it_has_them() {
         let line = |has_colour, has_unicode| {
-            let looks = Looks {
+            let text_style = TextStyle {
                 has_colour,
                 has_unicode,
                 ..BARE
             };
-            headlines(looks).swap_remove(4)
+            headlines(text_style).swap_remove(4)
         };
         assert_eq!(
             line(false, false),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use journeyman_event::payload::{FailureReason, Verification};
 use journeyman_event::state::Ending;
 
-use crate::output::remark;
-use crate::teller::Teller;
+use crate::background_sink::BackgroundSink;
+use crate::output::stderr_line;
 
 /// A reader of standard error has this long to take why a command failed.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -100,11 +100,11 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 
 /// Says on standard error why the command failed; a reader that takes nothing is not waited for.
 fn last_words(text: &str) {
-    let said = Teller::start("error", |text: Vec<u8>, _| {
-        remark(&String::from_utf8_lossy(&text));
+    let said = BackgroundSink::start("error", |text: Vec<u8>, _| {
+        stderr_line(&String::from_utf8_lossy(&text));
         Ok(())
     });
-    said.tell(text.into());
+    said.send(text.into());
     said.flush(LAST_WORDS);
 }
 

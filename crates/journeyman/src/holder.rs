@@ -21,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::descriptors;
 use crate::environment::{SystemRandom, SystemStamp, SystemTime};
-use crate::parts::Workshop;
 use crate::settings::Settings;
 use crate::socket::Place;
+use crate::wiring::WorkSetup;
 
 /// How long the model server may take to say that it is there.
 const MODEL_TIME: Duration = Duration::from_secs(2);
@@ -37,17 +37,17 @@ pub(crate) struct Holder {
     stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
     /// Progress is shown for as long as this lives. None if nothing is worked on.
-    workshop: Option<Workshop>,
+    work_setup: Option<WorkSetup>,
 }
 
 /// Who is let in, where, and what for.
-pub(crate) struct Entrance {
+pub(crate) struct Endpoints {
     pub(crate) tcp: Option<TcpListener>,
     pub(crate) auth: Auth,
     pub(crate) offer: TcpProtocols,
 }
 
-impl Entrance {
+impl Endpoints {
     /// The data folder's socket alone.
     pub(crate) fn local() -> Self {
         Self {
@@ -63,15 +63,15 @@ impl Holder {
     pub(crate) async fn start(
         settings: &Settings,
         journal: Journal,
-        workshop: Workshop,
-        entrance: Entrance,
+        work_setup: WorkSetup,
+        endpoints: Endpoints,
     ) -> anyhow::Result<Self> {
-        let server = Arc::clone(&workshop.worker_context.server);
+        let server = Arc::clone(&work_setup.worker_context.server);
         let model = match tokio::time::timeout(MODEL_TIME, server.describe()).await {
             Ok(Ok(info)) => info.name,
             _ => settings.model.clone(),
         };
-        Self::open(settings, journal, model, Ok(workshop), entrance)
+        Self::open(settings, journal, model, Ok(work_setup), endpoints)
     }
 
     /// Answers from now on and works on nothing, for this reason: what is submitted and can be recorded
@@ -80,34 +80,34 @@ impl Holder {
         settings: &Settings,
         journal: Journal,
         why: String,
-        entrance: Entrance,
+        endpoints: Endpoints,
     ) -> anyhow::Result<Self> {
         let model = settings.model.clone();
-        Self::open(settings, journal, model, Err(why), entrance)
+        Self::open(settings, journal, model, Err(why), endpoints)
     }
 
     fn open(
         settings: &Settings,
         journal: Journal,
         model: String,
-        workshop: Result<Workshop, String>,
-        entrance: Entrance,
+        work_setup: Result<WorkSetup, String>,
+        endpoints: Endpoints,
     ) -> anyhow::Result<Self> {
         let place = Place::of(&settings.data_dir)?;
         let socket = place
             .listen()
             .with_context(|| format!("cannot listen on {}", place.path().display()))?;
-        let worker_context = workshop
+        let worker_context = work_setup
             .as_ref()
             .ok()
-            .map(|workshop| &workshop.worker_context);
+            .map(|work_setup| &work_setup.worker_context);
         let tasks = Tasks::start(
             TasksOptions {
                 journal,
                 time: Arc::new(SystemTime),
                 randomness: Arc::new(SystemRandom),
-                notices: match &workshop {
-                    Ok(workshop) => workshop.notices.clone(),
+                notices: match &work_setup {
+                    Ok(work_setup) => work_setup.notices.clone(),
                     Err(_) => Notices::new(Bus::start(), Arc::new(SystemStamp)),
                 },
                 worker_context: worker_context.cloned(),
@@ -116,17 +116,19 @@ impl Holder {
         );
         let stop = CancellationToken::new();
         let watch = tokio::spawn(watch(tasks.clone(), stop.clone()));
-        let servers = workshop.as_ref().map(|made| Arc::downgrade(&made.servers));
+        let servers = work_setup
+            .as_ref()
+            .map(|made| Arc::downgrade(&made.servers));
         let options = ServerOptions {
             tasks: tasks.clone(),
-            auth: entrance.auth,
+            auth: endpoints.auth,
             hosts: Hosts::allow(settings.allowed_hosts.iter().cloned()),
-            tcp: entrance.offer,
+            tcp: endpoints.offer,
             model,
             settings: settings.served(),
             readiness: Arc::new(Ready {
-                server: match &workshop {
-                    Ok(workshop) => Ok(Arc::clone(&workshop.worker_context.server)),
+                server: match &work_setup {
+                    Ok(work_setup) => Ok(Arc::clone(&work_setup.worker_context.server)),
                     Err(why) => Err(why.clone()),
                 },
                 tasks: tasks.clone(),
@@ -145,7 +147,7 @@ impl Holder {
             stop: stop.clone(),
         };
         let server = tokio::spawn(async move {
-            let served = journeyman_server::serve(options, entrance.tcp, socket).await;
+            let served = journeyman_server::serve(options, endpoints.tcp, socket).await;
             drop(place);
             served
         });
@@ -153,7 +155,7 @@ impl Holder {
             tasks,
             stop,
             server,
-            workshop: workshop.ok(),
+            work_setup: work_setup.ok(),
         })
     }
 
@@ -163,7 +165,7 @@ impl Holder {
         self.stop.cancel();
         self.server.await?.context("the server ended")?;
         // Servers that we started have a moment to end by themselves.
-        let servers = self.workshop.map(|workshop| workshop.servers);
+        let servers = self.work_setup.map(|work_setup| work_setup.servers);
         if let Some(servers) = servers.and_then(Arc::into_inner) {
             servers.shutdown().await;
         }

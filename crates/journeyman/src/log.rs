@@ -7,15 +7,15 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::background_sink::BackgroundSink;
 use crate::exit::UsageError;
 use crate::settings::Settings;
-use crate::teller::Teller;
 
 /// At the end, what is still to be written has this long.
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// The log; what was logged is written for a moment longer when this goes.
-pub(crate) struct Log(Teller<Vec<u8>>);
+pub(crate) struct Log(BackgroundSink<Vec<u8>>);
 
 impl Log {
     /// Logs to standard error from now on: what the settings say, or else what is usual.
@@ -24,7 +24,7 @@ impl Log {
         let filter = EnvFilter::try_new(filter)
             .map_err(|error| UsageError(format!("--log {filter:?}: {error}")))?;
         let is_json = settings.log_json;
-        let lines = Teller::start("log", move |line: Vec<u8>, lost| {
+        let lines = BackgroundSink::start("log", move |line: Vec<u8>, lost| {
             let mut out = io::stderr().lock();
             if lost > 0 {
                 out.write_all(lost_lines(lost, is_json).as_bytes())?;
@@ -62,7 +62,7 @@ fn lost_lines(lost: u64, is_json: bool) -> String {
     format!("WARN {message}\n")
 }
 
-struct Lines(Teller<Vec<u8>>);
+struct Lines(BackgroundSink<Vec<u8>>);
 
 impl<'a> MakeWriter<'a> for Lines {
     type Writer = Line;
@@ -73,11 +73,11 @@ impl<'a> MakeWriter<'a> for Lines {
 }
 
 /// Takes one line, which is written to it whole.
-struct Line(Teller<Vec<u8>>);
+struct Line(BackgroundSink<Vec<u8>>);
 
 impl Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.tell(line.to_vec());
+        self.0.send(line.to_vec());
         Ok(line.len())
     }
 

@@ -1,6 +1,7 @@
 //! The command line: parses, wires the parts together, prints. It knows no logic of theirs.
 
 mod activity;
+mod background_sink;
 mod cli;
 mod client;
 mod commands;
@@ -10,9 +11,7 @@ mod event_text;
 mod exit;
 mod holder;
 mod log;
-mod looks;
 mod output;
-mod parts;
 mod port_file;
 mod printer;
 mod progress;
@@ -21,8 +20,9 @@ mod settings;
 mod signals;
 mod socket;
 mod space;
-mod teller;
-mod words;
+mod text_format;
+mod text_style;
+mod wiring;
 
 use std::process::ExitCode;
 
@@ -32,11 +32,11 @@ fn main() -> ExitCode {
     let first = args.next();
     if first
         .as_ref()
-        .is_some_and(|first| first == parts::SANDBOX_COMMAND)
+        .is_some_and(|first| first == wiring::SANDBOX_COMMAND)
     {
         return journeyman_sandbox::init_main(args);
     }
-    if first.is_some_and(|first| first == parts::ENGINE_COMMAND) {
+    if first.is_some_and(|first| first == wiring::ENGINE_COMMAND) {
         return commands::supervise_engine(args);
     }
     descriptors::raise();

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use crate::words::visible;
+use crate::text_format::visible;
 
 /// Prints a line for a person. A reader that went away is no error: the line is for nobody then.
 pub(crate) fn line(text: &str) -> io::Result<()> {
@@ -58,7 +58,7 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
 }
 
 /// Says something on standard error, which may be closed or full.
-pub(crate) fn remark(text: &str) {
+pub(crate) fn stderr_line(text: &str) {
     // Nothing depends on whether it is read.
     let _ = write(
         io::stderr().lock(),
@@ -74,7 +74,7 @@ pub(crate) fn write(mut to: impl Write, text: &str) -> io::Result<()> {
 
 /// Completes when nobody reads standard output any more, which a program that has nothing to print
 /// would not notice otherwise. Never, where it is no pipe or socket.
-pub(crate) async fn nobody_reads() {
+pub(crate) async fn stdout_closed() {
     /// How often that is looked at.
     const LOOK: std::time::Duration = std::time::Duration::from_millis(250);
     loop {

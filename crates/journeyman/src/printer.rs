@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::output::{remark, unwritten, write};
-use crate::teller::{Saying, Teller};
-use crate::words::visible;
+use crate::background_sink::{BackgroundSink, SinkItem};
+use crate::output::{stderr_line, unwritten, write};
+use crate::text_format::visible;
 
 /// At the end, a reader has this long to take something more.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -24,7 +24,7 @@ const ASCII_SPINNER: &str = "-\\|/-";
 
 /// Where a text goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum To {
+pub(crate) enum PrintTarget {
     /// A line of standard output.
     Output,
     /// The result, on standard output: what cannot be written of it is told.
@@ -39,9 +39,9 @@ pub(crate) enum To {
     End,
 }
 
-struct Text(To, String);
+struct Text(PrintTarget, String);
 
-impl Saying for Text {
+impl SinkItem for Text {
     fn bytes(&self) -> usize {
         self.1.len()
     }
@@ -49,7 +49,7 @@ impl Saying for Text {
 
 /// A handle on the thread that prints; what waits is printed when it is dropped, too.
 pub(crate) struct Printer {
-    texts: Teller<Text>,
+    texts: BackgroundSink<Text>,
     /// Whether the reader was waited for in vain.
     is_given_up: Arc<AtomicBool>,
 }
@@ -59,13 +59,13 @@ impl Printer {
     /// printed.
     pub(crate) fn start(has_status_line: bool, has_unicode: bool) -> Self {
         let bar = bar(has_status_line, has_unicode);
-        let texts = Teller::start("printer", move |Text(to, text), lost| {
+        let texts = BackgroundSink::start("printer", move |Text(to, text), lost| {
             if lost > 0 {
                 let words = format!(
                     "nobody read for too long: {lost} lines were left out here; \
                      `journeyman events` has them all"
                 );
-                show(&bar, To::Screen, &words);
+                show(&bar, PrintTarget::Screen, &words);
             }
             show(&bar, to, &text);
             Ok(())
@@ -77,23 +77,24 @@ impl Printer {
     }
 
     /// Prints a text some time soon. Where too much waits already it is left out.
-    pub(crate) fn print(&self, to: To, text: String) {
-        self.texts.tell(Text(to, text));
+    pub(crate) fn print(&self, to: PrintTarget, text: String) {
+        self.texts.send(Text(to, text));
     }
 
     /// Shows a status line, unless something waits to be printed.
     pub(crate) fn status(&self, text: String) {
-        self.texts.tell_if_heard(Text(To::Status, text));
+        self.texts.send_if_idle(Text(PrintTarget::Status, text));
     }
 
     /// Prints a line of the result, for which there is always room.
     pub(crate) fn result(&self, text: String) {
-        self.texts.tell_surely(Text(To::Result, text));
+        self.texts.send_always(Text(PrintTarget::Result, text));
     }
 
     /// Takes the status line away behind everything that waits.
     pub(crate) fn end(&self) {
-        self.texts.tell_surely(Text(To::End, String::new()));
+        self.texts
+            .send_always(Text(PrintTarget::End, String::new()));
     }
 
     /// Waits until everything is printed, as long as somebody reads.
@@ -102,7 +103,7 @@ impl Printer {
         let (texts, is_given_up) = (self.texts.clone(), Arc::clone(&self.is_given_up));
         // On a thread that nobody waits for: whoever wants to go does not wait for a reader.
         let flushed = tokio::task::spawn_blocking(move || {
-            if !texts.flush_while_heard(PATIENCE) {
+            if !texts.flush_while_read(PATIENCE) {
                 is_given_up.store(true, Ordering::Relaxed);
             }
         });
@@ -114,7 +115,7 @@ impl Drop for Printer {
     fn drop(&mut self) {
         self.end();
         if !self.is_given_up.load(Ordering::Relaxed) {
-            self.texts.flush_while_heard(PATIENCE);
+            self.texts.flush_while_read(PATIENCE);
         }
     }
 }
@@ -136,23 +137,23 @@ fn bar(is_shown: bool, has_unicode: bool) -> ProgressBar {
 }
 
 /// The reader may be gone, or the disk full: the task goes on all the same.
-fn show(bar: &ProgressBar, to: To, text: &str) {
+fn show(bar: &ProgressBar, to: PrintTarget, text: &str) {
     // Lines of JSON are the same to who reads them, and no terminal obeys them.
-    let text = if to == To::Output && io::stdout().is_terminal() {
+    let text = if to == PrintTarget::Output && io::stdout().is_terminal() {
         visible(text)
     } else {
         Cow::Borrowed(text)
     };
     let line = format!("{text}\n");
     match to {
-        To::Output => drop(write(io::stdout().lock(), &line)),
-        To::Result => match write(io::stdout().lock(), &line) {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => remark(&unwritten(&error)),
+        PrintTarget::Output => drop(write(io::stdout().lock(), &line)),
+        PrintTarget::Result => match write(io::stdout().lock(), &line) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => stderr_line(&unwritten(&error)),
             _ => {}
         },
-        To::Screen if !bar.is_hidden() && !bar.is_finished() => bar.println(text),
-        To::Screen | To::Error => drop(write(io::stderr().lock(), &line)),
-        To::Status => bar.set_message(text.into_owned()),
-        To::End => bar.finish_and_clear(),
+        PrintTarget::Screen if !bar.is_hidden() && !bar.is_finished() => bar.println(text),
+        PrintTarget::Screen | PrintTarget::Error => drop(write(io::stderr().lock(), &line)),
+        PrintTarget::Status => bar.set_message(text.into_owned()),
+        PrintTarget::End => bar.finish_and_clear(),
     }
 }

@@ -11,10 +11,10 @@ use journeyman_workflow::Notice;
 
 use crate::activity::{Activity, place};
 use crate::event_text::{Steps, json_line, plain_line};
-use crate::looks::{Looks, is_dumb};
-use crate::printer::{Printer, To};
+use crate::printer::{PrintTarget, Printer};
 use crate::settings::Settings;
-use crate::words::visible;
+use crate::text_format::visible;
+use crate::text_style::{TextStyle, is_dumb};
 
 /// How often a status line changes by itself.
 const REDRAW: Duration = Duration::from_millis(250);
@@ -56,7 +56,7 @@ fn has_screen() -> bool {
 /// Shows progress; cheap to call, and whether anybody reads it changes nothing.
 pub(crate) struct Progress {
     style: Style,
-    looks: Looks,
+    text_style: TextStyle,
     printer: Printer,
     /// Something is said at least so often where each line stays.
     interval: Duration,
@@ -78,8 +78,8 @@ impl Progress {
     /// Shows progress from now on, also by itself: of what takes long, something is said at least every
     /// `--progress-interval`, on a terminal all the time.
     pub(crate) fn start(style: Style, settings: &Settings) -> Arc<Self> {
-        let looks = Looks::of(settings.colour, &stdout());
-        let progress = Arc::new(Self::new(style, looks, settings.progress_interval));
+        let text_style = TextStyle::of(settings.colour, &stdout());
+        let progress = Arc::new(Self::new(style, text_style, settings.progress_interval));
         let every = match style {
             Style::Terminal => REDRAW,
             Style::Plain | Style::Remarks => progress.look(),
@@ -89,12 +89,12 @@ impl Progress {
         progress
     }
 
-    fn new(style: Style, looks: Looks, interval: Duration) -> Self {
+    fn new(style: Style, text_style: TextStyle, interval: Duration) -> Self {
         let began = Instant::now();
         Self {
             style,
-            looks,
-            printer: Printer::start(style == Style::Terminal, looks.has_unicode),
+            text_style,
+            printer: Printer::start(style == Style::Terminal, text_style.has_unicode),
             interval,
             now: Mutex::new(Now {
                 activity: Activity::none(),
@@ -111,8 +111,8 @@ impl Progress {
     }
 
     /// Colours and marks for what goes to standard output.
-    pub(crate) fn looks(&self) -> Looks {
-        self.looks
+    pub(crate) fn text_style(&self) -> TextStyle {
+        self.text_style
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -197,21 +197,21 @@ impl Progress {
         match self.style {
             Style::Terminal => self.screen(question),
             Style::Plain | Style::Remarks | Style::Quiet => {
-                self.print(To::Error, visible(question).into_owned());
+                self.print(PrintTarget::Error, visible(question).into_owned());
             }
             Style::Json => {}
         }
     }
 
     fn screen(&self, text: &str) {
-        self.print(To::Screen, self.looks.plain(&visible(text)));
+        self.print(PrintTarget::Screen, self.text_style.plain(&visible(text)));
     }
 
     fn remark(&self, text: &str) {
-        self.print(To::Error, format!("journeyman: {}", visible(text)));
+        self.print(PrintTarget::Error, format!("journeyman: {}", visible(text)));
     }
 
-    fn print(&self, to: To, text: String) {
+    fn print(&self, to: PrintTarget, text: String) {
         self.now().said = Instant::now();
         self.printer.print(to, text);
     }
@@ -241,7 +241,7 @@ impl Progress {
                 match self.style {
                     Style::Json => {
                         let text = serde_json::json!({"type": "waiting", "what": what});
-                        self.print(To::Output, text.to_string());
+                        self.print(PrintTarget::Output, text.to_string());
                     }
                     _ => self.say(&format!("waiting: {what}")),
                 }
@@ -252,7 +252,7 @@ impl Progress {
     fn event(&self, event: &Event, state: &TaskState) {
         let headline = {
             let mut now = self.now();
-            let headline = now.steps.headline(event, self.looks);
+            let headline = now.steps.headline(event, self.text_style);
             if self.style == Style::Remarks {
                 // Many tasks are worked on at once, and somebody else tells how far they are.
                 now.activity.end();
@@ -264,11 +264,11 @@ impl Progress {
         };
         match self.style {
             Style::Quiet | Style::Remarks => {}
-            Style::Json => self.print(To::Output, json_line(event)),
-            Style::Plain => self.print(To::Output, plain_line(event)),
+            Style::Json => self.print(PrintTarget::Output, json_line(event)),
+            Style::Plain => self.print(PrintTarget::Output, plain_line(event)),
             Style::Terminal => {
                 if let Some(text) = headline {
-                    self.print(To::Screen, text);
+                    self.print(PrintTarget::Screen, text);
                 }
                 self.beat(Instant::now());
             }
@@ -291,7 +291,7 @@ impl Progress {
                 let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
                 let text = parts.join(" · ");
                 let text = text.trim_end_matches(" · ");
-                self.printer.status(self.looks.plain(&visible(text)));
+                self.printer.status(self.text_style.plain(&visible(text)));
             }
             Style::Plain | Style::Remarks if is_due => self.remark(&text),
             Style::Plain | Style::Remarks | Style::Json | Style::Quiet => {}

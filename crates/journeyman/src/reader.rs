@@ -9,8 +9,8 @@ use journeyman_journal::Journal;
 use journeyman_workflow::{Moment, load_at};
 
 use crate::client::Client;
-use crate::parts::read_journal;
 use crate::settings::Settings;
+use crate::wiring::read_journal;
 
 /// Where a command reads.
 pub(crate) enum Reader {

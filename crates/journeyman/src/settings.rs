@@ -16,7 +16,7 @@ use clap::{Arg, ArgAction, ArgMatches};
 use journeyman_tools::{Pattern, ServerConfig, ServerName};
 use serde::Serialize;
 
-use crate::looks::Colour;
+use crate::text_style::Colour;
 
 pub(crate) use conflicts::{Conflicts, OtherModel};
 use table::{SECRETS, SETTINGS, Setting};

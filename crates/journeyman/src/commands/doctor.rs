@@ -15,9 +15,9 @@ use super::engine::{engine_json, engine_text};
 use super::tools;
 use crate::exit::Exit;
 use crate::output::{json, line};
-use crate::parts::{connection, holding_process, probe_sandbox, read_journal};
 use crate::settings::Settings;
-use crate::words::grouped;
+use crate::text_format::grouped;
+use crate::wiring::{connection, holding_process, probe_sandbox, read_journal};
 
 /// One line of the report.
 struct Check {

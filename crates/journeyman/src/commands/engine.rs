@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::cli::EngineCommand;
 use crate::exit::{Exit, report};
 use crate::output::{json, line};
-use crate::parts::{connection, ensure_python};
 use crate::progress::{Progress, Style};
 use crate::settings::Settings;
-use crate::words::{grouped, one_line};
+use crate::text_format::{grouped, one_line};
+use crate::wiring::{connection, ensure_python};
 
 pub(crate) async fn engine(settings: &Settings, command: EngineCommand) -> anyhow::Result<Exit> {
     match command {

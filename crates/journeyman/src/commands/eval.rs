@@ -19,10 +19,10 @@ use crate::client::Client;
 use crate::commands::run::limits;
 use crate::exit::{Exit, UsageError};
 use crate::output::{json, line};
-use crate::parts::{ensure_python, open_journal, probe_sandbox, workshop};
 use crate::progress::{Progress, Style};
 use crate::settings::Settings;
 use crate::signals::cancel_on_signals;
+use crate::wiring::{ensure_python, open_journal, probe_sandbox, work_setup};
 
 /// The hidden command under which this program scores.
 const SCORER_COMMAND: &str = "eval-scorer";
@@ -82,7 +82,7 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
         model_slots: settings.model_slots.max(args.parallel.get()),
         ..settings.clone()
     };
-    let workshop = workshop(settings, &folder, &progress).await?;
+    let work_setup = work_setup(settings, &folder, &progress).await?;
     let evaluation = Evaluation {
         name,
         problems,
@@ -90,9 +90,9 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
         parallel: usize::try_from(args.parallel.get())?,
         limits: limits(Limits::default(), &args.limits),
         program: program_hash()?,
-        worker: workshop.worker(journal.clone()),
+        worker: work_setup.worker(journal.clone()),
         journal,
-        server: workshop.worker_context.server.clone(),
+        server: work_setup.worker_context.server.clone(),
         scorer,
         cache: folder.join("bare"),
     };

@@ -8,9 +8,9 @@ use crate::cli::EventsArgs;
 use crate::client::Client;
 use crate::event_text::{json_line, plain_line};
 use crate::exit::Exit;
-use crate::output::{nobody_reads, stream};
-use crate::parts::read_journal;
+use crate::output::{stdout_closed, stream};
 use crate::settings::Settings;
+use crate::wiring::read_journal;
 
 /// Events read at a time.
 const PAGE: usize = 1_000;
@@ -55,7 +55,7 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
                     }
                 }
                 _ = interrupt.recv() => return Ok(Exit::Success),
-                () = nobody_reads() => return Ok(Exit::Success),
+                () = stdout_closed() => return Ok(Exit::Success),
             }
         }
     }

@@ -24,8 +24,8 @@ use crate::client::Client;
 use crate::environment::{SystemRandom, SystemStamp, SystemTime};
 use crate::exit::{Exit, UsageError};
 use crate::output::{json, line};
-use crate::parts::open_journal;
 use crate::settings::Settings;
+use crate::wiring::open_journal;
 
 /// A file larger than this is a mistake.
 const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -13,9 +13,9 @@ use crate::client::Client;
 
 use crate::exit::Exit;
 use crate::output::{json, line, stream};
-use crate::parts::{open_journal, read_journal};
 use crate::settings::Settings;
-use crate::words::grouped;
+use crate::text_format::grouped;
+use crate::wiring::{open_journal, read_journal};
 
 /// No line of an export is as long: a text has 10 MiB at most.
 const LINE_BYTES_MAX: u64 = 128 << 20;

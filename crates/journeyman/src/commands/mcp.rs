@@ -13,11 +13,11 @@ use journeyman_tasks::ShutdownReason;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::run::{Site, hold};
+use super::run::{TaskLocation, hold};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::holder::Holder;
-use crate::output::remark;
+use crate::output::stderr_line;
 use crate::progress::{Progress, Style};
 use crate::settings::Settings;
 use crate::signals::cancel_on_signals;
@@ -101,16 +101,16 @@ impl Finder<'_> {
     }
 
     async fn look(&mut self) -> anyhow::Result<Client> {
-        match Site::find(self.settings, &self.cancel).await? {
-            Some(Site::There(client)) => {
+        match TaskLocation::find(self.settings, &self.cancel).await? {
+            Some(TaskLocation::Server(client)) => {
                 let conflicts = client.conflicts(self.settings).await?;
                 conflicts.refuse()?;
                 for words in &conflicts.told {
-                    remark(&format!("{}: {words}", conflicts.with));
+                    stderr_line(&format!("{}: {words}", conflicts.with));
                 }
                 Ok(client)
             }
-            Some(Site::Free(journal)) => {
+            Some(TaskLocation::Local(journal)) => {
                 let holder = hold(self.settings, journal, &self.progress, &self.cancel).await?;
                 let holder = holder.context("this process is ending")?;
                 holder.tasks.recover().await?;

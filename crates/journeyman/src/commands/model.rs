@@ -5,11 +5,11 @@ use serde_json::json;
 
 use crate::exit::{Exit, UsageError};
 use crate::output::{json, line};
-use crate::parts::hub;
 use crate::progress::{Progress, Style};
 use crate::settings::Settings;
 use crate::signals::cancel_on_signals;
-use crate::words::grouped;
+use crate::text_format::grouped;
+use crate::wiring::hub;
 
 fn models(settings: &Settings) -> Models {
     Models::new(&settings.data_dir, hub(settings))

@@ -1,10 +1,10 @@
 //! `run` and `resume`: work on a task until it ends or is interrupted.
 
 mod answers;
-mod place;
+mod location;
+mod remote;
 mod request;
 mod result;
-mod there;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use journeyman_workflow::{check_output, prompt_note};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{ResumeArgs, RunArgs};
-use crate::client::{Watched, is_lost, is_not_now, is_stopping};
+use crate::client::{WatchEnd, is_lost, is_not_now, is_stopping};
 use crate::environment::SystemRandom;
 use crate::exit::{Exit, UsageError};
 use crate::progress::{Progress, Style};
@@ -27,12 +27,12 @@ use crate::reader::Reader;
 use crate::settings::{OtherModel, Settings};
 use crate::signals::cancel_on_signals;
 
-pub(crate) use place::{Site, hold};
-use place::{catch_up, work_here};
+pub(crate) use location::{TaskLocation, hold};
+use location::{catch_up, work_here};
+use remote::RemoteTask;
 pub(crate) use request::limits;
 use request::{absolute, changed_limits, is_larger, remarks, submission};
-use result::{bring_home, tell_result};
-use there::There;
+use result::{copy_result, tell_result};
 
 /// Between two tries to reach a server.
 const RETRY: Duration = Duration::from_millis(200);
@@ -146,7 +146,7 @@ async fn follow(
     let seen = see_through(settings, task, &wish, &progress, &cancel).await;
     let ended = match seen {
         Ok(Some(state)) => {
-            let brought = bring_home(task, &wish, state).await;
+            let brought = copy_result(task, &wish, state).await;
             brought.map(|state| {
                 tell_result(settings, &progress, task, &state);
                 Exit::of(state.ending.as_ref())
@@ -179,9 +179,9 @@ async fn see_through(
     let (mut seen, mut is_sent, mut other_model) = (None, false, None);
     let mut lost_since = None;
     loop {
-        match Site::find(settings, cancel).await? {
+        match TaskLocation::find(settings, cancel).await? {
             None => return Ok(seen),
-            Some(Site::Free(journal)) => {
+            Some(TaskLocation::Local(journal)) => {
                 let caught_up = match &mut seen {
                     Some(seen) => catch_up(&journal, task, seen, progress).await,
                     None => Ok(()),
@@ -205,8 +205,8 @@ async fn see_through(
                 caught_up?;
                 return Ok(Some(state));
             }
-            Some(Site::There(client)) => {
-                let there = There {
+            Some(TaskLocation::Server(client)) => {
+                let remote = RemoteTask {
                     client: &client,
                     settings,
                     task,
@@ -214,10 +214,10 @@ async fn see_through(
                     cancel,
                 };
                 let before = is_sent;
-                let watched = there.watch(wish, &mut seen, &mut is_sent, &mut other_model);
+                let watched = remote.watch(wish, &mut seen, &mut is_sent, &mut other_model);
                 let problem = match watched.await {
-                    Ok(Watched::Ended) => return Ok(seen),
-                    Ok(Watched::Lost) => None,
+                    Ok(WatchEnd::Ended) => return Ok(seen),
+                    Ok(WatchEnd::Lost) => None,
                     Err(error) if is_lost(&error) && (client.is_local() || before || is_sent) => {
                         Some(error)
                     }

@@ -12,14 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServeArgs;
 use crate::exit::{Exit, UsageError};
-use crate::holder::{Entrance, Holder};
-use crate::output::{json, line, remark};
-use crate::parts::{open_journal, workshop};
+use crate::holder::{Endpoints, Holder};
+use crate::output::{json, line, stderr_line};
 use crate::port_file::PortFile;
 use crate::progress::{Progress, Style};
 use crate::settings::Settings;
 use crate::signals::cancel_on_signals;
 use crate::space::{self, NoSpace};
+use crate::wiring::{open_journal, work_setup};
 
 /// How often it is looked whether a full disk has space again.
 const LOOK: Duration = Duration::from_secs(1);
@@ -36,8 +36,8 @@ pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Resul
     let address = tcp.local_addr()?;
     // Clones of it are the same door: who knocks while nobody answers waits.
     let tcp = tcp.into_std()?;
-    let entrance = || {
-        anyhow::Ok(Entrance {
+    let endpoints = || {
+        anyhow::Ok(Endpoints {
             tcp: Some(TcpListener::from_std(tcp.try_clone()?)?),
             auth: auth.clone(),
             offer: args.offer(),
@@ -55,17 +55,17 @@ pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Resul
         written.context("cannot write the port to --port-file")?;
     }
     let mut is_announced = false;
-    let workshop = loop {
+    let work_setup = loop {
         let prepared = tokio::select! {
-            prepared = workshop(settings, &settings.data_dir, &progress) => prepared,
+            prepared = work_setup(settings, &settings.data_dir, &progress) => prepared,
             () = cancel.cancelled() => return Ok(Exit::Interrupted),
         };
         let full = match prepared {
-            Ok(workshop) => break workshop,
+            Ok(work_setup) => break work_setup,
             Err(error) => error.downcast::<NoSpace>()?,
         };
         tracing::error!(error = %full, "tasks wait; what is recorded can be read");
-        let idle = Holder::start_idle(settings, journal.clone(), full.to_string(), entrance()?)?;
+        let idle = Holder::start_idle(settings, journal.clone(), full.to_string(), endpoints()?)?;
         if !is_announced {
             announce(settings, address, port_file.as_ref(), 0)?;
             is_announced = true;
@@ -76,7 +76,7 @@ pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Resul
             return Ok(Exit::Success);
         }
     };
-    let holder = Holder::start(settings, journal, workshop, entrance()?).await?;
+    let holder = Holder::start(settings, journal, work_setup, endpoints()?).await?;
     let recovered = holder.tasks.recover().await?;
     let announced = if is_announced {
         tracing::info!(recovered, "there is space again: tasks go on");
@@ -114,7 +114,7 @@ fn announce(
         line(&format!("serving on {url} ({recovered} tasks go on)")).map_err(Into::into)
     };
     if let Err(error) = said {
-        remark(&format!("{error:#}"));
+        stderr_line(&format!("{error:#}"));
     }
     Ok(())
 }

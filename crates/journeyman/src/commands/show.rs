@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::output::{json, line};
 use crate::reader::Reader;
 use crate::settings::Settings;
-use crate::words::{counted, grouped, lasted, one_line};
+use crate::text_format::{counted, grouped, lasted, one_line};
 
 /// What a task waits for that has not begun, or cannot go on; none if nobody needs to do anything about it.
 async fn waits_for(

@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::output::{json, line};
 use crate::reader::{Reader, unattended};
 use crate::settings::Settings;
-use crate::words::{grouped, one_line};
+use crate::text_format::{grouped, one_line};
 
 pub(crate) async fn tasks(settings: &Settings, limit: usize) -> anyhow::Result<Exit> {
     let tasks = match Reader::open(settings).await? {

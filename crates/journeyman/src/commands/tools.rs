@@ -15,9 +15,9 @@ use crate::cli::CallArgs;
 use crate::client::Client;
 use crate::exit::{Exit, UsageError};
 use crate::output::{json, line};
-use crate::parts::{settled, start_servers};
 use crate::settings::Settings;
-use crate::words::one_line;
+use crate::text_format::one_line;
+use crate::wiring::{settled, start_servers};
 
 /// Characters of a tool's description that are shown.
 const DESCRIPTION_MAX: usize = 80;

@@ -18,13 +18,13 @@ use serde_json::{Value, json};
 use super::Wish;
 use crate::event_text::name;
 use crate::exit::Exit;
-use crate::looks::Looks;
 use crate::progress::Progress;
 use crate::settings::Settings;
-use crate::words::{counted, grouped, lasted, quoted, visible};
+use crate::text_format::{counted, grouped, lasted, quoted, visible};
+use crate::text_style::TextStyle;
 
 /// Writes a result that was made elsewhere, or before, into the user's folder.
-pub(super) async fn bring_home(
+pub(super) async fn copy_result(
     task: &TaskId,
     wish: &Wish,
     mut state: TaskState,
@@ -69,10 +69,10 @@ pub(super) fn tell_result(
         progress.result(visible(&as_json(task, state).to_string()).into_owned());
         return;
     }
-    let looks = progress.looks();
+    let text_style = progress.text_style();
     let place = settings.place_flags();
     let resume = format!("journeyman resume {task}{place}{}", settings.model_flags());
-    for line in lines(task, state, &resume, looks) {
+    for line in lines(task, state, &resume, text_style) {
         progress.result(line);
     }
     let folder = asked_out(state).map(Path::new);
@@ -88,7 +88,7 @@ pub(super) fn tell_result(
                 files: &task_files(state),
                 language: of_task(state),
             };
-            for line in made.lines(&interpreter, looks) {
+            for line in made.lines(&interpreter, text_style) {
                 progress.result(line);
             }
         }
@@ -130,29 +130,33 @@ fn as_json(task: &TaskId, state: &TaskState) -> Value {
 }
 
 /// How the task ended, what was taken for tests, and what it cost.
-fn lines(task: &TaskId, state: &TaskState, resume: &str, looks: Looks) -> Vec<String> {
+fn lines(task: &TaskId, state: &TaskState, resume: &str, text_style: TextStyle) -> Vec<String> {
     let end = match &state.ending {
         Some(Ending::Complete(_)) if let Some(reply) = &state.reply => answered(reply),
         Some(ending) => headline(state, ending),
         None => format!("{}: `{resume}` goes on.", capitalised(state.status)),
     };
     let mark = match &state.ending {
-        Some(Ending::Complete(Verification::GivenTests)) => looks.good(),
-        Some(Ending::Complete(_)) | None => looks.open(),
-        Some(Ending::Failed { .. } | Ending::Cancelled) => looks.bad(),
+        Some(Ending::Complete(Verification::GivenTests)) => text_style.good(),
+        Some(Ending::Complete(_)) | None => text_style.open(),
+        Some(Ending::Failed { .. } | Ending::Cancelled) => text_style.bad(),
     };
-    let end = looks.strong(&visible(&end));
-    let mut lines = vec![if looks.is_screen {
+    let end = text_style.strong(&visible(&end));
+    let mut lines = vec![if text_style.is_screen {
         format!("{mark} {end}")
     } else {
         end
     }];
     let remarks = remarks(state);
-    lines.extend(remarks.iter().map(|remark| looks.plain(&visible(remark))));
+    lines.extend(
+        remarks
+            .iter()
+            .map(|remark| text_style.plain(&visible(remark))),
+    );
     let asked = state.submission.as_ref();
     let taken = asked.and_then(|asked| examples_notice(of_task(state), &asked.tests));
     let notices = taken.into_iter().chain(asked.and_then(left_out_notice));
-    lines.extend(notices.map(|notice| looks.plain(&visible(&notice))));
+    lines.extend(notices.map(|notice| text_style.plain(&visible(&notice))));
     let time = Duration::try_from(state.worked()).unwrap_or_default();
     lines.push(format!(
         "task {task}: {} of {}, {}",
@@ -200,7 +204,7 @@ struct Made<'a> {
 
 impl Made<'_> {
     /// The files with their lines, and how to run them.
-    fn lines(&self, interpreter: &Path, looks: Looks) -> Vec<String> {
+    fn lines(&self, interpreter: &Path, text_style: TextStyle) -> Vec<String> {
         let folder = self.folder.display().to_string();
         let count = counted(self.paths.len() as u64, "file");
         let mut lines = vec![format!("{count} in {}", visible(&folder))];
@@ -208,7 +212,7 @@ impl Made<'_> {
         let width = width.unwrap_or_default();
         lines.extend(self.paths.iter().map(|path| {
             let length = self.length(path).map(|length| counted(length, "line"));
-            let length = looks.faint(&length.unwrap_or_default());
+            let length = text_style.faint(&length.unwrap_or_default());
             format!("  {:<width$}  {length}", visible(path))
                 .trim_end()
                 .to_owned()
@@ -240,7 +244,7 @@ impl Made<'_> {
         });
         let how = [tests, program, summary].into_iter().flatten();
         lines.extend(how.map(|(what, text)| {
-            let what = looks.faint(&format!("{what:<7}"));
+            let what = text_style.faint(&format!("{what:<7}"));
             format!("{what}  {}", visible(&text))
         }));
         lines
@@ -262,7 +266,7 @@ mod tests {
 
     use super::*;
 
-    const BARE: Looks = Looks {
+    const BARE: TextStyle = TextStyle {
         has_colour: false,
         has_unicode: true,
         is_screen: false,

@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::answers::{answers, asks};
 use super::{Changes, Wish};
-use crate::client::{Client, Watched, is_lost};
+use crate::client::{Client, WatchEnd, is_lost};
 use crate::progress::Progress;
 use crate::settings::{OtherModel, Settings};
 
 /// A task at a server.
-pub(super) struct There<'a> {
+pub(super) struct RemoteTask<'a> {
     pub(super) client: &'a Client,
     pub(super) settings: &'a Settings,
     pub(super) task: &'a TaskId,
@@ -24,7 +24,7 @@ pub(super) struct There<'a> {
     pub(super) cancel: &'a CancellationToken,
 }
 
-impl There<'_> {
+impl RemoteTask<'_> {
     /// Sees to it that the task goes on, and watches it until it has ended or rests. `seen` is what was
     /// seen of it; `is_sent` says whether the server may have it, `other_model` what works there and
     /// would not here.
@@ -34,7 +34,7 @@ impl There<'_> {
         seen: &mut Option<TaskState>,
         is_sent: &mut bool,
         other_model: &mut Option<OtherModel>,
-    ) -> anyhow::Result<Watched> {
+    ) -> anyhow::Result<WatchEnd> {
         let (client, task) = (self.client, self.task);
         *other_model = self.say_conflicts(*is_sent).await?;
         let known = match wish {
@@ -63,7 +63,7 @@ impl There<'_> {
         });
         loop {
             match self.watch_on(state).await? {
-                Watched::Ended if asks(state) && !self.cancel.is_cancelled() => {
+                WatchEnd::Ended if asks(state) && !self.cancel.is_cancelled() => {
                     for answer in answers(state, self.progress, self.cancel).await? {
                         client.intervene(task, &answer).await?;
                     }
@@ -77,7 +77,7 @@ impl There<'_> {
     }
 
     /// Until it has ended, or rests, or nothing more is heard of it.
-    async fn watch_on(&self, state: &mut TaskState) -> anyhow::Result<Watched> {
+    async fn watch_on(&self, state: &mut TaskState) -> anyhow::Result<WatchEnd> {
         let watching = self.client.follow(self.task, state.sequence, |event| {
             state.evolve(&event)?;
             self.progress.notice(&Notice::Event {
@@ -95,7 +95,7 @@ impl There<'_> {
     }
 
     /// Lets the task rest for its user who wants to go. It may have ended at that moment.
-    async fn pause(&self, state: &mut TaskState) -> anyhow::Result<Watched> {
+    async fn pause(&self, state: &mut TaskState) -> anyhow::Result<WatchEnd> {
         let paused = self.client.intervene(self.task, &Intervention::Pause);
         let paused = paused.await.map_err(anyhow::Error::from);
         let now = self.client.state(self.task, None).await;
@@ -106,7 +106,7 @@ impl There<'_> {
             (Err(error), _) if is_lost(&error) => {}
             (Err(error), _) | (_, Err(error)) => return Err(error),
         }
-        Ok(Watched::Ended)
+        Ok(WatchEnd::Ended)
     }
 
     /// What of the settings cannot be had there: before the task is there it is refused. Says what model

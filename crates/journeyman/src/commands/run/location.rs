@@ -13,22 +13,22 @@ use tokio_util::sync::CancellationToken;
 use super::answers::{answers, asks};
 use super::{Changes, HOLDER_TIME, RETRY, Wish};
 use crate::client::Client;
-use crate::holder::{Entrance, Holder};
-use crate::parts::{open_journal, workshop};
+use crate::holder::{Endpoints, Holder};
 use crate::progress::Progress;
 use crate::settings::Settings;
+use crate::wiring::{open_journal, work_setup};
 
 /// Events read at a time.
 const PAGE: usize = 1_000;
 
 /// Where tasks are worked on.
-pub(crate) enum Site {
+pub(crate) enum TaskLocation {
     /// Nowhere: the journal is ours.
-    Free(Journal),
-    There(Client),
+    Local(Journal),
+    Server(Client),
 }
 
-impl Site {
+impl TaskLocation {
     /// The named server, the holder of the data folder, or its journal if nobody holds it. None if that
     /// was interrupted.
     pub(crate) async fn find(
@@ -38,10 +38,10 @@ impl Site {
         let began = Instant::now();
         loop {
             if let Some(client) = Client::find(settings).await? {
-                return Ok(Some(Self::There(client)));
+                return Ok(Some(Self::Server(client)));
             }
             match open_journal(&settings.data_dir) {
-                Ok(journal) => return Ok(Some(Self::Free(journal))),
+                Ok(journal) => return Ok(Some(Self::Local(journal))),
                 // Its holder may be about to answer, or to end.
                 Err(error) if is_locked(&error) && began.elapsed() < HOLDER_TIME => {
                     tokio::select! {
@@ -63,10 +63,10 @@ pub(crate) async fn hold(
     cancel: &CancellationToken,
 ) -> anyhow::Result<Option<Holder>> {
     let prepared = tokio::select! {
-        prepared = workshop(settings, &settings.data_dir, progress) => prepared?,
+        prepared = work_setup(settings, &settings.data_dir, progress) => prepared?,
         () = cancel.cancelled() => return Ok(None),
     };
-    let holder = Holder::start(settings, journal, prepared, Entrance::local());
+    let holder = Holder::start(settings, journal, prepared, Endpoints::local());
     Ok(Some(holder.await?))
 }
 

@@ -35,7 +35,7 @@ pub(crate) const ENGINE_COMMAND: &str = "engine-supervisor";
 const SERVERS_TIME: Duration = Duration::from_secs(5);
 
 /// Everything that working on a task needs, ready.
-pub(crate) struct Workshop {
+pub(crate) struct WorkSetup {
     pub(crate) worker_context: WorkerContext,
     /// Where the workflow tells what it does.
     pub(crate) notices: Notices,
@@ -45,7 +45,7 @@ pub(crate) struct Workshop {
     _shown: Registration,
 }
 
-impl Workshop {
+impl WorkSetup {
     /// A worker for the local user's tasks.
     pub(crate) fn worker(&self, journal: Journal) -> Worker {
         Worker::new(journeyman_workflow::WorkerOptions {
@@ -80,11 +80,11 @@ pub(crate) fn holding_process(folder: &Path) -> Option<u32> {
 }
 
 /// Prepares Python, the sandbox and the model; [`space::NoSpace`] where a disk is full. Code runs below `folder`, which this process holds.
-pub(crate) async fn workshop(
+pub(crate) async fn work_setup(
     settings: &Settings,
     folder: &Path,
     progress: &Arc<Progress>,
-) -> anyhow::Result<Workshop> {
+) -> anyhow::Result<WorkSetup> {
     check_model_server(settings)?;
     space::check(folder)?;
     progress.prepare("preparing Python");
@@ -101,7 +101,7 @@ pub(crate) async fn workshop(
     let bus = Bus::start();
     let shown = progress.listen(&bus)?;
     progress.prepared();
-    Ok(Workshop {
+    Ok(WorkSetup {
         worker_context: WorkerContext {
             server,
             slots: ModelSlots::new(settings.model_calls()),

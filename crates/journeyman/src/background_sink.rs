@@ -17,12 +17,12 @@ const WAITING_MAX: usize = 4_096;
 const BYTES_MAX: usize = 8 << 20;
 
 /// Something to say, and how large it is.
-pub(crate) trait Saying: Send + 'static {
+pub(crate) trait SinkItem: Send + 'static {
     /// Its bytes, about.
     fn bytes(&self) -> usize;
 }
 
-impl Saying for Vec<u8> {
+impl SinkItem for Vec<u8> {
     fn bytes(&self) -> usize {
         self.len()
     }
@@ -31,7 +31,7 @@ impl Saying for Vec<u8> {
 /// Takes what is to be said: 4,096 things or 8 MiB may wait. What finds no room, and what could not be
 /// written, is lost and counted, and the count is told with the next thing. Clones are the same teller;
 /// the thread ends with the last one, when everything is said.
-pub(crate) struct Teller<T>(Arc<Handle<T>>);
+pub(crate) struct BackgroundSink<T>(Arc<Handle<T>>);
 
 struct Handle<T>(Arc<Shared<T>>);
 
@@ -51,7 +51,7 @@ struct State<T> {
     is_over: bool,
 }
 
-impl<T> Clone for Teller<T> {
+impl<T> Clone for BackgroundSink<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
@@ -70,7 +70,7 @@ impl<T> Shared<T> {
     }
 }
 
-impl<T: Saying> Teller<T> {
+impl<T: SinkItem> BackgroundSink<T> {
     /// Has everything said by `say`, on a thread of this name: each thing, and how many were lost before
     /// it since that was last told.
     pub(crate) fn start(
@@ -103,7 +103,7 @@ impl<T: Saying> Teller<T> {
     }
 
     /// Hands something over.
-    pub(crate) fn tell(&self, what: T) {
+    pub(crate) fn send(&self, what: T) {
         let mut state = self.0.0.state();
         if state.is_over || state.waiting.len() >= WAITING_MAX || state.bytes >= BYTES_MAX {
             state.lost += 1;
@@ -113,7 +113,7 @@ impl<T: Saying> Teller<T> {
     }
 
     /// Hands over what is worth saying at this moment only: nothing, where something else waits.
-    pub(crate) fn tell_if_heard(&self, what: T) {
+    pub(crate) fn send_if_idle(&self, what: T) {
         let state = self.0.0.state();
         if !state.is_over && !state.is_open() {
             self.0.0.put(state, what);
@@ -121,7 +121,7 @@ impl<T: Saying> Teller<T> {
     }
 
     /// Hands over what must not be lost for want of room: it is little, and said once.
-    pub(crate) fn tell_surely(&self, what: T) {
+    pub(crate) fn send_always(&self, what: T) {
         let state = self.0.0.state();
         if !state.is_over {
             self.0.0.put(state, what);
@@ -140,7 +140,7 @@ impl<T: Saying> Teller<T> {
 
     /// Waits until everything is said, for as long as somebody listens: who takes nothing for so long is
     /// taken for gone. Whether everything was said.
-    pub(crate) fn flush_while_heard(&self, patience: Duration) -> bool {
+    pub(crate) fn flush_while_read(&self, patience: Duration) -> bool {
         let shared = &self.0.0;
         let mut state = shared.state();
         while state.is_open() {
@@ -165,7 +165,7 @@ impl<T> State<T> {
     }
 }
 
-impl<T: Saying> Shared<T> {
+impl<T: SinkItem> Shared<T> {
     fn put(&self, mut state: MutexGuard<'_, State<T>>, what: T) {
         state.bytes += what.bytes();
         state.waiting.push_back(what);
@@ -211,17 +211,17 @@ mod tests {
     fn who_does_not_listen_holds_nobody_up_and_is_told_what_was_lost() {
         let (go_on, told) = mpsc::channel::<()>();
         let (say, said) = mpsc::channel();
-        let teller = Teller::start("test", move |what: Vec<u8>, lost| {
+        let sink = BackgroundSink::start("test", move |what: Vec<u8>, lost| {
             let _ = say.send((what.len(), lost));
             told.recv().map_err(io::Error::other)
         });
-        teller.tell(vec![0; 1]);
+        sink.send(vec![0; 1]);
         assert_eq!(said.recv().unwrap(), (1, 0));
         // It is stuck. Nobody else is, however much there is to say.
         for _ in 0..WAITING_MAX + 10 {
-            teller.tell(vec![0; 2]);
+            sink.send(vec![0; 2]);
         }
-        teller.flush(Duration::ZERO);
+        sink.flush(Duration::ZERO);
         go_on.send(()).unwrap();
         assert_eq!(said.recv().unwrap(), (2, 10));
         go_on.send(()).unwrap();
@@ -232,14 +232,14 @@ mod tests {
     fn what_is_large_is_bounded_by_its_bytes() {
         let (go_on, told) = mpsc::channel::<()>();
         let (say, said) = mpsc::channel();
-        let teller = Teller::start("test", move |what: Vec<u8>, lost| {
+        let sink = BackgroundSink::start("test", move |what: Vec<u8>, lost| {
             let _ = say.send((what.len(), lost));
             told.recv().map_err(io::Error::other)
         });
-        teller.tell(vec![]);
+        sink.send(vec![]);
         assert_eq!(said.recv().unwrap(), (0, 0));
         for _ in 0..3 {
-            teller.tell(vec![0; BYTES_MAX / 2]);
+            sink.send(vec![0; BYTES_MAX / 2]);
         }
         go_on.send(()).unwrap();
         assert_eq!(said.recv().unwrap(), (BYTES_MAX / 2, 1));
@@ -249,16 +249,16 @@ mod tests {
     fn what_must_not_be_lost_finds_room_and_who_takes_nothing_is_given_up() {
         let (go_on, told) = mpsc::channel::<()>();
         let (say, said) = mpsc::channel();
-        let teller = Teller::start("test", move |what: Vec<u8>, _| {
+        let sink = BackgroundSink::start("test", move |what: Vec<u8>, _| {
             told.recv().map_err(io::Error::other)?;
             say.send(what.len()).map_err(io::Error::other)
         });
         for _ in 0..=WAITING_MAX + 1 {
-            teller.tell(vec![0; 1]);
+            sink.send(vec![0; 1]);
         }
-        teller.tell_surely(vec![0; 7]);
+        sink.send_always(vec![0; 7]);
         // Nobody listens.
-        assert!(!teller.flush_while_heard(Duration::from_millis(20)));
+        assert!(!sink.flush_while_read(Duration::from_millis(20)));
         // Somebody slow does, who needs longer than that in all.
         let slow = thread::spawn(move || {
             let texts = (0..).map_while(|n| {
@@ -270,14 +270,14 @@ mod tests {
             });
             texts.take_while(|len| *len < 7).count()
         });
-        assert!(teller.flush_while_heard(Duration::from_secs(5)));
+        assert!(sink.flush_while_read(Duration::from_secs(5)));
         assert!(slow.join().unwrap() >= WAITING_MAX);
     }
 
     #[test]
     fn what_cannot_be_written_or_panics_is_counted_and_the_rest_is_said() {
         let (say, said) = mpsc::channel();
-        let teller = Teller::start("test", move |what: Vec<u8>, lost| match what[0] {
+        let sink = BackgroundSink::start("test", move |what: Vec<u8>, lost| match what[0] {
             b'p' => panic!("as a line that cannot be drawn"),
             b'f' => Err(io::ErrorKind::StorageFull.into()),
             _ => {
@@ -286,10 +286,10 @@ mod tests {
             }
         });
         for what in ["fails", "panics", "good", "good"] {
-            teller.tell(what.into());
+            sink.send(what.into());
         }
-        assert!(teller.flush_while_heard(Duration::from_mins(1)));
-        drop(teller);
+        assert!(sink.flush_while_read(Duration::from_mins(1)));
+        drop(sink);
         assert_eq!(said.iter().collect::<Vec<_>>(), [2, 0]);
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn is_dumb() -> bool {
 
 /// Colours and marks, or what there is without.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Looks {
+pub(crate) struct TextStyle {
     /// Whether there is colour.
     pub(crate) has_colour: bool,
     /// Whether the terminal's locale is UTF-8.
@@ -57,7 +57,7 @@ pub(crate) struct Looks {
     pub(crate) is_screen: bool,
 }
 
-impl Looks {
+impl TextStyle {
     /// For what is written there.
     pub(crate) fn of(colour: Colour, to: &impl IsTerminal) -> Self {
         Self {
