@@ -40,7 +40,7 @@ pub struct Request {
 
 impl Request {
     /// Whether it only looks, and may be asked again of whoever answers.
-    pub fn only_looks(&self) -> bool {
+    pub fn is_read_only(&self) -> bool {
         self.method == Method::GET
     }
 }

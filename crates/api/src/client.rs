@@ -41,7 +41,7 @@ pub trait Transport: Send + Sync + 'static {
 /// Somebody who was let in: what a protocol beside REST is told of whoever sends a request, among the request's
 /// extensions.
 #[derive(Clone)]
-pub struct Visitor {
+pub struct AuthenticatedClient {
     /// Whose things they see.
     pub owner: Owner,
     /// The REST interface, asked as they. What is answered to them is counted as long as this lives.
@@ -71,7 +71,7 @@ impl Error {
 
     /// Whether a server cannot do it now: it is about to stop, its disk is full, or what stands before it (a
     /// proxy) does not find it.
-    pub fn is_not_now(&self) -> bool {
+    pub fn is_unavailable(&self) -> bool {
         matches!(self.status(), Some(502..=504))
     }
 
@@ -133,12 +133,12 @@ impl<T: ?Sized> Clone for Client<T> {
 
 impl<T: Transport + ?Sized> Client<T> {
     /// A client that asks over this way.
-    pub const fn new(way: Arc<T>) -> Self {
-        Self(way)
+    pub const fn new(transport: Arc<T>) -> Self {
+        Self(transport)
     }
 
     /// The way.
-    pub fn way(&self) -> &Arc<T> {
+    pub fn transport(&self) -> &Arc<T> {
         &self.0
     }
 
@@ -178,7 +178,7 @@ mod tests {
         ] {
             let problem = Problem::new(StatusCode::from_u16(status).unwrap(), kind, "words");
             let error = Error::refused(status, &serde_json::to_vec(&problem).unwrap());
-            let found = (error.is_not_now(), error.is_stopping(), error.is_lost());
+            let found = (error.is_unavailable(), error.is_stopping(), error.is_lost());
             assert_eq!(found, (waits, stops, false), "{status} {kind}");
             assert_eq!(error.to_string(), "words");
             assert_eq!(Problem::from(error), problem);
@@ -189,7 +189,10 @@ mod tests {
     fn a_refusal_that_is_no_problem_of_ours_is_told_all_the_same() {
         for (status, waits) in [(502, true), (504, true), (418, false)] {
             let error = Error::refused(status, b"<html>");
-            assert_eq!((error.is_not_now(), error.status()), (waits, Some(status)));
+            assert_eq!(
+                (error.is_unavailable(), error.status()),
+                (waits, Some(status))
+            );
             assert!(error.to_string().contains(&status.to_string()), "{error}");
         }
     }
@@ -197,7 +200,7 @@ mod tests {
     #[test]
     fn only_a_lost_connection_is_lost_and_each_is_a_problem_for_others() {
         let lost = Error::from(Unreachable::Lost("gone".to_owned()));
-        assert!(lost.is_lost() && !lost.is_not_now() && lost.status().is_none());
+        assert!(lost.is_lost() && !lost.is_unavailable() && lost.status().is_none());
         assert_eq!(Problem::from(lost).word(), "unreachable");
         let unreadable = Error::Unreadable("no JSON".to_owned());
         assert!(!unreadable.is_lost());

@@ -8,6 +8,7 @@ mod call;
 mod client;
 mod events;
 mod files;
+mod http_transport;
 mod interventions;
 pub mod json;
 pub mod limits;
@@ -17,14 +18,14 @@ mod server;
 mod tasks;
 mod tools;
 mod view;
-mod wire;
 
 pub use call::{Call, Request, Stream, Text};
-pub use client::{Answer, Client, Error, Transport, Unreachable, Visitor};
+pub use client::{Answer, AuthenticatedClient, Client, Error, Transport, Unreachable};
 pub use events::{BlobPath, EventPage, EventView, EventsQuery, LinesQuery, SentEvent, StreamQuery};
 pub use files::{ContextView, FileList, FilePath, FileQuery, FileView, MessageView};
+pub use http_transport::{HttpTransport, Watch};
 pub use interventions::{NewIntervention, Nothing};
-pub use limits::{CheckedTask, Unfit};
+pub use limits::{CheckedTask, LimitError};
 pub use problem::Problem;
 pub use server::{
     Depth, Health, QueueChange, QueueView, Ready, ServedSetting, ServedSettings, Ticket, Times,
@@ -38,4 +39,3 @@ pub use tools::{
     AgentList, AgentView, CallView, CallsView, ToolCalls, ToolList, ToolStep, ToolView,
 };
 pub use view::{Accepted, ModuleView, QuestionView, StatusWord, TaskSummary, TaskView, Urls};
-pub use wire::{Watch, Wire};

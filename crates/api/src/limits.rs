@@ -45,7 +45,7 @@ pub const CONCURRENT_MAX: usize = 1_000;
 
 /// Why something that was given is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub enum LimitError {
     /// It does not fit.
     #[error("field `{field}`: {reason}")]
     Bad {
@@ -64,23 +64,23 @@ pub enum Unfit {
     },
 }
 
-impl From<Unfit> for Problem {
-    fn from(unfit: Unfit) -> Self {
-        let detail = unfit.to_string();
-        match unfit {
-            Unfit::Bad { field, .. } => Self::field(field, detail),
-            Unfit::TooLarge { field, .. } => Self::too_large(detail).of_field(field),
+impl From<LimitError> for Problem {
+    fn from(error: LimitError) -> Self {
+        let detail = error.to_string();
+        match error {
+            LimitError::Bad { field, .. } => Self::field(field, detail),
+            LimitError::TooLarge { field, .. } => Self::too_large(detail).of_field(field),
         }
     }
 }
 
 /// Whether a user may say this.
-pub fn check_text(field: &'static str, text: &str) -> Result<(), Unfit> {
+pub fn check_text(field: &'static str, text: &str) -> Result<(), LimitError> {
     check(field, text, TEXT_CHARS_MAX, "say what is wanted")
 }
 
 /// Whether a user may give this file.
-pub fn check_source(field: &'static str, text: &str) -> Result<(), Unfit> {
+pub fn check_source(field: &'static str, text: &str) -> Result<(), LimitError> {
     check(
         field,
         text,
@@ -89,24 +89,29 @@ pub fn check_source(field: &'static str, text: &str) -> Result<(), Unfit> {
     )
 }
 
-fn check(field: &'static str, text: &str, chars_max: usize, advice: &str) -> Result<(), Unfit> {
+fn check(
+    field: &'static str,
+    text: &str,
+    chars_max: usize,
+    advice: &str,
+) -> Result<(), LimitError> {
     if text.trim().is_empty() {
         let reason = format!("it is empty; {advice}");
-        return Err(Unfit::Bad { field, reason });
+        return Err(LimitError::Bad { field, reason });
     }
     // Most texts are shorter in bytes than they may be in characters.
     if text.len() > chars_max && text.chars().count() > chars_max {
         let reason = format!("it has more than {chars_max} characters");
-        return Err(Unfit::TooLarge { field, reason });
+        return Err(LimitError::TooLarge { field, reason });
     }
     Ok(())
 }
 
 /// Whether a user may give so many of something.
-pub fn check_count(field: &'static str, count: usize, max: usize) -> Result<(), Unfit> {
+pub fn check_count(field: &'static str, count: usize, max: usize) -> Result<(), LimitError> {
     if count > max {
         let reason = format!("it has {count} entries, and {max} are taken");
-        return Err(Unfit::TooLarge { field, reason });
+        return Err(LimitError::TooLarge { field, reason });
     }
     Ok(())
 }
@@ -117,7 +122,7 @@ pub struct CheckedTask(TaskSubmitted);
 
 impl CheckedTask {
     /// Checks what is asked for against the limits of this module.
-    pub fn new(content: TaskSubmitted) -> Result<Self, Unfit> {
+    pub fn new(content: TaskSubmitted) -> Result<Self, LimitError> {
         check_submission(&content)?;
         Ok(Self(content))
     }
@@ -133,7 +138,7 @@ impl CheckedTask {
     }
 }
 
-fn check_submission(content: &TaskSubmitted) -> Result<(), Unfit> {
+fn check_submission(content: &TaskSubmitted) -> Result<(), LimitError> {
     check_text("prompt", &content.prompt)?;
     check_count("answers", content.answers.len(), ANSWERS_MAX)?;
     for answer in &content.answers {
@@ -151,7 +156,7 @@ fn check_submission(content: &TaskSubmitted) -> Result<(), Unfit> {
     if bytes > SUBMISSION_BYTES_MAX {
         let limit = SUBMISSION_BYTES_MAX >> 20;
         let reason = format!("prompt, answers and tests have more than {limit} MiB together");
-        return Err(Unfit::TooLarge {
+        return Err(LimitError::TooLarge {
             field: "tests",
             reason,
         });
@@ -241,7 +246,7 @@ mod tests {
         let mut content = TaskSubmitted::of("a prompt");
         change(&mut content);
         match CheckedTask::new(content).err()? {
-            Unfit::Bad { field, .. } | Unfit::TooLarge { field, .. } => Some(field),
+            LimitError::Bad { field, .. } | LimitError::TooLarge { field, .. } => Some(field),
         }
     }
 

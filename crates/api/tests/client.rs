@@ -8,7 +8,7 @@ use axum::extract::{Path, RawQuery};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use journeyman_api::{Call, Client, Error, ListQuery, NewTask, Unreachable, Wire};
+use journeyman_api::{Call, Client, Error, HttpTransport, ListQuery, NewTask, Unreachable};
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::{Sequence, TaskId};
 use serde_json::{Value, json};
@@ -85,9 +85,9 @@ async fn served() -> SocketAddr {
     address
 }
 
-async fn client(token: Option<&str>) -> Client<Wire> {
+async fn client(token: Option<&str>) -> Client<HttpTransport> {
     let url = format!("http://{}/", served().await);
-    Client::over(Wire::http(&url, token.map(str::to_owned)).unwrap())
+    Client::over(HttpTransport::http(&url, token.map(str::to_owned)).unwrap())
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn the_same_over_a_unix_socket() {
     let path = folder.path().join("server.sock");
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
     tokio::spawn(async move { axum::serve(listener, router()).await });
-    let client = Client::over(Wire::socket(&path).unwrap());
+    let client = Client::over(HttpTransport::socket(&path).unwrap());
     assert!(client.is_there().await);
     let file = Call::file(&task(), "a b/c?.py", &journeyman_api::FileQuery::default());
     assert_eq!(client.text(file).await.unwrap(), "a b/c?.py");
@@ -121,7 +121,7 @@ async fn a_refusal_is_the_problem_that_the_server_states() {
         .call(Call::tasks(&ListQuery::default()))
         .await;
     let error = refused.unwrap_err();
-    assert!(error.is_stopping() && error.is_not_now(), "{error:?}");
+    assert!(error.is_stopping() && error.is_unavailable(), "{error:?}");
     assert_eq!(error.to_string(), "later");
 }
 
@@ -141,7 +141,7 @@ async fn a_server_that_is_not_there_took_nothing() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let client = Client::over(Wire::http(&url, None).unwrap());
+    let client = Client::over(HttpTransport::http(&url, None).unwrap());
     assert!(!client.is_there().await);
     let error = client.call(Call::queue()).await.unwrap_err();
     let Error::Unreachable(Unreachable::NotTaken(words)) = error else {

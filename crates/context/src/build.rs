@@ -10,10 +10,10 @@ use journeyman_llm::{Message, MessageRole, ModelServer};
 use thiserror::Error;
 
 use crate::offer::ToolOffer;
-use crate::piece::{Keep, LayerName, Piece, Rank};
+use crate::piece::{KeepEnd, LayerName, Piece, Rank};
 use crate::profile::Profile;
 use crate::purpose::Descriptor;
-use crate::sources::{Asked, gather};
+use crate::sources::{SourceInput, collect_pieces};
 
 /// An answer shorter than this is of no use: the call is refused instead.
 const ANSWER_MIN: Tokens = Tokens(192);
@@ -38,7 +38,7 @@ pub struct Request<'a> {
 
 /// A prompt that fits, and how it came to be.
 #[derive(Clone, Debug)]
-pub struct Built {
+pub struct BuiltContext {
     /// The exact messages to send.
     pub messages: Vec<Message>,
     /// Their tokens, chat template included.
@@ -55,7 +55,7 @@ pub struct Built {
 
 /// Why there is no prompt.
 #[derive(Debug, Error)]
-pub enum Refusal {
+pub enum BuildError {
     /// The task and the request alone do not fit.
     #[error(
         "the {limit} is too small: the task and the request need {needed} tokens, and {available} are there for \
@@ -77,20 +77,23 @@ pub enum Refusal {
 }
 
 /// Puts a prompt together.
-pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Built, Refusal> {
+pub async fn build(
+    server: &dyn ModelServer,
+    request: Request<'_>,
+) -> Result<BuiltContext, BuildError> {
     let descriptor = Descriptor::of(request.purpose);
     let system = (descriptor.system)(of_task(request.state).prompt_texts());
     let profile = Profile::of(request.window);
     let left = request.state.token_budget_left();
     let prompt_max = profile.prompt_max().min(left - ANSWER_MIN);
     let module = request.module.and_then(|name| request.state.module(name));
-    let asked = Asked {
+    let input = SourceInput {
         state: request.state,
         purpose: request.purpose,
         module,
         tools: request.tools,
     };
-    let mut pieces = gather(asked).await;
+    let mut pieces = collect_pieces(input).await;
     let whole: Vec<usize> = pieces.iter().map(|piece| piece.text.len()).collect();
 
     let (messages, count) = loop {
@@ -106,7 +109,7 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
             } else {
                 ("model's window", FailureReason::Window)
             };
-            return Err(Refusal::DoesNotFit {
+            return Err(BuildError::DoesNotFit {
                 limit,
                 reason,
                 needed: count.tokens,
@@ -121,7 +124,7 @@ pub async fn build(server: &dyn ModelServer, request: Request<'_>) -> Result<Bui
         .zip(whole)
         .map(|(piece, whole)| decision(piece, whole))
         .collect();
-    Ok(Built {
+    Ok(BuiltContext {
         max_tokens: answer_share(&profile, descriptor, server.thinks()).min(room),
         prompt_tokens: count.tokens,
         exact: count.exact,
@@ -184,8 +187,8 @@ fn shrink(pieces: &mut [Piece], excess: Tokens) -> bool {
     }
     let text: Vec<char> = piece.text.chars().collect();
     piece.text = match piece.keep {
-        Keep::Head => text[..rest].iter().collect::<String>() + CUT_MARK,
-        Keep::Tail => CUT_MARK.to_owned() + &text[chars - rest..].iter().collect::<String>(),
+        KeepEnd::Head => text[..rest].iter().collect::<String>() + CUT_MARK,
+        KeepEnd::Tail => CUT_MARK.to_owned() + &text[chars - rest..].iter().collect::<String>(),
     };
     true
 }

@@ -29,7 +29,7 @@ pub(crate) enum Rank {
 
 /// Which end of a piece survives a cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keep {
+pub(crate) enum KeepEnd {
     Head,
     Tail,
 }
@@ -42,7 +42,7 @@ pub(crate) struct Piece {
     pub(crate) name: String,
     pub(crate) text: String,
     pub(crate) rank: Rank,
-    pub(crate) keep: Keep,
+    pub(crate) keep: KeepEnd,
 }
 
 /// A piece of which the beginning survives a cut.
@@ -52,6 +52,6 @@ pub(crate) fn piece(layer: LayerName, rank: Rank, name: impl Into<String>, text:
         name: name.into(),
         text,
         rank,
-        keep: Keep::Head,
+        keep: KeepEnd::Head,
     }
 }

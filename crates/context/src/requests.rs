@@ -6,7 +6,7 @@ use journeyman_event::state::{ModuleState, TestRun};
 use journeyman_event::{TaskState, last_chars};
 use journeyman_language::of_task;
 
-use crate::piece::{Keep, LayerName, Piece, Rank, piece};
+use crate::piece::{KeepEnd, LayerName, Piece, Rank, piece};
 use crate::prompts::{ASK, may_ask};
 
 /// Test messages longer than this are cut before anything else is.
@@ -96,7 +96,7 @@ pub(crate) fn fix_request(state: &TaskState, module: Option<&ModuleState>) -> Ve
     if let Some(run) = module.runs.last().filter(|run| run.failure.is_some()) {
         let text = format!("# What fails\n{}", failures(run));
         all.push(Piece {
-            keep: Keep::Tail,
+            keep: KeepEnd::Tail,
             ..piece(LayerName::Current, Rank::High, "test results", text)
         });
     } else if let Some(bug) = &module.bug {

@@ -26,7 +26,7 @@ use crate::piece::Piece;
 
 /// The call that pieces are wanted for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct SourceInput<'a> {
     pub(crate) state: &'a TaskState,
     pub(crate) purpose: Purpose,
     /// The module that the call is for.
@@ -39,7 +39,7 @@ pub(crate) struct Asked<'a> {
 #[async_trait]
 pub(crate) trait Source: Sync {
     /// Its pieces for a call, in the order in which they are to be sent; none if it has nothing to say.
-    async fn pieces(&self, asked: Asked<'_>) -> Vec<Piece>;
+    async fn pieces(&self, input: SourceInput<'_>) -> Vec<Piece>;
 }
 
 const SOURCES: &[&dyn Source] = &[
@@ -55,7 +55,7 @@ const SOURCES: &[&dyn Source] = &[
 ];
 
 /// The pieces of all sources for one call.
-pub(crate) async fn gather(asked: Asked<'_>) -> Vec<Piece> {
-    let all = SOURCES.iter().map(|source| source.pieces(asked));
+pub(crate) async fn collect_pieces(input: SourceInput<'_>) -> Vec<Piece> {
+    let all = SOURCES.iter().map(|source| source.pieces(input));
     join_all(all).await.concat()
 }

@@ -6,7 +6,7 @@
 mod common;
 
 use common::Counter;
-use journeyman_context::{Built, Profile, Refusal, Request, build};
+use journeyman_context::{BuildError, BuiltContext, Profile, Request, build};
 use journeyman_event::payload::{
     CodeOrigin, CodeUnderTest, FailureReason, PlannedFunction, PlannedModule, Purpose,
     TaskSubmitted, TestFailureKind, TestOrigin, TestResult, TestScope, Verdict,
@@ -83,7 +83,7 @@ fn state(prompt: &str, code: &str, failure: &str, rounds: usize) -> TaskState {
     }
 }
 
-fn fix(state: &TaskState, window: u64) -> Result<Built, Refusal> {
+fn fix(state: &TaskState, window: u64) -> Result<BuiltContext, BuildError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
@@ -98,7 +98,7 @@ fn fix(state: &TaskState, window: u64) -> Result<Built, Refusal> {
     runtime.block_on(build(&Counter, request))
 }
 
-fn verdict(built: &Built, piece: &str) -> Verdict {
+fn verdict(built: &BuiltContext, piece: &str) -> Verdict {
     built
         .record
         .decisions
@@ -161,7 +161,7 @@ fn low_ranks_yield_before_high_ones_and_the_task_never() {
 fn a_task_that_cannot_fit_is_refused_with_the_figures() {
     let long = "word ".repeat(4_000);
     let refused = fix(&state(&long, "x = 1\n", "no", 1), 4_096).unwrap_err();
-    let Refusal::DoesNotFit {
+    let BuildError::DoesNotFit {
         reason,
         needed,
         available,
@@ -182,7 +182,7 @@ fn a_spent_budget_refuses_for_the_budgets_sake() {
     assert!(
         matches!(
             refused,
-            Refusal::DoesNotFit {
+            BuildError::DoesNotFit {
                 reason: FailureReason::Budget,
                 ..
             }
@@ -216,7 +216,7 @@ proptest! {
                 let task = state.submission.as_ref().unwrap().prompt.trim();
                 prop_assert!(built.messages[1].content.contains(task));
             }
-            Err(Refusal::DoesNotFit { needed, available, .. }) => {
+            Err(BuildError::DoesNotFit { needed, available, .. }) => {
                 prop_assert!(needed > available, "what is told makes sense");
                 let max = Profile::of(Tokens(window)).prompt_max();
                 prop_assert!(needed > max || needed + Tokens(192) > state.token_budget_left());

@@ -12,7 +12,7 @@ pub struct Fault {
     /// What happens.
     pub kind: FaultKind,
     /// For how long.
-    pub lasts: Lasts,
+    pub lasts: FaultDuration,
 }
 
 /// What happens to a call. Taking and releasing locks are no calls in this sense (no disk has a part
@@ -32,7 +32,7 @@ pub enum FaultKind {
 
 /// For how long a fault lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lasts {
+pub enum FaultDuration {
     /// For one call.
     Once,
     /// For so many calls, of those that it can hit.
@@ -119,9 +119,9 @@ impl Faults {
             at: self.calls.saturating_add(fault.at),
             kind: fault.kind,
             left: match fault.lasts {
-                Lasts::Once => Some(1),
-                Lasts::Calls(calls) => Some(calls),
-                Lasts::UntilHealed => None,
+                FaultDuration::Once => Some(1),
+                FaultDuration::Calls(calls) => Some(calls),
+                FaultDuration::UntilHealed => None,
             },
         });
     }

@@ -47,5 +47,5 @@ mod state;
 mod vfs;
 
 pub use disk::Disk;
-pub use fault::{Fault, FaultKind, Lasts};
+pub use fault::{Fault, FaultDuration, FaultKind};
 pub use state::Statistics;

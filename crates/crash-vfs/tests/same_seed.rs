@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::c_int;
 use std::ptr;
 
-use journeyman_crash_vfs::{Disk, Fault, FaultKind, Lasts, Statistics};
+use journeyman_crash_vfs::{Disk, Fault, FaultDuration, FaultKind, Statistics};
 use rusqlite::{Connection, OpenFlags, ffi};
 
 struct End {
@@ -29,7 +29,7 @@ fn run(seed: u64) -> End {
     }
     let disk = Disk::new(seed);
     for (at, kind) in [(60, FaultKind::Io), (100 + seed % 50, FaultKind::PowerLoss)] {
-        let lasts = Lasts::Once;
+        let lasts = FaultDuration::Once;
         disk.plan(Fault { at, kind, lasts });
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;

@@ -94,7 +94,7 @@ pub struct Origin {
 
 /// What of a copied event is its own.
 #[derive(Clone, Debug)]
-pub struct Copied {
+pub struct CopyOverrides {
     /// Its name.
     pub id: EventId,
     /// Its task.
@@ -174,7 +174,7 @@ impl NewEvent {
 
     /// An event of one task for another one of the same store: its time, its actor, what its maker
     /// knew and its data stay, and where the original stands goes with it.
-    pub fn copied(event: &Event, store: &str, copy: Copied) -> Result<Self, InvalidEvent> {
+    pub fn copied(event: &Event, store: &str, copy: CopyOverrides) -> Result<Self, InvalidEvent> {
         let mut new = Self::imported(event, store)?;
         if let Some(payload) = copy.payload {
             let data = payload
@@ -270,9 +270,9 @@ impl NewEvent {
     }
 
     /// What the fold reads, at the position that the event is expected to get.
-    pub(crate) fn to_fold(&self, sequence: Sequence, revision: Revision) -> ToFold<'_> {
+    pub(crate) fn fold_input(&self, sequence: Sequence, revision: Revision) -> FoldInput<'_> {
         let d = &self.draft;
-        ToFold {
+        FoldInput {
             sequence,
             revision,
             id: d.id,
@@ -308,7 +308,7 @@ impl NewEvent {
 
 /// What the fold reads of an event, stored or about to be.
 #[derive(Clone, Copy)]
-pub(crate) struct ToFold<'e> {
+pub(crate) struct FoldInput<'e> {
     pub(crate) sequence: Sequence,
     pub(crate) revision: Revision,
     pub(crate) id: EventId,
@@ -387,9 +387,9 @@ fn check_name(field: &'static str, name: &str) -> Result<(), InvalidEvent> {
 
 impl Event {
     /// What the fold reads.
-    pub(crate) fn to_fold(&self) -> ToFold<'_> {
+    pub(crate) fn fold_input(&self) -> FoldInput<'_> {
         let stored = &*self.0;
-        ToFold {
+        FoldInput {
             sequence: stored.sequence,
             revision: stored.revision,
             id: stored.id,

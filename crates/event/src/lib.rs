@@ -26,11 +26,11 @@ mod tokens;
 pub use clock::{ClockError, ClockOrder, ProcessId, VectorClock};
 pub use content::ContentHash;
 pub use event::{
-    Copied, Draft, Event, InvalidEvent, NewEvent, ORIGIN_HASH, Origin, TIME_AHEAD_MAX,
+    CopyOverrides, Draft, Event, InvalidEvent, NewEvent, ORIGIN_HASH, Origin, TIME_AHEAD_MAX,
 };
 pub use ids::{EventId, InvalidId, ModuleName, Owner, Principal, Revision, Sequence, TaskId};
 pub use line::{HASH_SUFFIX_LEN, SCHEMA, StoredLine, chain_hash, line_hash, split_hash};
-pub use ordering::{Staleness, Standing, Validity, is_report_valid};
+pub use ordering::{CodeIdentity, Staleness, Validity, is_report_valid};
 pub use payload::Payload;
 pub use printable::{last_chars, printable, word};
 pub use priority::Priority;

@@ -7,7 +7,7 @@ use crate::content::ContentHash;
 
 /// What is known of the code that a report is about, or of the current code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct CodeIdentity {
     /// The module's code version.
     pub version: u64,
     /// For a report: the clock of the report. For the current code: that of the event that made it.
@@ -53,7 +53,7 @@ impl Validity {
 /// current one breaks an invariant; one below it is stale; a report that happened before the event
 /// that made the current code is stale; then the hash decides, and where it is missing on a side
 /// the answer is marked as weaker.
-pub fn is_report_valid(report: &Standing, current: &Standing) -> Validity {
+pub fn is_report_valid(report: &CodeIdentity, current: &CodeIdentity) -> Validity {
     if report.version > current.version {
         return Validity::FromTheFuture;
     }
@@ -75,8 +75,8 @@ mod tests {
     use super::*;
     use crate::clock::ProcessId;
 
-    fn standing(version: u64, entries: &[(&str, u64)], code: Option<&str>) -> Standing {
-        Standing {
+    fn identity(version: u64, entries: &[(&str, u64)], code: Option<&str>) -> CodeIdentity {
+        CodeIdentity {
             version,
             clock: entries
                 .iter()
@@ -88,47 +88,47 @@ mod tests {
 
     #[test]
     fn version_then_causality_then_hash_decide() {
-        let current = standing(2, &[("coder", 2)], Some("v2"));
+        let current = identity(2, &[("coder", 2)], Some("v2"));
         let verdict = |report| is_report_valid(&report, &current);
         assert_eq!(
-            verdict(standing(2, &[("coder", 2), ("tester", 1)], Some("v2"))),
+            verdict(identity(2, &[("coder", 2), ("tester", 1)], Some("v2"))),
             Validity::Valid
         );
         assert_eq!(
-            verdict(standing(1, &[("coder", 9)], Some("v2"))),
+            verdict(identity(1, &[("coder", 9)], Some("v2"))),
             Validity::Stale(Staleness::OlderVersion)
         );
         assert_eq!(
-            verdict(standing(2, &[("coder", 1)], Some("v2"))),
+            verdict(identity(2, &[("coder", 1)], Some("v2"))),
             Validity::Stale(Staleness::BeforeCorrection)
         );
         assert_eq!(
-            verdict(standing(2, &[("coder", 3)], Some("other"))),
+            verdict(identity(2, &[("coder", 3)], Some("other"))),
             Validity::Stale(Staleness::OtherBytes)
         );
         assert_eq!(
-            verdict(standing(3, &[("coder", 3)], Some("v3"))),
+            verdict(identity(3, &[("coder", 3)], Some("v3"))),
             Validity::FromTheFuture
         );
     }
 
     #[test]
     fn concurrent_clocks_leave_the_hash_to_decide() {
-        let current = standing(2, &[("coder", 2)], Some("v2"));
+        let current = identity(2, &[("coder", 2)], Some("v2"));
         assert_eq!(
-            is_report_valid(&standing(2, &[("tester", 5)], Some("v2")), &current),
+            is_report_valid(&identity(2, &[("tester", 5)], Some("v2")), &current),
             Validity::Valid
         );
         assert_eq!(
-            is_report_valid(&standing(2, &[("tester", 5)], Some("x")), &current),
+            is_report_valid(&identity(2, &[("tester", 5)], Some("x")), &current),
             Validity::Stale(Staleness::OtherBytes)
         );
     }
 
     #[test]
     fn a_missing_hash_is_marked_as_weaker() {
-        let current = standing(2, &[("coder", 2)], Some("v2"));
-        let report = standing(2, &[("coder", 2)], None);
+        let current = identity(2, &[("coder", 2)], Some("v2"));
+        let report = identity(2, &[("coder", 2)], None);
         assert_eq!(
             is_report_valid(&report, &current),
             Validity::ValidWithoutHash

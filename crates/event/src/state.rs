@@ -14,7 +14,7 @@ pub use rounds::Rounds;
 use crate::clock::VectorClock;
 use crate::content::ContentHash;
 use crate::ids::{EventId, ModuleName, Revision, Sequence};
-use crate::ordering::Standing;
+use crate::ordering::CodeIdentity;
 pub use crate::payload::Ending;
 use crate::payload::{
     CodeOrigin, CodeUnderTest, FailureReason, GivenTest, Limits, ModelCallStarted, ModuleComplete,
@@ -335,8 +335,8 @@ impl ModuleState {
     }
 
     /// What a report must be about to be about the current code.
-    pub fn standing(&self) -> Option<Standing> {
-        self.code().map(|code| Standing {
+    pub fn code_identity(&self) -> Option<CodeIdentity> {
+        self.code().map(|code| CodeIdentity {
             version: code.version,
             clock: code.clock.clone(),
             hash: Some(code.hash),
@@ -373,7 +373,7 @@ impl ModuleState {
 
 /// Events that did not count, and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Uncounted {
+pub struct SkippedEvents {
     /// Of a kind that this version does not know.
     pub unknown: u64,
     /// Of a known kind with data that does not fit.
@@ -477,7 +477,7 @@ pub struct TaskState {
     /// Everything that any event of the task knew.
     pub clock: VectorClock,
     /// Events that did not count.
-    pub uncounted: Uncounted,
+    pub uncounted: SkippedEvents,
 }
 
 /// The version of the rules by which states are folded: a state that was kept under another version is not

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::try_open;
-use journeyman_crash_vfs::{Disk, Fault, FaultKind, Lasts};
+use journeyman_crash_vfs::{Disk, Fault, FaultDuration, FaultKind};
 use journeyman_event::{
     ContentHash, Event, NewEvent, Principal, Randomness, SeededRandom, Sequence,
 };
@@ -314,7 +314,11 @@ fn fault_of(random: &SeededRandom, within: u64) -> Fault {
     Fault {
         at: 1 + random.next_u64() % within,
         kind: [FaultKind::NoSpace, FaultKind::Io, FaultKind::PowerLoss][below(3)],
-        lasts: [Lasts::Once, Lasts::Calls(5), Lasts::UntilHealed][below(3)],
+        lasts: [
+            FaultDuration::Once,
+            FaultDuration::Calls(5),
+            FaultDuration::UntilHealed,
+        ][below(3)],
     }
 }
 
@@ -360,13 +364,13 @@ fn a_disk_that_fails_at_any_single_call_loses_nothing() {
     assert!(calls > 100, "{calls}");
     let mut lives = Vec::new();
     for (kind, lasts, seed) in [
-        (FaultKind::NoSpace, Lasts::Once, 1),
-        (FaultKind::NoSpace, Lasts::UntilHealed, 1),
-        (FaultKind::Io, Lasts::Once, 1),
-        (FaultKind::Io, Lasts::UntilHealed, 1),
+        (FaultKind::NoSpace, FaultDuration::Once, 1),
+        (FaultKind::NoSpace, FaultDuration::UntilHealed, 1),
+        (FaultKind::Io, FaultDuration::Once, 1),
+        (FaultKind::Io, FaultDuration::UntilHealed, 1),
         // It lasts until the power is back; other seeds tear other writes.
-        (FaultKind::PowerLoss, Lasts::Once, 1),
-        (FaultKind::PowerLoss, Lasts::Once, 2),
+        (FaultKind::PowerLoss, FaultDuration::Once, 1),
+        (FaultKind::PowerLoss, FaultDuration::Once, 2),
     ] {
         let faults = (1..=calls).map(|at| Fault { at, kind, lasts });
         lives.extend(faults.map(|fault| Life {

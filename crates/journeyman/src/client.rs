@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::bail;
 use journeyman_api::json::Whole;
 use journeyman_api::{
-    Call, Error, NewIntervention, NewTask, ServedSettings, TaskView, Watch, Wire,
+    Call, Error, HttpTransport, NewIntervention, NewTask, ServedSettings, TaskView, Watch,
 };
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::{Event, Sequence, TaskId, TaskState};
@@ -18,7 +18,7 @@ use crate::socket::Place;
 
 /// A server, and how it was found.
 pub(crate) struct Client {
-    api: journeyman_api::Client<Wire>,
+    api: journeyman_api::Client<HttpTransport>,
     /// Whether it is the holder of this machine's data folder.
     is_local: bool,
     /// Keeps the socket's address good.
@@ -26,7 +26,7 @@ pub(crate) struct Client {
 }
 
 impl Deref for Client {
-    type Target = journeyman_api::Client<Wire>;
+    type Target = journeyman_api::Client<HttpTransport>;
 
     fn deref(&self) -> &Self::Target {
         &self.api
@@ -43,9 +43,9 @@ pub(crate) fn is_lost(error: &anyhow::Error) -> bool {
     refusal(error).is_some_and(Error::is_lost)
 }
 
-/// Whether a server cannot do it now: see [`Error::is_not_now`].
-pub(crate) fn is_not_now(error: &anyhow::Error) -> bool {
-    refusal(error).is_some_and(Error::is_not_now)
+/// Whether a server cannot do it now: see [`Error::is_unavailable`].
+pub(crate) fn is_unavailable(error: &anyhow::Error) -> bool {
+    refusal(error).is_some_and(Error::is_unavailable)
 }
 
 /// Whether a server is about to stop.
@@ -65,7 +65,7 @@ impl Client {
     /// The server that the settings name, or the one that holds the data folder if it answers.
     pub(crate) async fn find(settings: &Settings) -> anyhow::Result<Option<Self>> {
         if let Some(url) = &settings.server {
-            let wire = Wire::http(url, settings.token.clone())?;
+            let wire = HttpTransport::http(url, settings.token.clone())?;
             return Ok(Some(Self {
                 api: journeyman_api::Client::over(wire),
                 is_local: false,
@@ -87,7 +87,7 @@ impl Client {
             return Ok(None);
         }
         Ok(Some(Self {
-            api: journeyman_api::Client::over(Wire::socket(place.path())?),
+            api: journeyman_api::Client::over(HttpTransport::socket(place.path())?),
             is_local: true,
             _place: Some(place),
         }))
@@ -103,7 +103,7 @@ impl Client {
             let folder = settings.data_dir.display();
             format!("the process that holds {folder}")
         } else {
-            format!("the server at {}", self.way().base())
+            format!("the server at {}", self.transport().base())
         }
     }
 

@@ -121,8 +121,8 @@ impl ServerHandler for Mcp {
                 .await
             };
             return Ok(match waited.await {
-                Ok(wait::Waited::Told(value)) => told(value).into(),
-                Ok(wait::Waited::Asks(requests, state)) => {
+                Ok(wait::WaitOutcome::Told(value)) => told(value).into(),
+                Ok(wait::WaitOutcome::Asks(requests, state)) => {
                     InputRequiredResult::new(Some(requests), Some(state)).into()
                 }
                 Err(refused) => not_done(refused).into(),

@@ -1,5 +1,5 @@
-//! Streamable HTTP. Who asks, and that what is asked is not too large, is settled before: each request brings a
-//! [`Visitor`]. A session is its owner's alone.
+//! Streamable HTTP. Who asks, and that what is asked is not too large, is settled before: each request brings an
+//! [`AuthenticatedClient`]. A session is its owner's alone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use axum::{Extension, Router};
 use bytes::Bytes;
 use futures_util::{StreamExt, future};
 use journeyman_api::limits::SUBMISSION_BYTES_MAX;
-use journeyman_api::{Problem, Visitor};
+use journeyman_api::{AuthenticatedClient, Problem};
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use crate::json_rpc::Malformed;
-use crate::sessions::{InTheId, InUse, SessionId, Sessions, TOLD_MAX};
-use crate::{Mcp, Reach};
+use crate::sessions::{SessionGuard, SessionId, Sessions, StatelessStore, TOLD_MAX};
+use crate::{Mcp, RestAccess};
 
 /// Where it is.
 pub const PATH: &str = "/mcp";
@@ -55,10 +55,10 @@ struct Entry {
     sessions: Sessions,
 }
 
-/// The route, until this process stops. Each request has a [`Visitor`] among its extensions and is read already.
+/// The route, until this process stops. Each request has an [`AuthenticatedClient`] among its extensions and is read already.
 /// Started within a runtime.
 pub fn router(stop: CancellationToken) -> Router {
-    let mcp = Mcp::new(Reach::Here(stop.clone()));
+    let mcp = Mcp::new(RestAccess::InProcess(stop.clone()));
     #[cfg(feature = "conformance")]
     let mcp = Handler::new(mcp);
     let sessions = Sessions::new();
@@ -78,7 +78,7 @@ pub fn router(stop: CancellationToken) -> Router {
         .with_sse_retry(None)
         .with_max_request_body_bytes(SUBMISSION_BYTES_MAX)
         .with_cancellation_token(streams);
-    config.session_store = Some(Arc::new(InTheId));
+    config.session_store = Some(Arc::new(StatelessStore));
     let make = move || Ok(mcp.for_another());
     let entry = Entry {
         service: StreamableHttpService::new(make, Arc::new(sessions.clone()), config),
@@ -93,7 +93,7 @@ pub fn router(stop: CancellationToken) -> Router {
 
 async fn enter(
     State(entry): State<Entry>,
-    Extension(visitor): Extension<Visitor>,
+    Extension(visitor): Extension<AuthenticatedClient>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
@@ -139,8 +139,8 @@ impl Entry {
         &self,
         parts: Parts,
         body: Bytes,
-        session: Option<(SessionId, InUse)>,
-        visitor: &Visitor,
+        session: Option<(SessionId, SessionGuard)>,
+        visitor: &AuthenticatedClient,
     ) -> Result<Response, Problem> {
         let method = parts.method.clone();
         let id = session.as_ref().map(|(id, _)| id);
@@ -179,7 +179,7 @@ impl Entry {
     async fn answer_all(
         &self,
         parts: &Parts,
-        session: Option<&(SessionId, InUse)>,
+        session: Option<&(SessionId, SessionGuard)>,
         requests: Vec<Bytes>,
     ) -> Result<Response, Problem> {
         check_ids(&requests)?;
@@ -211,7 +211,7 @@ impl Entry {
 }
 
 /// A body, and a session that is in use as long as it lasts.
-fn keeping(body: Body, used: Option<(SessionId, InUse)>) -> Body {
+fn keeping(body: Body, used: Option<(SessionId, SessionGuard)>) -> Body {
     let Some((_, used)) = used else {
         return body;
     };

@@ -3,7 +3,7 @@
 //!
 //! Floor 7, beside `server`, of which it knows nothing. It keeps nothing of a task. Tools, resources and the
 //! protocol's own tasks are other words for the REST interface, which it asks as whoever speaks to it
-//! ([`Visitor`]): what a client may see and do, and what is durable, is settled there.
+//! ([`AuthenticatedClient`]): what a client may see and do, and what is durable, is settled there.
 
 #![allow(deprecated)] // subscribing and logging as clients of the revisions before 2026-07-28 do
 
@@ -26,7 +26,7 @@ mod wait;
 use std::sync::Arc;
 
 use axum::http::request::Parts;
-use journeyman_api::{Client, Visitor};
+use journeyman_api::{AuthenticatedClient, Client};
 use rmcp::model::Tool;
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServiceExt};
@@ -38,24 +38,24 @@ use session::Session;
 
 /// How a request gets to the REST interface.
 #[derive(Clone)]
-enum Reach {
-    /// As whoever was let in with it ([`Visitor`]), until this process stops.
-    Here(CancellationToken),
+enum RestAccess {
+    /// As whoever was let in with it ([`AuthenticatedClient`]), until this process stops.
+    InProcess(CancellationToken),
     /// In this way, whoever asks.
-    There(Client),
+    Remote(Client),
 }
 
 /// The MCP server, for one client.
 #[derive(Clone)]
 struct Mcp {
-    reach: Reach,
+    reach: RestAccess,
     tools: Arc<Vec<Tool>>,
     session: Arc<Session>,
 }
 
 /// Serves one client over standard input and output, until it goes away.
 pub async fn serve_stdio(api: Client) -> std::io::Result<()> {
-    let running = Mcp::new(Reach::There(api))
+    let running = Mcp::new(RestAccess::Remote(api))
         .serve(rmcp::transport::stdio())
         .await
         .map_err(std::io::Error::other)?;
@@ -64,7 +64,7 @@ pub async fn serve_stdio(api: Client) -> std::io::Result<()> {
 }
 
 impl Mcp {
-    fn new(reach: Reach) -> Self {
+    fn new(reach: RestAccess) -> Self {
         Self {
             reach,
             tools: Arc::new(catalogue::all(&schema::Schemas::new())),
@@ -83,18 +83,18 @@ impl Mcp {
     /// Waits until this process stops.
     async fn stopped(&self) {
         match &self.reach {
-            Reach::Here(stop) => stop.cancelled().await,
-            Reach::There(_) => std::future::pending().await,
+            RestAccess::InProcess(stop) => stop.cancelled().await,
+            RestAccess::Remote(_) => std::future::pending().await,
         }
     }
 
     /// REST as whoever sent this request.
     fn api(&self, context: &RequestContext<RoleServer>) -> Result<Client, ErrorData> {
         match &self.reach {
-            Reach::There(api) => Ok(api.clone()),
-            Reach::Here(_) => {
+            RestAccess::Remote(api) => Ok(api.clone()),
+            RestAccess::InProcess(_) => {
                 let parts = context.extensions.get::<Parts>();
-                let visitor = parts.and_then(|parts| parts.extensions.get::<Visitor>());
+                let visitor = parts.and_then(|parts| parts.extensions.get::<AuthenticatedClient>());
                 let nobody = || ErrorData::invalid_request("nobody knows who asks", None);
                 Ok(visitor.ok_or_else(nobody)?.rest.clone())
             }

@@ -119,14 +119,14 @@ struct Inside {
 }
 
 /// A session while a request uses it.
-pub(crate) struct InUse {
+pub(crate) struct SessionGuard {
     sessions: Sessions,
     name: String,
     /// What it is called here.
     pub(crate) within: HeaderValue,
 }
 
-impl Drop for InUse {
+impl Drop for SessionGuard {
     fn drop(&mut self) {
         if let Some(open) = self.sessions.known().open.get_mut(&self.name) {
             open.busy = open.busy.saturating_sub(1);
@@ -165,7 +165,7 @@ impl Sessions {
     }
 
     /// Uses a session; none if it is another owner's, or its client has ended it.
-    pub(crate) async fn enter(&self, id: &SessionId, owner: &Owner) -> Option<InUse> {
+    pub(crate) async fn enter(&self, id: &SessionId, owner: &Owner) -> Option<SessionGuard> {
         let (within, excess) = {
             let mut known = self.known();
             if known.ended.contains(&id.name) {
@@ -186,7 +186,7 @@ impl Sessions {
             (within, known.excess(owner))
         };
         self.let_go(excess).await;
-        Some(InUse {
+        Some(SessionGuard {
             sessions: self.clone(),
             name: id.name.clone(),
             within,
@@ -342,10 +342,10 @@ impl SessionManager for Sessions {
 }
 
 /// What a session began with is in the request that needs it: nothing is stored.
-pub(crate) struct InTheId;
+pub(crate) struct StatelessStore;
 
 #[async_trait]
-impl SessionStore for InTheId {
+impl SessionStore for StatelessStore {
     async fn load(&self, _: &str) -> Result<Option<SessionState>, SessionStoreError> {
         Ok(TOLD.try_with(|told| told.borrow().clone()).ok().flatten())
     }

@@ -41,7 +41,7 @@ pub(crate) struct WaitFor {
 }
 
 /// What came of waiting.
-pub(crate) enum Waited {
+pub(crate) enum WaitOutcome {
     /// What there is to tell.
     Told(Value),
     /// The client is to ask its user, and then to call again, with this to go on from.
@@ -50,7 +50,7 @@ pub(crate) enum Waited {
 
 /// How a client lets its user be asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum AskMethod {
     /// By a request of the server's, while its own goes on (before 2026-07-28).
     Elicit,
     /// By an answer that says what is missing (2026-07-28).
@@ -59,7 +59,7 @@ enum Way {
     None,
 }
 
-impl Way {
+impl AskMethod {
     fn of(context: &RequestContext<RoleServer>) -> Self {
         let capabilities = context.client_capabilities();
         if capabilities.is_none_or(|capabilities| capabilities.elicitation.is_none()) {
@@ -202,7 +202,7 @@ pub(crate) async fn wait(
     }: WaitFor,
     responses: Option<InputResponses>,
     state: Option<String>,
-) -> Result<Waited, Problem> {
+) -> Result<WaitOutcome, Problem> {
     let seconds = timeout_seconds.unwrap_or(WAIT_SECONDS);
     if !(0.0..=WAIT_SECONDS_MAX).contains(&seconds) {
         let detail = format!("`timeout_seconds` is a number from 0 to {WAIT_SECONDS_MAX}");
@@ -210,7 +210,7 @@ pub(crate) async fn wait(
     }
     let until = Instant::now() + Duration::from_secs_f64(seconds);
     tokio::pin!(stopped);
-    let way = Way::of(context);
+    let way = AskMethod::of(context);
     let mut view = look(api, &task_id, None).await?;
     let last = state.and_then(|state| state.parse::<u64>().ok());
     let mut seen = Sequence(last.or(view["sequence"].as_u64()).unwrap_or_default());
@@ -219,13 +219,13 @@ pub(crate) async fn wait(
         view = look(api, &task_id, None).await?;
     }
     loop {
-        if asks(&view) && way == Way::Answer {
+        if asks(&view) && way == AskMethod::Answer {
             tell_events(api, session, context, &task_id, &mut seen, 0).await?;
-            return Ok(Waited::Asks(input_requests(&view), seen.to_string()));
+            return Ok(WaitOutcome::Asks(input_requests(&view), seen.to_string()));
         }
         let left = until.saturating_duration_since(Instant::now());
         let mut goes_on = !is_settled(&view) && !left.is_zero();
-        if asks(&view) && way == Way::Elicit {
+        if asks(&view) && way == AskMethod::Elicit {
             goes_on = elicit(api, &context.peer, &task_id, &view, until).await?;
             view = look(api, &task_id, None).await?;
         } else if goes_on {
@@ -242,7 +242,7 @@ pub(crate) async fn wait(
         }
         if !goes_on {
             tell_events(api, session, context, &task_id, &mut seen, 0).await?; // what the last look has too
-            return Ok(Waited::Told(json!({
+            return Ok(WaitOutcome::Told(json!({
                 "is_settled": is_settled(&view),
                 "next": next(&view),
                 "task": view,

@@ -14,7 +14,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::{Router, http};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use journeyman_api::{Answer, Client, Transport, Unreachable, Visitor};
+use journeyman_api::{Answer, AuthenticatedClient, Client, Transport, Unreachable};
 use tower::Service;
 
 use crate::app::App;
@@ -40,7 +40,7 @@ pub struct MountedProtocol {
     pub path: &'static str,
     /// What a browser is shown there, whoever it is.
     pub page: &'static str,
-    /// What answers. Each request that comes to it has a [`Visitor`] among its extensions, and the body of a `POST` is
+    /// What answers. Each request that comes to it has an [`AuthenticatedClient`] among its extensions, and the body of a `POST` is
     /// there whole.
     pub router: Router,
 }
@@ -92,7 +92,7 @@ async fn enter(
         account: account.clone(),
         host: parts.headers.get(header::HOST).cloned(),
     };
-    parts.extensions.insert(Visitor {
+    parts.extensions.insert(AuthenticatedClient {
         owner: caller.principal.owner().clone(),
         rest: Client::new(Arc::new(rest)),
     });

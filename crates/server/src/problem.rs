@@ -25,9 +25,9 @@ impl From<Problem> for Rejection {
     }
 }
 
-impl From<journeyman_api::Unfit> for Rejection {
-    fn from(unfit: journeyman_api::Unfit) -> Self {
-        Self(unfit.into())
+impl From<journeyman_api::LimitError> for Rejection {
+    fn from(error: journeyman_api::LimitError) -> Self {
+        Self(error.into())
     }
 }
 
@@ -48,7 +48,7 @@ impl From<Error> for Rejection {
             Error::KeyUsed { .. } => conflict("key-used", detail).of_field("idempotency_key"),
             Error::Ended { .. } => conflict("task-ended", detail),
             Error::Conflict { .. } => conflict("overtaken", detail),
-            Error::Unfit(unfit) => unfit.into(),
+            Error::Limit(error) => error.into(),
             Error::NoModule { .. } => conflict("no-such-module", detail),
             Error::NoTool { .. } => conflict("no-such-tool", detail),
             Error::NoWorkers => conflict("no-bench", detail),

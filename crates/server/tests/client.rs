@@ -7,9 +7,9 @@ mod common;
 
 use journeyman_api::json::{Object, Whole};
 use journeyman_api::{
-    Call, Client, EventsQuery, FileQuery, ForkQuery, ForkTask, LinesQuery, ListQuery,
-    NewIntervention, NewTask, QueueChange, Request, RetryTask, StatusWord, ToolCalls, ToolStep,
-    Wire,
+    Call, Client, EventsQuery, FileQuery, ForkQuery, ForkTask, HttpTransport, LinesQuery,
+    ListQuery, NewIntervention, NewTask, QueueChange, Request, RetryTask, StatusWord, ToolCalls,
+    ToolStep,
 };
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::{ContentHash, Sequence, TaskId};
@@ -34,7 +34,10 @@ fn said(instruction: &str) -> NewIntervention {
 }
 
 /// The answer to a call, which is its type's JSON, member by member.
-async fn exact<A: Serialize + DeserializeOwned>(client: &Client<Wire>, call: Call<A>) -> A {
+async fn exact<A: Serialize + DeserializeOwned>(
+    client: &Client<HttpTransport>,
+    call: Call<A>,
+) -> A {
     let asked = call.request().clone();
     let text = client.text(call.as_text()).await.unwrap();
     let answer: A = serde_json::from_str(&text).unwrap();

@@ -1,6 +1,6 @@
 //! Why something is not done to a task.
 
-use journeyman_api::Unfit;
+use journeyman_api::LimitError;
 use journeyman_event::state::{FoldError, Status};
 use journeyman_event::{InvalidEvent, Principal, TaskId};
 use journeyman_journal::StreamName;
@@ -36,7 +36,7 @@ pub enum Error {
     },
     /// Something that was given does not fit, or is larger than is taken.
     #[error(transparent)]
-    Unfit(#[from] Unfit),
+    Limit(#[from] LimitError),
     /// The task has ended.
     #[error("task {task} is {} already: nothing can be done to it any more; `retry` and `fork` make a new one of it", status.as_str())]
     Ended {
@@ -113,7 +113,7 @@ impl Error {
     /// A field does not fit, for this reason.
     pub(crate) fn bad(field: &'static str, reason: impl Into<String>) -> Self {
         let reason = reason.into();
-        Self::Unfit(Unfit::Bad { field, reason })
+        Self::Limit(LimitError::Bad { field, reason })
     }
 }
 

@@ -172,7 +172,7 @@ impl Tasks {
         for (original, payload) in originals.chain(copied.iter().map(|event| (*event, None))) {
             let event = self.copy(principal, task_id, original, payload, &ids)?;
             ids.insert(original.id(), event.id());
-            state.foresee(&event);
+            state.evolve_proposed(&event);
             events.push(event);
         }
         Ok((events, state))
@@ -194,7 +194,7 @@ impl Tasks {
         let copy = NewEvent::copied(
             original,
             store,
-            journeyman_event::Copied {
+            journeyman_event::CopyOverrides {
                 id,
                 task_id: task_id.clone(),
                 owner: principal.owner().clone(),

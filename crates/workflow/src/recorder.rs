@@ -174,7 +174,7 @@ impl Recorder {
         let mut events = Vec::new();
         for fact in facts {
             let event = self.event(task, &after, fact)?;
-            after.foresee(&event);
+            after.evolve_proposed(&event);
             events.push(event);
         }
         Ok((events, after))

@@ -6,17 +6,17 @@ use journeyman_event::state::ModuleState;
 use journeyman_language::{Language, of_task};
 
 use super::modules::signatures;
-use super::{Asked, Source};
+use super::{Source, SourceInput};
 use crate::piece::{LayerName, Piece, Rank, piece};
 
 pub(crate) struct Dependencies;
 
 #[async_trait]
 impl Source for Dependencies {
-    async fn pieces(&self, asked: Asked<'_>) -> Vec<Piece> {
-        let module = asked.module.into_iter();
+    async fn pieces(&self, input: SourceInput<'_>) -> Vec<Piece> {
+        let module = input.module.into_iter();
         module
-            .flat_map(|module| dependencies(asked.state, module))
+            .flat_map(|module| dependencies(input.state, module))
             .collect()
     }
 }

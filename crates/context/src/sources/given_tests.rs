@@ -5,15 +5,15 @@ use journeyman_event::TaskState;
 use journeyman_event::payload::{PlannedModule, TestOrigin};
 use journeyman_language::of_task;
 
-use super::{Asked, Source};
+use super::{Source, SourceInput};
 use crate::piece::{LayerName, Piece, Rank, piece};
 
 pub(crate) struct GivenTests;
 
 #[async_trait]
 impl Source for GivenTests {
-    async fn pieces(&self, asked: Asked<'_>) -> Vec<Piece> {
-        given_tests(asked.state, asked.module.map(|module| &module.plan))
+    async fn pieces(&self, input: SourceInput<'_>) -> Vec<Piece> {
+        given_tests(input.state, input.module.map(|module| &module.plan))
     }
 }
 

@@ -3,15 +3,15 @@
 use async_trait::async_trait;
 use journeyman_event::TaskState;
 
-use super::{Asked, Source};
+use super::{Source, SourceInput};
 use crate::piece::{LayerName, Piece, Rank, piece};
 
 pub(crate) struct Instructions;
 
 #[async_trait]
 impl Source for Instructions {
-    async fn pieces(&self, asked: Asked<'_>) -> Vec<Piece> {
-        instructions(asked.state).into_iter().collect()
+    async fn pieces(&self, input: SourceInput<'_>) -> Vec<Piece> {
+        instructions(input.state).into_iter().collect()
     }
 }
 

@@ -5,17 +5,17 @@ use journeyman_event::TaskState;
 use journeyman_event::payload::Purpose;
 use serde_json::Value;
 
-use super::{Asked, Source};
+use super::{Source, SourceInput};
 use crate::piece::{LayerName, Piece, Rank, piece};
 
 pub(crate) struct Lookups;
 
 #[async_trait]
 impl Source for Lookups {
-    async fn pieces(&self, asked: Asked<'_>) -> Vec<Piece> {
-        match asked.purpose {
+    async fn pieces(&self, input: SourceInput<'_>) -> Vec<Piece> {
+        match input.purpose {
             Purpose::LookUp => Vec::new(),
-            _ => looked_up(asked.state),
+            _ => looked_up(input.state),
         }
     }
 }

@@ -7,19 +7,19 @@ use journeyman_event::TaskState;
 use journeyman_event::payload::PlannedModule;
 use journeyman_event::state::ModuleState;
 
-use super::{Asked, Source};
+use super::{Source, SourceInput};
 use crate::piece::{LayerName, Piece, Rank, piece};
 
 pub(crate) struct Modules;
 
 #[async_trait]
 impl Source for Modules {
-    async fn pieces(&self, asked: Asked<'_>) -> Vec<Piece> {
-        let Some(module) = asked.module else {
+    async fn pieces(&self, input: SourceInput<'_>) -> Vec<Piece> {
+        let Some(module) = input.module else {
             return Vec::new();
         };
         let specification = (!module.plan.completes_prompt).then(|| specification(module));
-        plan(asked.state, module)
+        plan(input.state, module)
             .into_iter()
             .chain(specification)
             .collect()

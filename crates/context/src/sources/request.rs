@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Asked, Source};
+use super::{Source, SourceInput};
 use crate::piece::Piece;
 use crate::purpose::Descriptor;
 
@@ -10,7 +10,7 @@ pub(crate) struct Request;
 
 #[async_trait]
 impl Source for Request {
-    async fn pieces(&self, asked: Asked<'_>) -> Vec<Piece> {
-        (Descriptor::of(asked.purpose).request)(asked.state, asked.module)
+    async fn pieces(&self, input: SourceInput<'_>) -> Vec<Piece> {
+        (Descriptor::of(input.purpose).request)(input.state, input.module)
     }
 }

@@ -7,7 +7,7 @@ use journeyman_event::ModuleName;
 use journeyman_event::payload::Purpose;
 use journeyman_event::state::{ModuleState, TestRun};
 
-use super::{Asked, Source};
+use super::{Source, SourceInput};
 use crate::piece::{LayerName, Piece, Rank, piece};
 
 /// Earlier rounds that are shown, one line each.
@@ -17,9 +17,9 @@ pub(crate) struct Rounds;
 
 #[async_trait]
 impl Source for Rounds {
-    async fn pieces(&self, asked: Asked<'_>) -> Vec<Piece> {
+    async fn pieces(&self, input: SourceInput<'_>) -> Vec<Piece> {
         // A fresh candidate is not to be led by those that failed.
-        let module = asked.module.filter(|_| asked.purpose == Purpose::Fix);
+        let module = input.module.filter(|_| input.purpose == Purpose::Fix);
         module.and_then(rounds).into_iter().collect()
     }
 }

@@ -6,15 +6,15 @@ use journeyman_event::payload::Purpose;
 use journeyman_event::state::ModuleState;
 use journeyman_language::of_task;
 
-use super::{Asked, Source};
+use super::{Source, SourceInput};
 use crate::piece::{LayerName, Piece, Rank, piece};
 
 pub(crate) struct Task;
 
 #[async_trait]
 impl Source for Task {
-    async fn pieces(&self, asked: Asked<'_>) -> Vec<Piece> {
-        vec![task(asked.state, asked.purpose, asked.module)]
+    async fn pieces(&self, input: SourceInput<'_>) -> Vec<Piece> {
+        vec![task(input.state, input.purpose, input.module)]
     }
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use journeyman_event::payload::Purpose;
 use serde_json::Value;
 
-use super::{Asked, Source};
+use super::{Source, SourceInput};
 use crate::offer::ToolOffer;
 use crate::piece::{LayerName, Piece, Rank, piece};
 
@@ -17,9 +17,9 @@ pub(crate) struct Tools;
 
 #[async_trait]
 impl Source for Tools {
-    async fn pieces(&self, asked: Asked<'_>) -> Vec<Piece> {
-        let offers = offers(asked.purpose, asked.tools).into_iter();
-        offers.chain(called(asked)).collect()
+    async fn pieces(&self, input: SourceInput<'_>) -> Vec<Piece> {
+        let offers = offers(input.purpose, input.tools).into_iter();
+        offers.chain(called(input)).collect()
     }
 }
 
@@ -67,9 +67,9 @@ fn arguments(schema: &Value) -> String {
 }
 
 /// What the tools said to the agent that asks.
-fn called(asked: Asked<'_>) -> Vec<Piece> {
-    let module = asked.module.map(|module| &module.plan.name);
-    let agent = asked.state.agent(module).into_iter();
+fn called(input: SourceInput<'_>) -> Vec<Piece> {
+    let module = input.module.map(|module| &module.plan.name);
+    let agent = input.state.agent(module).into_iter();
     let calls = agent.flat_map(|agent| &agent.calls);
     let pieces = calls.map(|call| {
         let arguments = Value::Object(call.request.arguments.clone());

@@ -1,4 +1,4 @@
-use journeyman_crash_vfs::{Disk, Fault, FaultKind, Lasts};
+use journeyman_crash_vfs::{Disk, Fault, FaultDuration, FaultKind};
 use rusqlite::{Connection, ErrorCode, ffi};
 
 use crate::common::{Stored, append, create, head, inspect, look, open_reader, open_writer};
@@ -37,7 +37,11 @@ fn calls() -> u64 {
 fn a_full_disk_costs_only_the_commits_that_fail() {
     let mut failures = 0;
     for at in 1..=calls() {
-        for lasts in [Lasts::Once, Lasts::Calls(3), Lasts::UntilHealed] {
+        for lasts in [
+            FaultDuration::Once,
+            FaultDuration::Calls(3),
+            FaultDuration::UntilHealed,
+        ] {
             let seed = 2_000_000 + at;
             let (disk, mut writer, reader) = prepared(seed);
             disk.plan(Fault {
@@ -88,7 +92,11 @@ fn a_full_disk_costs_only_the_commits_that_fail() {
 fn an_io_error_costs_only_the_commits_that_fail() {
     let (mut failures, mut faults) = (0, 0);
     for at in 1..=calls() {
-        for lasts in [Lasts::Once, Lasts::Calls(3), Lasts::UntilHealed] {
+        for lasts in [
+            FaultDuration::Once,
+            FaultDuration::Calls(3),
+            FaultDuration::UntilHealed,
+        ] {
             let seed = 3_000_000 + at;
             let (disk, mut writer, reader) = prepared(seed);
             disk.plan(Fault {
@@ -130,7 +138,7 @@ fn opening_meets_every_fault_and_succeeds_afterwards() {
         for at in 1.. {
             let seed = 4_000_000 + at;
             let disk = Disk::new(seed);
-            let lasts = Lasts::Once;
+            let lasts = FaultDuration::Once;
             disk.plan(Fault { at, kind, lasts });
             let created = open_writer(&disk, "FULL").and_then(|mut writer| create(&mut writer));
             if disk.faults() == 0 {
@@ -160,7 +168,7 @@ fn failed_sync(seed: u64, at: u64) -> Option<(Disk, Connection)> {
     disk.plan(Fault {
         at,
         kind: FaultKind::Io,
-        lasts: Lasts::Once,
+        lasts: FaultDuration::Once,
     });
     let error = append(&mut writer, 2).err()?;
     let code = error.sqlite_error()?.extended_code;

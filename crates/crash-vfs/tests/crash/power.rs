@@ -1,4 +1,4 @@
-use journeyman_crash_vfs::{Disk, Fault, FaultKind, Lasts};
+use journeyman_crash_vfs::{Disk, Fault, FaultDuration, FaultKind};
 
 use crate::common::{Stored, append, create, head, inspect, open_reader, open_writer, run};
 
@@ -14,7 +14,7 @@ fn lose_power_at(seed: u64, at: u64, synchronous: &str) -> Outcome {
     disk.plan(Fault {
         at,
         kind: FaultKind::PowerLoss,
-        lasts: Lasts::Once,
+        lasts: FaultDuration::Once,
     });
     let (acknowledged, result) = run(&disk, synchronous);
     assert!(disk.faults() > 0, "seed {seed}, call {at}: no fault");
@@ -121,7 +121,7 @@ fn power_lost_again_during_recovery_loses_no_more() {
         let power_loss = |at| Fault {
             at,
             kind: FaultKind::PowerLoss,
-            lasts: Lasts::Once,
+            lasts: FaultDuration::Once,
         };
         disk.plan(power_loss(at));
         let (acknowledged, _) = run(&disk, "FULL");

@@ -8,9 +8,9 @@ use super::{
     Refusals, Status, TaskState, TestRun, ToolCall,
 };
 use crate::content::ContentHash;
-use crate::event::{Event, NewEvent, ToFold};
+use crate::event::{Event, FoldInput, NewEvent};
 use crate::ids::{ModuleName, Sequence};
-use crate::ordering::{Standing, is_report_valid};
+use crate::ordering::{CodeIdentity, is_report_valid};
 use crate::payload::{
     CodeOrigin, FailureReason, Interruption, PauseReason, Payload, Purpose, ReviewCompleted,
     TestFailureKind, TestResult, TestScope, ToolCompleted, ToolOutcome, Verification,
@@ -54,17 +54,17 @@ impl TaskState {
                 at: self.sequence,
             });
         }
-        self.take_in(event.to_fold());
+        self.take_in(event.fold_input());
         Ok(())
     }
 
     /// Takes in an event that is about to be appended: the state as it will be, but for the position in the
     /// store, which is not known yet and taken for the next.
-    pub fn foresee(&mut self, event: &NewEvent) {
-        self.take_in(event.to_fold(self.sequence.next(), self.revision.next()));
+    pub fn evolve_proposed(&mut self, event: &NewEvent) {
+        self.take_in(event.fold_input(self.sequence.next(), self.revision.next()));
     }
 
-    fn take_in(&mut self, event: ToFold<'_>) {
+    fn take_in(&mut self, event: FoldInput<'_>) {
         self.apply(event);
         self.sequence = event.sequence;
         self.revision = event.revision;
@@ -76,7 +76,7 @@ impl TaskState {
         self.clock.merge(event.clock);
     }
 
-    fn apply(&mut self, event: ToFold<'_>) {
+    fn apply(&mut self, event: FoldInput<'_>) {
         match event.payload {
             Payload::TaskSubmitted(submitted) => {
                 self.limits = submitted.limits;
@@ -356,7 +356,7 @@ impl TaskState {
         }
     }
 
-    fn apply_to_module(&mut self, event: ToFold<'_>) {
+    fn apply_to_module(&mut self, event: FoldInput<'_>) {
         let Some(index) = event.module.and_then(|name| {
             self.modules
                 .iter()
@@ -420,12 +420,12 @@ impl TaskState {
                 let run = runs
                     .filter(|run| run.outcome.is_some())
                     .find(|run| run.outcome == event.causation_id);
-                let about = Standing {
+                let about = CodeIdentity {
                     version: report.version,
                     clock: run.map_or_else(|| event.clock.clone(), |run| run.clock.clone()),
                     hash: Some(report.code_hash),
                 };
-                let current = module.standing();
+                let current = module.code_identity();
                 if current.is_some_and(|current| is_report_valid(&about, &current).is_valid()) {
                     module.bug = Some(Bug {
                         version: report.version,
@@ -441,7 +441,7 @@ impl TaskState {
         }
     }
 
-    fn run_from(&mut self, event: ToFold<'_>) {
+    fn run_from(&mut self, event: FoldInput<'_>) {
         self.stop_running_at_last_event();
         self.status = Status::Running;
         self.pause = None;
@@ -450,7 +450,7 @@ impl TaskState {
 
     /// Who works on a task says so when that stops. Its user stops one that nobody works on any more
     /// as well: after a crash, when it is not known since when.
-    fn stop_running(&mut self, event: ToFold<'_>) {
+    fn stop_running(&mut self, event: FoldInput<'_>) {
         if event.actor != USER {
             self.worked_at = Some(event.occurred_at);
         }
@@ -466,7 +466,7 @@ impl TaskState {
         self.worked_at = None;
     }
 
-    fn end(&mut self, event: ToFold<'_>, status: Status, ending: Ending) {
+    fn end(&mut self, event: FoldInput<'_>, status: Status, ending: Ending) {
         self.stop_running(event);
         self.active_agents.clear();
         self.status = status;
@@ -486,7 +486,7 @@ impl TaskState {
         has_failed
     }
 
-    fn open(&mut self, event: ToFold<'_>, action: Action) {
+    fn open(&mut self, event: FoldInput<'_>, action: Action) {
         self.effects.push(OpenEffect {
             intent: event.id,
             attempt: 1,
@@ -499,7 +499,7 @@ impl TaskState {
     }
 
     /// What the model says of this event's module, or is about to say, is of no use any more.
-    fn overtake(&mut self, event: ToFold<'_>) {
+    fn overtake(&mut self, event: FoldInput<'_>) {
         self.drop_answers(event.module);
         let open = self.effects.iter_mut();
         for effect in open.filter(|effect| effect.module.as_ref() == event.module) {
@@ -508,13 +508,13 @@ impl TaskState {
     }
 
     /// The open effect that `event` is about.
-    fn effect_of(&self, event: ToFold<'_>) -> Option<usize> {
+    fn effect_of(&self, event: FoldInput<'_>) -> Option<usize> {
         let mut open = self.effects.iter();
         open.position(|effect| Some(effect.intent) == event.causation_id)
     }
 
     /// The open effect whose outcome `event` is: it is open no more.
-    fn close(&mut self, event: ToFold<'_>) -> Option<OpenEffect> {
+    fn close(&mut self, event: FoldInput<'_>) -> Option<OpenEffect> {
         let Some(at) = self.effect_of(event) else {
             self.uncounted.flagged += 1;
             return None;
@@ -524,7 +524,7 @@ impl TaskState {
 
     fn tested(
         &mut self,
-        event: ToFold<'_>,
+        event: FoldInput<'_>,
         failure: Option<TestFailureKind>,
         tests: &[TestResult],
         (idle, skipped): (&[String], &[String]),
@@ -581,7 +581,7 @@ impl TaskState {
         }
     }
 
-    fn tool_completed(&mut self, event: ToFold<'_>, done: &ToolCompleted) {
+    fn tool_completed(&mut self, event: FoldInput<'_>, done: &ToolCompleted) {
         // One that was refused was never begun.
         if done.outcome != ToolOutcome::Refused {
             self.close(event);
@@ -634,7 +634,7 @@ impl TaskState {
         });
     }
 
-    fn spend(&mut self, event: ToFold<'_>, tokens: Tokens) {
+    fn spend(&mut self, event: FoldInput<'_>, tokens: Tokens) {
         self.spent += tokens;
         let mut modules = self.modules.iter_mut();
         if let Some(module) = modules.find(|module| Some(&module.plan.name) == event.module) {

@@ -38,7 +38,7 @@ pub(crate) async fn mcp(settings: &Settings) -> anyhow::Result<Exit> {
         found: None,
         holder: None,
     };
-    let way: Arc<dyn Transport> = Arc::new(Way {
+    let way: Arc<dyn Transport> = Arc::new(TasksTransport {
         wanted,
         is_elsewhere: settings.server.is_some(),
     });
@@ -124,13 +124,13 @@ impl Finder<'_> {
 }
 
 /// The way to the tasks.
-struct Way {
+struct TasksTransport {
     wanted: mpsc::Sender<Wish>,
     /// Whether a server was named, which nobody replaces.
     is_elsewhere: bool,
 }
 
-impl Way {
+impl TasksTransport {
     async fn client(&self, gone: Option<Arc<Client>>) -> Result<Arc<Client>, Unreachable> {
         let (reply, found) = oneshot::channel();
         let ending = |_| Unreachable::NotTaken("this process is ending".to_owned());
@@ -141,14 +141,14 @@ impl Way {
 }
 
 #[async_trait]
-impl Transport for Way {
+impl Transport for TasksTransport {
     async fn ask(&self, request: &Request) -> Result<Answer, Unreachable> {
         let mut client = self.client(None).await?;
         let mut tries = 1;
         loop {
-            let problem = match client.way().ask(request).await {
+            let problem = match client.transport().ask(request).await {
                 Ok(answer) => return Ok(answer),
-                Err(Unreachable::Lost(problem)) if !request.only_looks() => {
+                Err(Unreachable::Lost(problem)) if !request.is_read_only() => {
                     return Err(Unreachable::Lost(format!(
                         "{problem}; whether it was done is not known: look with list_tasks"
                     )));

@@ -19,7 +19,7 @@ use journeyman_workflow::{check_output, prompt_note};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{ResumeArgs, RunArgs};
-use crate::client::{WatchEnd, is_lost, is_not_now, is_stopping};
+use crate::client::{WatchEnd, is_lost, is_stopping, is_unavailable};
 use crate::environment::SystemRandom;
 use crate::exit::{Exit, UsageError};
 use crate::progress::{Progress, Style};
@@ -223,7 +223,7 @@ async fn see_through(
                     }
                     // Somebody takes its place, or it has space again, and has the task.
                     Err(error) if is_stopping(&error) && client.is_local() => Some(error),
-                    Err(error) if is_not_now(&error) && before => Some(error),
+                    Err(error) if is_unavailable(&error) && before => Some(error),
                     Err(error) => return Err(error),
                 };
                 if problem.is_none() {

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use journeyman_api::{Client, Wire};
+use journeyman_api::{Client, HttpTransport};
 use journeyman_bus::{Bus, Stamp};
 use journeyman_event::{SeededRandom, TimeSource};
 use journeyman_journal::{Journal, Memory};
@@ -107,14 +107,14 @@ pub(crate) async fn serve(change: impl FnOnce(&mut ServerOptions)) -> Served {
 
 impl Served {
     /// A client of its port.
-    pub(crate) fn client(&self) -> Client<Wire> {
+    pub(crate) fn client(&self) -> Client<HttpTransport> {
         let url = format!("http://{}", self.address);
-        Client::over(Wire::http(&url, None).unwrap())
+        Client::over(HttpTransport::http(&url, None).unwrap())
     }
 
     /// A client of its socket.
-    pub(crate) fn local_client(&self) -> Client<Wire> {
-        Client::over(Wire::socket(&self.folder.path().join("socket")).unwrap())
+    pub(crate) fn local_client(&self) -> Client<HttpTransport> {
+        Client::over(HttpTransport::socket(&self.folder.path().join("socket")).unwrap())
     }
 
     pub(crate) async fn end(self) {

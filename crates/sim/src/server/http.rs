@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::reply::{End, Reply};
+use super::reply::{Reply, ReplyEnd};
 
 /// A request larger than this is not read.
 const REQUEST_BYTES_MAX: usize = 8 << 20;
@@ -15,14 +15,14 @@ const BLOCK_BYTES: usize = 16 << 10;
 /// Between two comments that keep a connection.
 const COMMENT_PAUSE: Duration = Duration::from_millis(50);
 
-pub(super) struct Asked {
+pub(super) struct HttpRequest {
     pub(super) path: String,
     /// Null where there is none, or none that is JSON.
     pub(super) body: Value,
 }
 
 /// Reads one request.
-pub(super) async fn read(socket: &mut TcpStream) -> io::Result<Asked> {
+pub(super) async fn read(socket: &mut TcpStream) -> io::Result<HttpRequest> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -40,7 +40,7 @@ pub(super) async fn read(socket: &mut TcpStream) -> io::Result<Asked> {
     while bytes.len() < whole {
         more(socket, &mut bytes).await?;
     }
-    Ok(Asked {
+    Ok(HttpRequest {
         path: head.split(' ').nth(1).unwrap_or_default().to_owned(),
         body: serde_json::from_slice(&bytes[from..whole]).unwrap_or_default(),
     })
@@ -72,14 +72,14 @@ pub(super) async fn write(mut socket: TcpStream, reply: Reply) -> io::Result<()>
         tokio::task::yield_now().await;
     }
     match reply.end {
-        End::Close => socket.shutdown().await,
-        End::Reset => socket.set_zero_linger(),
-        End::Stay => {
+        ReplyEnd::Close => socket.shutdown().await,
+        ReplyEnd::Reset => socket.set_zero_linger(),
+        ReplyEnd::Stay => {
             let mut block = [0; 16];
             while socket.read(&mut block).await? > 0 {}
             Ok(())
         }
-        End::Comments => loop {
+        ReplyEnd::Comments => loop {
             socket.write_all(b": keep-alive\n\n").await?;
             tokio::time::sleep(COMMENT_PAUSE).await;
         },

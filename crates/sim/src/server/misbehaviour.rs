@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::reply::{End, Reply, chunk, delta, ending};
+use super::reply::{Reply, ReplyEnd, chunk, delta, ending};
 use super::{Call, Route, ollama};
 
 /// Chunks of an answer without an end, as far as a test is concerned.
@@ -220,9 +220,9 @@ pub const MISBEHAVIOURS: &[Misbehaviour] = &[
         refuses(call, "chat_template_kwargs", "Unrecognized request argument supplied: chat_template_kwargs").or_else(|| thinks(call, "reasoning"))
     }),
     // The answer does not end as it should.
-    does("finish_and_stay", "the connection stays open behind the end", |call| chat(call, || Reply::events(&call.finished()).then(End::Stay))),
-    does("finish_and_comments", "comments keep the connection behind the end", |call| chat(call, || Reply::events(&call.finished()).then(End::Comments))),
-    does("finish_and_reset", "the connection is reset behind the end", |call| chat(call, || Reply::events(&call.finished()).then(End::Reset))),
+    does("finish_and_stay", "the connection stays open behind the end", |call| chat(call, || Reply::events(&call.finished()).then(ReplyEnd::Stay))),
+    does("finish_and_comments", "comments keep the connection behind the end", |call| chat(call, || Reply::events(&call.finished()).then(ReplyEnd::Comments))),
+    does("finish_and_reset", "the connection is reset behind the end", |call| chat(call, || Reply::events(&call.finished()).then(ReplyEnd::Reset))),
     does("cut", "the connection closes in the middle", |call| first(1, call, || Reply::events(&call.begun()))),
     does("cut_after_empty_finish", "the same, and each chunk has an empty reason", |call| first(1, call, || {
         let chunks: Vec<Value> = call.begun().into_iter().map(|mut chunk| { chunk["choices"][0]["finish_reason"] = json!(""); chunk }).collect();
@@ -241,12 +241,12 @@ pub const MISBEHAVIOURS: &[Misbehaviour] = &[
     does("unsaid_end_in_a_record", "the body ends as it should in the middle of a record", |call| first(1, call, || Reply::events(&call.unended()).and("data: {\"choices\": [{\"delta\"").chunked(true))),
     does("unsaid_end_of_nothing", "the body ends as it should, and nothing was said", |call| first(1, call, || Reply::events([]).chunked(true))),
     does("broken_record", "a record is no JSON", |call| first(1, call, || Reply::events(&call.begun()).and("data: {\"choices\": [{oops}]}\n\n"))),
-    does("reset_in_answer", "the connection is reset in the middle", |call| first(1, call, || Reply::events(&call.begun()).then(End::Reset))),
-    does("reset_at_once", "the connection is reset before anything is said", |call| first(1, call, || Reply { status: None, ..Reply::stream([]) }.then(End::Reset))),
-    does("silent", "nothing comes", |call| first(1, call, || Reply::stream([]).then(End::Stay))),
-    does("silent_in_answer", "nothing more comes in the middle", |call| first(1, call, || Reply::events(&call.begun()).then(End::Stay))),
-    does("comments_for_ever", "only comments come", |call| first(1, call, || Reply::stream([]).then(End::Comments))),
-    does("comments_in_answer", "only comments come from the middle on", |call| first(1, call, || Reply::events(&call.begun()).then(End::Comments))),
+    does("reset_in_answer", "the connection is reset in the middle", |call| first(1, call, || Reply::events(&call.begun()).then(ReplyEnd::Reset))),
+    does("reset_at_once", "the connection is reset before anything is said", |call| first(1, call, || Reply { status: None, ..Reply::stream([]) }.then(ReplyEnd::Reset))),
+    does("silent", "nothing comes", |call| first(1, call, || Reply::stream([]).then(ReplyEnd::Stay))),
+    does("silent_in_answer", "nothing more comes in the middle", |call| first(1, call, || Reply::events(&call.begun()).then(ReplyEnd::Stay))),
+    does("comments_for_ever", "only comments come", |call| first(1, call, || Reply::stream([]).then(ReplyEnd::Comments))),
+    does("comments_in_answer", "only comments come from the middle on", |call| first(1, call, || Reply::events(&call.begun()).then(ReplyEnd::Comments))),
     does("content_filter", "a filter of contents ends the answer", |call| first(1, call, || { let mut chunks = call.begun(); chunks.push(ending("content_filter")); done(&chunks) })),
     does("finish_error", "the answer ends because of an error", |call| first(1, call, || { let mut chunks = call.begun(); chunks.push(ending("error")); done(&chunks) })),
     does("only_thoughts", "the answer is used up by thoughts", |call| chat(call, || {

@@ -14,12 +14,12 @@ pub(super) struct Reply {
     pub(super) headers: Vec<(&'static str, String)>,
     /// Each is sent on its own.
     pub(super) pieces: Vec<Vec<u8>>,
-    pub(super) end: End,
+    pub(super) end: ReplyEnd,
 }
 
 /// What becomes of the connection behind the last piece.
 #[derive(Clone, Copy)]
-pub(super) enum End {
+pub(super) enum ReplyEnd {
     Close,
     Reset,
     /// It stays open until the client closes it.
@@ -38,7 +38,7 @@ impl Reply {
                 ("Content-Length", body.len().to_string()),
             ],
             pieces: vec![body.as_bytes().to_vec()],
-            end: End::Close,
+            end: ReplyEnd::Close,
         }
     }
 
@@ -64,12 +64,12 @@ impl Reply {
             status: Some(200),
             headers: vec![("Content-Type", "text/event-stream".to_owned())],
             pieces: texts.into_iter().map(String::into_bytes).collect(),
-            end: End::Close,
+            end: ReplyEnd::Close,
         }
     }
 
     /// With another end.
-    pub(super) fn then(mut self, end: End) -> Self {
+    pub(super) fn then(mut self, end: ReplyEnd) -> Self {
         self.end = end;
         self
     }

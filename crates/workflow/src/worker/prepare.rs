@@ -1,7 +1,7 @@
 //! Makes a wish an intent: the prompt of a call with all that is sent, a tool call that may be made.
 
 use bytes::Bytes;
-use journeyman_context::{Descriptor, Refusal, ToolOffer};
+use journeyman_context::{BuildError, Descriptor, ToolOffer};
 use journeyman_event::payload::{
     ContextRefused, ModelCallStarted, PauseReason, Purpose, SentMessage, ToolCompleted,
     ToolExecuting, ToolOutcome, ToolRequest,
@@ -47,11 +47,11 @@ impl Worker {
                 };
                 journeyman_context::build(server, request).await
             }
-            Err(error) => Err(Refusal::Count(error)),
+            Err(error) => Err(BuildError::Count(error)),
         };
         let built = match built {
             Ok(built) => built,
-            Err(Refusal::Count(error)) if error.is_transient() => {
+            Err(BuildError::Count(error)) if error.is_transient() => {
                 let (reason, problem) = (PauseReason::ModelUnreachable, error.to_string());
                 if state.effects.is_empty() {
                     let fact = self.pause_fact(reason, &problem);
@@ -61,8 +61,8 @@ impl Worker {
                 }
                 return Ok(true);
             }
-            Err(Refusal::Count(error)) => return Err(error.into()),
-            Err(refusal @ Refusal::DoesNotFit { reason, .. }) => {
+            Err(BuildError::Count(error)) => return Err(error.into()),
+            Err(refusal @ BuildError::DoesNotFit { reason, .. }) => {
                 let refused = ContextRefused {
                     purpose,
                     reason,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use journeyman_api::limits::{SOURCE_CHARS_MAX, TEXT_CHARS_MAX, check_source, check_text};
-use journeyman_api::{CheckedTask, Unfit};
+use journeyman_api::{CheckedTask, LimitError};
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted};
 use journeyman_event::{TaskState, Tokens};
 use journeyman_language::find;
@@ -77,7 +77,7 @@ pub(super) fn submission(
     } else {
         args.prompt
     };
-    let usage = |error: Unfit| UsageError(error.to_string());
+    let usage = |error: LimitError| UsageError(error.to_string());
     check_text("prompt", &prompt).map_err(usage)?; // tests are looked for in it
     if let Some(problem) = prompt_problem(&prompt) {
         return Err(UsageError(format!("this prompt is not worked on: {problem}")).into());

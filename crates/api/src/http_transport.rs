@@ -21,7 +21,7 @@ const CONNECT_TIME: Duration = Duration::from_secs(5);
 
 /// A server that is reached over HTTP.
 #[derive(Debug)]
-pub struct Wire {
+pub struct HttpTransport {
     http: reqwest::Client,
     base: String,
     token: Option<String>,
@@ -38,7 +38,7 @@ fn whole(error: &reqwest::Error) -> String {
     text
 }
 
-impl Wire {
+impl HttpTransport {
     /// The server at this address (`http://host:port`), asked with this token if there is one.
     pub fn http(url: &str, token: Option<String>) -> Result<Self, Error> {
         Self::new(builder(), url.trim_end_matches('/').to_owned(), token)
@@ -108,7 +108,7 @@ impl Wire {
 }
 
 #[async_trait]
-impl Transport for Wire {
+impl Transport for HttpTransport {
     async fn ask(&self, request: &Request) -> Result<Answer, Unreachable> {
         Self::read(self.send(request).await?).await
     }
@@ -120,15 +120,15 @@ fn builder() -> reqwest::ClientBuilder {
         .no_proxy()
 }
 
-impl Client<Wire> {
+impl Client<HttpTransport> {
     /// A client of this server.
-    pub fn over(wire: Wire) -> Self {
+    pub fn over(wire: HttpTransport) -> Self {
         Self::new(Arc::new(wire))
     }
 
     /// Whether the server answers at all.
     pub async fn is_there(&self) -> bool {
-        let asked = self.way().prepare(Call::health().request());
+        let asked = self.transport().prepare(Call::health().request());
         let answer = asked.timeout(CONNECT_TIME).send().await;
         matches!(answer, Ok(answer) if answer.status().is_success())
     }
@@ -158,13 +158,13 @@ impl Client<Wire> {
     /// were seen. Whoever loses the connection watches again after the last event that came.
     pub async fn watch(&self, task: &TaskId, after: Sequence) -> Result<Option<Watch>, Error> {
         let call: Call<Stream> = Call::stream(task, after);
-        let answer = self.way().send(call.request()).await?;
+        let answer = self.transport().send(call.request()).await?;
         let status = answer.status();
         if status == StatusCode::NO_CONTENT {
             return Ok(None);
         }
         if !status.is_success() {
-            let Answer { status, body } = Wire::read(answer).await?;
+            let Answer { status, body } = HttpTransport::read(answer).await?;
             return Err(Error::refused(status, &body));
         }
         Ok(Some(Watch {
