@@ -10,7 +10,7 @@ use journeyman_event::state::{Action, OpenEffect, Status};
 use journeyman_event::{EventId, TaskState};
 use journeyman_fetch::Progress as Step;
 
-use crate::text_format::{counted, grouped, lasted_so_far, token_rate};
+use crate::text_format::{count_text, elapsed_text, group_digits, token_rate};
 
 /// Before anything arrived, how fast it will come is a guess: a middling line.
 const EXPECTED_MB_PER_SECOND: u64 = 10;
@@ -22,7 +22,7 @@ const RATE_TIME_MIN: Duration = Duration::from_secs(1);
 pub(crate) struct Activity {
     /// Each with the time since when. Only effects of a task are several.
     doing: Vec<(Doing, Instant)>,
-    hears_tokens: bool,
+    show_tokens: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -50,13 +50,13 @@ impl Activity {
     pub(crate) fn none() -> Self {
         Self {
             doing: Vec::new(),
-            hears_tokens: false,
+            show_tokens: false,
         }
     }
 
     /// From now on every token of the task's calls is told.
-    pub(crate) fn hears_tokens(&mut self) {
-        self.hears_tokens = true;
+    pub(crate) fn show_tokens(&mut self) {
+        self.show_tokens = true;
     }
 
     /// Nothing is under way any more.
@@ -104,7 +104,7 @@ impl Activity {
     }
 
     /// The task is in this state now. What was under way before goes on.
-    pub(crate) fn goes_on(&mut self, state: &TaskState, now: Instant) {
+    pub(crate) fn update(&mut self, state: &TaskState, now: Instant) {
         let mut known = std::mem::take(&mut self.doing);
         let doing = doing(state).into_iter().map(|doing| {
             let mut all = known.iter();
@@ -152,12 +152,12 @@ impl Activity {
         let so_long = if time < Duration::from_secs(1) {
             String::new()
         } else {
-            format!(", {}", lasted_so_far(time))
+            format!(", {}", elapsed_text(time))
         };
         let text = match doing {
             Doing::Plain(what) | Doing::Effect(_, what) => format!("{what}{so_long}"),
             Doing::Fetch { begun_at, last } => fetched(*begun_at, last, time),
-            Doing::Call { what, .. } if !self.hears_tokens => format!("{what}{so_long}"),
+            Doing::Call { what, .. } if !self.show_tokens => format!("{what}{so_long}"),
             Doing::Call {
                 what,
                 is_asked: false,
@@ -175,7 +175,7 @@ impl Activity {
                 Some(first) => {
                     let rate = token_rate(*tokens, now.saturating_duration_since(*first));
                     let rate = rate.map_or_else(String::new, |rate| format!(", {rate}"));
-                    format!("{what}: {}{rate}{so_long}", counted(*tokens, "token"))
+                    format!("{what}: {}{rate}{so_long}", count_text(*tokens, "token"))
                 }
             },
         };
@@ -273,8 +273,8 @@ pub(crate) fn place(state: &TaskState) -> String {
     }
     parts.push(format!(
         "{} of {} tokens",
-        grouped(state.spent.0),
-        grouped(state.token_budget().0)
+        group_digits(state.spent.0),
+        group_digits(state.token_budget().0)
     ));
     parts.join(" · ")
 }
@@ -299,14 +299,14 @@ fn expected(step: &Step) -> String {
     let total = u128::from(total.unwrap_or(1).max(1));
     let left = u128::from(*bytes) * total.saturating_sub(u128::from(*done)) / total;
     let left = u64::try_from(left).unwrap_or(*bytes);
-    let time = lasted_so_far(Duration::from_secs(mb(left) / EXPECTED_MB_PER_SECOND));
+    let time = elapsed_text(Duration::from_secs(mb(left) / EXPECTED_MB_PER_SECOND));
     let size = if *done == 0 {
-        format!("{} MB", grouped(mb(*bytes)))
+        format!("{} MB", group_digits(mb(*bytes)))
     } else {
         format!(
             "{} of {} MB to come",
-            grouped(mb(left)),
-            grouped(mb(*bytes))
+            group_digits(mb(left)),
+            group_digits(mb(*bytes))
         )
     };
     format!("{what}: {size}, about {time} at {EXPECTED_MB_PER_SECOND} MB/s")
@@ -331,7 +331,7 @@ fn fetched(begun_at: u64, last: &Step, time: Duration) -> String {
     if left < RATE_TIME_MIN {
         return text + &rate;
     }
-    format!("{text}{rate}, about {} left", lasted_so_far(left))
+    format!("{text}{rate}, about {} left", elapsed_text(left))
 }
 
 #[cfg(test)]
@@ -375,18 +375,18 @@ mod tests {
     fn what_is_under_way_is_told_with_how_far_it_is_and_how_long_it_takes() {
         let start = Instant::now();
         let mut activity = Activity::none();
-        activity.hears_tokens();
+        activity.show_tokens();
         assert_eq!(activity.text(start), None);
         let mut texts = Vec::new();
         activity.prepare("starting the model server", start);
         texts.push(activity.text(after(start, 17)));
-        activity.goes_on(&TaskState::default(), start);
+        activity.update(&TaskState::default(), start);
         texts.push(activity.text(after(start, 62)));
-        activity.goes_on(&code(), start);
+        activity.update(&code(), start);
         texts.push(activity.text(after(start, 2)));
         activity.asked(intent_of(1));
         // Something else of the task was recorded.
-        activity.goes_on(&code(), after(start, 9));
+        activity.update(&code(), after(start, 9));
         texts.push(activity.text(after(start, 17)));
         activity.token(intent_of(1), after(start, 18));
         texts.push(activity.text(after(start, 18)));
@@ -398,11 +398,11 @@ mod tests {
         let mut both = code();
         both.effects
             .extend(at_work(3, Action::CallModel(call(Purpose::Code))).effects);
-        activity.goes_on(&both, after(start, 34));
+        activity.update(&both, after(start, 34));
         activity.token(intent_of(3), after(start, 35));
         texts.push(activity.text(after(start, 35)));
         both.effects.remove(0);
-        activity.goes_on(&both, after(start, 36));
+        activity.update(&both, after(start, 36));
         texts.push(activity.text(after(start, 37)));
         let testing = Action::RunTests(TestStarted {
             scope: TestScope::Module,
@@ -411,7 +411,7 @@ mod tests {
             code: Vec::new(),
             basis: None,
         });
-        activity.goes_on(&at_work(2, testing), after(start, 40));
+        activity.update(&at_work(2, testing), after(start, 40));
         texts.push(activity.text(after(start, 45)));
         activity.wait("the disk is full", after(start, 50));
         activity.wait("the disk is full", after(start, 60));
@@ -422,7 +422,7 @@ mod tests {
             model_problem: Some("nobody answers".to_owned()),
             ..TaskState::default()
         };
-        activity.goes_on(&rests, after(start, 70));
+        activity.update(&rests, after(start, 70));
         texts.push(activity.text(after(start, 90)));
         assert_eq!(
             texts.into_iter().flatten().collect::<Vec<_>>(),
@@ -444,7 +444,7 @@ mod tests {
             status: Status::Complete,
             ..TaskState::default()
         };
-        activity.goes_on(&ended, start);
+        activity.update(&ended, start);
         assert_eq!(activity.text(after(start, 90)), None);
     }
 
@@ -452,7 +452,7 @@ mod tests {
     fn of_a_task_that_others_work_on_nothing_is_said_that_is_not_heard() {
         let start = Instant::now();
         let mut activity = Activity::none();
-        activity.goes_on(&code(), start);
+        activity.update(&code(), start);
         assert_eq!(
             activity.text(after(start, 17)).unwrap(),
             "writing module `durations`, 17 s"
@@ -490,8 +490,8 @@ mod tests {
             let mut activity = Activity::none();
             let begins = activity.fetch(&step(first, total, unit), start);
             assert_eq!(begins.unwrap(), before);
-            let goes_on = activity.fetch(&step(then, total, unit), after(start, 10));
-            assert_eq!(goes_on, None);
+            let announced = activity.fetch(&step(then, total, unit), after(start, 10));
+            assert_eq!(announced, None);
             assert_eq!(activity.text(after(start, 10)).unwrap(), later);
         }
     }

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use journeyman_event::payload::{CodeOrigin, ModelCallCompleted, TestScope};
 use journeyman_event::{Event, Payload};
 
-use crate::text_format::{counted, grouped, lasted, lasted_ms, one_line, token_rate, visible};
+use crate::text_format::{
+    count_text, duration_text, group_digits, millis_text, one_line, token_rate, visible,
+};
 use crate::text_style::TextStyle;
 
 /// The stored line with its type in front.
@@ -72,13 +74,13 @@ fn detail(payload: &Payload) -> String {
         Payload::ModelCallStarted(call) => format!(
             "{}, prompt {}, at most {} more",
             call.purpose.as_str(),
-            counted(call.prompt_tokens.0, "token"),
-            grouped(call.max_tokens.0)
+            count_text(call.prompt_tokens.0, "token"),
+            group_digits(call.max_tokens.0)
         ),
         Payload::ModelCallCompleted(done) => format!(
             "{}, first after {}",
             generated(done),
-            lasted_ms(done.first_token_ms)
+            millis_text(done.first_token_ms)
         ),
         Payload::ModelCallFailed(failed) => failed.problem.clone(),
         Payload::AnswerRejected(rejected) => {
@@ -110,9 +112,9 @@ fn detail(payload: &Payload) -> String {
         Payload::DeadCodeAnalysis(analysis) => format!("{} unused", analysis.unused.len()),
         Payload::ReviewCompleted(review) => match &review.problem {
             Some(problem) => problem.clone(),
-            None => counted(review.findings.len() as u64, "finding"),
+            None => count_text(review.findings.len() as u64, "finding"),
         },
-        Payload::OutputWritten(written) => counted(written.files.len() as u64, "file"),
+        Payload::OutputWritten(written) => count_text(written.files.len() as u64, "file"),
         Payload::OutputFailed(failed) => failed.problem.clone(),
         Payload::AgentStarted(started) => {
             format!("{}, {}", started.agent, started.purpose.as_str())
@@ -132,7 +134,7 @@ fn detail(payload: &Payload) -> String {
                 "{}: {}, {}",
                 done.tool,
                 name(&done.outcome),
-                counted(done.text.len() as u64, "byte")
+                count_text(done.text.len() as u64, "byte")
             )
         }
         _ => String::new(),
@@ -160,7 +162,7 @@ pub(crate) fn name(value: &impl serde::Serialize) -> String {
 /// What a call brought: `212 tokens, 14 tokens/s`.
 fn generated(done: &ModelCallCompleted) -> String {
     let time = Duration::from_millis(done.total_ms.saturating_sub(done.first_token_ms));
-    let tokens = counted(done.completion_tokens.0, "token");
+    let tokens = count_text(done.completion_tokens.0, "token");
     match token_rate(done.completion_tokens.0, time) {
         Some(rate) => format!("{tokens}, {rate}"),
         None => tokens,
@@ -169,7 +171,7 @@ fn generated(done: &ModelCallCompleted) -> String {
 
 /// `45 lines`.
 fn lines(text: &str) -> String {
-    counted(text.lines().count() as u64, "line")
+    count_text(text.lines().count() as u64, "line")
 }
 
 /// What the lasting lines need to know of the events before.
@@ -194,7 +196,7 @@ impl Steps {
         let (mark, text, more) = match payload {
             Payload::TaskStarted(_) => (String::new(), String::new(), Some(detail(payload))),
             Payload::ModelCallCompleted(done) => {
-                let brought = (generated(done), lasted_ms(done.total_ms));
+                let brought = (generated(done), millis_text(done.total_ms));
                 self.calls.insert(module.to_owned(), brought);
                 return None;
             }
@@ -268,7 +270,7 @@ impl Steps {
     fn test_time(&mut self, event: &Event) -> Option<String> {
         let since = self.tests_since.take()?;
         let time = event.occurred_at().duration_since(since);
-        Some(lasted(Duration::try_from(time).ok()?))
+        Some(duration_text(Duration::try_from(time).ok()?))
     }
 }
 

@@ -133,7 +133,7 @@ impl Progress {
         let progress = self.clone();
         let options = journeyman_bus::SubscriberOptions::new("progress");
         // Who works here is heard token by token.
-        self.now().activity.hears_tokens();
+        self.now().activity.show_tokens();
         bus.handle_inline(options, 0, move |emitted| {
             let told = &emitted.message;
             let about = match told {
@@ -257,7 +257,7 @@ impl Progress {
                 // Many tasks are worked on at once, and somebody else tells how far they are.
                 now.activity.end();
             } else {
-                now.activity.goes_on(state, Instant::now());
+                now.activity.update(state, Instant::now());
             }
             now.place = place(state);
             headline

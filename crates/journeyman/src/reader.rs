@@ -66,14 +66,14 @@ impl Reader {
             }
             // Held by a process that does not answer: it may well be at work.
             Self::Journal(journal) if journal.holder().is_some() => Ok(recorded),
-            Self::Journal(_) | Self::Nothing => Ok(unattended(recorded)),
+            Self::Journal(_) | Self::Nothing => Ok(without_worker(recorded)),
         }
     }
 }
 
 impl Reader {
     /// Whether somebody works on tasks.
-    pub(crate) fn is_attended(&self) -> bool {
+    pub(crate) fn has_worker(&self) -> bool {
         match self {
             Self::Server(_) => true,
             Self::Journal(journal) => journal.holder().is_some(),
@@ -89,7 +89,7 @@ fn standing_in(view: &TaskView) -> Option<(Status, Option<PauseReason>)> {
 }
 
 /// A task that was running when its holder died rests, whatever was recorded last.
-pub(crate) fn unattended(
+pub(crate) fn without_worker(
     (status, pause): (Status, Option<PauseReason>),
 ) -> (Status, Option<PauseReason>) {
     match status {

@@ -10,7 +10,7 @@ const RATE_TOKENS_MIN: u64 = 8;
 const RATE_TIME_MIN: Duration = Duration::from_millis(500);
 
 /// A number as people read it: 12,345.
-pub(crate) fn grouped(number: u64) -> String {
+pub(crate) fn group_digits(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -23,13 +23,13 @@ pub(crate) fn grouped(number: u64) -> String {
 }
 
 /// So many of something: `1 token`, `1,269 tokens`.
-pub(crate) fn counted(number: u64, what: &str) -> String {
+pub(crate) fn count_text(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
-    format!("{} {what}{plural}", grouped(number))
+    format!("{} {what}{plural}", group_digits(number))
 }
 
 /// A time as people write it: `12 ms`, `4.2 s`, `18 s`, `1 min 32 s`, `2 h 5 min`.
-pub(crate) fn lasted(time: Duration) -> String {
+pub(crate) fn duration_text(time: Duration) -> String {
     let ms = time.as_millis();
     if ms < 100 {
         return format!("{ms} ms");
@@ -47,16 +47,16 @@ pub(crate) fn lasted(time: Duration) -> String {
 }
 
 /// A time that goes on, in whole seconds: `5 s`, `1 min 32 s`.
-pub(crate) fn lasted_so_far(time: Duration) -> String {
+pub(crate) fn elapsed_text(time: Duration) -> String {
     match time.as_secs().max(1) {
         seconds @ ..60 => format!("{seconds} s"),
-        seconds => lasted(Duration::from_secs(seconds)),
+        seconds => duration_text(Duration::from_secs(seconds)),
     }
 }
 
 /// A time in milliseconds, as it is recorded.
-pub(crate) fn lasted_ms(ms: u64) -> String {
-    lasted(Duration::from_millis(ms))
+pub(crate) fn millis_text(ms: u64) -> String {
+    duration_text(Duration::from_millis(ms))
 }
 
 /// Tokens per second, where that says something.
@@ -111,7 +111,7 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
 }
 
 /// A word of a command as a shell takes it.
-pub(crate) fn quoted(word: &str) -> String {
+pub(crate) fn shell_quoted(word: &str) -> String {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+,:@%".contains(&b);
     if !word.is_empty() && word.bytes().all(is_plain) {
         return word.to_owned();
@@ -127,11 +127,11 @@ mod tests {
     fn numbers_are_grouped_by_thousands_and_counted_in_good_grammar() {
         assert_eq!(
             ["0", "999", "1,000", "12,345,678"],
-            [0, 999, 1_000, 12_345_678].map(grouped)[..]
+            [0, 999, 1_000, 12_345_678].map(group_digits)[..]
         );
         assert_eq!(
             ["0 tokens", "1 token", "1,269 tokens"],
-            [0, 1, 1_269].map(|number| counted(number, "token"))[..]
+            [0, 1, 1_269].map(|number| count_text(number, "token"))[..]
         );
     }
 
@@ -150,7 +150,7 @@ mod tests {
             (7_512_000, "2 h 5 min"),
         ];
         for (ms, text) in times {
-            assert_eq!(lasted_ms(ms), text, "{ms}");
+            assert_eq!(millis_text(ms), text, "{ms}");
         }
     }
 
@@ -203,7 +203,7 @@ mod tests {
             ("", "''"),
         ];
         for (word, text) in words {
-            assert_eq!(quoted(word), text);
+            assert_eq!(shell_quoted(word), text);
         }
     }
 }

@@ -16,7 +16,7 @@ use super::tools;
 use crate::exit::Exit;
 use crate::output::{json, line};
 use crate::settings::Settings;
-use crate::text_format::grouped;
+use crate::text_format::group_digits;
 use crate::wiring::{connection, holding_process, probe_sandbox, read_journal};
 
 /// One line of the report.
@@ -78,7 +78,7 @@ async fn journal(settings: &Settings) -> Check {
             ok: true,
             text: format!(
                 "{} events, {tasks} tasks in {folder}{}",
-                grouped(head.sequence.0),
+                group_digits(head.sequence.0),
                 holder.map_or_else(String::new, |pid| format!(", held by process {pid}"))
             ),
             detail: json!({
@@ -107,7 +107,11 @@ fn disk(data_dir: &Path) -> Check {
             Check {
                 what,
                 ok: free_mb >= 100,
-                text: format!("{} MB free at {}", grouped(free_mb), existing.display()),
+                text: format!(
+                    "{} MB free at {}",
+                    group_digits(free_mb),
+                    existing.display()
+                ),
                 detail: json!({"free_mb": free_mb}),
             }
         }
@@ -208,7 +212,7 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
             "{} ({}), window {} tokens",
             info.name,
             info.server,
-            grouped(info.window.tokens.0)
+            group_digits(info.window.tokens.0)
         )
     };
     let simulated = settings
@@ -287,7 +291,7 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
                 "fetched".to_owned()
             } else {
                 let mb = model.file.bytes.div_ceil(1_000_000);
-                format!("not fetched ({} MB)", grouped(mb))
+                format!("not fetched ({} MB)", group_digits(mb))
             };
             format!("{} {state}", model.name)
         })
@@ -298,7 +302,7 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
         text: format!(
             "managed: {engine}; {}; window {} tokens",
             models.join(", "),
-            grouped(settings.model_context)
+            group_digits(settings.model_context)
         ),
         detail: json!({"engine": engine, "models": models}),
     });

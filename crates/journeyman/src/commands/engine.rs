@@ -13,7 +13,7 @@ use crate::exit::{Exit, report};
 use crate::output::{json, line};
 use crate::progress::{Progress, Style};
 use crate::settings::Settings;
-use crate::text_format::{grouped, one_line};
+use crate::text_format::{group_digits, one_line};
 use crate::wiring::{connection, ensure_python};
 
 pub(crate) async fn engine(settings: &Settings, command: EngineCommand) -> anyhow::Result<Exit> {
@@ -173,14 +173,14 @@ pub(super) fn engine_text(engine: &EngineInfo) -> String {
     let mut parts = vec![format!(
         "{status}: {}, window {} tokens, {} at a time",
         state.model(),
-        grouped(state.context().0),
+        group_digits(state.context().0),
         state.slots()
     )];
     if let (Some(url), Some(pid)) = (state.url(), state.pid) {
         parts.push(format!("{url}, process {pid}"));
     }
     if let Some(seconds) = uptime(engine) {
-        parts.push(format!("up for {} s", grouped(seconds)));
+        parts.push(format!("up for {} s", group_digits(seconds)));
     }
     match engine.users.as_deref() {
         None => {}

@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{json, line, stream};
 use crate::settings::Settings;
-use crate::text_format::grouped;
+use crate::text_format::group_digits;
 use crate::wiring::{open_journal, read_journal};
 
 /// No line of an export is as long: a text has 10 MiB at most.
@@ -63,7 +63,7 @@ pub(crate) async fn verify(settings: &Settings, known: Option<Head>) -> anyhow::
     } else {
         line(&format!(
             "sound: {} events, head {}",
-            grouped(report.events),
+            group_digits(report.events),
             report.head
         ))?;
         if report.unknown_causes > 0 {
@@ -125,7 +125,7 @@ pub(crate) async fn export(
         let named: Vec<String> = named.iter().map(ToString::to_string).collect();
         anyhow::bail!(
             "left out as damaged: {}; everything else is exported:\n{}",
-            grouped(left_out),
+            group_digits(left_out),
             named.join("\n")
         );
     }
@@ -182,9 +182,9 @@ pub(crate) async fn import(settings: &Settings, file: &Path) -> anyhow::Result<E
         }
         line(&format!(
             "{} events imported, {} were here already, {} lines refused",
-            grouped(done.events),
-            grouped(done.known),
-            grouped(done.refused)
+            group_digits(done.events),
+            group_digits(done.known),
+            group_digits(done.refused)
         ))?;
     }
     Ok(if done.refused == 0 {

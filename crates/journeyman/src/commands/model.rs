@@ -8,7 +8,7 @@ use crate::output::{json, line};
 use crate::progress::{Progress, Style};
 use crate::settings::Settings;
 use crate::signals::cancel_on_signals;
-use crate::text_format::grouped;
+use crate::text_format::group_digits;
 use crate::wiring::hub;
 
 fn models(settings: &Settings) -> Models {
@@ -42,8 +42,12 @@ fn text(model: &Model) -> String {
         ModelState::Absent => "absent",
     };
     let bytes = match model.state {
-        ModelState::Partial => format!("{} of {}", grouped(model.bytes_here), grouped(model.bytes)),
-        _ => grouped(model.bytes),
+        ModelState::Partial => format!(
+            "{} of {}",
+            group_digits(model.bytes_here),
+            group_digits(model.bytes)
+        ),
+        _ => group_digits(model.bytes),
     };
     let sha256 = model.sha256.as_deref().unwrap_or("not known");
     let license = model.license.map_or_else(String::new, |l| format!(", {l}"));
@@ -93,7 +97,7 @@ pub(crate) fn remove(settings: &Settings, name: &str) -> anyhow::Result<Exit> {
     if settings.json {
         json(&json!({"name": removed.name, "bytes": removed.bytes_here, "removed": true}))?;
     } else if !settings.quiet {
-        let bytes = grouped(removed.bytes_here);
+        let bytes = group_digits(removed.bytes_here);
         line(&format!("{} removed, {bytes} bytes", removed.name))?;
     }
     Ok(Exit::Success)

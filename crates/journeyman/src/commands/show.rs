@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::output::{json, line};
 use crate::reader::Reader;
 use crate::settings::Settings;
-use crate::text_format::{counted, grouped, lasted, one_line};
+use crate::text_format::{count_text, duration_text, group_digits, one_line};
 
 /// What a task waits for that has not begun, or cannot go on; none if nobody needs to do anything about it.
 async fn waits_for(
@@ -43,7 +43,7 @@ async fn waits_for(
             }
             Ok(Some(if !others.is_empty() {
                 others.join(", ")
-            } else if reader.is_attended() {
+            } else if reader.has_worker() {
                 "its turn".to_owned()
             } else {
                 "somebody who works on tasks: `journeyman serve`, or `journeyman resume` with its id"
@@ -128,9 +128,9 @@ pub(crate) async fn show(
     }
     line(&format!(
         "spent      {} of {}, {}",
-        grouped(state.spent.0),
-        counted(state.token_budget().0, "token"),
-        lasted(Duration::try_from(state.worked()).unwrap_or_default())
+        group_digits(state.spent.0),
+        count_text(state.token_budget().0, "token"),
+        duration_text(Duration::try_from(state.worked()).unwrap_or_default())
     ))?;
     for module in &state.modules {
         let tests = module.runs.last().map_or_else(

@@ -10,9 +10,9 @@ use journeyman_tasks::list;
 use crate::event_text::name;
 use crate::exit::Exit;
 use crate::output::{json, line};
-use crate::reader::{Reader, unattended};
+use crate::reader::{Reader, without_worker};
 use crate::settings::Settings;
-use crate::text_format::{grouped, one_line};
+use crate::text_format::{group_digits, one_line};
 
 pub(crate) async fn tasks(settings: &Settings, limit: usize) -> anyhow::Result<Exit> {
     let tasks = match Reader::open(settings).await? {
@@ -46,7 +46,7 @@ pub(crate) async fn tasks(settings: &Settings, limit: usize) -> anyhow::Result<E
                 let status = if is_held {
                     recorded
                 } else {
-                    unattended(recorded)
+                    without_worker(recorded)
                 };
                 shown.push(summary(listed, status));
             }
@@ -72,7 +72,7 @@ fn row(task: &TaskSummary) -> String {
         Status::from(task.status).as_str(),
         task.modules_complete,
         task.modules,
-        grouped(task.tokens),
+        group_digits(task.tokens),
         one_line(&task.prompt, 60),
     )
 }

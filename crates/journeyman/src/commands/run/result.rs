@@ -20,7 +20,7 @@ use crate::event_text::name;
 use crate::exit::Exit;
 use crate::progress::Progress;
 use crate::settings::Settings;
-use crate::text_format::{counted, grouped, lasted, quoted, visible};
+use crate::text_format::{count_text, duration_text, group_digits, shell_quoted, visible};
 use crate::text_style::TextStyle;
 
 /// Writes a result that was made elsewhere, or before, into the user's folder.
@@ -160,9 +160,9 @@ fn lines(task: &TaskId, state: &TaskState, resume: &str, text_style: TextStyle) 
     let time = Duration::try_from(state.worked()).unwrap_or_default();
     lines.push(format!(
         "task {task}: {} of {}, {}",
-        grouped(state.spent.0),
-        counted(state.token_budget().0, "token"),
-        lasted(time)
+        group_digits(state.spent.0),
+        count_text(state.token_budget().0, "token"),
+        duration_text(time)
     ));
     lines
 }
@@ -206,12 +206,12 @@ impl Made<'_> {
     /// The files with their lines, and how to run them.
     fn lines(&self, interpreter: &Path, text_style: TextStyle) -> Vec<String> {
         let folder = self.folder.display().to_string();
-        let count = counted(self.paths.len() as u64, "file");
+        let count = count_text(self.paths.len() as u64, "file");
         let mut lines = vec![format!("{count} in {}", visible(&folder))];
         let width = self.paths.iter().map(|path| path.chars().count()).max();
         let width = width.unwrap_or_default();
         lines.extend(self.paths.iter().map(|path| {
-            let length = self.length(path).map(|length| counted(length, "line"));
+            let length = self.length(path).map(|length| count_text(length, "line"));
             let length = text_style.faint(&length.unwrap_or_default());
             format!("  {:<width$}  {length}", visible(path))
                 .trim_end()
@@ -221,13 +221,13 @@ impl Made<'_> {
             // It is on the server's machine.
             return lines;
         }
-        let inside = format!("cd {}", quoted(&folder));
+        let inside = format!("cd {}", shell_quoted(&folder));
         let tests = self.paths.iter().copied();
         let tests: Vec<&str> = tests
             .filter(|path| self.language.is_test_file(path))
             .collect();
         let tests = (!tests.is_empty()).then(|| {
-            let interpreter = quoted(&interpreter.display().to_string());
+            let interpreter = shell_quoted(&interpreter.display().to_string());
             let command = self.language.test_command(Some(&interpreter), &tests);
             ("tests", format!("{inside} && {command}"))
         });
