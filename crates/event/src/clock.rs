@@ -10,15 +10,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// A process of the clock: node, role and a random part of 64 bits drawn once per data folder, so that
-/// two processes cannot pick the same one: `n1.coder.7f3a09c1d2e4b586`. Folders that older versions
-/// made have a part of 16 bits.
+/// Identifies one process in a vector clock: the node, the role and 64 random bits drawn once per data
+/// directory, such as `n1.coder.7f3a09c1d2e4b586`. The random part keeps two data directories from using the
+/// same id. Data directories created by older versions have 16 bits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ProcessId(Arc<str>);
 
 impl ProcessId {
-    /// The process `role` of `node` in the data folder whose random part is `folder`.
+    /// The id of `role` on `node`, where `folder` is the data directory's random part.
     pub fn new(node: &str, role: &str, folder: &str) -> Self {
         Self(format!("{node}.{role}.{folder}").into())
     }
@@ -28,14 +28,14 @@ impl ProcessId {
         &self.0
     }
 
-    /// A process id as it was stored.
+    /// Takes an id read from a stored event, without checking its form.
     pub fn from_stored(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }
 }
 
 impl ProcessId {
-    /// Whether this is a process of that role, on whatever node and in whatever data folder.
+    /// Whether this is a process of `role`, on any node and in any data directory.
     pub fn is_of(&self, role: &str) -> bool {
         let of_node = self
             .0
@@ -51,15 +51,15 @@ impl fmt::Display for ProcessId {
     }
 }
 
-/// A clock that cannot go on.
+/// Why a clock could not be advanced.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ClockError {
-    /// The entry of this process is at the top of its range; it is left there, never wrapped.
+    /// The entry is at the top of its range. It is left unchanged rather than wrapped to 0.
     #[error("the vector clock of process {0} is at its largest value and cannot tick")]
     Saturated(ProcessId),
 }
 
-/// How two clocks stand to each other. Equal clocks are concurrent: neither happened before the other.
+/// How two clocks are ordered. Equal clocks count as concurrent: neither happened before the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockOrder {
     /// The first happened before the second.
@@ -70,18 +70,18 @@ pub enum ClockOrder {
     Concurrent,
 }
 
-/// Process id to count; a missing entry is 0.
+/// A vector clock: a counter per process. A missing entry is 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct VectorClock(BTreeMap<ProcessId, u64>);
 
 impl VectorClock {
-    /// The count of a process.
+    /// The counter of `process`.
     pub fn get(&self, process: &ProcessId) -> u64 {
         self.0.get(process).copied().unwrap_or(0)
     }
 
-    /// Adds exactly 1 to the process's own entry.
+    /// Increments the counter of `process` by 1.
     pub fn tick(&mut self, process: &ProcessId) -> Result<(), ClockError> {
         let entry = self.0.entry(process.clone()).or_insert(0);
         *entry = entry
@@ -90,7 +90,7 @@ impl VectorClock {
         Ok(())
     }
 
-    /// Takes the larger count of each process.
+    /// Sets each counter to the larger of its two values.
     pub fn merge(&mut self, other: &Self) {
         for (process, &count) in &other.0 {
             let entry = self.0.entry(process.clone()).or_insert(0);
@@ -98,15 +98,15 @@ impl VectorClock {
         }
     }
 
-    /// Whether everything that the other clock knows is known here: no entry of it is larger.
+    /// Whether everything the other clock knows is known here: none of its counters is larger.
     pub fn covers(&self, other: &Self) -> bool {
         let mut entries = other.0.iter();
         entries.all(|(process, &count)| count <= self.get(process))
     }
 
-    /// Whether an event with this clock may follow one of the same actor with the `last` clock in its
-    /// stream: nothing that was known then is forgotten, whatever else was learnt meanwhile, and where
-    /// the actor has a process of its own, that one has ticked.
+    /// Whether an event with this clock may follow an event of the same actor with the clock `last` in the same
+    /// stream. This clock must cover `last`, and if the actor has a process of its own, that counter must have
+    /// increased.
     pub fn continues(&self, last: &Self, actor: &str) -> bool {
         let mut own = self.0.iter().filter(|(process, _)| process.is_of(actor));
         let has_own = own.clone().next().is_some();
@@ -114,17 +114,17 @@ impl VectorClock {
         self.covers(last) && (has_ticked || !has_own)
     }
 
-    /// The number of its processes.
+    /// The number of processes with an entry.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether it knows of no process.
+    /// Whether no process has an entry.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Strict: no entry is larger than the other's and one is smaller.
+    /// Strict causality: no counter is larger than the other clock's, and at least one is smaller.
     pub fn happens_before(&self, other: &Self) -> bool {
         other.covers(self)
             && other
@@ -133,7 +133,7 @@ impl VectorClock {
                 .any(|(process, &count)| self.get(process) < count)
     }
 
-    /// How this clock stands to the other.
+    /// How this clock is ordered relative to the other.
     pub fn order(&self, other: &Self) -> ClockOrder {
         if self.happens_before(other) {
             ClockOrder::Before
@@ -144,12 +144,12 @@ impl VectorClock {
         }
     }
 
-    /// Neither happened before the other.
+    /// Whether neither clock happened before the other.
     pub fn is_concurrent(&self, other: &Self) -> bool {
         self.order(other) == ClockOrder::Concurrent
     }
 
-    /// The entries by process.
+    /// The entries, sorted by process.
     pub fn iter(&self) -> impl Iterator<Item = (&ProcessId, u64)> {
         self.0.iter().map(|(process, &count)| (process, count))
     }

@@ -50,7 +50,7 @@ struct CloudEvent<'a> {
 }
 
 impl Event {
-    /// The event as a `CloudEvent` on one line. `store` is the name of the store that it is from.
+    /// The event as a `CloudEvent` on one line. `store` is the name of the store that holds the event.
     pub fn to_cloud_event(&self, store: &str) -> Result<String, InvalidEvent> {
         let text = |error: serde_json::Error| InvalidEvent::new("data", error);
         let data: &RawValue = serde_json::from_str(self.data()).map_err(text)?;
@@ -80,7 +80,8 @@ impl Event {
         serde_json::to_string(&cloud_event).map_err(text)
     }
 
-    /// Reads what [`Event::to_cloud_event`] wrote, and the name of the store that it is from.
+    /// Parses a line written by [`Event::to_cloud_event`]. Returns the event and the name of the store it came
+    /// from.
     pub fn from_cloud_event(text: &str) -> Result<(Self, String), InvalidEvent> {
         let read: CloudEvent<'_> =
             serde_json::from_str(text).map_err(|error| InvalidEvent::new("line", error))?;

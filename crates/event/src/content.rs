@@ -7,23 +7,23 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::ids::InvalidId;
 
-/// The BLAKE3 hash of some bytes.
+/// The BLAKE3 hash of some content. Content is stored and referred to under this hash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct ContentHash([u8; 32]);
 
 impl ContentHash {
-    /// The name of these bytes.
+    /// Hashes `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
-    /// From the 32 bytes of a BLAKE3 hash.
+    /// Takes the 32 bytes of a BLAKE3 hash.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The 32 bytes.
+    /// The hash as 32 raw bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -41,7 +41,7 @@ impl fmt::Debug for ContentHash {
     }
 }
 
-/// The value of each byte as a hexadecimal digit; [`NO_DIGIT`] of those that are none.
+/// Maps each byte to its value as a hexadecimal digit, or to [`NO_DIGIT`].
 const DIGITS: [u8; 256] = {
     let mut values = [NO_DIGIT; 256];
     let mut value = 0;
@@ -53,7 +53,8 @@ const DIGITS: [u8; 256] = {
 };
 const NO_DIGIT: u8 = 0xff;
 
-/// By a table and without a branch a digit: every event that is read has such a hash.
+/// Decodes 64 hexadecimal digits by table lookup, with one check at the end instead of one per digit: this runs
+/// for every event that is read.
 fn from_hex(hex: &str) -> Option<[u8; 32]> {
     let digits: &[u8; 64] = hex.as_bytes().try_into().ok()?;
     let (mut bytes, mut all) = ([0; 32], 0);

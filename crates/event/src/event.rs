@@ -19,26 +19,27 @@ use crate::line::{
 };
 use crate::payload::Payload;
 
-/// How far an event's time may be ahead of the store's clock.
+/// The furthest an event's time may be ahead of the store's clock.
 pub const TIME_AHEAD_MAX: SignedDuration = SignedDuration::from_mins(5);
 
-/// Bytes of a name in an event that has no type of its own: its kind, a process of its clock, the
-/// store that it comes from.
+/// The longest name, in bytes, for the parts of an event that have no checked type of their own: its kind, the
+/// processes in its clock, the store it was imported from.
 const NAME_BYTES_MAX: usize = 200;
-/// Processes of one event's clock.
+/// The most processes that one event's clock may have entries for.
 const CLOCK_PROCESSES_MAX: usize = 1_000;
 
-/// The first moment of the year 0: from then on a time is written with four digits for its year.
+/// The earliest time an event may have: the start of year 0, because stored times have four digits for the
+/// year.
 const TIME_MIN: Timestamp = Timestamp::constant(-62_167_219_200, 0);
 
-/// What the first event of a store is chained to: 32 zero bytes.
+/// The "previous hash" of the first event in a store: 32 zero bytes.
 pub const ORIGIN_HASH: ContentHash = ContentHash::from_bytes([0; 32]);
 
-/// An event that breaks a rule: which field, what is wrong.
+/// An event that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("event refused: field `{field}`: {reason}")]
 pub struct InvalidEvent {
-    /// The field at fault.
+    /// The field that is wrong.
     pub field: &'static str,
     /// What is wrong with it.
     pub reason: String,
@@ -53,26 +54,26 @@ impl InvalidEvent {
     }
 }
 
-/// The parts of an event before it is checked.
+/// An event before it is checked. [`NewEvent::new`] checks it.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    /// Its name: the same id again is the same event again.
+    /// Unique id of the event. An append with an id that is already stored is treated as a retry.
     pub id: EventId,
-    /// The task whose stream it joins.
+    /// The task; together with `owner` it selects the stream the event is appended to.
     pub task_id: TaskId,
-    /// Whose task it is.
+    /// The owner of the task.
     pub owner: Owner,
-    /// The module it is about, where there is one.
+    /// The module the event is about, if it is about one.
     pub module: Option<ModuleName>,
-    /// When it happened, by the injected clock.
+    /// When the event happened, by the injected clock.
     pub occurred_at: Timestamp,
-    /// Which agent or user.
+    /// The role or user that caused the event.
     pub actor: String,
-    /// What its maker knew.
+    /// The author's vector clock: everything the author knew when the event was made.
     pub clock: VectorClock,
-    /// The event that caused it; none for a root event.
+    /// The event that caused this one; `None` for a root event.
     pub causation_id: Option<EventId>,
-    /// The module's current code version, 0 before there is code.
+    /// The current version of the module's code, 0 before there is code.
     pub code_version: u64,
     /// The hash of that code.
     pub code_hash: Option<ContentHash>,
@@ -80,34 +81,34 @@ pub struct Draft {
     pub payload: Payload,
 }
 
-/// Where an imported event was first stored.
+/// Where an imported or copied event was first stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Origin {
-    /// The store's own name.
+    /// The name of the store.
     pub store: String,
-    /// Its position there.
+    /// The event's sequence number in that store.
     pub sequence: Sequence,
-    /// Its link of the chain there.
+    /// The event's chain hash in that store.
     pub hash: ContentHash,
 }
 
-/// What of a copied event is its own.
+/// The fields that differ between a copied event and its original.
 #[derive(Clone, Debug)]
 pub struct CopyOverrides {
-    /// Its name.
+    /// The id of the copy.
     pub id: EventId,
-    /// Its task.
+    /// The task it is copied to.
     pub task_id: TaskId,
-    /// Whose task that is.
+    /// The owner of that task.
     pub owner: Owner,
-    /// What caused it.
+    /// The event that caused it.
     pub causation_id: Option<EventId>,
-    /// What it says instead of the original; none keeps that.
+    /// A different payload; `None` keeps the original's.
     pub payload: Option<Payload>,
 }
 
-/// A checked event that has no position yet.
+/// An event that was checked and not stored yet, so it has no sequence number or hash.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     draft: Draft,
@@ -116,8 +117,9 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// Checks the draft against the store's clock `now`. Its time is cut to the microseconds that
-    /// are stored, so that the event is the same before and after it was stored.
+    /// Checks a draft. `now` is the store's clock, which the event's time may not be far ahead of. The time is
+    /// truncated to microseconds, the precision that is stored, so that the event compares equal before and
+    /// after it is stored.
     pub fn new(mut draft: Draft, now: Timestamp) -> Result<Self, InvalidEvent> {
         check_time(draft.occurred_at, now)?;
         check_actor(&draft.actor)?;
@@ -139,9 +141,10 @@ impl NewEvent {
         })
     }
 
-    /// An event of another store for this one: everything but its position and its link of the chain
-    /// stays, its data byte for byte. Where it was first stored goes with it. That store's clock took its time, which
-    /// may be ahead of the clock here.
+    /// Prepares an event of another store for import. Everything is kept except the sequence number, the
+    /// revision and the hash; the data stays the same byte for byte. The event's place in the other store is
+    /// recorded as its [`Origin`]. Its time is not compared with the local clock, because it was taken from
+    /// another one.
     pub fn imported(event: &Event, store: &str) -> Result<Self, InvalidEvent> {
         check_names(event.kind(), event.clock())?;
         let data = RawValue::from_string(event.data().to_owned())
@@ -172,8 +175,8 @@ impl NewEvent {
         })
     }
 
-    /// An event of one task for another one of the same store: its time, its actor, what its maker
-    /// knew and its data stay, and where the original stands goes with it.
+    /// Prepares a copy of an event for another task of the same store. Time, actor, clock and data are kept,
+    /// apart from the `overrides`; the original's place is recorded as the copy's [`Origin`].
     pub fn copied(event: &Event, store: &str, copy: CopyOverrides) -> Result<Self, InvalidEvent> {
         let mut new = Self::imported(event, store)?;
         if let Some(payload) = copy.payload {
@@ -191,17 +194,17 @@ impl NewEvent {
         Ok(new)
     }
 
-    /// Its name.
+    /// The event's unique id.
     pub fn id(&self) -> EventId {
         self.draft.id
     }
 
-    /// The task whose stream it joins.
+    /// The task it is appended to.
     pub fn task_id(&self) -> &TaskId {
         &self.draft.task_id
     }
 
-    /// Whose task it is.
+    /// The owner of that task.
     pub fn owner(&self) -> &Owner {
         &self.draft.owner
     }
@@ -211,14 +214,14 @@ impl NewEvent {
         self.data.get()
     }
 
-    /// The hash that names the payload, where the data is only a reference to it (an import).
+    /// The hash of the payload, if an imported event's data is only a reference to a blob.
     pub fn blob(&self) -> Option<ContentHash> {
         referred(self.data())
     }
 
-    /// Gives the event its position and its link of the chain. `previous` is the hash of the event
-    /// before it in the store. `stored_data` replaces the payload's JSON in the stored line where
-    /// the payload itself is kept elsewhere (a blob reference).
+    /// Gives the event its sequence number, revision and hash, and builds the line to be stored. `previous` is
+    /// the hash of the preceding event in the store. If the payload is stored separately as a blob,
+    /// `stored_data` is the reference that takes its place in the line.
     pub fn seal(
         &self,
         sequence: Sequence,
@@ -269,7 +272,7 @@ impl NewEvent {
         })))
     }
 
-    /// What the fold reads, at the position that the event is expected to get.
+    /// The event as input to the fold, with the sequence number it is expected to get.
     pub(crate) fn fold_input(&self, sequence: Sequence, revision: Revision) -> FoldInput<'_> {
         let d = &self.draft;
         FoldInput {
@@ -287,8 +290,8 @@ impl NewEvent {
         }
     }
 
-    /// Whether `stored` is this very event, wherever it was stored: what an idempotent retry must prove.
-    /// `stored_data` is its whole payload as JSON text.
+    /// Whether `stored` is this same event, regardless of its position. A retried append is accepted only if it
+    /// is. `stored_data` is the stored event's whole payload as JSON text.
     pub fn is_same_as(&self, stored: &Event, stored_data: &str) -> bool {
         let (d, stored) = (&self.draft, &stored.0);
         d.id == stored.id
@@ -306,7 +309,7 @@ impl NewEvent {
     }
 }
 
-/// What the fold reads of an event, stored or about to be.
+/// The part of an event that the fold reads. It is the same for stored events and those about to be stored.
 #[derive(Clone, Copy)]
 pub(crate) struct FoldInput<'e> {
     pub(crate) sequence: Sequence,
@@ -322,15 +325,15 @@ pub(crate) struct FoldInput<'e> {
     pub(crate) payload: &'e Payload,
 }
 
-/// A stored event: immutable, with its position, its place in the hash chain and its exact bytes.
-/// Clones share it.
+/// A stored event: immutable, with its sequence number, its chain hash and its exact bytes. Cloning is cheap:
+/// clones share one allocation.
 #[derive(Clone, Debug)]
 pub struct Event(Arc<Stored>);
 
 #[derive(Clone, Debug)]
 struct Stored {
     line: Arc<str>,
-    /// The bytes of the line's `data` member, which stands right before the hash.
+    /// The length in bytes of the line's `data` value, which directly precedes the hash.
     data_len: usize,
     sequence: Sequence,
     revision: Revision,
@@ -363,7 +366,8 @@ fn check_time(occurred_at: Timestamp, now: Timestamp) -> Result<(), InvalidEvent
     Ok(())
 }
 
-/// What is taken in is bounded; what was taken in before there were bounds is still read.
+/// Checks the lengths of names when an event is new. Stored events are not checked: older ones may exceed the
+/// limits.
 fn check_names(kind: &str, clock: &VectorClock) -> Result<(), InvalidEvent> {
     check_name("kind", kind)?;
     if clock.len() > CLOCK_PROCESSES_MAX {
@@ -386,7 +390,7 @@ fn check_name(field: &'static str, name: &str) -> Result<(), InvalidEvent> {
 }
 
 impl Event {
-    /// What the fold reads.
+    /// The event as input to the fold.
     pub(crate) fn fold_input(&self) -> FoldInput<'_> {
         let stored = &*self.0;
         FoldInput {
@@ -404,9 +408,9 @@ impl Event {
         }
     }
 
-    /// Reads a stored line: exactly one that [`NewEvent::seal`] could have written, so that nothing in it is passed over
-    /// and no change to it goes unseen by its looks alone. A payload that is kept elsewhere stays a blob reference (see
-    /// [`Event::blob`]) until [`Event::with_data`] brings it in. The chain is not checked here.
+    /// Parses a stored line. Only the exact bytes that [`NewEvent::seal`] would have written are accepted, so
+    /// no part of the line is ignored. If the payload is stored separately, the event has only a reference to
+    /// it (see [`Event::blob`]) until [`Event::with_data`] supplies it. The hash chain is not checked here.
     pub fn from_line(line: impl Into<Arc<str>>) -> Result<Self, InvalidEvent> {
         let line = line.into();
         let read = StoredLine::read_around_data(&line)?;
@@ -435,25 +439,26 @@ impl Event {
         })))
     }
 
-    /// The same event with its payload read from `data`, the bytes its blob reference names.
+    /// Returns the same event with its payload parsed from `data`, the bytes that its blob reference stands
+    /// for.
     pub fn with_data(mut self, data: &str) -> Self {
         let stored = Arc::make_mut(&mut self.0);
         stored.payload = Payload::parse(stored.payload.kind(), data);
         self
     }
 
-    /// The hash that names the payload, where the line carries only a reference to it.
+    /// The hash of the payload, if the line contains only a reference to it.
     pub fn blob(&self) -> Option<ContentHash> {
         referred(self.data())
     }
 
-    /// Whether its hash links it to the event before it, whose hash this is: nothing in its line was
-    /// changed since.
+    /// Whether this event's hash is correct, given the hash of the preceding event. If it is, the line was not
+    /// changed since it was stored.
     pub fn follows(&self, previous: ContentHash) -> bool {
         follows(&self.0.line, self.0.hash, previous)
     }
 
-    /// The line's `data` member as it was stored: the payload, or the reference to its blob.
+    /// The line's `data` value as stored: the payload, or the reference to its blob.
     pub fn data(&self) -> &str {
         data_in(&self.0.line, self.0.data_len)
     }
@@ -463,57 +468,57 @@ impl Event {
         &self.0.line
     }
 
-    /// Position in the store.
+    /// The position in the store.
     pub fn sequence(&self) -> Sequence {
         self.0.sequence
     }
 
-    /// Position in the stream.
+    /// The position in the stream.
     pub fn revision(&self) -> Revision {
         self.0.revision
     }
 
-    /// Its name.
+    /// The event's unique id.
     pub fn id(&self) -> EventId {
         self.0.id
     }
 
-    /// The task.
+    /// The task the event belongs to.
     pub fn task_id(&self) -> &TaskId {
         &self.0.task_id
     }
 
-    /// Whose task it is.
+    /// The owner of that task.
     pub fn owner(&self) -> &Owner {
         &self.0.owner
     }
 
-    /// The module, where there is one.
+    /// The module the event is about, if it is about one.
     pub fn module(&self) -> Option<&ModuleName> {
         self.0.module.as_ref()
     }
 
-    /// When it happened, by its maker's clock.
+    /// When the event happened, by its author's clock.
     pub fn occurred_at(&self) -> Timestamp {
         self.0.occurred_at
     }
 
-    /// Which agent or user.
+    /// The role or user that caused the event.
     pub fn actor(&self) -> &str {
         &self.0.actor
     }
 
-    /// What its maker knew.
+    /// The author's vector clock.
     pub fn clock(&self) -> &VectorClock {
         &self.0.clock
     }
 
-    /// The event that caused it.
+    /// The event that caused this one.
     pub fn causation_id(&self) -> Option<EventId> {
         self.0.causation_id
     }
 
-    /// The module's current code version.
+    /// The version of the module's code at the time.
     pub fn code_version(&self) -> u64 {
         self.0.code_version
     }
@@ -523,7 +528,7 @@ impl Event {
         self.0.code_hash
     }
 
-    /// Where it was first stored, if that was not here.
+    /// Where the event was first stored, if it was imported or copied.
     pub fn origin(&self) -> Option<&Origin> {
         self.0.origin.as_ref()
     }
@@ -533,12 +538,12 @@ impl Event {
         &self.0.payload
     }
 
-    /// The kind's name.
+    /// The name of the payload's kind.
     pub fn kind(&self) -> &str {
         self.0.payload.kind()
     }
 
-    /// Its link of the chain.
+    /// The event's hash in the chain.
     pub fn hash(&self) -> ContentHash {
         self.0.hash
     }

@@ -13,15 +13,15 @@ use uuid::Uuid;
 use crate::content::ContentHash;
 use crate::time::{Randomness, TimeSource};
 
-/// A name that breaks its rule.
+/// A name that does not follow its rule.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{what} {given:?} is not valid: {rule}")]
 pub struct InvalidId {
-    /// What kind of name it was to be.
+    /// The kind of name that was expected.
     pub what: &'static str,
-    /// What was given, cut to 80 characters.
+    /// The rejected text, truncated to 80 characters.
     pub given: String,
-    /// The rule that it breaks.
+    /// The rule it breaks.
     pub rule: &'static str,
 }
 
@@ -41,7 +41,7 @@ macro_rules! checked_name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Checks the name.
+            /// Checks `name` and wraps it.
             pub fn new(name: impl Into<Arc<str>>) -> Result<Self, InvalidId> {
                 let name = name.into();
                 let check: fn(&str) -> bool = $check;
@@ -99,36 +99,38 @@ fn is_dotted_identifier(name: &str) -> bool {
 }
 
 checked_name! {
-    /// A task's name, and with its [`Owner`] the name of its stream. It never reaches a path or a
-    /// URL unchecked: 1 to 200 bytes, `[A-Za-z0-9][A-Za-z0-9._:-]*`.
+    /// Identifies a task. Together with the [`Owner`] it identifies the task's stream. 1 to 200 bytes that
+    /// match `[A-Za-z0-9][A-Za-z0-9._:-]*`; it is always checked before it is used in a path or URL.
     TaskId, "task_id",
     "1 to 200 characters out of A-Z a-z 0-9 . _ : - and the first a letter or digit",
     is_plain_name
 }
 
 checked_name! {
-    /// Whose a task is: the same rule as [`TaskId`].
+    /// Identifies the owner of a task. Follows the same rule as [`TaskId`].
     Owner, "owner",
     "1 to 200 characters out of A-Z a-z 0-9 . _ : - and the first a letter or digit",
     is_plain_name
 }
 
 checked_name! {
-    /// A module of a task: identifiers joined by dots, such as `validators.email`; never a path.
+    /// The name of a module in a task: identifiers joined by dots, such as `validators.email`. It is never used
+    /// as a path.
     ModuleName, "module",
     "identifiers joined by dots, 200 characters at most",
     is_dotted_identifier
 }
 
 impl TaskId {
-    /// A new name, `t-` and 12 hexadecimal digits.
+    /// Draws a new id: `t-` and 12 hexadecimal digits.
     pub fn random(randomness: &dyn Randomness) -> Self {
         Self(format!("t-{:012x}", randomness.next_u64() >> 16).into())
     }
 }
 
 impl TaskId {
-    /// The name that stands for some content: `k-` and 24 hexadecimal digits of its hash.
+    /// An id derived from content: `k-` and 24 hexadecimal digits of its hash. The same content gives the same
+    /// id.
     pub fn of_content(hash: ContentHash) -> Self {
         let first = hash.as_bytes().first_chunk().unwrap_or(&[0; 16]);
         let digits = u128::from_be_bytes(*first) >> 32;
@@ -137,19 +139,19 @@ impl TaskId {
 }
 
 impl ModuleName {
-    /// The last identifier: `email` of `validators.email`.
+    /// The last component: `email` of `validators.email`.
     pub fn leaf(&self) -> &str {
         self.0.rsplit('.').next().unwrap_or(&self.0)
     }
 }
 
-/// An event's own name, a `UUIDv7` (RFC 9562): unique, and roughly ordered by time.
+/// Identifies an event: a `UUIDv7` (RFC 9562), unique and roughly sorted by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(Uuid);
 
 impl EventId {
-    /// A new name from the injected time and randomness.
+    /// Makes a new id from the injected time and randomness.
     pub fn new(time: &dyn TimeSource, randomness: &dyn Randomness) -> Self {
         let ms = u64::try_from(time.now().as_millisecond()).unwrap_or(0);
         let (high, low) = (
@@ -162,12 +164,12 @@ impl EventId {
         Self(uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid())
     }
 
-    /// The 16 bytes.
+    /// The id as 16 raw bytes.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }
 
-    /// From 16 bytes as [`EventId::as_bytes`] gave them.
+    /// Takes 16 bytes from [`EventId::as_bytes`].
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }
@@ -198,10 +200,10 @@ macro_rules! position {
         pub struct $name(pub u64);
 
         impl $name {
-            /// Before the first.
+            /// The position before the first.
             pub const ZERO: Self = Self(0);
 
-            /// The position after this one.
+            /// The following position.
             pub const fn next(self) -> Self {
                 Self(self.0 + 1)
             }
@@ -216,22 +218,22 @@ macro_rules! position {
 }
 
 position! {
-    /// An event's position in the store: 1, 2, 3 ... with no gap. The only resume cursor.
+    /// An event's position in the store: 1, 2, 3 and so on, without gaps. Readers resume from it.
     Sequence
 }
 position! {
-    /// An event's position in its stream (owner and task): 1, 2, 3 ... with no gap.
+    /// An event's position in its stream (one owner's task): 1, 2, 3 and so on, without gaps.
     Revision
 }
 
-/// On whose behalf a store or stream is used. Every call takes one.
+/// The user or system component on whose behalf the store is accessed. Every call to a store takes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     owner: Owner,
     kind: Kind,
 }
 
-/// What a principal sees, and whether it may change that.
+/// What a principal may see, and whether it may make changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Viewer,
@@ -240,24 +242,24 @@ enum Kind {
 }
 
 impl Principal {
-    /// A user, who sees and writes their own streams only.
+    /// A user who reads and writes their own streams only.
     pub fn user(owner: Owner) -> Self {
         let kind = Kind::User;
         Self { owner, kind }
     }
 
-    /// A user, who sees their own streams and changes nothing.
+    /// A user who reads their own streams and writes nothing.
     pub fn viewer(owner: Owner) -> Self {
         let kind = Kind::Viewer;
         Self { owner, kind }
     }
 
-    /// The one user of a machine without user management, `local`.
+    /// The user `local`, for machines without user management.
     pub fn local() -> Self {
         Self::user(Owner("local".into()))
     }
 
-    /// Recovery, verification and export only: sees every stream.
+    /// Sees the streams of all owners. For recovery, verification and export only.
     pub fn system() -> Self {
         Self {
             owner: Owner("system".into()),
@@ -265,22 +267,22 @@ impl Principal {
         }
     }
 
-    /// Whose new streams are.
+    /// The owner of streams this principal creates.
     pub fn owner(&self) -> &Owner {
         &self.owner
     }
 
-    /// Whether this principal sees every owner's streams.
+    /// Whether this principal sees the streams of all owners.
     pub fn is_system(&self) -> bool {
         self.kind == Kind::System
     }
 
-    /// Whether this principal may do more than look.
+    /// Whether this principal may write.
     pub fn may_change(&self) -> bool {
         self.kind != Kind::Viewer
     }
 
-    /// Whether this principal may see what `owner` owns.
+    /// Whether this principal may see streams of `owner`.
     pub fn sees(&self, owner: &Owner) -> bool {
         self.is_system() || &self.owner == owner
     }

@@ -1,8 +1,8 @@
-//! The stored line: its members, how it is written and how it is read.
+//! The stored line: its members, how it is written and how it is parsed.
 //!
-//! A line is read by hand and not by `serde`: only the very bytes that would be written are taken, so
-//! nothing in a line is passed over and no change to it goes unseen by its looks alone; and whoever
-//! folds or verifies a large store reads a million of them.
+//! The parser is written by hand instead of using `serde`. It accepts only the exact bytes that the writer would
+//! produce, so no part of a line is ignored and every change to a line is noticed; and it is fast, because folding
+//! or verifying a large store parses millions of lines.
 
 use std::borrow::Cow;
 
@@ -16,16 +16,16 @@ use crate::content::ContentHash;
 use crate::event::{InvalidEvent, Origin};
 use crate::ids::{EventId, ModuleName, Owner, Revision, Sequence, TaskId};
 
-/// The version of the stored line's shape.
+/// The version of the line format.
 pub const SCHEMA: u32 = 1;
 
 const HASH_KEY: &str = ",\"hash\":\"";
-/// The bytes at the end of a stored line that carry its hash.
+/// The length in bytes of the suffix of a line that contains its hash.
 pub const HASH_SUFFIX_LEN: usize = HASH_KEY.len() + "b3:".len() + 64 + "\"}".len();
-/// A time as it is stored; `d` is a digit.
+/// The format of a stored time; `d` stands for a digit.
 const TIME_FORM: &[u8] = b"dddd-dd-ddTdd:dd:dd.ddddddZ";
 
-/// The stored line, in its key order.
+/// A line to be written. The fields are in the order of the JSON keys.
 #[derive(Serialize)]
 pub(crate) struct Line<'a> {
     pub(crate) schema: u32,
@@ -48,18 +48,19 @@ pub(crate) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) origin: Option<Cow<'a, Origin>>,
     pub(crate) data: &'a RawValue,
-    /// None until it is known.
+    /// The hash; `None` until it is computed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hash: Option<ContentHash>,
 }
 
-/// As it stands in the line: microseconds, UTC.
+/// Formats a time as stored: UTC with microseconds.
 pub(crate) fn stored_time(at: Timestamp) -> String {
     format!("{at:.6}")
 }
 
 impl Line<'_> {
-    /// The bytes of a line without a hash, and its link of the chain, as which it gets one.
+    /// Serialises a line that has no hash yet, computes its hash from it and `previous`, and appends it.
+    /// Returns the finished line and the hash.
     pub(crate) fn close(
         &self,
         previous: ContentHash,
@@ -76,15 +77,15 @@ impl Line<'_> {
 }
 
 impl<'a> StoredLine<'a> {
-    /// Reads a stored line without making anything of its payload. The chain is not checked here.
+    /// Parses a stored line but not its payload. The hash chain is not checked here.
     pub fn read(line: &'a str) -> Result<Self, InvalidEvent> {
         let read = Self::read_around_data(line)?;
         check_json(read.data)?;
         Ok(read)
     }
 
-    /// Reads a stored line but for whether its data is JSON: that is for the caller to find, who
-    /// reads the data anyway.
+    /// Like [`StoredLine::read`], but does not check that `data` is valid JSON. For callers that parse the data
+    /// themselves.
     pub(crate) fn read_around_data(line: &'a str) -> Result<Self, InvalidEvent> {
         let (open, hash) = split_open(line)
             .ok_or_else(|| InvalidEvent::new("hash", "the line does not end in a hash"))?;
@@ -147,64 +148,64 @@ impl<'a> StoredLine<'a> {
         })
     }
 
-    /// The hash that names the payload, where the line carries only a reference to it.
+    /// The hash of the payload, if the line contains only a reference to it.
     pub fn blob(&self) -> Option<ContentHash> {
         referred(self.data)
     }
 
-    /// Whether its hash links it to the event before it, whose hash this is: nothing in the line was
-    /// changed since.
+    /// Whether this line's hash is correct, given the hash of the preceding line. If it is, the line was not
+    /// changed since it was stored.
     pub fn follows(&self, previous: ContentHash) -> bool {
         link(previous, self.open) == self.hash
     }
 }
 
-/// A stored line as it was read: the members of an [`Event`](crate::Event), its payload as text.
+/// A parsed line: the fields of an [`Event`](crate::Event), with the payload left as text.
 pub struct StoredLine<'a> {
-    /// The line up to its hash.
+    /// The line without its hash suffix.
     open: &'a str,
-    /// Position in the store.
+    /// The position in the store.
     pub sequence: Sequence,
-    /// Position in the stream.
+    /// The position in the stream.
     pub revision: Revision,
-    /// Its name.
+    /// The event's unique id.
     pub id: EventId,
-    /// The task.
+    /// The task the event belongs to.
     pub task_id: TaskId,
-    /// Whose task it is.
+    /// The owner of that task.
     pub owner: Owner,
-    /// The module, where there is one.
+    /// The module the event is about, if it is about one.
     pub module: Option<ModuleName>,
-    /// The kind's name.
+    /// The name of the payload's kind.
     pub kind: Cow<'a, str>,
-    /// When it happened, by its maker's clock.
+    /// When the event happened, by its author's clock.
     pub occurred_at: Timestamp,
-    /// Which agent or user.
+    /// The role or user that caused the event.
     pub actor: Cow<'a, str>,
-    /// What its maker knew.
+    /// The author's vector clock.
     pub clock: VectorClock,
-    /// The event that caused it.
+    /// The event that caused this one.
     pub causation_id: Option<EventId>,
-    /// The module's current code version.
+    /// The version of the module's code at the time.
     pub code_version: u64,
     /// The hash of that code.
     pub code_hash: Option<ContentHash>,
-    /// Where it was first stored, if that was not here.
+    /// Where the event was first stored, if it was imported or copied.
     pub origin: Option<Origin>,
-    /// The payload, or the reference to its blob.
+    /// The payload as JSON text, or the reference to its blob.
     pub data: &'a str,
-    /// Its link of the chain.
+    /// The event's hash in the chain.
     pub hash: ContentHash,
 }
 
-/// Whether the text of `data` may stand in a line: one JSON value with nothing around it.
+/// Checks that `data` is exactly one JSON value with no white space around it.
 pub(crate) fn check_json(data: &str) -> Result<(), InvalidEvent> {
     serde_json::from_str::<IgnoredAny>(data)
         .map(|_| ())
         .map_err(|error| InvalidEvent::new("data", error))
 }
 
-/// Whether white space stands where none is written: line ends anywhere, or anything around `data`.
+/// Rejects white space where the writer produces none: line breaks anywhere, and spaces around `data`.
 fn check_spaces(data: &str) -> Result<(), InvalidEvent> {
     let space = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_whitespace);
     let bytes = data.as_bytes();
@@ -222,7 +223,7 @@ pub(crate) fn check_actor(actor: &str) -> Result<(), InvalidEvent> {
     Ok(())
 }
 
-/// The blob that a payload's JSON text stands for, if it is nothing but a reference to one.
+/// The hash of the blob, if `data` is a blob reference and nothing else.
 pub(crate) fn referred(data: &str) -> Option<ContentHash> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -239,13 +240,13 @@ pub(crate) fn referred(data: &str) -> Option<ContentHash> {
         .map(|reference| reference.blob)
 }
 
-/// The hash that links a stored line to the one before it: BLAKE3 over the previous hash's 32 bytes
-/// and `body`, the line's JSON object without its last member.
+/// The chain hash of a line: BLAKE3 over the 32 bytes of the previous hash, followed by `body`, which is the
+/// line's JSON object without its `hash` member.
 pub fn chain_hash(previous: ContentHash, body: &str) -> ContentHash {
     link(previous, body.strip_suffix('}').unwrap_or(body))
 }
 
-/// `open` is the body without its closing brace.
+/// The same for `open`, a body without its closing brace.
 fn link(previous: ContentHash, open: &str) -> ContentHash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(previous.as_bytes());
@@ -254,14 +255,14 @@ fn link(previous: ContentHash, open: &str) -> ContentHash {
     ContentHash::from_bytes(*hasher.finalize().as_bytes())
 }
 
-/// Splits a stored line into its body (a whole JSON object) and the hash it carries. None if the
-/// line does not end in a hash.
+/// Splits a stored line into its body (a complete JSON object) and its hash. `None` if the line does not end in
+/// a hash.
 pub fn split_hash(line: &str) -> Option<(String, ContentHash)> {
     let (open, hash) = split_open(line)?;
     Some((format!("{open}}}"), hash))
 }
 
-/// The hash that a stored line carries, of the line or of its end alone. None if it does not end in one.
+/// The hash in a stored line. `line` may be a whole line or only its end. `None` if it does not end in a hash.
 pub fn line_hash(line: &str) -> Option<ContentHash> {
     split_open(line).map(|(_, hash)| hash)
 }
@@ -276,31 +277,31 @@ fn split_open(line: &str) -> Option<(&str, ContentHash)> {
     Some((open, hash))
 }
 
-/// A line up to its hash.
+/// A line without its hash suffix.
 fn open_of(line: &str) -> &str {
     line.get(..line.len().saturating_sub(HASH_SUFFIX_LEN))
         .unwrap_or_default()
 }
 
-/// Where the text of `data`, so many bytes long, stands in a line.
+/// The byte range of `data` in a line, given its length.
 pub(crate) fn data_in(line: &str, data_len: usize) -> &str {
     let open = open_of(line);
     open.get(open.len().saturating_sub(data_len)..)
         .unwrap_or_default()
 }
 
-/// Whether a line with this hash follows the one with the hash `previous`.
+/// Whether the hash of this line is correct, given the hash `previous` of the preceding line.
 pub(crate) fn follows(line: &str, hash: ContentHash, previous: ContentHash) -> bool {
     link(previous, open_of(line)) == hash
 }
 
-/// What is left to read of a line.
+/// The rest of a line that is still to be parsed.
 struct Cursor<'a> {
     rest: &'a str,
 }
 
 impl<'a> Cursor<'a> {
-    /// Goes past this text if it comes next.
+    /// If `text` comes next, skips it and returns true.
     fn has(&mut self, text: &str) -> bool {
         let rest = self.rest.strip_prefix(text);
         self.rest = rest.unwrap_or(self.rest);
@@ -331,7 +332,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A whole number as it is written: no sign, no zeros before it.
+    /// Parses an unsigned integer without leading zeros.
     fn number(&mut self, field: &'static str) -> Result<u64, InvalidEvent> {
         let end = self.rest.bytes().position(|b| !b.is_ascii_digit());
         let (digits, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
@@ -359,7 +360,7 @@ impl<'a> Cursor<'a> {
         self.escaped(field)
     }
 
-    /// A text with escapes, its opening quote read: how they are spelt is `serde_json`'s affair.
+    /// Parses a string with escapes, after its opening quote. `serde_json` decodes the escapes.
     fn escaped(&mut self, field: &'static str) -> Result<Cow<'a, str>, InvalidEvent> {
         let wrong = || InvalidEvent::new(field, "it is no text as this program writes it");
         let mut is_escaped = false;

@@ -1,18 +1,19 @@
-//! Is this report about the code we have? Version, causality and hash decide; the wall clock never.
+//! Decides whether a report (such as a test run) is about the current code. Versions, vector clocks and hashes
+//! decide; the wall clock is never used.
 
 use serde::Serialize;
 
 use crate::clock::VectorClock;
 use crate::content::ContentHash;
 
-/// What is known of the code that a report is about, or of the current code.
+/// Identifies code: either the code that a report is about or the current code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeIdentity {
-    /// The module's code version.
+    /// The version of the module's code.
     pub version: u64,
-    /// For a report: the clock of the report. For the current code: that of the event that made it.
+    /// For a report, the report's own clock. For the current code, the clock of the event that created it.
     pub clock: VectorClock,
-    /// The hash of the code, where it is known.
+    /// The hash of the code, if known.
     pub hash: Option<ContentHash>,
 }
 
@@ -20,25 +21,26 @@ pub struct CodeIdentity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Staleness {
-    /// It is about an older version.
+    /// The report is about an older version.
     OlderVersion,
-    /// It happened before the correction that made the current code.
+    /// The report happened before the correction that made the current code.
     BeforeCorrection,
-    /// It is about other bytes.
+    /// The version is the same, but the hash of the code differs.
     OtherBytes,
 }
 
-/// The answer of [`is_report_valid`].
+/// The result of [`is_report_valid`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Validity {
     /// The report is about the current code.
     Valid,
-    /// It seems to be, by version and clock alone: a hash is missing on a side.
+    /// By version and clock the report is about the current code, but at least one of the hashes is missing.
     ValidWithoutHash,
-    /// It is not, for this reason.
+    /// The report is not about the current code.
     Stale(Staleness),
-    /// The report's version is above the current one, which cannot be: a defect to be reported.
+    /// The report's version is higher than the current one. This is an invariant violation and should be
+    /// reported as a defect.
     FromTheFuture,
 }
 
@@ -49,10 +51,10 @@ impl Validity {
     }
 }
 
-/// Decides whether `report` is about the `current` code. The checks, in order: a version above the
-/// current one breaks an invariant; one below it is stale; a report that happened before the event
-/// that made the current code is stale; then the hash decides, and where it is missing on a side
-/// the answer is marked as weaker.
+/// Decides whether `report` is about the `current` code. The checks are made in this order: a version above the
+/// current one is an invariant violation; a lower version is stale; a report that happened before the event
+/// that made the current code is stale; then the hashes are compared. If a hash is missing, the result is the
+/// weaker [`Validity::ValidWithoutHash`].
 pub fn is_report_valid(report: &CodeIdentity, current: &CodeIdentity) -> Validity {
     if report.version > current.version {
         return Validity::FromTheFuture;

@@ -1,7 +1,8 @@
-//! What an event says: one typed payload per kind.
+//! The payloads of events: one type per kind.
 //!
-//! A kind from a newer version is kept whole as [`Payload::Unknown`]; one that is known but cannot
-//! be read as [`Payload::Unreadable`]. Neither is ever a crash, and projections skip and count both.
+//! An event of a kind that only a newer version knows is kept unchanged as [`Payload::Unknown`]; data of a known
+//! kind that cannot be parsed is kept as [`Payload::Unreadable`]. Neither is an error. Projections skip and count
+//! both.
 
 mod agent;
 mod code;
@@ -21,22 +22,22 @@ pub use test_run::*;
 
 macro_rules! payloads {
     ($($kind:literal => $variant:ident,)*) => {
-        /// The typed payload of an event.
+        /// The payload of an event.
         #[derive(Clone, Debug, PartialEq)]
         #[allow(missing_docs)] // each variant is documented at its type
         pub enum Payload {
             $($variant($variant),)*
-            /// A kind that this version does not know, as it was stored.
+            /// A kind this version does not know; the data is kept as stored.
             Unknown { kind: String, data: String },
-            /// A known kind whose data does not fit it, as it was stored.
+            /// A known kind whose data could not be parsed; the data is kept as stored.
             Unreadable { kind: String, data: String, problem: String },
         }
 
         impl Payload {
-            /// Every kind that this version knows.
+            /// The names of all kinds this version knows.
             pub const KINDS: &[&str] = &[$($kind,)*];
 
-            /// The kind's name, as stored.
+            /// The name of the kind, as stored.
             pub fn kind(&self) -> &str {
                 match self {
                     $(Self::$variant(_) => $kind,)*
@@ -44,7 +45,7 @@ macro_rules! payloads {
                 }
             }
 
-            /// Reads the data of a kind. Never fails: see [`Payload::Unknown`] and
+            /// Parses the data of an event of the given kind. Never fails: see [`Payload::Unknown`] and
             /// [`Payload::Unreadable`].
             pub fn parse(kind: &str, data: &str) -> Self {
                 let unreadable = |error: serde_json::Error| Self::Unreadable {
@@ -58,7 +59,7 @@ macro_rules! payloads {
                 }
             }
 
-            /// The data as JSON text.
+            /// Serialises the data as JSON.
             pub fn to_json(&self) -> Result<String, serde_json::Error> {
                 match self {
                     $(Self::$variant(payload) => serde_json::to_string(payload),)*

@@ -1,8 +1,8 @@
-//! Texts of others, as they may be shown to a person or kept in an event.
+//! Makes text from models, tools and users safe to print or to store in an event.
 
 use std::borrow::Cow;
 
-/// The last `max` characters of a text without the white space at its end.
+/// The last `max` characters of `text`, after trailing white space is removed.
 pub fn last_chars(text: &str, max: usize) -> &str {
     let text = text.trim_end();
     let skip = text.chars().count().saturating_sub(max);
@@ -11,15 +11,15 @@ pub fn last_chars(text: &str, max: usize) -> &str {
         .map_or("", |(at, _)| &text[at..])
 }
 
-/// The word by which events name a value, such as `given_tests`; none for a value that is not named by
-/// one word.
+/// The name that `value` serialises to in events, such as `given_tests`. `None` for values that do not
+/// serialise to a single string.
 pub fn word(value: &impl serde::Serialize) -> Option<String> {
     let value = serde_json::to_value(value).ok()?;
     value.as_str().map(str::to_owned)
 }
 
-/// A text without what controls a terminal or the direction of writing: escape sequences and control
-/// characters are left out, but for the ends of lines and tabs.
+/// Removes escape sequences, control characters and characters that change the writing direction. Line breaks
+/// and tabs are kept.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text
         .chars()

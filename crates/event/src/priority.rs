@@ -1,4 +1,4 @@
-//! How urgent something is.
+//! Task priorities.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,28 +6,27 @@ use std::str::FromStr;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// How urgent something is, 0 to 100: a lower value comes first. Its own levels have names; any
-/// number between is as good.
+/// A priority from 0 to 100. Lower values run first. Some values have names; any value in between is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Priority(u8);
 
-/// From this difference on, what is more urgent stops what is less urgent.
+/// The smallest difference at which a more urgent task preempts a running one.
 const PREEMPTION_GAP: u8 = 20;
 
 impl Priority {
-    /// Before everything else: what a user does to a running task.
+    /// Runs before everything else. Used for a user's actions on a running task.
     pub const CRITICAL: Self = Self(0);
-    /// Before normal work.
+    /// Runs before normal work.
     pub const HIGH: Self = Self(10);
-    /// The default.
+    /// The default priority.
     pub const MEDIUM: Self = Self(20);
-    /// After normal work.
+    /// Runs after normal work.
     pub const LOW: Self = Self(30);
-    /// When nothing else is to be done.
+    /// Runs when there is nothing else to do.
     pub const BACKGROUND: Self = Self(40);
-    /// The last of all.
+    /// The lowest priority.
     pub const LAST: Self = Self(100);
-    /// The levels that have names, the most urgent first.
+    /// The named levels, the most urgent first.
     pub const LEVELS: [(&str, Self); 5] = [
         ("critical", Self::CRITICAL),
         ("high", Self::HIGH),
@@ -36,7 +35,7 @@ impl Priority {
         ("background", Self::BACKGROUND),
     ];
 
-    /// A priority from 0 to 100. None above.
+    /// A priority from 0 to 100; `None` if the value is larger.
     pub const fn new(value: u8) -> Option<Self> {
         if value <= Self::LAST.0 {
             Some(Self(value))
@@ -45,17 +44,17 @@ impl Priority {
         }
     }
 
-    /// 0 to 100; lower is more urgent.
+    /// The value, 0 to 100; lower is more urgent.
     pub const fn value(self) -> u8 {
         self.0
     }
 
-    /// Whether this is so much more urgent that what runs with `running` has to stop for it.
+    /// Whether this is urgent enough to preempt a task that runs with priority `running`.
     pub const fn should_preempt(self, running: Self) -> bool {
         running.0 >= self.0.saturating_add(PREEMPTION_GAP)
     }
 
-    /// The level's name, where it has one.
+    /// The name of the level, if the value has one.
     pub fn name(self) -> Option<&'static str> {
         let mut levels = Self::LEVELS.iter();
         levels
@@ -90,7 +89,7 @@ fn refusal(given: &dyn fmt::Display) -> String {
 impl FromStr for Priority {
     type Err = String;
 
-    /// A level's name in any case, or the number.
+    /// Parses the name of a level (in any case) or a number.
     fn from_str(text: &str) -> Result<Self, String> {
         let lower = text.to_ascii_lowercase();
         // `normal` is what MEDIUM was called in the first journals.

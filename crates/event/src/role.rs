@@ -1,26 +1,26 @@
-//! Who does what in a task.
+//! The roles that act in a task.
 
-/// Who does something in a task. The name is the event's actor.
+/// Who does something in a task. The role's name is the `actor` of its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The person who uses the product.
     User,
-    /// Decides what comes next.
+    /// Decides which step comes next.
     Conductor,
-    /// Plans.
+    /// Makes the plan.
     Planner,
     /// Writes code.
     Coder,
-    /// Writes and runs tests.
+    /// Writes tests and runs them.
     Tester,
-    /// Corrects code.
+    /// Corrects code after failed tests.
     Fixer,
-    /// Reads finished code.
+    /// Reviews finished code.
     Reviewer,
 }
 
 impl Role {
-    /// The actor's name.
+    /// The name as used in events.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",

@@ -1,14 +1,14 @@
-//! What is short for the moment: an error that says so is no reason to give up.
+//! Recognises temporary shortages of system resources, after which an operation may be retried.
 
 use std::error::Error;
 use std::io;
 
-/// The errors of Linux (errno(3)) that say that something is used up and may be free again: processes,
-/// memory, open files of the machine and of the process, space, buffers of the network, a quota.
+/// The Linux error codes (errno(3)) that report an exhausted resource which may become free again: processes,
+/// memory, open files of the machine or the process, disk space, network buffers, quotas.
 const SHORTAGES: [i32; 7] = [11, 12, 23, 24, 28, 105, 122];
 
-/// Whether an error, or what caused it, is a want of descriptors, memory, processes or space: the same
-/// may succeed later without anything else being done.
+/// Whether an error or one of its sources reports a shortage of file descriptors, memory, processes or disk
+/// space, so that the same operation may succeed later.
 pub fn is_shortage(error: &(dyn Error + 'static)) -> bool {
     let of_system = error.downcast_ref::<io::Error>();
     of_system.is_some_and(is_one) || error.source().is_some_and(is_shortage)
@@ -26,8 +26,8 @@ fn is_one(error: &io::Error) -> bool {
         || error.get_ref().is_some_and(|wrapped| is_shortage(wrapped))
 }
 
-/// Whether a text has the system's words for such an error in it: of a program that only says what
-/// went wrong.
+/// Whether a text contains the system's message for such an error. For programs that report errors only as
+/// text.
 pub fn names_shortage(text: &str) -> bool {
     SHORTAGES.iter().any(|code| {
         let words = io::Error::from_raw_os_error(*code).to_string();

@@ -1,4 +1,4 @@
-//! What is known of a task: the fold of its events. Shapes and questions here, the fold in `evolve`.
+//! The state of a task, folded from its events. The types and queries are here, the fold in `evolve`.
 //!
 //! Nothing is decided here (that is `workflow`'s `decide`), and nothing is read from outside.
 
@@ -24,27 +24,27 @@ use crate::payload::{
 };
 use crate::tokens::Tokens;
 
-/// Where a task stands.
+/// The status of a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Submitted, or waiting for its turn again.
+    /// Waiting in the queue, for the first time or again.
     #[default]
     Queued,
     /// Being worked on.
     Running,
-    /// Resting; it can be resumed.
+    /// Paused; it can be resumed.
     Paused,
     /// Ended with a result.
     Complete,
-    /// Ended without what was asked for.
+    /// Ended without the result that was asked for.
     Failed,
-    /// Ended by the user.
+    /// Cancelled by the user.
     Cancelled,
 }
 
 impl Status {
-    /// The name as shown.
+    /// The name as displayed.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -56,31 +56,32 @@ impl Status {
         }
     }
 
-    /// Whether nothing more will happen by itself.
+    /// Whether the task has ended, so that nothing more happens without the user.
     pub const fn is_ended(self) -> bool {
         matches!(self, Self::Complete | Self::Failed | Self::Cancelled)
     }
 }
 
-/// An effect whose intent is recorded and whose outcome is not.
+/// An effect that has an intent but no outcome yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OpenEffect {
-    /// The intent.
+    /// The id of the event that recorded the intent.
     pub intent: EventId,
-    /// 1 at first; one more for each crash that cut it off.
+    /// The number of the attempt: 1 at first, and one more after each crash that interrupted it.
     pub attempt: u32,
-    /// The module it is for.
+    /// The module it is for, if it is for one.
     pub module: Option<ModuleName>,
-    /// What is to be done.
+    /// What the effect does.
     pub action: Action,
-    /// What was known when it was begun.
+    /// The task's vector clock when the effect was started.
     #[serde(default)]
     pub clock: VectorClock,
-    /// Whether the user wrote the module's code meanwhile: a model's answer is about another one.
+    /// Whether the user has edited the module's code since the effect started. A model's answer is then about
+    /// other code and is discarded.
     #[serde(default)]
     pub overtaken: bool,
-    /// Whether the model server broke off another call while this one was under way: where it breaks off
-    /// this one as well, that is no further sign of anything.
+    /// Whether the model server aborted another call while this one was running. If it then aborts this call
+    /// too, that is not counted as a further failure.
     #[serde(default)]
     pub excused: bool,
 }
@@ -93,150 +94,151 @@ pub enum Action {
     CallModel(ModelCallStarted),
     /// Run tests.
     RunTests(TestStarted),
-    /// Analyse the whole for unused code.
+    /// Analyse all modules for unused code.
     Analyse,
-    /// Write the result out.
+    /// Write the result.
     WriteOutput(OutputStarted),
     /// Call a tool for an agent.
     CallTool(ToolExecuting),
 }
 
-/// A tool call of an agent's that ended.
+/// A finished tool call of an agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// What was wanted.
+    /// The call that was asked for.
     pub request: ToolRequest,
-    /// How it ended.
+    /// How the call ended.
     pub outcome: ToolOutcome,
-    /// What the tool answered, or why it did not.
+    /// The tool's answer, or the reason for a failure or refusal.
     pub text: String,
 }
 
-/// An agent at work: a role on one thing, until its answer was used or refused.
+/// An active agent: a role working on one thing, until its answer is used or rejected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Agent {
-    /// Its name within the task.
+    /// The agent's id within the task.
     pub id: String,
-    /// Its role.
+    /// The role it acts in.
     pub role: String,
     /// What it is to do.
     pub purpose: Purpose,
-    /// For which module.
+    /// The module it works on; `None` for the task as a whole.
     pub module: Option<ModuleName>,
-    /// The tools that it may call.
+    /// The tools it may call.
     pub tools: Vec<String>,
-    /// Steps so far in which it called tools.
+    /// The number of steps so far in which it asked for tool calls.
     pub steps: u32,
-    /// Calls that it wants and that were not made yet.
+    /// Tool calls that it asked for and that were not made yet.
     pub wanted: Vec<ToolRequest>,
-    /// Calls that were made, and what came of each.
+    /// Its finished tool calls.
     pub calls: Vec<ToolCall>,
-    /// Whether the model is still to answer it.
+    /// Whether it still waits for the model's answer.
     pub awaits_model: bool,
 }
 
-/// A model's answer that nothing was made of yet.
+/// A model's answer that was not used yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PendingAnswer {
-    /// The event that carries it.
+    /// The id of the event that contains it.
     pub event: EventId,
-    /// What it is to be.
+    /// What the answer is for.
     pub purpose: Purpose,
     /// The module it is for.
     pub module: Option<ModuleName>,
-    /// The whole answer.
+    /// The complete answer.
     pub text: String,
-    /// Whether it was cut at the token limit.
+    /// Whether the answer ended at the token limit.
     pub cut_short: bool,
-    /// What was said again and again, where that is why it was cut.
+    /// The text the model kept repeating, if the answer was stopped for that.
     #[serde(default)]
     pub repeated: Option<String>,
 }
 
-/// Answers of the model's that were of no use, since the last one that was.
+/// The model's unusable answers since its last usable one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusals {
-    /// How many, in a row.
+    /// How many there were in a row.
     pub count: u32,
-    /// Why the last of them could not be used, in words for the model.
+    /// Why the last one could not be used, worded for the model.
     pub last: Option<String>,
 }
 
-/// A question of the planner's, and what became of it.
+/// A question of the planner, and the user's reaction to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
-    /// Its name within the task.
+    /// The question's id within the task.
     pub id: String,
-    /// The question.
+    /// The wording of the question.
     pub text: String,
-    /// What the user answered.
+    /// The user's answer.
     pub answer: Option<String>,
-    /// Whether the user let the task go on without an answer.
+    /// Whether the user told the task to continue without an answer.
     pub waived: bool,
 }
 
 impl Question {
-    /// Whether the task waits for its answer.
+    /// Whether the task is waiting for an answer.
     pub fn is_open(&self) -> bool {
         self.answer.is_none() && !self.waived
     }
 }
 
-/// A version of a module's code.
+/// One version of a module's code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CodeVersion {
-    /// 1, 2, 3 ...
+    /// The version number, from 1.
     pub version: u64,
-    /// The hash of its bytes.
+    /// The hash of the source.
     pub hash: ContentHash,
-    /// The bytes.
+    /// The complete file.
     pub source: String,
-    /// How it came to be.
+    /// How this version was made.
     pub origin: CodeOrigin,
-    /// The clock of the event that made it.
+    /// The clock of the event that created it.
     pub clock: VectorClock,
 }
 
-/// A run of tests that reached its outcome.
+/// A finished test run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestRun {
-    /// What was covered.
+    /// What the run covered.
     pub scope: TestScope,
     /// Where the tests come from.
     pub origin: TestOrigin,
-    /// The test files.
+    /// The names of the test files.
     pub files: Vec<String>,
     /// The code that was tested.
     pub code: Vec<CodeUnderTest>,
-    /// How many times the generated tests had been written: 0 for given tests.
+    /// The number of times the generated tests had been written by then; 0 for given tests.
     pub tests_version: usize,
-    /// The hash of what it is about besides the code; none of a run that an older version recorded.
+    /// The hash of everything besides the code that the result depends on. `None` if an older version recorded
+    /// the run.
     #[serde(default)]
     pub basis: Option<ContentHash>,
-    /// None if every test passed.
+    /// Why the run failed; `None` if every test passed.
     pub failure: Option<TestFailureKind>,
-    /// Each test.
+    /// The results of the tests.
     pub tests: Vec<TestResult>,
-    /// Tests of a run that passed which say nothing of the code.
+    /// Tests of a passed run that say nothing about the code.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub idle: Vec<String>,
-    /// Tests of a run that passed which were skipped or were expected to fail.
+    /// Tests of a passed run that were skipped or expected to fail.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<String>,
-    /// Whether given tests cannot be loaded by a fault of their own.
+    /// Whether given tests cannot be loaded because of an error in the tests themselves.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub broken_tests: bool,
-    /// The end of what was printed.
+    /// The end of the test runner's output.
     pub output: String,
-    /// What was known when it was begun: it tells nothing of code that was made later.
+    /// The task's vector clock when the run started. The run says nothing about code made later.
     pub clock: VectorClock,
-    /// The event that carries the outcome.
+    /// The id of the event that recorded the outcome.
     #[serde(default)]
     pub outcome: Option<EventId>,
 }
 
 impl TestRun {
-    /// Tests that passed.
+    /// The number of tests that passed.
     pub fn passed(&self) -> usize {
         self.tests.iter().filter(|test| test.passed).count()
     }
@@ -252,49 +254,49 @@ impl TestRun {
     }
 }
 
-/// What a correction starts from.
+/// A test failure that a correction starts from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bug {
-    /// The version it is about.
+    /// The version of the code that failed.
     pub version: u64,
-    /// What fails.
+    /// A summary of the failures.
     pub summary: String,
-    /// Whether a ruling test fails.
+    /// Whether a given test fails.
     pub given: bool,
 }
 
-/// What is known of one module.
+/// The state of one module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModuleState {
-    /// As planned.
+    /// The module's entry in the plan.
     pub plan: PlannedModule,
-    /// Whether work on it began.
+    /// Whether work on it has started.
     pub started: bool,
-    /// Rounds so far.
+    /// The number of iterations so far.
     pub iteration: u32,
-    /// What the strategy of whole files knows of it.
+    /// The state kept for the whole-file strategy.
     pub rounds: Rounds,
-    /// Every version of its code.
+    /// All versions of its code, oldest first.
     pub versions: Vec<CodeVersion>,
-    /// Every writing of its generated tests.
+    /// The generated tests, one entry for each time they were written.
     pub generated_tests: Vec<String>,
-    /// Every run of its tests alone.
+    /// The runs of this module's own tests.
     pub runs: Vec<TestRun>,
-    /// The bug that is being worked on.
+    /// The failure that is being corrected.
     pub bug: Option<Bug>,
-    /// Answers about it that could not be used.
+    /// Rejected answers about this module.
     pub refusals: Refusals,
-    /// Tokens spent on it.
+    /// Tokens spent on this module.
     pub spent: Tokens,
-    /// How it ended, once it is done.
+    /// How it was completed; `None` while it is not.
     pub completion: Option<ModuleComplete>,
-    /// Whether the user wants no more work on it.
+    /// Whether the user asked for no more work on it.
     #[serde(default)]
     pub skipped: bool,
 }
 
 impl ModuleState {
-    /// A module of which no more than its plan is known.
+    /// The initial state of a planned module.
     pub fn new(plan: PlannedModule) -> Self {
         Self {
             plan,
@@ -312,7 +314,7 @@ impl ModuleState {
         }
     }
 
-    /// Whether there is nothing more to do for it alone.
+    /// Whether no more work is needed on the module by itself.
     pub fn is_settled(&self) -> bool {
         self.skipped || self.completion.is_some()
     }
@@ -322,19 +324,19 @@ impl ModuleState {
         self.versions.last()
     }
 
-    /// The generated tests as they now are; none before there are any, and none once they were
-    /// dropped because they could not be run.
+    /// The current generated tests. `None` if none were written yet, or if they were discarded because they
+    /// could not be run.
     pub fn tests(&self) -> Option<&str> {
         let last = self.generated_tests.last().map(String::as_str);
         last.filter(|source| !source.is_empty())
     }
 
-    /// The current code's version, 0 before there is code.
+    /// The current version number, 0 before there is code.
     pub fn version(&self) -> u64 {
         self.code().map_or(0, |code| code.version)
     }
 
-    /// What a report must be about to be about the current code.
+    /// The identity of the current code, for comparison with reports.
     pub fn code_identity(&self) -> Option<CodeIdentity> {
         self.code().map(|code| CodeIdentity {
             version: code.version,
@@ -343,7 +345,7 @@ impl ModuleState {
         })
     }
 
-    /// The current code, as a run of tests names it.
+    /// The current code as recorded in test runs.
     pub fn under_test(&self) -> Option<CodeUnderTest> {
         self.code().map(|code| CodeUnderTest {
             module: self.plan.name.clone(),
@@ -352,14 +354,14 @@ impl ModuleState {
         })
     }
 
-    /// Whether a run was made with the bytes that are the current code.
+    /// Whether any run tested exactly the current code.
     pub fn was_tested(&self) -> bool {
         let now = self.code().map(|code| code.hash);
         let tested = |run: &TestRun| run.code_of(&self.plan.name).map(|code| code.hash);
         self.runs.iter().any(|run| tested(run) == now)
     }
 
-    /// The latest run of this module's tests as they now are on its current code.
+    /// The latest run of this module's current tests on its current code.
     pub fn current_run(&self) -> Option<&TestRun> {
         self.runs.last().filter(|run| {
             let tested = run.code_of(&self.plan.name);
@@ -371,178 +373,179 @@ impl ModuleState {
     }
 }
 
-/// Events that did not count, and why.
+/// Counts of events that the fold ignored or found suspicious.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SkippedEvents {
-    /// Of a kind that this version does not know.
+    /// Events of a kind that this version does not know.
     pub unknown: u64,
-    /// Of a known kind with data that does not fit.
+    /// Events of a known kind whose data could not be parsed.
     pub unreadable: u64,
-    /// About code that is not the current one.
+    /// Reports about code that is no longer current.
     pub stale: u64,
-    /// Outcomes without an intent, corrections without a start: kept, but suspicious.
+    /// Outcomes without an intent and corrections without a start. They are applied, but suspicious.
     pub flagged: u64,
 }
 
 /// The state of a task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskState {
-    /// What was asked.
+    /// What the user submitted.
     pub submission: Option<TaskSubmitted>,
-    /// When.
+    /// When it was submitted.
     pub submitted_at: Option<Timestamp>,
-    /// Where it stands.
+    /// The task's status.
     pub status: Status,
-    /// Why it rests, if it does.
+    /// Why it is paused, if it is.
     pub pause: Option<PauseReason>,
-    /// What it may spend now.
+    /// The current limits.
     pub limits: Limits,
-    /// What it was started with, last.
+    /// What was recorded when work on it last started.
     pub started: Option<TaskStarted>,
     /// Whether a plan was accepted.
     pub planned: bool,
-    /// What the planner asked.
+    /// The planner's questions.
     #[serde(default)]
     pub questions: Vec<Question>,
-    /// The model's answer to a prompt that is a plain question.
+    /// The model's answer, if the prompt is a plain question.
     #[serde(default)]
     pub reply: Option<PromptAnswered>,
     /// What was repaired in the plan.
     pub plan_repairs: Vec<String>,
-    /// Why the last plan was refused, until one is accepted.
+    /// Why the last plan was rejected; `None` once a plan is accepted.
     pub plan_problem: Option<String>,
     /// The modules, in dependency order.
     pub modules: Vec<ModuleState>,
-    /// Tokens spent.
+    /// Tokens spent so far.
     pub spent: Tokens,
-    /// Tokens generated, and the time that took.
+    /// Tokens generated so far; `generating_ms` is the time that took.
     pub generated: Tokens,
-    /// Milliseconds in which tokens were generated.
+    /// Milliseconds spent generating tokens.
     pub generating_ms: u64,
-    /// The effects under way, in the order in which they were begun.
+    /// The effects in progress, in the order they were started.
     pub effects: Vec<OpenEffect>,
-    /// The agents at work: one for each module that somebody is at, or one for the task as a whole.
+    /// The agents at work: at most one per module, or one for the task as a whole.
     #[serde(rename = "crew")]
     pub active_agents: Vec<Agent>,
-    /// Agents that were ever at work.
+    /// The number of agents started so far.
     pub agents: u64,
-    /// Whether it was asked what has to be looked up.
+    /// Whether the look-up step before planning was done.
     pub looked_up: bool,
-    /// What was looked up, for all agents to come.
+    /// The tool calls of the look-up step; all later agents see their results.
     pub lookups: Vec<ToolCall>,
-    /// The answers nothing was made of yet, in the order in which they came.
+    /// Answers not used yet, in the order they arrived.
     pub answers: Vec<PendingAnswer>,
-    /// Times in a row that the model server broke off a call, or several at once.
+    /// How many times in a row the model server aborted a call. Several aborted at the same time count as one.
     pub broken_calls: u32,
-    /// What it said when the task last rested because of it; none once it answered.
+    /// What the model server said when the task last paused because of it; `None` after a successful call.
     #[serde(default, rename = "trouble")]
     pub model_problem: Option<String>,
-    /// Answers about the task as a whole that could not be used.
+    /// Rejected answers about the task as a whole.
     pub refusals: Refusals,
-    /// The latest run of everything together.
+    /// The latest run of all modules together.
     pub integration: Option<TestRun>,
-    /// What nothing refers to, once analysed.
+    /// The unused code found by the analysis, once it ran.
     pub unused: Option<Vec<UnusedCode>>,
-    /// What the model found in the finished code, once it was asked.
+    /// The model's review of the finished code, once it was made.
     pub review: Option<ReviewCompleted>,
-    /// The files written out.
+    /// The files written to the output folder.
     pub output: Option<Vec<OutputFile>>,
-    /// Why they could not be.
+    /// Why the result could not be written.
     pub output_problem: Option<String>,
-    /// What makes going on impossible under the present limits.
+    /// Why the task cannot continue under the current limits.
     pub obstacle: Option<(FailureReason, String)>,
     /// How it ended.
     pub ending: Option<Ending>,
-    /// The position of the event that ended it, unless it has gone on since.
+    /// The position of the event that ended it; `None` if it has continued since.
     #[serde(default)]
     pub ended_at: Option<Sequence>,
-    /// What the user said while it ran.
+    /// Instructions the user gave while it ran.
     pub instructions: Vec<String>,
-    /// Time spent working up to `active_since`.
+    /// Working time up to `active_since`.
     pub active: SignedDuration,
-    /// Since when it is being worked on.
+    /// The time since which it is being worked on; `None` while it is not.
     pub active_since: Option<Timestamp>,
     /// The time of the last event.
     pub last_at: Option<Timestamp>,
-    /// The time up to which it is known to have been worked on since `active_since`: that of the last
-    /// event which its user did not write.
+    /// The time of the last event since `active_since` that was not written by the user, which proves that work
+    /// was still going on then.
     #[serde(default)]
     pub worked_at: Option<Timestamp>,
     /// The position of the last event in the store.
     pub sequence: Sequence,
-    /// Its position in the stream.
+    /// The position of the last event in the stream.
     pub revision: Revision,
-    /// Its name.
+    /// The id of the last event.
     pub last_event: Option<EventId>,
-    /// Everything that any event of the task knew.
+    /// The merged vector clocks of all events of the task.
     pub clock: VectorClock,
-    /// Events that did not count.
+    /// Counts of events that were ignored or suspicious.
     pub uncounted: SkippedEvents,
 }
 
-/// The version of the rules by which states are folded: a state that was kept under another version is not
-/// what this one would make of the same events. It is raised with every change after which a history gives
-/// another state; `tests/golden.rs` compares one that was recorded.
+/// The version of the fold. Stored states of another version are not used, because this version might fold the
+/// same events differently. It must be raised with every change that alters the result for any history;
+/// `tests/golden.rs` compares a recorded history.
 pub const FOLD_VERSION: u32 = 2;
 
 impl TaskState {
-    /// Whether it ended by its model server's fault, so that another try is worth it.
+    /// Whether the task failed because of its model server, so that another try is worthwhile.
     pub fn failed_by_model(&self) -> bool {
         let reason = FailureReason::Model;
         matches!(&self.ending, Some(Ending::Failed { reason: failed, .. }) if *failed == reason)
     }
 
-    /// The module of this name.
+    /// The module with the given name.
     pub fn module(&self, name: &ModuleName) -> Option<&ModuleState> {
         self.modules.iter().find(|module| &module.plan.name == name)
     }
 
-    /// The effect with this intent, if it is under way.
+    /// The effect in progress with the given intent.
     pub fn effect(&self, intent: EventId) -> Option<&OpenEffect> {
         self.effects.iter().find(|effect| effect.intent == intent)
     }
 
-    /// The agent at work on this module, or on the task as a whole.
+    /// The agent working on the given module, or on the task as a whole if `None`.
     pub fn agent(&self, module: Option<&ModuleName>) -> Option<&Agent> {
         let mut agents = self.active_agents.iter();
         agents.find(|agent| agent.module.as_ref() == module)
     }
 
-    /// Answers about this module, or about the task as a whole, that could not be used.
+    /// Rejected answers about `module`, or about the task as a whole if `None`.
     pub fn refusals(&self, module: Option<&ModuleName>) -> &Refusals {
         let module = module.and_then(|name| self.module(name));
         module.map_or(&self.refusals, |module| &module.refusals)
     }
 
-    /// The questions that the task waits for.
+    /// The questions the task is waiting for.
     pub fn open_questions(&self) -> impl Iterator<Item = &Question> {
         self.questions.iter().filter(|question| question.is_open())
     }
 
-    /// What was asked, in the user's words; empty before it was.
+    /// The user's prompt; empty before the task was submitted.
     pub fn prompt(&self) -> &str {
         let asked = self.submission.as_ref();
         asked.map_or("", |asked| asked.prompt.as_str())
     }
 
-    /// The given tests.
+    /// The tests given by the user.
     pub fn given_tests(&self) -> &[GivenTest] {
         self.submission
             .as_ref()
             .map_or(&[], |submission| &submission.tests)
     }
 
-    /// The token budget.
+    /// The most tokens the task may use.
     pub fn token_budget(&self) -> Tokens {
         self.limits.token_budget(self.modules.len())
     }
 
-    /// What is left of it.
+    /// The part of the token budget that is not spent.
     pub fn token_budget_left(&self) -> Tokens {
         self.token_budget() - self.spent
     }
 
-    /// What of that the calls under way may not take: another call may.
+    /// The part of the token budget that is neither spent nor reserved for calls in progress, and so is
+    /// available to another call.
     pub fn token_budget_free(&self) -> Tokens {
         let calls = self
             .effects
@@ -554,7 +557,7 @@ impl TaskState {
         calls.fold(self.token_budget_left(), |left, most| left - most)
     }
 
-    /// Time spent working, up to `now`, by the clock that its events have their times from.
+    /// Working time up to `now`, which must be read from the same clock as the times of the events.
     pub fn active_until(&self, now: Timestamp) -> SignedDuration {
         let running = self.active_since.map_or(SignedDuration::ZERO, |since| {
             now.duration_since(since).max(SignedDuration::ZERO)
@@ -562,24 +565,24 @@ impl TaskState {
         self.active.saturating_add(running)
     }
 
-    /// The time spent on it up to the last event of that work: what is known of a task that is being worked on, or
-    /// whose worker died.
+    /// Working time up to the last event that proves work. Used for running tasks and for tasks whose worker
+    /// crashed.
     pub fn worked(&self) -> SignedDuration {
         let last = self.worked_at.map(|last| self.active_until(last));
         last.unwrap_or(self.active)
     }
 
-    /// Whether there is something to write out: code, or the answer to a question.
+    /// Whether there is a result to write: code, or the answer to a question.
     pub fn has_result(&self) -> bool {
         self.reply.is_some() || self.modules.iter().any(|module| module.code().is_some())
     }
 
-    /// Whether every module is done.
+    /// Whether every module is complete or skipped.
     pub fn modules_complete(&self) -> bool {
         self.planned && self.modules.iter().all(ModuleState::is_settled)
     }
 
-    /// The integration run, if it was made with the code, the tests and the prompt as they are now.
+    /// The latest integration run, if it was made with the current code, tests and prompt.
     pub fn current_integration(&self) -> Option<&TestRun> {
         self.integration.as_ref().filter(|run| {
             let code = self.modules.iter().filter_map(ModuleState::under_test);
@@ -588,9 +591,9 @@ impl TaskState {
         })
     }
 
-    /// The hash of what a run of tests is about besides the code: the prompt, the given tests, and the
-    /// generated tests of `module`, or of all modules for a run of everything together. With another one
-    /// the run says nothing.
+    /// The hash of everything besides the code that a test run depends on: the prompt, the given tests, and the
+    /// generated tests of `module`, or of all modules if `None`. A run recorded with another hash is out of
+    /// date.
     pub fn basis(&self, module: Option<&ModuleName>) -> ContentHash {
         let asked = self.submission.as_ref();
         let prompt = asked.map(|asked| asked.prompt.as_str());
@@ -605,7 +608,7 @@ impl TaskState {
         ContentHash::of(&all.unwrap_or_default())
     }
 
-    /// Whether the given tests were run on everything as it is now.
+    /// Whether the given tests were run on the whole program in its current state.
     fn ran_given_tests(&self) -> bool {
         let run = self.current_integration();
         let counts = |run: &TestRun| {

@@ -1,8 +1,8 @@
-//! Where time and randomness come from: traits here, the real sources in the binary.
+//! Sources of time and randomness: the traits are here, the real implementations in the binary.
 //!
-//! Nothing that is recorded or decided comes from any other clock or generator, so that a test can
-//! run the shipped code deterministically and every failure has a seed. How long a call took is
-//! measured where it is made.
+//! Nothing that is recorded or decided uses any other clock or generator, so a test can run the shipped code
+//! deterministically and every failure can be reproduced from its seed. How long a call took is measured where the
+//! call is made.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,11 +11,12 @@ use jiff::Timestamp;
 
 /// A source of time.
 pub trait TimeSource: Send + Sync {
-    /// The wall clock. It may jump; nothing is ordered by it.
+    /// The wall clock. It may jump, so nothing is ordered by it.
     fn now(&self) -> Timestamp;
 
-    /// The time since a moment that stays the same, by a clock that nobody sets and that stands still
-    /// while the machine sleeps. By default that of the wall clock, for one that never jumps.
+    /// The time since a fixed moment, by a monotonic clock that is never set and does not advance while the
+    /// machine sleeps. The default implementation uses the wall clock and is right only for one that never
+    /// jumps.
     fn steady(&self) -> Duration {
         Duration::try_from(self.now().as_duration()).unwrap_or_default()
     }
@@ -23,11 +24,11 @@ pub trait TimeSource: Send + Sync {
 
 /// A source of random numbers.
 pub trait Randomness: Send + Sync {
-    /// The next 64 random bits.
+    /// Draws 64 random bits.
     fn next_u64(&self) -> u64;
 }
 
-/// A clock for tests and simulation: begins at 2026-01-01T00:00:00Z and goes on one millisecond at
+/// A clock for tests and simulation. It starts at 2026-01-01T00:00:00Z and advances by one millisecond with
 /// every reading.
 #[derive(Debug, Default)]
 pub struct SteppedTime {
@@ -46,15 +47,15 @@ impl TimeSource for SteppedTime {
     }
 }
 
-/// A seeded generator for tests and simulation: `SplitMix64` (Steele, Lea, Flood: Fast Splittable
-/// Pseudorandom Number Generators, OOPSLA 2014). Not for secrets.
+/// A seeded generator for tests and simulation: `SplitMix64` (Steele, Lea, Flood: Fast Splittable Pseudorandom
+/// Number Generators, OOPSLA 2014). Not suitable for secrets.
 #[derive(Debug)]
 pub struct SeededRandom {
     state: AtomicU64,
 }
 
 impl SeededRandom {
-    /// The same seed gives the same numbers.
+    /// Starts from a seed. The same seed gives the same numbers.
     pub fn new(seed: u64) -> Self {
         Self {
             state: AtomicU64::new(seed),

@@ -1,42 +1,42 @@
 //! Payloads about agents, and about the tools that they and the user call.
 //!
-//! An agent is a role at work on one thing: from its first call of the model until its answer was used
-//! or refused. Who it is stands in the event's actor.
+//! An agent is a role working on one thing: from its first call of the model until its answer is used or rejected.
+//! Its role is the actor of its events.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::model::Purpose;
 
-/// An agent began.
+/// An agent started work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentStarted {
-    /// Its name within the task: `a1`, `a2` ...
+    /// The agent's id within the task: `a1`, `a2` and so on.
     pub agent: String,
-    /// What it is to do.
+    /// What the agent is to do.
     pub purpose: Purpose,
-    /// The tools that it may call.
+    /// The tools the agent may call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<String>,
 }
 
-/// A call of a tool that is wanted.
+/// A tool call that an agent asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolRequest {
-    /// The tool.
+    /// The name of the tool.
     pub name: String,
-    /// What it is to be called with.
+    /// The arguments, as JSON.
     pub arguments: Map<String, Value>,
 }
 
-/// An agent answered that it wants to call tools first.
+/// An agent's answer asked for tool calls before it can continue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AgentStep {
-    /// The agent.
+    /// The agent's id.
     pub agent: String,
-    /// 1, 2, 3 ...
+    /// The number of the step, from 1.
     pub step: u32,
-    /// What it wants, in order.
+    /// The calls it asks for, in order.
     pub calls: Vec<ToolRequest>,
 }
 
@@ -48,30 +48,30 @@ pub enum AgentOutcome {
     Done,
     /// Its answer could not be used.
     Rejected,
-    /// It is not needed any more: the user did it, the task ended, or another way was chosen.
+    /// It is no longer needed: the user did the work, the task ended, or another approach was chosen.
     Dropped,
 }
 
 /// An agent's work ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentCompleted {
-    /// The agent.
+    /// The agent's id.
     pub agent: String,
-    /// How.
+    /// How it ended.
     pub outcome: AgentOutcome,
 }
 
 /// Intent: a tool is about to be called.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolExecuting {
-    /// The agent that wants it; none means the user.
+    /// The agent that asked for the call; `None` for the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
-    /// The tool.
+    /// The name of the tool.
     pub tool: String,
-    /// What it is called with.
+    /// The arguments of the call.
     pub arguments: Map<String, Value>,
-    /// Whether the call may be made again when a crash cuts it off.
+    /// Whether the call may be repeated if a crash interrupts it.
     pub repeatable: bool,
 }
 
@@ -79,34 +79,34 @@ pub struct ToolExecuting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolOutcome {
-    /// The tool did it.
+    /// The call succeeded.
     Ok,
-    /// It was called, and did not.
+    /// The tool was called and failed.
     Failed,
-    /// It was not called.
+    /// The tool was not called.
     Refused,
-    /// It was cut off, and whether it did it is not known.
+    /// The call was interrupted, and whether it took effect is unknown.
     Unknown,
 }
 
-/// Outcome: a tool call ended; or was refused, without an intent before.
+/// Outcome: a tool call ended. A refused call has no intent before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolCompleted {
-    /// The agent that wanted it; none means the user.
+    /// The agent that asked for the call; `None` for the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
-    /// The tool.
+    /// The name of the tool.
     pub tool: String,
-    /// How.
+    /// How the call ended.
     pub outcome: ToolOutcome,
-    /// More about a failure or a refusal, in a word.
+    /// The kind of failure or refusal, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// What it answered, or why it did not.
+    /// The tool's answer, or the reason for the failure or refusal.
     pub text: String,
-    /// Whether something of the answer is missing.
+    /// Whether the answer was shortened.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
-    /// How long it took.
+    /// Duration of the call in milliseconds.
     pub wall_ms: u64,
 }

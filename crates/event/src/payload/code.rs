@@ -1,83 +1,84 @@
-//! Payloads about one module's code.
+//! Payloads about the code of one module.
 
 use serde::{Deserialize, Serialize};
 
 use super::task::Verification;
 
-/// Work on a module began.
+/// Work on a module started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModuleStarted {}
 
-/// Another round of writing and testing began.
+/// A new iteration of writing and testing a module started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModuleIteration {
-    /// 1 for the first.
+    /// The number of the iteration, from 1.
     pub iteration: u32,
-    /// How this round goes about it.
+    /// What this iteration does.
     pub approach: Approach,
 }
 
-/// How a round goes about a module.
+/// What an iteration does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Approach {
-    /// The first writing.
+    /// Write the code for the first time.
     Write,
-    /// Correct the code from what the tests say.
+    /// Correct the code from the test results.
     Repair,
-    /// Write it anew without looking at the failed code: repairs go in circles.
+    /// Write the code again without showing the failed code to the model. Used when repairs go in circles.
     Rewrite,
-    /// Write the generated tests anew: they are the likelier fault.
+    /// Write the generated tests again. Used when they are more likely wrong than the code.
     RewriteTests,
 }
 
-/// How a version of a module came to be.
+/// How a version of a module's code was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CodeOrigin {
-    /// First writing, or written anew.
+    /// Written by the model from the plan, for the first time or again.
     Generated,
-    /// Corrected after a test run.
+    /// Corrected by the model after a test run.
     Corrected,
-    /// An earlier version brought back because it passed more tests.
+    /// An earlier version, restored because it passed more tests.
     Restored,
     /// Written by the user.
     Edited,
 }
 
-/// A new version of a module's code: its number and hash are in the event's head.
+/// A module has a new version of code. The version number and hash are in the event's `code_version` and
+/// `code_hash`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CodeGenerated {
-    /// How it came to be.
+    /// How the version was made.
     pub origin: CodeOrigin,
-    /// The whole file.
+    /// The complete file.
     pub source: String,
 }
 
-/// A correction began.
+/// A correction started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CorrectionStarted {
     /// The version to be corrected.
     pub from_version: u64,
-    /// How.
+    /// How it is corrected.
     pub approach: Approach,
 }
 
-/// A correction gave a new version.
+/// A correction ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CorrectionCompleted {
-    /// The version that was corrected.
+    /// The version that was to be corrected.
     pub from_version: u64,
-    /// The version that it became; the same where the model gave back the same code.
+    /// The new version, or the same version if the model returned unchanged code.
     pub to_version: u64,
 }
 
-/// A module is done.
+/// A module is complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModuleComplete {
-    /// How it was checked.
+    /// How the code was verified.
     pub verification: Verification,
-    /// Generated tests that the code does not pass and that were judged wrong: kept, marked, and
-    /// named in the summary.
+    /// Generated tests that the code fails and that were judged to be wrong. They are kept, marked, and listed
+    /// in the summary.
     pub disputed: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! Payloads about effects in general, and about the last ones of a task.
+//! Payloads about effects in general, and about the last effects of a task.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,101 +8,101 @@ use crate::content::ContentHash;
 use crate::ids::ModuleName;
 use crate::tokens::Tokens;
 
-/// Why an effect did not reach its outcome.
+/// Why an effect ended without an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Interruption {
-    /// Ctrl-C, a signal, a pause or a cancel.
+    /// Someone asked for it: Ctrl-C, a signal, a pause or a cancellation.
     Requested,
-    /// The model server does not answer.
+    /// The model server does not respond.
     ModelUnreachable,
-    /// The model server wants to be asked later.
+    /// The model server asked to be called later.
     ModelBusy,
-    /// The task's time is spent.
+    /// The task's time limit was reached.
     TimeLimit,
-    /// Crashes cut it off too often; it is given up.
+    /// Crashes interrupted it too often, so it is not tried again.
     Crashes,
-    /// Descriptors, memory, processes or space are short.
+    /// File descriptors, memory, processes or disk space ran short.
     Shortage,
 }
 
-/// An effect was stopped on purpose, or given up; its step is decided anew.
+/// An effect was stopped or abandoned. The step that started it is decided again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EffectInterrupted {
-    /// Why.
+    /// Why it ended.
     pub reason: Interruption,
-    /// Tokens that were spent all the same.
+    /// Tokens it had used by then.
     pub tokens: Tokens,
 }
 
-/// An effect was cut off by a crash and is run again.
+/// An effect that a crash interrupted is run again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EffectRetried {
-    /// 2 for the first repetition; [`EffectRetried::ATTEMPTS_MAX`] at most.
+    /// The number of this attempt: 2 for the first repetition, at most [`EffectRetried::ATTEMPTS_MAX`].
     pub attempt: u32,
 }
 
 impl EffectRetried {
-    /// How often an effect is tried in all before the task fails with that reason.
+    /// The most attempts in total. After that the task fails.
     pub const ATTEMPTS_MAX: u32 = 5;
 }
 
-/// A model call that was not made: it cannot fit.
+/// A model call was not made, because its context cannot fit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ContextRefused {
     /// What the call was for.
     pub purpose: Purpose,
-    /// `window` or `budget`.
+    /// `window` (the context window is too small) or `budget` (the tokens left are too few).
     pub reason: FailureReason,
-    /// The figures, for a person.
+    /// The numbers, in words for a person.
     pub detail: String,
 }
 
-/// Intent: the whole is about to be analysed for unused code.
+/// Intent: all modules are about to be analysed for unused code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AnalysisStarted {}
 
-/// Something that nothing refers to.
+/// A definition that nothing refers to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnusedCode {
-    /// The module.
+    /// The module it is in.
     pub module: ModuleName,
-    /// The name.
+    /// The name of the definition.
     pub name: String,
-    /// `import`, `function`, `class`.
+    /// `import`, `function` or `class`.
     pub kind: String,
-    /// Its line, from 1.
+    /// Its line number, from 1.
     pub line: u32,
 }
 
-/// Outcome: what nothing refers to. It is reported, not removed.
+/// Outcome: the unused code found. It is reported, not removed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeadCodeAnalysis {
-    /// Each find.
+    /// The unused definitions.
     pub unused: Vec<UnusedCode>,
-    /// Why there is no answer, if there is none.
+    /// Why the analysis failed, if it did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub problem: Option<String>,
 }
 
-/// The finished code was reviewed by the model. That is told to the user, and changes nothing of what was
-/// verified.
+/// The model reviewed the finished code. The findings are shown to the user; the verification result does not
+/// change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReviewCompleted {
-    /// What it found, each in a sentence or two.
+    /// The findings, one or two sentences each.
     pub findings: Vec<String>,
     /// Why there is no review, if there is none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub problem: Option<String>,
 }
 
-/// Intent: the result is about to be written to the task's folder.
+/// Intent: the result is about to be written to the output folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutputStarted {
-    /// The folder.
+    /// The path of the folder.
     pub folder: String,
-    /// How the task is about to end, which the result says. Versions before this key stood here did
-    /// not record it: then the step is decided anew.
+    /// How the task is about to end, which the result states. Older versions did not record it; the step is
+    /// then decided again.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ending: Option<Ending>,
 }
@@ -110,22 +110,22 @@ pub struct OutputStarted {
 /// One file of the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputFile {
-    /// Its path in the folder.
+    /// The path relative to the output folder.
     pub path: String,
-    /// The hash of its bytes.
+    /// The hash of the contents.
     pub hash: ContentHash,
 }
 
-/// Outcome: the result is there.
+/// Outcome: the result was written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutputWritten {
-    /// The files.
+    /// The files written.
     pub files: Vec<OutputFile>,
 }
 
 /// Outcome: the result could not be written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutputFailed {
-    /// What happened.
+    /// What went wrong.
     pub problem: String,
 }

@@ -1,4 +1,4 @@
-//! Payloads about model calls: the context that was built, the intent, the outcomes.
+//! Payloads about model calls: the context that was built, the intent and the outcomes.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,24 +9,24 @@ use crate::tokens::Tokens;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
-    /// A plan of modules.
+    /// Plan the modules.
     Plan,
-    /// The code of a module.
+    /// Write the code of a module.
     Code,
-    /// Tests of a module.
+    /// Write tests for a module.
     Tests,
-    /// A correction of a module after a test run.
+    /// Correct a module after a failed test run.
     Fix,
-    /// What has to be looked up with tools before anything is planned.
+    /// Look something up with tools before the plan is made.
     LookUp,
-    /// What a reader would say of the finished code.
+    /// Review the finished code.
     Review,
-    /// The answer to a prompt that is a plain question.
+    /// Answer a prompt that is a plain question.
     Answer,
 }
 
 impl Purpose {
-    /// The name as stored and shown.
+    /// The name as stored and displayed.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Plan => "plan",
@@ -40,81 +40,81 @@ impl Purpose {
     }
 }
 
-/// One layer of a context. The layers stand in the order in which they were sent.
+/// One layer of a context. Layers are listed in the order they are sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
-    /// `system`, `state`, `history` or `current`.
+    /// One of `system`, `state`, `history` and `current`.
     pub name: String,
-    /// Its share of the window that was planned.
+    /// The share of the context window that was planned for the layer.
     pub share: Tokens,
-    /// What it took.
+    /// The tokens it used.
     pub tokens: Tokens,
 }
 
-/// What went into a context, what did not, and why.
+/// Whether one piece of context was included, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContextDecision {
-    /// The piece, such as `module validators.email`.
+    /// The piece of context, such as `module validators.email`.
     pub piece: String,
-    /// `kept`, `cut` or `left_out`.
+    /// Whether it was included.
     pub verdict: Verdict,
-    /// Why, where that is not obvious.
+    /// The reason, where it is not obvious.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub why: String,
 }
 
-/// What became of a piece of context.
+/// Whether a piece of context was included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Sent whole.
+    /// Included whole.
     Kept,
-    /// Sent shortened, with a mark.
+    /// Included shortened, with a mark at the cut.
     Cut,
-    /// Not sent.
+    /// Not included.
     LeftOut,
 }
 
-/// A context was put together for the call that follows.
+/// The context for the next model call was built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContextBuilt {
-    /// What the call is for.
+    /// What the model call is for.
     pub purpose: Purpose,
-    /// The model's window.
+    /// The size of the model's context window, in tokens.
     pub window: Tokens,
-    /// The layers in the order sent.
+    /// The layers in the order they are sent.
     pub layers: Vec<Layer>,
-    /// Every decision.
+    /// A decision for each piece.
     pub decisions: Vec<ContextDecision>,
 }
 
-/// One message of a prompt; its text is a blob.
+/// One message of a prompt. The text is stored as a blob.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentMessage {
-    /// `system`, `user` or `assistant`.
+    /// One of `system`, `user` and `assistant`.
     pub role: String,
-    /// The blob that holds the exact text.
+    /// The hash of the blob with the exact text.
     pub blob: ContentHash,
 }
 
-/// Intent: a model is about to be called with exactly this.
+/// Intent: the model is about to be called with exactly this request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelCallStarted {
     /// What the call is for.
     pub purpose: Purpose,
-    /// The prompt.
+    /// The messages of the prompt.
     pub messages: Vec<SentMessage>,
-    /// Its tokens, chat template included.
+    /// The size of the prompt in tokens, including the chat template.
     pub prompt_tokens: Tokens,
-    /// Whether the model server counted them.
+    /// Whether the model server counted the tokens; otherwise the number is an estimate.
     pub exact: bool,
     /// The most tokens that may be generated.
     pub max_tokens: Tokens,
-    /// Sampling temperature.
+    /// The sampling temperature.
     pub temperature: f32,
-    /// Sampling seed.
+    /// The sampling seed.
     pub seed: u64,
-    /// The blob of the JSON schema that the answer must fit.
+    /// The hash of the blob with the JSON schema for the answer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub schema: Option<ContentHash>,
 }
@@ -122,40 +122,40 @@ pub struct ModelCallStarted {
 /// Outcome: the model answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelCallCompleted {
-    /// The whole answer.
+    /// The complete answer.
     pub text: String,
-    /// Whether it was cut at the token limit.
+    /// Whether the answer ended at the token limit.
     pub cut_short: bool,
-    /// What was said again and again, where that is why it was cut.
+    /// The text the model kept repeating, if the answer was stopped for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeated: Option<String>,
-    /// Tokens of the prompt.
+    /// The number of prompt tokens.
     pub prompt_tokens: Tokens,
-    /// Tokens generated.
+    /// The number of generated tokens.
     pub completion_tokens: Tokens,
-    /// Whether the model server counted them.
+    /// Whether the model server counted the tokens; otherwise the numbers are estimates.
     pub exact: bool,
-    /// Milliseconds to the first token.
+    /// Milliseconds until the first token.
     pub first_token_ms: u64,
-    /// Milliseconds in all.
+    /// Duration of the call in milliseconds.
     pub total_ms: u64,
 }
 
-/// Outcome: the call ended without an answer, and another attempt may be made.
+/// Outcome: the call ended without an answer. It may be repeated unless `fatal` is set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelCallFailed {
-    /// What happened.
+    /// What went wrong.
     pub problem: String,
-    /// Tokens that were spent all the same.
+    /// Tokens that the failed call used.
     pub tokens: Tokens,
-    /// Whether the model server refuses such calls for good: a repetition would be refused too.
+    /// Whether the model server will refuse such calls in future too, so that repeating is useless.
     pub fatal: bool,
 }
 
-/// An answer could not be used.
+/// A model's answer could not be used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AnswerRejected {
-    /// What it was to be.
+    /// What the answer was for.
     pub purpose: Purpose,
     /// What is wrong with it.
     pub problem: String,

@@ -1,17 +1,17 @@
-//! Payloads about the system as a whole, in streams of no task.
+//! Payloads about the system as a whole, in streams that belong to no task.
 
 use serde::{Deserialize, Serialize};
 
-/// The stream in which alerts are kept.
+/// The name of the stream for alerts.
 pub const ALERTS: &str = "sys.alerts";
 
-/// Something that many wait for has come to another level.
+/// A load indicator of the queue reached another level.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackpressureAlert {
-    /// What is watched: `fill`, `oldest_waiting` or `downstream`.
+    /// The indicator: `fill`, `oldest_waiting` or `downstream`.
     pub watched: String,
-    /// How serious it is now: `normal`, `warning` or `critical`.
+    /// The new level: `normal`, `warning` or `critical`.
     pub level: String,
-    /// How much of what is well, in percent.
+    /// The measured value, in per cent of what is acceptable.
     pub percent: u64,
 }

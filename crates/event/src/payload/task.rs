@@ -1,4 +1,4 @@
-//! Payloads about the task as a whole, and its plan.
+//! Payloads about the task as a whole, and about its plan.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -9,47 +9,47 @@ use crate::ids::{ModuleName, Sequence, TaskId};
 use crate::priority::Priority;
 use crate::tokens::Tokens;
 
-/// A user asked for something.
+/// A user submitted a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskSubmitted {
-    /// What is wanted, in the user's words.
+    /// What the user asks for, in their own words.
     pub prompt: String,
-    /// The programming language, `python` for now.
+    /// The programming language; only `python` for now.
     pub language: String,
-    /// Tests that rule: the user's files, and those made of the examples in the prompt.
+    /// The given tests: the user's test files, and tests made of the examples in the prompt.
     pub tests: Vec<GivenTest>,
-    /// What the task may spend.
+    /// The limits on tokens, iterations and time.
     pub limits: Limits,
-    /// Where the result goes; none keeps it in the journal only.
+    /// The output folder. `None` keeps the result in the journal only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out: Option<String>,
-    /// Which tasks it waits for, and which wait for it.
+    /// The priority in the queue.
     pub priority: Priority,
-    /// What the user answers beforehand to questions that may come up.
+    /// The user's answers, given in advance, to questions that may arise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<String>,
-    /// The tools that its agents may call, by name or pattern (`*`); none leaves it to the server.
+    /// The tools the task's agents may call, as names or `*` patterns. `None` uses the server's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<String>>,
-    /// Whether the finished code is to be reviewed by the model.
+    /// Whether the model reviews the finished code.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub review: bool,
-    /// Whether somebody is there to answer questions: then the planner may ask some.
+    /// Whether someone is available to answer questions. If so, the planner may ask some.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ask: bool,
-    /// Whether examples in the prompt are left alone: only files are then tests that rule.
+    /// Whether examples in the prompt are ignored, so that only test files count as given tests.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_examples: bool,
-    /// Tasks of the same owner that must have ended before this one starts.
+    /// Tasks of the same owner that must end before this one starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<TaskId>,
-    /// The task whose past this one goes on from.
+    /// The task whose history this one continues, if it was forked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fork: Option<Fork>,
 }
 
 impl TaskSubmitted {
-    /// A Python task with no more than a prompt.
+    /// A Python task with a prompt and defaults for everything else.
     pub fn of(prompt: impl Into<String>) -> Self {
         Self {
             prompt: prompt.into(),
@@ -68,8 +68,7 @@ impl TaskSubmitted {
         }
     }
 
-    /// The same with another prompt, and the tests that stand in that one instead of those that stood
-    /// in the old one.
+    /// The same task with another prompt. Tests made of the old prompt are replaced by those in the new one.
     pub fn with_prompt(self, prompt: String, tests_in: impl Fn(&str) -> Vec<GivenTest>) -> Self {
         let mut tests = if self.no_examples {
             Vec::new()
@@ -86,23 +85,23 @@ impl TaskSubmitted {
     }
 }
 
-/// Where a task was forked from another one. Of the events that it copied, each has its `origin`.
+/// The task that a task was forked from. Each copied event has an `origin` as well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fork {
-    /// The other task.
+    /// The id of the original task.
     pub task_id: TaskId,
-    /// The last position of its past that counts.
+    /// The position of the last event of the original's history that is continued.
     pub sequence: Sequence,
 }
 
-/// A test that the user gave.
+/// A test given by the user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GivenTest {
-    /// The file's name, without a folder.
+    /// The name of the file, without a folder.
     pub name: String,
-    /// Where it came from.
+    /// Where the test comes from.
     pub origin: TestOrigin,
-    /// The file's text; for examples, the examples as they stood in the prompt.
+    /// The text of the file; for examples, the examples as they stand in the prompt.
     pub source: String,
 }
 
@@ -114,52 +113,54 @@ pub enum TestOrigin {
     Examples,
     /// `assert` lines in the prompt.
     Assertions,
-    /// Test functions and other code of several lines in the prompt, as a file.
+    /// Test functions or other multi-line code in the prompt, used as a file.
     Code,
-    /// A file of the user's.
+    /// A file given by the user.
     File,
-    /// Written by the model: it proves agreement, not correctness.
+    /// Written by the model. Passing such a test shows agreement, not correctness.
     Generated,
 }
 
 impl TestOrigin {
-    /// Whether such a test is a file that has its own imports, and no list of examples.
+    /// Whether the test is a file with its own imports, as opposed to a list of examples.
     pub fn is_file(self) -> bool {
         matches!(self, Self::Code | Self::File)
     }
 }
 
-/// What a task may spend.
+/// The limits of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Prompt and generated tokens together, for the whole task; none means 20,000 a planned module.
+    /// The most tokens, prompt and generated together, for the whole task. `None` means 20,000 per planned
+    /// module.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tokens_max: Option<Tokens>,
-    /// Code versions tried per module.
+    /// The most versions of code tried per module.
     pub iterations_max: NonZeroU32,
-    /// Time spent working; pauses do not count.
+    /// The most working time in milliseconds; pauses do not count.
     pub active_ms_max: u64,
 }
 
 impl Limits {
-    /// The token budget of a module for tasks that set none of their own.
+    /// The tokens per module for tasks without a token limit of their own.
     pub const TOKENS_PER_MODULE: Tokens = Tokens(20_000);
 
-    /// The token budget of a task with this many planned modules (none planned yet counts as one).
+    /// The token budget of a task with `modules` planned modules. Before the plan is made it is that of one
+    /// module.
     pub fn token_budget(&self, modules: usize) -> Tokens {
         let modules = u64::try_from(modules.max(1)).unwrap_or(u64::MAX);
         self.tokens_max
             .unwrap_or(Tokens(Self::TOKENS_PER_MODULE.0.saturating_mul(modules)))
     }
 
-    /// The time limit.
+    /// The most working time.
     pub fn active_max(&self) -> Duration {
         Duration::from_millis(self.active_ms_max)
     }
 }
 
 impl Default for Limits {
-    /// 20,000 tokens a module, 5 iterations a module, 30 minutes.
+    /// 20,000 tokens per module, 5 iterations per module, 30 minutes.
     fn default() -> Self {
         const FIVE: NonZeroU32 = NonZeroU32::MIN.saturating_add(4);
         Self {
@@ -170,141 +171,140 @@ impl Default for Limits {
     }
 }
 
-/// Work began, with what the machine offers.
+/// Work on the task started. Records the environment it runs in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskStarted {
-    /// The model's name.
+    /// The name of the model.
     pub model: String,
-    /// What kind of model server.
+    /// The kind of model server.
     pub server: String,
-    /// The model's real window.
+    /// The size of the model's context window as probed, in tokens.
     pub window: Tokens,
-    /// The sandbox level that was probed.
+    /// The sandbox level as probed.
     pub sandbox: String,
-    /// The tools by which something may be looked up before it is planned.
+    /// The tools available for looking things up before planning.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<String>,
-    /// The strategy by which its modules are written, to the end; none of a task that an older version
-    /// started, which had only the one of whole files.
+    /// The strategy that writes the modules. It does not change during the task. `None` for tasks started by
+    /// older versions, which had only the whole-file strategy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<String>,
 }
 
-/// Why a task rests.
+/// Why a task is paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PauseReason {
-    /// The user asked for it; only the user resumes it.
+    /// The user paused it. Only the user can resume it.
     User,
     /// Ctrl-C or a signal.
     Interrupted,
-    /// The model server does not answer.
+    /// The model server does not respond.
     ModelUnreachable,
-    /// The server shut down.
+    /// The server is shutting down.
     Shutdown,
-    /// The planner's questions are to be answered.
+    /// The planner asked questions that are not answered yet.
     Question,
-    /// Descriptors, memory, processes or space are short; it goes on by itself.
+    /// File descriptors, memory, processes or disk space ran short. The task resumes by itself.
     Shortage,
 }
 
-/// Work stopped for now.
+/// The task was paused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskPaused {
-    /// Why.
+    /// Why it was paused.
     pub reason: PauseReason,
-    /// What the model server said, where the task waits for it.
+    /// What the model server said, if the task waits for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
-/// The system's clock was set, or the machine slept, while the task was worked on: what the times of its
-/// events say beyond that was no work.
+/// The system clock was set, or the machine slept, while the task was running. The difference does not count as
+/// working time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockJumped {
-    /// By how many milliseconds the clock was set forward; back where it is negative.
+    /// How far the clock moved forward, in milliseconds; negative if it moved back.
     pub by_ms: i64,
 }
 
-/// Work goes on.
+/// Work on the task continues.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskResumed {}
 
-/// The user allowed more (or less): also what lets a task that failed at a limit go on.
+/// The user changed the limits. A task that failed because of a limit can then be resumed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LimitsChanged {
     /// The new limits.
     pub limits: Limits,
 }
 
-/// The user wants the result in another folder: also what lets a task go on that failed because it could
-/// not be written.
+/// The user changed the output folder. A task that failed because its result could not be written can then be
+/// resumed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutChanged {
-    /// The new folder.
+    /// The path of the new folder.
     pub out: String,
 }
 
-/// A task that rested waits for its turn again.
+/// A paused task was put back into the queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskQueued {}
 
-/// Something more urgent needs its place: it waits for its turn again.
+/// A more urgent task needs this one's slot, so this one was put back into the queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskPreempted {
     /// The task that runs instead.
     pub by: TaskId,
 }
 
-/// The prompt leaves something open that the code depends on: the task rests until the user has said.
+/// The planner asked about something the prompt leaves open. The task pauses until the user answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuestionsAsked {
-    /// What is to be answered.
+    /// What the planner wants to know.
     pub questions: Vec<AskedQuestion>,
 }
 
-/// The prompt is a plain question, and this is the model's answer to it. Nothing of it was run or checked.
+/// The prompt was a plain question, and the model answered it. Nothing in the answer was run or checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromptAnswered {
-    /// The answer, without characters that control a terminal.
+    /// The answer, with terminal control characters removed.
     pub text: String,
-    /// Whether it was cut at the token limit.
+    /// Whether the answer ended at the token limit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut_short: bool,
 }
 
-/// One question of the planner's.
+/// A question from the planner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AskedQuestion {
-    /// Its name within the task: `q1`, `q2` ...
+    /// The question's id within the task: `q1`, `q2` and so on.
     pub id: String,
-    /// The question.
+    /// The wording of the question.
     pub text: String,
 }
 
-/// The user answered a question, or said what they were not asked.
+/// The user answered a question, or gave an answer that no question asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UserAnswered {
-    /// The question, by its name or its text, where there was one.
+    /// The id or text of the question, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
-    /// The answer.
+    /// The user's words.
     pub answer: String,
 }
 
-/// The user does not want more work on a module: it stays as it is, and is left out if there is no
-/// code yet.
+/// The user wants no more work on a module. It stays as it is, or is left out of the result if it has no code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModuleSkipped {}
 
-/// The user said something while the task ran.
+/// The user gave an instruction while the task was running.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UserIntervention {
     /// The user's words.
     pub instruction: String,
 }
 
-/// The user ended the task.
+/// The user cancelled the task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskCancelled {}
 
@@ -312,115 +312,115 @@ pub struct TaskCancelled {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureReason {
-    /// No usable plan.
+    /// The model gave no usable plan.
     Plan,
-    /// A module's attempts are spent and it does not pass.
+    /// A module still fails its tests after the last attempt.
     Attempts,
-    /// Given tests fail on the whole.
+    /// The given tests fail on the finished program.
     GivenTests,
-    /// The token budget is spent.
+    /// The token budget is used up.
     Budget,
-    /// The time is spent.
+    /// The time limit is used up.
     Timeout,
     /// The model server refuses the task's calls.
     Model,
-    /// The task and the output format do not fit the model's window.
+    /// The task and the output format do not fit into the model's context window.
     Window,
-    /// An effect was cut off by crashes five times.
+    /// Crashes interrupted the same effect five times.
     Crashes,
-    /// The result cannot be written where it was to go.
+    /// The result could not be written to the output folder.
     Output,
-    /// Working on it failed in a way that is not the task's own affair.
+    /// An internal error that the task did not cause.
     Internal,
 }
 
-/// The task ended without what was asked for.
+/// The task failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskFailed {
-    /// Why.
+    /// Why it failed.
     pub reason: FailureReason,
-    /// What happened, for a person.
+    /// An explanation for a person.
     pub detail: String,
 }
 
-/// How a result was checked.
+/// How a result was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "by")]
 pub enum Verification {
     /// The user's tests or examples ran and passed.
     GivenTests,
-    /// Generated tests and candidates agreed.
+    /// Generated tests and candidate solutions agree.
     Agreement {
-        /// 0 to 1: the share of generated tests that the code passes. Not calibrated.
+        /// The share of generated tests that the code passes, 0 to 1. Not calibrated.
         confidence: f64,
     },
-    /// Not checked.
+    /// The result was not verified.
     None,
 }
 
-/// How a task ended, or is about to end once its result is written out.
+/// How a task ended, or will end as soon as its result is written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// With a result, and how that was checked.
+    /// With a result that was verified as stated.
     Complete(Verification),
-    /// Without what was asked for.
+    /// Without the result that was asked for.
     Failed {
-        /// Why the result is not what was asked for.
+        /// Why it failed.
         reason: FailureReason,
-        /// What happened, in words for a person.
+        /// An explanation for a person.
         detail: String,
     },
-    /// By the wish of its user.
+    /// Cancelled by the user.
     Cancelled,
 }
 
 /// The task ended with a result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskComplete {
-    /// How it was checked.
+    /// How the result was verified.
     pub verification: Verification,
 }
 
-/// One module as planned.
+/// A module in the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedModule {
-    /// Its name.
+    /// The name of the module.
     pub name: ModuleName,
-    /// What it is for.
+    /// What the module is for.
     pub purpose: String,
-    /// The functions and classes it must offer.
+    /// The functions and classes it must define.
     pub functions: Vec<PlannedFunction>,
-    /// Modules of the plan that it imports.
+    /// The modules of the plan that it imports.
     pub depends_on: Vec<ModuleName>,
-    /// The given tests (by name) that are run when it is written.
+    /// The names of the given tests that are run when the module is written.
     pub given_tests: Vec<String>,
-    /// Whether the prompt is itself the beginning of this module's file.
+    /// Whether the prompt itself is the beginning of the module's file.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub completes_prompt: bool,
 }
 
-/// One function or class that a module must offer.
+/// A function or class that a module must define.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedFunction {
-    /// Its signature, such as `def validate_email(address: str) -> bool`.
+    /// The signature, such as `def validate_email(address: str) -> bool`.
     pub signature: String,
-    /// What it does.
+    /// What it must do.
     pub behaviour: String,
 }
 
 /// A plan was accepted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlanningComplete {
-    /// The modules, each after those that it depends on.
+    /// The modules. Each comes after the modules it depends on.
     pub modules: Vec<PlannedModule>,
     /// What was repaired in the model's plan.
     pub repairs: Vec<String>,
 }
 
-/// A plan could not be used and is asked for again.
+/// A plan could not be used. The model is asked again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlanningRejected {
-    /// What is wrong with it.
+    /// What is wrong with the plan.
     pub problem: String,
 }

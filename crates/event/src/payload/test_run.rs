@@ -1,4 +1,4 @@
-//! Payloads about tests: what was written, what was run, what came out.
+//! Payloads about tests: writing them, running them, and their results.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::ids::ModuleName;
 /// The model wrote tests for a module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestsGenerated {
-    /// The whole file; empty where the tests before could not be run and are dropped.
+    /// The whole test file. Empty if the previous tests could not be run and are discarded without replacement.
     pub source: String,
 }
 
@@ -17,48 +17,48 @@ pub struct TestsGenerated {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TestScope {
-    /// One module, with those that it depends on.
+    /// One module, together with the modules it depends on.
     Module,
-    /// Everything together.
+    /// All modules together.
     Integration,
 }
 
-/// Intent: these tests are about to be run on this code.
+/// Intent: these tests are about to run on this code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestStarted {
-    /// What is covered.
+    /// What the run covers.
     pub scope: TestScope,
     /// Where the tests come from.
     pub origin: TestOrigin,
-    /// The test files by name.
+    /// The names of the test files.
     pub files: Vec<String>,
-    /// The code: module, version, hash.
+    /// The code under test.
     pub code: Vec<CodeUnderTest>,
-    /// The hash of all else that the run is about: [`TaskState::basis`](crate::TaskState::basis). Older
-    /// versions did not record it.
+    /// The hash of everything besides the code that the result depends on; see
+    /// [`TaskState::basis`](crate::TaskState::basis). Older versions did not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basis: Option<ContentHash>,
 }
 
-/// One module of the code that is tested.
+/// The version of one module that is tested.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodeUnderTest {
-    /// The module.
+    /// The name of the module.
     pub module: ModuleName,
-    /// Its version.
+    /// The version of its code.
     pub version: u64,
-    /// Its hash.
+    /// The hash of that code.
     pub hash: ContentHash,
 }
 
-/// One test's result.
+/// The result of one test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestResult {
-    /// Its name, as the test runner gives it.
+    /// The name of the test as the test runner reports it.
     pub name: String,
-    /// Whether it passed.
+    /// Whether the test passed.
     pub passed: bool,
-    /// What failed, shortened; empty if it passed.
+    /// The failure message, shortened; empty if the test passed.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub message: String,
 }
@@ -67,20 +67,20 @@ pub struct TestResult {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TestFailureKind {
-    /// Tests ran and some failed.
+    /// The tests ran and at least one failed.
     Failed,
-    /// The code or the tests do not import.
+    /// Importing the code or the tests failed.
     DoesNotImport,
-    /// There was no test to run.
+    /// No test was found.
     NoTests,
-    /// The time was up.
+    /// The time limit was reached.
     TimedOut,
-    /// Killed, or ended before it could report: memory, a signal, an exit in the code.
+    /// The process ended before it reported results: out of memory, a signal, or an exit in the code.
     Killed,
 }
 
 impl TestFailureKind {
-    /// What happened, as part of a sentence.
+    /// The failure as part of a sentence.
     pub const fn in_words(self) -> &'static str {
         match self {
             Self::Failed => "tests fail",
@@ -95,48 +95,48 @@ impl TestFailureKind {
 /// Outcome: every test passed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestPassed {
-    /// Each test.
+    /// The results of the tests.
     pub tests: Vec<TestResult>,
-    /// Tests that say nothing of the code: they pass whatever it does, or need what is not there.
-    /// Generated ones count for nothing and are not in `tests`; given ones are.
+    /// Tests that say nothing about the code, because they pass whatever it does or need something that does
+    /// not exist. Generated ones are not in `tests`; given ones are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub idle: Vec<String>,
-    /// Tests that were skipped or were expected to fail. They are not in `tests`.
+    /// Tests that were skipped or expected to fail. They are not in `tests`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<String>,
-    /// Milliseconds.
+    /// Duration of the run in milliseconds.
     pub wall_ms: u64,
 }
 
-/// Outcome: not every test passed.
+/// Outcome: the run failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestFailed {
-    /// In what way.
+    /// Why it failed.
     pub kind: TestFailureKind,
-    /// Each test that was reported.
+    /// The results of the tests that reported one.
     pub tests: Vec<TestResult>,
-    /// Generated tests that say nothing of the code: they pass whatever it does, or need what is not
-    /// there. They count for nothing and are not in `tests`.
+    /// Generated tests that say nothing about the code, because they pass whatever it does or need something
+    /// that does not exist. They are ignored and not in `tests`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub idle: Vec<String>,
-    /// Whether given tests cannot be loaded by a fault of their own, in which the code has no part.
+    /// Whether given tests cannot be loaded because of an error in the tests themselves, not in the code.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub broken_tests: bool,
-    /// The end of what the test runner printed.
+    /// The end of the test runner's output.
     pub output: String,
-    /// Milliseconds.
+    /// Duration of the run in milliseconds.
     pub wall_ms: u64,
 }
 
-/// A failed run was turned into something a correction can start from.
+/// A failed run was summarised as the starting point for a correction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BugReportReceived {
-    /// The version it is about.
+    /// The version of the code that failed.
     pub version: u64,
-    /// The bytes it is about.
+    /// The hash of that code.
     pub code_hash: ContentHash,
-    /// What fails, in a few lines.
+    /// The failures, in a few lines.
     pub summary: String,
-    /// Whether the failing test is one that rules.
+    /// Whether a test given by the user fails.
     pub given: bool,
 }

@@ -1,4 +1,4 @@
-//! The fold: one event more.
+//! The fold: applying events to the state of a task.
 
 use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
@@ -17,24 +17,24 @@ use crate::payload::{
 };
 use crate::tokens::Tokens;
 
-/// The actor of what a user does: it tells nothing of when the task was worked on.
+/// The actor of events written for the user. They do not prove that the task was being worked on.
 const USER: &str = "user";
 
-/// A history that cannot be folded.
+/// Why events could not be folded.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FoldError {
-    /// The same position twice, or one before what was folded already.
+    /// The event was folded already, or comes before one that was.
     #[error("sequence {given} was folded already (the state stands at {at})")]
     Duplicate {
-        /// The event's position.
+        /// The position of the event.
         given: Sequence,
-        /// The state's position.
+        /// The position that the state had reached.
         at: Sequence,
     },
 }
 
 impl TaskState {
-    /// Folds a task's events, in sequence order whatever order they arrive in. No events give the
+    /// Folds the events of a task. They are sorted by sequence number first. Without events, the result is the
     /// empty initial state.
     pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Self, FoldError> {
         let mut events: Vec<&Event> = events.into_iter().collect();
@@ -46,7 +46,7 @@ impl TaskState {
         Ok(state)
     }
 
-    /// Takes in one event more, which must come after all that were folded.
+    /// Applies one more event. It must come after all events that were applied before.
     pub fn evolve(&mut self, event: &Event) -> Result<(), FoldError> {
         if event.sequence() <= self.sequence {
             return Err(FoldError::Duplicate {
@@ -58,8 +58,8 @@ impl TaskState {
         Ok(())
     }
 
-    /// Takes in an event that is about to be appended: the state as it will be, but for the position in the
-    /// store, which is not known yet and taken for the next.
+    /// Applies an event that is about to be appended. Its sequence number is not known yet, so the next one is
+    /// assumed.
     pub fn evolve_proposed(&mut self, event: &NewEvent) {
         self.take_in(event.fold_input(self.sequence.next(), self.revision.next()));
     }
@@ -448,8 +448,8 @@ impl TaskState {
         self.active_since = Some(event.occurred_at);
     }
 
-    /// Who works on a task says so when that stops. Its user stops one that nobody works on any more
-    /// as well: after a crash, when it is not known since when.
+    /// Ends the working time: at `event`, or at the last event that proves work if the user wrote `event`. The
+    /// user may also stop a task whose worker crashed earlier.
     fn stop_running(&mut self, event: FoldInput<'_>) {
         if event.actor != USER {
             self.worked_at = Some(event.occurred_at);
@@ -457,7 +457,8 @@ impl TaskState {
         self.stop_running_at_last_event();
     }
 
-    /// After a crash nobody said when work stopped: it is known up to the last event of that work only.
+    /// Ends the working time at the last event that proves work. Used after a crash, when no event recorded the
+    /// end.
     fn stop_running_at_last_event(&mut self) {
         if let Some(last) = self.worked_at {
             self.active = self.active_until(last);
@@ -475,7 +476,7 @@ impl TaskState {
         self.ended_at = Some(event.sequence);
     }
 
-    /// A task that failed rests and can go on; whether it had failed.
+    /// Turns a failed task into a paused one that can be resumed. Returns whether the task had failed.
     fn take_back_failure(&mut self) -> bool {
         let has_failed = self.status == Status::Failed;
         if has_failed {
@@ -498,7 +499,7 @@ impl TaskState {
         });
     }
 
-    /// What the model says of this event's module, or is about to say, is of no use any more.
+    /// Marks what the model has said, or is about to say, about this event's module as out of date.
     fn overtake(&mut self, event: FoldInput<'_>) {
         self.drop_answers(event.module);
         let open = self.effects.iter_mut();
@@ -513,7 +514,7 @@ impl TaskState {
         open.position(|effect| Some(effect.intent) == event.causation_id)
     }
 
-    /// The open effect whose outcome `event` is: it is open no more.
+    /// Removes and returns the open effect whose outcome `event` is.
     fn close(&mut self, event: FoldInput<'_>) -> Option<OpenEffect> {
         let Some(at) = self.effect_of(event) else {
             self.uncounted.flagged += 1;
@@ -606,7 +607,7 @@ impl TaskState {
         }
     }
 
-    /// What the user answered becomes part of what is known, with the question it answers.
+    /// Adds the user's answer to the instructions, together with its question.
     fn answered(&mut self, question: Option<&str>, answer: &str) {
         let is_only = self.open_questions().count() == 1;
         let asked = self.questions.iter_mut().find(|known| match question {
@@ -626,7 +627,7 @@ impl TaskState {
         });
     }
 
-    /// A review is a service: that there is none fails no task.
+    /// Records that there is no review. A missing review does not fail a task.
     fn not_reviewed(&mut self, problem: &str) {
         self.review = Some(ReviewCompleted {
             findings: Vec::new(),

@@ -1,22 +1,22 @@
-//! What the strategy of whole files knows of a module: how far its rounds of writing, testing and correcting
-//! have come. Nobody but that strategy (in `workflow`) reads it.
+//! The state kept for the whole-file strategy: the progress of a module's rounds of writing, testing and
+//! correcting. Only that strategy (in `workflow`) reads it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::payload::{Approach, CodeOrigin, Payload};
 
-/// How far the rounds of a module have come that is written as a whole file.
+/// The progress of the rounds of one module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rounds {
-    /// How the present round goes about it.
+    /// What the current round does.
     pub approach: Approach,
-    /// Corrections that the present round has had.
+    /// The number of corrections made in the current round.
     pub candidates: u32,
-    /// The version that is being corrected.
+    /// The version being corrected, if a correction is in progress.
     pub correcting: Option<u64>,
-    /// Whether the module's generated tests are to be written anew.
+    /// Whether the module's generated tests must be written again.
     pub tests_wanted: bool,
-    /// Corrections in a row that gave back the same code.
+    /// The number of corrections in a row that returned unchanged code.
     pub unchanged: u32,
 }
 
@@ -33,8 +33,7 @@ impl Default for Rounds {
 }
 
 impl Rounds {
-    /// Takes in an event of the module that counted. Whether it fits what is known: a correction that ends
-    /// has begun.
+    /// Applies an event of the module. Returns false if a correction ended that had not started.
     pub(super) fn take_in(&mut self, payload: &Payload) -> bool {
         match payload {
             Payload::ModuleIteration(round) => {
