@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Where a breaker stands.
+/// The state of a circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
-    /// Messages go through.
+    /// Messages are handled.
     Closed,
     /// Messages are skipped.
     Open,
-    /// One message is on trial; the others are skipped.
+    /// One message is handled as a trial; the others are skipped.
     HalfOpen,
 }
 
@@ -22,7 +22,7 @@ pub enum BreakerState {
 pub(crate) struct Breaker {
     failures_max: u32,
     pause: Duration,
-    /// Closed and without a failure: what is nearly always so is seen without the lock.
+    /// True while the breaker is closed and has counted no failure. Lets the usual case avoid the lock.
     sound: AtomicBool,
     inner: Mutex<Inner>,
 }
@@ -52,8 +52,8 @@ impl Breaker {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the handler may have a message. When the pause is over, one may pass; what came of it
-    /// must be told before another does.
+    /// Whether the handler may get a message. After the pause one message is admitted as a trial; its result
+    /// must be reported before another one is.
     pub(crate) fn admits(&self) -> bool {
         if self.sound.load(Ordering::Relaxed) {
             return true;

@@ -16,30 +16,31 @@ use crate::options::{Kinds, SubscriberOptions};
 use crate::statistics::{Statistics, SubscriberStatistics, add, get};
 use crate::subscriber::Subscriber;
 
-/// Subscribers of one bus at a time.
+/// The most subscribers a bus can have at one time.
 const SUBSCRIBERS_MAX: usize = 25_000;
-/// How often a drain looks whether those who are publishing have finished.
+/// How often [`Bus::drain`] checks whether publications in progress have finished.
 const DRAIN_POLL: Duration = Duration::from_millis(1);
 
-/// What a bus carries.
+/// The trait of everything that a bus carries.
 pub trait Message: Send + Sync + 'static {
-    /// What subscribers choose by. Names with dots make prefixes useful: `task.started`.
+    /// The kind by which subscribers select messages. Use dotted names such as `task.started`, so that prefixes
+    /// are useful.
     fn kind(&self) -> &str;
 }
 
-/// Why a bus refuses.
+/// Why a bus rejected a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It was stopped or drained.
+    /// The bus was stopped or drained.
     #[error("the bus has stopped")]
     Stopped,
-    /// Too many are subscribed.
+    /// The bus has the maximum number of subscribers.
     #[error("the bus has {SUBSCRIBERS_MAX} subscribers already; let some unsubscribe")]
     TooMany,
-    /// An async handler needs a runtime to run on.
+    /// An async handler needs a runtime, and there is none.
     #[error("there is no tokio runtime here; subscribe an async handler from inside one")]
     NoRuntime,
-    /// The system has no thread for a blocking handler.
+    /// The system could not start a thread for a blocking handler.
     #[error("no thread could be started for a blocking handler")]
     NoThread,
 }
@@ -52,17 +53,17 @@ struct Inline<M> {
     handler: InlineHandler<M>,
 }
 
-/// Everybody, by how a message finds them. Never changed: a change makes a new one.
+/// All subscribers, indexed for delivery. Immutable: each change builds a new value.
 struct Routes<M> {
-    /// In the order in which they came.
+    /// All subscribers, in the order they subscribed.
     everybody: Vec<Arc<Subscriber<M>>>,
-    /// The highest priority first, the earlier first among equals.
+    /// Inline handlers, sorted by descending priority and then by age.
     inline: Vec<Arc<Inline<M>>>,
-    /// Queued, and for every message.
+    /// Queued subscribers to all messages.
     all: Vec<Arc<Subscriber<M>>>,
-    /// Queued, by kind.
+    /// Queued subscribers by exact kind.
     exact: HashMap<String, Vec<Arc<Subscriber<M>>>>,
-    /// Queued, by how a kind begins.
+    /// Queued subscribers by prefix of the kind.
     prefix: Vec<Arc<Subscriber<M>>>,
 }
 
@@ -89,7 +90,7 @@ impl<M> Routes<M> {
         routes
     }
 
-    /// The queued subscribers of a kind.
+    /// The queued subscribers that want messages of `kind`.
     fn queued<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Arc<Subscriber<M>>> {
         let exact = if self.exact.is_empty() {
             None
@@ -106,9 +107,9 @@ impl<M> Routes<M> {
 
 struct Shared<M> {
     routes: ArcSwap<Routes<M>>,
-    /// Held while the routes are changed.
+    /// Locked while the routes are replaced.
     changing: Mutex<Changes>,
-    /// Publications that began, those that were refused, and those that ended.
+    /// Counters of publications: begun, refused and ended.
     begun: AtomicU64,
     refused: AtomicU64,
     ended: AtomicU64,
@@ -118,7 +119,7 @@ struct Shared<M> {
 #[derive(Default)]
 struct Changes {
     subscribers: u64,
-    /// What those who have left had counted.
+    /// The summed counters of former subscribers.
     left: Statistics,
 }
 
@@ -157,7 +158,7 @@ impl<M> Drop for Shared<M> {
     }
 }
 
-/// Publish and subscribe in one process. A clone is the same bus; it stops when the last is dropped.
+/// Publish and subscribe within one process. Clones share one bus, which stops when the last clone is dropped.
 pub struct Bus<M: Message> {
     shared: Arc<Shared<M>>,
 }
@@ -183,7 +184,7 @@ impl<M: Message> fmt::Debug for Bus<M> {
 }
 
 impl<M: Message> Bus<M> {
-    /// A bus that takes messages and has no subscribers yet.
+    /// Creates a bus without subscribers.
     pub fn start() -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -197,8 +198,8 @@ impl<M: Message> Bus<M> {
         }
     }
 
-    /// A subscriber that receives at its own speed. It gets every message that is published after
-    /// this returned; so with the other kinds of subscribers.
+    /// Adds a subscriber that receives messages at its own pace. Like the other kinds of subscribers it gets
+    /// every message published after this call returns.
     pub fn subscribe(&self, options: SubscriberOptions) -> Result<Subscription<M>, Error> {
         let (subscriber, registration) = self.join(options, |_| None)?;
         Ok(Subscription {
@@ -207,7 +208,7 @@ impl<M: Message> Bus<M> {
         })
     }
 
-    /// An async handler, one message at a time, in a task of its own. It must not block its thread.
+    /// Adds an async handler. It runs in its own task, for one message at a time, and must not block.
     pub fn handle<F, Fut>(
         &self,
         options: SubscriberOptions,
@@ -223,7 +224,7 @@ impl<M: Message> Bus<M> {
         Ok(registration)
     }
 
-    /// A handler that may block, one message at a time, on a thread of its own.
+    /// Adds a handler that may block. It runs on its own thread, for one message at a time.
     pub fn handle_blocking<F>(
         &self,
         options: SubscriberOptions,
@@ -240,9 +241,9 @@ impl<M: Message> Bus<M> {
         Ok(registration)
     }
 
-    /// A handler that runs inside the publisher's call, before the message is queued for anybody:
-    /// the highest priority first. The one kind that a publisher waits for, so it is for work of
-    /// microseconds. Its queue options mean nothing.
+    /// Adds a handler that runs inside the publisher's call, before the message is queued for any other
+    /// subscriber. Handlers with a higher priority run first. The publisher waits for it, so it should take
+    /// microseconds. Queue options are ignored.
     pub fn handle_inline<F>(
         &self,
         options: SubscriberOptions,
@@ -297,10 +298,10 @@ impl<M: Message> Bus<M> {
         Ok((subscriber, registration))
     }
 
-    /// Gives a message to everybody who wants its kind, and waits for those whose rule is
-    /// [`Overflow::Wait`](crate::Overflow::Wait) and whose queue is full. A publisher's messages
-    /// reach each subscriber in the order in which they were published. Dropping the call drops the
-    /// message for those who were still waited for; for them it is counted.
+    /// Delivers a message to all subscribers of its kind. Waits for subscribers whose queue is full and whose
+    /// rule is [`Overflow::Wait`](crate::Overflow::Wait). Each subscriber gets the messages of one publisher in
+    /// the order they were published. If the future is dropped, the message is dropped, and counted as such,
+    /// for the subscribers it was still waiting for.
     pub async fn publish(&self, message: M) -> Result<(), Error> {
         let publication = self.begin()?;
         let message = Arc::new(message);
@@ -311,8 +312,8 @@ impl<M: Message> Bus<M> {
         Ok(())
     }
 
-    /// Like [`Bus::publish`] without ever waiting: where it would, the message is dropped and
-    /// counted. It may be called from any thread.
+    /// Like [`Bus::publish`], but never waits: instead of waiting for a subscriber, it drops the message for it
+    /// and counts that. Can be called from any thread.
     pub fn try_publish(&self, message: M) -> Result<(), Error> {
         let publication = self.begin()?;
         for subscriber in self.give(&Arc::new(message)) {
@@ -333,7 +334,7 @@ impl<M: Message> Bus<M> {
         Ok(publication)
     }
 
-    /// Gives a message to all who take it at once; the others are to be waited for.
+    /// Delivers a message to all subscribers that have room, and returns the others, which must be waited for.
     fn give(&self, message: &Arc<M>) -> Vec<Arc<Subscriber<M>>> {
         let routes = self.shared.routes.load();
         let kind = message.kind();
@@ -346,13 +347,13 @@ impl<M: Message> Bus<M> {
         full.cloned().collect()
     }
 
-    /// Whether anybody is subscribed.
+    /// Whether there are any subscribers.
     pub fn has_subscribers(&self) -> bool {
         !self.shared.routes.load().everybody.is_empty()
     }
 
-    /// Refuses further messages and waits until all that was accepted is handled or received, at
-    /// most for `limit`; then stops. How many messages were discarded: 0 if there was time enough.
+    /// Rejects new messages, waits up to `limit` until all accepted messages were handled or received, and then
+    /// stops the bus. Returns the number of messages discarded, which is 0 if the time sufficed.
     pub async fn drain(&self, limit: Duration) -> u64 {
         self.shared.stopped.store(true, Ordering::SeqCst);
         let deadline = Instant::now() + limit;
@@ -371,8 +372,8 @@ impl<M: Message> Bus<M> {
         self.stop()
     }
 
-    /// Refuses further messages, ends all subscriptions and handlers, and discards what waits; how
-    /// many messages that were. A handling under way goes on to its end or its time limit.
+    /// Rejects new messages, ends all subscriptions and handlers, and discards queued messages. Returns how
+    /// many were discarded. A handler that is running continues to its end or its time limit.
     pub fn stop(&self) -> u64 {
         let _changes = self.shared.changing();
         let discarded = |routes: &Routes<M>| -> u64 {
@@ -385,7 +386,7 @@ impl<M: Message> Bus<M> {
         discarded(&routes) - before
     }
 
-    /// All figures as they are now.
+    /// The current statistics.
     pub fn statistics(&self) -> Statistics {
         let changes = self.shared.changing();
         let mut statistics = changes.left.clone();
@@ -413,7 +414,7 @@ fn run_inline<M>(inline: &Inline<M>, message: &M) {
     note(subscriber, timed(subscriber, time, Handled::of(result)));
 }
 
-/// A publication under way.
+/// A publication in progress.
 struct Publication<'a>(&'a AtomicU64);
 
 impl Drop for Publication<'_> {
@@ -422,15 +423,15 @@ impl Drop for Publication<'_> {
     }
 }
 
-/// A handler's place on the bus: dropping it unsubscribes.
+/// Keeps a handler subscribed. Dropping it unsubscribes the handler.
 #[must_use = "dropping it unsubscribes"]
 pub struct Registration {
     leave: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Registration {
-    /// Ends the subscription: nothing that is published from now on is handled, and what waits is
-    /// discarded and counted. A handling under way goes on to its end.
+    /// Ends the subscription. Later messages are not handled, and queued ones are discarded and counted. A
+    /// handler that is running continues to its end.
     pub fn unsubscribe(self) {
         drop(self);
     }
@@ -448,7 +449,7 @@ impl fmt::Debug for Registration {
     }
 }
 
-/// Messages for one subscriber, to be received at its own speed. Dropping it unsubscribes.
+/// Receives messages at the subscriber's own pace. Dropping it unsubscribes.
 #[derive(Debug)]
 pub struct Subscription<M: Message> {
     subscriber: Arc<Subscriber<M>>,
@@ -456,15 +457,15 @@ pub struct Subscription<M: Message> {
 }
 
 impl<M: Message> Subscription<M> {
-    /// The next message; none when the bus has stopped. Cancel-safe.
+    /// Waits for the next message; `None` once the bus has stopped. Cancel-safe.
     pub async fn recv(&mut self) -> Option<Arc<M>> {
         let mut one = Vec::with_capacity(1);
         self.recv_many(&mut one, 1).await;
         one.pop()
     }
 
-    /// Waits for a message and takes all that wait then, `max` at most; how many, 0 when the bus
-    /// has stopped. Cancel-safe.
+    /// Waits for at least one message and then takes all that are queued, up to `max`. Returns how many; 0 once
+    /// the bus has stopped. Cancel-safe.
     pub async fn recv_many(&mut self, messages: &mut Vec<Arc<M>>, max: usize) -> usize {
         let before = messages.len();
         let queue = &self.subscriber.queue;
@@ -477,13 +478,13 @@ impl<M: Message> Subscription<M> {
         count
     }
 
-    /// How many messages were dropped for this subscriber so far. One who sees it grow has a gap
-    /// before the next message at the earliest.
+    /// The number of messages dropped for this subscriber so far. If it has grown, there is a gap at or after
+    /// the next message.
     pub fn dropped(&self) -> u64 {
         get(&self.subscriber.counters.dropped)
     }
 
-    /// This subscriber in figures.
+    /// The current statistics of this subscriber.
     pub fn statistics(&self) -> SubscriberStatistics {
         self.subscriber.statistics()
     }

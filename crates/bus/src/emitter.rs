@@ -13,45 +13,45 @@ tokio::task_local! {
     static CONTEXT: Context;
 }
 
-/// On whose behalf code runs.
+/// The request and task on whose behalf code is running.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Context {
-    /// The request, if it is one's.
+    /// The id of the request, if there is one.
     pub request_id: Option<Arc<str>>,
-    /// The task, if it is one's.
+    /// The id of the task, if there is one.
     pub task_id: Option<Arc<str>>,
 }
 
 impl Context {
-    /// That of the running code; empty outside of [`Context::scope`].
+    /// The context of the running code; empty outside [`Context::scope`].
     pub fn current() -> Self {
         CONTEXT.try_with(Clone::clone).unwrap_or_default()
     }
 
-    /// Runs a future on this behalf. What it spawns does not take it over.
+    /// Runs a future in this context. Tasks that it spawns do not inherit the context.
     pub async fn scope<F: Future>(self, future: F) -> F::Output {
         CONTEXT.scope(self, future).await
     }
 }
 
-/// Where ids and the time come from.
+/// A source of ids and times.
 pub trait Stamp: Send + Sync {
-    /// An id that was not given before.
+    /// Returns a new unique id.
     fn id(&self) -> Uuid;
-    /// The time.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 }
 
-/// A message with when and on whose behalf it was sent.
+/// A message with its id, time and context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Emitted<M> {
-    /// Its own.
+    /// The unique id of this emission.
     pub id: Uuid,
-    /// When.
+    /// When the message was sent.
     pub at: Timestamp,
-    /// On whose behalf.
+    /// The context it was sent in.
     pub context: Context,
-    /// What.
+    /// The message itself.
     pub message: M,
 }
 
@@ -61,7 +61,7 @@ impl<M: Message> Message for Emitted<M> {
     }
 }
 
-/// Sends messages and never waits or fails. A clone is cheap and the same.
+/// Sends messages without ever waiting or failing. Clones are cheap and equivalent.
 pub struct Emitter<M: Message> {
     bus: Bus<Emitted<M>>,
     stamp: Arc<dyn Stamp>,
@@ -83,13 +83,13 @@ impl<M: Message> fmt::Debug for Emitter<M> {
 }
 
 impl<M: Message> Emitter<M> {
-    /// An emitter to this bus.
+    /// An emitter that sends to `bus`.
     pub fn new(bus: Bus<Emitted<M>>, stamp: Arc<dyn Stamp>) -> Self {
         Self { bus, stamp }
     }
 
-    /// Sends what `message` makes. It is not made when nobody is subscribed; after the bus has
-    /// stopped it is lost.
+    /// Builds a message with `message` and sends it. The message is not built if the bus has no subscribers,
+    /// and is lost if the bus has stopped.
     pub fn emit(&self, message: impl FnOnce() -> M) {
         if !self.bus.has_subscribers() {
             return;

@@ -1,4 +1,4 @@
-//! Running handlers: contained, timed, and kept from messages by their breaker.
+//! Runs handlers: catches panics, limits their time, and skips messages while the circuit breaker is open.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -14,10 +14,10 @@ use tokio::time::Instant;
 use crate::statistics::add;
 use crate::subscriber::{BATCH_MAX, Subscriber};
 
-/// Why a handler failed; for the log.
+/// The error of a handler; it is only logged.
 pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How one handling ended.
+/// How one handler run ended.
 pub(crate) enum Handled {
     Well,
     Failed(String),
@@ -25,7 +25,7 @@ pub(crate) enum Handled {
 }
 
 impl Handled {
-    /// From what a handler returned, or the panic that ended it.
+    /// Interprets a handler's result, or the panic that ended it.
     pub(crate) fn of(result: Result<Result<(), HandlerError>, Box<dyn Any + Send>>) -> Self {
         match result {
             Ok(Ok(())) => Self::Well,
@@ -42,7 +42,7 @@ fn words_of(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("without words")
 }
 
-/// Counts how a handling ended, and tells the breaker.
+/// Counts the result of a handler run and reports it to the circuit breaker.
 pub(crate) fn note<M>(subscriber: &Subscriber<M>, handled: Handled) {
     let counters = &subscriber.counters;
     match handled {
@@ -67,7 +67,7 @@ pub(crate) fn note<M>(subscriber: &Subscriber<M>, handled: Handled) {
     subscriber.breaker.failed();
 }
 
-/// Whether the handler gets this message; if not, it is counted.
+/// Whether the handler gets the next message; if not, the message is counted as skipped.
 fn gets_it<M>(subscriber: &Subscriber<M>) -> bool {
     if !subscriber.queue.is_open() {
         add(&subscriber.counters.discarded, 1);
@@ -80,7 +80,7 @@ fn gets_it<M>(subscriber: &Subscriber<M>) -> bool {
     admitted
 }
 
-/// Handles messages in a task until the subscriber is closed.
+/// Handles messages in an async task until the subscriber is closed.
 pub(crate) async fn serve<M, F, Fut>(subscriber: Arc<Subscriber<M>>, handler: F)
 where
     F: Fn(Arc<M>) -> Fut,
@@ -155,7 +155,8 @@ where
     }
 }
 
-/// A handling that nothing could stop has failed all the same if it took too long.
+/// A run that exceeded the time limit counts as timed out even if it ended well, because a blocking handler
+/// cannot be stopped.
 pub(crate) fn timed<M>(subscriber: &Subscriber<M>, time: Duration, handled: Handled) -> Handled {
     match handled {
         Handled::Well if time > subscriber.time_limit => Handled::TimedOut,

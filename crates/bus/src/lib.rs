@@ -1,13 +1,12 @@
-//! In-process publish and subscribe, generic over the message.
+//! An in-process message bus: publish and subscribe, generic over the message.
 //!
-//! Floor 1. A [`Bus`] hands each message to all who asked for its kind. Everyone has a bounded
-//! queue of their own and a rule for when it is full, so that nobody waits for anybody else; only a
-//! subscriber whose rule is [`Overflow::Wait`] slows publishers down, and only those that wait
-//! ([`Bus::publish`]). Handlers are contained: a panic is a failure, time is limited, and a circuit
-//! breaker rests one that keeps failing.
+//! Floor 1. A [`Bus`] delivers each message to all subscribers of its kind. Every subscriber has its own bounded
+//! queue and a rule for when it is full, so subscribers do not slow each other down. Only a subscriber with the
+//! rule [`Overflow::Wait`] slows publishers down, and only those that use [`Bus::publish`]. Handlers are contained:
+//! a panic counts as a failure, run time is limited, and a circuit breaker pauses a handler that keeps failing.
 //!
-//! The bus keeps nothing: what must not be lost is in a store, and a subscriber that was told of a
-//! drop reads it there again. It knows no events, no tasks and no journal.
+//! The bus stores nothing. What must not be lost is kept in a store, and a subscriber that learns of dropped
+//! messages reads them from there. The bus does not know about events, tasks or the journal.
 
 mod breaker;
 mod bus;

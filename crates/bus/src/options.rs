@@ -1,20 +1,20 @@
-//! What a subscriber wants, and what happens when it is too slow or fails.
+//! The options of a subscriber: which messages it gets, and what happens when it is too slow or fails.
 
 use std::time::Duration;
 
-/// Which messages a subscriber gets, by their kind.
+/// Which kinds of messages a subscriber gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kinds {
     /// Every message.
     All,
-    /// Those of this kind.
+    /// Messages of exactly this kind.
     Exact(String),
-    /// Those whose kind begins so.
+    /// Messages whose kind starts with this prefix.
     Prefix(String),
 }
 
 impl Kinds {
-    /// Whether a message of this kind is wanted.
+    /// Whether messages of `kind` are selected.
     pub fn take(&self, kind: &str) -> bool {
         match self {
             Self::All => true,
@@ -24,18 +24,18 @@ impl Kinds {
     }
 }
 
-/// What happens to a message for which a queue has no room.
+/// What happens to a message when a queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
-    /// The publisher waits for room. One that never waits drops the message instead.
+    /// The publisher waits for room. [`Bus::try_publish`](crate::Bus::try_publish) drops the message instead.
     Wait,
-    /// The message that has waited longest is dropped for it.
+    /// The oldest queued message is dropped to make room.
     DropOldest,
-    /// It is dropped.
+    /// The new message is dropped.
     DropNewest,
 }
 
-/// How a subscriber is served.
+/// The options of a subscriber.
 #[derive(Clone, Debug)]
 pub struct SubscriberOptions {
     pub(crate) name: String,
@@ -48,8 +48,8 @@ pub struct SubscriberOptions {
 }
 
 impl SubscriberOptions {
-    /// Every message, 1,024 waiting at most and the oldest dropped, 30 s for a message, and a pause
-    /// of 1 s after 5 failures in a row. The name is for statistics and logs.
+    /// The defaults: all messages, a queue of 1,024 that drops the oldest, 30 s per message, and a pause of 1 s
+    /// after 5 failures in a row. The name appears in statistics and logs.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -62,13 +62,13 @@ impl SubscriberOptions {
         }
     }
 
-    /// Only these messages.
+    /// Selects messages by kind.
     #[must_use]
     pub fn kinds(self, kinds: Kinds) -> Self {
         Self { kinds, ..self }
     }
 
-    /// So many messages may wait, at least 1. A handler has up to 64 more in its hands.
+    /// The most messages that may be queued, at least 1. A handler takes up to 64 further messages at a time.
     #[must_use]
     pub fn capacity(self, messages: usize) -> Self {
         Self {
@@ -77,21 +77,22 @@ impl SubscriberOptions {
         }
     }
 
-    /// What happens when they do.
+    /// What happens when the queue is full.
     #[must_use]
     pub fn overflow(self, overflow: Overflow) -> Self {
         Self { overflow, ..self }
     }
 
-    /// A handler that takes longer for one message has failed. An async one is stopped; a blocking
-    /// one cannot be, so while it hangs its messages are skipped once its queue is full.
+    /// The most time a handler may take for one message; after that it counts as failed. An async handler is
+    /// then stopped. A blocking one cannot be, so while it hangs, further messages are skipped once its queue
+    /// is full.
     #[must_use]
     pub fn time_limit(self, time_limit: Duration) -> Self {
         Self { time_limit, ..self }
     }
 
-    /// After so many failures in a row (at least 1) the handler gets nothing for the pause, then
-    /// one message to show that it works again.
+    /// After `failures_max` failures in a row (at least 1) the handler gets no messages for the pause, and then
+    /// one message as a trial.
     #[must_use]
     pub fn breaker(self, failures_max: u32, pause: Duration) -> Self {
         Self {

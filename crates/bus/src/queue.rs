@@ -1,4 +1,4 @@
-//! The bounded queue of one subscriber: many publishers, one taker.
+//! The bounded queue of one subscriber: many publishers, one consumer.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use crate::Overflow;
 pub(crate) struct Queue<M> {
     capacity: usize,
     overflow: Overflow,
-    /// Set for good; seen without the lock by a handler between two messages.
+    /// Set once and never reset. A handler reads it between two messages without taking the lock.
     closed: AtomicBool,
     inner: Mutex<Inner<M>>,
 }
@@ -20,27 +20,27 @@ pub(crate) struct Queue<M> {
 struct Inner<M> {
     messages: VecDeque<Arc<M>>,
     open: bool,
-    /// The taker works on what it took last.
+    /// Whether the consumer is still working on the messages it took last.
     busy: bool,
     depth_max: usize,
-    /// The taker, if it waits.
+    /// The consumer, if it is waiting.
     taker: Option<Waker>,
-    /// Publishers that wait for room: each task at most once at a time.
+    /// Publishers waiting for room, each task at most once.
     publishers: Vec<Waker>,
-    /// Those who wait until all is done.
+    /// Tasks waiting until the queue is empty and the consumer is idle.
     idle: Vec<Waker>,
 }
 
-/// What became of an offered message.
+/// The result of offering a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
-    /// It waits now.
+    /// The message was queued.
     Queued,
-    /// It was dropped, or another for it.
+    /// The message, or the oldest one in its place, was dropped.
     Dropped,
-    /// There is no room, and the rule is to wait.
+    /// The queue is full and the rule is to wait.
     Full,
-    /// The subscriber has left.
+    /// The subscriber has unsubscribed.
     Closed,
 }
 
@@ -76,7 +76,7 @@ impl<M> Queue<M> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a message in, if there is room or can be made.
+    /// Queues a message if there is room or the rule makes room.
     pub(crate) fn offer(&self, message: &Arc<M>) -> Offer {
         let mut inner = self.lock();
         if !inner.open {
@@ -105,7 +105,8 @@ impl<M> Queue<M> {
         }
     }
 
-    /// Like [`Queue::offer`], and has the caller woken when there may be room.
+    /// Like [`Queue::offer`], but if the queue is full, registers the caller to be woken when there may be
+    /// room.
     pub(crate) fn poll_offer(&self, context: &Context<'_>, message: &Arc<M>) -> Poll<Offer> {
         match self.offer(message) {
             Offer::Full => {}
@@ -122,8 +123,8 @@ impl<M> Queue<M> {
         Poll::Pending
     }
 
-    /// Moves up to `max` messages to `taken`, in order. False when the queue is closed, now and for
-    /// ever. The taker counts as busy until it asks again if `works` says so.
+    /// Moves up to `max` messages to `taken`, in order. Returns false once the queue is closed, which is final.
+    /// If `works` is set, the consumer counts as busy until its next call.
     pub(crate) fn poll_take(
         &self,
         context: &Context<'_>,
@@ -162,7 +163,7 @@ impl<M> Queue<M> {
         Poll::Ready(true)
     }
 
-    /// Ready when nothing waits and the taker is done with what it took, or the queue is closed.
+    /// Ready when no message is queued and the consumer is idle, or when the queue is closed.
     pub(crate) fn poll_idle(&self, context: &Context<'_>) -> Poll<()> {
         let mut inner = self.lock();
         if !inner.open || (inner.messages.is_empty() && !inner.busy) {
@@ -172,7 +173,7 @@ impl<M> Queue<M> {
         Poll::Pending
     }
 
-    /// Takes no more and gives no more; how many messages waited.
+    /// Closes the queue for good and returns the number of messages discarded.
     pub(crate) fn close(&self) -> usize {
         let mut inner = self.lock();
         inner.open = false;
@@ -190,7 +191,7 @@ impl<M> Queue<M> {
         !self.closed.load(Ordering::Acquire)
     }
 
-    /// Messages that wait now, and the most that ever did.
+    /// The number of queued messages, now and at most so far.
     pub(crate) fn depth(&self) -> (usize, usize) {
         let inner = self.lock();
         (inner.messages.len(), inner.depth_max)

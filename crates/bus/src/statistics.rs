@@ -1,4 +1,4 @@
-//! What is counted, and how long handlers take.
+//! Counters, and a histogram of handler times.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -8,70 +8,70 @@ use hdrhistogram::Histogram;
 
 use crate::BreakerState;
 
-/// Longer handler times count as this.
+/// The longest handler time recorded; longer ones count as this.
 const LATENCY_MAX: Duration = Duration::from_mins(10);
-/// Significant decimal digits that are kept of a handler's time.
+/// The precision of handler times, in significant decimal digits.
 const LATENCY_DIGITS: u8 = 2;
 
-/// A bus in figures. They are read one after another while messages flow: what is in between two
-/// counters is in neither.
+/// The statistics of a bus. The counters are read one after another while messages flow, so they are not a
+/// consistent snapshot: a message between two of them may be missing from both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Messages that were accepted.
+    /// Messages accepted.
     pub published: u64,
-    /// Deliveries of all subscribers, also of those that have left.
+    /// Deliveries to all subscribers, including former ones.
     pub delivered: u64,
-    /// Messages for which a queue had no room.
+    /// Messages dropped because a queue was full.
     pub dropped: u64,
-    /// Messages that an open breaker kept from its handler.
+    /// Messages not handled because the handler's circuit breaker was open.
     pub skipped: u64,
-    /// Handlings that ended in an error or a panic.
+    /// Handler runs that ended in an error or a panic.
     pub failed: u64,
-    /// Handlings that took too long.
+    /// Handler runs that exceeded the time limit.
     pub timed_out: u64,
-    /// Messages that waited when their subscriber left or the bus stopped.
+    /// Messages still queued when their subscriber unsubscribed or the bus stopped.
     pub discarded: u64,
-    /// Present subscribers in the order in which they came.
+    /// The current subscribers, in the order they subscribed.
     pub subscribers: Vec<SubscriberStatistics>,
 }
 
-/// One subscriber in figures; see [`Statistics`].
+/// The statistics of one subscriber; see [`Statistics`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriberStatistics {
-    /// Its name.
+    /// The name of the subscriber.
     pub name: String,
-    /// Messages that were handled without an error, or received.
+    /// Messages received, or handled without an error.
     pub delivered: u64,
-    /// See [`Statistics::dropped`].
+    /// Same as [`Statistics::dropped`], for this subscriber.
     pub dropped: u64,
-    /// See [`Statistics::skipped`].
+    /// Same as [`Statistics::skipped`], for this subscriber.
     pub skipped: u64,
-    /// See [`Statistics::failed`].
+    /// Same as [`Statistics::failed`], for this subscriber.
     pub failed: u64,
-    /// See [`Statistics::timed_out`].
+    /// Same as [`Statistics::timed_out`], for this subscriber.
     pub timed_out: u64,
-    /// See [`Statistics::discarded`].
+    /// Same as [`Statistics::discarded`], for this subscriber.
     pub discarded: u64,
-    /// Messages that wait now.
+    /// Messages queued now.
     pub depth: usize,
-    /// The most that ever waited.
+    /// The most messages ever queued.
     pub depth_max: usize,
-    /// Where its breaker stands.
+    /// The state of the handler's circuit breaker.
     pub breaker: BreakerState,
-    /// How long its handler takes; none before it handled anything, and of those without a handler.
+    /// The handler's times. `None` before it handled a message, and for subscribers without a handler.
     pub latency: Option<Latency>,
 }
 
-/// Quantiles of a handler's time, to two significant digits.
+/// Quantiles of handler times, to two significant digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Latency {
-    /// Half of the handlings took no longer.
+    /// The median.
     pub p50: Duration,
-    /// 90 of 100 took no longer.
+    /// The 90th percentile.
     pub p90: Duration,
-    /// 99 of 100 took no longer.
+    /// The 99th percentile.
     pub p99: Duration,
-    /// None took longer.
+    /// The longest time.
     pub max: Duration,
 }
 
@@ -84,7 +84,7 @@ pub(crate) struct Counters {
     pub(crate) failed: AtomicU64,
     pub(crate) timed_out: AtomicU64,
     pub(crate) discarded: AtomicU64,
-    /// Nanoseconds. Made with the first value: it has some 20 KB.
+    /// In nanoseconds. Allocated with the first value, because it takes about 20 KB.
     latency: Mutex<Option<Histogram<u32>>>,
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn get(counter: &AtomicU64) -> u64 {
 }
 
 impl Counters {
-    /// Takes in handler times.
+    /// Records handler times.
     pub(crate) fn took(&self, times: &[Duration]) {
         if times.is_empty() {
             return;
@@ -129,7 +129,7 @@ impl Counters {
         })
     }
 
-    /// Adds them to a total.
+    /// Adds these counters to a total.
     pub(crate) fn add_to(&self, total: &mut Statistics) {
         total.delivered += get(&self.delivered);
         total.dropped += get(&self.dropped);

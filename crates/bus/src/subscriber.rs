@@ -1,4 +1,4 @@
-//! One subscriber as publishers see it: a queue with counters, a breaker and a watch on its handler.
+//! One subscriber as seen by publishers: a queue with counters, a circuit breaker and a check for hanging handlers.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::options::{Kinds, SubscriberOptions};
 use crate::queue::{Offer, Queue};
 use crate::statistics::{Counters, SubscriberStatistics, add, get};
 
-/// Messages that a handler takes at a time.
+/// The most messages that a handler takes from its queue at a time.
 pub(crate) const BATCH_MAX: usize = 64;
 
 #[derive(Debug)]
@@ -26,8 +26,8 @@ pub(crate) struct Subscriber<M> {
     pub(crate) breaker: Breaker,
     pub(crate) queue: Queue<M>,
     made: Instant,
-    /// When its handler was last given a message, in microseconds after `made` and one more; 0 when
-    /// it is done. Kept for blocking handlers: only they can hang.
+    /// When the handler last got a message, in microseconds after `made`, plus one; 0 while it is idle. Only
+    /// maintained for blocking handlers, because only they can hang.
     busy_since: AtomicU64,
 }
 
@@ -59,7 +59,7 @@ impl<M> Subscriber<M> {
         self.busy_since.store(0, Ordering::Relaxed);
     }
 
-    /// How much longer its handler may take for the present message; none if it has nothing to do.
+    /// How much longer the handler may take for the current message; `None` if it is idle.
     fn time_left(&self) -> Option<Duration> {
         let since = match self.busy_since.load(Ordering::Relaxed) {
             0 => return None,
@@ -69,12 +69,12 @@ impl<M> Subscriber<M> {
         Some(self.time_limit.saturating_sub(Duration::from_micros(spent)))
     }
 
-    /// Whether its handler has taken too long for one message and cannot be stopped.
+    /// Whether the handler has exceeded its time limit and cannot be stopped.
     fn hangs(&self) -> bool {
         self.time_left() == Some(Duration::ZERO)
     }
 
-    /// Gives it a message without waiting. False if it wants to be waited for.
+    /// Offers a message without waiting. Returns false if the caller must wait.
     pub(crate) fn offer(&self, message: &Arc<M>) -> bool {
         match self.queue.offer(message) {
             Offer::Queued | Offer::Closed => {}
@@ -85,7 +85,7 @@ impl<M> Subscriber<M> {
         true
     }
 
-    /// Gives it a message as soon as there is room, unless its handler hangs.
+    /// Waits for room and queues the message, unless the handler hangs.
     pub(crate) async fn offer_waiting(&self, message: &Arc<M>) {
         // If the publisher gives up, the message is dropped.
         let mut dropped = Dropped(Some(&self.counters));
@@ -110,7 +110,7 @@ impl<M> Subscriber<M> {
         dropped.0 = None;
     }
 
-    /// The next messages for its handler; false when there will be none.
+    /// Takes the next messages for the handler. Returns false once there will be none.
     pub(crate) fn poll_work(
         &self,
         context: &std::task::Context<'_>,
@@ -119,7 +119,7 @@ impl<M> Subscriber<M> {
         self.queue.poll_take(context, batch, BATCH_MAX, true)
     }
 
-    /// Lets nothing more in; what waits is discarded.
+    /// Closes the queue and discards what is in it.
     pub(crate) fn close(&self) {
         let waited = self.queue.close();
         add(
