@@ -1,6 +1,6 @@
-//! One file over HTTP. What arrived stays when the connection or the process breaks, and the next
-//! attempt goes on behind it (range requests, RFC 9110, section 14). The file gets its name only
-//! when its size and, where it is known, its SHA-256 fit.
+//! Downloads one file over HTTP. If the connection or the process breaks, the part received so far is kept, and the
+//! next attempt continues after it (range requests, RFC 9110, section 14). The file gets its final name only when
+//! its size and, if known, its SHA-256 are right.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,38 +22,38 @@ use crate::store::{
     Record, Stored, find_stored, folder_of, hex, lock_of, part_of, read_record, write_record,
 };
 
-/// Attempts in a row that bring less than [`GAIN_MIN`].
+/// How many attempts in a row may bring less than [`GAIN_MIN`].
 const ATTEMPTS_MAX: u32 = 5;
 const GAIN_MIN: u64 = 1 << 20;
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
-/// Until a server begins to answer, and between two pieces.
+/// The longest wait for a response to begin, and between two chunks.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Reports of one file, and the fewest bytes between two.
+/// The number of progress reports per file, and the fewest bytes between two reports.
 const REPORTS: u64 = 50;
 const REPORT_BYTES_MIN: u64 = 1_000_000;
 const BLOCK: usize = 1 << 20;
 
-/// A file at a URL.
+/// A file to download from a URL.
 #[derive(Clone)]
 pub struct Download {
-    /// What a person calls it; it is found again by this.
+    /// The name under which the file is stored and found again, worded for a person.
     pub source: String,
-    /// Where it is: `https://` or `http://`.
+    /// The URL: `https://` or `http://`.
     pub url: String,
-    /// Its name, without a folder.
+    /// The file name, without a folder.
     pub name: String,
-    /// Its SHA-256, 64 hexadecimal digits, if it is known.
+    /// The SHA-256 as 64 hexadecimal digits, if known.
     pub sha256: Option<String>,
-    /// Its size in bytes, if it is known.
+    /// The size in bytes, if known.
     pub bytes: Option<u64>,
-    /// A bearer token for the URL's host. It is not sent to another that the host redirects to.
+    /// A bearer token for the URL's host. It is not sent to other hosts after a redirect.
     pub token: Option<String>,
-    /// The bytes with which it begins: a login page is noticed at once.
+    /// The bytes the file must start with, so that a login page is noticed at once.
     pub begins: &'static [u8],
 }
 
-/// The file in the store, fetched if it is not there. A second process that wants the same file
-/// waits. Dropping the future stops the download; what arrived stays.
+/// Returns the stored file, downloading it first if necessary. A second process that wants the same file waits.
+/// Dropping the future stops the download and keeps the part received so far.
 pub async fn download(
     plan: &Download,
     store: &Path,
@@ -90,17 +90,17 @@ pub async fn download(
     })
 }
 
-/// Whether a SHA-256 is the expected one, if one is.
+/// Whether `actual` is the expected SHA-256; true if none is expected.
 fn is_expected(plan: &Download, actual: &str) -> bool {
     let expected = plan.sha256.as_deref();
     expected.is_none_or(|expected| expected.eq_ignore_ascii_case(actual))
 }
 
-/// Why an attempt did not bring the whole.
+/// Why an attempt did not complete the file.
 enum Problem {
-    /// Another attempt may help.
+    /// A temporary problem; another attempt may succeed.
     Broken(String),
-    /// None will.
+    /// A permanent problem; another attempt would fail too.
     Final(Error),
 }
 
@@ -139,7 +139,7 @@ impl Fetching<'_> {
         }
     }
 
-    /// Tries until the whole is there.
+    /// Repeats attempts until the file is complete.
     async fn until_whole(&self) -> Result<Record, Error> {
         let (mut failures, mut backoff) = (0, BACKOFF_FIRST);
         loop {
@@ -165,7 +165,7 @@ impl Fetching<'_> {
         }
     }
 
-    /// One request, for what is missing.
+    /// Makes one request for the missing bytes.
     async fn attempt(&self) -> Result<Record, Problem> {
         let known = self.usable_part()?;
         let here = self.part_bytes();
@@ -208,8 +208,8 @@ impl Fetching<'_> {
         Ok(record)
     }
 
-    /// The record of the part that is there, if another attempt can go on with it; else the part is
-    /// removed: it may be of another file.
+    /// The record of the existing part, if the download can continue from it. Otherwise the part is removed,
+    /// because it may belong to a different file.
     fn usable_part(&self) -> Result<Option<Record>, Error> {
         let expected = &self.plan.sha256;
         let record = read_record(&self.folder).filter(|record| {
@@ -223,7 +223,7 @@ impl Fetching<'_> {
         Ok(record)
     }
 
-    /// What the server is about to send: from which byte, and the size of the whole.
+    /// Reads from the response at which byte it starts and how large the whole file is.
     fn begin(&self, response: &Response, here: u64) -> Result<(u64, u64), Problem> {
         let status = response.status();
         let range = content_range(response.headers());
@@ -257,7 +257,7 @@ impl Fetching<'_> {
         }
     }
 
-    /// Writes what comes behind the part.
+    /// Appends the response body to the part.
     async fn receive(&self, response: Response, here: u64, total: u64) -> Result<(), Problem> {
         let failed = |source| Error::Io {
             path: self.part.clone(),
@@ -318,7 +318,7 @@ impl Fetching<'_> {
         });
     }
 
-    /// Checks the whole and gives it its name.
+    /// Verifies the complete file and gives it its name.
     async fn finish(&self, mut record: Record) -> Result<(), Error> {
         let file = File::open(&self.part)
             .await
@@ -353,13 +353,13 @@ fn silent() -> Problem {
     Problem::Broken(format!("silent for {} s", PATIENCE.as_secs()))
 }
 
-/// A validator that tells two versions apart byte for byte; a weak one does not.
+/// The entity tag if it is a strong one. Weak ones do not distinguish byte-wise different versions.
 fn strong_etag(headers: &HeaderMap) -> Option<String> {
     let etag = headers.get(ETAG)?.to_str().ok()?;
     (!etag.starts_with("W/")).then(|| etag.to_owned())
 }
 
-/// The first byte and the size of the whole, of `bytes 5-9/10` and of `bytes */10`.
+/// Parses the first byte and the total size from `bytes 5-9/10` or `bytes */10`.
 fn content_range(headers: &HeaderMap) -> Option<(Option<u64>, u64)> {
     let range = headers.get(CONTENT_RANGE)?.to_str().ok()?;
     let (range, total) = range.strip_prefix("bytes ")?.split_once('/')?;
@@ -370,7 +370,7 @@ fn content_range(headers: &HeaderMap) -> Option<(Option<u64>, u64)> {
     Some((start, total.parse().ok()?))
 }
 
-/// The SHA-256 of a file. Blocking.
+/// Computes the SHA-256 of a file. Blocking.
 fn sha256(path: &Path) -> Result<String, Error> {
     use std::io::Read;
     let failed = |e| Error::io(path, e);

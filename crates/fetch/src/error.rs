@@ -1,97 +1,97 @@
-//! What can go wrong with fetching: what happened, why, what to do.
+//! The errors of this crate: what happened, why, and what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// Why something was not fetched.
+/// Why something could not be fetched.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// No Python that can make virtual environments.
+    /// No Python was found that can create virtual environments.
     #[error(
         "no Python 3.9 or newer with the modules venv and ensurepip was found (tried: {tried}); \
          install one, on Debian and Ubuntu with `apt-get install python3 python3-venv`"
     )]
     NoPython {
-        /// What was looked at and what was wrong with it.
+        /// The interpreters tried, and what was wrong with each.
         tried: String,
     },
-    /// A command of Python's failed.
+    /// A Python command failed.
     #[error("{what} failed: {output}; {}", what_to_do(output))]
     Command {
-        /// What was to be done.
+        /// What the command was to do.
         what: String,
-        /// The end of what it printed.
+        /// The end of its output.
         output: String,
     },
-    /// What came is not what was meant.
+    /// A file does not have the expected checksum.
     #[error(
         "{name} arrived with the SHA-256 {actual} instead of {expected}; it was removed, try again"
     )]
     Checksum {
-        /// Its name.
+        /// The name of the file.
         name: String,
-        /// What was expected.
+        /// The expected checksum.
         expected: String,
-        /// What came.
+        /// The checksum of what was received.
         actual: String,
     },
-    /// A package that does not hold what it should.
+    /// A package does not contain what it should.
     #[error(
         "the package {package} does not hold the part that it should ({reason}); it was removed, \
          try again"
     )]
     Package {
-        /// Its name.
+        /// The name of the package.
         package: String,
-        /// What is wrong.
+        /// What is wrong with it.
         reason: String,
     },
-    /// Too little space for a file, before it is fetched.
+    /// The disk has too little space for a file. Detected before the download.
     #[error(
         "{name} needs {needed} bytes in {} while it is fetched, and {available} are free; \
          free some, or choose another data folder",
         folder.display()
     )]
     NoSpace {
-        /// The file.
+        /// The name of the file.
         name: String,
-        /// Where it was to go.
+        /// The folder it was to be stored in.
         folder: PathBuf,
-        /// Bytes that it takes.
+        /// The bytes needed.
         needed: u64,
-        /// Bytes that there are.
+        /// The bytes available.
         available: u64,
     },
-    /// A server cannot be reached, or broke off again and again.
+    /// A server could not be reached, or the connection broke repeatedly.
     #[error(
         "{url} cannot be fetched ({reason}); check the network and its proxy settings, then try \
          again: what arrived is kept"
     )]
     Network {
-        /// What was to be fetched.
+        /// The URL requested.
         url: String,
-        /// What the network said.
+        /// The reason given by the network stack.
         reason: String,
     },
-    /// A server does not give the file.
+    /// A server refused to send the file.
     #[error("{url} cannot be fetched: the server says {status}; check the address")]
     Refused {
-        /// What was to be fetched.
+        /// The URL requested.
         url: String,
-        /// The HTTP status.
+        /// The HTTP status code.
         status: u16,
     },
-    /// A server gives something else.
+    /// A server sent something other than the file.
     #[error("{url} is not what it should be: {reason}; check the address")]
     Content {
-        /// What was fetched.
+        /// The URL requested.
         url: String,
-        /// What is wrong with it.
+        /// What is wrong with the content.
         reason: String,
     },
-    /// A hub does not have it, or not for everyone.
+    /// A hub does not have the file or repository, or requires permission.
     #[error(
         "{endpoint} does not give {what} (status {status}); check the name, and where it is not open \
          to all set HF_TOKEN"
@@ -99,33 +99,33 @@ pub enum Error {
     NotOnHub {
         /// The repository or file.
         what: String,
-        /// The hub.
+        /// The base URL of the hub.
         endpoint: String,
-        /// The HTTP status.
+        /// The HTTP status code.
         status: u16,
     },
-    /// Another process works on it.
+    /// Another process is working on the same thing.
     #[error("{what} is being fetched by another process; wait for it, or end it")]
     Busy {
-        /// What.
+        /// What the other process is working on.
         what: String,
     },
-    /// The file system says no.
+    /// A file system error.
     #[error("cannot write {}: {source}; {needed}", path.display())]
     Io {
-        /// What was to be written.
+        /// The path that could not be used.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
-        /// What it takes.
+        /// What the operation needs, and so what to check.
         needed: String,
     },
-    /// A helper thread died.
+    /// A helper thread panicked.
     #[error("a helper thread died: {0}")]
     Thread(String),
 }
 
-/// What to do about a command of Python's that failed: as the operating system said why, where it did.
+/// Advice for a failed Python command, based on the operating system's error if there was one.
 fn what_to_do(output: &str) -> &'static str {
     let says = |words: &[&str]| words.iter().any(|word| output.contains(word));
     if says(&[

@@ -1,5 +1,5 @@
-//! The HTTP clients of this crate. What the user's environment says of proxies holds; certificates
-//! are the system's.
+//! The HTTP clients of this crate. They honour the proxy settings of the environment and use the system's
+//! certificates.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ const REDIRECTS_MAX: usize = 10;
 
 /// Which redirects a client follows.
 pub(crate) enum Follow {
-    /// All: files lie with others than those who list them.
+    /// All redirects. Files are often stored on other hosts than the listing.
     All,
-    /// Those on the same host: the answer of the next one would not say what this one says.
+    /// Redirects on the same host only. Used where the headers of the first host's response are needed.
     SameHost,
 }
 
-/// A client for this URL. One that begins with `https` never becomes `http` by a redirect.
+/// Builds a client for `url`. If the URL is `https`, redirects to `http` are refused.
 pub(crate) fn client(url: &str, follow: Follow) -> Result<Client, Error> {
     let failed = |reason: String| Error::Network {
         url: url.to_owned(),
@@ -52,12 +52,12 @@ pub(crate) fn client(url: &str, follow: Follow) -> Result<Client, Error> {
     builder.build().map_err(|error| failed(reason(&error)))
 }
 
-/// Whether a URL is one of this machine.
+/// Whether a URL refers to this machine.
 fn is_loopback(url: &Url) -> bool {
     matches!(url.host_str(), Some(host) if host == "localhost" || host == "[::1]" || host.starts_with("127."))
 }
 
-/// What went wrong: the innermost cause says more than that a request failed.
+/// The innermost cause of an error, which says more than "request failed".
 pub(crate) fn reason(error: &reqwest::Error) -> String {
     let mut reason = error.to_string();
     let mut source = std::error::Error::source(error);

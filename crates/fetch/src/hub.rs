@@ -1,6 +1,6 @@
-//! The Hugging Face Hub, or a mirror of it: which files a repository has, and the size and SHA-256
-//! of one (<https://huggingface.co/docs/hub/api>; the headers `X-Linked-Size` and `X-Linked-ETag`
-//! of a `resolve` URL are those of a file in large-file storage). The only module that knows it.
+//! The Hugging Face Hub or a mirror of it: lists the files of a repository and the size and SHA-256 of each
+//! (<https://huggingface.co/docs/hub/api>; the headers `X-Linked-Size` and `X-Linked-ETag` of a `resolve` URL
+//! describe files in large-file storage). No other module depends on its API.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use serde::Deserialize;
 use crate::Error;
 use crate::http::{Follow, client, reason};
 
-/// The hub itself.
+/// The URL of the public hub.
 pub const HUB: &str = "https://huggingface.co";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A hub.
+/// A hub to download from.
 #[derive(Clone)]
 pub struct Hub {
-    /// Its base URL, such as [`HUB`].
+    /// The base URL, such as [`HUB`].
     pub endpoint: String,
-    /// A token for repositories that are not open to all; never shown.
+    /// An access token for private repositories. It is never printed.
     pub token: Option<String>,
 }
 
@@ -41,14 +41,14 @@ impl std::fmt::Debug for Hub {
     }
 }
 
-/// A file in a repository.
+/// A file in a repository of the hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubFile {
-    /// Where it is.
+    /// The URL to download it from.
     pub url: String,
-    /// Its size in bytes, if the hub tells it.
+    /// The size in bytes, if the hub reports it.
     pub bytes: Option<u64>,
-    /// Its SHA-256, if the hub tells it: it does for large files.
+    /// The SHA-256, if the hub reports it, which it does for large files.
     pub sha256: Option<String>,
 }
 
@@ -64,8 +64,8 @@ impl Hub {
         self.endpoint.trim().trim_end_matches('/')
     }
 
-    /// The paths of the files of a repository (`owner/name`), on its main branch. Of more than 1,000
-    /// it gives the first ones.
+    /// Lists the paths of the files on the main branch of a repository (`owner/name`). The list is cut after
+    /// 1,000 files.
     pub async fn files(&self, repository: &str) -> Result<Vec<String>, Error> {
         let url = format!(
             "{}/api/models/{repository}/tree/main?recursive=true",
@@ -81,7 +81,7 @@ impl Hub {
         Ok(files.map(|entry| entry.path).collect())
     }
 
-    /// What is to be known of one file before it is downloaded.
+    /// Looks up the URL, size and SHA-256 of one file.
     pub async fn file(&self, repository: &str, path: &str) -> Result<HubFile, Error> {
         let url = format!("{}/{repository}/resolve/main/{path}", self.root());
         let request = client(&url, Follow::SameHost)?.head(&url);

@@ -1,4 +1,4 @@
-//! Finds a Python that can make virtual environments.
+//! Finds a Python interpreter that can create virtual environments.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,15 +10,15 @@ use crate::python::run_python;
 
 /// The system's own Python.
 const SYSTEM: &str = "/usr/bin/python3";
-/// Asks an interpreter whether it can make virtual environments, and where it lives.
+/// A script that checks whether an interpreter can create virtual environments, and prints where it is.
 const CHECK: &str = "import sys, venv, ensurepip
 if sys.version_info < (3, 9): sys.exit('it is older than 3.9')
 print(getattr(sys, '_base_executable', sys.executable))
 print(sys.base_prefix)";
 const EXECUTE_OTHERS: u32 = 0o001;
 
-/// A Python that can make virtual environments. The sandbox may run code as another user, so for
-/// root one that every user can read comes first.
+/// Returns a Python that can create virtual environments. When running as root, prefers one that every user can
+/// read, because the sandbox may run code as another user.
 pub(crate) async fn find_interpreter() -> Result<PathBuf, Error> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut candidates: Vec<PathBuf> = std::env::split_paths(&path)
@@ -58,7 +58,7 @@ pub(crate) async fn find_interpreter() -> Result<PathBuf, Error> {
     })
 }
 
-/// Whether every user can go to a place.
+/// Whether every user can access a path.
 fn open_to_others(place: &str) -> bool {
     let Ok(place) = fs::canonicalize(place) else {
         return false;

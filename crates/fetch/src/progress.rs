@@ -1,27 +1,27 @@
-//! How far something is that takes time.
+//! Progress reports of long operations.
 
 use std::fmt;
 
-/// One report. It may come often.
+/// One progress report. Reports may be frequent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// What is being done.
+    /// The operation, worded for a person.
     pub what: String,
-    /// How much is done, in `unit`s.
+    /// How much is done, counted in `unit`.
     pub done: u64,
-    /// How much there is, if that is known.
+    /// The total amount, if known.
     pub total: Option<u64>,
-    /// What is counted, such as `parts` or `MB`; empty if nothing is.
+    /// The unit, such as `parts` or `MB`; empty if nothing is counted.
     pub unit: &'static str,
-    /// Bytes of the whole, if they are known.
+    /// The total size in bytes, if known.
     pub bytes: Option<u64>,
 }
 
-/// Takes reports. It must not block.
+/// A callback for progress reports. It must not block.
 pub type OnProgress<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 
 impl Progress {
-    /// Something that is not counted.
+    /// A report of a step that has no count.
     pub fn step(what: impl Into<String>) -> Self {
         Self {
             what: what.into(),

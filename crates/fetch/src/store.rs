@@ -1,5 +1,5 @@
-//! Where downloaded files lie, and what is known of them. Each has a folder of its own, named after
-//! its source, with the file (or, while it is on its way, its part) and a record beside it.
+//! Where downloaded files are stored. Each file has its own folder, named after its source, which contains the file
+//! (or the part downloaded so far) and a record with its metadata.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -14,49 +14,49 @@ use crate::lock::try_lock;
 use crate::python::remove_folder;
 
 const RECORD: &str = "source.json";
-/// Characters of a folder's name: enough to tell any two sources apart.
+/// The length of a folder name; long enough to be unique per source.
 const KEY_CHARS: usize = 16;
 
-/// What is written beside a file.
+/// The metadata stored next to a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
-    /// What a person calls the file.
+    /// The source of the file, worded for a person.
     pub(crate) source: String,
-    /// Its name, without a folder.
+    /// The file name, without a folder.
     pub(crate) file: String,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub(crate) bytes: u64,
-    /// Its SHA-256: until it is complete, what is expected, if that is known.
+    /// The SHA-256 of a complete file, or the expected one of an incomplete file, if known.
     pub(crate) sha256: Option<String>,
-    /// With which validator its part was fetched (RFC 9110, section 8.8.3).
+    /// The entity tag that the part was downloaded with (RFC 9110, section 8.8.3).
     pub(crate) etag: Option<String>,
 }
 
-/// A file that was downloaded, or a part of it.
+/// A downloaded file, complete or in part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// What a person calls it, such as its URL.
+    /// The source of the file, such as its URL.
     pub source: String,
-    /// Where it is, or will be.
+    /// The path of the file, whether it is complete or not.
     pub path: PathBuf,
-    /// Whether all of it is there and fitted its checksum.
+    /// Whether the file is complete and verified.
     pub complete: bool,
-    /// Bytes that are there.
+    /// The bytes downloaded so far.
     pub bytes_here: u64,
-    /// Its size in bytes.
+    /// The size of the complete file in bytes.
     pub bytes: u64,
-    /// Its SHA-256, 64 hexadecimal digits: always if it is complete, else where it is known.
+    /// The SHA-256 as 64 hexadecimal digits. Always known for complete files.
     pub sha256: Option<String>,
 }
 
-/// The folder of one source in a store.
+/// The folder of a source within a store.
 pub(crate) fn folder_of(store: &Path, source: &str) -> PathBuf {
     let mut key = hex(&Sha256::digest(source.as_bytes()));
     key.truncate(KEY_CHARS);
     store.join(key)
 }
 
-/// The lock of one source. It outlives the folder, so that who waits for it sees the same file.
+/// The lock file of a source. It is outside the folder, so that it stays the same when the folder is removed.
 pub(crate) fn lock_of(folder: &Path) -> PathBuf {
     folder.with_extension("lock")
 }
@@ -73,13 +73,13 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The record in a folder. None if there is none, or none that can be read: then what else lies
-/// there counts for nothing.
+/// Reads the record in a folder. `None` if it is missing or unreadable; other files in the folder are then
+/// ignored.
 pub(crate) fn read_record(folder: &Path) -> Option<Record> {
     serde_json::from_slice(&fs::read(folder.join(RECORD)).ok()?).ok()
 }
 
-/// Writes the record: the old one or the new one is there at any time.
+/// Writes the record atomically: at any time either the old or the new one exists.
 pub(crate) fn write_record(folder: &Path, record: &Record) -> Result<(), Error> {
     let path = folder.join(RECORD);
     let new = folder.join(format!("{RECORD}.new"));
@@ -115,12 +115,12 @@ fn look(folder: &Path) -> Option<Stored> {
     })
 }
 
-/// What a store has of one source. Looks only.
+/// Looks up the stored file of a source. Changes nothing.
 pub fn find_stored(store: &Path, source: &str) -> Option<Stored> {
     look(&folder_of(store, source)).filter(|stored| stored.source == source)
 }
 
-/// Everything that was downloaded into a store, in the order of the sources. Looks only.
+/// Lists everything in a store, sorted by source. Changes nothing.
 pub fn list_stored(store: &Path) -> Result<Vec<Stored>, Error> {
     let entries = match fs::read_dir(store) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -135,7 +135,7 @@ pub fn list_stored(store: &Path) -> Result<Vec<Stored>, Error> {
     Ok(all)
 }
 
-/// Removes what a store has of one source. Refused while it is being fetched.
+/// Removes the stored file of a source. Fails while it is being downloaded.
 pub fn remove_stored(store: &Path, source: &str) -> Result<(), Error> {
     let folder = folder_of(store, source);
     let _lock = try_lock(&lock_of(&folder), source)?;
