@@ -1,4 +1,4 @@
-//! Names of files: those that everybody sees, those that are safe, and the changes between the two.
+//! File names: those that readers see, those that are safe, and the changes in between.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::rng::Rng;
 pub(crate) struct Directory {
     seen: BTreeMap<String, u64>,
     safe: BTreeMap<String, u64>,
-    /// Since the last sync, oldest first: the name and the file that it has from then on, if any.
+    /// Changes since the last sync, oldest first: the name, and the file it refers to afterwards, if any.
     pending: Vec<(String, Option<u64>)>,
 }
 
@@ -26,13 +26,13 @@ impl Directory {
         self.seen.iter().map(|(name, file)| (name.as_str(), *file))
     }
 
-    /// Whether the file has, or after a power loss may have, a name.
+    /// Whether the file has a name, or may have one after a power loss.
     pub(crate) fn has(&self, file: u64) -> bool {
         let mut files = self.seen.values().chain(self.safe.values());
         files.any(|other| *other == file) || self.is_new(file)
     }
 
-    /// Whether it was created since the last sync.
+    /// Whether the file was created since the last sync.
     pub(crate) fn is_new(&self, file: u64) -> bool {
         self.pending.iter().any(|(_, other)| *other == Some(file))
     }
@@ -42,7 +42,7 @@ impl Directory {
         self.safe.clone_from(&self.seen);
     }
 
-    /// The power is gone: of each name's changes the first few happened. Returns how many did not.
+    /// Applies a power loss: for each name, the first few changes happened. Returns how many changes were lost.
     pub(crate) fn restart(&mut self, rng: &mut Rng) -> u64 {
         let mut changes: BTreeMap<String, Vec<Option<u64>>> = BTreeMap::new();
         for (name, file) in self.pending.drain(..) {

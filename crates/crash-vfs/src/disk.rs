@@ -1,4 +1,4 @@
-//! The disk as tests hold it.
+//! The disk as tests use it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,12 +8,11 @@ use crate::fault::Fault;
 use crate::state::{State, Statistics};
 use crate::vfs::Registration;
 
-/// A disk in memory, known to `SQLite` as a VFS. Clones are the same disk.
+/// A disk in memory, registered with `SQLite` as a VFS. Clones share one disk.
 ///
-/// When the last clone is dropped, its VFS is known no longer. Connections that are still open go on
-/// safely: the files live as long as they do, and calls that need a file opened or deleted fail once
-/// none is left. Of every disk some five hundred bytes stay in memory for good, so that a connection
-/// which outlives it has something to point to.
+/// When the last clone is dropped, the VFS is unregistered. Connections that are still open stay safe: their
+/// files live as long as they do, but calls that open or delete a file fail. Some five hundred bytes per disk
+/// are never freed, so that a connection that outlives the disk has a valid pointer.
 #[derive(Clone)]
 pub struct Disk {
     inner: Arc<Inner>,
@@ -26,7 +25,7 @@ struct Inner {
 }
 
 impl Disk {
-    /// A new, empty disk. All its chances are drawn from the seed.
+    /// Creates an empty disk. All random choices derive from the seed.
     pub fn new(seed: u64) -> Self {
         let state = Arc::new(Mutex::new(State::new(seed)));
         let registration = Registration::new(Arc::downgrade(&state));
@@ -39,61 +38,60 @@ impl Disk {
         }
     }
 
-    /// To be printed when a test fails.
+    /// The seed, to be printed when a test fails.
     pub fn seed(&self) -> u64 {
         self.inner.seed
     }
 
-    /// The name of its VFS, unlike that of any other disk in this process.
+    /// The name of the VFS, unique in this process.
     pub fn vfs(&self) -> &str {
         self.inner.registration.name()
     }
 
-    /// Plans a fault beside those already planned.
+    /// Adds a fault to those already planned.
     pub fn plan(&self, fault: Fault) {
         self.state().plan(fault);
     }
 
-    /// Forgets all planned faults. The power, if it is off, stays off.
+    /// Cancels all planned faults. If the power is off, it stays off.
     pub fn heal(&self) {
         self.state().faults.heal();
     }
 
-    /// Switches the power off: every call fails from now on.
+    /// Turns the power off: every call fails from now on.
     pub fn lose_power(&self) {
         self.state().faults.set_power(false);
     }
 
-    /// Loses power, if that has not happened yet, and comes back with what survived. Handles of
-    /// before fail for ever; locks and shared memory are gone. Planned faults stay planned, counted
-    /// from when they were planned.
+    /// Turns the power off if it is on, and then on again with what survived. Old handles fail from now on;
+    /// locks and shared memory are gone. Planned faults stay planned, and their call counts continue.
     pub fn restart(&self) {
         self.state().restart();
     }
 
-    /// The process is killed, and the computer goes on: all that was written is there to be read, as
-    /// safe or unsafe as before. Handles of before fail for ever; locks and shared memory are gone.
+    /// Simulates a killed process on a computer that keeps running: everything written can still be read and is
+    /// as safe or unsafe as before. Old handles fail from now on; locks and shared memory are gone.
     pub fn kill(&self) {
         self.state().kill();
     }
 
-    /// How many calls that can fail were made so far, those with the power off not counted.
+    /// The number of calls so far that can fail, not counting those made while the power was off.
     pub fn calls(&self) -> u64 {
         self.state().faults.calls
     }
 
-    /// How many calls were made to fail so far, those with the power off counted. A test that plans
-    /// faults and finds 0 here has tested nothing.
+    /// The number of calls that were made to fail, counting those made while the power was off. If a test plans
+    /// faults and this stays 0, it has tested nothing.
     pub fn faults(&self) -> u64 {
         self.state().faults.failed
     }
 
-    /// What was done so far.
+    /// Counts of what was done so far.
     pub fn statistics(&self) -> Statistics {
         self.state().statistics
     }
 
-    /// The files, by name, as readers see them.
+    /// The names and contents of the files, as readers see them.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
         self.state().files()
     }
@@ -113,8 +111,8 @@ impl fmt::Debug for Disk {
     }
 }
 
-/// A lock whose holder panicked is taken over: no operation leaves the state half changed in a way
-/// that matters to a test which has failed anyway.
+/// Takes the lock even if a thread panicked while holding it: no operation leaves the state in a condition that
+/// matters to a test that has already failed.
 pub(crate) fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

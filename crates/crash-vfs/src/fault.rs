@@ -1,41 +1,41 @@
-//! Which calls fail, and how.
+//! Decides which calls fail, and how.
 
 use std::ffi::c_int;
 
 use rusqlite::ffi;
 
-/// A fault to come ([`crate::Disk::plan`]).
+/// A planned fault ([`crate::Disk::plan`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
-    /// From which call on, counted from now: 1 is the next one.
+    /// The first call that can fail, counted from now: 1 is the next one.
     pub at: u64,
-    /// What happens.
+    /// How the call fails.
     pub kind: FaultKind,
-    /// For how long.
+    /// How long the fault lasts.
     pub lasts: FaultDuration,
 }
 
-/// What happens to a call. Taking and releasing locks are no calls in this sense (no disk has a part
-/// in them), and they fail only while the power is off.
+/// How a call fails. Taking and releasing locks does not count as a call here, because no disk is involved;
+/// these fail only while the power is off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
-    /// The disk is full. Only calls that need room are hit: a write (`SQLITE_FULL`), the creation of
-    /// a file (`SQLITE_CANTOPEN`) and more shared memory (`SQLITE_IOERR_SHMSIZE`), which on a real
-    /// disk is a file too.
+    /// The disk is full. Affects only calls that need space: writes (`SQLITE_FULL`), creating files
+    /// (`SQLITE_CANTOPEN`) and growing shared memory (`SQLITE_IOERR_SHMSIZE`), which on a real disk is a file
+    /// too.
     NoSpace,
-    /// An I/O error, whatever the call is (`SQLITE_IOERR_*`; `SQLITE_CANTOPEN` for opening).
+    /// An I/O error for any call (`SQLITE_IOERR_*`; `SQLITE_CANTOPEN` for opening).
     Io,
-    /// The power goes: this call and all later ones fail until [`crate::Disk::restart`], whatever
-    /// [`Fault::lasts`] says.
+    /// The power fails: this call and all later ones fail until [`crate::Disk::restart`], regardless of
+    /// [`Fault::lasts`].
     PowerLoss,
 }
 
-/// For how long a fault lasts.
+/// How long a fault lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultDuration {
     /// For one call.
     Once,
-    /// For so many calls, of those that it can hit.
+    /// For this many calls of those it affects.
     Calls(u64),
     /// Until [`crate::Disk::heal`].
     UntilHealed,
@@ -70,7 +70,7 @@ impl Call {
         }
     }
 
-    /// `None`: it needs no room.
+    /// The error code of a full disk; `None` if the call needs no space.
     fn no_space(self) -> Option<c_int> {
         match self {
             Self::Write => Some(ffi::SQLITE_FULL),
@@ -85,11 +85,11 @@ impl Call {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) code: c_int,
-    /// What hit it; `None` if the power was off before, so that nothing at all happened.
+    /// The fault that caused it; `None` if the power was already off, so that the call had no effect at all.
     pub(crate) hit: Option<FaultKind>,
 }
 
-/// Counts calls and says which ones fail.
+/// Counts calls and decides which ones fail.
 pub(crate) struct Faults {
     planned: Vec<Planned>,
     power: bool,
@@ -100,7 +100,7 @@ pub(crate) struct Faults {
 struct Planned {
     at: u64,
     kind: FaultKind,
-    /// How many calls it still hits; `None` is all.
+    /// The number of calls it still affects; `None` for no limit.
     left: Option<u64>,
 }
 

@@ -1,15 +1,15 @@
-//! One file: what readers see, what is safe, and the changes between the two.
+//! One file: the contents readers see, the contents that are safe, and the changes in between.
 
 use crate::rng::Rng;
 
-/// What a disk writes as one.
+/// The size of a sector, the unit that a disk writes atomically.
 pub(crate) const SECTOR: usize = 512;
 
 #[derive(Default)]
 pub(crate) struct File {
     seen: Vec<u8>,
     safe: Vec<u8>,
-    /// Since the last sync, oldest first.
+    /// Changes since the last sync, oldest first.
     pending: Vec<Change>,
 }
 
@@ -18,14 +18,14 @@ enum Change {
     Resize(usize),
 }
 
-/// What a power loss leaves of the pending changes of a file. Independent coins for every sector
-/// would hardly ever keep, or lose, all of a commit; so the manner is drawn first.
+/// How a power loss treats the pending changes of a file. With independent coin flips per sector a whole commit
+/// would hardly ever be kept or lost, so the manner is drawn first.
 enum Luck {
     Nothing,
     Everything,
-    /// So many changes in order, the next one torn.
+    /// The first so many changes are kept, the next one is torn, and the rest is lost.
     First(usize),
-    /// Each change for itself.
+    /// Each change is kept or lost independently.
     Scattered,
 }
 
@@ -40,7 +40,7 @@ impl File {
         &self.seen
     }
 
-    /// Fills the buffer from `offset` on and says how many bytes there were.
+    /// Fills the buffer from `offset` and returns how many bytes there were.
     pub(crate) fn read(&self, buffer: &mut [u8], offset: usize) -> usize {
         let rest = self.seen.get(offset..).unwrap_or_default();
         let count = rest.len().min(buffer.len());
@@ -72,8 +72,8 @@ impl File {
         }
     }
 
-    /// Some of the pending changes become safe, the others are gone for ever, though readers still
-    /// see them. Returns how many were not kept whole.
+    /// Makes some of the pending changes safe and loses the others for good, although readers still see them.
+    /// Returns how many were not kept whole.
     pub(crate) fn settle(&mut self, rng: &mut Rng) -> u64 {
         let luck = match rng.below(5) {
             0 => Luck::Nothing,
@@ -101,14 +101,14 @@ impl File {
         lost
     }
 
-    /// Readers see what is safe.
+    /// Resets what readers see to the safe contents.
     pub(crate) fn restart(&mut self) {
         self.seen.clone_from(&self.safe);
     }
 }
 
 impl Change {
-    /// Whether it was kept whole.
+    /// Returns whether the change was kept whole.
     fn meet(self, fate: Fate, safe: &mut Vec<u8>, rng: &mut Rng) -> bool {
         match (self, fate) {
             (_, Fate::Lost) => false,

@@ -1,41 +1,41 @@
-//! A disk in memory for `SQLite` that loses power, fills up and fails, all by a seed.
+//! A simulated disk in memory for `SQLite` that loses power, fills up and fails, controlled by a seed.
 //!
-//! Floor 1, for tests only: it depends on no other crate of ours, and no crate may depend on it but
-//! as a dev-dependency. It must not know what is stored in the databases: no journal, no events, no
-//! tables. It knows files, and what was written and what was synced.
+//! Floor 1, for tests only. It depends on no other crate of the workspace, and other crates may use it only as a
+//! dev-dependency. It must not know what the databases contain: no journal, events or tables, only files, writes
+//! and syncs.
 //!
-//! A [`Disk`] is an `SQLite` VFS under a name of its own ([`Disk::vfs`]); a connection is opened on
-//! it with `Connection::open_with_flags_and_vfs`. It has file locks and shared memory, so that WAL
-//! mode works between the connections of this process, on any of its threads. Faults are planned
-//! for the n-th call from now ([`Disk::plan`]), so that a test can go through every n.
+//! A [`Disk`] is an `SQLite` VFS with a name of its own ([`Disk::vfs`]). Open a connection on it with
+//! `Connection::open_with_flags_and_vfs`. It supports file locks and shared memory, so WAL mode works between
+//! connections and threads of this process. Faults are planned for the n-th call from now ([`Disk::plan`]), so that
+//! a test can go through every n.
 //!
 //! # What survives a power loss
 //!
-//! Each file has the bytes that everybody reads and the bytes that are safe. A successful sync makes
-//! the first the second. After [`Disk::restart`] a file has its safe bytes and, of the changes since,
-//! what the seed chose:
+//! Each file has the contents that readers see and the contents that are safe. A successful sync makes the former
+//! safe. After [`Disk::restart`] a file has its safe contents plus a selection, drawn from the seed, of the changes
+//! made since:
 //!
-//! - Each write is there, gone, or torn at sectors of 512 bytes, each of which is there or gone; a
-//!   later write may be there and an earlier one gone. A sector is never torn, and bytes outside of
-//!   the written range are never damaged: this is `SQLITE_IOCAP_POWERSAFE_OVERWRITE`, which `SQLite`
-//!   supposes of disks unless told otherwise, and which this VFS reports.
-//! - Each truncation happened or did not. A file may have grown without the bytes, which are then 0.
-//! - The directory (there is one, names with slashes or not) is looked at name by name: of a name's
-//!   creations and deletions since the directory's last sync, the first few happened. It is synced by
-//!   deleting with `syncDir` and by the first sync of a new file: common file systems do that for every
-//!   file, `SQLite`'s own VFS for its journals and logs.
+//! - Each write is kept, lost, or torn at sectors of 512 bytes, each of which is kept or lost. A later write may be
+//!   kept while an earlier one is lost. A sector is never torn, and bytes outside the written range are never
+//!   damaged: this is `SQLITE_IOCAP_POWERSAFE_OVERWRITE`, which `SQLite` assumes of disks unless told otherwise,
+//!   and which this VFS reports.
+//! - Each truncation happened or did not. A file may have grown without its bytes, which are then 0.
+//! - The directory (there is only one; names may contain slashes) is handled per name: of the creations and
+//!   deletions of a name since the last sync of the directory, the first few happened. The directory is synced by a
+//!   deletion with `syncDir` and by the first sync of a new file. Common file systems do the latter for every file,
+//!   `SQLite`'s own VFS for its journals and logs.
 //!
-//! A failed call may have done its work in part: a write its first bytes, a truncation or a deletion
-//! all or nothing. After a failed sync, the pending changes are kept or lost as in a power loss, but
-//! readers still see them all, and **no later sync makes the lost ones safe**. Linux is like that: a
-//! failed page is marked clean.
+//! A failed call may have been carried out in part: a write may have written its first bytes, and a truncation or
+//! deletion may have happened or not. After a failed sync the pending changes are kept or lost as in a power loss,
+//! but readers still see all of them, and **no later sync makes the lost ones safe**. Linux behaves like this: it
+//! marks a failed page as clean.
 //!
-//! # What is the same for the same seed
+//! # Determinism
 //!
-//! All of it, as long as one thread uses the disk. With several threads the order of their calls
-//! differs from run to run, and so do the faults. One thing is beyond the seed: `SQLite` takes the
-//! salts of its WAL from a generator that the whole process shares. No fault and no tear depends on
-//! them. The clock stands still; sleeping is real, as busy timeouts count on it.
+//! With one thread, everything is determined by the seed. With several threads the order of their calls differs
+//! from run to run, and so do the faults. One thing is independent of the seed: `SQLite` takes the salts of its WAL
+//! from a generator shared by the whole process. No fault or tear depends on them. The clock stands still, but
+//! sleeping is real, because busy timeouts depend on it.
 
 mod directory;
 mod disk;

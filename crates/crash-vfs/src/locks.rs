@@ -1,11 +1,11 @@
-//! The locks of one file and of its shared memory, held by handles.
+//! The locks of one file and of its shared memory, by handle.
 
 use std::collections::BTreeMap;
 use std::ffi::c_int;
 
 use rusqlite::ffi;
 
-/// How strongly a handle has locked a file.
+/// The level of a file lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     None,
@@ -34,8 +34,8 @@ pub(crate) struct FileLocks {
 }
 
 impl FileLocks {
-    /// False: somebody else's lock is in the way. Who wants to be alone with readers still there
-    /// keeps new ones out from then on.
+    /// Raises a lock. Returns false if another handle's lock conflicts. A handle that waits for readers to
+    /// finish before it gets an exclusive lock keeps new readers out from then on.
     pub(crate) fn raise(&mut self, handle: u64, wanted: Level) -> bool {
         let own = self.held.get(&handle).copied().unwrap_or(Level::None);
         if own >= wanted {
@@ -65,7 +65,7 @@ impl FileLocks {
         }
     }
 
-    /// Whether anybody means to write.
+    /// Whether any handle has announced a write.
     pub(crate) fn is_reserved(&self) -> bool {
         self.highest(None) >= Level::Reserved
     }
@@ -76,7 +76,7 @@ impl FileLocks {
     }
 }
 
-/// The locks of shared memory: a bit for each of the eight.
+/// The locks of shared memory: one bit for each of the eight locks.
 #[derive(Default)]
 pub(crate) struct SharedLocks {
     held: BTreeMap<u64, Held>,
@@ -89,7 +89,7 @@ struct Held {
 }
 
 impl SharedLocks {
-    /// False: somebody else's lock is in the way.
+    /// Returns false if another handle's lock conflicts.
     pub(crate) fn lock(&mut self, handle: u64, bits: u8, exclusive: bool) -> bool {
         let is_blocked = self.held.iter().any(|(id, held)| {
             let blocking = if exclusive {

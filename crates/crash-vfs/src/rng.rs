@@ -1,6 +1,6 @@
-//! Chance, by a seed.
+//! A seeded random number generator.
 
-/// `SplitMix64`: small, and good for every seed, 0 among them.
+/// `SplitMix64`: small, and good with any seed, including 0.
 pub(crate) struct Rng(u64);
 
 impl Rng {
@@ -16,7 +16,7 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from 0 to `end` without it; 0 if there is none.
+    /// A random number from 0 to `end - 1`, or 0 if `end` is 0.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         let end = u64::try_from(end).unwrap_or(u64::MAX).max(1);
         usize::try_from(self.next() % end).unwrap_or(0)

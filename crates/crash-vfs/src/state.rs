@@ -1,4 +1,4 @@
-//! The disk itself: files, names, handles and the plan of faults. What the C functions do is here.
+//! The state of a disk: files, names, handles and planned faults, and the operations of the VFS on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::c_int;
@@ -13,22 +13,22 @@ use crate::file::File;
 use crate::locks::{FileLocks, Level, SharedLocks};
 use crate::rng::Rng;
 
-/// A file that would get larger does not: the disk is full.
+/// The largest possible file. A write that would exceed it fails with "disk full".
 const FILE_BYTES_MAX: usize = 1 << 30;
 
-/// Shared memory. `SQLite` reads and writes it by its address, from all threads, for as long as the
-/// handle that mapped it is open.
+/// A region of shared memory. `SQLite` accesses it by address from any thread for as long as the handle that
+/// mapped it is open.
 pub(crate) type Region = Arc<[AtomicU64]>;
 
-/// What was done so far.
+/// Counts of what was done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Writes that succeeded.
+    /// Successful writes.
     pub writes: u64,
-    /// Syncs that succeeded.
+    /// Successful syncs.
     pub syncs: u64,
-    /// Changes (writes, truncations, creations, deletions) that a power loss or a failed sync did
-    /// not leave whole.
+    /// Changes (writes, truncations, creations, deletions) that a power loss or a failed sync did not keep
+    /// whole.
     pub lost: u64,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct State {
     directory: Directory,
     nodes: BTreeMap<u64, Node>,
     handles: BTreeMap<u64, Handle>,
-    /// Handles of an earlier one are dead.
+    /// Incremented by every restart; handles of earlier values are invalid.
     life: u64,
     last_id: u64,
 }
@@ -51,7 +51,7 @@ struct Node {
     shared: Shared,
 }
 
-/// It lives from the first handle that maps it to the last one that stops.
+/// The shared memory of a file. It exists from the first handle that maps it to the last that unmaps it.
 #[derive(Default)]
 struct Shared {
     regions: Vec<Region>,
@@ -63,7 +63,7 @@ struct Handle {
     life: u64,
     node: u64,
     is_writable: bool,
-    /// Kept for as long as the handle, even a dead one: its connection still looks at them.
+    /// Kept for as long as the handle, even if it is invalid, because its connection may still read them.
     regions: BTreeMap<usize, Region>,
 }
 
@@ -122,8 +122,8 @@ impl State {
         }
     }
 
-    /// Opens a file, one without a name if there is none. Returns the handle and whether it can be
-    /// written to. A file that is to be deleted when it is closed has no name from the start.
+    /// Opens a file, or an unnamed file if `name` is `None`. Returns the handle and whether it is writable. A
+    /// file to be deleted on close has no name from the start.
     pub(crate) fn open(&mut self, name: Option<&str>, flags: c_int) -> Result<(u64, bool), c_int> {
         let asked = |flag| flags & flag != 0;
         let name = name.filter(|_| !asked(ffi::SQLITE_OPEN_DELETEONCLOSE));
@@ -165,7 +165,7 @@ impl State {
         self.sweep();
     }
 
-    /// An unsynced deletion can be undone by a power loss, unless `sync` is asked for.
+    /// Deletes a file. A power loss can undo the deletion unless `sync` is set.
     pub(crate) fn delete(&mut self, name: &str, sync: bool) -> Result<(), c_int> {
         let call = self.call(Call::Delete);
         if call.is_ok() && self.directory.get(name).is_none() {
@@ -182,14 +182,14 @@ impl State {
         Ok(())
     }
 
-    /// As on Unix, an empty file counts as none.
+    /// Whether the file exists. Like the Unix VFS, this treats an empty file as missing.
     pub(crate) fn exists(&mut self, name: &str) -> Result<bool, c_int> {
         self.call(Call::Access).map_err(|failure| failure.code)?;
         let node = self.directory.get(name).and_then(|id| self.nodes.get(&id));
         Ok(node.is_some_and(|node| !node.file.bytes().is_empty()))
     }
 
-    /// The buffer is all zeros.
+    /// Reads into a buffer that the caller has filled with zeros.
     pub(crate) fn read(
         &mut self,
         handle: u64,
@@ -207,7 +207,8 @@ impl State {
         Ok(())
     }
 
-    /// A failed write may have written none, some or all of the bytes; not all if the disk is full.
+    /// Writes to a file. A failed write may have written none, some or all of the bytes, but not all if the
+    /// disk is full.
     pub(crate) fn write(&mut self, handle: u64, bytes: &[u8], offset: i64) -> Result<(), c_int> {
         let failed = Call::Write.io_error();
         let node = self.writable(handle).ok_or(failed)?;
@@ -251,7 +252,7 @@ impl State {
         call.map_err(|failure| failure.code)
     }
 
-    /// The first sync of a new file syncs the directory too.
+    /// Syncs a file. The first sync of a new file also syncs the directory.
     pub(crate) fn sync(&mut self, handle: u64) -> Result<(), c_int> {
         let failed = Call::Sync.io_error();
         let id = self.live(handle).ok_or(failed)?.node;
@@ -284,8 +285,8 @@ impl State {
         i64::try_from(node.file.bytes().len()).map_err(|_| failed)
     }
 
-    /// A handle that only reads cannot be alone with the file, as on Unix: so it does not checkpoint
-    /// when it is the last to close.
+    /// Raises a lock. Like on Unix, a read-only handle cannot get an exclusive lock, so it does not checkpoint
+    /// when it is closed last.
     pub(crate) fn lock(&mut self, handle: u64, code: c_int) -> Result<(), c_int> {
         let failed = ffi::SQLITE_IOERR_LOCK;
         let wanted = Level::of_code(code).ok_or(failed)?;
@@ -305,7 +306,7 @@ impl State {
         }
     }
 
-    /// A dead handle has no locks, and a live one can always give its own back.
+    /// Lowers a lock. An invalid handle has no locks; a valid one can always release its own.
     pub(crate) fn unlock(&mut self, handle: u64, to: Level) {
         if let Some(node) = self.live_node(handle) {
             node.locks.lower(handle, to);
@@ -318,8 +319,8 @@ impl State {
         Ok(node.locks.is_reserved())
     }
 
-    /// The region of this number, `size` bytes large; `None` if there is none and it is not to be
-    /// made.
+    /// Maps the region with this number, `size` bytes long; `None` if it does not exist and is not to be
+    /// created.
     pub(crate) fn map_shared(
         &mut self,
         handle: u64,
@@ -386,7 +387,7 @@ impl State {
         self.faults.call(call)
     }
 
-    /// Whether a call that is all or nothing has its effect: a failed one may have.
+    /// Decides whether a failed all-or-nothing call takes effect nevertheless.
     fn happens(&mut self, call: Result<(), Failure>) -> bool {
         match call {
             Ok(()) => true,
@@ -414,7 +415,7 @@ impl State {
         self.last_id
     }
 
-    /// Forgets files without a name and without a handle.
+    /// Removes files that have neither a name nor a handle.
     fn sweep(&mut self) {
         let (directory, handles, life) = (&self.directory, &self.handles, self.life);
         self.nodes.retain(|id, _| {

@@ -1,5 +1,5 @@
-//! The tables of C functions through which `SQLite` uses a disk. They turn pointers into slices and
-//! results into codes; all else is in [`State`].
+//! The tables of C functions through which `SQLite` uses a disk. They convert pointers to slices and results to
+//! codes; everything else is in [`State`].
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,12 +17,12 @@ use crate::state::State;
 
 const PATH_BYTES_MAX: c_int = 1024;
 
-/// 2026-01-01, noon, as `SQLite` counts: milliseconds of the Julian day.
+/// The current time in `SQLite`'s unit, milliseconds of the Julian day: 2026-01-01, noon.
 const NOW: ffi::sqlite3_int64 = 212_634_028_800_000;
 
-/// What `SQLite` knows a disk by. Never freed: a connection keeps a pointer to its VFS, and nothing
-/// says when the last one is closed. A disk's state is found through a weak reference, so that is
-/// freed.
+/// What `SQLite` stores about a disk. Never freed, because a connection keeps a pointer to its VFS, and nothing
+/// reports when the last connection is closed. The disk's state is reached through a weak reference, so the
+/// state itself is freed.
 #[repr(C)]
 struct Vfs {
     base: ffi::sqlite3_vfs,
@@ -30,7 +30,7 @@ struct Vfs {
     state: Weak<Mutex<State>>,
 }
 
-/// Registers a VFS for as long as it lives.
+/// Keeps a VFS registered for as long as it lives.
 pub(crate) struct Registration {
     name: String,
     vfs: *mut Vfs,
@@ -126,7 +126,7 @@ static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
     xUnfetch: None,
 };
 
-/// The result as a code. A panic is a bug of this crate; it must not reach C.
+/// Converts the result to a code and catches panics. A panic would be a bug in this crate and must not reach C.
 fn guarded(body: impl FnOnce() -> Result<(), c_int>) -> c_int {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => ffi::SQLITE_OK,
@@ -253,7 +253,7 @@ unsafe extern "C" fn access(
     unsafe { on_vfs(vfs, body) }
 }
 
-/// A name is its own path: there are no folders.
+/// A name is its own full path, because there are no folders.
 unsafe extern "C" fn full_pathname(
     _vfs: *mut ffi::sqlite3_vfs,
     name: *const c_char,
@@ -274,7 +274,7 @@ unsafe extern "C" fn full_pathname(
     })
 }
 
-/// `SQLite` asks only its default VFS, which this one is not unless somebody makes it so.
+/// `SQLite` only calls this on its default VFS, which this one usually is not.
 unsafe extern "C" fn randomness(
     vfs: *mut ffi::sqlite3_vfs,
     count: c_int,
@@ -426,7 +426,7 @@ unsafe extern "C" fn check_reserved_lock(
     unsafe { on_file(file, body) }
 }
 
-/// None of the requests is for us.
+/// Supports none of the requests.
 unsafe extern "C" fn file_control(
     _file: *mut ffi::sqlite3_file,
     _request: c_int,
