@@ -1,7 +1,7 @@
-//! Runs a law over made-up values: for tests that feed a reader anything at all.
+//! Checks a property against generated values, for tests that feed arbitrary input to a parser.
 //!
-//! Purpose: the fuzz targets of every crate run for a few hundred cases in each test run, and for as long as one likes
-//! by hand: `JOURNEYMAN_FUZZ_SECONDS=600 cargo test --workspace fuzz`. Floor 1; the product must not contain it.
+//! Purpose: the fuzz targets of every crate run a few hundred cases in each test run, and for any length of time by
+//! hand: `JOURNEYMAN_FUZZ_SECONDS=600 cargo test --workspace fuzz`. Floor 1; the product must not depend on it.
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
-/// Checks a law on `cases` values of a strategy, and goes on with as many again until the seconds in the environment's
-/// `JOURNEYMAN_FUZZ_SECONDS` have passed; nothing is kept between runs.
+/// Checks a property against `cases` values of a strategy. If the environment variable
+/// `JOURNEYMAN_FUZZ_SECONDS` is set, continues with as many again until that many seconds have passed. Nothing
+/// is stored between runs.
 ///
 /// # Panics
-/// Where the law does not hold, with the smallest value found for which it does not; and where the variable
-/// is not a whole number.
+///
+/// If the property does not hold, with the smallest value found for which it does not. Also if the variable is
+/// not a whole number.
 pub fn fuzz<S: Strategy<Value: Debug>>(
     cases: u32,
     strategy: &S,
@@ -47,8 +49,8 @@ fn seconds() -> u64 {
     })
 }
 
-/// Texts that are made of pieces of prompts and answers, in any order: marks of blocks, Python and its transcripts, spaces,
-/// odd characters, and anything at all.
+/// A strategy for text assembled at random from pieces of prompts and answers: block markers, Python code and
+/// transcripts, spaces, unusual characters, and arbitrary text.
 pub fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         8 => prop::sample::select(vec![
