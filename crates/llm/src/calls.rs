@@ -1,21 +1,21 @@
-//! Tool calls that come in place of text, or beside it. No tools are offered to a model by the server's own
-//! means, and some models call one all the same: what they call is kept as the text that it was before the
-//! server made a call of it, for who reads the answer understands that.
+//! Tool calls in a model's answer. No tools are offered to the model through the server's API, but some models call
+//! one anyway. Such a call is converted back to the text the model wrote, which the reader of the answer
+//! understands.
 
 use serde_json::{Value, json};
 
-/// A tool call, or a piece of one.
+/// A tool call, or a fragment of one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Call {
-    /// Which of the calls of an answer it is, where that is said.
+    /// The index of the call within the answer, if the server gives it.
     index: u64,
     name: String,
-    /// JSON, which may be cut anywhere.
+    /// JSON text; in a fragment it may be cut anywhere.
     pub(crate) arguments: String,
 }
 
 impl Call {
-    /// The calls in a message or in a piece of one.
+    /// The calls in a message or in a fragment of one.
     pub(crate) fn of(message: &Value) -> Vec<Self> {
         let list = match &message["tool_calls"] {
             Value::Array(calls) => calls.as_slice(),
@@ -39,12 +39,12 @@ impl Call {
         calls.chain(older).map(read).collect()
     }
 
-    /// Whether its arguments came to their end.
+    /// Whether the arguments are complete.
     pub(crate) fn is_whole(&self) -> bool {
         serde_json::from_str::<Value>(&self.arguments).is_ok()
     }
 
-    /// Puts a piece to the calls that came before it.
+    /// Appends a fragment to the calls received before.
     pub(crate) fn add(self, calls: &mut Vec<Self>) {
         let begun = calls.iter_mut().rfind(|call| {
             call.index == self.index
@@ -57,7 +57,7 @@ impl Call {
         }
     }
 
-    /// As models write it where it is text.
+    /// The call in the form in which models write calls as text.
     pub(crate) fn text(&self) -> String {
         let read = serde_json::from_str::<Value>(&self.arguments);
         let arguments = read.unwrap_or_else(|_| self.arguments.as_str().into());

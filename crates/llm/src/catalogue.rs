@@ -1,30 +1,30 @@
-//! The models that journeyman can get by itself.
+//! The catalogue of models that can be downloaded by name.
 
 use journeyman_fetch::FilePlan;
 
-/// A model that can be fetched.
+/// A model in the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CataloguedModel {
-    /// The name that `--model` takes.
+    /// The name for `--model`.
     pub name: &'static str,
-    /// Its licence.
+    /// The licence of the weights.
     pub license: &'static str,
-    /// The largest window that it was trained for, in tokens.
+    /// The largest context window the model was trained for, in tokens.
     pub window_max: u64,
-    /// The repository of its publisher on the Hugging Face Hub, which has the file under the same name.
+    /// The publisher's repository on the Hugging Face Hub, which has the file under the same name.
     pub repository: &'static str,
-    /// Its weights, and the packages that bring them where the hub cannot be reached.
+    /// The weights, and the packages that contain them for when the hub cannot be reached.
     pub file: FilePlan,
 }
 
 impl CataloguedModel {
-    /// What the file on the hub is called: `hf:owner/repository/file.gguf`.
+    /// The source name of the file on the hub: `hf:owner/repository/file.gguf`.
     pub(crate) fn hub_source(&self) -> String {
         format!("hf:{}/{}", self.repository, self.file.name)
     }
 }
 
-/// Every model that can be fetched, the default first.
+/// All models in the catalogue, the default first.
 pub fn catalogue() -> Vec<CataloguedModel> {
     let parts = |prefix: &str, count: u32, version: &str| {
         (1..=count)

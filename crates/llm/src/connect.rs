@@ -1,5 +1,4 @@
-//! Chooses the model server: the configured one, else one that answers on its usual port, else the
-//! managed one.
+//! Selects the model server: the configured one, else one that answers on its default port, else the managed one.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,44 +17,44 @@ use crate::openai::{OpenAi, OpenAiOptions};
 use crate::source::Source;
 use crate::{Answer, Error, Message, ModelInfo, ModelServer, OnDelta, Request, TokenCount};
 
-/// Where llama.cpp's server listens if nobody says otherwise.
+/// The default URL of llama.cpp's server.
 const LLAMA_CPP_URL: &str = "http://127.0.0.1:8080";
-/// Where Ollama listens if nobody says otherwise.
+/// The default URL of Ollama.
 const OLLAMA_URL: &str = "http://127.0.0.1:11434";
-/// A server on this machine answers at once or is not there.
+/// The timeout for probing a port of this machine.
 const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
-/// A configured server may be farther away.
+/// The timeout for probing a configured server, which may be remote.
 const CONFIGURED_TIMEOUT: Duration = Duration::from_secs(5);
-/// A server that loads a large model needs minutes before it answers.
+/// How long to wait for a server that is loading a model; large models take minutes.
 const READY_TIMEOUT: Duration = Duration::from_mins(10);
-/// Between two looks at whether it is ready.
+/// How often to check whether the server is ready.
 const READY_POLL: Duration = Duration::from_secs(1);
 
-/// What the settings say.
+/// The settings that select a model server.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// The configured server.
+    /// The URL of the configured server, if there is one.
     pub url: Option<String>,
-    /// The model's name.
+    /// The name of the model.
     pub model: String,
-    /// A key for the configured server.
+    /// The API key for the configured server.
     pub api_key: Option<String>,
-    /// The window of a managed model, and of servers that do not tell theirs.
+    /// The context window of a managed model, and of servers that do not report theirs, in tokens.
     pub context: Tokens,
-    /// The data folder.
+    /// The data directory.
     pub data_dir: PathBuf,
-    /// Requests that a managed server works on at a time.
+    /// The number of parallel requests of a managed server.
     pub slots: u32,
-    /// How long a managed server stays when nobody uses it.
+    /// How long an unused managed server keeps running.
     pub idle: Duration,
-    /// How the supervisor of a managed server is started.
+    /// How to start the supervisor of a managed server.
     pub supervisor: SupervisorCommand,
-    /// Where repositories are that a managed model's name may mean.
+    /// The hub to look for a managed model's repository on.
     pub hub: Hub,
 }
 
 impl Connection {
-    /// What a managed server needs.
+    /// The options for the managed server.
     pub fn managed(&self, environment: &Environment) -> ManagedOptions {
         ManagedOptions {
             data_dir: self.data_dir.clone(),
@@ -72,23 +71,23 @@ impl Connection {
     }
 }
 
-/// A model server that answers.
+/// A model server that responds.
 #[derive(Debug)]
 pub struct Connected {
-    /// It.
+    /// The client of the server.
     pub server: Arc<dyn ModelServer>,
-    /// Which was chosen, and why, for a person.
+    /// Which server was selected and why, worded for a person.
     pub how: String,
 }
 
-/// A place where a model server was looked for.
+/// A place that was searched for a model server.
 #[derive(Clone, Debug, Serialize)]
 pub struct FoundServer {
-    /// Where.
+    /// The URL that was probed.
     pub url: String,
-    /// What answers there.
+    /// The server's description of itself, if one responds.
     pub info: Option<ModelInfo>,
-    /// What is to be said of it.
+    /// A remark for the user.
     pub note: String,
 }
 
@@ -106,14 +105,14 @@ fn ollama_client(connection: &Connection, url: &str) -> Result<Ollama, Error> {
     Ollama::new(options)
 }
 
-/// A server that answers, in the API that it is best spoken to.
+/// A server together with the best API to use with it.
 enum Spoken {
     OpenAi(OpenAi),
     Ollama(Ollama),
 }
 
-/// The configured server at `url` and what it says of itself. One that turns out to be Ollama is
-/// spoken to in its own API: its OpenAI-compatible one cuts prompts silently.
+/// Connects to the configured server at `url` and asks it to describe itself. If it turns out to be Ollama, its
+/// native API is used, because its OpenAI-compatible one truncates prompts silently.
 async fn speak(connection: &Connection, url: &str) -> Result<(Spoken, ModelInfo), Error> {
     if url.starts_with("ollama:") {
         let server = ollama_client(connection, url)?;
@@ -138,8 +137,7 @@ async fn speak(connection: &Connection, url: &str) -> Result<(Spoken, ModelInfo)
     Ok((Spoken::OpenAi(server), described?))
 }
 
-/// Whether the configured server could be spoken to, by what is written of it: its URL and the key. Asks
-/// nobody.
+/// Checks the URL and API key of the configured server without contacting it.
 pub fn check(connection: &Connection) -> Result<(), Error> {
     match connection.url.as_deref() {
         Some(url) if url.starts_with("ollama:") => ollama_client(connection, url).map(|_| ()),
@@ -148,12 +146,12 @@ pub fn check(connection: &Connection) -> Result<(), Error> {
     }
 }
 
-/// What the configured server at `url` says of itself. Loads nothing.
+/// Asks the configured server at `url` to describe itself. Does not load a model.
 pub async fn describe(connection: &Connection, url: &str) -> Result<ModelInfo, Error> {
     speak(connection, url).await.map(|(_, info)| info)
 }
 
-/// Makes a server ready that answers.
+/// Prepares a responding server for requests.
 async fn ready(
     spoken: Spoken,
     info: ModelInfo,
@@ -175,8 +173,8 @@ async fn ready(
     })
 }
 
-/// Connects to a model server, or says in one error what was tried. A configured one that is there and
-/// says that it cannot answer yet is waited for, up to 10 minutes.
+/// Connects to a model server. If that fails, the error lists everything that was tried. If a configured server
+/// responds but is not ready, waits for it for up to 10 minutes.
 pub async fn connect(
     connection: Connection,
     environment: &Environment,
@@ -199,7 +197,7 @@ pub async fn connect(
     }
 }
 
-/// Looks for a model server once.
+/// Searches for a model server once.
 async fn look(
     connection: &Connection,
     environment: &Environment,
@@ -248,8 +246,8 @@ async fn look(
     }
 }
 
-/// A model server that need not be there yet. Whenever something is asked of it, it is looked for as
-/// [`connect`] does, until it was found once; until then the error says what was tried.
+/// A model server that is connected on first use. Every call tries to [`connect`] until it has succeeded once;
+/// until then errors list what was tried.
 #[derive(Debug)]
 pub struct LazyServer {
     connection: Connection,
@@ -258,7 +256,7 @@ pub struct LazyServer {
 }
 
 impl LazyServer {
-    /// Looks for nothing yet.
+    /// Does not connect yet.
     pub fn new(connection: Connection, environment: Environment) -> Self {
         Self {
             connection,
@@ -303,13 +301,13 @@ impl ModelServer for LazyServer {
         self.found.get().is_some_and(|server| server.thinks())
     }
 
-    /// Where no server was looked for yet, nobody waits at it.
+    /// `None` while no server is connected.
     async fn waiting(&self) -> Option<u64> {
         self.found.get()?.waiting().await
     }
 }
 
-/// The same without the key: who listens on a usual port is not known.
+/// The same settings without the API key, because the program behind a default port is unknown.
 fn stranger(connection: &Connection) -> Connection {
     Connection {
         api_key: None,
@@ -317,7 +315,7 @@ fn stranger(connection: &Connection) -> Connection {
     }
 }
 
-/// Looks at the usual ports of this machine.
+/// Probes the default ports of this machine.
 pub async fn discover_servers(connection: &Connection) -> Vec<FoundServer> {
     let stranger = stranger(connection);
     let look = async { client(&stranger, LLAMA_CPP_URL)?.describe().await };

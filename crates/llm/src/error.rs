@@ -1,176 +1,175 @@
-//! What can go wrong with a model server: what happened, why, what to do.
+//! The errors of model servers: what happened, why, and what to do.
 
 use std::time::Duration;
 
 use journeyman_event::Tokens;
 use thiserror::Error;
 
-/// Why there is no answer.
+/// Why a call returned no answer.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// Nobody answers there.
+    /// The server does not respond.
     #[error(
         "the model server at {url} cannot be reached ({reason}); start it, or name another with --model-url"
     )]
     Unreachable {
-        /// Where.
+        /// The URL of the server.
         url: String,
-        /// What the network said.
+        /// The reason given by the network stack.
         reason: String,
     },
-    /// The connection broke before the answer was whole.
+    /// The connection broke before the answer was complete.
     #[error("the model server at {url} broke its answer off ({reason})")]
     Broken {
-        /// Where.
+        /// The URL of the server.
         url: String,
-        /// What the network said, or what is missing.
+        /// The reason given by the network stack, or what is missing.
         reason: String,
     },
-    /// The server is there and cannot answer now: it loads its model, is busy, or failed at this call.
+    /// The server responds but cannot answer now: it is loading its model, is busy, or failed during this call.
     #[error("the model server at {url} cannot answer now{}: {message}{}", of_status(" (status ", *.status, ")", *.is_told), of_wait(*.retry_after))]
     Failing {
-        /// Where.
+        /// The URL of the server.
         url: String,
-        /// The HTTP status, or the code of an error inside a stream.
+        /// The HTTP status code, or the code of an error inside a stream.
         status: u16,
-        /// Whether the server told it: else it is what its words mean.
+        /// Whether the server sent this code; otherwise it was derived from the error message.
         is_told: bool,
-        /// Its own words, bounded.
+        /// The server's error message, truncated.
         message: String,
-        /// How long it asks to be left alone.
+        /// How long the server asks to wait.
         retry_after: Option<Duration>,
     },
-    /// Something is short here, on our side, for a connection to it.
+    /// This machine is short of a resource that a connection needs.
     #[error("no connection to the model server at {url} can be made now: {reason}")]
     Shortage {
-        /// Where.
+        /// The URL of the server.
         url: String,
-        /// What the system said.
+        /// The operating system's error.
         reason: String,
     },
-    /// There is no model server and no way to get one.
+    /// No model server was found, and none can be started.
     #[error("no model server: {}", tried.join("; "))]
     NoServer {
-        /// What was tried, and what came of it.
+        /// What was tried, with the results.
         tried: Vec<String>,
     },
-    /// The server does not want the request, now or later.
+    /// The server rejected the request for good.
     #[error("the model server refuses the request{}: {message}{}", of_status(" with status ", *.status, "", *.is_told), advice(*.status, *.named_in_address))]
     Rejected {
-        /// The HTTP status, or the code of an error inside a stream.
+        /// The HTTP status code, or the code of an error inside a stream.
         status: u16,
-        /// Whether the server told it: else it is what its words mean.
+        /// Whether the server sent this code; otherwise it was derived from the error message.
         is_told: bool,
-        /// Its own words, bounded.
+        /// The server's error message, truncated.
         message: String,
-        /// Whether the client named itself by the name and the password in the server's address, and not by
-        /// a key.
+        /// Whether the client authenticated with a user name and password from the URL rather than an API key.
         named_in_address: bool,
     },
     /// The server does not have the model.
     #[error("the model server at {url} has no model {wanted}; it has: {}; choose one with --model", has.join(", "))]
     NoSuchModel {
-        /// Where.
+        /// The URL of the server.
         url: String,
-        /// The name that was asked for.
+        /// The requested name.
         wanted: String,
-        /// What it has.
+        /// The models the server has.
         has: Vec<String>,
     },
-    /// Prompt and answer do not fit into the model's window.
+    /// The prompt and the answer do not fit into the model's context window.
     #[error("{prompt} tokens do not fit into the model's window of {window}")]
     TooLong {
-        /// What was to fit.
+        /// The number of tokens that had to fit.
         prompt: Tokens,
-        /// The window.
+        /// The size of the window in tokens.
         window: Tokens,
     },
-    /// The server left out a part of the prompt, so that its answer is of no use.
+    /// The server truncated the prompt, so its answer is useless.
     #[error(
         "the model server at {url} read only {read} of about {sent} tokens of the prompt: it cuts to \
          less than the window of {window} that it was asked for; lower --model-context, or raise the \
          server's own limit"
     )]
     CutPrompt {
-        /// Where.
+        /// The URL of the server.
         url: String,
-        /// Tokens of the prompt, estimated.
+        /// The size of the prompt in tokens, estimated.
         sent: Tokens,
-        /// Tokens that the server counted.
+        /// The number of prompt tokens the server counted.
         read: Tokens,
-        /// The window that was asked for.
+        /// The window that was requested, in tokens.
         window: Tokens,
     },
-    /// Nothing of an answer came for too long, whatever else was sent to keep the connection.
+    /// No part of an answer arrived for too long. Keep-alive data does not count.
     #[error("the model server at {url} sent nothing of an answer for {seconds} s")]
     TimedOut {
-        /// Where.
+        /// The URL of the server.
         url: String,
-        /// How long.
+        /// The timeout in seconds.
         seconds: u64,
     },
-    /// The server said something that is not its protocol.
+    /// The server violated the protocol.
     #[error("the model server at {url} answered with something unexpected: {problem}")]
     Malformed {
-        /// Where.
+        /// The URL of the server.
         url: String,
-        /// What.
+        /// What is wrong.
         problem: String,
     },
-    /// The model thought until its tokens were used up, or until it said the same again and again.
+    /// The model spent its tokens on thinking, or repeated itself while thinking, and gave no answer.
     #[error(
         "the model spent {tokens} tokens on thoughts and prompt and gave no answer; give it a larger \
          window (--model-context), or choose one that thinks less"
     )]
     OnlyThoughts {
-        /// Tokens of the prompt and of the thoughts.
+        /// The tokens of the prompt and the thoughts.
         tokens: Tokens,
     },
-    /// The server's filter of contents ended the answer.
+    /// The server's content filter ended the answer.
     #[error("the model server's content filter cut the answer off")]
     Filtered,
-    /// Stopped on purpose.
+    /// The call was cancelled.
     #[error("the call was stopped after {tokens} tokens")]
     Interrupted {
-        /// What had come.
+        /// The text received so far.
         partial: String,
-        /// Tokens generated until then, estimated.
+        /// The number of tokens generated so far, estimated.
         tokens: Tokens,
-        /// Whether the server had the prompt at that time, and may have read it.
+        /// Whether the prompt had been sent, so that the server may have read it.
         was_asked: bool,
     },
-    /// Something of this form is not supported.
+    /// Something that is not supported.
     #[error("{what}")]
     Unsupported {
-        /// What, and what to do instead.
+        /// What is not supported, and what to do instead.
         what: String,
     },
-    /// The managed server did not start or died.
+    /// The managed server failed to start or crashed.
     #[error("the managed model server failed: {reason}")]
     Managed {
-        /// Why, with the end of its log.
+        /// The reason, with the end of the server's log.
         reason: String,
     },
-    /// The managed server runs with something else and is used by others.
+    /// The managed server runs with other settings and is in use by other processes.
     #[error(
         "the managed model server runs with {running} and not with {wanted}, and is in use by process {}; \
          ask for the same, wait until it is free, or name another server with --model-url",
         users.join(", ")
     )]
     InUse {
-        /// What it runs with.
+        /// The settings it runs with.
         running: String,
-        /// What was asked for.
+        /// The requested settings.
         wanted: String,
         /// The processes that use it.
         users: Vec<String>,
     },
-    /// Something that the managed server needs could not be fetched.
+    /// A download needed for the managed server failed.
     #[error(transparent)]
     Fetch(#[from] journeyman_fetch::Error),
 }
 
-/// A status as it is told, if it was told.
+/// The status code worded for a message, if the server sent it.
 fn of_status(before: &str, status: u16, after: &str, is_told: bool) -> String {
     if is_told {
         format!("{before}{status}{after}")
@@ -179,7 +178,7 @@ fn of_status(before: &str, status: u16, after: &str, is_told: bool) -> String {
     }
 }
 
-/// How long a server asks to be left alone, as it is told. What is over at once is not worth a word.
+/// The requested waiting time worded for a message; empty if it is zero.
 fn of_wait(wait: Option<Duration>) -> String {
     match wait.map(|wait| wait.as_secs_f64().ceil()) {
         Some(seconds) if seconds > 0.0 => format!("; it asks to be left alone for {seconds} s"),
@@ -187,10 +186,10 @@ fn of_wait(wait: Option<Duration>) -> String {
     }
 }
 
-/// The longest wait that a server may ask for. One that asks for more is asked again after this time.
+/// The longest waiting time honoured. If a server asks for more, it is asked again after this time.
 const WAIT_MAX: Duration = Duration::from_mins(10);
 
-/// What a person can do about a refusal.
+/// Advice for the user about a rejection.
 fn advice(status: u16, named_in_address: bool) -> &'static str {
     match status {
         401 | 403 if named_in_address => "; check the name and the password in --model-url",
@@ -201,7 +200,7 @@ fn advice(status: u16, named_in_address: bool) -> &'static str {
 }
 
 impl Error {
-    /// Whether the server is gone, fails or talks nonsense for now, so that waiting for it makes sense.
+    /// Whether the server is unreachable, failing or violating its protocol for now, so that waiting may help.
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
@@ -216,12 +215,12 @@ impl Error {
         )
     }
 
-    /// Whether it is not the server's fault: descriptors or memory are short on our side.
+    /// Whether the cause is a shortage of file descriptors or memory on this machine, not the server.
     pub fn is_shortage(&self) -> bool {
         matches!(self, Self::Shortage { .. })
     }
 
-    /// Whether the server says itself that it wants to be asked later.
+    /// Whether the server asked to be called later.
     pub fn is_busy(&self) -> bool {
         matches!(
             self,
@@ -232,7 +231,7 @@ impl Error {
         )
     }
 
-    /// How long the server is to be left alone before it is asked again, by its own wish.
+    /// How long the server asked to wait.
     pub fn wait(&self) -> Duration {
         match self {
             Self::Failing { retry_after, .. } => retry_after.unwrap_or_default().min(WAIT_MAX),
@@ -240,7 +239,7 @@ impl Error {
         }
     }
 
-    /// Whether a further call may succeed: later the same one, or now another one.
+    /// Whether another call may succeed: the same one later, or a different one now.
     pub fn is_retryable(&self) -> bool {
         self.is_transient()
             || matches!(
@@ -249,7 +248,7 @@ impl Error {
             )
     }
 
-    /// Tokens that the call took although nothing of an answer came, where that is known.
+    /// Tokens used by a call that returned no answer, where known.
     pub fn tokens(&self) -> Tokens {
         match self {
             Self::OnlyThoughts { tokens } => *tokens,

@@ -1,5 +1,5 @@
-//! What a server says when it refuses or fails, in whatever shape: its own words, bounded, and what they
-//! mean. Servers agree on no format here, so everything that is known to occur is understood.
+//! Parses the error replies of servers, in whatever form they come, into a bounded message and its meaning. Servers
+//! agree on no format, so all known ones are understood.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use crate::Error;
 
-/// Characters of a server's words that are told.
+/// The longest error message kept, in characters.
 const WORDS_MAX: usize = 500;
-/// A window smaller than this is another figure of the message, unless it is plainly told as tokens.
+/// The smallest number that is taken for the size of a window, unless it is clearly a number of tokens.
 const WINDOW_MIN: u64 = 256;
-/// Words between those and a figure that is plainly theirs.
+/// Words that may stand between such a phrase and the number that belongs to it.
 const PLAIN: &[&str] = &["is", "of", "only", "just", "size"];
 
-/// Words of a refusal that waiting helps against, whatever its status.
+/// Phrases of temporary errors, for which waiting helps whatever the status code is.
 const PASSING: &[&str] = &[
     "loading",
     "unloaded",
@@ -26,9 +26,9 @@ const PASSING: &[&str] = &[
     "try again",
     "rate limit",
 ];
-/// Words of a refusal that paying helps against, and not waiting.
+/// Phrases of errors that only paying helps against.
 const UNPAID: &[&str] = &["insufficient_quota", "billing"];
-/// Words of a refusal of a prompt that does not fit.
+/// Phrases of errors about prompts that are too long.
 const TOO_LONG: &[&str] = &[
     "context length",
     "context_length",
@@ -61,7 +61,7 @@ const TOO_LONG: &[&str] = &[
     "too many tokens",
     "n_ctx",
 ];
-/// What stands before the size of the window, the surest first.
+/// Phrases that precede the size of the window, the most reliable first.
 const BEFORE_WINDOW: &[&str] = &[
     "maximum context length",
     "context length",
@@ -86,27 +86,27 @@ const BEFORE_WINDOW: &[&str] = &[
     " > ",
 ];
 
-/// A refusal.
+/// A parsed error reply.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ErrorReply {
-    /// The HTTP status, or the code of an error inside a stream.
+    /// The HTTP status code, or the code of an error inside a stream.
     pub(crate) status: u16,
-    /// Whether the server told that status, and it is not what its words mean.
+    /// Whether the server sent this code; otherwise it was derived from the message.
     is_told: bool,
-    /// Its own words, bounded, on one line.
+    /// The error message, truncated and on one line.
     pub(crate) words: String,
-    /// The parameter that it names as the one at fault.
+    /// The request parameter that the server blames.
     pub(crate) parameter: Option<String>,
-    /// The tokens of the prompt by the server's own count.
+    /// The size of the prompt as counted by the server, in tokens.
     pub(crate) prompt: Option<Tokens>,
-    /// How long it wants to be left alone.
+    /// How long the server asks to wait.
     pub(crate) retry_after: Option<Duration>,
-    /// All of it in small letters, to look for words in.
+    /// The whole reply in lower case, for searching.
     text: String,
 }
 
 impl ErrorReply {
-    /// What the body of an answer with this status says.
+    /// Parses the body of a response with this status code.
     pub(crate) fn of(status: u16, body: &str) -> Self {
         match serde_json::from_str::<Value>(body) {
             Ok(value) => Self::read((status, true), &value),
@@ -122,12 +122,12 @@ impl ErrorReply {
         }
     }
 
-    /// What an error inside a stream says, whose status was 200.
+    /// Parses an error inside a stream whose status code was 200.
     pub(crate) fn in_stream(error: &Value) -> Self {
         Self::read(status_in(error), error)
     }
 
-    /// It is somewhere else.
+    /// An error for a redirect that is not followed.
     pub(crate) fn redirected(status: u16, to: &str) -> Self {
         let words = told(&format!("it has moved to {to}; name that with --model-url"));
         Self {
@@ -141,7 +141,7 @@ impl ErrorReply {
         }
     }
 
-    /// It redirects without an end; `how` says how.
+    /// An error for an endless redirect; `how` describes it.
     pub(crate) fn redirect_loop(how: &str) -> Self {
         Self {
             status: 308,
@@ -170,7 +170,7 @@ impl ErrorReply {
         }
     }
 
-    /// Whether waiting helps.
+    /// Whether waiting may help.
     pub(crate) fn is_transient(&self) -> bool {
         match self.status {
             408 | 425 | 429 | 499 => !self.has(UNPAID),
@@ -181,12 +181,12 @@ impl ErrorReply {
         }
     }
 
-    /// Whether the prompt does not fit.
+    /// Whether the prompt is too long.
     pub(crate) fn is_too_long(&self) -> bool {
         self.status == 413 || (self.status != 429 && self.has(TOO_LONG))
     }
 
-    /// The window, where it is told.
+    /// The size of the window, if the reply contains it.
     pub(crate) fn window(&self) -> Option<Tokens> {
         let (window, is_plain) = BEFORE_WINDOW.iter().find_map(|before| {
             let mut places = self.text.match_indices(before);
@@ -198,12 +198,12 @@ impl ErrorReply {
         (window >= WINDOW_MIN || (is_plain && window > 0)).then_some(Tokens(window))
     }
 
-    /// Whether one of these, in small letters, occurs.
+    /// Whether one of these lower-case phrases occurs.
     pub(crate) fn has(&self, any: &[&str]) -> bool {
         any.iter().any(|words| self.text.contains(words))
     }
 
-    /// Where a name occurs that is not a part of a longer one.
+    /// Where `name` occurs as a whole word, not as part of a longer name.
     pub(crate) fn position(&self, name: &str) -> Option<usize> {
         let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
         let mut found = self.text.match_indices(name);
@@ -214,7 +214,7 @@ impl ErrorReply {
         })
     }
 
-    /// The error that it is, of a prompt that fits.
+    /// Converts to an error, for a prompt that is not too long.
     pub(crate) fn into_error(self, url: &str) -> Error {
         if self.is_transient() {
             return Error::Failing {
@@ -234,7 +234,7 @@ impl ErrorReply {
     }
 }
 
-/// Whether a text begins with a number of tokens: " is 100 tokens".
+/// Whether a text starts with a number of tokens, such as " is 100 tokens".
 fn begins_with_tokens(text: &str) -> bool {
     let start = text.find(|c: char| c.is_ascii_digit());
     start.is_some_and(|start| {
@@ -245,7 +245,7 @@ fn begins_with_tokens(text: &str) -> bool {
     })
 }
 
-/// The first number of a text, with or without commas between its digits.
+/// The first number in a text, with or without thousands separators.
 fn first_number(text: &str) -> Option<u64> {
     let start = text.find(|c: char| c.is_ascii_digit())?;
     let digits = text[start..]
@@ -255,7 +255,8 @@ fn first_number(text: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
-/// The status of an error inside an answer, and whether it is told there: else it is what its words mean.
+/// The status code of an error inside an answer, and whether the server sent it (otherwise it was derived from
+/// the message).
 fn status_in(error: &Value) -> (u16, bool) {
     let of = error.get("error").filter(|inner| inner.is_object());
     let of = of.unwrap_or(error);
@@ -286,7 +287,7 @@ fn status_in(error: &Value) -> (u16, bool) {
     (found.map_or(500, |(_, status)| *status), false)
 }
 
-/// What an error's JSON says to a person.
+/// Extracts the message for a person from an error's JSON.
 fn message_in(value: &Value) -> String {
     match value {
         Value::String(text) => match serde_json::from_str::<Value>(text) {
@@ -317,7 +318,7 @@ fn message_in(value: &Value) -> String {
     }
 }
 
-/// A server's words as they are told: on one line, bounded, a page by its title.
+/// Shortens an error message for display: one line, bounded length, and only the title of an HTML page.
 pub(crate) fn told(text: &str) -> String {
     let start: String = text.chars().take(REFUSAL_CHARS).collect();
     let small = start.to_ascii_lowercase();
@@ -344,7 +345,7 @@ pub(crate) fn told(text: &str) -> String {
     }
 }
 
-/// Characters in which words are looked for.
+/// How many characters are searched for phrases.
 const REFUSAL_CHARS: usize = 64 * 1024;
 
 #[cfg(test)]

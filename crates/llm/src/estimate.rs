@@ -1,24 +1,24 @@
-//! Estimates token counts where the server does not count: by kind of character, and calibrated by
-//! the usage that replies report.
+//! Estimates token counts for servers that do not count. The estimate works by kind of character and is calibrated
+//! with the usage that servers report.
 
 use journeyman_event::Tokens;
 
 use crate::{Message, Request};
 
-/// How much one report moves the calibration.
+/// The weight of one report in the calibration.
 const WEIGHT: f64 = 0.3;
-/// A calibration outside of this is a report that means something else.
+/// The range of plausible calibration factors. A report outside it is about something else and is ignored.
 const RATIOS: std::ops::RangeInclusive<f64> = 0.25..=4.0;
 
-/// Tokens that a call may have taken beyond those of its texts: of the chat template, and of what a server
-/// tells its model by itself.
+/// The most tokens a call may use beyond its texts, for the chat template and for instructions that a server
+/// adds.
 const UNSEEN_MAX: u64 = 2_048;
 
-/// An estimator of one model's tokens.
+/// Estimates the tokens of one model.
 #[derive(Clone, Debug)]
 pub struct Estimator {
     ratio: f64,
-    /// A report was not believed, and that was said.
+    /// Whether an implausible report has already been mentioned to the user.
     has_doubted: bool,
 }
 
@@ -32,12 +32,12 @@ impl Default for Estimator {
 }
 
 impl Estimator {
-    /// About how many tokens a text has.
+    /// The estimated number of tokens in a text.
     pub fn estimate(&self, text: &str) -> Tokens {
         to_tokens(raw(text) * self.ratio)
     }
 
-    /// About how many tokens a prompt has: chat templates add a few a message.
+    /// The estimated number of tokens in a prompt, including a few per message for the chat template.
     pub(crate) fn estimate_prompt(&self, messages: &[Message]) -> Tokens {
         messages
             .iter()
@@ -45,9 +45,9 @@ impl Estimator {
             .sum()
     }
 
-    /// Takes out of the figures that a server reports of a call those that cannot be, for no token is shorter
-    /// than a byte. Thoughts that are not shown are bounded by what the answer might take. What was taken out
-    /// is said in words for a person, once.
+    /// Corrects implausible figures in a server's report: no token is shorter than a byte, and hidden thoughts
+    /// cannot exceed the token limit of the answer. The first correction is also reported in words for a
+    /// person.
     pub(crate) fn doubt(
         &mut self,
         request: &Request,
@@ -75,13 +75,13 @@ impl Estimator {
         (!std::mem::replace(&mut self.has_doubted, true)).then_some(words)
     }
 
-    /// Learns from a prompt whose tokens are known.
+    /// Adjusts the estimate with a prompt whose number of tokens is known.
     pub(crate) fn calibrate_prompt(&mut self, messages: &[Message], actual: Tokens) {
         let prompt: String = messages.iter().map(|m| m.content.as_str()).collect();
         self.calibrate(&prompt, actual);
     }
 
-    /// Learns from a text whose tokens are known.
+    /// Adjusts the estimate with a text whose number of tokens is known.
     pub fn calibrate(&mut self, text: &str, actual: Tokens) {
         let estimated = raw(text);
         if estimated < 1.0 {
@@ -100,9 +100,9 @@ fn to_tokens(estimate: f64) -> Tokens {
     Tokens(estimate.ceil().clamp(0.0, 1e15) as u64)
 }
 
-/// Tokens by kind of character, fitted to byte-pair encodings of current models: a word of up to
-/// seven letters is one token, a digit is one, runs of white space one, punctuation a little less
-/// than one a sign, CJK about two signs a token, emoji two tokens each.
+/// Estimates tokens by kind of character, fitted to the byte-pair encodings of current models. A word of up to
+/// seven letters, a digit, and a run of white space count as one token each, a punctuation character as
+/// slightly less than one, two CJK characters as one, and an emoji as two.
 fn raw(text: &str) -> f64 {
     let mut tokens = 0.0;
     let mut letters = 0_u32;
@@ -152,7 +152,7 @@ fn word(letters: u32) -> f64 {
 mod tests {
     use super::*;
 
-    /// Counts of the tokenizer of Qwen2.5-Coder, asked of a llama.cpp server.
+    /// Counts by the tokenizer of Qwen2.5-Coder, obtained from a llama.cpp server.
     const FIXTURES: &[(&str, u64, &str)] = &[
         (
             "prose",

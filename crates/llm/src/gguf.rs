@@ -1,4 +1,4 @@
-//! What a file of weights says of itself (GGUF: `docs/gguf.md` of github.com/ggml-org/ggml).
+//! Reads the metadata of weight files (GGUF: `docs/gguf.md` of github.com/ggml-org/ggml).
 
 use std::fs::File;
 use std::io::Read;
@@ -7,14 +7,13 @@ use std::path::Path;
 use crate::Error;
 use crate::source::wrong;
 
-/// With what a file of weights begins.
+/// The first bytes of a GGUF file.
 pub(crate) const MAGIC: &[u8] = b"GGUF";
 
-/// Whether a file of weights brings the template of its model's conversations. Models without one were not
-/// taught to follow instructions. The key is one of the file's metadata, which stand before the weights; a file that
-/// cannot be read is taken to have one.
+/// Whether a weight file contains a chat template. Models without one were not trained to follow instructions.
+/// Searches the file's metadata, which precede the weights. Returns true if the file cannot be read.
 pub(crate) fn has_chat_template(weights: &Path) -> bool {
-    /// No vocabulary is larger than this.
+    /// An upper bound for the size of the metadata, including the vocabulary.
     const METADATA_BYTES_MAX: u64 = 64 << 20;
     const STRETCH_BYTES: u64 = 1 << 20;
     const KEY: &[u8] = b"tokenizer.chat_template";
@@ -36,7 +35,7 @@ pub(crate) fn has_chat_template(weights: &Path) -> bool {
     }
 }
 
-/// Whether a file of the user's own can be weights.
+/// Checks whether a user's own file looks like a weight file.
 pub(crate) fn check_file(path: &Path) -> Result<(), Error> {
     let begins = || {
         let mut first = [0; MAGIC.len()];

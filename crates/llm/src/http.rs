@@ -1,5 +1,5 @@
-//! What clients of model servers have in common over HTTP: sending with patience, repeating what is
-//! safe to repeat, and naming what went wrong. No wire format is known here.
+//! The HTTP code shared by the clients of model servers: sending with timeouts, retrying where that is safe, and
+//! describing errors. It knows no wire format.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -17,25 +17,24 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, Version};
 use crate::Error;
 use crate::error_reply::ErrorReply;
 
-/// Attempts of one call, as long as nothing of the answer came.
+/// The most attempts per call, as long as no part of an answer has arrived.
 const ATTEMPTS_MAX: u32 = 4;
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
-/// The longest wait between two attempts of one call. Whoever makes the call waits longer ones, for it
-/// can say so.
+/// The longest wait between two attempts of a call. Longer waits are left to the caller, which can report them.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// Answers to questions about the server itself come at once.
+/// The timeout for questions about the server itself.
 pub(crate) const QUESTION_TIMEOUT: Duration = Duration::from_secs(20);
-/// What is read of a refusal: more than any needs.
+/// How much of an error reply is read.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 const REDIRECTS_MAX: usize = 5;
 
 tokio::task_local! {
-    /// Where the request under way was sent on to: of a connection that then fails, the error of the
-    /// HTTP client names the first address only.
+    /// The address to which the current request was redirected. The HTTP client's own error names only the
+    /// first address.
     static SENT_ON: RefCell<Option<Url>>;
 }
 
-/// A URL as it may be shown: in place of a password stars. What is no URL is treated as one all the same.
+/// A URL for display, with the password replaced by asterisks. Text that is not a URL is treated the same way.
 pub fn shown(url: &str) -> String {
     let start = url.find("://").map_or(0, |at| at + 3);
     let rest = &url[start..];
@@ -51,7 +50,7 @@ pub fn shown(url: &str) -> String {
     format!("{}{user}:***{}", &url[..start], &rest[at..])
 }
 
-/// A base URL without the name and the password in it, and the header that they are sent as.
+/// Splits a base URL into the URL without user name and password, and the header that carries these.
 pub(crate) fn address(url: &str) -> Result<(String, Option<HeaderValue>), Error> {
     let wrong = |error: &dyn std::fmt::Display| Error::Unsupported {
         what: format!("{:?} is no URL: {error}", shown(url)),
@@ -69,8 +68,8 @@ pub(crate) fn address(url: &str) -> Result<(String, Option<HeaderValue>), Error>
     Ok((format!("{scheme}://{}", &rest[host..]), header))
 }
 
-/// A client for the server at this URL. With every request `credentials` are sent, else `api_key` as a
-/// bearer token.
+/// Builds an HTTP client for the server at `url`. Sends `credentials` with every request, or else `api_key` as
+/// a bearer token.
 pub(crate) fn client(
     root: &str,
     api_key: Option<&str>,
@@ -118,8 +117,8 @@ pub(crate) fn client(
     })
 }
 
-/// The header that carries a key. Keys are read from files and copied from pages: what stands around
-/// one is no part of it.
+/// The authorization header for an API key. White space around the key is removed, because keys are read from
+/// files and copied from web pages.
 fn bearer(api_key: Option<&str>) -> Result<Option<HeaderValue>, Error> {
     let Some(key) = api_key.map(str::trim).filter(|key| !key.is_empty()) else {
         return Ok(None);
@@ -143,17 +142,17 @@ fn is_loopback(root: &str) -> bool {
         .any(|start| host.starts_with(start))
 }
 
-/// Why a server did not begin to answer.
+/// Why a server did not start to answer.
 pub(crate) enum Refused {
-    /// It said no.
+    /// The server sent an error.
     Answered(Box<ErrorReply>),
-    /// Nobody took the request.
+    /// The request did not reach the server.
     NotSent(Error),
-    /// It took the request, and may be at work on it.
+    /// The request reached the server, which may be working on it.
     Lost(Error),
 }
 
-/// Sends a request until the server begins to answer.
+/// Sends a request and waits until the server starts to answer.
 pub(crate) async fn send(
     root: &str,
     timeout: Duration,
@@ -195,7 +194,7 @@ pub(crate) async fn send(
     }
 }
 
-/// Whether the end of a body is said in HTTP, so that one that is torn is an error and not an end.
+/// Whether HTTP marks the end of the response body, so that a broken connection is recognised as an error.
 pub(crate) fn says_its_end(response: &Response) -> bool {
     let headers = response.headers();
     let is_chunked = headers.get(TRANSFER_ENCODING).is_some_and(|coding| {
@@ -205,7 +204,7 @@ pub(crate) fn says_its_end(response: &Response) -> bool {
     is_chunked || headers.contains_key(CONTENT_LENGTH) || response.version() >= Version::HTTP_2
 }
 
-/// Asks a question about the server itself: for its answer's text, which is bounded.
+/// Requests information about the server itself and returns the response's text, up to a bound.
 pub(crate) async fn ask(root: &str, question: RequestBuilder) -> Result<String, Refused> {
     let response = send(root, QUESTION_TIMEOUT, question).await?;
     let text = text(response, usize::MAX).await;
@@ -228,7 +227,7 @@ async fn read_reply(response: Response) -> ErrorReply {
     reply
 }
 
-/// The text of a body, or as much of it as `bytes_max` and the time for questions allow.
+/// Reads a response body as text, up to `bytes_max` and within the timeout for questions.
 async fn text(response: Response, bytes_max: usize) -> Result<String, reqwest::Error> {
     let mut bytes = Vec::new();
     let mut stream = response.bytes_stream();
@@ -256,7 +255,7 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// The first one is about to be made. `seed` is that of the waits between two.
+    /// Starts with the first attempt. `seed` is for the random waits between attempts.
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             jitter: SeededRandom::new(seed),
@@ -265,8 +264,8 @@ impl Attempts {
         }
     }
 
-    /// Waits until the next one is due, as long as the server asked for or a random time. `problem` is
-    /// given back when enough were made, or when the server asked for more than a moment.
+    /// Waits until the next attempt is due: as long as the server asked for, or a random time. Returns
+    /// `problem` if there were enough attempts or the server asks for a longer wait.
     pub(crate) async fn again(
         &mut self,
         problem: Error,
@@ -285,8 +284,8 @@ impl Attempts {
     }
 }
 
-/// How long the server wants to be left alone: in milliseconds (as OpenAI's does), in seconds, or until
-/// a moment of its own clock.
+/// How long the server asks to wait: given in milliseconds (as OpenAI does), in seconds, or as a time of its
+/// own clock.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.trim());
     let number = |text: &str| text.parse::<f64>().ok();
@@ -303,14 +302,14 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds.max(0.0)).ok()
 }
 
-/// An address without what is not to be shown: who asks, and with which words.
+/// A URL without the parts that must not be shown: user, password and query.
 fn bare(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map_or(String::new(), |port| format!(":{port}"));
     format!("{}://{host}{port}{}", url.scheme(), url.path())
 }
 
-/// What the network said. The whole chain: the outermost says only that a request failed.
+/// The innermost cause of an error. The outer ones only say that a request failed.
 fn innermost(error: &reqwest::Error) -> String {
     let mut reason = error.to_string();
     let mut source = std::error::Error::source(error);
@@ -336,7 +335,8 @@ pub(crate) fn broken(url: &str, error: &reqwest::Error) -> Error {
     }
 }
 
-/// A connection that closed before the model was done is a lost server, not an answer.
+/// The error for a connection that closed before the answer was complete. It counts as a lost server, not as an
+/// answer.
 pub(crate) fn cut_short(url: &str) -> Error {
     Error::Broken {
         url: url.to_owned(),

@@ -1,9 +1,9 @@
-//! Model servers: clients and the managed llama.cpp server.
+//! Model servers: clients, and the managed llama.cpp server.
 //!
-//! Floor 2. A model server is asked what it is, counts tokens, and answers. Each wire format is
-//! known to one module. Nothing here knows what is asked or why, and nothing is recorded here.
+//! Floor 2. A model server describes itself, counts tokens and answers requests. Each wire format is implemented in
+//! one module. This crate does not know what is asked or why, and records nothing.
 //!
-//! To add a model server: one module that implements [`ModelServer`], and a place in `connect`.
+//! To add a model server, write a module that implements [`ModelServer`] and add it to `connect`.
 
 mod calls;
 mod catalogue;

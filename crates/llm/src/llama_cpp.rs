@@ -1,6 +1,5 @@
-//! What llama.cpp's server offers beyond the OpenAI-compatible routes: its real window, its
-//! tokenizer, its chat template, its health and its counters. The only module that knows these
-//! routes; and how vLLM says the same of its queue.
+//! The routes of llama.cpp's server beyond the OpenAI-compatible API: the actual window, the tokenizer, the chat
+//! template, health and counters. No other module knows these routes. vLLM's queue counter is read here too.
 
 use journeyman_event::Tokens;
 use reqwest::RequestBuilder;
@@ -17,7 +16,7 @@ struct Props {
 
 #[derive(Deserialize)]
 struct GenerationSettings {
-    /// The window of one slot: what a single call has.
+    /// The window of one slot, which is what a single call can use.
     n_ctx: u64,
 }
 
@@ -31,8 +30,7 @@ struct Tokenized {
     tokens: Vec<serde_json::Value>,
 }
 
-/// The window of a call, if this is llama.cpp's server. None if it is another. `ask` is the prepared
-/// question.
+/// The window of a call if this is a llama.cpp server, else `None`. `ask` is a prepared request.
 pub(crate) async fn window(root: &str, ask: RequestBuilder) -> Result<Option<Tokens>, Error> {
     match http::ask(root, ask).await {
         Ok(text) => {
@@ -48,8 +46,8 @@ pub(crate) async fn window(root: &str, ask: RequestBuilder) -> Result<Option<Tok
     }
 }
 
-/// The exact tokens of a prompt: its chat template is applied, then it is tokenized. `post` prepares
-/// a question for a route of this server.
+/// Counts the tokens of a prompt exactly: applies the chat template and tokenizes the result. `post` prepares a
+/// request for a route of this server.
 pub(crate) async fn count(
     root: &str,
     messages: &[Message],
@@ -64,30 +62,30 @@ pub(crate) async fn count(
     Ok(Tokens(tokenized.tokens.len() as u64))
 }
 
-/// Whether the server answers, be it that it still loads its model.
+/// Whether the server responds, even if it is still loading its model.
 pub(crate) async fn is_healthy(ask: RequestBuilder) -> bool {
     ask.send().await.is_ok()
 }
 
-/// What the server has done since it was started.
+/// The server's counters since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServerCounters {
-    /// Whether it works on a request.
+    /// Whether it is working on a request.
     pub(crate) is_busy: bool,
-    /// Steps of the model: batches of a prompt, and tokens.
+    /// Steps of the model: prompt batches and generated tokens.
     pub(crate) steps: u64,
-    /// Tokens of whole answers.
+    /// Tokens in completed answers.
     pub(crate) generated: u64,
 }
 
-/// Asks for the counters. Some versions answer between two steps of the model only.
+/// Requests the counters. Some versions answer only between two steps of the model.
 pub(crate) async fn counters(ask: RequestBuilder) -> Result<ServerCounters, reqwest::Error> {
     let text = ask.send().await?.error_for_status()?.text().await?;
     Ok(read_counters(&text))
 }
 
-/// Reads the text format of Prometheus, as far as it is used here: `name value`. A counter that an
-/// older server does not have stays 0.
+/// Parses the Prometheus text format as far as needed here: `name value`. A counter that an older server does
+/// not have stays 0.
 fn read_counters(text: &str) -> ServerCounters {
     let value = |name: &str| -> f64 {
         let mut lines = text.lines().filter_map(|line| line.split_once(' '));
@@ -105,10 +103,10 @@ fn read_counters(text: &str) -> ServerCounters {
     }
 }
 
-/// What servers call the requests that wait there: llama.cpp's, and vLLM's for each of its models.
+/// The names of the metric that counts waiting requests: llama.cpp's, and vLLM's, which exists once per model.
 const WAITING: [&str; 2] = ["llamacpp:requests_deferred", "vllm:num_requests_waiting"];
 
-/// Requests that wait at the server, if it says so among its figures.
+/// The number of requests waiting at the server, if its metrics include it.
 pub(crate) async fn waiting(ask: RequestBuilder) -> Option<u64> {
     let answer = ask.send().await.ok()?.error_for_status().ok()?;
     read_waiting(&answer.text().await.ok()?)

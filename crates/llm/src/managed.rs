@@ -1,6 +1,6 @@
-//! The managed model server: llama.cpp's own, installed and given its model when it is first needed,
-//! listening on loopback only. A supervisor process of its own owns it, one a data folder; all
-//! processes that want the same model share it (docs/decisions/0007).
+//! The managed model server: llama.cpp's server, installed and given its model on first use, listening on loopback
+//! only. It is owned by a supervisor process, one per data directory, and shared by all processes that want the
+//! same model (docs/decisions/0007).
 
 mod files;
 mod supervisor;
@@ -30,7 +30,7 @@ use crate::openai::{OpenAi, OpenAiOptions};
 use crate::source::Source;
 use crate::{Answer, Error, Message, ModelInfo, ModelServer, OnDelta, Request, TokenCount};
 
-/// The Python package that carries llama.cpp's server.
+/// The Python package that contains llama.cpp's server.
 pub const LLAMA_CPP: Requirement = Requirement {
     name: "xllamacpp",
     version: "2026.10.11549",
@@ -38,45 +38,46 @@ pub const LLAMA_CPP: Requirement = Requirement {
 };
 
 const POLL: Duration = Duration::from_millis(50);
-/// What is waited for a server beyond the supervisor's own patience.
+/// How much longer to wait for a server than its supervisor does.
 const ATTACH_MARGIN: Duration = Duration::from_mins(1);
 
-/// What the managed server needs.
+/// The options of the managed server.
 #[derive(Clone, Debug)]
 pub struct ManagedOptions {
-    /// The data folder: models, the server's state and its logs are in it.
+    /// The data directory. It contains the models, and the server's state and logs.
     pub data_dir: PathBuf,
-    /// The managed Python.
+    /// The managed Python environment.
     pub environment: Environment,
-    /// llama.cpp's own program, as [`find_engine`] finds it; None for the one in the managed Python.
+    /// The path of llama.cpp's own program, as found by [`find_engine`]. `None` uses the one in the managed
+    /// Python environment.
     pub engine: Option<PathBuf>,
-    /// The model: a name that [`Source::parse`] knows.
+    /// The model: a name that [`Source::parse`] understands.
     pub model: String,
-    /// Where repositories are that the model's name may mean.
+    /// The hub to look for the model's repository on.
     pub hub: Hub,
-    /// The window of each slot.
+    /// The context window of each slot, in tokens.
     pub context: Tokens,
-    /// Requests that are worked on at a time, 1 at least. Each takes memory for a whole window.
+    /// The number of parallel requests, at least 1. Each slot takes memory for a whole window.
     pub slots: u32,
-    /// How long the server stays when nobody uses it. Counts when this process starts it.
+    /// How long the server keeps running while unused. Applies if this process starts it.
     pub idle: Duration,
-    /// How long the supervisor waits before it judges.
+    /// The supervisor's timeouts.
     pub timeouts: SupervisorTimeouts,
-    /// How a supervisor is started.
+    /// How to start a supervisor.
     pub supervisor: SupervisorCommand,
 }
 
-/// A command that gives its one further argument to [`supervise`], and does nothing else.
+/// A command that passes one further argument to [`supervise`] and does nothing else.
 #[derive(Clone, Debug)]
 pub struct SupervisorCommand {
     /// The program.
     pub program: PathBuf,
-    /// Its arguments before that one.
+    /// The arguments before that one.
     pub arguments: Vec<OsString>,
 }
 
-/// The managed server, used by this process; clones are the same one. It is used until the last
-/// clone is dropped or the process ends, however it ends.
+/// Access to the managed server for this process. Clones share it. The process counts as a user of the server
+/// until the last clone is dropped or the process ends in any way.
 #[derive(Clone, Debug)]
 pub struct Managed {
     inner: Arc<Inner>,
@@ -87,23 +88,23 @@ struct Inner {
     config: SupervisorConfig,
     command: SupervisorCommand,
     files: Files,
-    /// That this process uses it.
+    /// Marks this process as a user of the server.
     users: Users,
-    /// The server where it was last found.
+    /// A client of the server at its last known address.
     client: RwLock<Arc<OpenAi>>,
-    /// Held while the server is looked for.
+    /// Locked while the server is being looked for.
     attached: Mutex<Attached>,
 }
 
-/// What this process knows of the server that it uses.
+/// What this process knows about the server it uses.
 #[derive(Debug, Default)]
 struct Attached {
     url: String,
-    /// The process id of its supervisor.
+    /// The process id of the server's supervisor.
     supervisor: Option<u32>,
 }
 
-/// llama.cpp's own program, if it is on the PATH.
+/// Searches the PATH for llama.cpp's own program.
 pub fn find_engine() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
@@ -112,8 +113,8 @@ pub fn find_engine() -> Option<PathBuf> {
 }
 
 impl Managed {
-    /// Gets what is missing (the engine and the model) without starting anything. Returns the
-    /// model's name and the file of its weights.
+    /// Downloads the engine and the model if they are missing, without starting anything. Returns the name of
+    /// the model and the path of its weights.
     pub async fn install(
         options: &ManagedOptions,
         report: OnProgress<'_>,
@@ -140,8 +141,8 @@ impl Managed {
         Ok((name, weights))
     }
 
-    /// Gets what is missing, and uses the server that runs; starts one if none does. One that runs
-    /// with something else is replaced if nobody uses it, else the error is [`Error::InUse`].
+    /// Downloads what is missing, and attaches to the running server or starts one. A server with other
+    /// settings is replaced if no other process uses it; otherwise the error is [`Error::InUse`].
     pub async fn start(options: ManagedOptions, report: OnProgress<'_>) -> Result<Self, Error> {
         let (model, weights) = Self::install(&options, report).await?;
         let is_known = matches!(Source::parse(&model)?, Source::Catalogue(_));
@@ -189,18 +190,18 @@ impl Managed {
     }
 }
 
-/// The managed server of a data folder, as it is now.
+/// The current state of a data directory's managed server.
 #[derive(Clone, Debug)]
 pub struct EngineInfo {
-    /// Where it is in its life.
+    /// The server's status.
     pub status: EngineStatus,
-    /// What its supervisor says, or said last. None if there never was one.
+    /// The last report of its supervisor; `None` if there never was one.
     pub state: Option<EngineState>,
-    /// The processes that use it, as far as the system tells.
+    /// The processes that use it, as far as the system reports them.
     pub users: Option<Vec<u32>>,
 }
 
-/// Looks at the managed server of a data folder; changes nothing.
+/// Inspects the managed server of a data directory. Changes nothing.
 pub fn engine(data_dir: &Path) -> Result<EngineInfo, Error> {
     let files = Files::new(data_dir);
     let living = files.supervised()?;
@@ -217,8 +218,8 @@ pub fn engine(data_dir: &Path) -> Result<EngineInfo, Error> {
     })
 }
 
-/// Stops the managed server of a data folder and waits until it is gone. A process that still uses
-/// it starts it again when it next needs it.
+/// Stops the managed server of a data directory and waits until it has ended. A process that still uses it
+/// starts it again when needed.
 pub async fn stop_engine(data_dir: &Path) -> Result<(), Error> {
     if engine(data_dir)?.state.is_none() {
         return Ok(());
@@ -239,7 +240,7 @@ fn client(config: &SupervisorConfig, url: &str) -> Result<OpenAi, Error> {
 }
 
 impl Inner {
-    /// Waits until the server answers, wherever it is now; starts a supervisor if there is none.
+    /// Waits until the server responds, wherever it is, and starts a supervisor if there is none.
     async fn attach(&self) -> Result<ModelInfo, Error> {
         let mut attached = self.attached.lock().await;
         let timeout = self.config.timeouts.start + ATTACH_MARGIN;
@@ -299,7 +300,7 @@ impl Inner {
         }
     }
 
-    /// Starts a supervisor, unless one was started that has yet to begin.
+    /// Starts a supervisor, unless one is already starting.
     fn supervise_again(
         &self,
         started: Option<Child>,
@@ -355,7 +356,7 @@ impl Inner {
             .map_err(failed)
     }
 
-    /// Ends a server that runs with something else, if nobody but this process uses it.
+    /// Stops a server that runs with other settings, if only this process uses it.
     async fn replace(&self, running: &EngineState) -> Result<(), Error> {
         let alone = self.users.alone().map_err(failed)?;
         let done = if alone {
@@ -396,8 +397,8 @@ fn describe(load: &ServedModel) -> String {
 
 #[async_trait]
 impl ModelServer for Managed {
-    /// Follows the server to where it was started again, and starts it if it was stopped: waiting for
-    /// it is what describing it is for.
+    /// Follows the server to its new address after a restart, and starts it if it was stopped, because callers
+    /// use this to wait for the server.
     async fn describe(&self) -> Result<ModelInfo, Error> {
         self.inner.attach().await
     }

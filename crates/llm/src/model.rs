@@ -1,4 +1,4 @@
-//! What a model server is to the rest of the product.
+//! The interface of a model server to the rest of the product.
 
 use std::fmt::Debug;
 use std::str::FromStr;
@@ -10,17 +10,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 
-/// Answers requests of one model.
+/// A server that answers requests with one model.
 #[async_trait]
 pub trait ModelServer: Send + Sync + Debug {
-    /// What it is, asked now: also the way to find out whether it is there.
+    /// Asks the server to describe itself. Also used to check whether it responds.
     async fn describe(&self) -> Result<ModelInfo, Error>;
 
-    /// The tokens of a whole prompt, chat template included.
+    /// Counts the tokens of a whole prompt, including the chat template.
     async fn count(&self, messages: &[Message]) -> Result<TokenCount, Error>;
 
-    /// Streams an answer. `on_delta` is called as text comes; it must not block. When `cancel` is
-    /// called the connection is dropped, the server stops, and the error is
+    /// Streams an answer. `on_delta` is called for each piece of text and must not block. If `cancel` is
+    /// cancelled, the connection is dropped, the server stops generating, and the error is
     /// [`Error::Interrupted`].
     async fn answer(
         &self,
@@ -29,83 +29,83 @@ pub trait ModelServer: Send + Sync + Debug {
         cancel: &CancellationToken,
     ) -> Result<Answer, Error>;
 
-    /// Whether the model was seen to think before it answers, although it is asked not to where that
-    /// can be asked: its thoughts take tokens of the answer.
+    /// Whether the model was observed to think before answering, although it is asked not to where the API
+    /// allows that. Thoughts use tokens of the answer.
     fn thinks(&self) -> bool {
         false
     }
 
-    /// Requests that wait at the server for it to begin with them, whoever sent them, asked now; none if
-    /// it does not tell.
+    /// The number of requests currently queued at the server, from all clients; `None` if it does not report
+    /// it.
     async fn waiting(&self) -> Option<u64> {
         None
     }
 }
 
-/// Takes the pieces of an answer as they come.
+/// A callback for pieces of an answer.
 pub type OnDelta<'f> = dyn for<'d> FnMut(Delta<'d>) + Send + 'f;
 
-/// What a model server says of itself.
+/// A model server's description of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ModelInfo {
-    /// The model's name.
+    /// The name of the model.
     pub name: String,
-    /// The kind of server: `llama.cpp`, `openai-compatible`, `simulated`.
+    /// The kind of server: `llama.cpp`, `openai-compatible` or `simulated`.
     pub server: String,
-    /// Where it is.
+    /// The URL of the server.
     pub url: String,
-    /// The model's window.
+    /// The model's context window.
     pub window: Window,
-    /// Whether it counts tokens itself.
+    /// Whether the server counts tokens.
     pub tokenizer: bool,
-    /// Whether it can hold an answer to a JSON schema, as far as is known.
+    /// Whether the server can constrain an answer to a JSON schema, as far as known.
     pub json_schema: bool,
 }
 
-/// How many tokens prompt and answer may have together.
+/// The context window: the most tokens that prompt and answer may have together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Window {
-    /// The size.
+    /// The size in tokens.
     pub tokens: Tokens,
-    /// How it is known.
+    /// How the size is known.
     pub source: WindowSource,
 }
 
-/// How a window is known.
+/// How the size of a window is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WindowSource {
-    /// The server told it for the running model.
+    /// The server reported it for the running model.
     Asked,
-    /// The server does not tell; it is what the settings say.
+    /// Taken from the settings, because the server does not report it.
     Configured,
-    /// The server does not tell, and refused a call that was too long for it.
+    /// Taken from the error for a call that was too long, because the server does not report it.
     Learned,
 }
 
-/// Tokens of a prompt.
+/// The number of tokens in a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenCount {
-    /// How many.
+    /// The number.
     pub tokens: Tokens,
-    /// Whether the server counted them; else they are estimated.
+    /// Whether the server counted the tokens; otherwise the number is an estimate.
     pub exact: bool,
 }
 
-/// Who says a message.
+/// The author of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MessageRole {
-    /// The instructions.
+    /// Instructions to the model.
     System,
-    /// The one who asks.
+    /// The author of the request.
     User,
     /// The model.
     Assistant,
 }
 
 impl MessageRole {
-    /// The name on the wire.
+    /// The name in the wire format.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -128,80 +128,80 @@ impl FromStr for MessageRole {
 /// One message of a prompt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Who says it.
+    /// The author of the message.
     pub role: MessageRole,
-    /// What.
+    /// The text.
     pub content: String,
 }
 
-/// One call.
+/// A request to a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    /// The prompt.
+    /// The messages of the prompt.
     pub messages: Vec<Message>,
     /// The most tokens that may be generated.
     pub max_tokens: Tokens,
-    /// Sampling temperature, 0 to 2.
+    /// The sampling temperature, 0 to 2.
     pub temperature: f32,
-    /// Sampling seed.
+    /// The sampling seed.
     pub seed: Option<u64>,
-    /// Texts at which the answer ends.
+    /// Stop sequences: the answer ends before the first of them.
     pub stop: Vec<String>,
-    /// A JSON schema that the answer must fit, where the server can do that.
+    /// A JSON schema for the answer, used if the server supports it.
     pub schema: Option<serde_json::Value>,
 }
 
 /// A piece of an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Delta<'a> {
-    /// The text.
+    /// The text of the piece.
     pub text: &'a str,
 }
 
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishReason {
-    /// The model was done.
+    /// The model finished.
     Stop,
-    /// The token limit was reached, be it that the server would have gone on.
+    /// The token limit was reached, as reported by the server or counted here.
     Length,
-    /// It said the same again and again, and was cut off.
+    /// The model kept repeating itself, so the answer was stopped.
     Repetition,
-    /// The server said that it was done and not why, and a block or JSON in its text is open: it may have
-    /// been cut off, or the model forgot to close it.
+    /// The server reported the end without a reason, and the text contains an unclosed code block or JSON
+    /// value. It may be truncated, or the model forgot to close it.
     Unknown,
 }
 
-/// What a call took.
+/// The tokens used by a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt: Tokens,
     /// Tokens generated.
     pub completion: Tokens,
-    /// Tokens of the prompt that the server had still in its cache.
+    /// Prompt tokens that were still in the server's cache.
     pub cached: Tokens,
-    /// Whether the server counted them; else they are estimated.
+    /// Whether the server counted the tokens; otherwise the numbers are estimates.
     pub exact: bool,
 }
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The text.
+    /// The text of the answer.
     pub text: String,
-    /// Why it ended.
+    /// Why the answer ended.
     pub finish: FinishReason,
-    /// What was said again and again, where that ended it.
+    /// The repeated text, if the answer was stopped for repetition.
     pub repeated: Option<String>,
-    /// What it took.
+    /// The tokens used.
     pub usage: Usage,
-    /// Milliseconds until the first piece.
+    /// Milliseconds until the first piece of the answer.
     pub time_to_first_token_ms: u64,
-    /// Milliseconds in all.
+    /// Duration of the call in milliseconds.
     pub total_ms: u64,
-    /// The model that answered, by its own account.
+    /// The name of the model as reported by the server.
     pub model: String,
-    /// What a person should know of the server; each thing is said once.
+    /// Something a person should know about the server. Each remark is made once.
     pub remark: Option<String>,
 }

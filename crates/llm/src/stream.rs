@@ -1,5 +1,5 @@
-//! Reads an answer while it streams, whichever format it has: gives its text on, keeps to the limits of
-//! time and of tokens, notices repetition, and tells a whole answer from a torn one.
+//! Reads a streamed answer in any format: passes its text on, enforces timeouts and the token limit, detects
+//! repetition, and distinguishes a complete answer from a broken one.
 
 use std::time::Duration;
 
@@ -21,35 +21,35 @@ use crate::turns::TurnDetector;
 use crate::{Answer, Delta, Error, FinishReason, OnDelta, Request, Usage};
 use crate::{error_reply, http};
 
-/// An answer longer than this is not one.
+/// The largest answer accepted.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
-/// Tokens are counted a stretch of text at a time: of shorter ones an estimate says little.
+/// Tokens are estimated for stretches of this many bytes; estimates of shorter texts are inaccurate.
 const STRETCH_BYTES: usize = 128;
-/// How much more than the limit an estimate must be to say that the limit was passed: it is off by a
-/// third at times.
+/// How far an estimate must exceed the token limit, in per cent, before the limit counts as reached. Estimates
+/// can be off by a third.
 const OVER_PERCENT: u64 = 150;
-/// What comes behind the end of an answer (usage, the mark of the end) is waited for so long.
+/// How long to wait for what follows an answer: the usage and the end mark.
 const TRAILER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a server may take.
+/// The timeouts of an answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StreamTimeouts {
-    /// Until the first piece of an answer.
+    /// Until the first piece.
     pub(crate) first: Duration,
     /// Between two pieces.
     pub(crate) idle: Duration,
 }
 
-/// An answer as far as it has come, for when it is stopped.
+/// The answer so far, for when the call is stopped.
 #[derive(Debug, Default)]
 pub(crate) struct PartialAnswer {
     pub(crate) text: String,
-    /// Whether the server has the prompt.
+    /// Whether the prompt was sent.
     pub(crate) was_asked: bool,
 }
 
 impl PartialAnswer {
-    /// The error that a call is which was stopped here.
+    /// The error for a call that is stopped at this point.
     fn interrupted(self, estimator: &Estimator) -> Error {
         Error::Interrupted {
             tokens: estimator.estimate(&self.text),
@@ -59,10 +59,10 @@ impl PartialAnswer {
     }
 }
 
-/// A client of one wire format, as far as its answers stream.
+/// A client of one wire format that streams answers.
 #[async_trait]
 pub(crate) trait Streaming: Sync {
-    /// Asks and reads the answer. `so_far` is its text, however this ends.
+    /// Sends the request and reads the answer. `so_far` contains its text however this ends.
     async fn stream(
         &self,
         request: &Request,
@@ -70,14 +70,14 @@ pub(crate) trait Streaming: Sync {
         on_delta: &mut OnDelta<'_>,
     ) -> Result<Answer, Error>;
 
-    /// How many tokens a text has, as far as this client knows.
+    /// The estimator for token counts.
     fn estimator(&self) -> Estimator;
 
-    /// What no error may tell.
+    /// The texts that errors must not contain.
     fn secrets(&self) -> &Secrets;
 }
 
-/// Asks, until the answer is there or is not wanted any more.
+/// Requests an answer and waits until it is complete or cancelled.
 pub(crate) async fn answer(
     client: &dyn Streaming,
     request: &Request,
@@ -91,44 +91,43 @@ pub(crate) async fn answer(
     result.map_err(|error| client.secrets().hidden_in(error))
 }
 
-/// What a record says.
+/// The contents of one record.
 #[derive(Debug, Default)]
 pub(crate) struct Piece {
-    /// Of the answer.
+    /// Text of the answer.
     pub(crate) text: String,
-    /// Of what the model thinks before it.
+    /// Text of the model's thoughts.
     pub(crate) thought: String,
-    /// Of a refusal, where the server tells it from the text.
+    /// Text of a refusal, if the server separates it.
     pub(crate) refusal: String,
-    /// Of calls of tools.
+    /// Fragments of tool calls.
     pub(crate) calls: Vec<Call>,
     /// Why the answer ended, if it did.
     pub(crate) finish: Option<FinishReason>,
-    /// Whether `text` is all of the answer.
+    /// Whether `text` is the whole answer.
     pub(crate) is_whole: bool,
-    /// Whether nothing more comes.
+    /// Whether this is the last record.
     pub(crate) is_last: bool,
 }
 
-/// What became of an answer whose text was given on.
+/// The result of reading an answer; the text itself was passed on.
 #[derive(Debug)]
 pub(crate) struct StreamedAnswer {
     pub(crate) finish: FinishReason,
-    /// What was said again and again, where that ended it.
+    /// The repeated text, if the answer was stopped for repetition.
     pub(crate) repeated: Option<String>,
-    /// What the model thought before.
+    /// The model's thoughts.
     pub(crate) thoughts: String,
-    /// Until the first piece, be it a thought.
+    /// The time until the first piece, which may be a thought.
     pub(crate) first: Duration,
     pub(crate) total: Duration,
-    /// What a person should know of the server.
+    /// Something a person should know about the server.
     pub(crate) remark: Option<String>,
 }
 
 impl StreamedAnswer {
-    /// The answer with this text, before whose first piece `waited` was spent. Of a model that said all
-    /// it had to say in its thoughts these are the text, marked as such; an error if they did not come
-    /// to their end.
+    /// Builds the answer from this text; `waited` is the time that passed before reading started. If the model
+    /// gave only thoughts, they become the text, marked as such; if they are incomplete, this is an error.
     pub(crate) fn into_answer(
         self,
         text: &mut String,
@@ -156,28 +155,28 @@ impl StreamedAnswer {
     }
 }
 
-/// Understands the records of one format.
+/// Parses the records of one wire format.
 pub(crate) trait Reader: Send {
-    /// What a record says; an error that it is.
+    /// Parses a record. An error contained in it is returned as an error.
     fn read(&mut self, record: &Value) -> Result<Piece, Error>;
 
-    /// What a record means that is marked as an error.
+    /// The error for a record that is marked as an error.
     fn failed(&mut self, record: &Value) -> Error;
 }
 
-/// What is asked for, as far as it bounds the answer.
+/// The limits of an answer, taken from the request.
 pub(crate) struct Bounds<'a> {
     pub(crate) url: &'a str,
     pub(crate) timeouts: StreamTimeouts,
     pub(crate) tokens_max: Tokens,
     pub(crate) estimator: Estimator,
-    /// Whether an answer in this format always says that it ended: why, or at least that it is done. Else
-    /// one counts, too, whose body ended as HTTP announced it and in whose text nothing is open.
+    /// Whether every complete answer in this format is marked as complete. If not, an answer also counts as
+    /// complete if HTTP marked the end of the body and nothing in the text is left open.
     pub(crate) always_says_end: bool,
 }
 
-/// Reads an answer. `so_far` is its text, also when this is dropped or ends with an error; a refusal and
-/// calls of tools follow in it when the answer has ended, marked as such.
+/// Reads an answer. `so_far` contains its text, even if the future is dropped or fails. A refusal and tool
+/// calls are appended to it, marked as such, when the answer has ended.
 pub(crate) async fn read(
     response: Response,
     bounds: Bounds<'_>,
@@ -318,7 +317,7 @@ pub(crate) async fn read(
     })
 }
 
-/// Whether there is text, and nothing in it is open that its syntax closes: a fenced block, or JSON.
+/// Whether there is text, and every code block and JSON value in it is closed.
 fn is_closed(text: &str) -> bool {
     let (mut at, mut open) = (0, None);
     for line in text.split_inclusive('\n') {
@@ -335,12 +334,12 @@ fn is_closed(text: &str) -> bool {
     !last.is_empty()
 }
 
-/// Counts what comes, and watches it.
+/// Counts tokens and watches for repetition while an answer arrives.
 struct Meter {
     estimator: Estimator,
     tokens_max: u64,
     tokens: u64,
-    /// What is not counted yet.
+    /// Text that was not counted yet.
     stretch: String,
     answer: RepetitionDetector,
     thoughts: RepetitionDetector,
@@ -360,7 +359,7 @@ impl Meter {
         }
     }
 
-    /// Why the answer is to end with this piece, if it is, and what it repeats, if it does.
+    /// Why the answer must end after this piece, if it must, and the repeated text if there is one.
     fn passed(&mut self, text: &str, thought: &str) -> Option<(FinishReason, Option<String>)> {
         for piece in [text, thought] {
             self.stretch.push_str(piece);

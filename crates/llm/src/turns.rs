@@ -1,5 +1,5 @@
-//! Where a turn ends in the text of an answer. A server that does not know a model's template passes
-//! the marks of the template on as text, and the model goes on with turns of its own.
+//! Detects the end of a turn in the text of an answer. A server that does not know a model's chat template passes
+//! the template's marks on as text, and the model continues with further turns.
 
 /// The marks that end a turn in the templates of models.
 const ENDS: &[&str] = &[
@@ -13,16 +13,16 @@ const ENDS: &[&str] = &[
     "</s>",
     "<｜end▁of▁sentence｜>",
 ];
-/// Begins the name of a channel.
+/// The mark before the name of a channel.
 const CHANNEL: &str = "<|channel|>";
-/// Who speaks next, where no other mark stands before that.
+/// Names of the next speaker, where no other mark precedes them.
 const SPEAKERS: &[&str] = &["assistant\n", "model\n", "system\n", "user\n"];
-/// The longest of them, in bytes, and what must follow.
+/// The length in bytes of the longest mark with what must follow it.
 const END_BYTES_MAX: usize = 48;
 
-/// Where the first turn of a text ends: at a mark behind which nothing, a new line, another mark or the next
-/// speaker stands. In the strings of a program something else stands there.
-/// In an answer that comes in channels (OpenAI's Harmony format) `<|end|>` ends one message of several.
+/// The position where the first turn of a text ends: at a mark followed by the end of the text, a line break,
+/// another mark or the next speaker. In strings of program code a mark is followed by something else. If the
+/// answer uses channels (OpenAI's Harmony format), `<|end|>` only ends one of several messages.
 pub fn end_of_turn(text: &str) -> Option<usize> {
     end_of(text, text.contains(CHANNEL))
 }
@@ -49,14 +49,14 @@ fn end_of(text: &str, has_channels: bool) -> Option<usize> {
 /// Watches an answer while it streams.
 #[derive(Debug, Default)]
 pub(crate) struct TurnDetector {
-    /// The end of what came.
+    /// The end of the text so far.
     tail: String,
-    /// Whether it comes in channels.
+    /// Whether the answer uses channels.
     has_channels: bool,
 }
 
 impl TurnDetector {
-    /// Takes a piece of the text in. True when the turn has ended and something comes behind it.
+    /// Takes the next piece of text. Returns true if the turn has ended and text follows.
     pub(crate) fn ended(&mut self, piece: &str) -> bool {
         self.tail.push_str(piece);
         // A mark at the very end may stand in a string whose rest is still to come.

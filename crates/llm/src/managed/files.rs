@@ -1,14 +1,13 @@
-//! What the supervisor of the managed server and the processes that use it share: a folder in the
-//! data folder with two lock files, the state, and the logs.
+//! The files that the supervisor of the managed server shares with the processes that use it: a folder in the data
+//! directory with two lock files, the state, and the logs.
 //!
 //! - `lock` is held by the supervisor for as long as it lives.
-//! - `users` is held, shared, by every process that uses the server. Who can take it alone knows
-//!   that nobody else does.
-//! - `state.json` is what the supervisor says of itself, replaced whole at every change.
+//! - `users` is held with a shared lock by every process that uses the server. A process that can lock it
+//!   exclusively knows that there are no other users.
+//! - `state.json` is the supervisor's report of itself and the server, replaced atomically at every change.
 //! - `stop` asks the supervisor to end.
 //!
-//! The locks are the operating system's (`flock`): it frees them when their holder ends, however it
-//! ends.
+//! The locks are the operating system's (`flock`), which releases them when the holder ends for any reason.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -22,33 +21,33 @@ use tokio::time::Instant;
 
 use crate::Error;
 
-/// Others look at a lock for a moment each; who wants it tries again for a while.
+/// How long to wait before trying a lock again. Others hold it briefly while they check it.
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
-/// Time for those who only look at the supervisor's lock.
+/// How long to try the supervisor's lock when only checking it.
 const LOOKING: Duration = Duration::from_millis(400);
-/// Time for a server that is being ended or replaced.
+/// How long to wait for a server that is being stopped or replaced.
 const ENDING: Duration = Duration::from_secs(30);
-/// The end of a log that an error shows.
+/// How many characters of a log an error shows.
 const LOG_CHARS: usize = 800;
-/// A log is put aside when it is larger.
+/// The size at which a log is rotated.
 const LOG_BYTES_MAX: u64 = 16 << 20;
 
-/// Where the managed server is in its life.
+/// The status of the managed server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineStatus {
-    /// It loads its model, for the first time or again, or waits a moment before it does.
+    /// It is loading its model or waiting to be restarted.
     Starting,
-    /// It answers.
+    /// It answers requests.
     Running,
-    /// There is none.
+    /// It is not running.
     Stopped,
-    /// It ended, and starting it again was given up.
+    /// It ended and is not restarted any more.
     Failed,
 }
 
 impl EngineStatus {
-    /// The name, as in the state file.
+    /// The name as in the state file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Starting => "starting",
@@ -59,21 +58,21 @@ impl EngineStatus {
     }
 }
 
-/// What a server serves.
+/// The model that a server has loaded, and with which settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ServedModel {
-    /// The model's name.
+    /// The name of the model.
     pub(crate) model: String,
-    /// Its weights.
+    /// The path of the weights.
     pub(crate) weights: PathBuf,
-    /// The window of each slot.
+    /// The context window of each slot, in tokens.
     pub(crate) context: Tokens,
-    /// Requests at a time.
+    /// The number of parallel requests.
     pub(crate) slots: u32,
 }
 
 impl ServedModel {
-    /// Whether a server with this load does for who wants that one.
+    /// Whether a server with these settings is suitable for a process that wants `wanted`.
     pub(crate) fn serves(&self, wanted: &Self) -> bool {
         self.model == wanted.model
             && self.weights == wanted.weights
@@ -82,45 +81,45 @@ impl ServedModel {
     }
 }
 
-/// What the supervisor says of itself and its server. A supervisor may be older than who reads this:
-/// members may be added, with defaults, and none renamed.
+/// The supervisor's report of itself and its server. The supervisor may be older than the process that reads
+/// this, so members may be added, with defaults, but not renamed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineState {
-    /// Where it is in its life.
+    /// The status of the server.
     pub status: EngineStatus,
-    /// The supervisor's process id.
+    /// The process id of the supervisor.
     pub supervisor: u32,
-    /// The server's process id, while there is one.
+    /// The process id of the server while it is running.
     pub pid: Option<u32>,
-    /// The server's port on the loopback interface.
+    /// The port of the server on the loopback interface.
     pub port: Option<u16>,
     #[serde(flatten)]
     pub(crate) load: ServedModel,
-    /// When the server began to answer, in seconds since 1970.
+    /// When the server became ready, in seconds since 1970.
     pub since: Option<u64>,
-    /// How often the server was started again.
+    /// The number of restarts.
     pub restarts: u32,
-    /// Why it failed, or was started again the last time.
+    /// Why the server failed, or why it was last restarted.
     pub reason: Option<String>,
 }
 
 impl EngineState {
-    /// The server's URL.
+    /// The URL of the server.
     pub fn url(&self) -> Option<String> {
         self.port.map(|port| format!("http://127.0.0.1:{port}"))
     }
 
-    /// The model's name.
+    /// The name of the model.
     pub fn model(&self) -> &str {
         &self.load.model
     }
 
-    /// The window of each slot.
+    /// The context window of each slot, in tokens.
     pub fn context(&self) -> Tokens {
         self.load.context
     }
 
-    /// Requests at a time.
+    /// The number of parallel requests.
     pub fn slots(&self) -> u32 {
         self.load.slots
     }
@@ -160,7 +159,7 @@ impl Files {
             .map_err(|error| self.failed(error))
     }
 
-    /// Takes the supervisor's lock; None if another has it.
+    /// Takes the supervisor's lock; `None` if another process holds it.
     pub(crate) async fn supervise(&self) -> Result<Option<File>, Error> {
         let lock = self.open("lock")?;
         let taken = poll(LOOKING, || lock.try_lock()).await;
@@ -168,7 +167,7 @@ impl Files {
         Ok(taken.then_some(lock))
     }
 
-    /// What the living supervisor says; None if there is no supervisor, or it said nothing yet.
+    /// The report of the running supervisor; `None` if none is running or it has not reported yet.
     pub(crate) fn supervised(&self) -> Result<Option<EngineState>, Error> {
         if !self.folder.exists() || self.is_free()? {
             return Ok(None);
@@ -176,7 +175,7 @@ impl Files {
         Ok(self.last_state())
     }
 
-    /// Whether no supervisor lives.
+    /// Whether no supervisor is running.
     pub(crate) fn is_free(&self) -> Result<bool, Error> {
         match self.open("lock")?.try_lock_shared() {
             Ok(()) => Ok(true),
@@ -185,13 +184,13 @@ impl Files {
         }
     }
 
-    /// What the last supervisor said last, alive or not.
+    /// The last report of the last supervisor, which may have ended.
     pub(crate) fn last_state(&self) -> Option<EngineState> {
         let text = fs::read(self.folder.join("state.json")).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
-    /// Replaces the state. Only the holder of the supervisor's lock may.
+    /// Replaces the state file. Only the holder of the supervisor's lock may call this.
     pub(crate) fn publish(&self, state: &EngineState) -> Result<(), Error> {
         let (next, place) = (
             self.folder.join("state.json.next"),
@@ -204,7 +203,7 @@ impl Files {
             .map_err(|error| self.failed(error))
     }
 
-    /// Becomes a user of the server, until the value is dropped or the process ends.
+    /// Registers this process as a user of the server, until the returned value is dropped or the process ends.
     pub(crate) async fn join(&self) -> Result<Users, Error> {
         let users = Users {
             file: self.open("users")?,
@@ -213,14 +212,14 @@ impl Files {
         Ok(users)
     }
 
-    /// The file that tells whether there are users, not taken yet.
+    /// Opens the file that users lock, without locking it.
     pub(crate) fn users(&self) -> Result<Users, Error> {
         Ok(Users {
             file: self.open("users")?,
         })
     }
 
-    /// The processes that use the server, as far as the system tells.
+    /// The processes that use the server, as far as the system reports them.
     pub(crate) fn user_pids(&self) -> Option<Vec<u32>> {
         let inode = match fs::metadata(self.folder.join("users")) {
             Ok(about) => about.ino(),
@@ -239,7 +238,7 @@ impl Files {
         self.folder.join("stop").exists()
     }
 
-    /// Forgets an earlier request to end.
+    /// Removes an earlier request to end.
     pub(crate) fn forget_stop(&self) -> Result<(), Error> {
         match fs::remove_file(self.folder.join("stop")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed(error)),
@@ -247,7 +246,7 @@ impl Files {
         }
     }
 
-    /// Asks the supervisor to end and waits until it and its server are gone.
+    /// Asks the supervisor to end, and waits until it and its server have ended.
     pub(crate) async fn stop(&self) -> Result<(), Error> {
         let deadline = Instant::now() + ENDING;
         while !self.is_free()? {
@@ -274,8 +273,8 @@ impl Files {
         self.folder.join("supervisor.log")
     }
 
-    /// Puts a log aside that has become too large. Whoever writes to it writes at its end, so it can
-    /// be emptied under its writer.
+    /// Rotates a log that has become too large. Writers append, so the file can be truncated while one has it
+    /// open.
     pub(crate) fn bound_log(log: &Path) -> io::Result<()> {
         if fs::metadata(log).is_ok_and(|about| about.len() > LOG_BYTES_MAX) {
             if let Err(error) = fs::copy(log, log.with_extension("log.1")) {
@@ -288,7 +287,7 @@ impl Files {
     }
 }
 
-/// The end of a log, for an error.
+/// The end of a log, for an error message.
 pub(crate) fn log_end(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
@@ -296,14 +295,14 @@ pub(crate) fn log_end(log: &Path) -> String {
     text.trim_end().chars().skip(skip).collect()
 }
 
-/// A hold on the file of the users.
+/// An open handle on the file that users lock.
 #[derive(Debug)]
 pub(crate) struct Users {
     file: File,
 }
 
 impl Users {
-    /// Holds it beside others.
+    /// Takes a shared lock.
     pub(crate) async fn share(&self, files: &Files) -> Result<(), Error> {
         let shared = poll(ENDING, || self.file.try_lock_shared()).await;
         if shared.map_err(|error| files.failed(error))? {
@@ -315,7 +314,7 @@ impl Users {
         Err(Error::Managed { reason })
     }
 
-    /// Holds it alone, if nobody else holds it. If somebody does, an earlier hold is lost.
+    /// Takes an exclusive lock if there is no other holder. If there is one, a shared lock held before is lost.
     pub(crate) fn alone(&self) -> io::Result<bool> {
         match self.file.try_lock() {
             Ok(()) => Ok(true),
@@ -329,8 +328,8 @@ impl Users {
     }
 }
 
-/// Tries for a lock until it is there (true) or the time is over (false). File locks cannot be waited
-/// for without a thread.
+/// Tries to take a lock until it succeeds (true) or the time is up (false). Waiting for a file lock would need
+/// a thread.
 async fn poll(
     timeout: Duration,
     mut attempt: impl FnMut() -> Result<(), TryLockError>,
@@ -348,9 +347,9 @@ async fn poll(
     }
 }
 
-/// The holders of shared locks on an inode, in the format of `/proc/locks` (proc(5)):
-/// `1: FLOCK ADVISORY READ 4711 08:01:1234 0 EOF`. The device is left out: some file systems show
-/// another one there than in a file's status.
+/// The process ids that hold shared locks on an inode, parsed from `/proc/locks` (proc(5)): `1: FLOCK ADVISORY
+/// READ 4711 08:01:1234 0 EOF`. The device is not compared, because some file systems report a different one
+/// there than in a file's metadata.
 fn holders(locks: &str, inode: u64) -> Vec<u32> {
     let inode = inode.to_string();
     let mut pids: Vec<u32> = locks

@@ -1,6 +1,5 @@
-//! The supervisor: a process of its own that owns the managed server for all processes that use it.
-//! It starts the server again when it died or hangs, and ends it and itself when nobody has used it
-//! for a while.
+//! The supervisor: a separate process that owns the managed server for all processes that use it. It restarts the
+//! server when it crashes or hangs, and stops the server and itself when no process has used it for a while.
 
 use std::cell::Cell;
 use std::fs::OpenOptions;
@@ -23,35 +22,35 @@ use crate::{Error, ModelServer};
 
 const SERVE: &str = include_str!("../managed_serve.py");
 const WATCH: &str = include_str!("../managed_watch.py");
-/// How often the supervisor looks whether the server is wanted.
+/// How often the supervisor checks whether the server is still needed.
 const TICK: Duration = Duration::from_millis(200);
 const POLL: Duration = Duration::from_millis(100);
-/// How often the server is asked how it is, at most.
+/// The interval between health checks.
 const PROBE: Duration = Duration::from_secs(2);
-/// The longest that one question about its health may take.
+/// The timeout of one health check.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// Starts in a row without a whole answer between.
+/// How many starts in a row may fail before the supervisor gives up.
 const FAILURES_MAX: u32 = 5;
-/// A server that lived this long was no failure.
+/// A server that ran at least this long does not count as a failed start.
 const LONG_LIFE: Duration = Duration::from_mins(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// How often llama.cpp's threads look for each other before they sleep, where it was built with
-/// GNU OpenMP. Its 300,000 stall a processor that a test run or a build needs, and so the model's
-/// own other thread; alone, few are as fast.
+/// How many times llama.cpp's threads spin before they sleep, if it was built with GNU OpenMP. The default of
+/// 300,000 blocks processors that a test run, a build or the model's own other thread needs. With the
+/// processors to itself, a small number is as fast.
 const SPINS: &str = "1000";
 
-/// How long the supervisor waits before it judges.
+/// The supervisor's timeouts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SupervisorTimeouts {
-    /// For a server to load its model.
+    /// For the server to load its model.
     pub start: Duration,
-    /// For any answer about its health.
+    /// For any response to health checks.
     pub health: Duration,
-    /// For progress of a server that is at work. Reading one batch of a prompt is one step, which
-    /// takes minutes on a slow CPU.
+    /// For progress of a server that is working. Reading one batch of a prompt is one step, which takes minutes
+    /// on a slow CPU.
     pub stall: Duration,
-    /// Before the first new start; it doubles with each.
+    /// The wait before the first restart; it doubles with each further one.
     pub backoff: Duration,
 }
 
@@ -67,24 +66,24 @@ impl Default for SupervisorTimeouts {
     }
 }
 
-/// What a supervisor is told when it is started.
+/// What a new supervisor is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SupervisorConfig {
     pub(crate) data_dir: PathBuf,
-    /// The managed Python's interpreter.
+    /// The managed Python interpreter.
     pub(crate) interpreter: PathBuf,
-    /// llama.cpp's own program; None for the one in the managed Python.
+    /// The path of llama.cpp's own program; `None` for the one in the managed Python environment.
     pub(crate) engine: Option<PathBuf>,
     pub(crate) load: ServedModel,
-    /// How long it stays when nobody uses it.
+    /// How long the server keeps running while unused.
     pub(crate) idle: Duration,
     pub(crate) timeouts: SupervisorTimeouts,
 }
 
-/// Supervises the managed server of a data folder until it is not wanted any more. `config` is what
-/// [`crate::Managed`] gave to the command. Returns at once if another process supervises already.
+/// Supervises the managed server of a data directory until it is no longer needed. `config` is the argument
+/// that [`crate::Managed`] passed to the command. Returns at once if another process is already supervising.
 ///
-/// To be called at the start of a process of its own: it makes this process the leader of a session.
+/// Call this at the start of a process of its own: it makes the process a session leader.
 pub fn supervise(config: &str) -> Result<(), Error> {
     let config: SupervisorConfig =
         serde_json::from_str(config).map_err(|error| Error::Unsupported {
@@ -111,9 +110,9 @@ fn failed(error: std::io::Error) -> Error {
 
 /// Why the supervisor ends.
 enum End {
-    /// It was asked to, or nobody used the server.
+    /// It was asked to end, or the server was unused.
     Unwanted,
-    /// The server cannot be kept alive.
+    /// The server could not be kept running.
     GaveUp(String),
 }
 
@@ -163,15 +162,16 @@ async fn run(config: SupervisorConfig) -> Result<(), Error> {
     supervisor.files.publish(&state)
 }
 
-/// The server's process.
+/// The process of the server.
 struct Server {
     child: Child,
-    /// Its end is the sign to end. Kept apart, because to wait for a child closes its input.
+    /// The server's standard input; closing it tells the server to end. Kept separately, because waiting for a
+    /// child closes its input.
     stdin: Option<ChildStdin>,
 }
 
 impl Server {
-    /// Ends it and waits until it is gone.
+    /// Ends the server and waits for its process.
     async fn finish(mut self) {
         drop(self.stdin);
         let ended = tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await;
@@ -187,23 +187,23 @@ struct Supervisor {
     config: SupervisorConfig,
     files: Files,
     http: Client,
-    /// When the server was last used, by a user that was there or by a request that it worked on.
+    /// When the server was last in use, by a registered process or for a request.
     used: Cell<Instant>,
 }
 
-/// How one life of the server ended.
+/// How one run of the server ended.
 struct Death {
     why: String,
     was_ready: bool,
-    /// It answered, or lived long.
+    /// Whether it became ready or ran for long.
     was_good: bool,
-    /// Another process had taken its port.
+    /// Whether another process had taken its port.
     port_taken: bool,
 }
 
 impl Supervisor {
-    /// Waits until the server is to end. If that is because nobody uses it, `users` is then held, so
-    /// that nobody becomes a user of a server that is about to end.
+    /// Waits until the server is no longer needed. If that is because it is unused, `users` is then locked
+    /// exclusively, so that no process starts to use a server that is about to end.
     async fn until_unwanted(&self, users: &Users, terminate: &mut Signal) -> Result<End, Error> {
         loop {
             tokio::select! {
@@ -226,7 +226,7 @@ impl Supervisor {
         }
     }
 
-    /// Keeps a server alive until that seems hopeless.
+    /// Keeps the server running until restarting seems useless.
     async fn keep_alive(
         &self,
         state: &mut EngineState,
@@ -259,7 +259,7 @@ impl Supervisor {
         }
     }
 
-    /// One life of the server, from its start to its end.
+    /// Runs the server once, from start to end.
     async fn live(
         &self,
         state: &mut EngineState,
@@ -383,8 +383,8 @@ impl Supervisor {
             })
     }
 
-    /// Waits until the server has not answered for too long. Its answers do not wait for the model's
-    /// work.
+    /// Waits until the server has not responded to health checks for too long. The responses do not depend on
+    /// the model's work.
     async fn until_silent(&self, url: &str) -> String {
         let timeout = self.config.timeouts.health;
         let mut last = Instant::now();
@@ -399,8 +399,8 @@ impl Supervisor {
         }
     }
 
-    /// Waits until the server has been at work for too long without any progress. One question at a
-    /// time: some versions answer it between two steps of the work only.
+    /// Waits until the server has worked without progress for too long. Makes one request at a time, because
+    /// some versions answer only between two steps of the work.
     async fn until_stalled(&self, url: &str, answered: &Cell<bool>) -> String {
         let timeout = self.config.timeouts.stall;
         let mut last = None;
@@ -430,8 +430,7 @@ impl Supervisor {
     }
 }
 
-/// A port that is free now. Another process could take it before the server does; then another is
-/// tried.
+/// A port that is currently free. If another process takes it before the server does, another one is tried.
 fn free_port() -> Result<u16, Error> {
     TcpListener::bind(("127.0.0.1", 0))
         .and_then(|listener| listener.local_addr())
@@ -441,7 +440,7 @@ fn free_port() -> Result<u16, Error> {
         })
 }
 
-/// The wait before a new start: doubling, half of it random.
+/// The wait before a restart: it doubles each time, and half of it is random.
 fn backoff(first: Duration, failures: u32, jitter: &SeededRandom) -> Duration {
     let doubled = first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
     let half = doubled.min(BACKOFF_MAX) / 2;

@@ -1,5 +1,5 @@
-//! A piece of a streamed chat completion, or a whole one, as servers really send it: what is missing,
-//! null or of another type says nothing, and what says something is understood in every known form.
+//! Parses a chunk of a streamed chat completion, or a whole completion, as real servers send it. Members that are
+//! missing, null or of an unexpected type are ignored, and all known forms are understood.
 
 use journeyman_event::Tokens;
 use serde_json::Value;
@@ -8,27 +8,27 @@ use crate::calls::Call;
 use crate::stream::Piece;
 use crate::{FinishReason, error_reply};
 
-/// What a chunk says.
+/// A parsed chunk.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
     pub(super) piece: Piece,
-    /// The server ended the answer, and not because it was done.
+    /// Why the server ended the answer before the model finished.
     pub(super) broken: Option<Broken>,
-    /// The model that answers, by its own account.
+    /// The name of the model as reported by the server.
     pub(super) model: Option<String>,
     pub(super) usage: Reported,
 }
 
-/// Why a server ended an answer that is not whole.
+/// Why a server ended an incomplete answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Broken {
-    /// A filter of contents.
+    /// A content filter.
     Filtered,
-    /// Something went wrong; its own word for it.
+    /// An error; contains the server's name for it.
     Failed(String),
 }
 
-/// What a server reports of a call, as far as it does.
+/// The usage reported by a server, possibly incomplete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reported {
     pub(super) prompt: Option<Tokens>,
@@ -37,7 +37,7 @@ pub(super) struct Reported {
 }
 
 impl Reported {
-    /// Takes in what was reported later.
+    /// Merges a later report.
     pub(super) fn update(&mut self, later: Self) {
         self.prompt = later.prompt.or(self.prompt);
         self.completion = later.completion.or(self.completion);
@@ -45,7 +45,7 @@ impl Reported {
     }
 }
 
-/// The error that a chunk holds instead of a piece.
+/// The error that a chunk contains instead of a piece.
 pub(super) fn error(chunk: &Value) -> Option<&Value> {
     let told = match &chunk["error"] {
         Value::Null | Value::Bool(false) => None,
@@ -120,7 +120,7 @@ pub(super) fn read(chunk: &Value) -> Chunk {
     read
 }
 
-/// Text, or a list of parts of it; a part that is a thought is told from the others.
+/// The content, which is text or a list of parts; parts that are thoughts are separated from the others.
 fn parts(value: &Value, text: &mut String, thought: &mut String) {
     match value {
         Value::String(piece) => text.push_str(piece),
@@ -164,14 +164,14 @@ fn reported(usage: &Value) -> Reported {
     }
 }
 
-/// A model of a server's list.
+/// A model in a server's list.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Listed {
     pub(super) name: String,
     pub(super) window: Option<Tokens>,
 }
 
-/// The models of a list; none if it is no list.
+/// The models in a list; `None` if it is not a list.
 pub(super) fn models(text: &str) -> Option<Vec<Listed>> {
     let value: Value = serde_json::from_str(text).ok()?;
     let list = [&value, &value["data"], &value["models"]]
@@ -196,7 +196,7 @@ pub(super) fn models(text: &str) -> Option<Vec<Listed>> {
     Some(list.iter().filter_map(entry).collect())
 }
 
-/// The entry of a list that is meant by a name. Spelled otherwise, the list's spelling holds.
+/// The entry that a name refers to. If the spelling differs, the spelling of the list is used.
 pub(super) fn find<'a>(list: &'a [Listed], wanted: &str) -> Option<&'a Listed> {
     let small = wanted.to_lowercase();
     let is = |test: &dyn Fn(&str) -> bool| list.iter().find(|entry| test(&entry.name));
@@ -205,8 +205,8 @@ pub(super) fn find<'a>(list: &'a [Listed], wanted: &str) -> Option<&'a Listed> {
         .or_else(|| is(&|name| name.strip_prefix("models/") == Some(wanted)))
 }
 
-/// Whether a list says that it has a name without naming it: by a pattern (`openai/*`), or as a variant
-/// (`name:free`) of one that it names; or it names nothing at all.
+/// Whether a list leaves open that the server has a model it does not list: by a pattern (`openai/*`), as a
+/// variant (`name:free`) of a listed model, or because the list is empty.
 pub(super) fn may_have(list: &[Listed], wanted: &str) -> bool {
     let matches = |pattern: &str| {
         pattern.split_once('*').is_some_and(|(start, end)| {

@@ -1,31 +1,32 @@
-//! What a request may be sent without: parameters that some servers or models refuse. What was refused
-//! once is left out from then on.
+//! Optional request parameters, which some servers or models reject. A parameter that was rejected once is no
+//! longer sent.
 
 use crate::error_reply::ErrorReply;
 
-/// Something that a request says and that a server may not want.
+/// A request parameter that a server may reject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parameter {
     Seed,
     Temperature,
     Stop,
-    /// Without it the usage is estimated.
+    /// Asks for the usage. Without it the usage is estimated.
     StreamOptions,
-    /// The caller reads answers leniently anyway.
+    /// The JSON schema. Without it callers parse the answer leniently.
     Schema,
-    /// The answer comes whole then.
+    /// Asks for streaming. Without it the answer arrives whole.
     Stream,
-    /// That the model is not to think: a switch of its template.
+    /// Tells the model not to think, through a switch of its chat template.
     Thinking,
-    /// Newer servers want `max_completion_tokens` in its place.
+    /// Newer servers want `max_completion_tokens` instead.
     MaxTokens,
-    /// What comes is counted anyway.
+    /// Without it the received tokens are counted here.
     MaxCompletionTokens,
-    /// Some models' templates know no system prompt: it becomes the beginning of the first message.
+    /// The system prompt. Some chat templates do not support one; its text is then put in front of the first
+    /// message.
     System,
 }
 
-/// The words by which a refusal names each.
+/// The names by which error messages refer to each parameter.
 const NAMES: &[(Parameter, &[&str])] = &[
     (Parameter::Seed, &["seed"]),
     (Parameter::Temperature, &["temperature"]),
@@ -67,8 +68,8 @@ const NAMES: &[(Parameter, &[&str])] = &[
     ),
 ];
 
-/// Which of those that a request has a refusal names, by its own member for that, else by what its
-/// message names first.
+/// Which parameter of the request an error refers to: by the error's own member for it, or else the first one
+/// named in the message.
 pub(super) fn named(reply: &ErrorReply, has: impl Fn(Parameter) -> bool) -> Option<Parameter> {
     let by_refusal = match reply.status {
         401..=403 | 404 | 408 | 413 | 425 | 429 => return None,
