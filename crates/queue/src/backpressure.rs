@@ -1,25 +1,27 @@
-//! Watches how full a queue is, how long its jobs wait, and how many wait behind it.
+//! Watches how full a queue is, how long its jobs wait, and how many requests wait downstream of it, and raises
+//! alerts.
 
 use std::fmt;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When to warn.
+/// The thresholds for alerts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AlertThresholds {
-    /// A queue this full, in percent, is worth a warning. 80.
+    /// Fill level in per cent from which a warning is raised. Default 80.
     pub warn_percent: u64,
-    /// One this full is critical. 100.
+    /// Fill level in per cent from which the alert is critical. Default 100.
     pub critical_percent: u64,
-    /// Below this all is well again; in between it stays as it was. 70.
+    /// Below this percentage the level returns to normal; between this and `warn_percent` it does not change.
+    /// Default 70.
     pub clear_percent: u64,
-    /// Between two alerts of the same level about the same thing lies at least this. 5 s.
+    /// The shortest time between two alerts of the same level about the same indicator. Default 5 s.
     pub pause: Duration,
-    /// A job that could have started this long ago is worth a warning. 60 s.
+    /// A warning is raised if a job that is ready to start has waited this long. Default 60 s.
     pub oldest_waiting_max: Duration,
-    /// So many that wait behind the queue are worth a warning; see
-    /// [`Queue::set_downstream`](crate::Queue::set_downstream). 16.
+    /// A warning is raised if this many requests wait downstream; see
+    /// [`Queue::set_downstream`](crate::Queue::set_downstream). Default 16.
     pub downstream_max: u64,
 }
 
@@ -36,22 +38,22 @@ impl Default for AlertThresholds {
     }
 }
 
-/// How serious it is.
+/// The severity of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AlertLevel {
-    /// All is well, again.
+    /// Back to normal.
     Normal,
-    /// It is getting tight.
+    /// The limit is near.
     Warning,
-    /// Nothing more fits.
+    /// The limit is reached.
     Critical,
 }
 
 impl AlertLevel {
-    /// All of them, the least serious first.
+    /// All levels, the least severe first.
     pub const ALL: [Self; 3] = [Self::Normal, Self::Warning, Self::Critical];
 
-    /// Its name.
+    /// The name of the level.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Normal => "normal",
@@ -61,20 +63,20 @@ impl AlertLevel {
     }
 }
 
-/// What is watched.
+/// An indicator that is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watched {
-    /// The places that are taken, in percent of the capacity.
+    /// The occupied places, in per cent of the capacity.
     Fill,
-    /// For how long the oldest waiting job could have been started, in percent of
+    /// How long the oldest waiting job has been ready to start, in per cent of
     /// [`AlertThresholds::oldest_waiting_max`].
     OldestWaiting,
-    /// How many wait behind the queue, in percent of [`AlertThresholds::downstream_max`].
+    /// The number of requests waiting downstream, in per cent of [`AlertThresholds::downstream_max`].
     Downstream,
 }
 
 impl Watched {
-    /// Its name.
+    /// The name of the indicator.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Fill => "fill",
@@ -84,14 +86,14 @@ impl Watched {
     }
 }
 
-/// Something has come to another level.
+/// An indicator reached another level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Alert {
-    /// What is watched.
+    /// The indicator.
     pub watched: Watched,
-    /// How serious it is now.
+    /// The new level.
     pub level: AlertLevel,
-    /// What was seen; of what, says [`Watched`].
+    /// The measured value in per cent, as described at [`Watched`].
     pub percent: u64,
 }
 
@@ -111,35 +113,35 @@ impl fmt::Display for Alert {
     }
 }
 
-/// How something that is watched is, and how often it gave an alert.
+/// The current level of an indicator, and how many alerts it has raised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Alarm {
-    /// What is watched.
+    /// The indicator.
     pub watched: Watched,
-    /// How serious it is now, whether there was an alert of it or not.
+    /// The current level, even if no alert was raised for it yet.
     pub level: AlertLevel,
     alerts: [u64; AlertLevel::ALL.len()],
 }
 
 impl Alarm {
-    /// Alerts of each level, the least serious first.
+    /// The number of alerts per level, the least severe first.
     pub fn alerts(&self) -> impl Iterator<Item = (AlertLevel, u64)> + use<> {
         AlertLevel::ALL.into_iter().zip(self.alerts)
     }
 }
 
-/// What is known at a moment. What is missing changes nothing.
+/// Measurements at one moment. Missing values leave the indicator unchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
-    /// Places that are taken, and all of them.
+    /// The occupied places and the capacity.
     pub fill: Option<(usize, usize)>,
-    /// For how long the oldest waiting job could have been started; zero if none waits.
+    /// How long the oldest waiting job has been ready to start; zero if no job is waiting.
     pub oldest_waiting: Option<Duration>,
-    /// How many wait behind the queue.
+    /// The number of requests waiting downstream.
     pub downstream: Option<u64>,
 }
 
-/// The alarms of one queue. A pure function of what it was shown: the time is given.
+/// The alarms of one queue, as a pure state machine: the time is an argument.
 #[derive(Debug)]
 pub struct Monitor {
     thresholds: AlertThresholds,
@@ -149,7 +151,7 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// All is well at first.
+    /// All indicators start at the normal level.
     pub fn new(thresholds: AlertThresholds) -> Self {
         let of_marks = Watch::new(
             Watched::Fill,
@@ -165,9 +167,9 @@ impl Monitor {
         }
     }
 
-    /// Takes in what is known now, and names what has changed: one alert for each watched thing at
-    /// most. A change that comes too soon after an alert of the same level is named later, if it is
-    /// still so at a sample after the pause; but that all is well again is named at once.
+    /// Takes a sample and returns at most one alert per indicator. If a level is reached again within the
+    /// pause, its alert is postponed to the first sample after the pause that still shows it. A return to
+    /// normal is reported at once.
     pub fn observe(&mut self, sample: Sample, now: Instant) -> impl Iterator<Item = Alert> + use<> {
         let fill = sample
             .fill
@@ -189,7 +191,7 @@ impl Monitor {
         alerts.into_iter().flatten()
     }
 
-    /// How everything that is watched is.
+    /// The current state of all indicators.
     pub fn alarms(&self) -> Vec<Alarm> {
         let watches = [&self.fill, &self.oldest_waiting, &self.downstream];
         watches.map(Watch::alarm).to_vec()
@@ -200,7 +202,7 @@ fn wide(count: usize) -> u128 {
     u128::try_from(count).unwrap_or(u128::MAX)
 }
 
-/// Rounded down; none of nothing.
+/// `part` in per cent of `whole`, rounded down; 0 if `whole` is 0.
 fn percent(part: u128, whole: u128) -> Option<u64> {
     let percent = part.saturating_mul(100).checked_div(whole)?;
     Some(u64::try_from(percent).unwrap_or(u64::MAX))
@@ -218,7 +220,7 @@ struct Watch {
     told: AlertLevel,
     warned: Option<Instant>,
     was_critical: Option<Instant>,
-    /// Alerts of each level.
+    /// The number of alerts per level.
     alerts: [u64; AlertLevel::ALL.len()],
 }
 

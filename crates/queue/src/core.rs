@@ -1,8 +1,8 @@
-//! The rules of the queue as a state machine: no tasks, no locks, and the time is given.
+//! The rules of the queue as a state machine: no tasks, no locks, and the time is an argument.
 //!
-//! Every change is a call; what follows from it is asked for: who gets a free place
-//! ([`Core::grant`]), what is due ([`Core::due`]), who has to make room ([`Core::victim`]) and what
-//! can start ([`Core::start`]).
+//! Every change is a method call. Its consequences must then be queried: who gets a free place ([`Core::grant`]),
+//! what is due ([`Core::due`]), which job must be preempted ([`Core::victim`]), and which jobs start
+//! ([`Core::start`]).
 
 mod clock;
 #[cfg(test)]
@@ -20,50 +20,50 @@ use tokio::time::Instant;
 use crate::dependencies::Dependencies;
 use crate::{Ageing, QueueOptions};
 
-/// By how much of priority a level is more urgent than the next.
+/// The difference in priority between two levels.
 const LEVEL: u8 = 10;
-/// How many priorities there are.
+/// The number of priorities.
 pub(crate) const PRIORITIES: usize = Priority::LAST.value() as usize + 1;
 
-/// Where a waiting job stands: the smallest is the first, if nothing has aged.
+/// The position of a waiting job: without ageing, the job with the smallest value is first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     priority: Priority,
-    /// Counts up at the tail of the queue, down from 0 at its head.
+    /// Increases for jobs added at the tail of the queue, and decreases below 0 for jobs put back at its head.
     order: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Waits for a place.
+    /// Waiting for a place.
     Outside { ticket: u64 },
-    /// Has a place and is not submitted yet.
+    /// Has a place but was not submitted yet.
     Admitted,
-    /// Waits for other jobs to end.
+    /// Waiting for other jobs to end.
     Blocked,
-    /// Can start. `since` is when in the course of things it became so.
+    /// Ready to start. `since` is the number of the event that made it ready.
     Ready { since: u64 },
-    /// Is to leave, and keeps its place until that is sure. `number` is this wish's; `since` is that of
-    /// a job that could start.
+    /// About to leave, but keeps its place until its leaving was recorded. `number` identifies this hold.
+    /// `since` is that of the ready job it was, if it was ready.
     Held { number: u64, since: Option<u64> },
-    /// Runs; `number` says when it was started in the course of things.
+    /// Running. `number` is the number of the event that started it.
     Running {
         number: u64,
         stop: Stopping,
-        /// Its slot goes to one that has a claim to it.
+        /// Its slot will go to a waiting job that preempted it.
         promised: bool,
     },
 }
 
-/// How far the stopping of a running job has come, the beginning first.
+/// How far the stopping of a running job has come, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stopping {
     No,
-    /// It was asked, and has all the time it needs.
+    /// It was asked to stop, without a time limit.
     Asked,
-    /// It was asked, and is dropped when the time is over.
+    /// It was asked to stop and will be dropped when the time limit is reached.
     Urged,
-    /// It is dropped, as soon as that is possible.
+    /// It is being dropped.
     Killed,
 }
 
@@ -71,24 +71,24 @@ enum Stopping {
 struct Job<I, T> {
     phase: Phase,
     place: Place,
-    /// Since when it waits in its present phase, or runs.
+    /// When its current phase started.
     since: Instant,
-    /// The jobs that it depends on and that are not known to have ended, until it was started.
+    /// The dependencies that are not known to have ended. Empty once the job was started.
     waits_for: Vec<I>,
     alarm: Option<(Instant, u64)>,
     kept: T,
 }
 
-/// How a job leaves.
+/// Why a job leaves the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LeaveReason {
-    /// Nobody has to wait for it any longer.
+    /// It ended, so its dependants no longer wait for it.
     Ended,
-    /// It rests, and may come back: whoever depends on it goes on waiting.
+    /// It is paused and may return, so its dependants keep waiting for it.
     Rests,
 }
 
-/// Why there is no place.
+/// Why a job was not admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AdmitError<I> {
     Full,
@@ -97,76 +97,77 @@ pub(crate) enum AdmitError<I> {
     Closed,
 }
 
-/// What a new job gets.
+/// The result of an admission request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     Place,
-    /// [`Core::grant`] will name it.
+    /// [`Core::grant`] will return the job when it gets a place.
     Later,
 }
 
-/// What a submitter does if there is no place.
+/// What happens if the queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IfFull {
     Refuse,
     Wait,
 }
 
-/// What the clock brought.
+/// An event caused by the clock.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Due<I, T> {
-    /// The deadline of a waiting job has passed; it is out.
+    /// The deadline of a waiting job has passed; the job was removed.
     Expired(I, T),
-    /// That of a running job has; it is to be told.
+    /// The deadline of a running job has passed; the job must be told to stop.
     TimedOut(I),
-    /// A running job has not stopped in time; it is to be dropped.
+    /// A running job has not stopped in time; it must be dropped.
     Kill(I),
-    /// It could not be dropped either; it is out.
+    /// A job could not be dropped; it was removed from the queue although it may still run.
     Lost(I, T),
 }
 
-/// Where a job was when it was asked to stop.
+/// The phase of a job when it was asked to stop.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PhaseAtStop {
-    /// It is held back, by the wish of this number: [`Core::take`] or [`Core::put_back`] comes next.
+    /// It was waiting and is now held. The caller must call [`Core::take`] or [`Core::put_back`] with this
+    /// number.
     Waiting(u64),
     Running,
-    /// Or not submitted yet.
+    /// It is unknown or was not submitted yet.
     Unknown,
 }
 
-/// A job that is to be run.
+/// A job that must be run now.
 #[derive(Debug)]
 pub(crate) struct Started<'a, I, T> {
     pub(crate) id: I,
-    /// Of this run; every run has another.
+    /// Identifies this run; unique.
     pub(crate) number: u64,
-    /// For how long it could have started.
+    /// How long the job was ready to start.
     pub(crate) waited: Duration,
     pub(crate) kept: &'a mut T,
 }
 
-/// Jobs named `I`, each with something that the caller keeps with it.
+/// Jobs with ids of type `I`, each with data of the caller.
 #[derive(Debug)]
 pub(crate) struct Core<I, T> {
     jobs: HashMap<I, Job<I, T>>,
     dependencies: Dependencies<I>,
     outside: BTreeMap<u64, I>,
     admitted: usize,
-    /// Submitted jobs that wait, ready or blocked, by priority.
+    /// The number of submitted jobs that are waiting, by priority.
     depth: [usize; PRIORITIES],
     waiting: usize,
     ready: BTreeMap<Place, I>,
-    /// The ready ones by how long they wait.
+    /// The ready jobs, ordered by how long they have waited.
     ages: BTreeSet<(Instant, Place)>,
     running: BTreeMap<(Priority, u64), I>,
-    /// How many running jobs were asked to stop.
+    /// The number of running jobs that were asked to stop.
     stopping: usize,
-    /// Slots that preempted jobs have left for those they made room for.
+    /// Free slots reserved for jobs that preempted others.
     promised: usize,
     alarms: BTreeMap<(Instant, u64), I>,
     closed: bool,
-    /// Counts what happens.
+    /// Increments the event counter and returns it.
     count: u64,
     head: i64,
     tail: i64,
@@ -209,10 +210,10 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         self.count
     }
 
-    /// Gives a new job a place, or has it wait for one: if there is one, nobody waits for it, since
-    /// every free place is granted at once. Its dependencies count from now on for
-    /// cycles, and it waits for each until it is known to have ended, whether it is here or not; others
-    /// that depend on it wait for it from when it has a place.
+    /// Gives a new job a place, or puts it on the list of those waiting for one. If a place is free, no one is
+    /// waiting, because free places are granted at once. The job's dependencies count for cycle detection from
+    /// now on. It waits for each of them until it is known to have ended, whether it is in this queue or not.
+    /// Other jobs wait for this one as soon as it has a place.
     pub(crate) fn admit(
         &mut self,
         id: &I,
@@ -242,8 +243,8 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         Ok(admission)
     }
 
-    /// Gives jobs of former times places, whether there is room or not. They are to be submitted
-    /// when all are in: then it does not matter which of them is named first.
+    /// Gives places to jobs recovered after a restart, regardless of capacity. They must be submitted after all
+    /// of them were recovered, so that their order does not matter.
     pub(crate) fn recover(
         &mut self,
         id: &I,
@@ -287,7 +288,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         self.occupied() < self.capacity
     }
 
-    /// From now on others wait for this job.
+    /// Gives the job a place. From now on others wait for it.
     fn give_place(&mut self, id: &I) {
         if let Some(job) = self.jobs.get_mut(id) {
             job.phase = Phase::Admitted;
@@ -308,7 +309,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         }
     }
 
-    /// Gives a free place to the one who has waited longest for one.
+    /// Gives a free place to the submitter that has waited longest.
     pub(crate) fn grant(&mut self) -> Option<I> {
         if self.closed || !self.has_place() {
             return None;
@@ -318,7 +319,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         Some(id)
     }
 
-    /// Takes back an admission, or the wish for one.
+    /// Cancels an admission, or a request for one.
     pub(crate) fn withdraw(&mut self, id: &I, now: Instant) -> Option<T> {
         match self.jobs.get(id)?.phase {
             Phase::Outside { ticket } => {
@@ -356,7 +357,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         }
     }
 
-    /// A job takes its place among the waiting ones.
+    /// Puts a job among the waiting ones.
     fn wait(&mut self, id: &I, now: Instant) {
         let since = self.tick();
         let Some(job) = self.jobs.get_mut(id) else {
@@ -374,7 +375,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         self.ages.insert((now, job.place));
     }
 
-    /// This job is forgotten.
+    /// Removes a job.
     fn leave(&mut self, id: &I, how: LeaveReason, now: Instant) -> Option<T> {
         self.set_alarm(id, None);
         self.dependencies.forget(id);
@@ -384,14 +385,15 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         self.jobs.remove(id).map(|job| job.kept)
     }
 
-    /// A job that is not here has ended, or never was. One that is here says so itself.
+    /// Records that a job not in this queue has ended or never existed. Ignored for jobs in the queue, whose
+    /// end the queue observes itself.
     pub(crate) fn mark_ended(&mut self, id: &I, now: Instant) {
         if !self.jobs.get(id).is_some_and(Job::is_in) {
             self.release(id, now);
         }
     }
 
-    /// Nobody waits for this job any longer.
+    /// Unblocks the jobs that wait for this one.
     fn release(&mut self, id: &I, now: Instant) {
         for dependent in self.dependencies.on(id).to_vec() {
             let since = self.tick();
@@ -408,7 +410,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         }
     }
 
-    /// A waiting job is no longer one of them.
+    /// Removes a job from the waiting ones.
     fn unwait(&mut self, id: &I) {
         if let Some(job) = self.jobs.get(id) {
             self.waiting -= 1;
@@ -420,8 +422,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         }
     }
 
-    /// A running job no longer has a slot. None if this run is none any more; else for how long
-    /// it ran.
+    /// Frees the slot of a run and returns how long it took; `None` if this run is not current any more.
     fn unrun(&mut self, id: &I, run: u64, now: Instant) -> Option<Duration> {
         let job = self.jobs.get(id)?;
         let Phase::Running {
@@ -445,7 +446,8 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         Some(now.saturating_duration_since(job.since))
     }
 
-    /// A run is over and its job with it: for how long it ran. None if this run is none any more.
+    /// Ends a run and removes its job. Returns how long the run took; `None` if this run is not current any
+    /// more.
     pub(crate) fn end(
         &mut self,
         id: &I,
@@ -457,8 +459,8 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         self.leave(id, how, now).map(|kept| (ran, kept))
     }
 
-    /// A run is over and its job goes back to the head of its level: for how long it ran. Its
-    /// deadline stays.
+    /// Ends a run and puts its job back at the head of its level, with the same deadline. Returns how long the
+    /// run took; `None` if this run is not current any more.
     pub(crate) fn requeue(&mut self, id: &I, run: u64, now: Instant) -> Option<Duration> {
         let ran = self.unrun(id, run, now)?;
         self.head -= 1;
@@ -469,7 +471,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         Some(ran)
     }
 
-    /// A job is to stop: a waiting one is held back, a running one is to be told.
+    /// Asks a job to stop: a waiting one is held, a running one must be told.
     pub(crate) fn stop(&mut self, id: &I, kill: Kill, now: Instant) -> PhaseAtStop {
         match self.jobs.get(id).map(|job| job.phase) {
             Some(Phase::Blocked) => self.hold(id, None),
@@ -487,7 +489,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         }
     }
 
-    /// Keeps a waiting job from starting, without taking its place away.
+    /// Keeps a waiting job from starting without removing it from its place.
     fn hold(&mut self, id: &I, since: Option<u64>) -> PhaseAtStop {
         let number = self.tick();
         if let Some(job) = self.jobs.get_mut(id) {
@@ -498,7 +500,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         PhaseAtStop::Waiting(number)
     }
 
-    /// Takes out a job that is held back by this wish.
+    /// Removes the job held under this number.
     pub(crate) fn take(
         &mut self,
         id: &I,
@@ -514,7 +516,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         self.leave(id, how, now)
     }
 
-    /// Puts a job that is held back by this wish to where it stood.
+    /// Releases the hold with this number; the job waits at its old place again.
     pub(crate) fn put_back(&mut self, id: &I, hold_number: u64, now: Instant) {
         let tick = self.tick();
         let Some(job) = self.jobs.get_mut(id) else {
@@ -538,7 +540,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         self.ages.insert((job.since, job.place));
     }
 
-    /// The stopping of a running job has come so far, if it had not already; whether it had not.
+    /// Raises the stopping of a running job to the given stage. Returns false if it had already come that far.
     fn stops(&mut self, id: &I, to: Stopping) -> bool {
         let Some(job) = self.jobs.get_mut(id) else {
             return false;
@@ -562,15 +564,15 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         }
     }
 
-    /// A running job is being dropped: if that does not succeed in time, it is [`Due::Lost`].
+    /// Records that a running job is being dropped. If it has not ended in time, [`Due::Lost`] follows.
     pub(crate) fn kill(&mut self, id: &I, now: Instant) {
         if self.stops(id, Stopping::Killed) {
             self.set_alarm(id, Some(now + self.kill_grace));
         }
     }
 
-    /// The work of a run is over, its end is not recorded yet: no alarm is due any longer. False if
-    /// this run is none any more.
+    /// Records that the work of a run has finished, although its end is not recorded yet, so that no alarm for
+    /// it is due any more. False if this run is not current any more.
     pub(crate) fn is_over(&mut self, id: &I, run: u64) -> bool {
         let phase = self.jobs.get(id).map(|job| job.phase);
         let current = matches!(phase, Some(Phase::Running { number, .. }) if number == run);
@@ -580,7 +582,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         current
     }
 
-    /// Nothing is admitted or started any more; who waited for a place.
+    /// Stops admitting and starting jobs. Returns the submitters that were waiting for a place.
     pub(crate) fn close(&mut self) -> Vec<I> {
         self.closed = true;
         std::mem::take(&mut self.outside).into_values().collect()
@@ -590,12 +592,12 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         self.closed
     }
 
-    /// What the caller keeps with a job.
+    /// The caller's data for a job.
     pub(crate) fn kept(&mut self, id: &I) -> Option<&mut T> {
         self.jobs.get_mut(id).map(|job| &mut job.kept)
     }
 
-    /// What the caller keeps with each job that waits.
+    /// The caller's data for each waiting job.
     pub(crate) fn kept_waiting(&mut self) -> impl Iterator<Item = &mut T> {
         let waiting = self
             .jobs
@@ -612,7 +614,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         self.running.len()
     }
 
-    /// Places that are taken.
+    /// The number of occupied places.
     pub(crate) fn occupied(&self) -> usize {
         self.admitted + self.waiting
     }
@@ -621,17 +623,17 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         self.capacity
     }
 
-    /// Submitters that wait for a place.
+    /// The number of submitters waiting for a place.
     pub(crate) fn waiting_submitters(&self) -> usize {
         self.outside.len()
     }
 
-    /// Waiting jobs by priority.
+    /// The number of waiting jobs by priority.
     pub(crate) fn depth(&self) -> &[usize; PRIORITIES] {
         &self.depth
     }
 
-    /// For how long the job that has waited longest could have been started.
+    /// How long the ready job that has waited longest has been waiting.
     pub(crate) fn oldest(&self, now: Instant) -> Option<Duration> {
         let (since, _) = self.ages.first()?;
         Some(now.saturating_duration_since(*since))
@@ -646,7 +648,7 @@ pub(crate) enum Kill {
 }
 
 impl<I, T> Job<I, T> {
-    /// Whether it has a place or a slot.
+    /// Whether the job has a place or a slot.
     fn is_in(&self) -> bool {
         !matches!(self.phase, Phase::Outside { .. })
     }

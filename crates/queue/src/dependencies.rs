@@ -1,9 +1,10 @@
-//! Which job waits for which.
+//! The dependencies between jobs.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// What jobs that have not been started need, and who needs it. A needed id need not be known.
+/// The dependencies of all jobs that were not started yet, in both directions. A dependency may have an unknown
+/// id.
 #[derive(Debug)]
 pub(crate) struct Dependencies<I> {
     needs: HashMap<I, Vec<I>>,
@@ -18,12 +19,12 @@ impl<I: Clone + Eq + Hash> Dependencies<I> {
         }
     }
 
-    /// What a job needs.
+    /// The dependencies of a job.
     pub(crate) fn of(&self, id: &I) -> &[I] {
         self.needs.get(id).map_or(&[], Vec::as_slice)
     }
 
-    /// Who needs it.
+    /// The jobs that depend on a job.
     pub(crate) fn on(&self, id: &I) -> &[I] {
         // Most jobs have nothing to do with each other.
         if self.needed_by.is_empty() {
@@ -32,7 +33,7 @@ impl<I: Clone + Eq + Hash> Dependencies<I> {
         self.needed_by.get(id).map_or(&[], Vec::as_slice)
     }
 
-    /// The circle that `id` would close, from it to the one that needs it.
+    /// The cycle that `id` would close, starting at it and ending at the job that depends on it.
     pub(crate) fn cycle(&self, id: &I, needed: &[I]) -> Option<Vec<I>> {
         if needed.contains(id) {
             return Some(vec![id.clone()]);
@@ -69,7 +70,7 @@ impl<I: Clone + Eq + Hash> Dependencies<I> {
         None
     }
 
-    /// Notes what a job needs, each once.
+    /// Adds dependencies of a job, without duplicates.
     pub(crate) fn add(&mut self, id: &I, needed: &[I]) {
         let mut unique: Vec<I> = Vec::with_capacity(needed.len());
         for one in needed {
@@ -84,7 +85,7 @@ impl<I: Clone + Eq + Hash> Dependencies<I> {
         }
     }
 
-    /// A job needs nothing any more: it was started or has gone.
+    /// Removes all dependencies of a job, because it was started or left.
     pub(crate) fn forget(&mut self, id: &I) {
         if self.needs.is_empty() {
             return;

@@ -1,13 +1,13 @@
-//! A waiting job that is to leave, until that is sure.
+//! A waiting job that is about to leave the queue.
 
 use std::fmt;
 
 use crate::core::LeaveReason;
 use crate::{Queue, Runner, StopReason};
 
-/// A job that waited when it was cancelled or paused. It is not started while it is held back, and keeps
-/// its place, so that its leaving can be recorded first: [`HeldJob::remove`] takes it out, dropping this puts
-/// it back to where it stood. Where its deadline passes meanwhile, it is out, and both do nothing.
+/// A job that was waiting when it was cancelled or paused. It is not started while held and keeps its place, so
+/// that its leaving can be recorded first. [`HeldJob::remove`] removes it; dropping this value puts it back at
+/// its old place. If its deadline passes meanwhile, the job is removed by the queue and neither has an effect.
 #[must_use = "dropping it puts the job back"]
 pub struct HeldJob<R: Runner> {
     queue: Queue<R>,
@@ -33,7 +33,7 @@ impl<R: Runner> HeldJob<R> {
         }
     }
 
-    /// Takes the job out of the queue.
+    /// Removes the job from the queue.
     pub fn remove(mut self) {
         self.is_out = true;
         let is_cancel = self.reason == StopReason::Cancelled;

@@ -1,13 +1,13 @@
 //! A bounded priority queue that orders, starts, preempts and stops jobs.
 //!
-//! Floor 3. A [`Queue`] says when what runs: the most urgent first, first in, first out among
-//! equals, as many at once as may, each until its deadline. It bounds what waits, and lets what is
-//! much more urgent stop what runs. The rules are a pure state machine (`core.rs`); around it are
-//! a few tasks that start jobs, watch the clock and give alerts.
+//! Floor 3. A [`Queue`] decides when each job runs: the most urgent first, in order of submission among equals, up
+//! to the configured number at once, each until its deadline. The number of waiting jobs is bounded, and a much
+//! more urgent job preempts a running one. The rules are a pure state machine (`core.rs`), surrounded by a few
+//! async tasks that start jobs, watch the clock and raise alerts.
 //!
-//! What a job is, it does not know: a [`Runner`] runs it, by its id, and records what the queue
-//! decides. It knows no journal, no agent and no model, and keeps nothing: what must survive is
-//! recorded between [`Queue::admit`] and [`Permit::submit`], and comes back by [`Queue::recover`].
+//! The queue does not know what a job is: a [`Runner`] runs it by its id and records what the queue decides. It
+//! knows no journal, agent or model, and stores nothing: what must survive a restart is recorded between
+//! [`Queue::admit`] and [`Permit::submit`], and brought back with [`Queue::recover`].
 
 mod backpressure;
 mod core;

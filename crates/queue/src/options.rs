@@ -1,37 +1,37 @@
-//! How a queue behaves.
+//! The options of a queue.
 
 use std::time::Duration;
 
 use crate::AlertThresholds;
 
-/// How a queue behaves.
+/// The options of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueOptions {
-    /// Jobs that may wait, those that are admitted and not submitted yet included; at least 1.
-    /// Running ones do not count. 100.
+    /// The most waiting jobs, including those admitted but not submitted yet; at least 1. Running jobs do not
+    /// count. Default 100.
     pub capacity: usize,
-    /// Submitters that may wait for a place; further ones are refused. 10,000.
+    /// The most submitters that may wait for a place; further ones are refused. Default 10,000.
     pub submitters_max: usize,
-    /// Jobs that may run at once. With 0 nothing is started. 5.
+    /// The most jobs running at once. With 0, no job is started. Default 5.
     pub max_concurrent: usize,
-    /// Tasks that start jobs; at least 1. They do not run them: how many run is up to
-    /// `max_concurrent`. 3.
+    /// The number of async tasks that start jobs, at least 1. It does not limit the number of running jobs;
+    /// `max_concurrent` does. Default 3.
     pub workers: usize,
-    /// Whether jobs become more urgent as they wait. Off.
+    /// Whether the priority of waiting jobs rises with time. Default off.
     pub ageing: Option<Ageing>,
-    /// A job that was cancelled or timed out has this long to end before it is dropped. 5 s.
+    /// How long a cancelled or timed-out job may take to stop before it is dropped. Default 5 s.
     pub kill_grace: Duration,
-    /// When to warn.
+    /// The thresholds for alerts.
     pub thresholds: AlertThresholds,
 }
 
-/// A waiting job becomes more urgent: by one level (10 of priority) each step of time. Whom it
-/// preempts, and who preempts it, stays a matter of the priority it was submitted with.
+/// Raises the priority of a waiting job by one level (10) per step of time. Preemption is still decided by the
+/// priority with which a job was submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ageing {
-    /// How long it waits for each level it rises. Not 0.
+    /// The waiting time per level. Must not be 0.
     pub step: Duration,
-    /// How many levels it rises at most.
+    /// The most levels by which a job rises.
     pub levels_max: u8,
 }
 

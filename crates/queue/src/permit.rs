@@ -1,4 +1,4 @@
-//! How a job comes into the queue.
+//! Admission of jobs to the queue.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use crate::core::{Admission, AdmitError, IfFull};
 use crate::shared::State;
 use crate::{AdmissionError, Queue, Runner};
 
-/// What a submitter does if the queue is full.
+/// What happens when the queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
-    /// It is refused at once.
+    /// The job is refused at once.
     Refuse,
-    /// It waits for a place, this long at most. Who waits first is first.
+    /// The submitter waits for a place, at most for this long. Places are granted in order of arrival.
     Wait(Duration),
 }
 
-/// A place in the queue for one job. Dropping it leaves the place to the next.
+/// A place in the queue, reserved for one job. Dropping it frees the place.
 #[must_use = "dropping it gives up the place"]
 pub struct Permit<R: Runner> {
     queue: Queue<R>,
@@ -29,14 +29,14 @@ pub struct Permit<R: Runner> {
 }
 
 impl<R: Runner> Permit<R> {
-    /// The job.
+    /// The id of the job.
     pub fn id(&self) -> &R::Id {
         &self.id
     }
 
-    /// Puts the job into the queue. When the deadline passes, it ends, wherever it is; if that is
-    /// so already, it ends without having run. After a shutdown has begun it waits, and is not
-    /// started any more.
+    /// Puts the job into the queue. When the deadline passes, the job ends in whatever phase it is; if it has
+    /// already passed, the job ends without having run. After a shutdown has begun, the job stays in the queue
+    /// and is not started.
     pub fn submit(mut self, priority: Priority, deadline: Option<Instant>) {
         self.submitted = true;
         self.queue.shared().change(|state, now| {
@@ -66,16 +66,17 @@ impl<R: Runner> fmt::Debug for Permit<R> {
 }
 
 impl<R: Runner> Queue<R> {
-    /// Gives a job a place in the queue, so that the caller can record it before it submits it.
+    /// Reserves a place for a job, so that the caller can record the job before submitting it.
     ///
-    /// The job will wait for the jobs that it depends on to end, however they end; one that only rests has
-    /// not ended. The queue knows of the end of those that are in it. Of each other one the caller says
-    /// with [`Queue::mark_ended`] that it has ended or never was, as soon as it knows and after the job was
-    /// admitted. If one is admitted later, it is waited for from then on, unless the job was started before: so who has several that depend on each
-    /// other admits all of them, in any order, and then submits them. A job that would close a
-    /// circle is refused; one that was started waits for nothing and closes none.
+    /// The job waits until all jobs it depends on have ended, whether well or not. A paused job has not ended.
+    /// The queue observes the end of jobs it contains. For all others the caller must call
+    /// [`Queue::mark_ended`] as soon as it knows that they have ended or never existed, after this job was
+    /// admitted. If a dependency is admitted later, the job waits for it from then on, unless it was started
+    /// before. To submit several jobs that depend on each other, admit all of them in any order and then submit
+    /// them. A job that would close a dependency cycle is refused; a job that was started has no dependencies
+    /// any more.
     ///
-    /// Dropping the future gives up the wish, or the place if it had just got one.
+    /// Dropping the future cancels the request, or frees the place if one was just granted.
     pub async fn admit(
         &self,
         id: R::Id,

@@ -1,4 +1,4 @@
-//! The queue as its users see it.
+//! The public interface of the queue.
 
 use std::fmt;
 use std::future::Future;
@@ -15,8 +15,8 @@ use crate::core::{Kill, PhaseAtStop};
 use crate::shared::{Shared, State};
 use crate::{AdmissionError, HeldJob, QueueOptions, Runner, Sample, Statistics, StopReason};
 
-/// A handle to a queue; clones are the same queue. When the last one is dropped, nothing more is
-/// started, and what runs goes on to its end.
+/// A handle to a queue; clones share one queue. When the last handle is dropped, no more jobs are started, and
+/// running jobs continue to their end.
 pub struct Queue<R: Runner> {
     alive: Arc<Alive<R>>,
 }
@@ -44,37 +44,37 @@ impl<R: Runner> fmt::Debug for Queue<R> {
     }
 }
 
-/// A job of former times; see [`Queue::recover`].
+/// A job recovered after a restart; see [`Queue::recover`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecoveredJob<I> {
-    /// Its name.
+    /// The id of the job.
     pub id: I,
-    /// How urgent it is.
+    /// The priority of the job.
     pub priority: Priority,
-    /// When it ends at the latest.
+    /// When the job ends at the latest.
     pub deadline: Option<Instant>,
-    /// What must have ended before it starts, as in [`Queue::admit`]. Nothing for a job that was started
-    /// once.
+    /// The jobs that must end before this one starts, as in [`Queue::admit`]. Empty for a job that was already
+    /// started once.
     pub depends_on: Vec<I>,
 }
 
-/// Where a job was when it was to be taken out.
+/// The state of a job that was to be cancelled or paused.
 #[derive(Debug)]
 pub enum Withdrawal<R: Runner> {
-    /// It waited, and is held back until the caller has recorded that it leaves.
+    /// It was waiting and is now held until the caller has recorded that it leaves.
     WasWaiting(HeldJob<R>),
-    /// It runs, was told to stop, and records its end itself; here is how to wait for that.
+    /// It is running and was told to stop. It records its end itself; this value waits for that.
     Running(JobEnd),
-    /// It is not known any more, not known yet, or admitted and not submitted.
+    /// It is unknown, or was not submitted yet.
     Unknown,
 }
 
-/// Becomes ready when a job has left the queue: at once if it is not known. Cancel-safe.
+/// A future that completes when a job has left the queue, at once if the job is unknown. Cancel-safe.
 #[derive(Debug)]
 #[must_use = "it waits only if it is awaited"]
 pub struct JobEnd(Option<oneshot::Receiver<()>>);
 
-/// The queue was stopped before the job had ended.
+/// The queue was stopped before the job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the queue was stopped before the job had ended; it goes on after the restart")]
 pub struct Stopped;
@@ -91,10 +91,11 @@ impl Future for JobEnd {
 }
 
 impl<R: Runner> Queue<R> {
-    /// Makes a queue and its tasks.
+    /// Creates a queue and starts its async tasks.
     ///
     /// # Panics
-    /// If it is not called in a tokio runtime with time.
+    ///
+    /// If it is called outside a tokio runtime with time enabled.
     pub fn start(options: &QueueOptions, runner: R) -> Self {
         let (shared, alerts) = Shared::new(options, runner);
         let shared = Arc::new(shared);
@@ -111,9 +112,9 @@ impl<R: Runner> Queue<R> {
         &self.alive.0
     }
 
-    /// Puts jobs of former times into the queue, whether there is room or not. At equal priority
-    /// they stand in the given order, so one that ran or was preempted comes before the others;
-    /// what they depend on may come in any order. Those that are refused are returned.
+    /// Puts jobs recovered after a restart into the queue, regardless of capacity. Jobs of equal priority keep
+    /// the given order, so jobs that were running or preempted should come first. Dependencies may come in any
+    /// order. Returns the jobs that were refused.
     pub fn recover(
         &self,
         jobs: impl IntoIterator<Item = RecoveredJob<R::Id>>,
@@ -138,22 +139,21 @@ impl<R: Runner> Queue<R> {
         })
     }
 
-    /// Ends a job: a waiting one is held back until the caller lets it out, a running one is told to stop
-    /// and is dropped if it does not within [`QueueOptions::kill_grace`]. It may be called as often as one
-    /// likes.
+    /// Cancels a job. A waiting job is held until the caller removes it. A running job is told to stop, and
+    /// dropped if it does not stop within [`QueueOptions::kill_grace`]. May be called repeatedly.
     pub fn cancel(&self, id: &R::Id) -> Withdrawal<R> {
         self.take_out(id, StopReason::Cancelled, Kill::InTime)
     }
 
-    /// Says that a job which is not in the queue has ended, or never was: those that depend on it do not
-    /// wait for it any longer. Nothing changes where it is in the queue, which sees its end itself.
+    /// Reports that a job not in the queue has ended or never existed, so that its dependants no longer wait
+    /// for it. Has no effect on jobs in the queue, whose end the queue observes itself.
     pub fn mark_ended(&self, id: &R::Id) {
         self.shared()
             .change(|state, now| state.core.mark_ended(id, now));
     }
 
-    /// The same of a job whose time was up before it needed a turn: it is counted with those whose deadline
-    /// passed.
+    /// The same for a job whose deadline passed before it entered the queue. It is counted among the timed-out
+    /// jobs.
     pub fn mark_timed_out(&self, id: &R::Id) {
         self.shared().change(|state, now| {
             state.counts.timed_out += 1;
@@ -161,8 +161,8 @@ impl<R: Runner> Queue<R> {
         });
     }
 
-    /// Takes a job out to let it rest: a waiting one is held back until the caller lets it out, a running
-    /// one is told to stop, in its own time. [`Queue::recover`] brings it back.
+    /// Pauses a job. A waiting job is held until the caller removes it. A running job is told to stop, without
+    /// a time limit. [`Queue::recover`] brings it back.
     pub fn pause(&self, id: &R::Id) -> Withdrawal<R> {
         self.take_out(id, StopReason::Paused, Kill::Never)
     }
@@ -186,25 +186,25 @@ impl<R: Runner> Queue<R> {
             })
     }
 
-    /// Waits until a job has left the queue, however; at once if it is not known. A job that goes
-    /// back to the queue has not left it.
+    /// Waits until a job has left the queue for any reason; completes at once if the job is unknown. A job that
+    /// is put back into the queue has not left it.
     pub fn ended(&self, id: &R::Id) -> JobEnd {
         self.shared().lock().end_of(id)
     }
 
-    /// Whether a job is admitted, waits or runs.
+    /// Whether a job is admitted, waiting or running.
     pub fn contains(&self, id: &R::Id) -> bool {
         self.shared().lock().core.kept(id).is_some()
     }
 
-    /// How many jobs may run at once from now on. With fewer than before, those that run go on, and
-    /// nothing is started until enough have ended.
+    /// Changes how many jobs may run at once. If the number is lowered, running jobs continue, and no job is
+    /// started until enough have ended.
     pub fn set_max_concurrent(&self, jobs: usize) {
         self.shared()
             .change(|state, _| state.core.max_concurrent = jobs);
     }
 
-    /// How many tasks start jobs from now on; at least 1.
+    /// Changes the number of async tasks that start jobs; at least 1.
     pub fn set_workers(&self, workers: usize) {
         let shared = self.shared();
         let new = shared.change(|state, _| {
@@ -219,8 +219,8 @@ impl<R: Runner> Queue<R> {
         shared.work.notify_waiters();
     }
 
-    /// Says how many wait behind the queue, for what the jobs themselves need; none if that is not
-    /// known. It is watched like the queue itself.
+    /// Sets the number of requests waiting downstream, for a resource that jobs need; `None` if unknown. It is
+    /// watched like the queue itself.
     pub fn set_downstream(&self, waiting: Option<u64>) {
         self.shared().change(|state, now| {
             state.downstream = waiting;
@@ -232,7 +232,7 @@ impl<R: Runner> Queue<R> {
         });
     }
 
-    /// All figures as they are now. It holds others up for some microseconds at most.
+    /// The current statistics. Locks the queue for a few microseconds.
     pub fn statistics(&self) -> Statistics {
         let now = Instant::now();
         let state = self.shared().lock();
@@ -261,10 +261,10 @@ impl<R: Runner> Queue<R> {
         }
     }
 
-    /// Stops the queue: nothing is admitted or started any more, what waits stays unstarted, and
-    /// what runs is told. After `grace` what still runs is dropped. Returns when nothing runs any
-    /// more; a job that cannot be dropped is given up after [`QueueOptions::kill_grace`]. A second call
-    /// with a shorter grace makes it faster.
+    /// Shuts the queue down. No more jobs are admitted or started, waiting jobs stay in the queue, and running
+    /// jobs are told to stop. After `grace`, those still running are dropped. Returns when no job is running; a
+    /// job that cannot be dropped is abandoned after [`QueueOptions::kill_grace`]. A second call with a shorter
+    /// grace period shortens it.
     pub async fn shutdown(&self, grace: Duration) {
         let shared = self.shared();
         shared.change(|state, now| {
@@ -298,7 +298,7 @@ impl<R: Runner> Shared<R> {
 }
 
 impl<I: Clone + Eq + std::hash::Hash + fmt::Debug> State<I> {
-    /// Nothing is admitted or started any more: who waited for that is told.
+    /// Closes the queue for admissions and starts, and notifies submitters that were waiting.
     fn closes(&mut self) {
         for id in self.core.close() {
             if let Some(kept) = self.core.kept(&id) {

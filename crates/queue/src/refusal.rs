@@ -6,40 +6,40 @@ use std::time::Duration;
 /// Why a job is not admitted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdmissionError<I: Display + fmt::Debug> {
-    /// As many jobs wait as may.
+    /// The queue is full.
     #[error(
         "the queue is full; try again in {} s",
         retry_after.as_secs_f64().ceil()
     )]
     Full {
-        /// When a place should be free, judging by how long jobs ran lately; 1 s at least.
+        /// When a place should become free, estimated from the durations of recent jobs; at least 1 s.
         retry_after: Duration,
     },
-    /// No place became free in the time the submitter gave.
+    /// No place became free within the submitter's time limit.
     #[error(
         "no place in the queue became free in time; try again in {} s",
         retry_after.as_secs_f64().ceil()
     )]
     WaitedTooLong {
-        /// As in [`AdmissionError::Full`].
+        /// Same as in [`AdmissionError::Full`].
         retry_after: Duration,
     },
-    /// A job of this id is admitted, waits or runs.
+    /// The queue already contains a job with this id.
     #[error("{id} is in the queue already; wait for its end or choose another id")]
     Duplicate {
-        /// The id.
+        /// The id of the job.
         id: I,
     },
-    /// It would wait for itself.
+    /// The job would close a dependency cycle.
     #[error(
         "{}: none of them could ever start; leave out one of the dependencies",
         Circle(ids)
     )]
     Cycle {
-        /// Each waits for the next, the last one for the first. The first is the refused one.
+        /// The cycle: each job waits for the next, and the last for the first. The first is the refused one.
         ids: Vec<I>,
     },
-    /// The queue admits nothing any more.
+    /// The queue is shutting down.
     #[error("the queue is shutting down; submit again after the restart")]
     ShuttingDown,
 }

@@ -1,4 +1,4 @@
-//! What the queue asks of the one who uses it.
+//! The interface that a user of the queue implements.
 
 use std::fmt::{Debug, Display};
 use std::future::Future;
@@ -6,52 +6,52 @@ use std::hash::Hash;
 
 use crate::{Alert, Stop, StopReason};
 
-/// Runs jobs and records what the queue decides about them. Both can be written as `async fn`.
+/// Runs jobs and records the queue's decisions about them. Both methods can be written as `async fn`.
 ///
-/// A job is its id here: whatever else belongs to it, the runner knows where to find.
+/// The queue knows a job only by its id; the runner must be able to find everything else.
 pub trait Runner: Send + Sync + 'static {
-    /// Names a job.
+    /// Identifies a job.
     type Id: Clone + Eq + Hash + Display + Debug + Send + Sync + 'static;
 
-    /// Runs a job until it is done or was told to stop. A panic is caught and given to
-    /// [`Runner::removed`]. The future is dropped if it goes on for too long after a stop; one that
-    /// never comes back to its executor cannot be dropped, and loses only its slot.
+    /// Runs a job until it is finished or told to stop. A panic is caught and reported to [`Runner::removed`].
+    /// If the job takes too long to stop, the future is dropped. A future that never yields cannot be dropped;
+    /// then only its slot is freed.
     fn run(&self, id: Self::Id, stop: Stop<Self::Id>) -> impl Future<Output = RunOutcome> + Send;
 
-    /// The queue has taken a job out, other than by an answer of [`Runner::run`] or a call that
-    /// took out a waiting one: this is the place to record it. The slot of a job that ran is free
-    /// when this returns; it has 10 s, and is given up after that or when it panics.
+    /// Called when the queue has removed a job other than by the result of [`Runner::run`] or by a caller that
+    /// removed a held job. The runner should record this. The job's slot is freed when this returns; after 10
+    /// s, or if it panics, the queue continues without it.
     fn removed(&self, id: Self::Id, removal: Removal<Self::Id>) -> impl Future<Output = ()> + Send;
 
-    /// Something is filling up, or has room again. By default it is only logged.
+    /// Called for each alert. The default implementation only logs it.
     fn alert(&self, alert: Alert) -> impl Future<Output = ()> + Send {
         let _ = alert;
         std::future::ready(())
     }
 }
 
-/// How a run of a job ended.
+/// The result of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunOutcome {
-    /// The job has ended, well or not: whoever depends on it may start.
+    /// The job ended, well or not. Jobs that depend on it may start.
     Done,
-    /// It rests outside of the queue and may come back: whoever depends on it goes on waiting.
+    /// The job is paused and may come back. Jobs that depend on it keep waiting.
     Rests,
-    /// As [`RunOutcome::Done`], because the time was up that it had by its own rules; the queue counts it
-    /// with those whose deadline passed.
+    /// Like [`RunOutcome::Done`], for a job that reached its own time limit. It is counted among the timed-out
+    /// jobs.
     TimedOut,
-    /// It goes back to the head of its level, whether there is room or not. A job that was paused,
-    /// timed out or cancelled leaves nevertheless; [`Runner::removed`] is told.
+    /// The job goes back to the head of its level, regardless of capacity. A job that was paused, timed out or
+    /// cancelled leaves nevertheless, and [`Runner::removed`] is called.
     Requeue,
 }
 
-/// Why the queue took a job out.
+/// Why the queue removed a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removal<I> {
-    /// It does not run and will not: its deadline passed while it waited, or it answered
-    /// [`RunOutcome::Requeue`] after it was told to stop for this reason.
+    /// It is not running: its deadline passed while it waited, or it returned [`RunOutcome::Requeue`] after it
+    /// was told to stop for this reason.
     Withdrawn(StopReason<I>),
-    /// Its run panicked with these words.
+    /// Its run panicked with this message.
     Panicked(String),
     /// Its run did not end in time after it was told to stop for this reason, and was dropped.
     Abandoned(StopReason<I>),

@@ -1,5 +1,5 @@
-//! What the handles and the tasks of a queue share: the rules under a lock that is held for
-//! microseconds, and what follows from every change.
+//! The state shared by the handles and the async tasks of a queue: the rules, behind a lock that is held for
+//! microseconds, and the consequences of every change.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,18 +12,18 @@ use crate::core::{Core, Due};
 use crate::statistics::Times;
 use crate::{Alert, Counts, Monitor, QueueOptions, Removal, Runner, Sample, Stop, StopReason};
 
-/// Alerts that may wait for the runner; those that find no room are only logged.
+/// The most alerts waiting for the runner. Further ones are only logged.
 const ALERTS_MAX: usize = 64;
 
 pub(crate) struct Shared<R: Runner> {
     pub(crate) runner: R,
     pub(crate) runtime: Handle,
     state: Mutex<State<R::Id>>,
-    /// Something can start.
+    /// Notified when a job can start.
     pub(crate) work: Notify,
-    /// Something is due earlier than was thought.
+    /// Notified when the next due time has moved forward.
     pub(crate) alarm: Notify,
-    /// Nothing runs any more, and nothing will.
+    /// Notified when no job is running and none will be started.
     pub(crate) idle: Notify,
 }
 
@@ -32,29 +32,29 @@ pub(crate) struct State<I> {
     pub(crate) counts: Counts,
     pub(crate) waiting_time: Times,
     pub(crate) service_time: Times,
-    /// Of the last runs, each weighing an eighth of what came before.
+    /// The moving average of run durations, in which a new run has a weight of one eighth.
     pub(crate) service_mean: Duration,
     pub(crate) monitor: Monitor,
     pub(crate) downstream: Option<u64>,
     alerts: mpsc::Sender<Alert>,
-    /// Tasks that start jobs: how many there are, and how many there should be.
+    /// The number of async tasks that start jobs: actual and wanted.
     pub(crate) workers: usize,
     pub(crate) workers_wanted: usize,
-    /// Jobs that are out and not recorded yet.
+    /// Removed jobs that were not reported to the runner yet.
     pub(crate) records: usize,
-    /// When the clock's task will look.
+    /// When the clock task will check next.
     pub(crate) looks_at: Option<Instant>,
-    /// Tasks of the queue's own that ended in a panic.
+    /// The queue's own async tasks that panicked.
     pub(crate) died: Vec<&'static str>,
 }
 
-/// What is kept with each job.
+/// The data kept with each job.
 pub(crate) struct JobEntry<I> {
-    /// Its submitter waits for a place.
+    /// Notifies a submitter that waits for a place.
     pub(crate) granted: Option<oneshot::Sender<()>>,
-    /// It runs.
+    /// Tells the running job to stop.
     pub(crate) stop: Option<Stop<I>>,
-    /// Those who wait for its end.
+    /// Those waiting for the job's end.
     pub(crate) watchers: Vec<oneshot::Sender<()>>,
 }
 
@@ -69,7 +69,7 @@ impl<I> Default for JobEntry<I> {
 }
 
 impl<I> JobEntry<I> {
-    /// Tells those who wait for its end.
+    /// Notifies those waiting for the job's end.
     pub(crate) fn notify_ended(self) {
         for watcher in self.watchers {
             // Who does not wait any longer need not know.
@@ -78,14 +78,14 @@ impl<I> JobEntry<I> {
     }
 }
 
-/// A job that is out, to be recorded.
+/// A removed job that must be reported to the runner.
 struct Out<I> {
     id: I,
     removal: Removal<I>,
     kept: JobEntry<I>,
 }
 
-/// What a change leads to outside the lock.
+/// Consequences of a change that are carried out after the lock is released.
 struct After<I> {
     out: Vec<Out<I>>,
     can_start: bool,
@@ -125,7 +125,7 @@ impl<R: Runner> Shared<R> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes something, and sees to all that follows from it.
+    /// Changes the state and carries out all consequences.
     pub(crate) fn change<T>(
         self: &Arc<Self>,
         change: impl FnOnce(&mut State<R::Id>, Instant) -> T,
@@ -164,7 +164,7 @@ impl<R: Runner> Shared<R> {
 }
 
 impl<I: Clone + Eq + std::hash::Hash + std::fmt::Debug> State<I> {
-    /// Everything that follows from a change.
+    /// Determines all consequences of a change.
     fn settle(&mut self, now: Instant) -> After<I> {
         let mut out = Vec::new();
         while let Some(due) = self.core.due(now) {
@@ -231,12 +231,12 @@ impl<I: Clone + Eq + std::hash::Hash + std::fmt::Debug> State<I> {
         self.core.kept(id).and_then(|kept| kept.stop.as_ref())
     }
 
-    /// Tells a running job to stop; whether that was news.
+    /// Tells a running job to stop. Returns whether it had not been told before.
     pub(crate) fn request_stop(&mut self, id: &I, reason: StopReason<I>) -> bool {
         self.stop_of(id).is_some_and(|stop| stop.set(reason))
     }
 
-    /// Drops the runs that are still under way.
+    /// Drops the runs in progress.
     pub(crate) fn kill_all(&mut self, now: Instant) {
         for id in self.core.running() {
             if let Some(stop) = self.stop_of(&id) {
@@ -246,7 +246,7 @@ impl<I: Clone + Eq + std::hash::Hash + std::fmt::Debug> State<I> {
         }
     }
 
-    /// Shows a sample to the monitor.
+    /// Passes a sample to the monitor.
     pub(crate) fn watch(&mut self, sample: Sample, now: Instant) {
         for alert in self.monitor.observe(sample, now) {
             if self.alerts.try_send(alert).is_err() {
@@ -255,7 +255,7 @@ impl<I: Clone + Eq + std::hash::Hash + std::fmt::Debug> State<I> {
         }
     }
 
-    /// How long until a place should be free for one more submitter.
+    /// The estimated time until one more submitter could get a place.
     pub(crate) fn retry_after(&self) -> Duration {
         let ahead = u32::try_from(self.core.waiting_submitters()).unwrap_or(u32::MAX);
         let slots = u32::try_from(self.core.max_concurrent).unwrap_or(u32::MAX);

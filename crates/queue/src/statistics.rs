@@ -1,4 +1,4 @@
-//! What is counted, and how long jobs wait and run.
+//! Counters, and histograms of waiting and run times.
 
 use std::time::Duration;
 
@@ -7,77 +7,76 @@ use journeyman_event::Priority;
 
 use crate::Alarm;
 
-/// Longer times count as this.
+/// The longest time recorded; longer ones count as this.
 const TIME_MAX: Duration = Duration::from_hours(24);
-/// Significant decimal digits that are kept of a time.
+/// The precision of times, in significant decimal digits.
 const TIME_DIGITS: u8 = 2;
 
-/// A queue in figures, all of one moment.
+/// The statistics of a queue, all taken at the same moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Waiting jobs by priority, the most urgent first; priorities at which none waits are left
-    /// out.
+    /// The number of waiting jobs by priority, the most urgent first; priorities without jobs are left out.
     pub depth: Vec<(Priority, usize)>,
-    /// Places that are taken: waiting jobs, and admitted ones that are not submitted yet.
+    /// Occupied places: waiting jobs, and jobs admitted but not submitted yet.
     pub occupied: usize,
-    /// Submitters that wait for a place.
+    /// Submitters waiting for a place.
     pub submitters: usize,
-    /// Jobs that run.
+    /// The number of running jobs.
     pub running: usize,
-    /// For how long the job that has waited longest could have been started; none if none waits.
+    /// How long the oldest waiting job has been ready to start; `None` if no job is waiting.
     pub oldest_waiting: Option<Duration>,
-    /// How long jobs waited before they were started; none before the first.
+    /// How long jobs waited before they were started; `None` before the first start.
     pub waiting_time: Option<Quantiles>,
-    /// How long runs took; none before the first has ended.
+    /// How long runs took; `None` before the first has ended.
     pub service_time: Option<Quantiles>,
-    /// Counted since the queue was made.
+    /// Counters since the queue was created.
     pub counts: Counts,
-    /// How everything that is watched is.
+    /// The state of all watched indicators.
     pub alarms: Vec<Alarm>,
-    /// The queue's own tasks that ended in a panic, each kind once: while there are any, the queue does
-    /// not do all that it should, and must be made anew.
+    /// The queue's own async tasks that panicked, each kind once. If there are any, the queue is not fully
+    /// functional and must be recreated.
     pub died: Vec<&'static str>,
 }
 
-/// What has happened since the queue was made.
+/// Counters since the queue was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Jobs that were submitted.
+    /// Jobs submitted.
     pub submitted: u64,
-    /// Jobs of former times that were taken in.
+    /// Jobs recovered after a restart.
     pub recovered: u64,
-    /// Admissions that were refused, for whatever reason.
+    /// Admissions refused for any reason.
     pub refused: u64,
-    /// Runs that were started; a job that goes back to the queue has several.
+    /// Runs started. A job that is put back into the queue has several.
     pub started: u64,
-    /// Jobs that answered that they are done.
+    /// Jobs that returned that they are done.
     pub finished: u64,
-    /// Jobs that were told to make room.
+    /// Jobs told to stop for a more urgent one.
     pub preempted: u64,
-    /// Jobs whose deadline passed, and those that answered that their time was up.
+    /// Jobs whose deadline passed, and those that reported a time limit of their own.
     pub timed_out: u64,
-    /// Jobs that were cancelled.
+    /// Jobs cancelled.
     pub cancelled: u64,
     /// Jobs that panicked.
     pub panicked: u64,
-    /// Jobs that did not end in time after they were told to stop.
+    /// Jobs dropped because they did not stop in time.
     pub abandoned: u64,
 }
 
-/// Quantiles of a time, to two significant digits; a day at most.
+/// Quantiles of a time, to two significant digits. Times are capped at one day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quantiles {
-    /// Half took no longer.
+    /// The median.
     pub p50: Duration,
-    /// 90 of 100 took no longer.
+    /// The 90th percentile.
     pub p90: Duration,
-    /// 99 of 100 took no longer.
+    /// The 99th percentile.
     pub p99: Duration,
-    /// None took longer.
+    /// The longest time.
     pub max: Duration,
 }
 
-/// Times of one kind, in microseconds.
+/// A histogram of times of one kind, in microseconds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Times(Option<Histogram<u32>>);
 

@@ -1,4 +1,4 @@
-//! How a running job learns that it should stop, and why.
+//! Tells a running job that it should stop, and why.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -8,23 +8,23 @@ use std::task::Poll;
 
 use tokio::sync::Notify;
 
-/// Why a job should stop, the weakest reason first. A stronger reason replaces a weaker one; of two
-/// equally strong ones the first stays.
+/// Why a job should stop, the weakest reason first. A stronger reason replaces a weaker one; of two equally
+/// strong ones the first is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StopReason<I> {
-    /// Something more urgent needs its slot. It stops at its next boundary and goes back to the
-    /// head of its level.
+    /// A more urgent job needs its slot. It should stop at its next boundary and goes back to the head of its
+    /// level.
     Preempted {
         /// The job that needs the slot.
         by: I,
     },
-    /// The caller wants it to rest; see [`Queue::pause`](crate::Queue::pause).
+    /// It was paused; see [`Queue::pause`](crate::Queue::pause).
     Paused,
     /// The queue is shutting down.
     Shutdown,
     /// Its deadline has passed.
     TimedOut,
-    /// The caller wants it to end; see [`Queue::cancel`](crate::Queue::cancel).
+    /// It was cancelled; see [`Queue::cancel`](crate::Queue::cancel).
     Cancelled,
 }
 
@@ -39,7 +39,7 @@ impl<I> StopReason<I> {
         }
     }
 
-    /// Whether the job must not go on in this queue, whatever it answers.
+    /// Whether the job must leave this queue, whatever it returns.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self, Self::Paused | Self::TimedOut | Self::Cancelled)
     }
@@ -57,7 +57,7 @@ impl<I: fmt::Display> fmt::Display for StopReason<I> {
     }
 }
 
-/// Tells one run of a job whether it should stop. Clones see the same.
+/// Tells one run of a job whether it should stop. Clones share the state.
 #[derive(Clone, Debug)]
 pub struct Stop<I>(Arc<Inner<I>>);
 
@@ -70,7 +70,7 @@ struct Inner<I> {
 #[derive(Debug)]
 struct Signal<I> {
     reason: Option<StopReason<I>>,
-    /// The run is not waited for any longer.
+    /// Set when the run is dropped.
     killed: bool,
 }
 
@@ -89,12 +89,12 @@ impl<I: Clone> Stop<I> {
         self.0.signal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether and why the job should stop, as of now.
+    /// The current reason to stop, if there is one.
     pub fn reason(&self) -> Option<StopReason<I>> {
         self.signal().reason.clone()
     }
 
-    /// Waits until the job should stop; why. Cancel-safe: asked again, it answers at once.
+    /// Waits until the job should stop and returns the reason. Cancel-safe: a later call returns at once.
     pub async fn stopped(&self) -> StopReason<I> {
         loop {
             // Made before the look: what comes after it is not missed.
@@ -106,7 +106,7 @@ impl<I: Clone> Stop<I> {
         }
     }
 
-    /// Gives a reason; false if one as strong or stronger stands.
+    /// Sets a reason. Returns false if one that is as strong or stronger is already set.
     pub(crate) fn set(&self, reason: StopReason<I>) -> bool {
         let mut signal = self.signal();
         let stronger = |old: &StopReason<I>| old.strength() < reason.strength();
@@ -125,7 +125,7 @@ impl<I: Clone> Stop<I> {
         self.0.changed.notify_waiters();
     }
 
-    /// Runs something to its end, or drops it where it waits once this is killed.
+    /// Runs a future to its end, or drops it at its next await after [`Self::kill`].
     pub(crate) async fn unless_killed<F: Future>(&self, run: F) -> Option<F::Output> {
         let mut run = pin!(run);
         // Most jobs are not killed, and many are done at once.

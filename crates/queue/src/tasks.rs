@@ -1,4 +1,4 @@
-//! The tasks of a queue: those that start jobs, the jobs themselves, the clock and the watch.
+//! The async tasks of a queue: those that start jobs, the jobs themselves, the clock and the watch.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -15,12 +15,12 @@ use crate::{Alert, Removal, RunOutcome, Runner, Sample, Stop, StopReason};
 
 /// How many jobs a worker takes at a time.
 const BATCH_MAX: usize = 32;
-/// How long the runner may take for a record or an alert.
+/// How long the runner may take to record a removal or to handle an alert.
 const RECORD_LIMIT: Duration = Duration::from_secs(10);
-/// How often the watch looks at what changes by itself.
+/// How often the watch takes a sample of what changes with time.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
 
-/// A run that is to be begun.
+/// A run that is about to begin.
 struct Run<I> {
     id: I,
     number: u64,
@@ -28,9 +28,9 @@ struct Run<I> {
 }
 
 impl<R: Runner> Shared<R> {
-    /// Starts a task that the queue cannot do without. Where it panics, that is told
-    /// ([`crate::Statistics::died`]) and not mended: what it was about to change may be half changed, and
-    /// only a new queue, filled from what was recorded, is as it should be.
+    /// Spawns an async task that the queue depends on. If it panics, that is reported
+    /// ([`crate::Statistics::died`]) and not repaired: the state may be half changed, and only a new queue,
+    /// filled from what was recorded, is consistent again.
     pub(crate) fn spawn_supervised(
         self: &Arc<Self>,
         what: &'static str,
@@ -50,7 +50,7 @@ impl<R: Runner> Shared<R> {
         });
     }
 
-    /// Starts jobs until the queue is closed or there are too many who do.
+    /// Starts jobs until the queue is closed or there are too many workers.
     pub(crate) async fn work(self: Arc<Self>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         loop {
@@ -68,7 +68,7 @@ impl<R: Runner> Shared<R> {
         }
     }
 
-    /// Takes what can start; false if this worker is to leave.
+    /// Takes the jobs that can start. Returns false if this worker should end.
     fn take(self: &Arc<Self>, batch: &mut Vec<Run<R::Id>>) -> bool {
         self.change(|state, now| {
             if state.core.is_closed() || state.workers > state.workers_wanted {
@@ -142,14 +142,14 @@ impl<R: Runner> Shared<R> {
         }
     }
 
-    /// Has the runner record that a job is out. It cannot harm the queue.
+    /// Lets the runner record that a job was removed. Failures there do not affect the queue.
     pub(crate) async fn record(&self, id: R::Id, removal: Removal<R::Id>) {
         tracing::info!(job = %id, ?removal, "the queue took a job out");
         let recorded = async { self.runner.removed(id.clone(), removal).await };
         contained(recorded, || format!("the removal of {id}")).await;
     }
 
-    /// Sees to what is due, until nothing runs and nothing will.
+    /// Handles due events until no job is running and none will be started.
     pub(crate) async fn clock(self: Arc<Self>) {
         while !self.lock().is_idle() {
             let next = self.change(|state, _| {
@@ -166,7 +166,7 @@ impl<R: Runner> Shared<R> {
         }
     }
 
-    /// Looks at what changes by itself, and gives alerts to the runner.
+    /// Takes samples periodically and passes alerts to the runner.
     pub(crate) async fn watch(self: Arc<Self>, mut alerts: mpsc::Receiver<Alert>) {
         let mut period = tokio::time::interval(WATCH_PERIOD);
         period.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -195,7 +195,7 @@ impl<R: Runner> Shared<R> {
     }
 }
 
-/// What a removal means for those who depend on the job.
+/// What a removal means for jobs that depend on the removed one.
 fn leaving<I>(removal: &Removal<I>) -> LeaveReason {
     match removal {
         Removal::Withdrawn(reason) | Removal::Abandoned(reason) => match reason {
@@ -208,7 +208,7 @@ fn leaving<I>(removal: &Removal<I>) -> LeaveReason {
     }
 }
 
-/// Awaits what the runner does, for so long and whatever it does.
+/// Awaits a future of the runner with a time limit, and catches panics.
 async fn contained(call: impl Future<Output = ()>, what: impl Fn() -> String) {
     let call = AssertUnwindSafe(call).catch_unwind();
     match tokio::time::timeout(RECORD_LIMIT, call).await {
@@ -239,7 +239,7 @@ impl<I: Clone + Eq + std::hash::Hash + std::fmt::Debug> State<I> {
         Some(kept)
     }
 
-    /// Puts a job back, unless it must not go on: why.
+    /// Puts a job back into the queue, or returns why it must not be.
     fn goes_back(
         &mut self,
         id: &I,

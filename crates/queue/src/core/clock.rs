@@ -1,4 +1,4 @@
-//! What the clock brings: deadlines, and the end of patience with jobs that do not stop.
+//! Events caused by the clock: deadlines, and time limits for jobs that do not stop.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -22,12 +22,12 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         }
     }
 
-    /// When something will be due.
+    /// When the next event will be due.
     pub(crate) fn next_alarm(&self) -> Option<Instant> {
         self.alarms.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// One of the things that are due.
+    /// Returns one event that is due.
     pub(crate) fn due(&mut self, now: Instant) -> Option<Due<I, T>> {
         if self.next_alarm()? > now {
             return None;

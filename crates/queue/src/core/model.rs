@@ -1,5 +1,5 @@
-//! The rules beside a plain model of them: a list, searched through for everything. Random calls
-//! must have the same results; a failure prints the seed and the shortest calls that show it.
+//! Compares the rules with a simple model of them: a list that is searched linearly. Random calls must give the
+//! same results. A failure prints the seed and the shortest failing sequence of calls.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
@@ -16,7 +16,7 @@ enum State {
     Outside,
     Admitted,
     Waiting,
-    /// Waiting, and to leave.
+    /// Waiting and about to leave.
     Held,
     Running,
 }
@@ -25,14 +25,14 @@ enum State {
 struct Plain {
     id: u8,
     state: State,
-    /// Until it is started.
+    /// The dependencies; empty once the job was started.
     needs: Vec<u8>,
-    /// Those of them that are not known to have ended.
+    /// The dependencies that are not known to have ended.
     waits_for: BTreeSet<u8>,
     priority: Priority,
     order: i64,
     since: Instant,
-    /// When it became ready or was started, counted; none while it is blocked.
+    /// The number of the event that made it ready or started it; `None` while it is blocked.
     event: Option<u64>,
     stop: Stopping,
     promised: bool,
@@ -89,7 +89,7 @@ impl Model {
         states.iter().map(|state| self.all(*state).len()).sum()
     }
 
-    /// A job got a place: those that need it wait for it from now on.
+    /// A job got a place; jobs that depend on it wait for it from now on.
     fn came_in(&mut self, id: u8) {
         let needing = self.jobs.iter_mut();
         for job in needing.filter(|job| job.needs.contains(&id)) {
@@ -97,14 +97,14 @@ impl Model {
         }
     }
 
-    /// Nobody waits for it any longer.
+    /// A job ended; its dependants no longer wait for it.
     fn ended(&mut self, id: u8) {
         for job in &mut self.jobs {
             job.waits_for.remove(&id);
         }
     }
 
-    /// Somebody says that it has ended, who knows only of those that are not here.
+    /// A caller reports that a job outside the queue has ended.
     fn mark_ended(&mut self, id: u8) {
         let mut jobs = self.jobs.iter();
         if !jobs.any(|job| job.id == id && job.state != State::Outside) {
@@ -112,7 +112,7 @@ impl Model {
         }
     }
 
-    /// Notes who became ready or blocked.
+    /// Updates which jobs are ready or blocked.
     fn look(&mut self, now: Instant) {
         for at in 0..self.jobs.len() {
             let ready = self.jobs[at].is_ready();
@@ -127,7 +127,7 @@ impl Model {
         }
     }
 
-    /// The ready ones, the most urgent first.
+    /// The ready jobs, the most urgent first.
     fn ready(&self) -> Vec<Plain> {
         let ready = self.jobs.iter().filter(|job| job.is_ready());
         let mut ready: Vec<Plain> = ready.cloned().collect();
@@ -249,7 +249,7 @@ impl Model {
         Some(id)
     }
 
-    /// A run is over.
+    /// A run ended.
     fn unrun(&mut self, id: u8) -> bool {
         let Some(job) = self.get(id, State::Running) else {
             return false;
@@ -276,7 +276,7 @@ impl Model {
         true
     }
 
-    /// Where it was; of one that is held back, that it is.
+    /// Returns the phase of the job; a waiting job is held.
     fn stop(&mut self, id: u8, kill: Kill, now: Instant) -> Option<State> {
         if let Some(job) = self.get(id, State::Waiting) {
             job.state = State::Held;
@@ -292,7 +292,7 @@ impl Model {
         Some(State::Running)
     }
 
-    /// All that is due, by id.
+    /// All events that are due, sorted by id.
     fn due(&mut self, now: Instant) -> Vec<Due<u8, ()>> {
         let mut due = Vec::new();
         for job in self.jobs.clone() {
@@ -367,22 +367,22 @@ enum Call {
     Submit(u8, u8, Option<u64>),
     Withdraw(u8),
     Start,
-    /// A run is done, or has failed: the same for the queue.
+    /// A run ends, well or not, which is the same for the queue.
     End(u8),
-    /// A run is over because its job rests.
+    /// A run ends because its job is paused.
     Rest(u8),
-    /// One that rested, or never was, has ended.
+    /// A job outside the queue has ended or never existed.
     HasEnded(u8),
     Requeue(u8),
     Cancel(u8),
     Pause(u8),
-    /// One that is held back leaves, for ever or to rest.
+    /// A held job leaves, for good or paused.
     Take(u8, LeaveReason),
-    /// Or does not.
+    /// A held job is put back.
     PutBack(u8),
     Pass(u64),
     SlotsMax(usize),
-    /// The process dies and the queue is built again from what was recorded.
+    /// The process crashes, and the queue is rebuilt from what was recorded.
     Crash,
 }
 
@@ -427,14 +427,14 @@ fn options() -> impl Strategy<Value = QueueOptions> {
     )
 }
 
-/// The real thing and the model, side by side.
+/// The real state machine and the model, side by side.
 struct Pair {
     core: Core<u8, ()>,
     model: Model,
     now: Instant,
-    /// The numbers of the runs.
+    /// The numbers of the current runs.
     runs: HashMap<u8, u64>,
-    /// The numbers of the wishes that hold jobs back.
+    /// The numbers of the current holds.
     wishes: HashMap<u8, u64>,
 }
 
@@ -593,7 +593,7 @@ impl Pair {
         Ok(())
     }
 
-    /// What follows from the call is the same, and so is all that can be seen.
+    /// Checks that the consequences of the call, and all visible state, are equal.
     fn settle(&mut self) -> Result<(), TestCaseError> {
         let Self { core, model, .. } = self;
         let now = self.now;

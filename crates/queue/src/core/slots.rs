@@ -1,4 +1,4 @@
-//! Who gets a slot, and who has to leave one.
+//! Which job gets a slot, and which must give one up.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -15,7 +15,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         !self.closed && self.running.len() < self.max_concurrent && !self.ready.is_empty()
     }
 
-    /// Starts the most urgent job, if there is a slot. What is due comes first.
+    /// Starts the most urgent job if there is a slot. Due events must be processed first.
     pub(crate) fn start(&mut self, now: Instant) -> Option<Started<'_, I, T>> {
         if self.ready.is_empty() {
             self.promised = 0;
@@ -51,8 +51,8 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         })
     }
 
-    /// Who starts next, ageing considered: of the heads of the levels the one that has risen
-    /// highest, and of two at one height the one that came first.
+    /// The job to start next. Of the first jobs of each level it is the one with the highest priority including
+    /// ageing; of two equal ones, the older.
     fn first(&self, now: Instant) -> Option<Place> {
         let mut head = self.ready.first_key_value().map(|(place, _)| *place)?;
         let Some(ageing) = self.ageing else {
@@ -76,7 +76,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         }
     }
 
-    /// The priority to which a ready job has risen.
+    /// The priority of a ready job including ageing.
     fn height(&self, place: Place, ageing: Ageing, now: Instant) -> u8 {
         let since = self.ready.get(&place).and_then(|id| self.jobs.get(id));
         let waited = since.map_or(Duration::ZERO, |job| {
@@ -88,11 +88,11 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         place.priority.value().saturating_sub(risen)
     }
 
-    /// Who has to make room, and for whom; it is to be told. None if all those who could claim a
-    /// slot get one anyway, when those who were asked to stop have done so.
+    /// The running job to be preempted, and the job it makes room for; it must be told. `None` if all jobs
+    /// entitled to a slot will get one once the jobs already asked to stop have stopped.
     ///
-    /// A claim goes by priority alone, not by age. It is not on the slot of a job that was started
-    /// while the claimant was already waiting: that one had aged, and would age for nothing.
+    /// The decision uses priorities without ageing. A job that was started while the candidate was already
+    /// waiting is not preempted by it: that job had aged, and would otherwise have aged for nothing.
     pub(crate) fn victim(&mut self) -> Option<(I, I)> {
         if self.closed || self.running.len() < self.max_concurrent {
             return None;
