@@ -1,18 +1,18 @@
-//! Reads an output to its end and keeps its first and its last part. Knows nothing of processes.
+//! Reads an output stream to its end and keeps its first and last part. Knows nothing about processes.
 
 use std::collections::VecDeque;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_util::sync::CancellationToken;
 
-/// What was kept of one output.
+/// The part of an output stream that was kept.
 pub(crate) struct Captured {
     pub(crate) text: String,
     pub(crate) truncated: bool,
 }
 
-/// Reads until the end, or until `stop` (for a writer that outlives its welcome); never keeps more than `bytes_max`,
-/// and never stops reading before, so that the writer does not block.
+/// Reads until the end of the stream, or until `stop` for a writer that does not end. Keeps at most
+/// `bytes_max`, but continues to read, so that the writer does not block.
 pub(crate) async fn capture(
     mut source: impl AsyncRead + Unpin,
     bytes_max: usize,

@@ -1,4 +1,4 @@
-//! What can go wrong on our side of a run. A command that fails is no error: see `Exit`.
+//! The errors on our side of a run. A command that fails is not an error: see `Exit`.
 
 use std::path::PathBuf;
 
@@ -6,14 +6,14 @@ use journeyman_event::{is_shortage, names_shortage};
 
 use crate::{Level, Probe};
 
-/// The result of this crate's calls.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why there is no sandbox, or a run could not be made.
+/// Why no sandbox is available, or why a run could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No level, or only one below the minimum, works here.
+    /// No level works on this machine, or only levels below the required minimum.
     #[error(
         "untrusted code cannot be isolated well enough here: at least {minimum} is required, found {}\n{probe}\n\
          Install bubblewrap and allow user namespaces, use a kernel with Landlock (5.13 or newer), or accept a weaker \
@@ -21,20 +21,20 @@ pub enum Error {
         .probe.level.map_or_else(|| "nothing that works".to_owned(), |level| level.to_string())
     )]
     TooWeak {
-        /// The least level asked for.
+        /// The lowest acceptable level.
         minimum: Level,
-        /// What was found.
+        /// The findings of the probe.
         probe: Probe,
     },
-    /// The command asked for makes no sense.
+    /// The command is invalid.
     #[error("cannot run {}: {reason}", .path.display())]
     BadCommand {
-        /// The path that is wrong.
+        /// The invalid path.
         path: PathBuf,
-        /// What is wrong with it, and what to do.
+        /// What is wrong, and what to do.
         reason: String,
     },
-    /// The sandbox could not be built around the command, so the command did not run.
+    /// The sandbox could not be set up, so the command did not run.
     #[error("the {level} sandbox could not be set up, nothing was run: {reason}")]
     Setup {
         /// The level that was tried.
@@ -42,35 +42,35 @@ pub enum Error {
         /// What failed, and what to do.
         reason: String,
     },
-    /// The supervisor vanished; what the command did is unknown.
+    /// The supervisor process disappeared. It is unknown what the command did.
     #[error(
         "the supervisor of the sandboxed command ended without a report ({detail}); its outcome is unknown"
     )]
     SupervisorLost {
-        /// What is known about its end.
+        /// What is known about the supervisor's end.
         detail: String,
     },
-    /// A process of the tree did not die.
+    /// A process of the run could not be killed.
     #[error("{remaining} sandboxed processes could not be killed within {waited_ms} ms")]
     NotDead {
-        /// How many are left.
+        /// How many processes are left.
         remaining: usize,
-        /// For how long it was tried.
+        /// How long killing was tried, in milliseconds.
         waited_ms: u64,
     },
-    /// The operating system refused something on our side.
+    /// An error of the operating system on our side.
     #[error("cannot {action}: {source}")]
     Io {
-        /// What was tried, with the path if there is one.
+        /// The action that failed, with the path if there is one.
         action: String,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 }
 
 impl Error {
-    /// Whether the same run may succeed later without anything else being done: descriptors, memory,
-    /// processes or space were short, or the supervisor was killed, as the kernel does for want of memory.
+    /// Whether the same run may succeed later without any other action: file descriptors, memory, processes or
+    /// disk space were short, or the supervisor was killed, as the kernel does when memory runs out.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Io { source, .. } => is_shortage(source),

@@ -1,21 +1,21 @@
-//! The rungs of the ladder and what was found about each. Plain data for people and the journal: no I/O here.
+//! The levels of isolation, and what was found about each on this machine. Plain data without I/O.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How strongly a run is isolated; a weaker level orders before a stronger one.
+/// The strength of isolation. Weaker levels sort before stronger ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// Landlock, seccomp and resource limits; needs no namespaces and no privileges.
+    /// Landlock, seccomp and resource limits. Needs no namespaces and no privileges.
     Landlock,
-    /// The same inside bubblewrap's namespaces: what is not mounted does not exist.
+    /// The same inside bubblewrap's namespaces, where what is not mounted does not exist.
     Bubblewrap,
 }
 
 impl Level {
-    /// Every level, the strongest first: the order in which they are probed.
+    /// All levels in the order in which they are probed.
     pub const STRONGEST_FIRST: [Self; 2] = [Self::Bubblewrap, Self::Landlock];
 }
 
@@ -28,25 +28,25 @@ impl fmt::Display for Level {
     }
 }
 
-/// What trying one level out showed.
+/// The result of probing one level.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The level that was tried.
     pub level: Level,
-    /// Whether every attempt to get out of it failed and an honest program still ran.
+    /// Whether every escape attempt failed and an honest program still ran.
     pub usable: bool,
-    /// For a person: what was seen, and what to do if the level is not usable.
+    /// What was observed, and what to do if the level is not usable. Worded for a person.
     pub detail: String,
 }
 
-/// What this machine can enforce, as shown by `journeyman doctor` and recorded at start.
+/// What isolation this machine supports, as shown by `journeyman doctor` and recorded at start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// The strongest usable level that was tried; `None` when none works.
+    /// The strongest usable level; `None` if there is none.
     pub level: Option<Level>,
-    /// One finding per level tried, the strongest first.
+    /// The findings per level, the strongest first.
     pub findings: Vec<Finding>,
-    /// The user id that untrusted code runs as.
+    /// The user id under which untrusted code runs.
     pub runs_as_uid: u32,
 }
 

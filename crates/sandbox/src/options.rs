@@ -1,4 +1,4 @@
-//! What a caller says before a run and gets after it. Plain data: no I/O, no defaults that depend on the machine.
+//! The input and output of a run. Plain data: no I/O, and no defaults that depend on the machine.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,30 +12,34 @@ use crate::Level;
 pub struct Launcher {
     /// The executable; in the product `std::env::current_exe()`.
     pub program: PathBuf,
-    /// What comes before the arguments of this crate; in the product the hidden sub-command `sandbox-init`.
+    /// The arguments before those of this crate; in the product the hidden sub-command `sandbox-init`.
     pub arguments: Vec<OsString>,
 }
 
-/// The bounds of one run. What happens at each bound is part of its description.
+/// The resource limits of a run. Each field says what happens when its limit is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Real time for the whole run, start of the sandbox included; beyond it the tree is killed: [`Exit::WallTime`].
+    /// Real time for the whole run in milliseconds, including setup of the sandbox. When it is reached, all
+    /// processes are killed: [`Exit::WallTime`].
     pub wall_ms_max: u64,
-    /// Processor time of each process; beyond it that process gets SIGXCPU, a second later SIGKILL.
+    /// Processor time of each process. When it is reached, the process gets SIGXCPU, and SIGKILL a second
+    /// later.
     pub cpu_seconds_max: u64,
-    /// Writable memory of each process (allocations fail beyond it, in Python a `MemoryError`) and resident memory of
-    /// the whole tree together (beyond it the tree is killed: [`Exit::Memory`]).
+    /// Writable memory of each process (beyond it allocations fail, in Python with a `MemoryError`), and
+    /// resident memory of all processes together (beyond it all are killed: [`Exit::Memory`]).
     pub memory_bytes_max: u64,
-    /// Processes and threads; creating one more fails.
+    /// The number of processes and threads. Beyond it, creating one fails.
     pub processes_max: u64,
-    /// Size of any file written; writing beyond it fails.
+    /// The size of any file written. Beyond it, writing fails.
     pub file_bytes_max: u64,
-    /// What the whole tree may hold in its folder and its folder for temporary files, and what it may write there in all,
-    /// deleted files included (beyond it the tree is killed: [`Exit::Disk`]). It is looked at every 50 ms, so what can be
-    /// written in that time comes on top; 20,000 files, or folders nested more than 64 deep, count as beyond it too.
+    /// The disk space that all processes may use in the working folder and the folder for temporary files, and
+    /// the bytes they may write there in total, deleted files included. Beyond it all are killed:
+    /// [`Exit::Disk`]. It is checked every 50 ms, so it can be exceeded by what is written in that time. More
+    /// than 20,000 files, or folders nested more than 64 deep, count as exceeding it too.
     pub disk_bytes_max: u64,
-    /// What is kept of standard output, and the same of standard error: the first and the last half of it, with a mark
-    /// between. The rest is read and dropped, so a chatty program neither blocks nor fills our memory.
+    /// How many bytes of standard output are kept, and of standard error: the first and last half, with a mark
+    /// in between. The rest is read and discarded, so a program with much output neither blocks nor fills our
+    /// memory.
     pub output_bytes_max: usize,
 }
 
@@ -53,26 +57,27 @@ impl Default for Limits {
     }
 }
 
-/// What a sandbox is made of.
+/// The options of a sandbox.
 #[derive(Clone, Debug)]
 pub struct SandboxOptions {
     /// How to start our own executable again.
     pub launcher: Launcher,
-    /// The weakest level that is acceptable; below it [`crate::Error::TooWeak`].
+    /// The weakest acceptable level; below it the error is [`crate::Error::TooWeak`].
     pub minimum: Level,
-    /// Files and folders, outside of the system's own, that the code may read: the Python environments.
+    /// Files and folders, besides the system's own, that the code may read: the Python environments.
     pub readable: Vec<PathBuf>,
-    /// The folder that will hold the tasks' folders. The probe works in it, so that a data folder which the sandbox's
-    /// user cannot reach is found at start; `None` probes in the system's folder for temporary files.
+    /// The folder that will contain the tasks' folders. The probe uses it, so that a data directory which the
+    /// sandbox's user cannot access is detected at start. `None` probes in the system's folder for temporary
+    /// files.
     pub tasks: Option<PathBuf>,
-    /// The bounds of a run that brings none of its own.
+    /// The limits of runs that specify none.
     pub limits: Limits,
-    /// Try this level only; for tests, and for people who want one.
+    /// Probes only this level. For tests, and for users who want a particular one.
     pub only: Option<Level>,
 }
 
 impl SandboxOptions {
-    /// Options that accept every level of the ladder and grant nothing beyond the system's folders.
+    /// Options that accept every level and grant no access beyond the system's folders.
     pub fn new(launcher: Launcher) -> Self {
         Self {
             launcher,
@@ -88,19 +93,20 @@ impl SandboxOptions {
 /// A command to run.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// The executable, by its absolute path.
+    /// The absolute path of the executable.
     pub program: PathBuf,
-    /// Its arguments, without its own name.
+    /// The arguments, without the program's name.
     pub arguments: Vec<OsString>,
-    /// The task's folder, by its absolute path: the command's working folder and `HOME`, and the only place, apart from
-    /// a private folder for temporary files, where it can write. When we run as root it is given to the sandbox's user.
+    /// The absolute path of the task's folder. It is the command's working folder and `HOME`, and apart from a
+    /// private folder for temporary files the only place it can write to. When we run as root, its owner
+    /// becomes the sandbox's user.
     ///
-    /// What the command leaves here is untrusted, links included: whoever writes or reads in it later, as root even, must
-    /// not follow links. A fresh folder for every run is the simple way.
+    /// What the command leaves here is untrusted, including links: code that reads or writes here later,
+    /// especially as root, must not follow links. It is simplest to use a new folder for every run.
     pub folder: PathBuf,
-    /// Variables in addition to, or instead of, the small set every command gets.
+    /// Environment variables added to, or replacing, the small set that every command gets.
     pub environment: Vec<(String, String)>,
-    /// The bounds of this run, instead of those of [`SandboxOptions`].
+    /// The limits of this run, instead of those of [`SandboxOptions`].
     pub limits: Option<Limits>,
 }
 
@@ -108,39 +114,39 @@ pub struct Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Exit {
-    /// The command ended by itself with this code.
+    /// The command exited with this code.
     Code(i32),
-    /// A signal ended the command. At [`Level::Bubblewrap`] a command that ends itself with code 128 + n looks the same:
-    /// bubblewrap reports both alike.
+    /// A signal ended the command. At [`Level::Bubblewrap`] a command that exits with code 128 + n looks the
+    /// same, because bubblewrap reports both alike.
     Signal(i32),
-    /// [`Limits::wall_ms_max`] passed.
+    /// The limit [`Limits::wall_ms_max`] was reached.
     WallTime,
-    /// The tree held more than [`Limits::memory_bytes_max`].
+    /// The processes used more than [`Limits::memory_bytes_max`].
     Memory,
-    /// The tree wrote more than [`Limits::disk_bytes_max`].
+    /// The processes wrote more than [`Limits::disk_bytes_max`].
     Disk,
     /// The caller's token was cancelled.
     Cancelled,
 }
 
 impl Exit {
-    /// Whether the command ended by itself and said that all is well.
+    /// Whether the command exited with code 0.
     pub fn is_success(self) -> bool {
         self == Self::Code(0)
     }
 }
 
-/// What a run left behind.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
-    /// How it ended.
+    /// How the run ended.
     pub exit: Exit,
-    /// Standard output; what is no UTF-8 is replaced.
+    /// Standard output. Invalid UTF-8 is replaced.
     pub stdout: String,
-    /// Standard error, likewise.
+    /// Standard error, treated the same way.
     pub stderr: String,
-    /// Whether a part of either was dropped.
+    /// Whether a part of either output was discarded.
     pub truncated: bool,
-    /// Real time from the start of the sandbox until nothing of the tree was left.
+    /// Milliseconds from the start of the sandbox until all processes had ended.
     pub wall_ms: u64,
 }

@@ -1,5 +1,5 @@
-//! Gives a task's folder to the sandbox's user when we are root. Walks by open folders and never follows a link: the
-//! code that runs in there must not be able to make us give it something else.
+//! Changes the owner of a task's folder to the sandbox's user when we are root. Uses open folder handles and never
+//! follows a link, so that code running there cannot redirect the change to other files.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,10 +8,10 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, chownat, open, openat, statat};
 use rustix::process::{Gid, Uid};
 
-/// Deeper than this is no project but an attempt to exhaust us.
+/// The deepest nesting of folders allowed. Deeper nesting is an attempt to exhaust our resources.
 const DEPTH_MAX: usize = 128;
 
-/// Makes `uid` the owner of the folder and of everything in it. Blocking; call it where that is allowed.
+/// Makes `uid` the owner of the folder and of everything in it. Blocking.
 pub(crate) fn give(folder: &Path, uid: u32) -> io::Result<()> {
     let opened = open(folder, flags(), Mode::empty())?;
     chown_one(CWD, folder, uid)?;

@@ -1,4 +1,5 @@
-//! What is said over the socket between us, the supervisor and the stage: one JSON line each way. No behaviour here.
+//! The messages over the socket between us, the supervisor and the stage: one JSON line in each direction. Plain
+//! data.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Level, Limits};
 
-/// The user and group that untrusted code gets when we are root: `nobody` on every system we know.
+/// The user and group of untrusted code when we are root: `nobody` on all known systems.
 pub(crate) const NOBODY: u32 = 65_534;
 
-/// Everything the supervisor and the stage need to know about one run.
+/// Everything the supervisor and the stage need to know about a run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Policy {
     pub(crate) level: Level,
@@ -19,43 +20,45 @@ pub(crate) struct Policy {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,
     pub(crate) folder: PathBuf,
-    /// The folder made for this run's temporary files at the Landlock level; bubblewrap has a mount for them.
+    /// The folder created for this run's temporary files at the Landlock level; bubblewrap has a mount for
+    /// them.
     pub(crate) scratch: Option<PathBuf>,
     pub(crate) readable: Vec<PathBuf>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) limits: Limits,
-    /// The user id to become; `None` when we are not root and stay who we are.
+    /// The user id to change to; `None` if we are not root and keep our own.
     pub(crate) become_uid: Option<u32>,
-    /// Processes and threads that the user of the run has already, which the system's limit counts in.
+    /// The number of processes and threads that the run's user already has, because the system's limit includes
+    /// them.
     pub(crate) processes_before: u64,
 }
 
 impl Policy {
-    /// Where the command's temporary files go, as the command sees it.
+    /// The folder for temporary files as the command sees it.
     pub(crate) fn temporary(&self) -> &Path {
         self.scratch.as_deref().unwrap_or(Path::new("/tmp"))
     }
 }
 
-/// What the stage says to the supervisor.
+/// A report from the stage to the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StageReport {
-    /// Everything is in place; the next thing is the command itself.
+    /// The setup is complete, and the command starts next.
     Ready { landlock_abi: Option<i32> },
-    /// Something could not be put in place, or the command could not be started.
+    /// A setup step failed, or the command could not be started.
     Failed { reason: String },
 }
 
-/// What the supervisor says at the very end, when nothing of the tree is left.
+/// The final report of the supervisor, sent when all processes have ended.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Verdict {
     pub(crate) end: End,
-    /// The interface version of Landlock in force; `None` if it is not.
+    /// The Landlock ABI in force; `None` if Landlock is not used.
     pub(crate) landlock_abi: Option<i32>,
 }
 
-/// How the command came to its end, seen by the supervisor.
+/// How the command ended, as seen by the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum End {
@@ -63,13 +66,13 @@ pub(crate) enum End {
     Signal(i32),
     Memory,
     Disk,
-    /// The socket was closed on our side: time, cancellation, or we are dead.
+    /// The socket was closed on our side: a timeout, a cancellation, or our process died.
     Stopped,
-    /// It never started.
+    /// The command was not started.
     NotStarted {
         reason: Option<String>,
     },
-    /// Some processes survived everything.
+    /// Some processes could not be killed.
     NotDead {
         remaining: usize,
         waited_ms: u64,

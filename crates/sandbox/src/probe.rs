@@ -1,5 +1,5 @@
-//! Tries each level out by truly running a program in it that attempts to get out. A level is never assumed to work
-//! because its parts are installed.
+//! Probes each level by running a program in it that tries to escape. A level is never assumed to work because its
+//! parts are installed.
 
 use std::fmt::Write as _;
 use std::net::TcpListener;
@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use crate::run::{Ran, become_uid, run_at};
 use crate::{Command, Error, Exit, Finding, Level, Limits, Probe, Result, SandboxOptions};
 
-/// Landlock denies signals to processes outside, our supervisor among them, from this interface version on.
+/// The first Landlock ABI that denies signals to processes outside, such as our supervisor.
 const LANDLOCK_ABI_WITH_SIGNALS: i32 = 6;
 
-/// Attempts what must fail and reports what happened, one word each: `denied` or what was possible.
+/// A program that attempts what must fail and prints one word per attempt: `denied` or what was possible.
 const ESCAPES: &str = include_str!("probe.py");
 
 pub(crate) async fn probe(options: &SandboxOptions, check_with: &Path) -> Result<Probe> {
@@ -50,7 +50,7 @@ pub(crate) async fn probe(options: &SandboxOptions, check_with: &Path) -> Result
     })
 }
 
-/// What the program saw from inside.
+/// What the program observed from inside.
 #[derive(Debug, Deserialize)]
 struct Seen {
     uid: u32,
@@ -60,12 +60,12 @@ struct Seen {
 #[derive(Debug, Deserialize)]
 struct Attempt {
     what: String,
-    /// What must happen, and what did.
+    /// The expected result, and the actual one.
     expected: String,
     got: String,
 }
 
-/// Answers a description of the level, or why it is not usable. An error is a failure on our side.
+/// Returns a description of the level, or why it is not usable. An error is a failure on our side.
 async fn try_out(
     level: Level,
     options: &SandboxOptions,
@@ -104,7 +104,7 @@ async fn try_out(
     }
 }
 
-/// Bubblewrap names what the kernel refused, not who is behind it.
+/// Adds advice to bubblewrap's message, which names what the kernel denied but not the cause.
 fn with_advice(level: Level, mut reason: String) -> String {
     const REFUSALS: [&str; 5] = [
         "setting up uid map",
@@ -123,7 +123,8 @@ fn with_advice(level: Level, mut reason: String) -> String {
     reason
 }
 
-/// What the program must not reach: a file that everybody may read and change, and a listener on the loopback.
+/// Things the program must not reach: a file that everyone may read and change, and a listener on the loopback
+/// interface.
 struct Outside {
     folder: TempDir,
     listener: TcpListener,

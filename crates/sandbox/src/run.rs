@@ -1,5 +1,5 @@
-//! Our side of a run: starts the supervisor, reads the outputs, keeps the time, and asks for the end. Asynchronous
-//! throughout; it knows the levels only as a word in the policy.
+//! Our side of a run: starts the supervisor, reads the outputs, enforces the time limit, and requests the end.
+//! Fully asynchronous. The level is only passed on in the policy.
 
 use std::fs::Permissions;
 use std::net::Shutdown;
@@ -25,12 +25,13 @@ use crate::{
     Command, Error, Exit, Level, Limits, Output, Probe, Result, SandboxOptions, ownership,
 };
 
-/// How long the supervisor has, from being told to stop, to kill everything and report; it gives up earlier itself.
+/// How long the supervisor may take to kill all processes and report after being told to stop. It gives up
+/// earlier itself.
 const STOP_MS_MAX: u64 = 15_000;
-/// How long outputs are still read when some process may be left that holds them open.
+/// How long outputs are still read if a remaining process may hold them open.
 const LOST_OUTPUT_MS_MAX: u64 = 500;
 
-/// A way to run untrusted code, whose level was probed. Cheap to clone; every run is independent of the others.
+/// Runs untrusted code at a probed level. Cheap to clone. Runs are independent of each other.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     shared: Arc<Shared>,
@@ -44,8 +45,9 @@ struct Shared {
 }
 
 impl Sandbox {
-    /// Tries the levels out, the strongest first, by running `check_with` (a Python interpreter) with a program that
-    /// attempts what must not work. [`Error::TooWeak`] if none of at least [`SandboxOptions::minimum`] holds.
+    /// Probes the levels, the strongest first, by running `check_with` (a Python interpreter) with a program
+    /// that tries to escape. Fails with [`Error::TooWeak`] if no level of at least [`SandboxOptions::minimum`]
+    /// holds.
     pub async fn probe(options: SandboxOptions, check_with: &Path) -> Result<Self> {
         let probe = crate::probe::probe(&options, check_with).await?;
         match probe.level {
@@ -63,23 +65,23 @@ impl Sandbox {
         }
     }
 
-    /// What was found when this sandbox was made.
+    /// The findings of the probe.
     pub fn probe_result(&self) -> &Probe {
         &self.shared.probe
     }
 
-    /// The level at which commands run.
+    /// The level at which commands are run.
     pub fn level(&self) -> Level {
         self.shared.level
     }
 
-    /// The bounds of a run that brings none of its own.
+    /// The limits of runs that specify none.
     pub fn limits(&self) -> Limits {
         self.shared.options.limits
     }
 
-    /// Runs a command and waits until nothing of it is left. When the future is dropped, the supervisor kills the tree
-    /// by itself.
+    /// Runs a command and waits until all of its processes have ended. If the future is dropped, the supervisor
+    /// kills them.
     pub async fn run(&self, command: Command, cancel: &CancellationToken) -> Result<Output> {
         run_at(self.shared.level, &self.shared.options, command, cancel)
             .await
@@ -87,13 +89,13 @@ impl Sandbox {
     }
 }
 
-/// An output, and what the probe wants to know beside it.
+/// The output of a run, with details for the probe.
 pub(crate) struct Ran {
     pub(crate) output: Output,
     pub(crate) landlock_abi: Option<i32>,
 }
 
-/// The user id that untrusted code gets, if it is another one than ours.
+/// The user id for untrusted code, if it differs from ours.
 pub(crate) fn become_uid() -> Option<u32> {
     geteuid().is_root().then_some(NOBODY)
 }
@@ -300,8 +302,8 @@ async fn read_stderr(stderr: ChildStderr, policy: &Policy, stop: &CancellationTo
     capture(stderr, policy.limits.output_bytes_max, stop).await
 }
 
-/// Sends the policy and waits for the supervisor's last word, asking for it when time is up or the caller cancels.
-/// Answers the verdict, if one came, and why the end was asked for, if it was.
+/// Sends the policy and waits for the supervisor's final report. Requests the end when the time is up or the
+/// caller cancels. Returns the report, if one arrived, and why the end was requested, if it was.
 async fn until_verdict(
     child: &mut Child,
     mut life_line: UnixStream,

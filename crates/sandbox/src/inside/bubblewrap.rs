@@ -1,4 +1,5 @@
-//! The arguments of `bwrap`: which parts of the machine exist in the strong level. Builds a list, starts nothing.
+//! Builds the arguments of `bwrap`, which determine what parts of the machine exist at the strong level. Starts
+//! nothing.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -7,12 +8,13 @@ use std::path::Path;
 use super::filesystem::{SYSTEM_FILES, SYSTEM_FOLDERS};
 use crate::policy::Policy;
 
-/// Where our own executable is mounted, so that the stage can be started inside.
+/// Where our own executable is mounted inside, so that the stage can be started there.
 pub(super) const LAUNCHER: &str = "/run/journeyman/sandbox-init";
-/// The share of the memory limit that files in each memory-backed folder may take: they are not counted to a process.
+/// The share of the memory limit that the files in each memory-backed folder may take. Such files are not
+/// attributed to a process.
 const TMPFS_SHARE: u64 = 4;
 
-/// Everything of bubblewrap's command line before the command.
+/// The complete bubblewrap command line before the command.
 pub(super) fn arguments(policy: &Policy) -> Vec<OsString> {
     let mut list = Arguments(Vec::new());
     list.words(
@@ -62,7 +64,8 @@ impl Arguments {
         self.0.extend(words.split(' ').map(OsString::from));
     }
 
-    /// Mounts a path whose parents may not exist inside. Left to bubblewrap they would be root's alone.
+    /// Mounts a path and creates its parent folders. Parents created by bubblewrap would be accessible to root
+    /// only.
     fn mount(&mut self, option: &str, from: &Path, to: &Path) {
         let mut parents: Vec<_> = to
             .ancestors()

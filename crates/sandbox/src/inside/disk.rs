@@ -1,6 +1,7 @@
-//! How much a run holds on disk. Two looks, for neither sees everything: what lies in its folders (on any file system,
-//! but not what was deleted and is still open), and what its processes wrote by the kernel's own account (deleted files
-//! too, but not on file systems in memory). Never follows a link.
+//! Measures how much disk space a run uses. Two measurements are needed, because neither sees everything: the files
+//! in the run's folders (on any file system, but not deleted files that are still open), and the bytes that its
+//! processes wrote according to the kernel (including deleted files, but not on in-memory file systems). Links are
+//! never followed.
 
 use std::ffi::CStr;
 use std::fs;
@@ -12,15 +13,15 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-/// More files, folders and links than any test makes.
+/// The most files, folders and links allowed; more than any test creates.
 const ENTRIES_MAX: u64 = 20_000;
-/// Deeper than this is no project but an attempt to exhaust us.
+/// The deepest nesting of folders allowed. Deeper nesting is an attempt to exhaust our resources.
 const DEPTH_MAX: usize = 64;
-/// What `st_blocks` counts in, whatever the file system's own blocks are.
+/// The unit of `st_blocks`, regardless of the file system's block size.
 const BLOCK_BYTES: u64 = 512;
 
-/// Whether what lies in these folders takes more than `bytes_max`, or is more than 20,000 entries, or is nested more
-/// than 64 deep. What vanishes or cannot be looked at counts as nothing.
+/// Whether the contents of these folders take more than `bytes_max`, are more than 20,000 entries, or are
+/// nested more than 64 deep. Entries that vanish or cannot be read count as nothing.
 pub(super) fn folders_hold_more_than(folders: &[&Path], bytes_max: u64) -> bool {
     let mut left = Left {
         bytes: bytes_max,
@@ -32,8 +33,9 @@ pub(super) fn folders_hold_more_than(folders: &[&Path], bytes_max: u64) -> bool 
     })
 }
 
-/// Makes what a run left removable for whoever removes it with few descriptors and no privileges: every folder open to
-/// its owner, and none nested deeper than 64. Nothing of the run may be alive.
+/// Prepares what a run left behind for removal without privileges and with few file descriptors: makes every
+/// folder accessible to its owner, and reduces nesting to at most 64 levels. No process of the run may be
+/// alive.
 pub(super) fn make_removable(folder: &Path) {
     let Ok(top) = openat(CWD, folder, flags(), Mode::empty()) else {
         return;
@@ -48,7 +50,7 @@ pub(super) fn make_removable(folder: &Path) {
     }
 }
 
-/// Moves what is too deep up to the top; whoever cannot be moved or opened is left alone.
+/// Moves folders that are nested too deep to the top. Folders that cannot be moved or opened are left alone.
 fn lift_deep_folders(top: &OwnedFd, folder: &OwnedFd, depth: usize, moved: &mut u32) {
     let Ok(entries) = Dir::read_from(folder) else {
         return;
@@ -81,8 +83,8 @@ fn is_folder(parent: &OwnedFd, name: &CStr) -> bool {
         .is_ok_and(|about| FileType::from_raw_mode(about.st_mode) == FileType::Directory)
 }
 
-/// Bytes that a process, and those of its children that are buried, have written to files and that were not deleted
-/// before they reached the disk. Negative for one that deleted what others wrote; 0 where the kernel does not say.
+/// The bytes that a process and its reaped children wrote to files, minus those deleted before they reached the
+/// disk. Negative for a process that deleted what others wrote; 0 if the kernel does not report it.
 pub(super) fn written_bytes(pid: i32) -> i64 {
     let Ok(account) = fs::read_to_string(format!("/proc/{pid}/io")) else {
         return 0;
@@ -95,13 +97,13 @@ pub(super) fn written_bytes(pid: i32) -> i64 {
     field("write_bytes:").saturating_sub(field("cancelled_write_bytes:"))
 }
 
-/// What may still be found before it is too much.
+/// How much more may be found before the limit is exceeded.
 struct Left {
     bytes: u64,
     entries: u64,
 }
 
-/// It is too much.
+/// The limit is exceeded.
 struct Over;
 
 impl Left {

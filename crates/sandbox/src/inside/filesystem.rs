@@ -1,5 +1,5 @@
-//! Which files the command may touch, enforced by Landlock: alone at the weak level, as a second wall in bubblewrap.
-//! Network and signals are denied here too where the kernel can.
+//! Restricts file access with Landlock: the only barrier at the weak level, a second one inside bubblewrap. Network
+//! and signals are denied here too, where the kernel supports it.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use landlock::{
 use crate::Level;
 use crate::policy::Policy;
 
-/// Folders of the system that programs need: libraries, interpreters, data. `/nix` is where `NixOS` keeps them.
+/// System folders that programs need: libraries, interpreters, data. `/nix` is where `NixOS` keeps them.
 pub(super) const SYSTEM_FOLDERS: [&str; 8] = [
     "/usr",
     "/bin",
@@ -24,7 +24,8 @@ pub(super) const SYSTEM_FOLDERS: [&str; 8] = [
     "/nix/store",
 ];
 
-/// Single files and small folders of the system that a program may read; nothing that names users or machines.
+/// Single files and small folders of the system that a program may read. None of them identifies users or the
+/// machine.
 pub(super) const SYSTEM_FILES: [&str; 5] = [
     "/etc/ld.so.cache",
     "/etc/ld.so.conf",
@@ -33,7 +34,7 @@ pub(super) const SYSTEM_FILES: [&str; 5] = [
     "/etc/localtime",
 ];
 
-/// What else is readable where `/proc` and `/sys` are the machine's own: sizes, and the process itself.
+/// Further readable files if `/proc` and `/sys` are the machine's own: sizes, and the process itself.
 const MACHINE_FILES: [&str; 5] = [
     "/proc/self",
     "/proc/cpuinfo",
@@ -50,11 +51,11 @@ const DEVICES: [&str; 5] = [
     "/dev/urandom",
 ];
 
-/// The newest interface whose rights were read and judged; older kernels get what they know.
+/// The newest Landlock ABI whose access rights were reviewed. Older kernels get the rights they know.
 const ABI_KNOWN: ABI = ABI::V9;
 
-/// Confines this process for good; answers the interface version in force, `None` if there is no Landlock (which only
-/// bubblewrap may accept).
+/// Restricts this process permanently. Returns the Landlock ABI in force; `None` if there is no Landlock, which
+/// is acceptable only inside bubblewrap.
 pub(super) fn confine(policy: &Policy) -> Result<Option<i32>, String> {
     let rules = || -> Result<RulesetCreated, landlock::RulesetError> {
         Ruleset::default()
@@ -145,7 +146,7 @@ fn add(
         .map_err(|error| format!("Landlock cannot cover {}: {error}", path.display()))
 }
 
-/// What to say when the sandbox's user cannot reach a path.
+/// The error message for a path that the sandbox's user cannot access.
 pub(super) fn unreachable(path: &Path) -> String {
     format!(
         "uid {} cannot reach {}: move it to a folder that every user may pass (for the data folder: set --data-dir, such \

@@ -1,5 +1,5 @@
-//! The other side of the fork: what our executable does when it was started again as a sandbox's launcher.
-//! Everything here is synchronous and single-threaded; no runtime, no tracing, nothing of the server may enter.
+//! The code that runs in our executable when it is started again as the launcher of a sandbox. It is synchronous
+//! and single-threaded: no async runtime, no tracing, and nothing of the server.
 
 mod bubblewrap;
 mod disk;
@@ -14,13 +14,13 @@ use std::process::ExitCode;
 
 pub(crate) use tree::threads_of_user;
 
-/// First argument of the process that watches a run.
+/// The first argument of the process that supervises a run.
 pub(crate) const SUPERVISE: &str = "supervise";
-/// First argument of the process that locks itself in and becomes the command.
+/// The first argument of the process that confines itself and becomes the command.
 pub(crate) const STAGE: &str = "stage";
 
-/// The main function of the launcher: the product's hidden sub-command `sandbox-init` calls it with the arguments that
-/// follow the sub-command, before it starts any thread or opens anything.
+/// The main function of the launcher. The product's hidden sub-command `sandbox-init` calls it with its
+/// arguments, before it starts any thread or opens any file.
 pub fn init_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let role = arguments.into_iter().next();
     match role.as_deref().and_then(|role| role.to_str()) {

@@ -1,5 +1,6 @@
-//! Which system calls the command may not make: a way out of the box, to other processes, to the network, or into rarely
-//! tested parts of the kernel. The same filter at every level. Everything else is allowed: tests do the strangest things.
+//! The seccomp filter: denies system calls that lead out of the sandbox, to other processes, to the network, or
+//! into rarely tested parts of the kernel. The filter is the same at every level. Everything else is allowed,
+//! because tests do unusual things.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +10,8 @@ use seccompiler::{
     SeccompRule, TargetArch, apply_filter, sock_filter,
 };
 
-/// The newest system call that was read and judged (`mseal`, Linux 6.10). Later ones do not exist for the command, nor
-/// do the x32 calls of x86-64, whose numbers are all higher.
+/// The newest system call that was reviewed (`mseal`, Linux 6.10). For the command, later ones do not exist,
+/// and neither do the x32 calls of x86-64, whose numbers are all higher.
 const NEWEST_CALL_KNOWN: u32 = 462;
 
 // Too young for the C library's list on every architecture; their numbers are the same on all.
@@ -18,7 +19,7 @@ const FCHMODAT2: c_long = 452;
 const STATMOUNT: c_long = 457;
 const LISTMOUNT: c_long = 458;
 
-/// Refused whatever their arguments.
+/// Denied regardless of arguments.
 const REFUSED: &[c_long] = &[
     // The network, and sockets of any kind; connected pairs remain.
     libc::SYS_socket,
@@ -123,8 +124,8 @@ const FALLOCATE: u32 = 47;
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_HERE: &[c_long] = &[libc::SYS_kexec_file_load];
 
-/// Refused in addition where the command has our own user id and Landlock alone guards that user's files: Landlock has
-/// no rule for owners and attributes, and before its third version none for `truncate`.
+/// Also denied if the command runs as our own user and only Landlock protects that user's files. Landlock does
+/// not cover file owners and attributes, and before ABI 3 not `truncate`.
 const REFUSED_AS_OUR_USER: &[c_long] = &[
     libc::SYS_fchownat,
     libc::SYS_truncate,
@@ -138,8 +139,9 @@ const REFUSED_AS_OUR_USER: &[c_long] = &[
     libc::SYS_lchown,
 ];
 
-/// Answered with success, and not done, in the same case: copying a file changes its mode and times by path, so a
-/// refusal would break honest programs, and these cannot be told from harmful ones.
+/// In the same case these report success without doing anything. Copying a file changes its mode and times by
+/// path, so denying these calls would break honest programs, and they cannot be distinguished from harmful
+/// uses.
 const PRETENDED_AS_OUR_USER: &[c_long] = &[
     libc::SYS_fchmodat,
     FCHMODAT2,
@@ -153,15 +155,15 @@ const PRETENDED_AS_OUR_USER: &[c_long] = &[
     libc::SYS_futimesat,
 ];
 
-/// Requests that type into a terminal; the C libraries disagree on their type.
+/// The request that injects terminal input. Its type differs between C libraries.
 const TIOCSTI: u64 = 0x5412;
 const TIOCLINUX: u64 = 0x541c;
 
-/// What says to `setpriority` and `ioprio_set` that one process is meant, and not a group or all of a user's.
+/// Tells `setpriority` and `ioprio_set` to act on one process, not a group or all processes of a user.
 const PRIO_PROCESS: u64 = 0;
 const IOPRIO_WHO_PROCESS: u64 = 1;
 
-/// What of `clone`'s flags makes a namespace.
+/// The flags of `clone` that create a namespace.
 const NAMESPACE_FLAGS: [i32; 7] = [
     libc::CLONE_NEWNS,
     libc::CLONE_NEWCGROUP,
@@ -172,7 +174,7 @@ const NAMESPACE_FLAGS: [i32; 7] = [
     libc::CLONE_NEWNET,
 ];
 
-/// Puts the filter in force for this process and all it starts.
+/// Installs the filter for this process and everything it starts.
 pub(super) fn apply(shares_our_user: bool) -> Result<(), String> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = REFUSED
         .iter()
@@ -198,7 +200,7 @@ pub(super) fn apply(shares_our_user: bool) -> Result<(), String> {
     )
 }
 
-/// Rules that depend on an argument; a list of rules means any of them.
+/// Rules that depend on an argument. A list of rules matches if any of them does.
 fn conditional(
     rules: &mut BTreeMap<i64, Vec<SeccompRule>>,
 ) -> Result<(), seccompiler::BackendError> {
@@ -308,10 +310,11 @@ fn install(
     apply_filter(&program).map_err(|error| error.to_string())
 }
 
-/// The calls that shall look as if the kernel had never heard of them: newer ones, and `clone3`, whose flags are behind
-/// a pointer where no filter can look (C libraries then fall back to `clone`). And `fallocate`, as if the file system could
-/// not (C libraries then write zeros): what it takes of the disk is in no account of writes. The builder knows one answer
-/// per filter and no ranges, so these instructions stand before its program.
+/// System calls for which the filter returns "not implemented": newer ones, and `clone3`, whose flags are
+/// behind a pointer that a filter cannot read (C libraries then use `clone`). `fallocate` returns "not
+/// supported" (C libraries then write zeros), because the space it allocates does not appear in the account of
+/// written bytes. The filter builder supports one result per filter and no ranges, so these instructions
+/// precede its program.
 fn not_existing() -> [sock_filter; 6] {
     const LOAD_WORD: u16 = 0x20;
     const JUMP_IF_EQUAL: u16 = 0x15;

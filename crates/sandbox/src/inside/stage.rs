@@ -1,5 +1,5 @@
-//! The stage: locks itself in, step by step, and then becomes the command. The order of the steps is the point of this
-//! file: each needs a right that a later one gives up.
+//! The stage: confines itself step by step and then becomes the command. The order of the steps matters: each needs
+//! a right that a later one gives up.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -22,13 +22,14 @@ use super::{filesystem, seccomp};
 use crate::policy::{Policy, StageReport};
 use crate::{Level, Limits};
 
-/// More files than any test opens, fewer than would hurt.
+/// The most open files; more than any test needs, and few enough to be harmless.
 const OPEN_FILES_MAX: u64 = 512;
-/// Address space costs nothing until it is used, and interpreters reserve plenty; this only bounds what the limit on
-/// writable memory does not see, such as shared mappings.
+/// The limit on address space as a multiple of the memory limit. Address space is free until used, and
+/// interpreters reserve plenty. This limit only covers what the limit on writable memory misses, such as shared
+/// mappings.
 const ADDRESS_SPACE_FACTOR: u64 = 8;
 
-/// Reads one policy from the socket on standard input and becomes its command; only comes back if that fails.
+/// Reads one policy from the socket on standard input and becomes its command. Returns only if that fails.
 pub(super) fn main() -> ExitCode {
     let Ok((mut socket, policy)) = take_policy() else {
         return ExitCode::from(3);

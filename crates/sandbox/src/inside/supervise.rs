@@ -1,5 +1,5 @@
-//! The supervisor: starts the stage, waits for its end or for the socket to close, and leaves no descendant alive.
-//! It is never confined itself and runs nothing that the untrusted code brought.
+//! The supervisor: starts the stage, waits until it ends or the socket closes, and leaves no descendant alive. It
+//! is not confined and runs no untrusted code.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -19,14 +19,14 @@ use super::{STAGE, bubblewrap, disk, tree};
 use crate::policy::{End, Policy, StageReport, Verdict};
 use crate::{Level, Limits};
 
-/// How often orphans are reaped, and memory and disk are looked at, while nothing else happens.
+/// How often orphans are reaped, and memory and disk use are checked.
 const TICK: Duration = Duration::from_millis(50);
-/// For how long processes are killed again before they are given up as immortal (stuck in the kernel).
+/// How long killing processes is repeated before they are reported as unkillable (stuck in the kernel).
 const KILL_MS_MAX: u64 = 10_000;
-/// More than any honest stage says.
+/// The longest report accepted from the stage.
 const REPORT_BYTES_MAX: usize = 64 << 10;
 
-/// Runs one policy, read from the socket on standard input.
+/// Runs one policy, which it reads from the socket on standard input.
 pub(super) fn main() -> ExitCode {
     let Ok(mut life_line) = life_line() else {
         return ExitCode::from(3);
@@ -76,7 +76,8 @@ pub(super) fn main() -> ExitCode {
     }
 }
 
-/// Takes the socket from standard input, so that no child inherits it, and everything else that leaked to us too.
+/// Takes the socket from standard input, so that no child inherits it, and closes all other inherited file
+/// descriptors.
 fn life_line() -> io::Result<UnixStream> {
     close_fds::set_fds_cloexec(3, &[]);
     let socket: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;
@@ -153,7 +154,7 @@ struct Watch<'a> {
     stage_open: bool,
     said: VecDeque<u8>,
     limits: Limits,
-    /// Where the command can write to a disk.
+    /// The folders on disk that the command can write to.
     folders: Vec<&'a Path>,
 }
 
@@ -213,7 +214,7 @@ impl Watch<'_> {
         })
     }
 
-    /// Takes what the stage says, without waiting for more.
+    /// Reads what the stage has reported, without waiting for more.
     fn listen(&mut self) {
         let mut buffer = [0; 4096];
         match self.stage.read(&mut buffer) {
@@ -225,7 +226,7 @@ impl Watch<'_> {
         }
     }
 
-    /// Takes the rest of it; the stage is gone, so what there is has arrived.
+    /// Reads the rest of the report. The stage has ended, so all of it has arrived.
     fn drain(&mut self) {
         if self.stage.set_nonblocking(true).is_ok() {
             while self.stage_open {
@@ -234,7 +235,7 @@ impl Watch<'_> {
         }
     }
 
-    /// Buries the dead; answers how the stage (now the command) ended, if it did.
+    /// Reaps dead processes. Returns how the stage (by now the command) ended, if it did.
     fn reap(&self) -> Option<WaitStatus> {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             if pid == self.child {

@@ -1,5 +1,4 @@
-//! The descendants of this process: who they are, what they hold, and how all of them die.
-//! Reads `/proc`; starts nothing.
+//! The descendants of this process: lists them, measures them, and kills them. Reads `/proc` and starts nothing.
 
 use std::collections::HashSet;
 use std::fs;
@@ -10,8 +9,8 @@ use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, wait};
 
 use super::disk;
 
-/// Fails where the kernel does not tell a process's children (it was built without `CONFIG_PROC_CHILDREN`): without
-/// them, a descendant could be missed.
+/// Fails if the kernel does not list a process's children (it was built without `CONFIG_PROC_CHILDREN`),
+/// because a descendant could then be missed.
 pub(super) fn check_children_are_listed() -> io::Result<()> {
     let own = getpid().as_raw_nonzero();
     fs::metadata(format!("/proc/{own}/task/{own}/children"))
@@ -24,7 +23,7 @@ pub(super) fn check_children_are_listed() -> io::Result<()> {
         })
 }
 
-/// Every living descendant, and those that are dead but not yet buried.
+/// All living descendants, and dead ones that were not reaped yet.
 fn descendants() -> Vec<i32> {
     let mut found = Vec::new();
     let mut known = HashSet::new();
@@ -55,7 +54,7 @@ fn children(parent: i32) -> Vec<i32> {
         .collect()
 }
 
-/// Kills until nobody is left; answers how many resisted for longer than `ms_max`.
+/// Kills descendants until none is left. Returns how many remained after `ms_max`.
 pub(super) fn kill_all(ms_max: u64) -> Result<(), usize> {
     let start = Instant::now();
     loop {
@@ -95,7 +94,7 @@ fn signal(pids: &[i32], signal: Signal) {
     }
 }
 
-/// What this process and its descendants have written to files, as far as the kernel tells us.
+/// The bytes that this process and its descendants wrote to files, as far as the kernel reports them.
 pub(super) fn written_bytes() -> u64 {
     let own = getpid().as_raw_nonzero().get();
     let sum: i64 = descendants()
@@ -106,9 +105,9 @@ pub(super) fn written_bytes() -> u64 {
     u64::try_from(sum).unwrap_or(0)
 }
 
-/// Whether the descendants together hold more memory than `bytes_max`. Resident sizes count shared pages once per
-/// process, so their sum would punish forking; it is only the cheap first look, by which most runs never pay for the
-/// exact one.
+/// Whether the descendants together use more memory than `bytes_max`. The resident sizes count shared pages
+/// once per process, so their sum is too high for programs that fork. It serves as a cheap first check, so that
+/// most runs never need the exact one.
 pub(super) fn holds_more_than(bytes_max: u64) -> bool {
     let pids = descendants();
     let resident: u64 = pids.iter().filter_map(|pid| resident_bytes(*pid)).sum();
@@ -133,7 +132,7 @@ fn proportional_bytes(pid: i32) -> Option<u64> {
     Some(kib << 10)
 }
 
-/// Processes and threads of a user on this machine, as far as `/proc` shows them to us.
+/// The number of processes and threads of a user on this machine, as far as `/proc` shows them.
 pub(crate) fn threads_of_user(uid: u32) -> u64 {
     let Ok(processes) = fs::read_dir("/proc") else {
         return 0;
