@@ -1,10 +1,10 @@
-//! The simulated model: answers every step of any task at once, with small working Python, after
-//! scripted latencies and with scripted failures.
+//! A simulated model: answers every step of any task at once, with small working Python code, configurable
+//! latencies and configurable failures.
 //!
-//! Floor 3. It implements the model server's trait in process, so that the whole workflow can be
-//! run, killed and resumed in a second or two, and it is a server that speaks OpenAI's protocol, as
-//! badly as a test wants it to. It is chosen by name only (`sim:`), never by
-//! default. It understands the requests as a model would, from their text.
+//! Floor 3. It implements the model server's trait in process, so that the whole workflow can be run, killed and
+//! resumed within a second or two. It is also a server that speaks OpenAI's protocol, as badly as a test wants it
+//! to. It is only used when selected by name (`sim:`), never by default. It interprets requests from their text,
+//! like a model.
 
 mod script;
 mod server;
@@ -26,9 +26,9 @@ pub use server::{
     MISBEHAVIOURS, Misbehaviour, SERVED_MODEL, SimServer, SimServerOptions, misbehaviour,
 };
 
-/// Bytes a simulated token has.
+/// The number of bytes per simulated token.
 const BYTES_PER_TOKEN: usize = 4;
-/// Bytes that come at a time.
+/// The number of bytes per streamed piece.
 const DELTA_BYTES: usize = 24;
 
 /// A simulated model server.
@@ -38,12 +38,13 @@ pub struct SimulatedModel {
 }
 
 impl SimulatedModel {
-    /// One that follows the script.
+    /// Creates a model that follows `script`.
     pub fn new(script: Script) -> Self {
         Self { script }
     }
 
-    /// The same request has the same fate, and a request with another seed its own.
+    /// Draws a random number from the request: the same request always gets the same number, and a request with
+    /// another seed gets a different one.
     fn fate(&self, request: &Request) -> SeededRandom {
         let mut seed = self.script.seed ^ request.seed.unwrap_or(0).rotate_left(32);
         for message in &request.messages {
@@ -56,7 +57,7 @@ impl SimulatedModel {
     }
 }
 
-/// Whether something that happens in `percent` of cases happens now.
+/// Whether an event with a probability of `percent` happens.
 fn happens(percent: u8, fate: &SeededRandom) -> bool {
     fate.next_u64() % 100 < u64::from(percent)
 }
@@ -173,7 +174,7 @@ impl ModelServer for SimulatedModel {
     }
 }
 
-/// The first `limit` bytes of a text (whole characters) in small pieces.
+/// The first `limit` bytes of a text (whole characters), split into small pieces.
 fn pieces(text: &str, limit: usize) -> impl Iterator<Item = &str> {
     let end = (0..=limit.min(text.len()))
         .rev()

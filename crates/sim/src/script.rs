@@ -1,25 +1,25 @@
-//! What the simulated model is told to do, from the rest of its URL: `sim:?seed=7&wrong=30`.
+//! The configuration of the simulated model, parsed from its URL: `sim:?seed=7&wrong=30`.
 
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// Latencies and failures.
+/// Latencies and failure rates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Script {
-    /// The seed of every choice.
+    /// The seed for all random choices.
     pub seed: u64,
-    /// Milliseconds between two deltas.
+    /// Milliseconds between two pieces.
     pub latency_ms: u64,
-    /// Code that fails its tests, in percent of the code answers.
+    /// The percentage of code answers that fail their tests.
     pub wrong: u8,
-    /// Answers without anything usable, in percent.
+    /// The percentage of answers without usable content.
     pub malformed: u8,
-    /// Calls that find no server, in percent.
+    /// The percentage of calls that find no server.
     pub unreachable: u8,
-    /// The window in tokens.
+    /// The size of the context window in tokens.
     pub window: u64,
-    /// How many questions it asks where it may.
+    /// The number of questions asked where questions are allowed.
     pub questions: u8,
 }
 
@@ -37,7 +37,7 @@ impl Default for Script {
     }
 }
 
-/// A script that cannot be followed.
+/// A URL that is not a valid script.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "the simulated model's URL {url:?} is not valid at {part:?}; it is \
@@ -46,9 +46,9 @@ impl Default for Script {
      each part optional"
 )]
 pub struct InvalidScript {
-    /// The URL.
+    /// The invalid URL.
     pub url: String,
-    /// The part at fault.
+    /// The part that is invalid.
     pub part: String,
 }
 

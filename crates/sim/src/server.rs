@@ -1,8 +1,8 @@
-//! The simulated model as a server: OpenAI's chat completions over HTTP, well behaved or with one
-//! misbehaviour of real servers, by name; in Ollama's own API where the misbehaviour is Ollama's.
+//! The simulated model as a server: OpenAI's chat completions over HTTP, either correct or with one misbehaviour of
+//! real servers, selected by name. For misbehaviours of Ollama it uses Ollama's native API.
 //!
-//! It speaks HTTP/1.1 by hand, one request a connection: half of what it plays (bytes cut anywhere,
-//! resets, connections that stay open) is below what an HTTP library lets one say.
+//! It implements HTTP/1.1 by hand, with one request per connection, because many misbehaviours (bytes cut anywhere,
+//! resets, connections that stay open) cannot be expressed with an HTTP library.
 
 mod http;
 mod misbehaviour;
@@ -26,23 +26,23 @@ use reply::Reply;
 
 use crate::{Script, SimulatedModel};
 
-/// The name of the model that it serves.
+/// The name of the served model.
 pub const SERVED_MODEL: &str = "simulated";
-/// Tokens of an answer where the request bounds it by none.
+/// The longest answer, in tokens, if the request sets no limit.
 const ANSWER_TOKENS_MAX: u64 = 4_096;
 
-/// How a server is started.
+/// The options of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct SimServerOptions {
-    /// Where it listens; port 0 is any free one.
+    /// The address to listen on; port 0 selects any free port.
     pub address: SocketAddr,
-    /// What its answers are. Latencies are passed over.
+    /// The script of the model. Latencies are ignored.
     pub script: Script,
-    /// What it does wrong; nothing if it is none.
+    /// The misbehaviour; `None` for a correct server.
     pub misbehaviour: Option<&'static Misbehaviour>,
 }
 
-/// A server that answers until it is dropped.
+/// A server that runs until it is dropped.
 #[derive(Debug)]
 pub struct SimServer {
     url: String,
@@ -59,24 +59,24 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// How often each route was asked.
+    /// The number of requests per route.
     asked: HashMap<Route, u32>,
     /// The bodies of the requests for answers.
     calls: Vec<Value>,
 }
 
-/// What is asked for.
+/// The route of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Route {
     /// The list of models.
     Models,
     /// An answer.
     Chat,
-    /// The same at the place to which [`Route::Chat`] was moved.
+    /// An answer, at the address that [`Route::Chat`] redirects to.
     Moved,
-    /// An answer, in Ollama's own API.
+    /// An answer, in Ollama's native API.
     OllamaChat,
-    /// Something else in Ollama's own API.
+    /// Any other request of Ollama's native API.
     About(ollama::About),
     Other,
 }
@@ -96,10 +96,10 @@ impl Route {
     }
 }
 
-/// A request, and what a good server would answer.
+/// A request, and what a correct server would answer.
 struct Call<'a> {
     route: Route,
-    /// How often this route was asked, this time included.
+    /// The number of requests for this route so far, including this one.
     nth: u32,
     body: &'a Value,
     text: &'a str,
@@ -109,7 +109,7 @@ struct Call<'a> {
 }
 
 impl SimServer {
-    /// Begins to listen and to answer.
+    /// Starts a server.
     pub async fn start(options: SimServerOptions) -> io::Result<Self> {
         let listener = TcpListener::bind(options.address).await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -135,7 +135,7 @@ impl SimServer {
         })
     }
 
-    /// Where it is: without a path.
+    /// The URL of the server, without a path.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -157,7 +157,7 @@ impl Shared {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers one request. A client that goes away is no concern of the server's.
+    /// Answers one request. Ignores clients that disconnect.
     async fn serve(&self, mut socket: TcpStream) -> io::Result<()> {
         let asked = http::read(&mut socket).await?;
         let route = Route::of(&asked.path, &asked.body);
@@ -217,7 +217,7 @@ impl Shared {
     }
 }
 
-/// What a body asks for. What is missing or of another type is passed over.
+/// Parses the body of a request. Members that are missing or of an unexpected type are ignored.
 fn request(body: &Value) -> Request {
     let list = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
     let message = |message: &Value| Message {

@@ -1,30 +1,30 @@
-//! What the simulated model says: plans, code, tests and corrections that fit the request's text.
+//! The texts of the simulated model: plans, code, tests and corrections that fit the request.
 
 use std::fmt::Write;
 
-/// What is used when nothing can be read from the request.
+/// The module name used if none can be found in the request.
 const FALLBACK_MODULE: &str = "core";
 
-/// How a request begins that shows the beginning of a file.
+/// The start of requests that contain the beginning of a file.
 const COMPLETE: &str = "Complete the ";
 
-/// How a request shows that tools may be called.
+/// A phrase in requests that offer tools.
 const TOOLS: &str = "# Tools\n";
-/// How it ends when it asks what is to be looked up.
+/// The end of requests that ask what to look up.
 const LOOK_UP: &str = "Which tools have to be called?";
-/// How it ends when it asks for a review.
+/// The end of requests for a review.
 const REVIEW: &str = "Review the code.";
-/// How it ends when the task is a question.
+/// The end of requests whose task is a question.
 const ANSWER: &str = "Answer the question.";
-/// How a line of a task's text says what to look up: `Use the tool NAME with {...}`.
+/// The start of a line in a task that says what to look up: `Use the tool NAME with {...}`.
 const USE_TOOL: &str = "Use the tool ";
-/// And what to use while it is worked on.
+/// The same for a tool to use while working on the task.
 const THEN_USE_TOOL: &str = "Then use the tool ";
-/// How a request shows that questions may be asked.
+/// A phrase in requests that allow questions.
 const MAY_ASK: &str = "{\"questions\":";
 
-/// The answer to a request; `wrong` code compiles and fails its tests. So many questions are asked
-/// where it may be.
+/// The answer to a request. `wrong` code compiles but fails its tests. `questions` is how many questions are
+/// asked where they are allowed.
 pub(crate) fn answer(asked: &str, wrong: bool, questions: u8) -> String {
     if asked.trim_end().ends_with(REVIEW) {
         return r#"{"findings": ["The simulated reviewer read it."]}"#.to_owned();
@@ -62,7 +62,7 @@ pub(crate) fn answer(asked: &str, wrong: bool, questions: u8) -> String {
     plan(asked)
 }
 
-/// The tools that lines of the task's text say to use, in so many words, and that have not answered yet.
+/// The tool calls that the task's text asks for and that have no result yet.
 fn tool_wishes<'a>(asked: &'a str, words: &'a str) -> impl Iterator<Item = String> + 'a {
     let wishes = asked
         .lines()
@@ -77,7 +77,7 @@ fn tool_wishes<'a>(asked: &'a str, words: &'a str) -> impl Iterator<Item = Strin
         .map(|(name, arguments)| format!("{{\"name\": {name:?}, \"arguments\": {arguments}}}"))
 }
 
-/// An answer that nothing can be made of.
+/// An answer without usable content.
 pub(crate) fn nonsense() -> String {
     "Certainly! I would be happy to help you with that. Let me think about it first.".to_owned()
 }
@@ -86,8 +86,8 @@ fn fenced(source: &str) -> String {
     format!("Here is the file.\n\n```python\n{source}```\n")
 }
 
-/// One to three modules, as many as the task's text is odd: each depends on the one before it, unless the text
-/// says that they are independent.
+/// A plan with one to three modules, depending on the task's text. Each depends on the previous one, unless the
+/// text says that they are independent.
 fn plan(asked: &str) -> String {
     let modules = 1 + asked.bytes().filter(u8::is_ascii_alphabetic).count() % 3;
     let names = &[FALLBACK_MODULE, "helpers", "report"][..modules];
@@ -110,7 +110,7 @@ fn plan(asked: &str) -> String {
     text + "]}"
 }
 
-/// The functions that the request's specification names, or that the file begun in it defines.
+/// The functions named in the request's specification or defined in the file begun in it.
 fn functions(asked: &str) -> Vec<&str> {
     if asked.starts_with(COMPLETE) {
         let defined = asked.lines().filter_map(|line| line.strip_prefix("def "));

@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as a model server needs.
+//! The part of HTTP/1.1 that a model server needs.
 
 use std::io;
 use std::time::Duration;
@@ -9,19 +9,19 @@ use tokio::net::TcpStream;
 
 use super::reply::{Reply, ReplyEnd};
 
-/// A request larger than this is not read.
+/// The largest request accepted.
 const REQUEST_BYTES_MAX: usize = 8 << 20;
 const BLOCK_BYTES: usize = 16 << 10;
-/// Between two comments that keep a connection.
+/// The pause between two comments that keep a connection alive.
 const COMMENT_PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) struct HttpRequest {
     pub(super) path: String,
-    /// Null where there is none, or none that is JSON.
+    /// The body as JSON; null if there is none or it is not JSON.
     pub(super) body: Value,
 }
 
-/// Reads one request.
+/// Reads a request.
 pub(super) async fn read(socket: &mut TcpStream) -> io::Result<HttpRequest> {
     let mut bytes = Vec::new();
     let end = loop {
@@ -56,7 +56,7 @@ async fn more(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends a reply, each of its pieces on its own.
+/// Sends a reply, piece by piece.
 pub(super) async fn write(mut socket: TcpStream, reply: Reply) -> io::Result<()> {
     socket.set_nodelay(true)?;
     if let Some(status) = reply.status {

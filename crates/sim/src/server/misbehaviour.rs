@@ -1,28 +1,28 @@
-//! What real model servers do wrong, each by a name. Every line of the table was seen somewhere.
+//! Misbehaviours of real model servers, by name. Each entry of the table was observed somewhere.
 //!
-//! To add a misbehaviour: a line here, and a line in `tests/misbehaviours.rs` that says what a client
-//! must make of it.
+//! To add a misbehaviour, add an entry here, and an entry in `tests/misbehaviours.rs` that says how a client must
+//! react.
 
 use serde_json::{Value, json};
 
 use super::reply::{Reply, ReplyEnd, chunk, delta, ending};
 use super::{Call, Route, ollama};
 
-/// Chunks of an answer without an end, as far as a test is concerned.
+/// The number of pieces of a practically endless answer.
 const RAMBLE: u32 = 4_000;
-/// Tokens of a window smaller than the list of models says.
+/// A window, in tokens, smaller than the one in the list of models.
 const SMALL_WINDOW: u64 = 2_048;
-/// Attempts that a patient client makes of one call.
+/// The number of attempts a client makes per call.
 const PATIENT: u32 = 4;
 
-/// Something that a server does wrong.
+/// A misbehaviour of a server.
 #[derive(Clone, Copy)]
 pub struct Misbehaviour {
-    /// Its name.
+    /// The name of the misbehaviour.
     pub name: &'static str,
-    /// What the server does, in words.
+    /// A description of what the server does.
     pub does: &'static str,
-    /// What is answered; nothing where the server behaves.
+    /// The reply to a call; `None` to reply correctly.
     pub(super) play: fn(&Call<'_>) -> Option<Reply>,
 }
 
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Misbehaviour {
     }
 }
 
-/// The misbehaviour of this name.
+/// Looks up a misbehaviour by name.
 pub fn misbehaviour(name: &str) -> Option<&'static Misbehaviour> {
     MISBEHAVIOURS.iter().find(|one| one.name == name)
 }
@@ -47,22 +47,22 @@ const fn does(
     Misbehaviour { name, does, play }
 }
 
-/// A reply to every request for an answer.
+/// The same reply to every request for an answer.
 fn chat(call: &Call<'_>, reply: impl FnOnce() -> Reply) -> Option<Reply> {
     (call.route == Route::Chat).then(reply)
 }
 
-/// A reply to the first so many requests for an answer.
+/// A reply to the first `times` requests for an answer.
 fn first(times: u32, call: &Call<'_>, reply: impl FnOnce() -> Reply) -> Option<Reply> {
     (call.route == Route::Chat && call.nth <= times).then(reply)
 }
 
-/// A reply to every question for the models.
+/// A reply to every request for the list of models.
 fn models(call: &Call<'_>, reply: impl FnOnce() -> Reply) -> Option<Reply> {
     (call.route == Route::Models).then(reply)
 }
 
-/// Refuses requests that have this member, in these words.
+/// Rejects requests with this member, with this message.
 fn refuses(call: &Call<'_>, member: &str, message: &str) -> Option<Reply> {
     let has = call.body.get(member).is_some();
     (call.route == Route::Chat && has).then(|| Reply::fails(400, message))
@@ -72,7 +72,7 @@ fn done(records: &[Value]) -> Reply {
     Reply::events(records).and("data: [DONE]\n\n")
 }
 
-/// The text of a stream, whatever stands around its records.
+/// The text of a stream, whatever surrounds its records.
 fn text(records: &[Value], before: &str, after: &str) -> Reply {
     let lines = records
         .iter()
@@ -80,12 +80,12 @@ fn text(records: &[Value], before: &str, after: &str) -> Reply {
     Reply::stream(lines).and(&format!("{before}[DONE]{after}"))
 }
 
-/// An error behind the first half of an answer, or in place of it.
+/// An error after the first half of an answer, or instead of an answer.
 fn breaks(call: &Call<'_>, error: &str) -> Option<Reply> {
     first(1, call, || Reply::events(&call.begun()).and(error))
 }
 
-/// Thoughts under this name before the answer.
+/// Thoughts under this member name before the answer.
 fn thinks(call: &Call<'_>, name: &str) -> Option<Reply> {
     chat(call, || {
         let mut chunks = vec![chunk(json!({name: "Let me think.\n"})); 3];
@@ -94,7 +94,7 @@ fn thinks(call: &Call<'_>, name: &str) -> Option<Reply> {
     })
 }
 
-/// An answer of these texts in place of the right one, as long as the client listens.
+/// An answer that repeats these texts instead of the correct one, for as long as the client reads.
 fn rambles(call: &Call<'_>, part: fn(u32) -> String) -> Option<Reply> {
     chat(call, || {
         let chunks: Vec<Value> = (0..RAMBLE).map(|nth| delta(&part(nth))).collect();
@@ -102,7 +102,7 @@ fn rambles(call: &Call<'_>, part: fn(u32) -> String) -> Option<Reply> {
     })
 }
 
-/// All that are known.
+/// All misbehaviours.
 #[rustfmt::skip] // a line each
 pub const MISBEHAVIOURS: &[Misbehaviour] = &[
     // What is sent is right, and in another form than usual.

@@ -1,23 +1,23 @@
-//! Ollama's own API, as far as a client needs it to get an answer.
+//! The part of Ollama's native API that a client needs to get an answer.
 
 use serde_json::{Value, json};
 
 use super::reply::Reply;
 use super::{Call, Route, SERVED_MODEL};
 
-/// What is asked of Ollama beside an answer.
+/// A request of Ollama's API other than for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum About {
     Version,
     Models,
     Model,
     Running,
-    /// The model is to be loaded.
+    /// A request to load the model.
     Load,
 }
 
 impl Route {
-    /// The route of this path, if it is one of Ollama's.
+    /// The route for this path, if it belongs to Ollama's API.
     pub(super) fn of_ollama(path: &str, body: &Value) -> Option<Self> {
         Some(match path {
             "/api/version" => Self::About(About::Version),
@@ -31,7 +31,7 @@ impl Route {
     }
 }
 
-/// Ollama's answer to everything, but for the first request for an answer, to which `first` replies.
+/// Correct replies of Ollama's API, except that `first` replies to the first request for an answer.
 pub(super) fn but_at_first(call: &Call<'_>, first: fn(&Call<'_>) -> Reply) -> Option<Reply> {
     match call.route {
         Route::About(what) => Some(Reply::json(&about(what))),
@@ -41,13 +41,13 @@ pub(super) fn but_at_first(call: &Call<'_>, first: fn(&Call<'_>) -> Reply) -> Op
     }
 }
 
-/// A stream of records, a line each.
+/// A stream of records, one per line.
 pub(super) fn records(records: &[Value]) -> Reply {
     Reply::stream(records.iter().map(|record| format!("{record}\n")))
 }
 
 fn about(what: About) -> Value {
-    /// Tokens of the window.
+    /// The size of the window in tokens.
     const WINDOW: u64 = 16_384;
     let model = json!({"name": SERVED_MODEL, "model": SERVED_MODEL, "context_length": WINDOW});
     match what {
@@ -61,7 +61,7 @@ fn about(what: About) -> Value {
 }
 
 impl Call<'_> {
-    /// The answer in Ollama's records: the texts, and the end with its counts.
+    /// The answer as Ollama's records: the texts, and the end with its token counts.
     pub(super) fn ollama_records(&self) -> Vec<Value> {
         let record = |text: &str| json!({"model": SERVED_MODEL, "message": {"role": "assistant", "content": text}, "done": false});
         let mut all: Vec<Value> = self.texts().iter().map(|text| record(text)).collect();
@@ -77,7 +77,7 @@ impl Call<'_> {
         all
     }
 
-    /// The first half of them.
+    /// The first half of the records.
     pub(super) fn ollama_begun(&self) -> Vec<Value> {
         let mut all = self.ollama_records();
         all.truncate(all.len() / 2);

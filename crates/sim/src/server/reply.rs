@@ -1,35 +1,35 @@
-//! What the server sends: a good answer, and the parts of bad ones.
+//! The replies of the server: correct answers, and the parts of incorrect ones.
 
 use serde_json::{Value, json};
 
 use super::{Call, SERVED_MODEL};
 
-/// Bytes of an answer that come at a time.
+/// The number of bytes per streamed piece.
 const DELTA_CHARS: usize = 12;
 
 /// A reply, byte by byte.
 pub(super) struct Reply {
-    /// None: nothing is sent, not even a head.
+    /// The status code; `None` to send nothing at all, not even a head.
     pub(super) status: Option<u16>,
     pub(super) headers: Vec<(&'static str, String)>,
-    /// Each is sent on its own.
+    /// The pieces, each sent separately.
     pub(super) pieces: Vec<Vec<u8>>,
     pub(super) end: ReplyEnd,
 }
 
-/// What becomes of the connection behind the last piece.
+/// What happens to the connection after the last piece.
 #[derive(Clone, Copy)]
 pub(super) enum ReplyEnd {
     Close,
     Reset,
     /// It stays open until the client closes it.
     Stay,
-    /// Comments keep it open.
+    /// Comments keep it alive.
     Comments,
 }
 
 impl Reply {
-    /// A whole body.
+    /// A reply with a complete body.
     pub(super) fn whole(status: u16, content_type: &str, body: &str) -> Self {
         Self {
             status: Some(status),
@@ -46,13 +46,13 @@ impl Reply {
         Self::whole(200, "application/json", &value.to_string())
     }
 
-    /// A refusal as OpenAI words it.
+    /// An error in OpenAI's format.
     pub(super) fn fails(status: u16, message: &str) -> Self {
         let body = json!({"error": {"message": message, "type": "simulated", "code": null}});
         Self::whole(status, "application/json", &body.to_string())
     }
 
-    /// Server-sent events, one a record.
+    /// Server-sent events, one per record.
     pub(super) fn events<'a>(records: impl IntoIterator<Item = &'a Value>) -> Self {
         let records = records.into_iter();
         Self::stream(records.map(|record| format!("data: {record}\n\n")))
@@ -68,25 +68,25 @@ impl Reply {
         }
     }
 
-    /// With another end.
+    /// The same with another end.
     pub(super) fn then(mut self, end: ReplyEnd) -> Self {
         self.end = end;
         self
     }
 
-    /// With a header more.
+    /// The same with an additional header.
     pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
     }
 
-    /// With this behind all else.
+    /// The same with this text appended.
     pub(super) fn and(mut self, text: &str) -> Self {
         self.pieces.push(text.as_bytes().to_vec());
         self
     }
 
-    /// In chunks as HTTP has them; `is_whole` is whether the end of the body is said.
+    /// The same in HTTP's chunked encoding; `is_whole` says whether the end of the body is marked.
     pub(super) fn chunked(self, is_whole: bool) -> Self {
         let mut reply = self.with("Transfer-Encoding", "chunked");
         for piece in &mut reply.pieces {
@@ -100,7 +100,7 @@ impl Reply {
         }
     }
 
-    /// What a good server answers.
+    /// The reply of a correct server.
     pub(super) fn answer(call: &Call<'_>) -> Self {
         if call.body["stream"] == false {
             return Self::json(&call.completion());
@@ -121,7 +121,7 @@ impl Call<'_> {
         })
     }
 
-    /// The answer in one.
+    /// The answer as a single record.
     pub(super) fn completion(&self) -> Value {
         json!({
             "id": "chatcmpl-1", "object": "chat.completion", "model": SERVED_MODEL,
@@ -131,7 +131,7 @@ impl Call<'_> {
         })
     }
 
-    /// The answer's texts.
+    /// The texts of the answer.
     pub(super) fn texts(&self) -> Vec<String> {
         let chars: Vec<char> = self.text.chars().collect();
         chars
@@ -140,7 +140,7 @@ impl Call<'_> {
             .collect()
     }
 
-    /// The answer in pieces: the role, the texts, the end, the usage.
+    /// The answer in chunks: the role, the texts, the end, the usage.
     pub(super) fn chunks(&self) -> Vec<Value> {
         let mut chunks = vec![chunk(json!({"role": "assistant", "content": ""}))];
         chunks.extend(self.texts().iter().map(|text| delta(text)));
@@ -151,26 +151,26 @@ impl Call<'_> {
         chunks
     }
 
-    /// The chunks with something else for each.
+    /// The chunks, each changed by `change`.
     pub(super) fn each(&self, change: impl Fn(Value) -> Value) -> Vec<Value> {
         self.chunks().into_iter().map(change).collect()
     }
 
-    /// The pieces of the answer without its end.
+    /// The first chunks of the answer, without its end.
     pub(super) fn begun(&self) -> Vec<Value> {
         let mut chunks = self.chunks();
         chunks.truncate(chunks.len() / 2);
         chunks
     }
 
-    /// All but the usage, which comes last.
+    /// All chunks but the usage, which comes last.
     pub(super) fn finished(&self) -> Vec<Value> {
         let mut chunks = self.chunks();
         chunks.pop();
         chunks
     }
 
-    /// The pieces of the answer, all of its text, without its end and its usage.
+    /// The chunks with all of the text, without the end and the usage.
     pub(super) fn unended(&self) -> Vec<Value> {
         let mut chunks = self.finished();
         chunks.pop();
@@ -196,7 +196,7 @@ pub(super) fn delta(text: &str) -> Value {
     chunk(json!({"content": text}))
 }
 
-/// A chunk that ends the answer for this reason.
+/// A chunk that ends the answer with this reason.
 pub(super) fn ending(reason: &str) -> Value {
     let mut last = chunk(json!({}));
     last["choices"][0]["finish_reason"] = json!(reason);
