@@ -1,5 +1,5 @@
-//! Fits the pieces into the window: counts by the model server's own tokenizer where it has one,
-//! and drops or cuts the lowest rank first until the prompt keeps to its share.
+//! Fits the pieces into the context window. Tokens are counted by the model server if it can count. Pieces of the
+//! lowest rank are cut or dropped first, until the prompt fits its share.
 
 use journeyman_event::payload::{
     ContextBuilt, ContextDecision, FailureReason, Layer, Purpose, Verdict,
@@ -15,68 +15,68 @@ use crate::profile::Profile;
 use crate::purpose::Descriptor;
 use crate::sources::{SourceInput, collect_pieces};
 
-/// An answer shorter than this is of no use: the call is refused instead.
+/// The shortest useful answer, in tokens. If there is less room, the call is not made.
 const ANSWER_MIN: Tokens = Tokens(192);
-/// A cut piece shorter than this says nothing: it is left out instead.
+/// A piece that would be cut to fewer characters than this is left out instead.
 const CUT_CHARS_MIN: usize = 160;
 const CUT_MARK: &str = "\n[... cut ...]\n";
 
-/// What is asked for.
+/// The input of [`build`].
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// The task.
+    /// The state of the task.
     pub state: &'a TaskState,
     /// What the call is for.
     pub purpose: Purpose,
-    /// The module that it is for.
+    /// The module the call is for; `None` for the task as a whole.
     pub module: Option<&'a ModuleName>,
-    /// The model's real window.
+    /// The actual size of the model's window.
     pub window: Tokens,
-    /// What may be called before it answers.
+    /// The tools that may be called before answering.
     pub tools: &'a [ToolOffer],
 }
 
-/// A prompt that fits, and how it came to be.
+/// A prompt that fits, and how it was built.
 #[derive(Clone, Debug)]
 pub struct BuiltContext {
-    /// The exact messages to send.
+    /// The messages to send.
     pub messages: Vec<Message>,
-    /// Their tokens, chat template included.
+    /// The size of the prompt in tokens, including the chat template.
     pub prompt_tokens: Tokens,
-    /// Whether the model server counted them.
+    /// Whether the model server counted the tokens; otherwise the number is an estimate.
     pub exact: bool,
-    /// The most tokens that the answer may have: prompt and answer fit the window and the budget.
+    /// The most tokens for the answer, so that prompt and answer fit the window and the token budget.
     pub max_tokens: Tokens,
-    /// The JSON schema that the answer must fit.
+    /// The JSON schema for the answer.
     pub schema: Option<serde_json::Value>,
-    /// For the journal.
+    /// The payload that records this in the journal.
     pub record: ContextBuilt,
 }
 
-/// Why there is no prompt.
+/// Why no prompt was built.
 #[derive(Debug, Error)]
 pub enum BuildError {
-    /// The task and the request alone do not fit.
+    /// Even the task and the request alone do not fit.
     #[error(
         "the {limit} is too small: the task and the request need {needed} tokens, and {available} are there for \
          them; the rest is kept for the answer"
     )]
     DoesNotFit {
-        /// `model's window` or `token budget left`.
+        /// The limit: `model's window` or `token budget left`.
         limit: &'static str,
-        /// [`FailureReason::Window`] or [`FailureReason::Budget`].
+        /// The reason for failing the task: [`FailureReason::Window`] or [`FailureReason::Budget`].
         reason: FailureReason,
-        /// The smallest prompt, in tokens.
+        /// The size of the smallest prompt, in tokens.
         needed: Tokens,
-        /// What a prompt may take.
+        /// The most tokens a prompt may have.
         available: Tokens,
     },
-    /// The model server could not count.
+    /// The model server failed to count tokens.
     #[error(transparent)]
     Count(#[from] journeyman_llm::Error),
 }
 
-/// Puts a prompt together.
+/// Builds the prompt for a call.
 pub async fn build(
     server: &dyn ModelServer,
     request: Request<'_>,
@@ -139,7 +139,7 @@ pub async fn build(
     })
 }
 
-/// The most tokens of an answer. A model that thinks has room for its thoughts beside.
+/// The most tokens for an answer. A model that thinks gets additional room for its thoughts.
 fn answer_share(profile: &Profile, descriptor: &Descriptor, thinks: bool) -> Tokens {
     let thoughts = if thinks {
         profile.thoughts
@@ -167,8 +167,8 @@ fn messages(system: &str, pieces: &[Piece]) -> Vec<Message> {
     ]
 }
 
-/// Makes the prompt shorter by about `excess` tokens at the piece that matters least. False if
-/// nothing may be shortened any more.
+/// Shortens the prompt by about `excess` tokens, at the piece of the lowest rank. Returns false if nothing can
+/// be shortened any more.
 fn shrink(pieces: &mut [Piece], excess: Tokens) -> bool {
     let candidate = pieces
         .iter_mut()
@@ -211,7 +211,7 @@ fn decision(piece: &Piece, whole: usize) -> ContextDecision {
     }
 }
 
-/// What each layer took: the exact total, divided by the share of bytes.
+/// The tokens of each layer: the exact total, divided in proportion to bytes.
 fn layers(profile: &Profile, system: &str, pieces: &[Piece], total: Tokens) -> Vec<Layer> {
     let bytes_of = |layer: LayerName| -> usize {
         pieces

@@ -1,9 +1,9 @@
-//! What goes into a model call, and why.
+//! Decides what goes into a model call, and records why.
 //!
-//! Floor 4. From a task's state to the messages of one call, in four layers: system prompt, state
-//! summary, compressed events, current event. The prompt never exceeds its share of the model's
-//! real window; what was kept, cut and left out is said. It calls no model (it asks the model
-//! server to count tokens) and records nothing.
+//! Floor 4. Turns a task's state into the messages of one call, in four layers: system prompt, state summary,
+//! compressed events, current event. The prompt never exceeds its share of the model's actual window, and the
+//! result lists what was kept, cut and left out. This crate does not call the model (it only asks the model server
+//! to count tokens) and stores nothing.
 
 mod build;
 mod offer;

@@ -1,11 +1,11 @@
-//! What a model may call before it answers.
+//! The tools offered to a model.
 
-/// A tool that may be called.
+/// A tool that the model may call.
 #[derive(Clone, Debug)]
 pub struct ToolOffer {
-    /// What it is called by.
+    /// The name of the tool.
     pub name: String,
-    /// What it does.
+    /// What the tool does.
     pub description: String,
     /// The JSON schema of its arguments.
     pub schema: serde_json::Value,

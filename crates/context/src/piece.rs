@@ -1,6 +1,6 @@
-//! A piece of a context: a text, where it stands, and what becomes of it when there is no room.
+//! A piece of a context: a text, its layer, and what happens to it when there is no room.
 
-/// Which layer a piece belongs to.
+/// The layer a piece belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LayerName {
     State,
@@ -18,7 +18,7 @@ impl LayerName {
     }
 }
 
-/// Who yields first when there is no room: the lowest rank, and the task never.
+/// The order in which pieces are cut or dropped when there is no room: the lowest rank first, the task never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
     Low,
@@ -27,25 +27,25 @@ pub(crate) enum Rank {
     Critical,
 }
 
-/// Which end of a piece survives a cut.
+/// Which end of a piece is kept when it is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeepEnd {
     Head,
     Tail,
 }
 
-/// A text that may be sent.
+/// A text that may be included in a prompt.
 #[derive(Clone, Debug)]
 pub(crate) struct Piece {
     pub(crate) layer: LayerName,
-    /// Where it comes from, in words: `outline of cart`.
+    /// A description of the piece, such as `outline of cart`.
     pub(crate) name: String,
     pub(crate) text: String,
     pub(crate) rank: Rank,
     pub(crate) keep: KeepEnd,
 }
 
-/// A piece of which the beginning survives a cut.
+/// A piece whose beginning is kept when it is cut.
 pub(crate) fn piece(layer: LayerName, rank: Rank, name: impl Into<String>, text: String) -> Piece {
     Piece {
         layer,

@@ -1,9 +1,9 @@
-//! How a model's window is divided: by percentage, so that a small window is not starved by a
-//! reserve made for a large one.
+//! Divides a model's context window into shares by percentage, so that a reserve suitable for a large window does
+//! not consume a small one.
 
 use journeyman_event::Tokens;
 
-/// The shares of one window. Without thoughts they never add up to more than the window.
+/// The shares of a window, in tokens. Without `thoughts` their sum never exceeds the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// The whole window.
@@ -12,13 +12,13 @@ pub struct Profile {
     pub system: Tokens,
     /// For the task in the user's words.
     pub task: Tokens,
-    /// For everything else that is sent.
+    /// For all other parts of the prompt.
     pub context: Tokens,
     /// For the answer.
     pub generation: Tokens,
-    /// For what a model thinks before its answer, if it does and as far as the prompt leaves room.
+    /// For the thoughts of a model that thinks before answering, if the prompt leaves room.
     pub thoughts: Tokens,
-    /// Kept free: templates and counts that are not exact.
+    /// A reserve for chat templates and inexact token counts.
     pub buffer: Tokens,
 }
 
@@ -29,8 +29,8 @@ const SMALL_WINDOW: u64 = 8_192;
 const LARGE_WINDOW: u64 = 32_768;
 
 impl Profile {
-    /// The shares of a window: those of 8,192 up to there, those of 32,768 from there, and between
-    /// the two in proportion.
+    /// The shares of a window: up to 8,192 tokens those for 8,192, from 32,768 tokens those for 32,768, and
+    /// interpolated in between.
     pub fn of(window: Tokens) -> Self {
         let at = window.0.clamp(SMALL_WINDOW, LARGE_WINDOW) - SMALL_WINDOW;
         let span = LARGE_WINDOW - SMALL_WINDOW;
@@ -49,7 +49,7 @@ impl Profile {
         }
     }
 
-    /// The most that a prompt may take: the window less the answer and the buffer.
+    /// The most tokens a prompt may have: the window minus the answer and the buffer.
     pub fn prompt_max(&self) -> Tokens {
         self.window - self.generation - self.buffer
     }

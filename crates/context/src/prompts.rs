@@ -1,4 +1,4 @@
-//! The words that are sent and belong to no programming language, and the schemas of answers.
+//! Prompt texts that are independent of the programming language, and the JSON schemas of answers.
 
 use journeyman_event::TaskState;
 use serde_json::{Value, json};
@@ -7,20 +7,19 @@ use crate::offer::ToolOffer;
 
 pub(crate) const LOOK_UP: &str = r#"You decide which tools have to be called before a programmer can start. Name a tool only if the task refers to something that is not shown, such as a file or a page. Answer with JSON: {"tools": [{"name": "...", "arguments": {...}}]}, or {"tools": []} if nothing is missing."#;
 
-/// Questions that the planner may ask of a task.
+/// The most questions a planner may ask per task.
 pub const QUESTIONS_MAX: usize = 3;
 
-/// Said to a planner that may ask.
+/// The instruction for a planner that may ask questions.
 pub(crate) const ASK: &str = r#"If the task leaves something open that the code depends on, and only then, do not plan yet but ask: {"questions": ["..."]} with one to three short questions."#;
 
-/// Whether the planner of this task may ask questions: somebody is there to answer, and none were
-/// asked yet.
+/// Whether the planner may ask questions: someone is available to answer, and none were asked yet.
 pub fn may_ask(state: &TaskState) -> bool {
     let asked = state.submission.as_ref();
     asked.is_some_and(|asked| asked.ask) && state.questions.is_empty()
 }
 
-/// The JSON schema of a planner's answer: a plan, or where they are allowed questions instead.
+/// The JSON schema of a planner's answer: a plan, or questions where they are allowed.
 pub(crate) fn schema_of_plan(state: &TaskState) -> Value {
     if may_ask(state) {
         json!({"anyOf": [plan_schema(), questions_schema()]})
@@ -29,7 +28,7 @@ pub(crate) fn schema_of_plan(state: &TaskState) -> Value {
     }
 }
 
-/// The JSON schema of what is to be looked up: calls of these tools, perhaps none.
+/// The JSON schema of a look-up answer: a possibly empty list of calls of these tools.
 pub(crate) fn schema_of_look_up(tools: &[ToolOffer]) -> Value {
     let calls: Vec<Value> = tools
         .iter()
@@ -62,8 +61,8 @@ pub(crate) fn schema_of_review() -> Value {
     })
 }
 
-/// A schema of arguments with no more than every model server understands: names, types, and which of
-/// them are needed. The whole schema is checked when the tool is called.
+/// Reduces a schema of arguments to what every model server supports: names, types, and required members. The
+/// full schema is checked when the tool is called.
 fn plain(schema: &Value) -> Value {
     let members = schema["properties"].as_object().into_iter().flatten();
     let members: serde_json::Map<String, Value> = members
@@ -97,7 +96,7 @@ fn questions_schema() -> Value {
     })
 }
 
-/// The JSON schema of a plan. Its bounds keep a small model from going on for ever.
+/// The JSON schema of a plan. Its bounds stop a small model from generating endlessly.
 pub fn plan_schema() -> Value {
     let text = |max: u32| json!({"type": "string", "maxLength": max});
     json!({

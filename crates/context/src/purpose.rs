@@ -1,5 +1,5 @@
-//! What each purpose of a model call is: one descriptor for each. To add a purpose, add its name to
-//! [`Purpose`], its descriptor here, and what is made of its answer to `workflow/src/interpret.rs`.
+//! The purposes of model calls, with one descriptor each. To add a purpose, add its name to [`Purpose`], its
+//! descriptor here, and the handling of its answer to `workflow/src/interpret.rs`.
 
 use journeyman_event::payload::Purpose;
 use journeyman_event::state::ModuleState;
@@ -15,28 +15,28 @@ use crate::requests::{
     tests_request,
 };
 
-/// All that is to be said of a purpose of a model call.
+/// The properties of a purpose.
 #[derive(Debug)]
 pub struct Descriptor {
-    /// Who makes the call.
+    /// The role that makes the call.
     pub role: Role,
-    /// How urgent it is among the calls of equally urgent tasks that wait for the model server.
+    /// The priority among calls of equally urgent tasks that wait for the model server.
     pub priority: Priority,
-    /// The sampling temperature of a first try, 0 to 1.
+    /// The sampling temperature of the first attempt, 0 to 1.
     pub temperature: f32,
-    /// Whether tools may be called before it is answered.
+    /// Whether the model may call tools before answering.
     pub takes_tools: bool,
-    /// What is done, as it is shown, before the name of a module or alone.
+    /// The activity as displayed, alone or before the name of a module.
     pub doing: &'static str,
-    /// The longest answer, in percent of what the window gives to generation. Plans, tests and answers are
-    /// short; a small model that goes on and on with one repeats itself.
+    /// The longest answer, in per cent of the window's share for generation. Plans, tests and answers are
+    /// short, and a small model that writes very long ones is repeating itself.
     pub(crate) share: u64,
-    /// The system prompt in words of the task's language, byte-identical from call to call so that a model server's
-    /// prompt cache hits.
+    /// The system prompt, in the terms of the task's programming language. It is byte-identical from call to
+    /// call, so that the model server can use its prompt cache.
     pub(crate) system: fn(&PromptTexts) -> &'static str,
-    /// The JSON schema of the answer, where it has one, by the task and the tools that may be called.
+    /// The JSON schema of the answer, if there is one. Depends on the task and the tools that may be called.
     pub(crate) schema: fn(&TaskState, &[ToolOffer]) -> Option<Value>,
-    /// The last pieces of the prompt: what is asked for.
+    /// The last pieces of the prompt, which state the request.
     pub(crate) request: fn(&TaskState, Option<&ModuleState>) -> Vec<Piece>,
 }
 

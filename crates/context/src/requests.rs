@@ -1,4 +1,4 @@
-//! What each purpose of a model call asks for: the last pieces of its prompt.
+//! The requests of each purpose: the last pieces of a prompt.
 
 use std::fmt::Write;
 
@@ -9,12 +9,12 @@ use journeyman_language::of_task;
 use crate::piece::{KeepEnd, LayerName, Piece, Rank, piece};
 use crate::prompts::{ASK, may_ask};
 
-/// Test messages longer than this are cut before anything else is.
+/// The length to which messages of failing tests are cut first of all.
 const MESSAGE_CHARS_MAX: usize = 700;
-/// Failing tests that are shown at a time: one cause often fails many.
+/// How many failing tests are shown; often many fail for the same reason.
 const FAILURES_SHOWN: usize = 3;
 
-/// All of the code, and what is asked of it.
+/// All code, and the request to review it.
 pub(crate) fn review_request(state: &TaskState) -> Vec<Piece> {
     let language = of_task(state);
     let modules = state.modules.iter();
@@ -118,7 +118,7 @@ fn refusal(module: &ModuleState) -> String {
     })
 }
 
-/// What matters of a failed run: the first few failing tests, else the end of the output.
+/// The relevant part of a failed run: the first few failing tests, or else the end of the output.
 fn failures(run: &TestRun) -> String {
     let failing: Vec<_> = run.tests.iter().filter(|test| !test.passed).collect();
     if failing.is_empty() {

@@ -1,9 +1,9 @@
-//! What a context is made of: each source yields its pieces of a task, in a file of its own. To add one,
-//! add its file and its line in [`SOURCES`].
+//! The sources of a context: each returns its pieces for a task and has a file of its own. To add one, add its file
+//! and an entry in [`SOURCES`].
 //!
-//! The order of the sources is the order in which their pieces are sent: first what does not change within a
-//! module (the task, the plan), then what is only added to (the rounds so far), then the present
-//! step. What is cut when there is no room is decided in `build`.
+//! The order of the sources is the order in which pieces are sent: first those that do not change within a module
+//! (the task, the plan), then those that only grow (the rounds so far), then the current step. What is cut when
+//! there is no room is decided in `build`.
 
 mod dependencies;
 mod given_tests;
@@ -24,21 +24,22 @@ use journeyman_event::state::ModuleState;
 use crate::offer::ToolOffer;
 use crate::piece::Piece;
 
-/// The call that pieces are wanted for.
+/// The call for which pieces are collected.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SourceInput<'a> {
     pub(crate) state: &'a TaskState,
     pub(crate) purpose: Purpose,
-    /// The module that the call is for.
+    /// The module the call is for.
     pub(crate) module: Option<&'a ModuleState>,
-    /// What may be called before it is answered.
+    /// The tools that may be called before answering.
     pub(crate) tools: &'a [ToolOffer],
 }
 
-/// Something that pieces come from. It may look things up; it decides nothing about room.
+/// A source of pieces. It may look things up, but does not decide what fits.
 #[async_trait]
 pub(crate) trait Source: Sync {
-    /// Its pieces for a call, in the order in which they are to be sent; none if it has nothing to say.
+    /// The pieces for a call, in the order in which they are sent. Empty if the source has nothing to
+    /// contribute.
     async fn pieces(&self, input: SourceInput<'_>) -> Vec<Piece>;
 }
 
@@ -54,7 +55,7 @@ const SOURCES: &[&dyn Source] = &[
     &request::Request,
 ];
 
-/// The pieces of all sources for one call.
+/// Collects the pieces of all sources for a call.
 pub(crate) async fn collect_pieces(input: SourceInput<'_>) -> Vec<Piece> {
     let all = SOURCES.iter().map(|source| source.pieces(input));
     join_all(all).await.concat()

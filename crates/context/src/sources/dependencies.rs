@@ -1,4 +1,4 @@
-//! The outlines of the modules that the one at hand imports.
+//! The outlines of the modules that the current module imports.
 
 use async_trait::async_trait;
 use journeyman_event::TaskState;
@@ -47,7 +47,7 @@ fn dependencies(state: &TaskState, module: &ModuleState) -> Vec<Piece> {
         .collect()
 }
 
-/// The definitions of a module as they stand in its code, bodies left out.
+/// The definitions of a module as they are in its code, without bodies.
 fn outline(language: &dyn Language, module: &ModuleState) -> String {
     let outline = module.code().map(|code| language.outline(&code.source));
     let outline = outline.filter(|outline| !outline.is_empty());

@@ -1,4 +1,4 @@
-//! Test files that the user gave: those of the module at hand, or all of them.
+//! The test files given by the user: those of the current module, or all.
 
 use async_trait::async_trait;
 use journeyman_event::TaskState;
@@ -17,7 +17,7 @@ impl Source for GivenTests {
     }
 }
 
-/// The given tests, but for those that the prompt itself states.
+/// The given tests, except those that the prompt itself contains.
 fn given_tests(state: &TaskState, module: Option<&PlannedModule>) -> Vec<Piece> {
     state
         .given_tests()

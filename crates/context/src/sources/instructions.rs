@@ -1,4 +1,4 @@
-//! What the user said while the task went on.
+//! Instructions the user gave while the task was running.
 
 use async_trait::async_trait;
 use journeyman_event::TaskState;

@@ -1,4 +1,4 @@
-//! What was looked up before anything was planned.
+//! The results of the look-up step before planning.
 
 use async_trait::async_trait;
 use journeyman_event::TaskState;
@@ -20,7 +20,7 @@ impl Source for Lookups {
     }
 }
 
-/// What was looked up before anything was planned: the same for all that follows.
+/// The results of the look-up step, which are the same for all later calls.
 fn looked_up(state: &TaskState) -> Vec<Piece> {
     let pieces = state.lookups.iter().map(|call| {
         let values = call.request.arguments.values().filter_map(Value::as_str);

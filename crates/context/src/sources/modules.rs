@@ -1,4 +1,4 @@
-//! The plan, and what the module is to be that the call is for.
+//! The plan, and the specification of the module the call is for.
 
 use std::fmt::Write;
 
@@ -63,7 +63,7 @@ fn specification(module: &ModuleState) -> Piece {
     )
 }
 
-/// The functions of a module as planned, one line each.
+/// The planned functions of a module, one per line.
 pub(super) fn signatures(module: &PlannedModule) -> String {
     let mut text = String::new();
     for function in &module.functions {

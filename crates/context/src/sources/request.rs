@@ -1,4 +1,4 @@
-//! What is asked for, as the purpose's descriptor has it: the last pieces of a prompt.
+//! The request, as defined by the purpose's descriptor: the last pieces of a prompt.
 
 use async_trait::async_trait;
 

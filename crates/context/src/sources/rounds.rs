@@ -1,4 +1,4 @@
-//! Earlier versions of a module and what their tests said, where it is to be corrected.
+//! Earlier versions of a module and their test results, for corrections.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use journeyman_event::state::{ModuleState, TestRun};
 use super::{Source, SourceInput};
 use crate::piece::{LayerName, Piece, Rank, piece};
 
-/// Earlier rounds that are shown, one line each.
+/// How many earlier rounds are shown, one line each.
 const ROUNDS_SHOWN: usize = 5;
 
 pub(crate) struct Rounds;
@@ -24,7 +24,7 @@ impl Source for Rounds {
     }
 }
 
-/// One line per round that was tested, the latest last.
+/// One line per tested round, the latest last.
 fn rounds(module: &ModuleState) -> Option<Piece> {
     let (_, earlier) = module.runs.split_last()?;
     if earlier.is_empty() {

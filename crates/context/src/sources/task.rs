@@ -1,4 +1,4 @@
-//! The task itself, as its user put it: the one piece that is never left out.
+//! The task in the user's words: the one piece that is never left out.
 
 use async_trait::async_trait;
 use journeyman_event::TaskState;

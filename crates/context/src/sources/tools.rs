@@ -1,4 +1,4 @@
-//! The tools that may be called, and what they said to the agent that asks.
+//! The available tools, and their results for the agent that makes the call.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use super::{Source, SourceInput};
 use crate::offer::ToolOffer;
 use crate::piece::{LayerName, Piece, Rank, piece};
 
-/// Characters of a tool's description.
+/// The most characters of a tool's description.
 const TOOL_CHARS_MAX: usize = 200;
 
 pub(crate) struct Tools;
@@ -23,7 +23,7 @@ impl Source for Tools {
     }
 }
 
-/// The tools that may be called, and how that is written.
+/// The tools that may be called, and how a call is written.
 fn offers(purpose: Purpose, tools: &[ToolOffer]) -> Option<Piece> {
     if tools.is_empty() {
         return None;
@@ -49,7 +49,7 @@ fn offers(purpose: Purpose, tools: &[ToolOffer]) -> Option<Piece> {
     Some(piece(LayerName::History, Rank::Medium, "tools", text))
 }
 
-/// The arguments of a tool in short: names and types, `?` at those that may be left out.
+/// A short form of a tool's arguments: names and types, with `?` after optional ones.
 fn arguments(schema: &Value) -> String {
     let required = schema["required"].as_array();
     let is_required = |name: &str| required.is_some_and(|all| all.iter().any(|one| one == name));
@@ -66,7 +66,7 @@ fn arguments(schema: &Value) -> String {
     format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
 }
 
-/// What the tools said to the agent that asks.
+/// The results of the tools the agent has called.
 fn called(input: SourceInput<'_>) -> Vec<Piece> {
     let module = input.module.map(|module| &module.plan.name);
     let agent = input.state.agent(module).into_iter();
