@@ -1,4 +1,4 @@
-//! The bare model: one greedy answer to a plain request, kept by content.
+//! The bare model: one greedy answer to a plain request, cached by content.
 
 use std::fs;
 use std::path::Path;
@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use crate::Error;
 use crate::dataset::Problem;
 
-/// The most that the bare model may write: longer answers repeat themselves.
+/// The most tokens of the bare model's answer. Longer answers are repetitions.
 const ANSWER_MAX: Tokens = Tokens(1_024);
 
-/// What the bare model answered.
+/// The answer of the bare model.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct BareAnswer {
     pub(crate) text: String,
@@ -24,7 +24,7 @@ pub(crate) struct BareAnswer {
 }
 
 impl BareAnswer {
-    /// The code in it: the longest fenced block, else everything.
+    /// The code in the answer: the longest fenced block, or else the whole text.
     pub(crate) fn code(&self) -> &str {
         let mut longest = "";
         for block in self.text.split("```").skip(1).step_by(2) {
@@ -46,7 +46,7 @@ impl BareAnswer {
     }
 }
 
-/// Asks the model once, greedily, unless the same was asked before.
+/// Asks the model once with greedy sampling, or returns the cached answer to the same request.
 pub(crate) async fn bare(
     server: &dyn ModelServer,
     info: &ModelInfo,

@@ -1,8 +1,8 @@
-//! Data sets: `HumanEval` and MBPP as JSON lines, exercises as folders. Read by the scorer alone.
+//! Data sets: `HumanEval` and MBPP as JSON lines, exercises as folders. Only the scorer reads them.
 //!
-//! Formats: `HumanEval`'s `{"task_id", "prompt", "entry_point", "test"}` (Chen et al., 2021), MBPP's
-//! `{"task_id", "text" or "prompt", "code", "test_list", "test_setup_code"}` (Austin et al., 2021),
-//! and Exercism's practice folders (`.docs/instructions.md`, `slug.py`, `slug_test.py`).
+//! Formats: `HumanEval`'s `{"task_id", "prompt", "entry_point", "test"}` (Chen et al., 2021), MBPP's `{"task_id",
+//! "text" or "prompt", "code", "test_list", "test_setup_code"}` (Austin et al., 2021), and Exercism's practice
+//! folders (`.docs/instructions.md`, `slug.py`, `slug_test.py`).
 
 use std::fs;
 use std::io::Read;
@@ -13,16 +13,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// A data set larger than this is a mistake.
+/// The largest data set accepted.
 const BYTES_MAX: u64 = 256 << 20;
 
 /// Whether the workflow may see the tests that score it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// It may not.
+    /// The workflow does not see the tests.
     Blind,
-    /// They are given with the task, as by a user who has tests.
+    /// The tests are given with the task, as by a user who has tests.
     TestsGiven,
 }
 
@@ -36,23 +36,23 @@ impl Mode {
     }
 }
 
-/// What anyone may know of a problem.
+/// The public part of a problem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// Its name in the data set.
+    /// The id of the problem in the data set.
     pub id: String,
-    /// What is asked: the beginning of a Python file.
+    /// The prompt: the beginning of a Python file.
     pub prompt: String,
-    /// The test file that is given, if tests are.
+    /// The test file given with the task, if any.
     pub tests: Option<String>,
 }
 
-/// A problem with the tests that score it.
+/// A problem with the hidden tests that score it.
 #[derive(Clone, Debug)]
 pub(crate) struct Hidden {
     pub(crate) id: String,
     pub(crate) prompt: String,
-    /// Under which name the tests import the solution, beside `solution`.
+    /// The module name under which the tests import the solution, besides `solution`.
     pub(crate) module: String,
     pub(crate) test: Test,
 }
@@ -60,13 +60,13 @@ pub(crate) struct Hidden {
 /// How a solution is tested.
 #[derive(Clone, Debug)]
 pub(crate) enum Test {
-    /// A program that is run after the solution's own text.
+    /// A program that is appended to the solution and run.
     Program(String),
     /// A test file that imports the solution.
     File(String),
 }
 
-/// A data set: a file of JSON lines, also compressed with gzip, or a folder of exercises.
+/// A data set: a file of JSON lines, optionally compressed with gzip, or a folder of exercises.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     path: PathBuf,
@@ -96,7 +96,7 @@ enum Line {
 }
 
 impl Dataset {
-    /// Reads a data set.
+    /// Opens a data set.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let problems = if path.is_dir() {
             exercises(path)?
@@ -137,7 +137,7 @@ impl Dataset {
     }
 }
 
-/// A program of tests as pytest takes it.
+/// Converts a test program to a file for pytest.
 fn as_test_file(program: &str) -> String {
     if let Some((checks, call)) = program.trim_end().rsplit_once('\n')
         && call.starts_with("check(")
@@ -241,7 +241,7 @@ fn hidden(line: Line, path: &Path) -> Result<Hidden, Error> {
     })
 }
 
-/// The line that defines the function that the tests call, without type hints it never had.
+/// The line that defines the function under test, without type hints that the data set does not have.
 fn signature<'c>(code: &'c str, tests: &[String]) -> Option<&'c str> {
     let called = |line: &&str| {
         let name = line["def ".len()..]

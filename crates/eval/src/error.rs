@@ -1,35 +1,35 @@
-//! What can go wrong with an evaluation.
+//! The errors of an evaluation.
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why an evaluation cannot go on. What is finished is kept.
+/// Why an evaluation stopped. Finished results are kept.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// A file or folder cannot be read or written.
+    /// A file or folder could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {
-        /// Which.
+        /// The path of the file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A data set is not in a known form.
+    /// A data set has an unknown format.
     #[error("{} is no data set: {problem}", path.display())]
     Dataset {
-        /// Which.
+        /// The path of the data set.
         path: PathBuf,
-        /// What is wrong, and what would be right.
+        /// What is wrong, and what is expected.
         problem: String,
     },
     /// The scorer failed.
     #[error("the scorer failed: {0}")]
     Scorer(String),
-    /// The workflow stopped.
+    /// The workflow stopped with an error.
     #[error(transparent)]
     Agent(#[from] journeyman_workflow::Error),
-    /// The model server stopped.
+    /// The model server stopped with an error.
     #[error(transparent)]
     Model(#[from] journeyman_llm::Error),
     /// The sandbox failed.

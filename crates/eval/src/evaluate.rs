@@ -1,9 +1,9 @@
-//! The evaluation: several problems at a time, each first with the bare model, then with the
-//! workflow, then scored.
+//! The evaluation: processes several problems in parallel, each first with the bare model, then with the workflow,
+//! and then scores both.
 //!
-//! What is finished is kept: the workflow's tasks in a journal of the evaluation's own, under names
-//! that are made of everything their result depends on; the bare model's answers in files named
-//! likewise. A second run with the same content repeats nothing, and one that was cut off goes on.
+//! Finished results are kept: the workflow's tasks in a journal of the evaluation, with ids derived from everything
+//! their result depends on, and the bare model's answers in files named in the same way. A second run with the same
+//! input repeats nothing, and an interrupted run continues.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,41 +25,41 @@ use crate::dataset::{Mode, Problem};
 use crate::report::{Attempt, ProblemReport, Report, Worked};
 use crate::{Error, Scorer};
 
-/// The name under which given tests are kept.
+/// The file name of given tests.
 const TEST_FILE: &str = "test_given.py";
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(10);
-/// Digits of a content hash in a task's name.
+/// The number of digits of a content hash in a task id.
 const KEY_DIGITS: usize = 16;
 
-/// What an evaluation needs.
+/// The input of an evaluation.
 pub struct Evaluation {
-    /// The data set's name, for people.
+    /// The name of the data set as displayed.
     pub name: String,
     /// The problems, in the order of the report.
     pub problems: Vec<Problem>,
     /// What the workflow may see.
     pub mode: Mode,
-    /// Problems at a time.
+    /// How many problems are processed in parallel.
     pub parallel: usize,
-    /// Each task's limits.
+    /// The limits of each task.
     pub limits: Limits,
-    /// What identifies the program: results of another are not taken for this one's.
+    /// Identifies the program, so that the results of another version are not reused.
     pub program: String,
-    /// Works on the tasks.
+    /// The worker that runs the tasks.
     pub worker: Worker,
     /// The worker's journal.
     pub journal: Journal,
-    /// The model.
+    /// The model server.
     pub server: Arc<dyn ModelServer>,
-    /// Scores what comes of it.
+    /// The scorer for the results.
     pub scorer: Scorer,
-    /// A folder for the bare model's answers.
+    /// The folder for the bare model's answers.
     pub cache: PathBuf,
 }
 
-/// Evaluates every problem. `on_problem` is told each as it is finished. When `cancel` is called, the
-/// report has those that were finished; the same evaluation goes on with the others.
+/// Evaluates all problems. `on_problem` is called for each as it finishes. If `cancel` is cancelled, the report
+/// contains the finished ones; running the same evaluation again continues with the others.
 pub async fn evaluate(
     evaluation: &Evaluation,
     on_problem: &(dyn Fn(&ProblemReport) + Sync),
@@ -119,8 +119,8 @@ impl Evaluation {
         Ok(Some(report))
     }
 
-    /// The bare model's answer; a server that is gone is waited for, as the worker does. None if
-    /// that was interrupted.
+    /// The bare model's answer. Waits for a server that is unreachable, like the worker does. `None` if the
+    /// wait was cancelled.
     async fn bare(
         &self,
         problem: &Problem,
@@ -141,7 +141,7 @@ impl Evaluation {
         }
     }
 
-    /// Works on the problem's task until it ends, from where it was left.
+    /// Runs the problem's task to its end, continuing where it was interrupted.
     async fn work(
         &self,
         problem: &Problem,

@@ -1,4 +1,4 @@
-//! The report as one page of HTML that needs nothing else.
+//! The report as a self-contained HTML page.
 
 use std::fmt::Write;
 
@@ -19,7 +19,7 @@ fn outcome(attempt: &Attempt) -> &'static str {
     if attempt.passed { "passed" } else { "failed" }
 }
 
-/// The page.
+/// Renders the report as HTML.
 pub fn html(report: &Report) -> String {
     let title = escape(&format!("{} with {}", report.name, report.model));
     let mut page = format!(

@@ -1,9 +1,9 @@
-//! Benchmarks of accuracy: each problem is given to the whole workflow and, beside it in the same
-//! run, once to the bare model. Hidden tests score both.
+//! Accuracy benchmarks: each problem is given to the whole workflow and, in the same run, once to the bare model.
+//! Hidden tests score both.
 //!
-//! Floor 6. Two processes work together. The evaluation ([`evaluate`]) never opens a data set: it is
-//! given the public part of each problem by the scorer, a process of its own ([`problems`],
-//! [`score`]), which alone reads hidden tests, and scores code after the task has ended.
+//! Floor 6. Two processes work together. The evaluation ([`evaluate`]) never opens a data set. It gets the public
+//! part of each problem from the scorer, a separate process ([`problems`], [`score`]). Only the scorer reads hidden
+//! tests, and it scores code after the task has ended.
 
 mod bare;
 mod dataset;

@@ -1,112 +1,112 @@
-//! What an evaluation found.
+//! The results of an evaluation.
 
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Mode;
 use crate::statistics::interval;
 
-/// Token counts at which the accuracy so far is told.
+/// The token counts for which the accuracy is reported.
 const POINTS: &[u64] = &[250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000];
 
-/// One side's attempt at one problem.
+/// One attempt at one problem.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Attempt {
     /// Whether the hidden tests passed.
     pub passed: bool,
     /// Tokens of prompts and answers.
     pub tokens: u64,
-    /// Seconds of work; requests of other problems run beside it.
+    /// Seconds of work. Requests of other problems run in parallel.
     pub seconds: f64,
-    /// What the hidden tests said, if they did not pass.
+    /// The output of the hidden tests if they failed.
     pub detail: String,
 }
 
-/// The workflow's attempt.
+/// The workflow's attempt at a problem.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Worked {
-    /// How it went.
+    /// The attempt itself.
     #[serde(flatten)]
     pub attempt: Attempt,
-    /// The task, as it stands in the evaluation's journal.
+    /// The id of the task in the evaluation's journal.
     pub task_id: String,
     /// How the task ended.
     pub status: String,
-    /// Whether it called itself verified.
+    /// Whether the workflow reported its result as verified.
     pub verified: bool,
-    /// Versions of the code.
+    /// The number of versions of code.
     pub versions: u64,
-    /// Given tests and examples that it had to go by.
+    /// The number of given tests and examples it had.
     pub given_tests: u64,
 }
 
-/// One problem.
+/// The results for one problem.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProblemReport {
-    /// Its name.
+    /// The id of the problem.
     pub id: String,
-    /// The bare model.
+    /// The bare model's attempt.
     pub bare: Attempt,
-    /// The workflow.
+    /// The workflow's attempt.
     pub journeyman: Worked,
 }
 
-/// A share of the problems.
+/// A proportion of the problems.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Share {
-    /// The share, 0 to 1.
+    /// The proportion, 0 to 1.
     pub rate: f64,
-    /// Its 95 % bootstrap interval.
+    /// The 95 % bootstrap confidence interval.
     pub interval: [f64; 2],
 }
 
-/// The accuracy of all that used up to so many tokens.
+/// The accuracy with a limited number of tokens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Point {
-    /// Tokens a problem.
+    /// The token limit per problem.
     pub tokens: u64,
-    /// Problems that the workflow solved within them.
+    /// The number of problems the workflow solved within it.
     pub passed: u64,
 }
 
-/// One side, summed up.
+/// The totals of one side.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
-    /// Problems whose hidden tests passed.
+    /// The number of problems whose hidden tests passed.
     pub passed: u64,
-    /// pass@1.
+    /// The pass@1 rate.
     pub pass_at_1: Share,
-    /// Tokens in all.
+    /// The total number of tokens.
     pub tokens: u64,
-    /// Seconds in all, as if one problem had followed the other.
+    /// The total number of seconds, as if the problems had been solved one after another.
     pub seconds: f64,
-    /// Problems that it called verified.
+    /// The number of problems reported as verified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<u64>,
-    /// Those of them whose hidden tests failed.
+    /// The number of those whose hidden tests failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub false_verified: Option<u64>,
 }
 
-/// All of it.
+/// The report of an evaluation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
-    /// The data set's name.
+    /// The name of the data set.
     pub name: String,
-    /// The model, by its server's account.
+    /// The name of the model as reported by its server.
     pub model: String,
-    /// What the workflow saw.
+    /// What the workflow could see.
     pub mode: Mode,
-    /// How many problems.
+    /// The number of problems.
     pub problems: u64,
-    /// The bare model.
+    /// The totals of the bare model.
     pub bare: Summary,
-    /// The workflow.
+    /// The totals of the workflow.
     pub journeyman: Summary,
-    /// pass@1 of the workflow less that of the bare model, problem by problem.
+    /// The workflow's pass@1 minus the bare model's, paired by problem.
     pub difference: Share,
-    /// The workflow's accuracy against tokens.
+    /// The workflow's accuracy by number of tokens.
     pub curve: Vec<Point>,
-    /// Each problem.
+    /// The results per problem.
     pub results: Vec<ProblemReport>,
 }
 
@@ -139,7 +139,7 @@ fn summary<'a>(attempts: impl Iterator<Item = &'a Attempt> + Clone) -> Summary {
 }
 
 impl Report {
-    /// Sums up what was found.
+    /// Summarises the results.
     pub fn new(name: String, model: String, mode: Mode, results: Vec<ProblemReport>) -> Self {
         let worked = || results.iter().map(|one| &one.journeyman);
         let attempts = worked().map(|one| &one.attempt);
@@ -180,7 +180,7 @@ impl Report {
         }
     }
 
-    /// As a person reads it.
+    /// Renders the report as text.
     pub fn text(&self) -> String {
         use std::fmt::Write;
         let mut text = format!(

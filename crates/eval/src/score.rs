@@ -1,5 +1,4 @@
-//! Scoring: a solution is run with its hidden tests in the sandbox. Only the scorer's process
-//! comes here.
+//! Scoring: runs a solution with its hidden tests in the sandbox. Only used in the scorer's process.
 
 use std::path::Path;
 
@@ -11,21 +10,21 @@ use tokio_util::sync::CancellationToken;
 use crate::Error;
 use crate::dataset::{Dataset, Hidden, Test};
 
-/// Seconds that a solution may take with all of its tests.
+/// The time limit for a solution with all of its tests, in seconds.
 const SECONDS_MAX: u64 = 20;
-/// The end of what a failing run printed that is kept.
+/// How many characters of a failed run's output are kept.
 const DETAIL_CHARS: usize = 400;
 
-/// What the hidden tests say of a solution.
+/// The result of the hidden tests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Score {
-    /// Whether all of them passed.
+    /// Whether all tests passed.
     pub passed: bool,
-    /// The end of what was printed, if not. It names hidden values: for reports only.
+    /// The end of the output if they failed. It contains hidden values and is for reports only.
     pub detail: String,
 }
 
-/// Scores `code` as a solution of the problem `id`, in a fresh folder below `work`.
+/// Scores `code` as a solution of the problem `id`, in a new folder below `work`.
 pub async fn score(
     dataset: &Dataset,
     id: &str,

@@ -1,4 +1,4 @@
-//! The scorer as another process: what the evaluation may ask it.
+//! Calls the scorer process.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,16 +11,15 @@ use tokio::process::Command;
 use crate::dataset::{Mode, Problem};
 use crate::{Error, Score};
 
-/// How the scorer is started: `program arguments problems MODE DATASET` prints the public part of
-/// each problem as a line of JSON, `program arguments score ID DATASET` reads code from standard
-/// input and prints a [`Score`].
+/// How to start the scorer. `program arguments problems MODE DATASET` prints the public part of each problem as
+/// a line of JSON; `program arguments score ID DATASET` reads code from standard input and prints a [`Score`].
 #[derive(Clone, Debug)]
 pub struct Scorer {
-    /// The program.
+    /// The path of the program.
     pub program: PathBuf,
-    /// What comes before the arguments above.
+    /// The arguments before those above.
     pub arguments: Vec<OsString>,
-    /// The data set.
+    /// The path of the data set.
     pub dataset: PathBuf,
 }
 
@@ -30,7 +29,7 @@ impl Scorer {
         self.ask(&["problems", mode.as_str()], "").await
     }
 
-    /// Scores the code that a task left.
+    /// Scores the code of a finished task.
     pub(crate) async fn score(&self, id: &str, code: &str) -> Result<Score, Error> {
         let mut scores: Vec<Score> = self.ask(&["score", id], code).await?;
         scores

@@ -1,13 +1,14 @@
-//! Confidence intervals by the percentile bootstrap (Efron, 1979): problems are drawn again with
-//! replacement, and the middle 95 % of the results are the interval.
+//! Confidence intervals by the percentile bootstrap (Efron, 1979): problems are resampled with replacement, and the
+//! middle 95 % of the results form the interval.
 
 use journeyman_event::{Randomness, SeededRandom};
 
 const RESAMPLES: usize = 10_000;
-/// The same results give the same interval.
+/// A fixed seed, so that the same results give the same interval.
 const SEED: u64 = 20_261_121;
 
-/// The 95 % interval of the mean of `values`, in the values' own unit. Zeros for no values.
+/// The 95 % confidence interval of the mean of `values`, in the unit of the values. Zeros if there are no
+/// values.
 #[expect(clippy::cast_precision_loss, reason = "counts of problems")]
 pub(crate) fn interval(values: &[f64]) -> [f64; 2] {
     if values.is_empty() {
