@@ -1,6 +1,6 @@
-//! Long texts: the beginning and the end are kept, and a mark says how much is missing.
+//! Shortens long texts: keeps the beginning and the end, with a mark that says how much is missing.
 
-/// A text of at most so many bytes.
+/// A text that was shortened to a maximum size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bounded {
     pub(crate) text: String,
@@ -8,11 +8,11 @@ pub(crate) struct Bounded {
     pub(crate) cut: bool,
 }
 
-/// The most that the mark takes.
+/// The longest mark, in bytes.
 const MARK_MAX: usize = 48;
 
-/// The text, with its middle left out if it has more than `max` bytes. Cut between characters.
-/// With a `max` too small for the mark, only a beginning is left.
+/// Shortens a text to at most `max` bytes by leaving out its middle. Cuts between characters. If `max` is too
+/// small for the mark, only a beginning is kept.
 pub(crate) fn bounded(text: String, max: usize) -> Bounded {
     if text.len() <= max {
         return Bounded { text, cut: false };

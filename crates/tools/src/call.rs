@@ -1,4 +1,4 @@
-//! A call from its request to its end, as values; and who records it.
+//! The values that describe a call from request to end, and the interface that records calls.
 
 use std::sync::Arc;
 
@@ -10,96 +10,96 @@ use thiserror::Error;
 
 use crate::{Arguments, Permission, Source};
 
-/// What is to be called, with what.
+/// A request to call a tool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// The tool's name, as whoever asks wrote it.
+    /// The name of the tool as the caller wrote it.
     pub name: String,
-    /// Its arguments.
+    /// The arguments of the call.
     #[serde(default)]
     pub arguments: Arguments,
 }
 
-/// A call, as it is recorded.
+/// A call as it is recorded.
 #[derive(Clone, Debug)]
 pub struct CallRef {
-    /// Tells the calls of one dispatcher apart: both records of a call have the same.
+    /// Identifies the call within one dispatcher. Both records of a call have the same number.
     pub number: u64,
-    /// The tool, as it was asked for; cut to 128 characters.
+    /// The name of the tool as requested, truncated to 128 characters.
     pub tool: String,
     /// The arguments; empty if they were refused for their size.
     pub arguments: Arc<Arguments>,
-    /// What is known of the tool; `None` if there is none of the name.
+    /// The properties of the tool; `None` if no tool has this name.
     pub known: Option<Known>,
-    /// Whose task it is.
+    /// The owner of the task.
     pub owner: Owner,
-    /// The task.
+    /// The id of the task.
     pub task_id: TaskId,
-    /// The module of the task, where the call is about one.
+    /// The module the call is about, if it is about one.
     pub module: Option<ModuleName>,
-    /// Who wants it.
+    /// The caller.
     pub actor: String,
-    /// Which step of a chain it is, from 0.
+    /// The step of a chain, from 0.
     pub step: Option<usize>,
 }
 
-/// What is recorded of the tool itself.
+/// The properties of a tool that are recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Known {
-    /// What it reaches for.
+    /// The permission it requires.
     pub permission: Permission,
-    /// Whose tool it is.
+    /// Where the tool comes from.
     pub source: Source,
-    /// Whether the call may be made again if its outcome is lost.
+    /// Whether the call may be repeated if its outcome is lost.
     pub repeatable: bool,
 }
 
-/// How a call ended.
+/// The end of a call.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Completed {
-    /// Well, or how not.
+    /// How the call ended.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// The tool's answer, or why there is none; written for a model.
+    /// The tool's answer, or why there is none; worded for a model.
     pub text: String,
-    /// The answer for programs. Left out if it was too large.
+    /// The answer as JSON; left out if it was too large.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub structured: Option<Value>,
-    /// Whether something of the answer is missing.
+    /// Whether a part of the answer is missing.
     pub truncated: bool,
-    /// How long it took.
+    /// Duration of the call in milliseconds.
     pub wall_ms: u64,
-    /// Whether this end is recorded. If it is not, what follows from it must not go on.
+    /// Whether this end was recorded. If not, nothing that depends on it may continue.
     #[serde(skip)]
     pub recorded: bool,
 }
 
-/// Well, or how not.
+/// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", content = "kind", rename_all = "snake_case")]
 pub enum Outcome {
-    /// The tool did it.
+    /// The call succeeded.
     Ok,
-    /// It was called, and did not.
+    /// The tool was called and failed.
     Failed(FailureKind),
-    /// It was not called.
+    /// The tool was not called.
     Refused(RefusalKind),
 }
 
-/// In which way a call failed.
+/// How a call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// The tool says so.
+    /// The tool reported an error.
     Tool,
-    /// It took too long.
+    /// The time limit was reached.
     TimedOut,
-    /// It was told to stop.
+    /// The call was cancelled.
     Cancelled,
-    /// Its code panicked.
+    /// The tool's code panicked.
     Panicked,
-    /// What it needs is not there now.
+    /// Something the tool needs is currently unavailable.
     Unavailable,
 }
 
@@ -107,20 +107,20 @@ pub enum FailureKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalKind {
-    /// There is none of the name.
+    /// No tool has this name.
     Unknown,
-    /// Its server is not there now.
+    /// The tool's server is currently unavailable.
     Unavailable,
-    /// The caller may not.
+    /// The caller lacks the permission.
     Permission,
-    /// The arguments are wrong.
+    /// The arguments are invalid.
     Arguments,
     /// The call could not be recorded.
     Record,
 }
 
 impl Completed {
-    /// A call that was not made.
+    /// The end of a call that was refused.
     pub(crate) fn refused(kind: RefusalKind, text: String) -> Self {
         Self {
             outcome: Outcome::Refused(kind),
@@ -132,19 +132,19 @@ impl Completed {
         }
     }
 
-    /// Whether the tool did it.
+    /// Whether the call succeeded.
     pub fn is_ok(&self) -> bool {
         self.outcome == Outcome::Ok
     }
 }
 
-/// Who writes down what is called. This crate keeps nothing.
+/// Records calls. This crate itself stores nothing.
 #[async_trait]
 pub trait Record: Send + Sync {
-    /// A call is about to be made. Unless this succeeds it is not.
+    /// Called before a call is made. If this fails, the call is not made.
     async fn executing(&self, call: &CallRef) -> Result<(), RecordError>;
 
-    /// A call has ended; or was refused, without an `executing` before.
+    /// Called when a call has ended, or was refused without a preceding `executing`.
     async fn completed(&self, call: &CallRef, completed: &Completed) -> Result<(), RecordError>;
 }
 

@@ -1,47 +1,47 @@
-//! Calls in a row, of which later ones use what earlier ones answered.
+//! Chains of calls, in which later calls use the results of earlier ones.
 
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::{CallContext, Completed, Dispatcher, Record, Refusal, Request};
 
-/// The member that makes an object of the arguments a reference to an earlier step.
+/// The object member that marks a reference to an earlier step.
 const FROM: &str = "$from";
 const POINTER: &str = "pointer";
 
-/// What came of a chain.
+/// The result of a chain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chain {
-    /// How each step ended that was reached. Only the last can have failed, or not be recorded.
+    /// The results of the steps that were reached. Only the last one can have failed or not been recorded.
     pub completed: Vec<Completed>,
-    /// Where it stopped, if not at its end.
+    /// Where the chain stopped, if it did not reach its end.
     pub stopped: Option<Stopped>,
 }
 
-/// Where a chain stopped, and why.
+/// Where and why a chain stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stopped {
-    /// The step, from 0.
+    /// The number of the step, from 0.
     pub step: usize,
-    /// Why, in words.
+    /// The reason, in words.
     pub why: String,
 }
 
-/// Why a chain is not begun.
+/// Why a chain was not started.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ChainRefusal {
-    /// It has too many steps, or none.
+    /// It has no steps, or too many.
     #[error("a chain has 1 to {max} steps, this one has {steps}")]
     Steps {
-        /// How many it has.
+        /// The number of steps.
         steps: usize,
-        /// How many it may have.
+        /// The most steps allowed.
         max: usize,
     },
-    /// A reference to a step can never be fulfilled.
+    /// A reference to another step is invalid.
     #[error("step {step}: {problem}")]
     Reference {
-        /// The step that refers, from 0.
+        /// The step that contains the reference, from 0.
         step: usize,
         /// What is wrong with it.
         problem: String,
@@ -49,19 +49,19 @@ pub enum ChainRefusal {
     /// A step's tool does not exist, or may not be called.
     #[error("step {step}: {refusal}")]
     Refused {
-        /// The step, from 0.
+        /// The number of the step, from 0.
         step: usize,
-        /// Why.
+        /// Why the tool may not be called.
         refusal: Refusal,
     },
 }
 
 impl Dispatcher {
-    /// Makes these calls in this order, and stops at the first that fails.
+    /// Makes these calls in order and stops at the first that fails.
     ///
-    /// In the arguments of a step `{"$from": 0}` stands for the text that step 0 answered, and
-    /// `{"$from": 0, "pointer": "/structured/x"}` for a part of `{"text": ..., "structured": ...}`.
-    /// Nothing is called if a step's tool may not be, or a reference cannot be fulfilled.
+    /// In the arguments of a step, `{"$from": 0}` stands for the text that step 0 returned, and `{"$from": 0,
+    /// "pointer": "/structured/x"}` for a part of its result `{"text": ..., "structured": ...}`. If any step's
+    /// tool may not be called or any reference is invalid, no call is made.
     pub async fn chain(
         &self,
         context: &CallContext,
@@ -112,7 +112,7 @@ impl Dispatcher {
     }
 }
 
-/// A reference, if the value is one: the step, and where in its result.
+/// Parses a reference: the step, and the pointer into its result. `None` if the value is not one.
 fn reference(value: &Value) -> Result<Option<(usize, &str)>, String> {
     let Some((members, from)) = value
         .as_object()

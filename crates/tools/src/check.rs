@@ -1,4 +1,4 @@
-//! What is asked before a call is made: is there such a tool, may the caller, do the arguments fit.
+//! Checks a call before it is made: whether the tool exists, the caller may call it, and the arguments fit.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use crate::grants::Missing;
 use crate::registry::Registered;
 use crate::{Arguments, CallContext, Dispatcher, Fault, Refusal, Request, Spec};
 
-/// How deep arguments may be nested.
+/// The deepest nesting of arguments.
 const DEPTH_MAX: usize = 32;
 
-/// A call that may be made.
+/// A call that passed all checks.
 pub struct Checked {
     pub(crate) registered: Arc<Registered>,
     pub(crate) context: CallContext,
@@ -20,14 +20,14 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// What is known of the tool.
+    /// The properties of the tool.
     pub fn spec(&self) -> &Spec {
         self.registered.tool.spec()
     }
 }
 
 impl Dispatcher {
-    /// Whether there is such a tool, the caller may call it, and the arguments fit. Does nothing.
+    /// Checks whether the tool exists, the caller may call it, and the arguments fit. Makes no call.
     pub fn check(&self, context: &CallContext, request: Request) -> Result<Checked, Refusal> {
         let registered = self.permitted(context, &request.name)?;
         let spec = registered.tool.spec();
@@ -55,7 +55,7 @@ impl Dispatcher {
         })
     }
 
-    /// The tool of a name, if there is one and the caller may call it.
+    /// Looks up a tool that exists and that the caller may call.
     pub(crate) fn permitted(
         &self,
         context: &CallContext,
@@ -81,7 +81,7 @@ impl Dispatcher {
         }
     }
 
-    /// The arguments as they may be recorded of a call that is refused: none if they are too large.
+    /// The arguments to record for a refused call: empty if they are too large.
     pub(crate) fn recordable(&self, arguments: Arguments) -> Arc<Arguments> {
         if self.measure(&arguments).is_ok() {
             Arc::new(arguments)

@@ -1,4 +1,4 @@
-//! From a request to its end: checked, recorded, run within its bounds, recorded.
+//! Makes calls: checks, records, runs within limits, and records the result.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,23 +12,23 @@ use crate::{
     RefusalKind, Registry, Request, ToolError,
 };
 
-/// No call takes longer, whatever the options say.
+/// The longest duration of a call, regardless of the options.
 const TIMEOUT_MAX: Duration = Duration::from_hours(24);
-/// Characters of a name that are kept of one that nobody has.
+/// How many characters of an unknown tool name are kept.
 const NAME_MAX: usize = 128;
 
-/// The bounds of a dispatcher.
+/// The limits of a dispatcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DispatcherOptions {
-    /// How long a call may take, the waiting for its turn included.
+    /// The longest duration of a call, including the wait for its turn.
     pub timeout: Duration,
-    /// Bytes of an answer's text, and of its structured form.
+    /// The most bytes of an answer's text, and of its structured form.
     pub result_bytes_max: usize,
-    /// Calls at once; the others wait.
+    /// The most concurrent calls; further ones wait.
     pub concurrent_max: usize,
-    /// Bytes of a call's arguments as JSON.
+    /// The most bytes of a call's arguments as JSON.
     pub arguments_bytes_max: usize,
-    /// Steps of a chain.
+    /// The most steps of a chain.
     pub chain_max: usize,
 }
 
@@ -44,7 +44,7 @@ impl Default for DispatcherOptions {
     }
 }
 
-/// Checks calls and makes them. A handle: clones share their bounds.
+/// Checks and makes calls. A cheap handle: clones share their limits.
 #[derive(Clone)]
 pub struct Dispatcher {
     pub(crate) registry: Registry,
@@ -54,7 +54,7 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Over these tools.
+    /// Creates a dispatcher for the tools of a registry.
     pub fn new(registry: Registry, options: DispatcherOptions) -> Self {
         let places = options.concurrent_max.clamp(1, Semaphore::MAX_PERMITS);
         Self {
@@ -65,12 +65,12 @@ impl Dispatcher {
         }
     }
 
-    /// The tools.
+    /// The registry of tools.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// Makes the call: within its time, contained if it panics, its answer bounded.
+    /// Runs a checked call with a time limit, catches panics, and shortens its answer.
     pub async fn run(&self, checked: Checked) -> Completed {
         let start = Instant::now();
         let ended = self.attempt(checked, start).await;
@@ -134,7 +134,7 @@ impl Dispatcher {
         }
     }
 
-    /// Checks, records, makes and records a call. A refused one is recorded as well, once.
+    /// Checks, records, runs and records a call. A refused call is recorded once.
     pub async fn call(
         &self,
         context: &CallContext,
@@ -208,7 +208,7 @@ impl Dispatcher {
     }
 }
 
-/// What was done is done: that it could not be recorded changes nothing of it, but is not silent.
+/// Logs that the end of a call could not be recorded. The call itself cannot be undone.
 async fn note(record: &dyn Record, call: &CallRef, mut completed: Completed) -> Completed {
     completed.recorded = true;
     if let Err(error) = record.completed(call, &completed).await {

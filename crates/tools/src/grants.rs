@@ -1,19 +1,19 @@
-//! What a caller may call: permissions, and names where they are limited.
+//! What a caller may call: permissions, and optionally a restriction of names.
 
 use std::collections::BTreeSet;
 
 use crate::{Pattern, Permission, Spec};
 
-/// What a caller may call.
+/// The tools a caller may call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
     permissions: BTreeSet<Permission>,
-    /// A name must be meant by one pattern of each list.
+    /// A tool's name must match a pattern in each of these lists.
     names: Vec<Vec<Pattern>>,
 }
 
 impl Grants {
-    /// Every tool that asks for one of these permissions. None permits nothing.
+    /// All tools that require one of these permissions. An empty list permits nothing.
     pub fn of(permissions: impl IntoIterator<Item = Permission>) -> Self {
         Self {
             permissions: permissions.into_iter().collect(),
@@ -21,13 +21,13 @@ impl Grants {
         }
     }
 
-    /// Of these, only tools whose name one of the patterns means.
+    /// Restricts the grants to tools whose name matches one of the patterns.
     pub fn only(mut self, names: Vec<Pattern>) -> Self {
         self.names.push(names);
         self
     }
 
-    /// What both permit: a user's and their agent's, say.
+    /// The intersection of two grants, such as a user's and an agent's.
     pub fn and(mut self, other: &Self) -> Self {
         self.permissions
             .retain(|one| other.permissions.contains(one));
@@ -51,9 +51,9 @@ impl Grants {
 /// What a caller lacks to call a tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// The tool's permission.
+    /// The permission the tool requires.
     Permission(Permission),
-    /// The tool's name is not among those that are allowed.
+    /// The tool's name does not match the allowed names.
     Name,
 }
 

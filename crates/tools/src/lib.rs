@@ -1,15 +1,15 @@
 //! Typed tools, the dispatcher that calls them, and the tools of external MCP servers.
 //!
-//! Floor 4. A [`Registry`] knows which tools there are, a [`Dispatcher`] checks a call (is there such
-//! a tool, may the caller, do the arguments fit its schema), has it recorded, makes it within its
-//! bounds and has its end recorded. [`McpServers`] keeps connections to external servers and puts
-//! their tools beside ours.
+//! Floor 4. A [`Registry`] contains the available tools. A [`Dispatcher`] checks a call (whether the tool exists,
+//! the caller may call it, and the arguments fit its schema), has it recorded, runs it within its limits, and has
+//! the result recorded. [`McpServers`] maintains connections to external servers and adds their tools to the
+//! registry.
 //!
-//! It records nothing itself: a [`Record`] does. It knows no agent, no journal and no file system:
-//! what a tool may touch is the [`Workspace`] of the one task that it is called for. What an external
-//! server says is a stranger's word: bounded and checked.
+//! This crate stores nothing itself; a [`Record`] does. It knows no agent, journal or file system: a tool can only
+//! access the [`Workspace`] of the task it is called for. Everything an external server sends is untrusted, so it
+//! is bounded and checked.
 //!
-//! To add a tool: one file in `builtin/`, one line in `builtin/mod.rs`.
+//! To add a tool, add a file in `builtin/` and a line in `builtin/mod.rs`.
 
 mod bound;
 mod builtin;

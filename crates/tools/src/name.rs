@@ -1,4 +1,4 @@
-//! Names of tools and of external servers, and patterns over names. Checked when they are made.
+//! Names of tools and external servers, and patterns for them. All are checked when created.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,24 +7,24 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Characters of a built-in tool's name, at most.
+/// The most characters of a built-in tool's name.
 const SIMPLE_MAX: usize = 64;
-/// Characters of an external tool's name, its server's included, at most.
+/// The most characters of an external tool's name, including its server's.
 const FULL_MAX: usize = 128;
-/// Characters of a server's name, at most.
+/// The most characters of a server's name.
 const SERVER_MAX: usize = 32;
-/// Characters of a pattern, at most.
+/// The most characters of a pattern.
 const PATTERN_MAX: usize = 160;
 
-/// A name that breaks its rule.
+/// A name that does not follow its rule.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{what} {given:?} is not valid: {rule}")]
 pub struct InvalidName {
-    /// What kind of name it was to be.
+    /// The kind of name that was expected.
     pub what: &'static str,
-    /// What was given, cut to 80 characters.
+    /// The rejected text, truncated to 80 characters.
     pub given: String,
-    /// The rule that it breaks.
+    /// The rule it breaks.
     pub rule: &'static str,
 }
 
@@ -42,7 +42,8 @@ fn is_server(name: &str) -> bool {
     is_simple(name, SERVER_MAX) && !name.bytes().any(|b| b.is_ascii_uppercase())
 }
 
-/// What the protocol has as names of a server's tools: with dots, which mean nothing to us.
+/// Whether this is a valid name of a tool by the MCP specification. Such names may contain dots, which have no
+/// meaning here.
 fn is_remote(name: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
     (1..=FULL_MAX).contains(&name.len()) && name.bytes().all(fits)
@@ -51,7 +52,7 @@ fn is_remote(name: &str) -> bool {
 macro_rules! as_text {
     ($name:ident) => {
         impl $name {
-            /// As text.
+            /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -85,7 +86,7 @@ macro_rules! as_text {
     };
 }
 
-/// The name of an external MCP server, as its configuration gives it: `[a-z0-9_-]{1,32}`.
+/// The name of an external MCP server as configured: `[a-z0-9_-]{1,32}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ServerName(Arc<str>);
@@ -93,7 +94,7 @@ pub struct ServerName(Arc<str>);
 as_text!(ServerName);
 
 impl ServerName {
-    /// Checks the name.
+    /// Checks `name` and wraps it.
     pub fn new(name: &str) -> Result<Self, InvalidName> {
         if is_server(name) {
             Ok(Self(name.into()))
@@ -104,11 +105,11 @@ impl ServerName {
     }
 }
 
-/// The name of a tool: `[A-Za-z0-9_-]{1,64}`, or `server.tool` for one of an external server.
+/// The name of a tool: `[A-Za-z0-9_-]{1,64}`, or `server.tool` for a tool of an external server.
 ///
-/// No two tools of a registry have the same, and no server can take a built-in's: only its names
-/// have a dot. The server's ends at the first; what it calls its tool may have more.
-/// Our prompts are free text: no name needs another form for a model.
+/// Names are unique in a registry. Only names of external tools contain a dot, so no server can take the name
+/// of a built-in tool. The server's name ends at the first dot; the server's own name for its tool may contain
+/// more.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ToolName(Arc<str>);
@@ -116,7 +117,7 @@ pub struct ToolName(Arc<str>);
 as_text!(ToolName);
 
 impl ToolName {
-    /// Checks the name.
+    /// Checks `name` and wraps it.
     pub fn new(name: &str) -> Result<Self, InvalidName> {
         let valid = match name.split_once('.') {
             None => is_simple(name, SIMPLE_MAX),
@@ -131,7 +132,7 @@ impl ToolName {
         }
     }
 
-    /// The name of a server's tool.
+    /// The full name of a server's tool.
     pub fn of_server(server: &ServerName, tool: &str) -> Result<Self, InvalidName> {
         if is_remote(tool) {
             Self::new(&format!("{server}.{tool}"))
@@ -143,7 +144,7 @@ impl ToolName {
     }
 }
 
-/// Which names are meant: a name in which each `*` stands for any characters, also none.
+/// A pattern for names, in which each `*` matches any number of characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Pattern(Arc<str>);
@@ -151,7 +152,7 @@ pub struct Pattern(Arc<str>);
 as_text!(Pattern);
 
 impl Pattern {
-    /// Checks the pattern.
+    /// Checks `pattern` and wraps it.
     pub fn new(pattern: &str) -> Result<Self, InvalidName> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'*');
         if (1..=PATTERN_MAX).contains(&pattern.len()) && pattern.bytes().all(fits) {
@@ -162,7 +163,7 @@ impl Pattern {
         }
     }
 
-    /// Whether the name is meant.
+    /// Whether the pattern matches the name.
     pub fn matches(&self, name: &str) -> bool {
         let mut parts = self.0.split('*');
         let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else {

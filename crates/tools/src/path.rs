@@ -1,4 +1,4 @@
-//! Paths of a task's files: names inside the task, never of the machine.
+//! Paths of a task's files. They are relative to the task and never denote files of the machine.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,25 +12,26 @@ use thiserror::Error;
 const PATH_MAX: usize = 1_024;
 const PART_MAX: usize = 255;
 
-/// A path that could leave the task, or be no file's.
+/// A path that could lead outside the task, or is not a valid file name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "path {given:?} is not valid: {rule}; give one relative to the task's root, as `list_files` shows it"
 )]
 pub struct InvalidPath {
-    /// What was given, cut to 80 characters.
+    /// The rejected text, truncated to 80 characters.
     pub given: String,
-    /// The rule that it breaks.
+    /// The rule it breaks.
     pub rule: &'static str,
 }
 
-/// A file of a task: a relative path with `/`, in which nothing leads elsewhere.
+/// The path of a task's file: relative, with `/` as separator, and with no part that leads elsewhere, such as
+/// `..`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FilePath(Arc<str>);
 
 impl FilePath {
-    /// Checks the path. A leading `./` is left out.
+    /// Checks a path. A leading `./` is removed.
     pub fn new(given: &str) -> Result<Self, InvalidPath> {
         let path = given.strip_prefix("./").unwrap_or(given);
         match broken_rule(path) {
@@ -42,7 +43,7 @@ impl FilePath {
         }
     }
 
-    /// As text.
+    /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

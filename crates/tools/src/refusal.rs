@@ -1,4 +1,4 @@
-//! Why a call is not made, in words that let a model do better.
+//! Why a call was not made, worded so that a model can do better.
 
 use std::fmt;
 
@@ -6,68 +6,68 @@ use thiserror::Error;
 
 use crate::{Fault, Permission, RefusalKind, Spec};
 
-/// Names that a refusal lists.
+/// The most names listed in a refusal.
 const NAMES_MAX: usize = 20;
 
-/// Why a call is not made.
+/// Why a call was not made.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
-    /// There is no tool of the name.
+    /// No tool has this name.
     #[error("there is no tool {name:?}{}", Instead { nearest, available })]
     Unknown {
-        /// What was asked for, cut to 128 characters.
+        /// The requested name, truncated to 128 characters.
         name: String,
-        /// The name that is most like it.
+        /// The most similar existing name.
         nearest: Option<String>,
-        /// What the caller may call.
+        /// The tools the caller may call.
         available: Vec<String>,
     },
-    /// The tool's server is not there now.
+    /// The tool's server is currently unavailable.
     #[error("the server {server} is not there now: {why}; go on without it, or try again later")]
     Unavailable {
-        /// The server.
+        /// The name of the server.
         server: String,
-        /// Why.
+        /// The reason, in words.
         why: String,
     },
-    /// The caller lacks the tool's permission.
+    /// The caller lacks the permission that the tool requires.
     #[error("{actor} may not call {name}: it needs the permission `{permission}`")]
     Permission {
-        /// The tool.
+        /// The name of the tool.
         name: String,
-        /// Who asked.
+        /// The caller.
         actor: String,
-        /// What they lack.
+        /// The missing permission.
         permission: Permission,
     },
-    /// The tool is not among those that the caller may call.
+    /// The tool is not among those the caller may call.
     #[error("{actor} may not call {name}: it is not among the tools that are allowed")]
     NotAllowed {
-        /// The tool.
+        /// The name of the tool.
         name: String,
-        /// Who asked.
+        /// The caller.
         actor: String,
     },
-    /// The arguments do not fit the tool.
+    /// The arguments are invalid.
     #[error("the arguments of {name} are wrong: {}", Faults(faults))]
     Arguments {
-        /// The tool.
+        /// The name of the tool.
         name: String,
-        /// Each fault, with where it is.
+        /// The errors, with where they are.
         faults: Vec<Fault>,
     },
-    /// The arguments are too large, or nested too deep.
+    /// The arguments are too large or nested too deep.
     #[error("the arguments of {name} are refused: {problem}")]
     ArgumentsTooLarge {
-        /// The tool.
+        /// The name of the tool.
         name: String,
-        /// Which bound they exceed.
+        /// The limit they exceed.
         problem: String,
     },
 }
 
 impl Refusal {
-    /// What is recorded of it.
+    /// The kind to be recorded.
     pub fn kind(&self) -> RefusalKind {
         match self {
             Self::Unknown { .. } => RefusalKind::Unknown,
@@ -77,7 +77,7 @@ impl Refusal {
         }
     }
 
-    /// Nobody has the name; these may be called instead.
+    /// A refusal for an unknown name, which lists the tools that may be called instead.
     pub(crate) fn unknown(name: String, permitted: &[Spec]) -> Self {
         let names = || permitted.iter().map(|spec| spec.name.as_str());
         let nearest = names()
@@ -131,7 +131,7 @@ impl fmt::Display for Faults<'_> {
     }
 }
 
-/// How many characters must be added, taken out or changed.
+/// The edit distance: how many characters must be inserted, deleted or replaced.
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();

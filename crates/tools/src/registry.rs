@@ -1,4 +1,4 @@
-//! Which tools there are. A handle: clones are the same registry.
+//! The registry of tools. A cheap handle: clones share one registry.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -8,55 +8,55 @@ use thiserror::Error;
 use crate::schema::Checkable;
 use crate::{Grants, ServerName, Source, Spec, Tool, ToolName};
 
-/// Tools in one registry.
+/// The most tools in a registry.
 const TOOLS_MAX: usize = 512;
 
-/// Which tools there are.
+/// The available tools.
 #[derive(Clone, Default)]
 pub struct Registry(Arc<RwLock<Inner>>);
 
 #[derive(Default)]
 struct Inner {
     tools: BTreeMap<ToolName, Arc<Registered>>,
-    /// Servers whose tools are not there now, and why.
+    /// Servers whose tools are currently unavailable, with the reason.
     away: BTreeMap<ServerName, String>,
 }
 
-/// A tool with its schema, ready to be checked against.
+/// A tool with its schema prepared for checking.
 pub(crate) struct Registered {
     pub(crate) tool: Arc<dyn Tool>,
     pub(crate) schema: Checkable,
 }
 
-/// Why a tool was not taken in.
+/// Why a tool was not registered.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RegisterError {
-    /// Another has the name.
+    /// Another tool has this name.
     #[error("there is a tool {name} already")]
     Duplicate {
-        /// The name.
+        /// The name in question.
         name: ToolName,
     },
-    /// There are as many as there may be.
+    /// The registry is full.
     #[error("there are {TOOLS_MAX} tools already; leave out some of the external servers' tools")]
     Full,
-    /// Arguments cannot be checked against its schema.
+    /// Arguments cannot be checked against the tool's schema.
     #[error("{name}: {problem}")]
     Schema {
-        /// The tool.
+        /// The name of the tool.
         name: ToolName,
-        /// What is wrong with it.
+        /// What is wrong with the schema.
         problem: String,
     },
 }
 
 impl Registry {
-    /// Without any tool.
+    /// An empty registry.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With the built-in tools.
+    /// A registry with the built-in tools.
     pub fn with_built_ins() -> Result<Self, RegisterError> {
         let registry = Self::new();
         for tool in crate::builtin::all() {
@@ -65,14 +65,14 @@ impl Registry {
         Ok(registry)
     }
 
-    /// Takes a tool in.
+    /// Adds a tool.
     pub fn register(&self, tool: Arc<dyn Tool>) -> Result<(), RegisterError> {
         let registered = ready(tool)?;
         insert(&mut self.write(), registered)
     }
 
-    /// Puts these in the place of all that a source had, at once: whoever looks sees the old ones
-    /// or the new ones. What cannot be taken is left out and returned with the reason.
+    /// Atomically replaces all tools of a source: readers see either the old or the new ones. Tools that cannot
+    /// be registered are left out and returned with the reason.
     pub fn replace(
         &self,
         source: &Source,
@@ -81,7 +81,7 @@ impl Registry {
         self.put(source, prepare(tools))
     }
 
-    /// The quick half of [`Registry::replace`].
+    /// The quick part of [`Registry::replace`].
     pub(crate) fn put(&self, source: &Source, tools: Prepared) -> Vec<(ToolName, RegisterError)> {
         let mut inner = self.write();
         remove(&mut inner, source);
@@ -97,7 +97,7 @@ impl Registry {
         left_out
     }
 
-    /// Takes all tools of a source out, and says how many these were.
+    /// Removes all tools of a source and returns how many there were.
     pub fn unregister(&self, source: &Source) -> usize {
         let mut inner = self.write();
         if let Source::Server(server) = source {
@@ -106,19 +106,19 @@ impl Registry {
         remove(&mut inner, source)
     }
 
-    /// Takes a server's tools out for now; who asks for one is told why.
+    /// Marks a server's tools as unavailable, with a reason that callers are told.
     pub(crate) fn set_away(&self, server: &ServerName, why: String) {
         let mut inner = self.write();
         remove(&mut inner, &Source::Server(server.clone()));
         inner.away.insert(server.clone(), why);
     }
 
-    /// What is known of a tool.
+    /// The properties of a tool.
     pub fn get(&self, name: &str) -> Option<Spec> {
         self.find(name).map(|found| found.tool.spec().clone())
     }
 
-    /// What these grants permit, in the order of the names.
+    /// The tools that these grants permit, sorted by name.
     pub fn list(&self, grants: &Grants) -> Vec<Spec> {
         let inner = self.read();
         let specs = inner.tools.values().map(|one| one.tool.spec());
@@ -133,7 +133,7 @@ impl Registry {
         self.read().tools.get(&name).cloned()
     }
 
-    /// Why the tools of the server in this name are not there.
+    /// Why the tools of the server in this name are unavailable.
     pub(crate) fn why_away(&self, name: &str) -> Option<(ServerName, String)> {
         let server = ServerName::new(name.split_once('.')?.0).ok()?;
         let why = self.read().away.get(&server).cloned()?;
@@ -150,10 +150,11 @@ impl Registry {
     }
 }
 
-/// Tools whose schemas were looked at.
+/// Tools whose schemas were checked.
 pub(crate) type Prepared = Vec<(ToolName, Result<Registered, RegisterError>)>;
 
-/// The slow half of [`Registry::replace`]: for a stranger's tools on a thread that may be busy.
+/// The slow part of [`Registry::replace`]. For the tools of external servers, call it on a thread that may
+/// block.
 pub(crate) fn prepare(tools: Vec<Arc<dyn Tool>>) -> Prepared {
     let one = |tool: Arc<dyn Tool>| (tool.spec().name.clone(), ready(tool));
     tools.into_iter().map(one).collect()

@@ -1,4 +1,4 @@
-//! Arguments against a schema. The schema may be a stranger's: nothing it says costs more than a bound.
+//! Validates arguments against a JSON schema. The schema may come from an untrusted server, so its cost is bounded.
 
 use jsonschema::{PatternOptions, Validator};
 use schemars::JsonSchema;
@@ -7,14 +7,14 @@ use serde_json::{Map, Value};
 
 use crate::Arguments;
 
-/// Bytes of a schema, at most.
+/// The largest schema, in bytes.
 pub(crate) const SCHEMA_MAX: usize = 64 * 1_024;
-/// Wrong fields that one refusal names.
+/// The most invalid fields named in one refusal.
 const FAULTS_MAX: usize = 5;
-/// Memory of one compiled pattern.
+/// The most memory for one compiled pattern, in bytes.
 const PATTERN_BYTES_MAX: usize = 256 * 1_024;
 
-/// The schema of a built-in tool's arguments, from the type into which they are read.
+/// The schema of a built-in tool's arguments, derived from the type they are parsed into.
 pub(crate) fn schema_of<T: JsonSchema>() -> Map<String, Value> {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.meta_schema = None;
@@ -27,15 +27,16 @@ pub(crate) fn schema_of<T: JsonSchema>() -> Map<String, Value> {
     schema
 }
 
-/// A schema that arguments can be checked against.
+/// A schema that arguments can be validated against.
 ///
-/// It is compiled for each check: compiled, a stranger's may take a hundred times its size, and
-/// there may be hundreds. A model takes longer for each word of its arguments.
+/// It is compiled for each validation. A compiled schema of an untrusted server may take a hundred times its
+/// size in memory, and there may be hundreds of them. Compiling takes less time than a model needs for a word
+/// of its arguments.
 #[derive(Debug)]
 pub(crate) struct Checkable(Value);
 
 impl Checkable {
-    /// Refuses what is no schema of an object, too large, or in need of another document.
+    /// Fails if the schema is not the schema of an object, is too large, or refers to another document.
     pub(crate) fn of(schema: &Map<String, Value>) -> Result<Self, String> {
         if schema.get("type") != Some(&Value::from("object")) {
             return Err("its schema is not that of an object (`\"type\": \"object\"`)".into());
@@ -47,7 +48,7 @@ impl Checkable {
         Ok(Self(schema))
     }
 
-    /// What is wrong with the arguments: each fault with where it is.
+    /// Validates arguments and returns all errors.
     pub(crate) fn faults(&self, arguments: &Arguments) -> Vec<Fault> {
         let arguments = Value::Object(arguments.clone());
         let validator = match compiled(&self.0) {
@@ -67,7 +68,7 @@ impl Checkable {
     }
 }
 
-/// Refuses a schema that is too large to be kept.
+/// Fails if a schema is too large to be stored.
 pub(crate) fn check_size(schema: &Map<String, Value>) -> Result<(), String> {
     let bytes = serde_json::to_string(schema).map_or(usize::MAX, |text| text.len());
     if bytes > SCHEMA_MAX {
@@ -86,16 +87,16 @@ fn compiled(schema: &Value) -> Result<Validator, String> {
         .map_err(|error| format!("its schema is not valid: {}", short(&error.to_string())))
 }
 
-/// One thing that is wrong with arguments.
+/// An error in the arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where: a JSON pointer; empty for the arguments as a whole.
+    /// Where the error is, as a JSON pointer; empty for the arguments as a whole.
     pub path: String,
     /// What is wrong there.
     pub problem: String,
 }
 
-/// A message may quote what was given, which may be long.
+/// Shortens a message, which may quote long arguments.
 fn short(message: &str) -> String {
     crate::bound::bounded(message.to_owned(), 300).text
 }

@@ -1,19 +1,19 @@
-//! What checking a value against a schema may cost. A schema of a few lines can ask for more than
-//! a lifetime's work, or for endless recursion: each of these is refused before it is compiled.
+//! Bounds the cost of validating a value against a schema. A schema of a few lines can require practically endless
+//! work or infinite recursion; such schemas are rejected before they are compiled.
 
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
-/// How many schemas may apply to one and the same place.
+/// The most subschemas that may apply to the same place.
 const APPLYING_MAX: u64 = 1_000;
-/// How deep these may be nested in each other.
+/// The deepest nesting of these.
 const HEIGHT_MAX: u32 = 64;
 
-/// Regular expressions of a schema; each is compiled.
+/// The most regular expressions in a schema, each of which is compiled.
 const PATTERNS_MAX: usize = 32;
 
-/// Keywords whose schemas apply to the same place as the one that has them.
+/// Keywords whose subschemas apply to the same place as the schema that contains them.
 const SAME_PLACE: &[&str] = &[
     "allOf",
     "anyOf",
@@ -26,7 +26,7 @@ const SAME_PLACE: &[&str] = &[
     "dependencies",
 ];
 
-/// Refuses a schema that could not be checked against in bounded time.
+/// Fails if validating against the schema cannot be done in bounded time.
 pub(crate) fn check(schema: &Value) -> Result<(), String> {
     let mut cost = Cost {
         root: schema,
@@ -52,7 +52,7 @@ fn patterns(value: &Value) -> usize {
     }
 }
 
-/// What one schema asks for at its place.
+/// The cost of one schema at its place.
 #[derive(Clone, Copy)]
 struct Asked {
     applying: u64,
@@ -61,9 +61,9 @@ struct Asked {
 
 struct Cost<'a> {
     root: &'a Value,
-    /// By address: a schema that many refer to is counted once.
+    /// Costs by address, so that a schema with many references to it is counted once.
     known: HashMap<usize, Asked>,
-    /// What is being counted.
+    /// The schemas being counted, for detecting recursion.
     open: HashSet<usize>,
 }
 
@@ -121,7 +121,7 @@ impl<'a> Cost<'a> {
         Ok(sum)
     }
 
-    /// The schemas that apply to the same place.
+    /// The subschemas that apply to the same place.
     fn parts(&self, members: &'a Map<String, Value>) -> Result<Vec<&'a Value>, String> {
         let mut parts = Vec::new();
         for (keyword, value) in members {

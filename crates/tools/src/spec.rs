@@ -1,4 +1,4 @@
-//! What is known of a tool before it is called: its name, its arguments, what it may touch.
+//! The properties of a tool that are known before it is called: its name, arguments and permission.
 
 use std::fmt;
 
@@ -7,17 +7,17 @@ use serde_json::{Map, Value};
 
 use crate::{ServerName, ToolName};
 
-/// What a tool reaches for; a caller needs the same.
+/// A permission that a tool requires of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Permission {
-    /// Looks at the task's files and texts.
+    /// Reads the task's files and texts.
     Read,
     /// Changes the task's files.
     Write,
     /// Runs code in the sandbox.
     Run,
-    /// Speaks to a server that is not ours, which does what it likes with what it is given.
+    /// Sends data to an external server, which may do anything with it.
     External,
 }
 
@@ -32,30 +32,30 @@ impl fmt::Display for Permission {
     }
 }
 
-/// Whose tool it is.
+/// Where a tool comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// Ours.
+    /// A built-in tool.
     BuiltIn,
-    /// An external MCP server's.
+    /// An external MCP server.
     Server(ServerName),
 }
 
-/// What is known of a tool before it is called.
+/// The properties of a tool.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Spec {
-    /// What it is called by.
+    /// The name of the tool.
     pub name: ToolName,
-    /// What it does, for a model.
+    /// What the tool does, worded for a model.
     pub description: String,
     /// The JSON schema of its arguments.
     pub input_schema: Map<String, Value>,
-    /// What it reaches for.
+    /// The permission it requires.
     pub permission: Permission,
-    /// Whose tool it is.
+    /// Where the tool comes from.
     pub source: Source,
-    /// Whether a call whose outcome was lost in a crash may be made again. Of an external tool
-    /// this is what its server claims.
+    /// Whether a call may be repeated if a crash has lost its outcome. For an external tool this is what its
+    /// server claims.
     pub repeatable: bool,
 }

@@ -1,4 +1,4 @@
-//! What a tool is, who calls it for what, and what it answers.
+//! The interface of a tool: its context, input and output.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,67 +15,67 @@ use crate::{Grants, Spec, Workspace, WorkspaceError};
 /// The arguments of a call, by name.
 pub type Arguments = Map<String, Value>;
 
-/// Something that can be called.
+/// A tool that can be called.
 #[async_trait]
 pub trait Tool: Send + Sync {
-    /// What is known of it. Always the same for one value.
+    /// The properties of the tool. Must always be the same for one value.
     fn spec(&self) -> &Spec;
 
-    /// What is wrong with arguments that fit the schema; for rules that a schema cannot say.
+    /// Errors in arguments that fit the schema, for rules that a schema cannot express.
     fn check(&self, _arguments: &Arguments) -> Result<(), String> {
         Ok(())
     }
 
-    /// How long a call may take, if it is not for the dispatcher to say.
+    /// The longest duration of a call, if it differs from the dispatcher's.
     fn time_limit(&self) -> Option<Duration> {
         None
     }
 
-    /// Whether the dispatcher limits how many of its calls are made at once. A tool that waits for
-    /// others limits them itself, so that its calls keep no other tool's from being made.
+    /// Whether the dispatcher limits the number of concurrent calls. A tool that waits for others limits its
+    /// calls itself, so that they do not block calls of other tools.
     fn takes_place(&self) -> bool {
         true
     }
 
-    /// Calls it with arguments that were checked. May be dropped at any time.
+    /// Calls the tool with checked arguments. The future may be dropped at any time.
     async fn call(&self, context: &CallContext, arguments: Arguments) -> Result<Output, ToolError>;
 }
 
-/// Who calls a tool, for what, and what it may touch.
+/// Who calls a tool, for what, and what it may access.
 #[derive(Clone)]
 pub struct CallContext {
-    /// Whose task it is.
+    /// The principal who owns the task.
     pub principal: Principal,
-    /// The task.
+    /// The id of the task.
     pub task_id: TaskId,
-    /// The module of the task, where the call is about one.
+    /// The module the call is about, if it is about one.
     pub module: Option<ModuleName>,
-    /// Who wants it: `coder`, `fixer` ...
+    /// The caller: `coder`, `fixer` and so on.
     pub actor: String,
-    /// What they may call.
+    /// The tools the caller may call.
     pub grants: Grants,
     /// The files of the task.
     pub workspace: Arc<dyn Workspace>,
-    /// Ends the call. The dispatcher gives a tool one of its own, which also a time limit ends.
+    /// Cancels the call. The dispatcher passes a tool a token of its own, which is also cancelled at the time
+    /// limit.
     pub cancel: CancellationToken,
 }
 
-/// What a tool answered.
+/// The result of a tool.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Output {
     /// For a model to read.
     pub text: String,
-    /// For programs, and for later steps of a chain.
+    /// The result as JSON, for programs and for later steps of a chain.
     pub structured: Option<Value>,
-    /// Whether the tool says that it failed.
+    /// Whether the tool reports a failure.
     pub is_error: bool,
-    /// Whether something is missing already.
+    /// Whether a part is already missing.
     pub truncated: bool,
 }
 
 impl Output {
-    /// The same in bounds: a text of at most so many bytes, and a structured form that has no more or
-    /// is left out.
+    /// Shortens the result: the text to `bytes_max` bytes, and the structured form is left out if it is larger.
     pub(crate) fn within(self, bytes_max: usize) -> Self {
         let text = bounded(self.text, bytes_max);
         let too_large = |value: &Value| value.to_string().len() > bytes_max;
@@ -97,19 +97,19 @@ impl Output {
     }
 }
 
-/// Why a tool gave no answer.
+/// Why a tool returned no result.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ToolError {
-    /// It could not do what was asked.
+    /// The tool could not do what was asked.
     #[error("{0}")]
     Failed(String),
-    /// What it needs is not there now; another time it may be.
+    /// Something the tool needs is currently unavailable.
     #[error("{0}")]
     Unavailable(String),
-    /// It had a time limit of its own, and took longer.
+    /// The tool reached a time limit of its own.
     #[error("no answer within {} s", .0.as_secs_f64())]
     TimedOut(Duration),
-    /// It was told to stop.
+    /// The call was cancelled.
     #[error("it was stopped before it was done")]
     Cancelled,
 }

@@ -1,4 +1,5 @@
-//! The one task whose files a call may touch. The caller implements it; tools see nothing else.
+//! The workspace of a task, through which tools access its files. Implemented by the caller; tools can access
+//! nothing else.
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -7,106 +8,106 @@ use tokio_util::sync::CancellationToken;
 
 use crate::FilePath;
 
-/// The files and texts of one task of one user, and its sandbox.
+/// The files, texts and sandbox of one user's task.
 #[async_trait]
 pub trait Workspace: Send + Sync {
-    /// The task's files as they are, in the order of their paths.
+    /// Lists the task's current files, sorted by path.
     async fn list(&self) -> Result<Vec<FileEntry>, WorkspaceError>;
 
-    /// A file's text: as it is, or as it was at a version.
+    /// Reads a file's current text, or its text at a version.
     async fn read(&self, path: &FilePath, version: Option<u64>) -> Result<String, WorkspaceError>;
 
-    /// Makes this the file's text.
+    /// Replaces a file's text.
     async fn write(&self, path: &FilePath, contents: String) -> Result<FileEntry, WorkspaceError>;
 
-    /// Runs the task's tests, of all files or of these, until done or cancelled.
+    /// Runs the task's tests, all or those in these files, until finished or cancelled.
     async fn run_tests(
         &self,
         paths: &[FilePath],
         cancel: &CancellationToken,
     ) -> Result<TestRun, WorkspaceError>;
 
-    /// Runs a command in the sandbox, until done or cancelled. Dropping the future ends it.
+    /// Runs a command in the sandbox, until finished or cancelled. Dropping the future kills it.
     async fn run_command(
         &self,
         argv: Vec<String>,
         cancel: &CancellationToken,
     ) -> Result<CommandRun, WorkspaceError>;
 
-    /// The exact text behind a citation of a summary: an event's sequence, or a `b3:` hash.
+    /// The exact text behind a citation in a summary: an event's sequence number, or a `b3:` hash.
     async fn expand(&self, reference: &str) -> Result<String, WorkspaceError>;
 }
 
 /// A file of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FileEntry {
-    /// Where it is.
+    /// The path of the file.
     pub path: FilePath,
-    /// How often it was written.
+    /// How often the file was written.
     pub version: u64,
-    /// How long its text is.
+    /// The size of its text in bytes.
     pub bytes: u64,
 }
 
-/// What came of running tests.
+/// The result of running tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestRun {
-    /// Whether there were tests and all passed.
+    /// Whether there were tests and all of them passed.
     pub passed: bool,
-    /// What a model needs to know of it: counts, and what failed and why.
+    /// A summary for a model: counts, failing tests, and why they failed.
     pub summary: String,
 }
 
-/// What came of running a command.
+/// The result of running a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandRun {
-    /// Its exit code; `None` if a signal or a limit ended it.
+    /// The exit code; `None` if a signal or a limit ended the command.
     pub exit: Option<i32>,
-    /// What it wrote to its output.
+    /// The standard output.
     pub stdout: String,
-    /// What it wrote to its error output.
+    /// The standard error output.
     pub stderr: String,
-    /// Whether any of that is missing.
+    /// Whether a part of the output is missing.
     pub truncated: bool,
 }
 
-/// Why the workspace did not do it.
+/// Why an operation on the workspace failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum WorkspaceError {
     /// The task has no such file.
     #[error("there is no file {path}; `list_files` shows those there are")]
     NoFile {
-        /// The file.
+        /// The path of the file.
         path: FilePath,
     },
-    /// The file was never at that version.
+    /// The file has no such version.
     #[error("{path} has no version {version}; its versions are 1 to {newest}")]
     NoVersion {
-        /// The file.
+        /// The path of the file.
         path: FilePath,
-        /// What was asked for.
+        /// The requested version.
         version: u64,
-        /// The version it is at.
+        /// The newest version of the file.
         newest: u64,
     },
-    /// Nothing of this task is cited by that.
+    /// The task has no such citation.
     #[error(
         "nothing of this task is cited as {reference:?}; give a citation as it stands in the summary"
     )]
     NoReference {
-        /// What was asked for.
+        /// The requested citation.
         reference: String,
     },
-    /// It may not be done: the file is the user's, say.
+    /// The operation is not allowed, for example because the file belongs to the user.
     #[error("refused: {why}")]
     Refused {
-        /// Why, and what to do.
+        /// The reason, and what to do.
         why: String,
     },
-    /// It was stopped before it was done.
+    /// The operation was cancelled.
     #[error("stopped before it was done")]
     Cancelled,
-    /// Something outside of the task does not work: the store, the sandbox.
+    /// Something outside the task failed: the store, the sandbox.
     #[error("{0}")]
     Failed(String),
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::BuiltIn;
 use crate::{CallContext, Output, Permission, ToolError};
 
-/// Files in one answer.
+/// The most files in one answer.
 const FILES_MAX: usize = 1_000;
 
 pub(super) struct ListFiles;

@@ -1,4 +1,4 @@
-//! The built-in tools, each a file: its arguments, and what it does with a workspace.
+//! The built-in tools. Each has a file with its arguments and what it does with a workspace.
 
 mod expand_context;
 mod list_files;
@@ -23,7 +23,7 @@ use crate::{
     ToolName,
 };
 
-/// Every built-in tool.
+/// All built-in tools.
 pub(crate) fn all() -> Vec<Arc<dyn Tool>> {
     let tools = [
         made::<expand_context::ExpandContext>(),
@@ -38,14 +38,14 @@ pub(crate) fn all() -> Vec<Arc<dyn Tool>> {
     tools.into_iter().flatten().collect()
 }
 
-/// What a built-in tool is.
+/// The definition of a built-in tool.
 #[async_trait]
 trait BuiltIn: Send + Sync + 'static {
     const NAME: &'static str;
     const DESCRIPTION: &'static str;
     const PERMISSION: Permission;
     const REPEATABLE: bool;
-    /// Read from the arguments; its schema is the tool's.
+    /// The type that arguments are parsed into; its schema is the tool's.
     type Arguments: DeserializeOwned + JsonSchema + Send;
 
     async fn run(context: &CallContext, arguments: Self::Arguments) -> Result<Output, ToolError>;

@@ -12,11 +12,11 @@ use super::BuiltIn;
 use crate::bound::bounded;
 use crate::{CallContext, FilePath, Output, Permission, ToolError};
 
-/// Lines in one answer.
+/// The most lines in one answer.
 const MATCHES_MAX: usize = 200;
-/// Bytes shown of one line.
+/// The most bytes shown of a line.
 const LINE_MAX: usize = 400;
-/// Memory of the compiled pattern.
+/// The most memory for a compiled pattern, in bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 pub(super) struct SearchFiles;

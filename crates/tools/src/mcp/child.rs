@@ -1,4 +1,4 @@
-//! A server that we start: its process, and all that it starts, in a group that ends with it.
+//! A server process started by us, with everything it starts, in a process group that ends with it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,25 +15,25 @@ use crate::ServerName;
 
 /// How long a server may take to end after its input was closed.
 const GRACE: Duration = Duration::from_secs(1);
-/// How often it is looked at in that time.
+/// How often the process is checked during that time.
 const LOOK: Duration = Duration::from_millis(10);
-/// Bytes of a line of its error output that are kept.
+/// The most bytes kept of a line of its error output.
 const LINE_MAX: usize = 1_000;
-/// What it gets of our variables.
+/// The environment variables it inherits from us.
 const INHERITED: &[&str] = &["PATH", "HOME", "LANG", "TMPDIR"];
 
-/// A running server. Dropped, it ends with all its group at once.
+/// A running server. Dropping it kills its process group at once.
 pub(super) struct Child {
     process: tokio::process::Child,
     group: Option<Pid>,
-    /// Reads its error output; ends with it.
+    /// The task that reads its error output; ends with this value.
     _log: JoinSet<()>,
 }
 
-/// The streams that it speaks over.
+/// The streams for communication with the server.
 pub(super) type Streams = (ChildStdout, ChildStdin);
 
-/// Starts a server.
+/// Starts a server process.
 pub(super) fn start(
     server: &ServerName,
     command: &str,
@@ -80,8 +80,8 @@ pub(super) fn start(
 }
 
 impl Child {
-    /// Ends it after its input was closed: gives it a moment to end by itself, then ends what is
-    /// left of its group.
+    /// Ends the server after its input was closed: waits a moment for it to end by itself, then kills what is
+    /// left of its process group.
     pub(super) async fn end(mut self) {
         let deadline = tokio::time::Instant::now() + GRACE;
         while !self.has_ended() && tokio::time::Instant::now() < deadline {
@@ -91,7 +91,8 @@ impl Child {
         let _ = self.process.wait().await;
     }
 
-    /// Looks without taking its exit status: as long as nobody took that, its id is nobody else's.
+    /// Checks whether the process has ended without reaping it. Until it is reaped, its process id cannot be
+    /// reused.
     fn has_ended(&self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         self.group
@@ -112,7 +113,7 @@ impl Drop for Child {
     }
 }
 
-/// Whatever a server writes to its error output is read, so that it never waits for us.
+/// Reads and logs the server's error output, so that the server never blocks on it.
 async fn note_lines(server: ServerName, mut stderr: impl AsyncRead + Unpin) {
     let mut buffer = [0; 4_096];
     let mut line = Vec::new();

@@ -1,4 +1,4 @@
-//! How an external server is reached, and what is taken of it, as a configuration file says it.
+//! The configuration of an external server: how to reach it, and which of its tools to use.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::{Pattern, Permission};
 
-/// A value that is not shown: a header or a variable may be a password.
+/// A value that is never printed: a header or an environment variable may be a password.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(pub String);
@@ -23,47 +23,47 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// An external server, checked.
+/// The checked configuration of an external server.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Table")]
 pub struct ServerConfig {
-    /// How it is reached.
+    /// How to reach the server.
     pub endpoint: Endpoint,
-    /// How long one call may take (`timeout_ms`, 60 s).
+    /// The longest duration of a call (`timeout_ms`, default 60 s).
     pub timeout: Duration,
-    /// How long it may take to be ready (`start_timeout_ms`, 10 s).
+    /// How long the server may take to get ready (`start_timeout_ms`, default 10 s).
     pub start_timeout: Duration,
-    /// Only these of its tools, by the names that it gives them (`tools`, all).
+    /// Only these tools are used, by the server's own names (`tools`, default all).
     pub tools: Vec<Pattern>,
-    /// What a caller needs for its tools (`permission`, `external`).
+    /// The permission that a caller needs for its tools (`permission`, default `external`).
     pub permission: Permission,
-    /// Calls at once (`concurrent_max`, 4).
+    /// The most concurrent calls (`concurrent_max`, default 4).
     pub concurrent_max: usize,
-    /// Bytes of one answer that are kept (`result_bytes_max`, 64 KiB).
+    /// The most bytes kept of an answer (`result_bytes_max`, default 64 KiB).
     pub result_bytes_max: usize,
 }
 
-/// How a server is reached.
+/// How to reach a server.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Endpoint {
-    /// It is a program that we start, and speaks over its standard streams.
+    /// A program that is started here and communicates over its standard streams.
     Command {
-        /// The program.
+        /// The path or name of the program.
         command: String,
-        /// Its arguments.
+        /// The arguments of the program.
         args: Vec<String>,
-        /// Its variables, beside `PATH`, `HOME`, `LANG` and `TMPDIR`.
+        /// Environment variables, in addition to `PATH`, `HOME`, `LANG` and `TMPDIR`.
         env: BTreeMap<String, Secret>,
-        /// Where it is started.
+        /// The working directory.
         cwd: Option<PathBuf>,
     },
-    /// It runs elsewhere, and speaks over HTTP.
+    /// A server that is already running and is reached over HTTP.
     Url {
-        /// Its address.
+        /// The URL of the server.
         url: Url,
-        /// Sent with every request.
+        /// HTTP headers sent with every request.
         headers: HashMap<HeaderName, HeaderValue>,
-        /// The variable that has the token which is sent with every request.
+        /// The environment variable with a bearer token that is sent with every request.
         bearer_env: Option<String>,
     },
 }
@@ -71,28 +71,28 @@ pub enum Endpoint {
 /// What is wrong with a server's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ConfigError {
-    /// One of the two is needed.
+    /// Neither a command nor a URL is given.
     #[error("give `command` for a program to start, or `url` for a server that runs")]
     NoEndpoint,
-    /// A key that is for the other kind of server.
+    /// A key that only applies to the other kind of server.
     #[error("`{key}` is for servers with a `{needs}`")]
     Misplaced {
-        /// The key.
+        /// The name of the key.
         key: &'static str,
-        /// What it needs.
+        /// The key that it requires.
         needs: &'static str,
     },
-    /// A value that breaks its rule.
+    /// An invalid value.
     #[error("`{key}`: {rule}")]
     Invalid {
-        /// The key.
+        /// The name of the key.
         key: &'static str,
-        /// The rule that it breaks.
+        /// The rule that the value breaks.
         rule: String,
     },
 }
 
-/// The table as it is written.
+/// The table in the configuration file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {

@@ -1,4 +1,4 @@
-//! Makes a connection: starts a server or finds it, and greets it.
+//! Connects to a server: starts or reaches it, and initialises the MCP session.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,27 +22,27 @@ use super::servers::Host;
 use super::words::not_greeted;
 use crate::ServerName;
 
-/// Bytes of one message of a server; a longer one is not read.
+/// The largest message accepted from a server, in bytes.
 pub(super) const MESSAGE_MAX: usize = 16 << 20;
-/// How long it may take to reach a server over the network.
+/// The timeout for connecting to a server over the network.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Attempts to go on with an answer that broke off; the first of the times before them, which double.
+/// The number of attempts to resume an interrupted answer, and the first wait between them, which doubles.
 const ATTEMPTS: usize = 4;
 const ATTEMPT_FIRST: Duration = Duration::from_millis(250);
-/// Redirects that are followed, within one origin.
+/// The most redirects that are followed, all within one origin.
 const HOPS_MAX: usize = 5;
 
-/// A server that was greeted.
+/// A server with an initialised session.
 pub(super) struct Greeted {
     pub(super) running: RunningService<RoleClient, Handler>,
     pub(super) child: Option<Child>,
-    /// Told when the server says that its tools changed.
+    /// Notified when the server reports that its tools changed.
     pub(super) changed: Arc<Notify>,
-    /// Cancelled if the connection is closed because the server asks too much.
+    /// Cancelled if the connection is closed because the server sends too many requests.
     pub(super) too_much: CancellationToken,
 }
 
-/// Connects; takes as long as the server does. Dropped, it leaves no process behind.
+/// Connects to a server, without a time limit of its own. If the future is dropped, no process is left behind.
 pub(super) async fn connect(
     server: &ServerName,
     endpoint: &Endpoint,
@@ -116,7 +116,8 @@ fn token<'a>(
     }
 }
 
-/// The configured headers are for the configured server alone: no redirect leads elsewhere.
+/// Builds an HTTP client that follows redirects only within one origin, because the configured headers are
+/// meant only for the configured server.
 fn http_client() -> reqwest::Result<reqwest::Client> {
     let policy = Policy::custom(|attempt| {
         let from = attempt.previous().last();

@@ -1,4 +1,5 @@
-//! One connection to a server, as its tools use it: calls at once, time-outs in a row, its end.
+//! One connection to a server as used by its tools: limits concurrent calls, counts consecutive timeouts, and
+//! detects its end.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -12,24 +13,24 @@ use super::config::ServerConfig;
 use super::words::{not_sent, words};
 use crate::{Arguments, ServerName, ToolError};
 
-/// Time-outs in a row after which a connection is made anew.
+/// How many consecutive timeouts lead to a new connection.
 const TIMEOUTS_MAX: u32 = 3;
 
-/// Calls that wait for a place.
+/// The most calls that wait for a slot.
 const WAITING_MAX: usize = 64;
 
-/// One connection to a server.
+/// A connection to a server.
 pub(super) struct Connection {
     server: ServerName,
     peer: Peer<RoleClient>,
     places: Semaphore,
-    /// Those that have a place, and those that wait for one.
+    /// Slots for running and waiting calls together.
     admitted: Semaphore,
     pub(super) limit: Duration,
     pub(super) result_bytes_max: usize,
     timeouts: AtomicU32,
     answered: AtomicBool,
-    /// Cancelled when it is of no more use.
+    /// Cancelled when the connection must no longer be used.
     over: CancellationToken,
     why_over: std::sync::OnceLock<String>,
 }
@@ -50,24 +51,24 @@ impl Connection {
         }
     }
 
-    /// Says that it is of no more use. Calls that are under way end.
+    /// Marks the connection as unusable. Calls in progress end.
     pub(super) fn end(&self, why: &str) {
         let _ = self.why_over.set(why.to_owned());
         self.over.cancel();
     }
 
-    /// Waits until it is of no more use, and says why.
+    /// Waits until the connection is unusable and returns the reason.
     pub(super) async fn ended(&self) -> String {
         self.over.cancelled().await;
         self.why_over.get().cloned().unwrap_or_default()
     }
 
-    /// Whether a call was ever answered over it.
+    /// Whether any call was answered on this connection.
     pub(super) fn has_answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Calls a tool. Dropped, or late, the server is told that nobody waits for it any more.
+    /// Calls a tool. If the future is dropped or the call times out, the server is sent a cancellation.
     pub(super) async fn call(
         &self,
         tool: String,

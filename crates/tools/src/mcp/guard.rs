@@ -1,4 +1,4 @@
-//! A transport whose server may ask us only so much before it reads our answers.
+//! A transport that limits how many requests a server may send before it reads our responses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,11 +8,11 @@ use rmcp::service::RoleClient;
 use rmcp::transport::Transport;
 use tokio_util::sync::CancellationToken;
 
-/// Questions of a server whose answers are not sent yet. Each is a task that waits for the server
-/// to read, so that one which asks and never reads would fill our memory.
+/// The most unanswered requests of a server. Each is an async task that waits until the server reads, so a
+/// server that sends requests and never reads would exhaust our memory.
 const ASKED_MAX: usize = 64;
 
-/// Ends the connection of a server that asks too much.
+/// Ends the connection of a server that sends too many requests.
 pub(super) struct Guard<T> {
     inner: T,
     asked: Arc<AtomicUsize>,
@@ -20,7 +20,7 @@ pub(super) struct Guard<T> {
 }
 
 impl<T> Guard<T> {
-    /// Cancels the token when the server asked too much.
+    /// `too_much` is cancelled when the server has sent too many requests.
     pub(super) fn new(inner: T, too_much: CancellationToken) -> Self {
         Self {
             inner,

@@ -1,4 +1,4 @@
-//! What we answer when a server asks us: nothing of ours is given to it.
+//! Handles requests from a server. Nothing of ours is given to it.
 
 #![expect(
     deprecated,
@@ -15,15 +15,16 @@ use rmcp::model::{
 use rmcp::service::{NotificationContext, RequestContext, RoleClient};
 use tokio::sync::Notify;
 
-/// Our side of a connection. Questions to a person and to a model are declined by default; it says
-/// that it offers none of that.
+/// Our side of a connection. Requests to a person or a model are declined; our capabilities say that neither is
+/// offered.
 pub(super) struct Handler {
     info: ClientConfig,
     changed: Arc<Notify>,
 }
 
 impl Handler {
-    /// Says who we are, and tells of changes of the server's list of tools; of many only once.
+    /// Introduces us to the server, and reports changes of the server's list of tools. Several changes in a row
+    /// are reported once.
     pub(super) fn new(name: &str, version: &str, changed: Arc<Notify>) -> Self {
         let who = Implementation::new(name, version);
         Self {

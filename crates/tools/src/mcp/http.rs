@@ -1,4 +1,4 @@
-//! The HTTP client of a connection: reqwest's, which also notices a session that its server forgot.
+//! The HTTP client of a connection: reqwest's, extended to detect a session that the server has forgotten.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use rmcp::transport::streamable_http_client::{
 type Failure = StreamableHttpError<reqwest::Error>;
 type Headers = HashMap<HeaderName, HeaderValue>;
 
-/// The protocol wants 404 of a server that no longer knows a session, but many, those made after the
-/// reference servers among them, answer 400 with an error that names no request: nobody would get it,
-/// and the call would wait until its time is over. Such an answer stands for 404.
+/// The protocol requires a server that does not know a session any more to answer 404. Many, including those
+/// built on the reference implementation, answer 400 with an error that names no request. No call would receive
+/// that error, and the call would wait until it times out. Such an answer is therefore treated like 404.
 #[derive(Clone)]
 pub(super) struct Http(pub(super) reqwest::Client);
 
@@ -124,7 +124,7 @@ impl StreamableHttpClient for Http {
     }
 }
 
-/// Whether it is an error for another request than this one, or for none.
+/// Whether the body is an error that belongs to no request, or to a different one.
 fn is_to_nobody(answer: &StreamableHttpPostResponse, asked: &RequestId) -> bool {
     let StreamableHttpPostResponse::Json(ServerJsonRpcMessage::Error(error), _) = answer else {
         return false;

@@ -1,4 +1,5 @@
-//! What a server offers, and what of it is taken. Nothing that it says is believed to be in bounds.
+//! Lists the tools of a server and selects which of them to use. Nothing the server sends is assumed to be of
+//! bounded size.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,23 +16,23 @@ use crate::bound::bounded;
 use crate::schema::check_size;
 use crate::{Pattern, ServerName, Source, Spec, Tool, ToolName};
 
-/// Tools that are taken of one server.
+/// The most tools used of one server.
 const TOOLS_MAX: usize = 128;
-/// Tools that are looked at.
+/// The most tools examined.
 const OFFERED_MAX: usize = 1_024;
-/// Pages that are asked for.
+/// The most pages requested.
 const PAGES_MAX: usize = 64;
-/// Bytes of a description that are kept.
+/// The most bytes kept of a description.
 const DESCRIPTION_MAX: usize = 4 * 1_024;
-/// Tools not taken that are shown with a reason.
+/// The most skipped tools that are listed with a reason.
 const SKIPPED_MAX: usize = 64;
-/// Characters of a name that are shown.
+/// The most characters shown of a name.
 const NAME_MAX: usize = 128;
 
-/// Bytes of a cursor: what a server gives us to ask for its next page.
+/// The longest cursor accepted, in bytes. The server sends it for requesting the next page.
 const CURSOR_MAX: usize = 4 * 1_024;
 
-/// What is taken of what a server offers.
+/// The result of listing a server's tools.
 #[derive(Default)]
 pub(super) struct Listing {
     pub(super) tools: Vec<Arc<dyn Tool>>,
@@ -40,7 +41,7 @@ pub(super) struct Listing {
     offered: usize,
 }
 
-/// Asks the server for its tools, and takes of each page what is taken before it asks for the next.
+/// Requests the server's tools page by page, and selects from each page before requesting the next.
 pub(super) async fn list(
     peer: &Peer<RoleClient>,
     server: &ServerName,
@@ -102,7 +103,7 @@ impl Listing {
         }
     }
 
-    /// Notes a tool that is not taken.
+    /// Records a tool that is not used.
     pub(super) fn skip(&mut self, name: &str, why: String) {
         if self.skipped.len() < SKIPPED_MAX {
             let name = name.chars().take(NAME_MAX).collect();

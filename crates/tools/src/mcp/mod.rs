@@ -1,4 +1,4 @@
-//! Tools of external MCP servers: connections that are kept, and what is taken of what they say.
+//! Tools of external MCP servers: maintains the connections and checks what the servers send.
 
 mod child;
 mod config;

@@ -12,22 +12,22 @@ use super::status::{ServerState, ServerStatus};
 use super::supervisor::Supervisor;
 use crate::{Registry, ServerName};
 
-/// Servers of one process.
+/// The most servers per process.
 const SERVERS_MAX: usize = 32;
 
-/// Who we are to servers, and the variables that they may get of ours.
+/// How we introduce ourselves to servers, and the environment variables available to them.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
-    /// Our name.
+    /// The name sent to servers.
     pub name: String,
-    /// Our version.
+    /// The version sent to servers.
     pub version: String,
-    /// The process's variables: `PATH`, `HOME`, `LANG` and `TMPDIR` are passed on to servers that
-    /// we start, and tokens are looked up here.
+    /// The process's environment: `PATH`, `HOME`, `LANG` and `TMPDIR` are passed to servers that we start, and
+    /// tokens are looked up here.
     pub environment: BTreeMap<String, String>,
 }
 
-/// Connections to external servers, each kept by a task of its own. Dropped, all of them end.
+/// The connections to all external servers, each maintained by an async task. Dropping this ends all of them.
 pub struct McpServers {
     tasks: JoinSet<()>,
     board: Board,
@@ -35,7 +35,7 @@ pub struct McpServers {
     _stop_when_dropped: DropGuard,
 }
 
-/// Where each server's status stands.
+/// Holds the status of each server.
 #[derive(Clone)]
 pub(super) struct Board(watch::Sender<BTreeMap<ServerName, ServerStatus>>);
 
@@ -50,7 +50,7 @@ impl Board {
 }
 
 impl McpServers {
-    /// Begins to connect to all of them, and does not wait for any. To be called in a runtime.
+    /// Starts to connect to all servers without waiting for any. Must be called in a tokio runtime.
     pub fn start(
         configs: BTreeMap<ServerName, ServerConfig>,
         registry: &Registry,
@@ -96,18 +96,17 @@ impl McpServers {
         }
     }
 
-    /// How each server is, in the order of their names.
+    /// The status of each server, sorted by name.
     pub fn status(&self) -> Vec<ServerStatus> {
         self.board.0.borrow().values().cloned().collect()
     }
 
-    /// The same, to be waited for.
+    /// The same as a channel that can be waited on.
     pub fn watch(&self) -> watch::Receiver<BTreeMap<ServerName, ServerStatus>> {
         self.board.0.subscribe()
     }
 
-    /// Ends all connections and the servers that we started, and waits for that: 2 seconds or
-    /// less, whatever they do.
+    /// Ends all connections and the servers that we started, and waits for that, at most 2 seconds.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}

@@ -1,45 +1,45 @@
-//! What is known of each external server, for people to see.
+//! The status of external servers, for display.
 
 use serde::Serialize;
 
 use crate::ServerName;
 
-/// What is known of one external server.
+/// The status of an external server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ServerStatus {
-    /// Its name.
+    /// The name of the server.
     pub name: ServerName,
-    /// How it is.
+    /// The state of the connection.
     #[serde(flatten)]
     pub state: ServerState,
-    /// How many of its tools can be called.
+    /// The number of its tools that can be called.
     pub tools: usize,
-    /// Tools that it offers and that were not taken.
+    /// Tools it offers that are not used.
     pub skipped: Vec<SkippedTool>,
-    /// How often it was connected to again.
+    /// The number of reconnections.
     pub restarts: u32,
 }
 
-/// How a server is.
+/// The state of the connection to a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum ServerState {
-    /// It is being started, or asked what it offers.
+    /// It is being started, or asked for its tools.
     Connecting,
     /// Its tools can be called.
     Ready,
-    /// It is not there now. It is tried again until the end.
+    /// It is unavailable. Connecting is retried until shutdown.
     Unavailable {
-        /// Why.
+        /// The reason, in words.
         why: String,
     },
 }
 
-/// A tool that was not taken.
+/// A tool that is not used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SkippedTool {
-    /// The name that its server gives it, cut to 128 characters.
+    /// The server's name for the tool, truncated to 128 characters.
     pub name: String,
-    /// Why.
+    /// The reason, in words.
     pub why: String,
 }

@@ -1,4 +1,4 @@
-//! One task for each server: connects, lists, waits for its end, and begins again.
+//! The async task of one server: connects, lists its tools, waits for the end of the connection, and starts again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,16 +16,17 @@ use super::status::ServerState;
 use crate::registry::prepare;
 use crate::{Registry, ServerName, Source};
 
-/// Until a server is tried again; doubled each time.
+/// The wait before the first reconnection; it doubles with each further one.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
-/// The longest of these times. Who lived as long, or answered a call, begins with the first again.
+/// The longest wait. After a connection that lasted this long or answered a call, the wait starts again with
+/// the first.
 const BACKOFF_MAX: Duration = Duration::from_mins(1);
-/// Between two looks at a list that changes.
+/// The shortest time between two refreshes of a list that changes.
 const REFRESH: Duration = Duration::from_secs(1);
-/// How long a connection may take to close.
+/// How long closing a connection may take.
 const CLOSE: Duration = Duration::from_secs(1);
 
-/// All that the task of one server needs.
+/// The state of one server's task.
 pub(super) struct Supervisor {
     pub(super) server: ServerName,
     pub(super) config: ServerConfig,
@@ -35,14 +36,14 @@ pub(super) struct Supervisor {
     pub(super) stop: CancellationToken,
 }
 
-/// A server whose tools are known.
+/// A connected server whose tools are known.
 struct Ready {
     greeted: Greeted,
     connection: Arc<Connection>,
 }
 
 impl Supervisor {
-    /// Until it is told to stop. The server's tools are out of the registry after that.
+    /// Runs until it is told to stop. The server's tools are then removed from the registry.
     pub(super) async fn run(self) {
         let mut backoff = BACKOFF_FIRST;
         while !self.stop.is_cancelled() {
@@ -86,7 +87,8 @@ impl Supervisor {
         });
     }
 
-    /// Connected, and its tools registered; why not; or `None` if stopped.
+    /// Connects to the server and registers its tools. Returns the error if that fails, or `None` if it was
+    /// told to stop.
     async fn ready(&self) -> Option<Result<Ready, String>> {
         let limit = self.config.start_timeout;
         let attempt = async {
@@ -105,7 +107,7 @@ impl Supervisor {
         Some(ended.unwrap_or_else(|_| Err(format!("not ready within {} s", limit.as_secs_f64()))))
     }
 
-    /// Takes what the server offers now in the place of what it offered before.
+    /// Replaces the registered tools with those the server offers now.
     async fn refresh(
         &self,
         peer: &Peer<RoleClient>,
@@ -130,7 +132,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Until the connection ends; says why. Nothing of the server is left then.
+    /// Waits until the connection ends and returns the reason. The server is then fully shut down.
     async fn attend(&self, ready: Ready) -> String {
         let Ready {
             greeted,
@@ -187,7 +189,7 @@ impl Supervisor {
 }
 
 impl Drop for Supervisor {
-    /// Also where its task was dropped: tools that nobody answers for are not offered.
+    /// Also runs if the task was dropped: tools without a connection are removed from the registry.
     fn drop(&mut self) {
         let source = Source::Server(self.server.clone());
         self.registry.unregister(&source);

@@ -1,4 +1,4 @@
-//! A server's tool, as one of the registry's.
+//! Adapts a server's tool to the [`Tool`](crate::Tool) trait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::{Arguments, CallContext, Output, Spec, Tool, ToolError};
 
 pub(super) struct RemoteTool {
     spec: Spec,
-    /// What its server calls it.
+    /// The server's own name for the tool.
     name: String,
     connection: Arc<Connection>,
 }
@@ -32,13 +32,13 @@ impl Tool for RemoteTool {
         &self.spec
     }
 
-    /// Waiting for a place and the call have the server's time each. The dispatcher's limit stands
-    /// behind these: it is the connection that has to notice that a server hangs.
+    /// Twice the server's time limit: one for waiting and one for the call. The dispatcher's limit comes after
+    /// these, because the connection must notice that a server hangs.
     fn time_limit(&self) -> Option<Duration> {
         Some(self.connection.limit * 2 + Duration::from_secs(1))
     }
 
-    /// The connection has places of its own.
+    /// False: the connection limits concurrent calls itself.
     fn takes_place(&self) -> bool {
         false
     }
@@ -70,7 +70,7 @@ fn output(result: CallToolResult) -> Output {
     }
 }
 
-/// What a model that reads text can have of it.
+/// The parts of a result that a model can read as text.
 fn text_of(block: ContentBlock) -> String {
     match block {
         ContentBlock::Text(text) => text.text,

@@ -1,4 +1,4 @@
-//! Errors of a connection in words for people; in bounds, for a server may have written them.
+//! Describes connection errors for people, in bounded length, because a server may have written them.
 
 use rmcp::service::ClientInitializeError;
 use rmcp::transport::DynamicTransportError;
@@ -6,10 +6,10 @@ use rmcp::transport::streamable_http_client::StreamableHttpError;
 
 use crate::bound::bounded;
 
-/// Bytes of an error that are kept.
+/// The most bytes kept of an error.
 const ERROR_MAX: usize = 2_000;
 
-/// Why a server was not greeted.
+/// Describes why a session could not be initialised.
 pub(super) fn not_greeted(error: &ClientInitializeError) -> String {
     match error {
         ClientInitializeError::TransportError { error, .. } => not_sent(error),
@@ -20,7 +20,7 @@ pub(super) fn not_greeted(error: &ClientInitializeError) -> String {
     }
 }
 
-/// An error with what caused it, in bounds: a server may have written it.
+/// An error with its causes, in bounded length.
 pub(super) fn words(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
@@ -34,7 +34,7 @@ pub(super) fn words(error: &dyn std::error::Error) -> String {
     bounded(words, ERROR_MAX).text
 }
 
-/// Why a message could not be sent. What wraps the reason names types of code and not the trouble.
+/// Describes why a message could not be sent. The outer error only names types in the code.
 pub(super) fn not_sent(error: &DynamicTransportError) -> String {
     match error.error.downcast_ref() {
         Some(StreamableHttpError::<reqwest::Error>::Client(error)) => words(error),
