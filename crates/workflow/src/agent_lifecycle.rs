@@ -1,5 +1,4 @@
-//! Makes agents: who does what in a task, with which tools; and ends them. Pure: what is made here are
-//! facts to be recorded.
+//! Starts and ends agents: which role does what in a task, with which tools. Pure: returns facts to be recorded.
 
 use journeyman_context::Descriptor;
 use journeyman_event::payload::{AgentCompleted, AgentOutcome, AgentStarted, AgentStep, Purpose};
@@ -10,15 +9,15 @@ use journeyman_language::of_task;
 use crate::answer::tool_requests;
 use crate::fact::Fact;
 
-/// Steps in which an agent may call tools; then it has to answer.
+/// The most steps in which an agent may call tools. After that it must answer.
 pub(crate) const TOOL_STEPS_MAX: u32 = 4;
-/// Steps in which it is asked what has to be looked up: a list, and what stands in it.
+/// The most steps in the look-up before planning: one for a list, and one for its contents.
 pub(crate) const LOOK_UPS_MAX: u32 = 2;
-/// Calls in one step.
+/// The most tool calls in one step.
 pub(crate) const TOOL_CALLS_MAX: usize = 4;
 
-/// What is to be recorded before the model is asked: a new agent's beginning, unless the one at work
-/// there is asking once more.
+/// The facts to record before the model is called: the start of a new agent, unless the active one is repeating
+/// its call.
 pub(crate) fn started(
     state: &TaskState,
     purpose: Purpose,
@@ -43,7 +42,7 @@ pub(crate) fn started(
     facts
 }
 
-/// The end of an agent at work.
+/// The end of an active agent.
 pub(crate) fn completed(agent: &Agent, outcome: AgentOutcome) -> Fact {
     let completed = AgentCompleted {
         agent: agent.id.clone(),
@@ -55,7 +54,7 @@ pub(crate) fn completed(agent: &Agent, outcome: AgentOutcome) -> Fact {
     }
 }
 
-/// The end of all agents at work, of whom nothing more is wanted.
+/// The end of all active agents, which are no longer needed.
 pub(crate) fn all_dropped(state: &TaskState) -> Vec<Fact> {
     let agents = state.active_agents.iter();
     agents
@@ -63,13 +62,13 @@ pub(crate) fn all_dropped(state: &TaskState) -> Vec<Fact> {
         .collect()
 }
 
-/// Whether an agent may call tools once more.
+/// Whether an agent may call tools again.
 pub(crate) fn may_call(agent: &Agent) -> bool {
     !agent.tools.is_empty() && agent.steps < TOOL_STEPS_MAX
 }
 
-/// The step of an agent that wants to call tools before it answers; none if it wants none. The error
-/// says what is wrong with what it wants, in words for the model.
+/// The step of an agent that wants to call tools before answering; `None` if it wants none. The error describes
+/// an invalid request, worded for the model.
 pub(crate) fn step(state: &TaskState, answer: &PendingAnswer) -> Result<Option<Fact>, String> {
     let agent = state.agent(answer.module.as_ref());
     let Some(agent) = agent.filter(|agent| !agent.tools.is_empty()) else {

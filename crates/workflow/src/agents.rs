@@ -1,7 +1,8 @@
-//! Which agents live, of whom, and what each is doing, and which tasks rest because something is short: of
-//! this moment and this process, for whoever looks. What an agent did is in the journal.
+//! The active agents of this process: what each is doing, and which tasks wait for a resource that is short. What
+//! agents have done is in the journal.
 //!
-//! An entry lives as long as somebody works on its task, however that ends: the work holds it.
+//! An entry exists for as long as work on its task continues. The guard held by that work removes it, however the
+//! work ends.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -13,50 +14,50 @@ use journeyman_event::state::Action;
 use journeyman_event::{ModuleName, Owner, Principal, TaskId, TaskState};
 use journeyman_journal::StreamName;
 
-/// Tasks that are named where they are told.
+/// The most tasks named in a message.
 const NAMED_MAX: usize = 3;
 
 /// What an agent is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AgentActivity {
-    /// Nothing that takes time.
+    /// It is deciding what to do next, which takes no time worth reporting.
     Deciding,
-    /// The model answers it.
+    /// It is waiting for the model.
     Asking,
-    /// It calls this tool.
+    /// It is calling this tool.
     Calling(String),
 }
 
-/// An agent that lives.
+/// An active agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActiveAgent {
-    /// Its name within its task.
+    /// The agent's id within its task.
     pub agent: String,
-    /// Its task.
+    /// The id of the task.
     pub task_id: TaskId,
-    /// Its role.
+    /// The role it acts in.
     pub role: String,
     /// What it is to do.
     pub purpose: Purpose,
-    /// For which module.
+    /// The module it works on; `None` for the task as a whole.
     pub module: Option<ModuleName>,
-    /// Steps so far in which it called tools.
+    /// The number of steps so far in which it asked for tool calls.
     pub steps: u32,
-    /// What it is doing.
+    /// The current activity.
     pub doing: AgentActivity,
-    /// Since when it does that.
+    /// When the current activity started.
     pub since: Timestamp,
 }
 
-/// Which agents live. Clones are the same registry. A task has one agent for each of its modules at most.
+/// The active agents. Clones share one registry. A task has at most one agent per module.
 #[derive(Clone, Default)]
 pub struct AgentRegistry(Arc<Mutex<Work>>);
 
-/// What is worked on.
+/// The work on one task.
 #[derive(Default)]
 struct Work {
     active: HashMap<StreamName, Vec<ActiveAgent>>,
-    /// The tasks that rest because something is short, and what the system said.
+    /// The tasks that wait because a resource is short, with the system's error.
     short: BTreeMap<StreamName, String>,
 }
 
@@ -74,7 +75,7 @@ impl AgentRegistry {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A principal's living agents, by task, in the order in which they began.
+    /// The active agents of a principal's tasks, by task, in the order in which they started.
     pub fn of(&self, principal: &Principal) -> Vec<ActiveAgent> {
         let all = self.lock();
         let own = all
@@ -86,7 +87,7 @@ impl AgentRegistry {
         own
     }
 
-    /// What to tell of tasks that rest because something is short; nothing if none does.
+    /// A message about tasks that wait because a resource is short; `None` if there are none.
     pub fn obstacle(&self) -> Option<String> {
         let work = self.lock();
         let why = work.short.values().next()?;
@@ -102,7 +103,7 @@ impl AgentRegistry {
         ))
     }
 
-    /// For whoever works on a task.
+    /// Registers work on a task. Dropping the guard ends it.
     pub(crate) fn enter(&self, owner: &Owner, task: &TaskId) -> WorkGuard {
         WorkGuard {
             registry: self.clone(),
@@ -111,14 +112,14 @@ impl AgentRegistry {
     }
 }
 
-/// Work on a task: its agents live no longer.
+/// Registered work on a task. Dropping it removes the task's agents.
 pub(crate) struct WorkGuard {
     registry: AgentRegistry,
     name: StreamName,
 }
 
 impl WorkGuard {
-    /// Says who is at work, at what, and whether something is short, as a state has it.
+    /// Updates the agents, their activities and the shortage from a state.
     pub(crate) fn note(&self, state: &TaskState, now: Timestamp) {
         let mut work = self.registry.lock();
         if state.pause == Some(PauseReason::Shortage) {

@@ -1,5 +1,5 @@
-//! What a model says in an answer that is no file: words, plans, reviews and tools that it asks for; and why an answer
-//! is not whole. Never fails on odd text, only says why nothing usable is in it.
+//! Parses answers of a model that are not files: text, plans, reviews and tool calls; and determines why an answer
+//! is incomplete. Never panics on malformed text; errors describe what is wrong.
 
 mod json;
 
@@ -10,7 +10,7 @@ use journeyman_language::Language;
 use journeyman_language::answer::{missing_answer, without_reasoning};
 pub(crate) use json::{json_in, review, tool_requests};
 
-/// What the model says to a question. The error says why that is none, in words for the model.
+/// The model's answer to a question. The error says why there is none, worded for the model.
 pub(crate) fn reply(answer: &PendingAnswer) -> Result<PromptAnswered, String> {
     let said = without_reasoning(&answer.text);
     let text = printable(&said).trim().to_owned();
@@ -28,11 +28,11 @@ pub(crate) fn reply(answer: &PendingAnswer) -> Result<PromptAnswered, String> {
     })
 }
 
-/// What is said of a file that is not whole.
+/// The message about an incomplete file.
 pub(crate) const CUT_OFF: &str = "it was cut off before the file's end; write a shorter file";
 
-/// Why an answer is not whole, in words for the model; none if it is. `shorter` is what to do about one
-/// that is too long.
+/// Why an answer is incomplete, worded for the model; `None` if it is complete. `shorter` is advice for an
+/// answer that is too long.
 pub(crate) fn cut_off(answer: &PendingAnswer, shorter: &str) -> Option<String> {
     if let Some(repeated) = &answer.repeated {
         return Some(format!(
@@ -43,8 +43,8 @@ pub(crate) fn cut_off(answer: &PendingAnswer, shorter: &str) -> Option<String> {
     answer.cut_short.then(|| shorter.to_owned())
 }
 
-/// Whether an answer of which nobody said why it ended was cut off: what it opens and does not close is
-/// neither code nor JSON as far as it goes.
+/// Whether an answer that ended without a reason was cut off: it opens a code block or JSON value without
+/// closing it.
 pub(crate) fn is_torn(language: &dyn Language, answer: &str) -> bool {
     !language.ends_in_whole_code(answer) && json_in::<serde_json::Value>(answer).is_err()
 }

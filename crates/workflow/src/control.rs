@@ -1,4 +1,4 @@
-//! How work on a task is asked to stop, and what is recorded of it.
+//! Asks work on a task to stop, and records why.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::fact::{Fact, Role};
 pub enum StopReason {
     /// Ctrl-C or a signal.
     Interrupted,
-    /// The server shuts down.
+    /// The server is shutting down.
     Shutdown,
-    /// The user wants it to rest.
+    /// The user paused the task.
     Paused,
-    /// The user wants it to end.
+    /// The user cancelled the task.
     Cancelled,
-    /// Something more urgent needs its place.
+    /// A more urgent task needs the slot.
     Preempted {
         /// The task that runs instead.
         by: TaskId,
@@ -36,7 +36,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Stops when `stop` is cancelled; `why` is asked when the stop is recorded.
+    /// Stops when `stop` is cancelled. `why` is called when the stop is recorded.
     pub fn new(
         stop: CancellationToken,
         why: impl Fn() -> StopReason + Send + Sync + 'static,
@@ -47,7 +47,7 @@ impl Control {
         }
     }
 
-    /// Stops as by Ctrl-C when `stop` is cancelled.
+    /// Stops when `stop` is cancelled, with the reason [`StopReason::Interrupted`].
     pub fn interruptible(stop: CancellationToken) -> Self {
         Self::new(stop, || StopReason::Interrupted)
     }
@@ -60,7 +60,7 @@ impl Control {
         self.stop.is_cancelled()
     }
 
-    /// What the stop means for the task: [`StopReason::facts`].
+    /// The facts that record the stop: [`StopReason::facts`].
     pub(crate) fn facts(&self, state: &TaskState) -> Vec<Fact> {
         (self.why)().facts(state)
     }
@@ -74,7 +74,8 @@ impl fmt::Debug for Control {
 }
 
 impl StopReason {
-    /// What the stop means for a task in this state, and for its agents where the task ends.
+    /// The facts that record the stop of a task in this state, including the end of its agents if the task
+    /// ends.
     pub fn facts(self, state: &TaskState) -> Vec<Fact> {
         let mut facts = match self {
             Self::Cancelled => all_dropped(state),
@@ -84,7 +85,7 @@ impl StopReason {
         facts
     }
 
-    /// What the stop means for a task that nobody works on.
+    /// The fact that records the stop of a task that is not being worked on.
     pub fn fact(self) -> Fact {
         let paused = |role, reason| {
             let detail = None;

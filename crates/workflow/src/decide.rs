@@ -1,4 +1,4 @@
-//! What comes next: a pure function of the state. Effects happen in `effects`, never here.
+//! Decides the next step of a task: a pure function of its state. Effects are carried out in `effects`, never here.
 
 use jiff::SignedDuration;
 use journeyman_context::{Descriptor, may_ask};
@@ -20,71 +20,71 @@ use crate::request::is_plain_question;
 use crate::strategy::{ModuleStep, ModuleStrategy};
 use crate::verdict::{broken_tests, unproven};
 
-/// Answers in a row that may be unusable before the task fails.
+/// How many unusable answers in a row lead to failure of the task.
 const REFUSALS_MAX: u32 = 4;
-/// Calls in a row that the model server may break off before the task fails: it answers questions
-/// about itself and dies of the work.
+/// How many aborted calls in a row lead to failure of the task. For a model server that responds but crashes
+/// while generating.
 const BROKEN_CALLS_MAX: u32 = 10;
-/// With fewer tokens left than this no call is worth beginning.
+/// If fewer tokens than this are left, no call is started.
 const TOKENS_MIN: Tokens = Tokens(256);
 
-/// Effects of one task under way at a time: as many calls as a model server on one machine answers together,
-/// and no more that a crash cuts off at once.
+/// The most concurrent effects of a task: as many calls as a model server on one machine processes in parallel.
+/// It also limits how many a crash interrupts.
 const EFFECTS_MAX: usize = 4;
 
-/// What a state does not say of the moment at which something is decided.
+/// Circumstances at the time of a decision that are not part of the state.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// The time spent on the task.
+    /// The working time of the task so far.
     pub active: SignedDuration,
-    /// Whether another call of the model may be begun beside those under way.
+    /// Whether the model server has a slot for another concurrent call.
     pub has_model_slot: bool,
 }
 
-/// What comes next.
+/// The next step of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// These facts follow from what is known.
+    /// Record these facts.
     Record(Vec<Fact>),
-    /// The model is to be called.
+    /// Call the model.
     CallModel {
-        /// What for.
+        /// What the call is for.
         purpose: Purpose,
-        /// For which module.
+        /// The module it is for; `None` for the task as a whole.
         module: Option<ModuleName>,
-        /// Sampling temperature.
+        /// The sampling temperature.
         temperature: f32,
     },
-    /// Tests are to be run.
+    /// Run tests.
     RunTests {
-        /// For which module; none for everything together.
+        /// The module to test; `None` for all modules together.
         module: Option<ModuleName>,
-        /// The intent.
+        /// The intent to record.
         started: TestStarted,
     },
-    /// An agent at work wants this tool called.
+    /// Call a tool for an active agent.
     CallTool {
-        /// The module that it is at work on.
+        /// The module the agent works on.
         module: Option<ModuleName>,
-        /// What it wants.
+        /// The call it asks for.
         request: ToolRequest,
     },
-    /// The whole is to be analysed for unused code.
+    /// Analyse all modules for unused code.
     Analyse,
-    /// The result is to be written to the task's folder.
+    /// Write the result to the output folder.
     WriteOutput(OutputStarted),
-    /// Nothing before an effect that is under way has its outcome, or another call may be begun.
+    /// Nothing until an effect in progress has an outcome, or another call may be started.
     Wait,
     /// Nothing: the task has ended.
     Ended,
 }
 
-/// Names the next step of a task, beside the effects that are under way. With none under way it is never
+/// Decides the next step of a task, given the effects in progress. If there are none, the result is never
 /// [`Step::Wait`].
 ///
-/// Side by side are effects of modules of which neither depends on the other, one for each module, and one run
-/// of tests among them: runs are short, and several at once on few cores would run out of their time. What is
-/// about the task as a whole is alone.
+/// Effects may run concurrently for modules that do not depend on each other, at most one per module, and at
+/// most one of them a test run: runs are short, and several at once on few cores would exceed their time
+/// limits. Effects for the task as a whole run alone.
 pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, now: Now) -> Step {
     if state.status.is_ended() {
         return Step::Ended;
@@ -146,7 +146,7 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, now: Now) -> Ste
     )
 }
 
-/// A step that nothing else may be under way beside.
+/// Returns `step` if no effect is in progress, else waits.
 fn alone(state: &TaskState, step: Step) -> Step {
     if state.effects.is_empty() {
         step
@@ -155,7 +155,7 @@ fn alone(state: &TaskState, step: Step) -> Step {
     }
 }
 
-/// What an agent at work wants besides the next call of its module; nothing if it has to wait.
+/// What an active agent needs other than the next model call for its module; `None` if it must wait.
 fn serve(state: &TaskState, agent: &Agent) -> Option<Step> {
     let is_busy = |effect: &OpenEffect| effect.module == agent.module;
     if state.effects.iter().any(is_busy) {
@@ -182,7 +182,7 @@ fn serve(state: &TaskState, agent: &Agent) -> Option<Step> {
     })
 }
 
-/// The end of a task that was never worked on and may not be for a moment; none if it may be.
+/// The failure of a task that was never worked on and has a time limit of 0; `None` for all others.
 pub fn without_time(state: &TaskState) -> Option<Fact> {
     let may_not = state.started.is_none() && state.limits.active_ms_max == 0;
     if !may_not || state.status.is_ended() {
@@ -195,14 +195,14 @@ pub fn without_time(state: &TaskState) -> Option<Fact> {
     ))
 }
 
-/// The answers of no use that are too many, about whatever they are.
+/// The first unusable answers of which there were too many in a row, about the task or an open module.
 fn useless(state: &TaskState) -> Option<&Refusals> {
     let open = state.modules.iter().filter(|module| !module.is_settled());
     let mut all = open.map(|module| &module.refusals).chain([&state.refusals]);
     all.find(|refusals| refusals.count >= REFUSALS_MAX)
 }
 
-/// Which of the task's limits is spent.
+/// Which of the task's limits is used up.
 fn limit(state: &TaskState, active: SignedDuration) -> Option<(FailureReason, String)> {
     if let Some((reason, detail)) = &state.obstacle {
         return Some((*reason, detail.clone()));
@@ -237,8 +237,8 @@ fn limit(state: &TaskState, active: SignedDuration) -> Option<(FailureReason, St
     None
 }
 
-/// A call about the task as a whole, which was refused so many times: the same question again wants another
-/// answer.
+/// A model call about the task as a whole, after this many rejected answers: the temperature rises so that the
+/// same question gets a different answer.
 fn ask(purpose: Purpose, refusals: u32) -> Step {
     let times = f32::from(u16::try_from(refusals).unwrap_or(u16::MAX));
     Step::CallModel {
@@ -262,7 +262,7 @@ fn plan(state: &TaskState) -> Step {
     ask(Purpose::Plan, state.refusals.count)
 }
 
-/// The next step of a module that can be worked on now; those that stand first in the plan come first.
+/// The next step of a module that can be worked on. Modules earlier in the plan come first.
 fn work_on_modules(state: &TaskState, strategy: &dyn ModuleStrategy, now: Now) -> Step {
     let open = state.modules.iter().filter(|module| !module.is_settled());
     // What the first one depends on stands before it.
@@ -296,7 +296,7 @@ fn work_on_modules(state: &TaskState, strategy: &dyn ModuleStrategy, now: Now) -
     first.map_or(Step::Wait, |(module, step)| step_of(state, module, step))
 }
 
-/// Whether nothing is under way, or waits to be, that may not be beside an effect of this module.
+/// Whether no current or pending effect conflicts with an effect of this module.
 fn is_free(state: &TaskState, name: &ModuleName) -> bool {
     let open = state.effects.iter();
     let mut open = open.filter_map(|effect| effect.module.as_ref());
@@ -306,8 +306,8 @@ fn is_free(state: &TaskState, name: &ModuleName) -> bool {
             .all(|other| other != name && !needs(state, other, name) && !needs(state, name, other))
 }
 
-/// Whether a module depends on another one, be it through others. What it depends on stands before it in the
-/// plan; what does not is no dependency.
+/// Whether a module depends on another one, directly or indirectly. Dependencies precede it in the plan; others
+/// are not dependencies.
 fn needs(state: &TaskState, one: &ModuleName, other: &ModuleName) -> bool {
     let all = &state.modules;
     let at = all.iter().position(|module| &module.plan.name == one);
@@ -321,18 +321,18 @@ fn needs(state: &TaskState, one: &ModuleName, other: &ModuleName) -> bool {
     })
 }
 
-/// Whether another call of the model may be begun beside what is under way.
+/// Whether another model call may be started now.
 fn may_call(state: &TaskState, now: Now) -> bool {
     let has_model_slot = now.has_model_slot || !state.effects.iter().any(is_call);
     has_model_slot && state.effects.len() < EFFECTS_MAX
 }
 
-/// Whether an effect is a call of the model.
+/// Whether an effect is a model call.
 pub(crate) fn is_call(effect: &OpenEffect) -> bool {
     matches!(effect.action, Action::CallModel(_))
 }
 
-/// Whether a run of tests may be begun beside what is under way.
+/// Whether a test run may be started now.
 fn may_test(state: &TaskState) -> bool {
     let is_test = |effect: &OpenEffect| matches!(effect.action, Action::RunTests(_));
     state.effects.len() < EFFECTS_MAX && !state.effects.iter().any(is_test)
@@ -392,7 +392,7 @@ fn test_everything(state: &TaskState) -> Step {
     }
 }
 
-/// Everything was tested together: what does that make of the task?
+/// The conclusion from the test run of all modules together.
 fn conclude(state: &TaskState, run: &TestRun) -> Step {
     match run.failure {
         None => {}
@@ -458,7 +458,7 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
     end(state, Ending::Complete(verification(state, run)))
 }
 
-/// Of two given files at one path only one was there to be run.
+/// A message about two given test files with the same path, of which only one was run.
 fn hidden(state: &TaskState) -> Option<String> {
     let mut paths = layout::given_paths(state);
     paths.sort_unstable();
@@ -469,8 +469,8 @@ fn hidden(state: &TaskState) -> Option<String> {
     ))
 }
 
-/// Given tests rule: all of them that ran have passed when this is asked. Without any, the weakest of
-/// what the modules and the run of everything together show.
+/// The verification of a task. Called when all given tests that ran have passed; these decide. Without given
+/// tests, it is the weakest verification of the modules and of the run of all modules together.
 fn verification(state: &TaskState, run: &TestRun) -> Verification {
     if !state.given_tests().is_empty() {
         return match unproven(state, run) {
@@ -499,8 +499,8 @@ fn verification(state: &TaskState, run: &TestRun) -> Verification {
     Verification::Agreement { confidence }
 }
 
-/// The result is written out before the end is recorded, also of a task that failed: what there is
-/// belongs to the user, with a summary that says how it stands.
+/// Ends a task. The result is written before the end is recorded, even if the task failed: the user gets what
+/// exists, with a summary of its state.
 fn end(state: &TaskState, ending: Ending) -> Step {
     let ending = match (&state.output_problem, ending) {
         (Some(problem), Ending::Complete(_)) => Ending::Failed {

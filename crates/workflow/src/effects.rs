@@ -1,5 +1,5 @@
-//! What reaches outside: model calls, test runs, the analysis, writing the result. Each starts from
-//! its recorded intent alone and ends as the fact of its outcome; none records anything itself.
+//! Carries out effects: model calls, test runs, the analysis, tool calls and writing the result. Each starts from
+//! its recorded intent alone and returns the fact of its outcome. Nothing is recorded here.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,38 +34,38 @@ use crate::slots::{Claim, Slot};
 use crate::worker_context::WorkerContext;
 use crate::workspace::TaskWorkspace;
 
-/// The end of a test run's output that is kept.
+/// How many characters of a test run's output are kept, from its end.
 const OUTPUT_CHARS_MAX: usize = 4_000;
-/// What is kept of one failing test's message.
+/// How many characters of a failing test's message are kept.
 const MESSAGE_CHARS_MAX: usize = 2_000;
-/// What is kept of what a model said again and again.
+/// How many characters are kept of a text that a model repeated.
 const REPEATED_CHARS_MAX: usize = 200;
 
 /// How an effect ended.
 pub(crate) enum Outcome {
-    /// With the fact of its outcome.
+    /// It reached its outcome, which this fact records.
     Reached(Fact),
-    /// Stopped before that; `fact` wants its reason.
+    /// It was stopped before that. `fact` builds the fact from the reason.
     Stopped { fact: Fact, tokens: Tokens },
-    /// The model server is gone, or refuses for now and wants to be left alone for so long.
+    /// The model server is unreachable, or asks to be called again after this time.
     ModelGone {
         fact: Fact,
         problem: String,
         wait: Duration,
     },
-    /// What it needs is short for the moment.
+    /// A resource it needs is currently short.
     Short { fact: Fact, problem: String },
 }
 
-/// What a call has at the model server when it begins.
+/// Whether a call already has a slot at the model server when it starts.
 pub(crate) enum CallSlot {
-    /// A place.
+    /// It has a slot.
     Acquired(Slot),
-    /// The wish for one.
+    /// It must still wait for a slot.
     Wanted(Claim),
 }
 
-/// How urgent a task is.
+/// The priority of a task.
 pub(crate) fn priority_of(state: &TaskState) -> Priority {
     let asked = state.submission.as_ref();
     asked.map_or(Priority::MEDIUM, |asked| asked.priority)
@@ -80,7 +80,7 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
-    /// Performs an open effect of `state`, as its recorded intent says.
+    /// Carries out an open effect of `state`, as described by its recorded intent.
     pub(crate) async fn perform(
         &self,
         task: &TaskId,
@@ -260,7 +260,7 @@ impl Effects {
         })
     }
 
-    /// The text of a blob that an intent cites.
+    /// The text of a blob that an intent refers to.
     async fn text(&self, hash: ContentHash) -> Result<String, Error> {
         let bytes = self.journal.blob(&self.principal, hash).await?;
         let bytes = bytes.ok_or(Error::MissingBlob { hash })?;
@@ -350,7 +350,8 @@ impl Effects {
         }))
     }
 
-    /// What is wrong with importing the code, if that is to be tried; nothing if all is well.
+    /// Imports each module, if the run is to do that. Returns the outcome of a failed import, or `None` if
+    /// there was none.
     async fn import_in(
         &self,
         folder: &Path,
@@ -465,7 +466,7 @@ impl Effects {
         FreshFolder::make(&self.worker_context.work_folder, &name, files).await
     }
 
-    /// Calls a tool for the agent at work.
+    /// Calls a tool for an active agent.
     async fn call_tool(
         &self,
         task: &TaskId,
@@ -504,7 +505,7 @@ impl Effects {
         reached(effect, role, completed_call(call, &completed))
     }
 
-    /// What an agent of this role may call, on which module of which task.
+    /// What an agent of this role may call, for this module of this task.
     pub(crate) fn calls_of(
         &self,
         task: &TaskId,
@@ -535,7 +536,7 @@ impl Effects {
     }
 }
 
-/// How a tool call ended, to be recorded.
+/// The fact that records how a tool call ended.
 pub fn completed_call(call: &ToolExecuting, completed: &Completed) -> ToolCompleted {
     let (outcome, kind) = match &completed.outcome {
         journeyman_tools::Outcome::Ok => (ToolOutcome::Ok, None),
@@ -584,7 +585,7 @@ fn stopped(effect: &OpenEffect) -> Outcome {
     }
 }
 
-/// Whether code, tests and prompt are still those that the run was to be about.
+/// Whether code, tests and prompt are still those the run was started for.
 fn is_as_it_was(state: &TaskState, effect: &OpenEffect, started: &TestStarted) -> bool {
     let basis = state.basis(effect.module.as_ref());
     let same_code = started.code.iter().all(|code| {
@@ -594,7 +595,7 @@ fn is_as_it_was(state: &TaskState, effect: &OpenEffect, started: &TestStarted) -
     same_code && started.basis.is_none_or(|known| known == basis)
 }
 
-/// A run that passed and the next one, as one.
+/// Combines a passed run and the run after it.
 fn both(first: TestReport, second: TestReport) -> TestReport {
     let joined = |first: String, second: String| match (first.is_empty(), second.is_empty()) {
         (false, false) => format!("{first}\n{second}"),
@@ -666,7 +667,7 @@ fn outcome_of_report(effect: &OpenEffect, report: TestReport) -> Outcome {
     )
 }
 
-/// What nothing refers to, without what the plan asked for: that is there for others.
+/// The definitions that nothing refers to, except those required by the plan, which are there for callers.
 fn unused(state: &TaskState, found: &[DeadCode]) -> Vec<UnusedCode> {
     let language = of_task(state);
     let mut unused = Vec::new();

@@ -1,4 +1,4 @@
-//! What can go wrong with a task that is not the task's own affair.
+//! Errors of work on a task that the task did not cause.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,51 +9,51 @@ use thiserror::Error;
 
 use crate::output::OutputError;
 
-/// Why work on a task cannot go on now. What was recorded stays, and the task can be resumed.
+/// Why work on a task cannot continue now. Everything recorded is kept, and the task can be resumed.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// There is no such task.
+    /// The task does not exist.
     #[error("there is no task {task}; `journeyman tasks` lists them")]
     NoSuchTask {
-        /// The name that was given.
+        /// The id of the task.
         task: TaskId,
     },
-    /// A task of this name was submitted before.
+    /// A task with this id already exists.
     #[error("there is a task {task} already; choose another name, or leave it out")]
     TaskExists {
-        /// The name that was given.
+        /// The id of the task.
         task: TaskId,
     },
-    /// The journal.
+    /// An error of the journal.
     #[error(transparent)]
     Journal(#[from] journeyman_journal::Error),
-    /// The model server.
+    /// An error of the model server.
     #[error(transparent)]
     Model(#[from] journeyman_llm::Error),
-    /// Running code.
+    /// An error while running code.
     #[error(transparent)]
     Run(#[from] journeyman_language::Error),
-    /// An event was refused.
+    /// An event was invalid.
     #[error(transparent)]
     Event(#[from] InvalidEvent),
-    /// A vector clock is at its end.
+    /// A vector clock cannot be advanced.
     #[error(transparent)]
     Clock(#[from] ClockError),
-    /// A history that cannot be folded.
+    /// The history cannot be folded.
     #[error(transparent)]
     Fold(#[from] FoldError),
-    /// A blob that an event cites is not in the journal.
+    /// A blob that an event refers to is missing from the journal.
     #[error(
         "the journal has no text {hash}, which an event cites; run `journeyman journal verify`"
     )]
     MissingBlob {
-        /// Its name.
+        /// The hash of the blob.
         hash: ContentHash,
     },
-    /// A message role that is not known.
+    /// An unknown message role.
     #[error("the journal has a message of the unknown role {0:?}")]
     BadRole(String),
-    /// An effect was to be performed and none is open.
+    /// An effect was to be carried out, but none is open.
     #[error("no effect is open: a defect in journeyman, please report it")]
     NoEffect,
     /// The task was started with a strategy that this version does not have.
@@ -61,29 +61,29 @@ pub enum Error {
         "the task was started with the strategy {name:?}, which this version of journeyman does not have; go on with the version that started it"
     )]
     NoSuchStrategy {
-        /// Its name.
+        /// The name of the strategy.
         name: String,
     },
-    /// The folder that code runs in.
+    /// The folder for running code could not be used.
     #[error("cannot prepare {}: {source}; check the space and rights of the data folder", path.display())]
     Work {
-        /// What was to be written.
+        /// The path in question.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The result cannot be written for the moment.
+    /// The result currently cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
-    /// A helper thread died.
+    /// A helper thread panicked.
     #[error("a helper thread died: {0}")]
     Thread(#[from] tokio::task::JoinError),
 }
 
 impl Error {
-    /// Whether it may be better later without anything else being done: descriptors, memory, processes or
-    /// space are short, or a disk may not be written to. The one place where that is decided: such an
-    /// error lets a task rest for a moment, every other one ends it.
+    /// Whether the error may disappear without any other action: file descriptors, memory, processes or disk
+    /// space are short, or a disk is not writable. This is the only place that decides so. After such an error
+    /// a task waits and tries again; every other error ends the work.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Journal(error) => error.is_transient(),

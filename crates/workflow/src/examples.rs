@@ -1,4 +1,4 @@
-//! What is said of the examples in a prompt: those that are run, those that are not, and one that may be wrong.
+//! Messages about the examples in a prompt: those that are run, those that are not, and those that may be wrong.
 
 use std::collections::BTreeSet;
 
@@ -6,15 +6,15 @@ use journeyman_event::payload::{GivenTest, TaskSubmitted};
 use journeyman_event::state::ModuleState;
 use journeyman_language::{Language, of_submission};
 
-/// What is said of the lines of a task's prompt that look like tests and are not run; nothing if there
-/// are none, or if the user wants none to be run.
+/// A message about lines of a prompt that look like tests but are not run. `None` if there are none, or if the
+/// user wants none to be run.
 pub fn left_out_notice(task: &TaskSubmitted) -> Option<String> {
     (!task.no_examples).then(|| of_submission(task).examples(&task.prompt).left_out)?
 }
 
-/// What is said of the examples that were found in a prompt; nothing if there are none.
+/// A message about the examples found in a prompt; `None` if there are none.
 pub fn examples_notice(language: &dyn Language, tests: &[GivenTest]) -> Option<String> {
-    /// Examples that are named.
+    /// The most examples named.
     const NAMED_MAX: usize = 3;
     let all = language.examples_in_short(tests);
     let (first, count) = (all.first()?, all.len());
@@ -33,8 +33,9 @@ pub fn examples_notice(language: &dyn Language, tests: &[GivenTest]) -> Option<S
     Some(text)
 }
 
-/// An example of the prompt that no version passes while all of them agree on another result, in words:
-/// then the example is as doubtful as the code. None if there is none, or only one version.
+/// A message about an example in the prompt that every version fails while all of them agree on a different
+/// result; the example is then as doubtful as the code. `None` if there is none, or if there is only one
+/// version.
 pub(crate) fn doubtful_example(
     language: &dyn Language,
     tests: &[GivenTest],

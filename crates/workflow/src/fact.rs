@@ -1,21 +1,22 @@
-//! A fact: an event to be, as `decide` and the effects state it. The `recorder` makes events of it.
+//! A fact: an event before it is recorded, as returned by `decide` and the effects. The `recorder` turns facts into
+//! events.
 
 pub use journeyman_event::Role;
 use journeyman_event::payload::{CodeGenerated, CodeOrigin};
 use journeyman_event::{ContentHash, EventId, ModuleName, Payload};
 
-/// An event to be.
+/// An event before it is recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fact {
-    /// Who.
+    /// The role that acts.
     pub role: Role,
-    /// About which module.
+    /// The module it is about; `None` for the task as a whole.
     pub module: Option<ModuleName>,
-    /// What.
+    /// The payload of the event.
     pub payload: Payload,
-    /// The code version that this fact brings, where it brings one.
+    /// The new version of the module's code, if this fact brings one.
     pub new_code: Option<(u64, ContentHash)>,
-    /// What caused it; none means the event before it.
+    /// The event that caused it; `None` for the preceding event.
     pub cause: Option<EventId>,
 }
 
@@ -39,7 +40,7 @@ impl Fact {
         }
     }
 
-    /// A new version of a module's code.
+    /// A fact that brings a new version of a module's code.
     pub fn new_code(
         role: Role,
         module: &ModuleName,
@@ -54,7 +55,7 @@ impl Fact {
         }
     }
 
-    /// The same fact, caused by that event.
+    /// The same fact with this event as its cause.
     pub fn caused_by(self, cause: EventId) -> Self {
         Self {
             cause: Some(cause),

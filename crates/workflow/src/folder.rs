@@ -1,4 +1,4 @@
-//! Folders that code runs in: fresh for each run, and taken away after it.
+//! Folders in which code is run: new for each run, and removed afterwards.
 
 use std::path::{Path, PathBuf};
 
@@ -6,11 +6,11 @@ use crate::Error;
 use crate::layout::Files;
 use crate::output::place;
 
-/// A folder that is taken away when it was used.
+/// A temporary folder that is removed after use.
 pub(crate) struct FreshFolder(PathBuf);
 
 impl FreshFolder {
-    /// A folder below `parent` that nothing was run in before, with these files.
+    /// Creates a new folder below `parent` with these files.
     pub(crate) async fn make(parent: &Path, name: &str, files: &Files) -> Result<Self, Error> {
         let folder = Self(parent.join(name));
         // Left over from a run that was cut off at this very attempt.
@@ -40,7 +40,7 @@ impl FreshFolder {
         self.remove_quietly().await;
     }
 
-    /// What cannot be removed is swept when the next worker starts.
+    /// Removes the folder. What cannot be removed is removed when the next worker starts.
     async fn remove_quietly(&self) {
         match tokio::fs::remove_dir_all(&self.0).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

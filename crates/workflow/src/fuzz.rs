@@ -1,6 +1,5 @@
-//! Reading the plans that a model or a user wrote, and putting files where they belong, with anything at all.
-//! `JOURNEYMAN_FUZZ_SECONDS=600 cargo test -p journeyman-workflow fuzz` makes each target run for that long, instead of for a
-//! few hundred cases.
+//! Fuzz tests for parsing plans written by a model or a user, and for placing files. `JOURNEYMAN_FUZZ_SECONDS=600
+//! cargo test -p journeyman-workflow fuzz` runs each target for that long, instead of for a few hundred cases.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +20,7 @@ use crate::layout::Files;
 use crate::output::write_output;
 use crate::plan::{plan_of_answer, plan_of_stub};
 
-/// Names that a model, or a file it wrote, could choose.
+/// Names that a model, or a file written by it, could choose.
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "[a-z][a-z_]{0,6}",
@@ -52,7 +51,7 @@ fn fuzz_a_plan_of_a_prompt_that_begins_a_file() {
     });
 }
 
-/// What holds for every plan that is accepted, wherever it came from.
+/// Checks the invariants of every accepted plan.
 fn is_sound(plan: &PlanningComplete, tests: &[GivenTest]) -> Result<(), TestCaseError> {
     prop_assert!((1..=6).contains(&plan.modules.len()));
     let mut before = BTreeSet::new();
@@ -87,7 +86,7 @@ fn is_sound(plan: &PlanningComplete, tests: &[GivenTest]) -> Result<(), TestCase
     Ok(())
 }
 
-/// A plan as a model might write it, in JSON that fits the schema more or less.
+/// A plan as a model might write it: JSON that fits the schema more or less.
 fn plan() -> impl Strategy<Value = String> {
     let function = prop_oneof![
         (text(), text()).prop_map(
@@ -156,7 +155,7 @@ fn fuzz_a_plan_in_an_answer() {
     });
 }
 
-/// What there is already in a folder that a result is written to.
+/// What already exists in the output folder.
 #[derive(Clone, Debug)]
 enum There {
     File(String),

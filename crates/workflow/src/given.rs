@@ -1,11 +1,11 @@
-//! The tests that rule a task, put together before it is submitted, and what the user is told of them then.
+//! The given tests of a task, collected before it is submitted, and messages about them to the user.
 
 use journeyman_event::payload::{GivenTest, TestOrigin};
 use journeyman_language::{Examples, Language};
 
 use crate::examples::examples_notice;
 
-/// The tests that rule: those that a prompt gives, and files of the user's.
+/// The given tests: those in the prompt, and the user's files.
 pub struct GivenTests<'a> {
     language: &'a dyn Language,
     prompt: &'a str,
@@ -14,7 +14,7 @@ pub struct GivenTests<'a> {
 }
 
 impl<'a> GivenTests<'a> {
-    /// Those of a prompt. `switch` says how its examples are left alone, where that is to be told.
+    /// The tests in a prompt. `switch` is the option that ignores its examples, to be named in messages.
     pub fn of_prompt(language: &'a dyn Language, prompt: &'a str, switch: Option<&str>) -> Self {
         let Examples { tests, left_out } = language.examples(prompt);
         let taken = examples_notice(language, &tests).map(|notice| match switch {
@@ -28,7 +28,7 @@ impl<'a> GivenTests<'a> {
         }
     }
 
-    /// None so far: the examples of the prompt are left alone.
+    /// No tests yet: the examples in the prompt are ignored.
     pub fn without_examples(language: &'a dyn Language, prompt: &'a str) -> Self {
         Self {
             language,
@@ -38,11 +38,12 @@ impl<'a> GivenTests<'a> {
         }
     }
 
-    /// Adds a test file under a name that the runner can load and that none of the others has. `shown` is how
-    /// the user knows the file.
+    /// Adds a test file under a unique name that the test runner can load. `shown` is the file's name as the
+    /// user knows it.
     ///
     /// # Errors
-    /// What is wrong with it, in words for the user: it could not be run.
+    ///
+    /// What is wrong with the file, worded for the user: it could not be run.
     pub fn add(&mut self, name: &str, shown: &str, source: String) -> Result<(), String> {
         if let Some(problem) = self.language.test_file_problem(&source) {
             return Err(problem);
@@ -63,10 +64,11 @@ impl<'a> GivenTests<'a> {
         Ok(())
     }
 
-    /// All of them, and what the user is to be told of them.
+    /// Returns all tests, and the messages about them for the user.
     ///
     /// # Errors
-    /// Why no code could pass them together, in words for the user.
+    ///
+    /// Why no code could pass all of them together, worded for the user.
     pub fn finish(mut self) -> Result<(Vec<GivenTest>, Vec<String>), String> {
         if let Some(problem) = self.language.imports_problem(&self.tests) {
             return Err(problem);

@@ -1,5 +1,5 @@
-//! What is made of a model's answer: facts. Those of one about the task as a whole are found here, those of
-//! one about a module by its strategy.
+//! Turns a model's answer into facts. Answers about the task as a whole are handled here, those about a module by
+//! its strategy.
 
 use journeyman_context::may_ask;
 use journeyman_event::payload::{
@@ -15,7 +15,7 @@ use crate::fact::{Fact, Role};
 use crate::plan::{plan_of_answer, questions_in_answer};
 use crate::strategy::ModuleStrategy;
 
-/// What is made of a model's answer, and of the agent that asked for it.
+/// The facts that follow from a model's answer, including the end of the agent that asked for it.
 pub(crate) fn facts_of(
     state: &TaskState,
     strategy: &dyn ModuleStrategy,

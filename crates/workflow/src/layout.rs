@@ -1,6 +1,7 @@
-//! Where a task's files lie: modules, tests and what is left for the user, as paths and texts.
+//! The file layout of a task: modules, tests and the result, as paths and texts.
 //!
-//! How files are called is the language's. Nothing is read or written here; every path is made of checked names.
+//! The naming of files is defined by the language. Nothing is read or written here. Every path is built of checked
+//! names.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +12,13 @@ use journeyman_language::of_task;
 
 use crate::summary::{answered, summary};
 
-/// Relative path to text, in path order.
+/// Texts by relative path, sorted by path.
 pub type Files = BTreeMap<String, String>;
 
-/// The file of the result that says how it stands.
+/// The file in the result that describes its state.
 pub(crate) const SUMMARY_FILE: &str = "SUMMARY.md";
 
-/// The file of the result that holds the answer to a question.
+/// The file in the result with the answer to a question.
 const ANSWER_FILE: &str = "ANSWER.md";
 
 /// The path of a module's file.
@@ -39,20 +40,20 @@ fn given_path(state: &TaskState, test: &GivenTest) -> String {
     of_task(state).given_tests_path(&test.name)
 }
 
-/// The paths of the tests that rule.
+/// The paths of the given tests.
 pub(crate) fn given_paths(state: &TaskState) -> Vec<String> {
     let tests = state.given_tests().iter();
     tests.map(|test| given_path(state, test)).collect()
 }
 
-/// Tells whether a test of some name is one of the given ones.
+/// A function that tells whether a test's name belongs to a given test.
 pub(crate) fn given_names(state: &TaskState) -> impl Fn(&str) -> bool {
     let (language, paths) = (of_task(state), given_paths(state));
     move |name| paths.iter().any(|path| language.is_test_of(name, path))
 }
 
-/// The test files of a run: the given ones of these names, and the generated ones of `module`, or
-/// of every module that has no given tests.
+/// The test files of a run: the given ones with these names, and the generated ones of `module`, or of every
+/// module without given tests.
 pub(crate) fn test_files(
     state: &TaskState,
     module: Option<&ModuleState>,
@@ -73,7 +74,7 @@ pub(crate) fn test_files(
     files
 }
 
-/// Code and tests as they are now, with what makes packages of folders.
+/// The current code and tests, and the files that make packages of folders.
 pub(crate) fn working_files(state: &TaskState) -> Files {
     let mut files = Files::new();
     for module in &state.modules {
@@ -97,18 +98,18 @@ pub(crate) fn working_files(state: &TaskState) -> Files {
     files
 }
 
-/// One file of a task, in one version.
+/// One version of a task's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskFile {
-    /// Its path.
+    /// The path of the file.
     pub path: String,
-    /// The module's version; none for tests and other files.
+    /// The version of the module; `None` for tests and other files.
     pub version: Option<u64>,
-    /// Its text.
+    /// The contents of the file.
     pub text: String,
 }
 
-/// Every version of every module, older ones first, then the other files as they are.
+/// All versions of all modules, oldest first, followed by the other files in their current state.
 pub fn task_files(state: &TaskState) -> Vec<TaskFile> {
     let mut files = Vec::new();
     for module in &state.modules {
@@ -130,7 +131,7 @@ pub fn task_files(state: &TaskState) -> Vec<TaskFile> {
     files
 }
 
-/// What the user gets: the working files, marks on disputed tests, and the summary.
+/// The files for the user: the working files, with disputed tests marked, and the summary.
 pub(crate) fn output_files(state: &TaskState, ending: &Ending) -> Files {
     let mut files = working_files(state);
     let disputed: Vec<&str> = state
@@ -146,8 +147,8 @@ pub(crate) fn output_files(state: &TaskState, ending: &Ending) -> Files {
     files
 }
 
-/// A given test as a file that a test runner takes: with imports of every module whose functions it mentions, and of
-/// the one it is run with at least.
+/// A given test as a file for the test runner, with imports of at least the module it is run for and of every
+/// module whose functions it mentions.
 fn render(state: &TaskState, test: &GivenTest) -> String {
     let language = of_task(state);
     let uses = |module: &&ModuleState| {

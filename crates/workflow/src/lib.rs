@@ -1,11 +1,11 @@
 //! The coding workflow: a pure decider with effects at its edge.
 //!
-//! Floor 5. [`decide()`] names the next step from the state that `event` folds; the [`Worker`]
-//! performs it and records intent and outcome. Workflow events are appended through its [`Recorder`] alone. It
-//! knows no programming language's sources (`language`), no queue, no users' wishes (`tasks`), no wire format, no
-//! command line and no settings.
+//! Floor 5. [`decide()`] decides the next step from the state folded in `event`. The [`Worker`] carries it out and
+//! records intent and outcome. Workflow events are only appended through its [`Recorder`]. This crate knows no
+//! source code of any programming language (that is `language`), no queue, no user commands (that is `tasks`), no
+//! wire format, no command line and no settings.
 //!
-//! To replace how a module is written and repaired: implement [`ModuleStrategy`].
+//! To change how a module is written and repaired, implement [`ModuleStrategy`].
 
 mod agent_lifecycle;
 mod agents;

@@ -1,5 +1,5 @@
-//! One task in a list: the few facts that the journal keeps beside each stream, so that a list of
-//! tasks reads no events.
+//! The entry of a task in lists: a few facts that the journal stores with each stream, so that listing tasks reads
+//! no events.
 
 use jiff::Timestamp;
 use journeyman_event::payload::{PauseReason, Verification};
@@ -12,42 +12,42 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::load::load;
 
-/// A prompt is shown in lists up to this length.
+/// How many characters of a prompt are shown in lists.
 const PROMPT_CHARS: usize = 120;
 
-/// What a list shows of a task. What an older version did not write has its default.
+/// The entry of a task in a list. Fields that an older version did not write have default values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Listing {
-    /// Where it stands, as recorded. A `running` task whose holder died is shown as paused.
+    /// The recorded status. A `running` task whose process has died is shown as paused.
     pub status: Status,
-    /// Why it rests.
+    /// Why the task is paused.
     pub pause: Option<PauseReason>,
-    /// How its result was checked, once it is complete.
+    /// How the result was verified, once the task is complete.
     pub verification: Option<Verification>,
     /// The beginning of the prompt.
     pub prompt: String,
-    /// Modules planned.
+    /// The number of planned modules.
     pub modules: usize,
-    /// Modules done.
+    /// The number of completed modules.
     pub modules_complete: usize,
-    /// Tokens spent.
+    /// The tokens spent.
     pub tokens: u64,
-    /// Seconds spent working, up to the last pause or end.
+    /// Working time in seconds, up to the last pause or end.
     pub active_seconds: f64,
-    /// When it was submitted.
+    /// When the task was submitted.
     pub submitted_at: Option<Timestamp>,
-    /// How urgent it is.
+    /// The priority of the task.
     pub priority: Priority,
-    /// Whether it was worked on.
+    /// Whether work on it has ever started.
     pub started: bool,
-    /// What it waits for before that.
+    /// The tasks it waits for before it starts.
     pub depends_on: Vec<TaskId>,
 }
 
 impl Listing {
-    /// What a list shows of a stream: its summary, or where that is missing or not as it was written, what
-    /// its events say. A task that cannot be read is shown as failed, with the reason.
+    /// The entry of a stream: its summary, or if that is missing or damaged, an entry folded from its events. A
+    /// task that cannot be read is shown as failed, with the reason.
     pub async fn of_stream(journal: &Journal, stream: &StreamInfo) -> Result<Self, Error> {
         let summary = stream.summary.as_deref().and_then(Self::from_bytes);
         if let Some(listing) = summary {
@@ -65,7 +65,7 @@ impl Listing {
         }
     }
 
-    /// What a list shows of a task in this state.
+    /// The entry of a task in this state.
     pub fn of(state: &TaskState) -> Self {
         let prompt = state
             .submission
@@ -110,7 +110,7 @@ impl Listing {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// Reads what [`Listing::of`] wrote; none if it cannot be read.
+    /// Parses what [`Listing::of`] wrote; `None` if that fails.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
@@ -130,7 +130,7 @@ mod tests {
     use crate::fact::{Fact, Role};
     use crate::recorder::Recorder;
 
-    /// As after an import without one, or where it is not as it was written.
+    /// For streams imported without a summary, or with a damaged one.
     #[tokio::test]
     async fn a_stream_without_a_summary_is_listed_as_its_events_say() {
         let journal = Journal::open(Arc::new(Memory::new()), &SeededRandom::new(1)).unwrap();

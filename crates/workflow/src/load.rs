@@ -1,4 +1,4 @@
-//! Folds a task's state from the journal: as it is, or as it was.
+//! Loads a task's state from the journal: its current state, or an earlier one.
 
 use std::str::FromStr;
 
@@ -10,12 +10,12 @@ use crate::Error;
 use crate::recorder::PAGE;
 use crate::snapshot;
 
-/// A moment in a task's life.
+/// A point in a task's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     /// After the event at this position, or the last one before it.
     Sequence(Sequence),
-    /// Before the first event that happened later than this.
+    /// Before the first event with a later time than this.
     Time(Timestamp),
 }
 
@@ -32,7 +32,7 @@ impl FromStr for Moment {
     }
 }
 
-/// The state of a task, folded from its events. None if there is no such task.
+/// Loads the current state of a task; `None` if the task does not exist.
 pub async fn load(
     journal: &Journal,
     principal: &Principal,
@@ -41,7 +41,8 @@ pub async fn load(
     load_at(journal, principal, task, None).await
 }
 
-/// The state of a task as it was then, or as it is now. None if there was no such task.
+/// Loads the state of a task at a point in its history, or its current state; `None` if the task did not exist
+/// then.
 pub async fn load_at(
     journal: &Journal,
     principal: &Principal,

@@ -1,40 +1,40 @@
-//! The names that a prompt gives to what is to be written: a person who names a module gets a module
-//! of that name.
+//! Finds the names that a prompt gives to what is to be written. If the user names a module, the result has a
+//! module of that name.
 
 use std::collections::BTreeSet;
 
 use journeyman_language::Language;
 
-/// Words that stand before the name of a module.
+/// Words that precede the name of a module.
 const MODULES: &[&str] = &["module", "script", "program"];
-/// Words that stand before the name of a package.
+/// Words that precede the name of a package.
 const PACKAGES: &[&str] = &["package", "library"];
-/// Words of a prompt that asks for more than functions in one module.
+/// Words in a prompt that asks for more than functions in one module.
 const MORE: &[&str] = &[
     "modules", "packages", "class", "classes", "method", "methods", "cli", "command", "commands",
     "script", "program",
 ];
-/// Words that may stand between these and a name, after which it needs no marks.
+/// Words that may stand between those words and a name; after them the name needs no quotation marks.
 const CALLED: &[&str] = &["called", "named", "name"];
 
-/// The one module that a prompt names; none if it names none or several.
+/// The only module that a prompt names; `None` if it names none or several.
 pub(crate) fn module_named(language: &dyn Language, prompt: &str) -> Option<String> {
     only(names_after(language, prompt, MODULES))
 }
 
-/// The one package that a prompt names; none if it names none or several.
+/// The only package that a prompt names; `None` if it names none or several.
 pub(crate) fn package_named(language: &dyn Language, prompt: &str) -> Option<String> {
     only(names_after(language, prompt, PACKAGES))
 }
 
-/// Whether a prompt speaks of a package.
+/// Whether a prompt mentions a package.
 pub(crate) fn speaks_of_a_package(prompt: &str) -> bool {
     words(prompt).any(|word| PACKAGES.contains(&word.bare.as_str()))
 }
 
-/// The signatures of the functions that a prompt asks for, `def slugify(title)`, in the order in which it names
-/// them: what stands in marks and is written like a call with parameters. None if it asks for more than
-/// such functions in one module.
+/// The signatures of the functions that a prompt asks for, such as `def slugify(title)`, in the order in which
+/// it names them: everything in quotation marks that looks like a call with parameters. `None` if the prompt
+/// asks for more than such functions in one module.
 pub(crate) fn functions_named(language: &dyn Language, prompt: &str) -> Vec<String> {
     if speaks_of_a_package(prompt) || words(prompt).any(|word| MORE.contains(&word.bare.as_str())) {
         return Vec::new();
@@ -48,15 +48,15 @@ fn only(names: BTreeSet<String>) -> Option<String> {
     names.next().filter(|_| names.next().is_none())
 }
 
-/// A word with the marks around it.
+/// A word with the quotation marks around it.
 struct Word<'p> {
     bare: String,
     marked: &'p str,
 }
 
 impl Word<'_> {
-    /// The name that the word is, if it is written as one: in marks, with its ending, or, where the
-    /// words before it say so, plainly.
+    /// The word as a name, if it is written as one: in quotation marks, with a file extension, or after words
+    /// that introduce a name.
     fn name(&self, language: &dyn Language, is_called: bool) -> Option<String> {
         let inside = self
             .marked

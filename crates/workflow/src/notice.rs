@@ -1,44 +1,43 @@
-//! What the workflow tells of its work while it works, for whoever is on the bus. Nothing depends on
-//! whether anyone is.
+//! Notices that the workflow publishes on the bus while it works. Nothing depends on whether there are subscribers.
 
 use std::sync::Arc;
 
 use journeyman_bus::{Emitter, Message};
 use journeyman_event::{Event, EventId, TaskState};
 
-/// Sends notices; their context names the task.
+/// Sends notices. Their context names the task.
 pub type Notices = Emitter<Notice>;
 
-/// Something that others may want to show.
+/// Something that others may want to display.
 #[derive(Clone, Debug)]
 pub enum Notice {
-    /// An event was recorded, and this is the state after it. On the bus its kind is the event's.
+    /// An event was recorded; `state` is the state after it. On the bus, its kind is the event's kind.
     Event {
-        /// The event.
+        /// The recorded event.
         event: Event,
-        /// The state.
+        /// The state after it.
         state: Arc<TaskState>,
     },
-    /// The model server is asked: a call under way has got its place there. On the bus: `asked`.
+    /// A call in progress got its slot and was sent to the model server. On the bus: `asked`.
     Asked {
-        /// The call's intent.
+        /// The id of the event with the call's intent.
         intent: EventId,
     },
-    /// The model said something more: about one token. On the bus: `delta`.
+    /// The model generated another piece of text, about one token. On the bus: `delta`.
     Delta {
-        /// The intent of the call that it answers.
+        /// The id of the event with the call's intent.
         intent: EventId,
-        /// The text.
+        /// The piece of text.
         text: String,
     },
-    /// Something that a person should know of the model server, said once. On the bus: `remark`.
+    /// Something a person should know about the model server; each is sent once. On the bus: `remark`.
     Remark {
-        /// What.
+        /// The text of the remark.
         what: String,
     },
-    /// Work waits for something to get better. On the bus: `waiting`.
+    /// Work is waiting for a problem to disappear. On the bus: `waiting`.
     Waiting {
-        /// What happened and what would help.
+        /// What happened, and what would help.
         what: String,
     },
 }
@@ -82,7 +81,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Notices without ids and times.
+    /// A sender of notices without ids and times.
     pub(crate) fn to(bus: Bus<Emitted<Notice>>) -> Notices {
         Notices::new(bus, Arc::new(NoStamp))
     }

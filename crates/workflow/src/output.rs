@@ -1,5 +1,5 @@
-//! Writes a result into the user's folder: a new one, an empty one, or this task's own. What the
-//! user changed there since is kept beside what is written.
+//! Writes a result into the user's folder: a new one, an empty one, or the one this task wrote before. Files that
+//! the user has changed there since are kept beside the new ones.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,73 +14,73 @@ use thiserror::Error;
 
 use crate::layout::{Files, output_files};
 
-/// The file that says whose folder it is and what was written.
+/// The file that records which task the folder belongs to and what was written.
 const MARKER: &str = ".journeyman.json";
-/// What is added to the name of a file that the user changed.
+/// The suffix for files that the user changed.
 const KEPT_SUFFIX: &str = ".yours";
 
-/// A folder that the result cannot be written to.
+/// Why a result cannot be written to a folder.
 #[derive(Debug, Error)]
 pub enum OutputError {
-    /// Something else is in it.
+    /// The folder contains something else.
     #[error(
         "the folder {} is not empty and is not this task's; name a new or an empty one with --out",
         folder.display()
     )]
     NotOurs {
-        /// The folder.
+        /// The path of the folder.
         folder: PathBuf,
     },
-    /// It, or something above it, is no folder.
+    /// The path, or a parent of it, is not a folder.
     #[error("{} is not a folder; name a new or an empty one with --out", folder.display())]
     NotAFolder {
-        /// The path that is none.
+        /// The path that is not a folder.
         folder: PathBuf,
     },
-    /// It is a link to something that is not there.
+    /// The path is a dangling symbolic link.
     #[error(
         "{} is a link that leads nowhere; name a new or an empty folder with --out",
         folder.display()
     )]
     LinkToNothing {
-        /// The link.
+        /// The path of the link.
         folder: PathBuf,
     },
-    /// It lies where journeyman keeps its own files, or the other way round.
+    /// The folder is inside the data directory, or contains it.
     #[error(
         "the folder {} and the data folder {} lie in one another; name a folder elsewhere with --out",
         folder.display(),
         data.display()
     )]
     AmongOurs {
-        /// The folder.
+        /// The path of the folder.
         folder: PathBuf,
-        /// The data folder.
+        /// The path of the data directory.
         data: PathBuf,
     },
-    /// Nothing can be made there.
+    /// Nothing can be created there.
     #[error(
         "nothing can be written to {}: {source}; name another folder with --out",
         folder.display()
     )]
     NotWritable {
-        /// The folder that is there already.
+        /// The closest existing folder.
         folder: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The file system says no.
+    /// A file system error.
     #[error("cannot write {}: {source}", path.display())]
     Io {
-        /// What was to be written.
+        /// The path that could not be written.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
 impl OutputError {
-    /// Whether the same may succeed later without anything else being done.
+    /// Whether the same operation may succeed later without any other action.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Io { source, .. } => is_shortage(source),
@@ -95,8 +95,8 @@ struct Marker {
     files: BTreeMap<String, ContentHash>,
 }
 
-/// Whether a task may write its result here: a new folder that can be made, an empty one, or this task's
-/// own, outside of the data folder `ours`, with space on its disk. Changes nothing.
+/// Checks whether a task may write its result to a folder: a new folder that can be created, an empty one, or
+/// this task's own, outside the data directory `ours`, with free disk space. Changes nothing.
 pub fn check_output(
     folder: &Path,
     task: Option<&TaskId>,
@@ -126,7 +126,7 @@ pub fn check_output(
     })
 }
 
-/// The folder, or the one above it in which it is to be made.
+/// The folder itself, or the closest existing parent in which it would be created.
 fn existing(folder: &Path) -> Result<&Path, OutputError> {
     for path in folder.ancestors() {
         let path = if path.as_os_str().is_empty() {
@@ -156,7 +156,7 @@ fn lie_in_one_another(one: &Path, other: &Path) -> bool {
     one.starts_with(&other) || other.starts_with(&one)
 }
 
-/// A path without links, as far as it is there.
+/// Resolves symbolic links in the existing part of a path.
 fn resolved(path: &Path) -> PathBuf {
     let mut ancestors = path.ancestors();
     let found = ancestors.find_map(|ancestor| Some((ancestor, fs::canonicalize(ancestor).ok()?)));
@@ -166,12 +166,12 @@ fn resolved(path: &Path) -> PathBuf {
     }
 }
 
-/// Writes a little to a file that never has a name, where the file system has such files; else asks for
-/// the right to write.
+/// Checks whether a folder is writable by writing a little to an unnamed file, if the file system supports
+/// these; otherwise checks the access rights.
 fn try_to_write(folder: &Path) -> io::Result<()> {
     use rustix::fs::{Access, Mode, OFlags, access, open};
     use rustix::io::Errno;
-    /// More than a small result has.
+    /// The size of a small result, rounded up.
     const BYTES: usize = 64 * 1024;
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
     match open(folder, flags, Mode::RUSR | Mode::WUSR) {
@@ -194,7 +194,7 @@ fn read_marker(folder: &Path) -> Option<Marker> {
     serde_json::from_slice(&fs::read(folder.join(MARKER)).ok()?).ok()
 }
 
-/// Writes an ended task's result into a folder: a new one, an empty one, or this task's own.
+/// Writes the result of an ended task into a folder: a new one, an empty one, or this task's own.
 pub fn write_result(
     folder: &Path,
     task: &TaskId,
@@ -204,8 +204,7 @@ pub fn write_result(
     write_output(folder, task, &output_files(state, ending))
 }
 
-/// Writes the files, each whole or not at all, and says what was written. Writing the same again is
-/// harmless.
+/// Writes the files, each atomically, and returns what was written. Writing the same files again is harmless.
 pub(crate) fn write_output(
     folder: &Path,
     task: &TaskId,
@@ -252,8 +251,8 @@ fn write_marker(folder: &Path, marker: &Marker) -> Result<(), OutputError> {
     write_whole(&path, &text)
 }
 
-/// Where a file of this relative path lies below `folder`. An error if that is not below it, whoever chose the path: it
-/// has `..`, is absolute or empty, or leads through a link.
+/// The path of a file below `folder`. Fails if the relative path is empty or absolute, contains `..`, or leads
+/// through a symbolic link, because a model may have chosen it.
 pub(crate) fn place(folder: &Path, path: &str) -> io::Result<PathBuf> {
     let outside = |why: &str| {
         let message = format!("{path:?} {why}, so it may lead out of the folder");
@@ -275,7 +274,8 @@ pub(crate) fn place(folder: &Path, path: &str) -> io::Result<PathBuf> {
     Ok(place)
 }
 
-/// A file that is neither what was written last nor what is to be written now is the user's.
+/// Renames a file that is neither what was written last nor what is about to be written, because then the user
+/// changed it.
 fn keep_changes(
     target: &Path,
     last: Option<ContentHash>,

@@ -1,5 +1,5 @@
-//! From a model's plan, which is not to be trusted, to one that can be worked on: repaired where
-//! the repair is plain, else refused with the reason.
+//! Turns a model's plan, which is untrusted, into a valid one. It is repaired if the repair is obvious, and
+//! otherwise rejected with a reason.
 
 mod requirements;
 
@@ -18,14 +18,14 @@ use crate::answer::json_in;
 use crate::named::{functions_named, module_named};
 use requirements::{add_example_calls, apply_prompt_names, apply_test_imports, last_module_needed};
 
-/// More modules than this are not planned by a small model in earnest.
+/// The most modules in a plan. A small model that lists more is not planning seriously.
 const MODULES_MAX: usize = 6;
-/// Characters of a question; what comes after them is cut.
+/// The length to which questions are truncated, in characters.
 const QUESTION_CHARS_MAX: usize = 500;
-/// The module of a task whose prompt is the beginning of a file.
+/// The module name for tasks whose prompt is the beginning of a file.
 const STUB_MODULE: &str = "solution";
 
-/// The plan of a prompt that is itself the beginning of a file; none if it is not.
+/// The plan for a prompt that is itself the beginning of a file; `None` if it is not.
 pub(crate) fn plan_of_stub(
     language: &dyn Language,
     prompt: &str,
@@ -61,9 +61,9 @@ fn as_the_task_says(signatures: Vec<String>) -> Vec<PlannedFunction> {
     signatures.into_iter().map(function).collect()
 }
 
-/// The plan of a prompt that leaves nothing to plan: it names its one module and the functions of it, and has
-/// given tests that call no others. None if it leaves something. What small models add to such a prompt are
-/// helpers that lead the code astray.
+/// The plan for a prompt that names its one module and its functions, with given tests that call no others, so
+/// that there is nothing left to plan. `None` otherwise. Small models add helpers to such a prompt, which only
+/// mislead the code.
 pub(crate) fn plan_of_names(
     language: &dyn Language,
     prompt: &str,
@@ -94,7 +94,7 @@ pub(crate) fn plan_of_names(
     (module.functions.len() == named).then_some(plan)
 }
 
-/// Reads a model's plan. The error says what is wrong, in words for the model.
+/// Parses a model's plan. The error says what is wrong, worded for the model.
 pub(crate) fn plan_of_answer(
     language: &dyn Language,
     answer: &str,
@@ -107,7 +107,7 @@ pub(crate) fn plan_of_answer(
     finish(language, draft, tests)
 }
 
-/// The questions that a model asks instead of planning; none if it asks none.
+/// The questions a model asks instead of planning; `None` if it asks none.
 pub(crate) fn questions_in_answer(answer: &str) -> Option<QuestionsAsked> {
     let raw: RawQuestions = json_in(answer).ok()?;
     let mut texts: Vec<String> = Vec::new();
@@ -247,7 +247,7 @@ impl Draft {
 }
 
 impl Draft {
-    /// Renames modules that stand in no package and would hide one of the library's.
+    /// Renames modules outside packages that would shadow a module of the standard library.
     fn hide_nothing(&mut self, language: &dyn Language) {
         if !self.package.is_empty() {
             return;
@@ -270,7 +270,7 @@ impl Draft {
         }
     }
 
-    /// Makes one module of all of them.
+    /// Merges all modules into one.
     fn merge(&mut self) {
         let mut modules = std::mem::take(&mut self.modules).into_iter();
         let Some(mut first) = modules.next() else {
@@ -289,8 +289,8 @@ impl Draft {
     }
 }
 
-/// The bare module name in what a model wrote: no folder, no package, no ending. None if nothing
-/// plain remains.
+/// The bare module name in a model's text, without folder, package and extension. `None` if no valid name
+/// remains.
 fn stem(language: &dyn Language, text: &str) -> Option<String> {
     let text = text.trim();
     if text.contains("..") || text.contains('\0') {
@@ -334,7 +334,7 @@ fn function(language: &dyn Language, raw: &Value) -> Option<PlannedFunction> {
     })
 }
 
-/// Methods that a model listed beside their class belong to the class's description.
+/// Moves methods that a model listed next to their class into the description of the class.
 fn with_methods_in_their_class(
     language: &dyn Language,
     functions: Vec<PlannedFunction>,
@@ -352,7 +352,7 @@ fn with_methods_in_their_class(
     kept
 }
 
-/// Names, dependencies, order and given tests: what holds for every plan wherever it came from.
+/// Checks and completes names, dependencies, order and given tests. Runs for every plan, wherever it came from.
 fn finish(
     language: &dyn Language,
     mut draft: Draft,
@@ -403,8 +403,8 @@ fn finish(
     })
 }
 
-/// Cleans the dependencies and puts the modules in an order in which each follows those that it
-/// needs. A cycle is cut at the edge that points against the order in which the model named them.
+/// Cleans up the dependencies and sorts the modules so that each follows its dependencies. A cycle is cut at an
+/// edge that contradicts the model's order.
 fn order(draft: &mut Draft) -> Vec<usize> {
     let names: Vec<String> = draft
         .modules

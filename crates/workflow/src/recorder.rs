@@ -1,4 +1,4 @@
-//! Makes events of facts and appends them: the only way into the journal for the workflow.
+//! Turns facts into events and appends them. The workflow writes to the journal only through this module.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,44 +17,43 @@ use crate::listing::Listing;
 use crate::notice::{Notice, Notices};
 use crate::snapshot;
 
-/// The node's name in process ids, until there is more than one node.
+/// The name of the node in process ids. There is only one node so far.
 const NODE: &str = "n1";
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(15);
 
-/// The number of events that are read at a time.
+/// The number of events read at a time.
 pub const PAGE: usize = 1_000;
 
-/// What became of facts that were to be recorded.
+/// The result of recording facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
-    /// They are in the journal.
+    /// The facts were recorded.
     Appended,
-    /// Somebody else recorded something since: what is right now is to be decided anew.
+    /// Someone else has appended an event meanwhile, so the decision must be made again.
     Conflict,
 }
 
-/// The only way into the journal for the workflow and for what people do to tasks: it turns facts into
-/// events, appends them after what their author knew, and tells of them.
+/// Writes to the journal, for the workflow and for user commands on tasks. It turns facts into events, appends
+/// them with their author's clock, and publishes them.
 #[derive(Clone)]
 pub struct Recorder {
-    /// The journal that is appended to.
+    /// The journal to append to.
     pub journal: Journal,
-    /// The principal in whose name that is done.
+    /// The principal on whose behalf it is done.
     pub principal: Principal,
-    /// The clock that dates events.
+    /// The clock for the times of events.
     pub time: Arc<dyn TimeSource>,
-    /// The random numbers that events are named by.
+    /// The random numbers for the ids of events.
     pub randomness: Arc<dyn Randomness>,
-    /// Where others hear of what was recorded.
+    /// Where recorded events are published.
     pub notices: Notices,
 }
 
 impl Recorder {
-    /// Records `facts` after what `state` knows, and brings `state` up to date. Where somebody else
-    /// recorded something since, nothing of them is recorded and `state` is brought up to date with
-    /// that. When the store is full or cannot be written to, waits and tries the very same events
-    /// again until `cancel`.
+    /// Appends `facts` after `state` and updates `state`. If someone else has appended an event meanwhile, none
+    /// of the facts is recorded, and `state` is updated with that event. If the store is full or not writable,
+    /// waits and retries the same events until `cancel`.
     pub async fn record(
         &self,
         task: &TaskId,
@@ -68,8 +67,7 @@ impl Recorder {
             .await
     }
 
-    /// Appends events after what `state` knows, as `record` does its facts; beside them stands the state
-    /// after them.
+    /// Appends events after `state`, like `record` does with facts. Each event comes with the state after it.
     pub async fn append(
         &self,
         task: &TaskId,
@@ -127,8 +125,8 @@ impl Recorder {
         Ok(Recorded::Appended)
     }
 
-    /// Records `facts` whatever else was recorded meanwhile, as long as `holds` says so of the state.
-    /// Whether it did.
+    /// Appends `facts` even if others append events meanwhile, as long as `holds` returns true for the state.
+    /// Returns whether they were recorded.
     pub async fn record_with_retry(
         &self,
         task: &TaskId,
@@ -146,7 +144,7 @@ impl Recorder {
         Ok(false)
     }
 
-    /// Takes in what others recorded of the task.
+    /// Updates the state with events recorded by others.
     async fn catch_up(&self, task: &TaskId, state: &mut TaskState) -> Result<(), Error> {
         let filter = Filter::of_task(task);
         loop {
@@ -163,7 +161,7 @@ impl Recorder {
         }
     }
 
-    /// The events, and the state as it will be.
+    /// Builds the events, and the states after them.
     pub fn events(
         &self,
         task: &TaskId,

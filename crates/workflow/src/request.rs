@@ -1,11 +1,11 @@
-//! What is said of a prompt before anybody works on it: what cannot be done with it, what is easily
-//! expected of it and does not happen, and what of it must not be copied.
+//! Checks a prompt before work on it starts: what cannot be done, what the user may wrongly expect, and what must
+//! not be copied from it.
 
 use std::borrow::Cow;
 
 use journeyman_language::{ALL, Language};
 
-/// Languages that are asked for and cannot be written: how they are spelled in a prompt, in lower
+/// Programming languages that users ask for and that are not supported: their spellings in prompts, in lower
 /// case, and their names.
 const LANGUAGES: &[(&str, &str)] = &[
     ("javascript", "JavaScript"),
@@ -50,7 +50,7 @@ const LANGUAGES: &[(&str, &str)] = &[
     ("css", "CSS"),
     ("react", "React"),
 ];
-/// How a wish begins, after `please` and the like.
+/// Words that start a request, possibly after `please` and the like.
 const VERBS: &[&str] = &[
     "write",
     "create",
@@ -71,7 +71,7 @@ const POLITE: &[&str] = &[
     "please", "can", "could", "would", "you", "i", "we", "help", "let's", "me", "now", "to",
     "like", "i'd", "kindly",
 ];
-/// What is written in a language.
+/// Kinds of things that are written in a programming language.
 const PRODUCTS: &[&str] = &[
     "script",
     "function",
@@ -96,28 +96,28 @@ const PRODUCTS: &[&str] = &[
     "package",
     "game",
 ];
-/// Languages whose names are words or letters of English too: they are meant where they are written as names
-/// (but for letters), behind `in` and the like, or before what is written in one.
+/// Languages whose names are also English words or letters. They only count if they are capitalised (except
+/// letters), follow `in` and the like, or precede a product.
 const WORDS: &[&str] = &["Go", "Rust", "Swift", "Dart", "Julia", "C", "R"];
-/// Words before the name of a language.
+/// Words that precede the name of a language.
 const BEFORE: &[&str] = &["in", "using", "with", "use"];
-/// Languages that are also something to use, and are meant where a product of theirs is named.
+/// Languages that are also used for other purposes. They only count together with a product.
 const OTHER_MEANINGS: &[&str] = &["shell", "bash", "powershell", "react"];
-/// After one of these stands a thing, and no language.
+/// A word after one of these is a thing, not a language.
 const ARTICLES: &[&str] = &["a", "an", "the", "my", "your", "our", "this"];
-/// What ends the name of the thing that is wanted.
+/// Words that end the name of the requested thing.
 const ENDS: &[&str] = &[
     "that", "which", "to", "for", "from", "with", "using", "where", "so", "who", "whose", "and",
     "of", "called", "named",
 ];
-/// Words of the name that are looked at.
+/// How many words of the name are examined.
 const NAME_WORDS_MAX: usize = 8;
-/// Words with which a question begins.
+/// Words that start a question.
 const QUESTIONS: &[&str] = &[
     "what", "why", "how", "who", "when", "where", "which", "is", "are", "does", "do", "did", "was",
     "were",
 ];
-/// A question with one of these may want code all the same.
+/// A question with one of these words may nevertheless ask for code.
 const CODE_WORDS: &[&str] = &[
     "write",
     "create",
@@ -136,7 +136,7 @@ const CODE_WORDS: &[&str] = &[
     "package",
 ];
 
-/// Why a prompt asks for what cannot be done, in words for the user; none if it may well be done.
+/// Why a prompt asks for something that cannot be done, worded for the user; `None` if it may be possible.
 pub fn prompt_problem(prompt: &str) -> Option<String> {
     if names_ours(prompt) || begins_a_file(prompt) {
         return None;
@@ -149,7 +149,7 @@ pub fn prompt_problem(prompt: &str) -> Option<String> {
     ))
 }
 
-/// Whether a prompt is a question that words answer, and no code.
+/// Whether a prompt is a question to be answered in words, not code.
 pub fn is_plain_question(prompt: &str) -> bool {
     let lower = prompt.to_lowercase();
     let words: Vec<&str> = lower
@@ -165,7 +165,7 @@ pub fn is_plain_question(prompt: &str) -> bool {
         && !begins_a_file(prompt)
 }
 
-/// What a user may take for granted of a prompt and does not happen.
+/// A note about something the user may expect from the prompt and that does not happen.
 pub fn prompt_note(prompt: &str) -> Option<String> {
     if names_ours(prompt) || begins_a_file(prompt) {
         return None;
@@ -190,7 +190,7 @@ pub fn prompt_note(prompt: &str) -> Option<String> {
     ))
 }
 
-/// Whether a prompt names a language that can be written.
+/// Whether a prompt names a supported language.
 fn names_ours(prompt: &str) -> bool {
     let lower = prompt.to_lowercase();
     ALL.iter().any(|language| lower.contains(language.name()))
@@ -202,7 +202,7 @@ fn begins_a_file(prompt: &str) -> bool {
     ALL.iter().any(begins)
 }
 
-/// The languages that can be written, for a person.
+/// The supported languages, worded for a person.
 fn titles() -> String {
     let titles: Vec<&str> = ALL
         .iter()
@@ -211,7 +211,7 @@ fn titles() -> String {
     titles.join(" or ")
 }
 
-/// The language that something is plainly to be written in.
+/// The language in which a prompt clearly asks for something to be written.
 fn language_wanted(prompt: &str) -> Option<&'static str> {
     prompt
         .split(['\n', '!', '?', ';'])
@@ -247,7 +247,7 @@ fn words(text: &str) -> Vec<&str> {
     words.filter(|word| !word.is_empty()).collect()
 }
 
-/// The language that a word among others names.
+/// The language that a word denotes in its context.
 fn language(words: &[&str], at: usize) -> Option<&'static str> {
     let word = *words.get(at)?;
     let lower = word.to_lowercase();
@@ -267,7 +267,7 @@ fn is_product(word: &str) -> bool {
     PRODUCTS.contains(&lower.as_str()) || one.is_some_and(|one| PRODUCTS.contains(&one))
 }
 
-/// How secrets begin, each with the least characters that follow.
+/// Prefixes of secrets, each with the fewest characters that must follow.
 const KEYS: &[(&str, usize)] = &[
     ("sk-", 16),
     ("ghp_", 20),
@@ -298,7 +298,7 @@ const SECRET_NAMES: &[&str] = &[
 ];
 const REDACTED: &str = "[secret left out]";
 
-/// A text without what looks like a key, a password or a token.
+/// Replaces everything that looks like a key, password or token.
 pub(crate) fn without_secrets(text: &str) -> Cow<'_, str> {
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '+');
     let mut out = String::new();

@@ -1,6 +1,6 @@
-//! Places at the model server: so many calls at a time, and who waits longest is not always next. Tasks that
-//! have no place go before those that want a further one; then more urgent tasks go first, and in them the
-//! more urgent kind of work.
+//! Slots for calls of the model server, which limit concurrent calls. They are not granted in order of arrival:
+//! tasks without a slot go before those that want another one; among these, more urgent tasks go first, and within
+//! a priority more urgent kinds of work.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,38 +11,39 @@ use journeyman_event::Priority;
 use journeyman_event::payload::Purpose;
 use tokio::sync::oneshot;
 
-/// Places at the model server. Clones are the same places.
+/// Slots at the model server. Clones share them.
 #[derive(Clone)]
 pub struct ModelSlots(Arc<Mutex<Places>>);
 
 struct Places {
-    /// None without a bound.
+    /// The number of free slots; `None` if unlimited.
     free: Option<usize>,
-    /// Who waits, the next one first.
+    /// Waiting calls, the next one first.
     waiting: BTreeMap<Rank, oneshot::Sender<Slot>>,
     arrivals: u64,
 }
 
-/// Whose turn it is: first by the claim, then by the task's priority, then by the work's, then by who came first.
+/// The order of waiting calls: by the claim, then the task's priority, then the priority of the work, then
+/// arrival.
 type Rank = (Claim, Priority, Priority, u64);
 
-/// What a task has at the model server when it wants a place there.
+/// Whether a task already has a slot when it asks for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Claim {
-    /// Nothing: without a place its work stands still.
+    /// It has none: without a slot its work stops.
     First,
-    /// Another call already: it gets a place that no task waits for which has none.
+    /// It has another call in progress. Tasks without a slot go first.
     Further,
 }
 
-/// A place, until it is dropped.
+/// A slot, held until it is dropped.
 pub(crate) struct Slot {
-    /// None once it was handed on.
+    /// The slots it belongs to; `None` once it was handed on.
     of: Option<ModelSlots>,
 }
 
 impl ModelSlots {
-    /// So many calls at a time; none is no bound.
+    /// Creates this many slots; `None` for no limit.
     pub fn new(calls: Option<usize>) -> Self {
         Self(Arc::new(Mutex::new(Places {
             free: calls.map(|calls| calls.max(1)),
@@ -55,14 +56,14 @@ impl ModelSlots {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls that wait for a place.
+    /// The number of calls waiting for a slot.
     pub fn waiting(&self) -> usize {
         let places = self.places();
         let waiting = places.waiting.values();
         waiting.filter(|sender| !sender.is_closed()).count()
     }
 
-    /// Waits for a place. Dropping the call gives up the wish.
+    /// Waits for a slot. Dropping the future cancels the request.
     pub(crate) async fn take(&self, claim: Claim, task: Priority, purpose: Purpose) -> Slot {
         let waiting = {
             let mut places = self.places();
@@ -88,7 +89,7 @@ impl ModelSlots {
         waiting.await.unwrap_or(Slot { of: None })
     }
 
-    /// Hands a place on to who is next and still waits.
+    /// Hands a slot to the next call that is still waiting.
     fn pass_on(&self) {
         loop {
             let next = {

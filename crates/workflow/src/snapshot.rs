@@ -1,13 +1,14 @@
-//! States of long tasks, kept in the journal so that loading one does not fold all of it again.
+//! Snapshots of the states of long tasks, stored in the journal so that loading a task does not fold all of its
+//! events again.
 //!
-//! A snapshot only saves time: one that this version's code would not have made is passed over.
+//! Snapshots only save time: a snapshot that this version's code would not have made is ignored.
 
 use bytes::Bytes;
 use journeyman_event::{Event, FOLD_VERSION, Revision, TaskState};
 use journeyman_journal::{SNAPSHOT_BYTES_MAX, Snapshot};
 use serde::{Deserialize, Serialize};
 
-/// Events of a task between two snapshots.
+/// The number of a task's events between two snapshots.
 const EVERY: u64 = 1_000;
 
 #[derive(Serialize, Deserialize)]
@@ -16,12 +17,13 @@ struct Kept<S> {
     state: S,
 }
 
-/// Whether the events between make one due.
+/// Whether a snapshot is due after this many events.
 pub(crate) fn is_due(before: Revision, after: Revision) -> bool {
     before.0 / EVERY != after.0 / EVERY
 }
 
-/// The state after `last`, as it is kept. None if it is too large: then it is folded from its events.
+/// The snapshot of the state after `last`. `None` if it is too large; the state must then be folded from
+/// events.
 pub(crate) fn of(state: &TaskState, last: &Event) -> Option<Snapshot> {
     let kept = Kept {
         rules: FOLD_VERSION,
@@ -31,7 +33,7 @@ pub(crate) fn of(state: &TaskState, last: &Event) -> Option<Snapshot> {
     (bytes.len() <= SNAPSHOT_BYTES_MAX).then(|| Snapshot::after(last, bytes))
 }
 
-/// The state that was kept, if this version would have made the same.
+/// The state in a snapshot, if this version would have made the same.
 pub(crate) fn state_in(snapshot: &Snapshot) -> Option<TaskState> {
     let kept: Kept<TaskState> = serde_json::from_slice(&snapshot.bytes).ok()?;
     let fits = kept.rules == FOLD_VERSION && kept.state.sequence == snapshot.sequence;
@@ -57,7 +59,7 @@ mod tests {
     use crate::load::{Moment, load, load_at};
     use crate::recorder::Recorder;
 
-    /// A task of so many events.
+    /// A task with this many events.
     async fn long(journal: &Journal, task: &TaskId, events: u64) {
         let recorder = Recorder {
             journal: journal.clone(),

@@ -1,5 +1,5 @@
-//! How modules are written and repaired: replaceable parts. A strategy reads what the model answers about a
-//! module and names the next step; it does nothing itself.
+//! Strategies for writing and repairing modules; they are replaceable. A strategy parses the model's answers about
+//! a module and decides the next step. It carries nothing out itself.
 
 mod whole_file;
 
@@ -13,44 +13,44 @@ pub use whole_file::WholeFile;
 use crate::Error;
 use crate::fact::Fact;
 
-/// What is next for a module.
+/// The next step for a module.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ModuleStep {
-    /// These facts follow from what is known.
+    /// Record these facts.
     Record(Vec<Fact>),
-    /// The model is to be called.
+    /// Call the model.
     CallModel {
-        /// What for.
+        /// What the call is for.
         purpose: Purpose,
-        /// Sampling temperature.
+        /// The sampling temperature.
         temperature: f32,
     },
-    /// The module's tests are to be run; without files, whether it imports.
+    /// Run the module's tests; without test files, check that it imports.
     RunTests {
-        /// Which kind of tests.
+        /// The kind of tests.
         origin: TestOrigin,
-        /// Given tests by name; empty for generated ones.
+        /// The names of given tests; empty for generated tests.
         given: Vec<String>,
     },
-    /// There is no way on.
+    /// The module cannot be completed.
     GiveUp {
-        /// Why.
+        /// Why the task fails.
         reason: FailureReason,
-        /// For a person.
+        /// An explanation for a person.
         detail: String,
     },
 }
 
-/// How one module is written, tested and repaired until it is complete.
+/// Writes, tests and repairs one module until it is complete.
 ///
-/// What it has to know of a module beyond what every module has is a state of its own in
-/// [`ModuleState`], folded from the module's events, in a file in `event/src/state`.
+/// State that only the strategy needs is a separate part of [`ModuleState`], folded from the module's events,
+/// in a file in `event/src/state`.
 pub trait ModuleStrategy: Send + Sync {
-    /// The name by which a task records that its modules are written so.
+    /// The name under which a task records its strategy.
     fn name(&self) -> &str;
 
-    /// What follows from an answer of the model's about a module: facts, of which one takes it in. The error
-    /// says what is wrong with it, in words for the model. Pure.
+    /// Turns a model's answer about a module into facts, one of which must consume the answer. The error says
+    /// what is wrong with the answer, worded for the model. Pure.
     fn read(
         &self,
         task: &TaskState,
@@ -58,12 +58,12 @@ pub trait ModuleStrategy: Send + Sync {
         answer: &PendingAnswer,
     ) -> Result<Vec<Fact>, String>;
 
-    /// The next step for a module that is not complete. Pure: the same state gives the same step,
-    /// and every step changes the state so that the steps come to an end.
+    /// The next step for an incomplete module. Pure: the same state gives the same step. Every step must change
+    /// the state so that the sequence of steps ends.
     fn next(&self, task: &TaskState, module: &ModuleState) -> ModuleStep;
 }
 
-/// The strategies that there are. A task goes on with the one that it was started with.
+/// The available strategies. A task keeps the strategy it was started with.
 #[derive(Clone)]
 pub struct Strategies {
     first: Arc<dyn ModuleStrategy>,
@@ -71,15 +71,16 @@ pub struct Strategies {
 }
 
 impl Strategies {
-    /// `first` for new tasks, and `others` for those that were started with one of them.
+    /// `first` is used for new tasks, and `others` only for tasks that were started with them.
     pub fn new(first: Arc<dyn ModuleStrategy>, others: Vec<Arc<dyn ModuleStrategy>>) -> Self {
         Self { first, others }
     }
 
-    /// The strategy of a task: the one that it was started with, else the one for new tasks.
+    /// The strategy of a task: the one it was started with, or the one for new tasks.
     ///
     /// # Errors
-    /// The task was started with one that is not among these.
+    ///
+    /// The task was started with a strategy that is not available.
     pub fn of(&self, task: &TaskState) -> Result<&dyn ModuleStrategy, Error> {
         let Some(started) = &task.started else {
             return Ok(&*self.first);

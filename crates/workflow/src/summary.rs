@@ -1,5 +1,5 @@
-//! The summary that goes with a result: what was asked, what there is, what was checked and how,
-//! and what was not. It says what is so, also when that is little.
+//! The summary that is delivered with a result: what was asked, what was made, what was verified and how, and what
+//! was not. It states the facts even if they are disappointing.
 
 use std::fmt::Write;
 
@@ -13,10 +13,10 @@ use crate::layout::{Files, given_names, module_path};
 use crate::request::{prompt_note, without_secrets};
 use crate::verdict::unproven;
 
-/// What is said with every answer to a question.
+/// The notice added to every answer to a question.
 const ANSWERED: &str = "The model's answer; nothing was run or checked.";
 
-/// The model's answer to a question, marked as what it is.
+/// The model's answer to a question, with the notice that it was not verified.
 pub fn answered(reply: &PromptAnswered) -> String {
     let cut = if reply.cut_short {
         "\n\n(It was cut off here.)"
@@ -26,7 +26,7 @@ pub fn answered(reply: &PromptAnswered) -> String {
     format!("{ANSWERED}\n\n{}{cut}\n", reply.text)
 }
 
-/// One line that says how a task ended, or is about to.
+/// One line about how a task ended or is about to end.
 pub fn headline(state: &TaskState, ending: &Ending) -> String {
     // The prompt is read for it, and this is asked with every look at a task: only where it is told.
     let has_left_out = || {
@@ -83,15 +83,14 @@ pub fn headline(state: &TaskState, ending: &Ending) -> String {
     }
 }
 
-/// Why given tests that passed verify nothing.
+/// Why passed given tests do not verify the code.
 fn given_unproven(state: &TaskState) -> Option<String> {
     let run = state.current_integration()?;
     let is_given = !state.given_tests().is_empty();
     unproven(state, run).filter(|_| is_given)
 }
 
-/// What the user should know beside how a task ended: of the tests that they gave, and of those that the
-/// model wrote. A line for each.
+/// What the user should know beyond how the task ended, about given and generated tests. One line each.
 pub fn remarks(state: &TaskState) -> Vec<String> {
     let mut remarks = test_remarks(state);
     remarks.extend(doubts(state));
@@ -100,10 +99,9 @@ pub fn remarks(state: &TaskState) -> Vec<String> {
     remarks
 }
 
-/// What the last test that failed says, of a task that failed: the first lines of its assertion or
-/// exception.
+/// The first lines of the last failed test's assertion or exception, for a task that failed.
 fn last_failure(state: &TaskState, ending: &Ending) -> Option<String> {
-    /// Lines that are told, and characters of each.
+    /// The most lines shown, and the most characters of each.
     const LINES_MAX: usize = 3;
     const LINE_CHARS_MAX: usize = 160;
     if !matches!(ending, Ending::Failed { .. }) {
@@ -144,8 +142,8 @@ fn last_failure(state: &TaskState, ending: &Ending) -> Option<String> {
     (!said.is_empty()).then(|| format!("{what}: {said}"))
 }
 
-/// What the user should know of the tests that they gave, though the task is verified: which were
-/// skipped, and which pass whatever the code returns. A line for each.
+/// What the user should know about given tests even if the task is verified: which were skipped, and which pass
+/// whatever the code returns. One line each.
 fn test_remarks(state: &TaskState) -> Vec<String> {
     let mut lines = never_run_of(state);
     let Some(run) = state.current_integration() else {
@@ -175,7 +173,7 @@ fn test_remarks(state: &TaskState) -> Vec<String> {
     lines
 }
 
-/// What of the given files looks like a test and is never run, a line each.
+/// Parts of the given files that look like tests and are never run, one line each.
 fn never_run_of(state: &TaskState) -> Vec<String> {
     let language = of_task(state);
     let files = state.given_tests().iter();
@@ -188,14 +186,14 @@ fn never_run_of(state: &TaskState) -> Vec<String> {
     lines.collect()
 }
 
-/// Those of the names of tests that are of given files.
+/// The test names that belong to given files.
 fn given_among<'a>(state: &TaskState, names: &'a [String]) -> Vec<&'a str> {
     let is_given = given_names(state);
     let names = names.iter().map(String::as_str);
     names.filter(|name| is_given(name)).collect()
 }
 
-/// What of a complete task its own generated tests leave in doubt, one line a module.
+/// Doubts about a complete task that come from its own generated tests, one line per module.
 fn doubts(state: &TaskState) -> Vec<String> {
     let doubt = |module: &ModuleState| {
         let (name, done) = (&module.plan.name, module.completion.as_ref()?);
@@ -215,12 +213,12 @@ fn doubts(state: &TaskState) -> Vec<String> {
     state.modules.iter().filter_map(doubt).collect()
 }
 
-/// A test's name without its file.
+/// The name of a test without its file.
 fn short(test: &str) -> &str {
     test.split_once("::").map_or(test, |(_, name)| name)
 }
 
-/// Why a module's generated tests were dropped, if they were.
+/// Why a module's generated tests were discarded, if they were.
 fn never_ran(module: &ModuleState) -> Option<&'static str> {
     let failed = module.runs.iter().rev().find_map(|run| run.failure);
     let dropped = module.tests().is_none() && !module.generated_tests.is_empty();

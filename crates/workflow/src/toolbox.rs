@@ -1,5 +1,5 @@
-//! Which tools there are, and who may call which: a user all of them on tasks of their own, an agent
-//! those that its role and its task allow.
+//! The tools, and who may call which: a user may call all of them on their own tasks, an agent those that its role
+//! and its task allow.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use journeyman_tools::{Dispatcher, Grants, InvalidName, Pattern, Permission, Reg
 
 use crate::fact::Role;
 
-/// The tools, and those that agents may call where a task does not say.
+/// The tools, and those that agents may call if a task does not specify them.
 #[derive(Clone)]
 pub struct Toolbox {
     dispatcher: Dispatcher,
@@ -24,7 +24,8 @@ impl fmt::Debug for Toolbox {
 }
 
 impl Toolbox {
-    /// These tools; agents are offered those that a pattern means, where their task does not say.
+    /// Creates a toolbox. Agents are offered the tools that match a pattern, unless their task specifies
+    /// others.
     pub fn new(dispatcher: Dispatcher, offered: Vec<Pattern>) -> Self {
         Self {
             dispatcher,
@@ -32,7 +33,7 @@ impl Toolbox {
         }
     }
 
-    /// The built-in tools, of which agents are offered none.
+    /// Only the built-in tools; agents are offered none.
     pub fn built_in() -> Result<Self, journeyman_tools::RegisterError> {
         let registry = Registry::with_built_ins()?;
         Ok(Self::new(
@@ -41,17 +42,17 @@ impl Toolbox {
         ))
     }
 
-    /// The dispatcher through which every call of a tool goes.
+    /// The dispatcher for all tool calls.
     pub fn dispatcher(&self) -> &Dispatcher {
         &self.dispatcher
     }
 
-    /// Every tool that a user may call.
+    /// All tools that a user may call.
     pub fn all(&self) -> Vec<Spec> {
         self.dispatcher.registry().list(&user_grants())
     }
 
-    /// What an agent of this role may call in a task that allows these, if it says anything.
+    /// The tools that an agent of this role may call, in a task with these restrictions if it has any.
     pub(crate) fn grants(&self, role: Role, allowed: Option<&[String]>) -> Grants {
         let permissions: &[Permission] = match role {
             // What stands elsewhere is looked up once, for all.
@@ -67,14 +68,14 @@ impl Toolbox {
         Grants::of(permissions.iter().copied()).only(names)
     }
 
-    /// What such an agent may call, as it is there now.
+    /// The tools currently available to such an agent.
     pub(crate) fn offers(&self, role: Role, allowed: Option<&[String]>) -> Vec<Spec> {
         let grants = self.grants(role, allowed);
         self.dispatcher.registry().list(&grants)
     }
 }
 
-/// What a user may call.
+/// The tools a user may call.
 pub fn user_grants() -> Grants {
     Grants::of([
         Permission::Read,
@@ -84,7 +85,7 @@ pub fn user_grants() -> Grants {
     ])
 }
 
-/// Whether a task may say so which tools its agents may call.
+/// Checks a task's patterns for the tools its agents may call.
 pub fn check_patterns(tools: &[String]) -> Result<(), InvalidName> {
     tools
         .iter()

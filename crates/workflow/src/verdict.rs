@@ -1,5 +1,5 @@
-//! Whether the given tests that passed show that the code does what was asked, and if not, why. A pure function of the
-//! state; `decide` ends a task by it, and the summary tells it.
+//! Decides whether passed given tests show that the code does what was asked, and if not, why. A pure function of
+//! the state. `decide` uses it to end a task, and the summary reports it.
 
 use journeyman_event::TaskState;
 use journeyman_event::state::TestRun;
@@ -7,16 +7,17 @@ use journeyman_language::of_task;
 
 use crate::layout::{given_names, module_path};
 
-/// Why a task whose given tests passed is not verified, as a whole clause; none if it is.
+/// Why a task whose given tests passed is not verified, as a complete clause; `None` if it is verified.
 ///
-/// It takes one given test that ran, passed and can fail. A test that passes also where every function returns something
-/// wrong is not enough, even where it would fail if one raised: code that does nothing raises nothing. And what passed
-/// shows nothing where the code can tell that it is tested, or is equal to everything.
+/// At least one given test must have run, passed, and be able to fail. A test that also passes if every
+/// function returns a wrong value is not enough, even if it would fail on an exception, because code that does
+/// nothing raises none. Passed tests also prove nothing if the code can detect that it is being tested, or
+/// returns objects that are equal to everything.
 pub(crate) fn unproven(state: &TaskState, run: &TestRun) -> Option<String> {
     evasion(state).or_else(|| shows_nothing(state, run))
 }
 
-/// What is to be said where given tests cannot be loaded, whatever the code is.
+/// A message about given tests that cannot be loaded whatever the code is.
 pub(crate) fn broken_tests(run: &TestRun) -> String {
     format!(
         "the given tests cannot be loaded, and the code has no part in it: {}",

@@ -1,4 +1,4 @@
-//! How long a task is worked on, whatever becomes of the wall clock that its events have their times from.
+//! Measures how long a task was worked on, even if the wall clock, which gives events their times, is changed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,18 +9,19 @@ use journeyman_event::{TaskState, TimeSource};
 
 use crate::fact::{Fact, Role};
 
-/// What the wall clock goes astray by at least to count as a jump. Reading both clocks takes a moment.
+/// The smallest deviation of the wall clock that counts as a jump. Reading both clocks takes a moment.
 const JUMP_MIN: Duration = Duration::from_secs(1);
 
-/// Watches the wall clock while a task is worked on: beside a steady one it shows when it was set, or when
-/// the machine slept.
+/// Watches the wall clock while a task is worked on. Comparing it with a steady clock shows when it was set, or
+/// when the machine slept.
 pub(crate) struct WorkClock {
     time: Arc<dyn TimeSource>,
-    /// How far the wall clock is ahead of the steady one, as the task's events have it.
+    /// How far the wall clock is ahead of the steady clock, according to the task's events.
     noted_offset: Mutex<SignedDuration>,
 }
 
-/// How far the wall clock is ahead of the steady one at a moment: the same until somebody sets it.
+/// How far the wall clock is ahead of the steady clock at a moment. It does not change unless the wall clock is
+/// set.
 #[derive(Clone, Copy)]
 pub(crate) struct ClockOffset(SignedDuration);
 
@@ -34,19 +35,19 @@ impl WorkClock {
         work_clock
     }
 
-    /// Work begins: what the clock did before is nobody's affair.
+    /// Starts watching when work starts. What the clock did before does not matter.
     pub(crate) fn begin(&self) {
         *self.noted_offset() = self.read().0;
     }
 
-    /// What the wall clock says now.
+    /// The current time of the wall clock.
     pub(crate) fn read(&self) -> ClockOffset {
         let steady = SignedDuration::try_from(self.time.steady()).unwrap_or_default();
         ClockOffset(self.time.now().as_duration().saturating_sub(steady))
     }
 
-    /// Facts that happen now, and before them what the clock has jumped: their times are from it. Nothing
-    /// of a jump while the task rested.
+    /// The facts with the current time, preceded by a fact about a jump of the clock if there was one. Jumps
+    /// while the task was not worked on are not recorded.
     pub(crate) fn timed(
         &self,
         state: &TaskState,
@@ -61,23 +62,21 @@ impl WorkClock {
         facts
     }
 
-    /// By how many milliseconds the wall clock has jumped since the last jump that was noted; none if it
-    /// has not.
+    /// How far the wall clock has jumped since the last recorded jump, in milliseconds; `None` if it has not.
     fn jumped(&self, now: ClockOffset) -> Option<i64> {
         let by = now.0.saturating_sub(*self.noted_offset());
         let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         (by.unsigned_abs() >= JUMP_MIN).then_some(by_ms)
     }
 
-    /// What it has jumped by then is recorded, or need not be. What is too small to be a jump adds up with
-    /// what comes.
+    /// Marks the jump up to this moment as recorded or irrelevant. Differences too small for a jump accumulate.
     pub(crate) fn note(&self, now: ClockOffset) {
         if self.jumped(now).is_some() {
             *self.noted_offset() = now.0;
         }
     }
 
-    /// The time as it would be if the clock had not been touched since the last jump that was noted.
+    /// The time as it would be without changes to the clock since the last recorded jump.
     pub(crate) fn now(&self) -> Timestamp {
         let steady = SignedDuration::try_from(self.time.steady()).unwrap_or_default();
         let now = steady.saturating_add(*self.noted_offset());

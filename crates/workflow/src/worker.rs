@@ -1,9 +1,8 @@
-//! Works on one task: asks `decide` for the next step, begins it, records what came of it. Several effects may
-//! be under way; one place, here, records what becomes of them, one after the other.
+//! Works on one task: asks `decide` for the next step, starts it, and records its outcome. Several effects may be
+//! in progress; their outcomes are recorded here, one after the other.
 //!
-//! Everything that happens is recorded before anything is made of it, and every effect's intent
-//! before the effect; so a worker that starts with a task half done goes on exactly where the last
-//! one was cut off.
+//! Everything is recorded before it is acted on, and the intent of every effect before the effect. A worker that
+//! resumes a task therefore continues exactly where the last one was interrupted.
 
 mod backoff;
 mod prepare;
@@ -41,20 +40,20 @@ use crate::slots::{Claim, Slot};
 use crate::work_clock::WorkClock;
 use crate::worker_context::WorkerContext;
 
-/// What a worker needs.
+/// The parts of a worker.
 #[derive(Clone)]
 pub struct WorkerOptions {
-    /// Where events go.
+    /// The journal for the events.
     pub journal: Journal,
-    /// On whose behalf.
+    /// The principal on whose behalf it works.
     pub principal: Principal,
-    /// What tasks are worked on with.
+    /// The model server, sandbox and other parts that tasks are worked on with.
     pub worker_context: WorkerContext,
-    /// The clock.
+    /// The source of time.
     pub time: Arc<dyn TimeSource>,
-    /// The random numbers.
+    /// The source of randomness.
     pub randomness: Arc<dyn Randomness>,
-    /// Where others hear what happens.
+    /// Where notices are published.
     pub notices: Notices,
 }
 
@@ -65,17 +64,17 @@ pub struct Worker {
     work_clock: WorkClock,
 }
 
-/// Work on one task, from when it is taken up until it rests.
+/// The work on one task, from its start until the task pauses or ends.
 struct TaskRun<'w> {
     task: &'w TaskId,
     state: TaskState,
-    /// Tells it to stop.
+    /// Cancels the work.
     cancel: &'w CancellationToken,
     backoff: Backoff,
 }
 
 impl Worker {
-    /// A worker with these parts.
+    /// Creates a worker with these parts.
     pub fn new(options: WorkerOptions) -> Self {
         let WorkerOptions {
             journal,
@@ -104,7 +103,7 @@ impl Worker {
         }
     }
 
-    /// Records a new task; when this answers, it is durable.
+    /// Records a new task. When this returns, the task is durable.
     pub async fn submit(
         &self,
         task: &TaskId,
@@ -124,7 +123,7 @@ impl Worker {
         }
     }
 
-    /// Works on a task until it ends or `control` says stop. Returns the state it is left in.
+    /// Works on a task until it ends or `control` asks to stop. Returns the state it is left in.
     pub async fn run(&self, task: &TaskId, control: &Control) -> Result<TaskState, Error> {
         let context = Context {
             task_id: Some(task.as_str().into()),
@@ -243,7 +242,8 @@ impl Worker {
         Ok(task_run.state)
     }
 
-    /// Begins every open effect that is not under way here; a call has the place, where there is one.
+    /// Starts every open effect that is not in progress in this process. If there is a free slot, a call gets
+    /// it.
     fn start_open_effects<'w>(
         &'w self,
         task_run: &TaskRun<'w>,
@@ -268,7 +268,7 @@ impl Worker {
         }
     }
 
-    /// Records what follows from the state, or the intent of what is to be done. Whether there was room for it.
+    /// Records the facts of a step, or the intent of its effect. Returns whether there was room for it.
     async fn take_step(&self, task_run: &mut TaskRun<'_>, step: Step) -> Result<bool, Error> {
         let facts = match step {
             Step::Record(facts) => facts,
@@ -312,8 +312,8 @@ impl Worker {
         self.record_with(task_run, facts, Vec::new()).await
     }
 
-    /// Records facts, and before them what the wall clock has jumped since the last ones: their times
-    /// are from that clock.
+    /// Records facts, preceded by a jump of the wall clock if there was one, because the times of the facts are
+    /// read from that clock.
     async fn record_with(
         &self,
         task_run: &mut TaskRun<'_>,
@@ -337,12 +337,12 @@ impl Worker {
         Ok(recorded)
     }
 
-    /// The time spent on the task, whatever became of the wall clock.
+    /// The working time of the task, corrected for changes of the wall clock.
     fn active(&self, state: &TaskState) -> SignedDuration {
         state.active_until(self.work_clock.now())
     }
 
-    /// Says that work begins or goes on, and what becomes of the effects that a crash cut off.
+    /// Records that work starts or continues, and what happens to effects that a crash interrupted.
     async fn begin(&self, task_run: &mut TaskRun<'_>) -> Result<Recorded, Error> {
         let state = &task_run.state;
         if state.started.is_none() && state.limits.active_ms_max == 0 {
@@ -403,8 +403,7 @@ impl Worker {
         recorded.await
     }
 
-    /// What the model server says of itself, as soon as it can be reached; none if `cancel` comes
-    /// before that.
+    /// Waits until the model server responds and returns its description; `None` if `cancel` comes first.
     async fn model(&self, cancel: &CancellationToken) -> Result<Option<ModelInfo>, Error> {
         let mut pause = MODEL_RETRY_FIRST;
         loop {
@@ -425,7 +424,7 @@ impl Worker {
         }
     }
 
-    /// Performs an effect, within what is left of the task's time.
+    /// Carries out an effect within the task's remaining time.
     async fn perform(
         &self,
         task: &TaskId,
@@ -453,7 +452,7 @@ impl Worker {
         }
     }
 
-    /// Records what came of an effect.
+    /// Records the outcome of an effect.
     async fn conclude(&self, task_run: &mut TaskRun<'_>, ended: Ended) -> Result<(), Error> {
         let now = self.work_clock.read();
         let mut facts = vec![match ended.outcome? {
@@ -508,7 +507,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Says that the task waits for something, and why.
+    /// The fact that records that the task is waiting, and why.
     fn pause_fact(&self, reason: PauseReason, problem: &str) -> Fact {
         let what = problem.to_owned();
         self.recorder.notices.emit(|| Notice::Waiting { what });
@@ -519,7 +518,7 @@ impl Worker {
         Fact::of_task(Role::Conductor, paused)
     }
 
-    /// Goes on after a while: what was short may be there.
+    /// Waits a while before trying again after a shortage.
     async fn wait_for_more(&self, task_run: &mut TaskRun<'_>) -> Result<(), Error> {
         let rest = tokio::time::sleep(task_run.backoff.next_shortage_delay());
         if task_run.cancel.run_until_cancelled(rest).await.is_some() {
@@ -529,7 +528,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Goes on after a rest, as soon as the model server can be reached.
+    /// Waits until the model server can be reached again.
     async fn wait_for_model(&self, task_run: &mut TaskRun<'_>) -> Result<(), Error> {
         let rest = tokio::time::sleep(task_run.backoff.next_call_delay());
         if task_run.cancel.run_until_cancelled(rest).await.is_some()
@@ -542,7 +541,7 @@ impl Worker {
     }
 }
 
-/// A call that a crash cut off and that may not simply be made again.
+/// A call that a crash interrupted and that must not simply be repeated.
 fn lost(call: &ToolExecuting) -> ToolCompleted {
     ToolCompleted {
         agent: call.agent.clone(),

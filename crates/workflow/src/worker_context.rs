@@ -1,4 +1,4 @@
-//! What tasks are worked on with: shared by all of them.
+//! The parts that tasks are worked on with, shared by all tasks.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,23 +12,23 @@ use crate::slots::ModelSlots;
 use crate::strategy::Strategies;
 use crate::toolbox::Toolbox;
 
-/// What tasks are worked on with.
+/// The parts that tasks are worked on with.
 #[derive(Clone)]
 pub struct WorkerContext {
-    /// The model.
+    /// The model server.
     pub server: Arc<dyn ModelServer>,
-    /// How many calls it takes at a time.
+    /// The slots for concurrent calls of the model server.
     pub slots: ModelSlots,
-    /// Where code runs.
+    /// The sandbox for code.
     pub sandbox: Sandbox,
-    /// What runs code there, in its programming language.
+    /// Runs code of the programming language in the sandbox.
     pub runner: Arc<dyn Runner>,
-    /// How modules are written.
+    /// The strategies for writing modules.
     pub strategies: Strategies,
-    /// What agents and users may call.
+    /// The tools of agents and users.
     pub tools: Toolbox,
-    /// Who is at work.
+    /// The active agents.
     pub agents: AgentRegistry,
-    /// A folder for the fresh folders that code runs in.
+    /// The folder that contains the temporary folders for running code.
     pub work_folder: PathBuf,
 }

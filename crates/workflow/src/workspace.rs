@@ -1,5 +1,5 @@
-//! A task as its tools see it: its files as they are, their versions, its tests and its sandbox, and
-//! the texts that its events cite. Nothing of another task is reachable from here.
+//! A task as its tools see it: its current files, their versions, its tests and sandbox, and the texts its events
+//! refer to. Nothing of other tasks is accessible.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -17,33 +17,33 @@ use crate::folder::FreshFolder;
 use crate::layout::{self, task_files, working_files};
 use crate::worker_context::WorkerContext;
 
-/// Where programs of the system are looked for.
+/// Where system programs are searched for.
 const PROGRAM_FOLDERS: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin"];
-/// Characters of failing tests that are told.
+/// How many characters of failing tests are shown.
 const MESSAGE_CHARS_MAX: usize = 1_000;
 
-/// One task of one user, for one call of a tool.
+/// The workspace of one task, for one tool call.
 pub struct TaskWorkspace {
-    /// The journal with the texts that the task's events cite.
+    /// The journal with the texts that the task's events refer to.
     pub journal: Journal,
-    /// The principal who reads there.
+    /// The principal on whose behalf the journal is read.
     pub principal: Principal,
-    /// The task whose files, versions and tests are reached, and no other.
+    /// The task whose files, versions and tests are accessible.
     pub task: TaskId,
-    /// The task's state as it was when the call began.
+    /// The task's state when the call started.
     pub state: Arc<TaskState>,
-    /// The sandbox and the language in which code is run.
+    /// The sandbox and the language for running code.
     pub worker_context: WorkerContext,
-    /// The random numbers that folders are named by.
+    /// The random numbers for names of folders.
     pub randomness: Arc<dyn Randomness>,
-    /// By which the user writes files; an agent's file is its answer.
+    /// Writes files for the user. An agent writes files through its answer.
     pub writer: Option<Arc<dyn FileWriter>>,
 }
 
 /// Writes files of one task.
 #[async_trait]
 pub trait FileWriter: Send + Sync {
-    /// Makes this the file's text, and gives its version; or says why that may not be.
+    /// Replaces a file's text and returns its version, or says why that is not allowed.
     async fn write(&self, path: &str, source: String) -> Result<u64, String>;
 }
 
@@ -208,7 +208,7 @@ impl TaskWorkspace {
             .map_err(failed)
     }
 
-    /// The executable that a command's first word means.
+    /// The executable that a command's first word refers to.
     fn program(&self, name: &str) -> Option<PathBuf> {
         if let Some(program) = self.worker_context.runner.program(name) {
             return Some(program);
@@ -225,7 +225,7 @@ impl TaskWorkspace {
     }
 }
 
-/// Counts, and what failed and why.
+/// Counts, and the failing tests with their messages.
 fn summary(report: &TestReport) -> String {
     let passed = report.tests.iter().filter(|test| test.passed).count();
     let mut text = format!("{passed} of {} tests passed", report.tests.len());

@@ -1,5 +1,5 @@
-//! What a model says in JSON: plans, reviews, tools that it asks for. Comments, commas too many and words
-//! around it are forgiven.
+//! Parses JSON in a model's answer: plans, reviews and tool calls. Comments, superfluous commas and surrounding
+//! text are tolerated.
 
 use journeyman_event::payload::{Purpose, ReviewCompleted, ToolRequest};
 use journeyman_event::state::PendingAnswer;
@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Findings of a review that are kept, and characters of each.
+/// The most findings of a review that are kept, and the most characters of each.
 const FINDINGS_MAX: usize = 8;
 const FINDING_CHARS_MAX: usize = 400;
 
-/// A request as a model writes it.
+/// A tool call as a model writes it.
 #[derive(Deserialize)]
 struct RawRequest {
     name: String,
@@ -21,8 +21,8 @@ struct RawRequest {
     arguments: serde_json::Map<String, serde_json::Value>,
 }
 
-/// The tools that an answer asks for: in fenced `tool` blocks, or where it is asked for them alone, in
-/// JSON. The error says what is wrong, in words for the model.
+/// The tool calls in an answer: in fenced `tool` blocks, or in JSON if the model was asked only for tool calls.
+/// The error says what is wrong, worded for the model.
 pub(crate) fn tool_requests(
     language: &dyn Language,
     answer: &str,
@@ -50,7 +50,7 @@ pub(crate) fn tool_requests(
     Ok(requests)
 }
 
-/// What a review found. One that cannot be read is none.
+/// The findings of a review. If the answer cannot be parsed, there is no review.
 pub(crate) fn review(answer: &PendingAnswer) -> ReviewCompleted {
     #[derive(Deserialize)]
     struct Raw {
@@ -75,8 +75,8 @@ pub(crate) fn review(answer: &PendingAnswer) -> ReviewCompleted {
     }
 }
 
-/// What a model said in JSON: of the objects in its answer the first that fits. Comments, commas too
-/// many and words around it are forgiven. The error says why none fits, in words for the model.
+/// Parses the first JSON object in an answer that fits. Comments, superfluous commas and surrounding text are
+/// tolerated. The error says why no object fits, worded for the model.
 pub(crate) fn json_in<T: DeserializeOwned>(answer: &str) -> Result<T, String> {
     let said = without_reasoning(answer);
     let mut problem = said.find('{').map_or_else(

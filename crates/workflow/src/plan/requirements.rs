@@ -1,4 +1,5 @@
-//! What a plan owes to the prompt and to the given tests: their names, and where each test is run.
+//! Requirements that the prompt and the given tests impose on a plan: names, and the module at which each test is
+//! run.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +9,8 @@ use journeyman_language::Language;
 use super::{Draft, DraftModule};
 use crate::named::{module_named, package_named, speaks_of_a_package};
 
-/// What the prompt names is called so. Small models often take the one module that is asked for for a
-/// package, with a module for each of its functions.
+/// Applies the names in the prompt. Small models often turn the single requested module into a package with a
+/// module per function.
 pub(super) fn apply_prompt_names(language: &dyn Language, draft: &mut Draft, prompt: &str) {
     if let Some(package) = package_named(language, prompt).filter(|name| !language.is_taken(name)) {
         draft.package = package;
@@ -45,7 +46,7 @@ pub(super) fn apply_prompt_names(language: &dyn Language, draft: &mut Draft, pro
     }
 }
 
-/// Given test files fix the names: what they import must be what is written.
+/// Applies the names in given test files: what they import must be written.
 pub(super) fn apply_test_imports(
     language: &dyn Language,
     draft: &mut Draft,
@@ -140,8 +141,8 @@ pub(super) fn apply_test_imports(
     Ok(())
 }
 
-/// Examples call functions that must exist under that name. A plan of several modules without any of them is
-/// one of something else: small models repeat the plan that they were shown.
+/// Adds functions that examples call. A plan of several modules without any of these functions is for a
+/// different task: small models repeat the plan they were shown as an example.
 pub(super) fn add_example_calls(
     language: &dyn Language,
     draft: &mut Draft,
@@ -177,7 +178,7 @@ pub(super) fn add_example_calls(
     Ok(())
 }
 
-/// Where a given test is run first: at the last of the modules that it needs.
+/// The module at which a given test is first run: the last of the modules it needs.
 pub(super) fn last_module_needed(
     language: &dyn Language,
     modules: &[PlannedModule],

@@ -1,4 +1,4 @@
-//! The strategy of whole files: an answer is a module's file, or that of its tests.
+//! The whole-file strategy: an answer is the complete file of a module or of its tests.
 
 mod reading;
 
@@ -19,34 +19,35 @@ use crate::fact::{Fact, Role};
 use crate::strategy::{ModuleStep, ModuleStrategy};
 use crate::verdict::broken_tests;
 
-/// Whole files. The first candidate is the model's likeliest; where it fails, fresh candidates are
-/// drawn and the best of them is repaired, in turns: with small models another sample helps more
-/// often than a repair (Olausson et al., "Is Self-Repair a Silver Bullet for Code Generation?",
-/// ICLR 2024). Without given tests, tests are generated from the description alone, and doubted in
-/// their turn.
+/// The whole-file strategy. The first candidate is the model's most likely answer. If it fails, fresh
+/// candidates are sampled and the best one is repaired, alternately: with small models, another sample helps
+/// more often than a repair (Olausson et al., "Is Self-Repair a Silver Bullet for Code Generation?", ICLR
+/// 2024). Without given tests, tests are generated from the description alone, and may turn out to be wrong
+/// themselves.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WholeFile;
 
-/// Answers to one question that may be unusable before the question is dropped.
+/// How many unusable answers to a request for tests lead to continuing without them.
 const TEST_REFUSALS_MAX: u32 = 2;
 /// How often a module's tests are written at most.
 const TEST_WRITINGS_MAX: usize = 3;
-/// Where a smaller share of a module's generated tests passes, 0 to 1, its code is the likelier fault.
+/// If a smaller share of a module's generated tests passes, 0 to 1, the code is more likely wrong than the
+/// tests.
 const AGREEMENT_MIN: f64 = 0.5;
 
-/// Fresh candidates in one round, when given tests tell a right one from a wrong one.
+/// The most fresh candidates per round if given tests judge them.
 const CANDIDATES_GIVEN_MAX: u32 = 4;
-/// The same, when generated tests do: they are wrong too often for more.
+/// The same if generated tests judge them, which are wrong too often for more.
 const CANDIDATES_GENERATED_MAX: u32 = 3;
-/// How far into its share of the budget a module draws fresh candidates, in percent: the rest is
-/// for repairs.
+/// The percentage of a module's share of the budget that may be spent on fresh candidates; the rest is for
+/// repairs.
 const CANDIDATES_BUDGET_PERCENT: u64 = 60;
 
-/// Candidates that are to differ from what was written before.
+/// The sampling temperature for candidates that should differ from earlier code.
 const FRESH_TEMPERATURE: f32 = 0.8;
 
 impl WholeFile {
-    /// The name by which tasks record it.
+    /// The name under which tasks record this strategy.
     pub const NAME: &str = "whole_file";
 }
 
@@ -111,7 +112,8 @@ impl ModuleStrategy for WholeFile {
     }
 }
 
-/// A call that was refused or repeated so many times: the same question again wants another answer.
+/// A model call after this many rejected or repeated answers: the temperature rises so that the same question
+/// gets a different answer.
 fn call(purpose: Purpose, times: u32) -> ModuleStep {
     call_at(purpose, Descriptor::of(purpose).temperature, times)
 }
@@ -217,8 +219,8 @@ fn report(
     }])
 }
 
-/// What is to be said where a given test did not come to its end with another version of the code either: each
-/// further one would cost a whole run's time, and the likelier fault is the test's.
+/// A message about a given test that did not finish with another version of the code either. The test is then
+/// more likely wrong than the code, and every further version would cost the time of a whole run.
 fn endless_test(module: &ModuleState, run: &TestRun) -> Option<String> {
     let name = test_out_of_time(run)?;
     let code = |run: &TestRun| run.code_of(&module.plan.name).map(|code| code.hash);
@@ -232,8 +234,8 @@ fn endless_test(module: &ModuleState, run: &TestRun) -> Option<String> {
         })
 }
 
-/// What is to be said where a given test failed with the same error, where nothing of the code is used, with another
-/// version of the code too: no further one could pass it.
+/// A message about a given test that failed with the same error, in a place that does not use the code, for
+/// another version too. No further version could pass it.
 fn test_at_fault(task: &TaskState, module: &ModuleState, run: &TestRun) -> Option<String> {
     let language = of_task(task);
     let own_error = |test: &TestResult| {
@@ -267,7 +269,7 @@ fn test_at_fault(task: &TaskState, module: &ModuleState, run: &TestRun) -> Optio
     })
 }
 
-/// The test that ran when a run's time, or its processor time, was up.
+/// The test that was running when the time limit or processor time limit was reached.
 fn test_out_of_time(run: &TestRun) -> Option<&str> {
     let how = match run.failure? {
         TestFailureKind::TimedOut => "it ran out of time while ",
@@ -319,7 +321,7 @@ fn is_last_round(task: &TaskState, module: &ModuleState) -> bool {
     module.iteration >= task.limits.iterations_max.get()
 }
 
-/// Whether the present round has another candidate, or its repair still to come.
+/// Whether the current round has another candidate or its repair still to come.
 fn round_goes_on(task: &TaskState, module: &ModuleState, run: &TestRun) -> bool {
     match module.rounds.approach {
         Approach::Rewrite => {
@@ -336,8 +338,8 @@ fn round_goes_on(task: &TaskState, module: &ModuleState, run: &TestRun) -> bool 
     }
 }
 
-/// Each module has an equal share of the budget, and what those that are done left over. What is spent on
-/// modules that are written beside it is spent of their own shares.
+/// Whether the module can afford fresh candidates. Each module has an equal share of the budget, plus what
+/// completed modules did not use. What other modules spend at the same time comes out of their own shares.
 fn affords_candidates(task: &TaskState, module: &ModuleState) -> bool {
     let others = || {
         let modules = task.modules.iter();
@@ -389,8 +391,7 @@ fn next_round(
     ModuleStep::Record(facts)
 }
 
-/// The earliest version that passes the most of the tests that `run` ran, unless that is the
-/// current code.
+/// The earliest version that passes the most of the tests in `run`, unless it is the current one.
 fn better_version<'a>(module: &'a ModuleState, run: &TestRun) -> Option<&'a CodeVersion> {
     let name = &module.plan.name;
     let comparable = module
@@ -419,8 +420,8 @@ fn restored(module: &ModuleState, code: &CodeVersion) -> Fact {
     )
 }
 
-/// More of the same does not help a loop that is stuck: the same failure again, the same code
-/// again, or an earlier version again.
+/// How the next round proceeds. Repeating the same approach does not help if the rounds are stuck: with the
+/// same failure, the same code, or an earlier version again.
 fn approach(
     task: &TaskState,
     module: &ModuleState,
@@ -476,8 +477,8 @@ fn failing(run: &TestRun) -> BTreeSet<(&str, &str)> {
         .collect()
 }
 
-/// Whether an import error is the generated tests' own: they ask for what was never planned, or
-/// the module's file has no part in it.
+/// Whether an import error is the fault of the generated tests: they import what was never planned, or the
+/// module's file is not involved.
 fn blames_tests(
     task: &TaskState,
     module: &ModuleState,
@@ -512,9 +513,9 @@ fn blames_tests(
     }
 }
 
-/// The attempts are spent. Given tests rule; generated ones are as fallible as the code, so the
-/// version that passes most of them is kept and the rest are disputed. Tests that never ran are
-/// dropped: then it counts whether the code imports.
+/// Completes a module after its last attempt. Given tests decide. Generated tests are as likely to be wrong as
+/// the code, so the version that passes most of them is kept, and the others are marked as disputed. Tests that
+/// never ran are discarded; then it only matters whether the code imports.
 fn settle(task: &TaskState, module: &ModuleState) -> ModuleStep {
     let name = &module.plan.name;
     let give_up = |detail: String| ModuleStep::GiveUp {

@@ -1,20 +1,20 @@
-//! How long it takes until something is tried again that came to nothing.
+//! Waiting times between attempts.
 
 use std::time::Duration;
 
 use journeyman_event::payload::PauseReason;
 use tokio::time::Instant;
 
-/// Before the model server is asked again, at first; and at the most while it cannot be reached.
+/// The first waiting time before the model server is called again, and the longest one while it is unreachable.
 pub(super) const MODEL_RETRY_FIRST: Duration = Duration::from_millis(500);
 pub(super) const MODEL_RETRY_MAX: Duration = Duration::from_secs(10);
-/// Between two calls of a server that answers questions about itself and fails at its work.
+/// The longest waiting time between calls of a server that responds but fails while generating.
 const MODEL_REST_MAX: Duration = Duration::from_mins(1);
-/// Before a step is tried again for which something was short.
+/// The first waiting time after a shortage.
 const SHORTAGE_FIRST: Duration = Duration::from_secs(1);
 const SHORTAGE_MAX: Duration = Duration::from_secs(30);
 
-/// Something has to wait, and other effects go on.
+/// A waiting time during which other effects continue.
 pub(super) struct Delay {
     pub(super) reason: PauseReason,
     /// What happened, and what would help.
@@ -23,11 +23,11 @@ pub(super) struct Delay {
 }
 
 pub(super) struct Backoff {
-    /// Before the next call.
+    /// The waiting time before the next call.
     call: Duration,
-    /// As long as the model server asked for.
+    /// The waiting time that the model server asked for.
     asked: Duration,
-    /// Before the next step for which something was short.
+    /// The waiting time before the next step after a shortage.
     more: Duration,
     delay: Option<Delay>,
 }
@@ -44,17 +44,17 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// A call was answered.
+    /// Resets the waiting time after a successful call.
     pub(super) fn reset_calls(&mut self) {
         self.call = MODEL_RETRY_FIRST;
     }
 
-    /// Nothing was short.
+    /// Resets the waiting time after a step without a shortage.
     pub(super) fn reset_shortage(&mut self) {
         self.more = SHORTAGE_FIRST;
     }
 
-    /// Nothing new is to be begun for a while, and for so long at least.
+    /// Starts nothing new for at least this long.
     pub(super) fn delay(&mut self, reason: PauseReason, problem: String, wait: Duration) {
         let rest = match reason {
             PauseReason::Shortage => self.more,
@@ -70,12 +70,12 @@ impl Backoff {
         }
     }
 
-    /// Until when nothing new is to be begun.
+    /// Until when nothing new is started.
     pub(super) fn delayed_until(&self) -> Option<Instant> {
         self.delay.as_ref().map(|delay| delay.until)
     }
 
-    /// Something new may be begun again.
+    /// Allows new effects again.
     pub(super) fn clear(&mut self) {
         if let Some(delay) = self.delay.take() {
             match delay.reason {
@@ -85,7 +85,7 @@ impl Backoff {
         }
     }
 
-    /// Nothing goes on beside any more: what has to wait is the task's own rest now.
+    /// Takes the delay. Used when no other effect is in progress any more, so that the whole task waits.
     pub(super) fn take_delay(&mut self) -> Option<Delay> {
         let delay = self.delay.take()?;
         if delay.reason != PauseReason::Shortage {
@@ -94,14 +94,14 @@ impl Backoff {
         Some(delay)
     }
 
-    /// How long to rest before the next call.
+    /// How long to wait before the next call.
     pub(super) fn next_call_delay(&mut self) -> Duration {
         let rest = self.call.max(std::mem::take(&mut self.asked));
         self.lengthen_call_delay();
         rest
     }
 
-    /// How long to rest before the next step for which something was short.
+    /// How long to wait before the next step after a shortage.
     pub(super) fn next_shortage_delay(&mut self) -> Duration {
         let rest = self.more;
         self.lengthen_shortage_delay();

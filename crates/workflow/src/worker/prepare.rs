@@ -1,4 +1,4 @@
-//! Makes a wish an intent: the prompt of a call with all that is sent, a tool call that may be made.
+//! Prepares effects: builds the prompt of a model call or checks a tool call, and records the intent.
 
 use bytes::Bytes;
 use journeyman_context::{BuildError, Descriptor, ToolOffer};
@@ -14,13 +14,14 @@ use crate::agent_lifecycle::{may_call, started};
 use crate::decide::is_call;
 use crate::fact::{Fact, Role};
 
-/// Characters of the name of a tool that there is not.
+/// How many characters of an unknown tool's name are kept.
 const TOOL_NAME_MAX: usize = 128;
 
 impl Worker {
-    /// Puts the prompt together and records it with the intent to send it.
+    /// Builds the prompt and records it with the intent to send it.
     ///
-    /// Whether there was room for it: with those under way it may not take more than is left of the budget.
+    /// Returns whether there was room for it: together with the calls in progress it must not exceed the
+    /// remaining budget.
     pub(super) async fn prepare_call(
         &self,
         task_run: &mut TaskRun<'_>,
@@ -118,8 +119,8 @@ impl Worker {
         Ok(true)
     }
 
-    /// What an agent that is to do this is offered, as a model reads it. A plan is made of what was
-    /// looked up before.
+    /// The tools offered to an agent with this purpose, as a model reads them. Plans use the results of the
+    /// look-up step instead.
     pub(super) fn offers(&self, state: &TaskState, purpose: Purpose) -> Vec<ToolOffer> {
         let Descriptor {
             role, takes_tools, ..

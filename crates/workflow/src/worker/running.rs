@@ -1,4 +1,4 @@
-//! Effects under way. They go on whatever their worker does meanwhile, and are over when it drops them.
+//! The effects in progress. They run independently of what the worker does, and are cancelled when it drops them.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::pin::{Pin, pin};
@@ -10,15 +10,15 @@ use journeyman_event::EventId;
 use crate::Error;
 use crate::effects::Outcome;
 
-/// An effect that has ended, and nothing is recorded of that yet.
+/// An effect that has ended and whose outcome was not recorded yet.
 pub(super) struct Ended {
     pub(super) intent: EventId,
     pub(super) outcome: Result<Outcome, Error>,
-    /// Whether it was stopped because the task's time was up.
+    /// Whether it was stopped because the task's time limit was reached.
     pub(super) is_overdue: bool,
 }
 
-/// Effects under way, and those that have ended since.
+/// The effects in progress, and those that have ended since.
 #[derive(Default)]
 pub(super) struct Running<'w> {
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Ended> + Send + 'w>>>,
@@ -36,7 +36,7 @@ impl<'w> Running<'w> {
         self.under_way.push(Box::pin(effect));
     }
 
-    /// Whether the effect of this intent was begun and not taken out yet.
+    /// Whether the effect with this intent was started and not taken out yet.
     pub(super) fn has(&self, intent: EventId) -> bool {
         self.intents.contains(&intent)
     }
@@ -45,14 +45,14 @@ impl<'w> Running<'w> {
         self.intents.is_empty()
     }
 
-    /// Takes out the one that ended first.
+    /// Takes out the effect that ended first.
     pub(super) fn take(&mut self) -> Option<Ended> {
         let ended = self.ended.pop_front()?;
         self.intents.remove(&ended.intent);
         Some(ended)
     }
 
-    /// Waits until one has ended; for ever where none is under way.
+    /// Waits until an effect has ended; forever if none is in progress.
     pub(super) async fn wait(&mut self) {
         if self.ended.is_empty() {
             match self.under_way.next().await {
@@ -62,7 +62,7 @@ impl<'w> Running<'w> {
         }
     }
 
-    /// Does something else beside them.
+    /// Awaits another future while the effects continue.
     pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         loop {

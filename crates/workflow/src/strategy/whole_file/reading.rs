@@ -1,4 +1,4 @@
-//! Facts of an answer that is a file: a version of the module's code, or its tests.
+//! Turns an answer that is a file into facts: a version of the module's code, or its tests.
 
 use journeyman_event::TaskState;
 use journeyman_event::payload::{CodeOrigin, CorrectionCompleted, Purpose, TestsGenerated};
@@ -8,7 +8,7 @@ use journeyman_language::of_task;
 use crate::answer::{CUT_OFF, cut_off};
 use crate::fact::{Fact, Role};
 
-/// What an answer brings. The error says what is wrong with it, in words for the model.
+/// The facts that follow from an answer. The error says what is wrong with it, worded for the model.
 pub(super) fn facts(
     task: &TaskState,
     module: &ModuleState,
@@ -27,9 +27,8 @@ pub(super) fn facts(
     Ok(vec![fact])
 }
 
-/// A module's whole file as an answer gives it. What it leaves out and what is there already is put
-/// back: helpers and imports that the prompt begins with, what a correction left as it was. The error
-/// says what is wrong, in words for the model.
+/// A module's complete file from an answer. Omitted parts that exist already are put back: helpers and imports
+/// in the prompt, and what a correction left unchanged. The error says what is wrong, worded for the model.
 fn code_file(
     state: &TaskState,
     module: &ModuleState,
