@@ -25,7 +25,7 @@ const STRINGS: &[(&str, &[&str])] = &[
     ("\u{2019}", &["'", "\u{2019}"]),
 ];
 
-/// Whether it is a mark of no width: a joiner, a direction, a byte order mark, a selector of a form.
+/// Whether a character has no width: a joiner, a direction mark, a byte order mark, a variation selector.
 pub const fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -43,12 +43,12 @@ pub const fn is_invisible(c: char) -> bool {
     )
 }
 
-/// Whether it is a space that Python does not know, or a mark of no width.
+/// Whether a character is a space that Python does not accept, or has no width.
 fn is_stray(c: char) -> bool {
     is_invisible(c) || (c.is_whitespace() && !c.is_ascii())
 }
 
-/// A text that was read as Python.
+/// A parsed text.
 #[derive(Debug)]
 pub struct Source<'s> {
     text: &'s str,
@@ -58,17 +58,17 @@ pub struct Source<'s> {
 /// A statement at the left margin that gives names to something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Definition {
-    /// What kind of statement it is.
+    /// The kind of statement.
     pub kind: Kind,
-    /// The names that it defines.
+    /// The names it defines.
     pub names: Vec<String>,
-    /// Where it stands, decorators included, in bytes.
+    /// Its range in bytes, including decorators.
     pub range: Range<usize>,
-    /// Whether there is something to run in it: more than a docstring, `pass` or `...`.
+    /// Whether it contains code to run: more than a docstring, `pass` or `...`.
     pub has_body: bool,
 }
 
-/// What kind of statement defines a name.
+/// The kind of statement that defines a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `def`.
@@ -77,39 +77,39 @@ pub enum Kind {
     AsyncFunction,
     /// `class`.
     Class,
-    /// An assignment.
+    /// An assignment statement.
     Value,
     /// `import` or `from ... import`.
     Import,
 }
 
-/// One imported module.
+/// An import of one module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
-    /// Its dotted name as it is written; of a relative import what follows the dots.
+    /// The dotted name as written; for a relative import the part after the dots.
     pub module: String,
-    /// Where that name stands, in bytes.
+    /// The range of that name in bytes.
     pub range: Range<usize>,
-    /// What is imported from it, by its name there; `*` for all of it. Empty for `import module`.
+    /// The names imported from the module, as named there; `*` for all. Empty for `import module`.
     pub names: Vec<String>,
-    /// Whether this is `import module` without another name for it.
+    /// Whether this is `import module` without an alias.
     pub is_plain: bool,
-    /// Whether it begins with a dot.
+    /// Whether it starts with a dot.
     pub is_relative: bool,
-    /// Whether it stands at the left margin, where a failure is everybody's.
+    /// Whether it is at top level, where a failure makes the whole module fail.
     pub at_margin: bool,
 }
 
 /// An `assert` statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assertion {
-    /// The line on which it begins, from 0.
+    /// The line on which it starts, from 0.
     pub line: usize,
-    /// Its text without a message.
+    /// The text without the message.
     pub text: String,
-    /// Names that are called in it: `f` of `f(1)`.
+    /// Names called in it: `f` of `f(1)`.
     pub called: BTreeSet<String>,
-    /// Other names that it uses and that nothing in it gives a value.
+    /// Other names it uses and does not bind.
     pub free: BTreeSet<String>,
 }
 
@@ -134,7 +134,7 @@ impl<'s> Source<'s> {
         before.matches('\n').count() + 1
     }
 
-    /// The first line that is no Python 3, from 1; none if all of it is.
+    /// The number of the first line that is not valid Python 3, from 1; `None` if all are.
     pub fn error_line(&self) -> Option<usize> {
         let Some(root) = self.root() else {
             return Some(1);
@@ -149,8 +149,8 @@ impl<'s> Source<'s> {
         broken.into_iter().chain(self.stray_line(root)).min()
     }
 
-    /// The first line whose indentation Python refuses and the grammar does not: it goes back to where no block
-    /// stands, or what it is below depends on how wide a tab is.
+    /// The first line whose indentation Python rejects although the grammar accepts it: it dedents to a level
+    /// where there is no block, or its meaning depends on the width of a tab.
     pub fn misindented_line(&self) -> Option<usize> {
         let lines: Vec<&str> = self.text.split('\n').collect();
         let mut open = vec![(0, 0)];
@@ -204,8 +204,8 @@ impl<'s> Source<'s> {
         None
     }
 
-    /// The first line with a space or a mark that the grammar passes over and Python does not: one that
-    /// is neither in a string nor in a comment.
+    /// The first line that contains, outside strings and comments, a space or invisible character that the
+    /// grammar accepts and Python does not.
     fn stray_line(&self, root: Node<'_>) -> Option<usize> {
         let mut all = self.text.char_indices();
         let (at, _) = all.find(|&(at, c)| {
@@ -219,8 +219,8 @@ impl<'s> Source<'s> {
         Some(self.line_of(at))
     }
 
-    /// The text with plain spaces and quotes where it has those of a word processor, outside of strings
-    /// and comments; none if it has none there.
+    /// The text with typographic spaces and quotes outside strings and comments replaced by plain ones; `None`
+    /// if there are none.
     pub fn with_plain_characters(&self) -> Option<String> {
         let mut plain = String::new();
         // How the string or comment that is open ends.
@@ -256,13 +256,12 @@ impl<'s> Source<'s> {
         (plain != self.text).then_some(plain)
     }
 
-    /// Whether all of it is Python 3.
+    /// Whether the whole text is valid Python 3.
     pub fn parses(&self) -> bool {
         self.error_line().is_none()
     }
 
-    /// The statements at the left margin that define names, in order, also those inside an `if` or
-    /// `try` there.
+    /// The top-level statements that define names, in order, including those inside a top-level `if` or `try`.
     pub fn definitions(&self) -> Vec<Definition> {
         let mut found = Vec::new();
         let mut open: Vec<Node<'_>> = self.root().into_iter().collect();
@@ -286,7 +285,7 @@ impl<'s> Source<'s> {
         found
     }
 
-    /// The names that are defined at the left margin; `*` stands for all those of another module.
+    /// The names defined at top level; `*` stands for all names of another module.
     pub fn defined(&self) -> BTreeSet<String> {
         self.definitions()
             .into_iter()
@@ -294,7 +293,7 @@ impl<'s> Source<'s> {
             .collect()
     }
 
-    /// Every import, wherever it stands, in order.
+    /// All imports, wherever they are, in order.
     pub fn imports(&self) -> Vec<Import> {
         let mut found = Vec::new();
         for node in self.root().into_iter().flat_map(Node::all) {
@@ -338,7 +337,7 @@ impl<'s> Source<'s> {
         found
     }
 
-    /// Every `assert` that parses, wherever it stands, in order.
+    /// All `assert` statements that parse, wherever they are, in order.
     pub fn assertions(&self) -> Vec<Assertion> {
         let nodes = self.root().into_iter().flat_map(Node::all);
         nodes
@@ -357,13 +356,12 @@ impl<'s> Source<'s> {
             .collect()
     }
 
-    /// The names that are called anywhere in it, and those that it uses otherwise without giving
-    /// them a value.
+    /// The names called anywhere, and the names used otherwise without being bound.
     pub fn names(&self) -> (BTreeSet<String>, BTreeSet<String>) {
         self.root().map(|root| names_in(root)).unwrap_or_default()
     }
 
-    /// The names that something anywhere in it gives a value, also as a parameter or an import.
+    /// The names bound anywhere, including parameters and imports.
     pub fn bound(&self) -> BTreeSet<String> {
         let root = self.root();
         root.map(|root| bound_in(root)).unwrap_or_default()
@@ -386,8 +384,7 @@ impl<'s> Source<'s> {
         checks.map(node::Node::row).collect()
     }
 
-    /// Whether all of it is one expression that does nothing by itself: neither a call nor an
-    /// assignment.
+    /// Whether the whole text is a single expression without effect: neither a call nor an assignment.
     pub fn is_idle_expression(&self) -> bool {
         let Some(root) = self.root().filter(|root| root.children().len() == 1) else {
             return false;
@@ -401,16 +398,16 @@ impl<'s> Source<'s> {
         })
     }
 
-    /// Whether a string in it goes on over several lines: its text changes with the indentation.
+    /// Whether it contains a string that spans several lines, whose text would change with the indentation.
     pub fn has_long_string(&self) -> bool {
         let mut nodes = self.root().into_iter().flat_map(Node::all);
         nodes.any(|node| node.kind() == "string" && node.row() < node.end_row())
     }
 
-    /// The longest beginning, cut at the left margin, that parses and defines something. Words
-    /// without any meaning to Python at its end are none of it.
+    /// The longest prefix, cut at top level, that parses and defines something. Bare words at its end are
+    /// removed.
     pub fn whole_beginning(&self) -> Option<&'s str> {
-        /// Places where it is cut at most.
+        /// The most places at which it is cut.
         const CUTS_MAX: usize = 200;
         let mut ends = vec![self.text.len()];
         let mut at = 0;
@@ -432,7 +429,7 @@ impl<'s> Source<'s> {
         None
     }
 
-    /// Without bare words at the end: `Done` parses as an expression.
+    /// The text without bare words at its end: `Done` parses as an expression.
     fn without_last_words(&self) -> &'s str {
         let mut end = self.text.len();
         let Some(root) = self.root() else {
@@ -453,7 +450,7 @@ impl<'s> Source<'s> {
     }
 }
 
-/// What a statement defines; none if it is no definition.
+/// The definition made by a statement; `None` if it makes none.
 fn definition(node: Node<'_>) -> Option<Definition> {
     let (kind, names, body) = match node.kind() {
         "decorated_definition" => {
@@ -489,7 +486,7 @@ fn definition(node: Node<'_>) -> Option<Definition> {
     })
 }
 
-/// The names that are called within a node, and those that it uses otherwise without giving them a value.
+/// The names called within a node, and the names used otherwise without being bound.
 fn names_in(within: Node<'_>) -> (BTreeSet<String>, BTreeSet<String>) {
     let mut called = BTreeSet::new();
     let mut used = BTreeSet::new();
@@ -516,7 +513,7 @@ fn names_in(within: Node<'_>) -> (BTreeSet<String>, BTreeSet<String>) {
     (free(called), free(used))
 }
 
-/// The names that something within a node gives a value.
+/// The names bound within a node.
 fn bound_in(within: Node<'_>) -> BTreeSet<String> {
     let mut bound = BTreeSet::new();
     for node in within.all() {
@@ -553,7 +550,7 @@ fn bound_in(within: Node<'_>) -> BTreeSet<String> {
     bound
 }
 
-/// The names that an import gives to what it brings; `*` for all there is.
+/// The names bound by an import; `*` for all names of the module.
 fn bound_by_import(node: Node<'_>) -> Vec<String> {
     let mut names = Vec::new();
     for part in node.fields("name") {
@@ -576,7 +573,7 @@ fn bound_by_import(node: Node<'_>) -> Vec<String> {
     names
 }
 
-/// Whether a body has a statement beside words, `pass` and `...`.
+/// Whether a body contains a statement other than bare words, `pass` and `...`.
 fn does_something(body: Node<'_>) -> bool {
     body.children().into_iter().any(|statement| {
         let idle = match statement.kind() {
