@@ -1,4 +1,4 @@
-//! States of tasks that were asked for lately: the next question folds only what is new.
+//! A cache of recently requested task states: the next request folds only new events.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,9 +8,9 @@ use journeyman_journal::StreamName;
 
 /// States that are kept.
 const STATES_MAX: usize = 256;
-/// Bytes of text of all states that are kept.
+/// The most bytes of text in all states together.
 const BYTES_MAX: usize = 64 << 20;
-/// Bytes of text of one state that is kept.
+/// The most bytes of text in a state that is kept.
 const STATE_BYTES_MAX: usize = 8 << 20;
 
 #[derive(Default)]
@@ -19,7 +19,7 @@ pub(crate) struct Cache(Mutex<Kept>);
 #[derive(Default)]
 struct Kept {
     states: HashMap<StreamName, One>,
-    /// Of all of them.
+    /// The bytes of text in all states together.
     bytes: usize,
     asked: u64,
 }
@@ -80,7 +80,7 @@ impl Kept {
     }
 }
 
-/// Bytes of what makes a state large: code, tests, what they printed, and what the user said.
+/// The bytes of the large parts of a state: code, tests, their output, and the user's words.
 fn text_bytes(state: &TaskState) -> usize {
     let of_modules = state.modules.iter().map(|module| {
         let code = module.versions.iter().map(|code| code.source.len());

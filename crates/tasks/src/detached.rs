@@ -1,8 +1,8 @@
-//! Calls that go on to their end once they are begun, whoever listens.
+//! Runs calls to their end once they have started, even if the caller goes away.
 //!
-//! A caller's future is dropped at any moment: a client closes its connection, an MCP call is cancelled,
-//! a command is interrupted. What was recorded by then must still be acted on, so what records and acts
-//! is not a part of that future: it is a task of its own, which the caller only waits for.
+//! A caller's future can be dropped at any moment: a client closes its connection, an MCP call is cancelled, a
+//! command is interrupted. What was recorded by then must still be acted on. Recording and acting therefore run in
+//! an async task of their own, which the caller's future only waits for.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use tracing::Instrument;
 
 use crate::Error;
 
-/// Calls that are under way at a time; further callers wait before theirs begins.
+/// The most concurrent calls; further callers wait before theirs starts.
 const CALLS_MAX: usize = 10_000;
 
-/// Calls that are under way. Clones are the same calls.
+/// The calls in progress. Clones share them.
 #[derive(Clone)]
 pub(crate) struct DetachedCalls {
     under_way: TaskTracker,
@@ -35,9 +35,9 @@ impl Default for DetachedCalls {
 }
 
 impl DetachedCalls {
-    /// Does something to its end, also when the caller does not wait for it any longer. A caller that goes
-    /// away before it was begun gives it up. It is done on behalf of the same request, and a panic of it
-    /// is the caller's.
+    /// Runs a future to its end, even if the caller stops waiting. A caller that goes away before it was
+    /// started cancels it. It keeps the context of the caller's request, and a panic is propagated to the
+    /// caller.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         call: impl Future<Output = Result<T, Error>> + Send + 'static,
@@ -62,7 +62,7 @@ impl DetachedCalls {
         }
     }
 
-    /// Waits for what is under way, so long at the most. What begins later is not waited for.
+    /// Waits for the calls in progress, up to `limit`. Calls that start later are not waited for.
     pub(crate) async fn wait(&self, limit: Duration) {
         self.under_way.close();
         if tokio::time::timeout(limit, self.under_way.wait())

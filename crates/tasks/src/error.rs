@@ -1,4 +1,4 @@
-//! Why something is not done to a task.
+//! The errors of operations on tasks.
 
 use journeyman_api::LimitError;
 use journeyman_event::state::{FoldError, Status};
@@ -7,34 +7,34 @@ use journeyman_journal::StreamName;
 use journeyman_queue::AdmissionError;
 use thiserror::Error;
 
-/// Why something is not done to a task. What was recorded before stays.
+/// Why an operation on a task failed. What was recorded before is kept.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// The principal may look at tasks and change nothing.
+    /// The principal may only view tasks.
     #[error("a viewer may only look")]
     MayNot,
-    /// There is no such task.
+    /// The task does not exist.
     #[error("there is no task {task}; `journeyman tasks` lists them")]
     NoSuchTask {
-        /// The name that was given.
+        /// The id of the task.
         task: TaskId,
     },
-    /// A task of this name was submitted before.
+    /// A task with this id already exists.
     #[error("there is a task {task} already; choose another name, or leave it out")]
     TaskExists {
-        /// The name that was given.
+        /// The id of the task.
         task: TaskId,
     },
-    /// An idempotency key was used before, for something else.
+    /// The idempotency key was already used with different content.
     #[error(
         "the idempotency key was used for task {task}, with other content; use another key for another \
          task"
     )]
     KeyUsed {
-        /// The task that the key stands for.
+        /// The task that was created with the key.
         task: TaskId,
     },
-    /// Something that was given does not fit, or is larger than is taken.
+    /// An input is invalid or too large.
     #[error(transparent)]
     Limit(#[from] LimitError),
     /// The task has ended.
@@ -50,12 +50,12 @@ pub enum Error {
     NoModule {
         /// The task.
         task: TaskId,
-        /// What was given.
+        /// The name given.
         given: String,
-        /// What there is.
+        /// The modules of the task.
         known: String,
     },
-    /// Something else happened to the task at the same moment.
+    /// Someone else changed the task at the same time.
     #[error("something else happened to task {task} at the same moment; look at it and try again")]
     Conflict {
         /// The task.
@@ -64,28 +64,28 @@ pub enum Error {
     /// A tool is not there, or may not be called.
     #[error("{reason}")]
     NoTool {
-        /// Which, and why.
+        /// Which tool, and why.
         reason: String,
     },
-    /// Nobody works on tasks here.
+    /// This service does not work on tasks.
     #[error("tools are called where tasks are worked on: at a server, or while `run` goes on")]
     NoWorkers,
-    /// The queue does not take it.
+    /// The queue refused the task.
     #[error(transparent)]
     Refused(AdmissionError<StreamName>),
-    /// The journal.
+    /// An error of the journal.
     #[error(transparent)]
     Journal(#[from] journeyman_journal::Error),
-    /// What knows how a task is worked on.
+    /// An error of the workflow.
     #[error(transparent)]
     Workflow(journeyman_workflow::Error),
-    /// A helper thread died.
+    /// A helper thread panicked.
     #[error("a helper thread died: {0}")]
     Thread(#[from] tokio::task::JoinError),
 }
 
 impl From<journeyman_workflow::Error> for Error {
-    /// What has a meaning for whoever asked is told as what it is.
+    /// Converts errors that concern the caller to the matching variant.
     fn from(error: journeyman_workflow::Error) -> Self {
         use journeyman_workflow::Error as Workflow;
         match error {
@@ -117,10 +117,12 @@ impl Error {
     }
 }
 
-/// Whether a principal may do anything to tasks. Every call of `Tasks` that changes something begins with this.
+/// Checks whether a principal may change tasks. Every method of `Tasks` that changes something calls this
+/// first.
 ///
 /// # Errors
-/// [`Error::MayNot`] of one that may only look.
+///
+/// [`Error::MayNot`] for a principal that may only view tasks.
 pub fn check_may_change(principal: &Principal) -> Result<(), Error> {
     if principal.may_change() {
         return Ok(());

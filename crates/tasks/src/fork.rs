@@ -1,6 +1,6 @@
-//! A new task from another one's past: the events up to then are copied, each citing the one that it
-//! is a copy of, so the state is what it was, and nothing that was reached is done again. Where something
-//! else is asked for, what was planned, written and tested for the old says nothing about the new.
+//! Forks: a new task that starts with part of another task's history. The events up to a position are copied, each
+//! with a reference to its original, so the new task has the same state and repeats nothing. If the content is
+//! changed, plans, code and tests made for the old content are not copied.
 
 use std::collections::HashMap;
 
@@ -17,22 +17,23 @@ use crate::{
 /// Events that a fork copies at the most: all of them and the submission are one append.
 const COPIED_MAX: usize = 999;
 
-/// What a fork starts from.
+/// The parameters of a fork.
 #[derive(Clone, Debug, Default)]
 pub struct ForkRequest {
-    /// The last position that counts; none means only the submission: the task once more.
+    /// The position of the last event to copy. `None` copies only the submission, to start again from the
+    /// beginning.
     pub at: Option<Sequence>,
-    /// What is asked for instead; none keeps what was asked. With another prompt or other tests only what
-    /// the user said to the parent is inherited.
+    /// Changed content; `None` keeps the original's. With another prompt or other tests, only the user's
+    /// instructions are copied.
     pub content: Option<TaskSubmitted>,
-    /// The new task's name; none draws one.
+    /// The id of the new task; `None` draws a random one.
     pub task_id: Option<TaskId>,
     /// The same key and content again is the same task again, not another one.
     pub idempotency_key: Option<String>,
 }
 
 impl Tasks {
-    /// Forks a task: records the new one with the parent's past and puts it into the queue.
+    /// Forks a task: records the new task with the copied history and queues it.
     pub async fn fork(
         &self,
         principal: &Principal,
@@ -106,7 +107,7 @@ impl Tasks {
         }
     }
 
-    /// Records a fork and puts it into the queue.
+    /// Records a fork and queues it.
     async fn record_fork(
         &self,
         principal: &Principal,
@@ -126,7 +127,7 @@ impl Tasks {
             .await
     }
 
-    /// The task's events up to a position; only the first without one.
+    /// The events of a task up to a position; only the first if there is none.
     async fn past(
         &self,
         principal: &Principal,
@@ -155,7 +156,7 @@ impl Tasks {
         Ok(page.events)
     }
 
-    /// The new task's events: its submission, caused by the parent's, and the copies.
+    /// The events of the new task: its submission, caused by the original's, and the copies.
     fn copies(
         &self,
         principal: &Principal,
@@ -206,7 +207,7 @@ impl Tasks {
     }
 }
 
-/// Of two given files with one name, one would hide the other, and only that one would be run.
+/// Fails if two given files have the same name, because only one of them would be run.
 pub(crate) fn check_tests(content: &TaskSubmitted) -> Result<(), Error> {
     let mut names: Vec<&str> = content
         .tests
@@ -238,8 +239,8 @@ fn bad_at(reason: String) -> Error {
     Error::bad("at", reason)
 }
 
-/// What of a task's past is the fork's past too: not how it was run, rested or ended, and not an
-/// intent whose outcome lies after the moment.
+/// Whether an event of the original is copied. Events about running, pausing and ending are not, and neither
+/// are intents whose outcome comes after the position.
 fn inherited(events: &[Event]) -> Vec<&Event> {
     let mut kept: Vec<&Event> = events
         .iter()

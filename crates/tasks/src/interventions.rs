@@ -1,4 +1,4 @@
-//! What a user does to a task that was submitted. Each is an event, durable when it is answered, and
+//! What users can do with submitted tasks. Each intervention is an event that is durable when the call returns. It
 //! takes effect at the task's next event boundary.
 
 use std::collections::HashMap;
@@ -18,29 +18,29 @@ use crate::{Error, Tasks, check_may_change, give_up_soon};
 
 /// Tasks that are looked at for a circle of dependencies.
 const CIRCLE_MAX: usize = 10_000;
-/// How often it is tried to let a task go on to which something else happens each time.
+/// How many times resuming is tried if the task changes each time.
 const RESUME_TRIES: u32 = 20;
 
-/// What a user says to a task.
+/// A user's action on a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Intervention {
-    /// What else is wanted: part of every prompt from now on.
+    /// Give an additional instruction, which is part of every prompt from now on.
     Instruct {
         /// The user's words.
         instruction: String,
     },
-    /// An answer.
+    /// Answer a question.
     Answer {
-        /// The question that it answers, where there was one.
+        /// The id or text of the question, if there was one.
         question: Option<String>,
-        /// The answer.
+        /// The user's words.
         answer: String,
     },
-    /// The user writes a module's file: its next version, tested like any other.
+    /// Write a module's file as its next version, which is tested like any other.
     EditFile {
-        /// The file, as the list of files names it.
+        /// The path as in the list of files.
         path: String,
-        /// The whole file.
+        /// The complete file.
         source: String,
     },
     /// No more work on a module.
@@ -50,11 +50,11 @@ pub enum Intervention {
     },
     /// The task rests until the user resumes it.
     Pause,
-    /// The task goes on, with other limits or another folder for its result if they are given.
+    /// Resume the task, optionally with other limits or another output folder.
     Resume {
-        /// The limits.
+        /// The new limits.
         limits: Option<Limits>,
-        /// The folder: also what lets a task go on that failed because its result could not be written.
+        /// The new output folder. Also resumes a task that failed because its result could not be written.
         out: Option<String>,
     },
     /// The task ends.
@@ -75,7 +75,7 @@ impl Tasks {
         self.detached.run(done).await
     }
 
-    /// The same, as a part of a call that is under way.
+    /// The same within a call that is already detached.
     pub(crate) async fn intervene_now(
         &self,
         principal: &Principal,
@@ -156,8 +156,8 @@ impl Tasks {
         Ok(state)
     }
 
-    /// Records what follows from the state as it is at that moment, unless the task has ended. Whoever
-    /// works on the task finds it there at the next event boundary.
+    /// Records the facts that follow from the current state, unless the task has ended. The task's worker
+    /// notices them at the next event boundary.
     async fn record(
         &self,
         principal: &Principal,
@@ -251,9 +251,9 @@ impl Tasks {
         recorded
     }
 
-    /// Puts a task that rests into the queue again; one that failed at a limit too, with a larger one, one
-    /// that failed by its model server's fault, and one whose result could not be written, with another
-    /// folder.
+    /// Puts a paused task back into the queue. A failed task can be resumed if it failed at a limit and the
+    /// limit was raised, because of its model server, or because its result could not be written and the output
+    /// folder was changed.
     async fn resume(
         &self,
         principal: &Principal,
@@ -323,7 +323,7 @@ impl Tasks {
         Ok(state)
     }
 
-    /// Ends a task that may not be worked on for a moment: it needs no turn for that. Whether it is one.
+    /// Fails a task whose time limit is 0 without queueing it. Returns whether it is such a task.
     pub(crate) async fn end_without_time(
         &self,
         principal: &Principal,
@@ -345,8 +345,8 @@ impl Tasks {
         Ok(state.status.is_ended())
     }
 
-    /// Refuses what is to wait for a task that is not there: it would not wait, and whoever named it meant
-    /// another.
+    /// Fails if a dependency does not exist. The task would not wait for it, so the user must have meant a
+    /// different one.
     pub(crate) async fn check_dependencies(
         &self,
         principal: &Principal,
@@ -366,9 +366,9 @@ impl Tasks {
         Ok(())
     }
 
-    /// Tells the queue which of these tasks have ended, or are not there (an imported task may wait for one
-    /// that was left behind): of those in it, it knows. A
-    /// circle that `task` would close with some that rest is an error, and named.
+    /// Tells the queue which of these tasks have ended or do not exist (an imported task may depend on one that
+    /// was not imported). The queue knows about the tasks it contains. Fails if `task` would close a cycle with
+    /// paused tasks, and names the cycle.
     pub(crate) async fn settle_dependencies(
         &self,
         principal: &Principal,
@@ -415,7 +415,7 @@ impl Tasks {
     }
 }
 
-/// The circle that `task` would close: from it over those that it needs to `last`, which needs it.
+/// The cycle that `task` would close: from it along its dependencies to `last`, which depends on it.
 fn cycle(
     principal: &Principal,
     task: &TaskId,

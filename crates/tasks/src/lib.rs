@@ -1,8 +1,8 @@
-//! Tasks as others drive them: submitted, queued by priority, worked on side by side, interrupted and
-//! intervened in, whoever asks and over whatever protocol.
+//! The task service: submits, queues, runs and stops tasks, and lets users intervene, independent of the protocol a
+//! client uses.
 //!
-//! Floor 6. Every call names its principal. What a call answers is durable. How a task is worked on is `workflow`'s; which protocol
-//! somebody speaks is the server's.
+//! Floor 6. Every call names its principal. When a call returns, its effect is durable. How a task is worked on is
+//! defined by `workflow`, and protocols by `server`.
 
 mod cache;
 mod detached;
@@ -44,78 +44,78 @@ pub use interventions::Intervention;
 use runner::TaskRunner;
 use watchdog::Watchdog;
 
-/// Before it is looked again whether a submission with the same key was recorded.
+/// How long to wait before checking again whether a concurrent submission with the same key was recorded.
 const AGAIN: Duration = Duration::from_millis(20);
-/// At a stop, calls that are under way have this long to end at the least.
+/// The least time that calls in progress get to finish at shutdown.
 const CALLS_TIME: Duration = Duration::from_secs(2);
 
-/// What is to be done.
+/// A request to create a task.
 #[derive(Clone, Debug)]
 pub struct Submission {
-    /// Its name; none draws one.
+    /// The id of the task; `None` draws a random one.
     pub task_id: Option<TaskId>,
-    /// What is asked for.
+    /// The content of the task.
     pub content: CheckedTask,
-    /// What to do when the queue is full.
+    /// What happens if the queue is full.
     pub full: WhenFull,
-    /// The same key and content again is the same task again, not another one.
+    /// A request with the same key and content returns the same task instead of creating another one.
     pub idempotency_key: Option<String>,
 }
 
-/// A task that is in the journal and in the queue.
+/// A task that was recorded and queued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submitted {
-    /// Its name.
+    /// The id of the task.
     pub task_id: TaskId,
-    /// The position of its submission.
+    /// The position of its submission in the store.
     pub sequence: Sequence,
-    /// Whether it had been submitted before, with the same key.
+    /// Whether it had already been submitted with the same key.
     pub is_duplicate: bool,
 }
 
-/// One task of a list.
+/// A task in a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListedTask {
-    /// The name of the task, by which every other call finds it.
+    /// The id of the task.
     pub task_id: TaskId,
-    /// What lists show of it.
+    /// The details shown in lists.
     pub listing: Listing,
-    /// The position of its last event: where the next page begins.
+    /// The position of its last event, from which the next page continues.
     pub sequence: Sequence,
-    /// Its events.
+    /// The number of its events.
     pub revision: u64,
 }
 
-/// What the service needs.
+/// The parts of the service.
 #[derive(Clone)]
 pub struct TasksOptions {
-    /// Where events go.
+    /// The journal for the events.
     pub journal: Journal,
-    /// The clock.
+    /// The source of time.
     pub time: Arc<dyn TimeSource>,
-    /// The random numbers.
+    /// The source of randomness.
     pub randomness: Arc<dyn Randomness>,
-    /// Where others hear what happens.
+    /// Where notices are published.
     pub notices: Notices,
-    /// What tasks are worked on with. Without it none is: what is recorded waits for a service that
-    /// has one.
+    /// What tasks are worked on with. Without it, this service does not work on tasks, and what it records
+    /// waits for a service that does.
     pub worker_context: Option<WorkerContext>,
 }
 
 /// Why the service stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShutdownReason {
-    /// The server shuts down.
+    /// The server is shutting down.
     Shutdown,
-    /// Its user pressed Ctrl-C.
+    /// The user pressed Ctrl-C.
     Interrupted,
 }
 
-/// A handle; clones are the same service.
+/// A handle to the service; clones share it.
 ///
-/// What a call records it also acts on, whether the caller goes on waiting for it or not: each that
-/// changes something is carried out to its end once it is begun (`calls.rs`). Dropping such a call gives
-/// up the answer, and where a place in the queue is still waited for, the wish.
+/// What a call records it also acts on, even if the caller stops waiting: every call that changes something
+/// runs to its end once it has started (`detached.rs`). Dropping its future only discards the result, except
+/// while it waits for a place in the queue, where dropping it cancels the request.
 #[derive(Clone)]
 pub struct Tasks {
     options: Arc<TasksOptions>,
@@ -134,7 +134,7 @@ impl fmt::Debug for Tasks {
 }
 
 impl Tasks {
-    /// Starts the queue. Nothing of former times is in it: see [`Tasks::recover`].
+    /// Starts the service with an empty queue. See [`Tasks::recover`].
     pub fn start(options: TasksOptions, queue: &journeyman_queue::QueueOptions) -> Self {
         let options = Arc::new(options);
         let interrupted = Arc::new(AtomicBool::new(false));
@@ -160,18 +160,18 @@ impl Tasks {
         }
     }
 
-    /// The journal that everything is recorded in.
+    /// The journal in which everything is recorded.
     pub fn journal(&self) -> &Journal {
         &self.options.journal
     }
 
-    /// The queue's figures as they are now.
+    /// The current statistics of the queue.
     pub fn statistics(&self) -> Statistics {
         self.queue.statistics()
     }
 
-    /// Tells the queue once how many calls wait for the model, here and at its server where that tells,
-    /// so that it can say when it is too many.
+    /// Tells the queue how many model calls are waiting, here and at the model server if it reports them, so
+    /// that the queue can raise an alert.
     pub async fn note_waiting_calls(&self) {
         let Some(worker_context) = &self.options.worker_context else {
             return self.queue.set_downstream(None);
@@ -181,8 +181,8 @@ impl Tasks {
         self.queue.set_downstream(Some(here.saturating_add(there)));
     }
 
-    /// Where the last append failed, tries whether the journal takes events again: the record of that is
-    /// one. Who asks [`Journal::trouble`] learns of it without anybody's task.
+    /// If the last append failed, tries whether the journal accepts events again by appending one that records
+    /// this. [`Journal::write_error`] is then up to date although no task has written.
     pub async fn probe_journal(&self) {
         if self.options.journal.write_error().is_none() {
             return;
@@ -198,12 +198,12 @@ impl Tasks {
         }
     }
 
-    /// How many tasks may be worked on at once from now on.
+    /// Changes how many tasks may be worked on at once.
     pub fn set_max_concurrent(&self, tasks: usize) {
         self.queue.set_max_concurrent(tasks);
     }
 
-    /// What stands in the way of tasks being worked on, each as a sentence; nothing if all is well.
+    /// The reasons why tasks cannot be worked on, each as a sentence; empty if there are none.
     pub fn obstacles(&self) -> Vec<String> {
         let mut obstacles = Vec::new();
         if let Some(error) = self.options.journal.write_error() {
@@ -223,13 +223,13 @@ impl Tasks {
         obstacles
     }
 
-    /// How often a task was found recorded as going on and in no queue, and was put back; see
+    /// How many times a task was found that should be in the queue but was not, and was put back; see
     /// [`Tasks::requeue_lost`].
     pub fn requeued(&self) -> u64 {
         self.watchdog.requeued()
     }
 
-    /// Records a task and puts it into the queue; when this answers, it is durable.
+    /// Records a task and queues it. When this returns, the task is durable.
     pub async fn submit(
         &self,
         principal: &Principal,
@@ -290,7 +290,7 @@ impl Tasks {
         self.detached.run(submitted).await
     }
 
-    /// Records a task that has a place in the queue, and puts it there.
+    /// Records a task that has a place in the queue, and queues it.
     async fn record_new(
         &self,
         principal: &Principal,
@@ -305,8 +305,8 @@ impl Tasks {
             .await
     }
 
-    /// Appends the first events of a task that has a place in the queue, and puts it there; beside them stands
-    /// the state after them.
+    /// Appends the first events of a task that has a place in the queue, and queues it. Each event comes with
+    /// the state after it.
     async fn append_new(
         &self,
         principal: &Principal,
@@ -335,8 +335,7 @@ impl Tasks {
         })
     }
 
-    /// Whether a task may write its result into this folder: better said before work begins than after
-    /// it.
+    /// Checks whether a task may write its result to this folder, before any work is done.
     async fn check_out(&self, task: &TaskId, out: &str) -> Result<(), Error> {
         let worker_context = self.options.worker_context.as_ref();
         let ours = worker_context.and_then(|worker_context| worker_context.work_folder.parent());
@@ -349,15 +348,14 @@ impl Tasks {
             .map_err(|error| Error::bad("out", error.to_string()))
     }
 
-    /// The state of a task.
+    /// Loads the state of a task.
     pub async fn state(&self, principal: &Principal, task: &TaskId) -> Result<TaskState, Error> {
         load(&self.options.journal, principal, task)
             .await?
             .ok_or_else(|| Error::NoSuchTask { task: task.clone() })
     }
 
-    /// The state of a task, as [`Tasks::state`], to be looked at only: cheap where it was asked for
-    /// lately.
+    /// The state of a task like [`Tasks::state`], but shared and read-only. Fast if it was requested recently.
     pub async fn current(
         &self,
         principal: &Principal,
@@ -389,8 +387,9 @@ impl Tasks {
         Ok(state)
     }
 
-    /// The principal's tasks whose last event stands before a position, newest first. With a status,
-    /// only those; then fewer than `limit` do not mean that there are no more, `None` does.
+    /// The principal's tasks whose last event is before a position, most recently changed first; with a status,
+    /// only tasks with it. A page with fewer than `limit` tasks is not necessarily the last one; the returned
+    /// `None` marks that.
     pub async fn list(
         &self,
         principal: &Principal,
@@ -401,13 +400,13 @@ impl Tasks {
         list(&self.options.journal, principal, before, limit, status).await
     }
 
-    /// How many tasks start others from now on; see [`journeyman_queue::QueueOptions::workers`].
+    /// Changes how many async tasks start work; see [`journeyman_queue::QueueOptions::workers`].
     pub fn set_workers(&self, workers: usize) {
         self.queue.set_workers(workers);
     }
 
-    /// Where a task stands that is recorded so: one that is recorded as running and that nobody works
-    /// on rests.
+    /// The actual status of a task with this recorded status. A task recorded as running that no one is working
+    /// on is paused.
     pub async fn status_of(
         &self,
         principal: &Principal,
@@ -421,7 +420,7 @@ impl Tasks {
         Ok((status, pause))
     }
 
-    /// The state of a task as [`Tasks::current`] gives it, and where it stands.
+    /// The state of a task as from [`Tasks::current`], and its actual status.
     pub async fn current_status(
         &self,
         principal: &Principal,
@@ -445,16 +444,16 @@ impl Tasks {
         status != Status::Running || self.queue.contains(&name)
     }
 
-    /// Waits until a task has left the queue: it has ended, or rests.
+    /// Waits until a task has left the queue, because it ended or was paused.
     pub async fn wait_until_left(&self, principal: &Principal, task: &TaskId) {
         let key = StreamName::of(principal.owner(), task);
         // Where the queue was stopped, the task rests too.
         let _ = self.queue.ended(&key).await;
     }
 
-    /// Stops: admits nothing more, lets what runs come to an event boundary, interrupts after `grace` what
-    /// has not, and lets calls that are under way end. After a restart [`Tasks::recover`] goes on. A second call with a shorter
-    /// grace makes it faster.
+    /// Shuts the service down: admits no more tasks, lets running ones reach an event boundary, interrupts
+    /// those that have not after `grace`, and lets calls in progress finish. After a restart [`Tasks::recover`]
+    /// continues. A second call with a shorter grace period shortens it.
     pub async fn shut_down(&self, grace: Duration, reason: ShutdownReason) {
         let interrupted = reason == ShutdownReason::Interrupted;
         self.interrupted.store(interrupted, Ordering::Relaxed);
@@ -463,7 +462,7 @@ impl Tasks {
         self.detached.wait(grace.max(CALLS_TIME)).await;
     }
 
-    /// Puts a task that goes on into the queue, unless it is there.
+    /// Puts a task that continues into the queue, unless it is there.
     async fn enqueue(&self, name: &StreamName, state: &TaskState) -> Result<(), Error> {
         let asked = state.submission.as_ref();
         let priority = asked.map(|asked| asked.priority);
@@ -493,7 +492,7 @@ impl Tasks {
     }
 }
 
-/// A page of a principal's tasks, as [`Tasks::list`] gives it, and where the next one begins.
+/// A page of a principal's tasks as for [`Tasks::list`], and the position where the next one continues.
 pub async fn list(
     journal: &Journal,
     principal: &Principal,
@@ -501,7 +500,7 @@ pub async fn list(
     limit: usize,
     status: Option<Status>,
 ) -> Result<(Vec<ListedTask>, Option<Sequence>), Error> {
-    /// Streams that one page looks at where not each of them is meant.
+    /// How many streams are examined for one page if not all of them match.
     const SEARCH: usize = 2_000;
     let looked_at = if status.is_some() { SEARCH } else { limit };
     let streams = journal.streams_before(principal, before, looked_at).await?;
@@ -554,20 +553,20 @@ fn refused(refusal: AdmissionError<StreamName>, task: &TaskId) -> Error {
     }
 }
 
-/// Whether a task may be in this language.
+/// Checks whether the programming language is supported.
 fn check_language(name: &str) -> Result<(), Error> {
     let found = journeyman_language::find(name);
     found.map_err(|error| Error::bad("language", error.to_string()))?;
     Ok(())
 }
 
-/// Whether a task may say so which tools its agents may call.
+/// Checks a task's patterns for the tools its agents may call.
 fn check_patterns(tools: &[String]) -> Result<(), Error> {
     let checked = journeyman_workflow::check_patterns(tools);
     checked.map_err(|error| Error::bad("tools", error.to_string()))
 }
 
-/// For somebody who waits for an answer: a store that cannot be written to is an error at once.
+/// A cancelled token, for callers that wait for a reply: a store that is not writable is then an error at once.
 fn give_up_soon() -> CancellationToken {
     let token = CancellationToken::new();
     token.cancel();

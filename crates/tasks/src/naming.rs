@@ -1,4 +1,4 @@
-//! What a new task is called, and whether it is the one that the same key was given for before.
+//! Chooses the id of a new task, and finds the task that was created earlier with the same idempotency key.
 
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::{ContentHash, Event, Principal, Sequence, TaskId};
@@ -7,15 +7,15 @@ use journeyman_workflow::load;
 
 use crate::{Error, Submitted, Tasks};
 
-/// The name of a task that is to be recorded.
+/// The id of a task to be recorded.
 pub(crate) struct Name {
     pub(crate) task_id: TaskId,
-    /// Whether a key was given: then the same content again is the same task again.
+    /// Whether a key was given. The same key and content then returns the same task.
     pub(crate) has_key: bool,
     origin: Origin,
 }
 
-/// Where a name comes from.
+/// Where an id comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Origin {
     Given,
@@ -24,7 +24,7 @@ enum Origin {
 }
 
 impl Tasks {
-    /// The name that was given, else the one that the key stands for, else one that is drawn.
+    /// The given id, or else the one derived from the key, or else a random one.
     pub(crate) fn name(
         &self,
         principal: &Principal,
@@ -43,8 +43,8 @@ impl Tasks {
         }
     }
 
-    /// The task of this name and content, if the same key was given for it before. A task of this name
-    /// that is another one is an error.
+    /// The task with this id and content, if it was created with the same key. Fails if a different task has
+    /// this id.
     pub(crate) async fn known(
         &self,
         principal: &Principal,
@@ -86,7 +86,7 @@ impl Tasks {
     }
 }
 
-/// The name of the task that a key stands for: the same key of the same owner, the same task.
+/// The id derived from an owner and a key.
 pub(crate) fn keyed(principal: &Principal, key: &str) -> TaskId {
     let content = format!("{}\n{key}", principal.owner());
     TaskId::of_content(ContentHash::of(content.as_bytes()))

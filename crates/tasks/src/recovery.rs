@@ -1,4 +1,4 @@
-//! The queue of former times, rebuilt from the journal.
+//! Rebuilds the queue from the journal after a restart.
 
 use journeyman_event::payload::PauseReason;
 use journeyman_event::state::Status;
@@ -9,13 +9,13 @@ use journeyman_workflow::Listing;
 
 use crate::{Error, Tasks};
 
-/// Streams read at a time.
+/// The number of streams read at a time.
 const PAGE: usize = 5_000;
 
 impl Tasks {
-    /// Puts every task into the queue that has not ended and that does not wait for its user: first those
-    /// that had been worked on, then those that waited, as they were submitted. How many. From then on a
-    /// task that goes on and is in no queue is looked for ([`Tasks::requeue_lost`]).
+    /// Queues every task that has not ended and does not wait for its user: first those that had been worked
+    /// on, then those that waited, in order of submission. Returns how many. From then on, tasks missing from
+    /// the queue are searched for ([`Tasks::requeue_lost`]).
     pub async fn recover(&self) -> Result<usize, Error> {
         let mut jobs: Vec<((bool, Sequence), RecoveredJob<StreamName>)> = Vec::new();
         let mut before = Sequence(u64::MAX);
@@ -74,7 +74,7 @@ impl Tasks {
     }
 }
 
-/// Whether a task that is recorded so belongs into a queue.
+/// Whether a task with this recorded state belongs into the queue.
 pub(crate) fn goes_on(listing: &Listing) -> bool {
     match listing.status {
         Status::Queued | Status::Running => listing.submitted_at.is_some(),

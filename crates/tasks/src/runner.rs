@@ -1,4 +1,4 @@
-//! What the queue runs: a worker on one task, for its owner.
+//! The queue's runner: works on one task on behalf of its owner.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{TasksOptions, recorder, worker};
 
-/// Before a task is tried again for which something was short.
+/// How long to wait before a task is tried again after a shortage.
 const SHORTAGE_PAUSE: Duration = Duration::from_secs(5);
 
 pub(crate) struct TaskRunner {
     pub(crate) options: Arc<TasksOptions>,
-    /// Whether a stop is the user's and not a shutdown.
+    /// Whether a stop was requested by the user rather than by a shutdown.
     pub(crate) interrupted: Arc<AtomicBool>,
 }
 
@@ -39,7 +39,7 @@ fn reason_of(
 }
 
 impl TaskRunner {
-    /// Records what became of a task that nobody works on; whether it has ended.
+    /// Records what happened to a task that is not being worked on. Returns whether it has ended.
     async fn record(&self, id: &StreamName, fact: Fact) -> bool {
         let principal = Principal::user(id.owner.clone());
         let recorded = async {
@@ -61,7 +61,7 @@ impl TaskRunner {
     }
 }
 
-/// How a run ended that leaves its task so.
+/// The outcome of a run that leaves its task in this state.
 const fn ended(has_ended: bool) -> RunOutcome {
     if has_ended {
         RunOutcome::Done
@@ -175,8 +175,7 @@ impl Runner for TaskRunner {
     }
 }
 
-/// Records an alert among the system's own events. A store that cannot be written to is waited for
-/// until `cancel`.
+/// Records an alert in the system's own stream. Waits for a store that is not writable until `cancel`.
 pub(crate) async fn record_alert(
     options: &TasksOptions,
     told: BackpressureAlert,

@@ -34,7 +34,7 @@ impl journeyman_bus::Stamp for NoStamp {
 use crate::naming::keyed;
 use crate::recovery::goes_on;
 
-/// A store that is full, or whose writer dies, when a test says so.
+/// A store that is full, or whose writer dies, when a test asks for it.
 #[derive(Clone, Debug, Default)]
 struct Disk {
     memory: Memory,
@@ -131,7 +131,7 @@ impl Writer for DiskWriter {
     }
 }
 
-/// A service that records and queues, and works on nothing.
+/// A service that records and queues tasks but does not work on them.
 fn service(disk: &Disk) -> Tasks {
     let randomness = Arc::new(SeededRandom::new(7));
     let options = TasksOptions {
@@ -165,7 +165,7 @@ async fn submit(tasks: &Tasks, task: &str, key: Option<&str>) -> Result<(), Erro
         .map(|_| ())
 }
 
-/// Records this, and does nothing about it.
+/// Records a fact without acting on it.
 async fn record(tasks: &Tasks, task: &str, facts: Vec<Fact>) {
     let me = Principal::local();
     let state = load(tasks.journal(), &me, &id(task)).await.unwrap();
@@ -176,7 +176,7 @@ async fn record(tasks: &Tasks, task: &str, facts: Vec<Fact>) {
     recorded.await.unwrap();
 }
 
-/// Polls a future so often at the most, then drops it: what it answered by then.
+/// Polls a future up to `times` times, then drops it. Returns its result if it has one by then.
 async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = times;
@@ -194,7 +194,7 @@ async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
     .await
 }
 
-/// How the task `t` is before something is done.
+/// The state of the task `t` before the call under test.
 #[derive(Clone, Copy)]
 enum Before {
     NotThere,
@@ -256,7 +256,7 @@ fn fork(tasks: &Tasks, at: Option<Sequence>) -> BoxFuture<'_, Result<(), Error>>
     .boxed()
 }
 
-/// Every call that records something and acts on it. To add one: a line.
+/// All calls that record something and act on it. To add one, add an entry.
 const CALLS: &[(&str, Before, Call)] = &[
     ("submit", Before::NotThere, |tasks| {
         submit(tasks, "t", None).boxed()
@@ -292,7 +292,7 @@ const CALLS: &[(&str, Before, Call)] = &[
     }),
 ];
 
-/// What goes on by the journal is in the queue, and nothing else is.
+/// Checks that exactly the tasks that continue according to the journal are in the queue.
 async fn check(tasks: &Tasks, when: &str) {
     let me = Principal::local();
     let keyed = keyed(&me, "key");

@@ -28,7 +28,7 @@ impl Tasks {
             .unwrap_or_default()
     }
 
-    /// A principal's agents that are at work.
+    /// The active agents of a principal's tasks.
     pub fn agents(&self, principal: &Principal) -> Vec<ActiveAgent> {
         let worker_context = self.options.worker_context.as_ref();
         worker_context
@@ -111,7 +111,7 @@ impl Tasks {
     }
 }
 
-/// Files that a user writes are interventions.
+/// Turns files written by a user into interventions.
 struct Edits {
     tasks: Tasks,
     principal: Principal,
@@ -136,7 +136,7 @@ impl FileWriter for Edits {
     }
 }
 
-/// Records what a user calls.
+/// Records a user's calls.
 struct UserCalls<'a> {
     tasks: &'a Tasks,
     principal: &'a Principal,

@@ -1,6 +1,6 @@
-//! Finds tasks that are durable and nowhere: recorded as going on, and in no queue. There should be none.
-//! A defect of ours, or an append that was made although the disk answered with an error, leaves one; it
-//! would wait until the next restart, so it is told and put back.
+//! Finds tasks that should be in the queue according to the journal but are not. There should be none. A bug, or an
+//! append that was made although the disk reported an error, can cause one. It would otherwise wait until the next
+//! restart, so it is reported and put back.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,15 +12,15 @@ use journeyman_workflow::{Listing, load};
 use crate::recovery::goes_on;
 use crate::{Error, Tasks};
 
-/// Streams read at a time.
+/// The number of streams read at a time.
 const PAGE: usize = 200;
-/// Looks that must have found a task missing, with nothing recorded of it in between, before it counts
-/// as lost: what is being recorded at the moment is not.
+/// How many checks in a row must find a task missing, with no new events in between, before it counts as lost.
+/// A task that is just being recorded is then not mistaken for one.
 const LOOKS: u32 = 2;
-/// How often a task is put back; after that somebody has to look at it. The first time it is put back as
-/// soon as it is lost, and each further time after twice as many looks.
+/// How often a task is put back; after that a person must look at it. The first time it is put back as soon as
+/// it counts as lost, and each further time after twice as many checks.
 const TIMES_MAX: u32 = 5;
-/// Tasks that are named where they are told.
+/// The most tasks named in a message.
 const NAMED_MAX: usize = 3;
 
 #[derive(Default)]
@@ -28,11 +28,11 @@ pub(crate) struct Watchdog(Mutex<Watched>);
 
 #[derive(Default)]
 struct Watched {
-    /// Whether everything that goes on is this service's to work on.
+    /// Whether this service is responsible for all tasks that continue.
     is_on: bool,
-    /// Up to here the journal's list was taken in.
+    /// The position up to which the journal's list was read.
     seen: Sequence,
-    /// What is recorded as going on.
+    /// The tasks that continue according to the journal.
     going_on: HashMap<StreamName, Going>,
     requeued: u64,
 }
@@ -40,7 +40,7 @@ struct Watched {
 struct Going {
     /// The position of its last event.
     sequence: Sequence,
-    /// Looks in a row that did not find it in the queue.
+    /// The number of checks in a row that did not find it in the queue.
     missing: u32,
     /// How often it was put back.
     times: u32,
@@ -61,12 +61,12 @@ impl Watchdog {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on everything that goes on belongs into the queue.
+    /// Starts to expect all tasks that continue to be in the queue.
     pub(crate) fn begin(&self) {
         self.watched().is_on = true;
     }
 
-    /// From now on what is recorded waits for the next start.
+    /// Stops that: tasks recorded from now on wait for the next start.
     pub(crate) fn end(&self) {
         self.watched().is_on = false;
     }
@@ -76,7 +76,7 @@ impl Watchdog {
         self.watched().requeued
     }
 
-    /// What to tell of tasks that are lost; nothing if none is.
+    /// A message about lost tasks; `None` if there are none.
     pub(crate) fn obstacle(&self) -> Option<String> {
         let watched = self.watched();
         let going_on = watched.going_on.iter();
@@ -101,9 +101,8 @@ impl Watchdog {
 }
 
 impl Tasks {
-    /// Looks whether everything that is recorded as going on is in the queue, and puts back what was
-    /// missing at two looks in a row. To be called now and then; it does nothing before
-    /// [`Tasks::recover`] and after [`Tasks::shut_down`].
+    /// Checks that every task that continues is in the queue, and puts back those missing in two checks in a
+    /// row. Must be called periodically. Does nothing before [`Tasks::recover`] and after [`Tasks::shut_down`].
     pub async fn requeue_lost(&self) -> Result<(), Error> {
         let seen = {
             let watched = self.watchdog.watched();
@@ -122,7 +121,7 @@ impl Tasks {
         Ok(())
     }
 
-    /// Puts a task that is missing into the queue, if it goes on.
+    /// Queues a missing task if it still continues.
     async fn rescue(&self, name: &StreamName) -> Result<(), Error> {
         if let Some(going) = self.watchdog.watched().going_on.get_mut(name) {
             going.times += 1;
@@ -152,7 +151,7 @@ impl Tasks {
         self.enqueue(name, &state).await
     }
 
-    /// Takes in what the journal's list says since the last look.
+    /// Reads the changes in the journal's list since the last check.
     async fn take_in(&self, seen: Sequence) -> Result<(), Error> {
         let mut newest = seen;
         let mut before = Sequence(u64::MAX);
@@ -190,7 +189,7 @@ impl Tasks {
         }
     }
 
-    /// Counts who is missing; who is to be put back.
+    /// Counts missing tasks and returns those to be put back.
     fn missing(&self) -> Vec<StreamName> {
         let mut watched = self.watchdog.watched();
         let mut lost = Vec::new();
