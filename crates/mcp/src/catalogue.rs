@@ -1,4 +1,4 @@
-//! The tools: what they are called, what they take and give, as clients read it.
+//! The catalogue of tools: names, inputs and outputs as clients see them.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ fn object(properties: Value, required: &[&str]) -> Value {
     json!({"type": "object", "additionalProperties": false, "properties": properties, "required": required})
 }
 
-/// All of them.
+/// All tools.
 pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
     let position = |words: &str| json!({"type": "integer", "minimum": 0, "description": words});
     let reads = || ToolAnnotations::new().read_only(true).open_world(false);

@@ -1,6 +1,6 @@
-//! What the protocol's conformance suites want a server to have, beside what this one has: tools,
-//! resources and prompts with names and texts of the suites' own. They stand around the product's
-//! handler and answer what is asked of them; everything else is the product's.
+//! What the protocol's conformance suites require of a server in addition to the product's features: tools,
+//! resources and prompts with names and texts defined by the suites. They wrap the product's handler and answer
+//! requests for themselves; all other requests go to the product.
 
 mod asks;
 mod input;
@@ -29,30 +29,30 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::Mcp;
 use crate::handler::completions;
 
-/// A small picture and a short sound.
+/// A small image; below it a short sound. Both are base64.
 const PICTURE: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEAHLCMmQAAAABJRU5ErkJggg==";
 const SOUND: &str = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQIAAACAgA==";
-/// Changes that one subscription may be behind.
+/// The most changes by which a subscription may lag behind.
 const CHANGES_MAX: usize = 16;
 
-/// Which list is said to have changed.
+/// Which list has changed.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Tools,
     Prompts,
 }
 
-/// The suites' own tools, and what these need.
+/// The suites' tools and their state.
 struct Fixtures {
     tools: Vec<Tool>,
-    /// Seals what a client carries from one round of a question to the next.
+    /// Seals the state that a client carries from one round of questions to the next.
     codec: RequestStateCodec,
     changes: broadcast::Sender<Change>,
     tasks: TaskManager,
 }
 
-/// The MCP server with what the suites want beside, for one client.
+/// The MCP server with the suites' additions, for one client.
 #[derive(Clone)]
 pub(crate) struct WithFixtures {
     mcp: Mcp,
@@ -284,7 +284,7 @@ impl ServerHandler for WithFixtures {
     }
 }
 
-/// Tells a subscription of the changes that it wants to hear of, while it is open.
+/// Sends a subscription the changes it is interested in, for as long as it is open.
 async fn tell_changes(mut changes: broadcast::Receiver<Change>, sink: SubscriptionSink) {
     loop {
         // What it does not want is refused there.

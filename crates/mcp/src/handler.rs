@@ -1,4 +1,4 @@
-//! What a client asks, and who answers it: the protocol's requests, one method each.
+//! Handles the protocol's requests, one method each.
 
 use journeyman_api::{Position, Problem};
 use rmcp::model::{
@@ -23,20 +23,20 @@ const INSTRUCTIONS: &str = "Journeyman writes Python modules with a small local 
     corrects. Give it a whole task with start_coding_task, follow it with wait_for_task (call it again while is_settled is \
     false), answer what it asks with answer_questions, and collect the result with get_files. Tasks are durable: they survive \
     crashes of the server and of the client; list_tasks finds them again, and get_events(after) goes on where you were.";
-/// Completions that are given at a time (the protocol's own bound).
+/// The most completions per response, as defined by the protocol.
 const COMPLETIONS_MAX: usize = 100;
-/// How long a client may take lists to be as they were that only a newer program changes, in
-/// milliseconds. What tasks are and have changes all the time.
+/// How long a client may cache lists that only change with a new version of the program, in milliseconds. What
+/// tasks there are, and what they contain, changes all the time.
 const LASTING_MS: u64 = 3_600_000;
 
-/// A result as both generations of clients read it: text, and the same as data.
+/// A result for clients of both generations: as text, and the same as structured data.
 fn told(value: Value) -> CallToolResult {
     let mut result = CallToolResult::success(vec![ContentBlock::text(value.to_string())]);
     result.structured_content = Some(value);
     result
 }
 
-/// What went wrong, for the client's model to read.
+/// An error worded for the client's model.
 fn not_done(problem: Problem) -> CallToolResult {
     let words = match &problem.field {
         Some(field) if !problem.detail.contains(field) => {
@@ -47,7 +47,7 @@ fn not_done(problem: Problem) -> CallToolResult {
     CallToolResult::error(vec![ContentBlock::text(words)])
 }
 
-/// As many of these as are given at a time.
+/// The first of these values, up to the maximum.
 pub(crate) fn completions(all: Vec<String>) -> Result<CompleteResult, ErrorData> {
     let total = u32::try_from(all.len()).ok();
     let has_more = all.len() > COMPLETIONS_MAX;
@@ -152,7 +152,8 @@ impl ServerHandler for Mcp {
         }
     }
 
-    /// What the protocol's own types do not fit: a call whose arguments are no object is one.
+    /// Handles requests that do not fit the protocol's own types, such as a call whose arguments are not an
+    /// object.
     async fn on_custom_request(
         &self,
         request: CustomRequest,

@@ -1,5 +1,5 @@
-//! Streamable HTTP. Who asks, and that what is asked is not too large, is settled before: each request brings an
-//! [`AuthenticatedClient`]. A session is its owner's alone.
+//! The Streamable HTTP transport. Authentication and size limits are handled before: each request has an
+//! [`AuthenticatedClient`]. A session can only be used by its owner.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,24 +24,25 @@ use crate::json_rpc::Malformed;
 use crate::sessions::{SessionGuard, SessionId, Sessions, StatelessStore, TOLD_MAX};
 use crate::{Mcp, RestAccess};
 
-/// Where it is.
+/// The path of the endpoint.
 pub const PATH: &str = "/mcp";
-/// What a browser is shown there.
+/// The page that a browser shows at this path.
 pub const PAGE: &str = include_str!("../static/mcp.html");
-/// Bytes of the answers to one message of a batch.
+/// The most bytes of the responses to one message of a batch.
 const ANSWER_MAX: usize = 64 << 20;
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-/// Both kinds of answers that the protocol has.
+/// The two response types of the protocol.
 const BOTH: &str = "application/json, text/event-stream";
-/// The one revision in which requests may come together.
+/// The only protocol revision that supports batches.
 const BATCHES: &str = "2025-03-26";
-/// Requests of such a batch.
+/// The most requests in a batch.
 const BATCH_MAX: usize = 64;
-/// After a stop, this long for what is under way to be answered.
+/// How long requests in progress may take to finish at shutdown.
 const ANSWERING: Duration = Duration::from_secs(1);
 
-/// What answers: the product, in a build for the conformance suites with what these want beside.
+/// The handler of requests: the product, or in a build for the conformance suites the product with their
+/// additions.
 #[cfg(feature = "conformance")]
 type Handler = crate::conformance::WithFixtures;
 #[cfg(not(feature = "conformance"))]
@@ -134,7 +135,7 @@ async fn enter(
 }
 
 impl Entry {
-    /// Answers one message of a client.
+    /// Handles one message.
     async fn answer(
         &self,
         parts: Parts,
@@ -175,7 +176,7 @@ impl Entry {
         Ok(response.map(|body| keeping(body, used)))
     }
 
-    /// Answers messages that came together, with one list.
+    /// Handles a batch of messages and returns a list of responses.
     async fn answer_all(
         &self,
         parts: &Parts,
@@ -210,7 +211,7 @@ impl Entry {
     }
 }
 
-/// A body, and a session that is in use as long as it lasts.
+/// A body that keeps its session in use until it is dropped.
 fn keeping(body: Body, used: Option<(SessionId, SessionGuard)>) -> Body {
     let Some((_, used)) = used else {
         return body;
@@ -220,7 +221,8 @@ fn keeping(body: Body, used: Option<(SessionId, SessionGuard)>) -> Body {
     }))
 }
 
-/// Two requests of one batch with the same id cannot be told apart, and one would wait for ever.
+/// Fails if two requests of a batch have the same id, because their responses could not be told apart and one
+/// request would wait forever.
 fn check_ids(requests: &[Bytes]) -> Result<(), Problem> {
     let mut known = Vec::new();
     for request in requests {
@@ -238,12 +240,12 @@ fn check_ids(requests: &[Bytes]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Whether messages come together.
+/// Whether the body is a batch.
 fn is_batch(body: &Bytes) -> bool {
     body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
 }
 
-/// Whether a client says that it sends JSON.
+/// Whether the client declares its body as JSON.
 fn says_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -251,7 +253,7 @@ fn says_json(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("application/json")
 }
 
-/// The messages of a batch; none if it is none.
+/// The messages of a batch; `None` if the body is not a batch.
 fn batch(parts: &Parts, body: &Bytes) -> Result<Option<Vec<Bytes>>, Problem> {
     if !is_batch(body) {
         return Ok(None);
@@ -280,7 +282,7 @@ fn batch(parts: &Parts, body: &Bytes) -> Result<Option<Vec<Bytes>>, Problem> {
     Ok(Some(bytes.collect()))
 }
 
-/// Whether a client takes whatever comes, as clients say that do not know better.
+/// Whether the client accepts any response type, as simple clients declare.
 fn takes_anything(headers: &HeaderMap) -> bool {
     let accept = headers.get_all(header::ACCEPT).iter();
     let mut kinds = accept

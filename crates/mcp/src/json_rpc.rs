@@ -5,22 +5,22 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-/// What was sent is no JSON.
+/// The error code for a body that is not JSON.
 const PARSE_ERROR: i64 = -32_700;
-/// It is JSON, and no message.
+/// The error code for JSON that is not a message.
 const INVALID_REQUEST: i64 = -32_600;
 
-/// Why a message is refused.
+/// Why a message is invalid.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Malformed {
     code: i64,
     words: String,
-    /// The request that it answers; null where none is known.
+    /// The id of the request that is answered; null if unknown.
     id: Value,
 }
 
 impl Malformed {
-    /// What is wrong with the form of a message; none if it is one.
+    /// What is wrong with the form of a message; `None` if it is valid.
     pub(crate) fn find(body: &[u8]) -> Option<Self> {
         let message: Value = match serde_json::from_slice(body) {
             Ok(message) => message,
@@ -36,7 +36,7 @@ impl Malformed {
         Some(Self::of(&message, problem))
     }
 
-    /// A message whose form is right and that fits nothing the protocol has.
+    /// The error for a valid message that matches nothing in the protocol.
     pub(crate) fn unknown(body: &[u8]) -> Self {
         let message = serde_json::from_slice(body).unwrap_or_default();
         Self::of(&message, "it fits no message of the protocol")

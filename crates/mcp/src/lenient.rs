@@ -1,14 +1,14 @@
-//! Arguments as models write them: a list, an object or a number as the text of its JSON. Where the
-//! schema wants no text, what the text says is taken; whether that fits is checked by whoever reads it.
+//! Accepts arguments as models write them: a list, object or number as a string with its JSON. If the schema does
+//! not allow a string, the parsed JSON is used; whether it fits is checked when the arguments are parsed.
 
 use rmcp::model::{CallToolRequestParams, JsonObject};
 use serde_json::Value;
 
-/// How deep schemas and values are followed.
+/// The most levels of schemas and values that are followed.
 const DEPTH_MAX: usize = 16;
 
-/// A call of a tool that is none of the protocol's as it stands: its arguments may be an object as text.
-/// Else why it is none.
+/// A tool call that does not match the protocol's type, for example because its arguments are an object as a
+/// string. The error says why it is not a tool call.
 pub(crate) fn call(params: Option<Value>) -> Result<CallToolRequestParams, String> {
     let mut params = params.unwrap_or_default();
     if let Some(given) = params.get_mut("arguments") {
@@ -25,7 +25,7 @@ pub(crate) fn call(params: Option<Value>) -> Result<CallToolRequestParams, Strin
     serde_json::from_value(params).map_err(|error| format!("the call of the tool: {error}"))
 }
 
-/// The arguments as their schema has them, where what was given says the same.
+/// The arguments with strings replaced by their parsed JSON where the schema requires it.
 pub(crate) fn read(given: JsonObject, schema: &JsonObject) -> JsonObject {
     let root = Value::Object(schema.clone());
     let mut given = Value::Object(given);
@@ -36,7 +36,7 @@ pub(crate) fn read(given: JsonObject, schema: &JsonObject) -> JsonObject {
     }
 }
 
-/// Every schema that these stand for: what they refer to, and what one of which applies.
+/// All schemas that these stand for: those they refer to, and the alternatives they contain.
 fn all<'a>(schemas: &[&'a Value], root: &'a Value, depth: usize) -> Vec<&'a Value> {
     let mut found = Vec::new();
     for schema in schemas {

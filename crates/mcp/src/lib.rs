@@ -1,9 +1,9 @@
 //! The Model Context Protocol, in its revisions up to 2026-07-28: over HTTP ([`router`]), and over standard input
 //! and output ([`serve_stdio`]).
 //!
-//! Floor 7, beside `server`, of which it knows nothing. It keeps nothing of a task. Tools, resources and the
-//! protocol's own tasks are other words for the REST interface, which it asks as whoever speaks to it
-//! ([`AuthenticatedClient`]): what a client may see and do, and what is durable, is settled there.
+//! Floor 7, beside `server`, which it does not know. It stores nothing about tasks. Tools, resources and the
+//! protocol's own tasks are mapped to requests of the REST API, which are made as the authenticated client
+//! ([`AuthenticatedClient`]). Access rights and durability are handled there.
 
 #![allow(deprecated)] // subscribing and logging as clients of the revisions before 2026-07-28 do
 
@@ -36,16 +36,16 @@ pub use http::{PAGE, PATH, router};
 
 use session::Session;
 
-/// How a request gets to the REST interface.
+/// How requests reach the REST API.
 #[derive(Clone)]
 enum RestAccess {
-    /// As whoever was let in with it ([`AuthenticatedClient`]), until this process stops.
+    /// As the client that made the MCP request ([`AuthenticatedClient`]), until this process stops.
     InProcess(CancellationToken),
-    /// In this way, whoever asks.
+    /// Always through this connection.
     Remote(Client),
 }
 
-/// The MCP server, for one client.
+/// The MCP server for one client.
 #[derive(Clone)]
 struct Mcp {
     reach: RestAccess,
@@ -88,7 +88,7 @@ impl Mcp {
         }
     }
 
-    /// REST as whoever sent this request.
+    /// Access to the REST API as the client that sent this request.
     fn api(&self, context: &RequestContext<RoleServer>) -> Result<Client, ErrorData> {
         match &self.reach {
             RestAccess::Remote(api) => Ok(api.clone()),

@@ -1,9 +1,9 @@
-//! Prompts for common tasks: what a client's user picks from a menu, as words for the client's model.
+//! Prompts for common tasks, which a client's user selects from a menu: instructions for the client's model.
 
 use rmcp::ErrorData;
 use rmcp::model::{GetPromptResult, JsonObject, Prompt, PromptArgument, PromptMessage, Role};
 
-/// What was given for an argument; empty where nothing was.
+/// The values given for the arguments; empty where none was given.
 type Given<'a> = dyn Fn(&str) -> String + 'a;
 
 struct Template {
@@ -110,7 +110,7 @@ pub(crate) fn all() -> Vec<Prompt> {
     prompts.collect()
 }
 
-/// A prompt with what was given for its arguments.
+/// A prompt with these arguments filled in.
 pub(crate) fn get(name: &str, given: &JsonObject) -> Result<GetPromptResult, ErrorData> {
     let template = TEMPLATES.iter().find(|template| template.name == name);
     let template = template.ok_or_else(|| {

@@ -21,7 +21,7 @@ const LOOK_MS: u64 = 45_000;
 /// Tasks on a page of resources.
 const PAGE: usize = 50;
 
-/// What an address means.
+/// What a resource's URI refers to.
 #[derive(Debug, PartialEq, Eq)]
 enum What {
     Task,
@@ -52,7 +52,7 @@ fn parse(uri: &str) -> Option<(TaskId, What)> {
     Some((task, what))
 }
 
-/// What there is to read of every task.
+/// The URI templates for the resources of a task.
 pub(crate) fn templates() -> Vec<ResourceTemplate> {
     let template = |uri: &str, name: &str, words: &str, kind: &str| {
         ResourceTemplate::new(uri, name)
@@ -125,7 +125,7 @@ pub(crate) async fn list(
     })
 }
 
-/// One resource.
+/// Reads a resource.
 pub(crate) async fn read(api: &Client, uri: &str) -> Result<ReadResourceResult, ErrorData> {
     let none =
         || ErrorData::resource_not_found(format!("there is no {uri}"), Some(json!({"uri": uri})));
@@ -186,8 +186,8 @@ pub(crate) async fn complete(
     }
 }
 
-/// Waits for each change of what an address means, from now on, and tells of it. Ends with the task,
-/// or when nobody hears it.
+/// Waits for changes of a resource from now on and reports each. Ends with the task, or when there is no
+/// listener any more.
 pub(crate) async fn watch<F>(api: &Client, uri: &str, tell: impl Fn() -> F)
 where
     F: Future<Output = bool>,
@@ -221,7 +221,7 @@ where
     }
 }
 
-/// Tells a client of the revisions before 2026-07-28 of a change.
+/// Notifies a client of a revision before 2026-07-28 of a change.
 pub(crate) async fn tell_peer(peer: &Peer<RoleServer>, uri: &str) -> bool {
     let changed = rmcp::model::ResourceUpdatedNotificationParam::new(uri);
     peer.notify_resource_updated(changed).await.is_ok()

@@ -1,5 +1,4 @@
-//! What tools take and give, as JSON Schema: the schemas of the `OpenAPI` document, which is 3.1 and so
-//! states them in that very language.
+//! The input and output schemas of tools, taken from the `OpenAPI` document, whose version 3.1 uses JSON Schema.
 
 use std::collections::BTreeSet;
 
@@ -19,12 +18,12 @@ impl Schemas {
         Self(schemas.unwrap_or_default())
     }
 
-    /// A schema with everything that it refers to.
+    /// A schema together with all schemas it refers to.
     pub(crate) fn whole(&self, name: &str) -> Map<String, Value> {
         self.complete(self.0.get(name).cloned().unwrap_or_else(|| json!({})))
     }
 
-    /// The same of a schema that refers to others by `#/components/schemas/...`.
+    /// The same for a schema that refers to others by `#/components/schemas/...`.
     pub(crate) fn complete(&self, mut schema: Value) -> Map<String, Value> {
         let mut wanted = BTreeSet::new();
         refer(&mut schema, &mut wanted);
@@ -52,7 +51,7 @@ impl Schemas {
     }
 }
 
-/// Lets references lead to `$defs`, and notes to what.
+/// Redirects references to `$defs` and collects their targets.
 fn refer(schema: &mut Value, wanted: &mut BTreeSet<String>) {
     match schema {
         Value::Object(members) => {

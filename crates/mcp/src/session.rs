@@ -1,5 +1,5 @@
-//! What is remembered of a client while it is connected, where its protocol revision has sessions:
-//! the level of its log and the tasks that it watches. Nothing of a task is here.
+//! The state kept for a connected client, if its protocol revision has sessions: its log level and the resources it
+//! watches. Nothing about tasks is stored here.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,21 +10,21 @@ use rmcp::service::RequestContext;
 use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Tasks that one client may watch at a time.
+/// The most resources a client may watch at a time.
 pub(crate) const WATCHED_MAX: usize = 64;
 
-/// Whether a client speaks the revision without sessions, in which an answer may be other than final.
+/// Whether a client uses the revision without sessions, in which a result may ask for further input.
 pub(crate) fn is_modern(context: &RequestContext<RoleServer>) -> bool {
     let version = context.protocol_version();
     version.is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
 }
 
-/// One client.
+/// The session of one client.
 #[derive(Default)]
 pub(crate) struct Session {
-    /// What is logged to it, if it has said so.
+    /// The log level the client has set, if it has.
     level: Mutex<Option<LoggingLevel>>,
-    /// What tells it of changes, by address.
+    /// The async tasks that watch resources, by URI.
     watched: Mutex<HashMap<String, AbortOnDropHandle<()>>>,
 }
 
@@ -33,7 +33,7 @@ impl Session {
         *self.level.lock().unwrap_or_else(PoisonError::into_inner) = Some(level);
     }
 
-    /// Watches something from now on. Not, if that would be too many.
+    /// Starts to watch a resource. Fails if the client watches too many.
     pub(crate) fn watch(&self, uri: String, telling: AbortOnDropHandle<()>) -> bool {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched.retain(|_, telling| !telling.is_finished());
@@ -49,8 +49,8 @@ impl Session {
         watched.remove(uri);
     }
 
-    /// A line of the client's log, if it wants lines of this level: as it says in the request
-    /// (2026-07-28), or as it has said before.
+    /// Sends a line to the client's log if it wants this level, as stated in the request (2026-07-28) or set
+    /// before.
     pub(crate) async fn log(
         &self,
         context: &RequestContext<RoleServer>,

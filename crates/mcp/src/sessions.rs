@@ -1,9 +1,9 @@
-//! The sessions of clients of the revisions that have them.
+//! The sessions of clients whose protocol revision has sessions.
 //!
-//! A session outlives everything here: its id says what its client told at the beginning, so one that
-//! this process does not know (it was started again, or let the session go for want of room) is made
-//! again from its id, and its client goes on without noticing. What is lost then is what a client asked
-//! for since: the level of its log and the resources that it watches.
+//! A session outlives this process: its id contains what the client sent at initialisation. A session that this
+//! process does not know, because it was restarted or evicted the session to make room, is recreated from the id
+//! without the client noticing. Only what the client has set since is lost: its log level and the resources it
+//! watches.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -27,23 +27,24 @@ use rmcp::transport::streamable_http_server::session::{
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// Sessions that are open at a time; each takes some tens of KiB.
+/// The most open sessions; each takes a few tens of KiB.
 pub(crate) const SESSIONS_MAX: usize = 1_000;
-/// Of these, one owner's.
+/// The most open sessions per owner.
 pub(crate) const OWNERS_MAX: usize = 500;
-/// Bytes of what a client tells of itself at the beginning.
+/// The most bytes of the client's initialisation message.
 pub(crate) const TOLD_MAX: usize = 16 << 10;
-/// Bytes of the capabilities that an id carries. Of more it carries those that are used here.
+/// The most bytes of capabilities that an id contains. If there are more, only those used here are kept.
 const CAPABILITIES_MAX: usize = 2 << 10;
-/// Ids of sessions that were ended by their clients, which are not made again.
+/// How many ids of sessions ended by their clients are remembered, so that these are not recreated.
 const ENDED_MAX: usize = 10_000;
 
 tokio::task_local! {
-    /// What the client of this request told at the beginning: what its id says, or what it tells now.
+    /// The initialisation message of the client that sent this request: from the session id, or from the
+    /// request itself.
     static TOLD: RefCell<Option<SessionState>>;
 }
 
-/// What is put into an id.
+/// The contents of a session id.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     #[serde(rename = "v")]
@@ -52,14 +53,14 @@ struct Kept {
     capabilities: ClientCapabilities,
 }
 
-/// An id as its client has it.
+/// A session id as the client has it.
 pub(crate) struct SessionId {
     name: String,
     told: SessionState,
 }
 
 impl SessionId {
-    /// Reads an id; none if it is none that was given out here.
+    /// Parses an id; `None` if it was not issued by this server.
     pub(crate) fn read(id: &str) -> Option<Self> {
         let (name, told) = id.split_once('.')?;
         let kept: Kept = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(told).ok()?).ok()?;
@@ -73,7 +74,7 @@ impl SessionId {
         })
     }
 
-    /// The id of a session that its client began so.
+    /// The id of a session with this initialisation message.
     fn write(name: &str, told: &InitializeRequestParams) -> Option<HeaderValue> {
         let mut capabilities = told.capabilities.clone();
         let size = serde_json::to_vec(&capabilities).map_or(usize::MAX, |json| json.len());
@@ -90,15 +91,15 @@ impl SessionId {
     }
 }
 
-/// One session.
+/// An open session.
 struct Open {
     owner: Owner,
-    /// What it is called here: each time that it is made again something else.
+    /// The internal id, which is different each time the session is recreated.
     within: Arc<str>,
     used: Instant,
-    /// Requests under way.
+    /// The number of requests in progress.
     busy: usize,
-    /// Whether its revision knows events that only say where a stream stands.
+    /// Whether the protocol revision has events that only mark a position in a stream.
     knows_priming: bool,
 }
 
@@ -109,7 +110,7 @@ struct Known {
     made: u64,
 }
 
-/// The sessions. Clones are the same.
+/// The open sessions. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Sessions(Arc<Inside>);
 
@@ -118,11 +119,11 @@ struct Inside {
     known: Mutex<Known>,
 }
 
-/// A session while a request uses it.
+/// A session in use by a request.
 pub(crate) struct SessionGuard {
     sessions: Sessions,
     name: String,
-    /// What it is called here.
+    /// The internal id of the session.
     pub(crate) within: HeaderValue,
 }
 
@@ -150,7 +151,7 @@ impl Sessions {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Performs a request of a session that began so, or of one that begins.
+    /// Runs a request of an existing session, or one that starts a session.
     pub(crate) async fn within<T>(
         told: Option<&SessionId>,
         request: impl Future<Output = T>,
@@ -164,7 +165,7 @@ impl Sessions {
         TOLD.scope(RefCell::new(told), all).await
     }
 
-    /// Uses a session; none if it is another owner's, or its client has ended it.
+    /// Marks a session as in use; `None` if it belongs to another owner or its client has ended it.
     pub(crate) async fn enter(&self, id: &SessionId, owner: &Owner) -> Option<SessionGuard> {
         let (within, excess) = {
             let mut known = self.known();
@@ -193,7 +194,7 @@ impl Sessions {
         })
     }
 
-    /// Takes in a session that was begun: its id, or none if its client tells too much.
+    /// Adds a new session and returns its id; `None` if the initialisation message is too large.
     pub(crate) async fn begun(
         &self,
         name: &str,
@@ -215,7 +216,7 @@ impl Sessions {
         SessionId::write(name, told)
     }
 
-    /// That its client has ended a session.
+    /// Records that the client has ended a session.
     pub(crate) fn ended(&self, id: SessionId) {
         let mut known = self.known();
         known.open.remove(&id.name);
@@ -245,8 +246,8 @@ impl Open {
 }
 
 impl Known {
-    /// The session that goes where there are too many: of the owner's if they have too many, idle
-    /// ones first, of them the one that was not used for the longest.
+    /// The session to evict if there are too many: one of the same owner if that owner has too many, idle
+    /// sessions first, and among them the one unused for the longest.
     fn excess(&mut self, owner: &Owner) -> Option<Arc<str>> {
         let own = self.open.values().filter(|open| open.owner == *owner);
         let of_owner = own.count() > OWNERS_MAX;
@@ -341,7 +342,7 @@ impl SessionManager for Sessions {
     }
 }
 
-/// What a session began with is in the request that needs it: nothing is stored.
+/// Stores nothing: the initialisation message of a session is in every request that needs it.
 pub(crate) struct StatelessStore;
 
 #[async_trait]

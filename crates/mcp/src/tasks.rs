@@ -1,5 +1,5 @@
-//! The tasks extension (SEP-2663): a coding task is a task of the protocol, with the same name. Its
-//! state is the journal's, so it is its principal's alone and outlives this process.
+//! The tasks extension (SEP-2663): a coding task is a task of the protocol with the same id. Its state is in the
+//! journal, so it is visible to its owner only and outlives this process.
 
 use journeyman_api::{Client, Problem, task_name};
 use journeyman_event::TaskId;
@@ -14,10 +14,10 @@ use crate::handler::internal;
 use crate::tools::{cancel_one, look};
 use crate::wait::{asks, input_requests, take_responses};
 
-/// How often a client may look, in milliseconds.
+/// The suggested polling interval for clients, in milliseconds.
 const POLL_MS: u64 = 1_000;
 
-/// A task that was just started.
+/// The response for a task that was just created.
 pub(crate) async fn created(api: &Client, accepted: &Value) -> Result<CreateTaskResult, Problem> {
     let name = accepted["task_id"].as_str().unwrap_or_default();
     let view = look(api, &task_name("task_id", name)?, None).await?;
@@ -41,8 +41,8 @@ fn task(view: &Value) -> Task {
         .with_poll_interval_ms(POLL_MS)
 }
 
-/// One that failed has reached its end too: its result says that it failed. `failed` of the protocol
-/// means that the request itself was no good.
+/// The status in the protocol's terms. A task that failed counts as completed, and its result says that it
+/// failed; the protocol's `failed` means that the request itself was invalid.
 fn status(view: &Value) -> TaskStatus {
     match view["status"].as_str().unwrap_or_default() {
         "complete" | "failed" => TaskStatus::Completed,
@@ -78,7 +78,7 @@ pub(crate) async fn get(api: &Client, id: &str) -> Result<DetailedTask, ErrorDat
     Ok(DetailedTask::new(task(&view), payload))
 }
 
-/// What the call that started the task would have answered had it waited.
+/// The result that the call which created the task would have returned had it waited.
 fn result(view: &Value) -> JsonObject {
     let text = ContentBlock::text(view.to_string());
     let mut result = if view["status"] == "failed" {
@@ -93,8 +93,8 @@ fn result(view: &Value) -> JsonObject {
     }
 }
 
-/// Passes on what was answered. What answers no open question is let be: it may have been answered
-/// in another way meanwhile.
+/// Passes on answers. Those that match no open question are ignored, because the question may have been
+/// answered in another way.
 pub(crate) async fn update(
     api: &Client,
     id: &str,
@@ -126,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    /// A task with one open question. Keeps what it is told.
+    /// A task with one open question, which records what it is told.
     #[derive(Default)]
     struct Asking(Mutex<Vec<Value>>);
 

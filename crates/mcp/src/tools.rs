@@ -1,4 +1,4 @@
-//! What each tool does: which request of REST it is.
+//! The tools, each as a request to the REST API.
 
 use journeyman_api::json::{Object, part};
 use journeyman_api::{
@@ -9,10 +9,10 @@ use rmcp::model::JsonObject;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// Bytes of files that one answer brings; of the others it says where they are.
+/// The most bytes of files in one response. For further files only links are returned.
 const FILES_BYTES_MAX: usize = 256 << 10;
 
-/// The names of the tools that are answered by [`call`].
+/// The names of the tools handled by [`call`].
 pub(crate) const START: &str = "start_coding_task";
 pub(crate) const WAIT: &str = "wait_for_task";
 
@@ -72,12 +72,12 @@ struct GetEvents {
     wait_ms: Option<u64>,
 }
 
-/// What a tool was given, as its own type.
+/// Parses a tool's arguments.
 pub(crate) fn arguments<T: for<'de> Deserialize<'de>>(given: JsonObject) -> Result<T, Problem> {
     part::<Object<T>>(&Value::Object(given)).map(|Object(arguments)| arguments)
 }
 
-/// Calls a tool; none if there is no such tool.
+/// Calls a tool; `None` if the tool does not exist.
 pub(crate) async fn call(
     api: &Client,
     name: &str,

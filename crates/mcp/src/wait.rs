@@ -1,5 +1,5 @@
-//! Waiting for a task, less long than clients wait for an answer, with progress; and putting its
-//! questions to the user in the way that the client's protocol revision has for it.
+//! Waits for a task with progress reports, for less time than clients wait for a response, and passes the task's
+//! questions to the user in the way that the protocol revision supports.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,11 +21,11 @@ use tokio::time::Instant;
 use crate::session::{Session, is_modern};
 use crate::tools::{GivenAnswer, answer_one, look, tell};
 
-/// Clients give up after a minute, and REST lets nobody wait longer for an event than 50 s; what they
-/// are told before that they can go on from.
+/// Clients give up after a minute, and REST waits at most 50 s for an event. Before that they get a result from
+/// which they can continue.
 pub(crate) const WAIT_SECONDS_MAX: f64 = 49.0;
 const WAIT_SECONDS: f64 = 45.0;
-/// Lets a task go on as it is.
+/// The intervention that resumes a task unchanged.
 const RESUME: NewIntervention = NewIntervention::Resume {
     budget: None,
     timeout: None,
@@ -40,22 +40,22 @@ pub(crate) struct WaitFor {
     timeout_seconds: Option<f64>,
 }
 
-/// What came of waiting.
+/// The result of waiting.
 pub(crate) enum WaitOutcome {
-    /// What there is to tell.
+    /// A result to return.
     Told(Value),
-    /// The client is to ask its user, and then to call again, with this to go on from.
+    /// The client must ask its user and call again with this state.
     Asks(InputRequests, String),
 }
 
 /// How a client lets its user be asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum AskMethod {
-    /// By a request of the server's, while its own goes on (before 2026-07-28).
+    /// By a request from the server while the client's own request is in progress (before 2026-07-28).
     Elicit,
-    /// By an answer that says what is missing (2026-07-28).
+    /// By a result that says what input is missing (2026-07-28).
     Answer,
-    /// Not at all.
+    /// It does not support that.
     None,
 }
 
@@ -87,14 +87,14 @@ pub(crate) fn asks(view: &Value) -> bool {
     view["pause"] == "question"
 }
 
-/// The open questions of a task: name and text.
+/// The open questions of a task: id and text.
 fn questions(view: &Value) -> impl Iterator<Item = (&str, &str)> {
     let all = view["questions"].as_array().into_iter().flatten();
     all.filter(|question| question["is_open"] == true)
         .filter_map(|question| Some((question["id"].as_str()?, question["text"].as_str()?)))
 }
 
-/// What a client should do about a task that stands so.
+/// What a client should do about a task in this state.
 fn next(view: &Value) -> &'static str {
     match view["status"].as_str().unwrap_or_default() {
         "complete" if view["answer"].is_string() => {
@@ -113,7 +113,7 @@ fn next(view: &Value) -> &'static str {
     }
 }
 
-/// A task's questions as requests for the client's user, one each.
+/// A task's questions as input requests for the client's user.
 pub(crate) fn input_requests(view: &Value) -> InputRequests {
     questions(view)
         .map(|(id, text)| {
@@ -132,7 +132,7 @@ fn params(message: String, requested_schema: ElicitationSchema) -> ElicitRequest
     }
 }
 
-/// A form with a line of text for each of these.
+/// A form with one text field per question.
 fn form<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> ElicitationSchema {
     let mut properties = BTreeMap::new();
     for (name, text) in fields {
@@ -146,7 +146,7 @@ fn form<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Elicitation
     ElicitationSchema::new(properties).with_required(required)
 }
 
-/// Takes what a client's user said to [`input_requests`]. What is missing or no answer is asked again.
+/// Processes the user's responses to [`input_requests`]. Missing or empty ones are asked again.
 pub(crate) async fn take_responses(
     api: &Client,
     task: &TaskId,
@@ -172,7 +172,7 @@ pub(crate) async fn take_responses(
     Ok(())
 }
 
-/// Passes on what the user said to a question. Whether that is an answer: nothing and blanks are none.
+/// Passes the user's answer to a question on. Returns false for an empty or blank answer.
 async fn pass_on(
     api: &Client,
     task: &TaskId,
@@ -251,7 +251,7 @@ pub(crate) async fn wait(
     }
 }
 
-/// Asks the client's user. Whether that changed something.
+/// Asks the client's user. Returns whether that changed anything.
 async fn elicit(
     api: &Client,
     peer: &Peer<RoleServer>,
@@ -284,8 +284,7 @@ async fn elicit(
     }
 }
 
-/// Tells a client of a task's events after a position, as soon as there are some; the position is the
-/// last one's then.
+/// Sends a client the events of a task after a position, as soon as there are some, and advances the position.
 async fn tell_events(
     api: &Client,
     session: &Session,
@@ -313,7 +312,7 @@ async fn tell_events(
     }
 }
 
-/// Tells a client of an event, as progress where it wants that, and as a line of its log.
+/// Reports an event to a client as progress, if it wants that, and as a line in its log.
 async fn tell_progress(session: &Session, context: &RequestContext<RoleServer>, event: &Value) {
     let kind = event["kind"].as_str().unwrap_or_default();
     let message = match event["module"].as_str() {

@@ -1,4 +1,4 @@
-//! The suite's tools that ask the client while they run, as servers could before 2026-07-28.
+//! The suites' tools that send requests to the client while they run, as servers could before 2026-07-28.
 
 use rmcp::model::{
     CallToolResult, ContentBlock, CreateMessageRequestParams, ElicitRequestParams,
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::broken;
 
-/// Tokens that the client's model may answer with.
+/// The most tokens of an answer by the client's model.
 pub(super) const TOKENS_MAX: u32 = 100;
 
 fn answered(words: String) -> CallToolResult {

@@ -1,5 +1,5 @@
-//! The suite's tools that ask in their answer (SEP-2322): a call brings questions, and the next call
-//! what was answered. Where there is more than one round, the client carries along which it is, sealed.
+//! The suites' tools that ask for input in their result (SEP-2322): a call returns questions, and the next call
+//! brings the answers. If there is more than one round, the client carries the number of the round, sealed.
 
 use std::collections::BTreeMap;
 
@@ -15,34 +15,34 @@ use serde_json::{Value, json};
 use super::asks::{TOKENS_MAX, form};
 use super::broken;
 
-/// Something that a client is asked for.
+/// A request to a client.
 pub(super) enum Ask {
-    /// Its user: a message, and a field of that type.
+    /// A request to its user: a message, and a field of this type.
     User(&'static str, &'static str, &'static str),
-    /// Its model: a prompt.
+    /// A request to its model: a prompt.
     Model(&'static str),
-    /// Its roots.
+    /// A request for its roots.
     Roots,
 }
 
-/// Questions by their names.
+/// The requests of a round by name.
 pub(super) type Round = &'static [(&'static str, Ask)];
 
-/// Whether the client carries along which round it is.
+/// Whether the client carries the number of the round.
 #[derive(PartialEq, Eq)]
 pub(super) enum State {
     None,
     Sealed,
 }
 
-/// What is asked, round by round, and what is said at the end before the answers.
+/// The requests round by round, and the text before the answers at the end.
 pub(super) struct Steps {
     pub(super) rounds: &'static [Round],
     pub(super) state: State,
     pub(super) words: &'static str,
 }
 
-/// How far it went.
+/// The progress of a call.
 pub(super) enum Went {
     Asks(InputRequiredResult),
     Done(String),
@@ -56,7 +56,7 @@ const CONFIRM: (&str, Ask) = ("confirm", Ask::User("Please confirm", "ok", "bool
 const GREETING: (&str, Ask) = ("greeting", Ask::Model("Generate a greeting"));
 const ROOTS: (&str, Ask) = ("client_roots", Ask::Roots);
 
-/// Tools: name, what for, steps.
+/// The tools: name, description, steps.
 const TOOLS: &[(&str, &str, Steps)] = &[
     (
         "test_input_required_result_elicitation",
@@ -153,7 +153,7 @@ const TOOLS: &[(&str, &str, Steps)] = &[
     ),
 ];
 
-/// The tools, and what they are for.
+/// The names and descriptions of the tools.
 pub(super) fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
     TOOLS.iter().map(|(name, words, _)| (*name, *words))
 }
@@ -164,7 +164,7 @@ pub(super) fn tool(name: &str) -> Option<&'static Steps> {
 }
 
 impl Ask {
-    /// Whether a client that has said what it can do can do this.
+    /// Whether a client with these capabilities can handle the request.
     fn suits(&self, client: &ClientCapabilities) -> bool {
         match self {
             Self::User(..) => client.elicitation.is_some(),
@@ -191,7 +191,7 @@ impl Ask {
     }
 }
 
-/// Goes on from what the client says: what it carried along, and what was answered.
+/// Continues from the state the client carried and the answers it gave.
 pub(super) fn go(
     codec: &RequestStateCodec,
     steps: &Steps,
@@ -244,7 +244,7 @@ fn ask(
     Ok(Went::Asks(InputRequiredResult::new(Some(requests), state)))
 }
 
-/// The gist of an answer: the one value of a form, a model's text, or the roots.
+/// The essence of an answer: the single value of a form, a model's text, or the roots.
 pub(super) fn answer(response: &Value) -> String {
     let content = &response["content"];
     if let Some(roots) = response["roots"].as_array() {

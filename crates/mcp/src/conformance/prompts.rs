@@ -1,4 +1,4 @@
-//! The suite's prompts.
+//! The suites' prompts.
 
 use rmcp::model::{
     CompleteRequestParams, ContentBlock, GetPromptRequestParams, GetPromptResponse,
@@ -8,11 +8,11 @@ use rmcp::model::{
 use super::PICTURE;
 use super::input::{Ask, State, Steps, Went};
 
-/// The prompt that first asks the user.
+/// The name of the prompt that first asks the user.
 pub(super) const ASKING: &str = "test_input_required_result_prompt";
 const WITH_ARGUMENTS: &str = "test_prompt_with_arguments";
 
-/// What [`ASKING`] asks.
+/// The question of [`ASKING`].
 pub(super) const QUESTION: Steps = Steps {
     rounds: &[&[(
         "user_context",
@@ -22,7 +22,7 @@ pub(super) const QUESTION: Steps = Steps {
     words: "The context is",
 };
 
-/// Prompts: name, what they say, arguments.
+/// The prompts: name, text, arguments.
 const PROMPTS: &[(&str, &str, &[&str])] = &[
     ("test_simple_prompt", "Some words.", &[]),
     (
@@ -38,7 +38,7 @@ const PROMPTS: &[(&str, &str, &[&str])] = &[
     ("test_prompt_with_image", "Words and a picture.", &[]),
     (ASKING, "Words with what the user says.", &[]),
 ];
-/// What the first argument of [`WITH_ARGUMENTS`] may be.
+/// The possible values of the first argument of [`WITH_ARGUMENTS`].
 const PLACES: [&str; 3] = ["paris", "park", "party"];
 
 pub(super) fn all() -> Vec<Prompt> {
@@ -53,7 +53,7 @@ pub(super) fn all() -> Vec<Prompt> {
     prompts.collect()
 }
 
-/// How an argument of [`WITH_ARGUMENTS`] may go on; nothing, if it is of something else.
+/// Completions for an argument of [`WITH_ARGUMENTS`]; `None` for anything else.
 pub(super) fn complete(request: &CompleteRequestParams) -> Option<Vec<String>> {
     match &request.r#ref {
         Reference::Prompt(prompt) if prompt.name == WITH_ARGUMENTS => {}
@@ -69,7 +69,7 @@ fn user(content: ContentBlock) -> PromptMessage {
     PromptMessage::new(Role::User, content)
 }
 
-/// One of [`all`] that asks nothing.
+/// A prompt of [`all`] that asks nothing.
 pub(super) fn get(request: &GetPromptRequestParams) -> Option<GetPromptResult> {
     let given = |name: &str| {
         let value = request.arguments.as_ref().and_then(|all| all.get(name));
@@ -101,7 +101,7 @@ pub(super) fn get(request: &GetPromptRequestParams) -> Option<GetPromptResult> {
     ))
 }
 
-/// [`ASKING`], as far as it went.
+/// The prompt [`ASKING`] at its current stage.
 pub(super) fn asked(went: Went) -> GetPromptResponse {
     match went {
         Went::Asks(asks) => asks.into(),

@@ -1,4 +1,4 @@
-//! The suite's resources.
+//! The suites' resources.
 
 use rmcp::model::{ReadResourceResult, Resource, ResourceContents, ResourceTemplate};
 use serde_json::json;

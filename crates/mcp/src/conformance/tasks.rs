@@ -1,5 +1,5 @@
-//! The suite's tools that are tasks of the protocol (SEP-2663): on a list of their own, in memory,
-//! beside the tasks of the journal.
+//! The suites' tools that run as tasks of the protocol (SEP-2663). These tasks are kept in memory, separate from
+//! the tasks of the journal.
 
 use std::time::Duration;
 
@@ -20,19 +20,19 @@ use super::input::{self, Ask, Round, State, Steps, Went, answer};
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum AsTask {
     Never,
-    /// If the client knows tasks.
+    /// If the client supports tasks.
     IfKnown,
-    /// It does not go without.
+    /// Always; the call fails without them.
     Always,
 }
 
-/// How it ends.
+/// How the task ends.
 #[derive(Clone, Copy)]
 enum End {
     Well,
-    /// The tool says that it failed.
+    /// The tool reports an error.
     Failing,
-    /// There is no answer of the tool's.
+    /// The tool returns no result.
     Broken,
 }
 
@@ -40,9 +40,9 @@ struct Job {
     name: &'static str,
     words: &'static str,
     as_task: AsTask,
-    /// Asked before there is a task.
+    /// A request made before the task is created.
     before: Option<Steps>,
-    /// Asked by the task, at once.
+    /// A request made by the task at its start.
     during: Round,
     end: End,
 }
@@ -107,16 +107,16 @@ const JOBS: &[Job] = &[
         ..PLAIN
     },
 ];
-/// How long something takes that is not told how long.
+/// The default duration.
 const SECONDS: f64 = 0.2;
 const SECONDS_MAX: f64 = 60.0;
 
-/// The tools, and what they are for.
+/// The names and descriptions of the tools.
 pub(super) fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
     JOBS.iter().map(|job| (job.name, job.words))
 }
 
-/// Calls a tool; nothing, if it is none of these.
+/// Calls a tool; `None` if it is not one of these.
 pub(super) async fn call(
     fixtures: &Fixtures,
     request: &CallToolRequestParams,

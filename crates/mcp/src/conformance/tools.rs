@@ -1,4 +1,4 @@
-//! The suite's tools that answer at once, and those that tell something while they run.
+//! The suites' tools that answer at once, and those that send messages while they run.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use super::{Change, Fixtures, PICTURE, SOUND, asks, input, tasks};
 use crate::session::Session;
 
-/// Between two things that are told.
+/// The pause between two messages.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Tools that take nothing, and what they are for.
+/// The tools without arguments, with their descriptions.
 const PLAIN: &[(&str, &str)] = &[
     ("test_simple_text", "Answers with text."),
     ("test_image_content", "Answers with a picture."),
@@ -93,7 +93,7 @@ pub(super) fn all() -> Vec<Tool> {
         .collect()
 }
 
-/// Each keyword that must come through.
+/// A schema with all keywords that must be passed through.
 fn rich_schema() -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -128,7 +128,7 @@ fn resource(uri: &str, kind: &str, text: &str) -> ContentBlock {
     ContentBlock::resource(ResourceContents::text(text, uri).with_mime_type(kind))
 }
 
-/// Calls one of [`all`] that asks nothing in its answer.
+/// Calls a tool of [`all`] that asks for no input in its result.
 pub(super) async fn call(
     fixtures: &Fixtures,
     request: &CallToolRequestParams,
