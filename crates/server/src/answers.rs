@@ -1,5 +1,5 @@
-//! Answers on their way out: their bytes are counted in the [`crate::send_budget`], and they say which pages
-//! may read them.
+//! Responses on their way to the client: counts their bytes in the [`crate::send_budget`], and sets the headers
+//! that say which web pages may read them.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::app::App;
 use crate::problem::defect;
 use crate::send_budget::Reservation;
 
-/// Smaller answers are as good as nothing.
+/// Smaller responses are not counted.
 const COUNTED_MIN: u64 = 16 << 10;
 
-/// Counts what an answer holds until its client has taken it. What comes piece by piece counts itself.
+/// Counts the bytes of a response until the client has received them. Streamed responses count themselves.
 pub(crate) async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let size = response.body().size_hint().exact();

@@ -1,4 +1,4 @@
-//! What every handler has at hand.
+//! The state shared by all handlers.
 
 use std::fmt;
 use std::future::Future;
@@ -18,35 +18,35 @@ use crate::mount::MountedProtocol;
 use crate::send_budget::SendBudget;
 use crate::tickets::Tickets;
 
-/// Whether work can be done now. Asked by `GET /ready`.
+/// Whether work can be done now, for `GET /ready`.
 pub trait Readiness: Send + Sync + 'static {
-    /// What stands in the way, each as a sentence; nothing if all is well.
+    /// The reasons why not, each as a sentence; empty if there are none.
     fn obstacles(&self) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>>;
 }
 
-/// External servers that bring tools.
+/// External servers that provide tools.
 pub trait ToolServers: Send + Sync + 'static {
-    /// How each is, in the order of their names, as JSON objects.
+    /// The status of each server as a JSON object, sorted by name.
     fn status(&self) -> Vec<serde_json::Value>;
 }
 
-/// What answers over TCP. Over the data folder's socket everything does.
+/// Which protocols are available over TCP. All are available over the data directory's socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TcpProtocols {
-    /// Every protocol.
+    /// All protocols.
     #[default]
     Everything,
-    /// The mounted protocol alone.
+    /// Only the mounted protocol.
     Mounted,
 }
 
-/// How long a client is waited for.
+/// The timeouts for receiving requests.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientTimeouts {
-    /// For a request's head, also the first one's, and the next one's after an answer. Then the connection
-    /// is closed.
+    /// For the head of a request, from the start of the connection or the end of the previous response. After
+    /// that the connection is closed.
     pub head: Duration,
-    /// For a request's body, from when its head is there. Then it is refused.
+    /// For the body of a request, from the end of its head. After that the request is rejected.
     pub body: Duration,
 }
 
@@ -59,7 +59,7 @@ impl Default for ClientTimeouts {
     }
 }
 
-/// What a server needs.
+/// The parts and options of a server.
 #[derive(Clone)]
 pub struct ServerOptions {
     /// The tasks.
@@ -68,19 +68,19 @@ pub struct ServerOptions {
     pub auth: Auth,
     /// Under which names this server may be addressed.
     pub hosts: Hosts,
-    /// What answers over TCP.
+    /// Which protocols are available over TCP.
     pub tcp: TcpProtocols,
-    /// The model that tasks are worked on with.
+    /// The model server that tasks use.
     pub model: String,
-    /// The settings that tasks are worked on with.
+    /// The settings that tasks use.
     pub settings: Vec<ServedSetting>,
     /// Whether work can be done now.
     pub readiness: Arc<dyn Readiness>,
-    /// Connections at the same time that the process has descriptors for; 20,000 at the most in any case.
+    /// The most simultaneous connections that the process has file descriptors for; never more than 20,000.
     pub connections_max: usize,
-    /// How long a client is waited for.
+    /// The timeouts for receiving requests.
     pub timeouts: ClientTimeouts,
-    /// Where tickets come from.
+    /// The source of randomness for tickets.
     pub randomness: Arc<dyn Randomness>,
     /// A protocol beside REST.
     pub mounted: Option<MountedProtocol>,
@@ -90,7 +90,7 @@ pub struct ServerOptions {
     pub stop: CancellationToken,
 }
 
-/// Shared by every request.
+/// The state shared by all requests.
 #[derive(Clone)]
 pub(crate) struct App(Arc<Shared>);
 
@@ -107,7 +107,7 @@ pub(crate) struct Shared {
     pub(crate) tickets: Tickets,
     /// What waits to get out to clients.
     pub(crate) send_budget: SendBudget,
-    /// The sockets that are open.
+    /// The open WebSockets.
     pub(crate) sockets: TaskTracker,
     pub(crate) stop: CancellationToken,
 }

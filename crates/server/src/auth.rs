@@ -1,4 +1,4 @@
-//! Who asks, and what they may do: settled here once for every protocol.
+//! Authentication and authorisation, done here once for all protocols.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,55 +19,55 @@ use tokio::sync::watch;
 use crate::app::App;
 use crate::problem::Rejection;
 
-/// How often the token file is looked at.
+/// How often the token file is checked for changes.
 const REREAD: Duration = Duration::from_millis(400);
-/// Bytes of a token file.
+/// The largest token file, in bytes.
 const FILE_MAX: u64 = 4 << 20;
 
-/// Marks a request that came over the data folder's socket.
+/// Marks a request that came over the data directory's socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Local;
 
-/// What somebody may do with their own tasks.
+/// What a user may do with their own tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UserRole {
-    /// Look.
+    /// May only view.
     Viewer,
-    /// Look and do.
+    /// May view and change.
     User,
-    /// Look and do, and see how the server itself is doing.
+    /// May view and change, and see the state of the server itself.
     Admin,
 }
 
-/// A token file that cannot be used.
+/// Why a token file cannot be used.
 #[derive(Debug, Error)]
 pub enum TokenFileError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read the token file {}: {source}", path.display())]
     Io {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A line is not what is needed.
+    /// A line is invalid.
     #[error(
         "line {line} of the token file {}: {problem}; a line is \
          {{\"name\":\"ada\",\"token_hash\":\"b3:...\",\"role\":\"user\"}} with the BLAKE3 hash of the token",
         path.display()
     )]
     Line {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The line, from 1.
+        /// The number of the line, from 1.
         line: usize,
         /// What is wrong with it.
         problem: String,
     },
 }
 
-/// A line of a token file: who has a token, and what they may do.
+/// A line of a token file: a user's token and role.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenLine {
@@ -77,7 +77,7 @@ pub struct TokenLine {
 }
 
 impl TokenLine {
-    /// The line for a token of this user's.
+    /// The line for a user's token.
     pub fn new(name: Owner, token: &str, role: UserRole) -> Self {
         Self {
             name,
@@ -87,11 +87,11 @@ impl TokenLine {
     }
 }
 
-/// Who has which token, by the token's hash.
+/// Users and roles by the hash of their token.
 type Known = HashMap<ContentHash, (Principal, UserRole)>;
 
-/// A file of tokens: a line of JSON for each, with a name, the BLAKE3 hash of the token and a role. It
-/// is read again when it changes.
+/// A token file. Each line is a JSON object with a name, the BLAKE3 hash of a token, and a role. It is read
+/// again when it changes.
 #[derive(Debug)]
 pub struct TokenFile {
     path: PathBuf,
@@ -143,21 +143,21 @@ fn read_tokens(path: &Path) -> Result<Known, TokenFileError> {
     Ok(known)
 }
 
-/// Lets callers in. Clones are the same door.
+/// Authenticates callers. Clones share their state.
 #[derive(Clone)]
 pub struct Auth {
-    /// None lets everybody in who can reach the server: they are the one local user.
+    /// The known tokens; `None` if everyone who can reach the server is the local user.
     tokens: Option<watch::Receiver<Arc<Known>>>,
 }
 
 impl Auth {
-    /// Whoever can reach the server is the local user.
+    /// Accepts everyone who can reach the server as the local user.
     pub fn open() -> Self {
         Self { tokens: None }
     }
 
-    /// Only who has a token of the file. A task looks for changes of the file; one that cannot be read
-    /// any more leaves the tokens as they were, and says so in the log.
+    /// Accepts only callers with a token in the file. An async task watches the file for changes. If it cannot
+    /// be read any more, the known tokens stay valid, and a warning is logged.
     pub fn with_tokens(file: TokenFile) -> Self {
         let (changed, tokens) = watch::channel(Arc::new(file.known));
         let path = file.path;
@@ -191,7 +191,7 @@ impl Auth {
         self.tokens.is_some()
     }
 
-    /// Whose token this is.
+    /// The caller with this token.
     pub(crate) fn caller(&self, token: &str) -> Option<Caller> {
         let hash = ContentHash::of(token.as_bytes());
         let known = self.tokens.as_ref()?.borrow().clone();
@@ -203,7 +203,7 @@ impl Auth {
         })
     }
 
-    /// Waits until what let the caller in does not any more, or not as what they were let in.
+    /// Waits until the caller's credentials are no longer valid, or their role has changed.
     pub(crate) async fn revoked(&self, caller: &Caller) {
         let (Some(tokens), By::Token(hash)) = (&self.tokens, &caller.by) else {
             return std::future::pending().await;
@@ -215,7 +215,7 @@ impl Auth {
             .await;
     }
 
-    /// Whether what let the caller in still does, as what they were let in.
+    /// Whether the caller's credentials are still valid, with the same role.
     pub(crate) fn recheck(&self, caller: &Caller) -> Result<(), Problem> {
         match (&self.tokens, &caller.by) {
             (Some(tokens), By::Token(hash)) if !lets_in(&tokens.borrow(), hash, caller) => {
@@ -242,35 +242,35 @@ fn unknown_token() -> Problem {
     Problem::unauthorized("the token is not known, or no longer")
 }
 
-/// What changes when a file does.
+/// A value that changes when a file does.
 fn stamp(path: &Path) -> Option<(std::time::SystemTime, u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     let meta = fs::metadata(path).ok()?;
     Some((meta.modified().ok()?, meta.len(), meta.ino()))
 }
 
-/// Who asks.
+/// An authenticated caller.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) principal: Principal,
     role: UserRole,
-    /// What let them in.
+    /// The caller's credentials.
     by: By,
 }
 
-/// What lets somebody in.
+/// The credentials of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
-    /// The data folder's socket, whose permissions are the user's own.
+    /// Access to the data directory's socket, whose permissions restrict it to the user.
     Socket,
-    /// A port of a server without tokens, which every user of this machine can reach.
+    /// Access to a port of a server without tokens, which all users of this machine can reach.
     Port,
     /// A token with this hash.
     Token(ContentHash),
 }
 
 impl Caller {
-    /// The local user.
+    /// The local user over the socket.
     fn local(by: By) -> Self {
         Self {
             principal: Principal::local(),
@@ -279,7 +279,7 @@ impl Caller {
         }
     }
 
-    /// The local user, by a port.
+    /// The local user over a port.
     #[cfg(test)]
     pub(crate) fn of_port() -> Self {
         Self::local(By::Port)
@@ -292,14 +292,14 @@ impl Caller {
         }
     }
 
-    /// Whether this machine's files are theirs: only who can open the data folder's socket is known
-    /// to be the user that the server runs as.
+    /// Whether the caller may refer to files of this machine: only someone who can open the data directory's
+    /// socket is known to be the user that the server runs as.
     pub(crate) fn is_local(&self) -> bool {
         self.by == By::Socket
     }
 }
 
-/// Who asks, if that is known already: over the data folder's socket, without tokens, or by a token in
+/// The caller, if already known: over the data directory's socket, on a server without tokens, or by a token in
 /// the header.
 pub(crate) fn known_caller(app: &App, parts: &Parts) -> Result<Option<Caller>, Problem> {
     if let Some(caller) = parts.extensions.get::<Caller>() {

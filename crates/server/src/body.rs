@@ -1,4 +1,4 @@
-//! Bodies of requests: JSON, bounded, and there in time.
+//! Request bodies: JSON, of bounded size, received within a time limit.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
@@ -10,13 +10,13 @@ use serde::Deserialize;
 use crate::listener::TooSlow;
 use crate::problem::Rejection;
 
-/// Bytes of a body.
+/// The largest body in bytes.
 pub(crate) const BODY_MAX: usize = journeyman_api::limits::SUBMISSION_BYTES_MAX;
 
-/// A body that is a JSON object and fits.
+/// A body that is a valid JSON object of this type.
 pub(crate) struct Body<T>(pub(crate) T);
 
-/// The same, where none at all, or `null`, is the default.
+/// The same, but a missing body or `null` gives the default.
 pub(crate) struct MaybeBody<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: for<'de> Deserialize<'de>> FromRequest<S> for Body<T> {
@@ -64,13 +64,13 @@ fn not_json() -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail)
 }
 
-/// How it was too slow, if it is refused for that.
+/// A description of how it was too slow, if that is why it was rejected.
 fn slowness<'a>(rejection: &'a (dyn std::error::Error + 'static)) -> Option<&'a TooSlow> {
     let slow = rejection.downcast_ref::<TooSlow>();
     slow.or_else(|| rejection.source().and_then(slowness))
 }
 
-/// All of a body, if it is there in time and not too large.
+/// Reads the whole body, unless it is too large or takes too long.
 pub(crate) async fn bytes_of<S: Send + Sync>(
     request: Request,
     state: &S,

@@ -1,8 +1,8 @@
-//! Who may be connected: a bounded number in all and of one foreign address, and where there is no room,
-//! those that are idle give way.
+//! Limits the number of connections, in total and per foreign address. When the limit is reached, idle connections
+//! are closed to make room.
 //!
-//! A connection that is taken needs a descriptor, and so does everything that is done for tasks. The bound
-//! leaves enough for them, and a client that connects and says nothing keeps nobody out.
+//! Each connection needs a file descriptor, and so does work on tasks. The limit leaves enough descriptors for
+//! both, and clients that connect and send nothing cannot keep others out.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -12,40 +12,40 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// How long one that gives way has for it before the next one is asked.
+/// How long an evicted connection may take to close before the next one is evicted.
 const EVICTION_TIME: Duration = Duration::from_millis(100);
 
-/// The places of one listener.
+/// The connection slots of one listener.
 #[derive(Debug)]
 pub(crate) struct Connections {
     permits: Arc<Semaphore>,
-    /// Of one foreign address.
+    /// The most connections per foreign address.
     peer_max: usize,
     slots: Mutex<SlotTable>,
 }
 
 #[derive(Debug, Default)]
 struct SlotTable {
-    /// Foreign addresses, and how many places each has.
+    /// The number of slots in use per foreign address.
     peers: HashMap<IpAddr, usize>,
-    /// Those that wait for a request, the one that has waited the longest first.
+    /// Connections waiting for a request, the longest idle first.
     idle: BTreeMap<u64, CancellationToken>,
     count: u64,
 }
 
-/// The place of one connection, until it is dropped.
+/// The slot of a connection, released when dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionSlot {
     of: Arc<Connections>,
     peer: Option<IpAddr>,
     evicted: CancellationToken,
-    /// Where it stands among the idle ones.
+    /// Its position among idle connections.
     idle: Mutex<Option<u64>>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Connections {
-    /// So many at a time; of one foreign address half of them.
+    /// Creates slots for `max` connections, half of them for a single foreign address.
     pub(crate) fn new(max: usize) -> Arc<Self> {
         let max = max.max(1);
         Arc::new(Self {
@@ -59,9 +59,9 @@ impl Connections {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a connection from this address a place. Where there is none, whoever has been idle for the
-    /// longest gives way, and where nobody is idle, it waits. None if the address has as many as one may:
-    /// those of this machine are all one address, and are bounded together only.
+    /// Acquires a slot for a connection from this address. If there is none, the longest idle connection is
+    /// evicted, and if none is idle, waits. `None` if the address has its maximum. All addresses of this
+    /// machine count as one and are only subject to the total limit.
     pub(crate) async fn acquire(
         self: &Arc<Self>,
         address: Option<IpAddr>,
@@ -104,7 +104,8 @@ impl Connections {
     }
 }
 
-/// What one client has as its own: of version 6 whole networks are given out, and 64 bits name one.
+/// The network that belongs to one client. IPv6 clients are assigned whole networks, which the first 64 bits
+/// identify.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_loopback() => {
@@ -116,7 +117,7 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 impl ConnectionSlot {
-    /// It waits for a request.
+    /// Marks the connection as waiting for a request.
     pub(crate) fn mark_idle(&self) {
         let mut slots = self.of.slots();
         slots.count += 1;
@@ -127,7 +128,7 @@ impl ConnectionSlot {
         }
     }
 
-    /// A request is being answered, or it is none of HTTP any more.
+    /// Marks the connection as busy with a request, or as no longer used for HTTP.
     pub(crate) fn mark_busy(&self) {
         let mut slots = self.of.slots();
         if let Some(number) = self.stands_at().take() {
@@ -135,12 +136,12 @@ impl ConnectionSlot {
         }
     }
 
-    /// Whether it waits for a request.
+    /// Whether the connection is waiting for a request.
     pub(crate) fn is_idle(&self) -> bool {
         self.stands_at().is_some()
     }
 
-    /// Becomes ready when it is to give way to another one.
+    /// Completes when the connection should be closed to make room.
     pub(crate) fn evicted(&self) -> impl Future<Output = ()> + Send + 'static {
         self.evicted.clone().cancelled_owned()
     }

@@ -27,11 +27,11 @@ use crate::query::{Task, TaskPathAnd, ValidQuery, seen};
 use crate::send_budget::{Reservation, weight};
 use crate::view::time;
 
-/// Events on one page.
+/// The number of events per page.
 const PAGE: usize = 100;
-/// Bytes of events on one page, give or take one: the next page has the rest.
+/// The most bytes of events per page, exceeded by at most one event. The next page has the rest.
 const PAGE_BYTES: usize = 2 << 20;
-/// Bytes of lines that are held for one client.
+/// The most bytes of lines held in memory per client.
 const PART_BYTES: usize = 128 << 10;
 fn view(event: &Event, with_data: bool) -> EventView {
     let data = with_data.then(|| event.payload().to_json().ok()).flatten();
@@ -121,7 +121,7 @@ pub(crate) async fn events(
     }))
 }
 
-/// Until there is an event after a position, or nobody should wait any more.
+/// Waits until there is an event after a position or waiting should end.
 async fn wait(app: &App, caller: &Caller, filter: &Filter, after: Sequence, time: Duration) {
     let journal = app.tasks.journal();
     let mut events = journal.subscribe(&caller.principal, filter.clone(), after);
@@ -197,13 +197,13 @@ pub(crate) async fn lines(
     Ok(([(header::CONTENT_TYPE, "application/jsonl")], body).into_response())
 }
 
-/// Events that are read as they are taken: only a part of them is held.
+/// Events that are read as they are sent, so that only part of them is in memory.
 struct Lines {
     app: App,
     caller: Caller,
     filter: Filter,
     at: Sequence,
-    /// How many are wanted still.
+    /// How many more are wanted.
     left: usize,
     events: VecDeque<Bytes>,
 }

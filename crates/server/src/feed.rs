@@ -1,4 +1,4 @@
-//! Events for one client, at its own pace: a page at a time, and never more than that.
+//! Feeds events to one client at its own pace, one page at a time.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,29 +10,29 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::send_budget::{Reservation, SendBudget, weight};
 
-/// What is made for one client at a time, give or take one event.
+/// The most bytes prepared for one client at a time, exceeded by at most one event.
 const PAGE: ReadLimit = ReadLimit {
     events: 500,
     bytes: 128 << 10,
 };
-/// Bytes of what goes out in one piece.
+/// The size in bytes of the pieces sent.
 pub(crate) const PIECE: usize = 64 << 10;
 
-/// A subscription of which only one page is held, and that page's bytes are counted.
+/// A subscription that holds only one page of events, whose bytes are counted.
 pub(crate) struct Feed {
     events: Subscription,
     send_budget: SendBudget,
-    /// What was read, until there is room for it.
+    /// Events that were read and wait for room in the budget.
     taken: Vec<Event>,
-    /// Its place among what is not counted.
+    /// The permit for events that are not counted yet.
     permit: Option<OwnedSemaphorePermit>,
-    /// The wait for that room: whoever looks at something else in between does not lose its turn.
+    /// The pending request for room. It is kept between calls, so that its place is not lost.
     holding: Option<Holding>,
 }
 
 type Holding = Pin<Box<dyn Future<Output = Option<Reservation>> + Send + Sync>>;
 
-/// Events, and the bytes that they hold.
+/// Events with their reservation in the budget.
 pub(crate) struct Page {
     pub(crate) events: Vec<Event>,
     pub(crate) held: Arc<Reservation>,
@@ -79,8 +79,8 @@ impl Feed {
     }
 }
 
-/// An event's line without its first sign, after what is to stand before it, in pieces. They are the
-/// event's own bytes, not copies, but for the first.
+/// An event's line without its first character, after `head`, split into pieces. Apart from the first they
+/// refer to the event's own bytes without copying.
 pub(crate) fn pieces(event: &Event, head: &str) -> impl Iterator<Item = Bytes> + use<> {
     struct Line(Event);
     impl AsRef<[u8]> for Line {

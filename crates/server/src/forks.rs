@@ -91,7 +91,7 @@ pub(crate) async fn fork(
     Ok(accepted(submitted, notices, &headers))
 }
 
-/// What is said of a fork's prompt before work begins.
+/// Notices about a fork's prompt, given before work starts.
 fn notices(content: &TaskSubmitted) -> Vec<String> {
     let all = [
         examples_notice(of_submission(content), &content.tests),

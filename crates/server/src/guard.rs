@@ -1,9 +1,9 @@
-//! Against DNS rebinding and foreign pages: under which names this server may be addressed, and from
-//! which pages.
+//! Protects against DNS rebinding and requests from foreign web pages, by checking under which host name the server
+//! is addressed and which pages make requests.
 //!
-//! A page of a foreign name that resolves to this machine sends its own name as `Host`: so addresses
-//! pass and names must be known. A page that speaks to a server of another name sends its own as
-//! `Origin`: it must be the very server that is addressed, this machine, or a known name.
+//! A page on a foreign domain that resolves to this machine sends its own domain as `Host`, so only addresses and
+//! known names are accepted. A page that makes a request to a server of another name sends its own as `Origin`,
+//! which must be the addressed server, this machine, or a known name.
 
 use std::net::IpAddr;
 
@@ -16,14 +16,14 @@ use journeyman_api::Problem;
 use crate::app::App;
 use crate::auth::Local;
 
-/// The names under which the server may be addressed, beside addresses and `localhost`.
+/// The host names under which the server may be addressed, in addition to addresses and `localhost`.
 #[derive(Clone, Debug, Default)]
 pub struct Hosts {
     allowed: Vec<String>,
 }
 
 impl Hosts {
-    /// These names too, without a port.
+    /// Adds these names, without ports.
     pub fn allow(names: impl IntoIterator<Item = String>) -> Self {
         let allowed = names.into_iter().map(|name| name.to_ascii_lowercase());
         Self {
@@ -35,12 +35,12 @@ impl Hosts {
         self.allowed.iter().any(|allowed| allowed == name)
     }
 
-    /// Whether a server may be addressed so: the host of an authority.
+    /// Whether the server may be addressed by this authority's host.
     fn takes_host(&self, host: &str) -> bool {
         address(host).is_some() || host == "localhost" || self.knows(host)
     }
 
-    /// Whether a page of this origin may speak to a server that is addressed as `host`.
+    /// Whether a page of this origin may make requests to a server addressed as `host`.
     fn takes_origin(&self, origin: &str, authority: &str) -> bool {
         let Some((_, of)) = origin.split_once("://") else {
             return false; // `null`, and whatever else is no page of a host
@@ -80,7 +80,7 @@ impl Hosts {
     }
 }
 
-/// An authority without its port.
+/// The host of an authority, without the port.
 fn host_of(authority: &str) -> &str {
     if authority.starts_with('[') {
         let end = authority.find(']').map_or(authority.len(), |at| at + 1);
@@ -98,7 +98,8 @@ fn address(host: &str) -> Option<IpAddr> {
     plain.unwrap_or(host).parse().ok()
 }
 
-/// Lets in what is addressed rightly. The socket of the data folder has no name to be mistaken for.
+/// Rejects requests with a wrong `Host` or `Origin`. Requests over the data directory's socket are not checked,
+/// because it has no host name.
 pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     let is_local = request.extensions().get::<Local>().is_some();
     if !is_local
@@ -140,19 +141,19 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
     response
 }
 
-/// Whether it is one of the questions that simple programs ask, in HTTP/1.0 and without a `Host`. No browser
-/// leaves that out, so no page sent it.
+/// Whether this is a health check by a simple client that uses HTTP/1.0 without `Host`. Browsers always send
+/// `Host`, so no page made the request.
 fn is_probe(request: &Request) -> bool {
     let headers = request.headers();
     let is_plain = !headers.contains_key(header::HOST) && !headers.contains_key(header::ORIGIN);
     is_plain && matches!(request.uri().path(), "/health" | "/ready" | "/metrics")
 }
 
-/// What a page of an allowed origin may ask with.
+/// The methods that pages of an allowed origin may use.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
-/// For how many seconds a browser need not ask again.
+/// How long a browser may cache this, in seconds.
 const FOR_SECONDS: HeaderValue = HeaderValue::from_static("600");
-/// What such a page may read of an answer's headers.
+/// The response headers that such a page may read.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "mcp-session-id, mcp-protocol-version, x-request-id, location, retry-after, etag",
 );

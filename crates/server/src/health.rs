@@ -1,4 +1,4 @@
-//! How the server itself is doing.
+//! The health of the server itself.
 
 use std::fmt::Write;
 

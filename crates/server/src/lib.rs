@@ -1,10 +1,10 @@
-//! Tasks over HTTP: REST with an `OpenAPI` document made from the code, server-sent events, WebSocket, and
-//! whatever protocol is mounted beside them.
+//! Tasks over HTTP: REST with an `OpenAPI` document generated from the code, server-sent events, WebSocket, and
+//! other protocols mounted beside them.
 //!
-//! Floor 7. One process and one port for every protocol, behind all of them the same journal and the
-//! same cursor: a sequence. This crate turns requests into calls of [`journeyman_tasks::Tasks`] and
-//! reads of the journal, and nothing else: it decides nothing about a task and appends no event. Who
-//! asks is settled once, at the door (`auth.rs`, `guard.rs`); everything behind it takes a principal.
+//! Floor 7. All protocols share one process and port, the same journal and the same cursor, a sequence number. This
+//! crate translates requests to calls of [`journeyman_tasks::Tasks`] and to reads of the journal. It makes no
+//! decisions about tasks and appends no events. Callers are authenticated once, at the entry (`auth.rs`,
+//! `guard.rs`); everything behind it takes a principal.
 
 mod answers;
 mod app;

@@ -1,5 +1,5 @@
-//! Takes connections, over TCP and over the data folder's socket, a bounded number of them, and answers
-//! what comes over them. Who takes too long to say what they want is not waited for.
+//! Accepts connections, over TCP and over the data directory's socket, up to a limit, and serves requests on them.
+//! Enforces the timeouts for receiving requests.
 
 use std::fmt;
 use std::io;
@@ -34,28 +34,29 @@ use crate::routes::router;
 use crate::send_budget::SendBudget;
 use crate::stall_timeout::StallTimeout;
 
-/// Connections at the same time, however many the process could have.
+/// The most simultaneous connections, regardless of available file descriptors.
 const CONNECTIONS_MAX: usize = 20_000;
-/// One of so many is kept for the data folder's socket.
+/// One in this many connections is reserved for the data directory's socket.
 const LOCAL_SHARE: usize = 4;
-/// A server that stops waits so long for the first request of a connection that it took.
+/// At shutdown, how long to wait for the first request on a connection that was already accepted.
 const FIRST_REQUEST_TIME: Duration = Duration::from_millis(250);
-/// A client that gets no place has this long to take the answer, and one that gives way to take the rest of
-/// its last one.
+/// How long a rejected client may take to read the response, and an evicted one to read the rest of its last
+/// response.
 const CLOSING_TIME: Duration = Duration::from_millis(100);
-/// After a stop, this long for what is open to end.
+/// How long open connections may take to finish at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
-/// After that, this long for sockets to say that the server stops.
+/// How long WebSockets may take after that to report the shutdown.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// What a client is told whose address has as many connections as one may. It ends with the connection.
+/// The response to a client whose address has the maximum number of connections. The connection is closed after
+/// it.
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: text/plain\r\n\
     retry-after: 5\r\n\
     connection: close\r\n\r\n\
     too many connections from this address; close some of them\n";
 
-/// Answers on these until [`ServerOptions::stop`]. What is open then is closed, within some seconds.
+/// Serves these listeners until [`ServerOptions::stop`]. Open connections are then closed within a few seconds.
 pub async fn serve(
     options: ServerOptions,
     tcp: Option<TcpListener>,
@@ -99,9 +100,9 @@ pub async fn serve(
     Ok(())
 }
 
-/// A connection as it is taken.
+/// An accepted connection.
 trait Accepted: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// Where it comes from, where that is somewhere.
+    /// The peer's address, if it has one.
     fn address(&self) -> Option<IpAddr>;
 }
 
@@ -119,11 +120,11 @@ impl Accepted for UnixStream {
     }
 }
 
-/// What listens at one place.
+/// Accepts the connections of one listener.
 #[derive(Clone)]
 struct AcceptLoop {
     connections: Arc<Connections>,
-    /// What waits to get out, of all clients.
+    /// The bytes waiting to be sent to all clients.
     send_budget: SendBudget,
     router: Router,
     timeouts: ClientTimeouts,
@@ -131,7 +132,7 @@ struct AcceptLoop {
 }
 
 impl AcceptLoop {
-    /// Takes connections until it is told to stop, then waits for those that are open.
+    /// Accepts connections until the server stops, then waits for open ones to finish.
     async fn listen(self, mut listener: impl Listener<Io: Accepted>) {
         let open = TaskTracker::new();
         let take = async {
@@ -162,7 +163,7 @@ impl AcceptLoop {
         open.wait().await;
     }
 
-    /// Answers what comes over a connection.
+    /// Serves the requests on a connection.
     async fn serve_connection(self, io: impl Accepted, slot: Arc<ConnectionSlot>) {
         slot.mark_idle();
         let was_asked = AtomicBool::new(false);
@@ -226,7 +227,7 @@ impl AcceptLoop {
     }
 }
 
-/// A request is being answered, until its answer is out.
+/// Marks a connection as busy until the response was sent.
 struct BusyGuard(Arc<ConnectionSlot>);
 
 impl BusyGuard {
@@ -242,7 +243,7 @@ impl Drop for BusyGuard {
     }
 }
 
-/// The body of an answer.
+/// The body of a response.
 struct ResponseBody {
     body: Body,
     _busy: BusyGuard,
@@ -268,7 +269,7 @@ impl HttpBody for ResponseBody {
     }
 }
 
-/// The body of a request came too slowly.
+/// The error for a request body that was received too slowly.
 #[derive(Debug)]
 pub(crate) struct TooSlow(Duration);
 
@@ -284,7 +285,7 @@ impl fmt::Display for TooSlow {
 
 impl std::error::Error for TooSlow {}
 
-/// The body of a request, which has to be there in time.
+/// The body of a request, with a time limit.
 struct TimedBody {
     body: Incoming,
     time: Duration,

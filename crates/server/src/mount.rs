@@ -1,5 +1,6 @@
-//! Protocols beside REST, which say in other words what REST says: who asks is settled here, and they ask REST
-//! within this process as whoever was let in. So they have no checks of their own, and can do nothing that REST cannot.
+//! Mounts protocols beside REST that are translated to REST requests. Callers are authenticated here, and the
+//! protocol makes its REST requests within this process on behalf of the authenticated client. It needs no checks
+//! of its own and can do nothing that REST cannot.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,25 +24,25 @@ use crate::body::bytes_of;
 use crate::problem::Rejection;
 use crate::send_budget::{Reservation, SendBudget};
 
-/// Bytes of one answer of REST that are taken.
+/// The largest response of REST that is accepted, in bytes.
 const ANSWER_MAX: usize = 64 << 20;
-/// When a token lets nobody in any more, this long for what is under way to be answered.
+/// How long requests in progress may take to finish after a token was revoked.
 const ANSWERING: Duration = Duration::from_secs(1);
 
-/// Smaller answers are as good as nothing.
+/// Smaller responses are not counted.
 const COUNTED_MIN: usize = 4 << 10;
 
 /// A protocol beside REST.
 #[derive(Clone)]
 pub struct MountedProtocol {
-    /// What it is called.
+    /// The name of the protocol.
     pub name: &'static str,
-    /// Where it is, with or without a slash at the end.
+    /// The path of its endpoint, with or without a trailing slash.
     pub path: &'static str,
-    /// What a browser is shown there, whoever it is.
+    /// The page that browsers show at the path, without authentication.
     pub page: &'static str,
-    /// What answers. Each request that comes to it has an [`AuthenticatedClient`] among its extensions, and the body of a `POST` is
-    /// there whole.
+    /// The routes of the protocol. Each request has an [`AuthenticatedClient`] among its extensions, and the
+    /// body of a `POST` is already read.
     pub router: Router,
 }
 
@@ -51,7 +52,7 @@ impl MountedProtocol {
     }
 }
 
-/// What lets visitors in to a mounted protocol.
+/// Authenticates requests to a mounted protocol.
 #[derive(Clone)]
 struct Entrance {
     app: App,
@@ -59,7 +60,7 @@ struct Entrance {
     page: &'static str,
 }
 
-/// The protocol's routes, with the REST interface that stands behind it.
+/// The routes of the protocol, with the REST API behind it.
 pub(crate) fn router(app: &App, mounted: &MountedProtocol, rest: Router) -> Router {
     let entrance = Entrance {
         app: app.clone(),
@@ -100,7 +101,7 @@ async fn enter(
     Ok(sent(&app, response, caller, account))
 }
 
-/// An answer on its way out: it ends with what let its caller in, and its bytes are counted.
+/// A response that ends when the caller's credentials become invalid, and whose bytes are counted.
 fn sent(app: &App, response: Response, caller: Caller, account: Account) -> Response {
     let auth = app.auth.clone();
     // What waits with it is told so first.
@@ -133,7 +134,8 @@ async fn counted(send_budget: &SendBudget, bytes: Bytes) -> Bytes {
     }
 }
 
-/// A browser says that it takes pages; a client of a protocol does not, or that it takes events too.
+/// Whether the client is a browser: browsers accept HTML pages; clients of the protocol do not, or also accept
+/// event streams.
 fn wants_page(headers: &HeaderMap) -> bool {
     let accept = headers
         .get(header::ACCEPT)
@@ -142,7 +144,7 @@ fn wants_page(headers: &HeaderMap) -> bool {
         .is_some_and(|accept| accept.contains("text/html") && !accept.contains("text/event-stream"))
 }
 
-/// What the answer to one request of a client holds, from when it is made until it is out.
+/// The reserved bytes of the response to one request, from its creation until it was sent.
 #[derive(Clone)]
 struct Account(Arc<Bill>);
 
@@ -159,7 +161,7 @@ impl Account {
         }))
     }
 
-    /// Counts what is made of so many bytes of REST's: their text, and the same as data.
+    /// Reserves bytes for a result made of this many bytes from REST: as text, and the same as data.
     async fn reserve(&self, bytes: usize) -> Result<(), Unreachable> {
         const TIMES: usize = 4;
         if bytes < COUNTED_MIN {
@@ -176,13 +178,13 @@ impl Account {
     }
 }
 
-/// The REST interface of this very process, asked by a caller who was let in already.
+/// The REST API of this process, called on behalf of an authenticated client.
 struct InProcess {
     router: Router,
     caller: Caller,
-    /// What the answer to the client holds.
+    /// The reserved bytes of the response to the client.
     account: Account,
-    /// As what this server was addressed: it stands in the addresses of the answers.
+    /// The host under which this server was addressed, for URLs in responses.
     host: Option<HeaderValue>,
 }
 

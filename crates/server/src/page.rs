@@ -1,9 +1,9 @@
-//! The page at the root: tasks and their state, live. The dashboard takes its place.
+//! The page at `/`: tasks and their state, live. It will be replaced by the dashboard.
 
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 
-/// Only its own script and style run, and it speaks to its own server alone.
+/// Content security policy: only the page's own script and style, and connections to its own server only.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

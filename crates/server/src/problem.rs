@@ -1,4 +1,4 @@
-//! What goes wrong, as a response: problem details (RFC 9457), made of the errors of what stands below.
+//! Errors as responses: problem details (RFC 9457), converted from the errors of the layers below.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -6,14 +6,14 @@ use journeyman_api::Problem;
 use journeyman_queue::AdmissionError;
 use journeyman_tasks::Error;
 
-/// Before a request is worth trying again that the store or the queue could not take, in seconds.
+/// When to retry a request that the store or the queue could not accept, in seconds.
 const RETRY_AFTER_S: u64 = 5;
 
-/// Why a request is not answered as it asks.
+/// Why a request was rejected.
 #[derive(Clone, Debug)]
 pub(crate) struct Rejection(pub(crate) Problem);
 
-/// Code of ours panicked; the log says where.
+/// The response after a panic in our code, which is in the log.
 pub(crate) fn defect() -> Problem {
     let detail = "a defect in journeyman; the server's log says more, under this request's id";
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
@@ -89,7 +89,7 @@ fn refused<I: std::fmt::Display + std::fmt::Debug>(
     }
 }
 
-/// What is not the caller's affair: told in the log, not in the answer.
+/// The response to an error that does not concern the caller. Details are only logged.
 fn internal(detail: &str) -> Problem {
     tracing::error!(error = detail, "a request failed");
     Problem::new(

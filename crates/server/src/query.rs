@@ -1,4 +1,4 @@
-//! Queries and names in paths; what does not fit names its field.
+//! Parses query strings and path parameters. Errors name the invalid field.
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query};
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::problem::Rejection;
 
-/// A query that fits.
+/// A valid query string.
 pub(crate) struct ValidQuery<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ValidQuery<T> {
@@ -38,8 +38,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ValidQuery<T> 
     }
 }
 
-/// A position, for whoever wants what comes after it: nobody has seen an event that is not there yet, and who
-/// waited after it would miss all those before.
+/// A position after which events are requested. Fails if it is ahead of all events: a client that waited after
+/// it would miss all events up to it.
 pub(crate) async fn seen(
     position: Position,
     journal: &Journal,
@@ -55,7 +55,7 @@ pub(crate) async fn seen(
     Err(Problem::field(field, detail).into())
 }
 
-/// The task that a path names.
+/// The task named in a path.
 pub(crate) struct Task(pub(crate) TaskId);
 
 /// What else the path names, beside the task.

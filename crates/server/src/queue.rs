@@ -1,4 +1,4 @@
-//! The queue: its figures, and how much of it runs at once.
+//! The queue: its statistics and its limits.
 
 use axum::Json;
 use axum::extract::State;

@@ -1,5 +1,5 @@
-//! Every request has an id: the client's (`X-Request-Id`, or the trace id of a W3C `traceparent`), or
-//! a new one. It is on every line that is logged for the request, and in the answer.
+//! Assigns an id to every request: the client's (`X-Request-Id`, or the trace id of a W3C `traceparent`), or a new
+//! one. It appears in every log line of the request and in the response.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -11,10 +11,10 @@ use crate::app::App;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
-/// Characters of a client's id.
+/// The most characters of a client's id.
 const ID_MAX: usize = 128;
 
-/// The trace id and the parent's span id of a version 00 `traceparent` (W3C Trace Context, section 3.2).
+/// The trace id and the parent span id of a version 00 `traceparent` (W3C Trace Context, section 3.2).
 fn trace_parent(headers: &HeaderMap) -> Option<(&str, &str)> {
     let value = headers.get(TRACE_PARENT)?.to_str().ok()?;
     let mut parts = value.split('-');

@@ -1,4 +1,4 @@
-//! Which address is what, and the document that says so.
+//! The routes, and the `OpenAPI` document that describes them.
 
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
@@ -137,7 +137,7 @@ fn say_no_null(operation: &mut Operation) {
     }
 }
 
-/// All of the server.
+/// The router with all routes.
 pub(crate) fn router(app: App) -> Router {
     let (api, _) = documented().split_for_parts();
     let document = Bytes::from(serde_json::to_vec(&openapi()).unwrap_or_default());
@@ -167,7 +167,7 @@ pub(crate) fn router(app: App) -> Router {
     .layer(middleware::from_fn_with_state(app, request_id::identify))
 }
 
-/// Lets through what is for whoever asks.
+/// Lets only requests through whose protocol is available to the caller.
 async fn only_offered(State(app): State<App>, request: Request, next: Next) -> Response {
     let is_local = request.extensions().get::<Local>().is_some();
     if is_local || app.tcp == TcpProtocols::Everything {

@@ -1,10 +1,10 @@
-//! How much waits to get out, over all clients together.
+//! Limits the memory for data that waits to be sent, over all clients.
 //!
-//! A client that does not read keeps what was made for it. So everything that is made takes its bytes
-//! here first and gives them back when it has left this program: each client holds one page at the most
-//! ([`crate::feed`]) or one answer, and all together no more than [`RESERVED_MAX`]. Where that is reached,
-//! others wait; then who has taken nothing for a moment is let go ([`SendBudget::is_contended`]), so that who
-//! reads does not wait for who does not.
+//! Data prepared for a client that does not read stays in memory. So everything prepared reserves its bytes here
+//! first and releases them once it was sent. Each client holds at most one page ([`crate::feed`]) or one response,
+//! and all clients together at most [`RESERVED_MAX`]. When that is reached, others wait, and connections that have
+//! received nothing for a while are closed ([`SendBudget::is_contended`]), so that slow clients do not block fast
+//! ones.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,18 +14,18 @@ use bytes::Bytes;
 use journeyman_event::{Event, Sequence};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes that may wait for all clients together.
+/// The most bytes waiting to be sent to all clients together.
 pub(crate) const RESERVED_MAX: usize = 128 << 20;
-/// Pages that are read from the store and not yet counted among those bytes.
+/// The most pages that were read from the store and are not reserved yet.
 const READING_MAX: usize = 16;
-/// Those who wait for bytes with what they have made already; further ones are told to come again.
+/// The most requests that wait with data already prepared. Further ones are told to retry.
 const WAITING_MAX: usize = 64;
-/// Events whose bytes are shared by all who are shown them, in bytes.
+/// The most bytes of events that are shared between clients that receive them.
 const SHARED_MAX: usize = 32 << 20;
-/// Smaller ones are not worth looking for.
+/// Smaller events are not shared.
 const SHARED_MIN: usize = 16 << 10;
 
-/// The bytes that wait to get out. Clones are the same room.
+/// The budget of bytes waiting to be sent. Clones share it.
 #[derive(Clone)]
 pub(crate) struct SendBudget(Arc<Inside>);
 
@@ -33,9 +33,9 @@ struct Inside {
     bytes: Arc<Semaphore>,
     reading: Arc<Semaphore>,
     waiting: AtomicUsize,
-    /// Of these, who have made something already.
+    /// How many of them have data already prepared.
     waiting_built: AtomicUsize,
-    /// Large events that were shown last, the newest at the end.
+    /// The large events sent most recently, the newest last.
     shown: Mutex<Shown>,
 }
 
@@ -45,12 +45,12 @@ struct Shown {
     bytes: usize,
 }
 
-/// Bytes that wait to get out; dropped when they have.
+/// Reserved bytes, released when dropped.
 #[derive(Debug)]
 pub(crate) struct Reservation(#[allow(dead_code)] OwnedSemaphorePermit); // what it does is to be dropped
 
 impl Reservation {
-    /// The same bytes, which keep what they hold as long as a piece of them is there.
+    /// Bytes that keep the reservation until the last piece of them was dropped.
     pub(crate) fn attach(held: &Arc<Self>, bytes: Bytes) -> Bytes {
         struct Kept(Bytes, #[allow(dead_code)] Arc<Reservation>);
         impl AsRef<[u8]> for Kept {
@@ -62,7 +62,7 @@ impl Reservation {
     }
 }
 
-/// Counts one who waits.
+/// Counts a waiting request.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {
@@ -86,12 +86,13 @@ impl SendBudget {
         }))
     }
 
-    /// A place among those who read something from the store that is not counted yet.
+    /// A permit to read something from the store before its size is reserved.
     pub(crate) async fn read_permit(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0.reading).acquire_owned().await.ok()
     }
 
-    /// So many bytes, as soon as there is room for them. More than all is all.
+    /// Reserves this many bytes, waiting until there is room. Requests for more than the whole budget get all
+    /// of it.
     pub(crate) async fn reserve(&self, bytes: usize) -> Option<Reservation> {
         let wanted = u32::try_from(bytes.min(RESERVED_MAX)).unwrap_or(u32::MAX);
         let all = &self.0.bytes;
@@ -104,7 +105,7 @@ impl SendBudget {
         permit.ok().map(Reservation)
     }
 
-    /// The same for something that is made already: none where too many wait with such a thing.
+    /// The same for data that is already prepared. `None` if too many requests are waiting with such data.
     pub(crate) async fn reserve_built(&self, bytes: usize) -> Option<Reservation> {
         let made = &self.0.waiting_built;
         let others = made.fetch_add(1, Ordering::Relaxed);
@@ -115,12 +116,12 @@ impl SendBudget {
         self.reserve(bytes).await
     }
 
-    /// Whether somebody waits for what others hold.
+    /// Whether anyone is waiting for room.
     pub(crate) fn is_contended(&self) -> bool {
         self.0.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// The same event, and where it was shown to others lately, its very bytes.
+    /// The event, using the bytes of an equal event that was sent to another client recently.
     pub(crate) fn share(&self, event: Event) -> Event {
         let size = weight(&event);
         if size < SHARED_MIN {
@@ -146,7 +147,7 @@ fn same(known: &Event, sequence: Sequence) -> bool {
     known.sequence() == sequence
 }
 
-/// What an event takes: its line, and what was read from it.
+/// The memory an event takes: its line and its parsed form.
 pub(crate) fn weight(event: &Event) -> usize {
     2 * event.line().len()
 }

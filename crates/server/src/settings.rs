@@ -1,4 +1,4 @@
-//! What the server works with, for those who would have it otherwise.
+//! The settings of the server, for clients that want to override them.
 
 use axum::Json;
 use axum::extract::State;

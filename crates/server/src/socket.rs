@@ -1,9 +1,8 @@
-//! Events over a WebSocket: those of one task, or of all that are the caller's; and interventions the
-//! other way.
+//! Events over a WebSocket, of one task or of all the caller's tasks, and interventions in the other direction.
 //!
-//! A client says after which sequence; it gets everything since, then what comes, in order, once. It is
-//! read from the journal at the client's own pace, so one that is slow delays nobody, and only one page
-//! of them ever waits for it.
+//! A client states a sequence number and gets every later event once and in order, first stored and then live ones.
+//! The events are read from the journal at the client's own pace, so a slow client delays no one, and only one page
+//! is in memory per client.
 
 use std::time::Duration;
 
@@ -28,32 +27,32 @@ use crate::websocket::{FramePosition, Received, Upgrade, WebSocket};
 
 /// The version of the messages.
 const VERSION: u32 = 1;
-/// A client has this long to send its token.
+/// How long a client may take to send its token.
 const TOKEN_TIME: Duration = Duration::from_secs(10);
-/// A piece of a message has this long to get out; after that the client is gone or far too slow.
+/// How long a piece of a message may take to be sent. After that the client is gone or far too slow.
 const SEND_TIME: Duration = Duration::from_secs(10);
-/// And this long, where others wait for the bytes that it holds.
+/// The same while others wait for the bytes it holds.
 const CONTENDED_TIME: Duration = Duration::from_secs(1);
-/// So long it is tried to say why a socket is closed, behind what did not get out: a client that was away
-/// learns where to go on. Where others wait for room, the connection is broken off before
+/// How long sending the close frame is tried, after the data that could not be sent. It tells a client that was
+/// away where to continue. If others wait for room, the connection is closed earlier
 /// ([`crate::stall_timeout`]).
 const CLOSE_TIME: Duration = Duration::from_secs(30);
-/// Where nothing is sent, a ping is, this often.
+/// The interval of pings while nothing else is sent.
 const PING: Duration = Duration::from_secs(20);
-/// Without any answer for so long the client is gone.
+/// A client that has sent nothing for this long counts as gone.
 const SILENCE_MAX: Duration = Duration::from_secs(65);
-/// What one client may have under way at the same time.
+/// The most interventions of one client in progress.
 const DOING_MAX: usize = 16;
-/// Why a socket is closed, as its close code. Those from 4000 on are this program's own.
+/// Why a socket is closed, with its close code. Codes from 4000 are specific to this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Close {
-    /// The server stops.
+    /// The server is shutting down.
     GoingAway,
-    /// Something is wrong with the server.
+    /// An internal error.
     Internal,
-    /// The client said something that is not understood.
+    /// The client sent an invalid message.
     BadMessage,
-    /// No token, an unknown one, or one that was revoked.
+    /// The token is missing, unknown or revoked.
     Unauthorized,
     /// No such task.
     UnknownTask,
@@ -61,7 +60,7 @@ enum Close {
     Ahead,
     /// Messages did not get out: come back, and say where you were.
     TooSlow,
-    /// What came was no WebSocket message that is taken; the code of RFC 6455 for that.
+    /// The client violated the WebSocket protocol; contains the code of RFC 6455.
     Wrong(u16),
 }
 
@@ -140,7 +139,7 @@ impl ServerMessage {
     }
 }
 
-/// Who speaks, to which task, and how they address the server.
+/// The caller, the task, and the host under which the server was addressed.
 struct Session<'a> {
     app: &'a App,
     caller: &'a Caller,
@@ -174,12 +173,12 @@ impl Session<'_> {
     }
 }
 
-/// `GET /ws`: all of the caller's tasks.
+/// `GET /ws`: events of all the caller's tasks.
 pub(crate) async fn all(State(app): State<App>, request: Request) -> Response {
     upgrade(app, None, request).await
 }
 
-/// `GET /ws/{task_id}`: one task.
+/// `GET /ws/{task_id}`: events of one task.
 pub(crate) async fn one(
     State(app): State<App>,
     axum::extract::Path(task): axum::extract::Path<String>,
@@ -227,12 +226,12 @@ async fn upgrade(app: App, task: Option<String>, request: Request) -> Response {
 
 struct Client {
     socket: WebSocket,
-    /// Everything up to here was sent.
+    /// The position up to which events were sent.
     at: Sequence,
 }
 
 impl Client {
-    /// Until the client is gone, or with why it is closed.
+    /// Serves the client until it is gone or the socket must be closed.
     async fn serve(
         &mut self,
         app: &App,
@@ -287,7 +286,7 @@ impl Client {
         }
     }
 
-    /// The first message says who it is.
+    /// Authenticates the client by its first message.
     async fn authenticate(&mut self, app: &App) -> Result<Caller, Close> {
         let first = async {
             loop {
@@ -347,7 +346,7 @@ impl Client {
         }
     }
 
-    /// The stored line with the message's version in front.
+    /// Sends the stored line with the message version in front.
     async fn send_event(&mut self, app: &App, event: &Event) -> Result<(), Close> {
         let head = format!("{{\"v\":{VERSION},\"type\":\"event\",");
         let mut pieces = pieces(event, &head).peekable();
@@ -383,7 +382,7 @@ impl Client {
     }
 }
 
-/// Waits until a client has taken something, but not longer than it may take.
+/// Waits until the client has received something, within the time limit.
 async fn in_time<E>(app: &App, sent: impl Future<Output = Result<(), E>>) -> Result<(), Close> {
     let too_slow = async {
         let began = tokio::time::Instant::now();

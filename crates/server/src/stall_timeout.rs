@@ -1,5 +1,4 @@
-//! That a client takes what it asked for: a connection that takes nothing for too long is broken off,
-//! whatever it is used for, and what waits for it is given back.
+//! Closes connections whose clients receive nothing for too long, and releases the memory held for them.
 
 use std::io;
 use std::pin::Pin;
@@ -11,19 +10,19 @@ use tokio::time::{Instant, Sleep};
 
 use crate::send_budget::SendBudget;
 
-/// A connection may take nothing for so long.
+/// How long a connection may receive nothing.
 const STALL_MAX: Duration = Duration::from_mins(1);
-/// And for so long where others wait for room; a socket was closed with a reason before.
+/// The same while others wait for room. By then a WebSocket was closed with a reason.
 const CONTENDED_STALL_MAX: Duration = Duration::from_secs(3);
-/// After that it is looked this often whether somebody waits.
+/// How often to check for waiting clients after that.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// A connection that is watched, with what it keeps as long as it is open, whatever it is used for.
+/// A connection with a stall timeout, and data that is kept as long as it is open.
 pub(crate) struct StallTimeout<I, K> {
     io: I,
     send_budget: SendBudget,
     _kept: K,
-    /// Since when nothing is taken, and when that is looked at again.
+    /// Since when nothing was received, and when that is checked next.
     stalled: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
@@ -37,7 +36,7 @@ impl<I, K> StallTimeout<I, K> {
         }
     }
 
-    /// What became of a write, and whether nothing was taken for too long.
+    /// Handles the result of a write and checks whether nothing was received for too long.
     fn watch<T>(
         &mut self,
         context: &mut Context<'_>,

@@ -1,5 +1,5 @@
-//! A task's events as they come, as server-sent events. The id of each is its sequence, so a client
-//! that comes back says with `Last-Event-ID` where it was.
+//! A task's events as server-sent events. The id of each is its sequence number, so that a client that reconnects
+//! states its position with `Last-Event-ID`.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -22,20 +22,20 @@ use crate::problem::Rejection;
 use crate::query::{Task, ValidQuery, seen};
 use crate::send_budget::Reservation;
 
-/// A comment is sent this often where nothing else is, so that a dead client is noticed.
+/// The interval of comments while nothing else is sent, so that dead clients are noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 struct Open {
     app: App,
     caller: Caller,
     events: Feed,
-    /// What was made of them and is not taken yet.
+    /// Prepared pieces that were not sent yet.
     made: VecDeque<Bytes>,
     has_ended: bool,
 }
 
 impl Open {
-    /// What is sent next; none where it ends.
+    /// The next piece to send; `None` at the end of the stream.
     async fn next(&mut self) -> Option<Bytes> {
         while self.made.is_empty() {
             if self.has_ended {
@@ -59,8 +59,8 @@ impl Open {
         self.made.pop_front()
     }
 
-    /// Whether a task's end is the end as the task stands: it may have gone on since. None if that is not
-    /// to be had.
+    /// Whether the end of a task is final in its current state; it may have been resumed since. `None` if the
+    /// state cannot be loaded.
     async fn stands(&self, end: &Event) -> Option<bool> {
         let (tasks, principal) = (&self.app.tasks, &self.caller.principal);
         let state = tasks.current(principal, end.task_id()).await.ok()?;
@@ -68,7 +68,7 @@ impl Open {
     }
 }
 
-/// An event as it is sent.
+/// An event in the format of server-sent events.
 fn sent(event: &Event) -> impl Iterator<Item = Bytes> + use<> {
     let (id, kind) = (event.sequence(), event.kind());
     let head = format!("id: {id}\nevent: {kind}\ndata: {{");

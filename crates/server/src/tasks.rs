@@ -34,7 +34,7 @@ use crate::view;
 /// Tasks on a page whose size nobody says.
 const PAGE: usize = 50;
 
-/// The tests that rule, and what is to be told of them.
+/// The given tests, and notices about them.
 fn given_tests(
     mut tests: GivenTests<'_>,
     files: Option<Vec<Object<NewTest>>>,
@@ -50,7 +50,7 @@ fn given_tests(
     finished.map_err(|problem| Problem::field("tests", problem))
 }
 
-/// What is to be done, and what was made of it otherwise than it was given.
+/// The submission described by a body, and notices about what was changed.
 fn submission(
     task: NewTask,
     app: &App,
@@ -129,7 +129,7 @@ pub(crate) fn checked_out(out: Option<String>, caller: &Caller) -> Result<Option
     Ok(out.filter(|out| !out.is_empty()))
 }
 
-/// The key of a submission: in its body, in the header, or in both if they are the same.
+/// The idempotency key of a submission: from its body, from the header, or from both if they are equal.
 pub(crate) fn idempotency_key(
     in_body: Option<String>,
     headers: &HeaderMap,

@@ -1,4 +1,4 @@
-//! Short-lived tickets: what a browser puts into a WebSocket's address, where a token must not be.
+//! Short-lived tickets: what browsers put into a WebSocket's URL, where a token must not appear.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use crate::auth::Caller;
 
-/// How long a ticket is good.
+/// How long a ticket is valid.
 pub(crate) const TICKET_TTL: Duration = Duration::from_secs(30);
-/// Tickets that are out at the same time; with more, the oldest ones are taken back.
+/// The most valid tickets. If there are more, the oldest are revoked.
 const TICKETS_MAX: usize = 10_000;
 
 pub(crate) struct Tickets {
@@ -28,7 +28,7 @@ impl Tickets {
         }
     }
 
-    /// 128 random bits.
+    /// 128 random bits in hexadecimal.
     pub(crate) fn random_hex(&self) -> String {
         let (high, low) = (self.randomness.next_u64(), self.randomness.next_u64());
         format!("{high:016x}{low:016x}")
@@ -48,7 +48,7 @@ impl Tickets {
         ticket
     }
 
-    /// Whose ticket this is. It is good once.
+    /// Returns the caller of a ticket. A ticket can be used once.
     pub(crate) fn redeem(&self, ticket: &str) -> Option<Caller> {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         let (given, caller) = out.remove(ticket)?;

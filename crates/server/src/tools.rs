@@ -1,4 +1,4 @@
-//! Tools that may be called on a task, and the agents that are at work.
+//! The tools that may be called on a task, and the active agents.
 
 use axum::Json;
 use axum::extract::State;
@@ -32,7 +32,7 @@ fn tool(spec: Spec) -> ToolView {
     }
 }
 
-/// These tools, and how these external servers are.
+/// A list of these tools, with the status of these external servers.
 pub fn tool_list(tools: Vec<Spec>, servers: Vec<Value>) -> ToolList {
     let tools = tools.into_iter().map(tool).collect();
     ToolList { tools, servers }

@@ -16,7 +16,7 @@ pub(crate) fn time(at: Option<Timestamp>) -> Option<String> {
     at.map(|at| format!("{at:.6}"))
 }
 
-/// How a result was checked: a word, and how sure that is.
+/// How a result was verified: one word, and how certain it is.
 fn checked(verification: Option<&Verification>) -> (Option<String>, Option<f64>) {
     match verification {
         None => (None, None),
@@ -28,7 +28,7 @@ fn checked(verification: Option<&Verification>) -> (Option<String>, Option<f64>)
     }
 }
 
-/// Where more about a task is.
+/// The URLs with more about a task.
 pub(crate) fn urls(task: &TaskId, headers: &HeaderMap) -> Urls {
     let host = headers
         .get(header::HOST)
@@ -44,7 +44,7 @@ pub(crate) fn urls(task: &TaskId, headers: &HeaderMap) -> Urls {
     }
 }
 
-/// A task of a list, and where it stands.
+/// A task in a list, with its status.
 pub fn summary(listed: ListedTask, (status, pause): (Status, Option<PauseReason>)) -> TaskSummary {
     let listing: Listing = listed.listing;
     let (verification, confidence) = checked(listing.verification.as_ref());

@@ -1,5 +1,5 @@
-//! A WebSocket (RFC 6455) at the level of its frames: how it is opened, that no message is copied whole
-//! for a client, and that whatever ends it has a code.
+//! A WebSocket (RFC 6455) at the level of frames: the opening handshake, sending without copying whole messages per
+//! client, and close codes for every way it can end.
 
 use std::io;
 use std::time::Duration;
@@ -22,24 +22,24 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// Bytes of a client's message: the largest file that a user may write, however it is escaped.
+/// The largest message from a client in bytes: the largest file a user may write, in any JSON escaping.
 const MESSAGE_MAX: usize = 2 << 20;
-/// Bytes that are read at a time: clients say little, and each socket has a buffer of so many.
+/// How many bytes are read at a time. Clients send little, and each socket has a buffer of this size.
 const READ: usize = 1 << 10;
-/// After a close, this long for what the client still says: while something is unread, the system would
-/// break the connection off, and the client might never see why.
+/// How long to read what the client still sends after a close. If data were left unread, the system would reset
+/// the connection, and the client might never see the reason.
 const LINGER: Duration = Duration::from_secs(2);
-/// And so many bytes of it.
+/// How many bytes of it to read.
 const LINGER_BYTES: usize = 4 << 20;
 
-/// A request that asks for a WebSocket.
+/// A request to open a WebSocket.
 pub(crate) struct Upgrade {
     on: OnUpgrade,
     accept: HeaderValue,
 }
 
 impl Upgrade {
-    /// What was asked, if it was asked for rightly (RFC 6455, section 4.2.1).
+    /// Parses the request; fails if it is invalid (RFC 6455, section 4.2.1).
     pub(crate) fn of(parts: &mut Parts) -> Result<Self, Problem> {
         let refuse = |status, detail: &str| Err(Problem::new(status, "no-websocket", detail));
         let has = |name: HeaderName, wanted: &str| has_word(&parts.headers, &name, wanted);
@@ -71,7 +71,7 @@ impl Upgrade {
         }
     }
 
-    /// Answers, and serves the socket as soon as it is one.
+    /// Completes the handshake and runs `serve` on the socket.
     pub(crate) fn serve<F>(self, serve: impl FnOnce(WebSocket) -> F + Send + 'static) -> Response
     where
         F: Future<Output = ()> + Send,
@@ -94,7 +94,7 @@ impl Upgrade {
     }
 }
 
-/// Whether a list of words in a header has this one.
+/// Whether a header's comma-separated list contains this word.
 fn has_word(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
     let values = headers.get_all(name).iter();
     let mut words = values
@@ -103,20 +103,20 @@ fn has_word(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
     words.any(|word| word.trim().eq_ignore_ascii_case(wanted))
 }
 
-/// What a client says, or how it ends.
+/// A message from the client, or how the connection ended.
 #[derive(Debug)]
 pub(crate) enum Received {
-    /// A message.
+    /// A text message.
     Text(String),
-    /// That it lives.
+    /// A sign of life, such as a pong.
     Alive,
-    /// It is gone, or says that it goes.
+    /// The client disconnected or closed the socket.
     Gone,
-    /// It breaks the rules; this is the code for that (RFC 6455, section 7.4.1).
+    /// A protocol violation, with its code (RFC 6455, section 7.4.1).
     Wrong(u16),
 }
 
-/// An open socket.
+/// An open WebSocket.
 pub(crate) struct WebSocket(WebSocketStream<TokioIo<Upgraded>>);
 
 impl WebSocket {
@@ -130,7 +130,7 @@ impl WebSocket {
         Self(WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await)
     }
 
-    /// The next thing that the client says. Cancel-safe.
+    /// Receives the next message. Cancel-safe.
     pub(crate) async fn receive(&mut self) -> Received {
         match self.0.next().await {
             Some(Ok(Message::Text(text))) => Received::Text(text.as_str().to_owned()),
@@ -146,7 +146,7 @@ impl WebSocket {
         }
     }
 
-    /// Sends one message that comes in pieces, a frame each.
+    /// Sends one message in several pieces, one frame each.
     pub(crate) async fn send(&mut self, piece: Bytes, at: FramePosition) -> Result<(), Error> {
         let opcode = if at.is_first {
             Data::Text
@@ -161,7 +161,7 @@ impl WebSocket {
         self.0.send(Message::Ping(Bytes::new())).await
     }
 
-    /// Says why it is closed.
+    /// Sends a close frame with the reason.
     pub(crate) async fn send_close(&mut self, code: u16, reason: String) -> Result<(), Error> {
         let frame = CloseFrame {
             code: code.into(),
@@ -170,7 +170,7 @@ impl WebSocket {
         self.0.send(Message::Close(Some(frame))).await
     }
 
-    /// Ends it, with patience for a client that is still speaking.
+    /// Ends the connection, after reading what a client is still sending.
     pub(crate) async fn end(mut self) {
         let io = self.0.get_mut();
         let rest = async {
@@ -188,14 +188,14 @@ impl WebSocket {
     }
 }
 
-/// Where a piece stands in its message.
+/// The position of a frame in its message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FramePosition {
     pub(crate) is_first: bool,
     pub(crate) is_last: bool,
 }
 
-/// The code for what a client did wrong; none if it is just gone.
+/// The close code for a client's protocol error; `None` if it just disconnected.
 fn code(error: &Error) -> Option<u16> {
     match error {
         Error::Capacity(_) => Some(1009),
