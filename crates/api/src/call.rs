@@ -1,5 +1,5 @@
-//! What can be asked of a server: a value for each request, which knows its address and what it is answered
-//! with. No other code knows addresses.
+//! The requests to a server: a value for each, which knows its path and the type of its response. No other code
+//! knows paths.
 
 use std::fmt::Write;
 use std::marker::PhantomData;
@@ -20,7 +20,7 @@ use crate::tasks::{
 use crate::tools::{AgentList, CallsView, ToolCalls, ToolList};
 use crate::view::{Accepted, TaskView};
 
-/// What stands in an address as it is (RFC 3986, section 2.3).
+/// The characters that need no escaping in a URL (RFC 3986, section 2.3).
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -39,21 +39,21 @@ pub struct Request {
 }
 
 impl Request {
-    /// Whether it only looks, and may be asked again of whoever answers.
+    /// Whether the request only reads, so that it may be repeated.
     pub fn is_read_only(&self) -> bool {
         self.method == Method::GET
     }
 }
 
-/// A text, byte for byte; no JSON.
+/// A response that is text, byte for byte, not JSON.
 #[derive(Debug)]
 pub enum Text {}
 
-/// Events as they come, as server-sent events.
+/// A response that is a stream of server-sent events.
 #[derive(Debug)]
 pub enum Stream {}
 
-/// A request, and by its type what it is answered with.
+/// A request, typed by its response.
 #[derive(Debug)]
 pub struct Call<A> {
     request: Request,
@@ -85,7 +85,7 @@ impl<A> Call<A> {
         }
     }
 
-    /// The request as it is sent.
+    /// The request to send.
     pub fn request(&self) -> &Request {
         &self.request
     }
@@ -95,7 +95,7 @@ impl<A> Call<A> {
         self.answered()
     }
 
-    /// The same, answered with the text of what comes, byte for byte.
+    /// The same request with its response as text, byte for byte.
     pub fn as_text(self) -> Call<Text> {
         self.answered()
     }
@@ -124,7 +124,7 @@ impl Call<Accepted> {
         Self::post("/api/v1/tasks".to_owned(), task)
     }
 
-    /// Does a task once more.
+    /// Starts a task again from its beginning.
     pub fn retry(task: &TaskId, said: &RetryTask) -> Self {
         Self::post(format!("{}/retry", of_task(task)), said)
     }
@@ -144,7 +144,7 @@ impl Call<TaskPage> {
 }
 
 impl Call<TaskView> {
-    /// Looks at a task, as it is or as it was after a position.
+    /// Gets a task, in its current state or as it was after a position.
     pub fn task(task: &TaskId, moment: Option<Sequence>) -> Self {
         Self::get_with(&of_task(task), &at(moment))
     }
@@ -154,7 +154,7 @@ impl Call<TaskView> {
         Self::post(format!("{}/interventions", of_task(task)), intervention)
     }
 
-    /// Ends a task.
+    /// Cancels a task.
     pub fn cancel(task: &TaskId) -> Self {
         Self::post(format!("{}/cancel", of_task(task)), &Nothing {})
     }
@@ -168,12 +168,12 @@ impl Call<EventPage> {
 }
 
 impl Call<Text> {
-    /// Gets events as they are stored, a line each.
+    /// Gets events as they are stored, one per line.
     pub fn lines(query: &LinesQuery) -> Self {
         Self::get_with("/api/v1/events", query)
     }
 
-    /// Gets a text that an event cites.
+    /// Gets a text that an event refers to.
     pub fn blob(task: &TaskId, hash: &ContentHash) -> Self {
         Self::get(format!("{}/blobs/{hash}", of_task(task)))
     }
@@ -195,7 +195,7 @@ impl Call<Text> {
 }
 
 impl Call<Stream> {
-    /// Watches a task: its events since a position, then those to come, until it has ended.
+    /// Streams a task's events since a position, and then new ones, until it has ended.
     pub fn stream(task: &TaskId, after: Sequence) -> Self {
         let after = Some(after.into());
         Self::get_with(&format!("{}/stream", of_task(task)), &StreamQuery { after })
@@ -203,14 +203,14 @@ impl Call<Stream> {
 }
 
 impl Call<FileList> {
-    /// Lists a task's files, as they are or as they were after a position.
+    /// Lists a task's files, in their current state or as they were after a position.
     pub fn files(task: &TaskId, moment: Option<Sequence>) -> Self {
         Self::get_with(&format!("{}/files", of_task(task)), &at(moment))
     }
 }
 
 impl Call<ContextView> {
-    /// Sees what the model was asked last, or last before a position.
+    /// Gets the last prompt sent to the model, or the last one before a position.
     pub fn context(task: &TaskId, moment: Option<Sequence>) -> Self {
         Self::get_with(&format!("{}/context", of_task(task)), &at(moment))
     }
@@ -231,19 +231,19 @@ impl Call<CallsView> {
 }
 
 impl Call<AgentList> {
-    /// Lists the agents that are at work.
+    /// Lists the active agents.
     pub fn agents() -> Self {
         Self::get("/api/v1/agents".to_owned())
     }
 }
 
 impl Call<QueueView> {
-    /// Sees the queue's figures.
+    /// Gets the state of the queue.
     pub fn queue() -> Self {
         Self::get("/api/v1/queue".to_owned())
     }
 
-    /// Changes how much of the queue runs at once.
+    /// Changes the limits of the queue.
     pub fn change_queue(change: &QueueChange) -> Self {
         Self::post("/api/v1/queue".to_owned(), change)
     }
@@ -264,14 +264,14 @@ impl Call<Ticket> {
 }
 
 impl Call<Health> {
-    /// Asks whether the server lives.
+    /// Checks whether the server is alive.
     pub fn health() -> Self {
         Self::get("/health".to_owned())
     }
 }
 
 impl Call<Ready> {
-    /// Asks whether work can be done now. That it cannot is answered with 503, which is no problem's.
+    /// Checks whether work can be done now. If not, the response has status 503 and is not a problem.
     pub fn ready() -> Self {
         Self::get("/ready".to_owned())
     }

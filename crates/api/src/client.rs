@@ -1,4 +1,4 @@
-//! A client: it asks, over whichever way leads to a server, and reads what is answered.
+//! A client: sends requests over any transport and parses the responses.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::call::{Call, Request, Text};
 use crate::problem::Problem;
 
-/// What a server answered, whatever its status.
+/// A response, whatever its status.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The HTTP status.
@@ -23,15 +23,15 @@ pub struct Answer {
 /// A server that did not answer, in words for a person.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Unreachable {
-    /// Nobody took the request: it may be asked of another one.
+    /// The request did not reach the server and may be sent to another one.
     #[error("{0}")]
     NotTaken(String),
-    /// Whether what was asked was done is not known.
+    /// The connection broke, and it is unknown whether the request was carried out.
     #[error("{0}")]
     Lost(String),
 }
 
-/// Somebody's way to a server.
+/// A way to reach a server.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
     /// Asks, and waits for all of the answer.
@@ -42,45 +42,45 @@ pub trait Transport: Send + Sync + 'static {
 /// extensions.
 #[derive(Clone)]
 pub struct AuthenticatedClient {
-    /// Whose things they see.
+    /// The owner whose tasks it may access.
     pub owner: Owner,
-    /// The REST interface, asked as they. What is answered to them is counted as long as this lives.
+    /// The REST API on behalf of this sender. Responses count against the send budget for as long as this
+    /// lives.
     pub rest: Client,
 }
 
-/// Why a call has no answer.
+/// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The server refuses it.
+    /// The server rejected the request.
     #[error("{}", .0.detail)]
     Refused(Box<Problem>),
-    /// The connection is gone, or there never was one.
+    /// The connection failed.
     #[error(transparent)]
     Unreachable(#[from] Unreachable),
-    /// What the server answers is not what was asked for.
+    /// The response cannot be parsed.
     #[error("the server's answer cannot be read: {0}")]
     Unreadable(String),
 }
 
 impl Error {
-    /// Whether this came of the connection and not of what was asked: what was asked may have been done, and
-    /// may be asked again.
+    /// Whether the connection failed. The request may have been carried out, and may be sent again.
     pub fn is_lost(&self) -> bool {
         matches!(self, Self::Unreachable(_))
     }
 
-    /// Whether a server cannot do it now: it is about to stop, its disk is full, or what stands before it (a
-    /// proxy) does not find it.
+    /// Whether the server cannot handle the request now: it is shutting down, its disk is full, or a proxy
+    /// cannot reach it.
     pub fn is_unavailable(&self) -> bool {
         matches!(self.status(), Some(502..=504))
     }
 
-    /// Whether a server is about to stop.
+    /// Whether the server is shutting down.
     pub fn is_stopping(&self) -> bool {
         matches!(self, Self::Refused(problem) if problem.word() == "shutting-down")
     }
 
-    /// The HTTP status of a refusal.
+    /// The HTTP status code of a rejection.
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Refused(problem) => Some(problem.status),
@@ -121,7 +121,7 @@ impl From<Error> for Problem {
     }
 }
 
-/// Asks a server. Clones ask the same one.
+/// A client of one server. Clones share its transport.
 #[derive(Debug)]
 pub struct Client<T: ?Sized = dyn Transport>(Arc<T>);
 
@@ -132,12 +132,12 @@ impl<T: ?Sized> Clone for Client<T> {
 }
 
 impl<T: Transport + ?Sized> Client<T> {
-    /// A client that asks over this way.
+    /// Creates a client with this transport.
     pub const fn new(transport: Arc<T>) -> Self {
         Self(transport)
     }
 
-    /// The way.
+    /// The transport.
     pub fn transport(&self) -> &Arc<T> {
         &self.0
     }

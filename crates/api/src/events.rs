@@ -1,4 +1,4 @@
-//! A task's events, on pages, as lines and as they come.
+//! A task's events: in pages, as stored lines, and as a live stream.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::tasks::Position;
 
-/// Which events a page is to have.
+/// Selects the events of a page.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -17,7 +17,7 @@ pub struct EventsQuery {
     /// Only events before this position, newest first; with `after`, those between, oldest first.
     #[param(value_type = Option<u64>, minimum = 0)]
     pub before: Option<Position>,
-    /// How many at most.
+    /// The most events to return.
     #[param(minimum = 1, maximum = 1_000)]
     pub limit: Option<usize>,
     /// Only events of this kind.
@@ -32,15 +32,14 @@ pub struct EventsQuery {
     /// Only events of this agent or user.
     #[param(min_length = 1, max_length = 200)]
     pub actor: Option<String>,
-    /// Whether their payloads are wanted.
+    /// Whether to include payloads.
     pub data: Option<bool>,
-    /// With `after`, where there is nothing yet: how long to wait for something, in milliseconds.
+    /// With `after`, if there are no events yet: how long to wait for some, in milliseconds.
     #[param(minimum = 0, maximum = 50_000)]
     pub wait_ms: Option<u64>,
 }
 
-/// An event as it is stored. Members that it has not are `null`; its payload too, unless it was asked
-/// for.
+/// An event. Members without a value are `null`, and so is the payload unless it was requested.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs)] // the stored line in ARCHITECTURE.md says what each is; the document says no more
 pub struct EventView {
@@ -55,10 +54,10 @@ pub struct EventView {
     pub causation_id: Option<String>,
     pub code_version: u64,
     pub code_hash: Option<String>,
-    /// What its maker knew: a count for each process.
+    /// The author's vector clock: a counter per process.
     #[schema(value_type = Object)]
     pub clock: serde_json::Value,
-    /// Where it was first stored, if that was not here.
+    /// Where the event was first stored, if it was imported or copied.
     #[schema(value_type = Option<Object>)]
     pub origin: serde_json::Value,
     pub hash: String,
@@ -69,22 +68,22 @@ pub struct EventView {
 /// A page of events.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct EventPage {
-    /// In the order that was asked for.
+    /// The events in the requested order.
     pub events: Vec<EventView>,
-    /// Where the next page begins (`after` or `before`, whichever was used); none if there are no more.
+    /// Where the next page starts (as `after` or `before`, whichever was used); null if there are no more.
     pub next: Option<u64>,
 }
 
-/// Which text a path is about.
+/// Selects a text.
 #[derive(Clone, Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub struct BlobPath {
-    /// The hash that an event cites.
+    /// The hash by which an event refers to it.
     #[param(pattern = "^b3:[0-9a-f]{64}$")]
     pub hash: String,
 }
 
-/// Which stored lines are wanted.
+/// Selects stored lines.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -95,7 +94,7 @@ pub struct LinesQuery {
     /// Only events up to this position.
     #[param(value_type = Option<u64>, minimum = 0)]
     pub until: Option<Position>,
-    /// How many at most; fewer mean that there are no more.
+    /// The most lines to return; fewer mean that there are no more.
     #[param(minimum = 1, maximum = 1_000)]
     pub limit: Option<usize>,
     /// Only events of this task.
@@ -103,22 +102,22 @@ pub struct LinesQuery {
     pub task: Option<String>,
 }
 
-/// Where a stream of events is to begin.
+/// Selects the start of a stream of events.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct StreamQuery {
-    /// Only events after this position; `Last-Event-ID` says the same and goes before it.
+    /// Only events after this position. `Last-Event-ID` has the same meaning and takes precedence.
     #[param(value_type = Option<u64>, minimum = 0)]
     pub after: Option<Position>,
 }
 
-/// One of the events that are sent.
+/// An event in a stream.
 #[derive(Clone, Debug, ToSchema)]
 pub struct SentEvent {
-    /// Its position, for `Last-Event-ID`.
+    /// The position, for `Last-Event-ID`.
     pub id: String,
-    /// Its kind.
+    /// The kind of the event.
     pub event: String,
     /// The event as it is stored, as JSON.
     pub data: String,

@@ -1,36 +1,36 @@
-//! What a task wrote, and exactly what its model was asked.
+//! The files a task has written, and the prompts sent to its model.
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::tasks::Position;
 
-/// One file in one version.
+/// One version of a file.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FileView {
-    /// Its path in the result.
+    /// The path in the result.
     pub path: String,
-    /// The version of the module; none for tests and other files.
+    /// The version of the module; null for tests and other files.
     pub version: Option<u64>,
-    /// Its size.
+    /// The size in bytes.
     pub bytes: usize,
-    /// Its BLAKE3 hash.
+    /// The BLAKE3 hash of the contents.
     pub hash: String,
 }
 
-/// A task's files.
+/// The files of a task.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FileList {
-    /// Every version of every file, older versions first.
+    /// All versions of all files, oldest first.
     pub files: Vec<FileView>,
 }
 
-/// Which version of a file is wanted.
+/// Selects the version of a file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FileQuery {
-    /// The version of the module; the latest if nothing is said.
+    /// The version of the module; the latest by default.
     #[param(minimum = 0)]
     pub version: Option<u64>,
     /// As it was after the event at this position, or the last one before it.
@@ -38,18 +38,18 @@ pub struct FileQuery {
     pub at: Option<Position>,
 }
 
-/// Which file a path is about.
+/// Selects a file.
 #[derive(Clone, Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub struct FilePath {
-    /// The file, as the list names it.
+    /// The path as in the list of files.
     pub path: String,
 }
 
 /// One message of a prompt.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct MessageView {
-    /// `system`, `user` or `assistant`.
+    /// One of `system`, `user` and `assistant`.
     pub role: String,
     /// The text, byte for byte as it was sent.
     pub content: String,
@@ -60,9 +60,9 @@ pub struct MessageView {
 pub struct ContextView {
     /// The position of the call.
     pub sequence: u64,
-    /// What for: `look_up`, `plan`, `code`, `tests`, `fix` or `review`.
+    /// What the call is for: `look_up`, `plan`, `code`, `tests`, `fix` or `review`.
     pub purpose: Option<String>,
-    /// For which module.
+    /// The module the call is for.
     pub module: Option<String>,
     /// The messages, in order.
     pub messages: Vec<MessageView>,
@@ -72,10 +72,10 @@ pub struct ContextView {
     pub prompt_tokens: u64,
     /// Whether the model server counted them.
     pub is_exact: bool,
-    /// Tokens that the answer might have.
+    /// The most tokens for the answer.
     pub max_tokens: u64,
-    /// Sampling temperature.
+    /// The sampling temperature.
     pub temperature: f32,
-    /// Sampling seed.
+    /// The sampling seed.
     pub seed: u64,
 }

@@ -1,4 +1,4 @@
-//! The way over HTTP: to a port, or to the socket in a data folder.
+//! The HTTP transport: over a port, or over the socket in a data directory.
 
 use std::error::Error as _;
 use std::fmt::Write;
@@ -27,7 +27,7 @@ pub struct HttpTransport {
     token: Option<String>,
 }
 
-/// An error with everything that it came of.
+/// An error with all of its causes.
 fn whole(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -121,19 +121,19 @@ fn builder() -> reqwest::ClientBuilder {
 }
 
 impl Client<HttpTransport> {
-    /// A client of this server.
+    /// Creates a client of this server.
     pub fn over(wire: HttpTransport) -> Self {
         Self::new(Arc::new(wire))
     }
 
-    /// Whether the server answers at all.
+    /// Whether the server responds at all.
     pub async fn is_there(&self) -> bool {
         let asked = self.transport().prepare(Call::health().request());
         let answer = asked.timeout(CONNECT_TIME).send().await;
         matches!(answer, Ok(answer) if answer.status().is_success())
     }
 
-    /// Stored events in order after a position, those of one task or all, up to a position if one is given; and
+    /// Stored events in order after a position, of one task or of all, up to a position if one is given; and
     /// whether there are more.
     pub async fn events(
         &self,
@@ -154,8 +154,8 @@ impl Client<HttpTransport> {
         Ok((events, has_more))
     }
 
-    /// Watches a task: its events after a position, then those to come. None if it has ended and all of them
-    /// were seen. Whoever loses the connection watches again after the last event that came.
+    /// Streams a task's events after a position, stored ones first. `None` if the task has ended and there are
+    /// no more events. If the connection breaks, call this again with the position of the last event received.
     pub async fn watch(&self, task: &TaskId, after: Sequence) -> Result<Option<Watch>, Error> {
         let call: Call<Stream> = Call::stream(task, after);
         let answer = self.transport().send(call.request()).await?;
@@ -178,11 +178,11 @@ fn event(line: &str) -> Result<Event, Error> {
     Event::from_line(line).map_err(|error| Error::Unreadable(format!("it is no event: {error}")))
 }
 
-/// A task's events as they come.
+/// A stream of a task's events.
 #[derive(Debug)]
 pub struct Watch {
     answer: Response,
-    /// What came and is not a whole line yet, or was not looked at.
+    /// Received bytes that do not form a complete line yet, or were not parsed.
     buffer: Vec<u8>,
 }
 

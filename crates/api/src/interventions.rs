@@ -1,4 +1,4 @@
-//! What a user does to a task that was submitted.
+//! Interventions: what a user can do with a submitted task.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,32 +7,31 @@ use utoipa::ToSchema;
 use crate::json::{Object, Whole, part};
 use crate::problem::Problem;
 
-/// What a user does to a task. It takes effect at the task's next event boundary.
+/// An action of a user on a task. It takes effect at the task's next event boundary.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum NewIntervention {
-    /// Say what else is wanted.
+    /// Give an additional instruction.
     Instruction {
-        /// The words: part of every prompt from now on.
+        /// The instruction, which is part of every prompt from now on.
         #[schema(pattern = "\\S", max_length = 100_000)]
         instruction: String,
     },
     /// Answer a question.
     Answer {
-        /// The question, by its name (`q1`) or its text. Nothing means the only open one, or that none
-        /// was asked.
+        /// The question, by its id (`q1`) or text. If omitted, the only open question is meant, or none.
         #[schema(max_length = 10_000)]
         question: Option<String>,
         /// The answer.
         #[schema(pattern = "\\S", max_length = 100_000)]
         answer: String,
     },
-    /// Write a module's file oneself: its next version, tested like any other.
+    /// Write a module's file as its next version, which is tested like any other.
     EditFile {
-        /// The file, as the list of files names it.
+        /// The path as in the list of files.
         #[schema(min_length = 1, max_length = 300)]
         path: String,
-        /// The whole file.
+        /// The complete file.
         #[schema(pattern = "\\S", max_length = 262_144)]
         source: String,
     },
@@ -45,21 +44,21 @@ pub enum NewIntervention {
         )]
         module: String,
     },
-    /// Let the task rest until it is resumed.
+    /// Pause the task until it is resumed.
     Pause {},
-    /// Let it go on; with larger limits also one that failed at a limit.
+    /// Resume the task; with higher limits also one that failed at a limit.
     Resume {
-        /// Tokens that it may spend.
+        /// The new token budget.
         #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000_000_000_000_u64)]
         budget: Option<Whole>,
-        /// Seconds that it may work.
+        /// The new limit of working time, in seconds.
         #[schema(minimum = 0, maximum = 31_536_000)]
         timeout: Option<f64>,
-        /// Code versions tried for a module.
+        /// The new limit of code versions per module.
         #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000)]
         max_iterations: Option<Whole>,
-        /// Another folder for the result, on the server's machine: only for those who sit at it. A task
-        /// whose result could not be written goes on with it.
+        /// A new output folder on the server's machine; only accepted over its socket. Also resumes a task
+        /// whose result could not be written.
         #[schema(value_type = Option<String>, max_length = 0)]
         out: Option<String>,
     },
@@ -86,7 +85,7 @@ struct Members {
 }
 
 impl NewIntervention {
-    /// What a body says; where something does not fit, the member at fault is named.
+    /// Parses a body. An error names the invalid member.
     pub fn read(body: &Value) -> Result<Self, Problem> {
         part::<Object<Members>>(body)?;
         // Where no member is named, its kind is what is not known.

@@ -1,5 +1,4 @@
-//! JSON as requests say it: bounded by its reader, and where something does not fit, the field at fault is
-//! named.
+//! Parses JSON in requests. The reader bounds its size; errors name the invalid field.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,7 +11,7 @@ use serde_json::Value;
 
 use crate::problem::Problem;
 
-/// An object. A list of its members in order, which what is derived for a struct takes too, is none.
+/// A JSON object. Unlike a derived struct, it does not accept an array of the members in order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Object<T>(pub T);
@@ -61,7 +60,7 @@ impl Visitor<'_> for WholeNumber {
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Whole, E> {
-        /// Up to here every whole number has a floating point one of its own: 2^53.
+        /// Up to 2^53, every whole number has an exact floating point representation.
         const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
         if number.fract() != 0.0 || !(0.0..=EXACT_MAX).contains(&number) {
             return Err(E::invalid_value(de::Unexpected::Float(number), &self));
@@ -77,7 +76,7 @@ impl<'de> Deserialize<'de> for Whole {
     }
 }
 
-/// What a body says: JSON that fits `T`, and nothing after it. What does not fit is refused by the name of its field.
+/// Parses a body as `T`, with nothing after it. Errors name the invalid field.
 pub fn parse<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(misfit)?;
@@ -88,7 +87,7 @@ pub fn parse<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// What a part of a body says that was read as JSON before, as [`parse`].
+/// Parses a part of a body that was already parsed as JSON, like [`parse`].
 pub fn part<T: for<'de> Deserialize<'de>>(value: &Value) -> Result<T, Problem> {
     serde_path_to_error::deserialize(value).map_err(misfit)
 }
@@ -103,7 +102,7 @@ fn misfit(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
     Problem::field(&field_in(&path, &text), text)
 }
 
-/// Which field: by the path, or by the name that `serde` quotes where the object itself is at fault.
+/// The invalid field: from the path, or from the name that `serde` quotes if the object itself is invalid.
 fn field_in(path: &str, text: &str) -> String {
     if path != "." {
         return path.to_owned();

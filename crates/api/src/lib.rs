@@ -1,8 +1,8 @@
-//! What is said over the wire: requests, answers and problems, how much of each is taken, and the schemas that
-//! say so; and one client that says it, over a socket, over HTTP or within a process.
+//! The wire format of the REST API: requests, responses and problems, the limits of their sizes, and the schemas
+//! that state them; and a client for it, over a socket, over HTTP or in process.
 //!
-//! Floor 2. It knows events and nothing above them: not what a task does with what it is told, not how a server
-//! is reached on its side. Every address stands in `call.rs`, every bound in [`limits`].
+//! Floor 2. This crate knows events and nothing above them: neither what a task does with a request, nor how a
+//! server receives it. All paths are in `call.rs`, all limits in [`limits`].
 
 mod call;
 mod client;

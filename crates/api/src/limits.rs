@@ -1,5 +1,5 @@
-//! How much a user may give, whoever takes it: the command line, REST and MCP check by this one table,
-//! and the `OpenAPI` document states it.
+//! The limits of user input. The command line, REST and MCP all check these, and the `OpenAPI` document states
+//! them.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,27 +10,27 @@ use journeyman_event::payload::{Limits, TaskSubmitted};
 use crate::json::Whole;
 use crate::problem::Problem;
 
-/// Characters of a prompt, of an answer, or of an instruction.
+/// The most characters of a prompt, an answer or an instruction.
 pub const TEXT_CHARS_MAX: usize = 100_000;
-/// Characters of a file that a user gives: a test, or a module's new source.
+/// The most characters of a file given by a user: a test, or a module's new source.
 pub const SOURCE_CHARS_MAX: usize = 262_144;
-/// Answers that may be given beforehand.
+/// The most answers given in advance.
 pub const ANSWERS_MAX: usize = 1_000;
-/// Test files of one task.
+/// The most test files per task.
 pub const TESTS_MAX: usize = 100;
-/// Names and patterns of tools of one task.
+/// The most names and patterns of tools per task.
 pub const TOOLS_MAX: usize = 100;
-/// Tasks that one may wait for.
+/// The most dependencies per task.
 pub const DEPENDS_ON_MAX: usize = 100;
-/// Bytes of everything that is given with a task, or of one request.
+/// The most bytes of a submission with all of its files, or of any request.
 pub const SUBMISSION_BYTES_MAX: usize = 8 << 20;
-/// How long a submitter may wait for a place in the queue, in milliseconds.
+/// The longest wait for a place in the queue, in milliseconds.
 pub const PLACE_WAIT_MS_MAX: u64 = 600_000;
-/// Seconds that a task may work at the most: a year.
+/// The highest limit of working time, in seconds: a year.
 pub const TIMEOUT_S_MAX: f64 = 31_536_000.0;
-/// Tokens that a task may spend at the most.
+/// The highest token budget of a task.
 pub const TOKEN_BUDGET_MAX: u64 = 1_000_000_000_000;
-/// Code versions that may be tried for a module at the most.
+/// The highest limit of code versions per module.
 pub const ITERATIONS_MAX: u32 = 1_000;
 /// Characters by which a question is named.
 pub const QUESTION_CHARS_MAX: usize = 10_000;
@@ -43,21 +43,21 @@ pub const STEPS_MAX: usize = 16;
 /// Tasks that may run at once, and tasks that start them, at the most.
 pub const CONCURRENT_MAX: usize = 1_000;
 
-/// Why something that was given is not taken.
+/// Why an input was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LimitError {
-    /// It does not fit.
+    /// A value is invalid.
     #[error("field `{field}`: {reason}")]
     Bad {
-        /// Which field.
+        /// The name of the field.
         field: &'static str,
         /// What is wrong with it.
         reason: String,
     },
-    /// It is larger than is taken.
+    /// A value is too large.
     #[error("field `{field}`: {reason}; shorten it")]
     TooLarge {
-        /// Which field.
+        /// The name of the field.
         field: &'static str,
         /// What is wrong with it.
         reason: String,
@@ -74,12 +74,12 @@ impl From<LimitError> for Problem {
     }
 }
 
-/// Whether a user may say this.
+/// Checks a text given by a user.
 pub fn check_text(field: &'static str, text: &str) -> Result<(), LimitError> {
     check(field, text, TEXT_CHARS_MAX, "say what is wanted")
 }
 
-/// Whether a user may give this file.
+/// Checks a file given by a user.
 pub fn check_source(field: &'static str, text: &str) -> Result<(), LimitError> {
     check(
         field,
@@ -116,23 +116,23 @@ pub fn check_count(field: &'static str, count: usize, max: usize) -> Result<(), 
     Ok(())
 }
 
-/// A task as it may be asked for: nothing in it is empty, and nothing is larger than is taken.
+/// The checked content of a task: nothing in it is empty or too large.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedTask(TaskSubmitted);
 
 impl CheckedTask {
-    /// Checks what is asked for against the limits of this module.
+    /// Checks content against the limits of this module.
     pub fn new(content: TaskSubmitted) -> Result<Self, LimitError> {
         check_submission(&content)?;
         Ok(Self(content))
     }
 
-    /// What is asked for.
+    /// The content of the task.
     pub fn content(&self) -> &TaskSubmitted {
         &self.0
     }
 
-    /// What is asked for, to be recorded.
+    /// The content of the task, to be recorded.
     pub fn into_content(self) -> TaskSubmitted {
         self.0
     }
@@ -164,7 +164,7 @@ fn check_submission(content: &TaskSubmitted) -> Result<(), LimitError> {
     Ok(())
 }
 
-/// A task's limits with what is said of them in a request; what is not said stays as it is in `base`.
+/// The limits in a request, with those of `base` for what it does not state.
 pub fn changed_limits(
     base: Limits,
     budget: Option<Whole>,
@@ -206,7 +206,7 @@ pub fn changed_limits(
     })
 }
 
-/// How many entries a page is to have: what was said, or `usual`.
+/// The size of a page: the requested one, or `usual`.
 pub fn page_limit(limit: Option<usize>, usual: usize) -> Result<usize, Problem> {
     let limit = limit.unwrap_or(usual);
     if (1..=PAGE_MAX).contains(&limit) {
@@ -216,7 +216,7 @@ pub fn page_limit(limit: Option<usize>, usual: usize) -> Result<usize, Problem> 
     Err(Problem::field("limit", detail))
 }
 
-/// How long to wait, in milliseconds; not at all if nothing was said.
+/// How long to wait, in milliseconds; 0 by default.
 pub fn wait_ms(wait_ms: Option<u64>, max: u64) -> Result<u64, Problem> {
     let wait_ms = wait_ms.unwrap_or(0);
     if wait_ms <= max {
@@ -226,7 +226,7 @@ pub fn wait_ms(wait_ms: Option<u64>, max: u64) -> Result<u64, Problem> {
     Err(Problem::field("wait_ms", detail))
 }
 
-/// Whether something may be looked for by this word, if by any.
+/// Checks a word to search for, if one is given.
 pub fn check_word(field: &str, word: Option<&str>, chars_max: usize) -> Result<(), Problem> {
     if word.is_none_or(|word| (1..=chars_max).contains(&word.chars().count())) {
         return Ok(());

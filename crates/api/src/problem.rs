@@ -1,23 +1,23 @@
-//! What goes wrong, as problem details (RFC 9457).
+//! Problem details (RFC 9457): the format of errors.
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// How the types of our own problems begin.
+/// The prefix of our problem types.
 const URN: &str = "urn:journeyman:problem:";
 
-/// A problem.
+/// A problem (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// What kind of problem, `urn:journeyman:problem:` and a word.
+    /// The type of problem: `urn:journeyman:problem:` and a word.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The kind in words.
+    /// The type in words.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// What happened and what to do.
+    /// What happened, and what to do.
     pub detail: String,
     /// The field at fault.
     pub field: Option<String>,
@@ -26,7 +26,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of a kind, which is a word or several with hyphens.
+    /// A problem of this type, which is one word or several joined by hyphens.
     pub fn new(status: StatusCode, kind: &str, detail: impl Into<String>) -> Self {
         Self {
             kind: format!("{URN}{kind}"),
@@ -43,7 +43,7 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-field", detail).of_field(field)
     }
 
-    /// The same, with the field that is at fault.
+    /// The same with the invalid field.
     pub fn of_field(self, field: &str) -> Self {
         Self {
             field: Some(field.to_owned()),
@@ -51,7 +51,7 @@ impl Problem {
         }
     }
 
-    /// Names this field where none is named but the body as a whole.
+    /// Sets the field if none is named other than the body as a whole.
     pub fn or_of_field(self, field: &str) -> Self {
         if self.field.as_deref() == Some("body") {
             return self.of_field(field);
@@ -59,33 +59,33 @@ impl Problem {
         self
     }
 
-    /// Code of ours panicked; the log says where.
+    /// The problem after a panic in our code, which is in the log.
     pub fn defect() -> Self {
         let detail = "a defect in journeyman; the server's log says more, under this request's id";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
-    /// Something is not there.
+    /// Something does not exist.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", detail)
     }
 
-    /// Something is larger than is taken.
+    /// Something is too large.
     pub fn too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
     }
 
-    /// Who asks is not known.
+    /// The caller is not authenticated.
     pub fn unauthorized(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
     }
 
-    /// Who asks may not do this.
+    /// The caller lacks the permission.
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
-    /// It cannot be done now, and is worth trying again after so many seconds.
+    /// It cannot be done now; retry after this many seconds.
     pub fn later(status: StatusCode, kind: &str, detail: impl Into<String>, seconds: u64) -> Self {
         Self {
             retry_after: Some(seconds),

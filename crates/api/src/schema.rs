@@ -1,4 +1,4 @@
-//! The schemas of what is said, as the `OpenAPI` document has them and MCP's tools state theirs.
+//! The schemas of the wire format, for the `OpenAPI` document and MCP's tools.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ fn add<T: ToSchema>(all: &mut Vec<(String, RefOr<Schema>)>) {
     T::schemas(all);
 }
 
-/// Says of each kind of intervention that it has no other members: what is derived for an enum says it of none.
+/// Forbids additional members in each kind of intervention, which the derived schema of an enum does not.
 pub fn close_interventions(schemas: &mut Schemas) {
     let name = NewIntervention::name();
     if let Some(RefOr::T(Schema::OneOf(kinds))) = schemas.get_mut(&*name) {

@@ -12,89 +12,89 @@ use crate::problem::Problem;
 pub struct Health {
     /// Always `ok`.
     pub status: String,
-    /// The program's version.
+    /// The version of the program.
     pub version: String,
 }
 
 /// Whether work can be done now.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Ready {
-    /// Whether it can.
+    /// Whether it can be done.
     pub ready: bool,
-    /// What stands in the way.
+    /// The reasons why not.
     pub reasons: Vec<String>,
 }
 
 /// A ticket for a WebSocket.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Ticket {
-    /// `?ticket=` of the WebSocket's address. It is good once.
+    /// The value of `?ticket=` in the WebSocket's URL. It can be used once.
     pub ticket: String,
-    /// For how many seconds.
+    /// How long the ticket is valid, in seconds.
     pub seconds: u64,
 }
 
-/// Tasks of one priority.
+/// The waiting tasks of one priority.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Depth {
-    /// The level's name, or the number.
+    /// The name of the level, or the number.
     pub priority: String,
-    /// How many wait.
+    /// The number of waiting tasks.
     pub tasks: usize,
 }
 
-/// How long something took lately, in seconds.
+/// Recent durations in seconds.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Times {
-    /// Half of them.
+    /// The median duration.
     pub p50: f64,
-    /// 99 of 100.
+    /// The 99th percentile.
     pub p99: f64,
 }
 
-/// The queue as it is now, and what it did since the server was started.
+/// The state of the queue, and counters since the server was started.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct QueueView {
-    /// Who waits, by priority.
+    /// The waiting tasks by priority.
     pub waiting: Vec<Depth>,
-    /// Tasks that are worked on.
+    /// The number of running tasks.
     pub running: usize,
-    /// Places that are taken.
+    /// The number of occupied places.
     pub places_taken: usize,
-    /// Submitters that wait for a place.
+    /// The number of submitters waiting for a place.
     pub submitters: usize,
-    /// Seconds since which the oldest waiting task could have been started.
+    /// How long the oldest waiting task has been ready to start, in seconds.
     pub oldest_waiting: Option<f64>,
-    /// How long tasks waited.
+    /// How long tasks waited before they started.
     pub waiting_time: Option<Times>,
-    /// How long they were worked on.
+    /// How long tasks ran.
     pub service_time: Option<Times>,
-    /// Tasks submitted.
+    /// The number of tasks submitted.
     pub submitted: u64,
-    /// Tasks refused.
+    /// The number of tasks refused.
     pub refused: u64,
-    /// Times that a task was stopped for a more urgent one.
+    /// How many times a task was stopped for a more urgent one.
     pub preempted: u64,
-    /// Tasks that left.
+    /// The number of tasks that left the queue.
     pub finished: u64,
-    /// Of them, tasks whose time limit was spent.
+    /// How many of them reached their time limit.
     pub timed_out: u64,
 }
 
-/// How much of the queue runs at once; what is not said stays as it is.
+/// New limits of the queue. Omitted ones stay as they are.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueChange {
-    /// Tasks that are worked on at once.
+    /// The most tasks running at once.
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000)]
     pub max_concurrent: Option<Whole>,
-    /// Tasks that start them.
+    /// The number of workers that start tasks.
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000)]
     pub workers: Option<Whole>,
 }
 
 impl QueueChange {
-    /// How many tasks are to be worked on at once, and how many are to start them, where that is said.
+    /// The new limits, checked.
     pub fn checked(&self) -> Result<(Option<usize>, Option<usize>), Problem> {
         let check = |field: &str, number: Option<Whole>| {
             let check = |Whole(number)| {
@@ -112,24 +112,24 @@ impl QueueChange {
     }
 }
 
-/// A setting as the server has it.
+/// A setting of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ServedSetting {
-    /// Its name, as in the configuration file.
+    /// The key as in the configuration file.
     pub key: String,
-    /// Its value as text; empty for one that is not set.
+    /// The value as text; empty if it is not set.
     pub value: String,
-    /// Whether it is told to admins only: it says something of the server's machine.
+    /// Whether only admins may see it, because it reveals something about the server's machine.
     #[serde(skip)]
     pub is_private: bool,
 }
 
-/// What the server works with.
+/// The model and settings of the server.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ServedSettings {
-    /// The model, as its server calls it.
+    /// The name of the model as reported by its server.
     pub model: String,
-    /// The settings that decide how tasks are worked on; for whoever is no admin without those of the
-    /// server's machine.
+    /// The settings that affect tasks. For callers that are not admins, without those that reveal something
+    /// about the server's machine.
     pub settings: Vec<ServedSetting>,
 }

@@ -1,4 +1,4 @@
-//! Tasks: submitted, listed, looked at, and begun once more.
+//! Tasks: submitting, listing, viewing, retrying and forking.
 
 use journeyman_event::payload::{TaskSubmitted, TestOrigin};
 use journeyman_event::{Priority, Sequence, TaskId};
@@ -11,7 +11,7 @@ use crate::json::{Object, Whole};
 use crate::problem::Problem;
 use crate::view::{StatusWord, TaskSummary};
 
-/// `critical`, `high`, `medium`, `low`, `background`, or a number from 0 (first) to 100.
+/// `critical`, `high`, `medium`, `low`, `background`, or a number from 0 (most urgent) to 100.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PriorityWord(pub Priority);
@@ -59,34 +59,33 @@ impl TryFrom<String> for Language {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTest {
-    /// The file's name. One that pytest could not load is kept as another, and `notices` of the answer
-    /// says so.
+    /// The name of the file. If pytest could not load a file of this name, another one is used, which `notices`
+    /// in the response mentions.
     pub name: String,
-    /// Its text.
+    /// The text of the file.
     #[schema(pattern = "\\S", max_length = 262_144)]
     pub source: String,
 }
 
-/// A task to be done.
+/// A task to be created.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTask {
-    /// What is wanted.
+    /// What is asked for.
     #[schema(pattern = "\\S", max_length = 100_000)]
     pub prompt: String,
-    /// Answers given beforehand to questions that may come up.
+    /// Answers given in advance to questions that may arise.
     #[schema(max_items = 1_000)]
     pub answers: Option<Vec<Answer>>,
-    /// The tools that its agents may call, by name or pattern (`*`); what the server allows if nothing
-    /// is said.
+    /// The tools that its agents may call, by name or pattern (`*`). By default those the server allows.
     #[schema(max_items = 100)]
     pub tools: Option<Vec<ToolPattern>>,
-    /// Whether the finished code is to be reviewed by the model: told, and not part of what is verified.
+    /// Whether the model reviews the finished code. Findings are reported and do not affect verification.
     pub review: Option<bool>,
-    /// Whether somebody is there to answer questions: then the planner may ask some, and the task
-    /// rests (`pause` is `question`) until they are answered. It asks none if nothing is said.
+    /// Whether someone is available to answer questions. If so, the planner may ask some, and the task is
+    /// paused (`pause` is `question`) until they are answered. False by default.
     pub ask: Option<bool>,
-    /// Whether the examples in the prompt are run as tests that rule; they are if nothing is said.
+    /// Whether the examples in the prompt are run as given tests. True by default.
     pub examples: Option<bool>,
     /// How urgent it is; medium if nothing is said.
     pub priority: Option<PriorityWord>,
@@ -98,26 +97,27 @@ pub struct NewTask {
     /// Test files that must pass.
     #[schema(value_type = Option<Vec<NewTest>>, max_items = 100)]
     pub tests: Option<Vec<Object<NewTest>>>,
-    /// Tokens that it may spend, prompts and answers together; 20,000 a module if nothing is said.
+    /// The token budget, for prompts and answers together; 20,000 per module by default.
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000_000_000_000_u64)]
     pub budget: Option<Whole>,
-    /// Seconds that it may work; 1,800 if nothing is said.
+    /// The limit of working time in seconds; 1,800 by default.
     #[schema(minimum = 0, maximum = 31_536_000)]
     pub timeout: Option<f64>,
-    /// Code versions tried for a module; 5 if nothing is said.
+    /// The limit of code versions per module; 5 by default.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000)]
     pub max_iterations: Option<Whole>,
-    /// How long to wait for a place in a full queue, in milliseconds; refused at once if nothing is
-    /// said.
+    /// How long to wait for a place if the queue is full, in milliseconds. By default the task is refused at
+    /// once.
     #[schema(value_type = Option<u64>, minimum = 0, maximum = 600_000)]
     pub wait_ms: Option<Whole>,
-    /// Its name; drawn if nothing is said.
+    /// The id of the task; random by default.
     #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
     pub task_id: Option<String>,
-    /// Tasks that must have ended before it starts, however they end. Each must be there already.
+    /// Tasks that must end, well or not, before this one starts. They must exist already.
     #[schema(max_items = 100)]
     pub depends_on: Option<Vec<TaskName>>,
-    /// The same key and content again is the same task again. `Idempotency-Key` says the same.
+    /// A request with the same key and content returns the same task. The header `Idempotency-Key` has the same
+    /// meaning.
     #[schema(pattern = "^[\\x21-\\x7e]{1,200}$")]
     pub idempotency_key: Option<String>,
     /// Folder for the result, on the server's machine: taken over the socket in its data folder alone.
@@ -131,33 +131,33 @@ pub struct NewTask {
 #[schema(pattern = "\\S", max_length = 100_000)]
 pub struct Answer(pub String);
 
-/// A tool's name, in which `*` stands for any characters.
+/// The name of a tool, in which `*` matches any characters.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 #[schema(pattern = "^[A-Za-z0-9_.*-]{1,128}$")]
 pub struct ToolPattern(pub String);
 
-/// A task's name.
+/// The id of a task.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
 pub struct TaskName(pub String);
 
 impl TaskName {
-    /// The name, checked; a field of this name is at fault where it is none.
+    /// The checked id. An error names this field.
     pub fn checked(&self, field: &str) -> Result<TaskId, Problem> {
         task_name(field, &self.0)
     }
 }
 
-/// A task's name as a field of a request has it.
+/// A task's id as a field of a request.
 pub fn task_name(field: &str, text: &str) -> Result<TaskId, Problem> {
     TaskId::new(text).map_err(|error| Problem::field(field, error.to_string()))
 }
 
 impl NewTask {
-    /// What was asked for, to be asked of a server under this name. What stands in the prompt as tests is found
-    /// there too. A fork is asked for otherwise, and its parent is left out.
+    /// The request that creates this task on a server, under this id. Tests in the prompt are left out, because
+    /// the server finds them there too, and so is the origin of a fork, which needs another request.
     pub fn of(task: &TaskId, content: &TaskSubmitted) -> Self {
         // Each member by its name, so that a new one is thought of here.
         let TaskSubmitted {
@@ -211,20 +211,20 @@ impl NewTask {
     }
 }
 
-/// A position in the store, as a request may name one: the store counts in 63 bits.
+/// A position in the store as given in a request. The store counts with 63 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct Position(Sequence);
 
 impl Position {
-    /// The position.
+    /// The position as a sequence number.
     pub const fn sequence(self) -> Sequence {
         self.0
     }
 }
 
 impl From<Sequence> for Position {
-    /// The nearest one that a request may name.
+    /// The nearest position that a request can state.
     fn from(Sequence(position): Sequence) -> Self {
         Self(Sequence(position.min(i64::MAX.unsigned_abs())))
     }
@@ -247,17 +247,17 @@ impl TryFrom<u64> for Position {
     }
 }
 
-/// Which tasks a list is to have.
+/// Selects the tasks of a page.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
-    /// Only tasks of this status.
+    /// Only tasks with this status.
     pub status: Option<StatusWord>,
-    /// Only tasks whose last event stands before this position: `next` of the page before.
+    /// Only tasks whose last event is before this position: `next` of the previous page.
     #[param(value_type = Option<u64>, minimum = 0)]
     pub before: Option<Position>,
-    /// How many at most.
+    /// The most tasks to return.
     #[param(minimum = 1, maximum = 1_000)]
     pub limit: Option<usize>,
 }
@@ -265,13 +265,13 @@ pub struct ListQuery {
 /// A page of tasks.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TaskPage {
-    /// Newest first.
+    /// The tasks, most recently changed first.
     pub tasks: Vec<TaskSummary>,
-    /// Where the next page begins (`before`); none if there is none.
+    /// Where the next page starts (as `before`); null if there is none.
     pub next: Option<u64>,
 }
 
-/// At which moment a task is looked at.
+/// Selects an earlier state of a task.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -285,36 +285,37 @@ pub struct AtQuery {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetryTask {
-    /// The same key again is the same task again. `Idempotency-Key` says the same.
+    /// A request with the same key returns the same task. The header `Idempotency-Key` has the same meaning.
     #[schema(pattern = "^[\\x21-\\x7e]{1,200}$")]
     pub idempotency_key: Option<String>,
 }
 
-/// What is different in a fork; what is not said stays as it was.
+/// What a fork changes. Everything omitted stays as it was.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ForkTask {
-    /// What is wanted.
+    /// What is asked for.
     #[schema(pattern = "\\S", max_length = 100_000)]
     pub prompt: Option<String>,
-    /// Answers given beforehand.
+    /// Answers given in advance to questions that may arise.
     #[schema(max_items = 1_000)]
     pub answers: Option<Vec<Answer>>,
-    /// How urgent it is.
+    /// The priority of the new task.
     pub priority: Option<PriorityWord>,
-    /// Tokens that it may spend, those that the past has spent included.
+    /// The token budget, including the tokens spent in the copied history.
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 1_000_000_000_000_u64)]
     pub budget: Option<Whole>,
-    /// Seconds that it may work.
+    /// The limit of working time in seconds.
     #[schema(minimum = 0, maximum = 31_536_000)]
     pub timeout: Option<f64>,
-    /// Code versions tried for a module.
+    /// The limit of code versions per module.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000)]
     pub max_iterations: Option<Whole>,
-    /// Its name; drawn if nothing is said.
+    /// The id of the new task; random by default.
     #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
     pub task_id: Option<String>,
-    /// The same key and content again is the same task again. `Idempotency-Key` says the same.
+    /// A request with the same key and content returns the same task. The header `Idempotency-Key` has the same
+    /// meaning.
     #[schema(pattern = "^[\\x21-\\x7e]{1,200}$")]
     pub idempotency_key: Option<String>,
 }
@@ -333,16 +334,16 @@ pub struct ForkQuery {
 #[derive(Clone, Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub struct TaskPath {
-    /// The task.
+    /// The id of the task.
     #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
     pub task_id: String,
 }
 
-/// The header that makes a submission harmless to repeat.
+/// The header that makes a submission safe to repeat.
 #[derive(Clone, Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct IdempotencyKey {
-    /// The same key and content again is the same task again.
+    /// A request with the same key and content returns the same task.
     #[param(rename = "Idempotency-Key", pattern = "^[\\x21-\\x7e]{1,200}$")]
     pub idempotency_key: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Tools that may be called on a task, and the agents that are at work.
+//! The tools that may be called on a task, and the active agents.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -8,58 +8,58 @@ use crate::json::Object;
 use crate::limits::STEPS_MAX;
 use crate::problem::Problem;
 
-/// A tool.
+/// A tool that may be called.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ToolView {
-    /// What it is called by.
+    /// The name of the tool.
     pub name: String,
-    /// What it does.
+    /// What the tool does.
     pub description: String,
-    /// What it reaches for: `read`, `write`, `run` or `external`.
+    /// The permission it requires: `read`, `write`, `run` or `external`.
     pub permission: Option<String>,
-    /// The external server that it is of; none for our own.
+    /// The external server it belongs to; null for built-in tools.
     pub server: Option<String>,
-    /// Whether a call that a crash cut off may be made again.
+    /// Whether a call that a crash interrupted may be repeated.
     pub is_repeatable: bool,
     /// The JSON Schema of its arguments.
     #[schema(value_type = Object)]
     pub input_schema: Map<String, Value>,
 }
 
-/// The tools.
+/// The available tools.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ToolList {
-    /// In the order of their names.
+    /// The tools, sorted by name.
     pub tools: Vec<ToolView>,
-    /// How the external servers are; empty for whoever is no admin.
+    /// The status of the external servers; empty for callers that are not admins.
     #[schema(value_type = Vec<Object>)]
     pub servers: Vec<Value>,
 }
 
-/// One call.
+/// A tool call.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ToolStep {
-    /// The tool.
+    /// The name of the tool.
     #[schema(min_length = 1, max_length = 128)]
     pub name: String,
-    /// Its arguments. In a later step `{"$from": 0}` stands for the text that step 0 answered, and with
-    /// a `pointer` for a part of its `text` and `structured`.
+    /// The arguments. In a later step `{"$from": 0}` stands for the text that step 0 returned, and with a
+    /// `pointer` for a part of its `text` and `structured`.
     #[schema(value_type = Option<Object>)]
     pub arguments: Option<Map<String, Value>>,
 }
 
-/// Calls, one after the other.
+/// Tool calls to be made one after another.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ToolCalls {
-    /// The first that fails is the last.
+    /// The calls. The first one that fails is the last one made.
     #[schema(value_type = Vec<ToolStep>, min_items = 1, max_items = 16)]
     pub steps: Vec<Object<ToolStep>>,
 }
 
 impl ToolCalls {
-    /// The calls, if there are some and not too many.
+    /// The calls, checked: at least one, and not too many.
     pub fn checked(self) -> Result<Vec<ToolStep>, Problem> {
         if self.steps.is_empty() || self.steps.len() > STEPS_MAX {
             let detail = format!("`steps` has 1 to {STEPS_MAX} entries");
@@ -69,61 +69,61 @@ impl ToolCalls {
     }
 }
 
-/// How a call ended.
+/// The result of a tool call.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CallView {
-    /// `ok`, `failed` or `refused`.
+    /// One of `ok`, `failed` and `refused`.
     pub outcome: String,
-    /// More about a failure or a refusal, in a word.
+    /// The kind of failure or refusal, in one word.
     pub kind: Option<String>,
-    /// What the tool answered, or why it did not.
+    /// The tool's answer, or the reason for the failure or refusal.
     pub text: String,
-    /// The same for programs.
+    /// The answer as JSON.
     #[schema(value_type = Option<Object>)]
     pub structured: Option<Value>,
-    /// Whether something of the answer is missing.
+    /// Whether the answer was shortened.
     pub is_truncated: bool,
-    /// How long it took.
+    /// Duration of the call in milliseconds.
     pub wall_ms: u64,
 }
 
-/// What came of calls.
+/// The results of tool calls.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CallsView {
-    /// How each ended that was reached.
+    /// The results of the calls that were made.
     pub completed: Vec<CallView>,
-    /// Where it stopped, from 0, if that was before the end.
+    /// The step at which they stopped, from 0; null if they reached the end.
     pub stopped_at: Option<usize>,
-    /// Why.
+    /// Why they stopped.
     pub reason: Option<String>,
 }
 
-/// An agent at work.
+/// An active agent.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AgentView {
-    /// Its name within its task.
+    /// The agent's id within its task.
     pub agent: String,
-    /// Its task.
+    /// The id of the task.
     pub task_id: String,
-    /// `planner`, `coder`, `tester` or `fixer`.
+    /// The role: `planner`, `coder`, `tester` or `fixer`.
     pub role: String,
     /// What it is to do: `look_up`, `plan`, `code`, `tests`, `fix` or `review`.
     pub purpose: Option<String>,
-    /// For which module.
+    /// The module it works on.
     pub module: Option<String>,
-    /// Steps so far in which it called tools.
+    /// The number of steps so far in which it asked for tool calls.
     pub steps: u32,
-    /// `deciding`, `asking` the model, or `calling` a tool.
+    /// The activity: `deciding`, `asking` the model, or `calling` a tool.
     pub doing: String,
-    /// The tool that it calls.
+    /// The tool it is calling.
     pub tool: Option<String>,
-    /// Since when.
+    /// When the activity started.
     pub since: Option<String>,
 }
 
-/// The agents at work.
+/// The active agents.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AgentList {
-    /// By task.
+    /// The agents, grouped by task.
     pub agents: Vec<AgentView>,
 }

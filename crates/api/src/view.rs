@@ -1,66 +1,66 @@
-//! A task, as it is shown. What is absent is `null`, never a missing member.
+//! A task as shown to clients. Absent values are `null`; members are never missing.
 
 use journeyman_event::state::Status;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Where more about a task is.
+/// The URLs with more about a task.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Urls {
-    /// The task.
+    /// The task itself.
     pub task: String,
     /// Its events.
     pub events: String,
-    /// Its events as they come, as server-sent events.
+    /// Its live events, as server-sent events.
     pub stream: String,
-    /// Its events as they come, over a WebSocket.
+    /// Its live events, over a WebSocket.
     pub socket: String,
-    /// Its files.
+    /// The files of the task.
     pub files: String,
 }
 
-/// A task that was taken.
+/// A task that was accepted.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Accepted {
-    /// Its name.
+    /// The id of the task.
     pub task_id: String,
     /// The position of its first event.
     pub sequence: u64,
-    /// Whether the same submission, by its idempotency key, had been taken before.
+    /// Whether the task had already been created by a request with the same idempotency key.
     pub is_duplicate: bool,
-    /// What is made of it, and what is not: the examples that are run, lines that look like tests and are
-    /// not, names that were changed. Left out where there is nothing to say.
+    /// Notices about how the submission was understood: the examples that are run, lines that look like tests
+    /// and are not, names that were changed. Left out if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub notices: Vec<String>,
-    /// Where more about it is.
+    /// The URLs with more about the task.
     pub urls: Urls,
 }
 
-/// One task in a list.
+/// A task in a list.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TaskSummary {
-    /// Its name.
+    /// The id of the task.
     pub task_id: String,
-    /// `queued`, `running`, `paused`, `complete`, `failed` or `cancelled`.
+    /// One of `queued`, `running`, `paused`, `complete`, `failed` and `cancelled`.
     pub status: StatusWord,
-    /// Why it rests.
+    /// Why it is paused.
     pub pause: Option<String>,
-    /// Its level's name, or the number.
+    /// The name of the level, or the number.
     pub priority: String,
-    /// How its result was checked: `given_tests`, `agreement` or `none`.
+    /// How the result was verified: `given_tests`, `agreement` or `none`.
     pub verification: Option<String>,
-    /// How sure that is, 0 to 1.
+    /// The confidence of the verification, 0 to 1.
     pub confidence: Option<f64>,
     /// The beginning of the prompt.
     pub prompt: String,
-    /// Modules planned.
+    /// The number of planned modules.
     pub modules: usize,
-    /// Modules done.
+    /// The number of completed modules.
     pub modules_complete: usize,
-    /// Tokens spent.
+    /// The tokens spent.
     pub tokens: u64,
-    /// Seconds spent working, up to the last pause or end.
+    /// Working time in seconds, up to the last pause or end.
     pub active_seconds: f64,
     /// When it was submitted.
     pub submitted_at: Option<String>,
@@ -70,21 +70,21 @@ pub struct TaskSummary {
     pub revision: u64,
 }
 
-/// Where a task stands.
+/// The status of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StatusWord {
     /// It waits to be worked on.
     Queued,
-    /// It is worked on.
+    /// It is being worked on.
     Running,
-    /// It rests, for a reason that stands beside it.
+    /// It is paused, for a reason stated separately.
     Paused,
-    /// It has ended with a result.
+    /// It ended with a result.
     Complete,
-    /// It has ended without one.
+    /// It ended without the result that was asked for.
     Failed,
-    /// Its user ended it.
+    /// It was cancelled by its user.
     Cancelled,
 }
 
@@ -114,97 +114,97 @@ impl From<Status> for StatusWord {
     }
 }
 
-/// One module of a task.
+/// A module of a task.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ModuleView {
-    /// Its name.
+    /// The name of the module.
     pub name: String,
-    /// Its file.
+    /// The path of its file.
     pub path: String,
-    /// What it is for.
+    /// What the module is for.
     pub purpose: String,
-    /// What it must offer.
+    /// The functions and classes it must define.
     pub signatures: Vec<String>,
-    /// The modules that it imports.
+    /// The modules it imports.
     pub depends_on: Vec<String>,
     /// The version of its code, 0 before there is any.
     pub version: u64,
-    /// The hash of that.
+    /// The hash of its code.
     pub code_hash: Option<String>,
-    /// Rounds so far.
+    /// The number of iterations so far.
     pub iteration: u32,
-    /// Tests of the last run.
+    /// The number of tests in the last run.
     pub tests: Option<usize>,
-    /// Of these, passed.
+    /// How many of them passed.
     pub tests_passed: Option<usize>,
-    /// Whether it is done.
+    /// Whether it is complete.
     pub is_complete: bool,
-    /// Whether the user wanted no more work on it.
+    /// Whether the user asked for no more work on it.
     pub is_skipped: bool,
 }
 
-/// A question that the planner asked.
+/// A question asked by the planner.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct QuestionView {
-    /// Its name, for the answer.
+    /// The id of the question, for answering it.
     pub id: String,
-    /// The question.
+    /// The wording of the question.
     pub text: String,
-    /// What the user answered.
+    /// The user's answer.
     pub answer: Option<String>,
-    /// Whether the task waits for its answer.
+    /// Whether the task waits for an answer.
     pub is_open: bool,
 }
 
-/// A task, as its events say.
+/// A task in the state given by its events.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TaskView {
-    /// Its name.
+    /// The id of the task.
     pub task_id: String,
-    /// Where it stands.
+    /// The status of the task.
     pub status: StatusWord,
-    /// Why it rests.
+    /// Why it is paused.
     pub pause: Option<String>,
-    /// Its level's name, or the number.
+    /// The name of the level, or the number.
     pub priority: String,
-    /// What was asked.
+    /// What was asked for.
     pub prompt: String,
     /// The programming language.
     pub language: String,
-    /// What the user said since, and answered beforehand.
+    /// The user's instructions since, and answers given in advance.
     pub instructions: Vec<String>,
-    /// What the planner asked.
+    /// The planner's questions.
     pub questions: Vec<QuestionView>,
-    /// The tasks that must have ended before it starts.
+    /// The tasks that must end before it starts.
     pub depends_on: Vec<String>,
-    /// The task whose past it goes on from.
+    /// The task it was forked from.
     pub forked_from: Option<String>,
-    /// The model that it was last worked on with.
+    /// The model that last worked on it.
     pub model: Option<String>,
-    /// Its modules; empty before there is a plan.
+    /// The modules; empty before there is a plan.
     pub modules: Vec<ModuleView>,
-    /// Tokens spent.
+    /// The tokens spent.
     pub tokens: u64,
-    /// Tokens that it may spend.
+    /// The token budget.
     pub tokens_max: u64,
-    /// Seconds spent working.
+    /// Working time in seconds.
     pub active_seconds: f64,
-    /// Seconds that it may work.
+    /// The limit of working time in seconds.
     pub timeout: f64,
-    /// How its result was checked: `given_tests`, `agreement` or `none`.
+    /// How the result was verified: `given_tests`, `agreement` or `none`.
     pub verification: Option<String>,
-    /// How sure that is, 0 to 1.
+    /// The confidence of the verification, 0 to 1.
     pub confidence: Option<f64>,
     /// Why it failed.
     pub reason: Option<String>,
     /// How it ended, in words.
     pub result: Option<String>,
-    /// What there is to know of its tests beside that, a sentence each: given ones that were skipped or
-    /// cannot fail, and those of the model that the code does not pass or that could not be run.
+    /// Remarks about its tests, one sentence each: given tests that were skipped or cannot fail, and generated
+    /// ones that the code does not pass or that could not be run.
     pub remarks: Vec<String>,
-    /// The model's answer to a prompt that is a plain question: nothing of it was run or checked.
+    /// The model's answer to a prompt that is a plain question. Nothing in it was run or checked.
     pub answer: Option<String>,
-    /// What the model found in the finished code, where it was asked to review it.
+    /// The findings of the model's review of the finished code, if one was requested.
     pub review: Option<Vec<String>>,
     /// The files of the result that were written out.
     pub output: Option<Vec<String>>,
@@ -216,6 +216,6 @@ pub struct TaskView {
     pub sequence: u64,
     /// Its events.
     pub revision: u64,
-    /// Where more about it is.
+    /// The URLs with more about the task.
     pub urls: Urls,
 }
