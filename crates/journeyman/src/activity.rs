@@ -1,6 +1,6 @@
-//! What is under way, for how long and how far: the words of the status line, and of the lines that are
-//! printed where nothing else is said for a while. Only what is known is told: where tokens are not heard
-//! (a task that a server works on), nothing is said of them.
+//! Describes what is in progress, for how long and how far: the texts of the status line, and of the lines printed
+//! when nothing else was printed for a while. Only known facts are shown: if tokens cannot be observed (because a
+//! server works on the task), they are not mentioned.
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +12,12 @@ use journeyman_fetch::Progress as Step;
 
 use crate::text_format::{count_text, elapsed_text, group_digits, token_rate};
 
-/// Before anything arrived, how fast it will come is a guess: a middling line.
+/// The assumed download rate before anything has arrived, of an average connection.
 const EXPECTED_MB_PER_SECOND: u64 = 10;
-/// What was fetched so far tells the rate after this time.
+/// The time after which the rate is measured instead.
 const RATE_TIME_MIN: Duration = Duration::from_secs(1);
 
-/// What is under way.
+/// What is in progress.
 #[derive(Debug)]
 pub(crate) struct Activity {
     /// Each with the time since when. Only effects of a task are several.
@@ -27,21 +27,21 @@ pub(crate) struct Activity {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Doing {
-    /// Something that is not counted.
+    /// Something without a measure of progress.
     Plain(String),
-    /// Something is fetched.
+    /// A download.
     Fetch { begun_at: u64, last: Step },
-    /// An effect of the task that is no call of the model.
+    /// An effect of the task other than a model call.
     Effect(EventId, String),
-    /// A call of the model.
+    /// A model call.
     Call {
         intent: EventId,
         attempt: u32,
         what: String,
-        /// Whether the model server has it.
+        /// Whether it was sent to the model server.
         is_asked: bool,
         tokens: u64,
-        /// When the first token came.
+        /// When the first token arrived.
         first: Option<Instant>,
     },
 }
@@ -54,12 +54,12 @@ impl Activity {
         }
     }
 
-    /// From now on every token of the task's calls is told.
+    /// Declares that all tokens of the task's calls will be reported.
     pub(crate) fn show_tokens(&mut self) {
         self.show_tokens = true;
     }
 
-    /// Nothing is under way any more.
+    /// Nothing is in progress any more.
     pub(crate) fn end(&mut self) {
         self.doing.clear();
     }
@@ -70,7 +70,7 @@ impl Activity {
         }
     }
 
-    /// Something is prepared.
+    /// A preparation started.
     pub(crate) fn prepare(&mut self, what: &str, now: Instant) {
         self.begin(Doing::Plain(what.to_owned()), now);
     }
@@ -103,7 +103,7 @@ impl Activity {
         Some(expected(step))
     }
 
-    /// The task is in this state now. What was under way before goes on.
+    /// Updates the activities to the task's state. Those that continue keep their start times.
     pub(crate) fn update(&mut self, state: &TaskState, now: Instant) {
         let mut known = std::mem::take(&mut self.doing);
         let doing = doing(state).into_iter().map(|doing| {
@@ -114,7 +114,7 @@ impl Activity {
         self.doing = doing.collect();
     }
 
-    /// The call of this intent has got its place at the model server.
+    /// The call with this intent was sent to the model server.
     pub(crate) fn asked(&mut self, call: EventId) {
         for (doing, _) in &mut self.doing {
             if let Doing::Call {
@@ -145,7 +145,7 @@ impl Activity {
         }
     }
 
-    /// What is under way, how far, and for how long.
+    /// A text about what is in progress, how far, and for how long.
     pub(crate) fn text(&self, now: Instant) -> Option<String> {
         let (doing, since) = self.doing.first()?;
         let time = now.saturating_duration_since(*since);
@@ -187,7 +187,7 @@ impl Activity {
 }
 
 impl Doing {
-    /// Whether both are the same attempt at the same, however far.
+    /// Whether both are the same attempt at the same thing, regardless of progress.
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (
@@ -205,7 +205,7 @@ impl Doing {
     }
 }
 
-/// What a task in this state does, or waits for; nothing if it has ended, or rests until somebody says more.
+/// What a task in this state is doing or waiting for; empty if it has ended or is paused.
 fn doing(state: &TaskState) -> Vec<Doing> {
     let plain = |text: &str| vec![Doing::Plain(text.to_owned())];
     match state.status {
@@ -256,7 +256,7 @@ fn of_effect(effect: &OpenEffect) -> Doing {
     Doing::Effect(effect.intent, what)
 }
 
-/// Where a task is, for the status line: module, iteration, tests, tokens.
+/// The position of a task for the status line: module, iteration, tests, tokens.
 pub(crate) fn place(state: &TaskState) -> String {
     let mut parts = Vec::new();
     let current = state
@@ -283,7 +283,7 @@ fn mb(bytes: u64) -> u64 {
     bytes.div_ceil(1_000_000)
 }
 
-/// What something will take that is about to be fetched.
+/// The size and expected time of a download that is about to start.
 fn expected(step: &Step) -> String {
     let Step {
         what,
@@ -312,7 +312,7 @@ fn expected(step: &Step) -> String {
     format!("{what}: {size}, about {time} at {EXPECTED_MB_PER_SECOND} MB/s")
 }
 
-/// How far something is that is fetched, how fast, and how long it takes yet.
+/// The progress, rate and remaining time of a download.
 fn fetched(begun_at: u64, last: &Step, time: Duration) -> String {
     let text = last.to_string();
     let here = last.done.saturating_sub(begun_at);

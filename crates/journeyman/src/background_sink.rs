@@ -1,8 +1,7 @@
-//! Says things to somebody who may not listen: standard error, standard output, a terminal.
+//! Writes to an output that may block: standard error, standard output, a terminal.
 //!
-//! Who has something to say hands it over and never waits: a thread of its own says it. A reader that
-//! stalls, a pipe that is closed or a disk that is full keeps that thread from saying it, and nothing and
-//! nobody else from doing what is to be done.
+//! The sender never waits; a separate thread writes. A reader that stalls, a closed pipe or a full disk blocks only
+//! that thread.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,14 +10,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Things that may wait to be said.
+/// The most items in the queue.
 const WAITING_MAX: usize = 4_096;
-/// Bytes of them, give or take one thing.
+/// The most bytes in the queue, exceeded by at most one item.
 const BYTES_MAX: usize = 8 << 20;
 
-/// Something to say, and how large it is.
+/// An item to write, with its size.
 pub(crate) trait SinkItem: Send + 'static {
-    /// Its bytes, about.
+    /// The approximate size in bytes.
     fn bytes(&self) -> usize;
 }
 
@@ -28,9 +27,9 @@ impl SinkItem for Vec<u8> {
     }
 }
 
-/// Takes what is to be said: 4,096 things or 8 MiB may wait. What finds no room, and what could not be
-/// written, is lost and counted, and the count is told with the next thing. Clones are the same teller;
-/// the thread ends with the last one, when everything is said.
+/// A queue of items that a thread writes: at most 4,096 items or 8 MiB. Items for which there is no room, or
+/// that cannot be written, are dropped and counted, and the count is passed along with the next item. Clones
+/// share the queue. The thread ends when the last clone is dropped and everything is written.
 pub(crate) struct BackgroundSink<T>(Arc<Handle<T>>);
 
 struct Handle<T>(Arc<Shared<T>>);
@@ -44,9 +43,9 @@ struct State<T> {
     waiting: VecDeque<T>,
     bytes: usize,
     lost: u64,
-    /// How many were taken to be said so far.
+    /// The number of items queued so far.
     taken: u64,
-    /// Whether something is being said at the moment.
+    /// Whether an item is being written.
     is_busy: bool,
     is_over: bool,
 }
@@ -71,8 +70,8 @@ impl<T> Shared<T> {
 }
 
 impl<T: SinkItem> BackgroundSink<T> {
-    /// Has everything said by `say`, on a thread of this name: each thing, and how many were lost before
-    /// it since that was last told.
+    /// Starts a thread with this name that writes each item with `say`, along with the number of items dropped
+    /// since the last count.
     pub(crate) fn start(
         name: &str,
         mut say: impl FnMut(T, u64) -> io::Result<()> + Send + 'static,
@@ -102,7 +101,7 @@ impl<T: SinkItem> BackgroundSink<T> {
         Self(Arc::new(Handle(shared)))
     }
 
-    /// Hands something over.
+    /// Queues an item.
     pub(crate) fn send(&self, what: T) {
         let mut state = self.0.0.state();
         if state.is_over || state.waiting.len() >= WAITING_MAX || state.bytes >= BYTES_MAX {
@@ -112,7 +111,7 @@ impl<T: SinkItem> BackgroundSink<T> {
         self.0.0.put(state, what);
     }
 
-    /// Hands over what is worth saying at this moment only: nothing, where something else waits.
+    /// Queues an item that is only useful now: drops it if other items are waiting.
     pub(crate) fn send_if_idle(&self, what: T) {
         let state = self.0.0.state();
         if !state.is_over && !state.is_open() {
@@ -120,7 +119,7 @@ impl<T: SinkItem> BackgroundSink<T> {
         }
     }
 
-    /// Hands over what must not be lost for want of room: it is little, and said once.
+    /// Queues an item that must not be dropped for lack of room. It must be small and sent rarely.
     pub(crate) fn send_always(&self, what: T) {
         let state = self.0.0.state();
         if !state.is_over {
@@ -128,7 +127,7 @@ impl<T: SinkItem> BackgroundSink<T> {
         }
     }
 
-    /// Waits until everything is said, so long at the most.
+    /// Waits until everything is written, up to a limit.
     pub(crate) fn flush(&self, limit: Duration) {
         let shared = &self.0.0;
         let waited = shared
@@ -138,8 +137,8 @@ impl<T: SinkItem> BackgroundSink<T> {
         drop(waited);
     }
 
-    /// Waits until everything is said, for as long as somebody listens: who takes nothing for so long is
-    /// taken for gone. Whether everything was said.
+    /// Waits until everything is written, for as long as the reader makes progress; without progress for this
+    /// long, it counts as gone. Returns whether everything was written.
     pub(crate) fn flush_while_read(&self, patience: Duration) -> bool {
         let shared = &self.0.0;
         let mut state = shared.state();
@@ -159,7 +158,7 @@ impl<T: SinkItem> BackgroundSink<T> {
 }
 
 impl<T> State<T> {
-    /// Whether something is still to be said.
+    /// Whether there are items that were not written yet.
     fn is_open(&self) -> bool {
         !self.is_over && (self.is_busy || !self.waiting.is_empty())
     }

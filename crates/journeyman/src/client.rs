@@ -1,4 +1,4 @@
-//! The server that a command speaks to: the one that holds the data folder, or one elsewhere.
+//! The server that a command uses: the process that holds the data directory, or a remote one.
 
 use std::ops::Deref;
 use std::path::Path;
@@ -19,9 +19,9 @@ use crate::socket::Place;
 /// A server, and how it was found.
 pub(crate) struct Client {
     api: journeyman_api::Client<HttpTransport>,
-    /// Whether it is the holder of this machine's data folder.
+    /// Whether it is the holder of this machine's data directory.
     is_local: bool,
-    /// Keeps the socket's address good.
+    /// Keeps the short form of the socket's path valid.
     _place: Option<Place>,
 }
 
@@ -33,17 +33,17 @@ impl Deref for Client {
     }
 }
 
-/// What a server did not answer as was asked, if that is what an error is about.
+/// The problem in an error, if the server rejected the request.
 fn refusal(error: &anyhow::Error) -> Option<&Error> {
     error.chain().find_map(|error| error.downcast_ref())
 }
 
-/// Whether this came of the connection: see [`Error::is_lost`].
+/// Whether the connection failed; see [`Error::is_lost`].
 pub(crate) fn is_lost(error: &anyhow::Error) -> bool {
     refusal(error).is_some_and(Error::is_lost)
 }
 
-/// Whether a server cannot do it now: see [`Error::is_unavailable`].
+/// Whether the server cannot handle the request now; see [`Error::is_unavailable`].
 pub(crate) fn is_unavailable(error: &anyhow::Error) -> bool {
     refusal(error).is_some_and(Error::is_unavailable)
 }
@@ -53,16 +53,16 @@ pub(crate) fn is_stopping(error: &anyhow::Error) -> bool {
     refusal(error).is_some_and(Error::is_stopping)
 }
 
-/// What became of a stream of events.
+/// How a stream of events ended.
 pub(crate) enum WatchEnd {
     /// The task has ended.
     Ended,
-    /// The connection is gone.
+    /// The connection broke.
     Lost,
 }
 
 impl Client {
-    /// The server that the settings name, or the one that holds the data folder if it answers.
+    /// The server named in the settings, or the holder of the data directory if it responds.
     pub(crate) async fn find(settings: &Settings) -> anyhow::Result<Option<Self>> {
         if let Some(url) = &settings.server {
             let wire = HttpTransport::http(url, settings.token.clone())?;
@@ -97,7 +97,7 @@ impl Client {
         self.is_local
     }
 
-    /// Who it is, for a person.
+    /// The server, worded for a person.
     pub(crate) fn who(&self, settings: &Settings) -> String {
         if self.is_local {
             let folder = settings.data_dir.display();
@@ -107,8 +107,8 @@ impl Client {
         }
     }
 
-    /// What of our settings cannot be had there. A server of a version that does not tell its own has
-    /// told nothing.
+    /// The settings of this command that the server does not satisfy. A server too old to report its settings
+    /// has none.
     pub(crate) async fn conflicts(&self, settings: &Settings) -> Result<Conflicts, Error> {
         let theirs = match self.call(Call::settings()).await {
             Err(error) if error.status() == Some(404) => ServedSettings {
@@ -120,7 +120,7 @@ impl Client {
         Ok(settings.conflicts(self.who(settings), &theirs))
     }
 
-    /// Submits a task under this name. Only a server on this machine writes into folders.
+    /// Submits a task with this id. Only a server on this machine writes into output folders.
     pub(crate) async fn submit(&self, task: &TaskId, content: &TaskSubmitted) -> Result<(), Error> {
         let mut new = NewTask::of(task, content);
         new.out = new.out.filter(|_| self.is_local);
@@ -163,7 +163,7 @@ impl Client {
         }
     }
 
-    /// Shows a task's events since a position and those to come, until the task ends or rests.
+    /// Shows a task's events since a position and then new ones, until the task ends or pauses.
     pub(crate) async fn follow(
         &self,
         task: &TaskId,
@@ -184,7 +184,7 @@ impl Client {
         Ok(WatchEnd::Lost)
     }
 
-    /// For what works on files only.
+    /// Fails for commands that need direct access to files.
     pub(crate) fn refuse(settings: &Settings, what: &str) -> anyhow::Result<()> {
         if settings.server.is_some() {
             bail!("{what} works on this machine's data folder only: leave --server out");
@@ -193,7 +193,7 @@ impl Client {
     }
 }
 
-/// An intervention as a server takes it.
+/// An intervention in the form of the REST API.
 fn said(intervention: &Intervention) -> NewIntervention {
     match intervention.clone() {
         Intervention::Instruct { instruction } => NewIntervention::Instruction { instruction },

@@ -28,7 +28,7 @@ use crate::signals::survive_file_limit;
 pub(crate) use self::engine::supervise as supervise_engine;
 use self::interventions::intervene;
 
-/// Runs a command to its end.
+/// Runs a command.
 pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
     let Invocation { command, settings } = invocation;
     let usual = if matches!(command, Command::Serve(_)) {

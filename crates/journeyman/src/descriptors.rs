@@ -1,16 +1,16 @@
-//! The descriptors of this process: as many as it may have, and enough of them for tasks.
+//! The file descriptors of this process: raises their limit, and reserves enough for tasks.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// More are of no use: connections are 20,000 at the most.
+/// The highest useful limit, since there are at most 20,000 connections.
 const WANTED: u64 = 65_536;
-/// Kept for the journal, its readers, the model server, what is served and what is logged.
+/// Reserved for the journal, its readers, the model server, listeners and the log.
 const FOR_ALL: u64 = 128;
-/// Kept for each task that is worked on: its model call, its sandbox, its files.
+/// Reserved for each running task: its model call, sandbox and files.
 const FOR_A_TASK: u64 = 16;
 
-/// Lets the process have as many as the system allows it, up to what is of use. Where that cannot be, it
-/// has what it has.
+/// Raises the process's limit as far as the system allows and as is useful. If that fails, the limit stays as
+/// it is.
 pub(crate) fn raise() {
     let now = getrlimit(Resource::Nofile);
     let wanted = now.maximum.map_or(WANTED, |maximum| maximum.min(WANTED));
@@ -23,7 +23,7 @@ pub(crate) fn raise() {
     }
 }
 
-/// How many connections there may be, so that tasks, so many at a time, have what they need.
+/// How many connections are possible, so that this many concurrent tasks have enough descriptors.
 pub(crate) fn connections_max(tasks: usize) -> usize {
     let all = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     connections_of(all, tasks)

@@ -8,7 +8,7 @@ use journeyman_bus::Stamp;
 use journeyman_event::{EventId, Randomness, SeededRandom, TimeSource};
 use uuid::Uuid;
 
-/// The system's clock.
+/// The clocks of the operating system.
 pub(crate) struct SystemTime;
 
 impl TimeSource for SystemTime {
@@ -22,7 +22,7 @@ impl TimeSource for SystemTime {
     }
 }
 
-/// What is told over the bus has ids and times of its own: who listens changes nothing that is
+/// Ids and times for messages on the bus. They are separate, so that subscribers do not influence what is
 /// recorded.
 pub(crate) struct SystemStamp;
 
@@ -36,7 +36,7 @@ impl Stamp for SystemStamp {
     }
 }
 
-/// The system's random bits; where it has none, bits from the clock: ids are not secrets.
+/// The operating system's random bits, or bits of the clock if it has none. Ids are not secrets.
 pub(crate) struct SystemRandom;
 
 impl Randomness for SystemRandom {

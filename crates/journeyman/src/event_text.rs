@@ -1,4 +1,4 @@
-//! Events in words: a plain line for each, and the few that are worth a lasting line on a terminal.
+//! Events as text: a plain line for each, and lasting lines on a terminal for the most important ones.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(crate) fn json_line(event: &Event) -> String {
     format!("{{\"type\":\"event\",{}", &event.line()[1..])
 }
 
-/// One line that says what an event says.
+/// One line that describes an event.
 pub(crate) fn plain_line(event: &Event) -> String {
     let module = event
         .module()
@@ -141,7 +141,7 @@ fn detail(payload: &Payload) -> String {
     }
 }
 
-/// A value's stored name.
+/// A value's name as stored.
 pub(crate) fn name(value: &impl serde::Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(name)) => name,
@@ -159,7 +159,7 @@ pub(crate) fn name(value: &impl serde::Serialize) -> String {
     }
 }
 
-/// What a call brought: `212 tokens, 14 tokens/s`.
+/// What a call generated: `212 tokens, 14 tokens/s`.
 fn generated(done: &ModelCallCompleted) -> String {
     let time = Duration::from_millis(done.total_ms.saturating_sub(done.first_token_ms));
     let tokens = count_text(done.completion_tokens.0, "token");
@@ -169,22 +169,22 @@ fn generated(done: &ModelCallCompleted) -> String {
     }
 }
 
-/// `45 lines`.
+/// A number of lines: `45 lines`.
 fn lines(text: &str) -> String {
     count_text(text.lines().count() as u64, "line")
 }
 
-/// What the lasting lines need to know of the events before.
+/// What lasting lines need to know about earlier events.
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
-    /// What the last call for a module, or for everything, brought, and how long it took.
+    /// For each module, and for the task as a whole, what the last call generated and how long it took.
     calls: BTreeMap<String, (String, String)>,
-    /// When the tests under way began.
+    /// When the current test run started.
     tests_since: Option<Timestamp>,
 }
 
 impl Steps {
-    /// The lasting line on a terminal for an event that is worth one.
+    /// The lasting line on a terminal for an event, if the event is important enough.
     pub(crate) fn headline(&mut self, event: &Event, text_style: TextStyle) -> Option<String> {
         let payload = event.payload();
         let module = event.module().map(ToString::to_string);
@@ -295,7 +295,7 @@ pub(crate) mod tests {
         is_screen: true,
     };
 
-    /// An event so many milliseconds after the first.
+    /// An event this many milliseconds after the first.
     pub(crate) fn event(sequence: u64, ms: i64, payload: Payload) -> Event {
         let time = Timestamp::from_millisecond(1_767_225_600_000 + ms).unwrap();
         let module = match payload {

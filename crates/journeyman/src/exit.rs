@@ -1,4 +1,4 @@
-//! Exit codes, the same for every command: what scripts may rely on.
+//! Exit codes, the same for all commands, which scripts may rely on.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -10,26 +10,26 @@ use journeyman_event::state::Ending;
 use crate::background_sink::BackgroundSink;
 use crate::output::stderr_line;
 
-/// A reader of standard error has this long to take why a command failed.
+/// How long to wait for the reader of standard error to take the reason for a failure.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// How a command ends. The numbers are documented in `--help`.
+/// How a command ends. The codes are documented in `--help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
-    /// Complete and verified; or simply done.
+    /// Complete and verified, or simply successful.
     Success = 0,
-    /// Anything else.
+    /// Any other error.
     Error = 1,
-    /// Wrong use.
+    /// A usage error.
     Usage = 2,
-    /// Complete, not verified.
+    /// Complete, but not verified.
     NotVerified = 3,
-    /// The task failed, or was cancelled.
+    /// The task failed or was cancelled.
     Failed = 4,
-    /// A limit is spent; larger limits go on.
+    /// A limit was reached; higher limits allow the task to continue.
     Limit = 5,
-    /// Interrupted; it can be resumed.
+    /// Interrupted; the task can be resumed.
     Interrupted = 130,
 }
 
@@ -40,10 +40,10 @@ impl From<Exit> for ExitCode {
 }
 
 impl Exit {
-    /// `engine status`: it does not run.
+    /// The exit code of `engine status` if the server is not running.
     pub(crate) const NOT_RUNNING: Self = Self::NotVerified;
 
-    /// The code of a task's end; a task without one was interrupted.
+    /// The exit code for a task's ending; without one, the task was interrupted.
     pub(crate) fn of(ending: Option<&Ending>) -> Self {
         match ending {
             Some(Ending::Complete(Verification::GivenTests)) => Self::Success,
@@ -71,7 +71,7 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
-/// Prints an error as one chain and gives its exit code.
+/// Prints an error with its causes and returns its exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(error) = error.downcast_ref::<clap::Error>() {
         // clap says what and how itself; --help and --version come this way too.
@@ -98,7 +98,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-/// Says on standard error why the command failed; a reader that takes nothing is not waited for.
+/// Prints the reason for a failure on standard error, without waiting for a reader that takes nothing.
 fn last_words(text: &str) {
     let said = BackgroundSink::start("error", |text: Vec<u8>, _| {
         stderr_line(&String::from_utf8_lossy(&text));

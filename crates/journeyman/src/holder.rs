@@ -40,7 +40,7 @@ pub(crate) struct Holder {
     work_setup: Option<WorkSetup>,
 }
 
-/// Who is let in, where, and what for.
+/// Where the server listens, and who may use it.
 pub(crate) struct Endpoints {
     pub(crate) tcp: Option<TcpListener>,
     pub(crate) auth: Auth,
@@ -48,7 +48,7 @@ pub(crate) struct Endpoints {
 }
 
 impl Endpoints {
-    /// The data folder's socket alone.
+    /// Only the data directory's socket.
     pub(crate) fn local() -> Self {
         Self {
             tcp: None,
@@ -59,7 +59,7 @@ impl Endpoints {
 }
 
 impl Holder {
-    /// Starts the queue, with nothing in it, and answers from now on.
+    /// Starts the task service with an empty queue, and the server.
     pub(crate) async fn start(
         settings: &Settings,
         journal: Journal,
@@ -204,7 +204,7 @@ async fn watch(tasks: Tasks, stop: CancellationToken) {
 /// Whether the model server answers, the journal takes events, and all that tasks need is alive. The
 /// sandbox was probed before.
 struct Ready {
-    /// Or why nothing is worked on.
+    /// The model server, or the reason for not working on tasks.
     server: Result<Arc<dyn ModelServer>, String>,
     tasks: Tasks,
     watch: JoinHandle<()>,

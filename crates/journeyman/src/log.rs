@@ -1,5 +1,5 @@
-//! What is logged to standard error. A reader that stalls or is gone, or a disk that is full, costs
-//! lines of the log and nothing else.
+//! The log on standard error. If the reader stalls or is gone, or the disk is full, lines of the log are lost and
+//! nothing else is affected.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -11,14 +11,14 @@ use crate::background_sink::BackgroundSink;
 use crate::exit::UsageError;
 use crate::settings::Settings;
 
-/// At the end, what is still to be written has this long.
+/// How long the rest of the log may take to be written at the end.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// The log; what was logged is written for a moment longer when this goes.
+/// The log. Dropping it waits a moment for the rest to be written.
 pub(crate) struct Log(BackgroundSink<Vec<u8>>);
 
 impl Log {
-    /// Logs to standard error from now on: what the settings say, or else what is usual.
+    /// Logs to standard error from now on, filtered as the settings say or by default.
     pub(crate) fn to_stderr(settings: &Settings, usual: &str) -> anyhow::Result<Self> {
         let filter = settings.log.as_deref().unwrap_or(usual);
         let filter = EnvFilter::try_new(filter)
@@ -72,7 +72,7 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
-/// Takes one line, which is written to it whole.
+/// Collects one line and writes it at once.
 struct Line(BackgroundSink<Vec<u8>>);
 
 impl Write for Line {

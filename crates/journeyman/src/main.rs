@@ -1,4 +1,4 @@
-//! The command line: parses, wires the parts together, prints. It knows no logic of theirs.
+//! The command line: parses arguments, wires the parts together, and prints. Contains no logic of other crates.
 
 mod activity;
 mod background_sink;

@@ -1,8 +1,7 @@
 //! Standard output and standard error: text or JSON lines.
 //!
-//! Nothing that is only told can stop what is done: where nobody reads any more (a broken pipe), a
-//! command goes on to its end, and its exit code is the same as with a reader. Whatever others wrote
-//! (models, servers, users), no terminal gets a control character of it.
+//! Printing can never stop work: if the reader is gone (a broken pipe), a command runs to its end with the same
+//! exit code. No control characters written by others (models, servers, users) reach a terminal.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -12,19 +11,19 @@ use serde::Serialize;
 
 use crate::text_format::visible;
 
-/// Prints a line for a person. A reader that went away is no error: the line is for nobody then.
+/// Prints a line for a person. A reader that is gone is not an error.
 pub(crate) fn line(text: &str) -> io::Result<()> {
     stream(&visible(text)).map(|_| ())
 }
 
-/// Prints a line of many. `Break` says that nobody reads any more, and that more need not be made. A pipe
-/// or a file gets every byte of it, a terminal what can be shown.
+/// Prints one of many lines. `Break` means that the reader is gone and no more lines are needed. A pipe or file
+/// gets all bytes, a terminal only what can be displayed.
 pub(crate) fn stream(text: &str) -> io::Result<ControlFlow<()>> {
     print(&format!("{text}\n"))
 }
 
-/// Prints a text as it is: a pipe or a file gets its bytes and no other, a terminal what can be shown, and
-/// the end of its last line.
+/// Prints a text unchanged: a pipe or file gets exactly its bytes, a terminal only what can be displayed, and a
+/// final line break.
 pub(crate) fn exact(text: &str) -> io::Result<()> {
     if io::stdout().is_terminal() && !text.ends_with('\n') {
         return stream(text).map(|_| ());
@@ -46,7 +45,7 @@ fn print(text: &str) -> io::Result<ControlFlow<()>> {
     }
 }
 
-/// What is said where standard output takes nothing.
+/// The message if standard output cannot be written.
 pub(crate) fn unwritten(error: &io::Error) -> String {
     format!("cannot write to standard output: {error}")
 }
@@ -57,7 +56,7 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(exact(&format!("{text}\n"))?)
 }
 
-/// Says something on standard error, which may be closed or full.
+/// Prints a line on standard error, which may be closed or full.
 pub(crate) fn stderr_line(text: &str) {
     // Nothing depends on whether it is read.
     let _ = write(
@@ -66,16 +65,16 @@ pub(crate) fn stderr_line(text: &str) {
     );
 }
 
-/// Writes a text at once, so that a line is there whole or hardly begun.
+/// Writes a text with a single call, so that lines are rarely split.
 pub(crate) fn write(mut to: impl Write, text: &str) -> io::Result<()> {
     to.write_all(text.as_bytes())?;
     to.flush()
 }
 
-/// Completes when nobody reads standard output any more, which a program that has nothing to print
-/// would not notice otherwise. Never, where it is no pipe or socket.
+/// Completes when the reader of standard output is gone, which a program that prints nothing would not notice.
+/// Never completes if it is not a pipe or socket.
 pub(crate) async fn stdout_closed() {
-    /// How often that is looked at.
+    /// How often to check.
     const LOOK: std::time::Duration = std::time::Duration::from_millis(250);
     loop {
         {

@@ -1,4 +1,4 @@
-//! The file in which `serve` says on which port it listens, for those who started it with port 0.
+//! The file in which `serve` reports its port, for those who started it with port 0.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-/// A file that is there, whole, for as long as the server may be asked on the port that it names.
+/// A port file. It exists, complete, only while the server can be reached on its port.
 pub(crate) struct PortFile {
     path: PathBuf,
-    /// Beside it; it takes its place when there is something to say.
+    /// The temporary file that is renamed to the port file.
     partial: PathBuf,
     text: Option<String>,
 }
 
 impl PortFile {
-    /// Makes sure that such a file can be made here. What another server wrote there stays as it is.
+    /// Checks that the file can be created. An existing file of another server is left unchanged.
     pub(crate) fn prepare(path: &Path) -> anyhow::Result<Self> {
         let named = || format!("--port-file {}", path.display());
         let path = std::path::absolute(path).with_context(named)?;
@@ -43,8 +43,8 @@ impl PortFile {
         })
     }
 
-    /// Writes down the port, where nobody sees it yet, and takes away what a server that died has left:
-    /// whoever waits for the file waits for this server.
+    /// Writes the port to the temporary file, and removes the port file left by a crashed server, so that a
+    /// process waiting for the file waits for this server.
     pub(crate) fn write(&mut self, port: u16) -> io::Result<()> {
         let text = format!("{port}\n");
         let mut file = File::create(&self.partial)?;
@@ -57,13 +57,13 @@ impl PortFile {
         Ok(())
     }
 
-    /// Shows what was written.
+    /// Renames the temporary file to the port file.
     pub(crate) fn publish(&self) -> io::Result<()> {
         fs::rename(&self.partial, &self.path)
     }
 }
 
-/// The text of a file, if it is there.
+/// The contents of a file, if it exists.
 fn existing(path: &Path) -> io::Result<Option<String>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),

@@ -1,9 +1,9 @@
-//! Prints what is told while work goes on, and its result, in order and on a thread of its own: a reader
-//! that has stopped reading (a pager, a terminal on hold, a full pipe) holds up nobody's task.
+//! Prints progress and results, in order and on a separate thread, so that a reader that has stopped reading (a
+//! pager, a stopped terminal, a full pipe) does not hold up any task.
 //!
-//! What is told on the way is lost where too much waits, and that is said. The result always finds room,
-//! and the process waits for it to be taken: as long as a reader takes something, however slowly. Who takes
-//! nothing for ten minutes is taken for gone, and the process ends with its own exit code.
+//! Progress is dropped if too much is waiting, and that is reported. Results are never dropped: the process waits
+//! for them to be read, as long as the reader makes progress, however slowly. A reader that takes nothing for ten
+//! minutes counts as gone, and the process ends with its own exit code.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal};
@@ -17,25 +17,25 @@ use crate::background_sink::{BackgroundSink, SinkItem};
 use crate::output::{stderr_line, unwritten, write};
 use crate::text_format::visible;
 
-/// At the end, a reader has this long to take something more.
+/// How long a reader may take nothing at the end.
 const PATIENCE: Duration = Duration::from_mins(10);
-/// The status line's spinner where the locale is not UTF-8.
+/// The spinner of the status line if the locale is not UTF-8.
 const ASCII_SPINNER: &str = "-\\|/-";
 
-/// Where a text goes.
+/// Where a text is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PrintTarget {
-    /// A line of standard output.
+    /// As a line on standard output.
     Output,
-    /// The result, on standard output: what cannot be written of it is told.
+    /// As a part of the result on standard output; write errors are reported.
     Result,
-    /// A line of standard error.
+    /// As a line on standard error.
     Error,
-    /// A line that stays, above the status line.
+    /// As a lasting line above the status line.
     Screen,
-    /// The status line.
+    /// As the status line.
     Status,
-    /// The status line is taken away.
+    /// Removes the status line.
     End,
 }
 
@@ -47,15 +47,15 @@ impl SinkItem for Text {
     }
 }
 
-/// A handle on the thread that prints; what waits is printed when it is dropped, too.
+/// A handle to the printing thread. What is waiting is printed even after this is dropped.
 pub(crate) struct Printer {
     texts: BackgroundSink<Text>,
-    /// Whether the reader was waited for in vain.
+    /// Whether waiting for the reader was given up.
     is_given_up: Arc<AtomicBool>,
 }
 
 impl Printer {
-    /// Starts the thread, with a status line or without. Where the system gives no thread, nothing is
+    /// Starts the thread, with or without a status line. If the system cannot start a thread, nothing is
     /// printed.
     pub(crate) fn start(has_status_line: bool, has_unicode: bool) -> Self {
         let bar = bar(has_status_line, has_unicode);
@@ -76,28 +76,28 @@ impl Printer {
         }
     }
 
-    /// Prints a text some time soon. Where too much waits already it is left out.
+    /// Queues a text. Dropped if too much is waiting.
     pub(crate) fn print(&self, to: PrintTarget, text: String) {
         self.texts.send(Text(to, text));
     }
 
-    /// Shows a status line, unless something waits to be printed.
+    /// Shows a status line unless other text is waiting.
     pub(crate) fn status(&self, text: String) {
         self.texts.send_if_idle(Text(PrintTarget::Status, text));
     }
 
-    /// Prints a line of the result, for which there is always room.
+    /// Queues a line of the result, which is never dropped.
     pub(crate) fn result(&self, text: String) {
         self.texts.send_always(Text(PrintTarget::Result, text));
     }
 
-    /// Takes the status line away behind everything that waits.
+    /// Removes the status line after everything that is waiting.
     pub(crate) fn end(&self) {
         self.texts
             .send_always(Text(PrintTarget::End, String::new()));
     }
 
-    /// Waits until everything is printed, as long as somebody reads.
+    /// Waits until everything is printed, as long as the reader makes progress.
     pub(crate) async fn finish(&self) {
         self.end();
         let (texts, is_given_up) = (self.texts.clone(), Arc::clone(&self.is_given_up));
@@ -136,7 +136,7 @@ fn bar(is_shown: bool, has_unicode: bool) -> ProgressBar {
     bar
 }
 
-/// The reader may be gone, or the disk full: the task goes on all the same.
+/// Prints a text, ignoring errors: if the reader is gone or the disk full, the task continues.
 fn show(bar: &ProgressBar, to: PrintTarget, text: &str) {
     // Lines of JSON are the same to who reads them, and no terminal obeys them.
     let text = if to == PrintTarget::Output && io::stdout().is_terminal() {

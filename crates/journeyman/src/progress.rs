@@ -1,5 +1,5 @@
-//! What a person or a program sees while a task is worked on: a status line on a terminal, one
-//! plain line per event when piped, JSON lines with `--json`.
+//! Shows progress while a task is worked on: a status line on a terminal, one plain line per event when piped, JSON
+//! lines with `--json`.
 
 use std::io::{IsTerminal, stderr, stdout};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -16,23 +16,23 @@ use crate::settings::Settings;
 use crate::text_format::visible;
 use crate::text_style::{TextStyle, is_dumb};
 
-/// How often a status line changes by itself.
+/// How often the status line is redrawn.
 const REDRAW: Duration = Duration::from_millis(250);
-/// The longest time between two looks at whether something has to be said.
+/// The longest time between checks whether something must be printed.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// One status line that is redrawn, with lines for what matters.
+    /// A redrawn status line, with lasting lines for important events.
     Terminal,
-    /// One line per event.
+    /// One plain line per event.
     Plain,
     /// One JSON object per event.
     Json,
-    /// Preparation and remarks, no events.
+    /// Preparation and remarks, but no events.
     Remarks,
-    /// Nothing.
+    /// Nothing is shown.
     Quiet,
 }
 
@@ -47,36 +47,35 @@ impl Style {
     }
 }
 
-/// Whether there is a terminal on which a line can be drawn again: the status line is on standard
-/// error, the result on standard output.
+/// Whether there is a terminal for a status line on standard error and the result on standard output.
 fn has_screen() -> bool {
     stdout().is_terminal() && stderr().is_terminal() && !is_dumb()
 }
 
-/// Shows progress; cheap to call, and whether anybody reads it changes nothing.
+/// Shows progress. Cheap to call; works the same if no one reads the output.
 pub(crate) struct Progress {
     style: Style,
     text_style: TextStyle,
     printer: Printer,
-    /// Something is said at least so often where each line stays.
+    /// If lines are not redrawn, one is printed at least this often.
     interval: Duration,
     now: Mutex<Now>,
-    /// The one task that is shown, once it is known.
+    /// The only task that is shown, once it is known.
     task: OnceLock<TaskId>,
 }
 
-/// What is under way, and what was said of it.
+/// What is in progress, and what was printed about it.
 struct Now {
     activity: Activity,
     steps: Steps,
-    /// Where the task is, for the status line.
+    /// The position of the task for the status line.
     place: String,
     said: Instant,
 }
 
 impl Progress {
-    /// Shows progress from now on, also by itself: of what takes long, something is said at least every
-    /// `--progress-interval`, on a terminal all the time.
+    /// Starts to show progress, also of long activities: at least every `--progress-interval`, or continuously
+    /// on a terminal.
     pub(crate) fn start(style: Style, settings: &Settings) -> Arc<Self> {
         let text_style = TextStyle::of(settings.colour, &stdout());
         let progress = Arc::new(Self::new(style, text_style, settings.progress_interval));
@@ -110,7 +109,7 @@ impl Progress {
         LOOK.min(self.interval / 8)
     }
 
-    /// Colours and marks for what goes to standard output.
+    /// The text style for standard output.
     pub(crate) fn text_style(&self) -> TextStyle {
         self.text_style
     }
@@ -119,13 +118,12 @@ impl Progress {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on only this task is shown: others may be worked on in the same process.
+    /// Shows only this task from now on, because other tasks may run in the same process.
     pub(crate) fn only(&self, task: &TaskId) {
         let _ = self.task.set(task.clone());
     }
 
-    /// Shows what this bus carries, in the order in which it happens, for as long as the registration
-    /// lives.
+    /// Shows the messages of this bus in order, until the registration is dropped.
     pub(crate) fn listen(
         self: &Arc<Self>,
         bus: &Bus<Emitted<Notice>>,
@@ -151,7 +149,7 @@ impl Progress {
         })
     }
 
-    /// Preparation that takes time, such as starting a model server.
+    /// Shows a long preparation, such as starting a model server.
     pub(crate) fn prepare(&self, what: &str) {
         self.now().activity.prepare(what, Instant::now());
         match self.style {
@@ -161,8 +159,8 @@ impl Progress {
         }
     }
 
-    /// How far something is that is fetched or installed. Before it begins its size and the expected time
-    /// are said.
+    /// Shows the progress of a download or installation. When it starts, its size and expected time are
+    /// printed.
     pub(crate) fn fetch(&self, step: &journeyman_fetch::Progress) {
         let begins = self.now().activity.fetch(step, Instant::now());
         if let Some(words) = begins {
@@ -170,12 +168,12 @@ impl Progress {
         }
     }
 
-    /// Nothing is prepared any more.
+    /// The preparation has finished.
     pub(crate) fn prepared(&self) {
         self.now().activity.end();
     }
 
-    /// A line that a person wants to keep.
+    /// Prints a lasting line.
     pub(crate) fn say(&self, text: &str) {
         match self.style {
             Style::Terminal => self.screen(text),
@@ -184,7 +182,7 @@ impl Progress {
         }
     }
 
-    /// Says what a person must not miss, however quiet it is to be.
+    /// Prints a warning, even in quiet mode.
     pub(crate) fn warn(&self, text: &str) {
         match self.style {
             Style::Terminal => self.screen(text),
@@ -192,7 +190,7 @@ impl Progress {
         }
     }
 
-    /// Puts a question to the user, however quiet it is to be. In JSON the event has said it.
+    /// Prints a question to the user, even in quiet mode. Not in JSON mode, where the event contains it.
     pub(crate) fn ask(&self, question: &str) {
         match self.style {
             Style::Terminal => self.screen(question),
@@ -216,13 +214,13 @@ impl Progress {
         self.printer.print(to, text);
     }
 
-    /// Prints a line of the result, however quiet it is to be: composed of what may be shown.
+    /// Prints a line of the result, even in quiet mode. Its text must be safe to display.
     pub(crate) fn result(&self, line: String) {
         self.printer.end();
         self.printer.result(line);
     }
 
-    /// Waits until everything is printed, as long as somebody reads, and takes the status line away.
+    /// Waits until everything is printed, as long as the reader makes progress, and removes the status line.
     pub(crate) async fn finish(&self) {
         self.now().activity.end();
         self.printer.finish().await;
@@ -275,8 +273,7 @@ impl Progress {
         }
     }
 
-    /// Says what is under way: on a terminal now, where each line stays only after a while in which nothing
-    /// was said.
+    /// Shows what is in progress: immediately on a terminal, otherwise only after a while without output.
     fn beat(&self, now: Instant) {
         let under_way = self.now();
         let Some(text) = under_way.activity.text(now) else {
@@ -299,7 +296,7 @@ impl Progress {
     }
 }
 
-/// Has progress look at the clock, for as long as anybody shows it.
+/// Calls [`Progress::beat`] periodically until the progress is dropped.
 async fn beat(progress: Weak<Progress>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;

@@ -14,9 +14,9 @@ use crate::wiring::read_journal;
 
 /// Where a command reads.
 pub(crate) enum Reader {
-    /// At a server.
+    /// From a server.
     Server(Client),
-    /// From the journal, which nobody writes to.
+    /// From the journal, which has no writer.
     Journal(Journal),
     /// There is no journal yet.
     Nothing,
@@ -38,7 +38,7 @@ impl Reader {
         self.state_at(task, None).await
     }
 
-    /// The same, as it was then.
+    /// The state at a point in the task's history.
     pub(crate) async fn state_at(
         &self,
         task: &TaskId,
@@ -72,7 +72,7 @@ impl Reader {
 }
 
 impl Reader {
-    /// Whether somebody works on tasks.
+    /// Whether anyone is working on tasks.
     pub(crate) fn has_worker(&self) -> bool {
         match self {
             Self::Server(_) => true,
@@ -88,7 +88,7 @@ fn standing_in(view: &TaskView) -> Option<(Status, Option<PauseReason>)> {
     Some((view.status.into(), pause.ok()?))
 }
 
-/// A task that was running when its holder died rests, whatever was recorded last.
+/// The actual status of a task without a worker: one that was running when its holder died is paused.
 pub(crate) fn without_worker(
     (status, pause): (Status, Option<PauseReason>),
 ) -> (Status, Option<PauseReason>) {

@@ -1,7 +1,7 @@
-//! Every setting, in one table: name, flag, environment variable, key, default, help. Read once,
-//! from flags, then the environment, then the configuration file, then the default.
+//! All settings, in one table: name, flag, environment variable, key, default, help. They are read once: from
+//! flags, then the environment, then the configuration file, then the default.
 //!
-//! To add a setting: one line in `SETTINGS` (`table.rs`) and one field in `Settings`.
+//! To add a setting, add an entry to `SETTINGS` (`table.rs`) and a field to `Settings`.
 
 mod conflicts;
 mod table;
@@ -21,7 +21,7 @@ use crate::text_style::Colour;
 pub(crate) use conflicts::{Conflicts, OtherModel};
 use table::{SECRETS, SETTINGS, Setting};
 
-/// The environment as it was handed to the process.
+/// The environment variables of the process.
 pub(crate) type Variables = BTreeMap<String, String>;
 
 /// Where a value came from.
@@ -45,17 +45,17 @@ impl Origin {
     }
 }
 
-/// One setting as it was found.
+/// The value of a setting, and where it was found.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Found {
     pub(crate) key: &'static str,
     pub(crate) value: String,
     pub(crate) origin: Origin,
-    /// The flag, variable or file that gave it.
+    /// The flag, variable or file that gave the value.
     pub(crate) source: String,
 }
 
-/// Every setting, typed.
+/// All settings with their types.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools)] // each is a setting that people switch by itself
 pub(crate) struct Settings {
@@ -84,14 +84,14 @@ pub(crate) struct Settings {
     pub(crate) quiet: bool,
     pub(crate) colour: Colour,
     pub(crate) progress_interval: Duration,
-    /// None if nothing was said.
+    /// `None` if not set.
     pub(crate) log: Option<String>,
     pub(crate) log_json: bool,
-    /// All of them, in the table's order, for `config show`.
+    /// All settings in the order of the table, for `config show`.
     pub(crate) found: Vec<Found>,
 }
 
-/// The flags, each of which every command takes.
+/// The flags, which every command accepts.
 pub(crate) fn flags() -> impl Iterator<Item = Arg> {
     SETTINGS.iter().map(|setting| {
         let default = match setting.default {
@@ -128,15 +128,15 @@ fn parsed<T>(found: &Found, wanted: &str, parse: impl Fn(&str) -> Option<T>) -> 
 }
 
 impl Settings {
-    /// Calls that the model server takes at a time: as many as a managed one has slots, or as was said.
-    /// Another server's own queue is left to itself.
+    /// The most concurrent model calls: the number of slots of a managed server, or the configured number.
+    /// `None` leaves queueing to another server.
     pub(crate) fn model_calls(&self) -> Option<usize> {
         let slots = self.found.iter().find(|found| found.key == "model.slots");
         let was_said = slots.is_some_and(|slots| slots.origin != Origin::Default);
         (was_said || self.model_url.is_none()).then_some(self.model_slots as usize)
     }
 
-    /// Reads every setting.
+    /// Reads all settings.
     pub(crate) fn read(matches: &ArgMatches, variables: &Variables) -> anyhow::Result<Self> {
         let flag = |key: &str| -> Option<String> {
             let by_user = matches.value_source(key) == Some(clap::parser::ValueSource::CommandLine);
@@ -343,7 +343,7 @@ fn from(found: &Found) -> &str {
 
 struct ConfigFile {
     path: PathBuf,
-    /// Named by the user: then it must be there.
+    /// Given by the user, so it must exist.
     named: bool,
 }
 
@@ -365,7 +365,7 @@ fn config_path(flag: Option<String>, variables: &Variables) -> ConfigFile {
     }
 }
 
-/// A folder of the XDG base directory specification.
+/// A directory of the XDG base directory specification.
 fn base_folder(variables: &Variables, variable: &str, below_home: &str) -> PathBuf {
     let set = |name: &str| variables.get(name).filter(|value| !value.is_empty());
     let absolute = set(variable)
@@ -445,7 +445,7 @@ fn flatten(prefix: &str, table: &toml::Table, values: &mut BTreeMap<String, Stri
     }
 }
 
-/// A length of time as people write it: `90`, `90s`, `15m`, `2h`.
+/// Parses a duration such as `90`, `90s`, `15m` or `2h`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let (number, factor) = match text.char_indices().next_back() {

@@ -1,4 +1,4 @@
-//! The signals that ask a command to stop.
+//! The signals that stop a command.
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
 
-/// A file that would grow over its limit (`ulimit -f`) fails to be written, and is told as that; without this
-/// the system ends the process without a word. What this process starts has the system's way again.
+/// Makes writing a file beyond the size limit (`ulimit -f`) fail with an error instead of killing the process
+/// without a message. Child processes get the default behaviour again.
 pub(crate) fn survive_file_limit() -> anyhow::Result<()> {
     let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
     // It stays caught, though nobody listens.
@@ -15,7 +15,7 @@ pub(crate) fn survive_file_limit() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The first signal asks for a clean stop, the second ends at once: nothing recorded is lost.
+/// The first signal requests a clean stop, the second ends the process at once. Nothing recorded is lost.
 pub(crate) fn cancel_on_signals() -> anyhow::Result<CancellationToken> {
     let cancel = CancellationToken::new();
     let mut signals = Vec::new();
@@ -45,8 +45,8 @@ pub(crate) fn cancel_on_signals() -> anyhow::Result<CancellationToken> {
     Ok(cancel)
 }
 
-/// The signals that this process ignores, a bit each, the first for signal 1; none where the system does
-/// not tell.
+/// A bit mask of the signals that this process ignores, starting with signal 1; 0 if the system does not report
+/// them.
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

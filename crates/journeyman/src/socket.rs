@@ -1,4 +1,4 @@
-//! The socket in the data folder, on which whoever holds the folder answers.
+//! The Unix socket in the data directory, on which the holder of the directory serves requests.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,20 +9,20 @@ use std::path::{Path, PathBuf};
 use tokio::net::UnixListener;
 
 const NAME: &str = "server.sock";
-/// Bytes that the path of a socket may have (`sun_path` of unix(7), its end mark left out).
+/// The longest path of a socket in bytes (`sun_path` of unix(7), without the terminating zero).
 const PATH_MAX: usize = 107;
-/// Only the user that it belongs to may use it.
+/// Only the owner may use the socket.
 const MODE: u32 = 0o600;
 
-/// Where the socket is, in a form that is short enough, for as long as this lives.
+/// The path of the socket, in a form that is short enough, valid as long as this lives.
 pub(crate) struct Place {
     path: PathBuf,
-    /// Keeps the short form good.
+    /// Keeps the short form valid.
     _folder: Option<File>,
 }
 
 impl Place {
-    /// In this data folder.
+    /// The socket of this data directory.
     pub(crate) fn of(data_dir: &Path) -> io::Result<Self> {
         let path = data_dir.join(NAME);
         if path.as_os_str().len() <= PATH_MAX {
@@ -43,7 +43,8 @@ impl Place {
         &self.path
     }
 
-    /// Listens there. Only who holds the data folder may: what is there is left from a holder that died.
+    /// Listens on the socket. Only the holder of the data directory may do this; an existing socket was left by
+    /// a holder that died.
     pub(crate) fn listen(&self) -> io::Result<UnixListener> {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

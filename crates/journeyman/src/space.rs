@@ -1,14 +1,14 @@
-//! Whether there is space to work in. Where there is none, the first thing that writes would fail and
-//! be blamed for it: the sandbox, the model server, Python.
+//! Checks whether there is disk space before work starts. Otherwise the first part to write something would fail
+//! and be blamed: the sandbox, the model server, Python.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// What is written to find out: less is not worth beginning with.
+/// How many bytes are written to check. With less space it is not worth starting.
 const TRIED_BYTES: usize = 256 << 10;
 
-/// A disk is full.
+/// The error for a full disk.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "no space left in {}: work cannot begin before there are {} KiB at least; free some",
@@ -19,8 +19,8 @@ pub(crate) struct NoSpace {
     folder: PathBuf,
 }
 
-/// Tries whether the data folder and the one of temporary files take a little more. What else may be
-/// wrong with them is for those to tell who need them.
+/// Checks whether the data directory and the directory for temporary files have a little space. Other errors
+/// are left to those who need these directories.
 pub(crate) fn check(data_dir: &Path) -> Result<(), NoSpace> {
     for folder in [data_dir.to_owned(), std::env::temp_dir()] {
         let file = folder.join(format!(".journeyman-space-{}", std::process::id()));

@@ -1,15 +1,15 @@
-//! Words for people: numbers, times, rates, and texts of others made safe to show.
+//! Formats numbers, times and rates for people, and makes foreign text safe to display.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// A rate needs this many tokens,
+/// A rate is shown from this many tokens
 const RATE_TOKENS_MIN: u64 = 8;
-/// and this much time: of fewer and less it says nothing.
+/// and this much time; below these it means nothing.
 const RATE_TIME_MIN: Duration = Duration::from_millis(500);
 
-/// A number as people read it: 12,345.
+/// A number with thousands separators: 12,345.
 pub(crate) fn group_digits(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -22,13 +22,13 @@ pub(crate) fn group_digits(number: u64) -> String {
     text
 }
 
-/// So many of something: `1 token`, `1,269 tokens`.
+/// A number with its unit: `1 token`, `1,269 tokens`.
 pub(crate) fn count_text(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {what}{plural}", group_digits(number))
 }
 
-/// A time as people write it: `12 ms`, `4.2 s`, `18 s`, `1 min 32 s`, `2 h 5 min`.
+/// A duration: `12 ms`, `4.2 s`, `18 s`, `1 min 32 s`, `2 h 5 min`.
 pub(crate) fn duration_text(time: Duration) -> String {
     let ms = time.as_millis();
     if ms < 100 {
@@ -46,7 +46,7 @@ pub(crate) fn duration_text(time: Duration) -> String {
     }
 }
 
-/// A time that goes on, in whole seconds: `5 s`, `1 min 32 s`.
+/// A duration that is still growing, in whole seconds: `5 s`, `1 min 32 s`.
 pub(crate) fn elapsed_text(time: Duration) -> String {
     match time.as_secs().max(1) {
         seconds @ ..60 => format!("{seconds} s"),
@@ -54,12 +54,12 @@ pub(crate) fn elapsed_text(time: Duration) -> String {
     }
 }
 
-/// A time in milliseconds, as it is recorded.
+/// A duration given in milliseconds.
 pub(crate) fn millis_text(ms: u64) -> String {
     duration_text(Duration::from_millis(ms))
 }
 
-/// Tokens per second, where that says something.
+/// Tokens per second, if that is meaningful.
 pub(crate) fn token_rate(tokens: u64, time: Duration) -> Option<String> {
     if tokens < RATE_TOKENS_MIN || time < RATE_TIME_MIN {
         return None;
@@ -73,7 +73,7 @@ pub(crate) fn token_rate(tokens: u64, time: Duration) -> Option<String> {
     })
 }
 
-/// A text on one line, cut to a width.
+/// A text on one line, truncated to a width.
 pub(crate) fn one_line(text: &str, chars: usize) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.chars().count() <= chars {
@@ -85,8 +85,8 @@ pub(crate) fn one_line(text: &str, chars: usize) -> String {
         .collect()
 }
 
-/// A text in which nothing moves a cursor, changes a colour or turns the writing around: such characters
-/// are told by their numbers, as JSON does it, so that JSON stays JSON. Ends of lines and tabs stay.
+/// Replaces characters that move the cursor, change colours or change the writing direction by their JSON
+/// escapes, so that JSON stays valid JSON. Line breaks and tabs are kept.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     let is_hidden = |(at, c): (usize, char)| match c {
         '\n' | '\t' => false,
@@ -110,7 +110,7 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A word of a command as a shell takes it.
+/// A word quoted for a shell.
 pub(crate) fn shell_quoted(word: &str) -> String {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+,:@%".contains(&b);
     if !word.is_empty() && word.bytes().all(is_plain) {

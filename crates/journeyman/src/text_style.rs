@@ -1,22 +1,22 @@
-//! How text looks on a terminal: colour, marks, and characters that the locale has.
+//! The appearance of text on a terminal: colours, symbols, and the characters that the locale supports.
 
 use std::env;
 use std::io::IsTerminal;
 
-/// Whether there is to be colour.
+/// Whether to use colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Colour {
-    /// On a terminal that can, unless the environment says otherwise.
+    /// On a terminal that supports it, unless the environment says otherwise.
     #[default]
     Auto,
-    /// Wherever it goes.
+    /// For every output.
     Always,
-    /// Nowhere.
+    /// For no output.
     Never,
 }
 
 impl Colour {
-    /// Its name, as in the settings.
+    /// Parses the name used in the settings.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         match text {
             "auto" => Some(Self::Auto),
@@ -26,8 +26,8 @@ impl Colour {
         }
     }
 
-    /// Whether what is written there has colour: with `auto` as `NO_COLOR` (<https://no-color.org>) and
-    /// `CLICOLOR`, `CLICOLOR_FORCE` (<https://bixense.com/clicolors>) want it.
+    /// Whether to use colour for this output; with `auto` according to `NO_COLOR` (<https://no-color.org>) and
+    /// `CLICOLOR`, `CLICOLOR_FORCE` (<https://bixense.com/clicolors>).
     pub(crate) fn is_for(self, to: &impl IsTerminal) -> bool {
         let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         match self {
@@ -41,24 +41,24 @@ impl Colour {
     }
 }
 
-/// Whether the terminal knows no more than lines of text.
+/// Whether the terminal supports only plain lines.
 pub(crate) fn is_dumb() -> bool {
     env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
 }
 
-/// Colours and marks, or what there is without.
+/// Colours and symbols, or plain replacements.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TextStyle {
-    /// Whether there is colour.
+    /// Whether to use colour.
     pub(crate) has_colour: bool,
-    /// Whether the terminal's locale is UTF-8.
+    /// Whether the locale is UTF-8.
     pub(crate) has_unicode: bool,
-    /// Whether a person looks at a terminal.
+    /// Whether the output is a terminal.
     pub(crate) is_screen: bool,
 }
 
 impl TextStyle {
-    /// For what is written there.
+    /// The style for this output.
     pub(crate) fn of(colour: Colour, to: &impl IsTerminal) -> Self {
         Self {
             has_colour: colour.is_for(to),
@@ -67,32 +67,32 @@ impl TextStyle {
         }
     }
 
-    /// A mark for what is as it should be.
+    /// The symbol for something in order.
     pub(crate) fn good(self) -> String {
         self.coloured("32", if self.has_unicode { "✓" } else { "ok" })
     }
 
-    /// A mark for what is not.
+    /// The symbol for something that failed.
     pub(crate) fn bad(self) -> String {
         self.coloured("31", if self.has_unicode { "✗" } else { "x" })
     }
 
-    /// A mark for what needs a look.
+    /// The symbol for something that needs attention.
     pub(crate) fn open(self) -> String {
         self.coloured("33", if self.has_unicode { "●" } else { "!" })
     }
 
-    /// What matters.
+    /// Emphasised text.
     pub(crate) fn strong(self, text: &str) -> String {
         self.coloured("1", &self.plain(text))
     }
 
-    /// What matters less.
+    /// Less important text.
     pub(crate) fn faint(self, text: &str) -> String {
         self.coloured("2", &self.plain(text))
     }
 
-    /// A text with the marks of ours that the locale has.
+    /// Replaces our symbols in a text if the locale does not support them.
     pub(crate) fn plain(self, text: &str) -> String {
         if self.has_unicode {
             return text.to_owned();
@@ -109,7 +109,7 @@ impl TextStyle {
     }
 }
 
-/// Whether the locale writes UTF-8 (POSIX: the first of these variables that says anything).
+/// Whether the locale is UTF-8 (POSIX: by the first of these variables that is set).
 fn is_utf8() -> bool {
     let said = ["LC_ALL", "LC_CTYPE", "LANG"]
         .into_iter()

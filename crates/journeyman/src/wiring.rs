@@ -25,13 +25,13 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::space;
 
-/// The hidden command under which the sandbox starts this program again.
+/// The hidden command as which the sandbox starts this program again.
 pub(crate) const SANDBOX_COMMAND: &str = "sandbox-init";
 
-/// The hidden command under which this program supervises the managed model server.
+/// The hidden command that supervises the managed model server.
 pub(crate) const ENGINE_COMMAND: &str = "engine-supervisor";
 
-/// How long external servers are waited for before work begins.
+/// How long to wait for external servers before work starts.
 const SERVERS_TIME: Duration = Duration::from_secs(5);
 
 /// Everything that working on a task needs, ready.
@@ -41,7 +41,7 @@ pub(crate) struct WorkSetup {
     pub(crate) notices: Notices,
     /// The external servers whose tools may be called, for as long as this lives.
     pub(crate) servers: Arc<McpServers>,
-    /// Progress is shown for as long as this lives.
+    /// Keeps progress shown for as long as this lives.
     _shown: Registration,
 }
 
@@ -59,7 +59,7 @@ impl WorkSetup {
     }
 }
 
-/// Opens the journal for writing: this process then holds the data folder.
+/// Opens the journal for writing, which makes this process the holder of the data directory.
 pub(crate) fn open_journal(folder: &Path) -> anyhow::Result<Journal> {
     let store = Sqlite::new(folder.to_owned());
     Ok(Journal::open(Arc::new(store), &SystemRandom)?)
@@ -74,12 +74,13 @@ pub(crate) fn read_journal(settings: &Settings) -> anyhow::Result<Option<Journal
     Ok(Some(Journal::open_read_only(Arc::new(store))?))
 }
 
-/// The process that holds a data folder for writing, if one does; 0 if it did not say.
+/// The process id of the holder of a data directory, if there is one; 0 if it is unknown.
 pub(crate) fn holding_process(folder: &Path) -> Option<u32> {
     Sqlite::new(folder.to_owned()).process()
 }
 
-/// Prepares Python, the sandbox and the model; [`space::NoSpace`] where a disk is full. Code runs below `folder`, which this process holds.
+/// Prepares Python, the sandbox and the model. Fails with [`space::NoSpace`] if a disk is full. Code runs below
+/// `folder`, which this process holds.
 pub(crate) async fn work_setup(
     settings: &Settings,
     folder: &Path,
@@ -140,7 +141,7 @@ async fn tool_servers(settings: &Settings, registry: &Registry, progress: &Progr
     servers
 }
 
-/// Begins to connect to the configured servers.
+/// Starts to connect to the configured servers.
 pub(crate) fn start_servers(settings: &Settings, registry: &Registry) -> McpServers {
     let host = Host {
         name: env!("CARGO_PKG_NAME").to_owned(),
@@ -150,7 +151,7 @@ pub(crate) fn start_servers(settings: &Settings, registry: &Registry) -> McpServ
     McpServers::start(settings.mcp_servers.clone(), registry, host)
 }
 
-/// Until each has been tried once: as long as they may take to start, and no longer.
+/// Waits until every server was tried once, up to the limit.
 pub(crate) async fn settled(servers: &McpServers) {
     let is_settled = |one: &ServerStatus| one.state != ServerState::Connecting || one.restarts > 0;
     let mut statuses = servers.watch();
@@ -196,8 +197,8 @@ fn sandbox_options(
     })
 }
 
-/// Where code runs, emptied: only the holder of the data folder comes here, so whatever is in it is
-/// left over from a crash.
+/// The folder for running code, emptied: only the holder of the data directory uses it, so anything in it was
+/// left by a crash.
 fn work_folder(data_dir: &Path) -> anyhow::Result<PathBuf> {
     let folder = data_dir.join("work");
     match std::fs::remove_dir_all(&folder) {
@@ -211,7 +212,7 @@ fn work_folder(data_dir: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// What no model server could be reached by is wrong use, and told before anything is prepared.
+/// Checks the settings of the model server before anything is prepared. Invalid ones are a usage error.
 fn check_model_server(settings: &Settings) -> anyhow::Result<()> {
     let usage = |error: String| UsageError(format!("--model-url: {error}"));
     match settings.model_url.as_deref() {
@@ -249,7 +250,7 @@ async fn connect(
     Ok(server)
 }
 
-/// What the settings say of the model server.
+/// The model server's settings.
 pub(crate) fn connection(settings: &Settings) -> anyhow::Result<Connection> {
     Ok(Connection {
         url: settings.model_url.clone(),
@@ -271,7 +272,7 @@ fn own_program() -> anyhow::Result<PathBuf> {
     std::env::current_exe().context("cannot find this program's own file")
 }
 
-/// What the settings say of the hub that models may come from.
+/// The settings of the hub for models.
 pub(crate) fn hub(settings: &Settings) -> Hub {
     Hub {
         endpoint: settings.hf_endpoint.clone(),

@@ -1,4 +1,4 @@
-//! `doctor`: what was found on this machine. It looks, and installs nothing.
+//! `doctor`: checks this machine and reports the findings. Installs nothing.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -310,7 +310,8 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
     checks
 }
 
-/// The configured MCP servers: as the holder of the data folder has them, else as they are found now.
+/// The status of the configured MCP servers, from the holder of the data directory or else by connecting to
+/// them.
 async fn mcp_servers(settings: &Settings) -> Vec<Check> {
     let what = "mcp";
     if settings.mcp_servers.is_empty() {
@@ -342,7 +343,7 @@ async fn mcp_servers(settings: &Settings) -> Vec<Check> {
     servers.into_iter().map(check).collect()
 }
 
-/// The managed server, as it is now.
+/// The state of the managed model server.
 fn managed(settings: &Settings) -> Check {
     let what = "engine";
     match journeyman_llm::engine(&settings.data_dir) {

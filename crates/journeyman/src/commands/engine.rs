@@ -1,4 +1,4 @@
-//! `engine`: the managed model server, which all commands of a data folder share.
+//! `engine`: the managed model server, which all commands with the same data directory share.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -55,7 +55,7 @@ async fn start(settings: &Settings) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// Does something that needs the managed Python, and shows its progress.
+/// Runs something that needs the managed Python environment, and shows its progress.
 async fn prepared<T>(
     settings: &Settings,
     work: impl AsyncFnOnce(
@@ -119,7 +119,7 @@ fn list(pids: &[u32]) -> String {
         .join(", ")
 }
 
-/// Seconds since the server began to answer.
+/// Seconds since the server became ready.
 fn uptime(engine: &EngineInfo) -> Option<u64> {
     let since = engine.state.as_ref()?.since?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
@@ -133,7 +133,7 @@ fn is_there(engine: &EngineInfo) -> bool {
     )
 }
 
-/// The managed server, for a program. What is not known or not there is null.
+/// The state of the managed server as JSON. Unknown values are null.
 pub(super) fn engine_json(engine: &EngineInfo) -> Value {
     let there = engine.state.as_ref().filter(|_| is_there(engine));
     json!({
@@ -154,7 +154,7 @@ pub(super) fn engine_json(engine: &EngineInfo) -> Value {
     })
 }
 
-/// The managed server, for a person.
+/// The state of the managed server as text.
 pub(super) fn engine_text(engine: &EngineInfo) -> String {
     let status = engine.status.as_str();
     let Some(state) = &engine.state else {
@@ -194,7 +194,7 @@ pub(super) fn engine_text(engine: &EngineInfo) -> String {
     parts.join("; ")
 }
 
-/// The hidden command: supervises the managed server until it is not wanted any more.
+/// The hidden command: supervises the managed server until it is no longer needed.
 pub(crate) fn supervise(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     tracing_subscriber::fmt()
         .with_max_level(tracing::Level::INFO)

@@ -1,4 +1,4 @@
-//! `eval`: a benchmark of accuracy; and the scorer's process behind it.
+//! `eval`: an accuracy benchmark, and the scorer process it uses.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -24,12 +24,12 @@ use crate::settings::Settings;
 use crate::signals::cancel_on_signals;
 use crate::wiring::{ensure_python, open_journal, probe_sandbox, work_setup};
 
-/// The hidden command under which this program scores.
+/// The hidden command that runs the scorer.
 const SCORER_COMMAND: &str = "eval-scorer";
-/// The evaluation's own part of the data folder, with a journal of its own.
+/// The evaluation's folder in the data directory, with a separate journal.
 const FOLDER: &str = "eval";
 
-/// Where the problems of `HumanEval` come from.
+/// The download of the `HumanEval` problems.
 fn humaneval() -> FilePlan {
     FilePlan {
         name: "HumanEval.jsonl.gz".to_owned(),
@@ -125,7 +125,7 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
     Ok(Exit::Success)
 }
 
-/// The data set's name and where it is, fetched if need be.
+/// The name and path of the data set, downloaded if necessary.
 async fn dataset(
     settings: &Settings,
     args: &EvalArgs,
@@ -172,7 +172,7 @@ fn scorer(settings: &Settings, dataset: PathBuf) -> anyhow::Result<Scorer> {
     })
 }
 
-/// Which program this is: results of another are not this one's.
+/// Identifies this program, so that results of another version are not reused.
 fn program_hash() -> anyhow::Result<String> {
     let path = std::env::current_exe().context("cannot find this program's own file")?;
     let mut hasher = blake3::Hasher::new();
@@ -217,7 +217,7 @@ fn print_report(settings: &Settings, report: &Report) -> anyhow::Result<()> {
     json(&value)
 }
 
-/// The scorer's process: the only one that reads hidden tests.
+/// The scorer process: the only one that reads hidden tests.
 pub(crate) async fn scorer_main(
     settings: &Settings,
     command: ScorerCommand,

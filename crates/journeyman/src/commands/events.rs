@@ -12,7 +12,7 @@ use crate::output::{stdout_closed, stream};
 use crate::settings::Settings;
 use crate::wiring::read_journal;
 
-/// Events read at a time.
+/// The number of events read at a time.
 const PAGE: usize = 1_000;
 
 pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Result<Exit> {

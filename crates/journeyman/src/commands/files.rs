@@ -1,4 +1,4 @@
-//! `files`: what a task wrote, every version of it.
+//! `files`: lists and prints the files a task has written, in all versions.
 
 use anyhow::Context;
 use journeyman_event::ContentHash;

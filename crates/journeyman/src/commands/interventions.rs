@@ -1,5 +1,5 @@
-//! What a user does to a task: at the server that holds the data folder, or on the journal itself where
-//! nobody does.
+//! Interventions in tasks: through the server that holds the data directory, or directly in the journal if there is
+//! none.
 
 use std::fs;
 use std::io::Read;
@@ -27,7 +27,7 @@ use crate::output::{json, line};
 use crate::settings::Settings;
 use crate::wiring::open_journal;
 
-/// A file larger than this is a mistake.
+/// The largest file accepted.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The tasks of a data folder that nobody holds: what is done to them is recorded, and worked on by
@@ -43,7 +43,7 @@ fn offline_tasks(settings: &Settings) -> anyhow::Result<Tasks> {
     Ok(Tasks::start(tasks_options, &settings.queue))
 }
 
-/// Does something to a task.
+/// Carries out an intervention.
 pub(crate) async fn intervene(
     settings: &Settings,
     task: &TaskId,

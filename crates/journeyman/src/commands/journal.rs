@@ -1,4 +1,4 @@
-//! `journal`: whether it is sound, its last event, and its way to other journals and programs.
+//! `journal`: verifies the journal, prints its head, and exports and imports it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};

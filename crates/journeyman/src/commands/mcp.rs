@@ -1,7 +1,7 @@
-//! `mcp`: the MCP server on standard input and output, for a client that starts its servers itself.
+//! `mcp`: the MCP server on standard input and output, for clients that start their servers themselves.
 //!
-//! It speaks to whoever holds the data folder, or to the server that is named. Where nobody holds the
-//! folder, this process does: and again, when whoever did is gone. The client notices nothing of that.
+//! It uses the holder of the data directory, or the server named in the settings. If there is no holder, this
+//! process becomes the holder, also later when the previous holder has gone. The client does not notice this.
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ use crate::progress::{Progress, Style};
 use crate::settings::Settings;
 use crate::signals::cancel_on_signals;
 
-/// How often one request is tried at the most.
+/// The most attempts per request.
 const TRIES: u32 = 3;
-/// Requests that may wait for somebody to ask.
+/// The most requests waiting for a server.
 const WAITING_MAX: usize = 1_024;
 
 pub(crate) async fn mcp(settings: &Settings) -> anyhow::Result<Exit> {
@@ -57,19 +57,19 @@ pub(crate) async fn mcp(settings: &Settings) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// Somebody to ask; not the one that is gone, if that is said.
+/// A request for a server; other than the given one, which has gone.
 struct Wish {
     gone: Option<Arc<Client>>,
     reply: oneshot::Sender<Result<Arc<Client>, Unreachable>>,
 }
 
-/// Knows where the tasks are.
+/// Finds the server with the tasks.
 struct Finder<'a> {
     settings: &'a Settings,
     progress: Arc<Progress>,
     cancel: CancellationToken,
     found: Option<Arc<Client>>,
-    /// Where they are here.
+    /// The holder in this process, if this process is the holder.
     holder: Option<Holder>,
 }
 
@@ -123,10 +123,10 @@ impl Finder<'_> {
     }
 }
 
-/// The way to the tasks.
+/// The transport to the server with the tasks.
 struct TasksTransport {
     wanted: mpsc::Sender<Wish>,
-    /// Whether a server was named, which nobody replaces.
+    /// Whether a server was named in the settings. It is not replaced by this process.
     is_elsewhere: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `model`: which models there are, fetching one without running it, and removing one.
+//! `model`: lists, downloads and removes models.
 
 use journeyman_llm::{Error, Model, ModelState, Models, Source};
 use serde_json::json;
@@ -15,7 +15,7 @@ fn models(settings: &Settings) -> Models {
     Models::new(&settings.data_dir, hub(settings))
 }
 
-/// A name that means nothing is wrong use.
+/// Parses the name of a model. An invalid name is a usage error.
 fn source(name: &str) -> Result<Source, UsageError> {
     Source::parse(name).map_err(usage)
 }

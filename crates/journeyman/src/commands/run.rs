@@ -34,9 +34,9 @@ pub(crate) use request::limits;
 use request::{absolute, changed_limits, is_larger, remarks, submission};
 use result::{copy_result, tell_result};
 
-/// Between two tries to reach a server.
+/// How long to wait between attempts to reach a server.
 const RETRY: Duration = Duration::from_millis(200);
-/// A holder of the data folder has this long to answer, or to be gone.
+/// How long a holder of the data directory may take to respond or to go.
 const HOLDER_TIME: Duration = Duration::from_secs(5);
 /// A server elsewhere that is lost has this long to come back.
 const SERVER_TIME: Duration = Duration::from_mins(1);
@@ -71,19 +71,19 @@ pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Res
     follow(settings, &task, Wish::Resume(changes), Vec::new()).await
 }
 
-/// A folder that the result cannot go to is told before anything is done.
+/// Checks the output folder before anything else is done.
 fn check_out(settings: &Settings, task: &TaskId, out: &str) -> Result<(), UsageError> {
     let checked = check_output(Path::new(out), Some(task), Some(&settings.data_dir));
     checked.map_err(|error| UsageError(format!("--out: {error}")))
 }
 
-/// What is wanted of a task.
+/// What the user wants of a task.
 enum Wish {
     Submit(CheckedTask),
     Resume(Changes),
 }
 
-/// How a task that goes on is to differ from what it was.
+/// What to change when a task is resumed.
 #[derive(Clone, Default)]
 struct Changes {
     limits: Option<Limits>,
@@ -91,8 +91,8 @@ struct Changes {
 }
 
 impl Wish {
-    /// What is still to be done about a task in this state, which it may have reached since it was
-    /// wished. None if it has come to its end.
+    /// What remains to be done for a task in this state, some of which may have happened since. `None` if the
+    /// task has ended.
     fn of(&self, state: &TaskState) -> Option<Changes> {
         let changes = match self {
             // It is in the journal already.
@@ -122,8 +122,8 @@ fn failed_to_write(state: &TaskState) -> bool {
     matches!(&state.ending, Some(Ending::Failed { reason: why, .. }) if *why == reason)
 }
 
-/// Sees a task through to its end, shows how it goes, and prints the result, with what is to be noted of
-/// it first. Whether anybody reads that changes nothing.
+/// Follows a task to its end, shows progress, and prints the result, preceded by notices. Works the same if no
+/// one reads the output.
 async fn follow(
     settings: &Settings,
     task: &TaskId,

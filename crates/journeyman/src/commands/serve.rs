@@ -1,4 +1,4 @@
-//! `serve`: tasks for whoever asks, until it is told to stop.
+//! `serve`: runs the server until it is told to stop.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::signals::cancel_on_signals;
 use crate::space::{self, NoSpace};
 use crate::wiring::{open_journal, work_setup};
 
-/// How often it is looked whether a full disk has space again.
+/// How often to check whether a full disk has space again.
 const LOOK: Duration = Duration::from_secs(1);
 
 pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Result<Exit> {
@@ -97,8 +97,7 @@ pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Resul
     Ok(Exit::Success)
 }
 
-/// Says where it listens: in the file for that, and to whoever reads the output. A server works for those
-/// who ask it, so it does not matter whether anybody does.
+/// Announces the address: in the port file, and on standard output. It does not matter whether anyone reads it.
 fn announce(
     settings: &Settings,
     address: SocketAddr,
@@ -119,7 +118,7 @@ fn announce(
     Ok(())
 }
 
-/// Waits until there is space to work in; whether it came before the end.
+/// Waits until there is disk space. Returns false if stopped before.
 async fn wait_for_space(settings: &Settings, cancel: &CancellationToken) -> bool {
     loop {
         tokio::select! {
@@ -134,7 +133,7 @@ async fn wait_for_space(settings: &Settings, cancel: &CancellationToken) -> bool
     }
 }
 
-/// Who may come in. Beyond this machine nobody without a token.
+/// Who may use the server. Beyond this machine, only callers with a token.
 fn auth(settings: &Settings) -> anyhow::Result<Auth> {
     match &settings.token_file {
         Some(path) => Ok(Auth::with_tokens(TokenFile::read(path)?)),

@@ -1,4 +1,4 @@
-//! `show`: one task, whole.
+//! `show`: prints everything about one task.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::reader::Reader;
 use crate::settings::Settings;
 use crate::text_format::{count_text, duration_text, group_digits, one_line};
 
-/// What a task waits for that has not begun, or cannot go on; none if nobody needs to do anything about it.
+/// What a task waits for that has not started or cannot continue; `None` if no one needs to do anything.
 async fn waits_for(
     reader: &Reader,
     state: &TaskState,
@@ -54,7 +54,7 @@ async fn waits_for(
     }
 }
 
-/// The state of one of the user's tasks, and where it stands.
+/// The state of one of the user's tasks, and its actual status.
 pub(super) async fn existing(
     settings: &Settings,
     task: &TaskId,

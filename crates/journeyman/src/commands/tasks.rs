@@ -1,4 +1,4 @@
-//! `tasks`: a line per task, newest first.
+//! `tasks`: lists tasks, one per line, newest first.
 
 use journeyman_api::limits::PAGE_MAX;
 use journeyman_api::{Call, ListQuery, TaskSummary};

@@ -1,4 +1,4 @@
-//! `token`: a new token for a user of a server, and the line for its token file.
+//! `token`: creates a token for a user of a server, and the line for its token file.
 
 use anyhow::Context;
 use journeyman_event::Owner;

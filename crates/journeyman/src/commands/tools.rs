@@ -1,4 +1,4 @@
-//! `tools` and `call`: which tools may be called on a task, and one call of one of them.
+//! `tools` and `call`: lists the tools that may be called on a task, and calls one.
 
 use std::fmt::Write;
 use std::io::Read;
@@ -19,9 +19,9 @@ use crate::settings::Settings;
 use crate::text_format::one_line;
 use crate::wiring::{settled, start_servers};
 
-/// Characters of a tool's description that are shown.
+/// The most characters shown of a tool's description.
 const DESCRIPTION_MAX: usize = 80;
-/// More than a tool takes is a mistake.
+/// The largest arguments accepted.
 const ARGUMENTS_MAX: u64 = 1 << 20;
 
 pub(crate) async fn tools(settings: &Settings) -> anyhow::Result<Exit> {
@@ -53,7 +53,7 @@ fn typed(kind: &'static str, values: Vec<Value>) -> impl Iterator<Item = (&'stat
     values.into_iter().map(move |value| (kind, value))
 }
 
-/// The tools and servers of whoever holds the data folder, or of the settings where nobody does.
+/// The tools and servers of the holder of the data directory, or those of the settings if there is none.
 pub(super) async fn listed(settings: &Settings) -> anyhow::Result<ToolList> {
     if let Some(client) = Client::find(settings).await? {
         return Ok(client.call(Call::tools()).await?);
@@ -72,7 +72,7 @@ pub(super) async fn listed(settings: &Settings) -> anyhow::Result<ToolList> {
     Ok(list)
 }
 
-/// How a server is, with what of it was not taken.
+/// The status of a server, with its unused tools.
 pub(super) fn server_status(server: &Value) -> String {
     let name = server["name"].as_str().unwrap_or_default();
     match server["state"].as_str() {

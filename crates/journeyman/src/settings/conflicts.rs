@@ -1,4 +1,4 @@
-//! What of the settings cannot be had, because somebody else works on the tasks and does so with others.
+//! Conflicts between the settings of a command and those of the process that works on the tasks.
 
 use journeyman_api::{ServedSetting, ServedSettings};
 
@@ -8,27 +8,27 @@ use super::{Found, Origin, Settings};
 /// What was asked for and cannot be had, in words.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Conflicts {
-    /// Who works on the tasks, in words.
+    /// Who works on the tasks, worded for a person.
     pub(crate) with: String,
-    /// Without it the result would be another than was asked for.
+    /// Conflicts that would change the result.
     pub(crate) refused: Vec<String>,
-    /// What a person should know.
+    /// Conflicts that are only reported.
     pub(crate) told: Vec<String>,
-    /// Their model, where another one would work here that nobody asked for.
+    /// The model they use, if a different one would be used here and no model was requested.
     pub(crate) other_model: Option<OtherModel>,
 }
 
-/// The model of who works on the tasks.
+/// The model of the process that works on the tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OtherModel {
-    /// In words.
+    /// The model worded for a person.
     pub(crate) what: String,
-    /// The flag that names it.
+    /// The flag that selects it.
     pub(crate) flag: String,
 }
 
 impl Conflicts {
-    /// An error, if the result would be another than was asked for.
+    /// Fails if the result would be different from what was requested.
     pub(crate) fn refuse(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.refused.is_empty(),
@@ -52,8 +52,8 @@ impl Settings {
         served
     }
 
-    /// What of these settings cannot be had from somebody (`with`) who works with `theirs`. One that has its
-    /// default was not asked for.
+    /// The settings that `with`, whose settings are `theirs`, does not satisfy. Settings with default values
+    /// were not requested.
     pub(crate) fn conflicts(&self, with: String, theirs: &ServedSettings) -> Conflicts {
         let has = |key: &str| {
             let mut all = theirs.settings.iter();
@@ -103,7 +103,7 @@ impl Settings {
         conflicts
     }
 
-    /// Their model, if it is known, is another than the one here, and no model was asked for here.
+    /// The model they use, if it is known, a different one would be used here, and no model was requested.
     fn other_model(
         &self,
         model: &str,
@@ -131,13 +131,13 @@ impl Settings {
         })
     }
 
-    /// The flags of the command line that have to be given again to reach a task: which folder or server it is at.
-    /// Each has a space before it.
+    /// The flags that must be repeated to reach a task: its data directory or server. Each is preceded by a
+    /// space.
     pub(crate) fn place_flags(&self) -> String {
         self.flags_again(["data_dir", "server.url"])
     }
 
-    /// The flags that have to be given again to go on with its model, without a password.
+    /// The flags that must be repeated to continue with the same model, without passwords.
     pub(crate) fn model_flags(&self) -> String {
         self.flags_again(["model.url", "model.name"])
     }
@@ -156,7 +156,7 @@ impl Settings {
         flags.collect()
     }
 
-    /// The tools that were asked for; none if nothing was said of them.
+    /// The requested tools; `None` if none were specified.
     pub(crate) fn tools_said(&self) -> Option<Vec<String>> {
         let found = self.find("agent.tools");
         let names = found.filter(|found| found.is_said())?.value.split(',');
@@ -188,7 +188,7 @@ fn setting(key: &str, value: String) -> ServedSetting {
     }
 }
 
-/// Whether two values mean the same.
+/// Whether two values are equivalent.
 fn same(one: &str, other: &str) -> bool {
     one.trim_end_matches('/') == other.trim_end_matches('/')
 }

@@ -1,8 +1,8 @@
 //! The table of settings. To add one: an entry here, and a field of `Settings`.
 
-/// One setting, as people give it.
+/// A setting as users see it.
 pub(super) struct Setting {
-    /// The key in the configuration file, and the setting's name.
+    /// The key in the configuration file, which is also the name of the setting.
     pub(super) key: &'static str,
     pub(super) flag: &'static str,
     pub(super) variable: &'static str,
@@ -11,7 +11,7 @@ pub(super) struct Setting {
     pub(super) help: &'static str,
 }
 
-/// All of them, in the order in which they are shown.
+/// All settings, in the order in which they are shown.
 pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         key: "config",
@@ -255,8 +255,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
 ];
 
-/// The settings that decide how tasks are worked on, and what becomes of one that cannot be had because
-/// somebody else works on them with another.
+/// The settings that affect how tasks are worked on, and what happens if one of them cannot be satisfied
+/// because another process works on the tasks with a different value.
 pub(super) const OF_WORK: &[(&str, Unavailable)] = &[
     ("model.name", Unavailable::Refused),
     ("model.url", Unavailable::Refused),
@@ -273,16 +273,16 @@ pub(super) const OF_WORK: &[(&str, Unavailable)] = &[
 /// What becomes of a flag that cannot be had. Of what the environment or a file says, a person is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unavailable {
-    /// The result would be another than was asked for: nothing is done.
+    /// The result would be different, so nothing is done.
     Refused,
-    /// It is said.
+    /// The user is told.
     Told,
 }
 
-/// Of these only admins are told: they say something of the server's machine.
+/// Settings that only admins may see, because they reveal something about the server's machine.
 pub(super) const PRIVATE: &[&str] = &["model.url", MCP_SERVERS];
 
-/// The name under which the configured MCP servers are told: their names, with commas between.
+/// The name under which the configured MCP servers are reported, as a comma-separated list of names.
 pub(super) const MCP_SERVERS: &str = "mcp_servers";
 
 /// The settings whose values are never shown.

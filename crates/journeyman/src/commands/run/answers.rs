@@ -1,4 +1,4 @@
-//! The planner's questions, put to the user of the command line.
+//! Asks the user of the command line the planner's questions.
 
 use anyhow::Context;
 use journeyman_event::TaskState;
@@ -13,8 +13,8 @@ pub(super) fn asks(state: &TaskState) -> bool {
     state.pause == Some(PauseReason::Question)
 }
 
-/// Asks the user what the planner asks. An empty line leaves a question open, and lets the task go on
-/// without its answer. Nothing if that was interrupted.
+/// Asks the user the open questions. An empty line leaves a question open, so that the task continues without
+/// its answer. Returns nothing if interrupted.
 pub(super) async fn answers(
     state: &TaskState,
     progress: &Progress,
@@ -46,7 +46,7 @@ pub(super) async fn answers(
     Ok(given)
 }
 
-/// On a thread that nobody waits for: a program that ends does not wait for its user.
+/// Reads a line on a separate thread, which is not waited for when the program ends.
 async fn line_of_input() -> anyhow::Result<String> {
     let (said, heard) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {

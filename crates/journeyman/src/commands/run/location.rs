@@ -23,14 +23,14 @@ const PAGE: usize = 1_000;
 
 /// Where tasks are worked on.
 pub(crate) enum TaskLocation {
-    /// Nowhere: the journal is ours.
+    /// In this process, which holds the journal.
     Local(Journal),
     Server(Client),
 }
 
 impl TaskLocation {
-    /// The named server, the holder of the data folder, or its journal if nobody holds it. None if that
-    /// was interrupted.
+    /// The server named in the settings, the holder of the data directory, or its journal if there is no
+    /// holder. `None` if interrupted.
     pub(crate) async fn find(
         settings: &Settings,
         cancel: &CancellationToken,
@@ -55,7 +55,7 @@ impl TaskLocation {
     }
 }
 
-/// Makes this process the holder of the data folder. None if that was interrupted.
+/// Makes this process the holder of the data directory. `None` if interrupted.
 pub(crate) async fn hold(
     settings: &Settings,
     journal: Journal,
@@ -157,7 +157,7 @@ async fn answer_here(
     Ok(())
 }
 
-/// Shows what was recorded of a task since it was last seen at a server that is gone.
+/// Shows events recorded since the task was last seen at a server that has gone.
 pub(super) async fn catch_up(
     journal: &Journal,
     task: &TaskId,

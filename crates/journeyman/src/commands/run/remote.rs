@@ -1,4 +1,4 @@
-//! A task that somebody else works on: the holder of the data folder, or a server.
+//! A task that another process works on: the holder of the data directory, or a remote server.
 
 use std::sync::Arc;
 
@@ -25,9 +25,9 @@ pub(super) struct RemoteTask<'a> {
 }
 
 impl RemoteTask<'_> {
-    /// Sees to it that the task goes on, and watches it until it has ended or rests. `seen` is what was
-    /// seen of it; `is_sent` says whether the server may have it, `other_model` what works there and
-    /// would not here.
+    /// Makes sure that the task is running and watches it until it ends or pauses. `seen` is the position up to
+    /// which it was shown, `is_sent` says whether the server may already have the task, and `other_model` is
+    /// the model the server uses instead of the one configured here.
     pub(super) async fn watch(
         &self,
         wish: &Wish,
@@ -76,7 +76,7 @@ impl RemoteTask<'_> {
         }
     }
 
-    /// Until it has ended, or rests, or nothing more is heard of it.
+    /// Watches until the task ends or pauses, or the connection is lost.
     async fn watch_on(&self, state: &mut TaskState) -> anyhow::Result<WatchEnd> {
         let watching = self.client.follow(self.task, state.sequence, |event| {
             state.evolve(&event)?;
@@ -109,8 +109,8 @@ impl RemoteTask<'_> {
         Ok(WatchEnd::Ended)
     }
 
-    /// What of the settings cannot be had there: before the task is there it is refused. Says what model
-    /// works there and would not here.
+    /// Reports settings that the server does not satisfy; before the task is submitted, conflicts that change
+    /// the result are an error. Returns the model the server uses instead of the one configured here.
     async fn say_conflicts(&self, is_sent: bool) -> anyhow::Result<Option<OtherModel>> {
         let conflicts = self.client.conflicts(self.settings).await?;
         if !is_sent {

@@ -1,5 +1,5 @@
-//! What `run` and `resume` ask for: the task and its limits, read from the command line, and what is said
-//! of it before work begins.
+//! The input of `run` and `resume`: the task and its limits, parsed from the command line, and notices before work
+//! starts.
 
 use std::io::Read;
 use std::path::Path;
@@ -20,8 +20,7 @@ use crate::exit::UsageError;
 /// No file that fits has more bytes: none is read to see that.
 const TEST_BYTES_MAX: u64 = 4 * SOURCE_CHARS_MAX as u64;
 
-/// What is said of a task before it is submitted, beside its examples: what is made of its prompt, and
-/// what is not.
+/// Notices about a task before it is submitted, besides those about its examples.
 pub(super) fn remarks(content: &TaskSubmitted) -> Vec<String> {
     let mut files = files_named(&content.prompt, Path::new("."));
     // A file that was given as a test was read, by whatever path the prompt names it.
@@ -43,7 +42,7 @@ pub(super) fn remarks(content: &TaskSubmitted) -> Vec<String> {
     question.into_iter().chain(files).collect()
 }
 
-/// The files of a folder that a prompt names.
+/// The files of a folder that a prompt mentions.
 fn files_named(prompt: &str, folder: &Path) -> Vec<String> {
     let words = prompt.split(|c: char| {
         c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ',' | '(' | ')' | ':')
@@ -62,7 +61,7 @@ fn files_named(prompt: &str, folder: &Path) -> Vec<String> {
     files
 }
 
-/// What is asked for, and what was made of it otherwise than it was given.
+/// The submission, and notices about what was changed.
 pub(super) fn submission(
     args: RunArgs,
     tools: Option<Vec<String>>,
@@ -118,7 +117,7 @@ pub(super) fn absolute(path: &Path) -> anyhow::Result<String> {
         .map_err(|path| UsageError(format!("--out {} is not UTF-8", path.display())).into())
 }
 
-/// Adds a test file of the user's.
+/// Adds a user's test file.
 fn add_test(tests: &mut GivenTests<'_>, path: &Path) -> anyhow::Result<()> {
     let refuse = |why: String| UsageError(format!("--tests {}: {why}", path.display()));
     let meta = std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
@@ -137,7 +136,7 @@ fn add_test(tests: &mut GivenTests<'_>, path: &Path) -> anyhow::Result<()> {
     Ok(tests.add(&name, &shown, source).map_err(refuse)?)
 }
 
-/// Where a file is not UTF-8, and what to do about it.
+/// Where a file is not valid UTF-8, and what to do about it.
 fn not_utf8(path: &Path, error: &FromUtf8Error) -> String {
     let (bytes, at) = (error.as_bytes(), error.utf8_error().valid_up_to());
     let line = bytes[..at].split(|byte| *byte == b'\n').count();

@@ -1,4 +1,4 @@
-//! The result of a task: brought into the user's folder, and told.
+//! The result of a task: writes it into the user's folder and prints it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use crate::settings::Settings;
 use crate::text_format::{count_text, duration_text, group_digits, shell_quoted, visible};
 use crate::text_style::TextStyle;
 
-/// Writes a result that was made elsewhere, or before, into the user's folder.
+/// Writes a result that was made elsewhere, or earlier, into the user's folder.
 pub(super) async fn copy_result(
     task: &TaskId,
     wish: &Wish,
@@ -58,7 +58,7 @@ pub(super) async fn copy_result(
     Ok(state)
 }
 
-/// Tells the result on standard output.
+/// Prints the result on standard output.
 pub(super) fn tell_result(
     settings: &Settings,
     progress: &Progress,
@@ -129,7 +129,7 @@ fn as_json(task: &TaskId, state: &TaskState) -> Value {
     })
 }
 
-/// How the task ended, what was taken for tests, and what it cost.
+/// How the task ended, which given tests there were, and what it cost.
 fn lines(task: &TaskId, state: &TaskState, resume: &str, text_style: TextStyle) -> Vec<String> {
     let end = match &state.ending {
         Some(Ending::Complete(_)) if let Some(reply) = &state.reply => answered(reply),
@@ -167,7 +167,7 @@ fn lines(task: &TaskId, state: &TaskState, resume: &str, text_style: TextStyle) 
     lines
 }
 
-/// What else can be done about it.
+/// What the user can do next.
 fn hints(resume: &str, state: &TaskState) -> Vec<String> {
     let hints = [
         (
@@ -203,7 +203,7 @@ struct Made<'a> {
 }
 
 impl Made<'_> {
-    /// The files with their lines, and how to run them.
+    /// The files with their numbers of lines, and how to run them.
     fn lines(&self, interpreter: &Path, text_style: TextStyle) -> Vec<String> {
         let folder = self.folder.display().to_string();
         let count = count_text(self.paths.len() as u64, "file");
@@ -250,7 +250,7 @@ impl Made<'_> {
         lines
     }
 
-    /// The lines of a file: as it was made, else as it is there.
+    /// The number of lines of a file, as written or as it is on disk.
     fn length(&self, path: &str) -> Option<u64> {
         let made = self.files.iter().rfind(|file| file.path == path);
         let there = || fs::read_to_string(self.folder.join(path)).ok();
