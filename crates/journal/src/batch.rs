@@ -1,8 +1,8 @@
-//! A group of appends against what the store knows: what each is answered, and what is to be
-//! written. Pure.
+//! Applies a group of appends to the known state of the store: determines the result of each append and what to
+//! write. Pure.
 //!
-//! An append is checked before any of it is planned, so a conflict never touches its neighbours in
-//! the same transaction; an append sees what those before it in the group will have written.
+//! An append is checked completely before any part of it is planned, so a conflict does not affect other appends in
+//! the same transaction. Each append sees what the earlier ones in the group will have written.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -18,50 +18,50 @@ use crate::reader::Head;
 
 /// Events of one append.
 const APPEND_EVENTS_MAX: usize = 1_000;
-/// A payload larger than this is kept as a blob, the line carries a reference.
+/// Larger payloads are stored as blobs, and the line contains a reference.
 const INLINE_BYTES_MAX: usize = 1 << 20;
-/// A payload or blob larger than this is refused.
+/// Larger payloads and blobs are rejected.
 const PAYLOAD_BYTES_MAX: usize = 10 << 20;
-/// Payloads, blobs and the summary of one append together.
+/// The most bytes of payloads, blobs and summary together, per append.
 pub(crate) const APPEND_BYTES_MAX: usize = 64 << 20;
-/// Streams of this prefix belong to the system.
+/// The prefix of streams that belong to the system.
 pub(crate) const SYSTEM_PREFIX: &str = "sys.";
 
-/// Where the caller thinks the stream stands.
+/// The revision at which the caller expects the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// Anywhere.
+    /// Any revision.
     Any,
-    /// At this revision; [`Revision::ZERO`] means that the stream does not exist yet.
+    /// Exactly this revision; [`Revision::ZERO`] means that the stream does not exist yet.
     Revision(Revision),
 }
 
-/// Events to be added to one stream, all or none.
+/// Events to be added to a stream, all or none.
 #[derive(Clone, Debug)]
 pub struct Append {
-    /// The stream, of the principal's owner.
+    /// The stream, which belongs to the principal's owner.
     pub task_id: TaskId,
-    /// Where it is thought to stand.
+    /// The revision at which the caller expects it.
     pub expected: Expected,
     /// 1 to 1,000 events of that stream.
     pub events: Vec<NewEvent>,
-    /// Texts that the events cite by hash, 10 MiB each at most; stored with them.
+    /// Texts that the events refer to by hash, at most 10 MiB each. They are stored together with the events.
     pub blobs: Vec<Bytes>,
-    /// What lists show of the stream from now on; none leaves it as it is.
+    /// The summary shown in lists from now on; `None` leaves it unchanged.
     pub summary: Option<Vec<u8>>,
 }
 
-/// What an append became.
+/// The result of an append.
 #[derive(Clone, Debug)]
 pub struct Appended {
-    /// The stored events.
+    /// The events as stored.
     pub events: Vec<Event>,
-    /// Whether they were stored by an earlier append with the same ids.
+    /// Whether an earlier append with the same ids had already stored them.
     pub duplicate: bool,
 }
 
 impl Append {
-    /// Of payloads, blobs and the summary.
+    /// The size of payloads, blobs and summary.
     pub(crate) fn bytes(&self) -> usize {
         let events: usize = self.events.iter().map(|event| event.data().len()).sum();
         let blobs: usize = self.blobs.iter().map(Bytes::len).sum();
@@ -137,14 +137,14 @@ pub(crate) fn lookup_keys<'a>(
     wanted
 }
 
-/// A group of appends as it will have been written.
+/// The state of the store after a group of appends.
 pub(crate) struct Batch<'a> {
     known: &'a LookupRows,
-    /// The last event, once all that was added is written.
+    /// The last event after the group is written.
     pub(crate) head: Head,
-    /// What is to be written.
+    /// The changes to write.
     pub(crate) changes: Changes,
-    /// Where the group's own events are.
+    /// The index of the group's own events, by id.
     places: HashMap<EventId, usize>,
 }
 
@@ -251,7 +251,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// The events with their positions and links. Payloads that are kept as blobs join `blobs`.
+    /// Seals the events with their positions and hashes. Payloads that are stored as blobs are added to
+    /// `blobs`.
     fn seal(
         &self,
         owner: &Owner,
@@ -285,7 +286,7 @@ impl<'a> Batch<'a> {
         Ok(events)
     }
 
-    /// The text of a payload that came as a reference to a blob (an import).
+    /// The text of a payload that is given as a blob reference (in an import).
     fn cited(
         &self,
         owner: &Owner,

@@ -1,8 +1,8 @@
-//! What a journal needs from whatever keeps its lines.
+//! The interface of storage engines.
 //!
-//! An engine keeps rows and finds them again; it gives no sequence, checks no rule and knows no
-//! hash chain: that is done once, above it. Whoever writes a new one runs the suite of the crate
-//! `journal-conformance` over it.
+//! An engine stores rows and finds them. It assigns no sequence numbers, checks no rules and does not know the hash
+//! chain; that is implemented once, above it. A new engine must pass the test suite in the crate
+//! `journal-conformance`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -15,23 +15,22 @@ use journeyman_event::{ContentHash, Event, EventId, Owner, Revision, Sequence, T
 use crate::Error;
 use crate::reader::{Filter, Head, Snapshot};
 
-/// Reads that the journal does at once, each on a thread of its own: so many connections an engine
-/// needs for them.
+/// The most concurrent reads by the journal, each on its own thread. An engine needs this many connections.
 pub const READS_MAX: usize = 16;
 
-/// Snapshots that are kept of a stream: the newest.
+/// How many snapshots are kept per stream: the newest.
 pub const SNAPSHOTS_KEPT: usize = 4;
 
-/// The reading side of a store, and the way to its writer. Calls may block.
+/// The reading side of a store, which also opens its writer. Calls may block.
 pub trait Engine: fmt::Debug + Send + Sync + 'static {
-    /// Takes the store for writing and makes it, with this name of its own, if there is none. While
-    /// the writer lives, another one gets [`Error::Locked`].
+    /// Opens the store for writing, creating it with this store id if it does not exist. While a writer exists,
+    /// a second one gets [`Error::Locked`].
     fn open_writer(&self, new_store_id: &str) -> Result<Box<dyn Writer>, Error>;
 
-    /// Who holds the store for writing, if anybody does.
+    /// The holder of the store's write lock, if there is one.
     fn holder(&self) -> Option<Holder>;
 
-    /// What errors call the store: a file's path, the name of a database.
+    /// The name of the store in errors: the path of a file, the name of a database.
     fn name(&self) -> &str;
 
     /// What stands in the way of the next write, as far as that is known without trying:
@@ -41,16 +40,16 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// The store's own name, drawn once when it was made. An error if there is no store.
+    /// The id of the store, drawn once when it was created. Fails if there is no store.
     fn store_id(&self) -> Result<String, Error>;
 
     /// The last event.
     fn head(&self) -> Result<Head, Error>;
 
-    /// Lines from a position on, in the store's order or against it.
+    /// Stored lines from a position on, in either direction.
     fn lines(&self, query: &Query<'_>) -> Result<Lines, Error>;
 
-    /// A blob of one owner's, as it is stored.
+    /// The content of an owner's blob, as stored.
     fn blob(&self, owner: &Owner, hash: ContentHash) -> Result<Option<Bytes>, Error>;
 
     /// Streams of one owner or of all whose last event stands before a position, the one that was
@@ -65,23 +64,23 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// The newest snapshot of a stream that is not newer than `at`.
     fn snapshot(&self, stream: &StreamName, at: Sequence) -> Result<Option<Snapshot>, Error>;
 
-    /// Shows the walker all blobs, then all events in order, then all streams, as of one moment,
-    /// until it breaks off.
+    /// Passes all blobs, then all events in order, then all streams to the walker, as of one moment, until the
+    /// walker stops.
     fn walk(&self, walker: &mut dyn Walker) -> Result<(), Error>;
 }
 
-/// The one writer of a store. Dropping it frees the store.
+/// The only writer of a store. Dropping it releases the store.
 pub trait Writer: Send {
     /// The last event, where the streams agree that it is the last one: otherwise the newest events
     /// were cut off, and going on would give their positions again.
     fn head(&mut self) -> Result<Head, Error>;
 
-    /// The hash of an event; that of "before the first" is [`journeyman_event::ORIGIN_HASH`].
+    /// The hash of an event; before the first event it is [`journeyman_event::ORIGIN_HASH`].
     fn hash_at(&mut self, sequence: Sequence) -> Result<Option<ContentHash>, Error>;
 
-    /// In one transaction: looks up what is wanted, asks `plan` what to write, and makes it durable.
-    /// With [`Error::Full`] and [`Error::NotWritable`] nothing was written; after any other error
-    /// nothing is known, and [`Writer::reopen`] comes before all else.
+    /// Looks up the requested keys, calls `plan` with the rows, and writes the resulting changes durably, all
+    /// in one transaction. After [`Error::Full`] and [`Error::NotWritable`] nothing was written. After any
+    /// other error the outcome is unknown, and [`Writer::reopen`] must be called next.
     fn write(
         &mut self,
         wanted: &LookupKeys,
@@ -101,7 +100,7 @@ pub trait Writer: Send {
 pub struct Holder(String);
 
 impl Holder {
-    /// A writer that is called so.
+    /// A holder with this description.
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())
     }
@@ -118,24 +117,24 @@ impl fmt::Display for Holder {
     }
 }
 
-/// What names a stream.
+/// The name of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamName {
-    /// Whose.
+    /// The owner of the task.
     pub owner: Owner,
-    /// Which of theirs.
+    /// The id of the task.
     pub task_id: TaskId,
 }
 
 impl fmt::Display for StreamName {
-    /// The task alone: whose it is goes without saying where one owner is spoken to.
+    /// Only the task id: the owner is clear from the context in which an owner sees it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.task_id.fmt(f)
     }
 }
 
 impl StreamName {
-    /// The stream of this owner's task.
+    /// The name of the stream of an owner's task.
     pub fn of(owner: &Owner, task_id: &TaskId) -> Self {
         Self {
             owner: owner.clone(),
@@ -144,36 +143,36 @@ impl StreamName {
     }
 }
 
-/// Which way a read goes.
+/// The direction of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// From after the position towards the newest.
+    /// From after the position towards the newest event.
     Forwards,
-    /// From before the position towards the oldest.
+    /// From before the position towards the oldest event.
     Backwards,
 }
 
-/// What a read asks for.
+/// The parameters of a read.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
-    /// Whose events; none for everyone's.
+    /// Only events of this owner; `None` for all owners.
     pub owner: Option<&'a Owner>,
-    /// An engine must heed its task, kinds and end; the rest is done above it.
+    /// An engine must apply its task, kinds and upper bound; the rest is applied above it.
     pub filter: &'a Filter,
-    /// Where it begins; the event there is left out.
+    /// The starting position, exclusive.
     pub position: Sequence,
-    /// Which way it goes.
+    /// The direction of the read.
     pub direction: Direction,
-    /// Lines at the most.
+    /// The most lines to return.
     pub lines_max: usize,
-    /// It may stop after the line that reaches this many bytes.
+    /// The read may stop after the line that reaches this many bytes.
     pub bytes_max: usize,
 }
 
-/// What a read found.
+/// The result of a read.
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
-    /// Stored lines.
+    /// The stored lines.
     pub lines: Vec<ChainedLine>,
     /// Whether there are no more.
     pub ended: bool,
@@ -185,29 +184,29 @@ pub struct Lines {
 /// A stored line, with what it takes to know that it is as it was written.
 #[derive(Clone, Debug)]
 pub struct ChainedLine {
-    /// Its position.
+    /// The position of the event.
     pub sequence: Sequence,
-    /// The line.
+    /// The stored line.
     pub line: Arc<str>,
-    /// The hash of the event before it in the store; none where that one is not there.
+    /// The hash of the preceding event in the store; `None` if that event is missing.
     pub previous: Option<ContentHash>,
 }
 
-/// What a group of appends has to know before it is written.
+/// What must be looked up before a group of appends is written.
 #[derive(Clone, Debug, Default)]
 pub struct LookupKeys {
-    /// Events that may be stored already.
+    /// The ids of events that may be stored already.
     pub events: Vec<EventId>,
-    /// Streams that are appended to.
+    /// The streams to append to.
     pub streams: BTreeSet<StreamName>,
-    /// Blobs that payloads refer to.
+    /// The blobs that payloads refer to.
     pub blobs: BTreeSet<(Owner, ContentHash)>,
 }
 
-/// Of what was wanted, what there is.
+/// The rows found for the looked-up keys.
 #[derive(Clone, Debug, Default)]
 pub struct LookupRows {
-    /// Lines of events by their id.
+    /// Stored lines by event id.
     pub events: HashMap<EventId, Arc<str>>,
     /// The last revision of each stream.
     pub streams: HashMap<StreamName, Revision>,
@@ -215,12 +214,12 @@ pub struct LookupRows {
     pub blobs: HashMap<(Owner, ContentHash), Bytes>,
 }
 
-/// What is to be written, all or none.
+/// What to write, all or nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
-    /// New events, in the store's order.
+    /// New events, in order.
     pub events: Vec<Event>,
-    /// Where streams stand afterwards.
+    /// The state of streams afterwards.
     pub streams: BTreeMap<StreamName, StreamChange>,
     /// Blobs; some may be there already.
     pub blobs: BTreeMap<(Owner, ContentHash), Bytes>,
@@ -229,55 +228,55 @@ pub struct Changes {
 /// Where a stream stands after a write.
 #[derive(Clone, Debug)]
 pub struct StreamChange {
-    /// Its last event's revision.
+    /// The revision of its last event.
     pub revision: Revision,
-    /// Its last event's position.
+    /// The position of its last event.
     pub sequence: Sequence,
-    /// What lists show of it; none leaves what they showed.
+    /// The new summary; `None` leaves it unchanged.
     pub summary: Option<Summary>,
 }
 
-/// What lists show of a stream, with the hash that ties it to that stream.
+/// The summary of a stream for lists, with the hash that binds it to the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// What its writer wants to be shown.
+    /// The content, which is opaque to the journal.
     pub bytes: Vec<u8>,
-    /// [`Summary::hash_of`] them.
+    /// The hash as computed by [`Summary::hash_of`].
     pub hash: ContentHash,
 }
 
 impl Summary {
-    /// The summary of a stream.
+    /// The summary of a stream, with its hash.
     pub fn new(stream: &StreamName, bytes: Vec<u8>) -> Self {
         let hash = Self::hash_of(stream.owner.as_str(), stream.task_id.as_str(), &bytes);
         Self { bytes, hash }
     }
 
-    /// The hash of a stream's summary: of its owner, its task and the bytes, with a zero byte after
-    /// each of the names.
+    /// The hash of a stream's summary: of its owner, its task id and the content, with a zero byte after each
+    /// of the names.
     pub fn hash_of(owner: &str, task_id: &str, bytes: &[u8]) -> ContentHash {
         let parts = [owner.as_bytes(), b"\0", task_id.as_bytes(), b"\0", bytes];
         ContentHash::of(&parts.concat())
     }
 }
 
-/// A stream as an engine keeps it.
+/// A stream as an engine stores it.
 #[derive(Clone, Debug)]
 pub struct StreamRow {
-    /// Which.
+    /// The name of the stream.
     pub name: StreamName,
-    /// Its last event's revision.
+    /// The revision of its last event.
     pub revision: Revision,
-    /// Its last event's position.
+    /// The position of its last event.
     pub sequence: Sequence,
-    /// What lists show of it.
+    /// The summary shown in lists.
     pub summary: Option<Vec<u8>>,
-    /// The hash that was kept with that.
+    /// The stored hash of the summary.
     pub summary_hash: Option<ContentHash>,
 }
 
 impl StreamRow {
-    /// The summary, if it is as it was written.
+    /// The summary, if it matches its hash.
     pub(crate) fn sound_summary(&self) -> Option<&[u8]> {
         let summary = self.summary.as_deref()?;
         let (owner, task) = (self.name.owner.as_str(), self.name.task_id.as_str());
@@ -286,30 +285,30 @@ impl StreamRow {
     }
 }
 
-/// What is shown the whole store.
+/// Receives the contents of a whole store.
 pub trait Walker {
-    /// The next blob.
+    /// Called for each blob.
     fn blob(&mut self, owner: &str, hash: &[u8], bytes: &[u8]) -> ControlFlow<()>;
-    /// The next event: its line, and what the engine finds it by.
+    /// Called for each event, with its line and the columns by which the engine finds it.
     fn event(&mut self, row: &Row<'_>) -> ControlFlow<()>;
-    /// A row that is not what an event's row is; 0 for what belongs to no event.
+    /// Called for a row that is not a valid event row; 0 for what belongs to no event.
     fn unreadable(&mut self, sequence: i64, reason: String) -> ControlFlow<()>;
-    /// The next stream.
+    /// Called for each stream.
     fn stream(&mut self, stream: &RawStream<'_>) -> ControlFlow<()>;
 }
 
-/// A stream as a walker is shown it, whatever is in it.
+/// A stream row as passed to a walker, not validated.
 #[derive(Clone, Copy, Debug)]
 pub struct RawStream<'a> {
-    /// Whose.
+    /// The owner of the task.
     pub owner: &'a str,
-    /// Which.
+    /// The id of the task.
     pub task_id: &'a str,
-    /// Its last event's revision.
+    /// The revision of its last event.
     pub revision: i64,
-    /// Its last event's position.
+    /// The position of its last event.
     pub sequence: i64,
-    /// What lists show of it.
+    /// The summary shown in lists.
     pub summary: Option<&'a [u8]>,
     /// The 32 bytes of the hash that was kept with that.
     pub summary_hash: Option<&'a [u8]>,
@@ -318,17 +317,17 @@ pub struct RawStream<'a> {
 /// An event as an engine keeps it.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
-    /// Its position.
+    /// The position in the store.
     pub sequence: i64,
-    /// Its position in the stream.
+    /// The position in the stream.
     pub revision: i64,
     /// The 16 bytes of its id.
     pub id: &'a [u8],
-    /// Its kind.
+    /// The kind of the event.
     pub kind: &'a str,
-    /// Whose stream.
+    /// The owner of the stream.
     pub owner: &'a str,
-    /// Which stream.
+    /// The task id of the stream.
     pub task_id: &'a str,
     /// The stored line.
     pub line: &'a str,

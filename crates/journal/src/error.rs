@@ -1,4 +1,4 @@
-//! What can go wrong with the journal: what happened, why, what to do.
+//! The errors of the journal: what happened, why, and what to do.
 
 use journeyman_event::{InvalidEvent, Revision, Sequence, TaskId};
 use thiserror::Error;
@@ -9,38 +9,38 @@ use crate::engine::Holder;
 /// these.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Error {
-    /// Another writer has the store.
+    /// Another writer holds the store.
     #[error(
         "the journal in {store} is in use by {holder}; wait for it, end it, or name another folder with --data-dir"
     )]
     Locked {
-        /// What the store is called.
+        /// The name of the store.
         store: String,
-        /// Who has it.
+        /// The holder of the store.
         holder: Holder,
     },
-    /// The stream is not where the caller thought.
+    /// The stream is not at the expected revision.
     #[error("task {task} is at revision {actual}, not {expected}; nothing was written")]
     WrongRevision {
-        /// The stream.
+        /// The task id of the stream.
         task: TaskId,
-        /// What the caller expected.
+        /// The expected revision.
         expected: Revision,
-        /// What it is.
+        /// The actual revision.
         actual: Revision,
     },
-    /// Some of these events are stored already, or differently.
+    /// Some of the events are stored already, or with different content.
     #[error(
         "event {id} is stored already and the append is not the same again; nothing was written"
     )]
     IdInUse {
-        /// The event's id.
+        /// The id of such an event.
         id: String,
     },
-    /// An event breaks a rule.
+    /// An event is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidEvent),
-    /// The append itself breaks a rule.
+    /// The append as a whole is invalid.
     #[error("append refused: {reason}")]
     BadAppend {
         /// Which.
@@ -49,124 +49,122 @@ pub enum Error {
     /// The principal may not do that.
     #[error("only the system principal may {what}")]
     Forbidden {
-        /// What was asked.
+        /// What was attempted.
         what: &'static str,
     },
-    /// This journal was opened for reading.
+    /// The journal is open for reading only.
     #[error("this journal is open for reading only")]
     ReadOnly,
-    /// No space. Nothing was written; what was recorded stays readable.
+    /// The disk is full. Nothing was written; recorded events stay readable.
     #[error("no space left for the journal in {store}; free some")]
     Full {
-        /// What the store is called.
+        /// The name of the store.
         store: String,
     },
-    /// No right to write. Nothing was written.
+    /// The store is not writable. Nothing was written.
     #[error(
         "the journal in {store} cannot be written to ({reason}); check its rights and its disk"
     )]
     NotWritable {
-        /// What the store is called.
+        /// The name of the store.
         store: String,
-        /// What the system said.
+        /// The error of the operating system.
         reason: String,
     },
-    /// An I/O error at the commit: it may or may not have been written. The same append again
-    /// tells.
+    /// An I/O error at the commit: the append may or may not have been written. Repeating it shows which.
     #[error(
         "the journal had an I/O error ({reason}); whether the events were written is not known, try the same again"
     )]
     Unknown {
-        /// What the system said.
+        /// The error of the operating system.
         reason: String,
     },
-    /// After an I/O error something that was acknowledged is not there any more.
+    /// After an I/O error, events that were acknowledged are missing.
     #[error(
         "the journal {store} lost events that were acknowledged; stop, keep its folder as it is, and \
          restore it from a copy"
     )]
     LostAcknowledged {
-        /// What the store is called.
+        /// The name of the store.
         store: String,
     },
-    /// An event is not as it was written, or is missing. All others can still be read.
+    /// An event was changed or is missing. All others can still be read.
     #[error(
         "event {sequence} in {store} is damaged: {reason}. What stands before and after it can still be \
          read; keep the file as it is and restore a copy"
     )]
     Damaged {
-        /// What the store is called.
+        /// The name of the store.
         store: String,
-        /// Its position.
+        /// The position of the event.
         sequence: Sequence,
-        /// What is wrong.
+        /// What is wrong with it.
         reason: String,
     },
-    /// The file is not a sound journal.
+    /// The store as a whole is invalid.
     #[error(
         "{store} is damaged or not a journal ({reason}); keep it as it is and restore a copy, or name another folder"
     )]
     Corrupt {
-        /// What the store is called.
+        /// The name of the store.
         store: String,
-        /// What is wrong.
+        /// What is wrong with it.
         reason: String,
     },
-    /// There is no store to be read.
+    /// There is no store.
     #[error("there is no journal in {store} yet; `journeyman run` makes one")]
     NoStore {
-        /// What the store is called.
+        /// The name of the store.
         store: String,
     },
-    /// What lies there is not whole, and may be all that is left of what was acknowledged. Nothing of
-    /// it was opened or changed.
+    /// The files are incomplete and may be all that is left of a store. Nothing was opened or changed.
     #[error(
         "{store} holds what looks like the remains of a journal ({found}); nothing was touched. Copy the \
          folder, then put back what is missing; if nothing in it is wanted, move the files \
          journal.db* away; or name another folder with --data-dir"
     )]
     Remains {
-        /// What the store is called.
+        /// The name of the store.
         store: String,
-        /// What is there.
+        /// The files that exist.
         found: String,
     },
-    /// A file of the store was moved, deleted, replaced, cut short or written to by another program while it was
-    /// in use. Nothing more is acknowledged.
+    /// While the store was in use, one of its files was moved, deleted, replaced, truncated or written to by
+    /// another program. Nothing more is acknowledged.
     #[error(
         "{store} was moved, deleted, replaced or changed by another program while it was in use; nothing more is \
          written. Put it back, and it goes on by itself; or stop this process and start it again to use what is \
          there now"
     )]
     Moved {
-        /// What the store is called.
+        /// The name of the store.
         store: String,
     },
-    /// A newer version wrote it.
+    /// The store was written by a newer version.
     #[error(
         "{store} was written by a newer version of journeyman (format {found}, this one knows {known}); update journeyman"
     )]
     Newer {
-        /// What the store is called.
+        /// The name of the store.
         store: String,
-        /// Its format.
+        /// The format of the store.
         found: i64,
-        /// The newest format known here.
+        /// The newest format this version supports.
         known: i64,
     },
-    /// The `SQLite` library is too old to be trusted with WAL.
+    /// The `SQLite` library is too old to be reliable with WAL.
     #[error("SQLite {found} is too old for the journal: 3.51.3 or newer is needed")]
     OldSqlite {
-        /// Its version.
+        /// The version of the library.
         found: String,
     },
-    /// The writer is gone: the journal was closed.
+    /// The journal was closed, or its writer has died.
     #[error("the journal is closed, nothing more is recorded; start journeyman again")]
     Closed,
 }
 
 impl Error {
-    /// Whether the same append may succeed later without anyone calling differently.
+    /// Whether the same append may succeed later unchanged.
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
@@ -177,7 +175,7 @@ impl Error {
         )
     }
 
-    /// Whether nothing was written because the caller's view is not the store's.
+    /// Whether nothing was written because the caller's expectation did not match the store.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::WrongRevision { .. } | Self::IdInUse { .. })
     }

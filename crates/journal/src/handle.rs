@@ -1,5 +1,5 @@
-//! The journal as others hold it: a cheap clone that sends appends to the writer and reads where it
-//! may block.
+//! The public handle of a journal: a cheap clone that sends appends to the writer and runs reads where they may
+//! block.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,13 +25,13 @@ use crate::writer::{
 
 /// Appends that may wait for the writer; further callers wait to be let in.
 const QUEUE_MAX: usize = 1_024;
-/// Bytes of their payloads and blobs: two of the largest appends.
+/// The most bytes of queued payloads and blobs: two of the largest appends.
 const QUEUE_BYTES_MAX: usize = 2 * APPEND_BYTES_MAX;
-/// Streams that one list names at the most.
+/// The most streams per list.
 const STREAMS_MAX: usize = 10_000;
 
-/// An open journal. Clones are the same journal; when the last is dropped, the writer finishes what
-/// it accepted and the store is free again.
+/// An open journal. Clones share it. When the last clone is dropped, the writer finishes what was accepted and
+/// releases the store.
 #[derive(Clone, Debug)]
 pub struct Journal {
     inner: Arc<Inner>,
@@ -48,7 +48,7 @@ struct Inner {
 
 struct Writing {
     commands: Option<mpsc::Sender<Command>>,
-    /// The bytes that may still wait.
+    /// The number of bytes that may still be queued.
     queue_bytes: Arc<Semaphore>,
     committed: watch::Receiver<Sequence>,
     write_error: watch::Receiver<Option<Error>>,
@@ -78,8 +78,8 @@ impl Drop for Writing {
 }
 
 impl Journal {
-    /// Opens a store for writing and makes it if there is none. This journal then holds it: a
-    /// second writer gets [`Error::Locked`].
+    /// Opens a store for writing, creating it if it does not exist. The journal then holds the store: a second
+    /// writer gets [`Error::Locked`].
     pub fn open(engine: Arc<dyn Engine>, randomness: &dyn Randomness) -> Result<Self, Error> {
         let new_store_id = format!(
             "{:016x}-{:016x}",
@@ -130,7 +130,7 @@ impl Journal {
         })
     }
 
-    /// Opens a store for reading, also while another process writes to it.
+    /// Opens a store for reading, even while another process writes to it.
     pub fn open_read_only(engine: Arc<dyn Engine>) -> Result<Self, Error> {
         let store_id = engine.store_id()?;
         Ok(Self {
@@ -143,14 +143,14 @@ impl Journal {
         })
     }
 
-    /// Who holds the store for writing, if anybody does: also this journal itself.
+    /// The holder of the store's write lock, if there is one; it may be this journal.
     pub fn holder(&self) -> Option<Holder> {
         self.inner.engine.holder()
     }
 
-    /// Why the last append was not written, where the store could not be written to, or why the next one
-    /// would not be, as far as that is known without trying: it is tried again by the next one.
-    /// [`Error::Closed`] where the writer has died: no append succeeds any more.
+    /// Why the last append could not be written, or why the next one could not, as far as that is known without
+    /// trying. The next append tries again. [`Error::Closed`] if the writer has died, so that no append can
+    /// succeed any more.
     pub fn write_error(&self) -> Option<Error> {
         let writing = self.inner.writing.as_ref()?;
         if writing
@@ -164,8 +164,8 @@ impl Journal {
         known.or_else(|| self.inner.engine.obstacle())
     }
 
-    /// The random part of vector clock processes of this store: the 16 hexadecimal digits before the
-    /// hyphen of its name. Names of older stores have no hyphen, and their processes 4 digits for good.
+    /// The random part of this store's process ids in vector clocks: the 16 hexadecimal digits before the
+    /// hyphen of its id. Ids of older stores have no hyphen; their processes keep 4 digits.
     pub fn store_part(&self) -> &str {
         let name = &self.inner.store_id;
         match name.split_once('-') {
@@ -174,13 +174,13 @@ impl Journal {
         }
     }
 
-    /// The store's own name, drawn once when it was made.
+    /// The id of the store, drawn once when it was created.
     pub fn store_id(&self) -> &str {
         &self.inner.store_id
     }
 
-    /// Adds events to a stream of the principal's. When this answers, they are durable. Dropping
-    /// the call does not take back what was handed over.
+    /// Appends events to a stream of the principal. When this returns, they are durable. Dropping the future
+    /// does not cancel an append that was already queued.
     pub async fn append(&self, principal: &Principal, append: Append) -> Result<Appended, Error> {
         append.check(principal)?;
         let permit = self.reserve_bytes(append.bytes()).await?;
@@ -225,7 +225,7 @@ impl Journal {
         .await
     }
 
-    /// Waits until so many bytes more may wait for the writer.
+    /// Waits until this many more bytes may be queued.
     async fn reserve_bytes(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
         // It fits: everything that is handed over has fewer bytes than may wait in all.
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -241,7 +241,7 @@ impl Journal {
         self.inner.writing.as_ref().ok_or(Error::ReadOnly)
     }
 
-    /// Hands an order to the writer and waits for what became of it.
+    /// Sends a command to the writer and waits for its result.
     async fn ask<T>(
         &self,
         command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command,
@@ -253,7 +253,7 @@ impl Journal {
         answer.await.map_err(|_| Error::Closed)?
     }
 
-    /// The newest snapshot of a stream of the principal's that is not newer than `at`.
+    /// The newest snapshot of a stream of the principal at or before `at`.
     pub async fn snapshot(
         &self,
         principal: &Principal,
@@ -285,7 +285,7 @@ impl Journal {
         .await
     }
 
-    /// Events before a position, newest first; otherwise like [`Journal::read`].
+    /// Reads events before a position, newest first; otherwise like [`Journal::read`].
     pub async fn read_backwards(
         &self,
         principal: &Principal,
@@ -318,7 +318,7 @@ impl Journal {
         .await
     }
 
-    /// Everything that the filter takes since `after`, then live.
+    /// Reads matching events since `after`, and then new ones as they are recorded.
     pub fn subscribe(
         &self,
         principal: &Principal,
@@ -338,20 +338,20 @@ impl Journal {
         Subscription::new(self.clone(), principal.clone(), filter, after, live)
     }
 
-    /// Everything that the filter takes as lines of text, with the texts that it cites. What is
-    /// written meanwhile may or may not be in it.
+    /// Exports matching events as lines of text, with the texts they refer to. Events recorded meanwhile may or
+    /// may not be included.
     pub fn export(&self, principal: &Principal, filter: Filter, format: Format) -> Export {
         Export::new(self.clone(), principal.clone(), filter, format)
     }
 
-    /// Takes lines that [`Journal::export`] gave, from this store or another. Events get new
-    /// positions and say where they come from; those that are here already are left alone. The
-    /// system principal may import every owner's, others only their own.
+    /// Imports lines written by [`Journal::export`] of this or another store. Events get new positions and
+    /// record their origin. Those already stored are skipped. The system principal may import events of all
+    /// owners, others only their own.
     pub fn import(&self, principal: &Principal) -> Import {
         Import::new(self.clone(), principal.clone())
     }
 
-    /// A blob of the principal's.
+    /// The content of a blob of the principal.
     pub async fn blob(
         &self,
         principal: &Principal,
@@ -372,8 +372,8 @@ impl Journal {
             .await
     }
 
-    /// The principal's streams whose last event stands before a position, the one that was last
-    /// written to first, 10,000 at most: the next page begins before the last stream's position.
+    /// The principal's streams whose last event is before a position, most recently written first, at most
+    /// 10,000. The next page starts before the last stream's position.
     pub async fn streams_before(
         &self,
         principal: &Principal,
@@ -389,7 +389,8 @@ impl Journal {
         .await
     }
 
-    /// The last event of the store, for the system principal: an owner knows of its own events only.
+    /// The last event of the store. Only for the system principal, because owners may only know of their own
+    /// events.
     pub async fn head(&self, principal: &Principal) -> Result<Head, Error> {
         if !principal.is_system() {
             return Err(Error::Forbidden {
@@ -399,13 +400,13 @@ impl Journal {
         self.newest().await
     }
 
-    /// Where the store ends, for whoever waits for more.
+    /// The position of the last event, for callers that wait for more.
     pub(crate) async fn newest(&self) -> Result<Head, Error> {
         self.reading(Engine::head).await
     }
 
-    /// Walks the whole store and checks every event; with a head that was kept, also that the store
-    /// still has that event. For the system principal only: an owner sees gaps in the sequence.
+    /// Verifies every record of the store, and with a head that was kept elsewhere, that the store still
+    /// contains that event. Only for the system principal, because an owner sees gaps in the sequence.
     pub async fn verify(
         &self,
         principal: &Principal,

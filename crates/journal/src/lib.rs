@@ -1,9 +1,9 @@
-//! The append-only store of streams.
+//! The append-only event store.
 //!
-//! Floor 2. An append is durable before it is acknowledged; sequences are gap-free and given by the
-//! one writer at the append; every stored line is chained to the one before it. The journal knows
-//! streams, not tasks: payloads, summaries and snapshots are opaque bytes to it. What it keeps its
-//! lines in is an [`Engine`]: a crate of its own, or [`Memory`] for tests and simulation.
+//! Floor 2. An append is durable before it is acknowledged. Sequence numbers have no gaps and are assigned by the
+//! only writer at the append. Every stored line is chained by hash to the preceding one. The journal knows streams,
+//! not tasks: payloads, summaries and snapshots are opaque bytes to it. Lines are stored by an [`Engine`], which is
+//! a crate of its own, or [`Memory`] for tests and simulation.
 
 mod batch;
 mod engine;

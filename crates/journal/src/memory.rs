@@ -14,10 +14,10 @@ use crate::engine::{
 };
 use crate::reader::{Head, Snapshot};
 
-/// What errors call it.
+/// The name of the store in errors.
 const NAME: &str = "memory";
 
-/// A store in memory. Clones are the same store.
+/// A store in memory. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     tables: Arc<Mutex<Tables>>,
@@ -25,10 +25,10 @@ pub struct Memory {
 
 #[derive(Debug, Default)]
 struct Tables {
-    /// None before it was first opened for writing.
+    /// The store id; `None` before it was first opened for writing.
     store_id: Option<String>,
     is_held: bool,
-    /// Event n stands at n - 1.
+    /// The event with sequence number n is at index n - 1.
     events: Vec<Event>,
     places: HashMap<EventId, usize>,
     streams: BTreeMap<StreamName, Stream>,
@@ -44,7 +44,7 @@ struct Stream {
 }
 
 impl Memory {
-    /// An empty store.
+    /// Creates an empty store.
     pub fn new() -> Self {
         Self::default()
     }

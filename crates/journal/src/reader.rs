@@ -15,15 +15,15 @@ use crate::engine::{ChainedLine, Direction, Engine, Lines, Query, StreamName, St
 
 /// Events that one read gives at the most.
 const READ_MAX: usize = 10_000;
-/// Bytes of lines and payloads that one read gives, give or take one event.
+/// The most bytes of lines and payloads per read, exceeded by at most one event.
 const READ_BYTES_MAX: usize = 16 << 20;
 
-/// How much one read gives at the most. A number stands for so many events, and the largest read's bytes.
+/// The limits of a read. A number converts to that many events and the largest number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadLimit {
-    /// Events; 10,000 are given at the most.
+    /// The most events, at most 10,000.
     pub events: usize,
-    /// Bytes of lines and payloads, give or take one event; 16 MiB are given at the most.
+    /// The most bytes of lines and payloads, exceeded by at most one event; at most 16 MiB.
     pub bytes: usize,
 }
 
@@ -35,32 +35,32 @@ impl From<usize> for ReadLimit {
         }
     }
 }
-/// Bytes of a snapshot.
+/// The largest snapshot in bytes.
 pub const SNAPSHOT_BYTES_MAX: usize = 10 << 20;
-/// Lines that are looked at together where not each of them is meant.
+/// How many lines are read at a time if not all of them match.
 const SEARCH_LINES: usize = 500;
 
-/// Which events are meant; nothing set means all.
+/// Selects events. Everything that is not set matches all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Of this task.
+    /// Events of this task.
     pub task_id: Option<TaskId>,
-    /// Of one of these kinds; empty means any.
+    /// Events of one of these kinds; empty for all kinds.
     pub kinds: Vec<String>,
-    /// About this module.
+    /// Events about this module.
     pub module: Option<ModuleName>,
-    /// Of this agent or user.
+    /// Events of this role or user.
     pub actor: Option<String>,
-    /// That happened then or later, by their makers' clocks.
+    /// Events at this time or later, by their authors' clocks.
     pub since: Option<Timestamp>,
-    /// That happened before then.
+    /// Events before this time.
     pub before: Option<Timestamp>,
-    /// Up to this position.
+    /// Events up to this position.
     pub until: Option<Sequence>,
 }
 
 impl Filter {
-    /// Everything of one task.
+    /// All events of a task.
     pub fn of_task(task_id: &TaskId) -> Self {
         Self {
             task_id: Some(task_id.clone()),
@@ -68,12 +68,12 @@ impl Filter {
         }
     }
 
-    /// Whether an event is meant.
+    /// Whether an event matches.
     pub(crate) fn takes(&self, event: &Event) -> bool {
         self.takes_first(event) && self.takes_rest(event)
     }
 
-    /// What an engine chooses by.
+    /// Whether an event matches the part of the filter that engines apply.
     pub(crate) fn takes_first(&self, event: &Event) -> bool {
         let task = self.task_id.as_ref();
         task.is_none_or(|task| event.task_id() == task)
@@ -81,7 +81,7 @@ impl Filter {
             && self.until.is_none_or(|until| event.sequence() <= until)
     }
 
-    /// Whether the engine's choice is not all of it.
+    /// Whether there is a part that engines do not apply.
     fn has_rest(&self) -> bool {
         self.module.is_some()
             || self.actor.is_some()
@@ -89,7 +89,7 @@ impl Filter {
             || self.before.is_some()
     }
 
-    /// What an engine does not choose by.
+    /// Whether an event matches the part that engines do not apply.
     fn takes_rest(&self, event: &Event) -> bool {
         let at = event.occurred_at();
         let module = self.module.as_ref();
@@ -101,24 +101,23 @@ impl Filter {
     }
 }
 
-/// The last event of the store: enough to notice later that the tail was cut. Written
-/// `17@b3:...`.
+/// The last event of a store, by which a later loss of events at the end can be detected. Written `17@b3:...`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Its position.
+    /// The position of the event.
     pub sequence: Sequence,
-    /// Its hash.
+    /// The hash of the event.
     pub hash: ContentHash,
 }
 
 impl Head {
-    /// Of a store without events.
+    /// The head of a store without events.
     pub(crate) const NONE: Self = Self {
         sequence: Sequence::ZERO,
         hash: ORIGIN_HASH,
     };
 
-    /// Of a store that ends with this event.
+    /// The head of a store that ends with this event.
     pub(crate) fn of(last: &Event) -> Self {
         Self {
             sequence: last.sequence(),
@@ -149,23 +148,23 @@ impl FromStr for Head {
     }
 }
 
-/// One stream in a list.
+/// A stream in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamInfo {
-    /// Whose.
+    /// The owner of the task.
     pub owner: Owner,
-    /// Which.
+    /// The id of the task.
     pub task_id: TaskId,
-    /// Its events.
+    /// The number of its events.
     pub revision: Revision,
     /// The position of its last event.
     pub sequence: Sequence,
-    /// What its writer wants to be shown; none also where that is not as it was written.
+    /// The summary; `None` if there is none or it was changed.
     pub summary: Option<Vec<u8>>,
 }
 
 impl StreamInfo {
-    /// What an engine keeps of a stream, with its summary only where that is as it was written.
+    /// A stream row as shown in lists, with its summary only if it is valid.
     pub(crate) fn of(row: StreamRow) -> Self {
         let summary = row.sound_summary();
         if summary.is_none() && row.summary.is_some() {
@@ -182,32 +181,32 @@ impl StreamInfo {
     }
 }
 
-/// A part of what a filter takes.
+/// A page of matching events.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// Events, in the order that was asked for.
+    /// The events in the requested order.
     pub events: Vec<Event>,
-    /// The hash of the event before each in the store, where that one is there.
+    /// For each event the hash of the preceding one in the store, if that exists.
     pub(crate) previous: Vec<Option<ContentHash>>,
-    /// Whether there are no more; else the next page begins where the last event stands.
+    /// Whether there are no more; otherwise the next page starts at the last event's position.
     pub ended: bool,
 }
 
-/// A state that was worked out from a stream up to an event.
+/// A state computed from a stream up to an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The last event that it stands for.
+    /// The position of the last event it includes.
     pub sequence: Sequence,
-    /// That event's hash.
+    /// The hash of that event.
     pub event_hash: ContentHash,
     /// The hash of the bytes.
     pub bytes_hash: ContentHash,
-    /// What the stream's reader made of it.
+    /// The state, which is opaque to the journal.
     pub bytes: Bytes,
 }
 
 impl Snapshot {
-    /// The state after this event.
+    /// A snapshot of the state after this event.
     pub fn after(event: &Event, bytes: Bytes) -> Self {
         Self {
             sequence: event.sequence(),
@@ -218,7 +217,7 @@ impl Snapshot {
     }
 }
 
-/// Events from a position on, each as it was written.
+/// Reads and verifies events from a position on.
 pub(crate) fn read(
     engine: &dyn Engine,
     principal: &Principal,
@@ -280,7 +279,7 @@ pub(crate) fn read(
     Ok(page)
 }
 
-/// The event of a line that is as it was written and where it belongs.
+/// Parses a line and verifies that it is unchanged and at the right position.
 fn sound(
     engine: &dyn Engine,
     owner: Option<&Owner>,
@@ -309,20 +308,20 @@ fn sound(
 /// position tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
-    /// Everything in the store.
+    /// By sequence number, when reading the whole store.
     Sequence,
-    /// Everything in one stream.
+    /// By revision, when reading a whole stream.
     Revision,
 }
 
-/// Notices that an event is missing between others.
+/// Detects missing events between others.
 struct GapCheck {
-    /// None where gaps are as they should be.
+    /// How gaps are detected; `None` if gaps are expected.
     by: Option<By>,
     direction: Direction,
-    /// The last position that is asked for.
+    /// The last position requested.
     until: Option<Sequence>,
-    /// Where the last one stands, in the order that counts; none before it is known.
+    /// The number of the last event checked; `None` before it is known.
     last: Option<u64>,
 }
 
@@ -342,7 +341,7 @@ impl GapCheck {
         }
     }
 
-    /// Finds what the first line comes after.
+    /// Determines what precedes the first line.
     fn begin(
         &mut self,
         engine: &dyn Engine,
@@ -401,7 +400,7 @@ impl GapCheck {
         }
     }
 
-    /// Finds whether there should have been more after the last position that was read.
+    /// Checks whether there should have been more events after the last one read.
     fn end(
         &self,
         engine: &dyn Engine,
@@ -458,7 +457,7 @@ fn corrupt(engine: &dyn Engine, reason: impl ToString) -> Error {
     }
 }
 
-/// A blob of one owner's, checked against its hash.
+/// An owner's blob, verified against its hash.
 pub(crate) fn sound_blob(
     engine: &dyn Engine,
     owner: &Owner,
@@ -474,8 +473,8 @@ pub(crate) fn sound_blob(
     Ok(bytes)
 }
 
-/// The newest snapshot of a stream that is not newer than `at` and fits what is stored. One that
-/// does not is passed over: it only saves time.
+/// The newest valid snapshot of a stream at or before `at`. Invalid ones are ignored, because snapshots only
+/// save time.
 pub(crate) fn snapshot(
     engine: &dyn Engine,
     principal: &Principal,

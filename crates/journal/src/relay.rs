@@ -1,4 +1,4 @@
-//! Shows a store to a walker on another thread: one thread reads, another looks at what was read.
+//! Passes the contents of a store to a walker on another thread, so that reading and verifying run in parallel.
 
 use std::mem;
 use std::ops::ControlFlow;
@@ -8,9 +8,9 @@ use std::thread;
 use crate::Error;
 use crate::engine::{Engine, RawStream, Row, Walker};
 
-/// Bytes that are handed over together, give or take one record.
+/// The size of a batch in bytes, exceeded by at most one record.
 const BATCH_BYTES: usize = 256 << 10;
-/// Batches that may wait for the walker.
+/// The most batches that wait for the walker.
 const BATCHES_WAITING: usize = 4;
 
 /// Walks the store with the walker on another thread.
@@ -32,7 +32,7 @@ pub(crate) fn walk(engine: &dyn Engine, walker: &mut (dyn Walker + Send)) -> Res
     })
 }
 
-/// What was read, in order: texts and bytes one after another, and where they are.
+/// Records read, in order: the parts one after another, and their lengths.
 #[derive(Default)]
 struct Batch {
     bytes: Vec<u8>,
@@ -125,7 +125,7 @@ impl Batch {
     }
 }
 
-/// The parts of a batch that are left.
+/// The parts of a batch that were not taken yet.
 struct Parts<'a>(&'a [u8]);
 
 impl<'a> Parts<'a> {
@@ -135,13 +135,13 @@ impl<'a> Parts<'a> {
         part
     }
 
-    /// A part that was text when it was kept.
+    /// A part that was valid UTF-8 when it was added.
     fn text(&mut self, len: usize) -> &'a str {
         std::str::from_utf8(self.next(len)).unwrap_or_default()
     }
 }
 
-/// Keeps what it is shown and hands it over.
+/// Collects records into batches and sends them.
 struct Relay {
     to: mpsc::SyncSender<Batch>,
     batch: Batch,
@@ -156,7 +156,7 @@ impl Relay {
         self.hand_over()
     }
 
-    /// Breaks off where nobody listens any more.
+    /// Sends the current batch. Stops the walk if the receiver is gone.
     fn hand_over(&mut self) -> ControlFlow<()> {
         let next = Batch {
             bytes: Vec::with_capacity(BATCH_BYTES + BATCH_BYTES / 8),

@@ -1,12 +1,12 @@
-//! Live reading: everything recorded since a position, then what is recorded from now on.
+//! Live reading: everything recorded since a position, and then new events as they are recorded.
 //!
-//! The past is read from the store, a page at a time; the present comes over the bus, from the moment
-//! of subscribing on. What came over the bus up to the page's end is passed over, and where something
-//! is missing there (the bus drops for a slow reader) the store is read again: so nothing is lost or
-//! repeated, however slow the reader, and only a bounded number of events ever waits for it.
+//! Stored events are read from the store page by page; new ones arrive over the bus from the time of subscription.
+//! Events on the bus that the pages already contained are skipped. If events are missing on the bus (it drops
+//! messages for slow readers), the store is read again. So nothing is lost or repeated, however slow the reader,
+//! and only a bounded number of events is queued for it.
 //!
-//! Who follows one task of one owner hears of that task alone; that nothing is missing then shows in
-//! the revisions, which have no gaps in a stream, as the sequences have none in the store.
+//! A subscription to one task of one owner receives only that task's messages. Missing events are then detected by
+//! revisions, which have no gaps within a stream, as sequence numbers have none in the store.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,41 +21,41 @@ use crate::handle::Journal;
 use crate::reader::{Filter, ReadLimit};
 use crate::writer::Committed;
 
-/// Events read at a time.
+/// The number of events read at a time.
 const PAGE: usize = 500;
-/// Committed events that wait for one subscription; one that is slower reads from the store.
+/// The most committed events queued for a subscription. A slower one reads from the store.
 const LIVE_MAX: usize = 256;
-/// How often a reader beside another process's writer looks for more.
+/// How often a read-only journal checks for new events by another process.
 const POLL: Duration = Duration::from_millis(100);
 
-/// A live view of the events that a filter takes.
+/// A live view of the events that match a filter.
 #[derive(Debug)]
 pub struct Subscription {
     journal: Journal,
     principal: Principal,
     filter: Filter,
-    /// Everything up to here was given, or is not meant.
+    /// All events up to here were returned or do not match.
     position: Sequence,
     ready: VecDeque<Event>,
-    /// None beside another process's writer.
+    /// The subscription to this process's writer; `None` if another process writes.
     live: Option<Live>,
-    /// Whether everything up to the present was read from the store.
+    /// Whether all stored events were read.
     caught_up: bool,
-    /// Of one stream's last event up to the position, once it is known.
+    /// The revision of the stream's last event up to the position, once known. Only for one stream.
     revision: Option<Revision>,
 }
 
-/// The present, as this process's writer tells it.
+/// The new events, as published by this process's writer.
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) messages: journeyman_bus::Subscription<Committed>,
-    /// Changes when there may be events that it does not tell of.
+    /// Changes when there may be events that were not published.
     pub(crate) unpublished: watch::Receiver<u64>,
     pub(crate) committed: watch::Receiver<Sequence>,
 }
 
 impl Live {
-    /// What is to be heard for a filter.
+    /// The bus subscription for a filter.
     pub(crate) fn options(
         principal: &Principal,
         filter: &Filter,
@@ -89,8 +89,7 @@ impl Subscription {
         }
     }
 
-    /// The next event, as soon as there is one. Cancel-safe: an event that was not given is given
-    /// by the next call.
+    /// Waits for the next event. Cancel-safe: an event is not lost if the future is dropped.
     pub async fn next(&mut self) -> Result<Event, Error> {
         loop {
             if let Some(event) = self.ready.pop_front() {
@@ -103,8 +102,8 @@ impl Subscription {
         }
     }
 
-    /// Waits until there may be something to [`Subscription::take`]. What is in the store alone is not
-    /// read yet, so that nothing is held for whoever is not ready for it. Cancel-safe.
+    /// Waits until [`Subscription::take`] may return something. Stored events are not read yet, so that nothing
+    /// is held in memory for a caller that is not ready. Cancel-safe.
     pub async fn wait(&mut self) -> Result<(), Error> {
         while self.ready.is_empty() {
             if self.listens() {
@@ -120,8 +119,7 @@ impl Subscription {
         Ok(())
     }
 
-    /// What there is now, and not more of it than this, give or take one event; perhaps nothing.
-    /// Cancel-safe.
+    /// Returns the available events up to a limit, exceeded by at most one event; possibly none. Cancel-safe.
     pub async fn take(&mut self, read_limit: ReadLimit) -> Result<Vec<Event>, Error> {
         if self.ready.is_empty() && !self.listens() {
             self.read(read_limit).await?;
@@ -137,12 +135,12 @@ impl Subscription {
         Ok(taken)
     }
 
-    /// Whether what comes next comes over the bus.
+    /// Whether the next events come over the bus.
     fn listens(&self) -> bool {
         self.live.is_some() && self.caught_up
     }
 
-    /// The position of the last event that was committed.
+    /// The position of the last committed event.
     async fn head(&self) -> Result<Sequence, Error> {
         match &self.live {
             Some(live) => Ok(*live.committed.borrow()),
@@ -150,7 +148,7 @@ impl Subscription {
         }
     }
 
-    /// Reads the next page.
+    /// Reads the next page from the store.
     async fn read(&mut self, read_limit: ReadLimit) -> Result<(), Error> {
         // Looked at before the page is read: what comes in meanwhile is on the bus.
         let head = self.head().await?;
@@ -166,7 +164,7 @@ impl Subscription {
         Ok(())
     }
 
-    /// Takes what came over the bus, or finds that something is missing there.
+    /// Receives events from the bus, or detects that some are missing.
     async fn listen(&mut self) -> Result<(), Error> {
         if self.follows_one() && self.revision.is_none() {
             self.revision = Some(self.revision_here().await?);
@@ -215,7 +213,7 @@ impl Subscription {
         Ok(())
     }
 
-    /// Whether it hears of one stream alone.
+    /// Whether only one stream is followed.
     fn follows_one(&self) -> bool {
         one_stream(&self.principal, &self.filter).is_some()
     }
@@ -236,7 +234,7 @@ impl Subscription {
     }
 }
 
-/// The task that is followed, where that is one stream: the system sees every owner's task of the name.
+/// The task followed, if it is a single stream: the system principal sees every owner's task with that id.
 fn one_stream<'a>(principal: &Principal, filter: &'a Filter) -> Option<&'a TaskId> {
     filter.task_id.as_ref().filter(|_| !principal.is_system())
 }

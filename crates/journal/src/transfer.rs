@@ -1,13 +1,12 @@
-//! A journal as text and back: one JSON object a line.
+//! Exports a journal as text, one JSON object per line, and imports it.
 //!
-//! The first line names the store. An event is its stored line (or a `CloudEvent`); before it stand
-//! the texts that it cites and were not given yet, what it is linked to where that is not the event
-//! before it in the file, and before the first event of a stream what lists show of it. So a file can
-//! be read from the front, and one that was cut off is good up to there.
+//! The first line identifies the store. An event is its stored line (or a `CloudEvent`). It is preceded by the
+//! texts it refers to, unless they were exported before; by the hash of its predecessor, if that is not the
+//! preceding event in the file; and before the first event of a stream by the stream's summary. So a file can be
+//! read from the front, and a truncated file is valid up to its end.
 //!
-//! An event takes the place in its stream that it had where it comes from, or none: so an event whose
-//! predecessor was refused waits for an import that brings both, and two stores' tasks of one name do
-//! not become one.
+//! An imported event keeps its revision in the stream, or is refused: an event whose predecessor was refused can be
+//! imported later together with it, and tasks of two stores with the same id are not merged.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,31 +24,31 @@ use crate::engine::{StreamName, Summary};
 use crate::handle::Journal;
 use crate::reader::{Filter, Page};
 
-/// The version of the lines beside events.
+/// The version of the lines that are not events.
 const EXPORT: u32 = 1;
-/// Events that are read at a time.
+/// The number of events read at a time.
 const PAGE: usize = 500;
-/// Texts that are remembered as given; past that they may be given again.
+/// How many exported texts are remembered; others may be exported again.
 const GIVEN_MAX: usize = 100_000;
-/// Events that are appended at a time.
+/// The number of events appended at a time.
 const BATCH_EVENTS: usize = 500;
-/// Bytes of events and texts that are appended at a time, give or take one event.
+/// The number of bytes of events and texts appended at a time, exceeded by at most one event.
 const BATCH_BYTES: usize = 8 << 20;
-/// Lines that were refused, and events that were left out, that are named; the rest is counted.
+/// How many refused lines and omitted events are listed; the rest is only counted.
 const REFUSED_MAX: usize = 1_000;
 const BYTE_ORDER_MARK: char = '\u{feff}';
 pub(crate) const HASH_CHARS: usize = 3 + 64;
 
-/// How an export writes events.
+/// The format of exported events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// As they are stored.
+    /// The stored lines.
     Stored,
-    /// As `CloudEvents` 1.0 in structured JSON.
+    /// `CloudEvents` 1.0 in structured JSON.
     CloudEvents,
 }
 
-/// A line that is no event.
+/// A line that is not an event.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 enum Beside {
@@ -61,17 +60,17 @@ enum Beside {
         stream: TaskId,
         owner: Owner,
         summary: String,
-        /// The revision that it was written with; older exports do not say.
+        /// The revision at which the summary was written; missing in older exports.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         revision: Option<Revision>,
-        /// [`Summary::hash_of`] it; older exports do not say.
+        /// The summary's hash ([`Summary::hash_of`]); missing in older exports.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hash: Option<ContentHash>,
     },
     Link {
-        /// The next event's position.
+        /// The position of the next event.
         link: Sequence,
-        /// The hash of the event before that one.
+        /// The hash of its predecessor.
         previous: ContentHash,
     },
     Text {
@@ -90,7 +89,7 @@ fn line_of(beside: &Beside) -> Result<String, Error> {
     serde_json::to_string(beside).map_err(Error::bad_append)
 }
 
-/// An export under way; see [`Journal::export`].
+/// An export in progress; see [`Journal::export`].
 #[derive(Debug)]
 pub struct Export {
     pub(crate) journal: Journal,
@@ -99,10 +98,10 @@ pub struct Export {
     pub(crate) format: Format,
     position: Option<Sequence>,
     ended: bool,
-    /// What lists show of streams that were not begun yet, and as of which revision.
+    /// The summaries of streams that were not exported yet, with their revisions.
     streams: HashMap<StreamName, (Revision, Vec<u8>)>,
     given: HashSet<(Owner, ContentHash)>,
-    /// The last event that was given.
+    /// The last exported event.
     last: Option<Sequence>,
     damaged: Vec<Error>,
     left_out: u64,
@@ -130,9 +129,9 @@ impl Export {
         }
     }
 
-    /// How many events, or texts that they cite, were left out because they are not as they were
-    /// written or are missing; and the first 1,000 of them, each an [`Error::Damaged`], or an
-    /// [`Error::Corrupt`] where what lists show cannot be read.
+    /// How many events, or texts they refer to, were omitted because they were changed or are missing; and the
+    /// first 1,000 of these errors, each an [`Error::Damaged`], or an [`Error::Corrupt`] for an unreadable
+    /// summary.
     pub fn left_out(&self) -> (u64, &[Error]) {
         (self.left_out, &self.damaged)
     }
@@ -144,7 +143,7 @@ impl Export {
         }
     }
 
-    /// What lists show of every stream.
+    /// Reads the summaries of all streams.
     async fn read_summaries(&mut self) -> Result<(), Error> {
         let mut before = Sequence(u64::MAX);
         loop {
@@ -165,7 +164,7 @@ impl Export {
         }
     }
 
-    /// The next events that are as they were written; what is not is noted and left out.
+    /// Reads the next valid events. Invalid ones are recorded and omitted.
     async fn page(&mut self, after: Sequence) -> Result<Page, Error> {
         let (journal, principal) = (&self.journal, &self.principal);
         let page = journal.read(principal, &self.filter, after, PAGE).await;
@@ -196,7 +195,7 @@ impl Export {
         })
     }
 
-    /// The next lines, without line ends; none when all were given.
+    /// The next lines, without line ends; `None` at the end.
     pub async fn next(&mut self) -> Result<Vec<String>, Error> {
         let mut lines = Vec::new();
         if self.position.is_none() {
@@ -305,49 +304,49 @@ fn hashes_in(text: &str) -> impl Iterator<Item = ContentHash> {
 /// A line that was not imported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedLine {
-    /// Its number, from 1.
+    /// The number of the line, from 1.
     pub line: u64,
-    /// Why.
+    /// Why it was refused.
     pub reason: String,
 }
 
-/// What an import did.
+/// The result of an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImportReport {
-    /// Events that were added.
+    /// The number of events added.
     pub events: u64,
-    /// Events that were here already.
+    /// The number of events that were already stored.
     pub known: u64,
-    /// Lines that were refused.
+    /// The number of refused lines.
     pub refused: u64,
-    /// The first 1,000 of them.
+    /// The first 1,000 refused lines.
     pub refusals: Vec<RefusedLine>,
 }
 
-/// An import under way; see [`Journal::import`].
+/// An import in progress; see [`Journal::import`].
 pub struct Import {
     journal: Journal,
     principal: Principal,
     done: ImportReport,
     line: u64,
     store: Option<String>,
-    /// What lists are to show of streams, and as of which revision, if that is known.
+    /// The summaries of streams, with their revisions if known.
     summaries: HashMap<StreamName, (Option<Revision>, Vec<u8>)>,
-    /// The position of the last event line, and the hash that it carries.
+    /// The position of the last event line, and its hash.
     last: Option<(Sequence, ContentHash)>,
-    /// Texts that the next event may cite, and whose they are.
+    /// Texts that the next event may refer to, with their owners.
     texts: Vec<(Owner, Bytes)>,
-    /// Events that follow each other in one stream and wait to be appended.
+    /// Consecutive events of one stream that were not appended yet.
     events: Vec<Waiting>,
     blobs: Vec<Bytes>,
     bytes: usize,
 }
 
-/// An event that waits to be appended.
+/// An event that was not appended yet.
 struct Waiting {
     /// The number of its line.
     line: u64,
-    /// Its place in its stream, where it comes from.
+    /// Its revision in the original store.
     revision: Revision,
     event: NewEvent,
 }
@@ -375,8 +374,8 @@ impl Import {
         }
     }
 
-    /// Takes the next line. One that breaks a rule is refused and noted, and loses nothing else; an
-    /// error means that the journal takes no more: the same file again goes on where it stopped.
+    /// Processes the next line. An invalid line is refused and recorded, and does not affect others. An error
+    /// means that the journal accepts no more; importing the same file again continues where it stopped.
     pub async fn line(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.line += 1;
         let Ok(text) = std::str::from_utf8(bytes) else {
@@ -411,7 +410,7 @@ impl Import {
         Ok(())
     }
 
-    /// Everything was given: what waits is appended.
+    /// Appends the remaining events after the last line.
     pub async fn finish(mut self) -> Result<ImportReport, Error> {
         self.flush().await?;
         Ok(self.done)
@@ -424,7 +423,7 @@ impl Import {
         }
     }
 
-    /// An event, or nothing if the line only prepares one.
+    /// Parses an event; `None` for a line that only prepares one.
     fn read(&mut self, text: &str) -> Result<Option<Waiting>, String> {
         let (event, store) = if text.starts_with("{\"schema\":") {
             let store = self.store.clone().ok_or(
@@ -527,8 +526,8 @@ impl Import {
         Ok(())
     }
 
-    /// Appends what waits: together, or where that is refused one by one, so that only those at
-    /// fault and those that come after them are left out.
+    /// Appends the collected events: together, or one by one if that is refused, so that only invalid ones and
+    /// those after them are left out.
     async fn flush(&mut self) -> Result<(), Error> {
         let events = std::mem::take(&mut self.events);
         let blobs = std::mem::take(&mut self.blobs);
@@ -548,7 +547,7 @@ impl Import {
         Ok(())
     }
 
-    /// The inner error is the events' own fault.
+    /// The inner error means that the events themselves are invalid.
     async fn append(
         &mut self,
         waiting: &[Waiting],
@@ -599,7 +598,7 @@ impl Import {
     }
 }
 
-/// Why an event of this revision has no place in a task that has so many.
+/// Why an event of this revision cannot be appended to a task with this many events.
 fn misplaced(task: &TaskId, revision: Revision, actual: Revision) -> String {
     if actual.next() < revision {
         return format!(

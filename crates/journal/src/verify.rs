@@ -15,36 +15,36 @@ use crate::reader::Head;
 use crate::relay;
 use crate::transfer::HASH_CHARS;
 
-/// The members of a payload that name a text by its hash, up to the hash; within a string of the
-/// payload the quotation marks would be escaped.
+/// The members of a payload that refer to a text, up to the hash. In a string inside the payload the quotation
+/// marks would be escaped.
 const CITES: &[&str] = &["\"blob\":\"", "\"schema\":\""];
 
 /// What is wrong with a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// A sequence is missing or out of order.
+    /// A sequence number is missing or out of order.
     Sequence {
-        /// What should stand here.
+        /// The expected sequence number.
         expected: Sequence,
     },
-    /// A revision of its stream is missing or out of order.
+    /// A revision of the stream is missing or out of order.
     Revision {
-        /// What should stand here.
+        /// The expected revision.
         expected: Revision,
     },
-    /// The line cannot be read.
+    /// The line cannot be parsed.
     Unreadable(String),
-    /// The bytes are not those that were written, or what stood before them was changed.
+    /// The hash is wrong: this line or an earlier one was changed.
     Hash,
-    /// The row says something else than its line.
+    /// The columns of the row do not match its line.
     Columns,
-    /// A payload that is kept as a blob is missing or has other bytes.
+    /// A payload stored as a blob is missing or was changed.
     Blob(ContentHash),
-    /// A text that the event cites as a part of a prompt is missing.
+    /// A text that the event refers to as part of a prompt is missing.
     Text(ContentHash),
-    /// An actor's clock went back within its stream.
+    /// An actor's vector clock went backwards within the stream.
     Clock,
-    /// The stream's row is not what its last event says.
+    /// The stream's row does not match its last event.
     Stream,
     /// What lists show of the stream is not what was written.
     Summary,
@@ -77,36 +77,36 @@ impl fmt::Display for Flaw {
     }
 }
 
-/// The first record that is not as it should be.
+/// The first invalid record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadRecord {
-    /// Where; 0 for a blob that no event cites.
+    /// The position; 0 for a blob that no event refers to.
     pub sequence: Sequence,
-    /// What is wrong.
+    /// What is wrong with it.
     pub what: Flaw,
 }
 
-/// What a walk over the store found.
+/// The result of verifying a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// Sound events, up to the first bad one.
+    /// The number of valid events before the first invalid record.
     pub events: u64,
-    /// The last sound event.
+    /// The last valid event.
     pub head: Head,
-    /// The first bad record.
+    /// The first invalid record.
     pub first_bad: Option<BadRecord>,
     /// Events whose cause is not in the store: accepted, but worth a look.
     pub unknown_causes: u64,
 }
 
 impl VerifyReport {
-    /// Whether every record is as it was written.
+    /// Whether all records are valid.
     pub fn ok(&self) -> bool {
         self.first_bad.is_none()
     }
 }
 
-/// Walks the store and checks it.
+/// Verifies a store.
 pub(crate) fn verify(engine: &dyn Engine, known: Option<Head>) -> Result<VerifyReport, Error> {
     let mut walk = Walk::new(known);
     relay::walk(engine, &mut walk)?;
@@ -116,16 +116,16 @@ pub(crate) fn verify(engine: &dyn Engine, known: Option<Head>) -> Result<VerifyR
 struct BadBlob {
     owner: String,
     hash: ContentHash,
-    /// The hash as it is cited.
+    /// The hash by which events refer to it.
     cited_as: String,
 }
 
 struct Walk {
-    /// A head that was kept.
+    /// The head that was kept elsewhere.
     known: Option<Head>,
     head: Head,
     streams: Vec<Walked>,
-    /// By owner and task, where in `streams` it is.
+    /// The index into `streams`, by owner and task.
     places: HashMap<String, HashMap<String, usize>>,
     ids: HashSet<EventId>,
     unknown_causes: u64,

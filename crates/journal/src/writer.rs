@@ -1,8 +1,8 @@
-//! The one writer: a thread that takes everything that waits into one transaction (group commit)
-//! and answers after the commit. It alone gives sequences and revisions.
+//! The only writer: a thread that combines all waiting appends into one transaction (group commit) and replies
+//! after the commit. It assigns sequence numbers and revisions.
 //!
-//! After an error at the commit nothing is assumed: the store is opened again, and the last event
-//! that was acknowledged must be there, or the journal refuses all further work.
+//! After an error at the commit the outcome is unknown: the store is opened again, and the last acknowledged event
+//! must exist, or the journal refuses all further work.
 
 use std::sync::Arc;
 use std::thread;
@@ -19,26 +19,26 @@ use crate::reader::{Head, Snapshot};
 
 /// Orders that are taken together at the most.
 const BATCH_COMMANDS_MAX: usize = 512;
-/// Events that one transaction takes at the most, give or take one append.
+/// The most events per transaction, exceeded by at most one append.
 const BATCH_EVENTS_MAX: usize = 4_000;
-/// Bytes of payloads and blobs that one transaction takes at the most, give or take one append.
+/// The most bytes of payloads and blobs per transaction, exceeded by at most one append.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
-/// From so many writers at once on, a group waits for those that are about to come.
+/// From this many concurrent writers on, a group waits for further appends.
 const GATHER_MIN: usize = 8;
-/// How long it waits for them at the most.
+/// The longest wait for further appends.
 const GATHER_TIME: Duration = Duration::from_micros(300);
 
-/// Bytes of a line that is told over the bus. Hundreds wait there for a slow subscription, so it reads
-/// longer ones from the store when it is ready for them.
+/// The longest line that is published on the bus, in bytes. Hundreds of messages may be queued for a slow
+/// subscription, so it reads longer events from the store.
 const PUBLISHED_BYTES_MAX: usize = 64 << 10;
 
-/// A committed event on its way to subscriptions. On the bus its kind is its task, so that news of one
-/// task wakes nobody who follows another.
+/// A committed event, published to subscriptions. Its kind on the bus is its task, so that a subscription to
+/// one task is not woken by others.
 #[derive(Debug)]
 pub(crate) struct Committed {
     task: TaskId,
-    /// None of one that is too large to wait here: that there is one is all that is told.
+    /// The event; `None` if it is too large, so that only its existence is published.
     pub(crate) event: Option<Event>,
 }
 
@@ -58,7 +58,7 @@ impl Message for Committed {
     }
 }
 
-/// What the writer is asked to do.
+/// A command to the writer.
 pub(crate) enum Command {
     Append(AppendCommand),
     Snapshot(SnapshotCommand),
@@ -83,31 +83,31 @@ pub(crate) struct SnapshotCommand {
 /// What is known of what was acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CommitState {
-    /// It is there.
+    /// They are stored.
     Known,
     /// The store must be opened again before anything is written.
     InDoubt,
-    /// Something is gone, for good.
+    /// Some are missing, permanently.
     Lost,
 }
 
-/// The thread that writes, and all that it holds.
+/// The writer thread and its state.
 pub(crate) struct WriterThread {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) store: Box<dyn engine::Writer>,
-    /// The last event that was acknowledged.
+    /// The last acknowledged event.
     pub(crate) head: Head,
     pub(crate) committed: watch::Sender<Sequence>,
-    /// Where committed events are published.
+    /// The bus on which committed events are published.
     pub(crate) bus: Bus<Committed>,
-    /// Counts up when events were found committed that nobody was told of.
+    /// Incremented when events turn out to be committed that were not published.
     pub(crate) unpublished: watch::Sender<u64>,
     pub(crate) commit_state: CommitState,
-    /// Why the last append was not written; none if it was.
+    /// Why the last append was not written; `None` if it was.
     pub(crate) write_error: watch::Sender<Option<Error>>,
 }
 
-/// Orders that are taken together.
+/// Commands that are handled together.
 #[derive(Default)]
 struct Group {
     appends: Vec<AppendCommand>,
@@ -117,9 +117,9 @@ struct Group {
 }
 
 impl Group {
-    /// The first order and those that wait behind it. Where many write at once, those that were
-    /// answered a moment ago are about to come again: a short wait for them makes one flush of what
-    /// would be two (`commit_delay` and `commit_siblings` of PostgreSQL are the same idea).
+    /// Collects the first command and those queued behind it. If there are many concurrent writers, those that
+    /// just got a reply are about to send their next append; waiting briefly for them turns two flushes into
+    /// one (like `commit_delay` and `commit_siblings` of PostgreSQL).
     fn gather(first: Command, commands: &mut mpsc::Receiver<Command>, expected: usize) -> Self {
         let mut group = Self::default();
         group.add(first);
@@ -162,7 +162,7 @@ impl Group {
 }
 
 impl WriterThread {
-    /// Takes orders until the journal is dropped, then ends.
+    /// Handles commands until the journal is dropped.
     pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         // How many may come soon: those that were answered last, and those that waited meanwhile.
         let mut expected = 0;
@@ -236,7 +236,8 @@ impl WriterThread {
         }
     }
 
-    /// Full and not writable are rolled back; anything else leaves the store in doubt.
+    /// Updates the commit state after an error: "full" and "not writable" were rolled back; any other error
+    /// leaves the store in doubt.
     fn note(&mut self, error: Option<&Error>) {
         match error {
             None | Some(Error::Full { .. } | Error::NotWritable { .. }) => {}
@@ -244,7 +245,7 @@ impl WriterThread {
         }
     }
 
-    /// One transaction. Its answers hold only if it is committed, which it then is.
+    /// Runs one transaction. The returned results are valid only if it was committed.
     fn try_write(
         &mut self,
         batch: &[AppendCommand],
@@ -267,8 +268,8 @@ impl WriterThread {
         Ok((results, head))
     }
 
-    /// After an error in doubt: opens the store again and goes on only if the last event that was
-    /// acknowledged is there as it was.
+    /// After an error that leaves the store in doubt: opens the store again, and continues only if the last
+    /// acknowledged event exists unchanged.
     fn recover(&mut self) -> Result<(), Error> {
         if self.commit_state == CommitState::InDoubt {
             match self.store.reopen() {
