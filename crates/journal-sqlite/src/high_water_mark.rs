@@ -1,9 +1,9 @@
-//! The newest event that was acknowledged, noted in a file of its own. `SQLite` takes a log that was cut
-//! short or deleted for one that ends early, and gives the older state without a word; the note tells.
+//! The position of the last acknowledged event, written to a separate file. If the log is truncated or deleted,
+//! `SQLite` takes it for one that ends early and silently returns the older state; this file reveals that.
 //!
-//! It is written after each commit and not flushed: what it says was flushed before. A process that is
-//! killed leaves it whole, a loss of power may leave an older one, or none, which asks for less. It is
-//! about one file, by device and inode: a copy of a store has no note, and opens as far as it goes.
+//! It is written after each commit and not synced, because what it refers to was synced before. It survives a
+//! killed process; a power loss may leave an older version or none, which only weakens the check. It is bound to
+//! one database file, by device and inode: a copy of a store has none and opens as it is.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -16,17 +16,17 @@ use crate::place::FileId;
 
 const NAME: &str = "journal.last";
 const MODE: u32 = 0o600;
-/// Every note has so many bytes: a newer one covers an older one.
+/// The length of the file in bytes; always the same, so that a new mark overwrites an old one completely.
 const LEN: usize = 160;
 
-/// An event that was acknowledged.
+/// An acknowledged event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Acknowledged {
     pub(crate) sequence: Sequence,
     pub(crate) hash: ContentHash,
 }
 
-/// The file of the note, open.
+/// The open file.
 #[derive(Debug)]
 pub(crate) struct HighWaterMark {
     file: File,
@@ -34,7 +34,7 @@ pub(crate) struct HighWaterMark {
 }
 
 impl HighWaterMark {
-    /// Begins to note what is acknowledged in the database `about`.
+    /// Opens or creates the mark for the database `about`.
     pub(crate) fn open(folder: &Path, about: FileId) -> io::Result<Self> {
         let file = OpenOptions::new()
             .write(true)
@@ -58,7 +58,7 @@ fn path(folder: &Path) -> PathBuf {
     folder.join(NAME)
 }
 
-/// What was acknowledged in the database `about`, as far as is known.
+/// The last acknowledged event of the database `about`, as far as known.
 pub(crate) fn noted(folder: &Path, about: FileId) -> Option<Acknowledged> {
     let note = fs::read_to_string(path(folder)).ok()?;
     let mut words = note.split_ascii_whitespace();

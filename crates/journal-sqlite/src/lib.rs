@@ -1,8 +1,8 @@
-//! The engine that keeps a journal in one `SQLite` file, which any `SQLite` tool can open: WAL,
-//! every commit flushed to the disk, readers on connections of their own.
+//! The storage engine that keeps a journal in an `SQLite` file, which any `SQLite` tool can open: in WAL mode, with
+//! every commit flushed to disk, and separate connections for readers.
 //!
-//! Floor 3, beside the journal whose lines it keeps: it gives no sequence and checks no rule. What a
-//! data folder is (its files, its lock, its remains) is known here alone.
+//! Floor 3, beside the journal whose lines it stores. It assigns no sequence numbers and checks no rules. Only this
+//! crate knows the contents of a data directory: its files, its lock, and the remains of a damaged store.
 
 mod high_water_mark;
 mod lock;
@@ -30,19 +30,19 @@ use schema::Reader;
 pub use schema::SQLITE_VERSION_MIN;
 use write::SqliteWriter;
 
-/// Idle connections that are kept: as many as queries run at once.
+/// The most idle connections kept: as many as there are concurrent queries.
 const IDLE_MAX: usize = READS_MAX;
 
-/// A store in a data folder.
+/// A store in a data directory.
 #[derive(Debug)]
 pub struct Sqlite {
     place: Place,
-    /// Connections that read and have nothing to do.
+    /// Idle read connections.
     idle: Mutex<Vec<Reader>>,
 }
 
 impl Sqlite {
-    /// The store in this folder. Nothing is opened yet.
+    /// The store in this folder. Opens nothing yet.
     pub fn new(folder: PathBuf) -> Self {
         Self {
             place: Place::new(folder),
@@ -50,33 +50,33 @@ impl Sqlite {
         }
     }
 
-    /// The largest size of the database file in bytes; past it appends answer [`Error::Full`].
+    /// The largest size of the database file in bytes. When it is reached, appends fail with [`Error::Full`].
     #[must_use]
     pub fn bytes_max(mut self, bytes_max: u64) -> Self {
         self.place.bytes_max = Some(bytes_max);
         self
     }
 
-    /// Uses the `SQLite` VFS that is registered under this name instead of the system's, which is
-    /// how tests let a disk fail.
+    /// Uses the `SQLite` VFS registered under this name instead of the system's, so that tests can simulate
+    /// disk failures.
     #[must_use]
     pub fn vfs(mut self, name: &str) -> Self {
         self.place.vfs = Some(name.to_owned());
         self
     }
 
-    /// Whether there is a store. Looks, and touches nothing; [`Error::Remains`] where there was one and
-    /// something of it is missing, [`Error::Corrupt`] where something else has its name.
+    /// Whether there is a store. Changes nothing. Fails with [`Error::Remains`] if parts of a store are
+    /// missing, and with [`Error::Corrupt`] if something else has its name.
     pub fn exists(&self) -> Result<bool, Error> {
         Ok(self.place.look()? == FolderContent::Store)
     }
 
-    /// The process that holds the folder for writing, if one does; 0 if it did not say.
+    /// The process that holds the data directory for writing, if there is one; 0 if it is unknown.
     pub fn process(&self) -> Option<u32> {
         lock::process(&self.place.folder)
     }
 
-    /// Runs a query on a connection of its own.
+    /// Runs a query on a read connection.
     fn with<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
         let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
         let reader = match idle {
@@ -101,7 +101,7 @@ impl Sqlite {
 }
 
 impl Place {
-    /// What an error of `SQLite` means for the journal.
+    /// Converts an error of `SQLite` to one of the journal.
     fn failed(&self, error: &rusqlite::Error) -> Error {
         let reason = error.to_string();
         match error {

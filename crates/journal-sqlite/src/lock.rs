@@ -1,5 +1,5 @@
-//! The lock file: one writer per data folder. The operating system frees it when its holder dies,
-//! however it dies.
+//! The lock file: one writer per data directory. The operating system releases the lock when the holder ends for
+//! any reason.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -11,17 +11,17 @@ use journeyman_journal::{Error, Holder};
 
 use crate::place::failed_io;
 
-/// Readers look at the lock for a moment each; a writer tries again for about this long.
+/// How often a writer tries to take the lock. Readers hold it briefly to check it.
 const TRIES: u32 = 10;
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
 pub(crate) struct Lock {
-    /// Held for as long as this value lives.
+    /// The lock is held for as long as this value lives.
     _file: File,
 }
 
-/// The file that is locked.
+/// The path of the lock file.
 pub(crate) fn path(folder: &Path) -> PathBuf {
     folder.join("journal.lock")
 }
@@ -60,7 +60,7 @@ impl Lock {
     }
 }
 
-/// The process that holds the folder, if one does; 0 if it did not say.
+/// The process that holds the data directory, if there is one; 0 if it is unknown.
 pub(crate) fn process(folder: &Path) -> Option<u32> {
     let mut file = File::open(path(folder)).ok()?;
     match file.try_lock_shared() {
@@ -69,7 +69,7 @@ pub(crate) fn process(folder: &Path) -> Option<u32> {
     }
 }
 
-/// A process by the number that it noted.
+/// A holder with the process id it has written.
 pub(crate) fn holder(process: u32) -> Holder {
     match process {
         0 => Holder::new("a process that does not tell its number"),

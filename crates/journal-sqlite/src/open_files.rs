@@ -1,9 +1,9 @@
-//! Which database files this process has open.
+//! Tracks which database files this process has open.
 //!
-//! Locks of POSIX belong to a process: whoever closes any descriptor of a file gives up all locks that
-//! the process has on it (fcntl(2); section 2.2 of sqlite.org/howtocorrupt.html). Another program that
-//! closes the database then takes itself for the last one and deletes the log. So a file is looked
-//! into by hand only while `SQLite` does not have it open here.
+//! POSIX locks belong to a process: closing any descriptor of a file releases all locks that the process has on it
+//! (fcntl(2); section 2.2 of sqlite.org/howtocorrupt.html). Another program that closes the database then considers
+//! itself the last user and deletes the log. So a file is only read directly while `SQLite` does not have it open
+//! in this process.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,7 +16,7 @@ use rusqlite::Connection;
 
 use crate::place::FileId;
 
-/// How many connections each file has.
+/// The number of connections per file.
 static OPEN: Mutex<BTreeMap<FileId, usize>> = Mutex::new(BTreeMap::new());
 
 fn open() -> MutexGuard<'static, BTreeMap<FileId, usize>> {
@@ -59,7 +59,7 @@ impl DerefMut for TrackedConnection {
     }
 }
 
-/// Counts as one connection to a file while it lives.
+/// Counts as a connection to a file while it lives.
 #[derive(Debug)]
 struct Use(Option<FileId>);
 
@@ -86,7 +86,7 @@ impl Drop for Use {
     }
 }
 
-/// The first bytes of a file, `len` at the most; none while this process has it open.
+/// The first `len` bytes of a file; `None` while this process has it open.
 pub(crate) fn beginning(file: &Path, len: usize) -> io::Result<Option<Vec<u8>>> {
     // Nobody opens it while it is looked into.
     let open = open();
