@@ -1,4 +1,4 @@
-//! What an append does, and what it refuses.
+//! Tests of appends and their errors.
 
 use crate::{
     Fresh, Maker, all, append, assert_sound, at, fresh, lines, new_event, revisions, sequences,
@@ -333,8 +333,7 @@ pub async fn one_mebibyte_of_data_stays_in_the_line_and_ten_are_taken(store: Fre
     assert_sound(&journal).await;
 }
 
-/// Data that looks like the journal's own reference would otherwise make the whole store
-/// unreadable.
+/// Otherwise data that looks like the journal's own reference could make the whole store unreadable.
 pub async fn a_reference_to_a_blob_that_the_owner_does_not_have_is_refused(store: Fresh) {
     let (_store, journal) = fresh(store);
     let (me, other, make) = (Principal::local(), user("other"), Maker::new(1));
@@ -490,7 +489,7 @@ pub async fn an_append_whose_caller_went_away_is_written_all_the_same(store: Fre
     assert_eq!(sequences(&again.events), [1]);
 }
 
-/// The matches lie farther apart than an engine is asked for at a time.
+/// The matches are farther apart than the number of lines read from an engine at a time.
 pub async fn what_a_filter_takes_is_found_however_far_apart_it_lies(store: Fresh) {
     let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
@@ -537,7 +536,7 @@ pub async fn what_a_filter_takes_is_found_however_far_apart_it_lies(store: Fresh
     }
 }
 
-/// One read gives no more bytes than fit into memory well; the rest comes with the next.
+/// A read returns a bounded number of bytes, and the next read returns the rest.
 pub async fn large_events_come_in_small_pages(store: Fresh) {
     let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));

@@ -1,4 +1,4 @@
-//! Many writers at once.
+//! Tests with many concurrent writers.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ fn numbers(to: u64) -> Vec<u64> {
     (1..=to).collect()
 }
 
-/// Each writer appends to its own stream and, without looking, to one that all share.
+/// Each writer appends to a stream of its own and, without an expected revision, to a shared one.
 pub async fn a_hundred_writers_leave_no_gap_and_no_repeat(store: Fresh) {
     let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Arc::new(Maker::new(1)));
@@ -72,7 +72,7 @@ pub async fn a_hundred_writers_leave_no_gap_and_no_repeat(store: Fresh) {
     assert_sound(&journal).await;
 }
 
-/// Makes many calls at once, from one task.
+/// Makes many calls concurrently, from one async task.
 async fn at_once(journal: &Journal, appends: Vec<Append>) -> Vec<Result<Appended, Error>> {
     let me = Principal::local();
     let mut calls: Vec<_> = appends
@@ -151,7 +151,7 @@ pub async fn the_same_append_many_times_at_once_is_written_once(store: Fresh) {
     assert_eq!(sequences(&all(&journal, &me).await), [1, 2, 3]);
 }
 
-/// More than the queue takes at a time.
+/// More than fit into the queue at a time.
 pub async fn callers_wait_when_the_queue_is_full(store: Fresh) {
     let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
@@ -163,7 +163,7 @@ pub async fn callers_wait_when_the_queue_is_full(store: Fresh) {
     assert_sound(&journal).await;
 }
 
-/// Fifty calls of two steps each, because a task of tokio's gives way after 128.
+/// Fifty calls of two steps each, because a tokio task yields after 128 operations.
 pub async fn dropping_the_journal_finishes_what_it_accepted(store: Fresh) {
     let (store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));

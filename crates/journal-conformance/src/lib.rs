@@ -39,7 +39,7 @@ use journeyman_event::{
 };
 use journeyman_journal::{Append, Engine, Expected, Filter, Journal};
 
-/// Runs every check over the engine that the function makes; each is a test of its own name.
+/// Generates a test for each check, run against the engine that the function creates.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -127,7 +127,7 @@ macro_rules! suite {
     };
 }
 
-/// One test for each check.
+/// Generates one test per check.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! checks {
@@ -141,13 +141,13 @@ macro_rules! checks {
     };
 }
 
-/// Makes an empty store.
+/// Creates an empty store.
 pub type Fresh = fn() -> Store;
 
 /// A store that a check opens, closes and opens again.
 pub struct Store {
     engine: Arc<dyn Engine>,
-    /// Lives as long as the store: its folder.
+    /// A value that lives as long as the store, such as its folder.
     _kept: Option<Box<dyn Any + Send>>,
 }
 
@@ -158,7 +158,7 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// The store that this engine keeps.
+    /// A store in this engine.
     pub fn new(engine: Arc<dyn Engine>) -> Self {
         Self {
             engine,
@@ -166,7 +166,7 @@ impl Store {
         }
     }
 
-    /// The same, with something that must outlive it, such as a temporary folder.
+    /// The same with a value that must outlive it, such as a temporary folder.
     #[must_use]
     pub fn keeping(self, kept: impl Any + Send) -> Self {
         Self {
@@ -175,7 +175,7 @@ impl Store {
         }
     }
 
-    /// The engine that keeps it.
+    /// The engine of the store.
     pub fn engine(&self) -> &Arc<dyn Engine> {
         &self.engine
     }
@@ -191,7 +191,7 @@ impl Store {
     }
 }
 
-/// Runs one check on threads of its own.
+/// Runs one check in its own async runtime.
 pub fn run(check: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
@@ -201,21 +201,21 @@ pub fn run(check: impl Future<Output = ()>) {
         .block_on(check);
 }
 
-/// A new store and its journal.
+/// A new store and its open journal.
 pub fn fresh(store: Fresh) -> (Store, Journal) {
     let store = store();
     let journal = store.open();
     (store, journal)
 }
 
-/// Makes events. Makers of different seeds make different ids.
+/// Makes events. Different seeds give different ids.
 pub struct Maker {
     time: SteppedTime,
     random: SeededRandom,
 }
 
 impl Maker {
-    /// The same seed makes the same events.
+    /// The same seed gives the same events.
     pub fn new(seed: u64) -> Self {
         Self {
             time: SteppedTime::default(),
@@ -223,7 +223,7 @@ impl Maker {
         }
     }
 
-    /// An event about nothing but this text.
+    /// A draft of an event with only this text.
     pub fn draft(&self, principal: &Principal, task: &str, text: &str) -> Draft {
         Draft {
             id: EventId::new(&self.time, &self.random),
@@ -247,14 +247,14 @@ impl Maker {
         new_event(self.draft(principal, task, text))
     }
 
-    /// So many of them, each with its number as its text.
+    /// This many of them, each with its number as text.
     pub fn events(&self, principal: &Principal, task: &str, count: usize) -> Vec<NewEvent> {
         (0..count)
             .map(|n| self.event(principal, task, &format!("{task} {n}")))
             .collect()
     }
 
-    /// An append of that many events, whatever the stream's revision.
+    /// An append of this many events at any revision of the stream.
     pub fn append(&self, principal: &Principal, task: &str, count: usize) -> Append {
         append(task, Expected::Any, self.events(principal, task, count))
     }
@@ -266,7 +266,7 @@ pub fn new_event(draft: Draft) -> NewEvent {
     NewEvent::new(draft, now).unwrap()
 }
 
-/// An append of these events alone.
+/// An append of only these events.
 pub fn append(task: &str, expected: Expected, events: Vec<NewEvent>) -> Append {
     Append {
         task_id: TaskId::new(task).unwrap(),
@@ -277,7 +277,7 @@ pub fn append(task: &str, expected: Expected, events: Vec<NewEvent>) -> Append {
     }
 }
 
-/// An expected revision.
+/// An expected revision of the stream.
 pub fn at(revision: u64) -> Expected {
     Expected::Revision(Revision(revision))
 }
@@ -287,12 +287,12 @@ pub fn user(name: &str) -> Principal {
     Principal::user(Owner::new(name).unwrap())
 }
 
-/// The events of one task.
+/// The filter for the events of a task.
 pub fn of_task(task: &str) -> Filter {
     Filter::of_task(&TaskId::new(task).unwrap())
 }
 
-/// Everything that the principal sees, oldest first.
+/// All events that the principal sees, oldest first.
 pub async fn all(journal: &Journal, principal: &Principal) -> Vec<Event> {
     let mut events: Vec<Event> = Vec::new();
     loop {
@@ -308,22 +308,22 @@ pub async fn all(journal: &Journal, principal: &Principal) -> Vec<Event> {
     }
 }
 
-/// Their positions in the store.
+/// The sequence numbers of events.
 pub fn sequences(events: &[Event]) -> Vec<u64> {
     events.iter().map(|event| event.sequence().0).collect()
 }
 
-/// Their positions in their streams.
+/// The revisions of events.
 pub fn revisions(events: &[Event]) -> Vec<u64> {
     events.iter().map(|event| event.revision().0).collect()
 }
 
-/// Their stored bytes.
+/// The stored lines of events.
 pub fn lines(events: &[Event]) -> Vec<String> {
     events.iter().map(|event| event.line().to_owned()).collect()
 }
 
-/// Walks the whole store, which must be as it was written.
+/// Verifies the whole store, which must be valid.
 pub async fn assert_sound(journal: &Journal) {
     let report = journal.verify(&Principal::system(), None).await.unwrap();
     assert_eq!(report.first_bad, None);

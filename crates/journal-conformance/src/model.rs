@@ -1,4 +1,4 @@
-//! The journal against a model of it: the same calls give the same answers and the same contents.
+//! Compares the journal with a simple model: the same calls give the same results and the same contents.
 
 use std::collections::HashMap;
 
@@ -13,23 +13,23 @@ const TASKS: [&str; 3] = ["t-1", "t-2", "t-3"];
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// New events; the revision is right, wrong by so much, or not given.
+    /// Append new events; the expected revision is right, wrong by this much, or not given.
     Append {
         owner: usize,
         task: usize,
         count: usize,
         off_by: Option<u64>,
     },
-    /// An earlier append once more, whole or from its n-th event on.
+    /// Repeat an earlier append, whole or from its n-th event on.
     Again {
         which: prop::sample::Index,
         from: prop::sample::Index,
     },
-    /// An earlier append with one more event, which is new.
+    /// Repeat an earlier append with an additional new event.
     More {
         which: prop::sample::Index,
     },
-    /// An earlier append with the text of one event changed.
+    /// Repeat an earlier append with the text of one event changed.
     Changed {
         which: prop::sample::Index,
         event: prop::sample::Index,
@@ -51,7 +51,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Position in the store, in the stream, id and payload.
+/// Sequence number, revision, id and payload.
 type Stored = (u64, u64, String, String);
 
 #[derive(Debug, PartialEq)]
@@ -64,7 +64,7 @@ enum Answer {
 
 #[derive(Default)]
 struct Model {
-    /// With the owner and the task of each.
+    /// The events, with their owners and tasks.
     events: Vec<(String, String, Stored)>,
     revisions: HashMap<(String, String), u64>,
 }

@@ -1,4 +1,4 @@
-//! Every call shows what its principal owns, and nothing else.
+//! Tests that every call returns only what its principal owns.
 
 use crate::{Fresh, Maker, all, fresh, of_task, sequences, user};
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! A subscriber gets every event once and in order, however it races with the writers.
+//! Tests that a subscriber gets every event once and in order, however it races with writers.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tokio::task::{JoinSet, yield_now};
 const WRITERS: u64 = 8;
 const APPENDS: u64 = 60;
 
-/// Eight writers that append 1 to 4 events at a time to four streams. Gives the number of events.
+/// Eight writers that append 1 to 4 events at a time to four streams. Returns the number of events.
 async fn write(journal: Journal, seed: u64) -> u64 {
     let (make, random) = (
         Arc::new(Maker::new(seed)),
@@ -34,8 +34,8 @@ async fn write(journal: Journal, seed: u64) -> u64 {
     writers.join_all().await.into_iter().sum()
 }
 
-/// Reads until the last event of the stream `end`, and drops the subscription at random to come
-/// back with `after`; a slow reader gives way at random.
+/// Reads until the last event of the stream `end`, and occasionally drops the subscription and subscribes again
+/// with `after`; a slow reader yields at random.
 async fn follow(journal: Journal, after: u64, seed: u64, slow: bool) -> Vec<u64> {
     let (me, random) = (Principal::local(), SeededRandom::new(seed));
     let mut seen = Vec::new();
@@ -133,7 +133,7 @@ pub async fn a_subscriber_waits_while_only_others_write(store: Fresh) {
     assert_eq!(subscription.next().await.unwrap().sequence(), Sequence(51));
 }
 
-/// The call is dropped at every place where it waits.
+/// Drops the future at every point where it waits.
 pub async fn a_dropped_wait_loses_nothing(store: Fresh) {
     let (_store, journal) = fresh(store);
     let (me, make) = (Principal::local(), Maker::new(1));
@@ -242,8 +242,8 @@ pub async fn a_live_reader_that_falls_far_behind_misses_nothing(store: Fresh) {
     }
 }
 
-/// Between its events are other tasks' and another owner's of the same name; one that is read with a
-/// rest of a filter sees only some of its own.
+/// Between its events are those of other tasks, and of another owner's task with the same id. A reader whose
+/// filter has further conditions sees only some of its own events.
 pub async fn a_live_reader_of_one_task_that_falls_far_behind_misses_nothing(store: Fresh) {
     let (_store, journal) = fresh(store);
     let (me, other, make) = (Principal::local(), user("other"), Maker::new(1));

@@ -1,4 +1,4 @@
-//! What is exported is imported again, and what is wrong with it is named.
+//! Tests that exports can be imported again, and that errors in them are reported.
 
 use crate::{Fresh, Maker, all, append, assert_sound, fresh, lines, user};
 use bytes::Bytes;
@@ -25,7 +25,7 @@ async fn import(journal: &Journal, principal: &Principal, lines: &[String]) -> I
     import.finish().await.unwrap()
 }
 
-/// Two owners' streams, mixed, with a payload that is a blob, cited texts and a summary.
+/// Mixed streams of two owners, with a payload stored as a blob, texts that are referred to, and a summary.
 async fn fill(journal: &Journal) {
     let make = Maker::new(1);
     let (me, other) = (Principal::local(), user("ada"));
@@ -99,7 +99,7 @@ pub async fn a_store_is_the_same_after_export_and_import(store: Fresh) {
     }
 }
 
-/// The numbers of the lines of one owner's events, from 1.
+/// The line numbers, from 1, of one owner's events.
 fn events_of(lines: &[String], owner: &str) -> Vec<u64> {
     let owner = format!("\"owner\":\"{owner}\"");
     let numbered = (1..).zip(lines);
@@ -114,7 +114,7 @@ fn refused(done: &ImportReport) -> Vec<u64> {
     lines
 }
 
-/// What is done to a line.
+/// How a line is damaged.
 type Spoilt = (&'static str, fn(&str) -> String);
 
 pub async fn a_line_that_breaks_a_rule_is_named_with_those_that_come_after_it_in_its_stream(
@@ -224,7 +224,7 @@ pub async fn a_payload_that_is_missing_in_the_file_is_named(store: Fresh) {
     assert_sound(&second).await;
 }
 
-/// In whole and in part, whose lines are not beside those that they are linked to.
+/// For a whole export, and for a partial one, whose lines are not next to their predecessors.
 pub async fn an_exported_line_that_was_changed_does_not_fit_its_hash(store: Fresh) {
     let (_folder, first) = fresh(store);
     fill(&first).await;
@@ -326,7 +326,7 @@ pub async fn what_an_import_takes_is_text_however_its_lines_end(store: Fresh) {
     assert!(done.refusals[0].reason.contains("UTF-8"));
 }
 
-/// A part of a stream is not what its summary says.
+/// A part of a stream does not match its summary.
 pub async fn lists_show_nothing_of_a_stream_of_which_a_part_was_refused(store: Fresh) {
     let (_folder, first) = fresh(store);
     fill(&first).await;

@@ -1,4 +1,4 @@
-//! What a walk over the store checks.
+//! Tests of verification.
 
 use journeyman_event::{Principal, ProcessId, Sequence, VectorClock};
 use journeyman_journal::{BadRecord, Expected, Flaw};
@@ -28,7 +28,7 @@ pub async fn a_clock_that_goes_back_is_named_and_an_unknown_cause_is_counted(sto
     assert_eq!((report.first_bad, report.unknown_causes), (Some(bad), 1));
 }
 
-/// An event's actor, and the entry of its clock that is new.
+/// An event's actor, and the entry of its vector clock that is new.
 type Step = (&'static str, &'static str, u64);
 
 pub async fn a_clock_that_goes_back_beside_anothers_progress_is_named(store: Fresh) {
