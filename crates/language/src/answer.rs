@@ -1,5 +1,5 @@
-//! What a model says in an answer, whatever it is about: its thoughts and what its template puts around them are told
-//! from it, and the JSON in it is found. Which of it is code is a language's affair.
+//! Parses a model's answer independent of its subject: removes thoughts and the marks of chat templates, and finds
+//! JSON. Finding code is up to a language.
 
 mod json;
 
@@ -9,7 +9,7 @@ use journeyman_syntax::is_invisible;
 
 pub use json::json_values;
 
-/// The marks between which models think.
+/// The marks around a model's thoughts.
 const THOUGHTS: &[(&str, &str)] = &[
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
@@ -22,10 +22,10 @@ const THOUGHTS: &[(&str, &str)] = &[
     ("◁think▷", "◁/think▷"),
 ];
 
-/// What a model says in channels begins with one of these.
+/// The marks that start an answer in channels.
 const CHANNEL_STARTS: &[&str] = &["<|channel|>", "<|start|>assistant<|channel|>"];
 
-/// What is said in the channel of the answer, of a text that is in channels; nothing if it has none.
+/// The content of the final channel, if the text uses channels; empty if it has none.
 fn of_final_channel(text: &str) -> &str {
     if !CHANNEL_STARTS.iter().any(|start| text.starts_with(start)) {
         return text;
@@ -35,18 +35,18 @@ fn of_final_channel(text: &str) -> &str {
     said.map_or("", |(_, said)| said)
 }
 
-/// A line without what stands before its first character that can be seen.
+/// A line without invisible characters at its start.
 pub(crate) fn bare(line: &str) -> &str {
     line.trim_start_matches(|c: char| c.is_whitespace() || is_invisible(c))
 }
 
-/// All of an answer that holds nothing but thoughts, for who finds the file in them.
+/// The thoughts, if the answer contains nothing else; a file may be found in them.
 pub(crate) fn only_reasoning(answer: &str) -> Option<&str> {
     (without_reasoning(answer).trim().is_empty() && !answer.trim().is_empty()).then_some(answer)
 }
 
-/// What came in place of an answer, in words for the model: nothing, only thoughts, a refusal, or a tool
-/// call. None where it is something else.
+/// Why there is no answer, worded for the model: it is empty, or contains only thoughts, a refusal or a tool
+/// call. `None` otherwise.
 pub fn missing_answer(answer: &str) -> Option<String> {
     if answer.trim().is_empty() {
         return Some("the answer is empty; give what was asked for".to_owned());
@@ -67,7 +67,7 @@ pub fn missing_answer(answer: &str) -> Option<String> {
 
 /// The words of a refusal that the server marked as one.
 fn refusal(text: &str) -> Option<String> {
-    /// What is told of them.
+    /// How many characters of it are shown.
     const WORDS_CHARS_MAX: usize = 300;
     let (_, words) = text.split_once("<refusal>\n")?;
     let (words, _) = words.rsplit_once("\n</refusal>")?;
@@ -76,9 +76,9 @@ fn refusal(text: &str) -> Option<String> {
     Some(words.join(" ").chars().take(WORDS_CHARS_MAX).collect())
 }
 
-/// The tool that is called in a text.
+/// The name of the tool that a text calls.
 fn called(text: &str) -> Option<String> {
-    /// What of a tool's name is told.
+    /// How many characters of the name are shown.
     const NAME_CHARS_MAX: usize = 60;
     let call = json_values(text).into_iter().find_map(|value| {
         let is_call = ["arguments", "parameters"]
@@ -92,7 +92,7 @@ fn called(text: &str) -> Option<String> {
     call.map(|name| name.chars().take(NAME_CHARS_MAX).collect())
 }
 
-/// An answer without thoughts, without what its template puts around it, and without a byte order mark.
+/// An answer without thoughts, template marks and byte order mark.
 pub fn without_reasoning(answer: &str) -> String {
     let mut text = of_final_channel(bare(answer));
     // The prompt's template may have opened them.

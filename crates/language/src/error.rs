@@ -1,10 +1,10 @@
-//! What can go wrong with a language, and on our side of a run. Code that fails is no error: see `TestOutcome`.
+//! The errors of languages, and those on our side of a run. Code that fails is not an error: see `TestOutcome`.
 
 use std::path::PathBuf;
 
 use journeyman_event::is_shortage;
 
-/// The result of this crate's calls.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why code could not be run.
@@ -20,24 +20,24 @@ pub enum Error {
         /// The name that was given.
         name: String,
     },
-    /// There is no runner of a language.
+    /// No runner for this language is available.
     #[error("nothing that runs {title} is ready here")]
     NotReady {
-        /// The language.
+        /// The name of the language.
         title: &'static str,
     },
     /// The interpreter or compiler cannot be used.
     #[error("{} is not a usable interpreter: {reason}", .path.display())]
     Interpreter {
-        /// The program that was asked.
+        /// The path of the program.
         path: PathBuf,
-        /// What happened.
+        /// What went wrong.
         reason: String,
     },
-    /// The operating system refused something on our side.
+    /// An error of the operating system on our side.
     #[error("cannot {action}: {source}")]
     Io {
-        /// What was tried, with the path if there is one.
+        /// The action that failed, with the path if there is one.
         action: String,
         /// What the system said.
         source: std::io::Error,

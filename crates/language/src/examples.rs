@@ -1,13 +1,13 @@
-//! What is made of the examples of a prompt.
+//! The examples in a prompt.
 
 use journeyman_event::payload::GivenTest;
 
-/// What is made of the examples of a prompt.
+/// The examples found in a prompt.
 #[derive(Debug, Default)]
 pub struct Examples {
-    /// The tests that it gives: what it plainly expects of what it asks for. Where that is in doubt it is
-    /// no test, for right code would fail by it.
+    /// The tests made of them: what the prompt clearly expects of what it asks for. Doubtful ones are left out,
+    /// because correct code could fail them.
     pub tests: Vec<GivenTest>,
-    /// What is said of the lines that look like tests and are not run; nothing if there are none.
+    /// A message about lines that look like tests and are not run; empty if there are none.
     pub left_out: Option<String>,
 }

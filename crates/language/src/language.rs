@@ -1,4 +1,4 @@
-//! What there is to know of a programming language. No language's own knowledge is here.
+//! The interface of a programming language. Contains no knowledge about any particular language.
 
 use std::collections::BTreeSet;
 
@@ -6,45 +6,45 @@ use journeyman_event::payload::GivenTest;
 
 use crate::{Examples, PromptTexts};
 
-/// Knowledge of a programming language: pure, the same wherever and whenever it is asked, so that a task's history
-/// can be read again anywhere. What has to be run for it is a [`Runner`](crate::Runner)'s.
+/// Knowledge about a programming language. It is pure and always gives the same results, so that a task's
+/// history can be replayed anywhere. What requires running code belongs to a [`Runner`](crate::Runner).
 ///
-/// A *module* is named by its dotted name in the task (`shop.cart`), a *path* is relative to the task's folder.
-/// `source` is the text of a file; one that does not parse is answered for as far as can be.
+/// A *module* is identified by its dotted name in the task (`shop.cart`); a *path* is relative to the task's
+/// folder. `source` is the text of a file; if it does not parse, methods do what is possible.
 pub trait Language: Send + Sync {
     // What it is called, and what is said in it.
 
-    /// Its name as people write it in settings, and as it is recorded: lower case.
+    /// The name in settings and events, in lower case.
     fn name(&self) -> &'static str;
 
-    /// What is said to a model, and to a user, in words of this language.
+    /// Texts for models and users in the terms of this language.
     fn prompt_texts(&self) -> &'static PromptTexts;
 
     // Names.
 
-    /// Whether a file, and a module, may be called this: ASCII, and no word that the language keeps for itself.
+    /// Whether this is a valid name for a file and module: ASCII, and not a keyword.
     fn is_identifier(&self, name: &str) -> bool;
 
-    /// Whether the language takes this for a name, in whatever script it is written.
+    /// Whether the language accepts this as a name, in any script.
     fn is_name(&self, name: &str) -> bool;
 
-    /// The nearest name that a file may have. Characters that are no letters stay as they are.
+    /// The most similar valid file name. Characters other than letters are kept.
     fn file_name_of(&self, name: &str) -> String;
 
-    /// Whether this is there without an import.
+    /// Whether this name is available without an import.
     fn is_builtin(&self, name: &str) -> bool;
 
-    /// Whether a module of a task must not be called this: it would hide one that the language or its test runner
-    /// needs, or the folder of the tests.
+    /// Whether a module of a task must not have this name, because it would shadow a module of the language or
+    /// its test runner, or the folder of the tests.
     fn is_taken(&self, module: &str) -> bool;
 
-    /// Whether a module of this name holds tests.
+    /// Whether a module with this name contains tests.
     fn is_test_module(&self, module: &str) -> bool;
 
-    /// Whether a module of this name is no part of a program but there for the language's tools.
+    /// Whether a module with this name is not part of a program but exists for the language's tools.
     fn is_for_tools(&self, module: &str) -> bool;
 
-    /// Whether an import is answered by a package that people know, and that is not there.
+    /// Whether an import refers to a well-known package, which is not installed.
     fn is_third_party(&self, module: &str) -> bool;
 
     // Layout.
@@ -52,111 +52,114 @@ pub trait Language: Send + Sync {
     /// The path of a module's file.
     fn module_path(&self, module: &str) -> String;
 
-    /// A file's name without the ending that files of this language have; the whole name where it has another.
+    /// A file name without the language's extension; unchanged if it has another one.
     fn without_ending<'n>(&self, name: &'n str) -> &'n str;
 
-    /// The paths of the empty files that make packages of the folders that a module lies in.
+    /// The paths of the empty files that turn a module's folders into packages.
     fn package_files(&self, module: &str) -> Vec<String>;
 
-    /// The path of a given test by its file's name.
+    /// The path of a given test, from its file name.
     fn given_tests_path(&self, file: &str) -> String;
 
-    /// The path of a module's generated tests, and another one where a given test has that.
+    /// The path of a module's generated tests, and an alternative in case a given test uses that path.
     fn generated_tests_paths(&self, module: &str) -> [String; 2];
 
-    /// Whether a test that the runner reports under this name is one of the file at this path.
+    /// Whether a test reported under this name is in the file at this path.
     fn is_test_of(&self, test: &str, path: &str) -> bool;
 
-    /// Whether a path of a result is that of a file with tests.
+    /// Whether a path in a result is that of a test file.
     fn is_test_file(&self, path: &str) -> bool;
 
     // Sources.
 
-    /// The name that a signature defines: `f` of `def f(x) -> int`.
+    /// The name defined by a signature: `f` for `def f(x) -> int`.
     fn defined_name<'s>(&self, signature: &'s str) -> Option<&'s str>;
 
-    /// A signature as a model wrote it, on one line and as the language has it; none if it defines nothing.
+    /// A model's signature on one line and in the language's syntax; `None` if it defines nothing.
     fn signature(&self, text: &str) -> Option<String>;
 
-    /// A signature as a person writes one, with or without the words around it (`add(a, b=1)`), whole as the language
-    /// has it; none unless all of it is one, its parameters included.
+    /// A person's signature, with or without the keywords around it (`add(a, b=1)`), completed to the
+    /// language's syntax; `None` unless all of it is a signature, including its parameters.
     fn whole_signature(&self, text: &str) -> Option<String>;
 
-    /// The signature of something of which only the name is known.
+    /// A signature for something of which only the name is known.
     fn signature_of(&self, name: &str) -> String;
 
-    /// Whether one signature is that of a method, and the other that of a class that it may be of.
+    /// Whether one signature is that of a method, and the other that of a class to which it may belong.
     fn is_method_of(&self, method: &str, class: &str) -> bool;
 
-    /// The modules that a file imports and that come neither with the language nor with its test runner, each once,
-    /// in order of appearance.
+    /// The modules imported by a file that belong neither to the language nor to its test runner, each once, in
+    /// order of appearance.
     fn foreign_imports(&self, source: &str) -> Vec<String>;
 
-    /// What a file imports by name from a module.
+    /// The names that a file imports from a module.
     fn imported_from(&self, source: &str, module: &str) -> Vec<String>;
 
-    /// Whether a text uses a name as a word.
+    /// Whether a text contains a name as a word.
     fn mentions(&self, text: &str, name: &str) -> bool;
 
-    /// The names that a file does not define at its left margin; none where nobody can know.
+    /// Which of the names a file does not define at top level; empty if that cannot be determined.
     fn undefined<'n>(&self, source: &str, names: &[&'n str]) -> Vec<&'n str>;
 
-    /// A file with what it leaves out and needs, from another text: definitions of `names`, and whatever is mentioned
-    /// in the file or in what is added.
+    /// A file completed with definitions from another text: those of `names`, and everything mentioned in the
+    /// file or in what is added.
     fn completed_from(&self, source: &str, known: &str, names: &[&str]) -> String;
 
-    /// A file whose imports name modules of the task in full.
+    /// A file whose imports of the task's modules use full names.
     fn with_full_imports(&self, source: &str, modules: &[&str]) -> String;
 
-    /// The source of a module without its imports of itself.
+    /// The source of a module without imports of itself.
     fn without_own_imports(&self, source: &str, module: &str) -> String;
 
-    /// A generated test file that imports `names` from the module it tests and does not define them itself.
+    /// A generated test file that imports `names` from the module under test and does not define them itself.
     fn tests_of(&self, source: &str, module: &str, names: &[&str]) -> String;
 
-    /// What a file defines, one line each, without the bodies; empty if it defines nothing.
+    /// The definitions in a file, one line each, without bodies; empty if there are none.
     fn outline(&self, source: &str) -> String;
 
     // Stubs and examples.
 
-    /// The signatures that a prompt begins with, where the prompt is itself the beginning of a file; else none.
+    /// The signatures at the start of a prompt that is itself the beginning of a file; otherwise empty.
     fn stub_signatures(&self, prompt: &str) -> Vec<String>;
 
-    /// Names that a given test calls and does not define, of those that are no builtins.
+    /// Names that a given test calls and does not define, except builtins.
     fn called_names(&self, test: &GivenTest) -> BTreeSet<String>;
 
-    /// A given test as a file that the test runner takes, with imports of all that `modules` define.
+    /// A given test as a file for the test runner, with imports of everything that `modules` define.
     fn rendered(&self, test: &GivenTest, modules: &[&str]) -> String;
 
-    /// The path and the text of a file by which the test runner expects that tests of these names fail; none where it
-    /// has no such file.
+    /// The path and text of a file that tells the test runner to expect that these tests fail; `None` if the
+    /// runner has no such file.
     fn disputed(&self, tests: &[&str]) -> Option<(String, String)>;
 
     // Prompts.
 
-    /// The examples in a prompt that are tests, and what is said of those that look like some and are none.
+    /// The examples in a prompt that are tests, and a message about those that only look like tests.
     fn examples(&self, prompt: &str) -> Examples;
 
-    /// The examples among given tests, in short, one line each: `add(2, 2) == 4`.
+    /// The examples among given tests in short form, one line each: `add(2, 2) == 4`.
     fn examples_in_short(&self, tests: &[GivenTest]) -> Vec<String>;
 
-    /// The example that a given test of this name, as the test runner reports it, stands for; none if it is no example's.
+    /// The example from which a test with this reported name was made; `None` if it was not made from an
+    /// example.
     fn example_behind(&self, tests: &[GivenTest], name: &str) -> Option<String>;
 
-    /// What a failing test's message shows of the results, as the test runner marks it; empty where it shows none.
+    /// The part of a failing test's message that shows results, as marked by the test runner; empty if there is
+    /// none.
     fn result_shown(&self, message: &str) -> String;
 
-    /// The signatures of the functions that a prompt asks for, in the order in which it names them: those that stand in
-    /// marks with their parameters. None if it asks for more than these and what is called `module`.
+    /// The signatures of the functions that a prompt asks for, in the order in which it names them: those in
+    /// quotation marks with parameters. `None` if it asks for more than these and the module `module`.
     fn functions_asked_for(&self, prompt: &str, module: Option<&str>) -> Vec<String>;
 
     // Answers.
 
-    /// The whole file in an answer: of what may be code in it the one that defines the most of `names`, parses and is
-    /// longest. Where the answer was cut off, `cut` says what to do about it.
+    /// The complete file in an answer: among the candidates, the one that defines the most of `names`, parses
+    /// and is longest. If the answer was cut off, `cut` is advice about that.
     ///
     /// # Errors
-    /// What is wrong, in words for the model: there is no file in it, or none that can be used.
+    ///
+    /// What is wrong, worded for the model: there is no file, or no usable one.
     fn code_in_answer(
         &self,
         answer: &str,
@@ -164,10 +167,11 @@ pub trait Language: Send + Sync {
         names: &[&str],
     ) -> Result<String, String>;
 
-    /// The test file in an answer. One that was cut off still has the tests before the cut.
+    /// The test file in an answer. If the answer was cut off, the tests before the cut are used.
     ///
     /// # Errors
-    /// What is wrong, in words for the model: there is no file with tests in it, or none that can be used.
+    ///
+    /// What is wrong, worded for the model: there is no test file, or no usable one.
     fn tests_in_answer(&self, answer: &str, cut: Option<&str>) -> Result<String, String>;
 
     /// The texts of the fenced blocks of an answer that are marked with `mark`, one that is left open at its end
@@ -186,44 +190,45 @@ pub trait Language: Send + Sync {
 
     // Suites.
 
-    /// What is wrong with a test file of the user's, in words for the user; none if it can be run.
+    /// Why a user's test file cannot be run, worded for the user; `None` if it can.
     fn test_file_problem(&self, source: &str) -> Option<String>;
 
-    /// The name under which a test file is kept, whatever its own is: one that the runner can load, that hides nothing,
-    /// and that none of the others has.
+    /// The name under which a test file is stored: one that the runner can load, that shadows nothing, and that
+    /// no other test file has.
     fn test_file_name(&self, given: &str, source: &str, others: &[GivenTest]) -> String;
 
-    /// Why no plan could have all that these tests import, in words for the user; none if one could.
+    /// Why no plan could provide everything that these tests import, worded for the user; `None` if one could.
     fn imports_problem(&self, tests: &[GivenTest]) -> Option<String>;
 
-    /// What is plain of given tests and the prompt before work begins, and easily missed, in words for the user.
+    /// Easily missed facts about given tests and the prompt, worded for the user, before work starts.
     fn tests_notes(&self, tests: &[GivenTest], prompt: &str) -> Vec<String>;
 
     /// Whether a module that a test imports is one of the given files.
     fn is_given(&self, module: &str, tests: &[GivenTest]) -> bool;
 
-    /// What of a test file looks like a test and is never run, as lines for the user.
+    /// The parts of a test file that look like tests and are never run, as lines for the user.
     fn never_run(&self, source: &str) -> Vec<String>;
 
-    /// The first thing by which code may tell that it is tested, or be equal to everything: its line, from 1, and what
-    /// it is, as the end of a sentence. `files` are the names of test files, which it must not mention.
+    /// The first place where code may detect that it is being tested, or make objects equal to everything: the
+    /// line, from 1, and a description for the end of a sentence. `files` are the names of test files, which
+    /// the code must not mention.
     fn evasion(&self, source: &str, files: &[&str]) -> Option<(usize, String)>;
 
-    /// The error of a test that failed where nothing of the code is used; none where the code may have a part in it.
-    /// `message` is the runner's, `path` that of the test file, `source` its text.
+    /// The error of a test that failed in a place that does not use the code; `None` if the code may be
+    /// involved. `message` is the runner's message, `path` the path of the test file, and `source` its text.
     fn own_fault<'m>(&self, message: &'m str, path: &str, source: &str) -> Option<&'m str>;
 
-    /// Why code or tests could not be loaded, by what the runner printed.
+    /// Why code or tests could not be loaded, from the runner's output.
     fn import_failure<'o>(&self, output: &'o str) -> ImportFailure<'o>;
 
     // Telling.
 
-    /// The command by which a person runs these test files, in the folder of a result. `program` is the interpreter or
-    /// tool to begin it with; none for the one that people have.
+    /// The command with which a person runs these test files, in the folder of a result. `program` is the
+    /// interpreter or tool to start it with; `None` for the one that users usually have.
     fn test_command(&self, program: Option<&str>, paths: &[&str]) -> String;
 
-    /// The command by which a person runs the program of a result, in its folder; none if it is no program. `read`
-    /// gives the text of a path.
+    /// The command with which a person runs the program in a result, in its folder; `None` if it is not a
+    /// program. `read` returns the text of a path.
     fn program_command(
         &self,
         paths: &[&str],
@@ -234,12 +239,12 @@ pub trait Language: Send + Sync {
 /// Why code or tests could not be loaded, as far as it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImportFailure<'o> {
-    /// A module has nothing of this name.
+    /// A module does not define this name.
     Name(&'o str),
-    /// There is no module, or no package, of this name; of a dotted name its first part.
+    /// No module or package has this name; for a dotted name its first part.
     Module(&'o str),
-    /// A module is missing, and which is not told.
+    /// An unknown module is missing.
     SomeModule,
-    /// Anything else.
+    /// Any other reason.
     Other,
 }

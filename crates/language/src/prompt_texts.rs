@@ -1,12 +1,12 @@
-//! What is said in words of a language.
+//! The texts of a language for models and users.
 
-/// What is said to a model, and to a user, in words of a language: whole prompts, for what leads a small model in one
-/// language is not what leads it in another.
+/// Texts for models and users in the terms of a language. Prompts are complete texts, because what works for a
+/// small model differs between languages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PromptTexts {
-    /// Its name as people know it, such as `Python`.
+    /// The name as people know it, such as `Python`.
     pub title: &'static str,
-    /// The word behind the backticks that begin a block of its code.
+    /// The info string of a fenced code block.
     pub fence: &'static str,
     /// System prompt: plan the modules of a task, as JSON.
     pub plan: &'static str,
@@ -24,12 +24,12 @@ pub struct PromptTexts {
     pub(crate) ask_for_tests: &'static str,
     /// How something is imported from a module, as the end of a sentence; `{module}` stands for its name.
     pub(crate) import_from: &'static str,
-    /// What tests need, and how a person gets it.
+    /// What tests require, and how a person installs it.
     pub test_tools: &'static str,
 }
 
 impl PromptTexts {
-    /// Code in a block of this language.
+    /// A fenced block with this code.
     pub fn block(&self, code: &str) -> String {
         format!("```{}\n{code}\n```", self.fence)
     }

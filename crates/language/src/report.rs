@@ -1,81 +1,84 @@
-//! What a test run, an import check and a dead-code analysis found, the same for every language. Plain data.
+//! The results of test runs, import checks and dead code analyses, the same for all languages. Plain data.
 
 use serde::{Deserialize, Serialize};
 
-/// What a run of tests says about the code.
+/// What a test run says about the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TestOutcome {
-    /// At least one test ran, every test that ran passed, and the runner's report and exit code agree on that.
+    /// At least one test ran, all tests that ran passed, and the runner's report and exit code agree.
     Passed,
     /// A test failed.
     Failed,
-    /// The code or a test file could not be loaded: a syntax error, a missing module, an exception while importing.
+    /// The code or a test file could not be loaded: a syntax error, a missing module, an exception while
+    /// importing.
     DoesNotImport,
-    /// Nothing that could be run was found, or everything was skipped.
+    /// No test was found, or all were skipped.
     NoTests,
-    /// The wall-clock limit passed.
+    /// The wall-clock limit was reached.
     TimedOut,
-    /// The runner ended before it could report: too much memory or processor time, a signal, or the code ended it.
+    /// The runner ended before it could report: it used too much memory or processor time, was killed by a
+    /// signal, or was ended by the code.
     Killed,
-    /// The caller cancelled.
+    /// The run was cancelled.
     Cancelled,
 }
 
-/// One test.
+/// The result of one test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestResult {
-    /// Its name as the runner says it, such as `tests/test_email.py::test_empty`.
+    /// The name as the runner reports it, such as `tests/test_email.py::test_empty`.
     pub name: String,
-    /// Whether it passed.
+    /// Whether the test passed.
     pub passed: bool,
-    /// If not: what failed and where, trimmed to what helps to correct it.
+    /// If it failed: what failed and where, shortened to what helps to correct it.
     pub message: String,
 }
 
-/// The result of a test run. Nothing in it comes from what the code printed, apart from `output`.
+/// The result of a test run. Apart from `output`, nothing in it comes from what the code printed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestReport {
-    /// The verdict.
+    /// The outcome of the run.
     pub outcome: TestOutcome,
-    /// For a person or a model: why the outcome is not `Passed`, as far as no single test says it. May be empty.
+    /// Why the outcome is not `Passed`, as far as no single test says it. For a person or a model; may be
+    /// empty.
     pub detail: String,
-    /// Tests that passed.
+    /// The number of passed tests.
     pub passed: u32,
-    /// Tests that failed.
+    /// The number of failed tests.
     pub failed: u32,
-    /// Tests that were skipped or were expected to fail, by name.
+    /// The names of tests that were skipped or expected to fail.
     pub skipped: Vec<String>,
-    /// Every test that passed or failed, in the order in which they ran.
+    /// All tests that passed or failed, in the order in which they ran.
     pub tests: Vec<TestResult>,
-    /// Tests that say nothing of the code; only where they were doubted. They count for nothing.
+    /// Tests that say nothing about the code. Only determined for doubted tests; they do not count.
     pub idle: Vec<String>,
-    /// Whether a test file cannot be loaded by a fault of its own, in which the code has no part.
+    /// Whether a test file cannot be loaded because of an error of its own.
     pub broken_tests: bool,
-    /// The program that ran them, such as `pytest`; `None` if it never came so far.
+    /// The program that ran the tests, such as `pytest`; `None` if it did not start.
     pub runner: Option<String>,
-    /// The end of what the run printed, bounded.
+    /// The end of the output, of bounded length.
     pub output: String,
-    /// Real time of the whole run.
+    /// Duration of the whole run in milliseconds.
     pub wall_ms: u64,
 }
 
-/// Whether a module loads.
+/// Whether a module can be imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportCheck {
-    /// Whether it does.
+    /// Whether the import succeeded.
     pub imports: bool,
-    /// If not: why.
+    /// Why it failed, if it did.
     pub error: String,
 }
 
-/// What kind of definition is not used.
+/// The kind of an unused definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadCodeKind {
-    /// A function at the top of a file.
+    /// A top-level function.
     Function,
-    /// A class at the top of a file.
+    /// A top-level class.
     Class,
     /// An imported name.
     Import,
@@ -91,15 +94,15 @@ impl std::fmt::Display for DeadCodeKind {
     }
 }
 
-/// A definition that nothing in the analysed files uses.
+/// A definition that none of the analysed files uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadCode {
-    /// The file, as it was given to the analysis.
+    /// The path as given to the analysis.
     pub file: String,
-    /// The name that is not used.
+    /// The unused name.
     pub name: String,
-    /// Its line, from 1.
+    /// The line, from 1.
     pub line: u32,
-    /// What it is.
+    /// The kind of definition.
     pub kind: DeadCodeKind,
 }

@@ -12,7 +12,7 @@ use crate::{DeadCode, ImportCheck, Result, TestReport};
 /// Runs the code of a language, in a sandbox and nowhere else.
 #[async_trait]
 pub trait Runner: Send + Sync {
-    /// The name of the language that it runs.
+    /// The name of the language it runs.
     fn language(&self) -> &'static str;
 
     /// The executable that a command's first word means, where it is one of the language's own.
@@ -29,8 +29,9 @@ pub trait Runner: Send + Sync {
         cancel: &CancellationToken,
     ) -> Result<TestReport>;
 
-    /// The same for tests that nobody vouches for: those that pass whatever the code does, or that need what is not there,
-    /// are named in [`TestReport::idle`] and count for nothing. A language that cannot tell them runs them like others.
+    /// The same for tests that may be wrong. Those that pass whatever the code does, or that need something
+    /// that does not exist, are listed in [`TestReport::idle`] and do not count. A language that cannot
+    /// recognise them runs them like others.
     async fn run_doubted_tests(
         &self,
         sandbox: &Sandbox,
@@ -41,7 +42,7 @@ pub trait Runner: Send + Sync {
         self.run_tests(sandbox, folder, files, None, cancel).await
     }
 
-    /// Whether a module (by the name that code would import it by) loads.
+    /// Checks whether a module, by the name used for importing it, can be loaded.
     async fn check_import(
         &self,
         sandbox: &Sandbox,
@@ -50,8 +51,8 @@ pub trait Runner: Send + Sync {
         cancel: &CancellationToken,
     ) -> Result<ImportCheck>;
 
-    /// What is defined at the top of `files` (paths relative to `folder`) and used in none of them. Reads the code, does
-    /// not run it.
+    /// The definitions at top level of `files` (paths relative to `folder`) that none of them uses. Reads the
+    /// code without running it.
     async fn analyse(
         &self,
         sandbox: &Sandbox,

@@ -1,10 +1,10 @@
-//! The JSON in a text. Comments, commas too many and words around it are forgiven.
+//! Finds JSON in a text. Comments, superfluous commas and surrounding text are tolerated.
 
 use serde_json::Value;
 
-/// The JSON objects in a text that stand in no other, in order.
+/// The outermost JSON objects in a text, in order.
 pub fn json_values(text: &str) -> Vec<Value> {
-    /// Braces that are tried.
+    /// How many braces are tried.
     const TRIES_MAX: usize = 50;
     let mut found = Vec::new();
     let mut rest = text;
@@ -28,7 +28,7 @@ pub fn json_values(text: &str) -> Vec<Value> {
     found
 }
 
-/// The object that begins a text, to its closing brace.
+/// The object at the start of a text, up to its closing brace.
 fn object_at(text: &str) -> Option<&str> {
     let (mut depth, mut is_string, mut is_escaped) = (0_u32, false, false);
     for (at, c) in text.char_indices() {
@@ -50,8 +50,8 @@ fn object_at(text: &str) -> Option<&str> {
     None
 }
 
-/// The object that begins a text without comments and without commas before a closing bracket, and
-/// how much of the text it took.
+/// The object at the start of a text without comments and without commas before closing brackets, and its
+/// length in the text.
 fn without_extras(text: &str) -> Option<(String, usize)> {
     let mut clean = String::new();
     let (mut depth, mut is_string) = (0_u32, false);

@@ -1,5 +1,5 @@
-//! From a model's free text to a file of Python. What was meant is found by syntax: the code that parses and defines
-//! what was planned. Never fails on odd text, only says why nothing usable is in it.
+//! Finds a Python file in a model's free text, by syntax: the code that parses and defines what was planned. Never
+//! panics on malformed text; errors say why nothing is usable.
 
 mod blocks;
 mod file;
@@ -31,10 +31,10 @@ mod tests {
 
     use super::*;
 
-    /// What is said of a file that is not whole.
+    /// The message about an incomplete file.
     const CUT_OFF: &str = "it was cut off";
 
-    /// The file that each of the answers below means.
+    /// The file that each of the answers below contains.
     const FILE: &str = "import re\n\ndef f(x):\n    return x < 2\n";
     const BODY: &str = "import re\n\ndef f(x):\n    return x < 2";
 
@@ -129,7 +129,7 @@ mod tests {
         );
     }
 
-    /// A listing of code in a block.
+    /// A listing of code with line numbers, in a block.
     fn numbered(code: &str, mark: impl Fn(usize) -> String) -> String {
         let lines = code.lines().zip(1..);
         let lines = lines.map(|(line, number)| format!("{}{line}\n", mark(number)));

@@ -1,9 +1,9 @@
-//! What in code may have it pass tests without doing what they ask for: it looks at who runs it, or is equal to
-//! everything. Only what the text shows is found here.
+//! Finds code that may pass tests without doing what they require: it inspects who runs it, or is equal to
+//! everything. Only what is visible in the text is found.
 
 use journeyman_syntax::{Node, Source};
 
-/// Names by which code gets at the frames of its callers, at what else is loaded, or at other objects of the process.
+/// Names that give access to the frames of callers, other loaded modules, or other objects of the process.
 const LOOKS_AROUND: &[&str] = &[
     "_current_frames",
     "_getframe",
@@ -29,7 +29,7 @@ const LOOKS_AROUND: &[&str] = &[
     "walk_stack",
 ];
 
-/// Words of a statement in which the name of the test runner is looked for, not only written.
+/// Words in a statement that searches for the name of the test runner instead of only containing it.
 const SEEKS_RUNNER: &[&str] = &[
     "__import__",
     "find_spec",
@@ -38,7 +38,7 @@ const SEEKS_RUNNER: &[&str] = &[
     "environ",
 ];
 
-/// Types that are nobody's own: to be equal to all of one says nothing of a value.
+/// Types that belong to no one: being equal to all of their values says nothing about a value.
 const TYPES: &[&str] = &[
     "bool",
     "bytearray",
@@ -55,11 +55,12 @@ const TYPES: &[&str] = &[
     "tuple",
 ];
 
-/// Modules that only tests have a use for, or by which the program that runs is reached.
+/// Modules that only tests need, or that give access to the running program.
 const OF_TESTS: &[&str] = &["__main__", "_pytest", "pytest", "unittest.mock"];
 
-/// The first thing by which code may tell that it is tested, or be equal to everything: its line, from 1, and what
-/// it is, as the end of a sentence. `files` are the names of test files, which it must not mention.
+/// The first place where code may detect that it is being tested, or make objects equal to everything: the
+/// line, from 1, and a description for the end of a sentence. `files` are the names of test files, which the
+/// code must not mention.
 pub(super) fn evasion(source: &str, files: &[&str]) -> Option<(usize, String)> {
     let source = &Source::of(source);
     let import = source.imports().into_iter().find_map(|import| {
@@ -131,15 +132,15 @@ fn evades(source: &Source<'_>, node: Node<'_>, files: &[&str]) -> Option<String>
     }
 }
 
-/// Whether a name is one by which code looks around. Of those only `get_objects` is a likely name for
-/// something of its own.
+/// Whether a name gives code access to its surroundings. Of these only `get_objects` is a likely name for
+/// something else.
 fn looks_around(source: &Source<'_>, name: &str) -> bool {
     let has_gc = || source.imports().iter().any(|import| import.module == "gc");
     LOOKS_AROUND.contains(&name) && (name != "get_objects" || has_gc())
 }
 
-/// Whether a string is the test runner's name, or begins the names of its variables, where modules, the
-/// environment or the program's name are looked at.
+/// Whether a string is the name of the test runner, or a prefix of its variables, in an expression that
+/// examines modules, the environment or the program's name.
 fn seeks_runner(source: &Source<'_>, content: Node<'_>) -> bool {
     let text = content.text();
     let is_key = text.len() > 2 && (text.starts_with("PYTEST") || "PYTEST".starts_with(text));
@@ -168,7 +169,7 @@ fn seeks_runner(source: &Source<'_>, content: Node<'_>) -> bool {
             .any(|node| node.kind() == "identifier" && SEEKS_RUNNER.contains(&node.text()))
 }
 
-/// Whether this is a comparison that never looks at what it is compared with, and may say that it is equal.
+/// Whether this is a comparison method that never examines the other operand and may return true.
 fn compares_nothing(name: &str, parameters: Node<'_>, body: Node<'_>) -> Option<String> {
     if !["__eq__", "__ne__"].contains(&name) {
         return None;
@@ -201,8 +202,8 @@ fn compares_nothing(name: &str, parameters: Node<'_>, body: Node<'_>) -> Option<
     says_equal.then(|| format!("has an `{name}` that compares nothing"))
 }
 
-/// Whether the result may depend on an operand in this place: not where it is only kept, compared with itself
-/// or asked whether it is of a type that is nobody's own.
+/// Whether the result may depend on an operand in this position: not if it is only stored, compared with
+/// itself, or checked for a type that belongs to no one.
 fn weighs(operand: Node<'_>) -> bool {
     let text = operand.text();
     let Some(parent) = operand.parent() else {
@@ -252,7 +253,7 @@ fn weighs(operand: Node<'_>) -> bool {
     }
 }
 
-/// Whether a string stands for itself, as a description does.
+/// Whether a string stands alone, like a docstring.
 fn is_docstring(content: Node<'_>) -> bool {
     let statement = content.parent().and_then(journeyman_syntax::Node::parent);
     statement.is_some_and(|statement| statement.kind() == "expression_statement")

@@ -1,5 +1,4 @@
-//! Test files that a user gives: whether they can be run where code is run, and under which name they
-//! are kept.
+//! Test files given by a user: whether they can be run in the sandbox, and under which name they are stored.
 
 use journeyman_event::payload::GivenTest;
 use journeyman_syntax::Source;
@@ -8,10 +7,10 @@ use super::names::{file_name_of, is_taken, is_test_module, is_third_party, trans
 use super::source::{foreign_imports, mentions};
 use super::suite::{HAS_INIT, Suite, suite};
 
-/// Characters of a test file's name.
+/// The most characters of a test file's name.
 const NAME_CHARS_MAX: usize = 80;
 
-/// The fixtures that pytest has of its own.
+/// The fixtures built into pytest.
 const FIXTURES: &[&str] = &[
     "cache",
     "capfd",
@@ -35,7 +34,7 @@ const FIXTURES: &[&str] = &[
     "tmpdir_factory",
 ];
 
-/// Fixtures of plugins that people know, and that are not there.
+/// Fixtures of well-known plugins, which are not installed.
 const PLUGINS: &[(&str, &str)] = &[
     ("aiohttp_client", "pytest-aiohttp"),
     ("anyio_backend", "anyio"),
@@ -59,7 +58,7 @@ const PLUGINS: &[(&str, &str)] = &[
     ("worker_id", "pytest-xdist"),
 ];
 
-/// What is wrong with a test file of the user's, in words for the user; none if it can be run.
+/// Why a user's test file cannot be run, worded for the user; `None` if it can.
 pub(super) fn test_file_problem(source: &str) -> Option<String> {
     let read = Source::of(source.trim_start_matches('\u{feff}'));
     let suite = suite(&read);
@@ -103,7 +102,7 @@ pub(super) fn test_file_problem(source: &str) -> Option<String> {
     without_tests(&read, &suite).or_else(|| not_runnable(&suite))
 }
 
-/// Why no plan could have all that the test files of a user's import, in words for the user; none if one
+/// Why no plan could provide everything that a user's test files import, worded for the user; `None` if one
 /// could.
 pub(super) fn imports_problem(tests: &[GivenTest]) -> Option<String> {
     let wanted = modules_wanted(tests);
@@ -128,9 +127,9 @@ pub(super) fn imports_problem(tests: &[GivenTest]) -> Option<String> {
     ))
 }
 
-/// What is plain of given tests before work begins, and easily missed: modules of which a user may think
-/// that they are there, and results that contradict each other. Modules that the prompt names, and those
-/// of one package, are plainly the program that is asked for.
+/// Easily missed facts about given tests, before work starts: modules that a user may believe to be installed,
+/// and contradicting results. Modules that the prompt names, and those of a single package, are clearly the
+/// requested program.
 pub(super) fn tests_notes(tests: &[GivenTest], prompt: &str) -> Vec<String> {
     let mut wanted = modules_wanted(tests);
     let top = |name: &String| name.split('.').next().map(str::to_owned);
@@ -146,7 +145,7 @@ pub(super) fn tests_notes(tests: &[GivenTest], prompt: &str) -> Vec<String> {
     modules.into_iter().chain(contradiction(tests)).collect()
 }
 
-/// The modules that test files import and that are not there, nor among them.
+/// The modules that test files import and that neither exist nor are among them.
 fn modules_wanted(tests: &[GivenTest]) -> Vec<String> {
     let mut wanted: Vec<String> = Vec::new();
     for test in tests.iter().filter(|test| test.origin.is_file()) {
@@ -167,7 +166,7 @@ pub(super) fn is_given(module: &str, tests: &[GivenTest]) -> bool {
         .any(|test| test.name.strip_suffix(".py") == Some(stem))
 }
 
-/// Two assertions that want different results of the same call.
+/// Two assertions that expect different results of the same call.
 fn contradiction(tests: &[GivenTest]) -> Option<String> {
     let mut wants: Vec<(String, String)> = Vec::new();
     for test in tests {
@@ -201,7 +200,7 @@ fn contradiction(tests: &[GivenTest]) -> Option<String> {
     None
 }
 
-/// A value that is written out, in one form for all that are equal; none of one that may equal others.
+/// A literal value in a normal form; `None` for a value that may be equal to others.
 fn plain_value(text: &str) -> Option<String> {
     let inside = |quote: char| {
         let inside = text.strip_prefix(quote)?.strip_suffix(quote)?;
@@ -219,7 +218,8 @@ fn plain_value(text: &str) -> Option<String> {
     }
 }
 
-/// What of a test file looks like a test and is never run, as lines for the user; it may have others that are.
+/// The parts of a test file that look like tests and are never run, as lines for the user. The file may have
+/// other tests that are.
 pub(super) fn never_run(source: &str) -> Vec<String> {
     let suite = suite(&Source::of(source.trim_start_matches('\u{feff}')));
     let found = suite.never_run.into_iter();
@@ -228,7 +228,7 @@ pub(super) fn never_run(source: &str) -> Vec<String> {
         .collect()
 }
 
-/// Why nothing of a file would be run.
+/// Why nothing in a file would be run.
 fn without_tests(read: &Source<'_>, suite: &Suite) -> Option<String> {
     if suite.is_open {
         return None;
@@ -258,7 +258,7 @@ fn without_tests(read: &Source<'_>, suite: &Suite) -> Option<String> {
     })
 }
 
-/// What a test of a file wants that is not there.
+/// What a test in a file requires that does not exist.
 fn not_runnable(suite: &Suite) -> Option<String> {
     let tests = suite.functions.iter().filter(|test| !test.is_skipped);
     for function in tests {
@@ -292,8 +292,8 @@ fn not_runnable(suite: &Suite) -> Option<String> {
     None
 }
 
-/// The name under which a test file is kept, whatever its own is: one that pytest can load, that hides
-/// nothing, and that none of the others has.
+/// The name under which a test file is stored: one that pytest can load, that shadows nothing, and that no
+/// other test file has.
 pub(super) fn test_file_name(given: &str, source: &str, others: &[GivenTest]) -> String {
     let name = given.rsplit(['/', '\\']).next().unwrap_or(given);
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);

@@ -1,6 +1,6 @@
-//! Python: pytest (or unittest), imports, dead code. All the work is done by scripts in `scripts/`, run in the sandbox;
-//! here their reports are judged. A report counts only if it carries the secret of its run, and never alone: the exit
-//! code has to agree.
+//! Runs Python: pytest (or unittest), imports, dead code analysis. The work is done by scripts in `scripts/`, run
+//! in the sandbox; here their reports are evaluated. A report only counts if it contains the secret of its run, and
+//! the exit code must agree with it.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -28,16 +28,16 @@ const IMPORT: &str = include_str!("scripts/import.py");
 const ANALYSE: &str = include_str!("scripts/analyse.py");
 const DISCOVER: &str = include_str!("scripts/discover.py");
 
-/// The reports of a few thousand tests; beyond it single results may be missing, the totals are still there.
+/// Space for the reports of a few thousand tests. Beyond it single results may be missing, but not the totals.
 const REPORT_BYTES_MIN: usize = 1 << 20;
-/// What a report keeps of the output.
+/// How many characters of the output a report keeps.
 const OUTPUT_CHARACTERS_MAX: usize = 8 << 10;
-/// Where code may do what must not happen while a file is loaded.
+/// Where code may do what must not happen while a file is imported.
 const MAIN_ONLY: &str = "below `if __name__ == '__main__':` only";
-/// An interpreter that takes longer to say who it is, is broken.
+/// The time limit for an interpreter to report its properties; a slower one is broken.
 const DISCOVER_MS_MAX: u64 = 20_000;
 
-/// A Python interpreter and the folders it lives in.
+/// A Python interpreter and its folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interpreter {
     program: PathBuf,
@@ -53,8 +53,8 @@ struct Discovered {
 }
 
 impl Interpreter {
-    /// Asks an interpreter (a trusted one: it runs outside of any sandbox) who and where it is. A wrapper script, such
-    /// as pyenv's, is replaced by the interpreter behind it.
+    /// Asks an interpreter for its paths and version. It must be trusted, because it runs outside the sandbox.
+    /// A wrapper script, such as pyenv's, is replaced by the actual interpreter.
     pub async fn discover(interpreter: &Path) -> Result<Self> {
         let refused = |reason: String| Error::Interpreter {
             path: interpreter.to_owned(),
@@ -85,12 +85,12 @@ impl Interpreter {
         })
     }
 
-    /// The executable.
+    /// The path of the executable.
     pub fn interpreter(&self) -> &Path {
         &self.program
     }
 
-    /// What it needs to read to run; belongs into [`journeyman_sandbox::SandboxOptions::readable`].
+    /// The paths it must be able to read, for [`journeyman_sandbox::SandboxOptions::readable`].
     pub fn readable(&self) -> &[PathBuf] {
         &self.readable
     }
@@ -150,7 +150,7 @@ impl Interpreter {
     }
 }
 
-/// Never through a link, or into a file, that an earlier run left there.
+/// Writes a file that must not exist yet, never through a link left by an earlier run.
 async fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
     let mut file = tokio::fs::OpenOptions::new()
         .write(true)
@@ -161,7 +161,7 @@ async fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
     file.flush().await
 }
 
-/// A word that the tested code cannot guess; it need not be repeatable, for nothing of it is kept.
+/// A word that the tested code cannot guess. It need not be reproducible, because it is not stored.
 async fn secret() -> Result<String> {
     let failed = |error| Error::io("read /dev/urandom", error);
     let mut bytes = [0; 16];
@@ -192,7 +192,7 @@ enum TestLine {
     NotLoaded {
         file: String,
         message: String,
-        /// Whether the code has no part in it.
+        /// Whether the code is not involved.
         own_fault: bool,
     },
     Skipped {
@@ -391,10 +391,10 @@ struct Seen {
     not_loaded: Vec<(String, String)>,
     broken_tests: bool,
     skipped: Vec<String>,
-    /// What shows that tests are not run as they should be.
+    /// What shows that tests were not run as they should be.
     not_trusted: Option<String>,
     finished: Option<(i32, [u32; 3])>,
-    /// Tests that were found.
+    /// The number of tests found.
     collected: u32,
 }
 
@@ -455,7 +455,7 @@ impl Seen {
         (all.saturating_sub(self.failing()), self.failing())
     }
 
-    /// Tests that are reported to fail.
+    /// The number of tests reported as failing.
     fn failing(&self) -> u32 {
         let failing = self.tests.iter().filter(|test| !test.passed).count();
         u32::try_from(failing).unwrap_or(u32::MAX)
@@ -539,7 +539,7 @@ fn in_words(exit: Exit) -> String {
     }
 }
 
-/// What code printed, with what a terminal would obey made visible: `\x1b` and its like.
+/// The output of code with control characters made visible, such as `\x1b`.
 fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,11 +1,12 @@
-//! Python literals in running text: where one ends, and what it is in Python's own spelling. Read by hand: a parse tree
-//! does not tell where in a sentence a literal ends, and what other languages write for `True` is no literal to it.
+//! Parses Python literals in running text: finds their end, and converts them to Python's spelling. Implemented by
+//! hand, because a parse tree does not show where a literal in a sentence ends, and does not contain literals such
+//! as other languages' `true`.
 
-/// Nesting deeper than this is not an example that a person would read.
+/// The deepest nesting of a literal that is read as an example.
 const DEPTH_MAX: usize = 20;
 
-/// The literal at the start of `text`, as Python spells it, and what follows it. `true`, `false` and
-/// `null`, as other languages spell them, are taken for Python's.
+/// The literal at the start of `text`, in Python's spelling, and the text after it. `true`, `false` and `null`
+/// of other languages are converted.
 pub(super) fn literal(text: &str) -> Option<(String, &str)> {
     let mut scanner = Scanner {
         rest: text,
@@ -15,8 +16,8 @@ pub(super) fn literal(text: &str) -> Option<(String, &str)> {
     Some((scanner.out, scanner.rest))
 }
 
-/// The arguments of a call after its opening parenthesis, and what follows the closing one: only
-/// literals, positional or by name.
+/// The arguments of a call after its opening parenthesis, and the text after the closing one. Only literals,
+/// positional or named.
 pub(super) fn arguments(text: &str) -> Option<(String, &str)> {
     let mut scanner = Scanner {
         rest: text,
@@ -27,7 +28,7 @@ pub(super) fn arguments(text: &str) -> Option<(String, &str)> {
     Some((scanner.out, scanner.rest))
 }
 
-/// The identifier at the start of `text`, and what follows it.
+/// The identifier at the start of `text`, and the text after it.
 pub(super) fn identifier(text: &str) -> Option<(&str, &str)> {
     let end = text
         .find(|c: char| !(c.is_alphanumeric() || c == '_'))
@@ -76,7 +77,7 @@ impl Scanner<'_> {
         self.items(close, depth + 1, item)
     }
 
-    /// Items with commas between them up to `close`, which is taken.
+    /// Comma-separated items up to and including `close`.
     fn items(
         &mut self,
         close: char,
@@ -99,7 +100,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// `key: value` of a dictionary, or a member of a set.
+    /// `key: value` of a dictionary, or an element of a set.
     fn entry(&mut self, depth: usize) -> Option<()> {
         self.value(depth)?;
         self.skip_space();

@@ -1,10 +1,11 @@
-//! Names of Python: what is taken, what is there without an import, what a file may be called.
+//! Names in Python: reserved ones, those available without an import, and valid file names.
 
 use std::fmt::Write;
 
-/// Top-level modules of `CPython` 3.11's standard library (`sys.stdlib_module_names`): a module of a
-/// task that bore such a name would hide it, and an import of one needs no module of the task. Written down and not
-/// asked, for what is decided of a task must not depend on the interpreter at hand; a test asks one.
+/// The top-level modules of the standard library of `CPython` 3.11 (`sys.stdlib_module_names`). A module of a
+/// task with such a name would shadow it, and an import of one needs no module of the task. They are listed
+/// here instead of queried, because decisions about a task must not depend on the installed interpreter; a test
+/// compares the list with one.
 #[rustfmt::skip]
 pub const STANDARD_LIBRARY: &[&str] = &[
     "abc", "aifc", "antigravity", "argparse", "array", "ast", "asynchat", "asyncio",
@@ -43,7 +44,7 @@ const KEYWORDS: &[&str] = &[
     "with", "yield",
 ];
 
-/// What Python 3.11 has without an import (`dir(builtins)`), sorted.
+/// The builtin names of Python 3.11 (`dir(builtins)`), sorted.
 #[rustfmt::skip]
 pub const BUILTINS: &[&str] = &[
     "ArithmeticError", "AssertionError", "AttributeError", "BaseException", "BaseExceptionGroup",
@@ -69,17 +70,17 @@ pub const BUILTINS: &[&str] = &[
     "type", "vars", "zip",
 ];
 
-/// Whether `name` is one of those.
+/// Whether `name` is a builtin.
 pub(super) fn is_builtin(name: &str) -> bool {
     BUILTINS.binary_search(&name).is_ok()
 }
 
-/// Whether `import name` is answered by the standard library.
+/// Whether `import name` refers to the standard library.
 pub fn is_standard(name: &str) -> bool {
     STANDARD_LIBRARY.binary_search(&name).is_ok()
 }
 
-/// What the test runner is made of: a module of a task that bore such a name would be loaded in its stead.
+/// The modules of the test runner. A module of a task with such a name would be loaded in its place.
 const TEST_RUNNER: &[&str] = &[
     "_pytest",
     "exceptiongroup",
@@ -99,27 +100,27 @@ pub(super) fn is_runners(name: &str) -> bool {
     TEST_RUNNER.contains(&name)
 }
 
-/// Whether a module of a task must not be called this: it would hide one that Python or the test
-/// runner needs, or the folder of the tests.
+/// Whether a module of a task must not have this name, because it would shadow a module of Python or the test
+/// runner, or the folder of the tests.
 pub(super) fn is_taken(name: &str) -> bool {
     is_standard(name) || is_runners(name) || name == "tests"
 }
 
-/// Whether a module of this name holds tests: `test_x` does, `testimonials` does not.
+/// Whether a module with this name contains tests: `test_x` does, `testimonials` does not.
 pub(super) fn is_test_module(name: &str) -> bool {
     ["test", "tests", "conftest"].contains(&name)
         || name.starts_with("test_")
         || name.ends_with("_test")
 }
 
-/// Whether a file may be called this.
+/// Whether this is a valid name for a file.
 pub(super) fn is_identifier(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && !KEYWORDS.contains(&name)
 }
 
-/// How letters beyond ASCII are written with it; others by their number.
+/// ASCII spellings of non-ASCII letters; other letters are replaced by their number.
 const LETTERS: &[(&str, &str)] = &[
     ("äæ", "ae"),
     ("öœ", "oe"),
@@ -143,7 +144,7 @@ const LETTERS: &[(&str, &str)] = &[
     ("źżž", "z"),
 ];
 
-/// A name with no letters but those of ASCII, as files are called: `größe` is `groesse`.
+/// A name with only ASCII letters, as used for files: `größe` becomes `groesse`.
 pub(super) fn transliterated(name: &str) -> String {
     let mut plain = String::new();
     for c in name.chars() {
@@ -163,8 +164,8 @@ pub(super) fn transliterated(name: &str) -> String {
     plain
 }
 
-/// A name that a file may have: letters are transliterated, and what a name of Python must not begin
-/// with, or be, gets an underscore.
+/// A valid file name: letters are transliterated, and an underscore is added where Python would not accept the
+/// name.
 pub(super) fn file_name_of(name: &str) -> String {
     let plain = transliterated(name);
     if plain.is_empty() || plain.starts_with(|c: char| c.is_ascii_digit()) {
@@ -176,7 +177,7 @@ pub(super) fn file_name_of(name: &str) -> String {
     plain
 }
 
-/// Whether Python takes this for a name, in whatever script it is written.
+/// Whether Python accepts this as a name, in any script.
 pub(super) fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_alphabetic() || c == '_')
         && name.chars().all(is_name_part)
@@ -187,8 +188,8 @@ pub(super) fn is_name_part(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Packages that people test with or import out of habit. None is there where the code runs, and none
-/// is what a task is to write.
+/// Packages that people use in tests or import out of habit. None of them is installed where code runs, and
+/// none is what a task should write.
 const THIRD_PARTY: &[&str] = &[
     "aiohttp",
     "attr",
@@ -234,7 +235,7 @@ const THIRD_PARTY: &[&str] = &[
     "yaml",
 ];
 
-/// Whether an import is answered by a package that people know, and that is not there.
+/// Whether an import refers to a well-known package, which is not installed.
 pub(super) fn is_third_party(module: &str) -> bool {
     THIRD_PARTY.contains(&module.split('.').next().unwrap_or(module))
 }

@@ -1,18 +1,19 @@
-//! Whether a given test fails by a fault of its own, whatever the code is: as far as its traceback and its text show.
+//! Determines whether a given test fails because of an error of its own, whatever the code is, as far as its
+//! traceback and text show.
 
 use journeyman_syntax::{Kind, Source};
 
 use super::source::{foreign_imports, mentions};
 use super::suite::suite;
 
-/// What is said in the end of a test's message of what the test printed.
+/// The marks in a test's message after which captured output follows.
 const PRINTED: &str = "\nprinted: ";
 
-/// The error of a test that failed where nothing of the code is used; none where the code may have a part in it.
+/// The error of a test that failed in a place that does not use the code; `None` if the code may be involved.
 ///
-/// `message` is pytest's short traceback, `path` the test file as it is named there. A name that nobody defines is the
-/// test's fault wherever it stands in the test file itself, for the code cannot define it there. Any other error is where each
-/// function of the traceback, up to the line that failed, mentions nothing that came of the code.
+/// `message` is pytest's short traceback, and `path` the test file as named in it. An undefined name in the
+/// test file is always the test's error, because the code cannot define it there. For any other error, no
+/// function in the traceback may mention anything that came from the code, up to the line that failed.
 pub(super) fn own_fault<'m>(message: &'m str, path: &str, source: &str) -> Option<&'m str> {
     let message = message.split(PRINTED).next().unwrap_or_default();
     let suite = suite(&Source::of(source));
@@ -53,7 +54,7 @@ pub(super) fn own_fault<'m>(message: &'m str, path: &str, source: &str) -> Optio
     places.iter().all(is_clean).then_some(error)
 }
 
-/// The file and the line of `tests/test_m.py:3: in test_f`.
+/// The file and line of `tests/test_m.py:3: in test_f`.
 fn place(line: &str) -> Option<(&str, usize)> {
     let (place, _) = line.split_once(": in ")?;
     let (file, number) = place.rsplit_once(':')?;
@@ -65,7 +66,7 @@ fn place(line: &str) -> Option<(&str, usize)> {
         .map(|number| (file, number))
 }
 
-/// The names by which a test file has the code, or something that may be made of it.
+/// The names by which a test file refers to the code or to something that may be derived from it.
 fn names_of_code(source: &str) -> Vec<String> {
     let mut names: Vec<String> = foreign_imports(source);
     let tops = names
@@ -92,8 +93,8 @@ fn names_of_code(source: &str) -> Vec<String> {
     }
 }
 
-/// What of a function has run when a line of it fails, from what stands above it, and its own names; none where that is
-/// not plain.
+/// The part of a function that has run when a line of it fails, judged by what is above that line, and the
+/// function's own names; `None` if that is not clear.
 fn region(source: &str, number: usize) -> Option<(&str, Vec<String>)> {
     let starts = source.match_indices('\n').map(|(at, _)| at + 1);
     let starts: Vec<usize> = std::iter::once(0).chain(starts).collect();

@@ -1,7 +1,7 @@
-//! Which module of a result is a program.
+//! Finds the module of a result that is a program.
 
-/// The module that is a program, by its dotted name: what Python calls `__main__`, else what begins when it is run
-/// itself. Of several, one that is named after it, else the last, which may use the others.
+/// The dotted name of the module that is a program: Python's `__main__`, or else a module that does something
+/// when it is run. Of several, one named after the package, or else the last, which may use the others.
 pub(super) fn program(paths: &[&str], read: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     let is_program = |path: &&&str| {
         let begins = |line: &str| line.starts_with("if __name__ ==");

@@ -1,4 +1,4 @@
-//! What is said of Python, and in words of Python.
+//! The texts of Python for models and users.
 
 use crate::PromptTexts;
 

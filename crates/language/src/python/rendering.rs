@@ -1,4 +1,4 @@
-//! Given tests as files that pytest takes.
+//! Renders given tests as files for pytest.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -8,7 +8,7 @@ use journeyman_syntax::Source;
 
 use super::names::is_library;
 
-/// The text of a `conftest.py` by which these tests are expected to fail.
+/// The text of a `conftest.py` that marks these tests as expected to fail.
 pub(super) fn disputed(disputed: &[&str]) -> String {
     let mut names = String::new();
     for name in disputed {
@@ -24,7 +24,7 @@ pub(super) fn disputed(disputed: &[&str]) -> String {
     )
 }
 
-/// A given test as a file that a test runner takes.
+/// A given test as a file for the test runner.
 pub(super) fn rendered(test: &GivenTest, modules: &[&str]) -> String {
     match test.origin {
         TestOrigin::File | TestOrigin::Generated => test.source.clone(),
@@ -92,13 +92,13 @@ def _check(text):
     assert results.failed == 0, "".join("".join(report).partition("Failed example:")[1:])
 "#;
 
-/// A Python string literal: a JSON string is one, but for its escapes of other planes, which JSON
-/// leaves out when it writes the characters themselves.
+/// A Python string literal. A JSON string is one, except for JSON's escapes of characters beyond the basic
+/// plane, which are avoided by writing these characters directly.
 fn python_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The modules of the library that assertions use: they have no imports of their own.
+/// The modules of the standard library that assertions use without importing them.
 fn library_names(source: &str) -> BTreeSet<String> {
     let (_, free) = Source::of(source).names();
     free.into_iter().filter(|name| is_library(name)).collect()

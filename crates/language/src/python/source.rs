@@ -1,4 +1,4 @@
-//! Sources of Python: what they import and define, and what is put right in them.
+//! Analyses and corrects Python sources: their imports and definitions.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -8,8 +8,8 @@ use journeyman_syntax::{Kind, Node, Source};
 
 use super::names::{is_builtin, is_identifier, is_name, is_name_part, is_runners, is_standard};
 
-/// The modules that a file imports and that are neither the standard library's nor a test runner's,
-/// each once, in order of appearance. What stands in strings is no import.
+/// The modules imported by a file that belong neither to the standard library nor to a test runner, each once,
+/// in order of appearance. Text in strings does not count.
 pub(super) fn foreign_imports(source: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let imports = Source::of(source).imports().into_iter();
@@ -25,7 +25,7 @@ pub(super) fn foreign_imports(source: &str) -> Vec<String> {
     found
 }
 
-/// What a file imports by name from a module.
+/// The names that a file imports from a module.
 pub(super) fn imported_from(source: &str, module: &str) -> Vec<String> {
     let imports = Source::of(source).imports().into_iter();
     let names = imports
@@ -34,8 +34,8 @@ pub(super) fn imported_from(source: &str, module: &str) -> Vec<String> {
     names.filter(|name| name != "*").collect()
 }
 
-/// The names that a file does not define at its left margin; none is missing where it does not parse,
-/// for then nobody knows, or takes all there is from another module.
+/// Which of the names a file does not define at top level. Empty if the file does not parse or imports
+/// everything from another module, because then it cannot be determined.
 pub(super) fn undefined<'n>(source: &str, names: &[&'n str]) -> Vec<&'n str> {
     let source = Source::of(source);
     let defined = source.defined();
@@ -46,8 +46,8 @@ pub(super) fn undefined<'n>(source: &str, names: &[&'n str]) -> Vec<&'n str> {
     missing.copied().collect()
 }
 
-/// A file with what it leaves out and needs, from another text: definitions of `names`, and whatever
-/// is mentioned in the file or in what is added, with something to run in them, and imports.
+/// A file completed with definitions and imports from another text: those of `names`, and everything mentioned
+/// in the file or in what is added. Only definitions with code in their bodies are used.
 pub(super) fn completed_from(source: &str, known: &str, names: &[&str]) -> String {
     let read = Source::of(source);
     if !read.parses() {
@@ -79,8 +79,8 @@ pub(super) fn completed_from(source: &str, known: &str, names: &[&str]) -> Strin
     }
 }
 
-/// A file whose imports name modules of the task in full: `from core import add` in the package
-/// `shop` means `shop.core`.
+/// A file whose imports of the task's modules use full names: `from core import add` in the package `shop`
+/// becomes an import from `shop.core`.
 pub(super) fn with_full_imports(source: &str, modules: &[&str]) -> String {
     let mut text = source.to_owned();
     // From the end, so that what is not changed yet stays where it is.
@@ -113,8 +113,8 @@ pub(super) fn with_full_imports(source: &str, modules: &[&str]) -> String {
     text
 }
 
-/// The name that a signature defines: `f` of `def f(x) -> int`. Read by hand: a signature without its body is no
-/// Python, nor is one that a model cut short, such as `def f(...)`.
+/// The name defined by a signature: `f` for `def f(x) -> int`. Parsed by hand, because a signature without a
+/// body is not valid Python, and neither is one that a model shortened, such as `def f(...)`.
 pub(super) fn defined_name(signature: &str) -> Option<&str> {
     let rest = signature.trim().trim_start_matches("async ").trim_start();
     let rest = rest
@@ -125,7 +125,7 @@ pub(super) fn defined_name(signature: &str) -> Option<&str> {
     Some(&rest[..end]).filter(|name| is_name(name))
 }
 
-/// The source without its own functions and classes of these names at the left margin, and their decorators.
+/// The source without its own top-level functions and classes of these names, and their decorators.
 pub(super) fn without_definitions(source: &str, names: &[&str]) -> String {
     let read = Source::of(source);
     let ranges = read.definitions().into_iter().filter_map(|definition| {
@@ -146,8 +146,8 @@ pub(super) fn without_definitions(source: &str, names: &[&str]) -> String {
     without(source, ranges)
 }
 
-/// The source of a module without its imports of itself: small models copy them from the tests, and
-/// names that are not defined yet cannot be imported.
+/// The source of a module without imports of itself. Small models copy such imports from the tests, and they
+/// fail because the names are not defined yet.
 pub(super) fn without_own_imports(source: &str, module: &str) -> String {
     let read = Source::of(source);
     let statements = read.root().map(Node::children).unwrap_or_default();
@@ -177,7 +177,7 @@ pub(super) fn without_own_imports(source: &str, module: &str) -> String {
     without(source, lines)
 }
 
-/// A text without these pieces of it, which are in order.
+/// A text without these ranges, which are sorted.
 fn without(text: &str, pieces: impl Iterator<Item = Range<usize>>) -> String {
     let mut kept = String::new();
     let mut from = 0;
@@ -189,7 +189,7 @@ fn without(text: &str, pieces: impl Iterator<Item = Range<usize>>) -> String {
     kept
 }
 
-/// Whether `source` uses `name` as a word.
+/// Whether `source` contains `name` as a word.
 pub(super) fn mentions(source: &str, name: &str) -> bool {
     let word = is_name_part;
     source.match_indices(name).any(|(at, _)| {
@@ -197,8 +197,8 @@ pub(super) fn mentions(source: &str, name: &str) -> bool {
     })
 }
 
-/// The lines of a prompt that define functions or classes at the left margin: the prompt is then
-/// itself the beginning of a file, and the file is the plan. Read by hand, for what follows may be prose.
+/// The lines of a prompt that define functions or classes at top level. The prompt is then itself the beginning
+/// of a file, which is the plan. Parsed by hand, because what follows may be prose.
 pub(super) fn stub_signatures(prompt: &str) -> Vec<String> {
     let first = prompt
         .lines()
@@ -229,8 +229,8 @@ pub(super) fn stub_signatures(prompt: &str) -> Vec<String> {
         .collect()
 }
 
-/// Names that given tests call and do not define: directly at the start of an example or assertion,
-/// `f` of `>>> f(1)`, and anywhere in code.
+/// Names that given tests call and do not define: directly at the start of an example or assertion (`f` for
+/// `>>> f(1)`), and anywhere in code.
 pub(super) fn called_names(test: &GivenTest) -> BTreeSet<String> {
     if test.origin == TestOrigin::Code {
         let (called, _) = Source::of(&test.source).names();
@@ -255,7 +255,7 @@ pub(super) fn called_names(test: &GivenTest) -> BTreeSet<String> {
         .collect()
 }
 
-/// A signature as a model wrote it, on one line and with `def` before it; none if it defines nothing.
+/// A model's signature on one line and with `def` before it; `None` if it defines nothing.
 pub(super) fn signature(text: &str) -> Option<String> {
     let first = text.lines().map(str::trim).find(|line| !line.is_empty())?;
     let first = first.trim_end_matches(':').trim_end();
@@ -268,7 +268,7 @@ pub(super) fn signature(text: &str) -> Option<String> {
     Some(signature)
 }
 
-/// A signature as a person writes one, like a call or with `def`; none unless all of it is one.
+/// A person's signature, written like a call or with `def`; `None` unless all of it is a signature.
 pub(super) fn whole_signature(text: &str) -> Option<String> {
     let text = text.trim().trim_end_matches(':');
     let signature = if text.starts_with("def ") || text.starts_with("async def ") {
@@ -281,9 +281,9 @@ pub(super) fn whole_signature(text: &str) -> Option<String> {
     is_whole.then_some(signature)
 }
 
-/// A test file that imports `names` from the module it tests and does not define them itself. Small models forget the
-/// imports that they were told to write; and they write what they should test into the test file, which then tests
-/// itself.
+/// A test file that imports `names` from the module under test and does not define them itself. Small models
+/// forget imports they were told to write, and write the code under test into the test file, which would then
+/// test itself.
 pub(super) fn tests_of(source: &str, module: &str, names: &[&str]) -> String {
     let source = without_definitions(source, names);
     let is_imported = foreign_imports(&source).iter().any(|name| name == module);
@@ -294,8 +294,8 @@ pub(super) fn tests_of(source: &str, module: &str, names: &[&str]) -> String {
     format!("import pytest\nfrom {module} import {names}\n\n{source}")
 }
 
-/// The lines that define functions, classes and methods, bodies left out. A model is shown them as they stand: of a
-/// signature over several lines the first.
+/// The lines that define functions, classes and methods, without bodies, as they are in the file. Of a
+/// signature over several lines only the first is shown.
 pub(super) fn outline(source: &str) -> String {
     let is_definition = |line: &&str| {
         let bare = line.trim_start();

@@ -1,61 +1,60 @@
-//! What a file of tests has for pytest, as far as its text says: tests, fixtures, and what is asked for.
+//! Determines what pytest finds in a test file, as far as its text shows: tests, fixtures, and what they require.
 
 use std::collections::BTreeSet;
 
 use journeyman_syntax::{Kind, Node, Source};
 
-/// The tests of a file and what they can use.
+/// The tests of a file and the fixtures available to them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Suite {
-    /// The tests that pytest collects, and the fixtures that ask for others.
+    /// The tests that pytest collects, and fixtures that use other fixtures.
     pub(crate) functions: Vec<TestFunction>,
     /// What looks like a test and is never run, in order.
     pub(crate) never_run: Vec<NeverRun>,
     /// Names that may be fixtures: marked as such, imported, or bound to something unknown.
     pub(crate) fixtures: BTreeSet<String>,
-    /// Whether more may be there than the text shows: imports of everything, hooks, names that are
-    /// made when it runs.
+    /// Whether there may be more than the text shows: star imports, hooks, names created at run time.
     pub(crate) is_open: bool,
 }
 
 /// Something that looks like a test and that pytest does not run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NeverRun {
-    /// The line on which it begins, from 1.
+    /// The line on which it starts, from 1.
     pub(crate) line: usize,
-    /// Its name, or its text where it has none.
+    /// The name, or the text if it has no name.
     pub(crate) name: String,
     /// Why it is not run, as the end of a sentence.
     pub(crate) why: &'static str,
 }
 
-/// A test, or a fixture.
+/// A test or a fixture.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(
     clippy::struct_excessive_bools,
     reason = "each is a fact of its own about a test, and any may hold with any other"
 )]
 pub(crate) struct TestFunction {
-    /// Its name.
+    /// The name of the function.
     pub(crate) name: String,
     /// The line on which it is defined, from 1.
     pub(crate) line: usize,
-    /// Whether it is a test, and no fixture.
+    /// Whether it is a test rather than a fixture.
     pub(crate) is_test: bool,
-    /// Whether it is a coroutine that pytest alone does not run.
+    /// Whether it is a coroutine, which pytest does not run without a plugin.
     pub(crate) is_async: bool,
-    /// Whether it yields: pytest runs no such test.
+    /// Whether it yields. Pytest does not run such tests.
     pub(crate) is_generator: bool,
-    /// Whether it is never run, by a mark or its first statement.
+    /// Whether it is never run because of a mark or its first statement.
     pub(crate) is_skipped: bool,
-    /// The fixtures that it asks for.
+    /// The fixtures it requires.
     pub(crate) needs: Vec<String>,
 }
 
-/// What a whole file is called among what is never run.
+/// The name of a whole file among what is never run.
 const MODULE: &str = "the whole file";
 
-/// Why a class that makes itself is not run.
+/// Why a class with a constructor is not run.
 pub(crate) const HAS_INIT: &str = "pytest runs no test class that has an `__init__`";
 
 /// Names by which a file may have more than its text shows.
@@ -70,21 +69,21 @@ const OPENING: &[&str] = &[
     "__import__",
 ];
 
-/// What decorators say of what they stand above.
+/// What decorators say about a function or class.
 #[derive(Clone, Debug, Default)]
 struct Marks {
     is_fixture: bool,
     is_skipped: bool,
-    /// Parameters that get their values otherwise.
+    /// Parameters whose values do not come from fixtures.
     given: BTreeSet<String>,
-    /// Fixtures that are asked for by a mark.
+    /// Fixtures that a mark requires.
     used: Vec<String>,
-    /// Whether something is there that may give parameters their values.
+    /// Whether an unknown decorator may provide values for parameters.
     is_unknown: bool,
 }
 
 impl Marks {
-    /// These, and those of what stands around.
+    /// These marks combined with those of the enclosing class and module.
     fn within(mut self, outer: &Self) -> Self {
         self.is_skipped |= outer.is_skipped;
         self.is_unknown |= outer.is_unknown;
@@ -94,16 +93,16 @@ impl Marks {
     }
 }
 
-/// A class that is looked into.
+/// A class that is being examined.
 struct Class {
     marks: Marks,
-    /// Whether it may have more than is seen, of other classes.
+    /// Whether it may inherit more than is visible.
     has_bases: bool,
     /// Whether pytest collects its tests.
     is_collected: bool,
 }
 
-/// What pytest finds in it.
+/// Determines what pytest finds in a file.
 pub(crate) fn suite(source: &Source<'_>) -> Suite {
     let mut suite = Suite::default();
     let Some(root) = source.root() else {
@@ -143,8 +142,8 @@ pub(crate) fn suite(source: &Source<'_>) -> Suite {
     suite
 }
 
-/// What a body has that looks like a test and is not run: what a later one of the same name hides, what is
-/// marked as no test, and what is asserted where only a program comes by.
+/// What in a body looks like a test and is not run: tests shadowed by a later one of the same name, those
+/// marked as not a test, and assertions that only run as a program.
 fn not_seen(body: Node<'_>, suite: &mut Suite) {
     let is_module = body.kind() == "module";
     let mut add = |node: Node<'_>, name: &str, why| {
@@ -343,7 +342,7 @@ fn function(node: Node<'_>, marks: Marks, outer: &Marks, class: Option<&Class>, 
     });
 }
 
-/// The parameters that have no value of their own, by name.
+/// The names of the parameters without default values.
 fn parameters(function: Node<'_>) -> Vec<String> {
     let Some(parameters) = function.field("parameters") else {
         return Vec::new();
@@ -413,7 +412,7 @@ fn keyword<'t>(arguments: Node<'t>, name: &str) -> Option<Node<'t>> {
     found.and_then(|one| one.field("value"))
 }
 
-/// The names in a string, or in a list of strings; none if it is something else.
+/// The names in a string or in a list of strings; `None` for anything else.
 fn words(node: Node<'_>) -> Vec<String> {
     let strings = node.all().filter(|node| node.kind() == "string_content");
     let texts = strings.map(Node::text);
@@ -422,7 +421,7 @@ fn words(node: Node<'_>) -> Vec<String> {
     words.filter(|word| !word.is_empty()).collect()
 }
 
-/// Whether a statement ends a test, or a file, as one that is not run.
+/// Whether a statement skips the rest of a test or file.
 fn is_skip(statement: Node<'_>) -> bool {
     let inner = match statement.kind() {
         "expression_statement" | "raise_statement" => statement.first_child(),
@@ -440,7 +439,7 @@ fn is_skip(statement: Node<'_>) -> bool {
     })
 }
 
-/// Whether a function's body yields, and not only that of a function in it.
+/// Whether a function's body yields, not counting nested functions.
 fn yields(body: Node<'_>) -> bool {
     let mut open = vec![body];
     while let Some(node) = open.pop() {
@@ -457,7 +456,7 @@ fn yields(body: Node<'_>) -> bool {
     false
 }
 
-/// Whether it is what a call calls: then the call is looked at.
+/// Whether a node is the function of a call; then the call is examined instead.
 fn is_called(node: Node<'_>) -> bool {
     let parent = node.parent();
     parent.is_some_and(|parent| {
@@ -465,7 +464,7 @@ fn is_called(node: Node<'_>) -> bool {
     })
 }
 
-/// The first statement of a body behind its docstring.
+/// The first statement of a body after its docstring.
 fn first_statement(body: Node<'_>) -> Option<Node<'_>> {
     let mut statements = body.children().into_iter().filter(|statement| {
         let inner = statement.first_child().map(journeyman_syntax::Node::kind);

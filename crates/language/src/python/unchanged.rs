@@ -1,11 +1,11 @@
-//! What a file only says to be as it was: `def helper(x): ...  # unchanged` stands for the definition
-//! that was there before.
+//! Restores definitions that a file only marks as unchanged: `def helper(x): ...  # unchanged` stands for the
+//! previous definition.
 
 use std::ops::Range;
 
 use journeyman_syntax::{Definition, Kind, Source};
 
-/// Words that say of a definition that it is as it was.
+/// Words that mark a definition as unchanged.
 const SAYS_SO: &[&[&str]] = &[
     &["unchanged"],
     &["same"],
@@ -15,12 +15,12 @@ const SAYS_SO: &[&[&str]] = &[
     &["as", "is"],
 ];
 
-/// Words of a definition that does nothing on purpose.
+/// Words in a definition that intentionally does nothing.
 const SAYS_NOTHING_IS_MEANT: &[&str] = &["nothing", "no", "noop", "abstract"];
 
-/// A file with the definitions that it leaves out as unchanged, methods included: each is that of the
-/// first of the texts `known` that has it with something to run in it. The error names those that none of
-/// them has, in words for the model.
+/// A file in which definitions marked as unchanged, including methods, are replaced by those of the first text
+/// in `known` that contains them with a real body. The error names those that none of them contains, worded for
+/// the model.
 pub(crate) fn restore_unchanged(source: &str, known: &[&str]) -> Result<String, String> {
     if !Source::of(source).parses() {
         return Ok(source.to_owned());
@@ -37,8 +37,8 @@ pub(crate) fn restore_unchanged(source: &str, known: &[&str]) -> Result<String, 
     ))
 }
 
-/// A text with the definitions at its left margin that it leaves out, and those in its classes. `within`
-/// stands before the names of those that are `missing`, which are added from the last one on.
+/// A text with unchanged definitions at top level and in its classes restored. `within` is the prefix for the
+/// names added to `missing`.
 fn restored(source: &str, known: &[&str], within: &str, missing: &mut Vec<String>) -> String {
     let all = Source::of(source).definitions();
     let is_whole_elsewhere = |name: &str| {
@@ -87,16 +87,16 @@ fn restored(source: &str, known: &[&str], within: &str, missing: &mut Vec<String
 
 /// The body of a class.
 struct Body {
-    /// Where it stands, with the comments behind it.
+    /// Its range, including comments after it.
     range: Range<usize>,
     indent: String,
-    /// Its lines without the indentation.
+    /// Its lines without indentation.
     text: String,
 }
 
 impl Body {
-    /// The body of the class at this place; none if it stands on the line of the signature, or if a line
-    /// of it stands further left than the first.
+    /// The body of the class at this position; `None` if it is on the line of the signature, or if one of its
+    /// lines is indented less than the first.
     fn of(source: &str, class: Range<usize>) -> Option<Self> {
         let own = source.get(class.clone())?;
         let head = own.len() - without_signature(own).len();
@@ -131,8 +131,8 @@ impl Body {
     }
 }
 
-/// The definition of a name at the left margin of a text, and whether there is something to run in it;
-/// none if several have something to run, as a property and its setter.
+/// The top-level definition of a name in a text, and whether it has a real body; `None` if several definitions
+/// have one, like a property and its setter.
 fn definition_of<'k>(known: &'k str, name: &str) -> Option<(&'k str, bool)> {
     let all = Source::of(known).definitions().into_iter();
     let mut found = all
@@ -150,7 +150,7 @@ fn is_at_margin(text: &str, definition: &Definition) -> bool {
     before.is_empty() || before.ends_with('\n')
 }
 
-/// Whether nothing is to run in a definition, and its docstring or a comment says that it is as it was.
+/// Whether a definition has no real body and its docstring or a comment says that it is unchanged.
 fn is_left_out(source: &str, definition: &Definition) -> bool {
     if definition.has_body {
         return false;
@@ -176,7 +176,7 @@ fn is_left_out(source: &str, definition: &Definition) -> bool {
             .any(|wanted| words.windows(wanted.len()).any(|some| some == *wanted))
 }
 
-/// What comes behind the colon that ends the signature of a definition.
+/// The text after the colon that ends the signature of a definition.
 fn without_signature(definition: &str) -> &str {
     let (mut depth, mut quote) = (0_u32, None);
     for (at, c) in definition.char_indices() {

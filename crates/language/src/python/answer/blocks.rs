@@ -1,22 +1,23 @@
-//! The fenced blocks of a text, those of Python ended where their code may end. What else a block holds is not judged here.
+//! Finds the fenced blocks of a text. Blocks of Python end where their code may end. The contents of other blocks
+//! are not examined.
 
 use journeyman_syntax::Source;
 
 use crate::answer::bare;
 
-/// What a block is marked with that may stand behind words on a line.
+/// The info strings of Python blocks whose fence may follow words on the same line.
 const PYTHON_BLOCKS: &[&str] = &["python", "py", "python3"];
 
 /// A fenced block.
 pub(super) struct Block {
-    /// The words before it: the last line above it that is not empty, or what stands before its fence.
+    /// The words before it: the last non-empty line above it, or the text before its fence.
     pub(super) said: String,
-    /// What stands behind its opening fence.
+    /// The info string after its opening fence.
     pub(super) info: String,
     pub(super) text: String,
 }
 
-/// A block that is being read.
+/// A block that was not closed yet.
 struct Open {
     fence: char,
     length: usize,
@@ -24,8 +25,8 @@ struct Open {
     block: Block,
 }
 
-/// Every closed fenced block, and the one left open at the end. Fences are of backticks or tildes,
-/// may be indented with what is in them, and may stand behind words.
+/// All closed fenced blocks, and an unclosed one at the end. Fences consist of backticks or tildes, may be
+/// indented together with their contents, and may follow words.
 pub(super) fn fenced_blocks(text: &str) -> (Vec<Block>, Option<Block>) {
     let mut closed = Vec::new();
     let mut current: Option<Open> = None;
@@ -73,7 +74,7 @@ fn indent_of(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// The block that a line opens, behind a line that said something.
+/// The block opened by a line, after a line with these words.
 fn opened_by(line: &str, said: &str) -> Option<Open> {
     let bare = bare(line);
     let (fence, length, info, indent, said) = if let Some(fence @ ('`' | '~')) = bare.chars().next()
@@ -106,10 +107,10 @@ fn opened_by(line: &str, said: &str) -> Option<Open> {
     })
 }
 
-/// Whether the first of `rest`, which looks like the end of a block of Python, stands in a string of
-/// its own: only with a later end does it parse.
+/// Whether the first line of `rest`, which looks like the end of a Python block, is inside a string of its
+/// code: the code parses only with a later end.
 fn is_inside_a_string(open: &Open, rest: &[&str]) -> bool {
-    /// Later ends that are tried.
+    /// How many later ends are tried.
     const ENDS_MAX: usize = 6;
     let text = &open.block.text;
     let is_python = PYTHON_BLOCKS.contains(&open.block.info.to_ascii_lowercase().as_str());

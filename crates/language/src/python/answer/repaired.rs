@@ -1,12 +1,12 @@
-//! Python that is not written as a file: in a transcript of the interpreter, in a diff or in an edit, with
-//! the numbers of its lines, as HTML, indented as a whole, with characters of a word processor. Each is
-//! read as what it plainly means, or not at all.
+//! Repairs Python that is not written as a file: an interpreter transcript, a diff or edit, a listing with line
+//! numbers, HTML, code indented as a whole, or code with typographic characters. Each is read as what it clearly
+//! means, or not at all.
 
 use std::borrow::Cow;
 
 use journeyman_syntax::Source;
 
-/// A text that does not parse as what it means, if that does.
+/// The file that a text which does not parse clearly means, if there is one.
 pub(super) fn repaired(text: String) -> String {
     let source = Source::of(&text);
     if source.parses() {
@@ -27,8 +27,7 @@ fn plain(text: &str) -> Option<String> {
     Source::of(text).with_plain_characters()
 }
 
-/// What HTML writes for characters that it needs itself. That of `&` is last, so that what was written twice
-/// is read once.
+/// HTML entities and their characters. `&` comes last, so that text that was escaped twice is unescaped once.
 const ENTITIES: &[(&str, &str)] = &[
     ("&lt;", "<"),
     ("&gt;", ">"),
@@ -41,7 +40,7 @@ const ENTITIES: &[(&str, &str)] = &[
     ("&amp;", "&"),
 ];
 
-/// A text that was written as HTML.
+/// A text with HTML entities replaced.
 pub(super) fn unescaped(text: &str) -> String {
     let entities = ENTITIES.iter();
     entities.fold(text.to_owned(), |text, (escaped, c)| {
@@ -54,8 +53,8 @@ fn as_html(text: &str) -> Option<String> {
     (meant != text).then_some(meant)
 }
 
-/// Whether code uses the name of an entity that it gives no value: `x &lt; 2` is Python too, but nobody
-/// means it.
+/// Whether code uses the name of an HTML entity without defining it: `x &lt; 2` is valid Python, but not
+/// intended.
 fn names_entities(source: &Source<'_>) -> bool {
     let (_, used) = source.names();
     ["lt", "gt", "quot", "apos", "amp"]
@@ -63,8 +62,7 @@ fn names_entities(source: &Source<'_>) -> bool {
         .any(|name| used.contains(*name))
 }
 
-/// The lines of a listing without their numbers: `1 | import re`, `2: import os`, and what stands between the
-/// number and the code.
+/// A listing without its line numbers: `1 | import re`, `2: import os`, and the separators after the numbers.
 pub(super) fn numbered(text: &str) -> Option<String> {
     let mut code: Vec<&str> = Vec::new();
     let mut last: Option<usize> = None;
@@ -96,7 +94,7 @@ pub(super) fn numbered(text: &str) -> Option<String> {
     Some(lines.flat_map(|line| [line, "\n"]).collect())
 }
 
-/// The file that an edit makes of nothing: what is to stand where nothing stood, in the marks of a conflict.
+/// The file that an edit creates from nothing: the new side of conflict markers.
 pub(super) fn new_file(text: &str) -> Option<String> {
     let (_, edit) = text.split_once("<<<<<<<")?;
     let mut lines = edit.lines().skip(1);
@@ -113,7 +111,7 @@ pub(super) fn new_file(text: &str) -> Option<String> {
     is_closed.then_some(new)
 }
 
-/// What a transcript of the interpreter defines: neither what was only tried in it, nor what it printed.
+/// The definitions in an interpreter transcript, without expressions that were only tried and without output.
 fn transcript(text: &str) -> Option<String> {
     let mut statements: Vec<String> = Vec::new();
     let first = text.lines().find(|line| !line.trim().is_empty())?;
@@ -137,7 +135,7 @@ fn transcript(text: &str) -> Option<String> {
     (!statements.is_empty()).then(|| statements.join("\n"))
 }
 
-/// The file that a diff makes of nothing: one that adds lines and does nothing else.
+/// The file that a diff creates from nothing: a diff that only adds lines.
 pub(super) fn added(diff: &str) -> Option<String> {
     let heads = ["diff ", "index ", "new file", "--- ", "+++ ", "*** ", "@@"];
     let mut file = String::new();
@@ -152,7 +150,7 @@ pub(super) fn added(diff: &str) -> Option<String> {
     Some(file)
 }
 
-/// The lines of a text without the indent of the first, up to one that has less.
+/// The lines of a text without the indentation of the first, up to a line that is indented less.
 pub(super) fn at_the_margin(text: &str) -> Cow<'_, str> {
     let (indent, _) = text.split_at(text.len() - text.trim_start_matches([' ', '\t']).len());
     if indent.is_empty() {

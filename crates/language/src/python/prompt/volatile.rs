@@ -1,16 +1,17 @@
-//! Calls that answer otherwise each time or each day. A result of one that a prompt shows is no test.
+//! Recognises functions whose results differ from call to call or from day to day. A result of such a function in a
+//! prompt is not a test.
 
 use super::asked::Prompt;
 use crate::prose::wording::{each, says_any};
 use crate::python::literal::identifier;
 use crate::python::mentions;
 
-/// Parts of the names of functions whose answers are drawn by lot.
+/// Parts of the names of functions with random results.
 const DRAWN: &str =
     "coin, dice, flip, password, pick, rand, random, roll, shuffle, toss, token, uuid";
-/// Parts of the names of functions whose answers depend on when they are called.
+/// Parts of the names of functions whose results depend on the time of the call.
 const TIMED: &str = "age, date, now, time, timestamp, today, tomorrow, yesterday";
-/// What a line says of a function that draws its answers.
+/// Phrases about functions with random results.
 const RANDOMLY: &str = "aleatorio, aléatoire, random, randomly, zufällig, zufällige, zufälligen";
 /// What a line says of a function that looks at the calendar.
 const CURRENTLY: &str = "current date, heute, hoy, today, today's";
