@@ -137,7 +137,7 @@ impl Call<Accepted> {
 }
 
 impl Call<TaskPage> {
-    /// Lists tasks.
+    /// Lists the caller's tasks.
     pub fn tasks(query: &ListQuery) -> Self {
         Self::get_with("/api/v1/tasks", query)
     }

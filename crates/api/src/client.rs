@@ -137,7 +137,7 @@ impl<T: Transport + ?Sized> Client<T> {
         Self(transport)
     }
 
-    /// The transport.
+    /// The transport used for requests.
     pub fn transport(&self) -> &Arc<T> {
         &self.0
     }

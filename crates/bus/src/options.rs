@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Which kinds of messages a subscriber gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kinds {
-    /// Every message.
+    /// Messages of all kinds.
     All,
     /// Messages of exactly this kind.
     Exact(String),

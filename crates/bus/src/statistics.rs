@@ -17,7 +17,7 @@ const LATENCY_DIGITS: u8 = 2;
 /// consistent snapshot: a message between two of them may be missing from both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Messages accepted.
+    /// Messages accepted for delivery.
     pub published: u64,
     /// Deliveries to all subscribers, including former ones.
     pub delivered: u64,
@@ -65,7 +65,7 @@ pub struct SubscriberStatistics {
 /// Quantiles of handler times, to two significant digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Latency {
-    /// The median.
+    /// The median of the times.
     pub p50: Duration,
     /// The 90th percentile.
     pub p90: Duration,

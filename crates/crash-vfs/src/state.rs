@@ -23,9 +23,9 @@ pub(crate) type Region = Arc<[AtomicU64]>;
 /// Counts of what was done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Successful writes.
+    /// The number of successful writes.
     pub writes: u64,
-    /// Successful syncs.
+    /// The number of successful syncs.
     pub syncs: u64,
     /// Changes (writes, truncations, creations, deletions) that a power loss or a failed sync did not keep
     /// whole.

@@ -13,7 +13,7 @@ use crate::ids::InvalidId;
 pub struct ContentHash([u8; 32]);
 
 impl ContentHash {
-    /// Hashes `bytes`.
+    /// Computes the hash of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
     }

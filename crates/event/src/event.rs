@@ -77,7 +77,7 @@ pub struct Draft {
     pub code_version: u64,
     /// The hash of that code.
     pub code_hash: Option<ContentHash>,
-    /// What happened.
+    /// What happened, with its details.
     pub payload: Payload,
 }
 
@@ -533,7 +533,7 @@ impl Event {
         self.0.origin.as_ref()
     }
 
-    /// What happened.
+    /// What happened, with its details.
     pub fn payload(&self) -> &Payload {
         &self.0.payload
     }

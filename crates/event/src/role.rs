@@ -9,7 +9,7 @@ pub enum Role {
     Conductor,
     /// Makes the plan.
     Planner,
-    /// Writes code.
+    /// Writes the code of modules.
     Coder,
     /// Writes tests and runs them.
     Tester,

@@ -92,7 +92,7 @@ pub struct OpenEffect {
 pub enum Action {
     /// Call the model.
     CallModel(ModelCallStarted),
-    /// Run tests.
+    /// Run these tests.
     RunTests(TestStarted),
     /// Analyse all modules for unused code.
     Analyse,

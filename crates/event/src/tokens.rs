@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub struct Tokens(pub u64);
 
 impl Tokens {
-    /// No tokens.
+    /// A count of zero tokens.
     pub const ZERO: Self = Self(0);
 
     /// `percent` per cent of this count, rounded down.

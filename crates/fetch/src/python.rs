@@ -20,7 +20,7 @@ use crate::progress::{OnProgress, Progress};
 pub struct Requirement {
     /// The name in the package index.
     pub name: &'static str,
-    /// The version.
+    /// The exact version.
     pub version: &'static str,
     /// The approximate download size in bytes.
     pub bytes: u64,

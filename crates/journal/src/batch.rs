@@ -30,7 +30,7 @@ pub(crate) const SYSTEM_PREFIX: &str = "sys.";
 /// The revision at which the caller expects the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// Any revision.
+    /// At any revision.
     Any,
     /// Exactly this revision; [`Revision::ZERO`] means that the stream does not exist yet.
     Revision(Revision),

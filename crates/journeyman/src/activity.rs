@@ -29,7 +29,7 @@ pub(crate) struct Activity {
 enum Doing {
     /// Something without a measure of progress.
     Plain(String),
-    /// A download.
+    /// A download in progress.
     Fetch { begun_at: u64, last: Step },
     /// An effect of the task other than a model call.
     Effect(EventId, String),

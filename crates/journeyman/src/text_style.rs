@@ -82,7 +82,7 @@ impl TextStyle {
         self.coloured("33", if self.has_unicode { "●" } else { "!" })
     }
 
-    /// Emphasised text.
+    /// The text, emphasised if possible.
     pub(crate) fn strong(self, text: &str) -> String {
         self.coloured("1", &self.plain(text))
     }

@@ -70,7 +70,7 @@ pub struct ManagedOptions {
 /// A command that passes one further argument to [`supervise`] and does nothing else.
 #[derive(Clone, Debug)]
 pub struct SupervisorCommand {
-    /// The program.
+    /// The path of the program.
     pub program: PathBuf,
     /// The arguments before that one.
     pub arguments: Vec<OsString>,

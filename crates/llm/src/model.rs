@@ -86,7 +86,7 @@ pub enum WindowSource {
 /// The number of tokens in a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenCount {
-    /// The number.
+    /// The number of tokens.
     pub tokens: Tokens,
     /// Whether the server counted the tokens; otherwise the number is an estimate.
     pub exact: bool,
@@ -100,7 +100,7 @@ pub enum MessageRole {
     System,
     /// The author of the request.
     User,
-    /// The model.
+    /// The model itself.
     Assistant,
 }
 
@@ -130,7 +130,7 @@ impl FromStr for MessageRole {
 pub struct Message {
     /// The author of the message.
     pub role: MessageRole,
-    /// The text.
+    /// The text of the message.
     pub content: String,
 }
 
@@ -177,7 +177,7 @@ pub enum FinishReason {
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt: Tokens,
-    /// Tokens generated.
+    /// The number of generated tokens.
     pub completion: Tokens,
     /// Prompt tokens that were still in the server's cache.
     pub cached: Tokens,

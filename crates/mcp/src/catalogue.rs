@@ -21,7 +21,7 @@ fn object(properties: Value, required: &[&str]) -> Value {
     json!({"type": "object", "additionalProperties": false, "properties": properties, "required": required})
 }
 
-/// All tools.
+/// The definitions of all tools.
 pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
     let position = |words: &str| json!({"type": "integer", "minimum": 0, "description": words});
     let reads = || ToolAnnotations::new().read_only(true).open_world(false);

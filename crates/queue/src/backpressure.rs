@@ -89,7 +89,7 @@ impl Watched {
 /// An indicator reached another level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Alert {
-    /// The indicator.
+    /// The indicator that changed.
     pub watched: Watched,
     /// The new level.
     pub level: AlertLevel,
@@ -116,7 +116,7 @@ impl fmt::Display for Alert {
 /// The current level of an indicator, and how many alerts it has raised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Alarm {
-    /// The indicator.
+    /// The indicator it is about.
     pub watched: Watched,
     /// The current level, even if no alert was raised for it yet.
     pub level: AlertLevel,

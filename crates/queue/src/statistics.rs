@@ -41,7 +41,7 @@ pub struct Statistics {
 /// Counters since the queue was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Jobs submitted.
+    /// The number of jobs submitted.
     pub submitted: u64,
     /// Jobs recovered after a restart.
     pub recovered: u64,
@@ -55,7 +55,7 @@ pub struct Counts {
     pub preempted: u64,
     /// Jobs whose deadline passed, and those that reported a time limit of their own.
     pub timed_out: u64,
-    /// Jobs cancelled.
+    /// The number of jobs cancelled.
     pub cancelled: u64,
     /// Jobs that panicked.
     pub panicked: u64,
@@ -66,7 +66,7 @@ pub struct Counts {
 /// Quantiles of a time, to two significant digits. Times are capped at one day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quantiles {
-    /// The median.
+    /// The median of the times.
     pub p50: Duration,
     /// The 90th percentile.
     pub p90: Duration,

@@ -119,7 +119,7 @@ impl<I: Clone> Stop<I> {
         true
     }
 
-    /// Ends [`Self::unless_killed`].
+    /// Makes [`Self::unless_killed`] drop its future.
     pub(crate) fn kill(&self) {
         self.signal().killed = true;
         self.0.changed.notify_waiters();

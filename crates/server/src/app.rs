@@ -33,7 +33,7 @@ pub trait ToolServers: Send + Sync + 'static {
 /// Which protocols are available over TCP. All are available over the data directory's socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TcpProtocols {
-    /// All protocols.
+    /// All protocols are available.
     #[default]
     Everything,
     /// Only the mounted protocol.

@@ -70,7 +70,7 @@ struct Seen {
 enum Route {
     /// The list of models.
     Models,
-    /// An answer.
+    /// A request for an answer.
     Chat,
     /// An answer, at the address that [`Route::Chat`] redirects to.
     Moved,

@@ -71,11 +71,11 @@ pub struct Definition {
 /// The kind of statement that defines a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `def`.
+    /// A `def` statement.
     Function,
-    /// `async def`.
+    /// An `async def` statement.
     AsyncFunction,
-    /// `class`.
+    /// A `class` statement.
     Class,
     /// An assignment statement.
     Value,

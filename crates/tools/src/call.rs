@@ -38,7 +38,7 @@ pub struct CallRef {
     pub task_id: TaskId,
     /// The module the call is about, if it is about one.
     pub module: Option<ModuleName>,
-    /// The caller.
+    /// The role or user that makes the call.
     pub actor: String,
     /// The step of a chain, from 0.
     pub step: Option<usize>,

@@ -35,7 +35,7 @@ pub enum Refusal {
     Permission {
         /// The name of the tool.
         name: String,
-        /// The caller.
+        /// The role or user that makes the call.
         actor: String,
         /// The missing permission.
         permission: Permission,
@@ -45,7 +45,7 @@ pub enum Refusal {
     NotAllowed {
         /// The name of the tool.
         name: String,
-        /// The caller.
+        /// The role or user that makes the call.
         actor: String,
     },
     /// The arguments are invalid.

@@ -55,7 +55,7 @@ pub enum Step {
         /// The sampling temperature.
         temperature: f32,
     },
-    /// Run tests.
+    /// Run a module's tests, or all tests.
     RunTests {
         /// The module to test; `None` for all modules together.
         module: Option<ModuleName>,

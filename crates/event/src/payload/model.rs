@@ -67,11 +67,11 @@ pub struct ContextDecision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Included whole.
+    /// It was included whole.
     Kept,
     /// Included shortened, with a mark at the cut.
     Cut,
-    /// Not included.
+    /// It was not included.
     LeftOut,
 }
 

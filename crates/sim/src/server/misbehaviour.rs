@@ -102,7 +102,7 @@ fn rambles(call: &Call<'_>, part: fn(u32) -> String) -> Option<Reply> {
     })
 }
 
-/// All misbehaviours.
+/// The table of all misbehaviours.
 #[rustfmt::skip] // a line each
 pub const MISBEHAVIOURS: &[Misbehaviour] = &[
     // What is sent is right, and in another form than usual.
