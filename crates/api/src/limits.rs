@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn what_is_at_a_limit_is_taken_and_one_more_is_not() {
-        // Each: what is given so many of, and the field that is too large with one more.
+        // Each: sets the number of one kind of value, and the field that is reported if there is one too many.
         type Give = fn(&mut TaskSubmitted, usize);
         let table: [(&str, usize, Give); 6] = [
             ("prompt", TEXT_CHARS_MAX, |c, n| c.prompt = "ä".repeat(n)),

@@ -372,7 +372,7 @@ mod tests {
         let content = TaskSubmitted {
             tests: vec![
                 given("test_it.py", TestOrigin::File),
-                // What stands in the prompt, the server finds there too.
+                // Tests in the prompt are found by the server too.
                 given("examples", TestOrigin::Examples),
             ],
             limits: Limits {

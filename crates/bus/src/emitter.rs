@@ -100,7 +100,7 @@ impl<M: Message> Emitter<M> {
             context: Context::current(),
             message: message(),
         };
-        // The only error is that the bus has stopped: then nobody listens any more.
+        // The only possible error is a stopped bus, which has no subscribers.
         let _ = self.bus.try_publish(emitted);
     }
 }

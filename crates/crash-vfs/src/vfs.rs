@@ -142,8 +142,8 @@ unsafe fn on_vfs(
     vfs: *mut ffi::sqlite3_vfs,
     body: impl FnOnce(&mut State) -> Result<(), c_int>,
 ) -> c_int {
-    // SAFETY: `vfs` points to the start of a `Vfs` that is never freed. Nobody writes to its `state`
-    // any more, and the reference is to this field alone: SQLite may write to `base` meanwhile.
+    // SAFETY: `vfs` points to the start of a `Vfs` that is never freed. Its `state` is not written to any more,
+    // and the reference covers only this field: SQLite may write to `base` meanwhile.
     let state = unsafe { &(*vfs.cast::<Vfs>()).state };
     guarded(|| {
         let state = state.upgrade().ok_or(ffi::SQLITE_IOERR)?;
@@ -159,8 +159,8 @@ unsafe fn on_file(
     body: impl FnOnce(&mut State, u64) -> Result<(), c_int>,
 ) -> c_int {
     let file = file.cast::<OpenFile>();
-    // SAFETY: `open` has written a whole `OpenFile` there, and until `close` nobody writes to these
-    // two fields.
+    // SAFETY: `open` has written a whole `OpenFile` there, and these two fields are not written to until
+    // `close`.
     let (state, handle) = unsafe { (&(*file).state, (*file).handle) };
     guarded(|| body(&mut locked(state), handle))
 }
@@ -338,8 +338,8 @@ unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
     };
     // SAFETY: SQLite closes a file once, and one that was opened.
     let code = unsafe { on_file(file, body) };
-    // SAFETY: as above. Nobody uses the file after it was closed, so its one field with a destructor
-    // is dropped once; this cannot panic.
+    // SAFETY: as above. The file is not used after it was closed, so its one field with a destructor is dropped
+    // once; this cannot panic.
     unsafe { ptr::drop_in_place(&raw mut (*file.cast::<OpenFile>()).state) };
     code
 }

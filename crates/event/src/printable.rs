@@ -37,7 +37,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
                 rest.next_if(|c| ('@'..='~').contains(c));
             }
             ('\u{1b}', Some(']' | 'P' | '^' | '_')) => {
-                // What stands in such a string is not meant to be seen: no line of it is.
+                // The contents of such a string are not meant to be displayed, on any of its lines.
                 while rest.next_if(|&c| c == '\t' || !is_control(c)).is_some() {}
             }
             ('\r', next) if next != Some(&'\n') => shown.push('\n'),

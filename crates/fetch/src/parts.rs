@@ -61,7 +61,7 @@ pub async fn assemble(
     report(Progress::step(format!("checking {}", plan.name)));
     let (plan, whole) = (plan.clone(), target.clone());
     tokio::task::spawn_blocking(move || {
-        // Held to the end also when nobody waits for this any more.
+        // Held to the end, even if the caller stops waiting.
         let _lock = lock;
         join(&plan, &parts, &whole)
     })

@@ -41,7 +41,7 @@ pub async fn the_newest_that_is_not_too_new_is_given_also_after_reopening(store:
         let expected = expected.map(|n: usize| of(&events[n - 1], &format!("state at {n}")));
         assert_eq!(found, expected, "at {at}");
     }
-    // Nobody else's, and no event of its own.
+    // Not for another owner, and not without an event of its own.
     let other = user("other");
     assert_eq!(journal.snapshot(&other, &task, newest).await.unwrap(), None);
     let unknown = TaskId::new("t-9").unwrap();

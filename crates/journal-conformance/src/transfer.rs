@@ -278,7 +278,7 @@ pub async fn tasks_of_two_stores_are_not_made_one(store: Fresh) {
     }
     let before = lines(&all(&a, &me).await);
     let done = import(&a, &system, &export(&b, &system, Format::Stored).await).await;
-    // What the system notes of itself is no task.
+    // The system's own stream is not a task.
     assert_eq!((done.events, done.refused), (3, 3));
     for one in &done.refusals {
         assert!(one.reason.contains("t-1") && one.reason.contains("another data folder"));
@@ -316,7 +316,7 @@ pub async fn what_an_import_takes_is_text_however_its_lines_end(store: Fresh) {
             .unwrap();
         import.line(b"\n").await.unwrap();
     }
-    // Nothing is put in the place of what is no text.
+    // Invalid UTF-8 is not replaced.
     let mut bytes = lines.last().unwrap().clone().into_bytes();
     let at = bytes.len() / 2;
     bytes[at] = 0xff;

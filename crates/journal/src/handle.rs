@@ -227,7 +227,7 @@ impl Journal {
 
     /// Waits until this many more bytes may be queued.
     async fn reserve_bytes(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
-        // It fits: everything that is handed over has fewer bytes than may wait in all.
+        // It fits: every command has fewer bytes than the queue in total.
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let permit = self
             .writing()?

@@ -175,7 +175,7 @@ impl Subscription {
         let mut messages: Vec<Arc<Committed>> = Vec::new();
         tokio::select! {
             biased;
-            // What it is told of is in the store, and so is what nobody was told of.
+            // Everything published is in the store, and so is what was not published.
             _ = live.unpublished.changed() => {
                 self.caught_up = false;
                 return Ok(());

@@ -204,7 +204,7 @@ impl Export {
                 store: self.journal.store_id().to_owned(),
             })?);
             match self.read_summaries().await {
-                // Lists are made of events where there is no summary.
+                // Without a summary, lists are built from events.
                 Err(error @ Error::Corrupt { .. }) => self.leave_out(error),
                 read => read?,
             }

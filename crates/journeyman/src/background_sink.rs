@@ -95,7 +95,7 @@ impl<T: SinkItem> BackgroundSink<T> {
             }
         });
         if started.is_err() {
-            // Without a thread nothing is said, and nobody waits for it.
+            // Without a thread nothing is written, and flushing does not wait.
             shared.state().is_over = true;
         }
         Self(Arc::new(Handle(shared)))
@@ -216,7 +216,7 @@ mod tests {
         });
         sink.send(vec![0; 1]);
         assert_eq!(said.recv().unwrap(), (1, 0));
-        // It is stuck. Nobody else is, however much there is to say.
+        // The writer is stuck, but senders are not, however much they send.
         for _ in 0..WAITING_MAX + 10 {
             sink.send(vec![0; 2]);
         }
@@ -256,9 +256,9 @@ mod tests {
             sink.send(vec![0; 1]);
         }
         sink.send_always(vec![0; 7]);
-        // Nobody listens.
+        // The reader makes no progress.
         assert!(!sink.flush_while_read(Duration::from_millis(20)));
-        // Somebody slow does, who needs longer than that in all.
+        // A slow reader makes progress, although it needs longer than that in total.
         let slow = thread::spawn(move || {
             let texts = (0..).map_while(|n| {
                 if n < 8 {

@@ -32,7 +32,8 @@ pub(crate) fn connections_max(tasks: usize) -> usize {
 fn connections_of(all: u64, tasks: usize) -> usize {
     let tasks = u64::try_from(tasks).unwrap_or(u64::MAX);
     let kept = FOR_ALL.saturating_add(FOR_A_TASK.saturating_mul(tasks));
-    // Where there is little, most of it is for tasks all the same, and the rest for whoever asks.
+    // If there are few descriptors, most of them are reserved for tasks nevertheless, and the rest is for
+    // connections.
     let left = all.saturating_sub(kept).max(all / 4);
     usize::try_from(left).unwrap_or(usize::MAX)
 }

@@ -82,7 +82,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
             Exit::Success
         };
         let failed = printed.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
-        // Where help cannot be written to a full disk, nobody has been helped.
+        // If help cannot be written to a full disk, that is not a success.
         return if failed && code == Exit::Success {
             Exit::Error.into()
         } else {

@@ -80,7 +80,7 @@ pub(crate) async fn stdout_closed() {
         {
             use rustix::event::{PollFd, PollFlags, Timespec, poll};
             let stdout = io::stdout();
-            // Without a flag only what went wrong with it is told.
+            // Without a flag, only errors are reported.
             let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
             let at_once = Timespec {
                 tv_sec: 0,

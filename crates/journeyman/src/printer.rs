@@ -101,7 +101,7 @@ impl Printer {
     pub(crate) async fn finish(&self) {
         self.end();
         let (texts, is_given_up) = (self.texts.clone(), Arc::clone(&self.is_given_up));
-        // On a thread that nobody waits for: whoever wants to go does not wait for a reader.
+        // On a thread that is not waited for: a program that wants to end does not wait for the reader.
         let flushed = tokio::task::spawn_blocking(move || {
             if !texts.flush_while_read(PATIENCE) {
                 is_given_up.store(true, Ordering::Relaxed);

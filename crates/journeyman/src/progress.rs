@@ -252,7 +252,7 @@ impl Progress {
             let mut now = self.now();
             let headline = now.steps.headline(event, self.text_style);
             if self.style == Style::Remarks {
-                // Many tasks are worked on at once, and somebody else tells how far they are.
+                // Several tasks run at once, and their progress is shown elsewhere.
                 now.activity.end();
             } else {
                 now.activity.update(state, Instant::now());

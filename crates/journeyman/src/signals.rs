@@ -10,7 +10,7 @@ use crate::exit::Exit;
 /// without a message. Child processes get the default behaviour again.
 pub(crate) fn survive_file_limit() -> anyhow::Result<()> {
     let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
-    // It stays caught, though nobody listens.
+    // The signal stays caught after the listener is dropped.
     drop(signal(kind).context("cannot listen for signals")?);
     Ok(())
 }
@@ -25,8 +25,7 @@ pub(crate) fn cancel_on_signals() -> anyhow::Result<CancellationToken> {
         SignalKind::terminate(),
         SignalKind::hangup(),
     ] {
-        // Whoever started this with a signal ignored (nohup, a job in the background of a script) means
-        // it to go on.
+        // A process started with a signal ignored (nohup, a background job of a script) is meant to continue.
         if ignored >> (kind.as_raw_value() - 1) & 1 == 0 {
             signals.push(signal(kind).context("cannot listen for signals")?);
         }

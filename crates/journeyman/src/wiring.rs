@@ -155,7 +155,7 @@ pub(crate) fn start_servers(settings: &Settings, registry: &Registry) -> McpServ
 pub(crate) async fn settled(servers: &McpServers) {
     let is_settled = |one: &ServerStatus| one.state != ServerState::Connecting || one.restarts > 0;
     let mut statuses = servers.watch();
-    // An error says that nobody tries any more.
+    // An error means that the connections have ended.
     let _ = statuses.wait_for(|all| all.values().all(is_settled)).await;
 }
 

@@ -12,7 +12,7 @@ use crate::{Examples, PromptTexts};
 /// A *module* is identified by its dotted name in the task (`shop.cart`); a *path* is relative to the task's
 /// folder. `source` is the text of a file; if it does not parse, methods do what is possible.
 pub trait Language: Send + Sync {
-    // What it is called, and what is said in it.
+    // Its name, and texts in its terms.
 
     /// The name in settings and events, in lower case.
     fn name(&self) -> &'static str;

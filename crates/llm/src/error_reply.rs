@@ -562,7 +562,7 @@ mod tests {
         for (error, status) in cases {
             let reply = ErrorReply::in_stream(&error);
             assert_eq!(reply.status, status, "{error}");
-            // A status that nobody told is not told on.
+            // A status that the server did not send is not reported.
             let told = reply.into_error("u").to_string();
             let names = error.to_string().contains(&status.to_string());
             assert_eq!(told.contains(&status.to_string()), names, "{told}");

@@ -21,7 +21,8 @@ pub(crate) fn has_chat_template(weights: &Path) -> bool {
         return true;
     };
     let mut file = file.take(METADATA_BYTES_MAX);
-    // A stretch at a time, with the end of the one before: mostly it stands near the beginning.
+    // Reads a block at a time, together with the end of the previous one: the key is usually near the
+    // beginning.
     let mut stretch = Vec::new();
     loop {
         let kept = stretch.len().saturating_sub(KEY.len());
@@ -67,7 +68,7 @@ mod tests {
             std::fs::write(&file, metadata).unwrap();
             assert_eq!(has_chat_template(&file), has);
         }
-        // It may stand across what is read at a time.
+        // It may span two blocks.
         let mut far = vec![b'.'; (1 << 20) - 10];
         far.extend(b"tokenizer.chat_template..");
         std::fs::write(&file, far).unwrap();

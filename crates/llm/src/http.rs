@@ -104,7 +104,7 @@ pub(crate) fn client(
                 let why = format!("it redirects more than {REDIRECTS_MAX} times, at last to {to}");
                 return attempt.error(why);
             }
-            // Outside of a request that is followed nobody asks for it.
+            // Outside of a tracked request, the value is not needed.
             let _ = SENT_ON.try_with(|to| *to.borrow_mut() = Some(attempt.url().clone()));
             attempt.follow()
         }));

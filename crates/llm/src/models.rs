@@ -351,7 +351,7 @@ mod tests {
             (ModelState::Complete, "m")
         );
         assert_eq!(std::fs::read(&pulled.path).unwrap(), WEIGHTS);
-        // It is there now: nobody is asked.
+        // It is downloaded now, so the hub is not asked.
         let away = models(folder.path(), "http://127.0.0.1:9".to_owned());
         let again = away
             .pull(&Source::Catalogue(model(&sum)), &|_| {})

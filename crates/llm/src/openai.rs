@@ -309,7 +309,7 @@ impl OpenAi {
         }
         let prompt = known.estimator.estimate_prompt(&request.messages);
         let tried = prompt + request.max_tokens;
-        // Where the figure is no smaller than what was tried, the estimate is too low.
+        // If the reported size is not smaller than what was tried, the estimate is too low.
         let told = reply.window();
         let smaller = told.filter(|window| *window < tried);
         let next = smaller.unwrap_or(tried.percent(SHRINK_PERCENT).max(WINDOW_MIN));

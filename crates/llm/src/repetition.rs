@@ -77,7 +77,7 @@ impl RepetitionDetector {
         self.empty = 0;
         let line = without_number(line);
         let mut repeated = None;
-        // Rows that are all the same are also the same as those three or forty before them.
+        // Equal rows also equal those three or forty rows earlier.
         let mut rows = 0;
         for (before, equal) in self.equal.iter_mut().enumerate() {
             let size = before + 1;
@@ -183,7 +183,7 @@ mod tests {
                 .repeats(text)
                 .unwrap_or_default()
         };
-        // Where the block begins, nobody can tell.
+        // It is ambiguous where the block starts.
         let two = told(&"a = 1\nb = 2\n".repeat(200));
         assert!(["a = 1\nb = 2", "b = 2\na = 1"].contains(&&*two), "{two}");
         assert_eq!(told(&"x = 1\n".repeat(200)), "x = 1");

@@ -139,7 +139,7 @@ mod tests {
                 long.as_str(),
                 "*** ...",
             ),
-            // What is told of everybody.
+            // What is shown for any credentials.
             ("http://bob:abc@box", Some("key"), "abc key", "abc key"),
             ("http://bob@box", Some(""), "bob", "bob"),
         ] {

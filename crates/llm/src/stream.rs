@@ -280,7 +280,7 @@ pub(crate) async fn read(
         [] => is_closed(so_far) || !refusal.is_empty(),
         calls => calls.iter().all(Call::is_whole),
     };
-    // One that says that it is done is whole as one that says why; what is no answer says nothing.
+    // An answer marked as done is complete, like one with a reason. Text that is not a record proves nothing.
     let is_said = is_done && (first.is_some() || records.stray().is_empty());
     let is_unsaid = may_end_unsaid && body_ended && is_closed;
     let is_whole = records.are_whole() && (is_said || is_unsaid);

@@ -61,7 +61,7 @@ pub(crate) struct WithFixtures {
 
 impl WithFixtures {
     pub(crate) fn new(mcp: Mcp) -> Self {
-        // As long as a key has to be. It is no secret: what it seals are answers to the suites' own questions.
+        // It has the length of a key but is not secret: it seals answers to the suites' own questions.
         let key = ContentHash::of(b"fixtures");
         let fixtures = Arc::new(Fixtures {
             tools: tools::all(),

@@ -150,7 +150,7 @@ impl Entry {
         let (response, told) = Box::pin(Sessions::within(id, self.service.handle(request))).await;
         let mut response = response.map(Body::new);
         if is_json && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-            // It was read, and understood as nothing: that is told as text otherwise.
+            // It was parsed but is not a known message; without this, the error would be plain text.
             return Ok(Malformed::unknown(&body).into_response());
         }
         if method == Method::DELETE && response.status() == StatusCode::ACCEPTED {

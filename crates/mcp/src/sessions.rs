@@ -304,7 +304,7 @@ impl SessionManager for Sessions {
             known.open.get(name).is_some_and(|open| open.knows_priming)
         };
         let stream = self.0.local.create_stream(id, message).await?;
-        // An event without data is no JSON to the clients of older revisions.
+        // Clients of older revisions cannot parse an event without data.
         let is_told = move |sent: &ServerSseMessage| {
             std::future::ready(knows_priming || sent.message.is_some())
         };
@@ -420,7 +420,7 @@ mod tests {
         let bob = Owner::new("bob").unwrap();
         sessions.begun(&name(9_999), &bob, &told).await.unwrap();
         assert_eq!(sessions.known().open.len(), OWNERS_MAX + 1);
-        // The one that had to go comes back, and nobody else gets it then.
+        // The evicted session comes back, and no other owner can use it.
         drop(sessions.enter(&ids[1], &owner).await.unwrap());
         assert!(sessions.enter(&ids[1], &bob).await.is_none());
     }

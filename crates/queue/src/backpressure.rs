@@ -264,7 +264,7 @@ impl Watch {
             self.told = AlertLevel::Normal;
             return news.then(|| self.alert(percent));
         }
-        // What was not told in its time is not told when it is no longer so.
+        // An alert that was postponed is not raised if it no longer applies.
         if self.level <= self.told || seen < self.level {
             return None;
         }

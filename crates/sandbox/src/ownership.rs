@@ -47,7 +47,7 @@ fn give_contents(folder: &OwnedFd, uid: u32, depth: usize) -> io::Result<()> {
         }
         let about = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let is_folder = FileType::from_raw_mode(about.st_mode) == FileType::Directory;
-        // A file with a second name may be somebody else's.
+        // A file with a second hard link may belong to someone else.
         if about.st_uid != uid && (is_folder || about.st_nlink == 1) {
             chown_one(folder, name, uid)?;
         }

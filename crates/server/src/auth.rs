@@ -208,7 +208,7 @@ impl Auth {
         let (Some(tokens), By::Token(hash)) = (&self.tokens, &caller.by) else {
             return std::future::pending().await;
         };
-        // Where nobody reads the file any more, the server itself is ending.
+        // If the watching task has ended, the server itself is ending.
         let _ = tokens
             .clone()
             .wait_for(|known| !lets_in(known, hash, caller))

@@ -131,7 +131,7 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
     } else {
         next.run(request).await
     };
-    // It was let in above, so its page may read what it is answered.
+    // The request was accepted above, so its page may read the response.
     response.headers_mut().extend([
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin),
         (header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED),

@@ -104,7 +104,7 @@ async fn enter(
 /// A response that ends when the caller's credentials become invalid, and whose bytes are counted.
 fn sent(app: &App, response: Response, caller: Caller, account: Account) -> Response {
     let auth = app.auth.clone();
-    // What waits with it is told so first.
+    // Requests that wait with this token are notified first.
     let revoked = async move {
         auth.revoked(&caller).await;
         tokio::time::sleep(ANSWERING).await;

@@ -207,7 +207,7 @@ async fn upgrade(app: App, task: Option<String>, request: Request) -> Response {
         (None, Ok(known)) => known,
         (None, Err(problem)) => return problem.into_response(),
     };
-    // Whoever stops the server waits until it has said so here.
+    // Shutdown waits until this socket has sent its close frame.
     let sockets = app.sockets.clone();
     upgrade.serve(move |socket| {
         sockets.track_future(async move {
@@ -395,7 +395,7 @@ async fn in_time<E>(app: &App, sent: impl Future<Output = Result<(), E>>) -> Res
     };
     tokio::select! {
         biased;
-        // Whoever is gone needs no reason.
+        // A client that is gone needs no close reason.
         sent = sent => sent.map_err(|_| Close::TooSlow),
         () = too_slow => Err(Close::TooSlow),
     }

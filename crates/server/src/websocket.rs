@@ -78,7 +78,7 @@ impl Upgrade {
     {
         let on = self.on;
         tokio::spawn(async move {
-            // One that never becomes a socket is its client's affair.
+            // A request that never becomes a WebSocket is the client's problem.
             if let Ok(upgraded) = on.await {
                 serve(WebSocket::new(upgraded).await).await;
             }

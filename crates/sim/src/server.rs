@@ -120,7 +120,7 @@ impl SimServer {
         });
         let serving = shared.clone();
         let accepting = tokio::spawn(async move {
-            // An error of one connection is no reason to end.
+            // An error on one connection must not end the server.
             loop {
                 if let Ok((socket, _)) = listener.accept().await {
                     let shared = serving.clone();

@@ -45,7 +45,7 @@ impl DetachedCalls {
         // Not in the caller's future, which waits for it only.
         let call = Box::pin(call);
         async move {
-            // Never closed; and a call that is let in without a place is no harm.
+            // The semaphore is never closed, and a call without a permit would do no harm.
             let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
             let call = Context::current().scope(async move {
                 let done = call.await;

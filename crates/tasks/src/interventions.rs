@@ -223,7 +223,7 @@ impl Tasks {
             Withdrawal::WasWaiting(job) => held = Some(job),
             Withdrawal::Running(end) => {
                 had_run = true;
-                // Where the queue itself was stopped meanwhile, what is recorded says what became of it.
+                // If the queue was stopped meanwhile, the journal shows what happened to the task.
                 let _ = end.await;
             }
             Withdrawal::Unknown => {}
@@ -353,7 +353,7 @@ impl Tasks {
         task: &TaskId,
         depends_on: &[TaskId],
     ) -> Result<(), Error> {
-        // The circle of a task that waits for itself is told as one.
+        // A task that depends on itself is reported as a cycle.
         for other in depends_on.iter().filter(|other| *other != task) {
             match self.current(principal, other).await {
                 Err(Error::NoSuchTask { .. }) => {

@@ -321,7 +321,7 @@ impl Tasks {
         if appended.await? == Recorded::Conflict {
             return Err(Error::TaskExists { task: task_id });
         }
-        // The events of one append stand side by side.
+        // The events of one append have consecutive sequence numbers.
         let sequence = Sequence(state.sequence.0 + 1 - state.revision.0);
         let ended = Box::pin(self.end_without_time(principal, &task_id, &mut state));
         // Where its end could not be recorded, it comes when it is its turn.
@@ -428,7 +428,7 @@ impl Tasks {
     ) -> Result<(Arc<TaskState>, Status, Option<PauseReason>), Error> {
         let mut state = self.current(principal, task).await?;
         if !self.is_attended(principal, task, state.status) {
-            // Or it has left the queue since it was looked at: then what became of it is recorded.
+            // Or it has left the queue since it was looked up; the journal then shows what happened.
             state = self.current(principal, task).await?;
         }
         let (status, pause) = if self.is_attended(principal, task, state.status) {
@@ -447,7 +447,7 @@ impl Tasks {
     /// Waits until a task has left the queue, because it ended or was paused.
     pub async fn wait_until_left(&self, principal: &Principal, task: &TaskId) {
         let key = StreamName::of(principal.owner(), task);
-        // Where the queue was stopped, the task rests too.
+        // If the queue was stopped, the task is paused too.
         let _ = self.queue.ended(&key).await;
     }
 

@@ -51,7 +51,7 @@ impl Tasks {
         name: &Name,
         content: &TaskSubmitted,
     ) -> Result<Option<Submitted>, Error> {
-        // A name that was just drawn is nobody's yet, which the journal sees to once more.
+        // A random id that was just drawn is unused; the journal checks that once more.
         if name.origin == Origin::Drawn {
             return Ok(None);
         }

@@ -43,7 +43,8 @@ impl Tasks {
                     },
                 };
                 let owner = Principal::user(stream.owner.clone());
-                // One that cannot be read is told where it is worked on, and keeps no other from starting.
+                // A task that cannot be read is reported when it is worked on, and does not keep others from
+                // starting.
                 let submitted = self.submitted_at(&owner, &stream.task_id).await;
                 let submitted = submitted.unwrap_or(stream.sequence);
                 jobs.push(((!listing.started, submitted), job));

@@ -128,7 +128,7 @@ impl Runner for TaskRunner {
                     },
                 }
             }
-            // Nothing more can be recorded: it rests until somebody has mended the store.
+            // Nothing more can be recorded: the task stays paused until the store is repaired.
             Err(Error::Journal(error)) => {
                 tracing::error!(%error, "the journal cannot be used");
                 RunOutcome::Rests

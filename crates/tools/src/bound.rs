@@ -21,7 +21,7 @@ pub(crate) fn bounded(text: String, max: usize) -> Bounded {
         let text = text[..text.floor_char_boundary(max)].to_owned();
         return Bounded { text, cut: true };
     };
-    // Errors stand at the end more often than not, but what something is stands at its beginning.
+    // Errors are usually at the end, but the beginning says what the text is.
     let head = text.floor_char_boundary(room / 2);
     let tail = text.ceil_char_boundary(text.len() - (room - head));
     let left_out = tail - head;

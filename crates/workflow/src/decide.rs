@@ -250,7 +250,7 @@ fn ask(purpose: Purpose, refusals: u32) -> Step {
 
 fn plan(state: &TaskState) -> Step {
     let (prompt, tests) = (state.prompt(), state.given_tests());
-    // Whoever gives tests wants code.
+    // A user who gives tests wants code.
     if tests.is_empty() && is_plain_question(prompt) {
         return ask(Purpose::Answer, state.refusals.count);
     }
@@ -265,7 +265,7 @@ fn plan(state: &TaskState) -> Step {
 /// The next step of a module that can be worked on. Modules earlier in the plan come first.
 fn work_on_modules(state: &TaskState, strategy: &dyn ModuleStrategy, now: Now) -> Step {
     let open = state.modules.iter().filter(|module| !module.is_settled());
-    // What the first one depends on stands before it.
+    // The dependencies of a module precede it.
     let ready = open.enumerate().filter(|(at, module)| {
         let mut needed = module.plan.depends_on.iter();
         let is_settled = |name| state.module(name).is_none_or(ModuleState::is_settled);

@@ -308,7 +308,8 @@ impl Effects {
             };
             folder.remove().await;
             let mut report = report?;
-            // That every given test is skipped, or may fail, is no fault of the code; nor does it verify it.
+            // If all given tests are skipped or expected to fail, that is not an error of the code, but does
+            // not verify it either.
             if are_given && report.outcome == TestOutcome::NoTests && !report.skipped.is_empty() {
                 report.outcome = TestOutcome::Passed;
             }
@@ -613,7 +614,7 @@ fn both(first: TestReport, second: TestReport) -> TestReport {
         skipped: first.skipped.into_iter().chain(second.skipped).collect(),
         tests: first.tests.into_iter().chain(second.tests).collect(),
         idle: first.idle.into_iter().chain(second.idle).collect(),
-        // A second run is one of generated tests, which nobody blames.
+        // The second run has generated tests, which are not reported as broken.
         broken_tests: first.broken_tests,
         runner: first.runner.or(second.runner),
         output: joined(first.output, second.output),

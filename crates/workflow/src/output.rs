@@ -143,7 +143,7 @@ fn existing(folder: &Path) -> Result<&Path, OutputError> {
                     return Err(OutputError::LinkToNothing { folder });
                 }
             }
-            // Something above it is a file, and is told of in its turn.
+            // A parent of it is a file, which is reported when its turn comes.
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
             Err(source) => return Err(failed(path, source)),
         }
@@ -301,7 +301,7 @@ fn write_whole(target: &Path, bytes: &[u8]) -> Result<(), OutputError> {
     name.push(".partial");
     let partial = target.with_file_name(name);
     let write = || -> io::Result<()> {
-        // What is left of a write that was cut off goes first: created anew, it is no link to elsewhere.
+        // Remove what an interrupted write left. A newly created file cannot be a link to somewhere else.
         match fs::remove_file(&partial) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

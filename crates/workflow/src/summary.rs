@@ -28,7 +28,8 @@ pub fn answered(reply: &PromptAnswered) -> String {
 
 /// One line about how a task ended or is about to end.
 pub fn headline(state: &TaskState, ending: &Ending) -> String {
-    // The prompt is read for it, and this is asked with every look at a task: only where it is told.
+    // This parses the prompt, and remarks are requested with every view of a task, so it is done only when
+    // needed.
     let has_left_out = || {
         state
             .submission
@@ -129,7 +130,7 @@ fn last_failure(state: &TaskState, ending: &Ending) -> Option<String> {
         .filter_map(|line| line.strip_prefix("E "))
         .collect();
     if lines.is_empty() {
-        // The exception stands at the end of a traceback.
+        // The exception is at the end of a traceback.
         lines = said
             .lines()
             .filter(|line| !line.trim().is_empty())

@@ -55,7 +55,7 @@ impl Toolbox {
     /// The tools that an agent of this role may call, in a task with these restrictions if it has any.
     pub(crate) fn grants(&self, role: Role, allowed: Option<&[String]>) -> Grants {
         let permissions: &[Permission] = match role {
-            // What stands elsewhere is looked up once, for all.
+            // Other sources are looked up once, for all agents.
             Role::Planner => &[Permission::Read, Permission::External],
             Role::Coder | Role::Fixer | Role::Tester => &[Permission::Read, Permission::Run],
             Role::Reviewer | Role::User | Role::Conductor => &[],

@@ -201,7 +201,7 @@ impl Worker {
             if !task_run.state.answers.is_empty() {
                 task_run.backoff.reset_calls();
             }
-            // Whatever is decided is decided anew where somebody else recorded something since.
+            // If someone else has recorded an event meanwhile, the decision is made again.
             let strategy = self.effects.worker_context.strategies.of(&task_run.state)?;
             let now = Now {
                 active: self.active(&task_run.state),
@@ -211,7 +211,7 @@ impl Worker {
                 Step::Ended => break,
                 Step::Wait if running.is_empty() => return Err(Error::NoEffect),
                 Step::Wait => {
-                    // A place that is of no use to it is somebody else's.
+                    // A slot that this task cannot use goes to another.
                     let had_one = next_slot.take().is_some();
                     let further = Now {
                         has_model_slot: true,

@@ -136,7 +136,8 @@ impl TaskState {
             Payload::TaskFailed(failed) => {
                 let (reason, detail) = (failed.reason, failed.detail.clone());
                 if reason == FailureReason::Internal {
-                    // Whoever says so does not work on it: after a crash it may not have begun again.
+                    // The event's author does not work on the task: after a crash, work may not have started
+                    // again.
                     self.stop_running_at_last_event();
                 }
                 self.end(event, Status::Failed, Ending::Failed { reason, detail });

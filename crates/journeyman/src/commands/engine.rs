@@ -100,7 +100,7 @@ async fn stop(settings: &Settings, force: bool) -> anyhow::Result<Exit> {
 
 fn show(settings: &Settings) -> anyhow::Result<EngineInfo> {
     let mut engine = journeyman_llm::engine(&settings.data_dir)?;
-    // `engine start` itself is no user worth telling of.
+    // `engine start` itself is not worth listing as a user.
     if let Some(users) = &mut engine.users {
         users.retain(|&pid| pid != std::process::id());
     }
@@ -200,7 +200,7 @@ pub(crate) fn supervise(mut args: impl Iterator<Item = OsString>) -> ExitCode {
         .with_max_level(tracing::Level::INFO)
         .with_ansi(false)
         .with_writer(std::io::stderr)
-        // A log that cannot be written is no reason to end what it is about.
+        // Failing to write the log must not end the supervisor.
         .log_internal_errors(false)
         .init();
     let config = args.next().and_then(|config| config.into_string().ok());

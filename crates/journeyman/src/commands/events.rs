@@ -70,7 +70,7 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
     loop {
         let page = match journal.read(&principal, &filter, after, PAGE).await {
             Err(error @ Error::Damaged { sequence, .. }) if damaged.is_none() => {
-                // What stands before it is shown first.
+                // The events before the damaged one are shown first.
                 filter.until = Some(Sequence(sequence.0.saturating_sub(1)));
                 damaged = Some(error);
                 continue;

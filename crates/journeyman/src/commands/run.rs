@@ -137,7 +137,7 @@ async fn follow(
         for remark in notes.into_iter().chain(remarks(content)) {
             progress.say(&remark);
         }
-        // Nobody should take Python for another language, however quiet it is to be.
+        // Even in quiet mode, the user must learn that the result will be Python and not another language.
         if let Some(note) = prompt_note(&content.prompt) {
             progress.warn(&note);
         }
@@ -172,7 +172,7 @@ async fn see_through(
         && let Some(state) = Reader::open(settings).await?.state(task).await?
         && wish.of(&state).is_none()
     {
-        // Nobody need work on it any more.
+        // There is nothing left to work on.
         return Ok(Some(state));
     }
     // What was seen of it at a server, whether that may have it, and its model, if that is not ours.
@@ -221,7 +221,7 @@ async fn see_through(
                     Err(error) if is_lost(&error) && (client.is_local() || before || is_sent) => {
                         Some(error)
                     }
-                    // Somebody takes its place, or it has space again, and has the task.
+                    // Another holder takes its place, or its disk has space again; it has the task.
                     Err(error) if is_stopping(&error) && client.is_local() => Some(error),
                     Err(error) if is_unavailable(&error) && before => Some(error),
                     Err(error) => return Err(error),

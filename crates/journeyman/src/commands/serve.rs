@@ -34,7 +34,7 @@ pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Resul
         format!("cannot listen on {address}; --host and --port choose another address")
     })?;
     let address = tcp.local_addr()?;
-    // Clones of it are the same door: who knocks while nobody answers waits.
+    // Clones share the listening socket: connections made before the server accepts them wait.
     let tcp = tcp.into_std()?;
     let endpoints = || {
         anyhow::Ok(Endpoints {
@@ -87,7 +87,7 @@ pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Resul
     if announced.is_ok() {
         cancel.cancelled().await;
     }
-    // From now on nobody is to come who reads it there.
+    // From now on no client should read the port from there.
     drop(port_file);
     tracing::info!("stopping: no new tasks, running ones come to an event boundary");
     holder

@@ -11,7 +11,7 @@ use crate::output::{json, line};
 use crate::settings::Settings;
 
 pub(crate) fn token(settings: &Settings, name: Owner, role: RoleArg) -> anyhow::Result<Exit> {
-    // A token must be a secret: without random bits there is none.
+    // A token must be secret, so the system's random bits are required.
     let random = || getrandom::u64().context("the system gives no random bits");
     let token = format!(
         "jrny_{:016x}{:016x}{:016x}",

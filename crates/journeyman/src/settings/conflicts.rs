@@ -112,7 +112,7 @@ impl Settings {
     ) -> Option<OtherModel> {
         let is_said = |key| self.find(key).is_some_and(Found::is_said);
         let (name, url) = (name?, url?);
-        // Theirs is told without its password.
+        // Theirs is reported without its password.
         let own_url = self.model_url.as_deref().map(journeyman_llm::shown);
         let is_same = name == self.model && url == own_url.as_deref().unwrap_or_default();
         if is_same || is_said("model.name") || is_said("model.url") {

@@ -332,7 +332,7 @@ impl Supervisor {
         let mut command = Command::new(&self.config.interpreter);
         command.arg("-c");
         if let Some(engine) = &self.config.engine {
-            // It divides the window that it is told among its slots.
+            // The server divides the window it is given among its slots.
             let whole = Tokens(context.0.saturating_mul(u64::from(*slots))).to_string();
             command.arg(WATCH).arg(engine);
             command.args(["--host", "127.0.0.1", "--port", &port, "--model"]);

@@ -199,7 +199,7 @@ pub(super) fn go(
     context: &RequestContext<RoleServer>,
 ) -> Result<Went, ErrorData> {
     let client = context.client_capabilities().unwrap_or_default();
-    // The round that the answers are for. Nobody else can have sealed another one.
+    // The round that the answers are for. Only this server can have sealed another one.
     let round = match (&steps.state, carried) {
         (State::None, _) => 0,
         (State::Sealed, Some(sealed)) => codec

@@ -557,7 +557,7 @@ impl Pair {
                     job.state = State::Waiting;
                 }
             }
-            // Nobody looks at the clock yet.
+            // The clock is not checked yet.
             Call::Pass(seconds) => {
                 self.now += Duration::from_secs(seconds);
                 return Ok(());

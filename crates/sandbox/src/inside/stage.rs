@@ -38,7 +38,7 @@ pub(super) fn main() -> ExitCode {
         Ok(never) => match never {},
         Err(reason) => reason,
     };
-    // If the supervisor is gone as well, nobody is interested.
+    // If the supervisor is gone too, the report is not needed.
     let _ = say(&mut socket, &StageReport::Failed { reason: failure });
     ExitCode::from(3)
 }

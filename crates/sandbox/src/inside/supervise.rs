@@ -65,7 +65,7 @@ pub(super) fn main() -> ExitCode {
         // system's folder for temporary files.
         let _ = std::fs::remove_dir_all(scratch);
     }
-    // Nobody to tell is no failure: then we are here because our parent is gone.
+    // A closed socket is not an error: it means that our parent is gone.
     let told = serde_json::to_vec(&verdict)
         .map_err(io::Error::from)
         .and_then(|bytes| life_line.write_all(&bytes));
@@ -86,7 +86,7 @@ fn life_line() -> io::Result<UnixStream> {
 }
 
 fn supervise(policy: &Policy, life_line: &UnixStream) -> io::Result<Verdict> {
-    // Whoever loses its parent in the tree becomes our child instead of init's: nobody gets away by a double fork.
+    // Orphaned descendants become our children instead of init's, so a double fork does not escape.
     set_child_subreaper(Some(getpid()))?;
     // Where the untrusted code has our user id, it must not look into us.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;

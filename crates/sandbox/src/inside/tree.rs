@@ -58,7 +58,8 @@ fn children(parent: i32) -> Vec<i32> {
 pub(super) fn kill_all(ms_max: u64) -> Result<(), usize> {
     let start = Instant::now();
     loop {
-        // First everybody is stopped, until no new face shows up: who is stopped cannot fork away from the killing.
+        // First all descendants are stopped, until no new one appears: a stopped process cannot escape by
+        // forking.
         let mut stopped = HashSet::new();
         loop {
             let new: Vec<_> = descendants()

@@ -90,7 +90,7 @@ pub(super) async fn connect(
         }
     };
     let running = running.map_err(|error| not_greeted(&error))?;
-    // What a server says is kept by us, in our bounds, and by nobody else.
+    // Responses of a server are stored here within limits, and must not be cached by the library.
     let nothing_kept = ClientCacheConfig::disabled();
     running.set_response_cache_config(nothing_kept).await;
     Ok(Greeted {

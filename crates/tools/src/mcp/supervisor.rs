@@ -174,7 +174,7 @@ impl Supervisor {
                 why.to_owned()
             }
         };
-        // Out of the registry before its calls end: nobody begins another meanwhile.
+        // Remove the tools from the registry before calls end, so that no new call starts meanwhile.
         self.away(why.clone());
         connection.end(&why);
         close.cancel();

@@ -202,7 +202,7 @@ fn report(
             detail,
         };
     }
-    // Nothing to correct with: do not report what nobody will read.
+    // There is no attempt left to correct it, so no bug report is needed.
     if is_last_round(task, module) && !round_goes_on(task, module, run) {
         return settle(task, module);
     }
@@ -453,8 +453,8 @@ fn approach(
     });
     let circling = module.rounds.unchanged > 0 || seen_before || same_failures >= 2;
     let tests_broken = kind == TestFailureKind::NoTests || blames_tests(task, module, run, kind);
-    // Where most tests fail the code is the likelier fault, until it was written anew in vain; where
-    // few do, and always the same, those tests are.
+    // If most tests fail, the code is more likely wrong, until rewriting it did not help; if only a few fail,
+    // and always the same, these tests are.
     let code_doubtful =
         share_passed(run) < AGREEMENT_MIN && module.rounds.approach != Approach::Rewrite;
     if module.generated_tests.len() < TEST_WRITINGS_MAX
