@@ -107,7 +107,7 @@ pub(crate) struct Shared {
     pub(crate) tickets: Tickets,
     /// What waits to get out to clients.
     pub(crate) send_budget: SendBudget,
-    /// The open WebSockets.
+    /// The open WebSocket connections.
     pub(crate) sockets: TaskTracker,
     pub(crate) stop: CancellationToken,
 }

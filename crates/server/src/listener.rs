@@ -45,7 +45,7 @@ const FIRST_REQUEST_TIME: Duration = Duration::from_millis(250);
 const CLOSING_TIME: Duration = Duration::from_millis(100);
 /// How long open connections may take to finish at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
-/// How long WebSockets may take after that to report the shutdown.
+/// How long WebSocket connections may take after that to report the shutdown.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// The response to a client whose address has the maximum number of connections. The connection is closed after
