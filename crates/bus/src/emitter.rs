@@ -1,4 +1,4 @@
-//! Telling others what happens, for code that does not care who listens.
+//! Sends messages with an id, a time and a context, for code that does not depend on whether anyone subscribes.
 
 use std::fmt;
 use std::future::Future;

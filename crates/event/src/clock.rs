@@ -1,7 +1,7 @@
-//! Vector clocks: which event could have known of which.
+//! Vector clocks: which event could have known about which.
 //!
-//! Source: Fidge, "Timestamps in Message-Passing Systems That Preserve the Partial Ordering" (1988);
-//! Mattern, "Virtual Time and Global States of Distributed Systems" (1989).
+//! Source: Fidge, "Timestamps in Message-Passing Systems That Preserve the Partial Ordering" (1988); Mattern,
+//! "Virtual Time and Global States of Distributed Systems" (1989).
 
 use std::collections::BTreeMap;
 use std::fmt;

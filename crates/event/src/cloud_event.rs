@@ -1,6 +1,6 @@
-//! An event in the structured JSON form of `CloudEvents` 1.0 (<https://github.com/cloudevents/spec>), for programs that know
-//! that form and not ours. What the specification has no attribute for is an extension; those that may pass 32 bits are
-//! text, because its integers have no more.
+//! Events in the structured JSON format of `CloudEvents` 1.0 (<https://github.com/cloudevents/spec>), for programs
+//! that know that format and not ours. Fields for which the specification has no attribute are extensions. Numbers
+//! that may exceed 32 bits are written as text, because integers of the specification have 32 bits.
 
 use std::borrow::Cow;
 

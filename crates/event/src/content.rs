@@ -1,4 +1,4 @@
-//! The hash that names content: BLAKE3, written `b3:` and 64 hexadecimal digits.
+//! The hash that identifies content: BLAKE3, written as `b3:` and 64 hexadecimal digits.
 
 use std::fmt;
 use std::str::FromStr;

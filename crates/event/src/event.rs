@@ -1,7 +1,7 @@
-//! One event: as it is proposed ([`Draft`], [`NewEvent`]) and as it is stored ([`Event`]).
+//! Events: before they are stored ([`Draft`], [`NewEvent`]) and as stored ([`Event`]).
 //!
-//! The stored line (`line.rs`) is built once, by [`NewEvent::seal`], and is never serialised again:
-//! its bytes carry the hash chain.
+//! The stored line (`line.rs`) is built once, by [`NewEvent::seal`], and never serialised again, because the hash
+//! chain covers its exact bytes.
 
 use std::borrow::Cow;
 use std::sync::Arc;

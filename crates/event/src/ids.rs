@@ -1,6 +1,6 @@
-//! Names and positions: who owns a task, which task, which event, where in the store.
+//! Names and positions: of owners, tasks, modules and events, and of events in the store.
 //!
-//! Each is a type of its own, checked when it is made, so that nothing downstream checks again.
+//! Each has a type of its own that is checked when it is created, so that later code need not check again.
 
 use std::fmt;
 use std::str::FromStr;

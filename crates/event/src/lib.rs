@@ -1,11 +1,11 @@
 //! Events, principals, vector clocks, ordering, and the pure fold of a task's state.
 //!
-//! Floor 1. Everything here is a value or a pure function: no I/O, no async, no clock is read and no
-//! random number drawn (see [`TimeSource`] and [`Randomness`]). The stored form of an event is fixed
-//! here and nowhere else; what assigns positions and keeps bytes is the `journal`.
+//! Floor 1. Everything here is a value or a pure function: no I/O and no async; the clock and random numbers are
+//! inputs (see [`TimeSource`] and [`Randomness`]). The stored format of an event is defined only here. Assigning
+//! positions and storing lines is up to the `journal`.
 //!
-//! To add an event kind: add its payload type to a file under `payload/` and one line to the
-//! `payloads!` table in `payload.rs`; give it a meaning in `state/evolve.rs` if the state depends on it.
+//! To add an event kind: add its payload type to a file under `payload/` and one line to the `payloads!` table in
+//! `payload.rs`; give it a meaning in `state/evolve.rs` if the state depends on it.
 
 mod clock;
 mod cloud_event;

@@ -1,4 +1,4 @@
-//! Who holds a store, and what it keeps between its holders.
+//! Tests of holding a store, and of what a store keeps between its holders.
 
 use std::sync::Arc;
 

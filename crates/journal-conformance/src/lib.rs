@@ -1,7 +1,7 @@
-//! What every engine of the journal must do, as tests: `suite!` runs all of them over a new engine.
+//! The test suite that every engine of the journal must pass: `suite!` runs all tests on a new engine.
 //!
-//! Floor 3, for tests only. It knows the journal by its public interface and nothing of any engine.
-//! What only one engine has (files, their rights, a disk that fails) is tested beside that engine.
+//! Floor 3, for tests only. It uses only the public interface of the journal and knows nothing about any engine.
+//! What is specific to one engine (files, access rights, a failing disk) is tested with that engine.
 // All of it are tests: they end by panicking.
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Snapshots save time and decide nothing.
+//! Tests that snapshots save time and change no result.
 
 use bytes::Bytes;
 use journeyman_event::{ContentHash, Event, Principal, Sequence, TaskId};

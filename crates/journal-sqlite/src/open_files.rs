@@ -86,9 +86,9 @@ impl Drop for Use {
     }
 }
 
-/// The first `len` bytes of a file; `None` while this process has it open.
+/// The first `len` bytes of a file, read directly; `None` while this process has it open.
 pub(crate) fn beginning(file: &Path, len: usize) -> io::Result<Option<Vec<u8>>> {
-    // Nobody opens it while it is looked into.
+    // Holding the lock keeps other threads from opening it while it is read.
     let open = open();
     if open.contains_key(&FileId::of(file)?) {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Why a job is not admitted.
+//! The errors for jobs that are not admitted.
 
 use std::fmt::{self, Display};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A task's events, and the texts that they cite.
+//! A task's events, and the texts they refer to.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A task once more, from its beginning or from a past event, as a new task.
+//! Retries and forks: a new task that starts an earlier one again, from its beginning or from a past event.
 
 use axum::extract::State;
 use axum::http::HeaderMap;

@@ -1,4 +1,4 @@
-//! Tasks: submit, list, look at.
+//! Tasks: submitting, listing, viewing.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `config show`: every setting as it was found.
+//! `config show`: prints all settings and where each was found.
 
 use crate::exit::Exit;
 use crate::output::{json, line};

@@ -1,4 +1,4 @@
-//! The table of settings. To add one: an entry here, and a field of `Settings`.
+//! The table of settings. To add a setting, add an entry here and a field to `Settings`.
 
 /// A setting as users see it.
 pub(super) struct Setting {

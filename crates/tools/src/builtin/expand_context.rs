@@ -1,4 +1,4 @@
-//! `expand_context`: the exact text behind a citation of a summary.
+//! `expand_context`: returns the exact text behind a citation in a summary.
 
 use async_trait::async_trait;
 use schemars::JsonSchema;

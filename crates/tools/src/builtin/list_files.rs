@@ -1,4 +1,4 @@
-//! `list_files`: which files the task has.
+//! `list_files`: lists the task's files.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! `read_file`: a file's text as it is, whole or some lines of it.
+//! `read_file`: returns a file's current text, whole or some of its lines.
 
 use async_trait::async_trait;
 use schemars::JsonSchema;

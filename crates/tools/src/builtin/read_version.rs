@@ -1,4 +1,4 @@
-//! `read_version`: a file's text as it was.
+//! `read_version`: returns an earlier version of a file.
 
 use async_trait::async_trait;
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! `run_command`: a command in the task's sandbox.
+//! `run_command`: runs a command in the task's sandbox.
 
 use std::fmt::Write;
 

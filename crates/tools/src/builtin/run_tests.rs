@@ -1,4 +1,4 @@
-//! `run_tests`: the task's tests, in its sandbox.
+//! `run_tests`: runs the task's tests in its sandbox.
 
 use async_trait::async_trait;
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! `search_files`: lines that fit a regular expression, in one file or all.
+//! `search_files`: finds lines that match a regular expression, in one file or all.
 
 use std::fmt::Write;
 

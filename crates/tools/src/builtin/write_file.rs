@@ -1,4 +1,4 @@
-//! `write_file`: a file's whole text.
+//! `write_file`: writes a whole file.
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
