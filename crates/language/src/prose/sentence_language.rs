@@ -1,21 +1,21 @@
-//! Which language the prose of a prompt is in. An example rules only where the words around it are
-//! understood: English, or no more than a label such as `Beispiel:`. Of other languages only the words
-//! are known by which a heading or a sentence plainly denies what it stands beside.
+//! Determines the natural language of the prose in a prompt. An example only counts as a test if the words around
+//! it are understood: English, or just a label such as `Beispiel:`. Of other languages, only words are known with
+//! which a heading or sentence clearly denies what it refers to.
 
 use super::wording::each;
 
-/// What is known of the words of a sentence.
+/// What is known about the words of a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SentenceLanguage {
-    /// There are none, or only labels such as `Example:` or `Beispiel:`.
+    /// There are no words, or only labels such as `Example:` or `Beispiel:`.
     Nothing,
     English,
-    /// Another language, or words that say nothing by themselves.
+    /// Another language, or words that do not identify one.
     Unknown,
 }
 
-/// Words of English prose, none of which is common in another language or in programs everywhere, as
-/// `test` and `string` are. One of them shows that a sentence is English.
+/// Words of English prose that are common neither in other languages nor in programs (as `test` and `string`
+/// are). One of them identifies a sentence as English.
 const ENGLISH: &str = "about, above, accepts, after, all, also, always, and, another, answer, any, are, because, become, \
     becomes, been, before, being, below, between, both, but, by, call, called, calls, change, changes, \
     character, characters, contains, correct, counts, create, currently, define, different, digit, \
@@ -32,8 +32,7 @@ const ENGLISH: &str = "about, above, accepts, after, all, also, always, and, ano
     where, whether, which, while, whole, with, without, word, words, works, would, write, yields, you, \
     your";
 
-/// Words of other languages that no English sentence has. One of them shows that a sentence is not
-/// English.
+/// Words of other languages that do not occur in English. One of them identifies a sentence as not English.
 const FOREIGN: &str = "aber, agora, ahora, au, auf, aux, avec, beim, bir, bu, ce, ces, cette, che, cual, dans, das, dass, \
     dat, dello, dem, der, derzeit, dit, een, ein, eine, einen, einer, el, ergibt, es, est, esta, este, \
     está, et, für, gibt, het, ich, ist, jetzt, je, kann, las, les, liefert, los, maar, momentan, muss, \
@@ -46,8 +45,8 @@ const LABELS: &str = "beispiel, beispiele, case, cases, class, code, e.g, eg, ej
     python, test, tests, testy, voorbeeld, voorbeelden, örnek, пример, примеры, тесты, テスト, 예, 예시, 例, \
     例如, 例子, 測試, 测试";
 
-/// By what other languages plainly say that something is wrong, of the past, or merely the case now.
-/// Parts of words, since some of these languages have no spaces and others have endings.
+/// Parts of words with which other languages clearly say that something is wrong, past, or merely the current
+/// state. Parts, because some languages have no spaces and others have endings.
 const DENIALS: &str = "falsch, fehler, momentan, derzeit, aktuell, zur zeit, zurzeit, veraltet, bisher, nicht richtig, \
     nicht korrekt, nicht mehr, sollte nicht, so nicht, darf nicht, ignorier, kaputt, faux, fausse, erron, actuel, \
     pour l'instant, en ce moment, incorrect, obsol, ancien, ne doit pas, ne doivent pas, mauvais, \
@@ -58,13 +57,13 @@ const DENIALS: &str = "falsch, fehler, momentan, derzeit, aktuell, zur zeit, zur
     старые, 错, 錯, 现在, 現在, 目前, 过时, 過時, 不应, 不應, 不要, 旧, 舊, 今は, 今の, 間違, 誤, バグ, 古い, 버그, 지금, 현재, 틀린, 틀렸, 잘못, \
     오래된, 하지 않, خطأ, حاليا, गलत, अभी";
 
-/// By what other languages say that something was mended. Parts of words, too.
+/// Parts of words with which other languages say that something was fixed.
 const MENDED: &str = "korrigiert, behoben, aktualisiert, verbessert, ohne fehler, corrig, correg, corrett, actualis, \
     actualiz, atualiz, aggiorn, sans erreur, sin error, gecorrigeerd, bijgewerkt, verbeterd, düzelt, \
     popraw, исправ, обновл, 修正, 更正, 修复, 修復, 수정";
 
-/// By what other languages offer something beside what was said. Parts of words, too. What begins with
-/// `alternativ` is English as well.
+/// Parts of words with which other languages offer an alternative. Words that start with `alternativ` also
+/// occur in English.
 const ALTERNATIVES: &str = "alternatief, alternatyw, alternatif, falls du, falls sie, wenn du lieber, wenn sie lieber, \
     oder so:, sinon, si tu préf, si vous préf, si tu veux, si vous voulez, si prefier, si quier, \
     otra opción, se prefer, se quiser, outra opção, se vuoi, als je liever, als u liever, альтернатив, \
@@ -87,33 +86,33 @@ impl SentenceLanguage {
     }
 }
 
-/// Whether a sentence of a language other than English denies what it stands beside.
+/// Whether a non-English sentence denies what it refers to.
 pub(crate) fn denies_in_another_language(sentence: &str) -> bool {
     let lower = sentence.to_lowercase();
     SentenceLanguage::of(sentence) == SentenceLanguage::Unknown
         && each(DENIALS).any(|denial| lower.contains(denial))
 }
 
-/// Whether a sentence of a language other than English has one of these parts of words, by which it asks.
+/// Whether a non-English sentence contains one of these parts of words, with which it makes a request.
 pub(crate) fn asks_in_another_language(sentence: &str, parts: &str) -> bool {
     let lower = sentence.to_lowercase();
     SentenceLanguage::of(sentence) == SentenceLanguage::Unknown
         && each(parts).any(|part| lower.contains(part))
 }
 
-/// Whether a sentence of a language other than English says that what it stands beside was mended.
+/// Whether a non-English sentence says that what it refers to was fixed.
 pub(crate) fn mends_in_another_language(sentence: &str) -> bool {
     let lower = sentence.to_lowercase();
     each(MENDED).any(|mended| lower.contains(mended))
 }
 
-/// Whether a sentence of a language other than English offers something beside what was said.
+/// Whether a non-English sentence offers an alternative.
 pub(crate) fn offers_in_another_language(sentence: &str) -> bool {
     let lower = sentence.to_lowercase();
     each(ALTERNATIVES).any(|offer| lower.contains(offer))
 }
 
-/// The words of a text that are prose: nothing that is written as code.
+/// The words of a text that are prose, without anything written as code.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     // Every other part stands between backticks.
     let prose = text.split('`').step_by(2);

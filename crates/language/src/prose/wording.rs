@@ -6,11 +6,11 @@ use super::sentence_language::{
     SentenceLanguage, asks_in_another_language, denies_in_another_language,
 };
 
-/// What a sentence or a heading says where its results are not what is wanted, but what was or is.
+/// Phrases of sentences and headings whose results are not expected but observed, now or earlier.
 pub(crate) const REPORTS: &str = "actual, actually, at the moment, before, current, currently, got, incorrect, incorrectly, instead, \
     legacy, mistake, mistakes, must not, mustn't, never, observed, old, previously, right now, \
     should not, shouldn't, today, used to, wrong, wrongly, yesterday";
-/// What a sentence or a heading says of what is to be mended. After one of `REQUESTS` it only names it.
+/// Phrases about something to be fixed. After one of `REQUESTS` they only name it.
 pub(crate) const FAULTS: &str =
     "broken, bug, buggy, bugs, fail, failed, failing, fails, off by one, off-by-one";
 /// What a sentence says too where it is no plain expectation: it denies, contrasts or doubts.
@@ -28,9 +28,9 @@ const POLITE: &str = "can u, can you, could you, i'd like, please, would like, w
 const POLITE_ELSEWHERE: &str = "baue, bitte, brauche, crea , crée, danke, ecri, erstell, escrev, escrib, gracias, grazie, \
     implement, maak, merci, napisz, necesit, por favor, s'il, schreib, schrijf, scriv, skriv, yaz, \
     écri, напиш, нужн, спасибо, создай, 写, 寫, 请, 請, 谢谢, 書いて, 作って, ください, ありがとう, 작성, 만들, 주세요, 감사";
-/// How a request begins that is about what was just shown, and says that it is wrong: `Fix that.`
+/// Words at the start of a request that says that what was just shown is wrong: `Fix that.`
 const MENDING: &str = "change, correct, fix, make, repair";
-/// By what a sentence shows that it demands what it states.
+/// Phrases of sentences that demand what they state.
 pub(crate) const DEMANDING: &str = "acceptance, criteria, desired, ensure, expect, expected, expects, has to, have to, make sure, must, \
     need, needs, pass, required, shall, should, want, wanted, wants";
 /// By what a sentence shows that it gives an example, or leads to one in its words: `so that f(1) == 2`.
@@ -50,12 +50,12 @@ const RULE_OPENINGS: &str = "all, any, anything, best, cheers, constraints, do n
 /// How a sentence begins that speaks of something named before, or of one thing: no general rule.
 const PARTICULAR: &str =
     "as, here, it, one, so, some, something, still, that, the, there, these, this, what, which";
-/// What people say of a result that lacks something.
+/// Phrases with which people complain about a result.
 const COMPLAINTS: &str =
     "forgets, forgotten, lacks, left out, loses, lost, missed, missing, skipped, skips";
-/// By what a sentence shows that it tells of people and what they met with.
+/// Phrases of sentences about people and what they experienced.
 const PEOPLE: &str = "customer, customers, i, me, my, our, people, they, us, user, users, we";
-/// The words and phrases of a list.
+/// Splits a list into its words and phrases.
 pub(crate) fn each(words: &str) -> impl Iterator<Item = &str> {
     words.split(", ")
 }
@@ -118,7 +118,7 @@ pub(crate) fn behind_in_sentence(text: &str) -> &str {
     &text[..at + 1 + next.find(". ").unwrap_or(next.len())]
 }
 
-/// Whether a text begins with one of these words.
+/// Whether a text starts with one of these words.
 pub(crate) fn starts_with_any(text: &str, words: &str) -> bool {
     let text = text.to_lowercase();
     each(words).any(|word| {
@@ -128,22 +128,22 @@ pub(crate) fn starts_with_any(text: &str, words: &str) -> bool {
     })
 }
 
-/// How what stands before an example in its sentence ends where it only names its result: `the result of f(1)`.
+/// Endings of the text before an example that only names its result: `the result of f(1)`.
 const RESULTS: &[&str] = &["calling", "output of", "result of", "value of"];
-/// Marks beyond ASCII that say nothing of an example.
+/// Non-ASCII symbols that say nothing about an example.
 const NEUTRAL: &str = "…”’»“‘「」。，、✅✔✓☑👍—–→⇒";
 
-/// Marks by which a line is shown to be wrong.
+/// Symbols that mark a line as wrong.
 const CROSSES: &[char] = &['❌', '✗', '✘', '✖', '❎', '🚫', '⛔', '🐛', '👎'];
 
-/// Whether a line has a mark that shows it to be wrong, and not in a string of its code.
+/// Whether a line contains a symbol that marks it as wrong, outside strings in its code.
 pub(crate) fn is_crossed(line: &str) -> bool {
     let line = without_strings(line);
     // What is struck out in Markdown; three of them are a fence.
     line.contains(CROSSES) || line.contains("~~") && !line.contains("~~~")
 }
 
-/// A sentence without the marks and the number of a list item.
+/// A sentence without the bullet or number of a list item.
 pub(crate) fn opening(sentence: &str) -> &str {
     let is_mark = |c: char| " \n-*#\"`'>•".contains(c);
     let bare = sentence.trim_start_matches(is_mark);
@@ -167,7 +167,7 @@ pub(crate) fn demands(sentence: &str) -> bool {
     says_any(sentence, DEMANDING)
 }
 
-/// Whether a sentence tells of people and what they met with: no rule, and no request.
+/// Whether a sentence is about people and what they experienced, so that it is neither a rule nor a request.
 pub(crate) fn tells_of_people(sentence: &str) -> bool {
     says_any(sentence, PEOPLE) && !requests(sentence) && !demands(sentence)
 }
@@ -229,7 +229,7 @@ pub(crate) fn goes_on(sentence: &str) -> bool {
     !is_correction && (asks || is_rule)
 }
 
-/// Whether one of these words stands in a text.
+/// Whether one of these words occurs in a text.
 pub(crate) fn says_any(text: &str, words: &str) -> bool {
     let text = text.to_lowercase().replace('’', "'");
     let part = |c: char| c.is_alphanumeric() || c == '_';
@@ -240,7 +240,7 @@ pub(crate) fn says_any(text: &str, words: &str) -> bool {
     })
 }
 
-/// A text without what stands in quotation marks: `f('wrong')` says nothing.
+/// A text without quoted parts: `f('wrong')` says nothing.
 pub(crate) fn without_strings(text: &str) -> String {
     let mut out = String::new();
     let mut open: Option<char> = None;

@@ -1,4 +1,4 @@
-//! The examples in a prompt, read as Python: which of them are tests that rule, and what the prompt asks for.
+//! Reads a prompt for Python: which of its examples are tests, and what it asks for.
 
 mod asked;
 mod examples;

@@ -1,4 +1,4 @@
-//! The file in an answer, found by syntax: the code that parses and defines what was planned.
+//! Finds the file in an answer by syntax: the code that parses and defines what was planned.
 
 use std::collections::BTreeSet;
 
@@ -15,9 +15,9 @@ use crate::python::is_builtin;
 
 /// Answers with more than this are not code that a person would read.
 const SOURCE_BYTES_MAX: usize = 256 * 1024;
-/// Blocks of an answer that are looked at.
+/// The most blocks of an answer that are examined.
 const BLOCKS_MAX: usize = 40;
-/// What a block is marked with that holds no Python.
+/// The info strings of blocks without Python.
 const OTHER_BLOCKS: &[&str] = &[
     "bash",
     "sh",
@@ -217,8 +217,7 @@ pub(in crate::python) fn whole_file(
     usable(&best.text)
 }
 
-/// The last block in thoughts that is whole: a model that never came to its answer may have written
-/// it there.
+/// The last complete block in the thoughts, for a model that never came to its answer.
 fn thought_file(thoughts: &str, names: &[&str]) -> Option<String> {
     let (closed, _) = fenced_blocks(thoughts);
     let blocks = closed.into_iter().rev().take(BLOCKS_MAX);
@@ -238,10 +237,10 @@ fn thought_file(thoughts: &str, names: &[&str]) -> Option<String> {
     usable(&whole?.text).ok()
 }
 
-/// What may be the file.
+/// A candidate for the file.
 struct Candidate {
     text: String,
-    /// How many of the names wanted it defines.
+    /// How many of the wanted names it defines.
     defined: usize,
     parses: bool,
 }
@@ -275,8 +274,8 @@ impl Candidate {
     }
 }
 
-/// A file that was given in several blocks, in their order: the `best` of them, and those that define what is
-/// wanted, or what these use, and nothing that these define.
+/// A file given in several blocks, in order: the `best` block, and those that define wanted names or names that
+/// these use, without redefining anything.
 fn joined(blocks: &[Candidate], best: usize, names: &[&str]) -> Option<Candidate> {
     let mut taken = BTreeSet::from([best]);
     let wanted: BTreeSet<String> = names.iter().map(|&name| name.to_owned()).collect();
@@ -302,7 +301,7 @@ fn joined(blocks: &[Candidate], best: usize, names: &[&str]) -> Option<Candidate
     Some(Candidate::of(text.join("\n\n"), names))
 }
 
-/// The names that code defines, imports and takes from elsewhere.
+/// The names that code defines, imports and uses from elsewhere.
 struct Names {
     defined: BTreeSet<String>,
     imported: BTreeSet<String>,
@@ -333,7 +332,7 @@ impl Names {
         self.defined.contains(name) || self.imported.contains(name)
     }
 
-    /// Whether both define a name. What both import is the same.
+    /// Whether both define a name. Equal imports do not count.
     fn clashes_with(&self, other: &Self) -> bool {
         self.defined.iter().any(|name| other.has(name))
             || other.defined.iter().any(|name| self.has(name))
@@ -346,14 +345,14 @@ impl Names {
     }
 }
 
-/// The words before a block, and the comment that begins it.
+/// The words before a block, and the comment at its start.
 fn said_of(block: &Block) -> impl Iterator<Item = &str> {
     let first = block.text.lines().find(|line| !line.trim().is_empty());
     let comment = first.filter(|line| line.trim_start().starts_with('#'));
     [Some(block.said.as_str()), comment].into_iter().flatten()
 }
 
-/// Whether what is said of a block says that it is not to be so.
+/// Whether the words about a block say that it must not be used.
 fn is_warned_of(block: &Block) -> bool {
     said_of(block).any(warns)
 }
@@ -459,15 +458,15 @@ fn wrapped(text: &str) -> Vec<String> {
     found
 }
 
-/// Whether there is a function, a class or an import in it.
+/// Whether it contains a function, a class or an import.
 fn is_program(source: &Source<'_>) -> bool {
     let mut all = source.definitions().into_iter();
     all.any(|definition| definition.kind != Kind::Value)
 }
 
-/// Code without any fence around it: from the first line that may begin a file on.
+/// Code without a fence: from the first line that may start a file.
 fn bare_code(text: &str) -> Option<String> {
-    /// Lines at which it may begin.
+    /// The most lines at which it may start.
     const STARTS_MAX: usize = 20;
     let mut starts = Vec::new();
     let mut at = 0;
@@ -505,7 +504,7 @@ fn program_at_the_beginning(text: &str) -> Option<String> {
     is_program(&Source::of(whole)).then(|| whole.to_owned())
 }
 
-/// A file's text without empty lines around it, or why it cannot be a file.
+/// A file's text without surrounding empty lines, or why it cannot be a file.
 fn usable(source: &str) -> Result<String, String> {
     let source = source
         .trim_start_matches('\u{feff}')
@@ -525,8 +524,8 @@ fn usable(source: &str) -> Result<String, String> {
     Ok(format!("{source}\n"))
 }
 
-/// The test file in an answer. One that was cut off still has the tests before the cut: small models
-/// often go on until they are stopped.
+/// The test file in an answer. If the answer was cut off, the tests before the cut are used, because small
+/// models often continue until they are stopped.
 pub(in crate::python) fn test_file(answer: &str, cut: Option<&str>) -> Result<String, String> {
     let said = without_reasoning(answer);
     let (closed, open) = fenced_blocks(&said);

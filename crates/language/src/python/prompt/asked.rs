@@ -1,5 +1,5 @@
-//! What a prompt asks for, and how it says a thing: whether a line of it is an expectation, or
-//! something that is reported, denied, quoted or written in another language.
+//! What a prompt asks for, and whether a line of it is an expectation, or something reported, denied, quoted or
+//! written in another language.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -27,18 +27,18 @@ const PYTHON_BLOCKS: &[&str] = &["", "python", "py", "python3", "pycon", "doctes
 /// What opens and closes a block.
 const FENCES: &[&str] = &["```", "~~~"];
 
-/// A prompt, line by line.
+/// A prompt, split into lines.
 pub(crate) struct Prompt<'p> {
     pub(crate) lines: Vec<Line<'p>>,
     pub(crate) text: &'p str,
-    /// Where the first sentence begins that asks for something, if one does.
+    /// The start of the first sentence that makes a request, if there is one.
     pub(crate) request: Option<usize>,
-    /// The signatures of a prompt that is itself the beginning of a file.
+    /// The signatures in a prompt that is itself the beginning of a file.
     pub(crate) stub: Vec<String>,
     defined: BTreeSet<&'p str>,
     named: BTreeSet<&'p str>,
     coroutines: BTreeSet<&'p str>,
-    /// The Python code in it that checks something, statement by statement.
+    /// The Python code that checks something, statement by statement.
     pub(crate) passages: Vec<Vec<Statement>>,
     /// Which of its lines are code, once that was asked for.
     pub(crate) code: OnceCell<Vec<bool>>,
@@ -48,10 +48,10 @@ pub(crate) struct Prompt<'p> {
 pub(crate) struct Line<'p> {
     pub(crate) text: &'p str,
     pub(crate) start: usize,
-    /// Whether it stands between the fences of a block.
+    /// Whether it is inside a fenced block.
     pub(crate) is_fenced: bool,
-    /// Whether what it says may be an expectation: it is no quotation, no report of a test, and not in a
-    /// block of another language.
+    /// Whether it may state an expectation: it is not a quotation, not a test report, and not in a block of
+    /// another language.
     pub(crate) is_own: bool,
     /// Whether it is quoted, as in a mail.
     pub(crate) is_quotation: bool,
@@ -109,7 +109,7 @@ impl<'p> Prompt<'p> {
         }
     }
 
-    /// The names of all that it asks for, in order.
+    /// The names the prompt asks for, in order.
     pub(crate) fn asked_names(&self) -> impl Iterator<Item = &'p str> {
         let all = self.defined.union(&self.named).copied();
         all.filter(|name| self.asks_for(name))
@@ -120,7 +120,7 @@ impl<'p> Prompt<'p> {
         self.coroutines.contains(name)
     }
 
-    /// Whether the task is to write `name`, plainly.
+    /// Whether the task is clearly to write `name`.
     pub(crate) fn asks_for(&self, name: &str) -> bool {
         let is_asked = if self.stub.is_empty() {
             self.defined.contains(name) || self.named.contains(name)
@@ -131,12 +131,12 @@ impl<'p> Prompt<'p> {
         is_asked && !self.coroutines.contains(name) && !is_builtin(name)
     }
 
-    /// Whether anything that it asks for is defined in it.
+    /// Whether the prompt defines anything it asks for.
     pub(crate) fn defines(&self) -> bool {
         !self.defined.is_empty()
     }
 
-    /// Whether it asks for anything by name.
+    /// Whether the prompt asks for anything by name.
     pub(crate) fn asks_by_name(&self) -> bool {
         self.defines() || !self.named.is_empty()
     }
@@ -158,9 +158,8 @@ impl<'p> Prompt<'p> {
     }
 }
 
-/// The signatures of the functions that a prompt asks for, in the order in which it names them: what stands in
-/// marks and is written like a call with parameters. None if it asks for more than these and a module of the name
-/// given.
+/// The signatures of the functions a prompt asks for, in the order in which it names them: those in quotation
+/// marks with parameters. `None` if it asks for more than these and a module with the given name.
 pub(in crate::python) fn functions_asked_for(prompt: &str, module: Option<&str>) -> Vec<String> {
     let read = Prompt::of(prompt);
     let mut names = BTreeSet::new();
@@ -182,7 +181,7 @@ pub(in crate::python) fn functions_asked_for(prompt: &str, module: Option<&str>)
     if has_more { Vec::new() } else { signatures }
 }
 
-/// Where the first sentence begins that asks for something, in bytes of the prompt.
+/// The start of the first sentence that makes a request, in bytes of the prompt.
 fn first_request(lines: &[Line<'_>]) -> Option<usize> {
     let mut prose = lines.iter().filter(|line| line.is_own && !line.is_fenced);
     prose.find_map(|line| {
@@ -200,7 +199,7 @@ pub(crate) fn is_fence(bare: &str) -> bool {
     FENCES.iter().any(|fence| bare.starts_with(fence))
 }
 
-/// Whether a line is a comment of Python's, or a heading of Markdown's.
+/// Whether a line is a Python comment or a Markdown heading.
 pub(crate) fn is_comment(bare: &str) -> bool {
     bare.starts_with('#')
 }
@@ -254,8 +253,7 @@ fn lines_of(text: &str) -> Vec<Line<'_>> {
     lines
 }
 
-/// What a log of failing tests is about is no expectation: a block or a paragraph with a line that
-/// only such a log has.
+/// Excludes logs of failing tests: blocks and paragraphs with a line that only occurs in such a log.
 fn disown_logs(lines: &mut [Line<'_>]) {
     let is_mark = |line: &Line<'_>| {
         let bare = line.text.trim();
@@ -328,8 +326,8 @@ fn names_in_prose<'p>(line: &'p str, names: &mut BTreeSet<&'p str>) {
     }
 }
 
-/// Whether what stands in parentheses are parameters: names with or without a type or a default, or
-/// nothing at all.
+/// Whether the content of parentheses is a list of parameters: names with or without types and defaults, or
+/// nothing.
 pub(crate) fn has_parameters(text: &str) -> bool {
     let Some((inside, _)) = text.split_once(')') else {
         return false;

@@ -1,5 +1,5 @@
-//! The examples in a prompt: doctest sessions, `assert` lines, code of several lines and what it
-//! states in its own words. They are tests that rule. What looks like one and is none is told.
+//! The examples in a prompt: doctest sessions, `assert` lines, code of several lines, and statements in prose. They
+//! become given tests. Lines that only look like examples are reported.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use super::reading::PromptTests;
 use super::sessions::ANY_DETAIL;
 use crate::Examples;
 
-/// Reads a prompt.
+/// Reads the examples in a prompt.
 pub(in crate::python) fn examples(prompt: &str) -> Examples {
     let reading = PromptTests::of(&Prompt::of(prompt));
     Examples {
@@ -39,7 +39,7 @@ fn left_out(reading: &PromptTests) -> Option<String> {
     Some(text)
 }
 
-/// The examples among given tests, in short, one line each: `add(2, 2) == 4`.
+/// The examples among given tests in short form, one line each: `add(2, 2) == 4`.
 pub(in crate::python) fn examples_in_short(tests: &[GivenTest]) -> Vec<String> {
     let mut all = Vec::new();
     for test in tests {
@@ -59,7 +59,7 @@ pub(in crate::python) fn examples_in_short(tests: &[GivenTest]) -> Vec<String> {
     all
 }
 
-/// The tests of a file made of code in a prompt, by name, and in short.
+/// The tests in a file made of code in a prompt, by name and in short form.
 fn functions_in(source: &str) -> Vec<(String, String)> {
     let definitions = Source::of(source).definitions().into_iter();
     let tests = definitions.filter_map(|definition| {
@@ -75,7 +75,7 @@ fn functions_in(source: &str) -> Vec<(String, String)> {
     tests.collect()
 }
 
-/// Loose statements in one line, without the head of the function that they were put in.
+/// Loose statements on one line, without the head of the function that contains them.
 fn block_in_short(function: &str) -> String {
     let mut short = String::new();
     for line in function.lines().skip(1) {
@@ -93,9 +93,9 @@ fn block_in_short(function: &str) -> String {
     clipped(only.unwrap_or(&short))
 }
 
-/// The beginning of a text that fits into a line of words.
+/// The beginning of a text, short enough for a line.
 fn clipped(text: &str) -> String {
-    /// Characters that are shown.
+    /// The most characters shown.
     const CHARS_MAX: usize = 80;
     match text.char_indices().nth(CHARS_MAX) {
         Some((end, _)) => format!("{}...", &text[..end]),
@@ -121,7 +121,7 @@ fn session_in_short(session: &str) -> String {
     text
 }
 
-/// The example that a given test of this name stands for: `tests/test_assertions.py::test_assertion_2`.
+/// The example from which a test was made: `tests/test_assertions.py::test_assertion_2`.
 pub(in crate::python) fn example_behind(tests: &[GivenTest], name: &str) -> Option<String> {
     let (file, function) = name.rsplit_once("::")?;
     let file = file.rsplit('/').next()?;
@@ -137,7 +137,7 @@ pub(in crate::python) fn example_behind(tests: &[GivenTest], name: &str) -> Opti
     all.into_iter().nth(number.checked_sub(1)?)
 }
 
-/// What a failing test shows of the results, as pytest marks it.
+/// The part of a failing test's message that shows results, as marked by pytest.
 pub(in crate::python) fn result_shown(message: &str) -> String {
     let lines = message.lines().filter_map(|line| line.strip_prefix('E'));
     lines.map(str::trim).collect::<Vec<_>>().join(" ")
@@ -152,9 +152,8 @@ mod tests {
         examples(prompt).tests
     }
 
-    /// One prompt and what is taken of it: the prompt, a line of dashes, what is taken in short (one
-    /// line each, nothing if that is nothing), the lines that look like tests and are none, a line of
-    /// equals signs.
+    /// Prompts and what is found in them: the prompt, a line of dashes, the examples in short form (one line
+    /// each, possibly none), the lines that only look like tests, a line of equals signs.
     const PROMPTS: &str = include_str!("examples/prompts.txt");
 
     #[test]

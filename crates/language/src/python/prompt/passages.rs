@@ -1,6 +1,6 @@
-//! Tests that a prompt writes as Python code of more than one line: test functions and classes,
-//! assertions over several lines, loops over cases, and assertions that need lines above them. Each
-//! passage of such code becomes one test file. What depends on anything unknown is left out.
+//! Tests that a prompt contains as Python code of several lines: test functions and classes, assertions over
+//! several lines, loops over cases, and assertions that need preceding lines. Each passage of such code becomes one
+//! test file. Code that depends on anything unknown is left out.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -12,7 +12,7 @@ use super::asked::{Line, Prompt, is_comment, is_fence};
 use crate::python::literal::identifier;
 use crate::python::{is_builtin, is_library, is_third_party, mentions};
 
-/// Statements of several lines begin like this; others with a name.
+/// Words at the start of statements over several lines; other statements start with a name.
 const STATEMENTS: &[&str] = &[
     "@",
     "assert ",
@@ -28,9 +28,9 @@ const STATEMENTS: &[&str] = &[
     "while ",
     "with ",
 ];
-/// How a line goes on with the statement above it at the same indentation.
+/// Words at the start of lines that continue the statement above at the same indentation.
 const CONTINUATIONS: &[&str] = &[")", "]", "}", "elif ", "else:", "except", "finally:"];
-/// Names that pytest gives to a test function that has them as parameters.
+/// The names that pytest passes to test functions that have them as parameters.
 const FIXTURES: &[&str] = &[
     "capfd",
     "caplog",
@@ -45,14 +45,14 @@ const FIXTURES: &[&str] = &[
 const OPEN_LINES_MAX: usize = 60;
 /// Statements of one passage. More in a row are several passages.
 const STATEMENTS_MAX: usize = 500;
-/// How the functions begin that are made of loose statements.
+/// The prefix of functions made of loose statements.
 pub(crate) const BLOCK: &str = "test_block_";
 
-/// A statement of a prompt, decorators included.
+/// A statement in a prompt, including decorators.
 pub(crate) struct Statement {
-    /// The lines of the prompt on which it stands.
+    /// The lines of the prompt that contain it.
     pub(crate) lines: RangeInclusive<usize>,
-    /// Its text without the indentation of all of it.
+    /// The text without common indentation.
     text: String,
     pub(crate) role: StatementRole,
     called: BTreeSet<String>,
@@ -60,19 +60,19 @@ pub(crate) struct Statement {
     bound: BTreeSet<String>,
 }
 
-/// What a statement is for in a passage.
+/// The role of a statement in a passage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StatementRole {
     Import,
-    /// A function or class that holds tests.
+    /// A function or class with tests.
     Test,
-    /// A function that tests use: a fixture, or one that itself uses what is asked for.
+    /// A function used by tests: a fixture, or one that uses what is asked for.
     Helper,
-    /// Code that is there or is to be written.
+    /// Code that exists or is to be written.
     Code,
-    /// A statement at the margin that checks something.
+    /// A top-level statement that checks something.
     Check,
-    /// A statement at the margin that prepares a check.
+    /// A top-level statement that prepares a check.
     Setup,
 }
 
@@ -167,7 +167,8 @@ pub(crate) fn passages_in(lines: &[Line<'_>]) -> Vec<Vec<Statement>> {
     all
 }
 
-/// Whether a whole function is called in a check of something that is not there: it helps to check that.
+/// Whether a function is called as a whole in a check of something that does not exist yet, and so helps to
+/// check it.
 fn compares_what_is_not_there(passage: &[Statement], function: &Statement) -> bool {
     let mut checks = passage
         .iter()
@@ -241,7 +242,7 @@ fn dedented(lines: &[Line<'_>], indent: usize) -> String {
     texts.collect::<Vec<_>>().join("\n")
 }
 
-/// A line without its first spaces, as many as there are at most.
+/// A line without up to `indent` leading spaces.
 fn without_indent(line: &str, indent: usize) -> &str {
     &line[indent.min(indent_of(line))..]
 }
@@ -257,16 +258,16 @@ pub(crate) fn is_open(text: &str) -> bool {
 /// What is made of the passages of a prompt.
 #[derive(Default)]
 pub(crate) struct Passages {
-    /// One file for each passage.
+    /// One file per passage.
     pub(crate) tests: Vec<GivenTest>,
-    /// The lines of the prompt that are run with them.
+    /// The lines of the prompt that are run as part of them.
     pub(crate) taken: BTreeSet<usize>,
-    /// The lines that need what stands around them, which cannot be run.
+    /// The lines that cannot be run because of what they depend on.
     pub(crate) stuck: BTreeSet<usize>,
 }
 
-/// The tests of the passages. Lines for which `is_plain` holds are taken on their own where nothing
-/// has to be run with them.
+/// The tests in the passages. Lines for which `is_plain` returns true become tests of their own unless
+/// something must be run with them.
 pub(crate) fn tests_in_passages(prompt: &Prompt<'_>, is_plain: &dyn Fn(usize) -> bool) -> Passages {
     let mut all = Passages::default();
     for statements in &prompt.passages {
@@ -293,18 +294,18 @@ pub(crate) fn tests_in_passages(prompt: &Prompt<'_>, is_plain: &dyn Fn(usize) ->
     all
 }
 
-/// A test file that is made of a passage.
+/// A test file made of a passage.
 struct File<'p> {
     prompt: &'p Prompt<'p>,
     statements: &'p [Statement],
-    /// The statements that stand above the tests, by their place in the passage.
+    /// The statements placed above the tests, by index in the passage.
     above: BTreeSet<usize>,
-    /// Modules of the library that are used without being imported.
+    /// Standard library modules that are used without being imported.
     imports: BTreeSet<String>,
     tests: Vec<String>,
-    /// The lines of the prompt that are tests here.
+    /// The lines of the prompt that are tests in this file.
     taken: BTreeSet<usize>,
-    /// These, and those of which no test could be made.
+    /// These lines, and those of which no test could be made.
     tried: BTreeSet<usize>,
 }
 
@@ -354,8 +355,8 @@ impl File<'_> {
         !is_wrong_by_comment && self.prompt.is_wanted(first, last) && !is_chain(&check.text)
     }
 
-    /// The loose statements that have to run one after the other: preparations, and the checks that
-    /// need them. All checks do, if a preparation changes what is there already.
+    /// The loose statements that must run one after another: preparations, and the checks that depend on them.
+    /// These are all checks if a preparation changes something existing.
     fn run(&self, checks: &[usize]) -> Vec<usize> {
         let (mut run, mut bound) = (Vec::new(), BTreeSet::new());
         let mut acts = false;
@@ -380,7 +381,7 @@ impl File<'_> {
         run
     }
 
-    /// What a statement needs beside what is `bound` around it; none if something is unknown.
+    /// What a statement needs besides what is `bound` around it; `None` if something is unknown.
     fn needs(
         &self,
         statement: &Statement,
@@ -443,7 +444,7 @@ impl File<'_> {
                 && statement.text.contains(&format!("asyncio.run({name}("))
     }
 
-    /// Whether an import is of what is to be written; none if it cannot be had at all.
+    /// Whether an import refers to what is to be written; `None` if it is not available at all.
     fn is_foreign(&self, import: &Statement) -> Option<bool> {
         let source = Source::of(&import.text);
         let mut is_foreign = false;
@@ -462,8 +463,7 @@ impl File<'_> {
         Some(is_foreign)
     }
 
-    /// Adds a test of these statements, if all that they need is known and they use what is asked
-    /// for.
+    /// Adds a test made of these statements, if everything they need is known and they use what is asked for.
     fn add(&mut self, places: &[usize]) {
         let parts: Vec<&Statement> = places.iter().map(|&at| &self.statements[at]).collect();
         let text = parts
@@ -509,8 +509,8 @@ impl File<'_> {
         self.taken.extend(lines);
     }
 
-    /// The fixtures of the passage that the test functions in a statement take; none if pytest does
-    /// not know what to pass for a parameter.
+    /// The fixtures of the passage used by the test functions in a statement; `None` if pytest has no value for
+    /// a parameter.
     fn fixtures(&self, test: &Statement) -> Option<Vec<usize>> {
         let mut found = Vec::new();
         for (at, _) in test.text.match_indices("def test") {
@@ -560,25 +560,25 @@ impl File<'_> {
     }
 }
 
-/// What a test needs that does not stand in it.
+/// What a test needs from outside.
 #[derive(Default)]
 struct Needs {
     /// Statements of its passage.
     above: BTreeSet<usize>,
-    /// Modules of the library.
+    /// Standard library modules.
     imports: BTreeSet<String>,
     /// Whether it uses anything that is to be written.
     what_is_asked: bool,
 }
 
-/// The names that a statement takes for given, and whether it calls them.
+/// The names that a statement uses without defining them, and whether it calls them.
 fn names_of(statement: &Statement) -> Vec<(&str, bool)> {
     let called = statement.called.iter().map(|name| (name.as_str(), true));
     let free = statement.free.iter().map(|name| (name.as_str(), false));
     called.chain(free).collect()
 }
 
-/// Whether `f(1) == 2 is False` stands there, which compares 2 with False.
+/// Whether this is a chained comparison such as `f(1) == 2 is False`, which compares 2 with False.
 pub(crate) fn is_chain(assertion: &str) -> bool {
     let code = assertion.split('#').next().unwrap_or_default().trim_end();
     let ends = ["True", "False", "None"]
@@ -587,7 +587,7 @@ pub(crate) fn is_chain(assertion: &str) -> bool {
     ends && code.starts_with("assert ") && code.contains("==")
 }
 
-/// Whether a statement is made of assertions that are taken on their own.
+/// Whether a statement consists of assertions that become tests of their own.
 fn is_flat(prompt: &Prompt<'_>, check: &Statement, is_plain: &dyn Fn(usize) -> bool) -> bool {
     let mut lines = check.lines.clone();
     if check.role == StatementRole::Check {

@@ -1,16 +1,16 @@
-//! Examples that a prompt states in its own words: `f(2) == 4`, `f("a") returns 1`, `f(3) ➞ [3]`,
-//! `Input: [1, 2]` with `Output: 3`, `For n = 5 the output should be 8`. Only what is plain is taken:
-//! a call with literal arguments and a literal result.
+//! Examples that a prompt states in prose: `f(2) == 4`, `f("a") returns 1`, `f(3) ➞ [3]`, `Input: [1, 2]` with
+//! `Output: 3`, `For n = 5 the output should be 8`. Only clear ones are used: a call with literal arguments and a
+//! literal result.
 
 use super::asked::{Prompt, has_parameters};
 use crate::prose::wording::says_any;
 use crate::python::literal::{arguments, identifier, literal};
 use crate::python::{defined_name, is_builtin};
 
-/// More examples than this are not needed to tell right from wrong.
+/// The most examples used; more are not needed.
 const EXAMPLES_MAX: usize = 40;
 
-/// What may stand between a call and its result, longest first; the last one only in a docstring.
+/// What may stand between a call and its result, longest first. The last one only counts in a docstring.
 const RELATIONS: &[&str] = &[
     "should evaluate to",
     "should return",
@@ -54,9 +54,8 @@ const OUTCOMES: &[&str] = &[
     "=",
 ];
 
-/// The examples that a prompt states, each as an `assert` line with the place of the line that states
-/// it, in order: of functions that it asks for, and where nothing denies, reports or quotes what it
-/// says.
+/// The examples stated in a prompt, each as an `assert` line with the index of the line that states it, in
+/// order: for functions the prompt asks for, if nothing denies, reports or quotes the statement.
 pub(crate) fn prose_examples(prompt: &Prompt<'_>) -> Vec<(usize, String)> {
     let only = match prompt.stub.as_slice() {
         [signature] => Function::of(signature),
@@ -113,13 +112,13 @@ pub(crate) fn prose_examples(prompt: &Prompt<'_>) -> Vec<(usize, String)> {
     found
 }
 
-/// The next line of a prompt that is not empty, without its indentation.
+/// The next non-empty line of a prompt, without indentation.
 fn next_line<'p>(prompt: &Prompt<'p>, at: usize) -> &'p str {
     let mut next = prompt.lines[at + 1..].iter().map(|line| line.text.trim());
     next.find(|line| !line.is_empty()).unwrap_or_default()
 }
 
-/// Whether an input and its output are labelled so on this line, or on this and the next.
+/// Whether an input and its output are labelled on this line, or on this and the next.
 pub(crate) fn is_labelled(prompt: &Prompt<'_>, at: usize) -> bool {
     let line = prompt.lines[at].text.trim();
     let Some(input) = after_label(line, "input").filter(|input| !input.is_empty()) else {
@@ -163,9 +162,8 @@ pub(crate) fn is_case(prompt: &Prompt<'_>, at: usize) -> bool {
     }
 }
 
-/// Whether a line shows a call of what is asked for and something beside it, however it says so, or a
-/// value and what becomes of it (`- [1, 2] -> 3`, `| [1, 2] | 3 |`), or prints something with a comment
-/// of what that is.
+/// Whether a line shows a call of what is asked for together with something else, in any form, or a value and
+/// its result (`- [1, 2] -> 3`, `| [1, 2] | 3 |`), or prints something with a comment about the output.
 pub(crate) fn shows_a_result(prompt: &Prompt<'_>, line: &str) -> bool {
     let is_value = |text: &str| literal(text.trim_start_matches([' ', '=', '>'])).is_some();
     let is_shown = || {
@@ -190,12 +188,12 @@ fn is_unclosed(line: &str, name: &str) -> bool {
     })
 }
 
-/// How many calls of what is asked for stand in a line with something beside them.
+/// How many calls of what is asked for a line contains together with something else.
 pub(crate) fn results_shown(prompt: &Prompt<'_>, line: &str) -> usize {
     calls_shown(prompt, line).len()
 }
 
-/// A call that stands in a line with something beside it, which may be its result.
+/// A call on a line together with something that may be its result.
 pub(crate) struct ShownCall<'l> {
     pub(crate) call: String,
     pub(crate) value: Option<String>,
@@ -203,14 +201,14 @@ pub(crate) struct ShownCall<'l> {
     pub(crate) text: &'l str,
 }
 
-/// The calls of what is asked for that stand in a line with something beside them.
+/// The calls of what is asked for on a line together with something else.
 pub(crate) fn calls_shown<'l>(prompt: &Prompt<'_>, line: &'l str) -> Vec<ShownCall<'l>> {
     let asks_for_none = !prompt.asks_by_name();
     let known = |name: &str| prompt.asks_for(name) || asks_for_none && !is_builtin(name);
     calls_with_more(line, &known)
 }
 
-/// Whether a line is an example and no sentence about one: it begins with the call or the value.
+/// Whether a line starts with the call or the value, so that it is an example and not a sentence about one.
 pub(crate) fn begins_with_an_example(prompt: &Prompt<'_>, line: &str) -> bool {
     let bare = line.trim_start_matches(['-', '*', ' ', '\t', '|']);
     let numbered = bare.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -220,7 +218,7 @@ pub(crate) fn begins_with_an_example(prompt: &Prompt<'_>, line: &str) -> bool {
     call_at(bare, &known).is_some() || is_pair(line)
 }
 
-/// The calls with values that stand in a line and are not all of it.
+/// The calls with values on a line that contains more than the call.
 fn calls_with_more<'l>(line: &'l str, known: &dyn Fn(&str) -> bool) -> Vec<ShownCall<'l>> {
     let starts = line.char_indices().filter(|&(at, c)| {
         let is_inside = line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '.');
@@ -244,10 +242,10 @@ fn calls_with_more<'l>(line: &'l str, known: &dyn Fn(&str) -> bool) -> Vec<Shown
     shown.collect()
 }
 
-/// What may stand between a value and what becomes of it.
+/// What may stand between a value and its result.
 const PAIRING: &[&str] = &["->", "=>", "→", "➞", "gives", "returns", "becomes"];
 
-/// Whether a value in quotation marks or brackets, a mark and another value stand in a sentence.
+/// Whether a sentence contains a quoted or bracketed value, a pairing mark and another value.
 fn has_pair(line: &str) -> bool {
     let starts = line.match_indices(['"', '\'', '[']).map(|(at, _)| at);
     let mut pairs = starts.filter(|&at| !line[..at].ends_with(|c: char| c.is_alphanumeric()));
@@ -272,17 +270,16 @@ fn is_pair(line: &str) -> bool {
     !first.is_empty() && mark.is_some_and(is_value)
 }
 
-/// The example in a doctest line that states its result itself: `>>> f(2) == 4` without a result
-/// below it.
+/// The example on a doctest line that states its result itself: `>>> f(2) == 4` without a result below it.
 pub(crate) fn result_on_session_line(line: &str) -> Option<String> {
     let stated = calls(line, &|_| true, RELATIONS).into_iter().next()?;
     Some(stated.assertion)
 }
 
-/// A call with its result in a line.
+/// A call with its result on a line.
 struct CallWithResult {
     assertion: String,
-    /// Bytes of the line before it, and behind it.
+    /// The number of bytes before it on the line, and after it.
     before: usize,
     behind: usize,
 }
@@ -308,7 +305,7 @@ impl Function {
         })
     }
 
-    /// The only function that a prompt asks for in its words, where it names its parameters.
+    /// The only function that a prompt asks for in prose, if it names the parameters.
     fn in_prose(prompt: &Prompt<'_>) -> Option<Self> {
         let mut names = prompt.asked_names();
         let (name, None) = (names.next()?, names.next()) else {
@@ -333,7 +330,7 @@ impl Function {
     }
 }
 
-/// `name(arguments)` at the start of `text`, and what follows.
+/// `name(arguments)` at the start of `text`, and the text after it.
 pub(crate) fn call_at<'t>(
     text: &'t str,
     known: &dyn Fn(&str) -> bool,
@@ -343,7 +340,7 @@ pub(crate) fn call_at<'t>(
     known(name).then(|| (format!("{name}({inside})"), rest))
 }
 
-/// Every call in a line with its result.
+/// All calls with results on a line.
 fn calls(line: &str, known: &dyn Fn(&str) -> bool, relations: &[&str]) -> Vec<CallWithResult> {
     let mut found = Vec::new();
     let mut rest = line;
@@ -374,8 +371,8 @@ fn calls(line: &str, known: &dyn Fn(&str) -> bool, relations: &[&str]) -> Vec<Ca
     found
 }
 
-/// A call and the result that words give it, as an assertion. A fraction of several digits may be rounded:
-/// it is compared in the precision in which it is written.
+/// A call and its stated result as an assertion. A fraction of several digits may be rounded, so it is compared
+/// in the precision in which it is written.
 fn as_written(call: &str, value: &str) -> String {
     let digits = value.split_once('.').map_or("", |(_, digits)| digits);
     let is_fraction = digits.len() > 1 && digits.bytes().all(|b| b.is_ascii_digit());
@@ -386,7 +383,7 @@ fn as_written(call: &str, value: &str) -> String {
     format!("assert abs({call} - {value}) < 0.{zeros}1  # to {places} digits, as written")
 }
 
-/// The relation, the result after a call, and what follows.
+/// The relation and the result after a call, and the text after it.
 fn result<'t, 'r>(text: &'t str, relations: &[&'r str]) -> Option<(&'r str, String, &'t str)> {
     let text = text.trim_start_matches([' ', '\t', '`']);
     let text = text.strip_prefix('#').unwrap_or(text).trim_start();
@@ -402,7 +399,7 @@ fn result<'t, 'r>(text: &'t str, relations: &[&'r str]) -> Option<(&'r str, Stri
     is_end(rest).then_some((relation, value, rest))
 }
 
-/// Whether a result ends here: what follows is not more of an expression.
+/// Whether a result ends here, so that what follows does not continue the expression.
 fn is_end(rest: &str) -> bool {
     let next = rest.trim_start_matches([' ', '\t', '`']);
     // `f([3, 1]) returns 1, 3` is a tuple, or two results.
@@ -441,7 +438,7 @@ fn input_and_output(line: &str, next: &str, function: &Function) -> Option<Strin
     is_end(rest).then(|| as_written(&format!("{}({arguments})", function.name), &value))
 }
 
-/// What follows `label:`, in any case.
+/// The text after `label:`, ignoring case.
 pub(crate) fn after_label<'t>(text: &'t str, label: &str) -> Option<&'t str> {
     let text = text.trim_start_matches(['-', '*', '>', ' ', '`']);
     let head = text.get(..label.len())?;
@@ -452,8 +449,8 @@ pub(crate) fn after_label<'t>(text: &'t str, label: &str) -> Option<&'t str> {
         .map(|rest| rest.trim_start_matches(['*', ' ', '`']))
 }
 
-/// Arguments without parentheses: literals or `name = literal` for every parameter, with commas or
-/// `and` between them.
+/// Arguments without parentheses: literals or `name = literal` for all parameters, separated by commas or
+/// `and`.
 fn listed<'t>(text: &'t str, function: &Function) -> Option<(String, &'t str)> {
     let mut found = Vec::new();
     let mut rest = text;
@@ -476,7 +473,7 @@ fn listed<'t>(text: &'t str, function: &Function) -> Option<(String, &'t str)> {
     (found.len() == function.parameters.len()).then(|| (found.join(", "), rest))
 }
 
-/// `For n = 5 the output should be 8.`
+/// Parses `For n = 5 the output should be 8.`
 fn situation(line: &str, function: &Function) -> Option<String> {
     let start = ["for ", "if ", "when ", "given ", "with "]
         .iter()

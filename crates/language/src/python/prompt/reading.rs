@@ -1,4 +1,4 @@
-//! What is made of the lines of a prompt: which are run as tests, and which only look like tests.
+//! Decides which lines of a prompt are run as tests, and which only look like tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -16,22 +16,21 @@ use super::volatile::is_volatile;
 use crate::python::literal::literal;
 use crate::python::{is_builtin, is_library};
 
-/// The name under which doctest examples are kept.
+/// The name under which doctest examples are stored.
 const EXAMPLES_FILE: &str = "test_examples.py";
-/// The name under which `assert` lines are kept.
+/// The name under which `assert` lines are stored.
 const ASSERTIONS_FILE: &str = "test_assertions.py";
 
-/// What is made of a prompt's lines.
+/// The tests found in a prompt.
 pub(crate) struct PromptTests {
     pub(crate) tests: Vec<GivenTest>,
-    /// What looks like a test and is none of them, line by line: the line, or the calls on it that are not
-    /// run where others are.
+    /// What looks like a test and is not run: a line, or the calls on it that are not run although others are.
     pub(crate) left_out: Vec<String>,
-    /// Calls for which the prompt plainly states different results.
+    /// Calls for which the prompt clearly states different results.
     pub(crate) contradicted: BTreeSet<String>,
 }
 
-/// A test of one or a few lines, and where it stands.
+/// A test of one or a few lines, and its position.
 pub(crate) struct FoundTest {
     pub(crate) lines: RangeInclusive<usize>,
     pub(crate) text: String,
@@ -134,7 +133,7 @@ impl PromptTests {
     }
 }
 
-/// The call and the result of a test that is no more than these.
+/// The call and result of a test that consists of nothing else.
 fn expected(test: &str) -> Option<(String, String)> {
     let call = |text| call_at(text, &|_| true);
     let ((call, _), result) = if let Some(session) = test.strip_prefix(">>> ") {
@@ -152,7 +151,7 @@ fn expected(test: &str) -> Option<(String, String)> {
     is_all.then(|| (spelled(&call), spelled(&value)))
 }
 
-/// A text with one kind of quotation marks.
+/// A text with uniform quotation marks.
 fn spelled(text: &str) -> String {
     text.replace('"', "'")
 }
@@ -166,7 +165,7 @@ fn contradicted<'f>(all: impl Iterator<Item = &'f FoundTest>) -> BTreeSet<String
     results.into_keys().collect()
 }
 
-/// Whether a line of the user's checks something, or shows a result, of what is asked for.
+/// Whether a line of the user checks something or shows a result of what is asked for.
 fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
     let line = &prompt.lines[at];
     let bare = line
@@ -209,7 +208,8 @@ fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
             && !is_in_code(prompt, at)
 }
 
-/// Whether a line is a call of what is asked for, and the next one shows a value behind a mark: `f(1)` above `# 2`.
+/// Whether a line is a call of what is asked for, and the next line shows a value after a mark: `f(1)` above `#
+/// 2`.
 fn is_shown_below(prompt: &Prompt<'_>, at: usize) -> bool {
     let bare = prompt.lines[at].text.trim();
     let is_call = call_at(bare, &|name| prompt.asks_for(name))
@@ -221,7 +221,7 @@ fn is_shown_below(prompt: &Prompt<'_>, at: usize) -> bool {
     is_call && value.is_some_and(|value| literal(value.trim()).is_some())
 }
 
-/// Whether code calls anything that is not Python's own.
+/// Whether code calls anything other than builtins.
 fn calls_something(code: &str) -> bool {
     let (called, _) = Source::of(code).names();
     called.iter().any(|name| !is_builtin(name))
@@ -238,14 +238,14 @@ fn about_the_task(prompt: &Prompt<'_>, code: &str) -> bool {
     }
 }
 
-/// Whether a line stands in a function that is no test.
+/// Whether a line is in a function that is not a test.
 fn is_in_code(prompt: &Prompt<'_>, at: usize) -> bool {
     prompt
         .function_around(at)
         .is_some_and(|name| !name.starts_with("test"))
 }
 
-/// The assertion on a line, if it is one of what the task asks for.
+/// The assertion on a line, if it is about what the task asks for.
 fn assertion(prompt: &Prompt<'_>, at: usize) -> Option<String> {
     let line = &prompt.lines[at];
     let text = line.text.trim();
@@ -286,7 +286,7 @@ fn assertion(prompt: &Prompt<'_>, at: usize) -> Option<String> {
     is_plain.then(|| text.to_owned())
 }
 
-/// Whether a line is in no function but a test.
+/// Whether a line is outside of functions other than tests.
 fn is_free_standing(prompt: &Prompt<'_>, at: usize) -> bool {
     let indent = |text: &str| text.len() - text.trim_start().len();
     let own = indent(prompt.lines[at].text);

@@ -1,5 +1,5 @@
-//! Doctest sessions in a prompt: where one ends, what of it is run, and whether it is about what the
-//! prompt asks for.
+//! Doctest sessions in a prompt: where they end, which parts are run, and whether they are about what the prompt
+//! asks for.
 
 use std::collections::BTreeSet;
 
@@ -126,13 +126,13 @@ pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<FoundTest>, Vec<FoundTest>) 
 /// What doctest is told where an error may say anything.
 pub(crate) const ANY_DETAIL: &str = "  # doctest: +IGNORE_EXCEPTION_DETAIL";
 
-/// Whether a result is the name of one of Python's errors, alone or with what it says.
+/// Whether a result is the name of a Python exception, alone or with a message.
 fn is_error(result: &str) -> bool {
     let name = result.split(':').next().unwrap_or_default().trim_end();
     name.ends_with("Error") && is_builtin(name)
 }
 
-/// Adds to a session that its last line raises an error. Doctest wants a traceback above it.
+/// Changes a session so that its last line must raise an exception, for which doctest requires a traceback.
 fn expect_error(group: &mut String, error: &str) {
     const TRACEBACK: &str = "Traceback (most recent call last):\n";
     let asked = group.trim_end_matches('\n');
@@ -152,7 +152,7 @@ fn expect_error(group: &mut String, error: &str) {
     group.push('\n');
 }
 
-/// A line of a session without a comment behind its result, which doctest would compare.
+/// A line of a session without a comment after its result, which doctest would compare.
 fn without_remark(line: &str, is_question: bool) -> &str {
     let result = (!is_question).then(|| literal(line)).flatten();
     match result {
@@ -163,18 +163,18 @@ fn without_remark(line: &str, is_question: bool) -> &str {
     }
 }
 
-/// Whether a result is not written out: `[2, 3, 5, ...]`.
+/// Whether a result is abbreviated: `[2, 3, 5, ...]`.
 fn is_abridged(line: &str) -> bool {
     let bare = line.trim_start();
     bare.contains("...") && !bare.starts_with(">>>") && !bare.starts_with("...")
 }
 
-/// Whether doctest is told not to run a line of a session.
+/// Whether a line of a session is marked to be skipped by doctest.
 fn is_skipped(line: &str) -> bool {
     line.contains("doctest:") && line.contains("+SKIP")
 }
 
-/// A session without the examples that doctest is told to leave out.
+/// A session without examples marked to be skipped.
 fn without_skipped(session: &str) -> String {
     let mut skips = false;
     let kept = session.lines().filter(|line| {
@@ -186,8 +186,8 @@ fn without_skipped(session: &str) -> String {
     kept.collect::<Vec<_>>().join("\n")
 }
 
-/// The examples of a group, each on its own if none depends on another: if all of them are calls.
-/// Then what passes can be told from what fails.
+/// The examples of a group as separate tests if none depends on another, which is the case if all are calls.
+/// Then passing ones can be distinguished from failing ones.
 fn apart(group: &str) -> Vec<String> {
     let mut calls = group.lines().filter_map(|line| line.strip_prefix(">>> "));
     let called = |line: &str| identifier(line).is_some_and(|(_, rest)| rest.starts_with('('));

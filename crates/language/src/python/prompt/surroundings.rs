@@ -1,7 +1,7 @@
-//! Whether what a prompt shows is plainly wanted. It is where it is demanded (`must`, `Expected:`), in the
-//! docstring of what is asked for, or where it stands behind the first sentence that asks for something
-//! (or under a lead that names examples) and what follows it takes nothing back. What is not known to
-//! take nothing back counts as if it did: no list of the words by which people complain is complete.
+//! Decides whether what a prompt shows is clearly wanted: if it is demanded (`must`, `Expected:`), in the docstring
+//! of what is asked for, or after the first sentence that makes a request (or after an introduction of examples)
+//! and not retracted by what follows. Anything that is not known to be harmless counts as retracting, because no
+//! list of the words with which people complain is complete.
 
 use journeyman_syntax::Source;
 
@@ -17,8 +17,8 @@ use crate::prose::wording::{
 };
 use crate::python::mentions;
 
-/// How a request begins that wants code to do something else than it does. What is to be fixed or refactored is to do
-/// what its docstring says.
+/// Words at the start of a request to change the behaviour of code. Code to be fixed or refactored must do what
+/// its docstring says.
 const CHANGES: &str = "adapt, alter, change, modify, rewrite, switch, turn, update";
 /// Lines on either side in which the end of the code and the prose beside it are looked for.
 const LINES_MAX: usize = 60;
@@ -32,12 +32,12 @@ const FAULTY: &str = "any more, anymore, at the moment, bogus, buggy, currently,
 /// What points at code that stands beside a sentence.
 const POINTERS: &str = "above, assert, assertion, assertions, asserts, below, example, examples, following, next, output, \
     result, results, test, tests, that, these, this, those";
-/// What says that the fault is that of the code that is to be mended, and not that of what is shown.
+/// Phrases saying that the fault is in the code to be fixed, not in what is shown.
 const SUBJECTS: &str =
     "attempt, code, function, implementation, method, module, program, script, version";
-/// What a sentence with one of the `SUBJECTS` speaks of all the same.
+/// Phrases with which a sentence with one of the `SUBJECTS` nevertheless refers to what is shown.
 const SHOWN: &str = "above, assert, asserts, below, example, examples, test, tests";
-/// What says that the code that is shown is to hold, or only does not yet.
+/// Phrases saying that the code shown must hold, or only does not hold yet.
 const DEMANDED: &str = "fail, failing, fails, pass, passes";
 /// What says all the same that it is not to hold.
 const UNWANTED: &str = "but must not, but should not, but shouldn't, must fail, must not pass, should fail, should not pass";
@@ -52,7 +52,7 @@ const AFFIRMED: &str = "after, another, assert, assertion, assertions, asserts, 
 const AFFIRMED_ELSEWHERE: &str = "assert, atteso, attendu, atten, beisp, besteh, debe, deve, devono, doit, doivent, ejemplo, erwart, \
     esempi, esperad, exempl, moet, muss, müssen, prueba, przykł, soll, test, verwacht, voorbeeld, \
     örnek, ожида, пример, тест, должн, 例, 应, 應, 期待, 期望, 测试, 測試, テスト, 예, 테스트, 해야, 기대";
-/// What points at the code that comes.
+/// Words that refer to code that follows.
 const FORWARD: &str = "below, following, here, next";
 
 /// Lines above an example in which its heading is looked for.
@@ -61,11 +61,11 @@ const HEADING_LINES_MAX: usize = 15;
 /// How what leads over to code speaks of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lead {
-    /// It is not said that what comes is wanted: `In production we see:`.
+    /// It does not say that the code is wanted: `In production we see:`.
     Astray,
-    /// There is none, or a sentence of its own.
+    /// There is none, or it is a sentence of its own.
     Nothing,
-    /// It is an example, or to be so: `This must hold:`.
+    /// It introduces an example or a requirement: `This must hold:`.
     Example,
 }
 
@@ -114,14 +114,13 @@ impl Prompt<'_> {
         })
     }
 
-    /// The first sentence that asks for something, as far as it stands on its line.
+    /// The first sentence that makes a request, as far as it is on its line.
     fn request_sentence(&self) -> Option<&str> {
         let line = self.text[self.request?..].lines().next()?;
         sentences(line).next()
     }
 
-    /// Whether a place of the prompt stands behind the beginning of what it asks for, or its request speaks
-    /// of tests that stand above it.
+    /// Whether a position comes after the start of the request, or the request refers to tests above it.
     fn is_placed(&self, place: usize) -> bool {
         let speaks_of_tests = |asked: &str| {
             says_any(asked, SHOWN) && !says_any(asked, REPORTS) && !says_any(asked, DOUBTS)
@@ -130,7 +129,7 @@ impl Prompt<'_> {
             || self.request_sentence().is_some_and(speaks_of_tests)
     }
 
-    /// Whether the prose that comes first behind a line takes nothing back of what stands on it.
+    /// Whether the first prose after a line does not retract anything on it.
     fn goes_on_plainly(&self, last: usize) -> bool {
         let down: Vec<usize> = (last + 1..self.lines.len()).take(LINES_MAX).collect();
         let lines = self.paragraph(&down).0.into_iter();
@@ -169,7 +168,7 @@ impl Prompt<'_> {
         self.is_denied_beside(at, last)
     }
 
-    /// Whether a comment behind the code of a line says that the code does not hold.
+    /// Whether a comment after the code on a line says that it does not hold.
     pub(crate) fn is_reported_beside(&self, at: usize) -> bool {
         let line = without_strings(self.lines[at].text);
         let comment = line.split_once('#').map_or("", |(_, comment)| comment);
@@ -180,8 +179,8 @@ impl Prompt<'_> {
             || says_any(comment, "expected, should be") && names_another()
     }
 
-    /// Whether the sentence around a part of line `at` plainly expects what it says there. The part
-    /// is given by how much of the line stands before and behind it.
+    /// Whether the sentence around a part of line `at` clearly expects what it says. The part is given by the
+    /// lengths of the text before and after it.
     pub(crate) fn is_expectation(&self, at: usize, before: usize, behind: usize) -> bool {
         let line = &self.lines[at];
         if !line.is_own || is_crossed(line.text) {
@@ -255,7 +254,8 @@ impl Prompt<'_> {
                     && is_followed())
     }
 
-    /// Whether what stands before an example in its sentence speaks of what is asked for, or leads to it.
+    /// Whether the text before an example in its sentence refers to what is asked for, or introduces the
+    /// example.
     fn leads_here(&self, lead: &str) -> bool {
         let describes = || {
             self.asked_names()
@@ -292,8 +292,8 @@ impl Prompt<'_> {
             || below.any(is_denial)
     }
 
-    /// How the line that leads over to the code on a line speaks of it. A prompt that begins as code
-    /// describes what it wants all along.
+    /// How the line that introduces the code on a line refers to it. A prompt that starts as code describes
+    /// what it wants throughout.
     fn lead(&self, first: usize) -> Lead {
         let up: Vec<usize> = (0..first).rev().take(LINES_MAX).collect();
         let Some(line) = self
@@ -349,7 +349,7 @@ impl Prompt<'_> {
         }
     }
 
-    /// The lines of the paragraph of prose that comes first on these lines, and the lines behind it.
+    /// The first paragraph of prose on these lines, and the lines after it.
     fn paragraph<'l>(&self, lines: &'l [usize]) -> (Vec<&str>, &'l [usize]) {
         let is_prose = |at: &usize| !self.is_code(*at) && !self.lines[*at].text.trim().is_empty();
         let from = lines.iter().position(is_prose).unwrap_or(lines.len());
@@ -372,7 +372,7 @@ impl Prompt<'_> {
         self.code.get_or_init(read)[at]
     }
 
-    /// Whether a line is in a block, or reads as Python.
+    /// Whether a line is in a block, or can be read as Python.
     fn reads_as_code(&self, at: usize) -> bool {
         let line = &self.lines[at];
         let bare = line.text.trim();
@@ -423,7 +423,7 @@ fn sentences(text: &str) -> impl Iterator<Item = &str> {
     split(text, &['.', '!', '?', ':'])
 }
 
-/// The parts of a text that end with one of these marks and a space, or as sentences of Chinese and Japanese do.
+/// The parts of a text that end with one of these marks and a space, or as Chinese and Japanese sentences do.
 fn split<'t>(text: &'t str, marks: &'static [char]) -> impl Iterator<Item = &'t str> {
     let mut before = ' ';
     let ends = move |c: char| {
