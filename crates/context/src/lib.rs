@@ -1,7 +1,7 @@
 //! Decides what goes into a model call, and records why.
 //!
-//! Floor 4. Turns a task's state into the messages of one call, in four layers: system prompt, state summary,
-//! compressed events, current event. The prompt never exceeds its share of the model's actual window, and the
+//! Floor 4. Turns a task's state into the messages of one call, in four layers: system prompt, state of the
+//! task, history of the module's rounds, current step. The prompt never exceeds its share of the model's actual window, and the
 //! result lists what was kept, cut and left out. This crate does not call the model (it only asks the model server
 //! to count tokens) and stores nothing.
 

@@ -1,7 +1,7 @@
 //! Accuracy benchmarks: each problem is given to the whole workflow and, in the same run, once to the bare model.
 //! Hidden tests score both.
 //!
-//! Floor 6. Two processes work together. The evaluation ([`evaluate`]) never opens a data set. It gets the public
+//! Floor 7. Two processes work together. The evaluation ([`evaluate`]) never opens a data set. It gets the public
 //! part of each problem from the scorer, a separate process ([`problems`], [`score`]). Only the scorer reads hidden
 //! tests, and it scores code after the task has ended.
 

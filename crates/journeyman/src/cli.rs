@@ -15,6 +15,7 @@ use journeyman_journal::Head;
 use journeyman_server::{TcpProtocols, UserRole};
 use journeyman_workflow::Moment;
 
+use crate::exit;
 use crate::settings::{Settings, Variables, flags, parse_duration};
 
 const EXAMPLES: &str = "\
@@ -23,16 +24,14 @@ Examples:
   journeyman run --tests test_slug.py \"A slugify function\" --out ./slug
   journeyman tasks
   journeyman resume t-0123456789ab
-  journeyman resume t-0123456789ab --out ./elsewhere
+  journeyman resume t-0123456789ab --out ./elsewhere";
 
-Exit codes of run and resume:
-    0  complete, and the tests that you gave passed
-    3  complete, not verified (generated tests only, or none; the answer to a plain question)
-    4  failed, or cancelled
-    5  a limit (tokens, time) is spent: resume with a larger one goes on
-  130  interrupted: resume goes on
-    2  wrong use
-    1  anything else";
+fn examples() -> String {
+    format!(
+        "{EXAMPLES}\n\nExit codes of run and resume:\n{}",
+        exit::meanings()
+    )
+}
 
 const SERVE_EXAMPLES: &str = "\
 Every other command uses the server that holds the data folder, or the one that --server names.
@@ -98,7 +97,7 @@ Ends with 0 if the tool did it, else with 1.";
 
 /// A coding agent for small and local language models that never loses a step.
 #[derive(Debug, Parser)]
-#[command(name = "journeyman", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "journeyman", version, after_help = examples(), max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -33,6 +33,32 @@ pub(crate) enum Exit {
     Interrupted = 130,
 }
 
+/// What each code means after `run` and `resume`, as `--help` and the reference page list it.
+pub(crate) const MEANINGS: [(Exit, &str); 7] = [
+    (
+        Exit::Success,
+        "complete, and the tests that you gave passed",
+    ),
+    (
+        Exit::NotVerified,
+        "complete, not verified (generated tests only, or none; the answer to a plain question)",
+    ),
+    (Exit::Failed, "failed, or cancelled"),
+    (
+        Exit::Limit,
+        "a limit (tokens, time) is spent: resume with a larger one goes on",
+    ),
+    (Exit::Interrupted, "interrupted: resume goes on"),
+    (Exit::Usage, "wrong use"),
+    (Exit::Error, "anything else"),
+];
+
+/// The codes and their meanings, one a line, as `--help` shows them.
+pub(crate) fn meanings() -> String {
+    let lines = MEANINGS.map(|(exit, meaning)| format!("{:>5}  {meaning}", exit as u8));
+    lines.join("\n")
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

@@ -16,6 +16,8 @@ mod port_file;
 mod printer;
 mod progress;
 mod reader;
+#[cfg(test)]
+mod reference;
 mod settings;
 mod signals;
 mod socket;

@@ -115,6 +115,55 @@ pub(crate) fn flags() -> impl Iterator<Item = Arg> {
     })
 }
 
+/// The table of settings for the reference page.
+#[cfg(test)]
+pub(crate) fn reference() -> String {
+    use std::fmt::Write;
+
+    let mut page = "| flag | variable | key | default | |\n|---|---|---|---|---|\n".to_owned();
+    for setting in SETTINGS {
+        let value = setting.value.map(|value| format!(" {value}"));
+        let secret = if SECRETS.contains(&setting.key) {
+            ". Its value is never shown."
+        } else {
+            ""
+        };
+        let key = match setting.key {
+            // It names the file in which the others stand.
+            "config" => String::new(),
+            key => format!("`{key}`"),
+        };
+        let default = match setting.default {
+            "" => String::new(),
+            default => format!("`{default}`"),
+        };
+        writeln!(
+            page,
+            "| `--{}{}` | `{}` | {key} | {default} | {}{secret} |",
+            setting.flag,
+            value.unwrap_or_default(),
+            setting.variable,
+            setting.help,
+        )
+        .expect("writing to a string does not fail");
+    }
+    page
+}
+
+/// The settings that belong to whoever works on the tasks, for the reference page.
+#[cfg(test)]
+pub(crate) fn reference_of_work() -> String {
+    let row = |(key, unavailable): &(&str, table::Unavailable)| {
+        let then = match unavailable {
+            table::Unavailable::Refused => "the command is refused",
+            table::Unavailable::Told => "the command says so and goes on",
+        };
+        format!("| `{key}` | {then} |\n")
+    };
+    let rows: String = table::OF_WORK.iter().map(row).collect();
+    format!("| key | if you give another value by flag |\n|---|---|\n{rows}")
+}
+
 /// A setting's value, or what it should have been.
 fn parsed<T>(found: &Found, wanted: &str, parse: impl Fn(&str) -> Option<T>) -> anyhow::Result<T> {
     parse(&found.value).with_context(|| {

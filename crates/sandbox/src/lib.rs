@@ -1,7 +1,7 @@
 //! Runs untrusted code in a probed sandbox.
 //!
-//! Purpose: model-generated code runs here and nowhere else. Floor 2: this crate knows no events, tasks, models or
-//! programming languages; its caller records what happened. It must never run a command outside a level that was
+//! Purpose: model-generated code runs here and nowhere else. Floor 2: this crate knows no tasks, models or
+//! programming languages, and of `event` only what a shortage is; its caller records what happened. It must never run a command outside a level that was
 //! probed.
 //!
 //! # Levels
