@@ -115,7 +115,7 @@ impl Transport for HttpTransport {
 }
 
 fn builder() -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
+    journeyman_http::client_builder()
         .connect_timeout(CONNECT_TIME)
         .no_proxy()
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use journeyman_http::client_builder;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
@@ -40,7 +41,7 @@ pub(crate) fn client(url: &str, follow: Follow) -> Result<Client, Error> {
             }
         }),
     };
-    let mut builder = Client::builder()
+    let mut builder = client_builder()
         .user_agent(concat!("journeyman/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .https_only(parsed.scheme() == "https")

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use jiff::fmt::rfc2822;
 use journeyman_event::{Randomness, SeededRandom, is_shortage};
+use journeyman_http::client_builder;
 use reqwest::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, HeaderMap, HeaderName,
     HeaderValue, LOCATION, RETRY_AFTER, TRANSFER_ENCODING,
@@ -59,7 +60,7 @@ pub(crate) fn address(url: &str) -> Result<(String, Option<HeaderValue>), Error>
     if parsed.username().is_empty() && parsed.password().is_none() {
         return Ok((url.to_owned(), None));
     }
-    let request = Client::new().get(parsed).build();
+    let request = client_builder().build().map_err(|error| wrong(&innermost(&error)))?.get(parsed).build();
     let mut request = request.map_err(|error| wrong(&innermost(&error)))?;
     let header = request.headers_mut().remove(AUTHORIZATION);
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
@@ -83,7 +84,7 @@ pub(crate) fn client(
         who.set_sensitive(true);
         headers.insert(AUTHORIZATION, who);
     }
-    let mut http = Client::builder()
+    let mut http = client_builder()
         .connect_timeout(connect_timeout)
         .default_headers(headers)
         .redirect(Policy::custom(|attempt| {

@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use journeyman_event::{Randomness, SeededRandom, Tokens};
+use journeyman_http::client_builder;
 use reqwest::Client;
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, ChildStdin, Command};
@@ -138,7 +139,7 @@ async fn run(config: SupervisorConfig) -> Result<(), Error> {
     files.publish(&state)?;
     tracing::info!(model = config.load.model, "supervising");
     let supervisor = Supervisor {
-        http: Client::builder().no_proxy().build().unwrap_or_default(),
+        http: client_builder().no_proxy().build().unwrap_or_default(),
         used: Cell::new(Instant::now()),
         config,
         files,

@@ -131,7 +131,7 @@ impl Served {
         body: &[u8],
     ) -> Reply {
         let url = format!("http://{}{path}", self.address);
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = journeyman_http::client_builder().no_proxy().build().unwrap();
         let mut request = http
             .request(method.parse().unwrap(), url)
             .body(body.to_vec());

@@ -130,7 +130,7 @@ fn http_client() -> reqwest::Result<reqwest::Client> {
             attempt.follow()
         }
     });
-    reqwest::Client::builder()
+    journeyman_http::client_builder()
         .connect_timeout(CONNECT)
         .redirect(policy)
         .build()
