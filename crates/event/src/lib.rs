@@ -22,6 +22,7 @@ mod shortage;
 pub mod state;
 mod time;
 mod tokens;
+mod turns;
 
 pub use clock::{ClockError, ClockOrder, ProcessId, VectorClock};
 pub use content::ContentHash;
@@ -39,3 +40,4 @@ pub use shortage::{is_shortage, names_shortage};
 pub use state::{FOLD_VERSION, TaskState};
 pub use time::{Randomness, SeededRandom, SteppedTime, TimeSource};
 pub use tokens::Tokens;
+pub use turns::{TurnDetector, end_of_turn};

@@ -3,8 +3,7 @@
 
 mod json;
 
-use journeyman_event::printable;
-use journeyman_llm::end_of_turn;
+use journeyman_event::{end_of_turn, printable};
 use journeyman_syntax::is_invisible;
 
 pub use json::json_values;

@@ -24,7 +24,6 @@ mod secrets;
 mod source;
 mod sse;
 mod stream;
-mod turns;
 
 pub use catalogue::{CataloguedModel, catalogue};
 pub use connect::{
@@ -45,4 +44,3 @@ pub use models::{Model, ModelState, Models};
 pub use ollama::{Ollama, OllamaOptions};
 pub use openai::{OpenAi, OpenAiOptions};
 pub use source::{FileSelector, Source};
-pub use turns::end_of_turn;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use journeyman_event::Tokens;
+use journeyman_event::{Tokens, TurnDetector};
 use reqwest::Response;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -17,7 +17,6 @@ use crate::estimate::Estimator;
 use crate::repetition::RepetitionDetector;
 use crate::secrets::Secrets;
 use crate::sse::{Record, Records};
-use crate::turns::TurnDetector;
 use crate::{Answer, Delta, Error, FinishReason, OnDelta, Request, Usage};
 use crate::{error_reply, http};
 

@@ -1,5 +1,8 @@
 //! Detects the end of a turn in the text of an answer. A server that does not know a model's chat template passes
 //! the template's marks on as text, and the model continues with further turns.
+//!
+//! It is here because both the client of a model server and the reader of a recorded answer need it, and a recorded
+//! answer has to be read in the same way again.
 
 /// The marks that end a turn in the templates of models.
 const ENDS: &[&str] = &[
@@ -46,9 +49,9 @@ fn end_of(text: &str, has_channels: bool) -> Option<usize> {
         .min()
 }
 
-/// Watches an answer while it streams.
+/// Watches an answer while it streams. It keeps the last 48 bytes of what came.
 #[derive(Debug, Default)]
-pub(crate) struct TurnDetector {
+pub struct TurnDetector {
     /// The end of the text so far.
     tail: String,
     /// Whether the answer uses channels.
@@ -57,7 +60,7 @@ pub(crate) struct TurnDetector {
 
 impl TurnDetector {
     /// Takes the next piece of text. Returns true if the turn has ended and text follows.
-    pub(crate) fn ended(&mut self, piece: &str) -> bool {
+    pub fn ended(&mut self, piece: &str) -> bool {
         self.tail.push_str(piece);
         // A mark at the very end may stand in a string whose rest is still to come.
         self.has_channels |= self.tail.contains(CHANNEL);
