@@ -280,7 +280,7 @@ impl WriterThread {
                     self.commit_state = CommitState::Known;
                 }
                 Ok(()) | Err(Error::LostAcknowledged { .. }) => {
-                    self.commit_state = CommitState::Lost
+                    self.commit_state = CommitState::Lost;
                 }
                 Err(error) => return Err(error),
             }

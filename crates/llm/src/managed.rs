@@ -249,7 +249,7 @@ impl Inner {
         loop {
             match self.files.supervised()? {
                 Some(state) if !state.load.serves(&self.config.load) => {
-                    self.replace(&state).await?
+                    self.replace(&state).await?;
                 }
                 Some(state) => {
                     attached.supervisor = Some(state.supervisor);
