@@ -1,16 +1,22 @@
-//! What stands in Python code, from its parse tree.
+//! What stands in code, from its parse tree.
 //!
-//! Floor 2. It reads text and says what it defines, imports, asserts and where it is no Python.
-//! Text in strings and comments is none of that. It never fails: a text of which nothing can be made
-//! is one that does not parse. It runs nothing, and tree-sitter's types do not leave it.
+//! Floor 2. A text is read by a grammar ([`Tree`]), which a language's own folder brings ([`Grammar`]). Of Python, which
+//! also those read who know no language's folder, it says what it defines, imports, asserts and where it is no Python
+//! ([`Source`]). Text in strings and comments is none of that. It never fails: a text of which nothing can be made is one
+//! that does not parse. It runs nothing, and tree-sitter's types do not leave it but for the function by which a
+//! grammar's crate gives its grammar.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 mod node;
+mod tree;
 
 pub use node::Node;
-use tree_sitter::{Parser, Tree};
+pub use tree::{Grammar, Tree};
+
+/// The grammar of Python.
+const PYTHON: Grammar = Grammar::of(tree_sitter_python::LANGUAGE);
 
 /// What begins a string or a comment, and what ends it: first as Python has it.
 const STRINGS: &[(&str, &[&str])] = &[
@@ -52,7 +58,7 @@ fn is_stray(c: char) -> bool {
 #[derive(Debug)]
 pub struct Source<'s> {
     text: &'s str,
-    tree: Option<Tree>,
+    tree: Tree<'s>,
 }
 
 /// A statement at the left margin that gives names to something.
@@ -116,16 +122,13 @@ pub struct Assertion {
 impl<'s> Source<'s> {
     /// Reads a text.
     pub fn of(text: &'s str) -> Self {
-        let mut parser = Parser::new();
-        let known = parser.set_language(&tree_sitter_python::LANGUAGE.into());
-        let tree = known.ok().and_then(|()| parser.parse(text, None));
+        let tree = Tree::of(text, PYTHON);
         Self { text, tree }
     }
 
     /// All of it; none where the parser gave it up.
     pub fn root(&self) -> Option<Node<'_>> {
-        let tree = self.tree.as_ref()?;
-        Some(Node::of(tree.root_node(), self.text))
+        self.tree.root()
     }
 
     /// The line, from 1, on which the byte at this place stands.
@@ -368,7 +371,7 @@ impl<'s> Source<'s> {
     }
 
     /// The lines, from 0, on which a test checks something: `assert`, `self.assertEqual(...)`,
-    /// `pytest.raises(...)`.
+    /// `pytest.raises(...)` or `raises(...)`.
     pub fn checks(&self) -> Vec<usize> {
         let nodes = self.root().into_iter().flat_map(Node::all);
         let checks = nodes.filter(|node| match node.kind() {
@@ -376,8 +379,11 @@ impl<'s> Source<'s> {
             "call" => {
                 let function = node.field("function");
                 let name = function.and_then(|function| function.field("attribute"));
-                let name = name.map_or("", Node::text);
-                name.starts_with("assert") || matches!(name, "raises" | "warns")
+                // What is imported by its name stands there alone.
+                let bare = function.filter(|function| function.kind() == "identifier");
+                let is_raising = |name: Node<'_>| matches!(name.text(), "raises" | "warns");
+                name.is_some_and(|name| name.text().starts_with("assert") || is_raising(name))
+                    || bare.is_some_and(is_raising)
             }
             _ => false,
         });
@@ -752,6 +758,12 @@ mod tests {
                 &["cases"],
             ),
             ("s = f(1)\ns.assert_it\n", &[], &["f"], &[]),
+            (
+                "with raises(ValueError):\n    f(1)\n",
+                &[0],
+                &["f", "raises"],
+                &["ValueError"],
+            ),
         ] {
             let source = Source::of(text);
             assert_eq!(source.checks(), checks, "{text}");

@@ -2,6 +2,9 @@
 //! it are understood: English, or just a label such as `Beispiel:`. Of other languages, only words are known with
 //! which a heading or sentence clearly denies what it refers to.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use super::wording::each;
 
 /// What is known about the words of a sentence.
@@ -69,15 +72,20 @@ const ALTERNATIVES: &str = "alternatief, alternatyw, alternatif, falls du, falls
     otra opción, se prefer, se quiser, outra opção, se vuoi, als je liever, als u liever, альтернатив, \
     если вы хотите, если хотите, 或者, 如果你想, 如果您想, 另一种, 另一種, 別の方法, あるいは, 대안, 또는";
 
+/// The words of a list, to be looked up: each line of a prompt is looked at.
+type Known = LazyLock<HashSet<&'static str>>;
+
 impl SentenceLanguage {
     pub(crate) fn of(sentence: &str) -> Self {
+        static KNOWN_ENGLISH: Known = LazyLock::new(|| each(ENGLISH).collect());
+        static KNOWN_FOREIGN: Known = LazyLock::new(|| each(FOREIGN).collect());
+        static KNOWN_LABELS: Known = LazyLock::new(|| each(LABELS).collect());
         let lower = sentence.to_lowercase();
         let words: Vec<&str> = words(&lower).collect();
-        let is_in = |known: &str, word: &str| each(known).any(|known| known == word);
-        if words.iter().all(|word| is_in(LABELS, word)) {
+        if words.iter().all(|word| KNOWN_LABELS.contains(*word)) {
             Self::Nothing
-        } else if words.iter().any(|word| is_in(ENGLISH, word))
-            && !words.iter().any(|word| is_in(FOREIGN, word))
+        } else if words.iter().any(|word| KNOWN_ENGLISH.contains(*word))
+            && !words.iter().any(|word| KNOWN_FOREIGN.contains(*word))
         {
             Self::English
         } else {

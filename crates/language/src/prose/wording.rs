@@ -16,14 +16,15 @@ pub(crate) const FAULTS: &str =
 /// What a sentence says too where it is no plain expectation: it denies, contrasts or doubts.
 pub(crate) const DOUBTS: &str = "although, but, can't, cannot, didn't, doesn't, don't, error, errors, except, gave, gets, he, \
     how come, however, i get, isn't, maybe, might, no, not, now, people, perhaps, probably, \
-    rather than, returned, said, says, seems, she, sic, still, suppose, they, though, told, typo, unless, unlike, \
-    users, we get, whereas, while, why, without, won't, you get";
+    rather than, returned, said, says, seems, she, sic, still, suppose, tbc, tbd, they, though, \
+    to be confirmed, to be discussed, told, typo, unclear, unless, unlike, unsure, users, we get, whereas, \
+    while, why, without, won't, you get";
 /// How a clause begins that asks for something.
 pub(crate) const REQUESTS: &str = "add, build, change, complete, correct, create, define, develop, extend, fix, handle, i need, \
     i want, implement, keep, let's, make, please, program, provide, put, raise, refactor, repair, \
     replace, rewrite, use, we need, we want, write";
 /// What a sentence says anywhere that asks for something.
-const POLITE: &str = "can u, can you, could you, i'd like, please, would like, would you";
+const POLITE: &str = "can u, can you, could you, i'd like, would like, would you";
 /// The same in other languages, as parts of words, with words of thanks.
 const POLITE_ELSEWHERE: &str = "baue, bitte, brauche, crea , crée, danke, ecri, erstell, escrev, escrib, gracias, grazie, \
     implement, maak, merci, napisz, necesit, por favor, s'il, schreib, schrijf, scriv, skriv, yaz, \
@@ -35,18 +36,85 @@ pub(crate) const DEMANDING: &str = "acceptance, criteria, desired, ensure, expec
     need, needs, pass, required, shall, should, want, wanted, wants";
 /// By what a sentence shows that it gives an example, or leads to one in its words: `so that f(1) == 2`.
 const EXEMPLIFYING: &str =
-    "e.g, eg, example, examples, for instance, i.e, so that, such as, such that";
+    "e.g, eg, example, examples, for instance, i.e, so that, something like, such as, such that";
 /// How the rest of a sentence begins that only explains its result.
-const EXPLAINING: &str = "and so on, as, because, etc, for, if, of course, please, since, so, thanks, thx, too, when, where, \
-    with";
+const EXPLAINING: &str = "and so on, because, etc, of course, please, so, thanks, thx, too";
+/// How what stands before or behind an example begins where it says for which input the example is.
+const SITUATIONS: &str = "for, if, note, when, where, with";
+/// Words of inputs, whatever they are for.
+const INPUTS: &str = "argument, arguments, bases, both, character, characters, date, dates, default, defaults, digit, digits, \
+    duplicate, duplicates, element, elements, empty, entries, entry, equal, even, first, float, floats, \
+    input, inputs, integer, integers, item, items, key, keys, last, leading, letter, letters, line, lines, \
+    list, lists, missing, multiple, name, names, negative, nested, none, number, numbers, odd, once, one, only, \
+    order, otherwise, pair, pairs, path, paths, positive, punctuation, repeated, same, sentence, sentences, \
+    sequence, set, sets, several, single, sorted, space, spaces, string, strings, text, texts, ties, \
+    trailing, tuple, tuples, two, type, types, value, values, vowel, vowels, whitespace, word, words, zero, \
+    zeros";
+/// What surrounds code that runs, and is no input of it: what happens with or without it is a report.
+const SURROUNDINGS: &str = "build, ci, deploy, deployment, environment, logs, patch, prod, production, \
+    release, server, staging";
+/// By what a text shows that what it leads to is somebody's saying, and no example of the user's own.
+const ATTRIBUTING: &str = "according to, claim, claimed, claims, guess, guessed, guesses, hallucinated, \
+    hallucination, insists, posted, proposed, replied, reported, says, suggested, suggests, supposedly, \
+    told, wrote";
+/// What examples may be of, or come from, and still be the user's own: behind `of`, `from` or `by`.
+const OF_EXAMPLES: &str = "acceptance, behavior, behaviour, call, calling, calls, desired, each, expected, \
+    function, how, input, inputs, it, method, output, outputs, requirements, results, spec, \
+    specification, tests, these, this, usage, use, using, wanted, what";
+/// What a sentence says of code that does not hold, whatever it is called.
+pub(crate) const FAULTY: &str = "any more, anymore, at the moment, bogus, buggy, currently, deprecated, \
+    disregard, do not follow, do not rely, do not trust, do not use, does not hold, don't follow, \
+    don't rely, don't trust, don't use, erroneous, faulty, flawed, has to go, have to go, incorrect, \
+    isn't correct, isn't right, made up, misleading, misprint, misprints, mistake, mistaken, mistakes, \
+    no longer, not correct, not right, not true, not valid, not what, obsolete, off by one, off-by-one, \
+    out of date, outdated, right now, stale, superseded, typo, typos, untrue, wrong";
+/// By what a heading, a comment, a title or a name shows that what stands with it is what is or was, and is not wanted.
+const OF_THE_PAST: &str = "abandoned, answered, anti-example, anti-examples, anti-pattern, as is, \
+    before the, behaved, cancelled, characterisation, characterization, counter-example, \
+    counterexample, counterexamples, did, discarded, documents, for now, gave, incorrectly, \
+    known issue, known issues, legacy, non-example, quirk, quirks, rejected, repro, reproduces, \
+    reproduction, to be fixed, unfixed, used to, withdrawn, workaround, wrongly";
+/// The same of two words: one of these, and what it is said of.
+const FORMER: &str =
+    "actual, current, existing, former, old, original, present, previous, prior, today's";
+const STATES: &str = "behavior, behaviour, bug, bugs, code, implementation, output, outputs, result, results, semantics, \
+    state, tests, version, versions";
+/// How a line begins that changes or takes back what was said before it. A mark follows: `Update: no signs`.
+const AMENDMENTS: &str = "actually, addendum, amendment, change of plan, change of plans, correction, edit, edited, erratum, \
+    hang on, hm, hmm, hold on, instead, later, never mind, nevermind, nope, on reflection, on second thought, \
+    on second thoughts, oops, p.s, postscript, ps, revised, revision, scratch that, sorry, upd, update, \
+    updated, wait, whoops";
+/// How a sentence begins that takes examples back which stand further up.
+const WITHDRAWING: &str = "cancel, delete, discard, disregard, drop, forget, ignore, remove, scratch, skip, strike, withdraw";
+/// What it takes back.
+const WITHDRAWN: &str =
+    "assert, assertion, assertions, asserts, doctest, doctests, example, examples, test, tests";
+/// What a sentence may begin with before a colon and still say nothing of an example before it.
+const KNOWN_LABELS: &str = "also, assumptions, behavior, behaviour, bonus, constraint, constraints, \
+    edge case, edge cases, example, examples, explanation, format, goal, hint, input, inputs, limit, \
+    limits, name, note, notes, optional, output, outputs, raises, requirement, requirements, returns, \
+    rule, rules, signature, style, tests, usage";
 /// By what a sentence behind an example shows that it gives a rule.
 const RULES: &str = "accept, accepts, allowed, does not change, does not count, does not matter, handle, handles, \
-    ignored, needed, optional, raise, raised, raises, support, supports, use, work, works";
+    ignored, needed, optional, raise, raised, raises, support, supports, use, work, works, worry";
 /// How a sentence begins that gives a rule, or only remarks something or thanks.
 const RULE_OPENINGS: &str = "all, any, anything, best, cheers, constraints, do not, don't, each, empty, every, everything, \
-    explanation, hint, if, invalid, kind regards, negative, no, note, only, other, otherwise, regards, \
-    tests, thank, thanks, the class, the code, the function, the method, the module, the order, \
+    explanation, hint, if, invalid, kind regards, negative, no, note that, note:, only, other, otherwise, \
+    regards, tests, thank, thanks, the class, the code, the function, the method, the module, the order, \
     the tests, thx, where";
+/// How a sentence begins that forbids something.
+const FORBIDDING: &str =
+    "avoid, do not, don't, never, no, not, please do not, please don't, please no, without";
+/// What is forbidden or asked for of the code alone, whatever it answers.
+const OF_THE_CODE: &str = "argument, arguments, async, builtins, class, classes, code, comment, comments, decorator, \
+    decorators, dependencies, dependency, docstring, docstrings, eval, exception, exceptions, exec, \
+    explanation, explanations, file, files, global, globals, import, imports, lambda, lambdas, \
+    libraries, library, logging, loop, loops, modify, module, modules, mutate, network, numpy, package, \
+    packages, pandas, print, prints, raise, raises, recursion, recursive, regex, regexes, \
+    regular expressions, side effects, signature, standard library, stdlib, test, tests, third party, \
+    third-party, type hints";
+/// How a sentence begins that points at something before it says what about it.
+const POINTING: &str = "hint, note, note that, note:, only, otherwise, where";
 /// How a sentence begins that speaks of something named before, or of one thing: no general rule.
 const PARTICULAR: &str =
     "as, here, it, one, so, some, something, still, that, the, there, these, this, what, which";
@@ -70,13 +138,19 @@ pub(crate) fn last_sentence(line: &str) -> &str {
 /// Whether a line leads over to what is not wanted.
 pub(crate) fn heads_a_report(line: &str) -> bool {
     let last = last_sentence(line);
-    denies_in_another_language(last)
-        || says_any(last, REPORTS)
-        || says_any(last, FAULTS) && !starts_with_any(opening(last), REQUESTS)
+    denies_in_another_language(last) || says_any(last, REPORTS) || shows_what_was(last)
 }
+
+/// A sentence is looked for in so many bytes: what is longer is cut there.
+const SENTENCE_BYTES_MAX: usize = 4_000;
 
 /// What stands before a place in its sentence.
 pub(crate) fn before_in_sentence(text: &str) -> &str {
+    let mut start = text.len().saturating_sub(SENTENCE_BYTES_MAX);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    let text = &text[start..];
     let mut from = 0;
     for end in [
         ". ", ".\n", "! ", "!\n", "? ", "?\n", "。", "！", "？", "\n\n", "\n-", "\n*", "; ", ":\n",
@@ -100,6 +174,11 @@ fn is_code(line: &str) -> bool {
 
 /// What stands behind a place in its sentence.
 pub(crate) fn behind_in_sentence(text: &str) -> &str {
+    let mut end = text.len().min(SENTENCE_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let text = &text[..end];
     let ends = [
         ". ", ".\n", "! ", "!\n", "? ", "?\n", "。", "！", "？", "\n\n", "\n-", "\n*", "; ", "\n",
     ];
@@ -159,6 +238,7 @@ pub(crate) fn requests(sentence: &str) -> bool {
     let mut clauses = sentence.split([',', ':', ';']).map(opening);
     clauses.any(|clause| starts_with_any(clause, REQUESTS))
         || says_any(sentence, POLITE)
+        || says_any(sentence, "please")
         || asks_in_another_language(sentence, POLITE_ELSEWHERE)
 }
 
@@ -172,17 +252,112 @@ pub(crate) fn tells_of_people(sentence: &str) -> bool {
     says_any(sentence, PEOPLE) && !requests(sentence) && !demands(sentence)
 }
 
+/// Whether a text begins like one that says for which input an example is: `With an empty list`. What it says of
+/// anything around the code (`With the patch reverted`) makes it a report.
+pub(crate) fn begins_a_situation(text: &str) -> bool {
+    let bare = text.trim_start_matches(|c: char| !c.is_alphanumeric());
+    starts_with_any(opening(bare), SITUATIONS)
+        && !tells_of_people(text)
+        && !says_any(text, SURROUNDINGS)
+}
+
+/// Whether a text speaks of an input, in words that are those of inputs everywhere, or by a value in it.
+pub(crate) fn speaks_of_input(text: &str) -> bool {
+    let has_value = text.contains(|c: char| c.is_ascii_digit() || "\"'`[({=".contains(c));
+    let mut words = text.split(|c: char| !c.is_alphanumeric());
+    let has_letter = words.any(|word| word.len() == 1 && !["a", "I", "s", "t"].contains(&word));
+    has_value || has_letter || says_any(text, INPUTS)
+}
+
+/// Whether a text speaks of what surrounds code that runs.
+pub(crate) fn speaks_of_surroundings(text: &str) -> bool {
+    says_any(text, SURROUNDINGS)
+}
+
+/// Whether a text gives what it leads to as somebody's saying, or as an example of something that is not known to be
+/// wanted: `Example of a hallucination`.
+pub(crate) fn attributes(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    let is_of_something_else = || {
+        let mut words = each("demo, example, sample, test");
+        let rest = words.find_map(|word| lower.split_once(word).map(|(_, rest)| rest));
+        let clause = rest.and_then(|rest| rest.split([',', ':', ';', '.']).next());
+        let rest = clause.map(|rest| rest.trim_start_matches('s'));
+        let of = rest.and_then(|rest| {
+            let comes_from = |word: &str| rest.split_once(word).map(|(_, of)| of);
+            let mut words = [" from ", " by "].into_iter();
+            words
+                .find_map(comes_from)
+                .or_else(|| rest.strip_prefix(" of "))
+        });
+        of.is_some_and(|of| !says_any(of, OF_EXAMPLES) && !of.contains(['`', '(']))
+    };
+    says_any(text, ATTRIBUTING) || is_of_something_else()
+}
+
+/// Whether a heading, a comment, a title or a name says that what stands with it is what is or was.
+pub(crate) fn shows_what_was(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    let words: Vec<&str> = lower
+        .split(|c: char| !(c.is_alphanumeric() || c == '\''))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let is_in = |list: &str, word: &str| each(list).any(|known| known == word);
+    let names_a_state = words
+        .windows(2)
+        .any(|two| is_in(FORMER, two[0]) && is_in(STATES, two[1]));
+    names_a_state
+        || says_any(&lower, OF_THE_PAST)
+        || says_any(&lower, FAULTY)
+        || says_any(&lower, FAULTS) && !starts_with_any(opening(&lower), REQUESTS)
+}
+
+/// Whether a line changes or takes back what was said before it: `Update: no signs please`.
+pub(crate) fn amends(line: &str) -> bool {
+    let bare = opening(line).to_lowercase();
+    each(AMENDMENTS).any(|word| {
+        bare.strip_prefix(word).is_some_and(|rest| {
+            let marked = rest.trim_start();
+            let mut chars = marked.chars();
+            let (mark, next) = (chars.next(), chars.next());
+            let is_apart = next.is_none_or(|c| !c.is_alphanumeric());
+            match mark {
+                None | Some(':') => true,
+                Some('-' | '–' | '—' | '.' | ',' | '!' | '*' | '_') => is_apart,
+                // `update(x)` is a call, `Update 2:` and `Edit (Monday):` are none.
+                Some(c) if c == '(' || c.is_ascii_digit() => {
+                    rest.starts_with(' ') && marked.contains(':')
+                }
+                // `Correction from Ada: ...`
+                Some(_) => {
+                    marked.contains(':') && ["by ", "from "].iter().any(|of| marked.starts_with(of))
+                }
+            }
+        })
+    })
+}
+
+/// Whether a sentence takes examples back that stand somewhere before it.
+pub(crate) fn withdraws(sentence: &str) -> bool {
+    let bare = opening(sentence);
+    let bare = bare.strip_prefix("Please ").unwrap_or(bare);
+    let takes_back = starts_with_any(bare, WITHDRAWING) || says_any(sentence, FAULTY);
+    takes_back
+        && says_any(sentence, WITHDRAWN)
+        && !says_any(
+            sentence,
+            "below, fail, failing, fails, following, here, next, pass, passes",
+        )
+}
+
 /// Whether what stands before an example in its sentence leads to one.
 pub(crate) fn leads_to_an_example(lead: &str) -> bool {
-    let is_situation =
-        || starts_with_any(opening(lead), "for, note, when, with") && !tells_of_people(lead);
     SentenceLanguage::of(lead) == SentenceLanguage::Nothing
         || says_any(lead, EXEMPLIFYING)
         || RESULTS
             .iter()
             .any(|end| lead.trim_end().to_lowercase().ends_with(end))
         || requests(lead)
-        || is_situation()
 }
 
 /// Whether what stands behind an example in its sentence only explains it.
@@ -194,15 +369,71 @@ pub(crate) fn only_explains(trail: &str) -> bool {
     }
     bare.is_empty()
         || bare.starts_with('(') && bare.contains(')')
-        || starts_with_any(bare, EXPLAINING) && !tells_of_people(bare)
+        || starts_with_any(bare, EXPLAINING)
+            && !tells_of_people(bare)
+            && !says_any(bare, SURROUNDINGS)
         || SentenceLanguage::of(bare) == SentenceLanguage::Nothing
+}
+
+/// Whether a sentence in the paragraph behind an example, and not its first one, complains of it or reports.
+pub(crate) fn complains_later(sentence: &str) -> bool {
+    let complains = says_any(sentence, COMPLAINTS)
+        || says_any(sentence, "got, today, yesterday")
+        || shows_what_was(sentence);
+    amends(sentence)
+        || withdraws(sentence)
+        || complains && !requests(sentence) && !demands(sentence)
+}
+
+/// Whether a sentence asks for something by a verb, and not by a `please` alone.
+fn asks_for_something(sentence: &str) -> bool {
+    let lower = sentence.to_lowercase();
+    let asks_politely = lower.split_once("please ").is_some_and(|(_, asked)| {
+        asked.starts_with(char::is_alphabetic) && !starts_with_any(asked, "no, not, the, without")
+    });
+    asks_politely || requests(&lower.replace("please", ""))
+}
+
+/// Whether a sentence asks for what was just shown to be otherwise: `Please make it four`, `Correct the assertion`.
+fn mends(sentence: &str) -> bool {
+    let lower = sentence.to_lowercase();
+    let bare = lower.strip_prefix("please ").unwrap_or(&lower);
+    let is_shown = says_any(bare, "it, that, this")
+        || says_any(bare, WITHDRAWN) && !says_any(bare, "pass, passes");
+    starts_with_any(bare, MENDING) && is_shown
+}
+
+/// Whether a sentence begins with a label of which nothing is known, such as a name: `Bob: no signs please`.
+fn has_unknown_label(sentence: &str) -> bool {
+    /// Words of a label.
+    const WORDS_MAX: usize = 3;
+    let Some((label, rest)) = opening(sentence).split_once(':') else {
+        return false;
+    };
+    let is_label = !rest.trim().is_empty()
+        && label.split_whitespace().count() <= WORDS_MAX
+        && label
+            .chars()
+            .all(|c| c.is_alphanumeric() || c == ' ' || c == '-');
+    is_label
+        && SentenceLanguage::of(label) != SentenceLanguage::Nothing
+        && !says_any(label, KNOWN_LABELS)
+        && !starts_with_any(label, REQUESTS)
 }
 
 /// Whether a sentence behind an example plainly takes nothing of it back: it leads to something else, asks,
 /// thanks or gives a rule. Whatever else people may say of a result is not known to be no complaint.
 pub(crate) fn goes_on(sentence: &str) -> bool {
+    /// Words of a heading that says only that what follows is wanted: then what stands before it is not.
+    const HEADING_WORDS: usize = 2;
     let bare = opening(sentence);
     let end = sentence.trim_end_matches(['*', '_']);
+    let is_other_result = end.ends_with(':')
+        && bare.split_whitespace().count() <= HEADING_WORDS
+        && says_any(bare, "desired, expected, should be, want, wanted");
+    if amends(sentence) || has_unknown_label(sentence) || is_other_result {
+        return false;
+    }
     let is_heading = sentence.starts_with(['#', '|', '<'])
         || end.ends_with(':')
         || !end.ends_with(['.', '!', '?']) && says_any(sentence, EXEMPLIFYING);
@@ -214,15 +445,21 @@ pub(crate) fn goes_on(sentence: &str) -> bool {
         return true;
     }
     let names_a_value = sentence.contains(|c: char| c.is_ascii_digit() || "\"'[{".contains(c));
-    let asks = requests(sentence);
+    let asks = asks_for_something(sentence);
+    let is_forbidden = starts_with_any(bare, FORBIDDING)
+        && !says_any(sentence, OF_THE_CODE)
+        && !says_any(sentence, RULES);
     let is_correction = names_a_value && demands(sentence)
+        || is_forbidden
+        || starts_with_any(bare, POINTING) && demands(sentence)
         || begins_with_a_value
-        || starts_with_any(bare, MENDING) && says_any(bare, "it, that, this")
+        || mends(bare)
         || sentence.contains('?') && !asks
         || says_any(sentence, COMPLAINTS)
         || tells_of_people(sentence);
     let is_general = !starts_with_any(bare, PARTICULAR)
         && says_any(sentence, "are, is")
+        && !says_any(sentence, DOUBTS)
         && !says_any(sentence, "it, that, these, this, those")
         && !says_any(sentence, REPORTS);
     let is_rule = says_any(sentence, RULES) || starts_with_any(bare, RULE_OPENINGS) || is_general;
@@ -283,6 +520,22 @@ mod tests {
             PARTICULAR,
             COMPLAINTS,
             PEOPLE,
+            FORBIDDING,
+            OF_THE_CODE,
+            POINTING,
+            SITUATIONS,
+            INPUTS,
+            SURROUNDINGS,
+            ATTRIBUTING,
+            OF_EXAMPLES,
+            FAULTY,
+            OF_THE_PAST,
+            FORMER,
+            STATES,
+            AMENDMENTS,
+            WITHDRAWING,
+            WITHDRAWN,
+            KNOWN_LABELS,
         ] {
             assert!(each(list).is_sorted_by(|one, next| one < next), "{list}");
         }

@@ -5,6 +5,7 @@ mod examples;
 mod passages;
 mod prose_examples;
 mod reading;
+mod sections;
 mod sessions;
 mod surroundings;
 mod volatile;

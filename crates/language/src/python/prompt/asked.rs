@@ -6,21 +6,11 @@ use std::collections::BTreeSet;
 
 use super::passages::{Statement, StatementRole, passages_in};
 use super::prose_examples::after_label;
-use crate::prose::sentence_language::SentenceLanguage;
-use crate::prose::wording::{demands, each, requests};
+use super::sections::Sections;
+use crate::prose::naming::{self, names_asked_for};
+use crate::prose::wording::{demands, requests};
 use crate::python::source::whole_signature;
 use crate::python::{defined_name, is_builtin, is_identifier, is_name, stub_signatures};
-
-/// Words after which a name is that of what is asked for, where it is written as code: with
-/// parentheses, backticks or an underscore.
-const CUES: &str = "func, function, functions, funktion, fonction, función, one, method, class, helper, predicate, \
-    generator, write, implement, create, make, add, build, define, provide, offer, fix, repair, \
-    correct, need, want, complete, a, an, the, and, by, into, with, that, called, named";
-/// After these a bare word is a name too.
-const NAMING: &str = "called, named, write, implement, define, func, function, fix";
-/// Bare words that stand there and are no names.
-const FILLERS: &str = "a, an, the, that, which, to, for, it, this, me, some, something, code, python, in, and, as, at, \
-    below, by, from, into, is, of, on, so, then, with, function, module, program, script, class";
 
 /// What a fenced block of Python is marked with.
 const PYTHON_BLOCKS: &[&str] = &["", "python", "py", "python3", "pycon", "doctest", "pytest"];
@@ -42,6 +32,8 @@ pub(crate) struct Prompt<'p> {
     pub(crate) passages: Vec<Vec<Statement>>,
     /// Which of its lines are code, once that was asked for.
     pub(crate) code: OnceCell<Vec<bool>>,
+    /// What its headings, and what is said further down, say of its lines, once that was asked for.
+    pub(crate) sections: OnceCell<Sections>,
 }
 
 /// A line of a prompt.
@@ -93,7 +85,11 @@ impl<'p> Prompt<'p> {
                     }
                 }
             }
-            names_in_prose(line.text, &mut named);
+            // `with raises(ValueError):` is code, and asks for nothing.
+            let is_block = line.text.trim_start().starts_with("with ") && line.text.ends_with(':');
+            if !is_block {
+                named.extend(names_asked_for(line.text, &Notation));
+            }
         }
         let request = first_request(&lines);
         Self {
@@ -106,6 +102,7 @@ impl<'p> Prompt<'p> {
             coroutines,
             passages,
             code: OnceCell::new(),
+            sections: OnceCell::new(),
         }
     }
 
@@ -141,20 +138,33 @@ impl<'p> Prompt<'p> {
         self.defines() || !self.named.is_empty()
     }
 
-    /// The name of the innermost function around a line.
-    pub(crate) fn function_around(&self, at: usize) -> Option<&'p str> {
+    /// The lines of the functions and classes around a line, the innermost first.
+    pub(crate) fn heads_around(&self, at: usize) -> Vec<usize> {
         let indent = |text: &str| text.len() - text.trim_start().len();
         let mut own = indent(self.lines[at].text);
-        for line in self.lines[..at].iter().rev().map(|line| line.text) {
-            let bare = line.trim_start();
-            if !bare.is_empty() && indent(line) < own {
-                own = indent(line);
-                if let Some(name) = defined_name(bare).filter(|_| !bare.starts_with("class ")) {
-                    return Some(name);
+        let mut heads = Vec::new();
+        for (above, line) in self.lines[..at].iter().enumerate().rev() {
+            if own == 0 {
+                break;
+            }
+            let bare = line.text.trim_start();
+            if !bare.is_empty() && indent(line.text) < own {
+                own = indent(line.text);
+                if defined_name(bare).is_some() {
+                    heads.push(above);
                 }
             }
         }
-        None
+        heads
+    }
+
+    /// The name of the innermost function around a line.
+    pub(crate) fn function_around(&self, at: usize) -> Option<&'p str> {
+        let mut heads = self.heads_around(at).into_iter();
+        heads.find_map(|head| {
+            let bare = self.lines[head].text.trim_start();
+            defined_name(bare).filter(|_| !bare.starts_with("class "))
+        })
     }
 }
 
@@ -280,49 +290,16 @@ fn disown_logs(lines: &mut [Line<'_>]) {
     }
 }
 
-/// Names that running text asks for.
-fn names_in_prose<'p>(line: &'p str, names: &mut BTreeSet<&'p str>) {
-    let bare = line.trim_start_matches([' ', '\t', '-', '*', '`', '.']);
-    let bare =
-        bare.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ')' || c == ' ');
-    let mut cue = if bare.is_empty() { "" } else { "and" };
-    // The cues are English: in another language parameters have to do.
-    let is_english = SentenceLanguage::of(line) != SentenceLanguage::Unknown;
-    let mut rest = bare;
-    while !rest.is_empty() {
-        let end = rest
-            .find(|c: char| !(c.is_alphanumeric() || c == '_'))
-            .unwrap_or(rest.len());
-        if end == 0 {
-            let c = rest.chars().next().map_or(1, char::len_utf8);
-            if !rest.starts_with([' ', '`', '\'', '"', '*']) {
-                cue = if rest.starts_with([',', ';', ':', '.']) {
-                    "and"
-                } else {
-                    ""
-                };
-            }
-            rest = &rest[c..];
-            continue;
-        }
-        let (word, after) = rest.split_at(end);
-        let before = &bare[..bare.len() - rest.len()];
-        let ticked = before.ends_with('`');
-        let lower = word.to_lowercase();
-        let at_call = after.starts_with('(') && has_parameters(&after[1..]);
-        let is_code = at_call || (ticked && after.starts_with('`')) || word.contains('_');
-        let is_called = at_call && !is_english && !after.starts_with("()");
-        let is_class = cue == "class" && word.starts_with(char::is_uppercase);
-        let is_bare = (each(NAMING).any(|known| known == cue) || is_class)
-            && !each(FILLERS).any(|filler| filler == lower);
-        if !before.ends_with('.')
-            && is_name(word)
-            && (is_code && each(CUES).any(|known| known == cue) || is_bare || is_called)
-        {
-            names.insert(word);
-        }
-        cue = each(CUES).find(|known| *known == lower).unwrap_or_default();
-        rest = after;
+/// How names and parameters are written in Python.
+struct Notation;
+
+impl naming::Notation for Notation {
+    fn is_name(&self, word: &str) -> bool {
+        is_name(word)
+    }
+
+    fn has_parameters(&self, text: &str) -> bool {
+        has_parameters(text)
     }
 }
 

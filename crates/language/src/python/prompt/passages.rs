@@ -41,6 +41,8 @@ const FIXTURES: &[&str] = &[
     "tmp_path",
     "tmpdir",
 ];
+/// Names of pytest that tests call without its name in front. Where nothing imports them, they are not asked for.
+const OF_PYTEST: &[&str] = &["approx", "raises", "warns"];
 /// Lines of one statement in which an open bracket or string is looked for to be closed.
 const OPEN_LINES_MAX: usize = 60;
 /// Statements of one passage. More in a row are several passages.
@@ -220,16 +222,21 @@ fn statement_at(lines: &[Line<'_>], at: usize) -> Option<Statement> {
         last = next;
     }
     let mut text = dedented(&lines[at..=last], indent);
-    if is_open(&text) && !Source::of(&text).parses() {
+    let mut marks = Marks::of(&text);
+    if marks.are_open() && !Source::of(&text).parses() {
         // It goes on at any indentation.
         let rest = lines.iter().skip(last + 1).take(OPEN_LINES_MAX);
         for line in rest.take_while(|line| line.is_own && !is_fence(line.text.trim())) {
             text.push('\n');
             text.push_str(without_indent(line.text, indent));
             last += 1;
-            if !is_open(&text) {
+            marks.add(line.text);
+            if !marks.are_open() {
                 break;
             }
+        }
+        if marks.are_open() {
+            return None;
         }
     }
     Statement::of(at..=last, text)
@@ -247,12 +254,40 @@ fn without_indent(line: &str, indent: usize) -> &str {
     &line[indent.min(indent_of(line))..]
 }
 
+/// The marks of a text that open something, and those that close it.
+struct Marks {
+    opening: usize,
+    closing: usize,
+    quotes: [usize; 2],
+}
+
+impl Marks {
+    fn of(text: &str) -> Self {
+        let mut marks = Self {
+            opening: 0,
+            closing: 0,
+            quotes: [0, 0],
+        };
+        marks.add(text);
+        marks
+    }
+
+    /// Adds those of what follows on a line of its own.
+    fn add(&mut self, text: &str) {
+        self.opening += text.matches(['(', '[', '{']).count();
+        self.closing += text.matches([')', ']', '}']).count();
+        self.quotes[0] += text.matches("\"\"\"").count();
+        self.quotes[1] += text.matches("'''").count();
+    }
+
+    fn are_open(&self) -> bool {
+        self.opening > self.closing || self.quotes.iter().any(|quotes| quotes % 2 == 1)
+    }
+}
+
 /// Whether a bracket or a string is open at the end of a text.
 pub(crate) fn is_open(text: &str) -> bool {
-    let count = |marks: &[char]| text.matches(marks).count();
-    count(&['(', '[', '{']) > count(&[')', ']', '}'])
-        || text.matches("\"\"\"").count() % 2 == 1
-        || text.matches("'''").count() % 2 == 1
+    Marks::of(text).are_open()
 }
 
 /// What is made of the passages of a prompt.
@@ -334,10 +369,20 @@ impl File<'_> {
         }
     }
 
+    /// Whether a statement imports all of a module of the library: any name that is not asked for may come from it.
+    fn imports_all(&self, statement: &Statement) -> bool {
+        statement.role == StatementRole::Import
+            && statement.bound.contains("*")
+            && self.is_foreign(statement) == Some(false)
+    }
+
     /// Whether a check uses what an import or a helper of the passage brings, beside what is asked for. Modules of
     /// the library under their own names are there without it.
     fn leans(&self, check: &Statement) -> bool {
         let brings = |other: &Statement, name: &str| match other.role {
+            StatementRole::Import if self.imports_all(other) => {
+                !is_builtin(name) && !is_library(name)
+            }
             StatementRole::Import => {
                 !is_library(name) && other.defines(name) && self.is_foreign(other) == Some(false)
             }
@@ -415,6 +460,13 @@ impl File<'_> {
             });
             // What a test file imports must be where it imports it from, unless the prompt is that file.
             let is_asked = self.is_asked(name, statement);
+            let of_all = || {
+                self.statements
+                    .iter()
+                    .position(|other| self.imports_all(other))
+            };
+            let is_unknown = !is_asked && !is_builtin(name) && !is_library(name);
+            let given = given.or_else(|| of_all().filter(|_| is_unknown));
             let given = given.filter(|_| !is_asked || self.prompt.stub.is_empty());
             if is_asked && given.is_none() {
                 needs.what_is_asked = true;
@@ -428,7 +480,11 @@ impl File<'_> {
                 needs.above.insert(at);
             } else if is_library(name) && !is_called {
                 needs.imports.insert(name.to_owned());
-            } else if is_called && !is_builtin(name) && !self.prompt.defines() {
+            } else if is_called
+                && !is_builtin(name)
+                && !OF_PYTEST.contains(&name)
+                && !self.prompt.defines()
+            {
                 // With no definition in sight, a check says itself what is wanted.
                 needs.what_is_asked |= is_checked(name);
             } else if !is_builtin(name) {

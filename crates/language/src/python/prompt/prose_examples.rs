@@ -128,6 +128,22 @@ pub(crate) fn is_labelled(prompt: &Prompt<'_>, at: usize) -> bool {
     is_below || input.to_lowercase().contains("output")
 }
 
+/// Whether a line labels an input of a sample, as problems are set in contests: `Sample Input 1`, with a sample of the
+/// output below it.
+pub(crate) fn is_sample(prompt: &Prompt<'_>, at: usize) -> bool {
+    /// Lines in which the output is looked for.
+    const LINES_MAX: usize = 12;
+    let is_label = |line: &str, what: &str| {
+        let bare = line
+            .trim_matches(|c: char| !c.is_alphanumeric())
+            .to_lowercase();
+        let words: Vec<&str> = bare.split([' ', ':']).take(3).collect();
+        matches!(words.as_slice(), ["sample" | "example", word, ..] if *word == what)
+    };
+    let mut below = prompt.lines[at + 1..].iter().take(LINES_MAX);
+    is_label(prompt.lines[at].text, "input") && below.any(|line| is_label(line.text, "output"))
+}
+
 /// Whether a line is a case of a list of cases, as data or as Gherkin has it: `{"input": 1, "expected": 2}`,
 /// `Then the result is 3`, a row of a table with a column of results.
 pub(crate) fn is_case(prompt: &Prompt<'_>, at: usize) -> bool {
@@ -173,8 +189,15 @@ pub(crate) fn shows_a_result(prompt: &Prompt<'_>, line: &str) -> bool {
         comment.is_some_and(|(_, rest)| rest.trim_start().strip_prefix('#').is_some_and(is_value))
     };
     results_shown(prompt, line) > 0
-        || prompt.asked_names().next().is_some() && (is_pair(line) || has_pair(line) || is_shown())
-        || prompt.asked_names().any(|name| is_unclosed(line, name))
+        || prompt.asked_names().next().is_some()
+            && (is_pair(line) || has_pair(line) || has_marked_pair(line) || is_shown())
+        || may_be_unclosed(line) && prompt.asked_names().any(|name| is_unclosed(line, name))
+}
+
+/// Whether the last parenthesis of a line is an opening one.
+fn may_be_unclosed(line: &str) -> bool {
+    let open = line.rsplit_once('(').map(|(_, rest)| rest);
+    open.is_some_and(|rest| !rest.contains(')'))
 }
 
 /// Whether a call on a line is not closed on it, and a result stands behind it.
@@ -253,6 +276,19 @@ fn has_pair(line: &str) -> bool {
         let rest = literal(&line[at..]).map(|(_, rest)| rest.trim_start_matches([' ', '`']));
         let value = rest.and_then(|rest| PAIRING.iter().find_map(|mark| rest.strip_prefix(mark)));
         value.is_some_and(|value| literal(value.trim_start_matches([' ', '`'])).is_some())
+    })
+}
+
+/// Whether a line has two bare texts in backticks, and says that the first becomes the second: `` `a b` becomes `a-b` ``.
+fn has_marked_pair(line: &str) -> bool {
+    let parts: Vec<&str> = line.split('`').collect();
+    let mut pairs = parts.windows(3).skip(1).step_by(2);
+    pairs.any(|three| {
+        let is_text = |text: &str| !text.trim().is_empty() && !text.contains('(');
+        let between = three[1].trim();
+        is_text(three[0])
+            && is_text(three[2])
+            && ["becomes", "turns into", "->", "=>", "→", "➞", "gives"].contains(&between)
     })
 }
 

@@ -9,10 +9,11 @@ use journeyman_syntax::Source;
 use super::asked::{Line, Prompt, is_comment};
 use super::passages::{is_chain, is_open, tests_in_passages};
 use super::prose_examples::{
-    ShownCall, call_at, calls_shown, is_case, is_labelled, prose_examples, shows_a_result,
+    ShownCall, call_at, calls_shown, is_case, is_labelled, is_sample, prose_examples,
+    shows_a_result,
 };
 use super::sessions::doctests;
-use super::volatile::is_volatile;
+use super::volatile::Volatility;
 use crate::python::literal::literal;
 use crate::python::{is_builtin, is_library};
 
@@ -57,9 +58,10 @@ impl PromptTests {
                 }),
         );
         let contradicted = contradicted(examples.iter().chain(&assertions));
+        let volatility = Volatility::of(prompt);
         let is_clear = |found: &FoundTest| {
             expected(&found.text).is_none_or(|(call, result)| {
-                !contradicted.contains(&call) && !is_volatile(prompt, &call, &result)
+                !contradicted.contains(&call) && !volatility.concerns(&call, &result)
             })
         };
         for all in [&mut examples, &mut assertions] {
@@ -172,14 +174,14 @@ fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
         .text
         .trim()
         .trim_start_matches(|c| line.is_quotation && (c == '>' || c == ' '));
-    if is_case(prompt, at) || is_shown_below(prompt, at) {
+    if is_case(prompt, at) || is_sample(prompt, at) || is_shown_below(prompt, at) {
         return true;
     }
     if !(line.is_own || line.is_quotation) || is_comment(bare) {
         return false;
     }
     if let Some(code) = bare.strip_prefix(">>> ") {
-        return about_the_task(prompt, code) || calls_something(code);
+        return about_the_task(prompt, code) || calls_something(code) || asks_an_object(code);
     }
     let is_check = [
         "assert ",
@@ -188,6 +190,7 @@ fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
         "with self.assert",
         "pytest.raises(",
         "with pytest.raises(",
+        "with raises(",
     ]
     .iter()
     .any(|start| bare.starts_with(start));
@@ -225,6 +228,15 @@ fn is_shown_below(prompt: &Prompt<'_>, at: usize) -> bool {
 fn calls_something(code: &str) -> bool {
     let (called, _) = Source::of(code).names();
     called.iter().any(|name| !is_builtin(name))
+}
+
+/// Whether code calls a method of something that it does not make itself: `s.pop()`.
+fn asks_an_object(code: &str) -> bool {
+    let (_, free) = Source::of(code).names();
+    let mut objects = free
+        .iter()
+        .filter(|name| !is_builtin(name) && !is_library(name));
+    objects.any(|name| code.contains(&format!("{name}.")) && code.contains('('))
 }
 
 /// Whether code calls what the prompt asks for; anything, if it asks for nothing by name.

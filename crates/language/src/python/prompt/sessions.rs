@@ -6,22 +6,16 @@ use std::collections::BTreeSet;
 use journeyman_syntax::Source;
 
 use super::asked::{Prompt, is_comment};
-use super::prose_examples::result_on_session_line;
+use super::prose_examples::{result_on_session_line, results_shown};
 use super::reading::FoundTest;
+use crate::prose::sentence_language::SentenceLanguage;
 use crate::python::literal::{identifier, literal};
 use crate::python::{is_builtin, is_standard};
 
 /// The text of a session without imports of what is to be written, which it finds without them; none
 /// if it is not about what the task asks for.
 fn session_about_the_task(prompt: &Prompt<'_>, session: &str) -> Option<String> {
-    let code: Vec<&str> = session
-        .lines()
-        .filter_map(|line| {
-            line.strip_prefix(">>> ")
-                .or_else(|| line.strip_prefix("... "))
-        })
-        .collect();
-    let code = code.join("\n");
+    let code = code_of(session);
     let source = Source::of(&code);
     let imports = source.imports();
     let is_ours = |module: &str| !is_standard(module.split('.').next().unwrap_or(module));
@@ -56,15 +50,18 @@ fn session_about_the_task(prompt: &Prompt<'_>, session: &str) -> Option<String> 
     is_session.then(|| kept.join("\n"))
 }
 
-/// Doctest examples, one text a group: a group ends at a blank line, at a line that closes a
-/// docstring or a code block, and its indentation is taken away. Beside them, as assertions, those
-/// whose line states the result itself (`>>> f(2) == 4`): doctest would take it for no result.
+/// Doctest examples, one text a group: a group ends at a blank line, at prose below a result, at a line that closes a
+/// docstring or a code block, and its indentation is taken away. One that goes on with what the group before it made is
+/// one text with that. Beside them, as assertions, those whose line states the result itself (`>>> f(2) == 4`): doctest
+/// would take it for no result.
 pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<FoundTest>, Vec<FoundTest>) {
     let mut examples = Vec::new();
     let mut assertions = Vec::new();
     let mut group = String::new();
     let mut indent = 0;
     let mut first = 0;
+    // The group before, where it is run.
+    let mut before: Option<Made> = None;
     let text_of = |at: usize| prompt.lines.get(at).map_or("", |line| line.text);
     // One line more, which ends a group.
     for at in 0..=prompt.lines.len() {
@@ -72,7 +69,10 @@ pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<FoundTest>, Vec<FoundTest>) 
         let bare = line.trim_start();
         let is_own = prompt.lines.get(at).is_some_and(|line| line.is_own);
         let prompt_line = is_own && (bare == ">>>" || bare.starts_with(">>> "));
-        let closes = closes_group(bare) || (!prompt_line && result_on_session_line(bare).is_some());
+        let closes = closes_group(bare)
+            || !prompt_line
+                && (result_on_session_line(bare).is_some()
+                    || ends_in_a_value(&group) && is_prose(bare));
         let next = text_of(at + 1).trim_start();
         if prompt_line
             && (closes_group(next) || next.starts_with(">>>"))
@@ -100,13 +100,41 @@ pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<FoundTest>, Vec<FoundTest>) 
                     || (first..=last).any(|at| prompt.is_reported_beside(at))
                     || whole.lines().any(is_abridged)
             };
-            if !whole.is_empty() && !is_denied() {
-                let about = session_about_the_task(prompt, &without_skipped(&whole));
-                let texts = about.iter().flat_map(|session| apart(session));
-                examples.extend(texts.map(|text| FoundTest {
-                    lines: first..=last,
-                    text,
-                }));
+            if whole.is_empty() {
+                continue;
+            }
+            let made = before.take();
+            if is_denied() {
+                continue;
+            }
+            let own = without_skipped(&whole);
+            let (called, free) = Source::of(&code_of(&own)).names();
+            let is_used = |name: &String| called.contains(name) || free.contains(name);
+            let made = made.filter(|made| made.names.iter().any(is_used));
+            if let Some(made) = &made {
+                let between = made.last + 1..first;
+                let found: &mut FoundTest = &mut examples[made.at];
+                let together = format!("{}\n{own}", found.text);
+                let about = session_about_the_task(prompt, &together);
+                let is_next = || between.clone().all(|at| shows_nothing(prompt, at));
+                if let Some(text) = about.filter(|_| is_next()) {
+                    *found = FoundTest {
+                        lines: *found.lines.start()..=last,
+                        text,
+                    };
+                    before = Made::of(found, made.at);
+                }
+                continue;
+            }
+            let about = session_about_the_task(prompt, &own);
+            let texts = about.iter().flat_map(|session| apart(session));
+            examples.extend(texts.map(|text| FoundTest {
+                lines: first..=last,
+                text,
+            }));
+            if about.is_some() {
+                let at = examples.len() - 1;
+                before = Made::of(&examples[at], at);
             }
         } else if prompt_line || !group.is_empty() {
             // No more than there is: an answer may stand further left than its question.
@@ -121,6 +149,53 @@ pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<FoundTest>, Vec<FoundTest>) 
         }
     }
     (examples, assertions)
+}
+
+/// What a group of a session gives names to, for groups that go on with it.
+struct Made {
+    names: BTreeSet<String>,
+    /// The last line of the group.
+    last: usize,
+    /// Its place among the examples.
+    at: usize,
+}
+
+impl Made {
+    /// What an example at this place gives names to; none if that is nothing.
+    fn of(found: &FoundTest, at: usize) -> Option<Self> {
+        let names = Source::of(&code_of(&found.text)).bound();
+        let last = *found.lines.end();
+        (!names.is_empty()).then_some(Self { names, last, at })
+    }
+}
+
+/// Whether a line shows neither a check nor a result.
+fn shows_nothing(prompt: &Prompt<'_>, at: usize) -> bool {
+    let bare = prompt.lines[at].text.trim();
+    !bare.starts_with("assert") && !bare.starts_with(">>>") && results_shown(prompt, bare) == 0
+}
+
+/// The code of a session, without what it answers.
+fn code_of(session: &str) -> String {
+    let code = session.lines().filter_map(|line| {
+        line.strip_prefix(">>> ")
+            .or_else(|| line.strip_prefix("... "))
+    });
+    code.collect::<Vec<_>>().join("\n")
+}
+
+/// Whether the last line of a session is an answer that is a whole value: no other line belongs to it.
+fn ends_in_a_value(session: &str) -> bool {
+    let last = session.lines().next_back().unwrap_or_default();
+    literal(last).is_some_and(|(_, rest)| rest.trim().is_empty())
+}
+
+/// Whether a line is a sentence of prose, and not something that is printed.
+fn is_prose(line: &str) -> bool {
+    /// Fewer words may be printed by the code.
+    const WORDS_MIN: usize = 3;
+    line.split_whitespace().count() >= WORDS_MIN
+        && SentenceLanguage::of(line) == SentenceLanguage::English
 }
 
 /// What doctest is told where an error may say anything.

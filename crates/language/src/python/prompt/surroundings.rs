@@ -11,9 +11,10 @@ use crate::prose::sentence_language::{
     SentenceLanguage, asks_in_another_language, denies_in_another_language,
 };
 use crate::prose::wording::{
-    DOUBTS, FAULTS, REPORTS, before_in_sentence, behind_in_sentence, demands, goes_on,
-    heads_a_report, is_crossed, last_sentence, leads_to_an_example, only_explains, opening,
-    requests, says_any, starts_with_any, tells_of_people, without_strings,
+    DOUBTS, FAULTS, FAULTY, REPORTS, attributes, before_in_sentence, begins_a_situation,
+    behind_in_sentence, complains_later, demands, goes_on, heads_a_report, is_crossed,
+    last_sentence, leads_to_an_example, only_explains, opening, requests, says_any, shows_what_was,
+    speaks_of_input, speaks_of_surroundings, starts_with_any, tells_of_people, without_strings,
 };
 use crate::python::mentions;
 
@@ -22,13 +23,8 @@ use crate::python::mentions;
 const CHANGES: &str = "adapt, alter, change, modify, rewrite, switch, turn, update";
 /// Lines on either side in which the end of the code and the prose beside it are looked for.
 const LINES_MAX: usize = 60;
-/// What a sentence says of code that does not hold, whatever it is called.
-const FAULTY: &str = "any more, anymore, at the moment, bogus, buggy, currently, deprecated, disregard, do not follow, \
-    do not rely, do not trust, do not use, does not hold, don't follow, don't rely, don't trust, \
-    don't use, erroneous, faulty, flawed, has to go, have to go, ignore, ignored, incorrect, \
-    isn't correct, isn't right, made up, misleading, mistaken, no longer, not correct, not right, \
-    not true, not valid, not what, obsolete, off by one, off-by-one, out of date, outdated, right now, \
-    stale, superseded, untrue, wrong";
+/// What a sentence says of code that is to be left alone.
+const IGNORED: &str = "ignore, ignored";
 /// What points at code that stands beside a sentence.
 const POINTERS: &str = "above, assert, assertion, assertions, asserts, below, example, examples, following, next, output, \
     result, results, test, tests, that, these, this, those";
@@ -42,12 +38,16 @@ const DEMANDED: &str = "fail, failing, fails, pass, passes";
 /// What says all the same that it is not to hold.
 const UNWANTED: &str = "but must not, but should not, but shouldn't, must fail, must not pass, should fail, should not pass";
 /// What a line says that leads over to what is wanted, beside what demands it.
-const AFFIRMED: &str = "after, another, assert, assertion, assertions, asserts, behave, behaves, behavior, behaviour, call, \
+const AFFIRMED: &str = "another, assert, assertion, assertions, asserts, behave, behaves, behavior, behaviour, call, \
     called, case, cases, check, checks, clear, correct, demo, demonstration, doctest, doctests, \
-    done when, e.g, end result, example, examples, expectation, expectations, following, good, i/o, \
-    illustrate, illustration, in mind, input, instance, something like, new, now, passes, quick start, \
-    quickstart, repl, requirement, requirements, right, sample, samples, session, so, spec, \
-    specification, such, test, tests, think of it, usage, use, used, verify, works";
+    done when, e.g, end result, example, examples, expectation, expectations, i/o, \
+    illustrate, illustration, in mind, input, instance, something like, passes, quick start, \
+    quickstart, repl, requirement, requirements, right, sample, samples, session, spec, \
+    specification, test, tests, think of it, usage, use, used, verify, works";
+/// What says so where it is nearly all that the line says: `After:`, `Like so:`.
+const AFFIRMED_SHORTLY: &str = "after, following, good, new, now, so, such";
+/// Words of such a line.
+const SHORT_WORDS_MAX: usize = 2;
 /// The same in other languages, as parts of words.
 const AFFIRMED_ELSEWHERE: &str = "assert, atteso, attendu, atten, beisp, besteh, debe, deve, devono, doit, doivent, ejemplo, erwart, \
     esempi, esperad, exempl, moet, muss, müssen, prueba, przykł, soll, test, verwacht, voorbeeld, \
@@ -56,7 +56,7 @@ const AFFIRMED_ELSEWHERE: &str = "assert, atteso, attendu, atten, beisp, besteh,
 const FORWARD: &str = "below, following, here, next";
 
 /// Lines above an example in which its heading is looked for.
-const HEADING_LINES_MAX: usize = 15;
+const HEADING_LINES_MAX: usize = 200;
 
 /// How what leads over to code speaks of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,10 @@ impl Prompt<'_> {
     /// Whether the code on lines `first` to `last` is plainly what is wanted. Where it is not demanded it
     /// has to stand behind what the prompt asks for, and nothing may follow that could take it back.
     pub(crate) fn is_wanted(&self, first: usize, last: usize) -> bool {
-        if self.is_reported(first, last) || self.is_of_what_changes(first) {
+        if self.is_reported(first, last)
+            || self.is_of_what_changes(first)
+            || self.is_test_of_the_past(first, last)
+        {
             return false;
         }
         let around = self.function_around(first);
@@ -92,7 +95,7 @@ impl Prompt<'_> {
     /// there is what it does today.
     fn is_of_what_changes(&self, at: usize) -> bool {
         let is_change = self.request_sentence().is_some_and(|asked| {
-            starts_with_any(opening(asked), CHANGES)
+            (starts_with_any(opening(asked), CHANGES) || says_any(asked, "instead, no longer"))
                 && !says_any(asked, DEMANDED)
                 && !says_any(asked, SHOWN)
         });
@@ -134,7 +137,7 @@ impl Prompt<'_> {
         let down: Vec<usize> = (last + 1..self.lines.len()).take(LINES_MAX).collect();
         let lines = self.paragraph(&down).0.into_iter();
         let mut next = lines.flat_map(|line| self.sentences_about_it(line));
-        next.next().is_none_or(goes_on)
+        next.next().is_none_or(goes_on) && !next.any(complains_later)
     }
 
     /// The sentences of a text that show no result themselves.
@@ -146,10 +149,25 @@ impl Prompt<'_> {
     /// Whether what stands on line `at` stands under a heading that reports it (`Wrong results:`), or
     /// prose beside lines `at` to `last` says that they do not hold.
     fn is_reported(&self, at: usize, last: usize) -> bool {
-        let heading = self.lines[..at].iter().rev().take(HEADING_LINES_MAX);
-        for line in heading.map(|line| line.text.trim()) {
-            if is_comment(line) && heads_a_report(line) {
-                return true;
+        if self.is_in_a_report(at) || self.is_taken_back(last) {
+            return true;
+        }
+        // Only the nearest remark speaks of this line, and of the prose above the code only its lead.
+        let (mut in_remark, mut is_remarked) = (false, false);
+        let mut is_beyond_code = false;
+        for above in (0..at).rev().take(HEADING_LINES_MAX) {
+            let line = self.lines[above].text.trim();
+            if is_comment(line) && !is_remarked {
+                in_remark = true;
+                if heads_a_report(line) {
+                    return true;
+                }
+            } else {
+                is_remarked |= in_remark;
+            }
+            if self.is_code(above) {
+                is_beyond_code = true;
+                continue;
             }
             let bare = line.trim_end_matches(['*', '_', '`', ' ']);
             let is_heading = bare.ends_with(':') || line.starts_with("##");
@@ -159,7 +177,8 @@ impl Prompt<'_> {
                 || !line.ends_with(['.', '!', '?']) && !line.contains(' ');
             if is_heading || !goes_on {
                 // A sentence that does not end goes on with what stands below it.
-                if !line.ends_with(['.', '!', '?']) && heads_a_report(line) {
+                let is_plain = is_beyond_code && demands(line);
+                if !line.ends_with(['.', '!', '?']) && heads_a_report(line) && !is_plain {
                     return true;
                 }
                 break;
@@ -176,6 +195,7 @@ impl Prompt<'_> {
         is_crossed(&line)
             || says_any(comment, REPORTS)
             || says_any(comment, FAULTS)
+            || shows_what_was(comment)
             || says_any(comment, "expected, should be") && names_another()
     }
 
@@ -243,7 +263,7 @@ impl Prompt<'_> {
         let rest = &end[trail.len().min(end.len())..];
         let mut next = self.sentences_about_it(rest);
         let mut is_followed = || match next.next() {
-            Some(next) => goes_on(next),
+            Some(first) => goes_on(first) && !next.any(complains_later),
             None => self.goes_on_plainly(at),
         };
         !self.is_reported(at, at)
@@ -262,16 +282,34 @@ impl Prompt<'_> {
                 .any(|name| lead.contains(&format!("{name}(")))
         };
         let is_label = || lead.trim().ends_with(':') && lead.split_whitespace().count() < 3;
-        leads_to_an_example(lead)
-            || demands(lead) && !tells_of_people(lead)
-            || results_shown(self, lead) > 0
-            || describes() && !tells_of_people(lead)
-            || is_label() && says_any(lead, AFFIRMED)
+        let leads = || {
+            leads_to_an_example(lead)
+                || self.is_a_situation(lead)
+                || demands(lead) && !tells_of_people(lead)
+                || results_shown(self, lead) > 0
+                || describes() && !tells_of_people(lead)
+                || is_label() && is_affirmed(lead)
+        };
+        !attributes(lead) && leads()
     }
 
     /// Whether what stands behind an example in its sentence explains it, or is another one.
     fn explains(&self, trail: &str) -> bool {
-        only_explains(trail) || results_shown(self, trail) > 0
+        only_explains(trail) || self.is_a_situation(trail) || results_shown(self, trail) > 0
+    }
+
+    /// Whether what stands before or behind an example says for which input it is: it speaks of an input, or of what
+    /// the request speaks of.
+    fn is_a_situation(&self, text: &str) -> bool {
+        /// Letters of a word that says something.
+        const LETTERS_MIN: usize = 4;
+        let shares_a_word = || {
+            let asked = self.request_sentence().unwrap_or_default().to_lowercase();
+            let text = text.to_lowercase();
+            let mut words = text.split(|c: char| !c.is_alphanumeric());
+            words.any(|word| word.len() >= LETTERS_MIN && word != "with" && mentions(&asked, word))
+        };
+        begins_a_situation(text) && (speaks_of_input(text) || shares_a_word())
     }
 
     /// Whether a sentence beside the code on lines `first` to `last` says that it does not hold.
@@ -336,10 +374,11 @@ impl Prompt<'_> {
                 (false, false) => Lead::Nothing,
             };
         }
+        if attributes(lead) || speaks_of_surroundings(lead) && !demands(lead) {
+            return Lead::Astray;
+        }
         // It may be English without a word that says so.
-        if demands(lead)
-            || says_any(lead, AFFIRMED)
-            || asks_in_another_language(lead, AFFIRMED_ELSEWHERE)
+        if demands(lead) || is_affirmed(lead) || asks_in_another_language(lead, AFFIRMED_ELSEWHERE)
         {
             Lead::Example
         } else if requests(lead) {
@@ -363,7 +402,7 @@ impl Prompt<'_> {
     }
 
     /// Whether a line is code; all lines are read at the first question.
-    fn is_code(&self, at: usize) -> bool {
+    pub(super) fn is_code(&self, at: usize) -> bool {
         let read = || {
             (0..self.lines.len())
                 .map(|at| self.reads_as_code(at))
@@ -407,19 +446,25 @@ impl Prompt<'_> {
     }
 }
 
+/// Whether what leads over to code says that it is wanted, beside what demands it.
+pub(super) fn is_affirmed(lead: &str) -> bool {
+    says_any(lead, AFFIRMED)
+        || lead.split_whitespace().count() <= SHORT_WORDS_MAX && says_any(lead, AFFIRMED_SHORTLY)
+}
+
 /// Whether a sentence says that the code beside it does not hold.
 fn is_denial(sentence: &str) -> bool {
     let speaks_of_the_code = !says_any(sentence, SUBJECTS) || says_any(sentence, SHOWN);
     says_any(sentence, UNWANTED)
         || denies_in_another_language(sentence)
-        || says_any(sentence, FAULTY)
+        || (says_any(sentence, FAULTY) || says_any(sentence, IGNORED))
             && says_any(sentence, POINTERS)
             && speaks_of_the_code
             && !says_any(sentence, DEMANDED)
 }
 
 /// The sentences of a text, with the marks that end them, and leads that end with a colon.
-fn sentences(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn sentences(text: &str) -> impl Iterator<Item = &str> {
     split(text, &['.', '!', '?', ':'])
 }
 

@@ -16,26 +16,45 @@ const RANDOMLY: &str = "aleatorio, aléatoire, random, randomly, zufällig, zuf�
 /// What a line says of a function that looks at the calendar.
 const CURRENTLY: &str = "current date, heute, hoy, today, today's";
 
-/// Whether what a prompt asks for answers a call anew each time, or each day: it is drawn by lot, or it
-/// counts from today.
-pub(crate) fn is_volatile(prompt: &Prompt<'_>, call: &str, result: &str) -> bool {
-    let Some((name, arguments)) = identifier(call) else {
-        return false;
-    };
-    let first = name.split('_').next().unwrap_or_default();
-    let has_part = |words: &str| {
-        name.split('_')
-            .any(|part| each(words).any(|word| word == part.to_lowercase()))
-    };
-    let is_said = |words: &str| {
-        let mut lines = prompt.lines.iter().map(|line| line.text);
-        lines.any(|line| mentions(line, name) && says_any(line, words))
-    };
-    let takes_nothing = arguments == "()";
-    let is_seeded = || says_any(prompt.text, "seed, seeded");
-    takes_nothing && (has_part(DRAWN) || has_part(TIMED))
-        || (["rand", "random", "shuffle"].contains(&first) || is_said(RANDOMLY)) && !is_seeded()
-        || (has_date(call) || has_date(result)) && is_said(CURRENTLY)
+/// What a prompt says of answers that are not the same each time.
+pub(crate) struct Volatility<'p> {
+    /// The lines that say that something is drawn by lot.
+    randomly: Vec<&'p str>,
+    /// Those that say that something depends on the day.
+    currently: Vec<&'p str>,
+    is_seeded: bool,
+}
+
+impl<'p> Volatility<'p> {
+    pub(crate) fn of(prompt: &Prompt<'p>) -> Self {
+        let lines = || prompt.lines.iter().map(|line| line.text);
+        let saying = |words: &str| lines().filter(|line| says_any(line, words)).collect();
+        Self {
+            randomly: saying(RANDOMLY),
+            currently: saying(CURRENTLY),
+            is_seeded: says_any(prompt.text, "seed, seeded"),
+        }
+    }
+
+    /// Whether what is asked for answers a call anew each time, or each day: it is drawn by lot, or it counts from today.
+    pub(crate) fn concerns(&self, call: &str, result: &str) -> bool {
+        identifier(call)
+            .is_some_and(|(name, arguments)| self.concerns_the_call(call, name, arguments, result))
+    }
+
+    fn concerns_the_call(&self, call: &str, name: &str, arguments: &str, result: &str) -> bool {
+        let first = name.split('_').next().unwrap_or_default();
+        let has_part = |words: &str| {
+            name.split('_')
+                .any(|part| each(words).any(|word| word == part.to_lowercase()))
+        };
+        let is_said = |lines: &[&str]| lines.iter().any(|line| mentions(line, name));
+        let takes_nothing = arguments == "()";
+        takes_nothing && (has_part(DRAWN) || has_part(TIMED))
+            || (["rand", "random", "shuffle"].contains(&first) || is_said(&self.randomly))
+                && !self.is_seeded
+            || (has_date(call) || has_date(result)) && is_said(&self.currently)
+    }
 }
 
 /// Whether a day is written in a text: `2026-11-29`.
