@@ -36,6 +36,11 @@ pub enum Unreachable {
 pub trait Transport: Send + Sync + 'static {
     /// Asks, and waits for all of the answer.
     async fn ask(&self, request: &Request) -> Result<Answer, Unreachable>;
+
+    /// Who is asked, for a person: with the address if it has one.
+    fn name(&self) -> String {
+        "the server".to_owned()
+    }
 }
 
 /// Somebody who was let in: what a protocol beside REST is told of whoever sends a request, among the request's
@@ -88,23 +93,31 @@ impl Error {
         }
     }
 
-    pub(crate) fn refused(status: u16, body: &[u8]) -> Self {
+    pub(crate) fn refused(name: &str, status: u16, body: &[u8]) -> Self {
         let problem = serde_json::from_slice(body);
-        Self::Refused(Box::new(problem.unwrap_or_else(|_| unknown(status))))
+        Self::Refused(Box::new(problem.unwrap_or_else(|_| unknown(name, status))))
     }
 }
 
-/// A refusal that is no problem of ours: of a proxy, say.
-fn unknown(status: u16) -> Problem {
+/// A refusal that is no problem of ours: of a proxy, which says with some statuses that what stands behind it cannot be
+/// reached, or of a server of something else.
+fn unknown(name: &str, status: u16) -> Problem {
+    let is_of_a_proxy = matches!(status, 502..=504);
+    let hint = if is_of_a_proxy {
+        ""
+    } else {
+        ", and not as a Journeyman server does; check its address"
+    };
     let known = StatusCode::from_u16(status).ok();
     let title = known.and_then(|known| known.canonical_reason());
     Problem {
         kind: "about:blank".to_owned(),
         title: title.unwrap_or("unknown").to_owned(),
         status,
-        detail: format!("the server answers {status} {}", title.unwrap_or_default())
-            .trim_end()
-            .to_owned(),
+        detail: format!(
+            "{name} answers {}{hint}",
+            format!("{status} {}", title.unwrap_or_default()).trim_end()
+        ),
         field: None,
         retry_after: None,
     }
@@ -145,7 +158,12 @@ impl<T: Transport + ?Sized> Client<T> {
     /// Asks for something that is answered in JSON.
     pub async fn call<A: DeserializeOwned>(&self, call: Call<A>) -> Result<A, Error> {
         let body = self.answered(call.request()).await?;
-        serde_json::from_slice(&body).map_err(|error| Error::Unreadable(error.to_string()))
+        serde_json::from_slice(&body).map_err(|error| {
+            let name = self.0.name();
+            Error::Unreadable(format!(
+                "{error}; {name} answers not as a Journeyman server does"
+            ))
+        })
     }
 
     /// Asks for a text.
@@ -159,7 +177,7 @@ impl<T: Transport + ?Sized> Client<T> {
         if (200..300).contains(&status) {
             return Ok(body);
         }
-        Err(Error::refused(status, &body))
+        Err(Error::refused(&self.0.name(), status, &body))
     }
 }
 
@@ -177,7 +195,8 @@ mod tests {
             (409, "task-exists", false, false),
         ] {
             let problem = Problem::new(StatusCode::from_u16(status).unwrap(), kind, "words");
-            let error = Error::refused(status, &serde_json::to_vec(&problem).unwrap());
+            let body = serde_json::to_vec(&problem).unwrap();
+            let error = Error::refused("the server", status, &body);
             let found = (error.is_unavailable(), error.is_stopping(), error.is_lost());
             assert_eq!(found, (waits, stops, false), "{status} {kind}");
             assert_eq!(error.to_string(), "words");
@@ -188,12 +207,16 @@ mod tests {
     #[test]
     fn a_refusal_that_is_no_problem_of_ours_is_told_all_the_same() {
         for (status, waits) in [(502, true), (504, true), (418, false)] {
-            let error = Error::refused(status, b"<html>");
+            let error = Error::refused("the server at http://x:1", status, b"<html>");
             assert_eq!(
                 (error.is_unavailable(), error.status()),
                 (waits, Some(status))
             );
-            assert!(error.to_string().contains(&status.to_string()), "{error}");
+            let words = error.to_string();
+            assert!(words.contains(&status.to_string()), "{words}");
+            assert!(words.contains("http://x:1"), "{words}");
+            // What is no server of ours is told as that; a proxy only says that ours is not there.
+            assert_ne!(words.contains("check its address"), waits, "{words}");
         }
     }
 

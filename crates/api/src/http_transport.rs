@@ -18,12 +18,16 @@ use crate::limits::PAGE_MAX;
 
 /// To get a connection, and for a server to say that it lives.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// A stream of events in which nothing comes for so long is lost: a server sends a comment every 15 s.
+const SILENCE_MAX: Duration = Duration::from_mins(1);
 
 /// A server that is reached over HTTP.
 #[derive(Debug)]
 pub struct HttpTransport {
     http: reqwest::Client,
     base: String,
+    /// Who it is, for a person.
+    name: String,
     token: Option<String>,
 }
 
@@ -41,23 +45,32 @@ fn whole(error: &reqwest::Error) -> String {
 impl HttpTransport {
     /// The server at this address (`http://host:port`), asked with this token if there is one.
     pub fn http(url: &str, token: Option<String>) -> Result<Self, Error> {
-        Self::new(builder(), url.trim_end_matches('/').to_owned(), token)
+        let base = url.trim_end_matches('/').to_owned();
+        let name = format!("the server at {base}");
+        Self::new(builder(), base, name, token)
     }
 
     /// The server that listens on this Unix socket.
     pub fn socket(path: &Path) -> Result<Self, Error> {
         let http = builder().unix_socket(path);
-        Self::new(http, "http://localhost".to_owned(), None)
+        let name = format!("the server at {}", path.display());
+        Self::new(http, "http://localhost".to_owned(), name, None)
     }
 
     fn new(
         http: reqwest::ClientBuilder,
         base: String,
+        name: String,
         token: Option<String>,
     ) -> Result<Self, Error> {
         let http = http.build();
         let http = http.map_err(|error| Unreachable::NotTaken(whole(&error)))?;
-        Ok(Self { http, base, token })
+        Ok(Self {
+            http,
+            base,
+            name,
+            token,
+        })
     }
 
     /// The address that it is asked at.
@@ -83,11 +96,7 @@ impl HttpTransport {
 
     async fn send(&self, request: &Request) -> Result<Response, Unreachable> {
         self.prepare(request).send().await.map_err(|error| {
-            let words = format!(
-                "the server at {} does not answer: {}",
-                self.base,
-                whole(&error)
-            );
+            let words = format!("{} does not answer: {}", self.name, whole(&error));
             if error.is_connect() {
                 Unreachable::NotTaken(words)
             } else {
@@ -111,6 +120,10 @@ impl HttpTransport {
 impl Transport for HttpTransport {
     async fn ask(&self, request: &Request) -> Result<Answer, Unreachable> {
         Self::read(self.send(request).await?).await
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
     }
 }
 
@@ -165,7 +178,7 @@ impl Client<HttpTransport> {
         }
         if !status.is_success() {
             let Answer { status, body } = HttpTransport::read(answer).await?;
-            return Err(Error::refused(status, &body));
+            return Err(Error::refused(&self.transport().name(), status, &body));
         }
         Ok(Some(Watch {
             answer,
@@ -187,8 +200,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The next event. None where the stream has ended or broke off: which of both, the task's state says.
-    /// Cancel-safe.
+    /// The next event. None where the stream has ended, broke off or was silent for a minute: which of these, the task's
+    /// state says. Cancel-safe.
     pub async fn next(&mut self) -> Result<Option<Event>, Error> {
         loop {
             while let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {
@@ -198,7 +211,8 @@ impl Watch {
                     return event(data).map(Some);
                 }
             }
-            let Ok(Some(chunk)) = self.answer.chunk().await else {
+            let chunk = tokio::time::timeout(SILENCE_MAX, self.answer.chunk());
+            let Ok(Ok(Some(chunk))) = chunk.await else {
                 return Ok(None);
             };
             self.buffer.extend_from_slice(&chunk);

@@ -37,10 +37,10 @@ pub enum NewIntervention {
     },
     /// Want no more work on a module.
     SkipModule {
-        /// The module.
+        /// The module, by its name or by its file as the list of files names it.
         #[schema(
-            pattern = "^[A-Za-z_][A-Za-z0-9_]*(\\.[A-Za-z_][A-Za-z0-9_]*)*$",
-            max_length = 200
+            pattern = "^[A-Za-z_][A-Za-z0-9_]*([./][A-Za-z_][A-Za-z0-9_]*)*$",
+            max_length = 300
         )]
         module: String,
     },

@@ -8,14 +8,15 @@ use utoipa::openapi::schema::{AdditionalProperties, Schema};
 
 use crate::events::EventPage;
 use crate::interventions::NewIntervention;
-use crate::tasks::{NewTask, TaskPage};
+use crate::tasks::{Language, NewTask, TaskPage};
 use crate::view::{Accepted, TaskView};
 
 /// Schemas by their names; they refer to each other as `#/components/schemas/NAME`.
 pub type Schemas = BTreeMap<String, RefOr<Schema>>;
 
-/// The schemas of tasks, of what is done to them and of their events, with all that they refer to.
-pub fn schemas() -> Schemas {
+/// The schemas of tasks, of what is done to them and of their events, with all that they refer to. `languages` are the
+/// names of the programming languages that there are.
+pub fn schemas(languages: &[&str]) -> Schemas {
     let mut all = Vec::new();
     add::<NewTask>(&mut all);
     add::<Accepted>(&mut all);
@@ -25,6 +26,7 @@ pub fn schemas() -> Schemas {
     add::<EventPage>(&mut all);
     let mut all = all.into_iter().collect();
     close_interventions(&mut all);
+    name_languages(&mut all, languages);
     all
 }
 
@@ -45,6 +47,15 @@ pub fn close_interventions(schemas: &mut Schemas) {
     }
 }
 
+/// Says which programming languages there are: this crate knows none.
+pub fn name_languages(schemas: &mut Schemas, languages: &[&str]) {
+    let name = Language::name();
+    if let Some(RefOr::T(Schema::Object(language))) = schemas.get_mut(&*name) {
+        let names = languages.iter().map(|&name| name.into());
+        language.enum_values = Some(names.collect());
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -54,7 +65,7 @@ mod tests {
     use crate::limits;
 
     fn document() -> Value {
-        serde_json::to_value(schemas()).unwrap()
+        serde_json::to_value(schemas(&["python", "cobol"])).unwrap()
     }
 
     #[test]
@@ -92,6 +103,13 @@ mod tests {
             task["timeout"]["maximum"].as_f64(),
             Some(limits::TIMEOUT_S_MAX)
         );
+    }
+
+    #[test]
+    fn the_languages_that_there_are_are_named() {
+        let document = document();
+        let names = serde_json::json!(["python", "cobol"]);
+        assert_eq!(document["Language"]["enum"], names);
     }
 
     #[test]

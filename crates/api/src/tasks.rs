@@ -34,26 +34,10 @@ impl PartialSchema for PriorityWord {
 
 impl ToSchema for PriorityWord {}
 
-/// The programming language.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase", try_from = "String")]
-pub enum Language {
-    /// Python 3.
-    Python,
-}
-
-impl TryFrom<String> for Language {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        match name.as_str() {
-            "python" => Ok(Self::Python),
-            _ => Err(format!(
-                "{name:?} cannot be written and run here; these can: python"
-            )),
-        }
-    }
-}
+/// The name of a programming language, such as `python`. Which there are, the server knows: it refuses others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+pub struct Language(pub String);
 
 /// A test file that must pass.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -89,7 +73,7 @@ pub struct NewTask {
     pub examples: Option<bool>,
     /// How urgent it is; medium if nothing is said.
     pub priority: Option<PriorityWord>,
-    /// The programming language; Python if nothing is said.
+    /// The programming language; the server's default one if nothing is said.
     pub language: Option<Language>,
     /// The model: the one that this server serves, or nothing.
     #[schema(value_type = Option<String>, max_length = 0)]
@@ -162,7 +146,7 @@ impl NewTask {
         // Each member by its name, so that a new one is thought of here.
         let TaskSubmitted {
             prompt,
-            language: _, // there is one
+            language,
             tests,
             limits,
             out,
@@ -191,7 +175,7 @@ impl NewTask {
             ask: Some(*ask),
             examples: Some(!no_examples),
             priority: Some(PriorityWord(*priority)),
-            language: Some(Language::Python),
+            language: Some(Language(language.clone())),
             model: None,
             tests: Some(files.collect()),
             budget: limits.tokens_max.map(|tokens| Whole(tokens.0)),

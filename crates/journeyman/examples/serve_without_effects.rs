@@ -27,6 +27,7 @@ use journeyman_bus::Bus;
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
 use journeyman_language::python::Interpreter;
+use journeyman_language::{Runner, Runners};
 use journeyman_sandbox::{Launcher, Sandbox};
 use journeyman_server::{Auth, ClientTimeouts, Hosts, MountedProtocol, Readiness, ToolServers};
 use journeyman_sim::{Script, SimulatedModel};
@@ -88,7 +89,7 @@ async fn serve(folder: PathBuf) {
         server: Arc::new(model),
         slots: ModelSlots::new(None),
         sandbox: sandbox().await,
-        runner: Arc::new(NoEffects),
+        runners: Runners::new(vec![Arc::new(NoEffects)]),
         strategies: Strategies::new(Arc::new(WholeFile), Vec::new()),
         work_folder,
         tools: Toolbox::built_in().unwrap(),
@@ -119,7 +120,7 @@ async fn serve(folder: PathBuf) {
             name: "MCP",
             path: journeyman_mcp::PATH,
             page: journeyman_mcp::PAGE,
-            router: journeyman_mcp::router(stop.clone()),
+            router: journeyman_mcp::router(stop.clone(), &journeyman_language::names()),
         }),
         servers: Arc::new(Always),
         tcp: journeyman_server::TcpProtocols::default(),

@@ -23,6 +23,8 @@ pub(crate) struct Activity {
     /// Each with the time since when. Only effects of a task are several.
     doing: Vec<(Doing, Instant)>,
     show_tokens: bool,
+    /// What work waits for, without numbers, since the model last said something.
+    waits_for: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +53,7 @@ impl Activity {
         Self {
             doing: Vec::new(),
             show_tokens: false,
+            waits_for: None,
         }
     }
 
@@ -75,9 +78,14 @@ impl Activity {
         self.begin(Doing::Plain(what.to_owned()), now);
     }
 
-    /// Work waits for something to get better.
-    pub(crate) fn wait(&mut self, what: &str, now: Instant) {
+    /// Work waits for something to get better. Whether that is to be told: a reason is told once until the model says
+    /// something again. Times and counts in it change with each try and make no other reason.
+    pub(crate) fn wait(&mut self, what: &str, now: Instant) -> bool {
         self.begin(Doing::Plain(format!("still waiting: {what}")), now);
+        let reason: String = what.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let is_new = self.waits_for.as_ref() != Some(&reason);
+        self.waits_for = Some(reason);
+        is_new
     }
 
     /// Something is fetched, or a step of that is done. What it will take, where that begins.
@@ -128,6 +136,7 @@ impl Activity {
 
     /// The model said something more in answer to the call of this intent.
     pub(crate) fn token(&mut self, call: EventId, now: Instant) {
+        self.waits_for = None;
         for (doing, _) in &mut self.doing {
             if let Doing::Call {
                 intent,
@@ -413,8 +422,8 @@ mod tests {
         });
         activity.update(&at_work(2, testing), after(start, 40));
         texts.push(activity.text(after(start, 45)));
-        activity.wait("the disk is full", after(start, 50));
-        activity.wait("the disk is full", after(start, 60));
+        assert!(activity.wait("the disk is full", after(start, 50)));
+        assert!(!activity.wait("the disk is full", after(start, 60)));
         texts.push(activity.text(after(start, 65)));
         let rests = TaskState {
             status: Status::Paused,
@@ -446,6 +455,19 @@ mod tests {
         };
         activity.update(&ended, start);
         assert_eq!(activity.text(after(start, 90)), None);
+    }
+
+    #[test]
+    fn a_reason_to_wait_is_told_once_until_the_model_says_something_again() {
+        let start = Instant::now();
+        let mut activity = Activity::none();
+        let mut wait = |what: &str, at| activity.wait(what, after(start, at));
+        assert!(wait("busy, it asks for 3 s", 0));
+        assert!(!wait("busy, it asks for 12 s", 5));
+        assert!(wait("nobody answers", 20));
+        assert!(!wait("nobody answers", 25));
+        activity.token(intent_of(1), after(start, 30));
+        assert!(activity.wait("nobody answers", after(start, 40)));
     }
 
     #[test]

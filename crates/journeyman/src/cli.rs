@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use journeyman_api::limits::{ITERATIONS_MAX, TOKEN_BUDGET_MAX};
 use journeyman_event::{ModuleName, Owner, Priority, TaskId};
 use journeyman_journal::Head;
+use journeyman_language::{default_language, names};
 use journeyman_server::{TcpProtocols, UserRole};
 use journeyman_workflow::Moment;
 
@@ -152,8 +154,8 @@ pub(crate) enum Command {
     Skip {
         /// The task
         task: TaskId,
-        /// The module
-        module: ModuleName,
+        /// The module, by its name or by its file
+        module: String,
     },
     /// Let a task rest until `resume`
     Pause {
@@ -249,8 +251,8 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) no_examples: bool,
     /// Programming language
-    #[arg(long, default_value = "python")]
-    pub(crate) language: Language,
+    #[arg(long, default_value = default_language().name(), value_parser = PossibleValuesParser::new(names()))]
+    pub(crate) language: String,
     /// critical, high, medium, low, background, or a number from 0 (first) to 100
     #[arg(long, default_value = "medium")]
     pub(crate) priority: Priority,
@@ -317,19 +319,6 @@ impl From<RoleArg> for UserRole {
             RoleArg::Viewer => Self::Viewer,
             RoleArg::User => Self::User,
             RoleArg::Admin => Self::Admin,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Language {
-    Python,
-}
-
-impl Language {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Python => "python",
         }
     }
 }

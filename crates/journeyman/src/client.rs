@@ -6,12 +6,14 @@ use std::path::Path;
 use anyhow::bail;
 use journeyman_api::json::Whole;
 use journeyman_api::{
-    Call, Error, HttpTransport, NewIntervention, NewTask, ServedSettings, TaskView, Watch,
+    Call, Error, HttpTransport, NewIntervention, NewTask, ServedSettings, TaskView, Unreachable,
+    Watch,
 };
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::{Event, Sequence, TaskId, TaskState};
 use journeyman_tasks::Intervention;
 use journeyman_workflow::Moment;
+use serde::de::DeserializeOwned;
 
 use crate::settings::{Conflicts, Settings};
 use crate::socket::Place;
@@ -46,6 +48,14 @@ pub(crate) fn is_lost(error: &anyhow::Error) -> bool {
 /// Whether the server cannot handle the request now; see [`Error::is_unavailable`].
 pub(crate) fn is_unavailable(error: &anyhow::Error) -> bool {
     refusal(error).is_some_and(Error::is_unavailable)
+}
+
+/// What to do about an error of a server's that the command line knows better than the server, as the end of a sentence.
+pub(crate) fn hint(error: &anyhow::Error) -> &'static str {
+    match refusal(error).and_then(Error::status) {
+        Some(401) => "; --token or JOURNEYMAN_TOKEN gives the one to send",
+        _ => "",
+    }
 }
 
 /// Whether a server is about to stop.
@@ -127,6 +137,18 @@ impl Client {
         self.call(Call::submit(&new)).await.map(drop)
     }
 
+    /// Asks for what the server does once however often it is asked, since the request has an idempotency key: again where
+    /// the answer was lost.
+    pub(crate) async fn call_once<A: DeserializeOwned>(
+        &self,
+        call: impl Fn() -> Call<A>,
+    ) -> Result<A, Error> {
+        match self.call(call()).await {
+            Err(Error::Unreachable(Unreachable::Lost(_))) => self.call(call()).await,
+            answered => answered,
+        }
+    }
+
     /// Does something to a task.
     pub(crate) async fn intervene(
         &self,
@@ -199,9 +221,7 @@ fn said(intervention: &Intervention) -> NewIntervention {
         Intervention::Instruct { instruction } => NewIntervention::Instruction { instruction },
         Intervention::Answer { question, answer } => NewIntervention::Answer { question, answer },
         Intervention::EditFile { path, source } => NewIntervention::EditFile { path, source },
-        Intervention::SkipModule { module } => NewIntervention::SkipModule {
-            module: module.to_string(),
-        },
+        Intervention::SkipModule { module } => NewIntervention::SkipModule { module },
         Intervention::Pause => NewIntervention::Pause {},
         Intervention::Cancel => NewIntervention::Cancel {},
         Intervention::Resume { limits, out } => NewIntervention::Resume {

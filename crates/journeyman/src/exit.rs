@@ -8,6 +8,7 @@ use journeyman_event::payload::{FailureReason, Verification};
 use journeyman_event::state::Ending;
 
 use crate::background_sink::BackgroundSink;
+use crate::client;
 use crate::output::stderr_line;
 
 /// How long to wait for the reader of standard error to take the reason for a failure.
@@ -115,7 +116,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
             code.into()
         };
     }
-    last_words(&format!("{error:#}"));
+    last_words(&format!("{error:#}{}", client::hint(error)));
     let usage = error.chain().any(<dyn std::error::Error>::is::<UsageError>);
     if usage {
         Exit::Usage.into()

@@ -140,7 +140,7 @@ impl Holder {
                 name: "MCP",
                 path: journeyman_mcp::PATH,
                 page: journeyman_mcp::PAGE,
-                router: journeyman_mcp::router(stop.clone()),
+                router: journeyman_mcp::router(stop.clone(), &journeyman_language::names()),
             }),
             servers: Arc::new(Servers(servers.unwrap_or_default())),
             randomness: Arc::new(SystemRandom),

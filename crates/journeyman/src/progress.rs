@@ -235,8 +235,9 @@ impl Progress {
             }
             Notice::Remark { what } => self.say(what),
             Notice::Waiting { what } => {
-                self.now().activity.wait(what, Instant::now());
+                let is_new = self.now().activity.wait(what, Instant::now());
                 match self.style {
+                    _ if !is_new => {}
                     Style::Json => {
                         let text = serde_json::json!({"type": "waiting", "what": what});
                         self.print(PrintTarget::Output, text.to_string());

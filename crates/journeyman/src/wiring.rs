@@ -10,7 +10,7 @@ use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::{Environment, Hub};
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
-use journeyman_language::python::{self, Interpreter};
+use journeyman_language::{Runners, python};
 use journeyman_llm::{Connected, Connection, LazyServer, ModelServer, SupervisorCommand};
 use journeyman_sandbox::{Launcher, Sandbox};
 use journeyman_sim::{Script, SimulatedModel};
@@ -90,9 +90,13 @@ pub(crate) async fn work_setup(
     space::check(folder)?;
     progress.prepare("preparing Python");
     let environment = ensure_python(settings, progress).await?;
-    let python = Interpreter::discover(&environment.interpreter()).await?;
+    let report = |step: journeyman_fetch::Progress| progress.fetch(&step);
+    let runners = Runners::prepare(&settings.data_dir, &report).await?;
     progress.prepare("probing the sandbox");
-    let sandbox = probe_sandbox(settings, &python).await?;
+    // The sandbox is probed with Python, whatever languages there are.
+    let python = runners.program("python");
+    let python = python.unwrap_or_else(|| environment.interpreter());
+    let sandbox = probe_sandbox(settings, runners.readable(), &python).await?;
     let work_folder = work_folder(folder)?;
     progress.prepare("looking for a model server");
     let server = connect(settings, &environment, progress).await?;
@@ -107,7 +111,7 @@ pub(crate) async fn work_setup(
             server,
             slots: ModelSlots::new(settings.model_calls()),
             sandbox,
-            runner: Arc::new(python),
+            runners,
             strategies: Strategies::new(Arc::new(WholeFile), Vec::new()),
             work_folder,
             tools: Toolbox::new(dispatcher, settings.tools.clone()),
@@ -174,16 +178,17 @@ pub(crate) async fn ensure_python(
 
 pub(crate) async fn probe_sandbox(
     settings: &Settings,
-    python: &Interpreter,
+    readable: Vec<PathBuf>,
+    python: &Path,
 ) -> anyhow::Result<Sandbox> {
     space::check(&settings.data_dir)?;
-    let options = sandbox_options(settings, python)?;
-    Ok(Sandbox::probe(options, python.interpreter()).await?)
+    let options = sandbox_options(settings, readable)?;
+    Ok(Sandbox::probe(options, python).await?)
 }
 
 fn sandbox_options(
     settings: &Settings,
-    python: &Interpreter,
+    readable: Vec<PathBuf>,
 ) -> anyhow::Result<journeyman_sandbox::SandboxOptions> {
     let launcher = Launcher {
         program: own_program()?,
@@ -191,7 +196,7 @@ fn sandbox_options(
     };
     Ok(journeyman_sandbox::SandboxOptions {
         minimum: settings.sandbox_minimum,
-        readable: python.readable().to_vec(),
+        readable,
         tasks: Some(settings.data_dir.clone()),
         ..journeyman_sandbox::SandboxOptions::new(launcher)
     })

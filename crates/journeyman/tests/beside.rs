@@ -6,7 +6,10 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::process::Command;
+use std::sync::mpsc;
 
 use common::run::Run;
 use common::server::{GOOD, STEADY, STUB, Server};
@@ -390,4 +393,70 @@ fn a_folder_that_cannot_take_the_result_is_refused_before_any_work() {
         refused.text()
     );
     assert!(home.run(&["tasks", "--json"]).json_lines().is_empty());
+}
+
+/// Answers each request with the next of these, over a connection of its own; where there is none the connection is
+/// closed without a word. Says where, and gives the bodies that came.
+fn server_of(answers: Vec<Option<(&'static str, String)>>) -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (came, bodies) = mpsc::channel();
+    std::thread::spawn(move || {
+        for answer in answers {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(socket.try_clone().unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap() > 0 {}
+            let head = head.to_lowercase();
+            let mut lines = head.lines();
+            let length = lines.find_map(|line| line.strip_prefix("content-length: "));
+            let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+            reader.read_exact(&mut body).unwrap();
+            came.send(String::from_utf8(body).unwrap()).unwrap();
+            if let Some((status, text)) = answer {
+                let length = text.len();
+                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n");
+                let answer = format!("{head}Connection: close\r\n\r\n{text}");
+                socket.write_all(answer.as_bytes()).unwrap();
+            }
+        }
+    });
+    (url, bodies)
+}
+
+#[test]
+fn a_retry_and_a_fork_whose_answer_is_lost_are_asked_for_once_more_with_the_same_key() {
+    let urls = ["task", "events", "stream", "files", "socket"].map(|name| (name, "/x"));
+    let urls: serde_json::Map<String, Value> = urls
+        .into_iter()
+        .map(|(name, at)| (name.to_owned(), at.into()))
+        .collect();
+    let accepted = json!({"task_id": "t-2", "sequence": 9, "is_duplicate": true, "urls": urls});
+    for command in [&["retry", "t-1"][..], &["fork", "t-1", "--at", "3"]] {
+        let answers = vec![None, Some(("202 Accepted", accepted.to_string()))];
+        let (url, bodies) = server_of(answers);
+        let asked = Home::bare().run(&[command, &["--server", &url]].concat());
+        assert_eq!(asked.code, Some(0), "{command:?}: {}", asked.stderr);
+        assert!(asked.stdout.contains("t-2"), "{}", asked.stdout);
+        let (first, second) = (bodies.recv().unwrap(), bodies.recv().unwrap());
+        assert_eq!(first, second, "{command:?}");
+        let body: Value = serde_json::from_str(&first).unwrap();
+        let key = body["idempotency_key"].as_str().unwrap();
+        assert!(key.len() >= 16, "{body}");
+    }
+}
+
+#[test]
+fn a_server_of_something_else_is_told_with_its_address() {
+    for (status, text) in [
+        ("404 Not Found", "<html>nothing here</html>"),
+        ("200 OK", "<html>welcome</html>"),
+    ] {
+        let (url, _bodies) = server_of(vec![Some((status, text.to_owned()))]);
+        let asked = Home::bare().run(&["retry", "t-1", "--server", &url]);
+        assert_eq!(asked.code, Some(1), "{status}: {}", asked.stdout);
+        for words in [&url[..], "not as a Journeyman server does"] {
+            assert!(asked.stderr.contains(words), "{status}: {}", asked.stderr);
+        }
+    }
 }

@@ -710,6 +710,9 @@ fn looking_at_nothing_is_no_error() {
     let home = Home::bare();
     assert_eq!(home.run(&["tasks", "--json"]).code, Some(0));
     assert_eq!(home.run(&["events"]).code, Some(0));
+    let unknown = home.run(&["events", "--task", "t-1"]);
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.stderr.contains("no task t-1"), "{}", unknown.stderr);
     assert_eq!(home.run(&["journal", "verify"]).code, Some(1));
     let missing = home.run(&["show", "t-1"]);
     assert_eq!(missing.code, Some(1));

@@ -241,7 +241,12 @@ fn do_everything(home: &Home, task: &str) -> (String, String) {
         good(&home.run(&all))
     };
     let status = |args: &[&str]| run(args)["status"].clone();
-    status(&["tell", task, "Mind the zebras"]);
+    let told = home.run(&["tell", task, "Mind the zebras"]);
+    assert!(
+        told.stdout.contains("accepted: your words"),
+        "{}",
+        told.stderr
+    );
     status(&["answer", task, "Vermilion", "--question", "Which colour?"]);
     assert_eq!(status(&["pause", task]), "paused");
     assert_eq!(status(&["pause", task]), "paused");
@@ -254,7 +259,10 @@ fn do_everything(home: &Home, task: &str) -> (String, String) {
         status(&["edit", task, "simulated/core.py", "mine.py"]),
         "paused"
     );
-    assert_eq!(status(&["skip", task, "simulated.helpers"]), "paused");
+    let skipped = run(&["skip", task, "simulated/helpers.py"]);
+    assert_eq!(skipped["status"], "paused");
+    let accepted = skipped["accepted"].as_str().unwrap();
+    assert!(accepted.contains("simulated/helpers.py"), "{accepted}");
     let shown = run(&["show", task]);
     assert_eq!(shown["status"], "paused");
     let text = home.run(&["files", task, "simulated/core.py"]);
@@ -387,6 +395,9 @@ fn a_client_elsewhere_works_at_the_server_and_writes_the_result_on_its_own_side(
         let refused = client.run(&["tasks", "--server", &url, "--token", token]);
         assert_eq!(refused.code, Some(1), "{}", refused.stdout);
         assert!(refused.stderr.contains("token"), "{}", refused.stderr);
+        for way in ["--token", "JOURNEYMAN_TOKEN"] {
+            assert!(refused.stderr.contains(way), "{}", refused.stderr);
+        }
     }
     // The folder's own user sees none of hers.
     assert!(home.run(&["tasks", "--json"]).json_lines().is_empty());

@@ -14,7 +14,7 @@ pub enum Error {
     /// No language has this name.
     #[error(
         "{name:?} cannot be written and run here; these can: {}",
-        crate::names()
+        crate::names().join(", ")
     )]
     Unknown {
         /// The name that was given.
@@ -42,6 +42,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What runs a language could not be fetched or installed.
+    #[error(transparent)]
+    Fetch(#[from] journeyman_fetch::Error),
     /// The sandbox.
     #[error(transparent)]
     Sandbox(#[from] journeyman_sandbox::Error),
@@ -52,7 +55,10 @@ impl Error {
     /// processes or space were short.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unknown { .. } | Self::NotReady { .. } | Self::Interpreter { .. } => false,
+            Self::Unknown { .. }
+            | Self::NotReady { .. }
+            | Self::Interpreter { .. }
+            | Self::Fetch(_) => false,
             Self::Io { source, .. } => is_shortage(source),
             Self::Sandbox(error) => error.is_transient(),
         }

@@ -178,8 +178,8 @@ pub trait Language: Send + Sync {
     /// included. What stands in a block of code is no block of its own.
     fn blocks_in_answer(&self, answer: &str, mark: &str) -> Vec<String>;
 
-    /// Whether an answer ends in a block that is left open and whose code is whole as far as it goes.
-    fn ends_in_whole_code(&self, answer: &str) -> bool;
+    /// How the last fenced block of an answer ends. What stands in a block of code is no block of its own.
+    fn last_block(&self, answer: &str) -> LastBlock;
 
     /// A file with the definitions that it only says to be unchanged: each is that of the first of the texts `known`
     /// that has it.
@@ -234,6 +234,17 @@ pub trait Language: Send + Sync {
         paths: &[&str],
         read: &dyn Fn(&str) -> Option<String>,
     ) -> Option<String>;
+}
+
+/// How the last fenced block of an answer ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LastBlock {
+    /// There is no block.
+    Missing,
+    /// It is closed.
+    Closed,
+    /// It is left open; its text as far as it came.
+    Open(String),
 }
 
 /// Why code or tests could not be loaded, as far as it is told.

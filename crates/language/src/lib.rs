@@ -5,8 +5,9 @@
 //! `Sandbox` alone. It knows no task's state beyond the language that it is in, and records nothing.
 //! What a language needs to read texts of people and of models whatever they are in is beside it ([`answer`], `prose`).
 //!
-//! To add a language: a folder beside `python` that implements both, a line in [`ALL`], and a test that has it pass
-//! the suite in `tests/conformance.rs`.
+//! To add a language: a folder beside `python` that implements both and prepares the second ([`Toolchain`]), a line in
+//! `ALL`, and a sample that passes the suite in `tests/conformance.rs`. Its name, its grammar and its runner come with it:
+//! nothing else in the product names a language.
 
 pub mod answer;
 mod error;
@@ -17,36 +18,49 @@ mod prose;
 pub mod python;
 mod report;
 mod runner;
+mod toolchain;
 
 use journeyman_event::TaskState;
 use journeyman_event::payload::TaskSubmitted;
 
 pub use error::{Error, Result};
 pub use examples::Examples;
-pub use language::{ImportFailure, Language};
+pub use language::{ImportFailure, Language, LastBlock};
 pub use prompt_texts::PromptTexts;
 pub use report::{DeadCode, DeadCodeKind, ImportCheck, TestOutcome, TestReport, TestResult};
-pub use runner::Runner;
+pub use runner::{Runner, Runners};
+pub use toolchain::Toolchain;
 
 use python::Python;
 
 /// Every language that there is. The first is that of tasks that name none.
-pub const ALL: &[&dyn Language] = &[&Python];
+const ALL: &[&dyn Toolchain] = &[&Python];
+
+/// Every language that there is, the default one first.
+pub fn all() -> impl Iterator<Item = &'static dyn Language> {
+    ALL.iter().map(|&toolchain| toolchain as &dyn Language)
+}
+
+/// The language of tasks that name none.
+pub fn default_language() -> &'static dyn Language {
+    ALL[0]
+}
 
 /// The language of this name; none if it is not known.
 pub fn of(name: &str) -> Option<&'static dyn Language> {
-    ALL.iter().copied().find(|language| language.name() == name)
+    all().find(|language| language.name() == name)
 }
 
 /// The language of a task. One that is not submitted yet, or names a language that is not known here, is read as the
 /// first; no such task is worked on.
 pub fn of_task(state: &TaskState) -> &'static dyn Language {
-    state.submission.as_ref().map_or(&Python, of_submission)
+    let asked = state.submission.as_ref();
+    asked.map_or_else(default_language, of_submission)
 }
 
 /// The language that is asked for; the first where it is not known here.
 pub fn of_submission(asked: &TaskSubmitted) -> &'static dyn Language {
-    of(&asked.language).unwrap_or(&Python)
+    of(&asked.language).unwrap_or_else(default_language)
 }
 
 /// The language of this name; an error that names those that there are, where it is none of them.
@@ -56,24 +70,9 @@ pub fn find(name: &str) -> Result<&'static dyn Language> {
     })
 }
 
-/// Whether a task can be worked on with what runs code of this language: what is stored may come from a version that
-/// knows more languages.
-pub fn check_runner(state: &TaskState, runs: &str) -> Result<()> {
-    let Some(asked) = &state.submission else {
-        return Ok(());
-    };
-    let language = find(&asked.language)?;
-    if language.name() == runs {
-        return Ok(());
-    }
-    let title = language.prompt_texts().title;
-    Err(Error::NotReady { title })
-}
-
-/// The names of all, for a person.
-pub fn names() -> String {
-    let names: Vec<&str> = ALL.iter().map(|language| language.name()).collect();
-    names.join(", ")
+/// The names of all languages, the default one first.
+pub fn names() -> Vec<&'static str> {
+    all().map(Language::name).collect()
 }
 
 #[cfg(test)]
@@ -92,23 +91,17 @@ mod tests {
     }
 
     #[test]
-    fn a_task_is_worked_on_only_where_its_language_runs() {
-        let state = |language: &str| TaskState {
-            submission: Some(TaskSubmitted {
-                language: language.to_owned(),
-                ..TaskSubmitted::of("a prompt")
-            }),
-            ..TaskState::default()
-        };
-        for (language, runs, is_fine) in [
-            ("python", "python", true),
-            ("python", "cobol", false),
-            ("cobol", "cobol", false),
-            ("cobol", "python", false),
-        ] {
-            let checked = check_runner(&state(language), runs);
-            assert_eq!(checked.is_ok(), is_fine, "{language} with {runs}");
+    fn every_language_is_found_by_its_own_name_and_the_first_is_the_default() {
+        let names = names();
+        assert_eq!(names.first(), Some(&default_language().name()));
+        for name in &names {
+            assert!(of(name).is_some_and(|language| language.name() == *name));
+            assert_eq!(names.iter().filter(|other| *other == name).count(), 1);
         }
-        assert!(check_runner(&TaskState::default(), "python").is_ok());
+        let unknown = TaskSubmitted {
+            language: "cobol".to_owned(),
+            ..TaskSubmitted::of("a prompt")
+        };
+        assert_eq!(of_submission(&unknown).name(), default_language().name());
     }
 }

@@ -28,7 +28,7 @@ pub use names::{BUILTINS, STANDARD_LIBRARY, is_standard};
 use names::{is_builtin, is_identifier, is_library, is_name, is_third_party};
 use source::{defined_name, mentions, stub_signatures};
 
-use crate::{Examples, ImportFailure, Language, PromptTexts};
+use crate::{Examples, ImportFailure, Language, LastBlock, PromptTexts};
 
 /// Python, as far as it is known without being run.
 #[derive(Clone, Copy, Debug)]
@@ -227,8 +227,8 @@ impl Language for Python {
         answer::blocks_marked(answer, mark)
     }
 
-    fn ends_in_whole_code(&self, answer: &str) -> bool {
-        answer::ends_in_whole_code(answer)
+    fn last_block(&self, answer: &str) -> LastBlock {
+        answer::last_block(answer)
     }
 
     fn restore_unchanged(&self, source: &str, known: &[&str]) -> Result<String, String> {

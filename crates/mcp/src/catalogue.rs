@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn every_tool_says_what_it_takes_and_gives() {
-        let tools = all(&Schemas::new());
+        let tools = all(&Schemas::new(&["python"]));
         assert_eq!(tools.len(), 9);
         for tool in tools {
             let input = Value::Object((*tool.input_schema).clone());

@@ -57,9 +57,9 @@ struct Entry {
 }
 
 /// The route, until this process stops. Each request has an [`AuthenticatedClient`] among its extensions and is read already.
-/// Started within a runtime.
-pub fn router(stop: CancellationToken) -> Router {
-    let mcp = Mcp::new(RestAccess::InProcess(stop.clone()));
+/// Started within a runtime. `languages` are the names of the programming languages that there are, as tools tell them.
+pub fn router(stop: CancellationToken, languages: &[&str]) -> Router {
+    let mcp = Mcp::new(RestAccess::InProcess(stop.clone()), languages);
     #[cfg(feature = "conformance")]
     let mcp = Handler::new(mcp);
     let sessions = Sessions::new();

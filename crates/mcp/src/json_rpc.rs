@@ -1,5 +1,7 @@
 //! Messages that are none of JSON-RPC's: what is said of them, in its own form (JSON-RPC 2.0, section 5.1).
 
+use std::fmt;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -27,7 +29,7 @@ impl Malformed {
             Err(error) => {
                 return Some(Self {
                     code: PARSE_ERROR,
-                    words: format!("the body is no JSON: {error}"),
+                    words: format!("the message is no JSON: {error}"),
                     id: Value::Null,
                 });
             }
@@ -40,6 +42,18 @@ impl Malformed {
     pub(crate) fn unknown(body: &[u8]) -> Self {
         let message = serde_json::from_slice(body).unwrap_or_default();
         Self::of(&message, "it fits no message of the protocol")
+    }
+
+    /// A message of more bytes than are taken.
+    pub(crate) fn too_long(bytes_max: u64) -> Self {
+        let problem = format!("a message has at most {bytes_max} bytes");
+        Self::of(&Value::Null, &problem)
+    }
+
+    /// The answer, as JSON.
+    fn answer(&self) -> Value {
+        let error = json!({"code": self.code, "message": self.words});
+        json!({"jsonrpc": "2.0", "id": self.id, "error": error})
     }
 
     fn of(message: &Value, problem: &str) -> Self {
@@ -57,9 +71,14 @@ impl Malformed {
 
 impl IntoResponse for Malformed {
     fn into_response(self) -> Response {
-        let error = json!({"code": self.code, "message": self.words});
-        let body = json!({"jsonrpc": "2.0", "id": self.id, "error": error});
-        (StatusCode::BAD_REQUEST, Json(body)).into_response()
+        (StatusCode::BAD_REQUEST, Json(self.answer())).into_response()
+    }
+}
+
+impl fmt::Display for Malformed {
+    /// The answer as a line of JSON.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.answer().fmt(f)
     }
 }
 

@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn json_in_a_text_is_taken_where_no_text_is_wanted() {
-        let tools = catalogue::all(&Schemas::new());
+        let tools = catalogue::all(&Schemas::new(&["python"]));
         let tests = json!([{"name": "test_x.py", "source": "[1]"}]);
         for (tool, given, read_as) in [
             (

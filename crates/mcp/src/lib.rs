@@ -19,6 +19,7 @@ mod resources;
 mod schema;
 mod session;
 mod sessions;
+mod stdio;
 mod tasks;
 mod tools;
 mod wait;
@@ -53,21 +54,27 @@ struct Mcp {
     session: Arc<Session>,
 }
 
-/// Serves one client over standard input and output, until it goes away.
-pub async fn serve_stdio(api: Client) -> std::io::Result<()> {
-    let running = Mcp::new(RestAccess::Remote(api))
-        .serve(rmcp::transport::stdio())
-        .await
-        .map_err(std::io::Error::other)?;
-    running.waiting().await.map_err(std::io::Error::other)?;
-    Ok(())
+/// Serves one client over standard input and output, until it goes away. What it sends and is no message is answered with
+/// an error of JSON-RPC's. `languages` are the names of the programming
+/// languages that there are, as tools tell them.
+pub async fn serve_stdio(api: Client, languages: &[&str]) -> std::io::Result<()> {
+    let (input, output) = rmcp::transport::stdio();
+    let (service, carry) = stdio::checked(input, output);
+    let serve = async {
+        let mcp = Mcp::new(RestAccess::Remote(api), languages);
+        let running = mcp.serve(tokio::io::split(service)).await;
+        let ended = running.map_err(std::io::Error::other)?.waiting().await;
+        ended.map(drop).map_err(std::io::Error::other)
+    };
+    let (served, carried) = tokio::join!(serve, carry);
+    served.and(carried)
 }
 
 impl Mcp {
-    fn new(reach: RestAccess) -> Self {
+    fn new(reach: RestAccess, languages: &[&str]) -> Self {
         Self {
             reach,
-            tools: Arc::new(catalogue::all(&schema::Schemas::new())),
+            tools: Arc::new(catalogue::all(&schema::Schemas::new(languages))),
             session: Arc::default(),
         }
     }

@@ -10,8 +10,9 @@ const COMPONENTS: &str = "#/components/schemas/";
 pub(crate) struct Schemas(Map<String, Value>);
 
 impl Schemas {
-    pub(crate) fn new() -> Self {
-        let schemas = serde_json::to_value(journeyman_api::schema::schemas());
+    /// `languages` are the names of the programming languages that there are.
+    pub(crate) fn new(languages: &[&str]) -> Self {
+        let schemas = serde_json::to_value(journeyman_api::schema::schemas(languages));
         let schemas = schemas
             .ok()
             .and_then(|schemas| schemas.as_object().cloned());
@@ -77,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_schema_brings_what_it_refers_to() {
-        let schema = Value::Object(Schemas::new().whole("TaskPage"));
+        let schema = Value::Object(Schemas::new(&["python"]).whole("TaskPage"));
         assert_eq!(schema["type"], "object");
         assert!(schema["$defs"]["TaskSummary"].is_object(), "{schema}");
         assert!(!schema.to_string().contains("#/components"), "{schema}");

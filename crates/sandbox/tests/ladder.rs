@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use journeyman_language::Runner;
 use journeyman_sandbox::{Error, Launcher, Level, Sandbox, SandboxOptions};
 
 #[tokio::test]

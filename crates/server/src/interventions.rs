@@ -55,8 +55,11 @@ pub(crate) async fn apply(
         }
         NewIntervention::EditFile { path, source } => Intervention::EditFile { path, source },
         NewIntervention::SkipModule { module } => {
-            let named = ModuleName::new(module.as_str());
-            let module = named.map_err(|error| Problem::field("module", error.to_string()))?;
+            // What has folders in it is the path of its file.
+            if !module.contains('/') {
+                let named = ModuleName::new(module.as_str());
+                named.map_err(|error| Problem::field("module", error.to_string()))?;
+            }
             Intervention::SkipModule { module }
         }
         NewIntervention::Pause {} => Intervention::Pause,

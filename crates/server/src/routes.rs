@@ -119,6 +119,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
     journeyman_api::schema::close_interventions(&mut components.schemas);
+    journeyman_api::schema::name_languages(&mut components.schemas, &journeyman_language::names());
     document
 }
 

@@ -18,8 +18,7 @@ use journeyman_api::{
 };
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted};
 use journeyman_event::{Principal, Priority, Sequence, TaskId, TaskState};
-use journeyman_language::Language as Knowledge;
-use journeyman_language::python::Python;
+use journeyman_language::{default_language, find};
 use journeyman_queue::WhenFull;
 use journeyman_tasks::{Submission, Submitted};
 use journeyman_workflow::{GivenTests, Moment, load_at, prompt_note, prompt_problem};
@@ -83,7 +82,10 @@ fn submission(
         task.max_iterations,
     )?;
     let language = match task.language {
-        None | Some(Language::Python) => &Python,
+        None => default_language(),
+        Some(Language(name)) => {
+            find(&name).map_err(|error| Problem::field("language", error.to_string()))?
+        }
     };
     let tests = if no_examples {
         GivenTests::without_examples(language, &task.prompt)

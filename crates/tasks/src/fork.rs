@@ -56,7 +56,8 @@ impl Tasks {
         let Some(first) = events.first() else {
             self.current(principal, parent).await?; // or it is not there at all
             return Err(bad_at(format!(
-                "task {parent} begins at position {}; name that or a later one",
+                "task {parent} begins at position {}; name that or a later one (its events are listed with their \
+                 positions by `journeyman events --task {parent}`)",
                 self.submitted_at(principal, parent).await?
             )));
         };

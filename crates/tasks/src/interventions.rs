@@ -8,8 +8,8 @@ use journeyman_event::payload::{
     CodeOrigin, FailureReason, Limits, LimitsChanged, ModuleSkipped, OutChanged, PauseReason,
     TaskQueued, UserAnswered, UserIntervention,
 };
-use journeyman_event::state::{Ending, Status};
-use journeyman_event::{ModuleName, Principal, TaskId, TaskState};
+use journeyman_event::state::{Ending, ModuleState, Status};
+use journeyman_event::{Principal, TaskId, TaskState};
 use journeyman_journal::StreamName;
 use journeyman_queue::{AdmissionError, Withdrawal};
 use journeyman_workflow::{Fact, Recorded, Role, StopReason, module_path, without_time};
@@ -45,8 +45,8 @@ pub enum Intervention {
     },
     /// No more work on a module.
     SkipModule {
-        /// The module.
-        module: ModuleName,
+        /// The module, by its name or by its file as the list of files names it.
+        module: String,
     },
     /// The task rests until the user resumes it.
     Pause,
@@ -101,10 +101,12 @@ impl Tasks {
             }
             Intervention::SkipModule { module } => {
                 let skip = |state: &TaskState| {
-                    let known = state.module(&module).is_some();
-                    known
-                        .then(|| Fact::of_module(Role::User, &module, ModuleSkipped {}))
-                        .ok_or_else(|| no_module(task, state, module.as_str()))
+                    let found = module_called(task, state, &module)?;
+                    Ok(Fact::of_module(
+                        Role::User,
+                        &found.plan.name,
+                        ModuleSkipped {},
+                    ))
                 };
                 self.record(principal, task, skip).await
             }
@@ -458,15 +460,23 @@ fn no_module(task: &TaskId, state: &TaskState, given: &str) -> Error {
     }
 }
 
+/// The module of this name, or whose file is at this path.
+fn module_called<'s>(
+    task: &TaskId,
+    state: &'s TaskState,
+    given: &str,
+) -> Result<&'s ModuleState, Error> {
+    let mut modules = state.modules.iter();
+    let found = modules.find(|module| {
+        let name = &module.plan.name;
+        module_path(state, name) == given || name.as_str() == given
+    });
+    found.ok_or_else(|| no_module(task, state, given))
+}
+
 /// The next version of the module that this file is; it may be given by the module's name as well.
 fn edit(task: &TaskId, state: &TaskState, path: &str, source: &str) -> Result<Fact, Error> {
-    let mut modules = state.modules.iter();
-    let module = modules
-        .find(|module| {
-            let name = &module.plan.name;
-            module_path(state, name) == path || name.as_str() == path
-        })
-        .ok_or_else(|| no_module(task, state, path))?;
+    let module = module_called(task, state, path)?;
     Ok(Fact::new_code(
         Role::User,
         &module.plan.name,

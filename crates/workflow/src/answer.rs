@@ -6,8 +6,8 @@ mod json;
 use journeyman_event::payload::PromptAnswered;
 use journeyman_event::printable;
 use journeyman_event::state::PendingAnswer;
-use journeyman_language::Language;
 use journeyman_language::answer::{missing_answer, without_reasoning};
+use journeyman_language::{Language, LastBlock};
 pub(crate) use json::{json_in, review, tool_requests};
 
 /// The model's answer to a question. The error says why there is none, worded for the model.
@@ -43,10 +43,15 @@ pub(crate) fn cut_off(answer: &PendingAnswer, shorter: &str) -> Option<String> {
     answer.cut_short.then(|| shorter.to_owned())
 }
 
-/// Whether an answer that ended without a reason was cut off: it opens a code block or JSON value without
-/// closing it.
+/// Whether an answer of which nobody said why it ended may be cut off. It is whole where its last block is closed, or
+/// where it is an object of JSON, whose end shows. Code that is left open shows nothing: what parses may go on.
 pub(crate) fn is_torn(language: &dyn Language, answer: &str) -> bool {
-    !language.ends_in_whole_code(answer) && json_in::<serde_json::Value>(answer).is_err()
+    let is_json = |text: &str| json_in::<serde_json::Value>(text).is_ok();
+    match language.last_block(answer) {
+        LastBlock::Closed => false,
+        LastBlock::Open(text) => !(text.trim_start().starts_with('{') && is_json(&text)),
+        LastBlock::Missing => !is_json(answer),
+    }
 }
 
 #[cfg(test)]
@@ -120,9 +125,15 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_a_reason_is_torn_where_what_is_open_is_no_whole() {
+    fn an_answer_without_a_reason_is_whole_only_where_its_end_shows() {
         for (answer, is_cut) in [
-            ("```python\ndef f(x):\n    return x + 1", false),
+            (
+                "```python\ndef f(x):\n    return x + 1\n```\nThat is",
+                false,
+            ),
+            ("```python\ndef f(x):\n    return x + 1", true),
+            ("```python\ndef f(x):\n    return {}", true),
+            ("def f(x):\n    return x + 1", true),
             ("```python\ndef f(x):\n    return x +", true),
             ("```python\ndef f(x", true),
             ("```json\n{\"modules\": []}", false),

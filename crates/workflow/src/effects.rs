@@ -18,7 +18,7 @@ use journeyman_event::{
     last_chars, word,
 };
 use journeyman_journal::Journal;
-use journeyman_language::{DeadCode, TestOutcome, TestReport, of_task};
+use journeyman_language::{DeadCode, Runner, TestOutcome, TestReport, of_task};
 use journeyman_llm::{FinishReason, Message, Request};
 
 use journeyman_tools::{CallContext, Completed};
@@ -279,9 +279,15 @@ impl Effects {
             // The user wrote other code since: what is to be run is decided anew.
             return Ok(stopped(effect));
         }
+        let (runner, sandbox) = (
+            self.worker_context.runners.of_task(state)?,
+            &self.worker_context.sandbox,
+        );
         let files = working_files(state);
         let folder = self.fresh_folder(task, effect, &files).await?;
-        let imported = self.import_in(folder.path(), started, effect, stop).await;
+        let imported = self
+            .import_in(runner, folder.path(), started, effect, stop)
+            .await;
         folder.remove().await;
         if let Some(outcome) = imported? {
             return Ok(outcome);
@@ -298,7 +304,6 @@ impl Effects {
                 continue;
             }
             let folder = self.fresh_folder(task, effect, &files).await?;
-            let (runner, sandbox) = (&self.worker_context.runner, &self.worker_context.sandbox);
             let report = if are_given {
                 let ran = runner.run_tests(sandbox, folder.path(), &names, None, stop);
                 ran.await
@@ -355,6 +360,7 @@ impl Effects {
     /// there was none.
     async fn import_in(
         &self,
+        runner: &dyn Runner,
         folder: &Path,
         started: &TestStarted,
         effect: &OpenEffect,
@@ -363,16 +369,9 @@ impl Effects {
         // Without tests, and before everything is tested together, each module must at least load.
         if started.files.is_empty() || started.scope == TestScope::Integration {
             for code in &started.code {
-                let check = self
-                    .worker_context
-                    .runner
-                    .check_import(
-                        &self.worker_context.sandbox,
-                        folder,
-                        code.module.as_str(),
-                        stop,
-                    )
-                    .await?;
+                let sandbox = &self.worker_context.sandbox;
+                let module = code.module.as_str();
+                let check = runner.check_import(sandbox, folder, module, stop).await?;
                 if stop.is_cancelled() {
                     return Ok(Some(stopped(effect)));
                 }
@@ -399,6 +398,7 @@ impl Effects {
         effect: &OpenEffect,
         stop: &CancellationToken,
     ) -> Result<Outcome, Error> {
+        let runner = self.worker_context.runners.of_task(state)?;
         let folder = self
             .fresh_folder(task, effect, &working_files(state))
             .await?;
@@ -408,11 +408,8 @@ impl Effects {
             .map(|module| module_path(state, &module.plan.name))
             .collect();
         let files: Vec<&str> = paths.iter().map(String::as_str).collect();
-        let found = self
-            .worker_context
-            .runner
-            .analyse(&self.worker_context.sandbox, folder.path(), &files, stop)
-            .await;
+        let found = runner.analyse(&self.worker_context.sandbox, folder.path(), &files, stop);
+        let found = found.await;
         folder.remove().await;
         if stop.is_cancelled() {
             return Ok(stopped(effect));

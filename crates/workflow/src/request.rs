@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use journeyman_language::{ALL, Language};
+use journeyman_language::all;
 
 /// Programming languages that users ask for and that are not supported: their spellings in prompts, in lower
 /// case, and their names.
@@ -193,19 +193,17 @@ pub fn prompt_note(prompt: &str) -> Option<String> {
 /// Whether a prompt names a supported language.
 fn names_ours(prompt: &str) -> bool {
     let lower = prompt.to_lowercase();
-    ALL.iter().any(|language| lower.contains(language.name()))
+    all().any(|language| lower.contains(language.name()))
 }
 
 /// Whether a prompt is itself the beginning of a file.
 fn begins_a_file(prompt: &str) -> bool {
-    let begins = |language: &&dyn Language| !language.stub_signatures(prompt).is_empty();
-    ALL.iter().any(begins)
+    all().any(|language| !language.stub_signatures(prompt).is_empty())
 }
 
 /// The supported languages, worded for a person.
 fn titles() -> String {
-    let titles: Vec<&str> = ALL
-        .iter()
+    let titles: Vec<&str> = all()
         .map(|language| language.prompt_texts().title)
         .collect();
     titles.join(" or ")

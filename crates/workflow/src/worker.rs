@@ -23,9 +23,9 @@ use journeyman_event::payload::{
 use journeyman_event::state::{Action, OpenEffect, Status};
 use journeyman_event::{Principal, Randomness, TaskId, TaskState, TimeSource, Tokens};
 use journeyman_journal::Journal;
-use journeyman_language::check_runner;
 use journeyman_llm::ModelInfo;
 use running::{Ended, Running};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
@@ -139,10 +139,11 @@ impl Worker {
             cancel: control.token(),
             backoff: Backoff::default(),
         };
-        check_runner(
-            &task_run.state,
-            self.effects.worker_context.runner.language(),
-        )?;
+        // Before anything is begun that nothing here could run.
+        self.effects
+            .worker_context
+            .runners
+            .of_task(&task_run.state)?;
         let owner = self.recorder.principal.owner();
         let presence = self.effects.worker_context.agents.enter(owner, task);
         while !task_run.state.status.is_ended() {
@@ -190,14 +191,6 @@ impl Worker {
                 }
                 _ => {}
             }
-            if let Some(until) = task_run.backoff.delayed_until() {
-                tokio::select! {
-                    biased;
-                    () = running.wait() => {}
-                    () = tokio::time::sleep_until(until) => task_run.backoff.clear(),
-                }
-                continue;
-            }
             if !task_run.state.answers.is_empty() {
                 task_run.backoff.reset_calls();
             }
@@ -207,7 +200,28 @@ impl Worker {
                 active: self.active(&task_run.state),
                 has_model_slot: next_slot.is_some(),
             };
-            match decide(&task_run.state, strategy, now) {
+            let step = decide(&task_run.state, strategy, now);
+            // What follows from answers that are there is recorded all the same: it begins nothing.
+            if let Some(delay) = task_run.backoff.current()
+                && !matches!(step, Step::Record(_))
+            {
+                let until = delay.until;
+                if running.is_empty() && until > Instant::now() {
+                    // No effect is under way any more: the delay becomes a pause of the whole task.
+                    let pause = vec![self.pause_fact(delay.reason, &delay.problem)];
+                    if self.record(&mut task_run, pause).await? == Recorded::Appended {
+                        task_run.backoff.became_a_pause();
+                    }
+                    continue;
+                }
+                tokio::select! {
+                    biased;
+                    () = running.wait() => {}
+                    () = tokio::time::sleep_until(until) => task_run.backoff.clear(),
+                }
+                continue;
+            }
+            match step {
                 Step::Ended => break,
                 Step::Wait if running.is_empty() => return Err(Error::NoEffect),
                 Step::Wait => {
@@ -455,7 +469,7 @@ impl Worker {
     /// Records the outcome of an effect.
     async fn conclude(&self, task_run: &mut TaskRun<'_>, ended: Ended) -> Result<(), Error> {
         let now = self.work_clock.read();
-        let mut facts = vec![match ended.outcome? {
+        let facts = vec![match ended.outcome? {
             Outcome::Reached(fact) => fact,
             Outcome::Stopped { fact, tokens } => {
                 let reason = if ended.is_overdue {
@@ -484,12 +498,6 @@ impl Worker {
                 fact
             }
         }];
-        let mut open = task_run.state.effects.iter();
-        if open.all(|effect| effect.intent == ended.intent)
-            && let Some(delay) = task_run.backoff.take_delay()
-        {
-            facts.push(self.pause_fact(delay.reason, &delay.problem));
-        }
         let facts = self.work_clock.timed(&task_run.state, now, facts);
         // What came of it is recorded whatever the user said meanwhile, unless that was the end.
         let is_open =
@@ -501,7 +509,7 @@ impl Worker {
             self.work_clock.note(now);
         }
         let is_short = task_run.state.pause == Some(PauseReason::Shortage);
-        if !is_short && task_run.backoff.delayed_until().is_none() {
+        if !is_short && task_run.backoff.current().is_none() {
             task_run.backoff.reset_shortage();
         }
         Ok(())

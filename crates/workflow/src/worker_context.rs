@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use journeyman_language::Runner;
+use journeyman_language::Runners;
 use journeyman_llm::ModelServer;
 use journeyman_sandbox::Sandbox;
 
@@ -21,8 +21,8 @@ pub struct WorkerContext {
     pub slots: ModelSlots,
     /// The sandbox for code.
     pub sandbox: Sandbox,
-    /// Runs code of the programming language in the sandbox.
-    pub runner: Arc<dyn Runner>,
+    /// Run code in the sandbox, one runner for each programming language.
+    pub runners: Runners,
     /// The strategies for writing modules.
     pub strategies: Strategies,
     /// The tools of agents and users.

@@ -124,11 +124,14 @@ impl Workspace for TaskWorkspace {
         if files.is_empty() {
             return Err(failed("the task has no such tests yet"));
         }
+        let runner = self
+            .worker_context
+            .runners
+            .of_task(&self.state)
+            .map_err(failed)?;
         let folder = self.folder().await?;
         let names: Vec<&str> = files.iter().map(String::as_str).collect();
-        let WorkerContext {
-            runner, sandbox, ..
-        } = &self.worker_context;
+        let sandbox = &self.worker_context.sandbox;
         let ran = runner.run_tests(sandbox, folder.path(), &names, None, cancel);
         let report = ran.await;
         folder.remove().await;
@@ -210,7 +213,7 @@ impl TaskWorkspace {
 
     /// The executable that a command's first word refers to.
     fn program(&self, name: &str) -> Option<PathBuf> {
-        if let Some(program) = self.worker_context.runner.program(name) {
+        if let Some(program) = self.worker_context.runners.program(name) {
             return Some(program);
         }
         if name.starts_with('/') {

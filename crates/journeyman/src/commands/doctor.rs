@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use journeyman_event::Principal;
 use journeyman_fetch::Environment;
+use journeyman_language::Runner;
 use journeyman_language::python::Interpreter;
 use journeyman_llm::{EngineStatus, LLAMA_CPP, catalogue, describe, discover_servers, shown};
 use journeyman_sandbox::Error;
@@ -152,8 +153,9 @@ async fn sandbox(settings: &Settings, environment: Option<&Environment>) -> Chec
         environment.map_or_else(|| "/usr/bin/python3".into(), Environment::interpreter);
     let probed = async {
         let python = Interpreter::discover(&interpreter).await?;
+        let readable = python.readable().to_vec();
         if settings.data_dir.exists() {
-            return probe_sandbox(settings, &python).await;
+            return probe_sandbox(settings, readable, python.interpreter()).await;
         }
         // Nothing is made by looking: a folder that goes away again stands for it.
         let stand_in = tempfile::tempdir().context("cannot make a folder to try the sandbox in")?;
@@ -161,7 +163,7 @@ async fn sandbox(settings: &Settings, environment: Option<&Environment>) -> Chec
             data_dir: stand_in.path().to_owned(),
             ..settings.clone()
         };
-        probe_sandbox(&settings, &python).await
+        probe_sandbox(&settings, readable, python.interpreter()).await
     };
     match probed.await {
         Ok(sandbox) => Check {

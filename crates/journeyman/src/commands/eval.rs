@@ -11,6 +11,7 @@ use journeyman_eval::{
 };
 use journeyman_event::payload::Limits;
 use journeyman_fetch::{FilePlan, assemble};
+use journeyman_language::Runner;
 use journeyman_language::python::Interpreter;
 use serde_json::json;
 
@@ -234,7 +235,8 @@ pub(crate) async fn scorer_main(
             let environment =
                 ensure_python(settings, &Progress::start(Style::Quiet, settings)).await?;
             let python = Interpreter::discover(&environment.interpreter()).await?;
-            let sandbox = probe_sandbox(settings, &python).await?;
+            let readable = python.readable().to_vec();
+            let sandbox = probe_sandbox(settings, readable, python.interpreter()).await?;
             let work: &Path = &settings.data_dir.join(FOLDER);
             if !work.is_dir() {
                 bail!(

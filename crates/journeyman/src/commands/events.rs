@@ -1,6 +1,6 @@
 //! `events`: what happened, and with `--follow` what happens.
 
-use journeyman_event::{Event, Principal, Sequence};
+use journeyman_event::{Event, Principal, Sequence, TaskId};
 use journeyman_journal::{Error, Filter, Journal};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -18,6 +18,9 @@ const PAGE: usize = 1_000;
 pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Result<Exit> {
     Client::refuse(settings, "`events`")?;
     let Some(journal) = read_journal(settings)? else {
+        if let Some(task) = &args.task {
+            return Err(no_task(task));
+        }
         anyhow::ensure!(
             !args.follow,
             "there is no journal in {} yet; `journeyman run` makes one",
@@ -26,6 +29,14 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
         return Ok(Exit::Success);
     };
     let principal = Principal::local();
+    if let Some(task) = &args.task {
+        let of_task = Filter::of_task(task);
+        let first = journal.read(&principal, &of_task, Sequence::ZERO, 1).await;
+        // One that cannot be read is there all the same.
+        if first.is_ok_and(|page| page.events.is_empty()) {
+            return Err(no_task(task));
+        }
+    }
     let mut filter = Filter {
         task_id: args.task,
         kinds: args.kind,
@@ -93,6 +104,10 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
             };
         }
     }
+}
+
+fn no_task(task: &TaskId) -> anyhow::Error {
+    anyhow::anyhow!("there is no task {task}; `journeyman tasks` lists them")
 }
 
 /// The newest events after a position, the newest first.

@@ -12,7 +12,7 @@ use journeyman_api::{Call, ForkQuery, ForkTask, PriorityWord, RetryTask};
 use journeyman_bus::Bus;
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::state::Status;
-use journeyman_event::{Principal, Sequence, TaskId};
+use journeyman_event::{Principal, Randomness, Sequence, TaskId};
 use journeyman_language::of_submission;
 use journeyman_tasks::{ForkRequest, Intervention, Tasks, TasksOptions};
 use journeyman_workflow::Notices;
@@ -49,6 +49,7 @@ pub(crate) async fn intervene(
     task: &TaskId,
     intervention: Intervention,
 ) -> anyhow::Result<Exit> {
+    let accepted = accepted(&intervention);
     let status = if let Some(client) = Client::find(settings).await? {
         let view = client.intervene(task, &intervention).await?;
         Status::from(view.status)
@@ -61,11 +62,32 @@ pub(crate) async fn intervene(
     };
     let status = status.as_str();
     if settings.json {
-        json(&json!({"task_id": task, "status": status}))?;
+        json(&json!({"task_id": task, "status": status, "accepted": accepted}))?;
     } else {
-        line(&format!("task {task} is {status}"))?;
+        let accepted = accepted.map_or_else(String::new, |what| format!("{what}; "));
+        line(&format!("{accepted}task {task} is {status}"))?;
     }
     Ok(Exit::Success)
+}
+
+/// What was accepted, for a person; none where the status that follows says it.
+fn accepted(intervention: &Intervention) -> Option<String> {
+    match intervention {
+        Intervention::Instruct { .. } => {
+            Some("accepted: your words are part of every prompt from its next step on".to_owned())
+        }
+        Intervention::Answer { question, .. } => Some(match question {
+            Some(question) => format!("accepted: the answer to {question}"),
+            None => "accepted: the answer".to_owned(),
+        }),
+        Intervention::EditFile { path, .. } => {
+            Some(format!("accepted: your text is the next version of {path}"))
+        }
+        Intervention::SkipModule { module } => {
+            Some(format!("accepted: no more work is done on {module}"))
+        }
+        Intervention::Pause | Intervention::Resume { .. } | Intervention::Cancel => None,
+    }
 }
 
 pub(crate) async fn edit(
@@ -92,8 +114,11 @@ pub(crate) async fn edit(
 
 pub(crate) async fn retry(settings: &Settings, task: &TaskId) -> anyhow::Result<Exit> {
     let new = if let Some(client) = Client::find(settings).await? {
-        let accepted = client.call(Call::retry(task, &RetryTask::default()));
-        accepted.await?.task_id
+        let again = RetryTask {
+            idempotency_key: Some(new_key()),
+        };
+        let accepted = client.call_once(|| Call::retry(task, &again)).await?;
+        accepted.task_id
     } else {
         let (me, offline_tasks) = (Principal::local(), offline_tasks(settings)?);
         let new = offline_tasks
@@ -114,10 +139,13 @@ pub(crate) async fn fork(settings: &Settings, args: ForkArgs) -> anyhow::Result<
             budget: args.limits.budget_tokens.map(Whole),
             timeout: args.limits.timeout.map(|time| time.as_secs_f64()),
             max_iterations: iterations.map(|max| Whole(max.get().into())),
+            idempotency_key: Some(new_key()),
             ..ForkTask::default()
         };
-        let at = Sequence(args.at).into();
-        let accepted = client.call(Call::fork(task, &ForkQuery { at }, &changes));
+        let query = ForkQuery {
+            at: Sequence(args.at).into(),
+        };
+        let accepted = client.call_once(|| Call::fork(task, &query, &changes));
         accepted.await?.task_id
     } else {
         let (me, offline_tasks) = (Principal::local(), offline_tasks(settings)?);
@@ -147,6 +175,15 @@ pub(crate) async fn fork(settings: &Settings, args: ForkArgs) -> anyhow::Result<
             .to_string()
     };
     say_new(settings, &new)
+}
+
+/// A key for one command: what it asks for is done once, however often it is sent.
+fn new_key() -> String {
+    format!(
+        "{:016x}{:016x}",
+        SystemRandom.next_u64(),
+        SystemRandom.next_u64()
+    )
 }
 
 fn say_new(settings: &Settings, task: &str) -> anyhow::Result<Exit> {

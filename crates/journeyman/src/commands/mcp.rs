@@ -42,8 +42,9 @@ pub(crate) async fn mcp(settings: &Settings) -> anyhow::Result<Exit> {
         wanted,
         is_elsewhere: settings.server.is_some(),
     });
+    let languages = journeyman_language::names();
     let served = tokio::select! {
-        served = serve_stdio(journeyman_api::Client::new(way)) => served,
+        served = serve_stdio(journeyman_api::Client::new(way), &languages) => served,
         () = finder.run(wishes) => Ok(()),
         () = cancel.cancelled() => Ok(()),
     };

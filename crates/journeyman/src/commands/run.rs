@@ -40,6 +40,33 @@ const RETRY: Duration = Duration::from_millis(200);
 const HOLDER_TIME: Duration = Duration::from_secs(5);
 /// A server elsewhere that is lost has this long to come back.
 const SERVER_TIME: Duration = Duration::from_mins(1);
+/// While it is waited for, that is said so often.
+const TOLD_EVERY: Duration = Duration::from_secs(15);
+
+/// A server that is gone, and how long it is waited for.
+struct Loss {
+    since: Instant,
+    told: Option<Instant>,
+    patience: Duration,
+}
+
+impl Loss {
+    /// Whether it was waited for long enough.
+    fn is_final(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) > self.patience
+    }
+
+    /// For how long it is waited for still, where it is time to say so again.
+    fn due(&mut self, now: Instant) -> Option<Duration> {
+        let is_due = |told: Instant| now.saturating_duration_since(told) >= TOLD_EVERY;
+        if self.told.is_some_and(|told| !is_due(told)) {
+            return None;
+        }
+        self.told = Some(now);
+        let waited = now.saturating_duration_since(self.since);
+        Some(self.patience.saturating_sub(waited))
+    }
+}
 
 pub(crate) async fn run(settings: &Settings, args: RunArgs) -> anyhow::Result<Exit> {
     let (submission, notes) = submission(args, settings.tools_said())?;
@@ -177,7 +204,7 @@ async fn see_through(
     }
     // What was seen of it at a server, whether that may have it, and its model, if that is not ours.
     let (mut seen, mut is_sent, mut other_model) = (None, false, None);
-    let mut lost_since = None;
+    let mut lost: Option<Loss> = None;
     loop {
         match TaskLocation::find(settings, cancel).await? {
             None => return Ok(seen),
@@ -227,22 +254,25 @@ async fn see_through(
                     Err(error) => return Err(error),
                 };
                 if problem.is_none() {
-                    lost_since = None;
+                    lost = None;
                 }
-                let since = *lost_since.get_or_insert_with(Instant::now);
-                let patience = if client.is_local() {
-                    HOLDER_TIME
-                } else {
-                    SERVER_TIME
-                };
+                let now = Instant::now();
+                let loss = lost.get_or_insert_with(|| Loss {
+                    since: now,
+                    told: None,
+                    patience: if client.is_local() {
+                        HOLDER_TIME
+                    } else {
+                        SERVER_TIME
+                    },
+                });
+                let who = client.who(settings);
                 let words = match &problem {
-                    Some(error) if !is_lost(error) && !is_stopping(error) => {
-                        format!("{error:#}; trying again")
-                    }
-                    _ => "the server is gone or stopping; going on from there".to_owned(),
+                    Some(error) if !is_lost(error) && !is_stopping(error) => format!("{error:#}"),
+                    _ => format!("{who} is gone or stopping"),
                 };
-                if let Some(error) = problem.filter(|_| since.elapsed() > patience) {
-                    let who = client.who(settings);
+                let is_final = loss.is_final(now);
+                if let Some(error) = problem.filter(|_| is_final) {
                     let what = if is_lost(&error) {
                         format!("the connection to {who} is lost")
                     } else if seen.is_some() {
@@ -251,11 +281,20 @@ async fn see_through(
                         return Err(error);
                     };
                     return Err(error.context(format!(
-                        "{what}; `journeyman resume {task}` shows what becomes of the task there"
+                        "{what}; `journeyman resume {task}{}` shows what becomes of the task there",
+                        settings.place_flags()
                     )));
                 }
-                if since.elapsed() < RETRY {
-                    progress.say(&words);
+                let is_first = loss.told.is_none();
+                if let Some(left) = loss.due(now) {
+                    let left = left.as_secs();
+                    let words = format!("{words}; trying again for {left} s");
+                    // However quiet it is to be, one who waits should know for what.
+                    if is_first && !client.is_local() {
+                        progress.warn(&words);
+                    } else {
+                        progress.say(&words);
+                    }
                 }
                 tokio::select! {
                     () = tokio::time::sleep(RETRY) => {}
@@ -263,5 +302,30 @@ async fn see_through(
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_server_is_told_again_and_again_and_given_up_after_its_time() {
+        let since = Instant::now();
+        let mut loss = Loss {
+            since,
+            told: None,
+            patience: SERVER_TIME,
+        };
+        let mut told = Vec::new();
+        let mut at = Duration::ZERO;
+        while !loss.is_final(since + at) {
+            if let Some(left) = loss.due(since + at) {
+                told.push((at.as_secs(), left.as_secs()));
+            }
+            at += RETRY;
+        }
+        assert_eq!(told, [(0, 60), (15, 45), (30, 30), (45, 15), (60, 0)]);
+        assert!(at > SERVER_TIME && at <= SERVER_TIME + RETRY, "{at:?}");
     }
 }

@@ -20,6 +20,10 @@ impl Runner for NoEffects {
         None
     }
 
+    fn readable(&self) -> &[PathBuf] {
+        &[]
+    }
+
     async fn run_tests(
         &self,
         _: &Sandbox,

@@ -266,6 +266,32 @@ async fn a_busy_server_lets_one_module_rest_and_the_other_goes_on() {
 }
 
 #[tokio::test]
+async fn what_was_answered_for_one_module_is_used_while_another_waits_for_a_busy_server() {
+    let shop = Shop::with(None, asked()).await;
+    let (busy, moment) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    shop.model
+        .next("a", Fate::At(busy.clone(), End::BusyForLong));
+    shop.model
+        .next("b", Fate::At(moment.clone(), End::Answered));
+    let used = async {
+        shop.until(|model| model.open() == 2).await;
+        busy.notify_one();
+        shop.until(|model| model.open() == 1).await;
+        moment.notify_one();
+        // Then the task rests, for an hour.
+        shop.until_recorded("task_paused").await
+    };
+    let events = tokio::select! {
+        state = shop.work() => panic!("{:?}", state.ending),
+        events = used => events,
+    };
+    let told = told(&events, &["code_generated", "task_paused"]);
+    let kinds: Vec<&str> = told.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, ["code_generated", "task_paused"]);
+    assert_eq!(interruptions(&events), [("p.a", Interruption::ModelBusy)]);
+}
+
+#[tokio::test]
 async fn a_server_that_dies_of_several_calls_has_died_once() {
     let shop = Shop::with(None, asked()).await;
     let both = Arc::new(Barrier::new(2));

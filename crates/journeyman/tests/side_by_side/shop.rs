@@ -12,6 +12,7 @@ use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::{Event, Payload, Principal, SeededRandom, TaskId, TaskState, Tokens};
 use journeyman_journal::{Filter, Journal, Memory};
 use journeyman_language::python::Interpreter;
+use journeyman_language::{Runner, Runners};
 use journeyman_llm::{
     Answer, Error, FinishReason, Message, ModelInfo, ModelServer, OnDelta, Request, TokenCount,
     Usage, Window, WindowSource,
@@ -49,6 +50,8 @@ pub(crate) enum End {
     Broken,
     /// The server is busy.
     Busy,
+    /// It is, and says that it is for an hour.
+    BusyForLong,
     /// The server does not want it.
     Rejected,
 }
@@ -62,12 +65,12 @@ impl End {
                 url,
                 reason: "it died".to_owned(),
             },
-            Self::Busy => Error::Failing {
+            Self::Busy | Self::BusyForLong => Error::Failing {
                 url,
                 status: 429,
                 is_told: true,
                 message: "busy".to_owned(),
-                retry_after: None,
+                retry_after: matches!(self, Self::BusyForLong).then_some(Duration::from_hours(1)),
             },
             Self::Rejected => Error::Rejected {
                 status: 401,
@@ -255,7 +258,7 @@ impl Shop {
                 server: model.clone(),
                 slots: ModelSlots::new(places),
                 sandbox,
-                runner: Arc::new(NoEffects),
+                runners: Runners::new(vec![Arc::new(NoEffects)]),
                 strategies: Strategies::new(Arc::new(WholeFile), Vec::new()),
                 tools: Toolbox::built_in().unwrap(),
                 agents: AgentRegistry::default(),
@@ -341,6 +344,22 @@ impl Shop {
         tokio::time::timeout(limit, looks)
             .await
             .expect("it happens");
+    }
+
+    /// Waits until an event of this kind is there, and gives all of them.
+    pub(crate) async fn until_recorded(&self, kind: &str) -> Vec<Event> {
+        let looks = async {
+            loop {
+                let events = self.events().await;
+                if events.iter().any(|event| event.kind() == kind) {
+                    return events;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let limit = Duration::from_mins(1);
+        let found = tokio::time::timeout(limit, looks);
+        found.await.expect("it is recorded")
     }
 
     /// Records facts beside whoever works.

@@ -7,8 +7,8 @@ mod repaired;
 
 use blocks::fenced_blocks;
 pub(super) use file::{test_file, whole_file};
-use journeyman_syntax::Source;
 
+use crate::LastBlock;
 use crate::answer::without_reasoning;
 
 /// The texts of the fenced blocks of an answer that are marked so, one that is left open at the end included.
@@ -19,10 +19,13 @@ pub(super) fn blocks_marked(answer: &str, mark: &str) -> Vec<String> {
     marked.map(|block| block.text).collect()
 }
 
-/// Whether an answer ends in a block that is not closed, and whose code is whole as far as it goes.
-pub(super) fn ends_in_whole_code(answer: &str) -> bool {
-    let open = fenced_blocks(&without_reasoning(answer)).1;
-    open.is_some_and(|open| Source::of(&open.text).parses())
+/// How the last fenced block of an answer ends.
+pub(super) fn last_block(answer: &str) -> LastBlock {
+    match fenced_blocks(&without_reasoning(answer)) {
+        (_, Some(open)) => LastBlock::Open(open.text),
+        (closed, None) if closed.is_empty() => LastBlock::Missing,
+        _ => LastBlock::Closed,
+    }
 }
 
 #[cfg(test)]

@@ -90,11 +90,6 @@ impl Interpreter {
         &self.program
     }
 
-    /// The paths it must be able to read, for [`journeyman_sandbox::SandboxOptions::readable`].
-    pub fn readable(&self) -> &[PathBuf] {
-        &self.readable
-    }
-
     /// Its version, such as `3.11.7`.
     pub fn version(&self) -> &str {
         &self.version
@@ -246,6 +241,10 @@ impl Runner for Interpreter {
         ["python", "python3"]
             .contains(&word)
             .then(|| self.program.clone())
+    }
+
+    fn readable(&self) -> &[PathBuf] {
+        &self.readable
     }
 
     async fn run_tests(

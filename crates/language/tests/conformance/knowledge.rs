@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
 use journeyman_event::payload::{GivenTest, TestOrigin};
-use journeyman_language::of;
+use journeyman_language::{LastBlock, of};
 
 use super::Sample;
 
@@ -276,9 +276,10 @@ pub(crate) fn an_answer_holds_a_file(sample: &Sample) {
     let open = |source: &str| format!("```{}\n{source}", words.fence);
     let cut = language.code_in_answer(&open(sample.right), Some("be short"), names);
     assert_eq!(cut, Err("be short".to_owned()));
-    assert!(language.ends_in_whole_code(&open(sample.right)));
-    assert!(!language.ends_in_whole_code(&open(sample.unreadable)));
-    assert!(!language.ends_in_whole_code(&said(sample.right)));
+    let left_open = LastBlock::Open(format!("{}\n", sample.right.trim_end()));
+    assert_eq!(language.last_block(&open(sample.right)), left_open);
+    assert_eq!(language.last_block(&said(sample.right)), LastBlock::Closed);
+    assert_eq!(language.last_block("I cannot do that."), LastBlock::Missing);
 
     let tool = format!("{}\n```tool\n{{}}\n```", said(sample.right));
     assert_eq!(language.blocks_in_answer(&tool, "tool"), ["{}\n"]);

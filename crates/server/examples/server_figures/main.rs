@@ -141,7 +141,7 @@ impl Server {
                 name: "MCP",
                 path: journeyman_mcp::PATH,
                 page: journeyman_mcp::PAGE,
-                router: journeyman_mcp::router(stop.clone()),
+                router: journeyman_mcp::router(stop.clone(), &journeyman_language::names()),
             }),
             servers: Arc::new(Always),
             randomness: random,

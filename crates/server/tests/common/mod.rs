@@ -85,7 +85,7 @@ pub(crate) async fn serve(change: impl FnOnce(&mut ServerOptions)) -> Served {
             name: "MCP",
             path: journeyman_mcp::PATH,
             page: journeyman_mcp::PAGE,
-            router: journeyman_mcp::router(stop.clone()),
+            router: journeyman_mcp::router(stop.clone(), &journeyman_language::names()),
         }),
         servers: Arc::new(Always),
         randomness: random,

@@ -19,7 +19,8 @@ pub(super) struct Delay {
     pub(super) reason: PauseReason,
     /// What happened, and what would help.
     pub(super) problem: String,
-    until: Instant,
+    /// Until when nothing new is started.
+    pub(super) until: Instant,
 }
 
 pub(super) struct Backoff {
@@ -70,9 +71,9 @@ impl Backoff {
         }
     }
 
-    /// Until when nothing new is started.
-    pub(super) fn delayed_until(&self) -> Option<Instant> {
-        self.delay.as_ref().map(|delay| delay.until)
+    /// The delay during which nothing new is started, if there is one.
+    pub(super) fn current(&self) -> Option<&Delay> {
+        self.delay.as_ref()
     }
 
     /// Allows new effects again.
@@ -85,13 +86,13 @@ impl Backoff {
         }
     }
 
-    /// Takes the delay. Used when no other effect is in progress any more, so that the whole task waits.
-    pub(super) fn take_delay(&mut self) -> Option<Delay> {
-        let delay = self.delay.take()?;
-        if delay.reason != PauseReason::Shortage {
+    /// Ends the delay because no other effect is in progress any more: the whole task waits for the rest of it.
+    pub(super) fn became_a_pause(&mut self) {
+        if let Some(delay) = self.delay.take()
+            && delay.reason != PauseReason::Shortage
+        {
             self.asked = delay.until.saturating_duration_since(Instant::now());
         }
-        Some(delay)
     }
 
     /// How long to wait before the next call.

@@ -81,7 +81,7 @@ pub(super) fn submission(
     if let Some(problem) = prompt_problem(&prompt) {
         return Err(UsageError(format!("this prompt is not worked on: {problem}")).into());
     }
-    let language = find(args.language.as_str()).map_err(|error| UsageError(error.to_string()))?;
+    let language = find(&args.language).map_err(|error| UsageError(error.to_string()))?;
     let mut tests = if args.no_examples {
         GivenTests::without_examples(language, &prompt)
     } else {
