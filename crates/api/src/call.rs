@@ -15,7 +15,7 @@ use crate::files::{ContextView, FileList, FileQuery};
 use crate::interventions::{NewIntervention, Nothing};
 use crate::server::{Health, QueueChange, QueueView, Ready, ServedSettings, Ticket};
 use crate::tasks::{
-    AtQuery, ForkQuery, ForkTask, ListQuery, NewTask, Position, RetryTask, TaskPage,
+    AtQuery, ForkQuery, ForkTask, ListQuery, NewTask, Position, RetryTask, TaskPage, TaskQuery,
 };
 use crate::tools::{AgentList, CallsView, ToolCalls, ToolList};
 use crate::view::{Accepted, TaskView};
@@ -34,6 +34,8 @@ pub struct Request {
     pub method: Method,
     /// The path with its query.
     pub path: String,
+    /// The value of `If-Match`: what is there must be this, or nothing is done.
+    pub if_match: Option<String>,
     /// The body, JSON.
     pub body: Option<String>,
 }
@@ -66,10 +68,7 @@ impl<A> Call<A> {
     }
 
     fn get_with(path: &str, query: &impl Serialize) -> Self {
-        // No query here has parts that cannot be said.
-        let query = serde_urlencoded::to_string(query).unwrap_or_default();
-        let sign = if query.is_empty() { "" } else { "?" };
-        Self::get(format!("{path}{sign}{query}"))
+        Self::get(with_query(path, query))
     }
 
     fn post(path: String, body: &impl Serialize) -> Self {
@@ -80,7 +79,12 @@ impl<A> Call<A> {
 
     fn of(method: Method, path: String, body: Option<String>) -> Self {
         Self {
-            request: Request { method, path, body },
+            request: Request {
+                method,
+                path,
+                if_match: None,
+                body,
+            },
             answer: PhantomData,
         }
     }
@@ -88,6 +92,12 @@ impl<A> Call<A> {
     /// The request to send.
     pub fn request(&self) -> &Request {
         &self.request
+    }
+
+    /// The same, only if the task has this version; whatever version it has, if none is named.
+    pub fn only_at(mut self, version: Option<u64>) -> Self {
+        self.request.if_match = version.map(|version| format!("\"{version}\""));
+        self
     }
 
     /// The same, answered with whatever JSON comes: for whoever passes it on.
@@ -106,6 +116,13 @@ impl<A> Call<A> {
             answer: PhantomData,
         }
     }
+}
+
+fn with_query(path: &str, query: &impl Serialize) -> String {
+    // No query here has parts that cannot be said.
+    let query = serde_urlencoded::to_string(query).unwrap_or_default();
+    let sign = if query.is_empty() { "" } else { "?" };
+    format!("{path}{sign}{query}")
 }
 
 fn of_task(task: &TaskId) -> String {
@@ -131,8 +148,10 @@ impl Call<Accepted> {
 
     /// Starts a new task from the past of this one.
     pub fn fork(task: &TaskId, query: &ForkQuery, changes: &ForkTask) -> Self {
-        let at = query.at.sequence();
-        Self::post(format!("{}/fork?at={at}", of_task(task)), changes)
+        Self::post(
+            with_query(&format!("{}/fork", of_task(task)), query),
+            changes,
+        )
     }
 }
 
@@ -147,6 +166,15 @@ impl Call<TaskView> {
     /// Gets a task, in its current state or as it was after a position.
     pub fn task(task: &TaskId, moment: Option<Sequence>) -> Self {
         Self::get_with(&of_task(task), &at(moment))
+    }
+
+    /// Looks at a task as it was at a version.
+    pub fn task_at_version(task: &TaskId, version: u64) -> Self {
+        let query = TaskQuery {
+            version: Some(version),
+            ..TaskQuery::default()
+        };
+        Self::get_with(&of_task(task), &query)
     }
 
     /// Does something to a task.
@@ -299,6 +327,11 @@ mod tests {
         assert_eq!(
             Call::events(&task, &query).request().path,
             "/api/v1/tasks/t-1/events?after=7&kind=a%26b%3Dc&data=true"
+        );
+        let version = Call::task_at_version(&task, u64::MAX);
+        assert_eq!(
+            version.request().path,
+            "/api/v1/tasks/t-1?version=18446744073709551615"
         );
     }
 }

@@ -16,8 +16,19 @@ use crate::problem::Problem;
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
+    /// The entity tag of what is answered, with its quotes, where it has one.
+    pub etag: Option<String>,
     /// The body.
     pub body: Bytes,
+}
+
+/// A text, and the entity tag that it was answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tagged {
+    /// The text.
+    pub text: String,
+    /// The entity tag, with its quotes, where the answer has one.
+    pub etag: Option<String>,
 }
 
 /// A server that did not answer, in words for a person.
@@ -120,6 +131,8 @@ fn unknown(name: &str, status: u16) -> Problem {
         ),
         field: None,
         retry_after: None,
+        version: None,
+        etag: None,
     }
 }
 
@@ -157,7 +170,7 @@ impl<T: Transport + ?Sized> Client<T> {
 
     /// Asks for something that is answered in JSON.
     pub async fn call<A: DeserializeOwned>(&self, call: Call<A>) -> Result<A, Error> {
-        let body = self.answered(call.request()).await?;
+        let Answer { body, .. } = self.answered(call.request()).await?;
         serde_json::from_slice(&body).map_err(|error| {
             let name = self.0.name();
             Error::Unreadable(format!(
@@ -168,16 +181,22 @@ impl<T: Transport + ?Sized> Client<T> {
 
     /// Asks for a text.
     pub async fn text(&self, call: Call<Text>) -> Result<String, Error> {
-        let body = self.answered(call.request()).await?;
-        Ok(String::from_utf8_lossy(&body).into_owned())
+        self.tagged(call).await.map(|Tagged { text, .. }| text)
     }
 
-    async fn answered(&self, request: &Request) -> Result<Bytes, Error> {
-        let Answer { status, body } = self.0.ask(request).await?;
-        if (200..300).contains(&status) {
-            return Ok(body);
+    /// Asks for a text, and gives the entity tag that it is answered with beside it.
+    pub async fn tagged(&self, call: Call<Text>) -> Result<Tagged, Error> {
+        let Answer { body, etag, .. } = self.answered(call.request()).await?;
+        let text = String::from_utf8_lossy(&body).into_owned();
+        Ok(Tagged { text, etag })
+    }
+
+    async fn answered(&self, request: &Request) -> Result<Answer, Error> {
+        let answer = self.0.ask(request).await?;
+        if (200..300).contains(&answer.status) {
+            return Ok(answer);
         }
-        Err(Error::refused(&self.0.name(), status, &body))
+        Err(Error::refused(&self.0.name(), answer.status, &answer.body))
     }
 }
 

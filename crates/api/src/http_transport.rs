@@ -79,12 +79,20 @@ impl HttpTransport {
     }
 
     fn prepare(&self, request: &Request) -> reqwest::RequestBuilder {
-        let Request { method, path, body } = request;
+        let Request {
+            method,
+            path,
+            if_match,
+            body,
+        } = request;
         let mut request = self
             .http
             .request(method.clone(), format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
+        }
+        if let Some(tags) = if_match {
+            request = request.header(header::IF_MATCH, tags);
         }
         if let Some(body) = body {
             request = request
@@ -107,13 +115,20 @@ impl HttpTransport {
 
     async fn read(answer: Response) -> Result<Answer, Unreachable> {
         let status = answer.status().as_u16();
+        let etag = etag_of(answer.headers());
         let body = answer.bytes().await;
         let broke_off = |error: reqwest::Error| {
             Unreachable::Lost(format!("the server's answer broke off: {}", whole(&error)))
         };
         let body = body.map_err(broke_off)?;
-        Ok(Answer { status, body })
+        Ok(Answer { status, etag, body })
     }
+}
+
+/// The entity tag among an answer's headers.
+pub fn etag_of(headers: &header::HeaderMap) -> Option<String> {
+    let etag = headers.get(header::ETAG)?;
+    etag.to_str().ok().map(str::to_owned)
 }
 
 #[async_trait]
@@ -177,7 +192,7 @@ impl Client<HttpTransport> {
             return Ok(None);
         }
         if !status.is_success() {
-            let Answer { status, body } = HttpTransport::read(answer).await?;
+            let Answer { status, body, .. } = HttpTransport::read(answer).await?;
             return Err(Error::refused(&self.transport().name(), status, &body));
         }
         Ok(Some(Watch {

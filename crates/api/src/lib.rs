@@ -20,10 +20,10 @@ mod tools;
 mod view;
 
 pub use call::{Call, Request, Stream, Text};
-pub use client::{Answer, AuthenticatedClient, Client, Error, Transport, Unreachable};
+pub use client::{Answer, AuthenticatedClient, Client, Error, Tagged, Transport, Unreachable};
 pub use events::{BlobPath, EventPage, EventView, EventsQuery, LinesQuery, SentEvent, StreamQuery};
 pub use files::{ContextView, FileList, FilePath, FileQuery, FileView, MessageView};
-pub use http_transport::{HttpTransport, Watch};
+pub use http_transport::{HttpTransport, Watch, etag_of};
 pub use interventions::{NewIntervention, Nothing};
 pub use limits::{CheckedTask, LimitError};
 pub use problem::Problem;
@@ -31,9 +31,9 @@ pub use server::{
     Depth, Health, QueueChange, QueueView, Ready, ServedSetting, ServedSettings, Ticket, Times,
 };
 pub use tasks::{
-    Answer as GivenAnswer, AtQuery, ForkQuery, ForkTask, IdempotencyKey, Language, ListQuery,
-    NewTask, NewTest, Position, PriorityWord, RetryTask, TaskName, TaskPage, TaskPath, ToolPattern,
-    task_name,
+    Answer as GivenAnswer, AtQuery, ForkQuery, ForkTask, IdempotencyKey, IfMatch, IfNoneMatch,
+    Language, ListQuery, NewTask, NewTest, Position, PriorityWord, RetryTask, TaskName, TaskPage,
+    TaskPath, TaskQuery, ToolPattern, task_name,
 };
 pub use tools::{
     AgentList, AgentView, CallView, CallsView, ToolCalls, ToolList, ToolStep, ToolView,

@@ -23,6 +23,12 @@ pub struct Problem {
     pub field: Option<String>,
     /// Seconds until it is worth trying again.
     pub retry_after: Option<u64>,
+    /// The version that the task has, where the request was meant for another one.
+    #[serde(default)]
+    pub version: Option<u64>,
+    /// The entity tag of what is there now, with its quotes, where the request was meant for something else.
+    #[serde(default)]
+    pub etag: Option<String>,
 }
 
 impl Problem {
@@ -35,6 +41,8 @@ impl Problem {
             detail: detail.into(),
             field: None,
             retry_after: None,
+            version: None,
+            etag: None,
         }
     }
 
@@ -93,6 +101,20 @@ impl Problem {
         }
     }
 
+    /// What was asked for is not what is there now: the version of the task that it is about, if it is about one, and the
+    /// entity tag of what is there.
+    pub fn other_version(
+        detail: impl Into<String>,
+        version: Option<u64>,
+        etag: Option<String>,
+    ) -> Self {
+        Self {
+            version,
+            etag,
+            ..Self::new(StatusCode::PRECONDITION_FAILED, "other-version", detail)
+        }
+    }
+
     /// What kind of problem, as a word: the end of its type.
     pub fn word(&self) -> &str {
         let word = self.kind.strip_prefix(URN);
@@ -118,6 +140,10 @@ impl axum_core::response::IntoResponse for Problem {
         );
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        let etag = self.etag.as_deref().map(HeaderValue::from_str);
+        if let Some(Ok(etag)) = etag {
+            headers.insert(header::ETAG, etag);
         }
         if self.status() == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");

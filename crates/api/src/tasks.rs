@@ -265,6 +265,20 @@ pub struct AtQuery {
     pub at: Option<Position>,
 }
 
+/// At which moment a task is looked at, by a position or by a version: as it is now, if neither is named.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct TaskQuery {
+    /// As it was after the event at this position, or the last one before it.
+    #[param(value_type = Option<u64>, minimum = 0)]
+    pub at: Option<Position>,
+    /// As it was at this version: after as many of its events; 0 is before the first one. A version that the task does not
+    /// have yet is answered with 404 and the version that it has.
+    #[param(minimum = 0)]
+    pub version: Option<u64>,
+}
+
 /// What is said of another try.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -304,14 +318,35 @@ pub struct ForkTask {
     pub idempotency_key: Option<String>,
 }
 
-/// From where a task is forked.
-#[derive(Clone, Debug, Serialize, Deserialize, IntoParams)]
+/// From where a task is forked: one of these is named.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ForkQuery {
     /// The last position of the task's past that counts: its first event's or a later one.
-    #[param(value_type = u64, minimum = 0)]
-    pub at: Position,
+    #[param(value_type = Option<u64>, minimum = 0)]
+    pub at: Option<Position>,
+    /// The last version of the task that counts: 1 or a later one that it has.
+    #[param(minimum = 1)]
+    pub version: Option<u64>,
+}
+
+impl ForkQuery {
+    /// From this position.
+    pub fn at(position: Sequence) -> Self {
+        Self {
+            at: Some(position.into()),
+            ..Self::default()
+        }
+    }
+
+    /// From this version.
+    pub fn version(version: u64) -> Self {
+        Self {
+            version: Some(version),
+            ..Self::default()
+        }
+    }
 }
 
 /// Which task a path is about.
@@ -330,6 +365,29 @@ pub struct IdempotencyKey {
     /// A request with the same key and content returns the same task.
     #[param(rename = "Idempotency-Key", pattern = "^[\\x21-\\x7e]{1,200}$")]
     pub idempotency_key: Option<String>,
+}
+
+/// The header by which a change is made only to what the client knows.
+#[derive(Clone, Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct IfMatch {
+    /// Only if the task is at this version still: the entity tag of an answer about it, or its version alone in quotes
+    /// (`"17"`); several with commas between, or `*` for any version. A weak tag (`W/"17"`) never fits. Otherwise nothing
+    /// is changed, and the answer is 412 with the version that the task has.
+    #[param(
+        rename = "If-Match",
+        pattern = "^(\\*|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\")*)$"
+    )]
+    pub if_match: Option<String>,
+}
+
+/// The header by which an answer is not sent again to a client that has it.
+#[derive(Clone, Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct IfNoneMatch {
+    /// The entity tags of the answers that the client has, with commas between: where one of them would be answered again, 304 is.
+    #[param(rename = "If-None-Match")]
+    pub if_none_match: Option<String>,
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub mod state;
 mod time;
 mod tokens;
 mod turns;
+mod versioned;
 
 pub use clock::{ClockError, ClockOrder, ProcessId, VectorClock};
 pub use content::ContentHash;
@@ -41,3 +42,4 @@ pub use state::{FOLD_VERSION, TaskState};
 pub use time::{Randomness, SeededRandom, SteppedTime, TimeSource};
 pub use tokens::Tokens;
 pub use turns::{TurnDetector, end_of_turn};
+pub use versioned::{StaleVersion, Versioned};

@@ -90,6 +90,7 @@ payloads! {
     "user_intervention" => UserIntervention,
     "user_answered" => UserAnswered,
     "module_skipped" => ModuleSkipped,
+    "stop_requested" => StopRequested,
     "task_cancelled" => TaskCancelled,
     "task_failed" => TaskFailed,
     "task_complete" => TaskComplete,

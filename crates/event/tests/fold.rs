@@ -9,9 +9,10 @@ use journeyman_event::payload::{
     CodeOrigin, CodeUnderTest, CorrectionCompleted, CorrectionStarted, EffectInterrupted,
     EffectRetried, FailureReason, GivenTest, Interruption, Limits, LimitsChanged,
     ModelCallCompleted, ModelCallFailed, ModelCallStarted, ModuleComplete, ModuleStarted,
-    PauseReason, PlannedModule, PlanningComplete, Purpose, TaskCancelled, TaskComplete, TaskFailed,
-    TaskPaused, TaskResumed, TaskStarted, TaskSubmitted, TestFailed, TestFailureKind, TestOrigin,
-    TestPassed, TestResult, TestScope, TestStarted, UserIntervention, Verification,
+    PauseReason, PlannedModule, PlanningComplete, Purpose, RequestedStop, StopRequested,
+    TaskCancelled, TaskComplete, TaskFailed, TaskPaused, TaskResumed, TaskStarted, TaskSubmitted,
+    TestFailed, TestFailureKind, TestOrigin, TestPassed, TestResult, TestScope, TestStarted,
+    UserIntervention, Verification,
 };
 use journeyman_event::state::{Ending, FoldError, Status};
 use journeyman_event::{
@@ -179,6 +180,27 @@ impl Maker {
 #[test]
 fn no_events_are_the_empty_state() {
     assert_eq!(TaskState::fold(&[]).unwrap(), TaskState::default());
+}
+
+#[test]
+fn that_a_stop_was_asked_for_changes_nothing_but_the_version() {
+    let mut maker = Maker::planned();
+    let before = maker.fold();
+    maker.actor = "user";
+    for stop in [RequestedStop::Pause, RequestedStop::Cancel] {
+        maker.add(None, None, StopRequested { stop });
+    }
+    let after = maker.fold();
+    assert_eq!(after.revision, before.revision.next().next());
+    let same = TaskState {
+        sequence: before.sequence,
+        revision: before.revision,
+        last_event: before.last_event,
+        last_at: before.last_at,
+        clock: before.clock.clone(),
+        ..after
+    };
+    assert_eq!(same, before);
 }
 
 #[test]

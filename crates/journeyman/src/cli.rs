@@ -11,7 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use journeyman_api::limits::{ITERATIONS_MAX, TOKEN_BUDGET_MAX};
-use journeyman_event::{ModuleName, Owner, Priority, TaskId};
+use journeyman_event::{ModuleName, Owner, Priority, Revision, Sequence, TaskId};
 use journeyman_journal::Head;
 use journeyman_language::{default_language, names};
 use journeyman_server::{TcpProtocols, UserRole};
@@ -130,6 +130,8 @@ pub(crate) enum Command {
         task: TaskId,
         /// What is wanted
         instruction: String,
+        #[command(flatten)]
+        only: IfVersion,
     },
     /// Answer a question of a task's
     Answer {
@@ -140,6 +142,8 @@ pub(crate) enum Command {
         /// The question
         #[arg(long)]
         question: Option<String>,
+        #[command(flatten)]
+        only: IfVersion,
     },
     /// Write a module's file yourself: its next version, tested like any other
     Edit {
@@ -149,6 +153,8 @@ pub(crate) enum Command {
         path: String,
         /// Where its new text is; - for standard input
         file: PathBuf,
+        #[command(flatten)]
+        only: IfVersion,
     },
     /// Want no more work on a module
     Skip {
@@ -156,21 +162,29 @@ pub(crate) enum Command {
         task: TaskId,
         /// The module, by its name or by its file
         module: String,
+        #[command(flatten)]
+        only: IfVersion,
     },
     /// Let a task rest until `resume`
     Pause {
         /// The task
         task: TaskId,
+        #[command(flatten)]
+        only: IfVersion,
     },
     /// End a task
     Cancel {
         /// The task
         task: TaskId,
+        #[command(flatten)]
+        only: IfVersion,
     },
     /// Do a task once more, from its beginning, as a new task
     Retry {
         /// The task
         task: TaskId,
+        #[command(flatten)]
+        only: IfVersion,
     },
     /// Start a new task from a past event of another one
     Fork(ForkArgs),
@@ -184,8 +198,8 @@ pub(crate) enum Command {
     Show {
         /// The task
         task: TaskId,
-        /// As it was then: after the event of a sequence number, or at a time
-        #[arg(long, value_name = "N|TIME")]
+        /// As it was then: after the event of a sequence number, at a version, or at a time
+        #[arg(long, value_name = "N|vN|TIME")]
         at: Option<Moment>,
     },
     /// Print events, oldest first
@@ -290,9 +304,9 @@ impl ServeArgs {
 pub(crate) struct ForkArgs {
     /// The task
     pub(crate) task: TaskId,
-    /// The last sequence number of its past that counts; with another prompt only what you said until then
-    #[arg(long, value_name = "N", value_parser = parse_sequence)]
-    pub(crate) at: u64,
+    /// The last sequence number, or version, of its past that counts; with another prompt only what you said until then
+    #[arg(long, value_name = "N|vN", value_parser = parse_place)]
+    pub(crate) at: Place,
     /// What is wanted instead
     #[arg(long)]
     pub(crate) prompt: Option<String>,
@@ -301,6 +315,8 @@ pub(crate) struct ForkArgs {
     pub(crate) priority: Option<Priority>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) only: IfVersion,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -336,6 +352,29 @@ pub(crate) struct LimitArgs {
     pub(crate) max_iterations: Option<NonZeroU32>,
 }
 
+/// A place in a task's past.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// A sequence number.
+    Sequence(Sequence),
+    /// A version.
+    Version(Revision),
+}
+
+/// Which version of a task something is meant for.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct IfVersion {
+    /// Only if the task is at this version still: how many events it has, as `show` tells
+    #[arg(long, value_name = "N", value_parser = parse_sequence)]
+    if_version: Option<u64>,
+}
+
+impl IfVersion {
+    pub(crate) const fn version(self) -> Option<u64> {
+        self.if_version
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
     /// The task
@@ -345,6 +384,8 @@ pub(crate) struct ResumeArgs {
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) only: IfVersion,
 }
 
 #[derive(Debug, Args)]
@@ -356,6 +397,8 @@ pub(crate) struct CallArgs {
     /// Its arguments, an object; - reads them from standard input
     #[arg(value_name = "JSON", default_value = "{}")]
     pub(crate) arguments: String,
+    #[command(flatten)]
+    pub(crate) only: IfVersion,
 }
 
 #[derive(Debug, Args)]
@@ -398,8 +441,8 @@ pub(crate) struct FilesArgs {
     /// The version of the module [default: the latest]
     #[arg(long, value_name = "N", value_parser = parse_version)]
     pub(crate) version: Option<u64>,
-    /// As they were then: after the event of a sequence number, or at a time
-    #[arg(long, value_name = "N|TIME")]
+    /// As they were then: after the event of a sequence number, at a version of the task, or at a time
+    #[arg(long, value_name = "N|vN|TIME")]
     pub(crate) at: Option<Moment>,
 }
 
@@ -566,6 +609,16 @@ fn parse_offset(text: &str) -> Result<usize, String> {
 
 fn parse_sequence(text: &str) -> Result<u64, String> {
     whole(text, "from 0")
+}
+
+fn parse_place(text: &str) -> Result<Place, String> {
+    match text.parse() {
+        Ok(Moment::Sequence(sequence)) => Ok(Place::Sequence(sequence)),
+        Ok(Moment::Version(version)) => Ok(Place::Version(version)),
+        Ok(Moment::Time(_)) | Err(_) => {
+            Err("a sequence number, such as 40, or a version, such as v12, is needed".to_owned())
+        }
+    }
 }
 
 fn parse_version(text: &str) -> Result<u64, String> {

@@ -149,13 +149,15 @@ impl Client {
         }
     }
 
-    /// Does something to a task.
+    /// Does something to a task, only if it has this version where one is named.
     pub(crate) async fn intervene(
         &self,
         task: &TaskId,
         intervention: &Intervention,
+        version: Option<u64>,
     ) -> Result<TaskView, Error> {
-        self.call(Call::intervene(task, &said(intervention))).await
+        let call = Call::intervene(task, &said(intervention));
+        self.call(call.only_at(version)).await
     }
 
     /// A task's state as it was then, or as it is now, folded here from its events.
@@ -166,10 +168,11 @@ impl Client {
     ) -> anyhow::Result<Option<TaskState>> {
         let until = match moment {
             Some(Moment::Sequence(at)) => Some(at),
-            Some(Moment::Time(_)) | None => None,
+            Some(Moment::Time(_) | Moment::Version(_)) | None => None,
         };
         let is_later = |event: &Event| match moment {
             Some(Moment::Time(time)) => event.occurred_at() > time,
+            Some(Moment::Version(version)) => event.revision() > version,
             Some(Moment::Sequence(_)) | None => false,
         };
         let mut state = TaskState::default();

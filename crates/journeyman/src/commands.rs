@@ -50,23 +50,44 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Serve(args) => serve::serve(settings, args).await,
             Command::Mcp => Box::pin(mcp::mcp(settings)).await,
             Command::Token { name, role } => token::token(settings, name, role),
-            Command::Tell { task, instruction } => {
-                intervene(settings, &task, Intervention::Instruct { instruction }).await
+            Command::Tell {
+                task,
+                instruction,
+                only,
+            } => {
+                intervene(
+                    settings,
+                    &task,
+                    Intervention::Instruct { instruction },
+                    only,
+                )
+                .await
             }
             Command::Answer {
                 task,
                 answer,
                 question,
-            } => intervene(settings, &task, Intervention::Answer { question, answer }).await,
-            Command::Edit { task, path, file } => {
-                interventions::edit(settings, &task, &path, &file).await
+                only,
+            } => {
+                let answer = Intervention::Answer { question, answer };
+                intervene(settings, &task, answer, only).await
             }
-            Command::Skip { task, module } => {
-                intervene(settings, &task, Intervention::SkipModule { module }).await
+            Command::Edit {
+                task,
+                path,
+                file,
+                only,
+            } => interventions::edit(settings, &task, &path, &file, only).await,
+            Command::Skip { task, module, only } => {
+                intervene(settings, &task, Intervention::SkipModule { module }, only).await
             }
-            Command::Pause { task } => intervene(settings, &task, Intervention::Pause).await,
-            Command::Cancel { task } => intervene(settings, &task, Intervention::Cancel).await,
-            Command::Retry { task } => interventions::retry(settings, &task).await,
+            Command::Pause { task, only } => {
+                intervene(settings, &task, Intervention::Pause, only).await
+            }
+            Command::Cancel { task, only } => {
+                intervene(settings, &task, Intervention::Cancel, only).await
+            }
+            Command::Retry { task, only } => interventions::retry(settings, &task, only).await,
             Command::Fork(args) => interventions::fork(settings, args).await,
             Command::Tasks { limit } => tasks::tasks(settings, limit).await,
             Command::Show { task, at } => show::show(settings, &task, at).await,

@@ -45,6 +45,7 @@ fn detail(payload: &Payload) -> String {
             started.model, started.server, started.window, started.sandbox
         ),
         Payload::TaskPaused(paused) => name(&paused.reason),
+        Payload::StopRequested(asked) => name(&asked.stop),
         Payload::TaskFailed(failed) => format!("{}: {}", name(&failed.reason), failed.detail),
         Payload::TaskComplete(complete) => name(&complete.verification),
         Payload::PlanningComplete(plan) => plan

@@ -873,6 +873,15 @@ fn a_task_is_shown_as_it_was_at_any_event_and_at_any_time() {
     assert!(!before.stdout.contains("core.py"), "{}", before.stdout);
     let after = home.run(&["files", &task, "--at", &code["sequence"].to_string()]);
     assert!(after.stdout.contains("core.py"), "{}", after.stdout);
+    for version in [1, 5, events.len()] {
+        let then = shown(&format!("v{version}"));
+        assert_eq!(then["revision"], version);
+        assert_eq!(then["sequence"], events[version - 1]["sequence"]);
+    }
+    let ahead = home.run(&["show", &task, "--at", &format!("v{}", events.len() + 1)]);
+    assert_eq!(ahead.code, Some(1));
+    let current = format!("is at version {}", events.len());
+    assert!(ahead.stderr.contains(&current), "{}", ahead.stderr);
     let never = home.run(&["show", &task, "--at", "2001-01-01T00:00:00Z"]);
     assert_eq!(never.code, Some(1));
     assert!(never.stderr.contains("was no task"), "{}", never.stderr);

@@ -1169,3 +1169,69 @@ fn a_protocol_task_ends_with_what_its_tool_says_that_it_answers() {
         assert!(given.contains_key(member.as_str().unwrap()), "{member}");
     }
 }
+
+#[test]
+fn tools_take_the_version_that_is_meant_and_resources_carry_the_one_that_is() {
+    let home = Home::new();
+    let server = Server::start(&home, SLOW, &[]);
+    for client in Mcp::both(&server, "") {
+        let task = client.start(json!({"prompt": "Make a thing"}));
+        server.event(&task, "model_call_started");
+        let at = server.task(&task)["revision"].as_u64().unwrap();
+        let uri = format!("task://{task}");
+        let meta = |uri: &str| {
+            let read = client.result("resources/read", json!({"uri": uri}));
+            read["contents"][0]["_meta"].clone()
+        };
+        let told = meta(&uri);
+        assert_eq!(told["journeyman/version"], at, "{told}");
+        let answer = server.get(&format!("{TASKS}/{task}"));
+        assert_eq!(told["journeyman/etag"].as_str(), answer.header("etag"));
+        let files = meta(&format!("{uri}/files"));
+        assert!(files["journeyman/etag"].is_string(), "{files}");
+        let listed = client.result("resources/list", json!({}));
+        let mut listed = listed["resources"].as_array().unwrap().iter();
+        let of_it = listed.find(|resource| resource["uri"] == uri).unwrap();
+        assert_eq!(of_it["_meta"]["journeyman/version"], at);
+
+        let say = json!({"kind": "instruction", "instruction": "Mind the zebras"});
+        let answers = json!([{"answer": "yes"}, {"answer": "no"}]);
+        let current = format!("is at version {at}");
+        for (tool, arguments) in [
+            (
+                "intervene",
+                json!({"task_id": task, "intervention": say, "if_version": at - 1}),
+            ),
+            (
+                "answer_questions",
+                json!({"task_id": task, "answers": answers, "if_version": at + 1}),
+            ),
+            ("cancel_task", json!({"task_id": task, "if_version": 0})),
+        ] {
+            let words = client.refused(tool, arguments);
+            assert!(words.contains(&current), "{tool}: {words}");
+        }
+        let arguments = json!({"task_id": task, "intervention": say, "if_version": at});
+        assert_eq!(client.tool("intervene", arguments)["revision"], at + 1);
+        let arguments = json!({"task_id": task, "answers": answers, "if_version": at + 1});
+        assert_eq!(
+            client.tool("answer_questions", arguments)["revision"],
+            at + 3
+        );
+        let then = client.tool("get_task_status", json!({"task_id": task, "version": at}));
+        assert_eq!(
+            (&then["revision"], &then["instructions"]),
+            (&json!(at), &json!([]))
+        );
+        let ahead = client.refused(
+            "get_task_status",
+            json!({"task_id": task, "version": at + 9}),
+        );
+        assert!(
+            ahead.contains(&format!("is at version {}", at + 3)),
+            "{ahead}"
+        );
+        let arguments = json!({"task_id": task, "if_version": at + 3});
+        assert_eq!(client.tool("cancel_task", arguments)["status"], "cancelled");
+    }
+}

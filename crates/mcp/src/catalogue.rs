@@ -17,6 +17,15 @@ fn task_id() -> Value {
     })
 }
 
+fn if_version() -> Value {
+    json!({
+        "type": "integer",
+        "minimum": 0,
+        "description": "Only if the task is at this version still (its `revision`); otherwise nothing is done, and the version \
+            that it has is told."
+    })
+}
+
 fn object(properties: Value, required: &[&str]) -> Value {
     json!({"type": "object", "additionalProperties": false, "properties": properties, "required": required})
 }
@@ -65,7 +74,8 @@ pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
             object(
                 json!({
                     "task_id": task_id(),
-                    "at": position("As it was after the event at this sequence.")
+                    "at": position("As it was after the event at this sequence."),
+                    "version": position("As it was at this version: after as many of its events.")
                 }),
                 &["task_id"],
             ),
@@ -114,7 +124,8 @@ pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
                             }),
                             &["answer"],
                         )
-                    }
+                    },
+                    "if_version": if_version()
                 }),
                 &["task_id", "answers"],
             ),
@@ -127,7 +138,11 @@ pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
             "Says something to a task or changes its course: an instruction, a file written by the user, a module to be \
              skipped, pause, resume (with larger limits where one was spent), cancel. It takes effect at the next event.",
             object(
-                json!({"task_id": task_id(), "intervention": Schemas::reference("NewIntervention")}),
+                json!({
+                    "task_id": task_id(),
+                    "intervention": Schemas::reference("NewIntervention"),
+                    "if_version": if_version()
+                }),
                 &["task_id", "intervention"],
             ),
             "TaskView",
@@ -137,7 +152,10 @@ pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
             "cancel_task",
             "Cancel a task",
             "Ends a task. What it wrote so far stays readable.",
-            object(json!({"task_id": task_id()}), &["task_id"]),
+            object(
+                json!({"task_id": task_id(), "if_version": if_version()}),
+                &["task_id"],
+            ),
             "TaskView",
         )
         .annotate(does().destructive(true).idempotent(true)),

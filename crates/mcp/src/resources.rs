@@ -5,7 +5,8 @@ use journeyman_api::{Call, Client, EventsQuery, FileQuery, ListQuery, Position, 
 use journeyman_event::{Sequence, TaskId};
 use percent_encoding::percent_decode_str;
 use rmcp::model::{
-    ListResourcesResult, ReadResourceResult, Resource, ResourceContents, ResourceTemplate,
+    ListResourcesResult, MetaObject, ReadResourceResult, Resource, ResourceContents,
+    ResourceTemplate,
 };
 use rmcp::{ErrorData, Peer, RoleServer};
 use serde_json::{Value, json};
@@ -16,6 +17,9 @@ use crate::wait::is_settled;
 
 const SCHEME: &str = "task://";
 const JSON: &str = "application/json";
+/// The names under which resources carry their version and their entity tag (`_meta`).
+const VERSION: &str = "journeyman/version";
+const ETAG: &str = "journeyman/etag";
 /// How long one look for changes is, in milliseconds.
 const LOOK_MS: u64 = 45_000;
 /// Tasks on a page of resources.
@@ -112,11 +116,10 @@ pub(crate) async fn list(
             task["status"].as_str().unwrap_or_default(),
             task["prompt"].as_str().unwrap_or_default()
         );
-        Some(
-            Resource::new(format!("{SCHEME}{id}"), id)
-                .with_description(words)
-                .with_mime_type(JSON),
-        )
+        let resource = Resource::new(format!("{SCHEME}{id}"), id)
+            .with_description(words)
+            .with_mime_type(JSON);
+        Some(resource.with_meta(meta(task["revision"].as_u64(), None)))
     });
     Ok(ListResourcesResult {
         resources: resources.collect(),
@@ -141,13 +144,34 @@ pub(crate) async fn read(api: &Client, uri: &str) -> Result<ReadResourceResult, 
         What::Events => (Call::events(&task, &with_data).as_text(), JSON),
         What::Context => (Call::context(&task, None).as_text(), JSON),
     };
-    let text = api.text(call).await.map_err(|error| match error.status() {
-        Some(404) => none(),
-        _ => internal(error.into()),
-    })?;
-    Ok(ReadResourceResult::new(vec![
-        ResourceContents::text(text, uri).with_mime_type(kind),
-    ]))
+    let found = api
+        .tagged(call)
+        .await
+        .map_err(|error| match error.status() {
+            Some(404) => none(),
+            _ => internal(error.into()),
+        })?;
+    let version = match what {
+        What::Task => version_in(&found.text),
+        What::Files | What::File(_) | What::Events | What::Context => None,
+    };
+    let contents = ResourceContents::text(found.text, uri).with_mime_type(kind);
+    let meta = meta(version, found.etag);
+    Ok(ReadResourceResult::new(vec![contents.with_meta(meta)]))
+}
+
+/// The version of a task in what is answered of it.
+fn version_in(task: &str) -> Option<u64> {
+    let task: Value = serde_json::from_str(task).ok()?;
+    task["revision"].as_u64()
+}
+
+/// What there is to say of a resource beside its text: the version that its task has, and the entity tag by which two readings
+/// are the same.
+fn meta(version: Option<u64>, etag: Option<String>) -> MetaObject {
+    let version = version.map(|version| (VERSION.to_owned(), json!(version)));
+    let etag = etag.map(|etag| (ETAG.to_owned(), json!(etag)));
+    MetaObject(version.into_iter().chain(etag).collect())
 }
 
 /// What a task is called that begins so, or a file of the task.

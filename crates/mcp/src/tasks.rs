@@ -109,7 +109,7 @@ pub(crate) async fn update(
 
 /// One that has ended stays as it is.
 pub(crate) async fn cancel(api: &Client, id: &str) -> Result<(), ErrorData> {
-    match cancel_one(api, &name(id)?).await {
+    match cancel_one(api, &name(id)?, None).await {
         Err(problem) if problem.status != 409 => Err(refused(problem)),
         _ => Ok(()),
     }
@@ -139,7 +139,11 @@ mod tests {
             let body = body.map(|body| serde_json::from_str(body).unwrap());
             self.0.lock().unwrap().extend::<Option<Value>>(body);
             let body = view.to_string().into();
-            Ok(Answer { status: 200, body })
+            Ok(Answer {
+                status: 200,
+                etag: None,
+                body,
+            })
         }
     }
 

@@ -21,19 +21,22 @@ pub(crate) const WAIT: &str = "wait_for_task";
 struct TaskAt {
     task_id: TaskId,
     at: Option<Position>,
+    version: Option<u64>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OneTask {
+struct Cancel {
     task_id: TaskId,
+    if_version: Option<u64>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Answers {
+struct AnswerTask {
     task_id: TaskId,
     answers: Vec<Object<GivenAnswer>>,
+    if_version: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +51,7 @@ pub(crate) struct GivenAnswer {
 struct Intervene {
     task_id: TaskId,
     intervention: Value,
+    if_version: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -111,8 +115,20 @@ async fn start(api: &Client, given: JsonObject) -> Result<Value, Problem> {
 }
 
 async fn status(api: &Client, given: JsonObject) -> Result<Value, Problem> {
-    let TaskAt { task_id, at } = arguments(given)?;
-    look(api, &task_id, at).await
+    let TaskAt {
+        task_id,
+        at,
+        version,
+    } = arguments(given)?;
+    let Some(version) = version else {
+        return look(api, &task_id, at).await;
+    };
+    if at.is_some() {
+        let words = "`at` and `version` both name a moment of the task; leave one of them out";
+        return Err(Problem::field("version", words));
+    }
+    let call = Call::task_at_version(&task_id, version);
+    Ok(api.call(call.as_json()).await?)
 }
 
 /// A task, as it is or as it was.
@@ -126,7 +142,11 @@ pub(crate) async fn look(
 }
 
 async fn answer(api: &Client, given: JsonObject) -> Result<Value, Problem> {
-    let Answers { task_id, answers } = arguments(given)?;
+    let AnswerTask {
+        task_id,
+        answers,
+        mut if_version,
+    } = arguments(given)?;
     let mut view = Value::Null;
     if answers.is_empty() {
         return Err(Problem::field(
@@ -135,31 +155,34 @@ async fn answer(api: &Client, given: JsonObject) -> Result<Value, Problem> {
         ));
     }
     for Object(given) in answers {
-        view = answer_one(api, &task_id, &given).await?;
+        // The first one is at the version that is meant; those after it are at what came of it.
+        view = answer_one(api, &task_id, &given, if_version.take()).await?;
     }
     Ok(view)
 }
 
-/// Answers one question.
+/// Answers one question, only if the task has this version where one is named.
 pub(crate) async fn answer_one(
     api: &Client,
     task: &TaskId,
     given: &GivenAnswer,
+    if_version: Option<u64>,
 ) -> Result<Value, Problem> {
     let answer = NewIntervention::Answer {
         question: given.question.clone(),
         answer: given.answer.clone(),
     };
-    tell(api, task, &answer).await
+    tell(api, task, &answer, if_version).await
 }
 
-/// Says something to a task.
+/// Says something to a task, only if it has this version where one is named.
 pub(crate) async fn tell(
     api: &Client,
     task: &TaskId,
     intervention: &NewIntervention,
+    if_version: Option<u64>,
 ) -> Result<Value, Problem> {
-    let call = Call::intervene(task, intervention);
+    let call = Call::intervene(task, intervention).only_at(if_version);
     Ok(api.call(call.as_json()).await?)
 }
 
@@ -167,17 +190,28 @@ async fn intervene(api: &Client, given: JsonObject) -> Result<Value, Problem> {
     let Intervene {
         task_id,
         intervention,
+        if_version,
     } = arguments(given)?;
-    tell(api, &task_id, &NewIntervention::read(&intervention)?).await
+    let intervention = NewIntervention::read(&intervention)?;
+    tell(api, &task_id, &intervention, if_version).await
 }
 
 async fn cancel(api: &Client, given: JsonObject) -> Result<Value, Problem> {
-    let OneTask { task_id } = arguments(given)?;
-    cancel_one(api, &task_id).await
+    let Cancel {
+        task_id,
+        if_version,
+    } = arguments(given)?;
+    cancel_one(api, &task_id, if_version).await
 }
 
-pub(crate) async fn cancel_one(api: &Client, task: &TaskId) -> Result<Value, Problem> {
-    Ok(api.call(Call::cancel(task).as_json()).await?)
+/// Ends a task, only if it has this version where one is named.
+pub(crate) async fn cancel_one(
+    api: &Client,
+    task: &TaskId,
+    if_version: Option<u64>,
+) -> Result<Value, Problem> {
+    let call = Call::cancel(task).only_at(if_version);
+    Ok(api.call(call.as_json()).await?)
 }
 
 async fn list(api: &Client, given: JsonObject) -> Result<Value, Problem> {

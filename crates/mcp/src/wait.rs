@@ -167,7 +167,7 @@ pub(crate) async fn take_responses(
         }
     }
     if declined {
-        tell(api, task, &RESUME).await?;
+        tell(api, task, &RESUME, None).await?;
     }
     Ok(())
 }
@@ -186,7 +186,7 @@ async fn pass_on(
         question: Some(question.to_owned()),
         answer: answer.to_owned(),
     };
-    answer_one(api, task, &given).await?;
+    answer_one(api, task, &given, None).await?;
     Ok(true)
 }
 
@@ -269,7 +269,7 @@ async fn elicit(
     };
     match said.action {
         ElicitationAction::Decline => {
-            tell(api, task, &RESUME).await?;
+            tell(api, task, &RESUME, None).await?;
             Ok(true)
         }
         ElicitationAction::Accept => {

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use journeyman_api::limits::{EVENT_WAIT_MS_MAX, check_word, page_limit, wait_ms};
 use journeyman_api::{
-    BlobPath, EventPage, EventView, EventsQuery, LinesQuery, Position, Problem, TaskPath,
+    BlobPath, EventPage, EventView, EventsQuery, IfNoneMatch, LinesQuery, Position, Problem,
+    TaskPath,
 };
 use journeyman_event::{ContentHash, Event, ModuleName, Sequence, TaskId};
 use journeyman_journal::{Filter, ReadLimit};
@@ -21,6 +22,7 @@ use serde_json::value::RawValue;
 
 use crate::app::App;
 use crate::auth::Caller;
+use crate::conditions::{Conditions, Tag};
 use crate::feed::pieces;
 use crate::problem::Rejection;
 use crate::query::{Task, TaskPathAnd, ValidQuery, seen};
@@ -135,20 +137,21 @@ async fn wait(app: &App, caller: &Caller, filter: &Filter, after: Sequence, time
 
 /// Get a text that an event cites by its hash, byte for byte.
 #[utoipa::path(
-    get, path = "/tasks/{task_id}/blobs/{hash}", tag = "events", params(TaskPath, BlobPath),
-    responses((status = 200, body = String, content_type = "text/plain")),
+    get, path = "/tasks/{task_id}/blobs/{hash}", tag = "events", params(TaskPath, BlobPath, IfNoneMatch),
+    responses((status = 200, body = String, content_type = "text/plain", headers(("ETag" = String, description = "Names this answer")))),
 )]
 pub(crate) async fn blob(
     State(app): State<App>,
     caller: Caller,
     TaskPathAnd(task, hash): TaskPathAnd,
+    conditions: Conditions,
 ) -> Result<Response, Rejection> {
     let parsed: Result<ContentHash, _> = hash.parse();
     let hash = parsed.map_err(|error| Problem::field("hash", error.to_string()))?;
     app.tasks.current(&caller.principal, &task).await?;
     let bytes = app.tasks.journal().blob(&caller.principal, hash).await?;
     let bytes = bytes.ok_or_else(|| Problem::not_found(format!("no event cites a text {hash}")))?;
-    Ok(text(bytes))
+    Ok(conditions.answer(&Tag::of(&bytes), text(bytes)))
 }
 
 /// Bytes as text that no browser takes for anything else.

@@ -1,12 +1,11 @@
 //! What a task wrote, every version of it, and exactly what its model was asked.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use journeyman_api::{
-    AtQuery, ContextView, FileList, FilePath, FileQuery, FileView, MessageView, Position, Problem,
-    TaskPath,
+    AtQuery, ContextView, FileList, FilePath, FileQuery, FileView, IfNoneMatch, MessageView,
+    Position, Problem, TaskPath,
 };
 use journeyman_event::{ContentHash, Payload, Sequence, word};
 use journeyman_journal::Filter;
@@ -14,6 +13,7 @@ use journeyman_workflow::task_files;
 
 use crate::app::App;
 use crate::auth::Caller;
+use crate::conditions::{Conditions, Tag};
 use crate::events::text;
 use crate::problem::Rejection;
 use crate::query::{Task, TaskPathAnd, ValidQuery};
@@ -21,15 +21,16 @@ use crate::tasks::state_at;
 
 /// List a task's files.
 #[utoipa::path(
-    get, path = "/tasks/{task_id}/files", tag = "files", params(TaskPath, AtQuery),
-    responses((status = 200, body = FileList)),
+    get, path = "/tasks/{task_id}/files", tag = "files", params(TaskPath, AtQuery, IfNoneMatch),
+    responses((status = 200, body = FileList, headers(("ETag" = String, description = "Names this answer")))),
 )]
 pub(crate) async fn files(
     State(app): State<App>,
     caller: Caller,
     Task(task): Task,
     ValidQuery(at): ValidQuery<AtQuery>,
-) -> Result<Json<FileList>, Rejection> {
+    conditions: Conditions,
+) -> Result<Response, Rejection> {
     let state = state_at(at.at, &app, &caller.principal, &task).await?;
     let files = task_files(&state).into_iter().map(|file| FileView {
         bytes: file.text.len(),
@@ -37,41 +38,45 @@ pub(crate) async fn files(
         path: file.path,
         version: file.version,
     });
-    Ok(Json(FileList {
+    conditions.json(&FileList {
         files: files.collect(),
-    }))
+    })
 }
 
 /// Get one file.
 #[utoipa::path(
-    get, path = "/tasks/{task_id}/files/{path}", tag = "files", params(TaskPath, FilePath, FileQuery),
-    responses((status = 200, body = String, content_type = "text/plain")),
+    get, path = "/tasks/{task_id}/files/{path}", tag = "files", params(TaskPath, FilePath, FileQuery, IfNoneMatch),
+    responses((status = 200, body = String, content_type = "text/plain", headers(("ETag" = String, description = "Names this answer")))),
 )]
 pub(crate) async fn file(
     State(app): State<App>,
     caller: Caller,
     TaskPathAnd(task, path): TaskPathAnd,
     ValidQuery(query): ValidQuery<FileQuery>,
+    conditions: Conditions,
 ) -> Result<Response, Rejection> {
     let state = state_at(query.at, &app, &caller.principal, &task).await?;
     let mut files = task_files(&state).into_iter();
     let is_meant = |version: Option<u64>| query.version.is_none_or(|v| version == Some(v));
     let file = files.rfind(|file| file.path == path && is_meant(file.version));
     let none = || Problem::not_found(format!("task {task} has no such file {path}"));
-    Ok(text(file.ok_or_else(none)?.text))
+    let source = file.ok_or_else(none)?.text;
+    let tag = Tag::of(source.as_bytes());
+    Ok(conditions.answer(&tag, text(source)))
 }
 
 /// See exactly what the model was asked: the last call at or before a position.
 #[utoipa::path(
-    get, path = "/tasks/{task_id}/context", tag = "files", params(TaskPath, AtQuery),
-    responses((status = 200, body = ContextView)),
+    get, path = "/tasks/{task_id}/context", tag = "files", params(TaskPath, AtQuery, IfNoneMatch),
+    responses((status = 200, body = ContextView, headers(("ETag" = String, description = "Names this answer")))),
 )]
 pub(crate) async fn context(
     State(app): State<App>,
     caller: Caller,
     Task(task): Task,
     ValidQuery(query): ValidQuery<AtQuery>,
-) -> Result<Json<ContextView>, Rejection> {
+    conditions: Conditions,
+) -> Result<Response, Rejection> {
     let (journal, principal) = (app.tasks.journal(), &caller.principal);
     let filter = Filter {
         task_id: Some(task.clone()),
@@ -110,7 +115,7 @@ pub(crate) async fn context(
         Some(hash) => Some(read(hash).await?),
         None => None,
     };
-    Ok(Json(ContextView {
+    conditions.json(&ContextView {
         sequence: event.sequence().0,
         purpose: word(&call.purpose),
         module: event.module().map(ToString::to_string),
@@ -121,5 +126,5 @@ pub(crate) async fn context(
         max_tokens: call.max_tokens.0,
         temperature: call.temperature,
         seed: call.seed,
-    }))
+    })
 }

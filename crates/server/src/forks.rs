@@ -5,44 +5,62 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use journeyman_api::limits::{ANSWERS_MAX, changed_limits, check_count, check_text};
 use journeyman_api::{
-    Accepted, ForkQuery, ForkTask, GivenAnswer, IdempotencyKey, PriorityWord, RetryTask, TaskPath,
-    task_name,
+    Accepted, ForkQuery, ForkTask, GivenAnswer, IdempotencyKey, IfMatch, PriorityWord, Problem,
+    RetryTask, TaskPath, task_name,
 };
 use journeyman_event::payload::TaskSubmitted;
+use journeyman_event::{Principal, TaskId};
 use journeyman_language::of_submission;
-use journeyman_tasks::{ForkRequest, check_may_change};
+use journeyman_tasks::{ForkRequest, Submitted, check_may_change};
 use journeyman_workflow::{examples_notice, left_out_notice, prompt_note};
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body::MaybeBody;
+use crate::conditions::OnlyIf;
+use crate::interventions::{not_done, only_at};
 use crate::problem::Rejection;
 use crate::query::{Task, ValidQuery};
-use crate::tasks::{accepted, idempotency_key};
+use crate::tasks::{accepted, both_moments, idempotency_key, state_at_version};
 
 /// Do a task once more, from its beginning, as a new task.
 #[utoipa::path(
-    post, path = "/tasks/{task_id}/retry", tag = "tasks", params(TaskPath, IdempotencyKey),
+    post, path = "/tasks/{task_id}/retry", tag = "tasks", params(TaskPath, IdempotencyKey, IfMatch),
     request_body = Option<RetryTask>, responses((status = 202, body = Accepted)),
 )]
 pub(crate) async fn retry(
     State(app): State<App>,
     caller: Caller,
     Task(task): Task,
+    only_if: OnlyIf,
     headers: HeaderMap,
     MaybeBody(asked): MaybeBody<RetryTask>,
 ) -> Result<Response, Rejection> {
     let fork = ForkRequest {
         idempotency_key: idempotency_key(asked.idempotency_key, &headers)?,
+        only_at: only_at(&only_if, &app, &caller.principal, &task, &headers).await?,
         ..ForkRequest::default()
     };
-    let submitted = app.tasks.fork(&caller.principal, &task, fork).await?;
+    let submitted = forked(&app, &caller.principal, &task, fork, &headers).await?;
     Ok(accepted(submitted, Vec::new(), &headers))
+}
+
+async fn forked(
+    app: &App,
+    principal: &Principal,
+    task: &TaskId,
+    fork: ForkRequest,
+    headers: &HeaderMap,
+) -> Result<Submitted, Rejection> {
+    match app.tasks.fork(principal, task, fork).await {
+        Ok(submitted) => Ok(submitted),
+        Err(error) => Err(not_done(error, app, principal, task, headers).await),
+    }
 }
 
 /// Start a new task from a past event of this one: what was reached up to then is its too.
 #[utoipa::path(
-    post, path = "/tasks/{task_id}/fork", tag = "tasks", params(TaskPath, ForkQuery, IdempotencyKey),
+    post, path = "/tasks/{task_id}/fork", tag = "tasks", params(TaskPath, ForkQuery, IdempotencyKey, IfMatch),
     request_body = Option<ForkTask>, responses((status = 202, body = Accepted)),
 )]
 pub(crate) async fn fork(
@@ -50,11 +68,24 @@ pub(crate) async fn fork(
     caller: Caller,
     Task(task): Task,
     ValidQuery(query): ValidQuery<ForkQuery>,
+    only_if: OnlyIf,
     headers: HeaderMap,
     MaybeBody(changes): MaybeBody<ForkTask>,
 ) -> Result<Response, Rejection> {
     check_may_change(&caller.principal)?; // before it is told whether there is such a task
     let parent = app.tasks.current(&caller.principal, &task).await?;
+    let at = match (query.at, query.version) {
+        (Some(at), None) => at.sequence(),
+        (None, Some(version)) => {
+            let then = state_at_version(version, &app, &caller.principal, &task);
+            then.await?.sequence
+        }
+        (Some(_), Some(_)) => return Err(both_moments().into()),
+        (None, None) => {
+            let detail = "the query parameter `at` is missing: `?at=`, or `?version=`";
+            return Err(Problem::field("at", detail).into());
+        }
+    };
     let asked = parent.submission.clone();
     let mut content = asked.unwrap_or_else(|| TaskSubmitted::of(""));
     content.out = None;
@@ -81,13 +112,14 @@ pub(crate) async fn fork(
     }
     let task_id = changes.task_id.as_deref();
     let fork = ForkRequest {
-        at: Some(query.at.sequence()),
+        at: Some(at),
         content: Some(content),
         task_id: task_id.map(|text| task_name("task_id", text)).transpose()?,
         idempotency_key: idempotency_key(changes.idempotency_key, &headers)?,
+        only_at: only_at(&only_if, &app, &caller.principal, &task, &headers).await?,
     };
     let notices = fork.content.as_ref().map(notices).unwrap_or_default();
-    let submitted = app.tasks.fork(&caller.principal, &task, fork).await?;
+    let submitted = forked(&app, &caller.principal, &task, fork, &headers).await?;
     Ok(accepted(submitted, notices, &headers))
 }
 

@@ -1,35 +1,88 @@
 //! What a user does to a running task. The answer comes when it is durable.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::response::Response;
 use journeyman_api::limits::{QUESTION_CHARS_MAX, changed_limits};
-use journeyman_api::{NewIntervention, Nothing, Problem, TaskPath, TaskView};
-use journeyman_event::{ModuleName, TaskId};
-use journeyman_tasks::Intervention;
+use journeyman_api::{IfMatch, NewIntervention, Nothing, Problem, TaskPath, TaskView};
+use journeyman_event::{ModuleName, Principal, TaskId};
+use journeyman_tasks::{Error, Intervention, OnlyAt};
 use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body::{Body, MaybeBody};
+use crate::conditions::{Meant, OnlyIf};
 use crate::problem::Rejection;
 use crate::query::Task;
 use crate::tasks::checked_out;
-use crate::view;
+use crate::view::Shown;
 
-/// Do something to a task.
+/// Do something to a task. The answer is the task after it, with its `ETag`.
 #[utoipa::path(
-    post, path = "/tasks/{task_id}/interventions", tag = "tasks", params(TaskPath),
-    request_body = NewIntervention, responses((status = 200, body = TaskView)),
+    post, path = "/tasks/{task_id}/interventions", tag = "tasks", params(TaskPath, IfMatch),
+    request_body = NewIntervention,
+    responses((status = 200, body = TaskView, headers(("ETag" = String, description = "Names the task as it is answered")))),
 )]
 pub(crate) async fn intervene(
     State(app): State<App>,
     caller: Caller,
     Task(task): Task,
+    only_if: OnlyIf,
     headers: HeaderMap,
     Body(body): Body<Map<String, Value>>,
-) -> Result<Json<TaskView>, Rejection> {
-    apply(&app, &caller, &task, body, &headers).await.map(Json)
+) -> Result<Response, Rejection> {
+    let only_at = only_at(&only_if, &app, &caller.principal, &task, &headers).await?;
+    let done = apply(&app, &caller, &task, body, only_at, &headers).await?;
+    done.changed()
+}
+
+/// The versions of a task that a request is meant for. A tag of an answer is that of the version which the task has now, or of
+/// one that it has no more.
+pub(crate) async fn only_at(
+    only_if: &OnlyIf,
+    app: &App,
+    principal: &Principal,
+    task: &TaskId,
+    headers: &HeaderMap,
+) -> Result<OnlyAt, Rejection> {
+    let (mut versions, tags) = match only_if.meant() {
+        Meant::Any => return Ok(OnlyAt::Any),
+        Meant::Versions(versions, tags) => (versions, tags),
+    };
+    if !tags.is_empty() {
+        let now = Shown::now(app, principal, task, headers).await?;
+        if tags
+            .iter()
+            .any(|tag| now.tag.quoted() == format!("\"{tag}\""))
+        {
+            versions.push(now.view.revision);
+        }
+    }
+    Ok(OnlyAt::OneOf(versions))
+}
+
+/// Why something is not done to a task. Where it was meant for another version, the one that the task has is told with
+/// its tag.
+pub(crate) async fn not_done(
+    error: Error,
+    app: &App,
+    principal: &Principal,
+    task: &TaskId,
+    headers: &HeaderMap,
+) -> Rejection {
+    let Error::OtherVersion { .. } = error else {
+        return error.into();
+    };
+    match Shown::now(app, principal, task, headers).await {
+        Ok(now) => {
+            let version = now.view.revision;
+            let task = task.clone();
+            let detail = Error::OtherVersion { task, version }.to_string();
+            Problem::other_version(detail, Some(version), Some(now.tag.quoted())).into()
+        }
+        Err(rejection) => rejection,
+    }
 }
 
 /// Does what a body says, over whichever protocol it came.
@@ -38,8 +91,9 @@ pub(crate) async fn apply(
     caller: &Caller,
     task: &TaskId,
     body: Map<String, Value>,
+    only_at: OnlyAt,
     headers: &HeaderMap,
-) -> Result<TaskView, Rejection> {
+) -> Result<Shown, Rejection> {
     app.auth.recheck(caller)?; // a socket is open for long
     let intervention = match NewIntervention::read(&Value::Object(body))? {
         NewIntervention::Instruction { instruction } => Intervention::Instruct { instruction },
@@ -86,7 +140,7 @@ pub(crate) async fn apply(
             Intervention::Resume { limits: new, out }
         }
     };
-    does(app, caller, task, intervention, headers).await
+    does(app, caller, task, intervention, only_at, headers).await
 }
 
 async fn does(
@@ -94,26 +148,40 @@ async fn does(
     caller: &Caller,
     task: &TaskId,
     intervention: Intervention,
+    only_at: OnlyAt,
     headers: &HeaderMap,
-) -> Result<TaskView, Rejection> {
+) -> Result<Shown, Rejection> {
     let principal = &caller.principal;
-    app.tasks.intervene(principal, task, intervention).await?;
-    view::task_now(app, principal, task, headers).await
+    let done = app.tasks.intervene(principal, task, intervention, only_at);
+    match done.await {
+        Ok(_) => Shown::now(app, principal, task, headers).await,
+        Err(error) => Err(not_done(error, app, principal, task, headers).await),
+    }
 }
 
-/// End a task, wherever it is. Again is the same as once.
+/// End a task, wherever it is. Again is the same as once, unless one of its versions is meant.
 #[utoipa::path(
-    post, path = "/tasks/{task_id}/cancel", tag = "tasks", params(TaskPath),
-    request_body = Option<Nothing>, responses((status = 200, body = TaskView)),
+    post, path = "/tasks/{task_id}/cancel", tag = "tasks", params(TaskPath, IfMatch),
+    request_body = Option<Nothing>,
+    responses((status = 200, body = TaskView, headers(("ETag" = String, description = "Names the task as it is answered")))),
 )]
 pub(crate) async fn cancel(
     State(app): State<App>,
     caller: Caller,
     Task(task): Task,
+    only_if: OnlyIf,
     headers: HeaderMap,
     MaybeBody(Nothing {}): MaybeBody<Nothing>,
-) -> Result<Json<TaskView>, Rejection> {
-    does(&app, &caller, &task, Intervention::Cancel, &headers)
-        .await
-        .map(Json)
+) -> Result<Response, Rejection> {
+    let only_at = only_at(&only_if, &app, &caller.principal, &task, &headers).await?;
+    let done = does(
+        &app,
+        &caller,
+        &task,
+        Intervention::Cancel,
+        only_at,
+        &headers,
+    )
+    .await?;
+    done.changed()
 }

@@ -10,6 +10,7 @@ mod answers;
 mod app;
 mod auth;
 mod body;
+mod conditions;
 mod connections;
 mod events;
 mod feed;

@@ -15,7 +15,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::{Router, http};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use journeyman_api::{Answer, AuthenticatedClient, Client, Transport, Unreachable};
+use journeyman_api::{Answer, AuthenticatedClient, Client, Transport, Unreachable, etag_of};
 use tower::Service;
 
 use crate::app::App;
@@ -198,6 +198,9 @@ impl Transport for InProcess {
         if let Some(host) = &self.host {
             request = request.header(header::HOST, host);
         }
+        if let Some(tags) = &asked.if_match {
+            request = request.header(header::IF_MATCH, tags);
+        }
         let body = match &asked.body {
             None => Body::empty(),
             Some(body) => {
@@ -209,9 +212,10 @@ impl Transport for InProcess {
         request.extensions_mut().insert(self.caller.clone());
         let Ok(response) = self.router.clone().call(request).await;
         let status = response.status().as_u16();
+        let etag = etag_of(response.headers());
         let body = to_bytes(response.into_body(), ANSWER_MAX).await;
         let body = body.map_err(|error| broken(&error))?;
         self.account.reserve(body.len()).await?;
-        Ok(Answer { status, body })
+        Ok(Answer { status, etag, body })
     }
 }

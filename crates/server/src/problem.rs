@@ -48,6 +48,9 @@ impl From<Error> for Rejection {
             Error::KeyUsed { .. } => conflict("key-used", detail).of_field("idempotency_key"),
             Error::Ended { .. } => conflict("task-ended", detail),
             Error::Conflict { .. } => conflict("overtaken", detail),
+            Error::OtherVersion { version, .. } => {
+                Problem::other_version(detail, Some(version), None)
+            }
             Error::Limit(error) => error.into(),
             Error::NoModule { .. } => conflict("no-such-module", detail),
             Error::NoTool { .. } => conflict("no-such-tool", detail),

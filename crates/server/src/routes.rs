@@ -13,7 +13,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{Content, ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -103,6 +103,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         let operations = [&mut item.get, &mut item.post];
         for operation in operations.into_iter().filter_map(Option::as_mut) {
             say_no_null(operation);
+            say_conditions(operation, problem());
             let known = &mut operation.responses.responses;
             for (status, words) in PROBLEMS {
                 known.entry(status.to_owned()).or_insert_with(|| {
@@ -121,6 +122,30 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     journeyman_api::schema::close_interventions(&mut components.schemas);
     journeyman_api::schema::name_languages(&mut components.schemas, &journeyman_language::names());
     document
+}
+
+/// What is answered where a condition of the request does not hold: said of each operation that takes one.
+fn say_conditions(operation: &mut Operation, problem: Content) {
+    let parameters = operation.parameters.iter().flatten();
+    let names: Vec<String> = parameters
+        .filter_map(|parameter| match parameter {
+            RefOr::T(parameter) => Some(parameter.name.clone()),
+            RefOr::Ref(_) => None,
+        })
+        .collect();
+    let has = |header: &str| names.iter().any(|name| name == header);
+    let known = &mut operation.responses.responses;
+    if has("If-None-Match") {
+        let words = "The client has what would be answered: `If-None-Match` names its tag";
+        let response = ResponseBuilder::new().description(words).build();
+        known.insert("304".to_owned(), RefOr::T(response));
+    }
+    if has("If-Match") {
+        let words = "It is not what `If-Match` names; `version` and `ETag` say what it is";
+        let response = ResponseBuilder::new().description(words);
+        let response = response.content("application/problem+json", problem);
+        known.insert("412".to_owned(), RefOr::T(response.build()));
+    }
 }
 
 /// A parameter that may be left out is not `null`, which would be a word.

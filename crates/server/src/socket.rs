@@ -14,6 +14,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use journeyman_api::{Position, Problem, TaskView, task_name};
 use journeyman_event::{Event, Sequence, TaskId};
 use journeyman_journal::Filter;
+use journeyman_tasks::OnlyAt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -23,6 +24,7 @@ use crate::feed::{Feed, PIECE, pieces};
 use crate::interventions::apply;
 use crate::problem::Rejection;
 use crate::query::{ValidQuery, seen};
+use crate::view::Shown;
 use crate::websocket::{FramePosition, Received, Upgrade, WebSocket};
 
 /// The version of the messages.
@@ -116,6 +118,8 @@ enum ClientMessage {
         #[serde(default)]
         id: Value,
         task_id: Option<String>,
+        /// Only if the task has this version still, as `If-Match` says it over REST.
+        if_version: Option<u64>,
         /// As over REST.
         intervention: Map<String, Value>,
     },
@@ -125,8 +129,13 @@ enum ClientMessage {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ServerMessage {
-    /// It is durable; this is the task after it.
-    Done { id: Value, task: Box<TaskView> },
+    /// It is durable; this is the task after it, with its version and the tag that `GET` answers it with.
+    Done {
+        id: Value,
+        version: u64,
+        etag: String,
+        task: Box<TaskView>,
+    },
     /// It is not done.
     Problem { id: Value, problem: Problem },
 }
@@ -152,6 +161,7 @@ impl Session<'_> {
         &self,
         id: Value,
         named: Option<String>,
+        only_at: OnlyAt,
         intervention: Map<String, Value>,
     ) -> ServerMessage {
         let named = named.map(|name| task_name("task_id", &name));
@@ -160,13 +170,18 @@ impl Session<'_> {
             self.task.cloned().ok_or_else(none)
         });
         let done = match task {
-            Ok(task) => apply(self.app, self.caller, &task, intervention, self.headers).await,
+            Ok(task) => {
+                let (app, caller, headers) = (self.app, self.caller, self.headers);
+                apply(app, caller, &task, intervention, only_at, headers).await
+            }
             Err(problem) => Err(problem.into()),
         };
         match done {
-            Ok(task) => ServerMessage::Done {
+            Ok(Shown { view, tag }) => ServerMessage::Done {
                 id,
-                task: Box::new(task),
+                version: view.revision,
+                etag: tag.quoted(),
+                task: Box::new(view),
             },
             Err(Rejection(problem)) => ServerMessage::Problem { id, problem },
         }
@@ -330,8 +345,9 @@ impl Client {
                     Received::Text(text) => match serde_json::from_str(&text) {
                         // It is known already; a repeated token does no harm.
                         Ok(ClientMessage::Auth { .. }) => {}
-                        Ok(ClientMessage::Intervene { id, task_id, intervention }) => {
-                            doing.push(session.intervene(id, task_id, intervention));
+                        Ok(ClientMessage::Intervene { id, task_id, if_version, intervention }) => {
+                            let only_at = OnlyAt::version(if_version);
+                            doing.push(session.intervene(id, task_id, only_at, intervention));
                         }
                         Err(_) => return Err(Close::BadMessage),
                     },

@@ -13,11 +13,12 @@ use journeyman_api::limits::{
     page_limit, wait_ms,
 };
 use journeyman_api::{
-    Accepted, AtQuery, CheckedTask, GivenAnswer, IdempotencyKey, Language, ListQuery, NewTask,
-    NewTest, Position, Problem, TaskPage, TaskPath, TaskView, ToolPattern, task_name,
+    Accepted, CheckedTask, GivenAnswer, IdempotencyKey, IfMatch, IfNoneMatch, Language, ListQuery,
+    NewTask, NewTest, Position, Problem, TaskPage, TaskPath, TaskQuery, TaskView, ToolPattern,
+    task_name,
 };
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted};
-use journeyman_event::{Principal, Priority, Sequence, TaskId, TaskState};
+use journeyman_event::{Principal, Priority, Revision, Sequence, TaskId, TaskState};
 use journeyman_language::{default_language, find};
 use journeyman_queue::WhenFull;
 use journeyman_tasks::{Submission, Submitted};
@@ -26,9 +27,10 @@ use journeyman_workflow::{GivenTests, Moment, load_at, prompt_note, prompt_probl
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body::Body;
+use crate::conditions::{Conditions, json, to_bytes};
 use crate::problem::Rejection;
 use crate::query::{Task, ValidQuery};
-use crate::view;
+use crate::view::{self, Shown};
 
 /// Tasks on a page whose size nobody says.
 const PAGE: usize = 50;
@@ -192,14 +194,15 @@ pub(crate) async fn submit(
 
 /// List tasks, the one that something happened to last first.
 #[utoipa::path(
-    get, path = "/tasks", tag = "tasks", params(ListQuery),
-    responses((status = 200, body = TaskPage)),
+    get, path = "/tasks", tag = "tasks", params(ListQuery, IfNoneMatch),
+    responses((status = 200, body = TaskPage, headers(("ETag" = String, description = "Names this answer")))),
 )]
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
     ValidQuery(query): ValidQuery<ListQuery>,
-) -> Result<Json<TaskPage>, Rejection> {
+    conditions: Conditions,
+) -> Result<Response, Rejection> {
     let before = query.before.map_or(Sequence(u64::MAX), Position::sequence);
     let limit = page_limit(query.limit, PAGE)?;
     let status = query.status.map(Into::into);
@@ -214,10 +217,10 @@ pub(crate) async fn list(
         let status = app.tasks.status_of(principal, task, recorded).await?;
         summaries.push(view::summary(listed, status));
     }
-    Ok(Json(TaskPage {
+    conditions.json(&TaskPage {
         tasks: summaries,
         next: next.map(|sequence| sequence.0),
-    }))
+    })
 }
 
 /// The state of a task at a moment; now, if none is named.
@@ -236,24 +239,65 @@ pub(crate) async fn state_at(
     Ok(Arc::new(state.ok_or_else(none)?))
 }
 
-/// Look at a task, as it is or as it was.
+/// Two moments of a task are named where one is meant.
+pub(crate) fn both_moments() -> Problem {
+    let detail = "`at` and `version` both name a moment of the task; leave one of them out";
+    Problem::field("version", detail)
+}
+
+/// The state of a task at a version; where it does not have that one yet, it is told which it has.
+pub(crate) async fn state_at_version(
+    version: u64,
+    app: &App,
+    principal: &Principal,
+    task: &TaskId,
+) -> Result<Arc<TaskState>, Rejection> {
+    let now = app.tasks.current(principal, task).await?;
+    if version == now.revision.0 {
+        return Ok(now);
+    }
+    if version > now.revision.0 {
+        let current = now.revision;
+        let detail =
+            format!("task {task} is at version {current}, and has no version {version} yet");
+        let problem = Problem {
+            version: Some(current.0),
+            ..Problem::new(StatusCode::NOT_FOUND, "no-such-version", detail)
+        };
+        return Err(problem.into());
+    }
+    let moment = Some(Moment::Version(Revision(version)));
+    let state = load_at(app.tasks.journal(), principal, task, moment).await?;
+    // Before its first event it is what nothing has happened to.
+    Ok(Arc::new(state.unwrap_or_default()))
+}
+
+/// Look at a task, as it is or as it was. Its version is its `revision`, and the `ETag` of the answer begins with it.
 #[utoipa::path(
-    get, path = "/tasks/{task_id}", tag = "tasks", params(TaskPath, AtQuery),
-    responses((status = 200, body = TaskView)),
+    get, path = "/tasks/{task_id}", tag = "tasks", params(TaskPath, TaskQuery, IfMatch, IfNoneMatch),
+    responses((status = 200, body = TaskView, headers(("ETag" = String, description = "Names this answer, and begins with the version")))),
 )]
 pub(crate) async fn get(
     State(app): State<App>,
     caller: Caller,
     Task(task): Task,
-    ValidQuery(query): ValidQuery<AtQuery>,
+    ValidQuery(query): ValidQuery<TaskQuery>,
+    conditions: Conditions,
     headers: HeaderMap,
-) -> Result<Json<TaskView>, Rejection> {
+) -> Result<Response, Rejection> {
     let principal = &caller.principal;
-    let view = if query.at.is_none() {
-        view::task_now(&app, principal, &task, &headers).await?
-    } else {
-        let state = state_at(query.at, &app, principal, &task).await?;
-        view::task(&task, &state, &headers)
+    let shown = match (query.at, query.version) {
+        (None, None) => Shown::now(&app, principal, &task, &headers).await?,
+        (at @ Some(_), None) => {
+            let state = state_at(at, &app, principal, &task).await?;
+            Shown::at(&task, &state, &headers)?
+        }
+        (None, Some(version)) => {
+            let state = state_at_version(version, &app, principal, &task).await?;
+            Shown::at(&task, &state, &headers)?
+        }
+        (Some(_), Some(_)) => return Err(both_moments().into()),
     };
-    Ok(Json(view))
+    let response = json(to_bytes(&shown.view)?);
+    Ok(conditions.answer(&shown.tag, response))
 }

@@ -2,8 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use journeyman_api::{
-    AgentList, AgentView, CallView, CallsView, TaskPath, ToolCalls, ToolList, ToolView,
+    AgentList, AgentView, CallView, CallsView, IfMatch, TaskPath, ToolCalls, ToolList, ToolView,
 };
 use journeyman_event::word;
 use journeyman_tools::{Completed, Outcome, Request, Source, Spec};
@@ -14,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body::Body;
+use crate::conditions::OnlyIf;
+use crate::interventions::{not_done, only_at};
 use crate::problem::{Rejection, defect};
 use crate::query::Task;
 use crate::view::time;
@@ -66,31 +69,40 @@ fn ended(completed: Completed) -> CallView {
 
 /// Call tools on a task. Each call is recorded as events of the task; leaving ends what is under way.
 #[utoipa::path(
-    post, path = "/tasks/{task_id}/tools", tag = "tools", params(TaskPath),
+    post, path = "/tasks/{task_id}/tools", tag = "tools", params(TaskPath, IfMatch),
     request_body = ToolCalls, responses((status = 200, body = CallsView)),
 )]
 pub(crate) async fn call(
     State(app): State<App>,
     caller: Caller,
     Task(task): Task,
+    only_if: OnlyIf,
+    headers: HeaderMap,
     Body(calls): Body<ToolCalls>,
 ) -> Result<Json<CallsView>, Rejection> {
     let steps = calls.checked()?.into_iter().map(|step| Request {
         name: step.name,
         arguments: step.arguments.unwrap_or_default(),
     });
+    let principal = &caller.principal;
+    let only_at = only_at(&only_if, &app, principal, &task, &headers).await?;
     let cancel = CancellationToken::new();
     let _leaving = cancel.clone().drop_guard();
     // In a task of its own: what was begun has its end recorded, also when nobody waits any more.
     let (steps, tasks) = (steps.collect(), app.tasks.clone());
+    let (owner, named) = (principal.clone(), task.clone());
     let calls = async move {
-        let chain = tasks.call_tools(&caller.principal, &task, steps, &cancel);
+        let chain = tasks.call_tools(&owner, &named, steps, only_at, &cancel);
         chain.await
     };
     let chain = tokio::spawn(calls).await.map_err(|error| {
         tracing::error!(%error, "calling tools panicked");
         defect()
-    })??;
+    })?;
+    let chain = match chain {
+        Ok(chain) => chain,
+        Err(error) => return Err(not_done(error, &app, principal, &task, &headers).await),
+    };
     Ok(Json(CallsView {
         completed: chain.completed.into_iter().map(ended).collect(),
         stopped_at: chain.stopped.as_ref().map(|stopped| stopped.step),

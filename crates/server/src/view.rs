@@ -1,15 +1,17 @@
 //! Answers about tasks, made of what their events say.
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
 use jiff::Timestamp;
 use journeyman_api::{ModuleView, QuestionView, TaskSummary, TaskView, Urls};
 use journeyman_event::payload::{PauseReason, Verification};
 use journeyman_event::state::{Ending, ModuleState, Question, Status};
-use journeyman_event::{Principal, Priority, TaskId, TaskState, word};
+use journeyman_event::{Principal, Priority, Revision, TaskId, TaskState, word};
 use journeyman_tasks::ListedTask;
 use journeyman_workflow::{Listing, headline, module_path, remarks};
 
 use crate::app::App;
+use crate::conditions::{Tag, Told, json, to_bytes};
 use crate::problem::Rejection;
 
 pub(crate) fn time(at: Option<Timestamp>) -> Option<String> {
@@ -95,23 +97,75 @@ fn question(question: &Question) -> QuestionView {
     }
 }
 
-/// A task as it is now.
-pub(crate) async fn task_now(
-    app: &App,
-    principal: &Principal,
-    task: &TaskId,
-    headers: &HeaderMap,
-) -> Result<TaskView, Rejection> {
-    let (state, status, pause) = app.tasks.current_status(principal, task).await?;
-    Ok(TaskView {
-        status: status.into(),
-        pause: pause.as_ref().and_then(word),
-        ..self::task(task, &state, headers)
-    })
+/// A task as it is answered, and the tag of that answer.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) view: TaskView,
+    pub(crate) tag: Tag,
 }
 
-/// A task as its events say.
-pub(crate) fn task(task: &TaskId, state: &TaskState, headers: &HeaderMap) -> TaskView {
+impl Shown {
+    /// The tag is of the whole answer, but for the name that the client has for the server, so that who asks for
+    /// the same task in two ways may use the tag of one in the other.
+    fn new(
+        view: TaskView,
+        told: Told,
+        headers: &HeaderMap,
+        task: &TaskId,
+    ) -> Result<Self, Rejection> {
+        let tag = Tag::of_task(&to_bytes(&view)?, Revision(view.revision), told);
+        let urls = urls(task, headers);
+        Ok(Self {
+            view: TaskView { urls, ..view },
+            tag,
+        })
+    }
+
+    /// A task as it was, as its events say.
+    pub(crate) fn at(
+        task: &TaskId,
+        state: &TaskState,
+        headers: &HeaderMap,
+    ) -> Result<Self, Rejection> {
+        Self::new(self::task(task, state), Told::ByEvents, headers, task)
+    }
+
+    /// A task as it is now.
+    pub(crate) async fn now(
+        app: &App,
+        principal: &Principal,
+        task: &TaskId,
+        headers: &HeaderMap,
+    ) -> Result<Self, Rejection> {
+        let (state, status, pause) = app.tasks.current_status(principal, task).await?;
+        let told = if (status, pause) == (state.status, state.pause) {
+            Told::ByEvents
+        } else {
+            Told::ByThisProcess
+        };
+        let view = TaskView {
+            status: status.into(),
+            pause: pause.as_ref().and_then(word),
+            ..self::task(task, &state)
+        };
+        Self::new(view, told, headers, task)
+    }
+
+    /// The task, as the answer to a request that changed it.
+    pub(crate) fn changed(self) -> Result<Response, Rejection> {
+        let place = HeaderValue::from_str(&self.view.urls.task).ok();
+        let tag = HeaderValue::from_str(&self.tag.quoted()).ok();
+        let mut response = json(to_bytes(&self.view)?);
+        let headers = response.headers_mut();
+        // What is answered is what `GET` answers there, and so is the tag.
+        headers.extend(place.map(|place| (header::CONTENT_LOCATION, place)));
+        headers.extend(tag.map(|tag| (header::ETAG, tag)));
+        Ok(response)
+    }
+}
+
+/// A task as its events say, for a client that calls the server by no name.
+fn task(task: &TaskId, state: &TaskState) -> TaskView {
     let asked = state.submission.as_ref();
     let verification = match &state.ending {
         Some(Ending::Complete(verification)) => Some(verification),
@@ -162,6 +216,6 @@ pub(crate) fn task(task: &TaskId, state: &TaskState, headers: &HeaderMap) -> Tas
         changed_at: time(state.last_at),
         sequence: state.sequence.0,
         revision: state.revision.0,
-        urls: urls(task, headers),
+        urls: urls(task, &HeaderMap::new()),
     }
 }

@@ -63,8 +63,8 @@ async fn every_answer_is_what_its_type_says() {
         budget: Some(Whole(1_000)),
         ..ForkTask::default()
     };
-    let at = SUBMITTED.into();
-    let forked = exact(&client, Call::fork(&task, &ForkQuery { at }, &changes)).await;
+    let from = ForkQuery::at(SUBMITTED);
+    let forked = exact(&client, Call::fork(&task, &from, &changes)).await;
     let forked = TaskId::new(forked.task_id).unwrap();
     assert_eq!(
         exact(&client, Call::task(&forked, None)).await.tokens_max,
@@ -241,13 +241,13 @@ async fn a_watcher_that_comes_back_misses_nothing_and_sees_nothing_twice() {
 /// One request of each kind that there is.
 fn all_requests() -> Vec<Request> {
     let task = &task();
-    let at = SUBMITTED.into();
     let calls = ToolCalls { steps: Vec::new() };
     let change = QueueChange {
         max_concurrent: None,
         workers: None,
     };
-    let fork = Call::fork(task, &ForkQuery { at }, &ForkTask::default());
+    let from = ForkQuery::at(SUBMITTED);
+    let fork = Call::fork(task, &from, &ForkTask::default());
     vec![
         Call::submit(&new(task)).request().clone(),
         Call::tasks(&ListQuery::default()).request().clone(),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use journeyman_event::TaskState;
+use journeyman_event::{TaskState, Versioned};
 use journeyman_journal::StreamName;
 
 /// States that are kept.
@@ -25,7 +25,8 @@ struct Kept {
 }
 
 struct One {
-    state: Arc<TaskState>,
+    /// Its version is the task's revision.
+    state: Versioned<Arc<TaskState>>,
     bytes: usize,
     /// When it was last asked for.
     asked: u64,
@@ -38,22 +39,24 @@ impl Cache {
         let now = kept.asked;
         let one = kept.states.get_mut(name)?;
         one.asked = now;
-        Some(Arc::clone(&one.state))
+        one.state.get().map(Arc::clone)
     }
 
-    /// Keeps a state, unless it is large or a newer one is kept, and lets go those that were not asked
-    /// for the longest where there is no room.
+    /// Keeps a state, unless it is large or one of its version or a higher one is kept, and lets go those that were
+    /// not asked for the longest where there is no room.
     pub(crate) fn put(&self, name: StreamName, state: &Arc<TaskState>) {
         let bytes = text_bytes(state);
         if bytes > STATE_BYTES_MAX {
             return;
         }
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_newer = |one: &One| one.state.sequence >= state.sequence;
-        if kept.states.get(&name).is_some_and(is_newer) {
+        let version = state.revision.0;
+        if let Some(one) = kept.states.get_mut(&name)
+            && one.state.replace(version, Arc::clone(state)).is_err()
+        {
             return;
         }
-        kept.remove(&name);
+        let held = kept.remove(&name).map(|one| one.state);
         while kept.states.len() >= STATES_MAX || kept.bytes + bytes > BYTES_MAX {
             let oldest = kept.states.iter().min_by_key(|(_, one)| one.asked);
             let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {
@@ -63,7 +66,7 @@ impl Cache {
         }
         kept.asked += 1;
         let one = One {
-            state: Arc::clone(state),
+            state: held.unwrap_or_else(|| Versioned::new(version, Arc::clone(state))),
             bytes,
             asked: kept.asked,
         };
@@ -73,10 +76,10 @@ impl Cache {
 }
 
 impl Kept {
-    fn remove(&mut self, name: &StreamName) {
-        if let Some(one) = self.states.remove(name) {
-            self.bytes -= one.bytes;
-        }
+    fn remove(&mut self, name: &StreamName) -> Option<One> {
+        let one = self.states.remove(name)?;
+        self.bytes -= one.bytes;
+        Some(one)
     }
 }
 
@@ -105,7 +108,7 @@ fn text_bytes(state: &TaskState) -> usize {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use journeyman_event::{Principal, Sequence, TaskId};
+    use journeyman_event::{Principal, Revision, TaskId};
 
     use super::*;
 
@@ -113,9 +116,9 @@ mod tests {
         StreamName::of(Principal::local().owner(), &TaskId::new(task).unwrap())
     }
 
-    fn state(sequence: u64, bytes: usize) -> Arc<TaskState> {
+    fn state(version: u64, bytes: usize) -> Arc<TaskState> {
         Arc::new(TaskState {
-            sequence: Sequence(sequence),
+            revision: Revision(version),
             instructions: vec!["x".repeat(bytes)],
             ..TaskState::default()
         })
@@ -142,7 +145,7 @@ mod tests {
         let cache = Cache::default();
         cache.put(name("t-1"), &state(2, 20));
         cache.put(name("t-1"), &state(1, 10));
-        assert_eq!(cache.get(&name("t-1")).unwrap().sequence, Sequence(2));
+        assert_eq!(cache.get(&name("t-1")).unwrap().revision, Revision(2));
         cache.put(name("t-1"), &state(3, 30));
         assert_eq!(cache.0.lock().unwrap().bytes, 30);
         cache.put(name("t-2"), &state(1, STATE_BYTES_MAX + 1));

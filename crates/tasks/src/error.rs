@@ -61,6 +61,17 @@ pub enum Error {
         /// The task.
         task: TaskId,
     },
+    /// The task has another version than the call is meant for.
+    #[error(
+        "task {task} is at version {version}, and this is not meant for that one; look at the task, and say it again of the \
+         version that it has"
+    )]
+    OtherVersion {
+        /// The task.
+        task: TaskId,
+        /// The version that it has.
+        version: u64,
+    },
     /// A tool is not there, or may not be called.
     #[error("{reason}")]
     NoTool {

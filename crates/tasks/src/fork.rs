@@ -11,7 +11,8 @@ use journeyman_journal::{Filter, StreamName};
 use journeyman_queue::WhenFull;
 
 use crate::{
-    AGAIN, Error, Submitted, Tasks, check_language, check_may_change, check_patterns, refused,
+    AGAIN, Error, OnlyAt, Submitted, Tasks, check_language, check_may_change, check_patterns,
+    refused,
 };
 
 /// Events that a fork copies at the most: all of them and the submission are one append.
@@ -30,6 +31,9 @@ pub struct ForkRequest {
     pub task_id: Option<TaskId>,
     /// The same key and content again is the same task again, not another one.
     pub idempotency_key: Option<String>,
+    /// The versions of the parent for which this is meant. A fork changes nothing of its parent, so that several may be made of one
+    /// version; and the same key again is answered as it was, whatever became of the parent since.
+    pub only_at: OnlyAt,
 }
 
 impl Tasks {
@@ -98,6 +102,10 @@ impl Tasks {
         loop {
             if let Some(known) = self.known(principal, &name, &content).await? {
                 return Ok(known);
+            }
+            if fork.only_at.is_conditional() {
+                let state = self.current(principal, parent).await?;
+                fork.only_at.check(parent, &state)?;
             }
             let forked = self.record_fork(principal, &name.task_id, first, &content, &copied);
             match Box::pin(forked).await {
@@ -254,6 +262,7 @@ fn inherited(events: &[Event]) -> Vec<&Event> {
                     | Payload::TaskResumed(_)
                     | Payload::ClockJumped(_)
                     | Payload::TaskQueued(_)
+                    | Payload::StopRequested(_)
                     | Payload::TaskPreempted(_)
                     | Payload::TaskCancelled(_)
                     | Payload::TaskFailed(_)

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use journeyman_api::limits::{check_source, check_text};
 use journeyman_event::payload::{
     CodeOrigin, FailureReason, Limits, LimitsChanged, ModuleSkipped, OutChanged, PauseReason,
-    TaskQueued, UserAnswered, UserIntervention,
+    RequestedStop, StopRequested, TaskQueued, UserAnswered, UserIntervention,
 };
 use journeyman_event::state::{Ending, ModuleState, Status};
 use journeyman_event::{Principal, TaskId, TaskState};
@@ -14,7 +14,7 @@ use journeyman_journal::StreamName;
 use journeyman_queue::{AdmissionError, Withdrawal};
 use journeyman_workflow::{Fact, Recorded, Role, StopReason, module_path, without_time};
 
-use crate::{Error, Tasks, check_may_change, give_up_soon};
+use crate::{Error, OnlyAt, Tasks, check_may_change, give_up_soon};
 
 /// Tasks that are looked at for a circle of dependencies.
 const CIRCLE_MAX: usize = 10_000;
@@ -62,16 +62,20 @@ pub enum Intervention {
 }
 
 impl Tasks {
-    /// Does what the user wants with a task, and gives the state after it.
+    /// Does what the user wants with a task, if it has a version for which that is meant, and gives the state after it.
     pub async fn intervene(
         &self,
         principal: &Principal,
         task: &TaskId,
         intervention: Intervention,
+        only_at: OnlyAt,
     ) -> Result<TaskState, Error> {
         check_may_change(principal)?;
         let (tasks, principal, task) = (self.clone(), principal.clone(), task.clone());
-        let done = async move { tasks.intervene_now(&principal, &task, intervention).await };
+        let done = async move {
+            let done = tasks.intervene_now(&principal, &task, intervention, &only_at);
+            done.await
+        };
         self.detached.run(done).await
     }
 
@@ -81,23 +85,25 @@ impl Tasks {
         principal: &Principal,
         task: &TaskId,
         intervention: Intervention,
+        only_at: &OnlyAt,
     ) -> Result<TaskState, Error> {
         match intervention {
             Intervention::Instruct { instruction } => {
                 check_text("instruction", &instruction)?;
                 let said = UserIntervention { instruction };
                 let fact = Fact::of_task(Role::User, said);
-                self.record(principal, task, |_| Ok(fact.clone())).await
+                let fact = |_: &TaskState| Ok(fact.clone());
+                self.record(principal, task, only_at, fact).await
             }
             Intervention::Answer { question, answer } => {
                 check_text("answer", &answer)?;
                 let said = UserAnswered { question, answer };
-                Box::pin(self.answer(principal, task, &said)).await
+                Box::pin(self.answer(principal, task, &said, only_at)).await
             }
             Intervention::EditFile { path, source } => {
                 check_source("source", &source)?;
                 let edit = |state: &TaskState| edit(task, state, &path, &source);
-                self.record(principal, task, edit).await
+                self.record(principal, task, only_at, edit).await
             }
             Intervention::SkipModule { module } => {
                 let skip = |state: &TaskState| {
@@ -108,17 +114,24 @@ impl Tasks {
                         ModuleSkipped {},
                     ))
                 };
-                self.record(principal, task, skip).await
+                self.record(principal, task, only_at, skip).await
             }
-            Intervention::Pause => self.stop(principal, task, StopReason::Paused).await,
-            Intervention::Cancel => self.stop(principal, task, StopReason::Cancelled).await,
+            Intervention::Pause => {
+                self.stop(principal, task, RequestedStop::Pause, only_at)
+                    .await
+            }
+            Intervention::Cancel => {
+                self.stop(principal, task, RequestedStop::Cancel, only_at)
+                    .await
+            }
             Intervention::Resume { limits, out } => {
                 if let Some(out) = &out {
                     self.check_out(task, out).await?;
                 }
                 let mut tries = 0;
                 loop {
-                    match Box::pin(self.resume(principal, task, limits, out.as_deref())).await {
+                    let resumed = self.resume(principal, task, limits, out.as_deref(), only_at);
+                    match Box::pin(resumed).await {
                         // Somebody else recorded something first: it is said anew of the state after that.
                         Err(Error::Conflict { .. }) if tries < RESUME_TRIES => tries += 1,
                         done => return done,
@@ -134,6 +147,7 @@ impl Tasks {
         principal: &Principal,
         task: &TaskId,
         said: &UserAnswered,
+        only_at: &OnlyAt,
     ) -> Result<TaskState, Error> {
         let facts = |state: &TaskState| {
             let mut facts = vec![Fact::of_task(Role::User, said.clone())];
@@ -150,7 +164,8 @@ impl Tasks {
             }
             Ok(facts)
         };
-        let state = self.record_all(principal, task, |_| false, facts).await?;
+        let recorded = self.record_all(principal, task, only_at, |_| false, facts);
+        let state = recorded.await?;
         if state.status == Status::Queued {
             let name = StreamName::of(principal.owner(), task);
             self.enqueue(&name, &state).await?;
@@ -164,10 +179,12 @@ impl Tasks {
         &self,
         principal: &Principal,
         task: &TaskId,
+        only_at: &OnlyAt,
         fact: impl Fn(&TaskState) -> Result<Fact, Error>,
     ) -> Result<TaskState, Error> {
         let facts = |state: &TaskState| Ok(vec![fact(state)?]);
-        self.record_all(principal, task, |_| false, facts).await
+        self.record_all(principal, task, only_at, |_| false, facts)
+            .await
     }
 
     /// The same with several facts. Where the state is already as it is wanted (`is_done`), also by
@@ -176,11 +193,14 @@ impl Tasks {
         &self,
         principal: &Principal,
         task: &TaskId,
+        only_at: &OnlyAt,
         is_done: impl Fn(&TaskState) -> bool,
         facts: impl Fn(&TaskState) -> Result<Vec<Fact>, Error>,
     ) -> Result<TaskState, Error> {
         let mut state = self.state(principal, task).await?;
         loop {
+            // What is recorded below expects this very version.
+            only_at.check(task, &state)?;
             if is_done(&state) {
                 return Ok(state);
             }
@@ -197,17 +217,20 @@ impl Tasks {
         }
     }
 
-    /// Lets a task rest or end. Whoever works on it records that at the next event boundary.
+    /// Lets a task rest or end. Whoever works on it records that at the next event boundary. A stop that is meant for a
+    /// version is recorded as asked for before anybody is stopped: that append is at the version or not at all.
     async fn stop(
         &self,
         principal: &Principal,
         task: &TaskId,
-        reason: StopReason,
+        stop: RequestedStop,
+        only_at: &OnlyAt,
     ) -> Result<TaskState, Error> {
-        let state = self.state(principal, task).await?;
-        let is_done = |state: &TaskState| match reason {
-            StopReason::Cancelled => state.status == Status::Cancelled,
-            _ => state.pause == Some(PauseReason::User),
+        let mut state = self.state(principal, task).await?;
+        only_at.check(task, &state)?;
+        let is_done = |state: &TaskState| match stop {
+            RequestedStop::Cancel => state.status == Status::Cancelled,
+            RequestedStop::Pause => state.pause == Some(PauseReason::User),
         };
         if is_done(&state) {
             return Ok(state);
@@ -215,10 +238,14 @@ impl Tasks {
         if state.status.is_ended() {
             return Err(ended(task, &state));
         }
+        if only_at.is_conditional() {
+            let requested = |_: &TaskState| Ok(Fact::of_task(Role::User, StopRequested { stop }));
+            state = self.record(principal, task, only_at, requested).await?;
+        }
         let key = StreamName::of(principal.owner(), task);
-        let withdrawal = match reason {
-            StopReason::Cancelled => self.queue.cancel(&key),
-            _ => self.queue.pause(&key),
+        let (withdrawal, reason) = match stop {
+            RequestedStop::Cancel => (self.queue.cancel(&key), StopReason::Cancelled),
+            RequestedStop::Pause => (self.queue.pause(&key), StopReason::Paused),
         };
         let (mut held, mut had_run) = (None, false);
         match withdrawal {
@@ -231,7 +258,8 @@ impl Tasks {
             Withdrawal::Unknown => {}
         }
         let facts = |state: &TaskState| Ok(reason.clone().facts(state));
-        let recorded = self.record_all(principal, task, is_done, facts).await;
+        let recorded = self.record_all(principal, task, &OnlyAt::Any, is_done, facts);
+        let recorded = recorded.await;
         match &recorded {
             Ok(_) | Err(Error::Ended { .. }) => {
                 if let Some(held) = held {
@@ -262,8 +290,10 @@ impl Tasks {
         task: &TaskId,
         limits: Option<Limits>,
         out: Option<&str>,
+        only_at: &OnlyAt,
     ) -> Result<TaskState, Error> {
         let mut state = self.state(principal, task).await?;
+        only_at.check(task, &state)?;
         let mut facts = Vec::new();
         if let Some(limits) = limits.filter(|limits| *limits != state.limits) {
             facts.push(Fact::of_task(Role::User, LimitsChanged { limits }));

@@ -10,6 +10,7 @@ mod error;
 mod fork;
 mod interventions;
 mod naming;
+mod only_at;
 mod recovery;
 mod runner;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use detached::DetachedCalls;
 pub use error::{Error, check_may_change};
 pub use fork::ForkRequest;
 pub use interventions::Intervention;
+pub use only_at::OnlyAt;
 use runner::TaskRunner;
 use watchdog::Watchdog;
 

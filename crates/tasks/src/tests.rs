@@ -240,7 +240,23 @@ fn intervene(tasks: &Tasks, intervention: Intervention) -> BoxFuture<'_, Result<
 
 async fn intervene_in(tasks: &Tasks, task: &str, intervention: Intervention) -> Result<(), Error> {
     let (me, task) = (Principal::local(), id(task));
-    tasks.intervene(&me, &task, intervention).await.map(|_| ())
+    let done = tasks.intervene(&me, &task, intervention, OnlyAt::Any);
+    done.await.map(|_| ())
+}
+
+/// Does this to the task `t`, if it has this version.
+fn at_version(
+    tasks: &Tasks,
+    version: u64,
+    intervention: Intervention,
+) -> BoxFuture<'_, Result<(), Error>> {
+    async move {
+        let (me, task) = (Principal::local(), id("t"));
+        let only_at = OnlyAt::version(Some(version));
+        let done = tasks.intervene(&me, &task, intervention, only_at);
+        done.await.map(|_| ())
+    }
+    .boxed()
 }
 
 fn fork(tasks: &Tasks, at: Option<Sequence>) -> BoxFuture<'_, Result<(), Error>> {
@@ -273,6 +289,12 @@ const CALLS: &[(&str, Before, Call)] = &[
     }),
     ("pause", Before::Queued, |tasks| {
         intervene(tasks, Intervention::Pause)
+    }),
+    ("cancel at a version", Before::Queued, |tasks| {
+        at_version(tasks, 1, Intervention::Cancel)
+    }),
+    ("pause at a version", Before::Queued, |tasks| {
+        at_version(tasks, 1, Intervention::Pause)
     }),
     ("resume", Before::Paused, |tasks| {
         intervene(
@@ -399,11 +421,11 @@ async fn a_viewer_sees_their_tasks_and_changes_nothing() {
             .await
             .map(|_| ()),
         tasks
-            .intervene(&viewer, &id("t"), Intervention::Cancel)
+            .intervene(&viewer, &id("t"), Intervention::Cancel, OnlyAt::Any)
             .await
             .map(|_| ()),
         tasks
-            .call_tools(&viewer, &id("t"), Vec::new(), &stop)
+            .call_tools(&viewer, &id("t"), Vec::new(), OnlyAt::Any, &stop)
             .await
             .map(|_| ()),
     ];
@@ -496,4 +518,139 @@ async fn what_is_lost_again_and_again_is_put_back_ever_more_seldom_and_told_for_
     tasks
         .shut_down(Duration::ZERO, ShutdownReason::Shutdown)
         .await;
+}
+
+/// The versions of the task `t` and the kinds of its events.
+async fn history(tasks: &Tasks) -> (u64, Vec<String>) {
+    let (me, filter) = (Principal::local(), Filter::of_task(&id("t")));
+    let page = tasks.journal().read(&me, &filter, Sequence::ZERO, PAGE);
+    let events = page.await.unwrap().events;
+    let kinds = events.iter().map(|event| event.kind().to_owned());
+    (events.len() as u64, kinds.collect())
+}
+
+fn said(words: &str) -> Intervention {
+    Intervention::Instruct {
+        instruction: words.to_owned(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_calls_at_once_that_are_meant_for_one_version_one_is_done() {
+    const RESUME: Intervention = Intervention::Resume {
+        limits: None,
+        out: None,
+    };
+    for (before, intervention, recorded) in [
+        (Before::Queued, said("be brief"), &["user_intervention"][..]),
+        (
+            Before::Queued,
+            Intervention::Pause,
+            &["stop_requested", "task_paused"][..],
+        ),
+        (
+            Before::Queued,
+            Intervention::Cancel,
+            &["stop_requested", "task_cancelled"][..],
+        ),
+        (Before::Paused, RESUME, &["task_queued"][..]),
+        (
+            Before::Paused,
+            Intervention::Cancel,
+            &["stop_requested", "task_cancelled"][..],
+        ),
+    ] {
+        let tasks = service(&Disk::default());
+        prepare(&tasks, before).await;
+        let (version, mut kinds) = history(&tasks).await;
+        let calls = (0..64).map(|_| {
+            let (tasks, intervention) = (tasks.clone(), intervention.clone());
+            tokio::spawn(async move { at_version(&tasks, version, intervention).await })
+        });
+        let mut done = 0;
+        for call in calls.collect::<Vec<_>>() {
+            match call.await.unwrap() {
+                Ok(()) => done += 1,
+                Err(Error::OtherVersion { version: told, .. }) => assert!(told > version),
+                Err(error) => panic!("{intervention:?}: {error}"),
+            }
+        }
+        assert_eq!(done, 1, "{intervention:?}");
+        kinds.extend(recorded.iter().map(|kind| (*kind).to_owned()));
+        assert_eq!(history(&tasks).await.1, kinds, "{intervention:?}");
+        check(&tasks, "after the race").await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_meant_for_another_version_changes_nothing_of_the_task_or_the_queue() {
+    let tasks = service(&Disk::default());
+    prepare(&tasks, Before::Queued).await;
+    let before = history(&tasks).await;
+    for version in [0, 2, u64::MAX] {
+        for intervention in [
+            said("be brief"),
+            Intervention::Pause,
+            Intervention::Cancel,
+            Intervention::Resume {
+                limits: None,
+                out: None,
+            },
+        ] {
+            let refused = at_version(&tasks, version, intervention).await;
+            let told = matches!(refused, Err(Error::OtherVersion { version: 1, .. }));
+            assert!(told, "{refused:?}");
+        }
+    }
+    assert_eq!(history(&tasks).await, before);
+    check(&tasks, "refused").await;
+}
+
+#[tokio::test]
+async fn one_of_several_versions_is_enough_and_none_is_never() {
+    let tasks = service(&Disk::default());
+    prepare(&tasks, Before::Queued).await;
+    let (me, task) = (Principal::local(), id("t"));
+    let say = async |versions: &[u64]| {
+        let only_at = OnlyAt::OneOf(versions.to_vec());
+        tasks.intervene(&me, &task, said("more"), only_at).await
+    };
+    assert!(matches!(say(&[]).await, Err(Error::OtherVersion { .. })));
+    say(&[7, 1]).await.unwrap();
+    assert!(matches!(
+        say(&[7, 1]).await,
+        Err(Error::OtherVersion { .. })
+    ));
+    say(&[1, 2, 3]).await.unwrap();
+    say(&[1, 2, 3]).await.unwrap();
+    assert_eq!(history(&tasks).await.0, 4);
+}
+
+#[tokio::test]
+async fn a_fork_that_is_meant_for_a_version_is_made_of_that_one_alone_and_repeated_whatever_came_since()
+ {
+    let tasks = service(&Disk::default());
+    prepare(&tasks, Before::Queued).await;
+    let (me, parent) = (Principal::local(), id("t"));
+    let fork = async |key: &str, version: u64| {
+        let fork = ForkRequest {
+            at: Some(Sequence(1)),
+            idempotency_key: Some(key.to_owned()),
+            only_at: OnlyAt::version(Some(version)),
+            ..ForkRequest::default()
+        };
+        tasks.fork(&me, &parent, fork).await
+    };
+    assert!(matches!(
+        fork("one", 2).await,
+        Err(Error::OtherVersion { version: 1, .. })
+    ));
+    let first = fork("one", 1).await.unwrap();
+    intervene(&tasks, said("more")).await.unwrap();
+    let again = fork("one", 1).await.unwrap();
+    assert_eq!((again.task_id, again.is_duplicate), (first.task_id, true));
+    assert!(matches!(
+        fork("two", 1).await,
+        Err(Error::OtherVersion { version: 2, .. })
+    ));
 }

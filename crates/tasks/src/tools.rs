@@ -1,7 +1,7 @@
 //! Tools that a user calls on a task, recorded like an agent's calls.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use journeyman_event::payload::{ToolCompleted, ToolExecuting};
@@ -17,7 +17,7 @@ use journeyman_workflow::{
 use tokio_util::sync::CancellationToken;
 
 use crate::interventions::ended;
-use crate::{Error, Intervention, Tasks, check_may_change, give_up_soon};
+use crate::{Error, Intervention, OnlyAt, Tasks, check_may_change, give_up_soon};
 
 impl Tasks {
     /// Every tool that a user may call.
@@ -39,19 +39,24 @@ impl Tasks {
     /// Calls tools on a task that has not ended, one after the other, each recorded. Ends with `cancel`, and
     /// when the caller does not wait any longer; what was begun has its outcome recorded. Where the task
     /// ends meanwhile, no more calls are made, and of the one under way the end is answered and not
-    /// recorded: nothing comes after the end of a task.
+    /// recorded: nothing comes after the end of a task. `only_at` is about the first call: what comes after it finds the
+    /// version that it made.
     pub async fn call_tools(
         &self,
         principal: &Principal,
         task: &TaskId,
         steps: Vec<Request>,
+        only_at: OnlyAt,
         cancel: &CancellationToken,
     ) -> Result<Chain, Error> {
         check_may_change(principal)?;
         let stop = cancel.child_token();
         let _gone = stop.clone().drop_guard();
         let (tasks, principal, task) = (self.clone(), principal.clone(), task.clone());
-        let called = async move { tasks.call_tools_now(&principal, &task, steps, &stop).await };
+        let called = async move {
+            let called = tasks.call_tools_now(&principal, &task, steps, only_at, &stop);
+            called.await
+        };
         self.detached.run(called).await
     }
 
@@ -60,9 +65,11 @@ impl Tasks {
         principal: &Principal,
         task: &TaskId,
         steps: Vec<Request>,
+        only_at: OnlyAt,
         cancel: &CancellationToken,
     ) -> Result<Chain, Error> {
         let state = self.current(principal, task).await?;
+        only_at.check(task, &state)?;
         if state.status.is_ended() {
             return Err(ended(task, &state));
         }
@@ -94,13 +101,19 @@ impl Tasks {
             tasks: self,
             principal,
             task,
+            only_at: Mutex::new(only_at),
+            other_version: Mutex::default(),
             intents: Mutex::default(),
         };
         let chain = worker_context
             .tools
             .dispatcher()
             .chain(&context, steps, &record);
-        chain.await.map_err(|refusal| match refusal {
+        let chain = chain.await;
+        if let Some(other_version) = lock(&record.other_version).take() {
+            return Err(other_version);
+        }
+        chain.map_err(|refusal| match refusal {
             ChainRefusal::Refused { .. } => Error::NoTool {
                 reason: refusal.to_string(),
             },
@@ -127,7 +140,7 @@ impl FileWriter for Edits {
         };
         let state = self
             .tasks
-            .intervene_now(&self.principal, &self.task, edit)
+            .intervene_now(&self.principal, &self.task, edit, &OnlyAt::Any)
             .await;
         let state = state.map_err(|error| error.to_string())?;
         let mut modules = state.modules.iter();
@@ -141,8 +154,16 @@ struct UserCalls<'a> {
     tasks: &'a Tasks,
     principal: &'a Principal,
     task: &'a TaskId,
+    /// For which versions of the task the first record is meant.
+    only_at: Mutex<OnlyAt>,
+    /// Why there was no first record, where the task has another version.
+    other_version: Mutex<Option<Error>>,
     /// The intents of the calls that are under way, by number.
     intents: Mutex<HashMap<u64, EventId>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl UserCalls<'_> {
@@ -158,7 +179,9 @@ impl UserCalls<'_> {
             ..Fact::of_task(Role::User, payload)
         };
         let recorder = self.tasks.recorder(self.principal);
+        let only_at = lock(&self.only_at).clone();
         loop {
+            only_at.check(self.task, &state)?;
             if state.status.is_ended() {
                 return Err(ended(self.task, &state));
             }
@@ -166,13 +189,19 @@ impl UserCalls<'_> {
             let cancel = give_up_soon();
             let recorded = recorder.record(self.task, &mut state, facts, Vec::new(), &cancel);
             if recorded.await? == Recorded::Appended {
+                *lock(&self.only_at) = OnlyAt::Any;
                 return Ok(state.last_event);
             }
         }
     }
 
-    fn intents(&self) -> std::sync::MutexGuard<'_, HashMap<u64, EventId>> {
-        self.intents.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Why a call could not be recorded, for the dispatcher; another version of the task is kept, for whoever calls.
+    fn not_recorded(&self, error: Error) -> RecordError {
+        let words = error.to_string();
+        if let Error::OtherVersion { .. } = error {
+            *lock(&self.other_version) = Some(error);
+        }
+        RecordError(words)
     }
 }
 
@@ -189,18 +218,18 @@ fn intent(call: &CallRef) -> ToolExecuting {
 impl Record for UserCalls<'_> {
     async fn executing(&self, call: &CallRef) -> Result<(), RecordError> {
         let recorded = self.record(intent(call).into(), None).await;
-        let event = recorded.map_err(|error| RecordError(error.to_string()))?;
+        let event = recorded.map_err(|error| self.not_recorded(error))?;
         if let Some(event) = event {
-            self.intents().insert(call.number, event);
+            lock(&self.intents).insert(call.number, event);
         }
         Ok(())
     }
 
     async fn completed(&self, call: &CallRef, completed: &Completed) -> Result<(), RecordError> {
-        let cause = self.intents().remove(&call.number);
+        let cause = lock(&self.intents).remove(&call.number);
         let payload: ToolCompleted = completed_call(&intent(call), completed);
         let recorded = self.record(payload.into(), cause).await;
-        recorded.map_err(|error| RecordError(error.to_string()))?;
+        recorded.map_err(|error| self.not_recorded(error))?;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use journeyman_event::{Event, Principal, Sequence, TaskId, TaskState};
+use journeyman_event::{Event, Principal, Revision, Sequence, TaskId, TaskState};
 use journeyman_journal::{Filter, Journal};
 
 use crate::Error;
@@ -17,6 +17,8 @@ pub enum Moment {
     Sequence(Sequence),
     /// Before the first event with a later time than this.
     Time(Timestamp),
+    /// At this version: after as many of the task's events, or all of them where there are fewer.
+    Version(Revision),
 }
 
 impl FromStr for Moment {
@@ -25,9 +27,15 @@ impl FromStr for Moment {
         if let Ok(sequence) = text.parse() {
             return Ok(Self::Sequence(Sequence(sequence)));
         }
+        if let Some(Ok(version)) = text.strip_prefix('v').map(str::parse) {
+            return Ok(Self::Version(Revision(version)));
+        }
         let time = text.parse().map(Self::Time);
         time.map_err(|_| {
-            format!("{text:?} is neither a sequence number nor a time like 2026-11-21T09:30:00Z")
+            format!(
+                "{text:?} is neither a sequence number, nor a version like v12, nor a time like \
+                 2026-11-21T09:30:00Z"
+            )
         })
     }
 }
@@ -60,20 +68,10 @@ pub async fn load_at(
     };
     let is_later = |event: &Event| match moment {
         Some(Moment::Time(time)) => event.occurred_at() > time,
-        _ => false,
+        Some(Moment::Version(version)) => event.revision() > version,
+        Some(Moment::Sequence(_)) | None => false,
     };
-    // Of a moment in time a snapshot does not say whether any of its events happened later.
-    let snapshot = if let Some(Moment::Time(_)) = moment {
-        None
-    } else {
-        let at = until.unwrap_or(Sequence(u64::MAX));
-        let found = journal.snapshot(principal, task, at).await;
-        found.unwrap_or_else(|error| {
-            tracing::warn!(%error, "a snapshot cannot be read and is passed over");
-            None
-        })
-    };
-    let kept = snapshot.as_ref().and_then(snapshot::state_in);
+    let kept = kept(journal, principal, task, moment).await;
     let mut state = kept.unwrap_or_default();
     loop {
         let page = journal
@@ -88,4 +86,34 @@ pub async fn load_at(
         }
     }
     Ok((state.sequence > Sequence::ZERO).then_some(state))
+}
+
+/// The newest state that was kept of a task and is not later than the moment. Of a moment in time a kept state
+/// does not say whether any of its events happened later, so that none is used.
+async fn kept(
+    journal: &Journal,
+    principal: &Principal,
+    task: &TaskId,
+    moment: Option<Moment>,
+) -> Option<TaskState> {
+    let mut at = match moment {
+        Some(Moment::Time(_)) => return None,
+        Some(Moment::Sequence(sequence)) => sequence,
+        Some(Moment::Version(_)) | None => Sequence(u64::MAX),
+    };
+    // A journal keeps the newest few of a stream.
+    loop {
+        let found = journal.snapshot(principal, task, at).await;
+        let snapshot = found.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a snapshot cannot be read and is passed over");
+            None
+        })?;
+        let state = snapshot::state_in(&snapshot)?;
+        match moment {
+            Some(Moment::Version(version)) if state.revision > version => {
+                at = Sequence(snapshot.sequence.0.saturating_sub(1));
+            }
+            _ => return Some(state),
+        }
+    }
 }

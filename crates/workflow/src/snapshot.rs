@@ -103,6 +103,9 @@ mod tests {
                 .unwrap()
                 .unwrap();
             assert_eq!(state, TaskState::fold(&events[..at]).unwrap(), "at {at}");
+            let version = Some(Moment::Version(Revision(at as u64)));
+            let same = load_at(&journal, &me, &task, version).await.unwrap();
+            assert_eq!(same, Some(state), "version {at}");
         }
         let whole = TaskState::fold(&events).unwrap();
         let timed = async |moment| {

@@ -297,6 +297,25 @@ pub struct UserAnswered {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModuleSkipped {}
 
+/// The user asked for the task to rest or to end, and meant the version that the task had before this event. Nothing of the
+/// state follows from it: that the task rests or has ended is recorded when it does. Where a crash comes before that, the
+/// request has come to nothing, and nobody was told that it was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopRequested {
+    /// What was asked for.
+    pub stop: RequestedStop,
+}
+
+/// What a user wants of a task that is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestedStop {
+    /// It is to rest until the user resumes it.
+    Pause,
+    /// It is to end.
+    Cancel,
+}
+
 /// The user gave an instruction while the task was running.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UserIntervention {

@@ -231,6 +231,7 @@ impl TaskState {
             // Nothing of a task's state follows from these; nor from tools that the user calls.
             Payload::ContextBuilt(_)
             | Payload::BackpressureAlert(_)
+            | Payload::StopRequested(_)
             | Payload::ToolExecuting(_)
             | Payload::ToolCompleted(_) => {}
             Payload::ContextRefused(refused) if refused.purpose == Purpose::Review => {

@@ -12,14 +12,14 @@ use journeyman_api::{Call, ForkQuery, ForkTask, PriorityWord, RetryTask};
 use journeyman_bus::Bus;
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::state::Status;
-use journeyman_event::{Principal, Randomness, Sequence, TaskId};
+use journeyman_event::{Principal, Randomness, TaskId};
 use journeyman_language::of_submission;
-use journeyman_tasks::{ForkRequest, Intervention, Tasks, TasksOptions};
-use journeyman_workflow::Notices;
+use journeyman_tasks::{ForkRequest, Intervention, OnlyAt, Tasks, TasksOptions};
+use journeyman_workflow::{Moment, Notices, load_at};
 use serde_json::json;
 
 use super::run::limits;
-use crate::cli::ForkArgs;
+use crate::cli::{ForkArgs, IfVersion, Place};
 use crate::client::Client;
 use crate::environment::{SystemRandom, SystemStamp, SystemTime};
 use crate::exit::{Exit, UsageError};
@@ -48,21 +48,27 @@ pub(crate) async fn intervene(
     settings: &Settings,
     task: &TaskId,
     intervention: Intervention,
+    only: IfVersion,
 ) -> anyhow::Result<Exit> {
     let accepted = accepted(&intervention);
-    let status = if let Some(client) = Client::find(settings).await? {
-        let view = client.intervene(task, &intervention).await?;
-        Status::from(view.status)
-    } else {
-        let me = Principal::local();
-        let state = offline_tasks(settings)?
-            .intervene(&me, task, intervention)
+    let (status, version) = if let Some(client) = Client::find(settings).await? {
+        let view = client
+            .intervene(task, &intervention, only.version())
             .await?;
-        state.status
+        (Status::from(view.status), view.revision)
+    } else {
+        let (me, offline_tasks) = (Principal::local(), offline_tasks(settings)?);
+        let only_at = OnlyAt::version(only.version());
+        let state = offline_tasks
+            .intervene(&me, task, intervention, only_at)
+            .await?;
+        (state.status, state.revision.0)
     };
     let status = status.as_str();
     if settings.json {
-        json(&json!({"task_id": task, "status": status, "accepted": accepted}))?;
+        json(
+            &json!({"task_id": task, "status": status, "version": version, "accepted": accepted}),
+        )?;
     } else {
         let accepted = accepted.map_or_else(String::new, |what| format!("{what}; "));
         line(&format!("{accepted}task {task} is {status}"))?;
@@ -95,6 +101,7 @@ pub(crate) async fn edit(
     task: &TaskId,
     path: &str,
     file: &Path,
+    only: IfVersion,
 ) -> anyhow::Result<Exit> {
     let mut source = String::new();
     let read = if file == Path::new("-") {
@@ -109,28 +116,40 @@ pub(crate) async fn edit(
         return Err(UsageError(format!("{} is larger than 1 MiB", file.display())).into());
     }
     let path = path.to_owned();
-    intervene(settings, task, Intervention::EditFile { path, source }).await
+    intervene(
+        settings,
+        task,
+        Intervention::EditFile { path, source },
+        only,
+    )
+    .await
 }
 
-pub(crate) async fn retry(settings: &Settings, task: &TaskId) -> anyhow::Result<Exit> {
+pub(crate) async fn retry(
+    settings: &Settings,
+    task: &TaskId,
+    only: IfVersion,
+) -> anyhow::Result<Exit> {
     let new = if let Some(client) = Client::find(settings).await? {
         let again = RetryTask {
             idempotency_key: Some(new_key()),
         };
-        let accepted = client.call_once(|| Call::retry(task, &again)).await?;
-        accepted.task_id
+        let retry = || Call::retry(task, &again).only_at(only.version());
+        client.call_once(retry).await?.task_id
     } else {
         let (me, offline_tasks) = (Principal::local(), offline_tasks(settings)?);
-        let new = offline_tasks
-            .fork(&me, task, ForkRequest::default())
-            .await?;
+        let fork = ForkRequest {
+            only_at: OnlyAt::version(only.version()),
+            ..ForkRequest::default()
+        };
+        let new = offline_tasks.fork(&me, task, fork).await?;
         new.task_id.to_string()
     };
     say_new(settings, &new)
 }
 
 pub(crate) async fn fork(settings: &Settings, args: ForkArgs) -> anyhow::Result<Exit> {
-    let task = &args.task;
+    let (task, version) = (&args.task, args.only.version());
     let new = if let Some(client) = Client::find(settings).await? {
         let iterations = args.limits.max_iterations;
         let changes = ForkTask {
@@ -142,10 +161,11 @@ pub(crate) async fn fork(settings: &Settings, args: ForkArgs) -> anyhow::Result<
             idempotency_key: Some(new_key()),
             ..ForkTask::default()
         };
-        let query = ForkQuery {
-            at: Sequence(args.at).into(),
+        let from = match args.at {
+            Place::Sequence(at) => ForkQuery::at(at),
+            Place::Version(version) => ForkQuery::version(version.0),
         };
-        let accepted = client.call_once(|| Call::fork(task, &query, &changes));
+        let accepted = client.call_once(|| Call::fork(task, &from, &changes).only_at(version));
         accepted.await?.task_id
     } else {
         let (me, offline_tasks) = (Principal::local(), offline_tasks(settings)?);
@@ -163,9 +183,20 @@ pub(crate) async fn fork(settings: &Settings, args: ForkArgs) -> anyhow::Result<
                 None => asked,
             }
         };
+        let at = match args.at {
+            Place::Sequence(at) => at,
+            Place::Version(version) => {
+                let moment = Some(Moment::Version(version));
+                let then = load_at(offline_tasks.journal(), &me, task, moment).await?;
+                let then = then.filter(|state| state.revision == version);
+                let none = || format!("task {task} has no version {version}");
+                then.with_context(none)?.sequence
+            }
+        };
         let fork = ForkRequest {
-            at: Some(Sequence(args.at)),
+            at: Some(at),
             content: Some(content),
+            only_at: OnlyAt::version(version),
             ..ForkRequest::default()
         };
         offline_tasks

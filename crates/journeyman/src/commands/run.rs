@@ -78,7 +78,12 @@ pub(crate) async fn run(settings: &Settings, args: RunArgs) -> anyhow::Result<Ex
 }
 
 pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Result<Exit> {
-    let ResumeArgs { task, out, limits } = args;
+    let ResumeArgs {
+        task,
+        out,
+        limits,
+        only,
+    } = args;
     let state = Reader::open(settings).await?.state(&task).await?;
     let state =
         state.with_context(|| format!("there is no task {task}; `journeyman tasks` lists them"))?;
@@ -89,6 +94,7 @@ pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Res
     let changes = Changes {
         limits: changed_limits(&state, &limits),
         out,
+        version: only.version(),
     };
     let settings = &Settings {
         // Only its result is to be written.
@@ -115,6 +121,8 @@ enum Wish {
 struct Changes {
     limits: Option<Limits>,
     out: Option<String>,
+    /// The version of the task for which that is meant.
+    version: Option<u64>,
 }
 
 impl Wish {
@@ -133,6 +141,18 @@ impl Wish {
             _ => !state.status.is_ended(),
         };
         may_go_on.then_some(changes)
+    }
+
+    /// What is wished once the task was let go on, where that is something else: whichever version it had when a
+    /// server was gone, it goes on.
+    fn again(&self) -> Option<Self> {
+        match self {
+            Self::Resume(changes) if changes.version.is_some() => Some(Self::Resume(Changes {
+                version: None,
+                ..changes.clone()
+            })),
+            Self::Resume(_) | Self::Submit(_) => None,
+        }
     }
 
     /// Where the result is to go, as it was said now.
@@ -205,7 +225,12 @@ async fn see_through(
     // What was seen of it at a server, whether that may have it, and its model, if that is not ours.
     let (mut seen, mut is_sent, mut other_model) = (None, false, None);
     let mut lost: Option<Loss> = None;
+    let again = wish.again();
     loop {
+        let wish = match &again {
+            Some(again) if seen.is_some() => again,
+            _ => wish,
+        };
         match TaskLocation::find(settings, cancel).await? {
             None => return Ok(seen),
             Some(TaskLocation::Local(journal)) => {

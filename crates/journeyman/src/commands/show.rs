@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use journeyman_event::payload::PauseReason;
 use journeyman_event::state::Status;
 use journeyman_event::{TaskId, TaskState};
@@ -68,6 +68,12 @@ pub(super) async fn existing(
             "there was no task {task} then; `journeyman events --task {task}` tells its life"
         ),
     })?;
+    if let Some(Moment::Version(version)) = at
+        && state.revision < version
+    {
+        let current = state.revision;
+        bail!("task {task} is at version {current}, and has no version {version} yet");
+    }
     let recorded = (state.status, state.pause);
     let status = match at {
         None => reader.status_of(task, recorded).await?,
@@ -154,7 +160,7 @@ pub(crate) async fn show(
         line(&format!("repaired   {repair}"))?;
     }
     line(&format!(
-        "events     {} (last sequence {})",
+        "version    {} (last sequence {})",
         state.revision, state.sequence
     ))?;
     Ok(Exit::Success)

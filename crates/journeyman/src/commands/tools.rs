@@ -98,6 +98,7 @@ pub(crate) async fn call(settings: &Settings, args: CallArgs) -> anyhow::Result<
         task,
         tool,
         arguments,
+        only,
     } = args;
     let arguments = read_arguments(arguments)?;
     let Some(client) = Client::find(settings).await? else {
@@ -112,7 +113,8 @@ pub(crate) async fn call(settings: &Settings, args: CallArgs) -> anyhow::Result<
         arguments: Some(arguments),
     };
     let steps = vec![Object(step)];
-    let calls = client.call(Call::call_tools(&task, &ToolCalls { steps }));
+    let call = Call::call_tools(&task, &ToolCalls { steps });
+    let calls = client.call(call.only_at(only.version()));
     let ended = calls.await?.completed.into_iter().next();
     let ended = ended.context("the server does not say how the call ended")?;
     let is_ok = ended.outcome == "ok";

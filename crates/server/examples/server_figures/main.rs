@@ -34,7 +34,7 @@ use journeyman_journal_sqlite::Sqlite;
 use journeyman_server::{
     Auth, ClientTimeouts, Hosts, MountedProtocol, Readiness, ServerOptions, ToolServers,
 };
-use journeyman_tasks::{Intervention, Tasks, TasksOptions};
+use journeyman_tasks::{Intervention, OnlyAt, Tasks, TasksOptions};
 use journeyman_workflow::Notices;
 use rustix::process::{Resource, Rlimit};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -339,7 +339,8 @@ async fn sockets(server: &Server, count: usize, events: usize, asked: &str) {
         let instruction = format!("event {event}");
         let sent = millis();
         let said = Intervention::Instruct { instruction };
-        server.tasks.intervene(&me, &task, said).await.unwrap();
+        let done = server.tasks.intervene(&me, &task, said, OnlyAt::Any);
+        done.await.unwrap();
         times.push(all_have_it(&mut clients, sent).await);
     }
     print_times("journeyman", &times[1..], asked);

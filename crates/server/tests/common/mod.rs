@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-struct Always;
+pub(crate) struct Always;
 
 impl TimeSource for Always {
     fn now(&self) -> Timestamp {
@@ -55,6 +55,8 @@ impl Readiness for Always {
 /// A server that answers on a port and on a socket until it is stopped.
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
+    /// Made once, for that takes long; each request has a connection of its own.
+    http: reqwest::Client,
     folder: tempfile::TempDir,
     stop: CancellationToken,
     running: JoinHandle<std::io::Result<()>>,
@@ -97,8 +99,10 @@ pub(crate) async fn serve(change: impl FnOnce(&mut ServerOptions)) -> Served {
     let address = tcp.local_addr().unwrap();
     let socket = UnixListener::bind(folder.path().join("socket")).unwrap();
     let served = tokio::spawn(journeyman_server::serve(options, Some(tcp), socket));
+    let http = journeyman_http::client_builder().no_proxy();
     Served {
         address,
+        http: http.pool_max_idle_per_host(0).build().unwrap(),
         folder,
         stop,
         running: served,
@@ -131,8 +135,8 @@ impl Served {
         body: &[u8],
     ) -> Reply {
         let url = format!("http://{}{path}", self.address);
-        let http = journeyman_http::client_builder().no_proxy().build().unwrap();
-        let mut request = http
+        let mut request = self
+            .http
             .request(method.parse().unwrap(), url)
             .body(body.to_vec());
         for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
@@ -164,6 +168,19 @@ impl Served {
 
     pub(crate) async fn task(&self, task: &str) -> Value {
         self.get(&format!("/api/v1/tasks/{task}")).await.expect(200)
+    }
+
+    /// The tag of a task as it is answered now.
+    pub(crate) async fn tag(&self, task: &str) -> String {
+        let reply = self.get(&format!("/api/v1/tasks/{task}")).await;
+        reply.header("etag").unwrap().to_owned()
+    }
+
+    /// Posts with an `If-Match`.
+    pub(crate) async fn post_if(&self, path: &str, tags: &str, body: &Value) -> Reply {
+        let headers = [("Content-Type", "application/json"), ("If-Match", tags)];
+        self.ask("POST", path, &headers, body.to_string().as_bytes())
+            .await
     }
 
     pub(crate) async fn intervene(&self, task: &str, body: &Value) -> Reply {

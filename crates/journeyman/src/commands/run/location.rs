@@ -6,7 +6,7 @@ use std::time::Instant;
 use journeyman_event::{Principal, TaskId, TaskState};
 use journeyman_journal::{Filter, Journal};
 use journeyman_queue::WhenFull;
-use journeyman_tasks::{Intervention, ShutdownReason, Submission, Tasks};
+use journeyman_tasks::{Intervention, OnlyAt, ShutdownReason, Submission, Tasks};
 use journeyman_workflow::Notice;
 use tokio_util::sync::CancellationToken;
 
@@ -135,9 +135,14 @@ async fn begin_here(
         }
         (wish, known) => match wish.of(&known.unwrap_or_default()) {
             None => return Ok(false),
-            Some(Changes { limits, out }) => {
+            Some(Changes {
+                limits,
+                out,
+                version,
+            }) => {
                 let resume = Intervention::Resume { limits, out };
-                tasks.intervene(&me, task, resume).await?;
+                let only_at = OnlyAt::version(version);
+                tasks.intervene(&me, task, resume, only_at).await?;
             }
         },
     }
@@ -151,8 +156,10 @@ async fn answer_here(
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> anyhow::Result<()> {
+    let me = Principal::local();
     for answer in answers(state, progress, cancel).await? {
-        tasks.intervene(&Principal::local(), task, answer).await?;
+        let answered = tasks.intervene(&me, task, answer, OnlyAt::Any);
+        answered.await?;
     }
     Ok(())
 }

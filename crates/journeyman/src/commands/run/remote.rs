@@ -49,11 +49,16 @@ impl RemoteTask<'_> {
             (_, None) => bail!("there is no task {task}; `journeyman tasks` lists them"),
             (wish, Some(now)) => {
                 *is_sent = true;
-                if let Some(Changes { limits, out }) = wish.of(now) {
+                if let Some(Changes {
+                    limits,
+                    out,
+                    version,
+                }) = wish.of(now)
+                {
                     // Into a folder of this machine the result is brought at the end.
                     let out = out.filter(|_| client.is_local());
                     let resume = Intervention::Resume { limits, out };
-                    client.intervene(task, &resume).await?;
+                    client.intervene(task, &resume, version).await?;
                 }
             }
         }
@@ -65,7 +70,7 @@ impl RemoteTask<'_> {
             match self.watch_on(state).await? {
                 WatchEnd::Ended if asks(state) && !self.cancel.is_cancelled() => {
                     for answer in answers(state, self.progress, self.cancel).await? {
-                        client.intervene(task, &answer).await?;
+                        client.intervene(task, &answer, None).await?;
                     }
                     if self.cancel.is_cancelled() {
                         return self.pause(state).await;
@@ -96,7 +101,8 @@ impl RemoteTask<'_> {
 
     /// Lets the task rest for its user who wants to go. It may have ended at that moment.
     async fn pause(&self, state: &mut TaskState) -> anyhow::Result<WatchEnd> {
-        let paused = self.client.intervene(self.task, &Intervention::Pause);
+        let pause = &Intervention::Pause;
+        let paused = self.client.intervene(self.task, pause, None);
         let paused = paused.await.map_err(anyhow::Error::from);
         let now = self.client.state(self.task, None).await;
         match (paused, now) {

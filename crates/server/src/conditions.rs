@@ -1,0 +1,477 @@
+//! Conditional requests (RFC 9110, section 13): the entity tag of an answer, and what a request says of tags.
+//!
+//! Every tag that is given out is strong and names its answer byte for byte: it ends with a digest of what is answered, so that an answer which
+//! differs in anything has another tag. The tag of a task begins with its version, `"17-0123456789abcdef"`. A version
+//! alone, `"17"`, is taken as a tag too: events and socket messages carry the version and no tag.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use journeyman_api::Problem;
+use journeyman_event::{ContentHash, Revision};
+use serde::Serialize;
+
+use crate::problem::{Rejection, defect};
+
+/// Every answer with a tag is its user's alone, and may be kept by whoever asks each time whether it still stands.
+const CACHED: HeaderValue = HeaderValue::from_static("private, no-cache");
+/// Digits of a hash that a tag has of it: 64 bits tell the answers of one address apart.
+const DIGITS: usize = 16;
+
+/// The tag of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tag {
+    /// Without quotes.
+    text: String,
+    /// The version that stands for this answer too.
+    version: Option<Revision>,
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let hash = ContentHash::of(bytes).to_string();
+    let digits = hash.strip_prefix("b3:").unwrap_or(&hash);
+    digits.chars().take(DIGITS).collect()
+}
+
+impl Tag {
+    /// The tag of what is answered.
+    pub(crate) fn of(answer: &[u8]) -> Self {
+        Self {
+            text: digest(answer),
+            version: None,
+        }
+    }
+
+    /// The tag of a task at a version. The version alone stands for it as well, unless more is answered than the task's
+    /// events tell.
+    pub(crate) fn of_task(answer: &[u8], version: Revision, told: Told) -> Self {
+        Self {
+            text: format!("{version}-{}", digest(answer)),
+            version: (told == Told::ByEvents).then_some(version),
+        }
+    }
+
+    /// The tag as a header has it.
+    pub(crate) fn quoted(&self) -> String {
+        format!("\"{}\"", self.text)
+    }
+
+    fn is(&self, opaque: &[u8]) -> bool {
+        let is_version = |version: Revision| version.to_string().as_bytes() == opaque;
+        self.text.as_bytes() == opaque || self.version.is_some_and(is_version)
+    }
+}
+
+/// What an answer about a task rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// On the task's events alone: at this version it is always the same.
+    ByEvents,
+    /// Also on what goes on in this process.
+    ByThisProcess,
+}
+
+/// A tag as a client names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Named {
+    is_weak: bool,
+    opaque: Vec<u8>,
+}
+
+/// What one of the headers says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// `*`: anything, if there is something.
+    Any,
+    /// One of these.
+    OneOf(Vec<Named>),
+}
+
+/// A header that is neither `*` nor a list of tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unreadable;
+
+impl Wanted {
+    /// What the lines of a header say together; nothing where there are none.
+    fn in_headers(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Self>, Unreadable> {
+        if !headers.contains_key(name) {
+            return Ok(None);
+        }
+        let lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let lines: Vec<&[u8]> = lines.collect();
+        let read = Self::read(&lines.join(&b","[..]));
+        read.map(Some).ok_or(Unreadable)
+    }
+
+    /// `*`, or tags with commas between (RFC 9110, sections 8.8.3 and 5.6.1). None of what is neither.
+    fn read(text: &[u8]) -> Option<Self> {
+        if text.trim_ascii() == b"*" {
+            return Some(Self::Any);
+        }
+        let mut tags = Vec::new();
+        let mut rest = text.trim_ascii_start();
+        while !rest.is_empty() {
+            if let Some(after) = rest.strip_prefix(b",") {
+                rest = after.trim_ascii_start();
+                continue;
+            }
+            let strong = rest.strip_prefix(b"W/");
+            let is_weak = strong.is_some();
+            let quoted = strong.unwrap_or(rest).strip_prefix(b"\"")?;
+            let end = quoted.iter().position(|byte| *byte == b'"')?;
+            let (opaque, after) = (&quoted[..end], quoted[end + 1..].trim_ascii_start());
+            let is_plain =
+                |byte: &u8| *byte == 0x21 || (0x23..=0x7e).contains(byte) || *byte >= 0x80;
+            if !opaque.iter().all(is_plain) || !(after.is_empty() || after.starts_with(b",")) {
+                return None;
+            }
+            tags.push(Named {
+                is_weak,
+                opaque: opaque.to_vec(),
+            });
+            rest = after;
+        }
+        Some(Self::OneOf(tags))
+    }
+
+    /// Whether the tag is among them, byte for byte (RFC 9110, section 8.8.3.2): a weak one never is.
+    fn has_strongly(&self, tag: &Tag) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(tags) => tags.iter().any(|one| !one.is_weak && tag.is(&one.opaque)),
+        }
+    }
+
+    /// Whether the tag is among them, or stands for the same as one of them.
+    fn has_weakly(&self, tag: &Tag) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(tags) => tags.iter().any(|one| tag.is(&one.opaque)),
+        }
+    }
+}
+
+/// What a request that looks says of what its client has.
+#[derive(Clone, Debug)]
+pub(crate) struct Conditions {
+    if_match: Option<Wanted>,
+    if_none_match: Option<Wanted>,
+}
+
+/// `If-Match` of a request, for what must not be done where it does not fit.
+fn if_match(headers: &HeaderMap) -> Result<Option<Wanted>, Problem> {
+    Wanted::in_headers(headers, &header::IF_MATCH).map_err(|Unreadable| {
+        let detail = "`If-Match` is `*`, or entity tags in double quotes with commas between, such as \
+                      `\"17\"` or `\"17-0123456789abcdef\", \"18\"`";
+        Problem::new(StatusCode::BAD_REQUEST, "bad-header", detail).of_field("If-Match")
+    })
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Conditions {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        let none_match = Wanted::in_headers(&parts.headers, &header::IF_NONE_MATCH);
+        Ok(Self {
+            if_match: if_match(&parts.headers)?,
+            // Without it more is answered than was needed, and nothing wrong.
+            if_none_match: none_match.unwrap_or_default(),
+        })
+    }
+}
+
+impl Conditions {
+    /// JSON, unless the client has it.
+    pub(crate) fn json(&self, answer: &impl Serialize) -> Result<Response, Rejection> {
+        let bytes = to_bytes(answer)?;
+        let tag = Tag::of(&bytes);
+        Ok(self.answer(&tag, json(bytes)))
+    }
+
+    /// This answer with its tag; in its place that the client has it (304), or that it is none of those that the client
+    /// wants (412).
+    pub(crate) fn answer(&self, tag: &Tag, response: Response) -> Response {
+        if self
+            .if_match
+            .as_ref()
+            .is_some_and(|wanted| !wanted.has_strongly(tag))
+        {
+            let detail = "what is here has another entity tag than `If-Match` names; leave it out to get what is here";
+            let version = tag.version.map(|version| version.0);
+            return Problem::other_version(detail, version, Some(tag.quoted())).into_response();
+        }
+        let is_known = self
+            .if_none_match
+            .as_ref()
+            .is_some_and(|known| known.has_weakly(tag));
+        let mut response = if is_known {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            response
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, CACHED);
+        if let Ok(tag) = HeaderValue::from_str(&tag.quoted()) {
+            headers.insert(header::ETAG, tag);
+        }
+        response
+    }
+}
+
+/// An answer as JSON.
+pub(crate) fn to_bytes(answer: &impl Serialize) -> Result<Vec<u8>, Rejection> {
+    serde_json::to_vec(answer).map_err(|error| {
+        tracing::error!(%error, "an answer cannot be written as JSON");
+        defect().into()
+    })
+}
+
+/// A response of JSON.
+pub(crate) fn json(bytes: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], bytes).into_response()
+}
+
+/// `If-Match` of a request that changes something.
+#[derive(Clone, Debug)]
+pub(crate) struct OnlyIf(Option<Wanted>);
+
+impl<S: Send + Sync> FromRequestParts<S> for OnlyIf {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        if parts.headers.contains_key(header::IF_NONE_MATCH) {
+            let detail = "`If-None-Match` is for requests that look; say with `If-Match` which version is meant";
+            let problem = Problem::new(StatusCode::BAD_REQUEST, "bad-header", detail);
+            return Err(problem.of_field("If-None-Match").into());
+        }
+        if_match(&parts.headers).map(Self).map_err(Into::into)
+    }
+}
+
+/// Which versions of a task a request is meant for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Meant {
+    /// Any.
+    Any,
+    /// These, and the one that has one of these tags.
+    Versions(Vec<u64>, Vec<String>),
+}
+
+impl OnlyIf {
+    /// The versions that are named, and the tags whose version is not known yet. A weak tag names none.
+    pub(crate) fn meant(&self) -> Meant {
+        let Some(Wanted::OneOf(tags)) = &self.0 else {
+            return Meant::Any;
+        };
+        let (mut versions, mut others) = (Vec::new(), Vec::new());
+        for tag in tags.iter().filter(|tag| !tag.is_weak) {
+            let Ok(text) = std::str::from_utf8(&tag.opaque) else {
+                continue;
+            };
+            match text.parse::<u64>() {
+                Ok(version) if version.to_string() == text => versions.push(version),
+                _ => others.push(text.to_owned()),
+            }
+        }
+        Meant::Versions(versions, others)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use journeyman_fuzz::fuzz;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn strong(opaque: &str) -> Named {
+        Named {
+            is_weak: false,
+            opaque: opaque.as_bytes().to_vec(),
+        }
+    }
+
+    fn weak(opaque: &str) -> Named {
+        Named {
+            is_weak: true,
+            ..strong(opaque)
+        }
+    }
+
+    #[test]
+    fn a_list_of_tags_is_read_as_rfc_9110_writes_it() {
+        for (text, wanted) in [
+            ("*", Wanted::Any),
+            (" * ", Wanted::Any),
+            ("", Wanted::OneOf(vec![])),
+            (" , ,", Wanted::OneOf(vec![])),
+            ("\"\"", Wanted::OneOf(vec![strong("")])),
+            ("\"17\"", Wanted::OneOf(vec![strong("17")])),
+            ("\t\"17\" ", Wanted::OneOf(vec![strong("17")])),
+            ("W/\"17\"", Wanted::OneOf(vec![weak("17")])),
+            ("\"a,b\"", Wanted::OneOf(vec![strong("a,b")])),
+            (
+                "\"W/\",W/\"*\"",
+                Wanted::OneOf(vec![strong("W/"), weak("*")]),
+            ),
+            (
+                "\"1\" ,, W/\"2\",\t\"3\",",
+                Wanted::OneOf(vec![strong("1"), weak("2"), strong("3")]),
+            ),
+            ("\"é\"", Wanted::OneOf(vec![strong("é")])),
+        ] {
+            assert_eq!(Wanted::read(text.as_bytes()), Some(wanted), "{text}");
+        }
+        for bad in [
+            "17",
+            "\"17",
+            "17\"",
+            "w/\"17\"",
+            "W/ \"17\"",
+            "W/17",
+            "\"1\" \"2\"",
+            "\"1\"\"2\"",
+            "*, \"1\"",
+            "\"1\", *",
+            "**",
+            "\"a b\"",
+            "\"a\u{7f}\"",
+            "'17'",
+            "\"1\";",
+        ] {
+            assert_eq!(Wanted::read(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    fn any_tag() -> impl Strategy<Value = Named> {
+        let byte = prop_oneof![Just(0x21_u8), 0x23_u8..=0x7e, 0x80_u8..=0xff];
+        let opaque = prop::collection::vec(byte, 0..6);
+        (any::<bool>(), opaque).prop_map(|(is_weak, opaque)| Named { is_weak, opaque })
+    }
+
+    fn written(tag: &Named) -> Vec<u8> {
+        let mark: &[u8] = if tag.is_weak { b"W/\"" } else { b"\"" };
+        [mark, &tag.opaque, b"\""].concat()
+    }
+
+    #[test]
+    fn any_list_of_tags_is_read_as_it_was_written() {
+        let between = prop::sample::select(vec![",", " ,", ", ", "\t,\t", ",,", " , , "]);
+        let list = prop::collection::vec((any_tag(), between), 0..6);
+        fuzz(256, &list, |list| {
+            let parts = list.iter();
+            let parts = parts.map(|(tag, between)| [written(tag), between.as_bytes().to_vec()]);
+            let text = parts.flatten().collect::<Vec<_>>().concat();
+            let tags = list.into_iter().map(|(tag, _)| tag).collect();
+            prop_assert_eq!(Wanted::read(&text), Some(Wanted::OneOf(tags)));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn what_is_read_of_any_bytes_is_the_same_when_it_is_written_and_read_again() {
+        let byte = prop_oneof![
+            4 => prop::sample::select(b"\"\",,W/*1 \t".to_vec()),
+            1 => any::<u8>(),
+        ];
+        fuzz(1_024, &prop::collection::vec(byte, 0..24), |text| {
+            if let Some(Wanted::OneOf(tags)) = Wanted::read(&text) {
+                let again: Vec<Vec<u8>> = tags.iter().map(written).collect();
+                prop_assert_eq!(
+                    Wanted::read(&again.join(&b","[..])),
+                    Some(Wanted::OneOf(tags))
+                );
+            }
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn several_lines_of_a_header_are_one_list() {
+        let mut headers = HeaderMap::new();
+        let read = |headers: &HeaderMap| Wanted::in_headers(headers, &header::IF_MATCH);
+        assert_eq!(read(&headers), Ok(None));
+        headers.append(header::IF_MATCH, HeaderValue::from_static("\"1\""));
+        headers.append(header::IF_MATCH, HeaderValue::from_static("W/\"2\", \"3\""));
+        let all = Wanted::OneOf(vec![strong("1"), weak("2"), strong("3")]);
+        assert_eq!(read(&headers), Ok(Some(all)));
+        headers.append(header::IF_MATCH, HeaderValue::from_static("*"));
+        assert_eq!(read(&headers), Err(Unreadable));
+    }
+
+    #[test]
+    fn a_tag_is_that_of_one_answer_and_a_version_stands_for_what_events_tell_alone() {
+        let version = Revision(17);
+        let told = Tag::of_task(b"one", version, Told::ByEvents);
+        assert!(told.text.starts_with("17-"), "{told:?}");
+        assert_eq!(told.text.len(), "17-".len() + DIGITS);
+        for (tag, opaque, is) in [
+            (&told, told.text.as_str(), true),
+            (&told, "17", true),
+            (&told, "017", false),
+            (&told, "18", false),
+            (
+                &told,
+                &Tag::of_task(b"two", version, Told::ByEvents).text,
+                false,
+            ),
+            (
+                &told,
+                &Tag::of_task(b"one", Revision(18), Told::ByEvents).text,
+                false,
+            ),
+            (
+                &Tag::of_task(b"one", version, Told::ByThisProcess),
+                &told.text,
+                true,
+            ),
+            (
+                &Tag::of_task(b"one", version, Told::ByThisProcess),
+                "17",
+                false,
+            ),
+        ] {
+            assert_eq!(tag.is(opaque.as_bytes()), is, "{tag:?} {opaque}");
+        }
+    }
+
+    #[test]
+    fn weak_tags_fit_where_one_looks_and_never_where_one_changes() {
+        let tag = Tag::of(b"one");
+        let is = strong(&tag.text);
+        let is_weakly = weak(&tag.text);
+        for (tags, strongly, weakly) in [
+            (vec![], false, false),
+            (vec![strong("other")], false, false),
+            (vec![is.clone()], true, true),
+            (vec![is_weakly.clone()], false, true),
+            (vec![strong("other"), is_weakly, is], true, true),
+        ] {
+            let wanted = Wanted::OneOf(tags);
+            let found = (wanted.has_strongly(&tag), wanted.has_weakly(&tag));
+            assert_eq!(found, (strongly, weakly), "{wanted:?}");
+        }
+        assert!(Wanted::Any.has_strongly(&tag) && Wanted::Any.has_weakly(&tag));
+    }
+
+    #[test]
+    fn what_is_meant_is_told_apart_from_tags_that_have_to_be_looked_up() {
+        let meant = |tags: Vec<Named>| OnlyIf(Some(Wanted::OneOf(tags))).meant();
+        assert_eq!(OnlyIf(None).meant(), Meant::Any);
+        assert_eq!(OnlyIf(Some(Wanted::Any)).meant(), Meant::Any);
+        assert_eq!(meant(vec![]), Meant::Versions(vec![], vec![]));
+        let tags = vec![
+            strong("0"),
+            strong("18446744073709551615"),
+            weak("5"),
+            strong("017"),
+            strong("-1"),
+            strong("18446744073709551616"),
+            strong("17-ab"),
+        ];
+        let others = ["017", "-1", "18446744073709551616", "17-ab"];
+        let others = others.map(str::to_owned).to_vec();
+        assert_eq!(meant(tags), Meant::Versions(vec![0, u64::MAX], others));
+    }
+}
