@@ -1,10 +1,10 @@
 //! Every HTTP client of the program begins here, so that the choice of cryptography is made once.
 //!
-//! Floor 1. It knows no protocol, no address and no time limit: these belong to the crates that send requests.
+//! Floor 0, below `fetch`. It knows no protocol, no address and no time limit: these belong to the crates that send requests.
 //!
 //! The TLS library (rustls) takes its cryptography from a provider. The default provider, `aws-lc-rs`, compiles
 //! a large C library; `ring` does the same for us in a fraction of the build time
-//! (`docs/decisions/0027-how-the-program-is-built.md`).
+//! (`docs/decisions/0024-how-the-program-is-built.md`).
 
 /// Begins a new HTTP client that can speak TLS.
 ///

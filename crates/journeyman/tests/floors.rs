@@ -12,7 +12,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("journeyman-event", 1),
     ("journeyman-fetch", 1),
     ("journeyman-fuzz", 1),
-    ("journeyman-http", 1),
+    ("journeyman-http", 0),
     ("journeyman-api", 2),
     ("journeyman-journal", 2),
     ("journeyman-llm", 2),

@@ -163,7 +163,7 @@ fn every_path_and_every_source_that_a_page_names_exists() {
             let word = code.split(' ').next().unwrap_or_default();
             let ours = ["crates/", "scripts/", "docs/", "checks/"];
             let is_path = ours.iter().any(|folder| word.starts_with(folder));
-            let is_source = word.ends_with(".rs");
+            let is_source = Path::new(word).extension().is_some_and(|kind| kind == "rs");
             if word.contains(['*', '<']) || !(is_path || is_source) {
                 continue;
             }

@@ -60,7 +60,11 @@ pub(crate) fn address(url: &str) -> Result<(String, Option<HeaderValue>), Error>
     if parsed.username().is_empty() && parsed.password().is_none() {
         return Ok((url.to_owned(), None));
     }
-    let request = client_builder().build().map_err(|error| wrong(&innermost(&error)))?.get(parsed).build();
+    let request = client_builder()
+        .build()
+        .map_err(|error| wrong(&innermost(&error)))?
+        .get(parsed)
+        .build();
     let mut request = request.map_err(|error| wrong(&innermost(&error)))?;
     let header = request.headers_mut().remove(AUTHORIZATION);
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));

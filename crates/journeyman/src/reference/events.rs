@@ -209,7 +209,9 @@ fn serde_value(attributes: &[Attribute], wanted: &str) -> Option<String> {
             continue;
         }
         let parsed = attribute.parse_nested_meta(|meta| {
-            let value = meta.value().and_then(|value| value.parse::<LitStr>());
+            let value = meta
+                .value()
+                .and_then(syn::parse::ParseBuffer::parse::<LitStr>);
             if meta.path.is_ident(wanted) {
                 found = Some(value?.value());
             }
