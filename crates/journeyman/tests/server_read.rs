@@ -60,7 +60,16 @@ fn what_is_absent_is_null_and_never_missing() {
     let problem = server.get(&format!("{TASKS}/nobody")).problem(404);
     assert_eq!(
         members(&problem),
-        ["type", "title", "status", "detail", "field", "retry_after"]
+        [
+            "type",
+            "title",
+            "status",
+            "detail",
+            "field",
+            "retry_after",
+            "version",
+            "etag"
+        ]
     );
 }
 
