@@ -376,7 +376,7 @@ pub struct IfMatch {
     /// is changed, and the answer is 412 with the version that the task has.
     #[param(
         rename = "If-Match",
-        pattern = "^(\\*|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\")*)$"
+        pattern = "^(\\*|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\")*)?$"
     )]
     pub if_match: Option<String>,
 }
