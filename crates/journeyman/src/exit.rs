@@ -44,7 +44,7 @@ pub(crate) const MEANINGS: [(Exit, &str); 7] = [
     (Exit::Usage, "wrong use"),
     (
         Exit::NotVerified,
-        "complete, not verified: no tests given, or they prove nothing; or the answer to a plain question",
+        "complete, not verified: no tests given, or they prove nothing; or an answered question",
     ),
     (
         Exit::Failed,
