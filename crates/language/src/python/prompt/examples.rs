@@ -152,6 +152,18 @@ mod tests {
         examples(prompt).tests
     }
 
+    #[test]
+    fn of_a_line_without_end_some_calls_run_and_the_rest_is_shown_as_not_run() {
+        // Judged one by one, each by the whole line, these took minutes.
+        let calls: Vec<String> = (0..8_000).map(|n| format!("f({n}) == {n}")).collect();
+        for (lead, runs) in [("Examples:", true), ("It is wrong today that", false)] {
+            let prompt = format!("Write a function f(x).\n\n{lead} {}\n", calls.join(", "));
+            let reading = PromptTests::of(&Prompt::of(&prompt));
+            assert_eq!(!reading.tests.is_empty(), runs, "{lead}");
+            assert_eq!(reading.left_out.len(), 1, "{lead}");
+        }
+    }
+
     /// Prompts and what is found in them: the prompt, a line of dashes, the examples in short form (one line
     /// each, possibly none), the lines that only look like tests, a line of equals signs.
     const PROMPTS: &str = include_str!("examples/prompts.txt");

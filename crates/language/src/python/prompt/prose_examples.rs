@@ -10,6 +10,11 @@ use crate::python::{defined_name, is_builtin};
 /// The most examples used; more are not needed.
 const EXAMPLES_MAX: usize = 40;
 
+/// The most calls read on one line. Each is judged by the whole line around it, so that without a bound the time would
+/// grow with the square of the line's length. It is more than [`EXAMPLES_MAX`]: a line with more calls is always among
+/// those that are shown as not run.
+const CALLS_ON_LINE_MAX: usize = 2 * EXAMPLES_MAX;
+
 /// What may stand between a call and its result, longest first. The last one only counts in a docstring.
 const RELATIONS: &[&str] = &[
     "should evaluate to",
@@ -262,7 +267,7 @@ fn calls_with_more<'l>(line: &'l str, known: &dyn Fn(&str) -> bool) -> Vec<Shown
             value: stated.map(|(_, value, _)| value),
         })
     });
-    shown.collect()
+    shown.take(CALLS_ON_LINE_MAX).collect()
 }
 
 /// What may stand between a value and its result.
@@ -381,7 +386,11 @@ fn calls(line: &str, known: &dyn Fn(&str) -> bool, relations: &[&str]) -> Vec<Ca
     let mut found = Vec::new();
     let mut rest = line;
     let mut last = ' ';
-    while let Some(c) = rest.chars().next() {
+    while let Some(c) = rest
+        .chars()
+        .next()
+        .filter(|_| found.len() < CALLS_ON_LINE_MAX)
+    {
         let goes_on = last.is_alphanumeric() || last == '_' || last == '.';
         if !goes_on
             && let Some((call, after)) = call_at(rest, known)
