@@ -18,14 +18,14 @@ pub struct Answer {
     pub status: u16,
     /// The entity tag of what is answered, with its quotes, where it has one.
     pub etag: Option<String>,
-    /// The body.
+    /// The bytes of the body.
     pub body: Bytes,
 }
 
 /// A text, and the entity tag that it was answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tagged {
-    /// The text.
+    /// The body as text.
     pub text: String,
     /// The entity tag, with its quotes, where the answer has one.
     pub etag: Option<String>,

@@ -7,10 +7,10 @@ use crate::json::Whole;
 use crate::limits::CONCURRENT_MAX;
 use crate::problem::Problem;
 
-/// Whether the process lives.
+/// Whether the process is running.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// Always `ok`.
+    /// The word `ok`, always.
     pub status: String,
     /// The version of the program.
     pub version: String,

@@ -109,7 +109,7 @@ pub struct NewTask {
     pub out: Option<String>,
 }
 
-/// An answer.
+/// An answer given in advance to a question that may arise.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 #[schema(pattern = "\\S", max_length = 100_000)]

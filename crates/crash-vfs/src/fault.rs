@@ -37,7 +37,7 @@ pub enum FaultDuration {
     Once,
     /// For this many calls of those it affects.
     Calls(u64),
-    /// Until [`crate::Disk::heal`].
+    /// For every call until [`crate::Disk::heal`].
     UntilHealed,
 }
 

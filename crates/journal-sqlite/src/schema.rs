@@ -25,9 +25,9 @@ pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
 pub(crate) const APPLICATION_ID: i64 = 0x4a52_4e59;
 /// The format that this version writes (`PRAGMA user_version`).
 const FORMAT: i64 = 3;
-/// Without snapshots.
+/// The first format, which had no snapshots.
 const FIRST_FORMAT: i64 = 1;
-/// The first with snapshots, without hashes of summaries.
+/// The first format with snapshots; it had no hashes of summaries.
 const SNAPSHOTS_FORMAT: i64 = 2;
 /// What `PRAGMA synchronous` answers for FULL.
 const SYNCHRONOUS_FULL: i64 = 2;

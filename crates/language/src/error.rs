@@ -45,7 +45,7 @@ pub enum Error {
     /// What runs a language could not be fetched or installed.
     #[error(transparent)]
     Fetch(#[from] journeyman_fetch::Error),
-    /// The sandbox.
+    /// The sandbox could not run a command.
     #[error(transparent)]
     Sandbox(#[from] journeyman_sandbox::Error),
 }

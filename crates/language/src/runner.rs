@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    /// Runs nothing.
+    /// A runner that has a name only and runs nothing.
     struct Named(&'static str);
 
     #[async_trait]

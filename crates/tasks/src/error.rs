@@ -40,7 +40,7 @@ pub enum Error {
     /// The task has ended.
     #[error("task {task} is {} already: nothing can be done to it any more; `retry` and `fork` make a new one of it", status.as_str())]
     Ended {
-        /// The task.
+        /// The id of the task.
         task: TaskId,
         /// How it ended.
         status: Status,
@@ -48,7 +48,7 @@ pub enum Error {
     /// The task has no such module.
     #[error("task {task} has no module {given}: {known}")]
     NoModule {
-        /// The task.
+        /// The id of the task.
         task: TaskId,
         /// The name given.
         given: String,
@@ -58,7 +58,7 @@ pub enum Error {
     /// Someone else changed the task at the same time.
     #[error("something else happened to task {task} at the same moment; look at it and try again")]
     Conflict {
-        /// The task.
+        /// The id of the task.
         task: TaskId,
     },
     /// The task has another version than the call is meant for.
@@ -67,7 +67,7 @@ pub enum Error {
          version that it has"
     )]
     OtherVersion {
-        /// The task.
+        /// The id of the task.
         task: TaskId,
         /// The version that it has.
         version: u64,

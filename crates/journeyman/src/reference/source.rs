@@ -29,7 +29,7 @@ pub(super) fn below(folder: &Path) -> Vec<Source> {
     sources
 }
 
-/// One source.
+/// Reads and parses one source file.
 pub(super) fn read(path: &Path) -> Source {
     let text = fs::read_to_string(path).unwrap();
     let file = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
