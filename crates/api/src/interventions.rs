@@ -66,8 +66,8 @@ pub enum NewIntervention {
     Cancel {},
 }
 
-/// What the members are in all interventions that have them. What is read by its kind cannot say which
-/// member is at fault; this can.
+/// The types of the members of all interventions. Parsing by `kind` does not report which member is invalid; parsing
+/// this does.
 #[derive(Deserialize)]
 #[allow(dead_code)] // read for its errors
 struct Members {

@@ -167,11 +167,11 @@ pub struct TaskView {
     pub pause: Option<String>,
     /// The name of the level, or the number.
     pub priority: String,
-    /// What was asked for.
+    /// The prompt: what the code should do.
     pub prompt: String,
     /// The programming language.
     pub language: String,
-    /// The user's instructions since, and answers given in advance.
+    /// The instructions that the user has given since, and answers given in advance.
     pub instructions: Vec<String>,
     /// The planner's questions.
     pub questions: Vec<QuestionView>,

@@ -124,7 +124,7 @@ async fn status(api: &Client, given: JsonObject) -> Result<Value, Problem> {
         return look(api, &task_id, at).await;
     };
     if at.is_some() {
-        let words = "`at` and `version` both name a moment of the task; leave one of them out";
+        let words = "`at` and `version` both select a state of the task; leave one of them out";
         return Err(Problem::field("version", words));
     }
     let call = Call::task_at_version(&task_id, version);
