@@ -169,7 +169,7 @@ impl StreamInfo {
         let summary = row.sound_summary();
         if summary.is_none() && row.summary.is_some() {
             let stream = &row.name;
-            tracing::error!(%stream, "what lists show of a stream is damaged and passed over");
+            tracing::error!(%stream, "the summary of a stream is damaged; lists leave it out");
         }
         Self {
             summary: summary.map(<[u8]>::to_vec),
@@ -505,7 +505,7 @@ pub(crate) fn snapshot(
             .first()
             .is_some_and(|event| event.hash() == snapshot.event_hash);
     if !fits {
-        tracing::warn!(%task_id, sequence = %snapshot.sequence, "a snapshot does not fit and is passed over");
+        tracing::warn!(%task_id, sequence = %snapshot.sequence, "a snapshot does not match the journal and is ignored");
     }
     Ok(fits.then_some(snapshot))
 }

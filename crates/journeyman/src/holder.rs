@@ -224,7 +224,7 @@ impl Readiness for Ready {
             }
             obstacles.extend(self.tasks.obstacles());
             if self.watch.is_finished() {
-                let ended = "server: nobody watches over it any more; start journeyman again";
+                let ended = "server: its watchdog has ended; restart journeyman";
                 obstacles.push(ended.to_owned());
             }
             obstacles

@@ -467,7 +467,7 @@ fn read_file(file: &ConfigFile) -> anyhow::Result<(BTreeMap<String, String>, Ser
     for key in values.keys() {
         if !SETTINGS.iter().any(|setting| setting.key == key) {
             bail!(
-                "{} sets {key}, which is no setting; `journeyman config show` lists them",
+                "{} sets {key}, which is not a setting; `journeyman config show` lists them",
                 file.path.display()
             );
         }

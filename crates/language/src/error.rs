@@ -21,7 +21,7 @@ pub enum Error {
         name: String,
     },
     /// No runner for this language is available.
-    #[error("nothing that runs {title} is ready here")]
+    #[error("no interpreter or compiler for {title} is ready here")]
     NotReady {
         /// The name of the language.
         title: &'static str,

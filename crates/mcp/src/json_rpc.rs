@@ -29,7 +29,7 @@ impl Malformed {
             Err(error) => {
                 return Some(Self {
                     code: PARSE_ERROR,
-                    words: format!("the message is no JSON: {error}"),
+                    words: format!("the message is not JSON: {error}"),
                     id: Value::Null,
                 });
             }

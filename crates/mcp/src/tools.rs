@@ -105,7 +105,7 @@ async fn start(api: &Client, given: JsonObject) -> Result<Value, Problem> {
         if given.contains_key(absent) {
             let problem = Problem::field(
                 absent,
-                format!("`{absent}` is not known here; leave it out"),
+                format!("`{absent}` is not supported over MCP; leave it out"),
             );
             return Err(problem);
         }
@@ -151,7 +151,7 @@ async fn answer(api: &Client, given: JsonObject) -> Result<Value, Problem> {
     if answers.is_empty() {
         return Err(Problem::field(
             "answers",
-            "`answers` is empty; say what is answered",
+            "`answers` is empty; give at least one answer",
         ));
     }
     for Object(given) in answers {

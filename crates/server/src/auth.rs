@@ -177,7 +177,7 @@ impl Auth {
                         tracing::info!(tokens = known.len(), "the token file was read again");
                         changed.send_replace(Arc::new(known));
                     }
-                    Err(error) => tracing::error!(%error, "the tokens stay as they were"),
+                    Err(error) => tracing::error!(%error, "the token file cannot be used; the tokens read before stay valid"),
                 }
                 last = now;
             }
@@ -288,7 +288,7 @@ impl Caller {
     pub(crate) fn may_see_server(&self) -> Result<(), Problem> {
         match self.role {
             UserRole::Admin => Ok(()),
-            UserRole::Viewer | UserRole::User => Err(Problem::forbidden("this is for admins")),
+            UserRole::Viewer | UserRole::User => Err(Problem::forbidden("only admins may do this")),
         }
     }
 

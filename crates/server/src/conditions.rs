@@ -163,7 +163,7 @@ pub(crate) struct Conditions {
 /// Parses `If-Match`. A malformed value is a problem with status 400.
 fn if_match(headers: &HeaderMap) -> Result<Option<TagList>, Problem> {
     TagList::in_headers(headers, &header::IF_MATCH).map_err(|Unreadable| {
-        let detail = "`If-Match` is `*`, or entity tags in double quotes with commas between, such as \
+        let detail = "`If-Match` is `*`, or a comma-separated list of entity tags in double quotes, such as \
                       `\"17\"` or `\"17-0123456789abcdef\", \"18\"`";
         Problem::new(StatusCode::BAD_REQUEST, "bad-header", detail).of_field("If-Match")
     })
@@ -223,7 +223,7 @@ impl Conditions {
 /// Serialises a response as JSON.
 pub(crate) fn to_bytes(answer: &impl Serialize) -> Result<Vec<u8>, Rejection> {
     serde_json::to_vec(answer).map_err(|error| {
-        tracing::error!(%error, "an answer cannot be written as JSON");
+        tracing::error!(%error, "a response cannot be serialised as JSON");
         defect().into()
     })
 }

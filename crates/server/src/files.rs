@@ -88,7 +88,7 @@ pub(crate) async fn context(
     let page = journal.read_backwards(principal, &filter, last, 1).await?;
     let none = || {
         Problem::not_found(format!(
-            "the model was not asked for task {task} yet, or then"
+            "no model call of task {task} exists at this point; look at a later one"
         ))
     };
     let event = page.events.first().ok_or_else(none)?;
@@ -98,7 +98,7 @@ pub(crate) async fn context(
     let read = async |hash: ContentHash| -> Result<String, Rejection> {
         let bytes = journal.blob(principal, hash).await?.ok_or_else(|| {
             let detail = format!(
-                "the text {hash} of what the model was asked is missing; `journeyman journal verify` says more"
+                "the text {hash} of a message to the model is missing; `journeyman journal verify` says more"
             );
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "journal-damaged", detail)
         })?;

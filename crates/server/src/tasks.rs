@@ -235,7 +235,7 @@ pub(crate) async fn state_at(
     };
     let moment = Some(Moment::Sequence(at.sequence()));
     let state = load_at(app.tasks.journal(), principal, task, moment).await?;
-    let none = || Problem::not_found(format!("there was no task {task} then"));
+    let none = || Problem::not_found(format!("task {task} did not exist at that point"));
     Ok(Arc::new(state.ok_or_else(none)?))
 }
 
