@@ -75,7 +75,8 @@ pub struct NewTask {
     pub priority: Option<PriorityWord>,
     /// The programming language; the server's default language by default.
     pub language: Option<Language>,
-    /// The name of the model. The server refuses any model but its own, which it also uses if this is left out.
+    /// The name of the model. The server refuses any model but its own, which it also uses if this is left out or empty.
+    // The schema admits the empty text alone, because which name a server accepts is not known here.
     #[schema(value_type = Option<String>, max_length = 0)]
     pub model: Option<String>,
     /// Test files that must pass.
@@ -105,6 +106,7 @@ pub struct NewTask {
     #[schema(pattern = "^[\\x21-\\x7e]{1,200}$")]
     pub idempotency_key: Option<String>,
     /// The folder for the result on the server's machine. Accepted only over the socket in the server's data folder.
+    // The schema admits the empty text alone, because it describes the API as others reach it.
     #[schema(value_type = Option<String>, max_length = 0)]
     pub out: Option<String>,
 }
@@ -143,7 +145,7 @@ impl NewTask {
     /// The request that creates this task on a server, under this id. Tests in the prompt are left out, because
     /// the server finds them there too, and so is the origin of a fork, which needs another request.
     pub fn of(task: &TaskId, content: &TaskSubmitted) -> Self {
-        // Each member by its name, so that a new one is thought of here.
+        // Without `..`, so that a new member does not compile before it is handled here.
         let TaskSubmitted {
             prompt,
             language,
@@ -195,7 +197,7 @@ impl NewTask {
     }
 }
 
-/// A position in the store as given in a request. The store counts with 63 bits.
+/// A sequence number in a request, at most 2^63 - 1, because the store keeps it as a signed 64-bit integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct Position(Sequence);
@@ -208,7 +210,7 @@ impl Position {
 }
 
 impl From<Sequence> for Position {
-    /// The nearest position that a request can state.
+    /// The same position, or the highest that a request can state.
     fn from(Sequence(position): Sequence) -> Self {
         Self(Sequence(position.min(i64::MAX.unsigned_abs())))
     }
@@ -332,7 +334,7 @@ pub struct ForkQuery {
 }
 
 impl ForkQuery {
-    /// From this position.
+    /// A fork from the event at this position.
     pub fn at(position: Sequence) -> Self {
         Self {
             at: Some(position.into()),
@@ -340,7 +342,7 @@ impl ForkQuery {
         }
     }
 
-    /// From this version.
+    /// A fork from this version of the task.
     pub fn version(version: u64) -> Self {
         Self {
             version: Some(version),

@@ -253,7 +253,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Precondition {
 /// The versions of a task at which a request may change it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ExpectedVersions {
-    /// Every version.
+    /// Every version is accepted.
     Any,
     /// These versions, and the one whose response has one of these tags.
     Versions(Vec<u64>, Vec<String>),
