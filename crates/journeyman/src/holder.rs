@@ -173,7 +173,7 @@ impl Holder {
     }
 }
 
-/// The external servers, as whoever asks sees them; a connection that lingers keeps none alive.
+/// The status of the external servers. A weak reference, so that an open connection does not keep them running.
 struct Servers(Weak<McpServers>);
 
 impl ToolServers for Servers {
