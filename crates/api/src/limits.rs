@@ -107,7 +107,7 @@ fn check(
     Ok(())
 }
 
-/// Whether a user may give so many of something.
+/// Checks the number of entries that a user gave.
 pub fn check_count(field: &'static str, count: usize, max: usize) -> Result<(), LimitError> {
     if count > max {
         let reason = format!("it has {count} entries, and {max} are taken");

@@ -1,4 +1,4 @@
-//! The state of the server itself: its health, its queue and its settings. Also the tickets for its WebSockets.
+//! The state of the server itself: its health, its queue and its settings. Also the tickets for WebSocket connections.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -1,4 +1,4 @@
-//! The bus: who is subscribed, and the way of a message to them.
+//! The bus: keeps the subscriptions and delivers messages to them.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -13,7 +13,7 @@ use journeyman_event::{
 use crate::Error;
 use crate::engine::{ChainedLine, Direction, Engine, Lines, Query, StreamName, StreamRow};
 
-/// Events that one read gives at the most.
+/// The most events that one read returns.
 const READ_MAX: usize = 10_000;
 /// The most bytes of lines and payloads per read, exceeded by at most one event.
 const READ_BYTES_MAX: usize = 16 << 20;

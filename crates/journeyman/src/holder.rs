@@ -25,10 +25,10 @@ use crate::settings::Settings;
 use crate::socket::Place;
 use crate::wiring::WorkSetup;
 
-/// How long the model server may take to say that it is there.
+/// The time limit for the model server to answer the readiness check.
 const MODEL_TIME: Duration = Duration::from_secs(2);
 
-/// How often what has no event of its own is looked at.
+/// The interval of checks of states that cause no event.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The tasks and the server, until [`Holder::close`].

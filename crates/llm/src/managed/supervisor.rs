@@ -67,7 +67,7 @@ impl Default for SupervisorTimeouts {
     }
 }
 
-/// What a new supervisor is told.
+/// The configuration that a new supervisor is started with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SupervisorConfig {
     pub(crate) data_dir: PathBuf,

@@ -99,7 +99,7 @@ impl RemoteTask<'_> {
         self.pause(state).await
     }
 
-    /// Lets the task rest for its user who wants to go. It may have ended at that moment.
+    /// Pauses the task because its user interrupted the command. The task may have ended at that moment.
     async fn pause(&self, state: &mut TaskState) -> anyhow::Result<WatchEnd> {
         let pause = &Intervention::Pause;
         let paused = self.client.intervene(self.task, pause, None);
