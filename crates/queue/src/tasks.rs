@@ -215,7 +215,11 @@ async fn contained(call: impl Future<Output = ()>, what: impl Fn() -> String) {
         Ok(Ok(())) => {}
         Ok(Err(panic)) => {
             let problem = words_of(&*panic);
-            tracing::error!(what = what(), problem, "the runner panicked while recording");
+            tracing::error!(
+                what = what(),
+                problem,
+                "the runner panicked while recording"
+            );
         }
         Err(_) => tracing::error!(what = what(), "the runner took too long to record"),
     }

@@ -177,7 +177,9 @@ impl Auth {
                         tracing::info!(tokens = known.len(), "the token file was read again");
                         changed.send_replace(Arc::new(known));
                     }
-                    Err(error) => tracing::error!(%error, "the token file cannot be used; the tokens read before stay valid"),
+                    Err(error) => {
+                        tracing::error!(%error, "the token file cannot be used; the tokens read before stay valid")
+                    }
                 }
                 last = now;
             }
@@ -218,7 +220,9 @@ impl Auth {
     /// Whether the caller's credentials are still valid, with the same role.
     pub(crate) fn recheck(&self, caller: &Caller) -> Result<(), Problem> {
         match (&self.tokens, &caller.credentials) {
-            (Some(tokens), Credentials::Token(hash)) if !lets_in(&tokens.borrow(), hash, caller) => {
+            (Some(tokens), Credentials::Token(hash))
+                if !lets_in(&tokens.borrow(), hash, caller) =>
+            {
                 Err(unknown_token())
             }
             _ => Ok(()),

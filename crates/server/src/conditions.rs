@@ -458,9 +458,16 @@ mod tests {
 
     #[test]
     fn what_is_meant_is_told_apart_from_tags_that_have_to_be_looked_up() {
-        let meant = |tags: Vec<EntityTag>| Precondition(Some(TagList::Tags(tags))).expected_versions();
-        assert_eq!(Precondition(None).expected_versions(), ExpectedVersions::Any);
-        assert_eq!(Precondition(Some(TagList::Any)).expected_versions(), ExpectedVersions::Any);
+        let meant =
+            |tags: Vec<EntityTag>| Precondition(Some(TagList::Tags(tags))).expected_versions();
+        assert_eq!(
+            Precondition(None).expected_versions(),
+            ExpectedVersions::Any
+        );
+        assert_eq!(
+            Precondition(Some(TagList::Any)).expected_versions(),
+            ExpectedVersions::Any
+        );
         assert_eq!(meant(vec![]), ExpectedVersions::Versions(vec![], vec![]));
         let tags = vec![
             strong("0"),
@@ -473,6 +480,9 @@ mod tests {
         ];
         let others = ["017", "-1", "18446744073709551616", "17-ab"];
         let others = others.map(str::to_owned).to_vec();
-        assert_eq!(meant(tags), ExpectedVersions::Versions(vec![0, u64::MAX], others));
+        assert_eq!(
+            meant(tags),
+            ExpectedVersions::Versions(vec![0, u64::MAX], others)
+        );
     }
 }

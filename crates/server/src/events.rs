@@ -150,7 +150,9 @@ pub(crate) async fn blob(
     let hash = parsed.map_err(|error| Problem::field("hash", error.to_string()))?;
     app.tasks.current(&caller.principal, &task).await?;
     let bytes = app.tasks.journal().blob(&caller.principal, hash).await?;
-    let bytes = bytes.ok_or_else(|| Problem::not_found(format!("no event refers to a text with the hash {hash}")))?;
+    let bytes = bytes.ok_or_else(|| {
+        Problem::not_found(format!("no event refers to a text with the hash {hash}"))
+    })?;
     Ok(conditions.answer(&Tag::of(&bytes), text(bytes)))
 }
 

@@ -11,7 +11,7 @@ use journeyman_tasks::ListedTask;
 use journeyman_workflow::{Listing, headline, module_path, remarks};
 
 use crate::app::App;
-use crate::conditions::{Tag, AnswerBasis, json, to_bytes};
+use crate::conditions::{AnswerBasis, Tag, json, to_bytes};
 use crate::problem::Rejection;
 
 pub(crate) fn time(at: Option<Timestamp>) -> Option<String> {

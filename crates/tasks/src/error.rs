@@ -79,7 +79,9 @@ pub enum Error {
         reason: String,
     },
     /// This service does not work on tasks.
-    #[error("this process does not work on tasks, so it cannot call tools; call them at a server, or while `run` is in progress")]
+    #[error(
+        "this process does not work on tasks, so it cannot call tools; call them at a server, or while `run` is in progress"
+    )]
     NoWorkers,
     /// The queue refused the task.
     #[error(transparent)]

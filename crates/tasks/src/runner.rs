@@ -107,7 +107,10 @@ impl Runner for TaskRunner {
         match result {
             Ok(state) if state.status == Status::Queued => RunOutcome::Requeue,
             Ok(state) => {
-                tracing::info!(status = state.status.as_str(), "work on the task has stopped");
+                tracing::info!(
+                    status = state.status.as_str(),
+                    "work on the task has stopped"
+                );
                 match state.ending {
                     Some(Ending::Failed {
                         reason: FailureReason::Timeout,

@@ -222,7 +222,11 @@ pub(super) fn go(
     if round + 1 < steps.rounds.len() {
         return ask(codec, steps, round + 1, &client);
     }
-    Ok(CallProgress::Complete(format!("{}: {}", steps.words, said.join(", "))))
+    Ok(CallProgress::Complete(format!(
+        "{}: {}",
+        steps.words,
+        said.join(", ")
+    )))
 }
 
 fn ask(
@@ -241,7 +245,10 @@ fn ask(
         State::None => None,
         State::Sealed => Some(codec.seal_json(&round).map_err(broken)?),
     };
-    Ok(CallProgress::InputRequired(InputRequiredResult::new(Some(requests), state)))
+    Ok(CallProgress::InputRequired(InputRequiredResult::new(
+        Some(requests),
+        state,
+    )))
 }
 
 /// The essence of an answer: the single value of a form, a model's text, or the roots.
@@ -266,7 +273,9 @@ impl From<CallProgress> for CallToolResponse {
     fn from(progress: CallProgress) -> Self {
         match progress {
             CallProgress::InputRequired(asks) => asks.into(),
-            CallProgress::Complete(words) => CallToolResult::success(vec![ContentBlock::text(words)]).into(),
+            CallProgress::Complete(words) => {
+                CallToolResult::success(vec![ContentBlock::text(words)]).into()
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use rmcp::model::{
 };
 
 use super::PICTURE;
-use super::input::{Ask, State, Steps, CallProgress};
+use super::input::{Ask, CallProgress, State, Steps};
 
 /// The name of the prompt that first asks the user.
 pub(super) const ASKING: &str = "test_input_required_result_prompt";
@@ -105,6 +105,8 @@ pub(super) fn get(request: &GetPromptRequestParams) -> Option<GetPromptResult> {
 pub(super) fn asked(progress: CallProgress) -> GetPromptResponse {
     match progress {
         CallProgress::InputRequired(asks) => asks.into(),
-        CallProgress::Complete(words) => GetPromptResult::new(vec![user(ContentBlock::text(words))]).into(),
+        CallProgress::Complete(words) => {
+            GetPromptResult::new(vec![user(ContentBlock::text(words))]).into()
+        }
     }
 }

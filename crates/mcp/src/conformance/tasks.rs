@@ -14,7 +14,7 @@ use rmcp::{ErrorData, RoleServer};
 use serde_json::Value;
 
 use super::Fixtures;
-use super::input::{self, Ask, Round, State, Steps, CallProgress, answer};
+use super::input::{self, Ask, CallProgress, Round, State, Steps, answer};
 
 /// Whether a call becomes a task.
 #[derive(Clone, Copy, PartialEq, Eq)]
