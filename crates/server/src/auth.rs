@@ -178,7 +178,7 @@ impl Auth {
                         changed.send_replace(Arc::new(known));
                     }
                     Err(error) => {
-                        tracing::error!(%error, "the token file cannot be used; the tokens read before stay valid")
+                        tracing::error!(%error, "the token file cannot be used; the tokens read before stay valid");
                     }
                 }
                 last = now;
