@@ -46,7 +46,7 @@ const AFFIRMED: &str = "another, assert, assertion, assertions, asserts, behave,
     specification, test, tests, think of it, usage, use, used, verify, works";
 /// Words that introduce wanted code if the line has hardly any others: `After:`, `Like so:`.
 const AFFIRMED_SHORTLY: &str = "after, following, good, new, now, so, such";
-/// The most words of such a line.
+/// The most words of a line that introduces wanted code with one of `AFFIRMED_SHORTLY`.
 const SHORT_WORDS_MAX: usize = 2;
 /// Parts of words with which other languages introduce wanted code.
 const AFFIRMED_ELSEWHERE: &str = "assert, atteso, attendu, atten, beisp, besteh, debe, deve, devono, doit, doivent, ejemplo, erwart, \
