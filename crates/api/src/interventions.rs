@@ -40,7 +40,7 @@ pub enum NewIntervention {
         /// The module, by its name or by its file as the list of files names it.
         #[schema(
             pattern = "^[A-Za-z_][A-Za-z0-9_]*([./][A-Za-z_][A-Za-z0-9_]*)*$",
-            max_length = 300
+            max_length = 200
         )]
         module: String,
     },

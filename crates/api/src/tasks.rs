@@ -378,7 +378,7 @@ pub struct IfMatch {
     /// matches. If the task has another version, nothing is changed, and the response is 412 with the current version.
     #[param(
         rename = "If-Match",
-        pattern = "^(\\*|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\")*)$"
+        pattern = "^(\\*|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\")*)?$"
     )]
     pub if_match: Option<String>,
 }

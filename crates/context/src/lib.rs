@@ -1,4 +1,4 @@
-//! Decides what goes into a model call, and records why.
+//! Decides what goes into a model call, and reports why.
 //!
 //! Floor 4. Turns a task's state into the messages of one call, in four layers: system prompt, state of the
 //! task, history of the module's rounds, current step. The prompt never exceeds its share of the model's actual window, and the

@@ -34,24 +34,27 @@ pub(crate) enum Exit {
     Interrupted = 130,
 }
 
-/// What each code means after `run` and `resume`, as `--help` and the reference page list it.
+/// What each code means after `run` and `resume`, in ascending order, as `--help` and the reference page list it.
 pub(crate) const MEANINGS: [(Exit, &str); 7] = [
     (
         Exit::Success,
-        "complete, and the tests that you gave passed",
+        "complete and verified: the tests that you gave passed",
     ),
+    (Exit::Error, "any other error"),
+    (Exit::Usage, "wrong use"),
     (
         Exit::NotVerified,
-        "complete, not verified (generated tests only, or none; the answer to a plain question)",
+        "complete, not verified: no tests given, or they prove nothing; or an answered question",
     ),
-    (Exit::Failed, "failed, or cancelled"),
+    (
+        Exit::Failed,
+        "failed for any reason but a spent limit, or cancelled",
+    ),
     (
         Exit::Limit,
-        "a limit (tokens, time) is spent: resume with a larger one goes on",
+        "a limit (tokens, time) is spent: resume with a larger one continues",
     ),
-    (Exit::Interrupted, "interrupted: resume goes on"),
-    (Exit::Usage, "wrong use"),
-    (Exit::Error, "anything else"),
+    (Exit::Interrupted, "interrupted: resume continues"),
 ];
 
 /// The codes and their meanings, one a line, as `--help` shows them.

@@ -157,7 +157,7 @@ pub(crate) fn reference_of_work() -> String {
     let row = |(key, unavailable): &(&str, table::Unavailable)| {
         let then = match unavailable {
             table::Unavailable::Refused => "the command is refused",
-            table::Unavailable::Told => "the command says so and goes on",
+            table::Unavailable::Told => "the command says so and continues",
         };
         format!("| `{key}` | {then} |\n")
     };

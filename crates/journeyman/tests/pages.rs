@@ -1,5 +1,5 @@
-//! The pages that people read: every link leads somewhere, every path that is named exists, and the map of the house
-//! says what the manifests say.
+//! The pages that people read: every link leads somewhere, every path that is named exists, and the code map says
+//! what the manifests say.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
 
@@ -248,7 +248,7 @@ fn the_code_map_has_every_crate_with_what_it_depends_on() {
         let (_, section) = architecture.split_once(heading).unwrap();
         let section = &section[..section.find("\n#").unwrap_or(section.len())];
         assert!(
-            section.contains("**Architecture Invariant:**"),
+            section.contains("\nInvariants:\n\n- "),
             "{heading} says nothing that must hold"
         );
     }
