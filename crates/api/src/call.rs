@@ -34,7 +34,7 @@ pub struct Request {
     pub method: Method,
     /// The path with its query.
     pub path: String,
-    /// The value of `If-Match`: what is there must be this, or nothing is done.
+    /// The value of `If-Match`: nothing is done if the current tag or version is another one.
     pub if_match: Option<String>,
     /// The body, JSON.
     pub body: Option<String>,
@@ -94,13 +94,13 @@ impl<A> Call<A> {
         &self.request
     }
 
-    /// The same, only if the task has this version; whatever version it has, if none is named.
+    /// The same request, to be carried out only if the task has this version. `None` changes nothing.
     pub fn only_at(mut self, version: Option<u64>) -> Self {
         self.request.if_match = version.map(|version| format!("\"{version}\""));
         self
     }
 
-    /// The same, answered with whatever JSON comes: for whoever passes it on.
+    /// The same request with its response as unchecked JSON, for protocols that pass it on.
     pub fn as_json(self) -> Call<Value> {
         self.answered()
     }
@@ -168,7 +168,7 @@ impl Call<TaskView> {
         Self::get_with(&of_task(task), &at(moment))
     }
 
-    /// Looks at a task as it was at a version.
+    /// Gets a task as it was at a version.
     pub fn task_at_version(task: &TaskId, version: u64) -> Self {
         let query = TaskQuery {
             version: Some(version),
@@ -177,7 +177,7 @@ impl Call<TaskView> {
         Self::get_with(&of_task(task), &query)
     }
 
-    /// Does something to a task.
+    /// Intervenes in a task.
     pub fn intervene(task: &TaskId, intervention: &NewIntervention) -> Self {
         Self::post(format!("{}/interventions", of_task(task)), intervention)
     }
@@ -216,7 +216,7 @@ impl Call<Text> {
         Self::get_with(&address, query)
     }
 
-    /// Gets the queue's figures in the text form of Prometheus.
+    /// Gets the queue's metrics in the text format of Prometheus.
     pub fn metrics() -> Self {
         Self::get("/metrics".to_owned())
     }

@@ -16,18 +16,18 @@ use crate::problem::Problem;
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The entity tag of what is answered, with its quotes, where it has one.
+    /// The header `ETag`, with its quotes, if the response has one.
     pub etag: Option<String>,
-    /// The body.
+    /// The bytes of the body.
     pub body: Bytes,
 }
 
-/// A text, and the entity tag that it was answered with.
+/// A response as text, with its entity tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tagged {
-    /// The text.
+    /// The body as text.
     pub text: String,
-    /// The entity tag, with its quotes, where the answer has one.
+    /// The header `ETag`, with its quotes, if the response has one.
     pub etag: Option<String>,
 }
 
@@ -45,17 +45,16 @@ pub enum Unreachable {
 /// A way to reach a server.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
-    /// Asks, and waits for all of the answer.
+    /// Sends the request and waits for the whole response.
     async fn ask(&self, request: &Request) -> Result<Answer, Unreachable>;
 
-    /// Who is asked, for a person: with the address if it has one.
+    /// The name of the server for messages to people, with its address if it has one.
     fn name(&self) -> String {
         "the server".to_owned()
     }
 }
 
-/// Somebody who was let in: what a protocol beside REST is told of whoever sends a request, among the request's
-/// extensions.
+/// The authenticated sender of a request, for a protocol beside REST. It is among the request's extensions.
 #[derive(Clone)]
 pub struct AuthenticatedClient {
     /// The owner whose tasks it may access.
@@ -110,8 +109,8 @@ impl Error {
     }
 }
 
-/// A refusal that is no problem of ours: of a proxy, which says with some statuses that what stands behind it cannot be
-/// reached, or of a server of something else.
+/// The problem for an error response that has no problem of ours as its body: from a proxy, some of whose statuses say
+/// that the server behind it cannot be reached, or from a server of another program.
 fn unknown(name: &str, status: u16) -> Problem {
     let is_of_a_proxy = matches!(status, 502..=504);
     let hint = if is_of_a_proxy {
@@ -168,7 +167,7 @@ impl<T: Transport + ?Sized> Client<T> {
         &self.0
     }
 
-    /// Asks for something that is answered in JSON.
+    /// Sends a request whose response is JSON.
     pub async fn call<A: DeserializeOwned>(&self, call: Call<A>) -> Result<A, Error> {
         let Answer { body, .. } = self.answered(call.request()).await?;
         serde_json::from_slice(&body).map_err(|error| {
@@ -179,12 +178,12 @@ impl<T: Transport + ?Sized> Client<T> {
         })
     }
 
-    /// Asks for a text.
+    /// Sends a request whose response is text.
     pub async fn text(&self, call: Call<Text>) -> Result<String, Error> {
         self.tagged(call).await.map(|Tagged { text, .. }| text)
     }
 
-    /// Asks for a text, and gives the entity tag that it is answered with beside it.
+    /// Sends a request whose response is text, and returns it with its entity tag.
     pub async fn tagged(&self, call: Call<Text>) -> Result<Tagged, Error> {
         let Answer { body, etag, .. } = self.answered(call.request()).await?;
         let text = String::from_utf8_lossy(&body).into_owned();

@@ -16,7 +16,7 @@ use crate::client::{Answer, Client, Error, Transport, Unreachable};
 use crate::events::LinesQuery;
 use crate::limits::PAGE_MAX;
 
-/// To get a connection, and for a server to say that it lives.
+/// How long connecting may take, and how long the check whether a server is alive.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// A stream of events in which nothing comes for so long is lost: a server sends a comment every 15 s.
 const SILENCE_MAX: Duration = Duration::from_mins(1);
@@ -26,7 +26,7 @@ const SILENCE_MAX: Duration = Duration::from_mins(1);
 pub struct HttpTransport {
     http: reqwest::Client,
     base: String,
-    /// Who it is, for a person.
+    /// The name of the server for messages to people.
     name: String,
     token: Option<String>,
 }
@@ -43,14 +43,14 @@ fn whole(error: &reqwest::Error) -> String {
 }
 
 impl HttpTransport {
-    /// The server at this address (`http://host:port`), asked with this token if there is one.
+    /// Connects to the server at this address (`http://host:port`), with this token if one is given.
     pub fn http(url: &str, token: Option<String>) -> Result<Self, Error> {
         let base = url.trim_end_matches('/').to_owned();
         let name = format!("the server at {base}");
         Self::new(builder(), base, name, token)
     }
 
-    /// The server that listens on this Unix socket.
+    /// Connects to the server that listens on this Unix socket.
     pub fn socket(path: &Path) -> Result<Self, Error> {
         let http = builder().unix_socket(path);
         let name = format!("the server at {}", path.display());
@@ -73,7 +73,7 @@ impl HttpTransport {
         })
     }
 
-    /// The address that it is asked at.
+    /// The URL to which requests are sent.
     pub fn base(&self) -> &str {
         &self.base
     }
@@ -215,8 +215,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The next event. None where the stream has ended, broke off or was silent for a minute: which of these, the task's
-    /// state says. Cancel-safe.
+    /// The next event. `None` if the stream has ended, broke off or was silent for a minute; the task's state tells which.
+    /// Cancel-safe.
     pub async fn next(&mut self) -> Result<Option<Event>, Error> {
         loop {
             while let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {

@@ -22,7 +22,7 @@ pub enum NewIntervention {
         /// The question, by its id (`q1`) or text. If omitted, the only open question is meant, or none.
         #[schema(max_length = 10_000)]
         question: Option<String>,
-        /// The answer.
+        /// The user's answer to it.
         #[schema(pattern = "\\S", max_length = 100_000)]
         answer: String,
     },
@@ -35,7 +35,7 @@ pub enum NewIntervention {
         #[schema(pattern = "\\S", max_length = 262_144)]
         source: String,
     },
-    /// Want no more work on a module.
+    /// Skip a module: no more work is done on it.
     SkipModule {
         /// The module, by its name or by its file as the list of files names it.
         #[schema(
@@ -62,12 +62,12 @@ pub enum NewIntervention {
         #[schema(value_type = Option<String>, max_length = 0)]
         out: Option<String>,
     },
-    /// End it.
+    /// Cancel the task: its work stops, and it does not run again.
     Cancel {},
 }
 
-/// What the members are in all interventions that have them. What is read by its kind cannot say which
-/// member is at fault; this can.
+/// The types of the members of all interventions. Parsing by `kind` does not report which member is invalid; parsing
+/// this does.
 #[derive(Deserialize)]
 #[allow(dead_code)] // read for its errors
 struct Members {
@@ -93,7 +93,7 @@ impl NewIntervention {
     }
 }
 
-/// Nothing.
+/// An empty object: no member is accepted.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}

@@ -81,7 +81,7 @@ pub fn parse<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(misfit)?;
     json.end().map_err(|error| {
-        let detail = format!("the body is no JSON: {error}");
+        let detail = format!("the body is not JSON: {error}");
         Problem::new(StatusCode::BAD_REQUEST, "bad-json", detail)
     })?;
     Ok(value)
@@ -95,7 +95,7 @@ pub fn part<T: for<'de> Deserialize<'de>>(value: &Value) -> Result<T, Problem> {
 fn misfit(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let (path, inner) = (error.path().to_string(), error.inner());
     if !inner.is_data() {
-        let detail = format!("the body is no JSON: {inner}");
+        let detail = format!("the body is not JSON: {inner}");
         return Problem::new(StatusCode::BAD_REQUEST, "bad-json", detail);
     }
     let text = inner.to_string();

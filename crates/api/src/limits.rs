@@ -32,15 +32,15 @@ pub const TIMEOUT_S_MAX: f64 = 31_536_000.0;
 pub const TOKEN_BUDGET_MAX: u64 = 1_000_000_000_000;
 /// The highest limit of code versions per module.
 pub const ITERATIONS_MAX: u32 = 1_000;
-/// Characters by which a question is named.
+/// The most characters of the id or text that names a question.
 pub const QUESTION_CHARS_MAX: usize = 10_000;
-/// Tasks or events on one page.
+/// The most tasks or events on one page.
 pub const PAGE_MAX: usize = 1_000;
-/// How long a reader may wait for an event, in milliseconds: less than clients give an answer.
+/// The longest wait for an event, in milliseconds: shorter than the usual timeouts of clients.
 pub const EVENT_WAIT_MS_MAX: u64 = 50_000;
-/// Tool calls in one request.
+/// The most tool calls in one request.
 pub const STEPS_MAX: usize = 16;
-/// Tasks that may run at once, and tasks that start them, at the most.
+/// The highest number of tasks that may run at once, and of workers that start them.
 pub const CONCURRENT_MAX: usize = 1_000;
 
 /// Why an input was rejected.
@@ -107,7 +107,7 @@ fn check(
     Ok(())
 }
 
-/// Whether a user may give so many of something.
+/// Checks the number of entries that a user gave.
 pub fn check_count(field: &'static str, count: usize, max: usize) -> Result<(), LimitError> {
     if count > max {
         let reason = format!("it has {count} entries, and {max} are taken");

@@ -23,10 +23,10 @@ pub struct Problem {
     pub field: Option<String>,
     /// Seconds until it is worth trying again.
     pub retry_after: Option<u64>,
-    /// The version that the task has, where the request was meant for another one.
+    /// The current version of the task, if the request named another one.
     #[serde(default)]
     pub version: Option<u64>,
-    /// The entity tag of what is there now, with its quotes, where the request was meant for something else.
+    /// The current entity tag, with its quotes, if the request named another one.
     #[serde(default)]
     pub etag: Option<String>,
 }
@@ -46,7 +46,7 @@ impl Problem {
         }
     }
 
-    /// A field does not fit.
+    /// The value of a field is invalid.
     pub fn field(field: &str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-field", detail).of_field(field)
     }
@@ -73,12 +73,12 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
-    /// Something does not exist.
+    /// The resource does not exist.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", detail)
     }
 
-    /// Something is too large.
+    /// A part of the request is too large.
     pub fn too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
     }
@@ -93,7 +93,7 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
-    /// It cannot be done now; retry after this many seconds.
+    /// The server cannot do this now; the client may try again after this many seconds.
     pub fn later(status: StatusCode, kind: &str, detail: impl Into<String>, seconds: u64) -> Self {
         Self {
             retry_after: Some(seconds),
@@ -101,8 +101,8 @@ impl Problem {
         }
     }
 
-    /// What was asked for is not what is there now: the version of the task that it is about, if it is about one, and the
-    /// entity tag of what is there.
+    /// The condition of the request does not hold (status 412). The problem has the current entity tag, and the current
+    /// version of the task if the request is about one.
     pub fn other_version(
         detail: impl Into<String>,
         version: Option<u64>,
@@ -115,7 +115,7 @@ impl Problem {
         }
     }
 
-    /// What kind of problem, as a word: the end of its type.
+    /// The last part of the type, such as `not-found`.
     pub fn word(&self) -> &str {
         let word = self.kind.strip_prefix(URN);
         word.unwrap_or_default()

@@ -14,8 +14,8 @@ use crate::view::{Accepted, TaskView};
 /// Schemas by their names; they refer to each other as `#/components/schemas/NAME`.
 pub type Schemas = BTreeMap<String, RefOr<Schema>>;
 
-/// The schemas of tasks, of what is done to them and of their events, with all that they refer to. `languages` are the
-/// names of the programming languages that there are.
+/// The schemas of tasks, interventions and events, with all schemas that they refer to. `languages` are the names of
+/// the known programming languages.
 pub fn schemas(languages: &[&str]) -> Schemas {
     let mut all = Vec::new();
     add::<NewTask>(&mut all);
@@ -47,7 +47,7 @@ pub fn close_interventions(schemas: &mut Schemas) {
     }
 }
 
-/// Says which programming languages there are: this crate knows none.
+/// Adds the names of the known programming languages to the schema, because this crate does not know them.
 pub fn name_languages(schemas: &mut Schemas, languages: &[&str]) {
     let name = Language::name();
     if let Some(RefOr::T(Schema::Object(language))) = schemas.get_mut(&*name) {

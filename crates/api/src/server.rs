@@ -1,4 +1,4 @@
-//! How the server itself is: its health, its queue, its settings; and tickets for its sockets.
+//! The state of the server itself: its health, its queue and its settings. Also the tickets for WebSocket connections.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -7,10 +7,10 @@ use crate::json::Whole;
 use crate::limits::CONCURRENT_MAX;
 use crate::problem::Problem;
 
-/// Whether the process lives.
+/// Whether the process is running.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// Always `ok`.
+    /// The word `ok`, always.
     pub status: String,
     /// The version of the program.
     pub version: String,
@@ -19,9 +19,9 @@ pub struct Health {
 /// Whether work can be done now.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Ready {
-    /// Whether it can be done.
+    /// Whether the server can work on tasks now.
     pub ready: bool,
-    /// The reasons why not.
+    /// What prevents it, one sentence each; empty if `ready` is true.
     pub reasons: Vec<String>,
 }
 
@@ -43,7 +43,7 @@ pub struct Depth {
     pub tasks: usize,
 }
 
-/// Recent durations in seconds.
+/// Quantiles of a duration since the server was started, in seconds, to two significant digits.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Times {
     /// The median duration.
@@ -59,15 +59,15 @@ pub struct QueueView {
     pub waiting: Vec<Depth>,
     /// The number of running tasks.
     pub running: usize,
-    /// The number of occupied places.
+    /// The number of occupied places of the queue: waiting tasks, and tasks that are being submitted.
     pub places_taken: usize,
     /// The number of submitters waiting for a place.
     pub submitters: usize,
-    /// How long the oldest waiting task has been ready to start, in seconds.
+    /// How long the oldest waiting task has been ready to start, in seconds; null if no task is waiting.
     pub oldest_waiting: Option<f64>,
-    /// How long tasks waited before they started.
+    /// How long tasks waited before they started; null before the first start.
     pub waiting_time: Option<Times>,
-    /// How long tasks ran.
+    /// How long tasks ran without a break; null before the first run has ended.
     pub service_time: Option<Times>,
     /// The number of tasks submitted.
     pub submitted: u64,
@@ -75,9 +75,9 @@ pub struct QueueView {
     pub refused: u64,
     /// How many times a task was stopped for a more urgent one.
     pub preempted: u64,
-    /// The number of tasks that left the queue.
+    /// The number of tasks whose work ended.
     pub finished: u64,
-    /// How many of them reached their time limit.
+    /// The number of tasks that reached a time limit.
     pub timed_out: u64,
 }
 
@@ -94,7 +94,7 @@ pub struct QueueChange {
 }
 
 impl QueueChange {
-    /// The new limits, checked.
+    /// The new limits, checked: `max_concurrent` and `workers`.
     pub fn checked(&self) -> Result<(Option<usize>, Option<usize>), Problem> {
         let check = |field: &str, number: Option<Whole>| {
             let check = |Whole(number)| {

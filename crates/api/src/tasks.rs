@@ -34,7 +34,7 @@ impl PartialSchema for PriorityWord {
 
 impl ToSchema for PriorityWord {}
 
-/// The name of a programming language, such as `python`. Which there are, the server knows: it refuses others.
+/// The name of a programming language, such as `python`. The server refuses languages that it does not know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct Language(pub String);
@@ -55,13 +55,13 @@ pub struct NewTest {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTask {
-    /// What is asked for.
+    /// The prompt: what the code should do.
     #[schema(pattern = "\\S", max_length = 100_000)]
     pub prompt: String,
     /// Answers given in advance to questions that may arise.
     #[schema(max_items = 1_000)]
     pub answers: Option<Vec<Answer>>,
-    /// The tools that its agents may call, by name or pattern (`*`). By default those the server allows.
+    /// The tools that its agents may call, by name or by pattern with `*`. By default those that the server allows.
     #[schema(max_items = 100)]
     pub tools: Option<Vec<ToolPattern>>,
     /// Whether the model reviews the finished code. Findings are reported and do not affect verification.
@@ -71,11 +71,12 @@ pub struct NewTask {
     pub ask: Option<bool>,
     /// Whether the examples in the prompt are run as given tests. True by default.
     pub examples: Option<bool>,
-    /// How urgent it is; medium if nothing is said.
+    /// The priority; `medium` by default.
     pub priority: Option<PriorityWord>,
-    /// The programming language; the server's default one if nothing is said.
+    /// The programming language; the server's default language by default.
     pub language: Option<Language>,
-    /// The model: the one that this server serves, or nothing.
+    /// The name of the model. The server refuses any model but its own, which it also uses if this is left out or empty.
+    // The schema admits the empty text alone, because which name a server accepts is not known here.
     #[schema(value_type = Option<String>, max_length = 0)]
     pub model: Option<String>,
     /// Test files that must pass.
@@ -97,19 +98,20 @@ pub struct NewTask {
     /// The id of the task; random by default.
     #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")]
     pub task_id: Option<String>,
-    /// Tasks that must end, well or not, before this one starts. They must exist already.
+    /// Tasks that must end, with or without success, before this one starts. They must exist already.
     #[schema(max_items = 100)]
     pub depends_on: Option<Vec<TaskName>>,
     /// A request with the same key and content returns the same task. The header `Idempotency-Key` has the same
     /// meaning.
     #[schema(pattern = "^[\\x21-\\x7e]{1,200}$")]
     pub idempotency_key: Option<String>,
-    /// Folder for the result, on the server's machine: taken over the socket in its data folder alone.
+    /// The folder for the result on the server's machine. Accepted only over the socket in the server's data folder.
+    // The schema admits the empty text alone, because it describes the API as others reach it.
     #[schema(value_type = Option<String>, max_length = 0)]
     pub out: Option<String>,
 }
 
-/// An answer.
+/// An answer given in advance to a question that may arise.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 #[schema(pattern = "\\S", max_length = 100_000)]
@@ -143,7 +145,7 @@ impl NewTask {
     /// The request that creates this task on a server, under this id. Tests in the prompt are left out, because
     /// the server finds them there too, and so is the origin of a fork, which needs another request.
     pub fn of(task: &TaskId, content: &TaskSubmitted) -> Self {
-        // Each member by its name, so that a new one is thought of here.
+        // Without `..`, so that a new member does not compile before it is handled here.
         let TaskSubmitted {
             prompt,
             language,
@@ -195,7 +197,7 @@ impl NewTask {
     }
 }
 
-/// A position in the store as given in a request. The store counts with 63 bits.
+/// A sequence number in a request, at most 2^63 - 1, because the store keeps it as a signed 64-bit integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct Position(Sequence);
@@ -208,7 +210,7 @@ impl Position {
 }
 
 impl From<Sequence> for Position {
-    /// The nearest position that a request can state.
+    /// The same position, or the highest that a request can state.
     fn from(Sequence(position): Sequence) -> Self {
         Self(Sequence(position.min(i64::MAX.unsigned_abs())))
     }
@@ -265,7 +267,7 @@ pub struct AtQuery {
     pub at: Option<Position>,
 }
 
-/// At which moment a task is looked at, by a position or by a version: as it is now, if neither is named.
+/// Selects a state of a task, by a position or by a version. By default the current state.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -273,13 +275,13 @@ pub struct TaskQuery {
     /// As it was after the event at this position, or the last one before it.
     #[param(value_type = Option<u64>, minimum = 0)]
     pub at: Option<Position>,
-    /// As it was at this version: after as many of its events; 0 is before the first one. A version that the task does not
-    /// have yet is answered with 404 and the version that it has.
+    /// As it was at this version: after that number of its events; 0 is before the first one. For a version that the task
+    /// does not have yet the response is 404 with the current version.
     #[param(minimum = 0)]
     pub version: Option<u64>,
 }
 
-/// What is said of another try.
+/// The body of a request to start a task again.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetryTask {
@@ -292,7 +294,7 @@ pub struct RetryTask {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ForkTask {
-    /// What is asked for.
+    /// Another prompt for the new task.
     #[schema(pattern = "\\S", max_length = 100_000)]
     pub prompt: Option<String>,
     /// Answers given in advance to questions that may arise.
@@ -318,21 +320,21 @@ pub struct ForkTask {
     pub idempotency_key: Option<String>,
 }
 
-/// From where a task is forked: one of these is named.
+/// The point of the task's past from which it is forked. Exactly one of the members is required.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ForkQuery {
-    /// The last position of the task's past that counts: its first event's or a later one.
+    /// The position of the last event to copy: that of the task's first event or a later one.
     #[param(value_type = Option<u64>, minimum = 0)]
     pub at: Option<Position>,
-    /// The last version of the task that counts: 1 or a later one that it has.
+    /// The last version to copy, at least 1.
     #[param(minimum = 1)]
     pub version: Option<u64>,
 }
 
 impl ForkQuery {
-    /// From this position.
+    /// A fork from the event at this position.
     pub fn at(position: Sequence) -> Self {
         Self {
             at: Some(position.into()),
@@ -340,7 +342,7 @@ impl ForkQuery {
         }
     }
 
-    /// From this version.
+    /// A fork from this version of the task.
     pub fn version(version: u64) -> Self {
         Self {
             version: Some(version),
@@ -349,7 +351,7 @@ impl ForkQuery {
     }
 }
 
-/// Which task a path is about.
+/// The task that a path names.
 #[derive(Clone, Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub struct TaskPath {
@@ -367,13 +369,13 @@ pub struct IdempotencyKey {
     pub idempotency_key: Option<String>,
 }
 
-/// The header by which a change is made only to what the client knows.
+/// The header that makes a change conditional on the version of the task that the client knows.
 #[derive(Clone, Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct IfMatch {
-    /// Only if the task is at this version still: the entity tag of an answer about it, or its version alone in quotes
-    /// (`"17"`); several with commas between, or `*` for any version. A weak tag (`W/"17"`) never fits. Otherwise nothing
-    /// is changed, and the answer is 412 with the version that the task has.
+    /// Make the change only if the task still has this version: the entity tag of a response about it, or its version
+    /// alone in quotes (`"17"`); several tags are comma-separated, and `*` means any version. A weak tag (`W/"17"`) never
+    /// matches. If the task has another version, nothing is changed, and the response is 412 with the current version.
     #[param(
         rename = "If-Match",
         pattern = "^(\\*|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\")*)?$"
@@ -381,11 +383,12 @@ pub struct IfMatch {
     pub if_match: Option<String>,
 }
 
-/// The header by which an answer is not sent again to a client that has it.
+/// The header that avoids sending a response again to a client that has it.
 #[derive(Clone, Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct IfNoneMatch {
-    /// The entity tags of the answers that the client has, with commas between: where one of them would be answered again, 304 is.
+    /// The comma-separated entity tags of the responses that the client has. If one of them is still current, the
+    /// response is 304 without a body.
     #[param(rename = "If-None-Match")]
     pub if_none_match: Option<String>,
 }

@@ -74,14 +74,14 @@ impl ToolCalls {
 pub struct CallView {
     /// One of `ok`, `failed` and `refused`.
     pub outcome: String,
-    /// The kind of failure or refusal, in one word.
+    /// The kind of failure (such as `timed_out`) or refusal (such as `permission`); null if the call succeeded.
     pub kind: Option<String>,
     /// The tool's answer, or the reason for the failure or refusal.
     pub text: String,
-    /// The answer as JSON.
+    /// The tool's answer as JSON, if it gave one beside the text.
     #[schema(value_type = Option<Object>)]
     pub structured: Option<Value>,
-    /// Whether the answer was shortened.
+    /// Whether the text was shortened because it was too long.
     pub is_truncated: bool,
     /// Duration of the call in milliseconds.
     pub wall_ms: u64,
@@ -94,7 +94,7 @@ pub struct CallsView {
     pub completed: Vec<CallView>,
     /// The step at which they stopped, from 0; null if they reached the end.
     pub stopped_at: Option<usize>,
-    /// Why they stopped.
+    /// Why they stopped; null if they reached the end.
     pub reason: Option<String>,
 }
 
@@ -107,7 +107,7 @@ pub struct AgentView {
     pub task_id: String,
     /// The role: `planner`, `coder`, `tester` or `fixer`.
     pub role: String,
-    /// What it is to do: `look_up`, `plan`, `code`, `tests`, `fix` or `review`.
+    /// The purpose of its work: `look_up`, `plan`, `code`, `tests`, `fix` or `review`.
     pub purpose: Option<String>,
     /// The module it works on.
     pub module: Option<String>,
@@ -117,7 +117,7 @@ pub struct AgentView {
     pub doing: String,
     /// The tool it is calling.
     pub tool: Option<String>,
-    /// When the activity started.
+    /// When the activity started (RFC 3339).
     pub since: Option<String>,
 }
 

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 pub struct Urls {
     /// The task itself.
     pub task: String,
-    /// Its events.
+    /// The events of the task.
     pub events: String,
     /// Its live events, as server-sent events.
     pub stream: String,
@@ -66,7 +66,7 @@ pub struct TaskSummary {
     pub submitted_at: Option<String>,
     /// The position of its last event.
     pub sequence: u64,
-    /// Its events.
+    /// The version of the task: the number of its events.
     pub revision: u64,
 }
 
@@ -167,11 +167,11 @@ pub struct TaskView {
     pub pause: Option<String>,
     /// The name of the level, or the number.
     pub priority: String,
-    /// What was asked for.
+    /// The prompt: what the code should do.
     pub prompt: String,
     /// The programming language.
     pub language: String,
-    /// The user's instructions since, and answers given in advance.
+    /// The instructions that the user has given since, and answers given in advance.
     pub instructions: Vec<String>,
     /// The planner's questions.
     pub questions: Vec<QuestionView>,
@@ -214,7 +214,7 @@ pub struct TaskView {
     pub changed_at: Option<String>,
     /// The position of its last event.
     pub sequence: u64,
-    /// Its events.
+    /// The version of the task: the number of its events.
     pub revision: u64,
     /// The URLs with more about the task.
     pub urls: Urls,

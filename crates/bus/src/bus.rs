@@ -1,4 +1,4 @@
-//! The bus: who is subscribed, and the way of a message to them.
+//! The bus: keeps the subscriptions and delivers messages to them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
-use crate::handler::{Handled, HandlerError, note, serve, serve_blocking, timed};
+use crate::handler::{HandlerError, HandlerOutcome, note, serve, serve_blocking, timed};
 use crate::options::{Kinds, SubscriberOptions};
 use crate::statistics::{Statistics, SubscriberStatistics, add, get};
 use crate::subscriber::Subscriber;
@@ -411,7 +411,10 @@ fn run_inline<M>(inline: &Inline<M>, message: &M) {
     let result = catch_unwind(AssertUnwindSafe(|| (inline.handler)(message)));
     let time = start.elapsed();
     subscriber.counters.took(&[time]);
-    note(subscriber, timed(subscriber, time, Handled::of(result)));
+    note(
+        subscriber,
+        timed(subscriber, time, HandlerOutcome::of(result)),
+    );
 }
 
 /// A publication in progress.

@@ -18,17 +18,18 @@ use crate::subscriber::{BATCH_MAX, Subscriber};
 pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How one handler run ended.
-pub(crate) enum Handled {
-    Well,
+pub(crate) enum HandlerOutcome {
+    /// The handler returned `Ok` in time.
+    Succeeded,
     Failed(String),
     TimedOut,
 }
 
-impl Handled {
+impl HandlerOutcome {
     /// Interprets a handler's result, or the panic that ended it.
     pub(crate) fn of(result: Result<Result<(), HandlerError>, Box<dyn Any + Send>>) -> Self {
         match result {
-            Ok(Ok(())) => Self::Well,
+            Ok(Ok(())) => Self::Succeeded,
             Ok(Err(error)) => Self::Failed(error.to_string()),
             Err(panic) => Self::Failed(format!("it panicked: {}", words_of(&*panic))),
         }
@@ -43,19 +44,19 @@ fn words_of(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// Counts the result of a handler run and reports it to the circuit breaker.
-pub(crate) fn note<M>(subscriber: &Subscriber<M>, handled: Handled) {
+pub(crate) fn note<M>(subscriber: &Subscriber<M>, outcome: HandlerOutcome) {
     let counters = &subscriber.counters;
-    match handled {
-        Handled::Well => {
+    match outcome {
+        HandlerOutcome::Succeeded => {
             add(&counters.delivered, 1);
             subscriber.breaker.succeeded();
             return;
         }
-        Handled::Failed(problem) => {
+        HandlerOutcome::Failed(problem) => {
             add(&counters.failed, 1);
             tracing::warn!(subscriber = subscriber.name, problem, "handler failed");
         }
-        Handled::TimedOut => {
+        HandlerOutcome::TimedOut => {
             add(&counters.timed_out, 1);
             tracing::warn!(
                 subscriber = subscriber.name,
@@ -98,16 +99,16 @@ where
             let handling = AssertUnwindSafe(async { handler(message).await }).catch_unwind();
             let mut handling = std::pin::pin!(handling);
             // Most handlers are done at once: no timer for them.
-            let handled = match futures_util::poll!(&mut handling) {
-                Poll::Ready(result) => Handled::of(result),
+            let outcome = match futures_util::poll!(&mut handling) {
+                Poll::Ready(result) => HandlerOutcome::of(result),
                 Poll::Pending => tokio::time::timeout(subscriber.time_limit, handling)
                     .await
-                    .map_or(Handled::TimedOut, Handled::of),
+                    .map_or(HandlerOutcome::TimedOut, HandlerOutcome::of),
             };
             let end = Instant::now();
             times.push(end.saturating_duration_since(start));
             start = end;
-            note(&subscriber, handled);
+            note(&subscriber, outcome);
         }
         subscriber.counters.took(&times);
         times.clear();
@@ -148,18 +149,25 @@ where
             let time = end.saturating_duration_since(start);
             start = end;
             times.push(time);
-            note(subscriber, timed(subscriber, time, Handled::of(result)));
+            note(
+                subscriber,
+                timed(subscriber, time, HandlerOutcome::of(result)),
+            );
         }
         subscriber.counters.took(&times);
         times.clear();
     }
 }
 
-/// A run that exceeded the time limit counts as timed out even if it ended well, because a blocking handler
+/// A run that exceeded the time limit counts as timed out even if it succeeded, because a blocking handler
 /// cannot be stopped.
-pub(crate) fn timed<M>(subscriber: &Subscriber<M>, time: Duration, handled: Handled) -> Handled {
-    match handled {
-        Handled::Well if time > subscriber.time_limit => Handled::TimedOut,
+pub(crate) fn timed<M>(
+    subscriber: &Subscriber<M>,
+    time: Duration,
+    outcome: HandlerOutcome,
+) -> HandlerOutcome {
+    match outcome {
+        HandlerOutcome::Succeeded if time > subscriber.time_limit => HandlerOutcome::TimedOut,
         other => other,
     }
 }

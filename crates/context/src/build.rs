@@ -1,5 +1,5 @@
-//! Fits the pieces into the context window. Tokens are counted by the model server if it can count. Pieces of the
-//! lowest rank are cut or dropped first, until the prompt fits its share.
+//! Fits the pieces of a prompt into the context window. Tokens are counted by the model server if it can count. The
+//! piece of the lowest rank is cut or left out first, until the prompt fits the window and the rest of the token budget.
 
 use journeyman_event::payload::{
     ContextBuilt, ContextDecision, FailureReason, Layer, Purpose, Verdict,
@@ -19,6 +19,7 @@ use crate::sources::{SourceInput, collect_pieces};
 const ANSWER_MIN: Tokens = Tokens(192);
 /// A piece that would be cut to fewer characters than this is left out instead.
 const CUT_CHARS_MIN: usize = 160;
+/// Marks the place where a piece was cut.
 const CUT_MARK: &str = "\n[... cut ...]\n";
 
 /// The input of [`build`].
@@ -58,8 +59,8 @@ pub struct BuiltContext {
 pub enum BuildError {
     /// Even the task and the request alone do not fit.
     #[error(
-        "the {limit} is too small: the task and the request need {needed} tokens, and {available} are there for \
-         them; the rest is kept for the answer"
+        "the {limit} is too small: the task and the request need {needed} tokens, and {available} are available for \
+         them; the rest is reserved for the answer"
     )]
     DoesNotFit {
         /// The limit: `model's window` or `token budget left`.
@@ -76,7 +77,11 @@ pub enum BuildError {
     Count(#[from] journeyman_llm::Error),
 }
 
-/// Builds the prompt for a call.
+/// Builds the prompt for a call. Counts tokens after each cut, so that the result fits by the server's own count.
+///
+/// # Errors
+/// [`BuildError::DoesNotFit`] if the pieces that must not be cut do not fit, [`BuildError::Count`] if the server could not
+/// count.
 pub async fn build(
     server: &dyn ModelServer,
     request: Request<'_>,
@@ -94,7 +99,7 @@ pub async fn build(
         tools: request.tools,
     };
     let mut pieces = collect_pieces(input).await;
-    let whole: Vec<usize> = pieces.iter().map(|piece| piece.text.len()).collect();
+    let bytes_before: Vec<usize> = pieces.iter().map(|piece| piece.text.len()).collect();
 
     let (messages, count) = loop {
         let messages = messages(system, &pieces);
@@ -121,8 +126,8 @@ pub async fn build(
     let room = (profile.window - count.tokens).min(left - count.tokens);
     let decisions = pieces
         .iter()
-        .zip(whole)
-        .map(|(piece, whole)| decision(piece, whole))
+        .zip(bytes_before)
+        .map(|(piece, bytes)| decision(piece, bytes))
         .collect();
     Ok(BuiltContext {
         max_tokens: answer_share(&profile, descriptor, server.thinks()).min(room),
@@ -149,6 +154,7 @@ fn answer_share(profile: &Profile, descriptor: &Descriptor, thinks: bool) -> Tok
     profile.generation.percent(descriptor.share) + thoughts
 }
 
+/// The system prompt, and one user message with all pieces that have text.
 fn messages(system: &str, pieces: &[Piece]) -> Vec<Message> {
     let texts: Vec<&str> = pieces
         .iter()
@@ -177,7 +183,7 @@ fn shrink(pieces: &mut [Piece], excess: Tokens) -> bool {
     let Some(piece) = candidate else {
         return false;
     };
-    // Three characters a token is on the safe side: a cut too large costs less than a second one.
+    // A token has about four characters. Three cut a little too much, which costs less than another round of counting.
     let excess_chars = usize::try_from(excess.0.saturating_mul(3)).unwrap_or(usize::MAX);
     let chars = piece.text.chars().count();
     let rest = chars.saturating_sub(excess_chars.saturating_add(CUT_MARK.len()));
@@ -193,13 +199,17 @@ fn shrink(pieces: &mut [Piece], excess: Tokens) -> bool {
     true
 }
 
-fn decision(piece: &Piece, whole: usize) -> ContextDecision {
+/// What became of a piece that had this many bytes before the prompt was fitted.
+fn decision(piece: &Piece, bytes_before: usize) -> ContextDecision {
     let (verdict, why) = if piece.text.is_empty() {
-        (Verdict::LeftOut, format!("no room for {whole} bytes"))
-    } else if piece.text.contains(CUT_MARK) && piece.text.len() < whole {
+        (
+            Verdict::LeftOut,
+            format!("no room for {bytes_before} bytes"),
+        )
+    } else if piece.text.contains(CUT_MARK) && piece.text.len() < bytes_before {
         (
             Verdict::Cut,
-            format!("{} of {whole} bytes", piece.text.len()),
+            format!("{} of {bytes_before} bytes", piece.text.len()),
         )
     } else {
         (Verdict::Kept, String::new())
@@ -211,7 +221,8 @@ fn decision(piece: &Piece, whole: usize) -> ContextDecision {
     }
 }
 
-/// The tokens of each layer: the exact total, divided in proportion to bytes.
+/// The share of the window and the tokens of each layer. Only the total is counted; it is divided among the layers in
+/// proportion to their bytes.
 fn layers(profile: &Profile, system: &str, pieces: &[Piece], total: Tokens) -> Vec<Layer> {
     let bytes_of = |layer: LayerName| -> usize {
         pieces

@@ -1,12 +1,16 @@
-//! File names: those that readers see, those that are safe, and the changes in between.
+//! The directory of a disk: the names that readers see, the names that survive a power loss, and the changes since the
+//! last sync. A file is known here by its id.
 
 use std::collections::BTreeMap;
 
 use crate::rng::Rng;
 
+/// Names of files and the ids of the files that they refer to.
 #[derive(Default)]
 pub(crate) struct Directory {
+    /// What readers see.
     seen: BTreeMap<String, u64>,
+    /// What is durable: it survives a power loss.
     safe: BTreeMap<String, u64>,
     /// Changes since the last sync, oldest first: the name, and the file it refers to afterwards, if any.
     pending: Vec<(String, Option<u64>)>,
@@ -17,6 +21,7 @@ impl Directory {
         self.seen.get(name).copied()
     }
 
+    /// Lets a name refer to a file, or deletes the name if `file` is `None`. Not durable before the next sync.
     pub(crate) fn set(&mut self, name: &str, file: Option<u64>) {
         put(&mut self.seen, name, file);
         self.pending.push((name.to_owned(), file));
@@ -37,6 +42,7 @@ impl Directory {
         self.pending.iter().any(|(_, other)| *other == Some(file))
     }
 
+    /// Makes all changes durable.
     pub(crate) fn sync(&mut self) {
         self.pending.clear();
         self.safe.clone_from(&self.seen);

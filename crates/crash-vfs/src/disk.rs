@@ -86,7 +86,7 @@ impl Disk {
         self.state().faults.failed
     }
 
-    /// Counts of what was done so far.
+    /// The counters since the disk was created.
     pub fn statistics(&self) -> Statistics {
         self.state().statistics
     }

@@ -37,11 +37,12 @@ pub enum FaultDuration {
     Once,
     /// For this many calls of those it affects.
     Calls(u64),
-    /// Until [`crate::Disk::heal`].
+    /// For every call until [`crate::Disk::heal`].
     UntilHealed,
 }
 
-/// A call that can fail.
+/// A call that can fail. Opening a file that does not exist, and mapping memory beyond the mapped regions, need space on
+/// the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
     Open { creates: bool },
@@ -56,6 +57,7 @@ pub(crate) enum Call {
 }
 
 impl Call {
+    /// The error code of an I/O error in this call.
     pub(crate) fn io_error(self) -> c_int {
         match self {
             Self::Open { .. } => ffi::SQLITE_CANTOPEN,
@@ -84,6 +86,7 @@ impl Call {
 /// A call that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Failure {
+    /// The error code of `SQLite`.
     pub(crate) code: c_int,
     /// The fault that caused it; `None` if the power was already off, so that the call had no effect at all.
     pub(crate) hit: Option<FaultKind>,
@@ -93,11 +96,14 @@ pub(crate) struct Failure {
 pub(crate) struct Faults {
     planned: Vec<Planned>,
     power: bool,
+    /// The number of calls so far, not counting those made while the power was off.
     pub(crate) calls: u64,
+    /// The number of calls that failed.
     pub(crate) failed: u64,
 }
 
 struct Planned {
+    /// The number of the first call that it can affect, counted like [`Faults::calls`].
     at: u64,
     kind: FaultKind,
     /// The number of calls it still affects; `None` for no limit.
@@ -138,6 +144,7 @@ impl Faults {
         self.power = power;
     }
 
+    /// Counts a call, and fails it if the power is off or a planned fault affects it.
     pub(crate) fn call(&mut self, call: Call) -> Result<(), Failure> {
         if !self.power {
             self.failed += 1;

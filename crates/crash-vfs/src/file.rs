@@ -1,13 +1,16 @@
-//! One file: the contents readers see, the contents that are safe, and the changes in between.
+//! One file: the contents that readers see, the contents that survive a power loss, and the changes since the last sync.
 
 use crate::rng::Rng;
 
 /// The size of a sector, the unit that a disk writes atomically.
 pub(crate) const SECTOR: usize = 512;
 
+/// The contents of a file.
 #[derive(Default)]
 pub(crate) struct File {
+    /// What readers see.
     seen: Vec<u8>,
+    /// What is durable: it survives a power loss.
     safe: Vec<u8>,
     /// Changes since the last sync, oldest first.
     pending: Vec<Change>,
@@ -72,8 +75,8 @@ impl File {
         }
     }
 
-    /// Makes some of the pending changes safe and loses the others for good, although readers still see them.
-    /// Returns how many were not kept whole.
+    /// Applies a power loss or a failed sync: makes a random part of the pending changes durable and loses the others,
+    /// although readers see all of them until the restart. Returns how many changes were not kept whole.
     pub(crate) fn settle(&mut self, rng: &mut Rng) -> u64 {
         let luck = match rng.below(5) {
             0 => Luck::Nothing,

@@ -4,10 +4,12 @@
 pub(crate) struct Rng(u64);
 
 impl Rng {
+    /// Equal seeds give equal sequences.
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
+    /// The next 64 random bits.
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -22,6 +24,7 @@ impl Rng {
         usize::try_from(self.next() % end).unwrap_or(0)
     }
 
+    /// True or false, each in half of the cases.
     pub(crate) fn coin(&mut self) -> bool {
         self.below(2) == 0
     }

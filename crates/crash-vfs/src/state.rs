@@ -1,4 +1,5 @@
-//! The state of a disk: files, names, handles and planned faults, and the operations of the VFS on them.
+//! The state of a disk: files, names, handles and planned faults, and the operations of the VFS on them. Errors are
+//! result codes of `SQLite`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::c_int;
@@ -20,30 +21,34 @@ const FILE_BYTES_MAX: usize = 1 << 30;
 /// mapped it is open.
 pub(crate) type Region = Arc<[AtomicU64]>;
 
-/// Counts of what was done so far.
+/// Counters of a disk since it was created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// The number of successful writes.
     pub writes: u64,
     /// The number of successful syncs.
     pub syncs: u64,
-    /// Changes (writes, truncations, creations, deletions) that a power loss or a failed sync did not keep
-    /// whole.
+    /// The number of changes (writes, truncations, creations, deletions) that a power loss or a failed sync lost, wholly
+    /// or in part.
     pub lost: u64,
 }
 
+/// A disk and everything that is open on it.
 pub(crate) struct State {
     rng: Rng,
     pub(crate) faults: Faults,
     pub(crate) statistics: Statistics,
     directory: Directory,
+    /// The files by their ids.
     nodes: BTreeMap<u64, Node>,
+    /// The open files by their ids, which are never used again.
     handles: BTreeMap<u64, Handle>,
-    /// Incremented by every restart; handles of earlier values are invalid.
+    /// The number of kills and restarts so far. Handles from before the last one are invalid.
     life: u64,
     last_id: u64,
 }
 
+/// A file with its locks and shared memory, whether it has a name or not (an inode on Unix).
 #[derive(Default)]
 struct Node {
     file: File,
@@ -59,11 +64,14 @@ struct Shared {
     locks: SharedLocks,
 }
 
+/// An open file of one connection.
 struct Handle {
+    /// The value of [`State::life`] when it was opened.
     life: u64,
+    /// The id of the file.
     node: u64,
     is_writable: bool,
-    /// Kept for as long as the handle, even if it is invalid, because its connection may still read them.
+    /// The mapped regions by their numbers. An invalid handle keeps them, because its connection may still read them.
     regions: BTreeMap<usize, Region>,
 }
 
@@ -85,6 +93,7 @@ impl State {
         self.faults.plan(fault);
     }
 
+    /// Simulates a killed process: invalidates all handles and releases all locks. Files keep what was written.
     pub(crate) fn kill(&mut self) {
         self.life += 1;
         for node in self.nodes.values_mut() {
@@ -93,6 +102,7 @@ impl State {
         }
     }
 
+    /// Simulates a power loss and a restart: also loses a random part of what was not synced.
     pub(crate) fn restart(&mut self) {
         self.kill();
         for node in self.nodes.values_mut() {
@@ -268,7 +278,7 @@ impl State {
                 Ok(())
             }
             Err(failure) => {
-                // With the power gone, it is settled at the restart.
+                // After a power loss the restart decides what is lost.
                 if failure.hit == Some(FaultKind::Io) {
                     self.statistics.lost += node.file.settle(&mut self.rng);
                 }
@@ -395,6 +405,7 @@ impl State {
         }
     }
 
+    /// The handle, if it is valid.
     fn live(&self, handle: u64) -> Option<&Handle> {
         let handle = self.handles.get(&handle)?;
         (handle.life == self.life).then_some(handle)
@@ -405,6 +416,7 @@ impl State {
         self.nodes.get_mut(&node)
     }
 
+    /// The file of a handle that is valid and may write.
     fn writable(&self, handle: u64) -> Option<u64> {
         let handle = self.live(handle).filter(|handle| handle.is_writable)?;
         Some(handle.node)

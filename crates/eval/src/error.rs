@@ -16,7 +16,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A data set has an unknown format.
-    #[error("{} is no data set: {problem}", path.display())]
+    #[error("{} is not a data set: {problem}", path.display())]
     Dataset {
         /// The path of the data set.
         path: PathBuf,

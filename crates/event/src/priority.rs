@@ -1,4 +1,4 @@
-//! Task priorities.
+//! The priority of a task: its named levels, and how it is read and written.
 
 use std::fmt;
 use std::str::FromStr;

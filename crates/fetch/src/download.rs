@@ -159,7 +159,11 @@ impl Fetching<'_> {
                     reason,
                 });
             }
-            tracing::warn!(url = self.plan.url, reason, "a download broke; it goes on");
+            tracing::warn!(
+                url = self.plan.url,
+                reason,
+                "a download was interrupted; it continues"
+            );
             tokio::time::sleep(backoff).await;
             backoff *= 2;
         }

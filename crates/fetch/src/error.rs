@@ -39,7 +39,7 @@ pub enum Error {
     },
     /// A package does not contain what it should.
     #[error(
-        "the package {package} does not hold the part that it should ({reason}); it was removed, \
+        "the package {package} does not contain the expected file ({reason}); it was removed, \
          try again"
     )]
     Package {
@@ -93,8 +93,8 @@ pub enum Error {
     },
     /// A hub does not have the file or repository, or requires permission.
     #[error(
-        "{endpoint} does not give {what} (status {status}); check the name, and where it is not open \
-         to all set HF_TOKEN"
+        "{endpoint} refuses {what} (status {status}); check the name, and set HF_TOKEN if the repository \
+         is private"
     )]
     NotOnHub {
         /// The repository or file.
@@ -121,7 +121,7 @@ pub enum Error {
         needed: String,
     },
     /// A helper thread panicked.
-    #[error("a helper thread died: {0}")]
+    #[error("a helper thread panicked: {0}")]
     Thread(String),
 }
 

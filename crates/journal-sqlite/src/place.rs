@@ -211,8 +211,8 @@ impl Place {
         *self.left() = self.vfs.is_none().then(|| self.stamps());
     }
 
-    /// Whether nobody but this process changed the files since its last write: [`Error::Moved`] otherwise.
-    /// For the one who writes.
+    /// Checks that no other process changed the files since the last write of this one, which is the writer.
+    /// [`Error::Moved`] otherwise.
     pub(crate) fn unchanged(&self) -> Result<(), Error> {
         let left = *self.left();
         // One that is gone is another matter, see `in_place`.
@@ -239,7 +239,7 @@ impl Place {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nobody has the file open for writing and everything is in it.
+    /// Whether no process has the file open for writing and its log is empty.
     pub(crate) fn is_at_rest(&self) -> bool {
         // A writer always has both beside it. Of another VFS nothing is known.
         let index = fs::metadata(self.beside("-shm"));
@@ -383,12 +383,12 @@ impl Place {
         }
     }
 
-    /// Whether somebody else wrote to the database or its log: what is left of them stays as it is.
+    /// Whether another program wrote to the database or its log. What is left of them is then not changed.
     pub(crate) fn is_overwritten(&self) -> bool {
         self.is_cut_short() || self.is_log_cut_short() || self.unchanged().is_err()
     }
 
-    /// Whether the database was longer when it was last looked at: somebody emptied it, or wrote over it.
+    /// Whether the database was longer at the last check: another program truncated or overwrote it.
     fn is_cut_short(&self) -> bool {
         let now = fs::metadata(&self.file).map_or(0, |meta| meta.len());
         self.opened.database_len.fetch_max(now, Ordering::Relaxed) > now

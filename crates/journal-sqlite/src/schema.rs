@@ -25,9 +25,9 @@ pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
 pub(crate) const APPLICATION_ID: i64 = 0x4a52_4e59;
 /// The format that this version writes (`PRAGMA user_version`).
 const FORMAT: i64 = 3;
-/// Without snapshots.
+/// The first format, which had no snapshots.
 const FIRST_FORMAT: i64 = 1;
-/// The first with snapshots, without hashes of summaries.
+/// The first format with snapshots; it had no hashes of summaries.
 const SNAPSHOTS_FORMAT: i64 = 2;
 /// What `PRAGMA synchronous` answers for FULL.
 const SYNCHRONOUS_FULL: i64 = 2;
@@ -214,7 +214,7 @@ fn lost(place: &Place, sequence: Sequence) -> Error {
     ))
 }
 
-/// Opens a file that nobody writes to and that has no log, without making any file beside it.
+/// Opens a file that has no writer and no log, without creating any file beside it.
 fn open_immutable(place: &Place) -> Result<TrackedConnection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     connect_to(place, &immutable(place), flags)
@@ -224,11 +224,11 @@ fn open_immutable(place: &Place) -> Result<TrackedConnection, Error> {
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(crate) connection: TrackedConnection,
-    /// Otherwise it would not notice that somebody begins to write.
+    /// Whether it may be used again. An immutable one may not, because it would not notice a new writer.
     pub(crate) may_be_kept: bool,
 }
 
-/// The file as a URI that says that nobody writes to it.
+/// The file as a URI with `immutable=1`, by which SQLite takes it for a file without writers.
 fn immutable(place: &Place) -> PathBuf {
     let mut uri = String::from("file:");
     for &byte in place.file.as_os_str().as_bytes() {

@@ -56,7 +56,7 @@ impl SqliteWriter {
         if writer.connection.is_some()
             && let Err(error) = writer.empty_log()
         {
-            tracing::warn!(%error, "the journal's log was not brought into its file yet");
+            tracing::warn!(%error, "the journal's write-ahead log could not be checkpointed at the start");
             place.note_obstacle(Some(error));
         }
         place.same_database()?;
@@ -92,7 +92,7 @@ impl SqliteWriter {
         if let Some(connection) = &self.connection
             && let Err(error) = schema::empty_log(connection, &self.place)
         {
-            tracing::warn!(%error, "the journal's log was not brought into its file");
+            tracing::warn!(%error, "the journal's write-ahead log could not be checkpointed");
         }
     }
 
@@ -144,7 +144,7 @@ impl Writer for SqliteWriter {
         if let (Some(mark), Some(newest)) = (&self.mark, newest)
             && let Err(error) = mark.note(newest)
         {
-            tracing::warn!(%error, "the newest event is not noted beside the journal");
+            tracing::warn!(%error, "the position of the newest event could not be written beside the journal");
             self.mark = None;
         }
         Ok(())
@@ -211,7 +211,7 @@ impl Drop for SqliteWriter {
             && self.place.is_overwritten()
             && let Err(error) = connection.set_db_config(NO_CHECKPOINT, true)
         {
-            tracing::warn!(%error, "the journal's log may be brought into what is left of its file");
+            tracing::warn!(%error, "the checkpoint on close could not be disabled; it may write into the rest of a damaged file");
         }
         self.place.forget_written();
     }
@@ -225,7 +225,7 @@ fn mark(place: &Place) -> Option<HighWaterMark> {
     let opened =
         FileId::of(&place.file).and_then(|about| HighWaterMark::open(&place.folder, about));
     let noted =
-        opened.inspect_err(|error| tracing::warn!(%error, "the newest event cannot be noted"));
+        opened.inspect_err(|error| tracing::warn!(%error, "the file for the position of the newest event cannot be opened"));
     noted.ok()
 }
 

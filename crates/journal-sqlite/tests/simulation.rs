@@ -37,7 +37,7 @@ const FAILURES_MAX: u32 = 12;
 #[derive(Clone, Copy, Debug)]
 struct Life {
     seed: u64,
-    /// Appends.
+    /// The number of appends.
     steps: u64,
     /// A fault from the start.
     fault: Option<Fault>,
@@ -73,7 +73,7 @@ struct World {
     failures: u32,
     /// Whether the journal is the one that the present append began with.
     same_journal: bool,
-    /// Appends that lasting trouble held up and the same journal wrote in the end.
+    /// The number of appends that a lasting fault delayed and that the same journal wrote in the end.
     went_on: u64,
     is_wild: bool,
 }
@@ -261,7 +261,7 @@ struct Lived {
     calls: u64,
     /// Those that failed.
     faults: u64,
-    /// See [`World::went_on`].
+    /// The number of delayed appends ([`World::went_on`]).
     went_on: u64,
 }
 

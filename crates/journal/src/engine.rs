@@ -210,7 +210,7 @@ pub struct LookupRows {
     pub events: HashMap<EventId, Arc<str>>,
     /// The last revision of each stream.
     pub streams: HashMap<StreamName, Revision>,
-    /// Blobs.
+    /// Blobs by their owner and hash.
     pub blobs: HashMap<(Owner, ContentHash), Bytes>,
 }
 

@@ -43,7 +43,7 @@ pub enum Error {
     /// The append as a whole is invalid.
     #[error("append refused: {reason}")]
     BadAppend {
-        /// Which.
+        /// The rule that the append breaks.
         reason: String,
     },
     /// The principal may not do that.

@@ -13,7 +13,7 @@ use journeyman_event::{
 use crate::Error;
 use crate::engine::{ChainedLine, Direction, Engine, Lines, Query, StreamName, StreamRow};
 
-/// Events that one read gives at the most.
+/// The most events that one read returns.
 const READ_MAX: usize = 10_000;
 /// The most bytes of lines and payloads per read, exceeded by at most one event.
 const READ_BYTES_MAX: usize = 16 << 20;
@@ -169,7 +169,7 @@ impl StreamInfo {
         let summary = row.sound_summary();
         if summary.is_none() && row.summary.is_some() {
             let stream = &row.name;
-            tracing::error!(%stream, "what lists show of a stream is damaged and passed over");
+            tracing::error!(%stream, "the summary of a stream is damaged; lists leave it out");
         }
         Self {
             summary: summary.map(<[u8]>::to_vec),
@@ -505,7 +505,7 @@ pub(crate) fn snapshot(
             .first()
             .is_some_and(|event| event.hash() == snapshot.event_hash);
     if !fits {
-        tracing::warn!(%task_id, sequence = %snapshot.sequence, "a snapshot does not fit and is passed over");
+        tracing::warn!(%task_id, sequence = %snapshot.sequence, "a snapshot does not match the journal and is ignored");
     }
     Ok(fits.then_some(snapshot))
 }

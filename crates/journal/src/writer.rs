@@ -17,14 +17,14 @@ use crate::batch::{self, Append, Appended, Batch};
 use crate::engine::{self, Engine, StreamName};
 use crate::reader::{Head, Snapshot};
 
-/// Orders that are taken together at the most.
+/// The most commands that are handled as one group.
 const BATCH_COMMANDS_MAX: usize = 512;
 /// The most events per transaction, exceeded by at most one append.
 const BATCH_EVENTS_MAX: usize = 4_000;
 /// The most bytes of payloads and blobs per transaction, exceeded by at most one append.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
-/// From this many concurrent writers on, a group waits for further appends.
+/// A group waits for further appends only if at least this many commands are expected soon.
 const GATHER_MIN: usize = 8;
 /// The longest wait for further appends.
 const GATHER_TIME: Duration = Duration::from_micros(300);
@@ -68,7 +68,7 @@ pub(crate) struct AppendCommand {
     pub(crate) owner: Owner,
     pub(crate) append: Append,
     pub(crate) reply: oneshot::Sender<Result<Appended, Error>>,
-    /// Its share of the bytes that may wait.
+    /// Its share of the bytes that may wait for the writer. Released when it is dropped.
     pub(crate) permit: OwnedSemaphorePermit,
 }
 
@@ -80,14 +80,14 @@ pub(crate) struct SnapshotCommand {
     pub(crate) permit: OwnedSemaphorePermit,
 }
 
-/// What is known of what was acknowledged.
+/// Whether the acknowledged events are known to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CommitState {
-    /// They are stored.
+    /// All of them are stored.
     Known,
-    /// The store must be opened again before anything is written.
+    /// An error left it open. The store must be opened again before anything is written.
     InDoubt,
-    /// Some are missing, permanently.
+    /// Some of them are missing. Nothing is written any more.
     Lost,
 }
 
@@ -164,7 +164,7 @@ impl Group {
 impl WriterThread {
     /// Handles commands until the journal is dropped.
     pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        // How many may come soon: those that were answered last, and those that waited meanwhile.
+        // How many commands are expected soon: one from each caller answered last, and those already in the channel.
         let mut expected = 0;
         while let Some(first) = commands.blocking_recv() {
             let group = Group::gather(first, &mut commands, expected);
@@ -194,8 +194,8 @@ impl WriterThread {
         kept
     }
 
-    /// Tells subscriptions what is new. One that is too slow reads it from the store again, and a
-    /// stopped bus has none.
+    /// Publishes new events to subscriptions. A subscription that is too slow reads them from the store instead, and a
+    /// bus that has stopped has no subscriptions, so errors are ignored.
     fn publish(&self, results: &[Result<Appended, Error>]) {
         if !self.bus.has_subscribers() {
             return;
@@ -223,7 +223,7 @@ impl WriterThread {
                 results
             }
             Err(Error::Full { .. }) if batch.len() > 1 => {
-                // One that is too large must not fail those that still fit.
+                // Each append alone: an append that is too large must not fail the others, which may still fit.
                 let alone = batch.iter().map(std::slice::from_ref);
                 alone.flat_map(|command| self.write(command)).collect()
             }

@@ -78,8 +78,8 @@ impl Activity {
         self.begin(Doing::Plain(what.to_owned()), now);
     }
 
-    /// Work waits for something to get better. Whether that is to be told: a reason is told once until the model says
-    /// something again. Times and counts in it change with each try and make no other reason.
+    /// Notes that work waits for a problem to pass. Returns whether to show the reason: each one is shown once, until
+    /// the model produces output again.
     pub(crate) fn wait(&mut self, what: &str, now: Instant) -> bool {
         self.begin(Doing::Plain(format!("still waiting: {what}")), now);
         let reason: String = what.chars().filter(|c| !c.is_ascii_digit()).collect();

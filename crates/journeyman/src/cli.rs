@@ -46,12 +46,12 @@ Examples:
   journeyman serve --mcp-only
   curl -d '{\"prompt\":\"A slugify function\"}' -H 'Content-Type: application/json' http://127.0.0.1:9876/api/v1/tasks
 
-The first Ctrl-C lets running tasks come to an event boundary (--grace), the second stops at once; after
-a restart they go on. http://127.0.0.1:9876/api/v1/openapi.json describes the API.";
+The first Ctrl-C lets running tasks stop at their next event (--grace limits the wait), the second stops at once.
+After a restart the tasks continue. http://127.0.0.1:9876/api/v1/openapi.json describes the API.";
 
 const ENGINE_EXAMPLES: &str = "\
-One managed server a data folder is started when a command first needs it. All commands share it, and it
-ends when none has used it for a while (--model-idle). It is started again when it dies or hangs.
+Each data folder has one managed server, which is started when a command first needs it. All commands share
+it, and it stops when none has used it for a while (--model-idle). It is restarted when it crashes or hangs.
 
 Examples:
   journeyman engine install --model qwen2.5-coder-0.5b
@@ -60,7 +60,7 @@ Examples:
   journeyman engine status --json
   journeyman engine stop
 
-Exit codes of status: 0 it runs, 3 it does not (yet, or any more), 1 anything else.";
+Exit codes of status: 0 it runs, 3 it does not run (or is still starting), 1 any other error.";
 
 const MODEL_EXAMPLES: &str = "\
 Examples:
@@ -74,7 +74,7 @@ Examples:
 A private repository needs HF_TOKEN; HF_ENDPOINT names a mirror.";
 
 const TOOLS_EXAMPLES: &str = "\
-Where nobody holds the data folder, the configured servers are started for as long as this takes.
+If no server or run uses the data folder, this command starts the configured MCP servers and stops them again.
 
 A server is named in the configuration file, and its tools are then called SERVER.TOOL:
   [mcp_servers.docs]
@@ -84,18 +84,19 @@ A server is named in the configuration file, and its tools are then called SERVE
   [mcp_servers.search]
   url = \"https://host/mcp\"
 
---log journeyman_tools=debug also shows what a server that does not start writes to its error output.
-Agents call what --tools allows (--tools 'docs.*,read_file'), or what their task does; you call all of them.";
+--log journeyman_tools=debug also shows the standard error output of a server that does not start.
+Agents may call the tools that --tools allows (--tools 'docs.*,read_file'), or those that their task names;
+you may call all of them.";
 
 const CALL_EXAMPLES: &str = "\
-It needs somebody who holds the data folder (`journeyman serve`, or a run that is under way), or --server.
+It needs a process that works on the tasks of the data folder (`journeyman serve`, or a run in progress), or --server.
 
 Examples:
   journeyman call TASK list_files
   journeyman call TASK read_file '{\"path\": \"solution.py\"}'
   journeyman call TASK docs.search - --json < arguments.json
 
-Ends with 0 if the tool did it, else with 1.";
+The exit code is 0 if the call succeeded, otherwise 1.";
 
 /// A coding agent for small and local language models that never loses a step.
 #[derive(Debug, Parser)]
@@ -109,79 +110,79 @@ struct Cli {
 pub(crate) enum Command {
     /// Turn a prompt into tested code
     Run(RunArgs),
-    /// Go on with a task that was interrupted, paused, stopped at a limit, or failed by its model server
+    /// Continue a task that was interrupted or paused, reached a limit, or failed because of its model server
     Resume(ResumeArgs),
-    /// Work on tasks as a server: REST, server-sent events, WebSocket and MCP on one port
+    /// Run a server that works on tasks: REST, server-sent events, WebSocket and MCP on one port
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
     /// Serve one MCP client over standard input and output
     Mcp,
-    /// Make a token for a user of a server, and the line for its token file
+    /// Create a token for a user of a server, and print the line for the server's token file
     Token {
-        /// Whose: the owner of the tasks that it may see
+        /// Name of the user, who owns the tasks submitted with the token
         name: Owner,
-        /// What they may do
+        /// What the user may do
         #[arg(long, default_value = "user")]
         role: RoleArg,
     },
-    /// Say what else is wanted of a task: part of every prompt from its next step on
+    /// Give a task another instruction, which is part of every prompt from its next step on
     Tell {
-        /// The task
+        /// Id of the task
         task: TaskId,
-        /// What is wanted
+        /// The instruction, in your words
         instruction: String,
         #[command(flatten)]
         only: IfVersion,
     },
-    /// Answer a question of a task's
+    /// Answer a question that a task has asked
     Answer {
-        /// The task
+        /// Id of the task
         task: TaskId,
-        /// The answer
+        /// The answer, in your words
         answer: String,
-        /// The question
+        /// Id (such as q1) or text of the question; needed if several are open
         #[arg(long)]
         question: Option<String>,
         #[command(flatten)]
         only: IfVersion,
     },
-    /// Write a module's file yourself: its next version, tested like any other
+    /// Replace a module's file by your own version, which is tested like any other
     Edit {
-        /// The task
+        /// Id of the task
         task: TaskId,
-        /// The file, as `journeyman files` names it
+        /// Path of the file in the task, as `journeyman files` lists it
         path: String,
-        /// Where its new text is; - for standard input
+        /// File with the new text; - reads standard input
         file: PathBuf,
         #[command(flatten)]
         only: IfVersion,
     },
-    /// Want no more work on a module
+    /// Skip a module: no more work is done on it
     Skip {
-        /// The task
+        /// Id of the task
         task: TaskId,
-        /// The module, by its name or by its file
+        /// Name or file of the module
         module: String,
         #[command(flatten)]
         only: IfVersion,
     },
-    /// Let a task rest until `resume`
+    /// Pause a task until `resume`
     Pause {
-        /// The task
+        /// Id of the task
         task: TaskId,
         #[command(flatten)]
         only: IfVersion,
     },
-    /// End a task
+    /// Cancel a task: its work stops, and it cannot be resumed
     Cancel {
-        /// The task
+        /// Id of the task
         task: TaskId,
         #[command(flatten)]
         only: IfVersion,
     },
-    /// Do a task once more, from its beginning, as a new task
+    /// Start a task again from its beginning, as a new task
     Retry {
-        /// The task
+        /// Id of the task
         task: TaskId,
         #[command(flatten)]
         only: IfVersion,
@@ -190,72 +191,72 @@ pub(crate) enum Command {
     Fork(ForkArgs),
     /// List the tasks
     Tasks {
-        /// How many, newest first
+        /// Number of tasks to list, the most recently changed first
         #[arg(long, default_value = "50", value_name = "N", value_parser = parse_length)]
         limit: usize,
     },
     /// Show one task: its state, modules, tests and result
     Show {
-        /// The task
+        /// Id of the task
         task: TaskId,
-        /// As it was then: after the event of a sequence number, at a version, or at a time
+        /// Show an earlier state: after a sequence number, at a version, or at a time
         #[arg(long, value_name = "N|vN|TIME")]
         at: Option<Moment>,
     },
     /// Print events, oldest first
     Events(EventsArgs),
-    /// List a task's files, or print one of them in any of its versions
+    /// List a task's files, or print any version of one of them
     Files(FilesArgs),
-    /// List the tools that may be called on a task, and how the configured MCP servers are
+    /// List the tools that may be called on a task, and the state of the configured MCP servers
     #[command(after_help = TOOLS_EXAMPLES)]
     Tools,
-    /// Call a tool on a task, recorded like an agent's call
+    /// Call a tool on a task; the call is recorded like an agent's
     #[command(after_help = CALL_EXAMPLES)]
     Call(CallArgs),
-    /// The journal
+    /// Verify, export or import the journal
     Journal {
         #[command(subcommand)]
         command: JournalCommand,
     },
-    /// Measure accuracy on a benchmark: the workflow beside the bare model
+    /// Measure accuracy on a benchmark, with the workflow and with the model alone
     Eval(EvalArgs),
-    /// Reads hidden tests, so that nothing else has to
+    /// Read the hidden tests of a benchmark, in a process of its own that alone sees them
     #[command(hide = true)]
     EvalScorer {
         #[command(subcommand)]
         command: ScorerCommand,
     },
-    /// The managed model server: get, start, stop or look at it
+    /// Install, start, stop or inspect the managed model server
     #[command(after_help = ENGINE_EXAMPLES)]
     Engine {
         #[command(subcommand)]
         command: EngineCommand,
     },
-    /// The models of the managed model server
+    /// List, download or remove models of the managed model server
     #[command(after_help = MODEL_EXAMPLES)]
     Model {
         #[command(subcommand)]
         command: ModelCommand,
     },
-    /// Show what was found: journal, model servers, sandbox, Python, disk, MCP servers
+    /// Check this machine: journal, model servers, sandbox, Python, disk, MCP servers
     Doctor,
-    /// The settings
+    /// Show the settings
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
     },
     /// Print completions for a shell
     Completions {
-        /// The shell
+        /// Shell that will load them
         shell: clap_complete::Shell,
     },
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// What is wanted; - reads it from standard input
+    /// What the code should do; - reads it from standard input
     pub(crate) prompt: String,
-    /// Folder for the result: a new or an empty one
+    /// Folder for the result; it must be new or empty
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// A test file that must pass (repeatable)
@@ -264,13 +265,13 @@ pub(crate) struct RunArgs {
     /// Do not run the examples in the prompt as tests
     #[arg(long)]
     pub(crate) no_examples: bool,
-    /// Programming language
+    /// Programming language of the result
     #[arg(long, default_value = default_language().name(), value_parser = PossibleValuesParser::new(names()))]
     pub(crate) language: String,
-    /// critical, high, medium, low, background, or a number from 0 (first) to 100
+    /// Priority: critical, high, medium, low, background, or a number from 0 (most urgent) to 100
     #[arg(long, default_value = "medium")]
     pub(crate) priority: Priority,
-    /// Have the finished code reviewed by the model: told in the summary, not checked
+    /// Let the model review the finished code; the summary shows its findings, which nothing verifies
     #[arg(long)]
     pub(crate) review: bool,
     /// Let the planner ask questions, here at the terminal, before it plans
@@ -282,10 +283,10 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Write the port to this file once it is listened on, and remove the file at the end
+    /// Write the port number to this file once the server listens, and remove the file at the end
     #[arg(long, value_name = "FILE")]
     pub(crate) port_file: Option<PathBuf>,
-    /// Answer to nothing but MCP on the port
+    /// Offer only MCP on the port
     #[arg(long)]
     mcp_only: bool,
 }
@@ -302,15 +303,15 @@ impl ServeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ForkArgs {
-    /// The task
+    /// Id of the task whose past is copied
     pub(crate) task: TaskId,
-    /// The last sequence number, or version, of its past that counts; with another prompt only what you said until then
+    /// Last sequence number or version to copy; with --prompt only your own instructions up to it are copied
     #[arg(long, value_name = "N|vN", value_parser = parse_place)]
     pub(crate) at: Place,
-    /// What is wanted instead
+    /// Another prompt for the new task
     #[arg(long)]
     pub(crate) prompt: Option<String>,
-    /// How urgent it is
+    /// Priority of the new task
     #[arg(long)]
     pub(crate) priority: Option<Priority>,
     #[command(flatten)]
@@ -321,11 +322,11 @@ pub(crate) struct ForkArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum RoleArg {
-    /// Looks
+    /// Sees the tasks of this owner and changes nothing
     Viewer,
-    /// Looks and does
+    /// Sees, submits and changes the tasks of this owner
     User,
-    /// And sees how the server itself is doing
+    /// Like user; also sees and changes how the server itself works
     Admin,
 }
 
@@ -341,30 +342,30 @@ impl From<RoleArg> for UserRole {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LimitArgs {
-    /// Tokens of prompts and answers together [default: 20000 a module]
+    /// Token budget of the task, for prompts and answers together [default: 20000 per module]
     #[arg(long, value_name = "N", value_parser = parse_tokens)]
     pub(crate) budget_tokens: Option<u64>,
-    /// Time spent working, such as 90s, 15m, 2h [default: 30m]
+    /// Limit of working time, such as 90s, 15m, 2h [default: 30m]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,
-    /// Code versions tried for a module [default: 5]
+    /// Limit of code versions per module [default: 5]
     #[arg(long, value_name = "N", value_parser = parse_iterations)]
     pub(crate) max_iterations: Option<NonZeroU32>,
 }
 
-/// A place in a task's past.
+/// A point in a task's past.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place {
-    /// A sequence number.
+    /// The point after the event with this sequence number.
     Sequence(Sequence),
-    /// A version.
+    /// The point at which the task had this version.
     Version(Revision),
 }
 
-/// Which version of a task something is meant for.
+/// The version of a task that a command is meant for.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct IfVersion {
-    /// Only if the task is at this version still: how many events it has, as `show` tells
+    /// Do this only if the task still has this version (the number of its events, which `show` prints)
     #[arg(long, value_name = "N", value_parser = parse_sequence)]
     if_version: Option<u64>,
 }
@@ -377,9 +378,9 @@ impl IfVersion {
 
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
-    /// The task
+    /// Id of the task
     pub(crate) task: TaskId,
-    /// Another folder for the result, also for one that is there already or could not be written
+    /// Another folder for the result, also where it was written already or could not be written
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
@@ -390,11 +391,11 @@ pub(crate) struct ResumeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CallArgs {
-    /// The task
+    /// Id of the task
     pub(crate) task: TaskId,
-    /// The tool, as `journeyman tools` names it
+    /// Name of the tool, as `journeyman tools` lists it
     pub(crate) tool: String,
-    /// Its arguments, an object; - reads them from standard input
+    /// Arguments of the call, a JSON object; - reads them from standard input
     #[arg(value_name = "JSON", default_value = "{}")]
     pub(crate) arguments: String,
     #[command(flatten)]
@@ -403,45 +404,45 @@ pub(crate) struct CallArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct EventsArgs {
-    /// Only this task's
+    /// Only events of this task
     #[arg(long)]
     pub(crate) task: Option<TaskId>,
-    /// Only those after this sequence number
+    /// Only events after this sequence number
     #[arg(long, default_value = "0", value_name = "N", value_parser = parse_sequence)]
     pub(crate) after: u64,
-    /// Only those of this kind; may be given more than once
+    /// Only events of this kind (repeatable)
     #[arg(long, value_name = "KIND")]
     pub(crate) kind: Vec<String>,
-    /// Only those about this module
+    /// Only events about this module
     #[arg(long)]
     pub(crate) module: Option<ModuleName>,
-    /// Only those of this agent or user
+    /// Only events of this agent or user
     #[arg(long)]
     pub(crate) actor: Option<String>,
-    /// Only those that happened then or later
+    /// Only events at or after this time
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<Timestamp>,
-    /// Only those that happened before then
+    /// Only events before this time
     #[arg(long, value_name = "TIME")]
     pub(crate) before: Option<Timestamp>,
-    /// Only the newest so many of them
+    /// Only the newest N of the events
     #[arg(long, value_name = "N", conflicts_with = "follow", value_parser = parse_length)]
     pub(crate) last: Option<usize>,
-    /// Go on with new ones until interrupted
+    /// Continue with new events until interrupted
     #[arg(long)]
     pub(crate) follow: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct FilesArgs {
-    /// The task
+    /// Id of the task
     pub(crate) task: TaskId,
-    /// A file to print, as the list names it
+    /// Path of a file to print, as the list shows it
     pub(crate) path: Option<String>,
-    /// The version of the module [default: the latest]
+    /// Version of the module [default: the latest]
     #[arg(long, value_name = "N", value_parser = parse_version)]
     pub(crate) version: Option<u64>,
-    /// As they were then: after the event of a sequence number, at a version of the task, or at a time
+    /// The files at an earlier point: after a sequence number, at a version of the task, or at a time
     #[arg(long, value_name = "N|vN|TIME")]
     pub(crate) at: Option<Moment>,
 }
@@ -453,28 +454,29 @@ Examples:
   journeyman eval mbpp ./mbpp.jsonl --offset 10 --limit 50
   journeyman eval ./exercises/practice
 
-A second run with the same program, model and problems repeats nothing; one that was interrupted goes on.";
+Results are kept: a second run with the same program, model and problems repeats nothing, and an interrupted
+run continues where it stopped.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EVAL_EXAMPLES)]
 pub(crate) struct EvalArgs {
-    /// humaneval (fetched), mbpp, a file of JSON lines in the form of either, or a folder of exercises
+    /// Benchmark: humaneval (downloaded), mbpp, a file of JSON lines in the form of either, or a folder of exercises
     pub(crate) name: String,
-    /// The file, for mbpp
+    /// Data file of mbpp
     pub(crate) file: Option<PathBuf>,
-    /// How many problems [default: all]
+    /// Number of problems [default: all]
     #[arg(long, value_name = "N", value_parser = parse_length)]
     pub(crate) limit: Option<usize>,
-    /// How many to leave out at the start
+    /// Number of problems to skip at the start
     #[arg(long, default_value = "0", value_name = "M", value_parser = parse_offset)]
     pub(crate) offset: usize,
-    /// Give the workflow the tests that score it, as a user who has tests
+    /// Give the workflow the tests that score it, like a user who has tests
     #[arg(long)]
     pub(crate) tests_given: bool,
-    /// A report of every problem, .json or .html (repeatable)
+    /// File for a report of every problem, .json or .html (repeatable)
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Vec<PathBuf>,
-    /// Problems at a time
+    /// Number of problems worked on at once
     #[arg(long, default_value = "4", value_name = "N", value_parser = parse_count)]
     pub(crate) parallel: NonZeroU32,
     #[command(flatten)]
@@ -483,9 +485,9 @@ pub(crate) struct EvalArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ScorerCommand {
-    /// The public part of each problem
+    /// Print the public part of each problem
     Problems { mode: ModeArg, dataset: PathBuf },
-    /// Scores code from standard input
+    /// Score code from standard input
     Score { id: String, dataset: PathBuf },
 }
 
@@ -506,15 +508,15 @@ impl From<ModeArg> for journeyman_eval::Mode {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum JournalCommand {
-    /// Check every event: order, hashes, causes
+    /// Check every event: its order, its hashes and its causes
     Verify {
-        /// Also check that the journal still has what it had when `journal head` printed this
+        /// Also check that the journal still has everything it had when `journal head` printed this
         #[arg(long, value_name = "SEQUENCE@HASH")]
         head: Option<Head>,
     },
-    /// Print events with all that they cite as lines of JSON, for `journal import` or other programs
+    /// Print events and the texts they refer to as lines of JSON, for `journal import` or other programs
     Export {
-        /// Only this task's
+        /// Only events of this task
         #[arg(long)]
         task: Option<TaskId>,
         /// Write events as `CloudEvents` 1.0 instead of as they are stored
@@ -524,40 +526,39 @@ pub(crate) enum JournalCommand {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Add what `journal export` printed; events that are here already are left alone
+    /// Add the events that `journal export` printed; events that exist already are skipped
     Import {
-        /// The file; `-` for standard input
+        /// File to read; - reads standard input
         file: PathBuf,
     },
-    /// Print the last event's position and hash; kept elsewhere, it shows later whether events were
-    /// cut off
+    /// Print the last event's sequence number and hash; keep it elsewhere, to check later that nothing was cut off
     Head,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EngineCommand {
-    /// Fetch llama.cpp's server and the model, and start nothing
+    /// Download llama.cpp's server and the model without starting them
     Install,
-    /// Start it with the model of the settings; it stays until it is stopped or idle
+    /// Start the server with the model of the settings; it runs until it is stopped or idle
     Start,
-    /// Stop it, and wait until it is gone
+    /// Stop the server, and wait until its process has ended
     Stop {
-        /// Also while others use it; they start it again when they need it
+        /// Stop it even while other commands use it; they start it again when they need it
         #[arg(long)]
         force: bool,
     },
-    /// Tell whether it runs, with what, and who uses it
+    /// Show whether the server runs, with which model, and which commands use it
     Status,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
-    /// List the models that can be fetched by name, and those in the data folder
+    /// List the models that can be downloaded by name, and those in the data folder
     List,
-    /// Fetch a model's weights without running it; one that was cut off goes on
+    /// Download a model's weights without running it; an interrupted download continues where it stopped
     #[command(after_help = MODEL_EXAMPLES)]
     Pull {
-        /// The model, as --model takes it
+        /// Name of the model, in the form that --model takes
         name: String,
     },
     /// Remove a model's weights from the data folder
@@ -568,7 +569,7 @@ Examples:
 
 `journeyman model list` shows the names. A file of your own is never removed.")]
     Remove {
-        /// The model
+        /// Name of the model, as `journeyman model list` shows it
         name: String,
     },
 }
@@ -577,7 +578,7 @@ Examples:
 pub(crate) enum ConfigCommand {
     /// Print every setting
     Show {
-        /// And where each came from
+        /// Also print where each value comes from
         #[arg(long)]
         origin: bool,
     },
@@ -629,8 +630,8 @@ fn parse_tokens(text: &str) -> Result<u64, String> {
     let tokens = whole(text, "").map(NonZeroU64::get).ok();
     tokens.filter(|&tokens| tokens <= TOKEN_BUDGET_MAX).ok_or_else(|| {
         format!(
-            "a whole number from 1 to {TOKEN_BUDGET_MAX}, such as 20000, is needed; without the option a task has \
-             20000 a module"
+            "a whole number from 1 to {TOKEN_BUDGET_MAX}, such as 20000, is needed; without the option the budget is \
+             20000 per module"
         )
     })
 }
@@ -641,7 +642,7 @@ fn parse_iterations(text: &str) -> Result<NonZeroU32, String> {
     fits.ok_or_else(|| format!("a whole number from 1 to {ITERATIONS_MAX} is needed"))
 }
 
-/// A prompt of several words without quotes is told as that.
+/// Adds a hint about quotes if a prompt of several words was given without them.
 fn with_hint(mut error: clap::Error, args: &[OsString]) -> clap::Error {
     let words = args.iter().skip_while(|arg| *arg != "run").skip(1);
     let mut words = words.take_while(|arg| !arg.to_string_lossy().starts_with('-'));
@@ -670,7 +671,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<
     let mut variables: Variables = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    // Started without one, by cron say, a user's tasks are still in the user's folder.
+    // A process that has no HOME, such as one started by cron, still finds the user's data folder.
     if let Some(home) =
         std::env::home_dir().and_then(|home| home.into_os_string().into_string().ok())
     {

@@ -25,10 +25,10 @@ use crate::settings::Settings;
 use crate::socket::Place;
 use crate::wiring::WorkSetup;
 
-/// How long the model server may take to say that it is there.
+/// The time limit for the model server to answer the readiness check.
 const MODEL_TIME: Duration = Duration::from_secs(2);
 
-/// How often what has no event of its own is looked at.
+/// The interval of checks of states that cause no event.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The tasks and the server, until [`Holder::close`].
@@ -173,7 +173,7 @@ impl Holder {
     }
 }
 
-/// The external servers, as whoever asks sees them; a connection that lingers keeps none alive.
+/// The status of the external servers. A weak reference, so that an open connection does not keep them running.
 struct Servers(Weak<McpServers>);
 
 impl ToolServers for Servers {
@@ -224,7 +224,7 @@ impl Readiness for Ready {
             }
             obstacles.extend(self.tasks.obstacles());
             if self.watch.is_finished() {
-                let ended = "server: nobody watches over it any more; start journeyman again";
+                let ended = "server: its watchdog has ended; restart journeyman";
                 obstacles.push(ended.to_owned());
             }
             obstacles

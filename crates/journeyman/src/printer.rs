@@ -62,7 +62,7 @@ impl Printer {
         let texts = BackgroundSink::start("printer", move |Text(to, text), lost| {
             if lost > 0 {
                 let words = format!(
-                    "nobody read for too long: {lost} lines were left out here; \
+                    "the output was not read for too long: {lost} lines were left out here; \
                      `journeyman events` has them all"
                 );
                 show(&bar, PrintTarget::Screen, &words);

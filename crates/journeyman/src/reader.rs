@@ -53,7 +53,8 @@ impl Reader {
         }
     }
 
-    /// Where a task of this recorded state stands: one that nobody works on any more rests.
+    /// The actual status of a task with this recorded state: a running task on which no process works is shown as
+    /// paused.
     pub(crate) async fn status_of(
         &self,
         task: &TaskId,

@@ -1,7 +1,8 @@
-//! All settings, in one table: name, flag, environment variable, key, default, help. They are read once: from
-//! flags, then the environment, then the configuration file, then the default.
+//! All settings, in one table: name, flag, environment variable, key, default, help. They are read once: from flags,
+//! then the environment, then the configuration file, then the default.
 //!
-//! To add a setting, add an entry to `SETTINGS` (`table.rs`) and a field to `Settings`.
+//! To add a setting, add an entry to `SETTINGS` (`table.rs`), and a field to `Settings` with a line in
+//! `Settings::typed` that parses it.
 
 mod conflicts;
 mod table;
@@ -150,7 +151,7 @@ pub(crate) fn reference() -> String {
     page
 }
 
-/// The settings that belong to whoever works on the tasks, for the reference page.
+/// The settings that affect how tasks are worked on, for the reference page.
 #[cfg(test)]
 pub(crate) fn reference_of_work() -> String {
     let row = |(key, unavailable): &(&str, table::Unavailable)| {
@@ -467,7 +468,7 @@ fn read_file(file: &ConfigFile) -> anyhow::Result<(BTreeMap<String, String>, Ser
     for key in values.keys() {
         if !SETTINGS.iter().any(|setting| setting.key == key) {
             bail!(
-                "{} sets {key}, which is no setting; `journeyman config show` lists them",
+                "{} sets {key}, which is not a setting; `journeyman config show` lists them",
                 file.path.display()
             );
         }

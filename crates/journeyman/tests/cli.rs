@@ -884,7 +884,7 @@ fn a_task_is_shown_as_it_was_at_any_event_and_at_any_time() {
     assert!(ahead.stderr.contains(&current), "{}", ahead.stderr);
     let never = home.run(&["show", &task, "--at", "2001-01-01T00:00:00Z"]);
     assert_eq!(never.code, Some(1));
-    assert!(never.stderr.contains("was no task"), "{}", never.stderr);
+    assert!(never.stderr.contains("did not exist"), "{}", never.stderr);
     assert_eq!(home.run(&["show", &task, "--at", "soon"]).code, Some(2));
 }
 

@@ -54,9 +54,9 @@ enum Reader {
     OneLine,
     /// `2>&1 | true`: nobody, from the start.
     Gone,
-    /// `>&- 2>&-`.
+    /// `>&- 2>&-`: both streams are closed.
     Closed,
-    /// `>/dev/full 2>/dev/full`.
+    /// `>/dev/full 2>/dev/full`: every write fails for want of space.
     Full,
 }
 

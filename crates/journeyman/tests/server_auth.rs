@@ -227,7 +227,7 @@ fn a_revoked_token_is_refused_and_its_sockets_are_closed_within_a_second() {
     until("the log says so", || {
         server
             .log()
-            .contains("the tokens stay as they were")
+            .contains("the tokens read before stay valid")
             .then_some(())
     });
     server.ask("GET", TASKS, &new, b"").expect(200);

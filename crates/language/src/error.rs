@@ -21,7 +21,7 @@ pub enum Error {
         name: String,
     },
     /// No runner for this language is available.
-    #[error("nothing that runs {title} is ready here")]
+    #[error("no interpreter or compiler for {title} is ready here")]
     NotReady {
         /// The name of the language.
         title: &'static str,
@@ -45,7 +45,7 @@ pub enum Error {
     /// What runs a language could not be fetched or installed.
     #[error(transparent)]
     Fetch(#[from] journeyman_fetch::Error),
-    /// The sandbox.
+    /// The sandbox could not run a command.
     #[error(transparent)]
     Sandbox(#[from] journeyman_sandbox::Error),
 }

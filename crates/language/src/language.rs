@@ -247,7 +247,7 @@ pub enum LastBlock {
     Open(String),
 }
 
-/// Why code or tests could not be loaded, as far as it is told.
+/// Why code or tests could not be loaded, as far as the output shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImportFailure<'o> {
     /// A module does not define this name.

@@ -1,13 +1,13 @@
-//! What is known of a programming language: its names and layout, how its sources are read, which
-//! tests a prompt gives and which file an answer holds, what is said in its words, and how its tests are run.
+//! The knowledge about programming languages: names and file layout, how sources are parsed, which tests a prompt
+//! contains, which file an answer contains, and how tests are run.
 //!
-//! Floor 3. A [`Language`] is pure knowledge, found by its name ([`of`]); a [`Runner`] runs code of it, through a
-//! `Sandbox` alone. It knows no task's state beyond the language that it is in, and records nothing.
-//! What a language needs to read texts of people and of models whatever they are in is beside it ([`answer`], `prose`).
+//! Floor 3. A [`Language`] is pure knowledge, found by its name ([`of`]). A [`Runner`] runs code of the language,
+//! only in a `Sandbox`. Nothing here knows more of a task's state than its language, and nothing is recorded. Reading
+//! prose and answers is the same for every language, in `prose` and [`answer`].
 //!
-//! To add a language: a folder beside `python` that implements both and prepares the second ([`Toolchain`]), a line in
-//! `ALL`, and a sample that passes the suite in `tests/conformance.rs`. Its name, its grammar and its runner come with it:
-//! nothing else in the product names a language.
+//! To add a language: a folder beside `python` that implements [`Language`], [`Runner`] and [`Toolchain`] and brings
+//! a grammar, its module and a line in `ALL` here, and a sample with two lines in `tests/conformance.rs`. Nothing
+//! else in the product names a language.
 
 pub mod answer;
 mod error;
@@ -33,10 +33,10 @@ pub use toolchain::Toolchain;
 
 use python::Python;
 
-/// Every language that there is. The first is that of tasks that name none.
+/// All languages. The first one is the default.
 const ALL: &[&dyn Toolchain] = &[&Python];
 
-/// Every language that there is, the default one first.
+/// All languages, the default one first.
 pub fn all() -> impl Iterator<Item = &'static dyn Language> {
     ALL.iter().map(|&toolchain| toolchain as &dyn Language)
 }
@@ -46,24 +46,24 @@ pub fn default_language() -> &'static dyn Language {
     ALL[0]
 }
 
-/// The language of this name; none if it is not known.
+/// The language with this name, if it is known.
 pub fn of(name: &str) -> Option<&'static dyn Language> {
     all().find(|language| language.name() == name)
 }
 
-/// The language of a task. One that is not submitted yet, or names a language that is not known here, is read as the
-/// first; no such task is worked on.
+/// The language of a task. The default one if the task has no submission yet, or names an unknown language; such
+/// tasks are not worked on.
 pub fn of_task(state: &TaskState) -> &'static dyn Language {
     let asked = state.submission.as_ref();
     asked.map_or_else(default_language, of_submission)
 }
 
-/// The language that is asked for; the first where it is not known here.
+/// The language that a submission names, or the default one if it is unknown.
 pub fn of_submission(asked: &TaskSubmitted) -> &'static dyn Language {
     of(&asked.language).unwrap_or_else(default_language)
 }
 
-/// The language of this name; an error that names those that there are, where it is none of them.
+/// The language with this name. The error for an unknown name lists the known ones.
 pub fn find(name: &str) -> Result<&'static dyn Language> {
     of(name).ok_or_else(|| Error::Unknown {
         name: name.to_owned(),

@@ -20,9 +20,9 @@ pub struct PromptTexts {
     pub review: &'static str,
     /// System prompt: answer a question.
     pub answer: &'static str,
-    /// What is asked for where tests are to be written; `{module}` stands for the module's name.
+    /// The request for tests of a module; `{module}` is replaced by its name.
     pub(crate) ask_for_tests: &'static str,
-    /// How something is imported from a module, as the end of a sentence; `{module}` stands for its name.
+    /// How to import something from a module, as the end of a sentence; `{module}` is replaced by its name.
     pub(crate) import_from: &'static str,
     /// What tests require, and how a person installs it.
     pub test_tools: &'static str,

@@ -1,5 +1,5 @@
-//! The prose of a person or of a model, whatever it is about: how a sentence says a thing, and in which of people's
-//! languages. No programming language is known here.
+//! Reads the prose of people and models: what a sentence means, and in which natural language it is. Knows no
+//! programming language.
 
 pub(crate) mod naming;
 pub(crate) mod remark;

@@ -1,4 +1,4 @@
-//! How the code of a language is run: its tests, its imports, and what in it is not used.
+//! The interface for running a language's code: its tests, its imports, and the analysis of unused code.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::{ALL, DeadCode, Error, ImportCheck, Result, TestReport, default_langu
 /// Runs the code of a language, in a sandbox and nowhere else.
 #[async_trait]
 pub trait Runner: Send + Sync {
-    /// The name of the language it runs.
+    /// The name of the language that this runner runs.
     fn language(&self) -> &'static str;
 
     /// The executable that a command's first word means, where it is one of the language's own.
@@ -24,8 +24,8 @@ pub trait Runner: Send + Sync {
     /// [`journeyman_sandbox::SandboxOptions::readable`].
     fn readable(&self) -> &[PathBuf];
 
-    /// Runs the tests in `files` (paths relative to `folder`); bounds are the sandbox's own unless given. A test that
-    /// fails, or code that does not even load, is a report and no error.
+    /// Runs the tests in `files` (paths relative to `folder`). The limits are the sandbox's own unless given. Failing
+    /// tests, and code that cannot be loaded, are a report and not an error.
     async fn run_tests(
         &self,
         sandbox: &Sandbox,
@@ -68,7 +68,7 @@ pub trait Runner: Send + Sync {
     ) -> Result<Vec<DeadCode>>;
 }
 
-/// What runs code on this machine: one runner for each language that can be run here. Cheap to clone.
+/// The runners of this machine, one for each language that can be run here. Cheap to clone.
 #[derive(Clone)]
 pub struct Runners(Arc<[Arc<dyn Runner>]>);
 
@@ -110,7 +110,7 @@ impl Runners {
         self.0.iter().find_map(|runner| runner.program(word))
     }
 
-    /// The folders and files that any of them must be able to read.
+    /// The folders and files that any of the runners must be able to read.
     pub fn readable(&self) -> Vec<PathBuf> {
         let all = self.0.iter().flat_map(|runner| runner.readable());
         all.cloned().collect()
@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    /// Runs nothing.
+    /// A runner that has a name only and runs nothing.
     struct Named(&'static str);
 
     #[async_trait]

@@ -1,4 +1,4 @@
-//! How what runs a language's code gets onto this machine.
+//! The interface that prepares this machine to run a language's code.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,8 +8,7 @@ use journeyman_fetch::OnProgress;
 
 use crate::{Language, Result, Runner};
 
-/// A language together with what prepares this machine to run it. The knowledge alone ([`Language`]) is all that the
-/// pure parts of the workflow are given.
+/// A language that can also be prepared for running. The pure parts of the workflow get only its [`Language`].
 #[async_trait]
 pub trait Toolchain: Language {
     /// Finds or installs what runs code of this language. What is installed lies below `data_dir` and is found again

@@ -267,7 +267,7 @@ impl LazyServer {
 
     async fn look(&self) -> Result<Arc<dyn ModelServer>, Error> {
         let found = look(&self.connection, &self.environment, &|_| {}).await?;
-        tracing::info!(how = found.how, "a model server is there");
+        tracing::info!(how = found.how, "found a model server");
         Ok(found.server)
     }
 

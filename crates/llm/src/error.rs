@@ -19,7 +19,7 @@ pub enum Error {
         reason: String,
     },
     /// The connection broke before the answer was complete.
-    #[error("the model server at {url} broke its answer off ({reason})")]
+    #[error("the model server at {url} broke off its answer ({reason})")]
     Broken {
         /// The URL of the server.
         url: String,

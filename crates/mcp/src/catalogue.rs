@@ -12,7 +12,7 @@ use crate::wait::WAIT_SECONDS_MAX;
 fn task_id() -> Value {
     json!({
         "type": "string",
-        "description": "The task's name, as start_coding_task or list_tasks gives it.",
+        "description": "The id of the task, as start_coding_task or list_tasks returns it.",
         "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$"
     })
 }
@@ -21,8 +21,8 @@ fn if_version() -> Value {
     json!({
         "type": "integer",
         "minimum": 0,
-        "description": "Only if the task is at this version still (its `revision`); otherwise nothing is done, and the version \
-            that it has is told."
+        "description": "Do this only if the task still has this version (its `revision`); otherwise nothing is done, and the \
+            error names the current version."
     })
 }
 
@@ -46,12 +46,12 @@ pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
             tool.with_raw_output_schema(Arc::new(schemas.whole(output)))
         };
     let mut start = schemas.whole("NewTask");
-    // Members that make no sense over MCP.
+    // These members do not apply to MCP: the server has one model, and the client no access to its folders.
     if let Some(Value::Object(properties)) = start.get_mut("properties") {
         properties.remove("model");
         properties.remove("out");
     }
-    // A task of the protocol ends with the task's view, which is an answer of this tool too.
+    // If the client runs the tool as a task of the protocol, it gets the task's view, which has no `is_duplicate`.
     let mut started = schemas.whole("Accepted");
     if let Some(Value::Array(required)) = started.get_mut("required") {
         required.retain(|member| member != "is_duplicate");
@@ -60,8 +60,9 @@ pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
         Tool::new(
             START,
             "Gives a coding task to Journeyman: it plans Python modules, writes them, tests them in a sandbox and corrects \
-             them until the tests pass. Answers as soon as the task is durable; it goes on in the background and survives \
-             crashes. A plain question is answered in words, of which nothing is run or checked. Follow it with wait_for_task, collect the result with get_files.",
+             them until the tests pass. Returns as soon as the task is durable; the task continues in the background and \
+             survives crashes. A plain question is answered in words, and nothing in that answer is run or checked. Wait \
+             with wait_for_task, then collect the result with get_files.",
             schemas.complete(Value::Object(start)),
         )
         .with_title("Start a coding task")
@@ -70,12 +71,12 @@ pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
         tool(
             "get_task_status",
             "Look at a task",
-            "Tells where a task stands: its status, modules, tests, tokens, open questions and how its result was verified.",
+            "Shows the state of a task: its status, modules, tests, tokens, open questions and how its result was verified.",
             object(
                 json!({
                     "task_id": task_id(),
-                    "at": position("As it was after the event at this sequence."),
-                    "version": position("As it was at this version: after as many of its events.")
+                    "at": position("Shows the task as it was after the event with this sequence number."),
+                    "version": position("Shows the task as it was at this version: after that number of its events.")
                 }),
                 &["task_id"],
             ),
@@ -84,8 +85,8 @@ pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
         .annotate(reads()),
         Tool::new(
             WAIT,
-            "Waits until a task has ended or needs an answer, for at most the given time, with progress. Where is_settled \
-             is false, call it again: nothing is lost meanwhile.",
+            "Waits until a task has ended or needs an answer, for at most the given time, and reports progress. If \
+             is_settled is false, call it again: nothing is lost in between.",
             schemas.complete(object(
                 json!({
                     "task_id": task_id(),
@@ -111,7 +112,7 @@ pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
         tool(
             "answer_questions",
             "Answer a task's questions",
-            "Answers questions that a task asks (its pause is `question`). With the last answer it goes on.",
+            "Answers questions that a task has asked (its pause is `question`). After the last answer the task continues.",
             object(
                 json!({
                     "task_id": task_id(),
@@ -135,8 +136,8 @@ pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
         tool(
             "intervene",
             "Intervene in a task",
-            "Says something to a task or changes its course: an instruction, a file written by the user, a module to be \
-             skipped, pause, resume (with larger limits where one was spent), cancel. It takes effect at the next event.",
+            "Changes the course of a task: gives an instruction, replaces a file by the user's own, skips a module, pauses, \
+             resumes (with higher limits if one was reached) or cancels the task. It takes effect at the task's next event.",
             object(
                 json!({
                     "task_id": task_id(),
@@ -151,7 +152,7 @@ pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
         tool(
             "cancel_task",
             "Cancel a task",
-            "Ends a task. What it wrote so far stays readable.",
+            "Cancels a task. What it has written so far can still be read.",
             object(
                 json!({"task_id": task_id(), "if_version": if_version()}),
                 &["task_id"],
@@ -162,11 +163,11 @@ pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
         tool(
             "list_tasks",
             "List tasks",
-            "Lists your tasks, the one that something happened to last first.",
+            "Lists your tasks, the most recently changed first.",
             object(
                 json!({
                     "status": Schemas::reference("StatusWord"),
-                    "before": position("Where the next page begins: `next` of the page before."),
+                    "before": position("Where this page begins: `next` of the previous page."),
                     "limit": {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 50}
                 }),
                 &[],
@@ -176,14 +177,14 @@ pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
         .annotate(reads()),
         Tool::new(
             "get_files",
-            "Gets the files of a task: the latest version of each, or one file, or the files as they were at a sequence. \
-             Contents beyond 256 KiB in all are left out; ask for such files one by one.",
+            "Gets the files of a task: the latest version of each, or one file, or the files as they were after an event. \
+             Contents beyond a total of 256 KiB are left out; ask for such files one by one.",
             schemas.complete(object(
                 json!({
                     "task_id": task_id(),
                     "path": {"type": "string", "description": "Only this file.", "minLength": 1},
                     "version": {"type": "integer", "minimum": 1, "description": "This version of it."},
-                    "at": position("As they were after the event at this sequence.")
+                    "at": position("Gets the files as they were after the event with this sequence number.")
                 }),
                 &["task_id"],
             )),
@@ -208,19 +209,19 @@ pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
         tool(
             "get_events",
             "Get a task's events",
-            "Gets what happened to a task, event by event. `after` is the cursor: the last sequence that you have; with it \
-             oldest first, and wait_ms waits for something new. Nothing is missed or repeated, whatever the connection did.",
+            "Gets the events of a task. `after` is the cursor: the last sequence number that you have. With it the events \
+             come oldest first, and wait_ms waits for new ones. No event is missed or repeated, even if the connection broke.",
             object(
                 json!({
                     "task_id": task_id(),
-                    "after": position("Only events after this sequence, oldest first. Without it: the newest first."),
-                    "before": position("Only events before this sequence."),
+                    "after": position("Only events after this sequence number, oldest first. Without it: the newest first."),
+                    "before": position("Only events before this sequence number."),
                     "limit": {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100},
                     "kind": {"type": "string", "description": "Only events of this kind.", "minLength": 1},
                     "module": {"type": "string", "description": "Only events about this module."},
-                    "data": {"type": "boolean", "description": "Whether the payloads are wanted."},
+                    "data": {"type": "boolean", "description": "Whether to include the payloads. False by default."},
                     "wait_ms": {"type": "integer", "minimum": 0, "maximum": 50_000,
-                                "description": "With `after`: how long to wait for something new."}
+                                "description": "With `after`, if there are no events yet: how long to wait for some, in milliseconds."}
                 }),
                 &["task_id"],
             ),

@@ -103,7 +103,7 @@ async fn enter(
         parts.headers.insert(header::ACCEPT, both);
     }
     let none =
-        || Problem::not_found("there is no such session, or no longer: initialize a new one");
+        || Problem::not_found("the session does not exist or has ended; initialize a new one");
     let session = match parts.headers.get(&SESSION) {
         None => None,
         Some(id) => {
@@ -166,7 +166,7 @@ impl Entry {
             let id = id.ok_or_else(|| {
                 let limit = TOLD_MAX >> 10;
                 Problem::too_large(format!(
-                    "`initialize` tells more than {limit} KiB of itself"
+                    "`initialize` has more than {limit} KiB of information about the client; shorten it"
                 ))
             })?;
             response.headers_mut().insert(SESSION, id);
@@ -266,7 +266,7 @@ fn batch(parts: &Parts, body: &Bytes) -> Result<Option<Vec<Bytes>>, Problem> {
         ));
     }
     let messages: Vec<&RawValue> = serde_json::from_slice(body)
-        .map_err(|error| bad(&format!("the body is no JSON: {error}")))?;
+        .map_err(|error| bad(&format!("the body is not JSON: {error}")))?;
     if messages.is_empty() || messages.len() > BATCH_MAX {
         return Err(bad(&format!("a batch has 1 to {BATCH_MAX} messages")));
     }

@@ -1,4 +1,4 @@
-//! Messages that are none of JSON-RPC's: what is said of them, in its own form (JSON-RPC 2.0, section 5.1).
+//! The error responses to messages that are not valid JSON-RPC (JSON-RPC 2.0, section 5.1).
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ impl Malformed {
             Err(error) => {
                 return Some(Self {
                     code: PARSE_ERROR,
-                    words: format!("the message is no JSON: {error}"),
+                    words: format!("the message is not JSON: {error}"),
                     id: Value::Null,
                 });
             }

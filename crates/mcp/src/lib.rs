@@ -102,7 +102,8 @@ impl Mcp {
             RestAccess::InProcess(_) => {
                 let parts = context.extensions.get::<Parts>();
                 let visitor = parts.and_then(|parts| parts.extensions.get::<AuthenticatedClient>());
-                let nobody = || ErrorData::invalid_request("nobody knows who asks", None);
+                let nobody =
+                    || ErrorData::invalid_request("the request has no authenticated sender", None);
                 Ok(visitor.ok_or_else(nobody)?.rest.clone())
             }
         }

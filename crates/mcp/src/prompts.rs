@@ -23,7 +23,7 @@ const TEMPLATES: &[Template] = &[
             ("what", "What the program should do.", true),
             (
                 "examples",
-                "Examples with their results, as doctests or asserts: they rule.",
+                "Examples with their results, as doctests or asserts. The program must satisfy them.",
                 false,
             ),
         ],
@@ -61,27 +61,27 @@ const TEMPLATES: &[Template] = &[
         name: "explain_task",
         title: "Explain what happened",
         words: "Explains a task's course from its events.",
-        arguments: &[("task_id", "The task.", true)],
+        arguments: &[("task_id", "The id of the task.", true)],
         text: |given| {
             format!(
                 "Read task {0} with get_task_status and its events with get_events (data: true). Tell me in a few \
-                 sentences what it did, what failed, how that was mended, and how sure the result is.",
+                 sentences what it did, what failed, how that was corrected, and how sure the result is.",
                 given("task_id")
             )
         },
     },
     Template {
         name: "continue_task",
-        title: "Let a task go on",
-        words: "Looks at a task that rests or failed and lets it go on.",
+        title: "Continue a task",
+        words: "Looks at a task that is paused or failed, and continues it.",
         arguments: &[
             ("task_id", "The task.", true),
-            ("instruction", "What else it should mind.", false),
+            ("instruction", "Another instruction for the task.", false),
         ],
         text: |given| {
             format!(
-                "Look at task {0} with get_task_status. Say in one sentence why it rests. {1}Then let it go on: \
-                 intervene with {{\"kind\":\"resume\"}}, with a larger budget or timeout where that was spent. Wait for it \
+                "Look at task {0} with get_task_status. Say in one sentence why it is paused or failed. {1}Then continue it: \
+                 intervene with {{\"kind\":\"resume\"}}, with a larger budget or timeout if that was used up. Wait for it \
                  with wait_for_task.",
                 given("task_id"),
                 match given("instruction") {

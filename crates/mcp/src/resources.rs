@@ -67,7 +67,7 @@ pub(crate) fn templates() -> Vec<ResourceTemplate> {
         template(
             "task://{task_id}",
             "task",
-            "A task: where it stands, its modules, questions and result.",
+            "A task: its status, modules, questions and result.",
             JSON,
         ),
         template(
@@ -91,7 +91,7 @@ pub(crate) fn templates() -> Vec<ResourceTemplate> {
         template(
             "task://{task_id}/context",
             "context",
-            "Exactly what the model was asked last.",
+            "The exact messages of the last model call.",
             JSON,
         ),
     ]

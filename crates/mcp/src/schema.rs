@@ -10,7 +10,7 @@ const COMPONENTS: &str = "#/components/schemas/";
 pub(crate) struct Schemas(Map<String, Value>);
 
 impl Schemas {
-    /// `languages` are the names of the programming languages that there are.
+    /// `languages` are the names of the known programming languages.
     pub(crate) fn new(languages: &[&str]) -> Self {
         let schemas = serde_json::to_value(journeyman_api::schema::schemas(languages));
         let schemas = schemas

@@ -83,7 +83,7 @@ async fn next_line<R: AsyncRead + Unpin>(
     Ok((read > 0).then_some(line))
 }
 
-/// Writes a line whole, whoever else writes.
+/// Writes one line as a whole. Lines of concurrent writers are not mixed.
 async fn write_line<W: AsyncWrite + Unpin>(output: &Mutex<W>, line: &[u8]) -> io::Result<()> {
     let mut output = output.lock().await;
     output.write_all(line).await?;

@@ -105,7 +105,7 @@ async fn start(api: &Client, given: JsonObject) -> Result<Value, Problem> {
         if given.contains_key(absent) {
             let problem = Problem::field(
                 absent,
-                format!("`{absent}` is not known here; leave it out"),
+                format!("`{absent}` is not supported over MCP; leave it out"),
             );
             return Err(problem);
         }
@@ -124,7 +124,7 @@ async fn status(api: &Client, given: JsonObject) -> Result<Value, Problem> {
         return look(api, &task_id, at).await;
     };
     if at.is_some() {
-        let words = "`at` and `version` both name a moment of the task; leave one of them out";
+        let words = "`at` and `version` both select a state of the task; leave one of them out";
         return Err(Problem::field("version", words));
     }
     let call = Call::task_at_version(&task_id, version);
@@ -151,7 +151,7 @@ async fn answer(api: &Client, given: JsonObject) -> Result<Value, Problem> {
     if answers.is_empty() {
         return Err(Problem::field(
             "answers",
-            "`answers` is empty; say what is answered",
+            "`answers` is empty; give at least one answer",
         ));
     }
     for Object(given) in answers {

@@ -250,7 +250,7 @@ impl<I: Clone + Eq + std::hash::Hash + std::fmt::Debug> State<I> {
     pub(crate) fn watch(&mut self, sample: Sample, now: Instant) {
         for alert in self.monitor.observe(sample, now) {
             if self.alerts.try_send(alert).is_err() {
-                tracing::warn!(%alert, "too many alerts wait");
+                tracing::warn!(%alert, "an alert was dropped: too many are waiting to be recorded");
             }
         }
     }

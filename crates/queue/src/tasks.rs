@@ -144,7 +144,7 @@ impl<R: Runner> Shared<R> {
 
     /// Lets the runner record that a job was removed. Failures there do not affect the queue.
     pub(crate) async fn record(&self, id: R::Id, removal: Removal<R::Id>) {
-        tracing::info!(job = %id, ?removal, "the queue took a job out");
+        tracing::info!(job = %id, ?removal, "the queue removed a job");
         let recorded = async { self.runner.removed(id.clone(), removal).await };
         contained(recorded, || format!("the removal of {id}")).await;
     }
@@ -215,9 +215,13 @@ async fn contained(call: impl Future<Output = ()>, what: impl Fn() -> String) {
         Ok(Ok(())) => {}
         Ok(Err(panic)) => {
             let problem = words_of(&*panic);
-            tracing::error!(what = what(), problem, "the runner panicked over it");
+            tracing::error!(
+                what = what(),
+                problem,
+                "the runner panicked while recording"
+            );
         }
-        Err(_) => tracing::error!(what = what(), "the runner took too long over it"),
+        Err(_) => tracing::error!(what = what(), "the runner took too long to record"),
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) async fn count(State(app): State<App>, request: Request, next: Next) 
     };
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let Some(held) = app.send_budget.reserve_built(size).await else {
-        let detail = "too many clients do not read what they asked for; try again";
+        let detail = "too many clients are not reading their responses; try again later";
         let status = StatusCode::SERVICE_UNAVAILABLE;
         return Problem::later(status, "busy", detail, 1).into_response();
     };

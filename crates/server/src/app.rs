@@ -62,7 +62,7 @@ impl Default for ClientTimeouts {
 /// The parts and options of a server.
 #[derive(Clone)]
 pub struct ServerOptions {
-    /// The tasks.
+    /// The operations on tasks that requests are turned into.
     pub tasks: Tasks,
     /// Who may come in.
     pub auth: Auth,

@@ -177,7 +177,9 @@ impl Auth {
                         tracing::info!(tokens = known.len(), "the token file was read again");
                         changed.send_replace(Arc::new(known));
                     }
-                    Err(error) => tracing::error!(%error, "the tokens stay as they were"),
+                    Err(error) => {
+                        tracing::error!(%error, "the token file cannot be used; the tokens read before stay valid");
+                    }
                 }
                 last = now;
             }
@@ -199,13 +201,13 @@ impl Auth {
         Some(Caller {
             principal: principal.clone(),
             role: *role,
-            by: By::Token(hash),
+            credentials: Credentials::Token(hash),
         })
     }
 
     /// Waits until the caller's credentials are no longer valid, or their role has changed.
     pub(crate) async fn revoked(&self, caller: &Caller) {
-        let (Some(tokens), By::Token(hash)) = (&self.tokens, &caller.by) else {
+        let (Some(tokens), Credentials::Token(hash)) = (&self.tokens, &caller.credentials) else {
             return std::future::pending().await;
         };
         // If the watching task has ended, the server itself is ending.
@@ -217,8 +219,10 @@ impl Auth {
 
     /// Whether the caller's credentials are still valid, with the same role.
     pub(crate) fn recheck(&self, caller: &Caller) -> Result<(), Problem> {
-        match (&self.tokens, &caller.by) {
-            (Some(tokens), By::Token(hash)) if !lets_in(&tokens.borrow(), hash, caller) => {
+        match (&self.tokens, &caller.credentials) {
+            (Some(tokens), Credentials::Token(hash))
+                if !lets_in(&tokens.borrow(), hash, caller) =>
+            {
                 Err(unknown_token())
             }
             _ => Ok(()),
@@ -255,12 +259,12 @@ pub(crate) struct Caller {
     pub(crate) principal: Principal,
     role: UserRole,
     /// The caller's credentials.
-    by: By,
+    credentials: Credentials,
 }
 
 /// The credentials of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
+enum Credentials {
     /// Access to the data directory's socket, whose permissions restrict it to the user.
     Socket,
     /// Access to a port of a server without tokens, which all users of this machine can reach.
@@ -271,31 +275,31 @@ enum By {
 
 impl Caller {
     /// The local user over the socket.
-    fn local(by: By) -> Self {
+    fn local(credentials: Credentials) -> Self {
         Self {
             principal: Principal::local(),
             role: UserRole::Admin,
-            by,
+            credentials,
         }
     }
 
     /// The local user over a port.
     #[cfg(test)]
     pub(crate) fn of_port() -> Self {
-        Self::local(By::Port)
+        Self::local(Credentials::Port)
     }
 
     pub(crate) fn may_see_server(&self) -> Result<(), Problem> {
         match self.role {
             UserRole::Admin => Ok(()),
-            UserRole::Viewer | UserRole::User => Err(Problem::forbidden("this is for admins")),
+            UserRole::Viewer | UserRole::User => Err(Problem::forbidden("only admins may do this")),
         }
     }
 
     /// Whether the caller may refer to files of this machine: only someone who can open the data directory's
     /// socket is known to be the user that the server runs as.
     pub(crate) fn is_local(&self) -> bool {
-        self.by == By::Socket
+        self.credentials == Credentials::Socket
     }
 }
 
@@ -307,10 +311,10 @@ pub(crate) fn known_caller(app: &App, parts: &Parts) -> Result<Option<Caller>, P
         return Ok(Some(caller.clone()));
     }
     if parts.extensions.get::<Local>().is_some() {
-        return Ok(Some(Caller::local(By::Socket)));
+        return Ok(Some(Caller::local(Credentials::Socket)));
     }
     if !app.auth.needs_token() {
-        return Ok(Some(Caller::local(By::Port)));
+        return Ok(Some(Caller::local(Credentials::Port)));
     }
     let Some(given) = parts.headers.get(header::AUTHORIZATION) else {
         return Ok(None);

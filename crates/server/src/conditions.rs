@@ -1,8 +1,9 @@
-//! Conditional requests (RFC 9110, section 13): the entity tag of an answer, and what a request says of tags.
+//! Conditional requests (RFC 9110, section 13): the entity tag of a response, and the `If-Match` and `If-None-Match`
+//! of a request.
 //!
-//! Every tag that is given out is strong and names its answer byte for byte: it ends with a digest of what is answered, so that an answer which
-//! differs in anything has another tag. The tag of a task begins with its version, `"17-0123456789abcdef"`. A version
-//! alone, `"17"`, is taken as a tag too: events and socket messages carry the version and no tag.
+//! Every tag in a response is strong: it ends with a digest of the body, so that any other body has another tag. The
+//! tag of a task begins with its version, `"17-0123456789abcdef"`. A request may name the version alone, `"17"`,
+//! because events and socket messages carry the version and no tag.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -14,17 +15,17 @@ use serde::Serialize;
 
 use crate::problem::{Rejection, defect};
 
-/// Every answer with a tag is its user's alone, and may be kept by whoever asks each time whether it still stands.
+/// A response with a tag is private to its user. A cache may keep it, and must revalidate it before each use.
 const CACHED: HeaderValue = HeaderValue::from_static("private, no-cache");
-/// Digits of a hash that a tag has of it: 64 bits tell the answers of one address apart.
+/// The number of hexadecimal digits of the hash in a tag: 64 bits are enough to distinguish the responses of one URL.
 const DIGITS: usize = 16;
 
-/// The tag of an answer.
+/// The entity tag of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tag {
-    /// Without quotes.
+    /// The opaque tag, without quotes.
     text: String,
-    /// The version that stands for this answer too.
+    /// The task version that a request may name instead of the tag.
     version: Option<Revision>,
 }
 
@@ -35,7 +36,7 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 impl Tag {
-    /// The tag of what is answered.
+    /// The tag of a response with this body.
     pub(crate) fn of(answer: &[u8]) -> Self {
         Self {
             text: digest(answer),
@@ -43,16 +44,16 @@ impl Tag {
         }
     }
 
-    /// The tag of a task at a version. The version alone stands for it as well, unless more is answered than the task's
-    /// events tell.
-    pub(crate) fn of_task(answer: &[u8], version: Revision, told: Told) -> Self {
+    /// The tag of a task at a version. The version alone matches it too, unless the body depends on more than the
+    /// task's events.
+    pub(crate) fn of_task(answer: &[u8], version: Revision, basis: AnswerBasis) -> Self {
         Self {
             text: format!("{version}-{}", digest(answer)),
-            version: (told == Told::ByEvents).then_some(version),
+            version: (basis == AnswerBasis::Events).then_some(version),
         }
     }
 
-    /// The tag as a header has it.
+    /// The tag in double quotes, as in the header `ETag`.
     pub(crate) fn quoted(&self) -> String {
         format!("\"{}\"", self.text)
     }
@@ -63,37 +64,37 @@ impl Tag {
     }
 }
 
-/// What an answer about a task rests on.
+/// What the response about a task depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// On the task's events alone: at this version it is always the same.
-    ByEvents,
-    /// Also on what goes on in this process.
-    ByThisProcess,
+pub(crate) enum AnswerBasis {
+    /// Only the task's events: at one version the response is always the same.
+    Events,
+    /// Also the current state of this process, such as the queue.
+    Process,
 }
 
-/// A tag as a client names it.
+/// An entity tag in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Named {
+struct EntityTag {
     is_weak: bool,
     opaque: Vec<u8>,
 }
 
-/// What one of the headers says.
+/// The value of `If-Match` or `If-None-Match`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Wanted {
-    /// `*`: anything, if there is something.
+enum TagList {
+    /// `*`, which matches every existing resource.
     Any,
-    /// One of these.
-    OneOf(Vec<Named>),
+    /// A list, of which one tag must match.
+    Tags(Vec<EntityTag>),
 }
 
-/// A header that is neither `*` nor a list of tags.
+/// The error for a header that is neither `*` nor a list of tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Unreadable;
 
-impl Wanted {
-    /// What the lines of a header say together; nothing where there are none.
+impl TagList {
+    /// Parses all lines of a header as one list; `None` if the request does not have the header.
     fn in_headers(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Self>, Unreadable> {
         if !headers.contains_key(name) {
             return Ok(None);
@@ -104,7 +105,7 @@ impl Wanted {
         read.map(Some).ok_or(Unreadable)
     }
 
-    /// `*`, or tags with commas between (RFC 9110, sections 8.8.3 and 5.6.1). None of what is neither.
+    /// Parses `*` or a comma-separated list of tags (RFC 9110, sections 8.8.3 and 5.6.1); `None` if it is neither.
     fn read(text: &[u8]) -> Option<Self> {
         if text.trim_ascii() == b"*" {
             return Some(Self::Any);
@@ -126,43 +127,43 @@ impl Wanted {
             if !opaque.iter().all(is_plain) || !(after.is_empty() || after.starts_with(b",")) {
                 return None;
             }
-            tags.push(Named {
+            tags.push(EntityTag {
                 is_weak,
                 opaque: opaque.to_vec(),
             });
             rest = after;
         }
-        Some(Self::OneOf(tags))
+        Some(Self::Tags(tags))
     }
 
-    /// Whether the tag is among them, byte for byte (RFC 9110, section 8.8.3.2): a weak one never is.
+    /// Strong comparison (RFC 9110, section 8.8.3.2): whether the list has this tag. Weak tags in the list never match.
     fn has_strongly(&self, tag: &Tag) -> bool {
         match self {
             Self::Any => true,
-            Self::OneOf(tags) => tags.iter().any(|one| !one.is_weak && tag.is(&one.opaque)),
+            Self::Tags(tags) => tags.iter().any(|one| !one.is_weak && tag.is(&one.opaque)),
         }
     }
 
-    /// Whether the tag is among them, or stands for the same as one of them.
+    /// Weak comparison: whether the list has this tag, as a strong or a weak one.
     fn has_weakly(&self, tag: &Tag) -> bool {
         match self {
             Self::Any => true,
-            Self::OneOf(tags) => tags.iter().any(|one| tag.is(&one.opaque)),
+            Self::Tags(tags) => tags.iter().any(|one| tag.is(&one.opaque)),
         }
     }
 }
 
-/// What a request that looks says of what its client has.
+/// The conditions of a request that reads.
 #[derive(Clone, Debug)]
 pub(crate) struct Conditions {
-    if_match: Option<Wanted>,
-    if_none_match: Option<Wanted>,
+    if_match: Option<TagList>,
+    if_none_match: Option<TagList>,
 }
 
-/// `If-Match` of a request, for what must not be done where it does not fit.
-fn if_match(headers: &HeaderMap) -> Result<Option<Wanted>, Problem> {
-    Wanted::in_headers(headers, &header::IF_MATCH).map_err(|Unreadable| {
-        let detail = "`If-Match` is `*`, or entity tags in double quotes with commas between, such as \
+/// Parses `If-Match`. A malformed value is a problem with status 400.
+fn if_match(headers: &HeaderMap) -> Result<Option<TagList>, Problem> {
+    TagList::in_headers(headers, &header::IF_MATCH).map_err(|Unreadable| {
+        let detail = "`If-Match` is `*`, or a comma-separated list of entity tags in double quotes, such as \
                       `\"17\"` or `\"17-0123456789abcdef\", \"18\"`";
         Problem::new(StatusCode::BAD_REQUEST, "bad-header", detail).of_field("If-Match")
     })
@@ -172,32 +173,32 @@ impl<S: Send + Sync> FromRequestParts<S> for Conditions {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        let none_match = Wanted::in_headers(&parts.headers, &header::IF_NONE_MATCH);
+        let none_match = TagList::in_headers(&parts.headers, &header::IF_NONE_MATCH);
         Ok(Self {
             if_match: if_match(&parts.headers)?,
-            // Without it more is answered than was needed, and nothing wrong.
+            // A malformed `If-None-Match` is ignored: the response is then sent in full, which is never wrong.
             if_none_match: none_match.unwrap_or_default(),
         })
     }
 }
 
 impl Conditions {
-    /// JSON, unless the client has it.
+    /// Responds with JSON, or with 304 or 412 like [`Self::answer`].
     pub(crate) fn json(&self, answer: &impl Serialize) -> Result<Response, Rejection> {
         let bytes = to_bytes(answer)?;
         let tag = Tag::of(&bytes);
         Ok(self.answer(&tag, json(bytes)))
     }
 
-    /// This answer with its tag; in its place that the client has it (304), or that it is none of those that the client
-    /// wants (412).
+    /// Adds the tag to a response. Responds with 304 instead if `If-None-Match` has the tag, and with 412 if
+    /// `If-Match` does not.
     pub(crate) fn answer(&self, tag: &Tag, response: Response) -> Response {
         if self
             .if_match
             .as_ref()
             .is_some_and(|wanted| !wanted.has_strongly(tag))
         {
-            let detail = "what is here has another entity tag than `If-Match` names; leave it out to get what is here";
+            let detail = "this has another entity tag than `If-Match` names; leave the header out to get it all the same";
             let version = tag.version.map(|version| version.0);
             return Problem::other_version(detail, version, Some(tag.quoted())).into_response();
         }
@@ -219,29 +220,29 @@ impl Conditions {
     }
 }
 
-/// An answer as JSON.
+/// Serialises a response as JSON.
 pub(crate) fn to_bytes(answer: &impl Serialize) -> Result<Vec<u8>, Rejection> {
     serde_json::to_vec(answer).map_err(|error| {
-        tracing::error!(%error, "an answer cannot be written as JSON");
+        tracing::error!(%error, "a response cannot be serialised as JSON");
         defect().into()
     })
 }
 
-/// A response of JSON.
+/// A response with this JSON as its body.
 pub(crate) fn json(bytes: Vec<u8>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], bytes).into_response()
 }
 
-/// `If-Match` of a request that changes something.
+/// The `If-Match` of a request that changes something. `If-None-Match` in such a request is a problem with status 400.
 #[derive(Clone, Debug)]
-pub(crate) struct OnlyIf(Option<Wanted>);
+pub(crate) struct Precondition(Option<TagList>);
 
-impl<S: Send + Sync> FromRequestParts<S> for OnlyIf {
+impl<S: Send + Sync> FromRequestParts<S> for Precondition {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
         if parts.headers.contains_key(header::IF_NONE_MATCH) {
-            let detail = "`If-None-Match` is for requests that look; say with `If-Match` which version is meant";
+            let detail = "`If-None-Match` is for requests that read; name the version that the task must have with `If-Match`";
             let problem = Problem::new(StatusCode::BAD_REQUEST, "bad-header", detail);
             return Err(problem.of_field("If-None-Match").into());
         }
@@ -249,20 +250,20 @@ impl<S: Send + Sync> FromRequestParts<S> for OnlyIf {
     }
 }
 
-/// Which versions of a task a request is meant for.
+/// The versions of a task at which a request may change it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Meant {
-    /// Any.
+pub(crate) enum ExpectedVersions {
+    /// Every version is accepted.
     Any,
-    /// These, and the one that has one of these tags.
+    /// These versions, and the one whose response has one of these tags.
     Versions(Vec<u64>, Vec<String>),
 }
 
-impl OnlyIf {
-    /// The versions that are named, and the tags whose version is not known yet. A weak tag names none.
-    pub(crate) fn meant(&self) -> Meant {
-        let Some(Wanted::OneOf(tags)) = &self.0 else {
-            return Meant::Any;
+impl Precondition {
+    /// The versions named by `If-Match`, and the tags whose version must still be looked up. Weak tags are ignored.
+    pub(crate) fn expected_versions(&self) -> ExpectedVersions {
+        let Some(TagList::Tags(tags)) = &self.0 else {
+            return ExpectedVersions::Any;
         };
         let (mut versions, mut others) = (Vec::new(), Vec::new());
         for tag in tags.iter().filter(|tag| !tag.is_weak) {
@@ -274,7 +275,7 @@ impl OnlyIf {
                 _ => others.push(text.to_owned()),
             }
         }
-        Meant::Versions(versions, others)
+        ExpectedVersions::Versions(versions, others)
     }
 }
 
@@ -285,15 +286,15 @@ mod tests {
 
     use super::*;
 
-    fn strong(opaque: &str) -> Named {
-        Named {
+    fn strong(opaque: &str) -> EntityTag {
+        EntityTag {
             is_weak: false,
             opaque: opaque.as_bytes().to_vec(),
         }
     }
 
-    fn weak(opaque: &str) -> Named {
-        Named {
+    fn weak(opaque: &str) -> EntityTag {
+        EntityTag {
             is_weak: true,
             ..strong(opaque)
         }
@@ -302,26 +303,26 @@ mod tests {
     #[test]
     fn a_list_of_tags_is_read_as_rfc_9110_writes_it() {
         for (text, wanted) in [
-            ("*", Wanted::Any),
-            (" * ", Wanted::Any),
-            ("", Wanted::OneOf(vec![])),
-            (" , ,", Wanted::OneOf(vec![])),
-            ("\"\"", Wanted::OneOf(vec![strong("")])),
-            ("\"17\"", Wanted::OneOf(vec![strong("17")])),
-            ("\t\"17\" ", Wanted::OneOf(vec![strong("17")])),
-            ("W/\"17\"", Wanted::OneOf(vec![weak("17")])),
-            ("\"a,b\"", Wanted::OneOf(vec![strong("a,b")])),
+            ("*", TagList::Any),
+            (" * ", TagList::Any),
+            ("", TagList::Tags(vec![])),
+            (" , ,", TagList::Tags(vec![])),
+            ("\"\"", TagList::Tags(vec![strong("")])),
+            ("\"17\"", TagList::Tags(vec![strong("17")])),
+            ("\t\"17\" ", TagList::Tags(vec![strong("17")])),
+            ("W/\"17\"", TagList::Tags(vec![weak("17")])),
+            ("\"a,b\"", TagList::Tags(vec![strong("a,b")])),
             (
                 "\"W/\",W/\"*\"",
-                Wanted::OneOf(vec![strong("W/"), weak("*")]),
+                TagList::Tags(vec![strong("W/"), weak("*")]),
             ),
             (
                 "\"1\" ,, W/\"2\",\t\"3\",",
-                Wanted::OneOf(vec![strong("1"), weak("2"), strong("3")]),
+                TagList::Tags(vec![strong("1"), weak("2"), strong("3")]),
             ),
-            ("\"é\"", Wanted::OneOf(vec![strong("é")])),
+            ("\"é\"", TagList::Tags(vec![strong("é")])),
         ] {
-            assert_eq!(Wanted::read(text.as_bytes()), Some(wanted), "{text}");
+            assert_eq!(TagList::read(text.as_bytes()), Some(wanted), "{text}");
         }
         for bad in [
             "17",
@@ -340,17 +341,17 @@ mod tests {
             "'17'",
             "\"1\";",
         ] {
-            assert_eq!(Wanted::read(bad.as_bytes()), None, "{bad}");
+            assert_eq!(TagList::read(bad.as_bytes()), None, "{bad}");
         }
     }
 
-    fn any_tag() -> impl Strategy<Value = Named> {
+    fn any_tag() -> impl Strategy<Value = EntityTag> {
         let byte = prop_oneof![Just(0x21_u8), 0x23_u8..=0x7e, 0x80_u8..=0xff];
         let opaque = prop::collection::vec(byte, 0..6);
-        (any::<bool>(), opaque).prop_map(|(is_weak, opaque)| Named { is_weak, opaque })
+        (any::<bool>(), opaque).prop_map(|(is_weak, opaque)| EntityTag { is_weak, opaque })
     }
 
-    fn written(tag: &Named) -> Vec<u8> {
+    fn written(tag: &EntityTag) -> Vec<u8> {
         let mark: &[u8] = if tag.is_weak { b"W/\"" } else { b"\"" };
         [mark, &tag.opaque, b"\""].concat()
     }
@@ -364,7 +365,7 @@ mod tests {
             let parts = parts.map(|(tag, between)| [written(tag), between.as_bytes().to_vec()]);
             let text = parts.flatten().collect::<Vec<_>>().concat();
             let tags = list.into_iter().map(|(tag, _)| tag).collect();
-            prop_assert_eq!(Wanted::read(&text), Some(Wanted::OneOf(tags)));
+            prop_assert_eq!(TagList::read(&text), Some(TagList::Tags(tags)));
             Ok(())
         });
     }
@@ -376,11 +377,11 @@ mod tests {
             1 => any::<u8>(),
         ];
         fuzz(1_024, &prop::collection::vec(byte, 0..24), |text| {
-            if let Some(Wanted::OneOf(tags)) = Wanted::read(&text) {
+            if let Some(TagList::Tags(tags)) = TagList::read(&text) {
                 let again: Vec<Vec<u8>> = tags.iter().map(written).collect();
                 prop_assert_eq!(
-                    Wanted::read(&again.join(&b","[..])),
-                    Some(Wanted::OneOf(tags))
+                    TagList::read(&again.join(&b","[..])),
+                    Some(TagList::Tags(tags))
                 );
             }
             Ok(())
@@ -390,11 +391,11 @@ mod tests {
     #[test]
     fn several_lines_of_a_header_are_one_list() {
         let mut headers = HeaderMap::new();
-        let read = |headers: &HeaderMap| Wanted::in_headers(headers, &header::IF_MATCH);
+        let read = |headers: &HeaderMap| TagList::in_headers(headers, &header::IF_MATCH);
         assert_eq!(read(&headers), Ok(None));
         headers.append(header::IF_MATCH, HeaderValue::from_static("\"1\""));
         headers.append(header::IF_MATCH, HeaderValue::from_static("W/\"2\", \"3\""));
-        let all = Wanted::OneOf(vec![strong("1"), weak("2"), strong("3")]);
+        let all = TagList::Tags(vec![strong("1"), weak("2"), strong("3")]);
         assert_eq!(read(&headers), Ok(Some(all)));
         headers.append(header::IF_MATCH, HeaderValue::from_static("*"));
         assert_eq!(read(&headers), Err(Unreadable));
@@ -403,7 +404,7 @@ mod tests {
     #[test]
     fn a_tag_is_that_of_one_answer_and_a_version_stands_for_what_events_tell_alone() {
         let version = Revision(17);
-        let told = Tag::of_task(b"one", version, Told::ByEvents);
+        let told = Tag::of_task(b"one", version, AnswerBasis::Events);
         assert!(told.text.starts_with("17-"), "{told:?}");
         assert_eq!(told.text.len(), "17-".len() + DIGITS);
         for (tag, opaque, is) in [
@@ -413,21 +414,21 @@ mod tests {
             (&told, "18", false),
             (
                 &told,
-                &Tag::of_task(b"two", version, Told::ByEvents).text,
+                &Tag::of_task(b"two", version, AnswerBasis::Events).text,
                 false,
             ),
             (
                 &told,
-                &Tag::of_task(b"one", Revision(18), Told::ByEvents).text,
+                &Tag::of_task(b"one", Revision(18), AnswerBasis::Events).text,
                 false,
             ),
             (
-                &Tag::of_task(b"one", version, Told::ByThisProcess),
+                &Tag::of_task(b"one", version, AnswerBasis::Process),
                 &told.text,
                 true,
             ),
             (
-                &Tag::of_task(b"one", version, Told::ByThisProcess),
+                &Tag::of_task(b"one", version, AnswerBasis::Process),
                 "17",
                 false,
             ),
@@ -448,19 +449,26 @@ mod tests {
             (vec![is_weakly.clone()], false, true),
             (vec![strong("other"), is_weakly, is], true, true),
         ] {
-            let wanted = Wanted::OneOf(tags);
+            let wanted = TagList::Tags(tags);
             let found = (wanted.has_strongly(&tag), wanted.has_weakly(&tag));
             assert_eq!(found, (strongly, weakly), "{wanted:?}");
         }
-        assert!(Wanted::Any.has_strongly(&tag) && Wanted::Any.has_weakly(&tag));
+        assert!(TagList::Any.has_strongly(&tag) && TagList::Any.has_weakly(&tag));
     }
 
     #[test]
     fn what_is_meant_is_told_apart_from_tags_that_have_to_be_looked_up() {
-        let meant = |tags: Vec<Named>| OnlyIf(Some(Wanted::OneOf(tags))).meant();
-        assert_eq!(OnlyIf(None).meant(), Meant::Any);
-        assert_eq!(OnlyIf(Some(Wanted::Any)).meant(), Meant::Any);
-        assert_eq!(meant(vec![]), Meant::Versions(vec![], vec![]));
+        let meant =
+            |tags: Vec<EntityTag>| Precondition(Some(TagList::Tags(tags))).expected_versions();
+        assert_eq!(
+            Precondition(None).expected_versions(),
+            ExpectedVersions::Any
+        );
+        assert_eq!(
+            Precondition(Some(TagList::Any)).expected_versions(),
+            ExpectedVersions::Any
+        );
+        assert_eq!(meant(vec![]), ExpectedVersions::Versions(vec![], vec![]));
         let tags = vec![
             strong("0"),
             strong("18446744073709551615"),
@@ -472,6 +480,9 @@ mod tests {
         ];
         let others = ["017", "-1", "18446744073709551616", "17-ab"];
         let others = others.map(str::to_owned).to_vec();
-        assert_eq!(meant(tags), Meant::Versions(vec![0, u64::MAX], others));
+        assert_eq!(
+            meant(tags),
+            ExpectedVersions::Versions(vec![0, u64::MAX], others)
+        );
     }
 }

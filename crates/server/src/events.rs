@@ -135,10 +135,10 @@ async fn wait(app: &App, caller: &Caller, filter: &Filter, after: Sequence, time
     }
 }
 
-/// Get a text that an event cites by its hash, byte for byte.
+/// Get a text that an event refers to by its hash, byte for byte.
 #[utoipa::path(
     get, path = "/tasks/{task_id}/blobs/{hash}", tag = "events", params(TaskPath, BlobPath, IfNoneMatch),
-    responses((status = 200, body = String, content_type = "text/plain", headers(("ETag" = String, description = "Names this answer")))),
+    responses((status = 200, body = String, content_type = "text/plain", headers(("ETag" = String, description = "The entity tag of this response")))),
 )]
 pub(crate) async fn blob(
     State(app): State<App>,
@@ -150,7 +150,9 @@ pub(crate) async fn blob(
     let hash = parsed.map_err(|error| Problem::field("hash", error.to_string()))?;
     app.tasks.current(&caller.principal, &task).await?;
     let bytes = app.tasks.journal().blob(&caller.principal, hash).await?;
-    let bytes = bytes.ok_or_else(|| Problem::not_found(format!("no event cites a text {hash}")))?;
+    let bytes = bytes.ok_or_else(|| {
+        Problem::not_found(format!("no event refers to a text with the hash {hash}"))
+    })?;
     Ok(conditions.answer(&Tag::of(&bytes), text(bytes)))
 }
 
@@ -163,7 +165,7 @@ pub(crate) fn text(bytes: impl IntoResponse) -> Response {
     (headers, bytes).into_response()
 }
 
-/// Get events as they are stored, oldest first: a line of JSON each.
+/// Get events as they are stored, oldest first, as lines of JSON.
 #[utoipa::path(
     get, path = "/events", tag = "events", params(LinesQuery),
     responses((status = 200, body = String, content_type = "application/jsonl")),

@@ -19,10 +19,10 @@ use crate::problem::Rejection;
 use crate::query::{Task, TaskPathAnd, ValidQuery};
 use crate::tasks::state_at;
 
-/// List a task's files.
+/// List all versions of a task's files.
 #[utoipa::path(
     get, path = "/tasks/{task_id}/files", tag = "files", params(TaskPath, AtQuery, IfNoneMatch),
-    responses((status = 200, body = FileList, headers(("ETag" = String, description = "Names this answer")))),
+    responses((status = 200, body = FileList, headers(("ETag" = String, description = "The entity tag of this response")))),
 )]
 pub(crate) async fn files(
     State(app): State<App>,
@@ -43,10 +43,10 @@ pub(crate) async fn files(
     })
 }
 
-/// Get one file.
+/// Get the text of one file.
 #[utoipa::path(
     get, path = "/tasks/{task_id}/files/{path}", tag = "files", params(TaskPath, FilePath, FileQuery, IfNoneMatch),
-    responses((status = 200, body = String, content_type = "text/plain", headers(("ETag" = String, description = "Names this answer")))),
+    responses((status = 200, body = String, content_type = "text/plain", headers(("ETag" = String, description = "The entity tag of this response")))),
 )]
 pub(crate) async fn file(
     State(app): State<App>,
@@ -65,10 +65,10 @@ pub(crate) async fn file(
     Ok(conditions.answer(&tag, text(source)))
 }
 
-/// See exactly what the model was asked: the last call at or before a position.
+/// Get the exact messages of the last model call, or of the last one at or before a position.
 #[utoipa::path(
     get, path = "/tasks/{task_id}/context", tag = "files", params(TaskPath, AtQuery, IfNoneMatch),
-    responses((status = 200, body = ContextView, headers(("ETag" = String, description = "Names this answer")))),
+    responses((status = 200, body = ContextView, headers(("ETag" = String, description = "The entity tag of this response")))),
 )]
 pub(crate) async fn context(
     State(app): State<App>,
@@ -88,7 +88,7 @@ pub(crate) async fn context(
     let page = journal.read_backwards(principal, &filter, last, 1).await?;
     let none = || {
         Problem::not_found(format!(
-            "the model was not asked for task {task} yet, or then"
+            "no model call of task {task} exists at this point; look at a later one"
         ))
     };
     let event = page.events.first().ok_or_else(none)?;
@@ -98,7 +98,7 @@ pub(crate) async fn context(
     let read = async |hash: ContentHash| -> Result<String, Rejection> {
         let bytes = journal.blob(principal, hash).await?.ok_or_else(|| {
             let detail = format!(
-                "the text {hash} of what the model was asked is missing; `journeyman journal verify` says more"
+                "the text {hash} of a message to the model is missing; `journeyman journal verify` says more"
             );
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "journal-damaged", detail)
         })?;

@@ -17,13 +17,13 @@ use journeyman_workflow::{examples_notice, left_out_notice, prompt_note};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body::MaybeBody;
-use crate::conditions::OnlyIf;
+use crate::conditions::Precondition;
 use crate::interventions::{not_done, only_at};
 use crate::problem::Rejection;
 use crate::query::{Task, ValidQuery};
 use crate::tasks::{accepted, both_moments, idempotency_key, state_at_version};
 
-/// Do a task once more, from its beginning, as a new task.
+/// Start a task again from its beginning, as a new task.
 #[utoipa::path(
     post, path = "/tasks/{task_id}/retry", tag = "tasks", params(TaskPath, IdempotencyKey, IfMatch),
     request_body = Option<RetryTask>, responses((status = 202, body = Accepted)),
@@ -32,7 +32,7 @@ pub(crate) async fn retry(
     State(app): State<App>,
     caller: Caller,
     Task(task): Task,
-    only_if: OnlyIf,
+    only_if: Precondition,
     headers: HeaderMap,
     MaybeBody(asked): MaybeBody<RetryTask>,
 ) -> Result<Response, Rejection> {
@@ -58,7 +58,7 @@ async fn forked(
     }
 }
 
-/// Start a new task from a past event of this one: what was reached up to then is its too.
+/// Start a new task from a past event of this one. The new task begins with a copy of the events up to it.
 #[utoipa::path(
     post, path = "/tasks/{task_id}/fork", tag = "tasks", params(TaskPath, ForkQuery, IdempotencyKey, IfMatch),
     request_body = Option<ForkTask>, responses((status = 202, body = Accepted)),
@@ -68,7 +68,7 @@ pub(crate) async fn fork(
     caller: Caller,
     Task(task): Task,
     ValidQuery(query): ValidQuery<ForkQuery>,
-    only_if: OnlyIf,
+    only_if: Precondition,
     headers: HeaderMap,
     MaybeBody(changes): MaybeBody<ForkTask>,
 ) -> Result<Response, Rejection> {

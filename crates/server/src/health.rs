@@ -14,7 +14,7 @@ use crate::auth::Caller;
 use crate::problem::Rejection;
 use crate::tickets::TICKET_TTL;
 
-/// Whether the process lives.
+/// Check whether the process is running.
 #[utoipa::path(get, path = "/health", tag = "server", security(()), responses((status = 200, body = Health)))]
 pub(crate) async fn health() -> Json<Health> {
     Json(Health {
@@ -23,7 +23,7 @@ pub(crate) async fn health() -> Json<Health> {
     })
 }
 
-/// Whether work can be done now, and what stands in the way.
+/// Check whether the server can work on tasks now, and if not, why.
 #[utoipa::path(
     get, path = "/ready", tag = "server", security(()),
     responses((status = 200, body = Ready), (status = 503, body = Ready)),
@@ -51,7 +51,7 @@ pub(crate) async fn ticket(State(app): State<App>, caller: Caller) -> Json<Ticke
     })
 }
 
-/// The queue's figures in the text form of Prometheus.
+/// Get the queue's metrics in the text format of Prometheus.
 #[utoipa::path(
     get, path = "/metrics", tag = "server",
     responses((status = 200, body = String, content_type = "text/plain")),

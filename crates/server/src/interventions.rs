@@ -12,23 +12,24 @@ use serde_json::{Map, Value};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body::{Body, MaybeBody};
-use crate::conditions::{Meant, OnlyIf};
+use crate::conditions::{ExpectedVersions, Precondition};
 use crate::problem::Rejection;
 use crate::query::Task;
 use crate::tasks::checked_out;
 use crate::view::Shown;
 
-/// Do something to a task. The answer is the task after it, with its `ETag`.
+/// Intervene in a task: give an instruction, answer a question, replace a file, skip a module, pause, resume or cancel.
+/// The response is the task after the change.
 #[utoipa::path(
     post, path = "/tasks/{task_id}/interventions", tag = "tasks", params(TaskPath, IfMatch),
     request_body = NewIntervention,
-    responses((status = 200, body = TaskView, headers(("ETag" = String, description = "Names the task as it is answered")))),
+    responses((status = 200, body = TaskView, headers(("ETag" = String, description = "The entity tag of the task as it is returned")))),
 )]
 pub(crate) async fn intervene(
     State(app): State<App>,
     caller: Caller,
     Task(task): Task,
-    only_if: OnlyIf,
+    only_if: Precondition,
     headers: HeaderMap,
     Body(body): Body<Map<String, Value>>,
 ) -> Result<Response, Rejection> {
@@ -37,18 +38,18 @@ pub(crate) async fn intervene(
     done.changed()
 }
 
-/// The versions of a task that a request is meant for. A tag of an answer is that of the version which the task has now, or of
-/// one that it has no more.
+/// The versions of a task at which a request may change it. A full tag is compared with that of the task as it is now;
+/// if they differ, it names a state that the task no longer has.
 pub(crate) async fn only_at(
-    only_if: &OnlyIf,
+    only_if: &Precondition,
     app: &App,
     principal: &Principal,
     task: &TaskId,
     headers: &HeaderMap,
 ) -> Result<OnlyAt, Rejection> {
-    let (mut versions, tags) = match only_if.meant() {
-        Meant::Any => return Ok(OnlyAt::Any),
-        Meant::Versions(versions, tags) => (versions, tags),
+    let (mut versions, tags) = match only_if.expected_versions() {
+        ExpectedVersions::Any => return Ok(OnlyAt::Any),
+        ExpectedVersions::Versions(versions, tags) => (versions, tags),
     };
     if !tags.is_empty() {
         let now = Shown::now(app, principal, task, headers).await?;
@@ -62,8 +63,8 @@ pub(crate) async fn only_at(
     Ok(OnlyAt::OneOf(versions))
 }
 
-/// Why something is not done to a task. Where it was meant for another version, the one that the task has is told with
-/// its tag.
+/// The problem for an operation on a task that failed. If the task has another version than the request names, the
+/// problem has the task's current version and tag.
 pub(crate) async fn not_done(
     error: Error,
     app: &App,
@@ -85,7 +86,7 @@ pub(crate) async fn not_done(
     }
 }
 
-/// Does what a body says, over whichever protocol it came.
+/// Applies the intervention in a body, for REST and for sockets.
 pub(crate) async fn apply(
     app: &App,
     caller: &Caller,
@@ -94,7 +95,7 @@ pub(crate) async fn apply(
     only_at: OnlyAt,
     headers: &HeaderMap,
 ) -> Result<Shown, Rejection> {
-    app.auth.recheck(caller)?; // a socket is open for long
+    app.auth.recheck(caller)?; // a socket can stay open after its token was revoked
     let intervention = match NewIntervention::read(&Value::Object(body))? {
         NewIntervention::Instruction { instruction } => Intervention::Instruct { instruction },
         NewIntervention::Answer { question, answer } => {
@@ -159,17 +160,17 @@ async fn does(
     }
 }
 
-/// End a task, wherever it is. Again is the same as once, unless one of its versions is meant.
+/// Cancel a task, whether it waits, runs or is paused. Repeating the request changes nothing, unless it names a version.
 #[utoipa::path(
     post, path = "/tasks/{task_id}/cancel", tag = "tasks", params(TaskPath, IfMatch),
     request_body = Option<Nothing>,
-    responses((status = 200, body = TaskView, headers(("ETag" = String, description = "Names the task as it is answered")))),
+    responses((status = 200, body = TaskView, headers(("ETag" = String, description = "The entity tag of the task as it is returned")))),
 )]
 pub(crate) async fn cancel(
     State(app): State<App>,
     caller: Caller,
     Task(task): Task,
-    only_if: OnlyIf,
+    only_if: Precondition,
     headers: HeaderMap,
     MaybeBody(Nothing {}): MaybeBody<Nothing>,
 ) -> Result<Response, Rejection> {

@@ -169,7 +169,7 @@ impl Account {
         }
         let held = self.0.send_budget.reserve_built(TIMES * bytes).await;
         let held = held.ok_or_else(|| {
-            let words = "too many clients do not read what they asked for; try again";
+            let words = "too many clients are not reading their responses; try again later";
             Unreachable::Lost(words.to_owned())
         })?;
         let mut all = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);

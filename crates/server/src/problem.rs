@@ -98,7 +98,7 @@ fn internal(detail: &str) -> Problem {
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "internal",
-        "something went wrong in the server; its log says what, under this request's id",
+        "the server failed to handle the request; its log has the cause, under this request's id",
     )
 }
 

@@ -38,7 +38,7 @@ fn view(figures: &Statistics) -> QueueView {
     }
 }
 
-/// See the queue's figures.
+/// Get the state of the queue.
 #[utoipa::path(get, path = "/queue", tag = "server", responses((status = 200, body = QueueView)))]
 pub(crate) async fn get(
     State(app): State<App>,
@@ -48,7 +48,7 @@ pub(crate) async fn get(
     Ok(Json(view(&app.tasks.statistics())))
 }
 
-/// Change how much of the queue runs at once. What runs goes on.
+/// Change how many tasks run at once. Running tasks are not stopped.
 #[utoipa::path(
     post, path = "/queue", tag = "server", request_body = QueueChange,
     responses((status = 200, body = QueueView)),

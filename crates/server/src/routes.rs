@@ -32,7 +32,8 @@ use crate::{
     info(
         title = "Journeyman",
         description = "A coding agent for small and local language models that never loses a step. Everything that happens \
-            is an event with a sequence; that is the cursor of every list, stream and socket (`/ws` and `/ws/{task_id}?after=N`)."
+            is an event with a sequence number, also called its position: it is the cursor of every list, stream and socket \
+            (`/ws` and `/ws/{task_id}?after=N`)."
     ),
     components(schemas(Problem))
 )]
@@ -65,29 +66,29 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(health::metrics))
 }
 
-/// The answers that every operation may give when something is wrong.
+/// The error responses that every operation may give.
 const PROBLEMS: [(&str, &str); 10] = [
-    ("400", "The request is not understood"),
-    ("401", "A known token is needed"),
-    ("403", "This may not be done"),
-    ("404", "There is no such thing"),
-    ("409", "It does not fit what is there"),
+    ("400", "The request is malformed"),
+    ("401", "The token is missing or unknown"),
+    ("403", "The caller lacks the permission"),
+    ("404", "The resource does not exist"),
+    ("409", "The request conflicts with the current state"),
     ("413", "The request is too large"),
-    ("415", "The body is no JSON"),
-    ("422", "A field does not fit"),
+    ("415", "The body is not JSON"),
+    ("422", "The value of a field is invalid"),
     (
         "429",
         "The queue is full; `Retry-After` says when to try again",
     ),
     (
         "503",
-        "It cannot be done now; `Retry-After` says when to try again",
+        "The server cannot do this now; `Retry-After` says when to try again",
     ),
 ];
 
 /// The `OpenAPI` document.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    // The path of a file has slashes, which a template of the document cannot say.
+    // The path of a file may contain slashes, which a path template of the document cannot express.
     let (_, file) = OpenApiRouter::<App>::new()
         .routes(routes!(files::file))
         .split_for_parts();
@@ -102,8 +103,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     for item in document.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.post];
         for operation in operations.into_iter().filter_map(Option::as_mut) {
-            say_no_null(operation);
-            say_conditions(operation, problem());
+            drop_null_types(operation);
+            document_conditions(operation, problem());
             let known = &mut operation.responses.responses;
             for (status, words) in PROBLEMS {
                 known.entry(status.to_owned()).or_insert_with(|| {
@@ -124,8 +125,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// What is answered where a condition of the request does not hold: said of each operation that takes one.
-fn say_conditions(operation: &mut Operation, problem: Content) {
+/// Adds the responses 304 and 412 to an operation that takes `If-None-Match` or `If-Match`.
+fn document_conditions(operation: &mut Operation, problem: Content) {
     let parameters = operation.parameters.iter().flatten();
     let names: Vec<String> = parameters
         .filter_map(|parameter| match parameter {
@@ -136,20 +137,21 @@ fn say_conditions(operation: &mut Operation, problem: Content) {
     let has = |header: &str| names.iter().any(|name| name == header);
     let known = &mut operation.responses.responses;
     if has("If-None-Match") {
-        let words = "The client has what would be answered: `If-None-Match` names its tag";
+        let words = "The client has this response already: `If-None-Match` names its tag";
         let response = ResponseBuilder::new().description(words).build();
         known.insert("304".to_owned(), RefOr::T(response));
     }
     if has("If-Match") {
-        let words = "It is not what `If-Match` names; `version` and `ETag` say what it is";
+        let words = "The current tag or version is not among those in `If-Match`; `version` and `ETag` give the current ones";
         let response = ResponseBuilder::new().description(words);
         let response = response.content("application/problem+json", problem);
         known.insert("412".to_owned(), RefOr::T(response.build()));
     }
 }
 
-/// A parameter that may be left out is not `null`, which would be a word.
-fn say_no_null(operation: &mut Operation) {
+/// Removes `null` from the types of optional parameters: in a query it would be a string, and leaving the parameter
+/// out is the way to give no value.
+fn drop_null_types(operation: &mut Operation) {
     for parameter in operation.parameters.iter_mut().flatten() {
         if let RefOr::T(parameter) = parameter
             && let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema
@@ -202,16 +204,16 @@ async fn only_offered(State(app): State<App>, request: Request, next: Next) -> R
     let detail = match &app.mounted {
         Some(mounted) if mounted.is_at(request.uri().path()) => return next.run(request).await,
         Some(MountedProtocol { name, path, .. }) => {
-            format!("this server has {name} alone here, at {path}")
+            format!("this server offers only {name} on this port, at {path}")
         }
-        None => "this server has nothing here".to_owned(),
+        None => "this server offers nothing on this port".to_owned(),
     };
     Problem::not_found(detail).into_response()
 }
 
 async fn nothing(request: Request) -> Rejection {
     let detail = format!(
-        "there is nothing at {}; /api/v1/openapi.json says what there is",
+        "nothing exists at {}; /api/v1/openapi.json lists the paths",
         request.uri().path()
     );
     Problem::not_found(detail).into()
@@ -219,7 +221,7 @@ async fn nothing(request: Request) -> Rejection {
 
 async fn wrong_method(request: Request) -> Rejection {
     let detail = format!(
-        "{} is not for {}; `Allow` says what is",
+        "the method {} is not supported at {}; the header `Allow` lists those that are",
         request.method(),
         request.uri().path()
     );

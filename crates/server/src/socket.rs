@@ -86,7 +86,7 @@ impl Close {
             Self::Internal => format!("something went wrong here; come back with after={at}"),
             Self::BadMessage => "the message is not understood".to_owned(),
             Self::Unauthorized => "a known token is needed".to_owned(),
-            Self::UnknownTask => "there is no such task".to_owned(),
+            Self::UnknownTask => "the task does not exist".to_owned(),
             Self::Ahead => format!("`after` is ahead of every event: there is none at {at} yet"),
             Self::TooSlow => format!("too slow; resume from here with after={at}"),
             Self::Wrong(1003) => "messages are text, JSON in UTF-8".to_owned(),

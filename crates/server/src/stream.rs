@@ -75,14 +75,14 @@ fn sent(event: &Event) -> impl Iterator<Item = Bytes> + use<> {
     pieces(event, &head).chain([Bytes::from_static(b"\n\n")])
 }
 
-/// Watch a task: its events since a position, then those to come, until it has ended. An end after which
-/// it went on is one of its events.
+/// Stream a task's events after a position, stored and new ones, until it has ended. An end after which the task was
+/// resumed does not end the stream.
 #[utoipa::path(
     get, path = "/tasks/{task_id}/stream", tag = "events",
-    params(TaskPath, StreamQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The last event that was received", minimum = 0)),
+    params(TaskPath, StreamQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The position of the last event that was received", minimum = 0)),
     responses(
         (status = 200, body = SentEvent, content_type = "text/event-stream"),
-        (status = 204, description = "The task has ended, and everything was received"),
+        (status = 204, description = "The task has ended, and there are no events after the position"),
     ),
 )]
 pub(crate) async fn stream(

@@ -32,7 +32,7 @@ use crate::problem::Rejection;
 use crate::query::{Task, ValidQuery};
 use crate::view::{self, Shown};
 
-/// Tasks on a page whose size nobody says.
+/// The number of tasks on a page if the request names no limit.
 const PAGE: usize = 50;
 
 /// The given tests, and notices about them.
@@ -123,11 +123,11 @@ fn submission(
     };
     Ok((submission, notes))
 }
-/// A folder for a result, if one is named by somebody who may.
+/// The output folder in a request. Only a caller over the data folder's socket may name one.
 pub(crate) fn checked_out(out: Option<String>, caller: &Caller) -> Result<Option<String>, Problem> {
     if out.is_some() && !caller.is_local() {
-        let detail = "`out` names a folder of the server's machine, and is taken over the socket in \
-                      its data folder alone: leave it out and fetch the files";
+        let detail = "`out` names a folder on the server's machine and is accepted only over the socket in \
+                      its data folder: leave it out and fetch the files";
         return Err(Problem::forbidden(detail));
     }
     Ok(out.filter(|out| !out.is_empty()))
@@ -174,11 +174,11 @@ pub(crate) fn accepted(
     (StatusCode::ACCEPTED, location, Json(accepted)).into_response()
 }
 
-/// Submit a task. When this answers, the task is durable.
+/// Submit a task. The response is sent once the task is durable.
 #[utoipa::path(
     post, path = "/tasks", tag = "tasks", request_body = NewTask,
     params(IdempotencyKey),
-    responses((status = 202, body = Accepted, headers(("Location" = String, description = "The task")))),
+    responses((status = 202, body = Accepted, headers(("Location" = String, description = "The URL of the task")))),
 )]
 pub(crate) async fn submit(
     State(app): State<App>,
@@ -192,10 +192,10 @@ pub(crate) async fn submit(
     Ok(accepted(submitted, notices, &headers))
 }
 
-/// List tasks, the one that something happened to last first.
+/// List your tasks, the most recently changed first.
 #[utoipa::path(
     get, path = "/tasks", tag = "tasks", params(ListQuery, IfNoneMatch),
-    responses((status = 200, body = TaskPage, headers(("ETag" = String, description = "Names this answer")))),
+    responses((status = 200, body = TaskPage, headers(("ETag" = String, description = "The entity tag of this response")))),
 )]
 pub(crate) async fn list(
     State(app): State<App>,
@@ -235,17 +235,18 @@ pub(crate) async fn state_at(
     };
     let moment = Some(Moment::Sequence(at.sequence()));
     let state = load_at(app.tasks.journal(), principal, task, moment).await?;
-    let none = || Problem::not_found(format!("there was no task {task} then"));
+    let none = || Problem::not_found(format!("task {task} did not exist at that point"));
     Ok(Arc::new(state.ok_or_else(none)?))
 }
 
-/// Two moments of a task are named where one is meant.
+/// The problem for a request that names two moments of a task.
 pub(crate) fn both_moments() -> Problem {
-    let detail = "`at` and `version` both name a moment of the task; leave one of them out";
+    let detail = "`at` and `version` both select a state of the task; leave one of them out";
     Problem::field("version", detail)
 }
 
-/// The state of a task at a version; where it does not have that one yet, it is told which it has.
+/// The state of a task at a version. A version that the task does not have yet is a problem with status 404, which
+/// names the current version.
 pub(crate) async fn state_at_version(
     version: u64,
     app: &App,
@@ -268,14 +269,14 @@ pub(crate) async fn state_at_version(
     }
     let moment = Some(Moment::Version(Revision(version)));
     let state = load_at(app.tasks.journal(), principal, task, moment).await?;
-    // Before its first event it is what nothing has happened to.
+    // Version 0 is the empty state, before the first event.
     Ok(Arc::new(state.unwrap_or_default()))
 }
 
-/// Look at a task, as it is or as it was. Its version is its `revision`, and the `ETag` of the answer begins with it.
+/// Get a task, in its current state or an earlier one. Its version is its `revision`; the `ETag` begins with it.
 #[utoipa::path(
     get, path = "/tasks/{task_id}", tag = "tasks", params(TaskPath, TaskQuery, IfMatch, IfNoneMatch),
-    responses((status = 200, body = TaskView, headers(("ETag" = String, description = "Names this answer, and begins with the version")))),
+    responses((status = 200, body = TaskView, headers(("ETag" = String, description = "The entity tag of this response; it begins with the task's version")))),
 )]
 pub(crate) async fn get(
     State(app): State<App>,

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body::Body;
-use crate::conditions::OnlyIf;
+use crate::conditions::Precondition;
 use crate::interventions::{not_done, only_at};
 use crate::problem::{Rejection, defect};
 use crate::query::Task;
@@ -41,7 +41,7 @@ pub fn tool_list(tools: Vec<Spec>, servers: Vec<Value>) -> ToolList {
     ToolList { tools, servers }
 }
 
-/// List the tools that may be called on a task, by its agents or by you.
+/// List the tools that may be called on a task by its agents and by you.
 #[utoipa::path(get, path = "/tools", tag = "tools", responses((status = 200, body = ToolList)))]
 pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Json<ToolList> {
     let servers = match caller.may_see_server() {
@@ -67,7 +67,7 @@ fn ended(completed: Completed) -> CallView {
     }
 }
 
-/// Call tools on a task. Each call is recorded as events of the task; leaving ends what is under way.
+/// Call tools on a task. Each call is recorded as events of the task. Closing the connection cancels a running call.
 #[utoipa::path(
     post, path = "/tasks/{task_id}/tools", tag = "tools", params(TaskPath, IfMatch),
     request_body = ToolCalls, responses((status = 200, body = CallsView)),
@@ -76,7 +76,7 @@ pub(crate) async fn call(
     State(app): State<App>,
     caller: Caller,
     Task(task): Task,
-    only_if: OnlyIf,
+    only_if: Precondition,
     headers: HeaderMap,
     Body(calls): Body<ToolCalls>,
 ) -> Result<Json<CallsView>, Rejection> {
@@ -129,7 +129,7 @@ fn agent(active: ActiveAgent) -> AgentView {
     }
 }
 
-/// List your agents that are at work now. What an agent did is in its task's events.
+/// List your agents that are working now. What an agent has done is in its task's events.
 #[utoipa::path(get, path = "/agents", tag = "tools", responses((status = 200, body = AgentList)))]
 pub(crate) async fn agents(State(app): State<App>, caller: Caller) -> Json<AgentList> {
     let agents = app.tasks.agents(&caller.principal);

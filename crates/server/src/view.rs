@@ -11,7 +11,7 @@ use journeyman_tasks::ListedTask;
 use journeyman_workflow::{Listing, headline, module_path, remarks};
 
 use crate::app::App;
-use crate::conditions::{Tag, Told, json, to_bytes};
+use crate::conditions::{AnswerBasis, Tag, json, to_bytes};
 use crate::problem::Rejection;
 
 pub(crate) fn time(at: Option<Timestamp>) -> Option<String> {
@@ -105,15 +105,15 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    /// The tag is of the whole answer, but for the name that the client has for the server, so that who asks for
-    /// the same task in two ways may use the tag of one in the other.
+    /// The tag covers the whole response except its URLs. A client that reaches the server under two host names can
+    /// therefore use the tag of one response in a request under the other name.
     fn new(
         view: TaskView,
-        told: Told,
+        basis: AnswerBasis,
         headers: &HeaderMap,
         task: &TaskId,
     ) -> Result<Self, Rejection> {
-        let tag = Tag::of_task(&to_bytes(&view)?, Revision(view.revision), told);
+        let tag = Tag::of_task(&to_bytes(&view)?, Revision(view.revision), basis);
         let urls = urls(task, headers);
         Ok(Self {
             view: TaskView { urls, ..view },
@@ -127,7 +127,7 @@ impl Shown {
         state: &TaskState,
         headers: &HeaderMap,
     ) -> Result<Self, Rejection> {
-        Self::new(self::task(task, state), Told::ByEvents, headers, task)
+        Self::new(self::task(task, state), AnswerBasis::Events, headers, task)
     }
 
     /// A task as it is now.
@@ -138,17 +138,17 @@ impl Shown {
         headers: &HeaderMap,
     ) -> Result<Self, Rejection> {
         let (state, status, pause) = app.tasks.current_status(principal, task).await?;
-        let told = if (status, pause) == (state.status, state.pause) {
-            Told::ByEvents
+        let basis = if (status, pause) == (state.status, state.pause) {
+            AnswerBasis::Events
         } else {
-            Told::ByThisProcess
+            AnswerBasis::Process
         };
         let view = TaskView {
             status: status.into(),
             pause: pause.as_ref().and_then(word),
             ..self::task(task, &state)
         };
-        Self::new(view, told, headers, task)
+        Self::new(view, basis, headers, task)
     }
 
     /// The task, as the answer to a request that changed it.

@@ -126,7 +126,7 @@ impl<'s> Source<'s> {
         Self { text, tree }
     }
 
-    /// All of it; none where the parser gave it up.
+    /// The root node; `None` if the parser gave up.
     pub fn root(&self) -> Option<Node<'_>> {
         self.tree.root()
     }

@@ -32,7 +32,7 @@ impl<'s> Tree<'s> {
         Self { text, inner }
     }
 
-    /// All of it; none where the parser gave it up, or does not know the version of the grammar.
+    /// The root node; `None` if the parser gave up, or does not support the version of the grammar.
     pub fn root(&self) -> Option<Node<'_>> {
         let tree = self.inner.as_ref()?;
         Some(Node::of(tree.root_node(), self.text))

@@ -72,7 +72,7 @@ impl DetachedCalls {
             let calls = self.under_way.len();
             tracing::warn!(
                 calls,
-                "what is still under way is not waited for any longer"
+                "some calls are still running at the time limit; the shutdown does not wait for them"
             );
         }
         self.under_way.reopen();

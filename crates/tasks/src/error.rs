@@ -11,7 +11,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum Error {
     /// The principal may only view tasks.
-    #[error("a viewer may only look")]
+    #[error("a viewer may only read tasks, not change them")]
     MayNot,
     /// The task does not exist.
     #[error("there is no task {task}; `journeyman tasks` lists them")]
@@ -38,9 +38,9 @@ pub enum Error {
     #[error(transparent)]
     Limit(#[from] LimitError),
     /// The task has ended.
-    #[error("task {task} is {} already: nothing can be done to it any more; `retry` and `fork` make a new one of it", status.as_str())]
+    #[error("task {task} is {} already and cannot be changed; `retry` and `fork` start a new task from it", status.as_str())]
     Ended {
-        /// The task.
+        /// The id of the task.
         task: TaskId,
         /// How it ended.
         status: Status,
@@ -48,7 +48,7 @@ pub enum Error {
     /// The task has no such module.
     #[error("task {task} has no module {given}: {known}")]
     NoModule {
-        /// The task.
+        /// The id of the task.
         task: TaskId,
         /// The name given.
         given: String,
@@ -56,18 +56,18 @@ pub enum Error {
         known: String,
     },
     /// Someone else changed the task at the same time.
-    #[error("something else happened to task {task} at the same moment; look at it and try again")]
+    #[error("task {task} was changed by someone else at the same time; look at it and try again")]
     Conflict {
-        /// The task.
+        /// The id of the task.
         task: TaskId,
     },
     /// The task has another version than the call is meant for.
     #[error(
-        "task {task} is at version {version}, and this is not meant for that one; look at the task, and say it again of the \
-         version that it has"
+        "task {task} is at version {version}, which is not the version named; look at the task, then repeat this for its \
+         current version"
     )]
     OtherVersion {
-        /// The task.
+        /// The id of the task.
         task: TaskId,
         /// The version that it has.
         version: u64,
@@ -79,7 +79,9 @@ pub enum Error {
         reason: String,
     },
     /// This service does not work on tasks.
-    #[error("tools are called where tasks are worked on: at a server, or while `run` goes on")]
+    #[error(
+        "this process does not work on tasks, so it cannot call tools; call them at a server, or while `run` is in progress"
+    )]
     NoWorkers,
     /// The queue refused the task.
     #[error(transparent)]
@@ -91,7 +93,7 @@ pub enum Error {
     #[error(transparent)]
     Workflow(journeyman_workflow::Error),
     /// A helper thread panicked.
-    #[error("a helper thread died: {0}")]
+    #[error("a helper thread panicked: {0}")]
     Thread(#[from] tokio::task::JoinError),
 }
 

@@ -15,7 +15,7 @@ use crate::{
     refused,
 };
 
-/// Events that a fork copies at the most: all of them and the submission are one append.
+/// The most events that a fork copies. All of them and the submission are one append.
 const COPIED_MAX: usize = 999;
 
 /// The parameters of a fork.

@@ -16,7 +16,7 @@ use journeyman_workflow::{Fact, Recorded, Role, StopReason, module_path, without
 
 use crate::{Error, OnlyAt, Tasks, check_may_change, give_up_soon};
 
-/// Tasks that are looked at for a circle of dependencies.
+/// The most tasks that are searched for a cycle of dependencies.
 const CIRCLE_MAX: usize = 10_000;
 /// How many times resuming is tried if the task changes each time.
 const RESUME_TRIES: u32 = 20;

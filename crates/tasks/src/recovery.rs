@@ -64,11 +64,11 @@ impl Tasks {
             let others: Vec<TaskId> = others.map(|other| other.task_id.clone()).collect();
             let (owner, task) = (Principal::user(job.id.owner.clone()), &job.id.task_id);
             if let Err(error) = self.settle_dependencies(&owner, task, &others).await {
-                tracing::warn!(task = %job.id, %error, "a task of former times cannot start");
+                tracing::warn!(task = %job.id, %error, "a task from before the restart cannot start");
             }
         }
         for (id, refusal) in &refused {
-            tracing::warn!(task = %id, %refusal, "a task of former times is not taken up again");
+            tracing::warn!(task = %id, %refusal, "a task from before the restart could not be queued again");
         }
         self.watchdog.begin();
         Ok(count - refused.len())

@@ -55,7 +55,7 @@ impl TaskRunner {
             Ok::<bool, Error>(state.status.is_ended())
         };
         recorded.await.unwrap_or_else(|error| {
-            tracing::error!(task = %id, %error, "what became of the task is not recorded");
+            tracing::error!(task = %id, %error, "the outcome of the task could not be recorded");
             false
         })
     }
@@ -107,7 +107,10 @@ impl Runner for TaskRunner {
         match result {
             Ok(state) if state.status == Status::Queued => RunOutcome::Requeue,
             Ok(state) => {
-                tracing::info!(status = state.status.as_str(), "left");
+                tracing::info!(
+                    status = state.status.as_str(),
+                    "work on the task has stopped"
+                );
                 match state.ending {
                     Some(Ending::Failed {
                         reason: FailureReason::Timeout,
@@ -118,7 +121,7 @@ impl Runner for TaskRunner {
             }
             // What is recorded stays; the task goes on when what it needs is there.
             Err(error) if error.is_transient() => {
-                tracing::error!(%error, "something is short; the task is tried again");
+                tracing::error!(%error, "a resource is exhausted; the task will be tried again");
                 tokio::select! {
                     () = tokio::time::sleep(SHORTAGE_PAUSE) => RunOutcome::Requeue,
                     reason = stop.stopped() => match reason {

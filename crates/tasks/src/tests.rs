@@ -1,4 +1,4 @@
-//! What is recorded is acted on, whoever listens and whatever the disk does.
+//! Tests that what is recorded is acted on, even if the caller is gone or the disk fails.
 
 use std::future::poll_fn;
 

@@ -195,7 +195,7 @@ impl UserCalls<'_> {
         }
     }
 
-    /// Why a call could not be recorded, for the dispatcher; another version of the task is kept, for whoever calls.
+    /// The dispatcher's error for a call that could not be recorded. Keeps [`Error::OtherVersion`] for the caller.
     fn not_recorded(&self, error: Error) -> RecordError {
         let words = error.to_string();
         if let Error::OtherVersion { .. } = error {

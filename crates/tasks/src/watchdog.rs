@@ -144,7 +144,7 @@ impl Tasks {
         tracing::error!(
             task = %name,
             status = state.status.as_str(),
-            "the task is recorded as going on and was in no queue; it is put back"
+            "the task should be in the queue and was not; it is queued again"
         );
         self.watchdog.watched().requeued += 1;
         // A queue that was closed meanwhile takes nothing.

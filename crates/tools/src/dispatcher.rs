@@ -235,7 +235,7 @@ fn panicked(error: tokio::task::JoinError) -> (FailureKind, String) {
     });
     let words = words.unwrap_or_else(|| "without words".into());
     tracing::error!(words, "a tool panicked");
-    (FailureKind::Panicked, format!("the tool broke: {words}"))
+    (FailureKind::Panicked, format!("the tool panicked: {words}"))
 }
 
 pub(crate) fn cut(name: &str) -> String {

@@ -23,7 +23,7 @@ pub enum Refusal {
         available: Vec<String>,
     },
     /// The tool's server is currently unavailable.
-    #[error("the server {server} is not there now: {why}; go on without it, or try again later")]
+    #[error("the server {server} is unavailable: {why}; go on without it, or try again later")]
     Unavailable {
         /// The name of the server.
         server: String,

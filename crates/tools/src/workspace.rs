@@ -92,7 +92,7 @@ pub enum WorkspaceError {
     },
     /// The task has no such citation.
     #[error(
-        "nothing of this task is cited as {reference:?}; give a citation as it stands in the summary"
+        "this task has no text with the reference {reference:?}; give a reference exactly as the summary has it"
     )]
     NoReference {
         /// The requested citation.

@@ -241,7 +241,7 @@ async fn a_panic_ends_the_call_and_nothing_else() {
             .call(&context, request("break", json!({})), &kept)
             .await;
         assert_eq!(done.outcome, Outcome::Failed(FailureKind::Panicked));
-        assert_eq!(done.text, "the tool broke: index out of bounds");
+        assert_eq!(done.text, "the tool panicked: index out of bounds");
     }
     assert_eq!(kept.lines().len(), 4);
 }

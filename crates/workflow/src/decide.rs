@@ -113,7 +113,7 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, now: Now) -> Ste
         };
         let last = refusals.last.as_deref().unwrap_or("unknown");
         let detail = format!(
-            "{} calls of the model in a row brought nothing of use; the last: {last}",
+            "{} model calls in a row gave no usable answer; the last: {last}",
             refusals.count
         );
         return alone(state, end(state, Ending::Failed { reason, detail }));
@@ -213,7 +213,7 @@ fn limit(state: &TaskState, active: SignedDuration) -> Option<(FailureReason, St
             .as_deref()
             .unwrap_or("it gave no reason");
         let detail = format!(
-            "{} calls in a row came to nothing; the last: {last}",
+            "{} model calls in a row failed; the last: {last}",
             state.broken_calls
         );
         return Some((FailureReason::Model, detail));

@@ -76,7 +76,7 @@ pub enum Error {
     #[error(transparent)]
     Output(#[from] OutputError),
     /// A helper thread panicked.
-    #[error("a helper thread died: {0}")]
+    #[error("a helper thread panicked: {0}")]
     Thread(#[from] tokio::task::JoinError),
 }
 

@@ -105,7 +105,7 @@ async fn kept(
     loop {
         let found = journal.snapshot(principal, task, at).await;
         let snapshot = found.unwrap_or_else(|error| {
-            tracing::warn!(%error, "a snapshot cannot be read and is passed over");
+            tracing::warn!(%error, "a snapshot cannot be read and is ignored");
             None
         })?;
         let state = snapshot::state_in(&snapshot)?;

@@ -492,7 +492,10 @@ impl Worker {
                 fact
             }
             Outcome::Short { fact, problem } => {
-                tracing::warn!(problem, "the task rests until what it needs is there");
+                tracing::warn!(
+                    problem,
+                    "the task is paused until the missing resource is available"
+                );
                 let reason = PauseReason::Shortage;
                 task_run.backoff.delay(reason, problem, Duration::ZERO);
                 fact

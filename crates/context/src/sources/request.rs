@@ -1,4 +1,5 @@
-//! The request, as defined by the purpose's descriptor: the last pieces of a prompt.
+//! The last pieces of a prompt, which say what the model is to do now (plan, write a module, correct it). The descriptor
+//! of the purpose words them.
 
 use async_trait::async_trait;
 
@@ -6,6 +7,7 @@ use super::{Source, SourceInput};
 use crate::piece::Piece;
 use crate::purpose::Descriptor;
 
+/// The source of what the model is asked to do.
 pub(crate) struct Request;
 
 #[async_trait]

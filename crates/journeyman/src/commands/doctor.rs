@@ -332,7 +332,7 @@ async fn mcp_servers(settings: &Settings) -> Vec<Check> {
     };
     for name in settings.mcp_servers.keys() {
         if !servers.iter().any(|server| server["name"] == name.as_str()) {
-            let why = "whoever holds the data folder was started without it, or does not say";
+            let why = "the process that holds the data folder was started without it, or is of an older version";
             servers.push(json!({"name": name, "state": "unavailable", "why": why}));
         }
     }

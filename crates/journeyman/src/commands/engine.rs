@@ -205,7 +205,9 @@ pub(crate) fn supervise(mut args: impl Iterator<Item = OsString>) -> ExitCode {
         .init();
     let config = args.next().and_then(|config| config.into_string().ok());
     let done = config
-        .context("an order is missing; use `journeyman engine`")
+        .context(
+            "the configuration is missing; this hidden command is for `journeyman engine` alone",
+        )
         .and_then(|config| Ok(journeyman_llm::supervise(&config)?));
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -102,7 +102,7 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
     let tell = |problem: &ProblemReport| {
         let number = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if let Err(error) = print_problem(settings, number, total, problem) {
-            tracing::debug!(%error, "nobody reads standard output any more");
+            tracing::debug!(%error, "standard output is not read any more");
         }
     };
     let result = evaluate(&evaluation, &tell, &cancel).await;

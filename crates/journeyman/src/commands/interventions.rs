@@ -30,8 +30,8 @@ use crate::wiring::open_journal;
 /// The largest file accepted.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// The tasks of a data folder that nobody holds: what is done to them is recorded, and worked on by
-/// whoever works on them next.
+/// The tasks of a data folder that no process holds. Interventions are recorded, and take effect when a process works
+/// on the tasks again.
 fn offline_tasks(settings: &Settings) -> anyhow::Result<Tasks> {
     let tasks_options = TasksOptions {
         journal: open_journal(&settings.data_dir)?,
@@ -76,7 +76,7 @@ pub(crate) async fn intervene(
     Ok(Exit::Success)
 }
 
-/// What was accepted, for a person; none where the status that follows says it.
+/// The message about what was accepted; `None` if the new status says it.
 fn accepted(intervention: &Intervention) -> Option<String> {
     match intervention {
         Intervention::Instruct { .. } => {

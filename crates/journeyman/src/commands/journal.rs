@@ -147,7 +147,7 @@ pub(crate) async fn import(settings: &Settings, file: &Path) -> anyhow::Result<E
         let read = line.read_until(b'\n', &mut bytes).with_context(named)?;
         anyhow::ensure!(
             (read as u64) < LINE_BYTES_MAX,
-            "{} has a line of over 128 MiB: it is no export of a journal",
+            "{} has a line of over 128 MiB: it is not an export of a journal",
             named()
         );
         if read == 0 {

@@ -29,7 +29,7 @@ const WAITING_MAX: usize = 1_024;
 
 pub(crate) async fn mcp(settings: &Settings) -> anyhow::Result<Exit> {
     let cancel = cancel_on_signals()?;
-    let (wanted, wishes) = mpsc::channel(WAITING_MAX);
+    let (wanted, requests) = mpsc::channel(WAITING_MAX);
     let mut finder = Finder {
         settings,
         // Standard output is the client's.
@@ -45,7 +45,7 @@ pub(crate) async fn mcp(settings: &Settings) -> anyhow::Result<Exit> {
     let languages = journeyman_language::names();
     let served = tokio::select! {
         served = serve_stdio(journeyman_api::Client::new(way), &languages) => served,
-        () = finder.run(wishes) => Ok(()),
+        () = finder.run(requests) => Ok(()),
         () = cancel.cancelled() => Ok(()),
     };
     cancel.cancel();
@@ -58,8 +58,8 @@ pub(crate) async fn mcp(settings: &Settings) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// A request for a server; other than the given one, which has gone.
-struct Wish {
+/// Asks the [`Finder`] for a client of the server with the tasks, but not for the one in `gone`, which did not answer.
+struct FindServer {
     gone: Option<Arc<Client>>,
     reply: oneshot::Sender<Result<Arc<Client>, Unreachable>>,
 }
@@ -75,12 +75,12 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    async fn run(&mut self, mut wishes: mpsc::Receiver<Wish>) {
-        // What takes long begins before something is asked: a client that waits gives up.
+    async fn run(&mut self, mut requests: mpsc::Receiver<FindServer>) {
+        // The search begins before the first request, because it can take longer than an MCP client waits.
         if let Err(error) = self.find().await {
-            tracing::error!(%error, "not ready; it is tried again when something is asked");
+            tracing::error!(%error, "not ready; the next request tries again");
         }
-        while let Some(Wish { gone, reply }) = wishes.recv().await {
+        while let Some(FindServer { gone, reply }) = requests.recv().await {
             let is_gone =
                 |found: &Arc<Client>| gone.as_ref().is_some_and(|g| Arc::ptr_eq(found, g));
             if self.found.as_ref().is_some_and(is_gone) {
@@ -90,7 +90,7 @@ impl Finder<'_> {
                 Some(found) => Ok(Arc::clone(found)),
                 None => self.find().await,
             };
-            let _ = reply.send(found); // whoever asked may have gone
+            let _ = reply.send(found); // the request may have been cancelled
         }
     }
 
@@ -126,7 +126,7 @@ impl Finder<'_> {
 
 /// The transport to the server with the tasks.
 struct TasksTransport {
-    wanted: mpsc::Sender<Wish>,
+    wanted: mpsc::Sender<FindServer>,
     /// Whether a server was named in the settings. It is not replaced by this process.
     is_elsewhere: bool,
 }
@@ -135,7 +135,7 @@ impl TasksTransport {
     async fn client(&self, gone: Option<Arc<Client>>) -> Result<Arc<Client>, Unreachable> {
         let (reply, found) = oneshot::channel();
         let ending = |_| Unreachable::NotTaken("this process is ending".to_owned());
-        let sent = self.wanted.send(Wish { gone, reply }).await;
+        let sent = self.wanted.send(FindServer { gone, reply }).await;
         sent.map_err(|_| Unreachable::NotTaken("this process is ending".to_owned()))?;
         found.await.map_err(ending)?
     }

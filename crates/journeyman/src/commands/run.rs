@@ -74,7 +74,7 @@ pub(crate) async fn run(settings: &Settings, args: RunArgs) -> anyhow::Result<Ex
     if let Some(out) = &submission.content().out {
         check_out(settings, &task, out)?;
     }
-    follow(settings, &task, Wish::Submit(submission), notes).await
+    follow(settings, &task, RunRequest::Submit(submission), notes).await
 }
 
 pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Result<Exit> {
@@ -101,7 +101,7 @@ pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Res
         model_required: settings.model_required && !failed_to_write(&state),
         ..settings.clone()
     };
-    follow(settings, &task, Wish::Resume(changes), Vec::new()).await
+    follow(settings, &task, RunRequest::Resume(changes), Vec::new()).await
 }
 
 /// Checks the output folder before anything else is done.
@@ -110,8 +110,8 @@ fn check_out(settings: &Settings, task: &TaskId, out: &str) -> Result<(), UsageE
     checked.map_err(|error| UsageError(format!("--out: {error}")))
 }
 
-/// What the user wants of a task.
-enum Wish {
+/// What the user asked for: a new task, or the resumption of an existing one.
+enum RunRequest {
     Submit(CheckedTask),
     Resume(Changes),
 }
@@ -121,11 +121,11 @@ enum Wish {
 struct Changes {
     limits: Option<Limits>,
     out: Option<String>,
-    /// The version of the task for which that is meant.
+    /// The version that the task must have; any version if `None`.
     version: Option<u64>,
 }
 
-impl Wish {
+impl RunRequest {
     /// What remains to be done for a task in this state, some of which may have happened since. `None` if the
     /// task has ended.
     fn of(&self, state: &TaskState) -> Option<Changes> {
@@ -174,12 +174,12 @@ fn failed_to_write(state: &TaskState) -> bool {
 async fn follow(
     settings: &Settings,
     task: &TaskId,
-    wish: Wish,
+    request: RunRequest,
     notes: Vec<String>,
 ) -> anyhow::Result<Exit> {
     let progress = Progress::start(Style::of(settings), settings);
     progress.only(task);
-    if let Wish::Submit(task) = &wish {
+    if let RunRequest::Submit(task) = &request {
         let content = task.content();
         for remark in notes.into_iter().chain(remarks(content)) {
             progress.say(&remark);
@@ -190,10 +190,10 @@ async fn follow(
         }
     }
     let cancel = cancel_on_signals()?;
-    let seen = see_through(settings, task, &wish, &progress, &cancel).await;
+    let seen = see_through(settings, task, &request, &progress, &cancel).await;
     let ended = match seen {
         Ok(Some(state)) => {
-            let brought = copy_result(task, &wish, state).await;
+            let brought = copy_result(task, &request, state).await;
             brought.map(|state| {
                 tell_result(settings, &progress, task, &state);
                 Exit::of(state.ending.as_ref())
@@ -211,13 +211,13 @@ async fn follow(
 async fn see_through(
     settings: &Settings,
     task: &TaskId,
-    wish: &Wish,
+    request: &RunRequest,
     progress: &Arc<Progress>,
     cancel: &CancellationToken,
 ) -> anyhow::Result<Option<TaskState>> {
-    if let Wish::Resume(_) = wish
+    if let RunRequest::Resume(_) = request
         && let Some(state) = Reader::open(settings).await?.state(task).await?
-        && wish.of(&state).is_none()
+        && request.of(&state).is_none()
     {
         // There is nothing left to work on.
         return Ok(Some(state));
@@ -225,11 +225,11 @@ async fn see_through(
     // What was seen of it at a server, whether that may have it, and its model, if that is not ours.
     let (mut seen, mut is_sent, mut other_model) = (None, false, None);
     let mut lost: Option<Loss> = None;
-    let again = wish.again();
+    let again = request.again();
     loop {
-        let wish = match &again {
+        let request = match &again {
             Some(again) if seen.is_some() => again,
-            _ => wish,
+            _ => request,
         };
         match TaskLocation::find(settings, cancel).await? {
             None => return Ok(seen),
@@ -239,7 +239,7 @@ async fn see_through(
                     None => Ok(()),
                 };
                 if let (Some(state), Ok(())) = (&seen, &caught_up) {
-                    if wish.of(state).is_none() {
+                    if request.of(state).is_none() {
                         return Ok(seen);
                     }
                     let other = other_model.as_ref().filter(|_| state.started.is_some());
@@ -253,7 +253,7 @@ async fn see_through(
                 let Some(holder) = hold(settings, journal, progress, cancel).await? else {
                     return Ok(seen);
                 };
-                let state = work_here(settings, holder, task, wish, progress, cancel).await?;
+                let state = work_here(settings, holder, task, request, progress, cancel).await?;
                 caught_up?;
                 return Ok(Some(state));
             }
@@ -266,7 +266,7 @@ async fn see_through(
                     cancel,
                 };
                 let before = is_sent;
-                let watched = remote.watch(wish, &mut seen, &mut is_sent, &mut other_model);
+                let watched = remote.watch(request, &mut seen, &mut is_sent, &mut other_model);
                 let problem = match watched.await {
                     Ok(WatchEnd::Ended) => return Ok(seen),
                     Ok(WatchEnd::Lost) => None,

@@ -64,7 +64,7 @@ pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Resul
             Ok(work_setup) => break work_setup,
             Err(error) => error.downcast::<NoSpace>()?,
         };
-        tracing::error!(error = %full, "tasks wait; what is recorded can be read");
+        tracing::error!(error = %full, "tasks wait until there is space; recorded tasks can be read");
         let idle = Holder::start_idle(settings, journal.clone(), full.to_string(), endpoints()?)?;
         if !is_announced {
             announce(settings, address, port_file.as_ref(), 0)?;
@@ -79,7 +79,7 @@ pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Resul
     let holder = Holder::start(settings, journal, work_setup, endpoints()?).await?;
     let recovered = holder.tasks.recover().await?;
     let announced = if is_announced {
-        tracing::info!(recovered, "there is space again: tasks go on");
+        tracing::info!(recovered, "there is space again; tasks continue");
         Ok(())
     } else {
         announce(settings, address, port_file.as_ref(), recovered)
@@ -89,7 +89,7 @@ pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Resul
     }
     // From now on no client should read the port from there.
     drop(port_file);
-    tracing::info!("stopping: no new tasks, running ones come to an event boundary");
+    tracing::info!("stopping: no new tasks start, running ones stop at their next event");
     holder
         .close(settings.grace, ShutdownReason::Shutdown)
         .await?;

@@ -32,7 +32,7 @@ async fn waits_for(
             let asked = state.submission.as_ref();
             let mut others = Vec::new();
             for other in asked.map_or(&[][..], |asked| &asked.depends_on) {
-                // One that is not there is waited for by nobody.
+                // A dependency that does not exist does not delay the task.
                 let Some(state) = reader.state(other).await? else {
                     continue;
                 };
@@ -46,7 +46,7 @@ async fn waits_for(
             } else if reader.has_worker() {
                 "its turn".to_owned()
             } else {
-                "somebody who works on tasks: `journeyman serve`, or `journeyman resume` with its id"
+                "a process that works on tasks: `journeyman serve`, or `journeyman resume` with its id"
                     .to_owned()
             }))
         }
@@ -65,7 +65,7 @@ pub(super) async fn existing(
     let state = state.with_context(|| match at {
         None => format!("there is no task {task}; `journeyman tasks` lists them"),
         Some(_) => format!(
-            "there was no task {task} then; `journeyman events --task {task}` tells its life"
+            "task {task} did not exist at that point; `journeyman events --task {task}` shows its history"
         ),
     })?;
     if let Some(Moment::Version(version)) = at

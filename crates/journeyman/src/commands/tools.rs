@@ -103,7 +103,7 @@ pub(crate) async fn call(settings: &Settings, args: CallArgs) -> anyhow::Result<
     let arguments = read_arguments(arguments)?;
     let Some(client) = Client::find(settings).await? else {
         bail!(
-            "a tool is called by whoever works on tasks, and nobody holds {}: start `journeyman serve` \
+            "tools are called by the process that works on the tasks, and none does in {}: start `journeyman serve` \
              and call again",
             settings.data_dir.display()
         );
@@ -142,7 +142,7 @@ fn read_arguments(given: String) -> anyhow::Result<Map<String, Value>> {
         return Err(UsageError("the arguments are larger than 1 MiB".to_owned()).into());
     }
     serde_json::from_str(&text).map_err(|error| {
-        let what = "the arguments are no JSON object, such as {\"path\": \"solution.py\"}";
+        let what = "the arguments must be a JSON object, such as {\"path\": \"solution.py\"}";
         UsageError(format!("{what}: {error}")).into()
     })
 }

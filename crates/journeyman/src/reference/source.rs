@@ -29,7 +29,7 @@ pub(super) fn below(folder: &Path) -> Vec<Source> {
     sources
 }
 
-/// One source.
+/// Reads and parses one source file.
 pub(super) fn read(path: &Path) -> Source {
     let text = fs::read_to_string(path).unwrap();
     let file = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -65,7 +65,7 @@ pub(super) fn summary(attributes: &[Attribute]) -> String {
     text.replace("`]", "`")
 }
 
-/// Whether an item is there in builds for tests alone.
+/// Whether an item exists only in test builds.
 pub(super) fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let Meta::List(list) = &attribute.meta else {
@@ -77,7 +77,7 @@ pub(super) fn is_for_tests(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// The sources below a folder but those of modules that are there in builds for tests alone.
+/// The sources below a folder, without modules that exist only in test builds.
 pub(super) fn of_product(folder: &Path) -> Vec<Source> {
     let mut sources = below(folder);
     let mut left_out = Vec::new();

@@ -42,7 +42,7 @@ impl Conflicts {
 }
 
 impl Settings {
-    /// The settings that tasks are worked on with here, as others are told of them.
+    /// The settings with which this process works on tasks, as its server reports them.
     pub(crate) fn served(&self) -> Vec<ServedSetting> {
         let of_work = OF_WORK.iter().filter_map(|(key, _)| self.find(key));
         let mut served: Vec<ServedSetting> = of_work

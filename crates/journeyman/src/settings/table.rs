@@ -27,7 +27,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_DATA_DIR",
         value: Some("DIR"),
         default: "",
-        help: "Folder of the journal, models and work [default: journeyman in $XDG_DATA_HOME or ~/.local/share]",
+        help: "Folder of the journal, models and working files [default: journeyman in $XDG_DATA_HOME or ~/.local/share]",
     },
     Setting {
         key: "model.name",
@@ -51,7 +51,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_MODEL_API_KEY",
         value: Some("KEY"),
         default: "",
-        help: "Key for the model server; better given by the environment than as a flag",
+        help: "API key for the model server; set the environment variable rather than the flag, which other users can see",
     },
     Setting {
         key: "model.context",
@@ -59,7 +59,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_MODEL_CONTEXT",
         value: Some("TOKENS"),
         default: "8192",
-        help: "Context window of a managed model, and the limit for servers that do not tell theirs",
+        help: "Context window of a managed model, and the window assumed for servers that do not report theirs",
     },
     Setting {
         key: "model.slots",
@@ -67,7 +67,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_MODEL_SLOTS",
         value: Some("N"),
         default: "1",
-        help: "Requests that a managed server works on at a time, each with a whole window; with another server, how many are sent to it at a time [there: no bound]",
+        help: "Requests that a managed server processes at once, each with a whole context window; for another server, the most requests sent to it at once [there: no limit]",
     },
     Setting {
         key: "model.idle",
@@ -75,7 +75,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_MODEL_IDLE",
         value: Some("TIME"),
         default: "5m",
-        help: "How long a managed server stays when nobody uses it, as told by the command that starts it; 0s ends it with its last user",
+        help: "How long a managed server keeps running when no command uses it; set by the command that starts it; 0s stops it with its last user",
     },
     Setting {
         key: "model.required",
@@ -83,7 +83,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_MODEL_REQUIRED",
         value: Some("BOOL"),
         default: "true",
-        help: "Whether a model server that is missing at the start is an error; if false, tasks wait until it is there",
+        help: "Whether a model server that cannot be reached at the start is an error; if false, tasks wait until it can be reached",
     },
     Setting {
         key: "hf.endpoint",
@@ -91,7 +91,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "HF_ENDPOINT",
         value: Some("URL"),
         default: journeyman_fetch::HUB,
-        help: "Hugging Face hub, or a mirror of it, from which hf: models are fetched",
+        help: "Hugging Face hub, or a mirror of it, from which hf: models are downloaded",
     },
     Setting {
         key: "hf.token",
@@ -99,7 +99,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "HF_TOKEN",
         value: Some("TOKEN"),
         default: "",
-        help: "Token for repositories that are not open to all; better given by the environment than as a flag",
+        help: "Token for private repositories; set the environment variable rather than the flag, which other users can see",
     },
     Setting {
         key: "sandbox.minimum",
@@ -115,7 +115,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_SERVER",
         value: Some("URL"),
         default: "",
-        help: "A journeyman server to work with [default: the one that holds the data folder, if there is one]",
+        help: "URL of a journeyman server to use [default: the one that holds the data folder, if there is one]",
     },
     Setting {
         key: "server.token",
@@ -123,7 +123,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_TOKEN",
         value: Some("TOKEN"),
         default: "",
-        help: "Token for that server; better given by the environment than as a flag",
+        help: "Token for that server; set the environment variable rather than the flag, which other users can see",
     },
     Setting {
         key: "serve.host",
@@ -131,7 +131,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_HOST",
         value: Some("ADDRESS"),
         default: "127.0.0.1",
-        help: "Address that `serve` listens on; others than this machine's own need --token-file",
+        help: "Address that `serve` listens on; an address that other machines can reach needs --token-file",
     },
     Setting {
         key: "serve.port",
@@ -139,7 +139,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_PORT",
         value: Some("PORT"),
         default: "9876",
-        help: "Port that `serve` listens on; 0 chooses one",
+        help: "Port that `serve` listens on; 0 chooses a free one",
     },
     Setting {
         key: "serve.token_file",
@@ -147,7 +147,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_TOKEN_FILE",
         value: Some("FILE"),
         default: "",
-        help: "Who may use the server: lines of JSON with name, token_hash (BLAKE3, `b3:...`) and role (viewer, user, admin); read again when it changes",
+        help: "File of the users of the server: lines of JSON with name, token_hash (BLAKE3, `b3:...`) and role (viewer, user, admin); `journeyman token` prints such a line; the file is read again when it changes",
     },
     Setting {
         key: "serve.allowed_hosts",
@@ -155,7 +155,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_ALLOWED_HOSTS",
         value: Some("NAMES"),
         default: "",
-        help: "Names under which the server may be addressed beside addresses and localhost, with commas between",
+        help: "Host names under which the server may be addressed, besides IP addresses and localhost; comma-separated",
     },
     Setting {
         key: "serve.grace",
@@ -163,7 +163,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_GRACE",
         value: Some("TIME"),
         default: "10s",
-        help: "How long running tasks have to come to an event boundary when the server stops",
+        help: "How long running tasks may take to reach their next event when the server stops",
     },
     Setting {
         key: "agent.tools",
@@ -171,7 +171,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_TOOLS",
         value: Some("NAMES"),
         default: "",
-        help: "Tools that agents may call where a task does not say: names, or patterns with *, with commas between [default: none]; [mcp_servers.NAME] in the configuration file adds an MCP server's",
+        help: "Tools that agents may call if their task names none: names or patterns with *, comma-separated [default: none]; [mcp_servers.NAME] in the configuration file adds the tools of an MCP server",
     },
     Setting {
         key: "queue.capacity",
@@ -179,7 +179,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_QUEUE_CAPACITY",
         value: Some("N"),
         default: "100",
-        help: "Tasks that may wait",
+        help: "The most tasks that may wait in the queue",
     },
     Setting {
         key: "queue.concurrent",
@@ -187,7 +187,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_MAX_CONCURRENT",
         value: Some("N"),
         default: "5",
-        help: "Tasks that are worked on at once",
+        help: "The most tasks that are worked on at once",
     },
     Setting {
         key: "queue.ageing",
@@ -195,7 +195,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_QUEUE_AGEING",
         value: Some("TIME"),
         default: "",
-        help: "After each such time a waiting task rises by one level, so that none waits for ever [default: off]",
+        help: "Time after which a waiting task's priority rises by one level, again and again, so that none waits for ever [default: off]",
     },
     Setting {
         key: "queue.ageing_levels",
@@ -203,7 +203,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_QUEUE_AGEING_LEVELS",
         value: Some("N"),
         default: "3",
-        help: "How many levels a waiting task rises at the most, with --queue-ageing: 3 takes background to high",
+        help: "The most levels that the priority of a waiting task rises, with --queue-ageing: 3 takes background to high",
     },
     Setting {
         key: "json",
@@ -211,7 +211,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_JSON",
         value: None,
         default: "false",
-        help: "Print JSON",
+        help: "Print JSON instead of text",
     },
     Setting {
         key: "quiet",
@@ -219,7 +219,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_QUIET",
         value: None,
         default: "false",
-        help: "Print the result only",
+        help: "Print only the result, no progress",
     },
     Setting {
         key: "color",
@@ -227,7 +227,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_COLOR",
         value: Some("WHEN"),
         default: "auto",
-        help: "Colour: always, never, or auto: on a terminal, as NO_COLOR, CLICOLOR and CLICOLOR_FORCE say",
+        help: "When to use colour: always, never, or auto (on a terminal, unless NO_COLOR, CLICOLOR or CLICOLOR_FORCE say otherwise)",
     },
     Setting {
         key: "progress_interval",
@@ -235,7 +235,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_PROGRESS_INTERVAL",
         value: Some("TIME"),
         default: "15s",
-        help: "How often is said what is under way where there is no terminal, while nothing else is",
+        help: "How often to report what is in progress when the output is not a terminal and nothing else was printed",
     },
     Setting {
         key: "log",
@@ -243,7 +243,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_LOG",
         value: Some("FILTER"),
         default: "error",
-        help: "What is logged to standard error: error, warn, info, debug or a filter such as journeyman_journal=debug; `serve` logs info if nothing is said",
+        help: "What is logged to standard error: error, warn, info, debug or a filter such as journeyman_journal=debug; `serve` logs info by default",
     },
     Setting {
         key: "log_format",
@@ -251,7 +251,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_LOG_FORMAT",
         value: Some("FORMAT"),
         default: "text",
-        help: "How it is logged: text, or json for a line of JSON each",
+        help: "Format of the log: text, or json for one JSON object per line",
     },
 ];
 
@@ -270,12 +270,13 @@ pub(super) const OF_WORK: &[(&str, Unavailable)] = &[
     ("queue.ageing", Unavailable::Told),
 ];
 
-/// What becomes of a flag that cannot be had. Of what the environment or a file says, a person is told.
+/// What happens if a flag asks for a value that cannot be had. For a value of the environment or the configuration
+/// file, the user is only told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unavailable {
-    /// The result would be different, so nothing is done.
+    /// The command fails, because its result would be different.
     Refused,
-    /// The user is told.
+    /// The command goes on, and the user is told.
     Told,
 }
 

@@ -326,7 +326,7 @@ impl Server {
         Sse { lines }
     }
 
-    /// A WebSocket.
+    /// Opens a WebSocket at this path.
     pub(crate) fn socket(&self, path: &str) -> Socket {
         self.socket_from(path, &[]).unwrap()
     }
@@ -408,7 +408,7 @@ pub(crate) struct Sent {
     pub(crate) event: Value,
 }
 
-/// Server-sent events.
+/// A stream of server-sent events, read from a raw connection.
 pub(crate) struct Sse {
     lines: BufReader<TcpStream>,
 }
@@ -435,7 +435,7 @@ impl Iterator for Sse {
     }
 }
 
-/// A WebSocket.
+/// The client's end of a WebSocket.
 pub(crate) struct Socket {
     socket: WebSocket<TcpStream>,
 }

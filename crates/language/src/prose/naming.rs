@@ -1,26 +1,26 @@
-//! The names of functions and classes that running text asks for. How a programming language writes a name and its
-//! parameters is told by the language.
+//! Finds the names of functions and classes that prose asks for. The notation of names and parameters is given by the
+//! programming language.
 
 use super::sentence_language::SentenceLanguage;
 use super::wording::each;
 
-/// Words after which a name is that of what is asked for, where it is written as code: with
-/// parentheses, backticks or an underscore.
+/// Words before the name of something requested, if the name is written as code: with parentheses, backticks or an
+/// underscore.
 const CUES: &str = "func, function, functions, funktion, fonction, función, one, method, class, helper, predicate, \
     generator, write, implement, create, make, add, build, define, provide, offer, fix, repair, \
     correct, need, want, complete, a, an, the, and, by, into, with, that, called, named";
-/// After these a bare word is a name too.
+/// Words after which a name may also be a bare word.
 const NAMING: &str = "called, named, write, implement, define, func, function, fix";
-/// Bare words that stand there and are no names.
+/// Bare words in that position that are not names.
 const FILLERS: &str = "a, an, the, that, which, to, for, it, this, me, some, something, code, python, in, and, as, at, \
     below, by, from, into, is, of, on, so, then, with, function, module, program, script, class";
 
-/// How a programming language writes what text may name.
+/// The notation of a programming language for what prose may name.
 pub(crate) trait Notation {
     /// Whether a word is a name.
     fn is_name(&self, word: &str) -> bool;
 
-    /// Whether what stands behind an opening parenthesis are parameters, up to the closing one.
+    /// Whether the text after an opening parenthesis is a list of parameters, up to the closing one.
     fn has_parameters(&self, text: &str) -> bool;
 }
 

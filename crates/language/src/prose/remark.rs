@@ -1,11 +1,11 @@
-//! What a model remarks on code that it gives: that it is not to be so, that it was so before, or that it is offered
-//! beside another.
+//! Recognises what a model says about code in its answer: that the code is wrong, is an old version, or is an
+//! alternative to other code.
 
 use super::sentence_language::{
     denies_in_another_language, mends_in_another_language, offers_in_another_language,
 };
 
-/// Words before code that say that it is not to be so.
+/// Phrases before code that say that it is wrong.
 const WARNINGS: &[&[&str]] = &[
     &["do", "not"],
     &["don", "t"],
@@ -29,9 +29,9 @@ const WARNINGS: &[&[&str]] = &[
     &["mistake"],
     &["fails"],
 ];
-/// Words that say of what it was: where they begin the few that are said.
+/// Words of an old version, if a short title begins with one.
 const FORMERS: &[&str] = &["before", "old", "original", "previous", "previously"];
-/// Words by which it is the right one after all: "the broken one, corrected".
+/// Words that say that the code is right after all: "the broken one, corrected".
 const CORRECTIONS: &[&str] = &[
     "correct",
     "corrected",
@@ -41,7 +41,7 @@ const CORRECTIONS: &[&str] = &[
     "right",
 ];
 
-/// Words of what was there before, and what they are said of.
+/// Adjectives of an old version, if one of `VERSIONS` follows.
 const OLD: &[&str] = &[
     "old", "older", "original", "previous", "former", "earlier", "prior", "outdated",
 ];
@@ -63,7 +63,7 @@ const VERSIONS: &[&str] = &[
     "approach",
     "one",
 ];
-/// Words before code that offer it beside what was given.
+/// Phrases before code that offer it as an alternative.
 const OFFERS: &[&[&str]] = &[
     &["another", "way"],
     &["another", "option"],
@@ -83,21 +83,21 @@ const OFFERS: &[&[&str]] = &[
     &["in", "case", "you"],
     &["optionally"],
 ];
-/// Words by which it is meant all the same.
+/// Words that say that the code is the answer nevertheless.
 const MEANT: &[&str] = &[
     "new", "final", "improved", "updated", "complete", "whole", "full", "but", "with",
 ];
 
-/// Why code may not be the one that is meant although nothing warns of it.
+/// Why code may not be the answer although it is not called wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Beside {
-    /// It was so, or is said to be wrong in words that are not wholly understood.
+    /// It is an old version, or may be called wrong in another language.
     Old,
-    /// It is offered beside what was given before.
+    /// It is an alternative to code before it.
     Offered,
 }
 
-/// Whether a remark on code names it an old version, or offers it beside another.
+/// Whether a remark calls code an old version or offers it as an alternative.
 pub(crate) fn beside(said: &str) -> Option<Beside> {
     let lower = said.to_lowercase();
     let words = words_of(&lower);
@@ -120,9 +120,9 @@ pub(crate) fn beside(said: &str) -> Option<Beside> {
     is_offered.then_some(Beside::Offered)
 }
 
-/// Whether a remark on code says that it is not to be so.
+/// Whether a remark says that code is wrong.
 pub(crate) fn warns(said: &str) -> bool {
-    /// Words of a title.
+    /// The most words of a title.
     const TITLE_MAX: usize = 4;
     let said = said.to_lowercase();
     let words = words_of(&said);

@@ -72,7 +72,7 @@ const ALTERNATIVES: &str = "alternatief, alternatyw, alternatif, falls du, falls
     otra opción, se prefer, se quiser, outra opção, se vuoi, als je liever, als u liever, альтернатив, \
     если вы хотите, если хотите, 或者, 如果你想, 如果您想, 另一种, 另一種, 別の方法, あるいは, 대안, 또는";
 
-/// The words of a list, to be looked up: each line of a prompt is looked at.
+/// The words of a list as a set, because every line of a prompt is checked against it.
 type Known = LazyLock<HashSet<&'static str>>;
 
 impl SentenceLanguage {

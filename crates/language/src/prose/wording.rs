@@ -1,6 +1,6 @@
-//! How a prompt says a thing: the words by which a sentence or a heading denies, doubts, reports or
-//! takes back what it says, and where a sentence begins and ends. A list of words is one text, with commas
-//! between them.
+//! Recognises by their words what the sentences and headings of a prompt mean: that they deny, doubt, report, demand
+//! or retract something. Also finds where a sentence begins and ends. Each list of words is one text with commas
+//! between the words.
 
 use super::sentence_language::{
     SentenceLanguage, asks_in_another_language, denies_in_another_language,
@@ -13,19 +13,19 @@ pub(crate) const REPORTS: &str = "actual, actually, at the moment, before, curre
 /// Phrases about something to be fixed. After one of `REQUESTS` they only name it.
 pub(crate) const FAULTS: &str =
     "broken, bug, buggy, bugs, fail, failed, failing, fails, off by one, off-by-one";
-/// What a sentence says too where it is no plain expectation: it denies, contrasts or doubts.
+/// Words of sentences that are not clear expectations, because they deny, contrast or doubt.
 pub(crate) const DOUBTS: &str = "although, but, can't, cannot, didn't, doesn't, don't, error, errors, except, gave, gets, he, \
     how come, however, i get, isn't, maybe, might, no, not, now, people, perhaps, probably, \
     rather than, returned, said, says, seems, she, sic, still, suppose, tbc, tbd, they, though, \
     to be confirmed, to be discussed, told, typo, unclear, unless, unlike, unsure, users, we get, whereas, \
     while, why, without, won't, you get";
-/// How a clause begins that asks for something.
+/// Words at the start of a clause that makes a request.
 pub(crate) const REQUESTS: &str = "add, build, change, complete, correct, create, define, develop, extend, fix, handle, i need, \
     i want, implement, keep, let's, make, please, program, provide, put, raise, refactor, repair, \
     replace, rewrite, use, we need, we want, write";
-/// What a sentence says anywhere that asks for something.
+/// Phrases anywhere in a sentence that makes a request.
 const POLITE: &str = "can u, can you, could you, i'd like, would like, would you";
-/// The same in other languages, as parts of words, with words of thanks.
+/// Parts of words with which other languages make a request or give thanks.
 const POLITE_ELSEWHERE: &str = "baue, bitte, brauche, crea , crée, danke, ecri, erstell, escrev, escrib, gracias, grazie, \
     implement, maak, merci, napisz, necesit, por favor, s'il, schreib, schrijf, scriv, skriv, yaz, \
     écri, напиш, нужн, спасибо, создай, 写, 寫, 请, 請, 谢谢, 書いて, 作って, ください, ありがとう, 작성, 만들, 주세요, 감사";
@@ -34,14 +34,14 @@ const MENDING: &str = "change, correct, fix, make, repair";
 /// Phrases of sentences that demand what they state.
 pub(crate) const DEMANDING: &str = "acceptance, criteria, desired, ensure, expect, expected, expects, has to, have to, make sure, must, \
     need, needs, pass, required, shall, should, want, wanted, wants";
-/// By what a sentence shows that it gives an example, or leads to one in its words: `so that f(1) == 2`.
+/// Phrases of sentences that give or introduce an example: `so that f(1) == 2`.
 const EXEMPLIFYING: &str =
     "e.g, eg, example, examples, for instance, i.e, so that, something like, such as, such that";
-/// How the rest of a sentence begins that only explains its result.
+/// Words at the start of the rest of a sentence that only explains the result before it.
 const EXPLAINING: &str = "and so on, because, etc, of course, please, so, thanks, thx, too";
-/// How what stands before or behind an example begins where it says for which input the example is.
+/// Words at the start of a text beside an example that says for which input the example is.
 const SITUATIONS: &str = "for, if, note, when, where, with";
-/// Words of inputs, whatever they are for.
+/// Words that describe inputs of any function.
 const INPUTS: &str = "argument, arguments, bases, both, character, characters, date, dates, default, defaults, digit, digits, \
     duplicate, duplicates, element, elements, empty, entries, entry, equal, even, first, float, floats, \
     input, inputs, integer, integers, item, items, key, keys, last, leading, letter, letters, line, lines, \
@@ -50,62 +50,66 @@ const INPUTS: &str = "argument, arguments, bases, both, character, characters, d
     sequence, set, sets, several, single, sorted, space, spaces, string, strings, text, texts, ties, \
     trailing, tuple, tuples, two, type, types, value, values, vowel, vowels, whitespace, word, words, zero, \
     zeros";
-/// What surrounds code that runs, and is no input of it: what happens with or without it is a report.
+/// Words for the surroundings of running code. They are no inputs: a sentence about what happens with or without them
+/// is a report.
 const SURROUNDINGS: &str = "build, ci, deploy, deployment, environment, logs, patch, prod, production, \
     release, server, staging";
-/// By what a text shows that what it leads to is somebody's saying, and no example of the user's own.
+/// Words of texts that attribute what follows to another person or a model, so that it is no example of the user's
+/// own.
 const ATTRIBUTING: &str = "according to, claim, claimed, claims, guess, guessed, guesses, hallucinated, \
     hallucination, insists, posted, proposed, replied, reported, says, suggested, suggests, supposedly, \
     told, wrote";
-/// What examples may be of, or come from, and still be the user's own: behind `of`, `from` or `by`.
+/// Words after `of`, `from` or `by` with which examples are still the user's own: `examples of the expected output`.
 const OF_EXAMPLES: &str = "acceptance, behavior, behaviour, call, calling, calls, desired, each, expected, \
     function, how, input, inputs, it, method, output, outputs, requirements, results, spec, \
     specification, tests, these, this, usage, use, using, wanted, what";
-/// What a sentence says of code that does not hold, whatever it is called.
+/// Phrases of sentences that say that code does not hold.
 pub(crate) const FAULTY: &str = "any more, anymore, at the moment, bogus, buggy, currently, deprecated, \
     disregard, do not follow, do not rely, do not trust, do not use, does not hold, don't follow, \
     don't rely, don't trust, don't use, erroneous, faulty, flawed, has to go, have to go, incorrect, \
     isn't correct, isn't right, made up, misleading, misprint, misprints, mistake, mistaken, mistakes, \
     no longer, not correct, not right, not true, not valid, not what, obsolete, off by one, off-by-one, \
     out of date, outdated, right now, stale, superseded, typo, typos, untrue, wrong";
-/// By what a heading, a comment, a title or a name shows that what stands with it is what is or was, and is not wanted.
+/// Words of a heading, comment, title or name that say that the code there shows past or present behaviour, not the
+/// wanted one.
 const OF_THE_PAST: &str = "abandoned, answered, anti-example, anti-examples, anti-pattern, as is, \
     before the, behaved, cancelled, characterisation, characterization, counter-example, \
     counterexample, counterexamples, did, discarded, documents, for now, gave, incorrectly, \
     known issue, known issues, legacy, non-example, quirk, quirks, rejected, repro, reproduces, \
     reproduction, to be fixed, unfixed, used to, withdrawn, workaround, wrongly";
-/// The same of two words: one of these, and what it is said of.
+/// Adjectives of past or present behaviour, if one of `STATES` follows: `current output`.
 const FORMER: &str =
     "actual, current, existing, former, old, original, present, previous, prior, today's";
 const STATES: &str = "behavior, behaviour, bug, bugs, code, implementation, output, outputs, result, results, semantics, \
     state, tests, version, versions";
-/// How a line begins that changes or takes back what was said before it. A mark follows: `Update: no signs`.
+/// Words at the start of a line that changes or retracts what was said before it. A punctuation mark follows:
+/// `Update: no signs`.
 const AMENDMENTS: &str = "actually, addendum, amendment, change of plan, change of plans, correction, edit, edited, erratum, \
     hang on, hm, hmm, hold on, instead, later, never mind, nevermind, nope, on reflection, on second thought, \
     on second thoughts, oops, p.s, postscript, ps, revised, revision, scratch that, sorry, upd, update, \
     updated, wait, whoops";
-/// How a sentence begins that takes examples back which stand further up.
+/// Words at the start of a sentence that retracts examples above it.
 const WITHDRAWING: &str = "cancel, delete, discard, disregard, drop, forget, ignore, remove, scratch, skip, strike, withdraw";
-/// What it takes back.
+/// Words for what such a sentence retracts.
 const WITHDRAWN: &str =
     "assert, assertion, assertions, asserts, doctest, doctests, example, examples, test, tests";
-/// What a sentence may begin with before a colon and still say nothing of an example before it.
+/// Labels before a colon with which a sentence does not refer to an example before it.
 const KNOWN_LABELS: &str = "also, assumptions, behavior, behaviour, bonus, constraint, constraints, \
     edge case, edge cases, example, examples, explanation, format, goal, hint, input, inputs, limit, \
     limits, name, note, notes, optional, output, outputs, raises, requirement, requirements, returns, \
     rule, rules, signature, style, tests, usage";
-/// By what a sentence behind an example shows that it gives a rule.
+/// Words of sentences after an example that state a rule.
 const RULES: &str = "accept, accepts, allowed, does not change, does not count, does not matter, handle, handles, \
     ignored, needed, optional, raise, raised, raises, support, supports, use, work, works, worry";
-/// How a sentence begins that gives a rule, or only remarks something or thanks.
+/// Words at the start of a sentence that states a rule, remarks on something or gives thanks.
 const RULE_OPENINGS: &str = "all, any, anything, best, cheers, constraints, do not, don't, each, empty, every, everything, \
     explanation, hint, if, invalid, kind regards, negative, no, note that, note:, only, other, otherwise, \
     regards, tests, thank, thanks, the class, the code, the function, the method, the module, the order, \
     the tests, thx, where";
-/// How a sentence begins that forbids something.
+/// Words at the start of a sentence that forbids something.
 const FORBIDDING: &str =
     "avoid, do not, don't, never, no, not, please do not, please don't, please no, without";
-/// What is forbidden or asked for of the code alone, whatever it answers.
+/// Words for properties of the code itself. Forbidding or requesting them says nothing about results.
 const OF_THE_CODE: &str = "argument, arguments, async, builtins, class, classes, code, comment, comments, decorator, \
     decorators, dependencies, dependency, docstring, docstrings, eval, exception, exceptions, exec, \
     explanation, explanations, file, files, global, globals, import, imports, lambda, lambdas, \
@@ -113,9 +117,10 @@ const OF_THE_CODE: &str = "argument, arguments, async, builtins, class, classes,
     packages, pandas, print, prints, raise, raises, recursion, recursive, regex, regexes, \
     regular expressions, side effects, signature, standard library, stdlib, test, tests, third party, \
     third-party, type hints";
-/// How a sentence begins that points at something before it says what about it.
+/// Words at the start of a sentence that draw attention to the rest of it.
 const POINTING: &str = "hint, note, note that, note:, only, otherwise, where";
-/// How a sentence begins that speaks of something named before, or of one thing: no general rule.
+/// Words at the start of a sentence about something mentioned before or about a single case, which is no general
+/// rule.
 const PARTICULAR: &str =
     "as, here, it, one, so, some, something, still, that, the, there, these, this, what, which";
 /// Phrases with which people complain about a result.
@@ -135,16 +140,16 @@ pub(crate) fn last_sentence(line: &str) -> &str {
     from.map_or(line, |at| &line[at + 2..])
 }
 
-/// Whether a line leads over to what is not wanted.
+/// Whether a line introduces code that is not wanted.
 pub(crate) fn heads_a_report(line: &str) -> bool {
     let last = last_sentence(line);
     denies_in_another_language(last) || says_any(last, REPORTS) || shows_what_was(last)
 }
 
-/// A sentence is looked for in so many bytes: what is longer is cut there.
+/// The most bytes of a sentence. A longer one is cut at this length.
 const SENTENCE_BYTES_MAX: usize = 4_000;
 
-/// What stands before a place in its sentence.
+/// The part of a sentence before a position.
 pub(crate) fn before_in_sentence(text: &str) -> &str {
     let mut start = text.len().saturating_sub(SENTENCE_BYTES_MAX);
     while !text.is_char_boundary(start) {
@@ -172,7 +177,7 @@ fn is_code(line: &str) -> bool {
     line.contains(['(', '=', '>']) || line.trim_end().ends_with(':')
 }
 
-/// What stands behind a place in its sentence.
+/// The part of a sentence after a position.
 pub(crate) fn behind_in_sentence(text: &str) -> &str {
     let mut end = text.len().min(SENTENCE_BYTES_MAX);
     while !text.is_char_boundary(end) {
@@ -252,8 +257,8 @@ pub(crate) fn tells_of_people(sentence: &str) -> bool {
     says_any(sentence, PEOPLE) && !requests(sentence) && !demands(sentence)
 }
 
-/// Whether a text begins like one that says for which input an example is: `With an empty list`. What it says of
-/// anything around the code (`With the patch reverted`) makes it a report.
+/// Whether a text begins like one that says for which input an example is: `With an empty list`. A text about the
+/// surroundings of the code (`With the patch reverted`) is a report instead.
 pub(crate) fn begins_a_situation(text: &str) -> bool {
     let bare = text.trim_start_matches(|c: char| !c.is_alphanumeric());
     starts_with_any(opening(bare), SITUATIONS)
@@ -261,7 +266,7 @@ pub(crate) fn begins_a_situation(text: &str) -> bool {
         && !says_any(text, SURROUNDINGS)
 }
 
-/// Whether a text speaks of an input, in words that are those of inputs everywhere, or by a value in it.
+/// Whether a text is about an input: it has a word that describes inputs, or a value.
 pub(crate) fn speaks_of_input(text: &str) -> bool {
     let has_value = text.contains(|c: char| c.is_ascii_digit() || "\"'`[({=".contains(c));
     let mut words = text.split(|c: char| !c.is_alphanumeric());
@@ -269,13 +274,13 @@ pub(crate) fn speaks_of_input(text: &str) -> bool {
     has_value || has_letter || says_any(text, INPUTS)
 }
 
-/// Whether a text speaks of what surrounds code that runs.
+/// Whether a text is about the surroundings of running code.
 pub(crate) fn speaks_of_surroundings(text: &str) -> bool {
     says_any(text, SURROUNDINGS)
 }
 
-/// Whether a text gives what it leads to as somebody's saying, or as an example of something that is not known to be
-/// wanted: `Example of a hallucination`.
+/// Whether a text attributes what follows to another person or a model, or introduces it as an example of something
+/// that may not be wanted: `Example of a hallucination`.
 pub(crate) fn attributes(text: &str) -> bool {
     let lower = text.to_lowercase();
     let is_of_something_else = || {
@@ -295,7 +300,7 @@ pub(crate) fn attributes(text: &str) -> bool {
     says_any(text, ATTRIBUTING) || is_of_something_else()
 }
 
-/// Whether a heading, a comment, a title or a name says that what stands with it is what is or was.
+/// Whether a heading, comment, title or name says that the code there shows past or present behaviour.
 pub(crate) fn shows_what_was(text: &str) -> bool {
     let lower = text.to_lowercase();
     let words: Vec<&str> = lower
@@ -312,7 +317,7 @@ pub(crate) fn shows_what_was(text: &str) -> bool {
         || says_any(&lower, FAULTS) && !starts_with_any(opening(&lower), REQUESTS)
 }
 
-/// Whether a line changes or takes back what was said before it: `Update: no signs please`.
+/// Whether a line changes or retracts what was said before it: `Update: no signs please`.
 pub(crate) fn amends(line: &str) -> bool {
     let bare = opening(line).to_lowercase();
     each(AMENDMENTS).any(|word| {
@@ -337,7 +342,7 @@ pub(crate) fn amends(line: &str) -> bool {
     })
 }
 
-/// Whether a sentence takes examples back that stand somewhere before it.
+/// Whether a sentence retracts examples before it.
 pub(crate) fn withdraws(sentence: &str) -> bool {
     let bare = opening(sentence);
     let bare = bare.strip_prefix("Please ").unwrap_or(bare);
@@ -350,7 +355,7 @@ pub(crate) fn withdraws(sentence: &str) -> bool {
         )
 }
 
-/// Whether what stands before an example in its sentence leads to one.
+/// Whether the text before an example in its sentence introduces it.
 pub(crate) fn leads_to_an_example(lead: &str) -> bool {
     SentenceLanguage::of(lead) == SentenceLanguage::Nothing
         || says_any(lead, EXEMPLIFYING)
@@ -360,7 +365,7 @@ pub(crate) fn leads_to_an_example(lead: &str) -> bool {
         || requests(lead)
 }
 
-/// Whether what stands behind an example in its sentence only explains it.
+/// Whether the text after an example in its sentence only explains it.
 pub(crate) fn only_explains(trail: &str) -> bool {
     let speaks = |c: char| !c.is_ascii() && !c.is_alphanumeric() && !NEUTRAL.contains(c);
     let bare = trail.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '(');
@@ -375,7 +380,7 @@ pub(crate) fn only_explains(trail: &str) -> bool {
         || SentenceLanguage::of(bare) == SentenceLanguage::Nothing
 }
 
-/// Whether a sentence in the paragraph behind an example, and not its first one, complains of it or reports.
+/// Whether a later sentence of the paragraph after an example complains about it or reports something.
 pub(crate) fn complains_later(sentence: &str) -> bool {
     let complains = says_any(sentence, COMPLAINTS)
         || says_any(sentence, "got, today, yesterday")
@@ -385,7 +390,7 @@ pub(crate) fn complains_later(sentence: &str) -> bool {
         || complains && !requests(sentence) && !demands(sentence)
 }
 
-/// Whether a sentence asks for something by a verb, and not by a `please` alone.
+/// Whether a sentence makes a request with a verb, and not only with `please`.
 fn asks_for_something(sentence: &str) -> bool {
     let lower = sentence.to_lowercase();
     let asks_politely = lower.split_once("please ").is_some_and(|(_, asked)| {
@@ -394,7 +399,7 @@ fn asks_for_something(sentence: &str) -> bool {
     asks_politely || requests(&lower.replace("please", ""))
 }
 
-/// Whether a sentence asks for what was just shown to be otherwise: `Please make it four`, `Correct the assertion`.
+/// Whether a sentence requests that what was just shown be different: `Please make it four`, `Correct the assertion`.
 fn mends(sentence: &str) -> bool {
     let lower = sentence.to_lowercase();
     let bare = lower.strip_prefix("please ").unwrap_or(&lower);
@@ -403,9 +408,9 @@ fn mends(sentence: &str) -> bool {
     starts_with_any(bare, MENDING) && is_shown
 }
 
-/// Whether a sentence begins with a label of which nothing is known, such as a name: `Bob: no signs please`.
+/// Whether a sentence begins with an unknown label, such as a name: `Bob: no signs please`.
 fn has_unknown_label(sentence: &str) -> bool {
-    /// Words of a label.
+    /// The most words of a label.
     const WORDS_MAX: usize = 3;
     let Some((label, rest)) = opening(sentence).split_once(':') else {
         return false;
@@ -421,10 +426,10 @@ fn has_unknown_label(sentence: &str) -> bool {
         && !starts_with_any(label, REQUESTS)
 }
 
-/// Whether a sentence behind an example plainly takes nothing of it back: it leads to something else, asks,
-/// thanks or gives a rule. Whatever else people may say of a result is not known to be no complaint.
+/// Whether a sentence after an example clearly retracts nothing of it: it introduces something else, makes a request,
+/// gives thanks or states a rule. Any other sentence about a result may be a complaint.
 pub(crate) fn goes_on(sentence: &str) -> bool {
-    /// Words of a heading that says only that what follows is wanted: then what stands before it is not.
+    /// Words of a heading that says that only what follows is wanted, and not what is before it.
     const HEADING_WORDS: usize = 2;
     let bare = opening(sentence);
     let end = sentence.trim_end_matches(['*', '_']);
@@ -477,7 +482,7 @@ pub(crate) fn says_any(text: &str, words: &str) -> bool {
     })
 }
 
-/// A text without quoted parts: `f('wrong')` says nothing.
+/// A text without its quoted parts, whose words mean nothing here: `f('wrong')`.
 pub(crate) fn without_strings(text: &str) -> String {
     let mut out = String::new();
     let mut open: Option<char> = None;

@@ -1,4 +1,4 @@
-//! Python.
+//! The sample of Python for the tests that every language passes.
 
 use journeyman_language::python::Python;
 use journeyman_sandbox::Level;

@@ -67,7 +67,7 @@ impl Default for SupervisorTimeouts {
     }
 }
 
-/// What a new supervisor is told.
+/// The configuration that a new supervisor is started with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SupervisorConfig {
     pub(crate) data_dir: PathBuf,
@@ -94,7 +94,7 @@ pub fn supervise(config: &str) -> Result<(), Error> {
         })?;
     if let Err(error) = rustix::process::setsid() {
         // It leads its process group already, because a shell started it.
-        tracing::warn!(%error, "no session of its own");
+        tracing::warn!(%error, "the supervisor could not start a session of its own");
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -218,7 +218,7 @@ impl Supervisor {
             if !users.alone().map_err(failed)? {
                 self.used.set(Instant::now());
             } else if self.used.get().elapsed() >= self.config.idle {
-                tracing::info!("nobody uses it");
+                tracing::info!("no process uses the server any more");
                 return Ok(End::Unwanted);
             } else {
                 users.release().map_err(failed)?;

@@ -43,9 +43,9 @@ pub(super) struct Steps {
 }
 
 /// The progress of a call.
-pub(super) enum Went {
-    Asks(InputRequiredResult),
-    Done(String),
+pub(super) enum CallProgress {
+    InputRequired(InputRequiredResult),
+    Complete(String),
 }
 
 pub(super) const NAME: (&str, Ask) = (
@@ -197,7 +197,7 @@ pub(super) fn go(
     steps: &Steps,
     (carried, responses): (&Option<String>, &Option<InputResponses>),
     context: &RequestContext<RoleServer>,
-) -> Result<Went, ErrorData> {
+) -> Result<CallProgress, ErrorData> {
     let client = context.client_capabilities().unwrap_or_default();
     // The round that the answers are for. Only this server can have sealed another one.
     let round = match (&steps.state, carried) {
@@ -222,7 +222,11 @@ pub(super) fn go(
     if round + 1 < steps.rounds.len() {
         return ask(codec, steps, round + 1, &client);
     }
-    Ok(Went::Done(format!("{}: {}", steps.words, said.join(", "))))
+    Ok(CallProgress::Complete(format!(
+        "{}: {}",
+        steps.words,
+        said.join(", ")
+    )))
 }
 
 fn ask(
@@ -230,7 +234,7 @@ fn ask(
     steps: &Steps,
     round: usize,
     client: &ClientCapabilities,
-) -> Result<Went, ErrorData> {
+) -> Result<CallProgress, ErrorData> {
     let mut requests = InputRequests::new();
     for (name, what) in steps.rounds[round] {
         if what.suits(client) {
@@ -241,7 +245,10 @@ fn ask(
         State::None => None,
         State::Sealed => Some(codec.seal_json(&round).map_err(broken)?),
     };
-    Ok(Went::Asks(InputRequiredResult::new(Some(requests), state)))
+    Ok(CallProgress::InputRequired(InputRequiredResult::new(
+        Some(requests),
+        state,
+    )))
 }
 
 /// The essence of an answer: the single value of a form, a model's text, or the roots.
@@ -262,11 +269,13 @@ pub(super) fn answer(response: &Value) -> String {
         .map_or_else(|| value.to_string(), str::to_owned)
 }
 
-impl From<Went> for CallToolResponse {
-    fn from(went: Went) -> Self {
-        match went {
-            Went::Asks(asks) => asks.into(),
-            Went::Done(words) => CallToolResult::success(vec![ContentBlock::text(words)]).into(),
+impl From<CallProgress> for CallToolResponse {
+    fn from(progress: CallProgress) -> Self {
+        match progress {
+            CallProgress::InputRequired(asks) => asks.into(),
+            CallProgress::Complete(words) => {
+                CallToolResult::success(vec![ContentBlock::text(words)]).into()
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use rmcp::model::{
 };
 
 use super::PICTURE;
-use super::input::{Ask, State, Steps, Went};
+use super::input::{Ask, CallProgress, State, Steps};
 
 /// The name of the prompt that first asks the user.
 pub(super) const ASKING: &str = "test_input_required_result_prompt";
@@ -102,9 +102,11 @@ pub(super) fn get(request: &GetPromptRequestParams) -> Option<GetPromptResult> {
 }
 
 /// The prompt [`ASKING`] at its current stage.
-pub(super) fn asked(went: Went) -> GetPromptResponse {
-    match went {
-        Went::Asks(asks) => asks.into(),
-        Went::Done(words) => GetPromptResult::new(vec![user(ContentBlock::text(words))]).into(),
+pub(super) fn asked(progress: CallProgress) -> GetPromptResponse {
+    match progress {
+        CallProgress::InputRequired(asks) => asks.into(),
+        CallProgress::Complete(words) => {
+            GetPromptResult::new(vec![user(ContentBlock::text(words))]).into()
+        }
     }
 }

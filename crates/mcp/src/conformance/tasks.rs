@@ -14,46 +14,48 @@ use rmcp::{ErrorData, RoleServer};
 use serde_json::Value;
 
 use super::Fixtures;
-use super::input::{self, Ask, Round, State, Steps, Went, answer};
+use super::input::{self, Ask, CallProgress, Round, State, Steps, answer};
 
 /// Whether a call becomes a task.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum AsTask {
-    Never,
-    /// If the client supports tasks.
-    IfKnown,
-    /// Always; the call fails without them.
-    Always,
+enum TaskSupport {
+    /// It never does.
+    Forbidden,
+    /// It does if the client supports tasks.
+    Optional,
+    /// It always does; the call fails if the client does not support tasks.
+    Required,
 }
 
-/// How the task ends.
+/// How a call ends.
 #[derive(Clone, Copy)]
-enum End {
-    Well,
-    /// The tool reports an error.
-    Failing,
-    /// The tool returns no result.
-    Broken,
+enum Outcome {
+    /// The tool returns a result.
+    Success,
+    /// The tool returns a result that reports an error.
+    ToolError,
+    /// The call is answered with a JSON-RPC error.
+    ProtocolError,
 }
 
 struct Job {
     name: &'static str,
     words: &'static str,
-    as_task: AsTask,
+    task_support: TaskSupport,
     /// A request made before the task is created.
     before: Option<Steps>,
     /// A request made by the task at its start.
     during: Round,
-    end: End,
+    outcome: Outcome,
 }
 
 const PLAIN: Job = Job {
     name: "greet",
     words: "Greets at once.",
-    as_task: AsTask::Never,
+    task_support: TaskSupport::Forbidden,
     before: None,
     during: &[],
-    end: End::Well,
+    outcome: Outcome::Success,
 };
 
 const JOBS: &[Job] = &[
@@ -61,34 +63,34 @@ const JOBS: &[Job] = &[
     Job {
         name: "slow_compute",
         words: "Takes so many seconds.",
-        as_task: AsTask::IfKnown,
+        task_support: TaskSupport::Optional,
         ..PLAIN
     },
     Job {
         name: "failing_job",
         words: "Fails after a while.",
-        as_task: AsTask::Always,
-        end: End::Failing,
+        task_support: TaskSupport::Required,
+        outcome: Outcome::ToolError,
         ..PLAIN
     },
     Job {
         name: "protocol_error_job",
         words: "Breaks after a while.",
-        as_task: AsTask::IfKnown,
-        end: End::Broken,
+        task_support: TaskSupport::Optional,
+        outcome: Outcome::ProtocolError,
         ..PLAIN
     },
     Job {
         name: "confirm_delete",
         words: "Asks before it goes on.",
-        as_task: AsTask::Always,
+        task_support: TaskSupport::Required,
         during: &[("confirm", Ask::User("Delete it?", "confirm", "boolean"))],
         ..PLAIN
     },
     Job {
         name: "multi_input",
         words: "Asks two things before it goes on.",
-        as_task: AsTask::Always,
+        task_support: TaskSupport::Required,
         during: &[
             ("first", Ask::User("The first value?", "value", "string")),
             ("second", Ask::User("The second value?", "value", "string")),
@@ -98,7 +100,7 @@ const JOBS: &[Job] = &[
     Job {
         name: "test_tool_with_task",
         words: "Asks, and then becomes a task.",
-        as_task: AsTask::Always,
+        task_support: TaskSupport::Required,
         before: Some(Steps {
             rounds: &[&[input::NAME]],
             state: State::None,
@@ -133,7 +135,7 @@ async fn start(
     context: &RequestContext<RoleServer>,
 ) -> Result<CallToolResponse, ErrorData> {
     let client = context.client_capabilities().unwrap_or_default();
-    if job.as_task == AsTask::Always && !client.supports_tasks() {
+    if job.task_support == TaskSupport::Required && !client.supports_tasks() {
         let wanted = ClientCapabilities::builder().enable_tasks().build();
         return Err(ErrorData::missing_required_client_capability(wanted));
     }
@@ -149,12 +151,12 @@ async fn start(
         Some(steps) => {
             let said = (&request.request_state, &request.input_responses);
             match input::go(&fixtures.codec, steps, said, context)? {
-                Went::Asks(asks) => return Ok(asks.into()),
-                Went::Done(words) => words,
+                CallProgress::InputRequired(asks) => return Ok(asks.into()),
+                CallProgress::Complete(words) => words,
             }
         }
     };
-    if job.as_task == AsTask::Never {
+    if job.task_support == TaskSupport::Forbidden {
         return Ok(CallToolResult::success(vec![ContentBlock::text(words)]).into());
     }
     let seconds = given("seconds").and_then(Value::as_f64).unwrap_or(SECONDS);
@@ -192,9 +194,9 @@ async fn ask_and_work(
 async fn work(job: &Job, time: Duration, words: String) -> Result<CallToolResult, ErrorData> {
     tokio::time::sleep(time).await;
     let content = vec![ContentBlock::text(words)];
-    match job.end {
-        End::Well => Ok(CallToolResult::success(content)),
-        End::Failing => Ok(CallToolResult::error(content)),
-        End::Broken => Err(ErrorData::internal_error("this tool always breaks", None)),
+    match job.outcome {
+        Outcome::Success => Ok(CallToolResult::success(content)),
+        Outcome::ToolError => Ok(CallToolResult::error(content)),
+        Outcome::ProtocolError => Err(ErrorData::internal_error("this tool always breaks", None)),
     }
 }

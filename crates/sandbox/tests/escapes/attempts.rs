@@ -19,7 +19,7 @@ pub(crate) enum Way {
     Analyse(&'static str),
 }
 
-/// One attempt.
+/// One attempt to escape, with what each level of sandbox must report of it.
 pub(crate) struct Attempt {
     pub(crate) name: &'static str,
     pub(crate) way: Way,

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
 impl BuiltIn for ExpandContext {
     const NAME: &'static str = "expand_context";
     const DESCRIPTION: &'static str =
-        "Shows the exact text that a summary cites, as it was before it was summarised.";
+        "Shows the exact text that a summary refers to, as it was before it was summarised.";
     const PERMISSION: Permission = Permission::Read;
     const REPEATABLE: bool = true;
     type Arguments = Arguments;

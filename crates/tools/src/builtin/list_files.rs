@@ -19,7 +19,7 @@ pub(super) struct ListFiles;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Arguments {
-    /// Only files that fit this pattern, `**/*.py` for example. All files if it is left out.
+    /// Only files whose path matches this pattern, such as `**/*.py`. All files if it is left out.
     #[schemars(length(min = 1, max = 256))]
     glob: Option<String>,
 }
@@ -28,7 +28,7 @@ pub(super) struct Arguments {
 impl BuiltIn for ListFiles {
     const NAME: &'static str = "list_files";
     const DESCRIPTION: &'static str =
-        "Lists the task's files: the path, the version and the bytes of each.";
+        "Lists the task's files: the path, the version and the size in bytes of each.";
     const PERMISSION: Permission = Permission::Read;
     const REPEATABLE: bool = true;
     type Arguments = Arguments;

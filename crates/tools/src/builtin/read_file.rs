@@ -14,10 +14,10 @@ pub(super) struct ReadFile;
 pub(super) struct Arguments {
     /// The file, relative to the task's root.
     path: FilePath,
-    /// The first line to show, from 1. The first of the file if it is left out.
+    /// The first line to show, counted from 1. The start of the file if it is left out.
     #[schemars(range(min = 1))]
     from_line: Option<usize>,
-    /// How many lines to show. All to the end if it is left out.
+    /// The number of lines to show. All lines to the end if it is left out.
     #[schemars(range(min = 1))]
     lines: Option<usize>,
 }

@@ -14,7 +14,7 @@ pub(super) struct ReadVersion;
 pub(super) struct Arguments {
     /// The file, relative to the task's root.
     path: FilePath,
-    /// Which version of it, from 1. `list_files` shows the newest.
+    /// The version of the file, counted from 1. `list_files` shows the newest one.
     #[schemars(range(min = 1))]
     version: u64,
 }

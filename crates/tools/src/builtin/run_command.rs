@@ -15,7 +15,7 @@ pub(super) struct RunCommand;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Arguments {
-    /// The program and its arguments, each for itself: `["python", "-m", "pytest"]`. No shell reads it.
+    /// The program and its arguments as separate strings: `["python", "-m", "pytest"]`. No shell interprets them.
     #[schemars(length(min = 1, max = 256))]
     command: Vec<String>,
 }
@@ -24,14 +24,14 @@ pub(super) struct Arguments {
 impl BuiltIn for RunCommand {
     const NAME: &'static str = "run_command";
     const DESCRIPTION: &'static str = "Runs a command in a sandbox with the task's files, without a network. \
-         What it changes there is not kept.";
+         Its changes to files are discarded afterwards.";
     const PERMISSION: Permission = Permission::Run;
     const REPEATABLE: bool = true;
     type Arguments = Arguments;
 
     async fn run(context: &CallContext, arguments: Arguments) -> Result<Output, ToolError> {
         if arguments.command.iter().any(|word| word.contains('\0')) {
-            let problem = "a command's words must not have a NUL";
+            let problem = "the program and its arguments must not contain a NUL byte";
             return Err(ToolError::Failed(problem.into()));
         }
         let command = arguments.command;

@@ -24,7 +24,7 @@ pub(super) struct SearchFiles;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Arguments {
-    /// A regular expression, looked for in each line. No look-around, no back-references.
+    /// A regular expression, matched against each line. Look-around and back-references are not supported.
     #[schemars(length(min = 1, max = 1024))]
     pattern: String,
     /// Only this file. All files if it is left out.
@@ -35,7 +35,7 @@ pub(super) struct Arguments {
 impl BuiltIn for SearchFiles {
     const NAME: &'static str = "search_files";
     const DESCRIPTION: &'static str =
-        "Finds lines that fit a regular expression in the task's files.";
+        "Finds lines that match a regular expression in the task's files.";
     const PERMISSION: Permission = Permission::Read;
     const REPEATABLE: bool = true;
     type Arguments = Arguments;
@@ -73,7 +73,7 @@ impl BuiltIn for SearchFiles {
             tokio::task::yield_now().await;
         }
         if found.is_empty() {
-            text.push_str("no line fits\n");
+            text.push_str("no line matches\n");
         }
         if more {
             text.push_str("... and more; give a narrower pattern or one file\n");

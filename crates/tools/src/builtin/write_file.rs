@@ -13,7 +13,7 @@ pub(super) struct WriteFile;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Arguments {
-    /// The file, relative to the task's root. It is made if it does not exist.
+    /// The file, relative to the task's root. It is created if it does not exist.
     path: FilePath,
     /// The whole text that the file is to have.
     content: String,
@@ -23,7 +23,7 @@ pub(super) struct Arguments {
 impl BuiltIn for WriteFile {
     const NAME: &'static str = "write_file";
     const DESCRIPTION: &'static str =
-        "Writes one of the task's files anew. Earlier versions are kept and can be read.";
+        "Replaces the text of one of the task's files. Earlier versions are kept and can be read.";
     const PERMISSION: Permission = Permission::Write;
     // The same text again is the same text.
     const REPEATABLE: bool = true;

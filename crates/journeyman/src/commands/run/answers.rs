@@ -54,6 +54,8 @@ async fn line_of_input() -> anyhow::Result<String> {
         let read = std::io::stdin().read_line(&mut line).map(|_| line);
         let _ = said.send(read);
     });
-    let line = heard.await.context("standard input is gone")?;
+    let line = heard
+        .await
+        .context("standard input cannot be read any more")?;
     line.context("cannot read the answer from standard input")
 }

@@ -11,7 +11,7 @@ use journeyman_workflow::Notice;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{answers, asks};
-use super::{Changes, HOLDER_TIME, RETRY, Wish};
+use super::{Changes, HOLDER_TIME, RETRY, RunRequest};
 use crate::client::Client;
 use crate::holder::{Endpoints, Holder};
 use crate::progress::Progress;
@@ -81,12 +81,12 @@ pub(super) async fn work_here(
     settings: &Settings,
     holder: Holder,
     task: &TaskId,
-    wish: &Wish,
+    request: &RunRequest,
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> anyhow::Result<TaskState> {
     let (me, tasks) = (Principal::local(), holder.tasks.clone());
-    let began = begin_here(&tasks, task, wish).await;
+    let began = begin_here(&tasks, task, request).await;
     let mut ending = ShutdownReason::Shutdown;
     let mut answered = Ok(());
     let mut goes_on = matches!(began, Ok(true));
@@ -115,16 +115,16 @@ pub(super) async fn work_here(
 async fn begin_here(
     tasks: &Tasks,
     task: &TaskId,
-    wish: &Wish,
+    request: &RunRequest,
 ) -> Result<bool, journeyman_tasks::Error> {
     let me = Principal::local();
-    let known = match (tasks.state(&me, task).await, wish) {
+    let known = match (tasks.state(&me, task).await, request) {
         (Ok(state), _) => Some(state),
-        (Err(journeyman_tasks::Error::NoSuchTask { .. }), Wish::Submit(_)) => None,
+        (Err(journeyman_tasks::Error::NoSuchTask { .. }), RunRequest::Submit(_)) => None,
         (Err(error), _) => return Err(error),
     };
-    match (wish, known) {
-        (Wish::Submit(content), None) => {
+    match (request, known) {
+        (RunRequest::Submit(content), None) => {
             let submission = Submission {
                 task_id: Some(task.clone()),
                 content: content.clone(),
@@ -133,7 +133,7 @@ async fn begin_here(
             };
             tasks.submit(&me, submission).await?;
         }
-        (wish, known) => match wish.of(&known.unwrap_or_default()) {
+        (request, known) => match request.of(&known.unwrap_or_default()) {
             None => return Ok(false),
             Some(Changes {
                 limits,

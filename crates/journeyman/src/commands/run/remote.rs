@@ -10,7 +10,7 @@ use journeyman_workflow::Notice;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{answers, asks};
-use super::{Changes, Wish};
+use super::{Changes, RunRequest};
 use crate::client::{Client, WatchEnd, is_lost};
 use crate::progress::Progress;
 use crate::settings::{OtherModel, Settings};
@@ -30,30 +30,30 @@ impl RemoteTask<'_> {
     /// the model the server uses instead of the one configured here.
     pub(super) async fn watch(
         &self,
-        wish: &Wish,
+        request: &RunRequest,
         seen: &mut Option<TaskState>,
         is_sent: &mut bool,
         other_model: &mut Option<OtherModel>,
     ) -> anyhow::Result<WatchEnd> {
         let (client, task) = (self.client, self.task);
         *other_model = self.say_conflicts(*is_sent).await?;
-        let known = match wish {
-            Wish::Submit(_) if !*is_sent => None,
+        let known = match request {
+            RunRequest::Submit(_) if !*is_sent => None,
             _ => client.state(task, None).await?,
         };
-        match (wish, &known) {
-            (Wish::Submit(content), None) => {
+        match (request, &known) {
+            (RunRequest::Submit(content), None) => {
                 *is_sent = true;
                 client.submit(task, content.content()).await?;
             }
             (_, None) => bail!("there is no task {task}; `journeyman tasks` lists them"),
-            (wish, Some(now)) => {
+            (request, Some(now)) => {
                 *is_sent = true;
                 if let Some(Changes {
                     limits,
                     out,
                     version,
-                }) = wish.of(now)
+                }) = request.of(now)
                 {
                     // Into a folder of this machine the result is brought at the end.
                     let out = out.filter(|_| client.is_local());
@@ -62,9 +62,9 @@ impl RemoteTask<'_> {
                 }
             }
         }
-        let state = seen.get_or_insert_with(|| match wish {
-            Wish::Submit(_) => TaskState::default(),
-            Wish::Resume(_) => known.unwrap_or_default(),
+        let state = seen.get_or_insert_with(|| match request {
+            RunRequest::Submit(_) => TaskState::default(),
+            RunRequest::Resume(_) => known.unwrap_or_default(),
         });
         loop {
             match self.watch_on(state).await? {
@@ -99,7 +99,7 @@ impl RemoteTask<'_> {
         self.pause(state).await
     }
 
-    /// Lets the task rest for its user who wants to go. It may have ended at that moment.
+    /// Pauses the task because its user interrupted the command. The task may have ended at that moment.
     async fn pause(&self, state: &mut TaskState) -> anyhow::Result<WatchEnd> {
         let pause = &Intervention::Pause;
         let paused = self.client.intervene(self.task, pause, None);

@@ -79,7 +79,7 @@ pub(super) fn submission(
     let usage = |error: LimitError| UsageError(error.to_string());
     check_text("prompt", &prompt).map_err(usage)?; // tests are looked for in it
     if let Some(problem) = prompt_problem(&prompt) {
-        return Err(UsageError(format!("this prompt is not worked on: {problem}")).into());
+        return Err(UsageError(format!("this prompt cannot be worked on: {problem}")).into());
     }
     let language = find(&args.language).map_err(|error| UsageError(error.to_string()))?;
     let mut tests = if args.no_examples {

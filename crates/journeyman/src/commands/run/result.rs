@@ -15,7 +15,7 @@ use journeyman_workflow::{
 };
 use serde_json::{Value, json};
 
-use super::Wish;
+use super::RunRequest;
 use crate::event_text::name;
 use crate::exit::Exit;
 use crate::progress::Progress;
@@ -26,14 +26,14 @@ use crate::text_style::TextStyle;
 /// Writes a result that was made elsewhere, or earlier, into the user's folder.
 pub(super) async fn copy_result(
     task: &TaskId,
-    wish: &Wish,
+    request: &RunRequest,
     mut state: TaskState,
 ) -> anyhow::Result<TaskState> {
     let asked = state.submission.as_ref();
     let is_there = |out: &str| {
         state.output.is_some() && asked.is_some_and(|asked| asked.out.as_deref() == Some(out))
     };
-    let Some(out) = wish.out().filter(|out| !is_there(out)) else {
+    let Some(out) = request.out().filter(|out| !is_there(out)) else {
         return Ok(state);
     };
     if !state.status.is_ended() || !state.has_result() || state.output_problem.is_some() {

@@ -272,7 +272,7 @@ fn is_warned_of(block: &Block) -> bool {
     said_of(block).any(warns)
 }
 
-/// How a block stands beside the file, by what is said of it.
+/// How the text before a block relates it to the file.
 fn beside_the_file(block: &Block) -> Option<Beside> {
     said_of(block).find_map(beside)
 }

@@ -1,5 +1,5 @@
-//! What a prompt says of whole stretches of its lines: by headings and titles of blocks of what stands under them, further
-//! down of what stands above, and by names, docstrings and comments of the tests themselves.
+//! Determines what a prompt says about whole sections: headings and block titles about the lines below them, later
+//! lines about the lines above, and the tests' own names, docstrings and comments about themselves.
 
 use super::asked::{Prompt, is_comment, is_fence};
 use super::surroundings::{is_affirmed, sentences};
@@ -8,11 +8,12 @@ use crate::prose::wording::{
 };
 use crate::python::defined_name;
 
-/// What is said of a prompt's lines, found in one pass over them.
+/// What a prompt says about its lines, found in one pass.
 pub(crate) struct Sections {
-    /// Of each line, whether a heading above it or the title of its block says that what stands there is or was so.
+    /// For each line, whether a heading above it or the title of its block says that it shows past or present
+    /// behaviour.
     is_in_a_report: Vec<bool>,
-    /// The line of the last amendment: what stands above it is taken back or changed.
+    /// The last line that retracts or changes what is above it.
     amended_at: usize,
 }
 
@@ -67,19 +68,19 @@ impl Prompt<'_> {
         self.sections.get_or_init(|| Sections::of(self))
     }
 
-    /// Whether a heading above a line, or the title of the block that it stands in, says that what stands there is or
-    /// was so, and is not wanted.
+    /// Whether a heading above a line, or the title of its block, says that it shows past or present behaviour, which
+    /// is not wanted.
     pub(super) fn is_in_a_report(&self, at: usize) -> bool {
         self.sections().is_in_a_report[at]
     }
 
-    /// Whether something that stands below a line takes back or changes what was said above it.
+    /// Whether a later line retracts or changes what is on this line.
     pub(super) fn is_taken_back(&self, at: usize) -> bool {
         at < self.sections().amended_at
     }
 
-    /// Whether the code on lines `first` to `last`, or the test that it stands in, says of itself that it shows what is
-    /// or was: by a test's name, in its docstring, or in a comment.
+    /// Whether the code on lines `first` to `last`, or the test around it, says that it shows past or present
+    /// behaviour: in the test's name, its docstring or a comment.
     pub(super) fn is_test_of_the_past(&self, first: usize, last: usize) -> bool {
         let is_test = |at: &usize| {
             let name = defined_name(self.lines[*at].text.trim_start());
@@ -99,9 +100,9 @@ impl Prompt<'_> {
             })
     }
 
-    /// The docstring of what a line defines; empty if it has none.
+    /// The docstring of the function or class that a line defines; empty if it has none.
     fn docstring_below(&self, at: usize) -> String {
-        /// Lines of a docstring that are read.
+        /// The most lines of a docstring that are read.
         const LINES_MAX: usize = 40;
         let mut below = self.lines[at + 1..].iter().map(|line| line.text.trim());
         let first = below.find(|line| !line.is_empty()).unwrap_or_default();
@@ -124,7 +125,7 @@ impl Prompt<'_> {
     }
 }
 
-/// What stands behind the language of a block in the line that opens it, as words.
+/// The title of a fenced block as words: the text after the language in its opening line.
 fn title(fence: &str) -> String {
     let info = fence.trim_start().trim_start_matches(['`', '~']);
     let (_, title) = info.trim().split_once([' ', '{', ',']).unwrap_or_default();
@@ -142,8 +143,8 @@ fn heading(line: &str) -> Option<(usize, &str)> {
     text.starts_with(' ').then(|| (level, text.trim()))
 }
 
-/// A name in words: `test_legacy_total` and `TestLegacyTotal` are `test legacy total`. That something fails is what many
-/// tests check.
+/// A name split into words: `test_legacy_total` and `TestLegacyTotal` become `test legacy total`. Words about failing
+/// are left out, because many tests check that something fails.
 fn words_of(name: &str) -> String {
     let mut text = String::new();
     for c in name.chars() {

@@ -12,8 +12,8 @@ use crate::prose::sentence_language::SentenceLanguage;
 use crate::python::literal::{identifier, literal};
 use crate::python::{is_builtin, is_standard};
 
-/// The text of a session without imports of what is to be written, which it finds without them; none
-/// if it is not about what the task asks for.
+/// The text of a session without imports of what is to be written, which is available without them. `None` if the
+/// session is not about what the task asks for.
 fn session_about_the_task(prompt: &Prompt<'_>, session: &str) -> Option<String> {
     let code = code_of(session);
     let source = Source::of(&code);
@@ -50,10 +50,10 @@ fn session_about_the_task(prompt: &Prompt<'_>, session: &str) -> Option<String> 
     is_session.then(|| kept.join("\n"))
 }
 
-/// Doctest examples, one text a group: a group ends at a blank line, at prose below a result, at a line that closes a
-/// docstring or a code block, and its indentation is taken away. One that goes on with what the group before it made is
-/// one text with that. Beside them, as assertions, those whose line states the result itself (`>>> f(2) == 4`): doctest
-/// would take it for no result.
+/// Doctest examples as one text per group. A group ends at a blank line, at prose below a result, or at the end of a
+/// docstring or code block; its indentation is removed. A group that uses names defined by the group before it is
+/// joined to that one. Also, as assertions, the examples whose line states the result itself (`>>> f(2) == 4`),
+/// because doctest would see no expected result there.
 pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<FoundTest>, Vec<FoundTest>) {
     let mut examples = Vec::new();
     let mut assertions = Vec::new();
@@ -151,17 +151,17 @@ pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<FoundTest>, Vec<FoundTest>) 
     (examples, assertions)
 }
 
-/// What a group of a session gives names to, for groups that go on with it.
+/// The names defined by a group of a session, for groups that continue it.
 struct Made {
     names: BTreeSet<String>,
     /// The last line of the group.
     last: usize,
-    /// Its place among the examples.
+    /// The index of its text among the examples.
     at: usize,
 }
 
 impl Made {
-    /// What an example at this place gives names to; none if that is nothing.
+    /// The names that the example at this index defines; `None` if it defines none.
     fn of(found: &FoundTest, at: usize) -> Option<Self> {
         let names = Source::of(&code_of(&found.text)).bound();
         let last = *found.lines.end();
@@ -175,7 +175,7 @@ fn shows_nothing(prompt: &Prompt<'_>, at: usize) -> bool {
     !bare.starts_with("assert") && !bare.starts_with(">>>") && results_shown(prompt, bare) == 0
 }
 
-/// The code of a session, without what it answers.
+/// The code of a session without the shown results.
 fn code_of(session: &str) -> String {
     let code = session.lines().filter_map(|line| {
         line.strip_prefix(">>> ")
@@ -184,21 +184,21 @@ fn code_of(session: &str) -> String {
     code.collect::<Vec<_>>().join("\n")
 }
 
-/// Whether the last line of a session is an answer that is a whole value: no other line belongs to it.
+/// Whether the last line of a session is a result that is a complete value, so that no further line belongs to it.
 fn ends_in_a_value(session: &str) -> bool {
     let last = session.lines().next_back().unwrap_or_default();
     literal(last).is_some_and(|(_, rest)| rest.trim().is_empty())
 }
 
-/// Whether a line is a sentence of prose, and not something that is printed.
+/// Whether a line is a sentence of prose rather than printed output.
 fn is_prose(line: &str) -> bool {
-    /// Fewer words may be printed by the code.
+    /// The fewest words of a sentence. Fewer words may be printed output.
     const WORDS_MIN: usize = 3;
     line.split_whitespace().count() >= WORDS_MIN
         && SentenceLanguage::of(line) == SentenceLanguage::English
 }
 
-/// What doctest is told where an error may say anything.
+/// The doctest option that ignores the message of an exception.
 pub(crate) const ANY_DETAIL: &str = "  # doctest: +IGNORE_EXCEPTION_DETAIL";
 
 /// Whether a result is the name of a Python exception, alone or with a message.

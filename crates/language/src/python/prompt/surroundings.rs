@@ -21,11 +21,11 @@ use crate::python::mentions;
 /// Words at the start of a request to change the behaviour of code. Code to be fixed or refactored must do what
 /// its docstring says.
 const CHANGES: &str = "adapt, alter, change, modify, rewrite, switch, turn, update";
-/// Lines on either side in which the end of the code and the prose beside it are looked for.
+/// The most lines above and below in which the end of the code and the prose beside it are searched for.
 const LINES_MAX: usize = 60;
-/// What a sentence says of code that is to be left alone.
+/// Phrases of sentences about code that must not be changed.
 const IGNORED: &str = "ignore, ignored";
-/// What points at code that stands beside a sentence.
+/// Words that refer to code beside the sentence.
 const POINTERS: &str = "above, assert, assertion, assertions, asserts, below, example, examples, following, next, output, \
     result, results, test, tests, that, these, this, those";
 /// Phrases saying that the fault is in the code to be fixed, not in what is shown.
@@ -35,43 +35,43 @@ const SUBJECTS: &str =
 const SHOWN: &str = "above, assert, asserts, below, example, examples, test, tests";
 /// Phrases saying that the code shown must hold, or only does not hold yet.
 const DEMANDED: &str = "fail, failing, fails, pass, passes";
-/// What says all the same that it is not to hold.
+/// Phrases saying nevertheless that it must not hold.
 const UNWANTED: &str = "but must not, but should not, but shouldn't, must fail, must not pass, should fail, should not pass";
-/// What a line says that leads over to what is wanted, beside what demands it.
+/// Phrases of lines that introduce wanted code without demanding it.
 const AFFIRMED: &str = "another, assert, assertion, assertions, asserts, behave, behaves, behavior, behaviour, call, \
     called, case, cases, check, checks, clear, correct, demo, demonstration, doctest, doctests, \
     done when, e.g, end result, example, examples, expectation, expectations, i/o, \
     illustrate, illustration, in mind, input, instance, something like, passes, quick start, \
     quickstart, repl, requirement, requirements, right, sample, samples, session, spec, \
     specification, test, tests, think of it, usage, use, used, verify, works";
-/// What says so where it is nearly all that the line says: `After:`, `Like so:`.
+/// Words that introduce wanted code if the line has hardly any others: `After:`, `Like so:`.
 const AFFIRMED_SHORTLY: &str = "after, following, good, new, now, so, such";
-/// Words of such a line.
+/// The most words of a line that introduces wanted code with one of `AFFIRMED_SHORTLY`.
 const SHORT_WORDS_MAX: usize = 2;
-/// The same in other languages, as parts of words.
+/// Parts of words with which other languages introduce wanted code.
 const AFFIRMED_ELSEWHERE: &str = "assert, atteso, attendu, atten, beisp, besteh, debe, deve, devono, doit, doivent, ejemplo, erwart, \
     esempi, esperad, exempl, moet, muss, müssen, prueba, przykł, soll, test, verwacht, voorbeeld, \
     örnek, ожида, пример, тест, должн, 例, 应, 應, 期待, 期望, 测试, 測試, テスト, 예, 테스트, 해야, 기대";
 /// Words that refer to code that follows.
 const FORWARD: &str = "below, following, here, next";
 
-/// Lines above an example in which its heading is looked for.
+/// The most lines above an example in which its heading is searched for.
 const HEADING_LINES_MAX: usize = 200;
 
-/// How what leads over to code speaks of it.
+/// What the line before code says about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lead {
-    /// It does not say that the code is wanted: `In production we see:`.
+    /// The line introduces code that may not be wanted: `In production we see:`.
     Astray,
-    /// There is none, or it is a sentence of its own.
+    /// There is no such line, or it is a sentence that does not refer to the code.
     Nothing,
     /// It introduces an example or a requirement: `This must hold:`.
     Example,
 }
 
 impl Prompt<'_> {
-    /// Whether the code on lines `first` to `last` is plainly what is wanted. Where it is not demanded it
-    /// has to stand behind what the prompt asks for, and nothing may follow that could take it back.
+    /// Whether the code on lines `first` to `last` is clearly wanted. If it is not demanded, it must come after the
+    /// request of the prompt, and nothing after it may retract it.
     pub(crate) fn is_wanted(&self, first: usize, last: usize) -> bool {
         if self.is_reported(first, last)
             || self.is_of_what_changes(first)
@@ -91,8 +91,8 @@ impl Prompt<'_> {
                 && self.goes_on_plainly(last)
     }
 
-    /// Whether a line stands in the docstring of a function that is there already and is to be changed: what is shown
-    /// there is what it does today.
+    /// Whether a line is in the docstring of an existing function that is to be changed: examples there show its
+    /// behaviour today.
     fn is_of_what_changes(&self, at: usize) -> bool {
         let is_change = self.request_sentence().is_some_and(|asked| {
             (starts_with_any(opening(asked), CHANGES) || says_any(asked, "instead, no longer"))
@@ -146,8 +146,8 @@ impl Prompt<'_> {
             .filter(|one| !opening(one).is_empty() && results_shown(self, one) == 0)
     }
 
-    /// Whether what stands on line `at` stands under a heading that reports it (`Wrong results:`), or
-    /// prose beside lines `at` to `last` says that they do not hold.
+    /// Whether line `at` is under a heading that reports it (`Wrong results:`), or prose beside lines `at` to `last`
+    /// says that they do not hold.
     fn is_reported(&self, at: usize, last: usize) -> bool {
         if self.is_in_a_report(at) || self.is_taken_back(last) {
             return true;
@@ -293,15 +293,15 @@ impl Prompt<'_> {
         !attributes(lead) && leads()
     }
 
-    /// Whether what stands behind an example in its sentence explains it, or is another one.
+    /// Whether the text after an example in its sentence explains it, or is another example.
     fn explains(&self, trail: &str) -> bool {
         only_explains(trail) || self.is_a_situation(trail) || results_shown(self, trail) > 0
     }
 
-    /// Whether what stands before or behind an example says for which input it is: it speaks of an input, or of what
-    /// the request speaks of.
+    /// Whether the text before or after an example says for which input it is: it is about an input, or about
+    /// something that the request mentions.
     fn is_a_situation(&self, text: &str) -> bool {
-        /// Letters of a word that says something.
+        /// The fewest letters of a significant word.
         const LETTERS_MIN: usize = 4;
         let shares_a_word = || {
             let asked = self.request_sentence().unwrap_or_default().to_lowercase();
@@ -401,7 +401,7 @@ impl Prompt<'_> {
         (text.collect(), &rest[end..])
     }
 
-    /// Whether a line is code; all lines are read at the first question.
+    /// Whether a line is code. The first call examines all lines.
     pub(super) fn is_code(&self, at: usize) -> bool {
         let read = || {
             (0..self.lines.len())
@@ -446,7 +446,7 @@ impl Prompt<'_> {
     }
 }
 
-/// Whether what leads over to code says that it is wanted, beside what demands it.
+/// Whether the line before code says that it is wanted, without demanding it.
 pub(super) fn is_affirmed(lead: &str) -> bool {
     says_any(lead, AFFIRMED)
         || lead.split_whitespace().count() <= SHORT_WORDS_MAX && says_any(lead, AFFIRMED_SHORTLY)

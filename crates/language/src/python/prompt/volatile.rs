@@ -13,14 +13,14 @@ const DRAWN: &str =
 const TIMED: &str = "age, date, now, time, timestamp, today, tomorrow, yesterday";
 /// Phrases about functions with random results.
 const RANDOMLY: &str = "aleatorio, aléatoire, random, randomly, zufällig, zufällige, zufälligen";
-/// What a line says of a function that looks at the calendar.
+/// Phrases about functions that use the current date.
 const CURRENTLY: &str = "current date, heute, hoy, today, today's";
 
-/// What a prompt says of answers that are not the same each time.
+/// What a prompt says about results that differ from call to call.
 pub(crate) struct Volatility<'p> {
-    /// The lines that say that something is drawn by lot.
+    /// The lines that say that something is random.
     randomly: Vec<&'p str>,
-    /// Those that say that something depends on the day.
+    /// The lines that say that something depends on the current date.
     currently: Vec<&'p str>,
     is_seeded: bool,
 }
@@ -36,7 +36,8 @@ impl<'p> Volatility<'p> {
         }
     }
 
-    /// Whether what is asked for answers a call anew each time, or each day: it is drawn by lot, or it counts from today.
+    /// Whether the results of the requested function differ from call to call or from day to day, because it is
+    /// random or uses the current date.
     pub(crate) fn concerns(&self, call: &str, result: &str) -> bool {
         identifier(call)
             .is_some_and(|(name, arguments)| self.concerns_the_call(call, name, arguments, result))
