@@ -1,4 +1,4 @@
-//! The HTTP transport: over a port, or over the socket in a data directory.
+//! The HTTP transport: over a port, or over the socket in a data folder.
 
 use std::error::Error as _;
 use std::fmt::Write;

@@ -18,7 +18,7 @@ use thiserror::Error;
 pub struct ProcessId(Arc<str>);
 
 impl ProcessId {
-    /// The id of `role` on `node`, where `folder` is the data directory's random part.
+    /// The id of `role` on `node`, where `folder` is the data folder's random part.
     pub fn new(node: &str, role: &str, folder: &str) -> Self {
         Self(format!("{node}.{role}.{folder}").into())
     }
@@ -35,7 +35,7 @@ impl ProcessId {
 }
 
 impl ProcessId {
-    /// Whether this is a process of `role`, on any node and in any data directory.
+    /// Whether this is a process of `role`, on any node and in any data folder.
     pub fn is_of(&self, role: &str) -> bool {
         let of_node = self
             .0

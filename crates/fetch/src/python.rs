@@ -1,4 +1,4 @@
-//! The managed Python environment: a virtual environment in the data directory, created once.
+//! The managed Python environment: a virtual environment in the data folder, created once.
 //!
 //! An environment or package counts as complete only when a marker file exists, which is written last. Anything
 //! incomplete is created again. Checking the markers starts no process, so it is cheap.
@@ -49,7 +49,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Returns the environment of this data directory, if it exists and its base Python has not changed.
+    /// Returns the environment of this data folder, if it exists and its base Python has not changed.
     /// Changes nothing.
     pub fn find(data_dir: &Path) -> Option<Self> {
         let environment = Self {
@@ -61,7 +61,7 @@ impl Environment {
         (environment.base()? == Path::new(&base)).then_some(environment)
     }
 
-    /// Returns the environment of this data directory, creating an empty one if necessary.
+    /// Returns the environment of this data folder, creating an empty one if necessary.
     pub async fn ensure(data_dir: &Path, report: OnProgress<'_>) -> Result<Self, Error> {
         match Self::find(data_dir) {
             Some(environment) => Ok(environment),

@@ -2,7 +2,7 @@
 //! every commit flushed to disk, and separate connections for readers.
 //!
 //! Floor 3, beside the journal whose lines it stores. It assigns no sequence numbers and checks no rules. Only this
-//! crate knows the contents of a data directory: its files, its lock, and the remains of a damaged store.
+//! crate knows the contents of a data folder: its files, its lock, and the remains of a damaged store.
 
 mod high_water_mark;
 mod lock;
@@ -33,7 +33,7 @@ use write::SqliteWriter;
 /// The most idle connections kept: as many as there are concurrent queries.
 const IDLE_MAX: usize = READS_MAX;
 
-/// A store in a data directory.
+/// A store in a data folder.
 #[derive(Debug)]
 pub struct Sqlite {
     place: Place,
@@ -71,7 +71,7 @@ impl Sqlite {
         Ok(self.place.look()? == FolderContent::Store)
     }
 
-    /// The process that holds the data directory for writing, if there is one; 0 if it is unknown.
+    /// The process that holds the data folder for writing, if there is one; 0 if it is unknown.
     pub fn process(&self) -> Option<u32> {
         lock::process(&self.place.folder)
     }

@@ -1,4 +1,4 @@
-//! The lock file: one writer per data directory. The operating system releases the lock when the holder ends for
+//! The lock file: one writer per data folder. The operating system releases the lock when the holder ends for
 //! any reason.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -60,7 +60,7 @@ impl Lock {
     }
 }
 
-/// The process that holds the data directory, if there is one; 0 if it is unknown.
+/// The process that holds the data folder, if there is one; 0 if it is unknown.
 pub(crate) fn process(folder: &Path) -> Option<u32> {
     let mut file = File::open(path(folder)).ok()?;
     match file.try_lock_shared() {

@@ -1,4 +1,4 @@
-//! The server that a command uses: the process that holds the data directory, or a remote one.
+//! The server that a command uses: the process that holds the data folder, or a remote one.
 
 use std::ops::Deref;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::socket::Place;
 /// A server, and how it was found.
 pub(crate) struct Client {
     api: journeyman_api::Client<HttpTransport>,
-    /// Whether it is the holder of this machine's data directory.
+    /// Whether it is the holder of this machine's data folder.
     is_local: bool,
     /// Keeps the short form of the socket's path valid.
     _place: Option<Place>,
@@ -72,7 +72,7 @@ pub(crate) enum WatchEnd {
 }
 
 impl Client {
-    /// The server named in the settings, or the holder of the data directory if it responds.
+    /// The server named in the settings, or the holder of the data folder if it responds.
     pub(crate) async fn find(settings: &Settings) -> anyhow::Result<Option<Self>> {
         if let Some(url) = &settings.server {
             let wire = HttpTransport::http(url, settings.token.clone())?;

@@ -48,7 +48,7 @@ pub(crate) struct Endpoints {
 }
 
 impl Endpoints {
-    /// Only the data directory's socket.
+    /// Only the data folder's socket.
     pub(crate) fn local() -> Self {
         Self {
             tcp: None,

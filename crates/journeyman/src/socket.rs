@@ -1,4 +1,4 @@
-//! The Unix socket in the data directory, on which the holder of the directory serves requests.
+//! The Unix socket in the data folder, on which the holder of the directory serves requests.
 
 use std::fs::{self, File};
 use std::io;
@@ -22,7 +22,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The socket of this data directory.
+    /// The socket of this data folder.
     pub(crate) fn of(data_dir: &Path) -> io::Result<Self> {
         let path = data_dir.join(NAME);
         if path.as_os_str().len() <= PATH_MAX {
@@ -43,7 +43,7 @@ impl Place {
         &self.path
     }
 
-    /// Listens on the socket. Only the holder of the data directory may do this; an existing socket was left by
+    /// Listens on the socket. Only the holder of the data folder may do this; an existing socket was left by
     /// a holder that died.
     pub(crate) fn listen(&self) -> io::Result<UnixListener> {
         match fs::remove_file(&self.path) {

@@ -19,7 +19,7 @@ pub(crate) struct NoSpace {
     folder: PathBuf,
 }
 
-/// Checks whether the data directory and the directory for temporary files have a little space. Other errors
+/// Checks whether the data folder and the directory for temporary files have a little space. Other errors
 /// are left to those who need these directories.
 pub(crate) fn check(data_dir: &Path) -> Result<(), NoSpace> {
     for folder in [data_dir.to_owned(), std::env::temp_dir()] {

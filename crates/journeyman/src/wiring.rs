@@ -59,7 +59,7 @@ impl WorkSetup {
     }
 }
 
-/// Opens the journal for writing, which makes this process the holder of the data directory.
+/// Opens the journal for writing, which makes this process the holder of the data folder.
 pub(crate) fn open_journal(folder: &Path) -> anyhow::Result<Journal> {
     let store = Sqlite::new(folder.to_owned());
     Ok(Journal::open(Arc::new(store), &SystemRandom)?)
@@ -74,7 +74,7 @@ pub(crate) fn read_journal(settings: &Settings) -> anyhow::Result<Option<Journal
     Ok(Some(Journal::open_read_only(Arc::new(store))?))
 }
 
-/// The process id of the holder of a data directory, if there is one; 0 if it is unknown.
+/// The process id of the holder of a data folder, if there is one; 0 if it is unknown.
 pub(crate) fn holding_process(folder: &Path) -> Option<u32> {
     Sqlite::new(folder.to_owned()).process()
 }
@@ -202,7 +202,7 @@ fn sandbox_options(
     })
 }
 
-/// The folder for running code, emptied: only the holder of the data directory uses it, so anything in it was
+/// The folder for running code, emptied: only the holder of the data folder uses it, so anything in it was
 /// left by a crash.
 fn work_folder(data_dir: &Path) -> anyhow::Result<PathBuf> {
     let folder = data_dir.join("work");

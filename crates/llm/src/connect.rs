@@ -41,7 +41,7 @@ pub struct Connection {
     pub api_key: Option<String>,
     /// The context window of a managed model, and of servers that do not report theirs, in tokens.
     pub context: Tokens,
-    /// The data directory.
+    /// The data folder.
     pub data_dir: PathBuf,
     /// The number of parallel requests of a managed server.
     pub slots: u32,

@@ -1,5 +1,5 @@
 //! The managed model server: llama.cpp's server, installed and given its model on first use, listening on loopback
-//! only. It is owned by a supervisor process, one per data directory, and shared by all processes that want the
+//! only. It is owned by a supervisor process, one per data folder, and shared by all processes that want the
 //! same model (docs/decisions/0007).
 
 mod files;
@@ -44,7 +44,7 @@ const ATTACH_MARGIN: Duration = Duration::from_mins(1);
 /// The options of the managed server.
 #[derive(Clone, Debug)]
 pub struct ManagedOptions {
-    /// The data directory. It contains the models, and the server's state and logs.
+    /// The data folder. It contains the models, and the server's state and logs.
     pub data_dir: PathBuf,
     /// The managed Python environment.
     pub environment: Environment,
@@ -190,7 +190,7 @@ impl Managed {
     }
 }
 
-/// The current state of a data directory's managed server.
+/// The current state of a data folder's managed server.
 #[derive(Clone, Debug)]
 pub struct EngineInfo {
     /// The server's status.
@@ -201,7 +201,7 @@ pub struct EngineInfo {
     pub users: Option<Vec<u32>>,
 }
 
-/// Inspects the managed server of a data directory. Changes nothing.
+/// Inspects the managed server of a data folder. Changes nothing.
 pub fn engine(data_dir: &Path) -> Result<EngineInfo, Error> {
     let files = Files::new(data_dir);
     let living = files.supervised()?;
@@ -218,7 +218,7 @@ pub fn engine(data_dir: &Path) -> Result<EngineInfo, Error> {
     })
 }
 
-/// Stops the managed server of a data directory and waits until it has ended. A process that still uses it
+/// Stops the managed server of a data folder and waits until it has ended. A process that still uses it
 /// starts it again when needed.
 pub async fn stop_engine(data_dir: &Path) -> Result<(), Error> {
     if engine(data_dir)?.state.is_none() {

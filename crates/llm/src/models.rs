@@ -1,4 +1,4 @@
-//! The managed models of a data directory: listing, downloading and removing them.
+//! The managed models of a data folder: listing, downloading and removing them.
 
 use std::path::{Path, PathBuf};
 
@@ -56,7 +56,7 @@ impl ModelState {
     }
 }
 
-/// The models of a data directory.
+/// The models of a data folder.
 #[derive(Clone, Debug)]
 pub struct Models {
     data_dir: PathBuf,
@@ -229,7 +229,7 @@ impl Models {
         })
     }
 
-    /// Removes a model from the data directory and returns what was there. Fails for a file of the user's own
+    /// Removes a model from the data folder and returns what was there. Fails for a file of the user's own
     /// and for a model that does not exist.
     pub fn remove(&self, source: &Source) -> Result<Model, Error> {
         let there = match source {

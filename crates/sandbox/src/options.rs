@@ -66,7 +66,7 @@ pub struct SandboxOptions {
     pub minimum: Level,
     /// Files and folders, besides the system's own, that the code may read: the Python environments.
     pub readable: Vec<PathBuf>,
-    /// The folder that will contain the tasks' folders. The probe uses it, so that a data directory which the
+    /// The folder that will contain the tasks' folders. The probe uses it, so that a data folder which the
     /// sandbox's user cannot access is detected at start. `None` probes in the system's folder for temporary
     /// files.
     pub tasks: Option<PathBuf>,

@@ -30,7 +30,7 @@ pub trait ToolServers: Send + Sync + 'static {
     fn status(&self) -> Vec<serde_json::Value>;
 }
 
-/// Which protocols are available over TCP. All are available over the data directory's socket.
+/// Which protocols are available over TCP. All are available over the data folder's socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TcpProtocols {
     /// All protocols are available.

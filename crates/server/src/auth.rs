@@ -24,7 +24,7 @@ const REREAD: Duration = Duration::from_millis(400);
 /// The largest token file, in bytes.
 const FILE_MAX: u64 = 4 << 20;
 
-/// Marks a request that came over the data directory's socket.
+/// Marks a request that came over the data folder's socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Local;
 
@@ -265,7 +265,7 @@ pub(crate) struct Caller {
 /// The credentials of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Credentials {
-    /// Access to the data directory's socket, whose permissions restrict it to the user.
+    /// Access to the data folder's socket, whose permissions restrict it to the user.
     Socket,
     /// Access to a port of a server without tokens, which all users of this machine can reach.
     Port,
@@ -296,14 +296,14 @@ impl Caller {
         }
     }
 
-    /// Whether the caller may refer to files of this machine: only someone who can open the data directory's
+    /// Whether the caller may refer to files of this machine: only someone who can open the data folder's
     /// socket is known to be the user that the server runs as.
     pub(crate) fn is_local(&self) -> bool {
         self.credentials == Credentials::Socket
     }
 }
 
-/// The caller, if already known: over the data directory's socket, on a server without tokens, or by a token in
+/// The caller, if already known: over the data folder's socket, on a server without tokens, or by a token in
 /// the header.
 pub(crate) fn known_caller(app: &App, parts: &Parts) -> Result<Option<Caller>, Problem> {
     if let Some(caller) = parts.extensions.get::<Caller>() {

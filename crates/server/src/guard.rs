@@ -98,7 +98,7 @@ fn address(host: &str) -> Option<IpAddr> {
     plain.unwrap_or(host).parse().ok()
 }
 
-/// Rejects requests with a wrong `Host` or `Origin`. Requests over the data directory's socket are not checked,
+/// Rejects requests with a wrong `Host` or `Origin`. Requests over the data folder's socket are not checked,
 /// because it has no host name.
 pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     let is_local = request.extensions().get::<Local>().is_some();

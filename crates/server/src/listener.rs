@@ -1,4 +1,4 @@
-//! Accepts connections, over TCP and over the data directory's socket, up to a limit, and serves requests on them.
+//! Accepts connections, over TCP and over the data folder's socket, up to a limit, and serves requests on them.
 //! Enforces the timeouts for receiving requests.
 
 use std::fmt;
@@ -36,7 +36,7 @@ use crate::stall_timeout::StallTimeout;
 
 /// The most simultaneous connections, regardless of available file descriptors.
 const CONNECTIONS_MAX: usize = 20_000;
-/// One in this many connections is reserved for the data directory's socket.
+/// One in this many connections is reserved for the data folder's socket.
 const LOCAL_SHARE: usize = 4;
 /// At shutdown, how long to wait for the first request on a connection that was already accepted.
 const FIRST_REQUEST_TIME: Duration = Duration::from_millis(250);

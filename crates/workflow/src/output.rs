@@ -46,7 +46,7 @@ pub enum OutputError {
         /// The path of the link.
         folder: PathBuf,
     },
-    /// The folder is inside the data directory, or contains it.
+    /// The folder is inside the data folder, or contains it.
     #[error(
         "the folder {} and the data folder {} lie in one another; name a folder elsewhere with --out",
         folder.display(),
@@ -55,7 +55,7 @@ pub enum OutputError {
     AmongOurs {
         /// The path of the folder.
         folder: PathBuf,
-        /// The path of the data directory.
+        /// The path of the data folder.
         data: PathBuf,
     },
     /// Nothing can be created there.
@@ -96,7 +96,7 @@ struct Marker {
 }
 
 /// Checks whether a task may write its result to a folder: a new folder that can be created, an empty one, or
-/// this task's own, outside the data directory `ours`, with free disk space. Changes nothing.
+/// this task's own, outside the data folder `ours`, with free disk space. Changes nothing.
 pub fn check_output(
     folder: &Path,
     task: Option<&TaskId>,

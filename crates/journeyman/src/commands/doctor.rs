@@ -312,7 +312,7 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
     checks
 }
 
-/// The status of the configured MCP servers, from the holder of the data directory or else by connecting to
+/// The status of the configured MCP servers, from the holder of the data folder or else by connecting to
 /// them.
 async fn mcp_servers(settings: &Settings) -> Vec<Check> {
     let what = "mcp";

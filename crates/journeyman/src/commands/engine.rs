@@ -1,4 +1,4 @@
-//! `engine`: the managed model server, which all commands with the same data directory share.
+//! `engine`: the managed model server, which all commands with the same data folder share.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -27,7 +27,7 @@ use crate::wiring::{ensure_python, open_journal, probe_sandbox, work_setup};
 
 /// The hidden command that runs the scorer.
 const SCORER_COMMAND: &str = "eval-scorer";
-/// The evaluation's folder in the data directory, with a separate journal.
+/// The evaluation's folder in the data folder, with a separate journal.
 const FOLDER: &str = "eval";
 
 /// The download of the `HumanEval` problems.

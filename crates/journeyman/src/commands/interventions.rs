@@ -1,4 +1,4 @@
-//! Interventions in tasks: through the server that holds the data directory, or directly in the journal if there is
+//! Interventions in tasks: through the server that holds the data folder, or directly in the journal if there is
 //! none.
 
 use std::fs;

@@ -1,6 +1,6 @@
 //! `mcp`: the MCP server on standard input and output, for clients that start their servers themselves.
 //!
-//! It uses the holder of the data directory, or the server named in the settings. If there is no holder, this
+//! It uses the holder of the data folder, or the server named in the settings. If there is no holder, this
 //! process becomes the holder, also later when the previous holder has gone. The client does not notice this.
 
 use std::sync::Arc;

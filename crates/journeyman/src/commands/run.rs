@@ -36,7 +36,7 @@ use result::{copy_result, tell_result};
 
 /// How long to wait between attempts to reach a server.
 const RETRY: Duration = Duration::from_millis(200);
-/// How long a holder of the data directory may take to respond or to go.
+/// How long a holder of the data folder may take to respond or to go.
 const HOLDER_TIME: Duration = Duration::from_secs(5);
 /// A server elsewhere that is lost has this long to come back.
 const SERVER_TIME: Duration = Duration::from_mins(1);

@@ -53,7 +53,7 @@ fn typed(kind: &'static str, values: Vec<Value>) -> impl Iterator<Item = (&'stat
     values.into_iter().map(move |value| (kind, value))
 }
 
-/// The tools and servers of the holder of the data directory, or those of the settings if there is none.
+/// The tools and servers of the holder of the data folder, or those of the settings if there is none.
 pub(super) async fn listed(settings: &Settings) -> anyhow::Result<ToolList> {
     if let Some(client) = Client::find(settings).await? {
         return Ok(client.call(Call::tools()).await?);

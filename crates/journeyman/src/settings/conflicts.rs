@@ -131,7 +131,7 @@ impl Settings {
         })
     }
 
-    /// The flags that must be repeated to reach a task: its data directory or server. Each is preceded by a
+    /// The flags that must be repeated to reach a task: its data folder or server. Each is preceded by a
     /// space.
     pub(crate) fn place_flags(&self) -> String {
         self.flags_again(["data_dir", "server.url"])

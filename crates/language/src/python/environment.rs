@@ -16,7 +16,7 @@ const PYTEST: Requirement = Requirement {
     bytes: 2_000_000,
 };
 
-/// The environment of a data directory with everything needed to run Python tests, created if necessary.
+/// The environment of a data folder with everything needed to run Python tests, created if necessary.
 pub async fn prepare(data_dir: &Path, report: OnProgress<'_>) -> Result<Environment, Error> {
     let environment = Environment::ensure(data_dir, report).await?;
     environment.install(PYTEST, report).await?;

@@ -81,7 +81,7 @@ pub(crate) struct SupervisorConfig {
     pub(crate) timeouts: SupervisorTimeouts,
 }
 
-/// Supervises the managed server of a data directory until it is no longer needed. `config` is the argument
+/// Supervises the managed server of a data folder until it is no longer needed. `config` is the argument
 /// that [`crate::Managed`] passed to the command. Returns at once if another process is already supervising.
 ///
 /// Call this at the start of a process of its own: it makes the process a session leader.

@@ -29,7 +29,7 @@ pub(crate) enum TaskLocation {
 }
 
 impl TaskLocation {
-    /// The server named in the settings, the holder of the data directory, or its journal if there is no
+    /// The server named in the settings, the holder of the data folder, or its journal if there is no
     /// holder. `None` if interrupted.
     pub(crate) async fn find(
         settings: &Settings,
@@ -55,7 +55,7 @@ impl TaskLocation {
     }
 }
 
-/// Makes this process the holder of the data directory. `None` if interrupted.
+/// Makes this process the holder of the data folder. `None` if interrupted.
 pub(crate) async fn hold(
     settings: &Settings,
     journal: Journal,

@@ -1,4 +1,4 @@
-//! A task that another process works on: the holder of the data directory, or a remote server.
+//! A task that another process works on: the holder of the data folder, or a remote server.
 
 use std::sync::Arc;
 
