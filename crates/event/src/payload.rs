@@ -82,6 +82,7 @@ payloads! {
     "task_started" => TaskStarted,
     "task_paused" => TaskPaused,
     "task_resumed" => TaskResumed,
+    "model_changed" => ModelChanged,
     "clock_jumped" => ClockJumped,
     "limits_changed" => LimitsChanged,
     "out_changed" => OutChanged,

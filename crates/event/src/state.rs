@@ -399,7 +399,7 @@ pub struct TaskState {
     pub pause: Option<PauseReason>,
     /// The current limits.
     pub limits: Limits,
-    /// What was recorded when work on it last started.
+    /// What was recorded when work on it last started, with the model that answers now.
     pub started: Option<TaskStarted>,
     /// Whether a plan was accepted.
     pub planned: bool,

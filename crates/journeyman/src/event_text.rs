@@ -99,6 +99,10 @@ fn detail(payload: &Payload) -> String {
             TestScope::Module => started.files.join(", "),
             TestScope::Integration => format!("everything: {}", started.files.join(", ")),
         },
+        Payload::ModelChanged(changed) => format!(
+            "{} ({}), window {}",
+            changed.model, changed.server, changed.window
+        ),
         Payload::TestPassed(passed) => format!("{} of {0}", passed.tests.len()),
         Payload::TestFailed(failed) => {
             let passed = failed.tests.iter().filter(|test| test.passed).count();

@@ -580,6 +580,34 @@ fn ctrl_c_pauses_names_the_command_that_goes_on_and_resume_does() {
 }
 
 #[test]
+fn that_another_model_answers_after_a_resume_is_recorded_and_shown() {
+    let home = Home::new();
+    let (child, mut lines) = start_slow(&home);
+    interrupt(&child);
+    lines.read_to_string(&mut String::new()).unwrap();
+    assert_eq!(finish(child).code, Some(130));
+    let task = last_task(&home);
+    let model = "sim:?wrong=0&malformed=0&latency_ms=0&window=6000";
+    let resumed = home.run(&["resume", &task, "--model-url", model, "--json"]);
+    assert_eq!(resumed.code, Some(3), "{}", resumed.stderr);
+    let resumed = resumed.json_lines();
+    let of_kind = |kind: &str| {
+        let at = resumed.iter().position(|line| line["kind"] == kind);
+        at.unwrap_or_else(|| panic!("no {kind}"))
+    };
+    let changed = of_kind("model_changed");
+    assert_eq!(resumed[changed]["data"]["window"], 6000);
+    assert!(changed < of_kind("model_call_completed"));
+    let changes = |line: &&Value| line["kind"] == "model_changed";
+    assert_eq!(resumed.iter().filter(changes).count(), 1);
+    let shown = home.run(&["show", &task]).stdout;
+    assert!(
+        shown.contains("window 6000") || shown.contains("window 6,000"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_second_run_works_at_the_holder_of_the_folder_and_readers_read_on() {
     let home = Home::new();
     let (child, _lines) = start_slow(&home);

@@ -260,6 +260,7 @@ fn inherited(events: &[Event]) -> Vec<&Event> {
                     | Payload::TaskStarted(_)
                     | Payload::TaskPaused(_)
                     | Payload::TaskResumed(_)
+                    | Payload::ModelChanged(_)
                     | Payload::ClockJumped(_)
                     | Payload::TaskQueued(_)
                     | Payload::StopRequested(_)

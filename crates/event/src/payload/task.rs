@@ -231,6 +231,18 @@ pub struct ClockJumped {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskResumed {}
 
+/// The model calls from here on go to a model, a kind of server or a window other than those recorded last: the task is worked
+/// on by a process with another model, or the model server was restarted differently.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelChanged {
+    /// The name of the model.
+    pub model: String,
+    /// The kind of model server.
+    pub server: String,
+    /// The size of the model's context window as probed, in tokens.
+    pub window: Tokens,
+}
+
 /// The user changed the limits. A task that failed because of a limit can then be resumed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LimitsChanged {

@@ -89,6 +89,13 @@ impl TaskState {
                 self.run_from(event);
             }
             Payload::TaskResumed(_) => self.run_from(event),
+            Payload::ModelChanged(changed) => {
+                if let Some(started) = &mut self.started {
+                    started.model.clone_from(&changed.model);
+                    started.server.clone_from(&changed.server);
+                    started.window = changed.window;
+                }
+            }
             Payload::ClockJumped(jumped) => {
                 let by = SignedDuration::from_millis(jumped.by_ms);
                 let moved = |at: Timestamp| at.saturating_add(by).unwrap_or(at);

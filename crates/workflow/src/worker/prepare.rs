@@ -3,10 +3,12 @@
 use bytes::Bytes;
 use journeyman_context::{BuildError, Descriptor, ToolOffer};
 use journeyman_event::payload::{
-    ContextRefused, ModelCallStarted, PauseReason, Purpose, SentMessage, ToolCompleted,
-    ToolExecuting, ToolOutcome, ToolRequest,
+    ContextRefused, ModelCallStarted, ModelChanged, PauseReason, Purpose, SentMessage,
+    ToolCompleted, ToolExecuting, ToolOutcome, ToolRequest,
 };
 use journeyman_event::{ContentHash, ModuleName, Payload, TaskState, word};
+
+use journeyman_llm::ModelInfo;
 
 use super::{TaskRun, Worker};
 use crate::Error;
@@ -16,6 +18,19 @@ use crate::fact::{Fact, Role};
 
 /// How many characters of an unknown tool's name are kept.
 const TOOL_NAME_MAX: usize = 128;
+
+/// The change of the model since it was last recorded, if there was one.
+fn model_changed(state: &TaskState, info: &ModelInfo) -> Option<ModelChanged> {
+    let known = state.started.as_ref()?;
+    let is_same = known.model == info.name
+        && known.server == info.server
+        && known.window == info.window.tokens;
+    (!is_same).then(|| ModelChanged {
+        model: info.name.clone(),
+        server: info.server.clone(),
+        window: info.window.tokens,
+    })
+}
 
 impl Worker {
     /// Builds the prompt and records it with the intent to send it.
@@ -37,8 +52,10 @@ impl Worker {
         let agent_started = started(state, purpose, module.as_ref(), names);
         let may_call =
             !agent_started.is_empty() || state.agent(module.as_ref()).is_some_and(may_call);
+        let mut changed = None;
         let built = match server.describe().await {
             Ok(info) => {
+                changed = model_changed(state, &info);
                 let request = journeyman_context::Request {
                     state,
                     purpose,
@@ -106,7 +123,8 @@ impl Worker {
             seed: self.recorder.randomness.next_u64() >> 33,
             schema,
         };
-        let mut facts = agent_started;
+        let changed = changed.map(|changed| Fact::of_task(Role::Conductor, changed));
+        let mut facts: Vec<Fact> = changed.into_iter().chain(agent_started).collect();
         facts.push(Fact {
             module: module.clone(),
             ..Fact::of_task(role, built.record)
