@@ -77,12 +77,18 @@ pub enum Error {
         has: Vec<String>,
     },
     /// The prompt and the answer do not fit into the model's context window.
-    #[error("{prompt} tokens do not fit into the model's window of {window}")]
+    #[error(
+        "the prompt and the room for its answer, about {prompt} tokens, do not fit into the model's window, \
+         {window} tokens as far as known{}",
+        in_brackets(words)
+    )]
     TooLong {
-        /// The number of tokens that had to fit.
+        /// The number of tokens that had to fit, as the server counted or as estimated.
         prompt: Tokens,
-        /// The size of the window in tokens.
+        /// The size of the window in tokens, as the server reported it or as it is assumed.
         window: Tokens,
+        /// The server's error message, truncated; empty if there is none.
+        words: String,
     },
     /// The server truncated the prompt, so its answer is useless.
     #[error(
@@ -189,11 +195,21 @@ fn of_wait(wait: Option<Duration>) -> String {
 /// The longest waiting time honoured. If a server asks for more, it is asked again after this time.
 const WAIT_MAX: Duration = Duration::from_mins(10);
 
+/// A server's words in brackets, with a space before; empty if there are none.
+fn in_brackets(words: &str) -> String {
+    if words.is_empty() {
+        String::new()
+    } else {
+        format!(" (the server says: {words})")
+    }
+}
+
 /// Advice for the user about a rejection.
 fn advice(status: u16, named_in_address: bool) -> &'static str {
     match status {
         401 | 403 if named_in_address => "; check the name and the password in --model-url",
-        401 | 403 => "; check the key in --model-api-key",
+        401 => "; check the key in --model-api-key",
+        403 => "; if the reason is the key, check --model-api-key",
         404 => "; check --model and --model-url",
         _ => "",
     }

@@ -343,6 +343,7 @@ impl Ollama {
         Error::TooLong {
             prompt: known.estimator.estimate_prompt(messages),
             window: told.unwrap_or(believed),
+            words: reply.words.clone(),
         }
     }
 

@@ -321,6 +321,7 @@ impl OpenAi {
         Error::TooLong {
             prompt: reply.prompt.unwrap_or(tried),
             window: told.unwrap_or(next),
+            words: reply.words,
         }
     }
 

@@ -91,8 +91,8 @@ impl Secrets {
             Error::NoSuchModel { has, .. } => has.iter_mut().for_each(hide),
             Error::Malformed { problem, .. } => hide(problem),
             Error::Unsupported { what } => hide(what),
-            Error::TooLong { .. }
-            | Error::CutPrompt { .. }
+            Error::TooLong { words, .. } => hide(words),
+            Error::CutPrompt { .. }
             | Error::TimedOut { .. }
             | Error::OnlyThoughts { .. }
             | Error::Filtered

@@ -237,8 +237,9 @@ async fn a_prompt_too_long_is_told_with_the_figures() {
             error,
             Error::TooLong {
                 prompt: Tokens(9_000),
-                window: Tokens(8_192)
-            }
+                window: Tokens(8_192),
+                ref words,
+            } if words == "too long"
         ),
         "{error}"
     );

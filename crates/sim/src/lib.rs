@@ -108,6 +108,7 @@ impl ModelServer for SimulatedModel {
             return Err(Error::TooLong {
                 prompt: prompt + request.max_tokens,
                 window,
+                words: String::new(),
             });
         }
         let fate = self.fate(request);

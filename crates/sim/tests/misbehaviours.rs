@@ -155,7 +155,7 @@ const TABLE: &[(&str, Must)] = &[
     ("400", Fail("status 400: the moon is full")),
     ("401_once", Fail("status 401: Incorrect API key provided; check the key in --model-api-key")),
     ("402", Fail("status 402: Insufficient credits")),
-    ("403", Fail("status 403: not on this plan; check the key")),
+    ("403", Fail("status 403: not on this plan; if the reason is the key, check --model-api-key")),
     ("404_model", Fail("The model `simulated` does not exist; check --model")),
     ("422", Fail("status 422: body.messages: field required")),
     ("quota", Fail("You exceeded your current quota")),

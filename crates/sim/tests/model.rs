@@ -226,7 +226,7 @@ async fn what_exceeds_the_window_is_refused_and_what_just_fits_is_not() {
     let (result, deltas) = ask(narrow, &request).await;
     let error = result.unwrap_err();
     assert!(
-        matches!(error, Error::TooLong { prompt, window }
+        matches!(error, Error::TooLong { prompt, window, .. }
             if prompt == needed && window.0 == needed.0 - 1),
         "{error}"
     );

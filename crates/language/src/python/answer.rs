@@ -437,6 +437,22 @@ mod tests {
     }
 
     #[test]
+    fn an_opening_fence_that_stands_there_twice_is_no_line_of_the_file() {
+        for answer in [
+            "```python\n```python\nx = 1\n```\n```",
+            "```\n\n```python\nx = 1\n```\n```\n",
+            "```markdown\n~~~python\nx = 1\n~~~\n```\nDone.",
+            "```python\n```python\nx = 1\n```",
+        ] {
+            assert_eq!(
+                whole_file(answer, None, &[]).unwrap(),
+                "x = 1\n",
+                "{answer}"
+            );
+        }
+    }
+
+    #[test]
     fn a_test_file_that_was_cut_off_keeps_its_whole_tests() {
         let answer = "```python\nimport m\n\ndef test_a():\n    assert m.f(1) == 2\n\ndef test_b():\n    assert m.";
         let file = test_file(answer, Some(CUT_OFF)).unwrap();

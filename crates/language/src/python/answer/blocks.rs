@@ -43,6 +43,15 @@ pub(super) fn fenced_blocks(text: &str) -> (Vec<Block>, Option<Block>) {
             }
             continue;
         };
+        // An opening fence right below another one stands there twice, or the block is wrapped into a second one.
+        if open.block.text.trim().is_empty()
+            && bare.starts_with(['`', '~'])
+            && let Some(inner) = opened_by(line, &open.block.said)
+            && !inner.block.info.is_empty()
+        {
+            current = Some(inner);
+            continue;
+        }
         let length = bare.chars().take_while(|&c| c == open.fence).count();
         let closes = length >= open.length && bare[length..].trim().is_empty();
         // The file may have such fences in its own strings.
