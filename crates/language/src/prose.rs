@@ -2,6 +2,7 @@
 //! programming language.
 
 pub(crate) mod naming;
+pub(crate) mod neutral;
 pub(crate) mod remark;
 pub(crate) mod sentence_language;
 pub(crate) mod wording;

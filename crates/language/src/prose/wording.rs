@@ -37,12 +37,10 @@ pub(crate) const DEMANDING: &str = "acceptance, criteria, desired, ensure, expec
 /// Phrases of sentences that give or introduce an example: `so that f(1) == 2`.
 const EXEMPLIFYING: &str =
     "e.g, eg, example, examples, for instance, i.e, so that, something like, such as, such that";
-/// Words at the start of the rest of a sentence that only explains the result before it.
-const EXPLAINING: &str = "and so on, because, etc, of course, please, so, thanks, thx, too";
 /// Words at the start of a text beside an example that says for which input the example is.
 const SITUATIONS: &str = "for, if, note, when, where, with";
 /// Words that describe inputs of any function.
-const INPUTS: &str = "argument, arguments, bases, both, character, characters, date, dates, default, defaults, digit, digits, \
+pub(crate) const INPUTS: &str = "argument, arguments, bases, both, character, characters, date, dates, default, defaults, digit, digits, \
     duplicate, duplicates, element, elements, empty, entries, entry, equal, even, first, float, floats, \
     input, inputs, integer, integers, item, items, key, keys, last, leading, letter, letters, line, lines, \
     list, lists, missing, multiple, name, names, negative, nested, none, number, numbers, odd, once, one, only, \
@@ -52,7 +50,7 @@ const INPUTS: &str = "argument, arguments, bases, both, character, characters, d
     zeros";
 /// Words for the surroundings of running code. They are no inputs: a sentence about what happens with or without them
 /// is a report.
-const SURROUNDINGS: &str = "build, ci, deploy, deployment, environment, logs, patch, prod, production, \
+pub(crate) const SURROUNDINGS: &str = "build, ci, deploy, deployment, environment, logs, patch, prod, production, \
     release, server, staging";
 /// Words of texts that attribute what follows to another person or a model, so that it is no example of the user's
 /// own.
@@ -89,7 +87,7 @@ const AMENDMENTS: &str = "actually, addendum, amendment, change of plan, change 
     on second thoughts, oops, p.s, postscript, ps, revised, revision, scratch that, sorry, upd, update, \
     updated, wait, whoops";
 /// Words at the start of a sentence that retracts examples above it.
-const WITHDRAWING: &str = "cancel, delete, discard, disregard, drop, forget, ignore, remove, scratch, skip, strike, withdraw";
+pub(crate) const WITHDRAWING: &str = "cancel, delete, discard, disregard, drop, forget, ignore, remove, scratch, skip, strike, withdraw";
 /// Words for what such a sentence retracts.
 const WITHDRAWN: &str =
     "assert, assertion, assertions, asserts, doctest, doctests, example, examples, test, tests";
@@ -124,7 +122,7 @@ const POINTING: &str = "hint, note, note that, note:, only, otherwise, where";
 const PARTICULAR: &str =
     "as, here, it, one, so, some, something, still, that, the, there, these, this, what, which";
 /// Phrases with which people complain about a result.
-const COMPLAINTS: &str =
+pub(crate) const COMPLAINTS: &str =
     "forgets, forgotten, lacks, left out, loses, lost, missed, missing, skipped, skips";
 /// Phrases of sentences about people and what they experienced.
 const PEOPLE: &str = "customer, customers, i, me, my, our, people, they, us, user, users, we";
@@ -214,8 +212,6 @@ pub(crate) fn starts_with_any(text: &str, words: &str) -> bool {
 
 /// Endings of the text before an example that only names its result: `the result of f(1)`.
 const RESULTS: &[&str] = &["calling", "output of", "result of", "value of"];
-/// Non-ASCII symbols that say nothing about an example.
-const NEUTRAL: &str = "…”’»“‘「」。，、✅✔✓☑👍—–→⇒";
 
 /// Symbols that mark a line as wrong.
 const CROSSES: &[char] = &['❌', '✗', '✘', '✖', '❎', '🚫', '⛔', '🐛', '👎'];
@@ -264,14 +260,6 @@ pub(crate) fn begins_a_situation(text: &str) -> bool {
     starts_with_any(opening(bare), SITUATIONS)
         && !tells_of_people(text)
         && !says_any(text, SURROUNDINGS)
-}
-
-/// Whether a text is about an input: it has a word that describes inputs, or a value.
-pub(crate) fn speaks_of_input(text: &str) -> bool {
-    let has_value = text.contains(|c: char| c.is_ascii_digit() || "\"'`[({=".contains(c));
-    let mut words = text.split(|c: char| !c.is_alphanumeric());
-    let has_letter = words.any(|word| word.len() == 1 && !["a", "I", "s", "t"].contains(&word));
-    has_value || has_letter || says_any(text, INPUTS)
 }
 
 /// Whether a text is about the surroundings of running code.
@@ -359,25 +347,12 @@ pub(crate) fn withdraws(sentence: &str) -> bool {
 pub(crate) fn leads_to_an_example(lead: &str) -> bool {
     SentenceLanguage::of(lead) == SentenceLanguage::Nothing
         || says_any(lead, EXEMPLIFYING)
-        || RESULTS
-            .iter()
-            .any(|end| lead.trim_end().to_lowercase().ends_with(end))
+        || RESULTS.iter().any(|end| {
+            lead.trim_end_matches([' ', '`'])
+                .to_lowercase()
+                .ends_with(end)
+        })
         || requests(lead)
-}
-
-/// Whether the text after an example in its sentence only explains it.
-pub(crate) fn only_explains(trail: &str) -> bool {
-    let speaks = |c: char| !c.is_ascii() && !c.is_alphanumeric() && !NEUTRAL.contains(c);
-    let bare = trail.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '(');
-    if trail.contains(speaks) || bare.starts_with(|c: char| c.is_ascii_digit()) {
-        return false;
-    }
-    bare.is_empty()
-        || bare.starts_with('(') && bare.contains(')')
-        || starts_with_any(bare, EXPLAINING)
-            && !tells_of_people(bare)
-            && !says_any(bare, SURROUNDINGS)
-        || SentenceLanguage::of(bare) == SentenceLanguage::Nothing
 }
 
 /// Whether a later sentence of the paragraph after an example complains about it or reports something.
@@ -519,7 +494,6 @@ mod tests {
             POLITE,
             MENDING,
             DEMANDING,
-            EXPLAINING,
             RULES,
             RULE_OPENINGS,
             PARTICULAR,

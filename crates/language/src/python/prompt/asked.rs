@@ -14,6 +14,8 @@ use crate::python::{defined_name, is_builtin, is_identifier, is_name, stub_signa
 
 /// What a fenced block of Python is marked with.
 const PYTHON_BLOCKS: &[&str] = &["", "python", "py", "python3", "pycon", "doctest", "pytest"];
+/// What a block is marked with that only shows something.
+const PLAIN_BLOCKS: &[&str] = &["plain", "plaintext", "text", "txt"];
 /// What opens and closes a block.
 const FENCES: &[&str] = &["```", "~~~"];
 
@@ -217,8 +219,8 @@ pub(crate) fn is_comment(bare: &str) -> bool {
 fn lines_of(text: &str) -> Vec<Line<'_>> {
     let mut lines = Vec::new();
     let mut start = 0;
-    // The fence of the block that is open, and whether the block is Python.
-    let mut block: Option<(&str, bool)> = None;
+    // The fence of the block that is open, and whether the block is Python, or plain text.
+    let mut block: Option<(&str, bool, bool)> = None;
     let mut in_traceback = false;
     for whole in text.split_inclusive('\n') {
         let line = whole.strip_suffix('\n').unwrap_or(whole);
@@ -232,9 +234,10 @@ fn lines_of(text: &str) -> Vec<Line<'_>> {
                     .trim()
                     .to_ascii_lowercase();
                 let info = info.split([' ', '{', ',']).next().unwrap_or_default();
-                block = Some((fence, PYTHON_BLOCKS.contains(&info)));
+                let is_plain = PLAIN_BLOCKS.contains(&info);
+                block = Some((fence, PYTHON_BLOCKS.contains(&info), is_plain));
             }
-            (Some(fence), Some((open, _))) if fence == open => block = None,
+            (Some(fence), Some((open, _, _))) if fence == open => block = None,
             _ => {}
         }
         if bare.starts_with("Traceback (most recent call last)") {
@@ -246,21 +249,66 @@ fn lines_of(text: &str) -> Vec<Line<'_>> {
         let is_label = ["input", "output"]
             .iter()
             .any(|label| after_label(bare, label).is_some());
+        let is_plain_block = block.is_some_and(|(_, _, is_plain)| is_plain);
         let is_quotation = bare.starts_with('>') && !bare.starts_with(">>>") && !is_label;
         lines.push(Line {
             text: line,
             start,
             is_fenced: block.is_some(),
-            is_own: block.is_none_or(|(_, is_python)| is_python)
+            is_own: block.is_none_or(|(_, is_python, _)| is_python)
                 && !in_traceback
                 && !is_quotation
                 && !line.starts_with("E  "),
-            is_quotation: is_quotation && !in_traceback,
+            is_quotation: (is_quotation || is_plain_block) && !in_traceback,
         });
         start += whole.len();
     }
     disown_logs(&mut lines);
+    disown_hidden(&mut lines);
     lines
+}
+
+/// Makes a quotation of what a prompt hides in a comment or in details, and of what stands in a string of several lines
+/// amid prose.
+fn disown_hidden(lines: &mut [Line<'_>]) {
+    /// What opens something hidden, and what closes it.
+    const HIDING: &[(&str, &str)] = &[("<!--", "-->"), ("<details", "</details>")];
+    const QUOTES: &str = "\"\"\"";
+    let mut closing: Option<&str> = None;
+    // The first line that is not empty may open the prompt itself.
+    let (mut is_first, mut is_docstring) = (true, false);
+    for line in lines {
+        let bare = line.text.trim();
+        let is_hidden = closing.is_some();
+        let opened_at = bare.len();
+        let mut rest = bare;
+        if closing.is_none() && !line.is_fenced {
+            let hiding = HIDING
+                .iter()
+                .find(|(open, _)| bare.to_lowercase().starts_with(open));
+            let is_quote = line.text.starts_with(QUOTES) && !is_first;
+            if let Some((open, close)) = hiding {
+                closing = Some(close);
+                rest = &bare[open.len()..];
+            } else if is_quote && !is_docstring {
+                closing = Some(QUOTES);
+                rest = &bare[QUOTES.len()..];
+            }
+        }
+        if is_hidden || closing.is_some() && opened_at > 0 {
+            line.is_quotation |= line.is_own;
+            line.is_own = false;
+        }
+        if closing.is_some_and(|close| rest.to_lowercase().contains(close)) {
+            closing = None;
+        }
+        if !bare.is_empty() {
+            // The quotes that close a docstring or the prompt open nothing.
+            is_docstring ^=
+                closing.is_none() && !is_hidden && bare.matches(QUOTES).count() % 2 == 1;
+            is_first = false;
+        }
+    }
 }
 
 /// Excludes logs of failing tests: blocks and paragraphs with a line that only occurs in such a log.
@@ -284,6 +332,7 @@ fn disown_logs(lines: &mut [Line<'_>]) {
         if lines[from..to].iter().any(is_mark) {
             for line in &mut lines[from..to] {
                 line.is_own = false;
+                line.is_quotation &= !is_fenced;
             }
         }
         from = to;

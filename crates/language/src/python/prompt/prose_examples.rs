@@ -15,7 +15,7 @@ const EXAMPLES_MAX: usize = 40;
 /// those that are shown as not run.
 const CALLS_ON_LINE_MAX: usize = 2 * EXAMPLES_MAX;
 
-/// What may stand between a call and its result, longest first. The last one only counts in a docstring.
+/// What may stand between a call and its result, longest first. `is` stands before a constant only.
 const RELATIONS: &[&str] = &[
     "should evaluate to",
     "should return",
@@ -43,6 +43,9 @@ const RELATIONS: &[&str] = &[
     "->",
     "➞",
     "→",
+    "⟶",
+    "⇒",
+    "is",
     "=",
 ];
 
@@ -78,13 +81,7 @@ pub(crate) fn prose_examples(prompt: &Prompt<'_>) -> Vec<(usize, String)> {
             continue;
         }
         let next = next_line(prompt, at);
-        let relations = if only.is_some() || !prompt.stub.is_empty() {
-            RELATIONS
-        } else {
-            // In running text `sqrt(16) = 4` may say anything.
-            &RELATIONS[..RELATIONS.len() - 1]
-        };
-        for stated in calls(whole.text, &known, relations) {
+        for stated in calls(whole.text, &known, RELATIONS) {
             if prompt.is_expectation(at, stated.before, stated.behind) {
                 found.push((at, stated.assertion));
             }
@@ -181,6 +178,45 @@ pub(crate) fn is_case(prompt: &Prompt<'_>, at: usize) -> bool {
             .unwrap_or_default();
         says_any(head, "expected, output, result, returns")
     }
+}
+
+/// The rows of tables with a column of the results of what is asked for, as assertions with the index of their line:
+/// `| 3 | 9 |` below `| n | square(n) |`.
+pub(crate) fn rows_of_tables(prompt: &Prompt<'_>) -> Vec<(usize, String)> {
+    let mut names = prompt.asked_names();
+    let (Some(name), None) = (names.next(), names.next()) else {
+        return Vec::new();
+    };
+    let cells = |at: usize| -> Vec<&str> {
+        let line = prompt.lines[at].text.trim();
+        let inside = line
+            .strip_prefix('|')
+            .and_then(|line| line.strip_suffix('|'));
+        let parts = inside.into_iter().flat_map(|inside| inside.split('|'));
+        parts.map(|cell| cell.trim_matches([' ', '`'])).collect()
+    };
+    let mut found = Vec::new();
+    let mut has_results = false;
+    for at in 0..prompt.lines.len() {
+        let row = cells(at);
+        let is_below = at > 0 && !cells(at - 1).is_empty();
+        let Some((last, arguments)) = row.split_last().filter(|(_, rest)| !rest.is_empty()) else {
+            continue;
+        };
+        if !is_below {
+            has_results = last.contains(&format!("{name}("))
+                || says_any(last, "expected, output, result, returns");
+            continue;
+        }
+        let is_value = |cell: &str| literal(cell).is_some_and(|(_, rest)| rest.is_empty());
+        if has_results && is_value(last) && arguments.iter().all(|cell| is_value(cell)) {
+            found.push((
+                at,
+                format!("assert {name}({}) == {last}", arguments.join(", ")),
+            ));
+        }
+    }
+    found
 }
 
 /// Whether a line shows a call of what is asked for together with something else, in any form, or a value and
@@ -394,13 +430,9 @@ fn calls(line: &str, known: &dyn Fn(&str) -> bool, relations: &[&str]) -> Vec<Ca
         let goes_on = last.is_alphanumeric() || last == '_' || last == '.';
         if !goes_on
             && let Some((call, after)) = call_at(rest, known)
-            && let Some((relation, value, after)) = result(after, relations)
+            && let Some((_, value, after)) = result(after, relations)
         {
-            let assertion = if relation == "==" {
-                format!("assert {call} == {value}")
-            } else {
-                as_written(&call, &value)
-            };
+            let assertion = as_written(&call, &value);
             found.push(CallWithResult {
                 assertion,
                 before: line.len() - rest.len(),
@@ -416,13 +448,17 @@ fn calls(line: &str, known: &dyn Fn(&str) -> bool, relations: &[&str]) -> Vec<Ca
     found
 }
 
-/// A call and its stated result as an assertion. A fraction of several digits may be rounded, so it is compared
-/// in the precision in which it is written.
+/// A call and its stated result as an assertion. A fraction may be rounded, so it is compared in the precision in which
+/// it is written.
 fn as_written(call: &str, value: &str) -> String {
     let digits = value.split_once('.').map_or("", |(_, digits)| digits);
-    let is_fraction = digits.len() > 1 && digits.bytes().all(|b| b.is_ascii_digit());
-    if !is_fraction {
+    let is_fraction = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    if !is_fraction || digits == "0" {
         return format!("assert {call} == {value}");
+    }
+    if digits.len() == 1 {
+        // A whole unit of the last place would let half of a result pass.
+        return format!("assert abs({call} - {value}) < 0.0501  # to 1 digit, as written");
     }
     let (places, zeros) = (digits.len(), "0".repeat(digits.len() - 1));
     format!("assert abs({call} - {value}) < 0.{zeros}1  # to {places} digits, as written")
@@ -430,6 +466,11 @@ fn as_written(call: &str, value: &str) -> String {
 
 /// The relation and the result after a call, and the text after it.
 fn result<'t, 'r>(text: &'t str, relations: &[&'r str]) -> Option<(&'r str, String, &'t str)> {
+    // `- `f(2)`: `4`` is an item of a list.
+    if let Some(marked) = text.strip_prefix("`: `") {
+        let (value, rest) = literal(marked)?;
+        return rest.starts_with('`').then_some((":", value, rest));
+    }
     let text = text.trim_start_matches([' ', '\t', '`']);
     let text = text.strip_prefix('#').unwrap_or(text).trim_start();
     let (relation, text) = relations
@@ -438,7 +479,8 @@ fn result<'t, 'r>(text: &'t str, relations: &[&'r str]) -> Option<(&'r str, Stri
     let text = text.trim_start_matches([' ', '\t', '`', ':']);
     let (value, rest) = literal(text)?;
     // `main() -> None` is a signature.
-    if relation == "->" && value == "None" {
+    let is_constant = ["True", "False", "None"].contains(&value.as_str());
+    if relation == "->" && value == "None" || relation == "is" && !is_constant {
         return None;
     }
     is_end(rest).then_some((relation, value, rest))
@@ -447,6 +489,10 @@ fn result<'t, 'r>(text: &'t str, relations: &[&'r str]) -> Option<(&'r str, Stri
 /// Whether a result ends here, so that what follows does not continue the expression.
 fn is_end(rest: &str) -> bool {
     let next = rest.trim_start_matches([' ', '\t', '`']);
+    // `0.333...` is not all of it.
+    if rest.starts_with("..") || rest.starts_with('…') {
+        return false;
+    }
     // `f([3, 1]) returns 1, 3` is a tuple, or two results.
     let listed = next.strip_prefix(',').map(str::trim_start);
     if listed

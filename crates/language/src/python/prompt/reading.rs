@@ -7,10 +7,11 @@ use journeyman_event::payload::{GivenTest, TestOrigin};
 use journeyman_syntax::Source;
 
 use super::asked::{Line, Prompt, is_comment};
+use super::beside::message_of;
 use super::passages::{is_chain, is_open, tests_in_passages};
 use super::prose_examples::{
     ShownCall, call_at, calls_shown, is_case, is_labelled, is_sample, prose_examples,
-    shows_a_result,
+    rows_of_tables, shows_a_result,
 };
 use super::sessions::doctests;
 use super::volatile::Volatility;
@@ -57,12 +58,20 @@ impl PromptTests {
                     text,
                 }),
         );
-        let contradicted = contradicted(examples.iter().chain(&assertions));
+        let rows: Vec<FoundTest> = rows_of_tables(prompt)
+            .into_iter()
+            .chain(results_of_test_cases(prompt))
+            .map(|(at, text)| FoundTest {
+                lines: at..=at,
+                text,
+            })
+            .collect();
+        let contradicted = contradicted(examples.iter().chain(&assertions).chain(&rows));
         let volatility = Volatility::of(prompt);
         let is_clear = |found: &FoundTest| {
             expected(&found.text).is_none_or(|(call, result)| {
                 !contradicted.contains(&call) && !volatility.concerns(&call, &result)
-            })
+            }) && bounded(&found.text).is_none_or(|(call, _, _)| !contradicted.contains(&call))
         };
         for all in [&mut examples, &mut assertions] {
             all.retain(is_clear);
@@ -83,6 +92,8 @@ impl PromptTests {
             let bare = text
                 .trim_start_matches(">>> ")
                 .trim_start_matches("assert ");
+            let bare =
+                message_of(text).map_or(bare, |(check, _)| check.trim_start_matches("assert "));
             let shown = calls_shown(prompt, bare);
             if shown
                 .iter()
@@ -138,6 +149,11 @@ impl PromptTests {
 /// The call and result of a test that consists of nothing else.
 fn expected(test: &str) -> Option<(String, String)> {
     let call = |text| call_at(text, &|_| true);
+    if let Some(rounded) = test.strip_prefix("assert abs(") {
+        let (found, rest) = call(rounded)?;
+        let (value, _) = literal(rest.trim_start().strip_prefix("- ")?)?;
+        return Some((spelled(&found), spelled(&value)));
+    }
     let ((call, _), result) = if let Some(session) = test.strip_prefix(">>> ") {
         let (line, result) = session.split_once('\n')?;
         (
@@ -160,21 +176,70 @@ fn spelled(text: &str) -> String {
 
 fn contradicted<'f>(all: impl Iterator<Item = &'f FoundTest>) -> BTreeSet<String> {
     let mut results: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (call, value) in all.filter_map(|found| expected(&found.text)) {
-        results.entry(call).or_default().insert(value);
+    let mut bounds: Vec<(String, &str, f64)> = Vec::new();
+    for found in all {
+        if let Some((call, value)) = expected(&found.text) {
+            results.entry(call).or_default().insert(value);
+        } else {
+            bounds.extend(bounded(&found.text));
+        }
     }
-    results.retain(|_, values| values.len() > 1);
+    results.retain(|call, values| {
+        let is_within = |value: f64| {
+            let mut of_call = bounds.iter().filter(|(bounded, _, _)| bounded == call);
+            of_call.all(|(_, relation, bound)| match *relation {
+                "!=" => (value - bound).abs() > 0.0,
+                "<=" => value <= *bound,
+                ">=" => value >= *bound,
+                "<" => value < *bound,
+                _ => value > *bound,
+            })
+        };
+        let mut numbers = values.iter().filter_map(|value| value.parse::<f64>().ok());
+        values.len() > 1 || !numbers.all(is_within)
+    });
     results.into_keys().collect()
+}
+
+/// The call, the relation and the number of an assertion that bounds a result: `assert f(3) > 8`.
+fn bounded(test: &str) -> Option<(String, &'static str, f64)> {
+    let (call, rest) = call_at(test.strip_prefix("assert ")?, &|_| true)?;
+    let rest = rest.trim_start();
+    let relation = ["!=", "<=", ">=", "<", ">"]
+        .into_iter()
+        .find(|relation| rest.starts_with(relation))?;
+    let number = rest[relation.len()..].split('#').next()?.trim().parse();
+    Some((spelled(&call), relation, number.ok()?))
+}
+
+/// The results that lines of a test case of `unittest` state outside of one: `self.assertEqual(f(3), 9)`.
+fn results_of_test_cases(prompt: &Prompt<'_>) -> Vec<(usize, String)> {
+    let lines = prompt.lines.iter().enumerate();
+    let stated = lines.filter_map(|(at, line)| {
+        let inside = line.text.trim().strip_prefix("self.assertEqual(")?;
+        let (call, rest) = call_at(inside, &|name| prompt.asks_for(name))?;
+        let (value, _) = literal(rest.trim_start().strip_prefix(',')?.trim_start())?;
+        Some((at, format!("assert {call} == {value}")))
+    });
+    stated.collect()
 }
 
 /// Whether a line of the user checks something or shows a result of what is asked for.
 fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
     let line = &prompt.lines[at];
-    let bare = line
-        .text
-        .trim()
-        .trim_start_matches(|c| line.is_quotation && (c == '>' || c == ' '));
-    if is_case(prompt, at) || is_sample(prompt, at) || is_shown_below(prompt, at) {
+    // What a program prints is shown by itself where nothing is asked for by name.
+    if line.is_fenced && line.is_quotation && !prompt.asks_by_name() {
+        return false;
+    }
+    let mut bare = line.text.trim();
+    while line.is_quotation && bare.starts_with('>') && !bare.starts_with(">>>") {
+        bare = bare[1..].trim_start();
+    }
+    if is_case(prompt, at)
+        || is_sample(prompt, at)
+        || is_shown_below(prompt, at)
+        || is_stated_in_words(prompt, at)
+    {
         return true;
     }
     if !(line.is_own || line.is_quotation) || is_comment(bare) {
@@ -199,11 +264,13 @@ fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
         let (called, free) = source.names();
         let has_own = || called.iter().chain(&free).any(|name| !is_builtin(name));
         let is_code = source.parses() && has_own() || is_open(bare) || bare.ends_with(':');
-        return is_code && !is_in_code(prompt, at);
+        let is_about = || called.iter().any(|name| prompt.asks_for(name));
+        return is_code && (!is_in_code(prompt, at) || is_in_a_helper(prompt, at) && is_about());
     }
     let source = Source::of(bare);
     is_labelled(prompt, at)
-        || shows_a_result(prompt, bare) && !is_in_code(prompt, at)
+        || shows_a_result(prompt, bare)
+            && (!is_in_code(prompt, at) || is_in_a_docstring(prompt, at))
         || bare.contains("==")
             && source.is_idle_expression()
             && source.parses()
@@ -221,7 +288,45 @@ fn is_shown_below(prompt: &Prompt<'_>, at: usize) -> bool {
     let value = ["#", "->", "=>", "→"]
         .iter()
         .find_map(|mark| below.strip_prefix(mark));
-    is_call && value.is_some_and(|value| literal(value.trim()).is_some())
+    let is_value = || literal(below).is_some_and(|(_, rest)| rest.is_empty());
+    is_call && value.map_or_else(is_value, |value| literal(value.trim()).is_some())
+}
+
+/// Whether a line of prose shows arguments and a result without a call: `square 3 is 9`, `Calling it with 3 gives 9`, or a
+/// command and what it prints.
+fn is_stated_in_words(prompt: &Prompt<'_>, at: usize) -> bool {
+    let line = &prompt.lines[at];
+    let bare = line.text.trim();
+    if !line.is_own && !line.is_quotation {
+        return false;
+    }
+    if let Some(command) = bare.strip_prefix("$ ") {
+        let below = prompt.lines.get(at + 1).map_or("", |line| line.text.trim());
+        return command.contains("python") && !below.is_empty() && !below.starts_with("```");
+    }
+    let leads_to_values = |(from, lead): (usize, &str)| {
+        let relation = literal(bare[from + lead.len()..].trim_start_matches([' ', '`']));
+        let relation = relation.map(|(_, rest)| rest.trim_start_matches([' ', '`']));
+        let result = relation.and_then(|rest| {
+            let mut marks = ["is ", "gives ", "returns ", "=>", "->", "→", "="].iter();
+            marks.find_map(|mark| rest.strip_prefix(mark))
+        });
+        result.is_some_and(|result| literal(result.trim_start_matches([' ', '`'])).is_some())
+    };
+    let named = prompt.asked_names().any(|name| {
+        let lead = format!("{name} ");
+        bare.match_indices(&lead).any(leads_to_values)
+    });
+    named || prompt.asks_by_name() && bare.match_indices(" with ").any(leads_to_values)
+}
+
+/// Whether a line is in the docstring of what is asked for.
+fn is_in_a_docstring(prompt: &Prompt<'_>, at: usize) -> bool {
+    let quotes = |line: &Line<'_>| line.text.matches("\"\"\"").count();
+    let is_asked = prompt
+        .function_around(at)
+        .is_some_and(|name| prompt.asks_for(name));
+    is_asked && prompt.lines[..at].iter().map(quotes).sum::<usize>() % 2 == 1
 }
 
 /// Whether code calls anything other than builtins.
@@ -250,6 +355,11 @@ fn about_the_task(prompt: &Prompt<'_>, code: &str) -> bool {
     }
 }
 
+/// Whether a line is in a function that is only named as a test.
+fn is_in_a_helper(prompt: &Prompt<'_>, at: usize) -> bool {
+    is_in_code(prompt, at) && prompt.function_around(at).is_some_and(is_named_as_a_test)
+}
+
 /// Whether a line is in a function that is not a test.
 fn is_in_code(prompt: &Prompt<'_>, at: usize) -> bool {
     prompt
@@ -264,6 +374,9 @@ fn assertion(prompt: &Prompt<'_>, at: usize) -> Option<String> {
     if !text.starts_with("assert ")
         || text.ends_with(';')
         || !line.is_own
+        || prompt.function_around(at).is_some_and(is_named_as_a_test)
+        || is_in_a_skipped_test(prompt, at)
+        || is_on_condition(prompt, at)
         || !prompt.is_wanted(at, at)
         || prompt.is_reported_beside(at)
     {
@@ -296,6 +409,41 @@ fn assertion(prompt: &Prompt<'_>, at: usize) -> Option<String> {
             .iter()
             .any(|name| own(&name) && !prompt.asks_for(name));
     is_plain.then(|| text.to_owned())
+}
+
+/// Whether a function that pytest does not run is named as a test: `broken_test_square`.
+fn is_named_as_a_test(name: &str) -> bool {
+    !name.starts_with("test")
+        && name
+            .split('_')
+            .any(|part| ["test", "tests"].contains(&part))
+}
+
+/// Whether a line stands in a block that does not run, or takes no notice of what fails in it: a passage knows more of it.
+fn is_on_condition(prompt: &Prompt<'_>, at: usize) -> bool {
+    let indent = |text: &str| text.len() - text.trim_start().len();
+    let own = indent(prompt.lines[at].text);
+    let mut above = prompt.lines[..at].iter().rev().map(|line| line.text);
+    let head = above.find(|text| !text.trim().is_empty() && indent(text) < own);
+    head.map(str::trim).is_some_and(|head| {
+        head.ends_with(':')
+            && (["try:", "if ", "else:", "except"]
+                .iter()
+                .any(|start| head.starts_with(start))
+                || head.contains("raises("))
+    })
+}
+
+/// Whether a decorator of the test around a line says that it is skipped, or is to fail.
+fn is_in_a_skipped_test(prompt: &Prompt<'_>, at: usize) -> bool {
+    prompt.heads_around(at).into_iter().any(|head| {
+        let above = prompt.lines[..head]
+            .iter()
+            .rev()
+            .map(|line| line.text.trim());
+        let mut decorators = above.take_while(|line| line.starts_with('@'));
+        decorators.any(|line| line.contains("skip") || line.contains("xfail"))
+    })
 }
 
 /// Whether a line is outside of functions other than tests.

@@ -3,8 +3,9 @@
 
 use super::asked::{Prompt, is_comment, is_fence};
 use super::surroundings::{is_affirmed, sentences};
+use crate::prose::neutral::is_neutral_heading;
 use crate::prose::wording::{
-    amends, demands, heads_a_report, shows_what_was, withdraws, without_strings,
+    amends, demands, heads_a_report, requests, shows_what_was, withdraws, without_strings,
 };
 use crate::python::defined_name;
 
@@ -41,7 +42,14 @@ impl Sections {
                     headings.retain(|(other, _)| *other < level);
                     let is_below = headings.last().is_some_and(|(_, is_report)| *is_report);
                     let is_plain = demands(text) || is_affirmed(text);
-                    let is_report = heads_a_report(text) && Some(at) != first;
+                    let is_understood = || {
+                        demands(text)
+                            || requests(text)
+                            || is_neutral_heading(text, &prompt.request_text())
+                    };
+                    let is_report = (heads_a_report(text)
+                        || prompt.stub.is_empty() && !is_understood())
+                        && Some(at) != first;
                     headings.push((level, is_report || is_below && !is_plain));
                 }
                 // `Update: numeric` is Python, too.

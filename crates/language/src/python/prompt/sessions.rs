@@ -9,6 +9,7 @@ use super::asked::{Prompt, is_comment};
 use super::prose_examples::{result_on_session_line, results_shown};
 use super::reading::FoundTest;
 use crate::prose::sentence_language::SentenceLanguage;
+use crate::prose::wording::{DEMANDING, FAULTS, REPORTS, says_any, starts_with_any};
 use crate::python::literal::{identifier, literal};
 use crate::python::{is_builtin, is_standard};
 
@@ -32,7 +33,8 @@ fn session_about_the_task(prompt: &Prompt<'_>, session: &str) -> Option<String> 
     let taken: BTreeSet<&String> = taken.flat_map(|import| &import.names).collect();
     let is_asked = |name: &String| taken.contains(name) || prompt.asks_for(name);
     let is_about = if prompt.asks_by_name() {
-        asked.clone().any(is_asked) && (prompt.stub.is_empty() || asked.all(is_asked))
+        (asked.clone().any(is_asked) || taken.iter().any(|name| prompt.asks_for(name)))
+            && (prompt.stub.is_empty() || asked.all(is_asked))
     } else {
         asked.next().is_some() || !taken.is_empty()
     };
@@ -99,6 +101,7 @@ pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<FoundTest>, Vec<FoundTest>) 
                 !prompt.is_wanted(first, last)
                     || (first..=last).any(|at| prompt.is_reported_beside(at))
                     || whole.lines().any(is_abridged)
+                    || whole.lines().any(is_said_of_a_result)
             };
             if whole.is_empty() {
                 continue;
@@ -242,6 +245,25 @@ fn without_remark(line: &str, is_question: bool) -> &str {
 fn is_abridged(line: &str) -> bool {
     let bare = line.trim_start();
     bare.contains("...") && !bare.starts_with(">>>") && !bare.starts_with("...")
+}
+
+/// Whether an answer is a sentence about a result, or a value with one behind it, and not what is printed: `expected 9`,
+/// `6 (should be 9)`.
+fn is_said_of_a_result(line: &str) -> bool {
+    if line.starts_with(">>>") || line.starts_with("...") {
+        return false;
+    }
+    let Some((_, rest)) = literal(line) else {
+        return starts_with_any(
+            line,
+            "actual, correct, expected, got, must, not, should, wrong",
+        );
+    };
+    let rest = rest.trim_start();
+    rest.starts_with(['(', '<', '!', '?', '—', '–'])
+        || [REPORTS, DEMANDING, FAULTS, "but, no, not"]
+            .iter()
+            .any(|words| says_any(rest, words))
 }
 
 /// Whether a line of a session is marked to be skipped by doctest.

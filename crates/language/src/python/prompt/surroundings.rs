@@ -6,15 +6,17 @@
 use journeyman_syntax::Source;
 
 use super::asked::{Line, Prompt, is_comment, is_fence};
+use super::beside::names_another_result;
 use super::prose_examples::{begins_with_an_example, results_shown};
+use crate::prose::neutral::{has_opposed_example, is_neutral_lead, reasons};
 use crate::prose::sentence_language::{
     SentenceLanguage, asks_in_another_language, denies_in_another_language,
 };
 use crate::prose::wording::{
     DOUBTS, FAULTS, FAULTY, REPORTS, attributes, before_in_sentence, begins_a_situation,
     behind_in_sentence, complains_later, demands, goes_on, heads_a_report, is_crossed,
-    last_sentence, leads_to_an_example, only_explains, opening, requests, says_any, shows_what_was,
-    speaks_of_input, speaks_of_surroundings, starts_with_any, tells_of_people, without_strings,
+    last_sentence, leads_to_an_example, opening, requests, says_any, speaks_of_surroundings,
+    starts_with_any, tells_of_people, without_strings,
 };
 use crate::python::mentions;
 
@@ -48,10 +50,11 @@ const AFFIRMED: &str = "another, assert, assertion, assertions, asserts, behave,
 const AFFIRMED_SHORTLY: &str = "after, following, good, new, now, so, such";
 /// The most words of a line that introduces wanted code with one of `AFFIRMED_SHORTLY`.
 const SHORT_WORDS_MAX: usize = 2;
-/// Parts of words with which other languages introduce wanted code.
-const AFFIRMED_ELSEWHERE: &str = "assert, atteso, attendu, atten, beisp, besteh, debe, deve, devono, doit, doivent, ejemplo, erwart, \
-    esempi, esperad, exempl, moet, muss, müssen, prueba, przykł, soll, test, verwacht, voorbeeld, \
-    örnek, ожида, пример, тест, должн, 例, 应, 應, 期待, 期望, 测试, 測試, テスト, 예, 테스트, 해야, 기대";
+/// What obliges in other languages, or names tests, as parts of words. An example alone is not enough: what else is said
+/// of it is not understood.
+const AFFIRMED_ELSEWHERE: &str = "assert, atteso, attendu, atten, besteh, debe, deve, devono, doit, doivent, erwart, \
+    esperad, moet, muss, müssen, prueba, soll, test, verwacht, ожида, тест, должн, 应, 應, 期待, 期望, 测试, 測試, テスト, \
+    테스트, 해야, 기대";
 /// Words that refer to code that follows.
 const FORWARD: &str = "below, following, here, next";
 
@@ -74,6 +77,7 @@ impl Prompt<'_> {
     /// request of the prompt, and nothing after it may retract it.
     pub(crate) fn is_wanted(&self, first: usize, last: usize) -> bool {
         if self.is_reported(first, last)
+            || self.is_remarked(first, last)
             || self.is_of_what_changes(first)
             || self.is_test_of_the_past(first, last)
         {
@@ -118,7 +122,7 @@ impl Prompt<'_> {
     }
 
     /// The first sentence that makes a request, as far as it is on its line.
-    fn request_sentence(&self) -> Option<&str> {
+    pub(super) fn request_sentence(&self) -> Option<&str> {
         let line = self.text[self.request?..].lines().next()?;
         sentences(line).next()
     }
@@ -187,18 +191,6 @@ impl Prompt<'_> {
         self.is_denied_beside(at, last)
     }
 
-    /// Whether a comment after the code on a line says that it does not hold.
-    pub(crate) fn is_reported_beside(&self, at: usize) -> bool {
-        let line = without_strings(self.lines[at].text);
-        let comment = line.split_once('#').map_or("", |(_, comment)| comment);
-        let names_another = || comment.contains(|c: char| c.is_ascii_digit() || "[({".contains(c));
-        is_crossed(&line)
-            || says_any(comment, REPORTS)
-            || says_any(comment, FAULTS)
-            || shows_what_was(comment)
-            || says_any(comment, "expected, should be") && names_another()
-    }
-
     /// Whether the sentence around a part of line `at` clearly expects what it says. The part is given by the
     /// lengths of the text before and after it.
     pub(crate) fn is_expectation(&self, at: usize, before: usize, behind: usize) -> bool {
@@ -253,11 +245,24 @@ impl Prompt<'_> {
             || says_any(&sentence, REPORTS)
             || says_any(&sentence, FAULTS)
             || says_any(&sentence, DOUBTS);
-        if is_doubted {
+        let example = &self.text[from.min(to)..to];
+        // Of a line that labels its input, the whole is its trail.
+        let explains = |trail: &str| {
+            if from >= to {
+                SentenceLanguage::of(trail) == SentenceLanguage::Nothing
+                    || begins_a_situation(trail)
+            } else {
+                self.explains(example, trail) || !self.stub.is_empty() && reasons(trail, example)
+            }
+        };
+        if is_doubted
+            || self.leads_astray(start, lead, example)
+            || names_another_result(example, trail)
+        {
             return false;
         }
         if is_alone {
-            return self.is_wanted(at, at);
+            return self.is_wanted(at, at) && explains(end);
         }
         let is_demanded = demands(&whole);
         let rest = &end[trail.len().min(end.len())..];
@@ -270,7 +275,7 @@ impl Prompt<'_> {
             && (!self.stub.is_empty()
                 || (is_demanded || self.is_placed(from))
                     && self.leads_here(lead)
-                    && self.explains(trail)
+                    && explains(trail)
                     && is_followed())
     }
 
@@ -284,32 +289,13 @@ impl Prompt<'_> {
         let is_label = || lead.trim().ends_with(':') && lead.split_whitespace().count() < 3;
         let leads = || {
             leads_to_an_example(lead)
-                || self.is_a_situation(lead)
+                || begins_a_situation(lead)
                 || demands(lead) && !tells_of_people(lead)
                 || results_shown(self, lead) > 0
                 || describes() && !tells_of_people(lead)
                 || is_label() && is_affirmed(lead)
         };
         !attributes(lead) && leads()
-    }
-
-    /// Whether the text after an example in its sentence explains it, or is another example.
-    fn explains(&self, trail: &str) -> bool {
-        only_explains(trail) || self.is_a_situation(trail) || results_shown(self, trail) > 0
-    }
-
-    /// Whether the text before or after an example says for which input it is: it is about an input, or about
-    /// something that the request mentions.
-    fn is_a_situation(&self, text: &str) -> bool {
-        /// The fewest letters of a significant word.
-        const LETTERS_MIN: usize = 4;
-        let shares_a_word = || {
-            let asked = self.request_sentence().unwrap_or_default().to_lowercase();
-            let text = text.to_lowercase();
-            let mut words = text.split(|c: char| !c.is_alphanumeric());
-            words.any(|word| word.len() >= LETTERS_MIN && word != "with" && mentions(&asked, word))
-        };
-        begins_a_situation(text) && (speaks_of_input(text) || shares_a_word())
     }
 
     /// Whether a sentence beside the code on lines `first` to `last` says that it does not hold.
@@ -343,7 +329,16 @@ impl Prompt<'_> {
         else {
             return Lead::Nothing;
         };
-        let lead = last_sentence(line);
+        // What stands above other code leads to that, and an example leads to nothing.
+        let is_beyond_code = !self.is_code(first)
+            && up
+                .iter()
+                .take_while(|&&at| !self.lines[at].text.contains(line))
+                .any(|&at| self.is_code(at));
+        if is_beyond_code || line.starts_with("</") || results_shown(self, line) > 0 {
+            return Lead::Nothing;
+        }
+        let (lead, remark) = without_remark(last_sentence(line));
         let bare = lead.trim_end_matches(['*', '_', '`', ' ']);
         let is_heading = ["#", "**", "<", "__"]
             .iter()
@@ -355,6 +350,10 @@ impl Prompt<'_> {
             starts_with_any(lead, "a, an") && self.asked_names().any(|name| mentions(lead, name));
         if is_request {
             return Lead::Nothing;
+        }
+        let is_plain = || is_neutral_lead(lead, &self.request_text());
+        if has_opposed_example(lead) || is_lead && !is_neutral_lead(remark, &self.request_text()) {
+            return Lead::Astray;
         }
         if !is_lead {
             let astray = tells_of_people(lead);
@@ -368,7 +367,8 @@ impl Prompt<'_> {
             .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
         if spoken == SentenceLanguage::Nothing {
             let has_words = lead.contains(char::is_alphabetic);
-            return match (is_version, has_words) {
+            let is_label = bare.ends_with([':', '：']) || is_affirmed(lead);
+            return match (is_version || has_words && !is_label, has_words) {
                 (true, _) => Lead::Astray,
                 (false, true) => Lead::Example,
                 (false, false) => Lead::Nothing,
@@ -378,8 +378,8 @@ impl Prompt<'_> {
             return Lead::Astray;
         }
         // It may be English without a word that says so.
-        if demands(lead) || is_affirmed(lead) || asks_in_another_language(lead, AFFIRMED_ELSEWHERE)
-        {
+        let is_affirmed = is_affirmed(lead) && (requests(lead) || is_plain());
+        if demands(lead) || is_affirmed || asks_in_another_language(lead, AFFIRMED_ELSEWHERE) {
             Lead::Example
         } else if requests(lead) {
             Lead::Nothing
@@ -446,7 +446,23 @@ impl Prompt<'_> {
     }
 }
 
-/// Whether the line before code says that it is wanted, without demanding it.
+/// A lead without a remark in parentheses at its end, and that. The parameters of a call are none.
+fn without_remark(lead: &str) -> (&str, &str) {
+    let bare = lead.trim_end_matches(['*', '_', '`', ' ', ':']);
+    let remark = bare
+        .strip_suffix(')')
+        .and_then(|inside| inside.rsplit_once(" ("));
+    remark.map_or((lead, ""), |(before, remark)| {
+        let is_lead = lead.len() > bare.len() || !requests(before);
+        if is_lead {
+            (before, remark)
+        } else {
+            (lead, "")
+        }
+    })
+}
+
+/// Whether what leads over to code says that it is wanted, beside what demands it.
 pub(super) fn is_affirmed(lead: &str) -> bool {
     says_any(lead, AFFIRMED)
         || lead.split_whitespace().count() <= SHORT_WORDS_MAX && says_any(lead, AFFIRMED_SHORTLY)

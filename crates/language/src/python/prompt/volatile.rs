@@ -51,11 +51,19 @@ impl<'p> Volatility<'p> {
         };
         let is_said = |lines: &[&str]| lines.iter().any(|line| mentions(line, name));
         let takes_nothing = arguments == "()";
-        takes_nothing && (has_part(DRAWN) || has_part(TIMED))
+        takes_nothing && (has_part(DRAWN) || has_part(TIMED) || is_like_no_other(result))
             || (["rand", "random", "shuffle"].contains(&first) || is_said(&self.randomly))
                 && !self.is_seeded
             || (has_date(call) || has_date(result)) && is_said(&self.currently)
     }
+}
+
+/// Whether a result looks as if it were made for one call: an identifier, a hash, a moment.
+fn is_like_no_other(result: &str) -> bool {
+    /// Digits of such a result.
+    const DIGITS_MIN: usize = 6;
+    result.bytes().filter(u8::is_ascii_digit).count() >= DIGITS_MIN
+        && !result.starts_with(['[', '(', '{'])
 }
 
 /// Whether a day is written in a text: `2026-11-29`.
