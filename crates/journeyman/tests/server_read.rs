@@ -647,8 +647,13 @@ fn what_is_logged_of_the_work_on_a_task_names_it() {
     );
     let task = server.submit(&json!({"prompt": STUB}));
     server.ended(&task);
-    let has_left = || server.log().lines().any(|line| line.contains("\"left\""));
-    until("the end is logged", || has_left().then_some(()));
+    let has_stopped = || {
+        server
+            .log()
+            .lines()
+            .any(|line| line.contains("work on the task has stopped"))
+    };
+    until("the end is logged", || has_stopped().then_some(()));
     for line in server.log().lines() {
         let value: Value = serde_json::from_str(line).unwrap();
         assert!(value.to_string().contains(&task), "{line}");
