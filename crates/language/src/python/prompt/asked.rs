@@ -36,6 +36,8 @@ pub(crate) struct Prompt<'p> {
     pub(crate) code: OnceCell<Vec<bool>>,
     /// What its headings, and what is said further down, say of its lines, once that was asked for.
     pub(crate) sections: OnceCell<Sections>,
+    /// The words of what it asks for, once they were asked for.
+    pub(super) request_words: OnceCell<String>,
 }
 
 /// A line of a prompt.
@@ -105,6 +107,7 @@ impl<'p> Prompt<'p> {
             passages,
             code: OnceCell::new(),
             sections: OnceCell::new(),
+            request_words: OnceCell::new(),
         }
     }
 

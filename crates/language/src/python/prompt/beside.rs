@@ -16,13 +16,15 @@ const LINES_MAX: usize = 60;
 
 impl Prompt<'_> {
     /// The words of what the prompt asks for: the sentence that asks, and the names.
-    pub(super) fn request_text(&self) -> String {
-        let names: Vec<&str> = self.asked_names().collect();
-        format!(
-            "{} {}",
-            self.request_sentence().unwrap_or_default(),
-            names.join(" ")
-        )
+    pub(super) fn request_text(&self) -> &str {
+        self.request_words.get_or_init(|| {
+            let names: Vec<&str> = self.asked_names().collect();
+            format!(
+                "{} {}",
+                self.request_sentence().unwrap_or_default(),
+                names.join(" ")
+            )
+        })
     }
 
     /// Whether a comment behind the code on a line, or the message of its check, says something else than what the
@@ -34,10 +36,7 @@ impl Prompt<'_> {
             return true;
         }
         let request = self.request_text();
-        let beside = |example| Beside {
-            example,
-            request: &request,
-        };
+        let beside = |example| Beside { example, request };
         // The answer of a session stands below its question.
         let bare = code.trim_start();
         let text_of = |at: Option<usize>| {
@@ -93,7 +92,7 @@ impl Prompt<'_> {
         let request = self.request_text();
         let beside = Beside {
             example: bare(first),
-            request: &request,
+            request,
         };
         let is_unknown = |at: usize| !is_neutral_line(bare(at), beside);
         let mut run = remark
@@ -124,10 +123,7 @@ impl Prompt<'_> {
         let (code, comment) = split_comment(trail);
         let (rest, inside) = without_parentheses(code);
         let request = self.request_text();
-        let beside = Beside {
-            example,
-            request: &request,
-        };
+        let beside = Beside { example, request };
         let is_a_mark = !rest.contains(char::is_alphanumeric) && !is_neutral_mark(&rest);
         let goes_on = rest.trim_matches(|c: char| c.is_whitespace() || "`'\".,;:*_|)".contains(c));
         !is_a_mark
@@ -163,7 +159,7 @@ impl Prompt<'_> {
         begins_with_an_unknown_mark(line)
             || has_opposed_example(lead)
             || !requests(lead) && (is_foreign(bare) || last_clause.is_some_and(is_foreign))
-            || leads.any(|clause| !requests(clause) && !is_neutral_lead(clause, &request))
+            || leads.any(|clause| !requests(clause) && !is_neutral_lead(clause, request))
     }
 }
 

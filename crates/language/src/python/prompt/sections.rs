@@ -45,7 +45,7 @@ impl Sections {
                     let is_understood = || {
                         demands(text)
                             || requests(text)
-                            || is_neutral_heading(text, &prompt.request_text())
+                            || is_neutral_heading(text, prompt.request_text())
                     };
                     let is_report = (heads_a_report(text)
                         || prompt.stub.is_empty() && !is_understood())

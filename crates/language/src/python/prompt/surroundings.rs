@@ -351,8 +351,8 @@ impl Prompt<'_> {
         if is_request {
             return Lead::Nothing;
         }
-        let is_plain = || is_neutral_lead(lead, &self.request_text());
-        if has_opposed_example(lead) || is_lead && !is_neutral_lead(remark, &self.request_text()) {
+        let is_plain = || is_neutral_lead(lead, self.request_text());
+        if has_opposed_example(lead) || is_lead && !is_neutral_lead(remark, self.request_text()) {
             return Lead::Astray;
         }
         if !is_lead {
