@@ -10,8 +10,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::erasure::{DeleteQuery, ErasedTask};
 use crate::events::{EventPage, EventsQuery, LinesQuery, StreamQuery};
 use crate::files::{ContextView, FileList, FileQuery};
+use crate::hooks::{HookList, HookView};
 use crate::interventions::{NewIntervention, Nothing};
 use crate::server::{Health, QueueChange, QueueView, Ready, ServedSettings, Ticket};
 use crate::tasks::{
@@ -30,7 +32,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
 /// A request as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// `GET` only looks; `POST` may change something.
+    /// `GET` only looks; `POST` and `DELETE` may change something.
     pub method: Method,
     /// The path with its query.
     pub path: String,
@@ -75,6 +77,15 @@ impl<A> Call<A> {
         // No body here has keys other than texts.
         let body = serde_json::to_string(body).unwrap_or_default();
         Self::of(Method::POST, path, Some(body))
+    }
+
+    fn delete_with(path: &str, query: &impl Serialize) -> Self {
+        let Self { request, answer } = Self::get_with(path, query);
+        let request = Request {
+            method: Method::DELETE,
+            ..request
+        };
+        Self { request, answer }
     }
 
     fn of(method: Method, path: String, body: Option<String>) -> Self {
@@ -188,6 +199,13 @@ impl Call<TaskView> {
     }
 }
 
+impl Call<ErasedTask> {
+    /// Erases a task for good, for this reason.
+    pub fn delete(task: &TaskId, query: &DeleteQuery) -> Self {
+        Self::delete_with(&of_task(task), query)
+    }
+}
+
 impl Call<EventPage> {
     /// Lists a task's events.
     pub fn events(task: &TaskId, query: &EventsQuery) -> Self {
@@ -274,6 +292,21 @@ impl Call<QueueView> {
     /// Changes the limits of the queue.
     pub fn change_queue(change: &QueueChange) -> Self {
         Self::post("/api/v1/queue".to_owned(), change)
+    }
+}
+
+impl Call<HookList> {
+    /// Lists the hooks.
+    pub fn hooks() -> Self {
+        Self::get("/api/v1/hooks".to_owned())
+    }
+}
+
+impl Call<HookView> {
+    /// Retries all pending and dead deliveries of a hook.
+    pub fn retry_hook(hook: &str) -> Self {
+        let hook = utf8_percent_encode(hook, PLAIN);
+        Self::post(format!("/api/v1/hooks/{hook}/retry"), &Nothing {})
     }
 }
 

@@ -64,6 +64,10 @@ pub enum NewIntervention {
     },
     /// Cancel the task: its work stops, and it does not run again.
     Cancel {},
+    /// Keep it: neither retention nor `delete` erases it until `unkeep`.
+    Keep {},
+    /// Allow its erasure again.
+    Unkeep {},
 }
 
 /// The types of the members of all interventions. Parsing by `kind` does not report which member is invalid; parsing
@@ -115,6 +119,8 @@ mod tests {
             json!({"kind": "pause"}),
             json!({"kind": "resume", "budget": 5, "timeout": 1.5, "max_iterations": 2, "out": "/o"}),
             json!({"kind": "cancel"}),
+            json!({"kind": "keep"}),
+            json!({"kind": "unkeep"}),
         ] {
             let read = NewIntervention::read(&body).unwrap();
             assert_eq!(serde_json::to_value(read).unwrap(), body);

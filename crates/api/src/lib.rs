@@ -6,8 +6,10 @@
 
 mod call;
 mod client;
+mod erasure;
 mod events;
 mod files;
+mod hooks;
 mod http_transport;
 mod interventions;
 pub mod json;
@@ -21,8 +23,14 @@ mod view;
 
 pub use call::{Call, Request, Stream, Text};
 pub use client::{Answer, AuthenticatedClient, Client, Error, Tagged, Transport, Unreachable};
+pub use erasure::{DeleteQuery, ErasedTask};
 pub use events::{BlobPath, EventPage, EventView, EventsQuery, LinesQuery, SentEvent, StreamQuery};
 pub use files::{ContextView, FileList, FilePath, FileQuery, FileView, MessageView};
+pub use hooks::{
+    EventFilter, HOOK_EVENT_KINDS, HookList, HookPath, HookView, NewWebhook, Reference,
+    TASK_VARIABLE_PREFIX, TERMINAL_KINDS, Target, check_webhook, parse_webhook_url,
+    references_file,
+};
 pub use http_transport::{HttpTransport, Watch, etag_of};
 pub use interventions::{NewIntervention, Nothing};
 pub use limits::{CheckedTask, LimitError};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use journeyman_event::Tokens;
 use journeyman_event::payload::{Limits, TaskSubmitted};
 
+use crate::hooks::check_webhook;
 use crate::json::Whole;
 use crate::problem::Problem;
 
@@ -34,10 +35,16 @@ pub const TOKEN_BUDGET_MAX: u64 = 1_000_000_000_000;
 pub const ITERATIONS_MAX: u32 = 1_000;
 /// The most characters of the id or text that names a question.
 pub const QUESTION_CHARS_MAX: usize = 10_000;
+/// The most characters of the reason of an erasure.
+pub const REASON_CHARS_MAX: usize = 200;
 /// The most tasks or events on one page.
 pub const PAGE_MAX: usize = 1_000;
 /// The longest wait for an event, in milliseconds: shorter than the usual timeouts of clients.
 pub const EVENT_WAIT_MS_MAX: u64 = 50_000;
+/// The largest length of a webhook's URL, or of a reference to it, in bytes.
+pub const WEBHOOK_URL_BYTES_MAX: usize = 2_048;
+/// The largest number of event filters of a webhook.
+pub const WEBHOOK_EVENTS_MAX: usize = 32;
 /// The most tool calls in one request.
 pub const STEPS_MAX: usize = 16;
 /// The highest number of tasks that may run at once, and of workers that start them.
@@ -107,6 +114,16 @@ fn check(
     Ok(())
 }
 
+/// Checks the reason of an erasure.
+pub fn check_reason(reason: &str) -> Result<(), LimitError> {
+    check(
+        "reason",
+        reason,
+        REASON_CHARS_MAX,
+        "say why, or leave it out",
+    )
+}
+
 /// Checks the number of entries that a user gave.
 pub fn check_count(field: &'static str, count: usize, max: usize) -> Result<(), LimitError> {
     if count > max {
@@ -150,6 +167,9 @@ fn check_submission(content: &TaskSubmitted) -> Result<(), LimitError> {
     }
     check_count("tools", content.tools.iter().flatten().count(), TOOLS_MAX)?;
     check_count("depends_on", content.depends_on.len(), DEPENDS_ON_MAX)?;
+    if let Some(webhook) = &content.webhook {
+        check_webhook(webhook)?;
+    }
     let answers: usize = content.answers.iter().map(String::len).sum();
     let tests: usize = content.tests.iter().map(|test| test.source.len()).sum();
     let bytes = content.prompt.len() + answers + tests;

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AdditionalProperties, Schema};
 
+use crate::erasure::ErasedTask;
 use crate::events::EventPage;
 use crate::interventions::NewIntervention;
 use crate::tasks::{Language, NewTask, TaskPage};
@@ -24,6 +25,7 @@ pub fn schemas(languages: &[&str]) -> Schemas {
     add::<TaskPage>(&mut all);
     add::<NewIntervention>(&mut all);
     add::<EventPage>(&mut all);
+    add::<ErasedTask>(&mut all);
     let mut all = all.into_iter().collect();
     close_interventions(&mut all);
     name_languages(&mut all, languages);
@@ -130,7 +132,7 @@ mod tests {
     fn an_intervention_has_no_members_but_those_of_its_kind() {
         let document = document();
         let kinds = document["NewIntervention"]["oneOf"].as_array().unwrap();
-        assert_eq!(kinds.len(), 7);
+        assert_eq!(kinds.len(), 9);
         for kind in kinds {
             assert_eq!(kind["additionalProperties"], false, "{kind}");
         }

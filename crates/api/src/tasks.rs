@@ -7,6 +7,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
+use crate::hooks::NewWebhook;
 use crate::json::{Object, Whole};
 use crate::problem::Problem;
 use crate::view::{StatusWord, TaskSummary};
@@ -109,6 +110,11 @@ pub struct NewTask {
     // The schema admits the empty text alone, because it describes the API as others reach it.
     #[schema(value_type = Option<String>, max_length = 0)]
     pub out: Option<String>,
+    /// A webhook for this task, in addition to the server's webhooks for all tasks.
+    #[schema(value_type = Option<NewWebhook>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    // older servers do not know it
+    pub webhook: Option<Object<NewWebhook>>,
 }
 
 /// An answer given in advance to a question that may arise.
@@ -160,6 +166,7 @@ impl NewTask {
             no_examples,
             depends_on,
             fork: _,
+            webhook,
         } = content;
         let files = tests.iter().filter(|test| test.origin == TestOrigin::File);
         let files = files.map(|test| {
@@ -193,6 +200,7 @@ impl NewTask {
             ),
             idempotency_key: None,
             out: out.clone(),
+            webhook: webhook.as_ref().map(|webhook| Object(webhook.into())),
         }
     }
 }
@@ -399,7 +407,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use journeyman_event::Tokens;
-    use journeyman_event::payload::{GivenTest, Limits};
+    use journeyman_event::payload::{GivenTest, Limits, TaskWebhook};
     use serde_json::json;
 
     use super::*;
@@ -433,6 +441,11 @@ mod tests {
             ask: true,
             no_examples: true,
             depends_on: vec![TaskId::new("t-0").unwrap()],
+            webhook: Some(TaskWebhook {
+                url: "https://host/".to_owned(),
+                events: vec!["task_failed".to_owned()],
+                secret: Some("env:JOURNEYMAN_WEBHOOK_X".to_owned()),
+            }),
             ..TaskSubmitted::of("Make it")
         };
         let sent = serde_json::to_value(NewTask::of(&TaskId::new("t-1").unwrap(), &content));
@@ -455,6 +468,11 @@ mod tests {
             "depends_on": ["t-0"],
             "idempotency_key": null,
             "out": "/out",
+            "webhook": {
+                "url": "https://host/",
+                "events": ["task_failed"],
+                "secret": "env:JOURNEYMAN_WEBHOOK_X"
+            },
         });
         assert_eq!(sent.unwrap(), expected);
     }

@@ -64,6 +64,10 @@ pub struct TaskSummary {
     pub active_seconds: f64,
     /// When it was submitted.
     pub submitted_at: Option<String>,
+    /// Whether it is marked to be kept, so that neither retention nor `delete` erases it.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub keep: bool,
     /// The position of its last event.
     pub sequence: u64,
     /// The version of the task: the number of its events.
@@ -208,6 +212,10 @@ pub struct TaskView {
     pub review: Option<Vec<String>>,
     /// The files of the result that were written out.
     pub output: Option<Vec<String>>,
+    /// Whether it is marked to be kept, so that neither retention nor `delete` erases it.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub keep: bool,
     /// When it was submitted.
     pub submitted_at: Option<String>,
     /// The time of its last event.

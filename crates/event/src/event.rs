@@ -15,7 +15,8 @@ use crate::clock::VectorClock;
 use crate::content::ContentHash;
 use crate::ids::{EventId, ModuleName, Owner, Revision, Sequence, TaskId};
 use crate::line::{
-    Line, SCHEMA, StoredLine, check_actor, check_json, data_in, follows, referred, stored_time,
+    Line, SCHEMA, StoredLine, check_actor, check_json, data_in, erased_by, follows, referred,
+    stored_time,
 };
 use crate::payload::Payload;
 
@@ -130,6 +131,7 @@ impl NewEvent {
             .payload
             .to_json()
             .map_err(|error| InvalidEvent::new("data", error))?;
+        check_whole(&data)?;
         if data.contains(['\n', '\r']) {
             return Err(InvalidEvent::new("data", "it must be one line of JSON"));
         }
@@ -147,6 +149,7 @@ impl NewEvent {
     /// another one.
     pub fn imported(event: &Event, store: &str) -> Result<Self, InvalidEvent> {
         check_names(event.kind(), event.clock())?;
+        check_whole(event.data())?;
         let data = RawValue::from_string(event.data().to_owned())
             .map_err(|error| InvalidEvent::new("data", error))?;
         let event = &event.0;
@@ -366,6 +369,16 @@ fn check_time(occurred_at: Timestamp, now: Timestamp) -> Result<(), InvalidEvent
     Ok(())
 }
 
+/// Rejects a payload that has the form of the mark of an erased event. Events are erased only where they are
+/// stored; nobody may append such a mark.
+fn check_whole(data: &str) -> Result<(), InvalidEvent> {
+    if erased_by(data).is_none() {
+        return Ok(());
+    }
+    let problem = "it is the mark of an erased event, which cannot be appended";
+    Err(InvalidEvent::new("data", problem))
+}
+
 /// Checks the lengths of names when an event is new. Stored events are not checked: older ones may exceed the
 /// limits.
 fn check_names(kind: &str, clock: &VectorClock) -> Result<(), InvalidEvent> {
@@ -452,8 +465,13 @@ impl Event {
         referred(self.data())
     }
 
+    /// The id of the event that recorded the erasure of this event's payload. `None` if the payload was not erased.
+    pub fn erased(&self) -> Option<EventId> {
+        erased_by(self.data())
+    }
+
     /// Whether this event's hash is correct, given the hash of the preceding event. If it is, the line was not
-    /// changed since it was stored.
+    /// changed since it was stored. It is never correct for an erased event, which keeps its original hash.
     pub fn follows(&self, previous: ContentHash) -> bool {
         follows(&self.0.line, self.0.hash, previous)
     }
@@ -552,7 +570,7 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line::{chain_hash, split_hash};
+    use crate::line::{chain_hash, erase_line, split_hash};
     use crate::payload::PauseReason;
     use crate::payload::TaskPaused;
     use crate::time::{SeededRandom, SteppedTime, TimeSource};
@@ -608,6 +626,46 @@ mod tests {
         assert_eq!(hash, event.hash());
         assert_eq!(chain_hash(ORIGIN_HASH, &body), hash);
         assert_ne!(chain_hash(hash, &body), hash);
+    }
+
+    #[test]
+    fn an_erased_line_keeps_its_envelope_and_its_hash_and_says_nothing_else() {
+        let event = sealed(draft());
+        let by = EventId::new(&SteppedTime::default(), &SeededRandom::new(9));
+        let line = erase_line(event.line(), by).unwrap();
+        let mark = format!("{{\"erased\":\"{by}\"}}");
+        assert_eq!(line, event.line().replace(event.data(), &mark));
+        let erased = Event::from_line(line.as_str()).unwrap();
+        let kind = "task_paused".to_owned();
+        assert_eq!(erased.payload(), &Payload::Erased { kind, by });
+        assert_eq!((erased.erased(), event.erased()), (Some(by), None));
+        assert_eq!((erased.hash(), erased.data()), (event.hash(), &*mark));
+        assert_eq!(erased.payload().to_json().unwrap(), mark);
+        assert!(!erased.follows(ORIGIN_HASH) && event.follows(ORIGIN_HASH));
+        // Once more changes nothing, and what only looks like the mark is none.
+        assert_eq!(erase_line(&line, by).unwrap(), line);
+        for data in [
+            format!("{{\"erased\":\"{}\"}}", by.to_string().to_uppercase()),
+            format!("{{\"erased\": \"{by}\"}}"),
+            format!("{{\"erased\":\"{by}\",\"more\":1}}"),
+            "{\"erased\":\"soon\"}".to_owned(),
+        ] {
+            let line = event.line().replace(event.data(), &data);
+            assert_eq!(Event::from_line(line).unwrap().erased(), None, "{data}");
+        }
+    }
+
+    #[test]
+    fn nobody_takes_in_an_erased_event() {
+        let event = sealed(draft());
+        let by = event.id();
+        let erased = Event::from_line(erase_line(event.line(), by).unwrap()).unwrap();
+        let refused = NewEvent::imported(&erased, "store").unwrap_err();
+        assert_eq!(refused.field, "data");
+        let mut made = draft();
+        made.payload = erased.payload().clone();
+        let now = made.occurred_at;
+        assert_eq!(NewEvent::new(made, now).unwrap_err().field, "data");
     }
 
     #[test]

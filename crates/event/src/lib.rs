@@ -31,7 +31,10 @@ pub use event::{
     CopyOverrides, Draft, Event, InvalidEvent, NewEvent, ORIGIN_HASH, Origin, TIME_AHEAD_MAX,
 };
 pub use ids::{EventId, InvalidId, ModuleName, Owner, Principal, Revision, Sequence, TaskId};
-pub use line::{HASH_SUFFIX_LEN, SCHEMA, StoredLine, chain_hash, line_hash, split_hash};
+pub use line::{
+    HASH_SUFFIX_LEN, SCHEMA, StoredLine, chain_hash, erase_line, erasure_digest, line_hash,
+    split_hash,
+};
 pub use ordering::{CodeIdentity, Staleness, Validity, is_report_valid};
 pub use payload::Payload;
 pub use printable::{last_chars, printable, word};

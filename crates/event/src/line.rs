@@ -20,6 +20,8 @@ use crate::ids::{EventId, ModuleName, Owner, Revision, Sequence, TaskId};
 pub const SCHEMA: u32 = 1;
 
 const HASH_KEY: &str = ",\"hash\":\"";
+/// The first bytes of the mark that replaces an erased payload.
+const ERASED_KEY: &str = "{\"erased\":\"";
 /// The length in bytes of the suffix of a line that contains its hash.
 pub const HASH_SUFFIX_LEN: usize = HASH_KEY.len() + "b3:".len() + 64 + "\"}".len();
 /// The format of a stored time; `d` stands for a digit.
@@ -153,8 +155,13 @@ impl<'a> StoredLine<'a> {
         referred(self.data)
     }
 
+    /// The id of the event that recorded the erasure of this line's payload. `None` if the payload was not erased.
+    pub fn erased(&self) -> Option<EventId> {
+        erased_by(self.data)
+    }
+
     /// Whether this line's hash is correct, given the hash of the preceding line. If it is, the line was not
-    /// changed since it was stored.
+    /// changed since it was stored. It is never correct for an erased line, which keeps its original hash.
     pub fn follows(&self, previous: ContentHash) -> bool {
         link(previous, self.open) == self.hash
     }
@@ -238,6 +245,37 @@ pub(crate) fn referred(data: &str) -> Option<ContentHash> {
     serde_json::from_str::<Reference>(data)
         .ok()
         .map(|reference| reference.blob)
+}
+
+/// The id of the event that erased a payload, if the payload's JSON text is the mark of an erasure.
+pub(crate) fn erased_by(data: &str) -> Option<EventId> {
+    let id = data.strip_prefix(ERASED_KEY)?.strip_suffix("\"}")?;
+    let is_plain = id.len() == 36 && !id.bytes().any(|b| b.is_ascii_uppercase());
+    is_plain.then(|| id.parse().ok()).flatten()
+}
+
+/// The JSON text that replaces a payload that the event `by` erased.
+pub(crate) fn erasure_mark(by: EventId) -> String {
+    format!("{ERASED_KEY}{by}\"}}")
+}
+
+/// A stored line after the event `by` erased its payload: the same bytes except for `data`, which becomes a mark
+/// that names that event. The line keeps its original hash, so the hash no longer matches the line itself, but the
+/// following events still chain to it.
+pub fn erase_line(line: &str, by: EventId) -> Result<String, InvalidEvent> {
+    let read = StoredLine::read_around_data(line)?;
+    let envelope = read.open.len() - read.data.len();
+    let (envelope, hash) = (&line[..envelope], &line[read.open.len()..]);
+    Ok(format!("{envelope}{}{hash}", erasure_mark(by)))
+}
+
+/// Adds one line to the digest over the lines of an erased stream: BLAKE3 over the previous digest (32 zero bytes
+/// at first), followed by the line in its erased form.
+pub fn erasure_digest(so_far: ContentHash, erased_line: &str) -> ContentHash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(so_far.as_bytes());
+    hasher.update(erased_line.as_bytes());
+    ContentHash::from_bytes(*hasher.finalize().as_bytes())
 }
 
 /// The chain hash of a line: BLAKE3 over the 32 bytes of the previous hash, followed by `body`, which is the

@@ -1,8 +1,8 @@
 //! The payloads of events: one type per kind.
 //!
 //! An event of a kind that only a newer version knows is kept unchanged as [`Payload::Unknown`]; data of a known
-//! kind that cannot be parsed is kept as [`Payload::Unreadable`]. Neither is an error. Projections skip and count
-//! both.
+//! kind that cannot be parsed is kept as [`Payload::Unreadable`]; [`Payload::Erased`] stands for data that was
+//! erased. None of them is an error. Projections skip and count all three.
 
 mod agent;
 mod code;
@@ -11,6 +11,9 @@ mod model;
 mod system;
 mod task;
 mod test_run;
+
+use crate::ids::EventId;
+use crate::line::{erased_by, erasure_mark};
 
 pub use agent::*;
 pub use code::*;
@@ -31,6 +34,8 @@ macro_rules! payloads {
             Unknown { kind: String, data: String },
             /// A known kind whose data could not be parsed; the data is kept as stored.
             Unreadable { kind: String, data: String, problem: String },
+            /// The data was erased; `by` is the id of the event that records the erasure.
+            Erased { kind: String, by: EventId },
         }
 
         impl Payload {
@@ -41,7 +46,9 @@ macro_rules! payloads {
             pub fn kind(&self) -> &str {
                 match self {
                     $(Self::$variant(_) => $kind,)*
-                    Self::Unknown { kind, .. } | Self::Unreadable { kind, .. } => kind,
+                    Self::Unknown { kind, .. }
+                    | Self::Unreadable { kind, .. }
+                    | Self::Erased { kind, .. } => kind,
                 }
             }
 
@@ -53,6 +60,9 @@ macro_rules! payloads {
                     data: data.to_owned(),
                     problem: error.to_string(),
                 };
+                if let Some(by) = erased_by(data) {
+                    return Self::Erased { kind: kind.to_owned(), by };
+                }
                 match kind {
                     $($kind => serde_json::from_str(data).map_or_else(unreadable, Self::$variant),)*
                     _ => Self::Unknown { kind: kind.to_owned(), data: data.to_owned() },
@@ -64,6 +74,7 @@ macro_rules! payloads {
                 match self {
                     $(Self::$variant(payload) => serde_json::to_string(payload),)*
                     Self::Unknown { data, .. } | Self::Unreadable { data, .. } => Ok(data.clone()),
+                    Self::Erased { by, .. } => Ok(erasure_mark(*by)),
                 }
             }
         }
@@ -95,6 +106,7 @@ payloads! {
     "task_cancelled" => TaskCancelled,
     "task_failed" => TaskFailed,
     "task_complete" => TaskComplete,
+    "retention_changed" => RetentionChanged,
     // Planning.
     "planning_complete" => PlanningComplete,
     "planning_rejected" => PlanningRejected,
@@ -138,4 +150,6 @@ payloads! {
     "output_failed" => OutputFailed,
     // Of no task.
     "backpressure_alert" => BackpressureAlert,
+    "erasure_started" => ErasureStarted,
+    "erasure_completed" => ErasureCompleted,
 }

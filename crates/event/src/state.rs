@@ -378,7 +378,7 @@ impl ModuleState {
 pub struct SkippedEvents {
     /// Events of a kind that this version does not know.
     pub unknown: u64,
-    /// Events of a known kind whose data could not be parsed.
+    /// Events of a known kind whose data could not be parsed, or was erased.
     pub unreadable: u64,
     /// Reports about code that is no longer current.
     pub stale: u64,
@@ -480,12 +480,15 @@ pub struct TaskState {
     pub clock: VectorClock,
     /// Counts of events that were ignored or suspicious.
     pub uncounted: SkippedEvents,
+    /// Whether the user exempted the task from retention.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep: bool,
 }
 
 /// The version of the fold. Stored states of another version are not used, because this version might fold the
 /// same events differently. It must be raised with every change that alters the result for any history;
 /// `tests/golden.rs` compares a recorded history.
-pub const FOLD_VERSION: u32 = 2;
+pub const FOLD_VERSION: u32 = 3;
 
 impl TaskState {
     /// Whether the task failed because of its model server, so that another try is worthwhile.

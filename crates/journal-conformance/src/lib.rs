@@ -14,6 +14,8 @@ pub mod append;
 #[doc(hidden)]
 pub mod concurrency;
 #[doc(hidden)]
+pub mod erasure;
+#[doc(hidden)]
 pub mod holding;
 #[doc(hidden)]
 pub mod model;
@@ -80,6 +82,16 @@ macro_rules! suite {
                 the_same_append_many_times_at_once_is_written_once,
                 callers_wait_when_the_queue_is_full,
                 dropping_the_journal_finishes_what_it_accepted,
+            ];
+            erasure: [
+                an_erased_stream_keeps_its_places_and_hashes_and_says_nothing,
+                an_erased_stream_is_closed_to_everything,
+                of_an_append_and_an_erasure_at_once_one_comes_first,
+                a_text_goes_when_nothing_cites_it_any_more,
+                a_text_that_is_cited_while_it_is_looked_for_stays,
+                what_follows_an_erased_stream_ends_and_what_follows_all_goes_on,
+                what_was_erased_is_in_no_export_and_comes_back_by_no_import,
+                an_erasure_that_was_cut_off_goes_on_from_its_record,
             ];
             holding: [
                 one_writer_at_a_time_and_the_store_keeps_its_name,

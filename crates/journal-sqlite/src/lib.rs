@@ -204,6 +204,18 @@ impl Engine for Sqlite {
         self.with(|connection| read::read_streams(connection, owner, before, limit))
     }
 
+    fn erasure(&self, stream: &StreamName) -> Result<Option<Sequence>, Error> {
+        self.with(|connection| read::find_erasure(connection, stream))
+    }
+
+    fn loose_blobs(&self, limit: usize) -> Result<Vec<(Owner, ContentHash)>, Error> {
+        self.with(|connection| read::loose_blobs(connection, limit))
+    }
+
+    fn bytes(&self) -> Result<u64, Error> {
+        self.with(schema::bytes)
+    }
+
     fn snapshot(&self, stream: &StreamName, at: Sequence) -> Result<Option<Snapshot>, Error> {
         self.with(|connection| {
             // A store that an older version made has none until it is written to.

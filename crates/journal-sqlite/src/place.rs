@@ -51,8 +51,8 @@ pub(crate) struct Place {
 struct Opened {
     /// The database, from the first connection on.
     database: Mutex<Option<FileId>>,
-    /// How long the database is at least: while it is in use it only grows.
-    database_len: AtomicU64,
+    /// The minimum length of the database.
+    database_len: Mutex<Length>,
     /// How long the log is at least: it is begun anew from its start and shrinks only when this process
     /// empties it.
     log_len: AtomicU64,
@@ -62,6 +62,43 @@ struct Opened {
     written: Mutex<Vec<(PathBuf, FileId)>>,
     /// Why this process, which holds the store, cannot write yet.
     obstacle: Mutex<Option<Error>>,
+}
+
+/// The minimum length of a file in bytes.
+#[derive(Clone, Copy, Debug)]
+enum Length {
+    /// The file only grows, so its minimum is the length at the last check.
+    Grows(u64),
+    /// This process returned space, and a later checkpoint may shorten the file to this length.
+    Shrinks(u64),
+}
+
+impl Default for Length {
+    fn default() -> Self {
+        Self::Grows(0)
+    }
+}
+
+/// Space of the database is being returned. Until [`Shrinking::end`], the file may have any length.
+pub(crate) struct Shrinking<'a> {
+    file: &'a Path,
+    length: MutexGuard<'a, Length>,
+}
+
+impl Shrinking<'_> {
+    /// Sets the length that the database has after a full checkpoint. `is_there` says whether the checkpoint is done.
+    pub(crate) fn end(mut self, length: u64, is_there: bool) {
+        *self.length = if is_there {
+            Length::Grows(length)
+        } else {
+            // New pages may still be only in the log.
+            Length::Shrinks(length.min(length_of(self.file)))
+        };
+    }
+}
+
+fn length_of(file: &Path) -> u64 {
+    fs::metadata(file).map_or(0, |meta| meta.len())
 }
 
 /// What lies where a store is to be.
@@ -334,7 +371,7 @@ impl Place {
             .into_iter()
             .filter_map(|path| FileId::of(&path).ok().map(|id| (path, id)));
         *self.written() = ids.collect();
-        self.opened.database_len.store(0, Ordering::Relaxed);
+        *self.database_len() = Length::default();
         self.end_write();
     }
 
@@ -390,8 +427,35 @@ impl Place {
 
     /// Whether the database was longer at the last check: another program truncated or overwrote it.
     fn is_cut_short(&self) -> bool {
-        let now = fs::metadata(&self.file).map_or(0, |meta| meta.len());
-        self.opened.database_len.fetch_max(now, Ordering::Relaxed) > now
+        if self.vfs.is_some() {
+            return false; // Only the VFS knows where the file is.
+        }
+        let mut length = self.database_len();
+        let now = length_of(&self.file);
+        match &mut *length {
+            Length::Shrinks(least) => now < *least,
+            Length::Grows(known) => {
+                let is_shorter = now < *known;
+                *known = now.max(*known);
+                is_shorter
+            }
+        }
+    }
+
+    /// Announces that space of the database will be returned. Checks of its length wait until that is done.
+    pub(crate) fn shrink(&self) -> Shrinking<'_> {
+        let mut length = self.database_len();
+        // If returning space fails in between, any checkpoint may shorten the file.
+        *length = Length::Shrinks(0);
+        Shrinking {
+            file: &self.file,
+            length,
+        }
+    }
+
+    fn database_len(&self) -> MutexGuard<'_, Length> {
+        let length = self.opened.database_len.lock();
+        length.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the log was longer when this process last wrote to it.

@@ -132,7 +132,7 @@ fn find_lines(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<Li
     }
     // Within one stream its own index is walked, else the store in order: more than one owner may
     // have a task of this name, and only their common order is the store's.
-    let mut newest: Option<u64> = None;
+    let (mut newest, mut erasure): (Option<u64>, Option<u64>) = (None, None);
     let (mut table, mut order) = ("events e", "e.sequence");
     match (query.owner, &filter.task_id) {
         (None, None) => {
@@ -141,21 +141,23 @@ fn find_lines(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<Li
             newest = newest.or(Some(0));
         }
         (Some(owner), Some(task)) => {
+            let at = erasure_column(connection)?;
             let stream = connection
-                .prepare_cached(
-                    "SELECT id, sequence FROM streams WHERE owner = ?1 AND task_id = ?2",
-                )?
+                .prepare_cached(&format!(
+                    "SELECT id, sequence, {at} FROM streams WHERE owner = ?1 AND task_id = ?2"
+                ))?
                 .query_row([owner.as_str(), task.as_str()], |row| {
-                    Ok((row.get(0)?, row.get::<_, u64>(1)?))
+                    Ok((row.get(0)?, row.get::<_, u64>(1)?, row.get(2)?))
                 })
                 .optional()?;
-            let Some((id, last)) = stream else {
+            let Some((id, last, erased)) = stream else {
                 return Ok(Lines {
                     ended: true,
                     ..Lines::default()
                 });
             };
             newest = Some(last);
+            erasure = erased;
             order = "e.stream, e.sequence";
             values.push(Value::Integer(id));
             and(format!("e.stream = ?{}", values.len()));
@@ -214,6 +216,7 @@ fn find_lines(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<Li
         lines,
         ended,
         newest: newest.map(Sequence),
+        erasure: erasure.map(Sequence),
     })
 }
 
@@ -261,6 +264,50 @@ fn are_summaries_hashed(connection: &Connection) -> rusqlite::Result<bool> {
         .exists([])
 }
 
+/// The expression for the position of the record of a stream's erasure. A store of an older version does not have the
+/// column until it is opened for writing.
+fn erasure_column(connection: &Connection) -> rusqlite::Result<&'static str> {
+    let is_there = connection
+        .prepare_cached("SELECT 1 FROM pragma_table_info('streams') WHERE name = 'erasure'")?
+        .exists([])?;
+    Ok(if is_there { "erasure" } else { "NULL" })
+}
+
+/// The position of the event that records a stream's erasure.
+pub(crate) fn find_erasure(
+    connection: &Connection,
+    stream: &StreamName,
+) -> rusqlite::Result<Option<Sequence>> {
+    let at = erasure_column(connection)?;
+    let found: Option<Option<u64>> = connection
+        .prepare_cached(&format!(
+            "SELECT {at} FROM streams WHERE owner = ?1 AND task_id = ?2"
+        ))?
+        .query_row([stream.owner.as_str(), stream.task_id.as_str()], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    Ok(found.flatten().map(Sequence))
+}
+
+/// Blobs for which it is not known whether any line cites them.
+pub(crate) fn loose_blobs(
+    connection: &Connection,
+    limit: usize,
+) -> rusqlite::Result<Vec<(Owner, ContentHash)>> {
+    if erasure_column(connection)? == "NULL" {
+        return Ok(Vec::new());
+    }
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement =
+        connection.prepare_cached("SELECT owner, hash FROM loose_blobs LIMIT ?1")?;
+    let rows = statement.query_map([limit], |row| {
+        let owner = Owner::new(row.get::<_, String>(0)?).map_err(|e| damaged(&e.to_string()))?;
+        Ok((owner, ContentHash::from_bytes(row.get(1)?)))
+    })?;
+    rows.collect()
+}
+
 /// Streams whose last event stands before a position, the newest first.
 pub(crate) fn read_streams(
     connection: &Connection,
@@ -270,9 +317,10 @@ pub(crate) fn read_streams(
 ) -> rusqlite::Result<Vec<StreamRow>> {
     let are_hashed = are_summaries_hashed(connection)?;
     let hash = if are_hashed { "summary_hash" } else { "NULL" };
+    let erasure = erasure_column(connection)?;
     let mut statement = connection.prepare_cached(&format!(
         "SELECT owner, task_id, revision, sequence, summary, {hash} FROM streams \
-         WHERE sequence < ?2 AND (?1 IS NULL OR owner = ?1) \
+         WHERE sequence < ?2 AND (?1 IS NULL OR owner = ?1) AND {erasure} IS NULL \
          ORDER BY sequence DESC LIMIT ?3"
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -357,8 +405,10 @@ pub(crate) fn walk(
     }
     let are_hashed = are_summaries_hashed(connection)?;
     let hash = if are_hashed { "summary_hash" } else { "NULL" };
+    let erasure = erasure_column(connection)?;
     let mut statement = connection.prepare(&format!(
-        "SELECT owner, task_id, revision, sequence, summary, {hash} FROM streams ORDER BY sequence"
+        "SELECT owner, task_id, revision, sequence, summary, {hash}, {erasure} FROM streams \
+         ORDER BY sequence"
     ))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -375,6 +425,7 @@ pub(crate) fn walk(
             sequence: row.get(3)?,
             summary,
             summary_hash: taken.or(row.get_ref(5)?.as_blob_or_null()?),
+            erasure: row.get(6)?,
         });
         if flow.is_break() {
             return Ok(flow);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use journeyman_event::Sequence;
 use rusqlite::config::DbConfig;
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use crate::high_water_mark::Acknowledged;
 use crate::open_files::TrackedConnection;
@@ -24,13 +24,19 @@ pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// `JRNY`: marks the file as a journal (`PRAGMA application_id`).
 pub(crate) const APPLICATION_ID: i64 = 0x4a52_4e59;
 /// The format that this version writes (`PRAGMA user_version`).
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
 /// The first format, which had no snapshots.
 const FIRST_FORMAT: i64 = 1;
 /// The first format with snapshots; it had no hashes of summaries.
 const SNAPSHOTS_FORMAT: i64 = 2;
+/// The first with hashes of summaries, without erasures.
+const HASHES_FORMAT: i64 = 3;
 /// What `PRAGMA synchronous` answers for FULL.
 const SYNCHRONOUS_FULL: i64 = 2;
+/// What `PRAGMA auto_vacuum` answers for INCREMENTAL: free pages can be given back a few at a time.
+const INCREMENTAL: i64 = 2;
+/// The maximum size in bytes of a store that is rewritten when it is opened. That takes about a second.
+const REWRITTEN_BYTES_MAX: u64 = 128 << 20;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `line` is the stored line, whose bytes are never made again; the other columns of `events` are
@@ -77,6 +83,17 @@ CREATE TABLE snapshots(
 ) STRICT;
 ";
 
+/// `erasure` is the position of the event that records the erasure of a stream. A blob is loose if an erased line cited
+/// it, and it is not known yet whether another line cites it.
+const ERASURES: &str = "
+ALTER TABLE streams ADD COLUMN erasure INTEGER;
+CREATE TABLE loose_blobs(
+    owner TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY(owner, hash)
+) STRICT, WITHOUT ROWID;
+";
+
 /// Opens the file for the writer, and makes the store in it if that was begun.
 pub(crate) fn open_writer(place: &Place, new_store_id: &str) -> Result<TrackedConnection, Error> {
     let acknowledged = place.acknowledged();
@@ -99,12 +116,22 @@ pub(crate) fn open_writer(place: &Place, new_store_id: &str) -> Result<TrackedCo
         read::sound_head(&connection).map_err(failed)?;
         check_same(&connection, place, acknowledged)?;
     }
+    if is_new {
+        // Before the file has its first page. The pragma writes it, as durably as the pages after it.
+        let set = |name, value| connection.pragma_update(None, name, value);
+        set("synchronous", "EXTRA").map_err(failed)?;
+        set("auto_vacuum", "INCREMENTAL").map_err(failed)?;
+    }
     write_safely(&connection, place)?;
     if is_new {
         create(&mut connection, new_store_id).map_err(failed)?;
     }
+    if !is_new && is_older(&connection).map_err(failed)? {
+        empty_log(&connection, place)?;
+    }
     upgrade(&mut connection).map_err(failed)?;
-    limit(&connection, place).map_err(failed)?;
+    rewrite(&connection, place)?;
+    limit(&connection, place, 0).map_err(failed)?;
     place.end_making();
     keep_log(&connection, false).map_err(failed)?;
     Ok(connection)
@@ -124,7 +151,7 @@ pub(crate) fn open_again(place: &Place) -> Result<TrackedConnection, Error> {
     let failed = |error: rusqlite::Error| place.failed(&error);
     write_safely(&connection, place)?;
     upgrade(&mut connection).map_err(failed)?;
-    limit(&connection, place).map_err(failed)?;
+    limit(&connection, place, 0).map_err(failed)?;
     Ok(connection)
 }
 
@@ -273,6 +300,8 @@ fn write_safely(connection: &Connection, place: &Place) -> Result<(), Error> {
         connection.pragma_update(None, "synchronous", "EXTRA")?;
         let mode = last_answer::<String>(connection, "PRAGMA journal_mode = WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        // Deleted and replaced data is overwritten with zeros, so that nothing of it stays in the file.
+        last_answer::<i64>(connection, "PRAGMA secure_delete = ON")?;
         let synchronous = last_answer::<i64>(connection, "PRAGMA synchronous")?;
         Ok((mode, synchronous))
     };
@@ -316,10 +345,12 @@ pub(crate) fn empty_log(connection: &Connection, place: &Place) -> Result<(), Er
     Ok(())
 }
 
-fn limit(connection: &Connection, place: &Place) -> rusqlite::Result<()> {
+/// Limits the file to its maximum size plus `reserve` bytes.
+pub(crate) fn limit(connection: &Connection, place: &Place, reserve: u64) -> rusqlite::Result<()> {
     let Some(bytes) = place.bytes_max else {
         return Ok(());
     };
+    let bytes = bytes.saturating_add(reserve);
     let page: u64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
     let pages = i64::try_from(bytes / page.max(1)).unwrap_or(i64::MAX);
     connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
@@ -353,6 +384,12 @@ fn create(connection: &mut Connection, store_id: &str) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
+/// Whether the file has an older format than this version's.
+fn is_older(connection: &Connection) -> rusqlite::Result<bool> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(found < FORMAT)
+}
+
 /// Brings a file of an older format to this version's.
 fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -363,10 +400,100 @@ fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
     if found < SNAPSHOTS_FORMAT {
         transaction.execute_batch(SNAPSHOTS)?;
     }
-    transaction.execute_batch("ALTER TABLE streams ADD COLUMN summary_hash BLOB")?;
-    hash_summaries(&transaction)?;
+    if found < HASHES_FORMAT {
+        transaction.execute_batch("ALTER TABLE streams ADD COLUMN summary_hash BLOB")?;
+        hash_summaries(&transaction)?;
+    }
+    transaction.execute_batch(ERASURES)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
+}
+
+/// Rewrites the whole file if that is due and the file is small. It is due for a store of an older version, which cannot
+/// return space and did not overwrite replaced data, and after an erasure, because `SQLite` may leave copies of rows in
+/// pages that it merged. For larger stores `journeyman journal compact` does it. If there is no disk space for it,
+/// the store is used without it.
+fn rewrite(connection: &Connection, place: &Place) -> Result<(), Error> {
+    let failed = |error: rusqlite::Error| place.failed(&error);
+    let is_small = bytes(connection).map_err(failed)? <= REWRITTEN_BYTES_MAX;
+    if !is_small || !is_rewriting_due(connection).map_err(failed)? {
+        return Ok(());
+    }
+    // What a dead process left in the log is not known to be on the disk: nothing is written behind it.
+    empty_log(connection, place)?;
+    match write_anew(connection).map_err(failed) {
+        Err(error @ (Error::Full { .. } | Error::NotWritable { .. })) => {
+            tracing::warn!(%error, "the journal's file was not rewritten; it is used as it is");
+            Ok(())
+        }
+        written => written,
+    }
+}
+
+fn is_rewriting_due(connection: &Connection) -> rusqlite::Result<bool> {
+    let auto_vacuum: i64 = connection.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?;
+    let was_erased = connection
+        .prepare("SELECT 1 FROM meta WHERE key = 'erased'")?
+        .exists([])?;
+    Ok(auto_vacuum != INCREMENTAL || was_erased)
+}
+
+/// Rewrites the whole file, without free pages, and in the mode in which free pages can be returned one by one.
+pub(crate) fn write_anew(connection: &Connection) -> rusqlite::Result<()> {
+    if bytes(connection)? <= REWRITTEN_BYTES_MAX {
+        connection.pragma_update(None, "temp_store", "MEMORY")?; // not in a directory for temporary files
+    }
+    connection.pragma_update(None, "auto_vacuum", INCREMENTAL)?;
+    connection.execute_batch("VACUUM")?;
+    connection.execute("DELETE FROM meta WHERE key = 'erased'", [])?;
+    Ok(())
+}
+
+/// The size of the file in bytes after a full checkpoint, without its free pages.
+pub(crate) fn bytes(connection: &Connection) -> rusqlite::Result<u64> {
+    let pragma = |name: &str| -> rusqlite::Result<u64> {
+        connection.pragma_query_value(None, name, |row| row.get(0))
+    };
+    let pages = pragma("page_count")?.saturating_sub(pragma("freelist_count")?);
+    Ok(pages * pragma("page_size")?)
+}
+
+/// Returns some free pages. The result is whether there were any. The file becomes shorter at the next checkpoint.
+pub(crate) fn give_back(connection: &Connection, pages: u32) -> rusqlite::Result<bool> {
+    let free = || -> rusqlite::Result<u64> {
+        connection.pragma_query_value(None, "freelist_count", |row| row.get(0))
+    };
+    let before = free()?;
+    if before == 0 {
+        return Ok(false);
+    }
+    let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {} // each is a page
+    drop(rows);
+    // In a store of an older version, free pages stay and are reused.
+    Ok(free()? < before)
+}
+
+/// Copies the log into the file and truncates the log, unless a reader still uses the log. The result is whether it
+/// was done. It does not wait for readers.
+pub(crate) fn cut_log(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.busy_timeout(Duration::ZERO)?;
+    let busy = last_answer::<bool>(connection, "PRAGMA wal_checkpoint(TRUNCATE)");
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    match busy {
+        Ok(busy) => Ok(busy == Some(false)),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The length of the file in bytes after a full checkpoint.
+pub(crate) fn length(connection: &Connection) -> rusqlite::Result<u64> {
+    let pragma = |name: &str| -> rusqlite::Result<u64> {
+        connection.pragma_query_value(None, name, |row| row.get(0))
+    };
+    Ok(pragma("page_count")? * pragma("page_size")?)
 }
 
 /// What lists show was written without a hash: it is taken as it is.

@@ -1,8 +1,8 @@
 //! The writer's side of the file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use journeyman_event::{ContentHash, Revision, Sequence};
+use journeyman_event::{ContentHash, Owner, Revision, Sequence};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::high_water_mark::{Acknowledged, HighWaterMark};
@@ -13,9 +13,15 @@ use crate::read::{find_blob, hash_at, sound_head};
 use crate::schema;
 use journeyman_journal::Error;
 use journeyman_journal::{
-    Changes, LookupKeys, LookupRows, SNAPSHOTS_KEPT, StreamChange, StreamName, Writer,
+    Changes, GivenBack, LookupKeys, LookupRows, SNAPSHOTS_KEPT, StreamChange, StreamName, Writer,
 };
 use journeyman_journal::{Head, Snapshot};
+
+/// The number of pages that one step returns. It takes a few milliseconds.
+const PAGES_GIVEN_BACK: u32 = 256;
+
+/// The bytes that an erasure may use beyond the maximum size of the file, until it has returned space.
+const RESERVE_BYTES: u64 = 8 << 20;
 
 /// The one connection that writes.
 pub(crate) struct SqliteWriter {
@@ -86,6 +92,25 @@ impl SqliteWriter {
         work(connection).map_err(|error| self.place.failed(&error))
     }
 
+    /// Runs a transaction of an erasure.
+    fn change<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        self.prepare()?;
+        let place = self.place.clone();
+        let done = self.with(|connection| {
+            schema::limit(connection, &place, RESERVE_BYTES)?;
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let done = work(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        })?;
+        self.place.end_write();
+        Ok(done)
+    }
+
     /// Where the log has no name any more, it would end with this process: what it has goes into the
     /// file while that can be done. Nothing is lost where it cannot: it is tried again.
     fn save_log(&self) {
@@ -126,11 +151,17 @@ impl Writer for SqliteWriter {
         plan: &mut dyn FnMut(&LookupRows) -> Changes,
     ) -> Result<(), Error> {
         self.prepare()?;
+        let place = self.place.clone();
         let newest = self.with(|connection| {
+            schema::limit(connection, &place, 0)?;
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let (known, numbers) = look_up(&transaction, wanted)?;
             let changes = plan(&known);
+            // An erasure frees space, so it may be recorded in a full store.
+            if !changes.erased.is_empty() {
+                schema::limit(&transaction, &place, RESERVE_BYTES)?;
+            }
             write(&transaction, &changes, &numbers)?;
             transaction.commit()?;
             Ok(changes.events.last().map(|event| Acknowledged {
@@ -156,7 +187,9 @@ impl Writer for SqliteWriter {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let id: Option<i64> = transaction
-                .prepare_cached("SELECT id FROM streams WHERE owner = ?1 AND task_id = ?2")?
+                .prepare_cached(
+                    "SELECT id FROM streams WHERE owner = ?1 AND task_id = ?2 AND erasure IS NULL",
+                )?
                 .query_row([stream.owner.as_str(), stream.task_id.as_str()], |row| {
                     row.get(0)
                 })
@@ -183,6 +216,115 @@ impl Writer for SqliteWriter {
             )?;
             transaction.commit()
         })?;
+        self.place.end_write();
+        Ok(())
+    }
+
+    fn replace(
+        &mut self,
+        lines: &[(Sequence, String)],
+        cited: &BTreeSet<(Owner, ContentHash)>,
+    ) -> Result<(), Error> {
+        self.change(|transaction| {
+            // A row that becomes shorter stays on its page, and the rest of it is overwritten there.
+            let mut update =
+                transaction.prepare_cached("UPDATE events SET line = ?2 WHERE sequence = ?1")?;
+            for (at, line) in lines {
+                update.execute(params![at.0, line])?;
+            }
+            let mut note = transaction.prepare_cached(
+                "INSERT OR IGNORE INTO loose_blobs(owner, hash) \
+                 SELECT owner, hash FROM blobs WHERE owner = ?1 AND hash = ?2",
+            )?;
+            for (owner, hash) in cited {
+                note.execute(params![owner.as_str(), hash.as_bytes()])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn repack(&mut self, positions: &[Sequence]) -> Result<(), Error> {
+        self.change(|transaction| {
+            let mut read = transaction.prepare_cached(
+                "SELECT stream, revision, event_id, kind, line FROM events WHERE sequence = ?1",
+            )?;
+            let mut delete =
+                transaction.prepare_cached("DELETE FROM events WHERE sequence = ?1")?;
+            let mut insert = transaction.prepare_cached(INSERT_EVENT)?;
+            // SQLite merges pages when rows are deleted, not when they become shorter.
+            for at in positions {
+                let row: Option<(i64, i64, Vec<u8>, String, String)> = read
+                    .query_row([at.0], |row| {
+                        let text = |column| row.get::<_, String>(column);
+                        Ok((row.get(0)?, row.get(1)?, row.get(2)?, text(3)?, text(4)?))
+                    })
+                    .optional()?;
+                let Some((stream, revision, id, kind, line)) = row else {
+                    continue;
+                };
+                delete.execute([at.0])?;
+                insert.execute(params![at.0, stream, revision, id, kind, line])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn settle_blobs(
+        &mut self,
+        kept: &BTreeSet<(Owner, ContentHash)>,
+        dropped: &BTreeSet<(Owner, ContentHash)>,
+    ) -> Result<(), Error> {
+        self.change(|transaction| {
+            let mut blank = transaction.prepare_cached(
+                "UPDATE blobs SET bytes = zeroblob(length(bytes)) WHERE owner = ?1 AND hash = ?2",
+            )?;
+            // All are overwritten before the first is deleted, so that rows that move leave no copies.
+            for (owner, hash) in dropped {
+                blank.execute(params![owner.as_str(), hash.as_bytes()])?;
+            }
+            let mut delete =
+                transaction.prepare_cached("DELETE FROM blobs WHERE owner = ?1 AND hash = ?2")?;
+            for (owner, hash) in dropped {
+                delete.execute(params![owner.as_str(), hash.as_bytes()])?;
+            }
+            let mut settled = transaction
+                .prepare_cached("DELETE FROM loose_blobs WHERE owner = ?1 AND hash = ?2")?;
+            for (owner, hash) in kept.iter().chain(dropped) {
+                settled.execute(params![owner.as_str(), hash.as_bytes()])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn give_back(&mut self) -> Result<GivenBack, Error> {
+        self.prepare()?;
+        let place = self.place.clone();
+        let shrinking = place.shrink();
+        let (gave, length) = self.with(|connection| {
+            let gave = schema::give_back(connection, PAGES_GIVEN_BACK)?;
+            Ok((gave, schema::length(connection)?))
+        })?;
+        let given = if gave {
+            GivenBack::Some
+        } else if self.with(|connection| schema::cut_log(connection))? {
+            GivenBack::All
+        } else {
+            GivenBack::Held
+        };
+        shrinking.end(length, given == GivenBack::All);
+        self.place.end_write();
+        Ok(given)
+    }
+
+    fn write_anew(&mut self) -> Result<(), Error> {
+        self.prepare()?;
+        let place = self.place.clone();
+        let shrinking = place.shrink();
+        let (length, is_cut) = self.with(|connection| {
+            schema::write_anew(connection)?;
+            Ok((schema::length(connection)?, schema::cut_log(connection)?))
+        })?;
+        shrinking.end(length, is_cut);
         self.place.end_write();
         Ok(())
     }
@@ -242,6 +384,10 @@ const NO_CHECKPOINT: rusqlite::config::DbConfig =
 /// The numbers of streams in this file.
 type Numbers = HashMap<StreamName, i64>;
 
+const INSERT_EVENT: &str = "\
+    INSERT INTO events(sequence, stream, revision, event_id, kind, line) \
+    VALUES(?1, ?2, ?3, ?4, ?5, ?6)";
+
 fn look_up(
     transaction: &Transaction<'_>,
     wanted: &LookupKeys,
@@ -254,17 +400,23 @@ fn look_up(
             .optional()?;
         known.events.extend(line.map(|line| (*id, line)));
     }
-    let mut by_name = transaction
-        .prepare_cached("SELECT id, revision FROM streams WHERE owner = ?1 AND task_id = ?2")?;
+    let mut by_name = transaction.prepare_cached(
+        "SELECT id, revision, erasure FROM streams WHERE owner = ?1 AND task_id = ?2",
+    )?;
+    let mut record = transaction.prepare_cached("SELECT line FROM events WHERE sequence = ?1")?;
     for name in &wanted.streams {
-        let found = by_name
+        let found: Option<(i64, u64, Option<u64>)> = by_name
             .query_row([name.owner.as_str(), name.task_id.as_str()], |row| {
-                Ok((row.get(0)?, Revision(row.get(1)?)))
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })
             .optional()?;
-        if let Some((number, revision)) = found {
+        if let Some((number, revision, erasure)) = found {
             numbers.insert(name.clone(), number);
-            known.streams.insert(name.clone(), revision);
+            known.streams.insert(name.clone(), Revision(revision));
+            if let Some(at) = erasure {
+                let line: String = record.query_row([at], |row| row.get(0))?;
+                known.erased.insert(name.clone(), line.into());
+            }
         }
     }
     for (owner, hash) in &wanted.blobs {
@@ -288,10 +440,7 @@ fn write(
             write_stream(transaction, name, change, numbers.get(name).copied())?,
         );
     }
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO events(sequence, stream, revision, event_id, kind, line) \
-         VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-    )?;
+    let mut insert = transaction.prepare_cached(INSERT_EVENT)?;
     for event in &changes.events {
         let stream = ids.get(&(event.owner(), event.task_id()));
         insert.execute(params![
@@ -310,6 +459,30 @@ fn write(
             )?
             .execute(params![owner.as_str(), hash.as_bytes(), bytes.as_ref()])?;
     }
+    for (name, at) in &changes.erased {
+        erase(transaction, name, *at)?;
+    }
+    Ok(())
+}
+
+/// Marks a stream as erased, deletes its summary and its snapshots, and marks the file to be rewritten when it is next
+/// opened.
+fn erase(transaction: &Transaction<'_>, name: &StreamName, at: Sequence) -> rusqlite::Result<()> {
+    let (owner, task) = (name.owner.as_str(), name.task_id.as_str());
+    transaction.execute(
+        "UPDATE streams SET erasure = ?3, summary = NULL, summary_hash = NULL \
+         WHERE owner = ?1 AND task_id = ?2",
+        params![owner, task, at.0],
+    )?;
+    transaction.execute(
+        "DELETE FROM snapshots WHERE stream = \
+         (SELECT id FROM streams WHERE owner = ?1 AND task_id = ?2)",
+        params![owner, task],
+    )?;
+    transaction.execute(
+        "INSERT OR REPLACE INTO meta(key, value) VALUES('erased', '1')",
+        [],
+    )?;
     Ok(())
 }
 

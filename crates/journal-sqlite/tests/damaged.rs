@@ -268,7 +268,8 @@ async fn summaries_without_hashes_of_an_older_version_are_taken_as_they_are() {
     let folder = stored().await;
     tamper(
         folder.path(),
-        "ALTER TABLE streams DROP COLUMN summary_hash; PRAGMA user_version = 2",
+        "ALTER TABLE streams DROP COLUMN summary_hash; ALTER TABLE streams DROP COLUMN erasure; \
+         DROP TABLE loose_blobs; PRAGMA user_version = 2",
     );
     for journal in [open_read_only(folder.path()), common::open(folder.path())] {
         let streams = journal.streams(&Principal::system(), 10).await.unwrap();

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::Error;
 use crate::engine::{Changes, LookupKeys, LookupRows, StreamChange, StreamName, Summary};
+use crate::erasure::{Erased, Erases};
 use crate::reader::Head;
 
 /// Events of one append.
@@ -118,15 +119,19 @@ fn invalid(field: &'static str, reason: impl ToString) -> Error {
     })
 }
 
+/// An append with its owner, and the stream that it erases.
+pub(crate) type Given<'a> = (&'a Owner, &'a Append, Option<&'a Erases>);
+
 /// What a group of appends has to know of the store.
-pub(crate) fn lookup_keys<'a>(
-    appends: impl Iterator<Item = (&'a Owner, &'a Append)>,
-) -> LookupKeys {
+pub(crate) fn lookup_keys<'a>(appends: impl Iterator<Item = Given<'a>>) -> LookupKeys {
     let mut wanted = LookupKeys::default();
-    for (owner, append) in appends {
+    for (owner, append, erases) in appends {
         wanted
             .streams
             .insert(StreamName::of(owner, &append.task_id));
+        wanted
+            .streams
+            .extend(erases.map(|erases| erases.stream.clone()));
         for event in &append.events {
             wanted.events.push(event.id());
             wanted
@@ -160,22 +165,17 @@ impl<'a> Batch<'a> {
 
     /// Adds an append, or says why not; then nothing of it is in the group. The answer holds once
     /// the group is written.
-    pub(crate) fn add(&mut self, owner: &Owner, append: &Append) -> Result<Appended, Error> {
+    pub(crate) fn add(&mut self, (owner, append, erases): Given<'_>) -> Result<Appended, Error> {
+        let name = StreamName::of(owner, &append.task_id);
+        // Before the ids are compared: the content of erased events is not known any more.
+        self.check_whole(&name)?;
         if let Some(events) = self.stored(append)? {
             return Ok(Appended {
                 events,
                 duplicate: true,
             });
         }
-        let name = StreamName::of(owner, &append.task_id);
-        let planned = self
-            .changes
-            .streams
-            .get(&name)
-            .map(|stream| stream.revision);
-        let actual = planned
-            .or_else(|| self.known.streams.get(&name).copied())
-            .unwrap_or(Revision::ZERO);
+        let actual = self.revision(&name);
         if let Expected::Revision(expected) = append.expected
             && expected != actual
         {
@@ -185,6 +185,17 @@ impl<'a> Batch<'a> {
                 actual,
             });
         }
+        if let Some(erases) = erases {
+            self.check_whole(&erases.stream)?;
+            let actual = self.revision(&erases.stream);
+            if actual != erases.revision {
+                return Err(Error::WrongRevision {
+                    task: erases.stream.task_id.clone(),
+                    expected: erases.revision,
+                    actual,
+                });
+            }
+        }
         let given = append.blobs.iter().map(|b| (ContentHash::of(b), b.clone()));
         let mut blobs: BTreeMap<ContentHash, Bytes> = given.collect();
         let events = self.seal(owner, append, &mut blobs, actual)?;
@@ -193,6 +204,10 @@ impl<'a> Batch<'a> {
         };
         let (sequence, revision) = (last.sequence(), last.revision());
         self.head = Head::of(last);
+        if let Some(erases) = erases {
+            let stream = erases.stream.clone();
+            self.changes.erased.insert(stream, sequence);
+        }
         let first = self.changes.events.len();
         let places = events.iter().enumerate().map(|(n, e)| (e.id(), first + n));
         self.places.extend(places);
@@ -214,6 +229,30 @@ impl<'a> Batch<'a> {
             events,
             duplicate: false,
         })
+    }
+
+    /// The revision of a stream after the appends of this batch.
+    fn revision(&self, stream: &StreamName) -> Revision {
+        let planned = self.changes.streams.get(stream);
+        let planned = planned.map(|stream| stream.revision);
+        planned
+            .or_else(|| self.known.streams.get(stream).copied())
+            .unwrap_or(Revision::ZERO)
+    }
+
+    /// Refuses a stream that was erased, in the store or by this batch.
+    fn check_whole(&self, stream: &StreamName) -> Result<(), Error> {
+        let planned = self.changes.erased.get(stream);
+        let planned = planned.and_then(|at| {
+            let mut events = self.changes.events.iter();
+            events.find(|event| event.sequence() == *at).cloned()
+        });
+        let record = match (planned, self.known.erased.get(stream)) {
+            (Some(planned), _) => planned,
+            (None, Some(line)) => Event::from_line(line.clone())?,
+            (None, None) => return Ok(()),
+        };
+        Err(Error::Erased(Box::new(Erased::of(&record)?)))
     }
 
     /// Looks at the ids first: all new gives none, all known and equal gives the stored events,

@@ -53,13 +53,24 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     fn blob(&self, owner: &Owner, hash: ContentHash) -> Result<Option<Bytes>, Error>;
 
     /// Streams of one owner or of all whose last event stands before a position, the one that was
-    /// last written to first.
+    /// last written to first, without those that were erased.
     fn streams(
         &self,
         owner: Option<&Owner>,
         before: Sequence,
         limit: usize,
     ) -> Result<Vec<StreamRow>, Error>;
+
+    /// The position of the event that records the erasure of a stream. `None` if the stream was not erased or does
+    /// not exist.
+    fn erasure(&self, stream: &StreamName) -> Result<Option<Sequence>, Error>;
+
+    /// Blobs that an erased line cited, and for which it is not known yet whether another line cites them, at most
+    /// `limit`.
+    fn loose_blobs(&self, limit: usize) -> Result<Vec<(Owner, ContentHash)>, Error>;
+
+    /// The size of the store in bytes, without free space that it will reuse.
+    fn bytes(&self) -> Result<u64, Error>;
 
     /// The newest snapshot of a stream that is not newer than `at`.
     fn snapshot(&self, stream: &StreamName, at: Sequence) -> Result<Option<Snapshot>, Error>;
@@ -88,11 +99,49 @@ pub trait Writer: Send {
     ) -> Result<(), Error>;
 
     /// Keeps a snapshot of a stream, and of all of that stream's the newest [`SNAPSHOTS_KEPT`];
-    /// nothing if there is no such stream.
+    /// nothing if there is no such stream or it was erased.
     fn keep_snapshot(&mut self, stream: &StreamName, snapshot: &Snapshot) -> Result<(), Error>;
+
+    /// In one transaction: replaces the lines at these positions, so that nothing of the old lines is left in the
+    /// store, and marks those of the cited blobs that exist as loose. Errors have the same meaning as those of
+    /// [`Writer::write`].
+    fn replace(
+        &mut self,
+        lines: &[(Sequence, String)],
+        cited: &BTreeSet<(Owner, ContentHash)>,
+    ) -> Result<(), Error>;
+
+    /// In one transaction: rewrites the lines at these positions, so that the space left by longer lines between
+    /// them can be returned.
+    fn repack(&mut self, positions: &[Sequence]) -> Result<(), Error>;
+
+    /// In one transaction: removes the mark `loose` from the kept blobs, and deletes the dropped ones.
+    fn settle_blobs(
+        &mut self,
+        kept: &BTreeSet<(Owner, ContentHash)>,
+        dropped: &BTreeSet<(Owner, ContentHash)>,
+    ) -> Result<(), Error>;
+
+    /// Returns a part of the free space to the file system. One call takes milliseconds.
+    fn give_back(&mut self) -> Result<GivenBack, Error>;
+
+    /// Rewrites the whole store, without free space and without remains of replaced or deleted data. The time
+    /// grows with the size of the store, and nothing else is written until it is done.
+    fn write_anew(&mut self) -> Result<(), Error>;
 
     /// Gives up what is open and opens the store again, without making one.
     fn reopen(&mut self) -> Result<(), Error>;
+}
+
+/// How much of the free space was returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenBack {
+    /// There is more free space to return.
+    Some,
+    /// All free space is returned, and no replaced or deleted data is left in the log.
+    All,
+    /// A reader uses an older version of the store. The call can be repeated when that reader has finished.
+    Held,
 }
 
 /// The writer of a store, as its engine names it to a person: `process 4711`.
@@ -179,6 +228,8 @@ pub struct Lines {
     /// Where one stream, or the whole store, was asked for: where its last event stands by the streams'
     /// own entries, as of the same moment. None if there is no such stream.
     pub newest: Option<Sequence>,
+    /// If the query names one stream that was erased: the position of the event that records it.
+    pub erasure: Option<Sequence>,
 }
 
 /// A stored line, with what it takes to know that it is as it was written.
@@ -210,6 +261,8 @@ pub struct LookupRows {
     pub events: HashMap<EventId, Arc<str>>,
     /// The last revision of each stream.
     pub streams: HashMap<StreamName, Revision>,
+    /// For each erased stream, the line of the event that records the erasure.
+    pub erased: HashMap<StreamName, Arc<str>>,
     /// Blobs by their owner and hash.
     pub blobs: HashMap<(Owner, ContentHash), Bytes>,
 }
@@ -223,6 +276,9 @@ pub struct Changes {
     pub streams: BTreeMap<StreamName, StreamChange>,
     /// Blobs; some may be there already.
     pub blobs: BTreeMap<(Owner, ContentHash), Bytes>,
+    /// Streams that this write erases, with the position of the event that records it. Their summaries and
+    /// snapshots are deleted.
+    pub erased: BTreeMap<StreamName, Sequence>,
 }
 
 /// Where a stream stands after a write.
@@ -312,6 +368,8 @@ pub struct RawStream<'a> {
     pub summary: Option<&'a [u8]>,
     /// The 32 bytes of the hash that was kept with that.
     pub summary_hash: Option<&'a [u8]>,
+    /// The position of the event that records its erasure, if it was erased.
+    pub erasure: Option<i64>,
 }
 
 /// An event as an engine keeps it.

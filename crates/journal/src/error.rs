@@ -4,6 +4,7 @@ use journeyman_event::{InvalidEvent, Revision, Sequence, TaskId};
 use thiserror::Error;
 
 use crate::engine::Holder;
+use crate::erasure::Erased;
 
 /// Why the journal did not do what was asked. Nothing that was acknowledged is ever lost by any of
 /// these.
@@ -46,6 +47,9 @@ pub enum Error {
         /// The rule that the append breaks.
         reason: String,
     },
+    /// The stream was erased. It can neither be read nor appended to.
+    #[error("{0}; nothing of it can be read or continued")]
+    Erased(Box<Erased>),
     /// The principal may not do that.
     #[error("only the system principal may {what}")]
     Forbidden {

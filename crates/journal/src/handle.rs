@@ -7,12 +7,13 @@ use std::thread;
 
 use bytes::Bytes;
 use journeyman_bus::Bus;
-use journeyman_event::{ContentHash, Principal, Randomness, Sequence, TaskId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use journeyman_event::{ContentHash, Event, NewEvent, Principal, Randomness, Sequence, TaskId};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::Error;
 use crate::batch::{APPEND_BYTES_MAX, Append, Appended};
 use crate::engine::{Direction, Engine, Holder, READS_MAX, StreamName};
+use crate::erasure::{self, Erases, Step, Stepped, Unfinished};
 use crate::reader::{
     self, Filter, Head, Page, ReadLimit, SNAPSHOT_BYTES_MAX, Snapshot, StreamInfo,
 };
@@ -20,7 +21,7 @@ use crate::subscription::{Live, Subscription};
 use crate::transfer::{Export, Format, Import};
 use crate::verify::{self, VerifyReport};
 use crate::writer::{
-    AppendCommand, Command, CommitState, Committed, SnapshotCommand, WriterThread,
+    AppendCommand, Command, CommitState, Committed, SnapshotCommand, StepCommand, WriterThread,
 };
 
 /// Appends that may wait for the writer; further callers wait to be let in.
@@ -42,6 +43,8 @@ struct Inner {
     engine: Arc<dyn Engine>,
     store_id: String,
     queries: Arc<Semaphore>,
+    /// Erasures that have not completed. Locked while they are being completed.
+    unfinished: Mutex<Unfinished>,
     /// None for a journal that is only read.
     writing: Option<Writing>,
 }
@@ -125,6 +128,7 @@ impl Journal {
                 engine,
                 store_id,
                 queries: Arc::new(Semaphore::new(READS_MAX)),
+                unfinished: Mutex::default(),
                 writing: Some(writing),
             }),
         })
@@ -138,6 +142,7 @@ impl Journal {
                 engine,
                 store_id,
                 queries: Arc::new(Semaphore::new(READS_MAX)),
+                unfinished: Mutex::default(),
                 writing: None,
             }),
         })
@@ -188,11 +193,63 @@ impl Journal {
             Command::Append(AppendCommand {
                 owner: principal.owner().clone(),
                 append,
+                erases: None,
                 reply,
                 permit,
             })
         })
         .await
+    }
+
+    /// Appends records of erasures. If `erases` is given, the same transaction erases that stream.
+    pub(crate) async fn append_record(
+        &self,
+        records: Vec<NewEvent>,
+        erases: Option<Erases>,
+    ) -> Result<Vec<Event>, Error> {
+        let append = erasure::append_of(records)?;
+        let system = Principal::system();
+        append.check(&system)?;
+        let permit = self.reserve_bytes(append.bytes()).await?;
+        let appended = self
+            .ask(|reply| {
+                Command::Append(AppendCommand {
+                    owner: system.owner().clone(),
+                    append,
+                    erases,
+                    reply,
+                    permit,
+                })
+            })
+            .await?;
+        Ok(appended.events)
+    }
+
+    /// Sends a step of an erasure to the writer, and waits for its result.
+    pub(crate) async fn step(&self, step: Step) -> Result<Stepped, Error> {
+        self.ask(|reply| Command::Step(StepCommand { step, reply }))
+            .await
+    }
+
+    /// Erasures that have not completed.
+    pub(crate) fn unfinished(&self) -> &Mutex<Unfinished> {
+        &self.inner.unfinished
+    }
+
+    /// The name of the store in errors.
+    pub(crate) fn name(&self) -> &str {
+        self.inner.engine.name()
+    }
+
+    /// The size of the store on the disk in bytes, without free space that it will reuse. For the system principal
+    /// only, because the size depends on the data of all owners.
+    pub async fn bytes(&self, principal: &Principal) -> Result<u64, Error> {
+        if !principal.is_system() {
+            return Err(Error::Forbidden {
+                what: "read the size of the whole journal",
+            });
+        }
+        self.reading(Engine::bytes).await
     }
 
     /// Keeps a state that the principal worked out from a stream of its own up to an event, so that
@@ -265,7 +322,9 @@ impl Journal {
             .await
     }
 
-    /// Events after a position, oldest first, and not more than [`ReadLimit`] says. Where one of them is not as it
+    /// Events after a position, oldest first, and not more than [`ReadLimit`] says. If the filter names one erased task
+    /// of an owner, this is [`Error::Erased`]; among events of other tasks, its events are given with
+    /// [`journeyman_event::Payload::Erased`]. Where one of them is not as it
     /// was written, or is missing between them, [`Error::Damaged`] names the first; [`Filter::until`] reads
     /// what stands before it.
     pub async fn read(
@@ -362,7 +421,8 @@ impl Journal {
             .await
     }
 
-    /// The principal's streams, the one that was last written to first, 10,000 at most.
+    /// The principal's streams, the one that was last written to first, 10,000 at most, without erased
+    /// ones.
     pub async fn streams(
         &self,
         principal: &Principal,
@@ -422,7 +482,7 @@ impl Journal {
     }
 
     /// Runs a query where it may block.
-    async fn reading<T: Send + 'static>(
+    pub(crate) async fn reading<T: Send + 'static>(
         &self,
         query: impl FnOnce(&dyn Engine) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {

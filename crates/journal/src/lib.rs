@@ -7,6 +7,7 @@
 
 mod batch;
 mod engine;
+mod erasure;
 mod error;
 mod handle;
 mod memory;
@@ -19,10 +20,11 @@ mod writer;
 
 pub use batch::{Append, Appended, Expected};
 pub use engine::{
-    ChainedLine, Changes, Direction, Engine, Holder, Lines, LookupKeys, LookupRows, Query,
-    READS_MAX, RawStream, Row, SNAPSHOTS_KEPT, StreamChange, StreamName, StreamRow, Summary,
+    ChainedLine, Changes, Direction, Engine, GivenBack, Holder, Lines, LookupKeys, LookupRows,
+    Query, READS_MAX, RawStream, Row, SNAPSHOTS_KEPT, StreamChange, StreamName, StreamRow, Summary,
     Walker, Writer,
 };
+pub use erasure::{Erased, Makers};
 pub use error::Error;
 pub use handle::Journal;
 pub use memory::Memory;

@@ -1,7 +1,7 @@
 //! The engine that keeps a journal in memory: for tests and simulation. What it holds lives as long
 //! as the last clone; nothing of it survives the process.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -9,8 +9,8 @@ use journeyman_event::{ContentHash, Event, EventId, ORIGIN_HASH, Owner, Revision
 
 use crate::Error;
 use crate::engine::{
-    ChainedLine, Changes, Direction, Engine, Holder, Lines, LookupKeys, LookupRows, Query,
-    RawStream, Row, SNAPSHOTS_KEPT, StreamName, StreamRow, Summary, Walker, Writer,
+    ChainedLine, Changes, Direction, Engine, GivenBack, Holder, Lines, LookupKeys, LookupRows,
+    Query, RawStream, Row, SNAPSHOTS_KEPT, StreamName, StreamRow, Summary, Walker, Writer,
 };
 use crate::reader::{Head, Snapshot};
 
@@ -33,6 +33,8 @@ struct Tables {
     places: HashMap<EventId, usize>,
     streams: BTreeMap<StreamName, Stream>,
     blobs: BTreeMap<(Owner, ContentHash), Bytes>,
+    /// Blobs that an erased line cited, until it is known whether another line cites them.
+    loose: BTreeSet<(Owner, ContentHash)>,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +43,8 @@ struct Stream {
     sequence: Sequence,
     summary: Option<Summary>,
     snapshots: BTreeMap<Sequence, Snapshot>,
+    /// The position of the event that records its erasure.
+    erasure: Option<Sequence>,
 }
 
 impl Memory {
@@ -115,9 +119,11 @@ impl Engine for Memory {
                 Box::new(tables.events.iter().take(end).rev())
             }
         };
+        let mut erasure = None;
         let newest = match (query.owner, &query.filter.task_id) {
             (Some(owner), Some(task)) => {
                 let stream = tables.streams.get(&StreamName::of(owner, task));
+                erasure = stream.and_then(|stream| stream.erasure);
                 stream.map(|stream| stream.sequence)
             }
             (None, None) => Some(tables.head().sequence),
@@ -134,6 +140,7 @@ impl Engine for Memory {
                     lines,
                     ended: false,
                     newest,
+                    erasure,
                 });
             }
             bytes += event.line().len();
@@ -148,6 +155,7 @@ impl Engine for Memory {
             lines,
             ended: true,
             newest,
+            erasure,
         })
     }
 
@@ -166,7 +174,7 @@ impl Engine for Memory {
             .streams
             .iter()
             .filter(|(name, _)| owner.is_none_or(|owner| &name.owner == owner))
-            .filter(|(_, stream)| stream.sequence < before);
+            .filter(|(_, stream)| stream.sequence < before && stream.erasure.is_none());
         let mut streams: Vec<StreamRow> = meant
             .map(|(name, stream)| StreamRow {
                 name: name.clone(),
@@ -179,6 +187,23 @@ impl Engine for Memory {
         streams.sort_by_key(|stream| std::cmp::Reverse(stream.sequence));
         streams.truncate(limit);
         Ok(streams)
+    }
+
+    fn erasure(&self, stream: &StreamName) -> Result<Option<Sequence>, Error> {
+        let tables = self.tables();
+        let stream = tables.streams.get(stream);
+        Ok(stream.and_then(|stream| stream.erasure))
+    }
+
+    fn loose_blobs(&self, limit: usize) -> Result<Vec<(Owner, ContentHash)>, Error> {
+        Ok(self.tables().loose.iter().take(limit).cloned().collect())
+    }
+
+    fn bytes(&self) -> Result<u64, Error> {
+        let tables = self.tables();
+        let lines: usize = tables.events.iter().map(|event| event.line().len()).sum();
+        let blobs: usize = tables.blobs.values().map(Bytes::len).sum();
+        Ok((lines + blobs) as u64)
     }
 
     fn snapshot(&self, stream: &StreamName, at: Sequence) -> Result<Option<Snapshot>, Error> {
@@ -223,6 +248,7 @@ impl Engine for Memory {
                 sequence: signed(stream.sequence.0),
                 summary: summary.map(|summary| &*summary.bytes),
                 summary_hash: summary.map(|summary| &summary.hash.as_bytes()[..]),
+                erasure: stream.erasure.map(|at| signed(at.0)),
             };
             if walker.stream(&shown).is_break() {
                 return Ok(());
@@ -269,6 +295,14 @@ impl Writer for MemoryWriter {
                 .iter()
                 .filter_map(|name| Some((name.clone(), tables.streams.get(name)?.revision)))
                 .collect(),
+            erased: wanted
+                .streams
+                .iter()
+                .filter_map(|name| {
+                    let at = tables.streams.get(name)?.erasure?;
+                    Some((name.clone(), tables.at(at)?.line().into()))
+                })
+                .collect(),
             blobs: wanted
                 .blobs
                 .iter()
@@ -292,17 +326,70 @@ impl Writer for MemoryWriter {
         for (name, bytes) in changes.blobs {
             tables.blobs.entry(name).or_insert(bytes);
         }
+        for (name, at) in changes.erased {
+            if let Some(stream) = tables.streams.get_mut(&name) {
+                stream.erasure = Some(at);
+                stream.summary = None;
+                stream.snapshots.clear();
+            }
+        }
         Ok(())
     }
 
     fn keep_snapshot(&mut self, stream: &StreamName, snapshot: &Snapshot) -> Result<(), Error> {
         let mut tables = self.0.tables();
-        if let Some(stream) = tables.streams.get_mut(stream) {
+        let stream = tables.streams.get_mut(stream);
+        if let Some(stream) = stream.filter(|stream| stream.erasure.is_none()) {
             stream.snapshots.insert(snapshot.sequence, snapshot.clone());
             while stream.snapshots.len() > SNAPSHOTS_KEPT {
                 stream.snapshots.pop_first();
             }
         }
+        Ok(())
+    }
+
+    fn replace(
+        &mut self,
+        lines: &[(Sequence, String)],
+        cited: &BTreeSet<(Owner, ContentHash)>,
+    ) -> Result<(), Error> {
+        let mut tables = self.0.tables();
+        for (at, line) in lines {
+            let place = usize::try_from(at.0.saturating_sub(1)).unwrap_or(usize::MAX);
+            if let Some(event) = tables.events.get_mut(place) {
+                *event = Event::from_line(line.as_str())?;
+            }
+        }
+        let cited = cited.iter().filter(|name| tables.blobs.contains_key(*name));
+        let cited: Vec<_> = cited.cloned().collect();
+        tables.loose.extend(cited);
+        Ok(())
+    }
+
+    fn repack(&mut self, _: &[Sequence]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn settle_blobs(
+        &mut self,
+        kept: &BTreeSet<(Owner, ContentHash)>,
+        dropped: &BTreeSet<(Owner, ContentHash)>,
+    ) -> Result<(), Error> {
+        let mut tables = self.0.tables();
+        for name in kept.iter().chain(dropped) {
+            tables.loose.remove(name);
+        }
+        for name in dropped {
+            tables.blobs.remove(name);
+        }
+        Ok(())
+    }
+
+    fn give_back(&mut self) -> Result<GivenBack, Error> {
+        Ok(GivenBack::All)
+    }
+
+    fn write_anew(&mut self) -> Result<(), Error> {
         Ok(())
     }
 

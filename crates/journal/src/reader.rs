@@ -1,17 +1,20 @@
 //! Reading: what is asked for, what is given. Every call names its principal and shows what that
 //! principal owns; a payload that is kept as a blob is brought in.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use journeyman_event::{
-    ContentHash, Event, ModuleName, ORIGIN_HASH, Owner, Principal, Revision, Sequence, TaskId,
+    ContentHash, Event, EventId, ModuleName, ORIGIN_HASH, Owner, Principal, Revision, Sequence,
+    TaskId,
 };
 
 use crate::Error;
 use crate::engine::{ChainedLine, Direction, Engine, Lines, Query, StreamName, StreamRow};
+use crate::erasure::{gone, record_at};
 
 /// The most events that one read returns.
 const READ_MAX: usize = 10_000;
@@ -236,6 +239,7 @@ pub(crate) fn read(
     };
     let owner = (!principal.is_system()).then(|| principal.owner());
     let mut gaps = GapCheck::of(owner, filter, direction);
+    let mut records = Records::default();
     let (mut position, mut bytes) = (position, 0);
     // Lines that the filter leaves out do not count, so they are looked at until enough are there.
     while page.events.len() < limit && bytes < bytes_max && !page.ended {
@@ -252,18 +256,21 @@ pub(crate) fn read(
             bytes_max,
         };
         let lines = engine.lines(&query)?;
+        if let Some(at) = lines.erasure {
+            return Err(gone(engine, at));
+        }
         page.ended = lines.ended;
         gaps.begin(engine, &query, &lines)?;
         let mut left = lines.lines.into_iter();
         for line in left.by_ref() {
             let previous = line.previous;
-            let event = sound(engine, owner, filter, line)?;
+            let event = sound(engine, owner, filter, line, &mut records)?;
             gaps.next(engine, &event)?;
             position = event.sequence();
             if !filter.takes_rest(&event) {
                 continue;
             }
-            let (event, payload) = whole(engine, event)?;
+            let (event, payload) = whole(engine, owner, filter, event)?;
             bytes += event.line().len() + payload;
             page.events.push(event);
             page.previous.push(previous);
@@ -285,6 +292,7 @@ fn sound(
     owner: Option<&Owner>,
     filter: &Filter,
     line: ChainedLine,
+    records: &mut Records,
 ) -> Result<Event, Error> {
     let at = line.sequence;
     let event = Event::from_line(line.line).map_err(|error| damaged(engine, at, error))?;
@@ -294,6 +302,14 @@ fn sound(
     if !belongs {
         return Err(damaged(engine, at, "its row says something else than it"));
     }
+    if let Some(by) = event.erased() {
+        // Its hash is that of the original line.
+        if records.of(engine, &event)? == Some(by) {
+            return Ok(event);
+        }
+        let reason = "it says that it was erased, and there is no record of that";
+        return Err(damaged(engine, at, reason));
+    }
     // Where the one before it is gone, that one is missed by whoever reads in its place.
     if line
         .previous
@@ -302,6 +318,26 @@ fn sound(
         return Err(damaged(engine, at, "its hash does not fit"));
     }
     Ok(event)
+}
+
+/// A cache of the erasure records that one read needs.
+#[derive(Default)]
+struct Records(HashMap<StreamName, Option<EventId>>);
+
+impl Records {
+    /// The id of the event that records the erasure of this event's stream, if there is one.
+    fn of(&mut self, engine: &dyn Engine, event: &Event) -> Result<Option<EventId>, Error> {
+        let stream = StreamName::of(event.owner(), event.task_id());
+        if let Some(known) = self.0.get(&stream) {
+            return Ok(*known);
+        }
+        let record = match engine.erasure(&stream)? {
+            Some(at) => Some(record_at(engine, at)?.id()),
+            None => None,
+        };
+        self.0.insert(stream, record);
+        Ok(record)
+    }
 }
 
 /// What a read without gaps goes by. Which events of several streams are an owner's, or of a kind, no
@@ -423,7 +459,12 @@ impl GapCheck {
 }
 
 /// The event with a payload that is kept as a blob, and that one's bytes.
-fn whole(engine: &dyn Engine, event: Event) -> Result<(Event, usize), Error> {
+fn whole(
+    engine: &dyn Engine,
+    owner: Option<&Owner>,
+    filter: &Filter,
+    event: Event,
+) -> Result<(Event, usize), Error> {
     let Some(hash) = event.blob() else {
         return Ok((event, 0));
     };
@@ -431,9 +472,13 @@ fn whole(engine: &dyn Engine, event: Event) -> Result<(Event, usize), Error> {
         let reason = format!("its payload, the blob {hash}, {reason}");
         damaged(engine, event.sequence(), reason)
     };
-    let bytes = engine
-        .blob(event.owner(), hash)?
-        .ok_or_else(|| bad("is missing"))?;
+    let Some(bytes) = engine.blob(event.owner(), hash)? else {
+        // It may have been erased after its line was read.
+        return match erased_since(engine, owner, filter, &event)? {
+            Some(erased) => Ok((erased, 0)),
+            None => Err(bad("is missing")),
+        };
+    };
     if ContentHash::of(&bytes) != hash {
         return Err(bad("has other bytes"));
     }
@@ -442,7 +487,35 @@ fn whole(engine: &dyn Engine, event: Event) -> Result<(Event, usize), Error> {
     Ok((event, bytes.len()))
 }
 
-fn damaged(engine: &dyn Engine, sequence: Sequence, reason: impl ToString) -> Error {
+/// The event in its erased form, if it was erased after it was read. If the read is for one stream, the error that the
+/// stream was erased.
+fn erased_since(
+    engine: &dyn Engine,
+    owner: Option<&Owner>,
+    filter: &Filter,
+    event: &Event,
+) -> Result<Option<Event>, Error> {
+    let stream = StreamName::of(event.owner(), event.task_id());
+    let Some(at) = engine.erasure(&stream)? else {
+        return Ok(None);
+    };
+    if owner.is_some() && filter.task_id.is_some() {
+        return Err(gone(engine, at));
+    }
+    let lines = engine.lines(&Query {
+        owner: Some(event.owner()),
+        filter: &Filter::of_task(event.task_id()),
+        position: Sequence(event.sequence().0.saturating_sub(1)),
+        direction: Direction::Forwards,
+        lines_max: 1,
+        bytes_max: 1,
+    })?;
+    let again = lines.lines.into_iter().next();
+    let again = again.and_then(|line| Event::from_line(line.line).ok());
+    Ok(again.filter(|again| again.erased().is_some() && again.id() == event.id()))
+}
+
+pub(crate) fn damaged(engine: &dyn Engine, sequence: Sequence, reason: impl ToString) -> Error {
     Error::Damaged {
         store: engine.name().to_owned(),
         sequence,

@@ -66,6 +66,7 @@ enum Record {
         sequence: i64,
         summary: Option<usize>,
         summary_hash: Option<usize>,
+        erasure: Option<i64>,
     },
 }
 
@@ -111,6 +112,7 @@ impl Batch {
                     sequence,
                     summary,
                     summary_hash,
+                    erasure,
                 } => walker.stream(&RawStream {
                     owner: parts.text(owner),
                     task_id: parts.text(task_id),
@@ -118,6 +120,7 @@ impl Batch {
                     sequence,
                     summary: summary.map(|len| parts.next(len)),
                     summary_hash: summary_hash.map(|len| parts.next(len)),
+                    erasure,
                 })?,
             }
         }
@@ -204,6 +207,7 @@ impl Walker for Relay {
             sequence: stream.sequence,
             summary: stream.summary.map(|bytes| self.batch.keep(bytes)),
             summary_hash: stream.summary_hash.map(|bytes| self.batch.keep(bytes)),
+            erasure: stream.erasure,
         };
         self.found(record)
     }

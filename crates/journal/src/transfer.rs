@@ -105,6 +105,10 @@ pub struct Export {
     last: Option<Sequence>,
     damaged: Vec<Error>,
     left_out: u64,
+    erased: u64,
+    /// Streams of which an event was left out because it was erased, perhaps while this export is made. Nothing of them
+    /// follows, so that the export has no gap within a stream.
+    closed: HashSet<StreamName>,
 }
 
 impl Export {
@@ -126,6 +130,8 @@ impl Export {
             last: None,
             damaged: Vec::new(),
             left_out: 0,
+            erased: 0,
+            closed: HashSet::new(),
         }
     }
 
@@ -136,10 +142,29 @@ impl Export {
         (self.left_out, &self.damaged)
     }
 
+    /// The number of events that were left out because they were erased.
+    pub fn erased(&self) -> u64 {
+        self.erased
+    }
+
     fn leave_out(&mut self, damaged: Error) {
         self.left_out += 1;
         if self.damaged.len() < REFUSED_MAX {
             self.damaged.push(damaged);
+        }
+    }
+
+    /// Fails if the one stream that the filter names was erased, before the first line is given.
+    async fn check_whole(&self) -> Result<(), Error> {
+        let Some(task) = self.filter.task_id.as_ref() else {
+            return Ok(());
+        };
+        if self.principal.is_system() {
+            return Ok(());
+        }
+        match self.journal.erasure(&self.principal, task).await? {
+            Some(erased) => Err(Error::Erased(Box::new(erased))),
+            None => Ok(()),
         }
     }
 
@@ -199,6 +224,7 @@ impl Export {
     pub async fn next(&mut self) -> Result<Vec<String>, Error> {
         let mut lines = Vec::new();
         if self.position.is_none() {
+            self.check_whole().await?;
             lines.push(line_of(&Beside::Store {
                 export: EXPORT,
                 store: self.journal.store_id().to_owned(),
@@ -232,8 +258,14 @@ impl Export {
         lines: &mut Vec<String>,
     ) -> Result<(), Error> {
         let (owner, task) = (event.owner(), event.task_id());
+        let name = StreamName::of(owner, task);
+        if event.erased().is_some() || self.closed.contains(&name) {
+            self.erased += 1;
+            self.closed.insert(name);
+            return Ok(());
+        }
         // Given once: with the stream's first event.
-        if let Some((revision, summary)) = self.streams.remove(&StreamName::of(owner, task)) {
+        if let Some((revision, summary)) = self.streams.remove(&name) {
             lines.push(line_of(&Beside::Stream {
                 stream: task.clone(),
                 owner: owner.clone(),
@@ -258,6 +290,13 @@ impl Export {
             // Not every hash names a text that is kept.
             let bytes = match self.journal.blob(&its_owner, blob).await {
                 Ok(Some(bytes)) => bytes,
+                Ok(None) if self.journal.erasure(&its_owner, task).await?.is_some() => {
+                    // It was erased after it was read.
+                    self.erased += 1;
+                    self.closed.insert(name);
+                    self.last = None;
+                    return Ok(());
+                }
                 Ok(None) => continue,
                 Err(Error::Corrupt { store, reason }) => {
                     self.leave_out(Error::Damaged {
@@ -296,7 +335,7 @@ impl Export {
 }
 
 /// Everything in a text that looks like a content hash.
-fn hashes_in(text: &str) -> impl Iterator<Item = ContentHash> {
+pub(crate) fn hashes_in(text: &str) -> impl Iterator<Item = ContentHash> {
     let at = text.match_indices("b3:");
     at.filter_map(|(at, _)| text.get(at..at + HASH_CHARS)?.parse().ok())
 }
@@ -586,6 +625,7 @@ impl Import {
             }
             Err(
                 error @ (Error::Invalid(_)
+                | Error::Erased(_)
                 | Error::BadAppend { .. }
                 | Error::Forbidden { .. }
                 | Error::IdInUse { .. }),

@@ -2,12 +2,20 @@
 //!
 //! That the newest events were cut off whole shows only against a head that was kept: give it to the
 //! walk.
+//!
+//! The hash of an erased line is that of the original line, and the following events chain to it. Verification
+//! accepts such a line only with the record of its erasure: an event of the chain that contains a digest over all
+//! lines of the stream in their erased form. The original content of an erased line cannot be verified.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::ControlFlow;
 
-use journeyman_event::{ContentHash, EventId, Revision, Sequence, StoredLine, VectorClock};
+use journeyman_event::payload::{ERASURES, ErasureCompleted, ErasureStarted};
+use journeyman_event::{
+    ContentHash, EventId, ORIGIN_HASH, Principal, Revision, Sequence, StoredLine, VectorClock,
+    erasure_digest,
+};
 
 use crate::Error;
 use crate::engine::{Engine, RawStream, Row, Summary, Walker};
@@ -48,6 +56,12 @@ pub enum Flaw {
     Stream,
     /// What lists show of the stream is not what was written.
     Summary,
+    /// The line is marked as erased, and there is no record of the erasure of its stream.
+    Unrecorded,
+    /// The erased events of its stream differ from those described by the record at this position.
+    ErasedOthers(Sequence),
+    /// The record at this position says that the event was erased, and it was not.
+    NotErased(Sequence),
     /// Another event stood here when its hash was kept.
     Rewritten,
     /// The store ends before this event, which it had.
@@ -69,6 +83,17 @@ impl fmt::Display for Flaw {
             Self::Clock => f.write_str("the actor's vector clock went back"),
             Self::Stream => f.write_str("the stream's last position does not fit its events"),
             Self::Summary => f.write_str("what lists show of its stream was changed"),
+            Self::Unrecorded => {
+                f.write_str("it says that it was erased, and no record of that erasure is here")
+            }
+            Self::ErasedOthers(record) => write!(
+                f,
+                "the erased events of its stream are not those that the record at {record} is about"
+            ),
+            Self::NotErased(record) => write!(
+                f,
+                "it should have been erased by what is recorded at {record}, and it is not"
+            ),
             Self::Rewritten => f.write_str("another event stood here when the head was kept"),
             Self::Cut => {
                 f.write_str("the journal ends before it, and had it when the head was kept")
@@ -97,6 +122,12 @@ pub struct VerifyReport {
     pub first_bad: Option<BadRecord>,
     /// Events whose cause is not in the store: accepted, but worth a look.
     pub unknown_causes: u64,
+    /// The number of erased events among the sound ones.
+    pub erased: u64,
+    /// The number of erased streams.
+    pub erasures: u64,
+    /// The number of erased streams whose erasure has not completed. Some of their events may still have payloads.
+    pub erasures_unfinished: u64,
 }
 
 impl VerifyReport {
@@ -133,6 +164,10 @@ struct Walk {
     /// Blobs with other bytes than their hash says, until an event is found that cites them.
     bad_blobs: Vec<BadBlob>,
     first_bad: Option<BadRecord>,
+    erased: u64,
+    records: Vec<Record>,
+    /// The index in `records` of each erasure, by the event that began it.
+    record_of: HashMap<EventId, usize>,
 }
 
 #[derive(Default)]
@@ -141,6 +176,28 @@ struct Walked {
     sequence: Sequence,
     /// Of each actor, the clock of its last event.
     clocks: HashMap<String, VectorClock>,
+    /// The erased lines at the beginning of the stream.
+    erased: Option<ErasedLines>,
+    /// The index in the walk's records of its erasure.
+    record: Option<usize>,
+}
+
+struct ErasedLines {
+    by: EventId,
+    first: Sequence,
+    count: u64,
+    digest: ContentHash,
+}
+
+/// The record of an erasure.
+struct Record {
+    sequence: Sequence,
+    id: EventId,
+    revision: Revision,
+    digest: ContentHash,
+    has_ended: bool,
+    /// The index in the walk's streams of the erased stream.
+    place: usize,
 }
 
 impl Walk {
@@ -155,6 +212,9 @@ impl Walk {
             blobs: HashSet::new(),
             bad_blobs: Vec::new(),
             first_bad: None,
+            erased: 0,
+            records: Vec::new(),
+            record_of: HashMap::new(),
         }
     }
 
@@ -170,6 +230,8 @@ impl Walk {
         if self.first_bad.is_none() {
             if let Some(known) = cut {
                 let _ = self.bad(known.sequence, Flaw::Cut);
+            } else if let Some(bad) = self.bad_erasure() {
+                self.first_bad = Some(bad);
             } else if let Some(blob) = self.bad_blobs.pop() {
                 let _ = self.bad(Sequence::ZERO, Flaw::Blob(blob.hash));
             }
@@ -179,7 +241,89 @@ impl Walk {
             head: self.head,
             first_bad: self.first_bad,
             unknown_causes: self.unknown_causes,
+            erased: self.erased,
+            erasures: self.records.len() as u64,
+            erasures_unfinished: self.records.iter().filter(|one| !one.has_ended).count() as u64,
         }
+    }
+
+    /// The first erased line that does not match its record, or event that should be erased and is not.
+    fn bad_erasure(&self) -> Option<BadRecord> {
+        let unrecorded = self.streams.iter().filter_map(|stream| {
+            let lines = stream.erased.as_ref()?;
+            let record = stream.record.map(|at| &self.records[at]);
+            let is_recorded = record.is_some_and(|record| record.id == lines.by);
+            (!is_recorded).then_some(BadRecord {
+                sequence: lines.first,
+                what: Flaw::Unrecorded,
+            })
+        });
+        let unlike = self.records.iter().filter_map(|record| {
+            let stream = &self.streams[record.place];
+            let (count, digest) = match &stream.erased {
+                Some(lines) => (lines.count, lines.digest),
+                None => (0, ORIGIN_HASH),
+            };
+            let at = record.sequence;
+            let what = if stream.revision != record.revision
+                || count == record.revision.0 && digest != record.digest
+            {
+                Flaw::ErasedOthers(at)
+            } else if record.has_ended && count < record.revision.0 {
+                Flaw::NotErased(at)
+            } else {
+                return None;
+            };
+            let first = stream.erased.as_ref().map(|lines| lines.first);
+            Some(BadRecord {
+                sequence: first.unwrap_or(stream.sequence),
+                what,
+            })
+        });
+        unrecorded.chain(unlike).min_by_key(|bad| bad.sequence)
+    }
+
+    /// Reads the event if it is a record of an erasure.
+    fn take_record(&mut self, event: &StoredLine<'_>) -> Result<(), Flaw> {
+        let system = Principal::system();
+        let is_record = event.owner == *system.owner()
+            && event.task_id.as_str() == ERASURES
+            // An imported record belongs to the history of another store.
+            && event.origin.is_none();
+        if !is_record {
+            return Ok(());
+        }
+        let unreadable = |error: serde_json::Error| Flaw::Unreadable(error.to_string());
+        match &*event.kind {
+            "erasure_started" => {
+                let started: ErasureStarted =
+                    serde_json::from_str(event.data).map_err(unreadable)?;
+                let place = self.place_of(started.owner.as_str(), started.task_id.as_str());
+                if self.streams[place].record.is_some() {
+                    return Err(Flaw::ErasedOthers(event.sequence));
+                }
+                self.streams[place].record = Some(self.records.len());
+                self.record_of.insert(event.id, self.records.len());
+                self.records.push(Record {
+                    sequence: event.sequence,
+                    id: event.id,
+                    revision: started.revision,
+                    digest: started.digest,
+                    has_ended: false,
+                    place,
+                });
+            }
+            "erasure_completed" => {
+                let _: ErasureCompleted = serde_json::from_str(event.data).map_err(unreadable)?;
+                let started = event.causation_id.and_then(|id| self.record_of.get(&id));
+                match started {
+                    Some(&at) => self.records[at].has_ended = true,
+                    None => return Err(Flaw::Unrecorded),
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn place_of(&mut self, owner: &str, task_id: &str) -> usize {
@@ -202,7 +346,8 @@ impl Walk {
         let revision = u64::try_from(row.revision).map_err(|error| unreadable(&error))?;
         let id: [u8; 16] = row.id.try_into().map_err(|error| unreadable(&error))?;
         let event = StoredLine::read(row.line).map_err(|error| unreadable(&error))?;
-        if !event.follows(self.head.hash) {
+        let erased_by = event.erased();
+        if erased_by.is_none() && !event.follows(self.head.hash) {
             return Err(Flaw::Hash);
         }
         let same = event.sequence == sequence
@@ -237,6 +382,13 @@ impl Walk {
         if event.revision != expected {
             return Err(Flaw::Revision { expected });
         }
+        if let Some(by) = erased_by {
+            stream.erase(by, event.revision, sequence, row.line)?;
+            self.erased += 1;
+        } else {
+            self.take_record(&event)?;
+        }
+        let stream = &mut self.streams[place];
         if let Some(last) = stream.clocks.get_mut(&*event.actor) {
             if !event.clock.continues(last, &event.actor) {
                 return Err(Flaw::Clock);
@@ -259,6 +411,30 @@ impl Walk {
             return Err(Flaw::Rewritten);
         }
         Ok(event.hash)
+    }
+}
+
+impl Walked {
+    /// Adds an erased line. Lines of a stream are erased in order from the first, all by one erasure.
+    fn erase(
+        &mut self,
+        by: EventId,
+        revision: Revision,
+        sequence: Sequence,
+        line: &str,
+    ) -> Result<(), Flaw> {
+        let lines = self.erased.get_or_insert(ErasedLines {
+            by,
+            first: sequence,
+            count: 0,
+            digest: ORIGIN_HASH,
+        });
+        if lines.by != by || revision.0 != lines.count + 1 {
+            return Err(Flaw::Unrecorded);
+        }
+        lines.count += 1;
+        lines.digest = erasure_digest(lines.digest, line);
+        Ok(())
     }
 }
 
@@ -315,12 +491,15 @@ impl Walker for Walk {
             sequence,
             summary,
             summary_hash,
+            erasure,
         } = *stream;
         let place = self.places.get(owner).and_then(|tasks| tasks.get(task_id));
         let walked = place.and_then(|&place| self.streams.get(place));
         let fits = walked.is_some_and(|walked| {
+            let record = walked.record.map(|at| self.records[at].sequence.0);
             u64::try_from(revision) == Ok(walked.revision.0)
                 && u64::try_from(sequence) == Ok(walked.sequence.0)
+                && erasure.and_then(|at| u64::try_from(at).ok()) == record
         });
         let at = Sequence(u64::try_from(sequence).unwrap_or(0));
         if !fits {

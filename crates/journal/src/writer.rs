@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use crate::Error;
 use crate::batch::{self, Append, Appended, Batch};
 use crate::engine::{self, Engine, StreamName};
+use crate::erasure::{self, Erases, Step, Stepped};
 use crate::reader::{Head, Snapshot};
 
 /// The most commands that are handled as one group.
@@ -50,6 +51,14 @@ impl Committed {
             event: is_small.then(|| event.clone()),
         }
     }
+
+    /// The message to followers of a task that it was erased. They read the rest from the store.
+    fn erased(stream: &StreamName) -> Self {
+        Self {
+            task: stream.task_id.clone(),
+            event: None,
+        }
+    }
 }
 
 impl Message for Committed {
@@ -62,11 +71,14 @@ impl Message for Committed {
 pub(crate) enum Command {
     Append(AppendCommand),
     Snapshot(SnapshotCommand),
+    Step(StepCommand),
 }
 
 pub(crate) struct AppendCommand {
     pub(crate) owner: Owner,
     pub(crate) append: Append,
+    /// The stream that it erases.
+    pub(crate) erases: Option<Erases>,
     pub(crate) reply: oneshot::Sender<Result<Appended, Error>>,
     /// Its share of the bytes that may wait for the writer. Released when it is dropped.
     pub(crate) permit: OwnedSemaphorePermit,
@@ -78,6 +90,12 @@ pub(crate) struct SnapshotCommand {
     pub(crate) reply: oneshot::Sender<Result<(), Error>>,
     /// Its share of the bytes that may wait.
     pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// A step of an erasure.
+pub(crate) struct StepCommand {
+    pub(crate) step: Step,
+    pub(crate) reply: oneshot::Sender<Result<Stepped, Error>>,
 }
 
 /// Whether the acknowledged events are known to be stored.
@@ -112,6 +130,7 @@ pub(crate) struct WriterThread {
 struct Group {
     appends: Vec<AppendCommand>,
     snapshots: Vec<SnapshotCommand>,
+    steps: Vec<StepCommand>,
     events: usize,
     bytes: usize,
 }
@@ -147,11 +166,12 @@ impl Group {
                 self.bytes += command.snapshot.bytes.len();
                 self.snapshots.push(command);
             }
+            Command::Step(command) => self.steps.push(command),
         }
     }
 
     fn len(&self) -> usize {
-        self.appends.len() + self.snapshots.len()
+        self.appends.len() + self.snapshots.len() + self.steps.len()
     }
 
     fn is_full(&self) -> bool {
@@ -171,7 +191,7 @@ impl WriterThread {
             expected = group.len();
             if !group.appends.is_empty() {
                 let results = self.write(&group.appends);
-                self.publish(&results);
+                self.publish(&group.appends, &results);
                 for (command, result) in group.appends.into_iter().zip(results) {
                     drop(command.permit);
                     // A caller that stopped waiting loses nothing: what was written stays written.
@@ -182,6 +202,10 @@ impl WriterThread {
                 let kept = self.keep_snapshot(&command.stream, &command.snapshot);
                 drop(command.permit);
                 drop(command.reply.send(kept));
+            }
+            for command in group.steps {
+                let stepped = self.step(command.step);
+                drop(command.reply.send(stepped));
             }
             expected += commands.len();
         }
@@ -194,15 +218,30 @@ impl WriterThread {
         kept
     }
 
+    fn step(&mut self, step: Step) -> Result<Stepped, Error> {
+        self.recover()?;
+        let stepped = erasure::take(step, &*self.engine, &mut *self.store);
+        self.note(stepped.as_ref().err());
+        stepped
+    }
+
     /// Publishes new events to subscriptions. A subscription that is too slow reads them from the store instead, and a
     /// bus that has stopped has no subscriptions, so errors are ignored.
-    fn publish(&self, results: &[Result<Appended, Error>]) {
+    fn publish(&self, appends: &[AppendCommand], results: &[Result<Appended, Error>]) {
         if !self.bus.has_subscribers() {
             return;
         }
-        let new = results.iter().flatten().filter(|new| !new.duplicate);
-        for event in new.flat_map(|new| &new.events) {
-            let _ = self.bus.try_publish(Committed::of(event));
+        for (command, result) in appends.iter().zip(results) {
+            let Ok(new) = result else { continue };
+            if new.duplicate {
+                continue;
+            }
+            for event in &new.events {
+                let _ = self.bus.try_publish(Committed::of(event));
+            }
+            if let Some(erases) = &command.erases {
+                let _ = self.bus.try_publish(Committed::erased(&erases.stream));
+            }
         }
     }
 
@@ -254,14 +293,11 @@ impl WriterThread {
         let mut results = Vec::new();
         let appends = batch
             .iter()
-            .map(|command| (&command.owner, &command.append));
+            .map(|command| (&command.owner, &command.append, command.erases.as_ref()));
         let wanted = batch::lookup_keys(appends.clone());
         self.store.write(&wanted, &mut |known| {
             let mut group = Batch::new(known, self.head);
-            results = appends
-                .clone()
-                .map(|(owner, append)| group.add(owner, append))
-                .collect();
+            results = appends.clone().map(|given| group.add(given)).collect();
             head = group.head;
             group.changes
         })?;

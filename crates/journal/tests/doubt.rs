@@ -1,13 +1,14 @@
 //! After an error in doubt: the writer over an engine that says so, whether it wrote or not.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, mpsc};
 
 use bytes::Bytes;
 use journeyman_event::{ContentHash, Owner, Principal, SeededRandom, Sequence};
 use journeyman_journal::{
-    Changes, Engine, Error, Filter, Head, Holder, Journal, Lines, LookupKeys, LookupRows, Memory,
-    Query, Snapshot, StreamName, StreamRow, Walker, Writer,
+    Changes, Engine, Error, Filter, GivenBack, Head, Holder, Journal, Lines, LookupKeys,
+    LookupRows, Memory, Query, Snapshot, StreamName, StreamRow, Walker, Writer,
 };
 use journeyman_journal_conformance::{Maker, all, assert_sound, lines, sequences};
 
@@ -90,6 +91,34 @@ impl Writer for DoubtfulWriter {
         self.writer.keep_snapshot(stream, snapshot)
     }
 
+    fn replace(
+        &mut self,
+        lines: &[(Sequence, String)],
+        cited: &BTreeSet<(Owner, ContentHash)>,
+    ) -> Result<(), Error> {
+        self.writer.replace(lines, cited)
+    }
+
+    fn repack(&mut self, positions: &[Sequence]) -> Result<(), Error> {
+        self.writer.repack(positions)
+    }
+
+    fn settle_blobs(
+        &mut self,
+        kept: &BTreeSet<(Owner, ContentHash)>,
+        dropped: &BTreeSet<(Owner, ContentHash)>,
+    ) -> Result<(), Error> {
+        self.writer.settle_blobs(kept, dropped)
+    }
+
+    fn give_back(&mut self) -> Result<GivenBack, Error> {
+        self.writer.give_back()
+    }
+
+    fn write_anew(&mut self) -> Result<(), Error> {
+        self.writer.write_anew()
+    }
+
     fn reopen(&mut self) -> Result<(), Error> {
         let mut planned = self.plan.lock().unwrap();
         if planned.reopen_fails > 0 {
@@ -143,6 +172,18 @@ impl Engine for Doubtful {
 
     fn snapshot(&self, stream: &StreamName, at: Sequence) -> Result<Option<Snapshot>, Error> {
         self.memory.snapshot(stream, at)
+    }
+
+    fn erasure(&self, stream: &StreamName) -> Result<Option<Sequence>, Error> {
+        self.memory.erasure(stream)
+    }
+
+    fn loose_blobs(&self, limit: usize) -> Result<Vec<(Owner, ContentHash)>, Error> {
+        self.memory.loose_blobs(limit)
+    }
+
+    fn bytes(&self) -> Result<u64, Error> {
+        self.memory.bytes()
     }
 
     fn walk(&self, walker: &mut dyn Walker) -> Result<(), Error> {

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journeyman_bus::Bus;
+use journeyman_hooks::{Hooks, HooksOptions};
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
 use journeyman_language::python::Interpreter;
@@ -95,6 +96,8 @@ async fn serve(folder: PathBuf) {
         tools: Toolbox::built_in().unwrap(),
         agents: AgentRegistry::default(),
     };
+    let (time, randomness) = (Arc::new(SystemTime), Arc::new(SystemRandom));
+    let hooks = HooksOptions::silent(journal.clone(), time, randomness);
     let tasks_options = TasksOptions {
         journal,
         time: Arc::new(SystemTime),
@@ -109,6 +112,7 @@ async fn serve(folder: PathBuf) {
     let stop = CancellationToken::new();
     let options = journeyman_server::ServerOptions {
         tasks: tasks.clone(),
+        hooks: Hooks::start(hooks).await,
         auth: Auth::open(),
         hosts: Hosts::default(),
         model: "simulated".to_owned(),

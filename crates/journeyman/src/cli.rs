@@ -88,6 +88,21 @@ A server is named in the configuration file, and its tools are then called SERVE
 Agents may call the tools that --tools allows (--tools 'docs.*,read_file'), or those that their task names;
 you may call all of them.";
 
+const HOOKS_EXAMPLES: &str = "\
+Each delivery is made at least once, in order per task. Failed webhooks are retried for a day.
+
+  journeyman serve --on-end 'notify-send \"A task has ended\"'
+  journeyman hooks retry ci
+
+A webhook for all tasks is defined in the configuration file:
+  [webhooks.ci]
+  url = \"https://host/path\"                     # or env:NAME, file:/PATH
+  secret = \"env:CI_SECRET\"                      # whsec_... (Standard Webhooks)
+  events = [\"task_failed:budget\", \"questions_asked\"]   # default: the events that end a task
+
+A webhook for a single task is part of its submission (`run --webhook`). Private and local addresses are
+refused unless --webhook-networks allows them.";
+
 const CALL_EXAMPLES: &str = "\
 It needs a process that works on the tasks of the data folder (`journeyman serve`, or a run in progress), or --server.
 
@@ -97,6 +112,15 @@ Examples:
   journeyman call TASK docs.search - --json < arguments.json
 
 The exit code is 0 if the call succeeded, otherwise 1.";
+
+const DELETE_EXAMPLES: &str = "\
+Each event of a task keeps its position and its hash, so `journal verify` still works; its data is erased, with
+the texts that no other task cites. A result in a folder of yours stays. --retention-age and --retention-bytes
+erase old tasks automatically; `journeyman keep` exempts one.
+
+Examples:
+  journeyman delete t-0123456789ab
+  journeyman delete t-0123456789ab t-ba9876543210 --reason 'names of customers'";
 
 /// A coding agent for small and local language models that never loses a step.
 #[derive(Debug, Parser)]
@@ -180,6 +204,32 @@ pub(crate) enum Command {
         #[command(flatten)]
         only: IfVersion,
     },
+    /// Delete tasks for good: what was recorded of them can no longer be read
+    #[command(after_help = DELETE_EXAMPLES)]
+    Delete {
+        /// Ids of the tasks; a running one is cancelled first
+        #[arg(required = true)]
+        tasks: Vec<TaskId>,
+        /// The reason, for the record of the erasure, which is kept
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        only: IfVersion,
+    },
+    /// Keep a task: neither `delete` nor retention erases it
+    Keep {
+        /// Id of the task
+        task: TaskId,
+        #[command(flatten)]
+        only: IfVersion,
+    },
+    /// Allow a kept task to be erased again
+    Unkeep {
+        /// Id of the task
+        task: TaskId,
+        #[command(flatten)]
+        only: IfVersion,
+    },
     /// Start a task again from its beginning, as a new task
     Retry {
         /// Id of the task
@@ -213,6 +263,12 @@ pub(crate) enum Command {
     /// Call a tool on a task; the call is recorded like an agent's
     #[command(after_help = CALL_EXAMPLES)]
     Call(CallArgs),
+    /// List the hooks (the command that runs when a task ends, webhooks) and their status
+    #[command(after_help = HOOKS_EXAMPLES)]
+    Hooks {
+        #[command(subcommand)]
+        command: Option<HooksCommand>,
+    },
     /// Verify, export or import the journal
     Journal {
         #[command(subcommand)]
@@ -278,7 +334,23 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) ask: bool,
     #[command(flatten)]
+    pub(crate) webhook: WebhookArgs,
+    #[command(flatten)]
     pub(crate) limits: LimitArgs,
+}
+
+/// The webhook of one task.
+#[derive(Debug, Args)]
+pub(crate) struct WebhookArgs {
+    /// Send events of this task to a URL, given directly or as `env:JOURNEYMAN_WEBHOOK_NAME` or `file:/PATH`
+    #[arg(long, value_name = "URL")]
+    pub(crate) webhook: Option<String>,
+    /// An event to send, such as `task_failed:budget` (repeatable) [default: the events that end the task]
+    #[arg(long, value_name = "KIND", requires = "webhook")]
+    pub(crate) webhook_event: Vec<String>,
+    /// The signing secret, as `env:JOURNEYMAN_WEBHOOK_NAME` or `file:/PATH`
+    #[arg(long, value_name = "REFERENCE", requires = "webhook")]
+    pub(crate) webhook_secret: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -531,8 +603,19 @@ pub(crate) enum JournalCommand {
         /// File to read; - reads standard input
         file: PathBuf,
     },
+    /// Rewrite the whole journal, without free space and without remains of erased data
+    Compact,
     /// Print the last event's sequence number and hash; keep it elsewhere, to check later that nothing was cut off
     Head,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HooksCommand {
+    /// Retry all pending and dead deliveries of a hook now, and enable it if it was disabled
+    Retry {
+        /// The hook
+        hook: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -58,6 +58,21 @@ pub(crate) fn hint(error: &anyhow::Error) -> &'static str {
     }
 }
 
+/// Whether the error says that a task was erased, from the journal or from a server.
+pub(crate) fn is_erased(error: &anyhow::Error) -> bool {
+    use journeyman_journal::Error as Journal;
+    let is_here = error.chain().any(|error| {
+        let journal = error.downcast_ref::<Journal>();
+        let workflow = error.downcast_ref::<journeyman_workflow::Error>();
+        matches!(journal, Some(Journal::Erased(_)))
+            || matches!(
+                workflow,
+                Some(journeyman_workflow::Error::Journal(Journal::Erased(_)))
+            )
+    });
+    is_here || refusal(error).and_then(Error::status) == Some(410)
+}
+
 /// Whether a server is about to stop.
 pub(crate) fn is_stopping(error: &anyhow::Error) -> bool {
     refusal(error).is_some_and(Error::is_stopping)
@@ -227,6 +242,8 @@ fn said(intervention: &Intervention) -> NewIntervention {
         Intervention::SkipModule { module } => NewIntervention::SkipModule { module },
         Intervention::Pause => NewIntervention::Pause {},
         Intervention::Cancel => NewIntervention::Cancel {},
+        Intervention::Keep => NewIntervention::Keep {},
+        Intervention::Unkeep => NewIntervention::Unkeep {},
         Intervention::Resume { limits, out } => NewIntervention::Resume {
             budget: limits
                 .and_then(|limits| limits.tokens_max)

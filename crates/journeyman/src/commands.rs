@@ -1,11 +1,13 @@
 //! The commands, one file each. Each reads what it needs, calls the parts, and prints.
 
 mod config;
+mod delete;
 mod doctor;
 mod engine;
 mod eval;
 mod events;
 mod files;
+mod hooks;
 mod interventions;
 mod journal;
 mod mcp;
@@ -88,14 +90,27 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
                 intervene(settings, &task, Intervention::Cancel, only).await
             }
             Command::Retry { task, only } => interventions::retry(settings, &task, only).await,
+            Command::Delete {
+                tasks,
+                reason,
+                only,
+            } => delete::delete(settings, tasks, reason, only).await,
+            Command::Keep { task, only } => {
+                intervene(settings, &task, Intervention::Keep, only).await
+            }
+            Command::Unkeep { task, only } => {
+                intervene(settings, &task, Intervention::Unkeep, only).await
+            }
             Command::Fork(args) => interventions::fork(settings, args).await,
             Command::Tasks { limit } => tasks::tasks(settings, limit).await,
             Command::Show { task, at } => show::show(settings, &task, at).await,
             Command::Events(args) => events::events(settings, args).await,
             Command::Files(args) => files::files(settings, args).await,
+            Command::Hooks { command } => hooks::hooks(settings, command).await,
             Command::Journal { command } => match command {
                 JournalCommand::Verify { head } => journal::verify(settings, head).await,
                 JournalCommand::Head => journal::head(settings).await,
+                JournalCommand::Compact => journal::compact(settings).await,
                 JournalCommand::Export {
                     task,
                     cloud_events,

@@ -48,6 +48,9 @@ fn detail(payload: &Payload) -> String {
         Payload::StopRequested(asked) => name(&asked.stop),
         Payload::TaskFailed(failed) => format!("{}: {}", name(&failed.reason), failed.detail),
         Payload::TaskComplete(complete) => name(&complete.verification),
+        Payload::RetentionChanged(changed) if changed.keep => "kept from now on".to_owned(),
+        Payload::RetentionChanged(_) => "kept no longer".to_owned(),
+        Payload::Erased { .. } => "(erased)".to_owned(),
         Payload::PlanningComplete(plan) => plan
             .modules
             .iter()

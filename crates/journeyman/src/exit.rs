@@ -89,6 +89,11 @@ impl Exit {
     }
 }
 
+/// The exit code of `run` for a task that ended this way.
+pub(crate) fn exit_code(ending: &Ending) -> u8 {
+    Exit::of(Some(ending)) as u8
+}
+
 /// Wrong use that clap could not see: exit code 2.
 #[derive(Debug)]
 pub(crate) struct UsageError(pub(crate) String);

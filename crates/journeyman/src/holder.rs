@@ -1,18 +1,19 @@
-//! What holds the data folder: the tasks, worked on in this process, and the server that others reach
-//! them by.
+//! What holds the data folder: the tasks, worked on in this process, the server that others reach them by, and who
+//! tells what happens to them.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::Context;
 use journeyman_bus::Bus;
+use journeyman_hooks::{Hooks, HooksOptions, RetryPolicy, SystemLookup};
 use journeyman_journal::Journal;
 use journeyman_llm::ModelServer;
 use journeyman_server::{
     Auth, ClientTimeouts, Hosts, MountedProtocol, Readiness, ServerOptions, TcpProtocols,
     ToolServers,
 };
-use journeyman_tasks::{ShutdownReason, Tasks, TasksOptions};
+use journeyman_tasks::{EndedTasks, Retention, ShutdownReason, Tasks, TasksOptions};
 use journeyman_tools::McpServers;
 use journeyman_workflow::Notices;
 use tokio::net::TcpListener;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::descriptors;
 use crate::environment::{SystemRandom, SystemStamp, SystemTime};
+use crate::exit::exit_code;
 use crate::settings::Settings;
 use crate::socket::Place;
 use crate::wiring::WorkSetup;
@@ -31,11 +33,16 @@ const MODEL_TIME: Duration = Duration::from_secs(2);
 /// The interval of checks of states that cause no event.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How often the rules of retention are applied.
+const RETENTION_LOOK: Duration = Duration::from_secs(5);
+
 /// The tasks and the server, until [`Holder::close`].
 pub(crate) struct Holder {
     pub(crate) tasks: Tasks,
+    pub(crate) hooks: Hooks,
     stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
+    retention: JoinHandle<()>,
     /// Progress is shown for as long as this lives. None if nothing is worked on.
     work_setup: Option<WorkSetup>,
 }
@@ -71,22 +78,22 @@ impl Holder {
             Ok(Ok(info)) => info.name,
             _ => settings.model.clone(),
         };
-        Self::open(settings, journal, model, Ok(work_setup), endpoints)
+        Self::open(settings, journal, model, Ok(work_setup), endpoints).await
     }
 
     /// Answers from now on and works on nothing, for this reason: what is submitted and can be recorded
     /// waits.
-    pub(crate) fn start_idle(
+    pub(crate) async fn start_idle(
         settings: &Settings,
         journal: Journal,
         why: String,
         endpoints: Endpoints,
     ) -> anyhow::Result<Self> {
         let model = settings.model.clone();
-        Self::open(settings, journal, model, Err(why), endpoints)
+        Self::open(settings, journal, model, Err(why), endpoints).await
     }
 
-    fn open(
+    async fn open(
         settings: &Settings,
         journal: Journal,
         model: String,
@@ -97,6 +104,8 @@ impl Holder {
         let socket = place
             .listen()
             .with_context(|| format!("cannot listen on {}", place.path().display()))?;
+        // Before any task runs, so that no event is missed.
+        let hooks = Hooks::start(hooks_options(settings, journal.clone())).await;
         let worker_context = work_setup
             .as_ref()
             .ok()
@@ -116,11 +125,13 @@ impl Holder {
         );
         let stop = CancellationToken::new();
         let watch = tokio::spawn(watch(tasks.clone(), stop.clone()));
+        let retention = tokio::spawn(retain(tasks.clone(), settings.retention, stop.clone()));
         let servers = work_setup
             .as_ref()
             .map(|made| Arc::downgrade(&made.servers));
         let options = ServerOptions {
             tasks: tasks.clone(),
+            hooks: hooks.clone(),
             auth: endpoints.auth,
             hosts: Hosts::allow(settings.allowed_hosts.iter().cloned()),
             tcp: endpoints.offer,
@@ -153,16 +164,20 @@ impl Holder {
         });
         Ok(Self {
             tasks,
+            hooks,
             stop,
             server,
+            retention,
             work_setup: work_setup.ok(),
         })
     }
 
-    /// Lets running tasks come to an event boundary, then answers no more.
+    /// Lets running tasks come to an event boundary, and deliveries under way come to their end; then answers no
+    /// more.
     pub(crate) async fn close(self, grace: Duration, ending: ShutdownReason) -> anyhow::Result<()> {
-        self.tasks.shut_down(grace, ending).await;
+        tokio::join!(self.tasks.shut_down(grace, ending), self.hooks.close(grace));
         self.stop.cancel();
+        self.retention.await?;
         self.server.await?.context("the server ended")?;
         // Servers that we started have a moment to end by themselves.
         let servers = self.work_setup.map(|work_setup| work_setup.servers);
@@ -170,6 +185,26 @@ impl Holder {
             servers.shutdown().await;
         }
         Ok(())
+    }
+}
+
+/// The options of the hooks in the settings.
+fn hooks_options(settings: &Settings, journal: Journal) -> HooksOptions {
+    HooksOptions {
+        data_dir: Some(settings.data_dir.clone()),
+        journal,
+        time: Arc::new(SystemTime),
+        randomness: Arc::new(SystemRandom),
+        on_end: settings.on_end.clone(),
+        webhooks: settings.webhooks.clone(),
+        networks: settings.webhook_networks.clone(),
+        lookup: Arc::new(SystemLookup),
+        // Variables that are not UTF-8 are left out.
+        environment: std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
+        exit_code,
+        retry_policy: RetryPolicy::default(),
     }
 }
 
@@ -197,6 +232,39 @@ async fn watch(tasks: Tasks, stop: CancellationToken) {
         tokio::join!(tasks.note_waiting_calls(), tasks.probe_journal());
         if let Err(error) = tasks.requeue_lost().await {
             tracing::debug!(%error, "whether a task is lost cannot be seen now");
+        }
+    }
+}
+
+/// Completes interrupted erasures and applies the rules of retention, until `stop`. A run that is under way then ends between
+/// two of its steps; the next process continues it.
+async fn retain(tasks: Tasks, rules: Retention, stop: CancellationToken) {
+    let (mut ended, mut was_over) = (EndedTasks::default(), false);
+    loop {
+        let look = async {
+            tasks.finish_erasures().await?;
+            tasks.apply_retention(rules, &mut ended).await
+        };
+        let looked = tokio::select! {
+            looked = look => looked,
+            () = stop.cancelled() => return,
+        };
+        match looked {
+            Ok(retained) => {
+                let is_over = retained.bytes_over > 0;
+                if is_over && !was_over {
+                    tracing::warn!(
+                        bytes = retained.bytes_over,
+                        "the journal exceeds retention.bytes by this number of bytes, and no task is left that may be erased"
+                    );
+                }
+                was_over = is_over;
+            }
+            Err(error) => tracing::warn!(%error, "erasures wait"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETENTION_LOOK) => {}
+            () = stop.cancelled() => return,
         }
     }
 }

@@ -14,8 +14,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches};
+use journeyman_hooks::{HookName, Networks, OnEnd, WebhookConfig};
+use journeyman_tasks::Retention;
 use journeyman_tools::{Pattern, ServerConfig, ServerName};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::text_style::Colour;
 
@@ -81,6 +84,10 @@ pub(crate) struct Settings {
     pub(crate) tools: Vec<Pattern>,
     pub(crate) mcp_servers: BTreeMap<ServerName, ServerConfig>,
     pub(crate) queue: journeyman_queue::QueueOptions,
+    pub(crate) retention: Retention,
+    pub(crate) on_end: Option<OnEnd>,
+    pub(crate) webhooks: BTreeMap<HookName, WebhookConfig>,
+    pub(crate) webhook_networks: Networks,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
     pub(crate) colour: Colour,
@@ -197,7 +204,11 @@ impl Settings {
             ))
         };
         let file = config_path(flag("config"), variables);
-        let (table, mcp_servers) = read_file(&file)?;
+        let FromFile {
+            values: table,
+            mcp_servers,
+            webhooks,
+        } = read_file(&file)?;
         let mut found = Vec::new();
         for setting in SETTINGS {
             let from_file = || table.get(setting.key).cloned();
@@ -231,6 +242,7 @@ impl Settings {
         let settings = Self::typed(found)?;
         Ok(Self {
             mcp_servers,
+            webhooks,
             ..settings
         })
     }
@@ -356,6 +368,26 @@ impl Settings {
                     .transpose()?,
                 ..journeyman_queue::QueueOptions::default()
             },
+            retention: Retention {
+                age: optional("retention.age")
+                    .map(|_| parsed(get("retention.age"), "a time such as 30d", parse_age))
+                    .transpose()?,
+                bytes: optional("retention.bytes")
+                    .map(|_| {
+                        let wanted = "a size of 1 MB or more, such as 500MB or 20GB";
+                        parsed(get("retention.bytes"), wanted, parse_size)
+                    })
+                    .transpose()?,
+            },
+            on_end: on_end(get("on_end"), get("on_end_timeout"))?,
+            webhooks: BTreeMap::new(),
+            webhook_networks: get("webhook_networks")
+                .value
+                .parse::<Networks>()
+                .map_err(|why| {
+                    let from = from(get("webhook_networks"));
+                    anyhow::anyhow!("webhook_networks (from {from}): {why}")
+                })?,
             json: flag("json")?,
             quiet: flag("quiet")?,
             colour: parsed(get("color"), "auto, always or never", Colour::parse)?,
@@ -381,6 +413,25 @@ impl Settings {
         }
         Ok(Self { found, ..settings })
     }
+}
+
+/// The `on_end` command, if one is set.
+fn on_end(command: &Found, limit: &Found) -> anyhow::Result<Option<OnEnd>> {
+    const LIMIT_MAX: Duration = Duration::from_hours(1);
+    let limit = parsed(limit, "a time from 1s to 1h", |text| {
+        parse_duration(text).ok().filter(|time| *time <= LIMIT_MAX)
+    })?;
+    if command.value.is_empty() {
+        return Ok(None);
+    }
+    let on_end = OnEnd::new(&command.value, limit);
+    // The error does not repeat the command, which may contain a secret.
+    on_end.map(Some).map_err(|why| {
+        anyhow::anyhow!(
+            "on_end is not a valid command (from {}): {why}",
+            from(command)
+        )
+    })
 }
 
 fn from(found: &Found) -> &str {
@@ -439,15 +490,20 @@ fn default(setting: &Setting, variables: &Variables, config: &Path) -> String {
     }
 }
 
-/// The file's keys, dotted, as text.
-type Servers = BTreeMap<ServerName, ServerConfig>;
+/// The content of the configuration file.
+#[derive(Default)]
+struct FromFile {
+    /// The settings as text, by dotted key.
+    values: BTreeMap<String, String>,
+    mcp_servers: BTreeMap<ServerName, ServerConfig>,
+    webhooks: BTreeMap<HookName, WebhookConfig>,
+}
 
-/// What the file sets, and the MCP servers that it names.
-fn read_file(file: &ConfigFile) -> anyhow::Result<(BTreeMap<String, String>, Servers)> {
+fn read_file(file: &ConfigFile) -> anyhow::Result<FromFile> {
     let text = match std::fs::read_to_string(&file.path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !file.named => {
-            return Ok(Default::default());
+            return Ok(FromFile::default());
         }
         Err(error) => {
             return Err(error).with_context(|| {
@@ -457,12 +513,8 @@ fn read_file(file: &ConfigFile) -> anyhow::Result<(BTreeMap<String, String>, Ser
     };
     let mut table: toml::Table = toml::from_str(&text)
         .with_context(|| format!("{} is not valid TOML", file.path.display()))?;
-    let servers = match table.remove("mcp_servers") {
-        None => Servers::new(),
-        Some(servers) => servers
-            .try_into()
-            .with_context(|| format!("{}: mcp_servers", file.path.display()))?,
-    };
+    let mcp_servers = tables(&mut table, "mcp_servers", file)?;
+    let webhooks = tables(&mut table, "webhooks", file)?;
     let mut values = BTreeMap::new();
     flatten("", &table, &mut values);
     for key in values.keys() {
@@ -473,7 +525,24 @@ fn read_file(file: &ConfigFile) -> anyhow::Result<(BTreeMap<String, String>, Ser
             );
         }
     }
-    Ok((values, servers))
+    Ok(FromFile {
+        values,
+        mcp_servers,
+        webhooks,
+    })
+}
+
+/// Removes the named tables under a key, such as `[webhooks.NAME]`.
+fn tables<T: DeserializeOwned + Default>(
+    table: &mut toml::Table,
+    key: &str,
+    file: &ConfigFile,
+) -> anyhow::Result<T> {
+    let found = table.remove(key).map(toml::Value::try_into);
+    let found = found.transpose();
+    Ok(found
+        .with_context(|| format!("{}: {key}", file.path.display()))?
+        .unwrap_or_default())
 }
 
 fn flatten(prefix: &str, table: &toml::Table, values: &mut BTreeMap<String, String>) {
@@ -512,6 +581,46 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         .filter(|&seconds| (1..=7 * 24 * 3_600).contains(&seconds))
         .map(Duration::from_secs)
         .ok_or_else(|| "a time from 1s to 168h is needed, such as 90s, 15m or 2h".to_owned())
+}
+
+/// Parses a retention time: a duration for [`parse_duration`], or hours, days (`30d`) or weeks (`52w`) up to 100 years.
+fn parse_age(text: &str) -> Option<Duration> {
+    const DAY: u64 = 24 * 3_600;
+    let text = text.trim();
+    let (number, seconds) = match text.char_indices().next_back()? {
+        (at, 'd') => (&text[..at], DAY),
+        (at, 'w') => (&text[..at], 7 * DAY),
+        (at, 'h') => (&text[..at], 3_600),
+        _ => return parse_duration(text).ok(),
+    };
+    let seconds = number.parse::<u64>().ok()?.checked_mul(seconds)?;
+    (1..=36_500 * DAY)
+        .contains(&seconds)
+        .then(|| Duration::from_secs(seconds))
+}
+
+/// Parses a number of bytes of at least 1 MB: `20GB` (powers of 1,000), `20GiB` (powers of 1,024), or without a unit.
+fn parse_size(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 9] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("KB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("B", 1),
+    ];
+    let text = text.trim();
+    let with_unit = UNITS.iter().find_map(|(unit, bytes)| {
+        let cut = text.len().checked_sub(unit.len())?;
+        let (number, end) = text.split_at_checked(cut)?;
+        end.eq_ignore_ascii_case(unit).then_some((number, *bytes))
+    });
+    let (number, unit) = with_unit.unwrap_or((text, 1));
+    let bytes = number.trim().parse::<u64>().ok()?.checked_mul(unit)?;
+    (bytes >= 1_000_000).then_some(bytes)
 }
 
 /// The same, and `0` or `0s` for at once.
@@ -655,6 +764,45 @@ mod tests {
         for bad in ["0", "11", "many"] {
             let error = ageing(&["--queue-ageing-levels", bad]).unwrap_err();
             assert!(error.to_string().contains("queue.ageing_levels"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_how_long_and_how_much() {
+        let retention = |flags: &[&str]| read(flags, &[]).map(|settings| settings.retention);
+        assert_eq!(retention(&[]).unwrap(), Retention::default());
+        let day = 24 * 3_600;
+        for (text, seconds) in [
+            ("30d", 30 * day),
+            ("2w", 14 * day),
+            ("1000h", 3_600_000),
+            ("90s", 90),
+            ("5m", 300),
+        ] {
+            let age = retention(&["--retention-age", text]).unwrap().age;
+            assert_eq!(age, Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for (text, bytes) in [
+            ("1MB", 1_000_000),
+            ("2 gib", 2 << 30),
+            ("20GB", 20_000_000_000),
+            ("1048576", 1 << 20),
+            ("1048576B", 1 << 20),
+        ] {
+            let read = retention(&["--retention-bytes", text]).unwrap().bytes;
+            assert_eq!(read, Some(bytes), "{text}");
+        }
+        for (flag, bad) in [
+            ("--retention-age", "0d"),
+            ("--retention-age", "1y"),
+            ("--retention-age", "99999999999999999d"),
+            ("--retention-bytes", "1KB"),
+            ("--retention-bytes", "5XB"),
+            ("--retention-bytes", "much"),
+            ("--retention-bytes", "99999999999TB"),
+        ] {
+            let error = retention(&[flag, bad]).unwrap_err().to_string();
+            assert!(error.contains(flag) && error.contains(bad), "{error}");
         }
     }
 

@@ -26,6 +26,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("journeyman-context", 4),
     ("journeyman-tools", 4),
     ("journeyman-workflow", 5),
+    ("journeyman-hooks", 6),
     ("journeyman-tasks", 6),
     ("journeyman-eval", 7),
     ("journeyman-mcp", 7),

@@ -415,7 +415,7 @@ fn an_mcp_session_goes_on_after_a_crash_and_beside_any_number_of_others() {
     let home = Home::new();
     let server = Server::start(&home, SLOW, &[]);
     let first = Legacy::new(&server, "2025-06-18");
-    assert_eq!(first.tools(&server), 9);
+    assert_eq!(first.tools(&server), 10);
     server.crash();
     let server = Server::start(&home, SLOW, &[]);
     assert_eq!(first.tools(&server), 9, "as if nothing had been");
@@ -426,9 +426,9 @@ fn an_mcp_session_goes_on_after_a_crash_and_beside_any_number_of_others() {
     let grown = memory(&server).saturating_sub(before);
     assert!(grown < 150, "{grown} MiB");
     // Also one that had to go for them.
-    assert_eq!(first.tools(&server), 9);
-    assert_eq!(many[0].tools(&server), 9);
-    assert_eq!(many[1_499].tools(&server), 9);
+    assert_eq!(first.tools(&server), 10);
+    assert_eq!(many[0].tools(&server), 10);
+    assert_eq!(many[1_499].tools(&server), 10);
     // One that its client ends is gone for good.
     assert_eq!(
         server.ask("DELETE", "/mcp", &first.headers(), b"").status,
@@ -517,8 +517,8 @@ fn each_revision_of_mcp_is_spoken_as_it_is_written() {
         let text = new.post(&server, &list(json!(7))).text();
         (last(&text)["id"] == 7).then_some(())
     });
-    assert_eq!(new.tools(&server), 9);
-    assert_eq!(old.tools(&server), 9);
+    assert_eq!(new.tools(&server), 10);
+    assert_eq!(old.tools(&server), 10);
 }
 
 #[test]

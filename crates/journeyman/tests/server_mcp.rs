@@ -262,6 +262,7 @@ fn calls_about(task: &str) -> Vec<(&'static str, Value)> {
             json!({"task_id": task, "intervention": {"kind": "pause"}}),
         ),
         ("cancel_task", json!({"task_id": task})),
+        ("delete_task", json!({"task_id": task, "reason": "a wish"})),
     ]
 }
 
@@ -402,7 +403,7 @@ fn a_viewer_may_look_and_not_do() {
         assert!(started.contains("viewer"), "{started}");
         for (tool, arguments) in calls_about(&task) {
             match tool {
-                "answer_questions" | "intervene" | "cancel_task" => {
+                "answer_questions" | "intervene" | "cancel_task" | "delete_task" => {
                     let words = viewer.refused(tool, arguments);
                     assert!(words.contains("viewer"), "{tool}: {words}");
                 }

@@ -50,6 +50,8 @@ pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
     if let Some(Value::Object(properties)) = start.get_mut("properties") {
         properties.remove("model");
         properties.remove("out");
+        // A model must not choose where the server sends data.
+        properties.remove("webhook");
     }
     // If the client runs the tool as a task of the protocol, it gets the task's view, which has no `is_duplicate`.
     let mut started = schemas.whole("Accepted");
@@ -137,7 +139,8 @@ pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
             "intervene",
             "Intervene in a task",
             "Changes the course of a task: gives an instruction, replaces a file by the user's own, skips a module, pauses, \
-             resumes (with higher limits if one was reached) or cancels the task. It takes effect at the task's next event.",
+             resumes (with higher limits if one was reached) or cancels the task, keeps it (nothing erases it) or no longer \
+             keeps it (unkeep). It takes effect at the task's next event.",
             object(
                 json!({
                     "task_id": task_id(),
@@ -158,6 +161,23 @@ pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
                 &["task_id"],
             ),
             "TaskView",
+        )
+        .annotate(does().destructive(true).idempotent(true)),
+        tool(
+            "delete_task",
+            "Delete a task for good",
+            "Erases a task: its prompt, code, tests, answers and all else that was recorded of it are gone for good, also \
+             for its user. One that goes on is cancelled first. Only where the user asks for exactly this.",
+            object(
+                json!({
+                    "task_id": task_id(),
+                    "reason": {"type": "string", "pattern": "\\S", "maxLength": 200,
+                               "description": "Why, for the record of the erasure, which stays."},
+                    "if_version": if_version()
+                }),
+                &["task_id"],
+            ),
+            "ErasedTask",
         )
         .annotate(does().destructive(true).idempotent(true)),
         tool(
@@ -239,7 +259,7 @@ mod tests {
     #[test]
     fn every_tool_says_what_it_takes_and_gives() {
         let tools = all(&Schemas::new(&["python"]));
-        assert_eq!(tools.len(), 9);
+        assert_eq!(tools.len(), 10);
         for tool in tools {
             let input = Value::Object((*tool.input_schema).clone());
             let output = Value::Object((*tool.output_schema.unwrap()).clone());

@@ -149,6 +149,9 @@ pub(crate) async fn read(api: &Client, uri: &str) -> Result<ReadResourceResult, 
         .await
         .map_err(|error| match error.status() {
             Some(404) => none(),
+            Some(410) => {
+                ErrorData::resource_not_found(error.to_string(), Some(json!({"uri": uri})))
+            }
             _ => internal(error.into()),
         })?;
     let version = match what {
@@ -203,7 +206,7 @@ pub(crate) async fn complete(
         }
         ("path", Some(Ok(task))) => match api.call(Call::files(&task, None).as_json()).await {
             Ok(list) => Ok(names(&list["files"], "path")),
-            Err(error) if error.status() == Some(404) => Ok(Vec::new()),
+            Err(error) if matches!(error.status(), Some(404 | 410)) => Ok(Vec::new()),
             Err(error) => Err(error.into()),
         },
         _ => Ok(Vec::new()),

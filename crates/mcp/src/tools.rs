@@ -2,7 +2,8 @@
 
 use journeyman_api::json::{Object, part};
 use journeyman_api::{
-    Call, Client, EventsQuery, FileQuery, ListQuery, NewIntervention, NewTask, Position, Problem,
+    Call, Client, DeleteQuery, EventsQuery, FileQuery, ListQuery, NewIntervention, NewTask,
+    Position, Problem,
 };
 use journeyman_event::TaskId;
 use rmcp::model::JsonObject;
@@ -28,6 +29,14 @@ struct TaskAt {
 #[serde(deny_unknown_fields)]
 struct Cancel {
     task_id: TaskId,
+    if_version: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Delete {
+    task_id: TaskId,
+    reason: Option<String>,
     if_version: Option<u64>,
 }
 
@@ -93,6 +102,7 @@ pub(crate) async fn call(
         "answer_questions" => answer(api, given).await,
         "intervene" => intervene(api, given).await,
         "cancel_task" => cancel(api, given).await,
+        "delete_task" => delete(api, given).await,
         "list_tasks" => list(api, given).await,
         "get_files" => files(api, given).await,
         "get_events" => events(api, given).await,
@@ -101,7 +111,7 @@ pub(crate) async fn call(
 }
 
 async fn start(api: &Client, given: JsonObject) -> Result<Value, Problem> {
-    for absent in ["model", "out"] {
+    for absent in ["model", "out", "webhook"] {
         if given.contains_key(absent) {
             let problem = Problem::field(
                 absent,
@@ -211,6 +221,17 @@ pub(crate) async fn cancel_one(
     if_version: Option<u64>,
 ) -> Result<Value, Problem> {
     let call = Call::cancel(task).only_at(if_version);
+    Ok(api.call(call.as_json()).await?)
+}
+
+async fn delete(api: &Client, given: JsonObject) -> Result<Value, Problem> {
+    let Delete {
+        task_id,
+        reason,
+        if_version,
+    } = arguments(given)?;
+    let query = DeleteQuery { reason };
+    let call = Call::delete(&task_id, &query).only_at(if_version);
     Ok(api.call(call.as_json()).await?)
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use journeyman_api::ServedSetting;
 use journeyman_event::Randomness;
+use journeyman_hooks::Hooks;
 use journeyman_tasks::Tasks;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -64,6 +65,8 @@ impl Default for ClientTimeouts {
 pub struct ServerOptions {
     /// The operations on tasks that requests are turned into.
     pub tasks: Tasks,
+    /// The hooks: the `on_end` command and webhooks.
+    pub hooks: Hooks,
     /// Who may come in.
     pub auth: Auth,
     /// Under which names this server may be addressed.
@@ -96,6 +99,7 @@ pub(crate) struct App(Arc<Shared>);
 
 pub(crate) struct Shared {
     pub(crate) tasks: Tasks,
+    pub(crate) hooks: Hooks,
     pub(crate) auth: Auth,
     pub(crate) hosts: Hosts,
     pub(crate) tcp: TcpProtocols,
@@ -116,6 +120,7 @@ impl App {
     pub(crate) fn new(options: ServerOptions) -> Self {
         Self(Arc::new(Shared {
             tasks: options.tasks,
+            hooks: options.hooks,
             auth: options.auth,
             hosts: options.hosts,
             tcp: options.tcp,

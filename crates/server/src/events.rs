@@ -186,6 +186,13 @@ pub(crate) async fn lines(
         None => Sequence::ZERO,
         Some(after) => seen(after, app.tasks.journal(), "after").await?,
     };
+    if let Some(task) = &filter.task_id {
+        // Checked before the answer begins: after that, the response could only be cut off.
+        let journal = app.tasks.journal();
+        if let Some(erased) = journal.erasure(&caller.principal, task).await? {
+            return Err(journeyman_journal::Error::Erased(Box::new(erased)).into());
+        }
+    }
     let lines = Lines {
         events: VecDeque::new(),
         at: after,

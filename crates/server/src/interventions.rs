@@ -119,6 +119,8 @@ pub(crate) async fn apply(
         }
         NewIntervention::Pause {} => Intervention::Pause,
         NewIntervention::Cancel {} => Intervention::Cancel,
+        NewIntervention::Keep {} => Intervention::Keep,
+        NewIntervention::Unkeep {} => Intervention::Unkeep,
         NewIntervention::Resume {
             budget,
             timeout,

@@ -47,6 +47,7 @@ impl From<Error> for Rejection {
             Error::TaskExists { .. } => conflict("task-exists", detail),
             Error::KeyUsed { .. } => conflict("key-used", detail).of_field("idempotency_key"),
             Error::Ended { .. } => conflict("task-ended", detail),
+            Error::Kept { .. } => conflict("task-kept", detail),
             Error::Conflict { .. } => conflict("overtaken", detail),
             Error::OtherVersion { version, .. } => {
                 Problem::other_version(detail, Some(version), None)
@@ -59,6 +60,23 @@ impl From<Error> for Rejection {
             Error::Journal(error) => return error.into(),
             Error::Workflow(_) | Error::Thread(_) => internal(&detail),
         })
+    }
+}
+
+impl From<journeyman_hooks::Error> for Rejection {
+    fn from(error: journeyman_hooks::Error) -> Self {
+        use journeyman_hooks::Error as Hooks;
+        let detail = error.to_string();
+        match error {
+            Hooks::NoSuchHook { .. } => Self(Problem::not_found(detail)),
+            Hooks::Outbox { .. } => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self(Problem::later(status, "hooks", detail, RETRY_AFTER_S))
+            }
+            Hooks::Journal(error) => error.into(),
+            Hooks::Workflow(error) => error.into(),
+            Hooks::Thread(_) => Self(internal(&detail)),
+        }
     }
 }
 
@@ -119,6 +137,7 @@ impl From<journeyman_journal::Error> for Rejection {
                     RETRY_AFTER_S,
                 )
             }
+            Journal::Erased(_) => Problem::new(StatusCode::GONE, "task-erased", detail),
             Journal::Damaged { .. } => {
                 tracing::error!(%error, "a record of the journal is damaged");
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "journal-damaged", detail)

@@ -61,7 +61,8 @@ pub(crate) struct Task(pub(crate) TaskId);
 /// What else the path names, beside the task.
 pub(crate) struct TaskPathAnd(pub(crate) TaskId, pub(crate) String);
 
-fn bad_path(rejection: impl std::fmt::Display) -> Problem {
+/// The problem of an invalid path.
+pub(crate) fn bad_path(rejection: impl std::fmt::Display) -> Problem {
     Problem::field("path", rejection.to_string())
 }
 

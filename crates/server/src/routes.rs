@@ -23,8 +23,8 @@ use crate::body::BODY_MAX;
 use crate::mount::MountedProtocol;
 use crate::problem::{Rejection, defect};
 use crate::{
-    answers, events, files, forks, guard, health, interventions, mount, page, queue, request_id,
-    settings, socket, stream, tasks, tools,
+    answers, erasure, events, files, forks, guard, health, hooks, interventions, mount, page,
+    queue, request_id, settings, socket, stream, tasks, tools,
 };
 
 #[derive(OpenApi)]
@@ -42,7 +42,7 @@ struct Document;
 fn documented() -> OpenApiRouter<App> {
     let api = OpenApiRouter::new()
         .routes(routes!(tasks::submit, tasks::list))
-        .routes(routes!(tasks::get))
+        .routes(routes!(tasks::get, erasure::delete))
         .routes(routes!(forks::retry))
         .routes(routes!(forks::fork))
         .routes(routes!(interventions::intervene))
@@ -57,6 +57,8 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(tools::call))
         .routes(routes!(tools::agents))
         .routes(routes!(queue::get, queue::change))
+        .routes(routes!(hooks::list))
+        .routes(routes!(hooks::retry))
         .routes(routes!(settings::settings))
         .routes(routes!(health::ticket));
     OpenApiRouter::with_openapi(Document::openapi())
@@ -67,12 +69,16 @@ fn documented() -> OpenApiRouter<App> {
 }
 
 /// The error responses that every operation may give.
-const PROBLEMS: [(&str, &str); 10] = [
+const PROBLEMS: [(&str, &str); 11] = [
     ("400", "The request is malformed"),
     ("401", "The token is missing or unknown"),
     ("403", "The caller lacks the permission"),
     ("404", "The resource does not exist"),
     ("409", "The request conflicts with the current state"),
+    (
+        "410",
+        "The task was erased; the answer says when, by whom and why",
+    ),
     ("413", "The request is too large"),
     ("415", "The body is not JSON"),
     ("422", "The value of a field is invalid"),
@@ -101,7 +107,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         ContentBuilder::new().schema(Some(schema)).build()
     };
     for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post];
+        let operations = [&mut item.get, &mut item.post, &mut item.delete];
         for operation in operations.into_iter().filter_map(Option::as_mut) {
             drop_null_types(operation);
             document_conditions(operation, problem());

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use journeyman_api::{Position, Problem, TaskView, task_name};
 use journeyman_event::{Event, Sequence, TaskId};
-use journeyman_journal::Filter;
+use journeyman_journal::{Error, Filter};
 use journeyman_tasks::OnlyAt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -58,6 +58,8 @@ enum Close {
     Unauthorized,
     /// No such task.
     UnknownTask,
+    /// The task was erased.
+    Erased,
     /// `after` is ahead of every event.
     Ahead,
     /// Messages did not get out: come back, and say where you were.
@@ -75,6 +77,7 @@ impl Close {
             Self::Unauthorized => 4401,
             Self::UnknownTask => 4404,
             Self::TooSlow => 4408,
+            Self::Erased => 4410,
             Self::Ahead => 4422,
             Self::Wrong(code) => code,
         }
@@ -87,6 +90,7 @@ impl Close {
             Self::BadMessage => "the message is not understood".to_owned(),
             Self::Unauthorized => "a known token is needed".to_owned(),
             Self::UnknownTask => "the task does not exist".to_owned(),
+            Self::Erased => "the task was erased: nothing more comes".to_owned(),
             Self::Ahead => format!("`after` is ahead of every event: there is none at {at} yet"),
             Self::TooSlow => format!("too slow; resume from here with after={at}"),
             Self::Wrong(1003) => "messages are text, JSON in UTF-8".to_owned(),
@@ -267,6 +271,7 @@ impl Client {
                 let known = app.tasks.current(&caller.principal, &task).await;
                 known.map_err(|error| match error {
                     journeyman_tasks::Error::NoSuchTask { .. } => Close::UnknownTask,
+                    journeyman_tasks::Error::Journal(Error::Erased(_)) => Close::Erased,
                     _ => Close::Internal,
                 })?;
                 Some(task)
@@ -331,7 +336,10 @@ impl Client {
         loop {
             tokio::select! {
                 page = events.next() => {
-                    let page = page.map_err(|_| Close::Internal)?;
+                    let page = page.map_err(|error| match error {
+                        Error::Erased(_) => Close::Erased,
+                        _ => Close::Internal,
+                    })?;
                     for event in &page.events {
                         self.send_event(session.app, event).await?;
                         self.at = event.sequence();

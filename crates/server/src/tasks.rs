@@ -15,9 +15,9 @@ use journeyman_api::limits::{
 use journeyman_api::{
     Accepted, CheckedTask, GivenAnswer, IdempotencyKey, IfMatch, IfNoneMatch, Language, ListQuery,
     NewTask, NewTest, Position, Problem, TaskPage, TaskPath, TaskQuery, TaskView, ToolPattern,
-    task_name,
+    check_webhook, references_file, task_name,
 };
-use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted};
+use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TaskWebhook};
 use journeyman_event::{Principal, Priority, Revision, Sequence, TaskId, TaskState};
 use journeyman_language::{default_language, find};
 use journeyman_queue::WhenFull;
@@ -72,6 +72,8 @@ fn submission(
         return Err(Problem::field("model", detail));
     }
     let out = checked_out(task.out, caller)?;
+    let webhook = task.webhook.map(|Object(webhook)| webhook.into());
+    let webhook = checked_webhook(webhook, app, caller)?;
     let wait_ms = wait_ms(task.wait_ms.map(|Whole(ms)| ms), PLACE_WAIT_MS_MAX)?;
     let task_id = task.task_id.as_deref();
     let task_id = task_id.map(|text| task_name("task_id", text)).transpose()?;
@@ -109,6 +111,7 @@ fn submission(
         review: task.review.unwrap_or_default(),
         ask: task.ask.unwrap_or_default(),
         depends_on: others.collect::<Result<_, _>>()?,
+        webhook,
         ..TaskSubmitted::of(task.prompt)
     };
     let content = CheckedTask::new(content)?;
@@ -123,6 +126,27 @@ fn submission(
     };
     Ok((submission, notes))
 }
+
+/// Checks a task's webhook, and whether the caller may use it.
+fn checked_webhook(
+    webhook: Option<TaskWebhook>,
+    app: &App,
+    caller: &Caller,
+) -> Result<Option<TaskWebhook>, Problem> {
+    let Some(webhook) = webhook else {
+        return Ok(None);
+    };
+    check_webhook(&webhook)?;
+    if references_file(&webhook) && !caller.is_local() {
+        let detail = "`webhook` refers to a file on the server's machine, which is only allowed over the socket in \
+                      its data folder: use env:JOURNEYMAN_WEBHOOK_... instead";
+        return Err(Problem::forbidden(detail));
+    }
+    let checked = app.hooks.check(&webhook);
+    checked.map_err(|error| Problem::field("webhook", format!("`webhook`: {error}")))?;
+    Ok(Some(webhook))
+}
+
 /// The output folder in a request. Only a caller over the data folder's socket may name one.
 pub(crate) fn checked_out(out: Option<String>, caller: &Caller) -> Result<Option<String>, Problem> {
     if out.is_some() && !caller.is_local() {

@@ -63,6 +63,7 @@ pub fn summary(listed: ListedTask, (status, pause): (Status, Option<PauseReason>
         tokens: listing.tokens,
         active_seconds: listing.active_seconds,
         submitted_at: time(listing.submitted_at),
+        keep: listing.keep,
         sequence: listed.sequence.0,
         revision: listed.revision,
     }
@@ -212,6 +213,7 @@ fn task(task: &TaskId, state: &TaskState) -> TaskView {
         answer: state.reply.as_ref().map(|reply| reply.text.clone()),
         review: state.review.as_ref().map(|review| review.findings.clone()),
         output: output.map(|files| files.iter().map(|file| file.path.clone()).collect()),
+        keep: state.keep,
         submitted_at: time(state.submitted_at),
         changed_at: time(state.last_at),
         sequence: state.sequence.0,

@@ -7,9 +7,9 @@ mod common;
 
 use journeyman_api::json::{Object, Whole};
 use journeyman_api::{
-    Call, Client, EventsQuery, FileQuery, ForkQuery, ForkTask, HttpTransport, LinesQuery,
-    ListQuery, NewIntervention, NewTask, QueueChange, Request, RetryTask, StatusWord, ToolCalls,
-    ToolStep,
+    Call, Client, DeleteQuery, EventsQuery, FileQuery, ForkQuery, ForkTask, HttpTransport,
+    LinesQuery, ListQuery, NewIntervention, NewTask, QueueChange, Request, RetryTask, StatusWord,
+    ToolCalls, ToolStep,
 };
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::{ContentHash, Sequence, TaskId};
@@ -113,6 +113,7 @@ async fn every_answer_is_what_its_type_says() {
     };
     exact(&client, Call::change_queue(&change)).await;
     assert_eq!(exact(&client, Call::queue()).await.submitted, 3);
+    assert!(exact(&client, Call::hooks()).await.hooks.is_empty());
     assert_eq!(exact(&client, Call::settings()).await.model, "none");
     assert_eq!(exact(&client, Call::ticket()).await.seconds, 30);
     assert_eq!(exact(&client, Call::health()).await.status, "ok");
@@ -272,6 +273,11 @@ fn all_requests() -> Vec<Request> {
         Call::agents().request().clone(),
         Call::queue().request().clone(),
         Call::change_queue(&change).request().clone(),
+        Call::delete(task, &DeleteQuery::default())
+            .request()
+            .clone(),
+        Call::hooks().request().clone(),
+        Call::retry_hook("one").request().clone(),
         Call::settings().request().clone(),
         Call::ticket().request().clone(),
         Call::health().request().clone(),

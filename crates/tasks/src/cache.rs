@@ -42,6 +42,12 @@ impl Cache {
         one.state.get().map(Arc::clone)
     }
 
+    /// Removes a task from the cache.
+    pub(crate) fn forget(&self, name: &StreamName) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.remove(name);
+    }
+
     /// Keeps a state, unless it is large or one of its version or a higher one is kept, and lets go those that were
     /// not asked for the longest where there is no room.
     pub(crate) fn put(&self, name: StreamName, state: &Arc<TaskState>) {

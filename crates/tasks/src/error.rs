@@ -45,6 +45,12 @@ pub enum Error {
         /// How it ended.
         status: Status,
     },
+    /// The task is marked to be kept.
+    #[error("task {task} is marked to be kept; `journeyman unkeep {task}` takes that back")]
+    Kept {
+        /// The task.
+        task: TaskId,
+    },
     /// The task has no such module.
     #[error("task {task} has no module {given}: {known}")]
     NoModule {
@@ -123,6 +129,14 @@ impl From<FoldError> for Error {
 }
 
 impl Error {
+    /// Whether the requested task does not exist or was erased.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(
+            self,
+            Self::NoSuchTask { .. } | Self::Journal(journeyman_journal::Error::Erased(_))
+        )
+    }
+
     /// A field does not fit, for this reason.
     pub(crate) fn bad(field: &'static str, reason: impl Into<String>) -> Self {
         let reason = reason.into();

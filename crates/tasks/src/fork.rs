@@ -56,6 +56,7 @@ impl Tasks {
         parent: &TaskId,
         fork: ForkRequest,
     ) -> Result<Submitted, Error> {
+        let _copying = self.copying.read().await;
         let events = self.past(principal, parent, fork.at).await?;
         let Some(first) = events.first() else {
             self.current(principal, parent).await?; // or it is not there at all

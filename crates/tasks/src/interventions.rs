@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use journeyman_api::limits::{check_source, check_text};
 use journeyman_event::payload::{
     CodeOrigin, FailureReason, Limits, LimitsChanged, ModuleSkipped, OutChanged, PauseReason,
-    RequestedStop, StopRequested, TaskQueued, UserAnswered, UserIntervention,
+    RequestedStop, RetentionChanged, StopRequested, TaskQueued, UserAnswered, UserIntervention,
 };
 use journeyman_event::state::{Ending, ModuleState, Status};
 use journeyman_event::{Principal, TaskId, TaskState};
@@ -59,6 +59,11 @@ pub enum Intervention {
     },
     /// The task ends.
     Cancel,
+    /// The task is not erased, neither by retention nor by its user, until [`Intervention::Unkeep`]. Ended tasks can be
+    /// kept as well.
+    Keep,
+    /// The task may be erased again.
+    Unkeep,
 }
 
 impl Tasks {
@@ -124,6 +129,14 @@ impl Tasks {
                 self.stop(principal, task, RequestedStop::Cancel, only_at)
                     .await
             }
+            Intervention::Keep => {
+                let mark = RetentionChanged { keep: true };
+                self.mark(principal, task, mark, only_at).await
+            }
+            Intervention::Unkeep => {
+                let mark = RetentionChanged { keep: false };
+                self.mark(principal, task, mark, only_at).await
+            }
             Intervention::Resume { limits, out } => {
                 if let Some(out) = &out {
                     self.check_out(task, out).await?;
@@ -137,6 +150,30 @@ impl Tasks {
                         done => return done,
                     }
                 }
+            }
+        }
+    }
+
+    /// Records whether a task is kept, whatever its status, unless it is recorded already.
+    async fn mark(
+        &self,
+        principal: &Principal,
+        task: &TaskId,
+        mark: RetentionChanged,
+        only_at: &OnlyAt,
+    ) -> Result<TaskState, Error> {
+        let mut state = self.state(principal, task).await?;
+        loop {
+            // What is recorded below expects this very version.
+            only_at.check(task, &state)?;
+            if state.keep == mark.keep {
+                return Ok(state);
+            }
+            let fact = vec![Fact::of_task(Role::User, mark.clone())];
+            let (recorder, cancel) = (self.recorder(principal), give_up_soon());
+            let recorded = recorder.record(task, &mut state, fact, Vec::new(), &cancel);
+            if recorded.await? == Recorded::Appended {
+                return Ok(state);
             }
         }
     }
@@ -392,6 +429,9 @@ impl Tasks {
                     let reason = format!("there is no task {other}; submit it first");
                     return Err(Error::bad("depends_on", reason));
                 }
+                Err(error) if error.is_gone() => {
+                    return Err(Error::bad("depends_on", error.to_string()));
+                }
                 known => drop(known?),
             }
         }
@@ -413,7 +453,7 @@ impl Tasks {
         for other in depends_on {
             let key = StreamName::of(principal.owner(), other);
             let goes_on = match self.current(principal, other).await {
-                Err(Error::NoSuchTask { .. }) => false,
+                Err(error) if error.is_gone() => false,
                 known => !known?.status.is_ended(),
             };
             if goes_on {
@@ -425,7 +465,7 @@ impl Tasks {
         }
         while let Some(at) = open.pop() {
             let state = match self.current(principal, &at).await {
-                Err(Error::NoSuchTask { .. }) => continue,
+                Err(error) if error.is_gone() => continue,
                 state => state?,
             };
             // What was started waits for nothing any more.

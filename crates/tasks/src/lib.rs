@@ -6,12 +6,14 @@
 
 mod cache;
 mod detached;
+mod erasure;
 mod error;
 mod fork;
 mod interventions;
 mod naming;
 mod only_at;
 mod recovery;
+mod retention;
 mod runner;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -35,6 +37,7 @@ use journeyman_workflow::{
     Fact, Listing, Notices, PAGE, Recorded, Recorder, Role, Worker, WorkerContext, WorkerOptions,
     check_output, load,
 };
+use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use cache::Cache;
@@ -43,6 +46,7 @@ pub use error::{Error, check_may_change};
 pub use fork::ForkRequest;
 pub use interventions::Intervention;
 pub use only_at::OnlyAt;
+pub use retention::{EndedTasks, Retained, Retention};
 use runner::TaskRunner;
 use watchdog::Watchdog;
 
@@ -126,6 +130,9 @@ pub struct Tasks {
     cache: Arc<Cache>,
     detached: DetachedCalls,
     watchdog: Arc<Watchdog>,
+    /// Held for reading while a fork copies events, until the copies are recorded, because they cite blobs of the
+    /// parent. Held for writing while an erasure is recorded.
+    copying: Arc<RwLock<()>>,
 }
 
 impl fmt::Debug for Tasks {
@@ -159,6 +166,7 @@ impl Tasks {
             cache: Arc::default(),
             detached: DetachedCalls::default(),
             watchdog: Arc::default(),
+            copying: Arc::default(),
         }
     }
 

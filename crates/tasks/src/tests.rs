@@ -1,5 +1,6 @@
 //! Tests that what is recorded is acted on, even if the caller is gone or the disk fails.
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 
 use std::pin::pin;
@@ -13,12 +14,14 @@ use journeyman_bus::Bus;
 use journeyman_event::payload::{AskedQuestion, QuestionsAsked, TaskPaused};
 use journeyman_event::{ContentHash, Owner, SeededRandom, SteppedTime};
 use journeyman_journal::{
-    Changes, Engine, Head, Holder, Lines, LookupKeys, LookupRows, Memory, Query, Snapshot,
-    StreamRow, Walker, Writer,
+    Changes, Engine, GivenBack, Head, Holder, Lines, LookupKeys, LookupRows, Memory, Query,
+    Snapshot, StreamRow, Walker, Writer,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+
+mod erasure;
 
 struct NoStamp;
 
@@ -91,6 +94,22 @@ impl Engine for Disk {
     ) -> Result<Option<Snapshot>, journeyman_journal::Error> {
         self.memory.snapshot(stream, at)
     }
+
+    fn erasure(&self, stream: &StreamName) -> Result<Option<Sequence>, journeyman_journal::Error> {
+        self.memory.erasure(stream)
+    }
+
+    fn loose_blobs(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<(Owner, ContentHash)>, journeyman_journal::Error> {
+        self.memory.loose_blobs(limit)
+    }
+
+    fn bytes(&self) -> Result<u64, journeyman_journal::Error> {
+        self.memory.bytes()
+    }
+
     fn walk(&self, walker: &mut dyn Walker) -> Result<(), journeyman_journal::Error> {
         self.memory.walk(walker)
     }
@@ -126,6 +145,35 @@ impl Writer for DiskWriter {
     ) -> Result<(), journeyman_journal::Error> {
         self.writer.keep_snapshot(stream, snapshot)
     }
+
+    fn replace(
+        &mut self,
+        lines: &[(Sequence, String)],
+        cited: &BTreeSet<(Owner, ContentHash)>,
+    ) -> Result<(), journeyman_journal::Error> {
+        self.writer.replace(lines, cited)
+    }
+
+    fn repack(&mut self, positions: &[Sequence]) -> Result<(), journeyman_journal::Error> {
+        self.writer.repack(positions)
+    }
+
+    fn settle_blobs(
+        &mut self,
+        kept: &BTreeSet<(Owner, ContentHash)>,
+        dropped: &BTreeSet<(Owner, ContentHash)>,
+    ) -> Result<(), journeyman_journal::Error> {
+        self.writer.settle_blobs(kept, dropped)
+    }
+
+    fn give_back(&mut self) -> Result<GivenBack, journeyman_journal::Error> {
+        self.writer.give_back()
+    }
+
+    fn write_anew(&mut self) -> Result<(), journeyman_journal::Error> {
+        self.writer.write_anew()
+    }
+
     fn reopen(&mut self) -> Result<(), journeyman_journal::Error> {
         self.writer.reopen()
     }
@@ -296,6 +344,9 @@ const CALLS: &[(&str, Before, Call)] = &[
     ("pause at a version", Before::Queued, |tasks| {
         at_version(tasks, 1, Intervention::Pause)
     }),
+    ("keep", Before::Queued, |tasks| {
+        intervene(tasks, Intervention::Keep)
+    }),
     ("resume", Before::Paused, |tasks| {
         intervene(
             tasks,
@@ -422,6 +473,10 @@ async fn a_viewer_sees_their_tasks_and_changes_nothing() {
             .map(|_| ()),
         tasks
             .intervene(&viewer, &id("t"), Intervention::Cancel, OnlyAt::Any)
+            .await
+            .map(|_| ()),
+        tasks
+            .delete(&viewer, &id("t"), None, OnlyAt::Any)
             .await
             .map(|_| ()),
         tasks

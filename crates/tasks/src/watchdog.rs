@@ -71,6 +71,11 @@ impl Watchdog {
         self.watched().is_on = false;
     }
 
+    /// Stops watching a task that was erased.
+    pub(crate) fn forget(&self, name: &StreamName) {
+        self.watched().going_on.remove(name);
+    }
+
     /// How often a task was put back.
     pub(crate) fn requeued(&self) -> u64 {
         self.watched().requeued
@@ -127,7 +132,11 @@ impl Tasks {
             going.times += 1;
         }
         let (principal, task) = (Principal::user(name.owner.clone()), &name.task_id);
-        let state = load(&self.options.journal, &principal, task).await?;
+        let state = load(&self.options.journal, &principal, task).await;
+        let state = match state.map_err(Error::from) {
+            Err(error) if error.is_gone() => None, // The task was erased in the meantime.
+            state => state?,
+        };
         let state = state.filter(|state| goes_on(&Listing::of(state)));
         {
             let mut watched = self.watchdog.watched();

@@ -53,7 +53,7 @@ pub use layout::{Files, TaskFile, module_path, task_files};
 pub use listing::Listing;
 pub use load::{Moment, load, load_at};
 pub use notice::{Notice, Notices};
-pub use output::{OutputError, check_output, write_result};
+pub use output::{OutputError, check_output, forget_result, write_result};
 pub use recorder::{PAGE, Recorded, Recorder};
 pub use request::{is_plain_question, prompt_note, prompt_problem};
 pub use slots::ModelSlots;

@@ -43,6 +43,8 @@ pub struct Listing {
     pub started: bool,
     /// The tasks it waits for before it starts.
     pub depends_on: Vec<TaskId>,
+    /// Whether the task is marked to be kept.
+    pub keep: bool,
 }
 
 impl Listing {
@@ -103,6 +105,7 @@ impl Listing {
                 .submission
                 .as_ref()
                 .map_or_else(Vec::new, |asked| asked.depends_on.clone()),
+            keep: state.keep,
         }
     }
 

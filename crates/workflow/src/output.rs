@@ -194,6 +194,19 @@ fn read_marker(folder: &Path) -> Option<Marker> {
     serde_json::from_slice(&fs::read(folder.join(MARKER)).ok()?).ok()
 }
 
+/// Removes the marker file from a folder if the marker says that the folder belongs to this task. The files of the
+/// result stay: they are the user's.
+///
+/// # Errors
+/// If the marker exists and cannot be removed.
+pub fn forget_result(folder: &Path, task: &TaskId) -> Result<(), OutputError> {
+    if read_marker(folder).is_none_or(|marker| marker.task_id != *task) {
+        return Ok(());
+    }
+    let marker = folder.join(MARKER);
+    fs::remove_file(&marker).map_err(|e| failed(&marker, e))
+}
+
 /// Writes the result of an ended task into a folder: a new one, an empty one, or this task's own.
 pub fn write_result(
     folder: &Path,
@@ -382,6 +395,21 @@ mod tests {
         // Looking leaves nothing behind.
         assert!(!at("new").exists());
         assert_eq!(fs::read_dir(at("empty")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_result_is_forgotten_by_its_task_only_and_stays_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        write_output(&out, &task(), &files(&[("a.py", "one")])).unwrap();
+        let names = || fs::read_dir(&out).unwrap().count();
+        forget_result(&out, &TaskId::new("t-2").unwrap()).unwrap();
+        assert_eq!(names(), 2);
+        for _ in 0..2 {
+            forget_result(&out, &task()).unwrap();
+            assert_eq!(names(), 1);
+        }
+        assert_eq!(fs::read_to_string(out.join("a.py")).unwrap(), "one");
     }
 
     #[test]

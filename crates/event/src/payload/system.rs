@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::content::ContentHash;
+use crate::ids::{Owner, Revision, TaskId};
+
 /// The name of the stream for alerts.
 pub const ALERTS: &str = "sys.alerts";
 
@@ -14,4 +17,35 @@ pub struct BackpressureAlert {
     pub level: String,
     /// The measured value, in per cent of what is acceptable.
     pub percent: u64,
+}
+
+/// The name of the stream for erasures.
+pub const ERASURES: &str = "sys.erasure";
+
+/// The erasure of a stream started. It removes the payloads of all its events, blobs that nothing else cites, and
+/// everything derived from them. The stream gets no further events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErasureStarted {
+    /// The owner of the stream.
+    pub owner: Owner,
+    /// The task of the stream.
+    pub task_id: TaskId,
+    /// The revision of its last event, which is also the number of its events.
+    pub revision: Revision,
+    /// The digest over all its lines in their erased form ([`crate::erasure_digest`]). It reveals a later change of
+    /// one of them, and a line that was marked as erased without this erasure.
+    pub digest: ContentHash,
+    /// The owner of the principal that erased it: a user, or `system` for retention.
+    pub by: Owner,
+    /// The reason, as text for people.
+    pub reason: String,
+}
+
+/// The erasure of a stream completed. The causation id names its [`ErasureStarted`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErasureCompleted {
+    /// The owner of the stream.
+    pub owner: Owner,
+    /// The task of the stream.
+    pub task_id: TaskId,
 }

@@ -46,6 +46,9 @@ pub struct TaskSubmitted {
     /// The task whose history this one continues, if it was forked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fork: Option<Fork>,
+    /// A webhook for this task, in addition to the server's webhooks for all tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<TaskWebhook>,
 }
 
 impl TaskSubmitted {
@@ -65,6 +68,7 @@ impl TaskSubmitted {
             no_examples: false,
             depends_on: Vec::new(),
             fork: None,
+            webhook: None,
         }
     }
 
@@ -83,6 +87,29 @@ impl TaskSubmitted {
             ..self
         }
     }
+}
+
+/// The user exempted the task from retention, or ended the exemption. The event may come at any time, also after the
+/// task's end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetentionChanged {
+    /// Whether the task is exempt from retention from now on.
+    pub keep: bool,
+}
+
+/// The webhook of one task. It is recorded, shown to the task's owner and exported with the submission, so it contains no
+/// secrets, only references that are resolved when a message is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskWebhook {
+    /// The URL, or a reference to it (`env:NAME`, `file:PATH`) when the URL contains a secret.
+    pub url: String,
+    /// The events to send, as kinds (`task_failed`) or kinds with a reason (`task_failed:budget`). Empty for the events
+    /// that end the task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
+    /// The reference to the signing secret. `None` sends messages without a signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
 }
 
 /// The task that a task was forked from. Each copied event has an `origin` as well.

@@ -239,6 +239,8 @@ impl TaskState {
             Payload::ContextBuilt(_)
             | Payload::BackpressureAlert(_)
             | Payload::StopRequested(_)
+            | Payload::ErasureStarted(_)
+            | Payload::ErasureCompleted(_)
             | Payload::ToolExecuting(_)
             | Payload::ToolCompleted(_) => {}
             Payload::ContextRefused(refused) if refused.purpose == Purpose::Review => {
@@ -352,7 +354,8 @@ impl TaskState {
                 self.output_problem = Some(failed.problem.clone());
             }
             Payload::Unknown { .. } => self.uncounted.unknown += 1,
-            Payload::Unreadable { .. } => self.uncounted.unreadable += 1,
+            Payload::Unreadable { .. } | Payload::Erased { .. } => self.uncounted.unreadable += 1,
+            Payload::RetentionChanged(changed) => self.keep = changed.keep,
             Payload::ModuleStarted(_)
             | Payload::ModuleIteration(_)
             | Payload::CodeGenerated(_)

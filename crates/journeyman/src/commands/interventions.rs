@@ -32,7 +32,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The tasks of a data folder that no process holds. Interventions are recorded, and take effect when a process works
 /// on the tasks again.
-fn offline_tasks(settings: &Settings) -> anyhow::Result<Tasks> {
+pub(super) fn offline_tasks(settings: &Settings) -> anyhow::Result<Tasks> {
     let tasks_options = TasksOptions {
         journal: open_journal(&settings.data_dir)?,
         time: Arc::new(SystemTime),
@@ -92,6 +92,8 @@ fn accepted(intervention: &Intervention) -> Option<String> {
         Intervention::SkipModule { module } => {
             Some(format!("accepted: no more work is done on {module}"))
         }
+        Intervention::Keep => Some("kept: nothing erases it".to_owned()),
+        Intervention::Unkeep => Some("kept no longer: it may be erased".to_owned()),
         Intervention::Pause | Intervention::Resume { .. } | Intervention::Cancel => None,
     }
 }

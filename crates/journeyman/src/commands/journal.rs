@@ -6,15 +6,15 @@ use std::path::Path;
 
 use anyhow::Context;
 use journeyman_event::{Principal, TaskId};
-use journeyman_journal::{Filter, Format, Head, Journal};
+use journeyman_journal::{Filter, Format, Head, Journal, VerifyReport};
 use serde_json::json;
 
 use crate::client::Client;
 
 use crate::exit::Exit;
-use crate::output::{json, line, stream};
+use crate::output::{json, line, stderr_line, stream};
 use crate::settings::Settings;
-use crate::text_format::group_digits;
+use crate::text_format::{count_text, group_digits};
 use crate::wiring::{open_journal, read_journal};
 
 /// No line of an export is as long: a text has 10 MiB at most.
@@ -40,6 +40,21 @@ pub(crate) async fn head(settings: &Settings) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
+pub(crate) async fn compact(settings: &Settings) -> anyhow::Result<Exit> {
+    existing(settings)?;
+    let (journal, system) = (open_journal(&settings.data_dir)?, Principal::system());
+    let before = journal.bytes(&system).await?;
+    journal.compact(&system).await?;
+    let after = journal.bytes(&system).await?;
+    if settings.json {
+        json(&json!({"bytes_before": before, "bytes": after}))?;
+    } else {
+        let (before, after) = (group_digits(before), group_digits(after));
+        line(&format!("rewritten: {after} bytes, before {before}"))?;
+    }
+    Ok(Exit::Success)
+}
+
 pub(crate) async fn verify(settings: &Settings, known: Option<Head>) -> anyhow::Result<Exit> {
     let journal = existing(settings)?;
     let report = journal.verify(&Principal::system(), known).await?;
@@ -54,6 +69,9 @@ pub(crate) async fn verify(settings: &Settings, known: Option<Head>) -> anyhow::
                 "what": bad.what.to_string(),
             })),
             "unknown_causes": report.unknown_causes,
+            "erased": report.erased,
+            "erasures": report.erasures,
+            "erasures_unfinished": report.erasures_unfinished,
         }))?;
     } else if let Some(bad) = &report.first_bad {
         line(&format!(
@@ -66,6 +84,9 @@ pub(crate) async fn verify(settings: &Settings, known: Option<Head>) -> anyhow::
             group_digits(report.events),
             report.head
         ))?;
+        if report.erasures > 0 {
+            line(&erased_words(&report))?;
+        }
         if report.unknown_causes > 0 {
             line(&format!(
                 "{} events cite a cause that is not here",
@@ -78,6 +99,22 @@ pub(crate) async fn verify(settings: &Settings, known: Option<Head>) -> anyhow::
     } else {
         Exit::Error
     })
+}
+
+/// The sentence about erased events.
+fn erased_words(report: &VerifyReport) -> String {
+    let unfinished = match report.erasures_unfinished {
+        0 => String::new(),
+        some => format!(
+            "; {} of them not completed: `journeyman serve` continues them",
+            group_digits(some)
+        ),
+    };
+    format!(
+        "{} of them are erased, of {}; each matches its record in sys.erasure{unfinished}",
+        group_digits(report.erased),
+        count_text(report.erasures, "task")
+    )
 }
 
 pub(crate) async fn export(
@@ -119,6 +156,10 @@ pub(crate) async fn export(
     }
     if let Some(file) = file {
         file.into_inner()?.sync_all()?;
+    }
+    if export.erased() > 0 {
+        let erased = count_text(export.erased(), "event");
+        stderr_line(&format!("{erased} left out: erased"));
     }
     let (left_out, named) = export.left_out();
     if left_out > 0 {

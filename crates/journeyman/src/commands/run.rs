@@ -22,13 +22,14 @@ use crate::cli::{ResumeArgs, RunArgs};
 use crate::client::{WatchEnd, is_lost, is_stopping, is_unavailable};
 use crate::environment::SystemRandom;
 use crate::exit::{Exit, UsageError};
+use crate::holder::Holder;
 use crate::progress::{Progress, Style};
 use crate::reader::Reader;
 use crate::settings::{OtherModel, Settings};
 use crate::signals::cancel_on_signals;
 
 pub(crate) use location::{TaskLocation, hold};
-use location::{catch_up, work_here};
+use location::{catch_up, finish_hooks, work_here};
 use remote::RemoteTask;
 pub(crate) use request::limits;
 use request::{absolute, changed_limits, is_larger, remarks, submission};
@@ -74,7 +75,13 @@ pub(crate) async fn run(settings: &Settings, args: RunArgs) -> anyhow::Result<Ex
     if let Some(out) = &submission.content().out {
         check_out(settings, &task, out)?;
     }
-    follow(settings, &task, RunRequest::Submit(submission), notes).await
+    follow(
+        settings,
+        &task,
+        RunRequest::Submit(Box::new(submission)),
+        notes,
+    )
+    .await
 }
 
 pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Result<Exit> {
@@ -112,7 +119,7 @@ fn check_out(settings: &Settings, task: &TaskId, out: &str) -> Result<(), UsageE
 
 /// What the user asked for: a new task, or the resumption of an existing one.
 enum RunRequest {
-    Submit(CheckedTask),
+    Submit(Box<CheckedTask>),
     Resume(Changes),
 }
 
@@ -190,7 +197,9 @@ async fn follow(
         }
     }
     let cancel = cancel_on_signals()?;
-    let seen = see_through(settings, task, &request, &progress, &cancel).await;
+    // The holder, when this process did the work.
+    let mut held = None;
+    let seen = see_through(settings, task, &request, &progress, &cancel, &mut held).await;
     let ended = match seen {
         Ok(Some(state)) => {
             let brought = copy_result(task, &request, state).await;
@@ -202,18 +211,25 @@ async fn follow(
         Ok(None) => Ok(Exit::Interrupted),
         Err(error) => Err(error),
     };
+    let closed = match held {
+        Some(holder) => finish_hooks(settings, holder, &progress, &cancel).await,
+        None => Ok(()),
+    };
     progress.finish().await;
-    ended
+    let exit = ended?;
+    closed.map(|()| exit)
 }
 
 /// Sees a task through to its end or rest, in this process or at the server that holds the data folder:
-/// when that one goes away, here. None if it was interrupted before there was a task.
+/// when that one goes away, here. None if it was interrupted before there was a task. `held` receives the holder when
+/// this process did the work.
 async fn see_through(
     settings: &Settings,
     task: &TaskId,
     request: &RunRequest,
     progress: &Arc<Progress>,
     cancel: &CancellationToken,
+    held: &mut Option<Holder>,
 ) -> anyhow::Result<Option<TaskState>> {
     if let RunRequest::Resume(_) = request
         && let Some(state) = Reader::open(settings).await?.state(task).await?
@@ -253,7 +269,9 @@ async fn see_through(
                 let Some(holder) = hold(settings, journal, progress, cancel).await? else {
                     return Ok(seen);
                 };
-                let state = work_here(settings, holder, task, request, progress, cancel).await?;
+                let worked = work_here(settings, holder, task, request, progress, cancel);
+                let (state, holder) = worked.await?;
+                *held = holder;
                 caught_up?;
                 return Ok(Some(state));
             }

@@ -65,7 +65,8 @@ pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Resul
             Err(error) => error.downcast::<NoSpace>()?,
         };
         tracing::error!(error = %full, "tasks wait until there is space; recorded tasks can be read");
-        let idle = Holder::start_idle(settings, journal.clone(), full.to_string(), endpoints()?)?;
+        let idle = Holder::start_idle(settings, journal.clone(), full.to_string(), endpoints()?);
+        let idle = idle.await?;
         if !is_announced {
             announce(settings, address, port_file.as_ref(), 0)?;
             is_announced = true;

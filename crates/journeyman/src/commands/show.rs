@@ -9,6 +9,7 @@ use journeyman_event::{TaskId, TaskState};
 use journeyman_workflow::{Moment, headline, module_path, remarks};
 use serde_json::json;
 
+use crate::client::is_erased;
 use crate::event_text::name;
 use crate::exit::Exit;
 use crate::output::{json, line};
@@ -32,8 +33,12 @@ async fn waits_for(
             let asked = state.submission.as_ref();
             let mut others = Vec::new();
             for other in asked.map_or(&[][..], |asked| &asked.depends_on) {
-                // A dependency that does not exist does not delay the task.
-                let Some(state) = reader.state(other).await? else {
+                // A dependency that does not exist, or was erased, does not delay the task.
+                let state = match reader.state(other).await {
+                    Err(error) if is_erased(&error) => None,
+                    state => state?,
+                };
+                let Some(state) = state else {
                     continue;
                 };
                 let (status, _) = reader.status_of(other, (state.status, state.pause)).await?;
@@ -158,6 +163,9 @@ pub(crate) async fn show(
     }
     for repair in &state.plan_repairs {
         line(&format!("repaired   {repair}"))?;
+    }
+    if state.keep {
+        line("kept       until `journeyman unkeep`")?;
     }
     line(&format!(
         "version    {} (last sequence {})",

@@ -192,6 +192,8 @@ fn shape(of: &Type, known: &[String]) -> String {
         }
         "ModuleName" => "module".to_owned(),
         "TaskId" => "task".to_owned(),
+        "Owner" => "owner".to_owned(),
+        "Revision" => "revision".to_owned(),
         "Sequence" => "sequence".to_owned(),
         "ContentHash" => "hash".to_owned(),
         "Priority" => "priority".to_owned(),

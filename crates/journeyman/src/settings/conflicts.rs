@@ -2,7 +2,7 @@
 
 use journeyman_api::{ServedSetting, ServedSettings};
 
-use super::table::{MCP_SERVERS, OF_WORK, PRIVATE, SECRETS, Unavailable};
+use super::table::{MCP_SERVERS, NOT_SERVED, OF_WORK, PRIVATE, SECRETS, Unavailable};
 use super::{Found, Origin, Settings};
 
 /// What was asked for and cannot be had, in words.
@@ -44,7 +44,8 @@ impl Conflicts {
 impl Settings {
     /// The settings with which this process works on tasks, as its server reports them.
     pub(crate) fn served(&self) -> Vec<ServedSetting> {
-        let of_work = OF_WORK.iter().filter_map(|(key, _)| self.find(key));
+        let told = OF_WORK.iter().filter(|(key, _)| !NOT_SERVED.contains(key));
+        let of_work = told.filter_map(|(key, _)| self.find(key));
         let mut served: Vec<ServedSetting> = of_work
             .map(|found| setting(found.key, found.value.clone()))
             .collect();

@@ -206,6 +206,46 @@ pub(super) const SETTINGS: &[Setting] = &[
         help: "The most levels that the priority of a waiting task rises, with --queue-ageing: 3 takes background to high",
     },
     Setting {
+        key: "retention.age",
+        flag: "retention-age",
+        variable: "JOURNEYMAN_RETENTION_AGE",
+        value: Some("TIME"),
+        default: "",
+        help: "Erase ended tasks whose last event is older than this, such as 36h, 30d or 52w, while a process works on the data folder; never those marked by `keep` [default: never]",
+    },
+    Setting {
+        key: "retention.bytes",
+        flag: "retention-bytes",
+        variable: "JOURNEYMAN_RETENTION_BYTES",
+        value: Some("SIZE"),
+        default: "",
+        help: "Erase the oldest ended tasks while the journal is larger than this, such as 500MB or 20GB; never those marked by `keep` [default: never]",
+    },
+    Setting {
+        key: "on_end",
+        flag: "on-end",
+        variable: "JOURNEYMAN_ON_END",
+        value: Some("COMMAND"),
+        default: "",
+        help: "Command to run when a task ends: a program and its arguments, without a shell; it gets the message as JSON on standard input and JOURNEYMAN_... variables [default: none]",
+    },
+    Setting {
+        key: "on_end_timeout",
+        flag: "on-end-timeout",
+        variable: "JOURNEYMAN_ON_END_TIMEOUT",
+        value: Some("TIME"),
+        default: "30s",
+        help: "Time limit of that command, up to 1h; then it is killed with its process group",
+    },
+    Setting {
+        key: "webhook_networks",
+        flag: "webhook-networks",
+        variable: "JOURNEYMAN_WEBHOOK_NETWORKS",
+        value: Some("NETWORKS"),
+        default: "",
+        help: "Private or local networks that webhooks may be sent to, such as 127.0.0.1,10.0.0.0/8 [default: public addresses only]; [webhooks.NAME] in the configuration file adds a webhook",
+    },
+    Setting {
         key: "json",
         flag: "json",
         variable: "JOURNEYMAN_JSON",
@@ -268,7 +308,11 @@ pub(super) const OF_WORK: &[(&str, Unavailable)] = &[
     ("queue.capacity", Unavailable::Told),
     ("queue.concurrent", Unavailable::Told),
     ("queue.ageing", Unavailable::Told),
+    ("on_end", Unavailable::Refused),
 ];
+
+/// Settings whose values are not served, because they may contain a secret.
+pub(super) const NOT_SERVED: &[&str] = &["on_end"];
 
 /// What happens if a flag asks for a value that cannot be had. For a value of the environment or the configuration
 /// file, the user is only told.

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // not every test file uses everything
 
+pub(crate) mod receiver;
 pub(crate) mod run;
 pub(crate) mod server;
 

@@ -29,6 +29,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use journeyman_bus::{Bus, Stamp};
 use journeyman_event::{Principal, SeededRandom, TaskId, TimeSource};
+use journeyman_hooks::{Hooks, HooksOptions};
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
 use journeyman_server::{
@@ -114,6 +115,7 @@ impl Server {
         // The seeds of what is stored are small.
         let random = Arc::new(SeededRandom::new(u64::MAX));
         let journal = Journal::open(Arc::new(Sqlite::new(folder.to_owned())), &*random).unwrap();
+        let hooks = HooksOptions::silent(journal.clone(), Arc::new(Clock), random.clone());
         let tasks_options = TasksOptions {
             journal,
             time: Arc::new(Clock),
@@ -129,6 +131,7 @@ impl Server {
         let stop = CancellationToken::new();
         let options = ServerOptions {
             tasks: tasks.clone(),
+            hooks: Hooks::start(hooks).await,
             auth: Auth::open(),
             hosts: Hosts::default(),
             tcp: journeyman_server::TcpProtocols::default(),

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use journeyman_api::{Client, HttpTransport};
 use journeyman_bus::{Bus, Stamp};
 use journeyman_event::{SeededRandom, TimeSource};
+use journeyman_hooks::{Hooks, HooksOptions};
 use journeyman_journal::{Journal, Memory};
 use journeyman_server::{
     Auth, ClientTimeouts, Hosts, MountedProtocol, Readiness, ServerOptions, TcpProtocols,
@@ -65,8 +66,10 @@ pub(crate) struct Served {
 /// Serves, with these changes to what is usual.
 pub(crate) async fn serve(change: impl FnOnce(&mut ServerOptions)) -> Served {
     let random = Arc::new(SeededRandom::new(7));
+    let journal = Journal::open(Arc::new(Memory::default()), &*random).unwrap();
+    let hooks = HooksOptions::silent(journal.clone(), Arc::new(Always), random.clone());
     let tasks_options = TasksOptions {
-        journal: Journal::open(Arc::new(Memory::default()), &*random).unwrap(),
+        journal,
         time: Arc::new(Always),
         randomness: random.clone(),
         notices: Notices::new(Bus::start(), Arc::new(Always)),
@@ -75,6 +78,7 @@ pub(crate) async fn serve(change: impl FnOnce(&mut ServerOptions)) -> Served {
     let stop = CancellationToken::new();
     let mut options = ServerOptions {
         tasks: Tasks::start(tasks_options, &journeyman_queue::QueueOptions::default()),
+        hooks: Hooks::start(hooks).await,
         auth: Auth::open(),
         hosts: Hosts::default(),
         tcp: TcpProtocols::default(),

@@ -1,9 +1,10 @@
 //! Where a task is worked on, and the work in this process.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use journeyman_event::{Principal, TaskId, TaskState};
+use journeyman_hooks::Scope;
 use journeyman_journal::{Filter, Journal};
 use journeyman_queue::WhenFull;
 use journeyman_tasks::{Intervention, OnlyAt, ShutdownReason, Submission, Tasks};
@@ -20,6 +21,10 @@ use crate::wiring::{open_journal, work_setup};
 
 /// Events read at a time.
 const PAGE: usize = 1_000;
+/// How long to wait for the first attempts of webhooks.
+const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long to wait for hooks without a message.
+const QUIET_WAIT: Duration = Duration::from_secs(1);
 
 /// Where tasks are worked on.
 pub(crate) enum TaskLocation {
@@ -77,6 +82,8 @@ fn is_locked(error: &anyhow::Error) -> bool {
     )
 }
 
+/// Works on a task in this process until it ends, pauses or is interrupted. Returns the holder, unless the task was
+/// interrupted.
 pub(super) async fn work_here(
     settings: &Settings,
     holder: Holder,
@@ -84,7 +91,7 @@ pub(super) async fn work_here(
     request: &RunRequest,
     progress: &Progress,
     cancel: &CancellationToken,
-) -> anyhow::Result<TaskState> {
+) -> anyhow::Result<(TaskState, Option<Holder>)> {
     let (me, tasks) = (Principal::local(), holder.tasks.clone());
     let began = begin_here(&tasks, task, request).await;
     let mut ending = ShutdownReason::Shutdown;
@@ -105,10 +112,50 @@ pub(super) async fn work_here(
         answered = answer_here(&tasks, task, &state, progress, cancel).await;
         goes_on = answered.is_ok() && !cancel.is_cancelled();
     }
+    if ending == ShutdownReason::Shutdown && began.is_ok() && answered.is_ok() {
+        return Ok((tasks.state(&me, task).await?, Some(holder)));
+    }
     holder.close(settings.grace, ending).await?;
     began?;
     answered?;
-    Ok(tasks.state(&me, task).await?)
+    Ok((tasks.state(&me, task).await?, None))
+}
+
+/// Waits for the hooks after the result was printed, then closes the holder. Deliveries that fail or are interrupted stay
+/// in the outbox for the next process.
+pub(super) async fn finish_hooks(
+    settings: &Settings,
+    holder: Holder,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> anyhow::Result<()> {
+    let on_end = settings.on_end.as_ref();
+    let timeout = on_end.map_or(WEBHOOK_TIMEOUT, |on_end| on_end.limit.max(WEBHOOK_TIMEOUT));
+    let finished = async {
+        if holder.hooks.wait_until_idle(QUIET_WAIT).await {
+            return;
+        }
+        progress.say("waiting for hooks; Ctrl-C leaves them to the next start");
+        holder.hooks.wait_until_idle(timeout).await;
+    };
+    tokio::select! {
+        () = finished => {}
+        () = cancel.cancelled() => {}
+    }
+    for hook in holder.hooks.list(&Scope::All).await.unwrap_or_default() {
+        if let Some(error) = hook.last_error.filter(|_| hook.state != "unknown") {
+            progress.say(&format!(
+                "hook {}: {error}; see `journeyman hooks`",
+                hook.hook
+            ));
+        }
+    }
+    let grace = if cancel.is_cancelled() {
+        Duration::ZERO
+    } else {
+        settings.grace
+    };
+    holder.close(grace, ShutdownReason::Shutdown).await
 }
 
 /// Puts the task into the queue; false if it has come to its end.
@@ -127,7 +174,7 @@ async fn begin_here(
         (RunRequest::Submit(content), None) => {
             let submission = Submission {
                 task_id: Some(task.clone()),
-                content: content.clone(),
+                content: (**content).clone(),
                 full: WhenFull::Refuse,
                 idempotency_key: None,
             };

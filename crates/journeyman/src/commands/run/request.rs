@@ -9,12 +9,12 @@ use std::time::Duration;
 use anyhow::Context;
 use journeyman_api::limits::{SOURCE_CHARS_MAX, TEXT_CHARS_MAX, check_source, check_text};
 use journeyman_api::{CheckedTask, LimitError};
-use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted};
+use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TaskWebhook};
 use journeyman_event::{TaskState, Tokens};
 use journeyman_language::find;
 use journeyman_workflow::{GivenTests, is_plain_question, prompt_problem};
 
-use crate::cli::{LimitArgs, RunArgs};
+use crate::cli::{LimitArgs, RunArgs, WebhookArgs};
 use crate::exit::UsageError;
 
 /// No file that fits has more bytes: none is read to see that.
@@ -104,9 +104,19 @@ pub(super) fn submission(
         review: args.review,
         no_examples: args.no_examples,
         tools,
+        webhook: webhook(args.webhook),
         ..TaskSubmitted::of(prompt)
     };
     Ok((CheckedTask::new(content).map_err(usage)?, notes))
+}
+
+/// The webhook of the task, unchecked.
+fn webhook(args: WebhookArgs) -> Option<TaskWebhook> {
+    Some(TaskWebhook {
+        url: args.webhook?,
+        events: args.webhook_event,
+        secret: args.webhook_secret,
+    })
 }
 
 pub(super) fn absolute(path: &Path) -> anyhow::Result<String> {

@@ -1,0 +1,57 @@
+//! `delete`: erases tasks for good, through the server that holds the data folder or in the journal directly.
+
+use journeyman_api::{Call, DeleteQuery, ErasedTask};
+use journeyman_event::{Principal, TaskId};
+use journeyman_server::erased;
+use journeyman_tasks::OnlyAt;
+
+use super::interventions::offline_tasks;
+use crate::cli::IfVersion;
+use crate::client::Client;
+use crate::exit::Exit;
+use crate::output::{json, line, stderr_line};
+use crate::settings::Settings;
+use crate::text_format::{count_text, one_line};
+
+pub(crate) async fn delete(
+    settings: &Settings,
+    tasks: Vec<TaskId>,
+    reason: Option<String>,
+    only: IfVersion,
+) -> anyhow::Result<Exit> {
+    let client = Client::find(settings).await?;
+    let offline = match &client {
+        Some(_) => None,
+        None => Some(offline_tasks(settings)?),
+    };
+    let mut exit = Exit::Success;
+    for task in tasks {
+        let done: anyhow::Result<ErasedTask> = match (&client, &offline) {
+            (Some(client), _) => {
+                let reason = reason.clone();
+                let call = Call::delete(&task, &DeleteQuery { reason }).only_at(only.version());
+                client.call(call).await.map_err(Into::into)
+            }
+            (None, Some(offline)) => {
+                let (me, only_at) = (Principal::local(), OnlyAt::version(only.version()));
+                let gone = offline.delete(&me, &task, reason.clone(), only_at);
+                gone.await.map(|gone| erased(&gone)).map_err(Into::into)
+            }
+            (None, None) => continue,
+        };
+        match done {
+            Ok(done) if settings.json => json(&done)?,
+            Ok(done) => line(&format!(
+                "task {task} is erased: {} ({})",
+                count_text(done.events, "event"),
+                one_line(&done.reason, 200)
+            ))?,
+            // An error with one task does not prevent the deletion of the others.
+            Err(error) => {
+                stderr_line(&format!("{error:#}"));
+                exit = Exit::Error;
+            }
+        }
+    }
+    Ok(exit)
+}
