@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::ffi;
 
 use crate::fault::Fault;
 use crate::state::{State, Statistics};
@@ -73,6 +76,16 @@ impl Disk {
     /// as safe or unsafe as before. Old handles fail from now on; locks and shared memory are gone.
     pub fn kill(&self) {
         self.state().kill();
+    }
+
+    /// Writes a file's bytes over themselves and syncs it, as a program can without `SQLite`. Does nothing if there
+    /// is no such file or it is empty. Fails as planned, with [`io::ErrorKind::StorageFull`] if the disk is full.
+    pub fn write_again(&self, name: &str) -> io::Result<()> {
+        let written = self.state().write_again(name);
+        written.map_err(|code| match code {
+            ffi::SQLITE_FULL => io::ErrorKind::StorageFull.into(),
+            code => io::Error::other(format!("simulated failure, SQLite's code {code}")),
+        })
     }
 
     /// The number of calls so far that can fail, not counting those made while the power was off.

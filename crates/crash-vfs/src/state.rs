@@ -287,6 +287,20 @@ impl State {
         }
     }
 
+    /// Writes a file's bytes over themselves and syncs it. Does nothing if there is no such file or it is empty.
+    pub(crate) fn write_again(&mut self, name: &str) -> Result<(), c_int> {
+        let node = self.directory.get(name).and_then(|id| self.nodes.get(&id));
+        let bytes = node.map(|node| node.file.bytes().to_vec());
+        let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else {
+            return Ok(());
+        };
+        let (handle, _) = self.open(Some(name), ffi::SQLITE_OPEN_READWRITE)?;
+        let written = self.write(handle, &bytes, 0);
+        let synced = written.and_then(|()| self.sync(handle));
+        self.close(handle);
+        synced
+    }
+
     pub(crate) fn size(&mut self, handle: u64) -> Result<i64, c_int> {
         let failed = Call::Size.io_error();
         let node = self.live(handle).ok_or(failed)?.node;

@@ -12,8 +12,10 @@ mod read;
 mod schema;
 mod write;
 
-use std::path::PathBuf;
-use std::sync::Mutex;
+use std::fmt::Debug;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use journeyman_event::{ContentHash, Owner, Sequence};
@@ -32,6 +34,15 @@ use write::SqliteWriter;
 
 /// The most idle connections kept: as many as there are concurrent queries.
 const IDLE_MAX: usize = READS_MAX;
+
+/// A disk for a store: an `SQLite` VFS, and what the engine does to the VFS's files without `SQLite`.
+pub trait Vfs: Debug + Send + Sync {
+    /// The name under which it is registered with `SQLite`.
+    fn name(&self) -> &str;
+
+    /// Writes a file's bytes over themselves and syncs them. Does nothing if there is no such file.
+    fn write_again(&self, file: &Path) -> io::Result<()>;
+}
 
 /// A store in a data folder.
 #[derive(Debug)]
@@ -57,11 +68,10 @@ impl Sqlite {
         self
     }
 
-    /// Uses the `SQLite` VFS registered under this name instead of the system's, so that tests can simulate
-    /// disk failures.
+    /// Keeps the database on this disk instead of the system's, so that tests can simulate disk failures.
     #[must_use]
-    pub fn vfs(mut self, name: &str) -> Self {
-        self.place.vfs = Some(name.to_owned());
+    pub fn vfs(mut self, vfs: Arc<dyn Vfs>) -> Self {
+        self.place.vfs = Some(vfs);
         self
     }
 

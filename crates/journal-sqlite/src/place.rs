@@ -7,12 +7,13 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use crate::Vfs;
 use crate::high_water_mark::{self, Acknowledged};
 use crate::lock;
 use crate::open_files::beginning;
@@ -29,6 +30,8 @@ const APPLICATION_AT: usize = 68;
 const HEADER_LEN: usize = 100;
 /// Bytes of the index of a log that is in use, at least. It is shorter where there was no space for it.
 const INDEX_LEN: u64 = 32 << 10;
+/// Bytes of a log that are held in memory while it is written once more.
+const COPIED_BYTES: usize = 1 << 20;
 /// There while a store is being made: without it, a file with nothing in it is no new store but one
 /// that was emptied.
 const MAKING: &str = "journal.new";
@@ -41,7 +44,7 @@ pub(crate) struct Place {
     pub(crate) name: String,
     pub(crate) file: PathBuf,
     pub(crate) bytes_max: Option<u64>,
-    pub(crate) vfs: Option<String>,
+    pub(crate) vfs: Option<Arc<dyn Vfs>>,
     /// What was opened; clones of the place know the same.
     opened: Arc<Opened>,
 }
@@ -213,6 +216,31 @@ impl Place {
         let mut name = file.as_ref().unwrap_or(&self.file).clone().into_os_string();
         name.push(end);
         name.into()
+    }
+
+    /// Writes the log's bytes over themselves and syncs them.
+    ///
+    /// After a failed sync, Linux takes what it could not write for written: it can still be read, and later syncs
+    /// succeed without writing it (fsync(2); lwn.net/Articles/752063). After a power loss such a log ends early, and
+    /// what is left of it would be laid over newer pages of the file.
+    pub(crate) fn write_log_again(&self) -> io::Result<()> {
+        let log = self.beside("-wal");
+        if let Some(vfs) = &self.vfs {
+            return vfs.write_again(&log);
+        }
+        let file = match OpenOptions::new().read(true).write(true).open(&log) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        };
+        let (mut bytes, mut offset) = (vec![0; COPIED_BYTES], 0);
+        loop {
+            let count = file.read_at(&mut bytes, offset)?;
+            let Some(read) = bytes.get(..count).filter(|read| !read.is_empty()) else {
+                return if offset > 0 { file.sync_all() } else { Ok(()) };
+            };
+            file.write_all_at(read, offset)?;
+            offset += count as u64;
+        }
     }
 
     fn log_len(&self) -> u64 {

@@ -283,7 +283,7 @@ fn connect_to(place: &Place, name: &Path, access: OpenFlags) -> Result<TrackedCo
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || match &place.vfs {
         None => Connection::open_with_flags(name, flags),
-        Some(vfs) => Connection::open_with_flags_and_vfs(name, flags, vfs.as_str()),
+        Some(vfs) => Connection::open_with_flags_and_vfs(name, flags, vfs.name()),
     };
     TrackedConnection::open(&place.file, open)
         .and_then(|connection| settle(&connection).map(|()| connection))
@@ -330,9 +330,13 @@ fn last_answer<T: FromSql>(connection: &Connection, sql: &str) -> rusqlite::Resu
 ///
 /// A log that a dead process left may end in a commit whose flush had failed: it can be read (it is
 /// in the page cache), but the disk may never have got it, and a later flush does not write it
-/// again. What is appended behind it would be lost with it when the power goes.
+/// again. What is appended behind it would be lost with it when the power goes, and a part of it that survives would
+/// be laid over the file: so it is written once more before.
 pub(crate) fn empty_log(connection: &Connection, place: &Place) -> Result<(), Error> {
     place.begin_write();
+    place
+        .write_log_again()
+        .map_err(|error| place.failed_io(&error))?;
     let busy = last_answer::<bool>(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
         .map_err(|error| place.failed(&error))?;
     if busy != Some(false) {

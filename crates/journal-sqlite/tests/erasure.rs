@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use common::{fresh, open, open_read_only, try_open};
+use common::{fresh, on, open, open_read_only, try_open};
 use journeyman_crash_vfs::{Disk, Fault, FaultDuration, FaultKind};
 use journeyman_event::{
     ContentHash, Principal, Revision, SeededRandom, Sequence, SteppedTime, TaskId,
@@ -283,10 +283,7 @@ async fn a_store_of_an_older_version_gives_space_back_too_and_keeps_no_trace() {
 /// One erasure with a fault on the way; how many calls of the disk it took.
 async fn live(fault: Option<Fault>) -> u64 {
     let (disk, folder) = (Disk::new(1), TempDir::new().unwrap());
-    let reopen = || {
-        let store = Sqlite::new(folder.path().to_owned()).vfs(disk.vfs());
-        try_open(store).unwrap()
-    };
+    let reopen = || try_open(on(&disk, folder.path())).unwrap();
     let mut journal = reopen();
     let make = Maker::new(1);
     for task in ["t-1", "t-2", "t-1"] {

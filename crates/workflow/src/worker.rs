@@ -115,7 +115,7 @@ impl Worker {
             task,
             state: TaskState::default(),
             cancel,
-            backoff: Backoff::default(),
+            backoff: Backoff::new(Arc::clone(&self.recorder.randomness)),
         };
         match self.record(&mut task_run, vec![fact]).await? {
             Recorded::Appended => Ok(()),
@@ -137,7 +137,7 @@ impl Worker {
             task,
             state: self.load(task).await?,
             cancel: control.token(),
-            backoff: Backoff::default(),
+            backoff: Backoff::new(Arc::clone(&self.recorder.randomness)),
         };
         // Before anything is begun that nothing here could run.
         self.effects

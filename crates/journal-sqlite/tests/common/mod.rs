@@ -1,13 +1,34 @@
 //! What the tests of the `SQLite` engine share.
 #![allow(dead_code)] // each test binary uses a part of it
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use journeyman_crash_vfs::Disk;
 use journeyman_event::SeededRandom;
 use journeyman_journal::{Error, Journal};
-use journeyman_journal_sqlite::Sqlite;
+use journeyman_journal_sqlite::{Sqlite, Vfs};
 use tempfile::TempDir;
+
+/// A simulated disk for a store.
+#[derive(Debug)]
+struct Simulated(Disk);
+
+impl Vfs for Simulated {
+    fn name(&self) -> &str {
+        self.0.vfs()
+    }
+
+    fn write_again(&self, file: &Path) -> io::Result<()> {
+        self.0.write_again(file.to_str().unwrap())
+    }
+}
+
+/// A store on a simulated disk.
+pub(crate) fn on(disk: &Disk, folder: &Path) -> Sqlite {
+    Sqlite::new(folder.to_owned()).vfs(Arc::new(Simulated(disk.clone())))
+}
 
 /// Opens a store for writing.
 pub(crate) fn try_open(store: Sqlite) -> Result<Journal, Error> {

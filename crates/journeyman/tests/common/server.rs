@@ -278,13 +278,14 @@ impl Server {
 
     /// The task, as soon as it has ended.
     pub(crate) fn ended(&self, task: &str) -> Value {
-        until(&format!("{task} ends\n{}", self.log()), || {
-            let view = self.task(task);
-            let status = view["status"].as_str().unwrap();
-            ["complete", "failed", "cancelled"]
-                .contains(&status)
-                .then_some(view)
-        })
+        let mut last = Value::Null;
+        let found = until_or(&mut last, |last| {
+            *last = self.task(task);
+            let status = last["status"].as_str().unwrap();
+            ["complete", "failed", "cancelled"].contains(&status)
+        });
+        assert!(found, "never ends: {last}\n{}", self.log());
+        last
     }
 
     /// The task's events with their payloads, oldest first.

@@ -1,7 +1,9 @@
 //! Waiting times between attempts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use journeyman_event::Randomness;
 use journeyman_event::payload::PauseReason;
 use tokio::time::Instant;
 
@@ -31,20 +33,20 @@ pub(super) struct Backoff {
     /// The waiting time before the next step after a shortage.
     more: Duration,
     delay: Option<Delay>,
+    randomness: Arc<dyn Randomness>,
 }
 
-impl Default for Backoff {
-    fn default() -> Self {
+impl Backoff {
+    pub(super) fn new(randomness: Arc<dyn Randomness>) -> Self {
         Self {
             call: MODEL_RETRY_FIRST,
             asked: Duration::ZERO,
             more: SHORTAGE_FIRST,
             delay: None,
+            randomness,
         }
     }
-}
 
-impl Backoff {
     /// Resets the waiting time after a successful call.
     pub(super) fn reset_calls(&mut self) {
         self.call = MODEL_RETRY_FIRST;
@@ -58,7 +60,7 @@ impl Backoff {
     /// Starts nothing new for at least this long.
     pub(super) fn delay(&mut self, reason: PauseReason, problem: String, wait: Duration) {
         let rest = match reason {
-            PauseReason::Shortage => self.more,
+            PauseReason::Shortage => self.jittered(self.more),
             _ => self.call.max(wait),
         };
         let until = Instant::now() + rest;
@@ -104,9 +106,17 @@ impl Backoff {
 
     /// How long to wait before the next step after a shortage.
     pub(super) fn next_shortage_delay(&mut self) -> Duration {
-        let rest = self.more;
+        let rest = self.jittered(self.more);
         self.lengthen_shortage_delay();
         rest
+    }
+
+    /// Between half of the time and all of it, at random: tasks that ran short together would otherwise try again
+    /// together, and run short again ("equal jitter", AWS Architecture Blog, Exponential Backoff And Jitter, 2015).
+    fn jittered(&self, time: Duration) -> Duration {
+        let half = time / 2;
+        let millis = u64::try_from(half.as_millis()).unwrap_or(u64::MAX).max(1);
+        half + Duration::from_millis(self.randomness.next_u64() % millis)
     }
 
     fn lengthen_call_delay(&mut self) {
