@@ -35,7 +35,7 @@ const POLITE: &str = "can u, can you, could you, hello, hey, hi, i need, i need 
     let's, need, now, please, then, us, we need, we want, would you";
 /// What is asked for, where a request has no verb.
 const THINGS: &str = "a class, a func, a function, a helper, a method, a module, a program, a python class, a python function, a python \
-    program, a script, a small function, class, func, function, quick script";
+    module, a python program, a script, a small function, class, func, function, quick script";
 /// A request in the middle of its sentence.
 const WISHES: &str =
     "need a class, need a function, want a class, want a function, would like a function";
@@ -204,6 +204,13 @@ pub(crate) fn asks(sentence: &str) -> bool {
                 .is_some_and(|rest| !starts_with_any(rest.trim_start(), "it, sure, that"))
             || is_wished && after_any(bare, THINGS).is_some()
     }) || says_any(&lower, WISHES)
+}
+
+/// Whether a sentence names what is wanted, as the first of a prompt may: `A module with a function f(x).`
+pub(crate) fn names_a_thing(sentence: &str) -> bool {
+    starts_with_any(sentence, THINGS)
+        && !sentence.trim_end().ends_with([':', '：'])
+        && !points_on(sentence)
 }
 
 fn without_politeness(clause: &str) -> &str {

@@ -11,8 +11,8 @@ use super::beside::{is_formal, without_parentheses};
 use super::prose_examples::{after_label, begins_with_an_example, call_at, examples_on, is_pair};
 use crate::prose::sentence_language::SentenceLanguage;
 use crate::prose::wording::{
-    Closed, asks, closed, denies, is_section, may_follow, may_precede, only_ends, opening,
-    points_on, says_any, takes_back,
+    Closed, asks, closed, denies, is_section, may_follow, may_precede, names_a_thing, only_ends,
+    opening, points_on, says_any, takes_back,
 };
 use crate::python::literal::literal;
 
@@ -181,6 +181,12 @@ impl Units {
     }
 
     fn link(&mut self, prompt: &Prompt<'_>, comments: &[(usize, bool)]) {
+        if let Some(first) = self.all.first_mut()
+            && let Some(says) = &mut first.says
+            && names_a_thing(&prompt.text[first.range.clone()])
+        {
+            (says.may_precede, says.asks) = (true, true);
+        }
         let mut next = 0;
         for (line, of_line) in prompt.lines.iter().zip(&mut self.of_line) {
             while self
@@ -219,8 +225,9 @@ impl Units {
             let is_unknown = unit
                 .says
                 .is_some_and(|says| !says.is_lead && !says.may_follow);
-            let is_comment = comments.iter().any(|(comment, _)| *comment == at);
-            if (is_unknown || is_comment) && takes_back(&prompt.text[unit.range.clone()]) {
+            if (is_unknown || is_comment(at).is_ok())
+                && takes_back(&prompt.text[unit.range.clone()])
+            {
                 self.taken_back_at = at;
             }
         }
