@@ -16,6 +16,10 @@ use crate::text_format::{count_text, elapsed_text, group_digits, token_rate};
 const EXPECTED_MB_PER_SECOND: u64 = 10;
 /// The time after which the rate is measured instead.
 const RATE_TIME_MIN: Duration = Duration::from_secs(1);
+/// A reason to wait that is heard again within this time is not shown again.
+const REASON_TIME: Duration = Duration::from_mins(1);
+/// Reasons to wait that are remembered. Any more are shown each time.
+const REASONS_MAX: usize = 16;
 
 /// What is in progress.
 #[derive(Debug)]
@@ -23,8 +27,8 @@ pub(crate) struct Activity {
     /// Each with the time since when. Only effects of a task are several.
     doing: Vec<(Doing, Instant)>,
     show_tokens: bool,
-    /// What work waits for, without numbers, since the model last said something.
-    waits_for: Option<String>,
+    /// What work waits for, without numbers, and when each was last heard.
+    waits_for: Vec<(String, Instant)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +57,7 @@ impl Activity {
         Self {
             doing: Vec::new(),
             show_tokens: false,
-            waits_for: None,
+            waits_for: Vec::new(),
         }
     }
 
@@ -79,13 +83,37 @@ impl Activity {
     }
 
     /// Notes that work waits for a problem to pass. Returns whether to show the reason: each one is shown once, until
-    /// the model produces output again.
+    /// it was not heard for a minute.
     pub(crate) fn wait(&mut self, what: &str, now: Instant) -> bool {
-        self.begin(Doing::Plain(format!("still waiting: {what}")), now);
-        let reason: String = what.chars().filter(|c| !c.is_ascii_digit()).collect();
-        let is_new = self.waits_for.as_ref() != Some(&reason);
-        self.waits_for = Some(reason);
-        is_new
+        let without_numbers =
+            |text: &str| -> String { text.chars().filter(|c| !c.is_ascii_digit()).collect() };
+        let text = format!("still waiting: {what}");
+        match &mut self.doing[..] {
+            // It still waits for the same, whatever the time that is left.
+            [(Doing::Plain(known), _)] if without_numbers(known) == without_numbers(&text) => {
+                *known = text;
+            }
+            _ => self.begin(Doing::Plain(text), now),
+        }
+        self.waits_for
+            .retain(|(_, heard)| now.saturating_duration_since(*heard) < REASON_TIME);
+        let reason = without_numbers(what);
+        match self
+            .waits_for
+            .iter_mut()
+            .find(|(known, _)| *known == reason)
+        {
+            Some((_, heard)) => {
+                *heard = now;
+                false
+            }
+            None => {
+                if self.waits_for.len() < REASONS_MAX {
+                    self.waits_for.push((reason, now));
+                }
+                true
+            }
+        }
     }
 
     /// Something is fetched, or a step of that is done. What it will take, where that begins.
@@ -136,7 +164,6 @@ impl Activity {
 
     /// The model said something more in answer to the call of this intent.
     pub(crate) fn token(&mut self, call: EventId, now: Instant) {
-        self.waits_for = None;
         for (doing, _) in &mut self.doing {
             if let Doing::Call {
                 intent,
@@ -458,16 +485,30 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_to_wait_is_told_once_until_the_model_says_something_again() {
+    fn a_reason_to_wait_is_told_once_until_it_was_not_heard_for_a_minute() {
         let start = Instant::now();
         let mut activity = Activity::none();
         let mut wait = |what: &str, at| activity.wait(what, after(start, at));
         assert!(wait("busy, it asks for 3 s", 0));
         assert!(!wait("busy, it asks for 12 s", 5));
         assert!(wait("nobody answers", 20));
-        assert!(!wait("nobody answers", 25));
-        activity.token(intent_of(1), after(start, 30));
-        assert!(activity.wait("nobody answers", after(start, 40)));
+        assert!(!wait("busy, it asks for 9 s", 30));
+        activity.token(intent_of(1), after(start, 31));
+        assert!(!activity.wait("nobody answers", after(start, 40)));
+        assert!(activity.wait("nobody answers", after(start, 101)));
+    }
+
+    #[test]
+    fn the_time_of_a_wait_goes_on_while_its_numbers_change() {
+        let start = Instant::now();
+        let mut activity = Activity::none();
+        activity.wait("busy, it asks for 3 s", start);
+        activity.wait("busy, it asks for 2 s", after(start, 10));
+        let text = activity.text(after(start, 15));
+        assert_eq!(
+            text.as_deref(),
+            Some("still waiting: busy, it asks for 2 s, 15 s")
+        );
     }
 
     #[test]

@@ -116,7 +116,12 @@ fn given_tests_that_pass_verify_and_given_tests_that_fail_fail() {
     assert_eq!(bad.code, Some(4), "{}", bad.stderr);
     let summary = fs::read_to_string(home.path().join("bad/SUMMARY.md")).unwrap();
     assert!(summary.contains("Failed (attempts)"), "{summary}");
-    let shown = home.run(&["show", &last_task(&home)]).stdout;
+    let task = last_task(&home);
+    let again = home.run(&["resume", &task, "--max-iterations", "9"]);
+    assert_eq!(again.code, Some(4), "{}", again.stderr);
+    let told = format!("{}{}", again.stdout, again.stderr);
+    assert!(told.contains("the new limits change nothing"), "{told}");
+    let shown = home.run(&["show", &task]).stdout;
     for told in [&summary, &shown, &bad.stdout] {
         let failed = "test_bad.py::test_step` fails: ";
         let (_, said) = told.split_once(failed).unwrap_or_else(|| panic!("{told}"));
@@ -252,9 +257,15 @@ fn a_given_file_of_which_nothing_runs_verifies_nothing() {
 #[test]
 fn examples_in_the_prompt_rule() {
     let home = Home::new();
-    let right = home.simulate(GOOD, &["Step by one.\n\n>>> core_step(1)\n2\n"]);
+    let right = home.simulate(
+        GOOD,
+        &["Write core_step(n), one more than n.\n\n>>> core_step(1)\n2\n"],
+    );
     assert_eq!(right.code, Some(0), "{}{}", right.stdout, right.stderr);
-    let wrong = home.simulate(GOOD, &["Step by one.\n\n>>> core_step(1)\n3\n"]);
+    let wrong = home.simulate(
+        GOOD,
+        &["Write core_step(n), one more than n.\n\n>>> core_step(1)\n3\n"],
+    );
     assert_eq!(wrong.code, Some(4), "{}{}", wrong.stdout, wrong.stderr);
 }
 

@@ -2,7 +2,6 @@
 //! programming language.
 
 pub(crate) mod naming;
-pub(crate) mod neutral;
 pub(crate) mod remark;
 pub(crate) mod sentence_language;
 pub(crate) mod wording;

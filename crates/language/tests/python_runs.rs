@@ -30,6 +30,14 @@ at_each_level! {
         assert_eq!(report.tests[0].name, "tests/test_add.py::test_add[1]");
     }
 
+    code_that_prints_without_end_while_it_is_loaded_is_told_so => |sandboxed| {
+        sandboxed.write("loud.py", "for _ in range(200):\n    print('x' * (1 << 20))\n\ndef f():\n    return 1\n");
+        sandboxed.write("test_loud.py", "from loud import f\n\ndef test_f():\n    assert f() == 1\n");
+        let report = sandboxed.test(&["test_loud.py"]).await;
+        assert_eq!(report.outcome, TestOutcome::DoesNotImport, "{report:#?}");
+        assert!(report.detail.starts_with("the code printed or wrote too much"), "{}", report.detail);
+    }
+
     a_failing_test_says_what_was_expected_and_got => |sandboxed| {
         sandboxed.write("calc.py", "def add(a, b):\n    return a - b\n\ndef crash():\n    return {}['key']\n");
         sandboxed.write(

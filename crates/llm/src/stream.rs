@@ -203,6 +203,8 @@ pub(crate) async fn read(
     let (mut thoughts, mut refusal) = (String::new(), String::new());
     let mut calls: Vec<Call> = Vec::new();
     let mut repetition = None;
+    let mut growth = Growth::default();
+    let mut unsaid_record = None;
     let (mut deadline, mut waits) = (start + timeouts.first, timeouts.first);
     let (mut ended, mut is_done, mut body_ended) = (false, false, false);
     while !ended {
@@ -219,8 +221,11 @@ pub(crate) async fn read(
             }
         };
         for record in got {
-            let piece = match record {
-                Record::Chunk(value) => reader.read(&value)?,
+            let (piece, raw) = match record {
+                Record::Chunk(value) => {
+                    let raw = first.is_none().then(|| value.to_string());
+                    (reader.read(&value)?, raw)
+                }
                 Record::Failed(value) => return Err(reader.failed(&value)),
                 Record::Done => {
                     (ended, is_done) = (true, true);
@@ -232,9 +237,19 @@ pub(crate) async fn read(
             let repeated =
                 piece.is_whole && !(so_far.is_empty() && calls.is_empty() && refusal.is_empty());
             let text = if repeated { "" } else { piece.text.as_str() };
+            let grown_from = growth.passed(text).filter(|_| finish.is_none());
+            let text = grown_from.map_or(text, |known| {
+                so_far.truncate(0);
+                so_far.push_str(&text[..known]);
+                &text[known..]
+            });
             let unseen = [&piece.thought, &piece.refusal];
             let is_unseen = unseen.iter().any(|said| !said.is_empty());
-            if !text.is_empty() || is_unseen || !piece.calls.is_empty() {
+            let says_something = !text.is_empty() || is_unseen || !piece.calls.is_empty();
+            if let Some(raw) = raw.filter(|_| !says_something) {
+                unsaid_record = Some(error_reply::told(&raw));
+            }
+            if says_something {
                 first.get_or_insert_with(|| start.elapsed());
                 waits = timeouts.idle;
                 if finish.is_none() {
@@ -275,6 +290,10 @@ pub(crate) async fn read(
             return Err(malformed("an endless answer".to_owned()));
         }
     }
+    if let Some(whole) = growth.whole() {
+        so_far.truncate(0);
+        so_far.push_str(whole);
+    }
     let is_closed = match calls.as_slice() {
         [] => is_closed(so_far) || !refusal.is_empty(),
         calls => calls.iter().all(Call::is_whole),
@@ -292,6 +311,10 @@ pub(crate) async fn read(
     let Some(finish) = finish.or(is_whole.then_some(unsaid)) else {
         return Err(match records.stray() {
             stray if first.is_none() && !stray.is_empty() => malformed(error_reply::told(stray)),
+            _ if first.is_none() && body_ended && unsaid_record.is_some() => {
+                let record = unsaid_record.unwrap_or_default();
+                malformed(format!("an answer without text: {record}"))
+            }
             _ => http::cut_short(url),
         });
     };
@@ -331,6 +354,42 @@ fn is_closed(text: &str) -> bool {
         return serde_json::from_str::<IgnoredAny>(last).is_ok();
     }
     !last.is_empty()
+}
+
+/// Recognises a server that sends the whole text so far in each piece.
+#[derive(Default)]
+struct Growth {
+    /// The last piece, as long as each one repeats the one before.
+    last: String,
+    pieces: usize,
+    has_ended: bool,
+}
+
+impl Growth {
+    /// The text, if each of several pieces repeats the one before.
+    fn whole(&self) -> Option<&str> {
+        /// Pieces that all repeat the one before by no chance.
+        const PIECES_MIN: usize = 3;
+        (self.pieces >= PIECES_MIN && !self.has_ended).then_some(&self.last)
+    }
+
+    /// After a piece, how much of it is known from the piece before; `None` if it is new as a whole.
+    fn passed(&mut self, text: &str) -> Option<usize> {
+        /// Bytes of a text that no model says again by chance, from its beginning and as one piece.
+        const REPEATED_BYTES_MIN: usize = 32;
+        if text.is_empty() || self.has_ended {
+            return None;
+        }
+        if !text.starts_with(&self.last) {
+            self.has_ended = true;
+            return None;
+        }
+        self.pieces += 1;
+        let known = self.last.len();
+        self.last.clear();
+        self.last.push_str(text);
+        (known >= REPEATED_BYTES_MIN).then_some(known)
+    }
 }
 
 /// Counts tokens and watches for repetition while an answer arrives.

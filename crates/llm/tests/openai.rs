@@ -540,3 +540,31 @@ async fn llama_cpp_counts_exactly_and_gets_the_key_everywhere() {
             .all(|head| head.to_lowercase().contains("bearer k"))
     );
 }
+
+#[tokio::test]
+async fn an_answer_without_a_choice_is_told_as_what_came() {
+    let empty = || "data: {\"choices\": []}\n\n".to_owned();
+    let fake = fake(vec![Reply::Stream(vec![empty(), empty()])], vec![]).await;
+    let error = ask(options(&fake.url), &request()).await.0.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("an answer without text: {\"choices\":[]}"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_sends_the_whole_text_so_far_in_each_piece_is_understood() {
+    for text in [
+        "def f(x):",
+        "def double(number):\n    return number + number\n\n# done",
+    ] {
+        let ends = (1..=text.len()).step_by(3).chain([text.len()]);
+        let mut pieces: Vec<String> = ends.map(|end| delta(&text[..end])).collect();
+        pieces.extend([finish("stop"), "data: [DONE]\n\n".to_owned()]);
+        let fake = fake(vec![Reply::Stream(pieces)], vec![]).await;
+        let answer = ask(options(&fake.url), &request()).await.0.unwrap();
+        assert_eq!(answer.text, text);
+    }
+}

@@ -20,10 +20,25 @@ use crate::settings::Settings;
 use crate::text_format::group_digits;
 use crate::wiring::{connection, holding_process, probe_sandbox, read_journal};
 
+/// Whether something is as it has to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Ok,
+    No,
+    /// It is not there, and need not be.
+    Absent,
+}
+
+impl Verdict {
+    const fn of(ok: bool) -> Self {
+        if ok { Self::Ok } else { Self::No }
+    }
+}
+
 /// One line of the report.
 struct Check {
     what: &'static str,
-    ok: bool,
+    verdict: Verdict,
     text: String,
     detail: Value,
 }
@@ -38,21 +53,23 @@ pub(crate) async fn doctor(settings: &Settings) -> anyhow::Result<Exit> {
     for check in &checks {
         let Check {
             what,
-            ok,
+            verdict,
             text,
             detail,
         } = check;
+        let (ok, mark) = match verdict {
+            Verdict::Ok => (Some(true), "ok"),
+            Verdict::No => (Some(false), "NO"),
+            Verdict::Absent => (None, "-"),
+        };
         if settings.json {
             json(&json!({"check": what, "ok": ok, "text": text, "detail": detail}))?;
         } else {
-            line(&format!(
-                "{} {what:<10} {text}",
-                if *ok { "ok " } else { "NO " }
-            ))?;
+            line(&format!("{mark:<3} {what:<10} {text}"))?;
         }
     }
-    let all = checks.iter().all(|check| check.ok);
-    Ok(if all { Exit::Success } else { Exit::Error })
+    let is_bad = checks.iter().any(|check| check.verdict == Verdict::No);
+    Ok(if is_bad { Exit::Error } else { Exit::Success })
 }
 
 async fn journal(settings: &Settings) -> Check {
@@ -70,13 +87,13 @@ async fn journal(settings: &Settings) -> Check {
     match found.await {
         Ok(None) => Check {
             what,
-            ok: true,
+            verdict: Verdict::Ok,
             text: format!("none yet in {folder}"),
             detail: json!({"folder": settings.data_dir, "events": 0}),
         },
         Ok(Some((head, tasks))) => Check {
             what,
-            ok: true,
+            verdict: Verdict::Ok,
             text: format!(
                 "{} events, {tasks} tasks in {folder}{}",
                 group_digits(head.sequence.0),
@@ -89,7 +106,7 @@ async fn journal(settings: &Settings) -> Check {
         },
         Err(error) => Check {
             what,
-            ok: false,
+            verdict: Verdict::No,
             text: format!("{error:#}"),
             detail: Value::Null,
         },
@@ -107,7 +124,7 @@ fn disk(data_dir: &Path) -> Check {
             let free_mb = stat.f_bavail.saturating_mul(stat.f_frsize) / 1_000_000;
             Check {
                 what,
-                ok: free_mb >= 100,
+                verdict: Verdict::of(free_mb >= 100),
                 text: format!(
                     "{} MB free at {}",
                     group_digits(free_mb),
@@ -118,7 +135,7 @@ fn disk(data_dir: &Path) -> Check {
         }
         Err(error) => Check {
             what,
-            ok: false,
+            verdict: Verdict::No,
             text: error.to_string(),
             detail: Value::Null,
         },
@@ -141,7 +158,7 @@ fn python(environment: Option<&Environment>) -> Check {
     };
     Check {
         what: "python",
-        ok: true,
+        verdict: Verdict::Ok,
         text,
         detail: json!({"interpreter": interpreter}),
     }
@@ -168,20 +185,20 @@ async fn sandbox(settings: &Settings, environment: Option<&Environment>) -> Chec
     match probed.await {
         Ok(sandbox) => Check {
             what,
-            ok: true,
+            verdict: Verdict::Ok,
             text: findings(&sandbox.level().to_string(), sandbox.probe_result()),
             detail: json!(sandbox.probe_result()),
         },
         Err(error) => match error.downcast_ref::<Error>() {
             Some(Error::TooWeak { probe, .. }) => Check {
                 what,
-                ok: false,
+                verdict: Verdict::No,
                 text: findings("too weak, code will not be run", probe),
                 detail: json!(probe),
             },
             _ => Check {
                 what,
-                ok: false,
+                verdict: Verdict::No,
                 text: format!("{error:#}"),
                 detail: Value::Null,
             },
@@ -225,7 +242,7 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
         let text = "simulated, as configured".to_owned();
         return vec![Check {
             what,
-            ok: true,
+            verdict: Verdict::Ok,
             text,
             detail: json!({"url": url}),
         }];
@@ -235,7 +252,7 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
         Err(error) => {
             return vec![Check {
                 what,
-                ok: false,
+                verdict: Verdict::No,
                 text: format!("{error:#}"),
                 detail: Value::Null,
             }];
@@ -246,13 +263,13 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
         return vec![match asked {
             Ok(info) => Check {
                 what,
-                ok: true,
+                verdict: Verdict::Ok,
                 text: format!("{}: {}", shown(url), window(&info)),
                 detail: json!(info),
             },
             Err(error) => Check {
                 what,
-                ok: false,
+                verdict: Verdict::No,
                 text: error.to_string(),
                 detail: json!({"url": shown(url)}),
             },
@@ -260,13 +277,13 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
     }
     let mut checks = Vec::new();
     for found in discover_servers(&connection).await {
-        let text = match &found.info {
-            Some(info) => format!("{}: {}", found.url, window(info)),
-            None => format!("{}: {}", found.url, found.note),
+        let (verdict, text) = match &found.info {
+            Some(info) => (Verdict::Ok, format!("{}: {}", found.url, window(info))),
+            None => (Verdict::Absent, format!("{}: {}", found.url, found.note)),
         };
         checks.push(Check {
             what,
-            ok: true,
+            verdict,
             text,
             detail: json!(found),
         });
@@ -300,7 +317,7 @@ async fn models(settings: &Settings, environment: Option<&Environment>) -> Vec<C
         .collect();
     checks.push(Check {
         what,
-        ok: true,
+        verdict: Verdict::Ok,
         text: format!(
             "managed: {engine}; {}; window {} tokens",
             models.join(", "),
@@ -324,7 +341,7 @@ async fn mcp_servers(settings: &Settings) -> Vec<Check> {
         Err(error) => {
             return vec![Check {
                 what,
-                ok: false,
+                verdict: Verdict::No,
                 text: format!("{error:#}"),
                 detail: Value::Null,
             }];
@@ -338,7 +355,7 @@ async fn mcp_servers(settings: &Settings) -> Vec<Check> {
     }
     let check = |server: Value| Check {
         what,
-        ok: server["state"] == "ready",
+        verdict: Verdict::of(server["state"] == "ready"),
         text: tools::server_status(&server),
         detail: server,
     };
@@ -351,13 +368,13 @@ fn managed(settings: &Settings) -> Check {
     match journeyman_llm::engine(&settings.data_dir) {
         Ok(engine) => Check {
             what,
-            ok: engine.status != EngineStatus::Failed,
+            verdict: Verdict::of(engine.status != EngineStatus::Failed),
             text: engine_text(&engine),
             detail: engine_json(&engine),
         },
         Err(error) => Check {
             what,
-            ok: false,
+            verdict: Verdict::No,
             text: error.to_string(),
             detail: Value::Null,
         },

@@ -103,12 +103,20 @@ pub(crate) async fn resume(settings: &Settings, args: ResumeArgs) -> anyhow::Res
         out,
         version: only.version(),
     };
+    let request = RunRequest::Resume(changes);
+    let has_ended = request.of(&state).is_none();
+    let note = (has_ended && request.has_limits()).then(|| {
+        format!(
+            "the new limits change nothing: task {task} has ended, and not by a limit; `journeyman fork {task} --at N` \
+             takes them and goes on from an earlier event N of `journeyman events --task {task}`"
+        )
+    });
     let settings = &Settings {
         // Only its result is to be written.
         model_required: settings.model_required && !failed_to_write(&state),
         ..settings.clone()
     };
-    follow(settings, &task, RunRequest::Resume(changes), Vec::new()).await
+    follow(settings, &task, request, note.into_iter().collect()).await
 }
 
 /// Checks the output folder before anything else is done.
@@ -162,6 +170,11 @@ impl RunRequest {
         }
     }
 
+    /// Whether other limits were named.
+    fn has_limits(&self) -> bool {
+        matches!(self, Self::Resume(changes) if changes.limits.is_some())
+    }
+
     /// Where the result is to go, as it was said now.
     fn out(&self) -> Option<&str> {
         match self {
@@ -186,9 +199,12 @@ async fn follow(
 ) -> anyhow::Result<Exit> {
     let progress = Progress::start(Style::of(settings), settings);
     progress.only(task);
+    for note in notes {
+        progress.say(&note);
+    }
     if let RunRequest::Submit(task) = &request {
         let content = task.content();
-        for remark in notes.into_iter().chain(remarks(content)) {
+        for remark in remarks(content) {
             progress.say(&remark);
         }
         // Even in quiet mode, the user must learn that the result will be Python and not another language.

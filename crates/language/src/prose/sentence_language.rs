@@ -101,11 +101,11 @@ pub(crate) fn denies_in_another_language(sentence: &str) -> bool {
         && each(DENIALS).any(|denial| lower.contains(denial))
 }
 
-/// Whether a non-English sentence contains one of these parts of words, with which it makes a request.
-pub(crate) fn asks_in_another_language(sentence: &str, parts: &str) -> bool {
+/// Whether a sentence has a word of another language, or letters of another script.
+pub(crate) fn is_in_another_language(sentence: &str) -> bool {
+    static KNOWN_FOREIGN: Known = LazyLock::new(|| each(FOREIGN).collect());
     let lower = sentence.to_lowercase();
-    SentenceLanguage::of(sentence) == SentenceLanguage::Unknown
-        && each(parts).any(|part| lower.contains(part))
+    words(&lower).any(|word| KNOWN_FOREIGN.contains(word) || word.chars().any(|c| c >= '\u{370}'))
 }
 
 /// Whether a non-English sentence says that what it refers to was fixed.

@@ -1,449 +1,95 @@
-//! Recognises by their words what the sentences and headings of a prompt mean: that they deny, doubt, report, demand
-//! or retract something. Also finds where a sentence begins and ends. Each list of words is one text with commas
-//! between the words.
+//! What the sentences around an example say. No list of the words with which people take something back is complete, so
+//! the words here are those that are understood: a sentence lets an example rule only where it fits. Each list of words
+//! is one text with commas between the words.
 
 use super::sentence_language::{
-    SentenceLanguage, asks_in_another_language, denies_in_another_language,
+    SentenceLanguage, denies_in_another_language, is_in_another_language,
 };
 
-/// Phrases of sentences and headings whose results are not expected but observed, now or earlier.
-pub(crate) const REPORTS: &str = "actual, actually, at the moment, before, current, currently, got, incorrect, incorrectly, instead, \
-    legacy, mistake, mistakes, must not, mustn't, never, observed, old, previously, right now, \
-    should not, shouldn't, today, used to, wrong, wrongly, yesterday";
-/// Phrases about something to be fixed. After one of `REQUESTS` they only name it.
-pub(crate) const FAULTS: &str =
-    "broken, bug, buggy, bugs, fail, failed, failing, fails, off by one, off-by-one";
-/// Words of sentences that are not clear expectations, because they deny, contrast or doubt.
-pub(crate) const DOUBTS: &str = "although, but, can't, cannot, didn't, doesn't, don't, error, errors, except, gave, gets, he, \
-    how come, however, i get, isn't, maybe, might, no, not, now, people, perhaps, probably, \
-    rather than, returned, said, says, seems, she, sic, still, suppose, tbc, tbd, they, though, \
-    to be confirmed, to be discussed, told, typo, unclear, unless, unlike, unsure, users, we get, whereas, \
-    while, why, without, won't, you get";
-/// Words at the start of a clause that makes a request.
-pub(crate) const REQUESTS: &str = "add, build, change, complete, correct, create, define, develop, extend, fix, handle, i need, \
-    i want, implement, keep, let's, make, please, program, provide, put, raise, refactor, repair, \
-    replace, rewrite, use, we need, we want, write";
-/// Phrases anywhere in a sentence that makes a request.
-const POLITE: &str = "can u, can you, could you, i'd like, would like, would you";
-/// Parts of words with which other languages make a request or give thanks.
-const POLITE_ELSEWHERE: &str = "baue, bitte, brauche, crea , crée, danke, ecri, erstell, escrev, escrib, gracias, grazie, \
-    implement, maak, merci, napisz, necesit, por favor, s'il, schreib, schrijf, scriv, skriv, yaz, \
-    écri, напиш, нужн, спасибо, создай, 写, 寫, 请, 請, 谢谢, 書いて, 作って, ください, ありがとう, 작성, 만들, 주세요, 감사";
-/// Words at the start of a request that says that what was just shown is wrong: `Fix that.`
-const MENDING: &str = "change, correct, fix, make, repair";
-/// Phrases of sentences that demand what they state.
-pub(crate) const DEMANDING: &str = "acceptance, criteria, desired, ensure, expect, expected, expects, has to, have to, make sure, must, \
-    need, needs, pass, required, shall, should, want, wanted, wants";
-/// Phrases of sentences that give or introduce an example: `so that f(1) == 2`.
-const EXEMPLIFYING: &str =
-    "e.g, eg, example, examples, for instance, i.e, so that, something like, such as, such that";
-/// Words at the start of a text beside an example that says for which input the example is.
-const SITUATIONS: &str = "for, if, note, when, where, with";
-/// Words that describe inputs of any function.
-pub(crate) const INPUTS: &str = "argument, arguments, bases, both, character, characters, date, dates, default, defaults, digit, digits, \
-    duplicate, duplicates, element, elements, empty, entries, entry, equal, even, first, float, floats, \
-    input, inputs, integer, integers, item, items, key, keys, last, leading, letter, letters, line, lines, \
-    list, lists, missing, multiple, name, names, negative, nested, none, number, numbers, odd, once, one, only, \
-    order, otherwise, pair, pairs, path, paths, positive, punctuation, repeated, same, sentence, sentences, \
-    sequence, set, sets, several, single, sorted, space, spaces, string, strings, text, texts, ties, \
-    trailing, tuple, tuples, two, type, types, value, values, vowel, vowels, whitespace, word, words, zero, \
-    zeros";
-/// Words for the surroundings of running code. They are no inputs: a sentence about what happens with or without them
-/// is a report.
-pub(crate) const SURROUNDINGS: &str = "build, ci, deploy, deployment, environment, logs, patch, prod, production, \
-    release, server, staging";
-/// Words of texts that attribute what follows to another person or a model, so that it is no example of the user's
-/// own.
-const ATTRIBUTING: &str = "according to, claim, claimed, claims, guess, guessed, guesses, hallucinated, \
-    hallucination, insists, posted, proposed, replied, reported, says, suggested, suggests, supposedly, \
-    told, wrote";
-/// Words after `of`, `from` or `by` with which examples are still the user's own: `examples of the expected output`.
-const OF_EXAMPLES: &str = "acceptance, behavior, behaviour, call, calling, calls, desired, each, expected, \
-    function, how, input, inputs, it, method, output, outputs, requirements, results, spec, \
-    specification, tests, these, this, usage, use, using, wanted, what";
-/// Phrases of sentences that say that code does not hold.
-pub(crate) const FAULTY: &str = "any more, anymore, at the moment, bogus, buggy, currently, deprecated, \
-    disregard, do not follow, do not rely, do not trust, do not use, does not hold, don't follow, \
-    don't rely, don't trust, don't use, erroneous, faulty, flawed, has to go, have to go, incorrect, \
-    isn't correct, isn't right, made up, misleading, misprint, misprints, mistake, mistaken, mistakes, \
-    no longer, not correct, not right, not true, not valid, not what, obsolete, off by one, off-by-one, \
-    out of date, outdated, right now, stale, superseded, typo, typos, untrue, wrong";
-/// Words of a heading, comment, title or name that say that the code there shows past or present behaviour, not the
-/// wanted one.
-const OF_THE_PAST: &str = "abandoned, answered, anti-example, anti-examples, anti-pattern, as is, \
-    before the, behaved, cancelled, characterisation, characterization, counter-example, \
-    counterexample, counterexamples, did, discarded, documents, for now, gave, incorrectly, \
-    known issue, known issues, legacy, non-example, quirk, quirks, rejected, repro, reproduces, \
-    reproduction, to be fixed, unfixed, used to, withdrawn, workaround, wrongly";
-/// Adjectives of past or present behaviour, if one of `STATES` follows: `current output`.
-const FORMER: &str =
-    "actual, current, existing, former, old, original, present, previous, prior, today's";
-const STATES: &str = "behavior, behaviour, bug, bugs, code, implementation, output, outputs, result, results, semantics, \
-    state, tests, version, versions";
-/// Words at the start of a line that changes or retracts what was said before it. A punctuation mark follows:
-/// `Update: no signs`.
-const AMENDMENTS: &str = "actually, addendum, amendment, change of plan, change of plans, correction, edit, edited, erratum, \
-    hang on, hm, hmm, hold on, instead, later, never mind, nevermind, nope, on reflection, on second thought, \
-    on second thoughts, oops, p.s, postscript, ps, revised, revision, scratch that, sorry, upd, update, \
-    updated, wait, whoops";
-/// Words at the start of a sentence that retracts examples above it.
-pub(crate) const WITHDRAWING: &str = "cancel, delete, discard, disregard, drop, forget, ignore, remove, scratch, skip, strike, withdraw";
-/// Words for what such a sentence retracts.
-const WITHDRAWN: &str =
-    "assert, assertion, assertions, asserts, doctest, doctests, example, examples, test, tests";
-/// Labels before a colon with which a sentence does not refer to an example before it.
-const KNOWN_LABELS: &str = "also, assumptions, behavior, behaviour, bonus, constraint, constraints, \
-    edge case, edge cases, example, examples, explanation, format, goal, hint, input, inputs, limit, \
-    limits, name, note, notes, optional, output, outputs, raises, requirement, requirements, returns, \
-    rule, rules, signature, style, tests, usage";
-/// Words of sentences after an example that state a rule.
-const RULES: &str = "accept, accepts, allowed, does not change, does not count, does not matter, handle, handles, \
-    ignored, needed, optional, raise, raised, raises, support, supports, use, work, works, worry";
-/// Words at the start of a sentence that states a rule, remarks on something or gives thanks.
-const RULE_OPENINGS: &str = "all, any, anything, best, cheers, constraints, do not, don't, each, empty, every, everything, \
-    explanation, hint, if, invalid, kind regards, negative, no, note that, note:, only, other, otherwise, \
-    regards, tests, thank, thanks, the class, the code, the function, the method, the module, the order, \
-    the tests, thx, where";
-/// Words at the start of a sentence that forbids something.
-const FORBIDDING: &str =
-    "avoid, do not, don't, never, no, not, please do not, please don't, please no, without";
-/// Words for properties of the code itself. Forbidding or requesting them says nothing about results.
-const OF_THE_CODE: &str = "argument, arguments, async, builtins, class, classes, code, comment, comments, decorator, \
-    decorators, dependencies, dependency, docstring, docstrings, eval, exception, exceptions, exec, \
-    explanation, explanations, file, files, global, globals, import, imports, lambda, lambdas, \
-    libraries, library, logging, loop, loops, modify, module, modules, mutate, network, numpy, package, \
-    packages, pandas, print, prints, raise, raises, recursion, recursive, regex, regexes, \
-    regular expressions, side effects, signature, standard library, stdlib, test, tests, third party, \
-    third-party, type hints";
-/// Words at the start of a sentence that draw attention to the rest of it.
-const POINTING: &str = "hint, note, note that, note:, only, otherwise, where";
-/// Words at the start of a sentence about something mentioned before or about a single case, which is no general
-/// rule.
-const PARTICULAR: &str =
-    "as, here, it, one, so, some, something, still, that, the, there, these, this, what, which";
-/// Phrases with which people complain about a result.
-pub(crate) const COMPLAINTS: &str =
-    "forgets, forgotten, lacks, left out, loses, lost, missed, missing, skipped, skips";
-/// Phrases of sentences about people and what they experienced.
-const PEOPLE: &str = "customer, customers, i, me, my, our, people, they, us, user, users, we";
+/// Words that name examples.
+const EXAMPLES: &str = "assert, assertion, assertions, asserts, beispiel, beispiele, case, cases, doctest, doctests, eg, ejemplo, ejemplos, \
+    esempi, esempio, example, examples, exemple, exemples, exemplo, exemplos, instance, przykład, przykłady, sample, \
+    samples, test, tests, usage, voorbeeld, voorbeelden, örnek, örnekler, пример, примеры, тест, тесты, テスト, 例, 例子, \
+    例如, 測試, 测试, 예, 예시";
+/// Words that demand what they introduce.
+const DEMANDS: &str = "acceptance, criteria, desired, ensure, expect, expectation, expectations, expected, expects, hold, holds, \
+    i'd, must, pass, passes, required, requirement, requirements, satisfies, satisfy, shall, should, spec, specification, \
+    sure, want, wanted";
+/// Verbs that ask for code.
+const MAKING: &str =
+    "add, build, create, define, develop, generate, implement, make, need, program, provide, write";
+/// Verbs that ask for code that is there to be changed.
+const MENDING: &str = "adapt, alter, change, complete, extend, finish, fix, modify, refactor, repair, replace, rewrite, switch, turn, \
+    update";
+/// Words that join examples, and say nothing without them.
+const LINKS: &str = "also, and, calling, for, of, result, so, that, the, then";
+/// The other words of the closed grammar. No combination of them denies, doubts or tells of what was.
+const PLAIN: &str = "a, an, are, be, behave, behaves, behavior, behaviour, below, call, calls, can, class, code, could, few, following, \
+    function, functions, give, gives, here, here's, i, input, inputs, is, it, it's, its, like, me, method, \
+    module, more, output, outputs, please, pytest, python, results, return, returns, run, runs, session, some, such, thanks, these, this, thx, to, unit, \
+    value, we, we'd, where, with, work, works, you, your";
+/// Words before a number that counts them.
+const NUMBERED: &str = "case, example, sample, test";
+/// How a request begins, before its verb.
+const POLITE: &str = "can u, can you, could you, hello, hey, hi, i need, i need you to, i want, i want you to, i would like, i'd like, kindly, \
+    let's, need, now, please, then, us, we need, we want, would you";
+/// What is asked for, where a request has no verb.
+const THINGS: &str = "a class, a func, a function, a helper, a method, a module, a program, a python class, a python function, a python \
+    module, a python program, a script, a small function, class, func, function, quick script";
+/// A request in the middle of its sentence.
+const WISHES: &str =
+    "need a class, need a function, want a class, want a function, would like a function";
+/// Words that point at what stands beside a sentence, and not at what is asked for.
+const POINTERS: &str = "above, assert, asserts, assertion, assertions, below, doctest, doctests, example, examples, following, follows, \
+    here, next, test, tests, these, this, those";
+/// Phrases in which such a word points at what is asked for.
+const POINTED: &str =
+    "this class, this code, this function, this method, this module, this program";
+/// Words that may point back at an example, beside [`POINTERS`].
+const POINTING_BACK: &str = "both, instead, it, line, lines, mine, one, ones, opposite, otherwise known, output, outputs, result, results, reverse, \
+    that, them, they, value, values";
+/// Words with which a sentence far below an example speaks of it.
+const FAR_POINTERS: &str = "above, assert, assertion, assertions, asserts, both, doctest, doctests, earlier, example, examples, test, tests, \
+    these, those";
+/// Words at the start of what changes or takes back something before it.
+const AMENDING: &str = "actually, addendum, amendment, cancel, change of plan, correction, delete, discard, disregard, drop, edit, edited, \
+    erratum, forget, hang on, hm, hmm, hold on, ignore, instead, later, never mind, nevermind, no wait, nope, on reflection, \
+    on second thought, on second thoughts, oops, p.s, postscript, ps, remove, revised, revision, scratch, skip, sorry, \
+    strike, upd, update, updated, wait, whoops, withdraw";
+/// Words of thanks and greetings.
+const COURTESIES: &str = "a, advance, best, cheers, danke, gracias, grazie, in, kind, lot, many, merci, much, please, regards, so, thank, \
+    thanks, thx, ty, very, you";
+/// How a sentence begins that is about the code itself.
+const USING: &str =
+    "add, avoid, do not, don't, explain, include, keep, no, only use, use, without, write";
+/// What such a sentence is about.
+const OF_THE_CODE: &str = "classes, comments, dataclass, dataclasses, decorators, dependencies, docstring, docstrings, eval, global, globals, \
+    imports, lambdas, libraries, library, logging, loops, modules, network, numpy, packages, pandas, print, \
+    recursion, regex, regexes, regular expressions, stdlib, third-party, type hints";
+/// How a sentence begins that says what the code has to do.
+const SUBJECTS: &str = "it, the class, the code, the function, the method, the module";
+/// What the code has to do with inputs that no example shows.
+const HANDLING: &str = "accept, handle, support";
+/// What the code may be demanded to do before its examples.
+const DOING: &str = "accept, convert, count, give, handle, ignore, keep, merge, raise, remove, return, support, take, treat, use, work";
+/// Headings and labels of other parts of a prompt.
+const SECTIONS: &str = "api, assumptions, background, bonus, constraint, constraints, description, edge, cases, exceptions, features, goal, \
+    hint, hints, installation, license, limits, note, notes, problem, requirements, rules, signature, style, task, \
+    user, story";
+/// Words that deny what stands beside them, in texts that rule unless they are denied: docstrings, and names of tests.
+const DENIALS: &str = "actual, anymore, bogus, broken, bug, buggy, bugs, characterisation, characterization, current, currently, \
+    deprecated, documents, faulty, former, formerly, got, incorrect, incorrectly, known issue, legacy, \
+    misleading, mistake, mistakes, must not, mustn't, no longer, nonsense, not correct, not right, not true, obsolete, \
+    off by one, off-by-one, old, outdated, previous, previously, quirk, quirks, regression, should not, \
+    shouldn't, stale, superseded, today, typo, unfixed, untrue, used to, workaround, wrong, wrongly, yesterday";
+
 /// Splits a list into its words and phrases.
 pub(crate) fn each(words: &str) -> impl Iterator<Item = &str> {
     words.split(", ")
 }
 
-/// The last sentence of a line.
-pub(crate) fn last_sentence(line: &str) -> &str {
-    let ends = [". ", "! ", "? "];
-    let from = ends.iter().filter_map(|end| line.rfind(end)).max();
-    from.map_or(line, |at| &line[at + 2..])
-}
-
-/// Whether a line introduces code that is not wanted.
-pub(crate) fn heads_a_report(line: &str) -> bool {
-    let last = last_sentence(line);
-    denies_in_another_language(last) || says_any(last, REPORTS) || shows_what_was(last)
-}
-
-/// The most bytes of a sentence. A longer one is cut at this length.
-const SENTENCE_BYTES_MAX: usize = 4_000;
-
-/// The part of a sentence before a position.
-pub(crate) fn before_in_sentence(text: &str) -> &str {
-    let mut start = text.len().saturating_sub(SENTENCE_BYTES_MAX);
-    while !text.is_char_boundary(start) {
-        start += 1;
-    }
-    let text = &text[start..];
-    let mut from = 0;
-    for end in [
-        ". ", ".\n", "! ", "!\n", "? ", "?\n", "。", "！", "？", "\n\n", "\n-", "\n*", "; ", ":\n",
-        "\n>>>",
-    ] {
-        if let Some(at) = text.rfind(end) {
-            from = from.max(at + end.chars().next().map_or(1, char::len_utf8));
-        }
-    }
-    let sentence = &text[from..];
-    // Of code above it, nothing is said about it.
-    match sentence.rfind('\n') {
-        Some(at) if sentence[..at].lines().last().is_some_and(is_code) => &sentence[at..],
-        _ => sentence,
-    }
-}
-
-fn is_code(line: &str) -> bool {
-    line.contains(['(', '=', '>']) || line.trim_end().ends_with(':')
-}
-
-/// The part of a sentence after a position.
-pub(crate) fn behind_in_sentence(text: &str) -> &str {
-    let mut end = text.len().min(SENTENCE_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let text = &text[..end];
-    let ends = [
-        ". ", ".\n", "! ", "!\n", "? ", "?\n", "。", "！", "？", "\n\n", "\n-", "\n*", "; ", "\n",
-    ];
-    let Some(at) = ends.iter().filter_map(|end| text.find(end)).min() else {
-        return text;
-    };
-    if !text[at..].starts_with('\n') {
-        let mark = text[at..].chars().next().map_or(1, char::len_utf8);
-        return &text[..at + mark];
-    }
-    // A sentence goes on in the next line, unless that is code.
-    let next = text[at + 1..].lines().next().unwrap_or_default();
-    if next.trim().is_empty() || is_code(next) || next.trim_start().starts_with(['-', '*']) {
-        return &text[..at];
-    }
-    &text[..at + 1 + next.find(". ").unwrap_or(next.len())]
-}
-
-/// Whether a text starts with one of these words.
-pub(crate) fn starts_with_any(text: &str, words: &str) -> bool {
-    let text = text.to_lowercase();
-    each(words).any(|word| {
-        text.strip_prefix(word).is_some_and(|rest| {
-            !rest.starts_with(|c: char| c.is_alphanumeric() || "_(".contains(c))
-        })
-    })
-}
-
-/// Endings of the text before an example that only names its result: `the result of f(1)`.
-const RESULTS: &[&str] = &["calling", "output of", "result of", "value of"];
-
-/// Symbols that mark a line as wrong.
-const CROSSES: &[char] = &['❌', '✗', '✘', '✖', '❎', '🚫', '⛔', '🐛', '👎'];
-
-/// Whether a line contains a symbol that marks it as wrong, outside strings in its code.
-pub(crate) fn is_crossed(line: &str) -> bool {
-    let line = without_strings(line);
-    // What is struck out in Markdown; three of them are a fence.
-    line.contains(CROSSES) || line.contains("~~") && !line.contains("~~~")
-}
-
-/// A sentence without the bullet or number of a list item.
-pub(crate) fn opening(sentence: &str) -> &str {
-    let is_mark = |c: char| " \n-*#\"`'>•".contains(c);
-    let bare = sentence.trim_start_matches(is_mark);
-    let numbered = bare.trim_start_matches(|c: char| c.is_ascii_digit());
-    let item = numbered
-        .strip_prefix(['.', ')'])
-        .filter(|_| numbered.len() < bare.len());
-    item.unwrap_or(bare).trim_start_matches(is_mark)
-}
-
-/// Whether a sentence asks for something to be made or done.
-pub(crate) fn requests(sentence: &str) -> bool {
-    let mut clauses = sentence.split([',', ':', ';']).map(opening);
-    clauses.any(|clause| starts_with_any(clause, REQUESTS))
-        || says_any(sentence, POLITE)
-        || says_any(sentence, "please")
-        || asks_in_another_language(sentence, POLITE_ELSEWHERE)
-}
-
-/// Whether a sentence demands what it states.
-pub(crate) fn demands(sentence: &str) -> bool {
-    says_any(sentence, DEMANDING)
-}
-
-/// Whether a sentence is about people and what they experienced, so that it is neither a rule nor a request.
-pub(crate) fn tells_of_people(sentence: &str) -> bool {
-    says_any(sentence, PEOPLE) && !requests(sentence) && !demands(sentence)
-}
-
-/// Whether a text begins like one that says for which input an example is: `With an empty list`. A text about the
-/// surroundings of the code (`With the patch reverted`) is a report instead.
-pub(crate) fn begins_a_situation(text: &str) -> bool {
-    let bare = text.trim_start_matches(|c: char| !c.is_alphanumeric());
-    starts_with_any(opening(bare), SITUATIONS)
-        && !tells_of_people(text)
-        && !says_any(text, SURROUNDINGS)
-}
-
-/// Whether a text is about the surroundings of running code.
-pub(crate) fn speaks_of_surroundings(text: &str) -> bool {
-    says_any(text, SURROUNDINGS)
-}
-
-/// Whether a text attributes what follows to another person or a model, or introduces it as an example of something
-/// that may not be wanted: `Example of a hallucination`.
-pub(crate) fn attributes(text: &str) -> bool {
-    let lower = text.to_lowercase();
-    let is_of_something_else = || {
-        let mut words = each("demo, example, sample, test");
-        let rest = words.find_map(|word| lower.split_once(word).map(|(_, rest)| rest));
-        let clause = rest.and_then(|rest| rest.split([',', ':', ';', '.']).next());
-        let rest = clause.map(|rest| rest.trim_start_matches('s'));
-        let of = rest.and_then(|rest| {
-            let comes_from = |word: &str| rest.split_once(word).map(|(_, of)| of);
-            let mut words = [" from ", " by "].into_iter();
-            words
-                .find_map(comes_from)
-                .or_else(|| rest.strip_prefix(" of "))
-        });
-        of.is_some_and(|of| !says_any(of, OF_EXAMPLES) && !of.contains(['`', '(']))
-    };
-    says_any(text, ATTRIBUTING) || is_of_something_else()
-}
-
-/// Whether a heading, comment, title or name says that the code there shows past or present behaviour.
-pub(crate) fn shows_what_was(text: &str) -> bool {
-    let lower = text.to_lowercase();
-    let words: Vec<&str> = lower
-        .split(|c: char| !(c.is_alphanumeric() || c == '\''))
-        .filter(|word| !word.is_empty())
-        .collect();
-    let is_in = |list: &str, word: &str| each(list).any(|known| known == word);
-    let names_a_state = words
-        .windows(2)
-        .any(|two| is_in(FORMER, two[0]) && is_in(STATES, two[1]));
-    names_a_state
-        || says_any(&lower, OF_THE_PAST)
-        || says_any(&lower, FAULTY)
-        || says_any(&lower, FAULTS) && !starts_with_any(opening(&lower), REQUESTS)
-}
-
-/// Whether a line changes or retracts what was said before it: `Update: no signs please`.
-pub(crate) fn amends(line: &str) -> bool {
-    let bare = opening(line).to_lowercase();
-    each(AMENDMENTS).any(|word| {
-        bare.strip_prefix(word).is_some_and(|rest| {
-            let marked = rest.trim_start();
-            let mut chars = marked.chars();
-            let (mark, next) = (chars.next(), chars.next());
-            let is_apart = next.is_none_or(|c| !c.is_alphanumeric());
-            match mark {
-                None | Some(':') => true,
-                Some('-' | '–' | '—' | '.' | ',' | '!' | '*' | '_') => is_apart,
-                // `update(x)` is a call, `Update 2:` and `Edit (Monday):` are none.
-                Some(c) if c == '(' || c.is_ascii_digit() => {
-                    rest.starts_with(' ') && marked.contains(':')
-                }
-                // `Correction from Ada: ...`
-                Some(_) => {
-                    marked.contains(':') && ["by ", "from "].iter().any(|of| marked.starts_with(of))
-                }
-            }
-        })
-    })
-}
-
-/// Whether a sentence retracts examples before it.
-pub(crate) fn withdraws(sentence: &str) -> bool {
-    let bare = opening(sentence);
-    let bare = bare.strip_prefix("Please ").unwrap_or(bare);
-    let takes_back = starts_with_any(bare, WITHDRAWING) || says_any(sentence, FAULTY);
-    takes_back
-        && says_any(sentence, WITHDRAWN)
-        && !says_any(
-            sentence,
-            "below, fail, failing, fails, following, here, next, pass, passes",
-        )
-}
-
-/// Whether the text before an example in its sentence introduces it.
-pub(crate) fn leads_to_an_example(lead: &str) -> bool {
-    SentenceLanguage::of(lead) == SentenceLanguage::Nothing
-        || says_any(lead, EXEMPLIFYING)
-        || RESULTS.iter().any(|end| {
-            lead.trim_end_matches([' ', '`'])
-                .to_lowercase()
-                .ends_with(end)
-        })
-        || requests(lead)
-}
-
-/// Whether a later sentence of the paragraph after an example complains about it or reports something.
-pub(crate) fn complains_later(sentence: &str) -> bool {
-    let complains = says_any(sentence, COMPLAINTS)
-        || says_any(sentence, "got, today, yesterday")
-        || shows_what_was(sentence);
-    amends(sentence)
-        || withdraws(sentence)
-        || complains && !requests(sentence) && !demands(sentence)
-}
-
-/// Whether a sentence makes a request with a verb, and not only with `please`.
-fn asks_for_something(sentence: &str) -> bool {
-    let lower = sentence.to_lowercase();
-    let asks_politely = lower.split_once("please ").is_some_and(|(_, asked)| {
-        asked.starts_with(char::is_alphabetic) && !starts_with_any(asked, "no, not, the, without")
-    });
-    asks_politely || requests(&lower.replace("please", ""))
-}
-
-/// Whether a sentence requests that what was just shown be different: `Please make it four`, `Correct the assertion`.
-fn mends(sentence: &str) -> bool {
-    let lower = sentence.to_lowercase();
-    let bare = lower.strip_prefix("please ").unwrap_or(&lower);
-    let is_shown = says_any(bare, "it, that, this")
-        || says_any(bare, WITHDRAWN) && !says_any(bare, "pass, passes");
-    starts_with_any(bare, MENDING) && is_shown
-}
-
-/// Whether a sentence begins with an unknown label, such as a name: `Bob: no signs please`.
-fn has_unknown_label(sentence: &str) -> bool {
-    /// The most words of a label.
-    const WORDS_MAX: usize = 3;
-    let Some((label, rest)) = opening(sentence).split_once(':') else {
-        return false;
-    };
-    let is_label = !rest.trim().is_empty()
-        && label.split_whitespace().count() <= WORDS_MAX
-        && label
-            .chars()
-            .all(|c| c.is_alphanumeric() || c == ' ' || c == '-');
-    is_label
-        && SentenceLanguage::of(label) != SentenceLanguage::Nothing
-        && !says_any(label, KNOWN_LABELS)
-        && !starts_with_any(label, REQUESTS)
-}
-
-/// Whether a sentence after an example clearly retracts nothing of it: it introduces something else, makes a request,
-/// gives thanks or states a rule. Any other sentence about a result may be a complaint.
-pub(crate) fn goes_on(sentence: &str) -> bool {
-    /// Words of a heading that says that only what follows is wanted, and not what is before it.
-    const HEADING_WORDS: usize = 2;
-    let bare = opening(sentence);
-    let end = sentence.trim_end_matches(['*', '_']);
-    let is_other_result = end.ends_with(':')
-        && bare.split_whitespace().count() <= HEADING_WORDS
-        && says_any(bare, "desired, expected, should be, want, wanted");
-    if amends(sentence) || has_unknown_label(sentence) || is_other_result {
-        return false;
-    }
-    let is_heading = sentence.starts_with(['#', '|', '<'])
-        || end.ends_with(':')
-        || !end.ends_with(['.', '!', '?']) && says_any(sentence, EXEMPLIFYING);
-    let begins_with_a_value =
-        bare.starts_with(|c: char| c.is_ascii_digit() || "\"'[({:".contains(c));
-    if is_heading
-        || SentenceLanguage::of(sentence) == SentenceLanguage::Nothing && !begins_with_a_value
-    {
-        return true;
-    }
-    let names_a_value = sentence.contains(|c: char| c.is_ascii_digit() || "\"'[{".contains(c));
-    let asks = asks_for_something(sentence);
-    let is_forbidden = starts_with_any(bare, FORBIDDING)
-        && !says_any(sentence, OF_THE_CODE)
-        && !says_any(sentence, RULES);
-    let is_correction = names_a_value && demands(sentence)
-        || is_forbidden
-        || starts_with_any(bare, POINTING) && demands(sentence)
-        || begins_with_a_value
-        || mends(bare)
-        || sentence.contains('?') && !asks
-        || says_any(sentence, COMPLAINTS)
-        || tells_of_people(sentence);
-    let is_general = !starts_with_any(bare, PARTICULAR)
-        && says_any(sentence, "are, is")
-        && !says_any(sentence, DOUBTS)
-        && !says_any(sentence, "it, that, these, this, those")
-        && !says_any(sentence, REPORTS);
-    let is_rule = says_any(sentence, RULES) || starts_with_any(bare, RULE_OPENINGS) || is_general;
-    !is_correction && (asks || is_rule)
+fn has(words: &str, word: &str) -> bool {
+    each(words).any(|known| known == word)
 }
 
 /// Whether one of these words occurs in a text.
@@ -457,66 +103,294 @@ pub(crate) fn says_any(text: &str, words: &str) -> bool {
     })
 }
 
-/// A text without its quoted parts, whose words mean nothing here: `f('wrong')`.
-pub(crate) fn without_strings(text: &str) -> String {
-    let mut out = String::new();
-    let mut open: Option<char> = None;
-    let mut before = ' ';
-    for c in text.chars() {
-        match open {
-            Some(quote) if c == quote => open = None,
-            None if matches!(c, '"' | '\'') && !before.is_alphanumeric() => open = Some(c),
-            Some(_) => {}
-            None => out.push(c),
-        }
-        before = c;
+/// The text after one of these words at the start of a text in small letters, the longest first.
+fn after_any<'t>(text: &'t str, words: &str) -> Option<&'t str> {
+    let found = each(words).filter_map(|word| {
+        let rest = text.strip_prefix(word)?;
+        (!rest.starts_with(|c: char| c.is_alphanumeric() || "_(".contains(c))).then_some(rest)
+    });
+    found.min_by_key(|rest| rest.len())
+}
+
+/// Whether a text starts with one of these words.
+pub(crate) fn starts_with_any(text: &str, words: &str) -> bool {
+    after_any(&text.to_lowercase(), words).is_some()
+}
+
+/// A sentence without the bullet or number of a list item.
+pub(crate) fn opening(sentence: &str) -> &str {
+    let is_mark = |c: char| " \n\t-*#\"`'>•".contains(c);
+    let bare = sentence.trim_start_matches(is_mark);
+    let numbered = bare.trim_start_matches(|c: char| c.is_ascii_digit());
+    let item = numbered
+        .strip_prefix(['.', ')'])
+        .filter(|_| numbered.len() < bare.len());
+    item.unwrap_or(bare).trim_start_matches(is_mark)
+}
+
+/// What a text of the closed grammar says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Closed {
+    pub(crate) has_words: bool,
+    pub(crate) names_examples: bool,
+    pub(crate) demands: bool,
+    pub(crate) asks: bool,
+}
+
+impl Closed {
+    /// Whether it introduces examples.
+    pub(crate) fn is_lead(self) -> bool {
+        self.names_examples || self.demands
     }
-    // A mark that nothing closes opened nothing.
-    if open.is_some() { text.to_owned() } else { out }
+}
+
+/// Reads what stands around examples, or leads to them; `None` if anything in it is not of the closed grammar.
+pub(crate) fn closed(text: &str) -> Option<Closed> {
+    let lower = text.to_lowercase().replace('’', "'");
+    let lower = lower.replace("e.g.", "eg ").replace("e.g", "eg");
+    let bare = opening(&lower);
+    let is_known =
+        |c: char| c.is_alphanumeric() || c.is_whitespace() || "'.,;:`*_()-：、。，".contains(c);
+    let is_odd = [":-", ";-", ":(", ";(", ".."]
+        .iter()
+        .any(|mark| bare.contains(mark));
+    if is_odd
+        || !bare.chars().all(is_known)
+        || bare.matches('(').count() != bare.matches(')').count()
+    {
+        return None;
+    }
+    let words = bare.split(|c: char| !(c.is_alphanumeric() || c == '\''));
+    let (mut said, mut is_linked, mut mends, mut before) = (Closed::default(), true, false, "");
+    for word in words.filter(|word| !word.is_empty()) {
+        said.has_words = true;
+        let names = has(EXAMPLES, word);
+        let (demands, makes, repairs) = (has(DEMANDS, word), has(MAKING, word), has(MENDING, word));
+        said.names_examples |= names;
+        said.demands |= demands;
+        said.asks |= makes;
+        mends |= repairs;
+        is_linked &= has(LINKS, word);
+        let counts = word.bytes().all(|b| b.is_ascii_digit()) && has(NUMBERED, before);
+        if !(names || demands || makes || repairs || counts || has(LINKS, word) || has(PLAIN, word))
+        {
+            return None;
+        }
+        before = word;
+    }
+    // `Fix these tests:` says that they are wrong.
+    let is_of_use = said.is_lead() || said.asks || is_linked;
+    (is_of_use && (!mends || said.demands)).then_some(said)
+}
+
+/// Whether what stands behind an example only ends its sentence.
+pub(crate) fn only_ends(trail: &str) -> bool {
+    let lower = trail.to_lowercase();
+    let mut words = lower
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty());
+    words.all(|word| has("please, thanks, thx", word))
+}
+
+/// Whether a sentence asks for code.
+pub(crate) fn asks(sentence: &str) -> bool {
+    let lower = sentence.to_lowercase().replace('’', "'");
+    let mut clauses = lower.split([',', ':', ';', '!']).map(opening);
+    clauses.any(|clause| {
+        let bare = without_politeness(clause);
+        let is_wished = bare.len() < clause.len() || clause.starts_with("function");
+        after_any(bare, MENDING).is_some()
+            || after_any(bare, MAKING)
+                .is_some_and(|rest| !starts_with_any(rest.trim_start(), "it, sure, that"))
+            || is_wished && after_any(bare, THINGS).is_some()
+    }) || says_any(&lower, WISHES)
+}
+
+/// Whether a sentence names what is wanted, as the first of a prompt may: `A module with a function f(x).`
+pub(crate) fn names_a_thing(sentence: &str) -> bool {
+    starts_with_any(sentence, THINGS)
+        && !sentence.trim_end().ends_with([':', '：'])
+        && !points_on(sentence)
+}
+
+fn without_politeness(clause: &str) -> &str {
+    let mut bare = clause;
+    while let Some(rest) = after_any(bare, POLITE) {
+        bare = rest.trim_start();
+    }
+    bare
+}
+
+/// Whether an example may stand behind a sentence: it says what is asked for, and points at nothing beside it.
+pub(crate) fn may_precede(sentence: &str) -> bool {
+    let lower = opening(sentence).to_lowercase();
+    let demands = || {
+        starts_with_any(&lower, "return, returns")
+            || after_any(&lower, SUBJECTS)
+                .and_then(|rest| after_any(rest.trim_start(), "must, shall, should"))
+                .is_some_and(|rest| starts_with_any(rest.trim_start(), DOING))
+    };
+    !sentence.trim_end().ends_with([':', '：'])
+        && !points_on(sentence)
+        && (asks(sentence) || demands())
+        || is_about_the_code(sentence)
+        || is_rule(sentence)
+}
+
+/// Whether a sentence points at what stands beside it.
+pub(crate) fn points_on(sentence: &str) -> bool {
+    let mut lower = sentence.to_lowercase();
+    for phrase in each(POINTED) {
+        lower = lower.replace(phrase, "");
+    }
+    // `ValueError below 0` compares.
+    for digit in 0..=9 {
+        lower = lower
+            .replace(&format!("below {digit}"), "")
+            .replace(&format!("above {digit}"), "");
+    }
+    says_any(&lower, POINTERS)
+}
+
+/// Whether a sentence behind an example takes nothing back: it gives thanks, is about the code itself, or says what is to
+/// be done with other inputs.
+pub(crate) fn may_follow(sentence: &str) -> bool {
+    is_courtesy(sentence) || is_about_the_code(sentence) || is_rule(sentence)
+}
+
+fn is_courtesy(sentence: &str) -> bool {
+    let mut lines = sentence.trim().lines();
+    let thanks = lines.next().unwrap_or_default().to_lowercase();
+    let mut words = thanks
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty());
+    let is_thanks = starts_with_any(
+        &thanks,
+        "best, cheers, danke, gracias, grazie, kind regards, many thanks, merci, regards, thank, thanks, thx, ty",
+    ) && words.all(|word| has(COURTESIES, word));
+    // A name signs it.
+    let name = lines.next().unwrap_or_default().trim();
+    is_thanks
+        && lines.next().is_none()
+        && !name.contains(' ')
+        && !denies(name)
+        && SentenceLanguage::of(name) != SentenceLanguage::English
+}
+
+fn points_back(sentence: &str) -> bool {
+    points_on(sentence) || says_any(sentence, POINTING_BACK)
+}
+
+fn is_about_the_code(sentence: &str) -> bool {
+    let lower = opening(sentence).to_lowercase().replace('’', "'");
+    let (verb, is_demanded) = predicate(&lower);
+    let uses = after_any(verb, USING).is_some() || is_demanded && starts_with_any(verb, "not use");
+    uses && says_any(verb, OF_THE_CODE)
+        && !points_back(verb)
+        && !verb.contains(|c: char| c.is_ascii_digit())
+}
+
+/// What a sentence in small letters asks to be done, and whether it says that the code must do it.
+fn predicate(lower: &str) -> (&str, bool) {
+    let bare = without_politeness(lower);
+    let demanded = after_any(bare, SUBJECTS)
+        .and_then(|rest| after_any(rest.trim_start(), "must, shall, should"));
+    demanded.map_or((bare, false), |verb| (verb.trim_start(), true))
+}
+
+/// Whether a sentence says which error is raised, or what the code has to do with other inputs.
+fn is_rule(sentence: &str) -> bool {
+    let is_error = |word: &str| word.ends_with("Error") || word.ends_with("Exception");
+    let mut words = sentence.split(|c: char| !c.is_alphanumeric());
+    let lower = opening(sentence).to_lowercase();
+    if says_any(sentence, "raise, raises") && words.any(is_error) {
+        let of_code = after_any(&lower, SUBJECTS);
+        let rest = of_code.unwrap_or(&lower);
+        let is_conditional =
+            of_code.is_none() || says_any(rest, "for, if, on, unless, when, where");
+        return is_conditional
+            && !points_on(rest)
+            && !says_any(rest, "both, instead, it, that, they");
+    }
+    let (verb, _) = predicate(&lower);
+    after_any(verb, HANDLING).is_some_and(|rest| {
+        !points_back(rest) && !rest.contains(|c: char| c.is_ascii_digit() || "\"'[{".contains(c))
+    })
+}
+
+/// Whether a text is the heading or label of another part of a prompt: `Constraints:`.
+pub(crate) fn is_section(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    let mut words = lower
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .peekable();
+    words.peek().is_some() && words.all(|word| has(SECTIONS, word))
+}
+
+/// Whether a sentence that is not understood may take back what stands anywhere above it.
+pub(crate) fn takes_back(sentence: &str) -> bool {
+    starts_with_any(opening(sentence), AMENDING)
+        || says_any(sentence, FAR_POINTERS)
+        || is_in_another_language(sentence)
+}
+
+/// Whether a text denies what stands beside it.
+pub(crate) fn denies(text: &str) -> bool {
+    says_any(text, DENIALS) || denies_in_another_language(text)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
-    fn words_are_in_order_and_none_is_there_twice() {
-        let of_reports = [REPORTS, FAULTS, DOUBTS].join(", ");
-        let different: BTreeSet<&str> = each(&of_reports).collect();
-        assert_eq!(different.len(), each(&of_reports).count());
-        for list in [
-            REPORTS,
-            FAULTS,
-            DOUBTS,
-            REQUESTS,
-            POLITE,
-            MENDING,
-            DEMANDING,
-            RULES,
-            RULE_OPENINGS,
-            PARTICULAR,
-            COMPLAINTS,
-            PEOPLE,
-            FORBIDDING,
-            OF_THE_CODE,
-            POINTING,
-            SITUATIONS,
-            INPUTS,
-            SURROUNDINGS,
-            ATTRIBUTING,
-            OF_EXAMPLES,
-            FAULTY,
-            OF_THE_PAST,
-            FORMER,
-            STATES,
-            AMENDMENTS,
-            WITHDRAWING,
-            WITHDRAWN,
-            KNOWN_LABELS,
+    fn a_lead_is_understood_as_a_whole_or_not_at_all() {
+        for lead in [
+            "Examples:",
+            "For example:",
+            "e.g.",
+            "Example 2:",
+            "It should return:",
+            "**Tests (must pass)**",
+            "Beispiele:",
+            "Your code should pass these tests:",
         ] {
-            assert!(each(list).is_sorted_by(|one, next| one < next), "{list}");
+            assert!(closed(lead).is_some_and(Closed::is_lead), "{lead}");
+        }
+        for lead in [
+            "Since 2019 example:",
+            "Counter-examples:",
+            "Examples of Bob:",
+            "Not an example:",
+            "Result:",
+            "Fix these tests:",
+            "Examples?",
+            "Examples :(",
+        ] {
+            assert!(!closed(lead).is_some_and(Closed::is_lead), "{lead}");
+        }
+    }
+
+    #[test]
+    fn a_sentence_behind_an_example_is_understood_or_takes_it_back() {
+        for sentence in [
+            "Thanks a lot!",
+            "Please use no imports.",
+            "Anything else raises ValueError.",
+            "It must handle empty lists.",
+        ] {
+            assert!(may_follow(sentence), "{sentence}");
+        }
+        for sentence in [
+            "Thanks to Bob for it.",
+            "Use the opposite.",
+            "Raise the number to twelve.",
+            "The last number counts twice.",
+            "It must be twelve.",
+            "Danach nicht mehr.",
+        ] {
+            assert!(!may_follow(sentence), "{sentence}");
         }
     }
 }

@@ -292,7 +292,7 @@ impl Runner for Interpreter {
             (Some(ImportLine::Imported), Exit::Code(0)) => None,
             (Some(ImportLine::Failed { error }), _) => Some(error),
             (_, exit) => Some(format!(
-                "importing it ended the process ({}): what waits, serves or ends the program belongs {MAIN_ONLY}",
+                "importing it ended the process ({}): what waits, prints, serves or ends the program belongs {MAIN_ONLY}",
                 in_words(exit)
             )),
         };
@@ -357,6 +357,15 @@ fn judge(output: &Output, lines: Vec<TestLine>) -> TestReport {
             "none of the tests says anything of the code: {}",
             seen.idle.join(", ")
         );
+    }
+    // What tests print is kept in a file, whose size has a bound.
+    let is_too_loud = |message: &str| message.contains("[Errno 27]");
+    if seen
+        .not_loaded
+        .iter()
+        .any(|(_, message)| is_too_loud(message))
+    {
+        detail.push_str("the code printed or wrote too much while it was loaded");
     }
     for (file, message) in &seen.not_loaded {
         let _ = write!(detail, "\n{file} could not be loaded:\n{message}");
@@ -464,7 +473,7 @@ impl Seen {
         let place = match (&self.running, &self.runner) {
             (Some(name), _) => format!("while {name} ran"),
             (None, Some(_)) if self.tests.is_empty() => format!(
-                "while code was loaded: what waits, serves or ends the program belongs {MAIN_ONLY}"
+                "while code was loaded: what waits, prints, serves or ends the program belongs {MAIN_ONLY}"
             ),
             (None, Some(_)) => "between tests".to_owned(),
             (None, None) => "before any test ran".to_owned(),
@@ -530,10 +539,11 @@ fn in_words(exit: Exit) -> String {
     match exit {
         Exit::Code(code) => format!("it ended by itself with exit code {code}"),
         Exit::Signal(24) => "it used up its processor time".to_owned(),
+        // What tests print is kept in a file, whose size has a bound.
+        Exit::Disk | Exit::Signal(25) => "it printed or wrote too much".to_owned(),
         Exit::Signal(signal) => format!("it was ended by signal {signal}"),
         Exit::WallTime => "it ran out of time".to_owned(),
         Exit::Memory => "it used too much memory".to_owned(),
-        Exit::Disk => "it wrote too much to disk".to_owned(),
         Exit::Cancelled => "it was cancelled".to_owned(),
     }
 }

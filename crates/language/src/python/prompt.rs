@@ -6,9 +6,9 @@ mod examples;
 mod passages;
 mod prose_examples;
 mod reading;
-mod sections;
 mod sessions;
 mod surroundings;
+mod units;
 mod volatile;
 
 pub(super) use asked::functions_asked_for;

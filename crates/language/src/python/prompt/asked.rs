@@ -6,9 +6,8 @@ use std::collections::BTreeSet;
 
 use super::passages::{Statement, StatementRole, passages_in};
 use super::prose_examples::after_label;
-use super::sections::Sections;
+use super::units::Units;
 use crate::prose::naming::{self, names_asked_for};
-use crate::prose::wording::{demands, requests};
 use crate::python::source::whole_signature;
 use crate::python::{defined_name, is_builtin, is_identifier, is_name, stub_signatures};
 
@@ -23,8 +22,6 @@ const FENCES: &[&str] = &["```", "~~~"];
 pub(crate) struct Prompt<'p> {
     pub(crate) lines: Vec<Line<'p>>,
     pub(crate) text: &'p str,
-    /// The start of the first sentence that makes a request, if there is one.
-    pub(crate) request: Option<usize>,
     /// The signatures in a prompt that is itself the beginning of a file.
     pub(crate) stub: Vec<String>,
     defined: BTreeSet<&'p str>,
@@ -32,12 +29,8 @@ pub(crate) struct Prompt<'p> {
     coroutines: BTreeSet<&'p str>,
     /// The Python code that checks something, statement by statement.
     pub(crate) passages: Vec<Vec<Statement>>,
-    /// Which of its lines are code, once that was asked for.
-    pub(crate) code: OnceCell<Vec<bool>>,
-    /// What its headings, and what is said further down, say of its lines, once that was asked for.
-    pub(crate) sections: OnceCell<Sections>,
-    /// The words of what it asks for, once they were asked for.
-    pub(super) request_words: OnceCell<String>,
+    /// What it consists of, once that was asked for.
+    pub(super) units: OnceCell<Units>,
 }
 
 /// A line of a prompt.
@@ -95,19 +88,15 @@ impl<'p> Prompt<'p> {
                 named.extend(names_asked_for(line.text, &Notation));
             }
         }
-        let request = first_request(&lines);
         Self {
             lines,
             text,
-            request,
             stub,
             defined,
             named,
             coroutines,
             passages,
-            code: OnceCell::new(),
-            sections: OnceCell::new(),
-            request_words: OnceCell::new(),
+            units: OnceCell::new(),
         }
     }
 
@@ -194,19 +183,6 @@ pub(in crate::python) fn functions_asked_for(prompt: &str, module: Option<&str>)
         .asked_names()
         .any(|name| !names.contains(name) && module != Some(name));
     if has_more { Vec::new() } else { signatures }
-}
-
-/// The start of the first sentence that makes a request, in bytes of the prompt.
-fn first_request(lines: &[Line<'_>]) -> Option<usize> {
-    let mut prose = lines.iter().filter(|line| line.is_own && !line.is_fenced);
-    prose.find_map(|line| {
-        let mut start = line.start;
-        line.text.split_inclusive(['.', '!', '?']).find_map(|one| {
-            let at = start;
-            start += one.len();
-            (requests(one) || demands(one)).then_some(at)
-        })
-    })
 }
 
 /// Whether a line opens or closes a block.

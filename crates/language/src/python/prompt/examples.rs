@@ -12,6 +12,10 @@ use super::reading::PromptTests;
 use super::sessions::ANY_DETAIL;
 use crate::Examples;
 
+/// How to have run what is not.
+const HOW_TO_RUN: &str =
+    ". To run one, write it alone on a line below a line `Examples:`, or give a test file";
+
 /// Reads the examples in a prompt.
 pub(in crate::python) fn examples(prompt: &str) -> Examples {
     let reading = PromptTests::of(&Prompt::of(prompt));
@@ -36,6 +40,7 @@ fn left_out(reading: &PromptTests) -> Option<String> {
             clipped(call)
         );
     }
+    text.push_str(HOW_TO_RUN);
     Some(text)
 }
 

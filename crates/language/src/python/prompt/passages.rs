@@ -396,19 +396,13 @@ impl File<'_> {
 
     fn is_wanted(&self, check: &Statement) -> bool {
         let (first, last) = (*check.lines.start(), *check.lines.end());
-        let is_check = |at: &usize| {
-            let bare = self.prompt.lines[*at].text.trim_start();
-            first == last || bare.starts_with("assert ") || bare.starts_with("self.assert")
-        };
-        let is_wrong_by_comment = (first..=last)
-            .filter(is_check)
-            .any(|at| self.prompt.is_reported_beside(at));
+        let is_remarked = (first..=last).any(|at| self.prompt.is_remarked_beside(at));
         let is_not_run =
             |line: &str| line.starts_with('@') && (line.contains("xfail") || line.contains("skip"));
         let is_made_to_fail =
             check.text.contains("AssertionError") || check.text.starts_with("if False");
         let is_skipped = check.text.lines().any(is_not_run);
-        !is_wrong_by_comment
+        !is_remarked
             && !is_made_to_fail
             && !is_skipped
             && self.prompt.is_wanted(first, last)

@@ -2,6 +2,8 @@
 //! `Output: 3`, `For n = 5 the output should be 8`. Only clear ones are used: a call with literal arguments and a
 //! literal result.
 
+use std::ops::Range;
+
 use super::asked::{Prompt, has_parameters};
 use crate::prose::wording::says_any;
 use crate::python::literal::{arguments, identifier, literal};
@@ -81,7 +83,7 @@ pub(crate) fn prose_examples(prompt: &Prompt<'_>) -> Vec<(usize, String)> {
             continue;
         }
         let next = next_line(prompt, at);
-        for stated in calls(whole.text, &known, RELATIONS) {
+        for stated in calls(whole.text, &known, CALLS_ON_LINE_MAX) {
             if prompt.is_expectation(at, stated.before, stated.behind) {
                 found.push((at, stated.assertion));
             }
@@ -89,11 +91,7 @@ pub(crate) fn prose_examples(prompt: &Prompt<'_>) -> Vec<(usize, String)> {
         let Some(function) = only.as_ref().or(in_prose.as_ref()) else {
             continue;
         };
-        if !prompt.is_expectation(
-            at,
-            whole.text.len() - whole.text.trim_start().len(),
-            whole.text.len(),
-        ) {
+        if !prompt.is_wanted(at, at) {
             continue;
         }
         let line = line.trim_start_matches("\"\"\"").trim_start();
@@ -334,7 +332,7 @@ fn has_marked_pair(line: &str) -> bool {
 }
 
 /// Whether a line is a value, a mark, and another value.
-fn is_pair(line: &str) -> bool {
+pub(super) fn is_pair(line: &str) -> bool {
     let bare = line.trim().trim_start_matches(['-', '*', '|', ' ']);
     let bare = bare.trim_end_matches(['|', ' ', '.', ',']).replace('`', "");
     let Some((first, rest)) = literal(&bare) else {
@@ -349,7 +347,7 @@ fn is_pair(line: &str) -> bool {
 
 /// The example on a doctest line that states its result itself: `>>> f(2) == 4` without a result below it.
 pub(crate) fn result_on_session_line(line: &str) -> Option<String> {
-    let stated = calls(line, &|_| true, RELATIONS).into_iter().next()?;
+    let stated = calls(line, &|_| true, 1).into_iter().next()?;
     Some(stated.assertion)
 }
 
@@ -417,20 +415,24 @@ pub(crate) fn call_at<'t>(
     known(name).then(|| (format!("{name}({inside})"), rest))
 }
 
-/// All calls with results on a line.
-fn calls(line: &str, known: &dyn Fn(&str) -> bool, relations: &[&str]) -> Vec<CallWithResult> {
+/// The places on a line of the calls of what is asked for with their results.
+pub(super) fn examples_on(prompt: &Prompt<'_>, line: &str) -> Vec<Range<usize>> {
+    let found = calls(line, &|name| prompt.asks_for(name), usize::MAX).into_iter();
+    found
+        .map(|one| one.before..line.len() - one.behind)
+        .collect()
+}
+
+/// The first calls with results on a line, at most `count_max`.
+fn calls(line: &str, known: &dyn Fn(&str) -> bool, count_max: usize) -> Vec<CallWithResult> {
     let mut found = Vec::new();
     let mut rest = line;
     let mut last = ' ';
-    while let Some(c) = rest
-        .chars()
-        .next()
-        .filter(|_| found.len() < CALLS_ON_LINE_MAX)
-    {
+    while let Some(c) = rest.chars().next().filter(|_| found.len() < count_max) {
         let goes_on = last.is_alphanumeric() || last == '_' || last == '.';
         if !goes_on
             && let Some((call, after)) = call_at(rest, known)
-            && let Some((_, value, after)) = result(after, relations)
+            && let Some((_, value, after)) = result(after, RELATIONS)
         {
             let assertion = as_written(&call, &value);
             found.push(CallWithResult {
@@ -602,10 +604,10 @@ mod tests {
             "f('a', 1) == 2",
             "f('a', 1) ➞ 2",
             "* `f('a', 1)` returns `2`.",
-            "f('a',1) should return 2 because it is so",
+            "f('a',1) should return 2 because 'a' is 1",
             "f('a', 1)   # => 2",
-            "so f('a', 1) = 2, and",
-            "f('a', 1) ==> 2 # two",
+            "so f('a', 1) = 2.",
+            "f('a', 1) ==> 2 # int",
             "Input: 'a', 1\n    Output: 2",
             "Input: text = 'a', n = 1  Output: 2",
             "For text = 'a' and n = 1 the output should be 2.",
@@ -645,7 +647,7 @@ mod tests {
 
     #[test]
     fn several_in_a_line_and_calls_in_prose_are_found() {
-        let prompt = "Write sq. sq(2) == 4, sq(3) returns 9; len([1]) == 1.";
+        let prompt = "Write sq. sq(2) == 4, sq(3) returns 9.";
         let found = prose_examples(&Prompt::of(prompt));
         let found: Vec<&str> = found
             .iter()

@@ -322,7 +322,8 @@ fn is_stated_in_words(prompt: &Prompt<'_>, at: usize) -> bool {
 
 /// Whether a line is in the docstring of what is asked for.
 fn is_in_a_docstring(prompt: &Prompt<'_>, at: usize) -> bool {
-    let quotes = |line: &Line<'_>| line.text.matches("\"\"\"").count();
+    let quotes =
+        |line: &Line<'_>| line.text.matches("\"\"\"").count() + line.text.matches("'''").count();
     let is_asked = prompt
         .function_around(at)
         .is_some_and(|name| prompt.asks_for(name));
@@ -378,7 +379,7 @@ fn assertion(prompt: &Prompt<'_>, at: usize) -> Option<String> {
         || is_in_a_skipped_test(prompt, at)
         || is_on_condition(prompt, at)
         || !prompt.is_wanted(at, at)
-        || prompt.is_reported_beside(at)
+        || prompt.is_remarked_beside(at)
     {
         return None;
     }

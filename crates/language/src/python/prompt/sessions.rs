@@ -9,7 +9,7 @@ use super::asked::{Prompt, is_comment};
 use super::prose_examples::{result_on_session_line, results_shown};
 use super::reading::FoundTest;
 use crate::prose::sentence_language::SentenceLanguage;
-use crate::prose::wording::{DEMANDING, FAULTS, REPORTS, says_any, starts_with_any};
+use crate::prose::wording::starts_with_any;
 use crate::python::literal::{identifier, literal};
 use crate::python::{is_builtin, is_standard};
 
@@ -81,7 +81,7 @@ pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<FoundTest>, Vec<FoundTest>) 
             && let Some(text) = bare.get(4..).and_then(result_on_session_line)
         {
             let about = session_about_the_task(prompt, bare);
-            let is_reported = !prompt.is_wanted(at, at) || prompt.is_reported_beside(at);
+            let is_reported = !prompt.is_wanted(at, at) || prompt.is_remarked_beside(at);
             if about.is_some() && !is_reported && !is_skipped(bare) {
                 assertions.push(FoundTest {
                     lines: at..=at,
@@ -99,7 +99,7 @@ pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<FoundTest>, Vec<FoundTest>) 
             let last = at.saturating_sub(1);
             let is_denied = || {
                 !prompt.is_wanted(first, last)
-                    || (first..=last).any(|at| prompt.is_reported_beside(at))
+                    || (first..=last).any(|at| prompt.is_remarked_beside(at))
                     || whole.lines().any(is_abridged)
                     || whole.lines().any(is_said_of_a_result)
             };
@@ -259,11 +259,7 @@ fn is_said_of_a_result(line: &str) -> bool {
             "actual, correct, expected, got, must, not, should, wrong",
         );
     };
-    let rest = rest.trim_start();
-    rest.starts_with(['(', '<', '!', '?', '—', '–'])
-        || [REPORTS, DEMANDING, FAULTS, "but, no, not"]
-            .iter()
-            .any(|words| says_any(rest, words))
+    !rest.trim().is_empty() && !is_comment(rest.trim_start())
 }
 
 /// Whether a line of a session is marked to be skipped by doctest.
