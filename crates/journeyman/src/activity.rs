@@ -98,22 +98,15 @@ impl Activity {
         self.waits_for
             .retain(|(_, heard)| now.saturating_duration_since(*heard) < REASON_TIME);
         let reason = without_numbers(what);
-        match self
-            .waits_for
-            .iter_mut()
-            .find(|(known, _)| *known == reason)
-        {
-            Some((_, heard)) => {
-                *heard = now;
-                false
-            }
-            None => {
-                if self.waits_for.len() < REASONS_MAX {
-                    self.waits_for.push((reason, now));
-                }
-                true
-            }
+        let mut known = self.waits_for.iter_mut();
+        if let Some((_, heard)) = known.find(|(known, _)| *known == reason) {
+            *heard = now;
+            return false;
         }
+        if self.waits_for.len() < REASONS_MAX {
+            self.waits_for.push((reason, now));
+        }
+        true
     }
 
     /// Something is fetched, or a step of that is done. What it will take, where that begins.

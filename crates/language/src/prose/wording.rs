@@ -130,6 +130,7 @@ pub(crate) fn opening(sentence: &str) -> &str {
 
 /// What a text of the closed grammar says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // a text may say each of them, with or without the others
 pub(crate) struct Closed {
     pub(crate) has_words: bool,
     pub(crate) names_examples: bool,

@@ -60,7 +60,7 @@ impl Prompt<'_> {
         else {
             return false;
         };
-        let others = examples
+        let mut others = examples
             .iter()
             .filter(|one| one.start >= sentence.start && one.end <= sentence.end);
         let (mut lead, mut place) = (String::new(), sentence.start);
@@ -72,7 +72,9 @@ impl Prompt<'_> {
         let trail = &line.text[place..];
         let lead = lead.replace("\"\"\"", "");
         let trail = trail.trim_end().trim_end_matches("\"\"\"");
-        let example = others.last().map_or("", |last| &line.text[last.clone()]);
+        let example = others
+            .next_back()
+            .map_or("", |last| &line.text[last.clone()]);
         (is_closed_beside(self, &lead, trail, example)
             || is_closed_beside(self, &lead, "", example) && explains(trail, example))
             && self.is_wanted(at, at)

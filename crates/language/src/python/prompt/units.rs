@@ -33,6 +33,7 @@ const OF_OTHERS: &str =
 
 /// What a unit says to the examples beside it. Code and examples say nothing.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // a unit may say each of them, with or without the others
 pub(crate) struct Says {
     /// Whether examples behind it may rule.
     pub(crate) may_precede: bool,
@@ -135,10 +136,8 @@ impl Units {
                 LineKind::Heading(level) => {
                     let text = line.text.trim_matches(['#', ' ']);
                     let says = says_of(prompt, text);
-                    let is_known = says.is_none()
-                        || says.is_some_and(|says| {
-                            says.is_lead || says.may_precede || says.may_follow
-                        });
+                    let is_known =
+                        says.is_none_or(|says| says.is_lead || says.may_precede || says.may_follow);
                     headings.retain(|(other, _)| *other < level);
                     let is_below = headings.last().is_some_and(|(_, is_unknown)| *is_unknown);
                     headings.push((level, is_below || !is_known && !is_first || denies(text)));
