@@ -4,7 +4,10 @@
 //!
 //! A delivery refers to an event by hook, task and position. It holds nothing of the task's content.
 
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
@@ -16,6 +19,7 @@ pub(crate) use status::HookRow;
 
 /// The name of the file in the data folder.
 pub(crate) const FILE: &str = "hooks.db";
+const FILE_MODE: u32 = 0o600;
 /// The version of the file format.
 const FORMAT: i64 = 1;
 /// The largest number of pending deliveries of a configured hook, or of all webhooks of one owner's tasks. Further ones
@@ -172,7 +176,11 @@ impl Outbox {
     /// Opens the outbox, or creates it at the journal's current end. An outbox of another journal is reset.
     pub(crate) fn open(place: &Place, opening: Opening) -> rusqlite::Result<Self> {
         let connection = match &place.data_dir {
-            Some(data_dir) => Connection::open(data_dir.join(FILE))?,
+            Some(data_dir) => {
+                let file = data_dir.join(FILE);
+                make(&file);
+                Connection::open(file)?
+            }
             None => Connection::open_in_memory()?,
         };
         let mut outbox = Self {
@@ -391,6 +399,20 @@ impl Outbox {
         }
         transaction.commit()?;
         Ok(dead)
+    }
+}
+
+/// Makes the file, for its user alone, if it is missing. The files that `SQLite` keeps beside it take over its mode.
+fn make(file: &Path) {
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(file);
+    if let Err(error) = made
+        && error.kind() != ErrorKind::AlreadyExists
+    {
+        tracing::debug!(%error, "the outbox cannot be made"); // opening it says why
     }
 }
 

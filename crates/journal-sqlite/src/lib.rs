@@ -223,7 +223,10 @@ impl Engine for Sqlite {
     }
 
     fn bytes(&self) -> Result<u64, Error> {
-        self.with(schema::bytes)
+        self.with(|connection| {
+            let remains = read::erased_bytes(connection)?;
+            Ok(schema::bytes(connection)?.saturating_sub(remains))
+        })
     }
 
     fn snapshot(&self, stream: &StreamName, at: Sequence) -> Result<Option<Snapshot>, Error> {

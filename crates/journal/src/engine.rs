@@ -69,7 +69,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// `limit`.
     fn loose_blobs(&self, limit: usize) -> Result<Vec<(Owner, ContentHash)>, Error>;
 
-    /// The size of the store in bytes, without free space that it will reuse.
+    /// The size of the store in bytes, without free space that it will reuse, and without the lines of erased streams:
+    /// no erasure can make them fewer.
     fn bytes(&self) -> Result<u64, Error>;
 
     /// The newest snapshot of a stream that is not newer than `at`.

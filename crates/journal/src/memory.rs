@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use journeyman_event::{ContentHash, Event, EventId, ORIGIN_HASH, Owner, Revision, Sequence};
+use journeyman_event::{
+    ContentHash, Event, EventId, ORIGIN_HASH, Owner, Payload, Revision, Sequence,
+};
 
 use crate::Error;
 use crate::engine::{
@@ -201,7 +203,9 @@ impl Engine for Memory {
 
     fn bytes(&self) -> Result<u64, Error> {
         let tables = self.tables();
-        let lines: usize = tables.events.iter().map(|event| event.line().len()).sum();
+        let living = tables.events.iter();
+        let living = living.filter(|event| !matches!(event.payload(), Payload::Erased { .. }));
+        let lines: usize = living.map(|event| event.line().len()).sum();
         let blobs: usize = tables.blobs.values().map(Bytes::len).sum();
         Ok((lines + blobs) as u64)
     }

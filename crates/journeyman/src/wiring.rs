@@ -202,16 +202,21 @@ fn sandbox_options(
     })
 }
 
-/// The folder for running code, emptied: only the holder of the data folder uses it, so anything in it was
-/// left by a crash.
-fn work_folder(data_dir: &Path) -> anyhow::Result<PathBuf> {
+/// Deletes the folder for running code. Only the holder of the data folder uses it and may call this, so anything in it
+/// was left by a crash.
+pub(crate) fn delete_work_folder(data_dir: &Path) -> anyhow::Result<PathBuf> {
     let folder = data_dir.join("work");
     match std::fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("cannot empty {}", folder.display()));
+            Err(error).with_context(|| format!("cannot empty {}", folder.display()))
         }
-        _ => {}
+        _ => Ok(folder),
     }
+}
+
+/// The folder for running code, emptied.
+fn work_folder(data_dir: &Path) -> anyhow::Result<PathBuf> {
+    let folder = delete_work_folder(data_dir)?;
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot create {}", folder.display()))?;
     Ok(folder)

@@ -12,6 +12,7 @@ use crate::exit::Exit;
 use crate::output::{json, line, stderr_line};
 use crate::settings::Settings;
 use crate::text_format::{count_text, one_line};
+use crate::wiring::delete_work_folder;
 
 pub(crate) async fn delete(
     settings: &Settings,
@@ -22,7 +23,12 @@ pub(crate) async fn delete(
     let client = Client::find(settings).await?;
     let offline = match &client {
         Some(_) => None,
-        None => Some(offline_tasks(settings)?),
+        None => {
+            let tasks = offline_tasks(settings)?;
+            // What a crash left there may be of an erased task.
+            delete_work_folder(&settings.data_dir)?;
+            Some(tasks)
+        }
     };
     let mut exit = Exit::Success;
     for task in tasks {
