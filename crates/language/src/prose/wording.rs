@@ -83,6 +83,14 @@ const DENIALS: &str = "actual, anymore, bogus, broken, bug, buggy, bugs, charact
     off by one, off-by-one, old, outdated, previous, previously, quirk, quirks, regression, should not, \
     shouldn't, stale, superseded, today, typo, unfixed, untrue, used to, workaround, wrong, wrongly, yesterday";
 
+/// Words that name what stands in given code, beside [`EXAMPLES`].
+const OF_DOCSTRINGS: &str = "doc, docs, docstring, docstrings, doctest, doctests, example, examples, result, results, stub, stubs, test, tests";
+/// Words that no whole sentence ends with: what they belong to follows.
+const HANGING: &str = "a, about, against, also, although, an, and, as, at, because, but, by, for, from, in, into, is, just, like, me, not, of, on, only, or, \
+    rather, see, since, so, than, that, the, then, think, thinks, to, unlike, us, was, were, what, when, where, while, whereas, who, with";
+/// Verbs of [`MENDING`] by which code that is shown may be what is wrong.
+const REPAIRING: &str = "correct, debug, fix, repair";
+
 /// Splits a list into its words and phrases.
 pub(crate) fn each(words: &str) -> impl Iterator<Item = &str> {
     words.split(", ")
@@ -233,9 +241,23 @@ pub(crate) fn may_precede(sentence: &str) -> bool {
     };
     !sentence.trim_end().ends_with([':', '：'])
         && !points_on(sentence)
+        && !hangs(&lower)
         && (asks(sentence) || demands())
         || is_about_the_code(sentence)
         || is_rule(sentence)
+}
+
+/// Whether a sentence in small letters goes on in what stands below it: `Write f(n), in contrast to`.
+fn hangs(sentence: &str) -> bool {
+    let words = sentence.trim_end_matches(|c: char| !c.is_alphanumeric());
+    let last = words.rsplit(|c: char| !c.is_alphanumeric()).next();
+    last.is_some_and(|word| has(HANGING, word))
+}
+
+/// Whether a request is to repair code: what is shown below may be what the code does today.
+pub(crate) fn repairs(sentence: &str) -> bool {
+    let lower = opening(sentence).to_lowercase();
+    after_any(without_politeness(&lower), REPAIRING).is_some()
 }
 
 /// Whether a sentence points at what stands beside it.
@@ -334,6 +356,36 @@ pub(crate) fn takes_back(sentence: &str) -> bool {
     starts_with_any(opening(sentence), AMENDING)
         || says_any(sentence, FAR_POINTERS)
         || is_in_another_language(sentence)
+}
+
+/// Whether a sentence that is not understood may speak of examples anywhere below it. A label or a heading speaks of what
+/// stands under it.
+pub(crate) fn doubts(sentence: &str) -> bool {
+    let is_of_a_part = sentence.trim_end().ends_with([':', '：']) || sentence.starts_with('#');
+    !is_of_a_part
+        && (starts_with_any(opening(sentence), AMENDING)
+            || says_any(sentence, EXAMPLES)
+            || says_any(sentence, FAR_POINTERS)
+            || says_any(sentence, "below, following, follows")
+            || denies(sentence))
+}
+
+/// Whether a sentence may speak of what the docstring of given code shows.
+pub(crate) fn doubts_docstrings(sentence: &str) -> bool {
+    says_any(sentence, OF_DOCSTRINGS) || denies(sentence)
+}
+
+/// Whether a label in a docstring names examples or demands something.
+pub(crate) fn speaks_of_examples(label: &str) -> bool {
+    says_any(label, EXAMPLES) || says_any(label, DEMANDS)
+}
+
+/// Whether the words of a name in a test say that something is wrong: `broken_outputs`.
+pub(crate) fn names_a_fault(words: &str) -> bool {
+    says_any(
+        words,
+        "bogus, broken, bug, buggy, bugs, faulty, incorrect, legacy, obsolete, outdated, wrong",
+    )
 }
 
 /// Whether a text denies what stands beside it.

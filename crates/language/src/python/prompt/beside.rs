@@ -95,7 +95,7 @@ pub(super) fn is_remark(line: &str) -> bool {
     is_comment(line.trim()) && !is_formal(line, "")
 }
 /// A line of code and the comment behind it.
-fn split_comment(line: &str) -> (&str, &str) {
+pub(super) fn split_comment(line: &str) -> (&str, &str) {
     let mut quote = None;
     let mut before = ' ';
     for (at, c) in line.char_indices() {

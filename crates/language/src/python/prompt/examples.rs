@@ -13,8 +13,7 @@ use super::sessions::ANY_DETAIL;
 use crate::Examples;
 
 /// How to have run what is not.
-const HOW_TO_RUN: &str =
-    ". To run one, write it alone on a line below a line `Examples:`, or give a test file";
+const HOW_TO_RUN: &str = ". To run one, write a plain call and its result alone on a line below a line `Examples:`, or give a test file";
 
 /// Reads the examples in a prompt.
 pub(in crate::python) fn examples(prompt: &str) -> Examples {

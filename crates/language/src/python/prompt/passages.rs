@@ -9,6 +9,8 @@ use journeyman_event::payload::{GivenTest, TestOrigin};
 use journeyman_syntax::{Kind, Source};
 
 use super::asked::{Line, Prompt, is_comment, is_fence};
+use super::surroundings::words_of;
+use crate::prose::wording::names_a_fault;
 use crate::python::literal::identifier;
 use crate::python::{is_builtin, is_library, is_third_party, mentions};
 
@@ -402,7 +404,22 @@ impl File<'_> {
         let is_made_to_fail =
             check.text.contains("AssertionError") || check.text.starts_with("if False");
         let is_skipped = check.text.lines().any(is_not_run);
+        let names = || check.free.iter().chain(&check.called);
+        let mut used = self.statements.iter().filter(|other| {
+            other.role == StatementRole::Setup && names().any(|name| other.bound.contains(name))
+        });
+        let is_prepared_with_a_remark = used.any(|other| {
+            other
+                .lines
+                .clone()
+                .any(|at| self.prompt.is_remarked_beside(at))
+        });
+        let mut all = names().chain(&check.bound);
+        let is_named_wrong =
+            all.any(|name| names_a_fault(&words_of(name)) && !check.called.contains(name));
         !is_remarked
+            && !is_prepared_with_a_remark
+            && !is_named_wrong
             && !is_made_to_fail
             && !is_skipped
             && self.prompt.is_wanted(first, last)

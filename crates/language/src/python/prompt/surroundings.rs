@@ -2,10 +2,12 @@
 //! denies it. Elsewhere it has to stand on its own behind a request or a lead, and nothing may take it back.
 
 use super::asked::{Prompt, is_comment};
-use super::beside::{explains, is_remark};
+use super::beside::{explains, is_remark, split_comment};
 use super::prose_examples::{begins_with_an_example, examples_on};
 use super::units::{is_closed_beside, sentences};
-use crate::prose::wording::{denies, opening, says_any, starts_with_any};
+use crate::prose::wording::{
+    denies, doubts_docstrings, opening, says_any, speaks_of_examples, starts_with_any,
+};
 use crate::python::defined_name;
 
 /// Words at the start of a request to change the behaviour of code. Code to be fixed or refactored must do what
@@ -13,6 +15,8 @@ use crate::python::defined_name;
 const CHANGES: &str = "adapt, alter, change, modify, rewrite, switch, turn, update";
 /// Words with which such a request speaks of what is shown, which then must hold.
 const SHOWN: &str = "above, assert, asserts, below, doctest, doctests, example, examples, fail, failing, fails, pass, passes, test, tests";
+/// The most words of a label.
+const LABEL_WORDS_MAX: usize = 6;
 /// The most lines above and below in which what stands beside code is searched for.
 const LINES_MAX: usize = 60;
 
@@ -23,8 +27,20 @@ impl Prompt<'_> {
             return false;
         }
         if self.is_described(first) {
-            return !self.is_of_what_changes(first) && !self.is_denied_beside(first, last);
+            let is_doubted = || {
+                // A remark beside an example is of that example.
+                let lines = self.lines.iter().map(|line| line.text);
+                let mut others = lines.filter(|text| {
+                    !begins_with_an_example(self, text) && examples_on(self, text).is_empty()
+                });
+                others.any(|text| doubts_docstrings(split_comment(text).1))
+                    || self.units().doubt_docstrings(self)
+            };
+            return !self.is_of_what_changes(first)
+                && !self.is_denied_beside(first, last)
+                && !is_doubted();
         }
+        let is_shown = self.lines[first].text.trim_start().starts_with(">>>");
         let is_test = ["def test", "class Test", "@"]
             .iter()
             .any(|start| self.lines[first].text.trim_start().starts_with(start))
@@ -32,7 +48,7 @@ impl Prompt<'_> {
                 .function_around(first)
                 .is_some_and(|name| name.starts_with("test"));
         self.units()
-            .rule(self.units().of_lines(first, last), is_test)
+            .rule(self.units().of_lines(first, last), is_test, is_shown)
     }
 
     /// Whether a line is in a prompt that is itself the beginning of a file, or in the docstring of what is asked for.
@@ -48,8 +64,9 @@ impl Prompt<'_> {
         let line = &self.lines[at];
         if !self.is_described(at) {
             let unit = self.units().at(line.start + before);
-            return unit
-                .is_some_and(|(at, unit)| unit.is_example && self.units().rule(at..at + 1, false));
+            return unit.is_some_and(|(at, unit)| {
+                unit.is_example && self.units().rule(at..at + 1, false, true)
+            });
         }
         let examples = examples_on(self, line.text);
         let all = sentences(line.text, 0..line.text.len(), &examples);
@@ -157,6 +174,15 @@ impl Prompt<'_> {
         })
     }
 
+    /// Whether a line in a docstring is a label that is not understood: `But not like this:`.
+    fn is_unknown_label(&self, at: usize) -> bool {
+        let text = self.lines[at].text.trim();
+        text.ends_with(':')
+            && text.split_whitespace().count() <= LABEL_WORDS_MAX
+            && !text.contains('(')
+            && !speaks_of_examples(text)
+    }
+
     /// Whether the nearest line of prose above or below lines in a docstring denies them.
     fn is_denied_beside(&self, first: usize, last: usize) -> bool {
         let says = |at: &usize| {
@@ -173,7 +199,7 @@ impl Prompt<'_> {
             .rev()
             .take(LINES_MAX)
             .find(says)
-            .is_some_and(denies)
+            .is_some_and(|at| denies(at) || self.is_unknown_label(at))
             || (last + 1..self.lines.len())
                 .take(LINES_MAX)
                 .find(says)
@@ -185,16 +211,18 @@ fn is_heading(line: &str) -> bool {
     line.starts_with("##")
 }
 
-/// A name split into words: `test_legacy_total` and `TestLegacyTotal` become `test legacy total`.
-fn words_of(name: &str) -> String {
+/// A name split into words: `test_legacy_total`, `TestLegacyTotal` and `TEST_LEGACY_TOTAL` become `test legacy total`.
+pub(super) fn words_of(name: &str) -> String {
     let mut text = String::new();
+    let mut is_in_capitals = false;
     for c in name.chars() {
-        if c.is_uppercase() || c == '_' {
+        if c == '_' || c.is_uppercase() && !is_in_capitals {
             text.push(' ');
         }
         if c != '_' {
             text.extend(c.to_lowercase());
         }
+        is_in_capitals = c.is_uppercase();
     }
     text
 }

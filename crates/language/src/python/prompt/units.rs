@@ -11,8 +11,8 @@ use super::beside::{is_formal, without_parentheses};
 use super::prose_examples::{after_label, begins_with_an_example, call_at, examples_on, is_pair};
 use crate::prose::sentence_language::SentenceLanguage;
 use crate::prose::wording::{
-    Closed, asks, closed, denies, is_section, may_follow, may_precede, names_a_thing, only_ends,
-    opening, points_on, says_any, takes_back,
+    Closed, asks, closed, denies, doubts, doubts_docstrings, is_section, may_follow, may_precede,
+    names_a_thing, only_ends, opening, points_on, repairs, says_any, takes_back,
 };
 use crate::python::literal::literal;
 
@@ -69,6 +69,10 @@ pub(crate) struct Units {
     behind: Vec<Option<usize>>,
     /// The last unit that may take back what stands above it.
     taken_back_at: usize,
+    /// The first unit that may doubt what stands below it.
+    doubted_at: usize,
+    /// Whether the request is to repair code: then only a lead leads to examples.
+    is_repair: bool,
 }
 
 /// What a line is.
@@ -95,6 +99,8 @@ impl Units {
             before: Vec::new(),
             behind: Vec::new(),
             taken_back_at: 0,
+            doubted_at: usize::MAX,
+            is_repair: false,
         };
         let mut headings: Vec<(usize, bool)> = Vec::new();
         let (mut paragraph, mut is_first) = (0, true);
@@ -186,6 +192,9 @@ impl Units {
         {
             (says.may_precede, says.asks) = (true, true);
         }
+        self.is_repair = self
+            .request()
+            .is_some_and(|request| repairs(&prompt.text[request]));
         let mut next = 0;
         for (line, of_line) in prompt.lines.iter().zip(&mut self.of_line) {
             while self
@@ -224,10 +233,15 @@ impl Units {
             let is_unknown = unit
                 .says
                 .is_some_and(|says| !says.is_lead && !says.may_follow);
-            if (is_unknown || is_comment(at).is_ok())
-                && takes_back(&prompt.text[unit.range.clone()])
-            {
+            let text = &prompt.text[unit.range.clone()];
+            if (is_unknown || is_comment(at).is_ok()) && takes_back(text) {
                 self.taken_back_at = at;
+            }
+            let leads_nowhere = unit
+                .says
+                .is_some_and(|says| !says.is_lead && !says.may_precede);
+            if leads_nowhere && doubts(text) {
+                self.doubted_at = self.doubted_at.min(at);
             }
         }
     }
@@ -251,18 +265,34 @@ impl Units {
         self.all.iter().find(asks).map(|unit| unit.range.clone())
     }
 
+    /// Whether a sentence outside of the code may doubt what the code's docstring shows.
+    pub(super) fn doubt_docstrings(&self, prompt: &Prompt<'_>) -> bool {
+        // In a prompt that begins as a file, strings before it may look like prose.
+        let end = prompt.text.rfind("\"\"\"").unwrap_or_default();
+        let from = if prompt.stub.is_empty() { 0 } else { end };
+        let mut outside = self.all.iter().filter(|unit| unit.range.start >= from);
+        outside.any(|unit| {
+            let text = &prompt.text[unit.range.clone()];
+            let is_understood = unit
+                .says
+                .is_some_and(|says| says.is_lead || says.may_follow);
+            unit.says.is_some() && !is_understood && doubts_docstrings(text)
+        })
+    }
+
     fn said(&self, at: usize) -> Says {
         self.all[at].says.unwrap_or_default()
     }
 
     /// Whether the examples in these units rule: what stands before them leads to them or asks for what they show, and
-    /// what stands behind them takes nothing back. `is_test` says that they are test functions, which may stand first.
-    pub(crate) fn rule(&self, examples: Range<usize>, is_test: bool) -> bool {
+    /// what stands behind them takes nothing back. `is_test` says that they are test functions, which may stand first, and
+    /// `is_shown` that they are calls with their results, as a report of what is to be repaired has them, and no checks.
+    pub(crate) fn rule(&self, examples: Range<usize>, is_test: bool, is_shown: bool) -> bool {
         let (Some(first), Some(last)) = (self.all.get(examples.start), examples.end.checked_sub(1))
         else {
             return false;
         };
-        if first.is_in_a_section || last < self.taken_back_at {
+        if first.is_in_a_section || last < self.taken_back_at || self.doubted_at < examples.start {
             return false;
         }
         let behind = self.behind[last];
@@ -285,6 +315,7 @@ impl Units {
                 let above = self.before[before].filter(|above| above + 1 == before);
                 let above = above.map_or(Says::default(), |at| self.said(at));
                 self.said(before).may_precede
+                    && (!self.is_repair || !is_shown || self.said(before).is_lead)
                     && !(self.said(before).is_lead && above.points_on && !above.may_precede)
             }
         };
