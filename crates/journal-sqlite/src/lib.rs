@@ -223,10 +223,7 @@ impl Engine for Sqlite {
     }
 
     fn bytes(&self) -> Result<u64, Error> {
-        self.with(|connection| {
-            let remains = read::erased_bytes(connection)?;
-            Ok(schema::bytes(connection)?.saturating_sub(remains))
-        })
+        self.with(schema::bytes)
     }
 
     fn snapshot(&self, stream: &StreamName, at: Sequence) -> Result<Option<Snapshot>, Error> {

@@ -434,16 +434,6 @@ pub(crate) fn walk(
     Ok(ControlFlow::Continue(()))
 }
 
-/// The bytes of all lines of erased streams.
-pub(crate) fn erased_bytes(connection: &Connection) -> rusqlite::Result<u64> {
-    connection
-        .prepare_cached(
-            "SELECT COALESCE(SUM(octet_length(events.line)), 0) FROM streams \
-             JOIN events ON events.stream = streams.id WHERE streams.erasure IS NOT NULL",
-        )?
-        .query_row([], |row| row.get(0))
-}
-
 fn event_row<'a>(row: &'a rusqlite::Row<'_>, sequence: i64) -> rusqlite::Result<Row<'a>> {
     Ok(Row {
         sequence,

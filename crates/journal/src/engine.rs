@@ -69,8 +69,7 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// `limit`.
     fn loose_blobs(&self, limit: usize) -> Result<Vec<(Owner, ContentHash)>, Error>;
 
-    /// The size of the store in bytes, without free space that it will reuse, and without the lines of erased streams:
-    /// no erasure can make them fewer.
+    /// The size of the store in bytes, without free space that it will reuse.
     fn bytes(&self) -> Result<u64, Error>;
 
     /// The newest snapshot of a stream that is not newer than `at`.

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use journeyman_event::{
-    ContentHash, Event, EventId, ORIGIN_HASH, Owner, Payload, Revision, Sequence,
-};
+use journeyman_event::{ContentHash, Event, EventId, ORIGIN_HASH, Owner, Revision, Sequence};
 
 use crate::Error;
 use crate::engine::{
@@ -203,9 +201,7 @@ impl Engine for Memory {
 
     fn bytes(&self) -> Result<u64, Error> {
         let tables = self.tables();
-        let living = tables.events.iter();
-        let living = living.filter(|event| !matches!(event.payload(), Payload::Erased { .. }));
-        let lines: usize = living.map(|event| event.line().len()).sum();
+        let lines: usize = tables.events.iter().map(|event| event.line().len()).sum();
         let blobs: usize = tables.blobs.values().map(Bytes::len).sum();
         Ok((lines + blobs) as u64)
     }

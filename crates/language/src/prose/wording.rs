@@ -11,6 +11,8 @@ const EXAMPLES: &str = "assert, assertion, assertions, asserts, beispiel, beispi
     esempi, esempio, example, examples, exemple, exemples, exemplo, exemplos, instance, przykład, przykłady, sample, \
     samples, test, tests, usage, voorbeeld, voorbeelden, örnek, örnekler, пример, примеры, тест, тесты, テスト, 例, 例子, \
     例如, 測試, 测试, 예, 예시";
+/// Those of them that name other things as well: `Case does not count.`
+const OF_MANY_THINGS: &str = "case, cases, instance, sample, samples, usage";
 /// Words that demand what they introduce.
 const DEMANDS: &str = "acceptance, criteria, desired, ensure, expect, expectation, expectations, expected, expects, hold, holds, \
     i'd, must, pass, passes, required, requirement, requirements, satisfies, satisfy, shall, should, spec, specification, \
@@ -364,7 +366,7 @@ pub(crate) fn doubts(sentence: &str) -> bool {
     let is_of_a_part = sentence.trim_end().ends_with([':', '：']) || sentence.starts_with('#');
     !is_of_a_part
         && (starts_with_any(opening(sentence), AMENDING)
-            || says_any(sentence, EXAMPLES)
+            || each(EXAMPLES).any(|word| !has(OF_MANY_THINGS, word) && says_any(sentence, word))
             || says_any(sentence, FAR_POINTERS)
             || says_any(sentence, "below, following, follows")
             || denies(sentence))
