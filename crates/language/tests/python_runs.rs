@@ -246,7 +246,7 @@ at_each_level! {
             ("def main(): return 0\nimport sys\nsys.exit(main())", "ended while the file is loaded"),
             ("input()", "nobody is there to answer"),
             ("import threading, time\ndef work(): time.sleep(30)\nthreading.Thread(target=work).start()", "leaves a thread running (work)"),
-            ("while True: pass", "while code was loaded: what waits, serves"),
+            ("while True: pass", "while code was loaded: what waits, prints, serves"),
         ] {
             sandboxed.write("calc.py", &format!("{ADD}{end}\n"));
             let limits = Limits { wall_ms_max: 4_000, ..Limits::default() };
