@@ -21,14 +21,13 @@ pub(crate) async fn delete(
     only: IfVersion,
 ) -> anyhow::Result<Exit> {
     let client = Client::find(settings).await?;
-    let offline = match &client {
-        Some(_) => None,
-        None => {
-            let tasks = offline_tasks(settings)?;
-            // What a crash left there may be of an erased task.
-            delete_work_folder(&settings.data_dir)?;
-            Some(tasks)
-        }
+    let offline = if client.is_none() {
+        let tasks = offline_tasks(settings)?;
+        // What a crash left there may be of an erased task.
+        delete_work_folder(&settings.data_dir)?;
+        Some(tasks)
+    } else {
+        None
     };
     let mut exit = Exit::Success;
     for task in tasks {
