@@ -298,6 +298,10 @@ fn tasks_are_deleted_where_nobody_holds_the_folder_and_results_stay() {
         refused.stderr
     );
     assert_eq!(home.run(&["unkeep", task]).code, Some(0));
+    // As a crash leaves it, in the middle of a test run.
+    let left = home.data_dir().join("work").join(format!("{task}-1"));
+    fs::create_dir_all(&left).unwrap();
+    fs::write(left.join("test_step.py"), SECRET).unwrap();
     // What is wrong with one keeps no other from being deleted.
     let deleted = home.run(&[
         "delete",
@@ -313,6 +317,7 @@ fn tasks_are_deleted_where_nobody_holds_the_folder_and_results_stay() {
         "{}",
         deleted.stderr
     );
+    assert!(!left.exists(), "files of the erased task stay");
     assert_eq!(deleted.json_lines()[0]["reason"], "names of customers");
     let again = home.run(&["delete", task]);
     assert_eq!(again.code, Some(0), "{}", again.stderr);
