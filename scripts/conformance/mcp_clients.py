@@ -12,13 +12,13 @@ import itertools
 import json
 import logging
 import pathlib
-import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 
+import served
 from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
 
@@ -39,7 +39,7 @@ def say(words):
     print(f"  {time.monotonic() - BEGAN:4.0f} s  {words}", file=sys.stderr)
 
 
-class Server:
+class Server(served.Served):
     """`journeyman serve`, on the same port every time."""
 
     port = "0"
@@ -55,20 +55,7 @@ class Server:
         Server.port = self.url.rsplit(":", 1)[1]
 
     def rest(self, path, body=None):
-        request = urllib.request.Request(f"{self.url}/api/v1{path}")
-        request.add_header("Content-Type", "application/json")
-        data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(request, data) as answer:
-            return json.load(answer)
-
-    def crash(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self):
-        self.process.terminate()
-        code = self.process.wait(60)
-        assert code == 0, f"the server ended with {code}"
+        return json.loads(served.ask(f"{self.url}/api/v1{path}", body))
 
 
 class Follower:

@@ -8,13 +8,12 @@ import json
 import os
 import pathlib
 import random
-import signal
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
 
+from served import Served, ask
 from standardwebhooks import Webhook, WebhookVerificationError
 
 CRASHES = 4
@@ -76,7 +75,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class Server:
+class Server(Served):
     """`journeyman serve` with a webhook."""
 
     def __init__(self, program, folder, url):
@@ -96,21 +95,8 @@ class Server:
         )
         self.url = json.loads(self.process.stdout.readline())["url"]
 
-    def crash(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self):
-        self.process.terminate()
-        code = self.process.wait(60)
-        assert code == 0, f"the server ended with {code}"
-
     def ask(self, path, body=None):
-        request = urllib.request.Request(self.url + path)
-        request.add_header("Content-Type", "application/json")
-        data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(request, data) as answer:
-            return answer.read().decode()
+        return ask(self.url + path, body)
 
 
 def until(what, condition):

@@ -7,28 +7,17 @@ websocket_clients.py --remote URL TOKEN looks at the tasks of a server elsewhere
 import asyncio
 import json
 import random
-import signal
 import subprocess
 import sys
-import urllib.request
 
 import websockets
+from served import Served, ask
 
 TASKS = 6
 ENDS = {"task_complete", "task_failed", "task_cancelled"}
 
 
-def ask(url, body=None, token=None):
-    request = urllib.request.Request(url)
-    request.add_header("Content-Type", "application/json")
-    if token:
-        request.add_header("Authorization", f"Bearer {token}")
-    data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(request, data) as answer:
-        return answer.read().decode()
-
-
-class Server:
+class Server(Served):
     """`journeyman serve`, on the same port every time."""
 
     def __init__(self, program, folder):
@@ -44,15 +33,6 @@ class Server:
         self.url = said["url"]
         self.port = self.url.rsplit(":", 1)[1]
         return said["recovered"]
-
-    def crash(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self):
-        self.process.terminate()
-        code = self.process.wait(60)
-        assert code == 0, f"the server ended with {code}"
 
 
 async def follow(address, expected_ends, rng, progress):

@@ -22,7 +22,7 @@ pub struct ErasedTask {
     pub erased_at: String,
     /// The owner that erased it; `system` for retention.
     pub by: String,
-    /// The reason.
+    /// Why it was erased, as its user or the rule of retention gave it.
     pub reason: String,
     /// The number of its events. Each keeps its position and its hash; its data is erased.
     pub events: u64,

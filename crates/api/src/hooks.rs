@@ -179,7 +179,7 @@ impl FromStr for Reference {
 /// The target of a webhook: a URL, or a reference to one.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Target {
-    /// A URL.
+    /// A URL that may be stored and shown to the task's owner.
     Url(Url),
     /// A reference to a URL, for URLs that contain a secret.
     Reference(Reference),

@@ -24,7 +24,7 @@ const SHOWN_MAX: usize = 100;
 pub struct HookName(String);
 
 impl HookName {
-    /// The name.
+    /// The name as it stands in the configuration file.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -75,7 +75,7 @@ pub(crate) fn task_hook_name(owner: &str, webhook: &TaskWebhook) -> String {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Table")]
 pub struct WebhookConfig {
-    /// The target.
+    /// Where messages are sent to, or a reference to it.
     pub url: Target,
     /// The reference to the signing secret. Without it, messages are not signed.
     pub secret: Option<Reference>,

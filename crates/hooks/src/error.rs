@@ -11,7 +11,7 @@ pub enum Error {
          damaged, stop journeyman and move it away: its pending deliveries are then lost"
     )]
     Outbox {
-        /// The file.
+        /// The path of the outbox.
         file: String,
         /// The error of the system or of `SQLite`.
         reason: String,

@@ -52,7 +52,7 @@ pub struct HooksOptions {
     pub data_dir: Option<PathBuf>,
     /// The journal to read events from.
     pub journal: Journal,
-    /// The clock.
+    /// The clock that says when deliveries are due.
     pub time: Arc<dyn TimeSource>,
     /// The source of the random jitter between attempts.
     pub randomness: Arc<dyn Randomness>,
@@ -153,7 +153,7 @@ impl fmt::Debug for Hooks {
 /// The hooks that a caller may see and retry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// All hooks.
+    /// The configured hooks, and the webhooks of all tasks.
     All,
     /// The webhooks of this owner's tasks.
     Owner(Owner),

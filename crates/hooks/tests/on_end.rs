@@ -6,11 +6,10 @@ mod common;
 
 use std::time::Duration;
 
-use journeyman_event::Principal;
-use journeyman_event::payload::{FailureReason, PauseReason, TaskPaused, TaskSubmitted};
+use journeyman_event::payload::FailureReason;
 use journeyman_hooks::OnEnd;
 
-use common::{World, failed, script, until, view};
+use common::{World, script, until, view};
 
 fn command(words: &[&str]) -> OnEnd {
     OnEnd {
@@ -30,17 +29,8 @@ async fn the_command_is_run_for_each_end_and_for_nothing_else() {
     let script = script(world.folder.path(), &text);
     let on_end = command(&["sh", script.to_str().unwrap()]);
     let hooks = world.hooks(|options| options.on_end = Some(on_end)).await;
-    let local = Principal::local();
     world
-        .record(&local, "t-1", TaskSubmitted::of("Make it"))
-        .await;
-    let paused = TaskPaused {
-        reason: PauseReason::User,
-        detail: None,
-    };
-    world.record(&local, "t-1", paused).await;
-    world
-        .record(&local, "t-1", failed(FailureReason::Timeout))
+        .fail_after_a_pause("t-1", FailureReason::Timeout)
         .await;
     assert!(hooks.wait_until_idle(Duration::from_mins(1)).await);
     let told = std::fs::read_to_string(&out).unwrap();

@@ -10,9 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use journeyman_event::payload::{
-    FailureReason, PauseReason, TaskCancelled, TaskPaused, TaskSubmitted, TaskWebhook,
-};
+use journeyman_event::payload::{FailureReason, TaskCancelled, TaskSubmitted, TaskWebhook};
 use journeyman_event::{Principal, TimeSource};
 use journeyman_hooks::{HooksOptions, RetryPolicy, Scope};
 use standardwebhooks::Webhook;
@@ -82,18 +80,7 @@ async fn a_receiver_that_fails_is_asked_again_with_the_same_id_and_keeps_the_ord
     let receiver = Receiver::start(|nth, _| status(if nth < 3 { 500 } else { 200 })).await;
     let more = "events = [\"task_submitted\", \"task_paused\", \"task_failed\"]";
     let hooks = world.hooks(to(&receiver.url(), more)).await;
-    let local = Principal::local();
-    world
-        .record(&local, "t-1", TaskSubmitted::of("Make it"))
-        .await;
-    let paused = TaskPaused {
-        reason: PauseReason::User,
-        detail: None,
-    };
-    world.record(&local, "t-1", paused).await;
-    world
-        .record(&local, "t-1", failed(FailureReason::Plan))
-        .await;
+    world.fail_after_a_pause("t-1", FailureReason::Plan).await;
     let view = until(&hooks, "ci", |view| view.delivered == 3).await;
     assert_eq!((view.consecutive_failures, view.last_error), (0, None));
     let received = receiver.received();

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use common::{fresh, on, open, open_read_only, try_open};
+use common::{fresh, line, on, open, open_read_only, set_line, tamper, try_open};
 use journeyman_crash_vfs::{Disk, Fault, FaultDuration, FaultKind};
 use journeyman_event::{
     ContentHash, Principal, Revision, SeededRandom, Sequence, SteppedTime, TaskId,
@@ -20,7 +20,7 @@ use journeyman_journal::{
 };
 use journeyman_journal_conformance::{Maker, all, append, assert_sound, of_task};
 use journeyman_journal_sqlite::Sqlite;
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use tempfile::TempDir;
 
 fn name(task: &str) -> StreamName {
@@ -368,26 +368,6 @@ fn a_disk_that_fails_at_any_single_call_leaves_no_erasure_half_done() {
         }
     }
     println!("{calls} calls, each failed in three ways");
-}
-
-fn tamper(folder: &Path) -> Connection {
-    let connection = Connection::open(folder.join("journal.db")).unwrap();
-    connection
-        .pragma_update(None, "foreign_keys", false)
-        .unwrap();
-    connection
-}
-
-fn line(connection: &Connection, sequence: u64) -> String {
-    let sql = "SELECT line FROM events WHERE sequence = ?1";
-    connection
-        .query_row(sql, [sequence], |row| row.get(0))
-        .unwrap()
-}
-
-fn set_line(connection: &Connection, sequence: u64, line: &str) {
-    let sql = "UPDATE events SET line = ?2 WHERE sequence = ?1";
-    assert_eq!(connection.execute(sql, params![sequence, line]).unwrap(), 1);
 }
 
 /// Makes a line look as if it had been erased with the first one.

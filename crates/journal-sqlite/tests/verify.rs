@@ -6,12 +6,12 @@ mod common;
 use std::path::Path;
 
 use bytes::Bytes;
-use common::{fresh, open, open_read_only, try_open};
+use common::{fresh, line, open, open_read_only, set_line, tamper, try_open};
 use journeyman_event::{ContentHash, Principal, Revision, Sequence};
 use journeyman_journal::{Append, BadRecord, Error, Expected, Filter, Flaw, Head, VerifyReport};
 use journeyman_journal_conformance::{Maker, all, append, user};
 use journeyman_journal_sqlite::Sqlite;
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use tempfile::TempDir;
 
 /// Ten events: 1 to 5 of one stream, 6 of another with its payload in a blob, 7 cites a blob, 8 to
@@ -47,26 +47,6 @@ async fn stored() -> TempDir {
         journal.head(&Principal::system()).await.unwrap()
     );
     folder
-}
-
-fn tamper(folder: &Path) -> Connection {
-    let connection = Connection::open(folder.join("journal.db")).unwrap();
-    connection
-        .pragma_update(None, "foreign_keys", false)
-        .unwrap();
-    connection
-}
-
-fn line(connection: &Connection, sequence: u64) -> String {
-    let sql = "SELECT line FROM events WHERE sequence = ?1";
-    connection
-        .query_row(sql, [sequence], |row| row.get(0))
-        .unwrap()
-}
-
-fn set_line(connection: &Connection, sequence: u64, line: &str) {
-    let sql = "UPDATE events SET line = ?2 WHERE sequence = ?1";
-    assert_eq!(connection.execute(sql, params![sequence, line]).unwrap(), 1);
 }
 
 fn run(connection: &Connection, sql: &str) {

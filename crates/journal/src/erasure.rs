@@ -46,7 +46,7 @@ const HELD_PAUSE: Duration = Duration::from_millis(20);
 /// A stream that was erased, with the time, the principal and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Erased {
-    /// The stream.
+    /// The stream whose data is gone.
     pub stream: StreamName,
     /// The position of the event that records the erasure.
     pub sequence: Sequence,
@@ -102,7 +102,7 @@ pub(crate) struct Erases {
 /// The sources of time and randomness for records.
 #[derive(Clone, Copy)]
 pub struct Makers<'a> {
-    /// The clock.
+    /// The clock that dates the records.
     pub time: &'a dyn TimeSource,
     /// The random numbers.
     pub randomness: &'a dyn Randomness,

@@ -613,7 +613,7 @@ pub(crate) enum JournalCommand {
 pub(crate) enum HooksCommand {
     /// Retry all pending and dead deliveries of a hook now, and enable it if it was disabled
     Retry {
-        /// The hook
+        /// The name of the hook, as `journeyman hooks` lists it
         hook: String,
     },
 }

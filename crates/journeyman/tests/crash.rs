@@ -198,8 +198,7 @@ fn killed_tasks_go_on_where_they_were_and_repeat_nothing() {
             .entry(shown["status"].as_str().unwrap().to_owned())
             .or_default() += 1;
     }
-    let verified = home.run(&["journal", "verify", "--json"]);
-    let report: Value = serde_json::from_str(&verified.stdout).unwrap();
+    let report = home.verified();
     assert_eq!(report["ok"], true, "{report}");
     println!(
         "{runs} runs, killed per phase: {counts:?}; effects retried: {retried}; ended: {statuses:?}; {} events verified",

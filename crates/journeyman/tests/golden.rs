@@ -35,18 +35,6 @@ fn tasks(home: &Home) -> BTreeMap<String, Value> {
     listed.json_lines().into_iter().map(by_prompt).collect()
 }
 
-fn events_sound(home: &Home) -> u64 {
-    let verified = home.run(&["journal", "verify", "--json"]);
-    assert_eq!(
-        verified.code,
-        Some(0),
-        "{}{}",
-        verified.stdout,
-        verified.stderr
-    );
-    verified.json_lines()[0]["events"].as_u64().unwrap()
-}
-
 #[test]
 fn what_earlier_versions_left_is_opened_verified_and_gone_on_with() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -55,7 +43,7 @@ fn what_earlier_versions_left_is_opened_verified_and_gone_on_with() {
         let packed = packed.unwrap().path();
         let version = packed.display();
         let home = home_with(&packed);
-        let events = events_sound(&home);
+        let events = home.verified()["events"].as_u64();
         let before = tasks(&home);
         assert_eq!(before.len(), 4, "{version}");
         for (prompt, task) in &before {
@@ -99,7 +87,7 @@ fn what_earlier_versions_left_is_opened_verified_and_gone_on_with() {
                 "{version}: {prompt} was {was}"
             );
         }
-        assert!(events_sound(&home) > events, "{version}");
+        assert!(home.verified()["events"].as_u64() > events, "{version}");
         seen += 1;
     }
     assert!(seen > 0, "no golden folder is there");

@@ -26,18 +26,7 @@ fn config(home: &Home, url: &str, more: &str) -> String {
 }
 
 fn serve(home: &Home, script: &str, config: &str) -> Server {
-    let url = format!("sim:?{script}");
-    let args = [
-        "serve",
-        "--port",
-        "0",
-        "--json",
-        "--model-url",
-        &url,
-        "--config",
-        config,
-    ];
-    let mut command = home.command(&args);
+    let mut command = Server::command(home, script, &["--config", config]);
     command.env("CI_SECRET", SECRET);
     Server::launch(home, command)
 }
@@ -239,20 +228,8 @@ fn a_tasks_webhook_is_checked_recorded_without_secrets_and_shown_to_its_owner() 
             ("root", "r", "admin"),
         ],
     );
-    let url = format!("sim:?{GOOD}");
-    let args = [
-        "serve",
-        "--port",
-        "0",
-        "--json",
-        "--model-url",
-        &url,
-        "--token-file",
-        &file,
-        "--webhook-networks",
-        "127.0.0.1",
-    ];
-    let mut command = home.command(&args);
+    let args = ["--token-file", &file, "--webhook-networks", "127.0.0.1"];
+    let mut command = Server::command(&home, GOOD, &args);
     command.env("JOURNEYMAN_WEBHOOK_ADA", SECRET);
     let server = Server::launch(&home, command).with_token("a");
     let submit = |webhook: Value| {

@@ -44,19 +44,6 @@ fn is_below(folder: &Path, text: &str) -> bool {
     })
 }
 
-/// What `journal verify` says, which must be that all is sound.
-fn verified(home: &Home) -> Value {
-    let verified = home.run(&["journal", "verify", "--json"]);
-    assert_eq!(
-        verified.code,
-        Some(0),
-        "{}{}",
-        verified.stdout,
-        verified.stderr
-    );
-    verified.json_lines().remove(0)
-}
-
 fn says_erased(output: &Output) {
     assert_eq!(output.code, Some(1), "{}", output.stdout);
     assert!(output.stderr.contains("was erased at"), "{}", output.stderr);
@@ -167,7 +154,7 @@ fn a_deleted_task_is_gone_from_everything_and_stays_so() {
             "{}",
             told.stdout
         );
-        let report = verified(&home);
+        let report = home.verified();
         assert_eq!(
             (&report["erased"], &report["erasures"]),
             (&json!(events.len()), &json!(1))
@@ -204,7 +191,7 @@ fn a_deleted_task_is_gone_from_everything_and_stays_so() {
     );
     assert!(!exported.stdout.contains(SECRET));
     assert!(!is_below(&home.data_dir(), SECRET));
-    verified(&home);
+    home.verified();
 }
 
 #[test]
@@ -227,7 +214,7 @@ fn a_running_task_is_cancelled_and_its_end_waited_for() {
     assert_eq!(queue["running"], 0, "{queue}");
     server.get(&format!("{TASKS}/{task}")).problem(410);
     server.get("/ready").expect(200);
-    assert_eq!(verified(&home)["erasures"], 1);
+    assert_eq!(home.verified()["erasures"], 1);
 }
 
 #[test]
@@ -337,7 +324,7 @@ fn tasks_are_deleted_where_nobody_holds_the_folder_and_results_stay() {
     );
     let compacted = home.run(&["journal", "compact"]);
     assert_eq!(compacted.code, Some(0), "{}", compacted.stderr);
-    verified(&home);
+    home.verified();
     assert_eq!(home.run(&["delete"]).code, Some(2));
 }
 
@@ -358,11 +345,11 @@ fn a_server_that_is_killed_while_it_erases_goes_on_after_its_restart() {
         std::thread::sleep(Duration::from_millis(3 * round as u64));
         server.crash();
         drop(asked);
-        let report = verified(&home);
+        let report = home.verified();
         let begun = report["erasures"].as_u64().unwrap();
         server = Server::start(&home, GOOD, &["--queue-capacity", "200"]);
         until("what was begun has ended", || {
-            let report = verified(&home);
+            let report = home.verified();
             assert_eq!(report["erasures"], begun);
             (report["erasures_unfinished"] == 0).then_some(())
         });
@@ -370,7 +357,7 @@ fn a_server_that_is_killed_while_it_erases_goes_on_after_its_restart() {
             delete(&server, task).expect(200);
         }
     }
-    assert_eq!(verified(&home)["erasures"], 24);
+    assert_eq!(home.verified()["erasures"], 24);
     assert!(!is_below(&home.data_dir(), SECRET));
     assert_eq!(server.stop(), Some(0));
 }
@@ -419,5 +406,5 @@ fn old_tasks_go_by_the_rules_of_retention() {
     assert_eq!(server.stop(), Some(0));
     let bad = home.run(&["serve", "--retention-bytes", "much"]);
     assert_eq!(bad.code, Some(2), "{}", bad.stderr);
-    verified(&home);
+    home.verified();
 }

@@ -21,13 +21,6 @@ fn secret(n: usize) -> Value {
     json!({"prompt": format!("{STUB}\n# {SECRET} {n}\n")})
 }
 
-fn verified(home: &Home) -> Value {
-    let verified = home.run(&["journal", "verify", "--json"]);
-    let said = format!("{}{}", verified.stdout, verified.stderr);
-    assert_eq!(verified.code, Some(0), "{said}");
-    verified.json_lines().remove(0)
-}
-
 fn delete(server: &Server, task: &str) -> Answer {
     server.ask("DELETE", &format!("{TASKS}/{task}"), &[], b"")
 }
@@ -50,7 +43,7 @@ fn a_delete_that_is_killed_again_and_again_is_done_in_the_end() {
         server.ended(task);
     }
     assert_eq!(server.stop(), Some(0));
-    let events = verified(&home)["events"].as_u64().unwrap();
+    let events = home.verified()["events"].as_u64().unwrap();
     let mut killed = 0;
     for task in &tasks {
         let mut delay = Duration::ZERO;
@@ -66,7 +59,7 @@ fn a_delete_that_is_killed_again_and_again_is_done_in_the_end() {
             child.kill().unwrap();
             child.wait().unwrap();
             killed += 1;
-            let report = verified(&home);
+            let report = home.verified();
             assert!(report["events"].as_u64().unwrap() >= events);
             // A reader sees the whole task, or that it was erased.
             let shown = home.run(&["show", task]);
@@ -81,7 +74,7 @@ fn a_delete_that_is_killed_again_and_again_is_done_in_the_end() {
         }
     }
     assert!(killed >= 12, "{killed}");
-    let report = verified(&home);
+    let report = home.verified();
     let numbers = ["events", "erased", "erasures", "erasures_unfinished"];
     let numbers = numbers.map(|name| report[name].as_u64().unwrap());
     assert_eq!(numbers, [events + 12, events, 6, 0]);
@@ -129,7 +122,7 @@ fn readers_watchers_forks_and_exports_see_a_task_whole_or_erased() {
         .iter()
         .map(|events| events[2]["sequence"].as_u64());
     let thirds: Vec<u64> = thirds.map(Option::unwrap).collect();
-    let before = verified(&home);
+    let before = home.verified();
     let is_over = AtomicBool::new(false);
     let forks = thread::scope(|scope| {
         let (server, home, is_over) = (&server, &home, &is_over);
@@ -203,7 +196,7 @@ fn readers_watchers_forks_and_exports_see_a_task_whole_or_erased() {
                 imported.stdout,
                 imported.stderr
             );
-            verified(&other);
+            other.verified();
         }
         let forks = forks.into_iter().flat_map(|fork| fork.join().unwrap());
         forks.collect::<Vec<String>>()
@@ -215,7 +208,7 @@ fn readers_watchers_forks_and_exports_see_a_task_whole_or_erased() {
         let context = server.get(&format!("{TASKS}/{fork}/context"));
         assert_eq!(context.status, 200, "{}", context.text());
     }
-    let after = verified(&home);
+    let after = home.verified();
     assert_eq!(
         (&before["erased"], &after["erasures"]),
         (&json!(0), &json!(8))
@@ -325,8 +318,8 @@ fn a_journal_at_its_limit_stays_there_while_tasks_come_in() {
     assert_eq!(server.task(&kept)["keep"], true);
     assert_eq!(server.task(tasks.last().unwrap())["status"], "failed");
     server.get(&format!("{TASKS}/{}", tasks[0])).problem(410);
-    let report = verified(&home);
+    let report = home.verified();
     assert!(report["erasures"].as_u64().unwrap() >= 8, "{report}");
     assert_eq!(server.stop(), Some(0));
-    verified(&home);
+    home.verified();
 }

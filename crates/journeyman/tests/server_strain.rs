@@ -17,10 +17,7 @@ const TASKS: &str = "/api/v1/tasks";
 
 /// Serves as a shell does that was told this first; `"$@"` is the command.
 fn serve_in_shell(home: &Home, shell: &str, args: &[&str]) -> Server {
-    let url = format!("sim:?{GOOD}");
-    let mut all = vec!["serve", "--port", "0", "--json", "--model-url", &url];
-    all.extend(args);
-    let serve = home.command(&all);
+    let serve = Server::command(home, GOOD, args);
     let mut command = Command::new("sh");
     command.args(["-c", shell, "sh"]).arg(serve.get_program());
     command.args(serve.get_args()).env_clear();

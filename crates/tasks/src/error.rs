@@ -48,7 +48,7 @@ pub enum Error {
     /// The task is marked to be kept.
     #[error("task {task} is marked to be kept; `journeyman unkeep {task}` takes that back")]
     Kept {
-        /// The task.
+        /// The task that is marked.
         task: TaskId,
     },
     /// The task has no such module.

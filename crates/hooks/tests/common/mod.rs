@@ -16,7 +16,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
 use journeyman_api::HookView;
 use journeyman_bus::{Bus, Stamp};
-use journeyman_event::payload::{FailureReason, TaskFailed, TaskSubmitted, TaskWebhook};
+use journeyman_event::payload::{
+    FailureReason, PauseReason, TaskFailed, TaskPaused, TaskSubmitted, TaskWebhook,
+};
 use journeyman_event::{
     Owner, Payload, Principal, SeededRandom, SteppedTime, TaskId, TaskState, TimeSource,
 };
@@ -111,6 +113,19 @@ impl World {
         };
         change(&mut options);
         Hooks::start(options).await
+    }
+
+    /// A task of the local user that is submitted, paused and then fails.
+    pub(crate) async fn fail_after_a_pause(&self, task: &str, reason: FailureReason) {
+        let local = Principal::local();
+        let paused = TaskPaused {
+            reason: PauseReason::User,
+            detail: None,
+        };
+        self.record(&local, task, TaskSubmitted::of("Make it"))
+            .await;
+        self.record(&local, task, paused).await;
+        self.record(&local, task, failed(reason)).await;
     }
 
     pub(crate) async fn record(&self, who: &Principal, task: &str, payload: impl Into<Payload>) {

@@ -9,6 +9,7 @@ use journeyman_crash_vfs::Disk;
 use journeyman_event::SeededRandom;
 use journeyman_journal::{Error, Journal};
 use journeyman_journal_sqlite::{Sqlite, Vfs};
+use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
 /// A simulated disk for a store.
@@ -52,4 +53,25 @@ pub(crate) fn fresh() -> (TempDir, Journal) {
     let folder = TempDir::new().unwrap();
     let journal = open(folder.path());
     (folder, journal)
+}
+
+/// A connection that may break the rules of the store.
+pub(crate) fn tamper(folder: &Path) -> Connection {
+    let connection = Connection::open(folder.join("journal.db")).unwrap();
+    connection
+        .pragma_update(None, "foreign_keys", false)
+        .unwrap();
+    connection
+}
+
+pub(crate) fn line(connection: &Connection, sequence: u64) -> String {
+    let sql = "SELECT line FROM events WHERE sequence = ?1";
+    connection
+        .query_row(sql, [sequence], |row| row.get(0))
+        .unwrap()
+}
+
+pub(crate) fn set_line(connection: &Connection, sequence: u64, line: &str) {
+    let sql = "UPDATE events SET line = ?2 WHERE sequence = ?1";
+    assert_eq!(connection.execute(sql, params![sequence, line]).unwrap(), 1);
 }

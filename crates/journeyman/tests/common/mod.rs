@@ -108,6 +108,14 @@ impl Home {
         command
     }
 
+    /// What `journal verify` says, which must be that all is sound.
+    pub(crate) fn verified(&self) -> serde_json::Value {
+        let verified = self.run(&["journal", "verify", "--json"]);
+        let said = format!("{}{}", verified.stdout, verified.stderr);
+        assert_eq!(verified.code, Some(0), "{said}");
+        verified.json_lines().remove(0)
+    }
+
     /// Runs a command to its end.
     pub(crate) fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Output {
         let output = self.command(args).output().unwrap();

@@ -111,10 +111,15 @@ impl Drop for Server {
 impl Server {
     /// Serves in this home, on a free port, with a simulated model.
     pub(crate) fn start(home: &Home, script: &str, args: &[&str]) -> Self {
+        Self::launch(home, Self::command(home, script, args))
+    }
+
+    /// The command by which [`Self::start`] serves.
+    pub(crate) fn command(home: &Home, script: &str, args: &[&str]) -> Command {
         let url = format!("sim:?{script}");
         let mut all = vec!["serve", "--port", "0", "--json", "--model-url", &url];
         all.extend(args);
-        Self::launch(home, home.command(&all))
+        home.command(&all)
     }
 
     /// Serves as this command says, which has `--json`.

@@ -355,19 +355,21 @@ pub(crate) fn is_section(text: &str) -> bool {
 
 /// Whether a sentence that is not understood may take back what stands anywhere above it.
 pub(crate) fn takes_back(sentence: &str) -> bool {
-    starts_with_any(opening(sentence), AMENDING)
-        || says_any(sentence, FAR_POINTERS)
-        || is_in_another_language(sentence)
+    amends_or_points_far(sentence) || is_in_another_language(sentence)
+}
+
+fn amends_or_points_far(sentence: &str) -> bool {
+    starts_with_any(opening(sentence), AMENDING) || says_any(sentence, FAR_POINTERS)
 }
 
 /// Whether a sentence that is not understood may speak of examples anywhere below it. A label or a heading speaks of what
 /// stands under it.
 pub(crate) fn doubts(sentence: &str) -> bool {
     let is_of_a_part = sentence.trim_end().ends_with([':', '：']) || sentence.starts_with('#');
+    let mut examples = each(EXAMPLES).filter(|word| !has(OF_MANY_THINGS, word));
     !is_of_a_part
-        && (starts_with_any(opening(sentence), AMENDING)
-            || each(EXAMPLES).any(|word| !has(OF_MANY_THINGS, word) && says_any(sentence, word))
-            || says_any(sentence, FAR_POINTERS)
+        && (amends_or_points_far(sentence)
+            || examples.any(|word| says_any(sentence, word))
             || says_any(sentence, "below, following, follows")
             || denies(sentence))
 }

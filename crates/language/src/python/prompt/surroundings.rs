@@ -2,12 +2,10 @@
 //! denies it. Elsewhere it has to stand on its own behind a request or a lead, and nothing may take it back.
 
 use super::asked::{Prompt, is_comment};
-use super::beside::{explains, is_remark, split_comment};
+use super::beside::{explains, is_remark};
 use super::prose_examples::{begins_with_an_example, examples_on};
 use super::units::{is_closed_beside, sentences};
-use crate::prose::wording::{
-    denies, doubts_docstrings, opening, says_any, speaks_of_examples, starts_with_any,
-};
+use crate::prose::wording::{denies, opening, says_any, speaks_of_examples, starts_with_any};
 use crate::python::defined_name;
 
 /// Words at the start of a request to change the behaviour of code. Code to be fixed or refactored must do what
@@ -27,18 +25,9 @@ impl Prompt<'_> {
             return false;
         }
         if self.is_described(first) {
-            let is_doubted = || {
-                // A remark beside an example is of that example.
-                let lines = self.lines.iter().map(|line| line.text);
-                let mut others = lines.filter(|text| {
-                    !begins_with_an_example(self, text) && examples_on(self, text).is_empty()
-                });
-                others.any(|text| doubts_docstrings(split_comment(text).1))
-                    || self.units().doubt_docstrings(self)
-            };
             return !self.is_of_what_changes(first)
                 && !self.is_denied_beside(first, last)
-                && !is_doubted();
+                && !self.units().doubts_docstrings;
         }
         let is_shown = self.lines[first].text.trim_start().starts_with(">>>");
         let is_test = ["def test", "class Test", "@"]

@@ -7,7 +7,7 @@ use std::ops::Range;
 use journeyman_syntax::Source;
 
 use super::asked::{Prompt, has_parameters, is_comment, is_fence};
-use super::beside::{is_formal, without_parentheses};
+use super::beside::{is_formal, split_comment, without_parentheses};
 use super::prose_examples::{after_label, begins_with_an_example, call_at, examples_on, is_pair};
 use crate::prose::sentence_language::SentenceLanguage;
 use crate::prose::wording::{
@@ -73,6 +73,8 @@ pub(crate) struct Units {
     doubted_at: usize,
     /// Whether the request is to repair code: then only a lead leads to examples.
     is_repair: bool,
+    /// Whether what a docstring shows may be doubted elsewhere in the prompt.
+    pub(super) doubts_docstrings: bool,
 }
 
 /// What a line is.
@@ -101,6 +103,7 @@ impl Units {
             taken_back_at: 0,
             doubted_at: usize::MAX,
             is_repair: false,
+            doubts_docstrings: false,
         };
         let mut headings: Vec<(usize, bool)> = Vec::new();
         let (mut paragraph, mut is_first) = (0, true);
@@ -244,6 +247,7 @@ impl Units {
                 self.doubted_at = self.doubted_at.min(at);
             }
         }
+        self.doubts_docstrings = self.is_a_docstring_doubted(prompt);
     }
 
     /// The unit at this byte of the prompt.
@@ -265,19 +269,24 @@ impl Units {
         self.all.iter().find(asks).map(|unit| unit.range.clone())
     }
 
-    /// Whether a sentence outside of the code may doubt what the code's docstring shows.
-    pub(super) fn doubt_docstrings(&self, prompt: &Prompt<'_>) -> bool {
+    /// Whether a sentence outside of the code, or a comment in it, may doubt what the code's docstring shows.
+    fn is_a_docstring_doubted(&self, prompt: &Prompt<'_>) -> bool {
         // In a prompt that begins as a file, strings before it may look like prose.
         let end = prompt.text.rfind("\"\"\"").unwrap_or_default();
         let from = if prompt.stub.is_empty() { 0 } else { end };
         let mut outside = self.all.iter().filter(|unit| unit.range.start >= from);
-        outside.any(|unit| {
-            let text = &prompt.text[unit.range.clone()];
-            let is_understood = unit
-                .says
-                .is_some_and(|says| says.is_lead || says.may_follow);
-            unit.says.is_some() && !is_understood && doubts_docstrings(text)
-        })
+        let is_said = outside.any(|unit| {
+            unit.says
+                .is_some_and(|says| !says.is_lead && !says.may_follow)
+                && doubts_docstrings(&prompt.text[unit.range.clone()])
+        });
+        is_said
+            || prompt.lines.iter().any(|line| {
+                // A remark beside an example is of that example.
+                doubts_docstrings(split_comment(line.text).1)
+                    && !begins_with_an_example(prompt, line.text)
+                    && examples_on(prompt, line.text).is_empty()
+            })
     }
 
     fn said(&self, at: usize) -> Says {
