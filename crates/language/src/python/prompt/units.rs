@@ -476,7 +476,8 @@ fn without_signatures(prompt: &Prompt<'_>, text: &str) -> String {
             if is_word {
                 out.replace_range(found..end, " ");
             }
-            from = found + 1;
+            // Over the space, or over the first character of a name that is part of a word.
+            from = found + out[found..].chars().next().map_or(1, char::len_utf8);
         }
     }
     out
