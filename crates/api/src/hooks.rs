@@ -223,6 +223,9 @@ pub fn parse_webhook_url(text: &str) -> Result<Url, String> {
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err("the URL must begin with https:// or http://".to_owned());
     }
+    if url.port() == Some(0) {
+        return Err("the URL has port 0, at which nothing can listen".to_owned());
+    }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(
             "the URL contains a user name or a password, which would be visible: remove it, or give the URL as \

@@ -241,6 +241,7 @@ mod tests {
             ("[ci]", "url"),
             ("[ci]\nurl = \"x\"", "url"),
             ("[ci]\nurl = \"https://u:p@h/\"", "password"),
+            ("[ci]\nurl = \"https://h:0/\"", "port 0"),
             (
                 "[ci]\nurl = \"https://h/\"\nsecret = \"whsec_AAAA\"",
                 "secret",

@@ -1,5 +1,6 @@
 //! Reads the journal from the durable position, and enqueues a delivery for each hook that subscribes to an event.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,8 @@ const BATCH: ReadLimit = ReadLimit {
 };
 /// The largest number of pending deliveries of all hooks. Beyond it, the consumer stops reading until some were made.
 const PENDING_MAX: i64 = 100_000;
+/// The kind of the events that record erasures.
+const ERASURE: &str = "erasure_started";
 /// The first pause after an error.
 const BACKOFF: Duration = Duration::from_secs(1);
 /// The longest pause after an error.
@@ -48,11 +51,9 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 }
 
 fn filter() -> Filter {
+    let kinds = HOOK_EVENT_KINDS.iter().chain([&ERASURE]);
     Filter {
-        kinds: HOOK_EVENT_KINDS
-            .iter()
-            .map(|kind| (*kind).to_owned())
-            .collect(),
+        kinds: kinds.map(|kind| (*kind).to_owned()).collect(),
         ..Filter::default()
     }
 }
@@ -99,14 +100,25 @@ async fn consume(shared: &Shared, backoff: &mut Duration) -> Result<Infallible, 
         };
         wait_for_capacity(shared).await?;
         let last = number(last.sequence());
-        let mut deliveries = Vec::new();
+        let (mut deliveries, mut erased_of) = (Vec::new(), BTreeSet::new());
         for event in &batch {
-            deliveries.extend(deliveries_for(shared, event).await?);
+            match event.payload() {
+                Payload::ErasureStarted(erasure) => {
+                    erased_of.insert(erasure.owner.to_string());
+                }
+                _ => deliveries.extend(deliveries_for(shared, event).await?),
+            }
         }
         let now = shared.now();
         shared
             .store
-            .with(move |outbox| outbox.enqueue(&deliveries, last, now))
+            .with(move |outbox| {
+                // Before the position moves, so that a crash in between repeats it.
+                erased_of
+                    .iter()
+                    .try_for_each(|owner| outbox.forget(owner))?;
+                outbox.enqueue(&deliveries, last, now)
+            })
             .await?;
         *backoff = BACKOFF;
         shared.report_recovery();

@@ -249,6 +249,12 @@ impl Outbox {
         transaction.commit()
     }
 
+    /// Deletes what is kept of the webhooks of an owner's tasks, because one of these tasks was erased: where they are
+    /// sent to and how that went. Hooks with deliveries stay until those are made, and disabled ones stay.
+    pub(crate) fn forget(&mut self, owner: &str) -> rusqlite::Result<()> {
+        forget_idle_hooks(&self.connection, owner)
+    }
+
     /// The number of pending deliveries of all hooks.
     pub(crate) fn pending_count(&mut self) -> rusqlite::Result<i64> {
         let sql = "SELECT COUNT(*) FROM deliveries WHERE state = 0";
@@ -352,6 +358,7 @@ impl Outbox {
             }
             Outcome::Obsolete => {
                 transaction.execute("DELETE FROM deliveries WHERE id = ?1", [id])?;
+                forget_idle_hooks(&transaction, &delivery.owner)?;
             }
             Outcome::Disabled { error } => {
                 let error = short(error);
@@ -439,6 +446,16 @@ fn prepare(connection: Connection) -> rusqlite::Result<Connection> {
 
 fn set_position(transaction: &Transaction<'_>, position: i64) -> rusqlite::Result<()> {
     transaction.execute("UPDATE meta SET position = ?1", [position])?;
+    Ok(())
+}
+
+/// Deletes the webhooks of an owner's tasks that have no deliveries and are not disabled.
+fn forget_idle_hooks(connection: &Connection, owner: &str) -> rusqlite::Result<()> {
+    connection.execute(
+        "DELETE FROM hooks WHERE name GLOB 'task-*' AND owner = ?1 AND disabled = 0 \
+         AND name NOT IN (SELECT hook FROM deliveries)",
+        [owner],
+    )?;
     Ok(())
 }
 

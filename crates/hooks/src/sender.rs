@@ -8,8 +8,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use journeyman_http::retry_after;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
 use standardwebhooks::{
@@ -160,8 +161,7 @@ impl Sender {
             Err(error) => return failed(error_text(error)),
         };
         let status = response.status();
-        let after = response.headers().get(RETRY_AFTER);
-        let seconds = after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let retry_after = retry_after(response.headers());
         match status {
             _ if status.is_success() => SendResult::Accepted,
             StatusCode::GONE => SendResult::Gone,
@@ -171,8 +171,7 @@ impl Sender {
             )),
             _ => SendResult::Failed {
                 error: format!("the receiver answered with status {}", status.as_u16()),
-                retry_after: seconds
-                    .map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX)),
+                retry_after: retry_after.map(|wait| wait.min(RETRY_AFTER_MAX)),
             },
         }
     }

@@ -5,12 +5,11 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use jiff::fmt::rfc2822;
 use journeyman_event::{Randomness, SeededRandom, is_shortage};
-use journeyman_http::client_builder;
+use journeyman_http::{client_builder, retry_after};
 use reqwest::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, HeaderMap, HeaderName,
-    HeaderValue, LOCATION, RETRY_AFTER, TRANSFER_ENCODING,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue,
+    LOCATION, TRANSFER_ENCODING,
 };
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, Version};
@@ -289,24 +288,6 @@ impl Attempts {
     }
 }
 
-/// How long the server asks to wait: given in milliseconds (as OpenAI does), in seconds, or as a time of its
-/// own clock.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.trim());
-    let number = |text: &str| text.parse::<f64>().ok();
-    let ms = text(HeaderName::from_static("retry-after-ms")).and_then(number);
-    let wait = text(RETRY_AFTER);
-    let seconds = ms.map(|ms| ms / 1_000.0).or_else(|| {
-        let wait = wait?;
-        number(wait).or_else(|| {
-            let moment = |text: &str| rfc2822::parse(text).ok().map(|time| time.timestamp());
-            let left = moment(wait)?.duration_since(moment(text(DATE)?)?);
-            Some(left.as_secs_f64())
-        })
-    })?;
-    Duration::try_from_secs_f64(seconds.max(0.0)).ok()
-}
-
 /// A URL without the parts that must not be shown: user, password and query.
 fn bare(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
@@ -363,35 +344,6 @@ pub(crate) fn ms(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_wait_that_a_server_asks_for_is_read_in_every_form() {
-        let cases = [
-            ("retry-after: 7", Some(7_000)),
-            ("retry-after: 1.5", Some(1_500)),
-            ("retry-after-ms: 40", Some(40)),
-            ("retry-after: 86400", Some(86_400_000)),
-            ("retry-after: -3", Some(0)),
-            (
-                "retry-after: Sun, 06 Nov 1994 08:49:42 GMT\ndate: Sun, 06 Nov 1994 08:49:37 GMT",
-                Some(5_000),
-            ),
-            ("retry-after: Sun, 06 Nov 1994 08:49:42 GMT", None),
-            ("retry-after: soon", None),
-            ("retry-after: nan", Some(0)),
-            ("x: y", None),
-        ];
-        for (lines, expected) in cases {
-            let mut headers = HeaderMap::new();
-            for line in lines.lines() {
-                let (name, value) = line.split_once(": ").unwrap();
-                let name: HeaderName = name.parse().unwrap();
-                headers.insert(name, value.parse().unwrap());
-            }
-            let expected = expected.map(Duration::from_millis);
-            assert_eq!(retry_after(&headers), expected, "{lines}");
-        }
-    }
 
     #[test]
     fn a_password_in_a_url_is_sent_and_never_shown() {

@@ -55,6 +55,12 @@ impl HookRow {
                 consecutive_failures: 1..,
                 ..
             } => "failing",
+            // A command is not tried again: its only attempt is its last one.
+            Self {
+                name,
+                error: Some(_),
+                ..
+            } if name == crate::ON_END => "failing",
             _ => "ok",
         };
         let due = self
