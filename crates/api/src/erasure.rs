@@ -28,4 +28,8 @@ pub struct ErasedTask {
     pub events: u64,
     /// The position of the event that records the erasure.
     pub sequence: u64,
+    /// Why some of its data is still on the disk: a reader uses it, or the disk is full. The erasure continues by itself.
+    /// Missing once all of it is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<String>,
 }

@@ -380,6 +380,15 @@ pub async fn what_was_erased_is_in_no_export_and_comes_back_by_no_import(store: 
     assert_eq!(finish(&second).await.unwrap(), 0);
     let report = verified(&second).await;
     assert_eq!((report.erased, report.erasures), (0, 0));
+    // Nor does a copy of before bring it there, where the record of its erasure is.
+    let mut import = second.import(&system);
+    for line in &before {
+        import.line(line.as_bytes()).await.unwrap();
+    }
+    let done = import.finish().await.unwrap();
+    assert_eq!((done.events, done.known, done.refused), (0, 3, 3));
+    let why = &done.refusals[0].reason;
+    assert!(why.contains("was erased in the store"), "{why}");
     let own = make.append(&me, "t-1", 1);
     second.append(&me, own).await.unwrap();
     // An erased line is no event that could be taken in.

@@ -132,15 +132,14 @@ impl Place {
         }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => full,
-            Some(
-                ErrorCode::ReadOnly
-                | ErrorCode::PermissionDenied
-                | ErrorCode::CannotOpen
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::DatabaseBusy,
-            ) => Error::NotWritable {
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+                Error::NotWritable {
+                    store: self.folder_name(),
+                    reason,
+                }
+            }
+            Some(ErrorCode::DatabaseLocked | ErrorCode::DatabaseBusy) => Error::Held {
                 store: self.folder_name(),
-                reason,
             },
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => self.corrupt(reason),
             _ => Error::Unknown { reason },

@@ -179,7 +179,9 @@ pub(crate) fn open_reader(place: &Place) -> Result<Reader, Error> {
         }),
         // SQLite wants to make files beside it, and may not or has no space: where there is no log the file alone is
         // everything.
-        Err(Error::NotWritable { .. } | Error::Full { .. }) if place.is_at_rest() => {
+        Err(Error::NotWritable { .. } | Error::Full { .. } | Error::Held { .. })
+            if place.is_at_rest() =>
+        {
             let connection = open_immutable(place)?;
             check_format(&connection, place)?;
             check_newest(&connection, place, acknowledged)?;
@@ -340,10 +342,8 @@ pub(crate) fn empty_log(connection: &Connection, place: &Place) -> Result<(), Er
     let busy = last_answer::<bool>(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
         .map_err(|error| place.failed(&error))?;
     if busy != Some(false) {
-        return Err(Error::NotWritable {
+        return Err(Error::Held {
             store: place.folder_name(),
-            reason: "another process has been reading for a long time; try again when it is done"
-                .to_owned(),
         });
     }
     Ok(())
@@ -415,8 +415,8 @@ fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
 
 /// Rewrites the whole file if that is due and the file is small. It is due for a store of an older version, which cannot
 /// return space and did not overwrite replaced data, and after an erasure, because `SQLite` may leave copies of rows in
-/// pages that it merged. For larger stores `journeyman journal compact` does it. If there is no disk space for it,
-/// the store is used without it.
+/// pages that it merged. For larger stores `journeyman journal compact` does it. If there is no disk space for it, or
+/// another program uses the file, the store is used without it.
 fn rewrite(connection: &Connection, place: &Place) -> Result<(), Error> {
     let failed = |error: rusqlite::Error| place.failed(&error);
     let is_small = bytes(connection).map_err(failed)? <= REWRITTEN_BYTES_MAX;
@@ -424,9 +424,9 @@ fn rewrite(connection: &Connection, place: &Place) -> Result<(), Error> {
         return Ok(());
     }
     // What a dead process left in the log is not known to be on the disk: nothing is written behind it.
-    empty_log(connection, place)?;
-    match write_anew(connection).map_err(failed) {
-        Err(error @ (Error::Full { .. } | Error::NotWritable { .. })) => {
+    let emptied = empty_log(connection, place);
+    match emptied.and_then(|()| write_anew(connection).map_err(failed)) {
+        Err(error @ (Error::Full { .. } | Error::NotWritable { .. } | Error::Held { .. })) => {
             tracing::warn!(%error, "the journal's file was not rewritten; it is used as it is");
             Ok(())
         }

@@ -216,6 +216,32 @@ async fn a_reader_that_holds_on_to_the_store_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_reader_that_does_not_finish_defers_the_erasure_and_keeps_no_store_closed() {
+    let (folder, journal) = fresh();
+    let make = Maker::new(1);
+    fill(&journal, &make, "t-1", 2_000).await;
+    let other = Connection::open(folder.path().join("journal.db")).unwrap();
+    let read = "BEGIN; SELECT count(*) FROM events;";
+    other.execute_batch(read).unwrap();
+    begin(&journal, "t-1", 3).await.unwrap();
+    let held = finish(&journal).await;
+    assert!(matches!(held, Err(Error::Held { .. })), "{held:?}");
+    drop(journal);
+    let journal = open(folder.path());
+    let held = finish(&journal).await;
+    assert!(matches!(held, Err(Error::Held { .. })), "{held:?}");
+    let one = make.append(&Principal::local(), "t-2", 1);
+    let appended = journal.append(&Principal::local(), one.clone()).await;
+    other.execute_batch("COMMIT").unwrap();
+    if appended.is_err() {
+        journal.append(&Principal::local(), one).await.unwrap();
+    }
+    assert_eq!(finish(&journal).await.unwrap(), 1);
+    assert!(!is_anywhere(folder.path(), &secret("t-1")));
+    assert_sound(&journal).await;
+}
+
+#[tokio::test]
 async fn a_full_store_can_be_erased_from_and_takes_appends_again() {
     let folder = TempDir::new().unwrap();
     let (me, make) = (Principal::local(), Maker::new(1));

@@ -90,8 +90,8 @@ pub trait Writer: Send {
     fn hash_at(&mut self, sequence: Sequence) -> Result<Option<ContentHash>, Error>;
 
     /// Looks up the requested keys, calls `plan` with the rows, and writes the resulting changes durably, all
-    /// in one transaction. After [`Error::Full`] and [`Error::NotWritable`] nothing was written. After any
-    /// other error the outcome is unknown, and [`Writer::reopen`] must be called next.
+    /// in one transaction. After [`Error::Full`], [`Error::NotWritable`] and [`Error::Held`] nothing was written.
+    /// After any other error the outcome is unknown, and [`Writer::reopen`] must be called next.
     fn write(
         &mut self,
         wanted: &LookupKeys,

@@ -8,7 +8,7 @@
 //! An erased line keeps its position, its envelope and its hash. The record contains a digest over all lines of the
 //! stream in their erased form, so that verification can distinguish erased lines from changed ones.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -39,8 +39,11 @@ const LOOSE_MAX: usize = 100_000;
 const STEP_BLOBS: usize = 64;
 /// The maximum number of records in one append.
 const RECORDS_MAX: usize = 500;
+/// About what an erased event or a record takes in a store, with its part of the indexes, in bytes: measured with the
+/// example `erasure_figures` of `journal-sqlite`.
+const ERASED_EVENT_BYTES: u64 = 600;
 /// How long an erasure waits for readers that still use the erased data before it is deferred.
-const HELD_MAX: Duration = Duration::from_secs(30);
+const HELD_MAX: Duration = Duration::from_secs(5);
 const HELD_PAUSE: Duration = Duration::from_millis(20);
 
 /// A stream that was erased, with the time, the principal and the reason.
@@ -84,11 +87,9 @@ impl Erased {
 impl fmt::Display for Erased {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { stream, at, by, .. } = self;
-        write!(
-            f,
-            "task {stream} was erased at {at:.0} by {by} ({})",
-            self.reason
-        )
+        let words: Vec<&str> = self.reason.split_whitespace().collect();
+        let reason = words.join(" ");
+        write!(f, "task {stream} was erased at {at:.0} by {by} ({reason})")
     }
 }
 
@@ -114,11 +115,16 @@ impl fmt::Debug for Makers<'_> {
     }
 }
 
-/// Erasures that have started and not completed, as of the records read so far.
+/// What the records of erasures say, as far as they were read.
 #[derive(Debug, Default)]
-pub(crate) struct Unfinished {
+pub(crate) struct Erasures {
     until: Sequence,
-    begun: BTreeMap<Sequence, (EventId, StreamName)>,
+    /// Erasures that have started and not completed.
+    unfinished: BTreeMap<Sequence, (EventId, StreamName)>,
+    /// The number of erased events and of records.
+    events: u64,
+    /// Streams that were erased in the stores from which their records were imported, by the id of the store.
+    elsewhere: HashSet<(String, StreamName)>,
 }
 
 /// One step of an erasure, done by the writer.
@@ -227,15 +233,15 @@ impl Journal {
     /// returns the free space. Returns the number of erasures that it completed.
     ///
     /// # Errors
-    /// [`Error::NotWritable`] if a reader uses the erased data for half a minute. The next call continues.
+    /// [`Error::Held`] if a reader uses the erased data for 5 seconds. The next call continues.
     pub async fn finish_erasures(&self, makers: Makers<'_>) -> Result<u64, Error> {
         // A concurrent caller waits here, and then finds nothing left to do.
-        let mut unfinished = self.unfinished().lock().await;
-        self.take_in(&mut unfinished).await?;
-        if unfinished.begun.is_empty() {
+        let mut erasures = self.erasures().lock().await;
+        self.take_in(&mut erasures).await?;
+        if erasures.unfinished.is_empty() {
             return Ok(0);
         }
-        let begun: Vec<(EventId, StreamName)> = unfinished.begun.values().cloned().collect();
+        let begun: Vec<(EventId, StreamName)> = erasures.unfinished.values().cloned().collect();
         for (by, stream) in &begun {
             self.step_all(|after| Step::Lines {
                 stream: stream.clone(),
@@ -272,16 +278,41 @@ impl Journal {
         for records in records.chunks(RECORDS_MAX) {
             self.append_record(records.to_vec(), None).await?;
         }
-        self.take_in(&mut unfinished).await?;
+        self.take_in(&mut erasures).await?;
         Ok(begun.len() as u64)
     }
 
     /// Streams whose erasure has started and not completed.
     pub async fn unfinished_erasures(&self) -> Result<Vec<StreamName>, Error> {
-        let mut unfinished = self.unfinished().lock().await;
-        self.take_in(&mut unfinished).await?;
-        let begun = unfinished.begun.values();
-        Ok(begun.map(|(_, stream)| stream.clone()).collect())
+        let mut erasures = self.erasures().lock().await;
+        self.take_in(&mut erasures).await?;
+        let unfinished = erasures.unfinished.values();
+        Ok(unfinished.map(|(_, stream)| stream.clone()).collect())
+    }
+
+    /// About how many bytes of the store are what erased events keep (their positions, kinds, times and hashes) and the
+    /// records of their erasures. No erasure returns them. For the system principal only, as [`Journal::bytes`].
+    pub async fn erased_bytes(&self, principal: &Principal) -> Result<u64, Error> {
+        if !principal.is_system() {
+            return Err(Error::Forbidden {
+                what: "read the size of the whole journal",
+            });
+        }
+        let mut erasures = self.erasures().lock().await;
+        self.take_in(&mut erasures).await?;
+        Ok(erasures.events.saturating_mul(ERASED_EVENT_BYTES))
+    }
+
+    /// Whether a stream was erased in the store from which this store imported the record of it.
+    pub(crate) async fn was_erased_in(
+        &self,
+        store: &str,
+        stream: &StreamName,
+    ) -> Result<bool, Error> {
+        let mut erasures = self.erasures().lock().await;
+        self.take_in(&mut erasures).await?;
+        let named = (store.to_owned(), stream.clone());
+        Ok(erasures.elsewhere.contains(&named))
     }
 
     /// Rewrites the whole store, without free space and without remains of erased data. Appends wait until it is
@@ -303,12 +334,8 @@ impl Journal {
                 Stepped::Done => return Ok(()),
                 Stepped::Until(_) => held = Duration::ZERO,
                 Stepped::Held if held >= HELD_MAX => {
-                    return Err(Error::NotWritable {
+                    return Err(Error::Held {
                         store: self.name().to_owned(),
-                        reason:
-                            "a reader has been using the erased data for a long time; the erasure \
-                                 continues when that reader has finished"
-                                .to_owned(),
                     });
                 }
                 Stepped::Held => {
@@ -398,8 +425,8 @@ impl Journal {
     }
 
     /// Reads the records that were appended since the last call.
-    async fn take_in(&self, unfinished: &mut Unfinished) -> Result<(), Error> {
-        let mut after = unfinished.until;
+    async fn take_in(&self, erasures: &mut Erasures) -> Result<(), Error> {
+        let mut after = erasures.until;
         let records = self
             .reading(move |engine| {
                 let mut records = Vec::new();
@@ -413,27 +440,29 @@ impl Journal {
                 }
             })
             .await?;
-        let mut by_id: HashMap<EventId, Sequence> = unfinished
-            .begun
+        let mut by_id: HashMap<EventId, Sequence> = erasures
+            .unfinished
             .iter()
             .map(|(at, (id, _))| (*id, *at))
             .collect();
         for record in records {
-            unfinished.until = record.sequence();
-            // An imported record belongs to the history of another store.
-            if record.origin().is_some() {
-                continue;
-            }
-            match record.payload() {
-                Payload::ErasureStarted(started) => {
+            erasures.until = record.sequence();
+            match (record.payload(), record.origin()) {
+                (Payload::ErasureStarted(started), Some(origin)) => {
+                    let stream = StreamName::of(&started.owner, &started.task_id);
+                    erasures.elsewhere.insert((origin.store.clone(), stream));
+                }
+                (Payload::ErasureStarted(started), None) => {
                     let stream = StreamName::of(&started.owner, &started.task_id);
                     let at = record.sequence();
                     by_id.insert(record.id(), at);
-                    unfinished.begun.insert(at, (record.id(), stream));
+                    erasures.unfinished.insert(at, (record.id(), stream));
+                    erasures.events += started.revision.0 + 1;
                 }
-                Payload::ErasureCompleted(_) => {
+                (Payload::ErasureCompleted(_), None) => {
+                    erasures.events += 1;
                     let started = record.causation_id().and_then(|id| by_id.remove(&id));
-                    started.map(|at| unfinished.begun.remove(&at));
+                    started.map(|at| erasures.unfinished.remove(&at));
                 }
                 _ => {}
             }

@@ -75,6 +75,14 @@ pub enum Error {
         /// The error of the operating system.
         reason: String,
     },
+    /// Another program uses the store and does not finish. Nothing was written.
+    #[error(
+        "another program keeps using the journal in {store}; close it, or wait until it has finished"
+    )]
+    Held {
+        /// The name of the store.
+        store: String,
+    },
     /// An I/O error at the commit: the append may or may not have been written. Repeating it shows which.
     #[error(
         "the journal had an I/O error ({reason}); whether the events were written is not known, try the same again"
@@ -174,6 +182,7 @@ impl Error {
             self,
             Self::Full { .. }
                 | Self::NotWritable { .. }
+                | Self::Held { .. }
                 | Self::Unknown { .. }
                 | Self::Moved { .. }
         )

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use crate::Error;
 use crate::batch::{APPEND_BYTES_MAX, Append, Appended};
 use crate::engine::{Direction, Engine, Holder, READS_MAX, StreamName};
-use crate::erasure::{self, Erases, Step, Stepped, Unfinished};
+use crate::erasure::{self, Erases, Erasures, Step, Stepped};
 use crate::reader::{
     self, Filter, Head, Page, ReadLimit, SNAPSHOT_BYTES_MAX, Snapshot, StreamInfo,
 };
@@ -43,8 +43,8 @@ struct Inner {
     engine: Arc<dyn Engine>,
     store_id: String,
     queries: Arc<Semaphore>,
-    /// Erasures that have not completed. Locked while they are being completed.
-    unfinished: Mutex<Unfinished>,
+    /// The records of erasures, as far as they were read. Locked while erasures are being completed.
+    erasures: Mutex<Erasures>,
     /// None for a journal that is only read.
     writing: Option<Writing>,
 }
@@ -128,7 +128,7 @@ impl Journal {
                 engine,
                 store_id,
                 queries: Arc::new(Semaphore::new(READS_MAX)),
-                unfinished: Mutex::default(),
+                erasures: Mutex::default(),
                 writing: Some(writing),
             }),
         })
@@ -142,7 +142,7 @@ impl Journal {
                 engine,
                 store_id,
                 queries: Arc::new(Semaphore::new(READS_MAX)),
-                unfinished: Mutex::default(),
+                erasures: Mutex::default(),
                 writing: None,
             }),
         })
@@ -231,9 +231,9 @@ impl Journal {
             .await
     }
 
-    /// Erasures that have not completed.
-    pub(crate) fn unfinished(&self) -> &Mutex<Unfinished> {
-        &self.inner.unfinished
+    /// The records of erasures, as far as they were read.
+    pub(crate) fn erasures(&self) -> &Mutex<Erasures> {
+        &self.inner.erasures
     }
 
     /// The name of the store in errors.

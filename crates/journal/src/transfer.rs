@@ -385,8 +385,10 @@ pub struct Import {
 struct Waiting {
     /// The number of its line.
     line: u64,
-    /// Its revision in the original store.
+    /// Its revision in the exported store.
     revision: Revision,
+    /// The store in which it was first stored.
+    origin: String,
     event: NewEvent,
 }
 
@@ -499,9 +501,11 @@ impl Import {
             return Err("its revision is 0; they begin at 1".to_owned());
         }
         let new = NewEvent::imported(&event, &store);
+        let origin = event.origin().map(|origin| origin.store.clone());
         Ok(Some(Waiting {
             line: self.line,
             revision: event.revision(),
+            origin: origin.unwrap_or(store),
             event: new.map_err(|error| error.to_string())?,
         }))
     }
@@ -597,8 +601,14 @@ impl Import {
         };
         let count = waiting.len() as u64;
         let (owner, task_id) = first.stream();
+        let name = StreamName::of(owner, task_id);
+        if self.journal.was_erased_in(&first.origin, &name).await? {
+            return Ok(Err(format!(
+                "task {task_id} was erased in the store that it comes from, as a record here says"
+            )));
+        }
         let before = Revision(first.revision.0.saturating_sub(1));
-        let summary = self.summaries.get(&StreamName::of(owner, task_id));
+        let summary = self.summaries.get(&name);
         let summary = summary.filter(|(revision, _)| revision.is_none_or(|at| at == last.revision));
         let append = Append {
             task_id: task_id.clone(),

@@ -275,11 +275,11 @@ impl WriterThread {
         }
     }
 
-    /// Updates the commit state after an error: "full" and "not writable" were rolled back; any other error
+    /// Updates the commit state after an error: "full", "not writable" and "held" were rolled back; any other error
     /// leaves the store in doubt.
     fn note(&mut self, error: Option<&Error>) {
         match error {
-            None | Some(Error::Full { .. } | Error::NotWritable { .. }) => {}
+            None | Some(Error::Full { .. } | Error::NotWritable { .. } | Error::Held { .. }) => {}
             Some(_) => self.commit_state = CommitState::InDoubt,
         }
     }

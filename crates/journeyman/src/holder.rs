@@ -255,7 +255,7 @@ async fn retain(tasks: Tasks, rules: Retention, stop: CancellationToken) {
                 if is_over && !was_over {
                     tracing::warn!(
                         bytes = retained.bytes_over,
-                        "the journal exceeds retention.bytes by this number of bytes, and no task is left that may be erased"
+                        "tasks exceed retention.bytes by this number of bytes, and none is left that may be erased"
                     );
                 }
                 was_over = is_over;

@@ -5,7 +5,9 @@
 mod common;
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::server::{GOOD, SLOW, STUB, Server, tokens, until};
@@ -359,6 +361,71 @@ fn a_server_that_is_killed_while_it_erases_goes_on_after_its_restart() {
     }
     assert_eq!(home.verified()["erasures"], 24);
     assert!(!is_below(&home.data_dir(), SECRET));
+    assert_eq!(server.stop(), Some(0));
+}
+
+/// A program that is not ours, such as a database browser, and reads the journal in a transaction until it is dropped.
+struct ForeignReader(std::process::Child);
+
+impl ForeignReader {
+    fn of(home: &Home) -> Self {
+        let script = "import sqlite3, sys\n\
+                      c = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
+                      c.execute('BEGIN'); c.execute('SELECT count(*) FROM events').fetchall()\n\
+                      print('reads', flush=True); sys.stdin.read()\n";
+        let mut child = Command::new("python3")
+            .args(["-c", script])
+            .arg(home.data_dir().join("journal.db"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut reads = [0; 5];
+        child
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut reads)
+            .unwrap();
+        assert_eq!(&reads, b"reads");
+        Self(child)
+    }
+}
+
+impl Drop for ForeignReader {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_foreign_reader_defers_the_end_of_an_erasure_and_stops_no_server() {
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &[]);
+    let (task, other) = (server.submit(&secret(1)), server.submit(&secret(2)));
+    server.ended(&task);
+    server.ended(&other);
+    let reader = ForeignReader::of(&home);
+    let erased = delete(&server, &task).expect(200);
+    let why = erased["unfinished"].as_str().unwrap();
+    assert!(why.contains("another program keeps using"), "{why}");
+    server.get(&format!("{TASKS}/{task}")).problem(410);
+    let said = home.run(&["delete", &other]);
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    assert!(said.stdout.contains("is erased"), "{}", said.stdout);
+    assert!(said.stderr.contains("still on the disk"), "{}", said.stderr);
+    // Work goes on, and a server that died meanwhile starts.
+    server.ended(&server.submit(&json!({"prompt": STUB})));
+    server.crash();
+    let server = Server::start(&home, GOOD, &[]);
+    server.get(&format!("{TASKS}/{other}")).problem(410);
+    drop(reader);
+    until("the erasures have ended", || {
+        (home.verified()["erasures_unfinished"] == 0).then_some(())
+    });
+    assert!(delete(&server, &task).expect(200)["unfinished"].is_null());
+    assert!(!is_below(&home.data_dir(), SECRET), "something is left");
     assert_eq!(server.stop(), Some(0));
 }
 

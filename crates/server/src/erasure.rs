@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use journeyman_api::{DeleteQuery, ErasedTask, IfMatch, TaskPath};
-use journeyman_journal::Erased;
+use journeyman_tasks::Deletion;
 
 use crate::app::App;
 use crate::auth::Caller;
@@ -14,7 +14,8 @@ use crate::problem::Rejection;
 use crate::query::{Task, ValidQuery};
 
 /// The answer for an erased task.
-pub fn erased(erased: &Erased) -> ErasedTask {
+pub fn erased(deletion: &Deletion) -> ErasedTask {
+    let Deletion { erased, unfinished } = deletion;
     ErasedTask {
         task_id: erased.stream.task_id.to_string(),
         erased_at: format!("{:.6}", erased.at),
@@ -22,6 +23,7 @@ pub fn erased(erased: &Erased) -> ErasedTask {
         reason: erased.reason.clone(),
         events: erased.events,
         sequence: erased.sequence.0,
+        unfinished: unfinished.clone(),
     }
 }
 

@@ -127,6 +127,7 @@ impl From<journeyman_journal::Error> for Rejection {
         Self(match error {
             Journal::Full { .. }
             | Journal::NotWritable { .. }
+            | Journal::Held { .. }
             | Journal::Unknown { .. }
             | Journal::Moved { .. } => {
                 tracing::error!(%error, "the journal cannot be written to");

@@ -18,6 +18,16 @@ const PAGE: usize = 5_000;
 /// The reason if the user gives none.
 const NO_REASON: &str = "requested by its user";
 
+/// A task that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    /// The record of its erasure. From it on, nobody can read the task.
+    pub erased: Erased,
+    /// Why some of its data is still on the disk. The erasure continues by itself, while a process works on the data
+    /// folder.
+    pub unfinished: Option<String>,
+}
+
 impl Tasks {
     /// Erases a task of the principal permanently: its payloads, blobs that nothing else cites, and everything derived
     /// from them. A running task is cancelled first, and this waits for its end. A result in a folder of the user stays,
@@ -26,14 +36,14 @@ impl Tasks {
     /// # Errors
     /// [`Error::Kept`] if the task is marked to be kept; [`Error::OtherVersion`] if it has another version than the
     /// call is meant for; that it is erased, if the call is meant for a version, because an erased task has none. After
-    /// another error the task may be erased or not; repeating the call shows which, and continues an interrupted erasure.
+    /// another error the task may be erased or not; repeating the call shows which.
     pub async fn delete(
         &self,
         principal: &Principal,
         task: &TaskId,
         reason: Option<String>,
         only_at: OnlyAt,
-    ) -> Result<Erased, Error> {
+    ) -> Result<Deletion, Error> {
         check_may_change(principal)?;
         let reason = reason.unwrap_or_else(|| NO_REASON.to_owned());
         check_reason(&reason)?;
@@ -48,24 +58,21 @@ impl Tasks {
         task: &TaskId,
         reason: &str,
         mut only_at: OnlyAt,
-    ) -> Result<Erased, Error> {
+    ) -> Result<Deletion, Error> {
         let name = StreamName::of(principal.owner(), task);
         let mut tries = 0;
         loop {
             let before = self.options.journal.erasure(principal, task).await?;
             if let Some(erased) = before {
-                self.finish_erasures().await?;
+                let deletion = self.finish_deletion(erased).await;
                 if only_at.is_conditional() {
-                    return Err(JournalError::Erased(Box::new(erased)).into());
+                    return Err(JournalError::Erased(Box::new(deletion.erased)).into());
                 }
-                return Ok(erased);
+                return Ok(deletion);
             }
             let erased = Box::pin(self.end_and_erase(principal, &name, reason, &mut only_at)).await;
             match erased {
-                Ok(erased) => {
-                    self.finish_erasures().await?;
-                    return Ok(erased);
-                }
+                Ok(erased) => return Ok(self.finish_deletion(erased).await),
                 // The task got a new event, or a concurrent call erased it: read it again.
                 Err(Error::Journal(
                     JournalError::WrongRevision { .. } | JournalError::Erased(_),
@@ -76,6 +83,13 @@ impl Tasks {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Erases what was recorded as erased, as far as that is possible now.
+    async fn finish_deletion(&self, erased: Erased) -> Deletion {
+        let finished = self.finish_erasures().await;
+        let unfinished = finished.err().map(|error| error.to_string());
+        Deletion { erased, unfinished }
     }
 
     /// Ends a task if it has not ended, and records its erasure. The version that the call is meant for is the one before

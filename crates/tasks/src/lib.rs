@@ -42,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 use cache::Cache;
 use detached::DetachedCalls;
+pub use erasure::Deletion;
 pub use error::{Error, check_may_change};
 pub use fork::ForkRequest;
 pub use interventions::Intervention;

@@ -16,14 +16,15 @@ const KNOWN_MAX: usize = 10_000;
 const PAGE: usize = 5_000;
 const CHANGED_PAGE: usize = 64;
 /// The maximum number of tasks that are erased before the size of the store is checked again.
-const BATCH_MAX: usize = 64;
+const BATCH_MAX: u64 = 64;
 
 /// Which ended tasks are erased automatically. Tasks marked to be kept never are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
     /// Tasks whose last event is older than this.
     pub age: Option<Duration>,
-    /// The oldest tasks, until the size of the journal in bytes is at most this.
+    /// The oldest tasks, until all others take at most this many bytes of the journal. What erased events keep does not
+    /// count, because no erasure returns it.
     pub bytes: Option<u64>,
 }
 
@@ -32,7 +33,7 @@ pub struct Retention {
 pub struct Retained {
     /// The number of tasks that were erased.
     pub erased: u64,
-    /// The bytes by which the journal still exceeds its limit because no further task may be erased.
+    /// The bytes by which the tasks still exceed the limit because no further one may be erased.
     pub bytes_over: u64,
 }
 
@@ -110,7 +111,7 @@ impl Tasks {
         done.bytes_over = self.bytes_over(rules).await?;
         while done.bytes_over > 0 && !ended.oldest_first.is_empty() {
             let limit = rules.bytes.unwrap_or(u64::MAX);
-            let reason = format!("the journal takes more than {limit} bytes (retention.bytes)");
+            let reason = format!("all tasks took more than {limit} bytes (retention.bytes)");
             for _ in 0..batch {
                 let Some(oldest) = ended.pop_oldest() else {
                     break;
@@ -118,20 +119,28 @@ impl Tasks {
                 done.erased += u64::from(self.retire(&oldest, &reason).await?);
             }
             self.finish_erasures().await?;
+            let before = done.bytes_over;
             done.bytes_over = self.bytes_over(rules).await?;
-            batch = (2 * batch).min(BATCH_MAX);
+            let bytes_each = before.saturating_sub(done.bytes_over) / batch;
+            // As many as would be enough if they were as large as those before.
+            let enough = done.bytes_over.checked_div(bytes_each).unwrap_or(1);
+            batch = enough.clamp(1, BATCH_MAX);
         }
         Ok(done)
     }
 
-    /// The bytes by which the journal exceeds its limit.
+    /// The bytes by which the tasks exceed the limit.
     async fn bytes_over(&self, rules: Retention) -> Result<u64, Error> {
         let Some(limit) = rules.bytes else {
             return Ok(0);
         };
-        let journal = &self.options.journal;
-        let bytes = journal.bytes(&Principal::system()).await?;
-        Ok(bytes.saturating_sub(limit))
+        let (journal, system) = (&self.options.journal, Principal::system());
+        let bytes = journal.bytes(&system).await?;
+        if bytes <= limit {
+            return Ok(0);
+        }
+        let of_tasks = bytes.saturating_sub(journal.erased_bytes(&system).await?);
+        Ok(of_tasks.saturating_sub(limit))
     }
 
     /// Takes in the streams that changed since the last call: those of ended tasks that are not marked to be kept.

@@ -45,12 +45,22 @@ pub(crate) async fn delete(
             (None, None) => continue,
         };
         match done {
-            Ok(done) if settings.json => json(&done)?,
-            Ok(done) => line(&format!(
-                "task {task} is erased: {} ({})",
-                count_text(done.events, "event"),
-                one_line(&done.reason, 200)
-            ))?,
+            Ok(done) => {
+                if settings.json {
+                    json(&done)?;
+                } else {
+                    let events = count_text(done.events, "event");
+                    let reason = one_line(&done.reason, 200);
+                    line(&format!("task {task} is erased: {events} ({reason})"))?;
+                }
+                if let Some(why) = done.unfinished {
+                    stderr_line(&format!(
+                        "task {task}: some of its data is still on the disk: {why}. The erasure continues by itself \
+                         while `journeyman serve` or another command works on the data folder"
+                    ));
+                    exit = Exit::Error;
+                }
+            }
             // An error with one task does not prevent the deletion of the others.
             Err(error) => {
                 stderr_line(&format!("{error:#}"));

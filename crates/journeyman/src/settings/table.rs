@@ -219,7 +219,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_RETENTION_BYTES",
         value: Some("SIZE"),
         default: "",
-        help: "Erase the oldest ended tasks while the journal is larger than this, such as 500MB or 20GB; never those marked by `keep` [default: never]",
+        help: "Erase the oldest ended tasks while all tasks together take more of the journal than this, such as 500MB or 20GB; never those marked by `keep` [default: never]",
     },
     Setting {
         key: "on_end",
